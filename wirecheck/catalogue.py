@@ -1,0 +1,123 @@
+"""The one registry of checks: what a check is, and where the catalogue's files are found."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from wirecheck.findings import Findings
+
+Scope = Literal["node", "cluster"]
+Function = TypeVar("Function", bound=Callable[..., Findings])
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A number that the inventory can change, with its default and the reason for it."""
+
+    name: str
+    default: float
+    unit: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One assertion of the catalogue.
+
+    `settles` says that the check compares two things that follow each other with a delay
+    (API and node, endpoints and rules): what it finds counts only if several looks agree.
+    """
+
+    id: str
+    sentence: str
+    why: str
+    remedy: str
+    scope: Scope
+    settles: bool
+    thresholds: tuple[Threshold, ...]
+    function: Callable[[Any], Findings]
+
+    @property
+    def group(self) -> str:
+        """The subject, and the file in `checks/`, that the check belongs to."""
+        return self.id.partition(".")[0]
+
+
+_registry: dict[str, Check] = {}
+
+
+def check(
+    *, remedy: str, settles: bool = False, thresholds: Iterable[Threshold] = ()
+) -> Callable[[Function], Function]:
+    """Enter a function that yields findings into the catalogue, and make it a pytest test.
+
+    The parameter's name is the scope: `node` gives one item per node, `cluster` one in all.
+    The first docstring line is the sentence in every report, the rest says why it matters.
+    Raises TypeError where one of them is missing: an unexplained check helps nobody.
+    """
+
+    def enter(function: Function) -> Function:
+        identity = f"{Path(function.__code__.co_filename).stem}.{function.__name__}"
+        sentence, _, why = inspect.cleandoc(function.__doc__ or "").partition("\n\n")
+        if not (sentence and why and remedy):
+            raise TypeError(f"{identity} needs a sentence, a reason and a remedy.")
+        entered = Check(
+            id=identity,
+            sentence=" ".join(sentence.split()),
+            why=" ".join(why.split()),
+            remedy=remedy,
+            scope=_scope(identity, function),
+            settles=settles,
+            thresholds=tuple(thresholds),
+            function=function,
+        )
+        _registry[identity] = entered
+
+        # pytest refuses generator functions as tests, so it is given this one instead.
+        @functools.wraps(function)
+        def test(*args: Any, **kwargs: Any) -> Findings:
+            return function(*args, **kwargs)
+
+        test.__test__ = True  # type: ignore[attr-defined]
+        test.wirecheck = entered  # type: ignore[attr-defined]
+        return test  # type: ignore[return-value]
+
+    return enter
+
+
+def _scope(identity: str, function: Callable[..., Findings]) -> Scope:
+    match list(inspect.signature(function).parameters):
+        case ["node"]:
+            return "node"
+        case ["cluster"]:
+            return "cluster"
+    raise TypeError(f"{identity} must take one parameter, named `node` or `cluster`.")
+
+
+def catalogue_folder() -> Path:
+    """Where the checks are: in the wheel beside this module, in a checkout at the top."""
+    here = Path(__file__).parent
+    packaged = here / "checks"
+    return packaged if packaged.is_dir() else here.parent / "checks"
+
+
+def load() -> tuple[Check, ...]:
+    """Every check of the catalogue, in the order of its files and of the lines in them."""
+    for path in sorted(catalogue_folder().glob("*.py")):
+        name = f"wirecheck.checks.{path.stem}"
+        if path.stem == "__init__" or name in sys.modules:
+            continue
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{path} cannot be loaded as a module of checks.")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return tuple(_registry.values())

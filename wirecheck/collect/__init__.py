@@ -1,0 +1,1 @@
+"""Looking: the API and the nodes. All input of wirecheck, and none of its judgement."""

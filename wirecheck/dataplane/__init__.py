@@ -1,0 +1,1 @@
+"""What a node must forward, and what it does forward: one type for both."""

@@ -1,0 +1,1 @@
+"""Renders results, one module per format; never decides."""

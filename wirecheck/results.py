@@ -1,0 +1,148 @@
+"""The record of a run: what every report is rendered from, one JSON object a line.
+
+`results.jsonl` holds a `RunStarted`, an `ItemResult` for each check and node (or for each
+check alone, where it is about the cluster) and a `RunEnded`, told apart by `type`.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from wirecheck.findings import Level, Outcome
+
+FORMAT = 1
+
+
+class Record(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A part of the results."""
+
+
+class Object(Record, frozen=True):
+    """The object that a finding is about (see `findings.Ref`)."""
+
+    kind: str
+    name: str
+    namespace: str = ""
+    part: str = ""
+    uid: str = ""
+    workload: str = ""
+
+    def __str__(self) -> str:
+        """`Pod shop/web-0 eth0`."""
+        place = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        return " ".join(word for word in (self.kind, place, self.part) if word)
+
+
+class FindingRecord(Record, frozen=True):
+    """One deviation. `key` is what identifies it across runs."""
+
+    object: Object
+    level: Level
+    expected: str
+    found: str
+    key: str
+    evidence: list[str] = []
+    looks: int = 1
+    """In how many looks it was there, identically."""
+
+
+class CheckRecord(Record, frozen=True):
+    """A check of the catalogue, as the reports explain it."""
+
+    id: str
+    sentence: str
+    why: str
+    remedy: str
+    scope: str
+
+
+class ItemResult(Record, frozen=True, tag="item"):
+    """How one check ended on one node, or (with an empty `node`) on the cluster."""
+
+    check: str
+    outcome: Outcome
+    node: str = ""
+    reason: str = ""
+    """Why it was skipped, or why it could not be judged: one sentence."""
+    folded: bool = False
+    """The reason is the same as `nodes.reachable` gives for this node: reports fold it away."""
+    findings: list[FindingRecord] = []
+    undecided: list[str] = []
+    """Objects that changed while they were looked at, in every look."""
+    unjudged: dict[str, int] = {}
+    """Objects that were not judged, by reason, e.g. the name of an egress policy."""
+
+
+class ClusterRecord(Record, frozen=True):
+    """Which cluster it was."""
+
+    name: str = ""
+    """The kubeconfig's context."""
+    uid: str = ""
+    version: str = ""
+    proxy_modes: list[str] = []
+    """The modes that kube-proxy was seen in, over all nodes."""
+
+
+class Override(Record, frozen=True):
+    """A threshold or waiver that a replay took from elsewhere than from the snapshot."""
+
+    name: str
+    was: str
+    now: str
+
+
+class RunStarted(Record, frozen=True, tag="run"):
+    """The first line."""
+
+    format: int
+    wirecheck: str
+    time: str
+    """When it was looked at (a replay keeps the snapshot's time), RFC 3339, UTC."""
+    cluster: ClusterRecord = ClusterRecord()
+    source: str = ""
+    """`live`, or the snapshot's folder."""
+    checks: list[CheckRecord] = []
+    overrides: list[Override] = []
+    notes: list[str] = []
+    """What the reader has to know before the verdict, as sentences (nodes without a way in)."""
+
+
+class Coverage(Record, frozen=True):
+    """How much was looked at: `seen` of `known`."""
+
+    nodes_seen: int = 0
+    nodes_known: int = 0
+    pods_seen: int = 0
+    pods_known: int = 0
+    services_seen: int = 0
+    services_known: int = 0
+    dns_queries: int = 0
+    unreachable: list[str] = []
+    skipped_nodes: dict[str, str] = {}
+    """Nodes that were left out, with the reason."""
+    undecided: int = 0
+    unjudged: dict[str, int] = {}
+
+
+class RunEnded(Record, frozen=True, tag="end"):
+    """The last line."""
+
+    status: int
+    """The exit status."""
+    verdict: str
+    """One sentence."""
+    coverage: Coverage
+    counts: dict[str, int]
+    """Items by outcome."""
+    seconds: float
+    looks: int = 1
+    interrupted: bool = False
+
+
+class Results(Record, frozen=True):
+    """A whole run."""
+
+    started: RunStarted
+    items: list[ItemResult]
+    ended: RunEnded

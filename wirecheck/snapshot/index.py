@@ -1,0 +1,81 @@
+"""`snapshot.json`: what the folder holds, and everything that a verdict depends on besides."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from wirecheck.snapshot.api_objects import Change
+
+FORMAT = 1
+
+VisitStatus = Literal[
+    "seen", "unreachable", "time limit", "wrong host", "not understood", "no way", "gone"
+]
+"""`seen`: there is a document. `no way`: the inventory has no way into the node, nothing was tried.
+`gone`: deleted, being deleted or NotReady when the API was asked again after the visit failed."""
+
+
+class Record(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A part of the index."""
+
+
+class VisitRecord(Record, frozen=True):
+    """How the visit to one node ended."""
+
+    status: VisitStatus
+    via: str = ""
+    """The way in, without any credential: `docker://wc-w1`, `ssh://root@172.31.250.3`."""
+    reason: str = ""
+    """Why there is no document: a sentence with the cause and the next step."""
+    seconds: float = 0.0
+    bytes: int = 0
+    commands: int = 0
+    """How many commands were sent through the transport: one, or none."""
+
+
+class LookRecord(Record, frozen=True):
+    """One look: the API, then the nodes, then what changed meanwhile."""
+
+    started: float
+    finished: float
+    visits: dict[str, VisitRecord] = {}
+    """By node name; in looks after the first only the nodes concerned."""
+    changes: list[Change] = []
+    problems: list[str] = []
+    """What could not be read of the API, as sentences."""
+
+
+class ClusterIdentity(Record, frozen=True):
+    """Which cluster this is; nothing that gives access to it."""
+
+    context: str = ""
+    uid: str = ""
+    version: str = ""
+
+
+class Waiver(Record, frozen=True):
+    """A failure that someone accepted. Globs in `check` and `where`; `until` is a date."""
+
+    check: str
+    where: str
+    reason: str
+    owner: str
+    until: str
+
+
+class SnapshotIndex(Record, frozen=True):
+    """The whole index. `time` is the run's start, seconds since the epoch: a replay's `now`."""
+
+    format: int
+    wirecheck: str
+    time: float
+    cluster: ClusterIdentity = ClusterIdentity()
+    thresholds: dict[str, float] = {}
+    waivers: list[Waiver] = []
+    dns_domain: str = "cluster.local"
+    queries: dict[str, str] = {}
+    """DNS queries by id: `NAME TYPE`, what the probes of the documents refer to."""
+    notes: list[str] = []
+    looks: list[LookRecord] = []

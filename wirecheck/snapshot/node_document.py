@@ -1,0 +1,248 @@
+"""What the node program returns from one visit, version 1.
+
+The program decodes netlink itself, into the words that `ip -j` uses, because a process per
+pod and fact would cost more than everything else together. Dumps of tools are kept as text.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+FORMAT = 1
+
+
+class Record(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A part of the document; a field that is not named here makes the document invalid."""
+
+
+class Link(Record, frozen=True):
+    """A network interface (RTM_GETLINK)."""
+
+    index: int
+    name: str
+    flags: list[str] = []
+    """As `ip` prints them: UP (administratively), LOWER_UP (carrier), BROADCAST …"""
+    mtu: int = 0
+    operstate: str = ""
+    mac: str = ""
+    kind: str = ""
+    """veth, bridge, vxlan, dummy …; empty for hardware and lo."""
+    peer_index: int | None = None
+    """IFLA_LINK: for a veth, the other end's index, in the other end's netns."""
+    peer_nsid: int | None = None
+    """IFLA_LINK_NETNSID: which netns that is, in the numbering of this netns."""
+    master: int | None = None
+    port_kind: str = ""
+    port_state: int | None = None
+    """Of a bridge port: 0 disabled, 1 listening, 2 learning, 3 forwarding, 4 blocking."""
+    port_hairpin: bool | None = None
+    vxlan_id: int | None = None
+    vxlan_local: str = ""
+    vxlan_port: int | None = None
+    alias: str = ""
+
+
+class Address(Record, frozen=True):
+    """An address of an interface (RTM_GETADDR)."""
+
+    index: int
+    address: str
+    prefix: int
+    scope: str = "global"
+    flags: list[str] = []
+    """permanent, tentative, dadfailed, deprecated, secondary …"""
+    peer: str = ""
+
+
+class Route(Record, frozen=True):
+    """A route (RTM_GETROUTE), without the local, broadcast and cache ones."""
+
+    family: int
+    destination: str
+    """`default` or a prefix such as `10.244.1.0/24`."""
+    table: int = 254
+    type: str = "unicast"
+    gateway: str = ""
+    index: int | None = None
+    source: str = ""
+    scope: str = "global"
+    protocol: int = 0
+    metric: int = 0
+    onlink: bool = False
+    hops: list[dict[str, str]] = []
+    """The next hops of a multipath route: `gateway`, `index`, `weight`."""
+
+
+class Rule(Record, frozen=True):
+    """A routing rule (RTM_GETRULE)."""
+
+    family: int
+    priority: int
+    table: int
+    source: str = ""
+    destination: str = ""
+    iif: str = ""
+    oif: str = ""
+    mark: str = ""
+    action: str = "lookup"
+
+
+class Neighbour(Record, frozen=True):
+    """A neighbour entry (RTM_GETNEIGH)."""
+
+    index: int
+    address: str
+    mac: str = ""
+    state: str = ""
+
+
+class Fdb(Record, frozen=True):
+    """An entry of a bridge's or VXLAN device's forwarding database."""
+
+    index: int
+    mac: str
+    destination: str = ""
+    master: int | None = None
+    state: str = ""
+    flags: list[str] = []
+
+
+class Namespace(Record, frozen=True):
+    """One network namespace; the first of a document is the host's own."""
+
+    inode: int
+    nsid: int | None = None
+    """Its number as the host's netns sees it, where one is assigned."""
+    mounted: str = ""
+    """Where it is bind-mounted, e.g. /run/netns/cni-…"""
+    processes: int = 0
+    links: list[Link] = []
+    addresses: list[Address] = []
+    routes: list[Route] = []
+    rules: list[Rule] = []
+    neighbours: list[Neighbour] = []
+    fdb: list[Fdb] = []
+    conntrack_count: int | None = None
+    redirect: str = ""
+    """nat rules found in a pod's own netns (a service mesh); looked for where a probe failed."""
+    error: str = ""
+    """Why it could not be entered or read, as a sentence; then the lists are not to be trusted."""
+
+
+class PodFile(Record, frozen=True):
+    """A file read from inside a pod's root, which is hostile ground."""
+
+    text: str = ""
+    refused: str = ""
+    """Why it was not read: `symbolic link`, `not a regular file`, `larger than 65536 bytes` …"""
+
+
+class PodProcesses(Record, frozen=True):
+    """A pod as /proc shows it: processes whose cgroup names the pod's uid."""
+
+    uid: str
+    """As in the cgroup path, with dashes; for static pods the 32 hex digits of the hash."""
+    inode: int
+    """Of the netns that its processes are in."""
+    runtime: str = ""
+    """containerd, crio, docker; empty where the path does not tell."""
+    processes: int = 0
+    resolv_conf: PodFile = PodFile()
+
+
+class Command(Record, frozen=True):
+    """One entry of the table of node commands, run once in the host's netns."""
+
+    argv: list[str]
+    status: int | None = None
+    """The exit status; None when it was not run to its end."""
+    output: str = ""
+    stderr: str = ""
+    seconds: float = 0.0
+    problem: str = ""
+    """`missing` (no such tool), `time limit`, `too large`, `not asked` (nothing to read), …"""
+
+
+class Try(Record, frozen=True):
+    """One attempt of a probe."""
+
+    seconds: float
+    answer: str = ""
+    """The bytes that came back, base64."""
+    error: str = ""
+    """`timeout`, `refused`, `unreachable` or errno's words; empty when an answer came."""
+
+
+class Probe(Record, frozen=True):
+    """One query, sent from one netns to one server; ends with its first answer."""
+
+    inode: int
+    query: str
+    """The query's id in the visit's plan."""
+    server: str
+    port: int
+    transport: str
+    tries: list[Try] = []
+
+
+class HttpAnswer(Record, frozen=True):
+    """An HTTP endpoint of kube-proxy on the node's loopback."""
+
+    status: int | None = None
+    body: str = ""
+    error: str = ""
+
+
+class KernelLine(Record, frozen=True):
+    """A line of the kernel log that matched one of the patterns."""
+
+    time: float
+    """Seconds since the epoch, from the line's monotonic stamp and the time of boot."""
+    pattern: str
+    text: str
+
+
+class Host(Record, frozen=True):
+    """Who answered."""
+
+    hostname: str
+    machine_id: str = ""
+    boot_id: str = ""
+    kernel: str = ""
+    os: str = ""
+    python: str = ""
+    cpus: int = 0
+    uptime: float = 0.0
+    virtualised: str = ""
+
+
+class ConntrackSample(Record, frozen=True):
+    """/proc/net/stat/nf_conntrack of the host's netns at one moment, summed over the CPUs."""
+
+    time: float
+    counters: dict[str, int] = {}
+
+
+class NodeDocument(Record, frozen=True):
+    """The result of one visit."""
+
+    format: int
+    program: str
+    """Version of wirecheck that the program belongs to."""
+    started: float
+    """Node's clock, seconds since the epoch."""
+    finished: float
+    host: Host
+    namespaces: list[Namespace] = []
+    pods: list[PodProcesses] = []
+    files: dict[str, str] = {}
+    """Sysctls and other one-line files by path; a file that does not exist is left out."""
+    commands: dict[str, Command] = {}
+    """By the command's id in the table of node commands."""
+    probes: list[Probe] = []
+    http: dict[str, HttpAnswer] = {}
+    conntrack: list[ConntrackSample] = []
+    """Two samples that span the visit."""
+    kernel_log: list[KernelLine] = []
+    problems: list[str] = []
+    """What could not be read, as sentences, where no field says so."""
