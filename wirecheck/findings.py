@@ -73,6 +73,8 @@ class Finding:
 
     `concerns` are further objects on which the finding rests: if one of them, or the
     subject itself, changed while it was looked at, the finding is undecided for that look.
+    `unless` names what may rightly be the cause (an egress policy): where it is not empty,
+    the subject is not judged but counted under that name.
     `key` tells apart several findings about one subject when `expected` does not.
     """
 
@@ -82,6 +84,7 @@ class Finding:
     level: Level
     evidence: tuple[str, ...]
     concerns: tuple[Ref, ...]
+    unless: str
     key: str
 
     def __init__(
@@ -93,6 +96,7 @@ class Finding:
         level: Level = Level.FAIL,
         evidence: Iterable[str] = (),
         concerns: Iterable[Subject | Ref] = (),
+        unless: str = "",
         key: str = "",
     ) -> None:
         put = object.__setattr__
@@ -102,6 +106,7 @@ class Finding:
         put(self, "level", level)
         put(self, "evidence", tuple(evidence))
         put(self, "concerns", tuple(c if isinstance(c, Ref) else c.ref for c in concerns))
+        put(self, "unless", unless)
         put(self, "key", key)
 
     @property

@@ -1,0 +1,46 @@
+# `make run` and `make test` are all that a newcomer needs; the rest is for the test cluster.
+PYTHON ?= python3
+CACHE  ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/wirecheck
+VENV   := $(CACHE)/venv-$(shell echo $(CURDIR) | cksum | cut -d' ' -f1)
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: run test lint types cluster cluster-down faults soak bench clean
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@
+
+# The current kubeconfig's cluster or, without one, the recorded one.
+run: $(READY)
+	@if $(BIN)/wirecheck doctor >/dev/null 2>&1; then $(BIN)/wirecheck run; else $(BIN)/wirecheck demo; fi
+
+test: $(READY)
+	$(BIN)/pytest tests
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+# PROXY_MODE=iptables|nftables, VM=1 for the virtual machine node.
+cluster: $(READY)
+	$(BIN)/python -m testbed up --proxy-mode $(or $(PROXY_MODE),iptables) $(if $(VM),--vm)
+
+cluster-down: $(READY)
+	$(BIN)/python -m testbed down
+
+faults: $(READY)
+	$(BIN)/python -m testbed.faults $(FAULTS)
+
+soak: $(READY)
+	$(BIN)/python -m testbed.soak
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,117 @@
+"""Conntrack: room in the connection table, losses, and entries that lead nowhere."""
+
+from wirecheck.catalogue import Threshold, check
+from wirecheck.findings import Finding, Findings, Level, NotApplicable
+from wirecheck.model.node import Node
+
+USE_WARN = Threshold(
+    "conntrack.use_warn", 75, "%", "a table grows by bursts; a quarter is what a burst takes"
+)
+USE_FAIL = Threshold(
+    "conntrack.use_fail", 90, "%", "above it the next burst drops packets of new connections"
+)
+LOG_FAIL = Threshold(
+    "conntrack.log_fail", 60, "minutes", "a table that was full within the hour will be full again"
+)
+
+
+@check(
+    thresholds=(USE_WARN, USE_FAIL),
+    remedy="Find who opens so many connections (conntrack -L -o extended | awk …, by destination), "
+    "then raise net.netfilter.nf_conntrack_max through kube-proxy's conntrack settings.",
+)
+def has_room(node: Node) -> Findings:
+    """The connection table has room, in the node's own netns and in every pod's.
+
+    A full table drops the first packet of every new connection, for all pods of the node.
+    """
+    for table in node.conntrack_tables:
+        if table.use > node.threshold(USE_WARN):
+            over = table.use > node.threshold(USE_FAIL)
+            limit = node.threshold(USE_FAIL if over else USE_WARN)
+            yield Finding(
+                table,
+                expected=f"at most {limit:.0f} % of {table.limit:,} entries",
+                found=f"{table.count:,} entries, {table.use:.0f} %",
+                level=Level.FAIL if over else Level.WARN,
+                key="use",
+            )
+
+
+@check(
+    remedy="Drops mean a full table: see conntrack.has_room. Failed insertions mean clashing "
+    "ports: give MASQUERADE --random-fully, and look for two DNS queries sent from one socket.",
+)
+def loses_nothing(node: Node) -> Findings:
+    """The table dropped no packet and refused no entry while the node was looked at.
+
+    Each one is a connection that failed, or a DNS lookup that took five seconds.
+    """
+    for counter, growth in node.conntrack_losses.items():
+        if growth > 0:
+            yield Finding(
+                node.part(f"conntrack {counter}"),
+                expected=f"{counter} does not grow",
+                found=f"+{growth} within {node.conntrack_window:.1f} s",
+                level=Level.FAIL if counter == "drop" else Level.WARN,
+            )
+
+
+@check(
+    thresholds=(LOG_FAIL,),
+    remedy="Compare the time with the peak of your load; then see conntrack.has_room.",
+)
+def was_not_full(node: Node) -> Findings:
+    """The kernel log does not tell of a full connection table.
+
+    By the time one looks, the table has room again, and only the log still knows.
+    """
+    for event in node.table_full_events:
+        recent = event.age_minutes <= node.threshold(LOG_FAIL)
+        yield Finding(
+            node.part("kernel log"),
+            expected="no `table full`",
+            found=event,
+            level=Level.FAIL if recent else Level.WARN,
+            key=event.pattern,
+        )
+
+
+@check(
+    remedy="Restart kube-proxy on the node: it sets the limit once, when it starts. If that does "
+    "not last, find what else sets it (sysctl.d files, tuning daemons).",
+)
+def has_kube_proxys_limit(node: Node) -> Findings:
+    """The limit in force is at least the one that kube-proxy is configured to set.
+
+    A limit that something else has lowered is noticed only when the table is full.
+    """
+    wanted = node.proxy_conntrack_limit
+    if wanted is None:
+        raise NotApplicable("kube-proxy is configured to leave the limit alone")
+    if node.conntrack_limit < wanted:
+        yield Finding(
+            node.part("net.netfilter.nf_conntrack_max"),
+            expected=f"at least {wanted:,}",
+            found=f"{node.conntrack_limit:,}",
+        )
+
+
+@check(
+    settles=True,
+    remedy="conntrack -D -p udp --orig-dst SERVICE_ADDRESS --orig-port-dst 53 on the node removes "
+    "them; clients recover at once.",
+)
+def has_no_stale_dns_entries(node: Node) -> Findings:
+    """No UDP entry sends DNS queries to a backend that is gone.
+
+    Each query refreshes the entry, so it never expires: that one client has no DNS any more.
+    """
+    for entry in node.dns_connections:
+        if entry.backend not in node.cluster.dns.backend_addresses:
+            yield Finding(
+                node.part(f"conntrack {entry.client} to {entry.service}"),
+                expected="translated to a DNS replica that answers",
+                found=entry.leads_to,
+                evidence=[entry.text],
+            )

@@ -1,0 +1,110 @@
+"""Links: the veth pairs between pods and node, from both ends."""
+
+from wirecheck.catalogue import Threshold, check
+from wirecheck.findings import Finding, Findings, Level, NotApplicable
+from wirecheck.model.node import Node
+
+ORPHANS = Threshold(
+    "links.orphans",
+    0,
+    "pairs",
+    "each is what a failed or interrupted CNI call left; they pile up until bridges are full",
+)
+
+
+@check(
+    settles=True,
+    remedy="Delete the pod so that it is wired again; then read the CNI plugin's log on the node.",
+)
+def are_whole(node: Node) -> Findings:
+    """Both ends of every pod's veth pair exist and name each other.
+
+    A pod whose pair lost its node side keeps its address and sends into nothing.
+    """
+    for pod, netns in node.wired_pods:
+        if not netns.interfaces:
+            yield Finding(pod, expected="an interface besides lo", found="none in its netns")
+    for pair in node.veths:
+        if pair.outer is None:
+            yield Finding(
+                pair,
+                expected=f"interface {pair.inner.link.peer_index} on the node as its other end",
+                found="no such interface in the node's netns",
+            )
+        elif not pair.name_each_other:
+            yield Finding(
+                pair,
+                expected=f"{pair.outer.name} leads back to interface {pair.inner.index} in the pod",
+                found=pair.pointed_to,
+            )
+
+
+@check(
+    settles=True,
+    remedy="Switch it on (ip link set DEVICE up, in the pod's netns for eth0) and find out who "
+    "switched it off: NetworkManager and systemd-networkd must leave pod interfaces alone.",
+)
+def are_up(node: Node) -> Findings:
+    """Both ends of every veth pair are up.
+
+    With one end down the pod is cut off, while the API goes on to show it as Running.
+    """
+    for pair in node.veths:
+        for end in pair.ends:
+            if not end.interface.is_up:
+                yield Finding(end, expected="UP", found=f"{end.interface.name} is DOWN")
+
+
+@check(
+    settles=True,
+    remedy="Set the MTU of the CNI plugin's configuration on all nodes, then replace the pods.",
+)
+def have_equal_mtu(node: Node) -> Findings:
+    """Both ends of every veth pair have the same MTU.
+
+    The larger end sends packets that the smaller one drops without a word: short requests
+    work, long answers hang.
+    """
+    for pair in node.veths:
+        if pair.outer and pair.inner.mtu != pair.outer.mtu:
+            yield Finding(
+                pair,
+                expected=f"{pair.inner.mtu} bytes, as on eth0 in the pod",
+                found=f"{pair.outer.mtu} bytes on {pair.outer.name}",
+            )
+
+
+@check(
+    settles=True,
+    remedy="Put it back (ip link set VETH master BRIDGE), or delete the pod so that it is wired "
+    "again.",
+)
+def are_attached_to_the_node(node: Node) -> Findings:
+    """The node's end of every pair is on the bridge that has the pod's range, or has a route.
+
+    An end that hangs in the air, or on another bridge, takes the pod off the network.
+    """
+    if node.attaches_pods_elsewhere:
+        raise NotApplicable(f"{node.cluster.cni} forwards to pods without a bridge or host route")
+    for pair in node.veths:
+        if pair.outer and not pair.is_attached:
+            yield Finding(pair, expected=pair.right_place, found=pair.found_place)
+
+
+@check(
+    settles=True,
+    thresholds=(ORPHANS,),
+    remedy="Look at it (ip -d link show DEVICE); delete it (ip link del DEVICE) if no container "
+    "uses it.",
+)
+def have_no_orphans(node: Node) -> Findings:
+    """No veth pair on the node is left over from a pod that is gone.
+
+    One does no harm; thousands fill bridges and slow every change of the network down.
+    """
+    orphans = node.orphaned_veths
+    if len(orphans) > node.threshold(ORPHANS):
+        for orphan in orphans:
+            yield Finding(
+                orphan, expected="a pod at its other end", found=orphan.leads_to, level=Level.WARN
+            )

@@ -1,0 +1,97 @@
+"""Pods: what the API says of their addresses, against what their network namespaces hold."""
+
+from wirecheck.addresses import contains
+from wirecheck.catalogue import check
+from wirecheck.findings import Finding, Findings, NotApplicable
+from wirecheck.model.cluster import Cluster
+from wirecheck.model.node import Node
+
+
+@check(
+    settles=True,
+    remedy="Read the pod's events (kubectl describe pod) and the CNI plugin's log on its node.",
+)
+def have_an_address(node: Node) -> Findings:
+    """Every running pod has an address.
+
+    A pod that runs without one is counted as started, but is part of no Service.
+    """
+    for pod in node.pods:
+        if pod.is_running and not pod.addresses:
+            yield Finding(pod, expected="an address", found="none in its status")
+
+
+@check(
+    settles=True,
+    remedy="Delete the pod so that it gets a new address; then compare the CNI plugin's range on "
+    "the node (/etc/cni/net.d, /run/flannel/subnet.env) with spec.podCIDRs of the node.",
+)
+def are_in_the_nodes_range(node: Node) -> Findings:
+    """Every pod's address is from its node's own range.
+
+    Other nodes route a range, not an address: a pod outside of it is reached by nobody else.
+    """
+    if not node.gives_addresses_from_its_range:
+        raise NotApplicable(f"{node.cluster.cni} gives out addresses from pools of its own")
+    for pod in node.pods:
+        if not pod.is_running or pod.on_host_network:
+            continue
+        for address in pod.addresses:
+            if not contains(node.pod_ranges, address):
+                yield Finding(
+                    pod,
+                    expected=f"an address in {', '.join(map(str, node.pod_ranges))}",
+                    found=address,
+                )
+
+
+@check(
+    settles=True,
+    remedy="Delete the younger of the pods; then look for stale or missing reservations of the "
+    "CNI plugin's IPAM on the nodes (/var/lib/cni/networks).",
+)
+def share_no_address(cluster: Cluster) -> Findings:
+    """No two pods have the same address.
+
+    Packets for the address reach one of them, and which one can change at any time.
+    """
+    for address, pods in cluster.pods_by_address.items():
+        if len(pods) > 1:
+            first, *others = sorted(pods, key=lambda pod: pod.ref)
+            yield Finding(
+                first,
+                expected=f"{address} for itself",
+                found=f"also given to {', '.join(f'{o.namespace}/{o.name}' for o in others)}",
+                concerns=others,
+            )
+
+
+@check(
+    settles=True,
+    remedy="See whether the pod's sandbox lives (crictl pods --name POD); if it does not, "
+    "delete the pod so that it is made again.",
+)
+def have_a_netns(node: Node) -> Findings:
+    """The network namespace of every running pod is found on its node.
+
+    A pod without processes or without a namespace of its own runs in the API alone.
+    """
+    for pod in node.pods:
+        if pod.has_own_netns and node.netns_of(pod) is None:
+            yield Finding(
+                pod, expected="processes in a netns of its own", found=node.why_no_netns(pod)
+            )
+
+
+@check(
+    settles=True,
+    remedy="Delete the pod so that it is wired again; then read the CNI plugin's log on the node.",
+)
+def carry_their_addresses(node: Node) -> Findings:
+    """Each pod's network namespace carries every address that the API shows for the pod.
+
+    A pod that lost its address stays Running and Ready, and nobody can reach it.
+    """
+    for pod, netns in node.wired_pods:
+        for address in pod.addresses - netns.addresses:
+            yield Finding(pod, expected=f"{address} on an interface", found=netns.addresses)

@@ -1,0 +1,113 @@
+"""The checks of conntrack, each on a cluster where one thing is broken."""
+
+import pytest
+from tests.checks.small_cluster import WEB_NETNS
+
+from wirecheck.findings import FactMissingError, Level
+from wirecheck.snapshot.node_document import Command, ConntrackSample, KernelLine
+
+COUNT = "/proc/sys/net/netfilter/nf_conntrack_count"
+
+
+@pytest.mark.parametrize(
+    ("count", "levels"),
+    [(98_304, []), (98_400, [Level.WARN]), (118_000, [Level.FAIL]), (131_072, [Level.FAIL])],
+)
+def test_use_warns_at_75_and_fails_at_90_percent(small, count, levels):
+    small.change_file(COUNT, str(count))
+
+    assert [each.level for each in small.findings("conntrack.has_room")] == levels
+
+
+def test_a_pods_own_netns_counts_against_the_same_limit(small):
+    small.change_netns(WEB_NETNS, conntrack_count=130_000)
+
+    (finding,) = small.findings("conntrack.has_room")
+    assert finding.subject.name == "web"
+
+
+def test_thresholds_come_from_the_inventory(small):
+    small.change_file(COUNT, "98400")
+    small.thresholds["conntrack.use_warn"] = 80
+
+    assert not small.findings("conntrack.has_room")
+
+
+def test_a_count_that_was_not_read_is_an_error(small):
+    small.change_file(COUNT, None)
+
+    with pytest.raises(FactMissingError, match="nf_conntrack_count"):
+        small.findings("conntrack.has_room")
+
+
+@pytest.mark.parametrize(
+    ("counter", "level"), [("drop", Level.FAIL), ("insert_failed", Level.WARN)]
+)
+def test_a_counter_that_grows_is_found(small, counter, level):
+    later = ConntrackSample(1002.0, {"drop": 5, "insert_failed": 2} | {counter: 9})
+    small.change_document(conntrack=[small.document.conntrack[0], later])
+
+    (finding,) = small.findings("conntrack.loses_nothing")
+    assert finding.level is level
+
+
+def test_one_sample_alone_is_an_error(small):
+    small.change_document(conntrack=small.document.conntrack[:1])
+
+    with pytest.raises(FactMissingError, match="twice"):
+        small.findings("conntrack.loses_nothing")
+
+
+@pytest.mark.parametrize(("age", "level"), [(600, Level.FAIL), (36_000, Level.WARN)])
+def test_a_full_table_in_the_log_is_found_with_its_time(small, age, level):
+    text = "nf_conntrack: nf_conntrack: table full, dropping packet"
+    lines = [KernelLine(1002.0 - age, "conntrack-full", text)] * 2
+    small.change_document(kernel_log=lines)
+
+    (finding,) = small.findings("conntrack.was_not_full")
+    assert finding.level is level
+    assert "2 times" in finding.found
+
+
+def dns_entry(backend: str) -> str:
+    return (
+        "udp      17 25 src=10.244.0.3 dst=10.96.0.10 sport=4000 dport=53 "
+        f"src={backend} dst=10.244.0.3 sport=53 dport=4000 [ASSURED] mark=0 use=1\n"
+    )
+
+
+def with_conntrack(small, output: str, **more) -> None:
+    command = Command(["conntrack"], status=0, output=output, **more)
+    small.change_document(commands={"conntrack-dns": command})
+
+
+@pytest.mark.parametrize(
+    ("backend", "found"),
+    [
+        ("10.244.0.2", []),
+        ("10.244.9.9", ["translated to 10.244.9.9, which is no DNS replica"]),
+        ("10.96.0.10", ["not translated at all: made before the Service's rules were there"]),
+    ],
+)
+def test_an_entry_to_a_dead_backend_is_found(small, backend, found):
+    with_conntrack(small, dns_entry(backend))
+
+    assert [f.found for f in small.findings("conntrack.has_no_stale_dns_entries")] == found
+
+
+def test_entries_of_others_do_not_count(small):
+    with_conntrack(small, dns_entry("10.244.9.9").replace("dst=10.96.0.10", "dst=192.0.2.7"))
+
+    assert not small.findings("conntrack.has_no_stale_dns_entries")
+
+
+@pytest.mark.parametrize(
+    ("output", "more"),
+    [("udp 17 25 src=10.244.0.3 dst=10.9", {}), ("", {"problem": "missing"})],
+    ids=["cut", "no tool"],
+)
+def test_what_cannot_be_read_is_an_error(small, output, more):
+    with_conntrack(small, output, **more)
+
+    with pytest.raises(FactMissingError):
+        small.findings("conntrack.has_no_stale_dns_entries")

@@ -1,0 +1,167 @@
+"""The checks of DNS, each on a cluster where one thing is broken."""
+
+import pytest
+from tests.checks.small_cluster import DNS_NETNS, HOST, KUBERNETES, WEB_NETNS, answer
+
+from wirecheck.findings import FactMissingError
+from wirecheck.snapshot.node_document import PodFile, PodProcesses, Try
+
+LOST = [Try(2.0, error="timeout")] * 3
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_pod_without_an_answer_is_found(small, transport):
+    small.change_probes(WEB_NETNS, transport, LOST)
+
+    (finding,) = small.findings(f"dns.answers_every_pod_over_{transport}")
+    assert finding.subject.name == "web"
+    assert finding.found == "timeout in 3 of 3 tries, 6.0 s in all"
+
+
+def test_an_answer_after_a_loss_is_an_answer(small):
+    tries = [*LOST[:2], Try(0.01, answer=answer(KUBERNETES, "10.96.0.1"))]
+    small.change_probes(WEB_NETNS, "udp", tries)
+
+    assert not small.findings("dns.answers_every_pod_over_udp")
+
+
+@pytest.mark.parametrize(
+    ("wire", "found"),
+    [
+        (answer(KUBERNETES, "192.0.2.66"), "192.0.2.66, which is not the answer"),
+        (answer(KUBERNETES), "an empty answer, which is not the answer"),
+        ("AAAA", "3 bytes that are no DNS answer"),
+    ],
+)
+def test_a_wrong_answer_is_worse_than_none(small, wire, found):
+    small.change_probes(WEB_NETNS, "udp", [Try(0.01, answer=wire)])
+
+    (finding,) = small.findings("dns.answers_every_pod_over_udp")
+    assert found in finding.found
+
+
+def test_a_pod_behind_an_egress_policy_is_not_judged(small):
+    small.api["networkPolicies"] = [
+        {
+            "metadata": {"name": "deny", "namespace": "shop"},
+            "spec": {"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Egress"]},
+        }
+    ]
+    small.change_probes(WEB_NETNS, "udp", LOST)
+
+    (finding,) = small.findings("dns.answers_every_pod_over_udp")
+    assert finding.unless == "NetworkPolicy shop/deny"
+
+
+def test_a_pod_that_was_never_asked_is_an_error(small):
+    small.change_document(probes=[p for p in small.document.probes if p.inode != WEB_NETNS])
+
+    with pytest.raises(FactMissingError, match="shop/web"):
+        small.findings("dns.answers_every_pod_over_udp")
+
+
+def test_the_nodes_own_lookups_are_judged_apart(small):
+    small.change_probes(HOST, "tcp", LOST, server="10.96.0.10")
+
+    (finding,) = small.findings("dns.answers_the_node")
+    assert finding.subject.part == "at 10.96.0.10 over TCP"
+    assert not small.findings("dns.replicas_answer")
+
+
+def test_a_silent_replica_is_found(small):
+    small.change_probes(HOST, "udp", LOST, server="10.244.0.2")
+
+    (finding,) = small.findings("dns.replicas_answer")
+    assert finding.subject.part == "to Pod kube-system/dns at 10.244.0.2 over UDP"
+    assert not small.findings("dns.answers_the_node")
+
+
+def test_a_replica_that_is_not_ready_is_found(small):
+    small.api["pods"][0]["status"]["conditions"] = []
+
+    (finding,) = small.findings("dns.replicas_are_ready")
+    assert finding.found == "not Ready"
+
+
+def test_a_cluster_without_dns_replicas_is_found(small):
+    small.api["pods"] = small.api["pods"][1:]
+    small.api["endpointSlices"] = []
+
+    (finding,) = small.findings("dns.replicas_are_ready")
+    assert finding.expected == "at least one DNS replica"
+
+
+def with_resolv_conf(small, text: str) -> None:
+    uid = small.api["pods"][1]["metadata"]["uid"]
+    processes = PodProcesses(uid, WEB_NETNS, resolv_conf=PodFile(text))
+    small.change_document(pods=[small.document.pods[0], processes])
+
+
+SEARCH = "search shop.svc.cluster.local svc.cluster.local cluster.local"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"{SEARCH}\nnameserver 192.0.2.53\n", "nameserver 10.96.0.10 first"),
+        (f"{SEARCH}\n", "nameserver 10.96.0.10 first"),
+        ("search example.test\nnameserver 10.96.0.10\n", f"{SEARCH} first"),
+        (f"{SEARCH}\nnameserver not-an-address\n", "nameserver 10.96.0.10 first"),
+    ],
+)
+def test_a_wrong_resolv_conf_is_found(small, text, expected):
+    with_resolv_conf(small, text)
+
+    (finding,) = small.findings("dns.resolv_conf_is_the_clusters")
+    assert finding.expected == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "text", "found"),
+    [
+        ({"dnsPolicy": "Default"}, "nameserver 192.0.2.53\n", []),
+        ({"hostNetwork": True}, "nameserver 192.0.2.53\n", []),
+        (
+            {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["192.0.2.1"], "searches": ["a.b"]}},
+            "nameserver 192.0.2.1\nsearch a.b\n",
+            [],
+        ),
+        (
+            {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["192.0.2.1"]}},
+            "nameserver 10.96.0.10\n",
+            ["nameserver 10.96.0.10"],
+        ),
+        (
+            {"dnsConfig": {"searches": ["more.test"]}},
+            f"{SEARCH} more.test\nnameserver 10.96.0.10\n",
+            [],
+        ),
+        (
+            {"dnsConfig": {"searches": ["more.test"]}},
+            f"{SEARCH}\nnameserver 10.96.0.10\n",
+            [SEARCH],
+        ),
+        ({"dnsPolicy": "ClusterFirstWithHostNet"}, f"{SEARCH}\nnameserver 169.254.20.10\n", []),
+    ],
+)
+def test_resolv_conf_follows_the_pods_dns_policy(small, spec, text, found):
+    small.api["pods"][1]["spec"] |= spec
+    with_resolv_conf(small, text)
+
+    assert [f.found for f in small.findings("dns.resolv_conf_is_the_clusters")] == found
+
+
+def test_a_resolv_conf_that_was_refused_is_an_error(small):
+    uid = small.api["pods"][1]["metadata"]["uid"]
+    refused = PodProcesses(uid, WEB_NETNS, resolv_conf=PodFile(refused="symbolic link"))
+    small.change_document(pods=[small.document.pods[0], refused])
+
+    with pytest.raises(FactMissingError, match="shop/web: symbolic link"):
+        small.findings("dns.resolv_conf_is_the_clusters")
+
+
+def test_dns_itself_is_asked_like_every_pod(small):
+    small.change_probes(DNS_NETNS, "udp", LOST)
+
+    (finding,) = small.findings("dns.answers_every_pod_over_udp")
+    assert finding.subject.name == "dns"

@@ -1,0 +1,112 @@
+"""The checks of veth pairs, each on a cluster where one thing is broken."""
+
+import pytest
+from tests.checks.small_cluster import HOST, WEB_NETNS, link
+
+from wirecheck.findings import Level, NotApplicable
+from wirecheck.snapshot.node_document import Route
+
+
+def test_a_pod_with_lo_alone_is_found(small):
+    small.change_netns(WEB_NETNS, links=[])
+
+    (finding,) = small.findings("links.are_whole")
+    assert finding.expected == "an interface besides lo"
+
+
+def test_a_missing_node_side_is_found(small):
+    links = [each for each in small.document.namespaces[0].links if each.name != "veth12"]
+    small.change_netns(HOST, links=links)
+
+    (finding,) = small.findings("links.are_whole")
+    assert finding.expected == "interface 12 on the node as its other end"
+
+
+def test_a_node_side_that_leads_into_another_netns_is_found(small):
+    small.change_link(HOST, "veth12", peer_nsid=7)
+
+    (finding,) = small.findings("links.are_whole")
+    assert finding.found == "veth12 points to interface 2 of netns 7"
+
+
+@pytest.mark.parametrize(
+    ("inode", "name"), [(HOST, "veth12"), (WEB_NETNS, "eth0")], ids=["node side", "pod side"]
+)
+def test_an_end_that_is_down_is_found(small, inode, name):
+    small.change_link(inode, name, flags=["BROADCAST"])
+
+    (finding,) = small.findings("links.are_up")
+    assert (finding.subject.name, finding.subject.part) == ("web", name)
+
+
+def test_unequal_mtu_is_found(small):
+    small.change_link(HOST, "veth12", mtu=1500)
+
+    (finding,) = small.findings("links.have_equal_mtu")
+    assert finding.found == "1500 bytes on veth12"
+
+
+def test_an_end_off_its_bridge_is_found(small):
+    small.change_link(HOST, "veth12", master=None)
+
+    (finding,) = small.findings("links.are_attached_to_the_node")
+    assert finding.expected == "veth12 on bridge cni0"
+
+
+def test_an_end_on_another_bridge_is_found(small):
+    other = link(6, "docker0", "bridge")
+    small.change_netns(HOST, links=[*small.document.namespaces[0].links, other])
+    small.change_link(HOST, "veth12", master=6)
+
+    (finding,) = small.findings("links.are_attached_to_the_node")
+    assert finding.found == "on docker0"
+
+
+def test_a_route_stands_for_the_bridge_where_there_is_none(small):
+    links = [each for each in small.document.namespaces[0].links if each.kind != "bridge"]
+    routes = [Route(4, f"10.244.0.{n}/32", index=index) for n, index in ((2, 11), (3, 12))]
+    small.change_netns(HOST, links=links, routes=routes)
+    for name in ("veth11", "veth12"):
+        small.change_link(HOST, name, master=None)
+    assert not small.findings("links.are_attached_to_the_node")
+
+    small.change_netns(HOST, routes=routes[:1])
+    (finding,) = small.findings("links.are_attached_to_the_node")
+    assert finding.expected == "a route to the pod's address by veth12"
+
+
+def test_a_datapath_without_bridge_and_routes_is_not_judged(small):
+    owner = {"kind": "DaemonSet", "name": "cilium", "controller": True}
+    small.api["pods"][0]["metadata"]["ownerReferences"] = [owner]
+
+    with pytest.raises(NotApplicable, match="Cilium"):
+        small.findings("links.are_attached_to_the_node")
+
+
+def test_a_pair_with_both_ends_on_the_node_warns(small):
+    pair = [link(20, "left", peer_index=21), link(21, "right", peer_index=20)]
+    small.change_netns(HOST, links=[*small.document.namespaces[0].links, *pair])
+
+    findings = small.findings("links.have_no_orphans")
+    assert {(each.subject.part, each.level) for each in findings} == {
+        ("left", Level.WARN),
+        ("right", Level.WARN),
+    }
+
+
+def test_a_veth_into_a_netns_without_processes_warns(small):
+    small.change_netns(
+        HOST, links=[*small.document.namespaces[0].links, link(20, "v", peer_nsid=9)]
+    )
+
+    (finding,) = small.findings("links.have_no_orphans")
+    assert finding.found == "netns 9, which no process is in"
+
+
+def test_the_number_of_orphans_that_is_borne_can_be_raised(small):
+    small.change_netns(
+        HOST, links=[*small.document.namespaces[0].links, link(20, "v", peer_nsid=9)]
+    )
+    small.thresholds["links.orphans"] = 1
+
+    assert not small.findings("links.have_no_orphans")

@@ -1,0 +1,95 @@
+"""The checks of pods, each on a cluster where one thing is broken."""
+
+import pytest
+from tests.checks.small_cluster import WEB_NETNS, SmallCluster
+
+from wirecheck.findings import FactMissingError, NotApplicable
+
+
+def web(small: SmallCluster) -> dict:
+    return small.api["pods"][1]
+
+
+def test_a_running_pod_without_an_address_is_found(small):
+    web(small)["status"] |= {"podIP": "", "podIPs": []}
+
+    (finding,) = small.findings("pods.have_an_address")
+    assert (finding.subject.name, finding.found) == ("web", "none in its status")
+
+
+def test_a_pod_that_waits_or_ends_needs_no_address(small):
+    web(small)["status"] = {"phase": "Pending"}
+    assert not small.findings("pods.have_an_address")
+
+    web(small)["status"] = {"phase": "Succeeded"}
+    assert not small.findings("pods.have_an_address")
+
+
+def test_an_address_outside_the_nodes_range_is_found(small):
+    web(small)["status"]["podIPs"] = [{"ip": "10.244.0.3"}, {"ip": "10.250.0.3"}]
+
+    (finding,) = small.findings("pods.are_in_the_nodes_range")
+    assert (finding.expected, finding.found) == ("an address in 10.244.0.0/24", "10.250.0.3")
+
+
+def test_the_range_is_not_judged_where_the_plugin_has_pools_of_its_own(small):
+    owner = {"kind": "DaemonSet", "name": "calico-node", "controller": True}
+    small.api["pods"][0]["metadata"]["ownerReferences"] = [owner]
+
+    with pytest.raises(NotApplicable, match="Calico"):
+        small.findings("pods.are_in_the_nodes_range")
+
+
+def test_two_pods_with_one_address_are_one_finding_that_names_both(small):
+    web(small)["status"] |= {"podIP": "10.244.0.2", "podIPs": [{"ip": "10.244.0.2"}]}
+
+    (finding,) = small.findings("pods.share_no_address")
+    assert finding.subject.name == "dns"
+    assert "shop/web" in finding.found
+
+
+def test_pods_on_the_hosts_network_may_share_its_address(small):
+    for pod in small.api["pods"]:
+        pod["spec"]["hostNetwork"] = True
+        pod["status"] |= {"podIP": "192.0.2.1", "podIPs": [{"ip": "192.0.2.1"}]}
+
+    assert not small.findings("pods.share_no_address")
+
+
+def test_a_pod_without_processes_has_no_netns(small):
+    small.change_document(pods=small.document.pods[:1])
+
+    (finding,) = small.findings("pods.have_a_netns")
+    assert finding.found == "no process on n1 belongs to it"
+
+
+def test_a_static_pod_is_found_by_the_hash_that_its_cgroup_carries(small):
+    uid = web(small)["metadata"]["uid"]
+    web(small)["metadata"] |= {
+        "uid": "the-mirrors-own",
+        "annotations": {"kubernetes.io/config.hash": uid, "kubernetes.io/config.mirror": uid},
+    }
+
+    assert not small.findings("pods.have_a_netns")
+
+
+@pytest.mark.parametrize("runtime_class", ["kata-qemu", "gvisor"])
+def test_a_sandboxed_pod_is_not_looked_for(small, runtime_class):
+    web(small)["spec"]["runtimeClassName"] = runtime_class
+    small.change_document(pods=small.document.pods[:1])
+
+    assert not small.findings("pods.have_a_netns")
+
+
+def test_a_lost_address_is_found(small):
+    small.change_netns(WEB_NETNS, addresses=[])
+
+    (finding,) = small.findings("pods.carry_their_addresses")
+    assert (finding.expected, finding.found) == ("10.244.0.3 on an interface", "nothing")
+
+
+def test_a_netns_that_could_not_be_read_is_an_error_and_not_a_pass(small):
+    small.change_netns(WEB_NETNS, error="setns: Operation not permitted")
+
+    with pytest.raises(FactMissingError, match=r"shop/web: setns: Operation not permitted"):
+        small.findings("pods.carry_their_addresses")

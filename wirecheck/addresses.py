@@ -1,0 +1,39 @@
+"""IP addresses and ranges as values, and the two ways Kubernetes writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+
+IPAddress = IPv4Address | IPv6Address
+IPNetwork = IPv4Network | IPv6Network
+
+
+@lru_cache(maxsize=200_000)
+def address(text: str) -> IPAddress:
+    """The address in `text`; raises ValueError where it is none."""
+    return ip_address(text)
+
+
+def addresses(texts: Iterable[str]) -> frozenset[IPAddress]:
+    """All addresses in `texts`; empty ones, which the API uses for "none yet", are left out."""
+    return frozenset(address(text) for text in texts if text)
+
+
+@lru_cache(maxsize=10_000)
+def network(text: str) -> IPNetwork:
+    """The range in `text`, host bits allowed; raises ValueError where it is none."""
+    return ip_network(text, strict=False)
+
+
+def contains(ranges: Iterable[IPNetwork], member: IPAddress) -> bool:
+    """Whether one of the ranges, which may be of both families, holds `member`."""
+    return any(member.version == each.version and member in each for each in ranges)

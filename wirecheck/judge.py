@@ -1,0 +1,211 @@
+"""From a check and what was seen to a result, over one look or several. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from wirecheck.catalogue import Check
+from wirecheck.findings import FactMissingError, Finding, Level, NotApplicable, Outcome, Ref
+from wirecheck.model.cluster import Cluster
+from wirecheck.model.node import Node
+from wirecheck.results import FindingRecord, ItemResult, Object
+from wirecheck.snapshot.folder import Snapshot, SnapshotError
+from wirecheck.snapshot.index import VisitRecord, Waiver
+
+Identity = tuple[Ref, str, str]
+
+
+@dataclass
+class Judgement:
+    """What one check said in one look."""
+
+    findings: dict[Identity, Finding] = field(default_factory=dict)
+    undecided: dict[Identity, Finding] = field(default_factory=dict)
+    unjudged: Counter[str] = field(default_factory=Counter)
+    error: str = ""
+    skip: str = ""
+
+
+class Judge:
+    """Judges one snapshot with the given checks, node after node.
+
+    At most one node's documents (one for each look) are held at a time.
+    """
+
+    def __init__(self, snapshot: Snapshot, checks: Sequence[Check]) -> None:
+        self._snapshot = snapshot
+        self._checks = tuple(checks)
+        looks = enumerate(snapshot.index.looks, start=1)
+        self._clusters = [
+            Cluster(snapshot.api(number), snapshot.index, look) for number, look in looks
+        ]
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """Every node that the API listed in the first look, sorted."""
+        return tuple(sorted(self._clusters[0].nodes)) if self._clusters else ()
+
+    def node(self, name: str) -> Iterator[ItemResult]:
+        """One result for each check about nodes."""
+        nodes = self._nodes(name)
+        for check in self._checks:
+            if check.scope == "node":
+                yield self._result(check, name, nodes)
+
+    def cluster(self) -> Iterator[ItemResult]:
+        """One result for each check about the cluster."""
+        for check in self._checks:
+            if check.scope == "cluster":
+                yield self._result(check, "", self._clusters)
+
+    def _nodes(self, name: str) -> list[Node]:
+        """The node in each look that visited it; in the first look also where none did."""
+        seen = []
+        for number, cluster in enumerate(self._clusters, start=1):
+            visit = cluster.look.visits.get(name)
+            node = cluster.nodes.get(name)
+            if node is None or (visit is None and number > 1):
+                continue
+            seen.append(self._one_node(number, cluster, name, visit))
+        return seen
+
+    def _one_node(
+        self, number: int, cluster: Cluster, name: str, visit: VisitRecord | None
+    ) -> Node:
+        visit = visit or VisitRecord("unreachable", reason=f"The snapshot has no visit to {name}.")
+        document = None
+        if visit.status == "seen":
+            try:
+                document = self._snapshot.document(name, number)
+            except SnapshotError as error:
+                visit = VisitRecord("not understood", via=visit.via, reason=str(error))
+        return Node(cluster, cluster.nodes[name], visit, document)
+
+    def _result(self, check: Check, name: str, subjects: Sequence[Node | Cluster]) -> ItemResult:
+        looks = [_judgement(check, subject) for subject in subjects[:1]]
+        if check.settles and (looks[0].findings or looks[0].undecided):
+            looks += [_judgement(check, subject) for subject in subjects[1:]]
+        reason = subjects[0].visit.reason if isinstance(subjects[0], Node) else ""
+        return _settled(check, name, looks, reason, self._snapshot.index.waivers)
+
+
+def judge(
+    snapshot: Snapshot, checks: Sequence[Check], nodes: Collection[str] | None = None
+) -> Iterator[ItemResult]:
+    """Every item of the run: node after node, then the cluster's. `nodes` narrows it down."""
+    bench = Judge(snapshot, checks)
+    for name in bench.node_names:
+        if nodes is None or name in nodes:
+            yield from bench.node(name)
+    yield from bench.cluster()
+
+
+def concerned(items: Iterable[ItemResult], checks: Iterable[Check]) -> frozenset[str]:
+    """Nodes to look at again, because a settling check found something; "" is the API alone."""
+    settling = {check.id for check in checks if check.settles}
+    return frozenset(
+        item.node for item in items if item.check in settling and (item.findings or item.undecided)
+    )
+
+
+def _judgement(check: Check, subject: Node | Cluster) -> Judgement:
+    """Run the check's function once. What it found before it stopped with an error is kept."""
+    said = Judgement()
+    changed = subject.changed if isinstance(subject, Cluster) else subject.cluster.changed
+    try:
+        for finding in check.function(subject):
+            touched = {finding.subject.object_key, *(c.object_key for c in finding.concerns)}
+            if finding.unless:
+                said.unjudged[finding.unless] += 1
+            elif check.settles and touched & changed:
+                said.undecided[finding.identity] = finding
+            else:
+                said.findings[finding.identity] = finding
+    except NotApplicable as reason:
+        said.skip = str(reason)
+    except FactMissingError as reason:
+        said.error = str(reason)
+    return said
+
+
+def _settled(
+    check: Check, name: str, looks: list[Judgement], visit_reason: str, waivers: Sequence[Waiver]
+) -> ItemResult:
+    """Findings count if every look has them; undecided is what some look could not decide."""
+    first = looks[0]
+    every = [{**look.findings, **look.undecided} for look in looks]
+    lasting = {
+        identity: finding
+        for identity, finding in every[0].items()
+        if all(identity in each for each in every)
+    }
+    counting = {i: f for i, f in lasting.items() if all(i in look.findings for look in looks)}
+    undecided = sorted({str(f.subject) for i, f in lasting.items() if i not in counting})
+    errors = list(dict.fromkeys(look.error for look in looks if look.error))
+    records = [_record(check, finding, len(looks)) for finding in counting.values()]
+    outcome = _outcome(counting.values(), errors, first.skip)
+    if outcome is Outcome.FAIL and all(_is_waived(r, check, name, waivers) for r in records):
+        outcome = Outcome.WAIVED
+    return ItemResult(
+        check=check.id,
+        node=name,
+        outcome=outcome,
+        reason=errors[0] if errors else first.skip,
+        folded=bool(visit_reason)
+        and visit_reason in (first.error, first.skip)
+        and check.id != "nodes.reachable",
+        findings=records,
+        undecided=undecided,
+        unjudged=dict(first.unjudged),
+    )
+
+
+def _outcome(findings: Collection[Finding], errors: list[str], skip: str) -> Outcome:
+    levels = {finding.level for finding in findings}
+    if Level.FAIL in levels:
+        return Outcome.FAIL
+    if Level.ERROR in levels or errors:
+        return Outcome.ERROR
+    if Level.WARN in levels:
+        return Outcome.WARN
+    return Outcome.SKIP if skip else Outcome.PASS
+
+
+def _record(check: Check, finding: Finding, looks: int) -> FindingRecord:
+    subject = finding.subject
+    return FindingRecord(
+        object=Object(
+            kind=subject.kind,
+            name=subject.name,
+            namespace=subject.namespace,
+            part=subject.part,
+            uid=subject.uid,
+            workload=subject.workload,
+        ),
+        level=finding.level,
+        expected=finding.expected,
+        found=finding.found,
+        key=_lasting_key(check, finding),
+        evidence=list(finding.evidence),
+        looks=looks,
+    )
+
+
+def _lasting_key(check: Check, finding: Finding) -> str:
+    """What identifies the finding in another run: pods are renamed, their workload is not."""
+    subject = finding.subject
+    name = subject.workload if subject.kind == "Pod" and subject.workload else subject.name
+    part = "" if subject.kind == "Pod" else subject.part
+    return "/".join(filter(None, [check.id, subject.kind, subject.namespace, name, part]))
+
+
+def _is_waived(record: FindingRecord, check: Check, node: str, waivers: Sequence[Waiver]) -> bool:
+    places = {node, str(record.object), f"{record.object.namespace}/{record.object.name}"}
+    return any(
+        fnmatchcase(check.id, waiver.check)
+        and any(fnmatchcase(place, waiver.where) for place in places)
+        for waiver in waivers
+    )

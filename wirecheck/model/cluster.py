@@ -1,0 +1,178 @@
+"""One cluster in one look: what the API alone says, indexed as the checks ask for it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TypeVar
+
+from wirecheck.addresses import IPAddress, addresses
+from wirecheck.catalogue import Threshold
+from wirecheck.findings import Ref
+from wirecheck.model.names import Names
+from wirecheck.model.network_policy import egress_policy_of
+from wirecheck.model.pod import Pod
+from wirecheck.snapshot.api_objects import (
+    ApiObjects,
+    EndpointSliceObject,
+    NodeObject,
+    ServiceObject,
+)
+from wirecheck.snapshot.cluster_dns import cluster_dns
+from wirecheck.snapshot.index import LookRecord, SnapshotIndex
+
+OWN_POOLS = frozenset({"Calico", "Cilium", "AWS VPC CNI", "Azure CNI", "OVN-Kubernetes"})
+"""Plugins that give out addresses without regard to spec.podCIDRs of the node."""
+
+OWN_DATAPATH = frozenset({"Cilium", "Antrea", "OVN-Kubernetes"})
+"""Plugins that deliver to pods by eBPF or Open vSwitch, without a bridge or a host route."""
+
+CNI_BY_DAEMONSET = {
+    "calico-node": "Calico",
+    "cilium": "Cilium",
+    "aws-node": "AWS VPC CNI",
+    "azure-cns": "Azure CNI",
+    "antrea-agent": "Antrea",
+    "ovnkube-node": "OVN-Kubernetes",
+    "kube-flannel-ds": "flannel",
+    "kindnet": "kindnet",
+    "kube-router": "kube-router",
+}
+
+
+@dataclass(frozen=True)
+class Dns:
+    """The cluster's DNS: its domain, Service addresses and replicas."""
+
+    domain: str
+    service_addresses: frozenset[IPAddress]
+    replicas: tuple[Pod, ...]
+    backend_addresses: frozenset[IPAddress]
+    """Addresses that serve DNS, by the EndpointSlices, terminating ones included."""
+
+    @property
+    def probe_name(self) -> str:
+        """The name that every cluster has, and that every pod is asked to resolve."""
+        return f"kubernetes.default.svc.{self.domain}"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The API's side of one look."""
+
+    api: ApiObjects
+    index: SnapshotIndex
+    look: LookRecord
+
+    @property
+    def ref(self) -> Ref:
+        """The kubeconfig's name for the cluster."""
+        return Ref("Cluster", self.index.cluster.context or "cluster")
+
+    @property
+    def now(self) -> datetime:
+        """When the look began; a replay does not know any later time."""
+        return datetime.fromtimestamp(self.look.started, tz=UTC)
+
+    def threshold(self, threshold: Threshold) -> float:
+        """The inventory's number, or the default."""
+        return self.index.thresholds.get(threshold.name, threshold.default)
+
+    @cached_property
+    def changed(self) -> frozenset[tuple[str, str, str]]:
+        """(kind, namespace, name) of what changed while it was looked at."""
+        return frozenset((each.kind, each.namespace, each.name) for each in self.look.changes)
+
+    @cached_property
+    def nodes(self) -> Mapping[str, NodeObject]:
+        return {node.metadata.name: node for node in self.api.nodes}
+
+    @cached_property
+    def pods(self) -> tuple[Pod, ...]:
+        policies = self.api.network_policies
+        return tuple(Pod(each, shield=egress_policy_of(each, policies)) for each in self.api.pods)
+
+    @cached_property
+    def pods_by_node(self) -> Mapping[str, tuple[Pod, ...]]:
+        grouped = _grouped((pod.node_name, pod) for pod in self.pods)
+        return {name: tuple(pods) for name, pods in grouped.items()}
+
+    @cached_property
+    def pods_by_address(self) -> Mapping[IPAddress, tuple[Pod, ...]]:
+        """Pods that have a netns of their own, by address."""
+        grouped = _grouped(
+            (each, pod)
+            for pod in self.pods
+            if pod.is_running and not pod.on_host_network
+            for each in pod.addresses
+        )
+        return {each: tuple(pods) for each, pods in grouped.items()}
+
+    @cached_property
+    def services(self) -> Mapping[tuple[str, str], ServiceObject]:
+        """By (namespace, name)."""
+        return {_key(service): service for service in self.api.services}
+
+    @cached_property
+    def slices(self) -> Mapping[tuple[str, str], tuple[EndpointSliceObject, ...]]:
+        """EndpointSlices by (namespace, name) of their Service."""
+        grouped = _grouped(
+            ((each.metadata.namespace, service), each)
+            for each in self.api.endpoint_slices
+            if (service := each.metadata.labels.get("kubernetes.io/service-name"))
+        )
+        return {key: tuple(slices) for key, slices in grouped.items()}
+
+    @cached_property
+    def names(self) -> Names:
+        return Names(self.dns.domain, self.services, self.slices)
+
+    @cached_property
+    def dns(self) -> Dns:
+        """The cluster's DNS, found by its Service."""
+        known = cluster_dns(self.api)
+        replicas = {pod.metadata.uid for pod in known.replicas}
+        return Dns(
+            domain=known.domain,
+            service_addresses=addresses(known.addresses),
+            replicas=tuple(pod for pod in self.pods if pod.ref.uid in replicas),
+            backend_addresses=addresses(
+                address
+                for service in known.services
+                for slice_ in self.slices.get(_key(service), ())
+                for endpoint in slice_.endpoints or ()
+                for address in endpoint.addresses
+            ),
+        )
+
+    @cached_property
+    def cni(self) -> str:
+        """The CNI plugin, by the DaemonSet that brings it; `an unknown CNI plugin` otherwise."""
+        owners = {
+            owner.name
+            for pod in self.api.pods
+            for owner in pod.metadata.owner_references
+            if owner.kind == "DaemonSet"
+        }
+        for daemonset, plugin in CNI_BY_DAEMONSET.items():
+            if daemonset in owners:
+                return plugin
+        return "an unknown CNI plugin"
+
+
+def _key(service: ServiceObject) -> tuple[str, str]:
+    return service.metadata.namespace, service.metadata.name
+
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+def _grouped(pairs: Iterable[tuple[Key, Value]]) -> dict[Key, list[Value]]:
+    groups: dict[Key, list[Value]] = defaultdict(list)
+    for key, value in pairs:
+        groups[key].append(value)
+    return groups

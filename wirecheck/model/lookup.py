@@ -1,0 +1,90 @@
+"""A DNS lookup that was made, and the answer that the API implies for it."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from functools import cached_property
+
+from wirecheck.addresses import IPAddress, address
+from wirecheck.findings import FactMissingError, Ref
+from wirecheck.parse.dns_answer import Answer, parse_answer
+from wirecheck.parse.errors import ParseError
+from wirecheck.snapshot.node_document import Probe
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The answer that the API implies, and the objects that it rests on."""
+
+    answer: Answer
+    concerns: tuple[Ref, ...] = ()
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """One question to one server, with its tries; judged by the last, which ended it."""
+
+    question: str
+    """`NAME TYPE`."""
+    probe: Probe
+    expected: Expected
+
+    def is_of(self, name: str) -> bool:
+        """Whether `name` was asked for, of whatever type."""
+        return self.question.rpartition(" ")[0].rstrip(".") == name
+
+    @property
+    def server(self) -> IPAddress:
+        return address(self.probe.server)
+
+    @property
+    def transport(self) -> str:
+        return self.probe.transport
+
+    @property
+    def way(self) -> str:
+        """`at 10.96.0.10 over UDP`."""
+        return f"at {self.probe.server} over {self.transport.upper()}"
+
+    @property
+    def concerns(self) -> tuple[Ref, ...]:
+        return self.expected.concerns
+
+    @property
+    def expectation(self) -> str:
+        """`10.96.0.1 for kubernetes.default.svc.cluster.local A at 10.96.0.10 over UDP`."""
+        return f"{self.expected.answer} for {self.question} {self.way}"
+
+    @cached_property
+    def answer(self) -> Answer | None:
+        """What came back, if anything did."""
+        if not self.probe.tries or not self.probe.tries[-1].answer:
+            return None
+        return parse_answer(base64.b64decode(self.probe.tries[-1].answer))
+
+    @cached_property
+    def problem(self) -> str:
+        """What is wrong with the answer; empty where it is the expected one.
+
+        Raises FactMissingError for a question that was never sent.
+        """
+        tries = self.probe.tries
+        if not tries:
+            raise FactMissingError(
+                f"{self.question} was not asked {self.way}: the visit ended before. "
+                "Raise limits.node or dns.rate."
+            )
+        try:
+            answer = self.answer
+        except ParseError as error:
+            return str(error)
+        if answer is None:
+            waited = sum(each.seconds for each in tries)
+            return f"{tries[-1].error} in {len(tries)} of {len(tries)} tries, {waited:.1f} s in all"
+        wanted = self.expected.answer
+        if (answer.rcode, answer.data) == (wanted.rcode, wanted.data):
+            return ""
+        if answer.truncated and answer.data <= wanted.data:
+            return ""  # RFC 2181, 9: what was cut is asked for again over TCP.
+        return f"{answer}, which is not the answer that the API implies"

@@ -1,0 +1,1 @@
+"""pytest: one item per check and node, from what was looked at."""

@@ -1,0 +1,104 @@
+"""From all results of a run to its coverage, its sentence and its exit status. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+from wirecheck.findings import Outcome
+from wirecheck.model.cluster import Cluster
+from wirecheck.results import Coverage, ItemResult
+from wirecheck.snapshot.folder import Snapshot
+from wirecheck.snapshot.index import VisitRecord
+
+FailOn = Literal["fail", "warn", "never"]
+
+HEALTHY, FAILED, INCOMPLETE, INTERNAL_ERROR, USAGE, NOTHING_TO_DO = range(6)
+
+
+def counts(items: Iterable[ItemResult]) -> dict[str, int]:
+    """Items by outcome."""
+    return dict(Counter(str(item.outcome) for item in items))
+
+
+def exit_status(
+    items: Sequence[ItemResult], fail_on: FailOn = "fail", *, interrupted: bool = False
+) -> int:
+    """0 healthy, 1 something is wrong, 2 could not look at everything, 5 nothing was judged."""
+    outcomes = {item.outcome for item in items}
+    if not outcomes - {Outcome.SKIP}:
+        return NOTHING_TO_DO
+    if fail_on == "never":
+        return HEALTHY
+    if Outcome.FAIL in outcomes or (fail_on == "warn" and Outcome.WARN in outcomes):
+        return FAILED
+    if Outcome.ERROR in outcomes or interrupted:
+        return INCOMPLETE
+    return HEALTHY
+
+
+def verdict(items: Sequence[ItemResult], *, interrupted: bool = False) -> str:
+    """One sentence, the worst thing first."""
+    said = Counter(item.outcome for item in items)
+    red_nodes = {item.node for item in items if item.outcome is Outcome.FAIL and item.node}
+    parts = []
+    if said[Outcome.FAIL]:
+        failed = {item.check for item in items if item.outcome is Outcome.FAIL}
+        where = f" on {_plural(len(red_nodes), 'node')}" if red_nodes else ""
+        parts.append(f"{_plural(len(failed), 'check')} failed{where}")
+    if said[Outcome.ERROR]:
+        parts.append(f"{_plural(said[Outcome.ERROR], 'item')} could not be judged")
+    if interrupted:
+        parts.append("the run was interrupted")
+    if not parts and not said - Counter({Outcome.SKIP: said[Outcome.SKIP]}):
+        return "Nothing was judged."
+    if said[Outcome.WARN]:
+        parts.append(_plural(said[Outcome.WARN], "warning"))
+    if not said[Outcome.FAIL] and not said[Outcome.ERROR] and not interrupted:
+        parts.insert(0, "healthy")
+    return f"{', '.join(parts).capitalize()}."
+
+
+def coverage(snapshot: Snapshot, items: Sequence[ItemResult]) -> Coverage:
+    """How much was looked at, in the first look, which is the one that visits every node."""
+    look = snapshot.index.looks[0]
+    cluster = Cluster(snapshot.api(1), snapshot.index, look)
+    visits = {name: look.visits.get(name, _NO_VISIT) for name in cluster.nodes}
+    pods = [pod for pod in cluster.pods if pod.node_name and pod.is_running]
+    seen = {name for name, visit in visits.items() if visit.status == "seen"}
+    unjudged: Counter[str] = Counter()
+    undecided = set()
+    for item in items:
+        undecided.update(item.undecided)
+        for reason, number in item.unjudged.items():
+            unjudged[reason] = max(unjudged[reason], number)
+    return Coverage(
+        nodes_seen=len(seen),
+        nodes_known=len(visits),
+        pods_seen=sum(pod.node_name in seen for pod in pods),
+        pods_known=len(pods),
+        services_seen=len(cluster.services) if seen else 0,
+        services_known=len(cluster.services),
+        unreachable=_with_status(
+            visits, "unreachable", "time limit", "wrong host", "not understood"
+        ),
+        skipped_nodes={
+            name: visit.reason
+            for name, visit in visits.items()
+            if visit.status in ("no way", "gone")
+        },
+        undecided=len(undecided),
+        unjudged=dict(unjudged),
+    )
+
+
+_NO_VISIT = VisitRecord("unreachable", reason="The snapshot has no visit to it.")
+
+
+def _with_status(visits: Mapping[str, VisitRecord], *statuses: str) -> list[str]:
+    return sorted(name for name, visit in visits.items() if visit.status in statuses)
+
+
+def _plural(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
