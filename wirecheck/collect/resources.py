@@ -1,0 +1,125 @@
+"""What is read of the API: the resources, their projection, and the few named ConfigMaps."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from wirecheck.snapshot.api_objects import (
+    ALLOWED_ANNOTATIONS,
+    ConfigMapObject,
+    EndpointSliceObject,
+    Metadata,
+    NetworkPolicyObject,
+    NodeObject,
+    PodObject,
+    ServiceObject,
+)
+
+Object = NodeObject | PodObject | ServiceObject | EndpointSliceObject | NetworkPolicyObject
+T = TypeVar("T")
+
+
+class ListMetadata(Struct, frozen=True, rename="camel"):
+    """Of a page: the version that the whole list is consistent at, and the next page's token."""
+
+    resource_version: str = ""
+    next: str = field(default="", name="continue")
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """One page of a list."""
+
+    metadata: ListMetadata = ListMetadata()
+    items: list[T] | None = None
+
+
+class Resource(Struct, frozen=True):
+    """A resource that is listed over all namespaces."""
+
+    plural: str
+    kind: str
+    group: str
+    path: str
+    type: Any
+    """What its objects are projected to."""
+    attribute: str
+    """Where `ApiObjects` keeps them."""
+    required: bool = True
+    """Without it there is nothing to judge; without another one, less is judged."""
+
+    @property
+    def rule(self) -> str:
+        """The rule of a ClusterRole that lets it be read."""
+        return rule(self.group, self.plural)
+
+
+def rule(group: str, plural: str, name: str = "") -> str:
+    """The RBAC rule for reading a resource, or only the object `name` of it."""
+    verbs = '["get"]' if name else '["get", "list", "watch"]'
+    names = f'resourceNames: ["{name}"], ' if name else ""
+    return f'{{apiGroups: ["{group}"], resources: ["{plural}"], {names}verbs: {verbs}}}'
+
+
+NODES = Resource("nodes", "Node", "", "/api/v1/nodes", NodeObject, "nodes")
+
+RESOURCES: tuple[Resource, ...] = (
+    NODES,
+    Resource("pods", "Pod", "", "/api/v1/pods", PodObject, "pods"),
+    Resource("services", "Service", "", "/api/v1/services", ServiceObject, "services"),
+    Resource(
+        "endpointslices",
+        "EndpointSlice",
+        "discovery.k8s.io",
+        "/apis/discovery.k8s.io/v1/endpointslices",
+        EndpointSliceObject,
+        "endpoint_slices",
+    ),
+    Resource(
+        "networkpolicies",
+        "NetworkPolicy",
+        "networking.k8s.io",
+        "/apis/networking.k8s.io/v1/networkpolicies",
+        NetworkPolicyObject,
+        "network_policies",
+        required=False,
+    ),
+)
+
+CONFIG_MAPS = {
+    "kube-proxy": "config.conf",
+    "coredns": "Corefile",
+    "cilium-config": "kube-proxy-replacement",
+}
+"""Of the ConfigMaps in kube-system: which are read, and the one key that is kept of each."""
+
+# CoreDNS plugins that take a secret on their line: route53, etcd, azure, tsig, redis.
+_SECRET_LINE = re.compile(
+    r"^(\s*(?:aws_access_key|credentials|secrets?|password|token|api_?key)\s).*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def page_decoder(resource: Resource) -> msgspec.json.Decoder[Page[Object]]:
+    """Decodes a page of the resource and projects it in the same step."""
+    return msgspec.json.Decoder(Page[resource.type])
+
+
+def without_free_text(metadata: Metadata) -> None:
+    """Drop every annotation but the allowed ones from an object that was just decoded."""
+    annotations = metadata.annotations
+    for key in annotations.keys() - ALLOWED_ANNOTATIONS:
+        del annotations[key]
+
+
+def config_map(name: str, raw: bytes) -> ConfigMapObject:
+    """The ConfigMap `name` with its one key, without the secrets that a Corefile can hold."""
+    decoded = msgspec.json.decode(raw, type=ConfigMapObject)
+    without_free_text(decoded.metadata)
+    key = CONFIG_MAPS[name]
+    text = decoded.data.get(key)
+    kept = {} if text is None else {key: _SECRET_LINE.sub(r"\1[not kept]", text)}
+    return ConfigMapObject(metadata=decoded.metadata, data=kept)

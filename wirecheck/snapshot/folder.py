@@ -1,0 +1,221 @@
+"""The snapshot's folder on disk: an index, and compressed JSON for each look and node.
+
+A snapshot may come from anywhere, so reading trusts nothing in it: names of files are made
+from names of nodes here, only regular files are opened, and what they unpack to is bounded.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import re
+import stat
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from wirecheck.snapshot import node_document
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex
+from wirecheck.snapshot.node_document import NodeDocument
+
+INDEX = "snapshot.json"
+MEBIBYTE = 1 << 20
+LARGEST_INDEX = 256 * MEBIBYTE
+LARGEST_API = 2048 * MEBIBYTE
+"""About 1.5 kB for each of 150,000 pods, several times over."""
+LARGEST_DOCUMENT = 256 * MEBIBYTE
+"""iptables-save of a node in a cluster with 10,000 Services has 12 MB."""
+
+Content = TypeVar("Content", bound=Struct)
+
+
+class SnapshotError(Exception):
+    """The snapshot, or one node's part of it, cannot be used: a sentence with the next step."""
+
+
+class _Version(Struct, frozen=True):
+    format: int
+    wirecheck: str = ""
+    program: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot that is read. Nothing is kept: each call reads its file anew."""
+
+    path: Path
+    index: SnapshotIndex
+
+    @classmethod
+    def open(cls, path: Path) -> Snapshot:
+        """The snapshot in the folder `path` (or of the index file `path`).
+
+        Raises SnapshotError: not a snapshot, broken, or written by a newer wirecheck.
+        """
+        folder = path.parent if path.name == INDEX else path
+        file = folder / INDEX
+        if not file.is_file():
+            raise SnapshotError(
+                f"{folder} is no snapshot: it has no {INDEX}; name the folder that a run left."
+            )
+        raw = _read(file, LARGEST_INDEX)
+        version = _decoded(raw, _Version, file)
+        _refuse_newer(file, version.format, FORMAT, version.wirecheck)
+        return cls(folder, _decoded(raw, SnapshotIndex, file))
+
+    def api(self, look: int = 1) -> ApiObjects:
+        """What was read of the API in a look (counted from 1); SnapshotError if it is broken."""
+        self._check(look)
+        file = self.path / _api_file(look)
+        return _decoded(_unpacked(file, LARGEST_API), ApiObjects, file)
+
+    def document(self, node: str, look: int = 1) -> NodeDocument:
+        """What the visit to `node` returned; SnapshotError, about this node alone, if broken."""
+        self._check(look)
+        file = self.path / _document_file(look, node)
+        raw = _unpacked(file, LARGEST_DOCUMENT)
+        version = _decoded(raw, _Version, file)
+        _refuse_newer(file, version.format, node_document.FORMAT, version.program)
+        return _decoded(raw, NodeDocument, file)
+
+    def node_names(self, look: int = 1) -> list[str]:
+        """The nodes that were seen in a look: those that `document` is there for."""
+        visits = self._check(look).visits
+        return sorted(name for name, visit in visits.items() if visit.status == "seen")
+
+    def _check(self, look: int) -> LookRecord:
+        looks = self.index.looks
+        if not looks:
+            raise SnapshotError(
+                f"The snapshot {self.path} has no finished look: the run was interrupted in its "
+                "first one; look at the cluster again."
+            )
+        if not 1 <= look <= len(looks):
+            raise SnapshotError(f"The snapshot {self.path} has {len(looks)} looks, not {look}.")
+        return looks[look - 1]
+
+
+class SnapshotWriter:
+    """Writes a snapshot; whatever happens, the index names only looks that are complete."""
+
+    def __init__(self, path: Path, index: SnapshotIndex) -> None:
+        """Start a snapshot in the new or empty folder `path`; `index` has no looks yet."""
+        if (path / INDEX).exists():
+            raise SnapshotError(f"{path} holds a snapshot already; name another folder.")
+        self.path = path
+        self.index = index
+        self._write_index()
+
+    def write_api(self, look: int, api: ApiObjects) -> None:
+        """Keep what was read of the API."""
+        self._write(_api_file(look), gzip.compress(msgspec.json.encode(api), 6, mtime=0))
+
+    def write_document(self, look: int, node: str, raw: bytes) -> None:
+        """Keep the JSON document of one node, byte for byte."""
+        self._write(_document_file(look, node), gzip.compress(raw, 6, mtime=0))
+
+    def finish_look(self, look: LookRecord) -> None:
+        """Enter the look, whose files are all written, into the index."""
+        self.index = msgspec.structs.replace(self.index, looks=[*self.index.looks, look])
+        self._write_index()
+
+    def _write_index(self) -> None:
+        raw = msgspec.json.encode(self.index)
+        self._write(Path(INDEX), msgspec.json.format(raw, indent=1) + b"\n")
+
+    def _write(self, name: Path, data: bytes) -> None:
+        """Write beside the final name first: a file with that name is always whole."""
+        file = self.path / name
+        part = file.with_name(file.name + ".part")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            part.replace(file)
+        except OSError as error:
+            raise SnapshotError(f"{file} cannot be written: {error.strerror}.") from None
+
+
+def _api_file(look: int) -> Path:
+    return Path(f"look-{look}") / "api.json.gz"
+
+
+def _document_file(look: int, node: str) -> Path:
+    return Path(f"look-{look}") / "nodes" / f"{_safe(node)}.json.gz"
+
+
+def _safe(node: str) -> str:
+    """The node's name where a file can have it, else a digest of it, marked with a tilde.
+
+    Kubernetes allows 253 characters, with the suffix more than file systems do; and an index
+    that someone tampered with may name anything.
+    """
+    if len(node) <= 200 and re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", node):
+        return node
+    return "~" + hashlib.sha256(node.encode(errors="surrogatepass")).hexdigest()[:40]
+
+
+def _read(file: Path, largest: int) -> bytes:
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise SnapshotError(f"{file} is not a regular file; copy the snapshot again.")
+            if status.st_size > largest:
+                raise SnapshotError(
+                    f"{file} has {status.st_size // MEBIBYTE} MiB, more than the "
+                    f"{largest // MEBIBYTE} MiB that a snapshot's file may have."
+                )
+            return stream.read(largest)
+    except FileNotFoundError:
+        raise SnapshotError(f"{file} is missing; copy the whole snapshot again.") from None
+    except OSError as error:
+        raise SnapshotError(f"{file} cannot be read: {error.strerror}.") from None
+
+
+def _unpacked(file: Path, largest: int) -> bytes:
+    packed = _read(file, largest)
+    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        content = inflater.decompress(packed, largest + 1)
+    except zlib.error:
+        raise SnapshotError(
+            f"{file} is not gzip data, or damaged; copy the snapshot again, or look anew."
+        ) from None
+    if len(content) > largest:
+        raise SnapshotError(
+            f"{file} unpacks to more than the {largest // MEBIBYTE} MiB that a snapshot's file "
+            "may have; it is not what a run writes."
+        )
+    if not inflater.eof:
+        raise SnapshotError(
+            f"{file} ends too early: it was cut off; copy the snapshot again, or look anew."
+        )
+    return content
+
+
+def _decoded(raw: bytes, kind: type[Content], file: Path) -> Content:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise SnapshotError(
+            f"{file} does not hold what a snapshot holds there: {error}; copy the snapshot "
+            "again, or look anew."
+        ) from None
+
+
+def _refuse_newer(file: Path, found: int, known: int, writer: str) -> None:
+    if found != known:
+        raise SnapshotError(
+            f"{file} has format {found}, written by wirecheck {writer or 'of another version'}; "
+            f"this wirecheck reads format {known}: use that version, or a newer one."
+        )
