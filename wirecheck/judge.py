@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
 from wirecheck.catalogue import Check
@@ -13,7 +14,7 @@ from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.results import FindingRecord, ItemResult, Object
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
-from wirecheck.snapshot.index import VisitRecord, Waiver
+from wirecheck.snapshot.index import SnapshotIndex, VisitRecord, Waiver
 
 Identity = tuple[Ref, str, str]
 
@@ -89,7 +90,7 @@ class Judge:
         if check.settles and (looks[0].findings or looks[0].undecided):
             looks += [_judgement(check, subject) for subject in subjects[1:]]
         reason = subjects[0].visit.reason if isinstance(subjects[0], Node) else ""
-        return _settled(check, name, looks, reason, self._snapshot.index.waivers)
+        return _settled(check, name, looks, reason, self._snapshot.index)
 
 
 def judge(
@@ -132,7 +133,7 @@ def _judgement(check: Check, subject: Node | Cluster) -> Judgement:
 
 
 def _settled(
-    check: Check, name: str, looks: list[Judgement], visit_reason: str, waivers: Sequence[Waiver]
+    check: Check, name: str, looks: list[Judgement], visit_reason: str, index: SnapshotIndex
 ) -> ItemResult:
     """Findings count if every look has them; undecided is what some look could not decide."""
     first = looks[0]
@@ -147,7 +148,9 @@ def _settled(
     errors = list(dict.fromkeys(look.error for look in looks if look.error))
     records = [_record(check, finding, len(looks)) for finding in counting.values()]
     outcome = _outcome(counting.values(), errors, first.skip)
-    if outcome is Outcome.FAIL and all(_is_waived(r, check, name, waivers) for r in records):
+    if outcome is Outcome.FAIL and all(
+        _is_waived(record, check, name, index.waivers, _date(index.time)) for record in records
+    ):
         outcome = Outcome.WAIVED
     return ItemResult(
         check=check.id,
@@ -202,10 +205,17 @@ def _lasting_key(check: Check, finding: Finding) -> str:
     return "/".join(filter(None, [check.id, subject.kind, subject.namespace, name, part]))
 
 
-def _is_waived(record: FindingRecord, check: Check, node: str, waivers: Sequence[Waiver]) -> bool:
+def _date(time: float) -> str:
+    return datetime.fromtimestamp(time, tz=UTC).date().isoformat()
+
+
+def _is_waived(
+    record: FindingRecord, check: Check, node: str, waivers: Sequence[Waiver], today: str
+) -> bool:
     places = {node, str(record.object), f"{record.object.namespace}/{record.object.name}"}
     return any(
-        fnmatchcase(check.id, waiver.check)
+        waiver.until >= today
+        and fnmatchcase(check.id, waiver.check)
         and any(fnmatchcase(place, waiver.where) for place in places)
         for waiver in waivers
     )

@@ -3,7 +3,7 @@
 import pytest
 from tests.checks.small_cluster import WEB_NETNS
 
-from wirecheck.findings import FactMissingError, Level
+from wirecheck.findings import FactMissingError, Level, NotApplicable
 from wirecheck.snapshot.node_document import Command, ConntrackSample, KernelLine
 
 COUNT = "/proc/sys/net/netfilter/nf_conntrack_count"
@@ -111,3 +111,33 @@ def test_what_cannot_be_read_is_an_error(small, output, more):
 
     with pytest.raises(FactMissingError):
         small.findings("conntrack.has_no_stale_dns_entries")
+
+
+def configured(small, conntrack: str) -> None:
+    data = {"config.conf": f"kind: KubeProxyConfiguration\nmode: iptables\nconntrack: {conntrack}\n"}
+    small.api["configMaps"] = [
+        {"metadata": {"name": "kube-proxy", "namespace": "kube-system"}, "data": data}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("conntrack", "found"),
+    [
+        ("null", []),
+        ("{maxPerCore: null, min: null}", []),
+        ("{maxPerCore: 65536, min: 1}", []),
+        ("{maxPerCore: 100000, min: 1}", ["131,072"]),
+        ("{maxPerCore: 1, min: 262144}", ["131,072"]),
+    ],
+)
+def test_a_limit_below_kube_proxys_is_found(small, conntrack, found):
+    configured(small, conntrack)
+
+    assert [f.found for f in small.findings("conntrack.has_kube_proxys_limit")] == found
+
+
+def test_kube_proxy_may_be_told_to_leave_the_limit_alone(small):
+    configured(small, "{maxPerCore: 0}")
+
+    with pytest.raises(NotApplicable, match="leave the limit alone"):
+        small.findings("conntrack.has_kube_proxys_limit")

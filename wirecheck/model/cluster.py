@@ -11,10 +11,12 @@ from typing import TypeVar
 
 from wirecheck.addresses import IPAddress, addresses
 from wirecheck.catalogue import Threshold
-from wirecheck.findings import Ref
+from wirecheck.findings import FactMissingError, Ref
 from wirecheck.model.names import Names
 from wirecheck.model.network_policy import egress_policy_of
 from wirecheck.model.pod import Pod
+from wirecheck.parse.errors import ParseError
+from wirecheck.parse.kube_proxy_config import KubeProxyConfig, parse_kube_proxy_config
 from wirecheck.snapshot.api_objects import (
     ApiObjects,
     EndpointSliceObject,
@@ -147,6 +149,17 @@ class Cluster:
                 for address in endpoint.addresses
             ),
         )
+
+    @cached_property
+    def proxy_config(self) -> KubeProxyConfig | None:
+        """kube-proxy's configuration, or None where no ConfigMap of the usual name holds one."""
+        for each in self.api.config_maps:
+            if text := each.data.get("config.conf"):
+                try:
+                    return parse_kube_proxy_config(text)
+                except ParseError as error:
+                    raise FactMissingError(str(error)) from error
+        return None
 
     @cached_property
     def cni(self) -> str:

@@ -19,6 +19,7 @@ from wirecheck.model.resolver import Resolver
 from wirecheck.model.veth import Orphan, Veth, orphans
 from wirecheck.parse.conntrack import parse_connections
 from wirecheck.parse.errors import ParseError
+from wirecheck.parse.kube_proxy_config import conntrack_limit
 from wirecheck.parse.resolv_conf import parse_resolv_conf
 from wirecheck.snapshot.api_objects import NodeObject
 from wirecheck.snapshot.index import VisitRecord
@@ -180,19 +181,20 @@ class Node:
         return tuple(orphans(self.name, self.host, live))
 
     @property
-    def resolvers(self) -> Iterator[Resolver]:
+    def resolvers(self) -> Iterator[tuple[Pod, Resolver]]:
         """Each pod's resolv.conf. Raises, after all others, for those that were not read."""
         refused = []
+        dns = self.cluster.dns
         for pod in self.pods:
             processes = self._processes_by_uid.get(pod.cgroup_uid)
             if not pod.is_running or processes is None:
                 continue
             file = processes.resolv_conf
-            if file.refused:
+            if not file.refused:
+                conf = parse_resolv_conf(file.text)
+                yield pod, Resolver(pod, conf, dns.domain, dns.service_addresses)
+            elif pod.ref.object_key not in self.cluster.changed:
                 refused.append(f"{pod.namespace}/{pod.name}: {file.refused}")
-                continue
-            dns = self.cluster.dns
-            yield Resolver(pod, parse_resolv_conf(file.text), dns.domain, dns.service_addresses)
         if refused:
             raise FactMissingError(
                 f"/etc/resolv.conf of {len(refused)} pods was not read; {refused[0]}"
@@ -296,6 +298,17 @@ class Node:
     @property
     def conntrack_limit(self) -> int:
         return self.number("net.netfilter.nf_conntrack_max")
+
+    @property
+    def proxy_conntrack_limit(self) -> int | None:
+        """What kube-proxy sets as the limit; None where it is told to leave it alone.
+
+        Raises NotApplicable where nothing tells how kube-proxy is configured.
+        """
+        config = self.cluster.proxy_config
+        if config is None:
+            raise NotApplicable("kube-system has no ConfigMap kube-proxy that tells its limit")
+        return conntrack_limit(config, self.seen.host.cpus)
 
     @property
     def conntrack_tables(self) -> Iterator[conntrack.Table]:

@@ -1,0 +1,56 @@
+"""What holds for every check of the catalogue."""
+
+import inspect
+
+import pytest
+
+from wirecheck.catalogue import Check, check, load
+from wirecheck.findings import Finding, NotApplicable
+
+NEEDS_MORE_THAN_THE_SMALL_CLUSTER = (
+    "services",
+    "conntrack.has_kube_proxys_limit",
+    "conntrack.has_no_stale_dns_entries",
+)
+
+
+@pytest.mark.parametrize("entry", load(), ids=lambda entry: entry.id)
+class TestEveryCheck:
+    def test_is_explained(self, entry: Check):
+        assert entry.sentence.endswith(".")
+        assert "\n" not in entry.sentence
+        assert len(entry.why.split()) > 5
+        assert entry.remedy
+
+    def test_is_quick_to_read(self, entry: Check):
+        body = inspect.getsource(inspect.unwrap(entry.function)).partition('"""\n')[2]
+        assert len(body.splitlines()) <= 26, "a concept is missing in the model"
+
+    def test_finds_nothing_on_a_healthy_cluster(self, entry: Check, small):
+        if entry.id.startswith(NEEDS_MORE_THAN_THE_SMALL_CLUSTER):
+            pytest.skip("judged on recorded clusters, which have rules and a proxy configuration")
+        try:
+            assert small.findings(entry.id) == []
+        except NotApplicable:
+            pytest.fail("a check that does not apply here proves nothing here")
+
+
+def test_a_check_without_a_reason_is_refused():
+    def holds(node):
+        """A sentence alone."""
+        yield Finding(node, expected="", found="")
+
+    with pytest.raises(TypeError, match="needs a sentence, a reason and a remedy"):
+        check(remedy="Do something.")(holds)
+
+
+def test_a_check_of_something_unknown_is_refused():
+    def holds(pod):
+        """A sentence.
+
+        And why it matters to anybody.
+        """
+        yield Finding(pod, expected="", found="")
+
+    with pytest.raises(TypeError, match="`node` or `cluster`"):
+        check(remedy="Do something.")(holds)

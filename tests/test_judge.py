@@ -1,0 +1,225 @@
+"""From what a check says in each look to one result."""
+
+from dataclasses import dataclass
+
+import pytest
+from msgspec import convert
+
+from tests.checks.small_cluster import KUBERNETES, WEB_NETNS, SmallCluster
+from wirecheck.catalogue import load
+from wirecheck.findings import Outcome
+from wirecheck.judge import concerned, judge
+from wirecheck.results import ItemResult
+from wirecheck.snapshot.api_objects import ApiObjects, Change
+from wirecheck.snapshot.index import LookRecord, SnapshotIndex, VisitRecord, Waiver
+from wirecheck.snapshot.node_document import ConntrackSample
+from wirecheck.verdict import coverage, exit_status, verdict
+
+
+@dataclass
+class Looks:
+    """A snapshot in memory: one small cluster for each look."""
+
+    clusters: list[SmallCluster]
+    waivers: list[Waiver]
+
+    @property
+    def index(self) -> SnapshotIndex:
+        looks = [
+            LookRecord(
+                1000.0 + number,
+                1002.0 + number,
+                visits={"n1": each.visit} if each.visit else {},
+                changes=each.changes,
+            )
+            for number, each in enumerate(self.clusters)
+        ]
+        queries = {"kubernetes": KUBERNETES}
+        return SnapshotIndex(1, "0", 1000.0, queries=queries, looks=looks, waivers=self.waivers)
+
+    def api(self, look: int = 1) -> ApiObjects:
+        return convert(self.clusters[look - 1].api, ApiObjects)
+
+    def document(self, node: str, look: int = 1):
+        assert node == "n1"
+        return self.clusters[look - 1].document
+
+
+def broken() -> SmallCluster:
+    """The web pod has lost its address."""
+    small = SmallCluster()
+    small.change_netns(WEB_NETNS, addresses=[])
+    return small
+
+
+def item(check: str, *clusters: SmallCluster, waivers=()) -> ItemResult:
+    checks = [each for each in load() if each.id == check]
+    (result,) = judge(Looks(list(clusters), list(waivers)), checks)
+    return result
+
+
+WEB_CHANGED = Change("Pod", "web", "shop", what="status.podIPs")
+
+
+def test_a_finding_counts_if_every_look_has_it():
+    result = item("pods.carry_their_addresses", broken(), broken(), broken())
+
+    assert result.outcome is Outcome.FAIL
+    (finding,) = result.findings
+    assert (finding.object.name, finding.looks) == ("web", 3)
+
+
+def test_a_finding_that_one_look_does_not_have_is_none():
+    result = item("pods.carry_their_addresses", broken(), broken(), SmallCluster())
+
+    assert (result.outcome, result.findings) == (Outcome.PASS, [])
+
+
+def test_an_object_that_changed_in_one_look_and_is_well_in_the_next_is_well():
+    moving = broken()
+    moving.changes.append(WEB_CHANGED)
+
+    result = item("pods.carry_their_addresses", moving, SmallCluster())
+
+    assert (result.outcome, result.undecided) == (Outcome.PASS, [])
+
+
+def test_an_object_that_changed_in_every_look_is_undecided():
+    moving = broken()
+    moving.changes.append(WEB_CHANGED)
+
+    result = item("pods.carry_their_addresses", moving, moving)
+
+    assert result.outcome is Outcome.PASS
+    assert result.undecided == ["Pod shop/web"]
+
+
+def test_a_finding_in_one_look_of_an_object_that_changed_in_the_other_is_undecided():
+    moving = broken()
+    moving.changes.append(WEB_CHANGED)
+
+    result = item("pods.carry_their_addresses", broken(), moving)
+
+    assert (result.outcome, result.undecided) == (Outcome.PASS, ["Pod shop/web"])
+
+
+def test_a_check_that_does_not_settle_is_judged_on_the_first_look():
+    dropping = SmallCluster()
+    later = ConntrackSample(1002.0, {"drop": 9, "insert_failed": 2})
+    dropping.change_document(conntrack=[dropping.document.conntrack[0], later])
+
+    assert item("conntrack.loses_nothing", dropping, SmallCluster()).outcome is Outcome.FAIL
+
+
+def test_a_later_look_that_did_not_visit_the_node_says_nothing_about_it():
+    elsewhere = SmallCluster(visit=None)
+
+    result = item("pods.carry_their_addresses", broken(), elsewhere)
+    assert result.outcome is Outcome.FAIL
+
+
+def test_a_node_that_cannot_be_looked_at_again_is_an_error():
+    lost = SmallCluster(visit=VisitRecord("unreachable", reason="n1 refused."), document=None)
+
+    result = item("pods.carry_their_addresses", broken(), lost)
+    assert (result.outcome, result.reason) == (Outcome.ERROR, "n1 refused.")
+
+
+def test_what_was_found_before_an_error_is_shown_with_it():
+    both = broken()
+    dns_netns = both.document.namespaces[1].inode
+    both.change_netns(dns_netns, error="setns failed")
+
+    result = item("pods.carry_their_addresses", both)
+    assert (result.outcome, len(result.findings)) == (Outcome.FAIL, 1)
+    assert "setns failed" in result.reason
+
+
+def test_an_unreachable_node_is_one_error_and_the_rest_is_folded():
+    lost = SmallCluster(visit=VisitRecord("unreachable", reason="n1 refused."), document=None)
+    items = list(judge(Looks([lost], []), load()))
+
+    unfolded = [each.check for each in items if each.outcome is Outcome.ERROR and not each.folded]
+    assert unfolded == ["nodes.reachable"]
+    api_alone = {each.check: each.outcome for each in items}
+    assert api_alone["nodes.ready"] is Outcome.PASS
+    assert api_alone["pods.are_in_the_nodes_range"] is Outcome.PASS
+
+
+def test_concerned_are_nodes_where_a_settling_check_found_something():
+    items = list(judge(Looks([broken()], []), load()))
+
+    assert concerned(items, load()) == {"n1"}
+    assert concerned(judge(Looks([SmallCluster()], []), pods_and_links()), load()) == frozenset()
+
+
+def pods_and_links():
+    return [each for each in load() if each.group in ("pods", "links")]
+
+
+@pytest.mark.parametrize(
+    ("where", "until", "outcome"),
+    [
+        ("shop/web", "2030-01-01", Outcome.WAIVED),
+        ("n1", "2030-01-01", Outcome.WAIVED),
+        ("shop/other", "2030-01-01", Outcome.FAIL),
+        ("n1", "1970-01-01", Outcome.WAIVED),
+        ("n1", "1969-12-31", Outcome.FAIL),
+    ],
+)
+def test_a_waiver_holds_where_it_says_and_until_its_date(where, until, outcome):
+    waiver = Waiver("pods.*", where, "known", "ops", until)
+
+    assert item("pods.carry_their_addresses", broken(), waivers=[waiver]).outcome is outcome
+
+
+def test_keys_survive_a_renamed_pod():
+    first, second = broken(), broken()
+    owner = {"kind": "ReplicaSet", "name": "web-5d9", "controller": True}
+    for small, name in ((first, "web-5d9-aaa"), (second, "web-5d9-bbb")):
+        meta = small.api["pods"][1]["metadata"]
+        meta |= {"name": name, "ownerReferences": [owner], "labels": {"pod-template-hash": "5d9"}}
+
+    keys = {item("pods.carry_their_addresses", each).findings[0].key for each in (first, second)}
+    assert keys == {"pods.carry_their_addresses/Pod/shop/Deployment/web"}
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "fail_on", "status"),
+    [
+        ([], "fail", 5),
+        ([Outcome.SKIP], "fail", 5),
+        ([Outcome.PASS, Outcome.SKIP], "fail", 0),
+        ([Outcome.PASS, Outcome.WARN], "fail", 0),
+        ([Outcome.PASS, Outcome.WARN], "warn", 1),
+        ([Outcome.WAIVED, Outcome.PASS], "fail", 0),
+        ([Outcome.PASS, Outcome.ERROR], "fail", 2),
+        ([Outcome.FAIL, Outcome.ERROR], "fail", 1),
+        ([Outcome.FAIL], "never", 0),
+    ],
+)
+def test_the_exit_status_tells_broken_from_unseen(outcomes, fail_on, status):
+    items = [ItemResult(check="a.b", outcome=each) for each in outcomes]
+
+    assert exit_status(items, fail_on) == status
+
+
+def test_an_interrupted_run_is_not_a_healthy_one():
+    assert exit_status([ItemResult(check="a.b", outcome=Outcome.PASS)], interrupted=True) == 2
+
+
+def test_the_verdict_is_one_sentence():
+    items = list(judge(Looks([broken()], []), pods_and_links()))
+
+    assert verdict(items) == "1 check failed on 1 node."
+    assert verdict(list(judge(Looks([SmallCluster()], []), pods_and_links()))) == "Healthy."
+    assert verdict([]) == "Nothing was judged."
+
+
+def test_coverage_counts_what_was_seen_and_what_was_not():
+    lost = SmallCluster(visit=VisitRecord("unreachable", reason="n1 refused."), document=None)
+    snapshot = Looks([lost], [])
+
+    covered = coverage(snapshot, list(judge(snapshot, load())))
+    assert (covered.nodes_seen, covered.nodes_known, covered.pods_seen) == (0, 1, 0)
+    assert covered.unreachable == ["n1"]
