@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from wirecheck.snapshot import folder
+from wirecheck.snapshot.api_objects import ApiObjects, Metadata, NodeObject
+from wirecheck.snapshot.folder import Snapshot, SnapshotError, SnapshotWriter
+from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex, VisitRecord, Waiver
+from wirecheck.snapshot.node_document import Host, NodeDocument
+
+API = ApiObjects(nodes=[NodeObject(metadata=Metadata(name="w1"))], resource_versions={"nodes": "7"})
+DOCUMENT = NodeDocument(1, "0.1.0", 1.0, 2.0, Host("w1"))
+INDEX = SnapshotIndex(
+    FORMAT, "0.1.0", 1.0, thresholds={"a": 1.5}, waivers=[Waiver("a", "b", "c", "d", "2027-01-01")]
+)
+SEEN = VisitRecord("seen", via="docker://w1")
+LOOK = LookRecord(1.0, 2.0, visits={"w1": SEEN, "w2": VisitRecord("unreachable", reason="no")})
+
+
+def written(path: Path, document: bytes = msgspec.json.encode(DOCUMENT)) -> Path:
+    writer = SnapshotWriter(path, INDEX)
+    writer.write_api(1, API)
+    writer.write_document(1, "w1", document)
+    writer.finish_look(LOOK)
+    return path
+
+
+def document_file(path: Path) -> Path:
+    return path / "look-1" / "nodes" / "w1.json.gz"
+
+
+def change_index(path: Path, **changes: Any) -> None:
+    file = path / "snapshot.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    snapshot = Snapshot.open(written(tmp_path))
+    assert snapshot.index == msgspec.structs.replace(INDEX, looks=[LOOK])
+    assert snapshot.api() == API
+    assert snapshot.document("w1") == DOCUMENT
+    assert snapshot.node_names() == ["w1"]
+
+
+def test_looks_are_kept_apart(tmp_path: Path) -> None:
+    writer = SnapshotWriter(tmp_path, INDEX)
+    for look in (1, 2):
+        api = msgspec.structs.replace(API, server_version=f"v{look}")
+        document = msgspec.structs.replace(DOCUMENT, started=float(look))
+        writer.write_api(look, api)
+        writer.write_document(look, "w1", msgspec.json.encode(document))
+        writer.finish_look(LOOK)
+    snapshot = Snapshot.open(tmp_path / "snapshot.json")
+    assert [snapshot.api(look).server_version for look in (1, 2)] == ["v1", "v2"]
+    assert [snapshot.document("w1", look).started for look in (1, 2)] == [1.0, 2.0]
+    with pytest.raises(SnapshotError, match="has 2 looks, not 3"):
+        snapshot.api(3)
+    with pytest.raises(SnapshotError, match="has 2 looks, not 0"):
+        snapshot.api(0)
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
+    one, two = written(tmp_path / "1"), written(tmp_path / "2")
+    for file in ("snapshot.json", "look-1/api.json.gz", "look-1/nodes/w1.json.gz"):
+        assert (one / file).read_bytes() == (two / file).read_bytes()
+
+
+def test_an_interrupted_look_is_not_in_the_index(tmp_path: Path) -> None:
+    writer = SnapshotWriter(tmp_path, INDEX)
+    writer.write_api(1, API)
+    snapshot = Snapshot.open(tmp_path)
+    assert snapshot.index.looks == []
+    with pytest.raises(SnapshotError, match="no finished look: the run was interrupted"):
+        snapshot.api()
+
+
+def test_a_write_that_fails_leaves_no_file_with_the_final_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = SnapshotWriter(tmp_path, INDEX)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SnapshotError, match=r"api\.json\.gz cannot be written: No space left"):
+        writer.write_api(1, API)
+    assert not (tmp_path / "look-1" / "api.json.gz").exists()
+
+
+def test_a_snapshot_is_not_written_over_another(tmp_path: Path) -> None:
+    written(tmp_path)
+    with pytest.raises(SnapshotError, match="holds a snapshot already"):
+        SnapshotWriter(tmp_path, INDEX)
+
+
+def test_a_folder_without_an_index_is_no_snapshot(tmp_path: Path) -> None:
+    with pytest.raises(SnapshotError, match=r"is no snapshot: it has no snapshot\.json"):
+        Snapshot.open(tmp_path)
+    with pytest.raises(SnapshotError, match="is no snapshot"):
+        Snapshot.open(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"\xff", b'{"format": 1}', b'{"format": "x"}', b"[" * 100_000]
+)
+def test_a_broken_index_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    written(tmp_path)
+    (tmp_path / "snapshot.json").write_bytes(content)
+    with pytest.raises(SnapshotError, match=r"snapshot\.json does not hold what") as caught:
+        Snapshot.open(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
+    written(tmp_path)
+    change_index(tmp_path, format=2, wirecheck="9.0.0", novelty=True)
+    with pytest.raises(SnapshotError, match=r"format 2, written by wirecheck 9\.0\.0; .* format 1"):
+        Snapshot.open(tmp_path)
+
+
+def test_a_document_of_a_newer_program_concerns_its_node_alone(tmp_path: Path) -> None:
+    written(tmp_path, b'{"format": 2, "program": "9.0.0", "novelty": {}}')
+    snapshot = Snapshot.open(tmp_path)
+    assert snapshot.api() == API
+    with pytest.raises(SnapshotError, match=r"w1\.json\.gz has format 2, written by .* 9\.0\.0"):
+        snapshot.document("w1")
+
+
+@pytest.mark.parametrize("name", ["look-1/api.json.gz", "look-1/nodes/w1.json.gz"])
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda whole: whole[: len(whole) // 2], "ends too early"),
+        (lambda whole: whole[:-1], "ends too early"),
+        (b"", "ends too early"),
+        (b"not gzip at all", "is not gzip data"),
+        (lambda whole: whole[:15] + b"\0\xff\0" + whole[18:], "damaged|too early"),
+        (gzip.compress(b"[1]"), "does not hold what a snapshot holds there"),
+        (gzip.compress(b"\xff"), "does not hold what a snapshot holds there"),
+        (gzip.compress(b"[" * 100_000), "does not hold what a snapshot holds"),
+        (None, "is missing"),
+    ],
+)
+def test_a_damaged_file_is_one_sentence_with_its_name(
+    tmp_path: Path, name: str, damage: Any, sentence: str
+) -> None:
+    snapshot = Snapshot.open(written(tmp_path))
+    file = tmp_path / name
+    if damage is None:
+        file.unlink()
+    else:
+        file.write_bytes(damage if isinstance(damage, bytes) else damage(file.read_bytes()))
+    with pytest.raises(SnapshotError, match=sentence) as caught:
+        snapshot.document("w1") if "nodes" in name else snapshot.api()
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_field_that_is_not_known_makes_a_document_invalid(tmp_path: Path) -> None:
+    raw = {**msgspec.to_builtins(DOCUMENT), "surprise": 1}
+    snapshot = Snapshot.open(written(tmp_path, json.dumps(raw).encode()))
+    with pytest.raises(SnapshotError, match="unknown field `surprise`"):
+        snapshot.document("w1")
+
+
+def test_a_file_that_unpacks_without_end_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = Snapshot.open(written(tmp_path))
+    monkeypatch.setattr(folder, "LARGEST_DOCUMENT", folder.MEBIBYTE)
+    document_file(tmp_path).write_bytes(gzip.compress(b" " * (folder.MEBIBYTE + 1)))
+    with pytest.raises(SnapshotError, match="unpacks to more than the 1 MiB"):
+        snapshot.document("w1")
+    document_file(tmp_path).write_bytes(b"\0" * (folder.MEBIBYTE + 1))
+    with pytest.raises(SnapshotError, match="more than the 1 MiB"):
+        snapshot.document("w1")
+
+
+@pytest.mark.parametrize(
+    "node", ["../../../secret", "/etc/shadow", "..", "", "a/b", "A", "x\0y", "\ud800", "n" * 253]
+)
+def test_a_name_leads_nowhere_outside_the_folder(tmp_path: Path, node: str) -> None:
+    inside = tmp_path / "snapshot"
+    (tmp_path / "secret.json.gz").write_bytes(gzip.compress(msgspec.json.encode(DOCUMENT)))
+    snapshot = Snapshot.open(written(inside))
+    with pytest.raises(SnapshotError, match="is missing") as caught:
+        snapshot.document(node)
+    assert str(inside / "look-1" / "nodes") in str(caught.value)
+
+
+def test_a_very_long_name_has_its_own_file(tmp_path: Path) -> None:
+    names = ["n" * 253, "n" * 252 + "m"]
+    writer = SnapshotWriter(tmp_path, INDEX)
+    for name in names:
+        document = msgspec.structs.replace(DOCUMENT, host=Host(name))
+        writer.write_document(1, name, msgspec.json.encode(document))
+    writer.finish_look(LookRecord(1.0, 2.0, visits=dict.fromkeys(names, SEEN)))
+    snapshot = Snapshot.open(tmp_path)
+    assert [snapshot.document(name).host.hostname for name in names] == names
+
+
+def test_what_is_not_a_regular_file_is_not_opened(tmp_path: Path) -> None:
+    snapshot = Snapshot.open(written(tmp_path))
+    file = document_file(tmp_path)
+    file.unlink()
+    file.symlink_to("/dev/zero")
+    with pytest.raises(SnapshotError, match="cannot be read"):
+        snapshot.document("w1")
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(SnapshotError, match="not a regular file"):
+        snapshot.document("w1")
