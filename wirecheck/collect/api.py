@@ -56,6 +56,9 @@ ANSWER_SECONDS = 120.0
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds before each new try after 429 or 5xx, where the server does not say how many."""
 LONGEST_PAUSE = 30.0
+IDLE_SECONDS = 60.0
+"""After so long without a request new connections are made: load balancers drop idle ones
+without a word, and the visits between two requests can take minutes."""
 
 LEAVING_TAINTS = frozenset(
     {"ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted", "karpenter.sh/disruption"}
@@ -86,6 +89,7 @@ class Api:
     """What the last `read` could not read, as sentences."""
     page: int = PAGE
     pause: Callable[[float], None] = time.sleep
+    last_used: float = field(default_factory=time.monotonic)
 
     @classmethod
     def connect(
@@ -280,8 +284,12 @@ class Api:
             header_params={"Accept": "application/json", "Accept-Encoding": "gzip"},
             auth_settings=["BearerToken"],
         )
+        pool = self.client.rest_client.pool_manager
+        if time.monotonic() - self.last_used > IDLE_SECONDS:
+            pool.clear()
+        self.last_used = time.monotonic()
         try:
-            response = self.client.rest_client.pool_manager.request(
+            response = pool.request(
                 "GET",
                 url,
                 headers=headers,

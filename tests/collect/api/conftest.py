@@ -35,6 +35,8 @@ class Request:
     path: str
     query: dict[str, str]
     headers: dict[str, str]
+    port: int
+    """Of the client's side: the same for requests over one connection."""
 
 
 class ApiServer:
@@ -105,7 +107,8 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
-            request = Request(parts.path, dict(parse_qsl(parts.query)), dict(self.headers))
+            port = self.client_address[1]
+            request = Request(parts.path, dict(parse_qsl(parts.query)), dict(self.headers), port)
             answer = server.answer(request)
             self.send_response(answer.status)
             for name, value in answer.headers.items():

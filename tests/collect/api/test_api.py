@@ -63,6 +63,16 @@ def test_requests_carry_the_token_and_who_asks(server: ApiServer, api: Api) -> N
     assert all(r.headers["User-Agent"].startswith("wirecheck/") for r in server.requests)
 
 
+def test_a_connection_is_kept_but_not_when_it_was_idle_for_long(
+    server: ApiServer, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.read()
+    assert len({request.port for request in server.requests}) == 1
+    monkeypatch.setattr(api_module, "IDLE_SECONDS", -1.0)
+    api.objects(NODES)
+    assert len({request.port for request in server.requests}) == 2
+
+
 def test_an_expired_list_is_started_once_more(server: ApiServer, api: Api) -> None:
     server.lists[PODS] = pods(15)
     api.page = 10
