@@ -52,9 +52,9 @@ def parse_connections(text: str) -> Iterator[Connection]:
 
 
 def _connection(number: int, line: str) -> Connection:
-    protocol, *words = line.split()
-    if protocol in ("ipv4", "ipv6"):  # -o extended puts the layer 3 protocol and its number first
-        protocol, *words = words[1:]
+    words = line.split()
+    if words[0] in ("ipv4", "ipv6"):  # -o extended puts the layer 3 protocol and its number first
+        words = words[2:]
     directions: tuple[dict[str, str], dict[str, str]] = ({}, {})
     for word in words:
         name, is_field, value = word.partition("=")
@@ -63,7 +63,5 @@ def _connection(number: int, line: str) -> Connection:
     try:
         original, reply = map(Direction.from_fields, directions)
     except (KeyError, ValueError) as error:
-        raise ParseError(
-            f"conntrack -L, line {number}: {line!r} is no connection: {error}"
-        ) from error
-    return Connection(protocol, original, reply, "[UNREPLIED]" not in words, line.strip())
+        raise ParseError(f"conntrack -L, line {number} is no entry: {line!r} ({error})") from error
+    return Connection(words[0], original, reply, "[UNREPLIED]" not in words, line.strip())

@@ -1,0 +1,46 @@
+"""`python -m testbed.faults [--smoke] [NAME …]`: put each fault in, look, take it out, compare."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from testbed.faults.fault import Fault, load_faults
+from testbed.faults.matrix import Row, as_markdown, as_text
+from testbed.faults.prove import Prover
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("--smoke", is_flag=True, help="One fault of each group, as CI runs them.")
+@click.option("--vm", is_flag=True, help="Also the faults that need the virtual machine.")
+@click.option("--markdown", type=click.Path(), help="Write the matrix to this file as well.")
+def main(names: tuple[str, ...], smoke: bool, vm: bool, markdown: str | None) -> None:
+    """Prove that each fault gives exactly its own set of red checks, and none afterwards."""
+    prover = Prover()
+    rows = []
+    for fault in _chosen(load_faults(), names, smoke=smoke, vm=vm):
+        rows.append(prover.prove(fault))
+        click.echo(as_text(rows[-1]))
+    if markdown:
+        with open(markdown, "w") as file:
+            file.write(as_markdown(rows))
+    passed = sum(row.is_exact for row in rows)
+    click.echo(f"{passed} passed, {len(rows) - passed} failed")
+    sys.exit(0 if rows and passed == len(rows) else 1)
+
+
+def _chosen(faults: list[Fault], names: tuple[str, ...], *, smoke: bool, vm: bool) -> list[Fault]:
+    unknown = set(names) - {fault.name for fault in faults}
+    if unknown:
+        raise click.UsageError(f"no such fault: {', '.join(sorted(unknown))}")
+    return [
+        fault
+        for fault in faults
+        if (fault.name in names if names else (fault.smoke or not smoke) and (vm or not fault.vm))
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""A fault as data: how it is put in and taken out, and what must turn red."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Literal
+
+import msgspec
+import yaml
+from msgspec import Struct
+
+Outcome = Literal["fail", "warn", "error"]
+Red = tuple[str, str, str]
+"""(check, node, outcome); the node is empty for a check about the cluster."""
+
+
+class Step(Struct, frozen=True, forbid_unknown_fields=True):
+    """One thing to do. Exactly one of `run`, `kubectl` and `until` is given.
+
+    `{pod}`, `{pid}`, `{address}`, `{veth}` and the like stand for the target's own (see
+    `target.py`). Commands are split into words before the words are filled in, so that no
+    value becomes shell text.
+    """
+
+    on: str = "{node}"
+    run: str = ""
+    """A command on the node `on`."""
+    kubectl: str = ""
+    until: str = ""
+    """A kubectl command that is repeated until it prints what `says` holds."""
+    says: str = ""
+    script: str = ""
+    """A Python program, run on the node `on`."""
+    passes: list[str] = []
+    """Names of the words that the program gets as its arguments."""
+
+
+class Target(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the fault happens to: a node, and where `app` is given a pod of that app on it."""
+
+    node: str
+    namespace: str = ""
+    app: str = ""
+
+
+class Fault(Struct, frozen=True, forbid_unknown_fields=True):
+    """One way in which a cluster breaks."""
+
+    name: str
+    group: str
+    story: str
+    target: Target
+    put_in: list[Step]
+    take_out: list[Step]
+    red: dict[str, dict[str, Outcome]]
+    """Check, then node (`cluster` and `every node` are understood), then outcome: exactly these."""
+    smoke: bool = False
+    """Part of every CI run: one of each group."""
+    vm: bool = False
+    """Happens on the virtual machine, and needs it."""
+    inventory: str = ""
+    """Another inventory than the usual one, by its name in the cluster's folder."""
+
+    def reds(self) -> frozenset[Red]:
+        """The expected set of (check, node, outcome)."""
+        return frozenset(self._reds())
+
+    def _reds(self) -> Iterator[Red]:
+        for check, places in self.red.items():
+            for place, outcome in places.items():
+                yield check, "" if place == "cluster" else place, outcome
+
+
+def load_faults() -> list[Fault]:
+    """All faults, in the order of `faults.yaml`."""
+    text = files("testbed.faults").joinpath("faults.yaml").read_text()
+    return msgspec.convert(yaml.safe_load(text), list[Fault])

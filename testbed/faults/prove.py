@@ -1,0 +1,127 @@
+"""Puts a fault into the real cluster, looks with wirecheck, takes it out, looks again."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from testbed.cluster import STATE, kubectl
+from testbed.faults.fault import Fault, Red, Step
+from testbed.faults.matrix import Row
+from testbed.faults.target import TargetError, fill_in, words
+from testbed.nodes import run
+from wirecheck.report.jsonl import read_results
+
+LOOK_INTERVALS = "3,6"
+PATIENCE = 240.0
+"""Seconds for a condition to come true: generous, since machines are noisy."""
+RED = ("fail", "warn", "error")
+
+
+class ProofError(Exception):
+    """A step could not be done, or a condition did not come true: says which."""
+
+
+class Prover:
+    """Runs faults one after the other against the cluster that `make cluster` left behind."""
+
+    def __init__(self, reports: Path = STATE / "faults") -> None:
+        self._reports = reports
+
+    def prove(self, fault: Fault) -> Row:
+        """Put it in, look, take it out, wait until all is healthy again; never raises for it."""
+        expected: frozenset[Red] = frozenset()
+        red: frozenset[Red] = frozenset()
+        problem = ""
+        started = time.monotonic()
+        seconds = 0.0
+        values: dict[str, str] = {}
+        try:
+            values = words(fault.target)
+            expected = _expected(fault, values)
+            self._do(fault.put_in, values)
+            started = time.monotonic()
+            red = self.look(fault.name, fault.inventory)
+            seconds = time.monotonic() - started
+        except (ProofError, TargetError) as error:
+            problem = str(error)
+        finally:
+            problem = self._undo(fault, values) or problem
+        left_over = self._until_healthy(f"{fault.name}-after")
+        return Row(fault.name, fault.group, fault.story, expected, red, left_over, seconds, problem)
+
+    def look(self, name: str, inventory: str = "") -> frozenset[Red]:
+        """Run wirecheck as a user does, and read what is red; folded errors are their node's."""
+        folder = self._reports / name
+        command = [
+            *(sys.executable, "-m", "wirecheck", "run"),
+            *("--inventory", str(STATE / (inventory or "inventory.yaml"))),
+            *("--report-dir", str(folder), "--look-intervals", LOOK_INTERVALS),
+        ]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+        if ended.returncode not in (0, 1, 2):
+            raise ProofError(f"wirecheck ended with {ended.returncode}: {ended.stderr[-2000:]}")
+        newest = max(folder.glob("*/results.jsonl"), key=lambda path: path.stat().st_mtime)
+        return frozenset(
+            (item.check, item.node, str(item.outcome))
+            for item in read_results(newest).items
+            if item.outcome in RED and not item.folded
+        )
+
+    def _undo(self, fault: Fault, values: Mapping[str, str]) -> str:
+        try:
+            self._do(fault.take_out, values)
+        except ProofError as error:
+            return f"taking it out: {error}"
+        return ""
+
+    def _until_healthy(self, name: str) -> frozenset[Red]:
+        """What is still red when patience ends: nothing, if all is well."""
+        deadline = time.monotonic() + PATIENCE
+        while (red := self.look(name)) and time.monotonic() < deadline:
+            time.sleep(3)
+        return red
+
+    def _do(self, steps: Iterable[Step], values: Mapping[str, str]) -> None:
+        for step in steps:
+            if step.until:
+                _wait_until(step, values)
+            elif step.kubectl:
+                kubectl(*_words(step.kubectl, values))
+            else:
+                on = fill_in(step.on, values)
+                argv = _words(step.run, values) if step.run else ["python3", "-c", step.script]
+                if step.script:
+                    argv += [values[name] for name in step.passes]
+                ended = run(on, argv)
+                if ended.returncode != 0:
+                    raise ProofError(f"on {on}: {shlex.join(argv)}: {ended.stderr.strip()}")
+
+
+def _wait_until(step: Step, values: Mapping[str, str]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    said = ""
+    while time.monotonic() < deadline:
+        said = kubectl(*_words(step.until, values))
+        if said.strip() == fill_in(step.says, values):
+            return
+        time.sleep(1)
+    raise ProofError(f"kubectl {step.until} still says {said!r} and not {step.says!r}")
+
+
+def _words(command: str, values: Mapping[str, str]) -> list[str]:
+    return [fill_in(word, values) for word in shlex.split(command)]
+
+
+def _expected(fault: Fault, values: Mapping[str, str]) -> frozenset[Red]:
+    """The fault's set, with `every node` spelled out."""
+    listed = kubectl("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}").split()
+    reds: set[Red] = set()
+    for check, place, outcome in fault.reds():
+        places = listed if place == "every node" else [fill_in(place, values)]
+        reds |= {(check, each, outcome) for each in places}
+    return frozenset(reds)

@@ -1,0 +1,85 @@
+"""What a fault happens to, looked up in the running cluster: the words that its steps may use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from testbed.cluster import kubectl
+from testbed.faults.fault import Target
+from testbed.nodes import run
+
+FIND_PROCESS = """
+import os, sys
+wanted = (sys.argv[1], sys.argv[1].replace("-", "_"))
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        with open("/proc/%s/cgroup" % pid) as cgroup, open("/proc/%s/comm" % pid) as comm:
+            if comm.read().strip() != "pause" and any(w in cgroup.read() for w in wanted):
+                print(pid)
+                break
+    except OSError:
+        pass
+"""
+
+
+class TargetError(Exception):
+    """The cluster does not hold what the fault is to happen to: says what is missing."""
+
+
+def words(target: Target) -> dict[str, str]:
+    """`{node}`, and for a pod `{pod}`, `{namespace}`, `{uid}`, `{address}`, `{pid}`, `{veth}`."""
+    node = _node_without_dns() if target.node == "without dns" else target.node
+    if not target.app:
+        return {"node": node}
+    pod = _pod(target, node)
+    uid = pod["metadata"]["uid"]
+    pid = run(node, ["python3", "-c", FIND_PROCESS, uid]).stdout.strip()
+    if not pid:
+        raise TargetError(f"No process of pod {pod['metadata']['name']} is found on {node}.")
+    found = {
+        "node": node,
+        "namespace": target.namespace,
+        "pod": pod["metadata"]["name"],
+        "uid": uid,
+        "address": pod["status"]["podIP"],
+        "pid": pid,
+    }
+    return found if pod["spec"].get("hostNetwork") else {**found, "veth": _veth(node, pid)}
+
+
+def fill_in(word: str, values: Mapping[str, str]) -> str:
+    """`word` with each `{name}` that is known replaced; all other braces stay."""
+    for name, value in values.items():
+        word = word.replace(f"{{{name}}}", value)
+    return word
+
+
+def _pod(target: Target, node: str) -> dict[str, Any]:
+    place = f"spec.nodeName={node},status.phase=Running"
+    listed = kubectl(
+        "-n", target.namespace, "get", "pods", "-l", target.app, "--field-selector", place, "-o", "json"
+    )
+    pods = [p for p in json.loads(listed)["items"] if "deletionTimestamp" not in p["metadata"]]
+    if not pods:
+        raise TargetError(f"No pod {target.app} in {target.namespace} runs on {node}.")
+    return min(pods, key=lambda pod: str(pod["metadata"]["name"]))
+
+
+def _veth(node: str, pid: str) -> str:
+    inner = json.loads(run(node, ["nsenter", "-t", pid, "-n", "ip", "-j", "link"]).stdout)
+    peer = next(link["link_index"] for link in inner if link["ifname"] == "eth0")
+    outer = json.loads(run(node, ["ip", "-j", "link"]).stdout)
+    return next(str(link["ifname"]) for link in outer if link["ifindex"] == peer)
+
+
+def _node_without_dns() -> str:
+    """A worker without a DNS replica, where only the path to DNS can be at fault."""
+    pods = json.loads(kubectl("-n", "kube-system", "get", "pods", "-l", "k8s-app=kube-dns", "-o", "json"))
+    holders = {pod["spec"].get("nodeName") for pod in pods["items"]}
+    nodes = json.loads(kubectl("get", "nodes", "-o", "json"))["items"]
+    free = [n["metadata"]["name"] for n in nodes if n["metadata"]["name"] not in holders]
+    if not free:
+        raise TargetError("Every node has a DNS replica; this fault needs one without.")
+    return str(max(free))

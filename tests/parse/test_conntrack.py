@@ -1,0 +1,71 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wirecheck.addresses import address
+from wirecheck.parse.conntrack import parse_connections
+from wirecheck.parse.errors import ParseError
+
+TRANSLATED = (
+    "udp      17 25 src=10.244.1.5 dst=10.96.0.10 sport=40000 dport=53 "
+    "src=10.244.0.2 dst=10.244.1.5 sport=53 dport=40000 [ASSURED] mark=0 use=1"
+)
+UNREPLIED = (
+    "udp      17 29 src=fd00::5 dst=fd00:96::a sport=4 dport=53 [UNREPLIED] "
+    "src=fd00:96::a dst=fd00::5 sport=53 dport=4 mark=0 use=1"
+)
+EXTENDED = "ipv4     2 tcp      6 86399 ESTABLISHED " + TRANSLATED.partition("25 ")[2]
+
+
+def test_both_directions_are_read():
+    (entry,) = parse_connections(TRANSLATED)
+
+    assert (entry.protocol, entry.is_replied) == ("udp", True)
+    assert (entry.original.destination, entry.original.destination_port) == (
+        address("10.96.0.10"),
+        53,
+    )
+    assert entry.reply.source == address("10.244.0.2")
+
+
+def test_an_entry_without_a_reply_is_told_apart():
+    (entry,) = parse_connections(UNREPLIED)
+
+    assert not entry.is_replied
+    assert entry.original.source == address("fd00::5")
+
+
+def test_the_extended_form_is_read_too():
+    (entry,) = parse_connections(EXTENDED)
+
+    assert entry.protocol == "tcp"
+
+
+def test_nothing_is_no_connection():
+    assert list(parse_connections("\n")) == []
+
+
+@given(st.integers(0, len(TRANSLATED) - 1))
+def test_a_line_that_is_cut_is_an_error_or_still_whole(length):
+    cut = TRANSLATED[:length]
+    try:
+        entries = list(parse_connections(cut))
+    except ParseError as error:
+        assert "line 1" in str(error)
+    else:
+        # Digits of the last port may be missing, which nobody can see; all else must be there.
+        assert not cut.strip() or entries[0].reply.source == address("10.244.0.2")
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused(text):
+    try:
+        list(parse_connections(text))
+    except ParseError:
+        pass
+
+
+@pytest.mark.parametrize("word", ["dst=10.96.0.10", "dport=53"])
+def test_the_line_is_named(word):
+    with pytest.raises(ParseError, match="line 2"):
+        list(parse_connections(f"{TRANSLATED}\n{TRANSLATED.replace(word, '')}"))
