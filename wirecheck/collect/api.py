@@ -6,39 +6,28 @@ alone: its typed objects cost several times the time and memory.
 
 from __future__ import annotations
 
-import email.utils
 import logging
 import os
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-import urllib3
 from kubernetes import config
 from kubernetes.client import ApiClient, Configuration
 from msgspec import Struct
 
 from wirecheck import __version__
 from wirecheck.collect import kubeconfig as kubeconfigs
-from wirecheck.collect.api_errors import (
-    ApiError,
-    ApiStatusError,
-    Server,
-    not_understood,
-    refused,
-    unreachable,
-)
+from wirecheck.collect.api_errors import ApiError, ApiStatusError, Server
+from wirecheck.collect.connection import Connection
 from wirecheck.collect.resources import (
     CONFIG_MAPS,
     NODES,
     RESOURCES,
     Object,
     Resource,
-    config_map,
-    page_decoder,
+    projected,
     rule,
     without_free_text,
 )
@@ -48,18 +37,6 @@ __all__ = ["Api", "ApiError", "ApiStatusError"]
 
 PAGE = 1000
 """Objects per page: about 7 MB of pods."""
-CONNECT_SECONDS = 10.0
-SILENCE_SECONDS = 30.0
-"""How long the server may stay silent within an answer."""
-ANSWER_SECONDS = 120.0
-"""How long one answer may take altogether."""
-PAUSES = (0.5, 1.0, 2.0, 4.0)
-"""Seconds before each new try after 429 or 5xx, where the server does not say how many."""
-LONGEST_PAUSE = 30.0
-IDLE_SECONDS = 60.0
-"""After so long without a request new connections are made: load balancers drop idle ones
-without a word, and the visits between two requests can take minutes."""
-
 LEAVING_TAINTS = frozenset(
     {"ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted", "karpenter.sh/disruption"}
 )
@@ -82,14 +59,12 @@ class _Namespace(Struct, frozen=True):
 class Api:
     """A connection to one cluster's API server; it may be used from several threads."""
 
-    client: ApiClient
+    connection: Connection
     context: str
     server_version: str = ""
     problems: list[str] = field(default_factory=list)
     """What the last `read` could not read, as sentences."""
     page: int = PAGE
-    pause: Callable[[float], None] = time.sleep
-    last_used: float = field(default_factory=time.monotonic)
 
     @classmethod
     def connect(
@@ -106,21 +81,18 @@ class Api:
             raise ApiError(str(error)) from None
         client = ApiClient(_configuration(source))
         client.user_agent = f"wirecheck/{__version__}"
-        api = cls(client, source.context)
+        server = Server(str(client.configuration.host), source.context)
+        api = cls(Connection(client, server), source.context)
         try:
-            raw = api.get("/version", "the version")
+            raw = api.connection.get("/version", "the version")
         except ApiStatusError as error:
             # Anonymous users may be kept from it; whatever else is read will tell more.
             if error.status not in {403, 404}:
                 raise
         else:
-            api.server_version = api.decoded(raw, _Version, "the version").git_version
+            version = api.connection.decoded(raw, _Version, "the version")
+            api.server_version = version.git_version
         return api
-
-    @property
-    def server(self) -> Server:
-        """What error sentences call the other side."""
-        return Server(str(self.client.configuration.host), self.context)
 
     def read(self) -> ApiObjects:
         """Everything that is read of the API, each list consistent in itself.
@@ -173,72 +145,25 @@ class Api:
                 raise
             raise ApiError(
                 f"The list of {resource.plural} expired twice while its pages were read from "
-                f"{self.server.host} (410); read it from nearer to the API server."
+                f"{self.connection.server.host} (410); read it from nearer to the API server."
             ) from None
 
     def version_now(self, resource: Resource) -> str:
         """The version that the resource is at now."""
         what = f"the list of {resource.plural}"
-        raw = self.get(resource.path, what, {"limit": "1"}, resource.rule)
-        try:
-            return page_decoder(resource).decode(raw).metadata.resource_version
-        except msgspec.MsgspecError as error:
-            raise not_understood(self.server, what, error) from None
-
-    def get(
-        self, path: str, what: str, query: Mapping[str, str] | None = None, rule: str = ""
-    ) -> bytes:
-        """The body of the answer to one GET, tried again after 429 and 5xx only.
-
-        `what` and the RBAC `rule` that allows it are for the sentence of an ApiError.
-        """
-        for pause in (*PAUSES, None):
-            with self._open(path, what, query or {}, SILENCE_SECONDS) as response:
-                deadline = time.monotonic() + ANSWER_SECONDS
-                body = b"".join(self._chunks(response, what, deadline))
-            if response.status == 200:
-                return body
-            if pause is None or not (response.status == 429 or response.status >= 500):
-                raise refused(self.server, response.status, what, body, rule)
-            self.pause(_asked_pause(response.headers.get("Retry-After", ""), pause))
-        raise AssertionError("the last try either returns or raises")
-
-    def lines(
-        self, path: str, what: str, query: Mapping[str, str], rule: str, seconds: float
-    ) -> Iterator[bytes]:
-        """The lines of one streamed answer, as they come; ApiError when `seconds` are over."""
-        deadline = time.monotonic() + seconds
-        with self._open(path, what, query, seconds) as response:
-            chunks = self._chunks(response, what, deadline)
-            if response.status != 200:
-                raise refused(self.server, response.status, what, b"".join(chunks), rule)
-            rest = b""
-            for chunk in chunks:
-                *whole, rest = (rest + chunk).split(b"\n")
-                yield from whole
-            if rest:
-                yield rest
-
-    def decoded(self, raw: bytes, kind: type[Any], what: str) -> Any:
-        """`raw` as `kind`; ApiError where it is something else."""
-        try:
-            return msgspec.json.decode(raw, type=kind)
-        except msgspec.MsgspecError as error:
-            raise not_understood(self.server, what, error) from None
+        raw = self.connection.get(resource.path, what, {"limit": "1"}, resource.rule)
+        page = self.connection.decoded(raw, resource.page_type, what)
+        return str(page.metadata.resource_version)
 
     def _pages(self, resource: Resource) -> tuple[list[Object], str]:
         # Without a resourceVersion the list is the current one. With 0 it would be any
         # cached one, and would come as one giant page, whatever the limit.
         what = f"the list of {resource.plural}"
-        decoder = page_decoder(resource)
         objects: list[Object] = []
         query = {"limit": str(self.page)}
         while True:
-            raw = self.get(resource.path, what, query, resource.rule)
-            try:
-                page = decoder.decode(raw)
-            except msgspec.MsgspecError as error:
-                raise not_understood(self.server, what, error) from None
+            raw = self.connection.get(resource.path, what, query, resource.rule)
+            page = self.connection.decoded(raw, resource.page_type, what)
             for item in page.items or ():
                 without_free_text(item.metadata)
                 objects.append(item)
@@ -251,20 +176,18 @@ class Api:
             what = f"ConfigMap kube-system/{name}"
             path = f"/api/v1/namespaces/kube-system/configmaps/{name}"
             try:
-                raw = self.get(path, what, rule=rule("", "configmaps", name))
-                yield config_map(name, raw)
+                raw = self.connection.get(path, what, rule=rule("", "configmaps", name))
+                yield projected(self.connection.decoded(raw, ConfigMapObject, what))
             except ApiError as error:
                 if not (isinstance(error, ApiStatusError) and error.status == 404):
                     self._note(error)
-            except msgspec.MsgspecError as error:
-                self._note(not_understood(self.server, what, error))
 
     def _cluster_uid(self) -> str:
         what = "namespace kube-system"
         allowed = rule("", "namespaces", "kube-system")
         try:
-            raw = self.get("/api/v1/namespaces/kube-system", what, rule=allowed)
-            return str(self.decoded(raw, _Namespace, what).metadata.uid)
+            raw = self.connection.get("/api/v1/namespaces/kube-system", what, rule=allowed)
+            return str(self.connection.decoded(raw, _Namespace, what).metadata.uid)
         except ApiError as error:
             self._note(error)
             return ""
@@ -272,50 +195,6 @@ class Api:
     def _note(self, error: ApiError) -> None:
         if str(error) not in self.problems:
             self.problems.append(str(error))
-
-    @contextmanager
-    def _open(
-        self, path: str, what: str, query: Mapping[str, str], silence: float
-    ) -> Iterator[urllib3.BaseHTTPResponse]:
-        _, url, headers, *_ = self.client.param_serialize(
-            "GET",
-            path,
-            query_params=list(query.items()),
-            header_params={"Accept": "application/json", "Accept-Encoding": "gzip"},
-            auth_settings=["BearerToken"],
-        )
-        pool = self.client.rest_client.pool_manager
-        if time.monotonic() - self.last_used > IDLE_SECONDS:
-            pool.clear()
-        self.last_used = time.monotonic()
-        try:
-            response = pool.request(
-                "GET",
-                url,
-                headers=headers,
-                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=silence),
-                preload_content=False,
-                retries=False,
-            )
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise unreachable(self.server, what, error) from None
-        try:
-            yield response
-        finally:
-            # An answer read to its end has given the connection back to the pool already.
-            response.close()
-
-    def _chunks(
-        self, response: urllib3.BaseHTTPResponse, what: str, deadline: float
-    ) -> Iterator[bytes]:
-        """What comes, when it comes: `read` and `stream` would wait for a buffer to fill."""
-        try:
-            while chunk := response.read1(1 << 20):
-                yield chunk
-                if time.monotonic() > deadline:
-                    raise TimeoutError("it was still sending")
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise unreachable(self.server, what, error) from None
 
 
 def _configuration(source: kubeconfigs.Source) -> Configuration:
@@ -359,16 +238,6 @@ def _overheard() -> Iterator[list[str]]:
         yield said
     finally:
         root.removeHandler(handler)
-
-
-def _asked_pause(retry_after: str, default: float) -> float:
-    """Seconds to wait: what Retry-After says (seconds or a date), within bounds."""
-    try:
-        asked = float(retry_after)
-    except ValueError:
-        date = email.utils.parsedate_to_datetime(retry_after) if "," in retry_after else None
-        asked = date.timestamp() - time.time() if date else default
-    return min(max(asked, 0.0), LONGEST_PAUSE)
 
 
 def _absence(node: NodeObject | None) -> str:

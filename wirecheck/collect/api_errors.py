@@ -8,6 +8,9 @@ import msgspec
 import urllib3
 from msgspec import Struct
 
+IN_CLUSTER = "in-cluster"
+"""The context's name where a pod's own service account is used."""
+
 
 class ApiError(Exception):
     """The API could not be read: a sentence with the cause and the next step."""
@@ -30,6 +33,8 @@ class Server(Struct, frozen=True):
     @property
     def hint(self) -> str:
         """What to type next, to see the same with kubectl."""
+        if self.context == IN_CLUSTER:
+            return "look at the pod's service account and at its NetworkPolicies."
         return f"try `kubectl --context {self.context} version`."
 
 

@@ -153,7 +153,7 @@ def _events(
     what = f"the watch of {resource.plural}"
     limit = WATCH_SECONDS + GRACE_SECONDS
     decoder = msgspec.json.Decoder(resource.type)
-    for line in api.lines(resource.path, what, query, resource.rule, limit):
+    for line in api.connection.lines(resource.path, what, query, resource.rule, limit):
         event = msgspec.json.decode(line, type=_Event)
         if event.type == "ERROR":
             return

@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from wirecheck.collect.api_errors import IN_CLUSTER
+
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
@@ -49,7 +51,7 @@ def choose(
         _check(files, contents, wanted)
         return Source(os.pathsep.join(str(path) for path in files), wanted)
     if not named and SERVICE_ACCOUNT.exists() and "KUBERNETES_SERVICE_HOST" in environment:
-        return Source("", "in-cluster")
+        return Source("", IN_CLUSTER)
     raise KubeconfigError(
         f"There is no kubeconfig at {', '.join(str(path) for path in paths)}; "
         "give one with --kubeconfig, $KUBECONFIG or `kubeconfig:` in the inventory."

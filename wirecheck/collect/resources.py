@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any, Generic, TypeVar
 
-import msgspec
 from msgspec import Struct, field
 
 from wirecheck.snapshot.api_objects import (
@@ -50,6 +49,11 @@ class Resource(Struct, frozen=True):
     """Where `ApiObjects` keeps them."""
     required: bool = True
     """Without it there is nothing to judge; without another one, less is judged."""
+
+    @property
+    def page_type(self) -> Any:
+        """What a page is decoded to: decoding is the projection."""
+        return Page[self.type]
 
     @property
     def rule(self) -> str:
@@ -103,11 +107,6 @@ _SECRET_LINE = re.compile(
 )
 
 
-def page_decoder(resource: Resource) -> msgspec.json.Decoder[Page[Object]]:
-    """Decodes a page of the resource and projects it in the same step."""
-    return msgspec.json.Decoder(Page[resource.type])
-
-
 def without_free_text(metadata: Metadata) -> None:
     """Drop every annotation but the allowed ones from an object that was just decoded."""
     annotations = metadata.annotations
@@ -115,11 +114,10 @@ def without_free_text(metadata: Metadata) -> None:
         del annotations[key]
 
 
-def config_map(name: str, raw: bytes) -> ConfigMapObject:
-    """The ConfigMap `name` with its one key, without the secrets that a Corefile can hold."""
-    decoded = msgspec.json.decode(raw, type=ConfigMapObject)
-    without_free_text(decoded.metadata)
-    key = CONFIG_MAPS[name]
-    text = decoded.data.get(key)
+def projected(config_map: ConfigMapObject) -> ConfigMapObject:
+    """The ConfigMap with its one key, without the secrets that a Corefile can hold."""
+    without_free_text(config_map.metadata)
+    key = CONFIG_MAPS.get(config_map.metadata.name, "")
+    text = config_map.data.get(key)
     kept = {} if text is None else {key: _SECRET_LINE.sub(r"\1[not kept]", text)}
-    return ConfigMapObject(metadata=decoded.metadata, data=kept)
+    return ConfigMapObject(metadata=config_map.metadata, data=kept)

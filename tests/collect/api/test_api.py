@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from wirecheck.collect import api as api_module
+from wirecheck.collect import connection
 from wirecheck.collect.api import Api, ApiError
 from wirecheck.collect.resources import NODES, RESOURCES
 from wirecheck.snapshot.api_objects import ApiObjects
@@ -68,7 +68,7 @@ def test_a_connection_is_kept_but_not_when_it_was_idle_for_long(
 ) -> None:
     api.read()
     assert len({request.port for request in server.requests}) == 1
-    monkeypatch.setattr(api_module, "IDLE_SECONDS", -1.0)
+    monkeypatch.setattr(connection, "IDLE_SECONDS", -1.0)
     api.objects(NODES)
     assert len({request.port for request in server.requests}) == 2
 
@@ -91,7 +91,7 @@ def test_a_list_that_expires_twice_is_an_error(server: ApiServer, api: Api) -> N
 
 def test_a_busy_server_is_asked_again_after_the_time_it_names(server: ApiServer, api: Api) -> None:
     pauses: list[float] = []
-    api.pause = pauses.append
+    api.connection.pause = pauses.append
     server.script(
         PODS,
         status(429, "slow down", Retry_After="7"),
@@ -99,12 +99,12 @@ def test_a_busy_server_is_asked_again_after_the_time_it_names(server: ApiServer,
         status(500, "etcd changed its leader"),
     )
     api.read()
-    assert pauses == [7.0, api_module.LONGEST_PAUSE, api_module.PAUSES[2]]
+    assert pauses == [7.0, connection.LONGEST_PAUSE, connection.PAUSES[2]]
 
 
 def test_a_server_that_stays_busy_is_an_error(server: ApiServer, api: Api) -> None:
-    api.pause = [].append
-    server.script(PODS, *[status(503, "no leader")] * (len(api_module.PAUSES) + 1))
+    api.connection.pause = [].append
+    server.script(PODS, *[status(503, "no leader")] * (len(connection.PAUSES) + 1))
     with pytest.raises(ApiError, match=r"list of pods in several tries \(503: no leader\)"):
         api.read()
     assert server.scripted[PODS] == []
@@ -180,7 +180,7 @@ def test_an_answer_that_is_not_the_list_is_an_error(
 def test_an_answer_that_never_ends_is_an_error(
     server: ApiServer, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api_module, "SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(connection, "SILENCE_SECONDS", 0.2)
     server.script(PODS, Answer(body=b'{"items": [', stays=True))
     with pytest.raises(ApiError, match="did not finish the list of pods in time"):
         api.read()
@@ -189,7 +189,7 @@ def test_an_answer_that_never_ends_is_an_error(
 def test_a_server_that_trickles_is_given_up(
     server: ApiServer, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api_module, "ANSWER_SECONDS", -1.0)
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", -1.0)
     with pytest.raises(ApiError, match="did not finish the list of nodes in time"):
         api.read()
 
