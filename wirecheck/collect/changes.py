@@ -135,7 +135,7 @@ def _watch(api: Api, resource: Resource, version: str, differences: _Differences
                 (differences.gone if deleted else differences.now)(item)
             if _at_least(reached, end):
                 return True
-    except (ApiError, msgspec.MsgspecError):
+    except ApiError:
         pass
     return False
 
@@ -150,18 +150,18 @@ def _events(
         "allowWatchBookmarks": "true",
         "timeoutSeconds": str(WATCH_SECONDS),
     }
+    decoded = api.connection.decoded
     what = f"the watch of {resource.plural}"
     limit = WATCH_SECONDS + GRACE_SECONDS
-    decoder = msgspec.json.Decoder(resource.type)
     for line in api.connection.lines(resource.path, what, query, resource.rule, limit):
-        event = msgspec.json.decode(line, type=_Event)
+        event = decoded(line, _Event, what)
         if event.type == "ERROR":
             return
         if event.type == "BOOKMARK":
-            bookmark = msgspec.json.decode(event.object, type=_Bookmark)
+            bookmark = decoded(event.object, _Bookmark, what)
             yield None, bookmark.metadata.resource_version
             continue
-        item: Object = decoder.decode(event.object)
+        item: Object = decoded(event.object, resource.type, what)
         without_free_text(item.metadata)
         yield (event.type == "DELETED", item), item.metadata.resource_version
 

@@ -71,11 +71,18 @@ class Connection:
             if rest:
                 yield rest
 
-    def decoded(self, raw: bytes, kind: type[Any], what: str) -> Any:
-        """`raw` as `kind`; ApiError where it is something else."""
+    def decoded(self, raw: bytes | msgspec.Raw, kind: type[Any], what: str) -> Any:
+        """`raw` as `kind`; ApiError where it is something else.
+
+        To Kubernetes null is the same as absent, and it writes an unset time as null (a
+        container whose end nobody saw has `finishedAt: null`).
+        """
         try:
-            return msgspec.json.decode(raw, type=kind)
-        except msgspec.MsgspecError as error:
+            try:
+                return msgspec.json.decode(raw, type=kind)
+            except msgspec.ValidationError:
+                return msgspec.convert(_without_nulls(msgspec.json.decode(raw)), kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise not_understood(self.server, what, error) from None
 
     @contextmanager
@@ -132,3 +139,11 @@ def _asked_pause(retry_after: str, default: float) -> float:
         date = email.utils.parsedate_to_datetime(retry_after) if "," in retry_after else None
         asked = date.timestamp() - time.time() if date else default
     return min(max(asked, 0.0), LONGEST_PAUSE)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_without_nulls(inner) for inner in value]
+    return value

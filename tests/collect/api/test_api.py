@@ -12,7 +12,7 @@ import pytest
 from wirecheck.collect import connection
 from wirecheck.collect.api import Api, ApiError
 from wirecheck.collect.resources import NODES, RESOURCES
-from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.api_objects import ApiObjects, StateTerminated
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
 from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex
 
@@ -166,6 +166,8 @@ def test_a_version_that_is_kept_from_the_user_is_no_error(
         b'{"items": [{"met',
         b'{"metadata": {}, "items": {}}',
         b"\xff\xfe",
+        b'{"items": [{"metadata": {"name": "\xff"}}]}',
+        b"[" * 100_000,
         b"",
     ],
 )
@@ -334,6 +336,26 @@ def test_what_is_read_survives_being_written(server: ApiServer, api: Api) -> Non
     objects = api.read()
     again = msgspec.json.decode(msgspec.json.encode(objects), type=ApiObjects)
     assert again == objects
+
+
+def test_null_is_the_same_as_absent(server: ApiServer, api: Api) -> None:
+    """As the kubelet leaves a container whose end it did not see, e.g. after a reboot."""
+    state = {"terminated": {"exitCode": 137, "startedAt": None, "finishedAt": None}}
+    server.lists[PODS] = [
+        *pods(1),
+        {
+            **pod("lost", creationTimestamp=None, labels=None),
+            "spec": {"containers": None, "hostname": None},
+            "status": {
+                "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": None}],
+                "containerStatuses": [{"name": "c", "state": state, "lastState": None}],
+            },
+        },
+    ]
+    lost = api.read().pods[1]
+    assert lost.status.container_statuses[0].state.terminated == StateTerminated("", 137, "")
+    assert lost.metadata.labels == {}
+    assert lost.status.conditions[0].last_transition_time == ""
 
 
 def test_a_failing_credential_plugin_is_named(server: ApiServer, tmp_path: Path) -> None:
