@@ -74,7 +74,7 @@ class Option(Struct, frozen=True, gc=False):
 
 
 class Rule(Struct, frozen=True, gc=False):
-    """One rule. `problem` says why its words could not be read; then nothing else holds."""
+    """One rule. `problem` says why it could not be read; then only `options` hold, if any."""
 
     text: str
     options: tuple[Option, ...] = ()
@@ -192,13 +192,17 @@ def parse_rule(line: str) -> Rule:
 
 
 def _checked(rule: Rule) -> Rule:
-    """The rule, or what is wrong with it where a name or number holds bytes that are no text."""
+    """The rule, or what is wrong with it where a name or number holds bytes that are no text.
+
+    Its readable conditions stay: they tell which packets it cannot concern.
+    """
     if REPLACED not in rule.text:
         return rule
     words = [rule.target, *(v for o in (*rule.options, *rule.target_options) for v in o.values)]
-    if any(REPLACED in word for word in words):
-        return Rule(rule.text, problem="it holds bytes that are no UTF-8")
-    return rule
+    if not any(REPLACED in word for word in words):
+        return rule
+    readable = tuple(each for each in rule.options if REPLACED not in "".join(each.values))
+    return Rule(rule.text, readable, problem="it holds bytes that are no UTF-8")
 
 
 def _words(line: str) -> list[str] | None:

@@ -1,0 +1,154 @@
+"""The kinds of clients of one node as sets of source addresses.
+
+Rules tell clients apart by source ranges. A kind is treated as one as long as no rule cuts
+through its addresses; where one does, the kind is cut into regions along that range.
+Addresses are integers here, and sets of them sorted tuples of inclusive intervals: a range
+test is made for every rule of every frontend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, summarize_address_range
+
+from wirecheck.addresses import IPAddress, IPNetwork, address, network
+from wirecheck.dataplane.proxy import DetectLocal, ProxyFacts
+from wirecheck.dataplane.table import Client
+from wirecheck.snapshot.api_objects import NodeObject
+
+Intervals = tuple[tuple[int, int], ...]
+"""Sorted, disjoint, not adjacent; both ends belong to it."""
+
+BITS = {4: 32, 6: 128}
+
+
+def everything(family: int) -> Intervals:
+    """All addresses of a family."""
+    return ((0, (1 << BITS[family]) - 1),)
+
+
+def intervals(networks: Iterable[IPNetwork]) -> Intervals:
+    """The union of ranges of one family."""
+    spans = sorted((int(n.network_address), int(n.broadcast_address)) for n in networks)
+    merged: list[tuple[int, int]] = []
+    for low, high in spans:
+        if merged and low <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        else:
+            merged.append((low, high))
+    return tuple(merged)
+
+
+def intersection(left: Intervals, right: Intervals) -> Intervals:
+    """The addresses in both."""
+    found = []
+    for low, high in left:
+        for other_low, other_high in right:
+            start, end = max(low, other_low), min(high, other_high)
+            if start <= end:
+                found.append((start, end))
+    return tuple(found)
+
+
+def difference(left: Intervals, right: Intervals) -> Intervals:
+    """The addresses in `left` but not in `right`."""
+    remaining = list(left)
+    for cut_low, cut_high in right:
+        pieces = []
+        for low, high in remaining:
+            if cut_high < low or high < cut_low:
+                pieces.append((low, high))
+                continue
+            if low < cut_low:
+                pieces.append((low, cut_low - 1))
+            if cut_high < high:
+                pieces.append((cut_high + 1, high))
+        remaining = pieces
+    return tuple(remaining)
+
+
+def ranges(spans: Intervals, family: int) -> tuple[str, ...]:
+    """The same as text: the fewest ranges that cover exactly these addresses."""
+    kind = IPv4Address if family == 4 else IPv6Address
+    return tuple(
+        str(each) for low, high in spans for each in summarize_address_range(kind(low), kind(high))
+    )
+
+
+@dataclass(frozen=True)
+class Clients:
+    """Who connects to Services through one node, by family (4, 6) and kind.
+
+    A kind whose addresses are not known (no pod range, no node address of that family) is
+    absent, and is not compared.
+    """
+
+    sources: Mapping[int, Mapping[Client, Intervals]]
+    node_addresses: Mapping[int, IPAddress]
+    """The node's first address of each family: where node ports are looked at."""
+    local_addresses: frozenset[str]
+    """All addresses of the node that are known, for rules about local destinations."""
+    local_interface: str = ""
+    """Where the packets of this node's pods come in, where kube-proxy was told so."""
+
+    def of(self, family: int) -> Mapping[Client, Intervals]:
+        """The kinds of clients that are known in a family."""
+        return self.sources.get(family, {})
+
+
+def clients_of(node: NodeObject, facts: ProxyFacts, host_addresses: Iterable[str] = ()) -> Clients:
+    """The clients of `node`; `host_addresses` are those of its interfaces, where seen.
+
+    Pods are known by the node's pod ranges; where the plugin does not use them, by the
+    cluster's range. Loopback addresses are nobody's source.
+    """
+    own = [
+        address(each.address)
+        for each in node.status.addresses
+        if each.type in ("InternalIP", "ExternalIP")
+    ]
+    first: dict[int, IPAddress] = {}
+    for each in own:
+        first.setdefault(each.version, each)
+    local = {str(each) for each in own} | {str(address(text)) for text in host_addresses}
+    looks_at_interface = facts.detect_local in (
+        DetectLocal.BRIDGE_INTERFACE,
+        DetectLocal.INTERFACE_NAME_PREFIX,
+    )
+    return Clients(
+        sources={family: _kinds(family, node, facts, first.get(family)) for family in (4, 6)},
+        node_addresses=first,
+        local_addresses=frozenset(local),
+        local_interface=facts.local_interface if looks_at_interface else "",
+    )
+
+
+def _kinds(
+    family: int, node: NodeObject, facts: ProxyFacts, own: IPAddress | None
+) -> dict[Client, Intervals]:
+    from_pod_ranges = _of_family(family, _pod_ranges(node))
+    cluster = _of_family(family, facts.cluster_cidrs or ())
+    pods = from_pod_ranges or cluster
+    remote = difference(cluster, from_pod_ranges)
+    node_itself = ((int(own), int(own)),) if own is not None else ()
+    loopback = ((127 << 24, (128 << 24) - 1),) if family == 4 else ((1, 1),)
+    outside = everything(family)
+    for known in (pods, remote, node_itself, loopback):
+        outside = difference(outside, known)
+    kinds = {
+        Client.POD: difference(pods, node_itself),
+        Client.NODE: node_itself,
+        Client.REMOTE_POD: difference(remote, node_itself),
+        Client.OUTSIDE: outside,
+    }
+    return {client: spans for client, spans in kinds.items() if spans}
+
+
+def _pod_ranges(node: NodeObject) -> tuple[IPNetwork, ...]:
+    texts = node.spec.pod_cidrs or ([node.spec.pod_cidr] if node.spec.pod_cidr else [])
+    return tuple(network(text) for text in texts)
+
+
+def _of_family(family: int, networks: Iterable[IPNetwork]) -> Intervals:
+    return intervals(each for each in networks if each.version == family)

@@ -1,0 +1,298 @@
+"""Expected against read: the differences, as data that checks turn into findings.
+
+differences = compare(expected, actual)
+for each in differences.of(Kind.BACKEND_STALE):
+    yield Finding(..., expected=each.expected, found=each.found, evidence=each.evidence)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from wirecheck.dataplane.table import (
+    Backend,
+    Client,
+    Entry,
+    Frontend,
+    Handling,
+    Masquerade,
+    ServicePort,
+    ServiceTable,
+    Verdict,
+)
+from wirecheck.dataplane.tolerance import is_draining, is_foreign, stays_on_node
+
+MOST_LINES = 12
+"""Rules shown with one difference: a Service may have a thousand backends."""
+
+
+class Kind(StrEnum):
+    """In what a node differs from what the API asks for."""
+
+    FRONTEND_MISSING = "frontend missing"
+    """Nothing is programmed for it, for any kind of client."""
+    FRONTEND_STALE = "frontend stale"
+    """kube-proxy's rules handle what no Service asks for."""
+    BACKEND_MISSING = "backend missing"
+    BACKEND_STALE = "backend stale"
+    """Connections go to what no EndpointSlice of the Service names."""
+    BACKEND_WRONG = "backend wrong"
+    """Connections go to an endpoint that is not to be used: not ready, or ruled out by policy."""
+    WEIGHTS = "weights skewed"
+    VERDICT = "verdict wrong"
+    AFFINITY = "affinity wrong"
+    SOURCES = "allowed sources wrong"
+    MASQUERADE = "masquerading wrong"
+    HAIRPIN = "hairpin connections not masqueraded"
+    """A pod cannot reach itself through its Service."""
+    HEALTH_CHECK_PORT = "health check port not opened"
+    NOT_UNDERSTOOD = "rules not understood"
+    """Not a fault of the node: nothing can be said about this frontend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One deviation of one frontend, or of one of its backends."""
+
+    kind: Kind
+    frontend: Frontend
+    owner: ServicePort | None
+    """None where no Service of the API has this frontend."""
+    clients: tuple[Client, ...]
+    """Whose connections it concerns."""
+    backend: Backend | None
+    expected: str
+    found: str
+    evidence: tuple[str, ...]
+    """The rules in question, as they are on the node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """All differences of one node, by frontend; `compared` is how many frontends were."""
+
+    items: tuple[Difference, ...]
+    compared: int
+
+    def __iter__(self) -> Iterator[Difference]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def of(self, *kinds: Kind) -> tuple[Difference, ...]:
+        """Those of the given kinds."""
+        return tuple(each for each in self.items if each.kind in kinds)
+
+
+def compare(expected: ServiceTable, actual: ServiceTable) -> Differences:
+    """Every difference between two tables of one node.
+
+    `actual` must have been read with `also=expected.entries`: a frontend that it lacks
+    counts as not programmed.
+    """
+    found: list[Difference] = []
+    for frontend, entry in expected.entries.items():
+        other = actual.entries.get(frontend)
+        if other is not None and _is_same(entry, other, expected.local_backends):
+            continue
+        claims = expected.contested.get(frontend, (entry,))
+        by_claim = [_of_entry(claim, other, expected.local_backends) for claim in claims]
+        if all(by_claim):
+            found += by_claim[0]
+    for frontend, other in actual.entries.items():
+        if frontend not in expected.entries and not is_foreign(other):
+            found.append(_stale(other))
+    found += _closed_ports(expected, actual)
+    return Differences(tuple(found), compared=len(expected.entries))
+
+
+def _is_same(expected: Entry, actual: Entry, local: frozenset[Backend]) -> bool:
+    """The quick way for the many entries without any difference."""
+    for client, wanted in expected.handlings.items():
+        found = actual.handlings.get(client)
+        if (
+            found is None
+            or wanted.verdict is not found.verdict
+            or wanted.backends != found.backends
+            or wanted.shares != found.shares
+            or wanted.affinity != found.affinity
+            or wanted.masquerade is not found.masquerade
+            or wanted.allowed != found.allowed
+            or (client is Client.POD and not local.isdisjoint(found.backends))
+        ):
+            return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Deviation:
+    """A difference as one kind of client sees it; equal ones of several kinds become one."""
+
+    kind: Kind
+    expected: str
+    found: str
+    backend: Backend | None = None
+    evidence: tuple[str, ...] = ()
+
+
+def _of_entry(expected: Entry, actual: Entry | None, local: frozenset[Backend]) -> list[Difference]:
+    clients: dict[_Deviation, list[Client]] = {}
+    is_missing = actual is None or not actual.is_handled
+    for client, wanted in expected.handlings.items():
+        found = actual.handlings.get(client) if actual else None
+        found = found or Handling(Verdict.NOTHING)
+        for each in _deviations(wanted, found, expected, is_missing):
+            clients.setdefault(each, []).append(client)
+        if client is Client.POD:
+            for each in _hairpins(found, local):
+                clients.setdefault(each, []).append(client)
+    return [
+        Difference(
+            each.kind,
+            expected.frontend,
+            expected.owner,
+            tuple(of),
+            each.backend,
+            each.expected,
+            each.found,
+            each.evidence[:MOST_LINES],
+        )
+        for each, of in clients.items()
+    ]
+
+
+def _deviations(
+    wanted: Handling, found: Handling, entry: Entry, is_missing: bool
+) -> Iterator[_Deviation]:
+    """What differs for one kind of client."""
+    if found.verdict is Verdict.NOT_UNDERSTOOD:
+        reason = f"rules that are not understood: {found.reason}"
+        yield _Deviation(Kind.NOT_UNDERSTOOD, _words(wanted), reason, evidence=found.lines)
+    elif found.verdict is Verdict.MIXED:
+        yield _Deviation(Kind.SOURCES, _words(wanted), found.reason, evidence=found.lines)
+    elif stays_on_node(found):
+        return
+    elif wanted.verdict is not found.verdict:
+        kind = Kind.FRONTEND_MISSING if is_missing else Kind.VERDICT
+        yield _Deviation(kind, _words(wanted), _words(found), evidence=found.lines)
+        yield from _extra_backends(wanted, found, entry)
+    elif wanted.allowed != found.allowed:
+        yield _Deviation(
+            Kind.SOURCES, _sources(wanted.allowed), _sources(found.allowed), evidence=found.lines
+        )
+    elif wanted.verdict is Verdict.FORWARD:
+        yield from _in_forwarding(wanted, found, entry)
+
+
+def _in_forwarding(wanted: Handling, found: Handling, entry: Entry) -> Iterator[_Deviation]:
+    shares = dict(zip(found.backends, found.shares, strict=True))
+    missing = [each for each in wanted.backends if not shares.get(each)]
+    for backend in missing:
+        yield _Deviation(
+            Kind.BACKEND_MISSING, str(backend), _list(found.backends), backend, found.lines
+        )
+    yield from _extra_backends(wanted, found, entry)
+    if not missing and wanted.backends == found.backends and wanted.shares != found.shares:
+        yield _Deviation(Kind.WEIGHTS, _shares(wanted), _shares(found), evidence=found.lines)
+    if wanted.affinity != found.affinity:
+        yield _Deviation(Kind.AFFINITY, _affinity(wanted), _affinity(found), evidence=found.lines)
+    if wanted.masquerade not in (Masquerade.UNKNOWN, found.masquerade):
+        yield _Deviation(Kind.MASQUERADE, wanted.masquerade, found.masquerade, evidence=found.lines)
+
+
+def _extra_backends(wanted: Handling, found: Handling, entry: Entry) -> Iterator[_Deviation]:
+    for at, backend in enumerate(found.backends):
+        if backend in wanted.backends or is_draining(found, backend):
+            continue
+        exists = backend in entry.known
+        yield _Deviation(
+            Kind.BACKEND_WRONG if exists else Kind.BACKEND_STALE,
+            _list(wanted.backends) if wanted.backends else _words(wanted),
+            f"{backend}, which is an endpoint that is not to be used from here"
+            if exists
+            else f"{backend}, which no EndpointSlice of the Service names",
+            backend,
+            found.evidence[at] if found.evidence else (),
+        )
+
+
+def _hairpins(found: Handling, local: frozenset[Backend]) -> Iterator[_Deviation]:
+    """Local backends whose connections to themselves come back with their own address."""
+    if found.verdict is not Verdict.FORWARD or found.masquerade is Masquerade.ALWAYS:
+        return
+    for at, backend in enumerate(found.backends):
+        if backend in local and backend not in found.hairpin:
+            yield _Deviation(
+                Kind.HAIRPIN,
+                f"connections of {backend.address} to itself masqueraded",
+                "not masqueraded",
+                backend,
+                found.evidence[at] if found.evidence else (),
+            )
+
+
+def _stale(entry: Entry) -> Difference:
+    handled = {
+        client: each
+        for client, each in entry.handlings.items()
+        if each.verdict is not Verdict.NOTHING
+    }
+    first = next(iter(handled.values()))
+    return Difference(
+        Kind.FRONTEND_STALE,
+        entry.frontend,
+        None,
+        tuple(handled),
+        None,
+        "nothing: no Service of the API has it",
+        _words(first),
+        first.lines[:MOST_LINES],
+    )
+
+
+def _closed_ports(expected: ServiceTable, actual: ServiceTable) -> Iterator[Difference]:
+    for port in sorted(expected.health_check_ports - actual.health_check_ports):
+        yield Difference(
+            Kind.HEALTH_CHECK_PORT,
+            Frontend(4, "", "tcp", port),
+            None,
+            (Client.OUTSIDE,),
+            None,
+            f"a rule that accepts health checks on port {port}",
+            "none",
+            (),
+        )
+
+
+def _words(handling: Handling) -> str:
+    if handling.verdict is Verdict.FORWARD:
+        return f"forwarded to {_list(handling.backends)}"
+    if handling.reason:
+        return f"{handling.verdict}: {handling.reason}"
+    return handling.verdict
+
+
+def _list(backends: tuple[Backend, ...]) -> str:
+    shown = ", ".join(map(str, backends[:8]))
+    return f"{shown} and {len(backends) - 8} more" if len(backends) > 8 else shown
+
+
+def _shares(handling: Handling) -> str:
+    pairs = list(zip(handling.backends, handling.shares, strict=True))
+    if len(set(handling.shares)) == 1:
+        return f"{handling.shares[0]:.2%} to each of {len(pairs)}"
+    shown = ", ".join(f"{share:.2%} to {backend}" for backend, share in pairs[:8])
+    return f"{shown} and {len(pairs) - 8} more" if len(pairs) > 8 else shown
+
+
+def _affinity(handling: Handling) -> str:
+    return " or ".join(
+        f"affinity of {seconds} s" if seconds else "no affinity" for seconds in handling.affinity
+    )
+
+
+def _sources(allowed: tuple[str, ...] | None) -> str:
+    return "from all addresses" if allowed is None else f"only from {', '.join(allowed[:8])}"

@@ -1,0 +1,92 @@
+"""Which endpoints of a Service port one node uses: readiness, traffic policies, hints.
+
+Follows kube-proxy's CategorizeEndpoints (pkg/proxy/topology.go), 1.26 and later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from wirecheck.dataplane.proxy import ProxyFacts
+from wirecheck.dataplane.services import EndpointFacts, PortFacts
+from wirecheck.dataplane.table import Backend
+
+HINTS_OFF = frozenset({"", "disabled", "Disabled"})
+
+
+@dataclass(frozen=True, slots=True)
+class UsableEndpoints:
+    """What the traffic policies choose from on one node, sorted."""
+
+    cluster: tuple[Backend, ...]
+    """For policy Cluster, and for connections of the node and its pods in any case."""
+    local: tuple[Backend, ...]
+    """For policy Local: on this node."""
+    has_any: bool
+    """Whether the port has a usable endpoint anywhere: DROP and REJECT differ by it."""
+
+
+def usable_endpoints(port: PortFacts, node: str, zone: str, facts: ProxyFacts) -> UsableEndpoints:
+    """The endpoints that `node`, in `zone` (empty where unlabelled), uses for a port."""
+    endpoints = _once_each(port.endpoints, node)
+    is_external = bool(port.node_port or port.vips or port.external_ips)
+    uses_cluster = not port.internal_local or is_external
+    uses_local = port.internal_local or (port.external_local and is_external)
+    cluster: tuple[Backend, ...] = ()
+    local: tuple[Backend, ...] = ()
+    has_any = False
+    if uses_cluster:
+        prefers = _preference(port, endpoints, node, zone, facts)
+        cluster = _ready_else_terminating(endpoints, prefers)
+        has_any = bool(cluster)
+    if uses_local:
+        has_any = has_any or any(_is_usable(each) for each in endpoints)
+        here = [each for each in endpoints if each.node == node]
+        local = _ready_else_terminating(here, None)
+    return UsableEndpoints(cluster, local, has_any)
+
+
+def _once_each(endpoints: tuple[EndpointFacts, ...], node: str) -> tuple[EndpointFacts, ...]:
+    """Each address and port once; where several nodes claim it, this node's claim wins."""
+    if len({each.backend for each in endpoints}) == len(endpoints):
+        return endpoints
+    chosen: dict[Backend, EndpointFacts] = {}
+    for each in endpoints:
+        if each.backend not in chosen or each.node == node:
+            chosen[each.backend] = each
+    return tuple(chosen.values())
+
+
+def _is_usable(endpoint: EndpointFacts) -> bool:
+    return endpoint.ready or (endpoint.serving and endpoint.terminating)
+
+
+def _ready_else_terminating(
+    endpoints: Iterable[EndpointFacts], prefers: Callable[[EndpointFacts], bool] | None
+) -> tuple[Backend, ...]:
+    """Ready endpoints, or else those that still serve while they terminate."""
+    ready = [each for each in endpoints if each.ready and (prefers is None or prefers(each))]
+    chosen = ready or [each for each in endpoints if each.serving and each.terminating]
+    return tuple(sorted(each.backend for each in chosen))
+
+
+def _preference(
+    port: PortFacts,
+    endpoints: tuple[EndpointFacts, ...],
+    node: str,
+    zone: str,
+    facts: ProxyFacts,
+) -> Callable[[EndpointFacts], bool] | None:
+    """What hints make the node prefer, or None: one ready endpoint without a hint is enough."""
+    ready = [each for each in endpoints if each.ready]
+    by_node = facts.gate("PreferSameTrafficDistribution") and all(each.nodes for each in ready)
+    if by_node and any(node in each.nodes for each in ready):
+        return lambda endpoint: node in endpoint.nodes
+    if not facts.gate("TopologyAwareHints") or not zone:
+        return None
+    if not facts.gate("ServiceTrafficDistribution") and port.hints_annotation in HINTS_OFF:
+        return None
+    if all(each.zones for each in ready) and any(zone in each.zones for each in ready):
+        return lambda endpoint: zone in endpoint.zones
+    return None

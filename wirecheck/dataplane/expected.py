@@ -1,0 +1,186 @@
+"""What the API asks one node to do for Services: the expected side of the comparison.
+
+    index = index_services(api)                         # once per look
+    clients = clients_of(node, facts, host_addresses)   # per node
+    table = expected_table(index, node, facts, clients)
+
+Pure. Follows kube-proxy 1.29 to 1.37 in the modes iptables and nftables; `expected_ipvs.py`
+has what IPVS does otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from wirecheck.addresses import contains, network
+from wirecheck.dataplane.clients import Clients, intervals
+from wirecheck.dataplane.endpoints import UsableEndpoints, usable_endpoints
+from wirecheck.dataplane.expected_handling import dead_end, forwarded, restricted
+from wirecheck.dataplane.expected_ipvs import ipvs_entries
+from wirecheck.dataplane.proxy import Mode, ProxyFacts
+from wirecheck.dataplane.services import PortFacts, ServiceIndex
+from wirecheck.dataplane.table import (
+    NOTHING,
+    Client,
+    Entry,
+    Frontend,
+    Handling,
+    Masquerade,
+    ServiceTable,
+)
+from wirecheck.dataplane.vantage import Vantage, vantages_of
+from wirecheck.snapshot.api_objects import NodeObject
+
+Handlings = Mapping[Client, Handling]
+
+
+def expected_table(
+    index: ServiceIndex, node: NodeObject, facts: ProxyFacts, clients: Clients
+) -> ServiceTable:
+    """What `node` must do, if kube-proxy runs there with `facts`."""
+    vantages = vantages_of(node, facts, clients)
+    entries: dict[Frontend, Entry] = {}
+    contested: dict[Frontend, tuple[Entry, ...]] = {}
+    for port in index.ports:
+        for entry in _entries_of(index, port, vantages[port.family]):
+            first = entries.setdefault(entry.frontend, entry)
+            if first is not entry:
+                rivals = contested.get(entry.frontend, (first,))
+                contested[entry.frontend] = (*rivals, entry)
+    return ServiceTable(
+        entries=entries,
+        contested=contested,
+        local_backends=index.backends_by_node.get(vantages[4].hostname, frozenset()),
+        health_check_ports=index.health_check_ports,
+        problems=index.problems,
+    )
+
+
+def _entries_of(index: ServiceIndex, port: PortFacts, vantage: Vantage) -> tuple[Entry, ...]:
+    """The entries of one port; computed once for all nodes for which they are the same."""
+    usable = _usable(index, port, vantage)
+    local = tuple(each for each in _externals(port, vantage) if each in vantage.local_addresses)
+    # Source ranges cut through the kinds of clients, whose addresses differ by node.
+    own = (vantage.hostname,) if port.source_ranges else ()
+    key = (port, vantage.key, usable, local, own)
+    found = index.memo.get(key)
+    if found is None:
+        make = ipvs_entries if vantage.facts.mode is Mode.IPVS else _entries
+        found = index.memo[key] = tuple(make(port, usable, vantage))
+    return found  # type: ignore[return-value]
+
+
+def _usable(index: ServiceIndex, port: PortFacts, vantage: Vantage) -> UsableEndpoints:
+    if not port.is_uniform:
+        return usable_endpoints(port, vantage.hostname, vantage.zone, vantage.facts)
+    found = index.memo.get(port)
+    if found is None:
+        found = index.memo[port] = usable_endpoints(port, "", "", vantage.facts)
+    return found  # type: ignore[return-value]
+
+
+def _externals(port: PortFacts, vantage: Vantage) -> tuple[str, ...]:
+    return (*port.external_ips, *port.vips_for(vantage.facts))
+
+
+def _entries(port: PortFacts, usable: UsableEndpoints, vantage: Vantage) -> Iterator[Entry]:
+    def entry(address: str, number: int, handlings: Handlings) -> Entry:
+        frontend = Frontend(port.family, address, port.protocol, number)
+        return Entry(frontend, handlings, port.owner, port.known)
+
+    yield entry(port.cluster_ip, port.port, _to_cluster_ip(port, usable, vantage))
+    external = _to_external(port, usable, vantage)
+    is_refused = not usable.has_any or (port.external_local and not usable.local)
+    vips = port.vips_for(vantage.facts)
+    for address in dict.fromkeys((*port.external_ips, *vips)):
+        handlings = _to_address(external, is_refused, usable, vantage, address)
+        if address in vips and port.source_ranges and (usable.has_any or vantage.is_nftables):
+            handlings = _with_source_ranges(handlings, port, vips, vantage)
+        yield entry(address, port.port, handlings)
+    if port.node_port:
+        handlings = _to_node_port(external, is_refused, usable, vantage)
+        yield entry("", port.node_port, handlings)
+
+
+def _to_cluster_ip(port: PortFacts, usable: UsableEndpoints, vantage: Vantage) -> Handlings:
+    backends = usable.local if port.internal_local else usable.cluster
+    if not usable.has_any or not backends:
+        return dict.fromkeys(vantage.kinds, dead_end(usable))
+    by_masquerade = {
+        masquerade: forwarded(backends, port.affinity, masquerade)
+        for masquerade in set(vantage.masquerade_to_cluster_ip.values())
+    }
+    return {
+        client: by_masquerade[masquerade]
+        for client, masquerade in vantage.masquerade_to_cluster_ip.items()
+    }
+
+
+def _to_external(port: PortFacts, usable: UsableEndpoints, vantage: Vantage) -> Handlings:
+    """External addresses and node ports, before what tells these apart.
+
+    Policy Local spares the node and its pods: they go where policy Cluster leads. A kind of
+    client is left out where it cannot be told whether kube-proxy takes it for pods.
+    """
+    if not usable.has_any:
+        return dict.fromkeys(vantage.kinds, dead_end(usable))
+    if not port.external_local:
+        masqueraded = forwarded(usable.cluster, port.affinity, Masquerade.ALWAYS)
+        return dict.fromkeys(vantage.kinds, masqueraded)
+    from_outside = dead_end(usable)
+    if usable.local:
+        from_outside = forwarded(usable.local, port.affinity, Masquerade.NEVER)
+    handlings = {}
+    for client, is_pod in vantage.is_pod.items():
+        if is_pod:
+            handlings[client] = forwarded(usable.cluster, port.affinity, Masquerade.NEVER)
+        elif is_pod is not None and client is Client.NODE:
+            handlings[client] = forwarded(usable.cluster, port.affinity, Masquerade.ALWAYS)
+        elif is_pod is not None:
+            handlings[client] = from_outside
+    return handlings
+
+
+def _to_address(
+    external: Handlings, is_refused: bool, usable: UsableEndpoints, vantage: Vantage, address: str
+) -> Handlings:
+    """An external or load balancer address."""
+    if not is_refused or Client.NODE not in external:
+        return external
+    if vantage.is_nftables:
+        # Until 1.33 the check for endpoints came before DNAT in the output hook: what was to
+        # be spared from policy Local was dropped there.
+        if usable.has_any and vantage.facts.minor <= 33:
+            return {**external, Client.NODE: dead_end(usable)}
+        return external
+    if not usable.has_any and address not in vantage.local_addresses:
+        # KUBE-EXTERNAL-SERVICES is not called from OUTPUT, only on the way in or through.
+        return {**external, Client.NODE: NOTHING}
+    return external
+
+
+def _to_node_port(
+    external: Handlings, is_refused: bool, usable: UsableEndpoints, vantage: Vantage
+) -> Handlings:
+    if not vantage.accepts_node_ports:
+        # In iptables mode the refusal in table filter holds for all local addresses.
+        is_closed = is_refused and not vantage.is_nftables
+        return dict.fromkeys(external, dead_end(usable) if is_closed else NOTHING)
+    if vantage.is_nftables and vantage.facts.minor <= 29 and is_refused and usable.has_any:
+        return {**external, Client.NODE: dead_end(usable)}
+    return external
+
+
+def _with_source_ranges(
+    handlings: Handlings, port: PortFacts, vips: tuple[str, ...], vantage: Vantage
+) -> Handlings:
+    """Load balancer addresses with loadBalancerSourceRanges, which hold for pods as well."""
+    allowed = list(port.source_ranges)
+    if vantage.node_address is not None and contains(allowed, vantage.node_address):
+        # An address that is bound on the node becomes the source of the node's own packets.
+        allowed += map(network, vips)
+    spans = intervals(allowed)
+    return {
+        client: restricted(handling, vantage.kinds[client], spans, vantage.family)
+        for client, handling in handlings.items()
+    }

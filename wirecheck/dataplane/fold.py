@@ -1,0 +1,205 @@
+"""From the results of a walk to the `Handling` of each kind of client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from wirecheck.dataplane.clients import Intervals, ranges
+from wirecheck.dataplane.sources import Region, Regions
+from wirecheck.dataplane.table import Backend, Client, Handling, Masquerade, Verdict
+from wirecheck.dataplane.walk import Result
+
+EVEN = 1e-4
+"""Shares nearer than this part to 1/n are even: probabilities are kept in units of 2^-31."""
+
+ENDS = frozenset({Verdict.DROP, Verdict.REJECT})
+
+
+class Masquerading(NamedTuple):
+    """What the rules after routing do with forwarded connections."""
+
+    by_mark: Callable[[int], bool]
+    """Whether a packet with this mark is masqueraded."""
+    of_own: Callable[[Backend, str], bool]
+    """Whether a backend's connections to itself, by protocol, are, whatever their mark."""
+
+
+def fold(
+    results: Sequence[Result], regions: Regions, masquerading: Masquerading, protocol: str
+) -> dict[Client, Handling]:
+    """One handling for each kind of client that `regions` knows."""
+    made: dict[tuple[int, ...], Handling] = {}
+
+    def of_bit(bit: int) -> Handling:
+        own = tuple(at for at, each in enumerate(results) if each.flow.sources >> bit & 1)
+        if own not in made:
+            made[own] = _handling([results[at] for at in own], masquerading, protocol)
+        return made[own]
+
+    by_client: dict[Client, list[tuple[Region, Handling]]] = {}
+    for bit, region in enumerate(regions.regions):
+        by_client.setdefault(region.client, []).append((region, of_bit(bit)))
+    return {client: _of_kind(parts, regions.family) for client, parts in by_client.items()}
+
+
+def _of_kind(parts: list[tuple[Region, Handling]], family: int) -> Handling:
+    """One handling for a kind of client from those of its regions."""
+    if len(parts) == 1:
+        return parts[0][1]
+    plain = {region.spans: each for region, each in parts if not region.conditions}
+    for region, each in parts:
+        if region.conditions and _depends(plain[region.spans], each):
+            conditions = ", ".join(sorted(region.conditions))
+            return Handling(
+                Verdict.NOT_UNDERSTOOD,
+                reason=f"it depends on a condition that is not known here: {conditions}",
+                evidence=each.evidence or plain[region.spans].evidence,
+            )
+    return _by_address(plain, family)
+
+
+def _depends(plain: Handling, assumed: Handling) -> bool:
+    """Whether a condition that is not understood changes what Services do.
+
+    What others refuse under conditions of their own is their policy, not the Service's.
+    """
+    if _fate(plain) == _fate(assumed):
+        return False
+    if plain.verdict is Verdict.FORWARD:
+        return assumed.verdict not in ENDS
+    return assumed.verdict not in ENDS and assumed.verdict is not Verdict.NOTHING
+
+
+def _by_address(parts: Mapping[Intervals, Handling], family: int) -> Handling:
+    """One handling where at most some addresses are dropped, else MIXED."""
+    by_fate: dict[object, list[tuple[Intervals, Handling]]] = {}
+    for spans, each in parts.items():
+        by_fate.setdefault(_fate(each), []).append((spans, each))
+    groups = list(by_fate.values())
+    if len(groups) == 1:
+        return groups[0][0][1]
+    kept = [group for group in groups if group[0][1].verdict is not Verdict.DROP]
+    if len(groups) == 2 and len(kept) == 1:
+        return _only_from(kept[0], family)
+    words = "; ".join(
+        f"{', '.join(_ranges_of(group, family)[:3])}: {group[0][1].verdict}" for group in groups
+    )
+    evidence = tuple(lines for group in groups for lines in group[0][1].evidence)
+    return Handling(Verdict.MIXED, reason=words, evidence=evidence)
+
+
+def _only_from(group: list[tuple[Intervals, Handling]], family: int) -> Handling:
+    each = group[0][1]
+    return Handling(
+        each.verdict,
+        each.backends,
+        each.shares,
+        each.affinity,
+        each.masquerade,
+        each.hairpin,
+        allowed=_ranges_of(group, family),
+        evidence=each.evidence,
+    )
+
+
+def _ranges_of(group: list[tuple[Intervals, Handling]], family: int) -> tuple[str, ...]:
+    spans = sorted(span for spans, _ in group for span in spans)
+    joined: list[tuple[int, int]] = []
+    for low, high in spans:
+        if joined and low == joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], high)
+        else:
+            joined.append((low, high))
+    return ranges(tuple(joined), family)
+
+
+def _fate(handling: Handling) -> tuple[object, ...]:
+    """What makes two handlings the same, whichever rules lead there."""
+    return (
+        handling.verdict,
+        handling.backends,
+        handling.shares,
+        handling.affinity,
+        handling.masquerade,
+        handling.hairpin,
+    )
+
+
+def _handling(results: list[Result], masquerading: Masquerading, protocol: str) -> Handling:
+    """The handling of clients that meet exactly these results."""
+    obscure = [each for each in results if each.verdict is Verdict.NOT_UNDERSTOOD]
+    if obscure:
+        evidence = tuple(each.rules for each in obscure)
+        return Handling(Verdict.NOT_UNDERSTOOD, reason=obscure[0].reason, evidence=evidence)
+    forwards = [each for each in results if each.backend is not None]
+    if not forwards:
+        heaviest = max(results, key=lambda each: each.flow.weight, default=None)
+        if heaviest is None:
+            return Handling(Verdict.NOTHING)
+        return Handling(heaviest.verdict, evidence=(heaviest.rules,) if heaviest.rules else ())
+    return _forward(forwards, masquerading, protocol)
+
+
+def _forward(forwards: list[Result], masquerading: Masquerading, protocol: str) -> Handling:
+    by_backend: dict[Backend, list[Result]] = {}
+    for each in forwards:
+        if each.backend is not None:
+            by_backend.setdefault(each.backend, []).append(each)
+    backends = tuple(sorted(by_backend))
+    shares = [_share(by_backend[backend]) for backend in backends]
+    marks = {masquerading.by_mark(each.flow.mark) for each in forwards}
+    masquerade = Masquerade.ALWAYS if True in marks else Masquerade.NEVER
+    return Handling(
+        Verdict.FORWARD,
+        backends,
+        _evened(shares),
+        tuple(sorted({_affinity(by_backend[backend]) for backend in backends})),
+        masquerade if len(marks) == 1 else Masquerade.SOMETIMES,
+        frozenset(
+            backend
+            for backend in backends
+            if _is_hairpin(backend, by_backend[backend], masquerading, protocol)
+        ),
+        evidence=tuple(_evidence(by_backend[backend]) for backend in backends),
+    )
+
+
+def _share(results: Iterable[Result]) -> float:
+    """Of new connections: returning clients come in addition."""
+    return sum(each.flow.weight for each in results if each.flow.recalled is None)
+
+
+def _evened(shares: list[float]) -> tuple[float, ...]:
+    even = 1 / len(shares)
+    if all(abs(share - even) <= EVEN * even for share in shares):
+        return (even,) * len(shares)
+    return tuple(shares)
+
+
+def _affinity(results: Iterable[Result]) -> int:
+    """Seconds that clients return to the backend: it must be what remembers them, too."""
+    remembered = {each.remembers for each in results if each.remembers}
+    recalled = [each.flow.recalled for each in results if each.flow.recalled]
+    return min((seconds for name, seconds in recalled if name in remembered), default=0)
+
+
+def _is_hairpin(
+    backend: Backend, results: Iterable[Result], masquerading: Masquerading, protocol: str
+) -> bool:
+    if masquerading.of_own(backend, protocol):
+        return True
+    return all(
+        masquerading.by_mark(each.flow.mark)
+        or any(
+            address == backend.address and masquerading.by_mark(mark)
+            for address, mark in each.flow.own_marks
+        )
+        for each in results
+    )
+
+
+def _evidence(results: list[Result]) -> tuple[str, ...]:
+    """The rules that new clients meet, or else those that returning ones meet."""
+    new = [each for each in results if each.flow.recalled is None]
+    return (new or results)[0].rules

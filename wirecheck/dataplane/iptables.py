@@ -1,0 +1,114 @@
+"""Reads what iptables rules do for Services, with nothing but the kernel's hooks for names.
+
+    table = read_iptables({4: text_v4, 6: text_v6}, clients, also=expected.entries)
+
+A rule set is walked for every destination that rules name, and for those in `also`. The name
+of a chain counts only as `programmed_by`: to tell what kube-proxy left behind from what
+others programmed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from wirecheck.dataplane.clients import Clients
+from wirecheck.dataplane.fold import Masquerading
+from wirecheck.dataplane.iptables_rules import step_of
+from wirecheck.dataplane.masquerading import by_mark
+from wirecheck.dataplane.ruleset import Ruleset, Stage, reachable, read_entries
+from wirecheck.dataplane.steps import End
+from wirecheck.dataplane.table import Entry, Frontend, ServiceTable, Verdict
+from wirecheck.dataplane.walk import Chain
+from wirecheck.parse.iptables import IptablesDump, parse_iptables_save
+
+
+def read_iptables(
+    texts: Mapping[int, str],
+    clients: Clients,
+    also: Iterable[Frontend] = (),
+    legacy_texts: Mapping[int, str] | None = None,
+) -> ServiceTable:
+    """The table of a node from its iptables-save output by family (4, 6).
+
+    `texts` is what `iptables-save` prints, `legacy_texts` what `iptables-legacy-save` prints
+    in addition where both backends are in use: the kernel asks both. Raises ParseError where
+    a text is cut or not understood; a rule that is not understood makes the destinations
+    that it may concern NOT_UNDERSTOOD, and no others.
+    """
+    also = tuple(also)
+    entries: dict[Frontend, Entry] = {}
+    health_checks: set[int] = set()
+    for family in (4, 6):
+        dumps = [
+            parse_iptables_save(each[family])
+            for each in (texts, legacy_texts or {})
+            if each.get(family)
+        ]
+        ruleset = ruleset_of(family, dumps)
+        entries.update((entry.frontend, entry) for entry in read_entries(ruleset, clients, also))
+        health_checks |= _open_ports(ruleset)
+    return ServiceTable(entries=entries, health_check_ports=frozenset(health_checks))
+
+
+def ruleset_of(family: int, dumps: list[IptablesDump]) -> Ruleset:
+    """The hooks of one family in the kernel's order.
+
+    Of two backends on one hook the kernel asks the one first that was loaded last, which the
+    output does not tell. The one with fewer rules goes first here: it is where rules are
+    that nobody knows of, and they are to show.
+    """
+    dumps = sorted(dumps, key=_size)
+    finders = {
+        (at, table): _finder(dump, table) for at, dump in enumerate(dumps) for table in dump.tables
+    }
+
+    def stages(hook: str, *tables: str) -> tuple[Stage, ...]:
+        return tuple(
+            Stage(hook, finders[at, table], diverts=table in ("nat", "filter"))
+            for table in tables
+            for at, dump in enumerate(dumps)
+            if dump.chain(table, hook)
+        )
+
+    natters = [finders[at, "nat"] for at, dump in enumerate(dumps) if "nat" in dump.tables]
+    marks = [by_mark(each, "POSTROUTING") for each in natters]
+    return Ruleset(
+        family=family,
+        arriving=stages("PREROUTING", "raw", "mangle", "nat"),
+        to_node=stages("INPUT", "filter"),
+        through_node=stages("FORWARD", "filter"),
+        sent=stages("OUTPUT", "raw", "mangle", "nat", "filter"),
+        masquerading=Masquerading(
+            by_mark=lambda mark: any(each(mark) for each in marks),
+            of_own=lambda *_: False,
+        ),
+    )
+
+
+def _size(dump: IptablesDump) -> int:
+    return sum(len(c.rules) for table in dump.tables.values() for c in table.chains.values())
+
+
+def _finder(dump: IptablesDump, table: str) -> Callable[[str], Chain | None]:
+    """Chains of one table, translated when they are first asked for."""
+    chains = dump.tables[table].chains
+    made: dict[str, Chain] = {}
+
+    def find(name: str) -> Chain | None:
+        chain = made.get(name)
+        if chain is None and name in chains:
+            chain = made[name] = Chain(name, [step_of(line) for line in chains[name].rules])
+        return chain
+
+    return find
+
+
+def _open_ports(ruleset: Ruleset) -> set[int]:
+    """TCP ports that rules of table filter accept, in chains called on the way to the node."""
+    return {
+        step.port
+        for stage in ruleset.to_node
+        for chain in reachable(stage)
+        for step in chain.steps
+        if step.port and step.protocol == "tcp" and step.actions == (End(Verdict.NOTHING),)
+    }

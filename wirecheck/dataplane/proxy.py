@@ -1,0 +1,147 @@
+"""What kube-proxy on one node was told: the part of its configuration that shapes its rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from wirecheck.addresses import IPNetwork, network
+
+_VERSION = re.compile(r"v?1\.(\d+)")
+
+
+class Mode(StrEnum):
+    """How kube-proxy programs Services."""
+
+    IPTABLES = "iptables"
+    NFTABLES = "nftables"
+    IPVS = "ipvs"
+
+
+class DetectLocal(StrEnum):
+    """How kube-proxy tells pods' traffic from other traffic."""
+
+    CLUSTER_CIDR = "ClusterCIDR"
+    NODE_CIDR = "NodeCIDR"
+    BRIDGE_INTERFACE = "BridgeInterface"
+    INTERFACE_NAME_PREFIX = "InterfaceNamePrefix"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A feature gate: the minor versions from which it is on by default, and locked on."""
+
+    default_on: int
+    locked_on: int
+
+
+GATES = {
+    "LoadBalancerIPMode": Gate(30, 32),
+    "TopologyAwareHints": Gate(24, 33),
+    "ServiceTrafficDistribution": Gate(31, 33),
+    "PreferSameTrafficDistribution": Gate(34, 35),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyFacts:
+    """Mode, minor version and configuration of the kube-proxy that runs on a node.
+
+    `cluster_cidrs` None means that the configuration was not seen: what depends on it, the
+    masquerading, is then not compared.
+    """
+
+    mode: Mode = Mode.IPTABLES
+    minor: int = 34
+    """Of kube-proxy itself, by its image tag: it may lag behind the API server."""
+    cluster_cidrs: tuple[IPNetwork, ...] | None = None
+    detect_local: DetectLocal = DetectLocal.CLUSTER_CIDR
+    local_interface: str = ""
+    """The bridge, or the prefix of interfaces, for the two modes that look at interfaces."""
+    masquerade_all: bool = False
+    masquerade_bit: int = 14
+    node_port_addresses: tuple[str, ...] = ()
+    """Ranges, or the single word `primary`; empty for the mode's default."""
+    localhost_node_ports: bool = True
+    feature_gates: Mapping[str, bool] = field(default_factory=dict)
+    hostname: str = ""
+    """`hostnameOverride`; empty for the node's name."""
+    ipvs_scheduler: str = "rr"
+    ipvs_exclude_cidrs: tuple[IPNetwork, ...] = ()
+
+    def gate(self, name: str) -> bool:
+        """Whether a feature gate is on in this version, with this configuration."""
+        gate = GATES[name]
+        if self.minor >= gate.locked_on:
+            return True
+        return self.feature_gates.get(name, self.minor >= gate.default_on)
+
+
+def minor_version(version: str) -> int:
+    """The minor of `v1.34.4` or of an image tag; raises ValueError where there is none."""
+    found = _VERSION.search(version)
+    if not found:
+        raise ValueError(f"{version!r} is not a version of kube-proxy")
+    return int(found[1])
+
+
+def proxy_facts(config: Mapping[str, Any] | None, version: str, mode: str = "") -> ProxyFacts:
+    """The facts from kube-proxy's configuration and a version such as `v1.34.4`.
+
+    `config` is the decoded object, either the v1alpha1 one of the ConfigMap's `config.conf`
+    or what /configz shows, which is kube-proxy's internal form with other names; None where
+    it was not seen. `mode`, if given, is what /proxyMode said, and wins. Raises ValueError
+    for what kube-proxy would refuse.
+    """
+    minor = minor_version(version)
+    if config is None:
+        return ProxyFacts(mode=Mode(mode or "iptables"), minor=minor)
+    config = _lower(config)
+    config = config.get("kubeproxy.config.k8s.io", config)
+    iptables, nftables, ipvs, linux, detect = (
+        config.get(name) or {} for name in ("iptables", "nftables", "ipvs", "linux", "detectlocal")
+    )
+    actual_mode = Mode(mode or config.get("mode") or "iptables")
+    # Each mode has its own masquerade settings; IPVS shares those of iptables.
+    section = nftables if actual_mode is Mode.NFTABLES else iptables
+    detect_local = DetectLocal(config.get("detectlocalmode") or "ClusterCIDR")
+    interfaces = {
+        DetectLocal.BRIDGE_INTERFACE: detect.get("bridgeinterface") or "",
+        DetectLocal.INTERFACE_NAME_PREFIX: detect.get("interfacenameprefix") or "",
+    }
+    cluster_cidrs = detect.get("clustercidrs") or (config.get("clustercidr") or "").split(",")
+    localhost, bit = iptables.get("localhostnodeports"), section.get("masqueradebit")
+    return ProxyFacts(
+        mode=actual_mode,
+        minor=minor,
+        cluster_cidrs=_networks(cluster_cidrs),
+        detect_local=detect_local,
+        local_interface=str(interfaces.get(detect_local, "")),
+        masquerade_all=bool(section.get("masqueradeall") or linux.get("masqueradeall")),
+        masquerade_bit=14 if bit is None else int(bit),
+        node_port_addresses=tuple(config.get("nodeportaddresses") or ()),
+        localhost_node_ports=True if localhost is None else bool(localhost),
+        feature_gates=_gates(config.get("featuregates") or {}),
+        hostname=str(config.get("hostnameoverride") or ""),
+        ipvs_scheduler=str(ipvs.get("scheduler") or "rr"),
+        ipvs_exclude_cidrs=_networks(ipvs.get("excludecidrs") or ()),
+    )
+
+
+def _lower(value: Any) -> Any:
+    """The same with lower-case keys: the two forms differ in the case of nearly all of them."""
+    if isinstance(value, Mapping):
+        return {str(key).lower(): _lower(each) for key, each in value.items()}
+    return value
+
+
+def _gates(lowered: Mapping[str, bool]) -> dict[str, bool]:
+    names = {name.lower(): name for name in GATES}
+    return {names[key]: bool(value) for key, value in lowered.items() if key in names}
+
+
+def _networks(texts: Iterable[str]) -> tuple[IPNetwork, ...]:
+    return tuple(network(text.strip()) for text in texts if text.strip())

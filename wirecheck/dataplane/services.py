@@ -1,0 +1,266 @@
+"""The API's Services and EndpointSlices as kube-proxy understands them, for all nodes at once.
+
+Made once per look, and used for every node: what differs from node to node (locality, hints)
+is kept with each endpoint and decided in `endpoints.py`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+
+from wirecheck.addresses import IPNetwork, address, network
+from wirecheck.dataplane.proxy import ProxyFacts
+from wirecheck.dataplane.table import Backend, Frontend, ServicePort
+from wirecheck.snapshot.api_objects import (
+    ApiObjects,
+    Endpoint,
+    EndpointSliceObject,
+    ServiceObject,
+    ServicePortSpec,
+)
+
+SERVICE_NAME = "kubernetes.io/service-name"
+OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
+HEADLESS = "service.kubernetes.io/headless"
+FAMILY_OF_TYPE = {"IPv4": 4, "IPv6": 6}
+
+
+class EndpointFacts(Struct, frozen=True):
+    """One endpoint of one Service port, conditions as kube-proxy reads them."""
+
+    backend: Backend
+    node: str
+    ready: bool
+    serving: bool
+    terminating: bool
+    zones: frozenset[str]
+    nodes: frozenset[str]
+
+
+class PortFacts(Struct, frozen=True, eq=False):
+    """One port of one Service in one family, with what it is reached at and its endpoints."""
+
+    owner: ServicePort
+    family: int
+    protocol: str
+    cluster_ip: str
+    port: int
+    node_port: int
+    external_ips: tuple[str, ...]
+    vips: tuple[str, ...]
+    """Load balancer addresses."""
+    proxied_vips: frozenset[str]
+    """Of these, the ones with ipMode Proxy: not programmed where that is understood."""
+    source_ranges: tuple[IPNetwork, ...]
+    internal_local: bool
+    external_local: bool
+    affinity: int
+    """Seconds, 0 for none."""
+    hints_annotation: str
+    endpoints: tuple[EndpointFacts, ...]
+    """Sorted by address and port as text, each once per node that claims it."""
+    known: frozenset[Backend]
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether every node must use the same endpoints."""
+        return not (
+            self.internal_local
+            or self.external_local
+            or any(each.zones or each.nodes for each in self.endpoints)
+        )
+
+    def vips_for(self, facts: ProxyFacts) -> tuple[str, ...]:
+        """The load balancer addresses that kube-proxy programs."""
+        if not self.proxied_vips or not facts.gate("LoadBalancerIPMode"):
+            return self.vips
+        return tuple(each for each in self.vips if each not in self.proxied_vips)
+
+
+@dataclass(frozen=True)
+class ServiceIndex:
+    """All Service ports, and the endpoints by node."""
+
+    ports: tuple[PortFacts, ...]
+    backends_by_node: dict[str, frozenset[Backend]]
+    health_check_ports: frozenset[int]
+    problems: tuple[str, ...] = ()
+    memo: dict[object, object] = field(default_factory=dict, compare=False, repr=False)
+    """Results that hold for many nodes, see `expected.py`; lives as long as the index."""
+
+
+def index_services(api: ApiObjects) -> ServiceIndex:
+    """Index what the API shows. What cannot be an address is left out, and said in `problems`."""
+    problems: list[str] = []
+    slices = _slices_by_service(api.endpoint_slices)
+    ports = tuple(
+        port
+        for service in api.services
+        if not is_ignored(service)
+        for port in _ports_of(service, slices, problems)
+    )
+    by_node: dict[str, set[Backend]] = defaultdict(set)
+    for port in ports:
+        for endpoint in port.endpoints:
+            if endpoint.node:
+                by_node[endpoint.node].add(endpoint.backend)
+    health = frozenset(
+        service.spec.health_check_node_port
+        for service in api.services
+        if needs_health_check(service) and not is_ignored(service)
+    )
+    return ServiceIndex(
+        ports=ports,
+        backends_by_node={node: frozenset(backends) for node, backends in by_node.items()},
+        health_check_ports=health,
+        problems=tuple(problems),
+    )
+
+
+def is_ignored(service: ServiceObject) -> bool:
+    """Whether kube-proxy leaves the Service alone: headless, ExternalName, another proxy's."""
+    return (
+        service.spec.cluster_ip in ("", "None")
+        or service.spec.type == "ExternalName"
+        or OTHER_PROXY in service.metadata.labels
+    )
+
+
+def needs_health_check(service: ServiceObject) -> bool:
+    """Whether nodes answer on the Service's healthCheckNodePort."""
+    return (
+        service.spec.type == "LoadBalancer"
+        and service.spec.external_traffic_policy == "Local"
+        and service.spec.health_check_node_port > 0
+    )
+
+
+def frontends_of(port: PortFacts) -> Iterator[Frontend]:
+    """Every frontend that the port may have on a node."""
+    for each in dict.fromkeys((port.cluster_ip, *port.external_ips, *port.vips)):
+        yield Frontend(port.family, each, port.protocol, port.port)
+    if port.node_port:
+        yield Frontend(port.family, "", port.protocol, port.node_port)
+
+
+def _slices_by_service(
+    slices: Iterable[EndpointSliceObject],
+) -> dict[tuple[str, str], list[EndpointSliceObject]]:
+    grouped: dict[tuple[str, str], list[EndpointSliceObject]] = defaultdict(list)
+    for each in slices:
+        labels = each.metadata.labels
+        service = labels.get(SERVICE_NAME)
+        if service and HEADLESS not in labels and OTHER_PROXY not in labels:
+            grouped[each.metadata.namespace, service].append(each)
+    return grouped
+
+
+def _ports_of(
+    service: ServiceObject,
+    slices: dict[tuple[str, str], list[EndpointSliceObject]],
+    problems: list[str],
+) -> Iterator[PortFacts]:
+    meta, spec = service.metadata, service.spec
+    own_slices = slices.get((meta.namespace, meta.name), [])
+    try:
+        cluster_ips = _by_family(spec.cluster_ips or [spec.cluster_ip])
+        externals = _by_family(spec.external_ips)
+        ingress = [each for each in service.status.load_balancer.ingress if each.ip]
+        vips = _by_family(each.ip for each in ingress)
+        proxied = frozenset(str(address(each.ip)) for each in ingress if each.ip_mode == "Proxy")
+        source_ranges = [network(each.strip()) for each in spec.load_balancer_source_ranges]
+    except ValueError as error:
+        problems.append(
+            f"Service {meta.namespace}/{meta.name} holds what is no address ({error}): "
+            "it is not compared; correct the Service."
+        )
+        return
+    for family, addresses in cluster_ips.items():
+        ranges = tuple(each for each in source_ranges if each.version == family)
+        for port in spec.ports:
+            endpoints = tuple(_endpoints(own_slices, family, port))
+            yield PortFacts(
+                owner=ServicePort(meta.namespace, meta.name, port.name, port.protocol, meta.uid),
+                family=family,
+                protocol=port.protocol.lower(),
+                cluster_ip=addresses[0],
+                port=port.port,
+                node_port=port.node_port,
+                external_ips=tuple(externals.get(family, ())),
+                vips=tuple(vips.get(family, ())),
+                proxied_vips=proxied,
+                # A range that holds every address is the same as none.
+                source_ranges=() if any(each.prefixlen == 0 for each in ranges) else ranges,
+                internal_local=spec.internal_traffic_policy == "Local",
+                external_local=_is_external_local(service),
+                affinity=_affinity(service),
+                hints_annotation=_hints_annotation(service),
+                endpoints=endpoints,
+                known=frozenset(each.backend for each in endpoints),
+            )
+
+
+def _by_family(texts: Iterable[str]) -> dict[int, list[str]]:
+    """The addresses in canonical form, in their order, by family."""
+    grouped: dict[int, list[str]] = defaultdict(list)
+    for text in texts:
+        each = address(text)
+        grouped[each.version].append(str(each))
+    return grouped
+
+
+def _is_external_local(service: ServiceObject) -> bool:
+    spec = service.spec
+    is_external = spec.type in ("NodePort", "LoadBalancer") or bool(spec.external_ips)
+    return is_external and spec.external_traffic_policy == "Local"
+
+
+def _affinity(service: ServiceObject) -> int:
+    if service.spec.session_affinity != "ClientIP":
+        return 0
+    config = service.spec.session_affinity_config
+    return config.client_ip.timeout_seconds if config and config.client_ip else 10800
+
+
+def _hints_annotation(service: ServiceObject) -> str:
+    annotations = service.metadata.annotations
+    old = annotations.get("service.kubernetes.io/topology-aware-hints")
+    return old if old is not None else annotations.get("service.kubernetes.io/topology-mode", "")
+
+
+def _endpoints(
+    slices: Iterable[EndpointSliceObject], family: int, port: ServicePortSpec
+) -> list[EndpointFacts]:
+    """The endpoints of a port: joined by the port's name and protocol, never by its number."""
+    found: dict[tuple[Backend, str], EndpointFacts] = {}
+    for each in slices:
+        if FAMILY_OF_TYPE.get(each.address_type) != family:
+            continue
+        for slice_port in each.ports or ():
+            if slice_port.name != port.name or slice_port.protocol != port.protocol:
+                continue
+            if not slice_port.port:
+                continue
+            for endpoint in each.endpoints or ():
+                if endpoint.addresses:
+                    facts = _endpoint(endpoint, slice_port.port)
+                    found.setdefault((facts.backend, facts.node), facts)
+    return sorted(found.values(), key=lambda facts: (str(facts.backend), facts.node))
+
+
+def _endpoint(endpoint: Endpoint, port: int) -> EndpointFacts:
+    conditions, hints = endpoint.conditions, endpoint.hints
+    return EndpointFacts(
+        # Only the first address counts: consumers of EndpointSlices must not use the others.
+        backend=Backend(str(address(endpoint.addresses[0])), port),
+        node=endpoint.node_name,
+        ready=conditions.ready is None or conditions.ready,
+        serving=conditions.serving is None or conditions.serving,
+        terminating=bool(conditions.terminating),
+        zones=frozenset(zone.name for zone in (hints.for_zones if hints else None) or ()),
+        nodes=frozenset(node.name for node in (hints.for_nodes if hints else None) or ()),
+    )

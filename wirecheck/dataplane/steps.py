@@ -1,0 +1,134 @@
+"""Rules in the form in which they are walked, the same for iptables and nftables.
+
+`iptables_rules.py` and `nftables_rules.py` turn rules into steps; `walk.py` takes a packet
+through them. A step holds nothing that differs between nodes, so that equal rules of many
+nodes are translated once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from wirecheck.dataplane.table import Frontend, Verdict
+
+
+class Packet(Struct, frozen=True):
+    """The first packet of a connection, without its source, of which there are many."""
+
+    family: int
+    address: str
+    """The destination, as text and as number."""
+    number: int
+    protocol: str
+    port: int
+    is_local: bool
+    """Whether the destination is an address of the node."""
+
+
+Test = Callable[[Packet], bool]
+
+
+class SourceTest(NamedTuple):
+    """A condition on where the packet comes from, which splits clients.
+
+    `kind` is `network`, `local` (an address of the node), `interface`, or `other`: a condition
+    that is not understood, of which nothing is assumed but that it gives one client the same
+    answer each time.
+    """
+
+    kind: str
+    value: str
+    negated: bool
+
+
+class MarkTest(NamedTuple):
+    """The packet's mark, cut to `mask`, is (not) `value`."""
+
+    value: int
+    mask: int
+    negated: bool
+
+
+class Jump(NamedTuple):
+    """Go on in another chain; from `goto` its end does not lead back."""
+
+    chain: str
+    goto: bool = False
+
+
+class SetMark(NamedTuple):
+    """mark = (mark & ~clear) ^ flip."""
+
+    clear: int
+    flip: int
+
+
+class Dnat(NamedTuple):
+    """The connection goes to this backend; port 0 keeps the port."""
+
+    address: str
+    port: int
+
+
+class End(NamedTuple):
+    """The connection ends so, or (NOTHING) passes this hook's table without more rules."""
+
+    verdict: Verdict
+
+
+class Return(NamedTuple):
+    """Back to the calling chain."""
+
+
+class Source(NamedTuple):
+    """The packet gets the node's source address (MASQUERADE)."""
+
+
+class Opaque(NamedTuple):
+    """What happens is not understood."""
+
+    text: str
+
+
+class Lookup(NamedTuple):
+    """One of `actions`, by what `key` makes of the packet; no entry, no effect."""
+
+    key: Callable[[Packet], object]
+    actions: Mapping[object, Action]
+    members: tuple[Frontend, ...]
+    """The frontends that there are entries for."""
+
+
+class Choose(NamedTuple):
+    """One of the actions at random, each with the same probability."""
+
+    actions: tuple[Action, ...]
+
+
+Action = Jump | SetMark | Dnat | End | Return | Source | Opaque | Lookup | Choose
+
+
+class Step(Struct, frozen=True, gc=False):
+    """One rule: if all conditions hold, the actions in their order."""
+
+    text: str
+    actions: tuple[Action, ...] = ()
+    never: bool = False
+    """It cannot match a connection's first packet on its way to a Service."""
+    protocol: str = ""
+    host: str = ""
+    """The only destination address that it matches."""
+    port: int = 0
+    """The only destination port that it matches."""
+    tests: tuple[Test, ...] = ()
+    """Further conditions on the packet."""
+    sources: tuple[SourceTest, ...] = ()
+    marks: tuple[MarkTest, ...] = ()
+    probability: float = 1.0
+    recalls: tuple[str, int] | None = None
+    """Only for clients that were remembered under this name within so many seconds."""
+    remembers: str = ""
+    """Remembers the client under this name."""

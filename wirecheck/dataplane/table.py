@@ -1,0 +1,176 @@
+"""`ServiceTable`: what one node does with new connections to Services, whoever programs it.
+
+For a frontend and a kind of client it answers with a `Handling`: forwarded to these backends
+with these shares, rejected, dropped, or nothing programmed. The same type holds what the API
+asks for (`expected.py`) and what was read on a node (`iptables.py`, `nftables.py`, `ipvs.py`),
+so that `compare.py` knows no dataplane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+from msgspec import Struct, field
+
+
+class Client(StrEnum):
+    """Where a connection comes from, as far as Services tell clients apart."""
+
+    POD = "pods on this node"
+    NODE = "the node itself"
+    REMOTE_POD = "pods on other nodes"
+    OUTSIDE = "clients outside the cluster"
+
+
+class Frontend(NamedTuple):
+    """What a client connects to.
+
+    `address` is empty for a node port: then it stands for the node's own address of the
+    family, the one that the Node object shows first.
+    """
+
+    family: int
+    """4 or 6."""
+    address: str
+    protocol: str
+    """`tcp`, `udp` or `sctp`."""
+    port: int
+
+    @property
+    def is_node_port(self) -> bool:
+        return not self.address
+
+    def __str__(self) -> str:
+        """`10.96.0.10:53/udp`, `node port 30080/tcp`."""
+        if self.is_node_port:
+            family = " (IPv6)" if self.family == 6 else ""
+            return f"node port {self.port}/{self.protocol}{family}"
+        return f"{_endpoint(self.address, self.port)}/{self.protocol}"
+
+
+class Backend(NamedTuple):
+    """Where a connection is forwarded to."""
+
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        """`10.244.1.3:8080`, `[fd00::3]:8080`."""
+        return _endpoint(self.address, self.port)
+
+
+class ServicePort(NamedTuple):
+    """The port of a Service in the API; `name` is empty for an unnamed port."""
+
+    namespace: str
+    service: str
+    name: str
+    protocol: str
+    uid: str = ""
+
+    def __str__(self) -> str:
+        """`kube-system/kube-dns:dns`, as kube-proxy's own comments write it."""
+        port = f":{self.name}" if self.name else ""
+        return f"{self.namespace}/{self.service}{port}"
+
+
+class Verdict(StrEnum):
+    """How a new connection ends."""
+
+    FORWARD = "forwarded"
+    REJECT = "rejected"
+    DROP = "dropped"
+    NOTHING = "not handled"
+    """No rule is about it: it goes where the routing table says."""
+    UNTRACKED = "exempt from NAT"
+    """NOTRACK before the Service rules: it stays with the node (NodeLocal DNSCache)."""
+    MIXED = "handled differently by client address"
+    NOT_UNDERSTOOD = "not understood"
+
+
+class Masquerade(StrEnum):
+    """Whether forwarded connections get the node's source address."""
+
+    ALWAYS = "masqueraded"
+    NEVER = "not masqueraded"
+    SOMETIMES = "masqueraded for some backends only"
+    UNKNOWN = "unknown"
+    """Expected side only: kube-proxy's configuration was not seen; not compared."""
+
+
+class Handling(Struct, frozen=True):
+    """What happens to connections of one kind of client to one frontend.
+
+    Except for `verdict` and `reason` the fields have meaning for FORWARD only; `allowed`
+    also where some sources are refused before the verdict.
+    """
+
+    verdict: Verdict
+    backends: tuple[Backend, ...] = ()
+    """Sorted. With affinity also those that only returning clients reach (share 0)."""
+    shares: tuple[float, ...] = ()
+    """Of new connections, in the order of `backends`; exactly 1/n where the split is even."""
+    affinity: tuple[int, ...] = (0,)
+    """Seconds that a client stays with its backend, 0 for not at all; several where they differ."""
+    masquerade: Masquerade = Masquerade.NEVER
+    hairpin: frozenset[Backend] = frozenset()
+    """Backends whose own connections through the Service back to themselves are masqueraded."""
+    allowed: tuple[str, ...] | None = None
+    """Ranges of sources that this holds for, the others are dropped; None for every source."""
+    reason: str = ""
+    """For NOT_UNDERSTOOD and MIXED: what stands in the way, as a sentence."""
+    evidence: tuple[tuple[str, ...], ...] = ()
+    """The rules that lead to each backend, in the order of `backends`; else to the verdict."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All rules of the evidence, each once, in their order."""
+        return tuple(dict.fromkeys(line for lines in self.evidence for line in lines))
+
+
+NOTHING = Handling(Verdict.NOTHING)
+
+
+class Entry(Struct, frozen=True):
+    """One frontend.
+
+    `owner` and `known` are filled in on the expected side: the Service port, and every
+    endpoint that its EndpointSlices name, whatever its condition. `programmed_by` is filled
+    in on the read side: the chain, map or tool that the frontend was found in.
+    """
+
+    frontend: Frontend
+    handlings: Mapping[Client, Handling]
+    owner: ServicePort | None = None
+    known: frozenset[Backend] = frozenset()
+    programmed_by: str = ""
+
+    @property
+    def is_handled(self) -> bool:
+        """Whether anything is programmed for any kind of client."""
+        return any(each.verdict is not Verdict.NOTHING for each in self.handlings.values())
+
+
+class ServiceTable(Struct, frozen=True):
+    """All frontends of one node."""
+
+    entries: Mapping[Frontend, Entry] = field(default_factory=dict)
+    contested: Mapping[Frontend, tuple[Entry, ...]] = field(default_factory=dict)
+    """Expected side: frontends that several Services claim; kube-proxy programs any of them."""
+    local_backends: frozenset[Backend] = frozenset()
+    """Expected side: endpoints on this node; only their hairpin connections are its business."""
+    health_check_ports: frozenset[int] = frozenset()
+    """healthCheckNodePorts that are to be open, or are opened explicitly, on this node."""
+    problems: tuple[str, ...] = ()
+    """What could not be understood and concerns no single frontend, as sentences."""
+
+    def handling(self, frontend: Frontend, client: Client) -> Handling:
+        """What happens to connections of `client` to `frontend`."""
+        entry = self.entries.get(frontend)
+        return entry.handlings.get(client, NOTHING) if entry else NOTHING
+
+
+def _endpoint(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

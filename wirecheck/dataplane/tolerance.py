@@ -1,0 +1,33 @@
+"""What may differ from the API without being wrong; everything of this kind is here.
+
+Two more things need no word: chains that nothing leads to, which kube-proxy deletes late or
+never, are not met on a walk; and shares are evened out on reading (`fold.EVEN`).
+"""
+
+from __future__ import annotations
+
+from wirecheck.dataplane.table import Backend, Entry, Handling, Verdict
+
+KUBE_PROXY = "kube-proxy"
+"""`programmed_by` of what is kube-proxy's by its nature: its nftables tables, its IPVS."""
+
+
+def stays_on_node(found: Handling) -> bool:
+    """NodeLocal DNSCache exempts the DNS Service's address from NAT and answers on it itself.
+
+    With a reason the address is not the node's: then the packets leave for nowhere.
+    """
+    return found.verdict is Verdict.UNTRACKED and not found.reason
+
+
+def is_draining(found: Handling, backend: Backend) -> bool:
+    """An IPVS backend of weight 0: removed, and kept until its connections have ended."""
+    return not found.evidence and found.shares[found.backends.index(backend)] == 0.0
+
+
+def is_foreign(entry: Entry) -> bool:
+    """Programmed by others: port mappings of containers, an administrator's own DNAT.
+
+    Only kube-proxy and the kubelet give their chains names that begin with KUBE-.
+    """
+    return not entry.programmed_by.startswith(("KUBE-", KUBE_PROXY))

@@ -1,0 +1,117 @@
+"""One node and one family, as far as Services look different from there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from wirecheck.addresses import IPAddress, IPNetwork, contains, network
+from wirecheck.dataplane.clients import Clients, Intervals, difference, intersection, intervals
+from wirecheck.dataplane.proxy import DetectLocal, Mode, ProxyFacts
+from wirecheck.dataplane.table import Client, Masquerade
+from wirecheck.snapshot.api_objects import NodeObject
+
+ZONE_LABEL = "topology.kubernetes.io/zone"
+
+
+@dataclass(frozen=True)
+class Vantage:
+    """The clients of one family, and what kube-proxy on the node takes them for."""
+
+    family: int
+    facts: ProxyFacts
+    hostname: str
+    """The name by which kube-proxy knows endpoints of its own node."""
+    zone: str
+    kinds: Mapping[Client, Intervals]
+    node_address: IPAddress | None
+    local_addresses: frozenset[str]
+    pod_ranges: tuple[IPNetwork, ...]
+
+    @cached_property
+    def is_pod(self) -> Mapping[Client, bool | None]:
+        """Whether kube-proxy takes a kind of client for pods; None where it cannot be told."""
+        return {client: self._is_pod(client, spans) for client, spans in self.kinds.items()}
+
+    def _is_pod(self, client: Client, spans: Intervals) -> bool | None:
+        facts = self.facts
+        if facts.cluster_cidrs is None:
+            return None
+        if facts.detect_local in (DetectLocal.BRIDGE_INTERFACE, DetectLocal.INTERFACE_NAME_PREFIX):
+            return client is Client.POD if facts.local_interface else False
+        by_cluster = facts.detect_local is DetectLocal.CLUSTER_CIDR
+        detected = self._first(facts.cluster_cidrs if by_cluster else self.pod_ranges)
+        if not difference(spans, detected):
+            return True
+        return None if intersection(spans, detected) else False
+
+    def _first(self, ranges: Iterable[IPNetwork]) -> Intervals:
+        """kube-proxy takes the first range of each family, and no other."""
+        return intervals([each for each in ranges if each.version == self.family][:1])
+
+    @cached_property
+    def detects_pods(self) -> bool | None:
+        """Whether kube-proxy can tell pods at all; None where its configuration was not seen."""
+        facts = self.facts
+        if facts.cluster_cidrs is None:
+            return None
+        if facts.detect_local is DetectLocal.CLUSTER_CIDR:
+            return bool(self._first(facts.cluster_cidrs))
+        if facts.detect_local is DetectLocal.NODE_CIDR:
+            return bool(self._first(self.pod_ranges))
+        return bool(facts.local_interface)
+
+    @cached_property
+    def masquerade_to_cluster_ip(self) -> Mapping[Client, Masquerade]:
+        """Connections to a ClusterIP that do not come from pods are masqueraded."""
+        if self.facts.masquerade_all:
+            return dict.fromkeys(self.kinds, Masquerade.ALWAYS)
+        if self.detects_pods is False:
+            return dict.fromkeys(self.kinds, Masquerade.NEVER)
+        by_pod = {True: Masquerade.NEVER, False: Masquerade.ALWAYS, None: Masquerade.UNKNOWN}
+        return {client: by_pod[is_pod] for client, is_pod in self.is_pod.items()}
+
+    @cached_property
+    def accepts_node_ports(self) -> bool:
+        """Whether node ports are open on the address that they are looked at."""
+        wanted = self.facts.node_port_addresses
+        if not wanted or "primary" in wanted or self.node_address is None:
+            return True
+        own_family = [each for each in map(network, wanted) if each.version == self.family]
+        return not own_family or contains(own_family, self.node_address)
+
+    @cached_property
+    def key(self) -> tuple[object, ...]:
+        """Equal for nodes on which the same endpoints make the same entries."""
+        facts = self.facts
+        return (
+            self.family,
+            facts.mode,
+            facts.minor,
+            self.accepts_node_ports,
+            tuple(self.is_pod.items()),
+            tuple(self.masquerade_to_cluster_ip.items()),
+        )
+
+    @property
+    def is_nftables(self) -> bool:
+        return self.facts.mode is Mode.NFTABLES
+
+
+def vantages_of(node: NodeObject, facts: ProxyFacts, clients: Clients) -> Mapping[int, Vantage]:
+    """By family."""
+    pod_cidrs = node.spec.pod_cidrs or ([node.spec.pod_cidr] if node.spec.pod_cidr else [])
+    return {
+        family: Vantage(
+            family=family,
+            facts=facts,
+            hostname=facts.hostname or node.metadata.name,
+            zone=node.metadata.labels.get(ZONE_LABEL, ""),
+            kinds=clients.of(family),
+            node_address=clients.node_addresses.get(family),
+            local_addresses=clients.local_addresses,
+            pod_ranges=tuple(map(network, pod_cidrs)),
+        )
+        for family in (4, 6)
+    }
