@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from wirecheck.collect.resources import CONFIG_MAPS, RESOURCES, rule
+
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "inventory.md"
+
+
+def test_the_documented_role_is_what_is_read_and_no_more() -> None:
+    blocks = DOCUMENTATION.read_text().split("```yaml\n")[1:]
+    role = next(b for b in blocks if "kind: ClusterRole" in b).partition("```")[0]
+    needed = [
+        *(resource.rule for resource in RESOURCES),
+        *(rule("", "configmaps", name) for name in CONFIG_MAPS),
+        rule("", "namespaces", "kube-system"),
+    ]
+    assert yaml.safe_load(role)["rules"] == [yaml.safe_load(text) for text in needed]
