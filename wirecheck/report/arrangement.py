@@ -1,0 +1,164 @@
+"""Results in the order in which people read them: by check, worst first; nodes not seen apart."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from wirecheck.findings import Outcome
+from wirecheck.results import CheckRecord, FindingRecord, ItemResult, Results
+
+WORST_FIRST = (
+    Outcome.FAIL,
+    Outcome.ERROR,
+    Outcome.WARN,
+    Outcome.WAIVED,
+    Outcome.KNOWN,
+    Outcome.PASS,
+    Outcome.SKIP,
+)
+RED = frozenset({Outcome.FAIL, Outcome.ERROR})
+REACHABLE = "nodes.reachable"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResults:
+    """One check with how it ended everywhere.
+
+    `items` speak for themselves. `folded` only repeat that the node was not looked at.
+    """
+
+    record: CheckRecord
+    items: tuple[ItemResult, ...]
+    folded: tuple[ItemResult, ...]
+
+    @property
+    def group(self) -> str:
+        return self.record.id.partition(".")[0]
+
+    @property
+    def name(self) -> str:
+        return self.record.id.partition(".")[2] or self.record.id
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst that was judged; of a check that nothing was judged for, what is left."""
+        return worst(item.outcome for item in self.items or self.folded)
+
+    @property
+    def counts(self) -> Counter[Outcome]:
+        return Counter(item.outcome for item in self.items)
+
+    def having(self, *outcomes: Outcome) -> list[ItemResult]:
+        """The items that ended so."""
+        return [item for item in self.items if item.outcome in outcomes]
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Nodes that were not looked at for one reason; `checks` say nothing else about each."""
+
+    nodes: tuple[str, ...]
+    outcome: Outcome
+    reason: str
+    checks: int
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
+    """The first of them in the order of `WORST_FIRST`; `skip` of none."""
+    return min(outcomes, key=WORST_FIRST.index, default=Outcome.SKIP)
+
+
+def by_check(results: Results) -> list[CheckResults]:
+    """Every check of the run, in the catalogue's order; unknown ones last, never left out."""
+    records = {record.id: record for record in results.started.checks}
+    own: dict[str, list[ItemResult]] = {identity: [] for identity in records}
+    folded: dict[str, list[ItemResult]] = defaultdict(list)
+    for item in results.items:
+        (folded if item.folded else own).setdefault(item.check, []).append(item)
+    return [
+        CheckResults(
+            records.get(identity) or _unexplained(identity),
+            tuple(own.get(identity, ())),
+            tuple(folded.get(identity, ())),
+        )
+        for identity in dict.fromkeys([*own, *folded])
+        if own.get(identity) or folded.get(identity)
+    ]
+
+
+def tone(results: Results) -> Outcome:
+    """What the verdict looks like: `pass` only if something was judged, and nothing is red."""
+    outcomes = {item.outcome for item in results.items}
+    if Outcome.FAIL in outcomes:
+        return Outcome.FAIL
+    nothing = not outcomes - {Outcome.SKIP} or not results.ended.coverage.nodes_seen
+    if nothing or Outcome.ERROR in outcomes or results.ended.interrupted:
+        return Outcome.ERROR
+    if results.ended.status > 1:
+        return Outcome.ERROR
+    return Outcome.WARN if Outcome.WARN in outcomes else Outcome.PASS
+
+
+def unseen_nodes(results: Results) -> list[Unseen]:
+    """Nodes of which nothing was learned: those that could not be looked at, then left out."""
+    folded: dict[str, list[ItemResult]] = defaultdict(list)
+    for item in results.items:
+        if item.folded and item.node:
+            folded[item.node].append(item)
+        elif item.check == REACHABLE and item.outcome in (Outcome.ERROR, Outcome.SKIP):
+            folded[item.node].insert(0, item)
+    alike: dict[tuple[Outcome, str, int], list[str]] = defaultdict(list)
+    for name, items in folded.items():
+        reason = next(filter(None, map(_reason, items)), "No reason was recorded.")
+        checks = sum(item.folded for item in items)
+        alike[worst(item.outcome for item in items), reason, checks].append(name)
+    unseen = [
+        Unseen(tuple(sorted(names)), outcome, reason, checks)
+        for (outcome, reason, checks), names in alike.items()
+    ]
+    return sorted(unseen, key=lambda each: (WORST_FIRST.index(each.outcome), each.nodes))
+
+
+def most_each(sizes: Sequence[int], total: int) -> int:
+    """How many of each may be shown, at least one, so that all together are at most `total`."""
+    left, low = total, 0
+    for place, size in enumerate(sorted(sizes)):
+        waiting = len(sizes) - place
+        if (size - low) * waiting > left:
+            return max(1, low + left // waiting)
+        left -= (size - low) * waiting
+        low = size
+    return max(1, low)
+
+
+def shares(
+    items: Sequence[ItemResult], most: int
+) -> Iterator[tuple[ItemResult, list[FindingRecord]]]:
+    """The first findings of each item, as many of each as `most` in all allow."""
+    each = most_each([len(item.findings) for item in items], most)
+    for item in items[:most]:
+        yield item, item.findings[:each]
+
+
+def total(numbers: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Sums by key, the largest first."""
+    sums: Counter[str] = Counter()
+    for each in numbers:
+        sums.update(each)
+    return dict(sums.most_common())
+
+
+def _reason(item: ItemResult) -> str:
+    return item.reason or next((finding.found for finding in item.findings), "")
+
+
+def _unexplained(identity: str) -> CheckRecord:
+    return CheckRecord(
+        id=identity,
+        sentence=f"{identity} (the run's list of checks does not explain it).",
+        why="",
+        remedy="",
+        scope="",
+    )

@@ -1,0 +1,256 @@
+"""The cases of `junit.xml`: which there are, and what each says.
+
+The case of a check has the same name in every run, so that pipelines can tell new failures from
+old ones; the cases of nodes say where.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from wirecheck.findings import Outcome
+from wirecheck.report.arrangement import RED, CheckResults, by_check, total
+from wirecheck.report.harmless import shortened
+from wirecheck.report.sentences import (
+    OUTCOME_WORDS,
+    coverage_sentence,
+    listed,
+    object_name,
+    plural,
+)
+from wirecheck.results import FindingRecord, ItemResult, Results
+
+Mark = Literal["", "failure", "error", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """How much is told: findings of a case, lines of evidence of a finding, nodes of a check.
+
+    `text` is the length at which one value is cut off.
+    """
+
+    findings: int
+    evidence: int
+    nodes: int
+    text: int
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A `testcase`: the mark that makes it red or skipped, and what it says."""
+
+    group: str
+    name: str
+    mark: Mark = ""
+    message: str = ""
+    body: str = ""
+    output: str = ""
+
+
+def cases(results: Results, detail: Detail) -> Iterator[Case]:
+    """Every case of the run, in the catalogue's order."""
+    yield from _run_cases(results)
+    for check in by_check(results):
+        yield _check_case(check, detail)
+        if not _is_one_item(check):
+            yield from _node_cases(check, results, detail)
+
+
+def _run_cases(results: Results) -> Iterator[Case]:
+    """A pipeline must not be green because there was nothing to be red about."""
+    ended = results.ended
+    judged = {item.outcome for item in results.items} - {Outcome.SKIP, Outcome.ERROR}
+    if not judged or not ended.coverage.nodes_seen:
+        yield Case(
+            "run",
+            "looked_at_the_cluster",
+            "failure",
+            f"Nothing could be looked at: {ended.verdict}",
+            "\n".join([f"{coverage_sentence(ended.coverage)}.", *results.started.notes]),
+        )
+    if ended.interrupted:
+        yield Case(
+            "run",
+            "was_completed",
+            "error",
+            "The run was interrupted, so what is missing here was not looked at.",
+            f"{coverage_sentence(ended.coverage)}.",
+        )
+
+
+def _is_one_item(check: CheckResults) -> bool:
+    """The check is about the cluster, so its case tells everything."""
+    return len(check.items) == 1 and not check.items[0].node
+
+
+def _check_case(check: CheckResults, detail: Detail) -> Case:
+    if _is_one_item(check):
+        return _item_case(check, check.items[0], check.name, "", detail)
+    outcome = check.outcome
+    if outcome in (Outcome.WAIVED, Outcome.KNOWN) and check.having(Outcome.PASS):
+        # The nodes' own cases show as skipped; elsewhere the check was judged, and holds.
+        outcome = Outcome.PASS
+    if not check.items and outcome is not Outcome.SKIP:
+        outcome = Outcome.ERROR
+    summary = _summary(check, detail)
+    mark = _mark(outcome)
+    notes = _notes(check.items, detail)
+    if mark in ("failure", "error"):
+        where = f"{summary}: {check.record.sentence}"
+        body = [f"{check.record.sentence}", "", f"{summary}.", *notes, *_advice(check)]
+        return Case(check.group, check.name, mark, where, "\n".join(body))
+    if mark == "skipped":
+        return Case(check.group, check.name, mark, _reasons(check, detail) or summary)
+    warned = [
+        line
+        for item in check.having(Outcome.WARN)[: detail.findings]
+        for line in _told(item, _on(item.node), detail)
+    ]
+    output = [*warned, *_advice(check)] if warned else []
+    if check.folded:
+        notes.insert(0, f"{plural(len(check.folded), 'node')} not looked at: see nodes.reachable.")
+    return Case(check.group, check.name, output="\n".join([*output, *notes]))
+
+
+def _node_cases(check: CheckResults, results: Results, detail: Detail) -> Iterator[Case]:
+    told = check.having(Outcome.FAIL, Outcome.ERROR, Outcome.WAIVED, Outcome.KNOWN)
+    place = f", cluster {results.started.cluster.name}" if results.started.cluster.name else ""
+    seen: Counter[str] = Counter()
+    for item in sorted(told, key=lambda item: item.outcome not in RED)[: detail.nodes]:
+        node = item.node or "cluster"
+        seen[node] += 1
+        again = f" {seen[node]}" if seen[node] > 1 else ""
+        name = f"{check.name}[{node}{again}]"
+        yield _item_case(check, item, name, f"Node {node}{place}.", detail)
+
+
+def _item_case(
+    check: CheckResults, item: ItemResult, name: str, place: str, detail: Detail
+) -> Case:
+    mark = _mark(item.outcome)
+    notes = _notes([item], detail)
+    told = _told(item, place, detail)
+    if mark in ("failure", "error"):
+        text = [check.record.sentence, *told, *notes, *_advice(check)]
+        return Case(check.group, name, mark, _message(item, detail), "\n".join(text))
+    if mark == "skipped":
+        return Case(check.group, name, mark, _excuse(item, detail))
+    output = [*told, *_advice(check)] if item.findings else []
+    return Case(check.group, name, output="\n".join([*output, *notes]))
+
+
+def _excuse(item: ItemResult, detail: Detail) -> str:
+    """Why it was skipped; of an accepted failure also what it is."""
+    if item.outcome is Outcome.SKIP:
+        return item.reason or "no reason was recorded"
+    reason = f" ({item.reason})" if item.reason and item.findings else ""
+    return f"{OUTCOME_WORDS[item.outcome]}{reason}: {_message(item, detail)}"
+
+
+def _mark(outcome: Outcome) -> Mark:
+    match outcome:
+        case Outcome.FAIL:
+            return "failure"
+        case Outcome.ERROR:
+            return "error"
+        case Outcome.SKIP | Outcome.WAIVED | Outcome.KNOWN:
+            return "skipped"
+    return ""
+
+
+def _summary(check: CheckResults, detail: Detail) -> str:
+    """`failed on 2 of 240 nodes (w1, w2), not judged on 3 that were not looked at`."""
+    nodes = len(check.items) + len(check.folded)
+    parts = []
+    for outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.WAIVED, Outcome.KNOWN, Outcome.SKIP):
+        names = [item.node or "the cluster" for item in check.having(outcome)]
+        if names:
+            where = f"{len(names):,} of {plural(nodes, 'node')} ({listed(names, 5)})"
+            parts.append(f"{OUTCOME_WORDS[outcome]} on {where}")
+    if check.folded:
+        parts.append(f"{plural(len(check.folded), 'node')} not looked at")
+    red = len(check.having(*RED))
+    if red > detail.nodes:
+        parts.append(
+            f"{red - detail.nodes:,} of these have no case of their own here, for they are too "
+            "many: report.html and results.jsonl have them"
+        )
+    return "; ".join(parts)
+
+
+def _reasons(check: CheckResults, detail: Detail) -> str:
+    """Why it was skipped everywhere: the most frequent reasons, with the number of nodes."""
+    counted = Counter(item.reason for item in (*check.items, *check.folded) if item.reason)
+    return "; ".join(
+        f"{reason} ({plural(number, 'node')})"
+        for reason, number in counted.most_common(max(detail.nodes, 1))[:5]
+    )
+
+
+def _message(item: ItemResult, detail: Detail) -> str:
+    """One line that says it all for the first finding, and how many there are."""
+    where = f"{item.node}: " if item.node else ""
+    if not item.findings:
+        return f"{where}{item.reason or 'no reason was recorded'}"
+    first = item.findings[0]
+    more = f" (and {len(item.findings) - 1:,} more)" if len(item.findings) > 1 else ""
+    expected, found = (shortened(text, detail.text) for text in (first.expected, first.found))
+    return f"{where}{object_name(first)}: expected {expected}, found {found}{more}"
+
+
+def _told(item: ItemResult, place: str, detail: Detail) -> Iterator[str]:
+    if place:
+        yield place
+    if item.reason:
+        yield f"{'Besides: ' if item.findings else ''}{item.reason}"
+    for finding in item.findings[: detail.findings]:
+        yield ""
+        yield from _finding(finding, detail)
+    rest = len(item.findings) - detail.findings
+    if rest > 0:
+        yield ""
+        yield f"… and {rest:,} more, in report.html and results.jsonl."
+
+
+def _finding(finding: FindingRecord, detail: Detail) -> Iterator[str]:
+    yield f"{finding.level}: {object_name(finding)}"
+    yield f"  expected: {shortened(finding.expected, detail.text)}"
+    yield f"  found:    {shortened(finding.found, detail.text)}"
+    if finding.looks > 1:
+        yield f"  in {finding.looks} looks, identically"
+    lines = [line for text in finding.evidence for line in text.split("\n")]
+    for line in lines[: detail.evidence]:
+        yield f"  evidence: {shortened(line, detail.text)}"
+    if lines[detail.evidence :]:
+        yield f"  evidence: {plural(len(lines) - detail.evidence, 'more line')}"
+
+
+def _notes(items: Sequence[ItemResult], detail: Detail) -> list[str]:
+    """What the judgement does not cover."""
+    undecided = sorted({name for item in items for name in item.undecided})
+    notes = []
+    if undecided:
+        names = listed(undecided, detail.findings)
+        notes.append(f"Undecided, for they changed while they were looked at: {names}.")
+    notes += [
+        f"Not judged: {plural(number, 'object')} ({reason})."
+        for reason, number in list(total(item.unjudged for item in items).items())[:20]
+    ]
+    return notes
+
+
+def _advice(check: CheckResults) -> Iterator[str]:
+    yield ""
+    if check.record.why:
+        yield f"Why it matters: {check.record.why}"
+    if check.record.remedy:
+        yield f"What next: {check.record.remedy}"
+    yield f"More: wirecheck explain {check.record.id}"
+
+
+def _on(node: str) -> str:
+    return f"On {node}:" if node else ""
