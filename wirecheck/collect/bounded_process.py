@@ -1,0 +1,115 @@
+"""A local process that ends when its time is over, with everything that it started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+GRACE = 1.0
+"""Seconds between asking a process group to end and making it."""
+
+SLICE = 0.25
+"""Seconds after which a wait looks whether it was called off."""
+
+
+class OutOfTimeError(Exception):
+    """The process was ended because its time was over."""
+
+
+class CalledOffError(Exception):
+    """The process was ended because nobody waits for it any more."""
+
+
+class TooMuchOutputError(Exception):
+    """The process was ended because its output exceeded the bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a process ended."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+def run_bounded(
+    argv: Sequence[str | bytes], *, seconds: float, most_bytes: int, called_off: threading.Event
+) -> Finished:
+    """Run `argv` to its end.
+
+    Raises OutOfTimeError, TooMuchOutputError or CalledOffError after ending it, and OSError
+    where it cannot be started.
+    """
+    process = subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        return _collected(process, time.monotonic() + seconds, most_bytes, called_off)
+    except BaseException:
+        _end_group(process)
+        raise
+    finally:
+        for pipe in (process.stdout, process.stderr):
+            if pipe:
+                pipe.close()
+
+
+def _collected(
+    process: subprocess.Popen[bytes], end: float, most_bytes: int, called_off: threading.Event
+) -> Finished:
+    assert process.stdout
+    assert process.stderr
+    parts: dict[object, list[bytes]] = {process.stdout: [], process.stderr: []}
+    size = 0
+    with selectors.DefaultSelector() as selector:
+        for pipe in (process.stdout, process.stderr):
+            selector.register(pipe, selectors.EVENT_READ)
+        while selector.get_map():
+            if called_off.is_set():
+                raise CalledOffError
+            left = end - time.monotonic()
+            if left <= 0:
+                raise OutOfTimeError
+            ready = selector.select(min(SLICE, left))
+            for key, _ in ready:
+                part = os.read(key.fd, 1 << 18)
+                if not part:
+                    selector.unregister(key.fileobj)
+                parts[key.fileobj].append(part)
+                size += len(part)
+                if size > most_bytes:
+                    raise TooMuchOutputError
+            # A shared ssh connection outlives its first user and may keep the pipes open.
+            if not ready and process.poll() is not None:
+                break
+    return Finished(
+        _status(process, end), b"".join(parts[process.stdout]), b"".join(parts[process.stderr])
+    )
+
+
+def _status(process: subprocess.Popen[bytes], end: float) -> int:
+    try:
+        return process.wait(max(0.0, end - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise OutOfTimeError from None
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """Ask first, so that what listens can tidy up behind itself; then make sure."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)

@@ -1,0 +1,198 @@
+"""What the kernel tells of itself: sysctls, counters, its log."""
+
+import os
+import re
+import time
+from typing import Any, Dict, Iterable, List
+
+SYSCTLS = (
+    "kernel/osrelease",
+    "net/bridge/bridge-nf-call-arptables",
+    "net/bridge/bridge-nf-call-ip6tables",
+    "net/bridge/bridge-nf-call-iptables",
+    "net/core/netdev_max_backlog",
+    "net/core/somaxconn",
+    "net/ipv4/conf/all/forwarding",
+    "net/ipv4/conf/all/rp_filter",
+    "net/ipv4/conf/default/forwarding",
+    "net/ipv4/conf/default/rp_filter",
+    "net/ipv4/ip_forward",
+    "net/ipv4/ip_local_port_range",
+    "net/ipv4/ip_local_reserved_ports",
+    "net/ipv4/neigh/default/gc_thresh1",
+    "net/ipv4/neigh/default/gc_thresh2",
+    "net/ipv4/neigh/default/gc_thresh3",
+    "net/ipv4/tcp_mtu_probing",
+    "net/ipv4/vs/conn_reuse_mode",
+    "net/ipv4/vs/conntrack",
+    "net/ipv4/vs/expire_nodest_conn",
+    "net/ipv4/vs/expire_quiescent_template",
+    "net/ipv6/conf/all/disable_ipv6",
+    "net/ipv6/conf/all/forwarding",
+    "net/ipv6/conf/default/disable_ipv6",
+    "net/ipv6/neigh/default/gc_thresh1",
+    "net/ipv6/neigh/default/gc_thresh2",
+    "net/ipv6/neigh/default/gc_thresh3",
+    "net/netfilter/nf_conntrack_buckets",
+    "net/netfilter/nf_conntrack_count",
+    "net/netfilter/nf_conntrack_max",
+    "net/netfilter/nf_conntrack_tcp_be_liberal",
+    "net/netfilter/nf_conntrack_tcp_timeout_close_wait",
+    "net/netfilter/nf_conntrack_tcp_timeout_established",
+    "net/netfilter/nf_conntrack_udp_timeout",
+    "net/netfilter/nf_conntrack_udp_timeout_stream",
+)
+FILES = (
+    "/proc/net/ip_tables_names",
+    "/proc/net/ip6_tables_names",
+    "/proc/net/ip_vs",
+    "/proc/net/stat/arp_cache",
+    "/proc/net/stat/ndisc_cache",
+    "/run/flannel/subnet.env",
+    "/sys/module/nf_conntrack/parameters/hashsize",
+)
+PER_INTERFACE = (
+    "net/ipv4/conf/%s/forwarding",
+    "net/ipv4/conf/%s/proxy_arp",
+    "net/ipv4/conf/%s/rp_filter",
+    "net/ipv6/conf/%s/forwarding",
+)
+MOST_BYTES = 32 << 20
+CONNTRACK_STATISTICS = "/proc/net/stat/nf_conntrack"
+
+LOG = "/dev/kmsg"
+PATTERNS = {
+    "conntrack table full": r"nf_conntrack.*table full",
+    "neighbour table overflow": r"neighbou?r table overflow|arp_cache: .*overflow",
+    "route cache full": r"[Rr]oute cache is full|dst cache overflow",
+    "netdev watchdog": r"NETDEV WATCHDOG",
+    "duplicate address": r"duplicate address|received packet on .* with own address",
+    "netns not freed": r"unregister_netdevice: waiting for",
+    "syn flood": r"[Pp]ossible SYN flooding",
+    "out of memory": r"[Oo]ut of socket memory|TCP: too many orphaned sockets",
+}
+MOST_LINES = 100
+"""Of each pattern; the latest are kept."""
+
+
+def read_files(interfaces: Iterable[str]) -> Dict[str, str]:
+    """The text of each file that exists; of interfaces those that routing takes notice of."""
+    paths = ["/proc/sys/" + name for name in SYSCTLS]
+    paths += [
+        "/proc/sys/" + pattern % name
+        for name in interfaces
+        if "/" not in name and name not in (".", "..")
+        for pattern in PER_INTERFACE
+    ]
+    found = {}
+    for path in paths + list(FILES):
+        try:
+            with open(path, "rb") as file:
+                found[path] = file.read(MOST_BYTES).decode("utf-8", "replace").strip("\n")
+        except OSError:
+            continue
+    return found
+
+
+def conntrack_sample() -> Dict[str, Any]:
+    """The counters of the netns that the process is in, summed over the CPUs."""
+    with open(CONNTRACK_STATISTICS, encoding="ascii") as file:
+        names, *rows = [line.split() for line in file]
+    counters: Dict[str, int] = {}
+    for row in rows:
+        for name, value in zip(names, row):  # noqa: B905 - `strict` is newer than 3.6
+            if name == "entries":
+                counters[name] = int(value, 16)  # the same total in each line
+            else:
+                counters[name] = counters.get(name, 0) + int(value, 16)
+    return {"time": time.time(), "counters": counters}
+
+
+def read_log(path: str = LOG) -> List[Dict[str, Any]]:
+    """The lines that match a pattern, from all that the kernel still holds."""
+    patterns = [(name, re.compile(pattern)) for name, pattern in PATTERNS.items()]
+    boot = time.time() - time.monotonic()
+    found: Dict[str, List[Dict[str, Any]]] = {}
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        for head, text in _records(descriptor):
+            for name, pattern in patterns:
+                if pattern.search(text):
+                    when = boot + int(head.split(",")[2]) / 1e6
+                    lines = found.setdefault(name, [])
+                    lines.append({"time": round(when, 3), "pattern": name, "text": text[:500]})
+                    del lines[:-MOST_LINES]
+                    break
+    finally:
+        os.close(descriptor)
+    return sorted(
+        (line for lines in found.values() for line in lines), key=lambda line: line["time"]
+    )
+
+
+def _records(descriptor: int) -> Iterable[Any]:
+    """(prefix, text) of each record; each read returns one."""
+    while True:
+        try:
+            record = os.read(descriptor, 16384).decode("utf-8", "replace")
+        except BrokenPipeError:
+            continue  # overwritten before it was read
+        except BlockingIOError:
+            return
+        if not record:
+            return
+        head, _, text = record.partition(";")
+        yield head, text.split("\n")[0]
+
+
+def describe_host() -> Dict[str, Any]:
+    """Which host this is."""
+    return {
+        "hostname": os.uname().nodename,
+        "machine_id": _text("/etc/machine-id") or _text("/var/lib/dbus/machine-id"),
+        "boot_id": _text("/proc/sys/kernel/random/boot_id"),
+        "kernel": os.uname().release,
+        "os": _os_name(),
+        "python": "%d.%d.%d" % _python_version(),
+        "cpus": _cpus(),
+        "uptime": float((_text("/proc/uptime") or "0").split()[0]),
+        "virtualised": _virtualised(),
+    }
+
+
+def _python_version() -> Any:
+    import sys
+
+    return sys.version_info[:3]
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(1 << 16).strip()
+    except OSError:
+        return ""
+
+
+def _os_name() -> str:
+    for line in _text("/etc/os-release").splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return line.partition("=")[2].strip("\"'")
+    return ""
+
+
+def _cpus() -> int:
+    """Those that are online, as kube-proxy counts them: a cgroup's share does not matter."""
+    count = 0
+    for part in _text("/sys/devices/system/cpu/online").split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit():
+            count += int(last or first) - int(first) + 1
+    return count or os.cpu_count() or 0
+
+
+def _virtualised() -> str:
+    if os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv"):
+        return "container"
+    cpu = re.search(r"^flags\s*:.*\bhypervisor\b", _text("/proc/cpuinfo"), re.MULTILINE)
+    return "virtual machine" if cpu else ""

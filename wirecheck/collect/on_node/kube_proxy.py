@@ -1,0 +1,88 @@
+"""kube-proxy's own HTTP endpoints, on the node's loopback."""
+
+import http.client
+import json
+from typing import Any, Dict, Tuple
+
+ENDPOINTS: Dict[str, Tuple[int, str]] = {
+    "healthz": (10256, "/healthz"),
+    "livez": (10256, "/livez"),
+    "proxyMode": (10249, "/proxyMode"),
+    "configz": (10249, "/configz"),
+    "metrics": (10249, "/metrics"),
+}
+SECONDS = 3.0
+MOST_BYTES = 8 << 20
+METRICS = ("kubeproxy_sync_", "kubeproxy_network_programming_", "kubernetes_build_info")
+CONFIGURATION = (
+    "bindAddress",
+    "clusterCIDR",
+    "configSyncPeriod",
+    "conntrack",
+    "detectLocal",
+    "detectLocalMode",
+    "featureGates",
+    "healthzBindAddress",
+    "hostnameOverride",
+    "iptables",
+    "ipvs",
+    "metricsBindAddress",
+    "mode",
+    "nftables",
+    "nodePortAddresses",
+    "portRange",
+)
+"""clientConnection, which says where credentials lie, is not among them."""
+
+
+def ask_all() -> Dict[str, Dict[str, Any]]:
+    """The answer of each endpoint, reduced to what is allowed to leave the node."""
+    answers = {}
+    for name, (port, path) in ENDPOINTS.items():
+        answer = _ask(port, path)
+        if name == "metrics":
+            answer["body"] = sync_metrics(answer.get("body", ""))
+        elif name == "configz":
+            answer["body"] = allowed_configuration(answer.get("body", ""))
+        else:
+            answer["body"] = answer.get("body", "")[:2000]
+        answers[name] = answer
+    return answers
+
+
+def _ask(port: int, path: str) -> Dict[str, Any]:
+    answer: Dict[str, Any] = {"error": "refused"}
+    for address in ("127.0.0.1", "::1"):
+        connection = http.client.HTTPConnection(address, port, timeout=SECONDS)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            body = response.read(MOST_BYTES).decode("utf-8", "replace")
+            return {"status": response.status, "body": body}
+        except ConnectionRefusedError:
+            continue
+        except (OSError, http.client.HTTPException) as error:
+            if address == "127.0.0.1":
+                return {"error": str(error) or type(error).__name__}
+        finally:
+            connection.close()
+    return answer
+
+
+def sync_metrics(text: str) -> str:
+    """The lines about synchronising, without the buckets of histograms."""
+    return "".join(
+        line + "\n"
+        for line in text.splitlines()
+        if line.startswith(METRICS) and "_bucket{" not in line
+    )
+
+
+def allowed_configuration(text: str) -> str:
+    """The allowed keys of a kube-proxy configuration; nothing where it is none."""
+    try:
+        whole = json.loads(text)["kubeproxy.config.k8s.io"]
+        kept = {key: whole[key] for key in CONFIGURATION if key in whole}
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return json.dumps({"kubeproxy.config.k8s.io": kept}, sort_keys=True)

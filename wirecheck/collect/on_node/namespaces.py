@@ -1,0 +1,136 @@
+"""Entering network namespaces, and reading what is in them."""
+
+import contextlib
+import ctypes
+import os
+from typing import Any, Dict, Iterator, List, Optional
+
+from wirecheck.collect.on_node import rtnetlink
+from wirecheck.collect.on_node.netlink import Netlink
+from wirecheck.collect.on_node.processes import Processes
+
+NEW_NETWORK = 0x40000000
+CANNOT_RETURN = 70
+COUNT = "/proc/sys/net/netfilter/nf_conntrack_count"
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def enter(descriptor: int) -> None:
+    """Move this process into the netns behind `descriptor`."""
+    if _libc.setns(descriptor, NEW_NETWORK) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+class Namespaces:
+    """The network namespaces of this node; the process itself is at home in the node's own."""
+
+    def __init__(self) -> None:
+        self.problem = ""
+        try:
+            self.home = os.open("/proc/1/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            enter(self.home)
+        except PermissionError:
+            self.problem = "The netns of process 1 is closed to the program: it took its own."
+            self.home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self.host = os.fstat(self.home).st_ino
+        self.descriptors: Dict[int, int] = {self.host: self.home}
+        self._netlink = Netlink()
+
+    @contextlib.contextmanager
+    def inside(self, inode: int) -> Iterator[None]:
+        """Be in the netns `inode`; sockets made there stay there."""
+        if inode == self.host:
+            yield
+            return
+        enter(self.descriptors[inode])
+        try:
+            yield
+        finally:
+            try:
+                enter(self.home)
+            except OSError:
+                # Whatever came next would be told of the wrong netns.
+                os._exit(CANNOT_RETURN)
+
+    def read(self, inode: int, pids: List[int], mounted: str = "") -> Dict[str, Any]:
+        """Everything in one netns, or the reason why it could not be read."""
+        record: Dict[str, Any] = {"inode": inode}
+        if mounted:
+            record["mounted"] = mounted
+        try:
+            self._open(inode, pids, mounted)
+            if inode != self.host:
+                nsid = rtnetlink.namespace_id(self._netlink, self.descriptors[inode])
+                if nsid is not None:
+                    record["nsid"] = nsid
+            with self.inside(inode):
+                record.update(_contents())
+        except OSError as error:
+            record["error"] = "The netns %d could not be read: %s." % (inode, error.strerror)
+        return record
+
+    def _open(self, inode: int, pids: List[int], mounted: str) -> None:
+        """Keep the netns open; it does not go away before the program ends."""
+        if inode in self.descriptors:
+            return
+        reason = OSError(0, "its processes ended while it was looked for")
+        paths = ["/proc/%d/ns/net" % pid for pid in pids]
+        if mounted:
+            paths.append(mounted)
+        for path in paths:
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                reason = error
+                continue
+            if os.fstat(descriptor).st_ino == inode:
+                self.descriptors[inode] = descriptor
+                return
+            os.close(descriptor)  # the process has gone, or to another netns
+        raise reason
+
+
+def _contents() -> Dict[str, Any]:
+    netlink = Netlink()
+    try:
+        record: Dict[str, Any] = {
+            "links": rtnetlink.links(netlink),
+            "addresses": rtnetlink.addresses(netlink),
+            "routes": rtnetlink.routes(netlink),
+            "rules": rtnetlink.rules(netlink),
+            "neighbours": rtnetlink.neighbours(netlink),
+        }
+        if any(link.get("kind") in ("bridge", "vxlan") for link in record["links"]):
+            record["fdb"] = rtnetlink.forwarding_database(netlink)
+    finally:
+        netlink.close()
+    entries = _conntrack_count()
+    if entries is not None:
+        record["conntrack_count"] = entries
+    return record
+
+
+def _conntrack_count() -> Optional[int]:
+    """Entries of the netns that the process is in; the file shows that of whoever opens it."""
+    try:
+        with open(COUNT, encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None
+
+
+def read_all(
+    namespaces: Namespaces, processes: Processes, mounted: Dict[int, str]
+) -> List[Dict[str, Any]]:
+    """Every netns of the node, its own first, then by inode."""
+    inodes = set(processes.counts) | set(mounted) | {namespaces.host}
+    records = []
+    for inode in sorted(inodes, key=lambda inode: (inode != namespaces.host, inode)):
+        record = namespaces.read(inode, processes.pids.get(inode, []), mounted.get(inode, ""))
+        record["processes"] = processes.counts.get(inode, 0)
+        records.append(record)
+    return records

@@ -1,0 +1,203 @@
+"""DNS queries from many network namespaces at once: one loop waits for all answers.
+
+Queries come as bytes and answers go back as bytes; what they mean is judged elsewhere.
+"""
+
+import base64
+import errno
+import heapq
+import os
+import selectors
+import socket
+import struct
+import time
+from typing import Any, Dict, List, NamedTuple, Tuple
+
+from wirecheck.collect.on_node.deadline import Deadline
+from wirecheck.collect.on_node.namespaces import Namespaces
+
+PAUSE = 0.5
+"""Seconds before the next try where the last one was refused at once."""
+
+BURST = 0.01
+MOST_OPEN = 500
+RESERVE = 2.0
+"""Seconds that are left to the stages after the probes."""
+
+WORDS = {
+    errno.ECONNREFUSED: "refused",
+    errno.ENETUNREACH: "unreachable",
+    errno.EHOSTUNREACH: "unreachable",
+    errno.ETIMEDOUT: "timeout",
+}
+
+Limits = NamedTuple("Limits", [("rate", float), ("tries", int), ("timeout", float)])
+
+
+class Probe:
+    """One query to one server from one netns; each try has a socket, and so a port, of its own."""
+
+    def __init__(self, inode: int, query: str, wire: bytes, server: str, transport: str) -> None:
+        self.record: Dict[str, Any] = {
+            "inode": inode,
+            "query": query,
+            "server": server,
+            "port": 53,
+            "transport": transport,
+            "tries": [],
+        }
+        self.inode = inode
+        self.server = server
+        self.is_tcp = transport == "tcp"
+        self._question = wire[2:]
+        self._wire = b""
+        self._received = b""
+        self.began = 0.0
+        self.socket: Any = None
+
+    def begin(self, now: float) -> int:
+        """Open the socket, in the netns that the process is in, and return what to wait for."""
+        self.began = now
+        identity = os.urandom(2)
+        self._wire = identity + self._question
+        self._received = b""
+        family = socket.AF_INET6 if ":" in self.server else socket.AF_INET
+        self.socket = socket.socket(
+            family, socket.SOCK_STREAM if self.is_tcp else socket.SOCK_DGRAM
+        )
+        self.socket.setblocking(False)
+        if not self.is_tcp:
+            # A connected socket takes answers of this server alone, and is told of refusals.
+            self.socket.connect((self.server, self.record["port"]))
+            self.socket.send(self._wire)
+            return selectors.EVENT_READ
+        code = self.socket.connect_ex((self.server, self.record["port"]))
+        if code not in (0, errno.EINPROGRESS):
+            raise OSError(code, os.strerror(code))
+        return selectors.EVENT_WRITE
+
+    def send(self) -> None:
+        """The TCP connection is made, or has failed: send the query."""
+        code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+        self.socket.send(struct.pack(">H", len(self._wire)) + self._wire)
+
+    def receive(self) -> bytes:
+        """The answer, or nothing as long as it is not there as a whole."""
+        data = self.socket.recv(65535)
+        if not self.is_tcp:
+            return data if data[:2] == self._wire[:2] else b""  # a late one, or a forged one
+        if not data:
+            raise OSError(errno.ECONNRESET, "closed without an answer")
+        self._received += data
+        if len(self._received) < 2:
+            return b""
+        size = struct.unpack_from(">H", self._received)[0]
+        return self._received[2 : 2 + size] if len(self._received) >= 2 + size else b""
+
+    def end(self, now: float, answer: bytes = b"", error: str = "") -> None:
+        """Close the try and note how it ended."""
+        attempt: Dict[str, Any] = {"seconds": round(now - self.began, 6)}
+        if answer:
+            attempt["answer"] = base64.b64encode(answer).decode("ascii")
+        else:
+            attempt["error"] = error
+        self.record["tries"].append(attempt)
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None
+
+
+class Loop:
+    """Sends probes at a bounded rate and waits for all of them together."""
+
+    def __init__(self, namespaces: Namespaces, limits: Limits, deadline: Deadline) -> None:
+        self._namespaces = namespaces
+        self._limits = limits
+        self._deadline = deadline
+        self._selector = selectors.DefaultSelector()
+        self._waiting: List[Tuple[float, int, Probe]] = []
+        self._open: Dict[int, Probe] = {}
+        self._next_slot = 0.0
+        self._sequence = 0
+
+    def run(self, probes: List[Probe]) -> None:
+        """Until each probe has its answer or has failed in every try, or the time is over."""
+        for probe in probes:
+            self._put(0.0, probe)
+        while (self._waiting or self._open) and self._deadline.left() > RESERVE:
+            self._send_what_is_due()
+            for key, _ in self._selector.select(self._pause()):
+                self._advance(key.data)
+            self._expire()
+        for probe in self._open.values():
+            probe.socket.close()
+        self._selector.close()
+
+    def _put(self, when: float, probe: Probe) -> None:
+        self._sequence += 1
+        heapq.heappush(self._waiting, (when, self._sequence, probe))
+
+    def _send_what_is_due(self) -> None:
+        while self._waiting and len(self._open) < MOST_OPEN:
+            now = time.monotonic()
+            if self._waiting[0][0] > now or self._next_slot > now:
+                return
+            probe = heapq.heappop(self._waiting)[2]
+            self._next_slot = max(self._next_slot, now - BURST) + 1 / self._limits.rate
+            try:
+                with self._namespaces.inside(probe.inode):
+                    events = probe.begin(now)
+            except OSError as error:
+                self._failed(probe, error)
+                continue
+            self._open[probe.socket.fileno()] = probe
+            self._selector.register(probe.socket, events, probe)
+
+    def _pause(self) -> float:
+        now = time.monotonic()
+        moments = [now + self._deadline.left() - RESERVE]
+        if self._waiting and len(self._open) < MOST_OPEN:
+            moments.append(max(self._waiting[0][0], self._next_slot))
+        moments.extend(probe.began + self._limits.timeout for probe in self._open.values())
+        return max(0.0, min(moments) - now)
+
+    def _advance(self, probe: Probe) -> None:
+        try:
+            if self._selector.get_key(probe.socket).events & selectors.EVENT_WRITE:
+                probe.send()
+                self._selector.modify(probe.socket, selectors.EVENT_READ, probe)
+                return
+            answer = probe.receive()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._release(probe)
+            self._failed(probe, error)
+            return
+        if answer:
+            self._release(probe)
+            probe.end(time.monotonic(), answer=answer)
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        for probe in list(self._open.values()):
+            if now - probe.began >= self._limits.timeout:
+                self._release(probe)
+                probe.end(now, error="timeout")
+                self._again(now, probe)
+
+    def _release(self, probe: Probe) -> None:
+        self._selector.unregister(probe.socket)
+        del self._open[probe.socket.fileno()]
+
+    def _failed(self, probe: Probe, error: OSError) -> None:
+        now = time.monotonic()
+        words = WORDS.get(error.errno or 0) or error.strerror or "failed"
+        probe.end(now, error=words)
+        self._again(now + PAUSE, probe)
+
+    def _again(self, when: float, probe: Probe) -> None:
+        if len(probe.record["tries"]) < self._limits.tries:
+            self._put(when, probe)

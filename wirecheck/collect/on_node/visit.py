@@ -1,0 +1,221 @@
+"""The visit: one look at everything, in order, and one document on standard output."""
+
+import base64
+import hashlib
+import json
+import os
+import resource
+import signal
+import sys
+import time
+import zlib
+from typing import Any, Callable, Dict, List
+
+from wirecheck.collect.on_node import commands, kernel, kube_proxy, pod_files
+from wirecheck.collect.on_node.deadline import Deadline
+from wirecheck.collect.on_node.namespaces import Namespaces, enter, read_all
+from wirecheck.collect.on_node.probes import Limits, Loop, Probe
+from wirecheck.collect.on_node.processes import mounted_namespaces, netns_of, scan
+
+FORMAT = 1
+MARKER = "wirecheck-document"
+MOST_NAT_LOOKS = 20
+NAT_TARGETS = ("REDIRECT", "DNAT", "TPROXY")
+
+Record = Dict[str, Any]
+
+
+class Visit:
+    """What is seen, piece by piece; what cannot be seen becomes a sentence in `problems`."""
+
+    def __init__(self, plan: Record) -> None:
+        self.plan = plan
+        self.deadline = Deadline(plan["deadline"])
+        self.problems: List[str] = []
+        self.document: Record = {
+            "format": FORMAT,
+            "program": plan["program"],
+            "started": time.time(),
+        }
+
+    def attempt(self, what: str, stage: Callable[[], None]) -> None:
+        """Run a stage if there is time for it; its failure is no reason to give up the rest."""
+        if self.deadline.left() <= 0:
+            self.problems.append("%s: not looked at, the time was over." % what)
+            return
+        try:
+            stage()
+        except Exception as error:
+            self.problems.append("%s: %s: %s." % (what, type(error).__name__, error))
+
+    def sample_conntrack(self) -> None:
+        """Note the counters; a kernel without conntrack has none."""
+        if os.path.exists(kernel.CONNTRACK_STATISTICS):
+            self.document.setdefault("conntrack", []).append(kernel.conntrack_sample())
+
+    def look_at_namespaces(self) -> None:
+        """Find the pods and read every netns."""
+        self.namespaces = Namespaces()
+        if self.namespaces.problem:
+            self.problems.append(self.namespaces.problem)
+        self.processes = scan()
+        if self.processes.denied:
+            self.problems.append(
+                "%d processes are closed to the program: it needs to be root on the node, with "
+                "CAP_SYS_PTRACE and CAP_SYS_ADMIN." % self.processes.denied
+            )
+        mounted = mounted_namespaces()
+        self.document["namespaces"] = read_all(self.namespaces, self.processes, mounted)
+        self.netns = {
+            uid: netns_of(inodes, self.namespaces.host)
+            for uid, inodes in self.processes.pods.items()
+        }
+
+    def look_at_pods(self) -> None:
+        """Each pod with its netns and its resolv.conf."""
+        pids = {
+            uid: [pid for each in inodes.values() for pid in each]
+            for uid, inodes in self.processes.pods.items()
+        }
+        files = pod_files.read_all(pids, min(20.0, self.deadline.left()))
+        self.document["pods"] = [
+            {
+                "uid": uid,
+                "inode": self.netns[uid],
+                "runtime": self.processes.runtimes[uid],
+                "processes": self.processes.members[uid],
+                "resolv_conf": files[uid],
+            }
+            for uid in sorted(pids)
+        ]
+
+    def probe(self) -> None:
+        """Ask DNS from every pod's netns and from the node's own."""
+        dns = self.plan["dns"]
+        probes = [Probe(self.namespaces.host, *self._wired(each)) for each in dns["node"]]
+        for inode in sorted(set(self.netns.values()) - {self.namespaces.host}):
+            if inode in self.namespaces.descriptors:
+                probes += [
+                    Probe(inode, *self._wired(each))
+                    for each in dns["pods"]
+                    if each["server"] == dns["pods"][0]["server"]
+                    or self._has_family(inode, each["server"])
+                ]
+        Loop(self.namespaces, Limits(dns["rate"], dns["tries"], dns["timeout"]), self.deadline).run(
+            probes
+        )
+        self.document["probes"] = [each.record for each in probes]
+
+    def _wired(self, each: Record) -> Any:
+        wire = base64.b64decode(self.plan["dns"]["queries"][each["query"]])
+        return each["query"], wire, each["server"], each["transport"]
+
+    def _has_family(self, inode: int, server: str) -> bool:
+        """Whether the netns has an address from which the server could be asked."""
+        return any(
+            (":" in address["address"]) == (":" in server) and address["scope"] == "global"
+            for record in self.document["namespaces"]
+            if record["inode"] == inode
+            for address in record.get("addresses", ())
+        )
+
+    def look_for_redirects(self) -> None:
+        """Where a pod got no answer: nat rules of its own, as a service mesh puts them there."""
+        silent = []
+        for probe in self.document.get("probes", ()):
+            tries = probe["tries"]
+            if tries and "answer" not in tries[-1] and probe["inode"] not in silent:
+                silent.append(probe["inode"])
+        records = {record["inode"]: record for record in self.document["namespaces"]}
+        for inode in silent[:MOST_NAT_LOOKS]:
+            if inode != self.namespaces.host:
+                rules = self._nat_rules(inode)
+                if rules:
+                    records[inode]["redirect"] = rules
+
+    def _nat_rules(self, inode: int) -> str:
+        with self.namespaces.inside(inode):
+            legacy = "nat" in commands.legacy_tables()
+        identity = "pod-nat-legacy" if legacy else "pod-nat"
+        descriptor = self.namespaces.descriptors[inode]
+        limit = min(3.0, self.deadline.left())
+        output = commands.run(identity, limit, lambda: enter(descriptor)).get("output", "")
+        return "".join(
+            line + "\n"
+            for line in output.splitlines()
+            if line.startswith("-A") and any(target in line for target in NAT_TARGETS)
+        )[:4000]
+
+    def look_at_kernel(self) -> None:
+        """Sysctls, and other small files."""
+        ports = {
+            link["name"]
+            for link in self.document.get("namespaces", [{}])[0].get("links", ())
+            if "master" not in link
+        }
+        self.document["files"] = kernel.read_files(sorted(ports))
+
+    def look_at_log(self) -> None:
+        """Lines of the kernel's log."""
+        self.document["kernel_log"] = kernel.read_log()
+
+    def look_at_kube_proxy(self) -> None:
+        """kube-proxy's own view of itself."""
+        self.document["http"] = kube_proxy.ask_all()
+
+    def list_connections(self) -> None:
+        """Entries of clients, before the probes add theirs."""
+        addresses = self.plan["dns"]["addresses"]
+        self.document["commands"] = commands.list_connections(addresses, self.deadline)
+
+    def list_rules(self) -> None:
+        """The rules that packets meet on the node."""
+        self.document.setdefault("commands", {}).update(commands.list_rules(self.deadline))
+
+    def wait_for_the_window(self) -> None:
+        """Counters are judged by how much they grow: leave them time to."""
+        began = self.document["started"]
+        time.sleep(max(0.0, min(began + self.plan["window"] - time.time(), self.deadline.left())))
+        self.sample_conntrack()
+
+
+def look(plan: Record) -> Record:
+    """Everything the plan asks for."""
+    visit = Visit(plan)
+    visit.document["host"] = kernel.describe_host()
+    for what, stage in (
+        ("Conntrack counters", visit.sample_conntrack),
+        ("Network namespaces", visit.look_at_namespaces),
+        ("Connections", visit.list_connections),
+        ("Pods", visit.look_at_pods),
+        ("Sysctls", visit.look_at_kernel),
+        ("DNS", visit.probe),
+        ("Redirects in pods", visit.look_for_redirects),
+        ("Rules", visit.list_rules),
+        ("kube-proxy", visit.look_at_kube_proxy),
+        ("Kernel log", visit.look_at_log),
+        ("Conntrack counters", visit.wait_for_the_window),
+    ):
+        visit.attempt(what, stage)
+    visit.document["problems"] = visit.problems
+    visit.document["finished"] = time.time()
+    return visit.document
+
+
+def framed(document: Record) -> str:
+    """The document as text that shows whether it arrived whole."""
+    data = json.dumps(document, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+    body = base64.b64encode(zlib.compress(data, 6)).decode("ascii")
+    digest = hashlib.sha256(body.encode("ascii")).hexdigest()
+    return "\n%s %d %d %s\n%s\n%s-end\n" % (MARKER, FORMAT, len(body), digest, body, MARKER)
+
+
+def main(plan: Record) -> None:
+    """Run the visit with low priority, and print its document."""
+    os.nice(10)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    frame = framed(look(plan))
+    signal.setitimer(signal.ITIMER_REAL, 60)  # to hand it over
+    sys.stdout.write(frame)
+    sys.stdout.flush()

@@ -1,0 +1,228 @@
+"""One command on one node, by whatever way in: testinfra behind a small interface.
+
+testinfra brings the quoting and the command line of each way; running it with a time limit,
+a bound for the output and without a log of it is done here.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import testinfra
+
+from wirecheck.collect.bounded_process import (
+    Finished,
+    OutOfTimeError,
+    TooMuchOutputError,
+    run_bounded,
+)
+from wirecheck.collect.node_program import TOO_OLD
+from wirecheck.collect.visit_errors import NotUnderstoodError, TimeLimitError, UnreachableError
+from wirecheck.inventory import WayIn
+
+MOST_BYTES = 256 << 20
+CONNECT_SECONDS = 10
+CANNOT_FIND, CANNOT_RUN = 127, 126
+SSH_FAILED = 255
+
+# At DEBUG it would write every output, a node's whole rule set, into captured logs.
+logging.getLogger("testinfra").setLevel(logging.WARNING)
+
+_creating = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a failure shows itself in what the way in prints, and what helps."""
+
+    pattern: re.Pattern[str]
+    cause: str
+    remedy: str
+
+
+def _failure(pattern: str, cause: str, remedy: str) -> Failure:
+    return Failure(re.compile(pattern, re.IGNORECASE), cause, remedy)
+
+
+FAILURES = (
+    _failure(
+        r"could not resolve hostname|name or service not known|temporary failure in name resol",
+        "its name does not resolve",
+        "Give the address in the inventory's `via` ({address}), or a HostName in `ssh_config`.",
+    ),
+    _failure(
+        r"host key verification failed|remote host identification has changed",
+        "its host key is unknown or has changed",
+        "Check the key's fingerprint on the node, then put it into known_hosts.",
+    ),
+    _failure(
+        r"sudo:.*(password|terminal|askpass)|a password is required",
+        "sudo wants a password there",
+        "Allow the user to run it with NOPASSWD, or visit as root.",
+    ),
+    _failure(
+        r"sudo:.*not found|sudo:.*not in the sudoers|is not allowed to execute",
+        "its user may not use sudo",
+        "Allow it in sudoers, or visit as root without `sudo: true`.",
+    ),
+    _failure(
+        r"permission denied \(|too many authentication failures|no such identity"
+        r"|unprotected private key",
+        "it accepts none of the keys",
+        "Name the right user in `via` and the key in `identity_file`; try: ssh -v TARGET",
+    ),
+    _failure(
+        r"connection refused",
+        "it refuses the connection",
+        "See whether its sshd runs, and on which port; `port` in the inventory names it.",
+    ),
+    _failure(
+        r"connection timed out|operation timed out|no route to host|network is unreachable",
+        "no answer comes from it",
+        "See whether the address is right and a firewall or a jump host lies between.",
+    ),
+    _failure(
+        r"no such container|no container with name",
+        "there is no such container on this machine",
+        "Correct `via` in the inventory; `docker ps` shows the names.",
+    ),
+    _failure(
+        r"container .* is not running|container state improper|is paused",
+        "its container is not running",
+        "Start it, or take the node out of the cluster.",
+    ),
+    _failure(
+        r"cannot connect to the docker daemon|permission denied while trying to connect to",
+        "the Docker daemon cannot be reached",
+        "See whether it runs, and whether your user may use it (`docker ps`).",
+    ),
+    _failure(
+        r"(docker|podman|ssh|sshpass): (command )?not found",
+        "this machine lacks the program for that way in",
+        "Install it here, or choose another way in the inventory's `via`.",
+    ),
+    _failure(
+        r"python3['\"]?: (command )?(not found|no such file)|exec:? .*python3.*not found",
+        "it has no python3",
+        "Install Python 3.6 or later there; nothing else is needed.",
+    ),
+    _failure(
+        r"no module named|could not find platform independent libraries",
+        "its Python lacks parts of the standard library",
+        "Install the full python3 package there (not python3-minimal).",
+    ),
+    _failure(
+        r"connection (reset|closed)|kex_exchange_identification|broken pipe",
+        "it closed the connection",
+        "Lower `limits.workers` if many nodes do so (MaxStartups in sshd_config), else read its "
+        "sshd log.",
+    ),
+)
+
+
+def run_on(way: WayIn, command: str, *, seconds: float, called_off: threading.Event) -> bytes:
+    """Run `command`, which is a line for a POSIX shell, and return its raw output.
+
+    Raises UnreachableError, TimeLimitError or NotUnderstoodError, each a sentence;
+    CalledOffError if `called_off` was set meanwhile.
+    """
+
+    def bounded(line: str, *arguments: str) -> Any:
+        quoted = backend.quote(line, *arguments)
+        finished.append(
+            run_bounded(
+                ["/bin/sh", "-c", quoted],
+                seconds=seconds,
+                most_bytes=MOST_BYTES,
+                called_off=called_off,
+            )
+        )
+        return backend.result(finished[0].status, b"", b"", b"")
+
+    finished: list[Finished] = []
+    with _creating:  # testinfra keeps its hosts in a dictionary without a lock
+        backend = testinfra.get_host(way.via, **_options(way)).backend
+    backend.run_local = bounded
+    backend.get_sudo_command = _sudo
+    try:
+        with contextlib.suppress(RuntimeError):  # ssh's exit status 255, which is judged below
+            backend.run(command)
+    except OutOfTimeError:
+        raise TimeLimitError(
+            f"{way.node} did not answer within {seconds:.0f} s by {way.via}. See whether it hangs; "
+            "if it is only slow, raise `limits.node` in the inventory."
+        ) from None
+    except TooMuchOutputError:
+        raise NotUnderstoodError(
+            f"{way.node} sent more than {MOST_BYTES >> 20} MiB by {way.via}, which is no answer "
+            "of the node program. Try the way in by hand."
+        ) from None
+    except OSError as error:
+        raise UnreachableError(
+            f"No command could be started here for {way.node}: {error}."
+        ) from error
+    return _output(way, finished[0])
+
+
+def _output(way: WayIn, result: Finished) -> bytes:
+    if result.status == 0:
+        return result.stdout
+    said = result.stderr.decode("utf-8", "replace").strip()
+    if result.status == TOO_OLD:
+        raise UnreachableError(
+            f"{way.node} ({way.via}) has a Python older than 3.6. Install a newer python3 there."
+        )
+    for failure in FAILURES:
+        if failure.pattern.search(said):
+            remedy = failure.remedy.replace("TARGET", urlsplit(way.via).netloc)
+            raise UnreachableError(
+                f"{way.node} was not visited by {way.via}: {failure.cause}. {remedy}"
+            )
+    last = said.splitlines()[-1][:200] if said else "nothing was said"
+    if result.status in (CANNOT_FIND, CANNOT_RUN, SSH_FAILED):
+        raise UnreachableError(
+            f"{way.node} was not visited by {way.via}: {last}. Try the way in by hand."
+        )
+    raise NotUnderstoodError(
+        f"The visit to {way.node} by {way.via} ended with status {result.status}: {last}. "
+        "Try `python3 --version` there, by the same way in."
+    )
+
+
+def _options(way: WayIn) -> dict[str, Any]:
+    options: dict[str, Any] = {"sudo": way.sudo}
+    if way.via.startswith("ssh://"):
+        options |= {
+            "ssh_config": way.ssh_config,
+            "ssh_identity_file": way.identity_file,
+            "timeout": CONNECT_SECONDS,
+            # testinfra formats its command line once more: %% is ssh's %.
+            "controlpath": f"{_control_folder()}/%%C",
+            "ssh_extra_args": "-T -o BatchMode=yes -o ServerAliveInterval=15",
+        }
+    return options
+
+
+def _sudo(command: str, _user: str | None) -> str:
+    """testinfra's own would wait for a password."""
+    quote: Callable[..., str] = testinfra.backend.base.BaseBackend.quote
+    return quote("sudo -n /bin/sh -c %s", command)
+
+
+@cache
+def _control_folder() -> str:
+    """Where ssh's shared connections have their sockets: private, short, gone at the end."""
+    folder = tempfile.mkdtemp(prefix="wirecheck-", dir="/tmp")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

@@ -1,0 +1,167 @@
+"""Visits to many nodes side by side, one command each, and the proof that a host is the node."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from wirecheck.addresses import address, addresses
+from wirecheck.collect.bounded_process import CalledOffError
+from wirecheck.collect.document_frame import FrameError, unframed
+from wirecheck.collect.node_program import command_line
+from wirecheck.collect.plan import LookOptions, Plan
+from wirecheck.collect.transport import run_on
+from wirecheck.collect.visit_errors import NotUnderstoodError, VisitError, WrongHostError
+from wirecheck.inventory import WayIn
+from wirecheck.snapshot.api_objects import NodeObject
+from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.node_document import FORMAT, NodeDocument
+
+Visited = tuple[str, VisitRecord, bytes | None]
+Progress = Callable[[str, VisitRecord], None]
+
+SHORTEST = 1.0
+"""Seconds: with less left of the total, a visit is not begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What all visits of one look have in common."""
+
+    options: LookOptions
+    end: float
+    """On the monotonic clock: no visit lasts longer."""
+    called_off: threading.Event
+
+
+def visit_all(
+    ways: Mapping[str, WayIn],
+    nodes: Mapping[str, NodeObject],
+    plans: Callable[[str], Plan],
+    options: LookOptions,
+    progress: Callable[[str, VisitRecord], None],
+) -> Iterator[Visited]:
+    """Visit every node of `ways`, and yield each once: (name, record, document as JSON or None).
+
+    A document is there exactly if the record's status is `seen`; it has proven to come from
+    the node. No fault of a node raises. Closing the iterator ends the visits that still run.
+    """
+    this = Round(options, time.monotonic() + options.total_limit, threading.Event())
+    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for name in sorted(ways):
+        waiting.put(name)
+    # Bounded, so that documents do not pile up faster than they are written.
+    done: queue.Queue[Visited] = queue.Queue(max(1, options.workers))
+
+    def work() -> None:
+        while not this.called_off.is_set():
+            try:
+                name = waiting.get_nowait()
+            except queue.Empty:
+                return
+            _hand_over((name, *_visit(ways[name], nodes[name], plans, this)), done, this)
+
+    for _ in range(min(len(ways), max(1, options.workers))):
+        # Daemons: leaving the run never waits for a node.
+        threading.Thread(target=work, name="visit", daemon=True).start()
+    try:
+        for _ in ways:
+            name, record, document = done.get()
+            progress(name, record)
+            yield name, record, document
+    finally:
+        this.called_off.set()
+
+
+def _hand_over(visited: Visited, done: queue.Queue[Visited], this: Round) -> None:
+    while not this.called_off.is_set():
+        try:
+            done.put(visited, timeout=1)
+        except queue.Full:
+            continue
+        return
+
+
+def _visit(
+    way: WayIn, node: NodeObject, plans: Callable[[str], Plan], this: Round
+) -> tuple[VisitRecord, bytes | None]:
+    """One visit, whatever becomes of it."""
+    began = time.monotonic()
+    record = VisitRecord("unreachable", via=way.via)
+
+    def ended(**fields: object) -> VisitRecord:
+        seconds = round(time.monotonic() - began, 3)
+        return msgspec.structs.replace(record, seconds=seconds, **fields)
+
+    limit = min(this.options.visit_limit, this.end - began)
+    if limit < SHORTEST:
+        reason = (
+            f"{way.node} was not visited: the {this.options.total_limit:.0f} s for all nodes were "
+            "over. Raise `limits.total` or `limits.workers` in the inventory."
+        )
+        return ended(status="time limit", reason=reason), None
+    try:
+        command = command_line(plans(way.node).encoded())
+        record = msgspec.structs.replace(record, commands=1)
+        output = run_on(way, command, seconds=limit, called_off=this.called_off)
+        document = _proven(output, node, way)
+    except VisitError as error:
+        return ended(status=error.status, reason=str(error)), None
+    except CalledOffError:
+        return ended(reason=f"The visit to {way.node} was called off."), None
+    except Exception as error:
+        # Whatever it is, it must not end the visits to other nodes.
+        reason = f"The visit to {way.node} failed within wirecheck: {type(error).__name__}: {error}"
+        return ended(reason=reason), None
+    return ended(status="seen", bytes=len(document)), document
+
+
+def _proven(output: bytes, node: NodeObject, way: WayIn) -> bytes:
+    """The document in the output, if it is one and comes from the node; raises VisitError."""
+    try:
+        document = unframed(output)
+        prove(node, msgspec.json.decode(document, type=NodeDocument), way)
+    except (FrameError, msgspec.MsgspecError) as error:
+        raise NotUnderstoodError(
+            f"{way.node} answered by {way.via}, but {error}. See what that way in prints by "
+            "itself, such as a login message, and whether python3 works there."
+        ) from error
+    return document
+
+
+def prove(node: NodeObject, document: NodeDocument, way: WayIn) -> None:
+    """Raise WrongHostError unless the host that answered is the node.
+
+    It has to own one of the Node's InternalIPs, and its machine-id has to be the Node's where
+    both are known.
+    """
+    name, host = node.metadata.name, document.host
+    answered = f"By {way.via} answered the host {host.hostname or 'without a name'}, which"
+    if document.format != FORMAT or not document.namespaces:
+        raise WrongHostError(f"{answered} sent nothing that shows whether it is node {name}.")
+    wanted = addresses(each.address for each in node.status.addresses if each.type == "InternalIP")
+    if not wanted:
+        raise WrongHostError(
+            f"{answered} cannot be proven to be node {name}: the Node has no InternalIP."
+        )
+    owned = {address(each.address) for each in document.namespaces[0].addresses}
+    if not wanted & owned:
+        raise WrongHostError(
+            f"{answered} has none of the addresses of node {name} "
+            f"({', '.join(sorted(map(str, wanted)))}). Correct `via` for {name} in the inventory."
+        )
+    expected = node.status.node_info.machine_id
+    if expected and host.machine_id and not _same_id(expected, host.machine_id):
+        raise WrongHostError(
+            f"{answered} has machine-id {host.machine_id}, while node {name} has {expected}: two "
+            "hosts share an address, or kubelet has not been restarted since the id was changed."
+        )
+
+
+def _same_id(one: str, other: str) -> bool:
+    return one.replace("-", "").lower() == other.replace("-", "").lower()
