@@ -25,7 +25,7 @@ def has_room(node: Node) -> Findings:
 
     A full table drops the first packet of every new connection, for all pods of the node.
     """
-    for table in node.conntrack_tables:
+    for table in node.conntrack.tables:
         if table.use > node.threshold(USE_WARN):
             over = table.use > node.threshold(USE_FAIL)
             limit = node.threshold(USE_FAIL if over else USE_WARN)
@@ -47,12 +47,12 @@ def loses_nothing(node: Node) -> Findings:
 
     Each one is a connection that failed, or a DNS lookup that took five seconds.
     """
-    for counter, growth in node.conntrack_losses.items():
+    for counter, growth in node.conntrack.losses.items():
         if growth > 0:
             yield Finding(
                 node.part(f"conntrack {counter}"),
                 expected=f"{counter} does not grow",
-                found=f"+{growth} within {node.conntrack_window:.1f} s",
+                found=f"+{growth} within {node.conntrack.window:.1f} s",
                 level=Level.FAIL if counter == "drop" else Level.WARN,
             )
 
@@ -66,7 +66,7 @@ def was_not_full(node: Node) -> Findings:
 
     By the time one looks, the table has room again, and only the log still knows.
     """
-    for event in node.table_full_events:
+    for event in node.conntrack.table_full_events:
         recent = event.age_minutes <= node.threshold(LOG_FAIL)
         yield Finding(
             node.part("kernel log"),
@@ -86,14 +86,14 @@ def has_kube_proxys_limit(node: Node) -> Findings:
 
     A limit that something else has lowered is noticed only when the table is full.
     """
-    wanted = node.proxy_conntrack_limit
+    wanted = node.conntrack.kube_proxys_limit
     if wanted is None:
         raise NotApplicable("kube-proxy is configured to leave the limit alone")
-    if node.conntrack_limit < wanted:
+    if node.conntrack.limit < wanted:
         yield Finding(
             node.part("net.netfilter.nf_conntrack_max"),
             expected=f"at least {wanted:,}",
-            found=f"{node.conntrack_limit:,}",
+            found=f"{node.conntrack.limit:,}",
         )
 
 
@@ -107,7 +107,7 @@ def has_no_stale_dns_entries(node: Node) -> Findings:
 
     Each query refreshes the entry, so it never expires: that one client has no DNS any more.
     """
-    for entry in node.dns_connections:
+    for entry in node.conntrack.dns_connections:
         if entry.backend not in node.cluster.dns.backend_addresses:
             yield Finding(
                 node.part(f"conntrack {entry.client} to {entry.service}"),

@@ -18,7 +18,7 @@ def answers_every_pod_over_udp(node: Node) -> Findings:
     Nearly everything a pod does starts with such a lookup. A wrong answer is worse than none:
     it may come from a stranger outside the cluster.
     """
-    for pod, lookup in node.pod_lookups("udp"):
+    for pod, lookup in node.dns.pod_lookups("udp"):
         if lookup.problem:
             yield Finding(pod, expected=lookup.expectation, found=lookup.problem, unless=pod.shield)
 
@@ -34,7 +34,7 @@ def answers_every_pod_over_tcp(node: Node) -> Findings:
     Answers that do not fit into a datagram are asked for again over TCP: without it, names
     with many addresses fail, and only those.
     """
-    for pod, lookup in node.pod_lookups("tcp"):
+    for pod, lookup in node.dns.pod_lookups("tcp"):
         if lookup.problem:
             yield Finding(pod, expected=lookup.expectation, found=lookup.problem, unless=pod.shield)
 
@@ -50,7 +50,7 @@ def answers_the_node(node: Node) -> Findings:
     Pods on the host's network depend on it, and it takes another path than pods do: through
     the node's OUTPUT chains instead of FORWARD.
     """
-    for lookup in node.service_lookups:
+    for lookup in node.dns.service_lookups:
         if lookup.problem:
             yield Finding(node.part(lookup.way), expected=lookup.expectation, found=lookup.problem)
 
@@ -65,7 +65,7 @@ def replicas_answer(node: Node) -> Findings:
 
     A dead replica behind a Service is felt as every second lookup that takes five seconds.
     """
-    for replica, lookup in node.replica_lookups:
+    for replica, lookup in node.dns.replica_lookups:
         if lookup.problem:
             yield Finding(
                 node.part(f"to {replica.ref} {lookup.way}"),
@@ -85,7 +85,7 @@ def names_are_right(node: Node) -> Findings:
 
     A replica that lost its watch goes on answering, with the addresses of yesterday.
     """
-    for replica, lookup in node.name_lookups:
+    for replica, lookup in node.dns.name_lookups:
         if lookup.problem:
             yield Finding(
                 node.part(f"{lookup.question} at {replica.ref} {lookup.way}"),
@@ -123,6 +123,6 @@ def resolv_conf_is_the_clusters(node: Node) -> Findings:
 
     With another server, cluster names do not resolve; with another path, short names do not.
     """
-    for pod, resolver in node.resolvers:
+    for pod, resolver in node.dns.resolvers:
         for expected, found in resolver.deviations:
             yield Finding(pod, expected=expected, found=found)

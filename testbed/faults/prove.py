@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from testbed.cluster import STATE, kubectl
@@ -24,6 +25,16 @@ RED = ("fail", "warn", "error")
 
 class ProofError(Exception):
     """A step could not be done, or a condition did not come true: says which."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One run of wirecheck. Errors that are folded into their node's are not repeated in `red`."""
+
+    red: frozenset[Red]
+    undecided: int
+    looks: int
+    seconds: float
 
 
 class Prover:
@@ -55,7 +66,11 @@ class Prover:
         return Row(fault.name, fault.group, fault.story, expected, red, left_over, seconds, problem)
 
     def look(self, name: str, inventory: str = "") -> frozenset[Red]:
-        """Run wirecheck as a user does, and read what is red; folded errors are their node's."""
+        """Run wirecheck as a user does; what is red."""
+        return self.look_in_detail(name, inventory).red
+
+    def look_in_detail(self, name: str, inventory: str = "") -> Seen:
+        """The same, with what else the results tell."""
         folder = self._reports / name
         command = [
             *(sys.executable, "-m", "wirecheck", "run"),
@@ -66,10 +81,16 @@ class Prover:
         if ended.returncode not in (0, 1, 2):
             raise ProofError(f"wirecheck ended with {ended.returncode}: {ended.stderr[-2000:]}")
         newest = max(folder.glob("*/results.jsonl"), key=lambda path: path.stat().st_mtime)
-        return frozenset(
-            (item.check, item.node, str(item.outcome))
-            for item in read_results(newest).items
-            if item.outcome in RED and not item.folded
+        results = read_results(newest)
+        return Seen(
+            red=frozenset(
+                (item.check, item.node, str(item.outcome))
+                for item in results.items
+                if item.outcome in RED and not item.folded
+            ),
+            undecided=results.ended.coverage.undecided,
+            looks=results.ended.looks,
+            seconds=results.ended.seconds,
         )
 
     def _undo(self, fault: Fault, values: Mapping[str, str]) -> str:

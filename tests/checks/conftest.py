@@ -1,4 +1,5 @@
 import pytest
+
 from tests.checks.small_cluster import SmallCluster
 
 

@@ -1,8 +1,8 @@
 """The checks of conntrack, each on a cluster where one thing is broken."""
 
 import pytest
-from tests.checks.small_cluster import WEB_NETNS
 
+from tests.checks.small_cluster import WEB_NETNS
 from wirecheck.findings import FactMissingError, Level, NotApplicable
 from wirecheck.snapshot.node_document import Command, ConntrackSample, KernelLine
 
@@ -69,6 +69,9 @@ def test_a_full_table_in_the_log_is_found_with_its_time(small, age, level):
     assert "2 times" in finding.found
 
 
+NOT_ASKED = Command(["conntrack"], problem="not asked: the DNS Service has no IPv6 address")
+
+
 def dns_entry(backend: str) -> str:
     return (
         "udp      17 25 src=10.244.0.3 dst=10.96.0.10 sport=4000 dport=53 "
@@ -78,7 +81,7 @@ def dns_entry(backend: str) -> str:
 
 def with_conntrack(small, output: str, **more) -> None:
     command = Command(["conntrack"], status=0, output=output, **more)
-    small.change_document(commands={"conntrack-dns": command})
+    small.change_document(commands={"conntrack-dns": command, "conntrack-dns6": NOT_ASKED})
 
 
 @pytest.mark.parametrize(
@@ -114,7 +117,9 @@ def test_what_cannot_be_read_is_an_error(small, output, more):
 
 
 def configured(small, conntrack: str) -> None:
-    data = {"config.conf": f"kind: KubeProxyConfiguration\nmode: iptables\nconntrack: {conntrack}\n"}
+    data = {
+        "config.conf": f"kind: KubeProxyConfiguration\nmode: iptables\nconntrack: {conntrack}\n"
+    }
     small.api["configMaps"] = [
         {"metadata": {"name": "kube-proxy", "namespace": "kube-system"}, "data": data}
     ]

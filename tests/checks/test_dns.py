@@ -1,8 +1,8 @@
 """The checks of DNS, each on a cluster where one thing is broken."""
 
 import pytest
-from tests.checks.small_cluster import DNS_NETNS, HOST, KUBERNETES, WEB_NETNS, answer
 
+from tests.checks.small_cluster import DNS_NETNS, HOST, KUBERNETES, WEB_NETNS, answer
 from wirecheck.findings import FactMissingError
 from wirecheck.snapshot.node_document import PodFile, PodProcesses, Try
 

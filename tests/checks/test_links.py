@@ -1,8 +1,8 @@
 """The checks of veth pairs, each on a cluster where one thing is broken."""
 
 import pytest
-from tests.checks.small_cluster import HOST, WEB_NETNS, link
 
+from tests.checks.small_cluster import HOST, WEB_NETNS, link
 from wirecheck.findings import Level, NotApplicable
 from wirecheck.snapshot.node_document import Route
 

@@ -1,8 +1,8 @@
 """The checks of pods, each on a cluster where one thing is broken."""
 
 import pytest
-from tests.checks.small_cluster import WEB_NETNS, SmallCluster
 
+from tests.checks.small_cluster import WEB_NETNS, SmallCluster
 from wirecheck.findings import FactMissingError, NotApplicable
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from wirecheck.addresses import IPAddress, addresses
 from wirecheck.catalogue import Threshold
+from wirecheck.dataplane.services import ServiceIndex, index_services
 from wirecheck.findings import FactMissingError, Ref
 from wirecheck.model.names import Names
 from wirecheck.model.network_policy import egress_policy_of
@@ -151,15 +152,33 @@ class Cluster:
         )
 
     @cached_property
+    def proxy_configuration(self) -> str:
+        """The text of kube-proxy's config.conf; empty where no ConfigMap of that name holds one."""
+        texts = (each.data.get("config.conf", "") for each in self.api.config_maps)
+        return next(filter(None, texts), "")
+
+    @cached_property
     def proxy_config(self) -> KubeProxyConfig | None:
-        """kube-proxy's configuration, or None where no ConfigMap of the usual name holds one."""
+        """The same, read; None where there is none."""
+        if not self.proxy_configuration:
+            return None
+        try:
+            return parse_kube_proxy_config(self.proxy_configuration)
+        except ParseError as error:
+            raise FactMissingError(str(error)) from error
+
+    @cached_property
+    def proxy_replacement(self) -> str:
+        """What forwards Services in kube-proxy's place; empty where kube-proxy does."""
         for each in self.api.config_maps:
-            if text := each.data.get("config.conf"):
-                try:
-                    return parse_kube_proxy_config(text)
-                except ParseError as error:
-                    raise FactMissingError(str(error)) from error
-        return None
+            if each.data.get("kube-proxy-replacement", "") in ("true", "strict"):
+                return "Cilium"
+        return "OVN-Kubernetes" if self.cni == "OVN-Kubernetes" else ""
+
+    @cached_property
+    def service_index(self) -> ServiceIndex:
+        """Services and their endpoints, as the dataplane's comparison wants them."""
+        return index_services(self.api)
 
     @cached_property
     def cni(self) -> str:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from wirecheck.addresses import IPAddress
-from wirecheck.findings import Ref
-from wirecheck.parse.conntrack import Connection
+from wirecheck.findings import FactMissingError, NotApplicable, Ref
+from wirecheck.parse.conntrack import Connection, parse_connections
+from wirecheck.parse.errors import ParseError
+from wirecheck.parse.kube_proxy_config import conntrack_limit
+from wirecheck.snapshot.node_document import ConntrackSample
+
+if TYPE_CHECKING:
+    from wirecheck.model.node import Node
 
 LOSS_COUNTERS = ("drop", "early_drop", "insert_failed")
 """Packets refused by a full table, entries thrown out to make room, races for one entry."""
@@ -70,3 +79,87 @@ class DnsConnection:
     @property
     def text(self) -> str:
         return self.connection.text
+
+
+@dataclass(frozen=True)
+class Conntrack:
+    """The connection table of one node."""
+
+    node: Node
+
+    @property
+    def limit(self) -> int:
+        return self.node.number("net.netfilter.nf_conntrack_max")
+
+    @property
+    def kube_proxys_limit(self) -> int | None:
+        """What kube-proxy sets as the limit; None where it is told to leave it alone.
+
+        Raises NotApplicable where nothing tells how kube-proxy is configured.
+        """
+        config = self.node.cluster.proxy_config
+        if config is None:
+            raise NotApplicable("kube-system has no ConfigMap kube-proxy that tells its limit")
+        return conntrack_limit(config, self.node.seen.host.cpus)
+
+    @property
+    def tables(self) -> Iterator[Table]:
+        """The node's own entries and those of each pod's netns."""
+        limit = self.limit
+        own = self.node.number("net.netfilter.nf_conntrack_count")
+        yield Table(self.node.part("conntrack"), own, limit)
+        for pod, netns in self.node.wired_pods:
+            if (count := netns.record.conntrack_count) is not None:
+                yield Table(replace(pod.ref, part="conntrack"), count, limit)
+
+    @property
+    def window(self) -> float:
+        """Seconds between the two samples of the counters."""
+        first, last = self._samples
+        return last.time - first.time
+
+    @property
+    def losses(self) -> dict[str, int]:
+        """How much each counter of losses grew between the two samples."""
+        first, last = self._samples
+        return {
+            counter: last.counters[counter] - first.counters[counter]
+            for counter in LOSS_COUNTERS
+            if counter in first.counters and counter in last.counters
+        }
+
+    @property
+    def _samples(self) -> tuple[ConntrackSample, ConntrackSample]:
+        if len(self.node.seen.conntrack) < 2:
+            raise FactMissingError(
+                f"The conntrack counters of {self.node.name} were not read twice."
+            )
+        return self.node.seen.conntrack[0], self.node.seen.conntrack[-1]
+
+    @property
+    def table_full_events(self) -> Iterator[TableFull]:
+        """Lines about a full table in the kernel log, one event for each pattern."""
+        seen = self.node.seen
+        lines = [line for line in seen.kernel_log if "table full" in line.text]
+        if lines:
+            last = max(lines, key=lambda line: line.time)
+            yield TableFull(
+                pattern=last.pattern,
+                when=datetime.fromtimestamp(last.time, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+                age_minutes=(seen.finished - last.time) / 60,
+                times=len(lines),
+                text=last.text,
+            )
+
+    @property
+    def dns_connections(self) -> Iterator[DnsConnection]:
+        """UDP entries towards the DNS Service addresses, in the node's netns."""
+        node = self.node
+        wanted = node.cluster.dns.service_addresses
+        text = node.output_of("conntrack-dns") + node.output_if_asked("conntrack-dns6")
+        try:
+            for each in parse_connections(text):
+                if each.original.destination in wanted and each.original.destination_port == 53:
+                    yield DnsConnection(each)
+        except ParseError as error:
+            raise FactMissingError(f"{node.name}: {error}") from error

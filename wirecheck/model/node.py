@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import cached_property
 
-from wirecheck.addresses import IPAddress, IPNetwork, network
+from wirecheck.addresses import IPNetwork, network
 from wirecheck.catalogue import Threshold
 from wirecheck.findings import FactMissingError, NotApplicable, Ref
-from wirecheck.model import conntrack
 from wirecheck.model.cluster import OWN_DATAPATH, OWN_POOLS, Cluster
-from wirecheck.model.lookup import Lookup
+from wirecheck.model.conntrack import Conntrack
+from wirecheck.model.dataplane import Dataplane, compared
+from wirecheck.model.kube_proxy import KubeProxy
 from wirecheck.model.netns import Netns
+from wirecheck.model.node_dns import NodeDns
 from wirecheck.model.pod import Pod
-from wirecheck.model.resolver import Resolver
 from wirecheck.model.veth import Orphan, Veth, orphans
-from wirecheck.parse.conntrack import parse_connections
-from wirecheck.parse.errors import ParseError
-from wirecheck.parse.kube_proxy_config import conntrack_limit
-from wirecheck.parse.resolv_conf import parse_resolv_conf
 from wirecheck.snapshot.api_objects import NodeObject
 from wirecheck.snapshot.index import VisitRecord
-from wirecheck.snapshot.node_document import Command, ConntrackSample, NodeDocument, PodProcesses
+from wirecheck.snapshot.node_document import Command, NodeDocument, PodProcesses
 
 ABSENT = "absent"
 BRIDGE_SYSCTLS = {
@@ -125,15 +121,19 @@ class Node:
     def _processes_by_uid(self) -> Mapping[str, PodProcesses]:
         return {each.uid: each for each in self.seen.pods}
 
+    def processes_of(self, pod: Pod) -> PodProcesses | None:
+        """What /proc shows of the pod, or None where no process belongs to it."""
+        return self._processes_by_uid.get(pod.cgroup_uid)
+
     def netns_of(self, pod: Pod) -> Netns | None:
         """The pod's netns, or None where its processes have none of their own."""
-        processes = self._processes_by_uid.get(pod.cgroup_uid)
+        processes = self.processes_of(pod)
         if processes is None or processes.inode == self.host.inode:
             return None
         return self._netns_by_inode.get(processes.inode)
 
     def why_no_netns(self, pod: Pod) -> str:
-        processes = self._processes_by_uid.get(pod.cgroup_uid)
+        processes = self.processes_of(pod)
         if processes is None:
             return f"no process on {self.name} belongs to it"
         if processes.inode == self.host.inode:
@@ -180,101 +180,6 @@ class Node:
         )
         return tuple(orphans(self.name, self.host, live))
 
-    @property
-    def resolvers(self) -> Iterator[tuple[Pod, Resolver]]:
-        """Each pod's resolv.conf. Raises, after all others, for those that were not read."""
-        refused = []
-        dns = self.cluster.dns
-        for pod in self.pods:
-            processes = self._processes_by_uid.get(pod.cgroup_uid)
-            if not pod.is_running or processes is None:
-                continue
-            file = processes.resolv_conf
-            if not file.refused:
-                conf = parse_resolv_conf(file.text)
-                yield pod, Resolver(pod, conf, dns.domain, dns.service_addresses)
-            elif pod.ref.object_key not in self.cluster.changed:
-                refused.append(f"{pod.namespace}/{pod.name}: {file.refused}")
-        if refused:
-            raise FactMissingError(
-                f"/etc/resolv.conf of {len(refused)} pods was not read; {refused[0]}"
-            )
-
-    # DNS.
-
-    @cached_property
-    def _lookups_by_netns(self) -> Mapping[int, tuple[Lookup, ...]]:
-        lookups: dict[int, list[Lookup]] = {}
-        for probe in self.seen.probes:
-            question = self.cluster.index.queries.get(probe.query)
-            if question is None:
-                raise FactMissingError(
-                    f"The snapshot does not say what query {probe.query!r} asked."
-                )
-            lookup = Lookup(question, probe, self.cluster.names.expected(question))
-            lookups.setdefault(probe.inode, []).append(lookup)
-        return {inode: tuple(each) for inode, each in lookups.items()}
-
-    def pod_lookups(self, transport: str) -> Iterator[tuple[Pod, Lookup]]:
-        """What each pod's netns was answered at the DNS Service addresses."""
-        silent = []
-        for pod, netns in self.wired_pods:
-            lookups = [
-                each
-                for each in self._lookups_by_netns.get(netns.inode, ())
-                if each.transport == transport
-            ]
-            if not lookups:
-                silent.append(f"{pod.namespace}/{pod.name}")
-            for lookup in lookups:
-                yield pod, lookup
-        if silent:
-            raise FactMissingError(
-                f"Nothing was asked from {len(silent)} pods, such as {silent[0]}."
-            )
-
-    @property
-    def service_lookups(self) -> Iterator[Lookup]:
-        """What the node itself was answered at the DNS Service addresses."""
-        yield from self._host_lookups(self.cluster.dns.service_addresses)
-
-    @property
-    def replica_lookups(self) -> Iterator[tuple[Pod, Lookup]]:
-        """What each DNS replica answered the node about the API server's name."""
-        for replica, lookup in self._lookups_at_replicas():
-            if lookup.is_of(self.cluster.dns.probe_name):
-                yield replica, lookup
-
-    @property
-    def name_lookups(self) -> Iterator[tuple[Pod, Lookup]]:
-        """What each DNS replica answered the node about other names."""
-        for replica, lookup in self._lookups_at_replicas():
-            if not lookup.is_of(self.cluster.dns.probe_name):
-                yield replica, lookup
-
-    def _lookups_at_replicas(self) -> Iterator[tuple[Pod, Lookup]]:
-        for replica in self.cluster.dns.replicas:
-            for lookup in self._host_lookups(replica.addresses):
-                yield replica, lookup
-
-    def _host_lookups(self, servers: frozenset[IPAddress]) -> Iterator[Lookup]:
-        for lookup in self._lookups_by_netns.get(self.host.inode, ()):
-            if lookup.server in servers:
-                yield lookup
-
-    # The kernel.
-
-    def sysctl(self, name: str) -> str:
-        """The value in force, or `absent` where this kernel has no such setting."""
-        return self.seen.files.get(f"/proc/sys/{name.replace('.', '/')}", ABSENT).strip()
-
-    def number(self, name: str) -> int:
-        """A sysctl that is a number; raises FactMissingError where it is none."""
-        value = self.sysctl(name)
-        if not value.isdigit():
-            raise FactMissingError(f"{name} on {self.name} is {value}, not a number.")
-        return int(value)
-
     @cached_property
     def _families(self) -> frozenset[int]:
         return frozenset(
@@ -293,79 +198,59 @@ class Node:
     def has_pods_on_a_bridge(self) -> bool:
         return any(veth.outer and veth.outer.link.master is not None for veth in self.veths)
 
-    # Conntrack.
+    # Its subsystems.
 
-    @property
-    def conntrack_limit(self) -> int:
-        return self.number("net.netfilter.nf_conntrack_max")
+    @cached_property
+    def dns(self) -> NodeDns:
+        """DNS as the node and its pods see it."""
+        return NodeDns(self)
 
-    @property
-    def proxy_conntrack_limit(self) -> int | None:
-        """What kube-proxy sets as the limit; None where it is told to leave it alone.
+    @cached_property
+    def conntrack(self) -> Conntrack:
+        """The connection table."""
+        return Conntrack(self)
 
-        Raises NotApplicable where nothing tells how kube-proxy is configured.
-        """
-        config = self.cluster.proxy_config
-        if config is None:
-            raise NotApplicable("kube-system has no ConfigMap kube-proxy that tells its limit")
-        return conntrack_limit(config, self.seen.host.cpus)
+    @cached_property
+    def proxy(self) -> KubeProxy:
+        """The node's kube-proxy. Raises NotApplicable where something else does its work."""
+        if replacement := self.cluster.proxy_replacement:
+            raise NotApplicable(f"{replacement} forwards Services here, not kube-proxy")
+        image = next(
+            (
+                pod.object.spec.containers[0].image
+                for pod in self.pods
+                if pod.name.startswith("kube-proxy") and pod.object.spec.containers
+            ),
+            "",
+        )
+        kubelet = self.object.status.node_info.kubelet_version
+        configured = self.cluster.proxy_configuration
+        return KubeProxy(self.name, self.seen.http, configured, image, kubelet)
 
-    @property
-    def conntrack_tables(self) -> Iterator[conntrack.Table]:
-        """The node's own entries and those of each pod's netns."""
-        limit = self.conntrack_limit
-        own = self.number("net.netfilter.nf_conntrack_count")
-        yield conntrack.Table(self.part("conntrack"), own, limit)
-        for pod, netns in self.wired_pods:
-            if (count := netns.record.conntrack_count) is not None:
-                yield conntrack.Table(replace(pod.ref, part="conntrack"), count, limit)
+    @cached_property
+    def dataplane(self) -> Dataplane:
+        """The Service rules, compared with the API."""
+        return compared(self)
 
-    @property
-    def conntrack_window(self) -> float:
-        """Seconds between the two samples of the counters."""
-        first, last = self._conntrack_samples
-        return last.time - first.time
+    # What it said.
 
-    @property
-    def conntrack_losses(self) -> dict[str, int]:
-        """How much each counter of losses grew between the two samples."""
-        first, last = self._conntrack_samples
-        return {
-            counter: last.counters[counter] - first.counters[counter]
-            for counter in conntrack.LOSS_COUNTERS
-            if counter in first.counters and counter in last.counters
-        }
+    def sysctl(self, name: str) -> str:
+        """The value in force, or `absent` where this kernel has no such setting."""
+        return self.seen.files.get(f"/proc/sys/{name.replace('.', '/')}", ABSENT).strip()
 
-    @property
-    def _conntrack_samples(self) -> tuple[ConntrackSample, ConntrackSample]:
-        if len(self.seen.conntrack) < 2:
-            raise FactMissingError(f"The conntrack counters of {self.name} were not read twice.")
-        return self.seen.conntrack[0], self.seen.conntrack[-1]
+    def number(self, name: str) -> int:
+        """A sysctl that is a number; raises FactMissingError where it is none."""
+        value = self.sysctl(name)
+        if not value.isdigit():
+            raise FactMissingError(f"{name} on {self.name} is {value}, not a number.")
+        return int(value)
 
-    @property
-    def table_full_events(self) -> Iterator[conntrack.TableFull]:
-        """Lines about a full table in the kernel log, one event for each pattern."""
-        lines = [line for line in self.seen.kernel_log if "table full" in line.text]
-        if lines:
-            last = max(lines, key=lambda line: line.time)
-            yield conntrack.TableFull(
-                pattern=last.pattern,
-                when=datetime.fromtimestamp(last.time, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
-                age_minutes=(self.seen.finished - last.time) / 60,
-                times=len(lines),
-                text=last.text,
-            )
-
-    @property
-    def dns_connections(self) -> Iterator[conntrack.DnsConnection]:
-        """UDP entries towards the DNS Service addresses, in the node's netns."""
-        wanted = self.cluster.dns.service_addresses
-        try:
-            for each in parse_connections(self.output_of("conntrack-dns")):
-                if each.original.destination in wanted and each.original.destination_port == 53:
-                    yield conntrack.DnsConnection(each)
-        except ParseError as error:
-            raise FactMissingError(f"{self.name}: {error}") from error
+    def output_if_asked(self, command: str) -> str:
+        """A command's output; nothing where the node gave no reason to run it."""
+        record = self.seen.commands.get(command)
+        if record is not None and record.problem.startswith("not asked"):
+            return ""
+        return self.output_of(command)
 
     def output_of(self, command: str) -> str:
         """What a command of the table printed; raises where it did not run to a good end."""

@@ -1,0 +1,99 @@
+"""A node's Service rules beside what the API asks of them: the differences, with names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wirecheck.dataplane.clients import clients_of
+from wirecheck.dataplane.compare import Difference, Differences, Kind, compare
+from wirecheck.dataplane.expected import expected_table
+from wirecheck.dataplane.iptables import read_iptables
+from wirecheck.dataplane.proxy import Mode
+from wirecheck.findings import FactMissingError, NotApplicable, Ref
+from wirecheck.parse.errors import ParseError
+
+if TYPE_CHECKING:
+    from wirecheck.model.node import Node
+
+
+@dataclass(frozen=True)
+class NamedDifference:
+    """A difference between the API and a node's rules, and the Service port that it is about."""
+
+    node: Ref
+    difference: Difference
+
+    @property
+    def ref(self) -> Ref:
+        """The Service with port and frontend; what belongs to no Service is the node's."""
+        each, owner = self.difference, self.difference.owner
+        if owner is None:
+            return Ref("Node", self.node.name, part=str(each.frontend), uid=self.node.uid)
+        part = f"{owner.name} {each.frontend}".strip()
+        return Ref("Service", owner.service, owner.namespace, part=part, uid=owner.uid)
+
+    @property
+    def expected(self) -> str:
+        return f"{self.difference.expected} (for {self._clients})"
+
+    @property
+    def found(self) -> str:
+        return self.difference.found
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        return self.difference.evidence
+
+    @property
+    def is_not_understood(self) -> bool:
+        return self.difference.kind is Kind.NOT_UNDERSTOOD
+
+    @property
+    def _clients(self) -> str:
+        return ", ".join(self.difference.clients)
+
+
+@dataclass(frozen=True)
+class Dataplane:
+    """All differences of one node."""
+
+    node: Ref
+    differences: Differences
+
+    def of(self, *kinds: Kind) -> Iterator[NamedDifference]:
+        """Those of the given kinds, by frontend."""
+        for each in self.differences.of(*kinds):
+            yield NamedDifference(self.node, each)
+
+
+def compared(node: Node) -> Dataplane:
+    """The node's Service rules, compared with the API.
+
+    Raises NotApplicable for a mode that cannot be compared, FactMissingError for rules that
+    were not read or are not understood.
+    """
+    facts = node.proxy.facts
+    if facts.mode is not Mode.IPTABLES:
+        raise NotApplicable(f"kube-proxy runs in {facts.mode} mode, which is not compared yet")
+    clients = clients_of(node.object, facts, map(str, node.host.addresses))
+    wanted = expected_table(node.cluster.service_index, node.object, facts, clients)
+    try:
+        found = read_iptables(
+            {4: _rules(node, "iptables"), 6: _rules(node, "ip6tables")},
+            clients,
+            also=wanted.entries,
+            legacy_texts={
+                4: node.output_if_asked("iptables-legacy-save"),
+                6: node.output_if_asked("ip6tables-legacy-save"),
+            },
+        )
+    except ParseError as error:
+        raise FactMissingError(f"{node.name}: {error}") from error
+    return Dataplane(node.ref, compare(wanted, found))
+
+
+def _rules(node: Node, tool: str) -> str:
+    """The rules of one family, from whichever variant the node has."""
+    return node.output_if_asked(f"{tool}-nft-save") or node.output_if_asked(f"{tool}-save")

@@ -1,0 +1,90 @@
+"""The kube-proxy of one node: its version, mode and configuration, and how it says it does."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from wirecheck.dataplane.proxy import ProxyFacts, proxy_facts
+from wirecheck.findings import FactMissingError
+from wirecheck.snapshot.node_document import HttpAnswer
+
+BUILD_INFO = re.compile(r'^kubernetes_build_info\{.*git_version="([^"]+)"', re.MULTILINE)
+SILENT = HttpAnswer(error="was not asked")
+
+
+@dataclass(frozen=True)
+class KubeProxy:
+    """What was learnt of a node's kube-proxy, from itself where it answers.
+
+    `configured` is the text of the ConfigMap, `image` the image of its pod on this node and
+    `kubelet_version` that of the node: what is left to go by where it does not answer.
+    """
+
+    node: str
+    http: Mapping[str, HttpAnswer]
+    configured: str
+    image: str
+    kubelet_version: str
+
+    @property
+    def mode(self) -> str:
+        """iptables, ipvs or nftables, by /proxyMode or else by its configuration."""
+        return str(self.facts.mode)
+
+    @property
+    def version(self) -> str:
+        """kube-proxy's own version, which may lag behind the API server's."""
+        if found := BUILD_INFO.search(self._answer("metrics").body):
+            return found[1]
+        return self.image.rpartition(":")[2] or self.kubelet_version
+
+    @property
+    def facts(self) -> ProxyFacts:
+        """What shapes the node's rules; raises FactMissingError where it is not understood."""
+        answer = self._answer("proxyMode")
+        said = answer.body.strip() if answer.status == 200 else ""
+        try:
+            return proxy_facts(self._configuration, self.version, said)
+        except ValueError as error:
+            raise FactMissingError(
+                f"kube-proxy on {self.node} is not understood: {error}"
+            ) from error
+
+    @property
+    def _configuration(self) -> Mapping[str, Any] | None:
+        if text := self._answer("configz").body:
+            return _mapping(json.loads(text))
+        return _mapping(yaml.safe_load(self.configured)) if self.configured else None
+
+    @property
+    def health_problem(self) -> str:
+        """Why it is not healthy by its own /healthz; empty where it is."""
+        answer = self._answer("healthz")
+        if answer.status == 200:
+            return ""
+        if answer.status is None:
+            return f"no answer at http://127.0.0.1:10256/healthz: {answer.error}"
+        return f"status {answer.status} at /healthz: {' '.join(answer.body.split())[:300]}"
+
+    @property
+    def sync_evidence(self) -> list[str]:
+        """The metrics that tell of failed syncs and of the last good one."""
+        words = ("failures_total", "last_timestamp_seconds", "last_queued_timestamp_seconds")
+        return [
+            line
+            for line in self._answer("metrics").body.splitlines()
+            if any(word in line for word in words) and not line.startswith("#")
+        ]
+
+    def _answer(self, endpoint: str) -> HttpAnswer:
+        return self.http.get(endpoint, SILENT)
+
+
+def _mapping(value: object) -> Mapping[str, Any] | None:
+    return value if isinstance(value, Mapping) else None
