@@ -121,7 +121,7 @@ def _is_same(expected: Entry, actual: Entry, local: frozenset[Backend]) -> bool:
             or wanted.affinity != found.affinity
             or wanted.masquerade is not found.masquerade
             or wanted.allowed != found.allowed
-            or (client is Client.POD and not local.isdisjoint(found.backends))
+            or (client is Client.POD and any(_hairpins(found, local)))
         ):
             return False
     return True

@@ -25,21 +25,32 @@ class Masquerading(NamedTuple):
     """Whether a backend's connections to itself, by protocol, are, whatever their mark."""
 
 
+class Sent(NamedTuple):
+    """The results of the clients that took one way; others in them are to be disregarded."""
+
+    clients: int
+    results: Sequence[Result]
+
+
 def fold(
-    results: Sequence[Result], regions: Regions, masquerading: Masquerading, protocol: str
+    sent: Iterable[Sent], regions: Regions, masquerading: Masquerading, protocol: str
 ) -> dict[Client, Handling]:
     """One handling for each kind of client that `regions` knows."""
     made: dict[tuple[int, ...], Handling] = {}
-
-    def of_bit(bit: int) -> Handling:
-        own = tuple(at for at, each in enumerate(results) if each.flow.sources >> bit & 1)
-        if own not in made:
-            made[own] = _handling([results[at] for at in own], masquerading, protocol)
-        return made[own]
-
     by_client: dict[Client, list[tuple[Region, Handling]]] = {}
+    ways = list(sent)
     for bit, region in enumerate(regions.regions):
-        by_client.setdefault(region.client, []).append((region, of_bit(bit)))
+        own = [
+            each
+            for clients, results in ways
+            if clients >> bit & 1
+            for each in results
+            if each.flow.sources >> bit & 1
+        ]
+        key = tuple(map(id, own))
+        if key not in made:
+            made[key] = _handling(own, masquerading, protocol)
+        by_client.setdefault(region.client, []).append((region, made[key]))
     return {client: _of_kind(parts, regions.family) for client, parts in by_client.items()}
 
 

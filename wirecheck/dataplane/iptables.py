@@ -9,7 +9,7 @@ others programmed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from wirecheck.dataplane.clients import Clients
 from wirecheck.dataplane.fold import Masquerading
@@ -18,7 +18,7 @@ from wirecheck.dataplane.masquerading import by_mark
 from wirecheck.dataplane.ruleset import Ruleset, Stage, reachable, read_entries
 from wirecheck.dataplane.steps import End
 from wirecheck.dataplane.table import Entry, Frontend, ServiceTable, Verdict
-from wirecheck.dataplane.walk import Chain
+from wirecheck.dataplane.walk import Chains
 from wirecheck.parse.iptables import IptablesDump, parse_iptables_save
 
 
@@ -58,20 +58,25 @@ def ruleset_of(family: int, dumps: list[IptablesDump]) -> Ruleset:
     that nobody knows of, and they are to show.
     """
     dumps = sorted(dumps, key=_size)
-    finders = {
-        (at, table): _finder(dump, table) for at, dump in enumerate(dumps) for table in dump.tables
+    chains = {
+        (at, name): Chains(
+            f"{at} {name}", {each.name: each.rules for each in table.chains.values()}, step_of
+        )
+        for at, dump in enumerate(dumps)
+        for name, table in dump.tables.items()
     }
 
     def stages(hook: str, *tables: str) -> tuple[Stage, ...]:
         return tuple(
-            Stage(hook, finders[at, table], diverts=table in ("nat", "filter"))
+            Stage(hook, chains[at, table], diverts=table in ("nat", "filter"))
             for table in tables
             for at, dump in enumerate(dumps)
             if dump.chain(table, hook)
         )
 
-    natters = [finders[at, "nat"] for at, dump in enumerate(dumps) if "nat" in dump.tables]
-    marks = [by_mark(each, "POSTROUTING") for each in natters]
+    marks = [
+        by_mark(each.find, "POSTROUTING") for (_, table), each in chains.items() if table == "nat"
+    ]
     return Ruleset(
         family=family,
         arriving=stages("PREROUTING", "raw", "mangle", "nat"),
@@ -87,20 +92,6 @@ def ruleset_of(family: int, dumps: list[IptablesDump]) -> Ruleset:
 
 def _size(dump: IptablesDump) -> int:
     return sum(len(c.rules) for table in dump.tables.values() for c in table.chains.values())
-
-
-def _finder(dump: IptablesDump, table: str) -> Callable[[str], Chain | None]:
-    """Chains of one table, translated when they are first asked for."""
-    chains = dump.tables[table].chains
-    made: dict[str, Chain] = {}
-
-    def find(name: str) -> Chain | None:
-        chain = made.get(name)
-        if chain is None and name in chains:
-            chain = made[name] = Chain(name, [step_of(line) for line in chains[name].rules])
-        return chain
-
-    return find
 
 
 def _open_ports(ruleset: Ruleset) -> set[int]:

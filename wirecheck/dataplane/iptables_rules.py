@@ -23,6 +23,7 @@ from wirecheck.dataplane.steps import (
     SourceTest,
     Step,
     Test,
+    own_address,
 )
 from wirecheck.dataplane.table import Verdict
 from wirecheck.parse.iptables import Option, Rule, parse_rule
@@ -54,19 +55,22 @@ def step_of(line: str) -> Step:
             unknown.setdefault(option.module, []).append(option)
     conditions.join_recent(unknown)
     others = tuple(SourceTest("other", _text(rule, module), negated=False) for module in unknown)
+    sources = (*conditions.sources, *others)
+    actions = (Opaque(rule.problem),) if rule.problem else _actions(rule)
     return Step(
         text=line,
-        actions=(Opaque(rule.problem),) if rule.problem else _actions(rule),
+        actions=actions,
         never=conditions.never,
         protocol=conditions.protocol,
         host=conditions.host,
         port=conditions.port,
         tests=tuple(conditions.tests),
-        sources=(*conditions.sources, *others),
+        sources=sources,
         marks=tuple(conditions.marks),
         probability=conditions.probability,
         recalls=conditions.recalls,
         remembers=conditions.remembers,
+        own=own_address(sources, actions) if not conditions.marks else "",
     )
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
 from msgspec import structs
 
 from wirecheck.addresses import address
 from wirecheck.dataplane.clients import Clients
-from wirecheck.dataplane.fold import Masquerading, fold
+from wirecheck.dataplane.fold import Masquerading, Sent, fold
+from wirecheck.dataplane.memory import recalled, remember
 from wirecheck.dataplane.sources import MOST_REGIONS, NeedsSplitError, Regions
-from wirecheck.dataplane.steps import Choose, Dnat, End, Jump, Lookup, Packet, Step
+from wirecheck.dataplane.steps import Packet
 from wirecheck.dataplane.table import Client, Entry, Frontend, Handling, Verdict
-from wirecheck.dataplane.walk import Chain, Flow, Result, Walk
+from wirecheck.dataplane.walk import Chain, Chains, Flow, Result, Shared, Trace, Walk
 
 NOWHERE = {4: IPv4Address("192.0.0.8"), 6: IPv6Address("100::")}
 """Stands for the node's address where it has none of a family (RFC 7600, RFC 6666)."""
@@ -22,10 +25,10 @@ NOWHERE = {4: IPv4Address("192.0.0.8"), 6: IPv6Address("100::")}
 
 @dataclass(frozen=True)
 class Stage:
-    """A base chain, and how to find the chains that its rules name."""
+    """A base chain, and the chains that its rules can name."""
 
     base_chain: str
-    find_chain: Callable[[str], Chain | None]
+    chains: Chains[Any]
     diverts: bool = True
     """Whether it is searched for frontends: not where foreign policy alone is expected."""
 
@@ -49,13 +52,21 @@ class Ruleset:
     """What the node itself sends; to its own addresses, `to_node` follows."""
     masquerading: Masquerading
 
-    def stages(self) -> Iterator[Stage]:
-        """Every stage once."""
-        seen = set()
-        for stage in (*self.arriving, *self.sent, *self.to_node, *self.through_node):
-            if id(stage) not in seen:
-                seen.add(id(stage))
-                yield stage
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """All of them."""
+        return (*self.arriving, *self.to_node, *self.through_node, *self.sent)
+
+    @cached_property
+    def chains(self) -> Mapping[str, Chains[Any]]:
+        """By label."""
+        return {stage.chains.label: stage.chains for stage in self.stages}
+
+    @cached_property
+    def ways(self) -> tuple[object, ...]:
+        """Equal for rule sets with the same hooks in the same order."""
+        ways = (self.arriving, self.to_node, self.through_node, self.sent)
+        return tuple(tuple((s.chains.label, s.base_chain) for s in way) for way in ways)
 
 
 def read_entries(
@@ -70,7 +81,10 @@ def read_entries(
             named.setdefault(frontend, "")
     regions = Regions.of(ruleset.family, clients)
     for frontend, chain in named.items():
-        handlings = _handlings(ruleset, clients, regions, frontend)
+        packet = _packet(frontend, clients)
+        handlings = recalled(ruleset, packet, regions)
+        if handlings is None:
+            handlings = _handlings(ruleset, packet, regions)
         entry = Entry(frontend, handlings, programmed_by=chain)
         if entry.is_handled:
             yield entry
@@ -78,70 +92,73 @@ def read_entries(
 
 def _named(ruleset: Ruleset, clients: Clients) -> Iterator[tuple[Frontend, str]]:
     """The frontends that rules are about, each with a chain that names it."""
-    own = clients.node_addresses.get(ruleset.family)
-    for stage in ruleset.stages():
+    family = ruleset.family
+    own = str(clients.node_addresses.get(family, ""))
+    for stage in ruleset.stages:
         if not stage.diverts:
             continue
         for chain in reachable(stage):
-            for step in chain.steps:
-                for frontend in _frontends(step, ruleset.family):
-                    if frontend.address == str(own):
-                        continue
-                    yield frontend, chain.name
+            for host, protocol, port in chain.destinations:
+                # Node ports are looked at on this address; other rules about it follow from
+                # what the API says.
+                if host != own or not own:
+                    yield Frontend(family, host, protocol, port), chain.name
+            for frontend in chain.members:
+                yield frontend, chain.name
 
 
 def reachable(stage: Stage) -> Iterator[Chain]:
     """The chains that rules can lead to, each once."""
-    seen: set[str] = set()
+    seen: set[str] = {stage.base_chain}
     waiting = [stage.base_chain]
     while waiting:
-        name = waiting.pop()
-        chain = stage.find_chain(name)
-        if name in seen or chain is None:
+        chain = stage.chains.find(waiting.pop())
+        if chain is None:
             continue
-        seen.add(name)
         yield chain
-        for step in chain.steps:
-            waiting += [each.chain for each in _jumps(step.actions)]
+        for name in chain.jumps:
+            if name not in seen:
+                seen.add(name)
+                waiting.append(name)
 
 
-def _jumps(actions: Iterable[object]) -> Iterator[Jump]:
-    for action in actions:
-        match action:
-            case Jump():
-                yield action
-            case Lookup(_, found):
-                yield from _jumps(found.values())
-            case Choose(choices):
-                yield from _jumps(choices)
+def _packet(frontend: Frontend, clients: Clients) -> Packet:
+    destination = (
+        clients.node_addresses.get(frontend.family, NOWHERE[frontend.family])
+        if frontend.is_node_port
+        else address(frontend.address)
+    )
+    text = str(destination) if frontend.is_node_port else frontend.address
+    return Packet(
+        frontend.family,
+        text,
+        int(destination),
+        frontend.protocol,
+        frontend.port,
+        frontend.is_node_port or text in clients.local_addresses,
+    )
 
 
-def _frontends(step: Step, family: int) -> Iterator[Frontend]:
-    """What a step is about, if it is about one address and port, or one node port."""
-    for action in step.actions:
-        if isinstance(action, Lookup):
-            yield from action.members
-    is_effective = any(isinstance(each, Jump | Dnat | End) for each in step.actions)
-    if step.port and step.protocol and is_effective and not step.never:
-        yield Frontend(family, step.host, step.protocol, step.port)
-
-
-def _handlings(
-    ruleset: Ruleset, clients: Clients, regions: Regions, frontend: Frontend
-) -> dict[Client, Handling]:
-    packet = _packet(frontend, clients)
+def _handlings(ruleset: Ruleset, packet: Packet, base: Regions) -> dict[Client, Handling]:
+    regions = base
     while True:
+        trace = Trace()
         try:
-            results = _results(ruleset, packet, regions)
+            results = _results(ruleset, packet, regions, trace)
         except NeedsSplitError as needed:
             regions = regions.split(needed.test)
             if len(regions.regions) > MOST_REGIONS:
                 reason = "its rules tell apart too many kinds of clients"
                 obscure = Handling(Verdict.NOT_UNDERSTOOD, reason=reason)
-                return dict.fromkeys(clients.of(frontend.family), obscure)
+                return dict.fromkeys(base.by_client, obscure)
             continue
-        handlings = fold(results, regions, ruleset.masquerading, packet.protocol)
-        return handlings if packet.is_local else _not_local(handlings)
+        break
+    handlings = fold(results, regions, ruleset.masquerading, packet.protocol)
+    if not packet.is_local:
+        handlings = _not_local(handlings)
+    if regions is base:
+        remember(ruleset, packet, regions, trace, results, handlings)
+    return handlings
 
 
 def _not_local(handlings: dict[Client, Handling]) -> dict[Client, Handling]:
@@ -155,37 +172,24 @@ def _not_local(handlings: dict[Client, Handling]) -> dict[Client, Handling]:
     }
 
 
-def _packet(frontend: Frontend, clients: Clients) -> Packet:
-    destination = (
-        clients.node_addresses.get(frontend.family, NOWHERE[frontend.family])
-        if frontend.is_node_port
-        else address(frontend.address)
-    )
-    return Packet(
-        frontend.family,
-        str(destination),
-        int(destination),
-        frontend.protocol,
-        frontend.port,
-        frontend.is_node_port or str(destination) in clients.local_addresses,
-    )
-
-
-def _results(ruleset: Ruleset, packet: Packet, regions: Regions) -> list[Result]:
+def _results(ruleset: Ruleset, packet: Packet, regions: Regions, trace: Trace) -> list[Sent]:
     node = regions.by_client.get(Client.NODE, 0)
     onward = ruleset.to_node if packet.is_local else ruleset.through_node
     ways = (
         (regions.all & ~node, (*ruleset.arriving, *onward)),
         (node, (*ruleset.sent, *(ruleset.to_node if packet.is_local else ()))),
     )
-    results: list[Result] = []
+    shared: Shared = {}
+    sent: list[Sent] = []
     for clients, stages in ways:
         flows = [Flow(clients)] if clients else []
+        results: list[Result] = []
         for stage in stages:
             if not flows:
                 break
-            walk = Walk(packet, regions, stage.find_chain)
+            walk = Walk(packet, regions, stage.chains, trace, shared)
             flows = walk.through(stage.base_chain, flows)
             results += walk.results
         results += [Result(flow, Verdict.NOTHING) for flow in flows]
-    return results
+        sent.append(Sent(clients, results))
+    return sent

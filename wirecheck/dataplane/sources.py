@@ -51,6 +51,7 @@ class Regions:
             client: sum(1 << bit for bit, each in enumerate(regions) if each.client is client)
             for client in clients.of(family)
         }
+        self.kinds = tuple(self.by_client)
         self._masks: dict[tuple[SourceTest, ...], int] = {(): self.all}
 
     @classmethod
@@ -70,6 +71,14 @@ class Regions:
                 mask &= self._matching(test)
             self._masks[tests] = mask
         return mask
+
+    def knows(self, tests: tuple[SourceTest, ...]) -> bool:
+        """Whether `matching` has an answer without a split."""
+        try:
+            self.matching(tests)
+        except NeedsSplitError:
+            return False
+        return True
 
     def _matching(self, test: SourceTest) -> int:
         if test.kind == "network":

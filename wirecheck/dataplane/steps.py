@@ -132,3 +132,15 @@ class Step(Struct, frozen=True, gc=False):
     """Only for clients that were remembered under this name within so many seconds."""
     remembers: str = ""
     """Remembers the client under this name."""
+    own: str = ""
+    """The one address that packets must come from, where the step does nothing but mark."""
+
+
+def own_address(sources: tuple[SourceTest, ...], actions: tuple[Action, ...]) -> str:
+    """`Step.own` for a step with these conditions and actions."""
+    if len(sources) != 1 or len(actions) != 1 or not isinstance(actions[0], Jump | SetMark):
+        return ""
+    kind, value, negated = sources[0]
+    address, _, length = value.partition("/")
+    is_one = kind == "network" and not negated and length in ("32", "128")
+    return address if is_one else ""

@@ -7,10 +7,12 @@ that a flow comes to is a `Result`. Nothing here knows the name of any chain.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
-from wirecheck.dataplane.sources import Regions
+from wirecheck.dataplane.sources import NeedsSplitError, Regions
 from wirecheck.dataplane.steps import (
     Action,
     Choose,
@@ -24,9 +26,10 @@ from wirecheck.dataplane.steps import (
     Return,
     SetMark,
     Source,
+    SourceTest,
     Step,
 )
-from wirecheck.dataplane.table import Backend, Verdict
+from wirecheck.dataplane.table import Backend, Frontend, Verdict
 
 MOST_JUMPS = 64
 """Deeper than the kernel allows rule sets to be: a loop."""
@@ -68,12 +71,31 @@ class Chain:
         self.name = name
         self.steps = steps
         self.only_mark = _only_mark(steps)
+        self.jumps = tuple(each.chain for step in steps for each in _jumps(step.actions))
         self._by_host: dict[str, list[tuple[int, Step]]] = {}
         self._by_port: dict[int, list[tuple[int, Step]]] = {}
         self._others: list[tuple[int, Step]] = []
         if len(steps) > self.SMALL:
             for position, step in enumerate(steps):
                 self._place(position, step)
+
+    @cached_property
+    def destinations(self) -> tuple[tuple[str, str, int], ...]:
+        """(address or nothing, protocol, port) of each step about just one that does something."""
+        return tuple(
+            (step.host, step.protocol, step.port)
+            for step in self.steps
+            if step.port
+            and step.protocol
+            and not step.never
+            and any(isinstance(each, Jump | Dnat | End) for each in step.actions)
+        )
+
+    @cached_property
+    def members(self) -> tuple[Frontend, ...]:
+        """The frontends that its maps have entries for."""
+        lookups = (each for step in self.steps for each in step.actions)
+        return tuple(m for each in lookups if isinstance(each, Lookup) for m in each.members)
 
     def _place(self, position: int, step: Step) -> None:
         if step.host:
@@ -83,7 +105,7 @@ class Chain:
         else:
             self._others.append((position, step))
 
-    def candidates(self, packet: Packet) -> Iterable[Step]:
+    def candidates(self, packet: Packet) -> Sequence[Step]:
         """The steps that the packet may match, in their order."""
         if len(self.steps) <= self.SMALL:
             return self.steps
@@ -94,6 +116,18 @@ class Chain:
         ]
         found.sort(key=_position)
         return [step for _, step in found]
+
+
+def _jumps(actions: Iterable[Action]) -> Iterator[Jump]:
+    """The chains that actions lead to, also through maps and choices."""
+    for action in actions:
+        match action:
+            case Jump():
+                yield action
+            case Lookup(_, found):
+                yield from _jumps(found.values())
+            case Choose(choices):
+                yield from _jumps(choices)
 
 
 def _position(placed: tuple[int, Step]) -> int:
@@ -112,30 +146,109 @@ def _only_mark(steps: Sequence[Step]) -> SetMark | None:
     return action if isinstance(action, SetMark) else None
 
 
-class Walk:
-    """One packet on its way; collects `results` over all the base chains it is taken through."""
+T = TypeVar("T")
+
+
+class Chains(Generic[T]):
+    """The chains of one table, made of their rules when they are first asked for.
+
+    Equal chains of several nodes are one object: most of them are the same everywhere.
+    """
+
+    SHARED_UP_TO = 256
+    """Larger chains list all Services in an order of chance, and are never equal."""
+    MOST_SHARED = 100_000
+
+    _shared: ClassVar[dict[tuple[str, tuple[int, ...]], Chain]] = {}
 
     def __init__(
-        self, packet: Packet, regions: Regions, find_chain: Callable[[str], Chain | None]
+        self, label: str, rules: Mapping[str, Sequence[T]], translate: Callable[[T], Step]
+    ) -> None:
+        self.label = label
+        self._rules = rules
+        self._translate = translate
+        self._made: dict[str, Chain] = {}
+
+    def find(self, name: str) -> Chain | None:
+        """The chain of that name, if there is one."""
+        chain = self._made.get(name)
+        if chain is None and name in self._rules:
+            chain = self._made[name] = self._make(name)
+        return chain
+
+    def _make(self, name: str) -> Chain:
+        steps = [self._translate(rule) for rule in self._rules[name]]
+        if len(steps) > self.SHARED_UP_TO:
+            return Chain(name, steps)
+        # The chain holds its steps, so that their identities are not given to others.
+        key = (name, tuple(map(id, steps)))
+        chain = self._shared.get(key)
+        if chain is None:
+            if len(self._shared) > self.MOST_SHARED:
+                self._shared.clear()
+            chain = self._shared[key] = Chain(name, steps)
+        return chain
+
+
+Met = tuple[str, str, Sequence[Step] | None]
+"""Label of the chains, name of the chain, candidates; None where there is no such chain."""
+
+
+@dataclass(slots=True)
+class Trace:
+    """What the outcome of a walk rests on: the same again gives the same results."""
+
+    met: list[Met] = field(default_factory=list)
+    tests: set[tuple[SourceTest, ...]] = field(default_factory=set)
+    """Conditions on the source that were asked for."""
+
+
+Shared = dict[tuple[str, str], tuple[list[Result], list[Flow], list[Flow]]]
+
+
+class Walk:
+    """One packet on its way through one stage; collects `results`.
+
+    `shared` keeps what chains that base chains call do with all clients: the same chain is
+    called from several hooks, with clients of its own each time.
+    """
+
+    def __init__(
+        self,
+        packet: Packet,
+        regions: Regions,
+        chains: Chains[Any],
+        trace: Trace,
+        shared: Shared,
     ) -> None:
         self.packet = packet
         self.regions = regions
-        self.find_chain = find_chain
+        self.chains = chains
+        self.trace = trace
+        self.shared = shared
         self.results: list[Result] = []
+        self._everybody = regions.all
         self._accepted: list[Flow] = []
         self._path: list[str] = []
 
     def through(self, base_chain: str, flows: list[Flow]) -> list[Flow]:
-        """The flows that come out of a base chain, neither diverted nor refused."""
-        chain = self.find_chain(base_chain)
+        """The flows that come out of a base chain, neither diverted nor refused.
+
+        Results may be about more clients than the flows are: the caller knows whom it sent.
+        """
+        chain = self.chains.find(base_chain)
         if chain is None:
+            self.trace.met.append((self.chains.label, base_chain, None))
             return flows
+        self._everybody = flows[0].sources if len(flows) == 1 else 0
         self._accepted = []
         return _merged(self._walk(chain, flows) + self._accepted)
 
     def _walk(self, chain: Chain, flows: list[Flow]) -> list[Flow]:
         returned: list[Flow] = []
-        for step in chain.candidates(self.packet):
+        candidates = chain.candidates(self.packet)
+        self.trace.met.append((self.chains.label, chain.name, candidates))
+        for step in candidates:
             if self._concerns(step):
                 flows = self._take(step, flows, returned)
                 if not flows:
@@ -155,12 +268,15 @@ class Walk:
 
     def _take(self, step: Step, flows: list[Flow], returned: list[Flow]) -> list[Flow]:
         """The flows that go on to the next step of the chain."""
-        if step.sources and self._is_idle(step):
-            return flows
-        own_mark = self._mark_for_own(step)
-        if own_mark:
-            return [_with_own_mark(flow, *own_mark) for flow in flows]
-        matched, others = self._split(step, flows)
+        if step.own and (mark := self._mark_for_own(step)):
+            # Splitting clients by the address of each backend would make the walk quadratic.
+            return [_with_own_mark(flow, step.own, mark) for flow in flows]
+        try:
+            matched, others = self._split(step, flows)
+        except NeedsSplitError:
+            if self._is_idle(step):
+                return flows
+            raise
         if not matched:
             return flows
         if step.recalls:
@@ -176,31 +292,35 @@ class Walk:
         for action in step.actions:
             if not isinstance(action, Jump) or action.goto:
                 return False
-            chain = self.find_chain(action.chain)
-            if chain is None or any(map(self._concerns, chain.candidates(self.packet))):
+            chain = self.chains.find(action.chain)
+            if chain is None:
+                return False
+            candidates = chain.candidates(self.packet)
+            self.trace.met.append((self.chains.label, chain.name, candidates))
+            if any(map(self._concerns, candidates)):
                 return False
         return True
 
-    def _mark_for_own(self, step: Step) -> tuple[str, SetMark] | None:
-        """The address and the mark, where a step marks what comes from one single address.
+    def _mark_for_own(self, step: Step) -> SetMark | None:
+        """The mark that a step sets, itself or in the chain that it calls for nothing else.
 
-        That is how connections of a backend to itself are masqueraded. Splitting clients by
-        each backend's address would make the walk quadratic.
+        That is how connections of a backend to itself are masqueraded.
         """
-        if len(step.sources) != 1 or len(step.actions) != 1 or step.marks or step.recalls:
-            return None
-        test, action = step.sources[0], step.actions[0]
-        if test.kind != "network" or test.negated or not test.value.endswith(("/32", "/128")):
-            return None
+        action = step.actions[0]
         if isinstance(action, Jump):
-            chain = self.find_chain(action.chain)
-            action = chain.only_mark if chain and chain.only_mark else action
-        host = test.value.partition("/")[0]
-        return (host, action) if isinstance(action, SetMark) else None
+            chain = self.chains.find(action.chain)
+            if chain is None or chain.only_mark is None:
+                return None
+            self.trace.met.append((self.chains.label, chain.name, chain.candidates(self.packet)))
+            return chain.only_mark
+        return action if isinstance(action, SetMark) else None
 
     def _split(self, step: Step, flows: list[Flow]) -> tuple[list[Flow], list[Flow]]:
         """What matches the step, and what does not."""
-        mask = self.regions.matching(step.sources)
+        mask = self.regions.all
+        if step.sources:
+            mask = self.regions.matching(step.sources)
+            self.trace.tests.add(step.sources)
         if mask == self.regions.all and not step.marks and step.probability == 1.0:
             return flows, []
         matched, others = [], []
@@ -260,15 +380,32 @@ class Walk:
         return []
 
     def _jump(self, step: Step, name: str, flows: list[Flow]) -> list[Flow]:
-        chain = self.find_chain(name)
+        chain = self.chains.find(name)
         if chain is None or len(self._path) > MOST_JUMPS:
+            if chain is None:
+                self.trace.met.append((self.chains.label, name, None))
             why = f"chain {name} does not exist" if chain is None else "its chains form a loop"
             self._end(step, flows, Verdict.NOT_UNDERSTOOD, reason=why)
             return []
+        if not self._path and flows == [Flow(self._everybody)]:
+            return self._jump_for_all(step, chain)
         self._path.append(step.text)
         flows = self._walk(chain, flows)
         self._path.pop()
         return flows
+
+    def _jump_for_all(self, step: Step, chain: Chain) -> list[Flow]:
+        """Walk a chain once for all clients, whichever hooks it is called from."""
+        key = (self.chains.label, chain.name)
+        if key not in self.shared:
+            inner = Walk(self.packet, self.regions, self.chains, self.trace, self.shared)
+            inner._path.append(step.text)
+            ended = inner._walk(chain, [Flow(self.regions.all)])
+            self.shared[key] = (inner.results, ended, inner._accepted)
+        results, ended, accepted = self.shared[key]
+        self.results += results
+        self._accepted += _only(accepted, self._everybody)
+        return _only(ended, self._everybody)
 
     def _end(
         self,
@@ -282,6 +419,13 @@ class Walk:
         rules = (*self._path[1:], step.text)
         for flow in flows:
             self.results.append(Result(flow, verdict, backend, step.remembers, reason, rules))
+
+
+def _only(flows: list[Flow], sources: int) -> list[Flow]:
+    """The part of the flows that comes from these clients."""
+    return [
+        flow._replace(sources=flow.sources & sources) for flow in flows if flow.sources & sources
+    ]
 
 
 def has_marks(flow: Flow, tests: tuple[MarkTest, ...]) -> bool:
