@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -27,6 +27,8 @@ Progress = Callable[[str, VisitRecord], None]
 
 SHORTEST = 1.0
 """Seconds: with less left of the total, a visit is not begun."""
+TIDYING = 5.0
+"""Seconds that visits which were called off have for ending their processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ def visit_all(
     plans: Callable[[str], Plan],
     options: LookOptions,
     progress: Callable[[str, VisitRecord], None],
-) -> Iterator[Visited]:
+) -> Generator[Visited, None, None]:
     """Visit every node of `ways`, and yield each once: (name, record, document as JSON or None).
 
     A document is there exactly if the record's status is `seen`; it has proven to come from
@@ -66,9 +68,13 @@ def visit_all(
                 return
             _hand_over((name, *_visit(ways[name], nodes[name], plans, this)), done, this)
 
-    for _ in range(min(len(ways), max(1, options.workers))):
-        # Daemons: leaving the run never waits for a node.
-        threading.Thread(target=work, name="visit", daemon=True).start()
+    # Daemons: leaving the run never waits for a node.
+    workers = [
+        threading.Thread(target=work, name="visit", daemon=True)
+        for _ in range(min(len(ways), max(1, options.workers)))
+    ]
+    for worker in workers:
+        worker.start()
     try:
         for _ in ways:
             name, record, document = done.get()
@@ -76,6 +82,10 @@ def visit_all(
             yield name, record, document
     finally:
         this.called_off.set()
+        # Each ends the process that it waits for: leaving at once would leave those behind.
+        tidied_up = time.monotonic() + TIDYING
+        for worker in workers:
+            worker.join(max(0.0, tidied_up - time.monotonic()))
 
 
 def _hand_over(visited: Visited, done: queue.Queue[Visited], this: Round) -> None:

@@ -125,6 +125,11 @@ class SnapshotWriter:
         self.index = msgspec.structs.replace(self.index, looks=[*self.index.looks, look])
         self._write_index()
 
+    def note(self, sentence: str) -> None:
+        """Keep what the reader has to know before the verdict."""
+        self.index = msgspec.structs.replace(self.index, notes=[*self.index.notes, sentence])
+        self._write_index()
+
     def _write_index(self) -> None:
         raw = msgspec.json.encode(self.index)
         self._write(Path(INDEX), msgspec.json.format(raw, indent=1) + b"\n")

@@ -1,0 +1,249 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+from rich.console import Console
+
+from wirecheck import __version__
+from wirecheck.catalogue import Check, load
+from wirecheck.collect.node_commands import NODE_COMMANDS
+from wirecheck.console import ConsoleProgress, complain, saved_traceback, sentence_with_notes
+from wirecheck.demo import CLUSTERS, recorded
+from wirecheck.doctor import examine
+from wirecheck.interrupt import ending_like_ctrl_c
+from wirecheck.report import terminal
+from wirecheck.request import SENTENCES, Request, status_of
+from wirecheck.run import perform
+from wirecheck.selection import named
+from wirecheck.snapshot.folder import Snapshot
+from wirecheck.snapshot_summary import summary
+from wirecheck.verdict import HEALTHY, INCOMPLETE, INTERNAL_ERROR, USAGE, FailOn
+
+EPILOG = """Exit status: 0 healthy, 1 at least one fail, 2 could not look at everything,
+3 internal error, 4 usage, 5 nothing to do.
+
+Completion: eval "$(_WIRECHECK_COMPLETE=bash_source wirecheck)" (or zsh_source, fish_source)."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Seconds(click.ParamType[tuple[float, ...]]):
+    """Numbers of seconds, separated by commas."""
+
+    name = "SECONDS,…"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """Read it; click tells the user what is wrong with it."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            seconds = tuple(float(part) for part in value.split(",") if part.strip())
+        except ValueError:
+            self.fail(f"{value!r} is not a list of seconds such as 10,30.", param, ctx)
+        if not all(0 <= each < 3600 for each in seconds):
+            self.fail("an interval is between 0 and 3600 seconds.", param, ctx)
+        return seconds
+
+
+def _path() -> click.Path:
+    return click.Path(path_type=Path)
+
+
+def cluster_options(command: Command) -> Command:
+    """Which cluster: the same options for every command that reads one."""
+    for decorate in (
+        click.option("--context", metavar="NAME", help="Context of the kubeconfig."),
+        click.option("--kubeconfig", type=_path(), help="Else the inventory's, $KUBECONFIG, …"),
+        click.option("--inventory", "-i", type=_path(), help="Ways into nodes, thresholds, …"),
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="wirecheck")
+def wirecheck() -> None:
+    """Does every node of a cluster really do, on the wire, what the API says it does?
+
+    wirecheck only reads: it changes nothing on the cluster.
+    """
+
+
+@wirecheck.command()
+@cluster_options
+@click.option("--snapshot", type=_path(), help="Judge what an earlier run saw, without a cluster.")
+@click.option("--report-dir", type=_path(), default="reports", show_default=True)
+@click.option(
+    "--fail-on", type=click.Choice(["fail", "warn", "never"]), default="fail", show_default=True
+)
+@click.option(
+    "--check", "-k", "globs", multiple=True, metavar="GLOB", help="Only these: dns, pods.*, …"
+)
+@click.option(
+    "--dns-rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="DNS queries per second, over the whole cluster.",
+)
+@click.option("--looks", type=click.IntRange(1, 6), help="At most so many looks at a node.")
+@click.option(
+    "--look-intervals", type=Seconds(), help="Pauses before the second, third … look: 10,30."
+)
+def run(
+    *,
+    snapshot: Path | None,
+    report_dir: Path,
+    globs: Sequence[str],
+    looks: int | None,
+    look_intervals: tuple[float, ...] | None,
+    dns_rate: float | None,
+    fail_on: FailOn,
+    **cluster: Any,
+) -> int:
+    """Look at a cluster, or at a snapshot, and report what is wrong with it."""
+    live = {**cluster, "dns_rate": dns_rate, "looks": looks, "look_intervals": look_intervals}
+    _refuse_together(snapshot, live)
+    request = Request(
+        snapshot=snapshot,
+        report_dir=report_dir,
+        fail_on=fail_on,
+        dns_rate=dns_rate,
+        looks=looks,
+        intervals=look_intervals,
+        **cluster,
+    )
+    return _perform(request, globs)
+
+
+@wirecheck.command()
+@click.argument("cluster", type=click.Choice(CLUSTERS), default=CLUSTERS[0])
+@click.option("--report-dir", type=_path(), default="reports", show_default=True)
+def demo(cluster: str, report_dir: Path) -> int:
+    """Judge a recorded cluster that comes with wirecheck: no cluster is needed."""
+    _perform(Request(snapshot=recorded(cluster), report_dir=report_dir), ())
+    return HEALTHY
+
+
+@wirecheck.command()
+@cluster_options
+def doctor(**cluster: Any) -> int:
+    """See whether the cluster can be looked at, without visiting any node."""
+    examination = examine(Request(**cluster))
+    click.echo("\n".join(examination.lines))
+    return examination.status
+
+
+@wirecheck.command("list")
+@click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text")
+def list_checks(output: str) -> None:
+    """List the checks."""
+    checks = load()
+    if output == "json":
+        raw = msgspec.json.encode([_as_record(check) for check in checks])
+        click.echo(msgspec.json.format(raw, indent=1).decode())
+        return
+    width = max(len(check.id) for check in checks)
+    for check in checks:
+        settles = " (looks again before it fails)" if check.settles else ""
+        click.echo(f"{check.id:{width}}  {check.scope:7}  {check.sentence}{settles}")
+
+
+@wirecheck.command()
+@click.argument("check")
+def explain(check: str) -> None:
+    """Say what a check asserts, why it matters and what to do when it fails."""
+    entry = named(load(), check)
+    settles = ", settles: what it finds counts if several looks agree" if entry.settles else ""
+    click.echo(f"{entry.id} (one result per {entry.scope}{settles})\n")
+    for head, text in (("", entry.sentence), ("Why: ", entry.why), ("Next: ", entry.remedy)):
+        click.echo(click.wrap_text(head + text, 100) + "\n")
+    for each in entry.thresholds:
+        click.echo(f"Threshold {each.name}: {each.default:g} {each.unit}. {each.reason}")
+
+
+@wirecheck.command("node-commands")
+def node_commands() -> None:
+    """Print every command that may run on a node; there are no others."""
+    for each in NODE_COMMANDS:
+        click.secho(" ".join(each.argv), bold=True)
+        click.echo(f"  why: {each.why}\n  only if: {each.when}.")
+
+
+@wirecheck.group("snapshot")
+def snapshots() -> None:
+    """What a run saw."""
+
+
+@snapshots.command("show")
+@click.argument("folder", type=_path())
+def show_snapshot(folder: Path) -> None:
+    """Say which cluster a snapshot is of, when it was taken and what was seen."""
+    progress = ConsoleProgress(stderr=False)
+    for line in summary(Snapshot.open(folder)):
+        progress.say(line)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its status."""
+    sys.exit(_status(arguments))
+
+
+def _status(arguments: Sequence[str] | None) -> int:
+    try:
+        with ending_like_ctrl_c():
+            status = wirecheck.main(args=arguments, prog_name="wirecheck", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return USAGE
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except SENTENCES as error:
+        complain(sentence_with_notes(error, str(error)))
+        return status_of(error)
+    except (KeyboardInterrupt, click.Abort) as error:
+        complain(sentence_with_notes(error, "Interrupted before anything could be reported."))
+        return INCOMPLETE
+    except Exception as error:
+        what = f"wirecheck itself failed ({type(error).__name__}), which is a fault of its own; "
+        what += f"the traceback is in {saved_traceback(error)}."
+        complain(sentence_with_notes(error, what))
+        return INTERNAL_ERROR
+    return status if isinstance(status, int) else HEALTHY
+
+
+def _perform(request: Request, globs: Sequence[str]) -> int:
+    results, folder = perform(request, globs, ConsoleProgress())
+    terminal.show(results, Console(), folder / "report.html")
+    return results.ended.status
+
+
+def _refuse_together(snapshot: Path | None, live: dict[str, Any]) -> None:
+    """A snapshot has no cluster to reach; the inventory may override thresholds and waivers."""
+    for name, value in live.items():
+        if snapshot is not None and value is not None and name != "inventory":
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{option} is about a live cluster, --snapshot is not: choose.")
+
+
+def _as_record(check: Check) -> dict[str, Any]:
+    return {
+        "id": check.id,
+        "sentence": check.sentence,
+        "why": check.why,
+        "remedy": check.remedy,
+        "scope": check.scope,
+        "settles": check.settles,
+        "thresholds": [
+            {"name": t.name, "default": t.default, "unit": t.unit, "reason": t.reason}
+            for t in check.thresholds
+        ],
+    }

@@ -1,0 +1,31 @@
+"""A request to end (SIGTERM, SIGHUP) is taken like Ctrl-C: what was seen is reported."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def ending_like_ctrl_c() -> Iterator[None]:
+    """Within it, SIGTERM and SIGHUP raise KeyboardInterrupt; the old handlers come back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals reach the main thread alone
+        return
+    # nohup ignores SIGHUP, and means it.
+    heeded = [each for each in ENDING if signal.getsignal(each) != signal.SIG_IGN]
+    before = {each: signal.signal(each, _interrupt) for each in heeded}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

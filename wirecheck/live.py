@@ -1,0 +1,192 @@
+"""A run on a live cluster: look at all nodes, judge, look again where something may yet settle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from wirecheck import __version__
+from wirecheck.catalogue import Check, load
+from wirecheck.collect.api import Api, ApiError
+from wirecheck.collect.plan import LookOptions
+from wirecheck.inventory import Inventory, WayIn, missing_lines, refuse_unknown_thresholds
+from wirecheck.judge import Judge, concerned
+from wirecheck.look import Looking, Progress, ways_into
+from wirecheck.request import NothingToDoError, Request
+from wirecheck.results import ItemResult, Override
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.cluster_dns import cluster_dns
+from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
+from wirecheck.snapshot.index import FORMAT, ClusterIdentity, SnapshotIndex
+
+
+class LiveRun:
+    """A cluster whose API was read; `begin` looks at its nodes and judges what it saw."""
+
+    source = "live"
+    overrides: tuple[Override, ...] = ()
+
+    def __init__(self, request: Request, inventory: Inventory, api: Api) -> None:
+        self._inventory = inventory
+        self._api = api
+        self._options = _options(request, inventory)
+        self._pauses = request.pauses(inventory.looks.intervals)
+        self._started = time.time()
+        self._objects = api.read()
+        if not self._objects.nodes:
+            raise NothingToDoError(
+                f"The cluster of context {api.context} has no nodes, so there is nothing to look "
+                "at; is it the right context?"
+            )
+        self._ways = ways_into(inventory, self._objects.nodes)
+        self._items: dict[str, Sequence[ItemResult]] = {}
+        self._snapshot: Snapshot | None = None
+        self.interrupted = False
+
+    @classmethod
+    def open(cls, request: Request) -> LiveRun:
+        """Connect to the API and read it. Raises what `request.SENTENCES` lists."""
+        inventory = request.read_inventory()
+        return cls(request, inventory, connect(request, inventory))
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """Every node that the API lists, sorted."""
+        return tuple(sorted(node.metadata.name for node in self._objects.nodes))
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What was seen; there is one as soon as `begin` has returned."""
+        assert self._snapshot is not None, "begin() comes first"
+        return self._snapshot
+
+    def introduce(self, progress: Progress) -> None:
+        """Say which cluster it is and what will be looked at, before anything is."""
+        without = sorted(set(self.node_names) - self._ways.keys())
+        progress.say(
+            f"Context {self._api.context} (Kubernetes {self._objects.server_version}): "
+            f"{_plural(len(self.node_names), 'node')}, {len(self._ways)} to be visited, "
+            f"at most {self._options.dns_rate:g} DNS queries a second."
+        )
+        if without:
+            progress.say(
+                f"For {_plural(len(without), 'node')} there is no way in: what the API alone "
+                "shows is judged. These lines in an inventory would add them:\n"
+                f"{missing_lines(without)}"
+            )
+
+    def begin(self, checks: Sequence[Check], folder: Path, progress: Progress) -> None:
+        """Look, judge with `checks`, and look again while a settling check finds something.
+
+        A keyboard interrupt ends the looking early: what was seen until then is judged. It is
+        raised again where not even the first look was closed.
+        """
+        known = {each.name for check in load() for each in check.thresholds}
+        refuse_unknown_thresholds(self._inventory, known)
+        writer = SnapshotWriter(folder, self._index())
+        looking = Looking(self._api, self._inventory, self._options, writer, progress)
+        try:
+            looking.look(self._objects, self._started, self.node_names, self._ways)
+            self._judge(checks, folder, self.node_names)
+            for pause in self._pauses:
+                nodes = self._concerned(checks)
+                if looking.interrupted or not nodes:
+                    break
+                progress.say(_why_again(nodes, pause))
+                time.sleep(pause)
+                if not self._look_again(looking, nodes):
+                    break
+                self._judge(checks, folder, nodes)
+        except KeyboardInterrupt:
+            if not writer.index.looks:
+                raise
+            looking.interrupted = True
+        self._snapshot = Snapshot.open(folder)
+        self.interrupted = looking.interrupted
+
+    def node(self, name: str) -> Sequence[ItemResult]:
+        """How each check about nodes ended on this one."""
+        return self._items.get(name, ())
+
+    def cluster(self) -> Sequence[ItemResult]:
+        """How each check about the cluster ended."""
+        return self._items.get("", ())
+
+    def _look_again(self, looking: Looking, nodes: Collection[str]) -> bool:
+        started = time.time()
+        try:
+            objects = self._api.read()
+        except ApiError as error:
+            looking.note(f"It was not looked at again: {error}")
+            return False
+        again = [node for node in objects.nodes if node.metadata.name in nodes]
+        looking.look(objects, started, nodes, ways_into(self._inventory, again))
+        return True
+
+    def _judge(self, checks: Sequence[Check], folder: Path, nodes: Collection[str]) -> None:
+        bench = Judge(Snapshot.open(folder), checks)
+        for name in bench.node_names:
+            if name in nodes:
+                self._items[name] = tuple(bench.node(name))
+        self._items[""] = tuple(bench.cluster())
+
+    def _concerned(self, checks: Sequence[Check]) -> frozenset[str]:
+        return concerned((item for items in self._items.values() for item in items), checks)
+
+    def _index(self) -> SnapshotIndex:
+        objects = self._objects
+        given = self._inventory.thresholds
+        return SnapshotIndex(
+            format=FORMAT,
+            wirecheck=__version__,
+            time=self._started,
+            cluster=ClusterIdentity(self._api.context, objects.cluster_uid, objects.server_version),
+            # Defaults too: a later version may have others, and a replay keeps the verdict.
+            thresholds={
+                each.name: given.get(each.name, each.default)
+                for check in load()
+                for each in check.thresholds
+            },
+            waivers=list(self._inventory.waivers),
+            dns_domain=cluster_dns(objects).domain,
+            notes=_notes(objects, self._ways),
+        )
+
+
+def connect(request: Request, inventory: Inventory) -> Api:
+    """The API that was asked for: a context of the inventory's goes with its kubeconfig."""
+    if request.kubeconfig is not None:
+        return Api.connect(request.kubeconfig, request.context)
+    return Api.connect(inventory.kubeconfig, request.context or inventory.context)
+
+
+def _options(request: Request, inventory: Inventory) -> LookOptions:
+    return LookOptions(
+        dns_rate=request.dns_rate or inventory.dns.rate,
+        dns_tries=inventory.dns.tries,
+        dns_timeout=inventory.dns.timeout,
+        visit_limit=inventory.limits.node,
+        total_limit=inventory.limits.total,
+        workers=inventory.limits.workers,
+    )
+
+
+def _notes(objects: ApiObjects, ways: Mapping[str, WayIn]) -> list[str]:
+    without = sum(node.metadata.name not in ways for node in objects.nodes)
+    if not without:
+        return []
+    return [
+        f"{without:,} of {_plural(len(objects.nodes), 'node')} had no way in and were not "
+        "visited: only what the API shows of them was judged."
+    ]
+
+
+def _why_again(nodes: Collection[str], pause: float) -> str:
+    names = set(nodes) - {""}
+    what = _plural(len(names), "node") if names else "the API"
+    return f"Something may yet settle: looking again at {what} in {pause:g} s."
+
+
+def _plural(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"

@@ -1,0 +1,164 @@
+"""Looks at a live cluster: the API, one visit to each node, and what changed meanwhile.
+
+Each look is in the snapshot as soon as it is over. An interrupted look is closed with what it
+has: the nodes that were not visited say so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import msgspec
+
+from wirecheck.collect.api import Api, ApiError
+from wirecheck.collect.changes import changes_since
+from wirecheck.collect.containers import container_ways
+from wirecheck.collect.plan import LookOptions, plan_for, queries
+from wirecheck.collect.visit import visit_all
+from wirecheck.inventory import Inventory, WayIn, ways_in
+from wirecheck.snapshot.api_objects import ApiObjects, Change, NodeObject
+from wirecheck.snapshot.folder import SnapshotWriter
+from wirecheck.snapshot.index import LookRecord, VisitRecord
+
+
+class Visits(Protocol):
+    """Who is told of the visits of one look."""
+
+    def visited(self, node: str, visit: VisitRecord) -> None:
+        """The visit to `node` has ended."""
+        ...
+
+
+class Progress(Protocol):
+    """Who is told how a run goes, while it goes."""
+
+    def say(self, sentence: str) -> None:
+        """Something that the reader should know now."""
+        ...
+
+    def visits(self, total: int) -> AbstractContextManager[Visits]:
+        """A look begins that visits `total` nodes."""
+        ...
+
+
+def ways_into(inventory: Inventory, nodes: Sequence[NodeObject]) -> dict[str, WayIn]:
+    """The ways into those of the nodes that have one: the inventory's, else as a container."""
+    listed = ways_in(inventory, nodes)
+    ways = {name: way for name, way in listed.items() if way is not None}
+    rest = [node for node in nodes if node.metadata.name not in ways]
+    return ways | container_ways(rest)
+
+
+@dataclass(slots=True)
+class Looking:
+    """The looks of one run."""
+
+    api: Api
+    inventory: Inventory
+    options: LookOptions
+    writer: SnapshotWriter
+    progress: Progress
+    interrupted: bool = False
+
+    def look(
+        self, objects: ApiObjects, started: float, names: Collection[str], ways: Mapping[str, WayIn]
+    ) -> None:
+        """Visit the nodes `names` of a list that was read at `started`, and close the look.
+
+        Raises SnapshotError where the snapshot cannot be written.
+        """
+        number = len(self.writer.index.looks) + 1
+        problems = list(self.api.problems)
+        self.writer.write_api(number, objects)
+        nodes = {n.metadata.name: n for n in objects.nodes if n.metadata.name in names}
+        visits = {name: self._no_way(name) for name in nodes if name not in ways}
+        visits |= self._visits(number, objects, nodes, ways)
+        visits |= self._gone(visits, problems)
+        changes = self._changes(objects, problems)
+        known = self.writer.index
+        self.writer.index = msgspec.structs.replace(
+            known, queries={**known.queries, **queries(objects)}
+        )
+        self.writer.finish_look(
+            LookRecord(
+                started, time.time(), visits=visits, changes=list(changes), problems=problems
+            )
+        )
+
+    def note(self, sentence: str) -> None:
+        """Keep `sentence` in the snapshot, for whoever reads the results, and say it."""
+        self.progress.say(sentence)
+        self.writer.note(sentence)
+
+    def _visits(
+        self,
+        number: int,
+        objects: ApiObjects,
+        nodes: Mapping[str, NodeObject],
+        ways: Mapping[str, WayIn],
+    ) -> dict[str, VisitRecord]:
+        visits: dict[str, VisitRecord] = {}
+        ways = {name: way for name, way in ways.items() if name in nodes}
+        plans = partial(plan_for, objects, options=self.options)
+        try:
+            with (
+                self.progress.visits(len(ways)) as told,
+                closing(visit_all(ways, nodes, plans, self.options, told.visited)) as coming,
+            ):
+                for name, record, document in coming:
+                    if document is not None:
+                        self.writer.write_document(number, name, document)
+                    visits[name] = record
+        except KeyboardInterrupt:
+            self.interrupted = True
+        left = {name: _left_out(ways[name].via) for name in ways if name not in visits}
+        return visits | left
+
+    def _gone(
+        self, visits: Mapping[str, VisitRecord], problems: list[str]
+    ) -> dict[str, VisitRecord]:
+        """Of the nodes whose visit failed, those that the API no longer shows as working."""
+        failed = {n for n, each in visits.items() if each.status not in ("seen", "no way")}
+        try:
+            reasons = {} if self.interrupted else self.api.still_there(failed)
+        except ApiError as error:
+            problems.append(f"Whether unvisited nodes are still there is not known: {error}")
+            reasons = {}
+        except KeyboardInterrupt:
+            self.interrupted = True
+            reasons = {}
+        return {
+            name: msgspec.structs.replace(visits[name], status="gone", reason=reason)
+            for name, reason in reasons.items()
+        }
+
+    def _changes(self, objects: ApiObjects, problems: list[str]) -> Sequence[Change]:
+        try:
+            return changes_since(self.api, objects)
+        except ApiError as error:
+            problems.append(f"What changed while it was looked at is not known: {error}")
+        except KeyboardInterrupt:
+            self.interrupted = True
+            problems.append("What changed while it was looked at is not known: interrupted.")
+        return ()
+
+    def _no_way(self, name: str) -> VisitRecord:
+        listed = "matches no entry of the inventory" if self.inventory.nodes else "needs a way in"
+        return VisitRecord(
+            "no way",
+            reason=f"{name} was not visited: it is no container of this machine and {listed}; "
+            "add one under `nodes:` of an inventory, and give that with --inventory.",
+        )
+
+
+def _left_out(via: str) -> VisitRecord:
+    return VisitRecord(
+        "unreachable",
+        via=via,
+        reason="The run was interrupted before this node was visited; run it again.",
+    )

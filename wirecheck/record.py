@@ -1,0 +1,105 @@
+"""The record of a run, from the items that were judged and the snapshot that they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from wirecheck import __version__
+from wirecheck.catalogue import Check
+from wirecheck.results import (
+    FORMAT,
+    CheckRecord,
+    ClusterRecord,
+    ItemResult,
+    Override,
+    Results,
+    RunEnded,
+    RunStarted,
+)
+from wirecheck.snapshot.folder import Snapshot
+from wirecheck.verdict import FailOn, counts, coverage, exit_status, verdict
+
+
+@dataclass(slots=True)
+class Judged:
+    """The items of a run, as far as they were judged."""
+
+    items: list[ItemResult] = field(default_factory=list)
+    interrupted: bool = False
+
+
+class Source(Protocol):
+    """Where the items come from."""
+
+    @property
+    def source(self) -> str:
+        """`live`, or the snapshot's folder."""
+        ...
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What was seen."""
+        ...
+
+    @property
+    def overrides(self) -> Sequence[Override]:
+        """What was judged otherwise than the snapshot says."""
+        ...
+
+
+def results_of(
+    source: Source, checks: Sequence[Check], judged: Judged, seconds: float, fail_on: FailOn
+) -> Results:
+    """The whole record."""
+    index = source.snapshot.index
+    items = judged.items
+    return Results(
+        started=RunStarted(
+            format=FORMAT,
+            wirecheck=__version__,
+            time=_rfc3339(index.time),
+            cluster=ClusterRecord(
+                name=index.cluster.context, uid=index.cluster.uid, version=index.cluster.version
+            ),
+            source=source.source,
+            checks=[_check(check) for check in checks],
+            overrides=list(source.overrides),
+            notes=_notes(source.snapshot),
+        ),
+        items=items,
+        ended=RunEnded(
+            status=exit_status(items, fail_on, interrupted=judged.interrupted),
+            verdict=verdict(items, interrupted=judged.interrupted),
+            coverage=coverage(source.snapshot, items),
+            counts=counts(items),
+            seconds=round(seconds, 3),
+            looks=len(index.looks),
+            interrupted=judged.interrupted,
+        ),
+    )
+
+
+def _notes(snapshot: Snapshot) -> list[str]:
+    """What was noted while looking, and once each what could not be read of the API."""
+    index = snapshot.index
+    notes = [*index.notes, *(problem for look in index.looks for problem in look.problems)]
+    if index.wirecheck != __version__:
+        notes.append(f"The snapshot was taken by wirecheck {index.wirecheck}.")
+    return list(dict.fromkeys(notes))
+
+
+def _check(check: Check) -> CheckRecord:
+    return CheckRecord(
+        id=check.id,
+        sentence=check.sentence,
+        why=check.why,
+        remedy=check.remedy,
+        scope=check.scope,
+    )
+
+
+def _rfc3339(time: float) -> str:
+    return datetime.fromtimestamp(time, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

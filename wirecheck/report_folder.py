@@ -1,0 +1,71 @@
+"""`reports/<time>/`: what a run leaves. A folder with its final name is complete."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from wirecheck.report import html, jsonl, junit
+from wirecheck.report.whole_file import write_whole
+from wirecheck.request import RequestError
+from wirecheck.results import Results
+
+SNAPSHOT = "snapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFolder:
+    """A run's folder while it is filled, under a hidden name."""
+
+    part: Path
+    final: Path
+
+    @classmethod
+    def create(cls, parent: Path, started: float) -> ReportFolder:
+        """A new folder in `parent`, named after the run's start. Raises RequestError."""
+        name = datetime.fromtimestamp(started, tz=UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+        for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
+            final = parent / f"{name}{suffix}"
+            part = parent / f".{final.name}.part"
+            if final.exists():
+                continue
+            try:
+                part.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise RequestError(
+                    f"The reports cannot be written to {parent}: {error.strerror}; name another "
+                    "folder with --report-dir."
+                ) from None
+            return cls(part, final)
+        raise RequestError(f"{parent} has too many reports of {name}; name another --report-dir.")
+
+    @property
+    def snapshot(self) -> Path:
+        """Where a live run keeps what it saw."""
+        return self.part / SNAPSHOT
+
+    def finish(self, results: Results) -> Path:
+        """Write every report and give the folder its name; returns it. Raises RequestError."""
+        try:
+            # The record first: every other report can be made from it again.
+            write_whole(self.part / "results.jsonl", jsonl.render(results))
+            write_whole(self.part / "junit.xml", junit.render(results))
+            write_whole(self.part / "report.html", html.render(results))
+            self.part.rename(self.final)
+        except OSError as error:
+            raise RequestError(
+                f"The reports cannot be written to {self.part}: {error.strerror}; name another "
+                "folder with --report-dir."
+            ) from None
+        return self.final
+
+    def abandon(self) -> Path | None:
+        """Remove the folder if it holds nothing; otherwise returns where it is."""
+        with contextlib.suppress(OSError):
+            self.part.rmdir()
+            return None
+        return self.part if self.part.exists() else None

@@ -1,0 +1,61 @@
+"""What a run was asked to do, whichever command line asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wirecheck.collect.api import ApiError
+from wirecheck.inventory import Inventory, InventoryError, read_inventory
+from wirecheck.snapshot.folder import SnapshotError
+from wirecheck.verdict import INCOMPLETE, NOTHING_TO_DO, USAGE, FailOn
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The options that `wirecheck run` and `pytest` share; None leaves it to the inventory."""
+
+    inventory: Path | None = None
+    kubeconfig: Path | None = None
+    context: str | None = None
+    snapshot: Path | None = None
+    report_dir: Path = Path("reports")
+    fail_on: FailOn = "fail"
+    dns_rate: float | None = None
+    looks: int | None = None
+    intervals: tuple[float, ...] | None = None
+
+    def pauses(self, default: tuple[float, ...]) -> tuple[float, ...]:
+        """Seconds before the second, third … look: as many as `looks` allows."""
+        pauses = default if self.intervals is None else self.intervals
+        if self.looks is None:
+            return pauses
+        further = self.looks - 1
+        last = pauses[-1:] or (0.0,)
+        return (*pauses, *last * further)[:further]
+
+    def read_inventory(self) -> Inventory:
+        """The inventory, or an empty one where none was named. Raises InventoryError."""
+        return read_inventory(self.inventory) if self.inventory else Inventory()
+
+
+class RequestError(Exception):
+    """What was asked for cannot be done: one sentence with the next step."""
+
+
+class NothingToDoError(Exception):
+    """There is nothing that could be judged: one sentence with the next step."""
+
+
+SENTENCES = (ApiError, InventoryError, NothingToDoError, RequestError, SnapshotError)
+"""Exceptions whose message is for the user, as it is."""
+
+
+def status_of(error: Exception) -> int:
+    """The exit status of a run that ended with one of `SENTENCES` instead of results."""
+    match error:
+        case InventoryError() | RequestError():
+            return USAGE
+        case NothingToDoError():
+            return NOTHING_TO_DO
+    return INCOMPLETE
