@@ -9,14 +9,19 @@ from wirecheck.model.node import Node
     remedy="Do what the reason says; `wirecheck run` with only this check tells whether it helped.",
 )
 def reachable(node: Node) -> Findings:
-    """The node was visited, and the host that answered proved to be this node.
+    """The node was visited, the host proved to be this node, and all of it could be read.
 
     What was not looked at is not healthy: it is unknown.
     """
-    if node.visit.status not in ("seen", "gone"):
-        yield Finding(node, expected="a visit", found=node.visit.reason, level=Level.ERROR)
     if node.visit.status == "gone":
         raise NotApplicable(node.visit.reason)
+    if node.document is None:
+        yield Finding(node, expected="a visit", found=node.visit.reason, level=Level.ERROR)
+        return
+    for problem in node.document.problems:
+        yield Finding(
+            node, expected="all of it read", found=problem, level=Level.ERROR, key=problem
+        )
 
 
 @check(

@@ -78,3 +78,10 @@ def test_a_node_without_pods_on_a_bridge_needs_no_bridge_filter(small):
 
     with pytest.raises(NotApplicable, match="bridge"):
         small.findings("nodes.filter_bridged_packets")
+
+
+def test_what_the_visit_could_not_read_is_an_error(small):
+    small.change_document(problems=["/proc/sys/net/ipv4/ip_forward: Permission denied."])
+
+    (finding,) = small.findings("nodes.reachable")
+    assert (finding.level, finding.found) == (Level.ERROR, small.document.problems[0])

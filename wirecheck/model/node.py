@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from wirecheck.addresses import IPNetwork, network
+from wirecheck.addresses import IPAddress, IPNetwork, addresses, network
 from wirecheck.catalogue import Threshold
 from wirecheck.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.model.cluster import OWN_DATAPATH, OWN_POOLS, Cluster
@@ -69,6 +69,12 @@ class Node:
     def pod_ranges(self) -> tuple[IPNetwork, ...]:
         spec = self.object.spec
         return tuple(map(network, dict.fromkeys(filter(None, [spec.pod_cidr, *spec.pod_cidrs]))))
+
+    @cached_property
+    def addresses(self) -> frozenset[IPAddress]:
+        """The node's own addresses in the API, internal and external."""
+        listed = self.object.status.addresses
+        return addresses(each.address for each in listed if each.type.endswith("IP"))
 
     @property
     def gives_addresses_from_its_range(self) -> bool:
@@ -178,7 +184,7 @@ class Node:
             for each in self.seen.namespaces[1:]
             if each.processes and each.nsid is not None
         )
-        return tuple(orphans(self.name, self.host, live))
+        return tuple(orphans(self.name, self.host, live, self.addresses))
 
     @cached_property
     def _families(self) -> frozenset[int]:

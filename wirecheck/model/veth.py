@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from wirecheck.addresses import contains
+from wirecheck.addresses import IPAddress, contains
 from wirecheck.findings import Ref
 from wirecheck.model.netns import Interface, Netns
 from wirecheck.model.pod import Pod
@@ -123,10 +123,15 @@ NODE_OWN_PAIRS = ("cilium_", "antrea-", "ovn-k8s-", "vxlan.calico", "nodelocaldn
 """Pairs with both ends on the node that CNI plugins keep for themselves."""
 
 
-def orphans(node: str, host: Netns, live_nsids: frozenset[int]) -> Iterator[Orphan]:
-    """Veths on the node that lead into no live netns; of a pair on the node, both ends."""
+def orphans(
+    node: str, host: Netns, live_nsids: frozenset[int], uplinks: frozenset[IPAddress]
+) -> Iterator[Orphan]:
+    """Veths on the node that lead into no live netns; of a pair on the node, both ends.
+
+    `uplinks` are the node's own addresses: a node that is itself a container has them on a veth.
+    """
     for each in host.interfaces:
-        if not each.is_paired or each.name.startswith(NODE_OWN_PAIRS):
+        if not each.is_paired or each.name.startswith(NODE_OWN_PAIRS) or each.addresses & uplinks:
             continue
         nsid = each.link.peer_nsid
         if nsid is None:

@@ -75,7 +75,7 @@ MOST_LINES = 100
 """Of each pattern; the latest are kept."""
 
 
-def read_files(interfaces: Iterable[str]) -> Dict[str, str]:
+def read_files(interfaces: Iterable[str], problems: List[str]) -> Dict[str, str]:
     """The text of each file that exists; of interfaces those that routing takes notice of."""
     paths = ["/proc/sys/" + name for name in SYSCTLS]
     paths += [
@@ -87,11 +87,26 @@ def read_files(interfaces: Iterable[str]) -> Dict[str, str]:
     found = {}
     for path in paths + list(FILES):
         try:
-            with open(path, "rb") as file:
-                found[path] = file.read(MOST_BYTES).decode("utf-8", "replace").strip("\n")
-        except OSError:
+            found[path] = _content(path).decode("utf-8", "replace").strip("\n")
+        except (FileNotFoundError, NotADirectoryError):
             continue
+        except OSError as error:
+            problems.append("%s: %s." % (path, error.strerror))
     return found
+
+
+def _content(path: str) -> bytes:
+    """At most MOST_BYTES of a file, piece by piece: sysctls refuse a buffer above 4 MiB."""
+    parts = []
+    left = MOST_BYTES
+    with open(path, "rb", buffering=0) as file:
+        while left > 0:
+            part = file.read(min(left, 1 << 16))
+            if not part:
+                break
+            parts.append(part)
+            left -= len(part)
+    return b"".join(parts)
 
 
 def conntrack_sample() -> Dict[str, Any]:

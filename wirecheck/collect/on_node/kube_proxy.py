@@ -14,25 +14,28 @@ ENDPOINTS: Dict[str, Tuple[int, str]] = {
 SECONDS = 3.0
 MOST_BYTES = 8 << 20
 METRICS = ("kubeproxy_sync_", "kubeproxy_network_programming_", "kubernetes_build_info")
-CONFIGURATION = (
-    "bindAddress",
-    "clusterCIDR",
-    "configSyncPeriod",
-    "conntrack",
-    "detectLocal",
-    "detectLocalMode",
-    "featureGates",
-    "healthzBindAddress",
-    "hostnameOverride",
-    "iptables",
-    "ipvs",
-    "metricsBindAddress",
-    "mode",
-    "nftables",
-    "nodePortAddresses",
-    "portRange",
+CONFIGURATION = frozenset(
+    {
+        "bindaddress",
+        "clustercidr",
+        "configsyncperiod",
+        "conntrack",
+        "detectlocal",
+        "detectlocalmode",
+        "featuregates",
+        "healthzbindaddress",
+        "hostnameoverride",
+        "iptables",
+        "ipvs",
+        "linux",
+        "metricsbindaddress",
+        "mode",
+        "nftables",
+        "nodeportaddresses",
+    }
 )
-"""clientConnection, which says where credentials lie, is not among them."""
+"""In lower case: /configz shows kube-proxy's internal form, whose names are capitalised
+(`DetectLocalMode`). ClientConnection, which says where credentials lie, is not among them."""
 
 
 def ask_all() -> Dict[str, Dict[str, Any]]:
@@ -82,7 +85,7 @@ def allowed_configuration(text: str) -> str:
     """The allowed keys of a kube-proxy configuration; nothing where it is none."""
     try:
         whole = json.loads(text)["kubeproxy.config.k8s.io"]
-        kept = {key: whole[key] for key in CONFIGURATION if key in whole}
-    except (ValueError, KeyError, TypeError):
+        kept = {key: value for key, value in whole.items() if key.lower() in CONFIGURATION}
+    except (ValueError, KeyError, TypeError, AttributeError):
         return ""
     return json.dumps({"kubeproxy.config.k8s.io": kept}, sort_keys=True)

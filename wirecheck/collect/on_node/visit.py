@@ -153,7 +153,7 @@ class Visit:
             for link in self.document.get("namespaces", [{}])[0].get("links", ())
             if "master" not in link
         }
-        self.document["files"] = kernel.read_files(sorted(ports))
+        self.document["files"] = kernel.read_files(sorted(ports), self.problems)
 
     def look_at_log(self) -> None:
         """Lines of the kernel's log."""
@@ -174,8 +174,10 @@ class Visit:
 
     def wait_for_the_window(self) -> None:
         """Counters are judged by how much they grow: leave them time to."""
-        began = self.document["started"]
-        time.sleep(max(0.0, min(began + self.plan["window"] - time.time(), self.deadline.left())))
+        samples = self.document.get("conntrack")
+        if samples:
+            wait = samples[0]["time"] + self.plan["window"] - time.time()
+            time.sleep(max(0.0, min(wait, self.deadline.left())))
         self.sample_conntrack()
 
 
