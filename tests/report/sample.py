@@ -301,9 +301,8 @@ def empty() -> Results:
 
 def large(nodes: int = 1000, checks: int = 50, findings: int = 2000, each: int = 1) -> Results:
     """`findings` findings, `each` to an item, spread over nodes and checks."""
-    every = records(
-        (f"{'abcdefgh'[n // 7]}.check_{n:02}", f"Rule {n} holds.") for n in range(checks)
-    )
+    ids = [f"{'abcdefgh'[n // 7 % 8]}.check_{n:02}" for n in range(checks)]
+    every = records((identity, f"What {identity} says holds.") for identity in ids)
     names = [f"ip-10-32-{number // 250}-{number % 250}.eu" for number in range(nodes)]
     red = set(random.Random(1).sample(range(nodes * checks), findings // each))
     items = []

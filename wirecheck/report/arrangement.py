@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wirecheck.findings import Outcome
 from wirecheck.results import CheckRecord, FindingRecord, ItemResult, Results
@@ -47,8 +47,10 @@ class CheckResults:
         return worst(item.outcome for item in self.items or self.folded)
 
     @property
-    def counts(self) -> Counter[Outcome]:
-        return Counter(item.outcome for item in self.items)
+    def next_step(self) -> str:
+        """The remedy; not where nothing failed, for an error says itself what to do about it."""
+        is_about_errors = self.record.id == REACHABLE
+        return self.record.remedy if is_about_errors or self.outcome is not Outcome.ERROR else ""
 
     def having(self, *outcomes: Outcome) -> list[ItemResult]:
         """The items that ended so."""
@@ -107,7 +109,7 @@ def unseen_nodes(results: Results) -> list[Unseen]:
     for item in results.items:
         if item.folded and item.node:
             folded[item.node].append(item)
-        elif item.check == REACHABLE and item.outcome in (Outcome.ERROR, Outcome.SKIP):
+        elif _tells_unseen(item):
             folded[item.node].insert(0, item)
     alike: dict[tuple[Outcome, str, int], list[str]] = defaultdict(list)
     for name, items in folded.items():
@@ -119,6 +121,14 @@ def unseen_nodes(results: Results) -> list[Unseen]:
         for (outcome, reason, checks), names in alike.items()
     ]
     return sorted(unseen, key=lambda each: (WORST_FIRST.index(each.outcome), each.nodes))
+
+
+def without_unseen(checks: Iterable[CheckResults]) -> list[CheckResults]:
+    """The checks less what `unseen_nodes` tells already."""
+    return [
+        replace(check, items=tuple(item for item in check.items if not _tells_unseen(item)))
+        for check in checks
+    ]
 
 
 def most_each(sizes: Sequence[int], total: int) -> int:
@@ -148,6 +158,10 @@ def total(numbers: Iterable[Mapping[str, int]]) -> dict[str, int]:
     for each in numbers:
         sums.update(each)
     return dict(sums.most_common())
+
+
+def _tells_unseen(item: ItemResult) -> bool:
+    return item.check == REACHABLE and item.outcome in (Outcome.ERROR, Outcome.SKIP)
 
 
 def _reason(item: ItemResult) -> str:

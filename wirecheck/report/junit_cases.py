@@ -247,8 +247,8 @@ def _advice(check: CheckResults) -> Iterator[str]:
     yield ""
     if check.record.why:
         yield f"Why it matters: {check.record.why}"
-    if check.record.remedy:
-        yield f"What next: {check.record.remedy}"
+    if check.next_step:
+        yield f"What next: {check.next_step}"
     yield f"More: wirecheck explain {check.record.id}"
 
 

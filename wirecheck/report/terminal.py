@@ -22,6 +22,7 @@ from wirecheck.report.arrangement import (
     tone,
     total,
     unseen_nodes,
+    without_unseen,
 )
 from wirecheck.report.harmless import harmless, shortened
 from wirecheck.report.sentences import (
@@ -90,7 +91,7 @@ def _print(line: Line, console: Console) -> None:
 
 def _screen(results: Results, report: Path | None) -> Iterator[Line]:
     started = results.started
-    checks = [check for check in by_check(results) if check.record.id != REACHABLE]
+    checks = without_unseen(by_check(results))
     unseen = unseen_nodes(results)
     yield Line(
         f": {cluster_sentence(started.cluster)}, {moment(started.time)}",
@@ -136,9 +137,8 @@ def _red_check(check: CheckResults, most: int, size: int) -> Iterator[Line]:
     yield from told
     if size > len(told):
         yield Line(f"… and {size - len(told):,} more, in the report", indent=4)
-    # Why something could not be judged says itself what to do about it.
-    if check.record.remedy and check.outcome is Outcome.FAIL:
-        yield Line(f" {check.record.remedy}", head="Next:", style="bold", indent=2)
+    if check.next_step:
+        yield Line(f" {check.next_step}", head="Next:", style="bold", indent=2)
 
 
 def _item(item: ItemResult, findings: Sequence[FindingRecord]) -> Iterator[Line]:

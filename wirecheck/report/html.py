@@ -1,0 +1,254 @@
+"""`report.html`: the run on one page, in one file, that needs no network and no script to be read.
+
+What is wrong comes first, what was not looked at is shown as plainly, what holds is folded away.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from wirecheck.findings import Outcome
+from wirecheck.report import sentences
+from wirecheck.report.arrangement import (
+    REACHABLE,
+    WORST_FIRST,
+    CheckResults,
+    Unseen,
+    by_check,
+    shares,
+    tone,
+    total,
+    unseen_nodes,
+    without_unseen,
+)
+from wirecheck.report.harmless import harmless, harmless_lines, shortened
+from wirecheck.report.node_map import NodeMap, node_map
+from wirecheck.results import ItemResult, Results
+
+MOST_ENTRIES = 4000
+"""Findings on the page; a browser is quick with so many. All of them are in results.jsonl."""
+
+LONGEST = 2000
+"""Characters of one value, or of one piece of evidence."""
+
+TELLING = (Outcome.FAIL, Outcome.ERROR, Outcome.WARN, Outcome.WAIVED, Outcome.KNOWN)
+
+SYMBOLS: Mapping[Outcome | None, str] = {
+    Outcome.FAIL: "✕",
+    Outcome.ERROR: "?",
+    Outcome.WARN: "!",
+    Outcome.WAIVED: "w",
+    Outcome.KNOWN: "k",
+    Outcome.PASS: "✓",
+    Outcome.SKIP: "–",  # noqa: RUF001 - a dash as wide as the other symbols
+    None: "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One finding as a row, or why an item has none."""
+
+    node: str
+    outcome: Outcome
+    name: str = ""
+    expected: str = ""
+    found: str = ""
+    reason: str = ""
+    looks: int = 1
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One check of which there is something to tell."""
+
+    check: CheckResults
+    entries: tuple[Entry, ...]
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """All that the template shows."""
+
+    results: Results
+    tone: Outcome
+    checks: list[CheckResults]
+    map: NodeMap
+    cards: dict[Outcome, list[Card]]
+    told: frozenset[str]
+    """The checks that have a card."""
+    unseen: list[Unseen]
+    undecided: dict[str, list[str]]
+    unjudged: dict[str, int]
+    skipped: dict[str, dict[str, int]]
+    """Reasons of skipped items by check, with their number."""
+    counts: dict[Outcome, int]
+    nodes: list[str]
+    """The nodes that something is told about."""
+
+
+def render(results: Results) -> str:
+    """The whole page."""
+    return _environment().get_template("page.html.j2").render(**_shown(results))
+
+
+def render_fragment(results: Results) -> str:
+    """The page's content, to be put into another page; its style stays within it."""
+    return (
+        _environment().get_template("page_content.html.j2").render(**_shown(results), embedded=True)
+    )
+
+
+def _shown(results: Results) -> dict[str, object]:
+    page = _page(results)
+    style, script = _asset("page.css"), _asset("page.js")
+    return {
+        "page": page,
+        "started": results.started,
+        "ended": results.ended,
+        "coverage": results.ended.coverage,
+        "style": Markup(style),
+        "script": Markup(script),
+        "policy": f"default-src 'none'; img-src data:; style-src 'sha256-{_digest(style)}'; "
+        f"script-src 'sha256-{_digest(script)}'; base-uri 'none'; form-action 'none'",
+        "embedded": False,
+    }
+
+
+def _page(results: Results) -> Page:
+    checks = by_check(results)
+    cards = _cards(without_unseen(checks))
+    unseen = unseen_nodes(results)
+    named = {entry.node for some in cards.values() for card in some for entry in card.entries}
+    named.update(node for each in unseen for node in each.nodes)
+    counts = {outcome: results.ended.counts.get(str(outcome), 0) for outcome in WORST_FIRST}
+    return Page(
+        results=results,
+        tone=tone(results),
+        checks=checks,
+        map=node_map(checks),
+        cards=cards,
+        told=frozenset(card.check.record.id for some in cards.values() for card in some),
+        unseen=unseen,
+        undecided=_undecided(checks),
+        unjudged=total(item.unjudged for item in results.items),
+        skipped=_skipped(checks),
+        counts=counts,
+        nodes=sorted(named - {""}),
+    )
+
+
+def _cards(checks: Sequence[CheckResults]) -> dict[Outcome, list[Card]]:
+    """Cards by the check's worst outcome, with as many findings of each item as fit."""
+    items = [item for check in checks for item in check.having(*TELLING)]
+    # Whatever fails comes first, should even one finding of each item be too much.
+    items.sort(key=lambda item: WORST_FIRST.index(item.outcome))
+    entries: dict[str, list[Entry]] = {}
+    left_out: dict[str, int] = {check.record.id: 0 for check in checks}
+    for item in items:
+        left_out[item.check] += max(1, len(item.findings))
+    for item, findings in shares(items, MOST_ENTRIES):
+        some = entries.setdefault(item.check, [])
+        if item.reason or not findings:
+            some.append(Entry(item.node, item.outcome, reason=item.reason or "No reason is known."))
+        some += [
+            Entry(
+                node=item.node,
+                outcome=_outcome(item, finding.level.value),
+                name=sentences.object_name(finding),
+                expected=finding.expected,
+                found=finding.found,
+                looks=finding.looks,
+                evidence="\n".join(shortened(text, LONGEST) for text in finding.evidence),
+            )
+            for finding in findings
+        ]
+        left_out[item.check] -= max(1, len(findings))
+    cards: dict[Outcome, list[Card]] = {outcome: [] for outcome in WORST_FIRST}
+    for check in checks:
+        if check.having(*TELLING):
+            told = tuple(entries.get(check.record.id, ()))
+            cards[check.outcome].append(Card(check, told, left_out[check.record.id]))
+    return cards
+
+
+def _outcome(item: ItemResult, level: str) -> Outcome:
+    """A finding's own level, but that what was accepted is not shown as red."""
+    accepted = item.outcome in (Outcome.WAIVED, Outcome.KNOWN)
+    return item.outcome if accepted else Outcome(level)
+
+
+def _undecided(checks: Iterable[CheckResults]) -> dict[str, list[str]]:
+    said = {
+        check.record.id: sorted({name for item in check.items for name in item.undecided})
+        for check in checks
+    }
+    return {identity: names for identity, names in said.items() if names}
+
+
+def _skipped(checks: Iterable[CheckResults]) -> dict[str, dict[str, int]]:
+    said = {
+        check.record.id: total(
+            {item.reason or "No reason is known.": 1}
+            for item in check.having(Outcome.SKIP)
+            if check.record.id != REACHABLE
+        )
+        for check in checks
+    }
+    return {identity: reasons for identity, reasons in said.items() if reasons}
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Whatever is printed comes from the cluster, unless it is marked as our own.
+        finalize=_finalized,
+    )
+    environment.filters |= {
+        "lines": lambda text: "\n".join(harmless_lines(text)),
+        "cut": lambda text: shortened(text, LONGEST),
+        "plural": sentences.plural,
+        "listed": sentences.listed,
+        "duration": sentences.duration,
+        "moment": sentences.moment,
+        "thousands": "{:,}".format,
+    }
+    environment.globals |= {
+        "symbols": SYMBOLS,
+        "words": sentences.OUTCOME_WORDS,
+        "Outcome": Outcome,
+        "coverage_sentence": sentences.coverage_sentence,
+        "cluster_sentence": sentences.cluster_sentence,
+    }
+    return environment
+
+
+def _finalized(value: object) -> object:
+    if isinstance(value, str) and not isinstance(value, Markup):
+        # Lines of evidence were made harmless one by one, and keep their breaks.
+        return harmless(value) if "\n" not in value else "\n".join(harmless_lines(value))
+    return value
+
+
+@functools.cache
+def _asset(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
