@@ -1,1 +1,1 @@
-"""Faults that can be put into the test cluster, and the proof that each turns the right checks red."""
+"""Faults for the test cluster, and the proof that each turns exactly the right checks red."""

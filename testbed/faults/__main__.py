@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
 from testbed.faults.fault import Fault, load_faults
-from testbed.faults.matrix import Row, as_markdown, as_text
+from testbed.faults.matrix import as_markdown, as_text
 from testbed.faults.prove import Prover
 
 
@@ -24,8 +25,7 @@ def main(names: tuple[str, ...], smoke: bool, vm: bool, markdown: str | None) ->
         rows.append(prover.prove(fault))
         click.echo(as_text(rows[-1]))
     if markdown:
-        with open(markdown, "w") as file:
-            file.write(as_markdown(rows))
+        Path(markdown).write_text(as_markdown(rows))
     passed = sum(row.is_exact for row in rows)
     click.echo(f"{passed} passed, {len(rows) - passed} failed")
     sys.exit(0 if rows and passed == len(rows) else 1)

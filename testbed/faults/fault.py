@@ -33,7 +33,7 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True):
     script: str = ""
     """A Python program, run on the node `on`."""
     passes: list[str] = []
-    """Names of the words that the program gets as its arguments."""
+    """The program's arguments; names of the target's words stand for the words."""
 
 
 class Target(Struct, frozen=True, forbid_unknown_fields=True):

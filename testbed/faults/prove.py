@@ -8,13 +8,14 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from testbed.cluster import STATE, kubectl
+from testbed.cluster import kubectl
+from testbed.commands import TestbedError
 from testbed.faults.fault import Fault, Red, Step
 from testbed.faults.matrix import Row
-from testbed.faults.target import TargetError, fill_in, words
-from testbed.nodes import run
+from testbed.faults.target import fill_in, words
+from testbed.nodes import output
+from testbed.state import state
 from wirecheck.report.jsonl import read_results
 
 LOOK_INTERVALS = "3,6"
@@ -23,8 +24,8 @@ PATIENCE = 240.0
 RED = ("fail", "warn", "error")
 
 
-class ProofError(Exception):
-    """A step could not be done, or a condition did not come true: says which."""
+class ProofError(TestbedError):
+    """A condition did not come true, or wirecheck did not do its work: says which."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Seen:
 class Prover:
     """Runs faults one after the other against the cluster that `make cluster` left behind."""
 
-    def __init__(self, reports: Path = STATE / "faults") -> None:
-        self._reports = reports
+    def __init__(self) -> None:
+        self._root = state().root
 
     def prove(self, fault: Fault) -> Row:
         """Put it in, look, take it out, wait until all is healthy again; never raises for it."""
@@ -58,10 +59,10 @@ class Prover:
             started = time.monotonic()
             red = self.look(fault.name, fault.inventory)
             seconds = time.monotonic() - started
-        except (ProofError, TargetError) as error:
+        except TestbedError as error:
             problem = str(error)
         finally:
-            problem = self._undo(fault, values) or problem
+            problem = (self._undo(fault, values) if values else "") or problem
         left_over = self._until_healthy(f"{fault.name}-after")
         return Row(fault.name, fault.group, fault.story, expected, red, left_over, seconds, problem)
 
@@ -71,10 +72,10 @@ class Prover:
 
     def look_in_detail(self, name: str, inventory: str = "") -> Seen:
         """The same, with what else the results tell."""
-        folder = self._reports / name
+        folder = self._root / "faults" / name
         command = [
             *(sys.executable, "-m", "wirecheck", "run"),
-            *("--inventory", str(STATE / (inventory or "inventory.yaml"))),
+            *("--inventory", str(self._root / (inventory or "inventory.yaml"))),
             *("--report-dir", str(folder), "--look-intervals", LOOK_INTERVALS),
         ]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
@@ -96,7 +97,7 @@ class Prover:
     def _undo(self, fault: Fault, values: Mapping[str, str]) -> str:
         try:
             self._do(fault.take_out, values)
-        except ProofError as error:
+        except TestbedError as error:
             return f"taking it out: {error}"
         return ""
 
@@ -112,15 +113,13 @@ class Prover:
             if step.until:
                 _wait_until(step, values)
             elif step.kubectl:
-                kubectl(*_words(step.kubectl, values))
+                kubectl(*_words(step.kubectl, values), timeout=PATIENCE + 60)
             else:
                 on = fill_in(step.on, values)
                 argv = _words(step.run, values) if step.run else ["python3", "-c", step.script]
                 if step.script:
-                    argv += [values[name] for name in step.passes]
-                ended = run(on, argv)
-                if ended.returncode != 0:
-                    raise ProofError(f"on {on}: {shlex.join(argv)}: {ended.stderr.strip()}")
+                    argv += [values.get(word, word) for word in step.passes]
+                output(on, argv, timeout=PATIENCE + 60)
 
 
 def _wait_until(step: Step, values: Mapping[str, str]) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from testbed.cluster import kubectl
+from testbed.commands import TestbedError
 from testbed.faults.fault import Target
-from testbed.nodes import run
+from testbed.nodes import output
 
 FIND_PROCESS = """
 import os, sys
@@ -24,18 +25,18 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
 """
 
 
-class TargetError(Exception):
+class TargetError(TestbedError):
     """The cluster does not hold what the fault is to happen to: says what is missing."""
 
 
 def words(target: Target) -> dict[str, str]:
     """`{node}`, and for a pod `{pod}`, `{namespace}`, `{uid}`, `{address}`, `{pid}`, `{veth}`."""
-    node = _node_without_dns() if target.node == "without dns" else target.node
+    node = _node_by_dns(target.node)
     if not target.app:
         return {"node": node}
     pod = _pod(target, node)
     uid = pod["metadata"]["uid"]
-    pid = run(node, ["python3", "-c", FIND_PROCESS, uid]).stdout.strip()
+    pid = output(node, ["python3", "-c", FIND_PROCESS, uid]).strip()
     if not pid:
         raise TargetError(f"No process of pod {pod['metadata']['name']} is found on {node}.")
     found = {
@@ -59,7 +60,16 @@ def fill_in(word: str, values: Mapping[str, str]) -> str:
 def _pod(target: Target, node: str) -> dict[str, Any]:
     place = f"spec.nodeName={node},status.phase=Running"
     listed = kubectl(
-        "-n", target.namespace, "get", "pods", "-l", target.app, "--field-selector", place, "-o", "json"
+        "-n",
+        target.namespace,
+        "get",
+        "pods",
+        "-l",
+        target.app,
+        "--field-selector",
+        place,
+        "-o",
+        "json",
     )
     pods = [p for p in json.loads(listed)["items"] if "deletionTimestamp" not in p["metadata"]]
     if not pods:
@@ -68,18 +78,24 @@ def _pod(target: Target, node: str) -> dict[str, Any]:
 
 
 def _veth(node: str, pid: str) -> str:
-    inner = json.loads(run(node, ["nsenter", "-t", pid, "-n", "ip", "-j", "link"]).stdout)
+    inner = json.loads(output(node, ["nsenter", "-t", pid, "-n", "ip", "-j", "link"]))
     peer = next(link["link_index"] for link in inner if link["ifname"] == "eth0")
-    outer = json.loads(run(node, ["ip", "-j", "link"]).stdout)
+    outer = json.loads(output(node, ["ip", "-j", "link"]))
     return next(str(link["ifname"]) for link in outer if link["ifindex"] == peer)
 
 
-def _node_without_dns() -> str:
-    """A worker without a DNS replica, where only the path to DNS can be at fault."""
-    pods = json.loads(kubectl("-n", "kube-system", "get", "pods", "-l", "k8s-app=kube-dns", "-o", "json"))
-    holders = {pod["spec"].get("nodeName") for pod in pods["items"]}
+def _node_by_dns(wanted: str) -> str:
+    """`without dns`: a node where only the path to DNS can be at fault; `with dns`: another."""
+    if wanted not in ("with dns", "without dns"):
+        return wanted
+    listed = kubectl("-n", "kube-system", "get", "pods", "-l", "k8s-app=kube-dns", "-o", "json")
+    holders = {pod["spec"].get("nodeName") for pod in json.loads(listed)["items"]}
     nodes = json.loads(kubectl("get", "nodes", "-o", "json"))["items"]
-    free = [n["metadata"]["name"] for n in nodes if n["metadata"]["name"] not in holders]
-    if not free:
-        raise TargetError("Every node has a DNS replica; this fault needs one without.")
-    return str(max(free))
+    fitting = [
+        str(node["metadata"]["name"])
+        for node in nodes
+        if (node["metadata"]["name"] in holders) == (wanted == "with dns")
+    ]
+    if not fitting:
+        raise TargetError(f"No node is {wanted}.")
+    return max(name for name in fitting if name != "wc-vm")

@@ -56,10 +56,15 @@ class Lookup:
         """`10.96.0.1 for kubernetes.default.svc.cluster.local A at 10.96.0.10 over UDP`."""
         return f"{self.expected.answer} for {self.question} {self.way}"
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing came back, as from a server that is dead or cut off."""
+        return not self.probe.tries or not self.probe.tries[-1].answer
+
     @cached_property
     def answer(self) -> Answer | None:
         """What came back, if anything did."""
-        if not self.probe.tries or not self.probe.tries[-1].answer:
+        if self.is_silent:
             return None
         return parse_answer(base64.b64decode(self.probe.tries[-1].answer))
 
