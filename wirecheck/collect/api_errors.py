@@ -109,5 +109,5 @@ def _message(body: bytes) -> str:
 
 def _cause(error: BaseException) -> str:
     """The innermost reason, without the client's object names around it."""
-    words = " ".join(str(error).split()).rpartition("): ")[2]
+    words = re.sub(r" \(_ssl\.c:\d+\)", "", " ".join(str(error).split())).rpartition("): ")[2]
     return re.sub(r"\[Errno -?\d+\] ", "", words).rstrip(".") or type(error).__name__
