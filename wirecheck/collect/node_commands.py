@@ -61,5 +61,5 @@ _REASONS: dict[str, tuple[str, str]] = {
 }
 
 NODE_COMMANDS: tuple[NodeCommand, ...] = tuple(
-    NodeCommand(id, argv, *_REASONS[id]) for id, argv in TABLE.items()
+    NodeCommand(name, argv, *_REASONS[name]) for name, argv in TABLE.items()
 )

@@ -156,6 +156,8 @@ class Loop:
             self._selector.register(probe.socket, events, probe)
 
     def _pause(self) -> float:
+        if not self._waiting and not self._open:
+            return 0.0
         now = time.monotonic()
         moments = [now + self._deadline.left() - RESERVE]
         if self._waiting and len(self._open) < MOST_OPEN:

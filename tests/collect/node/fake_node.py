@@ -1,0 +1,140 @@
+"""A node in namespaces of its own: run as process 1 of them, by the fixture in conftest.py.
+
+It has a bridge, pods in network namespaces with processes in kubepods cgroups, and a DNS
+server at the Service address. Reads its description from the first argument (JSON), prints
+one line of JSON when all stands, and stays until its standard input is closed.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import dns.message
+import dns.rrset
+
+DNS = "10.96.0.10"
+DNS_V6 = "fd00:96::a"
+
+
+def ip(*words):
+    subprocess.run(["ip", *words], check=True)
+
+
+def make_wires(pods):
+    ip("link", "set", "lo", "up")
+    ip("address", "add", f"{DNS}/32", "dev", "lo")
+    ip("address", "add", "192.0.2.1/32", "dev", "lo")
+    ip("link", "add", "cni0", "type", "bridge")
+    ip("address", "add", "10.244.0.1/24", "dev", "cni0")
+    ip("link", "set", "cni0", "up")
+    for number, pod in enumerate(pods, start=2):
+        name = pod["name"]
+        ip("netns", "add", name)
+        ip("link", "add", f"veth{number}", "type", "veth",
+           "peer", "name", "eth0", "netns", name)  # fmt: skip
+        ip("link", "set", f"veth{number}", "master", "cni0", "up")
+        ip("-n", name, "link", "set", "lo", "up")
+        if pod.get("wired", True):
+            ip("-n", name, "address", "add", f"10.244.0.{number}/24", "dev", "eth0")
+            ip("-n", name, "link", "set", "eth0", "up")
+            ip("-n", name, "route", "add", "default", "via", "10.244.0.1")
+
+
+def start_process(pod, cgroup_root):
+    """A process in the pod's netns, in its cgroup and, where it has files, in its own root."""
+    if not pod.get("process", True):
+        return
+    if os.fork():
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open(f"/run/netns/{pod['name']}") as netns:
+        if libc.setns(netns.fileno(), 0x40000000):
+            os._exit(1)
+    cgroup = Path(cgroup_root) / "kubepods" / "burstable" / f"pod{pod['uid']}" / ("0" * 64)
+    cgroup.mkdir(parents=True, exist_ok=True)
+    (cgroup / "cgroup.procs").write_text(str(os.getpid()))
+    if pod.get("root"):
+        os.chroot(pod["root"])
+        os.chdir("/")
+    os.write(pod["ready"], b".")
+    while True:
+        signal.pause()
+
+
+class Responder:
+    """Answers A queries with 10.96.0.1; drops the first few of each client as told."""
+
+    def __init__(self, pods):
+        self.to_drop = {
+            f"10.244.0.{number}": pod.get("drop", 0) for number, pod in enumerate(pods, start=2)
+        }
+
+    def answer(self, wire, client):
+        if self.to_drop.get(client, 0) > 0:
+            self.to_drop[client] -= 1
+            return None
+        query = dns.message.from_wire(wire)
+        response = dns.message.make_response(query)
+        name = query.question[0].name
+        response.answer.append(dns.rrset.from_text(name, 30, "IN", "A", "10.96.0.1"))
+        return response.to_wire()
+
+    def serve_udp(self, listener):
+        while True:
+            wire, client = listener.recvfrom(4096)
+            reply = self.answer(wire, client[0])
+            if reply:
+                # A forged answer comes first: its id is another one.
+                listener.sendto(bytes([wire[0] ^ 0xFF]) + b"forged", client)
+                listener.sendto(reply, client)
+
+    def serve_tcp(self, listener):
+        while True:
+            connection, client = listener.accept()
+            with connection:
+                size = struct.unpack(">H", connection.recv(2))[0]
+                reply = self.answer(connection.recv(size), client[0])
+                if reply:
+                    framed = struct.pack(">H", len(reply)) + reply
+                    connection.sendall(framed[:5])  # in two parts, as it may well come
+                    connection.sendall(framed[5:])
+
+
+def start_dns(pods):
+    responder = Responder(pods)
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.bind((DNS, 53))
+    tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    tcp.bind((DNS, 53))
+    tcp.listen(100)
+    threading.Thread(target=responder.serve_udp, args=(udp,), daemon=True).start()
+    threading.Thread(target=responder.serve_tcp, args=(tcp,), daemon=True).start()
+
+
+def main():
+    described = json.loads(sys.argv[1])
+    pods = described["pods"]
+    subprocess.run(["mount", "-t", "tmpfs", "none", "/run"], check=True)
+    make_wires(pods)
+    reader, writer = os.pipe()
+    for pod in pods:
+        pod["ready"] = writer
+        start_process(pod, described["cgroup"])
+    for pod in pods:
+        if pod.get("process", True):
+            assert os.read(reader, 1)
+    start_dns(pods)
+    inodes = {pod["name"]: os.stat(f"/run/netns/{pod['name']}").st_ino for pod in pods}
+    print(json.dumps({"inodes": inodes, "host": os.stat("/proc/1/ns/net").st_ino}), flush=True)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

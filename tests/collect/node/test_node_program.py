@@ -1,0 +1,247 @@
+"""The program as a whole, on nodes made of namespaces."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import dns.message
+import pytest
+
+from tests.collect.node.conftest import FakeNode, plan
+from wirecheck.collect.document_frame import unframed
+from wirecheck.collect.node_program import command_line
+
+MakeNode = Callable[..., FakeNode]
+
+
+def test_reads_both_ends_of_a_pods_wire(fake_node: MakeNode) -> None:
+    node = fake_node(web={}, cache={})
+
+    seen = node.visit(plan())
+
+    assert seen.document.problems == []
+    assert seen.document.namespaces[0].inode == node.host
+    web = seen.netns("web")
+    (inner,) = [link for link in web.links if link.name == "eth0"]
+    (outer,) = [
+        link
+        for link in seen.netns("").links
+        if link.index == inner.peer_index and link.peer_nsid == web.nsid
+    ]
+    assert outer.peer_index == inner.index
+    assert (inner.kind, outer.kind, outer.port_kind) == ("veth", "veth", "bridge")
+    assert outer.port_state == 3
+    assert {"UP", "LOWER_UP"} <= set(inner.flags)
+    bridge = {link.name: link for link in seen.netns("").links}["cni0"]
+    assert (bridge.kind, outer.master) == ("bridge", bridge.index)
+    assert [a.address for a in web.addresses if a.index == inner.index and a.scope == "global"] == [
+        "10.244.0.2"
+    ]
+    (default,) = [route for route in web.routes if route.destination == "default"]
+    assert (default.gateway, default.index) == ("10.244.0.1", inner.index)
+    assert {rule.priority for rule in web.rules if rule.family == 4} == {0, 32766, 32767}
+    assert web.mounted == "/run/netns/web"
+    assert seen.pod("web").inode == web.inode
+    assert seen.pod("web").inode != seen.pod("cache").inode
+
+
+def test_agrees_with_the_ip_tool(fake_node: MakeNode) -> None:
+    node = fake_node(web={})
+    node.run("ip", "link", "add", "vx", "type", "vxlan", "id", "7", "dstport", "8472",
+             "local", "10.244.0.1", "dev", "cni0", "nolearning")  # fmt: skip
+    node.run("bridge", "fdb", "append", "02:00:00:00:00:09", "dev", "vx", "dst", "10.244.0.9")
+    node.run("ip", "neighbour", "add", "10.244.0.9", "lladdr", "02:00:00:00:00:09",
+             "dev", "cni0", "nud", "permanent")  # fmt: skip
+    node.run("ip", "route", "add", "10.9.0.0/16", "nexthop", "via", "10.244.0.8", "weight", "2",
+             "nexthop", "via", "10.244.0.9")  # fmt: skip
+    node.run("ip", "route", "add", "blackhole", "10.8.0.0/16", "metric", "5")
+    node.run("ip", "rule", "add", "fwmark", "0x2/0xf", "lookup", "77", "priority", "100")
+
+    host = node.visit(plan()).netns("")
+
+    for theirs in json.loads(node.run("ip", "-d", "-j", "link")):
+        ours = {link.index: link for link in host.links}[theirs["ifindex"]]
+        assert ours.name == theirs["ifname"]
+        assert ours.mtu == theirs["mtu"]
+        assert ours.operstate == theirs["operstate"]
+        assert set(ours.flags) == set(theirs["flags"]) - {"NO-CARRIER"}
+        assert ours.kind == theirs.get("linkinfo", {}).get("info_kind", "")
+        assert ours.mac == theirs["address"]
+    vxlan = {link.name: link for link in host.links}["vx"]
+    assert (vxlan.vxlan_id, vxlan.vxlan_port, vxlan.vxlan_local) == (7, 8472, "10.244.0.1")
+    (fdb,) = [each for each in host.fdb if each.destination == "10.244.0.9"]
+    assert (fdb.index, fdb.mac, fdb.state) == (vxlan.index, "02:00:00:00:00:09", "permanent")
+    (neighbour,) = [each for each in host.neighbours if each.address == "10.244.0.9"]
+    assert (neighbour.mac, neighbour.state) == ("02:00:00:00:00:09", "PERMANENT")
+    routes = {route.destination: route for route in host.routes}
+    assert [(hop["gateway"], hop["weight"]) for hop in routes["10.9.0.0/16"].hops] == [
+        ("10.244.0.8", "2"),
+        ("10.244.0.9", "1"),
+    ]
+    assert (routes["10.8.0.0/16"].type, routes["10.8.0.0/16"].metric) == ("blackhole", 5)
+    theirs_routes = {
+        each["dst"] for each in json.loads(node.run("ip", "-j", "route")) if "dst" in each
+    }
+    assert {r.destination.removesuffix("/32") for r in host.routes if r.family == 4} == theirs_routes
+    (rule,) = [each for each in host.rules if each.priority == 100]
+    assert (rule.mark, rule.table) == ("0x2/0xf", 77)
+
+
+def test_asks_dns_from_every_pod_and_from_the_node(fake_node: MakeNode) -> None:
+    seen = fake_node(web={}, cache={}).visit(plan())
+
+    for name in ("web", "cache", ""):
+        for transport in ("udp", "tcp"):
+            (answered,) = seen.tries(name, transport)
+            message = dns.message.from_wire(base64.b64decode(answered.answer))
+            assert message.answer[0][0].to_text() == "10.96.0.1"
+
+
+def test_a_lost_query_is_sent_again(fake_node: MakeNode) -> None:
+    seen = fake_node(web={"drop": 2}).visit(plan(pods=plan().dns.pods[:1]))
+
+    first, second, third = seen.tries("web", "udp")
+
+    assert (first.error, second.error) == ("timeout", "timeout")
+    assert third.answer
+
+
+def test_every_try_lost_is_every_try_told(fake_node: MakeNode) -> None:
+    seen = fake_node(web={"drop": 1000}, cache={}).visit(plan())
+
+    assert [each.error for each in seen.tries("web", "udp")] == ["timeout"] * 3
+    assert all(each.error and not each.answer for each in seen.tries("web", "tcp"))
+    assert seen.tries("cache", "udp")[0].answer
+
+
+def test_says_why_a_query_did_not_leave(fake_node: MakeNode) -> None:
+    seen = fake_node(cut={"wired": False}).visit(plan())
+
+    assert {each.error for each in seen.tries("cut", "udp")} == {"unreachable"}
+
+
+def test_a_refusal_is_told_from_silence(fake_node: MakeNode) -> None:
+    node = fake_node(web={})
+    node.run("iptables", "-I", "INPUT", "-s", "10.244.0.2", "-j", "REJECT")
+
+    assert {each.error for each in node.visit(plan()).tries("web", "udp")} == {"refused"}
+
+
+def test_finds_a_netns_that_no_process_is_in(fake_node: MakeNode) -> None:
+    seen = fake_node(web={}, leaked={"process": False}).visit(plan())
+
+    leaked = seen.netns("leaked")
+    assert (leaked.processes, leaked.mounted) == (0, "/run/netns/leaked")
+    assert leaked.nsid is not None
+    assert [link.name for link in leaked.links] == ["lo", "eth0"]
+    assert leaked.inode not in {probe.inode for probe in seen.document.probes}
+
+
+def test_takes_rules_that_redirect_from_a_silent_pods_netns(fake_node: MakeNode) -> None:
+    node = fake_node(meshed={"drop": 1000}, silent={"drop": 1000})
+    node.run("ip", "netns", "exec", "meshed", "iptables-nft", "-t", "nat", "-A", "OUTPUT",
+             "-p", "udp", "--dport", "53", "-j", "REDIRECT", "--to-ports", "15053")  # fmt: skip
+
+    seen = node.visit(plan())
+
+    assert "--to-ports 15053" in seen.netns("meshed").redirect
+    assert seen.netns("silent").redirect == ""
+
+
+def test_reads_each_pods_resolv_conf_in_its_own_root(fake_node: MakeNode, tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/resolv.conf").write_text("nameserver 10.96.0.10\n")
+
+    seen = fake_node(web={"root": str(tmp_path)}).visit(plan())
+
+    assert seen.pod("web").resolv_conf.text == "nameserver 10.96.0.10\n"
+
+
+def test_lists_rules_and_leaves_the_legacy_tables_alone(fake_node: MakeNode) -> None:
+    node = fake_node(web={})
+    node.run("iptables-nft", "-t", "nat", "-N", "KUBE-SERVICES")
+
+    commands = node.visit(plan()).document.commands
+
+    assert ":KUBE-SERVICES" in commands["iptables-nft-save"].output
+    assert commands["iptables-nft-save"].status == 0
+    assert commands["iptables-legacy-save"].problem == "not asked: no legacy table is loaded"
+    assert commands["nft-kube-proxy"].problem == "not asked: there is no table ip kube-proxy"
+    assert node.run("cat", "/proc/net/ip_tables_names") == ""
+
+
+def test_lists_kube_proxys_own_nft_table(fake_node: MakeNode) -> None:
+    node = fake_node(web={})
+    node.run("nft", "add", "table", "ip", "kube-proxy")
+
+    command = node.visit(plan()).document.commands["nft-kube-proxy"]
+
+    assert '"name": "kube-proxy"' in command.output
+    assert command.status == 0
+
+
+def test_keeps_connections_towards_dns_only(fake_node: MakeNode) -> None:
+    node = fake_node(web={})
+    for destination in ("10.96.0.10", "10.96.0.77"):
+        node.run("conntrack", "-I", "-p", "udp", "-t", "60", "--src", "10.244.0.2",
+                 "--dst", destination, "--sport", "4000", "--dport", "53")  # fmt: skip
+
+    output = node.visit(plan()).document.commands["conntrack-dns"].output
+
+    assert "dst=10.96.0.10 sport=4000" in output
+    assert "10.96.0.77" not in output
+
+
+def test_two_samples_of_conntrack_span_the_window(fake_node: MakeNode) -> None:
+    document = fake_node(web={}).visit(plan(window=0.5)).document
+
+    first, last = document.conntrack
+    assert last.time - first.time >= 0.5
+    assert {"drop", "insert_failed", "entries"} <= first.counters.keys()
+
+
+def test_a_rate_too_low_leaves_questions_unasked(fake_node: MakeNode) -> None:
+    seen = fake_node(web={}).visit(plan(rate=0.001, deadline=5.0))
+
+    assert sum(1 for probe in seen.document.probes if not probe.tries) == 3
+
+
+def test_without_privileges_it_says_what_it_needs(fake_node: MakeNode) -> None:
+    node = fake_node(web={})
+    line = command_line(plan().encoded()).replace("python3", "/usr/bin/python3", 1)
+    finished = subprocess.run(
+        node.argv(f"setpriv --reuid 65534 --clear-groups {line}"),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert "needs to be root on the node" in unframed(finished.stdout).decode()
+
+
+@pytest.mark.parametrize("version", ["3.6", "3.7", "3.9", "3.13"])
+def test_runs_on_every_python(fake_node: MakeNode, version: str) -> None:
+    found = sorted(Path("/root/.pyenv/versions").glob(f"{version}.*/bin/python"))
+    if not found:
+        pytest.skip(f"Python {version} is not installed")
+    node = fake_node(web={})
+    command = command_line(plan().encoded()).replace("python3", str(found[0]), 1)
+    finished = subprocess.run(node.argv(command), capture_output=True, timeout=60, check=False)
+
+    assert finished.stderr == b""
+    assert b'"problems":[]' in unframed(finished.stdout)
+
+
+def test_leaves_nothing_behind(fake_node: MakeNode) -> None:
+    node = fake_node(web={})
+    before = node.run("sh", "-c", "ls /proc | grep -c '^[0-9]'; ls /run /tmp /run/netns")
+
+    node.visit(plan())
+
+    assert node.run("sh", "-c", "ls /proc | grep -c '^[0-9]'; ls /run /tmp /run/netns") == before
+
+
