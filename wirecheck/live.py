@@ -10,6 +10,7 @@ from wirecheck import __version__
 from wirecheck.catalogue import Check, load
 from wirecheck.collect.api import Api, ApiError
 from wirecheck.collect.plan import LookOptions
+from wirecheck.collect.resources import NODES
 from wirecheck.inventory import Inventory, WayIn, missing_lines, refuse_unknown_thresholds
 from wirecheck.judge import Judge, concerned
 from wirecheck.look import Looking, Progress, ways_into
@@ -152,6 +153,12 @@ class LiveRun:
             dns_domain=cluster_dns(objects).domain,
             notes=_notes(objects, self._ways),
         )
+
+
+def listed_nodes(request: Request) -> tuple[str, ...]:
+    """The names of the nodes, and nothing else of the cluster. Raises as `LiveRun.open`."""
+    nodes, _ = connect(request, request.read_inventory()).objects(NODES)
+    return tuple(sorted(node.metadata.name for node in nodes))
 
 
 def connect(request: Request, inventory: Inventory) -> Api:

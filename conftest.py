@@ -1,0 +1,3 @@
+"""Makes `pytest` judge a cluster in a checkout, installed or not."""
+
+pytest_plugins = ["wirecheck.plugin"]
