@@ -30,7 +30,7 @@ class UsableEndpoints:
 def usable_endpoints(port: PortFacts, node: str, zone: str, facts: ProxyFacts) -> UsableEndpoints:
     """The endpoints that `node`, in `zone` (empty where unlabelled), uses for a port."""
     endpoints = _once_each(port.endpoints, node)
-    is_external = bool(port.node_port or port.vips or port.external_ips)
+    is_external = bool(port.node_port or port.external_ips or port.vips_for(facts))
     uses_cluster = not port.internal_local or is_external
     uses_local = port.internal_local or (port.external_local and is_external)
     cluster: tuple[Backend, ...] = ()

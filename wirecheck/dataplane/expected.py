@@ -89,9 +89,11 @@ def _entries(port: PortFacts, usable: UsableEndpoints, vantage: Vantage) -> Iter
         return Entry(frontend, handlings, port.owner, port.known)
 
     yield entry(port.cluster_ip, port.port, _to_cluster_ip(port, usable, vantage))
+    vips = port.vips_for(vantage.facts)
+    if not (port.external_ips or vips or port.node_port):
+        return
     external = _to_external(port, usable, vantage)
     is_refused = not usable.has_any or (port.external_local and not usable.local)
-    vips = port.vips_for(vantage.facts)
     for address in dict.fromkeys((*port.external_ips, *vips)):
         handlings = _to_address(external, is_refused, usable, vantage, address)
         if address in vips and port.source_ranges and (usable.has_any or vantage.is_nftables):
