@@ -49,6 +49,15 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert snapshot.node_names() == ["w1"]
 
 
+def test_a_recorded_snapshot_is_read() -> None:
+    """Of the first format: whatever is changed, it must stay readable."""
+    snapshot = Snapshot.open(Path(__file__).parents[1] / "recorded" / "snapshot")
+    assert snapshot.index.format == 1
+    assert snapshot.node_names() == ["wc-cp", "wc-w1", "wc-w2"]
+    assert {node.metadata.name for node in snapshot.api().nodes} == set(snapshot.node_names())
+    assert all(snapshot.document(name).probes for name in snapshot.node_names())
+
+
 def test_looks_are_kept_apart(tmp_path: Path) -> None:
     writer = SnapshotWriter(tmp_path, INDEX)
     for look in (1, 2):

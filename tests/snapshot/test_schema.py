@@ -51,7 +51,9 @@ def test_recorded_files_are_valid_and_hold_nothing_but_known_fields(
     pattern: str, kind: type[msgspec.Struct]
 ) -> None:
     check = validator(kind.__name__)
-    for path in sorted(RECORDED.glob(f"**/{pattern}")):
+    paths = sorted(RECORDED.glob(f"**/{pattern}"))
+    assert paths
+    for path in paths:
         found = content(path)
         check.validate(found)
         if kind is ApiObjects:
