@@ -53,7 +53,8 @@ class Resource(Struct, frozen=True):
     @property
     def page_type(self) -> Any:
         """What a page is decoded to: decoding is the projection."""
-        return Page[self.type]
+        page: Any = Page
+        return page[self.type]
 
     @property
     def rule(self) -> str:
