@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from testbed.cluster import kubectl
 from testbed.commands import TestbedError
@@ -32,6 +33,7 @@ class ProofError(TestbedError):
 class Seen:
     """One run of wirecheck. Errors that are folded into their node's are not repeated in `red`."""
 
+    folder: Path
     red: frozenset[Red]
     undecided: int
     looks: int
@@ -55,7 +57,7 @@ class Prover:
         try:
             values = words(fault.target)
             expected = _expected(fault, values)
-            self._do(fault.put_in, values)
+            _do(fault.put_in, values)
             started = time.monotonic()
             red = self.look(fault.name, fault.inventory)
             seconds = time.monotonic() - started
@@ -65,6 +67,16 @@ class Prover:
             problem = (self._undo(fault, values) if values else "") or problem
         left_over = self._until_healthy(f"{fault.name}-after")
         return Row(fault.name, fault.group, fault.story, expected, red, left_over, seconds, problem)
+
+    def put_in(self, fault: Fault) -> dict[str, str]:
+        """Put a fault in; the words to take it out with. Raises TestbedError."""
+        values = words(fault.target)
+        _do(fault.put_in, values)
+        return values
+
+    def take_out(self, fault: Fault, values: Mapping[str, str]) -> None:
+        """Take a fault out. Raises TestbedError."""
+        _do(fault.take_out, values)
 
     def look(self, name: str, inventory: str = "") -> frozenset[Red]:
         """Run wirecheck as a user does; what is red."""
@@ -84,6 +96,7 @@ class Prover:
         newest = max(folder.glob("*/results.jsonl"), key=lambda path: path.stat().st_mtime)
         results = read_results(newest)
         return Seen(
+            folder=newest.parent,
             red=frozenset(
                 (item.check, item.node, str(item.outcome))
                 for item in results.items
@@ -96,7 +109,7 @@ class Prover:
 
     def _undo(self, fault: Fault, values: Mapping[str, str]) -> str:
         try:
-            self._do(fault.take_out, values)
+            self.take_out(fault, values)
         except TestbedError as error:
             return f"taking it out: {error}"
         return ""
@@ -108,18 +121,19 @@ class Prover:
             time.sleep(3)
         return red
 
-    def _do(self, steps: Iterable[Step], values: Mapping[str, str]) -> None:
-        for step in steps:
-            if step.until:
-                _wait_until(step, values)
-            elif step.kubectl:
-                kubectl(*_words(step.kubectl, values), timeout=PATIENCE + 60)
-            else:
-                on = fill_in(step.on, values)
-                argv = _words(step.run, values) if step.run else ["python3", "-c", step.script]
-                if step.script:
-                    argv += [values.get(word, word) for word in step.passes]
-                output(on, argv, timeout=PATIENCE + 60)
+
+def _do(steps: Iterable[Step], values: Mapping[str, str]) -> None:
+    for step in steps:
+        if step.until:
+            _wait_until(step, values)
+        elif step.kubectl:
+            kubectl(*_words(step.kubectl, values), timeout=PATIENCE + 60)
+        else:
+            on = fill_in(step.on, values)
+            argv = _words(step.run, values) if step.run else ["python3", "-c", step.script]
+            if step.script:
+                argv += [values.get(word, word) for word in step.passes]
+            output(on, argv, timeout=PATIENCE + 60)
 
 
 def _wait_until(step: Step, values: Mapping[str, str]) -> None:

@@ -2,6 +2,8 @@ module wirecheck.test/testbed/kubernetes
 
 go 1.24.0
 
+tool k8s.io/kubernetes/test/images/agnhost
+
 require k8s.io/kubernetes v1.34.4
 
 replace (

@@ -1,0 +1,6 @@
+"""`python -m testbed`."""
+
+from testbed.cli import main
+
+if __name__ == "__main__":
+    main()

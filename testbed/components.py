@@ -1,0 +1,117 @@
+"""The cluster's programs, built from Go modules."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from testbed.commands import TestbedError, run
+from testbed.state import SOURCE, State, is_fresh, key_of, mark_fresh, mark_stale
+
+KUBERNETES = "v1.34.4"
+PROGRAMS_OF_KUBERNETES = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-proxy",
+    "kube-scheduler",
+    "kubeadm",
+    "kubectl",
+    "kubelet",
+)
+"""The names by which the one Kubernetes binary is called."""
+
+_VERSION = "k8s.io/component-base/version"
+_STAMPED = (
+    f"-X {_VERSION}.gitVersion={KUBERNETES} -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=34"
+    f" -X {_VERSION}.gitTreeState=clean"
+)
+_BUILD_LIMIT = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One binary: the folder of its Go module, what to build there, and how."""
+
+    name: str
+    module: str
+    package: str
+    ldflags: str = "-s -w"
+    cgo: bool = False
+
+
+COMPONENTS = (
+    Component("kubernetes", "kubernetes", ".", f"-s -w {_STAMPED}"),
+    Component("agnhost", "kubernetes", "k8s.io/kubernetes/test/images/agnhost"),
+    Component("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
+    Component("coredns", "coredns", "github.com/coredns/coredns"),
+    # flannel's UDP backend is C code.
+    Component(
+        "flanneld",
+        "flannel",
+        "github.com/flannel-io/flannel",
+        '-s -w -extldflags "-static"',
+        cgo=True,
+    ),
+)
+
+
+def outdated(state: State) -> list[Component]:
+    """The components whose binary is missing, or was made from something else."""
+    return [c for c in COMPONENTS if not is_fresh(state.bin / c.name, component_key(c))]
+
+
+def component_key(component: Component) -> str:
+    """What a binary depends on."""
+    folder = SOURCE / "components" / component.module
+    return key_of([repr(component), _go_version(), *sorted(folder.iterdir())])
+
+
+def build(component: Component, state: State) -> Path:
+    """Build one binary, or find it built; TestbedError names the log of a failed build."""
+    target = state.bin / component.name
+    key = component_key(component)
+    if is_fresh(target, key):
+        return target
+    mark_stale(target)
+    work = _work_folder(component, state)
+    log = state.log / f"build-{component.name}.log"
+    # Builds write nothing into the source tree: no lock file with a registry's name is kept.
+    run(["go", "mod", "tidy"], cwd=work, timeout=_BUILD_LIMIT, log=log)
+    draft = target.with_name(target.name + ".draft")
+    run(_go_build(component, draft), cwd=work, timeout=_BUILD_LIMIT, log=log, env=_env(component))
+    draft.replace(target)
+    mark_fresh(target, key)
+    return target
+
+
+def _go_build(component: Component, target: Path) -> list[str]:
+    flags = ["-trimpath", "-buildvcs=false", "-ldflags", component.ldflags]
+    return ["nice", "go", "build", *flags, "-o", str(target), component.package]
+
+
+def _env(component: Component) -> dict[str, str]:
+    return {"CGO_ENABLED": "1" if component.cgo else "0"}
+
+
+def _work_folder(component: Component, state: State) -> Path:
+    work = state.root / "build" / component.module
+    work.mkdir(parents=True, exist_ok=True)
+    state.bin.mkdir(parents=True, exist_ok=True)
+    for file in (SOURCE / "components" / component.module).iterdir():
+        shutil.copy(file, work / file.name)
+    return work
+
+
+def _go_version() -> str:
+    if shutil.which("go") is None:
+        raise TestbedError("there is no `go` in PATH: install Go 1.24 or later")
+    return run(["go", "env", "GOVERSION"]).strip()
+
+
+def link_programs(state: State) -> None:
+    """Make each Kubernetes program callable by its name in the folder of binaries."""
+    for name in PROGRAMS_OF_KUBERNETES:
+        link = state.bin / name
+        if not link.is_symlink():
+            link.symlink_to("kubernetes")

@@ -1,0 +1,133 @@
+"""kubeadm's configuration."""
+
+from __future__ import annotations
+
+import secrets
+import string
+from typing import Any
+
+import yaml
+
+from testbed.components import KUBERNETES
+from testbed.images import COREDNS_TAG, ETCD_TAG, REPOSITORY
+from testbed.layout import CLUSTER_DNS, POD_RANGE, SERVICE_RANGE, Layout, NodeSpec
+
+_API = "kubeadm.k8s.io/v1beta4"
+_SOCKET = "unix:///run/containerd/containerd.sock"
+_SYMBOLS = string.ascii_lowercase + string.digits
+
+Document = dict[str, Any]
+
+
+def new_token() -> str:
+    """A bootstrap token."""
+    return f"{_random(6)}.{_random(16)}"
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(_SYMBOLS) for _ in range(length))
+
+
+def init_configuration(layout: Layout, token: str, proxy_mode: str) -> str:
+    """What `kubeadm init` is given."""
+    node = layout.control_plane
+    init: Document = {
+        "apiVersion": _API,
+        "kind": "InitConfiguration",
+        "bootstrapTokens": [{"token": token, "ttl": "0s"}],
+        "localAPIEndpoint": {"advertiseAddress": node.address, "bindPort": 6443},
+        "nodeRegistration": _registration(node),
+    }
+    documents = [init, _cluster(layout), _kubelet(), kube_proxy(proxy_mode)]
+    return yaml.safe_dump_all(documents, sort_keys=False)
+
+
+def join_configuration(layout: Layout, node: NodeSpec, token: str) -> str:
+    """What `kubeadm join` is given on one node."""
+    join: Document = {
+        "apiVersion": _API,
+        "kind": "JoinConfiguration",
+        "discovery": {
+            "bootstrapToken": {
+                "apiServerEndpoint": layout.api_server,
+                "token": token,
+                # Nobody else is in this network.
+                "unsafeSkipCAVerification": True,
+            }
+        },
+        "nodeRegistration": _registration(node),
+    }
+    return yaml.safe_dump(join, sort_keys=False)
+
+
+def _registration(node: NodeSpec) -> Document:
+    arguments = [{"name": "node-ip", "value": node.address}]
+    if node.is_vm:
+        arguments.append({"name": "node-labels", "value": "testbed.test/proxy-mode=ipvs"})
+    return {
+        "name": node.name,
+        "criSocket": _SOCKET,
+        "imagePullPolicy": "Never",
+        "kubeletExtraArgs": arguments,
+    }
+
+
+def _cluster(layout: Layout) -> Document:
+    return {
+        "apiVersion": _API,
+        "kind": "ClusterConfiguration",
+        "kubernetesVersion": KUBERNETES,
+        "imageRepository": REPOSITORY,
+        "controlPlaneEndpoint": layout.api_server,
+        "networking": {"podSubnet": POD_RANGE, "serviceSubnet": SERVICE_RANGE},
+        "dns": {"imageRepository": REPOSITORY, "imageTag": COREDNS_TAG},
+        "etcd": {
+            "local": {
+                "imageRepository": REPOSITORY,
+                "imageTag": ETCD_TAG,
+                # The cluster's state need not survive a power failure, and is written faster.
+                "extraArgs": [{"name": "unsafe-no-fsync", "value": "true"}],
+            }
+        },
+        "apiServer": {
+            "certSANs": [layout.control_plane.address, layout.gateway, "127.0.0.1"],
+        },
+    }
+
+
+def _kubelet() -> Document:
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "cgroupDriver": "cgroupfs",
+        "clusterDNS": [CLUSTER_DNS],
+        # Neither score nor kernel settings may be changed without CAP_SYS_RESOURCE.
+        "oomScoreAdj": 0,
+        "featureGates": {"KubeletInUserNamespace": True},
+        "failSwapOn": False,
+        "evictionHard": {
+            "memory.available": "0%",
+            "nodefs.available": "0%",
+            "nodefs.inodesFree": "0%",
+            "imagefs.available": "0%",
+        },
+        "imageGCHighThresholdPercent": 100,
+        "resolvConf": "/etc/resolv.conf",
+        "serializeImagePulls": False,
+        "registryPullQPS": 0,
+        "kubeAPIQPS": 100,
+        "kubeAPIBurst": 200,
+    }
+
+
+def kube_proxy(mode: str) -> Document:
+    """kube-proxy's configuration in one of its modes."""
+    return {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": mode,
+        "clusterCIDR": POD_RANGE,
+        # The table's size is one value of the whole machine, and not a node's to change.
+        "conntrack": {"maxPerCore": 0},
+        "oomScoreAdj": 0,
+    }

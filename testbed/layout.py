@@ -1,0 +1,99 @@
+"""Who is who in the test cluster: names, addresses, ranges."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from testbed.commands import TestbedError
+
+LABEL = "wirecheck.testbed=1"
+"""What marks a container, volume, image or network as ours."""
+
+NETWORK = "wc-net"
+BRIDGE = "wc-br0"
+TAP = "wc-tap0"
+DNS = "wc-dns"
+CONTROL_PLANE = "wc-cp"
+WORKERS = ("wc-w1", "wc-w2")
+VM = "wc-vm"
+
+POD_RANGE = "10.244.0.0/16"
+SERVICE_RANGE = "10.96.0.0/16"
+CLUSTER_DNS = "10.96.0.10"
+API_SERVICE = "10.96.0.1"
+
+SUBNETS = ("172.31.250.0/24", "172.30.250.0/24", "192.168.250.0/24", "10.213.250.0/24")
+"""Where the nodes' network may be: the first that nothing on this machine uses."""
+
+Range = ipaddress.IPv4Network
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """A node: its name, which is also its container's, and its address."""
+
+    name: str
+    address: str
+    is_vm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The addresses in one subnet."""
+
+    subnet: str
+
+    def at(self, number: int) -> str:
+        return str(ipaddress.ip_network(self.subnet)[number])
+
+    @property
+    def gateway(self) -> str:
+        return self.at(1)
+
+    @property
+    def control_plane(self) -> NodeSpec:
+        return NodeSpec(CONTROL_PLANE, self.at(10))
+
+    @property
+    def workers(self) -> tuple[NodeSpec, ...]:
+        return tuple(NodeSpec(name, self.at(11 + n)) for n, name in enumerate(WORKERS))
+
+    @property
+    def containers(self) -> tuple[NodeSpec, ...]:
+        return (self.control_plane, *self.workers)
+
+    @property
+    def vm(self) -> NodeSpec:
+        return NodeSpec(VM, self.at(20), is_vm=True)
+
+    @property
+    def dns(self) -> str:
+        return self.at(53)
+
+    @property
+    def api_server(self) -> str:
+        return f"{self.control_plane.address}:6443"
+
+    def nodes(self, vm: bool) -> tuple[NodeSpec, ...]:
+        """All nodes, with or without the virtual machine."""
+        return (*self.containers, self.vm) if vm else self.containers
+
+
+def choose_subnet(taken: Collection[Range]) -> str:
+    """The first subnet that overlaps none of the ranges in use.
+
+    Raises TestbedError where there is none, or where pods' or Services' range is in use.
+    """
+    for purpose, wanted in (("pods", POD_RANGE), ("Services", SERVICE_RANGE)):
+        clash = [str(t) for t in taken if t.overlaps(Range(wanted))]
+        if clash:
+            raise TestbedError(
+                f"the range for {purpose}, {wanted}, overlaps {', '.join(clash)} on this machine;"
+                " free it, or change it in testbed/layout.py"
+            )
+    for subnet in SUBNETS:
+        if not any(t.overlaps(Range(subnet)) for t in taken):
+            return subnet
+    raise TestbedError(f"all of {', '.join(SUBNETS)} are in use on this machine")

@@ -1,0 +1,48 @@
+"""The nodes' network, from which nothing leaves."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+
+from testbed.commands import attempt, run
+from testbed.layout import BRIDGE, LABEL, NETWORK, POD_RANGE, SERVICE_RANGE, Layout, Range
+
+_PROTOCOL = "213"
+"""The routing protocol number that marks the blackhole routes as ours."""
+
+
+def ranges_in_use() -> list[Range]:
+    """The destinations that this machine routes, and the subnets of Docker's networks."""
+    routes = json.loads(run(["ip", "-json", "-4", "route", "show"]) or "[]")
+    used = [_range(r["dst"]) for r in routes if r.get("protocol") != _PROTOCOL]
+    names = run(["docker", "network", "ls", "--format", "{{.Name}}"]).split()
+    for network in json.loads(run(["docker", "network", "inspect", *names])):
+        used += [_range(c["Subnet"]) for c in network["IPAM"]["Config"] or () if "Subnet" in c]
+    return [u for u in used if u is not None]
+
+
+def _range(text: str) -> Range | None:
+    if text == "default" or ":" in text:
+        return None
+    return ipaddress.IPv4Network(text, strict=False)
+
+
+def create(layout: Layout) -> None:
+    """Make the network, and make sure that nothing from the cluster is routed elsewhere."""
+    options = ["--internal", "--label", LABEL, "--subnet", layout.subnet]
+    options += ["--gateway", layout.gateway, "-o", f"com.docker.network.bridge.name={BRIDGE}"]
+    run(["docker", "network", "create", *options, NETWORK])
+    # While kube-proxy is not ready, packets to Service addresses follow the default route,
+    # and somebody out there may even answer them.
+    for destination in (POD_RANGE, SERVICE_RANGE):
+        run(["ip", "route", "replace", "blackhole", destination, "proto", _PROTOCOL])
+
+
+def remove() -> None:
+    """Remove the network and the routes, if they are there and ours."""
+    found = run(["docker", "network", "ls", "--quiet", "--filter", f"label={LABEL}"]).split()
+    for network in found:
+        run(["docker", "network", "rm", network])
+    for destination in (POD_RANGE, SERVICE_RANGE):
+        attempt(["ip", "route", "del", "blackhole", destination, "proto", _PROTOCOL])

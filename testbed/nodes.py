@@ -1,0 +1,142 @@
+"""The nodes as containers, and running commands on any node."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from testbed.access import host_key
+from testbed.commands import Ended, TestbedError, attempt, run as run_here
+from testbed.images import NODE_IMAGE, archive
+from testbed.layout import DNS, LABEL, NETWORK, VM, Layout, NodeSpec
+from testbed.rootfs import overlay_key
+from testbed.state import SOURCE, State, is_fresh, mark_fresh, mark_stale, state, write_atomically
+
+_CONFINEMENT = (
+    # Everything but CAP_SYS_RESOURCE, which many sandboxes cannot give: `--privileged` fails
+    # there as a whole.
+    *("--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE"),
+    *("--security-opt", "seccomp=unconfined"),
+    *("--security-opt", "apparmor=unconfined"),
+    *("--security-opt", "systempaths=unconfined"),
+    *("--device", "/dev/kmsg", "--device-cgroup-rule", "a *:* rwm"),
+    *("--cgroupns", "private", "--tmpfs", "/run", "--tmpfs", "/tmp"),
+)
+
+
+def run(
+    node: str,
+    argv: Sequence[str],
+    *,
+    stdin: str | None = None,
+    timeout: float = 60,
+    user: str = "root",
+) -> Ended:
+    """Run a command on a node, whatever leads there, and tell how it ended.
+
+    Raises TestbedError where it cannot be run to its end within `timeout` seconds.
+    """
+    return attempt(_way_in(node, user, argv), stdin=stdin, timeout=timeout)
+
+
+def output(node: str, argv: Sequence[str], *, stdin: str | None = None, timeout: float = 60) -> str:
+    """The standard output of a command that succeeds on a node; TestbedError if it fails."""
+    ended = run(node, argv, stdin=stdin, timeout=timeout)
+    if ended.status:
+        said = (ended.stderr or ended.stdout).strip()[-600:]
+        raise TestbedError(f"on {node} `{shlex.join(argv)[:160]}` ended with {ended.status}: {said}")
+    return ended.stdout
+
+
+def _way_in(node: str, user: str, argv: Sequence[str]) -> list[str]:
+    if node == VM:
+        # sshd gives one line of text to a shell, so it has to be quoted for one.
+        return ["ssh", "-F", str(state().ssh_config), f"{user}@{node}", shlex.join(argv)]
+    return ["docker", "exec", "--interactive", "--user", user, node, *argv]
+
+
+def build_node_image(state: State) -> None:
+    """Make the nodes' image from the root file system, or find it made."""
+    stamp = state.images / "node"
+    key = overlay_key(state)
+    if is_fresh(stamp, key) and _image_exists():
+        return
+    mark_stale(stamp)
+    draft = state.images / "node.tar.draft"
+    tree = ["--numeric-owner", "-C", str(state.rootfs), "-cf", str(draft), "."]
+    run_here(["tar", *tree], timeout=600)
+    change = f"LABEL {LABEL}"
+    run_here(["docker", "import", "--change", change, str(draft), NODE_IMAGE], timeout=600)
+    draft.unlink()
+    stamp.write_text("")
+    mark_fresh(stamp, key)
+
+
+def _image_exists() -> bool:
+    return attempt(["docker", "image", "inspect", NODE_IMAGE]).status == 0
+
+
+def write_node_settings(state: State, layout: Layout) -> Path:
+    """Write the files that tell every node its gateway and its DNS server."""
+    folder = state.root / "node"
+    write_atomically(folder / "gateway", f"{layout.gateway}\n")
+    write_atomically(
+        folder / "resolv.conf", f"search example.test\nnameserver {layout.dns}\noptions ndots:1\n"
+    )
+    return folder
+
+
+def start(state: State, node: NodeSpec, settings: Path) -> None:
+    """Start a node's container."""
+    volume = f"{node.name}-var"
+    run_here(["docker", "volume", "create", "--label", LABEL, volume])
+    mounts = {
+        f"{volume}:/var": None,
+        "/lib/modules:/lib/modules:ro": Path("/lib/modules"),
+        f"{archive(state)}:/opt/wirecheck-testbed/images.tar:ro": None,
+        f"{settings / 'gateway'}:/etc/wirecheck-testbed/gateway:ro": None,
+        f"{settings / 'resolv.conf'}:/etc/wirecheck-testbed/resolv.conf:ro": None,
+        f"{host_key(state, node.name)}:/etc/wirecheck-testbed/host_key:ro": None,
+    }
+    volumes = [a for mount, needs in mounts.items() if not needs or needs.exists()
+               for a in ("-v", mount)]
+    name = ["--name", node.name, "--hostname", node.name, "--label", LABEL]
+    address = ["--network", NETWORK, "--ip", node.address]
+    run_here(
+        ["docker", "run", "--detach", "--init", *name, *address, *_CONFINEMENT, *volumes,
+         NODE_IMAGE, "/usr/local/sbin/wc-init"],
+        timeout=120,
+    )
+
+
+def start_dns(state: State, layout: Layout) -> None:
+    """Start the DNS server that stands for the world outside the cluster."""
+    mounts = ["-v", f"{state.bin / 'coredns'}:/coredns:ro"]
+    mounts += ["-v", f"{SOURCE / 'dns'}:/etc/dns:ro"]
+    name = ["--name", DNS, "--hostname", DNS, "--label", LABEL]
+    address = ["--network", NETWORK, "--ip", layout.dns]
+    run_here(
+        ["docker", "run", "--detach", "--init", *name, *address, *mounts,
+         NODE_IMAGE, "/coredns", "-conf", "/etc/dns/Corefile"],
+        timeout=120,
+    )
+
+
+def running() -> dict[str, bool]:
+    """Each of our containers, and whether it runs."""
+    rows = run_here(
+        ["docker", "ps", "--all", "--filter", f"label={LABEL}", "--format", "{{.Names}} {{.State}}"]
+    )
+    return {name: is_in == "running" for name, is_in in map(str.split, rows.splitlines())}
+
+
+def remove_all() -> None:
+    """Remove all containers and volumes that carry our label."""
+    ours = ["--quiet", "--filter", f"label={LABEL}"]
+    containers = run_here(["docker", "ps", "--all", *ours]).split()
+    if containers:
+        run_here(["docker", "rm", "--force", *containers], timeout=120)
+    volumes = run_here(["docker", "volume", "ls", *ours]).split()
+    if volumes:
+        run_here(["docker", "volume", "rm", *volumes], timeout=120)

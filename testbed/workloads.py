@@ -1,0 +1,44 @@
+"""What runs in the cluster: one of everything that a node's network is made for."""
+
+from __future__ import annotations
+
+import json
+import string
+from pathlib import Path
+
+from testbed.cluster import apply, kubectl
+from testbed.layout import Layout
+from testbed.state import SOURCE
+
+ZONES = {"wc-cp": "a", "wc-w1": "a", "wc-w2": "b", "wc-vm": "b"}
+"""The zone of each node, for Services that prefer close endpoints."""
+
+NEVER_READY = ("shop", "warming")
+"""The Deployment whose pods are meant never to be ready."""
+
+
+def files() -> list[Path]:
+    """The workloads' manifests."""
+    return sorted((SOURCE / "workloads").glob("*.yaml"))
+
+
+def manifest(file: Path, layout: Layout) -> str:
+    """A manifest with the addresses of this cluster filled in."""
+    return string.Template(file.read_text()).substitute(
+        subnet=layout.subnet, dns=layout.dns, external_address=layout.at(201)
+    )
+
+
+def start(layout: Layout) -> None:
+    """Start all workloads, and give the LoadBalancer Services the addresses of a load balancer."""
+    apply("---\n".join(manifest(file, layout) for file in files()))
+    for name, number in (("web-public", 200), ("web-public-local", 202)):
+        status = {"status": {"loadBalancer": {"ingress": [{"ip": layout.at(number)}]}}}
+        patch = ["patch", "service", name, "--subresource=status", "--patch", json.dumps(status)]
+        kubectl("--namespace", "shop", *patch)
+
+
+def label_zones(names: list[str]) -> None:
+    """Say in which zone each node is."""
+    for name in names:
+        kubectl("label", "--overwrite", "node", name, f"topology.kubernetes.io/zone={ZONES[name]}")
