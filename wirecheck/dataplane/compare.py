@@ -99,9 +99,7 @@ def compare(expected: ServiceTable, actual: ServiceTable) -> Differences:
         if other is not None and _is_same(entry, other, expected.local_backends):
             continue
         claims = expected.contested.get(frontend, (entry,))
-        by_claim = [_of_entry(claim, other, expected.local_backends) for claim in claims]
-        if all(by_claim):
-            found += by_claim[0]
+        found += _of_claims(claims, other, expected.local_backends)
     for frontend, other in actual.entries.items():
         if frontend not in expected.entries and not is_foreign(other):
             found.append(_stale(other))
@@ -138,22 +136,25 @@ class _Deviation:
     evidence: tuple[str, ...] = ()
 
 
-def _of_entry(expected: Entry, actual: Entry | None, local: frozenset[Backend]) -> list[Difference]:
+def _of_claims(
+    claims: tuple[Entry, ...], actual: Entry | None, local: frozenset[Backend]
+) -> list[Difference]:
+    """The differences of one frontend, which may be as any of its claims asks.
+
+    Of several claims one kind of client may meet the first and another the second: what the
+    rules of one Service do not take, the next one's do.
+    """
+    first = claims[0]
     clients: dict[_Deviation, list[Client]] = {}
-    is_missing = actual is None or not actual.is_handled
-    for client, wanted in expected.handlings.items():
-        found = actual.handlings.get(client) if actual else None
-        found = found or Handling(Verdict.NOTHING)
-        for each in _deviations(wanted, found, expected, is_missing):
+    for client in first.handlings:
+        by_claim = [_of_client(client, claim, actual, local) for claim in claims]
+        for each in by_claim[0] if all(by_claim) else ():
             clients.setdefault(each, []).append(client)
-        if client is Client.POD:
-            for each in _hairpins(found, local):
-                clients.setdefault(each, []).append(client)
     return [
         Difference(
             each.kind,
-            expected.frontend,
-            expected.owner,
+            first.frontend,
+            first.owner,
             tuple(of),
             each.backend,
             each.expected,
@@ -162,6 +163,20 @@ def _of_entry(expected: Entry, actual: Entry | None, local: frozenset[Backend]) 
         )
         for each, of in clients.items()
     ]
+
+
+def _of_client(
+    client: Client, expected: Entry, actual: Entry | None, local: frozenset[Backend]
+) -> list[_Deviation]:
+    wanted = expected.handlings.get(client)
+    if wanted is None:
+        return []
+    is_missing = actual is None or not actual.is_handled
+    found = (actual.handlings.get(client) if actual else None) or Handling(Verdict.NOTHING)
+    deviations = list(_deviations(wanted, found, expected, is_missing))
+    if client is Client.POD:
+        deviations += _hairpins(found, local)
+    return deviations
 
 
 def _deviations(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from msgspec import structs
+
 from wirecheck.dataplane.clients import Intervals, ranges
 from wirecheck.dataplane.sources import Region, Regions
 from wirecheck.dataplane.table import Backend, Client, Handling, Masquerade, Verdict
@@ -90,6 +92,9 @@ def _by_address(parts: Mapping[Intervals, Handling], family: int) -> Handling:
     groups = list(by_fate.values())
     if len(groups) == 1:
         return groups[0][0][1]
+    handlings = [each for group in groups for _, each in group]
+    if len({_fate(each)[:-2] for each in handlings}) == 1:
+        return structs.replace(handlings[0], masquerade=Masquerade.SOMETIMES)
     kept = [group for group in groups if group[0][1].verdict is not Verdict.DROP]
     if len(groups) == 2 and len(kept) == 1:
         return _only_from(kept[0], family)
@@ -101,17 +106,7 @@ def _by_address(parts: Mapping[Intervals, Handling], family: int) -> Handling:
 
 
 def _only_from(group: list[tuple[Intervals, Handling]], family: int) -> Handling:
-    each = group[0][1]
-    return Handling(
-        each.verdict,
-        each.backends,
-        each.shares,
-        each.affinity,
-        each.masquerade,
-        each.hairpin,
-        allowed=_ranges_of(group, family),
-        evidence=each.evidence,
-    )
+    return structs.replace(group[0][1], allowed=_ranges_of(group, family))
 
 
 def _ranges_of(group: list[tuple[Intervals, Handling]], family: int) -> tuple[str, ...]:
@@ -132,6 +127,7 @@ def _fate(handling: Handling) -> tuple[object, ...]:
         handling.backends,
         handling.shares,
         handling.affinity,
+        # These two last: they do not tell where connections go.
         handling.masquerade,
         handling.hairpin,
     )

@@ -95,7 +95,7 @@ class Masquerade(StrEnum):
 
     ALWAYS = "masqueraded"
     NEVER = "not masqueraded"
-    SOMETIMES = "masqueraded for some backends only"
+    SOMETIMES = "masqueraded for some backends or clients only"
     UNKNOWN = "unknown"
     """Expected side only: kube-proxy's configuration was not seen; not compared."""
 
