@@ -246,3 +246,5 @@ class NodeDocument(Record, frozen=True):
     kernel_log: list[KernelLine] = []
     problems: list[str] = []
     """What could not be read, as sentences, where no field says so."""
+    seconds: dict[str, float] = {}
+    """How long each part of the visit took, by the node's monotonic clock."""

@@ -43,10 +43,13 @@ class Visit:
         if self.deadline.left() <= 0:
             self.problems.append("%s: not looked at, the time was over." % what)
             return
+        began = time.monotonic()
         try:
             stage()
         except Exception as error:
             self.problems.append("%s: %s: %s." % (what, type(error).__name__, error))
+        seconds = self.document.setdefault("seconds", {})
+        seconds[what] = round(seconds.get(what, 0.0) + time.monotonic() - began, 4)
 
     def sample_conntrack(self) -> None:
         """Note the counters; a kernel without conntrack has none."""
