@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from wirecheck.request import Request
-
 PREFIX = "wirecheck_"
 OPTIONS: dict[str, dict[str, Any]] = {
     "inventory": {"type": Path, "metavar": "FILE", "help": "ways into nodes, thresholds, waivers"},
@@ -32,24 +30,10 @@ def add_options(parser: pytest.Parser) -> None:
         group.addoption(option, dest=_destination(name), default=None, **attributes)
 
 
-def request_of(config: pytest.Config) -> Request:
-    """What was asked for; an option that was not given is the request's default."""
-    given = {name.replace("-", "_"): _value(config, name) for name in OPTIONS}
-    return Request(**{name: value for name, value in given.items() if value is not None})
-
-
-def gave_any(config: pytest.Config) -> bool:
-    """Whether one of the options was given."""
-    return any(_value(config, name) is not None for name in OPTIONS)
-
-
-def writes_reports(config: pytest.Config) -> bool:
-    """A live run always leaves what it saw; a replay only where it was told to."""
-    return _value(config, "snapshot") is None or _value(config, "report-dir") is not None
-
-
-def _value(config: pytest.Config, name: str) -> Any:
-    return config.getoption(_destination(name), None)
+def given(config: pytest.Config) -> dict[str, Any]:
+    """The options that were given, by their names as attributes (`report_dir`)."""
+    values = {name: config.getoption(_destination(name), None) for name in OPTIONS}
+    return {name.replace("-", "_"): value for name, value in values.items() if value is not None}
 
 
 def _destination(name: str) -> str:

@@ -1,0 +1,72 @@
+"""Snapshots on disk, made of small clusters: one cluster for each look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from tests.checks.small_cluster import KUBERNETES, WEB_NETNS, SmallCluster
+from wirecheck import __version__
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
+from wirecheck.snapshot.index import (
+    ClusterIdentity,
+    LookRecord,
+    SnapshotIndex,
+    VisitRecord,
+    Waiver,
+)
+
+CHECKS = ("pods", "links", "nodes")
+"""The groups that the small cluster holds every fact for."""
+
+
+def healthy() -> SmallCluster:
+    return SmallCluster()
+
+
+def broken() -> SmallCluster:
+    """The web pod has lost its address."""
+    small = SmallCluster()
+    small.change_netns(WEB_NETNS, addresses=[])
+    return small
+
+
+def risky() -> SmallCluster:
+    """The node's connection table is nearly full: a warning."""
+    small = SmallCluster()
+    small.change_file("/proc/sys/net/netfilter/nf_conntrack_count", "110000")
+    return small
+
+
+def unreachable() -> SmallCluster:
+    visit = VisitRecord("unreachable", via="ssh://n1", reason="n1 refuses the connection.")
+    return SmallCluster(visit=visit, document=None)
+
+
+def written(
+    folder: Path,
+    *looks: SmallCluster,
+    waivers: list[Waiver] | None = None,
+    thresholds: dict[str, float] | None = None,
+) -> Path:
+    """The folder, with a look for each cluster; the web pod fails if none is given."""
+    index = SnapshotIndex(
+        format=1,
+        wirecheck=__version__,
+        time=1_800_000_000.0,
+        cluster=ClusterIdentity("small", "uid-1", "v1.34.4"),
+        thresholds=thresholds or {},
+        waivers=waivers or [],
+        queries={"kubernetes": KUBERNETES},
+    )
+    writer = SnapshotWriter(folder, index)
+    for number, small in enumerate(looks or [broken()], start=1):
+        writer.write_api(number, msgspec.convert(small.api, ApiObjects))
+        if small.document is not None:
+            writer.write_document(number, "n1", msgspec.json.encode(small.document))
+        started = index.time + 10 * number
+        record = LookRecord(started, started + 2, {"n1": small.visit}, small.changes)
+        writer.finish_look(record)
+    return Snapshot.open(folder).path
