@@ -54,7 +54,7 @@ def reports(folder: Path) -> Path:
     ],
 )
 def test_the_status_and_the_last_line_tell_how_it_is(
-    run, tmp_path, cluster, options, status, verdict
+    run, tmp_path, *, cluster, options, status, verdict
 ):
     snapshot = written(tmp_path / "seen", cluster())
 

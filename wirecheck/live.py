@@ -184,8 +184,8 @@ def _notes(objects: ApiObjects, ways: Mapping[str, WayIn]) -> list[str]:
     if not without:
         return []
     return [
-        f"{without:,} of {_plural(len(objects.nodes), 'node')} had no way in and were not "
-        "visited: only what the API shows of them was judged."
+        f"There was no way into {without:,} of {_plural(len(objects.nodes), 'node')}: only what "
+        "the API shows of them was judged."
     ]
 
 

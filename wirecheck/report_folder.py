@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from wirecheck.report import html, jsonl, junit
 from wirecheck.report.whole_file import write_whole
 from wirecheck.request import RequestError
 from wirecheck.results import Results
+from wirecheck.snapshot.folder import Snapshot, SnapshotError
 
 SNAPSHOT = "snapshot"
 
@@ -64,8 +66,9 @@ class ReportFolder:
         return self.final
 
     def abandon(self) -> Path | None:
-        """Remove the folder if it holds nothing; otherwise returns where it is."""
-        with contextlib.suppress(OSError):
-            self.part.rmdir()
-            return None
-        return self.part if self.part.exists() else None
+        """Remove the folder; but where at least one look was closed, keep it and return it."""
+        with contextlib.suppress(SnapshotError):
+            if Snapshot.open(self.snapshot).index.looks:
+                return self.part
+        shutil.rmtree(self.part, ignore_errors=True)
+        return None
