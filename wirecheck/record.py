@@ -20,6 +20,7 @@ from wirecheck.results import (
     RunStarted,
 )
 from wirecheck.snapshot.folder import Snapshot
+from wirecheck.snapshot.index import SnapshotIndex
 from wirecheck.verdict import FailOn, counts, coverage, exit_status, verdict
 
 
@@ -62,7 +63,10 @@ def results_of(
             wirecheck=__version__,
             time=_rfc3339(index.time),
             cluster=ClusterRecord(
-                name=index.cluster.context, uid=index.cluster.uid, version=index.cluster.version
+                name=index.cluster.context,
+                uid=index.cluster.uid,
+                version=index.cluster.version,
+                proxy_modes=_proxy_modes(index),
             ),
             source=source.source,
             checks=[_check(check) for check in checks],
@@ -80,6 +84,12 @@ def results_of(
             interrupted=judged.interrupted,
         ),
     )
+
+
+def _proxy_modes(index: SnapshotIndex) -> list[str]:
+    """Every mode that some node's kube-proxy is in."""
+    visits = (visit for look in index.looks for visit in look.visits.values())
+    return sorted({visit.proxy_mode for visit in visits} - {""})
 
 
 def _notes(snapshot: Snapshot) -> list[str]:

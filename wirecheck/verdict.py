@@ -80,6 +80,9 @@ def coverage(snapshot: Snapshot, items: Sequence[ItemResult]) -> Coverage:
         pods_known=len(pods),
         services_seen=len(cluster.services) if seen else 0,
         services_known=len(cluster.services),
+        dns_queries=sum(
+            visit.dns_queries for each in snapshot.index.looks for visit in each.visits.values()
+        ),
         unreachable=_with_status(
             visits, "unreachable", "time limit", "wrong host", "not understood"
         ),

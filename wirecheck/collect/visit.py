@@ -119,7 +119,7 @@ def _visit(
         command = command_line(plans(way.node).encoded())
         record = msgspec.structs.replace(record, commands=1)
         output = run_on(way, command, seconds=limit, called_off=this.called_off)
-        document = _proven(output, node, way)
+        raw, document = _proven(output, node, way)
     except VisitError as error:
         return ended(status=error.status, reason=str(error)), None
     except CalledOffError:
@@ -128,20 +128,33 @@ def _visit(
         # Whatever it is, it must not end the visits to other nodes.
         reason = f"The visit to {way.node} failed within wirecheck: {type(error).__name__}: {error}"
         return ended(reason=reason), None
-    return ended(status="seen", bytes=len(document)), document
+    seen = ended(
+        status="seen",
+        bytes=len(raw),
+        dns_queries=sum(len(probe.tries) for probe in document.probes),
+        proxy_mode=_proxy_mode(document),
+    )
+    return seen, raw
 
 
-def _proven(output: bytes, node: NodeObject, way: WayIn) -> bytes:
+def _proxy_mode(document: NodeDocument) -> str:
+    """The mode by kube-proxy's own word, or nothing where it said none."""
+    answer = document.http.get("proxyMode")
+    return answer.body.strip() if answer and answer.status == 200 else ""
+
+
+def _proven(output: bytes, node: NodeObject, way: WayIn) -> tuple[bytes, NodeDocument]:
     """The document in the output, if it is one and comes from the node; raises VisitError."""
     try:
-        document = unframed(output)
-        prove(node, msgspec.json.decode(document, type=NodeDocument), way)
+        raw = unframed(output)
+        document = msgspec.json.decode(raw, type=NodeDocument)
+        prove(node, document, way)
     except (FrameError, msgspec.MsgspecError) as error:
         raise NotUnderstoodError(
             f"{way.node} answered by {way.via}, but {error}. See what that way in prints by "
             "itself, such as a login message, and whether python3 works there."
         ) from error
-    return document
+    return raw, document
 
 
 def prove(node: NodeObject, document: NodeDocument, way: WayIn) -> None:

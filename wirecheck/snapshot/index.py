@@ -33,6 +33,10 @@ class VisitRecord(Record, frozen=True):
     bytes: int = 0
     commands: int = 0
     """How many commands were sent through the transport: one, or none."""
+    dns_queries: int = 0
+    """How many were sent, repeated ones included."""
+    proxy_mode: str = ""
+    """kube-proxy's, where it said so: iptables, ipvs or nftables."""
 
 
 class LookRecord(Record, frozen=True):
