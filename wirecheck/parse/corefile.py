@@ -1,6 +1,12 @@
-"""The Corefile of CoreDNS, as far as it names the cluster's domain."""
+"""The Corefile of CoreDNS, as far as it names the cluster's domain.
+
+A server block begins with its zones (`.:53 {`); `kubernetes` inside it may name zones of its
+own, and otherwise serves those of the block.
+"""
 
 from __future__ import annotations
+
+import re
 
 REVERSE_ZONES = (".arpa", ".arpa.")
 
@@ -11,11 +17,21 @@ def cluster_zone(corefile: str) -> str:
     >>> cluster_zone(".:53 {\\n    kubernetes cluster.local in-addr.arpa ip6.arpa {\\n    }\\n}")
     'cluster.local'
     """
+    depth = 0
+    block: list[str] = []
     for line in corefile.splitlines():
-        keyword, *zones = line.split("#")[0].split() or [""]
-        if keyword != "kubernetes":
-            continue
-        for zone in zones:
-            if zone != "{" and not zone.endswith(REVERSE_ZONES):
-                return zone.rstrip(".")
+        words = line.split("#")[0].split()
+        if depth == 0 and words and words[0] != "}":
+            block = words
+        if words[:1] == ["kubernetes"] and (zone := _forward(words[1:]) or _forward(block)):
+            return zone
+        depth += words.count("{") - words.count("}")
+    return ""
+
+
+def _forward(words: list[str]) -> str:
+    for word in words:
+        zone = re.sub(r"^\w+://|:\d+$|/\d+$|,$", "", word).rstrip(".").lower()
+        if zone not in ("", "{") and not zone.endswith(REVERSE_ZONES):
+            return zone
     return ""

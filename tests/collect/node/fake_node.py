@@ -54,7 +54,7 @@ def start_process(pod, cgroup_root):
     if os.fork():
         return
     libc = ctypes.CDLL(None, use_errno=True)
-    with open(f"/run/netns/{pod['name']}") as netns:
+    with Path("/run/netns", pod["name"]).open() as netns:
         if libc.setns(netns.fileno(), 0x40000000):
             os._exit(1)
     cgroup = Path(cgroup_root) / "kubepods" / "burstable" / f"pod{pod['uid']}" / ("0" * 64)
@@ -131,8 +131,8 @@ def main():
         if pod.get("process", True):
             assert os.read(reader, 1)
     start_dns(pods)
-    inodes = {pod["name"]: os.stat(f"/run/netns/{pod['name']}").st_ino for pod in pods}
-    print(json.dumps({"inodes": inodes, "host": os.stat("/proc/1/ns/net").st_ino}), flush=True)
+    inodes = {pod["name"]: Path("/run/netns", pod["name"]).stat().st_ino for pod in pods}
+    print(json.dumps({"inodes": inodes, "host": Path("/proc/1/ns/net").stat().st_ino}), flush=True)
     sys.stdin.read()
 
 

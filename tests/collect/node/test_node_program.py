@@ -86,7 +86,9 @@ def test_agrees_with_the_ip_tool(fake_node: MakeNode) -> None:
     theirs_routes = {
         each["dst"] for each in json.loads(node.run("ip", "-j", "route")) if "dst" in each
     }
-    assert {r.destination.removesuffix("/32") for r in host.routes if r.family == 4} == theirs_routes
+    assert {
+        r.destination.removesuffix("/32") for r in host.routes if r.family == 4
+    } == theirs_routes
     (rule,) = [each for each in host.rules if each.priority == 100]
     assert (rule.mark, rule.table) == ("0x2/0xf", 77)
 
@@ -238,10 +240,25 @@ def test_runs_on_every_python(fake_node: MakeNode, version: str) -> None:
 
 def test_leaves_nothing_behind(fake_node: MakeNode) -> None:
     node = fake_node(web={})
-    before = node.run("sh", "-c", "ls /proc | grep -c '^[0-9]'; ls /run /tmp /run/netns")
+    before = node.run("sh", "-c", "ls /proc | grep -c '^[0-9]'; ls -R /run")
 
     node.visit(plan())
 
-    assert node.run("sh", "-c", "ls /proc | grep -c '^[0-9]'; ls /run /tmp /run/netns") == before
+    assert node.run("sh", "-c", "ls /proc | grep -c '^[0-9]'; ls -R /run") == before
 
 
+def test_a_hanging_tool_costs_its_share_and_the_rest_is_told(
+    fake_node: MakeNode, tmp_path: Path
+) -> None:
+    node = fake_node(web={})
+    tool = tmp_path / "conntrack"
+    tool.write_text("#!/bin/sh\ntrap '' TERM\nsleep 1000 & wait\n")
+    tool.chmod(0o755)
+    node.run("mount", "--bind", str(tmp_path), "/usr/local/sbin")
+
+    document = node.visit(plan(deadline=9.0)).document
+
+    assert document.commands["conntrack-dns"].problem == "time limit"
+    assert all(probe.tries for probe in document.probes)
+    left = node.run("sh", "-c", "grep -h -A2 '^Name:.sleep' /proc/[0-9]*/status; true")
+    assert all("zombie" in line for line in left.splitlines() if line.startswith("State:"))

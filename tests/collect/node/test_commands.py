@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wirecheck.collect.on_node import commands, kernel, kube_proxy
+from wirecheck.collect.on_node.deadline import Deadline
+
+
+def table(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    monkeypatch.setitem(commands.TABLE, "conntrack-dns", (sys.executable, "-c", code))
+    monkeypatch.setattr(commands, "has", lambda _: True)
+
+
+def test_a_command_that_hangs_is_ended_with_what_it_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pid = tmp_path / "pid"
+    code = (
+        "import subprocess,time;"
+        f"p=subprocess.Popen(['sleep','1000']);open({str(pid)!r},'w').write(str(p.pid));"
+        "time.sleep(1000)"
+    )
+    table(monkeypatch, code)
+
+    record = commands.run("conntrack-dns", limit=2)
+
+    assert record["problem"] == "time limit"
+    assert "status" not in record
+    assert is_gone(int(pid.read_text()))
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return True
+    return state == "Z"
+
+
+def test_output_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    table(monkeypatch, "print('x' * 100000)")
+    monkeypatch.setattr(commands, "MOST_BYTES", 1000)
+
+    record = commands.run("conntrack-dns", limit=30)
+
+    assert record["problem"] == "too large"
+    assert "output" not in record
+
+
+def test_status_and_errors_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    table(monkeypatch, "import sys;sys.stderr.write('no rights');sys.exit(4)")
+
+    record = commands.run("conntrack-dns", limit=30)
+
+    assert (record["status"], record["stderr"], record["output"]) == (4, "no rights", "")
+
+
+def test_the_environment_is_fixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "1")
+    table(monkeypatch, "import os;print(sorted(set(os.environ)-{'LC_CTYPE'}),os.environ['LC_ALL'])")
+
+    assert commands.run("conntrack-dns", limit=30)["output"] == "['HOME', 'LC_ALL', 'PATH'] C\n"
+
+
+def test_a_missing_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(commands.TABLE, "conntrack-dns", ("no-such-tool",))
+
+    assert commands.run("conntrack-dns", limit=30)["problem"] == "missing"
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Tools, legacy tables and outputs of a node made up; yields what is run on it."""
+    node: dict[str, Any] = {"tools": set(), "legacy": [], "outputs": {}}
+    monkeypatch.setattr(commands, "has", lambda tool: tool in node["tools"])
+    monkeypatch.setattr(commands, "legacy_tables", lambda _="": node["legacy"])
+    monkeypatch.setattr(
+        commands,
+        "run",
+        lambda identity, _: {"status": 0, "output": node["outputs"].get(identity, "")},
+    )
+    return node
+
+
+def ran(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    class Ample(Deadline):
+        def __init__(self) -> None: ...
+
+        def left(self) -> float:
+            return 60.0
+
+    return {name for name, each in commands.list_rules(Ample()).items() if "status" in each}
+
+
+def test_plain_iptables_of_the_nft_kind(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked["tools"] = {"iptables", "iptables-save"}
+    asked["outputs"] = {"iptables-version": "iptables v1.8.7 (nf_tables)\n"}
+
+    assert {"iptables-version", "iptables-save"} <= ran(monkeypatch)
+
+
+@pytest.mark.parametrize("version", ["iptables v1.8.7 (legacy)\n", "iptables v1.6.1\n"])
+def test_plain_iptables_of_the_legacy_kind_does_not_load_its_tables(
+    asked: Any, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    asked["tools"] = {"iptables", "iptables-save"}
+    asked["outputs"] = {"iptables-version": version}
+
+    assert "iptables-save" not in ran(monkeypatch)
+    asked["legacy"] = ["nat"]
+    assert "iptables-save" in ran(monkeypatch)
+
+
+def test_both_variants_where_legacy_tables_are_loaded(
+    asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked["tools"] = {"iptables-nft-save", "iptables-legacy-save"}
+    asked["legacy"] = ["nat", "filter"]
+
+    assert {"iptables-nft-save", "iptables-legacy-save"} <= ran(monkeypatch)
+    assert not {"iptables-save", "iptables-version"} & ran(monkeypatch)
+
+
+def test_connections_are_kept_by_their_original_destination() -> None:
+    lines = [
+        "udp 17 29 src=10.1.0.2 dst=10.96.0.10 sport=4 dport=53 src=10.1.0.9 dst=10.1.0.2 x\n",
+        "udp 17 29 src=10.1.0.2 dst=8.8.8.8 sport=4 dport=53 src=8.8.8.8 dst=10.96.0.10 x\n",
+        "udp 17 29 src=fd00::2 dst=fd00:0:0::a sport=4 dport=53 src=fd00::9 dst=fd00::2 x\n",
+    ]
+
+    assert commands.towards("".join(lines), ["10.96.0.10", "fd00::a"]) == lines[0] + lines[2]
+
+
+def test_conntrack_counters_are_summed_over_cpus(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "nf_conntrack"
+    file.write_text("entries  drop early_drop\n0000000a  00000001 00000010\n0000000a 00000002 0\n")
+    monkeypatch.setattr(kernel, "CONNTRACK_STATISTICS", str(file))
+
+    assert kernel.conntrack_sample()["counters"] == {"entries": 10, "drop": 3, "early_drop": 16}
+
+
+def test_the_kernel_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [
+        ("4,1,5000000,-", "nf_conntrack: nf_conntrack: table full, dropping packet"),
+        ("6,2,6000000,-", "eth0: link becomes ready"),
+        ("4,3,7000000,-", "nf_conntrack: table full in netns 4026532000, dropping packet"),
+        ("4,4,8000000,-", "neighbour: arp_cache: neighbor table overflow!"),
+    ]
+    monkeypatch.setattr(kernel, "_records", lambda _: records)
+
+    lines = kernel.read_log("/dev/null")
+
+    assert [line["pattern"] for line in lines] == [
+        "conntrack table full",
+        "conntrack table full",
+        "neighbour table overflow",
+    ]
+    assert round(lines[1]["time"] - lines[0]["time"], 3) == 2.0
+
+
+def test_metrics_and_configuration_are_reduced() -> None:
+    metrics = (
+        "# HELP x\nkubeproxy_sync_proxy_rules_iptables_restore_failures_total 3\n"
+        'kubeproxy_sync_proxy_rules_duration_seconds_bucket{le="1"} 3\n'
+        'rest_client_requests_total{host="10.0.0.1:6443"} 4\n'
+    )
+    configuration = (
+        '{"kubeproxy.config.k8s.io": {"Mode": "ipvs", "mode": "ipvs",'
+        ' "ClientConnection": {"Kubeconfig": "/secret"}}}'
+    )
+
+    assert kube_proxy.sync_metrics(metrics).split() == [
+        "kubeproxy_sync_proxy_rules_iptables_restore_failures_total",
+        "3",
+    ]
+    assert "secret" not in kube_proxy.allowed_configuration(configuration)
+    assert "ipvs" in kube_proxy.allowed_configuration(configuration)
+    assert kube_proxy.allowed_configuration("404 page not found") == ""

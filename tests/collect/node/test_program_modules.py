@@ -1,0 +1,84 @@
+"""What holds for the program's text, whatever it does."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wirecheck.collect import on_node
+from wirecheck.collect.node_commands import NODE_COMMANDS
+from wirecheck.collect.node_program import LONGEST, MODULES, TOO_OLD, command_line
+from wirecheck.collect.on_node import commands
+
+FOLDER = Path(on_node.__file__).parent
+SOURCES = sorted(FOLDER.glob("*.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_is_python_3_6(path: Path) -> None:
+    ast.parse(path.read_text(), feature_version=(3, 6))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_imports_the_standard_library_and_itself_alone(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        for name in names:
+            own = name.startswith("wirecheck.collect.on_node")
+            assert own or name.split(".")[0] in sys.stdlib_module_names, name
+
+
+def test_every_module_is_sent() -> None:
+    assert {path.stem for path in SOURCES} - {"__init__"} == set(MODULES)
+
+
+def test_the_command_line_means_itself_in_any_shell() -> None:
+    line = command_line(b'{"plan": 1}')
+
+    assert len(line) < LONGEST / 2
+    head, code, rest = line.split('"')
+    assert re.fullmatch(r"[A-Za-z0-9+/= .-]+", head + rest)
+    assert not set(code) & set("\"'`$\\!\n")
+
+
+def test_an_old_python_is_told_by_its_status() -> None:
+    code = command_line(b"{}").split('"')[1].replace("sys.version_info", "(3,5)")
+
+    assert (
+        subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == TOO_OLD
+    )
+
+
+def test_the_printed_table_is_the_one_that_is_run() -> None:
+    assert {each.id: each.argv for each in NODE_COMMANDS} == commands.TABLE
+    assert all(each.why and each.when for each in NODE_COMMANDS)
+
+
+def test_no_command_changes_anything() -> None:
+    reading = {"-L", "-S", "list", "save", "--version"}
+    for each in NODE_COMMANDS:
+        assert each.argv[0].endswith("-save") or reading & set(each.argv), each
+        assert not {"-D", "-F", "-A", "-I", "-X", "-j", "add", "flush", "delete"} & (
+            set(each.argv) - ({"-j"} if each.argv[0] == "nft" else set())
+        )
+
+
+def test_commands_are_started_from_the_table_alone() -> None:
+    starters = [
+        (path.stem, node.attr)
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr in ("Popen", "system", "popen", "run", "execv")
+        and isinstance(node.value, ast.Name)
+        and node.value.id in ("subprocess", "os")
+    ]
+
+    assert starters == [("commands", "Popen")]
