@@ -45,7 +45,7 @@ options ndots:5
 def answer(question: str, *data: str) -> str:
     """A DNS answer to `NAME TYPE`, as a probe returns it."""
     name, _, kind = question.rpartition(" ")
-    message = dns.message.make_response(dns.message.make_query(name, kind))
+    message = dns.message.make_response(dns.message.make_query(name, kind, id=0))
     if data:
         message.answer.append(dns.rrset.from_text(f"{name}.", 30, "IN", kind, *data))
     return base64.b64encode(message.to_wire()).decode()
