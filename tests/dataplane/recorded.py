@@ -73,3 +73,7 @@ def iptables_differences(changed: str, version: str = "1.35.4") -> tuple[Differe
     wanted = expected(version)
     read = read_iptables({4: changed}, clients(version), also=wanted.entries)
     return compare(wanted, read).items
+
+
+def nft(version: str) -> str:
+    return text(f"{version}.nft.json")

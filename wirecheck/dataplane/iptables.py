@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from wirecheck.dataplane.chains import Chains
 from wirecheck.dataplane.clients import Clients
 from wirecheck.dataplane.fold import Masquerading
-from wirecheck.dataplane.iptables_rules import step_of
+from wirecheck.dataplane.iptables_rules import steps_of
 from wirecheck.dataplane.masquerading import by_mark
 from wirecheck.dataplane.ruleset import Ruleset, Stage, reachable, read_entries
 from wirecheck.dataplane.steps import End
 from wirecheck.dataplane.table import Entry, Frontend, ServiceTable, Verdict
-from wirecheck.dataplane.walk import Chains
 from wirecheck.parse.iptables import IptablesDump, parse_iptables_save
 
 
@@ -60,7 +60,7 @@ def ruleset_of(family: int, dumps: list[IptablesDump]) -> Ruleset:
     dumps = sorted(dumps, key=_size)
     chains = {
         (at, name): Chains(
-            f"{at} {name}", {each.name: each.rules for each in table.chains.values()}, step_of
+            f"{at} {name}", {each.name: each.rules for each in table.chains.values()}, steps_of
         )
         for at, dump in enumerate(dumps)
         for name, table in dump.tables.items()

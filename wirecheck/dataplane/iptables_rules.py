@@ -6,7 +6,7 @@ is not known an action that is not: whether either matters shows on the walk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 from wirecheck.addresses import address, network
@@ -72,6 +72,11 @@ def step_of(line: str) -> Step:
         remembers=conditions.remembers,
         own=own_address(sources, actions) if not conditions.marks else "",
     )
+
+
+def steps_of(lines: Iterable[str]) -> list[Step]:
+    """The steps for the rules of a chain."""
+    return [step_of(line) for line in lines]
 
 
 def _text(rule: Rule, module: str) -> str:

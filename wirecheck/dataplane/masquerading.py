@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
+from wirecheck.dataplane.chains import Chain
 from wirecheck.dataplane.steps import Action, End, Jump, Return, SetMark, Source, Step
-from wirecheck.dataplane.walk import Chain, Flow, has_marks
+from wirecheck.dataplane.walk import Flow, has_marks
 
 FindChain = Callable[[str], Chain | None]
 

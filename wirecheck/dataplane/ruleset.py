@@ -11,13 +11,14 @@ from typing import Any
 from msgspec import structs
 
 from wirecheck.addresses import address
+from wirecheck.dataplane.chains import Chain, Chains
 from wirecheck.dataplane.clients import Clients
 from wirecheck.dataplane.fold import Masquerading, Sent, fold
 from wirecheck.dataplane.memory import recalled, remember
 from wirecheck.dataplane.sources import MOST_REGIONS, NeedsSplitError, Regions
 from wirecheck.dataplane.steps import Packet
 from wirecheck.dataplane.table import Client, Entry, Frontend, Handling, Verdict
-from wirecheck.dataplane.walk import Chain, Chains, Flow, Result, Shared, Trace, Walk
+from wirecheck.dataplane.walk import Flow, Result, Shared, Trace, Walk
 
 NOWHERE = {4: IPv4Address("192.0.0.8"), 6: IPv6Address("100::")}
 """Stands for the node's address where it has none of a family (RFC 7600, RFC 6666)."""
@@ -51,6 +52,10 @@ class Ruleset:
     sent: tuple[Stage, ...]
     """What the node itself sends; to its own addresses, `to_node` follows."""
     masquerading: Masquerading
+    owner: str = ""
+    """Whose all of it is, if it is one's; else the chains' names tell."""
+    is_shared: bool = True
+    """Whether other nodes' rule sets have the same steps for the same rules."""
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -82,10 +87,11 @@ def read_entries(
     regions = Regions.of(ruleset.family, clients)
     for frontend, chain in named.items():
         packet = _packet(frontend, clients)
-        handlings = recalled(ruleset, packet, regions)
+        handlings = recalled(ruleset, packet, regions) if ruleset.is_shared else None
         if handlings is None:
             handlings = _handlings(ruleset, packet, regions)
-        entry = Entry(frontend, handlings, programmed_by=chain)
+        by = f"{ruleset.owner} {chain}".strip()
+        entry = Entry(frontend, handlings, programmed_by=by)
         if entry.is_handled:
             yield entry
 
@@ -156,7 +162,7 @@ def _handlings(ruleset: Ruleset, packet: Packet, base: Regions) -> dict[Client, 
     handlings = fold(results, regions, ruleset.masquerading, packet.protocol)
     if not packet.is_local:
         handlings = _not_local(handlings)
-    if regions is base:
+    if regions is base and ruleset.is_shared:
         remember(ruleset, packet, regions, trace, results, handlings)
     return handlings
 

@@ -93,7 +93,7 @@ class Regions:
         return self.all & ~mask if test.negated else mask
 
     def _from_network(self, test: SourceTest) -> int:
-        wanted = intervals([network(test.value)])
+        wanted = intervals(map(network, test.value.split(",")))
         mask = 0
         for bit, region in enumerate(self.regions):
             inside = intersection(region.spans, wanted)
@@ -118,7 +118,7 @@ class Regions:
     def split(self, test: SourceTest) -> Regions:
         """The same clients in finer regions, in which `test` has an answer."""
         if test.kind == "network":
-            wanted = intervals([network(test.value)])
+            wanted = intervals(map(network, test.value.split(",")))
             pieces = tuple(
                 region._replace(spans=spans)
                 for region in self.regions

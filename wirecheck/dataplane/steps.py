@@ -34,9 +34,9 @@ Test = Callable[[Packet], bool]
 class SourceTest(NamedTuple):
     """A condition on where the packet comes from, which splits clients.
 
-    `kind` is `network`, `local` (an address of the node), `interface`, or `other`: a condition
-    that is not understood, of which nothing is assumed but that it gives one client the same
-    answer each time.
+    `kind` is `network` (one or several, with commas between them), `local` (an address of the
+    node), `interface`, or `other`: a condition that is not understood, of which nothing is
+    assumed but that it gives one client the same answer each time.
     """
 
     kind: str
@@ -87,6 +87,12 @@ class Source(NamedTuple):
     """The packet gets the node's source address (MASQUERADE)."""
 
 
+class Remember(NamedTuple):
+    """The client is remembered under this name from now on."""
+
+    name: str
+
+
 class Opaque(NamedTuple):
     """What happens is not understood."""
 
@@ -108,7 +114,7 @@ class Choose(NamedTuple):
     actions: tuple[Action, ...]
 
 
-Action = Jump | SetMark | Dnat | End | Return | Source | Opaque | Lookup | Choose
+Action = Jump | SetMark | Dnat | End | Return | Source | Remember | Opaque | Lookup | Choose
 
 
 class Step(Struct, frozen=True, gc=False):

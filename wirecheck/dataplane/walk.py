@@ -7,11 +7,11 @@ that a flow comes to is a `Result`. Nothing here knows the name of any chain.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
+from wirecheck.dataplane.chains import Chain, Chains
 from wirecheck.dataplane.sources import NeedsSplitError, Regions
 from wirecheck.dataplane.steps import (
     Action,
@@ -23,13 +23,14 @@ from wirecheck.dataplane.steps import (
     MarkTest,
     Opaque,
     Packet,
+    Remember,
     Return,
     SetMark,
     Source,
     SourceTest,
     Step,
 )
-from wirecheck.dataplane.table import Backend, Frontend, Verdict
+from wirecheck.dataplane.table import Backend, Verdict
 
 MOST_JUMPS = 64
 """Deeper than the kernel allows rule sets to be: a loop."""
@@ -45,6 +46,8 @@ class Flow(NamedTuple):
     """Returning clients only, remembered under this name for so many seconds."""
     own_marks: frozenset[tuple[str, int]] = frozenset()
     """The mark that the packet has instead if it comes from this very address."""
+    remembered: str = ""
+    """The name under which the client was remembered last."""
 
 
 class Result(NamedTuple):
@@ -56,138 +59,6 @@ class Result(NamedTuple):
     remembers: str = ""
     reason: str = ""
     rules: tuple[str, ...] = ()
-
-
-class Chain:
-    """Steps of one chain, found by the destination that they are about.
-
-    Chains with a rule for every Service have 10,000 of them, of which one packet can meet
-    only those for its address or its port, and those that name neither.
-    """
-
-    SMALL = 8
-
-    def __init__(self, name: str, steps: Sequence[Step]) -> None:
-        self.name = name
-        self.steps = steps
-        self.only_mark = _only_mark(steps)
-        self.jumps = tuple(each.chain for step in steps for each in _jumps(step.actions))
-        self._by_host: dict[str, list[tuple[int, Step]]] = {}
-        self._by_port: dict[int, list[tuple[int, Step]]] = {}
-        self._others: list[tuple[int, Step]] = []
-        if len(steps) > self.SMALL:
-            for position, step in enumerate(steps):
-                self._place(position, step)
-
-    @cached_property
-    def destinations(self) -> tuple[tuple[str, str, int], ...]:
-        """(address or nothing, protocol, port) of each step about just one that does something."""
-        return tuple(
-            (step.host, step.protocol, step.port)
-            for step in self.steps
-            if step.port
-            and step.protocol
-            and not step.never
-            and any(isinstance(each, Jump | Dnat | End) for each in step.actions)
-        )
-
-    @cached_property
-    def members(self) -> tuple[Frontend, ...]:
-        """The frontends that its maps have entries for."""
-        lookups = (each for step in self.steps for each in step.actions)
-        return tuple(m for each in lookups if isinstance(each, Lookup) for m in each.members)
-
-    def _place(self, position: int, step: Step) -> None:
-        if step.host:
-            self._by_host.setdefault(step.host, []).append((position, step))
-        elif step.port:
-            self._by_port.setdefault(step.port, []).append((position, step))
-        else:
-            self._others.append((position, step))
-
-    def candidates(self, packet: Packet) -> Sequence[Step]:
-        """The steps that the packet may match, in their order."""
-        if len(self.steps) <= self.SMALL:
-            return self.steps
-        found = [
-            *self._by_host.get(packet.address, ()),
-            *self._by_port.get(packet.port, ()),
-            *self._others,
-        ]
-        found.sort(key=_position)
-        return [step for _, step in found]
-
-
-def _jumps(actions: Iterable[Action]) -> Iterator[Jump]:
-    """The chains that actions lead to, also through maps and choices."""
-    for action in actions:
-        match action:
-            case Jump():
-                yield action
-            case Lookup(_, found):
-                yield from _jumps(found.values())
-            case Choose(choices):
-                yield from _jumps(choices)
-
-
-def _position(placed: tuple[int, Step]) -> int:
-    return placed[0]
-
-
-def _only_mark(steps: Sequence[Step]) -> SetMark | None:
-    """The mark that a chain sets, if it does that and nothing else for every packet."""
-    if len(steps) != 1 or len(steps[0].actions) != 1:
-        return None
-    step = steps[0]
-    is_conditional = step.never or step.protocol or step.host or step.port or step.tests
-    if is_conditional or step.sources or step.marks or step.probability < 1 or step.recalls:
-        return None
-    action = step.actions[0]
-    return action if isinstance(action, SetMark) else None
-
-
-T = TypeVar("T")
-
-
-class Chains(Generic[T]):
-    """The chains of one table, made of their rules when they are first asked for.
-
-    Equal chains of several nodes are one object: most of them are the same everywhere.
-    """
-
-    SHARED_UP_TO = 256
-    """Larger chains list all Services in an order of chance, and are never equal."""
-    MOST_SHARED = 100_000
-
-    _shared: ClassVar[dict[tuple[str, tuple[int, ...]], Chain]] = {}
-
-    def __init__(
-        self, label: str, rules: Mapping[str, Sequence[T]], translate: Callable[[T], Step]
-    ) -> None:
-        self.label = label
-        self._rules = rules
-        self._translate = translate
-        self._made: dict[str, Chain] = {}
-
-    def find(self, name: str) -> Chain | None:
-        """The chain of that name, if there is one."""
-        chain = self._made.get(name)
-        if chain is None and name in self._rules:
-            chain = self._made[name] = self._make(name)
-        return chain
-
-    def _make(self, name: str) -> Chain:
-        steps = [self._translate(rule) for rule in self._rules[name]]
-        if len(steps) > self.SHARED_UP_TO:
-            return Chain(name, steps)
-        # The chain holds its steps, so that their identities are not given to others.
-        key = (name, tuple(map(id, steps)))
-        chain = self._shared.get(key)
-        if chain is None:
-            if len(self._shared) > self.MOST_SHARED:
-                self._shared.clear()
-            chain = self._shared[key] = Chain(name, steps)
-        return chain
 
 
 Met = tuple[str, str, Sequence[Step] | None]
@@ -358,6 +229,8 @@ class Walk:
                 returned += ended
             case SetMark(clear, flip):
                 return [f._replace(mark=(f.mark & ~clear) ^ flip) for f in flows]
+            case Remember(name):
+                return [f._replace(remembered=name) for f in flows]
             case Dnat(address, port):
                 backend = Backend(address or self.packet.address, port or self.packet.port)
                 self._end(step, flows, Verdict.FORWARD, backend)
@@ -418,7 +291,8 @@ class Walk:
         # The first rule of the path is the hook, which is the same for all frontends.
         rules = (*self._path[1:], step.text)
         for flow in flows:
-            self.results.append(Result(flow, verdict, backend, step.remembers, reason, rules))
+            name = step.remembers or flow.remembered
+            self.results.append(Result(flow, verdict, backend, name, reason, rules))
 
 
 def _only(flows: list[Flow], sources: int) -> list[Flow]:

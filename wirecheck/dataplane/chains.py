@@ -1,0 +1,147 @@
+"""Chains of steps, in which the few that concern one packet are found without going through all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import ClassVar, Generic, TypeVar
+
+from wirecheck.dataplane.steps import Action, Choose, Dnat, End, Jump, Lookup, Packet, SetMark, Step
+from wirecheck.dataplane.table import Frontend
+
+T = TypeVar("T")
+
+
+class Chain:
+    """Steps of one chain, found by the destination that they are about.
+
+    Chains with a rule for every Service have 10,000 of them, of which one packet can meet
+    only those for its address or its port, and those that name neither.
+    """
+
+    SMALL = 8
+
+    def __init__(self, name: str, steps: Sequence[Step]) -> None:
+        self.name = name
+        self.steps = steps
+        self.only_mark = _only_mark(steps)
+        self.jumps = tuple(each.chain for step in steps for each in _jumps(step.actions))
+        self._by_host: dict[str, list[tuple[int, Step]]] = {}
+        self._by_port: dict[int, list[tuple[int, Step]]] = {}
+        self._others: list[tuple[int, Step]] = []
+        if len(steps) > self.SMALL:
+            for position, step in enumerate(steps):
+                self._place(position, step)
+
+    @cached_property
+    def destinations(self) -> tuple[tuple[str, str, int], ...]:
+        """(address or nothing, protocol, port) of each step about just one that does something."""
+        return tuple(
+            (step.host, step.protocol, step.port)
+            for step in self.steps
+            if step.port
+            and step.protocol
+            and not step.never
+            and any(isinstance(each, Jump | Dnat | End) for each in step.actions)
+        )
+
+    @cached_property
+    def members(self) -> tuple[Frontend, ...]:
+        """The frontends that its maps have entries for."""
+        lookups = (each for step in self.steps for each in step.actions)
+        return tuple(m for each in lookups if isinstance(each, Lookup) for m in each.members)
+
+    def _place(self, position: int, step: Step) -> None:
+        if step.host:
+            self._by_host.setdefault(step.host, []).append((position, step))
+        elif step.port:
+            self._by_port.setdefault(step.port, []).append((position, step))
+        else:
+            self._others.append((position, step))
+
+    def candidates(self, packet: Packet) -> Sequence[Step]:
+        """The steps that the packet may match, in their order."""
+        if len(self.steps) <= self.SMALL:
+            return self.steps
+        found = [
+            *self._by_host.get(packet.address, ()),
+            *self._by_port.get(packet.port, ()),
+            *self._others,
+        ]
+        found.sort(key=_position)
+        return [step for _, step in found]
+
+
+def _jumps(actions: Iterable[Action]) -> Iterator[Jump]:
+    """The chains that actions lead to, also through maps and choices."""
+    for action in actions:
+        match action:
+            case Jump():
+                yield action
+            case Lookup(_, found):
+                yield from _jumps(found.values())
+            case Choose(choices):
+                yield from _jumps(choices)
+
+
+def _position(placed: tuple[int, Step]) -> int:
+    return placed[0]
+
+
+def _only_mark(steps: Sequence[Step]) -> SetMark | None:
+    """The mark that a chain sets, if it does that and nothing else for every packet."""
+    if len(steps) != 1 or len(steps[0].actions) != 1:
+        return None
+    step = steps[0]
+    is_conditional = step.never or step.protocol or step.host or step.port or step.tests
+    if is_conditional or step.sources or step.marks or step.probability < 1 or step.recalls:
+        return None
+    action = step.actions[0]
+    return action if isinstance(action, SetMark) else None
+
+
+class Chains(Generic[T]):
+    """The chains of one table, made of their rules when they are first asked for.
+
+    Equal chains of several nodes are one object, if `translate` makes one step of equal
+    rules: most of them are the same everywhere.
+    """
+
+    SHARED_UP_TO = 256
+    """Larger chains list all Services in an order of chance, and are never equal."""
+    MOST_SHARED = 100_000
+
+    _shared: ClassVar[dict[tuple[str, tuple[int, ...]], Chain]] = {}
+
+    def __init__(
+        self,
+        label: str,
+        rules: Mapping[str, Sequence[T]],
+        translate: Callable[[Sequence[T]], Sequence[Step]],
+        is_shared: bool = True,
+    ) -> None:
+        self.label = label
+        self._is_shared = is_shared
+        self._rules = rules
+        self._translate = translate
+        self._made: dict[str, Chain] = {}
+
+    def find(self, name: str) -> Chain | None:
+        """The chain of that name, if there is one."""
+        chain = self._made.get(name)
+        if chain is None and name in self._rules:
+            chain = self._made[name] = self._make(name)
+        return chain
+
+    def _make(self, name: str) -> Chain:
+        steps = self._translate(self._rules[name])
+        if not self._is_shared or len(steps) > self.SHARED_UP_TO:
+            return Chain(name, steps)
+        # The chain holds its steps, so that their identities are not given to others.
+        key = (name, tuple(map(id, steps)))
+        chain = self._shared.get(key)
+        if chain is None:
+            if len(self._shared) > self.MOST_SHARED:
+                self._shared.clear()
+            chain = self._shared[key] = Chain(name, steps)
+        return chain

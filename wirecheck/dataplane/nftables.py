@@ -1,0 +1,98 @@
+"""Reads what kube-proxy's nftables rules do for Services.
+
+    table = read_nftables({4: json_of_ip, 6: json_of_ip6}, clients, also=expected.entries)
+
+The same walk as for iptables, through maps to the rules that consult them: a map that no rule
+consults means nothing. Layouts of chains, which differ between versions, do not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from wirecheck.dataplane.chains import Chains
+from wirecheck.dataplane.clients import Clients
+from wirecheck.dataplane.fold import Masquerading
+from wirecheck.dataplane.masquerading import by_mark
+from wirecheck.dataplane.nftables_keys import UnknownError, elements_of, key_of, key_parts
+from wirecheck.dataplane.nftables_rules import Translator
+from wirecheck.dataplane.ruleset import Ruleset, Stage, reachable, read_entries
+from wirecheck.dataplane.table import Backend, Entry, Frontend, ServiceTable
+from wirecheck.dataplane.tolerance import KUBE_PROXY
+from wirecheck.parse.nftables import NftTable, parse_nft_table
+
+HAIRPIN_KEY = ("saddr", "daddr", "l4proto", "dport")
+
+
+def read_nftables(
+    texts: Mapping[int, str], clients: Clients, also: Iterable[Frontend] = ()
+) -> ServiceTable:
+    """The table of a node from `nft -j list table ip kube-proxy`, and `ip6`, by family (4, 6).
+
+    An empty text means that there is no such table. Raises ParseError where a text is cut or
+    not understood; a rule that is not understood makes the destinations that it may concern
+    NOT_UNDERSTOOD, and no others.
+    """
+    also = tuple(also)
+    entries: dict[Frontend, Entry] = {}
+    for family in (4, 6):
+        ruleset = ruleset_of(family, parse_nft_table(texts.get(family, "")))
+        entries.update((entry.frontend, entry) for entry in read_entries(ruleset, clients, also))
+    return ServiceTable(entries=entries)
+
+
+def ruleset_of(family: int, table: NftTable) -> Ruleset:
+    """The base chains of one family by hook, in the order of their priorities."""
+    translator = Translator(family, table.sets)
+    chains = Chains("kube-proxy", table.rules, translator.steps, is_shared=False)
+
+    def stages(hook: str) -> tuple[Stage, ...]:
+        found = sorted(
+            (each for each in table.chains.values() if each.hook == hook),
+            key=lambda chain: chain.prio,
+        )
+        return tuple(Stage(each.name, chains) for each in found)
+
+    after = stages("postrouting")
+    marks = [by_mark(chains.find, each.base_chain) for each in after]
+    hairpins = frozenset(_hairpins(table, after))
+    return Ruleset(
+        family=family,
+        arriving=stages("prerouting"),
+        to_node=stages("input"),
+        through_node=stages("forward"),
+        sent=stages("output"),
+        masquerading=Masquerading(
+            by_mark=lambda mark: any(each(mark) for each in marks),
+            of_own=lambda backend, protocol: (backend, protocol) in hairpins,
+        ),
+        owner=KUBE_PROXY,
+        is_shared=False,
+    )
+
+
+def _hairpins(table: NftTable, after: Iterable[Stage]) -> Iterator[tuple[Backend, str]]:
+    """Backends whose connections to themselves are masqueraded by a set that lists them."""
+    for stage in after:
+        for chain in reachable(stage):
+            for rule in table.rules[chain.name]:
+                if any("masquerade" in each for each in rule.expr):
+                    for each in rule.expr:
+                        yield from _own_connections(each.get("match"), table)
+
+
+def _own_connections(
+    match: Mapping[str, Any] | None, table: NftTable
+) -> Iterator[tuple[Backend, str]]:
+    if not match or match.get("op") != "==" or "concat" not in match.get("left", ()):
+        return
+    try:
+        if key_parts(match["left"]) != HAIRPIN_KEY:
+            return
+        elements = elements_of(match["right"], table.sets)
+        for source, destination, protocol, port in (key_of(HAIRPIN_KEY, e) for e in elements):
+            if source == destination:
+                yield Backend(str(destination), int(str(port))), str(protocol)
+    except UnknownError:
+        return
