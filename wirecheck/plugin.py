@@ -1,16 +1,20 @@
 """pytest's entry point: the options, and the moment when the first check is collected.
 
 Every project in an environment where wirecheck is installed loads this module, so it is light
-and does nothing there: the rest is loaded by the first check, or by an option.
+and does nothing there: the rest is loaded by the first check.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from wirecheck.catalogue import Check, catalogue_folder
+from wirecheck.catalogue import Check, catalogue_folder, load
 from wirecheck.pytest_options import add_options, given
 
 SESSION = "wirecheck.pytest_session"
@@ -24,17 +28,41 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """`pytest --inventory=F` in any folder judges the catalogue."""
+    """`pytest --inventory F` in any folder judges the catalogue."""
     if not given(config):
         return
-    here = config.invocation_params.dir
-    if config.inipath is None and not here.is_relative_to(config.rootpath):
-        # pytest took the option's file for a test's, and would keep its cache beside it.
-        config._rootpath = here
+    if config.inipath is None and config.option.rootdir is None:
+        # pytest took the inventory for a test file, and would keep its cache beside it.
+        config._rootpath = config.invocation_params.dir
     if config.args_source is pytest.Config.ArgsSource.INVOCATION_DIR:
-        config.args = [str(path) for path in sorted(catalogue_folder().glob("*.py"))]
-        # With any other mode `dns.py` would stand in the way of the library of that name.
-        config.option.importmode = "importlib"
+        config.args = [str(catalogue_folder())]
+
+
+class Catalogue(pytest.Module):
+    """A file of the catalogue: imported as `wirecheck.checks.…`, whatever pytest's import mode.
+
+    In the usual mode `dns.py` would stand in the way of the library of that name.
+    """
+
+    def _getobj(self) -> ModuleType:
+        load()
+        return sys.modules[f"wirecheck.checks.{self.path.stem}"]
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> Catalogue | None:
+    """Leave all other files to pytest."""
+    return _catalogue(module_path, parent)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(
+    file_path: Path, parent: pytest.Collector
+) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """The catalogue's files are collected also where `python_files` does not match them."""
+    collectors = yield
+    if not collectors and (found := _catalogue(file_path, parent)):
+        return [found]
+    return collectors
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -43,3 +71,10 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> None:
     manager = collector.config.pluginmanager
     if isinstance(getattr(obj, "wirecheck", None), Check) and not manager.hasplugin(SESSION):
         manager.register(importlib.import_module(SESSION), SESSION)
+
+
+def _catalogue(path: Path, parent: pytest.Collector) -> Catalogue | None:
+    if path.parent != catalogue_folder() or path.suffix != ".py" or path.stem == "__init__":
+        return None
+    # The same in a checkout, an editable installation and from the wheel.
+    return Catalogue.from_parent(parent, path=path, nodeid=f"checks/{path.name}")

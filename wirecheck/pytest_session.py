@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from wirecheck.catalogue import Check, catalogue_folder
+from wirecheck.catalogue import Check
 from wirecheck.findings import Outcome
 from wirecheck.interrupt import ending_like_ctrl_c
 from wirecheck.look import Visits
@@ -52,12 +52,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("node", names, ids=names)
     else:
         metafunc.parametrize("node", [""], ids=[pytest.HIDDEN_PARAM])
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """The same node ids in a checkout, an editable installation and from the wheel."""
-    if check_of(item) and item.path.parent == catalogue_folder():
-        item._nodeid = f"checks/{item.path.name}::{item.name}"  # type: ignore[attr-defined]
 
 
 @pytest.hookimpl(trylast=True)
