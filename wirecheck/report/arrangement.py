@@ -95,12 +95,17 @@ def tone(results: Results) -> Outcome:
     outcomes = {item.outcome for item in results.items}
     if Outcome.FAIL in outcomes:
         return Outcome.FAIL
-    nothing = not outcomes - {Outcome.SKIP} or not results.ended.coverage.nodes_seen
-    if nothing or Outcome.ERROR in outcomes or results.ended.interrupted:
+    if is_about_nothing(results) or Outcome.ERROR in outcomes or results.ended.interrupted:
         return Outcome.ERROR
     if results.ended.status > 1:
         return Outcome.ERROR
     return Outcome.WARN if Outcome.WARN in outcomes else Outcome.PASS
+
+
+def is_about_nothing(results: Results) -> bool:
+    """No node is known, or every item was skipped or could not be judged."""
+    outcomes = {item.outcome for item in results.items}
+    return not results.ended.coverage.nodes_known or outcomes <= {Outcome.SKIP, Outcome.ERROR}
 
 
 def unseen_nodes(results: Results) -> list[Unseen]:

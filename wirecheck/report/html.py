@@ -99,30 +99,33 @@ class Page:
 
 def render(results: Results) -> str:
     """The whole page."""
-    return _environment().get_template("page.html.j2").render(**_shown(results))
+    return _rendered("page.html.j2", results, embedded=False)
 
 
 def render_fragment(results: Results) -> str:
     """The page's content, to be put into another page; its style stays within it."""
-    return (
-        _environment().get_template("page_content.html.j2").render(**_shown(results), embedded=True)
-    )
+    return _rendered("page_content.html.j2", results, embedded=True)
 
 
-def _shown(results: Results) -> dict[str, object]:
+def _rendered(template: str, results: Results, *, embedded: bool) -> str:
     page = _page(results)
     style, script = _asset("page.css"), _asset("page.js")
-    return {
+    # Should a name from the cluster ever get through as a script, its digest is not this one.
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{_digest(style)}'; "
+        f"script-src 'sha256-{_digest(script)}'; base-uri 'none'; form-action 'none'"
+    )
+    shown = {
         "page": page,
         "started": results.started,
         "ended": results.ended,
         "coverage": results.ended.coverage,
         "style": Markup(style),
         "script": Markup(script),
-        "policy": f"default-src 'none'; img-src data:; style-src 'sha256-{_digest(style)}'; "
-        f"script-src 'sha256-{_digest(script)}'; base-uri 'none'; form-action 'none'",
-        "embedded": False,
+        "policy": policy,
+        "embedded": embedded,
     }
+    return _environment().get_template(template).render(shown)
 
 
 def _page(results: Results) -> Page:

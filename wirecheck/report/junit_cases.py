@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from wirecheck.findings import Outcome
-from wirecheck.report.arrangement import RED, CheckResults, by_check, total
+from wirecheck.report.arrangement import (
+    RED,
+    CheckResults,
+    by_check,
+    is_about_nothing,
+    tone,
+    total,
+)
 from wirecheck.report.harmless import shortened
 from wirecheck.report.sentences import (
     OUTCOME_WORDS,
@@ -63,8 +70,7 @@ def cases(results: Results, detail: Detail) -> Iterator[Case]:
 def _run_cases(results: Results) -> Iterator[Case]:
     """A pipeline must not be green because there was nothing to be red about."""
     ended = results.ended
-    judged = {item.outcome for item in results.items} - {Outcome.SKIP, Outcome.ERROR}
-    if not judged or not ended.coverage.nodes_seen:
+    if is_about_nothing(results):
         yield Case(
             "run",
             "looked_at_the_cluster",
@@ -72,12 +78,12 @@ def _run_cases(results: Results) -> Iterator[Case]:
             f"Nothing could be looked at: {ended.verdict}",
             "\n".join([f"{coverage_sentence(ended.coverage)}.", *results.started.notes]),
         )
-    if ended.interrupted:
+    elif ended.interrupted or (ended.status > 1 and tone(results) is not Outcome.FAIL):
         yield Case(
             "run",
             "was_completed",
             "error",
-            "The run was interrupted, so what is missing here was not looked at.",
+            f"Something was not looked at: {ended.verdict}",
             f"{coverage_sentence(ended.coverage)}.",
         )
 

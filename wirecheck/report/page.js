@@ -1,7 +1,7 @@
 (() => {
   "use strict";
   const root = document.querySelector(".wirecheck");
-  const form = root.querySelector("form.filters");
+  const form = root.querySelector("form.choice");
   const fields = form.querySelector(".fields");
   const entries = [...root.querySelectorAll("[data-o]")].map((element) => ({
     element,

@@ -105,6 +105,7 @@ def _screen(results: Results, report: Path | None) -> Iterator[Line]:
     yield from _warnings(checks)
     yield from _accepted(checks)
     yield from _not_judged(checks)
+    yield from _held(by_check(results))
     yield from _end(results, report)
 
 
@@ -229,6 +230,18 @@ def _not_judged(checks: Sequence[CheckResults]) -> Iterator[Line]:
         yield Line(f"Undecided, for they kept changing: {listed(undecided, 5)}.")
     for reason, number in list(unjudged.items())[:5]:
         yield Line(f"Not judged: {plural(number, 'object')}, for {reason}.")
+
+
+def _held(checks: Sequence[CheckResults]) -> Iterator[Line]:
+    held = sum(check.outcome is Outcome.PASS for check in checks)
+    skipped = [check.record.id for check in checks if check.outcome is Outcome.SKIP and check.items]
+    if held or skipped:
+        said = f"{plural(held, 'check holds', 'checks hold')}."
+        if skipped:
+            were = "was" if len(skipped) == 1 else "were"
+            said += f" {len(skipped):,} {were} skipped everywhere: {listed(skipped, 10)}."
+        yield Line()
+        yield Line(said)
 
 
 def _end(results: Results, report: Path | None) -> Iterator[Line]:

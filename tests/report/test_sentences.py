@@ -1,0 +1,86 @@
+import pytest
+
+from tests.report import sample
+from wirecheck.report.harmless import harmless, harmless_lines, shortened
+from wirecheck.report.sentences import coverage_sentence, duration, listed, moment, plural
+from wirecheck.results import Coverage
+
+
+def test_coverage_in_one_sentence():
+    coverage = Coverage(
+        nodes_seen=238,
+        nodes_known=240,
+        pods_seen=6120,
+        pods_known=6133,
+        services_seen=4410,
+        services_known=4410,
+        unreachable=["a", "b"],
+        undecided=7,
+    )
+    assert coverage_sentence(coverage) == (
+        "looked at 238 of 240 nodes, 6,120 of 6,133 pods, 4,410 Services; 2 nodes unreachable; "
+        "7 objects undecided"
+    )
+
+
+def test_coverage_of_nothing_is_said():
+    assert coverage_sentence(Coverage()) == "looked at 0 of 0 nodes, 0 of 0 pods, 0 Services"
+
+
+def test_services_that_were_not_seen_are_said():
+    assert "0 of 9 Services" in coverage_sentence(sample.nothing().ended.coverage)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.04, "0.0 s"), (59.94, "59.9 s"), (61, "1 min 1 s"), (3725, "1 h 2 min")],
+)
+def test_durations(seconds, words):
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("time", "words"),
+    [
+        ("2026-11-23T03:06:41Z", "2026-11-23 03:06 UTC"),
+        ("2026-11-23T03:06:41.123+00:00", "2026-11-23 03:06 UTC"),
+        ("2026-11-23T03:06:41+02:00", "2026-11-23T03:06:41+02:00"),
+        ("", ""),
+    ],
+)
+def test_moments(time, words):
+    assert moment(time) == words
+
+
+def test_lists_and_numbers():
+    assert plural(1, "node") == "1 node"
+    assert plural(6120, "pod") == "6,120 pods"
+    assert listed(["a", "b", "c"], 3) == "a, b, c"
+    assert listed(["a", "b", "c"], 2) == "a, b and 1 more"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Pod shop/web-0", "Pod shop/web-0"),
+        ("größer → 10.0.0.1 ✓", "größer → 10.0.0.1 ✓"),
+        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("\x9b2J", r"\x9b2J"),
+        ("a\u202eb\u2066c\u200bd", r"a\u202eb\u2066c\u200bd"),
+        ("one\ntwo\tthree", "one two three"),
+        ("\x00\x07\x08\r", r"\x00\x07\x08"),
+        ("\ufffe\U0001f600", "\\ufffe\U0001f600"),
+        ("\udc80", r"\udc80"),
+    ],
+)
+def test_unprintable_characters_are_shown_as_escapes(text, shown):
+    assert harmless(text) == shown
+
+
+def test_lines_keep_their_columns():
+    assert harmless_lines("a\tb\n  c\x1b") == ["a       b", r"  c\x1b"]
+
+
+def test_what_was_cut_off_is_counted():
+    assert shortened("abcdef", 6) == "abcdef"
+    assert shortened("abcdefgh", 6) == "abcdef… (2 more characters)"
