@@ -193,7 +193,7 @@ def _results(ruleset: Ruleset, packet: Packet, regions: Regions, trace: Trace) -
         for stage in stages:
             if not flows:
                 break
-            walk = Walk(packet, regions, stage.chains, trace, shared)
+            walk = Walk(packet, regions, stage.chains, trace, shared=shared, everybody=clients)
             flows = walk.through(stage.base_chain, flows)
             results += walk.results
         results += [Result(flow, Verdict.NOTHING) for flow in flows]

@@ -81,7 +81,7 @@ class Walk:
     """One packet on its way through one stage; collects `results`.
 
     `shared` keeps what chains that base chains call do with all clients: the same chain is
-    called from several hooks, with clients of its own each time.
+    called from several hooks, each with `everybody` that passes it.
     """
 
     def __init__(
@@ -90,7 +90,9 @@ class Walk:
         regions: Regions,
         chains: Chains[Any],
         trace: Trace,
+        *,
         shared: Shared,
+        everybody: int,
     ) -> None:
         self.packet = packet
         self.regions = regions
@@ -98,7 +100,7 @@ class Walk:
         self.trace = trace
         self.shared = shared
         self.results: list[Result] = []
-        self._everybody = regions.all
+        self._everybody = everybody
         self._accepted: list[Flow] = []
         self._path: list[str] = []
 
@@ -111,7 +113,6 @@ class Walk:
         if chain is None:
             self.trace.met.append((self.chains.label, base_chain, None))
             return flows
-        self._everybody = flows[0].sources if len(flows) == 1 else 0
         self._accepted = []
         return _merged(self._walk(chain, flows) + self._accepted)
 
@@ -271,9 +272,10 @@ class Walk:
         """Walk a chain once for all clients, whichever hooks it is called from."""
         key = (self.chains.label, chain.name)
         if key not in self.shared:
-            inner = Walk(self.packet, self.regions, self.chains, self.trace, self.shared)
+            everybody = self.regions.all
+            inner = Walk(self.packet, self.regions, self.chains, self.trace, self.shared, everybody)
             inner._path.append(step.text)
-            ended = inner._walk(chain, [Flow(self.regions.all)])
+            ended = inner._walk(chain, [Flow(everybody)])
             self.shared[key] = (inner.results, ended, inner._accepted)
         results, ended, accepted = self.shared[key]
         self.results += results
