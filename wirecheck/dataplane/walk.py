@@ -273,7 +273,14 @@ class Walk:
         key = (self.chains.label, chain.name)
         if key not in self.shared:
             everybody = self.regions.all
-            inner = Walk(self.packet, self.regions, self.chains, self.trace, self.shared, everybody)
+            inner = Walk(
+                self.packet,
+                self.regions,
+                self.chains,
+                self.trace,
+                shared=self.shared,
+                everybody=everybody,
+            )
             inner._path.append(step.text)
             ended = inner._walk(chain, [Flow(everybody)])
             self.shared[key] = (inner.results, ended, inner._accepted)
