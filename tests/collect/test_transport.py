@@ -13,6 +13,8 @@ import pytest
 
 from wirecheck.collect import transport
 from wirecheck.collect.node_program import TOO_OLD
+from wirecheck.collect.on_node.deadline import RAN_OUT
+from wirecheck.collect.on_node.visit import NOT_ROOT
 from wirecheck.collect.visit_errors import (
     NotUnderstoodError,
     TimeLimitError,
@@ -122,6 +124,9 @@ SAID = [
     ("ssh", 127, "sh: python3: No such file or directory", "no python3"),
     ("ssh", 1, "ModuleNotFoundError: No module named 'ctypes'", "lacks parts"),
     ("ssh", TOO_OLD, "", "older than 3.6"),
+    ("ssh", NOT_ROOT, "", "sudo: true"),
+    ("ssh", 1, "sudo: sorry, you must have a tty to run sudo", "sudo wants a password"),
+    ("ssh", 127, "bash: Zeile 1: python3: Kommando nicht gefunden.", "Kommando nicht gefunden"),
     ("docker", 1, "Error response from daemon: No such container: wc-w1", "no such container"),
     (
         "docker",
@@ -199,3 +204,10 @@ def test_the_real_ssh_understands_its_options() -> None:
 
     with pytest.raises(VisitError, match="refuses the connection"):
         run_on(way)
+
+
+def test_a_program_that_ended_itself_took_too_long(stand_in: Callable[[str, str], Path]) -> None:
+    stand_in("ssh", f"exit {RAN_OUT}")
+
+    with pytest.raises(TimeLimitError, match="was stuck"):
+        run_on(SSH)

@@ -53,6 +53,7 @@ def run_bounded(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env={**os.environ, "LC_ALL": "C"},  # what it says is read by patterns
         start_new_session=True,
     )
     try:

@@ -11,11 +11,14 @@ import contextlib
 import logging
 import re
 import shutil
+import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,11 +31,14 @@ from wirecheck.collect.bounded_process import (
     run_bounded,
 )
 from wirecheck.collect.node_program import TOO_OLD
+from wirecheck.collect.on_node.deadline import RAN_OUT
+from wirecheck.collect.on_node.visit import NOT_ROOT
 from wirecheck.collect.visit_errors import NotUnderstoodError, TimeLimitError, UnreachableError
 from wirecheck.inventory import WayIn
 
 MOST_BYTES = 256 << 20
 CONNECT_SECONDS = 10
+CLOSING_SECONDS = 3.0
 CANNOT_FIND, CANNOT_RUN = 127, 126
 SSH_FAILED = 255
 
@@ -67,7 +73,7 @@ FAILURES = (
         "Check the key's fingerprint on the node, then put it into known_hosts.",
     ),
     _failure(
-        r"sudo:.*(password|terminal|askpass)|a password is required",
+        r"sudo:.*(password|terminal|askpass|tty)|a password is required",
         "sudo wants a password there",
         "Allow the user to run it with NOPASSWD, or visit as root.",
     ),
@@ -113,7 +119,8 @@ FAILURES = (
         "Install it here, or choose another way in the inventory's `via`.",
     ),
     _failure(
-        r"python3['\"]?: (command )?(not found|no such file)|exec:? .*python3.*not found",
+        r"python3['\"]?: (command )?(not found|no such file)|exec:? .*python3.*not found"
+        r"|line \d+: python3: ",
         "it has no python3",
         "Install Python 3.6 or later there; nothing else is needed.",
     ),
@@ -179,6 +186,16 @@ def _output(way: WayIn, result: Finished) -> bytes:
     if result.status == 0:
         return result.stdout
     said = result.stderr.decode("utf-8", "replace").strip()
+    if result.status == RAN_OUT:
+        raise TimeLimitError(
+            f"The program on {way.node} ({way.via}) was stuck and ended itself. See whether the "
+            "node hangs; if it is only slow, raise `limits.node` in the inventory."
+        )
+    if result.status == NOT_ROOT:
+        raise UnreachableError(
+            f"{way.node} was entered by {way.via}, but not as root, without which pods and rules "
+            "cannot be seen. Set `sudo: true` for it in the inventory, or visit as root."
+        )
     if result.status == TOO_OLD:
         raise UnreachableError(
             f"{way.node} ({way.via}) has a Python older than 3.6. Install a newer python3 there."
@@ -221,8 +238,26 @@ def _sudo(command: str, _user: str | None) -> str:
 
 
 @cache
-def _control_folder() -> str:
+def _control_folder() -> Path:
     """Where ssh's shared connections have their sockets: private, short, gone at the end."""
-    folder = tempfile.mkdtemp(prefix="wirecheck-", dir="/tmp")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix="wirecheck-", dir="/tmp"))
+    atexit.register(_close_connections, folder)
     return folder
+
+
+def _close_connections(folder: Path) -> None:
+    """End the connections that are still shared, all at once; ssh would within a minute."""
+    closing = [
+        subprocess.Popen(
+            ["ssh", "-O", "exit", "-o", f"ControlPath={socket}", "node"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for socket in folder.iterdir()
+    ]
+    end = time.monotonic() + CLOSING_SECONDS
+    for process in closing:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, end - time.monotonic()))
+    shutil.rmtree(folder, ignore_errors=True)

@@ -140,6 +140,8 @@ class Node:
 
     def why_no_netns(self, pod: Pod) -> str:
         processes = self.processes_of(pod)
+        if processes is None and (closed := self.seen.closed_processes):
+            raise FactMissingError(f"{closed} processes on {self.name} could not be looked at.")
         if processes is None:
             return f"no process on {self.name} belongs to it"
         if processes.inode == self.host.inode:

@@ -235,6 +235,8 @@ class NodeDocument(Record, frozen=True):
     host: Host
     namespaces: list[Namespace] = []
     pods: list[PodProcesses] = []
+    closed_processes: int = 0
+    """Those that the program was not allowed to look at; pods may be among them."""
     files: dict[str, str] = {}
     """Sysctls and other one-line files by path; a file that does not exist is left out."""
     commands: dict[str, Command] = {}

@@ -9,11 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import dns.message
+import msgspec
 import pytest
 
 from tests.collect.node.conftest import FakeNode, plan
 from wirecheck.collect.document_frame import unframed
 from wirecheck.collect.node_program import command_line
+from wirecheck.collect.on_node.visit import NOT_ROOT
+from wirecheck.snapshot.node_document import NodeDocument
 
 MakeNode = Callable[..., FakeNode]
 
@@ -212,17 +215,29 @@ def test_a_rate_too_low_leaves_questions_unasked(fake_node: MakeNode) -> None:
     assert sum(1 for probe in seen.document.probes if not probe.tries) == 3
 
 
-def test_without_privileges_it_says_what_it_needs(fake_node: MakeNode) -> None:
-    node = fake_node(web={})
+def as_someone_else(node: FakeNode, *privileges: str) -> subprocess.CompletedProcess[bytes]:
     line = command_line(plan().encoded()).replace("python3", "/usr/bin/python3", 1)
-    finished = subprocess.run(
-        node.argv(f"setpriv --reuid 65534 --clear-groups {line}"),
+    return subprocess.run(
+        node.argv(f"setpriv {' '.join(privileges)} {line}"),
         capture_output=True,
         timeout=60,
         check=False,
     )
 
-    assert "needs to be root on the node" in unframed(finished.stdout).decode()
+
+def test_it_does_not_begin_without_being_root(fake_node: MakeNode) -> None:
+    finished = as_someone_else(fake_node(web={}), "--reuid 65534", "--clear-groups")
+
+    assert (finished.returncode, finished.stdout) == (NOT_ROOT, b"")
+
+
+def test_without_its_privileges_it_says_what_it_could_not_see(fake_node: MakeNode) -> None:
+    node = fake_node(web={})
+    finished = as_someone_else(node, "--bounding-set -sys_ptrace,-sys_admin")
+
+    document = msgspec.json.decode(unframed(finished.stdout), type=NodeDocument)
+    assert document.closed_processes >= 2
+    assert any("CAP_SYS_PTRACE" in problem for problem in document.problems)
 
 
 @pytest.mark.parametrize("version", ["3.6", "3.7", "3.9", "3.13"])

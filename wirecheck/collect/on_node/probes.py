@@ -7,6 +7,7 @@ import base64
 import errno
 import heapq
 import os
+import resource
 import selectors
 import socket
 import struct
@@ -21,6 +22,7 @@ PAUSE = 0.5
 
 BURST = 0.01
 MOST_OPEN = 500
+SPARE_DESCRIPTORS = 64
 RESERVE = 2.0
 """Seconds that are left to the stages after the probes."""
 
@@ -121,6 +123,10 @@ class Loop:
         self._open: Dict[int, Probe] = {}
         self._next_slot = 0.0
         self._sequence = 0
+        # The namespaces are held open as well; a socket that cannot be made is no lost query.
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        room = limit - len(namespaces.descriptors) - SPARE_DESCRIPTORS
+        self._most_open = max(1, min(MOST_OPEN, room))
 
     def run(self, probes: List[Probe]) -> None:
         """Until each probe has its answer or has failed in every try, or the time is over."""
@@ -140,7 +146,7 @@ class Loop:
         heapq.heappush(self._waiting, (when, self._sequence, probe))
 
     def _send_what_is_due(self) -> None:
-        while self._waiting and len(self._open) < MOST_OPEN:
+        while self._waiting and len(self._open) < self._most_open:
             now = time.monotonic()
             if self._waiting[0][0] > now or self._next_slot > now:
                 return
@@ -160,7 +166,7 @@ class Loop:
             return 0.0
         now = time.monotonic()
         moments = [now + self._deadline.left() - RESERVE]
-        if self._waiting and len(self._open) < MOST_OPEN:
+        if self._waiting and len(self._open) < self._most_open:
             moments.append(max(self._waiting[0][0], self._next_slot))
         moments.extend(probe.began + self._limits.timeout for probe in self._open.values())
         return max(0.0, min(moments) - now)

@@ -18,6 +18,7 @@ from wirecheck.collect.on_node.probes import Limits, Loop, Probe
 from wirecheck.collect.on_node.processes import mounted_namespaces, netns_of, scan
 
 FORMAT = 1
+NOT_ROOT = 68
 MARKER = "wirecheck-document"
 MOST_NAT_LOOKS = 20
 NAT_TARGETS = ("REDIRECT", "DNAT", "TPROXY")
@@ -63,9 +64,10 @@ class Visit:
             self.problems.append(self.namespaces.problem)
         self.processes = scan()
         if self.processes.denied:
+            self.document["closed_processes"] = self.processes.denied
             self.problems.append(
-                "%d processes are closed to the program: it needs to be root on the node, with "
-                "CAP_SYS_PTRACE and CAP_SYS_ADMIN." % self.processes.denied
+                "%d processes are closed to the program: it needs CAP_SYS_PTRACE and "
+                "CAP_SYS_ADMIN beside being root." % self.processes.denied
             )
         mounted = mounted_namespaces()
         self.document["namespaces"] = read_all(self.namespaces, self.processes, mounted)
@@ -217,6 +219,9 @@ def framed(document: Record) -> str:
 
 def main(plan: Record) -> None:
     """Run the visit with low priority, and print its document."""
+    if os.geteuid() != 0:
+        # Without it most of the node stays closed, and every pod would seem to be missing.
+        sys.exit(NOT_ROOT)
     os.nice(10)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
