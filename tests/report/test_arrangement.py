@@ -25,6 +25,14 @@ def test_every_item_is_in_exactly_one_place():
     assert [check.record.id for check in checks] == [identity for identity, _ in sample.CHECKS]
 
 
+def test_groups_stay_together_wherever_their_checks_come():
+    results = sample.healthy(2)
+    checks = sorted(results.started.checks, key=lambda check: check.scope == "cluster")
+    started = replace(results.started, checks=checks)
+    groups = [name for name, _ in node_map(by_check(replace(results, started=started))).groups]
+    assert len(groups) == len(set(groups))
+
+
 def test_a_check_that_the_run_does_not_explain_is_kept():
     results = sample.healthy(2)
     item = ItemResult("new.check", Outcome.FAIL, node="n")

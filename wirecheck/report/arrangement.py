@@ -73,13 +73,13 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
 
 
 def by_check(results: Results) -> list[CheckResults]:
-    """Every check of the run, in the catalogue's order; unknown ones last, never left out."""
+    """Every check of the run, group by group; unknown ones last, never left out."""
     records = {record.id: record for record in results.started.checks}
     own: dict[str, list[ItemResult]] = {identity: [] for identity in records}
     folded: dict[str, list[ItemResult]] = defaultdict(list)
     for item in results.items:
         (folded if item.folded else own).setdefault(item.check, []).append(item)
-    return [
+    checks = [
         CheckResults(
             records.get(identity) or _unexplained(identity),
             tuple(own.get(identity, ())),
@@ -88,6 +88,8 @@ def by_check(results: Results) -> list[CheckResults]:
         for identity in dict.fromkeys([*own, *folded])
         if own.get(identity) or folded.get(identity)
     ]
+    groups = list(dict.fromkeys(check.group for check in checks))
+    return sorted(checks, key=lambda check: groups.index(check.group))
 
 
 def tone(results: Results) -> Outcome:

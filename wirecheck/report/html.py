@@ -144,7 +144,7 @@ def _page(results: Results) -> Page:
         told=frozenset(card.check.record.id for some in cards.values() for card in some),
         unseen=unseen,
         undecided=_undecided(checks),
-        unjudged=total(item.unjudged for item in results.items),
+        unjudged=results.ended.coverage.unjudged,
         skipped=_skipped(checks),
         counts=counts,
         nodes=sorted(named - {""}),

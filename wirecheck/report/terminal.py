@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from wirecheck.report.arrangement import (
     most_each,
     shares,
     tone,
-    total,
     unseen_nodes,
     without_unseen,
 )
@@ -104,7 +103,7 @@ def _screen(results: Results, report: Path | None) -> Iterator[Line]:
     yield from _unseen(unseen, results)
     yield from _warnings(checks)
     yield from _accepted(checks)
-    yield from _not_judged(checks)
+    yield from _not_judged(checks, results.ended.coverage.unjudged)
     yield from _held(by_check(results))
     yield from _end(results, report)
 
@@ -220,10 +219,9 @@ def _accepted(checks: Sequence[CheckResults]) -> Iterator[Line]:
             )
 
 
-def _not_judged(checks: Sequence[CheckResults]) -> Iterator[Line]:
+def _not_judged(checks: Sequence[CheckResults], unjudged: Mapping[str, int]) -> Iterator[Line]:
     """Objects that no verdict covers; the skipped checks are in the report."""
     undecided = sorted({o for check in checks for item in check.items for o in item.undecided})
-    unjudged = total(item.unjudged for check in checks for item in check.items)
     if undecided or unjudged:
         yield Line()
     if undecided:
