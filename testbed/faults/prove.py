@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from testbed.cluster import kubectl
 from testbed.commands import TestbedError
 from testbed.faults.fault import Fault, Red, Step
@@ -153,9 +155,12 @@ def _words(command: str, values: Mapping[str, str]) -> list[str]:
 
 def _expected(fault: Fault, values: Mapping[str, str]) -> frozenset[Red]:
     """The fault's set, with `every node` spelled out."""
-    listed = kubectl("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}").split()
     reds: set[Red] = set()
     for check, place, outcome in fault.reds():
-        places = listed if place == "every node" else [fill_in(place, values)]
+        places = _nodes() if place == "every node" else [fill_in(place, values)]
         reds |= {(check, each, outcome) for each in places}
     return frozenset(reds)
+
+
+def _nodes() -> list[str]:
+    return kubectl("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}").split()
