@@ -56,7 +56,7 @@ class FakeApi:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 self.answer(201, json.loads(body))
 
-            do_PATCH = do_POST
+            do_PATCH = do_POST  # noqa: N815
 
             def watch(self, query: dict[str, str]) -> None:
                 if "sendInitialEvents" in query:

@@ -29,7 +29,9 @@ def node_netns(addresses: list[str]) -> Iterator[None]:
     """A netns with the node's addresses and a link to the API on this side."""
     run("ip", "netns", "add", NETNS, inside=False)
     try:
-        run("ip", "link", "add", "rf0", "type", "veth", "peer", "eth0", "netns", NETNS, inside=False)
+        run(
+            "ip", "link", "add", "rf0", "type", "veth", "peer", "eth0", "netns", NETNS, inside=False
+        )
         run("ip", "addr", "add", f"{HERE}/30", "dev", "rf0", inside=False)
         run("ip", "link", "set", "rf0", "up", inside=False)
         run("ip", "link", "set", "lo", "up")
@@ -59,7 +61,9 @@ class KubeProxy:
             api = FakeApi(self.objects, HERE)
             log = Path(folder) / "log"
             with log.open("w") as output:
-                process = subprocess.Popen(self._command(Path(folder), api), stdout=output, stderr=output)
+                process = subprocess.Popen(
+                    self._command(Path(folder), api), stdout=output, stderr=output
+                )
                 try:
                     return self._wait(process, log)
                 finally:

@@ -9,7 +9,14 @@ NODE_ADDRESSES = ("172.31.0.10", "fd00:31::10")
 POLICIES = ("Cluster", "Cluster", "Local")
 PROTOCOLS = ("TCP", "TCP", "UDP", "SCTP")
 RANGES = {
-    4: ("203.0.113.0/24", "10.244.1.0/25", "10.0.0.0/8", "198.51.100.7/32", "172.31.0.0/16", "0.0.0.0/0"),
+    4: (
+        "203.0.113.0/24",
+        "10.244.1.0/25",
+        "10.0.0.0/8",
+        "198.51.100.7/32",
+        "172.31.0.0/16",
+        "0.0.0.0/0",
+    ),
     6: ("2001:db8:1::/48", "fd00:10:244::/56", "fd00:31::/64", "::/0"),
 }
 
@@ -120,7 +127,11 @@ class RandomServices:
         spec.pop("externalIPs", None)
 
     def _cluster_ip(self, number: int, family: int) -> str:
-        return f"10.96.{number // 200}.{number % 200 + 1}" if family == 4 else f"fd00:96::{number + 1:x}"
+        return (
+            f"10.96.{number // 200}.{number % 200 + 1}"
+            if family == 4
+            else f"fd00:96::{number + 1:x}"
+        )
 
     def _ports(self, kind: str) -> list[dict]:
         if self._chance(0.4):
@@ -146,10 +157,7 @@ class RandomServices:
 
     def _some(self, *templates: str) -> list[str]:
         found = [
-            template.format(at)
-            for template in templates
-            for at in range(1, 3)
-            if self._chance(0.6)
+            template.format(at) for template in templates for at in range(1, 3) if self._chance(0.6)
         ]
         return found or [templates[0].format(9)]
 
@@ -191,10 +199,18 @@ class RandomServices:
                     "addressType": f"IPv{family}",
                     "endpoints": endpoints,
                     "ports": [
-                        {"name": port.get("name", ""), "port": target + at, "protocol": port["protocol"]}
+                        {
+                            "name": port.get("name", ""),
+                            "port": target + at,
+                            "protocol": port["protocol"],
+                        }
                         for at, port in enumerate(ports)
                     ]
-                    + ([{"name": "unused", "port": 1, "protocol": "TCP"}] if self._chance(0.2) else []),
+                    + (
+                        [{"name": "unused", "port": 1, "protocol": "TCP"}]
+                        if self._chance(0.2)
+                        else []
+                    ),
                 }
             )
 
