@@ -170,7 +170,9 @@ def pods_and_links():
 def test_a_waiver_holds_where_it_says_and_until_its_date(where, until, outcome):
     waiver = Waiver("pods.*", where, "known", "ops", until)
 
-    assert item("pods.carry_their_addresses", broken(), waivers=[waiver]).outcome is outcome
+    result = item("pods.carry_their_addresses", broken(), waivers=[waiver])
+    assert result.outcome is outcome
+    assert result.reason == (f"known (ops, until {until})" if outcome is Outcome.WAIVED else "")
 
 
 def test_keys_survive_a_renamed_pod():
@@ -223,3 +225,12 @@ def test_coverage_counts_what_was_seen_and_what_was_not():
     covered = coverage(snapshot, list(judge(snapshot, load())))
     assert (covered.nodes_seen, covered.nodes_known, covered.pods_seen) == (0, 1, 0)
     assert covered.unreachable == ["n1"]
+
+
+def test_what_was_not_judged_is_summed_over_nodes_and_not_over_checks():
+    items = [
+        ItemResult(check=check, node=node, outcome=Outcome.PASS, unjudged={"NetworkPolicy a/b": 2})
+        for check in ("dns.a", "dns.b")
+        for node in ("n1", "n2", "n3")
+    ]
+    assert coverage(Looks([SmallCluster()], []), items).unjudged == {"NetworkPolicy a/b": 6}

@@ -148,15 +148,16 @@ def _settled(
     errors = list(dict.fromkeys(look.error for look in looks if look.error))
     records = [_record(check, finding, len(looks)) for finding in counting.values()]
     outcome = _outcome(counting.values(), errors, first.skip)
-    if outcome is Outcome.FAIL and all(
-        _is_waived(record, check, name, index.waivers, _date(index.time)) for record in records
-    ):
+    reason = errors[0] if errors else first.skip
+    waivers = [_waiver(record, check, name, index) for record in records]
+    if outcome is Outcome.FAIL and all(waivers):
         outcome = Outcome.WAIVED
+        reason = "; ".join(dict.fromkeys(_terms(waiver) for waiver in waivers if waiver))
     return ItemResult(
         check=check.id,
         node=name,
         outcome=outcome,
-        reason=errors[0] if errors else first.skip,
+        reason=reason,
         folded=bool(visit_reason)
         and visit_reason in (first.error, first.skip)
         and check.id != "nodes.reachable",
@@ -205,17 +206,19 @@ def _lasting_key(check: Check, finding: Finding) -> str:
     return "/".join(filter(None, [check.id, subject.kind, subject.namespace, name, part]))
 
 
-def _date(time: float) -> str:
-    return datetime.fromtimestamp(time, tz=UTC).date().isoformat()
-
-
-def _is_waived(
-    record: FindingRecord, check: Check, node: str, waivers: Sequence[Waiver], today: str
-) -> bool:
+def _waiver(record: FindingRecord, check: Check, node: str, index: SnapshotIndex) -> Waiver | None:
+    """The waiver that covers the finding on the day of the run, if there is one."""
+    today = datetime.fromtimestamp(index.time, tz=UTC).date().isoformat()
     places = {node, str(record.object), f"{record.object.namespace}/{record.object.name}"}
-    return any(
-        waiver.until >= today
-        and fnmatchcase(check.id, waiver.check)
-        and any(fnmatchcase(place, waiver.where) for place in places)
-        for waiver in waivers
-    )
+    for waiver in index.waivers:
+        if (
+            waiver.until >= today
+            and fnmatchcase(check.id, waiver.check)
+            and any(fnmatchcase(place, waiver.where) for place in places)
+        ):
+            return waiver
+    return None
+
+
+def _terms(waiver: Waiver) -> str:
+    return f"{waiver.reason} ({waiver.owner}, until {waiver.until})"

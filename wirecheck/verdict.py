@@ -67,12 +67,7 @@ def coverage(snapshot: Snapshot, items: Sequence[ItemResult]) -> Coverage:
     visits = {name: look.visits.get(name, _NO_VISIT) for name in cluster.nodes}
     pods = [pod for pod in cluster.pods if pod.node_name and pod.is_running]
     seen = {name for name, visit in visits.items() if visit.status == "seen"}
-    unjudged: Counter[str] = Counter()
-    undecided = set()
-    for item in items:
-        undecided.update(item.undecided)
-        for reason, number in item.unjudged.items():
-            unjudged[reason] = max(unjudged[reason], number)
+    undecided = {name for item in items for name in item.undecided}
     return Coverage(
         nodes_seen=len(seen),
         nodes_known=len(visits),
@@ -92,8 +87,19 @@ def coverage(snapshot: Snapshot, items: Sequence[ItemResult]) -> Coverage:
             if visit.status in ("no way", "gone")
         },
         undecided=len(undecided),
-        unjudged=dict(unjudged),
+        unjudged=_unjudged(items),
     )
+
+
+def _unjudged(items: Sequence[ItemResult]) -> dict[str, int]:
+    """Objects that were not judged, by reason: of all nodes, by the check that left most out."""
+    by_check: dict[str, Counter[str]] = {}
+    for item in items:
+        by_check.setdefault(item.check, Counter()).update(item.unjudged)
+    most: Counter[str] = Counter()
+    for counted in by_check.values():
+        most |= counted
+    return dict(most)
 
 
 _NO_VISIT = VisitRecord("unreachable", reason="The snapshot has no visit to it.")
