@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -54,6 +54,7 @@ class Ask(Struct, frozen=True):
     query: str
     server: str
     transport: Transport
+    port: int = 53
 
 
 class DnsPlan(Struct, frozen=True):
@@ -107,13 +108,25 @@ class Question:
         return base64.b64encode(query.to_wire()).decode()
 
 
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One address of a DNS replica, and the port that it listens on there."""
+
+    address: str
+    ports: Mapping[Transport, int]
+
+    def asked(self, question: Question, transport: Transport) -> Ask:
+        """The question to this replica."""
+        return Ask(question.id, self.address, transport, self.ports[transport])
+
+
 def plan_for(api: ApiObjects, node: str, options: LookOptions) -> Plan:
     """The plan of the visit to `node`: the same API objects give the same plan."""
     known = cluster_dns(api)
     names = [each.metadata.name for each in api.nodes]
     place = sorted(names).index(node)
     own_names = list(_names_for(api, known.domain, place))
-    replicas = _share(list(_replica_addresses(known)), place, REPLICAS_A_VISIT)
+    replicas = _share(list(_replicas(known)), place, REPLICAS_A_VISIT)
     kubernetes = _kubernetes_questions(api, known)
     servers = [str(address(each)) for each in known.addresses]
     at_service = [
@@ -123,14 +136,14 @@ def plan_for(api: ApiObjects, node: str, options: LookOptions) -> Plan:
         for transport in TRANSPORTS
     ]
     at_replicas = [
-        (question, Ask(question.id, server, transport))
-        for server in replicas
+        (question, each.asked(question, transport))
+        for each in replicas
         for question in kubernetes
         for transport in TRANSPORTS
     ] + [
-        (question, Ask(question.id, server, transport))
+        (question, each.asked(question, transport))
         for question, transport in own_names
-        for server in replicas[:REPLICAS_A_NAME]
+        for each in replicas[:REPLICAS_A_NAME]
     ]
     return Plan(
         program=__version__,
@@ -167,11 +180,12 @@ def _kubernetes_questions(api: ApiObjects, known: ClusterDns) -> list[Question]:
     return [Question(name, "A")]
 
 
-def _replica_addresses(known: ClusterDns) -> Iterator[str]:
-    for replica in known.replicas:
-        for each in replica.status.pod_ips:
+def _replicas(known: ClusterDns) -> Iterator[Replica]:
+    for pod in known.replicas:
+        ports = {each: known.port_of(pod, each.upper()) for each in TRANSPORTS}
+        for each in pod.status.pod_ips:
             if each.ip:
-                yield str(address(each.ip))
+                yield Replica(str(address(each.ip)), ports)
 
 
 def _names_for(api: ApiObjects, domain: str, place: int) -> Iterator[tuple[Question, Transport]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wirecheck.parse.corefile import cluster_zone
-from wirecheck.snapshot.api_objects import ApiObjects, PodObject, ServiceObject
+from wirecheck.snapshot.api_objects import ApiObjects, PodObject, ServiceObject, ServicePortSpec
 
 DEFAULT_DOMAIN = "cluster.local"
 KNOWN_NAMES = frozenset(
@@ -36,6 +36,26 @@ class ClusterDns:
             )
         )
 
+    def port_of(self, replica: PodObject, protocol: str) -> int:
+        """Where a replica listens: the target of the Service's port 53, by number or by name."""
+        for service in self.services:
+            if not _selects(service, replica):
+                continue
+            for port in service.spec.ports:
+                if (port.port, port.protocol) == (53, protocol):
+                    return _target(replica, port)
+        return 53
+
+
+def _target(replica: PodObject, port: ServicePortSpec) -> int:
+    if isinstance(port.target_port, int):
+        return port.target_port or port.port
+    for container in replica.spec.containers:
+        for each in container.ports:
+            if (each.name, each.protocol) == (port.target_port, port.protocol):
+                return each.container_port
+    return port.port
+
 
 def cluster_dns(api: ApiObjects) -> ClusterDns:
     """Find the DNS Services by their label or well-known name, and the pods that they select."""
@@ -64,13 +84,16 @@ def _is_dns(service: ServiceObject) -> bool:
 
 
 def _selected(api: ApiObjects, service: ServiceObject) -> Iterator[PodObject]:
-    selector = service.spec.selector.items()
     for pod in api.pods:
-        if (
-            selector
-            and pod.metadata.namespace == service.metadata.namespace
-            and selector <= pod.metadata.labels.items()
-            and pod.status.phase == "Running"
-            and not pod.metadata.deletion_timestamp
-        ):
+        is_there = pod.status.phase == "Running" and not pod.metadata.deletion_timestamp
+        if is_there and _selects(service, pod):
             yield pod
+
+
+def _selects(service: ServiceObject, pod: PodObject) -> bool:
+    selector = service.spec.selector
+    return (
+        bool(selector)
+        and pod.metadata.namespace == service.metadata.namespace
+        and selector.items() <= pod.metadata.labels.items()
+    )

@@ -33,6 +33,9 @@ def make_wires(pods):
     ip("address", "add", "192.0.2.1/32", "dev", "lo")
     ip("link", "add", "cni0", "type", "bridge")
     ip("address", "add", "10.244.0.1/24", "dev", "cni0")
+    if any(pod.get("v6") for pod in pods):
+        ip("address", "add", f"{DNS_V6}/128", "dev", "lo", "nodad")
+        ip("address", "add", "fd00:244::1/64", "dev", "cni0", "nodad")
     ip("link", "set", "cni0", "up")
     for number, pod in enumerate(pods, start=2):
         name = pod["name"]
@@ -45,6 +48,9 @@ def make_wires(pods):
             ip("-n", name, "address", "add", f"10.244.0.{number}/24", "dev", "eth0")
             ip("-n", name, "link", "set", "eth0", "up")
             ip("-n", name, "route", "add", "default", "via", "10.244.0.1")
+        if pod.get("v6"):
+            ip("-n", name, "address", "add", f"fd00:244::{number}/64", "dev", "eth0", "nodad")
+            ip("-n", name, "route", "add", "default", "via", "fd00:244::1")
 
 
 def start_process(pod, cgroup_root):
@@ -109,10 +115,17 @@ class Responder:
 
 def start_dns(pods):
     responder = Responder(pods)
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.bind((DNS, 53))
-    tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    tcp.bind((DNS, 53))
+    listen(responder, socket.AF_INET, DNS, 53)
+    listen(responder, socket.AF_INET, "192.0.2.1", 5353)
+    if any(pod.get("v6") for pod in pods):
+        listen(responder, socket.AF_INET6, DNS_V6, 53)
+
+
+def listen(responder, family, address, port):
+    udp = socket.socket(family, socket.SOCK_DGRAM)
+    udp.bind((address, port))
+    tcp = socket.socket(family, socket.SOCK_STREAM)
+    tcp.bind((address, port))
     tcp.listen(100)
     threading.Thread(target=responder.serve_udp, args=(udp,), daemon=True).start()
     threading.Thread(target=responder.serve_tcp, args=(tcp,), daemon=True).start()

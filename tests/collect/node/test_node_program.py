@@ -12,10 +12,11 @@ import dns.message
 import msgspec
 import pytest
 
-from tests.collect.node.conftest import FakeNode, plan
+from tests.collect.node.conftest import QUESTION, FakeNode, plan
 from wirecheck.collect.document_frame import unframed
 from wirecheck.collect.node_program import command_line
 from wirecheck.collect.on_node.visit import NOT_ROOT
+from wirecheck.collect.plan import Ask
 from wirecheck.snapshot.node_document import NodeDocument
 
 MakeNode = Callable[..., FakeNode]
@@ -134,6 +135,29 @@ def test_a_refusal_is_told_from_silence(fake_node: MakeNode) -> None:
     node.run("iptables", "-I", "INPUT", "-s", "10.244.0.2", "-j", "REJECT")
 
     assert {each.error for each in node.visit(plan()).tries("web", "udp")} == {"refused"}
+
+
+def test_a_second_family_is_asked_where_the_pod_has_it(fake_node: MakeNode) -> None:
+    node = fake_node(both={"v6": True}, single={})
+    asks = [Ask(QUESTION.id, server, "udp") for server in ("10.96.0.10", "fd00:96::a")]
+
+    seen = node.visit(plan(pods=asks, node=[]))
+
+    probed = {(each.inode, each.server): each.tries for each in seen.document.probes}
+    assert probed[node.inodes["both"], "fd00:96::a"][-1].answer
+    assert probed[node.inodes["single"], "10.96.0.10"][-1].answer
+    assert (node.inodes["single"], "fd00:96::a") not in probed
+
+
+def test_a_replica_is_asked_at_its_own_port(fake_node: MakeNode) -> None:
+    asks = [Ask(QUESTION.id, "192.0.2.1", each, port=5353) for each in ("udp", "tcp")]
+
+    seen = fake_node(web={}).visit(plan(pods=[], node=asks))
+
+    assert [(each.port, bool(each.tries[-1].answer)) for each in seen.document.probes] == [
+        (5353, True),
+        (5353, True),
+    ]
 
 
 def test_finds_a_netns_that_no_process_is_in(fake_node: MakeNode) -> None:

@@ -39,18 +39,11 @@ Limits = NamedTuple("Limits", [("rate", float), ("tries", int), ("timeout", floa
 class Probe:
     """One query to one server from one netns; each try has a socket, and so a port, of its own."""
 
-    def __init__(self, inode: int, query: str, wire: bytes, server: str, transport: str) -> None:
-        self.record: Dict[str, Any] = {
-            "inode": inode,
-            "query": query,
-            "server": server,
-            "port": 53,
-            "transport": transport,
-            "tries": [],
-        }
+    def __init__(self, inode: int, asked: Dict[str, Any], wire: bytes) -> None:
+        self.record: Dict[str, Any] = {"inode": inode, **asked, "tries": []}
         self.inode = inode
-        self.server = server
-        self.is_tcp = transport == "tcp"
+        self.server = asked["server"]
+        self.is_tcp = asked["transport"] == "tcp"
         self._question = wire[2:]
         self._wire = b""
         self._received = b""

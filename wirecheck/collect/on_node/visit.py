@@ -97,11 +97,11 @@ class Visit:
     def probe(self) -> None:
         """Ask DNS from every pod's netns and from the node's own."""
         dns = self.plan["dns"]
-        probes = [Probe(self.namespaces.host, *self._wired(each)) for each in dns["node"]]
+        probes = [self._probe(self.namespaces.host, each) for each in dns["node"]]
         for inode in sorted(set(self.netns.values()) - {self.namespaces.host}):
             if inode in self.namespaces.descriptors:
                 probes += [
-                    Probe(inode, *self._wired(each))
+                    self._probe(inode, each)
                     for each in dns["pods"]
                     if each["server"] == dns["pods"][0]["server"]
                     or self._has_family(inode, each["server"])
@@ -111,9 +111,8 @@ class Visit:
         )
         self.document["probes"] = [each.record for each in probes]
 
-    def _wired(self, each: Record) -> Any:
-        wire = base64.b64decode(self.plan["dns"]["queries"][each["query"]])
-        return each["query"], wire, each["server"], each["transport"]
+    def _probe(self, inode: int, asked: Record) -> Probe:
+        return Probe(inode, asked, base64.b64decode(self.plan["dns"]["queries"][asked["query"]]))
 
     def _has_family(self, inode: int, server: str) -> bool:
         """Whether the netns has an address from which the server could be asked."""
