@@ -7,6 +7,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,16 @@ def test_local_output_is_raw() -> None:
     way = WayIn(node="n1", via="local://", address="")
 
     assert run_on(way, r"printf '\377\000%s' 'a%b'") == b"\xff\x00a%b"
+
+
+def test_visits_by_the_same_way_do_not_mix_their_answers() -> None:
+    way = WayIn(node="n1", via="local://", address="")
+    numbers = [str(number).encode() for number in range(60)]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: run_on(way, f"printf {n.decode()}"), numbers))
+
+    assert answers == numbers
 
 
 def test_ssh_asks_nothing_and_shares_its_connection(stand_in: Callable[[str, str], Path]) -> None:

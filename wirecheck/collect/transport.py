@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import copy
 import logging
 import re
 import shutil
@@ -159,7 +160,8 @@ def run_on(way: WayIn, command: str, *, seconds: float, called_off: threading.Ev
 
     finished: list[Finished] = []
     with _creating:  # testinfra keeps its hosts in a dictionary without a lock
-        backend = testinfra.get_host(way.via, **_options(way)).backend
+        # A copy: the same way may lead to two nodes of a careless inventory at once.
+        backend = copy.copy(testinfra.get_host(way.via, **_options(way)).backend)
     backend.run_local = bounded
     backend.get_sudo_command = _sudo
     try:
