@@ -38,6 +38,8 @@ def frontends_are_programmed(node: Node) -> Findings:
     Without its rule a Service exists in the API alone: connections from this node leave for
     the default route, where a stranger may answer them.
     """
+    for problem in node.dataplane.problems:
+        yield Finding(node, expected="rules to compare", found=problem, level=Level.ERROR)
     for each in node.dataplane.of(Kind.FRONTEND_MISSING, Kind.VERDICT, Kind.NOT_UNDERSTOOD):
         level = Level.ERROR if each.is_not_understood else Level.FAIL
         yield Finding(

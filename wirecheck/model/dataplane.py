@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wirecheck.dataplane.clients import clients_of
+from wirecheck.dataplane.clients import Clients, clients_of
 from wirecheck.dataplane.compare import Difference, Differences, Kind, compare
 from wirecheck.dataplane.expected import expected_table
 from wirecheck.dataplane.iptables import read_iptables
+from wirecheck.dataplane.nftables import read_nftables
 from wirecheck.dataplane.proxy import Mode
+from wirecheck.dataplane.table import ServiceTable
 from wirecheck.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.parse.errors import ParseError
 
@@ -61,6 +63,8 @@ class Dataplane:
 
     node: Ref
     differences: Differences
+    problems: tuple[str, ...] = ()
+    """What could not be understood and concerns no single frontend."""
 
     def of(self, *kinds: Kind) -> Iterator[NamedDifference]:
         """Those of the given kinds, by frontend."""
@@ -75,23 +79,37 @@ def compared(node: Node) -> Dataplane:
     were not read or are not understood.
     """
     facts = node.proxy.facts
-    if facts.mode is not Mode.IPTABLES:
-        raise NotApplicable(f"kube-proxy runs in {facts.mode} mode, which is not compared yet")
+    index = node.cluster.service_index
     clients = clients_of(node.object, facts, map(str, node.host.addresses))
-    wanted = expected_table(node.cluster.service_index, node.object, facts, clients)
+    wanted = expected_table(index, node.object, facts, clients)
     try:
-        found = read_iptables(
-            {4: _rules(node, "iptables"), 6: _rules(node, "ip6tables")},
-            clients,
-            also=wanted.entries,
-            legacy_texts={
-                4: node.output_if_asked("iptables-legacy-save"),
-                6: node.output_if_asked("ip6tables-legacy-save"),
-            },
-        )
+        found = _read(node, facts.mode, clients, wanted)
     except ParseError as error:
         raise FactMissingError(f"{node.name}: {error}") from error
-    return Dataplane(node.ref, compare(wanted, found))
+    problems = dict.fromkeys([*index.problems, *wanted.problems, *found.problems])
+    return Dataplane(node.ref, compare(wanted, found), tuple(problems))
+
+
+def _read(node: Node, mode: Mode, clients: Clients, wanted: ServiceTable) -> ServiceTable:
+    """What the node's rules do, in the mode that kube-proxy is in."""
+    match mode:
+        case Mode.IPTABLES:
+            return read_iptables(
+                {4: _rules(node, "iptables"), 6: _rules(node, "ip6tables")},
+                clients,
+                also=wanted.entries,
+                legacy_texts={
+                    4: node.output_if_asked("iptables-legacy-save"),
+                    6: node.output_if_asked("ip6tables-legacy-save"),
+                },
+            )
+        case Mode.NFTABLES:
+            texts = {
+                4: node.output_if_asked("nft-kube-proxy"),
+                6: node.output_if_asked("nft-kube-proxy6"),
+            }
+            return read_nftables(texts, clients, also=wanted.entries)
+    raise NotApplicable(f"kube-proxy runs in {mode} mode, which is not compared yet")
 
 
 def _rules(node: Node, tool: str) -> str:
