@@ -5,7 +5,7 @@ VENV   := $(CACHE)/venv-$(shell echo $(CURDIR) | cksum | cut -d' ' -f1)
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test lint types cluster cluster-down faults soak bench clean
+.PHONY: run test lint types cluster cluster-down check-cluster faults soak bench clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +32,15 @@ cluster: $(READY)
 
 cluster-down: $(READY)
 	$(BIN)/python -m testbed down
+
+# Every way in, and both ways to run: each must end with status 0.
+check-cluster: $(READY)
+	$(BIN)/wirecheck doctor --inventory $(CACHE)/testbed/inventory.yaml
+	$(BIN)/wirecheck run --inventory $(CACHE)/testbed/inventory.yaml --report-dir $(CACHE)/reports
+	$(BIN)/wirecheck run --inventory $(CACHE)/testbed/inventory-ssh.yaml --report-dir $(CACHE)/reports
+	$(BIN)/wirecheck run --inventory $(CACHE)/testbed/inventory-sudo.yaml --report-dir $(CACHE)/reports
+	$(BIN)/pytest --inventory $(CACHE)/testbed/inventory.yaml --report-dir $(CACHE)/reports \
+	  --html=$(CACHE)/reports/pytest.html --junitxml=$(CACHE)/reports/pytest.xml
 
 faults: $(READY)
 	$(BIN)/python -m testbed.faults $(FAULTS)
