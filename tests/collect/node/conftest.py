@@ -90,7 +90,7 @@ class Seen:
 
 
 @pytest.fixture(scope="session")
-def can_make_nodes(tmp_path_factory: pytest.TempPathFactory) -> str:
+def can_make_nodes(request: pytest.FixtureRequest) -> str:
     """The folder in which cgroups can be made; skips where nodes cannot be made up."""
     if os.geteuid() != 0:
         pytest.skip("making network namespaces needs root")
@@ -99,11 +99,14 @@ def can_make_nodes(tmp_path_factory: pytest.TempPathFactory) -> str:
             pytest.skip(f"{tool} is not installed")
     for root in map(Path, CGROUP_ROOTS):
         if (root / "cgroup.procs").exists() and os.access(root, os.W_OK):
+            # A folder of our own: this machine may itself be a node.
+            own = root / f"wirecheck-test-{os.getpid()}"
             try:
-                (root / "kubepods").mkdir(exist_ok=True)
+                own.mkdir()
             except OSError:
                 continue
-            return str(root)
+            request.addfinalizer(own.rmdir)
+            return str(own)
     pytest.skip("no cgroup can be made here")
 
 
@@ -135,7 +138,7 @@ def fake_node(can_make_nodes: str) -> Iterator[Callable[..., FakeNode]]:
     for process in started:
         process.kill()
         process.communicate()
-    remove_cgroups(Path(can_make_nodes) / "kubepods")
+    remove_cgroups(Path(can_make_nodes))
 
 
 def remove_cgroups(folder: Path) -> None:
