@@ -80,7 +80,7 @@ def _jumps(actions: Iterable[Action]) -> Iterator[Jump]:
                 yield action
             case Lookup(_, found):
                 yield from _jumps(found.values())
-            case Choose(choices):
+            case Choose(choices, _):
                 yield from _jumps(choices)
 
 

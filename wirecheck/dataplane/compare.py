@@ -210,7 +210,9 @@ def _in_forwarding(wanted: Handling, found: Handling, entry: Entry) -> Iterator[
             Kind.BACKEND_MISSING, str(backend), _list(found.backends), backend, found.lines
         )
     yield from _extra_backends(wanted, found, entry)
-    if not missing and wanted.backends == found.backends and wanted.shares != found.shares:
+    weighted = {each: shares[each] for each in found.backends if each not in found.draining}
+    even = dict(zip(wanted.backends, wanted.shares, strict=True))
+    if not missing and weighted.keys() == even.keys() and weighted != even:
         yield _Deviation(Kind.WEIGHTS, _shares(wanted), _shares(found), evidence=found.lines)
     if wanted.affinity != found.affinity:
         yield _Deviation(Kind.AFFINITY, _affinity(wanted), _affinity(found), evidence=found.lines)

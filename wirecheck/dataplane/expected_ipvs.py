@@ -1,15 +1,95 @@
-"""What IPVS does otherwise than the rule-based modes."""
+"""What IPVS does otherwise than the rule-based modes.
+
+A virtual server takes connections before anything tells apart who opened them: all kinds of
+clients have the same backends, and policy Local falls back to the cluster's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from wirecheck.addresses import contains, network
+from wirecheck.dataplane.clients import intervals
 from wirecheck.dataplane.endpoints import UsableEndpoints
+from wirecheck.dataplane.expected_handling import DROPPED, REJECTED, forwarded, restricted
 from wirecheck.dataplane.services import PortFacts
-from wirecheck.dataplane.table import Entry
+from wirecheck.dataplane.table import (
+    NOTHING,
+    Backend,
+    Client,
+    Entry,
+    Frontend,
+    Handling,
+    Masquerade,
+)
 from wirecheck.dataplane.vantage import Vantage
 
 
 def ipvs_entries(port: PortFacts, usable: UsableEndpoints, vantage: Vantage) -> Iterator[Entry]:
     """The entries of one port in IPVS mode."""
-    raise NotImplementedError
+
+    def entry(address: str, number: int, handlings: Mapping[Client, Handling]) -> Entry:
+        frontend = Frontend(port.family, address, port.protocol, number)
+        return Entry(frontend, handlings, port.owner, port.known)
+
+    internal = _backends(usable, port.internal_local)
+    to_cluster_ip = {
+        client: _served(internal, port, masquerade)
+        for client, masquerade in _to_cluster_ip(vantage).items()
+    }
+    yield entry(port.cluster_ip, port.port, to_cluster_ip)
+    external = _backends(usable, port.external_local)
+    masquerade = Masquerade.NEVER if port.external_local else Masquerade.ALWAYS
+    to_external = dict.fromkeys(vantage.kinds, _served(external, port, masquerade))
+    vips = port.vips_for(vantage.facts)
+    for address in dict.fromkeys((*port.external_ips, *vips)):
+        is_limited = address in vips and port.source_ranges
+        limited = _limited(to_external, port, vantage) if is_limited else to_external
+        yield entry(address, port.port, limited)
+    if port.node_port:
+        is_open = vantage.accepts_node_ports
+        yield entry(
+            "", port.node_port, to_external if is_open else dict.fromkeys(vantage.kinds, NOTHING)
+        )
+
+
+def _backends(usable: UsableEndpoints, is_local: bool) -> tuple[Backend, ...]:
+    """Local ones for policy Local, but where there are none those of the cluster.
+
+    So that pods of the node are served at least; answers to others go astray.
+    """
+    return (usable.local if is_local else ()) or usable.cluster
+
+
+def _served(backends: tuple[Backend, ...], port: PortFacts, masquerade: Masquerade) -> Handling:
+    """A virtual server without real servers answers with port unreachable."""
+    return forwarded(backends, port.affinity, masquerade) if backends else REJECTED
+
+
+def _to_cluster_ip(vantage: Vantage) -> Mapping[Client, Masquerade]:
+    masquerade = vantage.masquerade_to_cluster_ip
+    if vantage.detects_pods is False and not vantage.facts.masquerade_all:
+        # The node has every Service address itself and connects from it to it.
+        return {
+            client: Masquerade.ALWAYS if client is Client.NODE else each
+            for client, each in masquerade.items()
+        }
+    return masquerade
+
+
+def _limited(
+    handlings: Mapping[Client, Handling], port: PortFacts, vantage: Vantage
+) -> Mapping[Client, Handling]:
+    """With loadBalancerSourceRanges: the node may connect if its own address is in one."""
+    ranges = list(port.source_ranges)
+    admits_node = vantage.node_address is not None and contains(ranges, vantage.node_address)
+    if admits_node:
+        ranges += map(network, port.vips_for(vantage.facts))
+    spans = intervals(ranges)
+    limited = {
+        client: restricted(handling, vantage.kinds[client], spans, vantage.family)
+        for client, handling in handlings.items()
+    }
+    if Client.NODE in limited:
+        limited[Client.NODE] = handlings[Client.NODE] if admits_node else DROPPED
+    return limited

@@ -154,13 +154,14 @@ def _forward(forwards: list[Result], masquerading: Masquerading, protocol: str) 
         if each.backend is not None:
             by_backend.setdefault(each.backend, []).append(each)
     backends = tuple(sorted(by_backend))
+    draining = frozenset(each for each in backends if _is_draining(by_backend[each]))
     shares = [_share(by_backend[backend]) for backend in backends]
     marks = {masquerading.by_mark(each.flow.mark) for each in forwards}
     masquerade = Masquerade.ALWAYS if True in marks else Masquerade.NEVER
     return Handling(
         Verdict.FORWARD,
         backends,
-        _evened(shares),
+        _evened(shares, len(backends) - len(draining)),
         tuple(sorted({_affinity(by_backend[backend]) for backend in backends})),
         masquerade if len(marks) == 1 else Masquerade.SOMETIMES,
         frozenset(
@@ -168,6 +169,7 @@ def _forward(forwards: list[Result], masquerading: Masquerading, protocol: str) 
             for backend in backends
             if _is_hairpin(backend, by_backend[backend], masquerading, protocol)
         ),
+        draining,
         evidence=tuple(_evidence(by_backend[backend]) for backend in backends),
     )
 
@@ -177,10 +179,15 @@ def _share(results: Iterable[Result]) -> float:
     return sum(each.flow.weight for each in results if each.flow.recalled is None)
 
 
-def _evened(shares: list[float]) -> tuple[float, ...]:
-    even = 1 / len(shares)
-    if all(abs(share - even) <= EVEN * even for share in shares):
-        return (even,) * len(shares)
+def _is_draining(results: Iterable[Result]) -> bool:
+    return all(each.flow.weight == 0 and each.flow.recalled is None for each in results)
+
+
+def _evened(shares: list[float], number: int) -> tuple[float, ...]:
+    """The shares, made exactly even where all of `number` backends have about the same."""
+    even = 1 / max(number, 1)
+    if all(abs(share - even) <= EVEN * even for share in shares if share):
+        return tuple(even if share else 0.0 for share in shares)
     return tuple(shares)
 
 

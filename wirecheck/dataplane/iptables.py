@@ -9,7 +9,7 @@ others programmed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from wirecheck.dataplane.chains import Chains
 from wirecheck.dataplane.clients import Clients
@@ -17,9 +17,11 @@ from wirecheck.dataplane.fold import Masquerading
 from wirecheck.dataplane.iptables_rules import steps_of
 from wirecheck.dataplane.masquerading import by_mark
 from wirecheck.dataplane.ruleset import Ruleset, Stage, reachable, read_entries
-from wirecheck.dataplane.steps import End
+from wirecheck.dataplane.steps import End, Step
 from wirecheck.dataplane.table import Entry, Frontend, ServiceTable, Verdict
 from wirecheck.parse.iptables import IptablesDump, parse_iptables_save
+
+Translate = Callable[[Sequence[str]], Sequence[Step]]
 
 
 def read_iptables(
@@ -50,7 +52,7 @@ def read_iptables(
     return ServiceTable(entries=entries, health_check_ports=frozenset(health_checks))
 
 
-def ruleset_of(family: int, dumps: list[IptablesDump]) -> Ruleset:
+def ruleset_of(family: int, dumps: list[IptablesDump], translate: Translate = steps_of) -> Ruleset:
     """The hooks of one family in the kernel's order.
 
     Of two backends on one hook the kernel asks the one first that was loaded last, which the
@@ -60,7 +62,7 @@ def ruleset_of(family: int, dumps: list[IptablesDump]) -> Ruleset:
     dumps = sorted(dumps, key=_size)
     chains = {
         (at, name): Chains(
-            f"{at} {name}", {each.name: each.rules for each in table.chains.values()}, steps_of
+            f"{at} {name}", {each.name: each.rules for each in table.chains.values()}, translate
         )
         for at, dump in enumerate(dumps)
         for name, table in dump.tables.items()

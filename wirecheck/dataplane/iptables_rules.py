@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
+from msgspec import structs
+
 from wirecheck.addresses import address, network
+from wirecheck.dataplane.ipsets import Resolve, not_understood
 from wirecheck.dataplane.steps import (
     Action,
     Dnat,
@@ -19,6 +22,7 @@ from wirecheck.dataplane.steps import (
     Opaque,
     Return,
     SetMark,
+    SetTest,
     Source,
     SourceTest,
     Step,
@@ -69,14 +73,26 @@ def step_of(line: str) -> Step:
         marks=tuple(conditions.marks),
         probability=conditions.probability,
         recalls=conditions.recalls,
+        sets=tuple(conditions.sets),
         remembers=conditions.remembers,
-        own=own_address(sources, actions) if not conditions.marks else "",
+        own=own_address(sources, actions) if not (conditions.marks or conditions.sets) else "",
     )
 
 
-def steps_of(lines: Iterable[str]) -> list[Step]:
-    """The steps for the rules of a chain."""
-    return [step_of(line) for line in lines]
+def steps_of(lines: Iterable[str], resolve: Resolve | None = None) -> list[Step]:
+    """The steps for the rules of a chain; without the sets that they ask, these are unknown."""
+    steps = [step_of(line) for line in lines]
+    if not any(step.sets for step in steps):
+        return steps
+    if resolve is None:
+        return [_without_sets(step) for step in steps]
+    return [each for step in steps for each in resolve(step)]
+
+
+def _without_sets(step: Step) -> Step:
+    for test in step.sets:
+        step = not_understood(test, structs.replace(step, sets=()))
+    return step
 
 
 def _text(rule: Rule, module: str) -> str:
@@ -105,6 +121,7 @@ class _Conditions:
         self.probability = 1.0
         self.recalls: tuple[str, int] | None = None
         self.remembers = ""
+        self.sets: list[SetTest] = []
         self._recent: dict[str, str] = {}
 
     def source(self, option: Option) -> bool:
@@ -197,6 +214,25 @@ class _Conditions:
         self._recent[option.name] = option.values[0] if option.values else ""
         return not option.negated
 
+    def virtual_server(self, option: Option) -> bool:
+        """--vaddr, --vproto and --vport of ipvs: what the packet was sent to."""
+        text = option.values[0]
+        if option.name == "--vaddr":
+            self.host = str(address(text.partition("/")[0]))
+            self._sources_of_itself()
+        elif option.name == "--vport":
+            self.port = int(text)
+        else:
+            self.protocol = PROTOCOLS.get(text, text)
+        return not option.negated
+
+    def _sources_of_itself(self) -> None:
+        """What comes from a virtual server's own address is sent by the node, which has it."""
+        length = 128 if ":" in self.host else 32
+        itself = SourceTest("network", f"{self.host}/{length}", negated=False)
+        local = SourceTest("local", "", negated=False)
+        self.sources = [local if each == itself else each for each in self.sources]
+
     def join_recent(self, unknown: dict[str, list[Option]]) -> None:
         """Whether the client is remembered, or to be: the options mean something together."""
         options = self._recent
@@ -209,6 +245,12 @@ class _Conditions:
             self.remembers = name
         elif "--rcheck" in options or "--update" in options:
             self.recalls = (name, int(options.get("--seconds", "0")))
+
+    def match_set(self, option: Option) -> bool:
+        """--match-set NAME dst,dst."""
+        name, fields = option.values
+        self.sets.append(SetTest(name, tuple(fields.split(",")), option.negated))
+        return True
 
     def interface_in(self, option: Option) -> bool:
         """-i NAME."""
@@ -251,6 +293,8 @@ _READERS: dict[tuple[str, str], Callable[[_Conditions, Option], bool]] = {
             *("--name", "--mask", "--rsource"),
         )
     },
+    ("set", "--match-set"): _Conditions.match_set,
+    **{("ipvs", name): _Conditions.virtual_server for name in ("--vaddr", "--vproto", "--vport")},
     ("nfacct", "--nfacct-name"): _Conditions.always,
 }
 

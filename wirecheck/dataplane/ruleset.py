@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
@@ -79,11 +79,11 @@ def read_entries(
 ) -> Iterator[Entry]:
     """An entry for each frontend that rules name, and for each of `also` in this family."""
     named: dict[Frontend, str] = {}
-    for frontend, chain in _named(ruleset, clients):
+    wanted = {each for each in also if each.family == ruleset.family}
+    for frontend, chain in _named(ruleset, clients, wanted):
         named.setdefault(frontend, chain)
-    for frontend in also:
-        if frontend.family == ruleset.family:
-            named.setdefault(frontend, "")
+    for frontend in wanted:
+        named.setdefault(frontend, "")
     regions = Regions.of(ruleset.family, clients)
     for frontend, chain in named.items():
         packet = _packet(frontend, clients)
@@ -96,21 +96,33 @@ def read_entries(
             yield entry
 
 
-def _named(ruleset: Ruleset, clients: Clients) -> Iterator[tuple[Frontend, str]]:
-    """The frontends that rules are about, each with a chain that names it."""
+def _named(
+    ruleset: Ruleset, clients: Clients, wanted: Collection[Frontend]
+) -> Iterator[tuple[Frontend, str]]:
+    """The frontends that rules are about, each with a chain that names it.
+
+    Rules for one of the node's addresses are about a node port, unless some Service has
+    that very address.
+    """
     family = ruleset.family
-    own = str(clients.node_addresses.get(family, ""))
     for stage in ruleset.stages:
         if not stage.diverts:
             continue
         for chain in reachable(stage):
             for host, protocol, port in chain.destinations:
-                # Node ports are looked at on this address; other rules about it follow from
-                # what the API says.
-                if host != own or not own:
-                    yield Frontend(family, host, protocol, port), chain.name
+                frontend = Frontend(family, host, protocol, port)
+                if host in clients.local_addresses and frontend not in wanted:
+                    frontend = _on_node(frontend, clients, wanted)
+                yield frontend, chain.name
             for frontend in chain.members:
                 yield frontend, chain.name
+
+
+def _on_node(frontend: Frontend, clients: Clients, wanted: Collection[Frontend]) -> Frontend:
+    """What a rule about one of the node's addresses is about."""
+    node_port = frontend._replace(address="")
+    is_first = frontend.address == str(clients.node_addresses.get(frontend.family))
+    return node_port if is_first or node_port in wanted else frontend
 
 
 def reachable(stage: Stage) -> Iterator[Chain]:

@@ -52,6 +52,14 @@ class MarkTest(NamedTuple):
     negated: bool
 
 
+class SetTest(NamedTuple):
+    """The packet is (not) in an ipset by these of its fields; see `ipsets.py`."""
+
+    name: str
+    fields: tuple[str, ...]
+    negated: bool
+
+
 class Jump(NamedTuple):
     """Go on in another chain; from `goto` its end does not lead back."""
 
@@ -109,9 +117,10 @@ class Lookup(NamedTuple):
 
 
 class Choose(NamedTuple):
-    """One of the actions at random, each with the same probability."""
+    """One of the actions at random, with these shares; without any all are the same."""
 
     actions: tuple[Action, ...]
+    shares: tuple[float, ...] = ()
 
 
 Action = Jump | SetMark | Dnat | End | Return | Source | Remember | Opaque | Lookup | Choose
@@ -138,6 +147,8 @@ class Step(Struct, frozen=True, gc=False):
     """Only for clients that were remembered under this name within so many seconds."""
     remembers: str = ""
     """Remembers the client under this name."""
+    sets: tuple[SetTest, ...] = ()
+    """Not yet resolved."""
     own: str = ""
     """The one address that packets must come from, where the step does nothing but mark."""
 

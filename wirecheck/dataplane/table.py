@@ -117,6 +117,8 @@ class Handling(Struct, frozen=True):
     masquerade: Masquerade = Masquerade.NEVER
     hairpin: frozenset[Backend] = frozenset()
     """Backends whose own connections through the Service back to themselves are masqueraded."""
+    draining: frozenset[Backend] = frozenset()
+    """Backends that get no new connections and are kept for those they have (IPVS weight 0)."""
     allowed: tuple[str, ...] | None = None
     """Ranges of sources that this holds for, the others are dropped; None for every source."""
     reason: str = ""

@@ -21,8 +21,11 @@ def stays_on_node(found: Handling) -> bool:
 
 
 def is_draining(found: Handling, backend: Backend) -> bool:
-    """An IPVS backend of weight 0: removed, and kept until its connections have ended."""
-    return not found.evidence and found.shares[found.backends.index(backend)] == 0.0
+    """Removed from IPVS in two steps: weight 0 until its connections have ended.
+
+    Not tolerated for an endpoint that should have connections: that one is missing.
+    """
+    return backend in found.draining
 
 
 def is_foreign(entry: Entry) -> bool:

@@ -246,11 +246,12 @@ class Walk:
             case Lookup(key, actions):
                 found = actions.get(key(self.packet))
                 return flows if found is None else self._do(step, found, flows, returned)
-            case Choose(choices):
-                lighter = [f._replace(weight=f.weight / len(choices)) for f in flows]
-                return _merged(
-                    [f for each in choices for f in self._do(step, each, lighter, returned)]
-                )
+            case Choose(choices, shares):
+                left = []
+                for each, share in zip(choices, shares or _even(len(choices)), strict=True):
+                    lighter = [f._replace(weight=f.weight * share) for f in flows]
+                    left += self._do(step, each, lighter, returned)
+                return _merged(left)
         return []
 
     def _jump(self, step: Step, name: str, flows: list[Flow]) -> list[Flow]:
@@ -302,6 +303,10 @@ class Walk:
         for flow in flows:
             name = step.remembers or flow.remembered
             self.results.append(Result(flow, verdict, backend, name, reason, rules))
+
+
+def _even(number: int) -> tuple[float, ...]:
+    return (1 / number,) * number
 
 
 def _only(flows: list[Flow], sources: int) -> list[Flow]:

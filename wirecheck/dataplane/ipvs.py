@@ -1,0 +1,135 @@
+"""Reads what IPVS, with the iptables rules and ipsets around it, does for Services.
+
+    table = read_ipvs(IpvsTexts(ip_vs, ipsets, {4: iptables, 6: ip6tables}), clients, also=…)
+
+Virtual servers are steps of one more stage, after those of iptables: the rules only mark
+what is to be masqueraded and refuse what is not allowed. A virtual server serves arriving
+packets only where its address is the node's own, on kube-ipvs0: `clients` must know all
+addresses of the node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+from wirecheck.addresses import IPNetwork, address, contains
+from wirecheck.dataplane.chains import Chains
+from wirecheck.dataplane.clients import Clients
+from wirecheck.dataplane.fold import Masquerading
+from wirecheck.dataplane.ipsets import resolver
+from wirecheck.dataplane.iptables import ruleset_of
+from wirecheck.dataplane.iptables_rules import steps_of
+from wirecheck.dataplane.ruleset import Ruleset, Stage, read_entries
+from wirecheck.dataplane.steps import Action, Choose, Dnat, End, Step
+from wirecheck.dataplane.table import Backend, Entry, Frontend, ServiceTable, Verdict
+from wirecheck.dataplane.tolerance import KUBE_PROXY
+from wirecheck.parse.ipset import Ipset, parse_ipset_save
+from wirecheck.parse.iptables import parse_iptables_save
+from wirecheck.parse.ipvs import VirtualServer, parse_ip_vs
+
+SERVERS = f"{KUBE_PROXY} virtual servers"
+LOOP_BACK = {4: "KUBE-LOOP-BACK", 6: "KUBE-6-LOOP-BACK"}
+HEALTH_CHECKS = {4: "KUBE-HEALTH-CHECK-NODE-PORT", 6: "KUBE-6-HEALTH-CHECK-NODE-PORT"}
+
+
+@dataclass(frozen=True, slots=True)
+class IpvsTexts:
+    """What was read on the node: /proc/net/ip_vs, `ipset save`, iptables-save by family."""
+
+    ip_vs: str
+    ipsets: str
+    iptables: Mapping[int, str]
+
+
+def read_ipvs(
+    texts: IpvsTexts,
+    clients: Clients,
+    also: Iterable[Frontend] = (),
+    excluded: Collection[IPNetwork] = (),
+) -> ServiceTable:
+    """The table of a node. Raises ParseError where a text is cut or not understood.
+
+    `excluded` are kube-proxy's `ipvs.excludeCIDRs`: virtual servers there are others'.
+    """
+    also = tuple(also)
+    servers = [
+        each for each in parse_ip_vs(texts.ip_vs) if not contains(excluded, address(each.address))
+    ]
+    sets = parse_ipset_save(texts.ipsets)
+    entries: dict[Frontend, Entry] = {}
+    for family in (4, 6):
+        ruleset = _ruleset(family, servers, sets, texts.iptables.get(family, ""))
+        entries.update((entry.frontend, entry) for entry in read_entries(ruleset, clients, also))
+    return ServiceTable(entries=entries, health_check_ports=_health_checks(sets))
+
+
+def _ruleset(
+    family: int, servers: Iterable[VirtualServer], sets: Mapping[str, Ipset], text: str
+) -> Ruleset:
+    rules = ruleset_of(
+        family,
+        [parse_iptables_save(text)] if text else [],
+        translate=partial(steps_of, resolve=resolver(sets)),
+    )
+    steps = [step for server in servers if server.family == family for step in _steps(server)]
+    stage = Stage(SERVERS, Chains(KUBE_PROXY, {SERVERS: steps}, list, is_shared=False))
+    hairpins = frozenset(_hairpins(sets.get(LOOP_BACK[family])))
+    return replace(
+        rules,
+        to_node=(*rules.to_node, stage),
+        # IPVS takes what the node sends after nat and before filter; what filter refuses
+        # there it recognises as IPVS's, so that it may as well come first.
+        sent=(*rules.sent, stage),
+        masquerading=Masquerading(
+            by_mark=rules.masquerading.by_mark,
+            of_own=lambda backend, protocol: (backend, protocol) in hairpins,
+        ),
+        is_shared=False,
+    )
+
+
+def _steps(server: VirtualServer) -> Iterable[Step]:
+    """What a virtual server does: with persistence first for clients that return."""
+    name = f"{server.address} {server.protocol} {server.port}"
+    weights = [max(each.weight, 0) for each in server.real_servers]
+    total = sum(weights)
+    actions: tuple[Action, ...] = (End(Verdict.REJECT),)
+    if total:
+        targets = tuple(Dnat(each.address, each.port) for each in server.real_servers)
+        shares = tuple(weight / total for weight in weights)
+        actions = (Choose(targets, shares),)
+    step = Step(
+        text="\n  ".join((server.line, *(each.line for each in server.real_servers))),
+        actions=actions,
+        protocol=server.protocol,
+        host=server.address,
+        port=server.port,
+        remembers=name if server.persistent and server.is_by_client else "",
+    )
+    if server.persistent:
+        yield Step(
+            text=step.text,
+            actions=actions,
+            protocol=step.protocol,
+            host=step.host,
+            port=step.port,
+            recalls=(name, server.persistent),
+            remembers=step.remembers,
+        )
+    yield step
+
+
+def _hairpins(loop_back: Ipset | None) -> Iterable[tuple[Backend, str]]:
+    """`10.244.1.2,tcp:8080,10.244.1.2`: connections from an address to itself."""
+    for entry in loop_back.entries if loop_back else ():
+        host, place, source = entry.split(",")
+        protocol, _, port = place.partition(":")
+        if host == source:
+            yield Backend(host, int(port)), protocol
+
+
+def _health_checks(sets: Mapping[str, Ipset]) -> frozenset[int]:
+    found = (sets.get(name) for name in HEALTH_CHECKS.values())
+    return frozenset(int(entry) for each in found if each for entry in each.entries)

@@ -1,0 +1,130 @@
+"""`/proc/net/ip_vs`: virtual servers and their real servers, of both families.
+
+IP Virtual Server version 1.2.1 (size=4096)
+Prot LocalAddress:Port Scheduler Flags
+  -> RemoteAddress:Port Forward Weight ActiveConn InActConn
+TCP  0A600001:01BB rr  persistent 10800 FFFFFFFF
+  -> C0A80002:192B      Masq    1      3          0
+TCP  [fd00:0096:0000:0000:0000:0000:0000:0001]:01BB rr
+FWM  00000007 rr
+
+Addresses and ports are hexadecimal, in network order (net/netfilter/ipvs/ip_vs_ctl.c).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from wirecheck.addresses import address
+from wirecheck.parse.errors import ParseError
+
+_TITLE = re.compile(r"IP Virtual Server version \S+ \(size=\d+\)$")
+_HEADINGS = ("Prot LocalAddress:Port ", "  -> RemoteAddress:Port ")
+_PLACE = re.compile(r"(?:\[([0-9a-f:]+)\]|([0-9A-F]{8})):([0-9A-F]{4})$")
+_PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
+FULL_MASKS = {4: 0xFFFFFFFF, 6: 128}
+
+
+@dataclass(frozen=True, slots=True)
+class RealServer:
+    """A backend of a virtual server."""
+
+    address: str
+    port: int
+    forward: str
+    """`Masq`, `Route`, `Tunnel` or `Local`."""
+    weight: int
+    active: int
+    """Connections that are open, and"""
+    inactive: int
+    """that are closing or have none of TCP's states."""
+    line: str
+
+
+@dataclass(slots=True)
+class VirtualServer:
+    """An address and port that IPVS serves."""
+
+    family: int
+    protocol: str
+    address: str
+    port: int
+    scheduler: str
+    persistent: int
+    """Seconds, 0 for none."""
+    is_by_client: bool
+    """Whether persistence is for single addresses, not for whole ranges of clients."""
+    line: str
+    real_servers: list[RealServer] = field(default_factory=list)
+
+
+def parse_ip_vs(text: str) -> list[VirtualServer]:
+    """The virtual servers in `text`; those by firewall mark are left out: nobody's Services.
+
+    Raises ParseError with the first line that is not understood, and where the title is
+    missing: an empty file is never what the kernel shows.
+    """
+    lines = text.removesuffix("\n").split("\n")
+    if not _TITLE.match(lines[0]):
+        raise ParseError(f"/proc/net/ip_vs: its first line is {lines[0][:200]!r}, not the title")
+    return list(_servers(lines))
+
+
+def _servers(lines: list[str]) -> Iterator[VirtualServer]:
+    server: VirtualServer | None = None
+    is_known = False
+    for number, line in enumerate(lines[1:], start=2):
+        if line.startswith(_HEADINGS):
+            continue
+        try:
+            if not line.startswith("  -> "):
+                is_known = not line.startswith("FWM  ")
+                server = _virtual(line) if is_known else None
+                if server:
+                    yield server
+            elif server:
+                server.real_servers.append(_real(line))
+            elif is_known or number <= len(_HEADINGS) + 2:
+                raise ValueError(line)
+        except ValueError:
+            raise ParseError(
+                f"/proc/net/ip_vs: line {number} is not understood: {line[:200]!r}"
+            ) from None
+
+
+def _virtual(line: str) -> VirtualServer:
+    protocol, place, scheduler, *flags = line.split()
+    if flags[:1] == ["ops"]:
+        flags = flags[1:]
+    family, text, port = _place(place)
+    seconds, is_by_client = 0, True
+    if flags:
+        word, timeout, mask = flags
+        if word != "persistent":
+            raise ValueError(line)
+        seconds, is_by_client = int(timeout), int(mask, 16) == FULL_MASKS[family]
+    if protocol not in _PROTOCOLS:
+        raise ValueError(line)
+    return VirtualServer(
+        family, _PROTOCOLS[protocol], text, port, scheduler, seconds, is_by_client, line.strip()
+    )
+
+
+def _real(line: str) -> RealServer:
+    _, place, forward, weight, active, inactive = line.split()
+    _, text, port = _place(place)
+    return RealServer(text, port, forward, int(weight), int(active), int(inactive), line.strip())
+
+
+def _place(text: str) -> tuple[int, str, int]:
+    """Family, address and port."""
+    found = _PLACE.match(text)
+    if not found:
+        raise ValueError(text)
+    six, four, port = found.groups()
+    if six:
+        return 6, str(address(six)), int(port, 16)
+    return 4, str(IPv4Address(int(four, 16))), int(port, 16)
