@@ -14,6 +14,7 @@ from wirecheck.collect.resources import NODES
 from wirecheck.inventory import Inventory, WayIn, missing_lines, refuse_unknown_thresholds
 from wirecheck.judge import Judge, concerned
 from wirecheck.look import Looking, Progress, ways_into
+from wirecheck.report.sentences import plural
 from wirecheck.request import NothingToDoError, Request
 from wirecheck.results import ItemResult, Override
 from wirecheck.snapshot.api_objects import ApiObjects
@@ -67,12 +68,12 @@ class LiveRun:
         without = sorted(set(self.node_names) - self._ways.keys())
         progress.say(
             f"Context {self._api.context} (Kubernetes {self._objects.server_version}): "
-            f"{_plural(len(self.node_names), 'node')}, {len(self._ways)} to be visited, "
+            f"{plural(len(self.node_names), 'node')}, {len(self._ways)} to be visited, "
             f"at most {self._options.dns_rate:g} DNS queries a second."
         )
         if without:
             progress.say(
-                f"For {_plural(len(without), 'node')} there is no way in: what the API alone "
+                f"For {plural(len(without), 'node')} there is no way in: what the API alone "
                 "shows is judged. These lines in an inventory would add them:\n"
                 f"{missing_lines(without)}"
             )
@@ -184,16 +185,12 @@ def _notes(objects: ApiObjects, ways: Mapping[str, WayIn]) -> list[str]:
     if not without:
         return []
     return [
-        f"There was no way into {without:,} of {_plural(len(objects.nodes), 'node')}: only what "
+        f"There was no way into {without:,} of {plural(len(objects.nodes), 'node')}: only what "
         "the API shows of them was judged."
     ]
 
 
 def _why_again(nodes: Collection[str], pause: float) -> str:
     names = set(nodes) - {""}
-    what = _plural(len(names), "node") if names else "the API"
+    what = plural(len(names), "node") if names else "the API"
     return f"Something may yet settle: looking again at {what} in {pause:g} s."
-
-
-def _plural(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"

@@ -15,22 +15,42 @@ from types import ModuleType
 import pytest
 
 from wirecheck.catalogue import Check, catalogue_folder, load
-from wirecheck.pytest_options import add_options, given
+from wirecheck.pytest_options import (
+    OPTIONS,
+    add_options,
+    given,
+    on_command_line,
+    refuse_configuration_of_snapshot,
+)
 
+PACKAGE = "wirecheck.checks"
 SESSION = "wirecheck.pytest_session"
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """After every other plugin, so that an option of the same name is noticed."""
-    add_options(parser)
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """What is on the command line, after every other plugin: conftests are chosen by it."""
+    config = pluginmanager.get_plugin("pytestconfig")
+    words = () if config is None else config.invocation_params.args
+    add_options(parser, on_command_line(words))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(parser: pytest.Parser) -> Generator[None, None, None]:
+    """The rest, after conftests too: where one of them has such an option, it keeps the name."""
+    yield
+    add_options(parser, OPTIONS)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """`pytest --inventory F` in any folder judges the catalogue."""
-    if not given(config):
+    """`pytest --inventory F` in any folder, and `--pyargs wirecheck.checks`, mean the catalogue."""
+    if config.option.pyargs:
+        config.args = [_located(argument) for argument in config.args]
+    options = given(config)
+    if not options:
         return
+    refuse_configuration_of_snapshot(config.inipath, options.get("snapshot"))
     if config.inipath is None and config.option.rootdir is None:
         # pytest took the inventory for a test file, and would keep its cache beside it.
         config._rootpath = config.invocation_params.dir
@@ -46,7 +66,7 @@ class Catalogue(pytest.Module):
 
     def _getobj(self) -> ModuleType:
         load()
-        return sys.modules[f"wirecheck.checks.{self.path.stem}"]
+        return sys.modules[f"{PACKAGE}.{self.path.stem}"]
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> Catalogue | None:
@@ -71,6 +91,17 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> None:
     manager = collector.config.pluginmanager
     if isinstance(getattr(obj, "wirecheck", None), Check) and not manager.hasplugin(SESSION):
         manager.register(importlib.import_module(SESSION), SESSION)
+
+
+def _located(argument: str) -> str:
+    """The path of `wirecheck.checks` or `wirecheck.checks.dns`, which is no package anywhere."""
+    name, separator, rest = argument.partition("::")
+    if name == PACKAGE:
+        return str(catalogue_folder())
+    if name.startswith(f"{PACKAGE}."):
+        file = catalogue_folder() / f"{name.removeprefix(f'{PACKAGE}.')}.py"
+        return f"{file}{separator}{rest}"
+    return argument
 
 
 def _catalogue(path: Path, parent: pytest.Collector) -> Catalogue | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,34 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def add_options(parser: pytest.Parser) -> None:
-    """Add them all, as `--wirecheck-…` where another plugin has the name already."""
+def add_options(parser: pytest.Parser, names: Iterable[str]) -> None:
+    """Add those of `names` that are not there, as `--wirecheck-…` where the name is taken."""
     group = parser.getgroup("wirecheck", "wirecheck: the network of a Kubernetes cluster")
+    there = {option.dest for option in group.options}
     taken = set(_taken(parser))
-    for name, attributes in OPTIONS.items():
-        option = f"--{name}" if f"--{name}" not in taken else f"--wirecheck-{name}"
-        group.addoption(option, dest=_destination(name), default=None, **attributes)
+    for name in names:
+        if _destination(name) not in there:
+            option = f"--wirecheck-{name}" if f"--{name}" in taken else f"--{name}"
+            group.addoption(option, dest=_destination(name), default=None, **OPTIONS[name])
+
+
+def on_command_line(words: Iterable[str]) -> list[str]:
+    """The options that are among the words of a command line."""
+    options = {word.partition("=")[0] for word in words}
+    return [name for name in OPTIONS if f"--{name}" in options]
+
+
+def refuse_configuration_of_snapshot(inipath: Path | None, snapshot: Path | None) -> None:
+    """Raise UsageError where pytest read its own configuration from the snapshot's folder.
+
+    It takes the word after an option that it does not know yet for a test file, and looks for
+    pytest.ini beside it; what is in a snapshot is never to be trusted.
+    """
+    if inipath and snapshot and inipath.resolve().is_relative_to(snapshot.resolve()):
+        raise pytest.UsageError(
+            f"pytest has read {inipath}, which has no place in a snapshot; remove it, and write "
+            f"--snapshot={snapshot} in one word."
+        )
 
 
 def given(config: pytest.Config) -> dict[str, Any]:

@@ -91,7 +91,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         bench = item.config.stash[BENCH]
         result = bench.result(check, node_of(item))
         bench.count(result)
-        item.user_properties.append((OUTCOME, str(result.outcome)))
+        if result.outcome is Outcome.WARN:
+            item.user_properties.append((OUTCOME, str(Outcome.WARN)))
         if result.outcome is Outcome.ERROR:
             pytest.fail(message(check, result), pytrace=False)
 
@@ -154,6 +155,7 @@ def pytest_terminal_summary(
         return
     ended = bench.results.ended
     write = terminalreporter.write_line
+    terminalreporter.ensure_newline()
     terminalreporter.section("wirecheck")
     for item in bench.results.items:
         if item.outcome is Outcome.WARN:

@@ -13,6 +13,7 @@ from wirecheck.catalogue import Check, load
 from wirecheck.inventory import Inventory, refuse_unknown_thresholds
 from wirecheck.judge import Judge
 from wirecheck.look import Progress
+from wirecheck.report.sentences import plural
 from wirecheck.request import NothingToDoError, Request
 from wirecheck.results import ItemResult, Override
 from wirecheck.snapshot.folder import Snapshot
@@ -53,7 +54,7 @@ class Replay:
         index = self.snapshot.index
         progress.say(
             f"Snapshot {self.source} of context {index.cluster.context or 'unknown'}: "
-            f"{len(self.node_names):,} nodes, {len(index.looks)} looks, "
+            f"{plural(len(self.node_names), 'node')}, {plural(len(index.looks), 'look')}, "
             f"taken by wirecheck {index.wirecheck}."
         )
         if index.wirecheck != __version__:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from wirecheck.report.sentences import plural
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import LookRecord
@@ -20,7 +21,8 @@ def summary(snapshot: Snapshot) -> Iterator[str]:
     for number, look in enumerate(index.looks, start=1):
         seconds = look.finished - look.started
         counted = objects_counted(snapshot.api(number))
-        yield f"look {number}      {seconds:.1f} s, {counted}, {len(look.changes):,} changes"
+        changes = plural(len(look.changes), "change")
+        yield f"look {number}      {seconds:.1f} s, {counted}, {changes}"
         yield from _visits(look)
     for waiver in index.waivers:
         yield (
@@ -33,9 +35,12 @@ def summary(snapshot: Snapshot) -> Iterator[str]:
 
 def objects_counted(objects: ApiObjects) -> str:
     """`4 nodes, 30 pods, 12 Services`."""
-    return (
-        f"{len(objects.nodes):,} nodes, {len(objects.pods):,} pods, "
-        f"{len(objects.services):,} Services"
+    return ", ".join(
+        (
+            plural(len(objects.nodes), "node"),
+            plural(len(objects.pods), "pod"),
+            plural(len(objects.services), "Service"),
+        )
     )
 
 
