@@ -14,7 +14,8 @@ $(READY): pyproject.toml
 
 # The current kubeconfig's cluster or, without one, the recorded one.
 run: $(READY)
-	@if $(BIN)/wirecheck doctor >/dev/null 2>&1; then $(BIN)/wirecheck run; else $(BIN)/wirecheck demo; fi
+	@if [ -n "$$KUBECONFIG" ] || [ -e "$$HOME/.kube/config" ]; \
+	  then $(BIN)/wirecheck run; else $(BIN)/wirecheck demo; fi
 
 test: $(READY)
 	$(BIN)/pytest tests

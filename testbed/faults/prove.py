@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -87,18 +88,19 @@ class Prover:
     def look_in_detail(self, name: str, inventory: str = "") -> Seen:
         """The same, with what else the results tell."""
         folder = self._root / "faults" / name
+        shutil.rmtree(folder, ignore_errors=True)
         command = [
             *(sys.executable, "-m", "wirecheck", "run"),
             *("--inventory", str(self._root / (inventory or "inventory.yaml"))),
             *("--report-dir", str(folder), "--look-intervals", LOOK_INTERVALS),
         ]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
-        if ended.returncode not in (0, 1, 2):
+        written = list(folder.glob("*/results.jsonl"))
+        if ended.returncode not in (0, 1, 2) or not written:
             raise ProofError(f"wirecheck ended with {ended.returncode}: {ended.stderr[-2000:]}")
-        newest = max(folder.glob("*/results.jsonl"), key=lambda path: path.stat().st_mtime)
-        results = read_results(newest)
+        results = read_results(written[0])
         return Seen(
-            folder=newest.parent,
+            folder=written[0].parent,
             red=frozenset(
                 (item.check, item.node, str(item.outcome))
                 for item in results.items
@@ -119,9 +121,16 @@ class Prover:
     def _until_healthy(self, name: str) -> frozenset[Red]:
         """What is still red when patience ends: nothing, if all is well."""
         deadline = time.monotonic() + PATIENCE
-        while (red := self.look(name)) and time.monotonic() < deadline:
+        while (red := self._red_or_unknown(name)) and time.monotonic() < deadline:
             time.sleep(3)
         return red
+
+    def _red_or_unknown(self, name: str) -> frozenset[Red]:
+        """What is red; a run that gives no results is as bad as a red one."""
+        try:
+            return self.look(name)
+        except ProofError as error:
+            return frozenset({(str(error), "", "error")})
 
 
 def _do(steps: Iterable[Step], values: Mapping[str, str]) -> None:
