@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -90,24 +91,29 @@ class Seen:
 
 
 @pytest.fixture(scope="session")
-def can_make_nodes(request: pytest.FixtureRequest) -> str:
+def can_make_nodes() -> Iterator[str]:
     """The folder in which cgroups can be made; skips where nodes cannot be made up."""
     if os.geteuid() != 0:
         pytest.skip("making network namespaces needs root")
     for tool in ("ip", "unshare", "nsenter"):
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
+    folder = make_cgroup()
+    if folder is None:
+        pytest.skip("no cgroup can be made here")
+    yield str(folder)
+    folder.rmdir()
+
+
+def make_cgroup() -> Path | None:
+    """A folder of our own: this machine may itself be a node."""
     for root in map(Path, CGROUP_ROOTS):
-        if (root / "cgroup.procs").exists() and os.access(root, os.W_OK):
-            # A folder of our own: this machine may itself be a node.
-            own = root / f"wirecheck-test-{os.getpid()}"
-            try:
-                own.mkdir()
-            except OSError:
-                continue
-            request.addfinalizer(own.rmdir)
-            return str(own)
-    pytest.skip("no cgroup can be made here")
+        folder = root / f"wirecheck-test-{os.getpid()}"
+        if (root / "cgroup.procs").exists():
+            with contextlib.suppress(OSError):
+                folder.mkdir()
+                return folder
+    return None
 
 
 @pytest.fixture
