@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
 import click
 
 from testbed import bring_up
-from testbed.commands import TestbedError
+from testbed.commands import StoppedByUserError, TestbedError, stop_all
 from testbed.state import state
 
 MODES = ("iptables", "nftables")
@@ -21,4 +26,34 @@ def main() -> None:
 @click.option("--vm", is_flag=True, help="Add a virtual machine node, whose kube-proxy is IPVS.")
 def up(proxy_mode: str, vm: bool) -> None:
     """Start the cluster, or find it running."""
-    bring_up.up(state(), proxy_mode, vm)
+    _guarded(lambda: bring_up.up(state(), proxy_mode, vm))
+
+
+@main.command()
+def down() -> None:
+    """Remove the cluster; what was built for it stays in the cache."""
+    _guarded(lambda: bring_up.down(state()))
+
+
+@main.command()
+def status() -> None:
+    """Say what runs, and what it lacks."""
+    _guarded(lambda: bring_up.status(state()))
+
+
+def _guarded(do: Callable[[], None]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupted)
+    try:
+        do()
+    except StoppedByUserError:
+        click.echo("testbed: interrupted", err=True)
+        sys.exit(130)
+    except TestbedError as error:
+        click.echo(f"testbed: {error}", err=True)
+        sys.exit(1)
+
+
+def _interrupted(_number: int, _frame: FrameType | None) -> None:
+    # What runs ends, and no further program is started: that ends whatever is being done.
+    stop_all()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
-from typing import Any
 
 import yaml
 
 from testbed import nodes
 from testbed.commands import run
-from testbed.images import COREDNS_TAG
+from testbed.kube_proxy import Document, in_ipvs_mode, keep_off_ipvs_nodes
 from testbed.kubeadm import init_configuration, join_configuration
 from testbed.layout import CONTROL_PLANE, Layout, NodeSpec
 from testbed.state import SOURCE, State, state, write_atomically
@@ -28,7 +28,7 @@ def kubectl(*args: str, stdin: str | None = None, timeout: float = 60) -> str:
     )
 
 
-def apply(documents: Sequence[dict[str, Any]] | str) -> None:
+def apply(documents: Sequence[Document] | str) -> None:
     """Make the cluster have these objects."""
     text = documents if isinstance(documents, str) else yaml.safe_dump_all(documents)
     # Conflicts with an earlier `up` are ours to win.
@@ -39,8 +39,7 @@ def start_control_plane(here: State, layout: Layout, token: str, proxy_mode: str
     """Run `kubeadm init`, and leave an administrator's kubeconfig in the state folder."""
     text = init_configuration(layout, token, proxy_mode)
     _wait_for_images(CONTROL_PLANE)
-    # The cluster's DNS is added once there are nodes to spread it over.
-    skipped = "--skip-phases=preflight,addon/coredns"
+    skipped = "--skip-phases=preflight,addon"
     _kubeadm(CONTROL_PLANE, "init", text, skipped)
     config = nodes.output(CONTROL_PLANE, ["cat", "/etc/kubernetes/admin.conf"])
     write_atomically(here.kubeconfig, config, mode=0o600)
@@ -49,9 +48,7 @@ def start_control_plane(here: State, layout: Layout, token: str, proxy_mode: str
 def join(layout: Layout, node: NodeSpec, token: str) -> None:
     """Make a node part of the cluster."""
     _wait_for_images(node.name)
-    _kubeadm(
-        node.name, "join", join_configuration(layout, node, token), "--skip-phases=preflight"
-    )
+    _kubeadm(node.name, "join", join_configuration(layout, node, token), "--skip-phases=preflight")
 
 
 def _kubeadm(node: str, verb: str, configuration: str, *options: str) -> None:
@@ -73,30 +70,59 @@ def _wait_for_images(node: str) -> None:
     nodes.output(node, ["sh", "-c", _WAIT_FOR_IMAGES], timeout=_START_LIMIT)
 
 
-def add_pod_network() -> None:
+def add_pod_network(layout: Layout) -> None:
     """Start flannel on every node."""
-    apply((SOURCE / "manifests/flannel.yaml").read_text())
+    text = string.Template((SOURCE / "manifests/flannel.yaml").read_text())
+    apply(text.substitute(api_host=layout.control_plane.address))
+
+
+def add_kube_proxy() -> None:
+    """Start kube-proxy as kubeadm has it."""
+    apply(keep_off_ipvs_nodes(_addon("kube-proxy")))
+
+
+def add_ipvs_kube_proxy() -> None:
+    """Start a second kube-proxy on the nodes that ask for IPVS."""
+    apply(in_ipvs_mode(_addon("kube-proxy")))
 
 
 def add_dns() -> None:
     """Start CoreDNS as kubeadm has it, but never two replicas on one node."""
+    apply([_spread(document) for document in _addon("coredns")])
+
+
+def _addon(name: str) -> list[Document]:
     printed = nodes.output(
         CONTROL_PLANE,
-        ["kubeadm", "init", "phase", "addon", "coredns", "--config", _CONFIGURATION,
-         "--print-manifest"],
+        [
+            *("kubeadm", "init", "phase", "addon", name),
+            "--config",
+            _CONFIGURATION,
+            "--print-manifest",
+        ],
     )
-    apply([_spread(document) for document in yaml.safe_load_all(printed) if document])
+    return [document for document in yaml.safe_load_all(printed) if document]
 
 
-def _spread(document: dict[str, Any]) -> dict[str, Any]:
+def _spread(document: Document) -> Document:
     if document["kind"] != "Deployment":
         return document
     document["spec"]["replicas"] = 2
-    pod = document["spec"]["template"]["spec"]
     term = {
         "labelSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
         "topologyKey": "kubernetes.io/hostname",
     }
-    pod["affinity"] = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
-    assert pod["containers"][0]["image"].endswith(COREDNS_TAG)
+    document["spec"]["template"]["spec"]["affinity"] = {
+        "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
+    }
     return document
+
+
+def admit(token: str) -> None:
+    """Let a node join with this token."""
+    nodes.output(CONTROL_PLANE, ["kubeadm", "token", "create", token, "--ttl", "1h"])
+
+
+def forget_node(name: str) -> None:
+    """Remove a node from the API, which need not know it."""
+    kubectl("delete", "node", name, "--ignore-not-found", timeout=120)

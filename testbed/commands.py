@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _TAIL = 600
 """Characters of a program's last words that an error quotes."""
@@ -22,7 +23,7 @@ class TestbedError(Exception):
     __test__ = False
 
 
-class InterruptedByUser(TestbedError):
+class StoppedByUserError(TestbedError):
     """Somebody asked to stop: no further program is started."""
 
 
@@ -36,26 +37,31 @@ class Ended:
 
 
 class _Children:
-    """The programs that run now, so that a signal can end all of them at once."""
+    """The programs that run now, so that a signal can end all of them at once.
+
+    A signal handler uses it in the middle of anything: hence the lock that its own thread may
+    take twice, and no exception from the handler.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._running: set[subprocess.Popen[bytes]] = set()
-        self._stopped = False
+        self._shielded = False
+        self.stopped = False
 
     @contextmanager
-    def start(
-        self, argv: Sequence[str], **options: object
-    ) -> Iterator[subprocess.Popen[bytes]]:
+    def start(self, argv: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
         with self._lock:
-            if self._stopped:
-                raise InterruptedByUser("interrupted")
+            if self.stopped:
+                raise StoppedByUserError("interrupted")
             try:
-                child = subprocess.Popen(argv, start_new_session=True, **options)  # type: ignore[call-overload]
+                child = subprocess.Popen(argv, start_new_session=True, **options)
             except OSError as error:
                 raise TestbedError(f"cannot run {argv[0]}: {error.strerror}") from None
             self._running.add(child)
         try:
+            if self.stopped:
+                raise StoppedByUserError("interrupted")
             yield child
         finally:
             _end_group(child)
@@ -64,26 +70,31 @@ class _Children:
 
     def stop(self) -> None:
         with self._lock:
-            self._stopped = True
+            if self._shielded:
+                return
+            # Whoever asks twice does not want to wait.
+            number = signal.SIGKILL if self.stopped else signal.SIGTERM
+            self.stopped = True
             for child in self._running:
-                _signal_group(child, signal.SIGTERM)
+                _signal_group(child, number)
 
-    def allow(self) -> None:
+    def shield(self) -> None:
         with self._lock:
-            self._stopped = False
+            self.stopped = False
+            self._shielded = True
 
 
 _children = _Children()
 
 
 def stop_all() -> None:
-    """End every program that runs now, and start no further one until `resume`."""
+    """End every program that runs now and start no further one; may be called by a signal."""
     _children.stop()
 
 
-def resume() -> None:
-    """Allow programs to be started again, after `stop_all`."""
-    _children.allow()
+def shield() -> None:
+    """From now on run every program to its end, whatever signals come: for cleaning up."""
+    _children.shield()
 
 
 def run(
@@ -121,24 +132,26 @@ def attempt(
     everything = {**os.environ, **(env or {})}
     source = subprocess.DEVNULL if stdin is None else subprocess.PIPE
     given = None if stdin is None else stdin.encode()
+    options: dict[str, Any] = {"stdin": source, "env": everything, "cwd": cwd}
     if log is None:
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return _finish(argv, given, timeout, stdin=source, env=everything, cwd=cwd, **options)
+        options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return _finish(argv, given, timeout, options)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as sink:
-        options = {"stdout": sink, "stderr": subprocess.STDOUT}  # type: ignore[dict-item]
-        ended = _finish(argv, given, timeout, stdin=source, env=everything, cwd=cwd, **options)
+        ended = _finish(argv, given, timeout, options | {"stdout": sink, "stderr": sink})
     return Ended(ended.status, "", log.read_text(errors="replace")[-_TAIL:])
 
 
 def _finish(
-    argv: Sequence[str], given: bytes | None, timeout: float, **options: object
+    argv: Sequence[str], given: bytes | None, timeout: float, options: Mapping[str, Any]
 ) -> Ended:
     with _children.start(argv, **options) as child:
         try:
             out, err = child.communicate(given, timeout=timeout)
         except subprocess.TimeoutExpired:
             raise TestbedError(f"`{_shown(argv)}` took longer than {timeout:.0f} s") from None
+    if _children.stopped:
+        raise StoppedByUserError("interrupted")
     return Ended(child.returncode, _text(out), _text(err))
 
 

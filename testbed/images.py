@@ -21,7 +21,18 @@ COREDNS_TAG = "v1.14.7"
 ETCD_TAG = "3.6.16"
 NODE_IMAGE = "wc-node:latest"
 
-_NET_TOOLS = ("iptables", "nftables", "conntrack", "ipset", "ipvsadm", "kmod", "iproute2", "dash", "coreutils", "sed")
+_NET_TOOLS = (
+    "iptables",
+    "nftables",
+    "conntrack",
+    "ipset",
+    "ipvsadm",
+    "kmod",
+    "iproute2",
+    "dash",
+    "coreutils",
+    "sed",
+)
 """What kube-proxy and flannel call, and a shell to write files with."""
 
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
@@ -50,7 +61,7 @@ IMAGES = (
     Image(image("kube-scheduler", KUBERNETES), ("kubernetes",)),
     # iptables loads its matches as shared libraries, and those need more (libm for `statistic`):
     # whole packages with all that they depend on, never a hand-picked list of files.
-    Image(image("kube-proxy", KUBERNETES), ("net-tools", "kubernetes")),
+    Image(image("kube-proxy", KUBERNETES), ("kubernetes", "net-tools")),
     Image(image("etcd", ETCD_TAG), ("etcd",)),
     Image(image("coredns", COREDNS_TAG), ("coredns",), ("/coredns",)),
     Image(image("flannel", "v0.28.10"), ("net-tools", "flannel")),
@@ -92,8 +103,18 @@ def build_images(state: State) -> Path:
 
 def _check_names(state: State) -> None:
     """kubeadm decides how its images are called; a name that we do not make is found here."""
-    asked = run([str(state.bin / "kubeadm"), "config", "images", "list",
-                 "--kubernetes-version", KUBERNETES, "--image-repository", REPOSITORY])
+    asked = run(
+        [
+            str(state.bin / "kubeadm"),
+            "config",
+            "images",
+            "list",
+            "--kubernetes-version",
+            KUBERNETES,
+            "--image-repository",
+            REPOSITORY,
+        ]
+    )
     ours = {i.name for i in IMAGES}
     # The versions of these two are set in kubeadm's configuration.
     chosen = (f"{REPOSITORY}/coredns:", f"{REPOSITORY}/etcd:")

@@ -31,3 +31,9 @@ def write_inventories(state: State, vm: bool) -> None:
     for name, entries in inventories(state, vm).items():
         content = {"kubeconfig": str(state.kubeconfig), "nodes": entries}
         write_atomically(state.root / name, yaml.safe_dump(content, sort_keys=False))
+
+
+def remove_inventories(state: State) -> None:
+    """Remove them: they would lead nowhere."""
+    for name in inventories(state, vm=False):
+        (state.root / name).unlink(missing_ok=True)

@@ -12,6 +12,9 @@ from testbed.components import KUBERNETES
 from testbed.images import COREDNS_TAG, ETCD_TAG, REPOSITORY
 from testbed.layout import CLUSTER_DNS, POD_RANGE, SERVICE_RANGE, Layout, NodeSpec
 
+MODE_LABEL = "testbed.test/proxy-mode"
+"""A node with this label asks for a kube-proxy in the mode that is its value."""
+
 _API = "kubeadm.k8s.io/v1beta4"
 _SOCKET = "unix:///run/containerd/containerd.sock"
 _SYMBOLS = string.ascii_lowercase + string.digits
@@ -38,7 +41,7 @@ def init_configuration(layout: Layout, token: str, proxy_mode: str) -> str:
         "localAPIEndpoint": {"advertiseAddress": node.address, "bindPort": 6443},
         "nodeRegistration": _registration(node),
     }
-    documents = [init, _cluster(layout), _kubelet(), kube_proxy(proxy_mode)]
+    documents = [init, _cluster(layout), _kubelet(), _kube_proxy(proxy_mode)]
     return yaml.safe_dump_all(documents, sort_keys=False)
 
 
@@ -63,7 +66,7 @@ def join_configuration(layout: Layout, node: NodeSpec, token: str) -> str:
 def _registration(node: NodeSpec) -> Document:
     arguments = [{"name": "node-ip", "value": node.address}]
     if node.is_vm:
-        arguments.append({"name": "node-labels", "value": "testbed.test/proxy-mode=ipvs"})
+        arguments.append({"name": "node-labels", "value": f"{MODE_LABEL}=ipvs"})
     return {
         "name": node.name,
         "criSocket": _SOCKET,
@@ -120,8 +123,7 @@ def _kubelet() -> Document:
     }
 
 
-def kube_proxy(mode: str) -> Document:
-    """kube-proxy's configuration in one of its modes."""
+def _kube_proxy(mode: str) -> Document:
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",

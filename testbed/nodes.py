@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from testbed.access import host_key
-from testbed.commands import Ended, TestbedError, attempt, run as run_here
+from testbed.commands import Ended, TestbedError, attempt
+from testbed.commands import run as run_here
 from testbed.images import NODE_IMAGE, archive
 from testbed.layout import DNS, LABEL, NETWORK, VM, Layout, NodeSpec
 from testbed.rootfs import overlay_key
 from testbed.state import SOURCE, State, is_fresh, mark_fresh, mark_stale, state, write_atomically
 
-_CONFINEMENT = (
+CONFINEMENT = (
     # Everything but CAP_SYS_RESOURCE, which many sandboxes cannot give: `--privileged` fails
     # there as a whole.
     *("--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE"),
@@ -45,7 +46,9 @@ def output(node: str, argv: Sequence[str], *, stdin: str | None = None, timeout:
     ended = run(node, argv, stdin=stdin, timeout=timeout)
     if ended.status:
         said = (ended.stderr or ended.stdout).strip()[-600:]
-        raise TestbedError(f"on {node} `{shlex.join(argv)[:160]}` ended with {ended.status}: {said}")
+        raise TestbedError(
+            f"on {node} `{shlex.join(argv)[:160]}` ended with {ended.status}: {said}"
+        )
     return ended.stdout
 
 
@@ -99,13 +102,24 @@ def start(state: State, node: NodeSpec, settings: Path) -> None:
         f"{settings / 'resolv.conf'}:/etc/wirecheck-testbed/resolv.conf:ro": None,
         f"{host_key(state, node.name)}:/etc/wirecheck-testbed/host_key:ro": None,
     }
-    volumes = [a for mount, needs in mounts.items() if not needs or needs.exists()
-               for a in ("-v", mount)]
+    volumes = [
+        a for mount, needs in mounts.items() if not needs or needs.exists() for a in ("-v", mount)
+    ]
     name = ["--name", node.name, "--hostname", node.name, "--label", LABEL]
     address = ["--network", NETWORK, "--ip", node.address]
     run_here(
-        ["docker", "run", "--detach", "--init", *name, *address, *_CONFINEMENT, *volumes,
-         NODE_IMAGE, "/usr/local/sbin/wc-init"],
+        [
+            "docker",
+            "run",
+            "--detach",
+            "--init",
+            *name,
+            *address,
+            *CONFINEMENT,
+            *volumes,
+            NODE_IMAGE,
+            "/usr/local/sbin/wc-init",
+        ],
         timeout=120,
     )
 
@@ -117,8 +131,19 @@ def start_dns(state: State, layout: Layout) -> None:
     name = ["--name", DNS, "--hostname", DNS, "--label", LABEL]
     address = ["--network", NETWORK, "--ip", layout.dns]
     run_here(
-        ["docker", "run", "--detach", "--init", *name, *address, *mounts,
-         NODE_IMAGE, "/coredns", "-conf", "/etc/dns/Corefile"],
+        [
+            "docker",
+            "run",
+            "--detach",
+            "--init",
+            *name,
+            *address,
+            *mounts,
+            NODE_IMAGE,
+            "/coredns",
+            "-conf",
+            "/etc/dns/Corefile",
+        ],
         timeout=120,
     )
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from testbed import nodes
 from testbed.cluster import kubectl
-from testbed.commands import InterruptedByUser, TestbedError
+from testbed.commands import StoppedByUserError, TestbedError
 from testbed.layout import API_SERVICE, CLUSTER_DNS
 from testbed.workloads import NEVER_READY
 
@@ -47,7 +47,7 @@ def wait_for(missing: Callable[[], list[str]], limit: float, look_at: str) -> No
 def _or_reason(missing: Callable[[], list[str]]) -> list[str]:
     try:
         return missing()
-    except InterruptedByUser:
+    except StoppedByUserError:
         raise
     except TestbedError as error:
         return [str(error)]
@@ -61,7 +61,7 @@ def nodes_not_ready(names: Iterable[str]) -> list[str]:
 
 
 def unprogrammed(names: Sequence[str]) -> list[str]:
-    """What nodes lack to forward Services: a healthy kube-proxy and answers of the cluster's DNS."""
+    """What nodes lack to forward Services: a healthy kube-proxy, answers of the cluster DNS."""
     with ThreadPoolExecutor(len(names)) as pool:
         return [line for lines in pool.map(_unprogrammed, names) for line in lines]
 
@@ -86,8 +86,9 @@ def without_service(names: Sequence[str], address: str) -> list[str]:
             lambda name: nodes.run(name, ["sh", "-c", _WEB_PROBE, address], timeout=40).stdout,
             names,
         )
-    return [f"http://{address} on {n} (got {s})" for n, s in zip(names, said, strict=True)
-            if s != "200"]
+    return [
+        f"http://{address} on {n} (got {s})" for n, s in zip(names, said, strict=True) if s != "200"
+    ]
 
 
 def workloads_not_running() -> list[str]:

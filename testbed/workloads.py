@@ -42,3 +42,10 @@ def label_zones(names: list[str]) -> None:
     """Say in which zone each node is."""
     for name in names:
         kubectl("label", "--overwrite", "node", name, f"topology.kubernetes.io/zone={ZONES[name]}")
+
+
+def web_address() -> str:
+    """The address of a Service with several backends."""
+    return kubectl(
+        "--namespace", "shop", "get", "service", "web", "-o", "jsonpath={.spec.clusterIP}"
+    )

@@ -1,0 +1,220 @@
+"""Starting the whole cluster, finding it started, and taking it away."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+
+import click
+
+from testbed import (
+    access,
+    cluster,
+    host,
+    inventory,
+    kubeadm,
+    logs,
+    network,
+    nodes,
+    parts,
+    readiness,
+    vm,
+    workloads,
+)
+from testbed.commands import StoppedByUserError, TestbedError, shield
+from testbed.layout import DNS, SUBNETS, VM, Layout, NodeSpec, choose_subnet
+from testbed.state import Record, State
+from testbed.steps import step
+
+_LIMIT = 300.0
+"""Seconds that each thing may take to become ready: far more than it needs."""
+
+
+def up(here: State, proxy_mode: str, with_vm: bool) -> None:
+    """Start the cluster, or find it running and healthy.
+
+    Whatever stops it on the way, nothing half-made stays behind. A virtual machine is added to
+    a running cluster, and one that is there stays.
+    """
+    with _alone(here):
+        parts.prepare_host(here, with_vm)
+        record = here.record()
+        healthy = record and record.proxy_mode == proxy_mode and not ailments(here, record)
+        if healthy:
+            click.echo("The cluster is running and healthy.")
+        else:
+            record = _start_anew(here, proxy_mode)
+        if record and with_vm and not record.vm:
+            _add_vm_or_leave_none(here, record)
+    _say_how_to_use(here)
+
+
+def down(here: State) -> None:
+    """Remove the cluster; what was built for it stays in the cache."""
+    with _alone(here), step("remove the cluster"):
+        _remove(here)
+
+
+def status(here: State) -> None:
+    """Say what runs, and what it lacks; TestbedError if it is not a healthy cluster."""
+    record = here.record()
+    running = nodes.running() if host.docker_answers() else {}
+    for name, runs in sorted(running.items()):
+        click.echo(f"{name}: {'running' if runs else 'stopped'}")
+    if not record:
+        half = "an incomplete" if running else "no"
+        raise TestbedError(f"there is {half} cluster: `python -m testbed up` starts one")
+    click.echo(f"kube-proxy: {record.proxy_mode}")
+    lacking = ailments(here, record)
+    if lacking:
+        raise TestbedError("missing: " + "; ".join(lacking))
+    _say_how_to_use(here)
+
+
+@contextmanager
+def _alone(here: State) -> Iterator[None]:
+    """Two of us at once would remove each other's halves."""
+    with (here.root / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TestbedError("another `testbed up` or `down` is at work: wait for it") from None
+        yield
+
+
+def ailments(here: State, record: Record) -> list[str]:
+    """What is wrong with the cluster that should be running."""
+    layout = Layout(record.subnet)
+    names = [node.name for node in layout.nodes(record.vm)]
+    containers = [*(node.name for node in layout.containers), DNS]
+    running = nodes.running()
+    stopped = [f"container {name} running" for name in containers if not running.get(name)]
+    if record.vm and not vm.is_running(here):
+        stopped.append("the virtual machine running")
+    if stopped:
+        return stopped
+    try:
+        return readiness.nodes_not_ready(names) or readiness.unprogrammed(names)
+    except StoppedByUserError:
+        raise
+    except TestbedError as error:
+        return [str(error)]
+
+
+def _start_anew(here: State, proxy_mode: str) -> Record:
+    parts.make(here)
+    if here.record() or nodes.running() or vm.is_running(here):
+        with step("remove the cluster that was there"):
+            _remove(here)
+    with _leaving_nothing(here, lambda: _remove(here)):
+        return _start(here, proxy_mode)
+
+
+@contextmanager
+def _leaving_nothing(here: State, remove: Callable[[], None]) -> Iterator[None]:
+    """Remove what was made if it cannot be completed, but keep the nodes' logs."""
+    try:
+        yield
+    except StoppedByUserError:
+        shield()
+        with step("interrupted: remove what was made"):
+            remove()
+        raise
+    except BaseException as error:
+        shield()
+        kept = logs.collect(here, [node.name for node in Layout(SUBNETS[0]).containers])
+        remove()
+        if isinstance(error, TestbedError):
+            raise TestbedError(f"{error} (the nodes' logs are in {kept})") from None
+        raise
+
+
+def _start(here: State, proxy_mode: str) -> Record:
+    layout = Layout(choose_subnet(network.ranges_in_use()))
+    names = [node.name for node in layout.containers]
+    with step("start the nodes"):
+        network.create(layout)
+        access.write_ssh_config(here, layout.nodes(vm=True))
+        nodes.start_dns(here, layout)
+        settings = nodes.write_node_settings(here, layout)
+        in_parallel(layout.containers, lambda node: nodes.start(here, node, settings))
+    token = kubeadm.new_token()
+    with step("start the control plane"):
+        cluster.start_control_plane(here, layout, token, proxy_mode)
+        cluster.add_kube_proxy()
+        cluster.add_pod_network(layout)
+    with step("join the workers"):
+        in_parallel(layout.workers, lambda node: cluster.join(layout, node, token))
+        cluster.add_dns()
+        workloads.label_zones(names)
+    with step("start the workloads"):
+        workloads.start(layout)
+    _wait(names)
+    inventory.write_inventories(here, vm=False)
+    record = Record(proxy_mode, layout.subnet, vm=False)
+    here.write_record(record)
+    return record
+
+
+def _add_vm_or_leave_none(here: State, record: Record) -> None:
+    parts.make_vm(here)
+    layout = Layout(record.subnet)
+    with _leaving_nothing(here, lambda: _remove_vm(here)):
+        _add_vm(here, layout)
+        inventory.write_inventories(here, vm=True)
+        here.write_record(replace(record, vm=True))
+
+
+def _add_vm(here: State, layout: Layout) -> None:
+    token = kubeadm.new_token()
+    with step("boot the virtual machine"):
+        vm.boot(here, layout)
+    with step("join the virtual machine"):
+        cluster.admit(token)
+        cluster.join(layout, layout.vm, token)
+        workloads.label_zones([layout.vm.name])
+        cluster.add_ipvs_kube_proxy()
+    _wait([node.name for node in layout.nodes(vm=True)])
+
+
+def _wait(names: Sequence[str]) -> None:
+    on_the_node = "/var/log/kubelet.log and /var/log/pods on the node"
+    with step("wait until nodes are Ready and pods run"):
+        readiness.wait_for(lambda: readiness.nodes_not_ready(names), _LIMIT, on_the_node)
+        readiness.wait_for(readiness.workloads_not_running, _LIMIT, on_the_node)
+    web = workloads.web_address()
+    with step("wait until every node is programmed"):
+        readiness.wait_for(
+            lambda: readiness.unprogrammed(names) + readiness.without_service(names, web),
+            _LIMIT,
+            "the log of kube-proxy on that node",
+        )
+
+
+def in_parallel(specs: Sequence[NodeSpec], do: Callable[[NodeSpec], None]) -> None:
+    """Do something for several nodes at once; the first error ends it."""
+    with ThreadPoolExecutor(len(specs)) as pool:
+        list(pool.map(do, specs))
+
+
+def _remove(here: State) -> None:
+    here.forget_record()
+    vm.remove(here)
+    if host.docker_answers():
+        nodes.remove_all()
+        network.remove()
+    inventory.remove_inventories(here)
+    here.kubeconfig.unlink(missing_ok=True)
+
+
+def _remove_vm(here: State) -> None:
+    vm.remove(here)
+    cluster.forget_node(VM)
+
+
+def _say_how_to_use(here: State) -> None:
+    click.echo(f"kubeconfig: {here.kubeconfig}")
+    click.echo(f"Check it:   wirecheck run --inventory {here.inventory}")
