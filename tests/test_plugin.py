@@ -24,6 +24,8 @@ from wirecheck.snapshot.index import Waiver
 
 pytest_plugins = ["pytester"]
 
+QUICK = ("-p", "no:hypothesispytest")
+"""Its plugin loads all of hypothesis at each run's end."""
 ROOT = Path(__file__).parent.parent
 PODS = "checks/pods.py"
 
@@ -57,7 +59,7 @@ def run(pytester, monkeypatch):
     monkeypatch.delenv("KUBECONFIG", raising=False)
 
     def run(*arguments: object) -> Finished:
-        done = pytester.runpytest_inprocess("-p", "no:cacheprovider", *map(str, arguments))
+        done = pytester.runpytest_inprocess(*QUICK, "-p", "no:cacheprovider", *map(str, arguments))
         text = done.stdout.str() + done.stderr.str()
         return Finished(int(done.ret), done.outlines, text)
 
@@ -71,7 +73,7 @@ def run_apart(tmp_path):
     def run(*arguments: object, folder: Path = tmp_path, **environment: str) -> Finished:
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "KUBECONFIG"))}
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", *map(str, arguments)],
+            [sys.executable, "-m", "pytest", *QUICK, *map(str, arguments)],
             cwd=folder,
             env={**plain, "HOME": str(tmp_path), "COLUMNS": "200", **environment},
             capture_output=True,
