@@ -29,8 +29,9 @@ class UsableEndpoints:
 
 def usable_endpoints(port: PortFacts, node: str, zone: str, facts: ProxyFacts) -> UsableEndpoints:
     """The endpoints that `node`, in `zone` (empty where unlabelled), uses for a port."""
-    endpoints = _once_each(port.endpoints, node)
-    is_external = bool(port.node_port or port.external_ips or port.vips_for(facts))
+    endpoints = _once_each(port, node, facts)
+    external_ips = port.external_ips_for(facts)
+    is_external = bool(port.node_port or external_ips or port.vips_for(facts))
     uses_cluster = not port.internal_local or is_external
     uses_local = port.internal_local or (port.external_local and is_external)
     cluster: tuple[Backend, ...] = ()
@@ -47,13 +48,18 @@ def usable_endpoints(port: PortFacts, node: str, zone: str, facts: ProxyFacts) -
     return UsableEndpoints(cluster, local, has_any)
 
 
-def _once_each(endpoints: tuple[EndpointFacts, ...], node: str) -> tuple[EndpointFacts, ...]:
-    """Each address and port once; where several nodes claim it, this node's claim wins."""
-    if len({each.backend for each in endpoints}) == len(endpoints):
-        return endpoints
+def _once_each(port: PortFacts, node: str, facts: ProxyFacts) -> tuple[EndpointFacts, ...]:
+    """Each address and port once, where slices name it several times.
+
+    Until 1.35 this node's claim wins, then one that is not terminating: the address may have
+    been given to a new pod while the old one still ends.
+    """
+    if len(port.known) == len(port.endpoints):
+        return port.endpoints
     chosen: dict[Backend, EndpointFacts] = {}
-    for each in endpoints:
-        if each.backend not in chosen or each.node == node:
+    for each in port.endpoints:
+        wins = each.node == node if facts.minor < 36 else not each.terminating
+        if each.backend not in chosen or wins:
             chosen[each.backend] = each
     return tuple(chosen.values())
 

@@ -81,7 +81,7 @@ def _usable(index: ServiceIndex, port: PortFacts, vantage: Vantage) -> UsableEnd
 
 
 def _externals(port: PortFacts, vantage: Vantage) -> tuple[str, ...]:
-    return (*port.external_ips, *port.vips_for(vantage.facts))
+    return (*port.external_ips_for(vantage.facts), *port.vips_for(vantage.facts))
 
 
 def _entries(port: PortFacts, usable: UsableEndpoints, vantage: Vantage) -> Iterator[Entry]:
@@ -91,11 +91,12 @@ def _entries(port: PortFacts, usable: UsableEndpoints, vantage: Vantage) -> Iter
 
     yield entry(port.cluster_ip, port.port, _to_cluster_ip(port, usable, vantage))
     vips = port.vips_for(vantage.facts)
-    if not (port.external_ips or vips or port.node_port):
+    external_ips = port.external_ips_for(vantage.facts)
+    if not (external_ips or vips or port.node_port):
         return
     external = _to_external(port, usable, vantage)
     is_refused = not usable.has_any or (port.external_local and not usable.local)
-    for address in dict.fromkeys((*port.external_ips, *vips)):
+    for address in dict.fromkeys((*external_ips, *vips)):
         handlings = _to_address(external, is_refused, usable, vantage, address)
         if address in vips and port.source_ranges and (usable.has_any or vantage.is_nftables):
             handlings = _with_source_ranges(handlings, port, vips, vantage)

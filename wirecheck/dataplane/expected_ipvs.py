@@ -42,7 +42,7 @@ def ipvs_entries(port: PortFacts, usable: UsableEndpoints, vantage: Vantage) -> 
     masquerade = Masquerade.NEVER if port.external_local else Masquerade.ALWAYS
     to_external = dict.fromkeys(vantage.kinds, _served(external, port, masquerade))
     vips = port.vips_for(vantage.facts)
-    for address in dict.fromkeys((*port.external_ips, *vips)):
+    for address in dict.fromkeys((*port.external_ips_for(vantage.facts), *vips)):
         is_limited = address in vips and port.source_ranges
         limited = _limited(to_external, port, vantage) if is_limited else to_external
         yield entry(address, port.port, limited)

@@ -32,10 +32,14 @@ class DetectLocal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A feature gate: the minor versions from which it is on by default, and locked on."""
+    """A feature gate: the minor versions from which it is on by default, and locked on.
+
+    Before `known_from` what it guards was always on.
+    """
 
     default_on: int
     locked_on: int
+    known_from: int = 0
 
 
 GATES = {
@@ -43,6 +47,7 @@ GATES = {
     "TopologyAwareHints": Gate(24, 33),
     "ServiceTrafficDistribution": Gate(31, 33),
     "PreferSameTrafficDistribution": Gate(34, 35),
+    "AllowServiceExternalIPs": Gate(0, 999, known_from=36),
 }
 
 
@@ -75,7 +80,7 @@ class ProxyFacts:
     def gate(self, name: str) -> bool:
         """Whether a feature gate is on in this version, with this configuration."""
         gate = GATES[name]
-        if self.minor >= gate.locked_on:
+        if self.minor >= gate.locked_on or self.minor < gate.known_from:
             return True
         return self.feature_gates.get(name, self.minor >= gate.default_on)
 

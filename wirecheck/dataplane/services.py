@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from wirecheck.addresses import IPNetwork, address, network
 from wirecheck.dataplane.proxy import ProxyFacts
-from wirecheck.dataplane.table import Backend, Frontend, ServicePort
+from wirecheck.dataplane.table import Backend, ServicePort
 from wirecheck.snapshot.api_objects import (
     ApiObjects,
     Endpoint,
@@ -62,7 +62,7 @@ class PortFacts(Struct, frozen=True, eq=False):
     """Seconds, 0 for none."""
     hints_annotation: str
     endpoints: tuple[EndpointFacts, ...]
-    """Sorted by address and port as text, each once per node that claims it."""
+    """Sorted by address and port as text; several of them may be of the same."""
     known: frozenset[Backend]
 
     @property
@@ -72,7 +72,12 @@ class PortFacts(Struct, frozen=True, eq=False):
             self.internal_local
             or self.external_local
             or any(each.zones or each.nodes for each in self.endpoints)
+            or len(self.known) < len(self.endpoints)
         )
+
+    def external_ips_for(self, facts: ProxyFacts) -> tuple[str, ...]:
+        """The external addresses that kube-proxy programs."""
+        return self.external_ips if facts.gate("AllowServiceExternalIPs") else ()
 
     def vips_for(self, facts: ProxyFacts) -> tuple[str, ...]:
         """The load balancer addresses that kube-proxy programs."""
@@ -137,14 +142,6 @@ def needs_health_check(service: ServiceObject) -> bool:
         and service.spec.external_traffic_policy == "Local"
         and service.spec.health_check_node_port > 0
     )
-
-
-def frontends_of(port: PortFacts) -> Iterator[Frontend]:
-    """Every frontend that the port may have on a node."""
-    for each in dict.fromkeys((port.cluster_ip, *port.external_ips, *port.vips)):
-        yield Frontend(port.family, each, port.protocol, port.port)
-    if port.node_port:
-        yield Frontend(port.family, "", port.protocol, port.node_port)
 
 
 def _slices_by_service(
@@ -236,7 +233,7 @@ def _endpoints(
     slices: Iterable[EndpointSliceObject], family: int, port: ServicePortSpec
 ) -> list[EndpointFacts]:
     """The endpoints of a port: joined by the port's name and protocol, never by its number."""
-    found: dict[tuple[Backend, str], EndpointFacts] = {}
+    found: set[EndpointFacts] = set()
     for each in slices:
         if FAMILY_OF_TYPE.get(each.address_type) != family:
             continue
@@ -247,9 +244,8 @@ def _endpoints(
                 continue
             for endpoint in each.endpoints or ():
                 if endpoint.addresses:
-                    facts = _endpoint(endpoint, slice_port.port)
-                    found.setdefault((facts.backend, facts.node), facts)
-    return sorted(found.values(), key=lambda facts: (str(facts.backend), facts.node))
+                    found.add(_endpoint(endpoint, slice_port.port))
+    return sorted(found, key=lambda facts: (str(facts.backend), facts.node, facts.terminating))
 
 
 def _endpoint(endpoint: Endpoint, port: int) -> EndpointFacts:

@@ -42,6 +42,8 @@ def node_netns(addresses: list[str]) -> Iterator[None]:
             run("ip", "addr", "add", f"{each}/{prefix}", "dev", "eth0")
         yield
     finally:
+        # The link first: with its netns it would go away only after a while.
+        run("ip", "link", "del", "rf0", inside=False)
         run("ip", "netns", "del", NETNS, inside=False)
 
 
@@ -91,12 +93,15 @@ class KubeProxy:
     def _wait(self, process: subprocess.Popen, log: Path) -> dict[str, str]:
         deadline = time.monotonic() + 60
         before: dict[str, str] = {}
+        same = 0
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 raise RuntimeError(f"kube-proxy ended: {log.read_text()[-3000:]}")
             time.sleep(0.5)
             dumps = self.dumps()
-            if self._is_synced() and _rules(dumps) == _rules(before):
+            is_same = self._is_synced() and _rules(dumps) == _rules(before)
+            same = same + 1 if is_same else 0
+            if same >= 3:
                 return dumps
             before = dumps
         raise RuntimeError(f"kube-proxy does not settle: {log.read_text()[-3000:]}")
@@ -107,14 +112,16 @@ class KubeProxy:
         except RuntimeError:
             return False
         values = dict(
-            line.split() for line in metrics.splitlines() if line.startswith("kubeproxy_sync_proxy")
+            line.rsplit(" ", 1)
+            for line in metrics.splitlines()
+            if line.startswith("kubeproxy_sync_proxy")
         )
-        stamps = [
-            float(value)
-            for name, value in values.items()
-            if "sync_proxy_rules_last_timestamp_seconds" in name
-        ]
-        return bool(stamps) and all(stamps)
+        stamps = [float(v) for k, v in values.items() if "rules_last_timestamp_seconds" in k]
+        queued = [float(v) for k, v in values.items() if "last_queued_timestamp_seconds" in k]
+        changes = float(values.get("kubeproxy_sync_proxy_rules_service_changes_total", 0))
+        pending = [float(v) for k, v in values.items() if "changes_pending" in k]
+        is_current = len(stamps) == 2 and min(stamps) > max(queued)
+        return is_current and changes > 0 and not any(pending)
 
     def dumps(self) -> dict[str, str]:
         if self.config["mode"] == "nftables":

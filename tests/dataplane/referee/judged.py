@@ -1,0 +1,34 @@
+"""Compares what a run of kube-proxy left behind with what its objects ask for."""
+
+import msgspec
+
+from wirecheck.dataplane.clients import clients_of
+from wirecheck.dataplane.compare import Differences, compare
+from wirecheck.dataplane.expected import expected_table
+from wirecheck.dataplane.iptables import read_iptables
+from wirecheck.dataplane.nftables import read_nftables
+from wirecheck.dataplane.proxy import Mode, proxy_facts
+from wirecheck.dataplane.services import index_services
+from wirecheck.snapshot.api_objects import (
+    ApiObjects,
+    EndpointSliceObject,
+    NodeObject,
+    ServiceObject,
+)
+
+
+def judged(objects: dict, config: dict, version: str, dumps: dict[str, str]) -> Differences:
+    """The differences, which are to be none."""
+    api = ApiObjects(
+        services=msgspec.convert(objects["services"], list[ServiceObject]),
+        endpoint_slices=msgspec.convert(objects["endpointslices"], list[EndpointSliceObject]),
+    )
+    node = msgspec.convert(objects["nodes"][0], NodeObject)
+    facts = proxy_facts(config, version)
+    clients = clients_of(node, facts)
+    wanted = expected_table(index_services(api), node, facts, clients)
+    if facts.mode is Mode.NFTABLES:
+        texts = {4: dumps["nft"], 6: dumps["nft6"]}
+        return compare(wanted, read_nftables(texts, clients, also=wanted.entries))
+    texts = {4: dumps["iptables"], 6: dumps["ip6tables"]}
+    return compare(wanted, read_iptables(texts, clients, also=wanted.entries))
