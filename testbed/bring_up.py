@@ -25,7 +25,7 @@ from testbed import (
     workloads,
 )
 from testbed.commands import StoppedByUserError, TestbedError, shield
-from testbed.layout import DNS, SUBNETS, VM, Layout, NodeSpec, choose_subnet
+from testbed.layout import DNS, VM, Layout, NodeSpec, choose_subnet
 from testbed.state import Record, State
 from testbed.steps import step
 
@@ -125,7 +125,7 @@ def _leaving_nothing(here: State, remove: Callable[[], None]) -> Iterator[None]:
         raise
     except BaseException as error:
         shield()
-        kept = logs.collect(here, [node.name for node in Layout(SUBNETS[0]).containers])
+        kept = logs.collect(here)
         remove()
         if isinstance(error, TestbedError):
             raise TestbedError(f"{error} (the nodes' logs are in {kept})") from None
@@ -149,7 +149,6 @@ def _start(here: State, proxy_mode: str) -> Record:
     with step("join the workers"):
         in_parallel(layout.workers, lambda node: cluster.join(layout, node, token))
         cluster.add_dns()
-        workloads.label_zones(names)
     with step("start the workloads"):
         workloads.start(layout)
     _wait(names)
@@ -175,7 +174,6 @@ def _add_vm(here: State, layout: Layout) -> None:
     with step("join the virtual machine"):
         cluster.admit(token)
         cluster.join(layout, layout.vm, token)
-        workloads.label_zones([layout.vm.name])
         cluster.add_ipvs_kube_proxy()
     _wait([node.name for node in layout.nodes(vm=True)])
 

@@ -64,14 +64,17 @@ def join_configuration(layout: Layout, node: NodeSpec, token: str) -> str:
 
 
 def _registration(node: NodeSpec) -> Document:
-    arguments = [{"name": "node-ip", "value": node.address}]
+    labels = [f"topology.kubernetes.io/zone={node.zone}"]
     if node.is_vm:
-        arguments.append({"name": "node-labels", "value": f"{MODE_LABEL}=ipvs"})
+        labels.append(f"{MODE_LABEL}=ipvs")
     return {
         "name": node.name,
         "criSocket": _SOCKET,
         "imagePullPolicy": "Never",
-        "kubeletExtraArgs": arguments,
+        "kubeletExtraArgs": [
+            {"name": "node-ip", "value": node.address},
+            {"name": "node-labels", "value": ",".join(labels)},
+        ],
     }
 
 

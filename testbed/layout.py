@@ -38,6 +38,11 @@ class NodeSpec:
     address: str
     is_vm: bool = False
 
+    @property
+    def zone(self) -> str:
+        """For Services that prefer close endpoints."""
+        return "a" if self.name in (CONTROL_PLANE, WORKERS[0]) else "b"
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:

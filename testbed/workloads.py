@@ -10,9 +10,6 @@ from testbed.cluster import apply, kubectl
 from testbed.layout import Layout
 from testbed.state import SOURCE
 
-ZONES = {"wc-cp": "a", "wc-w1": "a", "wc-w2": "b", "wc-vm": "b"}
-"""The zone of each node, for Services that prefer close endpoints."""
-
 NEVER_READY = ("shop", "warming")
 """The Deployment whose pods are meant never to be ready."""
 
@@ -36,12 +33,6 @@ def start(layout: Layout) -> None:
         status = {"status": {"loadBalancer": {"ingress": [{"ip": layout.at(number)}]}}}
         patch = ["patch", "service", name, "--subresource=status", "--patch", json.dumps(status)]
         kubectl("--namespace", "shop", *patch)
-
-
-def label_zones(names: list[str]) -> None:
-    """Say in which zone each node is."""
-    for name in names:
-        kubectl("label", "--overwrite", "node", name, f"topology.kubernetes.io/zone={ZONES[name]}")
 
 
 def web_address() -> str:
