@@ -160,6 +160,21 @@ def test_the_api_is_read_anew_in_each_look(run, served, pauses, monkeypatch):
     assert [len(seen(folder).api(look).pods) for look in (1, 2)] == [2, 1]
 
 
+def test_a_node_that_is_deleted_between_the_looks_is_not_red(run, served, monkeypatch):
+    small = healthy()
+    small.api["nodes"].append(node("n2", ready="False"))
+    served.ways.add("n2")
+    served.visits["n2"] = (SEEN, emptied(healthy().document))
+    served.serve(small)
+    monkeypatch.setattr(live.time, "sleep", lambda _: served.serve(healthy()))
+
+    results, folder = run()
+
+    assert seen(folder).index.looks[1].visits["n2"].status == "gone"
+    assert item(results, "nodes.ready", "n2").outcome is Outcome.PASS
+    assert results.ended.status == 0
+
+
 def test_the_replay_gives_the_same_items(run, served, tmp_path):
     served.looks = [broken()]
     live_results, folder = run()

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
+from msgspec.structs import replace
+
 from wirecheck.catalogue import Check
 from wirecheck.findings import FactMissingError, Finding, Level, NotApplicable, Outcome, Ref
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.results import FindingRecord, ItemResult, Object
+from wirecheck.snapshot.api_objects import NodeObject
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
 from wirecheck.snapshot.index import SnapshotIndex, VisitRecord, Waiver
 
@@ -67,10 +70,8 @@ class Judge:
         seen = []
         for number, cluster in enumerate(self._clusters, start=1):
             visit = cluster.look.visits.get(name)
-            node = cluster.nodes.get(name)
-            if node is None or (visit is None and number > 1):
-                continue
-            seen.append(self._one_node(number, cluster, name, visit))
+            if number == 1 or visit is not None:
+                seen.append(self._one_node(number, cluster, name, visit))
         return seen
 
     def _one_node(
@@ -83,7 +84,13 @@ class Judge:
                 document = self._snapshot.document(name, number)
             except SnapshotError as error:
                 visit = VisitRecord("not understood", via=visit.via, reason=str(error))
-        return Node(cluster, cluster.nodes[name], visit, document)
+        return Node(cluster, cluster.nodes.get(name) or self._deleted(name), visit, document)
+
+    def _deleted(self, name: str) -> NodeObject:
+        """A node that the first look still listed, as one that is being deleted."""
+        node = self._clusters[0].nodes[name]
+        metadata = replace(node.metadata, deletion_timestamp="meanwhile")
+        return replace(node, metadata=metadata)
 
     def _result(self, check: Check, name: str, subjects: Sequence[Node | Cluster]) -> ItemResult:
         looks = [_judgement(check, subject) for subject in subjects[:1]]

@@ -122,8 +122,9 @@ class LiveRun:
         except ApiError as error:
             looking.note(f"It was not looked at again: {error}")
             return False
-        again = [node for node in objects.nodes if node.metadata.name in nodes]
-        looking.look(objects, started, nodes, ways_into(self._inventory, again))
+        names = set(nodes) - {""}
+        again = [node for node in objects.nodes if node.metadata.name in names]
+        looking.look(objects, started, names, ways_into(self._inventory, again))
         return True
 
     def _judge(self, checks: Sequence[Check], folder: Path, nodes: Collection[str]) -> None:

@@ -25,6 +25,8 @@ from wirecheck.snapshot.api_objects import ApiObjects, Change, NodeObject
 from wirecheck.snapshot.folder import SnapshotWriter
 from wirecheck.snapshot.index import LookRecord, VisitRecord
 
+DELETED = VisitRecord("gone", reason="The node was deleted since the first look.")
+
 
 class Visits(Protocol):
     """Who is told of the visits of one look."""
@@ -76,7 +78,8 @@ class Looking:
         problems = list(self.api.problems)
         self.writer.write_api(number, objects)
         nodes = {n.metadata.name: n for n in objects.nodes if n.metadata.name in names}
-        visits = {name: self._no_way(name) for name in nodes if name not in ways}
+        visits = {name: DELETED for name in names if name not in nodes}
+        visits |= {name: self._no_way(name) for name in nodes if name not in ways}
         visits |= self._visits(number, objects, nodes, ways)
         visits |= self._gone(visits, problems)
         changes = self._changes(objects, problems)
@@ -123,7 +126,7 @@ class Looking:
         self, visits: Mapping[str, VisitRecord], problems: list[str]
     ) -> dict[str, VisitRecord]:
         """Of the nodes whose visit failed, those that the API no longer shows as working."""
-        failed = {n for n, each in visits.items() if each.status not in ("seen", "no way")}
+        failed = {n for n, v in visits.items() if v.status not in ("seen", "no way", "gone")}
         try:
             reasons = {} if self.interrupted else self.api.still_there(failed)
         except ApiError as error:
