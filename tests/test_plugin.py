@@ -15,11 +15,13 @@ from pathlib import Path
 import pytest
 
 import wirecheck.pytest_session  # noqa: F401 - pytester forgets what is imported in its runs
-from tests.served_cluster import Listener
+from tests.collect.api.conftest import status
+from tests.served_cluster import Listener, ServedCluster
 from tests.snapshots import broken, healthy, risky, unreachable, written
 from wirecheck.report.jsonl import read_results
 from wirecheck.request import Request
 from wirecheck.run import perform
+from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import Waiver
 
 pytest_plugins = ["pytester"]
@@ -243,6 +245,64 @@ def test_listing_checks_needs_no_cluster(run):
     assert done.status == 0
     assert "checks/pods.py::have_an_address[NODE]" in done.lines
     assert "checks/pods.py::share_no_address" in done.lines
+
+
+class TestLive:
+    @pytest.fixture
+    def served(self, server, monkeypatch):
+        cluster = ServedCluster(server)
+        cluster.serve(healthy())
+        monkeypatch.setattr("wirecheck.look.visit_all", cluster.visit_all)
+        monkeypatch.setattr("wirecheck.look.container_ways", cluster.container_ways)
+        monkeypatch.setattr("wirecheck.live.time.sleep", lambda _: None)
+        return cluster
+
+    def test_it_looks_once_the_items_are_chosen(self, run, served, kubeconfig, pytester):
+        served.looks = [broken()]
+
+        done = run(f"--kubeconfig={kubeconfig}", "--looks=2", *catalogue())
+
+        assert done.status == 1, done.text
+        assert served.visited == [["n1"], ["n1"]]
+        said = [line for line in done.lines if line.startswith(("Context test", "Something may"))]
+        assert len(said) == 2
+        (folder,) = (pytester.path / "reports").iterdir()
+        assert f"reports: reports/{folder.name}" in done.last
+        assert len(Snapshot.open(folder / "snapshot").index.looks) == 2
+
+    def test_only_the_checks_chosen_make_it_look_again(self, run, served, kubeconfig):
+        served.looks = [broken()]
+
+        done = run(f"--kubeconfig={kubeconfig}", *catalogue("nodes"))
+
+        assert done.status == 0
+        assert served.visited == [["n1"]]
+
+    def test_listing_items_reads_the_nodes_and_visits_none(self, run, served, kubeconfig, server):
+        done = run(f"--kubeconfig={kubeconfig}", "--collect-only", "-q", *catalogue())
+
+        assert "checks/pods.py::have_an_address[n1]" in done.lines
+        assert served.visited == []
+        assert set(server.paths()) == {"/version", "/api/v1/nodes"}
+
+    def test_a_node_without_a_way_in_is_told(self, run, served, kubeconfig):
+        served.ways = set()
+
+        done = run(f"--kubeconfig={kubeconfig}", *catalogue())
+
+        assert done.status == 2
+        assert "via: ssh://root@{address}" in done.text
+        assert any(line.startswith("Note: There was no way into 1 of 1 node") for line in done.last)
+
+    @pytest.mark.usefixtures("served")
+    def test_an_api_that_refuses_is_one_sentence(self, run, kubeconfig, server):
+        server.script("/api/v1/nodes", *[lambda _: status(403, "not for you")] * 4)
+
+        done = run(f"--kubeconfig={kubeconfig}", *catalogue())
+
+        assert done.status == 2
+        assert "not for you" in done.text or "403" in done.text
+        assert "Traceback" not in done.text
 
 
 class TestElsewhere:
