@@ -35,9 +35,17 @@ class Sent(NamedTuple):
 
 
 def fold(
-    sent: Iterable[Sent], regions: Regions, masquerading: Masquerading, protocol: str
+    sent: Iterable[Sent],
+    regions: Regions,
+    masquerading: Masquerading,
+    protocol: str,
+    has_policies: bool = True,
 ) -> dict[Client, Handling]:
-    """One handling for each kind of client that `regions` knows."""
+    """One handling for each kind of client that `regions` knows.
+
+    `has_policies` says that others have rules there, too: what these refuse under conditions
+    of their own is their policy, and left out.
+    """
     made: dict[tuple[int, ...], Handling] = {}
     by_client: dict[Client, list[tuple[Region, Handling]]] = {}
     ways = list(sent)
@@ -53,16 +61,18 @@ def fold(
         if key not in made:
             made[key] = _handling(own, masquerading, protocol)
         by_client.setdefault(region.client, []).append((region, made[key]))
-    return {client: _of_kind(parts, regions.family) for client, parts in by_client.items()}
+    return {
+        client: _of_kind(parts, regions.family, has_policies) for client, parts in by_client.items()
+    }
 
 
-def _of_kind(parts: list[tuple[Region, Handling]], family: int) -> Handling:
+def _of_kind(parts: list[tuple[Region, Handling]], family: int, has_policies: bool) -> Handling:
     """One handling for a kind of client from those of its regions."""
     if len(parts) == 1:
         return parts[0][1]
     plain = {region.spans: each for region, each in parts if not region.conditions}
     for region, each in parts:
-        if region.conditions and _depends(plain[region.spans], each):
+        if region.conditions and _depends(plain[region.spans], each, has_policies):
             conditions = ", ".join(sorted(region.conditions))
             return Handling(
                 Verdict.NOT_UNDERSTOOD,
@@ -72,13 +82,10 @@ def _of_kind(parts: list[tuple[Region, Handling]], family: int) -> Handling:
     return _by_address(plain, family)
 
 
-def _depends(plain: Handling, assumed: Handling) -> bool:
-    """Whether a condition that is not understood changes what Services do.
-
-    What others refuse under conditions of their own is their policy, not the Service's.
-    """
-    if _fate(plain) == _fate(assumed):
-        return False
+def _depends(plain: Handling, assumed: Handling, has_policies: bool) -> bool:
+    """Whether a condition that is not understood changes what Services do."""
+    if _fate(plain) == _fate(assumed) or not has_policies:
+        return _fate(plain) != _fate(assumed)
     if plain.verdict is Verdict.FORWARD:
         return assumed.verdict not in ENDS
     return assumed.verdict not in ENDS and assumed.verdict is not Verdict.NOTHING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from ipaddress import ip_address, summarize_address_range
 from typing import Any
 
 from wirecheck.addresses import network
@@ -120,6 +121,9 @@ class Conditions:
         is_set = isinstance(right, dict) and "set" in right
         if is_set or (isinstance(right, str) and right.startswith("@")):
             return [text for each in elements_of(right, self.sets) for text in self._ranges(each)]
+        if isinstance(right, dict) and "range" in right:
+            low, high = map(ip_address, right["range"])
+            return [str(each) for each in summarize_address_range(low, high)]
         if isinstance(right, dict):
             prefix = right["prefix"]
             return [str(network(f"{prefix['addr']}/{prefix['len']}"))]

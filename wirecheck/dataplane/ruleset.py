@@ -171,7 +171,8 @@ def _handlings(ruleset: Ruleset, packet: Packet, base: Regions) -> dict[Client, 
                 return dict.fromkeys(base.by_client, obscure)
             continue
         break
-    handlings = fold(results, regions, ruleset.masquerading, packet.protocol)
+    has_policies = not ruleset.owner
+    handlings = fold(results, regions, ruleset.masquerading, packet.protocol, has_policies)
     if not packet.is_local:
         handlings = _not_local(handlings)
     if regions is base and ruleset.is_shared:
