@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from testbed.cluster import kubectl
 from testbed.commands import TestbedError
 from testbed.faults.fault import Fault, Red, Step
@@ -141,9 +139,6 @@ def _do(steps: Iterable[Step], values: Mapping[str, str]) -> None:
             kubectl(*_words(step.kubectl, values), timeout=PATIENCE + 60)
         else:
             on = fill_in(step.on, values)
-            if on == "every node":
-                _do([msgspec.structs.replace(step, on=each) for each in _nodes()], values)
-                continue
             argv = _words(step.run, values) if step.run else ["python3", "-c", step.script]
             if step.script:
                 argv += [values.get(word, word) for word in step.passes]
