@@ -22,6 +22,7 @@ DRIVERS = (
     "report_folder",
     "selection",
     "interrupt",
+    "intervals",
     "console",
     "demo",
     "doctor",
@@ -76,10 +77,7 @@ def within(name: str, *packages: str) -> bool:
 
 def offenders(files: list[Path], *forbidden: str) -> set[tuple[str, str]]:
     return {
-        (module(path), name)
-        for path in files
-        for name in imports(path)
-        if within(name, *forbidden)
+        (module(path), name) for path in files for name in imports(path) if within(name, *forbidden)
     }
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.collect.api.conftest import status
+from tests.served_cluster import ServedCluster
 from tests.snapshots import CHECKS, broken, healthy, risky, unreachable, written
 from wirecheck import __version__, cli
 from wirecheck.report.jsonl import read_results
@@ -215,6 +217,41 @@ def test_an_error_of_its_own_keeps_the_traceback_away_from_the_user(run, tmp_pat
     saved = Path(err.rpartition(" in ")[2].strip().rstrip("."))
     assert "a secret of the code" in saved.read_text()
     saved.unlink()
+
+
+class TestDoctor:
+    @pytest.fixture
+    def served(self, server, monkeypatch):
+        cluster = ServedCluster(server)
+        cluster.serve(healthy())
+        monkeypatch.setattr("wirecheck.look.container_ways", cluster.container_ways)
+        return cluster
+
+    def test_a_cluster_that_can_be_looked_at(self, run, served, kubeconfig):
+        code, out, _ = run("doctor", "--kubeconfig", kubeconfig)
+
+        assert code == 0
+        assert "context     test, Kubernetes v1.34.4" in out
+        assert "ways in     1 by docker" in out
+        assert served.visited == []
+
+    def test_a_node_without_a_way_in(self, run, served, kubeconfig):
+        served.ways = set()
+
+        code, out, _ = run("doctor", "--kubeconfig", kubeconfig)
+
+        assert code == 2
+        assert 'name: "n1"' in out
+
+    @pytest.mark.usefixtures("served")
+    def test_what_may_not_be_read(self, run, server, kubeconfig):
+        path = "/apis/networking.k8s.io/v1/networkpolicies"
+        server.script(path, *[lambda _: status(403, "not for you")] * 4)
+
+        code, out, _ = run("doctor", "--kubeconfig", kubeconfig)
+
+        assert code == 2
+        assert "networkpolicies" in out
 
 
 def test_the_checks_are_listed(run):

@@ -229,6 +229,9 @@ def test_junit_has_every_item_and_pytest_html_the_same_page(run, tmp_path, pytes
         (["--kubeconfig=nowhere"], 2, "There is no kubeconfig at nowhere"),
         ([], 2, "There is no kubeconfig at"),
         (["--fail-on=error"], 4, "--fail-on"),
+        (["--looks=0"], 4, "'0' is no whole number above zero"),
+        (["--dns-rate=-1"], 4, "'-1' is no number above zero"),
+        (["--look-intervals=soon"], 4, "'soon' is not a list of seconds"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(run, *, arguments, status, sentence):
@@ -341,6 +344,16 @@ class TestElsewhere:
         assert done.status == 0, done.text
         assert "--wirecheck-snapshot" in options.text
         assert "--kubeconfig" in options.text
+
+    def test_workers_of_xdist_are_refused(self, run_apart, tmp_path):
+        (tmp_path / "conftest.py").write_text(
+            "def pytest_addoption(parser): parser.addoption('--numprocesses')\n"
+        )
+
+        done = run_apart("--numprocesses=2", f"--snapshot={written(tmp_path / 'seen', healthy())}")
+
+        assert done.status == 4
+        assert "leave out -n" in done.text
 
     def test_tests_beside_checks_count(self, run_apart, tmp_path):
         (tmp_path / "test_own.py").write_text("def test_own(): assert False\n")

@@ -133,8 +133,8 @@ def test_only_the_nodes_concerned_are_looked_at_again(run, served):
         ({"looks": 1}, []),
         ({"looks": 2}, [10.0]),
         ({"looks": 4}, [10.0, 30.0, 30.0]),
-        ({"intervals": (1.0,)}, [1.0]),
-        ({"intervals": ()}, []),
+        ({"look_intervals": (1.0,)}, [1.0]),
+        ({"look_intervals": ()}, []),
         ({"inventory": "nodes: [{name: n1, via: 'docker://'}]\nlooks: {intervals: [2]}"}, [2.0]),
     ],
 )

@@ -18,6 +18,7 @@ from wirecheck.console import ConsoleProgress, complain, saved_traceback, senten
 from wirecheck.demo import CLUSTERS, recorded
 from wirecheck.doctor import examine
 from wirecheck.interrupt import ending_like_ctrl_c
+from wirecheck.intervals import read_intervals
 from wirecheck.report import terminal
 from wirecheck.request import SENTENCES, Request, status_of
 from wirecheck.run import perform
@@ -46,12 +47,9 @@ class Seconds(click.ParamType[tuple[float, ...]]):
         if isinstance(value, tuple):
             return value
         try:
-            seconds = tuple(float(part) for part in value.split(",") if part.strip())
-        except ValueError:
-            self.fail(f"{value!r} is not a list of seconds such as 10,30.", param, ctx)
-        if not all(0 <= each < 3600 for each in seconds):
-            self.fail("an interval is between 0 and 3600 seconds.", param, ctx)
-        return seconds
+            return read_intervals(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def _path() -> click.Path:
@@ -117,7 +115,7 @@ def run(
         fail_on=fail_on,
         dns_rate=dns_rate,
         looks=looks,
-        intervals=look_intervals,
+        look_intervals=look_intervals,
         **cluster,
     )
     return _perform(request, globs)

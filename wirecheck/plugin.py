@@ -21,6 +21,7 @@ from wirecheck.pytest_options import (
     given,
     on_command_line,
     refuse_configuration_of_snapshot,
+    refuse_workers,
 )
 
 PACKAGE = "wirecheck.checks"
@@ -50,6 +51,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     options = given(config)
     if not options:
         return
+    refuse_workers(config)
     refuse_configuration_of_snapshot(config.inipath, options.get("snapshot"))
     if config.inipath is None and config.option.rootdir is None:
         # pytest took the inventory for a test file, and would keep its cache beside it.

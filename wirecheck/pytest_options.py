@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from wirecheck.intervals import read_intervals
+
+
+def seconds(text: str) -> tuple[float, ...]:
+    """Numbers of seconds, separated by commas. Raises ArgumentTypeError."""
+    try:
+        return read_intervals(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def positive(text: str) -> float:
+    """A number above zero. Raises ArgumentTypeError."""
+    with contextlib.suppress(ValueError):
+        if float(text) > 0:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number above zero.")
+
+
+def count(text: str) -> int:
+    """A whole number above zero. Raises ArgumentTypeError."""
+    with contextlib.suppress(ValueError):
+        if int(text) > 0:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no whole number above zero.")
+
 
 PREFIX = "wirecheck_"
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -16,8 +45,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "snapshot": {"type": Path, "metavar": "DIR", "help": "judge what an earlier run saw"},
     "report-dir": {"type": Path, "metavar": "DIR", "help": "reports of a live run: ./reports"},
     "fail-on": {"choices": ("fail", "warn", "never"), "help": "what fails the run: fail"},
-    "dns-rate": {"type": float, "metavar": "N", "help": "DNS queries per second, in all"},
-    "looks": {"type": int, "metavar": "N", "help": "at most so many looks at a node"},
+    "dns-rate": {"type": positive, "metavar": "N", "help": "DNS queries per second, in all"},
+    "looks": {"type": count, "metavar": "N", "help": "at most so many looks at a node"},
+    "look-intervals": {
+        "type": seconds,
+        "metavar": "SECONDS,…",
+        "help": "pauses before the second, third … look: 10,30",
+    },
 }
 
 
@@ -49,6 +83,12 @@ def refuse_configuration_of_snapshot(inipath: Path | None, snapshot: Path | None
             f"pytest has read {inipath}, which has no place in a snapshot; remove it, and write "
             f"--snapshot={snapshot} in one word."
         )
+
+
+def refuse_workers(config: pytest.Config) -> None:
+    """Raise UsageError under xdist: each of its workers would look at the whole cluster."""
+    if getattr(config.option, "numprocesses", None):
+        raise pytest.UsageError("Checks are judged in one process; leave out -n.")
 
 
 def given(config: pytest.Config) -> dict[str, Any]:

@@ -23,11 +23,11 @@ class Request:
     fail_on: FailOn = "fail"
     dns_rate: float | None = None
     looks: int | None = None
-    intervals: tuple[float, ...] | None = None
+    look_intervals: tuple[float, ...] | None = None
 
     def pauses(self, default: tuple[float, ...]) -> tuple[float, ...]:
         """Seconds before the second, third … look: as many as `looks` allows."""
-        pauses = default if self.intervals is None else self.intervals
+        pauses = default if self.look_intervals is None else self.look_intervals
         if self.looks is None:
             return pauses
         further = self.looks - 1
