@@ -23,15 +23,15 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True):
     value becomes shell text.
     """
 
-    on: str = "{node}"
+    node: str = "{node}"
     run: str = ""
-    """A command on the node `on`."""
+    """A command on `node`."""
     kubectl: str = ""
     until: str = ""
     """A kubectl command that is repeated until it prints what `says` holds."""
     says: str = ""
     script: str = ""
-    """A Python program, run on the node `on`."""
+    """A Python program, run on `node`."""
     passes: list[str] = []
     """The program's arguments; names of the target's words stand for the words."""
 

@@ -138,7 +138,7 @@ def _do(steps: Iterable[Step], values: Mapping[str, str]) -> None:
         elif step.kubectl:
             kubectl(*_words(step.kubectl, values), timeout=PATIENCE + 60)
         else:
-            on = fill_in(step.on, values)
+            on = fill_in(step.node, values)
             argv = _words(step.run, values) if step.run else ["python3", "-c", step.script]
             if step.script:
                 argv += [values.get(word, word) for word in step.passes]

@@ -1,0 +1,63 @@
+"""The faults as data: each can be read, and names checks that exist."""
+
+import pytest
+
+from testbed.faults.fault import Fault, load_faults
+from testbed.faults.matrix import Row, as_markdown, as_text
+from testbed.faults.target import fill_in
+from wirecheck.catalogue import load
+
+FAULTS = load_faults()
+GROUPS = {"pods", "links", "dns", "conntrack", "services", "nodes"}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+class TestEveryFault:
+    def test_turns_something_red_that_is_in_the_catalogue(self, fault: Fault):
+        assert fault.red
+        assert set(fault.red) <= {check.id for check in load()}
+
+    def test_is_taken_out_again(self, fault: Fault):
+        assert fault.take_out
+
+    def test_has_steps_with_one_thing_to_do(self, fault: Fault):
+        for step in fault.put_in + fault.take_out:
+            assert sum(map(bool, (step.run, step.kubectl, step.until, step.script))) == 1
+
+    def test_names_cluster_checks_without_a_node(self, fault: Fault):
+        scopes = {check.id: check.scope for check in load()}
+        for check, places in fault.red.items():
+            assert (set(places) == {"cluster"}) == (scopes[check] == "cluster")
+
+
+def test_names_are_unique():
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS)
+
+
+def test_every_group_has_faults_and_one_that_ci_runs():
+    assert {fault.group for fault in FAULTS} == GROUPS
+    assert sorted(fault.group for fault in FAULTS if fault.smoke) == sorted(GROUPS)
+
+
+def test_only_known_words_are_filled_in():
+    assert fill_in("{pid} {other} {", {"pid": "7"}) == "7 {other} {"
+
+
+@pytest.mark.parametrize(
+    ("red", "left_over", "problem", "exact"),
+    [
+        ({("a.b", "n1", "fail")}, set(), "", True),
+        (set(), set(), "", False),
+        ({("a.b", "n1", "error")}, set(), "", False),
+        ({("a.b", "n1", "fail"), ("a.c", "n1", "fail")}, set(), "", False),
+        ({("a.b", "n1", "fail")}, {("a.b", "n1", "fail")}, "", False),
+        ({("a.b", "n1", "fail")}, set(), "it could not be taken out", False),
+    ],
+)
+def test_exact_is_this_set_and_no_other(red, left_over, problem, exact):
+    expected = frozenset({("a.b", "n1", "fail")})
+    row = Row("f", "g", "story", expected, frozenset(red), frozenset(left_over), 1.0, problem)
+
+    assert row.is_exact is exact
+    assert as_text(row).startswith("exact" if exact else "WRONG")
+    assert ("not exact" in as_markdown([row])) is not exact
