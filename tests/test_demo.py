@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tests.served_cluster import Listener
 from tests.snapshots import broken, healthy, written
 from wirecheck import cli, demo
 from wirecheck.report.jsonl import read_results
+from wirecheck.request import Request
+from wirecheck.run import perform
 
 
 @pytest.fixture
@@ -37,6 +40,17 @@ def test_the_demo_always_ends_well_and_says_where_the_reports_are(tmp_path, caps
         if item.outcome == "fail"
     }
     assert ("pods.carry_their_addresses" in failed) == is_red
+
+
+@pytest.mark.parametrize("name", sorted(each.name for each in demo.FOLDER.glob("*")))
+def test_what_ships_is_what_its_name_says(tmp_path, name):
+    request = Request(snapshot=demo.recorded(name), report_dir=tmp_path)
+
+    results, _ = perform(request, (), Listener())
+
+    red = {str(item.outcome) for item in results.items} & {"fail", "error"}
+    assert bool(red) == (name != "healthy"), results.ended.verdict
+    assert results.ended.coverage.nodes_seen >= 3
 
 
 def test_an_installation_without_them_says_so(tmp_path, monkeypatch, capsys):

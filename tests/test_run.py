@@ -307,6 +307,20 @@ def test_an_api_that_fails_in_the_second_look_ends_the_looking(run, served, serv
     assert json.loads((folder / "snapshot" / "snapshot.json").read_text())["notes"]
 
 
+def test_what_was_seen_outlives_an_error_of_wirechecks_own(run, served, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("wirecheck.run.results_of", fail)
+
+    with pytest.raises(ZeroDivisionError) as failed:
+        run()
+
+    (left,) = (tmp_path / "reports").iterdir()
+    assert failed.value.__notes__ == [f"What was seen until then is in {left}."]
+    assert Snapshot.open(left / "snapshot").index.looks
+
+
 class TestInterrupted:
     @pytest.fixture
     def two_nodes(self, served):
@@ -317,7 +331,7 @@ class TestInterrupted:
         served.serve(small)
         return served
 
-    def test_while_visiting_what_was_seen_is_judged(self, run, two_nodes, tmp_path):
+    def test_while_visiting_what_was_seen_is_judged(self, run, two_nodes, tmp_path, listener):
         def interrupt(name):
             if name == "n2":
                 raise KeyboardInterrupt
@@ -326,6 +340,7 @@ class TestInterrupted:
 
         results, folder = run()
 
+        assert "Interrupted: what was seen until now is judged." in listener.said
         assert results.ended.interrupted
         assert results.ended.status == 2
         assert item(results, "pods.carry_their_addresses", "n1").outcome is Outcome.PASS

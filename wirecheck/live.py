@@ -103,7 +103,7 @@ class LiveRun:
         except KeyboardInterrupt:
             if not writer.index.looks:
                 raise
-            looking.interrupted = True
+            looking.interrupt()
         self._snapshot = Snapshot.open(folder)
         self.interrupted = looking.interrupted
 

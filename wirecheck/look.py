@@ -98,6 +98,12 @@ class Looking:
         self.progress.say(sentence)
         self.writer.note(sentence)
 
+    def interrupt(self) -> None:
+        """From now on nothing more is looked at."""
+        if not self.interrupted:
+            self.progress.say("Interrupted: what was seen until now is judged.")
+        self.interrupted = True
+
     def _visits(
         self,
         number: int,
@@ -118,7 +124,7 @@ class Looking:
                         self.writer.write_document(number, name, document)
                     visits[name] = record
         except KeyboardInterrupt:
-            self.interrupted = True
+            self.interrupt()
         left = {name: _left_out(ways[name].via) for name in ways if name not in visits}
         return visits | left
 
@@ -133,7 +139,7 @@ class Looking:
             problems.append(f"Whether unvisited nodes are still there is not known: {error}")
             reasons = {}
         except KeyboardInterrupt:
-            self.interrupted = True
+            self.interrupt()
             reasons = {}
         return {
             name: msgspec.structs.replace(visits[name], status="gone", reason=reason)
@@ -146,7 +152,7 @@ class Looking:
         except ApiError as error:
             problems.append(f"What changed while it was looked at is not known: {error}")
         except KeyboardInterrupt:
-            self.interrupted = True
+            self.interrupt()
             problems.append("What changed while it was looked at is not known: interrupted.")
         return ()
 
