@@ -36,8 +36,9 @@ def main(names: tuple[str, ...]) -> None:
                 injected.append((fault, prover.put_in(fault)))
             seen = prover.look_in_detail(f"record-{name}")
         finally:
-            for fault, values in reversed(injected):
-                prover.take_out(fault, values)
+            problems = [prover.undo(fault, values) for fault, values in reversed(injected)]
+        if any(problems):
+            raise click.ClickException("; ".join(filter(None, problems)))
         if bool(seen.red) != bool(faults):
             raise click.ClickException(f"the {name} cluster was not as it should be: {seen.red}")
         shutil.rmtree(RECORDED / name, ignore_errors=True)

@@ -65,7 +65,7 @@ class Prover:
         except TestbedError as error:
             problem = str(error)
         finally:
-            problem = (self._undo(fault, values) if values else "") or problem
+            problem = (self.undo(fault, values) if values else "") or problem
         left_over = self._until_healthy(f"{fault.name}-after")
         return Row(fault.name, fault.group, fault.story, expected, red, left_over, seconds, problem)
 
@@ -74,10 +74,6 @@ class Prover:
         values = words(fault.target)
         _do(fault.put_in, values)
         return values
-
-    def take_out(self, fault: Fault, values: Mapping[str, str]) -> None:
-        """Take a fault out. Raises TestbedError."""
-        _do(fault.take_out, values)
 
     def look(self, name: str, inventory: str = "") -> frozenset[Red]:
         """Run wirecheck as a user does; what is red."""
@@ -109,9 +105,10 @@ class Prover:
             seconds=results.ended.seconds,
         )
 
-    def _undo(self, fault: Fault, values: Mapping[str, str]) -> str:
+    def undo(self, fault: Fault, values: Mapping[str, str]) -> str:
+        """Take a fault out; what went wrong with that, as words."""
         try:
-            self.take_out(fault, values)
+            _do(fault.take_out, values)
         except TestbedError as error:
             return f"taking it out: {error}"
         return ""
