@@ -120,7 +120,7 @@ class KubeProxy:
         queued = [float(v) for k, v in values.items() if "last_queued_timestamp_seconds" in k]
         changes = float(values.get("kubeproxy_sync_proxy_rules_service_changes_total", 0))
         pending = [float(v) for k, v in values.items() if "changes_pending" in k]
-        is_current = len(stamps) == 2 and min(stamps) > max(queued)
+        is_current = all(stamps) and min(stamps, default=0) > max(queued, default=0)
         return is_current and changes > 0 and not any(pending)
 
     def dumps(self) -> dict[str, str]:
