@@ -75,6 +75,16 @@ def test_a_node_that_was_not_looked_at_is_not_healthy(run, tmp_path):
     assert "looked at 0 of 1 node, 0 of 2 pods" in out
 
 
+def test_reachability_is_judged_whatever_was_chosen(run, tmp_path):
+    snapshot = written(tmp_path / "seen", unreachable())
+
+    run("run", "--snapshot", snapshot, "-k", "links")
+
+    checks = {item.check for item in read_results(reports(tmp_path) / "results.jsonl").items}
+    assert "nodes.reachable" in checks
+    assert {check.partition(".")[0] for check in checks} == {"links", "nodes"}
+
+
 def test_every_report_is_there_and_says_the_same(run, tmp_path):
     snapshot = written(tmp_path / "seen", broken())
 

@@ -349,6 +349,19 @@ class TestInterrupted:
         assert "interrupted before this node was visited" in lost.findings[0].found
         assert replayed(folder, tmp_path).items == results.items
 
+    def test_while_visiting_it_does_not_look_again(self, run, two_nodes, pauses):
+        def interrupt(name):
+            if name == "n2":
+                raise KeyboardInterrupt
+
+        two_nodes.looks = [broken()]
+        two_nodes.before_visit = interrupt
+
+        results, _ = run()
+
+        assert (results.ended.looks, pauses) == (1, [])
+        assert results.ended.status == 1
+
     def test_between_the_looks_the_first_one_counts(self, run, two_nodes, monkeypatch):
         def interrupt(_):
             raise KeyboardInterrupt
@@ -375,6 +388,7 @@ class TestInterrupted:
 
         assert results.ended.interrupted
         assert {each.node for each in results.items} == {"n1"}
+        assert results.ended.status == 2
         assert (folder / "report.html").exists()
 
     @pytest.mark.usefixtures("two_nodes")
