@@ -42,7 +42,7 @@ class Chain:
             if step.port
             and step.protocol
             and not step.never
-            and any(isinstance(each, Jump | Dnat | End) for each in step.actions)
+            and any(isinstance(each, Jump | Dnat | End | Choose) for each in step.actions)
         )
 
     @cached_property

@@ -10,7 +10,7 @@ addresses of the node.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -20,17 +20,17 @@ from wirecheck.dataplane.clients import Clients
 from wirecheck.dataplane.fold import Masquerading
 from wirecheck.dataplane.ipsets import resolver
 from wirecheck.dataplane.iptables import ruleset_of
-from wirecheck.dataplane.iptables_rules import steps_of
-from wirecheck.dataplane.ruleset import Ruleset, Stage, read_entries
-from wirecheck.dataplane.steps import Action, Choose, Dnat, End, Step
+from wirecheck.dataplane.iptables_rules import step_of, steps_of
+from wirecheck.dataplane.ruleset import Ruleset, Stage, reachable, read_entries
+from wirecheck.dataplane.steps import Action, Choose, Dnat, End, Source, Step
 from wirecheck.dataplane.table import Backend, Entry, Frontend, ServiceTable, Verdict
 from wirecheck.dataplane.tolerance import KUBE_PROXY
 from wirecheck.parse.ipset import Ipset, parse_ipset_save
-from wirecheck.parse.iptables import parse_iptables_save
+from wirecheck.parse.iptables import IptablesDump, parse_iptables_save
 from wirecheck.parse.ipvs import VirtualServer, parse_ip_vs
 
 SERVERS = f"{KUBE_PROXY} virtual servers"
-LOOP_BACK = {4: "KUBE-LOOP-BACK", 6: "KUBE-6-LOOP-BACK"}
+LOOP_BACK = ("dst", "dst", "src")
 HEALTH_CHECKS = {4: "KUBE-HEALTH-CHECK-NODE-PORT", 6: "KUBE-6-HEALTH-CHECK-NODE-PORT"}
 
 
@@ -68,14 +68,13 @@ def read_ipvs(
 def _ruleset(
     family: int, servers: Iterable[VirtualServer], sets: Mapping[str, Ipset], text: str
 ) -> Ruleset:
-    rules = ruleset_of(
-        family,
-        [parse_iptables_save(text)] if text else [],
-        translate=partial(steps_of, resolve=resolver(sets)),
-    )
+    dump = parse_iptables_save(text)
+    rules = ruleset_of(family, [dump], translate=partial(steps_of, resolve=resolver(sets)))
     steps = [step for server in servers if server.family == family for step in _steps(server)]
     stage = Stage(SERVERS, Chains(KUBE_PROXY, {SERVERS: steps}, list, is_shared=False))
-    hairpins = frozenset(_hairpins(sets.get(LOOP_BACK[family])))
+    hairpins = frozenset(
+        each for name in _loop_back_sets(dump) if name in sets for each in _hairpins(sets[name])
+    )
     return replace(
         rules,
         to_node=(*rules.to_node, stage),
@@ -88,6 +87,17 @@ def _ruleset(
         ),
         is_shared=False,
     )
+
+
+def _loop_back_sets(dump: IptablesDump) -> Iterator[str]:
+    """The sets of connections from a backend to itself that are masqueraded."""
+    nat = dump.tables.get("nat")
+    lines = {chain.name: chain.rules for chain in nat.chains.values()} if nat else {}
+    chains = Chains("nat", lines, lambda of: [step_of(line) for line in of], is_shared=False)
+    for chain in reachable(Stage("POSTROUTING", chains)):
+        for step in chain.steps:
+            if step.actions == (Source(),):
+                yield from (each.name for each in step.sets if each.fields == LOOP_BACK)
 
 
 def _steps(server: VirtualServer) -> Iterable[Step]:
@@ -121,9 +131,9 @@ def _steps(server: VirtualServer) -> Iterable[Step]:
     yield step
 
 
-def _hairpins(loop_back: Ipset | None) -> Iterable[tuple[Backend, str]]:
+def _hairpins(loop_back: Ipset) -> Iterator[tuple[Backend, str]]:
     """`10.244.1.2,tcp:8080,10.244.1.2`: connections from an address to itself."""
-    for entry in loop_back.entries if loop_back else ():
+    for entry in loop_back.entries:
         host, place, source = entry.split(",")
         protocol, _, port = place.partition(":")
         if host == source:
