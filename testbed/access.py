@@ -11,22 +11,22 @@ from testbed.rootfs import USER
 from testbed.state import State, write_atomically
 
 
-def make_keys(state: State, nodes: Sequence[NodeSpec]) -> None:
+def make_keys(here: State, nodes: Sequence[NodeSpec]) -> None:
     """Make the client's key and one host key for each node, where they are missing."""
-    state.ssh.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _make_key(client_key(state), "testbed")
+    here.ssh.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_key(client_key(here), "testbed")
     for node in nodes:
-        _make_key(host_key(state, node.name), node.name)
+        _make_key(host_key(here, node.name), node.name)
 
 
-def client_key(state: State) -> Path:
+def client_key(here: State) -> Path:
     """The private key that all nodes accept for root and for the other user."""
-    return state.ssh / "id_ed25519"
+    return here.ssh / "id_ed25519"
 
 
-def host_key(state: State, name: str) -> Path:
+def host_key(here: State, name: str) -> Path:
     """The private key by which a node's SSH server proves itself."""
-    return state.ssh / f"host_{name}"
+    return here.ssh / f"host_{name}"
 
 
 def _make_key(path: Path, comment: str) -> None:
@@ -36,25 +36,25 @@ def _make_key(path: Path, comment: str) -> None:
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)])
 
 
-def write_ssh_config(state: State, nodes: Sequence[NodeSpec]) -> None:
+def write_ssh_config(here: State, nodes: Sequence[NodeSpec]) -> None:
     """Write the known hosts and a configuration that reaches nodes by name and by address."""
-    known = state.ssh / "known_hosts"
-    lines = [_known_host(state, node) for node in nodes]
+    known = here.ssh / "known_hosts"
+    lines = [_known_host(here, node) for node in nodes]
     write_atomically(known, "".join(lines))
-    write_atomically(state.ssh_config, _config(state, known, nodes))
+    write_atomically(here.ssh_config, _config(here, known, nodes))
 
 
-def _known_host(state: State, node: NodeSpec) -> str:
-    kind, key = host_key(state, node.name).with_suffix(".pub").read_text().split(" ")[:2]
+def _known_host(here: State, node: NodeSpec) -> str:
+    kind, key = host_key(here, node.name).with_suffix(".pub").read_text().split(" ")[:2]
     return f"{node.name},{node.address} {kind} {key}\n"
 
 
-def _config(state: State, known: Path, nodes: Sequence[NodeSpec]) -> str:
+def _config(here: State, known: Path, nodes: Sequence[NodeSpec]) -> str:
     hosts = "".join(f"Host {n.name}\n  HostName {n.address}\n" for n in nodes)
     everybody = " ".join(f"{n.name} {n.address}" for n in nodes)
     return (
         f"{hosts}Host {everybody}\n"
-        f"  IdentityFile {client_key(state)}\n"
+        f"  IdentityFile {client_key(here)}\n"
         "  IdentitiesOnly yes\n"
         f"  UserKnownHostsFile {known}\n"
         "  GlobalKnownHostsFile /dev/null\n"

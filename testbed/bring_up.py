@@ -106,9 +106,9 @@ def ailments(here: State, record: Record) -> list[str]:
 
 def _start_anew(here: State, proxy_mode: str) -> Record:
     parts.make(here)
-    if here.record() or nodes.running() or vm.is_running(here):
-        with step("remove the cluster that was there"):
-            _remove(here)
+    # What a crash left behind may be as little as a network.
+    with step("remove what was there before"):
+        _remove(here)
     with _leaving_nothing(here, lambda: _remove(here)):
         return _start(here, proxy_mode)
 

@@ -56,9 +56,9 @@ COMPONENTS = (
 )
 
 
-def outdated(state: State) -> list[Component]:
+def outdated(here: State) -> list[Component]:
     """The components whose binary is missing, or was made from something else."""
-    return [c for c in COMPONENTS if not is_fresh(state.bin / c.name, component_key(c))]
+    return [c for c in COMPONENTS if not is_fresh(here.bin / c.name, component_key(c))]
 
 
 def component_key(component: Component) -> str:
@@ -67,15 +67,15 @@ def component_key(component: Component) -> str:
     return key_of([repr(component), _go_version(), *sorted(folder.iterdir())])
 
 
-def build(component: Component, state: State) -> Path:
+def build(component: Component, here: State) -> Path:
     """Build one binary, or find it built; TestbedError names the log of a failed build."""
-    target = state.bin / component.name
+    target = here.bin / component.name
     key = component_key(component)
     if is_fresh(target, key):
         return target
     mark_stale(target)
-    work = _work_folder(component, state)
-    log = state.log / f"build-{component.name}.log"
+    work = _work_folder(component, here)
+    log = here.log / f"build-{component.name}.log"
     # Builds write nothing into the source tree: no lock file with a registry's name is kept.
     run(["go", "mod", "tidy"], cwd=work, timeout=_BUILD_LIMIT, log=log)
     draft = target.with_name(target.name + ".draft")
@@ -94,10 +94,10 @@ def _env(component: Component) -> dict[str, str]:
     return {"CGO_ENABLED": "1" if component.cgo else "0"}
 
 
-def _work_folder(component: Component, state: State) -> Path:
-    work = state.root / "build" / component.module
+def _work_folder(component: Component, here: State) -> Path:
+    work = here.root / "build" / component.module
     work.mkdir(parents=True, exist_ok=True)
-    state.bin.mkdir(parents=True, exist_ok=True)
+    here.bin.mkdir(parents=True, exist_ok=True)
     for file in (SOURCE / "components" / component.module).iterdir():
         shutil.copy(file, work / file.name)
     return work
@@ -109,9 +109,9 @@ def _go_version() -> str:
     return run(["go", "env", "GOVERSION"]).strip()
 
 
-def link_programs(state: State) -> None:
+def link_programs(here: State) -> None:
     """Make each Kubernetes program callable by its name in the folder of binaries."""
     for name in PROGRAMS_OF_KUBERNETES:
-        link = state.bin / name
+        link = here.bin / name
         if not link.is_symlink():
             link.symlink_to("kubernetes")

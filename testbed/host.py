@@ -31,6 +31,13 @@ VM_PACKAGES = {
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DOCKER_LIMIT = 90.0
+_GRACE = 15.0
+
+
+def check_user() -> None:
+    """TestbedError unless this is root, who alone may make networks and file systems."""
+    if os.geteuid() != 0:
+        raise TestbedError("the test cluster needs root: use sudo, or run it in a container")
 
 
 def missing_packages(wanted: dict[str, str]) -> list[str]:
@@ -39,13 +46,13 @@ def missing_packages(wanted: dict[str, str]) -> list[str]:
     return sorted(missing)
 
 
-def install(packages: list[str], state: State) -> None:
+def install(packages: list[str], here: State) -> None:
     """Install Debian packages; the package lists are read anew only if that fails."""
     if not shutil.which("apt-get"):
         raise TestbedError(f"install {', '.join(packages)}: there is no apt-get to do it with")
     wanted = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
     quietly = {"DEBIAN_FRONTEND": "noninteractive"}
-    log = state.log / "apt.log"
+    log = here.log / "apt.log"
     if attempt(wanted, env=quietly, timeout=900, log=log).status == 0:
         return
     run(["apt-get", "update"], env=quietly, timeout=600, log=log)
@@ -57,15 +64,15 @@ def docker_answers() -> bool:
     return attempt(["docker", "version", "--format", "{{.Server.Version}}"]).status == 0
 
 
-def start_docker(state: State) -> None:
+def start_docker(here: State) -> None:
     """Start a Docker Engine that stays when this program ends.
 
     Some kernels cannot stack overlay file systems; there the slow copying driver works.
     """
     for driver in ("overlay2", "vfs"):
-        if _try_docker(driver, state.log / f"dockerd-{driver}.log"):
+        if _try_docker(driver, here.log / f"dockerd-{driver}.log"):
             return
-    raise TestbedError(f"no Docker Engine could be started; its logs are {state.log}/dockerd-*.log")
+    raise TestbedError(f"no Docker Engine could be started; its logs are {here.log}/dockerd-*.log")
 
 
 def _try_docker(driver: str, log: Path) -> bool:
@@ -83,7 +90,8 @@ def _try_docker(driver: str, log: Path) -> bool:
         if docker_answers():
             return True
         if daemon.poll() is not None:
-            return False
+            # Another one may be starting: installing the package can start it as a service.
+            limit = min(limit, time.monotonic() + _GRACE)
         time.sleep(0.3)
     daemon.terminate()
     return False

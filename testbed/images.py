@@ -19,7 +19,6 @@ from testbed.state import SOURCE, State, is_fresh, key_of, mark_fresh, mark_stal
 REPOSITORY = "testbed.test"
 COREDNS_TAG = "v1.14.7"
 ETCD_TAG = "3.6.16"
-NODE_IMAGE = "wc-node:latest"
 
 _NET_TOOLS = (
     "iptables",
@@ -70,27 +69,27 @@ IMAGES = (
 )
 
 
-def archive(state: State) -> Path:
+def archive(here: State) -> Path:
     """The archive with all images."""
-    return state.images / "images.tar"
+    return here.images / "images.tar"
 
 
-def _images_key(state: State) -> str:
+def _images_key(here: State) -> str:
     names = ("kubernetes", "etcd", "coredns", "flanneld", "agnhost")
-    stamps = [(state.bin / f"{name}.key").read_text() for name in names]
+    stamps = [(here.bin / f"{name}.key").read_text() for name in names]
     return key_of([base_key(), repr(IMAGES), *stamps, *_NET_TOOLS, SOURCE / "components/pause"])
 
 
-def build_images(state: State) -> Path:
+def build_images(here: State) -> Path:
     """Make the archive, or find it made."""
-    target = archive(state)
-    key = _images_key(state)
+    target = archive(here)
+    key = _images_key(here)
     if is_fresh(target, key):
         return target
     mark_stale(target)
-    state.images.mkdir(parents=True, exist_ok=True)
-    _check_names(state)
-    layers = _layers(state)
+    here.images.mkdir(parents=True, exist_ok=True)
+    _check_names(here)
+    layers = _layers(here)
     draft = target.with_name("images.tar.draft")
     with tarfile.open(draft, "w") as out:
         _write_layout(out, layers)
@@ -101,11 +100,11 @@ def build_images(state: State) -> Path:
     return target
 
 
-def _check_names(state: State) -> None:
+def _check_names(here: State) -> None:
     """kubeadm decides how its images are called; a name that we do not make is found here."""
     asked = run(
         [
-            str(state.bin / "kubeadm"),
+            str(here.bin / "kubeadm"),
             "config",
             "images",
             "list",
@@ -123,35 +122,35 @@ def _check_names(state: State) -> None:
         raise TestbedError(f"kubeadm wants images that testbed/images.py does not make: {unmade}")
 
 
-def _layers(state: State) -> dict[str, tuple[Path, str]]:
+def _layers(here: State) -> dict[str, tuple[Path, str]]:
     """Each layer as a file, with its digest."""
-    pause = state.bin / "pause"
+    pause = here.bin / "pause"
     run(["gcc", "-static", "-Os", "-o", str(pause), str(SOURCE / "components/pause/pause.c")])
     single = {
-        "etcd": (state.bin / "etcd", "usr/local/bin/etcd"),
-        "coredns": (state.bin / "coredns", "coredns"),
-        "flannel": (state.bin / "flanneld", "opt/bin/flanneld"),
-        "agnhost": (state.bin / "agnhost", "agnhost"),
+        "etcd": (here.bin / "etcd", "usr/local/bin/etcd"),
+        "coredns": (here.bin / "coredns", "coredns"),
+        "flannel": (here.bin / "flanneld", "opt/bin/flanneld"),
+        "agnhost": (here.bin / "agnhost", "agnhost"),
         "pause": (pause, "pause"),
     }
     made = {}
     for name, (source, path) in single.items():
-        made[name] = _write_layer(state, name, [(source, path)])
+        made[name] = _write_layer(here, name, [(source, path)])
     programs = [("kubernetes", f"usr/local/bin/{name}") for name in PROGRAMS_OF_KUBERNETES]
     made["kubernetes"] = _write_layer(
-        state, "kubernetes", [(state.bin / "kubernetes", "usr/local/bin/kubernetes")], programs
+        here, "kubernetes", [(here.bin / "kubernetes", "usr/local/bin/kubernetes")], programs
     )
-    made["net-tools"] = _write_rootfs_layer(state)
+    made["net-tools"] = _write_rootfs_layer(here)
     return made
 
 
 def _write_layer(
-    state: State,
+    here: State,
     name: str,
     files: Iterable[tuple[Path, str]],
     links: Iterable[tuple[str, str]] = (),
 ) -> tuple[Path, str]:
-    target = state.images / f"layer-{name}.tar"
+    target = here.images / f"layer-{name}.tar"
     with tarfile.open(target, "w") as out:
         for source, path in files:
             out.add(source, path, filter=_anonymous)
@@ -160,11 +159,11 @@ def _write_layer(
     return target, _digest(target)
 
 
-def _write_rootfs_layer(state: State) -> tuple[Path, str]:
-    target = state.images / "layer-net-tools.tar"
+def _write_rootfs_layer(here: State) -> tuple[Path, str]:
+    target = here.images / "layer-net-tools.tar"
     with tarfile.open(target, "w") as out:
-        for path in files_with_dependencies(state.rootfs, _NET_TOOLS):
-            out.add(state.rootfs / path, path, recursive=False, filter=_anonymous)
+        for path in files_with_dependencies(here.rootfs, _NET_TOOLS):
+            out.add(here.rootfs / path, path, recursive=False, filter=_anonymous)
     return target, _digest(target)
 
 

@@ -13,9 +13,9 @@ from testbed.state import State, write_atomically
 Entry = dict[str, Any]
 
 
-def inventories(state: State, vm: bool) -> dict[str, list[Entry]]:
+def inventories(here: State, vm: bool) -> dict[str, list[Entry]]:
     """Each inventory's file name, and its ways into the nodes."""
-    ssh = {"via": "ssh://root@{address}", "ssh_config": str(state.ssh_config)}
+    ssh = {"via": "ssh://root@{address}", "ssh_config": str(here.ssh_config)}
     first = [{"name": VM, **ssh}] if vm else []
     return {
         "inventory.yaml": [*first, {"name": "wc-*", "via": "docker://{name}"}],
@@ -26,14 +26,14 @@ def inventories(state: State, vm: bool) -> dict[str, list[Entry]]:
     }
 
 
-def write_inventories(state: State, vm: bool) -> None:
+def write_inventories(here: State, vm: bool) -> None:
     """Write them into the state folder."""
-    for name, entries in inventories(state, vm).items():
-        content = {"kubeconfig": str(state.kubeconfig), "nodes": entries}
-        write_atomically(state.root / name, yaml.safe_dump(content, sort_keys=False))
+    for name, entries in inventories(here, vm).items():
+        content = {"kubeconfig": str(here.kubeconfig), "nodes": entries}
+        write_atomically(here.root / name, yaml.safe_dump(content, sort_keys=False))
 
 
-def remove_inventories(state: State) -> None:
+def remove_inventories(here: State) -> None:
     """Remove them: they would lead nowhere."""
-    for name in inventories(state, vm=False):
-        (state.root / name).unlink(missing_ok=True)
+    for name in inventories(here, vm=False):
+        (here.root / name).unlink(missing_ok=True)

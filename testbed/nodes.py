@@ -9,10 +9,10 @@ from pathlib import Path
 from testbed.access import host_key
 from testbed.commands import Ended, TestbedError, attempt
 from testbed.commands import run as run_here
-from testbed.images import NODE_IMAGE, archive
+from testbed.images import archive
 from testbed.layout import DNS, LABEL, NETWORK, VM, Layout, NodeSpec
 from testbed.rootfs import overlay_key
-from testbed.state import SOURCE, State, is_fresh, mark_fresh, mark_stale, state, write_atomically
+from testbed.state import SOURCE, State, state, write_atomically
 
 CONFINEMENT = (
     # Everything but CAP_SYS_RESOURCE, which many sandboxes cannot give: `--privileged` fails
@@ -59,30 +59,35 @@ def _way_in(node: str, user: str, argv: Sequence[str]) -> list[str]:
     return ["docker", "exec", "--interactive", "--user", user, node, *argv]
 
 
-def build_node_image(state: State) -> None:
+def node_image(here: State) -> str:
+    """The name of the nodes' image, which changes with what is in it."""
+    return f"wc-node:{overlay_key(here)[:12]}"
+
+
+def build_node_image(here: State) -> None:
     """Make the nodes' image from the root file system, or find it made."""
-    stamp = state.images / "node"
-    key = overlay_key(state)
-    if is_fresh(stamp, key) and _image_exists():
+    name = node_image(here)
+    if attempt(["docker", "image", "inspect", name]).status == 0:
         return
-    mark_stale(stamp)
-    draft = state.images / "node.tar.draft"
-    tree = ["--numeric-owner", "-C", str(state.rootfs), "-cf", str(draft), "."]
+    draft = here.images / "node.tar.draft"
+    tree = ["--numeric-owner", "-C", str(here.rootfs), "-cf", str(draft), "."]
     run_here(["tar", *tree], timeout=600)
-    change = f"LABEL {LABEL}"
-    run_here(["docker", "import", "--change", change, str(draft), NODE_IMAGE], timeout=600)
+    run_here(["docker", "import", "--change", f"LABEL {LABEL}", str(draft), name], timeout=600)
     draft.unlink()
-    stamp.write_text("")
-    mark_fresh(stamp, key)
+    _remove_older_images(name)
 
 
-def _image_exists() -> bool:
-    return attempt(["docker", "image", "inspect", NODE_IMAGE]).status == 0
+def _remove_older_images(newest: str) -> None:
+    ours = ["--filter", f"label={LABEL}", "--format", "{{.Repository}}:{{.Tag}}"]
+    for name in run_here(["docker", "images", *ours]).split():
+        if name != newest:
+            # One that a container still uses stays until the next time.
+            attempt(["docker", "image", "rm", name])
 
 
-def write_node_settings(state: State, layout: Layout) -> Path:
+def write_node_settings(here: State, layout: Layout) -> Path:
     """Write the files that tell every node its gateway and its DNS server."""
-    folder = state.root / "node"
+    folder = here.root / "node"
     write_atomically(folder / "gateway", f"{layout.gateway}\n")
     write_atomically(
         folder / "resolv.conf", f"search example.test\nnameserver {layout.dns}\noptions ndots:1\n"
@@ -90,17 +95,17 @@ def write_node_settings(state: State, layout: Layout) -> Path:
     return folder
 
 
-def start(state: State, node: NodeSpec, settings: Path) -> None:
+def start(here: State, node: NodeSpec, settings: Path) -> None:
     """Start a node's container."""
     volume = f"{node.name}-var"
     run_here(["docker", "volume", "create", "--label", LABEL, volume])
     mounts = {
         f"{volume}:/var": None,
         "/lib/modules:/lib/modules:ro": Path("/lib/modules"),
-        f"{archive(state)}:/opt/wirecheck-testbed/images.tar:ro": None,
+        f"{archive(here)}:/opt/wirecheck-testbed/images.tar:ro": None,
         f"{settings / 'gateway'}:/etc/wirecheck-testbed/gateway:ro": None,
         f"{settings / 'resolv.conf'}:/etc/wirecheck-testbed/resolv.conf:ro": None,
-        f"{host_key(state, node.name)}:/etc/wirecheck-testbed/host_key:ro": None,
+        f"{host_key(here, node.name)}:/etc/wirecheck-testbed/host_key:ro": None,
     }
     volumes = [
         a for mount, needs in mounts.items() if not needs or needs.exists() for a in ("-v", mount)
@@ -117,16 +122,16 @@ def start(state: State, node: NodeSpec, settings: Path) -> None:
             *address,
             *CONFINEMENT,
             *volumes,
-            NODE_IMAGE,
+            node_image(here),
             "/usr/local/sbin/wc-init",
         ],
         timeout=120,
     )
 
 
-def start_dns(state: State, layout: Layout) -> None:
+def start_dns(here: State, layout: Layout) -> None:
     """Start the DNS server that stands for the world outside the cluster."""
-    mounts = ["-v", f"{state.bin / 'coredns'}:/coredns:ro"]
+    mounts = ["-v", f"{here.bin / 'coredns'}:/coredns:ro"]
     mounts += ["-v", f"{SOURCE / 'dns'}:/etc/dns:ro"]
     name = ["--name", DNS, "--hostname", DNS, "--label", LABEL]
     address = ["--network", NETWORK, "--ip", layout.dns]
@@ -139,7 +144,7 @@ def start_dns(state: State, layout: Layout) -> None:
             *name,
             *address,
             *mounts,
-            NODE_IMAGE,
+            node_image(here),
             "/coredns",
             "-conf",
             "/etc/dns/Corefile",

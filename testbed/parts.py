@@ -10,6 +10,7 @@ from testbed.steps import step
 
 def prepare_host(here: State, with_vm: bool) -> None:
     """Install what the machine lacks, and have a Docker Engine."""
+    host.check_user()
     missing = host.missing_packages({**host.PACKAGES, **(host.VM_PACKAGES if with_vm else {})})
     if missing:
         with step(f"install {', '.join(missing)}"):

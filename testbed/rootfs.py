@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from testbed.commands import TestbedError, attempt, run
+from testbed.commands import StoppedByUserError, TestbedError, attempt, run, shield
 from testbed.components import PROGRAMS_OF_KUBERNETES
 from testbed.state import SOURCE, State, is_fresh, key_of, mark_fresh, mark_stale
 
@@ -44,21 +44,26 @@ def base_key() -> str:
     return key_of([SUITE, *PACKAGES, USER, *_NEEDLESS, "1"])
 
 
-def bootstrap(state: State) -> None:
+def bootstrap(here: State) -> None:
     """Install Debian into the folder of the root file system, or find it there."""
     key = base_key()
-    if is_fresh(state.rootfs, key):
+    if is_fresh(here.rootfs, key):
         return
-    mark_stale(state.rootfs)
-    draft = state.rootfs.with_name("rootfs.draft")
-    for old in (draft, state.rootfs):
+    mark_stale(here.rootfs)
+    draft = here.rootfs.with_name("rootfs.draft")
+    for old in (draft, here.rootfs):
         remove_tree(old)
-    log = state.log / "debootstrap.log"
+    log = here.log / "debootstrap.log"
     choice = ["--variant=minbase", f"--include={','.join(PACKAGES)}"]
-    run(["nice", "debootstrap", *choice, SUITE, str(draft), mirror()], timeout=1800, log=log)
+    try:
+        run(["nice", "debootstrap", *choice, SUITE, str(draft), mirror()], timeout=1800, log=log)
+    except StoppedByUserError:
+        shield()
+        remove_tree(draft)
+        raise
     _settle(draft)
-    draft.replace(state.rootfs)
-    mark_fresh(state.rootfs, key)
+    draft.replace(here.rootfs)
+    mark_fresh(here.rootfs, key)
 
 
 def _settle(root: Path) -> None:
@@ -92,21 +97,21 @@ def mirror() -> str:
     )
 
 
-def overlay_key(state: State) -> str:
+def overlay_key(here: State) -> str:
     """What the node's own files depend on."""
-    stamp = (state.bin / "kubernetes.key").read_text()
-    return key_of([base_key(), stamp, _authorized(state), SOURCE / "node"])
+    stamp = (here.bin / "kubernetes.key").read_text()
+    return key_of([base_key(), stamp, _authorized(here), SOURCE / "node"])
 
 
-def furnish(state: State) -> None:
+def furnish(here: State) -> None:
     """Put programs, configuration and keys into the root file system."""
-    key = overlay_key(state)
-    stamp = state.root / "furnished"
+    key = overlay_key(here)
+    stamp = here.root / "furnished"
     if is_fresh(stamp, key):
         return
     mark_stale(stamp)
-    root = state.rootfs
-    _install(state.bin / "kubernetes", root / "usr/local/bin/kubernetes", 0o755)
+    root = here.rootfs
+    _install(here.bin / "kubernetes", root / "usr/local/bin/kubernetes", 0o755)
     for name in PROGRAMS_OF_KUBERNETES:
         link = root / "usr/local/bin" / name
         link.unlink(missing_ok=True)
@@ -117,7 +122,7 @@ def furnish(state: State) -> None:
     (root / "etc/wirecheck-testbed").mkdir(exist_ok=True)
     (root / "etc/crictl.yaml").unlink(missing_ok=True)
     for home, owner in (("root", "root"), (f"home/{USER}", USER)):
-        _authorize(root, home, owner, state)
+        _authorize(root, home, owner, here)
     stamp.write_text("")
     mark_fresh(stamp, key)
 
@@ -130,22 +135,26 @@ def _install(source: Path, target: Path, mode: int) -> None:
     target.chmod(mode)
 
 
-def _authorized(state: State) -> str:
-    return (state.ssh / "id_ed25519.pub").read_text()
+def _authorized(here: State) -> str:
+    return (here.ssh / "id_ed25519.pub").read_text()
 
 
-def _authorize(root: Path, home: str, owner: str, state: State) -> None:
+def _authorize(root: Path, home: str, owner: str, here: State) -> None:
     folder = root / home / ".ssh"
     folder.mkdir(mode=0o700, exist_ok=True)
-    (folder / "authorized_keys").write_text(_authorized(state))
+    (folder / "authorized_keys").write_text(_authorized(here))
     run(["chroot", str(root), "chown", "-R", f"{owner}:{owner}", f"/{home}/.ssh"])
 
 
 def remove_tree(folder: Path) -> None:
     """Delete a root file system, after unmounting what an interrupted debootstrap left in it."""
-    mounts = [line.split(" ")[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    for mount in sorted((m for m in mounts if m.startswith(f"{folder}/")), reverse=True):
+    for mount in sorted(_mounts_below(folder), reverse=True):
         attempt(["umount", mount])
-    if any(m.startswith(f"{folder}/") for m in mounts if Path(m).is_mount()):
+    if _mounts_below(folder):
         raise TestbedError(f"something is still mounted below {folder}: unmount it first")
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _mounts_below(folder: Path) -> list[str]:
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    return [m for m in (line.split(" ")[1] for line in lines) if m.startswith(f"{folder}/")]

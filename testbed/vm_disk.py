@@ -8,10 +8,10 @@ import shutil
 from pathlib import Path
 
 from testbed.access import host_key
-from testbed.commands import TestbedError, run
-from testbed.images import NODE_IMAGE, archive
+from testbed.commands import StoppedByUserError, TestbedError, run, shield
+from testbed.images import archive
 from testbed.layout import LABEL, VM
-from testbed.nodes import CONFINEMENT
+from testbed.nodes import CONFINEMENT, node_image
 from testbed.rootfs import overlay_key
 from testbed.state import SOURCE, State, is_fresh, key_of, mark_fresh, mark_stale
 
@@ -128,9 +128,17 @@ def _import_images(here: State) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     mounts = ["-v", f"{folder}:/var/lib/containerd", "-v", f"{archive(here)}:/images.tar:ro"]
-    name = ["--rm", "--name", f"{VM}-images", "--label", LABEL, "--network", "none"]
-    start = ["docker", "run", *name, *CONFINEMENT, *mounts, NODE_IMAGE]
-    run([*start, "sh", "-c", _IMPORT], timeout=600, log=here.log / "vm-images.log")
+    container = f"{VM}-images"
+    name = ["--name", container, "--label", LABEL, "--network", "none"]
+    start = ["docker", "run", *name, *CONFINEMENT, *mounts, node_image(here), "sh", "-c", _IMPORT]
+    run(["docker", "rm", "--force", container])
+    try:
+        run(start, timeout=600, log=here.log / "vm-images.log")
+    except StoppedByUserError:
+        shield()
+        raise
+    finally:
+        run(["docker", "rm", "--force", container])
     return folder
 
 
