@@ -152,15 +152,25 @@ def _to_address(
     if not is_refused or Client.NODE not in external:
         return external
     if vantage.is_nftables:
-        # Until 1.33 the check for endpoints came before DNAT in the output hook: what was to
-        # be spared from policy Local was dropped there.
-        if usable.has_any and vantage.facts.minor <= 33:
-            return {**external, Client.NODE: dead_end(usable)}
-        return external
+        return _before_dnat(external, usable, vantage)
     if not usable.has_any and address not in vantage.local_addresses:
         # KUBE-EXTERNAL-SERVICES is not called from OUTPUT, only on the way in or through.
         return {**external, Client.NODE: NOTHING}
     return external
+
+
+def _before_dnat(external: Handlings, usable: UsableEndpoints, vantage: Vantage) -> Handlings:
+    """What the node sends to an address that outsiders are refused at.
+
+    Its check for endpoints once came before DNAT, and what was to be spared from policy Local
+    was dropped. That was mended between 1.32.2 and 1.33.13 (both seen): in between nothing
+    is expected.
+    """
+    if not usable.has_any or vantage.facts.minor > 33:
+        return external
+    if vantage.facts.minor == 33:
+        return {client: each for client, each in external.items() if client is not Client.NODE}
+    return {**external, Client.NODE: dead_end(usable)}
 
 
 def _to_node_port(
