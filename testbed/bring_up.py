@@ -30,6 +30,7 @@ from testbed.state import Record, State
 from testbed.steps import step
 
 _LIMIT = 300.0
+_ON_THE_NODE = "/var/log/kubelet.log and /var/log/pods on the node"
 """Seconds that each thing may take to become ready: far more than it needs."""
 
 
@@ -149,9 +150,11 @@ def _start(here: State, proxy_mode: str) -> Record:
     with step("join the workers"):
         in_parallel(layout.workers, lambda node: cluster.join(layout, node, token))
         cluster.add_dns()
+    # Pods that are placed before a worker is Ready would all be on the other one.
+    _wait_for_nodes(names)
     with step("start the workloads"):
         workloads.start(layout)
-    _wait(names)
+    _wait_for_pods(names)
     inventory.write_inventories(here, vm=False)
     record = Record(proxy_mode, layout.subnet, vm=False)
     here.write_record(record)
@@ -175,14 +178,19 @@ def _add_vm(here: State, layout: Layout) -> None:
         cluster.admit(token)
         cluster.join(layout, layout.vm, token)
         cluster.add_ipvs_kube_proxy()
-    _wait([node.name for node in layout.nodes(vm=True)])
+    names = [node.name for node in layout.nodes(vm=True)]
+    _wait_for_nodes(names)
+    _wait_for_pods(names)
 
 
-def _wait(names: Sequence[str]) -> None:
-    on_the_node = "/var/log/kubelet.log and /var/log/pods on the node"
-    with step("wait until nodes are Ready and pods run"):
-        readiness.wait_for(lambda: readiness.nodes_not_ready(names), _LIMIT, on_the_node)
-        readiness.wait_for(readiness.workloads_not_running, _LIMIT, on_the_node)
+def _wait_for_nodes(names: Sequence[str]) -> None:
+    with step("wait until nodes are Ready"):
+        readiness.wait_for(lambda: readiness.nodes_not_ready(names), _LIMIT, _ON_THE_NODE)
+
+
+def _wait_for_pods(names: Sequence[str]) -> None:
+    with step("wait until pods run"):
+        readiness.wait_for(readiness.workloads_not_running, _LIMIT, _ON_THE_NODE)
     web = workloads.web_address()
     with step("wait until every node is programmed"):
         readiness.wait_for(
