@@ -12,7 +12,7 @@ from wirecheck.judge import concerned, judge
 from wirecheck.results import ItemResult
 from wirecheck.snapshot.api_objects import ApiObjects, Change
 from wirecheck.snapshot.index import LookRecord, SnapshotIndex, VisitRecord, Waiver
-from wirecheck.snapshot.node_document import ConntrackSample
+from wirecheck.snapshot.node_document import Address, ConntrackSample
 from wirecheck.verdict import coverage, exit_status, verdict
 
 
@@ -133,6 +133,17 @@ def test_what_was_found_before_an_error_is_shown_with_it():
     result = item("pods.carry_their_addresses", both)
     assert (result.outcome, len(result.findings)) == (Outcome.FAIL, 1)
     assert "setns failed" in result.reason
+
+
+def test_data_that_a_check_trips_over_costs_that_item_alone():
+    odd = SmallCluster()
+    odd.change_netns(WEB_NETNS, addresses=[Address(2, "not an address", 24)])
+    items = list(judge(Looks([odd], []), pods_and_links()))
+
+    outcomes = {each.check: each.outcome for each in items}
+    assert outcomes["pods.carry_their_addresses"] is Outcome.ERROR
+    assert outcomes["pods.have_an_address"] is Outcome.PASS
+    assert "not an address" in next(each.reason for each in items if each.reason)
 
 
 def test_an_unreachable_node_is_one_error_and_the_rest_is_folded():

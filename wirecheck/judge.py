@@ -136,6 +136,12 @@ def _judgement(check: Check, subject: Node | Cluster) -> Judgement:
         said.skip = str(reason)
     except FactMissingError as reason:
         said.error = str(reason)
+    except Exception as error:
+        # What one node's data does to one check must not cost the results of all others.
+        said.error = (
+            f"{check.id} could not be worked out from what was seen: {type(error).__name__}: "
+            f"{error}. This is a fault of wirecheck or of the snapshot; please report it."
+        )
     return said
 
 
