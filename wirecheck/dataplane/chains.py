@@ -25,13 +25,22 @@ class Chain:
         self.name = name
         self.steps = steps
         self.only_mark = _only_mark(steps)
-        self.jumps = tuple(each.chain for step in steps for each in _jumps(step.actions))
         self._by_host: dict[str, list[tuple[int, Step]]] = {}
         self._by_port: dict[int, list[tuple[int, Step]]] = {}
         self._others: list[tuple[int, Step]] = []
         if len(steps) > self.SMALL:
             for position, step in enumerate(steps):
                 self._place(position, step)
+
+    @cached_property
+    def open_jumps(self) -> tuple[str, ...]:
+        """The chains that rules lead to which are not about one destination only."""
+        return tuple(
+            each.chain
+            for step in self.steps
+            if not (step.host and step.protocol and step.port)
+            for each in _jumps(step.actions)
+        )
 
     @cached_property
     def destinations(self) -> tuple[tuple[str, str, int], ...]:
@@ -103,25 +112,25 @@ def _only_mark(steps: Sequence[Step]) -> SetMark | None:
 class Chains(Generic[T]):
     """The chains of one table, made of their rules when they are first asked for.
 
-    Equal chains of several nodes are one object, if `translate` makes one step of equal
-    rules: most of them are the same everywhere.
+    Where `text_of` gives the text that a chain is made of, equal chains of several nodes are
+    one object: most of them are the same everywhere.
     """
 
-    SHARED_UP_TO = 256
-    """Larger chains list all Services in an order of chance, and are never equal."""
+    LONGEST_SHARED = 50_000
+    """Longer texts list all Services in an order of chance, and are never equal."""
     MOST_SHARED = 100_000
 
-    _shared: ClassVar[dict[tuple[str, tuple[int, ...]], Chain]] = {}
+    _shared: ClassVar[dict[tuple[str, str], Chain]] = {}
 
     def __init__(
         self,
         label: str,
-        rules: Mapping[str, Sequence[T]],
-        translate: Callable[[Sequence[T]], Sequence[Step]],
-        is_shared: bool = True,
+        rules: Mapping[str, T],
+        translate: Callable[[T], Sequence[Step]],
+        text_of: Callable[[T], str] | None = None,
     ) -> None:
         self.label = label
-        self._is_shared = is_shared
+        self._text_of = text_of
         self._rules = rules
         self._translate = translate
         self._made: dict[str, Chain] = {}
@@ -130,18 +139,16 @@ class Chains(Generic[T]):
         """The chain of that name, if there is one."""
         chain = self._made.get(name)
         if chain is None and name in self._rules:
-            chain = self._made[name] = self._make(name)
+            chain = self._made[name] = self._make(name, self._rules[name])
         return chain
 
-    def _make(self, name: str) -> Chain:
-        steps = self._translate(self._rules[name])
-        if not self._is_shared or len(steps) > self.SHARED_UP_TO:
-            return Chain(name, steps)
-        # The chain holds its steps, so that their identities are not given to others.
-        key = (name, tuple(map(id, steps)))
-        chain = self._shared.get(key)
+    def _make(self, name: str, rules: T) -> Chain:
+        text = self._text_of(rules) if self._text_of else None
+        if text is None or len(text) > self.LONGEST_SHARED:
+            return Chain(name, self._translate(rules))
+        chain = self._shared.get((name, text))
         if chain is None:
             if len(self._shared) > self.MOST_SHARED:
                 self._shared.clear()
-            chain = self._shared[key] = Chain(name, steps)
+            chain = self._shared[name, text] = Chain(name, self._translate(rules))
         return chain

@@ -19,9 +19,7 @@ from wirecheck.dataplane.masquerading import by_mark
 from wirecheck.dataplane.ruleset import Ruleset, Stage, reachable, read_entries
 from wirecheck.dataplane.steps import End, Step
 from wirecheck.dataplane.table import Entry, Frontend, ServiceTable, Verdict
-from wirecheck.parse.iptables import IptablesDump, parse_iptables_save
-
-Translate = Callable[[Sequence[str]], Sequence[Step]]
+from wirecheck.parse.iptables import Chain, IptablesDump, parse_iptables_save
 
 
 def read_iptables(
@@ -52,7 +50,12 @@ def read_iptables(
     return ServiceTable(entries=entries, health_check_ports=frozenset(health_checks))
 
 
-def ruleset_of(family: int, dumps: list[IptablesDump], translate: Translate = steps_of) -> Ruleset:
+def ruleset_of(
+    family: int,
+    dumps: list[IptablesDump],
+    translate: Callable[[Chain], Sequence[Step]] = steps_of,
+    text_of: Callable[[Chain], str] | None = lambda chain: chain.block,
+) -> Ruleset:
     """The hooks of one family in the kernel's order.
 
     Of two backends on one hook the kernel asks the one first that was loaded last, which the
@@ -61,9 +64,7 @@ def ruleset_of(family: int, dumps: list[IptablesDump], translate: Translate = st
     """
     dumps = sorted(dumps, key=_size)
     chains = {
-        (at, name): Chains(
-            f"{at} {name}", {each.name: each.rules for each in table.chains.values()}, translate
-        )
+        (at, name): Chains(f"{at} {name}", table.chains, translate, text_of)
         for at, dump in enumerate(dumps)
         for name, table in dump.tables.items()
     }
@@ -93,7 +94,7 @@ def ruleset_of(family: int, dumps: list[IptablesDump], translate: Translate = st
 
 
 def _size(dump: IptablesDump) -> int:
-    return sum(len(c.rules) for table in dump.tables.values() for c in table.chains.values())
+    return sum(len(c.block) for table in dump.tables.values() for c in table.chains.values())
 
 
 def _open_ports(ruleset: Ruleset) -> set[int]:

@@ -6,7 +6,7 @@ is not known an action that is not: whether either matters shows on the walk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from msgspec import structs
@@ -30,7 +30,7 @@ from wirecheck.dataplane.steps import (
     own_address,
 )
 from wirecheck.dataplane.table import Verdict
-from wirecheck.parse.iptables import Option, Rule, parse_rule
+from wirecheck.parse.iptables import Chain, Option, Rule, parse_rule
 
 PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
 FULL_MASKS = frozenset({"255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"})
@@ -79,9 +79,9 @@ def step_of(line: str) -> Step:
     )
 
 
-def steps_of(lines: Iterable[str], resolve: Resolve | None = None) -> list[Step]:
+def steps_of(chain: Chain, resolve: Resolve | None = None) -> list[Step]:
     """The steps for the rules of a chain; without the sets that they ask, these are unknown."""
-    steps = [step_of(line) for line in lines]
+    steps = [step_of(line) for line in chain.rules]
     if not any(step.sets for step in steps):
         return steps
     if resolve is None:

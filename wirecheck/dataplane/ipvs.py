@@ -69,9 +69,10 @@ def _ruleset(
     family: int, servers: Iterable[VirtualServer], sets: Mapping[str, Ipset], text: str
 ) -> Ruleset:
     dump = parse_iptables_save(text)
-    rules = ruleset_of(family, [dump], translate=partial(steps_of, resolve=resolver(sets)))
+    translate = partial(steps_of, resolve=resolver(sets))
+    rules = ruleset_of(family, [dump], translate, text_of=None)
     steps = [step for server in servers if server.family == family for step in _steps(server)]
-    stage = Stage(SERVERS, Chains(KUBE_PROXY, {SERVERS: steps}, list, is_shared=False))
+    stage = Stage(SERVERS, Chains(KUBE_PROXY, {SERVERS: steps}, list))
     hairpins = frozenset(
         each for name in _loop_back_sets(dump) if name in sets for each in _hairpins(sets[name])
     )
@@ -92,8 +93,9 @@ def _ruleset(
 def _loop_back_sets(dump: IptablesDump) -> Iterator[str]:
     """The sets of connections from a backend to itself that are masqueraded."""
     nat = dump.tables.get("nat")
-    lines = {chain.name: chain.rules for chain in nat.chains.values()} if nat else {}
-    chains = Chains("nat", lines, lambda of: [step_of(line) for line in of], is_shared=False)
+    chains = Chains(
+        "nat", nat.chains if nat else {}, lambda chain: [step_of(line) for line in chain.rules]
+    )
     for chain in reachable(Stage("POSTROUTING", chains)):
         for step in chain.steps:
             if step.actions == (Source(),):

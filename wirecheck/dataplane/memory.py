@@ -66,7 +66,9 @@ def remember(  # noqa: PLR0917 - a record of one walk
     backends = {each.backend for each in results if each.backend}
     by_mark, of_own = ruleset.masquerading
     outcome = _Outcome(
-        met=trace.met,
+        met=tuple(
+            {(label, name): each for each in trace.met for label, name in [each[:2]]}.values()
+        ),
         masks=tuple((tests, regions.matching(tests)) for tests in trace.tests),
         marks=tuple((mark, by_mark(mark)) for mark in marks),
         hairpins=tuple((each, of_own(each, packet.protocol)) for each in backends),

@@ -126,7 +126,10 @@ def _on_node(frontend: Frontend, clients: Clients, wanted: Collection[Frontend])
 
 
 def reachable(stage: Stage) -> Iterator[Chain]:
-    """The chains that rules can lead to, each once."""
+    """The chains that rules can lead to, each once.
+
+    Without those that only one destination leads to, which is known by what leads there.
+    """
     seen: set[str] = {stage.base_chain}
     waiting = [stage.base_chain]
     while waiting:
@@ -134,7 +137,7 @@ def reachable(stage: Stage) -> Iterator[Chain]:
         if chain is None:
             continue
         yield chain
-        for name in chain.jumps:
+        for name in chain.open_jumps:
             if name not in seen:
                 seen.add(name)
                 waiting.append(name)
