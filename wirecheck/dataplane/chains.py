@@ -68,6 +68,11 @@ class Chain:
         else:
             self._others.append((position, step))
 
+    @property
+    def is_small(self) -> bool:
+        """Whether all packets have the same candidates: all steps."""
+        return len(self.steps) <= self.SMALL
+
     def candidates(self, packet: Packet) -> Sequence[Step]:
         """The steps that the packet may match, in their order."""
         if len(self.steps) <= self.SMALL:
@@ -141,6 +146,13 @@ class Chains(Generic[T]):
         if chain is None and name in self._rules:
             chain = self._made[name] = self._make(name, self._rules[name])
         return chain
+
+    def find_all(self, names: Iterable[str]) -> tuple[Chain | None, ...]:
+        """The chains of these names; quick for many that were asked for before."""
+        if len(self._made) < len(self._rules):
+            for name in self._rules:
+                self.find(name)
+        return tuple(map(self._made.get, names))
 
     def _make(self, name: str, rules: T) -> Chain:
         text = self._text_of(rules) if self._text_of else None

@@ -15,8 +15,9 @@ from wirecheck.dataplane.table import Backend, Client, Handling
 from wirecheck.dataplane.walk import Met, Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
+    from wirecheck.dataplane.chains import Chain
     from wirecheck.dataplane.fold import Sent
     from wirecheck.dataplane.ruleset import Ruleset
 
@@ -28,7 +29,10 @@ MOST_VARIANTS = 4
 class _Outcome(NamedTuple):
     """What a walk met and came to."""
 
-    met: Sequence[Met]
+    small: tuple[tuple[str, tuple[str, ...], tuple[Chain | None, ...]], ...]
+    """By label of their table the small chains that were met: they must be the same ones."""
+    large: tuple[Met, ...]
+    """Of the others the steps that concern the packet."""
     masks: tuple[tuple[tuple[SourceTest, ...], int], ...]
     marks: tuple[tuple[int, bool], ...]
     hairpins: tuple[tuple[Backend, bool], ...]
@@ -65,10 +69,17 @@ def remember(  # noqa: PLR0917 - a record of one walk
     marks |= {mark for each in results for _, mark in each.flow.own_marks}
     backends = {each.backend for each in results if each.backend}
     by_mark, of_own = ruleset.masquerading
+    small: dict[str, dict[str, Chain | None]] = {}
+    large: dict[tuple[str, str], Met] = {}
+    for met in trace.met:
+        chain = ruleset.chains[met[0]].find(met[1])
+        if chain is None or chain.is_small:
+            small.setdefault(met[0], {})[met[1]] = chain
+        else:
+            large[met[:2]] = met
     outcome = _Outcome(
-        met=tuple(
-            {(label, name): each for each in trace.met for label, name in [each[:2]]}.values()
-        ),
+        small=tuple((label, tuple(of), tuple(of.values())) for label, of in small.items()),
+        large=tuple(large.values()),
         masks=tuple((tests, regions.matching(tests)) for tests in trace.tests),
         marks=tuple((mark, by_mark(mark)) for mark in marks),
         hairpins=tuple((each, of_own(each, packet.protocol)) for each in backends),
@@ -82,8 +93,11 @@ def remember(  # noqa: PLR0917 - a record of one walk
 
 
 def _holds(outcome: _Outcome, ruleset: Ruleset, packet: Packet, regions: Regions) -> bool:
-    for chains, name, steps in outcome.met:
-        chain = ruleset.chains[chains].find(name)
+    for label, names, chains in outcome.small:
+        if ruleset.chains[label].find_all(names) != chains:
+            return False
+    for label, name, steps in outcome.large:
+        chain = ruleset.chains[label].find(name)
         if (chain.candidates(packet) if chain else None) != steps:
             return False
     by_mark, of_own = ruleset.masquerading

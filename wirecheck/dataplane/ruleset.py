@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from msgspec import structs
 
-from wirecheck.addresses import address
+from wirecheck.addresses import IPAddress, address
 from wirecheck.dataplane.chains import Chain, Chains
 from wirecheck.dataplane.clients import Clients
 from wirecheck.dataplane.fold import Masquerading, Sent, fold
@@ -144,19 +144,23 @@ def reachable(stage: Stage) -> Iterator[Chain]:
 
 
 def _packet(frontend: Frontend, clients: Clients) -> Packet:
-    destination = (
-        clients.node_addresses.get(frontend.family, NOWHERE[frontend.family])
-        if frontend.is_node_port
-        else address(frontend.address)
-    )
-    text = str(destination) if frontend.is_node_port else frontend.address
+    if frontend.is_node_port:
+        own = clients.node_addresses.get(frontend.family, NOWHERE[frontend.family])
+        return _packet_to(frontend, own, is_local=True)
+    return _packet_to(frontend, None, is_local=frontend.address in clients.local_addresses)
+
+
+@lru_cache(maxsize=50_000)
+def _packet_to(frontend: Frontend, node_address: IPAddress | None, is_local: bool) -> Packet:
+    """The same for all nodes, but for node ports."""
+    destination = node_address or address(frontend.address)
     return Packet(
         frontend.family,
-        text,
+        str(destination),
         int(destination),
         frontend.protocol,
         frontend.port,
-        frontend.is_node_port or text in clients.local_addresses,
+        is_local,
     )
 
 
