@@ -19,7 +19,7 @@ run: $(READY)
 	  then $(BIN)/wirecheck run; else $(BIN)/wirecheck demo; fi
 
 test: $(READY)
-	$(BIN)/pytest tests
+	$(BIN)/pytest tests -n 2 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .

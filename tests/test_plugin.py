@@ -346,10 +346,6 @@ class TestElsewhere:
         assert "--kubeconfig" in options.text
 
     def test_workers_of_xdist_are_refused(self, run_apart, tmp_path):
-        (tmp_path / "conftest.py").write_text(
-            "def pytest_addoption(parser): parser.addoption('--numprocesses')\n"
-        )
-
         done = run_apart("--numprocesses=2", f"--snapshot={written(tmp_path / 'seen', healthy())}")
 
         assert done.status == 4
