@@ -12,7 +12,7 @@ from wirecheck.dataplane.expected import expected_table
 from wirecheck.dataplane.iptables import read_iptables
 from wirecheck.dataplane.nftables import read_nftables
 from wirecheck.dataplane.proxy import Mode
-from wirecheck.dataplane.table import ServiceTable
+from wirecheck.dataplane.table import Client, ServiceTable
 from wirecheck.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.parse.errors import ParseError
 
@@ -54,7 +54,8 @@ class NamedDifference:
 
     @property
     def _clients(self) -> str:
-        return ", ".join(self.difference.clients)
+        concerned = self.difference.clients
+        return "every client" if len(concerned) == len(Client) else ", ".join(concerned)
 
 
 @dataclass(frozen=True)
