@@ -5,12 +5,19 @@ import pytest
 from tests.dataplane import small
 from tests.dataplane.small import endpoint, facts, service, slice_of
 from wirecheck.addresses import network
-from wirecheck.dataplane.clients import clients_of
+from wirecheck.dataplane.clients import Clients, clients_of
 from wirecheck.dataplane.compare import Differences, Kind, compare
 from wirecheck.dataplane.expected import expected_table
 from wirecheck.dataplane.ipvs import IpvsTexts, read_ipvs
 from wirecheck.dataplane.services import index_services
-from wirecheck.dataplane.table import Backend, Client, Frontend, Masquerade, Verdict
+from wirecheck.dataplane.table import (
+    Backend,
+    Client,
+    Frontend,
+    Masquerade,
+    ServiceTable,
+    Verdict,
+)
 from wirecheck.parse.errors import ParseError
 from wirecheck.snapshot.api_objects import (
     ApiObjects,
@@ -32,14 +39,14 @@ IP_VS = """\
 IP Virtual Server version 1.2.1 (size=4096)
 Prot LocalAddress:Port Scheduler Flags
   -> RemoteAddress:Port Forward Weight ActiveConn InActConn
-TCP  0A600014:0050 rr persistent 10800 FFFFFFFF
+TCP  0A600014:0050 rr persistent 2700000 FFFFFFFF
   -> 0AF40102:1F90      Masq    1      0          0
   -> 0AF40203:1F90      Masq    1      0          0
-TCP  C6336401:0050 rr persistent 10800 FFFFFFFF
+TCP  C6336401:0050 rr persistent 2700000 FFFFFFFF
   -> 0AF40102:1F90      Masq    1      0          0
-TCP  AC1F000A:7580 rr persistent 10800 FFFFFFFF
+TCP  AC1F000A:7580 rr persistent 2700000 FFFFFFFF
   -> 0AF40102:1F90      Masq    1      0          0
-TCP  0AF40101:7580 rr persistent 10800 FFFFFFFF
+TCP  0AF40101:7580 rr persistent 2700000 FFFFFFFF
   -> 0AF40102:1F90      Masq    1      0          0
 UDP  0A60001E:0035 rr
 """
@@ -133,6 +140,10 @@ def api() -> ApiObjects:
     return ApiObjects(services=[web, empty], endpoint_slices=[endpoints])
 
 
+def wanted(clients: Clients) -> ServiceTable:
+    return expected_table(index_services(api()), small.NODE, facts(mode="ipvs"), clients)
+
+
 def found(
     ip_vs: str = IP_VS,
     ipsets: str = IPSETS,
@@ -140,11 +151,10 @@ def found(
     tables: str = FILTER,
     bound: tuple[str, ...] = BOUND,
 ) -> Differences:
-    used = facts(mode="ipvs")
-    clients = clients_of(small.NODE, used, bound)
-    wanted = expected_table(index_services(api()), small.NODE, used, clients)
+    clients = clients_of(small.NODE, facts(mode="ipvs"), bound)
     texts = IpvsTexts(ip_vs, ipsets, {4: small.save({"nat": nat, "filter": tables})})
-    return compare(wanted, read_ipvs(texts, clients, also=wanted.entries))
+    expected = wanted(clients)
+    return compare(expected, read_ipvs(texts, clients, expected))
 
 
 def kinds(differences: Differences) -> set[Kind]:
@@ -159,7 +169,7 @@ def test_a_healthy_node_has_no_difference() -> None:
 def test_what_is_read() -> None:
     clients = clients_of(small.NODE, facts(mode="ipvs"), BOUND)
     texts = IpvsTexts(IP_VS, IPSETS, {4: small.save({"nat": NAT, "filter": FILTER})})
-    read = read_ipvs(texts, clients, also=[NODE_PORT])
+    read = read_ipvs(texts, clients, wanted(clients))
     assert read.handling(WEB, Client.POD).shares == (0.5, 0.5)
     assert read.handling(WEB, Client.POD).affinity == (10800,)
     assert read.handling(WEB, Client.POD).hairpin == {Backend("10.244.1.2", 8080)}
@@ -186,7 +196,7 @@ def test_what_is_read() -> None:
          {Kind.FRONTEND_MISSING, Kind.FRONTEND_STALE}),
         ({"ip_vs": IP_VS.replace("AC1F000A:7580", "AC1F000A:7581")},
          {Kind.FRONTEND_MISSING, Kind.FRONTEND_STALE}),
-        ({"ip_vs": IP_VS.replace("persistent 10800", "persistent 600")}, {Kind.AFFINITY}),
+        ({"ip_vs": IP_VS.replace("persistent 2700000", "persistent 150000")}, {Kind.AFFINITY}),
         ({"bound": BOUND[1:]}, {Kind.VERDICT}),
         ({"ipsets": IPSETS.replace("203.0.113.0/24", "203.0.113.0/25")}, {Kind.SOURCES}),
         ({"ipsets": IPSETS.replace("add KUBE-LOAD-BALANCER-FW 198.51.100.1,tcp:80\n", "")},
@@ -212,12 +222,17 @@ def test_a_backend_that_was_removed_may_drain() -> None:
     assert not found(ip_vs=IP_VS.replace(server, server + draining)).items
 
 
+def test_other_tick_rates_are_recognised() -> None:
+    assert not found(ip_vs=IP_VS.replace("persistent 2700000", "persistent 10800000")).items
+    assert not found(ip_vs=IP_VS.replace("persistent 2700000", "persistent 1080000")).items
+
+
 def test_virtual_servers_of_others_are_left_alone() -> None:
     foreign = IP_VS + "TCP  0A630001:0050 rr \n"
     assert kinds(found(ip_vs=foreign)) == {Kind.FRONTEND_STALE}
     clients = clients_of(small.NODE, facts(mode="ipvs"), BOUND)
     texts = IpvsTexts(foreign, IPSETS, {4: small.save({"nat": NAT, "filter": FILTER})})
-    read = read_ipvs(texts, clients, excluded=[network("10.99.0.0/16")])
+    read = read_ipvs(texts, clients, wanted(clients), [network("10.99.0.0/16")])
     assert not [each for each in read.entries if each.address == "10.99.0.1"]
 
 

@@ -28,7 +28,7 @@ IP_VS = TITLE + (
 def test_servers_of_both_families() -> None:
     api, dns, six, empty = parse_ip_vs(IP_VS)
     assert (api.protocol, api.address, api.port) == ("tcp", "10.96.0.1", 443)
-    assert (api.persistent, api.is_by_client, api.scheduler) == (10800, True, "rr")
+    assert (api.persistent_ticks, api.is_by_client, api.scheduler) == (10800, True, "rr")
     assert [(each.address, each.port, each.weight) for each in dns.real_servers] == [
         ("10.244.0.2", 53, 1),
         ("10.244.0.3", 53, 0),

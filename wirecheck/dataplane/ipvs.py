@@ -1,6 +1,7 @@
 """Reads what IPVS, with the iptables rules and ipsets around it, does for Services.
 
-    table = read_ipvs(IpvsTexts(ip_vs, ipsets, {4: iptables, 6: ip6tables}), clients, also=…)
+    texts = IpvsTexts(ip_vs, ipsets, {4: iptables, 6: ip6tables})
+    table = read_ipvs(texts, clients, expected)
 
 Virtual servers are steps of one more stage, after those of iptables: the rules only mark
 what is to be masqueraded and refuse what is not allowed. A virtual server serves arriving
@@ -10,7 +11,8 @@ addresses of the node.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -31,6 +33,8 @@ from wirecheck.parse.ipvs import VirtualServer, parse_ip_vs
 
 SERVERS = f"{KUBE_PROXY} virtual servers"
 LOOP_BACK = ("dst", "dst", "src")
+TICK_RATES = (250, 1000, 100, 300)
+"""What kernels are built with (CONFIG_HZ), the most usual first."""
 HEALTH_CHECKS = {4: "KUBE-HEALTH-CHECK-NODE-PORT", 6: "KUBE-6-HEALTH-CHECK-NODE-PORT"}
 
 
@@ -46,32 +50,44 @@ class IpvsTexts:
 def read_ipvs(
     texts: IpvsTexts,
     clients: Clients,
-    also: Iterable[Frontend] = (),
+    wanted: ServiceTable,
     excluded: Collection[IPNetwork] = (),
 ) -> ServiceTable:
     """The table of a node. Raises ParseError where a text is cut or not understood.
 
-    `excluded` are kube-proxy's `ipvs.excludeCIDRs`: virtual servers there are others'.
+    `wanted` names the frontends to look at besides those that are there, and tells the tick
+    rate. `excluded` are kube-proxy's `ipvs.excludeCIDRs`: virtual servers there are others'.
     """
-    also = tuple(also)
     servers = [
         each for each in parse_ip_vs(texts.ip_vs) if not contains(excluded, address(each.address))
     ]
     sets = parse_ipset_save(texts.ipsets)
+    rate = _tick_rate(servers, wanted)
+    steps = [(server.family, step) for server in servers for step in _steps(server, rate)]
     entries: dict[Frontend, Entry] = {}
     for family in (4, 6):
-        ruleset = _ruleset(family, servers, sets, texts.iptables.get(family, ""))
-        entries.update((entry.frontend, entry) for entry in read_entries(ruleset, clients, also))
+        own = [step for of, step in steps if of == family]
+        ruleset = _ruleset(family, own, sets, texts.iptables.get(family, ""))
+        found = read_entries(ruleset, clients, wanted.entries)
+        entries.update((entry.frontend, entry) for entry in found)
     return ServiceTable(entries=entries, health_check_ports=_health_checks(sets))
 
 
-def _ruleset(
-    family: int, servers: Iterable[VirtualServer], sets: Mapping[str, Ipset], text: str
-) -> Ruleset:
+def _tick_rate(servers: Iterable[VirtualServer], wanted: ServiceTable) -> int:
+    """Ticks per second: of the usual rates the one by which most servers are as wanted."""
+    votes: Counter[int] = Counter()
+    for server in servers:
+        frontend = Frontend(server.family, server.address, server.protocol, server.port)
+        entry = wanted.entries.get(frontend)
+        for each in entry.handlings.values() if entry else ():
+            votes.update(r for r in TICK_RATES if server.persistent_ticks == r * each.affinity[0])
+    return max(TICK_RATES, key=lambda rate: votes[rate])
+
+
+def _ruleset(family: int, steps: Sequence[Step], sets: Mapping[str, Ipset], text: str) -> Ruleset:
     dump = parse_iptables_save(text)
     translate = partial(steps_of, resolve=resolver(sets))
     rules = ruleset_of(family, [dump], translate, text_of=None)
-    steps = [step for server in servers if server.family == family for step in _steps(server)]
     stage = Stage(SERVERS, Chains(KUBE_PROXY, {SERVERS: steps}, list))
     hairpins = frozenset(
         each for name in _loop_back_sets(dump) if name in sets for each in _hairpins(sets[name])
@@ -102,7 +118,7 @@ def _loop_back_sets(dump: IptablesDump) -> Iterator[str]:
                 yield from (each.name for each in step.sets if each.fields == LOOP_BACK)
 
 
-def _steps(server: VirtualServer) -> Iterable[Step]:
+def _steps(server: VirtualServer, tick_rate: int) -> Iterable[Step]:
     """What a virtual server does: with persistence first for clients that return."""
     name = f"{server.address} {server.protocol} {server.port}"
     weights = [max(each.weight, 0) for each in server.real_servers]
@@ -118,16 +134,16 @@ def _steps(server: VirtualServer) -> Iterable[Step]:
         protocol=server.protocol,
         host=server.address,
         port=server.port,
-        remembers=name if server.persistent and server.is_by_client else "",
+        remembers=name if server.persistent_ticks and server.is_by_client else "",
     )
-    if server.persistent:
+    if server.persistent_ticks:
         yield Step(
             text=step.text,
             actions=actions,
             protocol=step.protocol,
             host=step.host,
             port=step.port,
-            recalls=(name, server.persistent),
+            recalls=(name, server.persistent_ticks // tick_rate),
             remembers=step.remembers,
         )
     yield step

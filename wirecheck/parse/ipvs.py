@@ -3,7 +3,7 @@
 IP Virtual Server version 1.2.1 (size=4096)
 Prot LocalAddress:Port Scheduler Flags
   -> RemoteAddress:Port Forward Weight ActiveConn InActConn
-TCP  0A600001:01BB rr  persistent 10800 FFFFFFFF
+TCP  0A600001:01BB rr  persistent 2700000 FFFFFFFF
   -> C0A80002:192B      Masq    1      3          0
 TCP  [fd00:0096:0000:0000:0000:0000:0000:0001]:01BB rr
 FWM  00000007 rr
@@ -53,8 +53,9 @@ class VirtualServer:
     address: str
     port: int
     scheduler: str
-    persistent: int
-    """Seconds, 0 for none."""
+    persistent_ticks: int
+    """How long clients stay with their backend, 0 for not: in the kernel's ticks, whose rate
+    (CONFIG_HZ) is nowhere in the file."""
     is_by_client: bool
     """Whether persistence is for single addresses, not for whole ranges of clients."""
     line: str
@@ -100,16 +101,16 @@ def _virtual(line: str) -> VirtualServer:
     if flags[:1] == ["ops"]:
         flags = flags[1:]
     family, text, port = _place(place)
-    seconds, is_by_client = 0, True
+    ticks, is_by_client = 0, True
     if flags:
         word, timeout, mask = flags
         if word != "persistent":
             raise ValueError(line)
-        seconds, is_by_client = int(timeout), int(mask, 16) == FULL_MASKS[family]
+        ticks, is_by_client = int(timeout), int(mask, 16) == FULL_MASKS[family]
     if protocol not in _PROTOCOLS:
         raise ValueError(line)
     return VirtualServer(
-        family, _PROTOCOLS[protocol], text, port, scheduler, seconds, is_by_client, line.strip()
+        family, _PROTOCOLS[protocol], text, port, scheduler, ticks, is_by_client, line.strip()
     )
 
 
