@@ -42,7 +42,7 @@ def up(here: State, proxy_mode: str, with_vm: bool) -> None:
     """
     with _alone(here):
         parts.prepare_host(here, with_vm)
-        record = here.record()
+        record = _without_dead_vm(here)
         healthy = record and record.proxy_mode == proxy_mode and not ailments(here, record)
         if healthy:
             click.echo("The cluster is running and healthy.")
@@ -78,11 +78,12 @@ def status(here: State) -> None:
 @contextmanager
 def _alone(here: State) -> Iterator[None]:
     """Two of us at once would remove each other's halves."""
-    with (here.root / "lock").open("w") as lock:
+    path = here.root / "lock"
+    with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise TestbedError("another `testbed up` or `down` is at work: wait for it") from None
+            raise TestbedError(f"somebody works with the test cluster and holds {path}") from None
         yield
 
 
@@ -103,6 +104,20 @@ def ailments(here: State, record: Record) -> list[str]:
         raise
     except TestbedError as error:
         return [str(error)]
+
+
+def _without_dead_vm(here: State) -> Record | None:
+    """What is running; a virtual machine that has ended is forgotten, the others go on."""
+    record = here.record()
+    if not record or not record.vm or vm.is_running(here):
+        return record
+    record = replace(record, vm=False)
+    with step("forget the virtual machine, which has ended"):
+        if not ailments(here, record):
+            _remove_vm(here)
+        inventory.write_inventories(here, vm=False)
+        here.write_record(record)
+    return record
 
 
 def _start_anew(here: State, proxy_mode: str) -> Record:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import time
 from pathlib import Path
 
+from testbed import processes
 from testbed.commands import TestbedError, attempt, run
 from testbed.state import State
 
@@ -76,15 +76,7 @@ def start_docker(here: State) -> None:
 
 
 def _try_docker(driver: str, log: Path) -> bool:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as sink:
-        daemon = subprocess.Popen(
-            ["dockerd", "--storage-driver", driver],
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    daemon = processes.start(["dockerd", "--storage-driver", driver], log)
     limit = time.monotonic() + _DOCKER_LIMIT
     while time.monotonic() < limit:
         if docker_answers():

@@ -1,15 +1,31 @@
-"""Ending a process that was left running, and only that one."""
+"""Processes that outlive this program: starting one, and ending that one only."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from testbed.commands import TestbedError
 
 _PATIENCE = 15.0
+
+
+def start(argv: Sequence[str], log: Path, **env: str) -> subprocess.Popen[bytes]:
+    """Start a program that keeps running when this one ends; what it says goes to `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as sink:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **env},
+            start_new_session=True,
+        )
 
 
 def is_ours(pid: int, words: tuple[str, ...]) -> bool:

@@ -27,6 +27,10 @@ echo $(dig +short +tcp +time=3 +tries=1 @{CLUSTER_DNS} {_NAME})
 _WEB_PROBE = 'curl -s -m 5 -o /dev/null -w "%{http_code}" "http://$0/hostname"'
 
 
+class VanishedError(TestbedError):
+    """What is waited for can no longer come."""
+
+
 def wait_for(missing: Callable[[], list[str]], limit: float, look_at: str) -> None:
     """Wait until nothing is missing.
 
@@ -47,7 +51,7 @@ def wait_for(missing: Callable[[], list[str]], limit: float, look_at: str) -> No
 def _or_reason(missing: Callable[[], list[str]]) -> list[str]:
     try:
         return missing()
-    except StoppedByUserError:
+    except (StoppedByUserError, VanishedError):
         raise
     except TestbedError as error:
         return [str(error)]

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import subprocess
 from pathlib import Path
 
 from testbed import nodes, processes
-from testbed.commands import Ended, TestbedError, attempt, run
+from testbed.commands import Ended, attempt, run
 from testbed.layout import BRIDGE, TAP, VM, Layout
-from testbed.readiness import wait_for
+from testbed.readiness import VanishedError, wait_for
 from testbed.state import State
 from testbed.vm_disk import disk, initramfs, kernel
 
@@ -37,15 +38,21 @@ def is_running(here: State) -> bool:
 def boot(here: State, layout: Layout) -> None:
     """Start the machine in the nodes' network, and wait until one can log in."""
     _make_tap()
-    run(_qemu(here, layout), env={"TMPDIR": str(here.vm)}, timeout=60)
-    console = here.log / "vm-console.log"
-    wait_for(lambda: _unreachable(here, console), _BOOT_LIMIT, str(console))
+    machine = processes.start(_qemu(here, layout), here.log / "qemu.log", TMPDIR=str(here.vm))
+    # QEMU writes it too, but later than somebody may interrupt us.
+    _pid_file(here).write_text(str(machine.pid))
+    wait_for(lambda: _unreachable(machine, here), _BOOT_LIMIT, str(_console(here)))
 
 
-def _unreachable(here: State, console: Path) -> list[str]:
-    if not is_running(here):
-        raise TestbedError(f"the virtual machine ended by itself; its console is {console}")
+def _unreachable(machine: subprocess.Popen[bytes], here: State) -> list[str]:
+    if machine.poll() is not None:
+        logs = f"{here.log / 'qemu.log'} and {_console(here)}"
+        raise VanishedError(f"the virtual machine ended by itself; its logs are {logs}")
     return [] if nodes.run(VM, ["true"], timeout=30).status == 0 else [f"ssh to {VM}"]
+
+
+def _console(here: State) -> Path:
+    return here.log / "vm-console.log"
 
 
 def _make_tap() -> None:
@@ -68,10 +75,10 @@ def _is_tap(found: Ended) -> bool:
 def _qemu(here: State, layout: Layout) -> list[str]:
     return [
         "qemu-system-x86_64",
-        *("-name", VM, "-pidfile", str(_pid_file(here)), "-daemonize"),
+        *("-name", VM, "-pidfile", str(_pid_file(here))),
         *("-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "Nehalem"),
         *("-smp", "2", "-m", "2048", "-display", "none", "-no-reboot"),
-        *("-serial", f"file:{here.log / 'vm-console.log'}"),
+        *("-serial", f"file:{_console(here)}"),
         *("-kernel", str(kernel(here)), "-initrd", str(initramfs(here))),
         *("-append", _kernel_arguments(layout)),
         # What the machine writes goes into a temporary file that nobody else sees.
