@@ -7,7 +7,6 @@ containers. It only asks DNS over UDP; wirecheck asks over UDP and TCP and reads
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -104,8 +103,8 @@ def fill_up(pods: int) -> None:
 
 def pod_processes() -> list[str]:
     """One process of each pod netns, found among this machine's own: nodes are containers."""
-    own = os.stat("/proc/1/ns/net").st_ino
-    node_namespaces = {os.stat(f"/proc/{pid}/ns/net").st_ino for pid in node_processes()}
+    own = Path("/proc/1/ns/net").stat().st_ino
+    node_namespaces = {Path(f"/proc/{pid}/ns/net").stat().st_ino for pid in node_processes()}
     found: dict[int, str] = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:

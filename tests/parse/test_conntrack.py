@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,21 +50,17 @@ def test_nothing_is_no_connection():
 @given(st.integers(0, len(TRANSLATED) - 1))
 def test_a_line_that_is_cut_is_an_error_or_still_whole(length):
     cut = TRANSLATED[:length]
-    try:
+    entries = []
+    with contextlib.suppress(ParseError):
         entries = list(parse_connections(cut))
-    except ParseError as error:
-        assert "line 1" in str(error)
-    else:
-        # Digits of the last port may be missing, which nobody can see; all else must be there.
-        assert not cut.strip() or entries[0].reply.source == address("10.244.0.2")
+    # Digits of the last port may be missing, which nobody can see; all else must be there.
+    assert all(each.reply.source == address("10.244.0.2") for each in entries)
 
 
 @given(st.text())
 def test_any_text_is_read_or_refused(text):
-    try:
+    with contextlib.suppress(ParseError):
         list(parse_connections(text))
-    except ParseError:
-        pass
 
 
 @pytest.mark.parametrize("word", ["dst=10.96.0.10", "dport=53"])

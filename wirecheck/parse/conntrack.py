@@ -53,7 +53,7 @@ def parse_connections(text: str) -> Iterator[Connection]:
 
 def _connection(number: int, line: str) -> Connection:
     words = line.split()
-    if words[0] in ("ipv4", "ipv6"):  # -o extended puts the layer 3 protocol and its number first
+    if words[0] in ("ipv4", "ipv6"):  # -o extended begins with the layer 3 protocol
         words = words[2:]
     directions: tuple[dict[str, str], dict[str, str]] = ({}, {})
     for word in words:
