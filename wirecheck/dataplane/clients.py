@@ -103,15 +103,12 @@ def clients_of(node: NodeObject, facts: ProxyFacts, host_addresses: Iterable[str
     Pods are known by the node's pod ranges; where the plugin does not use them, by the
     cluster's range. Loopback addresses are nobody's source.
     """
-    own = [
-        address(each.address)
-        for each in node.status.addresses
-        if each.type in ("InternalIP", "ExternalIP")
-    ]
+    own = [address(each.address) for each in node.status.addresses if each.type == "InternalIP"]
     first: dict[int, IPAddress] = {}
     for each in own:
         first.setdefault(each.version, each)
-    local = {str(each) for each in own} | {str(address(text)) for text in host_addresses}
+    # A node's ExternalIP is often none of its own: a cloud translates it.
+    local = {str(address(text)) for text in host_addresses} | {str(each) for each in own}
     looks_at_interface = facts.detect_local in (
         DetectLocal.BRIDGE_INTERFACE,
         DetectLocal.INTERFACE_NAME_PREFIX,

@@ -23,6 +23,13 @@ from wirecheck.dataplane.table import (
     Verdict,
 )
 from wirecheck.dataplane.tolerance import is_draining, is_foreign, stays_on_node
+from wirecheck.dataplane.wording import (
+    affinity_of,
+    listed,
+    shares_of,
+    sources_of,
+    verdict_of,
+)
 
 MOST_LINES = 12
 """Rules shown with one difference: a Service may have a thousand backends."""
@@ -185,18 +192,21 @@ def _deviations(
     """What differs for one kind of client."""
     if found.verdict is Verdict.NOT_UNDERSTOOD:
         reason = f"rules that are not understood: {found.reason}"
-        yield _Deviation(Kind.NOT_UNDERSTOOD, _words(wanted), reason, evidence=found.lines)
+        yield _Deviation(Kind.NOT_UNDERSTOOD, verdict_of(wanted), reason, evidence=found.lines)
     elif found.verdict is Verdict.MIXED:
-        yield _Deviation(Kind.SOURCES, _words(wanted), found.reason, evidence=found.lines)
+        yield _Deviation(Kind.SOURCES, verdict_of(wanted), found.reason, evidence=found.lines)
     elif stays_on_node(found):
         return
     elif wanted.verdict is not found.verdict:
         kind = Kind.FRONTEND_MISSING if is_missing else Kind.VERDICT
-        yield _Deviation(kind, _words(wanted), _words(found), evidence=found.lines)
+        yield _Deviation(kind, verdict_of(wanted), verdict_of(found), evidence=found.lines)
         yield from _extra_backends(wanted, found, entry)
     elif wanted.allowed != found.allowed:
         yield _Deviation(
-            Kind.SOURCES, _sources(wanted.allowed), _sources(found.allowed), evidence=found.lines
+            Kind.SOURCES,
+            sources_of(wanted.allowed),
+            sources_of(found.allowed),
+            evidence=found.lines,
         )
     elif wanted.verdict is Verdict.FORWARD:
         yield from _in_forwarding(wanted, found, entry)
@@ -207,15 +217,17 @@ def _in_forwarding(wanted: Handling, found: Handling, entry: Entry) -> Iterator[
     missing = [each for each in wanted.backends if not shares.get(each)]
     for backend in missing:
         yield _Deviation(
-            Kind.BACKEND_MISSING, str(backend), _list(found.backends), backend, found.lines
+            Kind.BACKEND_MISSING, str(backend), listed(found.backends), backend, found.lines
         )
     yield from _extra_backends(wanted, found, entry)
     weighted = {each: shares[each] for each in found.backends if each not in found.draining}
     even = dict(zip(wanted.backends, wanted.shares, strict=True))
     if not missing and weighted.keys() == even.keys() and weighted != even:
-        yield _Deviation(Kind.WEIGHTS, _shares(wanted), _shares(found), evidence=found.lines)
+        yield _Deviation(Kind.WEIGHTS, shares_of(wanted), shares_of(found), evidence=found.lines)
     if wanted.affinity != found.affinity:
-        yield _Deviation(Kind.AFFINITY, _affinity(wanted), _affinity(found), evidence=found.lines)
+        yield _Deviation(
+            Kind.AFFINITY, affinity_of(wanted), affinity_of(found), evidence=found.lines
+        )
     if wanted.masquerade not in (Masquerade.UNKNOWN, found.masquerade):
         yield _Deviation(Kind.MASQUERADE, wanted.masquerade, found.masquerade, evidence=found.lines)
 
@@ -227,7 +239,7 @@ def _extra_backends(wanted: Handling, found: Handling, entry: Entry) -> Iterator
         exists = backend in entry.known
         yield _Deviation(
             Kind.BACKEND_WRONG if exists else Kind.BACKEND_STALE,
-            _list(wanted.backends) if wanted.backends else _words(wanted),
+            listed(wanted.backends) if wanted.backends else verdict_of(wanted),
             f"{backend}, which is an endpoint that is not to be used from here"
             if exists
             else f"{backend}, which no EndpointSlice of the Service names",
@@ -265,7 +277,7 @@ def _stale(entry: Entry) -> Difference:
         tuple(handled),
         None,
         "nothing: no Service of the API has it",
-        _words(first),
+        verdict_of(first),
         first.lines[:MOST_LINES],
     )
 
@@ -282,34 +294,3 @@ def _closed_ports(expected: ServiceTable, actual: ServiceTable) -> Iterator[Diff
             "none",
             (),
         )
-
-
-def _words(handling: Handling) -> str:
-    if handling.verdict is Verdict.FORWARD:
-        return f"forwarded to {_list(handling.backends)}"
-    if handling.reason:
-        return f"{handling.verdict}: {handling.reason}"
-    return handling.verdict
-
-
-def _list(backends: tuple[Backend, ...]) -> str:
-    shown = ", ".join(map(str, backends[:8]))
-    return f"{shown} and {len(backends) - 8} more" if len(backends) > 8 else shown
-
-
-def _shares(handling: Handling) -> str:
-    pairs = list(zip(handling.backends, handling.shares, strict=True))
-    if len(set(handling.shares)) == 1:
-        return f"{handling.shares[0]:.2%} to each of {len(pairs)}"
-    shown = ", ".join(f"{share:.2%} to {backend}" for backend, share in pairs[:8])
-    return f"{shown} and {len(pairs) - 8} more" if len(pairs) > 8 else shown
-
-
-def _affinity(handling: Handling) -> str:
-    return " or ".join(
-        f"affinity of {seconds} s" if seconds else "no affinity" for seconds in handling.affinity
-    )
-
-
-def _sources(allowed: tuple[str, ...] | None) -> str:
-    return "from all addresses" if allowed is None else f"only from {', '.join(allowed[:8])}"

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from msgspec import structs
 
 from wirecheck.dataplane.clients import Intervals, ranges
+from wirecheck.dataplane.flows import Result
 from wirecheck.dataplane.sources import Region, Regions
 from wirecheck.dataplane.table import Backend, Client, Handling, Masquerade, Verdict
-from wirecheck.dataplane.walk import Result
 
 EVEN = 1e-4
 """Shares nearer than this part to 1/n are even: probabilities are kept in units of 2^-31."""

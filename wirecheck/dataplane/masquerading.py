@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import cache
 
 from wirecheck.dataplane.chains import Chain
+from wirecheck.dataplane.flows import Flow, has_marks
 from wirecheck.dataplane.steps import Action, End, Jump, Return, SetMark, Source, Step
-from wirecheck.dataplane.walk import Flow, has_marks
 
 FindChain = Callable[[str], Chain | None]
 

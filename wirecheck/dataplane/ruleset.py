@@ -13,12 +13,13 @@ from msgspec import structs
 from wirecheck.addresses import IPAddress, address
 from wirecheck.dataplane.chains import Chain, Chains
 from wirecheck.dataplane.clients import Clients
+from wirecheck.dataplane.flows import Flow, Result
 from wirecheck.dataplane.fold import Masquerading, Sent, fold
 from wirecheck.dataplane.memory import recalled, remember
 from wirecheck.dataplane.sources import MOST_REGIONS, NeedsSplitError, Regions
 from wirecheck.dataplane.steps import Packet
 from wirecheck.dataplane.table import Client, Entry, Frontend, Handling, Verdict
-from wirecheck.dataplane.walk import Flow, Result, Shared, Trace, Walk
+from wirecheck.dataplane.walk import Shared, Trace, Walk
 
 NOWHERE = {4: IPv4Address("192.0.0.8"), 6: IPv6Address("100::")}
 """Stands for the node's address where it has none of a family (RFC 7600, RFC 6666)."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from wirecheck.dataplane.chains import Chain, Chains
+from wirecheck.dataplane.flows import Flow, Result, has_marks, merged, only_from, with_own_mark
 from wirecheck.dataplane.sources import NeedsSplitError, Regions
 from wirecheck.dataplane.steps import (
     Action,
@@ -20,7 +21,6 @@ from wirecheck.dataplane.steps import (
     End,
     Jump,
     Lookup,
-    MarkTest,
     Opaque,
     Packet,
     Remember,
@@ -34,31 +34,6 @@ from wirecheck.dataplane.table import Backend, Verdict
 
 MOST_JUMPS = 64
 """Deeper than the kernel allows rule sets to be: a loop."""
-
-
-class Flow(NamedTuple):
-    """Clients that have met the same fate so far."""
-
-    sources: int
-    mark: int = 0
-    weight: float = 1.0
-    recalled: tuple[str, int] | None = None
-    """Returning clients only, remembered under this name for so many seconds."""
-    own_marks: frozenset[tuple[str, int]] = frozenset()
-    """The mark that the packet has instead if it comes from this very address."""
-    remembered: str = ""
-    """The name under which the client was remembered last."""
-
-
-class Result(NamedTuple):
-    """How a flow ended."""
-
-    flow: Flow
-    verdict: Verdict
-    backend: Backend | None = None
-    remembers: str = ""
-    reason: str = ""
-    rules: tuple[str, ...] = ()
 
 
 Met = tuple[str, str, Sequence[Step] | None]
@@ -114,7 +89,7 @@ class Walk:
             self.trace.met.append((self.chains.label, base_chain, None))
             return flows
         self._accepted = []
-        return _merged(self._walk(chain, flows) + self._accepted)
+        return merged(self._walk(chain, flows) + self._accepted)
 
     def _walk(self, chain: Chain, flows: list[Flow]) -> list[Flow]:
         returned: list[Flow] = []
@@ -142,7 +117,7 @@ class Walk:
         """The flows that go on to the next step of the chain."""
         if step.own and (mark := self._mark_for_own(step)):
             # Splitting clients by the address of each backend would make the walk quadratic.
-            return [_with_own_mark(flow, step.own, mark) for flow in flows]
+            return [with_own_mark(flow, step.own, mark) for flow in flows]
         try:
             matched, others = self._split(step, flows)
         except NeedsSplitError:
@@ -157,7 +132,7 @@ class Walk:
         remaining = self._act(step, matched, returned)
         if not others:
             return remaining
-        return _merged(others + remaining) if remaining else others
+        return merged(others + remaining) if remaining else others
 
     def _is_idle(self, step: Step) -> bool:
         """Whether the step leads nowhere for this packet, so that its clients do not matter."""
@@ -251,7 +226,7 @@ class Walk:
                 for each, share in zip(choices, shares or _even(len(choices)), strict=True):
                     lighter = [f._replace(weight=f.weight * share) for f in flows]
                     left += self._do(step, each, lighter, returned)
-                return _merged(left)
+                return merged(left)
         return []
 
     def _jump(self, step: Step, name: str, flows: list[Flow]) -> list[Flow]:
@@ -287,8 +262,8 @@ class Walk:
             self.shared[key] = (inner.results, ended, inner._accepted)
         results, ended, accepted = self.shared[key]
         self.results += results
-        self._accepted += _only(accepted, self._everybody)
-        return _only(ended, self._everybody)
+        self._accepted += only_from(accepted, self._everybody)
+        return only_from(ended, self._everybody)
 
     def _end(
         self,
@@ -307,32 +282,3 @@ class Walk:
 
 def _even(number: int) -> tuple[float, ...]:
     return (1 / number,) * number
-
-
-def _only(flows: list[Flow], sources: int) -> list[Flow]:
-    """The part of the flows that comes from these clients."""
-    return [
-        flow._replace(sources=flow.sources & sources) for flow in flows if flow.sources & sources
-    ]
-
-
-def has_marks(flow: Flow, tests: tuple[MarkTest, ...]) -> bool:
-    """Whether all tests hold for the mark of the flow."""
-    return all((flow.mark & mask == value) is not negated for value, mask, negated in tests)
-
-
-def _with_own_mark(flow: Flow, host: str, action: SetMark) -> Flow:
-    mark = (flow.mark & ~action.clear) ^ action.flip
-    return flow._replace(own_marks=flow.own_marks | {(host, mark)})
-
-
-def _merged(flows: list[Flow]) -> list[Flow]:
-    """The same with flows of equal fate joined."""
-    if len(flows) < 2:
-        return flows
-    joined: dict[tuple[object, ...], Flow] = {}
-    for flow in flows:
-        fate = flow[1:]
-        other = joined.get(fate)
-        joined[fate] = flow._replace(sources=flow.sources | other.sources) if other else flow
-    return list(joined.values())
