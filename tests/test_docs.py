@@ -67,6 +67,23 @@ def test_a_command_with_an_inventory_is_run_on_the_test_cluster(command: str):
     assert "check-cluster" in (ROOT / ".ci/run").read_text()
 
 
+def test_the_report_in_the_readme_is_what_the_recorded_cluster_gives(tmp_path: Path):
+    shown = (ROOT / "README.md").read_text().partition("```text\n")[2].partition("```")[0]
+    said = subprocess.run(
+        [sys.executable, "-m", "wirecheck", "demo", "broken"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+    lines = [line for line in shown.splitlines() if line not in ("", "…")]
+
+    assert len(lines) > 5
+    # The last line but one ends with the seconds that judging took.
+    assert [line for line in lines if line.partition(" looks, ")[0] not in said] == []
+
+
 def test_every_make_target_that_is_named_exists():
     makefile = (ROOT / "Makefile").read_text()
     named = {name for page in PAGES for name in MAKE.findall(page.read_text())}

@@ -45,7 +45,7 @@ class Connection:
 
 
 def parse_connections(text: str) -> Iterator[Connection]:
-    """Each connection with ports in `text`; raises ParseError with the first line not understood."""
+    """Each connection with ports in `text`; raises ParseError with the first odd line."""
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             yield _connection(number, line)
