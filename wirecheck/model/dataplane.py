@@ -10,10 +10,11 @@ from wirecheck.dataplane.clients import Clients, clients_of
 from wirecheck.dataplane.compare import Difference, Differences, Kind, compare
 from wirecheck.dataplane.expected import expected_table
 from wirecheck.dataplane.iptables import read_iptables
+from wirecheck.dataplane.ipvs import IpvsTexts, read_ipvs
 from wirecheck.dataplane.nftables import read_nftables
-from wirecheck.dataplane.proxy import Mode
+from wirecheck.dataplane.proxy import Mode, ProxyFacts
 from wirecheck.dataplane.table import Client, ServiceTable
-from wirecheck.findings import FactMissingError, NotApplicable, Ref
+from wirecheck.findings import FactMissingError, Ref
 from wirecheck.parse.errors import ParseError
 
 if TYPE_CHECKING:
@@ -76,41 +77,45 @@ class Dataplane:
 def compared(node: Node) -> Dataplane:
     """The node's Service rules, compared with the API.
 
-    Raises NotApplicable for a mode that cannot be compared, FactMissingError for rules that
-    were not read or are not understood.
+    Raises FactMissingError for rules that were not read or are not understood.
     """
     facts = node.proxy.facts
     index = node.cluster.service_index
     clients = clients_of(node.object, facts, map(str, node.host.addresses))
     wanted = expected_table(index, node.object, facts, clients)
     try:
-        found = _read(node, facts.mode, clients, wanted)
+        found = _read(node, facts, clients, wanted)
     except ParseError as error:
         raise FactMissingError(f"{node.name}: {error}") from error
     problems = dict.fromkeys([*index.problems, *wanted.problems, *found.problems])
     return Dataplane(node.ref, compare(wanted, found), tuple(problems))
 
 
-def _read(node: Node, mode: Mode, clients: Clients, wanted: ServiceTable) -> ServiceTable:
+def _read(node: Node, facts: ProxyFacts, clients: Clients, wanted: ServiceTable) -> ServiceTable:
     """What the node's rules do, in the mode that kube-proxy is in."""
-    match mode:
+    match facts.mode:
         case Mode.IPTABLES:
-            return read_iptables(
-                {4: _rules(node, "iptables"), 6: _rules(node, "ip6tables")},
-                clients,
-                also=wanted.entries,
-                legacy_texts={
-                    4: node.output_if_asked("iptables-legacy-save"),
-                    6: node.output_if_asked("ip6tables-legacy-save"),
-                },
-            )
+            legacy = {
+                4: node.output_if_asked("iptables-legacy-save"),
+                6: node.output_if_asked("ip6tables-legacy-save"),
+            }
+            return read_iptables(_iptables(node), clients, wanted.entries, legacy)
         case Mode.NFTABLES:
-            texts = {
+            tables = {
                 4: node.output_if_asked("nft-kube-proxy"),
                 6: node.output_if_asked("nft-kube-proxy6"),
             }
-            return read_nftables(texts, clients, also=wanted.entries)
-    raise NotApplicable(f"kube-proxy runs in {mode} mode, which is not compared yet")
+            return read_nftables(tables, clients, wanted.entries)
+        case Mode.IPVS:
+            texts = IpvsTexts(
+                node.file("/proc/net/ip_vs"), node.output_of("ipset-save"), _iptables(node)
+            )
+            return read_ipvs(texts, clients, wanted, facts.ipvs_exclude_cidrs)
+
+
+def _iptables(node: Node) -> dict[int, str]:
+    """The iptables rules of both families, from whichever variant the node has."""
+    return {4: _rules(node, "iptables"), 6: _rules(node, "ip6tables")}
 
 
 def _rules(node: Node, tool: str) -> str:

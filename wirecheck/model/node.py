@@ -253,6 +253,12 @@ class Node:
             raise FactMissingError(f"{name} on {self.name} is {value}, not a number.")
         return int(value)
 
+    def file(self, path: str) -> str:
+        """A file that was read on the node; raises where it was not there."""
+        if path not in self.seen.files:
+            raise FactMissingError(f"{path} does not exist on {self.name}, or was not read.")
+        return self.seen.files[path]
+
     def output_if_asked(self, command: str) -> str:
         """A command's output; nothing where the node gave no reason to run it."""
         record = self.seen.commands.get(command)
