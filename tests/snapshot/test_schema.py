@@ -43,7 +43,7 @@ def test_every_file_of_the_folder_has_a_definition() -> None:
     [
         ("api.json*", ApiObjects),
         ("snapshot.json", SnapshotIndex),
-        ("nodes/*.json*", NodeDocument),
+        ("look-*/nodes/*.json*", NodeDocument),
     ],
     ids=str,
 )
