@@ -16,7 +16,8 @@ $(READY): pyproject.toml
 # The current kubeconfig's cluster or, without one, the recorded one.
 run: $(READY)
 	@if [ -n "$$KUBECONFIG" ] || [ -e "$$HOME/.kube/config" ]; \
-	  then $(BIN)/wirecheck run; else $(BIN)/wirecheck demo; fi
+	  then $(BIN)/wirecheck run; \
+	  else echo "No kubeconfig: this judges a recorded cluster with several faults."; $(BIN)/wirecheck demo; fi
 
 test: $(READY)
 	$(BIN)/pytest tests -n 2 --dist worksteal
