@@ -13,10 +13,7 @@ FULL_MASKS = frozenset({"255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:f
 
 
 class Conditions:
-    """The conditions of a rule while they are collected.
-
-    Each reader returns whether it understood the option.
-    """
+    """The conditions of a rule while they are collected; see `READERS`."""
 
     def __init__(self) -> None:
         self.never = False
@@ -32,8 +29,17 @@ class Conditions:
         self.sets: list[SetTest] = []
         self._recent: dict[str, str] = {}
 
+    def add(self, option: Option) -> bool:
+        """Add one option; says whether it was understood."""
+        read = READERS.get((option.module, option.name))
+        try:
+            return read is not None and read(self, option)
+        except (ValueError, IndexError):
+            return False
+
     def source(self, option: Option) -> bool:
         """-s RANGE."""
+        network(option.values[0])
         self.sources.append(SourceTest("network", option.values[0], option.negated))
         return True
 
@@ -42,7 +48,7 @@ class Conditions:
         text = option.values[0]
         base, _, length = text.partition("/")
         if not option.negated and length in ("32", "128", ""):
-            self.host = base if "." in base else str(address(base))
+            self.host = str(address(base))
         else:
             ends = network(text)
             low, high = int(ends.network_address), int(ends.broadcast_address)
@@ -114,8 +120,10 @@ class Conditions:
     def statistic(self, option: Option) -> bool:
         """--probability P."""
         probability = float(option.values[0])
+        if not 0 <= probability <= 1:
+            return False
         self.probability = 1 - probability if option.negated else probability
-        return 0 <= probability <= 1
+        return True
 
     def recent(self, option: Option) -> bool:
         """The parts of `recent` that make session affinity; see `join_recent`."""
@@ -147,12 +155,14 @@ class Conditions:
         if not options or "recent" in unknown:
             return
         name = options.get("--name", "DEFAULT")
-        if options.get("--mask") not in FULL_MASKS or "--rsource" not in options:
+        seconds = options.get("--seconds", "0")
+        is_by_client = options.get("--mask") in FULL_MASKS and "--rsource" in options
+        if not is_by_client or not seconds.isdecimal():
             unknown.setdefault("recent", [])
         elif "--set" in options:
             self.remembers = name
         elif "--rcheck" in options or "--update" in options:
-            self.recalls = (name, int(options.get("--seconds", "0")))
+            self.recalls = (name, int(seconds))
 
     def match_set(self, option: Option) -> bool:
         """--match-set NAME dst,dst."""

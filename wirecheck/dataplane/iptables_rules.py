@@ -13,7 +13,7 @@ from msgspec import structs
 
 from wirecheck.addresses import address
 from wirecheck.dataplane.ipsets import Resolve, not_understood
-from wirecheck.dataplane.iptables_conditions import READERS, Conditions
+from wirecheck.dataplane.iptables_conditions import Conditions
 from wirecheck.dataplane.steps import (
     Action,
     Dnat,
@@ -49,11 +49,13 @@ def step_of(line: str) -> Step:
     conditions = Conditions()
     unknown: dict[str, list[Option]] = {}
     for option in rule.options:
-        read = READERS.get((option.module, option.name))
-        if read is None or not read(conditions, option):
+        if not conditions.add(option):
             unknown.setdefault(option.module, []).append(option)
     conditions.join_recent(unknown)
-    others = tuple(SourceTest("other", _text(rule, module), negated=False) for module in unknown)
+    others = tuple(
+        SourceTest("other", _text(rule, module, options), negated=False)
+        for module, options in unknown.items()
+    )
     sources = (*conditions.sources, *others)
     actions = (Opaque(rule.problem),) if rule.problem else _actions(rule)
     return Step(
@@ -90,11 +92,14 @@ def _without_sets(step: Step) -> Step:
     return step
 
 
-def _text(rule: Rule, module: str) -> str:
-    """A module's conditions as they are written, to be shown and to be told from others."""
+def _text(rule: Rule, module: str, unknown: list[Option]) -> str:
+    """Conditions as they are written, to be shown and to be told from others.
+
+    Of a match that is not understood all options, as they have a meaning only together.
+    """
     words = [f"-m {module}"] if module else []
     for each in rule.options:
-        if each.module == module and (module or (module, each.name) not in READERS):
+        if each in unknown or (module and each.module == module):
             words += ["!"] * each.negated + [each.name, *each.values]
     return " ".join(word for word in words if word)
 

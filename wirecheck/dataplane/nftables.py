@@ -15,7 +15,7 @@ from wirecheck.dataplane.chains import Chains
 from wirecheck.dataplane.clients import Clients
 from wirecheck.dataplane.fold import Masquerading
 from wirecheck.dataplane.masquerading import by_mark
-from wirecheck.dataplane.nftables_keys import UnknownError, elements_of, key_of, key_parts
+from wirecheck.dataplane.nftables_keys import MALFORMED, elements_of, key_of, key_parts
 from wirecheck.dataplane.nftables_rules import Translator
 from wirecheck.dataplane.ruleset import Ruleset, Stage, reachable, read_entries
 from wirecheck.dataplane.table import Backend, Entry, Frontend, ServiceTable
@@ -85,14 +85,14 @@ def _hairpins(table: NftTable, after: Iterable[Stage]) -> Iterator[tuple[Backend
 def _own_connections(
     match: Mapping[str, Any] | None, table: NftTable
 ) -> Iterator[tuple[Backend, str]]:
-    if not match or match.get("op") != "==" or "concat" not in match.get("left", ()):
-        return
     try:
+        if not match or match["op"] != "==" or "concat" not in match["left"]:
+            return
         if key_parts(match["left"]) != HAIRPIN_KEY:
             return
         elements = elements_of(match["right"], table.sets)
         for source, destination, protocol, port in (key_of(HAIRPIN_KEY, e) for e in elements):
             if source == destination:
                 yield Backend(str(destination), int(str(port))), str(protocol)
-    except UnknownError:
+    except MALFORMED:
         return

@@ -8,6 +8,7 @@ from typing import Any
 
 from wirecheck.addresses import network
 from wirecheck.dataplane.nftables_keys import (
+    MALFORMED,
     PROTOCOLS,
     UnknownError,
     elements_of,
@@ -72,13 +73,13 @@ class Conditions:
 
     def add(self, inner: Mapping[str, Any]) -> None:
         """Add one match."""
-        left, right, negated = inner["left"], inner["right"], inner["op"] == "!="
         try:
+            left, right, negated = inner["left"], inner["right"], inner["op"] == "!="
             if inner["op"] not in ("==", "!=", "in"):
                 raise UnknownError(inner)
             ((kind, what),) = left.items()
             _CONDITIONS[kind](self, what, right, negated)
-        except (UnknownError, KeyError, TypeError, ValueError, AttributeError):
+        except MALFORMED:
             text = expression_text({"match": inner})
             self.sources.append(SourceTest("other", text, negated=False))
 
@@ -102,8 +103,11 @@ class Conditions:
                 raise UnknownError(right)
             self.recalls = (named.name, named.timeout)
             return
-        ranges = ",".join(self._ranges(right))
-        self.sources.append(SourceTest("network", ranges, negated))
+        ranges = self._ranges(right)
+        if ranges:
+            self.sources.append(SourceTest("network", ",".join(ranges), negated))
+        else:
+            self.never |= not negated
 
     def _destination(self, right: Any, negated: bool) -> None:
         texts = self._ranges(right)

@@ -17,6 +17,10 @@ class UnknownError(Exception):
     """A part of an expression that is not known here."""
 
 
+MALFORMED = (UnknownError, AttributeError, IndexError, KeyError, TypeError, ValueError)
+"""What reading an expression of another shape than the known ones raises."""
+
+
 def elements_of(data: Any, sets: Mapping[str, NftSet]) -> list[Any]:
     """The elements of a named set or map, or of one in the rule, without comments."""
     if isinstance(data, str):

@@ -12,6 +12,7 @@ from typing import Any
 from wirecheck.addresses import address
 from wirecheck.dataplane.nftables_conditions import Conditions
 from wirecheck.dataplane.nftables_keys import (
+    MALFORMED,
     UnknownError,
     elements_of,
     key_of,
@@ -37,6 +38,8 @@ from wirecheck.dataplane.table import Frontend, Verdict
 from wirecheck.parse.nftables import Expression, NftRule, NftSet
 
 FULL = 0xFFFFFFFF
+MOST_CHOICES = 100_000
+"""More endpoints than a Service can have; beyond, a number is not what it seems."""
 PASS = SetMark(clear=0, flip=0)
 """No effect: for choices that a map has no entry for."""
 
@@ -58,7 +61,7 @@ class Translator:
         conditions = Conditions(self.sets)
         actions: list[Action] = []
         for each in rule.expr:
-            ((kind, inner),) = each.items()
+            kind, inner = next(iter(each.items())) if len(each) == 1 else ("", {})
             if kind == "match" and not actions:
                 conditions.add(inner)
             elif kind not in WITHOUT_EFFECT:
@@ -68,7 +71,7 @@ class Translator:
     def _action(self, kind: str, inner: Any) -> Action:
         try:
             return _ACTIONS[kind](self, inner)
-        except (UnknownError, KeyError, TypeError, ValueError, IndexError):
+        except MALFORMED:
             return Opaque(f"the statement {kind} is not understood")
 
     def verdict(self, value: Expression) -> Action:
@@ -116,8 +119,10 @@ class Translator:
         if numgen["mode"] != "random":
             raise UnknownError(numgen)
         by_number = {int(number): make(value) for number, value in self.elements(data)}
-        first = int(numgen.get("offset", 0))
-        numbers = range(first, first + int(numgen["mod"]))
+        first, number_of = int(numgen.get("offset", 0)), int(numgen["mod"])
+        if not 0 < number_of <= MOST_CHOICES:
+            raise UnknownError(numgen)
+        numbers = range(first, first + number_of)
         return Choose(tuple(by_number.get(number, PASS) for number in numbers))
 
 
@@ -136,9 +141,16 @@ def _mark(inner: Mapping[str, Any]) -> SetMark:
     ((operator, (left, number)),) = value.items()
     if left != {"meta": {"key": "mark"}}:
         raise UnknownError(inner)
+    number = int(number)
     if operator == "|":
         return SetMark(number, number)
     return {"^": SetMark(0, number), "&": SetMark(FULL & ~number, 0)}[operator]
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str):
+        raise UnknownError(value)
+    return value
 
 
 def _remember(inner: Mapping[str, Any]) -> Action:
@@ -149,8 +161,8 @@ def _remember(inner: Mapping[str, Any]) -> Action:
 
 
 _ACTIONS: dict[str, Callable[[Translator, Any], Action]] = {
-    "jump": lambda _, inner: Jump(inner["target"]),
-    "goto": lambda _, inner: Jump(inner["target"], goto=True),
+    "jump": lambda _, inner: Jump(_name(inner["target"])),
+    "goto": lambda _, inner: Jump(_name(inner["target"]), goto=True),
     "return": lambda *_: Return(),
     "accept": lambda *_: End(Verdict.NOTHING),
     "drop": lambda *_: End(Verdict.DROP),

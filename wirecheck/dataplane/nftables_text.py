@@ -31,7 +31,7 @@ def _text(value: Any) -> str:
     write = _WRITERS.get(name)
     try:
         return write(inner) if write else _statement(name, inner)
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         return json.dumps(value)
 
 
