@@ -40,6 +40,14 @@ def test_the_range_is_not_judged_where_the_plugin_has_pools_of_its_own(small):
         small.findings("pods.are_in_the_nodes_range")
 
 
+def test_an_unknown_plugin_that_uses_no_node_range_has_pools_of_its_own(small):
+    for pod, address in zip(small.api["pods"], ("10.99.0.2", "10.99.0.3"), strict=True):
+        pod["status"] |= {"podIP": address, "podIPs": [{"ip": address}]}
+
+    with pytest.raises(NotApplicable, match="unknown CNI plugin"):
+        small.findings("pods.are_in_the_nodes_range")
+
+
 def test_two_pods_with_one_address_are_one_finding_that_names_both(small):
     web(small)["status"] |= {"podIP": "10.244.0.2", "podIPs": [{"ip": "10.244.0.2"}]}
 

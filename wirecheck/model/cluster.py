@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TypeVar
 
-from wirecheck.addresses import IPAddress, addresses
+from wirecheck.addresses import IPAddress, addresses, contains, network
 from wirecheck.catalogue import Threshold
 from wirecheck.dataplane.services import ServiceIndex, index_services
 from wirecheck.findings import FactMissingError, Ref
@@ -179,6 +179,23 @@ class Cluster:
     def service_index(self) -> ServiceIndex:
         """Services and their endpoints, as the dataplane's comparison wants them."""
         return index_services(self.api)
+
+    @cached_property
+    def follows_node_ranges(self) -> bool:
+        """Whether pods' addresses come from spec.podCIDRs of their nodes.
+
+        A plugin that is not known is taken to have pools of its own if it puts no pod at all
+        into its node's range.
+        """
+        if self.cni in OWN_POOLS or self.cni in CNI_BY_DAEMONSET.values():
+            return self.cni not in OWN_POOLS
+        ranges = {name: node.spec.pod_cidrs for name, node in self.nodes.items()}
+        return any(
+            contains(map(network, ranges.get(pod.node_name, ())), each)
+            for pod in self.pods
+            if not pod.on_host_network
+            for each in pod.addresses
+        )
 
     @cached_property
     def cni(self) -> str:

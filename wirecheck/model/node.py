@@ -9,7 +9,7 @@ from functools import cached_property
 from wirecheck.addresses import IPAddress, IPNetwork, addresses, network
 from wirecheck.catalogue import Threshold
 from wirecheck.findings import FactMissingError, NotApplicable, Ref
-from wirecheck.model.cluster import OWN_DATAPATH, OWN_POOLS, Cluster
+from wirecheck.model.cluster import OWN_DATAPATH, Cluster
 from wirecheck.model.conntrack import Conntrack
 from wirecheck.model.dataplane import Dataplane, compared
 from wirecheck.model.kube_proxy import KubeProxy
@@ -79,7 +79,7 @@ class Node:
     @property
     def gives_addresses_from_its_range(self) -> bool:
         """Whether pods' addresses come from spec.podCIDRs: some CNI plugins have own pools."""
-        return bool(self.pod_ranges) and self.cluster.cni not in OWN_POOLS
+        return bool(self.pod_ranges) and self.cluster.follows_node_ranges
 
     @property
     def attaches_pods_elsewhere(self) -> bool:
