@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -191,6 +192,9 @@ def show_snapshot(folder: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
+    # Large snapshots are millions of small objects without cycles: looking for cycles among
+    # them costs two fifths of the time that judging takes.
+    gc.set_threshold(200_000, 50, 50)
     sys.exit(_status(arguments))
 
 
