@@ -42,6 +42,7 @@ def up(here: State, proxy_mode: str, with_vm: bool) -> None:
     """
     with _alone(here):
         parts.prepare_host(here, with_vm)
+        nodes.refuse_foreign(here)
         record = _without_dead_vm(here)
         healthy = record and record.proxy_mode == proxy_mode and not ailments(here, record)
         if healthy:
@@ -55,8 +56,11 @@ def up(here: State, proxy_mode: str, with_vm: bool) -> None:
 
 def down(here: State) -> None:
     """Remove the cluster; what was built for it stays in the cache."""
-    with _alone(here), step("remove the cluster"):
-        _remove(here)
+    with _alone(here):
+        if host.docker_answers():
+            nodes.refuse_foreign(here)
+        with step("remove the cluster"):
+            _remove(here)
 
 
 def status(here: State) -> None:

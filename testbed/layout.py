@@ -11,6 +11,9 @@ from testbed.commands import TestbedError
 LABEL = "wirecheck.testbed=1"
 """What marks a container, volume, image or network as ours."""
 
+FOLDER_LABEL = "wirecheck.testbed.folder"
+"""The label of a container that names the state folder it belongs to."""
+
 NETWORK = "wc-net"
 BRIDGE = "wc-br0"
 TAP = "wc-tap0"

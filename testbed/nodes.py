@@ -10,7 +10,7 @@ from testbed.access import host_key
 from testbed.commands import Ended, TestbedError, attempt
 from testbed.commands import run as run_here
 from testbed.images import archive
-from testbed.layout import DNS, LABEL, NETWORK, VM, Layout, NodeSpec
+from testbed.layout import DNS, FOLDER_LABEL, LABEL, NETWORK, VM, Layout, NodeSpec
 from testbed.rootfs import overlay_key
 from testbed.state import SOURCE, State, state, write_atomically
 
@@ -110,7 +110,7 @@ def start(here: State, node: NodeSpec, settings: Path) -> None:
     volumes = [
         a for mount, needs in mounts.items() if not needs or needs.exists() for a in ("-v", mount)
     ]
-    name = ["--name", node.name, "--hostname", node.name, "--label", LABEL]
+    name = ["--name", node.name, "--hostname", node.name, *_labels(here)]
     address = ["--network", NETWORK, "--ip", node.address]
     run_here(
         [
@@ -133,7 +133,7 @@ def start_dns(here: State, layout: Layout) -> None:
     """Start the DNS server that stands for the world outside the cluster."""
     mounts = ["-v", f"{here.bin / 'coredns'}:/coredns:ro"]
     mounts += ["-v", f"{SOURCE / 'dns'}:/etc/dns:ro"]
-    name = ["--name", DNS, "--hostname", DNS, "--label", LABEL]
+    name = ["--name", DNS, "--hostname", DNS, *_labels(here)]
     address = ["--network", NETWORK, "--ip", layout.dns]
     run_here(
         [
@@ -151,6 +151,22 @@ def start_dns(here: State, layout: Layout) -> None:
         ],
         timeout=120,
     )
+
+
+def _labels(here: State) -> list[str]:
+    return ["--label", LABEL, "--label", f"{FOLDER_LABEL}={here.root}"]
+
+
+def refuse_foreign(here: State) -> None:
+    """TestbedError if the machine's test cluster was started from another state folder."""
+    shown = f'{{{{.Label "{FOLDER_LABEL}"}}}}'
+    rows = run_here(["docker", "ps", "--all", "--filter", f"label={LABEL}", "--format", shown])
+    others = set(rows.splitlines()) - {"", str(here.root)}
+    if others:
+        raise TestbedError(
+            f"the test cluster of {', '.join(sorted(others))} is there: take it down first, with"
+            " the XDG_CACHE_HOME that it was started with"
+        )
 
 
 def running() -> dict[str, bool]:

@@ -50,6 +50,7 @@ def bootstrap(here: State) -> None:
     if is_fresh(here.rootfs, key):
         return
     mark_stale(here.rootfs)
+    mark_stale(_furnished(here))
     draft = here.rootfs.with_name("rootfs.draft")
     for old in (draft, here.rootfs):
         remove_tree(old)
@@ -103,10 +104,14 @@ def overlay_key(here: State) -> str:
     return key_of([base_key(), stamp, _authorized(here), SOURCE / "node"])
 
 
+def _furnished(here: State) -> Path:
+    return here.root / "furnished"
+
+
 def furnish(here: State) -> None:
     """Put programs, configuration and keys into the root file system."""
     key = overlay_key(here)
-    stamp = here.root / "furnished"
+    stamp = _furnished(here)
     if is_fresh(stamp, key):
         return
     mark_stale(stamp)
