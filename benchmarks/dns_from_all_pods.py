@@ -103,7 +103,7 @@ def fill_up(pods: int) -> None:
 
 def pod_processes() -> list[str]:
     """One process of each pod netns, found among this machine's own: nodes are containers."""
-    own = Path("/proc/1/ns/net").stat().st_ino
+    own = Path("/proc/self/ns/net").stat().st_ino
     node_namespaces = {Path(f"/proc/{pid}/ns/net").stat().st_ino for pid in node_processes()}
     found: dict[int, str] = {}
     for process in Path("/proc").glob("[0-9]*"):

@@ -22,7 +22,7 @@ BODIES = {
     "/livez": "{}",
     "/proxyMode": "iptables",
     "/configz": json.dumps(CONFIGURATION),
-    "/metrics": "kubeproxy_sync_x_total 1\nprocess_start_time_seconds 5\nkubeproxy_sync_bucket{a} 1\n",
+    "/metrics": "kubeproxy_sync_x_total 1\nprocess_start_seconds 5\nkubeproxy_sync_bucket{a} 1\n",
 }
 
 
