@@ -17,12 +17,13 @@ from statistics import median
 import click
 
 from testbed.cluster import kubectl
+from testbed.images import image
 from testbed.state import state
 from wirecheck.report.jsonl import read_results
 from wirecheck.snapshot.folder import Snapshot
 
 NAMESPACE = "benchmark"
-PAUSE = "registry.k8s.io/pause:3.10.1"
+PAUSE = image("pause", "3.10.1")
 
 
 @dataclass(frozen=True)

@@ -152,9 +152,9 @@ def test_a_document_of_a_newer_program_concerns_its_node_alone(tmp_path: Path) -
         (b"", "ends too early"),
         (b"not gzip at all", "is not gzip data"),
         (lambda whole: whole[:15] + b"\0\xff\0" + whole[18:], "damaged|too early"),
-        (gzip.compress(b"[1]"), "does not hold what a snapshot holds there"),
-        (gzip.compress(b"\xff"), "does not hold what a snapshot holds there"),
-        (gzip.compress(b"[" * 100_000), "does not hold what a snapshot holds"),
+        (gzip.compress(b"[1]", mtime=0), "does not hold what a snapshot holds there"),
+        (gzip.compress(b"\xff", mtime=0), "does not hold what a snapshot holds there"),
+        (gzip.compress(b"[" * 100_000, mtime=0), "does not hold what a snapshot holds"),
         (None, "is missing"),
     ],
 )
@@ -185,7 +185,7 @@ def test_a_file_that_unpacks_without_end_is_refused(
 ) -> None:
     snapshot = Snapshot.open(written(tmp_path))
     monkeypatch.setattr(folder, "LARGEST_DOCUMENT", folder.MEBIBYTE)
-    document_file(tmp_path).write_bytes(gzip.compress(b" " * (folder.MEBIBYTE + 1)))
+    document_file(tmp_path).write_bytes(gzip.compress(b" " * (folder.MEBIBYTE + 1), mtime=0))
     with pytest.raises(SnapshotError, match="unpacks to more than the 1 MiB"):
         snapshot.document("w1")
     document_file(tmp_path).write_bytes(b"\0" * (folder.MEBIBYTE + 1))
@@ -198,7 +198,7 @@ def test_a_file_that_unpacks_without_end_is_refused(
 )
 def test_a_name_leads_nowhere_outside_the_folder(tmp_path: Path, node: str) -> None:
     inside = tmp_path / "snapshot"
-    (tmp_path / "secret.json.gz").write_bytes(gzip.compress(msgspec.json.encode(DOCUMENT)))
+    (tmp_path / "secret.json.gz").write_bytes(gzip.compress(msgspec.json.encode(DOCUMENT), mtime=0))
     snapshot = Snapshot.open(written(inside))
     with pytest.raises(SnapshotError, match="is missing") as caught:
         snapshot.document(node)

@@ -119,7 +119,7 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
             body = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body)
             body = body.encode() if isinstance(body, str) else body
             if len(body) > 2000 and "gzip" in self.headers.get("Accept-Encoding", ""):
-                body = gzip.compress(body)
+                body = gzip.compress(body, mtime=0)
                 self.send_header("Content-Encoding", "gzip")
             self.send_header("Content-Length", str(len(body) + (1 if answer.stays else 0)))
             self.end_headers()
