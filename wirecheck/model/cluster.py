@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import TypeVar
 
@@ -74,11 +73,6 @@ class Cluster:
     def ref(self) -> Ref:
         """The kubeconfig's name for the cluster."""
         return Ref("Cluster", self.index.cluster.context or "cluster")
-
-    @property
-    def now(self) -> datetime:
-        """When the look began; a replay does not know any later time."""
-        return datetime.fromtimestamp(self.look.started, tz=UTC)
 
     def threshold(self, threshold: Threshold) -> float:
         """The inventory's number, or the default."""

@@ -46,11 +46,6 @@ class Interface:
         """Switched on by the administrator."""
         return "UP" in self.link.flags
 
-    @property
-    def has_carrier(self) -> bool:
-        """The link works; on a veth this is missing when the *other* end is down."""
-        return "LOWER_UP" in self.link.flags
-
 
 @dataclass(frozen=True)
 class Netns:

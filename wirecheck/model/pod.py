@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress, addresses
@@ -51,10 +50,6 @@ class Pod:
         """
         notes = self.object.metadata.annotations
         return notes.get("kubernetes.io/config.hash") or self.object.metadata.uid
-
-    @property
-    def is_static(self) -> bool:
-        return "kubernetes.io/config.mirror" in self.object.metadata.annotations
 
     @cached_property
     def addresses(self) -> frozenset[IPAddress]:
@@ -114,8 +109,3 @@ def _above_replica_set(owner: OwnerReference, template_hash: str) -> str:
     if owner.kind == "ReplicaSet" and template_hash and owner.name.endswith(f"-{template_hash}"):
         return f"Deployment/{owner.name.removesuffix(f'-{template_hash}')}"
     return f"{owner.kind}/{owner.name}"
-
-
-def timestamp(text: str) -> datetime | None:
-    """A time of the API (RFC 3339), or None where the field is empty."""
-    return datetime.fromisoformat(text) if text else None
