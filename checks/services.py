@@ -11,40 +11,73 @@ RESYNC = (
 )
 
 
-@check(
-    settles=True,
-    remedy="Read kube-proxy's log on the node: a failed sync is logged with the line of the rules "
-    "that the kernel refused. Then see which services.* checks of the node are red.",
-)
-def kube_proxy_is_in_sync(node: Node) -> Findings:
-    """kube-proxy says of itself that its last sync is as new as the last change.
+@check(settles=True, remedy=RESYNC)
+def rules_are_reached(node: Node) -> Findings:
+    """Connections reach the node's Service rules: no hook is missing, nothing ends them before.
 
-    A kube-proxy whose every sync fails stays Running and Ready, and its node keeps the rules
-    of the day before.
+    The rules may all be there and in order, and not one packet meets them: a firewall that
+    was reloaded removes the jumps to them, or puts rules of its own first.
     """
-    if problem := node.proxy.health_problem:
+    for each in node.dataplane.common(Kind.FRONTEND_MISSING):
         yield Finding(
-            node.part("kube-proxy"),
-            expected="status 200 at http://127.0.0.1:10256/healthz",
-            found=problem,
-            evidence=node.proxy.sync_evidence,
+            each,
+            expected=each.expected,
+            found=each.found,
+            evidence=[*each.evidence, *node.iptables.nat_hooks],
         )
 
 
 @check(settles=True, remedy=RESYNC)
 def frontends_are_programmed(node: Node) -> Findings:
-    """Every address and port of every Service is handled on the node as the API asks.
+    """Every address and port of every Service is handled on the node.
 
     Without its rule a Service exists in the API alone: connections from this node leave for
     the default route, where a stranger may answer them.
     """
     for problem in node.dataplane.problems:
         yield Finding(node, expected="rules to compare", found=problem, level=Level.ERROR)
-    for each in node.dataplane.of(Kind.FRONTEND_MISSING, Kind.VERDICT, Kind.NOT_UNDERSTOOD):
+    for each in node.dataplane.of(Kind.FRONTEND_MISSING, Kind.NOT_UNDERSTOOD):
         level = Level.ERROR if each.is_not_understood else Level.FAIL
         yield Finding(
             each, expected=each.expected, found=each.found, evidence=each.evidence, level=level
         )
+
+
+@check(settles=True, remedy=RESYNC)
+def frontends_exist(node: Node) -> Findings:
+    """No rule handles an address or port that no Service has.
+
+    An address that was given to another Service since, or to something outside the cluster,
+    leads to the wrong place from this node alone. A node port that is left stays open.
+    """
+    for each in node.dataplane.of(Kind.FRONTEND_STALE):
+        yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
+
+
+@check(
+    settles=True,
+    remedy="The evidence shows the rule. Give its owner another port: a pod's hostPort, a port "
+    "mapping of a container on the node, or a rule made by hand.",
+)
+def frontends_are_not_shadowed(node: Node) -> Findings:
+    """No rule of others takes a Service's connections before kube-proxy's rules do.
+
+    A hostPort or a port mapping with a node port's number wins on its node, and the Service
+    works on all others.
+    """
+    for each in node.dataplane.of(Kind.SHADOWED):
+        yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
+
+
+@check(settles=True, remedy=RESYNC)
+def connections_end_as_asked(node: Node) -> Findings:
+    """Connections are forwarded, rejected or dropped, as the Service's endpoints ask.
+
+    A reject that outlives the Service's lack of endpoints turns clients away; where it is
+    missing they wait for a timeout instead; and a port that should be closed is open.
+    """
+    for each in node.dataplane.of(Kind.VERDICT):
+        yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
 
 
 @check(settles=True, remedy=RESYNC)
@@ -74,17 +107,6 @@ def backends_exist(node: Node) -> Findings:
 
 
 @check(settles=True, remedy=RESYNC)
-def frontends_exist(node: Node) -> Findings:
-    """No rule handles an address or port that no Service has.
-
-    An address that was given to another Service since, or to something outside the cluster,
-    leads to the wrong place from this node alone.
-    """
-    for each in node.dataplane.of(Kind.FRONTEND_STALE):
-        yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
-
-
-@check(settles=True, remedy=RESYNC)
 def backends_share_evenly(node: Node) -> Findings:
     """Each backend of a Service gets the same share of its new connections.
 
@@ -95,12 +117,44 @@ def backends_share_evenly(node: Node) -> Findings:
 
 
 @check(settles=True, remedy=RESYNC)
-def clients_are_treated_as_asked(node: Node) -> Findings:
-    """Affinity, allowed sources and masquerading are as the API asks.
+def clients_stay_with_their_backend(node: Node) -> Findings:
+    """A client keeps its backend for as long as the Service's session affinity says, or not at all.
 
-    Sessions that jump between backends, a load balancer that is open to everyone, or answers
-    that bypass the node on their way back come from here.
+    Sessions that jump between backends lose what only one of them knows; unwanted affinity
+    sends all of one proxy's clients to one pod.
     """
-    kinds = (Kind.AFFINITY, Kind.SOURCES, Kind.MASQUERADE, Kind.HAIRPIN, Kind.HEALTH_CHECK_PORT)
-    for each in node.dataplane.of(*kinds):
+    for each in node.dataplane.of(Kind.AFFINITY):
+        yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
+
+
+@check(settles=True, remedy=RESYNC)
+def sources_are_limited(node: Node) -> Findings:
+    """loadBalancerSourceRanges are enforced: those and no others reach the Service.
+
+    Otherwise a load balancer that was meant for a few is open to everyone.
+    """
+    for each in node.dataplane.of(Kind.SOURCES):
+        yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
+
+
+@check(settles=True, remedy=RESYNC)
+def sources_are_masqueraded(node: Node) -> Findings:
+    """Connections get the node's source address where their answer has to come back this way.
+
+    Without it the backend answers the client directly, which drops answers from an address
+    that it never asked; with too much of it backends no longer see who asks.
+    """
+    for every in node.dataplane.common(Kind.MASQUERADE):
+        yield Finding(every, expected=every.expected, found=every.found, evidence=every.evidence)
+    for each in node.dataplane.of(Kind.MASQUERADE, Kind.HAIRPIN):
+        yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
+
+
+@check(settles=True, remedy=RESYNC)
+def health_checks_are_let_in(node: Node) -> Findings:
+    """The node accepts a load balancer's health checks at each healthCheckNodePort.
+
+    A load balancer takes a node that it cannot check for dead, and sends it nothing.
+    """
+    for each in node.dataplane.of(Kind.HEALTH_CHECK_PORT):
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)

@@ -115,6 +115,7 @@ def api() -> dict[str, Any]:
                 "status": {
                     "addresses": [{"type": "InternalIP", "address": "192.0.2.1"}],
                     "conditions": [{"type": "Ready", "status": "True"}],
+                    "nodeInfo": {"kubeletVersion": "v1.34.4"},
                 },
             }
         ],

@@ -9,6 +9,7 @@ from wirecheck.findings import Finding, NotApplicable
 
 NEEDS_MORE_THAN_THE_SMALL_CLUSTER = (
     "services",
+    "kube_proxy",
     "conntrack.has_kube_proxys_limit",
     "conntrack.has_no_stale_dns_entries",
 )

@@ -39,7 +39,7 @@ class Kind(StrEnum):
     """In what a node differs from what the API asks for."""
 
     FRONTEND_MISSING = "frontend missing"
-    """Nothing is programmed for it, for any kind of client."""
+    """Nothing is programmed for it, for one kind of client at least."""
     FRONTEND_STALE = "frontend stale"
     """kube-proxy's rules handle what no Service asks for."""
     BACKEND_MISSING = "backend missing"
@@ -49,6 +49,8 @@ class Kind(StrEnum):
     """Connections go to an endpoint that is not to be used: not ready, or ruled out by policy."""
     WEIGHTS = "weights skewed"
     VERDICT = "verdict wrong"
+    SHADOWED = "frontend shadowed"
+    """Rules of others take its connections before kube-proxy's (named so by `summary.py`)."""
     AFFINITY = "affinity wrong"
     SOURCES = "allowed sources wrong"
     MASQUERADE = "masquerading wrong"

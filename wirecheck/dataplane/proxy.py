@@ -1,4 +1,4 @@
-"""What kube-proxy on one node was told: the part of its configuration that shapes its rules."""
+"""What kube-proxy on one node was told: the part of its configuration that shapes the kernel."""
 
 from __future__ import annotations
 
@@ -51,6 +51,12 @@ GATES = {
 }
 
 
+CONNTRACK_PER_CORE, CONNTRACK_MIN = 32_768, 131_072
+"""Defaults of conntrack.maxPerCore and conntrack.min (pkg/proxy/apis/config/v1alpha1)."""
+CONNTRACK_CAP = 1_048_576
+"""From 1.36 the default is capped on machines with more than 32 CPUs."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProxyFacts:
     """Mode, minor version and configuration of the kube-proxy that runs on a node.
@@ -76,6 +82,17 @@ class ProxyFacts:
     """`hostnameOverride`; empty for the node's name."""
     ipvs_scheduler: str = "rr"
     ipvs_exclude_cidrs: tuple[IPNetwork, ...] = ()
+    conntrack_per_core: int = CONNTRACK_PER_CORE
+    """0: the limit of the kernel is left alone."""
+    conntrack_min: int = CONNTRACK_MIN
+
+    def conntrack_limit(self, cpus: int) -> int | None:
+        """The nf_conntrack_max that it sets when it starts; None where it sets none."""
+        if self.conntrack_per_core == 0:
+            return None
+        limit = max(self.conntrack_min, self.conntrack_per_core * cpus)
+        is_default = self.conntrack_per_core == CONNTRACK_PER_CORE
+        return min(limit, CONNTRACK_CAP) if is_default and self.minor >= 36 else limit
 
     def gate(self, name: str) -> bool:
         """Whether a feature gate is on in this version, with this configuration."""
@@ -119,6 +136,9 @@ def proxy_facts(config: Mapping[str, Any] | None, version: str, mode: str = "") 
     }
     cluster_cidrs = detect.get("clustercidrs") or (config.get("clustercidr") or "").split(",")
     localhost, bit = iptables.get("localhostnodeports"), section.get("masqueradebit")
+    # /configz shows it under `Linux`, the ConfigMap at the top; null is the default.
+    conntrack = linux.get("conntrack") or config.get("conntrack") or {}
+    per_core, least = conntrack.get("maxpercore"), conntrack.get("min")
     return ProxyFacts(
         mode=actual_mode,
         minor=minor,
@@ -133,6 +153,8 @@ def proxy_facts(config: Mapping[str, Any] | None, version: str, mode: str = "") 
         hostname=str(config.get("hostnameoverride") or ""),
         ipvs_scheduler=str(ipvs.get("scheduler") or "rr"),
         ipvs_exclude_cidrs=_networks(ipvs.get("excludecidrs") or ()),
+        conntrack_per_core=CONNTRACK_PER_CORE if per_core is None else int(per_core),
+        conntrack_min=CONNTRACK_MIN if least is None else int(least),
     )
 
 

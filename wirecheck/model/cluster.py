@@ -11,12 +11,10 @@ from typing import TypeVar
 from wirecheck.addresses import IPAddress, addresses, contains, network
 from wirecheck.catalogue import Threshold
 from wirecheck.dataplane.services import ServiceIndex, index_services
-from wirecheck.findings import FactMissingError, Ref
+from wirecheck.findings import Ref
 from wirecheck.model.names import Names
 from wirecheck.model.network_policy import egress_policy_of
 from wirecheck.model.pod import Pod
-from wirecheck.parse.errors import ParseError
-from wirecheck.parse.kube_proxy_config import KubeProxyConfig, parse_kube_proxy_config
 from wirecheck.snapshot.api_objects import (
     ApiObjects,
     EndpointSliceObject,
@@ -150,16 +148,6 @@ class Cluster:
         """The text of kube-proxy's config.conf; empty where no ConfigMap of that name holds one."""
         texts = (each.data.get("config.conf", "") for each in self.api.config_maps)
         return next(filter(None, texts), "")
-
-    @cached_property
-    def proxy_config(self) -> KubeProxyConfig | None:
-        """The same, read; None where there is none."""
-        if not self.proxy_configuration:
-            return None
-        try:
-            return parse_kube_proxy_config(self.proxy_configuration)
-        except ParseError as error:
-            raise FactMissingError(str(error)) from error
 
     @cached_property
     def proxy_replacement(self) -> str:

@@ -11,7 +11,6 @@ from wirecheck.addresses import IPAddress
 from wirecheck.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.parse.conntrack import Connection, parse_connections
 from wirecheck.parse.errors import ParseError
-from wirecheck.parse.kube_proxy_config import conntrack_limit
 from wirecheck.snapshot.node_document import ConntrackSample
 
 if TYPE_CHECKING:
@@ -97,10 +96,9 @@ class Conntrack:
 
         Raises NotApplicable where nothing tells how kube-proxy is configured.
         """
-        config = self.node.cluster.proxy_config
-        if config is None:
-            raise NotApplicable("kube-system has no ConfigMap kube-proxy that tells its limit")
-        return conntrack_limit(config, self.node.seen.host.cpus)
+        if not self.node.proxy.is_configured:
+            raise NotApplicable(f"nothing tells how kube-proxy on {self.node.name} is configured")
+        return self.node.proxy.facts.conntrack_limit(self.node.seen.host.cpus)
 
     @property
     def tables(self) -> Iterator[Table]:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from wirecheck.dataplane import leftovers
 from wirecheck.dataplane.clients import Clients, clients_of
-from wirecheck.dataplane.compare import Difference, Differences, Kind, compare
+from wirecheck.dataplane.compare import Difference, Kind, compare
 from wirecheck.dataplane.expected import expected_table
 from wirecheck.dataplane.iptables import read_iptables
 from wirecheck.dataplane.ipvs import IpvsTexts, read_ipvs
+from wirecheck.dataplane.leftovers import Leftover
 from wirecheck.dataplane.nftables import read_nftables
 from wirecheck.dataplane.proxy import Mode, ProxyFacts
+from wirecheck.dataplane.summary import Common, Summary, summarised
 from wirecheck.dataplane.table import Client, ServiceTable
 from wirecheck.findings import FactMissingError, Ref
 from wirecheck.parse.errors import ParseError
 
 if TYPE_CHECKING:
     from wirecheck.model.node import Node
+
+IP_VS = "/proc/net/ip_vs"
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,13 @@ class NamedDifference:
         """The Service with port and frontend; what belongs to no Service is the node's."""
         each, owner = self.difference, self.difference.owner
         if owner is None:
-            return Ref("Node", self.node.name, part=str(each.frontend), uid=self.node.uid)
+            return replace(self.node, part=str(each.frontend))
         part = f"{owner.name} {each.frontend}".strip()
         return Ref("Service", owner.service, owner.namespace, part=part, uid=owner.uid)
 
     @property
     def expected(self) -> str:
-        return f"{self.difference.expected} (for {self._clients})"
+        return f"{self.difference.expected} (for {_listed(self.difference.clients)})"
 
     @property
     def found(self) -> str:
@@ -53,10 +58,56 @@ class NamedDifference:
     def is_not_understood(self) -> bool:
         return self.difference.kind is Kind.NOT_UNDERSTOOD
 
+
+@dataclass(frozen=True)
+class NamedCommon:
+    """A difference that all frontends of a node have in common."""
+
+    node: Ref
+    common: Common
+
     @property
-    def _clients(self) -> str:
-        concerned = self.difference.clients
-        return "every client" if len(concerned) == len(Client) else ", ".join(concerned)
+    def ref(self) -> Ref:
+        return replace(self.node, part=f"{self.common.where} Service rules")
+
+    @property
+    def expected(self) -> str:
+        each = self.common
+        return f"{each.extent} {each.wanted} (for {_listed(each.clients)})"
+
+    @property
+    def found(self) -> str:
+        return f"all {self.common.found}"
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        return self.common.evidence
+
+
+@dataclass(frozen=True)
+class NamedLeftover:
+    """What another mode has left on a node."""
+
+    node: Ref
+    leftover: Leftover
+
+    @property
+    def ref(self) -> Ref:
+        return replace(self.node, part=f"{self.leftover.mode} leftovers")
+
+    @property
+    def what(self) -> str:
+        return self.leftover.what
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        return self.leftover.evidence
+
+    @property
+    def harm(self) -> Iterator[NamedDifference]:
+        """What it does that no Service asks for."""
+        for each in self.leftover.harm:
+            yield NamedDifference(self.node, each)
 
 
 @dataclass(frozen=True)
@@ -64,14 +115,32 @@ class Dataplane:
     """All differences of one node."""
 
     node: Ref
-    differences: Differences
+    summary: Summary
+    left: tuple[Leftover, ...] = ()
+    """What other modes have left."""
     problems: tuple[str, ...] = ()
     """What could not be understood and concerns no single frontend."""
 
+    @property
+    def compared(self) -> int:
+        """How many frontends were compared."""
+        return self.summary.compared
+
     def of(self, *kinds: Kind) -> Iterator[NamedDifference]:
-        """Those of the given kinds, by frontend."""
-        for each in self.differences.of(*kinds):
+        """The differences of the given kinds, by frontend, without the common ones."""
+        for each in self.summary.of(*kinds):
             yield NamedDifference(self.node, each)
+
+    def common(self, *kinds: Kind) -> Iterator[NamedCommon]:
+        """Those that all frontends have in common."""
+        for each in self.summary.shared(*kinds):
+            yield NamedCommon(self.node, each)
+
+    @property
+    def leftovers(self) -> Iterator[NamedLeftover]:
+        """What other modes of kube-proxy have left on the node."""
+        for each in self.left:
+            yield NamedLeftover(self.node, each)
 
 
 def compared(node: Node) -> Dataplane:
@@ -85,39 +154,44 @@ def compared(node: Node) -> Dataplane:
     wanted = expected_table(index, node.object, facts, clients)
     try:
         found = _read(node, facts, clients, wanted)
+        left = tuple(_leftovers(node, facts, clients, wanted))
     except ParseError as error:
         raise FactMissingError(f"{node.name}: {error}") from error
     problems = dict.fromkeys([*index.problems, *wanted.problems, *found.problems])
-    return Dataplane(node.ref, compare(wanted, found), tuple(problems))
+    summary = summarised(wanted, compare(wanted, found))
+    return Dataplane(node.ref, summary, left, tuple(problems))
 
 
 def _read(node: Node, facts: ProxyFacts, clients: Clients, wanted: ServiceTable) -> ServiceTable:
     """What the node's rules do, in the mode that kube-proxy is in."""
     match facts.mode:
         case Mode.IPTABLES:
-            legacy = {
-                4: node.output_if_asked("iptables-legacy-save"),
-                6: node.output_if_asked("ip6tables-legacy-save"),
-            }
-            return read_iptables(_iptables(node), clients, wanted.entries, legacy)
+            return read_iptables(node.iptables.rules, clients, wanted.entries, node.iptables.legacy)
         case Mode.NFTABLES:
-            tables = {
-                4: node.output_if_asked("nft-kube-proxy"),
-                6: node.output_if_asked("nft-kube-proxy6"),
-            }
-            return read_nftables(tables, clients, wanted.entries)
+            return read_nftables(_nftables(node), clients, wanted.entries)
         case Mode.IPVS:
-            texts = IpvsTexts(
-                node.file("/proc/net/ip_vs"), node.output_of("ipset-save"), _iptables(node)
-            )
+            texts = IpvsTexts(node.file(IP_VS), node.output_of("ipset-save"), node.iptables.rules)
             return read_ipvs(texts, clients, wanted, facts.ipvs_exclude_cidrs)
 
 
-def _iptables(node: Node) -> dict[int, str]:
-    """The iptables rules of both families, from whichever variant the node has."""
-    return {4: _rules(node, "iptables"), 6: _rules(node, "ip6tables")}
+def _leftovers(
+    node: Node, facts: ProxyFacts, clients: Clients, wanted: ServiceTable
+) -> Iterator[Leftover]:
+    """What other modes have left on the node, as far as it is there at all."""
+    if facts.mode is not Mode.IPTABLES:
+        yield from leftovers.of_iptables(node.iptables.rules, clients, wanted, facts.mode)
+    if facts.mode is not Mode.NFTABLES:
+        yield from leftovers.of_nftables(_nftables(node), clients, wanted)
+    if facts.mode is not Mode.IPVS and IP_VS in node.seen.files:
+        yield from leftovers.of_ipvs(node.seen.files[IP_VS], wanted, facts.ipvs_exclude_cidrs)
 
 
-def _rules(node: Node, tool: str) -> str:
-    """The rules of one family, from whichever variant the node has."""
-    return node.output_if_asked(f"{tool}-nft-save") or node.output_if_asked(f"{tool}-save")
+def _nftables(node: Node) -> dict[int, str]:
+    return {
+        4: node.output_if_asked("nft-kube-proxy"),
+        6: node.output_if_asked("nft-kube-proxy6"),
+    }
+
+
+def _listed(clients: tuple[Client, ...]) -> str:
+    return "every client" if len(clients) == len(Client) else ", ".join(clients)

@@ -10,8 +10,10 @@ from typing import Any
 
 import yaml
 
-from wirecheck.dataplane.proxy import ProxyFacts, proxy_facts
-from wirecheck.findings import FactMissingError
+from wirecheck.dataplane.proxy import Mode, ProxyFacts, proxy_facts
+from wirecheck.findings import FactMissingError, NotApplicable
+from wirecheck.parse.errors import ParseError
+from wirecheck.parse.sync_metrics import Sync, parse_sync_metrics
 from wirecheck.snapshot.node_document import HttpAnswer
 
 BUILD_INFO = re.compile(r'^kubernetes_build_info\{.*git_version="([^"]+)"', re.MULTILINE)
@@ -22,8 +24,9 @@ SILENT = HttpAnswer(error="was not asked")
 class KubeProxy:
     """What was learnt of a node's kube-proxy, from itself where it answers.
 
-    `configured` is the text of the ConfigMap, `image` the image of its pod on this node and
+    `configured` is the text of its ConfigMap, `image` the image of its pod on this node and
     `kubelet_version` that of the node: what is left to go by where it does not answer.
+    `seen_at` is the node's own time of the visit, in seconds since the epoch.
     """
 
     node: str
@@ -31,6 +34,7 @@ class KubeProxy:
     configured: str
     image: str
     kubelet_version: str
+    seen_at: float
 
     @property
     def mode(self) -> str:
@@ -51,10 +55,39 @@ class KubeProxy:
         said = answer.body.strip() if answer.status == 200 else ""
         try:
             return proxy_facts(self._configuration, self.version, said)
-        except ValueError as error:
+        except (ValueError, yaml.YAMLError) as error:
             raise FactMissingError(
                 f"kube-proxy on {self.node} is not understood: {error}"
             ) from error
+
+    @property
+    def actual_mode(self) -> Mode:
+        """The mode that it says it is in; raises NotApplicable where it does not say."""
+        answer = self._answer("proxyMode")
+        if answer.status != 200:
+            problem = answer.error or f"status {answer.status}"
+            raise NotApplicable(
+                f"kube-proxy on {self.node} is taken to be in its configured mode: it does not "
+                f"tell at http://127.0.0.1:10249/proxyMode ({problem})"
+            )
+        return self.facts.mode
+
+    @property
+    def configured_mode(self) -> Mode:
+        """The mode that its ConfigMap asks for; raises NotApplicable where none is known."""
+        if not self.configured:
+            raise NotApplicable(f"no ConfigMap is known to configure kube-proxy on {self.node}")
+        try:
+            return proxy_facts(_mapping(yaml.safe_load(self.configured)), self.version).mode
+        except (ValueError, yaml.YAMLError) as error:
+            raise FactMissingError(
+                f"ConfigMap kube-system/kube-proxy is not understood: {error}"
+            ) from error
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether its configuration is known, from itself or from its ConfigMap."""
+        return bool(self._answer("configz").body or self.configured)
 
     @property
     def _configuration(self) -> Mapping[str, Any] | None:
@@ -71,6 +104,18 @@ class KubeProxy:
         if answer.status is None:
             return f"no answer at http://127.0.0.1:10256/healthz: {answer.error}"
         return f"status {answer.status} at /healthz: {' '.join(answer.body.split())[:300]}"
+
+    @property
+    def syncs(self) -> tuple[Sync, ...]:
+        """Its syncs by family; none where its metrics do not answer."""
+        try:
+            return parse_sync_metrics(self._answer("metrics").body)
+        except ParseError as error:
+            raise FactMissingError(f"{self.node}: {error}") from error
+
+    def seconds_waiting(self, sync: Sync) -> float:
+        """How long the last change has waited for a sync; 0 where none waits."""
+        return max(0.0, self.seen_at - sync.queued) if sync.is_waiting else 0.0
 
     @property
     def sync_evidence(self) -> list[str]:

@@ -12,6 +12,7 @@ from wirecheck.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.model.cluster import OWN_DATAPATH, Cluster
 from wirecheck.model.conntrack import Conntrack
 from wirecheck.model.dataplane import Dataplane, compared
+from wirecheck.model.iptables import Iptables
 from wirecheck.model.kube_proxy import KubeProxy
 from wirecheck.model.netns import Netns
 from wirecheck.model.node_dns import NodeDns
@@ -223,17 +224,23 @@ class Node:
         """The node's kube-proxy. Raises NotApplicable where something else does its work."""
         if replacement := self.cluster.proxy_replacement:
             raise NotApplicable(f"{replacement} forwards Services here, not kube-proxy")
-        image = next(
-            (
-                pod.object.spec.containers[0].image
-                for pod in self.pods
-                if pod.name.startswith("kube-proxy") and pod.object.spec.containers
-            ),
-            "",
+        pod = next((pod for pod in self.pods if pod.name.startswith("kube-proxy")), None)
+        containers = pod.object.spec.containers if pod else ()
+        # A DaemonSet of another name has a ConfigMap of another name, which is not read.
+        is_usual = pod is None or pod.ref.workload in ("", "DaemonSet/kube-proxy")
+        return KubeProxy(
+            self.name,
+            self.seen.http,
+            configured=self.cluster.proxy_configuration if is_usual else "",
+            image=containers[0].image if containers else "",
+            kubelet_version=self.object.status.node_info.kubelet_version,
+            seen_at=self.seen.finished,
         )
-        kubelet = self.object.status.node_info.kubelet_version
-        configured = self.cluster.proxy_configuration
-        return KubeProxy(self.name, self.seen.http, configured, image, kubelet)
+
+    @cached_property
+    def iptables(self) -> Iptables:
+        """The iptables rules."""
+        return Iptables(self)
 
     @cached_property
     def dataplane(self) -> Dataplane:

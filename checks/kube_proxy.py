@@ -1,0 +1,107 @@
+"""kube-proxy: that it keeps up with the API, runs as configured, and left nothing behind."""
+
+from wirecheck.catalogue import Threshold, check
+from wirecheck.findings import Finding, Findings, Level
+from wirecheck.model.node import Node
+
+SYNC_DELAY = Threshold(
+    "kube_proxy.sync_delay",
+    120,
+    "seconds",
+    "kube-proxy itself takes 60 s for too long; twice that spares a node that is merely busy",
+)
+
+
+@check(
+    settles=True,
+    remedy="Read kube-proxy's log on the node: a failed sync is logged with the line of the rules "
+    "that the kernel refused. Then see which services.* checks of the node are red.",
+)
+def says_that_it_is_healthy(node: Node) -> Findings:
+    """kube-proxy answers at /healthz that its rules are as new as the last change.
+
+    A kube-proxy whose every sync fails stays Running and Ready, and its node keeps the rules
+    of the day before.
+    """
+    if problem := node.proxy.health_problem:
+        yield Finding(
+            node.part("kube-proxy"),
+            expected="status 200 at http://127.0.0.1:10256/healthz",
+            found=problem,
+            evidence=node.proxy.sync_evidence,
+        )
+
+
+@check(
+    settles=True,
+    thresholds=(SYNC_DELAY,),
+    remedy="Read kube-proxy's log on the node for the sync that fails or takes so long; "
+    "iptables-save there tells by its own time whether the rules are slow to list.",
+)
+def keeps_up_with_changes(node: Node) -> Findings:
+    """No change of a Service waits for its sync for long, by kube-proxy's own metrics.
+
+    Once it has synced, kube-proxy goes on to answer 200 at /healthz while every further sync
+    fails: only the metrics tell.
+    """
+    for sync in node.proxy.syncs:
+        waiting = node.proxy.seconds_waiting(sync)
+        if waiting > node.threshold(SYNC_DELAY):
+            yield Finding(
+                node.part(f"kube-proxy {sync.family}".strip()),
+                expected=f"a sync within {node.threshold(SYNC_DELAY):.0f} s of a change",
+                found=f"a change that has waited for {waiting:.0f} s",
+                evidence=node.proxy.sync_evidence,
+            )
+
+
+@check(
+    remedy="Restart kube-proxy on the node (delete its pod): it reads its configuration once, when "
+    "it starts. Then see kube_proxy.left_nothing_of_another_mode.",
+)
+def runs_in_its_configured_mode(node: Node) -> Findings:
+    """kube-proxy is in the mode that its ConfigMap asks for.
+
+    After the ConfigMap was changed, nodes follow one by one as their kube-proxy restarts, if
+    at all: the next reboot then changes how a node forwards, and nobody knows why.
+    """
+    actual, configured = node.proxy.actual_mode, node.proxy.configured_mode
+    if actual != configured:
+        yield Finding(node.part("kube-proxy mode"), expected=configured, found=actual)
+
+
+@check(
+    settles=True,
+    remedy="Drain the node; run `kube-proxy --cleanup` there in kube-proxy's image, or reboot it; "
+    "then let kube-proxy start again.",
+)
+def left_nothing_of_another_mode(node: Node) -> Findings:
+    """No rules or virtual servers are left of a mode that kube-proxy is no longer in.
+
+    Nothing updates them. They go on to answer for Services that are gone, and for backends
+    that were others then; at best they wait for the next change of mode.
+    """
+    for left in node.dataplane.leftovers:
+        yield Finding(
+            left, expected="nothing", found=left.what, evidence=left.evidence, level=Level.WARN
+        )
+        for harm in left.harm:
+            yield Finding(harm, expected=harm.expected, found=harm.found, evidence=harm.evidence)
+
+
+@check(
+    remedy="Find which variant kube-proxy uses (its log names it at the start) and flush its "
+    "chains in the other: iptables-legacy-save or iptables-nft-save show them.",
+)
+def uses_one_iptables_variant(node: Node) -> Findings:
+    """Service rules are in one variant of iptables, legacy or nft, and not in both.
+
+    The kernel asks both. After a change of the node's system or of kube-proxy's image the
+    older rules stay, are updated no more, and act beside the new ones.
+    """
+    for family in node.iptables.families_with_two_service_rules:
+        yield Finding(
+            node.part(f"IPv{family} chain KUBE-SERVICES"),
+            expected="rules in one variant",
+            found="rules in legacy and in nft iptables",
+        )

@@ -1,0 +1,46 @@
+"""kube-proxy's metrics about its own syncs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from wirecheck.parse.errors import ParseError
+
+PREFIX = "kubeproxy_sync_proxy_rules_"
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """The syncs of one address family; times in seconds since the epoch, 0 for never."""
+
+    family: str
+    """`IPv4` or `IPv6`; empty before 1.33, where one metric served both."""
+    queued: float
+    """When a change last asked for a sync."""
+    done: float
+    """When a sync last succeeded."""
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.queued > self.done
+
+
+def parse_sync_metrics(text: str) -> tuple[Sync, ...]:
+    """The syncs of each family, from the text of /metrics; none where it has no such metric.
+
+    Raises ParseError where it is not in Prometheus' text format.
+    """
+    stamps: dict[str, dict[str, float]] = defaultdict(dict)
+    try:
+        for metric in text_string_to_metric_families(text):
+            for sample in metric.samples:
+                if sample.name.startswith(PREFIX):
+                    family = sample.labels.get("ip_family", "")
+                    stamps[sample.name.removeprefix(PREFIX)][family] = sample.value
+    except ValueError as error:
+        raise ParseError(f"kube-proxy's metrics are not understood: {error}") from error
+    queued, done = (stamps[f"last_{word}timestamp_seconds"] for word in ("queued_", ""))
+    return tuple(Sync(each, queued[each], done.get(each, 0.0)) for each in sorted(queued))
