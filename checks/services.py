@@ -23,7 +23,7 @@ def rules_are_reached(node: Node) -> Findings:
             each,
             expected=each.expected,
             found=each.found,
-            evidence=[*each.evidence, *node.iptables.nat_hooks],
+            evidence=[*each.evidence, *node.iptables.nat_hooks(each.family)],
         )
 
 

@@ -7,7 +7,7 @@ differs. That is one finding, and not one for each Service.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -43,10 +43,14 @@ class Common:
     """The rules in question, of one frontend as an example."""
 
     @property
+    def family(self) -> int:
+        """4 or 6."""
+        return next(each.family for each in self.frontends)
+
+    @property
     def where(self) -> str:
         """`IPv4 tcp, udp`."""
-        family = next(each.family for each in self.frontends)
-        return f"IPv{family} {', '.join(sorted({each.protocol for each in self.frontends}))}"
+        return f"IPv{self.family} {', '.join(sorted({each.protocol for each in self.frontends}))}"
 
     @property
     def extent(self) -> str:
@@ -75,11 +79,11 @@ def summarised(expected: ServiceTable, differences: Differences) -> Summary:
     """Fold what has one cause; nothing of it is lost."""
     left = list(_with_shadows(map(_as_missing, differences)))
     common: list[Common] = []
-    for kind in _CAN_BE_COMMON:
-        concerned = [each for each in left if each.kind is kind]
-        shared = list(_shared(expected, kind, concerned)) if concerned else []
+    for cause in _CAUSES:
+        concerned = [each for each in left if each.kind in cause.symptoms]
+        shared = list(_shared(expected, cause, concerned)) if concerned else []
         common += shared
-        left = [rest for each in left for rest in _without(each, kind, shared)]
+        left = [rest for each in left for rest in _without(each, cause, shared)]
     return Summary(tuple(common), tuple(left), differences.compared)
 
 
@@ -117,11 +121,30 @@ def _is_of_others(each: Difference) -> bool:
 Whole = tuple[int, Client, Verdict]
 """Family, client and what is wanted for it: frontends of which all may differ in one way."""
 
-_CAN_BE_COMMON: Mapping[Kind, Callable[[Handling], bool]] = {
-    Kind.FRONTEND_MISSING: lambda wanted: wanted.verdict is not Verdict.NOTHING,
-    Kind.MASQUERADE: lambda wanted: wanted.masquerade is Masquerade.ALWAYS,
-}
-"""For each kind that can be common: what is wanted of the frontends that it would show for."""
+
+@dataclass(frozen=True, slots=True)
+class _Cause:
+    """What all frontends can have in common."""
+
+    kind: Kind
+    symptoms: frozenset[Kind]
+    applies: Callable[[Handling], bool]
+    """Whether it would show for a frontend of which this is wanted."""
+
+
+_CAUSES = (
+    # Where nat is not reached, what is refused to some sources is still dropped, by filter.
+    _Cause(
+        Kind.FRONTEND_MISSING,
+        frozenset({Kind.FRONTEND_MISSING, Kind.VERDICT}),
+        lambda wanted: wanted.verdict is not Verdict.NOTHING,
+    ),
+    _Cause(
+        Kind.MASQUERADE,
+        frozenset({Kind.MASQUERADE}),
+        lambda wanted: wanted.masquerade is Masquerade.ALWAYS,
+    ),
+)
 
 
 def _groups(
@@ -140,11 +163,11 @@ def _groups(
     }
 
 
-def _shared(table: ServiceTable, kind: Kind, concerned: list[Difference]) -> Iterator[Common]:
+def _shared(table: ServiceTable, cause: _Cause, concerned: list[Difference]) -> Iterator[Common]:
     """What holds for all frontends of a protocol; alike for several clients is told once."""
     differing = {(each.frontend, client) for each in concerned for client in each.clients}
     alike: dict[tuple[frozenset[Frontend], Verdict], list[Client]] = defaultdict(list)
-    for (_, client, wanted), by_protocol in _groups(table, _CAN_BE_COMMON[kind]).items():
+    for (_, client, wanted), by_protocol in _groups(table, cause.applies).items():
         whole = [
             members
             for members in by_protocol.values()
@@ -154,10 +177,12 @@ def _shared(table: ServiceTable, kind: Kind, concerned: list[Difference]) -> Ite
     for (frontends, wanted), clients in alike.items():
         services = {_service(table.entries[each]) for each in frontends}
         if len(services) >= LEAST_SERVICES:
-            example = next(each for each in concerned if each.frontend in frontends)
+            examples = [each for each in concerned if each.frontend in frontends]
+            ((found, _),) = Counter(each.found for each in examples).most_common(1)
+            example = next(each for each in examples if each.found == found)
             order = tuple(each for each in Client if each in clients)
             yield Common(
-                kind, wanted, order, frontends, len(services), example.found, example.evidence
+                cause.kind, wanted, order, frontends, len(services), found, example.evidence
             )
 
 
@@ -165,9 +190,9 @@ def _service(entry: Entry) -> str:
     return f"{entry.owner.namespace}/{entry.owner.service}" if entry.owner else ""
 
 
-def _without(each: Difference, kind: Kind, shared: Iterable[Common]) -> Iterator[Difference]:
+def _without(each: Difference, cause: _Cause, shared: Iterable[Common]) -> Iterator[Difference]:
     """The difference for those of its clients that no common one covers."""
-    if each.kind is not kind:
+    if each.kind not in cause.symptoms:
         yield each
         return
     covered = {client for of in shared if each.frontend in of.frontends for client in of.clients}

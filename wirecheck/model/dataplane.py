@@ -71,13 +71,17 @@ class NamedCommon:
         return replace(self.node, part=f"{self.common.where} Service rules")
 
     @property
+    def family(self) -> int:
+        return self.common.family
+
+    @property
     def expected(self) -> str:
         each = self.common
         return f"{each.extent} {each.wanted} (for {_listed(each.clients)})"
 
     @property
     def found(self) -> str:
-        return f"all {self.common.found}"
+        return f"all of them {self.common.found}"
 
     @property
     def evidence(self) -> tuple[str, ...]:

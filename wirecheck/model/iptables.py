@@ -48,10 +48,9 @@ class Iptables:
             if all("-A KUBE-SERVICES " in each for each in (text, self.rules[family])):
                 yield family
 
-    @property
-    def nat_hooks(self) -> Iterator[str]:
+    def nat_hooks(self, family: int) -> Iterator[str]:
         """The rules of the base chains of table nat: what every new connection meets first."""
-        for text in (*self.legacy.values(), *self.rules.values()):
+        for text in (self.legacy[family], self.rules[family]):
             try:
                 dump = parse_iptables_save(text)
             except ParseError as error:
