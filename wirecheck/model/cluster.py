@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -12,6 +12,7 @@ from wirecheck.addresses import IPAddress, addresses, contains, network
 from wirecheck.catalogue import Threshold
 from wirecheck.dataplane.services import ServiceIndex, index_services
 from wirecheck.findings import Ref
+from wirecheck.model.endpoints import Endpoint, Unlisted, endpoints_of, unlisted_of
 from wirecheck.model.names import Names
 from wirecheck.model.network_policy import egress_policy_of
 from wirecheck.model.pod import Pod
@@ -120,6 +121,17 @@ class Cluster:
             if (service := each.metadata.labels.get("kubernetes.io/service-name"))
         )
         return {key: tuple(slices) for key, slices in grouped.items()}
+
+    @cached_property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The endpoints of all Services that name a pod."""
+        pods = {(pod.namespace, pod.name): pod for pod in self.pods}
+        return tuple(endpoints_of(self.services, self.slices, pods))
+
+    @property
+    def unlisted_pods(self) -> Iterator[Unlisted]:
+        """Ready pods that a Service selects, and that are none of its endpoints."""
+        return unlisted_of(self.api.services, self.endpoints, self.pods)
 
     @cached_property
     def names(self) -> Names:

@@ -1,0 +1,64 @@
+"""Endpoints: that Services have those pods behind them that they should have."""
+
+from wirecheck.catalogue import check
+from wirecheck.findings import Finding, Findings
+from wirecheck.model.cluster import Cluster
+
+CONTROLLER = (
+    "kube-controller-manager keeps EndpointSlices: see that it runs and leads, and what its log "
+    "says of this Service. A slice that nothing owns any more has to be deleted by hand."
+)
+
+
+@check(settles=True, remedy=CONTROLLER)
+def are_their_pods(cluster: Cluster) -> Findings:
+    """Every endpoint is an address of the pod that it names, and that pod is there.
+
+    Connections to an address whose pod is gone hang, or reach a stranger that was given the
+    address since.
+    """
+    for endpoint in cluster.endpoints:
+        if mismatch := endpoint.mismatch:
+            yield Finding(
+                endpoint,
+                expected=endpoint.named,
+                found=mismatch,
+                concerns=endpoint.concerns,
+                key=endpoint.key,
+            )
+
+
+@check(settles=True, remedy=CONTROLLER)
+def are_ready_as_their_pods(cluster: Cluster) -> Findings:
+    """An endpoint is ready exactly when its pod is ready and not being deleted.
+
+    Else Services send connections to pods that cannot serve them, or leave out pods that can.
+    """
+    words = {True: "ready", False: "not ready"}
+    for endpoint in cluster.endpoints:
+        wanted = endpoint.should_be_ready
+        if wanted is not None and wanted != endpoint.is_ready:
+            yield Finding(
+                endpoint,
+                expected=f"{endpoint.named}: {words[wanted]}, as the pod is",
+                found=words[endpoint.is_ready],
+                concerns=endpoint.concerns,
+                key=endpoint.key,
+            )
+
+
+@check(settles=True, remedy=CONTROLLER)
+def have_every_ready_pod(cluster: Cluster) -> Findings:
+    """Every ready pod that a Service selects is one of its endpoints.
+
+    A pod that no Service knows idles; a Service that knows none of its pods is down, with all
+    of them Running and Ready.
+    """
+    for each in cluster.unlisted_pods:
+        yield Finding(
+            each,
+            expected=f"{each.pod.ref} among its endpoints",
+            found="it is missing",
+            concerns=[each.pod],
+            key=str(each.pod.ref),
+        )
