@@ -327,3 +327,24 @@ def test_a_reject_that_outlives_the_lack_of_endpoints_is_found(node):
     assert set(found) == {"services.connections_end_as_asked"}
     (finding,) = found["services.connections_end_as_asked"]
     assert finding.found == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("device", "name"), [("kube-dummy-if", "kube-router"), ("bpfout.cali", "Calico")]
+)
+def test_a_replacement_is_known_by_its_device_where_no_kube_proxy_is(ipvs_node, device, name):
+    """Devices as the projects' documentation names them; no such node was at hand."""
+    silent = {each: HttpAnswer(error="refused") for each in ipvs_node.seen.http}
+    (host,) = ipvs_node.seen.namespaces
+    host = replace(host, links=[*host.links, Link(9, device)])
+    document = replace(ipvs_node.seen, namespaces=[host])
+    pods = [p for p in ipvs_node.cluster.api.pods if not p.metadata.name.startswith("kube-proxy")]
+    cluster = Cluster(
+        replace(ipvs_node.cluster.api, pods=pods), ipvs_node.cluster.index, ipvs_node.cluster.look
+    )
+    answering = Node(cluster, ipvs_node.object, ipvs_node.visit, document)
+    replaced = Node(cluster, ipvs_node.object, ipvs_node.visit, replace(document, http=silent))
+
+    assert answering.proxy.mode == "ipvs"
+    with pytest.raises(NotApplicable, match=name):
+        _ = replaced.proxy

@@ -12,12 +12,21 @@ import yaml
 
 from wirecheck.dataplane.proxy import Mode, ProxyFacts, proxy_facts
 from wirecheck.findings import FactMissingError, NotApplicable
+from wirecheck.model.netns import Netns
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.sync_metrics import Sync, parse_sync_metrics
 from wirecheck.snapshot.node_document import HttpAnswer
 
 BUILD_INFO = re.compile(r'^kubernetes_build_info\{.*git_version="([^"]+)"', re.MULTILINE)
 SILENT = HttpAnswer(error="was not asked")
+REPLACEMENTS = {
+    "cilium_host": "Cilium",
+    "kube-dummy-if": "kube-router",
+    "bpfout.cali": "Calico (eBPF)",
+    "ovn-k8s-mp0": "OVN-Kubernetes",
+    "antrea-gw0": "Antrea",
+}
+"""What can forward Services in kube-proxy's place, by a device that it makes on each node."""
 
 
 @dataclass(frozen=True)
@@ -133,3 +142,14 @@ class KubeProxy:
 
 def _mapping(value: object) -> Mapping[str, Any] | None:
     return value if isinstance(value, Mapping) else None
+
+
+def replacement_on(host: Netns, http: Mapping[str, HttpAnswer]) -> str:
+    """What forwards Services on a node without a kube-proxy pod; empty where nothing tells.
+
+    kube-proxy may also run without a pod (k3s, RKE2): then it answers.
+    """
+    if any(answer.status is not None for answer in http.values()):
+        return ""
+    devices = {link.name for link in host.record.links}
+    return next((name for device, name in REPLACEMENTS.items() if device in devices), "")

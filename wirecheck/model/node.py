@@ -13,7 +13,7 @@ from wirecheck.model.cluster import OWN_DATAPATH, Cluster
 from wirecheck.model.conntrack import Conntrack
 from wirecheck.model.dataplane import Dataplane, compared
 from wirecheck.model.iptables import Iptables
-from wirecheck.model.kube_proxy import KubeProxy
+from wirecheck.model.kube_proxy import KubeProxy, replacement_on
 from wirecheck.model.netns import Netns
 from wirecheck.model.node_dns import NodeDns
 from wirecheck.model.pod import Pod
@@ -225,6 +225,8 @@ class Node:
         if replacement := self.cluster.proxy_replacement:
             raise NotApplicable(f"{replacement} forwards Services here, not kube-proxy")
         pod = next((pod for pod in self.pods if pod.name.startswith("kube-proxy")), None)
+        if pod is None and (replacement := replacement_on(self.host, self.seen.http)):
+            raise NotApplicable(f"{replacement} forwards Services here, not kube-proxy")
         containers = pod.object.spec.containers if pod else ()
         # A DaemonSet of another name has a ConfigMap of another name, which is not read.
         is_usual = pod is None or pod.ref.workload in ("", "DaemonSet/kube-proxy")
