@@ -3,6 +3,7 @@
 from wirecheck.catalogue import check
 from wirecheck.dataplane.compare import Kind
 from wirecheck.findings import Finding, Findings, Level
+from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 
 RESYNC = (
@@ -158,3 +159,19 @@ def health_checks_are_let_in(node: Node) -> Findings:
     """
     for each in node.dataplane.of(Kind.HEALTH_CHECK_PORT):
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
+
+
+@check(
+    settles=True,
+    compares_nodes=True,
+    remedy="See the other services.* findings of the nodes that differ from the rest. Where two "
+    "Services claim one address, take it from one of them.",
+)
+def nodes_agree(cluster: Cluster) -> Findings:
+    """All nodes handle each Service alike, where the API asks the same of them.
+
+    A Service that works from most nodes fails for some of its clients some of the time, and
+    a test from any single place may say that all is well.
+    """
+    for each in cluster.disagreements:
+        yield Finding(each, expected="alike on all nodes", found=each.told, level=Level.WARN)

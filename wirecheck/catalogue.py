@@ -33,6 +33,7 @@ class Check:
 
     `settles` says that the check compares two things that follow each other with a delay
     (API and node, endpoints and rules): what it finds counts only if several looks agree.
+    `compares_nodes` says that it needs the traits of every node beside each other.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Check:
     settles: bool
     thresholds: tuple[Threshold, ...]
     function: Callable[[Any], Findings]
+    compares_nodes: bool = False
 
     @property
     def group(self) -> str:
@@ -54,7 +56,11 @@ _registry: dict[str, Check] = {}
 
 
 def check(
-    *, remedy: str, settles: bool = False, thresholds: Iterable[Threshold] = ()
+    *,
+    remedy: str,
+    settles: bool = False,
+    thresholds: Iterable[Threshold] = (),
+    compares_nodes: bool = False,
 ) -> Callable[[Function], Function]:
     """Enter a function that yields findings into the catalogue, and make it a pytest test.
 
@@ -77,6 +83,7 @@ def check(
             settles=settles,
             thresholds=tuple(thresholds),
             function=function,
+            compares_nodes=compares_nodes,
         )
         _registry[identity] = entered
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from wirecheck.catalogue import Check
 from wirecheck.findings import FactMissingError, Finding, Level, NotApplicable, Outcome, Ref
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
+from wirecheck.model.traits import Traits, traits_of
 from wirecheck.results import FindingRecord, ItemResult, Object
 from wirecheck.snapshot.api_objects import NodeObject
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
@@ -46,6 +48,8 @@ class Judge:
         self._clusters = [
             Cluster(snapshot.api(number), snapshot.index, look) for number, look in looks
         ]
+        self._traits: list[dict[str, Traits]] = [{} for _ in self._clusters]
+        self._compares_nodes = any(check.compares_nodes for check in checks)
 
     @property
     def node_names(self) -> tuple[str, ...]:
@@ -58,12 +62,34 @@ class Judge:
         for check in self._checks:
             if check.scope == "node":
                 yield self._result(check, name, nodes)
+        if self._compares_nodes:
+            self._remember(name, nodes)
 
-    def cluster(self) -> Iterator[ItemResult]:
-        """One result for each check about the cluster."""
+    def cluster(self, names: Iterable[str] | None = None) -> Iterator[ItemResult]:
+        """One result for each check about the cluster; nodes are compared among `names`."""
+        if self._compares_nodes:
+            for name in self.node_names if names is None else names:
+                if name not in self._traits[0]:
+                    self._remember(name, self._nodes(name))
+        clusters = self._with_traits()
         for check in self._checks:
             if check.scope == "cluster":
-                yield self._result(check, "", self._clusters)
+                yield self._result(check, "", clusters)
+
+    def _remember(self, name: str, nodes: Iterable[Node]) -> None:
+        """Keep the traits of one node, for each look in which it was seen."""
+        for node in nodes:
+            at = next(at for at, each in enumerate(self._clusters) if each is node.cluster)
+            self._traits[at][name] = traits_of(node)
+
+    def _with_traits(self) -> list[Cluster]:
+        """The cluster in each look; a node that was not visited again is as it was."""
+        known: dict[str, Traits] = {}
+        found = []
+        for cluster, traits in zip(self._clusters, self._traits, strict=True):
+            known = {**known, **traits}
+            found.append(dataclasses.replace(cluster, traits=known))
+        return found
 
     def _nodes(self, name: str) -> list[Node]:
         """The node in each look that visited it; in the first look also where none did."""
@@ -105,10 +131,10 @@ def judge(
 ) -> Iterator[ItemResult]:
     """Every item of the run: node after node, then the cluster's. `nodes` narrows it down."""
     bench = Judge(snapshot, checks)
-    for name in bench.node_names:
-        if nodes is None or name in nodes:
-            yield from bench.node(name)
-    yield from bench.cluster()
+    names = [name for name in bench.node_names if nodes is None or name in nodes]
+    for name in names:
+        yield from bench.node(name)
+    yield from bench.cluster(names)
 
 
 def concerned(items: Iterable[ItemResult], checks: Iterable[Check]) -> frozenset[str]:

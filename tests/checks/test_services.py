@@ -29,7 +29,11 @@ from wirecheck.snapshot.node_document import (
     NodeDocument,
 )
 
-SERVICES = tuple(check.id for check in load() if check.group in ("services", "kube_proxy"))
+SERVICES = tuple(
+    check.id
+    for check in load()
+    if check.group in ("services", "kube_proxy") and check.scope == "node"
+)
 IPVS = Path(__file__).parents[1] / "recorded/nodes/ipvs.json.gz"
 
 

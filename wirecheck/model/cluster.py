@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
 from wirecheck.addresses import IPAddress, addresses, contains, network
 from wirecheck.catalogue import Threshold
 from wirecheck.dataplane.services import ServiceIndex, index_services
-from wirecheck.findings import Ref
+from wirecheck.findings import NotApplicable, Ref
 from wirecheck.model.endpoints import Endpoint, Unlisted, endpoints_of, unlisted_of
 from wirecheck.model.names import Names
 from wirecheck.model.network_policy import egress_policy_of
 from wirecheck.model.pod import Pod
+from wirecheck.model.traits import Disagreement, Traits, disagreements
 from wirecheck.snapshot.api_objects import (
     ApiObjects,
     EndpointSliceObject,
@@ -67,6 +68,8 @@ class Cluster:
     api: ApiObjects
     index: SnapshotIndex
     look: LookRecord
+    traits: Mapping[str, Traits] = field(default_factory=dict)
+    """Of every node that was visited, by name: what checks compare between nodes."""
 
     @property
     def ref(self) -> Ref:
@@ -127,6 +130,16 @@ class Cluster:
         """The endpoints of all Services that name a pod."""
         pods = {(pod.namespace, pod.name): pod for pod in self.pods}
         return tuple(endpoints_of(self.services, self.slices, pods))
+
+    @property
+    def disagreements(self) -> Iterator[Disagreement]:
+        """Service ports that nodes handle differently. Raises where fewer than two tell."""
+        unknown = [each.unknown for each in self.traits.values() if each.unknown]
+        known = len(self.traits) - len(unknown)
+        if known < 2:
+            why = f": {unknown[0]}" if unknown else ""
+            raise NotApplicable(f"{known} node's rules were compared, which takes two{why}")
+        return disagreements(self.traits)
 
     @property
     def unlisted_pods(self) -> Iterator[Unlisted]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from wirecheck.dataplane import leftovers
@@ -17,6 +17,7 @@ from wirecheck.dataplane.nftables import read_nftables
 from wirecheck.dataplane.proxy import Mode, ProxyFacts
 from wirecheck.dataplane.summary import Common, Summary, summarised
 from wirecheck.dataplane.table import Client, ServiceTable
+from wirecheck.dataplane.wording import verdict_of
 from wirecheck.findings import FactMissingError, Ref
 from wirecheck.parse.errors import ParseError
 
@@ -122,6 +123,8 @@ class Dataplane:
     summary: Summary
     left: tuple[Leftover, ...] = ()
     """What other modes have left."""
+    claims: Mapping[Ref, str] = field(default_factory=dict)
+    """Frontends that several Services claim, and what this node does with them."""
     problems: tuple[str, ...] = ()
     """What could not be understood and concerns no single frontend."""
 
@@ -131,13 +134,13 @@ class Dataplane:
         return self.summary.compared
 
     def of(self, *kinds: Kind) -> Iterator[NamedDifference]:
-        """The differences of the given kinds, by frontend, without the common ones."""
-        for each in self.summary.of(*kinds):
+        """The differences of the given kinds or of all, by frontend, without the common ones."""
+        for each in self.summary.of(*(kinds or Kind)):
             yield NamedDifference(self.node, each)
 
     def common(self, *kinds: Kind) -> Iterator[NamedCommon]:
-        """Those that all frontends have in common."""
-        for each in self.summary.shared(*kinds):
+        """Those that all frontends have in common, of the given kinds or of all."""
+        for each in self.summary.shared(*(kinds or Kind)):
             yield NamedCommon(self.node, each)
 
     @property
@@ -163,7 +166,16 @@ def compared(node: Node) -> Dataplane:
         raise FactMissingError(f"{node.name}: {error}") from error
     problems = dict.fromkeys([*index.problems, *wanted.problems, *found.problems])
     summary = summarised(wanted, compare(wanted, found))
-    return Dataplane(node.ref, summary, left, tuple(problems))
+    claims = dict(_claims(wanted, found))
+    return Dataplane(node.ref, summary, left, claims, tuple(problems))
+
+
+def _claims(wanted: ServiceTable, found: ServiceTable) -> Iterator[tuple[Ref, str]]:
+    """kube-proxy may follow any of several claims, but not each node another one."""
+    for frontend, entries in wanted.contested.items():
+        names = sorted({str(each.owner) for each in entries})
+        ways = dict.fromkeys(verdict_of(found.handling(frontend, each)) for each in Client)
+        yield Ref("frontend", str(frontend), part=f"of {', '.join(names)}"), "; ".join(ways)
 
 
 def _read(node: Node, facts: ProxyFacts, clients: Clients, wanted: ServiceTable) -> ServiceTable:
