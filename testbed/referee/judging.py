@@ -1,0 +1,89 @@
+"""Looking at the referee's node as at any other, and judging what was seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+
+from testbed.commands import TestbedError
+from testbed.referee.kube_proxy import NODE
+from testbed.referee.place import Place
+from wirecheck import __version__
+from wirecheck.collect.api import Api
+from wirecheck.collect.document_frame import FrameError, unframed
+from wirecheck.collect.node_program import command_line
+from wirecheck.collect.plan import DnsPlan, Plan
+from wirecheck.dataplane.compare import Difference
+from wirecheck.dataplane.summary import Common
+from wirecheck.findings import FactMissingError
+from wirecheck.model.cluster import Cluster
+from wirecheck.model.dataplane import Dataplane
+from wirecheck.model.node import Node
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex, VisitRecord
+from wirecheck.snapshot.node_document import NodeDocument
+
+_NO_DNS = DnsPlan(
+    queries={}, pods=[], node=[], addresses=[], rate=1.0, tries=1, timeout=1.0
+)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One look: the API and the node, and what becomes of them."""
+
+    api: ApiObjects
+    document: NodeDocument
+
+    @cached_property
+    def dataplane(self) -> Dataplane:
+        """The comparison, by the way that every check goes."""
+        now = self.document.finished
+        index = SnapshotIndex(FORMAT, __version__, now)
+        cluster = Cluster(self.api, index, LookRecord(self.document.started, now))
+        return Node(cluster, cluster.nodes[NODE], VisitRecord("seen"), self.document).dataplane
+
+    @cached_property
+    def disagreements(self) -> tuple[str, ...]:
+        """Everything that differs or is not understood, as lines with both sides."""
+        try:
+            seen = self.dataplane
+        except FactMissingError as error:
+            return (str(error),)
+        lines = [_single(each) for each in seen.summary.single]
+        lines += [_common(each) for each in seen.summary.common]
+        lines += [f"left by {each.mode}: {each.what}" for each in seen.left]
+        return (*lines, *seen.problems)
+
+    @property
+    def compared(self) -> int:
+        """How many frontends were compared."""
+        return self.dataplane.compared
+
+
+def _single(each: Difference) -> str:
+    owner = each.owner
+    name = f"{owner.service} {owner.name}".strip() if owner else "no Service"
+    head = f"{each.kind}: {each.frontend} of {name} for {', '.join(each.clients)}"
+    return "\n    ".join(
+        [head, f"expected: {each.expected}", f"   found: {each.found}", *each.evidence]
+    )
+
+
+def _common(each: Common) -> str:
+    return f"{each.kind}: {each.extent} {each.wanted} ({each.where}): {each.found}"
+
+
+def look(place: Place, kubeconfig: Path, limit: float) -> Sight:
+    """Look at the node, then at the API, which does not change meanwhile."""
+    plan = Plan(program=__version__, deadline=limit, window=0.0, dns=_NO_DNS)
+    ended = place.look(command_line(plan.encoded()), limit + 60)
+    try:
+        text = unframed(ended.stdout.encode())
+    except FrameError as error:
+        raise TestbedError(f"the node program: {error}: {ended.stderr[-600:]}") from error
+    document = msgspec.json.decode(text, type=NodeDocument)
+    return Sight(Api.connect(kubeconfig).read(), document)

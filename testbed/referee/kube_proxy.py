@@ -1,0 +1,93 @@
+"""The kube-proxy that is the referee: its versions, and the configurations that are tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+NODE = "here"
+CLUSTER_RANGES = "10.244.0.0/16,fd00:10:244::/48"
+
+Config = Mapping[str, Any]
+
+CONFIGS: Mapping[str, Mapping[str, Config]] = {
+    "iptables": {
+        "cluster range": {"clusterCIDR": CLUSTER_RANGES},
+        "node range": {"clusterCIDR": CLUSTER_RANGES, "detectLocalMode": "NodeCIDR"},
+        "bridge": {
+            "clusterCIDR": CLUSTER_RANGES,
+            "detectLocalMode": "BridgeInterface",
+            "detectLocal": {"bridgeInterface": "cni0"},
+        },
+        "no range": {},
+        "masquerade all": {
+            "clusterCIDR": CLUSTER_RANGES,
+            "iptables": {"masqueradeAll": True, "masqueradeBit": 9},
+        },
+        "other node ports": {
+            "clusterCIDR": CLUSTER_RANGES,
+            "nodePortAddresses": ["10.9.9.0/24", "fd00:99::/64"],
+        },
+        "no localhost": {
+            "clusterCIDR": CLUSTER_RANGES,
+            "iptables": {"localhostNodePorts": False},
+        },
+    },
+    "nftables": {
+        "cluster range": {"clusterCIDR": CLUSTER_RANGES},
+        "interface prefix": {
+            "clusterCIDR": CLUSTER_RANGES,
+            "detectLocalMode": "InterfaceNamePrefix",
+            "detectLocal": {"interfaceNamePrefix": "veth"},
+        },
+        "node range": {"clusterCIDR": CLUSTER_RANGES, "detectLocalMode": "NodeCIDR"},
+        "no range": {},
+        "masquerade all": {
+            "clusterCIDR": CLUSTER_RANGES,
+            "nftables": {"masqueradeAll": True, "masqueradeBit": 9},
+        },
+        "all node ports": {
+            "clusterCIDR": CLUSTER_RANGES,
+            "nodePortAddresses": ["0.0.0.0/0", "::/0"],
+        },
+        "other node ports": {
+            "clusterCIDR": CLUSTER_RANGES,
+            "nodePortAddresses": ["10.9.9.0/24", "fd00:99::/64"],
+        },
+    },
+    "ipvs": {
+        "cluster range": {"clusterCIDR": CLUSTER_RANGES},
+        "no range": {},
+        "masquerade all": {"clusterCIDR": CLUSTER_RANGES, "iptables": {"masqueradeAll": True}},
+        "other node ports": {
+            "clusterCIDR": CLUSTER_RANGES,
+            "nodePortAddresses": ["10.9.9.0/24", "fd00:99::/64"],
+        },
+    },
+}
+"""By mode and name: what shapes the rules besides the objects."""
+
+
+def settings(mode: str, version: str, config: Config, kubeconfig: Path) -> str:
+    """The text of kube-proxy's configuration, credentials included."""
+    document = {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": mode,
+        "hostnameOverride": NODE,
+        # The size of the connection table is the whole machine's.
+        "conntrack": {"maxPerCore": 0},
+        "clientConnection": {"kubeconfig": str(kubeconfig)},
+        **config,
+    }
+    if mode == "nftables" and minor(version) < 31:
+        document["featureGates"] = {"NFTablesProxyMode": True}
+    return yaml.safe_dump(document)
+
+
+def minor(version: str) -> int:
+    """34 of 1.34.4."""
+    return int(version.split(".")[1])
