@@ -155,19 +155,33 @@ def compared(node: Node) -> Dataplane:
 
     Raises FactMissingError for rules that were not read or are not understood.
     """
+    wanted, found = tables_of(node)
     facts = node.proxy.facts
-    index = node.cluster.service_index
     clients = clients_of(node.object, facts, map(str, node.host.addresses))
-    wanted = expected_table(index, node.object, facts, clients)
     try:
-        found = _read(node, facts, clients, wanted)
         left = tuple(_leftovers(node, facts, clients, wanted))
     except ParseError as error:
         raise FactMissingError(f"{node.name}: {error}") from error
-    problems = dict.fromkeys([*index.problems, *wanted.problems, *found.problems])
+    problems = dict.fromkeys(
+        [*node.cluster.service_index.problems, *wanted.problems, *found.problems]
+    )
     summary = summarised(wanted, compare(wanted, found))
     claims = dict(_claims(wanted, found))
     return Dataplane(node.ref, summary, left, claims, tuple(problems))
+
+
+def tables_of(node: Node) -> tuple[ServiceTable, ServiceTable]:
+    """What the API asks of the node's Service rules, and what they do.
+
+    Raises FactMissingError for rules that were not read or are not understood.
+    """
+    facts = node.proxy.facts
+    clients = clients_of(node.object, facts, map(str, node.host.addresses))
+    wanted = expected_table(node.cluster.service_index, node.object, facts, clients)
+    try:
+        return wanted, _read(node, facts, clients, wanted)
+    except ParseError as error:
+        raise FactMissingError(f"{node.name}: {error}") from error
 
 
 def _claims(wanted: ServiceTable, found: ServiceTable) -> Iterator[tuple[Ref, str]]:
