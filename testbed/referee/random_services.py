@@ -117,13 +117,13 @@ def _ports(dice: Dice, kind: str, number: int) -> list[Object]:
     ports = []
     for at in range(dice.randint(1, 3)):
         protocol = dice.choice(_PROTOCOLS)
-        # The same number in two protocols is as usual as it is for DNS.
-        port = 53 if at < 2 and protocol != ("TCP" if at else "UDP") else 8000 + at
-        if any((each["port"], each["protocol"]) == (port, protocol) for each in ports):
-            port = 8000 + at
-        node_port = _node_port(number, 0 if at == 1 and protocol != "TCP" else at)
-        if any((e.get("nodePort"), e["protocol"]) == (node_port, protocol) for e in ports):
-            node_port = _node_port(number, at)
+        port, node_port = 8000 + at, _node_port(number, at)
+        if at == 0 and dice.chance(0.5):
+            port = 53
+        elif at == 1 and ports[0]["protocol"] != protocol:
+            # One number in two protocols, as DNS has it; then the node port may be one as well.
+            port = ports[0]["port"]
+            node_port = ports[0].get("nodePort", node_port)
         ports.append(_port(dice, kind, f"p{at}", port, protocol, node_port))
     return ports
 

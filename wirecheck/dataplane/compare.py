@@ -107,7 +107,7 @@ def compare(expected: ServiceTable, actual: ServiceTable) -> Differences:
         other = actual.entries.get(frontend)
         if other is not None and _is_same(entry, other, expected.local_backends):
             continue
-        claims = expected.contested.get(frontend, (entry,))
+        claims = expected.contested.get(frontend) or expected.ambiguous.get(frontend, (entry,))
         found += _of_claims(claims, other, expected.local_backends)
     for frontend, other in actual.entries.items():
         if frontend not in expected.entries and not is_foreign(other):

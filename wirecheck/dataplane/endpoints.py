@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import permutations
 
 from wirecheck.dataplane.proxy import ProxyFacts
 from wirecheck.dataplane.services import EndpointFacts, PortFacts
 from wirecheck.dataplane.table import Backend
 
 HINTS_OFF = frozenset({"", "disabled", "Disabled"})
+MOST_PERMUTED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +29,27 @@ class UsableEndpoints:
     """Whether the port has a usable endpoint anywhere: DROP and REJECT differ by it."""
 
 
-def usable_endpoints(port: PortFacts, node: str, zone: str, facts: ProxyFacts) -> UsableEndpoints:
-    """The endpoints that `node`, in `zone` (empty where unlabelled), uses for a port."""
-    endpoints = _once_each(port, node, facts)
+def usable_endpoints(
+    port: PortFacts, node: str, zone: str, facts: ProxyFacts
+) -> tuple[UsableEndpoints, ...]:
+    """The endpoints that `node`, in `zone` (empty where unlabelled), uses for a port.
+
+    Several answers only where slices contradict each other about one address: kube-proxy
+    takes slices in no order that could be told.
+    """
+    if not port.slices:
+        return (_usable(port, port.endpoints, node, zone, facts),)
+    ways = dict.fromkeys(_once_each(order, node, facts) for order in _orders(port.slices))
+    return tuple(dict.fromkeys(_usable(port, way, node, zone, facts) for way in ways))
+
+
+def _usable(
+    port: PortFacts,
+    endpoints: tuple[EndpointFacts, ...],
+    node: str,
+    zone: str,
+    facts: ProxyFacts,
+) -> UsableEndpoints:
     external_ips = port.external_ips_for(facts)
     is_external = bool(port.node_port or external_ips or port.vips_for(facts))
     uses_cluster = not port.internal_local or is_external
@@ -48,20 +68,29 @@ def usable_endpoints(port: PortFacts, node: str, zone: str, facts: ProxyFacts) -
     return UsableEndpoints(cluster, local, has_any)
 
 
-def _once_each(port: PortFacts, node: str, facts: ProxyFacts) -> tuple[EndpointFacts, ...]:
+Slices = tuple[tuple[EndpointFacts, ...], ...]
+
+
+def _orders(slices: Slices) -> Iterable[Slices]:
+    """The orders in which slices may be taken; of many slices that each may come first."""
+    if len(slices) <= MOST_PERMUTED:
+        return permutations(slices)
+    return (slices[at:] + slices[:at] for at in range(len(slices)))
+
+
+def _once_each(slices: Slices, node: str, facts: ProxyFacts) -> tuple[EndpointFacts, ...]:
     """Each address and port once, where slices name it several times.
 
-    Until 1.35 this node's claim wins, then one that is not terminating: the address may have
-    been given to a new pod while the old one still ends.
+    The first wins. Until 1.35 this node's claim wins over it, later one that is not
+    terminating: the address may have been given to a new pod while the old one still ends.
     """
-    if len(port.known) == len(port.endpoints):
-        return port.endpoints
     chosen: dict[Backend, EndpointFacts] = {}
-    for each in port.endpoints:
-        wins = each.node == node if facts.minor < 36 else not each.terminating
-        if each.backend not in chosen or wins:
-            chosen[each.backend] = each
-    return tuple(chosen.values())
+    for endpoints in slices:
+        for each in endpoints:
+            wins = each.node == node if facts.minor < 36 else not each.terminating
+            if each.backend not in chosen or wins:
+                chosen[each.backend] = each
+    return tuple(chosen[backend] for backend in sorted(chosen))
 
 
 def _is_usable(endpoint: EndpointFacts) -> bool:

@@ -41,15 +41,21 @@ def expected_table(
     vantages = vantages_of(node, facts, clients)
     entries: dict[Frontend, Entry] = {}
     contested: dict[Frontend, tuple[Entry, ...]] = {}
+    ambiguous: dict[Frontend, tuple[Entry, ...]] = {}
     for port in index.ports:
         for entry in _entries_of(index, port, vantages[port.family]):
             first = entries.setdefault(entry.frontend, entry)
             if first is not entry:
-                rivals = contested.get(entry.frontend, (first,))
-                contested[entry.frontend] = (*rivals, entry)
+                into = ambiguous if first.owner is entry.owner else contested
+                rivals = into.get(entry.frontend, (first,))
+                into[entry.frontend] = (*rivals, entry)
     return ServiceTable(
         entries=entries,
-        contested=contested,
+        contested={
+            frontend: (*rivals, *ambiguous.pop(frontend, ())[1:])
+            for frontend, rivals in contested.items()
+        },
+        ambiguous=ambiguous,
         local_backends=index.backends_by_node.get(vantages[4].hostname, frozenset()),
         # In nftables mode there is no rule for them: nobody accepts what kube-proxy does not.
         health_check_ports=frozenset() if facts.mode is Mode.NFTABLES else index.health_check_ports,
@@ -57,9 +63,16 @@ def expected_table(
     )
 
 
-def _entries_of(index: ServiceIndex, port: PortFacts, vantage: Vantage) -> tuple[Entry, ...]:
-    """The entries of one port; computed once for all nodes for which they are the same."""
-    usable = _usable(index, port, vantage)
+def _entries_of(index: ServiceIndex, port: PortFacts, vantage: Vantage) -> Iterator[Entry]:
+    """The entries of one port, and those that it may have just as well."""
+    for usable in _usable(index, port, vantage):
+        yield from _entries_with(index, port, usable, vantage)
+
+
+def _entries_with(
+    index: ServiceIndex, port: PortFacts, usable: UsableEndpoints, vantage: Vantage
+) -> tuple[Entry, ...]:
+    """Computed once for all nodes for which they are the same."""
     local = tuple(each for each in _externals(port, vantage) if each in vantage.local_addresses)
     # Source ranges cut through the kinds of clients, whose addresses differ by node.
     own = (vantage.hostname,) if port.source_ranges else ()
@@ -71,7 +84,9 @@ def _entries_of(index: ServiceIndex, port: PortFacts, vantage: Vantage) -> tuple
     return found  # type: ignore[return-value]
 
 
-def _usable(index: ServiceIndex, port: PortFacts, vantage: Vantage) -> UsableEndpoints:
+def _usable(
+    index: ServiceIndex, port: PortFacts, vantage: Vantage
+) -> tuple[UsableEndpoints, ...]:
     if not port.is_uniform:
         return usable_endpoints(port, vantage.hostname, vantage.zone, vantage.facts)
     found = index.memo.get(port)

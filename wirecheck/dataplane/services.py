@@ -64,6 +64,8 @@ class PortFacts(Struct, frozen=True, eq=False):
     endpoints: tuple[EndpointFacts, ...]
     """Sorted by address and port as text; several of them may be of the same."""
     known: frozenset[Backend]
+    slices: tuple[tuple[EndpointFacts, ...], ...] = ()
+    """By slice, in the slices' own order, where several endpoints are of the same backend."""
 
     @property
     def is_uniform(self) -> bool:
@@ -179,7 +181,9 @@ def _ports_of(
     for family, addresses in cluster_ips.items():
         ranges = tuple(each for each in source_ranges if each.version == family)
         for port in spec.ports:
-            endpoints = tuple(_endpoints(own_slices, family, port))
+            by_slice = _by_slice(own_slices, family, port)
+            endpoints = _sorted(by_slice)
+            known = frozenset(each.backend for each in endpoints)
             yield PortFacts(
                 owner=ServicePort(meta.namespace, meta.name, port.name, port.protocol, meta.uid),
                 family=family,
@@ -197,7 +201,8 @@ def _ports_of(
                 affinity=_affinity(service),
                 hints_annotation=_hints_annotation(service),
                 endpoints=endpoints,
-                known=frozenset(each.backend for each in endpoints),
+                known=known,
+                slices=by_slice if len(known) < len(endpoints) else (),
             )
 
 
@@ -229,11 +234,11 @@ def _hints_annotation(service: ServiceObject) -> str:
     return old if old is not None else annotations.get("service.kubernetes.io/topology-mode", "")
 
 
-def _endpoints(
+def _by_slice(
     slices: Iterable[EndpointSliceObject], family: int, port: ServicePortSpec
-) -> list[EndpointFacts]:
+) -> tuple[tuple[EndpointFacts, ...], ...]:
     """The endpoints of a port: joined by the port's name and protocol, never by its number."""
-    found: set[EndpointFacts] = set()
+    found = []
     for each in slices:
         if FAMILY_OF_TYPE.get(each.address_type) != family:
             continue
@@ -242,10 +247,19 @@ def _endpoints(
                 continue
             if not slice_port.port:
                 continue
-            for endpoint in each.endpoints or ():
-                if endpoint.addresses:
-                    found.add(_endpoint(endpoint, slice_port.port))
-    return sorted(found, key=lambda facts: (str(facts.backend), facts.node, facts.terminating))
+            found.append(
+                tuple(
+                    _endpoint(endpoint, slice_port.port)
+                    for endpoint in each.endpoints or ()
+                    if endpoint.addresses
+                )
+            )
+    return tuple(found)
+
+
+def _sorted(by_slice: Iterable[Iterable[EndpointFacts]]) -> tuple[EndpointFacts, ...]:
+    once_each = {endpoint for endpoints in by_slice for endpoint in endpoints}
+    return tuple(sorted(once_each, key=lambda each: str(each.backend)))
 
 
 def _endpoint(endpoint: Endpoint, port: int) -> EndpointFacts:

@@ -161,6 +161,8 @@ class ServiceTable(Struct, frozen=True):
     entries: Mapping[Frontend, Entry] = field(default_factory=dict)
     contested: Mapping[Frontend, tuple[Entry, ...]] = field(default_factory=dict)
     """Expected side: frontends that several Services claim; kube-proxy programs any of them."""
+    ambiguous: Mapping[Frontend, tuple[Entry, ...]] = field(default_factory=dict)
+    """Expected side: what one Service may have, where its slices contradict each other."""
     local_backends: frozenset[Backend] = frozenset()
     """Expected side: endpoints on this node; only their hairpin connections are its business."""
     health_check_ports: frozenset[int] = frozenset()
