@@ -14,10 +14,12 @@ from rich.console import Console
 
 from wirecheck import __version__
 from wirecheck.catalogue import Check, load
+from wirecheck.cli_gates import Gates, gate_options
 from wirecheck.collect.node_commands import NODE_COMMANDS
 from wirecheck.console import ConsoleProgress, complain, saved_traceback, sentence_with_notes
 from wirecheck.demo import CLUSTERS, recorded
 from wirecheck.doctor import examine
+from wirecheck.inspect.commands import inspect
 from wirecheck.interrupt import ending_like_ctrl_c
 from wirecheck.intervals import read_intervals
 from wirecheck.report import terminal
@@ -84,6 +86,7 @@ def wirecheck() -> None:
 @click.option(
     "--fail-on", type=click.Choice(["fail", "warn", "never"]), default="fail", show_default=True
 )
+@gate_options
 @click.option(
     "--check", "-k", "globs", multiple=True, metavar="GLOB", help="Only these: dns, pods.*, …"
 )
@@ -105,6 +108,7 @@ def run(
     look_intervals: tuple[float, ...] | None,
     dns_rate: float | None,
     fail_on: FailOn,
+    gates: Gates,
     **cluster: Any,
 ) -> int:
     """Look at a cluster, or at a snapshot, and report what is wrong with it."""
@@ -117,6 +121,7 @@ def run(
         dns_rate=dns_rate,
         looks=looks,
         look_intervals=look_intervals,
+        **gates,
         **cluster,
     )
     return _perform(request, globs)
@@ -179,6 +184,9 @@ def node_commands() -> None:
 @wirecheck.group("snapshot")
 def snapshots() -> None:
     """What a run saw."""
+
+
+wirecheck.add_command(inspect)
 
 
 @snapshots.command("show")

@@ -21,6 +21,7 @@ from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.cluster_dns import cluster_dns
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
 from wirecheck.snapshot.index import FORMAT, ClusterIdentity, SnapshotIndex
+from wirecheck.verdict import UNREACHABLE
 
 
 class LiveRun:
@@ -63,6 +64,21 @@ class LiveRun:
         assert self._snapshot is not None, "begin() comes first"
         return self._snapshot
 
+    @property
+    def objects(self) -> ApiObjects:
+        """What the API shows, before any node is visited."""
+        return self._objects
+
+    @property
+    def identity(self) -> ClusterIdentity:
+        """Which cluster it is."""
+        return self._index().cluster
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """Those that differ from the defaults."""
+        return self._inventory.thresholds
+
     def introduce(self, progress: Progress) -> None:
         """Say which cluster it is and what will be looked at, before anything is."""
         without = sorted(set(self.node_names) - self._ways.keys())
@@ -85,7 +101,7 @@ class LiveRun:
         raised again where not even the first look was closed.
         """
         known = {each.name for check in load() for each in check.thresholds}
-        refuse_unknown_thresholds(self._inventory, known)
+        refuse_unknown_thresholds(self._inventory, known | {UNREACHABLE})
         writer = SnapshotWriter(folder, self._index())
         looking = Looking(self._api, self._inventory, self._options, writer, progress)
         try:
@@ -106,6 +122,14 @@ class LiveRun:
             looking.interrupt()
         self._snapshot = Snapshot.open(folder)
         self.interrupted = looking.interrupted
+
+    def look_once(self, nodes: Collection[str], folder: Path, progress: Progress) -> Snapshot:
+        """One look at `nodes` alone, kept in `folder`; nothing is judged."""
+        writer = SnapshotWriter(folder, self._index())
+        looking = Looking(self._api, self._inventory, self._options, writer, progress)
+        looking.look(self._objects, self._started, nodes, self._ways)
+        self.interrupted = looking.interrupted
+        return Snapshot.open(folder)
 
     def node(self, name: str) -> Sequence[ItemResult]:
         """How each check about nodes ended on this one."""
@@ -146,7 +170,8 @@ class LiveRun:
             time=self._started,
             cluster=ClusterIdentity(self._api.context, objects.cluster_uid, objects.server_version),
             # Defaults too: a later version may have others, and a replay keeps the verdict.
-            thresholds={
+            thresholds=given
+            | {
                 each.name: given.get(each.name, each.default)
                 for check in load()
                 for each in check.thresholds

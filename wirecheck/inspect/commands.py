@@ -1,0 +1,58 @@
+"""`wirecheck inspect`: the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+from rich.console import Console
+
+from wirecheck.inspect.drawing import Line, show
+from wirecheck.inspect.parts import View
+from wirecheck.inspect.pod import pod_view
+from wirecheck.inspect.pod_drawing import pod_lines
+from wirecheck.inspect.subject import pod_named, scene_of
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def source_options(command: Command) -> Command:
+    """Which cluster or snapshot, and how it is printed."""
+    path = click.Path(path_type=Path)
+    for decorate in (
+        click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text"),
+        click.option("--context", metavar="NAME", help="Context of the kubeconfig."),
+        click.option("--kubeconfig", type=path, help="Else the inventory's, $KUBECONFIG, …"),
+        click.option("--inventory", "-i", type=path, help="Ways into nodes."),
+        click.option("--snapshot", type=path, help="Show what an earlier run saw."),
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.group("inspect")
+def inspect() -> None:
+    """Draw everything that is known of one pod, Service or node."""
+
+
+@inspect.command("pod")
+@click.argument("pod", metavar="NAMESPACE/NAME")
+@source_options
+def inspect_pod(*, pod: str, output: str, **source: Any) -> None:
+    """Draw a pod's wire: its netns, its pair, the node, the way to other nodes, DNS.
+
+    Live, only the pod's own node is visited.
+    """
+    with scene_of(**source, nodes=lambda cluster: {pod_named(cluster, pod).node_name}) as scene:
+        view = pod_view(scene, pod_named(scene.cluster, pod))
+    _print(view, pod_lines(view), output)
+
+
+def _print(view: View, lines: Iterable[Line], output: str) -> None:
+    if output == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(view), indent=1).decode())
+    else:
+        show(lines, Console(highlight=False))

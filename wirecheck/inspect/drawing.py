@@ -1,0 +1,127 @@
+"""Lines on a terminal: a label, a text, and the mark of what is broken."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.text import Text
+
+from wirecheck.inspect.parts import FindingView, InterfaceView, Source
+from wirecheck.report.harmless import harmless, shortened
+
+LABEL = 17
+LONGEST = 400
+LONGEST_HERE = 160
+MOST_EVIDENCE = 6
+
+CROSS = "\N{BOX DRAWINGS LIGHT DIAGONAL CROSS}"
+"""Where the wire is cut."""
+
+PLAIN = str.maketrans(f"│├└┌─{CROSS}✗…", "|+++-xx.")
+"""For terminals that are not UTF-8."""
+
+STYLES = {"fail": "bold red", "error": "bold magenta", "warn": "bold yellow", "good": "green"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line; `rail` is drawn before the label, so that a wire runs down the page."""
+
+    text: str = ""
+    label: str = ""
+    rail: str = ""
+    style: str = ""
+
+
+def show(lines: Iterable[Line], console: Console) -> None:
+    """Print them: on a terminal broken at words and coloured, elsewhere one line each."""
+    for line in lines:
+        width = LABEL if line.label else 0
+        head = f"{line.rail}{harmless(line.label):{max(0, width - len(line.rail) - 1)}} "
+        if not width:
+            head = line.rail
+        whole = f"{head}{harmless(line.text)}".rstrip()
+        if console.encoding.lower() not in ("utf-8", "utf8"):
+            whole = whole.translate(PLAIN)
+            whole = whole.encode(console.encoding, "backslashreplace").decode(console.encoding)
+        for piece in _broken(whole, head, line.rail, console):
+            console.print(Text(piece, style=line.style), soft_wrap=True)
+
+
+def _broken(whole: str, head: str, rail: str, console: Console) -> list[str]:
+    if not console.is_terminal or len(whole) <= console.width:
+        return [whole]
+    margin = rail + " " * (len(head) - len(rail) + 2)
+    return textwrap.wrap(
+        whole,
+        console.width,
+        subsequent_indent=margin,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    ) or [whole]
+
+
+def heading(source: Source) -> Line:
+    """Which cluster, and when."""
+    when = datetime.fromtimestamp(source.time, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    cluster = f"{source.cluster or 'unnamed cluster'}, Kubernetes {source.version or 'unknown'}"
+    looks = f", the first of {source.looks} looks" if source.looks > 1 else ""
+    return Line(f"{cluster}, seen {when}{looks}")
+
+
+def interface_text(each: InterfaceView) -> str:
+    """`10.244.1.5/24  mtu 1450  UP  5e:67:74:60:f7:da`."""
+    state = "UP" if each.up else "DOWN"
+    if each.up and not each.carrier:
+        state = "UP but NO CARRIER"
+    words = [", ".join(each.addresses)] if each.addresses or each.master else ["no address"]
+    words = [word for word in words if word]
+    words += [f"mtu {each.mtu}", state]
+    words += [each.mac] if each.mac else []
+    if each.vxlan_id is not None:
+        words.append(f"vxlan {each.vxlan_id} from {each.vxlan_local} port {each.vxlan_port}")
+    return "  ".join(words)
+
+
+def broken_here(findings: Iterable[FindingView], rail: str = "") -> Iterator[Line]:
+    """The findings of one place, in short: the whole ones come at the end."""
+    for each in findings:
+        about = f" {each.part}" if each.part else ""
+        yield Line(
+            f"{each.check}{about}: {_in_short(each)}",
+            label=f"  {'!' if each.level == 'warn' else '✗'} {each.outcome}",
+            rail=rail,
+            style=STYLES.get(each.level, ""),
+        )
+
+
+def _in_short(each: FindingView) -> str:
+    found = shortened(each.found, LONGEST_HERE)
+    if each.level == "error":
+        return found
+    return f"{found}; expected {shortened(each.expected, LONGEST_HERE)}"
+
+
+def found_lines(findings: Iterable[FindingView]) -> Iterator[Line]:
+    """The findings at the end of a view, with their evidence."""
+    for each in findings:
+        where = f"{each.node}: " if each.node else ""
+        place = f"{each.namespace}/{each.name}" if each.namespace else each.name
+        about = " ".join(filter(None, (each.kind, place, each.part)))
+        yield Line(
+            f"{each.check}  {where}{about}",
+            label=each.outcome.upper(),
+            style=STYLES.get(each.level, ""),
+        )
+        if each.level != "error":
+            yield Line(shortened(each.expected, LONGEST), label="  expected")
+        yield Line(shortened(each.found, LONGEST), label="  found")
+        for line in each.evidence[:MOST_EVIDENCE]:
+            yield Line(line, label="  evidence")
+        if (more := len(each.evidence) - MOST_EVIDENCE) > 0:
+            yield Line(f"… and {more} more (-o json has them all)", label="  evidence")

@@ -1,0 +1,158 @@
+"""What several views have in common. The field names are the JSON's, and documented."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from wirecheck.model.netns import Interface, Netns
+from wirecheck.snapshot.node_document import Route
+
+
+class View(Struct, frozen=True, kw_only=True):
+    """A part of what `wirecheck inspect` shows; every field is always there in its JSON."""
+
+
+class Source(View, frozen=True, kw_only=True):
+    """Which snapshot it was taken from."""
+
+    cluster: str
+    """The kubeconfig's context."""
+    version: str
+    """Of the API server."""
+    time: float
+    """When the look began, seconds since the epoch."""
+    looks: int
+
+
+class FindingView(View, frozen=True, kw_only=True):
+    """A finding of `wirecheck run` on the same snapshot."""
+
+    check: str
+    level: str
+    """`fail`, `error` or `warn`."""
+    outcome: str
+    """Of the check on this node: `waived` where someone accepted it."""
+    node: str = ""
+    """Empty for a check of the cluster."""
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+    part: str = ""
+    expected: str = ""
+    found: str = ""
+    evidence: list[str] = []
+    step: str = ""
+    """Of a pod's wire: where on it the finding belongs."""
+
+
+class InterfaceView(View, frozen=True, kw_only=True):
+    """A network interface, as `ip link` and `ip address` would show it."""
+
+    index: int
+    name: str
+    kind: str
+    peer_index: int | None
+    """The other end of a pair, by its index in the netns that it is in."""
+    peer_nsid: int | None
+    master: str
+    """The bridge that it is a port of."""
+    mac: str
+    mtu: int
+    up: bool
+    """Switched on."""
+    carrier: bool
+    addresses: list[str]
+    """With prefix lengths, sorted."""
+    vxlan_id: int | None = None
+    vxlan_port: int | None = None
+    vxlan_local: str = ""
+
+    @property
+    def label(self) -> str:
+        """`eth0@if11`, as `ip` writes it."""
+        return f"{self.name}@if{self.peer_index}" if self.peer_index else self.name
+
+
+class RouteView(View, frozen=True, kw_only=True):
+    """A route, as `ip route` would show it."""
+
+    destination: str
+    gateway: str
+    device: str
+    source: str
+    type: str
+    table: int
+    metric: int
+    text: str
+    """The same in one line."""
+
+
+def interface_view(netns: Netns, each: Interface) -> InterfaceView:
+    """The interface `each` of `netns`."""
+    link = each.link
+    holder = netns.by_index.get(link.master) if link.master is not None else None
+    return InterfaceView(
+        index=link.index,
+        name=link.name,
+        kind=link.kind,
+        peer_index=link.peer_index,
+        peer_nsid=link.peer_nsid,
+        master=holder.name if holder else "",
+        mac=link.mac,
+        mtu=link.mtu,
+        up=each.is_up,
+        carrier="LOWER_UP" in link.flags,
+        addresses=sorted(
+            f"{a.address}/{a.prefix}" for a in netns.record.addresses if a.index == link.index
+        ),
+        vxlan_id=link.vxlan_id,
+        vxlan_port=link.vxlan_port,
+        vxlan_local=link.vxlan_local,
+    )
+
+
+def route_views(netns: Netns) -> list[RouteView]:
+    """The routes of `netns` that are not the kernel's own for link-local and multicast."""
+    return [
+        route_view(netns, each)
+        for each in netns.record.routes
+        if not each.destination.startswith(("fe80:", "ff00:"))
+    ]
+
+
+def route_view(netns: Netns, route: Route) -> RouteView:
+    """One route, with the name of its device; the next hops of a multipath route in its text."""
+    device = _device(netns, route.index)
+    words = [route.destination] if route.type == "unicast" else [route.type, route.destination]
+    for keyword, value in (("via", route.gateway), ("dev", device), ("src", route.source)):
+        words += [keyword, value] if value else []
+    for hop in route.hops:
+        index = hop.get("index", "")
+        name = _device(netns, int(index)) if index.isdigit() else index
+        words.append(f"nexthop via {hop.get('gateway', '')} dev {name}")
+    if route.table != MAIN_TABLE:
+        words.append(f"table {route.table}")
+    if route.metric:
+        words.append(f"metric {route.metric}")
+    if route.onlink:
+        words.append("onlink")
+    return RouteView(
+        destination=route.destination,
+        gateway=route.gateway,
+        device=device,
+        source=route.source,
+        type=route.type,
+        table=route.table,
+        metric=route.metric,
+        text=" ".join(words),
+    )
+
+
+MAIN_TABLE = 254
+
+
+def _device(netns: Netns, index: int | None) -> str:
+    if index is None:
+        return ""
+    found = netns.by_index.get(index)
+    return found.name if found else ("lo" if index == 1 else f"if{index}")

@@ -1,0 +1,101 @@
+"""What a view is made from: the first look of a snapshot, which visits every node, and findings.
+
+Findings are those that judging the same snapshot gives, over all its looks; a finding that
+counts is in the first look too, so what is drawn shows what they are about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from wirecheck.catalogue import Check, load
+from wirecheck.findings import Outcome
+from wirecheck.inspect.parts import FindingView, Source
+from wirecheck.judge import Judge
+from wirecheck.model.cluster import Cluster
+from wirecheck.model.node import Node
+from wirecheck.results import ItemResult
+from wirecheck.snapshot.folder import Snapshot, SnapshotError
+from wirecheck.snapshot.index import VisitRecord
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One snapshot in its first look."""
+
+    snapshot: Snapshot
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """The API's side. Raises SnapshotError where it is broken."""
+        return Cluster(self.snapshot.api(1), self.snapshot.index, self.snapshot.index.looks[0])
+
+    @property
+    def source(self) -> Source:
+        """Where all of it comes from."""
+        index = self.snapshot.index
+        return Source(
+            cluster=index.cluster.context,
+            version=index.cluster.version,
+            time=self.cluster.look.started,
+            looks=len(index.looks),
+        )
+
+    def node(self, name: str) -> Node:
+        """The node with what was seen on it; a broken document is a visit that failed."""
+        visit = self.cluster.look.visits.get(name) or VisitRecord(
+            "no way", reason=f"{name} was not visited."
+        )
+        document = None
+        if visit.status == "seen":
+            try:
+                document = self.snapshot.document(name, 1)
+            except SnapshotError as error:
+                visit = VisitRecord("not understood", via=visit.via, reason=str(error))
+        return Node(self.cluster, self.cluster.nodes[name], visit, document)
+
+    def judged(self, nodes: Collection[str], groups: Collection[str] = ()) -> list[ItemResult]:
+        """How the checks of `groups` (of all groups without any) end on `nodes`, and in all."""
+        checks = [each for each in load() if not groups or each.group in groups]
+        return list(_items(self.snapshot, checks, sorted(nodes)))
+
+
+def _items(
+    snapshot: Snapshot, checks: Collection[Check], nodes: Collection[str]
+) -> Iterator[ItemResult]:
+    bench = Judge(snapshot, tuple(checks))
+    for name in nodes:
+        yield from bench.node(name)
+    yield from bench.cluster(nodes)
+
+
+def findings_of(items: Collection[ItemResult]) -> Iterator[FindingView]:
+    """The findings, and what could not be judged for a reason of its own."""
+    for item in items:
+        for each in item.findings:
+            yield FindingView(
+                check=item.check,
+                node=item.node,
+                level=str(each.level),
+                outcome=str(item.outcome),
+                kind=each.object.kind,
+                namespace=each.object.namespace,
+                name=each.object.name,
+                part=each.object.part,
+                expected=each.expected,
+                found=each.found,
+                evidence=list(each.evidence),
+            )
+        if item.outcome is Outcome.ERROR and item.reason and not item.folded:
+            yield FindingView(
+                check=item.check,
+                node=item.node,
+                level="error",
+                outcome=str(item.outcome),
+                kind="Node" if item.node else "Cluster",
+                name=item.node,
+                expected="a look that could be judged",
+                found=item.reason,
+            )

@@ -1,0 +1,135 @@
+"""From a node that was seen to the wire of one of its pods: interfaces, bridge, routes, peers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from wirecheck.addresses import IPAddress, address, contains, network
+from wirecheck.inspect.parts import InterfaceView, RouteView, interface_view, route_view
+from wirecheck.inspect.pod_view import PeerView
+from wirecheck.model.netns import Interface, Netns
+from wirecheck.model.node import Node
+from wirecheck.model.pod import Pod
+from wirecheck.model.veth import Veth
+from wirecheck.snapshot.api_objects import NodeObject
+from wirecheck.snapshot.node_document import Route
+
+OVERLAY_KINDS = ("vxlan", "geneve", "ipip", "wireguard", "gre", "sit", "ip6tnl")
+
+
+def pair_of(node: Node, pod: Pod, netns: Netns) -> Veth | None:
+    """The pod's pair, if it is wired with one; its node side may be missing."""
+    inner = netns.primary
+    if inner is None or not inner.is_paired:
+        return None
+    outer = node.host.by_index.get(inner.link.peer_index or 0)
+    return Veth(pod, netns, inner, outer if outer and outer.is_paired else None, node.host)
+
+
+def problem_of(pair: Veth) -> str:
+    """What is wrong with the pair at first sight, in the model's words; empty where nothing is."""
+    if pair.outer is None:
+        return f"the node has no pair with index {pair.inner.link.peer_index}"
+    if not pair.name_each_other:
+        return pair.pointed_to
+    return ""
+
+
+def bridge_of(node: Node, pair: Veth) -> InterfaceView | None:
+    """What the node side is a port of."""
+    master = pair.outer.link.master if pair.outer else None
+    holder = node.host.by_index.get(master) if master is not None else None
+    return interface_view(node.host, holder) if holder else None
+
+
+def uplink_of(node: Node) -> InterfaceView | None:
+    """The interface with the node's own address."""
+    for each in node.host.interfaces:
+        if each.addresses & node.addresses:
+            return interface_view(node.host, each)
+    return None
+
+
+def routes_to(node: Node, addresses: frozenset[IPAddress]) -> list[RouteView]:
+    """Of each table and address the most specific route, without the default."""
+    best: dict[tuple[int, IPAddress], Route] = {}
+    for route in node.host.record.routes:
+        if route.destination == "default":
+            continue
+        range_ = network(route.destination)
+        for each in addresses:
+            known = best.get((route.table, each))
+            is_closer = known is None or network(known.destination).prefixlen < range_.prefixlen
+            if contains([range_], each) and is_closer:
+                best[route.table, each] = route
+    return [route_view(node.host, route) for route in best.values()]
+
+
+def overlay_of(node: Node) -> InterfaceView | None:
+    """The device that carries pods' traffic to other nodes, where it is a tunnel."""
+    found = _overlay(node.host)
+    return interface_view(node.host, found) if found else None
+
+
+def _overlay(host: Netns) -> Interface | None:
+    return next((each for each in host.interfaces if each.link.kind in OVERLAY_KINDS), None)
+
+
+def peers_of(node: Node) -> Iterator[PeerView]:
+    """Every other node that has a range, and how this node reaches the range."""
+    for name, other in sorted(node.cluster.nodes.items()):
+        if name == node.name:
+            continue
+        for range_ in dict.fromkeys([*other.spec.pod_cidrs, other.spec.pod_cidr]):
+            if range_:
+                yield _peer(node, other, range_)
+
+
+def _peer(node: Node, other: NodeObject, range_: str) -> PeerView:
+    host = node.host
+    route = _route_to(host, range_)
+    gateway = route.gateway if route else ""
+    device = host.by_index.get(route.index) if route and route.index is not None else None
+    mac = _mac_of(host, gateway, device)
+    return PeerView(
+        node=other.metadata.name,
+        range=range_,
+        route=route_view(host, route).text if route else "",
+        device=device.name if device else "",
+        gateway=gateway,
+        gateway_mac=mac,
+        tunnel_to=_tunnel_to(host, mac, device),
+        node_addresses=[a.address for a in other.status.addresses if a.type.endswith("IP")],
+    )
+
+
+def _route_to(host: Netns, range_: str) -> Route | None:
+    """The closest route that holds the whole range, without the default."""
+    wanted = network(range_)
+    holding = [
+        (network(route.destination).prefixlen, at, route)
+        for at, route in enumerate(host.record.routes)
+        if route.destination != "default"
+        and network(route.destination).version == wanted.version
+        and wanted.subnet_of(network(route.destination))  # type: ignore[arg-type]
+    ]
+    return max(holding)[2] if holding else None
+
+
+def _mac_of(host: Netns, gateway: str, device: Interface | None) -> str:
+    if not gateway or device is None:
+        return ""
+    wanted = address(gateway)
+    for each in host.record.neighbours:
+        if each.index == device.index and address(each.address) == wanted:
+            return each.mac
+    return ""
+
+
+def _tunnel_to(host: Netns, mac: str, device: Interface | None) -> str:
+    if not mac or device is None:
+        return ""
+    for each in host.record.fdb:
+        if each.index == device.index and each.mac == mac and each.destination:
+            return each.destination
+    return ""
