@@ -95,7 +95,9 @@ def _start_api_server(here: State, slot: Slot) -> None:
     key = certificates / "service-accounts.key"
     run(["openssl", "genrsa", "-out", str(key), "2048"])
     token = secrets.token_hex(16)
-    write_atomically(certificates / "tokens.csv", f"{token},referee,referee,system:masters\n", 0o600)
+    write_atomically(
+        certificates / "tokens.csv", f"{token},referee,referee,system:masters\n", 0o600
+    )
     process = _start(
         here,
         slot,

@@ -11,6 +11,7 @@ import msgspec
 from testbed.commands import TestbedError
 from testbed.referee.kube_proxy import NODE
 from testbed.referee.place import Place
+from testbed.referee.random_scenes import SENTINEL
 from wirecheck import __version__
 from wirecheck.collect.api import Api
 from wirecheck.collect.document_frame import FrameError, unframed
@@ -26,9 +27,7 @@ from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex, VisitRecord
 from wirecheck.snapshot.node_document import NodeDocument
 
-_NO_DNS = DnsPlan(
-    queries={}, pods=[], node=[], addresses=[], rate=1.0, tries=1, timeout=1.0
-)
+_NO_DNS = DnsPlan(queries={}, pods=[], node=[], addresses=[], rate=1.0, tries=1, timeout=1.0)
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,28 @@ class Sight:
     document: NodeDocument
 
     @cached_property
-    def dataplane(self) -> Dataplane:
-        """The comparison, by the way that every check goes."""
+    def node(self) -> Node:
+        """The node, as every check gets it."""
         now = self.document.finished
         index = SnapshotIndex(FORMAT, __version__, now)
         cluster = Cluster(self.api, index, LookRecord(self.document.started, now))
-        return Node(cluster, cluster.nodes[NODE], VisitRecord("seen"), self.document).dataplane
+        return Node(cluster, cluster.nodes[NODE], VisitRecord("seen"), self.document)
+
+    @property
+    def dataplane(self) -> Dataplane:
+        """The comparison of its Service rules with the API."""
+        return self.node.dataplane
+
+    @property
+    def is_synchronised(self) -> bool:
+        """Whether kube-proxy has followed all changes, by its metrics and by the sentinel."""
+        try:
+            syncs = self.node.proxy.syncs
+            told = {each.owner.service for each in self.dataplane.summary.single if each.owner}
+        except FactMissingError:
+            return False
+        is_done = bool(syncs) and not any(each.is_waiting for each in syncs)
+        return is_done and SENTINEL not in told
 
     @cached_property
     def disagreements(self) -> tuple[str, ...]:

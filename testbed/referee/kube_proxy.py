@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import yaml
 
 NODE = "here"
 CLUSTER_RANGES = "10.244.0.0/16,fd00:10:244::/48"
+
+NFTABLES_WITHOUT_GATE = 31
+"""The first minor version that has nftables mode without being asked for it."""
 
 Config = Mapping[str, Any]
 
@@ -71,19 +75,31 @@ CONFIGS: Mapping[str, Mapping[str, Config]] = {
 """By mode and name: what shapes the rules besides the objects."""
 
 
-def settings(mode: str, version: str, config: Config, kubeconfig: Path) -> str:
-    """The text of kube-proxy's configuration, credentials included."""
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """One kube-proxy: its version, mode and the name of its configuration."""
+
+    version: str
+    mode: str
+    config: str
+
+    def __str__(self) -> str:
+        return f"{self.version} {self.mode} ({self.config})"
+
+
+def settings(of: Contestant, kubeconfig: Path) -> str:
+    """The text of a kube-proxy's configuration."""
     document = {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
-        "mode": mode,
+        "mode": of.mode,
         "hostnameOverride": NODE,
         # The size of the connection table is the whole machine's.
         "conntrack": {"maxPerCore": 0},
         "clientConnection": {"kubeconfig": str(kubeconfig)},
-        **config,
+        **CONFIGS[of.mode][of.config],
     }
-    if mode == "nftables" and minor(version) < 31:
+    if of.mode == "nftables" and minor(of.version) < NFTABLES_WITHOUT_GATE:
         document["featureGates"] = {"NFTablesProxyMode": True}
     return yaml.safe_dump(document)
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from testbed import processes
 from testbed.commands import Ended, TestbedError, attempt, run
+from testbed.components_of_referee import program_of
 from testbed.referee.slot import Slot
 
 
@@ -22,8 +23,11 @@ class Place(Protocol):
     def look(self, command: str, timeout: float) -> Ended:
         """Run a shell's line inside, where no process but its own is to be seen."""
 
-    def start(self, program: Path, settings: str, kubeconfig: Path) -> None:
-        """Start kube-proxy inside, in place of one that runs."""
+    def kubeconfig(self, here: Path) -> Path:
+        """Where the kubeconfig `here` is found from inside."""
+
+    def start(self, version: str, settings: str) -> None:
+        """Start a kube-proxy inside, in place of one that runs."""
 
     def log(self) -> str:
         """What kube-proxy has said last."""
@@ -32,8 +36,9 @@ class Place(Protocol):
 class HereNetns:
     """A network namespace on this machine."""
 
-    def __init__(self, slot: Slot) -> None:
+    def __init__(self, slot: Slot, programs: Path) -> None:
         self.slot = slot
+        self.programs = programs
 
     def run(self, argv: Sequence[str], timeout: float = 60) -> Ended:
         """Run a command inside, to its end."""
@@ -46,10 +51,15 @@ class HereNetns:
         """
         return self.run([*ALONE, "sh", "-c", command], timeout)
 
-    def start(self, program: Path, settings: str, kubeconfig: Path) -> None:
-        """Start kube-proxy inside, in place of one that runs."""
+    def kubeconfig(self, here: Path) -> Path:
+        """Where the kubeconfig `here` is found from inside."""
+        return here
+
+    def start(self, version: str, settings: str) -> None:
+        """Start a kube-proxy inside, in place of one that runs."""
         self.stop()
         flag = _written(self.slot, settings)
+        program = self.programs / program_of(version)
         argv = ["ip", "netns", "exec", self.slot.netns, str(program), flag]
         process = processes.start(argv, self._log_file)
         self.slot.pid_file("kube-proxy").write_text(str(process.pid))
@@ -80,9 +90,9 @@ def _written(slot: Slot, settings: str) -> str:
 
 
 @contextmanager
-def netns_here(slot: Slot, addresses: Sequence[str]) -> Iterator[HereNetns]:
+def netns_here(slot: Slot, programs: Path, addresses: Sequence[str]) -> Iterator[HereNetns]:
     """A netns on this machine with the node's addresses, and a cable to the API server."""
-    place = HereNetns(slot)
+    place = HereNetns(slot, programs)
     _remove(place)
     try:
         run(["ip", "netns", "add", slot.netns])

@@ -88,13 +88,14 @@ def _sentinel(turn: int) -> Object:
 
 def _sentinel_slices(turn: int) -> Iterator[Object]:
     high, low = divmod(turn, 250)
-    for family, address in ((4, f"10.244.{100 + high % 100}.{low + 2}"), (6, f"fd00:5e::{turn + 1:x}")):
+    for family, address in (
+        (4, f"10.244.{100 + high % 100}.{low + 2}"),
+        (6, f"fd00:5e::{turn + 1:x}"),
+    ):
         yield {
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
-            "metadata": metadata(
-                f"{SENTINEL}-{family}", {"kubernetes.io/service-name": SENTINEL}
-            ),
+            "metadata": metadata(f"{SENTINEL}-{family}", {"kubernetes.io/service-name": SENTINEL}),
             "addressType": f"IPv{family}",
             "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
             "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],

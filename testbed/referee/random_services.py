@@ -128,9 +128,7 @@ def _ports(dice: Dice, kind: str, number: int) -> list[Object]:
     return ports
 
 
-def _port(
-    dice: Dice, kind: str, name: str, number: int, protocol: str, node_port: int
-) -> Object:
+def _port(dice: Dice, kind: str, name: str, number: int, protocol: str, node_port: int) -> Object:
     port: Object = {"port": number, "protocol": protocol, "targetPort": "named"}
     if name:
         port["name"] = name

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from wirecheck.dataplane.patchwork import is_patchwork
 from wirecheck.dataplane.table import (
     Backend,
     Client,
@@ -157,7 +158,9 @@ def _of_claims(
     clients: dict[_Deviation, list[Client]] = {}
     for client in first.handlings:
         by_claim = [_of_client(client, claim, actual, local) for claim in claims]
-        for each in by_claim[0] if all(by_claim) else ():
+        if not all(by_claim) or _is_patchwork(client, claims, actual):
+            continue
+        for each in by_claim[0]:
             clients.setdefault(each, []).append(client)
     return [
         Difference(
@@ -172,6 +175,18 @@ def _of_claims(
         )
         for each, of in clients.items()
     ]
+
+
+def _is_patchwork(client: Client, claims: tuple[Entry, ...], actual: Entry | None) -> bool:
+    """Whether several claims together make what one kind of client meets."""
+    found = actual.handlings.get(client) if actual and len(claims) > 1 else None
+    wanted = [claim.handlings[client] for claim in claims if client in claim.handlings]
+
+    def agrees(one: Handling, part: Handling) -> bool:
+        # Whose the endpoints are has a say in what a deviation is called only.
+        return not any(_deviations(one, part, claims[0], is_missing=False))
+
+    return found is not None and is_patchwork(wanted, found, agrees)
 
 
 def _of_client(

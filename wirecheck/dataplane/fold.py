@@ -109,7 +109,8 @@ def _by_address(parts: Mapping[Intervals, Handling], family: int) -> Handling:
         f"{', '.join(_ranges_of(group, family)[:3])}: {group[0][1].verdict}" for group in groups
     )
     evidence = tuple(lines for group in groups for lines in group[0][1].evidence)
-    return Handling(Verdict.MIXED, reason=words, evidence=evidence)
+    by_range = tuple(_only_from(group, family) for group in groups)
+    return Handling(Verdict.MIXED, reason=words, evidence=evidence, parts=by_range)
 
 
 def _only_from(group: list[tuple[Intervals, Handling]], family: int) -> Handling:

@@ -123,6 +123,8 @@ class Handling(Struct, frozen=True):
     """Ranges of sources that this holds for, the others are dropped; None for every source."""
     reason: str = ""
     """For NOT_UNDERSTOOD and MIXED: what stands in the way, as a sentence."""
+    parts: tuple[Handling, ...] = ()
+    """For MIXED: what holds for which sources (`allowed`)."""
     evidence: tuple[tuple[str, ...], ...] = ()
     """The rules that lead to each backend, in the order of `backends`; else to the verdict."""
 
