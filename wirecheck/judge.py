@@ -6,20 +6,19 @@ import dataclasses
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 
 from msgspec.structs import replace
 
+from wirecheck.acceptance import outcome_of, terms, waiver_for
 from wirecheck.catalogue import Check
-from wirecheck.findings import FactMissingError, Finding, Level, NotApplicable, Outcome, Ref
+from wirecheck.findings import FactMissingError, Finding, NotApplicable, Outcome, Ref
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.model.traits import Traits, traits_of
 from wirecheck.results import FindingRecord, ItemResult, Object
 from wirecheck.snapshot.api_objects import NodeObject
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
-from wirecheck.snapshot.index import SnapshotIndex, VisitRecord, Waiver
+from wirecheck.snapshot.index import SnapshotIndex, VisitRecord
 
 Identity = tuple[Ref, str, str]
 
@@ -186,12 +185,15 @@ def _settled(
     undecided = sorted({str(f.subject) for i, f in lasting.items() if i not in counting})
     errors = list(dict.fromkeys(look.error for look in looks if look.error))
     records = [_record(check, finding, len(looks)) for finding in counting.values()]
-    outcome = _outcome(counting.values(), errors, first.skip)
+    waivers = [waiver_for(check.id, name, record, index) for record in records]
+    records = [
+        replace(record, standing="waived") if waiver else record
+        for record, waiver in zip(records, waivers, strict=True)
+    ]
+    outcome = outcome_of(records, error=bool(errors), skip=bool(first.skip))
     reason = errors[0] if errors else first.skip
-    waivers = [_waiver(record, check, name, index) for record in records]
-    if outcome is Outcome.FAIL and all(waivers):
-        outcome = Outcome.WAIVED
-        reason = "; ".join(dict.fromkeys(_terms(waiver) for waiver in waivers if waiver))
+    if outcome is Outcome.WAIVED:
+        reason = "; ".join(dict.fromkeys(terms(waiver) for waiver in waivers if waiver))
     return ItemResult(
         check=check.id,
         node=name,
@@ -204,17 +206,6 @@ def _settled(
         undecided=undecided,
         unjudged=dict(first.unjudged),
     )
-
-
-def _outcome(findings: Collection[Finding], errors: list[str], skip: str) -> Outcome:
-    levels = {finding.level for finding in findings}
-    if Level.FAIL in levels:
-        return Outcome.FAIL
-    if Level.ERROR in levels or errors:
-        return Outcome.ERROR
-    if Level.WARN in levels:
-        return Outcome.WARN
-    return Outcome.SKIP if skip else Outcome.PASS
 
 
 def _record(check: Check, finding: Finding, looks: int) -> FindingRecord:
@@ -243,21 +234,3 @@ def _lasting_key(check: Check, finding: Finding) -> str:
     name = subject.workload if subject.kind == "Pod" and subject.workload else subject.name
     part = "" if subject.kind == "Pod" else subject.part
     return "/".join(filter(None, [check.id, subject.kind, subject.namespace, name, part]))
-
-
-def _waiver(record: FindingRecord, check: Check, node: str, index: SnapshotIndex) -> Waiver | None:
-    """The waiver that covers the finding on the day of the run, if there is one."""
-    today = datetime.fromtimestamp(index.time, tz=UTC).date().isoformat()
-    places = {node, str(record.object), f"{record.object.namespace}/{record.object.name}"}
-    for waiver in index.waivers:
-        if (
-            waiver.until >= today
-            and fnmatchcase(check.id, waiver.check)
-            and any(fnmatchcase(place, waiver.where) for place in places)
-        ):
-            return waiver
-    return None
-
-
-def _terms(waiver: Waiver) -> str:
-    return f"{waiver.reason} ({waiver.owner}, until {waiver.until})"

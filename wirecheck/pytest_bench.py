@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from wirecheck.baseline import accepted_doubts, read_baseline
 from wirecheck.catalogue import Check
 from wirecheck.live import listed_nodes
 from wirecheck.look import Progress
@@ -14,6 +15,7 @@ from wirecheck.report_folder import ReportFolder
 from wirecheck.request import SENTENCES, Request
 from wirecheck.results import ItemResult, Results
 from wirecheck.run import Run, open_run
+from wirecheck.verdict import UNREACHABLE
 
 ANY_NODE = "NODE"
 """Stands for the nodes where checks are only listed and no cluster was named or found."""
@@ -72,6 +74,7 @@ class Bench:
             self._run = None
             raise
         self._judged.interrupted = self._run.interrupted
+        self._hold_against_baseline()
 
     def result(self, check: Check, node: str) -> ItemResult:
         """How the check ended on the node, or with an empty name on the cluster."""
@@ -96,6 +99,20 @@ class Bench:
         )
         if self._folder:
             self.reports = self._folder.finish(self.results)
+
+    def _hold_against_baseline(self) -> None:
+        """What is new shows only when all is judged: keys are counted over all nodes."""
+        assert self._run is not None
+        if self.request.baseline is None:
+            return
+        baseline = read_baseline(self.request.baseline)
+        doubts = baseline.doubts(self._run.identity, self._run.thresholds.get(UNREACHABLE, 0))
+        doubts = accepted_doubts(baseline, doubts, forced=self.request.force_baseline)
+        items = [item for name in self._run.node_names for item in self._run.node(name)]
+        items += self._run.cluster()
+        settled, self._judged.comparison = baseline.settle(items, self._checks, doubts)
+        for item in settled:
+            self._items.setdefault(item.node, {})[item.check] = item
 
     def _names(self) -> Sequence[str]:
         if self.only_lists and not self.request.snapshot:

@@ -45,6 +45,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "snapshot": {"type": Path, "metavar": "DIR", "help": "judge what an earlier run saw"},
     "report-dir": {"type": Path, "metavar": "DIR", "help": "reports of a live run: ./reports"},
     "fail-on": {"choices": ("fail", "warn", "never"), "help": "what fails the run: fail"},
+    "baseline": {"type": Path, "metavar": "RUN", "help": "an earlier run: only new is a failure"},
+    "force-baseline": {"action": "store_true", "help": "take it though it did not see all"},
     "dns-rate": {"type": positive, "metavar": "N", "help": "DNS queries per second, in all"},
     "looks": {"type": count, "metavar": "N", "help": "at most so many looks at a node"},
     "look-intervals": {

@@ -13,6 +13,7 @@ from wirecheck.results import (
     FORMAT,
     CheckRecord,
     ClusterRecord,
+    Comparison,
     ItemResult,
     Override,
     Results,
@@ -21,7 +22,7 @@ from wirecheck.results import (
 )
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import SnapshotIndex
-from wirecheck.verdict import FailOn, counts, coverage, exit_status, verdict
+from wirecheck.verdict import UNREACHABLE, FailOn, counts, coverage, exit_status, verdict
 
 
 @dataclass(slots=True)
@@ -30,6 +31,7 @@ class Judged:
 
     items: list[ItemResult] = field(default_factory=list)
     interrupted: bool = False
+    comparison: Comparison | None = None
 
 
 class Source(Protocol):
@@ -75,7 +77,12 @@ def results_of(
         ),
         items=items,
         ended=RunEnded(
-            status=exit_status(items, fail_on, interrupted=judged.interrupted),
+            status=exit_status(
+                items,
+                fail_on,
+                interrupted=judged.interrupted,
+                unreachable=index.thresholds.get(UNREACHABLE, 0),
+            ),
             verdict=verdict(items, interrupted=judged.interrupted),
             coverage=coverage(source.snapshot, items),
             counts=counts(items),
@@ -83,6 +90,7 @@ def results_of(
             looks=len(index.looks),
             interrupted=judged.interrupted,
         ),
+        comparison=judged.comparison,
     )
 
 

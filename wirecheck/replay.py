@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,8 @@ from wirecheck.report.sentences import plural
 from wirecheck.request import NothingToDoError, Request
 from wirecheck.results import ItemResult, Override
 from wirecheck.snapshot.folder import Snapshot
-from wirecheck.snapshot.index import SnapshotIndex, Waiver
+from wirecheck.snapshot.index import ClusterIdentity, SnapshotIndex, Waiver
+from wirecheck.verdict import UNREACHABLE
 
 
 class Replay:
@@ -49,6 +50,16 @@ class Replay:
         inventory = request.read_inventory() if request.inventory else None
         return cls(Snapshot.open(request.snapshot), inventory)
 
+    @property
+    def identity(self) -> ClusterIdentity:
+        """Which cluster it is."""
+        return self.snapshot.index.cluster
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """Those that differ from the defaults."""
+        return self.snapshot.index.thresholds
+
     def introduce(self, progress: Progress) -> None:
         """Say which snapshot it is, and what else than its own is applied to it."""
         index = self.snapshot.index
@@ -66,7 +77,7 @@ class Replay:
         """Judge with `checks` from now on."""
         if self._inventory is not None:
             known = {each.name for check in load() for each in check.thresholds}
-            refuse_unknown_thresholds(self._inventory, known)
+            refuse_unknown_thresholds(self._inventory, known | {UNREACHABLE})
         self._bench = Judge(self.snapshot, checks)
 
     def node(self, name: str) -> Iterator[ItemResult]:

@@ -24,6 +24,9 @@ class Request:
     dns_rate: float | None = None
     looks: int | None = None
     look_intervals: tuple[float, ...] | None = None
+    baseline: Path | None = None
+    """An earlier run: only what it did not find fails."""
+    force_baseline: bool = False
 
     def pauses(self, default: tuple[float, ...]) -> tuple[float, ...]:
         """Seconds before the second, third … look: as many as `looks` allows."""

@@ -1,16 +1,22 @@
 """The record of a run: what every report is rendered from, one JSON object a line.
 
 `results.jsonl` holds a `RunStarted`, an `ItemResult` for each check and node (or for each
-check alone, where it is about the cluster) and a `RunEnded`, told apart by `type`.
+check alone, where it is about the cluster), with a baseline a `Comparison`, and a `RunEnded`,
+told apart by `type`.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 from msgspec import Struct
 
 from wirecheck.findings import Level, Outcome
 
 FORMAT = 1
+
+Standing = Literal["", "new", "known", "waived"]
+"""Of a finding: `new` or `known` against the baseline; `waived` by the inventory; else nothing."""
 
 
 class Record(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -44,6 +50,7 @@ class FindingRecord(Record, frozen=True):
     evidence: list[str] = []
     looks: int = 1
     """In how many looks it was there, identically."""
+    standing: Standing = ""
 
 
 class CheckRecord(Record, frozen=True):
@@ -125,6 +132,31 @@ class Coverage(Record, frozen=True):
     unjudged: dict[str, int] = {}
 
 
+class PastFinding(Record, frozen=True):
+    """A finding of the baseline that is not there now; `why` says more where there is more."""
+
+    check: str
+    finding: FindingRecord
+    node: str = ""
+    why: str = ""
+
+
+class Comparison(Record, frozen=True, tag="baseline"):
+    """What became of the baseline's findings; those that are there now say so themselves."""
+
+    source: str
+    """The file or folder that the baseline was read from."""
+    time: str = ""
+    """When the baseline was looked at."""
+    new: int = 0
+    known: int = 0
+    fixed: list[PastFinding] = []
+    unseen: list[PastFinding] = []
+    """Where the baseline had found something and nothing was learned now."""
+    doubts: list[str] = []
+    """Why it is no good baseline, though it was taken: sentences."""
+
+
 class RunEnded(Record, frozen=True, tag="end"):
     """The last line."""
 
@@ -146,3 +178,4 @@ class Results(Record, frozen=True):
     started: RunStarted
     items: list[ItemResult]
     ended: RunEnded
+    comparison: Comparison | None = None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from wirecheck.baseline import Baseline, accepted_doubts, read_baseline
 from wirecheck.catalogue import Check, load
 from wirecheck.live import LiveRun
 from wirecheck.look import Progress
@@ -17,6 +18,8 @@ from wirecheck.request import Request
 from wirecheck.results import ItemResult, Override, Results
 from wirecheck.selection import selected
 from wirecheck.snapshot.folder import Snapshot
+from wirecheck.snapshot.index import ClusterIdentity
+from wirecheck.verdict import UNREACHABLE
 
 
 class Run(Protocol):
@@ -40,6 +43,16 @@ class Run(Protocol):
     @property
     def overrides(self) -> Sequence[Override]:
         """What is judged otherwise than the snapshot says."""
+        ...
+
+    @property
+    def identity(self) -> ClusterIdentity:
+        """Which cluster it is."""
+        ...
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """Those that differ from the defaults."""
         ...
 
     @property
@@ -77,12 +90,16 @@ def perform(request: Request, globs: Sequence[str], progress: Progress) -> tuple
     """
     began, wall_clock = time.monotonic(), time.time()
     checks = selected(load(), globs)
+    baseline = read_baseline(request.baseline) if request.baseline else None
     run = open_run(request)
+    doubts = _doubts(request, run, baseline)
     run.introduce(progress)
     folder = ReportFolder.create(request.report_dir, wall_clock)
     try:
         run.begin(checks, folder.snapshot, progress)
         judged = _judged(run)
+        if baseline:
+            judged.items, judged.comparison = baseline.settle(judged.items, checks, doubts)
         seconds = time.monotonic() - began
         results = results_of(run, checks, judged, seconds, request.fail_on)
         return results, folder.finish(results)
@@ -90,6 +107,14 @@ def perform(request: Request, globs: Sequence[str], progress: Progress) -> tuple
         if left := folder.abandon():
             error.add_note(f"What was seen until then is in {left}.")
         raise
+
+
+def _doubts(request: Request, run: Run, baseline: Baseline | None) -> list[str]:
+    """Why the baseline is no good one, if it is taken all the same. Raises RequestError."""
+    if baseline is None:
+        return []
+    doubts = baseline.doubts(run.identity, run.thresholds.get(UNREACHABLE, 0))
+    return accepted_doubts(baseline, doubts, forced=request.force_baseline)
 
 
 def _judged(run: Run) -> Judged:

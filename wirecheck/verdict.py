@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Literal
 
 from wirecheck.findings import Outcome
@@ -14,6 +14,10 @@ from wirecheck.snapshot.index import VisitRecord
 
 FailOn = Literal["fail", "warn", "never"]
 
+REACHABLE = "nodes.reachable"
+UNREACHABLE = "unreachable"
+"""The threshold that says how many nodes may be missing before the run counts as incomplete."""
+
 HEALTHY, FAILED, INCOMPLETE, INTERNAL_ERROR, USAGE, NOTHING_TO_DO = range(6)
 
 
@@ -23,9 +27,16 @@ def counts(items: Iterable[ItemResult]) -> dict[str, int]:
 
 
 def exit_status(
-    items: Sequence[ItemResult], fail_on: FailOn = "fail", *, interrupted: bool = False
+    items: Sequence[ItemResult],
+    fail_on: FailOn = "fail",
+    *,
+    interrupted: bool = False,
+    unreachable: float = 0,
 ) -> int:
-    """0 healthy, 1 something is wrong, 2 could not look at everything, 5 nothing was judged."""
+    """0 healthy, 1 something is wrong, 2 could not look at everything, 5 nothing was judged.
+
+    `unreachable` nodes may be missing before it is 2.
+    """
     outcomes = {item.outcome for item in items}
     if not outcomes - {Outcome.SKIP}:
         return NOTHING_TO_DO
@@ -33,9 +44,28 @@ def exit_status(
         return HEALTHY
     if Outcome.FAIL in outcomes or (fail_on == "warn" and Outcome.WARN in outcomes):
         return FAILED
-    if Outcome.ERROR in outcomes or interrupted:
+    spared = set(spared_nodes(items, unreachable))
+    if interrupted or any(_is_incomplete(item, spared) for item in items):
         return INCOMPLETE
     return HEALTHY
+
+
+def spared_nodes(items: Iterable[ItemResult], unreachable: float) -> list[str]:
+    """The nodes that were not looked at, if there are at most so many; else none.
+
+    There must be others that were: a run that saw no node is no success, whatever is accepted.
+    """
+    visits = [item for item in items if item.check == REACHABLE]
+    missing = sorted(item.node for item in visits if item.outcome is Outcome.ERROR)
+    seen = any(item.outcome is Outcome.PASS for item in visits)
+    return missing if seen and len(missing) <= unreachable else []
+
+
+def _is_incomplete(item: ItemResult, spared: Set[str]) -> bool:
+    if item.outcome is not Outcome.ERROR:
+        return False
+    only_repeats = item.folded or item.check == REACHABLE
+    return not (only_repeats and item.node in spared)
 
 
 def verdict(items: Sequence[ItemResult], *, interrupted: bool = False) -> str:
@@ -56,7 +86,10 @@ def verdict(items: Sequence[ItemResult], *, interrupted: bool = False) -> str:
     if said[Outcome.WARN]:
         parts.append(_plural(said[Outcome.WARN], "warning"))
     if not said[Outcome.FAIL] and not said[Outcome.ERROR] and not interrupted:
-        parts.insert(0, "healthy")
+        parts.insert(0, "nothing new" if said[Outcome.KNOWN] else "healthy")
+    for outcome, word in ((Outcome.KNOWN, "known"), (Outcome.WAIVED, "waived")):
+        if said[outcome]:
+            parts.append(f"{_plural(said[outcome], 'item')} {word}")
     return f"{', '.join(parts).capitalize()}."
 
 

@@ -18,6 +18,7 @@ WORST_FIRST = (
     Outcome.PASS,
     Outcome.SKIP,
 )
+ACCEPTED = frozenset({"known", "waived"})
 RED = frozenset({Outcome.FAIL, Outcome.ERROR})
 REACHABLE = "nodes.reachable"
 
@@ -153,10 +154,14 @@ def most_each(sizes: Sequence[int], total: int) -> int:
 def shares(
     items: Sequence[ItemResult], most: int
 ) -> Iterator[tuple[ItemResult, list[FindingRecord]]]:
-    """The first findings of each item, as many of each as `most` in all allow."""
+    """The first findings of each item, as many of each as `most` in all allow.
+
+    What is accepted comes after what is not: it must not crowd out what made the item red.
+    """
     each = most_each([len(item.findings) for item in items], most)
     for item in items[:most]:
-        yield item, item.findings[:each]
+        ordered = sorted(item.findings, key=lambda finding: finding.standing in ACCEPTED)
+        yield item, ordered[:each]
 
 
 def total(numbers: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -29,9 +29,10 @@ from wirecheck.report.arrangement import (
     unseen_nodes,
     without_unseen,
 )
+from wirecheck.report.comparison import comparison_sentence, past_sentence, standing_word
 from wirecheck.report.harmless import harmless, harmless_lines, shortened
 from wirecheck.report.node_map import NodeMap, node_map
-from wirecheck.results import ItemResult, Results
+from wirecheck.results import FindingRecord, ItemResult, Results
 
 MOST_ENTRIES = 4000
 """Findings on the page; a browser is quick with so many. All of them are in results.jsonl."""
@@ -65,6 +66,7 @@ class Entry:
     reason: str = ""
     looks: int = 1
     evidence: str = ""
+    standing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +169,12 @@ def _cards(checks: Sequence[CheckResults]) -> dict[Outcome, list[Card]]:
         some += [
             Entry(
                 node=item.node,
-                outcome=_outcome(item, finding.level.value),
+                outcome=_outcome(item, finding),
                 name=sentences.object_name(finding),
                 expected=finding.expected,
                 found=finding.found,
                 looks=finding.looks,
+                standing=standing_word(finding),
                 evidence="\n".join(shortened(text, LONGEST) for text in finding.evidence),
             )
             for finding in findings
@@ -185,10 +188,12 @@ def _cards(checks: Sequence[CheckResults]) -> dict[Outcome, list[Card]]:
     return cards
 
 
-def _outcome(item: ItemResult, level: str) -> Outcome:
+def _outcome(item: ItemResult, finding: FindingRecord) -> Outcome:
     """A finding's own level, but that what was accepted is not shown as red."""
+    if finding.standing in ("known", "waived"):
+        return Outcome(finding.standing)
     accepted = item.outcome in (Outcome.WAIVED, Outcome.KNOWN)
-    return item.outcome if accepted else Outcome(level)
+    return item.outcome if accepted else Outcome(finding.level.value)
 
 
 def _undecided(checks: Iterable[CheckResults]) -> dict[str, list[str]]:
@@ -236,6 +241,8 @@ def _environment() -> Environment:
         "words": sentences.OUTCOME_WORDS,
         "Outcome": Outcome,
         "coverage_sentence": sentences.coverage_sentence,
+        "comparison_sentence": comparison_sentence,
+        "past_sentence": past_sentence,
         "cluster_sentence": sentences.cluster_sentence,
     }
     return environment

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 from wirecheck.report.whole_file import write_whole
-from wirecheck.results import FORMAT, ItemResult, Results, RunEnded, RunStarted
+from wirecheck.results import FORMAT, Comparison, ItemResult, Results, RunEnded, RunStarted
 
-Line = RunStarted | ItemResult | RunEnded
+Line = RunStarted | ItemResult | Comparison | RunEnded
 
 
 class ResultsError(Exception):
@@ -30,7 +30,8 @@ _decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
 
 def render(results: Results) -> str:
     """The whole file."""
-    lines = [results.started, *results.items, results.ended]
+    compared = [results.comparison] if results.comparison else []
+    lines: list[Line] = [results.started, *results.items, *compared, results.ended]
     return "".join(f"{_encoder.encode(line).decode()}\n" for line in lines)
 
 
@@ -56,18 +57,22 @@ def _assembled(file: Path, lines: Iterator[tuple[int, bytes]]) -> Results:
         raise ResultsError(f"{file} is empty: take another copy of it, or run wirecheck again.")
     started = _started(file, first)
     items: list[ItemResult] = []
+    comparison: Comparison | None = None
     number = 1
     for number, raw in lines:
         line = _decoded(file, number, raw)
         if isinstance(line, RunEnded):
             _expect_no_more(file, lines)
-            return Results(started, items, line)
+            return Results(started, items, line, comparison)
         if isinstance(line, RunStarted):
             raise ResultsError(
                 f"{file}, line {number}: another run starts here: a file holds one run, so "
                 "split it before this line."
             )
-        items.append(line)
+        if isinstance(line, Comparison):
+            comparison = line
+        else:
+            items.append(line)
     raise ResultsError(
         f"{file} was cut off after line {number}: the run's end is missing; take another copy "
         "of the file, or run wirecheck again."

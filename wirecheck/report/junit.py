@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
+from wirecheck.report.comparison import comparison_sentence
 from wirecheck.report.harmless import harmless, harmless_lines, shortened
 from wirecheck.report.junit_cases import Case, Detail, cases
 from wirecheck.report.sentences import coverage_sentence
@@ -90,12 +91,18 @@ def _add_properties(suite: ElementTree.Element, results: Results) -> None:
         "cluster.version": started.cluster.version,
         "cluster.proxy_modes": ", ".join(started.cluster.proxy_modes),
         **{f"wirecheck.{outcome}": str(number) for outcome, number in ended.counts.items()},
+        **_comparison(results),
         **{f"wirecheck.override.{o.name}": f"{o.was} -> {o.now}" for o in started.overrides},
     }
     element = ElementTree.SubElement(suite, "properties")
     for name, value in properties.items():
         pair = {"name": harmless(name), "value": harmless(value)}
         ElementTree.SubElement(element, "property", pair)
+
+
+def _comparison(results: Results) -> dict[str, str]:
+    comparison = results.comparison
+    return {"wirecheck.baseline": comparison_sentence(comparison)} if comparison else {}
 
 
 def _add_case(suite: ElementTree.Element, case: Case) -> None:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from wirecheck.findings import Outcome
 from wirecheck.report.arrangement import (
+    ACCEPTED,
     RED,
     CheckResults,
     by_check,
@@ -20,6 +21,7 @@ from wirecheck.report.arrangement import (
     tone,
     total,
 )
+from wirecheck.report.comparison import standing_word
 from wirecheck.report.harmless import shortened
 from wirecheck.report.sentences import (
     OUTCOME_WORDS,
@@ -202,7 +204,8 @@ def _message(item: ItemResult, detail: Detail) -> str:
     where = f"{item.node}: " if item.node else ""
     if not item.findings:
         return f"{where}{item.reason or 'no reason was recorded'}"
-    first = item.findings[0]
+    # What is accepted already is not what made it red.
+    first = min(item.findings, key=lambda finding: finding.standing in ACCEPTED)
     more = f" (and {len(item.findings) - 1:,} more)" if len(item.findings) > 1 else ""
     expected, found = (shortened(text, detail.text) for text in (first.expected, first.found))
     return f"{where}{object_name(first)}: expected {expected}, found {found}{more}"
@@ -213,7 +216,7 @@ def _told(item: ItemResult, place: str, detail: Detail) -> Iterator[str]:
         yield place
     if item.reason:
         yield f"{'Besides: ' if item.findings else ''}{item.reason}"
-    for finding in item.findings[: detail.findings]:
+    for finding in sorted(item.findings, key=lambda f: f.standing in ACCEPTED)[: detail.findings]:
         yield ""
         yield from _finding(finding, detail)
     rest = len(item.findings) - detail.findings
@@ -223,7 +226,8 @@ def _told(item: ItemResult, place: str, detail: Detail) -> Iterator[str]:
 
 
 def _finding(finding: FindingRecord, detail: Detail) -> Iterator[str]:
-    yield f"{finding.level}: {object_name(finding)}"
+    word = standing_word(finding)
+    yield f"{finding.level}{f' ({word})' if word else ''}: {object_name(finding)}"
     yield f"  expected: {shortened(finding.expected, detail.text)}"
     yield f"  found:    {shortened(finding.found, detail.text)}"
     if finding.looks > 1:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -18,11 +19,11 @@ from wirecheck.report.arrangement import (
     Unseen,
     by_check,
     most_each,
-    shares,
     tone,
     unseen_nodes,
     without_unseen,
 )
+from wirecheck.report.comparison import comparison_sentence, past_sentence, standing_word
 from wirecheck.report.harmless import harmless, shortened
 from wirecheck.report.sentences import (
     OUTCOME_WORDS,
@@ -98,11 +99,14 @@ def _screen(results: Results, report: Path | None) -> Iterator[Line]:
         style="bold",
     )
     yield from (Line(f"Note: {note}") for note in started.notes)
+    doubts = results.comparison.doubts if results.comparison else []
+    yield from (Line(f"Doubtful baseline: {doubt}") for doubt in doubts)
     yield from (Line(f"Changed: {o.name} was {o.was}, now {o.now}") for o in started.overrides)
     yield from _red(checks)
     yield from _unseen(unseen, results)
     yield from _warnings(checks)
     yield from _accepted(checks)
+    yield from _compared(results)
     yield from _not_judged(checks, results.ended.coverage.unjudged)
     yield from _held(by_check(results))
     yield from _end(results, report)
@@ -116,15 +120,15 @@ def _red(checks: Sequence[CheckResults]) -> Iterator[Line]:
     )
     sizes = [sum(max(1, len(item.findings)) for item in check.having(*RED)) for check in red]
     each = most_each(sizes, MOST_FINDINGS)
-    for check, size in zip(red[:MOST_CHECKS], sizes, strict=False):
-        yield from _red_check(check, each, size)
+    for check in red[:MOST_CHECKS]:
+        yield from _red_check(check, each)
     if red[MOST_CHECKS:]:
         rest = [check.record.id for check in red[MOST_CHECKS:]]
         yield Line()
         yield Line(f"And {plural(len(rest), 'more check')}: {listed(rest, 20)}.")
 
 
-def _red_check(check: CheckResults, most: int, size: int) -> Iterator[Line]:
+def _red_check(check: CheckResults, most: int) -> Iterator[Line]:
     yield Line()
     yield Line(
         f" {check.record.id}{_where(check, *RED)}",
@@ -133,12 +137,34 @@ def _red_check(check: CheckResults, most: int, size: int) -> Iterator[Line]:
     )
     yield Line(check.record.sentence, indent=2)
     items = sorted(check.having(*RED), key=lambda item: item.outcome is not Outcome.FAIL)
-    told = [line for item, some in shares(items, most) for line in _item(item, some)][:most]
-    yield from told
-    if size > len(told):
-        yield Line(f"… and {size - len(told):,} more, in the report", indent=4)
+    told = _alike(line for item in items for line in _item(item, item.findings))
+    yield from (line for line, _ in told[:most])
+    if left := sum(times for _, times in told[most:]):
+        yield Line(f"… and {left:,} more, in the report", indent=4)
     if check.next_step:
         yield Line(f" {check.next_step}", head="Next:", style="bold", indent=2)
+
+
+def _alike(lines: Iterable[Line]) -> list[tuple[Line, int]]:
+    """What several nodes have in common is told once, with how often; the most common first.
+
+    Then a node's further findings come after the first ones of all others.
+    """
+    places: dict[Line, list[str]] = defaultdict(list)
+    turns: dict[Line, int] = {}
+    seen: Counter[str] = Counter()
+    for line in lines:
+        bare = replace(line, head="")
+        places[bare].append(line.head)
+        seen[line.head] += 1
+        turns.setdefault(bare, seen[line.head])
+    order = sorted(places, key=lambda bare: (-len(places[bare]), turns[bare]))
+    return [(replace(bare, head=_heads(places[bare])), len(places[bare])) for bare in order]
+
+
+def _heads(heads: Sequence[str]) -> str:
+    names = [head.removesuffix(": ") for head in dict.fromkeys(heads) if head]
+    return f"{listed(names, 5)}: " if names else ""
 
 
 def _item(item: ItemResult, findings: Sequence[FindingRecord]) -> Iterator[Line]:
@@ -150,7 +176,11 @@ def _item(item: ItemResult, findings: Sequence[FindingRecord]) -> Iterator[Line]
         about = object_name(finding)
         if finding.object.kind == "Node" and finding.object.name == item.node:
             about = finding.object.part or about
-        level = "" if finding.level.value == item.outcome.value else f"({finding.level}) "
+        words = [standing_word(finding)]
+        if finding.level.value != item.outcome.value:
+            words.insert(0, str(finding.level))
+        said = ", ".join(filter(None, words))
+        level = f"({said}) " if said else ""
         expected, found = (shortened(t, LONGEST) for t in (finding.expected, finding.found))
         yield Line(
             f"{level}{about}: expected {expected}; found {found}",
@@ -217,6 +247,20 @@ def _accepted(checks: Sequence[CheckResults]) -> Iterator[Line]:
                 head=str(outcome).upper(),
                 style="bold",
             )
+
+
+def _compared(results: Results) -> Iterator[Line]:
+    """What became of the baseline's findings."""
+    comparison = results.comparison
+    if comparison is None:
+        return
+    yield Line()
+    yield Line(f"{comparison_sentence(comparison)}.")
+    for head, some in (("FIXED", comparison.fixed), ("UNSEEN", comparison.unseen)):
+        for past in some[:MOST_NODES]:
+            yield Line(f" {shortened(past_sentence(past), LONGEST)}", head=head, style="bold")
+        if some[MOST_NODES:]:
+            yield Line(f"… and {len(some) - MOST_NODES:,} more, in the report", indent=4)
 
 
 def _not_judged(checks: Sequence[CheckResults], unjudged: Mapping[str, int]) -> Iterator[Line]:

@@ -1,0 +1,32 @@
+"""What the baseline had, in words that every report uses."""
+
+from __future__ import annotations
+
+from wirecheck.report.sentences import moment, object_name, plural
+from wirecheck.results import Comparison, FindingRecord, PastFinding
+
+
+def comparison_sentence(comparison: Comparison) -> str:
+    """`Against the run of 2026-11-23 03:06 UTC (before.jsonl): 1 new, 4 still there, 2 fixed`."""
+    parts = [
+        f"{comparison.new:,} new",
+        f"{comparison.known:,} still there",
+        f"{len(comparison.fixed):,} fixed",
+    ]
+    if comparison.unseen:
+        parts.append(f"{plural(len(comparison.unseen), 'finding')} not looked at again")
+    when = f"the run of {moment(comparison.time)}" if comparison.time else "the baseline"
+    return f"Against {when} ({comparison.source}): {', '.join(parts)}"
+
+
+def past_sentence(past: PastFinding) -> str:
+    """`dns.replicas_answer on w2: Pod kube-system/coredns-x: it was no answer. …`."""
+    where = f" on {past.node}" if past.node else ""
+    why = f" ({past.why})" if past.why else ""
+    about = object_name(past.finding)
+    return f"{past.check}{where}: {about}: had been {past.finding.found}{why}"
+
+
+def standing_word(finding: FindingRecord) -> str:
+    """A word before the finding, where it is not as bad, or as old, as it looks."""
+    return {"known": "still there", "new": "new", "waived": "waived", "": ""}[finding.standing]
