@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +14,10 @@ from wirecheck.inspect.drawing import Line, show
 from wirecheck.inspect.parts import View
 from wirecheck.inspect.pod import pod_view
 from wirecheck.inspect.pod_drawing import pod_lines
-from wirecheck.inspect.subject import pod_named, scene_of
+from wirecheck.inspect.service import service_view
+from wirecheck.inspect.service_drawing import service_lines
+from wirecheck.inspect.subject import node_named, pod_named, scene_of, service_named
+from wirecheck.model.cluster import Cluster
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -49,6 +52,26 @@ def inspect_pod(*, pod: str, output: str, **source: Any) -> None:
     with scene_of(**source, nodes=lambda cluster: {pod_named(cluster, pod).node_name}) as scene:
         view = pod_view(scene, pod_named(scene.cluster, pod))
     _print(view, pod_lines(view), output)
+
+
+@inspect.command("service")
+@click.argument("service", metavar="NAMESPACE/NAME")
+@click.option("--node", metavar="NAME", help="On this node alone, with its rules.")
+@source_options
+def inspect_service(*, service: str, node: str | None, output: str, **source: Any) -> None:
+    """Show what each node does with a Service, beside what the API asks for.
+
+    Live, every node is visited that there is a way into, or the one of --node alone.
+    """
+
+    def nodes(cluster: Cluster) -> Collection[str]:
+        service_named(cluster, service)
+        return {node_named(cluster, node)} if node else cluster.nodes.keys()
+
+    with scene_of(**source, nodes=nodes) as scene:
+        wanted = service_named(scene.cluster, service)
+        view = service_view(scene, wanted, nodes(scene.cluster))
+    _print(view, service_lines(view, node or ""), output)
 
 
 def _print(view: View, lines: Iterable[Line], output: str) -> None:

@@ -21,7 +21,7 @@ MOST_EVIDENCE = 6
 CROSS = "\N{BOX DRAWINGS LIGHT DIAGONAL CROSS}"
 """Where the wire is cut."""
 
-PLAIN = str.maketrans(f"│├└┌─{CROSS}✗…", "|+++-xx.")
+PLAIN = str.maketrans(f"│├└┌─{CROSS}✓✗…", "|+++-xvx.")
 """For terminals that are not UTF-8."""
 
 STYLES = {"fail": "bold red", "error": "bold magenta", "warn": "bold yellow", "good": "green"}
