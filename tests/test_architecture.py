@@ -21,6 +21,7 @@ DRIVERS = (
     "record",
     "baseline",
     "cli_gates",
+    "cli_diff",
     "report_folder",
     "selection",
     "interrupt",

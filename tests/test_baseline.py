@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from msgspec.structs import replace
 from tests.report import sample
 from tests.served_cluster import Listener
 from tests.snapshots import CHECKS, broken, healthy, unreachable, written
+from wirecheck import cli
 from wirecheck.baseline import Baseline, read_baseline
 from wirecheck.report import html, junit
 from wirecheck.report.jsonl import read_results
@@ -140,3 +144,35 @@ def test_hostile_names_of_fixed_findings_are_harmless(tmp_path):
 class Stub:
     def __init__(self, identity: str) -> None:
         self.id = identity
+
+
+def test_diff_tells_two_runs_apart(run, ill, well, capsys):
+    ill, well = run(ill)[1], run(well)[1]
+    for before, now, status, words in (
+        (well, ill, 1, "New\n  fail pods.carry_their_addresses on n1: Pod"),
+        (ill, well, 0, "Fixed\n  pods.carry_their_addresses on n1: Pod"),
+        (ill, ill, 0, "Still there\n  fail pods.carry_their_addresses on n1: Pod"),
+    ):
+        with pytest.raises(SystemExit) as left:
+            cli.main(["diff", str(before), str(now)])
+        assert left.value.code == status
+        assert words in capsys.readouterr().out
+
+
+def test_diff_as_json(run, ill, well, capsys):
+    ill, well = run(ill)[1], run(well)[1]
+    with pytest.raises(SystemExit):
+        cli.main(["diff", "-o", "json", str(well), str(ill)])
+    told = json.loads(capsys.readouterr().out)
+
+    assert "pods.carry_their_addresses" in {each["check"] for each in told["new"]}
+    assert told["known"] == told["fixed"] == []
+
+
+def test_pytest_fails_only_for_what_is_new(ill, well, tmp_path):
+    def status(baseline: Path) -> int:
+        words = ["--snapshot", str(ill), "--baseline", str(baseline), "-k", "carry_their_addresses"]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
+        return subprocess.run(command, cwd=tmp_path, timeout=120, check=False).returncode
+
+    assert (status(well), status(ill)) == (1, 0)

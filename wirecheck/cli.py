@@ -14,6 +14,7 @@ from rich.console import Console
 
 from wirecheck import __version__
 from wirecheck.catalogue import Check, load
+from wirecheck.cli_diff import diff
 from wirecheck.cli_gates import Gates, gate_options
 from wirecheck.collect.node_commands import NODE_COMMANDS
 from wirecheck.console import ConsoleProgress, complain, saved_traceback, sentence_with_notes
@@ -187,6 +188,7 @@ def snapshots() -> None:
 
 
 wirecheck.add_command(inspect)
+wirecheck.add_command(diff)
 
 
 @snapshots.command("show")

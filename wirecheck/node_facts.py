@@ -1,0 +1,82 @@
+"""What a node is like, as named values: to see what an upgrade changed besides the verdicts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from wirecheck.snapshot.api_objects import NodeObject
+from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.node_document import Command, NodeDocument
+
+SYSCTLS = "/proc/sys/"
+COUNTERS = frozenset({"/proc/sys/net/netfilter/nf_conntrack_count"})
+"""Files that differ from one second to the next."""
+
+PASSING = ("veth", "cali", "lxc", "eni", "tap", "gke", "azv", "nodelocaldns")
+"""How host-side interfaces of pods are named: they come and go with their pods."""
+
+COUNT = "number of "
+"""How facts begin whose values differ from node to node."""
+
+
+def facts_of(
+    node: NodeObject, visit: VisitRecord | None, document: NodeDocument | None
+) -> dict[str, str]:
+    """The values by name; what was not seen is left out."""
+    info = node.status.node_info
+    facts = {
+        "kubelet": info.kubelet_version,
+        "kernel": info.kernel_version,
+        "OS image": info.os_image,
+        "container runtime": info.container_runtime_version,
+        "kube-proxy mode": visit.proxy_mode if visit else "",
+    }
+    if document:
+        facts |= dict(_mtus(document)) | dict(_files(document)) | dict(_numbers(document))
+    return {name: value for name, value in facts.items() if value}
+
+
+def _mtus(document: NodeDocument) -> Iterator[tuple[str, str]]:
+    for namespace in document.namespaces[:1]:
+        passing = set()
+        for link in namespace.links:
+            if link.name.startswith(PASSING):
+                passing.add(link.mtu)
+            else:
+                yield f"MTU of {link.name}", str(link.mtu)
+        if passing:
+            yield "MTU of pods' interfaces", ", ".join(map(str, sorted(passing)))
+
+
+def _files(document: NodeDocument) -> Iterator[tuple[str, str]]:
+    for path, text in document.files.items():
+        value = " ".join(text.split()) or "empty"
+        if path.startswith(SYSCTLS) and path not in COUNTERS:
+            yield path.removeprefix(SYSCTLS).replace("/", "."), value
+        elif path.endswith("subnet.env"):
+            yield path, value
+
+
+def _numbers(document: NodeDocument) -> Iterator[tuple[str, str]]:
+    """Rules by tool and table."""
+    for name, command in document.commands.items():
+        if command.status == 0 and "tables" in name and name.endswith("-save"):
+            for table, number in _rules(command).items():
+                yield f"{COUNT}{name.removesuffix('-save')} rules in {table}", f"{number:,}"
+        elif command.status == 0 and name.startswith("nft-kube-proxy"):
+            family = "ip6" if name.endswith("6") else "ip"
+            number = command.output.count('{"rule":') + command.output.count('{"rule" :')
+            if number:
+                yield f"{COUNT}nftables rules in {family} kube-proxy", f"{number:,}"
+
+
+def _rules(command: Command) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    table = ""
+    for line in command.output.split("\n"):
+        if line.startswith("*"):
+            table = line[1:]
+        elif line.startswith("-A"):
+            counted[table] += 1
+    return counted
