@@ -41,7 +41,7 @@ def main(
     """Let kube-proxy program random Services, and compare what is read with what is expected."""
     seed = seed if seed is not None else int(time.time())
     click.echo(f"seed {seed}")
-    _guarded(lambda: _run(versions or (USUAL, *OTHERS), modes or MODES, services, size, seed))
+    _guarded(lambda: _run(versions or (USUAL, *OTHERS), modes or MODES[:2], services, size, seed))
 
 
 def _run(

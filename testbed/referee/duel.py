@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from testbed.commands import TestbedError
 from testbed.referee.bench import Bench
 from testbed.referee.judging import Sight
 from testbed.referee.kube_proxy import CONFIGS, Contestant
+from testbed.referee.node_object import of_version
 from testbed.referee.place import Place
 from testbed.referee.random_scenes import random_scenes
 from testbed.referee.scene import Object, Scene, steps
@@ -83,7 +84,8 @@ def _played(
     bench: Bench, place: Place, contestant: Contestant, scenes: Iterator[Scene]
 ) -> Iterator[tuple[Scene | None, Scene, Sight]]:
     bench.bring(None)
-    for scene in scenes:
+    for drawn in scenes:
+        scene = replace(drawn, node=of_version(drawn.node, contestant.version))
         before = bench.scene
         bench.bring(scene)
         if before is None:

@@ -25,3 +25,11 @@ def random_node(dice: Dice) -> Object:
         "spec": {"podCIDR": "10.244.1.0/24", "podCIDRs": ["10.244.1.0/24", "fd00:10:244:1::/64"]},
         "status": {"addresses": [{"type": "InternalIP", "address": each} for each in ADDRESSES]},
     }
+
+
+def of_version(node: Object, version: str) -> Object:
+    """The node as its kubelet would tell of itself.
+
+    Where kube-proxy does not say its version (until 1.30), the kubelet's is what is known.
+    """
+    return {**node, "status": {**node["status"], "nodeInfo": {"kubeletVersion": f"v{version}"}}}

@@ -17,9 +17,6 @@ from testbed.referee.slot import Slot
 class Place(Protocol):
     """A network namespace with the node's addresses, from which the API server is reached."""
 
-    def run(self, argv: Sequence[str], timeout: float) -> Ended:
-        """Run a command inside, to its end."""
-
     def look(self, command: str, timeout: float) -> Ended:
         """Run a shell's line inside, where no process but its own is to be seen."""
 

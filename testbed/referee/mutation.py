@@ -1,0 +1,58 @@
+"""One change of the rules that were read: what it is, and the sight that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from testbed.referee.dice import Dice
+from testbed.referee.judging import Sight
+from wirecheck.snapshot.node_document import NodeDocument
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One change of one text."""
+
+    kind: str
+    """`delete`, `redirect`, `reorder`, `weight` or `shadow`."""
+    before: str
+    """The rule or element that was there; of a reorder the first of the two."""
+    after: str
+    """What is there instead; empty for nothing."""
+    text: str
+    """The whole text after it."""
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """An edit, where it was made, and what is seen then."""
+
+    source: str
+    """The command or file whose output was changed."""
+    edit: Edit
+    sight: Sight
+
+
+Editor = Callable[[Dice, str], Edit | None]
+
+
+def texts(document: NodeDocument) -> dict[str, str]:
+    """The texts that hold Service rules, by command or file."""
+    found = {name: each.output for name, each in document.commands.items()}
+    found["/proc/net/ip_vs"] = document.files.get("/proc/net/ip_vs", "")
+    return found
+
+
+def with_text(sight: Sight, source: str, text: str) -> Sight:
+    """The same look, but for one text."""
+    document = sight.document
+    if source.startswith("/"):
+        changed = msgspec.structs.replace(document, files={**document.files, source: text})
+    else:
+        command = msgspec.structs.replace(document.commands[source], output=text)
+        commands = {**document.commands, source: command}
+        changed = msgspec.structs.replace(document, commands=commands)
+    return Sight(sight.api, changed)
