@@ -10,6 +10,7 @@ import click
 from testbed.faults.fault import Fault, load_faults
 from testbed.faults.matrix import as_markdown, as_text
 from testbed.faults.prove import Prover
+from testbed.state import state
 
 
 @click.command()
@@ -18,7 +19,10 @@ from testbed.faults.prove import Prover
 @click.option("--vm", is_flag=True, help="Also the faults that need the virtual machine.")
 @click.option("--markdown", type=click.Path(), help="Write the matrix to this file as well.")
 def main(names: tuple[str, ...], smoke: bool, vm: bool, markdown: str | None) -> None:
-    """Prove that each fault gives exactly its own set of red checks, and none afterwards."""
+    """Prove that each fault gives exactly its own set of red checks, and none afterwards.
+
+    Faults in the rules of one mode of kube-proxy are put into a cluster in that mode.
+    """
     prover = Prover()
     rows = []
     for fault in _chosen(load_faults(), names, smoke=smoke, vm=vm):
@@ -32,9 +36,12 @@ def main(names: tuple[str, ...], smoke: bool, vm: bool, markdown: str | None) ->
 
 
 def _chosen(faults: list[Fault], names: tuple[str, ...], *, smoke: bool, vm: bool) -> list[Fault]:
+    record = state().record()
+    mode = record.proxy_mode if record else "iptables"
+    faults = [fault for fault in faults if fault.proxy_mode == mode]
     unknown = set(names) - {fault.name for fault in faults}
     if unknown:
-        raise click.UsageError(f"no such fault: {', '.join(sorted(unknown))}")
+        raise click.UsageError(f"no such fault in {mode} mode: {', '.join(sorted(unknown))}")
     return [
         fault
         for fault in faults

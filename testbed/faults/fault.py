@@ -59,6 +59,8 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True):
     """Part of every CI run: one of each group."""
     vm: bool = False
     """Happens on the virtual machine, and needs it."""
+    proxy_mode: Literal["iptables", "nftables"] = "iptables"
+    """Which mode kube-proxy has to be in: a fault in rules is one of their kind."""
     inventory: str = ""
     """Another inventory than the usual one, by its name in the cluster's folder."""
 

@@ -279,6 +279,15 @@ def test_a_rule_that_ends_the_walk_early_hides_one_protocol(node):
     assert "-A PREROUTING -p tcp -j ACCEPT" in finding.evidence
 
 
+def test_node_ports_may_be_cut_off_alone(node):
+    (jump,) = re.findall(r"-A KUBE-SERVICES [^\n]*-j KUBE-NODEPORTS\n", rules(node))
+    found = red(with_output(node, "iptables-nft-save", in_nat(rules(node), jump, "")))
+
+    assert set(found) == {"services.rules_are_reached"}
+    parts = {each.subject.part for each in found["services.rules_are_reached"]}
+    assert parts <= {"IPv4 tcp, udp node ports Service rules", "IPv4 tcp node ports Service rules"}
+
+
 def test_no_rules_at_all_are_a_few_findings(node):
     text = "\n".join(line for line in rules(node).splitlines() if "KUBE-" not in line) + "\n"
     found = red(with_output(node, "iptables-nft-save", text))

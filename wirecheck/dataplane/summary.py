@@ -49,8 +49,10 @@ class Common:
 
     @property
     def where(self) -> str:
-        """`IPv4 tcp, udp`."""
-        return f"IPv{self.family} {', '.join(sorted({each.protocol for each in self.frontends}))}"
+        """`IPv4 tcp, udp`, `IPv4 tcp node ports`."""
+        protocols = ", ".join(sorted({each.protocol for each in self.frontends}))
+        ports = " node ports" if all(each.is_node_port for each in self.frontends) else ""
+        return f"IPv{self.family} {protocols}{ports}"
 
     @property
     def extent(self) -> str:
@@ -121,6 +123,9 @@ def _is_of_others(each: Difference) -> bool:
 Whole = tuple[int, Client, Verdict]
 """Family, client and what is wanted for it: frontends of which all may differ in one way."""
 
+Part = tuple[str, bool]
+"""Protocol, and whether they are node ports: the rules for those hang elsewhere."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Cause:
@@ -149,28 +154,28 @@ _CAUSES = (
 
 def _groups(
     table: ServiceTable, applies: Callable[[Handling], bool]
-) -> Mapping[Whole, Mapping[str, frozenset[Frontend]]]:
-    """The frontends that could differ together, by protocol."""
-    found: dict[Whole, dict[str, set[Frontend]]] = defaultdict(lambda: defaultdict(set))
+) -> Mapping[Whole, Mapping[Part, frozenset[Frontend]]]:
+    """The frontends that could differ together, in the parts that could do so alone."""
+    found: dict[Whole, dict[Part, set[Frontend]]] = defaultdict(lambda: defaultdict(set))
     for frontend, entry in table.entries.items():
         for client, wanted in entry.handlings.items():
             if frontend not in table.contested and applies(wanted):
                 whole = (frontend.family, client, wanted.verdict)
-                found[whole][frontend.protocol].add(frontend)
+                found[whole][frontend.protocol, frontend.is_node_port].add(frontend)
     return {
-        whole: {protocol: frozenset(each) for protocol, each in of.items()}
+        whole: {part: frozenset(each) for part, each in of.items()}
         for whole, of in found.items()
     }
 
 
 def _shared(table: ServiceTable, cause: _Cause, concerned: list[Difference]) -> Iterator[Common]:
-    """What holds for all frontends of a protocol; alike for several clients is told once."""
+    """What holds for all frontends of some parts; alike for several clients is told once."""
     differing = {(each.frontend, client) for each in concerned for client in each.clients}
     alike: dict[tuple[frozenset[Frontend], Verdict], list[Client]] = defaultdict(list)
-    for (_, client, wanted), by_protocol in _groups(table, cause.applies).items():
+    for (_, client, wanted), parts in _groups(table, cause.applies).items():
         whole = [
             members
-            for members in by_protocol.values()
+            for members in parts.values()
             if all((frontend, client) in differing for frontend in members)
         ]
         alike[frozenset().union(*whole), wanted].append(client)
