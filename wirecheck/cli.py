@@ -114,6 +114,7 @@ def run(
 ) -> int:
     """Look at a cluster, or at a snapshot, and report what is wrong with it."""
     live = {**cluster, "dns_rate": dns_rate, "looks": looks, "look_intervals": look_intervals}
+    live["wait"] = gates["wait"] or None
     _refuse_together(snapshot, live)
     request = Request(
         snapshot=snapshot,

@@ -73,7 +73,7 @@ def test_on_one_node_the_rules_are_shown_as_they_are(inspect, broken):
     _, out, _ = inspect("service", "shop/web", "--snapshot", broken, "--node", "wc-w1")
 
     assert "wc-w2 (" not in out
-        (rule,) = (line for line in out.splitlines() if "rule         -A KUBE-SERVICES" in line)
+    (rule,) = (line for line in out.splitlines() if "rule         -A KUBE-SERVICES" in line)
     assert "-d 10.96.169.41/32 -p tcp" in rule
     assert rule.endswith("-j KUBE-SVC-67NZLRHBNDSAWJRO")
     assert "--to-destination 10.244.9.9:8080" in out

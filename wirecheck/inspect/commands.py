@@ -11,6 +11,8 @@ import msgspec
 from rich.console import Console
 
 from wirecheck.inspect.drawing import Line, show
+from wirecheck.inspect.node import node_view
+from wirecheck.inspect.node_drawing import node_lines
 from wirecheck.inspect.parts import View
 from wirecheck.inspect.pod import pod_view
 from wirecheck.inspect.pod_drawing import pod_lines
@@ -72,6 +74,16 @@ def inspect_service(*, service: str, node: str | None, output: str, **source: An
         wanted = service_named(scene.cluster, service)
         view = service_view(scene, wanted, nodes(scene.cluster))
     _print(view, service_lines(view, node or ""), output)
+
+
+@inspect.command("node")
+@click.argument("node", metavar="NAME")
+@source_options
+def inspect_node(*, node: str, output: str, **source: Any) -> None:
+    """Show a node's links, routes, kube-proxy and connection table, and what is wrong there."""
+    with scene_of(**source, nodes=lambda cluster: {node_named(cluster, node)}) as scene:
+        view = node_view(scene, node)
+    _print(view, node_lines(view), output)
 
 
 def _print(view: View, lines: Iterable[Line], output: str) -> None:
