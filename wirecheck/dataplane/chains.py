@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from operator import is_
 from typing import ClassVar, Generic, TypeVar
 
 from wirecheck.dataplane.steps import Action, Choose, Dnat, End, Jump, Lookup, Packet, SetMark, Step
@@ -73,6 +74,33 @@ class Chain:
         """Whether all packets have the same candidates: all steps."""
         return len(self.steps) <= self.SMALL
 
+    def is_alike(self, steps: Sequence[Step]) -> bool:
+        """Whether every packet meets the same of `steps` as of this chain's, in the same order.
+
+        kube-proxy writes the rules that tell Services apart in an order of chance. No packet
+        can match two of them, and then only what stands behind all of them has to stay there.
+        """
+        head = len(self.steps) - len(self._others)
+        return (
+            len(steps) == len(self.steps)
+            and self._apart is not None
+            and all(map(is_, steps[head:], self.steps[head:]))
+            and self._apart == set(map(id, steps[:head]))
+        )
+
+    @cached_property
+    def _apart(self) -> frozenset[int] | None:
+        """The steps before the general ones, where no packet can match two of them."""
+        head = self.steps[: len(self.steps) - len(self._others)]
+        keys = {(each.host, each.protocol, each.port) for each in head}
+        if len(keys) < len(head) or not all(all(key) for key in keys):
+            return None
+        return frozenset(map(id, head))
+
+    def concerning(self, packet: Packet) -> list[Step]:
+        """The steps whose conditions on the packet hold, whoever sends it."""
+        return [step for step in self.candidates(packet) if concerns(step, packet)]
+
     def candidates(self, packet: Packet) -> Sequence[Step]:
         """The steps that the packet may match, in their order."""
         if len(self.steps) <= self.SMALL:
@@ -84,6 +112,17 @@ class Chain:
         ]
         found.sort(key=_position)
         return [step for _, step in found]
+
+
+def concerns(step: Step, packet: Packet) -> bool:
+    """Whether the step's conditions on the packet hold, whoever sends it."""
+    return not (
+        step.never
+        or (step.host and step.host != packet.address)
+        or (step.port and step.port != packet.port)
+        or (step.protocol and step.protocol != packet.protocol)
+        or (step.tests and not all(test(packet) for test in step.tests))
+    )
 
 
 def _jumps(actions: Iterable[Action]) -> Iterator[Jump]:
@@ -121,21 +160,22 @@ class Chains(Generic[T]):
     one object: most of them are the same everywhere.
     """
 
-    LONGEST_SHARED = 50_000
-    """Longer texts list all Services in an order of chance, and are never equal."""
     MOST_SHARED = 100_000
+    MOST_LONG = 8
+    """Of each name, those that list all Services: they are large."""
 
-    _shared: ClassVar[dict[tuple[str, str], Chain]] = {}
+    _shared: ClassVar[dict[Hashable, Chain]] = {}
+    _long: ClassVar[dict[tuple[str, str], list[Chain]]] = {}
 
     def __init__(
         self,
         label: str,
         rules: Mapping[str, T],
         translate: Callable[[T], Sequence[Step]],
-        text_of: Callable[[T], str] | None = None,
+        key_of: Callable[[T], Hashable] | None = None,
     ) -> None:
         self.label = label
-        self._text_of = text_of
+        self._key_of = key_of
         self._rules = rules
         self._translate = translate
         self._made: dict[str, Chain] = {}
@@ -147,20 +187,36 @@ class Chains(Generic[T]):
             chain = self._made[name] = self._make(name, self._rules[name])
         return chain
 
-    def find_all(self, names: Iterable[str]) -> tuple[Chain | None, ...]:
-        """The chains of these names; quick for many that were asked for before."""
-        if len(self._made) < len(self._rules):
-            for name in self._rules:
+    @cached_property
+    def all(self) -> Mapping[str, Chain]:
+        """Every chain by name."""
+        for name in self._rules:
+            if name not in self._made:
                 self.find(name)
-        return tuple(map(self._made.get, names))
+        return self._made
 
     def _make(self, name: str, rules: T) -> Chain:
-        text = self._text_of(rules) if self._text_of else None
-        if text is None or len(text) > self.LONGEST_SHARED:
-            return Chain(name, self._translate(rules))
-        chain = self._shared.get((name, text))
+        key = self._key_of(rules) if self._key_of else None
+        chain = self._shared.get(key)
         if chain is None:
-            if len(self._shared) > self.MOST_SHARED:
-                self._shared.clear()
-            chain = self._shared[name, text] = Chain(name, self._translate(rules))
+            chain = self._make_anew(name, rules)
+            if key is not None:
+                if len(self._shared) > self.MOST_SHARED:
+                    self._shared.clear()
+                self._shared[key] = chain
+        return chain
+
+    def _make_anew(self, name: str, rules: T) -> Chain:
+        """A chain for these rules, or a long one of another node that has them in another order."""
+        steps = self._translate(rules)
+        if len(steps) <= Chain.SMALL:
+            return Chain(name, steps)
+        known = self._long.setdefault((self.label, name), [])
+        chain = next((each for each in known if each.is_alike(steps)), None)
+        if chain is None:
+            chain = Chain(name, steps)
+        else:
+            known.remove(chain)
+        known.insert(0, chain)
+        del known[self.MOST_LONG :]
         return chain

@@ -23,8 +23,8 @@ class Masquerading(NamedTuple):
 
     by_mark: Callable[[int], bool]
     """Whether a packet with this mark is masqueraded."""
-    of_own: Callable[[Backend, str], bool]
-    """Whether a backend's connections to itself, by protocol, are, whatever their mark."""
+    own: frozenset[tuple[Backend, str]] = frozenset()
+    """Backends whose connections to themselves, by protocol, are, whatever their mark."""
 
 
 class Sent(NamedTuple):
@@ -209,7 +209,7 @@ def _affinity(results: Iterable[Result]) -> int:
 def _is_hairpin(
     backend: Backend, results: Iterable[Result], masquerading: Masquerading, protocol: str
 ) -> bool:
-    if masquerading.of_own(backend, protocol):
+    if (backend, protocol) in masquerading.own:
         return True
     return all(
         masquerading.by_mark(each.flow.mark)

@@ -9,7 +9,7 @@ others programmed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
 from wirecheck.dataplane.chains import Chains
 from wirecheck.dataplane.clients import Clients
@@ -20,6 +20,8 @@ from wirecheck.dataplane.ruleset import Ruleset, Stage, reachable, read_entries
 from wirecheck.dataplane.steps import End, Step
 from wirecheck.dataplane.table import Entry, Frontend, ServiceTable, Verdict
 from wirecheck.parse.iptables import Chain, IptablesDump, parse_iptables_save
+
+LONGEST_SHARED = 50_000
 
 
 def read_iptables(
@@ -54,7 +56,7 @@ def ruleset_of(
     family: int,
     dumps: list[IptablesDump],
     translate: Callable[[Chain], Sequence[Step]] = steps_of,
-    text_of: Callable[[Chain], str] | None = lambda chain: chain.block,
+    key_of: Callable[[Chain], Hashable] | None = None,
 ) -> Ruleset:
     """The hooks of one family in the kernel's order.
 
@@ -64,7 +66,7 @@ def ruleset_of(
     """
     dumps = sorted(dumps, key=_size)
     chains = {
-        (at, name): Chains(f"{at} {name}", table.chains, translate, text_of)
+        (at, name): Chains(f"{at} {name}", table.chains, translate, key_of or _text_of)
         for at, dump in enumerate(dumps)
         for name, table in dump.tables.items()
     }
@@ -88,9 +90,13 @@ def ruleset_of(
         sent=stages("OUTPUT", "raw", "mangle", "nat", "filter"),
         masquerading=Masquerading(
             by_mark=lambda mark: any(each(mark) for each in marks),
-            of_own=lambda *_: False,
         ),
     )
+
+
+def _text_of(chain: Chain) -> str | None:
+    """What equal chains have in common; the large ones are in another order on each node."""
+    return (chain.block or chain.name) if len(chain.block) < LONGEST_SHARED else None
 
 
 def _size(dump: IptablesDump) -> int:

@@ -87,7 +87,7 @@ def _tick_rate(servers: Iterable[VirtualServer], wanted: ServiceTable) -> int:
 def _ruleset(family: int, steps: Sequence[Step], sets: Mapping[str, Ipset], text: str) -> Ruleset:
     dump = parse_iptables_save(text)
     translate = partial(steps_of, resolve=resolver(sets))
-    rules = ruleset_of(family, [dump], translate, text_of=None)
+    rules = ruleset_of(family, [dump], translate, key_of=lambda _: None)
     stage = Stage(SERVERS, Chains(KUBE_PROXY, {SERVERS: steps}, list))
     hairpins = frozenset(
         each for name in _loop_back_sets(dump) if name in sets for each in _hairpins(sets[name])
@@ -100,9 +100,8 @@ def _ruleset(family: int, steps: Sequence[Step], sets: Mapping[str, Ipset], text
         sent=(*rules.sent, stage),
         masquerading=Masquerading(
             by_mark=rules.masquerading.by_mark,
-            of_own=lambda backend, protocol: (backend, protocol) in hairpins,
+            own=hairpins,
         ),
-        is_shared=False,
     )
 
 

@@ -1,108 +1,230 @@
-"""Keeps what walks came to, for the next node: most rules of a cluster's nodes are the same.
+"""Keeps what one node's rules came to, for the next node: most of them are the same there.
 
-A walk's outcome rests on the rules it met, on what these made of the clients, and on which
-marks are masqueraded. Where all of that is the same on another node, and nothing else is
-asked, the outcome is taken over: that costs a tenth of the walk.
+A frontend's outcome rests on the steps that its packet met, chain by chain, on what these
+made of the clients, and on which marks and connections are masqueraded after routing. All of
+that is kept with it; on the next node only those frontends are walked for which some of it
+is not the same. So a further node costs what is different about it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from wirecheck.dataplane.sources import Regions
-from wirecheck.dataplane.steps import Packet, SourceTest
-from wirecheck.dataplane.table import Backend, Client, Handling
-from wirecheck.dataplane.walk import Met, Trace
+from wirecheck.dataplane.steps import Action, Lookup, Packet, SourceTest, Step
+from wirecheck.dataplane.table import Backend, Entry, Frontend
+from wirecheck.dataplane.walk import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from wirecheck.dataplane.chains import Chain
     from wirecheck.dataplane.fold import Sent
     from wirecheck.dataplane.ruleset import Ruleset
 
-MOST_FRONTENDS = 50_000
-MOST_VARIANTS = 4
-"""Outcomes kept for one frontend: nodes with local backends differ from the others."""
+MOST_PASTS = 4
+"""Nodes whose rules are kept: one of each mode and family, and of each version of their rules."""
+
+MOST_WALKS = 200_000
+"""After so many what is known about who met what is mostly of no use any more."""
+
+Place = tuple[str, str]
+"""Label of a table's chains, and the name of one that is there, or is not."""
 
 
-class _Outcome(NamedTuple):
-    """What a walk met and came to."""
+class Outcome(NamedTuple):
+    """What a frontend's packet came to."""
 
-    small: tuple[tuple[str, tuple[str, ...], tuple[Chain | None, ...]], ...]
-    """By label of their table the small chains that were met: they must be the same ones."""
-    large: tuple[Met, ...]
-    """Of the others the steps that concern the packet."""
-    masks: tuple[tuple[tuple[SourceTest, ...], int], ...]
-    marks: tuple[tuple[int, bool], ...]
-    hairpins: tuple[tuple[Backend, bool], ...]
-    handlings: dict[Client, Handling]
+    packet: Packet
+    entry: Entry
+    lasts: bool
+    """Whether it holds wherever the same is met; else it was worked out for one node only."""
 
 
-_outcomes: dict[tuple[object, ...], list[_Outcome]] = {}
+@dataclass(slots=True)
+class Basis:
+    """What one walk's outcome rests on."""
+
+    met: frozenset[Place]
+    masks: Mapping[tuple[SourceTest, ...], int]
+    marks: Mapping[int, bool]
+
+
+@dataclass
+class Past:
+    """The rules of one node, and what they came to; `chains` and `outcomes` go together."""
+
+    kind: object
+    chains: Mapping[str, Mapping[str, Chain]]
+    own: frozenset[tuple[Backend, str]]
+    outcomes: dict[Frontend, Outcome] = field(default_factory=dict)
+    users: dict[Place, set[Frontend]] = field(default_factory=dict)
+    """Frontends whose walk led there, at least."""
+    masks: dict[tuple[SourceTest, ...], tuple[int, set[Frontend]]] = field(default_factory=dict)
+    marks: dict[int, bool] = field(default_factory=dict)
+    walks: int = 0
+
+    def add(self, frontend: Frontend, outcome: Outcome, basis: Basis | None) -> None:
+        """Keep an outcome and what it rests on."""
+        self.walks += 1
+        self.outcomes[frontend] = outcome
+        if basis is None:
+            return
+        for place in basis.met:
+            self.users.setdefault(place, set()).add(frontend)
+        for tests, mask in basis.masks.items():
+            self.masks.setdefault(tests, (mask, set()))[1].add(frontend)
+        self.marks.update(basis.marks)
+
+    def unsettled(self, ruleset: Ruleset, regions: Regions, changed: Changed) -> set[Frontend]:
+        """The frontends whose outcome may be another one with the rules of the next node."""
+        by_mark = ruleset.masquerading.by_mark
+        if any(by_mark(mark) is not answer for mark, answer in self.marks.items()):
+            return set(self.outcomes)
+        found = set(self._by_own(ruleset.masquerading.own))
+        for tests, (mask, users) in self.masks.items():
+            if not regions.knows(tests) or regions.matching(tests) != mask:
+                found |= users
+        for place, (old, new) in changed.items():
+            users = self.users.get(place, set()) - found
+            found |= {each for each in users if self._differs(each, old, new)}
+        return found
+
+    def _by_own(self, own: frozenset[tuple[Backend, str]]) -> Iterator[Frontend]:
+        """Those with a backend whose connections to itself are masqueraded otherwise."""
+        if differing := self.own ^ own:
+            for frontend, outcome in self.outcomes.items():
+                for handling in outcome.entry.handlings.values():
+                    if any((each, frontend.protocol) in differing for each in handling.backends):
+                        yield frontend
+
+    def _differs(self, frontend: Frontend, old: Chain | None, new: Chain | None) -> bool:
+        outcome = self.outcomes.get(frontend)
+        return outcome is not None and not _is_alike(old, new, outcome.packet)
+
+    def follow(self, ruleset: Ruleset, regions: Regions) -> None:
+        """Stand for the next node from now on."""
+        self.chains = _chains_of(ruleset)
+        self.own = ruleset.masquerading.own
+        self.masks = {
+            tests: (regions.matching(tests), users)
+            for tests, (_, users) in self.masks.items()
+            if regions.knows(tests)
+        }
+        self.marks = {mark: ruleset.masquerading.by_mark(mark) for mark in self.marks}
+
+
+Changed = Mapping[Place, "tuple[Chain | None, Chain | None]"]
+
+_pasts: list[Past] = []
+"""The one that was used last comes first."""
 
 
 def forget() -> None:
     """Forget everything, as at the start of the process."""
-    _outcomes.clear()
+    _pasts.clear()
 
 
-def recalled(ruleset: Ruleset, packet: Packet, regions: Regions) -> dict[Client, Handling] | None:
-    """The outcome for a packet, if it was walked before through the same rules."""
-    for outcome in _outcomes.get((packet, ruleset.ways, regions.kinds), ()):
-        if _holds(outcome, ruleset, packet, regions):
-            return outcome.handlings
-    return None
-
-
-def remember(  # noqa: PLR0917 - a record of one walk
+def entries_of(
     ruleset: Ruleset,
-    packet: Packet,
     regions: Regions,
-    trace: Trace,
-    sent: Iterable[Sent],
-    handlings: dict[Client, Handling],
-) -> None:
-    """Keep an outcome, with all that it rests on."""
+    packets: Mapping[Frontend, Packet],
+    named: Mapping[Frontend, str],
+    walk: Callable[[Frontend, Packet], tuple[Entry, Basis | None]],
+) -> Iterator[Entry]:
+    """The entry of each frontend: `walk` is asked where it is not known from a node before."""
+    past, changed = _nearest(ruleset, regions)
+    unsettled = past.unsettled(ruleset, regions, changed)
+    past.follow(ruleset, regions)
+    before, past.outcomes = past.outcomes, {}
+    for frontend, packet in packets.items():
+        known = before.get(frontend)
+        if (
+            known is not None
+            and known.lasts
+            and frontend not in unsettled
+            and known.packet == packet
+            and known.entry.programmed_by == named[frontend]
+        ):
+            past.outcomes[frontend] = known
+        else:
+            entry, basis = walk(frontend, packet)
+            past.add(frontend, Outcome(packet, entry, lasts=basis is not None), basis)
+    for each in past.outcomes.values():
+        yield each.entry
+
+
+def basis_of(ruleset: Ruleset, regions: Regions, trace: Trace, sent: Iterable[Sent]) -> Basis:
+    """What the outcome of a walk rests on."""
     results = [each for way in sent for each in way.results]
     marks = {each.flow.mark for each in results}
     marks |= {mark for each in results for _, mark in each.flow.own_marks}
-    backends = {each.backend for each in results if each.backend}
-    by_mark, of_own = ruleset.masquerading
-    small: dict[str, dict[str, Chain | None]] = {}
-    large: dict[tuple[str, str], Met] = {}
-    for met in trace.met:
-        chain = ruleset.chains[met[0]].find(met[1])
-        if chain is None or chain.is_small:
-            small.setdefault(met[0], {})[met[1]] = chain
-        else:
-            large[met[:2]] = met
-    outcome = _Outcome(
-        small=tuple((label, tuple(of), tuple(of.values())) for label, of in small.items()),
-        large=tuple(large.values()),
-        masks=tuple((tests, regions.matching(tests)) for tests in trace.tests),
-        marks=tuple((mark, by_mark(mark)) for mark in marks),
-        hairpins=tuple((each, of_own(each, packet.protocol)) for each in backends),
-        handlings=handlings,
+    return Basis(
+        frozenset(trace.met),
+        {tests: regions.matching(tests) for tests in trace.tests},
+        {mark: ruleset.masquerading.by_mark(mark) for mark in marks},
     )
-    if len(_outcomes) > MOST_FRONTENDS:
-        forget()
-    variants = _outcomes.setdefault((packet, ruleset.ways, regions.kinds), [])
-    variants.insert(0, outcome)
-    del variants[MOST_VARIANTS:]
 
 
-def _holds(outcome: _Outcome, ruleset: Ruleset, packet: Packet, regions: Regions) -> bool:
-    for label, names, chains in outcome.small:
-        if ruleset.chains[label].find_all(names) != chains:
-            return False
-    for label, name, steps in outcome.large:
-        chain = ruleset.chains[label].find(name)
-        if (chain.candidates(packet) if chain else None) != steps:
-            return False
-    by_mark, of_own = ruleset.masquerading
+def _nearest(ruleset: Ruleset, regions: Regions) -> tuple[Past, Changed]:
+    """Of the pasts the one that least has changed since; a new one where that is too much."""
+    kind = (ruleset.family, ruleset.owner, ruleset.ways, regions.kinds)
+    chains = _chains_of(ruleset)
+    number = sum(map(len, chains.values()))
+    candidates = [
+        (each, _changed(each.chains, chains))
+        for each in _pasts
+        if each.kind == kind and each.walks <= MOST_WALKS
+    ]
+    past, changed = min(candidates, key=lambda each: len(each[1]), default=(None, {}))
+    if past is None or len(changed) > number // 4 + 8:
+        past, changed = Past(kind, chains, ruleset.masquerading.own), {}
+    _pasts[:] = [past, *(each for each in _pasts if each is not past)][:MOST_PASTS]
+    return past, changed
+
+
+def _chains_of(ruleset: Ruleset) -> Mapping[str, Mapping[str, Chain]]:
+    return {label: chains.all for label, chains in ruleset.chains.items()}
+
+
+def _changed(
+    before: Mapping[str, Mapping[str, Chain]], now: Mapping[str, Mapping[str, Chain]]
+) -> Changed:
+    """The chains that are not the same, or only on one side."""
+    found: dict[Place, tuple[Chain | None, Chain | None]] = {}
+    for label in before.keys() | now.keys():
+        old, new = before.get(label, {}), now.get(label, {})
+        names = [name for name, chain in new.items() if old.get(name) is not chain]
+        names += old.keys() - new.keys()
+        found.update(((label, name), (old.get(name), new.get(name))) for name in names)
+    return found
+
+
+def _is_alike(old: Chain | None, new: Chain | None, packet: Packet) -> bool:
+    """Whether the packet meets the same steps in both chains."""
+    if old is None or new is None or old.only_mark != new.only_mark:
+        return False
+    steps, others = old.concerning(packet), new.concerning(packet)
+    return len(steps) == len(others) and all(
+        one is other or _does(one, packet) == _does(other, packet)
+        for one, other in zip(steps, others, strict=True)
+    )
+
+
+def _does(step: Step, packet: Packet) -> tuple[object, ...]:
+    """All of a step but its conditions on the packet, which hold."""
     return (
-        all(regions.knows(tests) and regions.matching(tests) == m for tests, m in outcome.masks)
-        and all(by_mark(mark) is answer for mark, answer in outcome.marks)
-        and all(of_own(each, packet.protocol) is answer for each, answer in outcome.hairpins)
+        step.text,
+        tuple(_resolved(each, packet) for each in step.actions),
+        step.sources,
+        step.marks,
+        step.probability,
+        step.recalls,
+        step.remembers,
+        step.sets,
+        step.own,
     )
+
+
+def _resolved(action: Action, packet: Packet) -> object:
+    return action.actions.get(action.key(packet)) if isinstance(action, Lookup) else action

@@ -65,10 +65,9 @@ def ruleset_of(family: int, table: NftTable) -> Ruleset:
         sent=stages("output"),
         masquerading=Masquerading(
             by_mark=lambda mark: any(each(mark) for each in marks),
-            of_own=lambda backend, protocol: (backend, protocol) in hairpins,
+            own=hairpins,
         ),
         owner=KUBE_PROXY,
-        is_shared=False,
     )
 
 

@@ -15,7 +15,7 @@ from wirecheck.dataplane.chains import Chain, Chains
 from wirecheck.dataplane.clients import Clients
 from wirecheck.dataplane.flows import Flow, Result
 from wirecheck.dataplane.fold import Masquerading, Sent, fold
-from wirecheck.dataplane.memory import recalled, remember
+from wirecheck.dataplane.memory import Basis, basis_of, entries_of
 from wirecheck.dataplane.sources import MOST_REGIONS, NeedsSplitError, Regions
 from wirecheck.dataplane.steps import Packet
 from wirecheck.dataplane.table import Client, Entry, Frontend, Handling, Verdict
@@ -55,8 +55,6 @@ class Ruleset:
     masquerading: Masquerading
     owner: str = ""
     """Whose all of it is, if it is one's; else the chains' names tell."""
-    is_shared: bool = True
-    """Whether other nodes' rule sets have the same steps for the same rules."""
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -86,13 +84,14 @@ def read_entries(
     for frontend in wanted:
         named.setdefault(frontend, "")
     regions = Regions.of(ruleset.family, clients)
-    for frontend, chain in named.items():
-        packet = _packet(frontend, clients)
-        handlings = recalled(ruleset, packet, regions) if ruleset.is_shared else None
-        if handlings is None:
-            handlings = _handlings(ruleset, packet, regions)
-        by = f"{ruleset.owner} {chain}".strip()
-        entry = Entry(frontend, handlings, programmed_by=by)
+    by = {frontend: f"{ruleset.owner} {chain}".strip() for frontend, chain in named.items()}
+    packets = {frontend: _packet(frontend, clients) for frontend in named}
+
+    def walk(frontend: Frontend, packet: Packet) -> tuple[Entry, Basis | None]:
+        handlings, basis = _handlings(ruleset, packet, regions)
+        return Entry(frontend, handlings, programmed_by=by[frontend]), basis
+
+    for entry in entries_of(ruleset, regions, packets, by, walk):
         if entry.is_handled:
             yield entry
 
@@ -165,7 +164,14 @@ def _packet_to(frontend: Frontend, node_address: IPAddress | None, is_local: boo
     )
 
 
-def _handlings(ruleset: Ruleset, packet: Packet, base: Regions) -> dict[Client, Handling]:
+def _handlings(
+    ruleset: Ruleset, packet: Packet, base: Regions
+) -> tuple[dict[Client, Handling], Basis | None]:
+    """What becomes of each kind of client, and what that rests on.
+
+    Nothing that lasts where kinds of clients had to be told apart further: by addresses that
+    are different ones on the next node.
+    """
     regions = base
     while True:
         trace = Trace()
@@ -176,16 +182,14 @@ def _handlings(ruleset: Ruleset, packet: Packet, base: Regions) -> dict[Client, 
             if len(regions.regions) > MOST_REGIONS:
                 reason = "its rules tell apart too many kinds of clients"
                 obscure = Handling(Verdict.NOT_UNDERSTOOD, reason=reason)
-                return dict.fromkeys(base.by_client, obscure)
+                return dict.fromkeys(base.by_client, obscure), None
             continue
         break
     has_policies = not ruleset.owner
     handlings = fold(results, regions, ruleset.masquerading, packet.protocol, has_policies)
     if not packet.is_local:
         handlings = _not_local(handlings)
-    if regions is base and ruleset.is_shared:
-        remember(ruleset, packet, regions, trace, results, handlings)
-    return handlings
+    return handlings, basis_of(ruleset, regions, trace, results) if regions is base else None
 
 
 def _not_local(handlings: dict[Client, Handling]) -> dict[Client, Handling]:

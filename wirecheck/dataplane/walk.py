@@ -7,11 +7,10 @@ that a flow comes to is a `Result`. Nothing here knows the name of any chain.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from wirecheck.dataplane.chains import Chain, Chains
+from wirecheck.dataplane.chains import Chain, Chains, concerns
 from wirecheck.dataplane.flows import Flow, Result, has_marks, merged, only_from, with_own_mark
 from wirecheck.dataplane.sources import NeedsSplitError, Regions
 from wirecheck.dataplane.steps import (
@@ -36,15 +35,12 @@ MOST_JUMPS = 64
 """Deeper than the kernel allows rule sets to be: a loop."""
 
 
-Met = tuple[str, str, Sequence[Step] | None]
-"""Label of the chains, name of the chain, candidates; None where there is no such chain."""
-
-
 @dataclass(slots=True)
 class Trace:
     """What the outcome of a walk rests on: the same again gives the same results."""
 
-    met: list[Met] = field(default_factory=list)
+    met: set[tuple[str, str]] = field(default_factory=set)
+    """Chains, or names that no chain has: label of the table, and name."""
     tests: set[tuple[SourceTest, ...]] = field(default_factory=set)
     """Conditions on the source that were asked for."""
 
@@ -86,32 +82,20 @@ class Walk:
         """
         chain = self.chains.find(base_chain)
         if chain is None:
-            self.trace.met.append((self.chains.label, base_chain, None))
+            self.trace.met.add((self.chains.label, base_chain))
             return flows
         self._accepted = []
         return merged(self._walk(chain, flows) + self._accepted)
 
     def _walk(self, chain: Chain, flows: list[Flow]) -> list[Flow]:
         returned: list[Flow] = []
-        candidates = chain.candidates(self.packet)
-        self.trace.met.append((self.chains.label, chain.name, candidates))
-        for step in candidates:
-            if self._concerns(step):
+        self.trace.met.add((self.chains.label, chain.name))
+        for step in chain.candidates(self.packet):
+            if concerns(step, self.packet):
                 flows = self._take(step, flows, returned)
                 if not flows:
                     break
         return returned + flows if returned else flows
-
-    def _concerns(self, step: Step) -> bool:
-        """Whether the step's conditions on the packet hold, whoever sends it."""
-        packet = self.packet
-        return not (
-            step.never
-            or (step.host and step.host != packet.address)
-            or (step.port and step.port != packet.port)
-            or (step.protocol and step.protocol != packet.protocol)
-            or (step.tests and not all(test(packet) for test in step.tests))
-        )
 
     def _take(self, step: Step, flows: list[Flow], returned: list[Flow]) -> list[Flow]:
         """The flows that go on to the next step of the chain."""
@@ -140,11 +124,8 @@ class Walk:
             if not isinstance(action, Jump) or action.goto:
                 return False
             chain = self.chains.find(action.chain)
-            if chain is None:
-                return False
-            candidates = chain.candidates(self.packet)
-            self.trace.met.append((self.chains.label, chain.name, candidates))
-            if any(map(self._concerns, candidates)):
+            self.trace.met.add((self.chains.label, action.chain))
+            if chain is None or chain.concerning(self.packet):
                 return False
         return True
 
@@ -156,10 +137,8 @@ class Walk:
         action = step.actions[0]
         if isinstance(action, Jump):
             chain = self.chains.find(action.chain)
-            if chain is None or chain.only_mark is None:
-                return None
-            self.trace.met.append((self.chains.label, chain.name, chain.candidates(self.packet)))
-            return chain.only_mark
+            self.trace.met.add((self.chains.label, action.chain))
+            return chain.only_mark if chain else None
         return action if isinstance(action, SetMark) else None
 
     def _split(self, step: Step, flows: list[Flow]) -> tuple[list[Flow], list[Flow]]:
@@ -232,8 +211,7 @@ class Walk:
     def _jump(self, step: Step, name: str, flows: list[Flow]) -> list[Flow]:
         chain = self.chains.find(name)
         if chain is None or len(self._path) > MOST_JUMPS:
-            if chain is None:
-                self.trace.met.append((self.chains.label, name, None))
+            self.trace.met.add((self.chains.label, name))
             why = f"chain {name} does not exist" if chain is None else "its chains form a loop"
             self._end(step, flows, Verdict.NOT_UNDERSTOOD, reason=why)
             return []
