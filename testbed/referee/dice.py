@@ -12,6 +12,11 @@ Thing = TypeVar("Thing")
 class Dice(random.Random):
     """The same seed gives the same objects."""
 
+    def __init__(self, seed: int, *, contested: bool = True) -> None:
+        super().__init__(seed)
+        self.contested = contested
+        """Whether several Services may claim one address."""
+
     def chance(self, part: float) -> bool:
         """True in this part of all cases."""
         return self.random() < part

@@ -68,7 +68,10 @@ def play(
     turn = 0
     while score.services < course.services:
         contestant = Contestant(version, mode, names[turn % len(names)])
-        scenes = islice(random_scenes(course.seed + turn, course.size), course.scenes_in_a_row)
+        scenes = islice(
+            random_scenes(course.seed + turn, course.size, contested=contestant.bears_contests),
+            course.scenes_in_a_row,
+        )
         with places() as place:
             for before, scene, sight in _played(bench, place, contestant, scenes):
                 _count(score, before, scene, sight)

@@ -14,6 +14,7 @@ CLUSTER_RANGES = "10.244.0.0/16,fd00:10:244::/48"
 
 NFTABLES_WITHOUT_GATE = 31
 """The first minor version that has nftables mode without being asked for it."""
+NFTABLES_WITH_CONTESTS = 33
 
 Config = Mapping[str, Any]
 
@@ -82,6 +83,14 @@ class Contestant:
     version: str
     mode: str
     config: str
+
+    @property
+    def bears_contests(self) -> bool:
+        """Whether it goes on where several Services claim one address.
+
+        Earlier ones in nftables mode did not: one element with two values ended every sync.
+        """
+        return self.mode != "nftables" or minor(self.version) >= NFTABLES_WITH_CONTESTS
 
     def __str__(self) -> str:
         return f"{self.version} {self.mode} ({self.config})"

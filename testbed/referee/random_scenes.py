@@ -18,9 +18,9 @@ _SENTINEL_NUMBER = 0
 _STAYS, _GOES = 0.3, 0.4
 
 
-def random_scenes(seed: int, size: int) -> Iterator[Scene]:
+def random_scenes(seed: int, size: int, *, contested: bool = True) -> Iterator[Scene]:
     """Without end; each brings `size` new Services, and changes or deletes older ones."""
-    dice = Dice(seed)
+    dice = Dice(seed, contested=contested)
     scene = Scene(random_node(dice))
     turn = 0
     while True:

@@ -30,6 +30,9 @@ _SOURCE_RANGES = {
 _SHARED = ("198.18.255.1", "198.18.255.2", "fd00:e:ffff::1")
 """External addresses that several Services claim."""
 
+_ONLY_ONE = 7
+"""The number of the one Service that may have the node's address where none is contested."""
+
 
 def new_service(dice: Dice, name: str, number: int) -> Object:
     """A Service that holds the addresses and ports of a number, which nobody else has."""
@@ -145,9 +148,9 @@ def _external_ips(dice: Dice, number: int) -> list[str]:
     own = [f"198.18.{number // 250}.{number % 250}", f"198.18.{100 + number // 250}.{number % 250}"]
     own += [f"fd00:e:{number:x}::1", f"fd00:e:{number:x}::2"]
     chosen = dice.some(own, 1, 4)
-    if dice.chance(0.1):
+    if dice.chance(0.1) and (dice.contested or number == _ONLY_ONE):
         chosen.append(dice.choice(ADDRESSES))
-    if dice.chance(0.07):
+    if dice.chance(0.07) and dice.contested:
         chosen.append(dice.choice(_SHARED))
     return chosen
 
@@ -179,7 +182,7 @@ def _ingress(dice: Dice, number: int) -> list[Object]:
     own += [f"fd00:1b:{number:x}::1", f"fd00:1b:{number:x}::2"]
     modes: tuple[Object, ...] = ({}, {"ipMode": "VIP"}, {"ipMode": "Proxy"})
     chosen = [{"ip": each, **dice.choice(modes)} for each in dice.some(own, 1, 3)]
-    if dice.chance(0.05):
+    if dice.chance(0.05) and dice.contested:
         chosen.append({"ip": dice.choice(_SHARED)})
     if dice.chance(0.2):
         chosen.append({"hostname": "balancer.example.test"})

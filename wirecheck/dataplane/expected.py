@@ -84,9 +84,7 @@ def _entries_with(
     return found  # type: ignore[return-value]
 
 
-def _usable(
-    index: ServiceIndex, port: PortFacts, vantage: Vantage
-) -> tuple[UsableEndpoints, ...]:
+def _usable(index: ServiceIndex, port: PortFacts, vantage: Vantage) -> tuple[UsableEndpoints, ...]:
     if not port.is_uniform:
         return usable_endpoints(port, vantage.hostname, vantage.zone, vantage.facts)
     found = index.memo.get(port)
@@ -114,7 +112,8 @@ def _entries(port: PortFacts, usable: UsableEndpoints, vantage: Vantage) -> Iter
     for address in dict.fromkeys((*external_ips, *vips)):
         handlings = _to_address(external, is_refused, usable, vantage, address)
         if address in vips and port.source_ranges and (usable.has_any or vantage.is_nftables):
-            handlings = _with_source_ranges(handlings, port, vips, vantage)
+            limited = _with_source_ranges(handlings, port, vips, vantage)
+            handlings = limited if usable.has_any else _refused_first(handlings, limited, vantage)
         yield entry(address, port.port, handlings)
     if port.node_port:
         handlings = _to_node_port(external, is_refused, usable, vantage)
@@ -186,6 +185,17 @@ def _before_dnat(external: Handlings, usable: UsableEndpoints, vantage: Vantage)
     if vantage.facts.minor == 33:
         return {client: each for client, each in external.items() if client is not Client.NODE}
     return {**external, Client.NODE: dead_end(usable)}
+
+
+def _refused_first(refused: Handlings, limited: Handlings, vantage: Vantage) -> Handlings:
+    """Without endpoints: what of refusing and of source ranges comes first in nftables mode.
+
+    For what the node sends it was the refusal until that moved behind DNAT, see `_before_dnat`.
+    """
+    if vantage.facts.minor > 33 or Client.NODE not in limited:
+        return limited
+    others = {client: each for client, each in limited.items() if client is not Client.NODE}
+    return others if vantage.facts.minor == 33 else {**others, Client.NODE: refused[Client.NODE]}
 
 
 def _to_node_port(
