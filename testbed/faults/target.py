@@ -36,7 +36,9 @@ def words(target: Target) -> dict[str, str]:
         return {"node": node}
     pod = _pod(target, node)
     uid = pod["metadata"]["uid"]
-    pid = output(node, ["python3", "-c", FIND_PROCESS, uid]).strip()
+    # A static pod's cgroup carries its manifest's hash, not the uid of its mirror in the API.
+    cgroup = pod["metadata"].get("annotations", {}).get("kubernetes.io/config.hash", uid)
+    pid = output(node, ["python3", "-c", FIND_PROCESS, cgroup]).strip()
     if not pid:
         raise TargetError(f"No process of pod {pod['metadata']['name']} is found on {node}.")
     found = {

@@ -8,7 +8,7 @@ from testbed.faults.target import fill_in
 from wirecheck.catalogue import load
 
 FAULTS = load_faults()
-GROUPS = {"pods", "links", "dns", "conntrack", "services", "nodes"}
+GROUPS = {check.group for check in load()}
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
