@@ -22,6 +22,7 @@ DRIVERS = (
     "baseline",
     "cli_gates",
     "cli_diff",
+    "waiting",
     "report_folder",
     "selection",
     "interrupt",

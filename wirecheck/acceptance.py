@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from wirecheck.findings import Level, Outcome
-from wirecheck.results import FindingRecord
+from wirecheck.results import FindingRecord, ItemResult, WaiverRecord
 from wirecheck.snapshot.index import SnapshotIndex, Waiver
 
 
@@ -40,6 +41,36 @@ def waiver_for(
         if waiver.until >= today and covers(waiver, check, node, finding):
             return waiver
     return None
+
+
+def waiver_records(index: SnapshotIndex, items: Sequence[ItemResult]) -> list[WaiverRecord]:
+    """What became of each waiver: one that covers nothing can be removed, or is misspelt."""
+    return [_record(waiver, index, items) for waiver in index.waivers]
+
+
+def _record(waiver: Waiver, index: SnapshotIndex, items: Sequence[ItemResult]) -> WaiverRecord:
+    expired = waiver.until < day_of(index.time)
+    about = [item for item in items if fnmatchcase(item.check, waiver.check)]
+    covered = sum(
+        covers(waiver, item.check, item.node, finding)
+        and (expired or waiver_for(item.check, item.node, finding, index) == waiver)
+        for item in about
+        for finding in item.findings
+    )
+    state: Literal["used", "unused", "expired", "not asked"] = "used" if covered else "unused"
+    if expired:
+        state = "expired"
+    elif not about:
+        state = "not asked"
+    return WaiverRecord(
+        check=waiver.check,
+        where=waiver.where,
+        reason=waiver.reason,
+        owner=waiver.owner,
+        until=waiver.until,
+        state=state,
+        findings=covered,
+    )
 
 
 def covers(waiver: Waiver, check: str, node: str, finding: FindingRecord) -> bool:

@@ -9,12 +9,30 @@ from typing import Any, TypedDict
 
 import click
 
+from wirecheck.durations import read_duration
+
 
 class Gates(TypedDict):
     """What was given, by the names that `Request` has for it."""
 
     baseline: Path | None
     force_baseline: bool
+    wait: float
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, written as 90s, 10m or 1h30m."""
+
+    name = "TIME"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read it; click tells the user what is wrong with it."""
+        try:
+            return value if isinstance(value, float) else read_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,6 +44,12 @@ def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(gates=gates, **options)
 
     for decorate in (
+        click.option(
+            "--wait",
+            type=Duration(),
+            default=0.0,
+            help="Look again at what is red until it is healthy, for at most 10m.",
+        ),
         click.option(
             "--force-baseline",
             is_flag=True,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from wirecheck import __version__
+from wirecheck.acceptance import waiver_records
 from wirecheck.catalogue import Check
 from wirecheck.results import (
     FORMAT,
@@ -22,7 +23,15 @@ from wirecheck.results import (
 )
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import SnapshotIndex
-from wirecheck.verdict import UNREACHABLE, FailOn, counts, coverage, exit_status, verdict
+from wirecheck.verdict import (
+    UNREACHABLE,
+    FailOn,
+    counts,
+    coverage,
+    exit_status,
+    spared_nodes,
+    verdict,
+)
 
 
 @dataclass(slots=True)
@@ -59,6 +68,7 @@ def results_of(
     """The whole record."""
     index = source.snapshot.index
     items = judged.items
+    unreachable = index.thresholds.get(UNREACHABLE, 0)
     return Results(
         started=RunStarted(
             format=FORMAT,
@@ -81,14 +91,16 @@ def results_of(
                 items,
                 fail_on,
                 interrupted=judged.interrupted,
-                unreachable=index.thresholds.get(UNREACHABLE, 0),
+                unreachable=unreachable,
             ),
-            verdict=verdict(items, interrupted=judged.interrupted),
+            verdict=verdict(items, interrupted=judged.interrupted, unreachable=unreachable),
             coverage=coverage(source.snapshot, items),
             counts=counts(items),
             seconds=round(seconds, 3),
             looks=len(index.looks),
             interrupted=judged.interrupted,
+            spared=spared_nodes(items, unreachable),
+            waivers=waiver_records(index, items),
         ),
         comparison=judged.comparison,
     )

@@ -38,10 +38,7 @@ class ReportFolder:
             except FileExistsError:
                 continue
             except OSError as error:
-                raise RequestError(
-                    f"The reports cannot be written to {parent}: {error.strerror}; name another "
-                    "folder with --report-dir."
-                ) from None
+                raise _unwritable(parent, error) from None
             return cls(part, final)
         raise RequestError(f"{parent} has too many reports of {name}; name another --report-dir.")
 
@@ -49,6 +46,23 @@ class ReportFolder:
     def snapshot(self) -> Path:
         """Where a live run keeps what it saw."""
         return self.part / SNAPSHOT
+
+    @property
+    def next_snapshot(self) -> Path:
+        """Where a live run keeps what it sees when it looks at everything once more."""
+        return self.part / f"{SNAPSHOT}-next"
+
+    def take_next(self) -> None:
+        """What was seen last takes the place of what was seen before. Raises RequestError."""
+        try:
+            shutil.rmtree(self.snapshot)
+            self.next_snapshot.rename(self.snapshot)
+        except OSError as error:
+            raise _unwritable(self.part, error) from None
+
+    def drop_next(self) -> None:
+        """What was seen last is not whole: what was seen before counts."""
+        shutil.rmtree(self.next_snapshot, ignore_errors=True)
 
     def finish(self, results: Results) -> Path:
         """Write every report and give the folder its name; returns it. Raises RequestError."""
@@ -59,10 +73,7 @@ class ReportFolder:
             write_whole(self.part / "report.html", html.render(results))
             self.part.rename(self.final)
         except OSError as error:
-            raise RequestError(
-                f"The reports cannot be written to {self.part}: {error.strerror}; name another "
-                "folder with --report-dir."
-            ) from None
+            raise _unwritable(self.part, error) from None
         return self.final
 
     def abandon(self) -> Path | None:
@@ -72,3 +83,10 @@ class ReportFolder:
                 return self.part
         shutil.rmtree(self.part, ignore_errors=True)
         return None
+
+
+def _unwritable(folder: Path, error: OSError) -> RequestError:
+    return RequestError(
+        f"The reports cannot be written to {folder}: {error.strerror}; name another folder with "
+        "--report-dir."
+    )

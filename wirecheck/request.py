@@ -27,6 +27,8 @@ class Request:
     baseline: Path | None = None
     """An earlier run: only what it did not find fails."""
     force_baseline: bool = False
+    wait: float = 0.0
+    """Seconds in which what is red is looked at again."""
 
     def pauses(self, default: tuple[float, ...]) -> tuple[float, ...]:
         """Seconds before the second, third … look: as many as `looks` allows."""

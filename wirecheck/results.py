@@ -157,6 +157,37 @@ class Comparison(Record, frozen=True, tag="baseline"):
     """Why it is no good baseline, though it was taken: sentences."""
 
 
+class WaiverRecord(Record, frozen=True):
+    """A waiver of the inventory, and what became of it."""
+
+    check: str
+    where: str
+    reason: str
+    owner: str
+    until: str
+    state: Literal["used", "unused", "expired", "not asked"]
+    """`not asked`: none of the checks that it is about was judged."""
+    findings: int = 0
+    """How many it covers; of an expired one, how many it would have covered."""
+
+
+class Healing(Record, frozen=True):
+    """Something that was red when the waiting began; after `seconds` it was seen healthy."""
+
+    check: str
+    node: str
+    seconds: float
+
+
+class Wait(Record, frozen=True):
+    """How long was waited for the cluster to become healthy, in seconds."""
+
+    limit: float
+    seconds: float
+    rounds: int
+    healed: list[Healing] = []
+
+
 class RunEnded(Record, frozen=True, tag="end"):
     """The last line."""
 
@@ -170,6 +201,10 @@ class RunEnded(Record, frozen=True, tag="end"):
     seconds: float
     looks: int = 1
     interrupted: bool = False
+    spared: list[str] = []
+    """Nodes that were not looked at, as `thresholds.unreachable` accepts."""
+    waivers: list[WaiverRecord] = []
+    wait: Wait | None = None
 
 
 class Results(Record, frozen=True):

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from wirecheck.baseline import Baseline, accepted_doubts, read_baseline
 from wirecheck.catalogue import Check, load
+from wirecheck.collect.api import ApiError
+from wirecheck.collect.api_errors import ApiStatusError
 from wirecheck.live import LiveRun
 from wirecheck.look import Progress
 from wirecheck.record import Judged, results_of
 from wirecheck.replay import Replay
+from wirecheck.report.sentences import duration, plural
 from wirecheck.report_folder import ReportFolder
 from wirecheck.request import Request
 from wirecheck.results import ItemResult, Override, Results
@@ -20,6 +26,7 @@ from wirecheck.selection import selected
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import ClusterIdentity
 from wirecheck.verdict import UNREACHABLE
+from wirecheck.waiting import Clock, Waiting
 
 
 class Run(Protocol):
@@ -82,31 +89,99 @@ def open_run(request: Request) -> Run:
     return Replay.open(request) if request.snapshot else LiveRun.open(request)
 
 
-def perform(request: Request, globs: Sequence[str], progress: Progress) -> tuple[Results, Path]:
+def perform(
+    request: Request, globs: Sequence[str], progress: Progress, clock: Clock | None = None
+) -> tuple[Results, Path]:
     """Look or replay, judge, report; returns the results and the folder with the reports.
 
     Raises what `request.SENTENCES` lists, and KeyboardInterrupt where nothing was seen yet. An
     exception that leaves something behind has a note that says where.
     """
-    began, wall_clock = time.monotonic(), time.time()
+    wall_clock = time.time()
+    waiting = Waiting(request.wait, clock or Clock())
     checks = selected(load(), globs)
     baseline = read_baseline(request.baseline) if request.baseline else None
-    run = open_run(request)
-    doubts = _doubts(request, run, baseline)
+    run = _opened(request, waiting, progress)
+    round_ = _Round(request, checks, baseline, _doubts(request, run, baseline), progress, waiting)
     run.introduce(progress)
     folder = ReportFolder.create(request.report_dir, wall_clock)
     try:
-        run.begin(checks, folder.snapshot, progress)
-        judged = _judged(run)
-        if baseline:
-            judged.items, judged.comparison = baseline.settle(judged.items, checks, doubts)
-        seconds = time.monotonic() - began
-        results = results_of(run, checks, judged, seconds, request.fail_on)
+        results = round_.perform(run, folder.snapshot)
+        while waiting.goes_on:
+            later = _later(round_, folder)
+            if later is None:
+                break
+            results = later
+        ended = replace(results.ended, wait=waiting.record)
+        results = replace(results, ended=ended)
         return results, folder.finish(results)
     except BaseException as error:
         if left := folder.abandon():
             error.add_note(f"What was seen until then is in {left}.")
         raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """What each round of one run has in common."""
+
+    request: Request
+    checks: Sequence[Check]
+    baseline: Baseline | None
+    doubts: Sequence[str]
+    progress: Progress
+    waiting: Waiting
+
+    def perform(self, run: Run, folder: Path) -> Results:
+        """Look at everything, or replay it, and judge."""
+        run.begin(self.checks, folder, self.progress)
+        judged = _judged(run)
+        if self.baseline:
+            judged.items, judged.comparison = self.baseline.settle(
+                judged.items, self.checks, self.doubts
+            )
+        fail_on = self.request.fail_on
+        results = results_of(run, self.checks, judged, self.waiting.passed, fail_on)
+        if not judged.interrupted:
+            unreachable = run.thresholds.get(UNREACHABLE, 0)
+            self.waiting.saw(judged.items, fail_on, unreachable)
+        return results
+
+
+def _opened(request: Request, waiting: Waiting, progress: Progress) -> Run:
+    """The cluster, as soon as its API answers: an upgrade may have taken it away for a while."""
+    while True:
+        try:
+            return open_run(request)
+        except ApiError as error:
+            is_refused = isinstance(error, ApiStatusError) and error.status in (401, 403)
+            if is_refused or not waiting.left:
+                raise
+            progress.say(f"{error} Trying again for {duration(waiting.left)}.")
+            waiting.pause()
+
+
+def _later(round_: _Round, folder: ReportFolder) -> Results | None:
+    """The results of one more round; None if there is none, and the last one counts."""
+    waiting, progress = round_.waiting, round_.progress
+    try:
+        progress.say(
+            f"{plural(waiting.red, 'item')} red after {duration(waiting.passed)}: looking again, "
+            f"for at most {duration(waiting.left)}."
+        )
+        waiting.pause()
+        run = _opened(round_.request, waiting, progress)
+        results = round_.perform(run, folder.next_snapshot)
+    except (ApiError, KeyboardInterrupt) as error:
+        why = str(error) or "interrupted."
+        progress.say(f"It was not looked at again, so the last results count: {why}")
+        folder.drop_next()
+        return None
+    if results.ended.interrupted:
+        folder.drop_next()
+        return None
+    folder.take_next()
+    return results
 
 
 def _doubts(request: Request, run: Run, baseline: Baseline | None) -> list[str]:

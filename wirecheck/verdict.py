@@ -45,7 +45,8 @@ def exit_status(
     if Outcome.FAIL in outcomes or (fail_on == "warn" and Outcome.WARN in outcomes):
         return FAILED
     spared = set(spared_nodes(items, unreachable))
-    if interrupted or any(_is_incomplete(item, spared) for item in items):
+    errors = (item for item in items if item.outcome is Outcome.ERROR)
+    if interrupted or any(not is_spared(item, spared) for item in errors):
         return INCOMPLETE
     return HEALTHY
 
@@ -61,15 +62,17 @@ def spared_nodes(items: Iterable[ItemResult], unreachable: float) -> list[str]:
     return missing if seen and len(missing) <= unreachable else []
 
 
-def _is_incomplete(item: ItemResult, spared: Set[str]) -> bool:
-    if item.outcome is not Outcome.ERROR:
-        return False
-    only_repeats = item.folded or item.check == REACHABLE
-    return not (only_repeats and item.node in spared)
+def is_spared(item: ItemResult, spared: Set[str]) -> bool:
+    """Whether all that the item says is that one of the `spared` nodes was not looked at."""
+    return item.node in spared and (item.folded or item.check == REACHABLE)
 
 
-def verdict(items: Sequence[ItemResult], *, interrupted: bool = False) -> str:
+def verdict(
+    items: Sequence[ItemResult], *, interrupted: bool = False, unreachable: float = 0
+) -> str:
     """One sentence, the worst thing first."""
+    spared = set(spared_nodes(items, unreachable))
+    items = [item for item in items if not is_spared(item, spared)]
     said = Counter(item.outcome for item in items)
     red_nodes = {item.node for item in items if item.outcome is Outcome.FAIL and item.node}
     parts = []
@@ -90,6 +93,8 @@ def verdict(items: Sequence[ItemResult], *, interrupted: bool = False) -> str:
     for outcome, word in ((Outcome.KNOWN, "known"), (Outcome.WAIVED, "waived")):
         if said[outcome]:
             parts.append(f"{_plural(said[outcome], 'item')} {word}")
+    if spared:
+        parts.append(f"{_plural(len(spared), 'node')} not looked at, which is accepted")
     return f"{', '.join(parts).capitalize()}."
 
 

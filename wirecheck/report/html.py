@@ -30,6 +30,7 @@ from wirecheck.report.arrangement import (
     without_unseen,
 )
 from wirecheck.report.comparison import comparison_sentence, past_sentence, standing_word
+from wirecheck.report.gates import healing_sentences, wait_sentence, waiver_sentence
 from wirecheck.report.harmless import harmless, harmless_lines, shortened
 from wirecheck.report.node_map import NodeMap, node_map
 from wirecheck.results import FindingRecord, ItemResult, Results
@@ -243,6 +244,9 @@ def _environment() -> Environment:
         "coverage_sentence": sentences.coverage_sentence,
         "comparison_sentence": comparison_sentence,
         "past_sentence": past_sentence,
+        "waiver_sentence": waiver_sentence,
+        "wait_sentence": wait_sentence,
+        "healing_sentences": healing_sentences,
         "cluster_sentence": sentences.cluster_sentence,
     }
     return environment

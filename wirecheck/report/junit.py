@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from wirecheck.report.comparison import comparison_sentence
+from wirecheck.report.gates import wait_sentence, waiver_sentence, waivers_to_tell
 from wirecheck.report.harmless import harmless, harmless_lines, shortened
 from wirecheck.report.junit_cases import Case, Detail, cases
 from wirecheck.report.sentences import coverage_sentence
@@ -91,7 +92,7 @@ def _add_properties(suite: ElementTree.Element, results: Results) -> None:
         "cluster.version": started.cluster.version,
         "cluster.proxy_modes": ", ".join(started.cluster.proxy_modes),
         **{f"wirecheck.{outcome}": str(number) for outcome, number in ended.counts.items()},
-        **_comparison(results),
+        **_gates(results),
         **{f"wirecheck.override.{o.name}": f"{o.was} -> {o.now}" for o in started.overrides},
     }
     element = ElementTree.SubElement(suite, "properties")
@@ -100,9 +101,14 @@ def _add_properties(suite: ElementTree.Element, results: Results) -> None:
         ElementTree.SubElement(element, "property", pair)
 
 
-def _comparison(results: Results) -> dict[str, str]:
-    comparison = results.comparison
-    return {"wirecheck.baseline": comparison_sentence(comparison)} if comparison else {}
+def _gates(results: Results) -> dict[str, str]:
+    comparison, wait = results.comparison, results.ended.wait
+    said = {"wirecheck.baseline": comparison_sentence(comparison)} if comparison else {}
+    if wait:
+        said["wirecheck.wait"] = wait_sentence(wait)
+    for number, waiver in enumerate(list(waivers_to_tell(results.ended))[:100], start=1):
+        said[f"wirecheck.waiver.{number}"] = waiver_sentence(waiver)
+    return said
 
 
 def _add_case(suite: ElementTree.Element, case: Case) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from msgspec.structs import replace
+
 from wirecheck.findings import Outcome
 from wirecheck.report.arrangement import (
     ACCEPTED,
@@ -18,6 +20,7 @@ from wirecheck.report.arrangement import (
     CheckResults,
     by_check,
     is_about_nothing,
+    is_spared,
     tone,
     total,
 )
@@ -48,6 +51,10 @@ class Detail:
     text: int
 
 
+SPARED = "not looked at, which thresholds.unreachable accepts"
+_BRIEF = Detail(findings=1, evidence=0, nodes=0, text=300)
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """A `testcase`: the mark that makes it red or skipped, and what it says."""
@@ -63,10 +70,21 @@ class Case:
 def cases(results: Results, detail: Detail) -> Iterator[Case]:
     """Every case of the run, in the catalogue's order."""
     yield from _run_cases(results)
-    for check in by_check(results):
+    for check in by_check(_without_spared(results)):
         yield _check_case(check, detail)
         if not _is_one_item(check):
             yield from _node_cases(check, results, detail)
+
+
+def _without_spared(results: Results) -> Results:
+    """Nodes that may be missing are skipped here: a pipeline has no other word for it."""
+    items = [
+        replace(item, outcome=Outcome.SKIP, reason=f"{SPARED}: {_message(item, _BRIEF)}")
+        if item.outcome is Outcome.ERROR and is_spared(results, item)
+        else item
+        for item in results.items
+    ]
+    return replace(results, items=items)
 
 
 def _run_cases(results: Results) -> Iterator[Case]:

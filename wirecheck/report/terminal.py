@@ -24,6 +24,12 @@ from wirecheck.report.arrangement import (
     without_unseen,
 )
 from wirecheck.report.comparison import comparison_sentence, past_sentence, standing_word
+from wirecheck.report.gates import (
+    healing_sentences,
+    wait_sentence,
+    waiver_sentence,
+    waivers_to_tell,
+)
 from wirecheck.report.harmless import harmless, shortened
 from wirecheck.report.sentences import (
     OUTCOME_WORDS,
@@ -106,6 +112,7 @@ def _screen(results: Results, report: Path | None) -> Iterator[Line]:
     yield from _unseen(unseen, results)
     yield from _warnings(checks)
     yield from _accepted(checks)
+    yield from _gates(results)
     yield from _compared(results)
     yield from _not_judged(checks, results.ended.coverage.unjudged)
     yield from _held(by_check(results))
@@ -247,6 +254,23 @@ def _accepted(checks: Sequence[CheckResults]) -> Iterator[Line]:
                 head=str(outcome).upper(),
                 style="bold",
             )
+
+
+def _gates(results: Results) -> Iterator[Line]:
+    """Waivers that someone should look after, and what healed while it was waited for."""
+    told = list(waivers_to_tell(results.ended))
+    if told:
+        yield Line()
+    for waiver in told[:MOST_NODES]:
+        yield Line(f" {waiver_sentence(waiver)}", head="WAIVER", style="bold yellow")
+    if told[MOST_NODES:]:
+        yield Line(f"… and {len(told) - MOST_NODES:,} more, in the report", indent=4)
+    wait = results.ended.wait
+    if wait:
+        yield Line()
+        yield Line(f"{wait_sentence(wait)}.")
+        for sentence in healing_sentences(wait)[:MOST_NODES]:
+            yield Line(f" {sentence}", head="HEALED", style="bold")
 
 
 def _compared(results: Results) -> Iterator[Line]:
