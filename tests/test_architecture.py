@@ -21,6 +21,7 @@ DRIVERS = (
     "record",
     "baseline",
     "cli_gates",
+    "cli_catalogue",
     "cli_diff",
     "waiting",
     "report_folder",

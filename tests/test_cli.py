@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from testbed.record import RECORDED
 from tests.collect.api.conftest import status
 from tests.served_cluster import ServedCluster
 from tests.snapshots import CHECKS, broken, healthy, risky, unreachable, written
@@ -279,9 +280,28 @@ def test_a_check_is_explained(run):
     code, out, _ = run("explain", "conntrack.has_room")
 
     assert code == 0
-    assert "Why: " in out
-    assert "Next: " in out
-    assert "Threshold conntrack.use_warn: 75 %." in out
+    assert "Why it matters:\n  " in out
+    assert "Next:\n  " in out
+    assert "conntrack.use_warn: 75 %." in out
+
+
+def test_a_profile_is_listed_with_what_its_checks_cost_and_run(run):
+    _, out, _ = run("list", "--profile", "reboot", "--long")
+
+    assert "pods.carry_their_addresses" in out
+    assert "endpoints.are_their_pods" not in out
+    assert "    profiles: upgrade, reboot, node-added, cron, preprod" in out
+
+
+def test_a_profile_alone_is_judged(run):
+    _, everything, _ = run("list")
+    _, some, _ = run("list", "--profile", "node-added")
+    assert len(some.splitlines()) < len(everything.splitlines())
+
+    code, out, _ = run("run", "--snapshot", RECORDED / "broken", "--profile", "node-added")
+    assert code == 1
+    assert "pods.carry_their_addresses" in out
+    assert "services.nodes_agree" in out
 
 
 def test_every_command_that_may_run_on_a_node_is_printed(run):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from wirecheck.facts import Fact
 from wirecheck.findings import Findings
 
 Scope = Literal["node", "cluster"]
@@ -45,6 +46,12 @@ class Check:
     thresholds: tuple[Threshold, ...]
     function: Callable[[Any], Findings]
     compares_nodes: bool = False
+    looks_at: tuple[Fact, ...] = ()
+    """What it rests on; how that is measured and at what cost follows from these."""
+    exceptions: str = ""
+    """What looks like a deviation, is none, and is known as such."""
+    sources: tuple[str, ...] = ()
+    """Where it is documented that this must hold, or reported what happens where it does not."""
 
     @property
     def group(self) -> str:
@@ -61,6 +68,9 @@ def check(
     settles: bool = False,
     thresholds: Iterable[Threshold] = (),
     compares_nodes: bool = False,
+    looks_at: Iterable[Fact] = (),
+    exceptions: str = "",
+    sources: Iterable[str] = (),
 ) -> Callable[[Function], Function]:
     """Enter a function that yields findings into the catalogue, and make it a pytest test.
 
@@ -84,6 +94,9 @@ def check(
             thresholds=tuple(thresholds),
             function=function,
             compares_nodes=compares_nodes,
+            looks_at=tuple(looks_at),
+            exceptions=exceptions,
+            sources=tuple(sources),
         )
         _registry[identity] = entered
 

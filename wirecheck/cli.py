@@ -9,24 +9,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import msgspec
 from rich.console import Console
 
 from wirecheck import __version__
-from wirecheck.catalogue import Check, load
+from wirecheck.cli_catalogue import explain, list_checks, node_commands
 from wirecheck.cli_diff import diff
 from wirecheck.cli_gates import Gates, gate_options
-from wirecheck.collect.node_commands import NODE_COMMANDS
 from wirecheck.console import ConsoleProgress, complain, saved_traceback, sentence_with_notes
 from wirecheck.demo import CLUSTERS, recorded
 from wirecheck.doctor import examine
 from wirecheck.inspect.commands import inspect
 from wirecheck.interrupt import ending_like_ctrl_c
 from wirecheck.intervals import read_intervals
+from wirecheck.profiles import PROFILES
 from wirecheck.report import terminal
 from wirecheck.request import SENTENCES, Request, status_of
 from wirecheck.run import perform
-from wirecheck.selection import named
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot_summary import summary
 from wirecheck.verdict import HEALTHY, INCOMPLETE, INTERNAL_ERROR, USAGE, FailOn
@@ -92,6 +90,11 @@ def wirecheck() -> None:
     "--check", "-k", "globs", multiple=True, metavar="GLOB", help="Only these: dns, pods.*, …"
 )
 @click.option(
+    "--profile",
+    type=click.Choice(list(PROFILES)),
+    help="Only the checks for this moment; see `wirecheck list --long`.",
+)
+@click.option(
     "--dns-rate",
     type=click.FloatRange(min=0, min_open=True),
     help="DNS queries per second, over the whole cluster.",
@@ -105,6 +108,7 @@ def run(
     snapshot: Path | None,
     report_dir: Path,
     globs: Sequence[str],
+    profile: str | None,
     looks: int | None,
     look_intervals: tuple[float, ...] | None,
     dns_rate: float | None,
@@ -119,6 +123,7 @@ def run(
     request = Request(
         snapshot=snapshot,
         report_dir=report_dir,
+        profile=profile,
         fail_on=fail_on,
         dns_rate=dns_rate,
         looks=looks,
@@ -147,48 +152,13 @@ def doctor(**cluster: Any) -> int:
     return examination.status
 
 
-@wirecheck.command("list")
-@click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text")
-def list_checks(output: str) -> None:
-    """List the checks."""
-    checks = load()
-    if output == "json":
-        raw = msgspec.json.encode([_as_record(check) for check in checks])
-        click.echo(msgspec.json.format(raw, indent=1).decode())
-        return
-    width = max(len(check.id) for check in checks)
-    for check in checks:
-        settles = " (looks again before it fails)" if check.settles else ""
-        click.echo(f"{check.id:{width}}  {check.scope:7}  {check.sentence}{settles}")
-
-
-@wirecheck.command()
-@click.argument("check")
-def explain(check: str) -> None:
-    """Say what a check asserts, why it matters and what to do when it fails."""
-    entry = named(load(), check)
-    settles = ", settles: what it finds counts if several looks agree" if entry.settles else ""
-    click.echo(f"{entry.id} (one result per {entry.scope}{settles})\n")
-    for head, text in (("", entry.sentence), ("Why: ", entry.why), ("Next: ", entry.remedy)):
-        click.echo(click.wrap_text(head + text, 100) + "\n")
-    for each in entry.thresholds:
-        click.echo(f"Threshold {each.name}: {each.default:g} {each.unit}. {each.reason}")
-
-
-@wirecheck.command("node-commands")
-def node_commands() -> None:
-    """Print every command that may run on a node; there are no others."""
-    for each in NODE_COMMANDS:
-        click.secho(" ".join(each.argv), bold=True)
-        click.echo(f"  why: {each.why}\n  only if: {each.when}.")
-
-
 @wirecheck.group("snapshot")
 def snapshots() -> None:
     """What a run saw."""
 
 
-wirecheck.add_command(inspect)
+for each in (list_checks, explain, node_commands, inspect):
+    wirecheck.add_command(each)
 wirecheck.add_command(diff)
 
 
@@ -245,18 +215,3 @@ def _refuse_together(snapshot: Path | None, live: dict[str, Any]) -> None:
         if snapshot is not None and value is not None and name != "inventory":
             option = f"--{name.replace('_', '-')}"
             raise click.UsageError(f"{option} is about a live cluster, --snapshot is not: choose.")
-
-
-def _as_record(check: Check) -> dict[str, Any]:
-    return {
-        "id": check.id,
-        "sentence": check.sentence,
-        "why": check.why,
-        "remedy": check.remedy,
-        "scope": check.scope,
-        "settles": check.settles,
-        "thresholds": [
-            {"name": t.name, "default": t.default, "unit": t.unit, "reason": t.reason}
-            for t in check.thresholds
-        ],
-    }

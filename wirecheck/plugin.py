@@ -15,6 +15,7 @@ from types import ModuleType
 import pytest
 
 from wirecheck.catalogue import Check, catalogue_folder, load
+from wirecheck.profiles import PROFILES, profiles_of
 from wirecheck.pytest_options import (
     OPTIONS,
     add_options,
@@ -34,6 +35,12 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     config = pluginmanager.get_plugin("pytestconfig")
     words = () if config is None else config.invocation_params.args
     add_options(parser, on_command_line(words))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Profiles are markers."""
+    for profile in PROFILES.values():
+        config.addinivalue_line("markers", f"{profile.name}: wirecheck's checks {profile.when}")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -85,6 +92,14 @@ def pytest_collect_file(
     if not collectors and (found := _catalogue(file_path, parent)):
         return [found]
     return collectors
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """`pytest -m upgrade` selects the checks of a profile."""
+    check = getattr(getattr(item, "function", None), "wirecheck", None)
+    if isinstance(check, Check):
+        for name in profiles_of(check.id):
+            item.add_marker(name)
 
 
 @pytest.hookimpl(tryfirst=True)

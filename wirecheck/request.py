@@ -19,6 +19,8 @@ class Request:
     kubeconfig: Path | None = None
     context: str | None = None
     snapshot: Path | None = None
+    profile: str | None = None
+    """The name of a profile: only its checks."""
     report_dir: Path = Path("reports")
     fail_on: FailOn = "fail"
     dns_rate: float | None = None

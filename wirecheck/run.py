@@ -22,7 +22,7 @@ from wirecheck.report.sentences import duration, plural
 from wirecheck.report_folder import ReportFolder
 from wirecheck.request import Request
 from wirecheck.results import ItemResult, Override, Results
-from wirecheck.selection import selected
+from wirecheck.selection import in_profile, selected
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import ClusterIdentity
 from wirecheck.verdict import UNREACHABLE
@@ -99,7 +99,7 @@ def perform(
     """
     wall_clock = time.time()
     waiting = Waiting(request.wait, clock or Clock())
-    checks = selected(load(), globs)
+    checks = selected(in_profile(load(), request.profile), globs)
     baseline = read_baseline(request.baseline) if request.baseline else None
     run = _opened(request, waiting, progress)
     round_ = _Round(request, checks, baseline, _doubts(request, run, baseline), progress, waiting)

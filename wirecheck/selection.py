@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from wirecheck.catalogue import Check
+from wirecheck.profiles import PROFILES
 from wirecheck.request import RequestError
 
 ALWAYS = "nodes.reachable"
@@ -28,6 +29,13 @@ def selected(checks: Sequence[Check], globs: Sequence[str]) -> tuple[Check, ...]
         for check in checks
         if check.id == ALWAYS or any(_matches(check, glob) for glob in globs)
     )
+
+
+def in_profile(checks: Sequence[Check], profile: str | None) -> tuple[Check, ...]:
+    """The checks of a profile, by its name, and `nodes.reachable`; all without one."""
+    if profile is None:
+        return tuple(checks)
+    return tuple(c for c in checks if c.id == ALWAYS or PROFILES[profile].has(c.id))
 
 
 def named(checks: Sequence[Check], identity: str) -> Check:

@@ -1,0 +1,94 @@
+"""What checks look at: how it is measured on a node, what that costs, what is run and sent.
+
+A check names its facts; `wirecheck explain`, `wirecheck list` and the check's page tell the
+rest from here. Costs were measured on the test cluster, see docs/measured.md.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class Measured(NamedTuple):
+    """How one kind of fact is measured."""
+
+    what: str
+    """What is read, and how."""
+    cost: str
+    commands: tuple[str, ...] = ()
+    """Of the closed table of node commands, by id."""
+    sends: str = ""
+    """What it sends into the network; nothing where it is empty."""
+
+
+class Fact(Enum):
+    """A kind of fact that a check rests on."""
+
+    API = Measured(
+        "the API's lists of Nodes, Pods, Services, EndpointSlices and NetworkPolicies",
+        "one paged list each; nothing on the nodes",
+    )
+    VISIT = Measured(
+        "the visit to the node itself: whether it answered, and who answered",
+        "one command over the node's transport, for all checks together",
+    )
+    NETNS = Measured(
+        "links, addresses, routes and neighbours of the node and of every pod's netns, by "
+        "netlink after setns",
+        "below one millisecond a pod",
+    )
+    PROCESSES = Measured(
+        "/proc: which netns the processes of a pod's cgroup are in",
+        "one pass over /proc",
+    )
+    POD_FILES = Measured(
+        "/etc/resolv.conf inside each pod's root: a regular file of at most 64 KiB, no link "
+        "followed out of the root",
+        "one small file a pod",
+    )
+    DNS = Measured(
+        "DNS queries from every pod's netns and from the node, all waited for together",
+        "about as long as one lookup, within `dns.rate` queries a second over the cluster",
+        sends="a UDP and a TCP query per pod and DNS Service address, and per node and replica",
+    )
+    CONNTRACK = Measured(
+        "conntrack's count in each netns, and its counters twice, a window apart",
+        "two small files a netns; the window is at least two seconds",
+    )
+    CONNECTIONS = Measured(
+        "the UDP entries of conntrack that lead to a DNS Service address",
+        "one dump of the UDP entries to port 53",
+        commands=("conntrack-dns", "conntrack-dns6"),
+    )
+    KERNEL_LOG = Measured("the kernel's log, only lines of known patterns", "one read of /dev/kmsg")
+    SYSCTLS = Measured("files below /proc/sys and /proc/net", "one small file each")
+    SERVICE_RULES = Measured(
+        "kube-proxy's rules: iptables-save, kube-proxy's own nftables tables, or "
+        "/proc/net/ip_vs with ipset and iptables-save",
+        "one dump: 0.01 s at 25 Services, about a second at 10,000, a minute beside a "
+        "kube-proxy that writes all the time",
+        commands=(
+            "iptables-nft-save",
+            "ip6tables-nft-save",
+            "iptables-legacy-save",
+            "ip6tables-legacy-save",
+            "iptables-version",
+            "iptables-save",
+            "ip6tables-save",
+            "nft-tables",
+            "nft-kube-proxy",
+            "nft-kube-proxy6",
+            "ipset-save",
+            "ipvsadm-save",
+        ),
+    )
+    KUBE_PROXY = Measured(
+        "kube-proxy's /healthz, /proxyMode, /configz and /metrics on the node's loopback",
+        "five requests that stay on the node",
+    )
+
+    @property
+    def measured(self) -> Measured:
+        """How it is measured."""
+        return self.value

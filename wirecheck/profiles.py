@@ -1,0 +1,92 @@
+"""Profiles: named subsets of the checks, for the moments at which people run them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The checks for one moment; `patterns` are globs over check ids."""
+
+    name: str
+    when: str
+    patterns: tuple[str, ...]
+
+    def has(self, check_id: str) -> bool:
+        """Whether the check belongs to it."""
+        return any(fnmatchcase(check_id, pattern) for pattern in self.patterns)
+
+
+PROFILES = {
+    each.name: each
+    for each in (
+        Profile(
+            "upgrade",
+            "after a cluster upgrade, against the run taken before it: what an upgrade of "
+            "kube-proxy, CNI plugin, DNS or kubelet can break",
+            (
+                "nodes.*",
+                "pods.*",
+                "links.*",
+                "dns.*",
+                "services.*",
+                "kube_proxy.*",
+                "endpoints.*",
+                "routes.*",
+                "firewall.*",
+                "cni.*",
+                "conntrack.has_kube_proxys_limit",
+                "conntrack.has_no_stale_dns_entries",
+            ),
+        ),
+        Profile(
+            "reboot",
+            "after nodes were rebooted or their system was patched: what does not come back by "
+            "itself",
+            (
+                "nodes.*",
+                "pods.*",
+                "links.*",
+                "dns.answers_*",
+                "services.*",
+                "kube_proxy.*",
+                "routes.*",
+                "firewall.*",
+                "cni.*",
+                "conntrack.has_kube_proxys_limit",
+            ),
+        ),
+        Profile(
+            "node-added",
+            "after nodes were added or replaced: whether they are like the others",
+            (
+                "nodes.*",
+                "pods.*",
+                "links.*",
+                "dns.answers_*",
+                "services.*",
+                "kube_proxy.*",
+                "routes.*",
+                "firewall.*",
+                "cni.*",
+            ),
+        ),
+        Profile(
+            "cron",
+            "every hour or night: cheap, and sends nothing but DNS",
+            ("*",),
+        ),
+        Profile(
+            "preprod",
+            "before a cluster is handed over: everything",
+            ("*",),
+        ),
+    )
+}
+
+
+def profiles_of(check_id: str) -> tuple[str, ...]:
+    """The profiles that the check belongs to."""
+    return tuple(name for name, profile in PROFILES.items() if profile.has(check_id))
