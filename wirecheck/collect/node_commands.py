@@ -58,6 +58,10 @@ _REASONS: dict[str, tuple[str, str]] = {
     "nft-kube-proxy": ("The Service rules of nftables mode.", "table ip kube-proxy exists"),
     "nft-kube-proxy6": ("The same for IPv6.", "table ip6 kube-proxy exists"),
     "ipset-save": ("The sets that the rules of IPVS mode refer to.", "/proc/net/ip_vs exists"),
+    "ipvsadm-save": (
+        "The virtual servers: /proc/net/ip_vs lacks some where another netns has any.",
+        "/proc/net/ip_vs exists",
+    ),
 }
 
 NODE_COMMANDS: tuple[NodeCommand, ...] = tuple(

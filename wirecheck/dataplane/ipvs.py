@@ -30,6 +30,7 @@ from wirecheck.dataplane.tolerance import KUBE_PROXY
 from wirecheck.parse.ipset import Ipset, parse_ipset_save
 from wirecheck.parse.iptables import IptablesDump, parse_iptables_save
 from wirecheck.parse.ipvs import VirtualServer, parse_ip_vs
+from wirecheck.parse.ipvsadm import TICKS_PER_SECOND, parse_ipvsadm_save
 
 SERVERS = f"{KUBE_PROXY} virtual servers"
 LOOP_BACK = ("dst", "dst", "src")
@@ -40,11 +41,17 @@ HEALTH_CHECKS = {4: "KUBE-HEALTH-CHECK-NODE-PORT", 6: "KUBE-6-HEALTH-CHECK-NODE-
 
 @dataclass(frozen=True, slots=True)
 class IpvsTexts:
-    """What was read on the node: /proc/net/ip_vs, `ipset save`, iptables-save by family."""
+    """What was read on the node: /proc/net/ip_vs, `ipset save`, iptables-save by family.
+
+    `ipvsadm -Sn`, where the node has it, goes before /proc/net/ip_vs: of more than a page the
+    kernel leaves entries out there while other network namespaces have virtual servers, too
+    (ip_vs_info_seq_start counts the netns's own, ip_vs_info_seq_next all).
+    """
 
     ip_vs: str
     ipsets: str
     iptables: Mapping[int, str]
+    ipvsadm: str = ""
 
 
 def read_ipvs(
@@ -58,11 +65,10 @@ def read_ipvs(
     `wanted` names the frontends to look at besides those that are there, and tells the tick
     rate. `excluded` are kube-proxy's `ipvs.excludeCIDRs`: virtual servers there are others'.
     """
-    servers = [
-        each for each in parse_ip_vs(texts.ip_vs) if not contains(excluded, address(each.address))
-    ]
+    all_servers = parse_ipvsadm_save(texts.ipvsadm) or parse_ip_vs(texts.ip_vs)
+    servers = [each for each in all_servers if not contains(excluded, address(each.address))]
     sets = parse_ipset_save(texts.ipsets)
-    rate = _tick_rate(servers, wanted)
+    rate = TICKS_PER_SECOND if texts.ipvsadm else _tick_rate(servers, wanted)
     steps = [(server.family, step) for server in servers for step in _steps(server, rate)]
     entries: dict[Frontend, Entry] = {}
     for family in (4, 6):

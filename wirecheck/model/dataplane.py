@@ -200,7 +200,12 @@ def _read(node: Node, facts: ProxyFacts, clients: Clients, wanted: ServiceTable)
         case Mode.NFTABLES:
             return read_nftables(_nftables(node), clients, wanted.entries)
         case Mode.IPVS:
-            texts = IpvsTexts(node.file(IP_VS), node.output_of("ipset-save"), node.iptables.rules)
+            texts = IpvsTexts(
+                node.file(IP_VS),
+                node.output_of("ipset-save"),
+                node.iptables.rules,
+                _ipvsadm(node),
+            )
             return read_ipvs(texts, clients, wanted, facts.ipvs_exclude_cidrs)
 
 
@@ -214,6 +219,12 @@ def _leftovers(
         yield from leftovers.of_nftables(_nftables(node), clients, wanted)
     if facts.mode is not Mode.IPVS and IP_VS in node.seen.files:
         yield from leftovers.of_ipvs(node.seen.files[IP_VS], wanted, facts.ipvs_exclude_cidrs)
+
+
+def _ipvsadm(node: Node) -> str:
+    """Many nodes do not have it."""
+    record = node.seen.commands.get("ipvsadm-save")
+    return record.output if record is not None and record.status == 0 else ""
 
 
 def _nftables(node: Node) -> dict[int, str]:

@@ -25,7 +25,8 @@ _TITLE = re.compile(r"IP Virtual Server version \S+ \(size=\d+\)$")
 _HEADINGS = ("Prot LocalAddress:Port ", "  -> RemoteAddress:Port ")
 _PLACE = re.compile(r"(?:\[([0-9a-f:]+)\]|([0-9A-F]{8})):([0-9A-F]{4})$")
 _PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
-FULL_MASKS = {4: 0xFFFFFFFF, 6: 128}
+FULL_MASKS = {4: (0xFFFFFFFF,), 6: (128, 0x80000000)}
+"""For single addresses; of IPv6 it is a length, whose bytes the kernel swaps on most machines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def _virtual(line: str) -> VirtualServer:
         word, timeout, mask = flags
         if word != "persistent":
             raise ValueError(line)
-        ticks, is_by_client = int(timeout), int(mask, 16) == FULL_MASKS[family]
+        ticks, is_by_client = int(timeout), int(mask, 16) in FULL_MASKS[family]
     if protocol not in _PROTOCOLS:
         raise ValueError(line)
     return VirtualServer(

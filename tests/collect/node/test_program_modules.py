@@ -62,7 +62,7 @@ def test_the_printed_table_is_the_one_that_is_run() -> None:
 
 
 def test_no_command_changes_anything() -> None:
-    reading = {"-L", "-S", "list", "save", "--version"}
+    reading = {"-L", "-S", "list", "save", "--save", "--version"}
     for each in NODE_COMMANDS:
         assert each.argv[0].endswith("-save") or reading & set(each.argv), each
         assert not {"-D", "-F", "-A", "-I", "-X", "-j", "add", "flush", "delete"} & (

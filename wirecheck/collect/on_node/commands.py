@@ -26,6 +26,7 @@ TABLE: Dict[str, Tuple[str, ...]] = {
     "nft-kube-proxy": ("nft", "-j", "list", "table", "ip", "kube-proxy"),
     "nft-kube-proxy6": ("nft", "-j", "list", "table", "ip6", "kube-proxy"),
     "ipset-save": ("ipset", "save"),
+    "ipvsadm-save": ("ipvsadm", "--save", "-n"),
 }
 
 RULES = (
@@ -40,6 +41,7 @@ RULES = (
     "nft-kube-proxy",
     "nft-kube-proxy6",
     "ipset-save",
+    "ipvsadm-save",
 )
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -180,7 +182,7 @@ def _reasons() -> Dict[str, str]:
         for identity in ("ip6tables-nft-save", "ip6tables-legacy-save", "ip6tables-save"):
             reasons[identity] = "the node has no IPv6"
     if not os.path.exists("/proc/net/ip_vs"):
-        reasons["ipset-save"] = "the node has no IPVS"
+        reasons["ipset-save"] = reasons["ipvsadm-save"] = "the node has no IPVS"
     return reasons
 
 
