@@ -13,9 +13,6 @@ from testbed.referee.kube_proxy import Contestant, settings
 from testbed.referee.place import Place
 from testbed.referee.scene import Scene, steps
 
-LOOKS = 4
-"""How often in a row the same disagreement must be seen, by a kube-proxy that says it is done."""
-
 
 @dataclass
 class Bench:
@@ -26,6 +23,8 @@ class Bench:
     scene: Scene | None = None
     patience: float = 120.0
     """Seconds that kube-proxy has for one scene."""
+    looks: int = 4
+    """How often in a row a disagreement must be seen, while kube-proxy says that it is done."""
 
     @classmethod
     def at(cls, kubeconfig: Path, namespace: str) -> Bench:
@@ -62,7 +61,7 @@ class Bench:
                 return sight
             is_same = sight.is_synchronised and sight.disagreements == before
             same = same + 1 if is_same else 0
-            if same >= LOOKS:
+            if same >= self.looks:
                 return sight
             before = sight.disagreements
             time.sleep(0.3)

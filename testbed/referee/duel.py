@@ -10,7 +10,7 @@ from itertools import islice
 from testbed.commands import TestbedError
 from testbed.referee.bench import Bench
 from testbed.referee.judging import Sight
-from testbed.referee.kube_proxy import CONFIGS, Contestant
+from testbed.referee.kube_proxy import Contestant, configs
 from testbed.referee.node_object import of_version
 from testbed.referee.place import Place
 from testbed.referee.random_scenes import random_scenes
@@ -55,7 +55,7 @@ class Course:
     services: int
     size: int
     seed: int
-    scenes_in_a_row: int = 3
+    scenes_in_a_row: int = 2
     """By one kube-proxy, before one with another configuration starts."""
 
 
@@ -64,7 +64,7 @@ def play(
 ) -> Iterator[tuple[Score, Sight, Disagreement | None]]:
     """Each scene as it is played, with the score so far."""
     score = Score(version, mode, course.seed)
-    names = list(CONFIGS[mode])
+    names = configs(mode, version)
     turn = 0
     while score.services < course.services:
         contestant = Contestant(version, mode, names[turn % len(names)])

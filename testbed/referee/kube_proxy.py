@@ -15,6 +15,7 @@ CLUSTER_RANGES = "10.244.0.0/16,fd00:10:244::/48"
 NFTABLES_WITHOUT_GATE = 31
 """The first minor version that has nftables mode without being asked for it."""
 NFTABLES_WITH_CONTESTS = 33
+NFTABLES_WITH_PREFIXES = 33
 
 Config = Mapping[str, Any]
 
@@ -96,6 +97,13 @@ class Contestant:
         return f"{self.version} {self.mode} ({self.config})"
 
 
+def configs(mode: str, version: str) -> list[str]:
+    """The configurations that a version can have."""
+    # Until 1.32 nftables mode looked for an interface whose name is the prefix and a star.
+    is_blind = mode == "nftables" and minor(version) < NFTABLES_WITH_PREFIXES
+    return [each for each in CONFIGS[mode] if not (is_blind and each == "interface prefix")]
+
+
 def settings(of: Contestant, kubeconfig: Path) -> str:
     """The text of a kube-proxy's configuration."""
     document = {
@@ -105,6 +113,8 @@ def settings(of: Contestant, kubeconfig: Path) -> str:
         "hostnameOverride": NODE,
         # The size of the connection table is the whole machine's.
         "conntrack": {"maxPerCore": 0},
+        # IPVS is synchronised as a whole each time, which takes an emulated machine minutes.
+        "ipvs": {"minSyncPeriod": "5s", "syncPeriod": "900s"},
         "clientConnection": {"kubeconfig": str(kubeconfig)},
         **CONFIGS[of.mode][of.config],
     }
