@@ -126,13 +126,14 @@ def concerns(step: Step, packet: Packet) -> bool:
 
 
 def _jumps(actions: Iterable[Action]) -> Iterator[Jump]:
-    """The chains that actions lead to, also through maps and choices."""
+    """The chains that actions lead to, but for maps by destination: they name their members."""
     for action in actions:
         match action:
             case Jump():
                 yield action
-            case Lookup(_, found):
-                yield from _jumps(found.values())
+            case Lookup(_, found, members):
+                if len(members) < len(found):
+                    yield from _jumps(found.values())
             case Choose(choices, _):
                 yield from _jumps(choices)
 
@@ -190,9 +191,9 @@ class Chains(Generic[T]):
     @cached_property
     def all(self) -> Mapping[str, Chain]:
         """Every chain by name."""
-        for name in self._rules:
+        for name, rules in self._rules.items():
             if name not in self._made:
-                self.find(name)
+                self._made[name] = self._make(name, rules)
         return self._made
 
     def _make(self, name: str, rules: T) -> Chain:

@@ -106,7 +106,10 @@ def compare(expected: ServiceTable, actual: ServiceTable) -> Differences:
     found: list[Difference] = []
     for frontend, entry in expected.entries.items():
         other = actual.entries.get(frontend)
+        if _is_known_as_same(entry, other):
+            continue
         if other is not None and _is_same(entry, other, expected.local_backends):
+            _remember_as_same(entry, other)
             continue
         claims = expected.contested.get(frontend) or expected.ambiguous.get(frontend, (entry,))
         found += _of_claims(claims, other, expected.local_backends)
@@ -115,6 +118,27 @@ def compare(expected: ServiceTable, actual: ServiceTable) -> Differences:
             found.append(_stale(other))
     found += _closed_ports(expected, actual)
     return Differences(tuple(found), compared=len(expected.entries))
+
+
+MOST_KNOWN = 100_000
+
+_same: dict[Frontend, tuple[Entry, Entry]] = {}
+"""Both sides of frontends that were found to be the same; on most nodes they are these again."""
+
+
+def _is_known_as_same(expected: Entry, actual: Entry | None) -> bool:
+    known = _same.get(expected.frontend)
+    return known is not None and known[0] is expected and known[1] is actual
+
+
+def _remember_as_same(expected: Entry, actual: Entry) -> None:
+    """Keep the pair, if it is the same on every node, whichever backends are local there."""
+    found = actual.handlings.get(Client.POD)
+    if found is not None and any(_hairpins(found, frozenset(found.backends))):
+        return
+    if len(_same) >= MOST_KNOWN:
+        _same.clear()
+    _same[expected.frontend] = expected, actual
 
 
 def _is_same(expected: Entry, actual: Entry, local: frozenset[Backend]) -> bool:
@@ -300,10 +324,10 @@ def _stale(entry: Entry) -> Difference:
 
 
 def _closed_ports(expected: ServiceTable, actual: ServiceTable) -> Iterator[Difference]:
-    for port in sorted(expected.health_check_ports - actual.health_check_ports):
+    for family, port in sorted(expected.health_check_ports - actual.health_check_ports):
         yield Difference(
             Kind.HEALTH_CHECK_PORT,
-            Frontend(4, "", "tcp", port),
+            Frontend(family, "", "tcp", port),
             None,
             (Client.OUTSIDE,),
             None,

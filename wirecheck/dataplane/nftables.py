@@ -45,7 +45,7 @@ def read_nftables(
 def ruleset_of(family: int, table: NftTable) -> Ruleset:
     """The base chains of one family by hook, in the order of their priorities."""
     translator = Translator(family, table.sets)
-    chains = Chains("kube-proxy", table.rules, translator.steps)
+    chains = Chains("kube-proxy", table.rules, translator.steps, translator.key_of)
 
     def stages(hook: str) -> tuple[Stage, ...]:
         found = sorted(

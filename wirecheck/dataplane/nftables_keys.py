@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from wirecheck.addresses import address
@@ -24,10 +25,9 @@ MALFORMED = (UnknownError, AttributeError, IndexError, KeyError, TypeError, Valu
 def elements_of(data: Any, sets: Mapping[str, NftSet]) -> list[Any]:
     """The elements of a named set or map, or of one in the rule, without comments."""
     if isinstance(data, str):
-        name = data.removeprefix("@")
-        if name not in sets:
+        if not data.startswith("@") or data[1:] not in sets:
             raise UnknownError(data)
-        return [_plain(each) for each in sets[name].elem]
+        return [_plain(each) for each in sets[data[1:]].elem]
     return [_plain(each) for each in data["set"]]
 
 
@@ -77,6 +77,7 @@ def _canonical(part: str, value: Any) -> object:
     return int(value)
 
 
+@cache
 def reader_of(parts: tuple[str, ...]) -> Callable[[Packet], object]:
     """What makes the same tuple of a packet."""
     read: dict[str, Callable[[Packet], object]] = {

@@ -6,7 +6,7 @@ condition that is not known here becomes one that is not understood, and so does
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from wirecheck.addresses import address
@@ -35,7 +35,7 @@ from wirecheck.dataplane.steps import (
     Step,
 )
 from wirecheck.dataplane.table import Frontend, Verdict
-from wirecheck.parse.nftables import Expression, NftRule, NftSet
+from wirecheck.parse.nftables import Expression, NftRule, NftRules, NftSet
 
 FULL = 0xFFFFFFFF
 MOST_CHOICES = 100_000
@@ -52,6 +52,10 @@ class Translator:
     def __init__(self, family: int, sets: Mapping[str, NftSet]) -> None:
         self.family = family
         self.sets = sets
+
+    def key_of(self, rules: NftRules) -> Hashable:
+        """Equal for chains of which the steps are: the same rules, with the same in their sets."""
+        return (self.family, rules, *map(self.sets.get, rules.sets))
 
     def steps(self, rules: Iterable[NftRule]) -> list[Step]:
         """The steps for the rules of a chain."""

@@ -10,8 +10,10 @@ Statements and conditions (`expr`) stay as they are: what they mean is the reade
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -41,7 +43,7 @@ class NftChain(Struct, frozen=True):
     policy: str = ""
 
 
-class NftSet(Struct, frozen=True):
+class NftSet(Struct, frozen=True, eq=False):
     """A set, or a map where `map` says what its elements lead to."""
 
     name: str
@@ -52,6 +54,10 @@ class NftSet(Struct, frozen=True):
     timeout: int = 0
     """Seconds that elements live, 0 for ever."""
 
+    def is_like(self, other: NftSet) -> bool:
+        """Whether both hold the same."""
+        return all(getattr(self, name) == getattr(other, name) for name in self.__struct_fields__)
+
     @property
     def is_remembered(self) -> bool:
         """Whether rules fill it, with elements that time out."""
@@ -60,6 +66,34 @@ class NftSet(Struct, frozen=True):
 
 class _Metainfo(Struct, frozen=True):
     json_schema_version: int = 1
+
+
+@dataclass(eq=False)
+class NftRules:
+    """The rules of one chain. Equal ones of many nodes are one object, as long as it is kept."""
+
+    rules: list[NftRule] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[NftRule]:
+        return iter(self.rules)
+
+    def __len__(self) -> int:
+        return len(self.rules)
+
+    @cached_property
+    def sets(self) -> tuple[str, ...]:
+        """The names of the sets and maps that they ask."""
+        if b'"@' not in msgspec.json.encode([each.expr for each in self.rules]):
+            return ()
+        return tuple(dict.fromkeys(name for each in self.rules for name in _sets_in(each.expr)))
+
+
+def _sets_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str) and value.startswith("@"):
+        yield value[1:]
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _sets_in(each)
 
 
 class _Item(Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,7 +116,7 @@ class NftTable:
     """One table; sets and maps share their names' space."""
 
     chains: dict[str, NftChain] = field(default_factory=dict)
-    rules: dict[str, list[NftRule]] = field(default_factory=dict)
+    rules: dict[str, NftRules] = field(default_factory=dict)
     sets: dict[str, NftSet] = field(default_factory=dict)
 
 
@@ -92,18 +126,25 @@ def parse_nft_table(text: str) -> NftTable:
     Raises ParseError where the JSON is cut, is not nft's, or holds an object or a schema
     that is not known here.
     """
+    if not text or text.isspace():
+        return NftTable()
+    # Most rules of a cluster's nodes are the same but for their handles: text that was decoded
+    # before need not be decoded again.
+    table = _by_items(text) or _whole(text)
+    unknown = sorted(set(table.rules) - set(table.chains))
+    if unknown:
+        raise ParseError(f"nft -j list table: rules of chain {unknown[0]}, which is not declared")
+    return table
+
+
+def _whole(text: str) -> NftTable:
     table = NftTable()
-    if not text.strip():
-        return table
     try:
         listing = msgspec.json.decode(text, type=_Listing)
     except msgspec.DecodeError as error:
         raise ParseError(f"nft -j list table: {error}") from error
     for item in listing.nftables:
         _add(table, item)
-    unknown = sorted(set(table.rules) - set(table.chains))
-    if unknown:
-        raise ParseError(f"nft -j list table: rules of chain {unknown[0]}, which is not declared")
     return table
 
 
@@ -113,9 +154,94 @@ def _add(table: NftTable, item: _Item) -> None:
         raise ParseError(f"nft -j list table: JSON schema {version}, only 1 is known")
     if item.chain:
         table.chains[item.chain.name] = item.chain
-        table.rules.setdefault(item.chain.name, [])
+        table.rules.setdefault(item.chain.name, NftRules())
     if item.rule:
-        table.rules.setdefault(item.rule.chain, []).append(item.rule)
+        table.rules.setdefault(item.rule.chain, NftRules()).rules.append(item.rule)
     for each in (item.set, item.map):
         if each:
             table.sets[each.name] = each
+
+
+MOST_KEPT = 100_000
+"""Chains; four sets or maps of each name."""
+
+_kept_rules: dict[tuple[str, ...], NftRules] = {}
+_kept_sets: dict[str, list[NftSet]] = {}
+_CHAIN_ITEM = re.compile(r'([^"]+)", "handle": (?:0|[1-9]\d*)\}\}', re.ASCII)
+_NUMBER = re.compile(r"0|[1-9]\d*", re.ASCII)
+
+
+def _by_items(text: str) -> NftTable | None:
+    """The table, with what is kept of others; None where the text is not just as nft writes it.
+
+    The text is cut where an item of the list begins. Each of the pieces is a whole item, or
+    several, and decoded as such, so that together they are exactly the list.
+    """
+    family = "ip6" if '"family": "ip6"' in text[:512] else "ip"
+    place = f'"family": "{family}", "table": "kube-proxy"'
+    # Nobody's names need escapes, and without any a quotation mark is one.
+    if "\\" in text or not text.endswith(("]}", "]}\n")):
+        return None
+    declared, *rules = text.split(f', {{"rule": {{{place}, "chain": "')
+    if not rules:
+        return None
+    rules[-1] = rules[-1].rstrip("\n").removesuffix("]}")
+    start, *chains = declared.split(f', {{"chain": {{{place}, "name": "')
+    try:
+        table = _whole(f"{start}]}}")
+        for piece in chains:
+            if plain := _CHAIN_ITEM.fullmatch(piece):
+                table.chains[plain[1]] = NftChain(plain[1])
+                continue
+            for item in msgspec.json.decode(f'[{{"chain": {{"name": "{piece}]', type=list[_Item]):
+                _add(table, item)
+        is_known = _add_rules(table, rules)
+    except (ParseError, msgspec.DecodeError):
+        return None
+    table.sets = {name: _kept_set(each) for name, each in table.sets.items()}
+    return table if is_known else None
+
+
+def _add_rules(table: NftTable, pieces: list[str]) -> bool:
+    """Enter the rules, each without its handle, which differs from node to node."""
+    by_chain: dict[str, list[str]] = {}
+    for piece in pieces:
+        name, _, rest = piece.partition('", "handle": ')
+        number, _, rule = rest.partition(", ")
+        if not _NUMBER.fullmatch(number):
+            return False
+        by_chain.setdefault(name, []).append(rule)
+    if any(map(len, table.rules.values())):
+        return False
+    for name, texts in by_chain.items():
+        key = (name, *texts)
+        kept = _kept_rules.get(key)
+        if kept is None:
+            kept = NftRules([_rule(name, each) for each in texts])
+            if len(_kept_rules) >= MOST_KEPT:
+                _kept_rules.clear()
+            _kept_rules[key] = kept
+        table.rules[name] = kept
+    for name in table.chains.keys() - table.rules.keys():
+        table.rules[name] = _kept_rules.setdefault((name,), NftRules())
+    return True
+
+
+def _rule(chain: str, text: str) -> NftRule:
+    item = msgspec.json.decode(f'{{"rule": {{"chain": "{chain}", {text}', type=_Item)
+    if item.rule is None or item.rule.chain != chain:
+        raise ParseError(chain)
+    return item.rule
+
+
+def _kept_set(found: NftSet) -> NftSet:
+    """An equal one that is kept, or this one from now on."""
+    kept = _kept_sets.setdefault(found.name, [])
+    for each in kept:
+        if each.is_like(found):
+            return each
+    if len(_kept_sets) > MOST_KEPT:
+        _kept_sets.clear()
+    kept.insert(0, found)
+    del kept[4:]
+    return found

@@ -80,9 +80,14 @@ class Snapshot:
         self._check(look)
         file = self.path / _document_file(look, node)
         raw = _unpacked(file, LARGEST_DOCUMENT)
-        version = _decoded(raw, _Version, file)
-        _refuse_newer(file, version.format, node_document.FORMAT, version.program)
-        return _decoded(raw, NodeDocument, file)
+        try:
+            found = _decoded(raw, NodeDocument, file)
+        except SnapshotError:
+            version = _decoded(raw, _Version, file)
+            _refuse_newer(file, version.format, node_document.FORMAT, version.program)
+            raise
+        _refuse_newer(file, found.format, node_document.FORMAT, found.program)
+        return found
 
     def node_names(self, look: int = 1) -> list[str]:
         """The nodes that were seen in a look: those that `document` is there for."""
