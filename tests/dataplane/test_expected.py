@@ -211,7 +211,7 @@ def test_health_check_ports_are_of_load_balancers_with_policy_local() -> None:
     web = service(
         type="LoadBalancer", external_traffic_policy="Local", health_check_node_port=32000
     )
-    assert expected([web], []).health_check_ports == {32000}
+    assert expected([web], []).health_check_ports == {(4, 32000)}
     plain = service(type="LoadBalancer", health_check_node_port=32000)
     assert not expected([plain], []).health_check_ports
 

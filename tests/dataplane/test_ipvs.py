@@ -178,7 +178,7 @@ def test_what_is_read() -> None:
     assert read.handling(VIP, Client.OUTSIDE).allowed == ("203.0.113.0/24",)
     assert read.handling(VIP, Client.NODE).verdict is Verdict.DROP
     assert read.handling(NODE_PORT, Client.OUTSIDE).masquerade is Masquerade.NEVER
-    assert read.health_check_ports == {32000}
+    assert read.health_check_ports == {(4, 32000)}
 
 
 @pytest.mark.parametrize(

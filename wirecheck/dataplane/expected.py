@@ -194,7 +194,8 @@ def _refused_first(refused: Handlings, limited: Handlings, vantage: Vantage) -> 
     """
     if vantage.facts.minor > 33 or Client.NODE not in limited:
         return limited
-    others = {client: each for client, each in limited.items() if client is not Client.NODE}
+    others = dict(limited)
+    del others[Client.NODE]
     return others if vantage.facts.minor == 33 else {**others, Client.NODE: refused[Client.NODE]}
 
 

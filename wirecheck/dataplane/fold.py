@@ -153,7 +153,12 @@ def _handling(results: list[Result], masquerading: Masquerading, protocol: str) 
         if heaviest is None:
             return Handling(Verdict.NOTHING)
         return Handling(heaviest.verdict, evidence=(heaviest.rules,) if heaviest.rules else ())
-    return _forward(forwards, masquerading, protocol)
+    handling = _forward(forwards, masquerading, protocol)
+    lost = [each for each in results if each.backend is None and each.flow.recalled]
+    if lost:
+        # Returning clients that are led to no backend: affinity does not hold for them.
+        return structs.replace(handling, affinity=tuple(sorted({0, *handling.affinity})))
+    return handling
 
 
 def _forward(forwards: list[Result], masquerading: Masquerading, protocol: str) -> Handling:

@@ -39,7 +39,7 @@ def read_iptables(
     """
     also = tuple(also)
     entries: dict[Frontend, Entry] = {}
-    health_checks: set[int] = set()
+    health_checks: set[tuple[int, int]] = set()
     for family in (4, 6):
         dumps = [
             parse_iptables_save(each[family])
@@ -48,7 +48,7 @@ def read_iptables(
         ]
         ruleset = ruleset_of(family, dumps)
         entries.update((entry.frontend, entry) for entry in read_entries(ruleset, clients, also))
-        health_checks |= _open_ports(ruleset)
+        health_checks |= {(family, port) for port in _open_ports(ruleset)}
     return ServiceTable(entries=entries, health_check_ports=frozenset(health_checks))
 
 
@@ -104,11 +104,18 @@ def _size(dump: IptablesDump) -> int:
 
 
 def _open_ports(ruleset: Ruleset) -> set[int]:
-    """TCP ports that rules of table filter accept, in chains called on the way to the node."""
-    return {
-        step.port
-        for stage in ruleset.to_node
-        for chain in reachable(stage)
-        for step in chain.steps
-        if step.port and step.protocol == "tcp" and step.actions == (End(Verdict.NOTHING),)
-    }
+    """TCP ports that rules of table filter accept, in chains called on the way to the node.
+
+    Of several rules of a chain about one port the first one counts.
+    """
+    found: set[int] = set()
+    for stage in ruleset.to_node:
+        for chain in reachable(stage):
+            first: dict[int, Step] = {}
+            for step in chain.steps:
+                if step.port and step.protocol == "tcp" and not step.host:
+                    first.setdefault(step.port, step)
+            found |= {
+                port for port, step in first.items() if step.actions == (End(Verdict.NOTHING),)
+            }
+    return found

@@ -163,6 +163,10 @@ def _hairpins(loop_back: Ipset) -> Iterator[tuple[Backend, str]]:
             yield Backend(host, int(port)), protocol
 
 
-def _health_checks(sets: Mapping[str, Ipset]) -> frozenset[int]:
-    found = (sets.get(name) for name in HEALTH_CHECKS.values())
-    return frozenset(int(entry) for each in found if each for entry in each.entries)
+def _health_checks(sets: Mapping[str, Ipset]) -> frozenset[tuple[int, int]]:
+    return frozenset(
+        (family, int(entry))
+        for family, name in HEALTH_CHECKS.items()
+        if name in sets
+        for entry in sets[name].entries
+    )

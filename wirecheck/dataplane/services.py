@@ -94,7 +94,8 @@ class ServiceIndex:
 
     ports: tuple[PortFacts, ...]
     backends_by_node: dict[str, frozenset[Backend]]
-    health_check_ports: frozenset[int]
+    health_check_ports: frozenset[tuple[int, int]]
+    """With the families that the Service has."""
     problems: tuple[str, ...] = ()
     memo: dict[object, object] = field(default_factory=dict, compare=False, repr=False)
     """Results that hold for many nodes, see `expected.py`; lives as long as the index."""
@@ -116,9 +117,10 @@ def index_services(api: ApiObjects) -> ServiceIndex:
             if endpoint.node:
                 by_node[endpoint.node].add(endpoint.backend)
     health = frozenset(
-        service.spec.health_check_node_port
+        (FAMILY_OF_TYPE.get(family, 4), service.spec.health_check_node_port)
         for service in api.services
         if needs_health_check(service) and not is_ignored(service)
+        for family in service.spec.ip_families or ("IPv4",)
     )
     return ServiceIndex(
         ports=ports,

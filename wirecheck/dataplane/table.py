@@ -167,8 +167,9 @@ class ServiceTable(Struct, frozen=True):
     """Expected side: what one Service may have, where its slices contradict each other."""
     local_backends: frozenset[Backend] = frozenset()
     """Expected side: endpoints on this node; only their hairpin connections are its business."""
-    health_check_ports: frozenset[int] = frozenset()
-    """healthCheckNodePorts that are to be open, or are opened explicitly, on this node."""
+    health_check_ports: frozenset[tuple[int, int]] = frozenset()
+    """healthCheckNodePorts that are to be open, or are opened explicitly, on this node, each
+    with its family."""
     problems: tuple[str, ...] = ()
     """What could not be understood and concerns no single frontend, as sentences."""
 

@@ -148,7 +148,8 @@ def _only(
         if claim.owner and (claim.owner.namespace, claim.owner.service) == name
     }
     theirs = {each.address for each in own if each.address}
-    ports = {service.spec.health_check_node_port} if needs_health_check(service) else set()
+    port = service.spec.health_check_node_port
+    ports = {(4, port), (6, port)} if needs_health_check(service) else set()
     return (
         replace(
             wanted,
