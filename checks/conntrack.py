@@ -1,6 +1,7 @@
 """Conntrack: room in the connection table, losses, and entries that lead nowhere."""
 
 from wirecheck.catalogue import Threshold, check
+from wirecheck.facts import Fact
 from wirecheck.findings import Finding, Findings, Level, NotApplicable
 from wirecheck.model.node import Node
 
@@ -19,11 +20,17 @@ LOG_FAIL = Threshold(
     thresholds=(USE_WARN, USE_FAIL),
     remedy="Find who opens so many connections (conntrack -L -o extended | awk …, by destination), "
     "then raise net.netfilter.nf_conntrack_max through kube-proxy's conntrack settings.",
+    looks_at=[Fact.CONNTRACK, Fact.NETNS],
 )
 def has_room(node: Node) -> Findings:
     """The connection table has room, in the node's own netns and in every pod's.
 
     A full table drops the first packet of every new connection, for all pods of the node.
+
+    Except: each netns is counted for itself, against the one limit of the kernel.
+
+    See: https://github.com/kubernetes/kubernetes/issues/71261
+         https://github.com/kubernetes/kubernetes/issues/18604
     """
     for table in node.conntrack.tables:
         if table.use > node.threshold(USE_WARN):
@@ -41,11 +48,16 @@ def has_room(node: Node) -> Findings:
 @check(
     remedy="Drops mean a full table: see conntrack.has_room. Failed insertions mean clashing "
     "ports: give MASQUERADE --random-fully, and look for two DNS queries sent from one socket.",
+    looks_at=[Fact.CONNTRACK],
 )
 def loses_nothing(node: Node) -> Findings:
     """The table dropped no packet and refused no entry while the node was looked at.
 
     Each one is a connection that failed, or a DNS lookup that took five seconds.
+
+    Except: only what is lost during the visit counts, not what was lost since boot.
+
+    See: https://github.com/kubernetes/kubernetes/issues/56903
     """
     for counter, growth in node.conntrack.losses.items():
         if growth > 0:
@@ -60,11 +72,17 @@ def loses_nothing(node: Node) -> Findings:
 @check(
     thresholds=(LOG_FAIL,),
     remedy="Compare the time with the peak of your load; then see conntrack.has_room.",
+    looks_at=[Fact.KERNEL_LOG],
 )
 def was_not_full(node: Node) -> Findings:
     """The kernel log does not tell of a full connection table.
 
     By the time one looks, the table has room again, and only the log still knows.
+
+    Except: lines from before the last boot are not in the log; older ones than the threshold
+    are a warning.
+
+    See: https://github.com/kubernetes/kubernetes/issues/71261
     """
     for event in node.conntrack.table_full_events:
         recent = event.age_minutes <= node.threshold(LOG_FAIL)
@@ -80,11 +98,18 @@ def was_not_full(node: Node) -> Findings:
 @check(
     remedy="Restart kube-proxy on the node: it sets the limit once, when it starts. If that does "
     "not last, find what else sets it (sysctl.d files, tuning daemons).",
+    looks_at=[Fact.SYSCTLS, Fact.KUBE_PROXY, Fact.API],
 )
 def has_kube_proxys_limit(node: Node) -> Findings:
     """The limit in force is at least the one that kube-proxy is configured to set.
 
     A limit that something else has lowered is noticed only when the table is full.
+
+    Except: maxPerCore 0 tells kube-proxy to leave the limit alone, as it must in nested
+    clusters.
+
+    See: https://github.com/kubernetes/kubernetes/issues/18604
+         https://github.com/kubernetes/kubernetes/issues/24295
     """
     wanted = node.conntrack.kube_proxys_limit
     if wanted is None:
@@ -101,11 +126,19 @@ def has_kube_proxys_limit(node: Node) -> Findings:
     settles=True,
     remedy="conntrack -D -p udp --orig-dst SERVICE_ADDRESS --orig-port-dst 53 on the node removes "
     "them; clients recover at once.",
+    looks_at=[Fact.CONNECTIONS, Fact.API],
 )
 def has_no_stale_dns_entries(node: Node) -> Findings:
     """No UDP entry sends DNS queries to a backend that is gone.
 
     Each query refreshes the entry, so it never expires: that one client has no DNS any more.
+
+    Except: backends that are terminating still count as backends: kube-proxy leaves their
+    entries.
+
+    See: https://github.com/kubernetes/kubernetes/issues/125467
+         https://github.com/kubernetes/kubernetes/issues/119750
+         https://github.com/kubernetes/kubernetes/issues/62070
     """
     for entry in node.conntrack.dns_connections:
         if entry.backend not in node.cluster.dns.backend_addresses:

@@ -1,6 +1,7 @@
 """Endpoints: that Services have those pods behind them that they should have."""
 
 from wirecheck.catalogue import check
+from wirecheck.facts import Fact
 from wirecheck.findings import Finding, Findings
 from wirecheck.model.cluster import Cluster
 
@@ -10,12 +11,18 @@ CONTROLLER = (
 )
 
 
-@check(settles=True, remedy=CONTROLLER)
+@check(settles=True, remedy=CONTROLLER, looks_at=[Fact.API])
 def are_their_pods(cluster: Cluster) -> Findings:
     """Every endpoint is an address of the pod that it names, and that pod is there.
 
     Connections to an address whose pod is gone hang, or reach a stranger that was given the
     address since.
+
+    Except: endpoints that name no pod may be anything, and are left alone.
+
+    See: https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/
+         https://github.com/kubernetes/kubernetes/issues/82494
+         https://github.com/kubernetes/kubernetes/issues/62935
     """
     for endpoint in cluster.endpoints:
         if mismatch := endpoint.mismatch:
@@ -28,11 +35,17 @@ def are_their_pods(cluster: Cluster) -> Findings:
             )
 
 
-@check(settles=True, remedy=CONTROLLER)
+@check(settles=True, remedy=CONTROLLER, looks_at=[Fact.API])
 def are_ready_as_their_pods(cluster: Cluster) -> Findings:
     """An endpoint is ready exactly when its pod is ready and not being deleted.
 
     Else Services send connections to pods that cannot serve them, or leave out pods that can.
+
+    Except: slices that the EndpointSlice controller does not manage say themselves what is
+    ready; publishNotReadyAddresses makes every pod count.
+
+    See: https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/
+         https://github.com/kubernetes/kubernetes/issues/82494
     """
     words = {True: "ready", False: "not ready"}
     for endpoint in cluster.endpoints:
@@ -47,12 +60,17 @@ def are_ready_as_their_pods(cluster: Cluster) -> Findings:
             )
 
 
-@check(settles=True, remedy=CONTROLLER)
+@check(settles=True, remedy=CONTROLLER, looks_at=[Fact.API])
 def have_every_ready_pod(cluster: Cluster) -> Findings:
     """Every ready pod that a Service selects is one of its endpoints.
 
     A pod that no Service knows idles; a Service that knows none of its pods is down, with all
     of them Running and Ready.
+
+    Except: services without a selector have endpoints that somebody else makes.
+
+    See: https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/
+         https://github.com/kubernetes/kubernetes/issues/107927
     """
     for each in cluster.unlisted_pods:
         yield Finding(

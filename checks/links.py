@@ -1,6 +1,7 @@
 """Links: the veth pairs between pods and node, from both ends."""
 
 from wirecheck.catalogue import Threshold, check
+from wirecheck.facts import Fact
 from wirecheck.findings import Finding, Findings, Level, NotApplicable
 from wirecheck.model.node import Node
 
@@ -15,11 +16,18 @@ ORPHANS = Threshold(
 @check(
     settles=True,
     remedy="Delete the pod so that it is wired again; then read the CNI plugin's log on the node.",
+    looks_at=[Fact.NETNS, Fact.PROCESSES],
 )
 def are_whole(node: Node) -> Findings:
     """Both ends of every pod's veth pair exist and name each other.
 
     A pod whose pair lost its node side keeps its address and sends into nothing.
+
+    Except: pods that are wired by something else than a veth pair (macvlan, SR-IOV, netkit)
+    are not judged.
+
+    See: https://github.com/kubernetes/kubernetes/issues/69925
+         https://github.com/projectcalico/cni-plugin/issues/275
     """
     for pod, netns in node.wired_pods:
         if not netns.interfaces:
@@ -43,11 +51,16 @@ def are_whole(node: Node) -> Findings:
     settles=True,
     remedy="Switch it on (ip link set DEVICE up, in the pod's netns for eth0) and find out who "
     "switched it off: NetworkManager and systemd-networkd must leave pod interfaces alone.",
+    looks_at=[Fact.NETNS, Fact.PROCESSES],
 )
 def are_up(node: Node) -> Findings:
     """Both ends of every veth pair are up.
 
     With one end down the pod is cut off, while the API goes on to show it as Running.
+
+    Except: pods that are wired by something else than a veth pair are not judged.
+
+    See: https://github.com/rancher/rke2/issues/786
     """
     for pair in node.veths:
         for end in pair.ends:
@@ -58,12 +71,17 @@ def are_up(node: Node) -> Findings:
 @check(
     settles=True,
     remedy="Set the MTU of the CNI plugin's configuration on all nodes, then replace the pods.",
+    looks_at=[Fact.NETNS, Fact.PROCESSES],
 )
 def have_equal_mtu(node: Node) -> Findings:
     """Both ends of every veth pair have the same MTU.
 
     The larger end sends packets that the smaller one drops without a word: short requests
     work, long answers hang.
+
+    Except: pods that are wired by something else than a veth pair are not judged.
+
+    See: https://github.com/projectcalico/calico/issues/1709
     """
     for pair in node.veths:
         if pair.outer and pair.inner.mtu != pair.outer.mtu:
@@ -78,11 +96,17 @@ def have_equal_mtu(node: Node) -> Findings:
     settles=True,
     remedy="Put it back (ip link set VETH master BRIDGE), or delete the pod so that it is wired "
     "again.",
+    looks_at=[Fact.NETNS, Fact.PROCESSES],
 )
 def are_attached_to_the_node(node: Node) -> Findings:
     """The node's end of every pair is on the bridge that has the pod's range, or has a route.
 
     An end that hangs in the air, or on another bridge, takes the pod off the network.
+
+    Except: plugins that forward to pods by eBPF or Open vSwitch need no bridge and no host
+    route.
+
+    See: https://github.com/docker/for-linux/issues/109
     """
     if node.attaches_pods_elsewhere:
         raise NotApplicable(f"{node.cluster.cni} forwards to pods without a bridge or host route")
@@ -96,11 +120,18 @@ def are_attached_to_the_node(node: Node) -> Findings:
     thresholds=(ORPHANS,),
     remedy="Look at it (ip -d link show DEVICE); delete it (ip link del DEVICE) if no container "
     "uses it.",
+    looks_at=[Fact.NETNS],
 )
 def have_no_orphans(node: Node) -> Findings:
     """No veth pair on the node is left over from a pod that is gone.
 
     One does no harm; thousands fill bridges and slow every change of the network down.
+
+    Except: pairs of containers that are none of Kubernetes' lead into a netns that lives, and
+    are left alone.
+
+    See: https://github.com/docker/for-linux/issues/109
+         https://github.com/projectcalico/calico/issues/7554
     """
     orphans = node.orphaned_veths
     if len(orphans) > node.threshold(ORPHANS):

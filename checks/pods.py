@@ -2,6 +2,7 @@
 
 from wirecheck.addresses import contains
 from wirecheck.catalogue import check
+from wirecheck.facts import Fact
 from wirecheck.findings import Finding, Findings, NotApplicable
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
@@ -10,11 +11,16 @@ from wirecheck.model.node import Node
 @check(
     settles=True,
     remedy="Read the pod's events (kubectl describe pod) and the CNI plugin's log on its node.",
+    looks_at=[Fact.API],
 )
 def have_an_address(node: Node) -> Findings:
     """Every running pod has an address.
 
     A pod that runs without one is counted as started, but is part of no Service.
+
+    Except: pods that are finished or being deleted need none.
+
+    See: https://github.com/kubernetes/kubernetes/issues/69925
     """
     for pod in node.pods:
         if pod.is_running and not pod.addresses:
@@ -25,11 +31,18 @@ def have_an_address(node: Node) -> Findings:
     settles=True,
     remedy="Delete the pod so that it gets a new address; then compare the CNI plugin's range on "
     "the node (/etc/cni/net.d, /run/flannel/subnet.env) with spec.podCIDRs of the node.",
+    looks_at=[Fact.API],
 )
 def are_in_the_nodes_range(node: Node) -> Findings:
     """Every pod's address is from its node's own range.
 
     Other nodes route a range, not an address: a pod outside of it is reached by nobody else.
+
+    Except: plugins that give out addresses from pools of their own (Calico, Cilium, the
+    clouds' own) are not held to spec.podCIDRs, nor are pods on the host's network.
+
+    See: https://github.com/kubernetes/kubeadm/issues/2400
+         https://github.com/cri-o/cri-o/issues/2411
     """
     if not node.gives_addresses_from_its_range:
         raise NotApplicable(f"{node.cluster.cni} gives out addresses from pools of its own")
@@ -49,11 +62,19 @@ def are_in_the_nodes_range(node: Node) -> Findings:
     settles=True,
     remedy="Delete the younger of the pods; then look for stale or missing reservations of the "
     "CNI plugin's IPAM on the nodes (/var/lib/cni/networks).",
+    looks_at=[Fact.API],
 )
 def share_no_address(cluster: Cluster) -> Findings:
     """No two pods have the same address.
 
     Packets for the address reach one of them, and which one can change at any time.
+
+    Except: finished pods keep the address that they had, and pods on the host's network share
+    their node's.
+
+    See: https://github.com/kubernetes/kubernetes/issues/51322
+         https://github.com/kubernetes/kubernetes/issues/72186
+         https://github.com/flannel-io/flannel/issues/1549
     """
     for address, pods in cluster.pods_by_address.items():
         if len(pods) > 1:
@@ -70,11 +91,17 @@ def share_no_address(cluster: Cluster) -> Findings:
     settles=True,
     remedy="See whether the pod's sandbox lives (crictl pods --name POD); if it does not, "
     "delete the pod so that it is made again.",
+    looks_at=[Fact.API, Fact.PROCESSES],
 )
 def have_a_netns(node: Node) -> Findings:
     """The network namespace of every running pod is found on its node.
 
     A pod without processes or without a namespace of its own runs in the API alone.
+
+    Except: pods in a virtual machine or a sandbox of their own (Kata, gVisor) keep their
+    network where the node does not see it.
+
+    See: https://github.com/kubernetes/kubernetes/issues/69723
     """
     for pod in node.pods:
         if pod.has_own_netns and node.netns_of(pod) is None:
@@ -86,11 +113,17 @@ def have_a_netns(node: Node) -> Findings:
 @check(
     settles=True,
     remedy="Delete the pod so that it is wired again; then read the CNI plugin's log on the node.",
+    looks_at=[Fact.API, Fact.PROCESSES, Fact.NETNS],
 )
 def carry_their_addresses(node: Node) -> Findings:
     """Each pod's network namespace carries every address that the API shows for the pod.
 
     A pod that lost its address stays Running and Ready, and nobody can reach it.
+
+    Except: further addresses, such as those of secondary networks, are nobody's fault.
+
+    See: https://github.com/kubernetes/kubernetes/issues/69925
+         https://github.com/kubernetes/kubernetes/issues/48510
     """
     for pod, netns in node.wired_pods:
         for address in pod.addresses - netns.addresses:

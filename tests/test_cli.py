@@ -282,7 +282,7 @@ def test_a_check_is_explained(run):
     assert code == 0
     assert "Why it matters:\n  " in out
     assert "Next:\n  " in out
-    assert "conntrack.use_warn: 75 %." in out
+    assert "conntrack.use_warn: 75 %: " in out
 
 
 def test_a_profile_is_listed_with_what_its_checks_cost_and_run(run):

@@ -14,6 +14,8 @@ from typing import Any, Literal, TypeVar
 from wirecheck.facts import Fact
 from wirecheck.findings import Findings
 
+EXCEPTIONS, SOURCES = "Except:", "See:"
+
 Scope = Literal["node", "cluster"]
 Function = TypeVar("Function", bound=Callable[..., Findings])
 
@@ -69,19 +71,20 @@ def check(
     thresholds: Iterable[Threshold] = (),
     compares_nodes: bool = False,
     looks_at: Iterable[Fact] = (),
-    exceptions: str = "",
-    sources: Iterable[str] = (),
 ) -> Callable[[Function], Function]:
     """Enter a function that yields findings into the catalogue, and make it a pytest test.
 
     The parameter's name is the scope: `node` gives one item per node, `cluster` one in all.
-    The first docstring line is the sentence in every report, the rest says why it matters.
+    The first docstring line is the sentence in every report, the next paragraph says why it
+    matters; `Except:` begins one about legitimate exceptions, `See:` a list of addresses.
     Raises TypeError where one of them is missing: an unexplained check helps nobody.
     """
 
     def enter(function: Function) -> Function:
         identity = f"{Path(function.__code__.co_filename).stem}.{function.__name__}"
-        sentence, _, why = inspect.cleandoc(function.__doc__ or "").partition("\n\n")
+        sentence, *paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+        marked = {mark: _marked(paragraphs, mark) for mark in (EXCEPTIONS, SOURCES)}
+        why = " ".join(each for each in paragraphs if not each.startswith((EXCEPTIONS, SOURCES)))
         if not (sentence and why and remedy):
             raise TypeError(f"{identity} needs a sentence, a reason and a remedy.")
         entered = Check(
@@ -95,8 +98,8 @@ def check(
             function=function,
             compares_nodes=compares_nodes,
             looks_at=tuple(looks_at),
-            exceptions=exceptions,
-            sources=tuple(sources),
+            exceptions=marked[EXCEPTIONS],
+            sources=tuple(marked[SOURCES].split()),
         )
         _registry[identity] = entered
 
@@ -110,6 +113,14 @@ def check(
         return test  # type: ignore[return-value]
 
     return enter
+
+
+def _marked(paragraphs: Iterable[str], mark: str) -> str:
+    """The paragraph that begins with the mark, without it."""
+    for each in paragraphs:
+        if each.startswith(mark):
+            return " ".join(each.removeprefix(mark).split())
+    return ""
 
 
 def _scope(identity: str, function: Callable[..., Findings]) -> Scope:

@@ -32,9 +32,9 @@ def sections(check: Check) -> Iterator[Section]:
     if check.thresholds:
         yield (
             "Thresholds",
-            [f"`{t.name}`: {t.default:g} {t.unit}. {t.reason}." for t in check.thresholds],
+            [f"`{t.name}`: {t.default:g} {t.unit}: {t.reason}." for t in check.thresholds],
         )
-    yield "Legitimate exceptions", [check.exceptions or "None are known."]
+    yield "Legitimate exceptions", [_sentence(check.exceptions)]
     yield (
         "Profiles",
         [", ".join(f"`{name}`" for name in profiles_of(check.id)) or "only without a profile"],
@@ -97,6 +97,10 @@ def _measured(check: Check) -> Iterator[str]:
         yield f"Runs on a node, as far as there is reason to: {told}."
     if check.settles:
         yield SETTLING
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _wrapped(text: str, indent: str = "") -> str:
