@@ -39,7 +39,10 @@ class Conditions:
 
     def source(self, option: Option) -> bool:
         """-s RANGE."""
-        network(option.values[0])
+        host, _, length = option.values[0].partition("/")
+        # Nearly all are single addresses, which are kept: they are those of endpoints.
+        if length != "32" or address(host).version != 4:
+            network(option.values[0])
         self.sources.append(SourceTest("network", option.values[0], option.negated))
         return True
 

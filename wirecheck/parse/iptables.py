@@ -36,6 +36,7 @@ _BLOCK = re.compile(r"-A (\S+)(?: [^\n]*)?\n(?:-A \1(?: [^\n]*)?\n)*")
 _FOOT = re.compile(r"COMMIT\n# Completed on \w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}(?:\n|$)")
 _COUNTERS = re.compile(r"\[\d+:\d+\] (?=-A )")
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"(?!\S)|([^\s"\'\\]+)(?!\S)|(\S)')
+_COMMENT = ' --comment "'
 _ESCAPED = re.compile(r"\\(.)")
 REPLACED = "\ufffd"
 """What stands for bytes that were no UTF-8; only a comment may hold it."""
@@ -243,6 +244,16 @@ def _checked(rule: Rule) -> Rule:
 
 def _words(line: str) -> list[str] | None:
     """The words of a line without their quotes; None where quoting is broken."""
+    plain = line
+    if '"' in line:
+        # What is quoted is nearly always the comment, which counts for nothing.
+        before, _, quoted = line.partition(_COMMENT)
+        comment, _, after = quoted.partition('" ')
+        plain = (
+            f"{before} {after}" if after and "\\" not in comment and '"' not in comment else line
+        )
+    if not any(each in plain for each in "\"'\\"):
+        return plain.split()
     words = []
     for quoted, bare, odd in _WORD.findall(line):
         if odd:
