@@ -1,0 +1,78 @@
+"""The cause first, its symptoms beneath."""
+
+from fnmatch import fnmatchcase
+
+import pytest
+
+from testbed.record import RECORDED
+from wirecheck.catalogue import load
+from wirecheck.causes import RULES, symptoms
+from wirecheck.findings import Level, Outcome
+from wirecheck.judge import judge
+from wirecheck.results import FindingRecord, ItemResult, Object
+from wirecheck.snapshot.folder import Snapshot
+
+
+def red(check: str, node: str = "n1", *names: str, kind: str = "Pod") -> ItemResult:
+    findings = [
+        FindingRecord(Object(kind, name, "shop"), Level.FAIL, "this", "that", f"{check}/{name}")
+        for name in names or ("web",)
+    ]
+    return ItemResult(check, Outcome.FAIL, node, findings=findings)
+
+
+UDP = "dns.answers_every_pod_over_udp"
+
+
+def test_a_pod_without_its_address_has_no_dns():
+    items = [red("pods.carry_their_addresses"), red(UDP)]
+
+    assert symptoms(items) == {(UDP, "n1"): ("pods.carry_their_addresses", "n1")}
+
+
+def test_a_pod_more_than_the_cause_has_is_told_for_itself():
+    assert not symptoms([red("pods.carry_their_addresses"), red(UDP, "n1", "web", "api")])
+
+
+def test_another_node_is_another_matter():
+    assert not symptoms([red("services.rules_are_reached", "n2", kind="Node"), red(UDP)])
+
+
+def test_of_a_chain_of_causes_the_first_counts():
+    items = [
+        red("services.backends_exist", kind="Service"),
+        red("kube_proxy.says_that_it_is_healthy", kind="Node"),
+        red("services.backends_are_programmed", kind="Service"),
+        red("services.nodes_agree", "", kind="Service"),
+    ]
+    cause = ("kube_proxy.says_that_it_is_healthy", "n1")
+
+    assert set(symptoms(items).values()) == {cause}
+    assert cause not in symptoms(items)
+
+
+@pytest.mark.parametrize(("name", "count"), [("kube-dns", 1), ("web", 0)])
+def test_a_missing_frontend_explains_dns_only_where_it_is_that_of_dns(name, count):
+    items = [red("services.frontends_are_programmed", "n1", name, kind="Service"), red(UDP)]
+
+    assert len(symptoms(items)) == count
+
+
+def test_what_holds_causes_nothing():
+    healthy = ItemResult("services.rules_are_reached", Outcome.PASS, "n1")
+
+    assert not symptoms([healthy, red(UDP)])
+
+
+def test_on_the_recorded_cluster_symptoms_are_under_their_causes():
+    found = symptoms(judge(Snapshot.open(RECORDED / "broken"), load()))
+
+    assert found[UDP, "wc-w1"] == ("pods.carry_their_addresses", "wc-w1")
+    assert ("pods.carry_their_addresses", "wc-w1") not in found
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.cause)
+def test_rules_name_checks_that_exist(rule):
+    names = [check.id for check in load()]
+    for pattern in (rule.cause, *rule.symptoms):
+        assert any(fnmatchcase(name, pattern) for name in names), pattern

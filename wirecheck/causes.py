@@ -1,0 +1,100 @@
+"""Which findings are likely symptoms of others: the cause first, its symptoms beneath. Pure.
+
+The table below says what follows from what on one node, or from one pod. It explains, and
+never judges: a symptom keeps its own outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from wirecheck.findings import Outcome
+from wirecheck.results import FindingRecord, ItemResult
+
+RED = frozenset({Outcome.FAIL, Outcome.ERROR, Outcome.WARN})
+LOOKUPS = ("dns.answers_every_pod_*",)
+ALL_DNS = ("dns.answers_*", "dns.replicas_answer", "dns.names_are_right")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """If `cause` is red, then what is red of `symptoms` there likely follows from it.
+
+    `where`: on the same `node`; on `any` node; or about the same `pod` alone.
+    """
+
+    cause: str
+    symptoms: tuple[str, ...]
+    where: Literal["node", "any", "pod"] = "node"
+    about: str = ""
+    """A word that the cause's findings must hold, such as the name of a Service."""
+
+
+RULES = (
+    Rule("pods.carry_their_addresses", LOOKUPS, "pod"),
+    Rule("pods.have_a_netns", (*LOOKUPS, "links.*"), "pod"),
+    Rule("links.are_whole", LOOKUPS, "pod"),
+    Rule("links.are_up", LOOKUPS, "pod"),
+    Rule("links.are_attached_to_the_node", LOOKUPS, "pod"),
+    Rule("nodes.forward_packets", ALL_DNS),
+    Rule("kube_proxy.runs_in_its_configured_mode", ("kube_proxy.left_nothing_of_another_mode",)),
+    Rule("kube_proxy.says_that_it_is_healthy", ("services.*", "kube_proxy.keeps_up_with_changes")),
+    Rule("kube_proxy.keeps_up_with_changes", ("services.*",)),
+    Rule("services.rules_are_reached", ("dns.answers_*",)),
+    Rule("services.sources_are_masqueraded", ("dns.answers_the_node",)),
+    Rule("services.frontends_are_programmed", ("dns.answers_*",), about="kube-dns"),
+    Rule("services.backends_exist", ("services.backends_are_programmed",)),
+    Rule("services.*", ("services.nodes_agree",), "any"),
+    Rule("dns.replicas_are_ready", ("dns.replicas_answer", "dns.answers_*"), "any"),
+    Rule("conntrack.has_room", (*LOOKUPS, "conntrack.loses_nothing")),
+)
+"""From the cause to its symptoms; where several fit, the first cause in this order counts."""
+
+Place = tuple[str, str]
+"""(check, node)."""
+
+
+def symptoms(items: Iterable[ItemResult]) -> Mapping[Place, Place]:
+    """For each red item that likely follows from another one: from which.
+
+    An item of which only some findings follow from a cause is told for itself.
+    """
+    red = [item for item in items if item.outcome in RED and not item.folded]
+    at = {(item.check, item.node): item for item in red}
+    first = {item.check: item for item in reversed(red)}
+    found: dict[Place, Place] = {}
+    for rule in RULES:
+        for check in [each for each in first if fnmatchcase(each, rule.cause)]:
+            for item in red:
+                place = (item.check, item.node)
+                cause = first[check] if rule.where == "any" else at.get((check, item.node))
+                if cause is None or place in found or not _is_symptom(item, rule, check):
+                    continue
+                if _explains(cause, item, rule):
+                    found[place] = (check, cause.node)
+    return {place: _first(place, found) for place in found}
+
+
+def _is_symptom(item: ItemResult, rule: Rule, cause: str) -> bool:
+    return item.check != cause and any(fnmatchcase(item.check, each) for each in rule.symptoms)
+
+
+def _explains(cause: ItemResult, item: ItemResult, rule: Rule) -> bool:
+    if rule.about and not any(rule.about in str(each.object) for each in cause.findings):
+        return False
+    return rule.where != "pod" or _pods(item.findings) <= _pods(cause.findings)
+
+
+def _pods(findings: Sequence[FindingRecord]) -> frozenset[tuple[str, str, str]]:
+    return frozenset((f.object.kind, f.object.namespace, f.object.name) for f in findings)
+
+
+def _first(place: Place, found: Mapping[Place, Place]) -> Place:
+    """The cause at the end of a chain of causes."""
+    seen = {place}
+    while (place := found[place]) in found and place not in seen:
+        seen.add(place)
+    return place
