@@ -38,9 +38,17 @@ def usable_endpoints(
     takes slices in no order that could be told.
     """
     if not port.slices:
-        return (_usable(port, port.endpoints, node, zone, facts),)
-    ways = dict.fromkeys(_once_each(order, node, facts) for order in _orders(port.slices))
+        return (_usable(port, _watched(port.endpoints, facts), node, zone, facts),)
+    slices = tuple(_watched(each, facts) for each in port.slices)
+    ways = dict.fromkeys(_once_each(order, node, facts) for order in _orders(slices))
     return tuple(dict.fromkeys(_usable(port, way, node, zone, facts) for way in ways))
+
+
+def _watched(endpoints: tuple[EndpointFacts, ...], facts: ProxyFacts) -> tuple[EndpointFacts, ...]:
+    """Without those of slices that name another proxy, until 1.35: then only Services count."""
+    if facts.minor >= 36 or not any(each.is_anothers for each in endpoints):
+        return endpoints
+    return tuple(each for each in endpoints if not each.is_anothers)
 
 
 def _usable(

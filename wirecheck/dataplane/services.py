@@ -39,6 +39,8 @@ class EndpointFacts(Struct, frozen=True):
     terminating: bool
     zones: frozenset[str]
     nodes: frozenset[str]
+    is_anothers: bool = False
+    """Of a slice that names another proxy: kube-proxy left these out until 1.35."""
 
 
 class PortFacts(Struct, frozen=True, eq=False):
@@ -73,7 +75,7 @@ class PortFacts(Struct, frozen=True, eq=False):
         return not (
             self.internal_local
             or self.external_local
-            or any(each.zones or each.nodes for each in self.endpoints)
+            or any(each.zones or each.nodes or each.is_anothers for each in self.endpoints)
             or len(self.known) < len(self.endpoints)
         )
 
@@ -111,11 +113,15 @@ def index_services(api: ApiObjects) -> ServiceIndex:
         if not is_ignored(service)
         for port in _ports_of(service, slices, problems)
     )
-    by_node: dict[str, set[Backend]] = defaultdict(set)
+    nodes_of: dict[Backend, set[str]] = defaultdict(set)
     for port in ports:
         for endpoint in port.endpoints:
-            if endpoint.node:
-                by_node[endpoint.node].add(endpoint.backend)
+            nodes_of[endpoint.backend].add(endpoint.node)
+    by_node: dict[str, set[Backend]] = defaultdict(set)
+    for backend, nodes in nodes_of.items():
+        # Where slices contradict each other it may be on any of them, or on none.
+        if len(nodes) == 1:
+            by_node[next(iter(nodes))].add(backend)
     health = frozenset(
         (FAMILY_OF_TYPE.get(family, 4), service.spec.health_check_node_port)
         for service in api.services
@@ -155,7 +161,7 @@ def _slices_by_service(
     for each in slices:
         labels = each.metadata.labels
         service = labels.get(SERVICE_NAME)
-        if service and HEADLESS not in labels and OTHER_PROXY not in labels:
+        if service and HEADLESS not in labels:
             grouped[each.metadata.namespace, service].append(each)
     return grouped
 
@@ -251,7 +257,7 @@ def _by_slice(
                 continue
             found.append(
                 tuple(
-                    _endpoint(endpoint, slice_port.port)
+                    _endpoint(endpoint, slice_port.port, OTHER_PROXY in each.metadata.labels)
                     for endpoint in each.endpoints or ()
                     if endpoint.addresses
                 )
@@ -264,7 +270,7 @@ def _sorted(by_slice: Iterable[Iterable[EndpointFacts]]) -> tuple[EndpointFacts,
     return tuple(sorted(once_each, key=lambda each: str(each.backend)))
 
 
-def _endpoint(endpoint: Endpoint, port: int) -> EndpointFacts:
+def _endpoint(endpoint: Endpoint, port: int, is_anothers: bool) -> EndpointFacts:
     conditions, hints = endpoint.conditions, endpoint.hints
     return EndpointFacts(
         # Only the first address counts: consumers of EndpointSlices must not use the others.
@@ -275,4 +281,5 @@ def _endpoint(endpoint: Endpoint, port: int) -> EndpointFacts:
         terminating=bool(conditions.terminating),
         zones=frozenset(zone.name for zone in (hints.for_zones if hints else None) or ()),
         nodes=frozenset(node.name for node in (hints.for_nodes if hints else None) or ()),
+        is_anothers=is_anothers,
     )
