@@ -40,7 +40,7 @@ cluster-down: $(READY)
 check-cluster: $(READY)
 	$(BIN)/wirecheck doctor --inventory $(CACHE)/testbed/inventory.yaml
 	$(BIN)/wirecheck run --inventory $(CACHE)/testbed/inventory.yaml --report-dir $(CACHE)/reports
-	$(BIN)/wirecheck run --inventory $(CACHE)/testbed/inventory-ssh.yaml --report-dir $(CACHE)/reports
+	$(BIN)/wirecheck run --inventory $(CACHE)/testbed/inventory-ssh.yaml --profile cron --report-dir $(CACHE)/reports
 	$(BIN)/wirecheck run --inventory $(CACHE)/testbed/inventory-sudo.yaml --report-dir $(CACHE)/reports
 	$(BIN)/pytest --inventory $(CACHE)/testbed/inventory.yaml --report-dir $(CACHE)/reports \
 	  --html=$(CACHE)/reports/pytest.html --junitxml=$(CACHE)/reports/pytest.xml
