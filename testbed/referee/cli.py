@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -13,63 +15,137 @@ import click
 from testbed.commands import TestbedError
 from testbed.components import KUBERNETES
 from testbed.components_of_referee import build_api_server, build_kube_proxy
+from testbed.referee import results
 from testbed.referee.bench import Bench
 from testbed.referee.control_plane import control_plane
-from testbed.referee.duel import Course, Places, play
+from testbed.referee.dice import Dice
+from testbed.referee.duel import Course, Score, play
+from testbed.referee.mutations import try_mutations
 from testbed.referee.node_object import ADDRESSES
-from testbed.referee.place import netns_here
+from testbed.referee.place import Place, netns_here
+from testbed.referee.place_in_vm import netns_in_vm
+from testbed.referee.results import Result, Tally
 from testbed.referee.scene import NAMESPACE
-from testbed.referee.slot import free_slot
-from testbed.state import state
+from testbed.referee.settling import settle
+from testbed.referee.slot import Slot, free_slot
+from testbed.state import State, state
 
 USUAL = KUBERNETES.removeprefix("v")
 OTHERS = ("1.30.14", "1.31.0", "1.33.13", "1.35.4", "1.36.3", "1.37.2")
 MODES = ("iptables", "nftables", "ipvs")
+SHORT_SEED = 20261123
+MOST_SETTLED = 3
+"""Disagreements of one version and mode that are made small: one cause shows in many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was asked for."""
+
+    versions: tuple[str, ...]
+    modes: tuple[str, ...]
+    services: int
+    """In each version and mode; 0 for as many as are usual."""
+    size: int
+    seed: int
+    mutations: int
+
+    def course(self, version: str, mode: str) -> Course:
+        usual = 2000 if version == USUAL else 300
+        # IPVS is synchronised as a whole each time: fewer, larger scenes.
+        size = self.size if mode != "ipvs" else max(self.size, 200)
+        wanted = self.services or usual
+        return Course(wanted, min(size, wanted), self.seed)
+
+    def modes_of(self, version: str) -> tuple[str, ...]:
+        """IPVS has not changed for years: it is tried in one version."""
+        return tuple(each for each in self.modes if each != "ipvs" or version == USUAL)
 
 
 @click.command()
-@click.option(
-    "--version", "versions", multiple=True, help="Of kube-proxy; all where none is named."
-)
-@click.option("--mode", "modes", multiple=True, type=click.Choice(MODES))
+@click.option("--version", "versions", multiple=True, help="Of kube-proxy; else all of them.")
+@click.option("--mode", "modes", multiple=True, type=click.Choice(MODES), help="Else all.")
 @click.option("--services", default=0, help="How many in each version and mode.")
 @click.option("--size", default=80, show_default=True, help="New Services in one scene.")
 @click.option("--seed", type=int, help="A fresh one where none is given.")
+@click.option("--mutations", default=20, show_default=True, help="Of the rules of each scene.")
+@click.option("--short", is_flag=True, help="A fixed seed, one version, without IPVS: for CI.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="A page for the results.")
 def main(
-    versions: tuple[str, ...], modes: tuple[str, ...], services: int, size: int, seed: int | None
+    *,
+    versions: tuple[str, ...],
+    modes: tuple[str, ...],
+    services: int,
+    size: int,
+    seed: int | None,
+    mutations: int,
+    short: bool,
+    markdown: Path | None,
 ) -> None:
     """Let kube-proxy program random Services, and compare what is read with what is expected."""
-    seed = seed if seed is not None else int(time.time())
-    click.echo(f"seed {seed}")
-    _guarded(lambda: _run(versions or (USUAL, *OTHERS), modes or MODES[:2], services, size, seed))
+    if short:
+        wish = Wish((USUAL,), MODES[:2], 120, 40, SHORT_SEED, 10)
+    else:
+        seed = seed if seed is not None else int(time.time())
+        versions = versions or (USUAL, *OTHERS)
+        wish = Wish(versions, modes or MODES, services, size, seed, mutations)
+    click.echo(f"seed {wish.seed}")
+    _guarded(wish, markdown)
 
 
-def _run(
-    versions: tuple[str, ...], modes: tuple[str, ...], services: int, size: int, seed: int
-) -> bool:
+def _run(wish: Wish, markdown: Path | None) -> bool:
     here = state()
     build_api_server(here)
-    for version in versions:
+    for version in wish.versions:
         build_kube_proxy(version, here)
-    is_good = True
+    file = here.root / "referee" / "results.json"
+    played = []
     with free_slot(here) as slot, control_plane(here, slot) as kubeconfig:
         bench = Bench.at(kubeconfig, NAMESPACE)
-        for version in versions:
-            for mode in modes:
-                course = Course(services or (2000 if version == USUAL else 300), size, seed)
-                places: Places = lambda: netns_here(slot, here.bin, ADDRESSES)
-                for score, sight, wrong in play(bench, places, version, mode, course):
-                    click.echo(f"{score} {len(sight.disagreements)}")
-                    if wrong:
-                        is_good = False
-                        click.echo(f"{wrong.contestant}: " + "\n".join(sight.disagreements[:10]))
-    return is_good
+        for version in wish.versions:
+            for mode in wish.modes_of(version):
+                played.append(_duel(bench, here, slot, wish, version=version, mode=mode))
+                results.keep(file, played[-1])
+    click.echo(results.table(played) + results.reasons(played))
+    if markdown:
+        results.into_page(markdown, results.kept(file).values())
+    return not any(each.score.disagreements or each.tally.missed for each in played)
 
 
-def _guarded(do: Callable[[], bool]) -> None:
+def _duel(bench: Bench, here: State, slot: Slot, wish: Wish, *, version: str, mode: str) -> Result:
+    """One version in one mode, to its end."""
+
+    def places() -> AbstractContextManager[Place]:
+        if mode == "ipvs":
+            return netns_in_vm(here, slot, ADDRESSES)
+        return netns_here(slot, here.bin, ADDRESSES)
+
+    bench.patience, bench.looks = (2400.0, 2) if mode == "ipvs" else (120.0, 4)
+    tally, score, wrongs = Tally(), Score(version, mode, wish.seed), []
+    dice = Dice(wish.seed)
+    for score, sight, wrong in play(bench, places, version, mode, wish.course(version, mode)):
+        click.echo(_line(score))
+        if wrong:
+            wrongs.append(wrong)
+        else:
+            for missed in try_mutations(dice, sight, wish.mutations, tally):
+                click.echo(missed)
+    for wrong in wrongs[:MOST_SETTLED]:
+        click.echo(settle(bench, places, wrong, here.root / "referee" / "cases"))
+    return Result.today(score, tally)
+
+
+def _line(score: Score) -> str:
+    return (
+        f"{score.version} {score.mode}, scene {score.scenes}: {score.services} Services,"
+        f" {score.frontends} frontends compared, {score.disagreements} disagreements"
+    )
+
+
+def _guarded(wish: Wish, markdown: Path | None) -> None:
     signal.signal(signal.SIGTERM, _interrupted)
     try:
-        sys.exit(0 if do() else 1)
+        sys.exit(0 if _run(wish, markdown) else 1)
     except KeyboardInterrupt:
         click.echo("referee: interrupted", err=True)
         sys.exit(130)

@@ -27,13 +27,7 @@ def edit_iptables(dice: Dice, text: str) -> Edit | None:
         if not weighted:
             return None
         at = dice.choice(weighted)
-    change = {
-        "delete": lambda: [],
-        "redirect": lambda: _redirected(dice, lines, at),
-        "reorder": lambda: _swapped(lines, at),
-        "weight": lambda: [_PROBABILITY.sub(r"\g<1>0.07000000000", lines[at])],
-        "shadow": lambda: _shadowed(lines, at),
-    }[kind]()
+    change = _changed(dice, kind, lines, at)
     if change is None:
         return None
     end = at + (2 if kind == "reorder" else 1)
@@ -41,6 +35,20 @@ def edit_iptables(dice: Dice, text: str) -> Edit | None:
         return None
     fresh = [*lines[:at], *change, *lines[end:]]
     return Edit(kind, lines[at], "\n".join(change), "\n".join(fresh) + "\n")
+
+
+def _changed(dice: Dice, kind: str, lines: list[str], at: int) -> list[str] | None:
+    """What comes in the place of the rule, or of it and the next one."""
+    match kind:
+        case "delete":
+            return []
+        case "redirect":
+            return _redirected(dice, lines, at)
+        case "reorder":
+            return _swapped(lines, at)
+        case "weight":
+            return [_PROBABILITY.sub(r"\g<1>0.07000000000", lines[at])]
+    return _shadowed(lines, at)
 
 
 def _redirected(dice: Dice, lines: list[str], at: int) -> list[str] | None:

@@ -36,6 +36,16 @@ class Mutation:
     sight: Sight
 
 
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """What tells on this node whether an edit does harm."""
+
+    addresses: frozenset[str]
+    """The node's own."""
+    endpoints: frozenset[str]
+    """The addresses of endpoints that are on the node, by all slices that name them."""
+
+
 Editor = Callable[[Dice, str], Edit | None]
 
 

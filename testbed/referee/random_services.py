@@ -116,8 +116,9 @@ def _affinity(dice: Dice) -> Object:
 
 def _ports(dice: Dice, kind: str, number: int) -> list[Object]:
     if dice.chance(0.4):
-        return [_port(dice, kind, "", 80, "TCP", _node_port(number, 0))]
-    ports = []
+        node_port = _node_port(number, 0)
+        return [_port(dice, kind, "", number=80, protocol="TCP", node_port=node_port)]
+    ports: list[Object] = []
     for at in range(dice.randint(1, 3)):
         protocol = dice.choice(_PROTOCOLS)
         port, node_port = 8000 + at, _node_port(number, at)
@@ -127,11 +128,15 @@ def _ports(dice: Dice, kind: str, number: int) -> list[Object]:
             # One number in two protocols, as DNS has it; then the node port may be one as well.
             port = ports[0]["port"]
             node_port = ports[0].get("nodePort", node_port)
-        ports.append(_port(dice, kind, f"p{at}", port, protocol, node_port))
+        ports.append(
+            _port(dice, kind, f"p{at}", number=port, protocol=protocol, node_port=node_port)
+        )
     return ports
 
 
-def _port(dice: Dice, kind: str, name: str, number: int, protocol: str, node_port: int) -> Object:
+def _port(
+    dice: Dice, kind: str, name: str, *, number: int, protocol: str, node_port: int
+) -> Object:
     port: Object = {"port": number, "protocol": protocol, "targetPort": "named"}
     if name:
         port["name"] = name

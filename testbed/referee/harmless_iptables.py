@@ -1,0 +1,198 @@
+"""Why an edit of iptables rules changes nothing for any Service, told from the text alone.
+
+Nothing of the reader that is on trial is used here: rules are lists of words, and each reason
+is one that can be checked by looking at the two rules.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from testbed.referee.mutation import Edit, NodeFacts
+
+BUILT_IN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
+NO_SERVICES = ("KUBE-FORWARD", "KUBE-FIREWALL", "KUBE-KUBELET-CANARY", "KUBE-PROXY-CANARY")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: its table, its chain and the value of each of its options."""
+
+    table: str
+    chain: str
+    options: dict[str, str]
+    line: str
+
+    @property
+    def target(self) -> str:
+        return self.options.get("-j", "")
+
+    @property
+    def does(self) -> str:
+        """The target with its own options."""
+        return self.line.partition(" -j ")[2]
+
+    @property
+    def matches(self) -> dict[str, str]:
+        """The conditions, without comments."""
+        head = self.line.partition(" -j ")[0]
+        return {
+            key: each
+            for key, each in _options(shlex.split(head)[2:]).items()
+            if key not in ("--comment", "-m")
+        }
+
+
+def rules_of(text: str) -> Iterator[Rule]:
+    """The rules of what iptables-save prints."""
+    table = ""
+    for line in text.splitlines():
+        if line.startswith("*"):
+            table = line[1:]
+        elif line.startswith("-A "):
+            words = shlex.split(line)
+            yield Rule(table, words[1], _options(words[2:]), line)
+
+
+def _options(words: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    negated = ""
+    name = ""
+    for word in words:
+        if word == "!":
+            negated = "! "
+        elif word.startswith("-"):
+            name = negated + word
+            negated = ""
+            found.setdefault(name, "")
+        elif name:
+            found[name] = word
+    return found
+
+
+def why_harmless(edit: Edit, before: str, facts: NodeFacts) -> str:
+    """The reason, or nothing where there is none."""
+    return next(_reasons(edit, list(rules_of(before)), list(rules_of(edit.text)), facts), "")
+
+
+def _reasons(edit: Edit, old: list[Rule], new: list[Rule], facts: NodeFacts) -> Iterator[str]:
+    at = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), len(new))
+    rule = old[min(at, len(old) - 1)]
+    if rule.chain in NO_SERVICES:
+        yield "a rule of no Service"
+    if not _is_reachable(rule, old) and not _is_reachable(rule, new):
+        yield "nothing leads to its chain"
+    if edit.kind == "reorder":
+        yield from _reasons_for_swap(rule, old[at + 1], old, facts)
+        return
+    if not rule.target:
+        yield "a rule without a target"
+    if _is_for_elsewhere(rule, facts):
+        yield "a pod on another node that connects to itself"
+    if rule.matches.get("-d") == "127.0.0.0/8":
+        yield "a node port at a loopback address, which is not compared"
+    if edit.kind == "shadow" and rule.target == new[at].target:
+        yield "both do the same"
+    if edit.kind != "redirect" and any(_is_twin(each, rule) for each in old if each is not rule):
+        yield "the same rule is there once more"
+    if edit.kind == "delete" and _is_same_way(rule, old):
+        yield "what follows leads to the same endpoints"
+
+
+def _reasons_for_swap(one: Rule, other: Rule, rules: list[Rule], facts: NodeFacts) -> Iterator[str]:
+    if is_exclusive(one.matches, other.matches, facts.addresses):
+        yield "no packet matches both"
+    if one.does == other.does:
+        yield "both do the same"
+    if _is_for_elsewhere(one, facts) or _is_for_elsewhere(other, facts):
+        yield "a pod on another node that connects to itself"
+    if "--rcheck" in one.options and "--rcheck" in other.options:
+        yield "either endpoint has met the client before"
+    if _endpoints(one, rules) and _endpoints(one, rules) == _endpoints(other, rules):
+        yield "both lead to the same endpoints"
+
+
+def is_exclusive(
+    one: dict[str, str], other: dict[str, str], addresses: Collection[str] = ()
+) -> bool:
+    """Whether no packet matches both sets of conditions; `addresses` are the node's own."""
+    for key in ("-p", "--dport"):
+        if key in one and key in other and one[key] != other[key]:
+            return True
+    for key in ("-s", "-d"):
+        if key in one and key in other and not _overlap(one[key], other[key]):
+            return True
+    return any(
+        "-s" in left
+        and right.get("--src-type") == "LOCAL"
+        and not any(_overlap(left["-s"], each) for each in addresses)
+        for left, right in ((one, other), (other, one))
+    )
+
+
+def _overlap(one: str, other: str) -> bool:
+    left, right = ip_network(one), ip_network(other)
+    return int(left[0]) <= int(right[-1]) and int(right[0]) <= int(left[-1])
+
+
+def _is_for_elsewhere(rule: Rule, facts: NodeFacts) -> bool:
+    """Whether it masquerades the connections to itself of an endpoint that is not here."""
+    source = rule.matches.get("-s", "").partition("/")[0]
+    is_own = rule.chain.startswith("KUBE-SEP-") and rule.target == "KUBE-MARK-MASQ"
+    return is_own and bool(source) and source not in facts.endpoints
+
+
+def _is_twin(one: Rule, other: Rule) -> bool:
+    return (one.table, one.chain, one.matches, one.does) == (
+        other.table,
+        other.chain,
+        other.matches,
+        other.does,
+    )
+
+
+def _is_same_way(rule: Rule, rules: list[Rule]) -> bool:
+    """Whether the rule after it, which takes all packets, leads to the same endpoints."""
+    own = [each for each in rules if (each.table, each.chain) == (rule.table, rule.chain)]
+    rest = own[own.index(rule) + 1 :]
+    last = next((each for each in rest if not each.matches), None)
+    between = rest[: rest.index(last)] if last else []
+    if last is None or any(each.target == "KUBE-MARK-MASQ" for each in between):
+        # Connections that would be masqueraded now were not before.
+        sources = {each.matches.get("--src-type") for each in between}
+        if last is None or sources - {"LOCAL"}:
+            return False
+    return _endpoints(rule, rules) == _endpoints(last, rules) != frozenset()
+
+
+def _endpoints(rule: Rule, rules: list[Rule]) -> frozenset[str]:
+    """Where connections can end up that take a rule."""
+    found, waiting, seen = set(), [rule.target], set()
+    if "--to-destination" in rule.options:
+        return frozenset({rule.options["--to-destination"]})
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        for each in rules:
+            if (each.table, each.chain) == (rule.table, name):
+                waiting.append(each.target)
+                if "--to-destination" in each.options:
+                    found.add(each.options["--to-destination"])
+    return frozenset(found)
+
+
+def _is_reachable(rule: Rule, rules: list[Rule]) -> bool:
+    own = [each for each in rules if each.table == rule.table]
+    seen: set[str] = set()
+    waiting = list(BUILT_IN)
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting += [each.target for each in own if each.chain == name]
+    return rule.chain in seen
