@@ -34,6 +34,7 @@ DRIVERS = (
     "snapshot_summary",
     "inspect.commands",
     "inspect.subject",
+    "cli_snapshot",
     "cli",
     "__main__",
     "plugin",

@@ -15,6 +15,7 @@ from wirecheck import __version__
 from wirecheck.cli_catalogue import explain, list_checks, node_commands
 from wirecheck.cli_diff import diff
 from wirecheck.cli_gates import Gates, gate_options
+from wirecheck.cli_snapshot import record_snapshot, redact_snapshot
 from wirecheck.console import ConsoleProgress, complain, saved_traceback, sentence_with_notes
 from wirecheck.demo import CLUSTERS, recorded
 from wirecheck.doctor import examine
@@ -160,6 +161,8 @@ def snapshots() -> None:
 for each in (list_checks, explain, node_commands, inspect):
     wirecheck.add_command(each)
 wirecheck.add_command(diff)
+for each in (redact_snapshot, record_snapshot):
+    snapshots.add_command(each)
 
 
 @snapshots.command("show")

@@ -123,11 +123,29 @@ class LiveRun:
         self._snapshot = Snapshot.open(folder)
         self.interrupted = looking.interrupted
 
-    def look_once(self, nodes: Collection[str], folder: Path, progress: Progress) -> Snapshot:
-        """One look at `nodes` alone, kept in `folder`; nothing is judged."""
+    def look_only(
+        self,
+        nodes: Collection[str],
+        folder: Path,
+        progress: Progress,
+        pauses: Sequence[float] = (),
+    ) -> Snapshot:
+        """Look at `nodes` alone, and again after each of `pauses`; nothing is judged."""
         writer = SnapshotWriter(folder, self._index())
         looking = Looking(self._api, self._inventory, self._options, writer, progress)
-        looking.look(self._objects, self._started, nodes, self._ways)
+        try:
+            looking.look(self._objects, self._started, nodes, self._ways)
+            for pause in pauses:
+                if looking.interrupted:
+                    break
+                progress.say(f"Looking again in {pause:g} s.")
+                time.sleep(pause)
+                if not self._look_again(looking, nodes):
+                    break
+        except KeyboardInterrupt:
+            if not writer.index.looks:
+                raise
+            looking.interrupt()
         self.interrupted = looking.interrupted
         return Snapshot.open(folder)
 

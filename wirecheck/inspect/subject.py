@@ -49,7 +49,7 @@ def scene_of(
     run = LiveRun.open(request)
     wanted = set(nodes(_api_alone(run))) & set(run.node_names)
     with tempfile.TemporaryDirectory(prefix="wirecheck-") as folder:
-        yield Scene(run.look_once(wanted, Path(folder), ConsoleProgress()))
+        yield Scene(run.look_only(wanted, Path(folder), ConsoleProgress()))
 
 
 def _api_alone(run: LiveRun) -> Cluster:

@@ -1,0 +1,442 @@
+"""A redacted snapshot gives the same verdicts, and nothing of the original is left in it."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import dns.message
+import msgspec
+import pytest
+
+from tests.checks.small_cluster import SmallCluster
+from tests.dataplane import recorded as kube_proxies
+from tests.snapshots import broken, unreachable, written
+from wirecheck.catalogue import load
+from wirecheck.collect.on_node.commands import TABLE
+from wirecheck.demo import recorded
+from wirecheck.judge import judge
+from wirecheck.model.cluster import CNI_BY_DAEMONSET
+from wirecheck.snapshot.api_objects import ApiObjects, NodeObject
+from wirecheck.snapshot.folder import Snapshot, SnapshotError, SnapshotWriter
+from wirecheck.snapshot.index import LookRecord, SnapshotIndex, VisitRecord, Waiver
+from wirecheck.snapshot.node_document import (
+    Address,
+    Command,
+    Host,
+    HttpAnswer,
+    KernelLine,
+    Link,
+    Namespace,
+    NodeDocument,
+)
+from wirecheck.snapshot.redact import Dictionary, redact
+from wirecheck.snapshot.redact_names import KEPT_NAMES
+from wirecheck.snapshot.redact_text import RedactionError
+
+ROOT = Path(__file__).parents[2]
+KEY = b"k" * 32
+SNAPSHOTS = {
+    "healthy": recorded("healthy"),
+    "broken": recorded("broken"),
+    "older": ROOT / "tests/recorded/snapshot",
+}
+ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?!\w|\.\d)")
+WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+STRUCTURE = {"metrics", "new"}
+"""Words of the snapshot's own that workloads of the recorded clusters are named by as well."""
+
+
+@pytest.fixture(scope="module", params=sorted(SNAPSHOTS))
+def pair(request, tmp_path_factory) -> tuple[Snapshot, Snapshot, Dictionary]:
+    snapshot = Snapshot.open(SNAPSHOTS[request.param])
+    folder = tmp_path_factory.mktemp("redacted") / "out"
+    return snapshot, *_redacted(snapshot, folder)
+
+
+def _redacted(snapshot: Snapshot, folder: Path) -> tuple[Snapshot, Dictionary]:
+    dictionary = redact(snapshot, folder, KEY)
+    return Snapshot.open(folder), dictionary
+
+
+def verdicts(snapshot: Snapshot, nodes: dict[str, str] | None = None) -> dict[Any, Any]:
+    """By check and node: the outcome, how bad what was found is, and how much was not judged."""
+    return {
+        (each.check, (nodes or {}).get(each.node, each.node)): (
+            each.outcome,
+            Counter(finding.level for finding in each.findings),
+            len(each.undecided),
+            sorted(each.unjudged.values()),
+        )
+        for each in judge(snapshot, load())
+    }
+
+
+def contents(folder: Path) -> str:
+    """All files with their names, unpacked, and every DNS answer as text."""
+    texts = []
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            raw = file.read_bytes()
+            text = (gzip.decompress(raw) if file.suffix == ".gz" else raw).decode()
+            texts += [str(file.relative_to(folder)), text]
+            texts += [str(dns.message.from_wire(base64.b64decode(each))) for each in answers(text)]
+    return "\n".join(texts)
+
+
+def answers(text: str) -> set[str]:
+    probes = json.loads(text).get("probes", ())
+    return {t["answer"] for p in probes for t in p.get("tries", ()) if t.get("answer")}
+
+
+def names_in(snapshot: Snapshot) -> set[str]:
+    """Names, uids and images of all objects, and values of their labels."""
+    found: set[str] = set()
+    for look in range(1, len(snapshot.index.looks) + 1):
+        raw = json.loads(msgspec.json.encode(snapshot.api(look)))
+        for each in (each for kind in raw.values() if isinstance(kind, list) for each in kind):
+            metadata, spec = each["metadata"], each.get("spec", {})
+            found |= {metadata["name"], metadata.get("namespace", ""), metadata.get("uid", "")}
+            found |= set(metadata.get("labels", {}).values())
+            found |= {owner["name"] for owner in metadata.get("ownerReferences", ())}
+            for container in spec.get("containers", ()):
+                found |= {container["name"], container["image"]}
+    return {
+        each
+        for each in found
+        if len(each) > 2
+        and re.search("[a-z]", each)
+        and not any(each == kept or each.startswith(f"{kept}-") for kept in KEPT_NAMES)
+    }
+
+
+def test_the_verdicts_are_the_same(pair):
+    snapshot, redacted, dictionary = pair
+
+    assert verdicts(redacted) == verdicts(snapshot, dictionary.nodes)
+    assert len(verdicts(redacted)) > 50
+
+
+def test_no_address_is_left(pair):
+    snapshot, redacted, _ = pair
+    before, after = contents(snapshot.path), contents(redacted.path)
+
+    known = set(ADDRESS.findall(before))
+    left = known & set(ADDRESS.findall(after))
+    assert len(known) > 50
+    assert left <= {"0.0.0.0", "127.0.0.0", "127.0.0.1", "127.0.0.11", "224.0.0.0"} | {
+        "255.255.255.255"
+    }
+    for each in known - left:
+        octets = each.split(".")
+        assert ".".join(reversed(octets)) + ".in-addr" not in after
+        assert "".join(f"{int(octet):02X}" for octet in octets) + ":" not in after
+
+
+def test_no_name_uid_or_image_is_left(pair):
+    snapshot, redacted, _ = pair
+    after = contents(redacted.path)
+    keys = {
+        key
+        for each in (*redacted.api().nodes, *redacted.api().pods, *redacted.api().services)
+        for key in each.metadata.labels
+    }
+    schema = (ROOT / "wirecheck/snapshot/schema.json").read_text()
+    words = set(WORD.findall(after)) - set(WORD.findall(schema)) - STRUCTURE
+    words -= {word for key in keys for word in WORD.findall(key)}
+
+    names = names_in(snapshot)
+    allowed = {"amd64", "linux", "true", "endpointslice-controller.k8s.io"}
+    assert len(names) > 80
+    assert names & words - allowed == set()
+    keyed = " ".join(keys)
+    long = (each for each in names - allowed if len(each) > 10 and each not in keyed)
+    assert [each for each in long if each in after] == []
+
+
+def test_no_mac_address_or_hash_of_a_name_is_left(pair):
+    snapshot, redacted, _ = pair
+    before, after = contents(snapshot.path), contents(redacted.path)
+
+    for pattern in (
+        r"\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b",
+        r"KUBE-[A-Z]{2,3}-([A-Z2-7]{16})\b",
+        r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b",
+        r"\bveth[0-9a-f]{8}\b",
+        r"\b[0-9a-f]{32,64}\b",
+    ):
+        known = set(re.findall(pattern, before)) - {"00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"}
+        known = {each for each in known if not each.startswith(("01:00:5e", "33:33"))}
+        assert known, pattern
+        assert known & set(re.findall(pattern, after)) == set(), pattern
+
+
+def test_what_checks_go_by_stays(pair):
+    _, redacted, _ = pair
+    api = redacted.api()
+
+    spaces = {each.metadata.namespace for each in api.pods}
+    assert {"kube-system", "kube-flannel"} <= spaces
+    assert ("kube-system", "kube-dns") in {
+        (each.metadata.namespace, each.metadata.name) for each in api.services
+    }
+    assert redacted.index.dns_domain == "cluster.local"
+    assert any(each.endswith(".svc.cluster.local A") for each in redacted.index.queries.values())
+
+
+def test_every_cni_plugin_is_still_known():
+    assert set(CNI_BY_DAEMONSET) <= KEPT_NAMES
+
+
+def test_the_same_thing_has_the_same_replacement_in_objects_and_rules(pair):
+    _, redacted, dictionary = pair
+    rules = contents(redacted.path)
+
+    web = f"{dictionary.names['shop']}/{dictionary.names['web']}"
+    assert f"{web}:http cluster IP" in rules
+    pods = {each.metadata.name for each in redacted.api().pods}
+    assert any(each.startswith(f"{dictionary.names['web']}-") for each in pods)
+
+
+def test_each_redaction_has_a_key_of_its_own(tmp_path):
+    snapshot = Snapshot.open(SNAPSHOTS["healthy"])
+
+    assert redact(snapshot, tmp_path / "a").names != redact(snapshot, tmp_path / "b").names
+
+
+def of_kube_proxy(folder: Path, api: ApiObjects, document: NodeDocument) -> Snapshot:
+    """A snapshot of one node, of which the rules alone are known."""
+    (node,) = api.nodes
+    writer = SnapshotWriter(folder, SnapshotIndex(1, "0", 1000.0))
+    writer.write_api(1, api)
+    writer.write_document(1, node.metadata.name, msgspec.json.encode(document))
+    writer.finish_look(LookRecord(1000.0, 1002.0, {node.metadata.name: VisitRecord("seen")}))
+    return Snapshot.open(folder)
+
+
+def rules_of(
+    node: NodeObject, mode: str, version: str, configz: object, outputs: dict[str, str], **more: Any
+) -> NodeDocument:
+    listed = [each.address for each in node.status.addresses if each.type.endswith("IP")]
+    unasked = {each: Command([each], problem="not asked: no reason") for each in TABLE}
+    build = f'kubernetes_build_info{{git_version="v{version.removeprefix("v")}"}} 1'
+    return NodeDocument(
+        format=1,
+        program="0",
+        started=1000.0,
+        finished=1001.0,
+        host=Host(node.metadata.name),
+        namespaces=[
+            Namespace(
+                1,
+                links=[Link(2, "ens3")],
+                addresses=[
+                    Address(2, each, 128 if ":" in each else 32)
+                    for each in more.pop("addresses", listed)
+                ],
+            )
+        ],
+        commands=unasked
+        | {name: Command([name], status=0, output=text) for name, text in outputs.items()},
+        http={
+            "proxyMode": HttpAnswer(200, mode),
+            "configz": HttpAnswer(200, json.dumps(configz)),
+            "metrics": HttpAnswer(200, build),
+            "healthz": HttpAnswer(200, "{}"),
+        },
+        **more,
+    )
+
+
+def without_endpoints(api: ApiObjects) -> ApiObjects:
+    """One Service lost all of them, and the rules do not know: something to be found."""
+    service_of = "kubernetes.io/service-name"
+    addressed = {
+        each.metadata.name
+        for each in api.services
+        if each.spec.cluster_ip != "None" and each.spec.internal_traffic_policy != "Local"
+    }
+    ready = {
+        each.metadata.labels.get(service_of)
+        for each in api.endpoint_slices
+        if sum(e.conditions.ready is not False for e in each.endpoints or ()) > 1
+    }
+    name = min(addressed & ready)
+    slices = [
+        msgspec.structs.replace(each, endpoints=[])
+        if each.metadata.labels.get(service_of) == name
+        else each
+        for each in api.endpoint_slices
+    ]
+    return msgspec.structs.replace(api, endpoint_slices=slices)
+
+
+def nft_or_iptables(version: str, mode: str) -> tuple[ApiObjects, NodeDocument]:
+    node = kube_proxies.node()
+    api = msgspec.structs.replace(kube_proxies.api(), nodes=[node])
+    suffix, command = {
+        "nftables": ("nft.json", "nft-kube-proxy"),
+        "iptables": ("iptables-save.txt", "iptables-nft-save"),
+    }[mode]
+    outputs = {command: kube_proxies.text(f"{version}.{suffix}")}
+    configz = {"kubeproxy.config.k8s.io": {"ClusterCIDR": "10.244.0.0/16", "Mode": mode}}
+    return api, rules_of(node, mode, version, configz, outputs)
+
+
+def ipvs() -> tuple[ApiObjects, NodeDocument]:
+    texts = json.loads(gzip.decompress((ROOT / "tests/recorded/nodes/ipvs.json.gz").read_bytes()))
+    api = msgspec.convert(texts["api"], ApiObjects)
+    outputs = {
+        "iptables-nft-save": texts["iptables"],
+        "ip6tables-nft-save": texts["ip6tables"],
+        "ipset-save": texts["ipset"],
+    }
+    document = rules_of(
+        api.nodes[0],
+        "ipvs",
+        texts["version"],
+        texts["configz"],
+        outputs,
+        addresses=texts["addresses"],
+        files={"/proc/net/ip_vs": texts["ip_vs"]},
+    )
+    return api, document
+
+
+MODES = {
+    "ipvs": ipvs,
+    **{
+        f"{mode} {version}": lambda mode=mode, version=version: nft_or_iptables(version, mode)
+        for mode in ("iptables", "nftables")
+        for version in ("1.31.0", "1.37.2")
+    },
+}
+
+
+@pytest.mark.parametrize("breaks", [False, True], ids=["as asked", "stale"])
+@pytest.mark.parametrize("mode", MODES)
+def test_the_rules_of_every_mode_keep_their_verdicts(tmp_path, mode, breaks):
+    api, document = MODES[mode]()
+    snapshot = of_kube_proxy(tmp_path / "seen", without_endpoints(api) if breaks else api, document)
+    redacted, dictionary = _redacted(snapshot, tmp_path / "redacted")
+
+    before, after = verdicts(snapshot, dictionary.nodes), verdicts(redacted)
+    failed = {check for (check, _), (outcome, *_) in after.items() if outcome == "fail"}
+    assert before == after
+    assert any(each.startswith("services.") for each in failed) is breaks
+    left = set(ADDRESS.findall(contents(snapshot.path))) & set(
+        ADDRESS.findall(contents(redacted.path))
+    )
+    assert {each for each in left if not each.startswith(("0.", "127.", "224.", "255."))} == set()
+    assert not re.search(r"\bweb\b", contents(redacted.path))
+
+
+def changed(tmp_path: Path, small: SmallCluster, **more: Any) -> tuple[Snapshot, Dictionary]:
+    snapshot = Snapshot.open(written(tmp_path / "seen", small, **more))
+    return _redacted(snapshot, tmp_path / "redacted")
+
+
+def test_sentences_lose_names_and_addresses(tmp_path):
+    small = unreachable()
+    reason = "n1 (192.0.2.1) refuses the connection of shop/web."
+    small.visit = VisitRecord("unreachable", via="ssh://alice@192.0.2.1:22", reason=reason)
+
+    redacted, dictionary = changed(tmp_path, small)
+
+    (visit,) = redacted.index.looks[0].visits.values()
+    n1, address = dictionary.nodes["n1"], dictionary.addresses["192.0.2.1"]
+    shop, web = dictionary.names["shop"], dictionary.names["web"]
+    assert visit.reason == f"{n1} ({address}) refuses the connection of {shop}/{web}."
+    assert visit.via == f"ssh://{address}:22"
+
+
+def test_lines_of_the_kernel_are_still_understood(tmp_path):
+    small = SmallCluster()
+    small.api["services"][0]["metadata"]["name"] = "table"
+    text = "nf_conntrack: nf_conntrack: table full, dropping packet from 10.244.0.3 on n1"
+    small.change_document(kernel_log=[KernelLine(990.0, "table full", text)])
+
+    redacted, dictionary = changed(tmp_path, small)
+
+    (line,) = redacted.document(dictionary.nodes["n1"]).kernel_log
+    assert line.text.startswith("nf_conntrack: nf_conntrack: table full, dropping packet from ")
+    assert "10.244.0.3" not in line.text
+    assert not line.text.endswith("n1")
+
+
+def test_a_search_path_is_mapped_as_the_names_in_it_are(tmp_path):
+    redacted, dictionary = changed(tmp_path, broken())
+
+    texts = [each.resolv_conf.text for each in redacted.document(dictionary.nodes["n1"]).pods]
+    assert any(
+        text.startswith(f"search {dictionary.names['shop']}.svc.cluster.local svc.cluster.local")
+        for text in texts
+    )
+
+
+def test_a_waiver_still_holds_and_names_nobody(tmp_path):
+    waiver = Waiver("pods.*", "shop/web", "Zoltan knows", "zoltan", "2030-01-01")
+
+    redacted, _ = changed(tmp_path, broken(), waivers=[waiver])
+
+    assert redacted.index.waivers[0].owner == "redacted"
+    assert "oltan" not in contents(redacted.path)
+    outcomes = {key[0]: value[0] for key, value in verdicts(redacted).items()}
+    assert outcomes["pods.carry_their_addresses"] == "waived"
+
+
+def test_a_pattern_about_a_part_of_a_name_is_refused(tmp_path):
+    waiver = Waiver("pods.*", "shop/we*", "known", "ops", "2030-01-01")
+
+    with pytest.raises(RedactionError, match="part of a name"):
+        changed(tmp_path, broken(), waivers=[waiver])
+
+
+def test_a_range_that_is_no_prefix_is_refused(tmp_path):
+    small = SmallCluster()
+    rule = "*filter\n-A INPUT -m iprange --src-range 10.0.0.5-10.0.0.9 -j DROP\nCOMMIT\n"
+    small.change_document(commands={"iptables-nft-save": Command(["x"], status=0, output=rule)})
+
+    with pytest.raises(RedactionError, match=r"10\.0\.0\.5-10\.0\.0\.9"):
+        changed(tmp_path, small)
+
+
+def test_images_keep_their_version_and_nothing_else(tmp_path):
+    small = SmallCluster()
+    image = "registry.acme.example:5000/team/kube-proxy:v1.34.4-acme.1@sha256:" + "0a" * 32
+    small.api["pods"][1]["spec"]["containers"][0]["image"] = image
+
+    redacted, _ = changed(tmp_path, small)
+
+    mapped = redacted.api().pods[1].spec.containers[0].image
+    assert re.fullmatch(
+        r"[a-z]{6}\.[a-z]{6}\.[a-z]{6}:5000/[a-z]{6}/kube-proxy:v1\.34\.4-[a-z]{6}\.1"
+        r"@sha256:[0-9a-f]{64}",
+        mapped,
+    )
+    assert "0a0a" not in mapped
+
+
+def test_an_answer_that_is_none_is_replaced_by_one_that_is_none(tmp_path):
+    small = broken()
+    probes = small.document.probes
+    garbled = base64.b64encode(b"secret of acme").decode()
+    tries = [msgspec.structs.replace(probes[0].tries[0], answer=garbled)]
+    small.change_document(probes=[msgspec.structs.replace(probes[0], tries=tries), *probes[1:]])
+
+    redacted, dictionary = changed(tmp_path, small)
+
+    (tried,) = redacted.document(dictionary.nodes["n1"]).probes[0].tries
+    assert tried.answer not in ("", garbled)
+
+
+def test_a_folder_that_is_not_empty_is_left_alone(tmp_path):
+    (tmp_path / "kept").write_text("")
+
+    with pytest.raises(SnapshotError, match="not empty"):
+        redact(Snapshot.open(SNAPSHOTS["healthy"]), tmp_path)

@@ -1,0 +1,91 @@
+"""A snapshot that can be sent to someone else: other names, addresses and images, all through.
+
+The same thing has the same replacement everywhere, so the redacted snapshot gives the same
+verdicts. What stays is listed in docs/inspect.md. The key is made for one redaction and kept
+nowhere: what was replaced cannot be told from the result, nor two redactions be compared.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from wirecheck.addresses import IPNetwork, network
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.folder import Snapshot, SnapshotError, SnapshotWriter
+from wirecheck.snapshot.index import LookRecord, SnapshotIndex
+from wirecheck.snapshot.node_document import NodeDocument
+from wirecheck.snapshot.redact_addresses import AddressMap
+from wirecheck.snapshot.redact_fields import Fields
+from wirecheck.snapshot.redact_names import NameMap
+from wirecheck.snapshot.redact_text import TextMap
+
+RANGE = re.compile(r"[0-9a-fA-F.:]+/\d{1,3}")
+
+
+@dataclass(frozen=True, slots=True)
+class Dictionary:
+    """What stands for what: as confidential as the original."""
+
+    nodes: dict[str, str]
+    names: dict[str, str]
+    addresses: dict[str, str]
+
+
+def redact(snapshot: Snapshot, folder: Path, key: bytes | None = None) -> Dictionary:
+    """Write the redacted snapshot to the new folder; returns what was replaced by what.
+
+    `key` is for tests. Raises SnapshotError where a part cannot be read or written, and
+    RedactionError where it cannot be redacted without changing what it says.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise SnapshotError(f"{folder} is not empty; name a new folder.")
+    if not snapshot.index.looks:
+        raise SnapshotError(f"The snapshot {snapshot.path} has no finished look to redact.")
+    looks = range(1, len(snapshot.index.looks) + 1)
+    apis = {look: snapshot.api(look) for look in looks}
+    secret = key or secrets.token_bytes(32)
+    ranges = [range_ for api in apis.values() for range_ in _ranges(api)]
+    names = NameMap(secret)
+    addresses = AddressMap(secret, ranges)
+    fields = Fields(TextMap(addresses, names))
+    # Every look's objects first: texts are searched for the names that these have.
+    mapped = {look: cast(ApiObjects, fields.struct(api)) for look, api in apis.items()}
+    nodes = {node.metadata.name for api in apis.values() for node in api.nodes}
+    nodes |= {name for look in snapshot.index.looks for name in look.visits}
+    renamed = {name: names.domain(name) for name in sorted(nodes)}
+    writer = SnapshotWriter(folder, _without_looks(fields, snapshot.index))
+    for look in looks:
+        writer.write_api(look, mapped[look])
+        for name in snapshot.node_names(look):
+            document = cast(NodeDocument, fields.struct(snapshot.document(name, look)))
+            writer.write_document(look, renamed[name], msgspec.json.encode(document))
+        record = fields.struct(snapshot.index.looks[look - 1])
+        writer.finish_look(cast(LookRecord, record))
+    return Dictionary(renamed, dict(names.known), dict(addresses.known))
+
+
+def _without_looks(fields: Fields, index: SnapshotIndex) -> SnapshotIndex:
+    return cast(SnapshotIndex, fields.struct(msgspec.structs.replace(index, looks=[])))
+
+
+def _ranges(api: ApiObjects) -> Iterator[IPNetwork]:
+    """The ranges of pods: their own addresses are used by overlays and bridges."""
+    texts = [text for node in api.nodes for text in (node.spec.pod_cidr, *node.spec.pod_cidrs)]
+    texts += [
+        found
+        for each in api.config_maps
+        for text in each.data.values()
+        for found in RANGE.findall(text)
+    ]
+    for text in texts:
+        try:
+            yield network(text)
+        except ValueError:
+            continue

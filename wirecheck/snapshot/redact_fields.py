@@ -1,0 +1,326 @@
+"""How each field of a snapshot is redacted; a field that is not named here is free text.
+
+Free text loses addresses, hashes and every known name that stands as a word of its own. Words of
+Kubernetes, of the kernel and of wirecheck are kept by naming their fields: a Service may be
+called `unicast`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from wirecheck.snapshot.api_objects import ALLOWED_ANNOTATIONS
+from wirecheck.snapshot.redact_dns import redacted_answer
+from wirecheck.snapshot.redact_text import RedactionError, TextMap
+
+KEEP = "keep"
+NAME = "name"
+DOMAIN = "domain"
+IMAGE = "image"
+PORT = "port"
+OPAQUE = "opaque"
+IPTABLES = "iptables"
+
+FIELDS: Mapping[str, str] = {
+    "OwnerReference.kind": KEEP,
+    "OwnerReference.name": NAME,
+    "OwnerReference.uid": OPAQUE,
+    "Metadata.name": NAME,
+    "Metadata.namespace": NAME,
+    "Metadata.uid": OPAQUE,
+    "Metadata.resource_version": KEEP,
+    "Metadata.creation_timestamp": KEEP,
+    "Metadata.deletion_timestamp": KEEP,
+    "Condition.*": KEEP,
+    "NodeAddress.type": KEEP,
+    "NodeAddress.address": DOMAIN,
+    "Taint.key": KEEP,
+    "Taint.effect": KEEP,
+    "Taint.value": NAME,
+    "NodeSpec.provider_id": NAME,
+    "NodeSpec.*": OPAQUE,
+    "NodeInfo.machine_id": OPAQUE,
+    "NodeInfo.system_uuid": OPAQUE,
+    "NodeInfo.boot_id": OPAQUE,
+    "NodeInfo.*": KEEP,
+    "ContainerPort.name": PORT,
+    "ContainerPort.host_ip": OPAQUE,
+    "ContainerPort.protocol": KEEP,
+    "Container.name": NAME,
+    "Container.image": IMAGE,
+    "Container.restart_policy": KEEP,
+    "DnsOption.*": KEEP,
+    "DnsConfig.nameservers": OPAQUE,
+    "DnsConfig.searches": DOMAIN,
+    "PodSpec.node_name": NAME,
+    "PodSpec.hostname": NAME,
+    "PodSpec.subdomain": NAME,
+    "PodSpec.*": KEEP,
+    "PodIP.ip": OPAQUE,
+    "StateTerminated.*": KEEP,
+    "ContainerState.running": KEEP,
+    "ContainerStatus.name": NAME,
+    "ContainerStatus.image": IMAGE,
+    "ContainerStatus.container_id": OPAQUE,
+    "PodStatus.phase": KEEP,
+    "PodStatus.start_time": KEEP,
+    "PodStatus.*": OPAQUE,
+    "ServicePortSpec.name": PORT,
+    "ServicePortSpec.target_port": PORT,
+    "ServicePortSpec.*": KEEP,
+    "ServiceSpec.external_name": DOMAIN,
+    "ServiceSpec.cluster_ip": OPAQUE,
+    "ServiceSpec.cluster_ips": OPAQUE,
+    "ServiceSpec.external_ips": OPAQUE,
+    "ServiceSpec.load_balancer_source_ranges": OPAQUE,
+    "ServiceSpec.*": KEEP,
+    "LoadBalancerIngress.ip": OPAQUE,
+    "LoadBalancerIngress.hostname": DOMAIN,
+    "LoadBalancerIngress.ip_mode": KEEP,
+    "TargetRef.kind": KEEP,
+    "TargetRef.name": NAME,
+    "TargetRef.namespace": NAME,
+    "TargetRef.uid": OPAQUE,
+    "HintZone.name": NAME,
+    "Endpoint.addresses": DOMAIN,
+    "Endpoint.hostname": NAME,
+    "Endpoint.node_name": NAME,
+    "Endpoint.zone": NAME,
+    "EndpointPort.name": PORT,
+    "EndpointPort.protocol": KEEP,
+    "EndpointSliceObject.address_type": KEEP,
+    "NetworkPolicySpec.policy_types": KEEP,
+    "ApiObjects.resource_versions": KEEP,
+    "ApiObjects.server_version": KEEP,
+    "ApiObjects.cluster_uid": OPAQUE,
+    "Change.kind": KEEP,
+    "Change.what": KEEP,
+    "Change.name": NAME,
+    "Change.namespace": NAME,
+    "Change.uid": OPAQUE,
+    "VisitRecord.status": KEEP,
+    "VisitRecord.proxy_mode": KEEP,
+    "ClusterIdentity.context": NAME,
+    "ClusterIdentity.uid": OPAQUE,
+    "ClusterIdentity.version": KEEP,
+    "SnapshotIndex.wirecheck": KEEP,
+    "SnapshotIndex.thresholds": KEEP,
+    "SnapshotIndex.dns_domain": DOMAIN,
+    "Link.alias": NAME,
+    "Link.*": OPAQUE,
+    "Address.*": OPAQUE,
+    "Route.*": OPAQUE,
+    "Rule.*": OPAQUE,
+    "Neighbour.*": OPAQUE,
+    "Fdb.*": OPAQUE,
+    "Namespace.redirect": IPTABLES,
+    "PodProcesses.runtime": KEEP,
+    "PodProcesses.uid": OPAQUE,
+    "Command.argv": OPAQUE,
+    "Command.problem": OPAQUE,
+    "Try.error": OPAQUE,
+    "Probe.transport": KEEP,
+    "Probe.server": OPAQUE,
+    "Host.hostname": DOMAIN,
+    "Host.machine_id": OPAQUE,
+    "Host.boot_id": OPAQUE,
+    "Host.*": KEEP,
+    "ConntrackSample.counters": KEEP,
+    "KernelLine.pattern": KEEP,
+    "NodeDocument.program": KEEP,
+    "NodeDocument.seconds": KEEP,
+}
+"""By `TYPE.FIELD`, or `TYPE.*` for all other fields of the type."""
+
+Special = Callable[["Fields", Any], Any]
+
+
+class Fields:
+    """Walks through the types of a snapshot."""
+
+    def __init__(self, texts: TextMap) -> None:
+        self.texts = texts
+        self._policies: dict[str, Callable[[str], str]] = {
+            KEEP: lambda text: text,
+            NAME: texts.names.name,
+            DOMAIN: self._domain,
+            IMAGE: texts.names.image,
+            PORT: texts.names.port,
+            OPAQUE: texts.opaque,
+            IPTABLES: texts.iptables,
+        }
+
+    def struct(self, value: Struct) -> Struct:
+        """The same with every field redacted."""
+        kind = type(value).__name__
+        if special := SPECIAL_TYPES.get(kind):
+            value = special(self, value)
+        return msgspec.structs.replace(
+            value,
+            **{
+                field: self._field(kind, field, getattr(value, field))
+                for field in value.__struct_fields__
+            },
+        )
+
+    def _field(self, kind: str, field: str, value: Any) -> Any:
+        if special := SPECIAL.get(f"{kind}.{field}"):
+            return special(self, value)
+        policy = FIELDS.get(f"{kind}.{field}") or FIELDS.get(f"{kind}.*")
+        return self._value(self._policies[policy] if policy else self.texts.free, value)
+
+    def _value(self, policy: Callable[[str], str], value: Any) -> Any:
+        match value:
+            case str():
+                return policy(value)
+            case Struct():
+                return self.struct(value)
+            case list():
+                return [self._value(policy, each) for each in value]
+            case dict():
+                return {key: self._value(policy, each) for key, each in value.items()}
+        return value
+
+    def _domain(self, text: str) -> str:
+        mapped = self.texts.opaque(text)
+        return mapped if ":" in text or mapped != text else self.texts.names.domain(text)
+
+
+def _labels(fields: Fields, labels: dict[str, str]) -> dict[str, str]:
+    return {key: fields.texts.names.label(key, value) for key, value in labels.items()}
+
+
+def _annotations(fields: Fields, notes: dict[str, str]) -> dict[str, str]:
+    """Those alone that a snapshot may hold; of a service mesh's long status that it is there."""
+    return {
+        key: "redacted" if key.startswith("sidecar.") else fields.texts.opaque(value)
+        for key, value in notes.items()
+        if key in ALLOWED_ANNOTATIONS
+    }
+
+
+def _config_map(fields: Fields, data: dict[str, str]) -> dict[str, str]:
+    texts = fields.texts
+    known = {"Corefile": texts.corefile, "config.conf": texts.proxy_configuration}
+    return {key: known.get(key, texts.opaque)(value) for key, value in data.items()}
+
+
+def _expression(fields: Fields, value: Any) -> Any:
+    names = fields.texts.names
+    mapped = [names.label(value.key, each) for each in value.values]
+    return msgspec.structs.replace(value, values=mapped)
+
+
+def _paths(fields: Fields, files: dict[str, str]) -> dict[str, str]:
+    """By path; a path holds the name of a device, and a file addresses."""
+    texts = fields.texts
+    return {
+        texts.opaque(path): texts.ip_vs(text) if path == "/proc/net/ip_vs" else texts.opaque(text)
+        for path, text in files.items()
+    }
+
+
+def _commands(fields: Fields, commands: dict[str, Any]) -> dict[str, Any]:
+    return {key: _command(fields, key, value) for key, value in commands.items()}
+
+
+def _command(fields: Fields, key: str, command: Any) -> Any:
+    texts = fields.texts
+    mapped = fields.struct(command)
+    if "tables" in key and key.endswith("save"):
+        output = texts.iptables(command.output)
+    elif key.startswith("nft-") and command.output.lstrip().startswith("{"):
+        output = texts.nftables(command.output)
+    elif key.startswith(("conntrack", "ipset", "nft")):
+        output = texts.opaque(command.output)
+    else:
+        output = texts.free(command.output)
+    return msgspec.structs.replace(mapped, output=output)
+
+
+def _http(fields: Fields, answers: dict[str, Any]) -> dict[str, Any]:
+    texts = fields.texts
+    return {
+        key: msgspec.structs.replace(
+            each, body=texts.proxy_configuration(each.body), error=texts.opaque(each.error)
+        )
+        for key, each in answers.items()
+    }
+
+
+def _query(fields: Fields, identity: str) -> str:
+    """The id of a query is a hash of its name."""
+    return fields.texts.names.digest(f"query {identity}").hex()[:10]
+
+
+def _queries(fields: Fields, queries: dict[str, str]) -> dict[str, str]:
+    return {_query(fields, key): _question(fields, text) for key, text in queries.items()}
+
+
+def _question(fields: Fields, text: str) -> str:
+    name, _, kind = text.rpartition(" ")
+    mapped = fields.texts.opaque(name)
+    if not name.rstrip(".").endswith(".arpa"):
+        mapped = fields.texts.names.domain(name.rstrip(".")) + ("." if name.endswith(".") else "")
+    return f"{mapped} {kind}"
+
+
+def _visits(fields: Fields, visits: dict[str, Any]) -> dict[str, Any]:
+    return {fields.texts.names.domain(key): fields.struct(each) for key, each in visits.items()}
+
+
+def _via(fields: Fields, via: str) -> str:
+    """The way in, without the user's name."""
+    scheme, slashes, rest = via.partition("://")
+    return scheme + slashes + fields.texts.free(rest.rpartition("@")[2])
+
+
+def _where(fields: Fields, where: str) -> str:
+    """A waiver's glob, of whole words only: a part of a word has no replacement."""
+    texts = fields.texts
+    words = [texts.names.known.get(word, word) for word in where.split("/")]
+    known = {*texts.names.known, *texts.names.known.values()}
+    if any(set("*?[").isdisjoint(word) or word == "*" for word in words) and all(
+        word in known or word == "*" for word in words
+    ):
+        return "/".join(words)
+    if set("*?[").isdisjoint(where):
+        return texts.free(where)
+    raise RedactionError(
+        f"The waiver at `{where}` cannot be mapped: its pattern is about a part of a name. Name "
+        "the objects, or judge with an inventory without it before you redact."
+    )
+
+
+SPECIAL: Mapping[str, Special] = {
+    "Metadata.labels": _labels,
+    "Metadata.annotations": _annotations,
+    "ServiceSpec.selector": _labels,
+    "LabelSelector.match_labels": _labels,
+    "ConfigMapObject.data": _config_map,
+    "LabelExpression.key": lambda _, key: key,
+    "LabelExpression.operator": lambda _, operator: operator,
+    "LabelExpression.values": lambda _, values: values,
+    "SnapshotIndex.queries": _queries,
+    "LookRecord.visits": _visits,
+    "VisitRecord.via": _via,
+    "Waiver.check": lambda _, check: check,
+    "Waiver.until": lambda _, until: until,
+    "Waiver.owner": lambda *_: "redacted",
+    "Waiver.reason": lambda *_: "redacted",
+    "Waiver.where": _where,
+    "PodFile.text": lambda fields, text: fields.texts.resolv_conf(text),
+    "NodeDocument.files": _paths,
+    "NodeDocument.commands": _commands,
+    "NodeDocument.http": _http,
+    "Probe.query": _query,
+    "Try.answer": lambda fields, answer: redacted_answer(fields.texts, answer),
+    "KernelLine.text": lambda fields, text: fields.texts.free(text, keep=KERNEL_WORDS),
+}
+SPECIAL_TYPES: Mapping[str, Special] = {"LabelExpression": _expression}
+KERNEL_WORDS = "nf_conntrack table full dropping packet"
+"""By these a check knows lines of the kernel log."""

@@ -1,0 +1,192 @@
+"""Other names for the same things, word by word, so that names made of names still are.
+
+`web-678979c555-h9f9s` shares its first word with Deployment `web` and its second with the label
+`pod-template-hash`: words are mapped, not whole names, and that survives.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from itertools import pairwise
+
+KEPT_NAMES = frozenset(
+    {
+        "default",
+        "kubernetes",
+        "kube-system",
+        "kube-public",
+        "kube-node-lease",
+        "kube-dns",
+        "coredns",
+        "dns-default",
+        "openshift-dns",
+        "node-local-dns",
+        "kube-proxy",
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+        "etcd",
+        "kube-flannel",
+        "kube-flannel-ds",
+        "flannel",
+        "calico-node",
+        "calico-system",
+        "cilium",
+        "cilium-config",
+        "aws-node",
+        "azure-cns",
+        "antrea-agent",
+        "ovnkube-node",
+        "kindnet",
+        "kube-router",
+    }
+)
+"""Names of Kubernetes' own parts and of CNI plugins: checks go by them, and they tell nothing."""
+
+KEPT_LABELS = frozenset({"svc", "pod", "cluster", "local", "in-addr", "ip6", "arpa"})
+"""Of domain names."""
+
+KEPT_PORTS = frozenset(
+    {"", "http", "https", "dns", "dns-tcp", "metrics", "grpc", "health", "healthz", "webhook"}
+)
+KEPT_TAG = re.compile(r"v?\d+(\.\d+)*")
+KEPT_VALUE_KEYS = re.compile(
+    r"^((beta\.)?kubernetes\.io/(os|arch)|node-role\.kubernetes\.io/.*|"
+    r"endpointslice\.kubernetes\.io/managed-by|service\.kubernetes\.io/headless)$"
+)
+"""Labels whose values are words of Kubernetes."""
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+SHORT_NUMBER = re.compile(r"\d{1,3}")
+SEPARATORS = re.compile(r"([^A-Za-z0-9]+)")
+LONGEST_LABEL = 63
+
+
+class NameMap:
+    """Replacements of names, fixed by `key`; `known` are all that were asked for."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._words: dict[str, str] = {}
+        self._taken: set[str] = set()
+        self.known: dict[str, str] = {}
+        """Every name that was replaced: what is looked for in free text."""
+
+    def name(self, known: str) -> str:
+        """The name of an object."""
+        mapped = self._mapped(known)
+        self._remember(known, mapped)
+        return mapped
+
+    def _remember(self, known: str, mapped: str) -> None:
+        has_letter = any(each.isalpha() for each in known)
+        if mapped != known and len(known) > 1 and has_letter:
+            self.known[known] = mapped
+
+    def _mapped(self, known: str) -> str:
+        kept = max(
+            (k for k in KEPT_NAMES if known == k or known.startswith(f"{k}-")), key=len, default=""
+        )
+        parts = SEPARATORS.split(known[len(kept) :])
+        mapped = kept + "".join(
+            part if at % 2 else self._word(part) for at, part in enumerate(parts)
+        )
+        if len(mapped) <= LONGEST_LABEL or "." in known:
+            return mapped
+        return self._word(known)
+
+    def _word(self, word: str) -> str:
+        if not word or SHORT_NUMBER.fullmatch(word):
+            return word
+        folded = word.lower()
+        if folded not in self._words:
+            self._words[folded] = self._fresh(folded)
+        return self._words[folded]
+
+    def _fresh(self, word: str) -> str:
+        """A word of six letters that stands for no other one."""
+        for attempt in range(1000):
+            digest = self.digest(f"word {attempt} {word}")
+            number = int.from_bytes(digest[:8], "big")
+            letters = []
+            for _ in range(6):
+                number, at = divmod(number, len(LETTERS))
+                letters.append(LETTERS[at])
+            fresh = "".join(letters)
+            if fresh not in self._taken:
+                self._taken.add(fresh)
+                return fresh
+        raise AssertionError("more names than words of six letters")
+
+    def domain(self, known: str) -> str:
+        """A domain name: each label that is not Kubernetes' own."""
+        labels = known.split(".")
+        mapped = ".".join(
+            label if label.lower() in KEPT_LABELS else self.name(label) for label in labels
+        )
+        self._remember(known, mapped)
+        return mapped
+
+    def port(self, known: str) -> str:
+        """The name of a port; a number stays."""
+        return known if known in KEPT_PORTS or known.isdigit() else self.name(known)
+
+    def label(self, key: str, value: str) -> str:
+        """The value of a label."""
+        if KEPT_VALUE_KEYS.match(key) or value in ("true", "false", ""):
+            return value
+        return self.name(value)
+
+    def image(self, known: str) -> str:
+        """An image: registry, path and the words of the tag; version numbers stay."""
+        if not known or known.startswith("sha256:"):
+            return self.hexadecimal(known)
+        path, at, digest = known.partition("@")
+        head, _, last = path.rpartition("/")
+        last, colon, tag = last.partition(":")
+        parts = [self._host(part) for part in head.split("/")] if head else []
+        mapped = "/".join([*parts, self.name(last)])
+        return mapped + colon + self._tag(tag) + at + self.hexadecimal(digest)
+
+    def _host(self, known: str) -> str:
+        host, colon, port = known.partition(":")
+        return self.domain(host) + colon + port
+
+    def _tag(self, tag: str) -> str:
+        version = KEPT_TAG.match(tag)
+        if version is None:
+            return self.name(tag)
+        rest = tag[version.end() :]
+        return version.group() + "".join(
+            part if at % 2 else self._word(part) for at, part in enumerate(SEPARATORS.split(rest))
+        )
+
+    def hexadecimal(self, known: str) -> str:
+        """Hexadecimal digits, as many; what comes before a colon (`sha256:`) stays."""
+        kind, colon, digits = known.rpartition(":")
+        return kind + colon + self.digest(f"hex {digits.lower()}").hex()[: len(digits)]
+
+    def uuid(self, known: str) -> str:
+        """A UUID."""
+        digits = self.hexadecimal(known.replace("-", ""))
+        cuts = (0, 8, 12, 16, 20, 32)
+        return "-".join(digits[low:high] for low, high in pairwise(cuts))
+
+    def chain(self, known: str) -> str:
+        """The hash in the name of a chain: base32, as long."""
+        return base64.b32encode(self.digest(f"chain {known}")).decode()[: len(known)]
+
+    def mac(self, known: str) -> str:
+        """A MAC address, of the local administration; groups and nothing stay."""
+        octets = bytes.fromhex(known.replace(":", ""))
+        if octets[0] & 1 or not any(octets):
+            return known
+        fresh = bytearray(self.digest(f"mac {known.lower()}")[:6])
+        fresh[0] = (fresh[0] & 0xFC) | 0x02
+        return fresh.hex(":")
+
+    def digest(self, text: str) -> bytes:
+        """What all of it is made of: 64 bytes that only the key can tell."""
+        return hashlib.blake2b(text.encode(errors="surrogatepass"), key=self._key).digest()

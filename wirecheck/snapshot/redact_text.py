@@ -1,0 +1,238 @@
+"""Texts of tools with other addresses and names in them, format by format."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any
+
+from wirecheck.snapshot.redact_addresses import AddressMap
+from wirecheck.snapshot.redact_names import NameMap
+
+PATTERN = re.compile(
+    r"""
+    (?P<uuid>(?<![0-9a-fA-F])[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}(?![0-9a-fA-F]))
+  | (?P<mac>(?<![\w:])[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}(?![\w:]))
+  | (?P<arpa>(?<![\w.])(?:[0-9a-fA-F]{1,3}\.)+(?:in-addr|ip6)\.arpa)
+  | (?P<range>(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}-\d{1,3}(?:\.\d{1,3}){3}(?![\w.]))
+  | (?P<v4>(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?:/\d{1,2})?(?!\w|\.\d))
+  | (?P<v6>(?<![\w:.])(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}
+        (?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?(?:/\d{1,3})?(?![\w:]))
+  | (?P<chain>\bKUBE(?:-[A-Z]+)+-(?P<hash>[A-Z2-7]{16})\b)
+  | (?P<device>\b(?P<kind>veth|cali|eni|lxc|azv|tap|vnet)(?P<digits>[0-9a-f]{6,16})\b)
+  | (?P<hex>(?<![0-9a-zA-Z.])[0-9a-f]{12,128}(?![0-9a-zA-Z]))
+    """,
+    re.VERBOSE,
+)
+"""What carries an address or a name and can be told by its look."""
+
+WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+IP_VS_ADDRESS = re.compile(r"\b([0-9A-F]{8})(?=:[0-9A-F]{4}\b)")
+COMMENT = re.compile(r'(--comment )("(?:[^"\\]|\\.)*"|\S+)')
+SERVICE = re.compile(r"^([a-z0-9][a-z0-9.-]*)/([a-z0-9][a-z0-9.-]*)(?::([a-z0-9-]+))?")
+NFT_NAME = re.compile(
+    r"^(@?(?:service|endpoint|external|firewall|affinity)-)([A-Z2-7]{8})-"
+    r"([^/]+)/([^/]+)/(tcp|udp|sctp)/(.*?)(?:__(.+)/(\d+))?$"
+)
+HOST_NAMES = re.compile(
+    r"((?:hostnameOverride|HostnameOverride|networkName|rootHnsEndpointName)\"?:\s*\"?)"
+    r"([A-Za-z0-9][\w.-]*)"
+)
+
+
+class RedactionError(Exception):
+    """The snapshot cannot be redacted and keep its verdicts: a sentence with what to do."""
+
+
+class TextMap:
+    """The replacements, applied to whole texts."""
+
+    def __init__(self, addresses: AddressMap, names: NameMap) -> None:
+        self.addresses = addresses
+        self.names = names
+        self._kinds: dict[str, Callable[[re.Match[str]], str]] = {
+            "uuid": self._uuid,
+            "mac": lambda found: names.mac(found.group()),
+            "arpa": lambda found: self._reversed(found.group()),
+            "range": self._range,
+            "v4": self._address,
+            "v6": self._address,
+            "chain": self._chain,
+            "device": self._device,
+            "hex": self._hexadecimal,
+        }
+
+    def opaque(self, text: str) -> str:
+        """Addresses and hashes alone: for texts whose words are a tool's."""
+        return PATTERN.sub(self._replacement, text)
+
+    def free(self, text: str, keep: str = "") -> str:
+        """The same, and every known name that stands as a word of its own, but those in `keep`."""
+        kept = set(WORD.findall(keep))
+        return WORD.sub(lambda found: self._known(found.group(), kept), self.opaque(text))
+
+    def _known(self, word: str, kept: set[str]) -> str:
+        if word in kept:
+            return word
+        known = self.names.known.get(word)
+        if known is not None:
+            return known
+        if "." not in word:
+            return word
+        return ".".join(self.names.known.get(label, label) for label in word.split("."))
+
+    def _replacement(self, found: re.Match[str]) -> str:
+        """By the outermost group that matched, which closes last."""
+        return self._kinds[found.lastgroup or ""](found)
+
+    def _uuid(self, found: re.Match[str]) -> str:
+        text = found.group()
+        return self.names.uuid(text.replace("_", "-")).replace("-", text[8])
+
+    def _chain(self, found: re.Match[str]) -> str:
+        hash_ = found["hash"]
+        return found.group().removesuffix(hash_) + self.names.chain(hash_)
+
+    def _device(self, found: re.Match[str]) -> str:
+        return found["kind"] + self.names.hexadecimal(found["digits"])
+
+    def _hexadecimal(self, found: re.Match[str]) -> str:
+        """Digits alone are a number, such as a counter or a probability."""
+        text = found.group()
+        return text if text.isdigit() else self.names.hexadecimal(text)
+
+    def _address(self, found: re.Match[str]) -> str:
+        try:
+            return self.addresses.text(found.group())
+        except ValueError:
+            return found.group()
+
+    def _range(self, found: re.Match[str]) -> str:
+        raise RedactionError(
+            f"The range {found.group()} cannot be mapped, for it is no prefix: prefixes are kept, "
+            "and the order of addresses is not. Send a snapshot without that rule."
+        )
+
+    def _reversed(self, text: str) -> str:
+        """A name of a reverse zone, or of a part of one."""
+        *labels, _, _ = text.split(".")
+        if text.endswith("in-addr.arpa"):
+            octets = list(reversed(labels))
+            if len(octets) > 4 or not all(each.isdigit() and int(each) < 256 for each in octets):
+                return text
+            network = ".".join([*octets, *["0"] * (4 - len(octets))])
+            mapped = self.addresses.text(
+                network if len(octets) == 4 else f"{network}/{8 * len(octets)}"
+            )
+            kept = mapped.partition("/")[0].split(".")[: len(octets)]
+            return ".".join([*reversed(kept), "in-addr.arpa"])
+        digits = "".join(reversed(labels))
+        if len(digits) != len(labels) or len(digits) > 32:
+            return text
+        groups = digits.ljust(32, "0")
+        whole = ":".join(groups[at : at + 4] for at in range(0, 32, 4))
+        known = whole if len(digits) == 32 else f"{whole}/{4 * len(digits)}"
+        mapped = ip_address(self.addresses.text(known).partition("/")[0]).exploded.replace(":", "")
+        return ".".join([*reversed(mapped[: len(digits)]), "ip6.arpa"])
+
+    def iptables(self, text: str) -> str:
+        """iptables-save: names are in comments only."""
+        return self.opaque(COMMENT.sub(lambda found: found[1] + self.comment(found[2]), text))
+
+    def comment(self, text: str) -> str:
+        """`"shop/web:http -> …"`: a Service at its beginning, known names after it."""
+        quote = '"' if text.startswith('"') else ""
+        inner = text[1:-1] if quote else text
+        found = SERVICE.match(inner)
+        if found is None:
+            return quote + self.free(inner) + quote
+        port = f":{self.names.port(found[3])}" if found[3] else ""
+        service = f"{self.names.name(found[1])}/{self.names.name(found[2])}{port}"
+        return quote + service + self.free(inner[found.end() :]) + quote
+
+    def ip_vs(self, text: str) -> str:
+        """/proc/net/ip_vs: IPv4 addresses are eight hexadecimal digits before a port."""
+
+        def mapped(found: re.Match[str]) -> str:
+            known = ip_address(int(found[1], 16))
+            return f"{int(self.addresses.address(known)):08X}"
+
+        return self.opaque(IP_VS_ADDRESS.sub(mapped, text))
+
+    def nftables(self, text: str) -> str:
+        """`nft -j list`: names are in comments and in the names of chains and sets."""
+        try:
+            listing = json.loads(text)
+        except ValueError:
+            return self.free(text)
+        return json.dumps(self._nft(listing, ""))
+
+    def _nft(self, value: Any, key: str) -> Any:
+        if isinstance(value, dict):
+            if "range" in value and any(_is_address(each) for each in value["range"]):
+                self.opaque("-".join(map(str, value["range"])))
+            if set(value) == {"addr", "len"}:
+                mapped = self.opaque(f"{value['addr']}/{value['len']}")
+                return {"addr": mapped.partition("/")[0], "len": value["len"]}
+            return {each: self._nft(inner, each) for each, inner in value.items()}
+        if isinstance(value, list):
+            return [self._nft(each, key) for each in value]
+        if not isinstance(value, str):
+            return value
+        if key == "comment":
+            return self.opaque(self.comment(value))
+        found = NFT_NAME.match(value)
+        return self._nft_name(found) if found else self.opaque(value)
+
+    def _nft_name(self, found: re.Match[str]) -> str:
+        names = self.names
+        mapped = (
+            f"{found[1]}{names.chain(found[2])}-{names.name(found[3])}/{names.name(found[4])}/"
+            f"{found[5]}/{names.port(found[6])}"
+        )
+        if found[7] is None:
+            return mapped
+        address = found[7] if _is_address(found[7]) else found[7].replace(".", ":")
+        other = self.opaque(address) if _is_address(address) else names.hexadecimal(address)
+        return f"{mapped}__{other if address == found[7] else other.replace(':', '.')}/{found[8]}"
+
+    def resolv_conf(self, text: str) -> str:
+        """resolv.conf, without comments."""
+        return "\n".join(
+            self._resolv_conf_line(line)
+            for line in text.split("\n")
+            if not line.lstrip().startswith(("#", ";"))
+        )
+
+    def _resolv_conf_line(self, line: str) -> str:
+        keyword, *values = line.split() or [""]
+        if keyword in ("search", "domain"):
+            return " ".join([keyword, *map(self.names.domain, values)])
+        return self.free(line, keep="nameserver options sortlist ndots timeout attempts")
+
+    def corefile(self, text: str) -> str:
+        """A Corefile: known names, and every word with a dot, without comments."""
+        return "\n".join(
+            self.free(WORD.sub(lambda found: self._zone(found.group()), line.partition("#")[0]))
+            for line in text.split("\n")
+        )
+
+    def _zone(self, word: str) -> str:
+        if "." not in word or word.endswith(".arpa") or _is_address(word):
+            return word
+        return self.names.domain(word)
+
+    def proxy_configuration(self, text: str) -> str:
+        """kube-proxy's configuration as YAML or JSON: the words are its own, names are few."""
+        named: Callable[[re.Match[str]], str] = lambda found: found[1] + self.names.name(found[2])  # noqa: E731
+        return self.opaque(HOST_NAMES.sub(named, text))
+
+
+def _is_address(value: object) -> bool:
+    try:
+        ip_address(str(value))
+    except ValueError:
+        return False
+    return isinstance(value, str)
