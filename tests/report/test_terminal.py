@@ -140,3 +140,34 @@ def test_a_large_cluster_still_fits_the_scrollback(size):
     lines = screen(sample.large(*size))
     assert len(lines) < 120
     assert any(line.startswith("And 40 more checks: b.check_10, ") for line in lines)
+
+
+def test_what_nodes_have_in_common_is_told_once():
+    def item(node: str, *names: str) -> ItemResult:
+        findings = [
+            sample.finding("Service", f"shop/{n}", "forwarded", "not handled") for n in names
+        ]
+        return ItemResult("pods.carries_its_addresses", Outcome.FAIL, node, findings=findings)
+
+    results = sample.broken()
+    items = [item("w2", "web", "api"), item("w3", "web"), item("w1", "web")]
+    lines = screen(replace(results, items=items), width=200)
+    told = [line.strip() for line in lines if "not handled" in line]
+
+    assert [line.partition(": ")[0] for line in told] == ["w2, w3, w1", "w2"]
+    assert "Service shop/web" in told[0]
+
+
+def test_symptoms_are_told_with_their_cause():
+    found = sample.finding("Pod", "shop/web", "this", "that")
+
+    def item(check: str) -> ItemResult:
+        return ItemResult(check, Outcome.FAIL, "w1", findings=[found])
+
+    items = [item("dns.answers_every_pod_over_udp"), item("pods.carry_their_addresses")]
+    lines = screen(replace(sample.broken(), items=items), width=200)
+
+    assert [line.split()[1] for line in lines if line.startswith("FAIL")] == [
+        "pods.carry_their_addresses"
+    ]
+    assert "  Follows from it: dns.answers_every_pod_over_udp on w1" in lines

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from wirecheck.causes import Place
 from wirecheck.findings import Outcome
 from wirecheck.results import CheckRecord, FindingRecord, ItemResult, Results
 
@@ -143,6 +144,12 @@ def without_unseen(checks: Iterable[CheckResults]) -> list[CheckResults]:
         replace(check, items=tuple(item for item in check.items if not _tells_unseen(item)))
         for check in checks
     ]
+
+
+def without_symptoms(check: CheckResults, following: Mapping[Place, Place]) -> CheckResults:
+    """The check less the items that are told with their cause."""
+    items = tuple(item for item in check.items if (item.check, item.node) not in following)
+    return replace(check, items=items)
 
 
 def most_each(sizes: Sequence[int], total: int) -> int:

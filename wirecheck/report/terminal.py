@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from wirecheck.causes import Place, symptoms
 from wirecheck.findings import Outcome
 from wirecheck.report.arrangement import (
     REACHABLE,
@@ -21,6 +22,7 @@ from wirecheck.report.arrangement import (
     most_each,
     tone,
     unseen_nodes,
+    without_symptoms,
     without_unseen,
 )
 from wirecheck.report.comparison import comparison_sentence, past_sentence, standing_word
@@ -108,9 +110,11 @@ def _screen(results: Results, report: Path | None) -> Iterator[Line]:
     doubts = results.comparison.doubts if results.comparison else []
     yield from (Line(f"Doubtful baseline: {doubt}") for doubt in doubts)
     yield from (Line(f"Changed: {o.name} was {o.was}, now {o.now}") for o in started.overrides)
-    yield from _red(checks)
+    following = symptoms(results.items)
+    told = [without_symptoms(check, following) for check in checks]
+    yield from _red(told, following)
     yield from _unseen(unseen, results)
-    yield from _warnings(checks)
+    yield from _warnings(told)
     yield from _accepted(checks)
     yield from _gates(results)
     yield from _compared(results)
@@ -119,7 +123,7 @@ def _screen(results: Results, report: Path | None) -> Iterator[Line]:
     yield from _end(results, report)
 
 
-def _red(checks: Sequence[CheckResults]) -> Iterator[Line]:
+def _red(checks: Sequence[CheckResults], following: Mapping[Place, Place]) -> Iterator[Line]:
     """Checks that failed, then those that could not be judged, with a fair share of findings."""
     red = sorted(
         (check for check in checks if check.having(*RED)),
@@ -129,6 +133,7 @@ def _red(checks: Sequence[CheckResults]) -> Iterator[Line]:
     each = most_each(sizes, MOST_FINDINGS)
     for check in red[:MOST_CHECKS]:
         yield from _red_check(check, each)
+        yield from _symptoms(check, following)
     if red[MOST_CHECKS:]:
         rest = [check.record.id for check in red[MOST_CHECKS:]]
         yield Line()
@@ -150,6 +155,20 @@ def _red_check(check: CheckResults, most: int) -> Iterator[Line]:
         yield Line(f"… and {left:,} more, in the report", indent=4)
     if check.next_step:
         yield Line(f" {check.next_step}", head="Next:", style="bold", indent=2)
+
+
+def _symptoms(check: CheckResults, following: Mapping[Place, Place]) -> Iterator[Line]:
+    """What likely follows from what the check found: one line for it all."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for (symptom, node), (cause, _) in following.items():
+        if cause == check.record.id:
+            places[symptom].append(node)
+    if places:
+        told = [
+            f"{symptom} on {listed(sorted(nodes), 3)}" if any(nodes) else symptom
+            for symptom, nodes in places.items()
+        ]
+        yield Line(f" {listed(told, 8)}", head="Follows from it:", style="bold", indent=2)
 
 
 def _alike(lines: Iterable[Line]) -> list[tuple[Line, int]]:
