@@ -15,7 +15,7 @@ from testbed.record import RECORDED
 from tests.collect.api.conftest import status
 from tests.served_cluster import ServedCluster
 from tests.snapshots import CHECKS, broken, healthy, risky, unreachable, written
-from wirecheck import __version__, cli
+from wirecheck import __version__, cli, cli_outputs
 from wirecheck.report.jsonl import read_results
 from wirecheck.snapshot.index import Waiver
 
@@ -219,7 +219,7 @@ def test_an_error_of_its_own_keeps_the_traceback_away_from_the_user(run, tmp_pat
     def fail(*_):
         raise KeyError("a secret of the code")
 
-    monkeypatch.setattr(cli, "perform", fail)
+    monkeypatch.setattr(cli_outputs, "perform", fail)
 
     code, _, err = run("run", "--snapshot", "anything")
 

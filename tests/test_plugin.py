@@ -269,7 +269,7 @@ class TestLive:
         assert served.visited == [["n1"], ["n1"]]
         said = [line for line in done.lines if line.startswith(("Context test", "Something may"))]
         assert len(said) == 2
-        (folder,) = (pytester.path / "reports").iterdir()
+        (folder,) = (pytester.path / "reports").glob("20*")
         assert f"reports: reports/{folder.name}" in done.last
         assert len(Snapshot.open(folder / "snapshot").index.looks) == 2
 

@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
 
 from wirecheck import __version__
 from wirecheck.cli_catalogue import explain, list_checks, node_commands
 from wirecheck.cli_diff import diff
 from wirecheck.cli_gates import Gates, gate_options
+from wirecheck.cli_outputs import output_options, perform_and_present
 from wirecheck.cli_snapshot import record_snapshot, redact_snapshot
+from wirecheck.cli_trend import trend
 from wirecheck.console import ConsoleProgress, complain, saved_traceback, sentence_with_notes
 from wirecheck.demo import CLUSTERS, recorded
 from wirecheck.doctor import examine
 from wirecheck.inspect.commands import inspect
 from wirecheck.interrupt import ending_like_ctrl_c
 from wirecheck.intervals import read_intervals
+from wirecheck.outputs import Output
 from wirecheck.profiles import PROFILES
-from wirecheck.report import terminal
 from wirecheck.request import SENTENCES, Request, status_of
-from wirecheck.run import perform
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot_summary import summary
 from wirecheck.verdict import HEALTHY, INCOMPLETE, INTERNAL_ERROR, USAGE, FailOn
@@ -87,6 +87,7 @@ def wirecheck() -> None:
     "--fail-on", type=click.Choice(["fail", "warn", "never"]), default="fail", show_default=True
 )
 @gate_options
+@output_options
 @click.option(
     "--check", "-k", "globs", multiple=True, metavar="GLOB", help="Only these: dns, pods.*, …"
 )
@@ -115,6 +116,7 @@ def run(
     dns_rate: float | None,
     fail_on: FailOn,
     gates: Gates,
+    outputs: Sequence[Output],
     **cluster: Any,
 ) -> int:
     """Look at a cluster, or at a snapshot, and report what is wrong with it."""
@@ -132,7 +134,7 @@ def run(
         **gates,
         **cluster,
     )
-    return _perform(request, globs)
+    return perform_and_present(request, globs, outputs)
 
 
 @wirecheck.command()
@@ -140,7 +142,7 @@ def run(
 @click.option("--report-dir", type=_path(), default="reports", show_default=True)
 def demo(cluster: str, report_dir: Path) -> int:
     """Judge a recorded cluster that comes with wirecheck: no cluster is needed."""
-    _perform(Request(snapshot=recorded(cluster), report_dir=report_dir), ())
+    perform_and_present(Request(snapshot=recorded(cluster), report_dir=report_dir), (), ())
     return HEALTHY
 
 
@@ -161,6 +163,7 @@ def snapshots() -> None:
 for each in (list_checks, explain, node_commands, inspect):
     wirecheck.add_command(each)
 wirecheck.add_command(diff)
+wirecheck.add_command(trend)
 for each in (redact_snapshot, record_snapshot):
     snapshots.add_command(each)
 
@@ -204,12 +207,6 @@ def _status(arguments: Sequence[str] | None) -> int:
         complain(sentence_with_notes(error, what))
         return INTERNAL_ERROR
     return status if isinstance(status, int) else HEALTHY
-
-
-def _perform(request: Request, globs: Sequence[str]) -> int:
-    results, folder = perform(request, globs, ConsoleProgress())
-    terminal.show(results, Console(), folder / "report.html")
-    return results.ended.status
 
 
 def _refuse_together(snapshot: Path | None, live: dict[str, Any]) -> None:

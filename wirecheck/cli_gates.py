@@ -18,6 +18,7 @@ class Gates(TypedDict):
     baseline: Path | None
     force_baseline: bool
     wait: float
+    history: Path | None
 
 
 class Duration(click.ParamType[float]):
@@ -44,6 +45,12 @@ def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(gates=gates, **options)
 
     for decorate in (
+        click.option(
+            "--history",
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="Append a line to it; else, for a live cluster, to history.jsonl of --report-dir.",
+        ),
         click.option(
             "--wait",
             type=Duration(),

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from wirecheck.acceptance import outcome_of, terms, waiver_for
 from wirecheck.catalogue import Check
 from wirecheck.findings import FactMissingError, Finding, NotApplicable, Outcome, Ref
+from wirecheck.measures import NodeMeasures, measured_on
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.model.traits import Traits, traits_of
@@ -49,6 +50,8 @@ class Judge:
         ]
         self._traits: list[dict[str, Traits]] = [{} for _ in self._clusters]
         self._compares_nodes = any(check.compares_nodes for check in checks)
+        self.measured: dict[str, NodeMeasures] = {}
+        """What was measured on the nodes that were judged."""
 
     @property
     def node_names(self) -> tuple[str, ...]:
@@ -58,6 +61,8 @@ class Judge:
     def node(self, name: str) -> Iterator[ItemResult]:
         """One result for each check about nodes."""
         nodes = self._nodes(name)
+        if nodes and nodes[0].document:
+            self.measured[name] = measured_on(nodes[0].document)
         for check in self._checks:
             if check.scope == "node":
                 yield self._result(check, name, nodes)

@@ -14,6 +14,7 @@ from wirecheck.collect.resources import NODES
 from wirecheck.inventory import Inventory, WayIn, missing_lines, refuse_unknown_thresholds
 from wirecheck.judge import Judge, concerned
 from wirecheck.look import Looking, Progress, ways_into
+from wirecheck.measures import NodeMeasures
 from wirecheck.report.sentences import plural
 from wirecheck.request import NothingToDoError, Request
 from wirecheck.results import ItemResult, Override
@@ -46,6 +47,7 @@ class LiveRun:
         self._items: dict[str, Sequence[ItemResult]] = {}
         self._snapshot: Snapshot | None = None
         self.interrupted = False
+        self.measured: dict[str, NodeMeasures] = {}
 
     @classmethod
     def open(cls, request: Request) -> LiveRun:
@@ -175,6 +177,7 @@ class LiveRun:
             if name in nodes:
                 self._items[name] = tuple(bench.node(name))
         self._items[""] = tuple(bench.cluster())
+        self.measured |= bench.measured
 
     def _concerned(self, checks: Sequence[Check]) -> frozenset[str]:
         return concerned((item for items in self._items.values() for item in items), checks)

@@ -98,7 +98,11 @@ class Bench:
             self._run, self._checks, self._judged, seconds, self.request.fail_on
         )
         if self._folder:
-            self.reports = self._folder.finish(self.results)
+            self.reports = self._folder.finish(
+                self.results,
+                self.request.history_file,
+                appends=self.request.adds_to_history,
+            )
 
     def _hold_against_baseline(self) -> None:
         """What is new shows only when all is judged: keys are counted over all nodes."""

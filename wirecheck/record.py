@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -10,6 +10,7 @@ from typing import Protocol
 from wirecheck import __version__
 from wirecheck.acceptance import waiver_records
 from wirecheck.catalogue import Check
+from wirecheck.measures import NodeMeasures, of_all
 from wirecheck.results import (
     FORMAT,
     CheckRecord,
@@ -57,6 +58,11 @@ class Source(Protocol):
         ...
 
     @property
+    def measured(self) -> Mapping[str, NodeMeasures]:
+        """What was measured on each node that was judged."""
+        ...
+
+    @property
     def overrides(self) -> Sequence[Override]:
         """What was judged otherwise than the snapshot says."""
         ...
@@ -101,6 +107,7 @@ def results_of(
             interrupted=judged.interrupted,
             spared=spared_nodes(items, unreachable),
             waivers=waiver_records(index, items),
+            measured=of_all(source.measured.values()),
         ),
         comparison=judged.comparison,
     )

@@ -13,6 +13,7 @@ from wirecheck.catalogue import Check, load
 from wirecheck.inventory import Inventory, refuse_unknown_thresholds
 from wirecheck.judge import Judge
 from wirecheck.look import Progress
+from wirecheck.measures import NodeMeasures
 from wirecheck.report.sentences import plural
 from wirecheck.request import NothingToDoError, Request
 from wirecheck.results import ItemResult, Override
@@ -59,6 +60,11 @@ class Replay:
     def thresholds(self) -> Mapping[str, float]:
         """Those that differ from the defaults."""
         return self.snapshot.index.thresholds
+
+    @property
+    def measured(self) -> Mapping[str, NodeMeasures]:
+        """What was measured on each node that was judged."""
+        return self._bench.measured if self._bench else {}
 
     def introduce(self, progress: Progress) -> None:
         """Say which snapshot it is, and what else than its own is applied to it."""

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from wirecheck import history
 from wirecheck.report import html, jsonl, junit
+from wirecheck.report.trend import MOST_RUNS, trends
 from wirecheck.report.whole_file import write_whole
 from wirecheck.request import RequestError
 from wirecheck.results import Results
@@ -64,14 +66,24 @@ class ReportFolder:
         """What was seen last is not whole: what was seen before counts."""
         shutil.rmtree(self.next_snapshot, ignore_errors=True)
 
-    def finish(self, results: Results) -> Path:
-        """Write every report and give the folder its name; returns it. Raises RequestError."""
+    def finish(
+        self, results: Results, history_file: Path | None = None, *, appends: bool = False
+    ) -> Path:
+        """Write every report and give the folder its name; returns it. Raises RequestError.
+
+        The page shows the earlier runs of the same cluster that `history_file` tells of.
+        """
+        now = history.entry_of(results, self.final)
+        runs = [*_earlier(history_file, now.cluster), now]
         try:
             # The record first: every other report can be made from it again.
             write_whole(self.part / "results.jsonl", jsonl.render(results))
             write_whole(self.part / "junit.xml", junit.render(results))
-            write_whole(self.part / "report.html", html.render(results))
+            write_whole(self.part / "report.html", html.render(results, trends(runs)))
             self.part.rename(self.final)
+            # A run that was cut short says little about the cluster.
+            if history_file and appends and not results.ended.interrupted:
+                history.append(history_file, now)
         except OSError as error:
             raise _unwritable(self.part, error) from None
         return self.final
@@ -83,6 +95,14 @@ class ReportFolder:
                 return self.part
         shutil.rmtree(self.part, ignore_errors=True)
         return None
+
+
+def _earlier(file: Path | None, cluster: str) -> list[history.Entry]:
+    try:
+        return history.read(file, cluster, MOST_RUNS - 1) if file else []
+    except OSError:
+        # The page is whole without it, and writing to it says what is wrong.
+        return []
 
 
 def _unwritable(folder: Path, error: OSError) -> RequestError:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wirecheck.collect.api import ApiError
+from wirecheck.history import NAME as HISTORY
 from wirecheck.inventory import Inventory, InventoryError, read_inventory
 from wirecheck.snapshot.folder import SnapshotError
 from wirecheck.verdict import INCOMPLETE, NOTHING_TO_DO, USAGE, FailOn
@@ -31,6 +32,8 @@ class Request:
     force_baseline: bool = False
     wait: float = 0.0
     """Seconds in which what is red is looked at again."""
+    history: Path | None = None
+    """The file that each run appends a line to; else one in `report_dir`, for live runs."""
 
     def pauses(self, default: tuple[float, ...]) -> tuple[float, ...]:
         """Seconds before the second, third … look: as many as `looks` allows."""
@@ -40,6 +43,16 @@ class Request:
         further = self.looks - 1
         last = pauses[-1:] or (0.0,)
         return (*pauses, *last * further)[:further]
+
+    @property
+    def history_file(self) -> Path:
+        """Where the earlier runs are told of."""
+        return self.history or self.report_dir / HISTORY
+
+    @property
+    def adds_to_history(self) -> bool:
+        """A replay tells nothing new of the cluster, unless that is asked for."""
+        return self.history is not None or self.snapshot is None
 
     def read_inventory(self) -> Inventory:
         """The inventory, or an empty one where none was named. Raises InventoryError."""

@@ -205,6 +205,8 @@ class RunEnded(Record, frozen=True, tag="end"):
     """Nodes that were not looked at, as `thresholds.unreachable` accepts."""
     waivers: list[WaiverRecord] = []
     wait: Wait | None = None
+    measured: dict[str, float] = {}
+    """Values that were measured, over all nodes: `conntrack use, worst node, percent`."""
 
 
 class Results(Record, frozen=True):

@@ -16,6 +16,7 @@ from wirecheck.collect.api import ApiError
 from wirecheck.collect.api_errors import ApiStatusError
 from wirecheck.live import LiveRun
 from wirecheck.look import Progress
+from wirecheck.measures import NodeMeasures
 from wirecheck.record import Judged, results_of
 from wirecheck.replay import Replay
 from wirecheck.report.sentences import duration, plural
@@ -60,6 +61,11 @@ class Run(Protocol):
     @property
     def thresholds(self) -> Mapping[str, float]:
         """Those that differ from the defaults."""
+        ...
+
+    @property
+    def measured(self) -> Mapping[str, NodeMeasures]:
+        """What was measured on each node that was judged."""
         ...
 
     @property
@@ -114,7 +120,9 @@ def perform(
             results = later
         ended = replace(results.ended, wait=waiting.record)
         results = replace(results, ended=ended)
-        return results, folder.finish(results)
+        return results, folder.finish(
+            results, request.history_file, appends=request.adds_to_history
+        )
     except BaseException as error:
         if left := folder.abandon():
             error.add_note(f"What was seen until then is in {left}.")

@@ -33,6 +33,7 @@ from wirecheck.report.comparison import comparison_sentence, past_sentence, stan
 from wirecheck.report.gates import healing_sentences, wait_sentence, waiver_sentence
 from wirecheck.report.harmless import harmless, harmless_lines, shortened
 from wirecheck.report.node_map import NodeMap, node_map
+from wirecheck.report.trend import Trends
 from wirecheck.results import FindingRecord, ItemResult, Results
 
 MOST_ENTRIES = 4000
@@ -100,17 +101,17 @@ class Page:
     """The nodes that something is told about."""
 
 
-def render(results: Results) -> str:
-    """The whole page."""
-    return _rendered("page.html.j2", results, embedded=False)
+def render(results: Results, trends: Trends | None = None) -> str:
+    """The whole page, with how the cluster was in earlier runs if that is known."""
+    return _rendered("page.html.j2", results, trends, embedded=False)
 
 
 def render_fragment(results: Results) -> str:
     """The page's content, to be put into another page; its style stays within it."""
-    return _rendered("page_content.html.j2", results, embedded=True)
+    return _rendered("page_content.html.j2", results, None, embedded=True)
 
 
-def _rendered(template: str, results: Results, *, embedded: bool) -> str:
+def _rendered(template: str, results: Results, trends: Trends | None, *, embedded: bool) -> str:
     page = _page(results)
     style, script = _asset("page.css"), _asset("page.js")
     # Should a name from the cluster ever get through as a script, its digest is not this one.
@@ -127,6 +128,7 @@ def _rendered(template: str, results: Results, *, embedded: bool) -> str:
         "script": Markup(script),
         "policy": policy,
         "embedded": embedded,
+        "trends": trends,
     }
     return _environment().get_template(template).render(shown)
 

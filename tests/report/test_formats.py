@@ -1,0 +1,254 @@
+"""Markdown, annotations, Prometheus, Nagios, Sonobuoy and messages: right, bounded, harmless."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections import Counter
+
+import pytest
+import yaml
+from msgspec.structs import replace
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.report import sample
+from wirecheck.findings import Level, Outcome
+from wirecheck.report import github, markdown, message, nagios, prometheus, sonobuoy
+from wirecheck.results import ItemResult, Results
+
+NASTY = (
+    '<img src=x onerror=alert(1)>|`code`|**bold**|[click](http://evil.example)|"quoted"'
+    "\n::error::forged\n# heading\n| a | b |\x1b[2J\x1b[31m @channel www.evil.example \\ {x} %0A"
+    '"} 1\nforged_metric{a="b"} 2'
+)
+
+
+def nasty() -> Results:
+    """A run of which every name and text was chosen by someone who means harm."""
+    checks = sample.records([("pods.carries", f"A sentence {NASTY}")])
+    bad = sample.finding("Pod", f"ns/{NASTY}", NASTY, NASTY, part=NASTY, workload=NASTY)
+    items = [
+        ItemResult("pods.carries", Outcome.FAIL, node=NASTY, findings=[bad]),
+        ItemResult(f"pods.{NASTY}", Outcome.ERROR, node="w2", reason=NASTY),
+    ]
+    run = sample.broken()
+    started = replace(
+        run.started,
+        checks=checks,
+        notes=[NASTY],
+        wirecheck=NASTY,
+        cluster=replace(run.started.cluster, name=NASTY, version=NASTY),
+    )
+    ended = replace(run.ended, verdict=NASTY, counts={"fail": 1, "error": 1})
+    return replace(run, started=started, items=items, ended=ended)
+
+
+RUNS = {
+    "broken": sample.broken(),
+    "healthy": sample.healthy(),
+    "nothing": sample.nothing(),
+    "empty": sample.empty(),
+    "nasty": nasty(),
+    "large": sample.large(1000, 50, 2000),
+}
+EVERY = {
+    "markdown": markdown.render,
+    "github": lambda run: "\n".join(github.error_lines(run)),
+    "prometheus": prometheus.render,
+    "nagios": nagios.render,
+    "sonobuoy": sonobuoy.render,
+    "message": message.render,
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("run", RUNS)
+def test_no_control_character_gets_through(name, run):
+    text = EVERY[name](RUNS[run])
+
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]", text)
+
+
+def test_markdown_starts_with_the_verdict_and_fits():
+    for run in RUNS.values():
+        text = markdown.render(run)
+        assert text.startswith("## ")
+        assert len(text.encode()) <= markdown.LARGEST
+
+
+def test_markdown_tells_what_is_red_and_what_to_do():
+    text = html.unescape(markdown.render(sample.broken()))
+
+    assert "## ❌ 3 checks failed on 2 nodes" in text
+    assert "| pods.carries_its_addresses | 1 |" in text
+    assert "w2: **Pod shop/web-6d4cf56db6-x2x7q eth0 (Deployment/web)**: expected" in text
+    assert f"Next: {sample.REMEDY}" in text
+    assert "w7: ssh://ops@10.0.3.7 refused the connection" in text
+
+
+def test_markdown_has_no_markup_of_the_clusters():
+    text = markdown.render(nasty())
+
+    for piece in ("<img", "`code`", "**bold**", "[click]", "http://evil", "www.evil", "@channel"):
+        assert piece not in text
+    lines = text.splitlines()
+    assert not [line for line in lines if line.startswith(("::", "# heading", "| a "))]
+    # Every row of a table has the columns that its head has.
+    rows = [line for line in lines if line.startswith("|")]
+    assert {row.count("|") for row in rows} == {7}
+
+
+def test_there_are_at_most_ten_annotations_the_worst_first():
+    lines = github.error_lines(sample.large(1000, 50, 2000))
+
+    assert len(lines) == github.MOST
+    assert all(line.startswith("::error title=wirecheck ") for line in lines)
+    first = github.error_lines(sample.broken())[0]
+    assert first.startswith(
+        "::error title=wirecheck pods.carries_its_addresses::w2: Pod shop/web-6d4cf56db6-x2x7q eth0"
+    )
+    assert github.error_lines(sample.healthy()) == []
+
+
+def test_an_annotation_is_one_line_and_nothing_can_be_added_to_it():
+    lines = github.error_lines(nasty())
+
+    assert len(lines) == 2
+    for line in lines:
+        assert "\n" not in line
+        assert "%0A" not in line
+        assert re.fullmatch(r"::error title=[^:,]*::.*", line)
+
+
+def metrics(results: Results) -> dict[str, list]:
+    families = text_string_to_metric_families(prometheus.render(results))
+    return {family.name: list(family.samples) for family in families}
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_prometheus_reads_what_is_written(run):
+    found = metrics(RUNS[run])
+
+    assert set(found) == {
+        "wirecheck_build_info",
+        "wirecheck_coverage_objects",
+        "wirecheck_items",
+        "wirecheck_measured",
+        "wirecheck_run_duration_seconds",
+        "wirecheck_run_looks",
+        "wirecheck_run_status",
+        "wirecheck_run_timestamp_seconds",
+    }
+
+
+def test_metrics_count_items_by_check_and_outcome():
+    results = sample.broken()
+    expected = Counter((item.check, str(item.outcome)) for item in results.items)
+
+    found = {
+        (each.labels["check"], each.labels["outcome"]): each.value
+        for each in metrics(results)["wirecheck_items"]
+    }
+
+    assert {key: value for key, value in found.items() if value} == expected
+    assert len(found) == len(sample.CHECKS) * len(Outcome)
+
+
+def test_the_number_of_series_does_not_grow_with_the_cluster():
+    sizes = [sum(map(len, metrics(sample.large(nodes, 20, 100)).values())) for nodes in (10, 300)]
+
+    assert sizes[0] == sizes[1]
+
+
+def test_labels_keep_hostile_names_as_values():
+    found = metrics(nasty())
+
+    assert "forged_metric" not in found
+    (status,) = found["wirecheck_run_status"]
+    assert "forged_metric" in status.labels["cluster"]
+
+
+@pytest.mark.parametrize(
+    ("run", "code", "start"),
+    [
+        ("broken", 2, "WIRECHECK CRITICAL - 3 checks failed on 2 nodes"),
+        ("healthy", 0, "WIRECHECK OK - Healthy."),
+        ("nothing", 3, "WIRECHECK UNKNOWN - 12 items could not be judged."),
+        ("empty", 3, "WIRECHECK UNKNOWN - Nothing was judged."),
+    ],
+)
+def test_nagios_gets_one_line_and_its_own_status(run, code, start):
+    line = nagios.render(RUNS[run])
+
+    assert line.startswith(start)
+    assert (line.count("\n"), line[-1], nagios.status(RUNS[run])) == (1, "\n", code)
+
+
+def test_a_warning_is_one_for_nagios_too():
+    run = sample.healthy(3)
+    warned = replace(run, ended=replace(run.ended, counts={"pass": 3, "warn": 1}))
+
+    assert nagios.status(warned) == nagios.WARNING
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_performance_data_follow_the_guidelines(run):
+    line = nagios.render(RUNS[run])
+    said, bar, data = line.rstrip("\n").partition(" | ")
+
+    assert bar
+    assert "|" not in said + data
+    for each in data.split(" "):
+        assert re.fullmatch(r"[a-z_]+=\d+(\.\d+)?s?;\d*;\d*;\d*(;\d+)?", each), each
+
+
+def items_below(tree: dict) -> list[dict]:
+    below = tree.get("items", [])
+    return [*below, *(each for item in below for each in items_below(item))]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_sonobuoys_tree_has_its_fields_and_no_others(run):
+    tree = yaml.safe_load(sonobuoy.render(RUNS[run]))
+
+    for item in [tree, *items_below(tree)]:
+        assert {"name", "status"} <= set(item) <= {"name", "status", "details", "items"}
+        assert isinstance(item["name"], str)
+        assert isinstance(item["status"], str)
+
+
+def test_sonobuoys_tree_tells_check_node_and_finding():
+    tree = yaml.safe_load(sonobuoy.render(sample.broken()))
+
+    by_name = {item["name"]: item for item in items_below(tree)}
+    assert tree["status"] == "failed"
+    check = by_name["pods.carries_its_addresses"]
+    (node,) = (item for item in check["items"] if item["name"] == "w2")
+    assert (check["status"], node["status"]) == ("failed", "failed")
+    assert "expected 10.32.2.17 on eth0; found nothing" in node["details"]["failure"][0]
+    assert by_name["dns.answers_every_pod_over_tcp"]["status"] == "unknown"
+    assert by_name["conntrack.loses_nothing"]["status"] == "waived"
+
+
+def test_sonobuoys_tree_stays_small():
+    assert len(sonobuoy.render(sample.large(1000, 50, 2000))) < 2_000_000
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_message_has_at_most_five_lines(run):
+    text = json.loads(message.render(RUNS[run], "reports/1/report.html"))["text"]
+
+    assert 3 <= len(text.splitlines()) <= 5
+    assert not re.search(r"[<>@`]", text)
+    assert max(map(len, text.splitlines())) < 700
+
+
+def test_what_is_known_is_marked_in_markdown():
+    bad = replace(sample.finding("Pod", "shop/web", "this", "that", Level.FAIL), standing="known")
+    new = replace(sample.finding("Pod", "shop/new", "this", "that", Level.FAIL), standing="new")
+    item = ItemResult("pods.carries_its_addresses", Outcome.FAIL, node="w1", findings=[bad, new])
+    text = markdown.render(replace(sample.broken(), items=[item]))
+
+    was, is_new = "- w1: (still there) **Pod shop/web**", "- w1: (new) **Pod shop/new**"
+    assert 0 < text.index(is_new) < text.index(was)

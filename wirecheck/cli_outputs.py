@@ -1,0 +1,99 @@
+"""`-o` of `wirecheck run`: which reports are written where, and what is on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from wirecheck import history
+from wirecheck.console import ConsoleProgress
+from wirecheck.outputs import (
+    NAMES,
+    Output,
+    deliver,
+    deliver_trouble,
+    job_annotations,
+    printed,
+    read_output,
+    status_of,
+)
+from wirecheck.report import nagios, terminal
+from wirecheck.request import SENTENCES, Request
+from wirecheck.results import Results
+from wirecheck.run import perform
+
+
+class OutputType(click.ParamType[Output]):
+    """`junit=FILE`, or a format alone."""
+
+    name = "FORMAT[=PLACE]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Output:
+        """Read it; click tells the user what is wrong with it."""
+        try:
+            return value if isinstance(value, Output) else read_output(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `-o`; the command gets `outputs`."""
+    return click.option(
+        "--output",
+        "-o",
+        "outputs",
+        type=OutputType(),
+        multiple=True,
+        callback=_one_on_the_screen,
+        help=f"Another report: {', '.join(NAMES)}; without =FILE on standard output.",
+    )(command)
+
+
+def perform_and_present(request: Request, globs: Sequence[str], outputs: Sequence[Output]) -> int:
+    """Run, write everything, show the screen; returns the exit status."""
+    progress = ConsoleProgress()
+    try:
+        results, folder = perform(request, globs, progress)
+    except BaseException as error:
+        sentence = str(error) if isinstance(error, SENTENCES) else "wirecheck was ended."
+        said = deliver_trouble(outputs, sentence)
+        if said and isinstance(error, SENTENCES):
+            click.echo(said, nl=False)
+            return nagios.UNKNOWN
+        raise
+    changed = _has_changed(results, folder, request)
+    deliver(results, outputs, progress.say, changed=changed, report=str(folder / "report.html"))
+    text = printed(results, outputs)
+    if text is not None:
+        click.echo(text, nl=False)
+    else:
+        terminal.show(results, Console(), folder / "report.html")
+        for line in job_annotations(results):
+            click.echo(line)
+    return status_of(results, outputs)
+
+
+def _one_on_the_screen(
+    _context: click.Context, _parameter: click.Parameter, outputs: tuple[Output, ...]
+) -> tuple[Output, ...]:
+    shown = [output.format for output in outputs if output.is_printed]
+    if shown[1:]:
+        raise click.BadParameter(f"only one can be printed, not {' and '.join(shown)}; name a FILE")
+    return outputs
+
+
+def _has_changed(results: Results, folder: Path, request: Request) -> bool:
+    """Whether the cluster is otherwise than in the run before this one."""
+    now = history.entry_of(results, folder)
+    try:
+        runs = history.read(request.history_file, now.cluster, 100)
+    except OSError:
+        return True
+    before = [entry for entry in runs if entry.report != now.report]
+    return history.has_changed(before[-1] if before else None, now)

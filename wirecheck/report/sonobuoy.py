@@ -1,0 +1,105 @@
+"""Sonobuoy's tree of results, for a plugin with `result-format: manual`.
+
+Two levels below the run: groups of checks, then checks, and below a check the nodes where it is
+not simply healthy. The statuses are Sonobuoy's own words where it has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import yaml
+
+from wirecheck.findings import Outcome
+from wirecheck.report.arrangement import CheckResults, by_check, worst
+from wirecheck.report.harmless import harmless, shortened
+from wirecheck.report.sentences import cluster_sentence, coverage_sentence, object_name
+from wirecheck.results import ItemResult, Results
+
+FILE = "sonobuoy_results.yaml"
+"""The name that Sonobuoy prefers over all other files of a plugin."""
+
+DONE = "done"
+"""Written last, with the path of the results: the sidecar waits for it."""
+
+STATUSES = {
+    Outcome.PASS: "passed",
+    Outcome.WARN: "warned",
+    Outcome.FAIL: "failed",
+    Outcome.ERROR: "unknown",
+    Outcome.SKIP: "skipped",
+    Outcome.WAIVED: "waived",
+    Outcome.KNOWN: "known",
+}
+MOST_NODES = 200
+MOST_FINDINGS = 5
+LONGEST = 500
+
+
+def render(results: Results) -> str:
+    """The whole tree."""
+    checks = by_check(results)
+    groups = [list(some) for _, some in groupby(checks, lambda check: check.group)]
+    ended = results.ended
+    return _dumped(
+        "wirecheck",
+        {0: "passed", 1: "failed"}.get(ended.status, "unknown"),
+        details={
+            "verdict": harmless(ended.verdict),
+            "coverage": harmless(coverage_sentence(ended.coverage)),
+            "cluster": harmless(cluster_sentence(results.started.cluster)),
+            "exit-status": ended.status,
+        },
+        items=[_group(some) for some in groups],
+    )
+
+
+def trouble(sentence: str) -> str:
+    """The tree of a run that ended without results: without one the plugin would hang."""
+    return _dumped("wirecheck", "unknown", details={"error": harmless(sentence)}, items=[])
+
+
+def _dumped(name: str, status: str, *, details: dict[str, Any], items: list[Any]) -> str:
+    tree = {"name": name, "status": status, "details": details, "items": items}
+    return str(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=100))
+
+
+def _group(checks: Sequence[CheckResults]) -> dict[str, Any]:
+    return {
+        "name": harmless(checks[0].group),
+        "status": STATUSES[worst(check.outcome for check in checks)],
+        "items": [_check(check) for check in checks],
+    }
+
+
+def _check(check: CheckResults) -> dict[str, Any]:
+    told = check.having(Outcome.FAIL, Outcome.ERROR, Outcome.WARN, Outcome.WAIVED, Outcome.KNOWN)
+    tree: dict[str, Any] = {
+        "name": harmless(check.record.id),
+        "status": STATUSES[check.outcome],
+        "details": {"sentence": harmless(check.record.sentence)},
+    }
+    if told and check.next_step:
+        tree["details"]["remedy"] = harmless(check.next_step)
+    if told[MOST_NODES:]:
+        tree["details"]["left-out"] = f"{len(told) - MOST_NODES:,} more nodes"
+    if told:
+        tree["items"] = [_item(item) for item in told[:MOST_NODES]]
+    return tree
+
+
+def _item(item: ItemResult) -> dict[str, Any]:
+    lines = [
+        f"{object_name(finding)}: expected {finding.expected}; found {finding.found}"
+        for finding in item.findings[:MOST_FINDINGS]
+    ]
+    if item.findings[MOST_FINDINGS:]:
+        lines.append(f"… and {len(item.findings) - MOST_FINDINGS:,} more")
+    said = [item.reason, *lines] if item.reason else lines
+    return {
+        "name": harmless(item.node or "cluster"),
+        "status": STATUSES[item.outcome],
+        "details": {"failure": [harmless(shortened(line, LONGEST)) for line in said]},
+    }
