@@ -1,6 +1,7 @@
 """A small healthy cluster, made by hand: each test breaks one thing in it and names the finding.
 
-One node, a DNS replica and a web pod on its bridge. Whole runs use recorded clusters instead.
+One node that is looked at, with a DNS replica and a web pod on its bridge, and one that is known
+by the API alone, over flannel's VXLAN. Whole runs use recorded clusters instead.
 """
 
 from __future__ import annotations
@@ -24,13 +25,16 @@ from wirecheck.snapshot.index import LookRecord, SnapshotIndex, VisitRecord
 from wirecheck.snapshot.node_document import (
     Address,
     ConntrackSample,
+    Fdb,
     Host,
     Link,
     Namespace,
+    Neighbour,
     NodeDocument,
     PodFile,
     PodProcesses,
     Probe,
+    Route,
     Try,
 )
 
@@ -55,6 +59,13 @@ def link(index: int, name: str, kind: str = "veth", **more: Any) -> Link:
     return Link(index, name, flags=["UP", "LOWER_UP"], mtu=1450, kind=kind, **more)
 
 
+def port(index: int, name: str, nsid: int) -> Link:
+    """A pod's node side, on the bridge."""
+    return link(
+        index, name, peer_index=2, peer_nsid=nsid, master=5, port_state=3, port_hairpin=True
+    )
+
+
 def pod_netns(inode: int, nsid: int, address: str, outer: int) -> Namespace:
     return Namespace(
         inode=inode,
@@ -65,6 +76,7 @@ def pod_netns(inode: int, nsid: int, address: str, outer: int) -> Namespace:
             link(2, "eth0", peer_index=outer, peer_nsid=0),
         ],
         addresses=[Address(2, address, 24)],
+        routes=[Route(4, "default", gateway="10.244.0.1", index=2)],
         conntrack_count=10,
     )
 
@@ -92,6 +104,30 @@ def api_pod(name: str, namespace: str, ip: str, **labels: str) -> dict[str, Any]
     }
 
 
+MACS = {"n1": "0a:00:00:00:00:01", "n2": "0a:00:00:00:00:02"}
+
+
+def api_node(name: str, address: str, range_: str) -> dict[str, Any]:
+    notes = {
+        "backend-type": "vxlan",
+        "backend-data": f'{{"VNI":1,"VtepMAC":"{MACS[name]}"}}',
+        "public-ip": address,
+    }
+    return {
+        "metadata": {
+            "name": name,
+            "uid": f"node-{name}",
+            "annotations": {f"flannel.alpha.coreos.com/{key}": v for key, v in notes.items()},
+        },
+        "spec": {"podCIDR": range_, "podCIDRs": [range_]},
+        "status": {
+            "addresses": [{"type": "InternalIP", "address": address}],
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "nodeInfo": {"kubeletVersion": "v1.34.4", "machineID": f"machine-{name}"},
+        },
+    }
+
+
 def service(name: str, namespace: str, ip: str, ports: list[dict[str, Any]]) -> dict[str, Any]:
     selector = {"k8s-app": "kube-dns"} if name == "kube-dns" else {}
     spec = {
@@ -109,15 +145,8 @@ def api() -> dict[str, Any]:
     """The API objects, as the API server would send them."""
     return {
         "nodes": [
-            {
-                "metadata": {"name": "n1", "uid": "node-1"},
-                "spec": {"podCIDR": "10.244.0.0/24", "podCIDRs": ["10.244.0.0/24"]},
-                "status": {
-                    "addresses": [{"type": "InternalIP", "address": "192.0.2.1"}],
-                    "conditions": [{"type": "Ready", "status": "True"}],
-                    "nodeInfo": {"kubeletVersion": "v1.34.4"},
-                },
-            }
+            api_node("n1", "192.0.2.1", "10.244.0.0/24"),
+            api_node("n2", "192.0.2.2", "10.244.1.0/24"),
         ],
         "pods": [
             api_pod("dns", "kube-system", "10.244.0.2", **{"k8s-app": "kube-dns"}),
@@ -174,12 +203,21 @@ def document() -> NodeDocument:
                 inode=HOST,
                 processes=50,
                 links=[
-                    link(2, "ens3", ""),
+                    Link(2, "ens3", flags=["UP", "LOWER_UP"], mtu=1500),
+                    link(4, "flannel.1", "vxlan", mac=MACS["n1"], vxlan_local="192.0.2.1"),
                     link(5, "cni0", "bridge"),
-                    link(11, "veth11", peer_index=2, peer_nsid=1, master=5),
-                    link(12, "veth12", peer_index=2, peer_nsid=2, master=5),
+                    port(11, "veth11", 1),
+                    port(12, "veth12", 2),
                 ],
                 addresses=[Address(2, "192.0.2.1", 24), Address(5, "10.244.0.1", 24)],
+                routes=[
+                    Route(4, "default", gateway="192.0.2.254", index=2),
+                    Route(4, "192.0.2.0/24", index=2, scope="link", protocol=2),
+                    Route(4, "10.244.0.0/24", index=5, scope="link", protocol=2),
+                    Route(4, "10.244.1.0/24", gateway="10.244.1.0", index=4, onlink=True),
+                ],
+                neighbours=[Neighbour(4, "10.244.1.0", MACS["n2"], "PERMANENT")],
+                fdb=[Fdb(4, MACS["n2"], "192.0.2.2", state="permanent")],
             ),
             pod_netns(DNS_NETNS, 1, "10.244.0.2", 11),
             pod_netns(WEB_NETNS, 2, "10.244.0.3", 12),

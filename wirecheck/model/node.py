@@ -16,7 +16,9 @@ from wirecheck.model.iptables import Iptables
 from wirecheck.model.kube_proxy import KubeProxy, replacement_on
 from wirecheck.model.netns import Netns
 from wirecheck.model.node_dns import NodeDns
+from wirecheck.model.overlay import Overlay
 from wirecheck.model.pod import Pod
+from wirecheck.model.routes import NodeRoutes
 from wirecheck.model.veth import Orphan, Veth, orphans
 from wirecheck.snapshot.api_objects import NodeObject
 from wirecheck.snapshot.index import VisitRecord
@@ -208,6 +210,16 @@ class Node:
         return any(veth.outer and veth.outer.link.master is not None for veth in self.veths)
 
     # Its subsystems.
+
+    @cached_property
+    def routes(self) -> NodeRoutes:
+        """The routes of the node's own netns."""
+        return NodeRoutes(self)
+
+    @cached_property
+    def overlay(self) -> Overlay:
+        """flannel's VXLAN overlay."""
+        return Overlay(self)
 
     @cached_property
     def dns(self) -> NodeDns:

@@ -1,0 +1,130 @@
+"""Routes: that packets for pods and Services leave the node, and each pod, by the right way."""
+
+from wirecheck.catalogue import check
+from wirecheck.facts import Fact
+from wirecheck.findings import Finding, Findings
+from wirecheck.model.node import Node
+
+AGENT = (
+    "Restart the CNI plugin's agent on the node (delete its pod): it writes the routes when it "
+    "starts. Then find out what removed or added one: ip monitor route, or the network manager's "
+    "log."
+)
+
+
+@check(settles=True, remedy=AGENT, looks_at=[Fact.NETNS, Fact.API])
+def lead_to_every_node(node: Node) -> Findings:
+    """The node has a route to the pods of every other node, and it leads to that node.
+
+    One that is missing cuts off the pods of one pair of nodes, and no test from a third place
+    shows it.
+
+    Except: plugins that forward without the node's routes, or leave them to the cloud's routers,
+    and nodes that flannel does not know yet are not judged.
+
+    See: https://github.com/flannel-io/flannel/issues/958
+         https://github.com/flannel-io/flannel/issues/1036
+    """
+    for way in node.routes.ways:
+        if not way.is_right:
+            yield Finding(
+                node.part(way.name),
+                expected=way.expected,
+                found=way.found,
+                concerns=[way.peer_ref],
+            )
+
+
+@check(settles=True, remedy=AGENT, looks_at=[Fact.NETNS, Fact.API])
+def are_not_shadowed(node: Node) -> Findings:
+    """No route to a part of another node's pod range leaves by another way than the range's own.
+
+    The narrower route wins: a few addresses of a node are unreachable, from this node alone.
+
+    Except: routes that leave as the range's own does change nothing.
+
+    See: https://github.com/kubernetes/kops/issues/710
+         https://man7.org/linux/man-pages/man8/ip-route.8.html
+    """
+    for way, route in node.routes.shadowing:
+        yield Finding(
+            node.part(f"route to {route.destination}"),
+            expected=f"as {way.found}",
+            found=node.routes.routing.told(route),
+            concerns=[way.peer_ref],
+        )
+
+
+@check(
+    remedy="Give the device a network of its own: Docker's bridges by default-address-pools in "
+    "/etc/docker/daemon.json, a VPN by its configuration.",
+    looks_at=[Fact.NETNS, Fact.API],
+)
+def do_not_overlap_pods_or_services(node: Node) -> Findings:
+    """No device of the node is in a network that pods of other nodes or Services have.
+
+    The node looks for those addresses on the device's own wire, where nobody has them: a
+    Docker bridge or a VPN takes a part of the cluster off this node.
+
+    Except: plugins that put pods into the nodes' own network by design are not judged.
+
+    See: https://github.com/kubernetes/kops/issues/710
+         https://github.com/projectcalico/calico/issues/2140
+    """
+    for device, range_, owner in node.routes.overlaps:
+        yield Finding(
+            node.part(f"{device.name} {range_}"),
+            expected="a network that neither pods nor Services have",
+            found=f"holds {owner}",
+        )
+
+
+@check(
+    settles=True,
+    remedy="ip route get ADDRESS on the node shows the route; ip route del it, and find out who "
+    "made it. Where there is no default route, give the node one: its own connections to Services "
+    "need a route before they are translated.",
+    looks_at=[Fact.NETNS, Fact.API],
+)
+def refuse_nothing(node: Node) -> Findings:
+    """No route of the node refuses packets for pods, DNS replicas or Services, and all have one.
+
+    A blackhole drops them without a word, and looks like any other route.
+
+    Except: a blackhole over the node's own range is how some plugins end what has no pod;
+    addresses that the node carries itself (IPVS, NodeLocal DNSCache) need no route.
+
+    See: https://github.com/projectcalico/calico/issues/3246
+    """
+    for name, route in node.routes.refused:
+        yield Finding(
+            node.part(f"to {name}"),
+            expected="a route that leads on",
+            found=node.routes.routing.told(route),
+        )
+
+
+@check(
+    settles=True,
+    remedy="Delete the pod so that it is wired again; then see who may change its netns: a "
+    "privileged container in the pod, or a second network's plugin.",
+    looks_at=[Fact.NETNS, Fact.PROCESSES, Fact.API],
+)
+def lead_out_of_every_pod(node: Node) -> Findings:
+    """Every pod's network namespace has a route to the DNS Service, in each family that it has.
+
+    Without a default route a pod answers its neighbours and reaches nothing else.
+
+    Except: a route to the Services alone will do: some pods are to have no default route.
+
+    See: https://github.com/kubernetes/kubernetes/issues/69925
+         https://www.cni.dev/plugins/current/main/bridge/
+    """
+    for pod, netns, server, route in node.routes.out_of_pods:
+        if route is None or route.type != "unicast":
+            yield Finding(
+                pod,
+                expected=f"a route to {server}",
+                found="none" if route is None else f"{route.type} {route.destination}",
+                evidence=[f"{each.destination} via {each.gateway}" for each in netns.record.routes],
+            )

@@ -1,0 +1,130 @@
+"""The checks of flannel's overlay, each on a cluster where one thing is broken."""
+
+import pytest
+
+from tests.checks.small_cluster import HOST, MACS, WEB_NETNS, SmallCluster
+from wirecheck.findings import FactMissingError, Level, NotApplicable
+from wirecheck.snapshot.node_document import Fdb, Neighbour, Route
+
+STRANGER = "0a:00:00:00:00:99"
+
+
+def told(small: SmallCluster, check: str) -> list[tuple[str, str]]:
+    return [(each.subject.part, each.found) for each in small.findings(f"overlay.{check}")]
+
+
+def test_a_device_with_another_mac_is_found(small):
+    small.change_link(HOST, "flannel.1", mac=STRANGER)
+    assert told(small, "is_as_announced") == [
+        ("VXLAN device IPv4", f"{STRANGER} at 192.0.2.1"),
+    ]
+
+
+def test_a_device_with_another_address_is_found(small):
+    small.change_link(HOST, "flannel.1", vxlan_local="198.51.100.1")
+    assert told(small, "is_as_announced") == [
+        ("VXLAN device IPv4", f"{MACS['n1']} at 198.51.100.1"),
+    ]
+
+
+def test_a_missing_device_is_found(small):
+    links = [each for each in small.document.namespaces[0].links if each.kind != "vxlan"]
+    small.change_netns(HOST, links=links)
+    assert told(small, "is_as_announced") == [("VXLAN device IPv4", "none")]
+
+
+def test_a_device_that_is_down_is_found(small):
+    small.change_link(HOST, "flannel.1", flags=[])
+    assert told(small, "is_as_announced") == [("VXLAN device IPv4", "flannel.1 is DOWN")]
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "found"),
+    [
+        ([], "no entry"),
+        ([Neighbour(4, "10.244.1.0", STRANGER, "PERMANENT")], STRANGER),
+        ([Neighbour(5, "10.244.1.0", MACS["n2"], "PERMANENT")], "no entry"),
+        ([Neighbour(4, "10.244.1.0", "", "FAILED")], "no entry"),
+    ],
+    ids=["missing", "wrong", "on another device", "failed"],
+)
+def test_a_neighbour_that_does_not_lead_to_the_node_is_found(small, neighbours, found):
+    small.change_netns(HOST, neighbours=neighbours)
+    assert told(small, "knows_every_node") == [("neighbour 10.244.1.0", found)]
+
+
+@pytest.mark.parametrize(
+    ("fdb", "found"),
+    [([], "no entry"), ([Fdb(4, MACS["n2"], "192.0.2.9")], "at 192.0.2.9")],
+    ids=["missing", "wrong"],
+)
+def test_an_fdb_entry_that_does_not_lead_to_the_node_is_found(small, fdb, found):
+    small.change_netns(HOST, fdb=fdb)
+
+    assert told(small, "knows_every_node") == [(f"FDB {MACS['n2']}", found)]
+    assert not told(small, "knows_nobody_else")
+
+
+def test_a_node_that_is_reached_directly_needs_no_entries(small):
+    routes = [
+        Route(4, "10.244.1.0/24", gateway="192.0.2.2", index=2)
+        if each.destination == "10.244.1.0/24"
+        else each
+        for each in small.document.namespaces[0].routes
+    ]
+    small.change_netns(HOST, routes=routes, neighbours=[], fdb=[])
+    assert not told(small, "knows_every_node")
+
+
+@pytest.mark.parametrize(
+    ("mac", "place"),
+    [(STRANGER, "192.0.2.7"), (MACS["n2"], "192.0.2.7")],
+    ids=["of nobody", "a second place"],
+)
+def test_a_surplus_fdb_entry_warns(small, mac, place):
+    fdb = small.document.namespaces[0].fdb
+    small.change_netns(HOST, fdb=[*fdb, Fdb(4, mac, place, state="permanent")])
+
+    (finding,) = small.findings("overlay.knows_nobody_else")
+    assert (finding.subject.part, finding.level) == (f"FDB {mac}", Level.WARN)
+
+
+def test_a_surplus_neighbour_warns(small):
+    more = Neighbour(4, "10.244.7.0", STRANGER, "PERMANENT")
+    small.change_netns(HOST, neighbours=[*small.document.namespaces[0].neighbours, more])
+
+    assert told(small, "knows_nobody_else") == [
+        ("neighbour 10.244.7.0", f"{STRANGER} on flannel.1")
+    ]
+
+
+def test_what_the_kernel_learnt_by_itself_is_left_alone(small):
+    more = Neighbour(4, "10.244.7.0", STRANGER, "STALE")
+    small.change_netns(HOST, neighbours=[*small.document.namespaces[0].neighbours, more])
+    assert not told(small, "knows_nobody_else")
+
+
+def test_an_overlay_that_is_too_large_for_its_wire_is_found(small):
+    small.change_link(HOST, "flannel.1", mtu=1500)
+    (finding,) = small.findings("overlay.fits_the_wire")
+    assert finding.expected == "at most 1450 bytes: ens3 takes 1500"
+
+
+def test_a_pod_that_is_too_large_for_the_overlay_is_found(small):
+    small.change_link(WEB_NETNS, "eth0", mtu=1500)
+    (finding,) = small.findings("overlay.fits_the_wire")
+    assert (finding.subject.name, finding.found) == ("web", "1500 bytes")
+
+
+def test_other_backends_are_skipped(small):
+    notes = small.api["nodes"][0]["metadata"]["annotations"]
+    notes["flannel.alpha.coreos.com/backend-type"] = "host-gw"
+    with pytest.raises(NotApplicable, match="VXLAN"):
+        small.findings("overlay.is_as_announced")
+
+
+def test_an_announcement_that_is_not_understood_is_an_error(small):
+    notes = small.api["nodes"][1]["metadata"]["annotations"]
+    notes["flannel.alpha.coreos.com/backend-data"] = '{"VNI":1}'
+    with pytest.raises(FactMissingError, match="of node n2 is not understood"):
+        small.findings("overlay.knows_every_node")

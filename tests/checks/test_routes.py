@@ -1,0 +1,184 @@
+"""The checks of routes, each on a cluster where one thing is broken."""
+
+import pytest
+
+from tests.checks.small_cluster import HOST, WEB_NETNS, SmallCluster, link
+from wirecheck.findings import NotApplicable
+from wirecheck.snapshot.node_document import Address, Route, Rule
+
+
+def host_routes(small: SmallCluster) -> list[Route]:
+    return list(small.document.namespaces[0].routes)
+
+
+def with_routes(small: SmallCluster, *more: Route, without: str = "") -> None:
+    kept = [each for each in host_routes(small) if each.destination != without]
+    small.change_netns(HOST, routes=[*kept, *more])
+
+
+def without_flannel(small: SmallCluster) -> None:
+    for each in small.api["nodes"]:
+        each["metadata"]["annotations"] = {}
+
+
+def found(small: SmallCluster, check: str) -> list[tuple[str, str]]:
+    return [(each.subject.part, each.found) for each in small.findings(f"routes.{check}")]
+
+
+def test_a_missing_route_to_a_node_is_found(small):
+    with_routes(small, without="10.244.1.0/24")
+
+    assert found(small, "lead_to_every_node") == [
+        ("route to 10.244.1.0/24", "default via 192.0.2.254 dev ens3")
+    ]
+
+
+def test_a_node_without_any_route_is_found(small):
+    small.change_netns(HOST, routes=[])
+
+    assert found(small, "lead_to_every_node") == [("route to 10.244.1.0/24", "no route at all")]
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        Route(4, "10.244.1.0/24", gateway="192.0.2.254", index=2),
+        Route(4, "10.244.1.0/24", index=5),
+        Route(4, "10.244.1.0/24", gateway="10.244.9.0", index=4, onlink=True),
+        Route(4, "10.244.1.0/24", type="blackhole"),
+    ],
+    ids=["by the router", "on the bridge", "to another node", "blackhole"],
+)
+def test_a_route_that_leads_elsewhere_is_found(small, route):
+    with_routes(small, route, without="10.244.1.0/24")
+
+    assert len(found(small, "lead_to_every_node")) == 1
+
+
+def test_the_route_with_the_lower_metric_is_the_one_that_is_taken(small):
+    with_routes(small, Route(4, "10.244.1.0/24", gateway="192.0.2.9", index=2, metric=50))
+    assert not found(small, "lead_to_every_node")
+
+
+@pytest.mark.parametrize("backend", ["vxlan", "host-gw"])
+def test_a_direct_route_to_the_node_is_right(small, backend):
+    for each in small.api["nodes"]:
+        each["metadata"]["annotations"]["flannel.alpha.coreos.com/backend-type"] = backend
+    with_routes(
+        small,
+        Route(4, "10.244.1.0/24", gateway="192.0.2.2", index=2),
+        without="10.244.1.0/24",
+    )
+    assert not found(small, "lead_to_every_node")
+
+
+def test_another_table_that_a_rule_asks_first_counts(small):
+    rules = [Rule(4, 100, 7), Rule(4, 32766, 254)]
+    wrong = Route(4, "10.244.0.0/16", table=7, gateway="192.0.2.254", index=2)
+    small.change_netns(HOST, routes=[*host_routes(small), wrong], rules=rules)
+    assert len(found(small, "lead_to_every_node")) == 1
+
+    small.change_netns(HOST, rules=[Rule(4, 100, 7, mark="0x80"), rules[1]])
+    assert not found(small, "lead_to_every_node")
+
+
+def test_a_node_that_flannel_does_not_know_yet_is_not_judged(small):
+    del small.api["nodes"][1]["metadata"]["annotations"]
+    small.api["nodes"].append(small.api["nodes"][0] | {"metadata": {"name": "n3"}})
+    third = {"name": "n3", "annotations": small.api["nodes"][0]["metadata"]["annotations"]}
+    small.api["nodes"][2] = {"metadata": third}
+    with_routes(small, without="10.244.1.0/24")
+
+    assert not found(small, "lead_to_every_node")
+
+
+def test_ranges_that_the_cloud_routes_are_not_judged(small):
+    without_flannel(small)
+    with_routes(small, without="10.244.1.0/24")
+
+    with pytest.raises(NotApplicable, match="outside of the nodes"):
+        small.findings("routes.lead_to_every_node")
+
+
+def test_pools_of_the_plugins_own_are_not_judged(small):
+    owner = {"kind": "DaemonSet", "name": "calico-node", "controller": True}
+    small.api["pods"][0]["metadata"]["ownerReferences"] = [owner]
+
+    with pytest.raises(NotApplicable, match="Calico"):
+        small.findings("routes.lead_to_every_node")
+
+
+def test_a_narrower_route_that_leads_elsewhere_is_found(small):
+    with_routes(small, Route(4, "10.244.1.128/25", gateway="192.0.2.254", index=2))
+
+    assert found(small, "are_not_shadowed") == [
+        ("route to 10.244.1.128/25", "10.244.1.128/25 via 192.0.2.254 dev ens3")
+    ]
+
+
+def test_a_narrower_route_that_leads_the_same_way_is_not(small):
+    with_routes(small, Route(4, "10.244.1.7/32", gateway="10.244.1.0", index=4, onlink=True))
+    assert not found(small, "are_not_shadowed")
+
+
+@pytest.mark.parametrize(
+    ("range_", "owner"),
+    [("10.244.1.0/24", "the pods of n2"), ("10.96.0.0/16", "Service default/kubernetes")],
+)
+def test_a_bridge_in_a_network_of_the_cluster_is_found(small, range_, owner):
+    docker = link(6, "docker0", "bridge")
+    host = small.document.namespaces[0]
+    address = Address(6, range_.replace(".0/", ".7/").partition("/")[0], int(range_[-2:]))
+    small.change_netns(HOST, links=[*host.links, docker], addresses=[*host.addresses, address])
+    with_routes(small, Route(4, range_, index=6, scope="link", protocol=2))
+
+    ((part, told),) = found(small, "do_not_overlap_pods_or_services")
+    assert part == f"docker0 {range_}"
+    assert owner in told
+
+
+@pytest.mark.parametrize(
+    ("range_", "refused"),
+    [
+        ("10.96.0.0/12", {"to default/kubernetes 10.96.0.1", "to kube-system/kube-dns 10.96.0.10"}),
+        ("10.244.0.2/32", {"to 10.244.0.2"}),
+        ("10.244.0.0/16", set()),
+    ],
+    ids=["Services", "a DNS replica", "wider than what leads on"],
+)
+def test_a_blackhole_is_found_where_it_is_what_packets_meet(small, range_, refused):
+    with_routes(small, Route(4, range_, type="blackhole"))
+
+    assert {part for part, _ in found(small, "refuse_nothing")} == refused
+
+
+def test_a_node_without_a_default_route_has_none_to_services(small):
+    with_routes(small, without="default")
+    assert {told for _, told in found(small, "refuse_nothing")} == {"no route at all"}
+
+
+def test_services_that_the_node_carries_itself_need_no_route(small):
+    host = small.document.namespaces[0]
+    links = [*host.links, link(9, "kube-ipvs0", "dummy")]
+    carried = [Address(9, each, 32) for each in ("10.96.0.1", "10.96.0.10")]
+    small.change_netns(HOST, links=links, addresses=[*host.addresses, *carried])
+    with_routes(small, without="default")
+
+    assert not found(small, "refuse_nothing")
+
+
+def test_a_pod_without_a_default_route_is_found(small):
+    small.change_netns(WEB_NETNS, routes=[Route(4, "10.244.0.0/16", gateway="10.244.0.1", index=2)])
+
+    (finding,) = small.findings("routes.lead_out_of_every_pod")
+    assert (finding.subject.name, finding.expected) == ("web", "a route to 10.96.0.10")
+
+
+def test_a_route_to_services_alone_will_do_for_a_pod(small):
+    small.change_netns(WEB_NETNS, routes=[Route(4, "10.96.0.0/12", gateway="10.244.0.1", index=2)])
+    assert not small.findings("routes.lead_out_of_every_pod")
+
+
+def test_a_pod_that_lost_its_address_is_left_to_the_check_of_addresses(small):
+    small.change_netns(WEB_NETNS, routes=[], addresses=[])
+    assert not small.findings("routes.lead_out_of_every_pod")
