@@ -181,6 +181,12 @@ class Chains(Generic[T]):
         self._translate = translate
         self._made: dict[str, Chain] = {}
 
+    @classmethod
+    def forget(cls) -> None:
+        """Keep nothing of any node."""
+        cls._shared.clear()
+        cls._long.clear()
+
     def find(self, name: str) -> Chain | None:
         """The chain of that name, if there is one."""
         chain = self._made.get(name)

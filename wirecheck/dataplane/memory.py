@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from wirecheck.dataplane.chains import Chains
 from wirecheck.dataplane.sources import Regions
 from wirecheck.dataplane.steps import Action, Lookup, Packet, SourceTest, Step
 from wirecheck.dataplane.table import Backend, Entry, Frontend
@@ -123,6 +124,7 @@ _pasts: list[Past] = []
 def forget() -> None:
     """Forget everything, as at the start of the process."""
     _pasts.clear()
+    Chains.forget()
 
 
 def entries_of(

@@ -38,6 +38,7 @@ _COUNTERS = re.compile(r"\[\d+:\d+\] (?=-A )")
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"(?!\S)|([^\s"\'\\]+)(?!\S)|(\S)')
 _COMMENT = ' --comment "'
 _ESCAPED = re.compile(r"\\(.)")
+TABLES = frozenset({"raw", "mangle", "nat", "filter", "security"})
 REPLACED = "\ufffd"
 """What stands for bytes that were no UTF-8; only a comment may hold it."""
 
@@ -118,7 +119,7 @@ def _by_chains(text: str) -> IptablesDump | None:
     backends = set()
     while at < len(text):
         head = _HEAD.match(text, at)
-        if not head or head["table"] in dump.tables:
+        if not head or head["table"] in dump.tables or head["table"] not in TABLES:
             return None
         backends.add(head["backend"] or "")
         table = dump.tables[head["table"]] = Table(head["table"])
@@ -190,8 +191,10 @@ class _ByLines:
 
     def open_table(self, number: int, line: str) -> None:
         name = line[1:]
-        if name in self.dump.tables or not name.isalnum():
-            raise _unknown(number, line, "a table once: two dumps are mixed, or the line is cut")
+        if name not in TABLES:
+            raise _unknown(number, line, f"one of the tables {', '.join(sorted(TABLES))}")
+        if name in self.dump.tables:
+            raise _unknown(number, line, "a table once: two dumps are mixed")
         self.table = self.dump.tables[name] = Table(name)
 
     def is_remark(self, number: int, line: str) -> bool:

@@ -167,6 +167,14 @@ MOST_KEPT = 100_000
 
 _kept_rules: dict[tuple[str, ...], NftRules] = {}
 _kept_sets: dict[str, list[NftSet]] = {}
+
+
+def forget() -> None:
+    """Keep nothing of any node."""
+    _kept_rules.clear()
+    _kept_sets.clear()
+
+
 _CHAIN_ITEM = re.compile(r'([^"]+)", "handle": (?:0|[1-9]\d*)\}\}', re.ASCII)
 _NUMBER = re.compile(r"0|[1-9]\d*", re.ASCII)
 
