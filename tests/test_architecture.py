@@ -39,6 +39,8 @@ DRIVERS = (
     "inspect.commands",
     "inspect.subject",
     "cli_snapshot",
+    "cli_merge",
+    "merging",
     "cli",
     "__main__",
     "plugin",

@@ -7,7 +7,7 @@ Where lists are short, or the watch does not get there, the list is read again a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
@@ -91,6 +91,29 @@ def changes_since(api: Api, before: ApiObjects) -> list[Change]:
         return []
     with ThreadPoolExecutor(len(resources)) as pool:
         found = list(pool.map(lambda each: _differences(api, before, each), resources))
+    return _told(resources, found, before)
+
+
+def changes_between(before: ApiObjects, after: ApiObjects) -> list[Change]:
+    """The same between two reads of one cluster, both of which are at hand."""
+    found = []
+    for resource in RESOURCES:
+        differences = _Differences(
+            {_key(each): each for each in getattr(before, resource.attribute)}
+        )
+        now = {_key(each): each for each in getattr(after, resource.attribute)}
+        for item in now.values():
+            differences.now(item)
+        for key, item in differences.before.items():
+            if key not in now:
+                differences.gone(item)
+        found.append(differences)
+    return _told(RESOURCES, found, before)
+
+
+def _told(
+    resources: Iterable[Resource], found: Collection[_Differences], before: ApiObjects
+) -> list[Change]:
     changes = {}
     for resource, differences in zip(resources, found, strict=True):
         for change in _changes(resource.kind, differences):
