@@ -5,7 +5,7 @@ VENV   := $(CACHE)/venv-$(shell echo $(CURDIR) | cksum | cut -d' ' -f1)
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test lint types cluster cluster-down check-cluster faults soak bench clean
+.PHONY: run test lint types cluster cluster-down check-cluster faults referee soak bench clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -47,6 +47,10 @@ check-cluster: $(READY)
 
 faults: $(READY)
 	$(BIN)/python -m testbed.faults $(FAULTS)
+
+# REFEREE="--short" is what CI runs; IPVS needs the virtual machine of `make cluster VM=1`.
+referee: $(READY)
+	$(BIN)/python -m testbed.referee $(REFEREE)
 
 soak: $(READY)
 	$(BIN)/python -m testbed.soak

@@ -49,6 +49,7 @@ class Wish:
     size: int
     seed: int
     mutations: int
+    is_short: bool = False
 
     def course(self, version: str, mode: str) -> Course:
         usual = 2000 if version == USUAL else 300
@@ -84,10 +85,11 @@ def main(
 ) -> None:
     """Let kube-proxy program random Services, and compare what is read with what is expected."""
     if short:
-        wish = Wish((USUAL,), MODES[:2], 120, 40, SHORT_SEED, 10)
+        wish = Wish((USUAL,), MODES[:2], 120, 40, SHORT_SEED, 10, is_short=True)
     else:
         seed = seed if seed is not None else int(time.time())
-        versions = versions or (USUAL, *OTHERS)
+        # IPVS comes last: it needs the virtual machine.
+        versions = versions or (*OTHERS, USUAL)
         wish = Wish(versions, modes or MODES, services, size, seed, mutations)
     click.echo(f"seed {wish.seed}")
     _guarded(wish, markdown)
@@ -105,7 +107,8 @@ def _run(wish: Wish, markdown: Path | None) -> bool:
         for version in wish.versions:
             for mode in wish.modes_of(version):
                 played.append(_duel(bench, here, slot, wish, version=version, mode=mode))
-                results.keep(file, played[-1])
+                if not wish.is_short:
+                    results.keep(file, played[-1])
     click.echo(results.table(played) + results.reasons(played))
     if markdown:
         results.into_page(markdown, results.kept(file).values())

@@ -92,6 +92,8 @@ def _reasons(edit: Edit, old: list[Rule], new: list[Rule], facts: NodeFacts) -> 
         yield "a rule without a target"
     if _is_for_elsewhere(rule, facts):
         yield "a pod on another node that connects to itself"
+    if edit.kind != "redirect" and _is_never_pods(rule, old):
+        yield "pods do not get there"
     if rule.matches.get("-d") == "127.0.0.0/8":
         yield "a node port at a loopback address, which is not compared"
     if edit.kind == "shadow" and rule.target == new[at].target:
@@ -109,6 +111,8 @@ def _reasons_for_swap(one: Rule, other: Rule, rules: list[Rule], facts: NodeFact
         yield "both do the same"
     if _is_for_elsewhere(one, facts) or _is_for_elsewhere(other, facts):
         yield "a pod on another node that connects to itself"
+    if _is_never_pods(one, rules):
+        yield "pods do not get there"
     if "--rcheck" in one.options and "--rcheck" in other.options:
         yield "either endpoint has met the client before"
     if _endpoints(one, rules) and _endpoints(one, rules) == _endpoints(other, rules):
@@ -143,6 +147,28 @@ def _is_for_elsewhere(rule: Rule, facts: NodeFacts) -> bool:
     source = rule.matches.get("-s", "").partition("/")[0]
     is_own = rule.chain.startswith("KUBE-SEP-") and rule.target == "KUBE-MARK-MASQ"
     return is_own and bool(source) and source not in facts.endpoints
+
+
+def _is_never_pods(rule: Rule, rules: list[Rule]) -> bool:
+    """Whether it is about pods at an endpoint that only clients from outside are led to.
+
+    With policy Local pods take another way, to the endpoints of the whole cluster.
+    """
+    if not rule.chain.startswith("KUBE-SEP-") or rule.target != "KUBE-MARK-MASQ":
+        return False
+    own = [each for each in rules if each.table == rule.table]
+    callers = {each.chain for each in own if each.target == rule.chain}
+    outer = {each.chain for each in own if each.target in callers}
+    spared = {
+        each.chain
+        for each in own
+        if each.target.startswith("KUBE-SVC-") and {"-s", "-i"} & set(each.matches)
+    }
+    return (
+        bool(callers)
+        and all(each.startswith("KUBE-SVL-") for each in callers)
+        and (outer <= spared)
+    )
 
 
 def _is_twin(one: Rule, other: Rule) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from testbed.referee import harmless_iptables
+from testbed.referee import harmless_iptables, harmless_nftables
 from testbed.referee.dice import Dice
 from testbed.referee.judging import Sight
 from testbed.referee.kube_proxy import NODE
 from testbed.referee.mutate_iptables import edit_iptables
+from testbed.referee.mutate_nftables import edit_nftables
 from testbed.referee.mutation import Edit, Editor, NodeFacts, texts, with_text
 from testbed.referee.results import Tally
 
@@ -18,6 +19,10 @@ SOURCES: Mapping[str, Mapping[str, tuple[Editor, Why]]] = {
     "iptables": {
         "iptables-nft-save": (edit_iptables, harmless_iptables.why_harmless),
         "ip6tables-nft-save": (edit_iptables, harmless_iptables.why_harmless),
+    },
+    "nftables": {
+        "nft-kube-proxy": (edit_nftables, harmless_nftables.why_harmless),
+        "nft-kube-proxy6": (edit_nftables, harmless_nftables.why_harmless),
     },
 }
 """By mode: the texts that hold the Services' rules, and how each is changed."""

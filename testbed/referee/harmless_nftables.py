@@ -1,0 +1,123 @@
+"""Why an edit of kube-proxy's nftables table changes nothing for any Service."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from testbed.referee.mutation import Edit, NodeFacts
+
+Json = Any
+
+
+def why_harmless(edit: Edit, before: str, facts: NodeFacts) -> str:
+    """The reason, or nothing where there is none."""
+    return next(_reasons(edit, json.loads(before)["nftables"], facts), "")
+
+
+def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
+    old = json.loads(edit.before)
+    if edit.kind == "delete element":
+        yield from _of_element(old, things)
+        return
+    after = json.loads(edit.after) if edit.after else None
+    rules = [old, after[0]] if edit.kind == "reorder" and after else [old]
+    for each in rules:
+        source = _own_source(each)
+        if (
+            source
+            and edit.kind in ("reorder", "delete", "shadow")
+            and source not in facts.endpoints
+        ):
+            yield "a pod on another node that connects to itself"
+        if source and edit.kind in ("reorder", "delete") and _is_never_pods(each["chain"], things):
+            yield "pods do not get there"
+    if edit.kind == "reorder" and after:
+        one, other = old["expr"], after[0]["expr"]
+        if one == other:
+            yield "both do the same"
+        if _is_exclusive(one, other):
+            yield "no packet matches both"
+        if _is_recall(one) and _is_recall(other):
+            yield "either endpoint has met the client before"
+    if edit.kind == "shadow" and after and after[0]["expr"] == old["expr"]:
+        yield "both do the same"
+
+
+def _of_element(old: Json, things: list[Json]) -> Iterator[str]:
+    ((name, element),) = old.items()
+    if name == "cluster-ips":
+        yield "ports of a ClusterIP that no Service has"
+    if name == "no-endpoint-services" and element[1] == {"goto": {"target": "reject-chain"}}:
+        key = element[0].get("elem", {}).get("val", element[0])["concat"]
+        kept = [each["set"] for each in things if each.get("set", {}).get("name") == "cluster-ips"]
+        if any(key[0] in each.get("elem", ()) for each in kept):
+            yield "all other ports of a ClusterIP are refused as well"
+
+
+def _own_source(rule: Json) -> str:
+    """The endpoint that a rule masquerades the connections to itself of."""
+    if not rule["chain"].startswith("endpoint-"):
+        return ""
+    for expr in rule["expr"]:
+        left = expr.get("match", {}).get("left", {})
+        if left.get("payload", {}).get("field") == "saddr":
+            source = expr["match"]["right"]
+            return source if isinstance(source, str) else ""
+    return ""
+
+
+def _is_never_pods(chain: str, things: list[Json]) -> bool:
+    """Whether only clients from outside are led to an endpoint: policy Local spares pods."""
+    callers = {each["chain"] for each in _callers(chain, things)}
+    outer = [each for caller in callers for each in _callers(caller, things)]
+    spared = {
+        each["rule"]["chain"]
+        for each in things
+        if "rule" in each
+        and '"service-' in json.dumps(each["rule"]["expr"])
+        and any(word in json.dumps(each["rule"]["expr"]) for word in ('"saddr"', '"iifname"'))
+    }
+    in_maps = any(
+        caller in json.dumps(each["map"].get("elem", []))
+        for caller in callers
+        for each in things
+        if "map" in each
+    )
+    return (
+        bool(callers)
+        and not in_maps
+        and all(each.startswith("local-") for each in callers)
+        and all(each["chain"] in spared for each in outer)
+    )
+
+
+def _callers(chain: str, things: list[Json]) -> list[Json]:
+    name = json.dumps(chain)
+    return [
+        each["rule"]
+        for each in things
+        if "rule" in each and name in json.dumps(each["rule"]["expr"])
+    ]
+
+
+def _is_recall(expr: list[Json]) -> bool:
+    """Whether it leads clients back to the endpoint that they were sent to before."""
+    return any("@affinity-" in str(each.get("match", {}).get("right", "")) for each in expr)
+
+
+def _is_exclusive(one: list[Json], other: list[Json]) -> bool:
+    """Whether some field must be one value for the first rule and another for the second."""
+    left, right = _equalities(one), _equalities(other)
+    return any(key in right and right[key] != value for key, value in left.items())
+
+
+def _equalities(expr: list[Json]) -> dict[str, str]:
+    found = {}
+    for each in expr:
+        match = each.get("match")
+        is_plain = match and match["op"] == "==" and isinstance(match["right"], (str, int))
+        if is_plain and not str(match["right"]).startswith("@"):
+            found[json.dumps(match["left"], sort_keys=True)] = str(match["right"])
+    return found
