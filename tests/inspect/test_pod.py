@@ -178,9 +178,9 @@ def test_the_way_to_a_peer_is_followed_to_its_tunnels_end(as_json, tmp_path):
     small = SmallCluster()
     small.api["nodes"].append(
         {
-            "metadata": {"name": "n2", "uid": "node-2"},
-            "spec": {"podCIDR": "10.244.1.0/24", "podCIDRs": ["10.244.1.0/24"]},
-            "status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.2"}]},
+            "metadata": {"name": "n3", "uid": "node-3"},
+            "spec": {"podCIDR": "10.244.7.0/24", "podCIDRs": ["10.244.7.0/24"]},
+            "status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.3"}]},
         }
     )
     without = as_json("pod", "shop/web", "--snapshot", written(tmp_path / "a", small))
@@ -189,17 +189,20 @@ def test_the_way_to_a_peer_is_followed_to_its_tunnels_end(as_json, tmp_path):
         routes=[
             Route(4, "default", gateway="192.0.2.254", index=2),
             Route(4, "10.244.0.0/16", gateway="192.0.2.9", index=2),
-            Route(4, "10.244.1.0/24", gateway="10.244.1.0", index=5),
+            Route(4, "10.244.7.0/24", gateway="10.244.7.0", index=5),
         ],
-        neighbours=[Neighbour(5, "10.244.1.0", mac="02:00:00:00:00:02", state="PERMANENT")],
-        fdb=[Fdb(5, "02:00:00:00:00:02", destination="192.0.2.2")],
+        neighbours=[Neighbour(5, "10.244.7.0", mac="02:00:00:00:00:03", state="PERMANENT")],
+        fdb=[Fdb(5, "02:00:00:00:00:03", destination="192.0.2.3")],
     )
     within = as_json("pod", "shop/web", "--snapshot", written(tmp_path / "b", small))
 
-    assert [each["route"] for each in without["wire"]["way_out"]["peers"]] == [""]
-    (peer,) = within["wire"]["way_out"]["peers"]
-    assert peer["route"] == "10.244.1.0/24 via 10.244.1.0 dev cni0"
-    assert (peer["gateway_mac"], peer["tunnel_to"]) == ("02:00:00:00:00:02", "192.0.2.2")
+    def to_n3(view):
+        return next(p for p in view["wire"]["way_out"]["peers"] if p["node"] == "n3")
+
+    assert to_n3(without)["route"] == ""
+    assert to_n3(within)["route"] == "10.244.7.0/24 via 10.244.7.0 dev cni0"
+    assert to_n3(within)["gateway_mac"] == "02:00:00:00:00:03"
+    assert to_n3(within)["tunnel_to"] == "192.0.2.3"
 
 
 def test_names_that_are_not_there_are_a_sentence_with_near_ones(inspect, broken):
@@ -232,9 +235,9 @@ def test_live_only_the_pods_node_is_visited(inspect, server, kubeconfig, monkeyp
     served = ServedCluster(server)
     served.serve(SmallCluster())
     server.lists["/api/v1/nodes"].append(
-        {"metadata": {"name": "n2", "uid": "node-2"}, "spec": {}, "status": {}}
+        {"metadata": {"name": "n3", "uid": "node-3"}, "spec": {}, "status": {}}
     )
-    served.ways = {"n1", "n2"}
+    served.ways = {"n1", "n3"}
     monkeypatch.setattr("wirecheck.look.visit_all", served.visit_all)
     monkeypatch.setattr("wirecheck.look.container_ways", served.container_ways)
 

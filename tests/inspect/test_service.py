@@ -135,7 +135,7 @@ def test_live_one_node_is_visited_if_one_is_named(inspect, server, kubeconfig, m
     monkeypatch.setattr("wirecheck.look.container_ways", served.container_ways)
 
     status, *_ = inspect(
-        "service", "kube-system/kube-dns", "--node", "n2", "--kubeconfig", kubeconfig
+        "service", "kube-system/kube-dns", "--node", "n9", "--kubeconfig", kubeconfig
     )
     assert (status, served.visited) == (4, [])
 

@@ -10,6 +10,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from wirecheck.inspect import completion
 from wirecheck.inspect.drawing import Line, show
 from wirecheck.inspect.node import node_view
 from wirecheck.inspect.node_drawing import node_lines
@@ -32,7 +33,7 @@ def source_options(command: Command) -> Command:
         click.option("--context", metavar="NAME", help="Context of the kubeconfig."),
         click.option("--kubeconfig", type=path, help="Else the inventory's, $KUBECONFIG, …"),
         click.option("--inventory", "-i", type=path, help="Ways into nodes."),
-        click.option("--snapshot", type=path, help="Show what an earlier run saw."),
+        click.option("--snapshot", type=path, help="Show what an earlier run saw.", is_eager=True),
     ):
         command = decorate(command)
     return command
@@ -44,7 +45,7 @@ def inspect() -> None:
 
 
 @inspect.command("pod")
-@click.argument("pod", metavar="NAMESPACE/NAME")
+@click.argument("pod", metavar="NAMESPACE/NAME", shell_complete=completion.pods)
 @source_options
 def inspect_pod(*, pod: str, output: str, **source: Any) -> None:
     """Draw a pod's wire: its netns, its pair, the node, the way to other nodes, DNS.
@@ -57,8 +58,13 @@ def inspect_pod(*, pod: str, output: str, **source: Any) -> None:
 
 
 @inspect.command("service")
-@click.argument("service", metavar="NAMESPACE/NAME")
-@click.option("--node", metavar="NAME", help="On this node alone, with its rules.")
+@click.argument("service", metavar="NAMESPACE/NAME", shell_complete=completion.services)
+@click.option(
+    "--node",
+    metavar="NAME",
+    help="On this node alone, with its rules.",
+    shell_complete=completion.nodes,
+)
 @source_options
 def inspect_service(*, service: str, node: str | None, output: str, **source: Any) -> None:
     """Show what each node does with a Service, beside what the API asks for.
@@ -77,7 +83,7 @@ def inspect_service(*, service: str, node: str | None, output: str, **source: An
 
 
 @inspect.command("node")
-@click.argument("node", metavar="NAME")
+@click.argument("node", metavar="NAME", shell_complete=completion.nodes)
 @source_options
 def inspect_node(*, node: str, output: str, **source: Any) -> None:
     """Show a node's links, routes, kube-proxy and connection table, and what is wrong there."""
