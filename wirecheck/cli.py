@@ -14,8 +14,8 @@ from wirecheck import __version__
 from wirecheck.cli_catalogue import explain, list_checks, node_commands
 from wirecheck.cli_diff import diff
 from wirecheck.cli_gates import Gates, gate_options
-from wirecheck.cli_outputs import output_options, perform_and_present
 from wirecheck.cli_merge import merge_runs
+from wirecheck.cli_outputs import output_options, perform_and_present
 from wirecheck.cli_snapshot import record_snapshot, redact_snapshot
 from wirecheck.cli_trend import trend
 from wirecheck.console import ConsoleProgress, complain, saved_traceback, sentence_with_notes

@@ -20,6 +20,9 @@ from wirecheck.pytest_bench import Bench
 from wirecheck.pytest_options import given
 from wirecheck.pytest_text import headline, message
 from wirecheck.report import html
+from wirecheck.report.comparison import comparison_sentence
+from wirecheck.report.gates import waiver_sentence, waivers_to_tell
+from wirecheck.report.harmless import harmless
 from wirecheck.report.sentences import coverage_sentence
 from wirecheck.request import SENTENCES, Request, status_of
 from wirecheck.snapshot.index import VisitRecord
@@ -162,6 +165,10 @@ def pytest_terminal_summary(
             write(f"WARN {item.check}[{item.node or 'cluster'}] - {headline(item)}", yellow=True)
     for note in bench.results.started.notes:
         write(f"Note: {note}")
+    for waiver in waivers_to_tell(ended):
+        write(f"Waiver: {harmless(waiver_sentence(waiver))}")
+    if comparison := bench.results.comparison:
+        write(f"{harmless(comparison_sentence(comparison))}.")
     write(coverage_sentence(ended.coverage))
     if bench.reports:
         write(f"reports: {bench.reports}")
