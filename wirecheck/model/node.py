@@ -12,6 +12,7 @@ from wirecheck.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.model.cluster import OWN_DATAPATH, Cluster
 from wirecheck.model.conntrack import Conntrack
 from wirecheck.model.dataplane import Dataplane, compared
+from wirecheck.model.firewall import Firewall
 from wirecheck.model.iptables import Iptables
 from wirecheck.model.kube_proxy import KubeProxy, replacement_on
 from wirecheck.model.netns import Netns
@@ -255,6 +256,11 @@ class Node:
     def iptables(self) -> Iptables:
         """The iptables rules."""
         return Iptables(self)
+
+    @cached_property
+    def firewall(self) -> Firewall:
+        """What the filter does to packets of pods."""
+        return Firewall(self)
 
     @cached_property
     def dataplane(self) -> Dataplane:

@@ -1,0 +1,158 @@
+"""The checks of the node's filter, each on a cluster whose rules are changed."""
+
+import pytest
+
+from tests.checks.small_cluster import FILTER, SmallCluster
+from wirecheck.findings import FactMissingError, Level, NotApplicable
+
+
+def first(small: SmallCluster, *rules: str, chains: str = "") -> None:
+    """Put rules before all others of FORWARD."""
+    text = FILTER.replace("-A INPUT -j", "".join(f"{each}\n" for each in rules) + "-A INPUT -j", 1)
+    small.change_output("iptables-nft-save", text.replace("-A", chains + "-A", 1))
+
+
+def dropped(small: SmallCluster, check: str) -> list[tuple[str, str]]:
+    return [(e.subject.part, *e.evidence) for e in small.findings(f"firewall.{check}")]
+
+
+def test_a_policy_that_nobody_makes_an_exception_from_is_found(small):
+    kept = [line for line in FILTER.splitlines() if "-A FLANNEL-FWD" not in line]
+    small.change_output("iptables-nft-save", "\n".join(kept) + "\n")
+
+    policy = "policy DROP of FORWARD: no rule accepts it"
+    assert dropped(small, "lets_pods_through") == [
+        ("FORWARD to pods of n2", policy),
+        ("FORWARD from pods of n2", policy),
+    ]
+    assert len(dropped(small, "lets_dns_through")) == 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "parts"),
+    [
+        ("-A FORWARD -j DROP", ["to pods of n2", "from pods of n2"]),
+        ("-A FORWARD -j REJECT --reject-with icmp-host-prohibited", ["to pods", "from pods"]),
+        ("-A FORWARD -i flannel.1 -j DROP", ["from pods of n2"]),
+        ("-A FORWARD -o flannel+ -j DROP", ["to pods of n2"]),
+        ("-A FORWARD ! -i cni0 -j DROP", ["from pods of n2"]),
+        ("-A FORWARD -d 10.244.1.0/24 -j DROP", ["to pods of n2"]),
+        ("-A FORWARD -m conntrack --ctstate NEW -j DROP", ["to pods", "from pods"]),
+        ("-A FORWARD -m mark --mark 0x0/0x4000 -j DROP", ["to pods", "from pods"]),
+    ],
+)
+def test_a_rule_that_comes_first_and_ends_connections_is_found(small, rule, parts):
+    first(small, rule)
+
+    found = dropped(small, "lets_pods_through")
+    assert len(found) == len(parts)
+    for (part, evidence), wanted in zip(found, parts, strict=True):
+        assert part.startswith(f"FORWARD {wanted}")
+        assert evidence == rule
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "-A FORWARD -p tcp -m tcp --dport 25 -j DROP",
+        "-A FORWARD -i docker0 -j DROP",
+        "-A FORWARD -s 192.168.0.0/16 -j DROP",
+        "-A FORWARD -m conntrack --ctstate INVALID -j DROP",
+        "-A FORWARD -m set --match-set banned src -j DROP",
+        "-A FORWARD -m limit --limit 5/sec -j ACCEPT",
+        "-A FORWARD -m mark --mark 0x4000/0x4000 -j DROP",
+        "-A FORWARD -p udp -j DROP",
+    ],
+)
+def test_a_rule_about_other_packets_is_none_against_pods(small, rule):
+    first(small, rule)
+    assert not dropped(small, "lets_pods_through")
+
+
+@pytest.mark.parametrize(
+    ("rules", "is_found"),
+    [
+        (["-A FORWARD -j MINE", "-A MINE -j DROP"], True),
+        (["-A FORWARD -j MINE", "-A MINE -j RETURN", "-A MINE -j DROP"], False),
+        (["-A FORWARD -g MINE", "-A MINE -j RETURN"], True),
+        (["-A FORWARD -m set --match-set some src -j MINE", "-A MINE -j DROP"], False),
+        (["-A FORWARD -j MINE", "-A MINE -m recent --set -j RETURN", "-A MINE -j DROP"], False),
+        (["-A FORWARD -j MINE", "-A MINE -j MARK --set-xmark 0x4000/0x4000"], False),
+    ],
+    ids=["dropped", "returned", "the policy", "perhaps called", "perhaps returned", "marked"],
+)
+def test_chains_are_followed(small, rules, is_found):
+    first(small, *rules, chains=":MINE - [0:0]\n")
+    assert bool(dropped(small, "lets_pods_through")) == is_found
+
+
+def test_a_rule_against_dns_over_udp_is_found(small):
+    rule = "-A FORWARD -p udp -m udp --dport 53 -j DROP"
+    first(small, rule)
+
+    assert dropped(small, "lets_dns_through") == [("FORWARD DNS over UDP to 10.244.0.2", rule)]
+
+
+def test_rules_of_the_legacy_variant_act_as_well(small):
+    text = FILTER.replace("-A INPUT", "-A FORWARD -j DROP\n-A INPUT", 1)
+    small.change_output("iptables-legacy-save", text.replace("nf_tables", "legacy"))
+
+    assert {e for _, e in dropped(small, "lets_pods_through")} == {"-A FORWARD -j DROP"}
+
+
+@pytest.mark.parametrize(
+    ("jump", "base", "chain"),
+    [
+        ("-A INPUT -j KUBE-FIREWALL\n", "IPv4 INPUT", "KUBE-FIREWALL"),
+        ("-A OUTPUT -j KUBE-FIREWALL\n", "IPv4 OUTPUT", "KUBE-FIREWALL"),
+        (
+            '-A FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD\n',
+            "IPv4 FORWARD",
+            "KUBE-FORWARD",
+        ),
+    ],
+)
+def test_a_chain_that_is_not_called_is_found(small, jump, base, chain):
+    assert jump in FILTER
+    small.change_output("iptables-nft-save", FILTER.replace(jump, ""))
+
+    (finding,) = small.findings("firewall.calls_kubernetes_chains")
+    assert (finding.subject.part, finding.expected) == (base, f"a jump to {chain}")
+
+
+@pytest.mark.parametrize(
+    ("command", "output", "manager"),
+    [
+        ("nft-tables", "table ip filter\ntable inet firewalld\n", "firewalld"),
+        (
+            "iptables-nft-save",
+            FILTER.replace(":FLANNEL-FWD", ":ufw-before-forward - [0:0]\n:FLANNEL-FWD"),
+            "ufw",
+        ),
+    ],
+)
+def test_another_manager_of_rules_warns(small, command, output, manager):
+    small.change_output(command, output)
+
+    (finding,) = small.findings("firewall.is_not_managed_by_two")
+    assert (finding.subject.part, finding.level) == (manager, Level.WARN)
+
+
+def test_legacy_rules_beside_those_of_kubernetes_warn(small):
+    legacy = FILTER.replace("nf_tables", "legacy").replace("KUBE-", "MINE-")
+    small.change_output("iptables-legacy-save", legacy)
+
+    (finding,) = small.findings("firewall.has_one_variant_of_iptables")
+    assert (finding.found, finding.level) == ("10 rules", Level.WARN)
+
+
+def test_rules_that_are_not_understood_are_an_error(small):
+    small.change_output("iptables-nft-save", FILTER.replace("COMMIT", "COMMIT?"))
+    with pytest.raises(FactMissingError, match="not understood"):
+        small.findings("firewall.lets_pods_through")
+
+
+def test_a_node_without_iptables_is_skipped(small):
+    small.change_output("iptables-nft-save", "")
+    with pytest.raises(NotApplicable, match="no iptables rules"):
+        small.findings("firewall.lets_pods_through")
