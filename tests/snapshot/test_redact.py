@@ -379,15 +379,17 @@ def test_a_search_path_is_mapped_as_the_names_in_it_are(tmp_path):
     )
 
 
-def test_a_waiver_still_holds_and_names_nobody(tmp_path):
-    waiver = Waiver("pods.*", "shop/web", "Zoltan knows", "zoltan", "2030-01-01")
+@pytest.mark.parametrize("where", ["shop/web", "Pod shop/web", "shop/*", "n1", "*"])
+def test_a_waiver_still_holds_and_names_nobody(tmp_path, where):
+    waiver = Waiver("pods.*", where, "Zoltan knows", "zoltan", "2030-01-01")
 
     redacted, _ = changed(tmp_path, broken(), waivers=[waiver])
 
     assert redacted.index.waivers[0].owner == "redacted"
     assert "oltan" not in contents(redacted.path)
-    outcomes = {key[0]: value[0] for key, value in verdicts(redacted).items()}
-    assert outcomes["pods.carry_their_addresses"] == "waived"
+    outcomes = [value[0] for key, value in verdicts(redacted).items() if "carry_their" in key[0]]
+    assert "waived" in outcomes
+    assert "fail" not in outcomes
 
 
 def test_a_pattern_about_a_part_of_a_name_is_refused(tmp_path):

@@ -280,19 +280,21 @@ def _via(fields: Fields, via: str) -> str:
 
 
 def _where(fields: Fields, where: str) -> str:
-    """A waiver's glob, of whole words only: a part of a word has no replacement."""
-    texts = fields.texts
-    words = [texts.names.known.get(word, word) for word in where.split("/")]
-    known = {*texts.names.known, *texts.names.known.values()}
-    if any(set("*?[").isdisjoint(word) or word == "*" for word in words) and all(
-        word in known or word == "*" for word in words
-    ):
-        return "/".join(words)
-    if set("*?[").isdisjoint(where):
-        return texts.free(where)
+    """A waiver's glob, `[KIND] [NAMESPACE/]NAME [PART]`, of whole words only."""
+    kind, space, rest = where.partition(" ") if where[:1].isupper() else ("", "", where)
+    place, gap, part = rest.partition(" ")
+    mapped = "/".join(_pattern(fields, where, word) for word in place.split("/"))
+    return f"{kind}{space}{mapped}{gap}{fields.texts.free(part)}"
+
+
+def _pattern(fields: Fields, where: str, word: str) -> str:
+    if set("*?[").isdisjoint(word):
+        return fields.texts.names.domain(word)
+    if set(word) == {"*"}:
+        return word
     raise RedactionError(
-        f"The waiver at `{where}` cannot be mapped: its pattern is about a part of a name. Name "
-        "the objects, or judge with an inventory without it before you redact."
+        f"The waiver at `{where}` cannot be mapped: its pattern is about a part of a name, which "
+        "has no replacement. Name the objects in it, or take the snapshot without it."
     )
 
 
