@@ -151,7 +151,7 @@ def ipvs_texts() -> str:
     ],
     ids=["iptables", "nftables", "nftables with a hairpin set", "ipvs"],
 )
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 @given(st.integers(0, 10**6))
 def test_nodes_are_read_as_if_each_were_the_first(
     text: str, change: Callable, read: Read, seed: int

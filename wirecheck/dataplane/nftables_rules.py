@@ -94,9 +94,13 @@ class Translator:
         parts = key_parts(inner["key"])
         if "saddr" in parts:
             raise UnknownError(inner)
+        elements = self.elements(inner["data"])
         actions: dict[object, Action] = {
-            key_of(parts, key): self.verdict(value) for key, value in self.elements(inner["data"])
+            key_of(parts, key): self.verdict(value) for key, value in elements
         }
+        if len(actions) < len(elements):
+            # The kernel has each key once.
+            raise UnknownError(inner)
         return Lookup(reader_of(parts), actions, self._members(parts, actions))
 
     def _members(

@@ -11,7 +11,7 @@ Statements and conditions (`expr`) stay as they are: what they mean is the reade
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -133,7 +133,8 @@ def parse_nft_table(text: str) -> NftTable:
     table = _by_items(text) or _whole(text)
     unknown = sorted(set(table.rules) - set(table.chains))
     if unknown:
-        raise ParseError(f"nft -j list table: rules of chain {unknown[0]}, which is not declared")
+        name = unknown[0][:200]
+        raise ParseError(f"nft -j list table: rules of chain {name}, which is not declared")
     return table
 
 
@@ -142,7 +143,7 @@ def _whole(text: str) -> NftTable:
     try:
         listing = msgspec.json.decode(text, type=_Listing)
     except msgspec.DecodeError as error:
-        raise ParseError(f"nft -j list table: {error}") from error
+        raise ParseError(f"nft -j list table: {str(error)[:200]}") from error
     for item in listing.nftables:
         _add(table, item)
     return table
@@ -153,13 +154,20 @@ def _add(table: NftTable, item: _Item) -> None:
         version = item.metainfo.json_schema_version
         raise ParseError(f"nft -j list table: JSON schema {version}, only 1 is known")
     if item.chain:
+        _refuse_second(item.chain.name, table.chains)
         table.chains[item.chain.name] = item.chain
         table.rules.setdefault(item.chain.name, NftRules())
     if item.rule:
         table.rules.setdefault(item.rule.chain, NftRules()).rules.append(item.rule)
     for each in (item.set, item.map):
         if each:
+            _refuse_second(each.name, table.sets)
             table.sets[each.name] = each
+
+
+def _refuse_second(name: str, known: Collection[str]) -> None:
+    if name in known:
+        raise ParseError(f"nft -j list table: {name[:200]} is declared twice: outputs are mixed")
 
 
 MOST_KEPT = 100_000
@@ -199,6 +207,7 @@ def _by_items(text: str) -> NftTable | None:
         table = _whole(f"{start}]}}")
         for piece in chains:
             if plain := _CHAIN_ITEM.fullmatch(piece):
+                _refuse_second(plain[1], table.chains)
                 table.chains[plain[1]] = NftChain(plain[1])
                 continue
             for item in msgspec.json.decode(f'[{{"chain": {{"name": "{piece}]', type=list[_Item]):
