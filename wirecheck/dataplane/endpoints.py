@@ -15,6 +15,9 @@ from wirecheck.dataplane.table import Backend
 
 HINTS_OFF = frozenset({"", "disabled", "Disabled"})
 MOST_PERMUTED = 5
+SLICES_IN_ORDER = 31
+"""From this minor version on endpoints of a slice are taken in the slice's order; before, they
+were sorted by all their addresses, of which only the first is known here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,10 @@ def usable_endpoints(
     if not port.slices:
         return (_usable(port, _watched(port.endpoints, facts), node, zone, facts),)
     slices = tuple(_watched(each, facts) for each in port.slices)
-    ways = dict.fromkeys(_once_each(order, node, facts) for order in _orders(slices))
+    orders = list(_orders(slices))
+    if facts.minor < SLICES_IN_ORDER:
+        orders += [tuple(each[::-1] for each in order) for order in orders]
+    ways = dict.fromkeys(_once_each(order, node, facts) for order in orders)
     return tuple(dict.fromkeys(_usable(port, way, node, zone, facts) for way in ways))
 
 
