@@ -25,7 +25,8 @@ from wirecheck.dataplane.table import (
 LEAST_SERVICES = 2
 """One Service alone is a fault of that Service."""
 
-_KUBE_PROXYS = re.compile(r"\bKUBE-|kube-proxy")
+_KUBE_PROXYS = re.compile(r"\bKUBE-|kube-proxy|^chain |^(?:TCP|UDP|SCTP) ")
+"""Rules of its chains, of its nftables tables, and virtual servers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +164,7 @@ def _groups(
                 whole = (frontend.family, client, wanted.verdict)
                 found[whole][frontend.protocol, frontend.is_node_port].add(frontend)
     return {
-        whole: {part: frozenset(each) for part, each in of.items()}
-        for whole, of in found.items()
+        whole: {part: frozenset(each) for part, each in of.items()} for whole, of in found.items()
     }
 
 
