@@ -56,7 +56,7 @@ soak: $(READY)
 	$(BIN)/python -m testbed.soak
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH)
 
 clean:
 	rm -rf $(VENV)

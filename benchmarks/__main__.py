@@ -1,6 +1,21 @@
-"""`python -m benchmarks`: all of them, on the test cluster."""
+"""`python -m benchmarks [NAME]`: all of them, or one."""
 
-from benchmarks.dns_from_all_pods import main
+import click
+
+from benchmarks import dns_from_all_pods, service_rules
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Speed and size, each as a ratio of two things that are run side by side."""
+    if context.invoked_subcommand is None:
+        for each in (dns_from_all_pods.main, service_rules.main):
+            context.invoke(each)
+
+
+main.add_command(dns_from_all_pods.main, "dns-from-all-pods")
+main.add_command(service_rules.main, "service-rules")
 
 if __name__ == "__main__":
     main()

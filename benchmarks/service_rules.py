@@ -1,0 +1,207 @@
+"""Reading and comparing the rules of 10,000 Services, as a real kube-proxy wrote them.
+
+Programs a netns of this machine in iptables and in nftables mode, and one of the test
+cluster's virtual machine in IPVS mode, looks at each once and keeps what it saw. Then judges
+one node and many: these have the same rules in another order, as kube-proxy writes them in an
+order of chance, and every tenth has ten Services of which an endpoint leads elsewhere.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+import msgspec
+
+from benchmarks import programmed_node, service_objects, variations
+from testbed.layout import VM
+from testbed.state import state
+from wirecheck import __version__
+from wirecheck.collect.document_frame import unframed
+from wirecheck.collect.node_program import command_line
+from wirecheck.collect.plan import DnsPlan, Plan
+from wirecheck.snapshot.api_objects import (
+    ApiObjects,
+    EndpointSliceObject,
+    NodeObject,
+    ServiceObject,
+)
+from wirecheck.snapshot.folder import SnapshotWriter
+from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex, VisitRecord
+from wirecheck.snapshot.node_document import NodeDocument
+
+MODES = ("iptables", "nftables", "ipvs")
+ENDPOINTS = 3
+OF_NODES = 1_000
+"""Nodes of the cluster, whether they are judged or not: its pods are spread over them."""
+ORDERS = 40
+"""Different documents; nodes beyond get the same ones again, which wirecheck cannot know."""
+ALTERED = 10
+"""Services that are altered on every tenth node."""
+LIMIT = 540.0
+NO_DNS = DnsPlan(queries={}, pods=[], node=[], addresses=[], rate=1.0, tries=1, timeout=1.0)
+ALONE = ("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
+
+
+@click.command()
+@click.option("--mode", "modes", multiple=True, type=click.Choice(MODES), default=MODES)
+@click.option("--services", default=10_000, show_default=True)
+@click.option("--nodes", default="1,100,1000", show_default=True, help="How many are judged.")
+@click.option("--anew", is_flag=True, help="Program the rules again, even if they are kept.")
+def main(modes: tuple[str, ...], services: int, nodes: str, anew: bool) -> None:
+    """Print what reading and comparing costs, beside only unpacking and splitting."""
+    for mode in modes:
+        document = seen(mode, services, anew)
+        click.echo(f"{mode}, {services:,} Services of {ENDPOINTS} endpoints")
+        for line in costs_of_dumps(document):
+            click.echo(f"  {line}")
+        with tempfile.TemporaryDirectory(dir=kept()) as folder:
+            write_snapshot(Path(folder), document, services)
+            click.echo(f"  floor: {measured(Path(folder), 1, 'floor')}")
+            for count in map(int, nodes.split(",")):
+                click.echo(f"  {measured(Path(folder), count)}")
+
+
+def kept() -> Path:
+    """Where dumps are kept."""
+    folder = state().root / "benchmarks"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def seen(mode: str, services: int, anew: bool) -> NodeDocument:
+    """What the node program saw of a node with that many Services."""
+    file = kept() / f"{mode}-{services}.json.gz"
+    if anew or not file.exists():
+        click.echo(f"{mode}: kube-proxy programs {services:,} Services, which takes minutes")
+        file.write_bytes(gzip.compress(looked_at(mode, services), 6))
+    return msgspec.json.decode(gzip.decompress(file.read_bytes()), type=NodeDocument)
+
+
+def looked_at(mode: str, services: int) -> bytes:
+    """Let a kube-proxy program a netns of its own, and look at it."""
+    plan = Plan(program=__version__, deadline=LIMIT, window=0.0, dns=NO_DNS)
+    here = str(state().root / "bin/kube-proxy")
+    task = {
+        "addresses": [f"{service_objects.node_address(0)}/24"],
+        "objects": objects(services),
+        "config": {"mode": mode, "clusterCIDR": service_objects.CLUSTER_RANGE}
+        | {"hostnameOverride": service_objects.node_name(0)},
+        "kube_proxy": "/usr/local/bin/kube-proxy" if mode == "ipvs" else here,
+        "look": command_line(plan.encoded()),
+        "limit": 1_800.0,
+    }
+    command = [*ALONE, "python3", "-c", Path(programmed_node.__file__).read_text()]
+    if mode == "ipvs":
+        # Containers share this machine's kernel, which may lack IPVS.
+        command = ["ssh", "-F", str(state().ssh_config), f"root@{VM}", shlex.join(command)]
+    done = subprocess.run(
+        command, input=json.dumps(task).encode(), stdout=subprocess.PIPE, check=True, timeout=3_000
+    )
+    return unframed(done.stdout)
+
+
+def objects(services: int, nodes: int = 1) -> dict[str, list[dict[str, Any]]]:
+    """What the API serves, by resource."""
+    return {
+        "nodes": service_objects.nodes(nodes),
+        "services": service_objects.services(services),
+        "endpointslices": service_objects.endpoint_slices(services, ENDPOINTS, OF_NODES),
+        "servicecidrs": [],
+    }
+
+
+def costs_of_dumps(document: NodeDocument) -> list[str]:
+    """How long the tools took on the idle node."""
+    lines = [
+        f"{' '.join(each.argv)}: {each.seconds:.2f} s, {len(each.output) / 1e6:.1f} MB"
+        for each in document.commands.values()
+        if each.output and len(each.output) > 100_000
+    ]
+    if text := document.files.get("/proc/net/ip_vs", ""):
+        seconds = document.seconds["Sysctls"]
+        lines.append(f"/proc/net/ip_vs: at most {seconds:.2f} s, {len(text) / 1e6:.1f} MB")
+    return lines
+
+
+def write_snapshot(folder: Path, document: NodeDocument, services: int) -> None:
+    """A snapshot of OF_NODES nodes; those with the same document share its file."""
+    now = document.finished
+    writer = SnapshotWriter(folder, SnapshotIndex(FORMAT, __version__, now))
+    listed = objects(services, OF_NODES)
+    api = ApiObjects(
+        nodes=msgspec.convert(listed["nodes"], list[NodeObject]),
+        services=msgspec.convert(listed["services"], list[ServiceObject]),
+        endpoint_slices=msgspec.convert(listed["endpointslices"], list[EndpointSliceObject]),
+    )
+    writer.write_api(1, api)
+    files = folder / "look-1" / "nodes"
+    files.mkdir(parents=True, exist_ok=True)
+    for number in range(OF_NODES):
+        name, same = (service_objects.node_name(each) for each in (number, number % ORDERS))
+        if name != same:
+            os.link(files / f"{same}.json.gz", files / f"{name}.json.gz")
+            continue
+        chance = random.Random(number)
+        varied = variations.reordered(document, chance)
+        if is_altered(number):
+            varied = variations.redirected(varied, ALTERED, chance)
+        (files / f"{name}.json.gz").write_bytes(gzip.compress(msgspec.json.encode(varied), 1))
+    visits = {node.metadata.name: VisitRecord("seen") for node in api.nodes}
+    writer.finish_look(LookRecord(document.started, now, visits))
+
+
+def is_altered(number: int) -> bool:
+    """Whether some Services of the node lead elsewhere."""
+    return number % 10 == 9
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One process: the steps that it took, and the most memory that it had."""
+
+    steps: list[tuple[float, str]]
+    peak: int
+    whole: float
+
+    def __str__(self) -> str:
+        """One line, two where there are several nodes."""
+        if len(self.steps) < 2:
+            ((seconds, what),) = self.steps
+            return f"{seconds:.2f} s, {self.peak / 1e6:.0f} MB ({what})"
+        cluster, first, *others = self.steps
+        line = f"1 node: API {cluster[0]:.2f} s, node {first[0]:.2f} s ({first[1]})"
+        if others:
+            equal = [s for at, (s, _) in enumerate(others, 1) if not is_altered(at)]
+            altered = [(s, what) for at, (s, what) in enumerate(others, 1) if is_altered(at)]
+            line = (
+                f"{len(self.steps) - 1:,} nodes: {self.whole:.1f} s in all; "
+                f"first {first[0]:.2f} s, then median {median(equal):.3f} s for an equal one, "
+                f"{median(s for s, _ in altered):.3f} s for an altered one ({altered[-1][1]})"
+            )
+        return f"{line}; peak {self.peak / 1e6:.0f} MB"
+
+
+def measured(folder: Path, nodes: int, what: str = "judge") -> Measured:
+    """Judge that many nodes in a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.judging", str(folder), str(nodes), what]
+    began = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, check=True, timeout=3_600)
+    said = json.loads(done.stdout)
+    return Measured(said["steps"], said["peak"], time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    main()
