@@ -11,6 +11,8 @@ ORPHANS = Threshold(
     "pairs",
     "each is what a failed or interrupted CNI call left; they pile up until bridges are full",
 )
+PORTS_WARN = Threshold("links.ports_warn", 900, "ports", "a bridge takes 1,023 ports, and no more")
+PORTS_FAIL = Threshold("links.ports_fail", 1010, "ports", "the next pods get no port any more")
 
 
 @check(
@@ -138,4 +140,80 @@ def have_no_orphans(node: Node) -> Findings:
         for orphan in orphans:
             yield Finding(
                 orphan, expected="a pod at its other end", found=orphan.leads_to, level=Level.WARN
+            )
+
+
+@check(
+    settles=True,
+    remedy="bridge link set dev VETH hairpin on; for all pods to come: hairpinMode in the CNI "
+    "configuration.",
+    looks_at=[Fact.NETNS, Fact.PROCESSES],
+)
+def reach_themselves(node: Node) -> Findings:
+    """The bridge sends a pod's packets back to it where they are for the pod itself.
+
+    A pod that connects to its own Service, and is the backend that is chosen, waits in vain.
+
+    Except: bridges in promiscuous mode do it for all ports; pods on no bridge are not judged.
+
+    See: https://github.com/kubernetes/kubernetes/issues/13375
+         https://github.com/kubernetes/kubernetes/issues/20475
+         https://github.com/k3s-io/k3s/issues/582
+    """
+    for pair in node.veths:
+        if pair.outer and pair.lacks_hairpin:
+            yield Finding(
+                pair,
+                expected=f"hairpin on {pair.outer.name}",
+                found="off, on a bridge that is not promiscuous",
+                level=Level.WARN,
+            )
+
+
+@check(
+    settles=True,
+    remedy="bridge -d link show dev VETH shows the port's state; switch STP off on the pods' "
+    "bridge (ip link set BRIDGE type bridge stp_state 0).",
+    looks_at=[Fact.NETNS, Fact.PROCESSES],
+)
+def are_let_through_by_the_bridge(node: Node) -> Findings:
+    """Every pod's port on its bridge is in the state in which it forwards.
+
+    A port that is blocked or still learning drops what it gets, with both ends up.
+
+    Except: the port of a pair with one end down is judged by links.are_up; pods on no bridge.
+
+    See: https://github.com/docker/for-linux/issues/109
+         https://man7.org/linux/man-pages/man8/bridge.8.html
+    """
+    for pair in node.veths:
+        if pair.outer and (state := pair.blocked_by_bridge):
+            yield Finding(pair, expected=f"{pair.outer.name} forwards", found=f"it is {state}")
+
+
+@check(
+    thresholds=(PORTS_WARN, PORTS_FAIL),
+    remedy="See links.have_no_orphans: what is left of pods that are gone takes ports; then lower "
+    "the node's maxPods.",
+    looks_at=[Fact.NETNS],
+)
+def leave_room_on_the_bridge(node: Node) -> Findings:
+    """Every bridge of the node has room for further ports.
+
+    The kernel refuses port 1,024: pods are created, and never get a network.
+
+    Except: none are known: the limit is the kernel's.
+
+    See: https://github.com/docker/for-linux/issues/109
+    """
+    for bridge, ports in node.host.bridges.items():
+        if ports > node.threshold(PORTS_WARN):
+            over = ports > node.threshold(PORTS_FAIL)
+            limit = node.threshold(PORTS_FAIL if over else PORTS_WARN)
+            yield Finding(
+                node.part(bridge),
+                expected=f"at most {limit:.0f} ports",
+                found=f"{ports:,} ports",
+                level=Level.FAIL if over else Level.WARN,
+                key="ports",
             )

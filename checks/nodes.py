@@ -1,9 +1,23 @@
 """Nodes: that they were looked at, that they are ready, that their kernel forwards packets."""
 
-from wirecheck.catalogue import check
+from wirecheck.catalogue import Threshold, check
 from wirecheck.facts import Fact
 from wirecheck.findings import Finding, Findings, Level, NotApplicable
+from wirecheck.model.cluster import Cluster
+from wirecheck.model.identity import overlapping_ranges, shared_identities
 from wirecheck.model.node import Node
+
+CLOCK_WARN = Threshold("nodes.clock_warn", 5, "s", "logs of nodes can no longer be laid together")
+CLOCK_FAIL = Threshold("nodes.clock_fail", 60, "s", "leases and new certificates depend on it")
+NEIGHBOURS_WARN = Threshold(
+    "nodes.neighbours_warn", 80, "%", "the table grows with pods and nodes, and by bursts"
+)
+NEIGHBOURS_FAIL = Threshold(
+    "nodes.neighbours_fail", 95, "%", "at the limit, packets to new neighbours are dropped"
+)
+LOG_AGE = Threshold(
+    "nodes.log_age", 1440, "minutes", "what is older than a day was seen by an earlier run"
+)
 
 
 @check(
@@ -92,3 +106,143 @@ def filter_bridged_packets(node: Node) -> Findings:
     for sysctl in node.bridge_sysctls:
         if node.sysctl(sysctl) != "1":
             yield Finding(node.part(sysctl), expected="1", found=node.sysctl(sysctl))
+
+
+@check(
+    settles=True,
+    remedy="Drain and delete the younger of the two Nodes, and let it join again; see "
+    "kube-controller-manager's log for how it came to give out a range twice.",
+    looks_at=[Fact.API],
+)
+def have_ranges_of_their_own(cluster: Cluster) -> Findings:
+    """The pod ranges of any two nodes are disjoint.
+
+    Every other node has one route for such an address: the pods of one of the two are cut off.
+
+    Except: nodes without a range, whose plugin gives out addresses from pools of its own.
+
+    See: https://github.com/kubernetes/kubernetes/issues/127792
+         https://github.com/kubernetes/kubernetes/issues/29058
+    """
+    for each in overlapping_ranges(cluster.nodes):
+        yield Finding(
+            each,
+            expected=f"{each.what} for itself",
+            found=f"overlaps that of {each.others[0].name}",
+            concerns=each.others,
+        )
+
+
+@check(
+    settles=True,
+    remedy="Give the clone an identity of its own: rm /etc/machine-id, "
+    "systemd-machine-id-setup, reboot; for an address or a MAC see what the nodes were made from.",
+    looks_at=[Fact.API],
+)
+def are_told_apart(cluster: Cluster) -> Findings:
+    """No two nodes have the same machine id, address or overlay MAC.
+
+    Plugins derive addresses and keys from them: traffic for one of two clones flaps to the
+    other.
+
+    Except: system UUIDs are not compared: some hardware gives all of its machines the same.
+
+    See: https://github.com/kubernetes/kubernetes/issues/51322
+         https://github.com/flannel-io/flannel/issues/712
+         https://github.com/k3s-io/k3s/issues/1824
+    """
+    for each in shared_identities(cluster.nodes):
+        yield Finding(
+            each,
+            expected=f"{each.what} for itself",
+            found=each.found,
+            concerns=each.others,
+        )
+
+
+@check(
+    thresholds=(CLOCK_WARN, CLOCK_FAIL),
+    remedy="timedatectl (or chronyc tracking) on the node: see that it is synchronised, and with "
+    "the same source as the others and as this machine.",
+    looks_at=[Fact.VISIT],
+)
+def agree_on_the_time(node: Node) -> Findings:
+    """The node's clock agrees with that of the machine that looks.
+
+    With another time certificates are not valid yet, leases expire too early, and the logs of
+    two nodes cannot be laid together.
+
+    Except: only what cannot be explained by the time that the look itself took counts.
+
+    See: https://kubernetes.io/docs/setup/best-practices/certificates/
+         https://kubernetes.io/docs/concepts/architecture/leases/
+    """
+    off = node.kernel.clock_error
+    if abs(off) > node.threshold(CLOCK_WARN):
+        over = abs(off) > node.threshold(CLOCK_FAIL)
+        limit = node.threshold(CLOCK_FAIL if over else CLOCK_WARN)
+        yield Finding(
+            node.part("clock"),
+            expected=f"at most {limit:.0f} s from this machine's",
+            found=f"at least {abs(off):.1f} s {'ahead' if off > 0 else 'behind'}",
+            level=Level.FAIL if over else Level.WARN,
+            key="clock",
+        )
+
+
+@check(
+    thresholds=(NEIGHBOURS_WARN, NEIGHBOURS_FAIL),
+    remedy="Raise net.ipv4.neigh.default.gc_thresh1, 2 and 3 (net.ipv6… for NDP) on all nodes, "
+    "about twofold, and keep it by a file in /etc/sysctl.d.",
+    looks_at=[Fact.SYSCTLS],
+)
+def have_room_for_neighbours(node: Node) -> Findings:
+    """The kernel's neighbour tables have room.
+
+    Above the limit no packet reaches an address that was not spoken to lately: lookups and
+    connections fail at random, on large nodes first.
+
+    Except: a node that is a container does not see its kernel's limits.
+
+    See: https://github.com/kubernetes/kops/issues/4533
+         https://github.com/Azure/aks-engine/issues/2732
+    """
+    for table in node.kernel.neighbour_tables:
+        if table.use > node.threshold(NEIGHBOURS_WARN):
+            over = table.use > node.threshold(NEIGHBOURS_FAIL)
+            limit = node.threshold(NEIGHBOURS_FAIL if over else NEIGHBOURS_WARN)
+            yield Finding(
+                table,
+                expected=f"at most {limit:.0f} % of {table.limit:,} entries",
+                found=f"{table.entries:,} entries, {table.use:.0f} %",
+                level=Level.FAIL if over else Level.WARN,
+                key="use",
+            )
+
+
+@check(
+    thresholds=(LOG_AGE,),
+    remedy="Search for the line: each of the patterns has one cause; compare its time with what "
+    "changed on the node then.",
+    looks_at=[Fact.KERNEL_LOG],
+)
+def have_a_quiet_kernel_log(node: Node) -> Findings:
+    """The kernel log tells of no trouble with the network.
+
+    Full tables, duplicate addresses and hanging devices are over when one looks; the log knows.
+
+    Except: a full connection table is judged by conntrack.was_not_full; lines that are older
+    than the threshold, and warnings of SYN floods, do not count.
+
+    See: https://github.com/kubernetes/kops/issues/4533
+         https://github.com/kubernetes/kubernetes/issues/71261
+    """
+    for trouble in node.kernel.troubles:
+        if trouble.age_minutes <= node.threshold(LOG_AGE):
+            yield Finding(
+                node.part("kernel log"),
+                expected=f"no {trouble.pattern}",
+                found=trouble,
+                level=Level.WARN,
+                key=trouble.pattern,
+            )

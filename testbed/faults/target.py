@@ -30,10 +30,14 @@ class TargetError(TestbedError):
 
 
 def words(target: Target) -> dict[str, str]:
-    """`{node}`, and for a pod `{pod}`, `{namespace}`, `{uid}`, `{address}`, `{pid}`, `{veth}`."""
+    """`{node}`, and for a pod `{pod}`, `{namespace}`, `{uid}`, `{address}`, `{pid}`, `{veth}`.
+
+    Beside a node with DNS also one without, `{peer}`, with the way to it: `{peer_range}` …
+    """
     node = _node_by_dns(target.node)
+    peer = _peer() if target.node == "with dns" else {}
     if not target.app:
-        return {"node": node}
+        return {"node": node, **peer}
     pod = _pod(target, node)
     uid = pod["metadata"]["uid"]
     # A static pod's cgroup carries its manifest's hash, not the uid of its mirror in the API.
@@ -48,6 +52,7 @@ def words(target: Target) -> dict[str, str]:
         "uid": uid,
         "address": pod["status"]["podIP"],
         "pid": pid,
+        **peer,
     }
     return found if pod["spec"].get("hostNetwork") else {**found, "veth": _veth(node, pid)}
 
@@ -84,6 +89,20 @@ def _veth(node: str, pid: str) -> str:
     peer = next(link["link_index"] for link in inner if link["ifname"] == "eth0")
     outer = json.loads(output(node, ["ip", "-j", "link"]))
     return next(str(link["ifname"]) for link in outer if link["ifindex"] == peer)
+
+
+def _peer() -> dict[str, str]:
+    """A node without DNS, and how flannel's overlay leads to it."""
+    name = _node_by_dns("without dns")
+    node = json.loads(kubectl("get", "node", name, "-o", "json"))
+    notes = node["metadata"]["annotations"]
+    range_ = str(node["spec"]["podCIDR"])
+    return {
+        "peer": name,
+        "peer_range": range_,
+        "peer_gateway": range_.partition("/")[0],
+        "peer_mac": str(json.loads(notes["flannel.alpha.coreos.com/backend-data"])["VtepMAC"]),
+    }
 
 
 def _node_by_dns(wanted: str) -> str:

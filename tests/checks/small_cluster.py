@@ -266,6 +266,8 @@ def document() -> NodeDocument:
             "/proc/sys/net/bridge/bridge-nf-call-iptables": "1",
             "/proc/sys/net/netfilter/nf_conntrack_max": "131072",
             "/proc/sys/net/netfilter/nf_conntrack_count": "1000",
+            "/proc/sys/net/ipv4/neigh/default/gc_thresh3": "1024",
+            "/proc/net/stat/arp_cache": "entries  allocs\n00000010  00000020\n00000010  00000001",
         },
         commands={each: Command([each], problem="not asked: no reason") for each in UNASKED}
         | {

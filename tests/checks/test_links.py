@@ -110,3 +110,38 @@ def test_the_number_of_orphans_that_is_borne_can_be_raised(small):
     small.thresholds["links.orphans"] = 1
 
     assert not small.findings("links.have_no_orphans")
+
+
+def test_a_port_without_hairpin_warns(small):
+    small.change_link(HOST, "veth12", port_hairpin=False)
+
+    (finding,) = small.findings("links.reach_themselves")
+    assert (finding.subject.name, finding.level) == ("web", Level.WARN)
+
+
+def test_a_promiscuous_bridge_needs_no_hairpin(small):
+    small.change_link(HOST, "veth12", port_hairpin=False)
+    small.change_link(HOST, "cni0", flags=["UP", "PROMISC"])
+    assert not small.findings("links.reach_themselves")
+
+
+@pytest.mark.parametrize(("state", "told"), [(4, "blocking"), (2, "learning"), (0, "disabled")])
+def test_a_port_that_does_not_forward_is_found(small, state, told):
+    small.change_link(HOST, "veth12", port_state=state)
+
+    (finding,) = small.findings("links.are_let_through_by_the_bridge")
+    assert finding.found == f"it is {told}"
+
+
+def test_a_port_that_is_down_is_left_to_its_own_check(small):
+    small.change_link(HOST, "veth12", port_state=0, flags=[])
+    assert not small.findings("links.are_let_through_by_the_bridge")
+
+
+@pytest.mark.parametrize(("ports", "level"), [(899, None), (905, Level.WARN), (1020, Level.FAIL)])
+def test_a_bridge_that_fills_up_is_found(small, ports, level):
+    more = [link(100 + n, f"v{n}", master=5, peer_nsid=1) for n in range(ports - 2)]
+    small.change_netns(HOST, links=[*small.document.namespaces[0].links, *more])
+
+    findings = small.findings("links.leave_room_on_the_bridge")
+    assert [(e.subject.part, e.level) for e in findings] == ([("cni0", level)] if level else [])

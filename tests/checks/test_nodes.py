@@ -4,6 +4,7 @@ import pytest
 
 from wirecheck.findings import FactMissingError, Level, NotApplicable
 from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.node_document import KernelLine
 
 
 def test_a_failed_visit_is_an_error_with_its_reason(small):
@@ -85,3 +86,94 @@ def test_what_the_visit_could_not_read_is_an_error(small):
 
     (finding,) = small.findings("nodes.reachable")
     assert (finding.level, finding.found) == (Level.ERROR, small.document.problems[0])
+
+
+@pytest.mark.parametrize("range_", ["10.244.0.0/24", "10.244.0.128/25", "10.244.0.0/16"])
+def test_ranges_that_overlap_are_found(small, range_):
+    small.api["nodes"][1]["spec"] = {"podCIDR": range_, "podCIDRs": [range_]}
+
+    (finding,) = small.findings("nodes.have_ranges_of_their_own")
+    assert {finding.subject.name, finding.concerns[0].name} == {"n1", "n2"}
+
+
+def test_ranges_inside_a_wider_one_are_all_found(small):
+    third = small.api["nodes"][1] | {"metadata": {"name": "n3"}}
+    small.api["nodes"].append(third | {"spec": {"podCIDR": "10.244.1.0/24"}})
+    small.api["nodes"][0]["spec"] = {"podCIDRs": ["10.244.0.0/16"]}
+
+    findings = small.findings("nodes.have_ranges_of_their_own")
+    assert {each.subject.name for each in findings} == {"n2", "n3"}
+
+
+def test_ranges_of_both_families_do_not_meet(small):
+    for node, number in zip(small.api["nodes"], (1, 2), strict=True):
+        node["spec"]["podCIDRs"].append(f"fd00:{number}::/64")
+    assert not small.findings("nodes.have_ranges_of_their_own")
+
+
+@pytest.mark.parametrize(
+    ("path", "shared"),
+    [
+        (("status", "nodeInfo", "machineID"), "machine-id machine-n1"),
+        (("status", "addresses"), "address 192.0.2.1"),
+        (("metadata", "annotations"), "VXLAN MAC 0a:00:00:00:00:01"),
+    ],
+)
+def test_what_two_nodes_share_is_found(small, path, shared):
+    *parents, last = path
+    one, two = small.api["nodes"]
+    for each in parents:
+        one, two = one[each], two[each]
+    two[last] = one[last]
+
+    findings = small.findings("nodes.are_told_apart")
+    assert f"{shared} for itself" in [each.expected for each in findings]
+    assert {each.found for each in findings} == {"also that of n2"}
+
+
+@pytest.mark.parametrize(
+    ("shift", "told", "level"),
+    [
+        (4, None, None),
+        (10, "at least 10.0 s ahead", Level.WARN),
+        (-10, "at least 10.0 s behind", Level.WARN),
+        (300, "at least 300.0 s ahead", Level.FAIL),
+    ],
+)
+def test_a_clock_that_is_off_is_found(small, shift, told, level):
+    document = small.document
+    small.change_document(started=document.started + shift, finished=document.finished + shift)
+
+    findings = small.findings("nodes.agree_on_the_time")
+    assert [(e.found, e.level) for e in findings] == ([(told, level)] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("entries", "level"), [(0x300, None), (0x350, Level.WARN), (0x3FF, Level.FAIL)]
+)
+def test_a_neighbour_table_that_fills_up_is_found(small, entries, level):
+    text = f"entries  allocs\n{entries:08x}  00000020"
+    small.change_file("/proc/net/stat/arp_cache", text)
+
+    findings = small.findings("nodes.have_room_for_neighbours")
+    assert [each.level for each in findings] == ([level] if level else [])
+
+
+def test_a_node_that_is_a_container_does_not_see_the_limit(small):
+    small.change_file("/proc/sys/net/ipv4/neigh/default/gc_thresh3", None)
+    with pytest.raises(NotApplicable, match="does not show the limits"):
+        small.findings("nodes.have_room_for_neighbours")
+
+
+def test_trouble_in_the_kernel_log_warns_for_a_day(small):
+    def line(time, pattern="neighbour table overflow"):
+        return KernelLine(time, pattern, "neighbour: arp_cache: neighbor table overflow!")
+
+    finished = small.document.finished
+    small.change_document(kernel_log=[line(finished - 3600), line(finished - 60)])
+    (finding,) = small.findings("nodes.have_a_quiet_kernel_log")
+    assert (finding.level, "2 times" in finding.found) == (Level.WARN, True)
+
+    old = [line(finished - 90_000), line(finished, "syn flood")]
+    small.change_document(kernel_log=[*old, line(finished, "conntrack table full")])
+    assert not small.findings("nodes.have_a_quiet_kernel_log")

@@ -108,12 +108,14 @@ def test_pools_of_the_plugins_own_are_not_judged(small):
         small.findings("routes.lead_to_every_node")
 
 
-def test_a_narrower_route_that_leads_elsewhere_is_found(small):
-    with_routes(small, Route(4, "10.244.1.128/25", gateway="192.0.2.254", index=2))
+@pytest.mark.parametrize("part", ["10.244.1.0/25", "10.244.1.128/25"])
+def test_a_narrower_route_that_leads_elsewhere_is_found(small, part):
+    with_routes(small, Route(4, part, gateway="192.0.2.254", index=2))
 
     assert found(small, "are_not_shadowed") == [
-        ("route to 10.244.1.128/25", "10.244.1.128/25 via 192.0.2.254 dev ens3")
+        (f"route to {part}", f"{part} via 192.0.2.254 dev ens3")
     ]
+    assert not found(small, "lead_to_every_node")
 
 
 def test_a_narrower_route_that_leads_the_same_way_is_not(small):

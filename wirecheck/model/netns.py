@@ -98,6 +98,12 @@ class Netns:
         return next((each for each in self.interfaces if each.name == "eth0"), None)
 
     @cached_property
+    def bridges(self) -> dict[str, int]:
+        """The number of ports of each bridge."""
+        masters = [each.link.master for each in self.interfaces]
+        return {each.name: masters.count(each.index) for each in self.interfaces if each.is_bridge}
+
+    @cached_property
     def host_routes(self) -> dict[IPAddress, frozenset[int]]:
         """Routes to single addresses: the interfaces by which they leave."""
         routes: dict[IPAddress, set[int]] = {}

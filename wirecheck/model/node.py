@@ -14,6 +14,7 @@ from wirecheck.model.conntrack import Conntrack
 from wirecheck.model.dataplane import Dataplane, compared
 from wirecheck.model.firewall import Firewall
 from wirecheck.model.iptables import Iptables
+from wirecheck.model.kernel import Kernel
 from wirecheck.model.kube_proxy import KubeProxy, replacement_on
 from wirecheck.model.netns import Netns
 from wirecheck.model.node_dns import NodeDns
@@ -256,6 +257,11 @@ class Node:
     def iptables(self) -> Iptables:
         """The iptables rules."""
         return Iptables(self)
+
+    @cached_property
+    def kernel(self) -> Kernel:
+        """What the kernel tells of itself."""
+        return Kernel(self)
 
     @cached_property
     def firewall(self) -> Firewall:

@@ -63,10 +63,15 @@ class Routing:
                 found.setdefault((table, family), set()).add(length)
         return {key: tuple(sorted(lengths, reverse=True)) for key, lengths in found.items()}
 
-    def route_to(self, target: IPAddress) -> Route | None:
-        """The route that packets to `target` take; None where there is none at all."""
+    def route_to(self, target: IPAddress, longest: int = 128) -> Route | None:
+        """The route that packets to `target` take; None where there is none at all.
+
+        Prefixes beyond the `longest` one are left out, to ask for a whole range's route.
+        """
         for table in self._tables_for(target):
             for length in self._lengths.get((table, target.version), ()):
+                if length > longest:
+                    continue
                 start = int(target) >> (target.max_prefixlen - length)
                 key = (target.version, length, start << (target.max_prefixlen - length))
                 route = self._tables[table].get(key)
@@ -140,7 +145,7 @@ class Way:
     @cached_property
     def route(self) -> Route | None:
         """The route that is taken to the range as a whole."""
-        return self.routing.route_to(self.range.network_address)
+        return self.routing.route_to(self.range.network_address, self.range.prefixlen)
 
     @property
     def device(self) -> Interface | None:

@@ -10,6 +10,9 @@ from wirecheck.findings import Ref
 from wirecheck.model.netns import Interface, Netns
 from wirecheck.model.pod import Pod
 
+PORT_STATES = {0: "disabled", 1: "listening", 2: "learning", 4: "blocking"}
+"""Of a bridge port, but for 3, forwarding."""
+
 
 @dataclass(frozen=True)
 class End:
@@ -76,6 +79,22 @@ class Veth:
             ),
             None,
         )
+
+    @property
+    def lacks_hairpin(self) -> bool:
+        """Whether the bridge keeps from the pod what the pod sends to itself."""
+        if self.outer is None or self.outer.link.port_hairpin is not False:
+            return False
+        bridge = self.host.by_index.get(self.outer.link.master or 0)
+        return bridge is None or "PROMISC" not in bridge.link.flags
+
+    @property
+    def blocked_by_bridge(self) -> str:
+        """The state in which the pod's port does not forward; empty where it does, or is down."""
+        if self.outer is None or not (self.inner.is_up and self.outer.is_up):
+            return ""
+        state = self.outer.link.port_state
+        return PORT_STATES.get(state, "") if state is not None else ""
 
     @property
     def is_attached(self) -> bool:

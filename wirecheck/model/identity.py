@@ -1,0 +1,71 @@
+"""What only one node may have: its ranges of pod addresses, its names, its addresses, its MAC."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from wirecheck.addresses import IPNetwork, network
+from wirecheck.findings import Ref
+from wirecheck.model.overlay import vteps_of
+from wirecheck.snapshot.api_objects import NodeObject
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Something that several nodes have, and only one may."""
+
+    ref: Ref
+    what: str
+    others: tuple[Ref, ...]
+
+    @property
+    def found(self) -> str:
+        """`also that of wc-w1, wc-w2`."""
+        return f"also that of {', '.join(each.name for each in self.others)}"
+
+
+def overlapping_ranges(nodes: Mapping[str, NodeObject]) -> Iterator[Shared]:
+    """Nodes whose pod ranges overlap, not only equal ones."""
+    ranges: list[tuple[tuple[int, int, int], IPNetwork, NodeObject]] = []
+    for node in nodes.values():
+        for text in dict.fromkeys(filter(None, [node.spec.pod_cidr, *node.spec.pod_cidrs])):
+            each = network(text)
+            order = (each.version, int(each.network_address), each.prefixlen)
+            ranges.append((order, each, node))
+    # Ranges nest or are disjoint: in order, one that holds others stands right before them.
+    ranges.sort(key=lambda each: (each[0], each[2].metadata.name))
+    holder: tuple[IPNetwork, NodeObject] | None = None
+    for _, range_, node in ranges:
+        if holder is None or range_.version != holder[0].version or not holder[0].overlaps(range_):
+            holder = range_, node
+        elif node is not holder[1]:
+            yield Shared(_ref(node), str(range_), (_ref(holder[1]),))
+
+
+def shared_identities(nodes: Mapping[str, NodeObject]) -> Iterator[Shared]:
+    """Machine ids, addresses and overlay MACs that several nodes have."""
+    holders: dict[str, dict[str, NodeObject]] = defaultdict(dict)
+    for name, node in nodes.items():
+        for identity in _identities(node):
+            holders[identity][name] = node
+    for identity, found in sorted(holders.items()):
+        if len(found) > 1:
+            first, *others = (_ref(node) for _, node in sorted(found.items()))
+            yield Shared(first, identity, tuple(others))
+
+
+def _identities(node: NodeObject) -> Iterator[str]:
+    if node.status.node_info.machine_id:
+        yield f"machine-id {node.status.node_info.machine_id}"
+    for each in node.status.addresses:
+        if each.type == "InternalIP":
+            yield f"address {each.address}"
+    for vtep in vteps_of(node):
+        yield f"VXLAN MAC {vtep.mac}"
+        yield f"VXLAN endpoint {vtep.endpoint}"
+
+
+def _ref(node: NodeObject) -> Ref:
+    return Ref("Node", node.metadata.name, uid=node.metadata.uid)
