@@ -197,3 +197,17 @@ def test_measures_of_nodes_and_of_all():
         DNS_LOST: 25.0,
     }
     assert of_all([]) == {}
+
+
+def test_a_history_that_cannot_be_written_is_said_and_stops_nothing(tmp_path):
+    snapshot = written(tmp_path / "seen", healthy())
+    (tmp_path / "file").write_text("")
+    listener = Listener()
+    request = Request(
+        snapshot=snapshot, report_dir=tmp_path / "reports", history=tmp_path / "file/history.jsonl"
+    )
+
+    _, folder = perform(request, CHECKS, listener)
+
+    assert (folder / "report.html").is_file()
+    assert "was not written" in listener.text

@@ -32,21 +32,28 @@ class Difference:
 
 @dataclass(slots=True)
 class _Pool:
-    """The findings under one key and of one level that the earlier run had."""
+    """The findings under one key and of one level that the earlier run had, by their place."""
 
-    left: list[PastFinding] = field(default_factory=list)
+    left: dict[tuple[str, str], list[PastFinding]] = field(default_factory=dict)
+
+    def put(self, past: PastFinding) -> None:
+        """It was there."""
+        self.left.setdefault((past.node, str(past.finding.object)), []).append(past)
 
     def take(self, node: str, name: str) -> bool:
         """Use up the finding at this very place; false if there was none."""
-        for number, each in enumerate(self.left):
-            if (each.node, str(each.finding.object)) == (node, name):
-                del self.left[number]
-                return True
-        return False
+        some = self.left.get((node, name))
+        if not some:
+            return False
+        some.pop()
+        if not some:
+            del self.left[node, name]
+        return True
 
     def take_any(self) -> bool:
         """Use up whichever is left: what moved to another node or pod is not new."""
-        return bool(self.left and self.left.pop(0))
+        place = next(iter(self.left), None)
+        return place is not None and self.take(*place)
 
 
 Place = tuple[int, int]
@@ -81,7 +88,7 @@ def _pools(before: Iterable[ItemResult]) -> dict[tuple[str, Level], _Pool]:
         for finding in item.findings:
             if finding.level is not Level.ERROR:
                 past = PastFinding(item.check, replace(finding, standing=""), item.node)
-                pools[finding.key, finding.level].left.append(past)
+                pools[finding.key, finding.level].put(past)
     return pools
 
 
@@ -145,7 +152,8 @@ def _standing(finding: FindingRecord, *, is_known: bool) -> FindingRecord:
 
 def _rest(pools: Mapping[tuple[str, Level], _Pool]) -> Iterator[PastFinding]:
     for pool in pools.values():
-        yield from pool.left
+        for some in pool.left.values():
+            yield from some
 
 
 def _why_unseen(

@@ -11,7 +11,7 @@ from wirecheck.catalogue import Check
 from wirecheck.live import listed_nodes
 from wirecheck.look import Progress
 from wirecheck.record import Judged, results_of
-from wirecheck.report_folder import ReportFolder
+from wirecheck.report_folder import ReportFolder, add_to_history
 from wirecheck.request import SENTENCES, Request
 from wirecheck.results import ItemResult, Results
 from wirecheck.run import Run, open_run
@@ -41,6 +41,7 @@ class Bench:
         self._run: Run | None = None
         self._folder: ReportFolder | None = None
         self._checks: Sequence[Check] = ()
+        self._progress: Progress | None = None
         self._items: dict[str, dict[str, ItemResult]] = {}
         self._judged = Judged()
 
@@ -61,7 +62,7 @@ class Bench:
     def begin(self, checks: Sequence[Check], progress: Progress) -> None:
         """Look, where the cluster is a live one. Raises what `request.SENTENCES` lists."""
         assert self._run is not None
-        self._checks = checks
+        self._checks, self._progress = checks, progress
         self._run.introduce(progress)
         if self._writes_reports:
             self._folder = ReportFolder.create(self.request.report_dir, self._wall_clock)
@@ -98,11 +99,10 @@ class Bench:
             self._run, self._checks, self._judged, seconds, self.request.fail_on
         )
         if self._folder:
-            self.reports = self._folder.finish(
-                self.results,
-                self.request.history_file,
-                appends=self.request.adds_to_history,
-            )
+            self.reports = self._folder.finish(self.results, self.request.history_file)
+            problem = add_to_history(self.results, self.reports, self.request)
+            if problem and self._progress:
+                self._progress.say(problem)
 
     def _hold_against_baseline(self) -> None:
         """What is new shows only when all is judged: keys are counted over all nodes."""

@@ -12,7 +12,7 @@ from wirecheck import history
 from wirecheck.report import html, jsonl, junit
 from wirecheck.report.trend import MOST_RUNS, trends
 from wirecheck.report.whole_file import write_whole
-from wirecheck.request import RequestError
+from wirecheck.request import Request, RequestError
 from wirecheck.results import Results
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
 
@@ -66,9 +66,7 @@ class ReportFolder:
         """What was seen last is not whole: what was seen before counts."""
         shutil.rmtree(self.next_snapshot, ignore_errors=True)
 
-    def finish(
-        self, results: Results, history_file: Path | None = None, *, appends: bool = False
-    ) -> Path:
+    def finish(self, results: Results, history_file: Path | None = None) -> Path:
         """Write every report and give the folder its name; returns it. Raises RequestError.
 
         The page shows the earlier runs of the same cluster that `history_file` tells of.
@@ -81,9 +79,6 @@ class ReportFolder:
             write_whole(self.part / "junit.xml", junit.render(results))
             write_whole(self.part / "report.html", html.render(results, trends(runs)))
             self.part.rename(self.final)
-            # A run that was cut short says little about the cluster.
-            if history_file and appends and not results.ended.interrupted:
-                history.append(history_file, now)
         except OSError as error:
             raise _unwritable(self.part, error) from None
         return self.final
@@ -95,6 +90,23 @@ class ReportFolder:
                 return self.part
         shutil.rmtree(self.part, ignore_errors=True)
         return None
+
+
+def add_to_history(results: Results, folder: Path, request: Request) -> str:
+    """Append the run to the history; returns why that was not possible, a sentence, or nothing.
+
+    A run that was cut short says little about the cluster, and leaves no line.
+    """
+    if results.ended.interrupted or not request.adds_to_history:
+        return ""
+    try:
+        history.append(request.history_file, history.entry_of(results, folder))
+    except OSError as error:
+        return (
+            f"The history in {request.history_file} was not written: {error.strerror}; name "
+            "another file with --history."
+        )
+    return ""
 
 
 def _earlier(file: Path | None, cluster: str) -> list[history.Entry]:

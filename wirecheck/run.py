@@ -20,7 +20,7 @@ from wirecheck.measures import NodeMeasures
 from wirecheck.record import Judged, results_of
 from wirecheck.replay import Replay
 from wirecheck.report.sentences import duration, plural
-from wirecheck.report_folder import ReportFolder
+from wirecheck.report_folder import ReportFolder, add_to_history
 from wirecheck.request import Request
 from wirecheck.results import ItemResult, Override, Results
 from wirecheck.selection import in_profile, selected
@@ -106,7 +106,7 @@ def perform(
     wall_clock = time.time()
     waiting = Waiting(request.wait, clock or Clock())
     checks = selected(in_profile(load(), request.profile), globs)
-    baseline = read_baseline(request.baseline) if request.baseline else None
+    baseline = read_baseline(request.baseline, lambda: checks) if request.baseline else None
     run = _opened(request, waiting, progress)
     round_ = _Round(request, checks, baseline, _doubts(request, run, baseline), progress, waiting)
     run.introduce(progress)
@@ -120,13 +120,14 @@ def perform(
             results = later
         ended = replace(results.ended, wait=waiting.record)
         results = replace(results, ended=ended)
-        return results, folder.finish(
-            results, request.history_file, appends=request.adds_to_history
-        )
+        final = folder.finish(results, request.history_file)
     except BaseException as error:
         if left := folder.abandon():
             error.add_note(f"What was seen until then is in {left}.")
         raise
+    if problem := add_to_history(results, final, request):
+        progress.say(problem)
+    return results, final
 
 
 @dataclass(frozen=True, slots=True)
