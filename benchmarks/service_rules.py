@@ -1,7 +1,8 @@
 """Reading and comparing the rules of 10,000 Services, as a real kube-proxy wrote them.
 
 Programs a netns of this machine in iptables and in nftables mode, and one of the test
-cluster's virtual machine in IPVS mode, looks at each once and keeps what it saw. Then judges
+cluster's virtual machine in IPVS mode (with few Services: see `scaled.py`), looks at each
+once and keeps what it saw. Then judges
 one node and many: these have the same rules in another order, as kube-proxy writes them in an
 order of chance, and every tenth has ten Services of which an endpoint leads elsewhere.
 """
@@ -25,7 +26,7 @@ from typing import Any
 import click
 import msgspec
 
-from benchmarks import programmed_node, service_objects, variations
+from benchmarks import programmed_node, scaled, service_objects, variations
 from testbed.layout import VM
 from testbed.state import state
 from wirecheck import __version__
@@ -63,7 +64,9 @@ ALONE = ("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
 def main(modes: tuple[str, ...], services: int, nodes: str, anew: bool) -> None:
     """Print what reading and comparing costs, beside only unpacking and splitting."""
     for mode in modes:
-        document = seen(mode, services, anew)
+        document = seen(mode, scaled.FEW if mode == "ipvs" else services, anew)
+        if mode == "ipvs":
+            document = scaled.scaled(document, services, ENDPOINTS, OF_NODES)
         click.echo(f"{mode}, {services:,} Services of {ENDPOINTS} endpoints")
         for line in costs_of_dumps(document):
             click.echo(f"  {line}")
