@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from tests.checks.small_cluster import KUBERNETES, WEB_NETNS, SmallCluster
 from wirecheck import __version__
@@ -23,26 +24,31 @@ CHECKS = ("pods", "links", "nodes")
 
 
 def healthy() -> SmallCluster:
-    return SmallCluster()
+    """One node, which is seen: a whole run would miss the neighbour that nobody visits."""
+    small = SmallCluster()
+    del small.api["nodes"][1:]
+    return small
 
 
 def broken() -> SmallCluster:
     """The web pod has lost its address."""
-    small = SmallCluster()
+    small = healthy()
     small.change_netns(WEB_NETNS, addresses=[])
     return small
 
 
 def risky() -> SmallCluster:
     """The node's connection table is nearly full: a warning."""
-    small = SmallCluster()
+    small = healthy()
     small.change_file("/proc/sys/net/netfilter/nf_conntrack_count", "110000")
     return small
 
 
 def unreachable() -> SmallCluster:
     visit = VisitRecord("unreachable", via="ssh://n1", reason="n1 refuses the connection.")
-    return SmallCluster(visit=visit, document=None)
+    small = healthy()
+    small.visit, small.document = visit, None
+    return small
 
 
 def written(
@@ -64,9 +70,10 @@ def written(
     writer = SnapshotWriter(folder, index)
     for number, small in enumerate(looks or [broken()], start=1):
         writer.write_api(number, msgspec.convert(small.api, ApiObjects))
-        if small.document is not None:
-            writer.write_document(number, "n1", msgspec.json.encode(small.document))
         started = index.time + 10 * number
+        if small.document is not None:
+            document = replace(small.document, started=started, finished=started + 1)
+            writer.write_document(number, "n1", msgspec.json.encode(document))
         record = LookRecord(started, started + 2, {"n1": small.visit}, small.changes)
         writer.finish_look(record)
     return Snapshot.open(folder).path

@@ -27,7 +27,7 @@ def changes(tmp_path: Path, was: SmallCluster, now: SmallCluster) -> list[str]:
 
 
 def altered(**info: str) -> SmallCluster:
-    small = SmallCluster()
+    small = healthy()
     small.api = copy.deepcopy(small.api)
     small.api["nodes"][0]["status"].setdefault("nodeInfo", {}).update(info)
     return small

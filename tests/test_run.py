@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.checks.small_cluster import SmallCluster
 from tests.collect.api.conftest import status
 from tests.served_cluster import SEEN, Listener, ServedCluster, emptied, node
 from tests.snapshots import CHECKS, broken, healthy
@@ -34,7 +33,7 @@ def pauses(monkeypatch):
 @pytest.fixture
 def served(server, monkeypatch, pauses):
     cluster = ServedCluster(server)
-    cluster.serve(SmallCluster())
+    cluster.serve(healthy())
     monkeypatch.setattr("wirecheck.look.visit_all", cluster.visit_all)
     monkeypatch.setattr("wirecheck.look.container_ways", cluster.container_ways)
     return cluster

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.checks.small_cluster import SmallCluster
 from tests.served_cluster import ServedCluster
+from tests.snapshots import healthy
 from wirecheck.report.jsonl import read_results
 from wirecheck.snapshot.folder import Snapshot
 
@@ -40,7 +40,7 @@ def pids(tmp_path) -> Path:
 @pytest.fixture
 def run(server, kubeconfig, tmp_path, pids) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start a program that visits n1 by an ssh that hangs, and that ignores being asked to end."""
-    ServedCluster(server).serve(SmallCluster())
+    ServedCluster(server).serve(healthy())
     (tmp_path / "bin").mkdir()
     ssh = tmp_path / "bin" / "ssh"
     ssh.write_text(HANGING_SSH)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.checks.small_cluster import SmallCluster
 from tests.collect.api.conftest import status
 from tests.served_cluster import Listener, ServedCluster
 from tests.snapshots import CHECKS, broken, healthy
@@ -124,7 +123,7 @@ def test_what_is_no_duration(text):
 @pytest.fixture
 def served(server, monkeypatch):
     cluster = ServedCluster(server)
-    cluster.serve(SmallCluster())
+    cluster.serve(healthy())
     monkeypatch.setattr(live.time, "sleep", lambda _: None)
     monkeypatch.setattr("wirecheck.look.visit_all", cluster.visit_all)
     monkeypatch.setattr("wirecheck.look.container_ways", cluster.container_ways)
