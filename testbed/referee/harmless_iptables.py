@@ -81,27 +81,49 @@ def why_harmless(edit: Edit, before: str, facts: NodeFacts) -> str:
 def _reasons(edit: Edit, old: list[Rule], new: list[Rule], facts: NodeFacts) -> Iterator[str]:
     at = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), len(new))
     rule = old[min(at, len(old) - 1)]
-    if rule.chain in NO_SERVICES:
+    if {rule.chain, rule.target} & set(NO_SERVICES):
         yield "a rule of no Service"
     if not _is_reachable(rule, old) and not _is_reachable(rule, new):
         yield "nothing leads to its chain"
+    if rule.chain == "KUBE-POSTROUTING" and rule.target == "MARK":
+        yield "a mark that nothing looks at any more"
     if edit.kind == "reorder":
         yield from _reasons_for_swap(rule, old[at + 1], old, facts)
         return
     if not rule.target:
         yield "a rule without a target"
-    if _is_for_elsewhere(rule, facts):
-        yield "a pod on another node that connects to itself"
-    if edit.kind != "redirect" and _is_never_pods(rule, old):
-        yield "pods do not get there"
     if rule.matches.get("-d") == "127.0.0.0/8":
         yield "a node port at a loopback address, which is not compared"
-    if edit.kind == "shadow" and rule.target == new[at].target:
-        yield "both do the same"
-    if edit.kind != "redirect" and any(_is_twin(each, rule) for each in old if each is not rule):
+    yield from _reasons_for_own(rule, old, facts, is_gone=edit.kind != "redirect")
+    if edit.kind == "shadow":
+        yield from _reasons_for_shadow(edit, rule, new[at], old)
+    if edit.kind == "redirect" and _endpoints(rule, old) == _endpoints(new[at], new):
+        yield "leads to the same endpoints"
+    if edit.kind == "delete" and any(_is_twin(each, rule) for each in old if each is not rule):
         yield "the same rule is there once more"
     if edit.kind == "delete" and _is_same_way(rule, old):
         yield "what follows leads to the same endpoints"
+
+
+def _reasons_for_own(
+    rule: Rule, rules: list[Rule], facts: NodeFacts, *, is_gone: bool
+) -> Iterator[str]:
+    """About an endpoint that connects to itself."""
+    if _is_for_elsewhere(rule, facts):
+        yield "a pod on another node that connects to itself"
+    if is_gone and _is_never_pods(rule, rules):
+        yield "pods do not get there"
+    if is_gone and _is_masqueraded_anyhow(rule, rules):
+        yield "every connection to the Service is masqueraded"
+
+
+def _reasons_for_shadow(edit: Edit, rule: Rule, fresh: Rule, rules: list[Rule]) -> Iterator[str]:
+    if rule.target == fresh.target or edit.after.splitlines()[0] == edit.before:
+        yield "both do the same"
+    if any(_is_twin(each, rule) for each in rules if each is not rule):
+        yield "the same rule is there once more"
+    if any(_is_rival(each, rule) for each in rules):
+        yield "an address that another Service claims as well"
 
 
 def _reasons_for_swap(one: Rule, other: Rule, rules: list[Rule], facts: NodeFacts) -> Iterator[str]:
@@ -109,10 +131,9 @@ def _reasons_for_swap(one: Rule, other: Rule, rules: list[Rule], facts: NodeFact
         yield "no packet matches both"
     if one.does == other.does:
         yield "both do the same"
-    if _is_for_elsewhere(one, facts) or _is_for_elsewhere(other, facts):
+    yield from _reasons_for_own(one, rules, facts, is_gone=True)
+    if _is_for_elsewhere(other, facts):
         yield "a pod on another node that connects to itself"
-    if _is_never_pods(one, rules):
-        yield "pods do not get there"
     if "--rcheck" in one.options and "--rcheck" in other.options:
         yield "either endpoint has met the client before"
     if _endpoints(one, rules) and _endpoints(one, rules) == _endpoints(other, rules):
@@ -129,6 +150,9 @@ def is_exclusive(
     for key in ("-s", "-d"):
         if key in one and key in other and not _overlap(one[key], other[key]):
             return True
+    for left, right in ((one, other), (other, one)):
+        if "-d" in left and right.get("--dst-type") == "LOCAL":
+            return not any(_overlap(left["-d"], each) for each in addresses)
     return any(
         "-s" in left
         and right.get("--src-type") == "LOCAL"
@@ -169,6 +193,32 @@ def _is_never_pods(rule: Rule, rules: list[Rule]) -> bool:
         and all(each.startswith("KUBE-SVL-") for each in callers)
         and (outer <= spared)
     )
+
+
+def _is_masqueraded_anyhow(rule: Rule, rules: list[Rule]) -> bool:
+    """Whether masqueradeAll makes no difference between an endpoint's own connections and others.
+
+    Only for what is reached at a ClusterIP alone: pods are spared at other addresses.
+    """
+    if not rule.chain.startswith("KUBE-SEP-") or rule.target != "KUBE-MARK-MASQ":
+        return False
+    own = [each for each in rules if each.table == rule.table]
+    callers = {each.chain for each in own if each.target == rule.chain}
+    outer = {each.chain for each in own if each.target in callers}
+    marked = {
+        each.chain
+        for each in own
+        if each.target == "KUBE-MARK-MASQ" and set(each.matches) <= {"-d", "-p", "--dport"}
+    }
+    return bool(callers) and callers <= marked and outer == {"KUBE-SERVICES"}
+
+
+def _is_rival(one: Rule, other: Rule) -> bool:
+    """Whether it is another Service's rule about the same address and port."""
+    place = ("-d", "-p", "--dport")
+    names = [each.options.get("--comment", "").split(" ")[0] for each in (one, other)]
+    is_same = all(one.matches.get(key) == other.matches.get(key) for key in place)
+    return is_same and "-d" in one.matches and names[0] != names[1]
 
 
 def _is_twin(one: Rule, other: Rule) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from testbed.referee.mutation import Edit, NodeFacts
@@ -37,7 +38,7 @@ def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
         one, other = old["expr"], after[0]["expr"]
         if one == other:
             yield "both do the same"
-        if _is_exclusive(one, other):
+        if _is_exclusive(one, other) or _is_pod_or_node(one, other, facts):
             yield "no packet matches both"
         if _is_recall(one) and _is_recall(other):
             yield "either endpoint has met the client before"
@@ -58,7 +59,7 @@ def _of_element(old: Json, things: list[Json]) -> Iterator[str]:
 
 def _own_source(rule: Json) -> str:
     """The endpoint that a rule masquerades the connections to itself of."""
-    if not rule["chain"].startswith("endpoint-"):
+    if not rule.get("chain", "").startswith("endpoint-"):
         return ""
     for expr in rule["expr"]:
         left = expr.get("match", {}).get("left", {})
@@ -111,6 +112,28 @@ def _is_exclusive(one: list[Json], other: list[Json]) -> bool:
     """Whether some field must be one value for the first rule and another for the second."""
     left, right = _equalities(one), _equalities(other)
     return any(key in right and right[key] != value for key, value in left.items())
+
+
+def _is_pod_or_node(one: list[Json], other: list[Json], facts: NodeFacts) -> bool:
+    """Whether one is about sources in a range, and the other about the node's own, elsewhere."""
+    for left, right in ((one, other), (other, one)):
+        prefixes = [
+            each["match"]["right"]["prefix"]
+            for each in left
+            if "match" in each
+            and each["match"]["op"] == "=="
+            and isinstance(each["match"]["right"], dict)
+            and "prefix" in each["match"]["right"]
+            and each["match"]["left"].get("payload", {}).get("field") == "saddr"
+        ]
+        is_local = any(
+            each.get("match", {}).get("right") == "local" and '"saddr"' in json.dumps(each)
+            for each in right
+        )
+        for prefix in prefixes if is_local else ():
+            span = ip_network(f"{prefix['addr']}/{prefix['len']}")
+            return not any(ip_address(each) in span for each in facts.addresses)
+    return False
 
 
 def _equalities(expr: list[Json]) -> dict[str, str]:

@@ -111,7 +111,13 @@ class Walk:
         if not matched:
             return flows
         if step.recalls:
-            self._act(step, [flow._replace(recalled=step.recalls) for flow in matched], [])
+            # Behind a random choice it is too late: it may have sent the client elsewhere.
+            too_late = (step.recalls[0], 0)
+            recalled = [
+                flow._replace(recalled=step.recalls if flow.weight == 1.0 else too_late)
+                for flow in matched
+            ]
+            self._act(step, recalled, [])
             return flows
         remaining = self._act(step, matched, returned)
         if not others:
