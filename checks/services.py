@@ -12,6 +12,7 @@ RESYNC = (
     "Restart kube-proxy on the node (delete its pod): it writes all rules again at its start. It "
     "does not repair rules that something else has changed; find out what did."
 )
+OF_OTHERS = "rules of others that are not understood, and that no Service's connections meet"
 
 
 @check(settles=True, remedy=RESYNC, looks_at=RULES)
@@ -53,6 +54,10 @@ def frontends_are_programmed(node: Node) -> Findings:
     """
     for problem in node.dataplane.problems:
         yield Finding(node, expected="rules to compare", found=problem, level=Level.ERROR)
+    for rule in node.dataplane.ignored:
+        yield Finding(
+            node.part(rule), expected="a rule that is understood", found=rule, unless=OF_OTHERS
+        )
     for each in node.dataplane.of(Kind.FRONTEND_MISSING, Kind.NOT_UNDERSTOOD):
         level = Level.ERROR if each.is_not_understood else Level.FAIL
         yield Finding(

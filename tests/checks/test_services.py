@@ -101,7 +101,7 @@ def red(node: Node) -> dict[str, list]:
     for check in load():
         if check.id in SERVICES:
             with suppress(NotApplicable):
-                found[check.id] = list(check.function(node))
+                found[check.id] = [f for f in check.function(node) if not f.unless]
     assert found
     return {check: findings for check, findings in found.items() if findings}
 
@@ -361,3 +361,27 @@ def test_a_replacement_is_known_by_its_device_where_no_kube_proxy_is(ipvs_node, 
     assert answering.proxy.mode == "ipvs"
     with pytest.raises(NotApplicable, match=name):
         _ = replaced.proxy
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "-A CNI-HOSTPORT-MASQ -m shiny --new -j MASQUERADE",
+        "-A POSTROUTING -s 192.168.0.0/16 -j SHINY --new",
+    ],
+)
+def test_a_rule_of_others_that_is_not_understood_and_not_met_is_counted(node, rule):
+    at = rules(node).index("COMMIT", rules(node).index("*nat"))
+    strange = with_output(
+        node, "iptables-nft-save", f"{rules(node)[:at]}{rule}\n{rules(node)[at:]}"
+    )
+
+    assert red(strange) == {}
+    assert set(strange.dataplane.ignored) - set(node.dataplane.ignored) == {rule}
+    (check,) = [c for c in load() if c.id == "services.frontends_are_programmed"]
+    assert rule in [finding.found for finding in check.function(strange) if finding.unless]
+
+
+def test_rules_of_docker_are_counted_and_no_more(node):
+    assert all("DOCKER_POSTROUTING" in rule for rule in node.dataplane.ignored)
+    assert node.dataplane.ignored

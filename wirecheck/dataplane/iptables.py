@@ -9,7 +9,7 @@ others programmed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
 from wirecheck.dataplane.chains import Chains
 from wirecheck.dataplane.clients import Clients
@@ -17,7 +17,7 @@ from wirecheck.dataplane.fold import Masquerading
 from wirecheck.dataplane.iptables_rules import steps_of
 from wirecheck.dataplane.masquerading import by_mark
 from wirecheck.dataplane.ruleset import Ruleset, Stage, reachable, read_entries
-from wirecheck.dataplane.steps import End, Step
+from wirecheck.dataplane.steps import End, Jump, Opaque, Step
 from wirecheck.dataplane.table import Entry, Frontend, ServiceTable, Verdict
 from wirecheck.parse.iptables import Chain, IptablesDump, parse_iptables_save
 
@@ -40,6 +40,7 @@ def read_iptables(
     also = tuple(also)
     entries: dict[Frontend, Entry] = {}
     health_checks: set[tuple[int, int]] = set()
+    ignored: set[str] = set()
     for family in (4, 6):
         dumps = [
             parse_iptables_save(each[family])
@@ -49,7 +50,38 @@ def read_iptables(
         ruleset = ruleset_of(family, dumps)
         entries.update((entry.frontend, entry) for entry in read_entries(ruleset, clients, also))
         health_checks |= {(family, port) for port in _open_ports(ruleset)}
-    return ServiceTable(entries=entries, health_check_ports=frozenset(health_checks))
+        ignored.update(rule for dump in dumps for rule in _not_understood(dump))
+    met = {line for each in entries.values() for line in _doubts(each)}
+    return ServiceTable(
+        entries=entries,
+        health_check_ports=frozenset(health_checks),
+        ignored=tuple(sorted(ignored - met)),
+    )
+
+
+def _not_understood(dump: IptablesDump) -> Iterator[str]:
+    """Rules of others in which a match or a target is not understood."""
+    for table in dump.tables.values():
+        for name, chain in table.chains.items():
+            if chain.block and not name.startswith("KUBE-"):
+                for step in steps_of(chain):
+                    if not _is_understood(step, table.chains):
+                        yield step.text
+
+
+def _is_understood(step: Step, chains: Mapping[str, Chain]) -> bool:
+    """A target that is not known looks like a jump to a chain that does not exist."""
+    return not any(each.kind == "other" for each in step.sources) and not any(
+        isinstance(each, Opaque) or (isinstance(each, Jump) and each.chain not in chains)
+        for each in step.actions
+    )
+
+
+def _doubts(entry: Entry) -> Iterator[str]:
+    """The rules for which a frontend is not understood."""
+    for each in entry.handlings.values():
+        if each.verdict is Verdict.NOT_UNDERSTOOD:
+            yield from each.lines
 
 
 def ruleset_of(

@@ -170,6 +170,8 @@ class ServiceTable(Struct, frozen=True):
     health_check_ports: frozenset[tuple[int, int]] = frozenset()
     """healthCheckNodePorts that are to be open, or are opened explicitly, on this node, each
     with its family."""
+    ignored: tuple[str, ...] = ()
+    """Read side: rules of others that are not understood, and that no frontend depends on."""
     problems: tuple[str, ...] = ()
     """What could not be understood and concerns no single frontend, as sentences."""
 

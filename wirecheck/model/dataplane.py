@@ -125,6 +125,8 @@ class Dataplane:
     """What other modes have left."""
     claims: Mapping[Ref, str] = field(default_factory=dict)
     """Frontends that several Services claim, and what this node does with them."""
+    ignored: tuple[str, ...] = ()
+    """Rules of others that are not understood, and that no Service's connections meet."""
     problems: tuple[str, ...] = ()
     """What could not be understood and concerns no single frontend."""
 
@@ -167,7 +169,7 @@ def compared(node: Node) -> Dataplane:
     )
     summary = summarised(wanted, compare(wanted, found))
     claims = dict(_claims(wanted, found))
-    return Dataplane(node.ref, summary, left, claims, tuple(problems))
+    return Dataplane(node.ref, summary, left, claims, found.ignored, tuple(problems))
 
 
 def tables_of(node: Node) -> tuple[ServiceTable, ServiceTable]:
