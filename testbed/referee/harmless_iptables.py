@@ -85,6 +85,10 @@ def _reasons(edit: Edit, old: list[Rule], new: list[Rule], facts: NodeFacts) -> 
         yield "a rule of no Service"
     if not _is_reachable(rule, old) and not _is_reachable(rule, new):
         yield "nothing leads to its chain"
+    if rule.target.startswith("KUBE-") and not any(
+        (each.table, each.chain) == (rule.table, rule.target) for each in old
+    ):
+        yield "it calls an empty chain"
     if rule.chain == "KUBE-POSTROUTING" and rule.target == "MARK":
         yield "a mark that nothing looks at any more"
     if edit.kind == "reorder":
