@@ -118,7 +118,9 @@ def _concerning(
             case "Service" if f"{each.namespace}/{each.name}" in known:
                 yield replace(each, step="services")
             case "Node" if each.name == pod.node_name:
-                yield replace(each, step="node")
+                group = each.check.partition(".")[0]
+                is_way_out = group in ("routes", "overlay")
+                yield replace(each, step="way_out" if is_way_out else "node")
 
 
 STEPS = {

@@ -123,6 +123,7 @@ def _node(view: PodView) -> Iterator[Line]:
             yield _peer(peer, "└─ " if at == len(peers) else "├─ ")
         if (more := len(peers) - MOST_LINES) > 0:
             yield Line(f"and {more} more nodes (-o json has them all)", rail="└─ ")
+    yield from broken_here(_at(view, "way_out"))
 
 
 def _node_side(view: PodView, side: NodeSide) -> Iterator[Line]:
