@@ -83,6 +83,11 @@ class Fact(Enum):
             "ipvsadm-save",
         ),
     )
+    CNI_FILES = Measured(
+        "names in /etc/cni/net.d, /opt/cni/bin and /var/lib/cni/networks; of configurations only "
+        "types and names",
+        "one listing each",
+    )
     KUBE_PROXY = Measured(
         "kube-proxy's /healthz, /proxyMode, /configz and /metrics on the node's loopback",
         "five requests that stay on the node",

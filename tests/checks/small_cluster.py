@@ -24,6 +24,9 @@ from wirecheck.snapshot.api_objects import ApiObjects, Change
 from wirecheck.snapshot.index import LookRecord, SnapshotIndex, VisitRecord
 from wirecheck.snapshot.node_document import (
     Address,
+    CniConfiguration,
+    CniFiles,
+    CniReservation,
     Command,
     ConntrackSample,
     Fdb,
@@ -133,6 +136,15 @@ def api_pod(name: str, namespace: str, ip: str, **labels: str) -> dict[str, Any]
     }
 
 
+def agent_pod() -> dict[str, Any]:
+    """The CNI plugin's pod of the node."""
+    pod = api_pod("flannel", "kube-flannel", "192.0.2.1")
+    owner = {"kind": "DaemonSet", "name": "kube-flannel-ds", "controller": True}
+    pod["metadata"]["ownerReferences"] = [owner]
+    pod["spec"] |= {"hostNetwork": True, "dnsPolicy": "Default"}
+    return pod
+
+
 MACS = {"n1": "0a:00:00:00:00:01", "n2": "0a:00:00:00:00:02"}
 
 
@@ -180,6 +192,7 @@ def api() -> dict[str, Any]:
         "pods": [
             api_pod("dns", "kube-system", "10.244.0.2", **{"k8s-app": "kube-dns"}),
             api_pod("web", "shop", "10.244.0.3", app="web"),
+            agent_pod(),
         ],
         "services": [
             service("kubernetes", "default", "10.96.0.1", [{"name": "https", "port": 443}]),
@@ -284,6 +297,15 @@ def document() -> NodeDocument:
             )
             for transport in ("udp", "tcp")
         ],
+        cni=CniFiles(
+            [
+                CniConfiguration(
+                    "10-flannel.conflist", "cbr0", ["bridge", "portmap"], ["host-local"]
+                )
+            ],
+            ["bridge", "host-local", "loopback", "portmap"],
+            [CniReservation("cbr0", f"10.244.0.{n}", 4000.0) for n in (2, 3)],
+        ),
         conntrack=[
             ConntrackSample(1000.0, {"drop": 5, "insert_failed": 2}),
             ConntrackSample(1002.0, {"drop": 5, "insert_failed": 2}),

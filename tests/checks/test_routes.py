@@ -17,6 +17,7 @@ def with_routes(small: SmallCluster, *more: Route, without: str = "") -> None:
 
 
 def without_flannel(small: SmallCluster) -> None:
+    del small.api["pods"][2]
     for each in small.api["nodes"]:
         each["metadata"]["annotations"] = {}
 

@@ -21,6 +21,7 @@ MODULES = (
     "namespaces",
     "probes",
     "pod_files",
+    "cni_files",
     "commands",
     "kernel",
     "kube_proxy",

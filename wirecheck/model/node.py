@@ -10,6 +10,7 @@ from wirecheck.addresses import IPAddress, IPNetwork, addresses, network
 from wirecheck.catalogue import Threshold
 from wirecheck.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.model.cluster import OWN_DATAPATH, Cluster
+from wirecheck.model.cni import Cni
 from wirecheck.model.conntrack import Conntrack
 from wirecheck.model.dataplane import Dataplane, compared
 from wirecheck.model.firewall import Firewall
@@ -262,6 +263,11 @@ class Node:
     def kernel(self) -> Kernel:
         """What the kernel tells of itself."""
         return Kernel(self)
+
+    @cached_property
+    def cni(self) -> Cni:
+        """What the runtime goes by when it wires a pod."""
+        return Cni(self)
 
     @cached_property
     def firewall(self) -> Firewall:

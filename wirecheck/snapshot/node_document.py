@@ -223,6 +223,36 @@ class ConntrackSample(Record, frozen=True):
     counters: dict[str, int] = {}
 
 
+class CniConfiguration(Record, frozen=True):
+    """A file in /etc/cni/net.d: names and types alone, since plugins keep tokens there."""
+
+    file: str
+    network: str = ""
+    plugins: list[str] = []
+    """Their types, which are the names of their programs."""
+    ipam: list[str] = []
+    problem: str = ""
+    """Why it is not understood."""
+
+
+class CniReservation(Record, frozen=True):
+    """An address that host-local holds: a file in /var/lib/cni/networks/NETWORK."""
+
+    network: str
+    address: str
+    age: float
+    """Seconds since it was taken."""
+
+
+class CniFiles(Record, frozen=True):
+    """What the CNI plugins go by; None for a folder that is not there."""
+
+    configurations: list[CniConfiguration] | None = None
+    binaries: list[str] | None = None
+    """The programs in /opt/cni/bin."""
+    reservations: list[CniReservation] | None = None
+
+
 class NodeDocument(Record, frozen=True):
     """The result of one visit."""
 
@@ -243,6 +273,8 @@ class NodeDocument(Record, frozen=True):
     """By the command's id in the table of node commands."""
     probes: list[Probe] = []
     http: dict[str, HttpAnswer] = {}
+    cni: CniFiles | None = None
+    """None in documents of programs that did not read it yet."""
     conntrack: list[ConntrackSample] = []
     """Two samples that span the visit."""
     kernel_log: list[KernelLine] = []

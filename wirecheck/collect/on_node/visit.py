@@ -11,7 +11,7 @@ import time
 import zlib
 from typing import Any, Callable, Dict, List
 
-from wirecheck.collect.on_node import commands, kernel, kube_proxy, pod_files
+from wirecheck.collect.on_node import cni_files, commands, kernel, kube_proxy, pod_files
 from wirecheck.collect.on_node.deadline import Deadline
 from wirecheck.collect.on_node.namespaces import Namespaces, enter, read_all
 from wirecheck.collect.on_node.probes import Limits, Loop, Probe
@@ -163,6 +163,10 @@ class Visit:
         """Lines of the kernel's log."""
         self.document["kernel_log"] = kernel.read_log()
 
+    def look_at_cni(self) -> None:
+        """What the CNI plugins go by."""
+        self.document["cni"] = cni_files.read_all()
+
     def look_at_kube_proxy(self) -> None:
         """kube-proxy's own view of itself."""
         self.document["http"] = kube_proxy.ask_all()
@@ -199,6 +203,7 @@ def look(plan: Record) -> Record:
         ("Redirects in pods", visit.look_for_redirects),
         ("Rules", visit.list_rules),
         ("kube-proxy", visit.look_at_kube_proxy),
+        ("CNI files", visit.look_at_cni),
         ("Kernel log", visit.look_at_log),
         ("Conntrack counters", visit.wait_for_the_window),
     ):

@@ -1,0 +1,100 @@
+"""The checks of CNI, each on a cluster where one thing is broken."""
+
+import pytest
+from msgspec.structs import replace
+
+from tests.checks.small_cluster import WEB_NETNS, SmallCluster
+from wirecheck.findings import FactMissingError, Level, NotApplicable
+from wirecheck.snapshot.node_document import CniConfiguration, CniReservation
+
+
+def change_files(small: SmallCluster, **fields) -> None:
+    small.change_document(cni=replace(small.document.cni, **fields))
+
+
+def told(small: SmallCluster, check: str) -> list[tuple[str, str, Level]]:
+    return [(e.subject.part, e.found, e.level) for e in small.findings(f"cni.{check}")]
+
+
+def test_a_node_without_the_agent_is_found(small):
+    small.api["pods"][2]["spec"]["nodeName"] = "n2"
+    assert told(small, "agent_runs_on_the_node") == [("flannel", "none", Level.FAIL)]
+
+
+def test_an_agent_that_is_not_ready_is_found(small):
+    small.api["pods"][2]["status"]["conditions"] = []
+    (finding,) = small.findings("cni.agent_runs_on_the_node")
+    assert (finding.subject.name, finding.found) == ("flannel", "not Ready")
+
+
+def test_plugins_that_no_daemonset_brings_are_skipped(small):
+    del small.api["pods"][2]
+    with pytest.raises(NotApplicable, match="no DaemonSet"):
+        small.findings("cni.agent_runs_on_the_node")
+
+
+def test_a_second_configuration_warns(small):
+    first = small.document.cni.configurations
+    change_files(small, configurations=[*first, CniConfiguration("87-podman.conflist", "podman")])
+
+    assert told(small, "has_one_configuration") == [
+        ("87-podman.conflist", "a second configuration, of network podman", Level.WARN)
+    ]
+
+
+def test_a_configuration_that_is_not_understood_is_found(small):
+    broken = CniConfiguration("10-flannel.conflist", problem="ValueError: Expecting value")
+    change_files(small, configurations=[broken])
+    assert told(small, "has_one_configuration") == [
+        ("10-flannel.conflist", "ValueError: Expecting value", Level.FAIL)
+    ]
+
+
+def test_no_configuration_at_all_is_found(small):
+    change_files(small, configurations=[])
+    assert told(small, "has_one_configuration") == [("/etc/cni/net.d", "none", Level.FAIL)]
+
+
+@pytest.mark.parametrize("plugin", ["portmap", "host-local"])
+def test_a_missing_program_is_found(small, plugin):
+    change_files(small, binaries=[e for e in small.document.cni.binaries if e != plugin])
+
+    ((part, _, _),) = told(small, "has_its_plugins")
+    assert part == f"/opt/cni/bin/{plugin}"
+
+
+def test_an_address_that_nobody_carries_warns(small):
+    small.api["pods"].pop(1)
+    small.change_netns(WEB_NETNS, addresses=[])
+
+    assert told(small, "holds_no_address_in_vain") == [("cbr0 10.244.0.3", "none", Level.WARN)]
+
+
+def test_an_address_that_was_just_taken_may_wait_for_its_pod(small):
+    held = [*small.document.cni.reservations, CniReservation("cbr0", "10.244.0.9", 100.0)]
+    change_files(small, reservations=held)
+    assert not told(small, "holds_no_address_in_vain")
+
+
+@pytest.mark.parametrize(("held", "level"), [(200, None), (210, Level.WARN), (250, Level.FAIL)])
+def test_a_range_that_runs_out_is_found(small, held, level):
+    taken = [CniReservation("cbr0", f"10.244.0.{n}", 4000.0) for n in range(2, 2 + held)]
+    change_files(small, reservations=taken)
+
+    assert [each[2] for each in told(small, "has_addresses_left")] == ([level] if level else [])
+
+
+def test_folders_elsewhere_are_skipped(small):
+    change_files(small, configurations=None)
+    with pytest.raises(NotApplicable, match="elsewhere"):
+        small.findings("cni.has_one_configuration")
+
+
+def test_a_document_of_an_older_program_is_skipped_and_a_failure_is_not(small):
+    small.change_document(cni=None)
+    with pytest.raises(NotApplicable, match="older wirecheck"):
+        small.findings("cni.has_its_plugins")
+
+    small.change_document(problems=["CNI files: PermissionError: no."])
+    with pytest.raises(FactMissingError, match="PermissionError"):
+        small.findings("cni.has_its_plugins")
