@@ -38,7 +38,10 @@ class Looks:
         return SnapshotIndex(1, "0", 1000.0, queries=queries, looks=looks, waivers=self.waivers)
 
     def api(self, look: int = 1) -> ApiObjects:
-        return convert(self.clusters[look - 1].api, ApiObjects)
+        api = self.clusters[look - 1].api
+        # Without the neighbour, which nobody visits.
+        nodes = [each for each in api["nodes"] if each["metadata"]["name"] == "n1"]
+        return convert({**api, "nodes": nodes}, ApiObjects)
 
     def document(self, node: str, look: int = 1):
         assert node == "n1"
