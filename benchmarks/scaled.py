@@ -31,6 +31,16 @@ def scaled(document: NodeDocument, services: int, endpoints: int, of_nodes: int)
     kept = [line for line in sets.output.splitlines() if "add KUBE-CLUSTER-IP " not in line]
     at = next(n for n, line in enumerate(kept) if line.startswith("create KUBE-CLUSTER-IP ")) + 1
     kept[at:at] = [f"add KUBE-CLUSTER-IP {each},tcp:{service_objects.PORT}" for each in addresses]
+    local = [
+        each["addresses"][0]
+        for of in slices
+        for each in of["endpoints"]
+        if each["nodeName"] == service_objects.node_name(0)
+    ]
+    kept = [line for line in kept if "add KUBE-LOOP-BACK " not in line]
+    at = next(n for n, line in enumerate(kept) if line.startswith("create KUBE-LOOP-BACK ")) + 1
+    place = f"tcp:{service_objects.TARGET_PORT}"
+    kept[at:at] = [f"add KUBE-LOOP-BACK {each},{place},{each}" for each in local]
     host, *others = document.namespaces
     known = {each.address for each in host.addresses}
     index = next(each.index for each in host.links if each.name == "kube-ipvs0")

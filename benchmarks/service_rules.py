@@ -47,7 +47,7 @@ MODES = ("iptables", "nftables", "ipvs")
 ENDPOINTS = 3
 OF_NODES = 1_000
 """Nodes of the cluster, whether they are judged or not: its pods are spread over them."""
-ORDERS = 40
+ORDERS = 10
 """Different documents; nodes beyond get the same ones again, which wirecheck cannot know."""
 ALTERED = 10
 """Services that are altered on every tenth node."""
