@@ -343,7 +343,7 @@ def changed(tmp_path: Path, small: SmallCluster, **more: Any) -> tuple[Snapshot,
 
 def test_sentences_lose_names_and_addresses(tmp_path):
     small = unreachable()
-    reason = "n1 (192.0.2.1) refuses the connection of shop/web."
+    reason = "n1 (192.0.2.1) refuses the connection of shop/web by ssh://alice@192.0.2.1."
     small.visit = VisitRecord("unreachable", via="ssh://alice@192.0.2.1:22", reason=reason)
 
     redacted, dictionary = changed(tmp_path, small)
@@ -351,7 +351,10 @@ def test_sentences_lose_names_and_addresses(tmp_path):
     (visit,) = redacted.index.looks[0].visits.values()
     n1, address = dictionary.nodes["n1"], dictionary.addresses["192.0.2.1"]
     shop, web = dictionary.names["shop"], dictionary.names["web"]
-    assert visit.reason == f"{n1} ({address}) refuses the connection of {shop}/{web}."
+    assert (
+        visit.reason
+        == f"{n1} ({address}) refuses the connection of {shop}/{web} by ssh://{address}."
+    )
     assert visit.via == f"ssh://{address}:22"
 
 

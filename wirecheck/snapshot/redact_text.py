@@ -28,6 +28,8 @@ PATTERN = re.compile(
 )
 """What carries an address or a name and can be told by its look."""
 
+USER = re.compile(r"://[^@/\s]+@")
+"""The user's name in a way in."""
 WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 IP_VS_ADDRESS = re.compile(r"\b([0-9A-F]{8})(?=:[0-9A-F]{4}\b)")
 COMMENT = re.compile(r'(--comment )("(?:[^"\\]|\\.)*"|\S+)')
@@ -71,6 +73,7 @@ class TextMap:
     def free(self, text: str, keep: str = "") -> str:
         """The same, and every known name that stands as a word of its own, but those in `keep`."""
         kept = set(WORD.findall(keep))
+        text = USER.sub("://", text)
         return WORD.sub(lambda found: self._known(found.group(), kept), self.opaque(text))
 
     def _known(self, word: str, kept: set[str]) -> str:
