@@ -29,6 +29,7 @@ SMALL = """*nat
 -A KUBE-SEP-A -s {source}/32 -j KUBE-MARK-MASQ
 -A KUBE-SEP-A -p tcp -m tcp -j DNAT --to-destination {source}:8080
 -A KUBE-SVC-OLD -j KUBE-SEP-A
+-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000
 COMMIT
 """
 
