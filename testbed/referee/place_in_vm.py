@@ -137,6 +137,8 @@ def netns_in_vm(here: State, slot: Slot, addresses: Sequence[str]) -> Iterator[V
             + "; ".join(f"ip netns exec {_NETNS} {line}" for line in lines)
         )
         yield place
-        place.run(_REMOVE)
     finally:
-        place.disconnect()
+        try:
+            place.run(_REMOVE)
+        finally:
+            place.disconnect()
