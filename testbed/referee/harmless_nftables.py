@@ -40,6 +40,9 @@ def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
             yield "both do the same"
         if _is_exclusive(one, other) or _is_pod_or_node(one, other, facts):
             yield "no packet matches both"
+        marks = [each for each in (one, other) if "mark-for-masquerade" in json.dumps(each)]
+        if marks and any(map(_only_remembers, (one, other))):
+            yield "one marks the packet, the other remembers the client"
         if _is_recall(one) and _is_recall(other):
             yield "either endpoint has met the client before"
     if edit.kind == "shadow" and after and after[0]["expr"] == old["expr"]:
@@ -106,6 +109,11 @@ def _callers(chain: str, things: list[Json]) -> list[Json]:
 def _is_recall(expr: list[Json]) -> bool:
     """Whether it leads clients back to the endpoint that they were sent to before."""
     return any("@affinity-" in str(each.get("match", {}).get("right", "")) for each in expr)
+
+
+def _only_remembers(expr: list[Json]) -> bool:
+    """Whether a rule puts the client into an affinity set and does nothing else."""
+    return all("set" in each for each in expr)
 
 
 def _is_exclusive(one: list[Json], other: list[Json]) -> bool:
