@@ -76,7 +76,6 @@ class Fact(Enum):
             "iptables-version",
             "iptables-save",
             "ip6tables-save",
-            "nft-tables",
             "nft-kube-proxy",
             "nft-kube-proxy6",
             "ipset-save",

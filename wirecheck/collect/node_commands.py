@@ -54,7 +54,6 @@ _REASONS: dict[str, tuple[str, str]] = {
     "iptables-version": ("Of which kind plain iptables is.", "the node lacks the variants"),
     "iptables-save": ("The Service rules, and what else packets meet.", _PLAIN_RULES),
     "ip6tables-save": ("The same for IPv6.", _PLAIN_RULES),
-    "nft-tables": ("Whether kube-proxy has tables of its own.", "nf_tables is loaded"),
     "nft-kube-proxy": ("The Service rules of nftables mode.", "table ip kube-proxy exists"),
     "nft-kube-proxy6": ("The same for IPv6.", "table ip6 kube-proxy exists"),
     "ipset-save": ("The sets that the rules of IPVS mode refer to.", "/proc/net/ip_vs exists"),

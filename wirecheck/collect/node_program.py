@@ -15,6 +15,7 @@ from importlib import resources
 PACKAGE = "wirecheck.collect.on_node"
 MODULES = (
     "netlink",
+    "nf_tables",
     "rtnetlink",
     "processes",
     "deadline",

@@ -9,6 +9,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from wirecheck.collect.on_node.deadline import Deadline, has_ended, kill, kill_with_me
+from wirecheck.collect.on_node.nf_tables import table_names
 
 TABLE: Dict[str, Tuple[str, ...]] = {
     "conntrack-dns": ("conntrack", "-L", "-f", "ipv4", "-p", "udp", "--orig-port-dst", "53"),
@@ -22,7 +23,6 @@ TABLE: Dict[str, Tuple[str, ...]] = {
     "iptables-version": ("iptables", "--version"),
     "iptables-save": ("iptables-save",),
     "ip6tables-save": ("ip6tables-save",),
-    "nft-tables": ("nft", "list", "tables"),
     "nft-kube-proxy": ("nft", "-j", "list", "table", "ip", "kube-proxy"),
     "nft-kube-proxy6": ("nft", "-j", "list", "table", "ip6", "kube-proxy"),
     "ipset-save": ("ipset", "save"),
@@ -37,12 +37,14 @@ RULES = (
     "iptables-version",
     "iptables-save",
     "ip6tables-save",
-    "nft-tables",
     "nft-kube-proxy",
     "nft-kube-proxy6",
     "ipset-save",
     "ipvsadm-save",
 )
+
+TABLES = "nft-tables"
+"""No command: the names of nftables tables, which netlink tells; a record like theirs."""
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = {"LC_ALL": "C", "PATH": PATH, "HOME": "/"}
@@ -141,12 +143,12 @@ def list_connections(dns: List[str], deadline: Deadline) -> Dict[str, Record]:
 def list_rules(deadline: Deadline) -> Dict[str, Record]:
     """The rules of the node's own netns, by the tools that this node has reason for."""
     reasons = _reasons()
-    records: Dict[str, Record] = {}
+    records: Dict[str, Record] = {TABLES: _tables(reasons)}
     for identity in RULES:
         reason = reasons.get(identity, "")
         if identity.startswith("nft-kube-proxy"):
             family = "ip6" if identity.endswith("6") else "ip"
-            if not _has_table(records["nft-tables"], family):
+            if not _has_table(records[TABLES], family):
                 reason = "there is no table %s kube-proxy" % family
         if identity in ("iptables-save", "ip6tables-save") and not reason:
             reason = _legacy_reason(identity, records["iptables-version"])
@@ -157,8 +159,12 @@ def list_rules(deadline: Deadline) -> Dict[str, Record]:
     return records
 
 
+def _tables(reasons: Dict[str, str]) -> Record:
+    return _not_asked(TABLES, reasons[TABLES]) if TABLES in reasons else table_names()
+
+
 def _not_asked(identity: str, reason: str) -> Record:
-    return {"argv": list(TABLE[identity]), "problem": "not asked: " + reason}
+    return {"argv": list(TABLE.get(identity, ())), "problem": "not asked: " + reason}
 
 
 def _reasons() -> Dict[str, str]:
@@ -176,7 +182,7 @@ def _reasons() -> Dict[str, str]:
     if variants:
         reasons["iptables-version"] = "its variants say which tables they list"
     if not _can_be_there("nf_tables"):
-        for identity in ("iptables-nft-save", "ip6tables-nft-save", "nft-tables"):
+        for identity in ("iptables-nft-save", "ip6tables-nft-save", TABLES):
             reasons[identity] = "nf_tables is not loaded"
     if not os.path.exists("/proc/net/if_inet6"):
         for identity in ("ip6tables-nft-save", "ip6tables-legacy-save", "ip6tables-save"):

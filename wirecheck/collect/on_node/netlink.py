@@ -16,10 +16,10 @@ MOST_DUMPS = 5
 
 
 class Netlink:
-    """A socket to rtnetlink; it stays in the network namespace in which it was made."""
+    """A socket, usually to rtnetlink; it stays in the netns in which it was made."""
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+    def __init__(self, protocol: int = 0) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
         self._socket.settimeout(SECONDS)
         self._socket.bind((0, 0))
         self._sequence = 0
