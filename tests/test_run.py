@@ -156,7 +156,7 @@ def test_the_api_is_read_anew_in_each_look(run, served, pauses, monkeypatch):
     results, folder = run()
 
     assert (results.ended.status, results.ended.looks) == (0, 2)
-    assert [len(seen(folder).api(look).pods) for look in (1, 2)] == [2, 1]
+    assert [len(seen(folder).api(look).pods) for look in (1, 2)] == [3, 2]
 
 
 def test_a_node_that_is_deleted_between_the_looks_is_not_red(run, served, monkeypatch):

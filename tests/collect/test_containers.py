@@ -12,7 +12,7 @@ from wirecheck.snapshot.api_objects import ApiObjects, NodeAddress, NodeObject
 
 
 def node(name: str, address: str = "") -> NodeObject:
-    (found,) = msgspec.convert(small_cluster.api(), ApiObjects).nodes
+    found, *_ = msgspec.convert(small_cluster.api(), ApiObjects).nodes
     status = msgspec.structs.replace(
         found.status, addresses=[NodeAddress("InternalIP", address)] if address else []
     )

@@ -16,7 +16,7 @@ from wirecheck.snapshot.api_objects import ApiObjects
 
 def api(nodes: int = 1, headless: int = 0, services: int = 0, replicas: int = 1) -> ApiObjects:
     described: dict[str, Any] = small_cluster.api()
-    (node,) = described["nodes"]
+    node, *_ = described["nodes"]
     described["nodes"] = [
         {**node, "metadata": {**node["metadata"], "name": f"n{i + 1}"}} for i in range(nodes)
     ]

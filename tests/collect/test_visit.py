@@ -27,12 +27,12 @@ WAY = WayIn(node="n1", via="ssh://root@192.0.2.1", address="192.0.2.1")
 
 
 def named(name: str) -> NodeObject:
-    (node,) = API.nodes
+    node, *_ = API.nodes
     return msgspec.structs.replace(node, metadata=msgspec.structs.replace(node.metadata, name=name))
 
 
 def with_status(addresses: list[NodeAddress] | None = None, machine_id: str = "") -> NodeObject:
-    (node,) = API.nodes
+    node, *_ = API.nodes
     status = msgspec.structs.replace(node.status, node_info=NodeInfo(machine_id=machine_id))
     if addresses is not None:
         status = msgspec.structs.replace(status, addresses=addresses)
