@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from wirecheck import cli
-from wirecheck.demo import recorded
+
+CLUSTERS = Path(__file__).parents[1] / "recorded" / "clusters"
+"""Kept as they are, because the tests name what is in them: those that ship are made anew."""
 
 Told = tuple[int, str, str]
 
@@ -45,9 +47,9 @@ def as_json(inspect) -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def broken() -> Path:
-    return recorded("broken")
+    return CLUSTERS / "broken"
 
 
 @pytest.fixture
 def healthy() -> Path:
-    return recorded("healthy")
+    return CLUSTERS / "healthy"

@@ -21,6 +21,7 @@ WORST_FIRST = (
 )
 ACCEPTED = frozenset({"known", "waived"})
 RED = frozenset({Outcome.FAIL, Outcome.ERROR})
+TOLD_WITH_CAUSE = frozenset({Outcome.FAIL, Outcome.ERROR, Outcome.WARN})
 REACHABLE = "nodes.reachable"
 
 
@@ -150,6 +151,23 @@ def without_symptoms(check: CheckResults, following: Mapping[Place, Place]) -> C
     """The check less the items that are told with their cause."""
     items = tuple(item for item in check.items if (item.check, item.node) not in following)
     return replace(check, items=items)
+
+
+def following(check: CheckResults, causes: Mapping[Place, Place]) -> dict[str, list[str]]:
+    """The checks of which something likely follows from what this one found, and where."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for (symptom, node), (cause, _) in causes.items():
+        if cause == check.record.id:
+            found[symptom].append(node)
+    return {symptom: sorted(filter(None, nodes)) for symptom, nodes in found.items()}
+
+
+def causes_of(check: CheckResults, causes: Mapping[Place, Place]) -> list[str]:
+    """The checks from which all that this one found likely follows; none if some does not."""
+    places = [(item.check, item.node) for item in check.items if item.outcome in TOLD_WITH_CAUSE]
+    if not places or not all(place in causes for place in places):
+        return []
+    return list(dict.fromkeys(causes[place][0] for place in places))
 
 
 def most_each(sizes: Sequence[int], total: int) -> int:

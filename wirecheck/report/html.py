@@ -15,6 +15,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from wirecheck.causes import Place, symptoms
 from wirecheck.findings import Outcome
 from wirecheck.report import sentences
 from wirecheck.report.arrangement import (
@@ -23,6 +24,8 @@ from wirecheck.report.arrangement import (
     CheckResults,
     Unseen,
     by_check,
+    causes_of,
+    following,
     shares,
     tone,
     total,
@@ -78,6 +81,10 @@ class Card:
     check: CheckResults
     entries: tuple[Entry, ...]
     left_out: int
+    following: dict[str, list[str]]
+    """What likely follows from it: checks, and the nodes."""
+    causes: list[str]
+    """The checks from which all of it likely follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +142,7 @@ def _rendered(template: str, results: Results, trends: Trends | None, *, embedde
 
 def _page(results: Results) -> Page:
     checks = by_check(results)
-    cards = _cards(without_unseen(checks))
+    cards = _cards(without_unseen(checks), symptoms(results.items))
     unseen = unseen_nodes(results)
     named = {entry.node for some in cards.values() for card in some for entry in card.entries}
     named.update(node for each in unseen for node in each.nodes)
@@ -156,8 +163,13 @@ def _page(results: Results) -> Page:
     )
 
 
-def _cards(checks: Sequence[CheckResults]) -> dict[Outcome, list[Card]]:
-    """Cards by the check's worst outcome, with as many findings of each item as fit."""
+def _cards(
+    checks: Sequence[CheckResults], causes: Mapping[Place, Place]
+) -> dict[Outcome, list[Card]]:
+    """Cards by the check's worst outcome, with as many findings of each item as fit.
+
+    What likely follows from something else comes after what does not.
+    """
     items = [item for check in checks for item in check.having(*TELLING)]
     # Whatever fails comes first, should even one finding of each item be too much.
     items.sort(key=lambda item: WORST_FIRST.index(item.outcome))
@@ -187,8 +199,18 @@ def _cards(checks: Sequence[CheckResults]) -> dict[Outcome, list[Card]]:
     for check in checks:
         if check.having(*TELLING):
             told = tuple(entries.get(check.record.id, ()))
-            cards[check.outcome].append(Card(check, told, left_out[check.record.id]))
-    return cards
+            cards[check.outcome].append(
+                Card(
+                    check,
+                    told,
+                    left_out[check.record.id],
+                    following(check, causes),
+                    causes_of(check, causes),
+                )
+            )
+    return {
+        outcome: sorted(some, key=lambda card: bool(card.causes)) for outcome, some in cards.items()
+    }
 
 
 def _outcome(item: ItemResult, finding: FindingRecord) -> Outcome:

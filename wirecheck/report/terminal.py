@@ -19,6 +19,7 @@ from wirecheck.report.arrangement import (
     CheckResults,
     Unseen,
     by_check,
+    following,
     most_each,
     tone,
     unseen_nodes,
@@ -110,9 +111,9 @@ def _screen(results: Results, report: Path | None) -> Iterator[Line]:
     doubts = results.comparison.doubts if results.comparison else []
     yield from (Line(f"Doubtful baseline: {doubt}") for doubt in doubts)
     yield from (Line(f"Changed: {o.name} was {o.was}, now {o.now}") for o in started.overrides)
-    following = symptoms(results.items)
-    told = [without_symptoms(check, following) for check in checks]
-    yield from _red(told, following)
+    causes = symptoms(results.items)
+    told = [without_symptoms(check, causes) for check in checks]
+    yield from _red(told, causes)
     yield from _unseen(unseen, results)
     yield from _warnings(told)
     yield from _accepted(checks)
@@ -123,7 +124,7 @@ def _screen(results: Results, report: Path | None) -> Iterator[Line]:
     yield from _end(results, report)
 
 
-def _red(checks: Sequence[CheckResults], following: Mapping[Place, Place]) -> Iterator[Line]:
+def _red(checks: Sequence[CheckResults], causes: Mapping[Place, Place]) -> Iterator[Line]:
     """Checks that failed, then those that could not be judged, with a fair share of findings."""
     red = sorted(
         (check for check in checks if check.having(*RED)),
@@ -133,7 +134,7 @@ def _red(checks: Sequence[CheckResults], following: Mapping[Place, Place]) -> It
     each = most_each(sizes, MOST_FINDINGS)
     for check in red[:MOST_CHECKS]:
         yield from _red_check(check, each)
-        yield from _symptoms(check, following)
+        yield from _symptoms(check, causes)
     if red[MOST_CHECKS:]:
         rest = [check.record.id for check in red[MOST_CHECKS:]]
         yield Line()
@@ -157,15 +158,11 @@ def _red_check(check: CheckResults, most: int) -> Iterator[Line]:
         yield Line(f" {check.next_step}", head="Next:", style="bold", indent=2)
 
 
-def _symptoms(check: CheckResults, following: Mapping[Place, Place]) -> Iterator[Line]:
+def _symptoms(check: CheckResults, causes: Mapping[Place, Place]) -> Iterator[Line]:
     """What likely follows from what the check found: one line for it all."""
-    places: dict[str, list[str]] = defaultdict(list)
-    for (symptom, node), (cause, _) in following.items():
-        if cause == check.record.id:
-            places[symptom].append(node)
-    if places:
+    if places := following(check, causes):
         told = [
-            f"{symptom} on {listed(sorted(nodes), 3)}" if any(nodes) else symptom
+            f"{symptom} on {listed(nodes, 3)}" if nodes else symptom
             for symptom, nodes in places.items()
         ]
         yield Line(f" {listed(told, 8)}", head="Follows from it:", style="bold", indent=2)
