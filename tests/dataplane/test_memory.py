@@ -207,3 +207,28 @@ def rules_of(table: nftables.NftTable) -> dict[str, list]:
 @pytest.mark.parametrize("version", recorded.VERSIONS)
 def test_listings_as_nft_writes_them_are_read_in_pieces(version: str) -> None:
     assert nftables._by_items(recorded.nft(version)) is not None
+
+
+@pytest.mark.parametrize("version", ["1.36.3", "1.37.2"])
+def test_a_hairpin_set_that_lacks_an_endpoint_is_noticed_after_a_node_that_has_it(
+    version: str,
+) -> None:
+    whole = recorded.nft(version)
+    listing = json.loads(whole)
+    (hairpins,) = [
+        each["set"]
+        for each in listing["nftables"]
+        if each.get("set", {}).get("name") == "hairpin-connections"
+    ]
+    assert hairpins["elem"]
+    del hairpins["elem"]
+    place = Place(RANGES[0], ADDRESSES[0])
+
+    forget()
+    first = outcome(read_as_nftables, (whole, place))
+    after = outcome(read_as_nftables, (json.dumps(listing) + "\n", place))
+    forget()
+    nftables.forget()
+
+    assert outcome(read_as_nftables, (json.dumps(listing) + "\n", place)) == after
+    assert after != first

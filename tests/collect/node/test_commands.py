@@ -26,7 +26,7 @@ def test_a_command_that_hangs_is_ended_with_what_it_started(
     )
     table(monkeypatch, code)
 
-    record = commands.run("conntrack-dns", limit=2)
+    record = commands.run("conntrack-dns", limit=6)
 
     assert record["problem"] == "time limit"
     assert "status" not in record
