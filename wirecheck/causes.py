@@ -40,6 +40,13 @@ RULES = (
     Rule("links.are_up", LOOKUPS, "pod"),
     Rule("links.are_attached_to_the_node", LOOKUPS, "pod"),
     Rule("nodes.forward_packets", ALL_DNS),
+    Rule(
+        "firewall.lets_pods_through", (*ALL_DNS, "firewall.lets_dns_through", "services.sources*")
+    ),
+    Rule("firewall.lets_dns_through", LOOKUPS),
+    Rule("routes.lead_to_every_node", ("dns.replicas_answer",), "any"),
+    Rule("overlay.is_as_announced", ("dns.replicas_answer", "overlay.knows_every_node"), "any"),
+    Rule("overlay.knows_every_node", ("dns.replicas_answer",), "any"),
     Rule("kube_proxy.runs_in_its_configured_mode", ("kube_proxy.left_nothing_of_another_mode",)),
     Rule("kube_proxy.says_that_it_is_healthy", ("services.*", "kube_proxy.keeps_up_with_changes")),
     Rule("kube_proxy.keeps_up_with_changes", ("services.*",)),
