@@ -157,6 +157,12 @@ def is_exclusive(
     for left, right in ((one, other), (other, one)):
         if "-d" in left and right.get("--dst-type") == "LOCAL":
             return not any(_overlap(left["-d"], each) for each in addresses)
+    # A packet with an address of the node itself does not come in by an interface of pods.
+    if any(
+        left.get("-i", "lo") != "lo" and right.get("--src-type") == "LOCAL"
+        for left, right in ((one, other), (other, one))
+    ):
+        return True
     return any(
         "-s" in left
         and right.get("--src-type") == "LOCAL"

@@ -45,6 +45,11 @@ def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
             yield "one marks the packet, the other remembers the client"
         if _is_recall(one) and _is_recall(other):
             yield "either endpoint has met the client before"
+    if edit.kind == "delete" and (led_to := _led_to(old["expr"], things)):
+        rules_after = [each["rule"] for each in things if each.get("rule", {}).get("chain")]
+        chain = [each for each in rules_after if each["chain"] == old["chain"]]
+        if _led_to(chain[-1]["expr"], things) == led_to and chain[-1]["handle"] != old["handle"]:
+            yield "what follows leads to the same endpoints"
     if edit.kind == "shadow" and after and after[0]["expr"] == old["expr"]:
         yield "both do the same"
 
@@ -97,6 +102,36 @@ def _is_never_pods(chain: str, things: list[Json]) -> bool:
     )
 
 
+def _led_to(expr: Json, things: list[Json]) -> frozenset[str]:
+    """Every translation that a rule, or a chain that it leads to, makes."""
+    found: set[str] = set()
+    seen: set[str] = set()
+    waiting = [expr]
+    while waiting:
+        for kind, value in _parts(waiting.pop()):
+            if kind == "dnat":
+                found.add(json.dumps(value, sort_keys=True))
+            elif kind == "target" and isinstance(value, str) and value not in seen:
+                seen.add(value)
+                waiting += [
+                    each["rule"]["expr"]
+                    for each in things
+                    if each.get("rule", {}).get("chain") == value
+                ]
+    return frozenset(found)
+
+
+def _parts(value: Json) -> Iterator[tuple[str, Json]]:
+    """Every named part of an expression, however deep."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _parts(each)
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            yield name, each
+            yield from _parts(each)
+
+
 def _callers(chain: str, things: list[Json]) -> list[Json]:
     name = json.dumps(chain)
     return [
@@ -138,10 +173,21 @@ def _is_pod_or_node(one: list[Json], other: list[Json], facts: NodeFacts) -> boo
             each.get("match", {}).get("right") == "local" and '"saddr"' in json.dumps(each)
             for each in right
         )
+        if is_local and any(_is_by_interface(each) for each in left):
+            return True
         for prefix in prefixes if is_local else ():
             span = ip_network(f"{prefix['addr']}/{prefix['len']}")
             return not any(ip_address(each) in span for each in facts.addresses)
     return False
+
+
+def _is_by_interface(expr: Json) -> bool:
+    """Whether it is about packets that come in by an interface of pods.
+
+    One with an address of the node itself never does: the kernel drops it as martian.
+    """
+    match = expr.get("match", {})
+    return bool(match.get("op") == "==" and match.get("left") == {"meta": {"key": "iifname"}})
 
 
 def _equalities(expr: list[Json]) -> dict[str, str]:

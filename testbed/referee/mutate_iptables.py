@@ -17,7 +17,10 @@ KINDS = ("delete", "redirect", "reorder", "weight", "shadow")
 def edit_iptables(dice: Dice, text: str) -> Edit | None:
     """One random change; None where the one that was drawn does not apply."""
     lines = text.splitlines()
-    rules = [at for at, line in enumerate(lines) if line.startswith("-A ")]
+    # By their words: kube-proxy writes its Services in an order of chance.
+    rules = sorted(
+        (at for at, line in enumerate(lines) if line.startswith("-A ")), key=lines.__getitem__
+    )
     if not rules:
         return None
     kind = dice.choice(KINDS)

@@ -19,6 +19,10 @@ def edit_nftables(dice: Dice, text: str) -> Edit | None:
         return None
     document = json.loads(text)
     things = copy.deepcopy(document["nftables"])
+    for each in map(_named, things):
+        # The kernel tells elements in an order of chance, which would make the draw one of chance.
+        if each.get("elem"):
+            each["elem"].sort(key=json.dumps)
     kind = dice.choice(KINDS)
     change = _changed(dice, kind, things)
     if change is None or change[0] == change[1]:
@@ -32,7 +36,10 @@ def _changed(dice: Dice, kind: str, things: list[Json]) -> tuple[Json, Json] | N
     of_all = {"delete element": _without_element, "redirect": _redirected, "weight": _weighted}
     if kind in of_all:
         return of_all[kind](dice, things)
-    rules = [at for at, each in enumerate(things) if "rule" in each]
+    rules = sorted(
+        (at for at, each in enumerate(things) if "rule" in each),
+        key=lambda at: json.dumps({**things[at]["rule"], "handle": 0}),
+    )
     if not rules:
         return None
     at = dice.choice(rules)
@@ -54,13 +61,18 @@ def _shadowed(things: list[Json], at: int) -> tuple[Json, Json]:
     return rule, [fresh, rule]
 
 
+def _without_handle(thing: Json) -> str:
+    """What a thing is, whenever it was made."""
+    return json.dumps({name: {**each, "handle": 0} for name, each in thing.items()})
+
+
 def _named(thing: Json) -> Json:
     """A set or map, whatever it is."""
     return thing.get("map") or thing.get("set") or {}
 
 
 def _without_element(dice: Dice, things: list[Json]) -> tuple[Json, Json] | None:
-    full = [each for each in map(_named, things) if each.get("elem")]
+    full = [each for each in map(_named, sorted(things, key=_without_handle)) if each.get("elem")]
     if not full:
         return None
     chosen = dice.choice(full)
@@ -70,15 +82,16 @@ def _without_element(dice: Dice, things: list[Json]) -> tuple[Json, Json] | None
 
 def _redirected(dice: Dice, things: list[Json]) -> tuple[Json, Json] | None:
     """Another port behind DNAT, or another chain in a map."""
+    in_order = sorted(things, key=_without_handle)
     dnats = [
         (each["rule"], expr["dnat"])
-        for each in things
+        for each in in_order
         if "rule" in each
         for expr in each["rule"]["expr"]
         if isinstance(expr.get("dnat", {}).get("port"), int)
     ]
     maps = [
-        each for each in map(_named, things) if each.get("map") and len(each.get("elem", ())) > 1
+        each for each in map(_named, in_order) if each.get("map") and len(each.get("elem", ())) > 1
     ]
     if dnats and (not maps or dice.chance(0.5)):
         rule, dnat = dice.choice(dnats)
@@ -106,7 +119,7 @@ def _swapped(things: list[Json], at: int) -> tuple[Json, Json] | None:
 def _weighted(dice: Dice, things: list[Json]) -> tuple[Json, Json] | None:
     """One endpoint more often than the others: it takes the place of another one."""
     found = []
-    for each in things:
+    for each in sorted(things, key=_without_handle):
         for expr in each.get("rule", {}).get("expr", ()):
             for pairs in _numbered(expr):
                 if len(pairs) > 1:

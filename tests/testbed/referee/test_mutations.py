@@ -115,3 +115,22 @@ def test_a_frontends_rule_is_never_harmless_to_delete():
     text = SMALL.format(source="10.244.1.2")
     at = line(text, "-A KUBE-SERVICES -d 10.96.0.1")
     assert why_harmless(deleted(text, at), text, FACTS) == ""
+
+
+@pytest.mark.parametrize(
+    ("interface", "exclusive"), [("veth+", True), ("lo", False)], ids=["pods", "loopback"]
+)
+def test_a_packet_of_the_nodes_own_does_not_come_in_by_an_interface_of_pods(interface, exclusive):
+    assert is_exclusive({"-i": interface}, {"--src-type": "LOCAL"}) is exclusive
+
+
+def test_an_edit_is_the_same_whatever_order_the_kernel_tells_things_in():
+    listing = json.loads(nft("1.35.4"))
+    for each in listing["nftables"]:
+        (inner,) = each.values()
+        if inner.get("elem"):
+            inner["elem"].reverse()
+    turned = json.dumps(listing)
+    for seed in range(40):
+        one, other = (edit_nftables(Dice(seed), text) for text in (nft("1.35.4"), turned))
+        assert (one and (one.kind, one.before)) == (other and (other.kind, other.before))
