@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -211,3 +213,29 @@ def test_this_machine_by_the_local_way() -> None:
     seen = msgspec.json.decode(document or b"", type=NodeDocument)
     assert "lo" in {link.name for link in seen.namespaces[0].links}
     assert seen.probes == []
+
+
+SEVERAL_AT_ONCE = """
+import sys, threading
+from wirecheck.collect import visit
+sys.setswitchinterval(1e-6)
+raw = sys.stdin.buffer.read()
+start = threading.Barrier(8)
+def decode():
+    start.wait()
+    assert visit.DECODER.decode(raw).host.hostname == "n1"
+threads = [threading.Thread(target=decode) for _ in range(8)]
+for each in threads: each.start()
+for each in threads: each.join()
+"""
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_several_nodes_may_be_the_first_to_answer(turn: int) -> None:
+    """In a process of its own: what went wrong there was a segmentation fault."""
+    raw = msgspec.json.encode(small_cluster.document())
+    ended = subprocess.run(
+        [sys.executable, "-c", SEVERAL_AT_ONCE], input=raw, timeout=60, check=False
+    )
+
+    assert ended.returncode == 0

@@ -25,6 +25,10 @@ from wirecheck.snapshot.node_document import FORMAT, NodeDocument
 Visited = tuple[str, VisitRecord, bytes | None]
 Progress = Callable[[str, VisitRecord], None]
 
+DECODER = msgspec.json.Decoder(NodeDocument)
+"""Made while there is one thread: msgspec 0.22 crashes the process where several threads are
+the first to decode a type."""
+
 SHORTEST = 1.0
 """Seconds: with less left of the total, a visit is not begun."""
 TIDYING = 5.0
@@ -147,7 +151,7 @@ def _proven(output: bytes, node: NodeObject, way: WayIn) -> tuple[bytes, NodeDoc
     """The document in the output, if it is one and comes from the node; raises VisitError."""
     try:
         raw = unframed(output)
-        document = msgspec.json.decode(raw, type=NodeDocument)
+        document = DECODER.decode(raw)
         prove(node, document, way)
     except (FrameError, msgspec.MsgspecError) as error:
         raise NotUnderstoodError(
