@@ -49,6 +49,12 @@ class _Bookmark(Struct, frozen=True):
     metadata: ListMetadata
 
 
+# Watches are read by several threads, and msgspec 0.22 crashes the process where several are
+# the first to decode a type: these are made known while there is one.
+for _kind in (_Event, _Bookmark):
+    msgspec.json.Decoder(_kind)
+
+
 @dataclass(slots=True)
 class _Differences:
     """How the objects of one resource differ from `before`, in the fields that count."""
