@@ -75,12 +75,12 @@ class Firewall:
     def pod_packets(self) -> Iterator[tuple[str, Packet]]:
         """From pods here to pods of other nodes, and back."""
         for way in self.node.routes.ways[:MOST_PEERS]:
-            own = self._own(way.range.version)
+            own = _sample(self._own(way.range.version))
             there, device = _sample(way.range), way.device.name if way.device else ""
             bridge = self._bridge(own)
             peer = way.peer.metadata.name
-            yield f"to pods of {peer}", Packet(_sample(own), there, bridge, device)
-            yield f"from pods of {peer}", Packet(there, _sample(own), device, bridge)
+            yield f"to pods of {peer}", Packet(own, there, bridge, device)
+            yield f"from pods of {peer}", Packet(there, own, device, bridge)
 
     @property
     def dns_packets(self) -> Iterator[tuple[str, Packet]]:
@@ -90,31 +90,40 @@ class Firewall:
             if replica.on_host_network:
                 continue
             for address in sorted(replica.addresses, key=str):
-                if not any(each.version == address.version for each in self.node.pod_ranges):
+                source = self._pods_address(address)
+                if source is None:
                     continue
-                own = self._own(address.version)
                 route = routing.route_to(address)
                 device = routing.device_of(route) if route else None
                 for protocol in ("udp", "tcp"):
                     yield (
                         f"DNS over {protocol.upper()}",
                         Packet(
-                            _sample(own),
+                            source,
                             address,
-                            self._bridge(own),
+                            self._bridge(source),
                             device.name if device else "",
                             protocol,
                             53,
                         ),
                     )
 
+    def _pods_address(self, peer: IPAddress) -> IPAddress | None:
+        """An address of the peer's family that pods here have, or may have, but for the peer's."""
+        if self.node.gives_addresses_from_its_range:
+            found = [_sample(each) for each in self.node.pod_ranges]
+        else:
+            pods = (pod for pod in self.node.pods if pod.has_own_netns)
+            found = [each for pod in pods for each in sorted(pod.addresses - {peer}, key=str)]
+        return next((each for each in found if each.version == peer.version), None)
+
     def _own(self, family: int) -> IPNetwork:
         return next(each for each in self.node.pod_ranges if each.version == family)
 
-    def _bridge(self, range_: IPNetwork) -> str:
-        """The bridge of the node's pods; empty where they are on none."""
+    def _bridge(self, address: IPAddress) -> str:
+        """The bridge in the network of a pod's address; empty where pods are on none."""
         for each in self.node.host.interfaces:
-            if each.is_bridge and any(contains([range_], address) for address in each.addresses):
+            if each.is_bridge and contains(each.networks, address):
                 return each.name
         return ""
 
