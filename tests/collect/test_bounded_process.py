@@ -98,3 +98,20 @@ def test_can_be_called_off() -> None:
 
     with pytest.raises(CalledOffError):
         run("sleep 1000", off=off)
+
+
+def test_a_lifeline_is_one_line_and_stays_open(tmp_path: Path) -> None:
+    ended = tmp_path / "ended"
+    finished = run_bounded(
+        ["/bin/sh", "-c", f"read line; echo got; (cat; touch {ended}) >/dev/null 2>&1 & exit 0"],
+        seconds=60,
+        most_bytes=1 << 20,
+        called_off=threading.Event(),
+        has_lifeline=True,
+    )
+
+    assert finished == Finished(0, b"got\n", b"")
+    deadline = time.monotonic() + 30
+    while not ended.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

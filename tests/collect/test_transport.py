@@ -89,7 +89,10 @@ def test_docker_and_podman_run_a_shell_there(stand_in: Callable[[str, str], Path
         argv = stand_in(name, "echo hello")
 
         assert run_on(WayIn(node="n1", via=f"{name}://wc-w1", address=""), "a 'b'") == b"hello\n"
-        assert argv.read_text().splitlines() == ["exec", "wc-w1", "/bin/sh", "-c", "a 'b'"]
+        assert argv.read_text().splitlines() == [
+            *("exec", "--interactive", "wc-w1"),
+            *("/bin/sh", "-c", "a 'b'"),
+        ]
 
 
 SAID = [

@@ -41,28 +41,39 @@ class Finished:
 
 
 def run_bounded(
-    argv: Sequence[str | bytes], *, seconds: float, most_bytes: int, called_off: threading.Event
+    argv: Sequence[str | bytes],
+    *,
+    seconds: float,
+    most_bytes: int,
+    called_off: threading.Event,
+    has_lifeline: bool = False,
 ) -> Finished:
     """Run `argv` to its end.
+
+    With a lifeline it is sent one line, and its standard input stays open as long as somebody
+    waits for it, even if this program is killed. Without one its standard input is empty.
 
     Raises OutOfTimeError, TooMuchOutputError or CalledOffError after ending it, and OSError
     where it cannot be started.
     """
     process = subprocess.Popen(
         argv,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE if has_lifeline else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "LC_ALL": "C"},  # what it says is read by patterns
         start_new_session=True,
     )
     try:
+        if process.stdin:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(process.stdin.fileno(), b"\n")
         return _collected(process, time.monotonic() + seconds, most_bytes, called_off)
     except BaseException:
         _end_group(process)
         raise
     finally:
-        for pipe in (process.stdout, process.stderr):
+        for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe:
                 pipe.close()
 

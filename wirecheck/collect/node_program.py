@@ -19,6 +19,7 @@ MODULES = (
     "rtnetlink",
     "processes",
     "deadline",
+    "lifeline",
     "namespaces",
     "probes",
     "pod_files",

@@ -147,6 +147,8 @@ def run_on(way: WayIn, command: str, *, seconds: float, called_off: threading.Ev
     """
 
     def bounded(line: str, *arguments: str) -> Any:
+        # `docker exec` passes standard input on, which is the visit's lifeline, only if asked.
+        line = re.sub(r"^(docker|podman) exec ", r"\1 exec --interactive ", line)
         quoted = backend.quote(line, *arguments)
         finished.append(
             run_bounded(
@@ -154,6 +156,7 @@ def run_on(way: WayIn, command: str, *, seconds: float, called_off: threading.Ev
                 seconds=seconds,
                 most_bytes=MOST_BYTES,
                 called_off=called_off,
+                has_lifeline=True,
             )
         )
         return backend.result(finished[0].status, b"", b"", b"")

@@ -19,7 +19,7 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
         for each in (signal.SIGALRM, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
-            signal.signal(each, _give_up)
+            signal.signal(each, give_up)
         signal.setitimer(signal.ITIMER_REAL, seconds + GRACE)
 
     def left(self) -> float:
@@ -46,7 +46,8 @@ def has_ended(group: int) -> None:
     _started.discard(group)
 
 
-def _give_up(_number: int, _frame: Optional[FrameType]) -> None:
+def give_up(_number: int = 0, _frame: Optional[FrameType] = None) -> None:
+    """End the program at once, with everything that it started; a signal handler, too."""
     for group in list(_started):
         kill(group)
     os._exit(RAN_OUT)

@@ -13,6 +13,8 @@ import stat
 import time
 from typing import Any, Dict, List, Tuple
 
+from wirecheck.collect.on_node.deadline import kill, kill_with_me
+
 PATH = "/etc/resolv.conf"
 MOST_BYTES = 65536
 MOST_LINKS = 8
@@ -132,6 +134,8 @@ def _read_until_stuck(
         os.close(reader)
         _tell(pods, writer)
     os.close(writer)
+    os.setpgid(child, child)
+    kill_with_me(child)
     data = b""
     while True:
         left = min(SECONDS, end - time.monotonic())
@@ -141,7 +145,7 @@ def _read_until_stuck(
             break
         data += part
     os.close(reader)
-    os.kill(child, signal.SIGKILL)
+    kill(child)
     if ready:
         os.waitpid(child, 0)
     else:

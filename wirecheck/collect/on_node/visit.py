@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, List
 
 from wirecheck.collect.on_node import cni_files, commands, kernel, kube_proxy, pod_files
 from wirecheck.collect.on_node.deadline import Deadline
+from wirecheck.collect.on_node.lifeline import hold_on
 from wirecheck.collect.on_node.namespaces import Namespaces, enter, read_all
 from wirecheck.collect.on_node.probes import Limits, Loop, Probe
 from wirecheck.collect.on_node.processes import mounted_namespaces, netns_of, scan
@@ -227,6 +228,7 @@ def main(plan: Record) -> None:
         # Without it most of the node stays closed, and every pod would seem to be missing.
         sys.exit(NOT_ROOT)
     os.nice(10)
+    hold_on()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     frame = framed(look(plan))
