@@ -5,7 +5,7 @@ VENV   := $(CACHE)/venv-$(shell echo $(CURDIR) | cksum | cut -d' ' -f1)
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test lint types cluster cluster-down check-cluster faults referee soak bench clean
+.PHONY: run test lint types cluster cluster-down check-cluster readonly faults referee soak bench clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -44,6 +44,11 @@ check-cluster: $(READY)
 	$(BIN)/wirecheck run --inventory $(CACHE)/testbed/inventory-sudo.yaml --report-dir $(CACHE)/reports
 	$(BIN)/pytest --inventory $(CACHE)/testbed/inventory.yaml --report-dir $(CACHE)/reports \
 	  --html=$(CACHE)/reports/pytest.html --junitxml=$(CACHE)/reports/pytest.xml
+
+# A run changes nothing on the nodes and only reads the API; and the proof of it can fail.
+readonly: $(READY)
+	$(BIN)/python -m testbed.readonly
+	$(BIN)/python -m testbed.readonly --disturb
 
 faults: $(READY)
 	$(BIN)/python -m testbed.faults $(FAULTS)

@@ -10,7 +10,7 @@ import yaml
 from testbed import nodes
 from testbed.commands import run
 from testbed.kube_proxy import Document, in_ipvs_mode, keep_off_ipvs_nodes
-from testbed.kubeadm import init_configuration, join_configuration
+from testbed.kubeadm import AUDIT_POLICY, audit_policy, init_configuration, join_configuration
 from testbed.layout import CONTROL_PLANE, Layout, NodeSpec
 from testbed.state import SOURCE, State, state, write_atomically
 
@@ -40,6 +40,8 @@ def start_control_plane(here: State, layout: Layout, token: str, proxy_mode: str
     text = init_configuration(layout, token, proxy_mode)
     _wait_for_images(CONTROL_PLANE)
     skipped = "--skip-phases=preflight,addon"
+    nodes.output(CONTROL_PLANE, ["mkdir", "-p", "/etc/kubernetes"])
+    nodes.output(CONTROL_PLANE, ["tee", AUDIT_POLICY], stdin=audit_policy())
     _kubeadm(CONTROL_PLANE, "init", text, skipped)
     config = nodes.output(CONTROL_PLANE, ["cat", "/etc/kubernetes/admin.conf"])
     write_atomically(here.kubeconfig, config, mode=0o600)

@@ -19,6 +19,10 @@ _API = "kubeadm.k8s.io/v1beta4"
 _SOCKET = "unix:///run/containerd/containerd.sock"
 _SYMBOLS = string.ascii_lowercase + string.digits
 
+AUDIT_FOLDER = "/var/log/kubernetes"
+AUDIT_LOG = f"{AUDIT_FOLDER}/audit.log"
+AUDIT_POLICY = "/etc/kubernetes/testbed-audit.yaml"
+
 Document = dict[str, Any]
 
 
@@ -97,8 +101,53 @@ def _cluster(layout: Layout) -> Document:
         },
         "apiServer": {
             "certSANs": [layout.control_plane.address, layout.gateway, "127.0.0.1"],
+            "extraArgs": [
+                {"name": "audit-policy-file", "value": AUDIT_POLICY},
+                {"name": "audit-log-path", "value": AUDIT_LOG},
+                {"name": "audit-log-maxsize", "value": "100"},
+                {"name": "audit-log-maxbackup", "value": "1"},
+            ],
+            "extraVolumes": [
+                _mounted("audit-policy", AUDIT_POLICY, "File", read_only=True),
+                _mounted("audit-log", AUDIT_FOLDER, "DirectoryOrCreate", read_only=False),
+            ],
         },
     }
+
+
+def _mounted(name: str, path: str, kind: str, *, read_only: bool) -> Document:
+    return {
+        "name": name,
+        "hostPath": path,
+        "mountPath": path,
+        "pathType": kind,
+        "readOnly": read_only,
+    }
+
+
+def audit_policy() -> str:
+    """What the API server notes: every request but those of the cluster's own parts."""
+    own = [
+        {"level": "None", "userGroups": ["system:nodes", "system:serviceaccounts:kube-system"]},
+        {"level": "None", "userGroups": ["system:serviceaccounts:kube-flannel"]},
+        {
+            "level": "None",
+            "users": [
+                "system:apiserver",
+                "system:kube-controller-manager",
+                "system:kube-scheduler",
+                "system:kube-proxy",
+                "system:anonymous",
+            ],
+        },
+    ]
+    policy: Document = {
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [*own, {"level": "Metadata"}],
+    }
+    return yaml.safe_dump(policy, sort_keys=False)
 
 
 def _kubelet() -> Document:

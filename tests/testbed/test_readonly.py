@@ -1,0 +1,73 @@
+"""The proof of read-only can fail: what is left behind is noticed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from testbed.kubeadm import AUDIT_LOG, audit_policy, init_configuration
+from testbed.layout import Layout
+from testbed.readonly import audit
+from testbed.readonly.comparison import differences
+
+EVENT = {
+    "verb": "list",
+    "requestURI": "/api/v1/pods?limit=1000",
+    "userAgent": "wirecheck/0.1.0",
+    "user": {"username": "kubernetes-admin"},
+    "objectRef": {"resource": "pods"},
+}
+
+
+def test_differences_name_what_is_new_gone_and_changed() -> None:
+    before = {"n1": {"files": {"/a": "1", "/b": "2", "/c": "3"}}}
+    after = {"n1": {"files": {"/a": "1", "/b": "9", "/d": ""}, "links": {"x": "1"}}}
+
+    assert sorted(map(str, differences(before, after))) == [
+        "n1: files: /b: was 2, is 9",
+        "n1: files: gone: /c (3)",
+        "n1: files: new: /d (empty)",
+        "n1: links: new: x (1)",
+    ]
+    assert not differences(before, before)
+
+
+def log(*events: dict[str, object]) -> list[str]:
+    return [json.dumps(EVENT | event) for event in events]
+
+
+def test_requests_of_others_do_not_count() -> None:
+    other = {"userAgent": "kubectl/v1.34.4", "verb": "delete"}
+    version = {"verb": "get", "objectRef": None, "requestURI": "/version?x=1"}
+
+    requests = audit.counted(log({}, {}, other, version))
+
+    assert {(each.verb, each.resource): n for each, n in requests.items()} == {
+        ("list", "pods"): 2,
+        ("get", "/version"): 1,
+    }
+    assert audit.objections(requests) == []
+
+
+@pytest.mark.parametrize("verb", ["create", "patch", "update", "delete", "deletecollection"])
+def test_any_other_verb_is_an_objection(verb: str) -> None:
+    requests = audit.counted(log({}, {"verb": verb}))
+
+    assert audit.objections(requests) == [f"The audit log shows {verb} pods by kubernetes-admin."]
+
+
+def test_no_request_at_all_proves_nothing() -> None:
+    assert "proves nothing" in audit.objections({})[0]
+
+
+def test_the_api_server_is_told_to_keep_the_log() -> None:
+    policy = yaml.safe_load(audit_policy())
+    assert policy["rules"][-1] == {"level": "Metadata"}
+    documents = yaml.safe_load_all(init_configuration(Layout("192.0.2.0/24"), "t", "iptables"))
+    cluster = {each["kind"]: each for each in documents}["ClusterConfiguration"]
+    given = {each["name"]: each["value"] for each in cluster["apiServer"]["extraArgs"]}
+    assert given["audit-log-path"] == AUDIT_LOG
+    mounted = {each["mountPath"] for each in cluster["apiServer"]["extraVolumes"]}
+    assert given["audit-policy-file"] in mounted
