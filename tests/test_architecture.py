@@ -22,6 +22,7 @@ DRIVERS = (
     "baseline",
     "cli_gates",
     "cli_catalogue",
+    "cli_clean",
     "cli_diff",
     "cli_outputs",
     "cli_trend",

@@ -99,7 +99,7 @@ def test_a_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("nodes: []", "has no `nodes`"),
         ("nodes: wc-w1", "nodes cannot be used: expected a list, got a text"),
         (ONE + "nods: []", r"line 2: the file has no option `nods`; did you mean `nodes`\?"),
-        (ONE + "zzz: 1", "no option `zzz`; it can have nodes, kubeconfig, context, dns"),
+        (ONE + "zzz: 1", "no option `zzz`; it can have nodes, kubeconfig, context, agent, dns"),
         (
             "nodes:\n- name: a\n  via: 'ssh://'\n  prt: 1",
             r"line 4: an entry .*did you mean `port`\?",
@@ -117,6 +117,8 @@ def test_a_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("nodes: [{name: a, via: 'ssh://{host}'}]", "place-holder {host}; there are {name}"),
         ("nodes: [{name: a, via: 'ssh://u:hunter2@h'}]", "`ssh://u:…@h`, holds a password"),
         ("nodes: [{name: a, via: 'local://x'}]", "local:// is this machine"),
+        ("nodes: [{name: a, via: 'kubectl://x'}]", "the agent on the node is found by itself"),
+        (ONE + "agent: {namespace: A B}", "agent.namespace cannot be used"),
         (
             ONE + "waivers: [{check: a, where: b, reason: c, owner: d, until: soon}]",
             "the waiver of a ends `until: soon`, which is no date",
@@ -161,6 +163,7 @@ def test_the_first_entry_that_matches_is_the_way_in() -> None:
         ("docker://kind-{name}", "docker://kind-w1"),
         ("podman://{name}", "podman://w1"),
         ("local://", "local://"),
+        ("kubectl://", "kubectl://w1"),
         ("ssh://", "ssh://10.1.0.1"),
         ("ssh://ops@", "ssh://ops@10.1.0.1"),
         ("ssh://ops@{name}.example.org", "ssh://ops@w1.example.org"),
@@ -252,6 +255,7 @@ def test_the_documentation_shows_every_option(tmp_path: Path) -> None:
     shown = yaml.safe_load(text)
     assert set(shown) == set(Inventory.__struct_fields__)
     assert set(shown["nodes"][0]) == set(NodeEntry.__struct_fields__)
+    assert set(shown["agent"]) == set(Inventory().agent.__struct_fields__)
     for part in ("dns", "limits", "looks"):
         defaults = getattr(Inventory(), part)
         assert msgspec.convert(shown[part], type(defaults)) == defaults

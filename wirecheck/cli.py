@@ -12,6 +12,7 @@ import click
 
 from wirecheck import __version__
 from wirecheck.cli_catalogue import explain, list_checks, node_commands
+from wirecheck.cli_clean import clean
 from wirecheck.cli_diff import diff
 from wirecheck.cli_gates import Gates, gate_options
 from wirecheck.cli_merge import merge_runs
@@ -166,6 +167,7 @@ for each in (list_checks, explain, node_commands, inspect):
 wirecheck.add_command(diff)
 wirecheck.add_command(merge_runs)
 wirecheck.add_command(trend)
+wirecheck.add_command(clean)
 for each in (redact_snapshot, record_snapshot):
     snapshots.add_command(each)
 

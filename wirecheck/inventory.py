@@ -20,7 +20,7 @@ from wirecheck.snapshot.api_objects import NodeObject
 from wirecheck.snapshot.index import Waiver
 from wirecheck.strict_yaml import UnusableFileError, read_strictly
 
-SCHEMES = ("docker", "local", "podman", "ssh")
+SCHEMES = ("docker", "kubectl", "local", "podman", "ssh")
 """The kinds of way into a node."""
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -70,17 +70,45 @@ class Looks(Part, frozen=True):
     intervals: Annotated[tuple[Pause, ...], Meta(max_length=5)] = (10.0, 30.0)
 
 
+Label = Annotated[str, Meta(pattern="^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+Image = Annotated[str, Meta(min_length=1, pattern=r"^\S+$")]
+
+
+class Agent(Part, frozen=True):
+    """Agent pods, through which nodes are looked at whose way in is `kubectl://`."""
+
+    namespace: Label = "wirecheck"
+    image: Image | None = None
+    """Pods for the run are made of it on nodes where no agent runs; without it, none are made."""
+    pull_secrets: list[Label] = []
+    start: Positive = 60.0
+    """Seconds that all pods for the run together have to start."""
+    privileged: bool = False
+    """For platforms that let nothing less enter the node's namespaces."""
+
+
 class Inventory(Part, frozen=True):
     """A whole inventory. Paths in it are absolute, wherever the file was read from."""
 
     nodes: list[NodeEntry] = []
     kubeconfig: str | None = None
     context: str | None = None
+    agent: Agent = Agent()
     dns: Dns = Dns()
     limits: Limits = Limits()
     looks: Looks = Looks()
     thresholds: dict[str, float] = {}
     waivers: list[Waiver] = []
+
+
+class AgentPod(Struct, frozen=True):
+    """An agent pod, and how kubectl is told of its cluster."""
+
+    namespace: str
+    name: str
+    kubeconfig: str = ""
+    """As in $KUBECONFIG; empty within a pod."""
+    context: str = ""
 
 
 class WayIn(Struct, frozen=True):
@@ -92,6 +120,8 @@ class WayIn(Struct, frozen=True):
     ssh_config: str | None = None
     identity_file: str | None = None
     sudo: bool = False
+    pod: AgentPod | None = None
+    """Where `via` is kubectl://."""
 
 
 def read_inventory(path: Path) -> Inventory:
@@ -136,6 +166,7 @@ def refuse_unknown_thresholds(inventory: Inventory, known: Collection[str]) -> N
 
 _PARTS: Mapping[str, type[Struct]] = {
     "nodes": NodeEntry,
+    "agent": Agent,
     "dns": Dns,
     "limits": Limits,
     "looks": Looks,
@@ -184,6 +215,8 @@ def _check_via(path: Path, entry: NodeEntry) -> None:
         wrong = f"has a place-holder {{{min(unknown)}}}; there are {{name}} and {{address}}"
     elif scheme == "ssh" and ":" in host.rpartition("@")[0]:
         wrong = "holds a password; use a key, and name it in `identity_file` or `ssh_config`"
+    elif scheme == "kubectl" and host:
+        wrong = "names a pod, but the agent on the node is found by itself; write kubectl://"
     elif scheme == "local" and host:
         wrong = "names a host, but local:// is this machine; write ssh:// to reach another"
     if wrong:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wirecheck import __version__
 from wirecheck.catalogue import Check, load
+from wirecheck.collect.agent_pods import AgentPods, removed_at_last
 from wirecheck.collect.api import Api, ApiError
 from wirecheck.collect.plan import LookOptions
 from wirecheck.collect.resources import NODES
@@ -23,6 +24,9 @@ from wirecheck.snapshot.cluster_dns import cluster_dns
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
 from wirecheck.snapshot.index import FORMAT, ClusterIdentity, SnapshotIndex
 from wirecheck.verdict import UNREACHABLE
+
+AGENTS_OUTLIVE = 600.0
+"""Seconds after which agent pods end by themselves, beyond what looking can take."""
 
 
 class LiveRun:
@@ -105,7 +109,14 @@ class LiveRun:
         known = {each.name for check in load() for each in check.thresholds}
         refuse_unknown_thresholds(self._inventory, known | {UNREACHABLE})
         writer = SnapshotWriter(folder, self._index())
-        looking = Looking(self._api, self._inventory, self._options, writer, progress)
+        looking = self._looking(writer, progress)
+        with removed_at_last(looking.agents, progress.say):
+            self._look_and_judge(looking, checks, folder)
+        self._snapshot = Snapshot.open(folder)
+        self.interrupted = looking.interrupted
+
+    def _look_and_judge(self, looking: Looking, checks: Sequence[Check], folder: Path) -> None:
+        progress = looking.progress
         try:
             looking.look(self._objects, self._started, self.node_names, self._ways)
             self._judge(checks, folder, self.node_names)
@@ -119,11 +130,15 @@ class LiveRun:
                     break
                 self._judge(checks, folder, nodes)
         except KeyboardInterrupt:
-            if not writer.index.looks:
+            if not looking.writer.index.looks:
                 raise
             looking.interrupt()
-        self._snapshot = Snapshot.open(folder)
-        self.interrupted = looking.interrupted
+
+    def _looking(self, writer: SnapshotWriter, progress: Progress) -> Looking:
+        looks = 1 + len(self._pauses)
+        seconds = looks * self._options.total_limit + sum(self._pauses) + AGENTS_OUTLIVE
+        agents = AgentPods(self._api, self._inventory.agent, int(seconds))
+        return Looking(self._api, self._inventory, self._options, writer, progress, agents)
 
     def look_only(
         self,
@@ -134,22 +149,28 @@ class LiveRun:
     ) -> Snapshot:
         """Look at `nodes` alone, and again after each of `pauses`; nothing is judged."""
         writer = SnapshotWriter(folder, self._index())
-        looking = Looking(self._api, self._inventory, self._options, writer, progress)
+        looking = self._looking(writer, progress)
+        with removed_at_last(looking.agents, progress.say):
+            self._look_several_times(looking, nodes, pauses)
+        self.interrupted = looking.interrupted
+        return Snapshot.open(folder)
+
+    def _look_several_times(
+        self, looking: Looking, nodes: Collection[str], pauses: Sequence[float]
+    ) -> None:
         try:
             looking.look(self._objects, self._started, nodes, self._ways)
             for pause in pauses:
                 if looking.interrupted:
                     break
-                progress.say(f"Looking again in {pause:g} s.")
+                looking.progress.say(f"Looking again in {pause:g} s.")
                 time.sleep(pause)
                 if not self._look_again(looking, nodes):
                     break
         except KeyboardInterrupt:
-            if not writer.index.looks:
+            if not looking.writer.index.looks:
                 raise
             looking.interrupt()
-        self.interrupted = looking.interrupted
-        return Snapshot.open(folder)
 
     def node(self, name: str) -> Sequence[ItemResult]:
         """How each check about nodes ended on this one."""

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import msgspec
 
+from wirecheck.collect.agent_pods import AgentPods
 from wirecheck.collect.api import Api, ApiError
 from wirecheck.collect.changes import changes_since
 from wirecheck.collect.containers import container_ways
@@ -65,6 +66,7 @@ class Looking:
     options: LookOptions
     writer: SnapshotWriter
     progress: Progress
+    agents: AgentPods
     interrupted: bool = False
 
     def look(
@@ -80,6 +82,8 @@ class Looking:
         nodes = {n.metadata.name: n for n in objects.nodes if n.metadata.name in names}
         visits = {name: DELETED for name in names if name not in nodes}
         visits |= {name: self._no_way(name) for name in nodes if name not in ways}
+        ways, refused = self._with_agents(ways, nodes, objects)
+        visits |= refused
         visits |= self._visits(number, objects, nodes, ways)
         visits |= self._gone(visits, problems)
         changes = self._changes(objects, problems)
@@ -127,6 +131,16 @@ class Looking:
             self.interrupt()
         left = {name: _left_out(ways[name].via) for name in ways if name not in visits}
         return visits | left
+
+    def _with_agents(
+        self, ways: Mapping[str, WayIn], nodes: Collection[str], objects: ApiObjects
+    ) -> tuple[Mapping[str, WayIn], dict[str, VisitRecord]]:
+        wanted = {name: way for name, way in ways.items() if name in nodes}
+        try:
+            return self.agents.settle(wanted, objects)
+        except KeyboardInterrupt:
+            self.interrupt()
+            return {}, {name: _left_out(way.via) for name, way in wanted.items()}
 
     def _gone(
         self, visits: Mapping[str, VisitRecord], problems: list[str]

@@ -13,7 +13,7 @@ import pytest
 import testinfra
 
 from wirecheck.collect import transport
-from wirecheck.collect.node_program import TOO_OLD
+from wirecheck.collect.node_program import NOT_LET_IN, OTHER_PROGRAM, TOO_OLD
 from wirecheck.collect.on_node.deadline import RAN_OUT
 from wirecheck.collect.on_node.visit import NOT_ROOT
 from wirecheck.collect.visit_errors import (
@@ -22,7 +22,7 @@ from wirecheck.collect.visit_errors import (
     UnreachableError,
     VisitError,
 )
-from wirecheck.inventory import WayIn
+from wirecheck.inventory import AgentPod, WayIn
 
 SSH = WayIn(node="n1", via="ssh://root@192.0.2.1:2222", address="192.0.2.1")
 
@@ -93,6 +93,53 @@ def test_docker_and_podman_run_a_shell_there(stand_in: Callable[[str, str], Path
             *("exec", "--interactive", "wc-w1"),
             *("/bin/sh", "-c", "a 'b'"),
         ]
+
+
+def test_kubectl_is_told_the_cluster_the_pod_and_the_container(
+    stand_in: Callable[[str, str], Path],
+) -> None:
+    argv = stand_in("kubectl", "echo $KUBECONFIG")
+
+    assert run_on(AGENT, "a 'b'") == b"/kube/a:/kube/b\n"
+    assert argv.read_text().splitlines() == [
+        *("--context=my prod", "-n", "wirecheck", "-c", "agent"),
+        *("exec", "--stdin", "wirecheck-agent-x", "--", "/bin/sh", "-c", "a 'b'"),
+    ]
+
+
+AGENT = WayIn(
+    node="n1",
+    via="kubectl://n1",
+    address="",
+    pod=AgentPod("wirecheck", "wirecheck-agent-x", "/kube/a:/kube/b", "my prod"),
+)
+AGENTS_SAID = [
+    (1, 'Error from server (NotFound): pods "wirecheck-agent-x" not found', "agent pod is gone"),
+    (
+        1,
+        'Error from server (Forbidden): pods "x" is forbidden: User "u" cannot create resource '
+        '"pods/exec" in API group "" in the namespace "wirecheck"',
+        "no command may be run",
+    ),
+    (1, "Error from server: error dialing backend: dial tcp 192.0.2.1:10250", "cannot reach its"),
+    (127, "/bin/sh: 1: kubectl: not found", "lacks the program"),
+    (OTHER_PROGRAM, "command terminated with exit code 67", "another release"),
+    (
+        NOT_LET_IN,
+        "setns: Operation not permitted\ncommand terminated with exit code 66",
+        r"\(setns: Operation not permitted\)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("status", "said", "cause"), AGENTS_SAID)
+def test_an_agents_failure_becomes_a_sentence(
+    stand_in: Callable[[str, str], Path], status: int, said: str, cause: str
+) -> None:
+    stand_in("kubectl", f"cat >&2 <<'END'\n{said}\nEND\nexit {status}")
+
+    with pytest.raises(UnreachableError, match=cause):
+        run_on(AGENT)
 
 
 SAID = [

@@ -61,6 +61,8 @@ class Api:
 
     connection: Connection
     context: str
+    kubeconfig: str = ""
+    """Its files, as in $KUBECONFIG; empty within a pod."""
     server_version: str = ""
     problems: list[str] = field(default_factory=list)
     """What the last `read` could not read, as sentences."""
@@ -82,7 +84,7 @@ class Api:
         client = ApiClient(_configuration(source))
         client.user_agent = f"wirecheck/{__version__}"
         server = Server(str(client.configuration.host), source.context)
-        api = cls(Connection(client, server), source.context)
+        api = cls(Connection(client, server), source.context, source.files)
         try:
             raw = api.connection.get("/version", "the version")
         except ApiStatusError as error:

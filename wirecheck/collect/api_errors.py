@@ -47,7 +47,7 @@ class _Status(Struct, frozen=True):
 def refused(server: Server, status: int, what: str, body: bytes, rule: str) -> ApiStatusError:
     """The server answered with `status`; `rule` is the RBAC rule that lets `what` be read."""
     subject = f"The API server {server.host}"
-    said = _message(body)
+    said = message_of(body)
     match status:
         case 401:
             sentence = (
@@ -98,7 +98,7 @@ def not_understood(server: Server, what: str, error: Exception) -> ApiError:
     )
 
 
-def _message(body: bytes) -> str:
+def message_of(body: bytes) -> str:
     """The words of the server's Status, or the start of whatever else it sent."""
     try:
         said = msgspec.json.decode(body, type=_Status).message

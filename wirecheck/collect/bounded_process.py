@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 GRACE = 1.0
@@ -47,8 +47,9 @@ def run_bounded(
     most_bytes: int,
     called_off: threading.Event,
     has_lifeline: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Finished:
-    """Run `argv` to its end.
+    """Run `argv` to its end, with `environment` beside what is set here.
 
     With a lifeline it is sent one line, and its standard input stays open as long as somebody
     waits for it, even if this program is killed. Without one its standard input is empty.
@@ -61,7 +62,8 @@ def run_bounded(
         stdin=subprocess.PIPE if has_lifeline else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, "LC_ALL": "C"},  # what it says is read by patterns
+        # What it says is read by patterns.
+        env={**os.environ, **(environment or {}), "LC_ALL": "C"},
         start_new_session=True,
     )
     try:

@@ -1,4 +1,4 @@
-"""GET requests to the API server: a time limit on each, few and bounded retries."""
+"""Requests to the API server: a time limit on each, few and bounded retries for reading."""
 
 from __future__ import annotations
 
@@ -25,6 +25,14 @@ LONGEST_PAUSE = 30.0
 IDLE_SECONDS = 60.0
 """After so long without a request new connections are made: load balancers drop idle ones
 without a word, and the visits between two requests can take minutes."""
+
+
+HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip",
+    "Content-Type": "application/json",
+}
+Query = Mapping[str, str] | None
 
 
 @dataclass(slots=True)
@@ -54,6 +62,24 @@ class Connection:
                 raise refused(self.server, response.status, what, body, rule)
             self.pause(_asked_pause(response.headers.get("Retry-After", ""), pause))
         raise AssertionError("the last try either returns or raises")
+
+    def send(
+        self, method: str, path: str, what: str, body: object = None, query: Query = None
+    ) -> tuple[int, bytes]:
+        """The status and the body of the answer to one request that changes something.
+
+        It is not tried again but after 429, where the server has done nothing with it.
+        """
+        for pause in (*PAUSES, None):
+            with self._open(
+                path, what, query or {}, SILENCE_SECONDS, method=method, body=body
+            ) as response:
+                deadline = time.monotonic() + ANSWER_SECONDS
+                answer = b"".join(self._chunks(response, what, deadline))
+            if pause is None or response.status != 429:
+                return response.status, answer
+            self.pause(_asked_pause(response.headers.get("Retry-After", ""), pause))
+        raise AssertionError("the last try returns")
 
     def lines(
         self, path: str, what: str, query: Mapping[str, str], rule: str, seconds: float
@@ -87,7 +113,14 @@ class Connection:
 
     @contextmanager
     def _open(
-        self, path: str, what: str, query: Mapping[str, str], silence: float
+        self,
+        path: str,
+        what: str,
+        query: Mapping[str, str],
+        silence: float,
+        *,
+        method: str = "GET",
+        body: object = None,
     ) -> Iterator[urllib3.BaseHTTPResponse]:
         pool = self.client.rest_client.pool_manager
         if time.monotonic() - self.last_used > IDLE_SECONDS:
@@ -96,15 +129,16 @@ class Connection:
         try:
             # Also renews a token that has expired.
             _, url, headers, *_ = self.client.param_serialize(
-                "GET",
+                method,
                 path,
                 query_params=list(query.items()),
-                header_params={"Accept": "application/json", "Accept-Encoding": "gzip"},
+                header_params=HEADERS,
                 auth_settings=["BearerToken"],
             )
             response = pool.request(
-                "GET",
+                method,
                 url,
+                body=None if body is None else msgspec.json.encode(body),
                 headers=headers,
                 timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=silence),
                 preload_content=False,

@@ -7,6 +7,7 @@ as many of them as lie on the way (sudo, ssh, docker exec).
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import zlib
 from functools import cache
@@ -33,6 +34,12 @@ MODULES = (
 
 TOO_OLD = 69
 """Exit status where the node's Python is older than 3.6."""
+
+OTHER_PROGRAM = 67
+"""Exit status of an agent whose image holds another program than the one that was asked for."""
+
+NOT_LET_IN = 66
+"""Exit status of an agent that may not enter the node's namespaces."""
 
 LONGEST = 100_000
 """Bytes. Linux passes no argument longer than 128 KiB, and quoting takes its share."""
@@ -66,14 +73,33 @@ class PlanTooLargeError(ValueError):
 
 
 @cache
-def _program() -> str:
+def _text() -> bytes:
     folder = resources.files(PACKAGE)
     sources = [[name, (folder / f"{name}.py").read_text("utf-8")] for name in MODULES]
-    return _packed(json.dumps([_LOADER, PACKAGE, sources]).encode())
+    return json.dumps([_LOADER, PACKAGE, sources]).encode()
+
+
+@cache
+def _program() -> str:
+    return _packed(_text())
+
+
+@cache
+def digest() -> str:
+    """Which program this is: the same for the same text of its modules."""
+    return hashlib.sha256(_text()).hexdigest()[:16]
 
 
 def _packed(data: bytes) -> str:
     return base64.b64encode(zlib.compress(data, 9)).decode()
+
+
+def agent_command_line(plan: bytes) -> str:
+    """The command for an agent pod, whose image holds the program: only the plan travels."""
+    line = f"wirecheck-agent look {digest()} {_packed(plan)}"
+    if len(line) > LONGEST:
+        raise PlanTooLargeError(f"The plan takes {len(line):,} bytes.")
+    return line
 
 
 def command_line(plan: bytes) -> str:

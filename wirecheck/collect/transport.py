@@ -25,13 +25,14 @@ from urllib.parse import urlsplit
 
 import testinfra
 
+from wirecheck.collect.agent_manifest import CONTAINER
 from wirecheck.collect.bounded_process import (
     Finished,
     OutOfTimeError,
     TooMuchOutputError,
     run_bounded,
 )
-from wirecheck.collect.node_program import TOO_OLD
+from wirecheck.collect.node_program import NOT_LET_IN, OTHER_PROGRAM, TOO_OLD
 from wirecheck.collect.on_node.deadline import RAN_OUT
 from wirecheck.collect.on_node.visit import NOT_ROOT
 from wirecheck.collect.visit_errors import NotUnderstoodError, TimeLimitError, UnreachableError
@@ -115,7 +116,23 @@ FAILURES = (
         "See whether it runs, and whether your user may use it (`docker ps`).",
     ),
     _failure(
-        r"(docker|podman|ssh|sshpass): (command )?not found",
+        r"pods? .* not found|container not found|completed pod|pod does not exist",
+        "its agent pod is gone",
+        "Run it again; see: kubectl get pods --namespace wirecheck",
+    ),
+    _failure(
+        r"\(Forbidden\).*pods/exec|cannot (create|get) resource \"pods/exec\"",
+        "no command may be run in its agent pod",
+        'Add to a Role in the agents\' namespace: {apiGroups: [""], resources: ["pods/exec"], '
+        'verbs: ["create", "get"]}',
+    ),
+    _failure(
+        r"error dialing backend|unable to upgrade connection",
+        "the API server cannot reach its kubelet",
+        "See whether port 10250 of the node is open to the API server, and kubelet's certificate.",
+    ),
+    _failure(
+        r"(docker|kubectl|podman|ssh|sshpass): (command )?not found",
         "this machine lacks the program for that way in",
         "Install it here, or choose another way in the inventory's `via`.",
     ),
@@ -147,8 +164,12 @@ def run_on(way: WayIn, command: str, *, seconds: float, called_off: threading.Ev
     """
 
     def bounded(line: str, *arguments: str) -> Any:
-        # `docker exec` passes standard input on, which is the visit's lifeline, only if asked.
+        # These pass standard input on, which is the visit's lifeline, only if asked.
         line = re.sub(r"^(docker|podman) exec ", r"\1 exec --interactive ", line)
+        if way.pod:
+            # Around kubectl's options testinfra puts quotes of its own, which would become part
+            # of a context's name that needs quoting.
+            line = line.replace('"%s"', "%s").replace(" exec ", " exec --stdin ", 1)
         quoted = backend.quote(line, *arguments)
         finished.append(
             run_bounded(
@@ -157,6 +178,7 @@ def run_on(way: WayIn, command: str, *, seconds: float, called_off: threading.Ev
                 most_bytes=MOST_BYTES,
                 called_off=called_off,
                 has_lifeline=True,
+                environment=_environment(way),
             )
         )
         return backend.result(finished[0].status, b"", b"", b"")
@@ -164,7 +186,7 @@ def run_on(way: WayIn, command: str, *, seconds: float, called_off: threading.Ev
     finished: list[Finished] = []
     with _creating:  # testinfra keeps its hosts in a dictionary without a lock
         # A copy: the same way may lead to two nodes of a careless inventory at once.
-        backend = copy.copy(testinfra.get_host(way.via, **_options(way)).backend)
+        backend = copy.copy(testinfra.get_host(_place(way), **_options(way)).backend)
     backend.run_local = bounded
     backend.get_sudo_command = _sudo
     try:
@@ -201,6 +223,16 @@ def _output(way: WayIn, result: Finished) -> bytes:
             f"{way.node} was entered by {way.via}, but not as root, without which pods and rules "
             "cannot be seen. Set `sudo: true` for it in the inventory, or visit as root."
         )
+    if result.status == OTHER_PROGRAM:
+        raise UnreachableError(
+            f"The agent on {way.node} holds another release of the node program than this one. "
+            "Deploy the image of this release, and name it in the inventory's `agent.image`."
+        )
+    if result.status == NOT_LET_IN:
+        raise UnreachableError(
+            f"The agent on {way.node} may not enter the node's namespaces ({_last_line(said)}). "
+            "Deploy it as in deploy/agent; where the platform demands more, `agent.privileged`."
+        )
     if result.status == TOO_OLD:
         raise UnreachableError(
             f"{way.node} ({way.via}) has a Python older than 3.6. Install a newer python3 there."
@@ -211,7 +243,7 @@ def _output(way: WayIn, result: Finished) -> bytes:
             raise UnreachableError(
                 f"{way.node} was not visited by {way.via}: {failure.cause}. {remedy}"
             )
-    last = said.splitlines()[-1][:200] if said else "nothing was said"
+    last = _last_line(said)
     if result.status in (CANNOT_FIND, CANNOT_RUN, SSH_FAILED):
         raise UnreachableError(
             f"{way.node} was not visited by {way.via}: {last}. Try the way in by hand."
@@ -222,8 +254,28 @@ def _output(way: WayIn, result: Finished) -> bytes:
     )
 
 
+def _last_line(said: str) -> str:
+    # What kubectl adds says the status once more.
+    lines = [each for each in said.splitlines() if not each.startswith("command terminated with")]
+    return lines[-1][:200] if lines else "nothing was said"
+
+
+def _place(way: WayIn) -> str:
+    return f"kubectl://{way.pod.name}" if way.pod else way.via
+
+
+def _environment(way: WayIn) -> dict[str, str]:
+    return {"KUBECONFIG": way.pod.kubeconfig} if way.pod and way.pod.kubeconfig else {}
+
+
 def _options(way: WayIn) -> dict[str, Any]:
     options: dict[str, Any] = {"sudo": way.sudo}
+    if way.pod:
+        options |= {
+            "namespace": way.pod.namespace,
+            "container": CONTAINER,
+            "context": way.pod.context or None,
+        }
     if way.via.startswith("ssh://"):
         options |= {
             "ssh_config": way.ssh_config,

@@ -13,7 +13,7 @@ import msgspec
 from wirecheck.addresses import address, addresses
 from wirecheck.collect.bounded_process import CalledOffError
 from wirecheck.collect.document_frame import FrameError, unframed
-from wirecheck.collect.node_program import command_line
+from wirecheck.collect.node_program import agent_command_line, command_line
 from wirecheck.collect.plan import LookOptions, Plan
 from wirecheck.collect.transport import run_on
 from wirecheck.collect.visit_errors import NotUnderstoodError, VisitError, WrongHostError
@@ -120,7 +120,8 @@ def _visit(
         )
         return ended(status="time limit", reason=reason), None
     try:
-        command = command_line(plans(way.node).encoded())
+        plan = plans(way.node).encoded()
+        command = agent_command_line(plan) if way.pod else command_line(plan)
         record = msgspec.structs.replace(record, commands=1)
         output = run_on(way, command, seconds=limit, called_off=this.called_off)
         raw, document = _proven(output, node, way)

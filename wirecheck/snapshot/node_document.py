@@ -161,6 +161,8 @@ class Command(Record, frozen=True):
     seconds: float = 0.0
     problem: str = ""
     """`missing` (no such tool), `time limit`, `too large`, `not asked` (nothing to read), …"""
+    lent: bool = False
+    """Whether the tool was the agent image's, because the node has none."""
 
 
 class Try(Record, frozen=True):

@@ -37,6 +37,8 @@ class Request:
     headers: dict[str, str]
     port: int
     """Of the client's side: the same for requests over one connection."""
+    method: str = "GET"
+    body: Any = None
 
 
 class ApiServer:
@@ -108,7 +110,10 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             port = self.client_address[1]
-            request = Request(parts.path, dict(parse_qsl(parts.query)), dict(self.headers), port)
+            length = int(self.headers.get("Content-Length") or 0)
+            sent = json.loads(self.rfile.read(length)) if length else None
+            query = dict(parse_qsl(parts.query))
+            request = Request(parts.path, query, dict(self.headers), port, self.command, sent)
             answer = server.answer(request)
             self.send_response(answer.status)
             for name, value in answer.headers.items():
@@ -128,6 +133,8 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
             if answer.stays:
                 server.released.wait(60)
                 self.close_connection = True
+
+        do_POST = do_DELETE = do_GET  # noqa: N815 - names of http.server
 
         def stream(self, answer: Answer) -> None:
             self.send_header("Transfer-Encoding", "chunked")

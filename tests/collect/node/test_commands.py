@@ -175,6 +175,50 @@ def test_the_kernel_log(monkeypatch: pytest.MonkeyPatch) -> None:
     assert round(lines[1]["time"] - lines[0]["time"], 3) == 2.0
 
 
+def test_a_log_whose_device_is_shut_is_read_by_a_system_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def shut(*_: object) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    text = (
+        "<4>[    5.000000] nf_conntrack: nf_conntrack: table full, dropping packet\n"
+        "<6>[    6.000000][  T12] eth0: link becomes ready\n"
+        "<4>[    7.250000][  T12] neighbour: arp_cache: neighbor table overflow!\n"
+        "<4>nf_conntrack: table full, of a kernel that notes no time\n"
+    )
+    monkeypatch.setattr(kernel.os, "open", shut)
+    monkeypatch.setattr(kernel, "_log_by_system_call", lambda: text)
+
+    lines = kernel.read_log()
+
+    assert [line["pattern"] for line in lines] == [
+        "conntrack table full",
+        "neighbour table overflow",
+    ]
+    assert round(lines[1]["time"] - lines[0]["time"], 3) == 2.25
+
+
+def test_a_tool_that_the_node_lacks_is_lent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tool = tmp_path / "conntrack"
+    tool.write_text("#!/bin/sh\necho lent\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr(commands, "PATH", "/nowhere")
+    monkeypatch.setitem(commands.ENVIRONMENT, "PATH", str(tmp_path))
+    assert commands.run("conntrack-dns", 5) == {
+        "argv": list(commands.TABLE["conntrack-dns"]),
+        "problem": "missing",
+    }
+
+    monkeypatch.setattr(commands, "LENT", {"conntrack"})
+    monkeypatch.setattr(commands, "LENDER", lambda: None)
+    record = commands.run("conntrack-dns", 5)
+
+    assert (record["output"], record["lent"]) == ("lent\n", True)
+
+
 def test_metrics_and_configuration_are_reduced() -> None:
     metrics = (
         "# HELP x\nkubeproxy_sync_proxy_rules_iptables_restore_failures_total 3\n"

@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from wirecheck.collect.on_node.deadline import Deadline, has_ended, kill, kill_with_me
 from wirecheck.collect.on_node.nf_tables import table_names
@@ -52,11 +52,20 @@ MOST_BYTES = 96 << 20
 MOST_ERROR_BYTES = 4096
 RESERVE = 2.0
 
+LENT: Set[str] = set()
+"""In an agent pod: the tools of its image, for where the node lacks them."""
+LENDER: Optional[Callable[[], None]] = None
+"""Enters the mount namespace where they are."""
+
 Record = Dict[str, Any]
 
 
 def has(tool: str) -> bool:
-    """Whether the node has the tool."""
+    """Whether there is such a tool, the node's own or a lent one."""
+    return _on_node(tool) or tool in LENT
+
+
+def _on_node(tool: str) -> bool:
     return shutil.which(tool, path=PATH) is not None
 
 
@@ -70,6 +79,15 @@ def run(identity: str, limit: float, enter: Optional[Callable[[], None]] = None)
     if limit <= 0:
         record["problem"] = "time limit"
         return record
+    lender = None if _on_node(argv[0]) else LENDER
+    if lender:
+        record["lent"] = True
+
+    def prepare() -> None:
+        for each in (enter, lender):
+            if each:
+                each()
+
     began = time.monotonic()
     child = subprocess.Popen(
         argv,
@@ -79,7 +97,7 @@ def run(identity: str, limit: float, enter: Optional[Callable[[], None]] = None)
         env=ENVIRONMENT,
         cwd="/",
         start_new_session=True,
-        preexec_fn=enter,  # noqa: PLW1509 - the program has one thread
+        preexec_fn=prepare,  # noqa: PLW1509 - the program has one thread
     )
     kill_with_me(child.pid)
     output, errors, problem = _collect(child, began + limit)
