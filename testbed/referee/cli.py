@@ -12,10 +12,11 @@ from types import FrameType
 
 import click
 
+from testbed import uml
 from testbed.commands import TestbedError
 from testbed.components import KUBERNETES
 from testbed.components_of_referee import build_api_server, build_kube_proxy
-from testbed.referee import results
+from testbed.referee import results, settling
 from testbed.referee.bench import Bench
 from testbed.referee.control_plane import control_plane
 from testbed.referee.dice import Dice
@@ -23,10 +24,9 @@ from testbed.referee.duel import Course, Score, play
 from testbed.referee.mutations import try_mutations
 from testbed.referee.node_object import ADDRESSES
 from testbed.referee.place import Place, netns_here
-from testbed.referee.place_in_vm import netns_in_vm
+from testbed.referee.place_in_uml import in_uml
 from testbed.referee.results import Result, Tally
 from testbed.referee.scene import NAMESPACE
-from testbed.referee.settling import settle
 from testbed.referee.slot import Slot, free_slot
 from testbed.state import State, state
 
@@ -88,7 +88,6 @@ def main(
         wish = Wish((USUAL,), MODES[:2], 120, 40, SHORT_SEED, 10, is_short=True)
     else:
         seed = seed if seed is not None else int(time.time())
-        # IPVS comes last: it needs the virtual machine.
         versions = versions or (*OTHERS, USUAL)
         wish = Wish(versions, modes or MODES, services, size, seed, mutations)
     click.echo(f"seed {wish.seed}")
@@ -100,6 +99,8 @@ def _run(wish: Wish, markdown: Path | None) -> bool:
     build_api_server(here)
     for version in wish.versions:
         build_kube_proxy(version, here)
+    if "ipvs" in wish.modes:
+        uml.make(here)
     file = here.root / "referee" / "results.json"
     played = []
     with free_slot(here) as slot, control_plane(here, slot) as kubeconfig:
@@ -120,21 +121,22 @@ def _duel(bench: Bench, here: State, slot: Slot, wish: Wish, *, version: str, mo
 
     def places() -> AbstractContextManager[Place]:
         if mode == "ipvs":
-            return netns_in_vm(here, slot, ADDRESSES)
+            return in_uml(here, slot, ADDRESSES)
         return netns_here(slot, here.bin, ADDRESSES)
 
-    bench.patience, bench.looks = (2400.0, 2) if mode == "ipvs" else (120.0, 4)
+    bench.patience, bench.looks = (600.0, 2) if mode == "ipvs" else (120.0, 4)
     tally, score, wrongs = Tally(), Score(version, mode, wish.seed), []
     dice = Dice(wish.seed)
     for score, sight, wrong in play(bench, places, version, mode, wish.course(version, mode)):
         click.echo(_line(score))
         if wrong:
+            click.echo(settling.as_seen(wrong, here.root / "referee" / "cases"))
             wrongs.append(wrong)
         else:
             for missed in try_mutations(dice, sight, wish.mutations, tally):
                 click.echo(missed)
     for wrong in wrongs[:MOST_SETTLED]:
-        click.echo(settle(bench, places, wrong, here.root / "referee" / "cases"))
+        click.echo(settling.settle(bench, places, wrong, here.root / "referee" / "cases"))
     return Result.today(score, tally)
 
 

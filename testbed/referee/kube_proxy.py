@@ -113,8 +113,8 @@ def settings(of: Contestant, kubeconfig: Path) -> str:
         "hostnameOverride": NODE,
         # The size of the connection table is the whole machine's.
         "conntrack": {"maxPerCore": 0},
-        # IPVS is synchronised as a whole each time, which takes an emulated machine minutes.
-        "ipvs": {"minSyncPeriod": "5s", "syncPeriod": "900s"},
+        # IPVS is synchronised as a whole each time, by one program for each entry of a set.
+        "ipvs": {"minSyncPeriod": "2s", "syncPeriod": "900s"},
         "clientConnection": {"kubeconfig": str(kubeconfig)},
         **CONFIGS[of.mode][of.config],
     }

@@ -96,7 +96,8 @@ def netns_here(slot: Slot, programs: Path, addresses: Sequence[str]) -> Iterator
         cable = ["type", "veth", "peer", "eth0", "netns", slot.netns]
         run(["ip", "link", "add", slot.link, *cable])
         run(["ip", "link", "set", slot.link, "master", slot.bridge, "up"])
-        for line in inside_lines(f"{slot.node_address}/28", addresses):
+        own = ["ip link set lo up", f"ip addr add {slot.node_address}/28 dev eth0"]
+        for line in (*own, *inside_lines(addresses)):
             ended = place.run(shlex.split(line))
             if ended.status:
                 raise TestbedError(f"`{line}` in {slot.netns}: {ended.stderr.strip()}")
@@ -105,12 +106,10 @@ def netns_here(slot: Slot, programs: Path, addresses: Sequence[str]) -> Iterator
         _remove(place)
 
 
-def inside_lines(own: str, addresses: Sequence[str]) -> Iterator[str]:
+def inside_lines(addresses: Sequence[str]) -> Iterator[str]:
     """The commands that make eth0 the node's interface."""
-    yield "ip link set lo up"
     yield "sysctl -qw net.ipv6.conf.eth0.accept_dad=0 net.ipv6.conf.all.forwarding=1"
     yield "ip link set eth0 up"
-    yield f"ip addr add {own} dev eth0"
     for each in addresses:
         yield f"ip addr add {each}/{128 if ':' in each else 32} dev eth0"
 

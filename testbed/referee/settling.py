@@ -41,12 +41,24 @@ def settle(bench: Bench, places: Places, wrong: Disagreement, folder: Path) -> s
         scene = smallest(scene, shows)
     else:
         history = " It needs what came before: a new kube-proxy does not show it."
-    contestant = wrong.contestant
-    path = folder / f"{contestant.mode}-{contestant.version}-{len(list(folder.glob('*')))}.json.gz"
-    record.write(last, path)
-    shown = "\n".join(last.disagreements[:_MOST_SHOWN])
     names = ", ".join(each["metadata"]["name"] for each in scene.services)
-    return f"{contestant}: kept in {path}.{history}\nServices: {names}\n{shown}"
+    return f"{_kept(wrong, last, folder)}{history}\nServices: {names}\n{_shown(last)}"
+
+
+def as_seen(wrong: Disagreement, folder: Path) -> str:
+    """Keep a disagreement as it was seen, before it is made small."""
+    return f"{_kept(wrong, wrong.sight, folder)}\n{_shown(wrong.sight)}"
+
+
+def _kept(wrong: Disagreement, sight: Sight, folder: Path) -> str:
+    of = wrong.contestant
+    path = folder / f"{of.mode}-{of.version}-{len(list(folder.glob('*')))}.json.gz"
+    record.write(sight, path)
+    return f"{of}: kept in {path}."
+
+
+def _shown(sight: Sight) -> str:
+    return "\n".join(sight.disagreements[:_MOST_SHOWN])
 
 
 def _replayed(bench: Bench, places: Places, wrong: Disagreement, scene: Scene) -> Sight:

@@ -216,6 +216,16 @@ def test_what_is_changed_is_seen(changes: dict, expected: set[Kind]) -> None:
     assert kinds(found(**changes)) == expected
 
 
+def test_rules_of_the_legacy_variant_act_as_well() -> None:
+    clients = clients_of(small.NODE, facts(mode="ipvs"), BOUND)
+    rules = {4: small.save({"nat": NAT, "filter": FILTER})}
+    expected = wanted(clients)
+    empty = {4: small.save({"nat": ""})}
+    for usual, legacy in (({}, rules), (empty, rules), (rules, empty)):
+        texts = IpvsTexts(IP_VS, IPSETS, usual, legacy=legacy)
+        assert not compare(expected, read_ipvs(texts, clients, expected)).items
+
+
 def test_a_backend_that_was_removed_may_drain() -> None:
     server = "UDP  0A60001E:0035 rr\n"
     draining = "  -> 0AF40309:0035      Masq    0      1          0         \n"

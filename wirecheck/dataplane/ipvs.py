@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from wirecheck.addresses import IPNetwork, address, contains
@@ -52,6 +52,13 @@ class IpvsTexts:
     ipsets: str
     iptables: Mapping[int, str]
     ipvsadm: str = ""
+    legacy: Mapping[int, str] = field(default_factory=dict)
+    """What iptables-legacy-save printed besides, by family: the kernel asks both."""
+
+    def dumps(self, family: int) -> list[IptablesDump]:
+        """The rules of a family, by variant."""
+        texts = (self.iptables.get(family, ""), self.legacy.get(family, ""))
+        return [parse_iptables_save(each) for each in texts if each]
 
 
 def read_ipvs(
@@ -73,7 +80,7 @@ def read_ipvs(
     entries: dict[Frontend, Entry] = {}
     for family in (4, 6):
         own = [step for of, step in steps if of == family]
-        ruleset = _ruleset(family, own, sets, texts.iptables.get(family, ""))
+        ruleset = _ruleset(family, own, sets, texts.dumps(family))
         found = read_entries(ruleset, clients, wanted.entries)
         entries.update((entry.frontend, entry) for entry in found)
     return ServiceTable(entries=entries, health_check_ports=_health_checks(sets))
@@ -90,13 +97,18 @@ def _tick_rate(servers: Iterable[VirtualServer], wanted: ServiceTable) -> int:
     return max(TICK_RATES, key=lambda rate: votes[rate])
 
 
-def _ruleset(family: int, steps: Sequence[Step], sets: Mapping[str, Ipset], text: str) -> Ruleset:
-    dump = parse_iptables_save(text)
+def _ruleset(
+    family: int, steps: Sequence[Step], sets: Mapping[str, Ipset], dumps: list[IptablesDump]
+) -> Ruleset:
     translate = partial(steps_of, resolve=resolver(sets))
-    rules = ruleset_of(family, [dump], translate, key_of=lambda _: None)
+    rules = ruleset_of(family, dumps, translate, key_of=lambda _: None)
     stage = Stage(SERVERS, Chains(KUBE_PROXY, {SERVERS: steps}, list))
     hairpins = frozenset(
-        each for name in _loop_back_sets(dump) if name in sets for each in _hairpins(sets[name])
+        each
+        for dump in dumps
+        for name in _loop_back_sets(dump)
+        if name in sets
+        for each in _hairpins(sets[name])
     )
     return replace(
         rules,

@@ -207,6 +207,7 @@ def _read(node: Node, facts: ProxyFacts, clients: Clients, wanted: ServiceTable)
                 node.output_of("ipset-save"),
                 node.iptables.rules,
                 _ipvsadm(node),
+                node.iptables.legacy,
             )
             return read_ipvs(texts, clients, wanted, facts.ipvs_exclude_cidrs)
 
