@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,15 +89,26 @@ def build_images(here: State) -> Path:
     mark_stale(target)
     here.images.mkdir(parents=True, exist_ok=True)
     _check_names(here)
-    layers = _layers(here)
-    draft = target.with_name("images.tar.draft")
-    with tarfile.open(draft, "w") as out:
-        _write_layout(out, layers)
-    for file, _ in layers.values():
-        file.unlink()
-    draft.replace(target)
+    _write_archive(target, IMAGES, _layers(here))
     mark_fresh(target, key)
     return target
+
+
+def build_further_images(here: State, images: Mapping[Image, Path], target: Path) -> None:
+    """Make an archive with images of one program each, or find it made.
+
+    A program goes where its layer is named for; the other layers of an image are the bed's own.
+    """
+    key = key_of([base_key(), repr(sorted(map(repr, images))), *_NET_TOOLS, *images.values()])
+    if is_fresh(target, key):
+        return
+    mark_stale(target)
+    here.images.mkdir(parents=True, exist_ok=True)
+    layers = {"net-tools": _write_rootfs_layer(here)}
+    for made, program in images.items():
+        layers[made.layers[0]] = _write_layer(here, program.name, [(program, made.layers[0])])
+    _write_archive(target, tuple(images), layers)
+    mark_fresh(target, key)
 
 
 def _check_names(here: State) -> None:
@@ -185,10 +196,24 @@ def _digest(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _write_layout(out: tarfile.TarFile, layers: dict[str, tuple[Path, str]]) -> None:
+def _write_archive(
+    target: Path, images: Sequence[Image], layers: dict[str, tuple[Path, str]]
+) -> None:
+    """Write the images, and remove the layers' files."""
+    draft = target.with_name(f"{target.name}.draft")
+    with tarfile.open(draft, "w") as out:
+        _write_layout(out, layers, images)
+    for file, _ in layers.values():
+        file.unlink()
+    draft.replace(target)
+
+
+def _write_layout(
+    out: tarfile.TarFile, layers: dict[str, tuple[Path, str]], images: Sequence[Image] = IMAGES
+) -> None:
     for file, digest in layers.values():
         out.add(file, f"blobs/sha256/{digest}")
-    manifests = [_write_image(out, made, layers) for made in IMAGES]
+    manifests = [_write_image(out, made, layers) for made in images]
     _write_bytes(out, "oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
     _write_bytes(out, "index.json", _json({"schemaVersion": 2, "manifests": manifests}))
 

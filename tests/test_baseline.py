@@ -50,10 +50,12 @@ def test_only_what_is_new_fails(run, ill, well):
     assert (results.comparison.new, results.comparison.known) == (1, 0)
 
 
-def test_a_run_its_folder_and_its_snapshot_are_baselines(run, ill):
+def test_a_run_its_folders_and_its_snapshot_are_baselines(run, ill, well):
+    run(well)
     _, folder = run(ill)
 
-    for baseline in (folder / "results.jsonl", folder, ill, ill / "snapshot.json"):
+    named = (folder / "results.jsonl", folder, folder.parent, ill, ill / "snapshot.json")
+    for baseline in named:
         results, _ = run(ill, baseline=baseline)
         assert (results.ended.status, results.ended.verdict) == (0, "Nothing new, 1 item known.")
         assert results.ended.counts["known"] == 1

@@ -71,3 +71,38 @@ def test_a_replaced_node_tells_what_no_node_was_like_before(tmp_path):
         "nodes added: was -, now n2",
         "kernel on 1 node (n2): was 6.1.0 on the nodes of before, now 6.8.0",
     ]
+
+
+def test_images_of_what_makes_the_network(tmp_path):
+    def with_images(tag: str) -> SmallCluster:
+        small = healthy()
+        small.api = copy.deepcopy(small.api)
+        owned = {"kind": "DaemonSet", "name": "kube-proxy", "uid": "d", "controller": True}
+        for number, (namespace, own_network) in enumerate(
+            [("kube-system", True), ("network", True), ("shop", False)]
+        ):
+            small.api["pods"].append(
+                {
+                    "metadata": {
+                        "name": f"kube-proxy-{tag}",
+                        "namespace": namespace,
+                        "uid": f"p-{number}",
+                        "ownerReferences": [owned],
+                    },
+                    "spec": {
+                        "nodeName": "n1",
+                        "hostNetwork": own_network,
+                        "containers": [{"name": "c", "image": f"r/kube-proxy:{tag}"}],
+                    },
+                    "status": {"phase": "Running"},
+                }
+            )
+        return small
+
+    found = changes(tmp_path, with_images("v1.33.13"), with_images("v1.34.4"))
+
+    now = "was r/kube-proxy:v1.33.13, now r/kube-proxy:v1.34.4"
+    assert [each for each in found if each.startswith("image")] == [
+        f"image of kube-system DaemonSet/kube-proxy c: {now}",
+        f"image of network DaemonSet/kube-proxy c: {now}",
+    ]

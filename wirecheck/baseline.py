@@ -81,9 +81,10 @@ class Baseline:
 def read_baseline(path: Path, checks: Callable[[], Sequence[Check]] = load) -> Baseline:
     """The run that `path` names: a results.jsonl, a run's folder, or a snapshot.
 
-    A snapshot is judged anew, by its own thresholds and waivers. Raises RequestError or
-    SnapshotError.
+    Of a folder with the reports of several runs it is the latest. A snapshot is judged anew, by
+    its own thresholds and waivers. Raises RequestError or SnapshotError.
     """
+    path = _latest(path) or path
     for file in (path / RESULTS, path):
         if file.is_file() and file.name != INDEX:
             return Baseline(_results(file), str(file))
@@ -91,7 +92,8 @@ def read_baseline(path: Path, checks: Callable[[], Sequence[Check]] = load) -> B
         if (folder / INDEX).is_file():
             return Baseline(_replayed(folder, checks()), str(folder))
     raise RequestError(
-        f"{path} is no earlier run: name its {RESULTS}, the folder that it left, or a snapshot."
+        f"{path} is no earlier run: name its {RESULTS}, the folder that it left, a --report-dir "
+        "that it wrote to, or a snapshot."
     )
 
 
@@ -105,6 +107,13 @@ def accepted_doubts(baseline: Baseline, doubts: Sequence[str], *, forced: bool) 
             )
         )
     return list(doubts)
+
+
+def _latest(reports: Path) -> Path | None:
+    """The last run that left its folder in `reports`; None where none did."""
+    runs = [file.parent for file in reports.glob(f"*/{RESULTS}")]
+    # A second run of the same second has a number behind its time.
+    return max(runs, key=lambda run: (run.name[:20], len(run.name), run.name), default=None)
 
 
 def _results(file: Path) -> Results:

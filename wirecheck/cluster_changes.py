@@ -1,4 +1,4 @@
-"""What changed in a cluster from one run to another: versions, kernels, MTUs, sysctls, rules."""
+"""What changed in a cluster between two runs: versions, images, kernels, MTUs, sysctls, rules."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from wirecheck.model.pod import Pod
 from wirecheck.node_facts import COUNT, facts_of
 from wirecheck.report.sentences import listed, plural
 from wirecheck.results import Results
@@ -40,6 +41,7 @@ def changes_between(
     """
     changes = list(_of_records(before, now))
     if was is not None and seen is not None:
+        changes += _of_images(was.api(1), seen.api(1))
         changes += _of_objects(was.api(1), seen.api(1))
         changes += _of_nodes(was, seen)
     return changes
@@ -67,6 +69,33 @@ def _of_records(before: Results, now: Results) -> Iterator[ClusterChange]:
     for what, some in (("nodes added", nodes[1] - nodes[0]), ("nodes gone", nodes[0] - nodes[1])):
         if some:
             yield ClusterChange(what, "-", listed(sorted(some), 10))
+
+
+def _of_images(was: ApiObjects, now: ApiObjects) -> Iterator[ClusterChange]:
+    """Which versions of kube-proxy, CoreDNS, the CNI plugin's agents … run."""
+    old, new = _images(was), _images(now)
+    for what in sorted(old.keys() | new.keys()):
+        if old[what] != new[what]:
+            told = (", ".join(sorted(images)) or "none" for images in (old[what], new[what]))
+            yield ClusterChange(f"image of {what}", *told)
+
+
+def _images(api: ApiObjects) -> Mapping[str, set[str]]:
+    """The images of what makes the network: `kube-system DaemonSet/kube-proxy` and its like.
+
+    That is all of kube-system, and wherever it lives what runs on every node's own network.
+    """
+    found: dict[str, set[str]] = defaultdict(set)
+    for pod in map(Pod, api.pods):
+        workload = pod.ref.workload
+        if workload == f"Node/{pod.node_name}":
+            # A static pod, which is called NAME-NODE.
+            workload = f"Pod/{pod.name.removesuffix(f'-{pod.node_name}')}"
+        is_an_agent = pod.on_host_network and workload.startswith("DaemonSet/")
+        if pod.is_running and (pod.namespace == "kube-system" or is_an_agent):
+            for each in pod.object.spec.containers:
+                found[f"{pod.namespace} {workload} {each.name}"].add(each.image)
+    return found
 
 
 def _of_objects(was: ApiObjects, now: ApiObjects) -> Iterator[ClusterChange]:
