@@ -5,7 +5,7 @@ VENV   := $(CACHE)/venv-$(shell echo $(CURDIR) | cksum | cut -d' ' -f1)
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test lint types cluster cluster-down check-cluster readonly faults referee soak bench clean
+.PHONY: run test lint types cluster cluster-down check-cluster upgrade-gate readonly faults referee soak bench clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -49,6 +49,10 @@ check-cluster: $(READY)
 readonly: $(READY)
 	$(BIN)/python -m testbed.readonly
 	$(BIN)/python -m testbed.readonly --disturb
+
+# Upgrades kube-proxy and CoreDNS for real, between the two runs of the gate in ci/.
+upgrade-gate: $(READY)
+	$(BIN)/python -m testbed.upgrade
 
 faults: $(READY)
 	$(BIN)/python -m testbed.faults $(FAULTS)

@@ -32,10 +32,10 @@ _LIMIT = 240.0
 @click.command()
 @click.option("--wait", default=WAIT, show_default=True, help="What --wait of the gate becomes.")
 def main(wait: str) -> None:
-    """Upgrade twice: cleanly, and with a fault that the upgrade brings. The cluster stays as it was.
+    """Upgrade twice: cleanly, and with a fault that the upgrade brings; then all is as it was.
 
     The commands of the gate are those of ci/upgrade-gate.yaml. Ends with 0 if it let the clean
-    upgrade pass and stopped the other one.
+    upgrade pass, stopped the other one, and told of both versions.
     """
     try:
         passed = _both(state(), wait)
@@ -66,7 +66,7 @@ def _both(here: State, wait: str) -> bool:
         with step("leave the cluster as it was"):
             _install(earlier.AFTER, names)
             earlier.take_away(names)
-    is_right = clean == 0 and faulty == 1
+    is_right = (clean, faulty) == (0, 1)
     click.echo("Both verdicts are right." if is_right else "A verdict is wrong.")
     return is_right
 
@@ -89,7 +89,14 @@ def _gated(
 
     verdicts = pass_through(read_steps(), upgrade, folder, {"10m": wait})
     _tell(title, verdicts)
-    return next(each.status for each in verdicts if each.step == "after")
+    ended = {each.step: each for each in verdicts}
+    if "after" not in ended:
+        raise TestbedError(f"{title}: the gate was closed before the upgrade")
+    # An upgrade that changed nothing would prove nothing.
+    untold = [image for image in earlier.BEFORE.values() if image not in ended["tell"].said]
+    if untold:
+        raise TestbedError(f"{title}: `wirecheck diff` does not tell of {', '.join(untold)}")
+    return ended["after"].status
 
 
 def _write_inventory(here: State, file: Path) -> None:
