@@ -76,8 +76,8 @@ def _of_images(was: ApiObjects, now: ApiObjects) -> Iterator[ClusterChange]:
     old, new = _images(was), _images(now)
     for what in sorted(old.keys() | new.keys()):
         if old[what] != new[what]:
-            told = (", ".join(sorted(images)) or "none" for images in (old[what], new[what]))
-            yield ClusterChange(f"image of {what}", *told)
+            before, since = (", ".join(sorted(some)) or "none" for some in (old[what], new[what]))
+            yield ClusterChange(f"image of {what}", before, since)
 
 
 def _images(api: ApiObjects) -> Mapping[str, set[str]]:
