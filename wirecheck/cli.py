@@ -203,7 +203,9 @@ def _status(arguments: Sequence[str] | None) -> int:
         complain(sentence_with_notes(error, str(error)))
         return status_of(error)
     except (KeyboardInterrupt, click.Abort) as error:
-        complain(sentence_with_notes(error, "Interrupted before anything could be reported."))
+        # click raises an exception of its own from the one that has the notes.
+        told = error.__cause__ or error
+        complain(sentence_with_notes(told, "Interrupted before anything could be reported."))
         return INCOMPLETE
     except Exception as error:
         what = f"wirecheck itself failed ({type(error).__name__}), which is a fault of its own; "

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from wirecheck import history
-from wirecheck.console import ConsoleProgress
+from wirecheck.console import ConsoleProgress, complain
 from wirecheck.outputs import (
     NAMES,
     Output,
@@ -22,9 +22,11 @@ from wirecheck.outputs import (
     status_of,
 )
 from wirecheck.report import nagios, terminal
+from wirecheck.report_folder import UnwrittenError
 from wirecheck.request import SENTENCES, Request
 from wirecheck.results import Results
 from wirecheck.run import perform
+from wirecheck.verdict import INCOMPLETE
 
 
 class OutputType(click.ParamType[Output]):
@@ -60,6 +62,11 @@ def perform_and_present(request: Request, globs: Sequence[str], outputs: Sequenc
     progress = ConsoleProgress()
     try:
         results, folder = perform(request, globs, progress)
+    except UnwrittenError as error:
+        # What was found is not lost: it goes wherever else it was asked for.
+        deliver(error.results, outputs, progress.say)
+        _show(error.results, outputs)
+        raise
     except BaseException as error:
         sentence = str(error) if isinstance(error, SENTENCES) else "wirecheck was ended."
         said = deliver_trouble(outputs, sentence)
@@ -67,16 +74,38 @@ def perform_and_present(request: Request, globs: Sequence[str], outputs: Sequenc
             click.echo(said, nl=False)
             return nagios.UNKNOWN
         raise
+    try:
+        return _present(results, folder, request, outputs, progress)
+    except KeyboardInterrupt:
+        complain(f"Interrupted: the reports in {folder} are whole, others may be missing.")
+        return INCOMPLETE
+    except OSError as error:
+        complain(f"The screen cannot be written to: {error.strerror}; the reports are in {folder}.")
+        return INCOMPLETE
+
+
+def _present(
+    results: Results,
+    folder: Path,
+    request: Request,
+    outputs: Sequence[Output],
+    progress: ConsoleProgress,
+) -> int:
+    """Write the further reports and show the screen; returns the exit status."""
     changed = _has_changed(results, folder, request)
     deliver(results, outputs, progress.say, changed=changed, report=str(folder / "report.html"))
+    _show(results, outputs, folder / "report.html")
+    return status_of(results, outputs)
+
+
+def _show(results: Results, outputs: Sequence[Output], page: Path | None = None) -> None:
     text = printed(results, outputs)
     if text is not None:
         click.echo(text, nl=False)
-    else:
-        terminal.show(results, Console(), folder / "report.html")
-        for line in job_annotations(results):
-            click.echo(line)
-    return status_of(results, outputs)
+        return
+    terminal.show(results, Console(), page)
+    for line in job_annotations(results):
+        click.echo(line)
 
 
 def _one_on_the_screen(

@@ -19,6 +19,14 @@ from wirecheck.snapshot.folder import Snapshot, SnapshotError
 SNAPSHOT = "snapshot"
 
 
+class UnwrittenError(RequestError):
+    """The run has results, but its folder could not be written: one sentence."""
+
+    def __init__(self, sentence: str, results: Results) -> None:
+        super().__init__(sentence)
+        self.results = results
+
+
 @dataclass(frozen=True, slots=True)
 class ReportFolder:
     """A run's folder while it is filled, under a hidden name."""
@@ -67,7 +75,7 @@ class ReportFolder:
         shutil.rmtree(self.next_snapshot, ignore_errors=True)
 
     def finish(self, results: Results, history_file: Path | None = None) -> Path:
-        """Write every report and give the folder its name; returns it. Raises RequestError.
+        """Write every report and give the folder its name; returns it. Raises UnwrittenError.
 
         The page shows the earlier runs of the same cluster that `history_file` tells of.
         """
@@ -80,7 +88,7 @@ class ReportFolder:
             write_whole(self.part / "report.html", html.render(results, trends(runs)))
             self.part.rename(self.final)
         except OSError as error:
-            raise _unwritable(self.part, error) from None
+            raise UnwrittenError(str(_unwritable(self.part, error)), results) from None
         return self.final
 
     def abandon(self) -> Path | None:

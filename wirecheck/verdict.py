@@ -39,7 +39,7 @@ def exit_status(
     """
     outcomes = {item.outcome for item in items}
     if not outcomes - {Outcome.SKIP}:
-        return NOTHING_TO_DO
+        return INCOMPLETE if interrupted else NOTHING_TO_DO
     if fail_on == "never":
         return HEALTHY
     if Outcome.FAIL in outcomes or (fail_on == "warn" and Outcome.WARN in outcomes):

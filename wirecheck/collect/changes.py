@@ -7,9 +7,11 @@ Where lists are short, or the watch does not get there, the list is read again a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -95,9 +97,29 @@ def changes_since(api: Api, before: ApiObjects) -> list[Change]:
     resources = [each for each in RESOURCES if each.plural in before.resource_versions]
     if not resources:
         return []
-    with ThreadPoolExecutor(len(resources)) as pool:
-        found = list(pool.map(lambda each: _differences(api, before, each), resources))
+    found = _side_by_side([partial(_differences, api, before, each) for each in resources])
     return _told(resources, found, before)
+
+
+def _side_by_side(calls: Iterable[Callable[[], _Differences]]) -> list[_Differences]:
+    """What each call returns; all run at once.
+
+    Leaving early (an interrupt) waits for none of them, as a pool would: a server that says
+    nothing would hold the program up.
+    """
+    futures = []
+    for call in calls:
+        future: Future[_Differences] = Future()
+        threading.Thread(target=_fulfil, args=(future, call), name="changes", daemon=True).start()
+        futures.append(future)
+    return [future.result() for future in futures]
+
+
+def _fulfil(future: Future[_Differences], call: Callable[[], _Differences]) -> None:
+    try:
+        future.set_result(call())
+    except Exception as error:
+        future.set_exception(error)
 
 
 def changes_between(before: ApiObjects, after: ApiObjects) -> list[Change]:
