@@ -54,6 +54,10 @@ readonly: $(READY)
 upgrade-gate: $(READY)
 	$(BIN)/python -m testbed.upgrade
 
+# RELIABILITY="NAME …": some of the faults in the looking; `--list` names them.
+reliability: $(READY)
+	$(BIN)/python -m testbed.reliability $(RELIABILITY)
+
 faults: $(READY)
 	$(BIN)/python -m testbed.faults $(FAULTS)
 

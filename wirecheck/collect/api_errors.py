@@ -87,6 +87,11 @@ def unreachable(server: Server, what: str, error: Exception) -> ApiError:
                 f"{subject} cannot be reached over TLS: {_cause(error)}; check the certificates "
                 f"of its kubeconfig, or {server.hint}"
             )
+        case urllib3.exceptions.ProtocolError():
+            return ApiError(
+                f"{subject} broke the connection off before it had sent {what}: see whether it or "
+                f"a proxy before it was restarted; {server.hint}"
+            )
     return ApiError(f"{subject} cannot be reached: {_cause(error)}; {server.hint}")
 
 

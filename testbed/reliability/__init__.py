@@ -1,0 +1,1 @@
+"""Faults in the looking itself, on the real cluster: each has one clear outcome."""
