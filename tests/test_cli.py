@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from testbed.record import RECORDED
 from tests.collect.api.conftest import status
@@ -17,7 +18,7 @@ from tests.served_cluster import ServedCluster
 from tests.snapshots import CHECKS, broken, healthy, risky, unreachable, written
 from wirecheck import __version__, cli, cli_outputs
 from wirecheck.report.jsonl import read_results
-from wirecheck.snapshot.index import Waiver
+from wirecheck.snapshot.index import VisitRecord, Waiver
 
 
 @pytest.fixture
@@ -236,14 +237,59 @@ class TestDoctor:
         cluster = ServedCluster(server)
         cluster.serve(healthy())
         monkeypatch.setattr("wirecheck.look.container_ways", cluster.container_ways)
+        monkeypatch.setattr("wirecheck.look.visit_all", cluster.visit_all)
         return cluster
 
     def test_a_cluster_that_can_be_looked_at(self, run, served, kubeconfig):
         code, out, _ = run("doctor", "--kubeconfig", kubeconfig)
 
-        assert code == 0
-        assert "context     test, Kubernetes v1.34.4" in out
-        assert "ways in     1 by docker" in out
+        # The small cluster does not have all that the whole catalogue looks at.
+        assert code == (2 if "not judged" in out else 0)
+        lines = dict(line.split(maxsplit=1) for line in out.splitlines() if line[0] != " ")
+        assert lines["context"] == "test, Kubernetes v1.34.4"
+        assert lines["rights"].startswith("list nodes, pods, services, endpointslices")
+        assert "1 by docker" in out
+        assert lines["visits"].startswith("1 of 1 node seen, the slowest was n1")
+        assert "items can be judged" in lines["checks"]
+        assert "where something is found at most 3 looks" in lines["takes"]
+        assert served.visited == [["n1"]]
+
+    def test_a_node_that_is_not_reached(self, run, served, kubeconfig):
+        served.visit = lambda name: (
+            VisitRecord("unreachable", via="docker://n1", reason="n1 is down."),
+            None,
+        )
+
+        code, out, _ = run("doctor", "--kubeconfig", kubeconfig)
+
+        assert code == 2
+        assert "not seen      n1 is down.\n" in out
+        assert "by hand     docker exec n1 python3 --version\n" in out
+
+    def test_a_tool_that_a_node_lacks(self, run, served, kubeconfig):
+        small = healthy()
+        name, command = next(iter(small.document.commands.items()))
+        missing = replace(command, status=None, output="", problem="missing")
+        small.document = replace(
+            small.document, commands={**small.document.commands, name: missing}
+        )
+        served.looks = [small]
+
+        code, out, _ = run("doctor", "--kubeconfig", kubeconfig)
+
+        assert code == 2
+        assert f"no tool       {command.argv[0]} on n1\n" in out
+        assert "  not judged" in out
+
+    def test_all_rules_that_are_missing_are_told_at_once(self, run, served, server, kubeconfig):
+        for path in ("/api/v1/pods", "/api/v1/services"):
+            server.script(path, *[lambda _: status(403, "not for you")] * 4)
+
+        code, out, _ = run("doctor", "--kubeconfig", kubeconfig)
+
+        assert code == 2
+        for plural in ("pods", "services"):
+            assert f'{{apiGroups: [""], resources: ["{plural}"], verbs: ["get", "list"' in out
         assert served.visited == []
 
     def test_a_node_without_a_way_in(self, run, served, kubeconfig):

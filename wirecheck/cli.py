@@ -151,9 +151,12 @@ def demo(cluster: str, report_dir: Path) -> int:
 @wirecheck.command()
 @cluster_options
 def doctor(**cluster: Any) -> int:
-    """See whether the cluster can be looked at, without visiting any node."""
-    examination = examine(Request(**cluster))
-    click.echo("\n".join(examination.lines))
+    """See whether the cluster can be looked at: one look, without a verdict."""
+    progress = ConsoleProgress()
+    examination = examine(Request(**cluster), progress)
+    shown = ConsoleProgress(stderr=False)
+    for line in examination.lines:
+        shown.say(line)
     return examination.status
 
 

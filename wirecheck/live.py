@@ -76,6 +76,11 @@ class LiveRun:
         return self._objects
 
     @property
+    def ways(self) -> Mapping[str, WayIn]:
+        """The ways into those of the nodes that have one."""
+        return self._ways
+
+    @property
     def identity(self) -> ClusterIdentity:
         """Which cluster it is."""
         return self._index().cluster
