@@ -42,6 +42,8 @@ DRIVERS = (
     "cli_snapshot",
     "cli_merge",
     "merging",
+    "merging_results",
+    "sonobuoy_progress",
     "cli",
     "__main__",
     "plugin",

@@ -255,10 +255,8 @@ class TestDoctor:
         assert served.visited == [["n1"]]
 
     def test_a_node_that_is_not_reached(self, run, served, kubeconfig):
-        served.visit = lambda name: (
-            VisitRecord("unreachable", via="docker://n1", reason="n1 is down."),
-            None,
-        )
+        down = VisitRecord("unreachable", via="docker://n1", reason="n1 is down.")
+        served.visit = lambda _: (down, None)
 
         code, out, _ = run("doctor", "--kubeconfig", kubeconfig)
 

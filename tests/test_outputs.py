@@ -11,9 +11,12 @@ import pytest
 import yaml
 
 from tests.report import sample
+from tests.served_cluster import Listener
 from tests.snapshots import CHECKS, broken, healthy, unreachable, written
 from wirecheck import cli
 from wirecheck.outputs import NAMES, Output, deliver, deliver_trouble, read_output
+from wirecheck.snapshot.index import VisitRecord
+from wirecheck.sonobuoy_progress import SonobuoyProgress
 from wirecheck.webhook import WebhookError, post
 
 SECRET = "T0KEN-that-nobody-may-see"
@@ -122,7 +125,7 @@ def test_jsonl_on_standard_output_is_the_results_and_nothing_else(run, tmp_path)
     assert json.loads(out.splitlines()[-1])["status"] == 1
 
 
-@pytest.mark.parametrize("options", [["-o", "pdf"], ["-o", "nagios", "-o", "markdown"]])
+@pytest.mark.parametrize("options", [["-o", "pdf"], ["-o", "jsonl", "-o", "markdown"]])
 def test_what_cannot_be_is_refused(run, options):
     status, _, err = run(*options)
 
@@ -259,3 +262,52 @@ def test_trouble_is_told_to_those_who_wait(tmp_path):
 
     assert said.startswith("WIRECHECK UNKNOWN - no ")
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-o", "nagios", "--no-such-option"],
+        ["--output=nagios", "--look-intervals", "soon"],
+        ["-onagios", "--snapshot", "missing", "--wait", "5m"],
+    ],
+)
+def test_nagios_is_told_of_wrong_usage_in_its_own_words(run, words):
+    code, out, _ = run(*words)
+
+    assert code == 3
+    assert out.startswith("WIRECHECK UNKNOWN - ")
+    assert out.count("\n") == 1
+
+
+def test_sonobuoy_is_told_how_far_it_is(monkeypatch, chat):
+    told = SonobuoyProgress(Listener(), str(chat.port))
+    with told.visits(2) as visits:
+        visits.visited("n1", VisitRecord("seen"))
+        visits.visited("n2", VisitRecord("unreachable", reason="n2 is down."))
+    told.ended(sample.broken())
+
+    assert [(each["total"], each["completed"]) for each in chat.bodies] == [
+        *((2, number) for number in (0, 1, 2, 2, 2)),
+    ]
+    assert chat.bodies[-2]["errors"] == ["n2: n2 is down."]
+    assert "services.are_programmed on w2" in chat.bodies[-1]["failures"]
+    assert chat.bodies[-1]["msg"] == sample.broken().ended.verdict
+
+
+def test_a_plugin_of_sonobuoy_tells_its_sidecar(run, tmp_path, monkeypatch, chat):
+    monkeypatch.setenv("SONOBUOY_PROGRESS_PORT", str(chat.port))
+    monkeypatch.setenv("SONOBUOY_RESULTS_DIR", str(tmp_path / "results"))
+
+    run("--snapshot", written(tmp_path / "seen", broken()), "-o", "sonobuoy")
+
+    assert [body["msg"] for body in chat.bodies] == ["1 check failed on 1 node."]
+
+
+def test_a_sidecar_that_is_not_there_changes_nothing(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("SONOBUOY_PROGRESS_PORT", "1")
+    monkeypatch.setenv("SONOBUOY_RESULTS_DIR", str(tmp_path / "results"))
+
+    code, _, _ = run("--snapshot", written(tmp_path / "seen", healthy()), "-o", "sonobuoy")
+
+    assert code == 0

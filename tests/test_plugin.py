@@ -434,3 +434,22 @@ class TestNodeIds:
 
         assert "FAILED checks/pods.py::carry_their_addresses[n1]" in done.text
         assert not (snapshot / ".pytest_cache").exists()
+
+
+def test_further_reports_are_written(run, tmp_path):
+    snapshot = written(tmp_path / "seen", broken())
+
+    files = [f"--output={name}={name}.out" for name in ("markdown", "prometheus", "nagios")]
+    ended = run(f"--snapshot={snapshot}", *files, "-k", "carry")
+
+    assert ended.status == 1
+    assert "carry_their_addresses" in Path("markdown.out").read_text()
+    assert "wirecheck_run_status" in Path("prometheus.out").read_text()
+    assert Path("nagios.out").read_text().startswith("WIRECHECK CRITICAL")
+
+
+def test_standard_output_stays_pytests_own(run, tmp_path):
+    ended = run(f"--snapshot={written(tmp_path / 'seen', broken())}", "--output=nagios")
+
+    assert ended.status == 4
+    assert "name a file: nagios=FILE" in ended.text

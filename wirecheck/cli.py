@@ -16,7 +16,7 @@ from wirecheck.cli_clean import clean
 from wirecheck.cli_diff import diff
 from wirecheck.cli_gates import Gates, gate_options
 from wirecheck.cli_merge import merge_runs
-from wirecheck.cli_outputs import output_options, perform_and_present
+from wirecheck.cli_outputs import asks_for_nagios, output_options, perform_and_present
 from wirecheck.cli_snapshot import record_snapshot, redact_snapshot
 from wirecheck.cli_trend import trend
 from wirecheck.console import ConsoleProgress, complain, saved_traceback, sentence_with_notes
@@ -27,6 +27,7 @@ from wirecheck.interrupt import ending_like_ctrl_c
 from wirecheck.intervals import read_intervals
 from wirecheck.outputs import Output
 from wirecheck.profiles import PROFILES
+from wirecheck.report import nagios
 from wirecheck.request import SENTENCES, Request, status_of
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot_summary import summary
@@ -193,29 +194,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _status(arguments: Sequence[str] | None) -> int:
+    words = sys.argv[1:] if arguments is None else arguments
     try:
         with ending_like_ctrl_c():
             status = wirecheck.main(args=arguments, prog_name="wirecheck", standalone_mode=False)
-    except click.UsageError as error:
-        error.show()
-        return USAGE
     except click.ClickException as error:
         error.show()
-        return USAGE
+        return _in_nagios_words(words, error.format_message(), USAGE)
     except SENTENCES as error:
         complain(sentence_with_notes(error, str(error)))
-        return status_of(error)
+        # Its line was printed where there was still something to print.
+        return nagios.UNKNOWN if asks_for_nagios(words) else status_of(error)
     except (KeyboardInterrupt, click.Abort) as error:
+        what = "Interrupted before anything could be reported."
         # click raises an exception of its own from the one that has the notes.
-        told = error.__cause__ or error
-        complain(sentence_with_notes(told, "Interrupted before anything could be reported."))
-        return INCOMPLETE
+        complain(sentence_with_notes(error.__cause__ or error, what))
+        return _in_nagios_words(words, what, INCOMPLETE)
     except Exception as error:
         what = f"wirecheck itself failed ({type(error).__name__}), which is a fault of its own; "
         what += f"the traceback is in {saved_traceback(error)}."
         complain(sentence_with_notes(error, what))
-        return INTERNAL_ERROR
+        return _in_nagios_words(words, what, INTERNAL_ERROR)
     return status if isinstance(status, int) else HEALTHY
+
+
+def _in_nagios_words(words: Sequence[str], sentence: str, status: int) -> int:
+    """Whoever calls it as a plugin gets one line and a status that Nagios knows, come what may."""
+    if not asks_for_nagios(words):
+        return status
+    click.echo(nagios.trouble(sentence), nl=False)
+    return nagios.UNKNOWN
 
 
 def _refuse_together(snapshot: Path | None, live: dict[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,13 +11,15 @@ from typing import Any
 import click
 from rich.console import Console
 
-from wirecheck import history
 from wirecheck.console import ConsoleProgress, complain
+from wirecheck.look import Progress
 from wirecheck.outputs import (
     NAMES,
+    SONOBUOY,
     Output,
     deliver,
     deliver_trouble,
+    has_changed,
     job_annotations,
     printed,
     read_output,
@@ -26,6 +30,7 @@ from wirecheck.report_folder import UnwrittenError
 from wirecheck.request import SENTENCES, Request
 from wirecheck.results import Results
 from wirecheck.run import perform
+from wirecheck.sonobuoy_progress import PORT, SonobuoyProgress
 from wirecheck.verdict import INCOMPLETE
 
 
@@ -59,7 +64,9 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def perform_and_present(request: Request, globs: Sequence[str], outputs: Sequence[Output]) -> int:
     """Run, write everything, show the screen; returns the exit status."""
-    progress = ConsoleProgress()
+    console = ConsoleProgress()
+    sidecar = _sidecar(outputs, console)
+    progress: Progress = sidecar or console
     try:
         results, folder = perform(request, globs, progress)
     except UnwrittenError as error:
@@ -74,6 +81,8 @@ def perform_and_present(request: Request, globs: Sequence[str], outputs: Sequenc
             click.echo(said, nl=False)
             return nagios.UNKNOWN
         raise
+    if sidecar:
+        sidecar.ended(results)
     try:
         return _present(results, folder, request, outputs, progress)
     except KeyboardInterrupt:
@@ -89,10 +98,10 @@ def _present(
     folder: Path,
     request: Request,
     outputs: Sequence[Output],
-    progress: ConsoleProgress,
+    progress: Progress,
 ) -> int:
     """Write the further reports and show the screen; returns the exit status."""
-    changed = _has_changed(results, folder, request)
+    changed = has_changed(results, folder, request)
     deliver(results, outputs, progress.say, changed=changed, report=str(folder / "report.html"))
     _show(results, outputs, folder / "report.html")
     return status_of(results, outputs)
@@ -117,12 +126,17 @@ def _one_on_the_screen(
     return outputs
 
 
-def _has_changed(results: Results, folder: Path, request: Request) -> bool:
-    """Whether the cluster is otherwise than in the run before this one."""
-    now = history.entry_of(results, folder)
-    try:
-        runs = history.read(request.history_file, now.cluster, 100)
-    except OSError:
-        return True
-    before = [entry for entry in runs if entry.report != now.report]
-    return history.has_changed(before[-1] if before else None, now)
+def asks_for_nagios(words: Sequence[str]) -> bool:
+    """Whether a command line, however wrong the rest of it is, wants Nagios' line."""
+    wanted = {"-onagios", "-o=nagios", "--output=nagios"}
+    pairs = itertools.pairwise(words)
+    return bool(wanted & set(words)) or any(
+        option in ("-o", "--output") and value == "nagios" for option, value in pairs
+    )
+
+
+def _sidecar(outputs: Sequence[Output], inner: Progress) -> SonobuoyProgress | None:
+    """Sonobuoy's, where this is one of its plugins."""
+    port = os.environ.get(PORT, "")
+    is_plugin = port.isdecimal() and any(output.format == SONOBUOY for output in outputs)
+    return SonobuoyProgress(inner, port) if is_plugin else None

@@ -184,9 +184,7 @@ def _tell_of_checks(found: Examination, snapshot: Snapshot, progress: Progress) 
             found.lacks("  not judged", f"{check}{_where(names)}: {reason}")
 
 
-def _gathered(
-    items: Sequence[ItemResult], outcome: Outcome
-) -> Mapping[tuple[str, str], list[str]]:
+def _gathered(items: Sequence[ItemResult], outcome: Outcome) -> Mapping[tuple[str, str], list[str]]:
     """The nodes of each check and reason."""
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for item in items:
@@ -217,4 +215,3 @@ def _tell_of_time(
         )
     size = sum(visit.bytes for visit in snapshot.index.looks[0].visits.values())
     found.say("takes", f"{text}; {size / 1e6:.1f} MB from the nodes")
-

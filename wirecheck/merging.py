@@ -18,6 +18,7 @@ from wirecheck.snapshot.api_objects import ApiObjects, Change
 from wirecheck.snapshot.folder import INDEX, Snapshot, SnapshotWriter
 from wirecheck.snapshot.index import LookRecord, SnapshotIndex, VisitRecord
 
+RESULTS = "results.jsonl"
 RUNS_OWN = "snapshot"
 """The folder in a run's folder that holds its snapshot."""
 
@@ -29,6 +30,13 @@ def opened(path: Path) -> Snapshot:
     """The snapshot in `path`, a snapshot's folder or a run's. Raises SnapshotError without one."""
     inner = path / RUNS_OWN
     return Snapshot.open(inner if (inner / INDEX).is_file() else path)
+
+
+def has_snapshot(path: Path) -> bool:
+    """Whether `path` is to be opened as one; what is not there at all is complained of as one."""
+    if (path / INDEX).is_file() or (path / RUNS_OWN / INDEX).is_file():
+        return True
+    return not path.is_file() and not (path / RESULTS).is_file()
 
 
 def merge(parts: Sequence[Snapshot], folder: Path) -> Snapshot:

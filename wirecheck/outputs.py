@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wirecheck import history
 from wirecheck.report import (
     github,
     html,
@@ -19,6 +20,7 @@ from wirecheck.report import (
     sonobuoy,
 )
 from wirecheck.report.whole_file import write_whole
+from wirecheck.request import Request
 from wirecheck.results import Results
 from wirecheck.webhook import WebhookError, post
 
@@ -128,6 +130,17 @@ def status_of(results: Results, outputs: Sequence[Output]) -> int:
     if any(output.format == "nagios" and output.is_printed for output in outputs):
         return nagios.status(results)
     return results.ended.status
+
+
+def has_changed(results: Results, folder: Path, request: Request) -> bool:
+    """Whether the cluster is otherwise than in the run before this one, by the history."""
+    now = history.entry_of(results, folder)
+    try:
+        runs = history.read(request.history_file, now.cluster, 100)
+    except OSError:
+        return True
+    before = [entry for entry in runs if entry.report != now.report]
+    return history.has_changed(before[-1] if before else None, now)
 
 
 def _write_sonobuoy(output: Output, tree: str, environment: Mapping[str, str]) -> None:

@@ -10,9 +10,10 @@ from wirecheck.baseline import accepted_doubts, read_baseline
 from wirecheck.catalogue import Check
 from wirecheck.live import listed_nodes
 from wirecheck.look import Progress
+from wirecheck.outputs import Output, deliver, has_changed, read_output
 from wirecheck.record import Judged, results_of
 from wirecheck.report_folder import ReportFolder, add_to_history
-from wirecheck.request import SENTENCES, Request
+from wirecheck.request import SENTENCES, Request, RequestError
 from wirecheck.results import ItemResult, Results
 from wirecheck.run import Run, open_run
 from wirecheck.verdict import UNREACHABLE
@@ -24,11 +25,23 @@ ANY_NODE = "NODE"
 class Bench:
     """Opened when the first check is collected; looks when the first item is about to run."""
 
-    def __init__(self, request: Request, *, only_lists: bool, writes_reports: bool) -> None:
+    def __init__(
+        self,
+        request: Request,
+        *,
+        only_lists: bool,
+        writes_reports: bool,
+        outputs: Sequence[str] = (),
+    ) -> None:
         self.request = request
         self.only_lists = only_lists
         self.error: Exception | None = None
         """Why nothing can be judged; one of `request.SENTENCES`."""
+        self.outputs: Sequence[Output] = ()
+        try:
+            self.outputs = [_read_output(each) for each in outputs]
+        except RequestError as error:
+            self.error = error
         self.others_failed = False
         """Whether a test that is no check failed in the same session."""
         self.results: Results | None = None
@@ -103,6 +116,14 @@ class Bench:
             problem = add_to_history(self.results, self.reports, self.request)
             if problem and self._progress:
                 self._progress.say(problem)
+        self._deliver(self.results)
+
+    def _deliver(self, results: Results) -> None:
+        """The further reports that were asked for."""
+        assert self._progress is not None
+        changed = not self.reports or has_changed(results, self.reports, self.request)
+        page = str(self.reports / "report.html") if self.reports else ""
+        deliver(results, self.outputs, self._progress.say, changed=changed, report=page)
 
     def _hold_against_baseline(self) -> None:
         """What is new shows only when all is judged: keys are counted over all nodes."""
@@ -123,3 +144,14 @@ class Bench:
             return listed_nodes(self.request)
         self._run = open_run(self.request)
         return self._run.node_names
+
+
+def _read_output(text: str) -> Output:
+    """`markdown=FILE`. Raises RequestError: standard output is pytest's own."""
+    try:
+        output = read_output(text)
+    except ValueError as error:
+        raise RequestError(f"--output: {error}") from None
+    if output.is_printed:
+        raise RequestError(f"--output: name a file: {text}=FILE")
+    return output

@@ -47,6 +47,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "fail-on": {"choices": ("fail", "warn", "never"), "help": "what fails the run: fail"},
     "baseline": {"type": Path, "metavar": "RUN", "help": "an earlier run: only new is a failure"},
     "force-baseline": {"action": "store_true", "help": "take it though it did not see all"},
+    "output": {
+        "action": "append",
+        "metavar": "FORMAT=FILE",
+        "help": "another report, as -o of `wirecheck run`",
+    },
     "dns-rate": {"type": positive, "metavar": "N", "help": "DNS queries per second, in all"},
     "looks": {"type": count, "metavar": "N", "help": "at most so many looks at a node"},
     "look-intervals": {

@@ -16,6 +16,7 @@ from wirecheck.catalogue import Check
 from wirecheck.findings import Outcome
 from wirecheck.interrupt import ending_like_ctrl_c
 from wirecheck.look import Visits
+from wirecheck.outputs import job_annotations
 from wirecheck.pytest_bench import Bench
 from wirecheck.pytest_options import given
 from wirecheck.pytest_text import headline, message
@@ -35,8 +36,10 @@ OUTCOME = "wirecheck.outcome"
 def pytest_configure(config: pytest.Config) -> None:
     """Nothing is opened yet: that waits for a check to be collected."""
     options = given(config)
+    wanted = options.pop("output", ())
     config.stash[BENCH] = Bench(
         Request(**options),
+        outputs=wanted,
         only_lists=bool(config.option.collectonly),
         # A live run always leaves what it saw, a replay only where it was told to.
         writes_reports="snapshot" not in options or "report_dir" in options,
@@ -172,6 +175,8 @@ def pytest_terminal_summary(
     write(coverage_sentence(ended.coverage))
     if bench.reports:
         write(f"reports: {bench.reports}")
+    for line in job_annotations(bench.results):
+        write(line)
     write(ended.verdict, bold=True, **{"green" if ended.status == 0 else "red": True})
 
 
