@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from wirecheck import __version__
-from wirecheck.addresses import address
+from wirecheck.addresses import canonical
 from wirecheck.snapshot.api_objects import ApiObjects, ServiceObject
 from wirecheck.snapshot.cluster_dns import ClusterDns, cluster_dns
 
@@ -128,7 +128,7 @@ def plan_for(api: ApiObjects, node: str, options: LookOptions) -> Plan:
     own_names = list(_names_for(api, known.domain, place))
     replicas = _share(list(_replicas(known)), place, REPLICAS_A_VISIT)
     kubernetes = _kubernetes_questions(api, known)
-    servers = [str(address(each)) for each in known.addresses]
+    servers = [canonical(each) for each in known.addresses]
     at_service = [
         (question, Ask(question.id, server, transport))
         for server in servers
@@ -185,7 +185,7 @@ def _replicas(known: ClusterDns) -> Iterator[Replica]:
         ports = {each: known.port_of(pod, each.upper()) for each in TRANSPORTS}
         for each in pod.status.pod_ips:
             if each.ip:
-                yield Replica(str(address(each.ip)), ports)
+                yield Replica(canonical(each.ip), ports)
 
 
 def _names_for(api: ApiObjects, domain: str, place: int) -> Iterator[tuple[Question, Transport]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from msgspec import Struct
+from msgspec.structs import replace
 
 from wirecheck.dataplane.steps import MarkTest, SetMark
 from wirecheck.dataplane.table import Backend, Verdict
 
 
-class Flow(NamedTuple):
+class Flow(Struct, frozen=True, gc=False):
     """Clients that have met the same fate so far."""
 
     sources: int
@@ -21,8 +22,13 @@ class Flow(NamedTuple):
     remembered: str = ""
     """The name under which the client was remembered last."""
 
+    @property
+    def fate(self) -> tuple[object, ...]:
+        """What it has met, whoever it is."""
+        return self.mark, self.weight, self.recalled, self.own_marks, self.remembered
 
-class Result(NamedTuple):
+
+class Result(Struct, frozen=True, gc=False):
     """How a flow ended."""
 
     flow: Flow
@@ -36,7 +42,7 @@ class Result(NamedTuple):
 def only_from(flows: list[Flow], sources: int) -> list[Flow]:
     """The part of the flows that comes from these clients."""
     return [
-        flow._replace(sources=flow.sources & sources) for flow in flows if flow.sources & sources
+        replace(flow, sources=flow.sources & sources) for flow in flows if flow.sources & sources
     ]
 
 
@@ -48,7 +54,7 @@ def has_marks(flow: Flow, tests: tuple[MarkTest, ...]) -> bool:
 def with_own_mark(flow: Flow, host: str, action: SetMark) -> Flow:
     """The same, with another mark for packets from one address."""
     mark = (flow.mark & ~action.clear) ^ action.flip
-    return flow._replace(own_marks=flow.own_marks | {(host, mark)})
+    return replace(flow, own_marks=flow.own_marks | {(host, mark)})
 
 
 def merged(flows: list[Flow]) -> list[Flow]:
@@ -57,7 +63,7 @@ def merged(flows: list[Flow]) -> list[Flow]:
         return flows
     joined: dict[tuple[object, ...], Flow] = {}
     for flow in flows:
-        fate = flow[1:]
+        fate = flow.fate
         other = joined.get(fate)
-        joined[fate] = flow._replace(sources=flow.sources | other.sources) if other else flow
+        joined[fate] = replace(flow, sources=flow.sources | other.sources) if other else flow
     return list(joined.values())

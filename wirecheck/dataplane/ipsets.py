@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from msgspec import structs
 
-from wirecheck.addresses import address
+from wirecheck.addresses import canonical
 from wirecheck.dataplane.steps import Packet, SetTest, SourceTest, Step, own_address
 from wirecheck.parse.ipset import Ipset
 
@@ -79,7 +79,7 @@ class _Members:
             yield structs.replace(each, sources=sources)
 
     def _by_address(self, test: SetTest, step: Step) -> Iterator[Step]:
-        keys = frozenset(str(address(each)) for each in self._entries)
+        keys = frozenset(canonical(each) for each in self._entries)
 
         def holds(packet: Packet) -> bool:
             return (packet.address in keys) is not test.negated
@@ -118,4 +118,4 @@ def _destination(entry: str) -> tuple[str, str, int]:
     """`10.96.0.1,tcp:443`."""
     host, _, place = entry.partition(",")
     protocol, _, port = place.partition(":")
-    return str(address(host)), protocol, int(port)
+    return canonical(host), protocol, int(port)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from wirecheck.addresses import address, network
+from wirecheck.addresses import address, canonical, network
 from wirecheck.dataplane.steps import MarkTest, SetTest, SourceTest, Test
 from wirecheck.parse.iptables import Option
 
@@ -51,7 +51,7 @@ class Conditions:
         text = option.values[0]
         base, _, length = text.partition("/")
         if not option.negated and length in ("32", "128", ""):
-            self.host = str(address(base))
+            self.host = canonical(base)
         else:
             ends = network(text)
             low, high = int(ends.network_address), int(ends.broadcast_address)
@@ -137,7 +137,7 @@ class Conditions:
         """--vaddr, --vproto and --vport of ipvs: what the packet was sent to."""
         text = option.values[0]
         if option.name == "--vaddr":
-            self.host = str(address(text.partition("/")[0]))
+            self.host = canonical(text.partition("/")[0])
             self._sources_of_itself()
         elif option.name == "--vport":
             self.port = int(text)

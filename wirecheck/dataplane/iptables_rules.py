@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from msgspec import structs
 
-from wirecheck.addresses import address
+from wirecheck.addresses import canonical
 from wirecheck.dataplane.ipsets import Resolve, not_understood
 from wirecheck.dataplane.iptables_conditions import Conditions
 from wirecheck.dataplane.steps import (
@@ -133,7 +133,7 @@ def _destination(options: _Options) -> tuple[Action, ...]:
         host, port = text, "0"
     else:
         host, _, port = text.partition(":")
-    return (Dnat(str(address(host)), int(port or "0")),)
+    return (Dnat(canonical(host), int(port or "0")),)
 
 
 def _mark(options: _Options) -> tuple[Action, ...]:

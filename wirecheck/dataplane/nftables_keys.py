@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from wirecheck.addresses import address
+from wirecheck.addresses import canonical
 from wirecheck.dataplane.steps import Packet
 from wirecheck.parse.nftables import Expression, NftSet
 
@@ -71,7 +71,7 @@ def key_of(parts: tuple[str, ...], value: Any) -> tuple[Any, ...]:
 
 def _canonical(part: str, value: Any) -> object:
     if part in ("daddr", "saddr"):
-        return str(address(value))
+        return canonical(value)
     if part == "l4proto":
         return PROTOCOLS.get(value, value)
     return int(value)

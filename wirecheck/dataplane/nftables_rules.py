@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
-from wirecheck.addresses import address
+from wirecheck.addresses import canonical
 from wirecheck.dataplane.nftables_conditions import Conditions
 from wirecheck.dataplane.nftables_keys import (
     MALFORMED,
@@ -117,7 +117,7 @@ class Translator:
         """dnat to one backend, or to one of several by chance."""
         target = inner["addr"]
         if isinstance(target, str):
-            return Dnat(str(address(target)), int(inner.get("port", 0)))
+            return Dnat(canonical(target), int(inner.get("port", 0)))
         choices = target["map"]
         return self._by_chance(choices["key"]["numgen"], choices["data"], _backend)
 
@@ -136,7 +136,7 @@ class Translator:
 
 def _backend(value: Any) -> Action:
     host, port = value["concat"]
-    return Dnat(str(address(host)), int(port))
+    return Dnat(canonical(host), int(port))
 
 
 def _mark(inner: Mapping[str, Any]) -> SetMark:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from wirecheck.addresses import IPNetwork, address, network
+from wirecheck.addresses import IPNetwork, address, canonical, network
 from wirecheck.dataplane.proxy import ProxyFacts
 from wirecheck.dataplane.table import Backend, ServicePort
 from wirecheck.snapshot.api_objects import (
@@ -178,7 +178,7 @@ def _ports_of(
         externals = _by_family(spec.external_ips)
         ingress = [each for each in service.status.load_balancer.ingress if each.ip]
         vips = _by_family(each.ip for each in ingress)
-        proxied = frozenset(str(address(each.ip)) for each in ingress if each.ip_mode == "Proxy")
+        proxied = frozenset(canonical(each.ip) for each in ingress if each.ip_mode == "Proxy")
         source_ranges = [network(each.strip()) for each in spec.load_balancer_source_ranges]
     except ValueError as error:
         problems.append(
@@ -274,7 +274,7 @@ def _endpoint(endpoint: Endpoint, port: int, is_anothers: bool) -> EndpointFacts
     conditions, hints = endpoint.conditions, endpoint.hints
     return EndpointFacts(
         # Only the first address counts: consumers of EndpointSlices must not use the others.
-        backend=Backend(str(address(endpoint.addresses[0])), port),
+        backend=Backend(canonical(endpoint.addresses[0]), port),
         node=endpoint.node_name,
         ready=conditions.ready is None or conditions.ready,
         serving=conditions.serving is None or conditions.serving,

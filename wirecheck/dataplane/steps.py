@@ -31,7 +31,7 @@ class Packet(Struct, frozen=True):
 Test = Callable[[Packet], bool]
 
 
-class SourceTest(NamedTuple):
+class SourceTest(Struct, frozen=True, gc=False):
     """A condition on where the packet comes from, which splits clients.
 
     `kind` is `network` (one or several, with commas between them), `local` (an address of the
@@ -60,54 +60,54 @@ class SetTest(NamedTuple):
     negated: bool
 
 
-class Jump(NamedTuple):
+class Jump(Struct, frozen=True, gc=False):
     """Go on in another chain; from `goto` its end does not lead back."""
 
     chain: str
     goto: bool = False
 
 
-class SetMark(NamedTuple):
+class SetMark(Struct, frozen=True, gc=False):
     """mark = (mark & ~clear) ^ flip."""
 
     clear: int
     flip: int
 
 
-class Dnat(NamedTuple):
+class Dnat(Struct, frozen=True, gc=False):
     """The connection goes to this backend; port 0 keeps the port."""
 
     address: str
     port: int
 
 
-class End(NamedTuple):
+class End(Struct, frozen=True, gc=False):
     """The connection ends so, or (NOTHING) passes this hook's table without more rules."""
 
     verdict: Verdict
 
 
-class Return(NamedTuple):
+class Return(Struct, frozen=True, gc=False):
     """Back to the calling chain."""
 
 
-class Source(NamedTuple):
+class Source(Struct, frozen=True, gc=False):
     """The packet gets the node's source address (MASQUERADE)."""
 
 
-class Remember(NamedTuple):
+class Remember(Struct, frozen=True, gc=False):
     """The client is remembered under this name from now on."""
 
     name: str
 
 
-class Opaque(NamedTuple):
+class Opaque(Struct, frozen=True, gc=False):
     """What happens is not understood."""
 
     text: str
 
 
-class Lookup(NamedTuple):
+class Lookup(Struct, frozen=True, gc=False):
     """One of `actions`, by what `key` makes of the packet; no entry, no effect."""
 
     key: Callable[[Packet], object]
@@ -116,7 +116,7 @@ class Lookup(NamedTuple):
     """The frontends that there are entries for."""
 
 
-class Choose(NamedTuple):
+class Choose(Struct, frozen=True, gc=False):
     """One of the actions at random, with these shares; without any all are the same."""
 
     actions: tuple[Action, ...]
@@ -157,7 +157,7 @@ def own_address(sources: tuple[SourceTest, ...], actions: tuple[Action, ...]) ->
     """`Step.own` for a step with these conditions and actions."""
     if len(sources) != 1 or len(actions) != 1 or not isinstance(actions[0], Jump | SetMark):
         return ""
-    kind, value, negated = sources[0]
-    address, _, length = value.partition("/")
-    is_one = kind == "network" and not negated and length in ("32", "128")
+    source = sources[0]
+    address, _, length = source.value.partition("/")
+    is_one = source.kind == "network" and not source.negated and length in ("32", "128")
     return address if is_one else ""

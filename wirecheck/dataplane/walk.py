@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec.structs import replace
+
 from wirecheck.dataplane.chains import Chain, Chains, concerns
 from wirecheck.dataplane.flows import Flow, Result, has_marks, merged, only_from, with_own_mark
 from wirecheck.dataplane.sources import NeedsSplitError, Regions
@@ -114,7 +116,7 @@ class Walk:
             # Behind a random choice it is too late: it may have sent the client elsewhere.
             too_late = (step.recalls[0], 0)
             recalled = [
-                flow._replace(recalled=step.recalls if flow.weight == 1.0 else too_late)
+                replace(flow, recalled=step.recalls if flow.weight == 1.0 else too_late)
                 for flow in matched
             ]
             self._act(step, recalled, [])
@@ -162,13 +164,13 @@ class Walk:
                 others.append(flow)
                 continue
             if flow.sources & ~mask:
-                others.append(flow._replace(sources=flow.sources & ~mask))
+                others.append(replace(flow, sources=flow.sources & ~mask))
             if step.probability == 1.0:
-                matched.append(flow._replace(sources=hit))
+                matched.append(replace(flow, sources=hit))
             else:
                 weight = flow.weight
-                matched.append(flow._replace(sources=hit, weight=weight * step.probability))
-                others.append(flow._replace(sources=hit, weight=weight * (1 - step.probability)))
+                matched.append(replace(flow, sources=hit, weight=weight * step.probability))
+                others.append(replace(flow, sources=hit, weight=weight * (1 - step.probability)))
         return matched, others
 
     def _act(self, step: Step, flows: list[Flow], returned: list[Flow]) -> list[Flow]:
@@ -189,9 +191,9 @@ class Walk:
                     return ended
                 returned += ended
             case SetMark(clear, flip):
-                return [f._replace(mark=(f.mark & ~clear) ^ flip) for f in flows]
+                return [replace(f, mark=(f.mark & ~clear) ^ flip) for f in flows]
             case Remember(name):
-                return [f._replace(remembered=name) for f in flows]
+                return [replace(f, remembered=name) for f in flows]
             case Dnat(address, port):
                 backend = Backend(address or self.packet.address, port or self.packet.port)
                 self._end(step, flows, Verdict.FORWARD, backend)
@@ -209,7 +211,7 @@ class Walk:
             case Choose(choices, shares):
                 left = []
                 for each, share in zip(choices, shares or _even(len(choices)), strict=True):
-                    lighter = [f._replace(weight=f.weight * share) for f in flows]
+                    lighter = [replace(f, weight=f.weight * share) for f in flows]
                     left += self._do(step, each, lighter, returned)
                 return merged(left)
         return []

@@ -255,7 +255,7 @@ def _words(line: str) -> list[str] | None:
         plain = (
             f"{before} {after}" if after and "\\" not in comment and '"' not in comment else line
         )
-    if not any(each in plain for each in "\"'\\"):
+    if '"' not in plain and "'" not in plain and "\\" not in plain:
         return plain.split()
     words = []
     for quoted, bare, odd in _WORD.findall(line):

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
-from wirecheck.addresses import address
+from wirecheck.addresses import canonical
 from wirecheck.parse.errors import ParseError
 
 _TITLE = re.compile(r"IP Virtual Server version \S+ \(size=\d+\)$")
@@ -128,5 +128,5 @@ def _place(text: str) -> tuple[int, str, int]:
         raise ValueError(text)
     six, four, port = found.groups()
     if six:
-        return 6, str(address(six)), int(port, 16)
+        return 6, canonical(six), int(port, 16)
     return 4, str(IPv4Address(int(four, 16))), int(port, 16)

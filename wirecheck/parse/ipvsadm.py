@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from wirecheck.addresses import address
+from wirecheck.addresses import canonical
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.ipvs import RealServer, VirtualServer
 
@@ -93,5 +93,5 @@ def _place(text: str) -> tuple[int, str, int]:
     found = _PLACE.match(text)
     if not found or int(found[3]) > 65535:
         raise ValueError(text)
-    host = str(address(found[1] or found[2]))
+    host = canonical(found[1] or found[2])
     return (6 if found[1] else 4), host, int(found[3])
