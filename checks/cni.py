@@ -7,6 +7,7 @@ from wirecheck.model.node import Node
 
 POOL_WARN = Threshold("cni.pool_warn", 80, "%", "a rolling update needs addresses for a while")
 POOL_FAIL = Threshold("cni.pool_fail", 95, "%", "the next pods get no address any more")
+TOKEN_WARN = Threshold("cni.token_warn", 60, "minutes", "agents renew it hours before it ends")
 
 
 @check(
@@ -143,4 +144,33 @@ def has_addresses_left(node: Node) -> Findings:
                 found=f"{used:,} in use, {use:.0f} %",
                 level=Level.FAIL if over else Level.WARN,
                 key="use",
+            )
+
+
+@check(
+    thresholds=(TOKEN_WARN,),
+    remedy="Restart the CNI plugin's agent on the node, which writes the file anew; then read its "
+    "log for why it did not renew the token.",
+    looks_at=[Fact.CNI_FILES],
+)
+def has_a_token_that_lasts(node: Node) -> Findings:
+    """The token that the CNI plugin shows to the API server is valid, and was renewed in time.
+
+    Once it has ended, no pod can be started or stopped on the node: `Unauthorized`.
+
+    Except: plugins without a kubeconfig of their own, and tokens that never end.
+
+    See: https://github.com/projectcalico/calico/issues/6546
+         https://github.com/projectcalico/calico/issues/9428
+         https://github.com/projectcalico/calico/issues/8777
+    """
+    for token in node.cni.tokens:
+        left = token.minutes_left
+        if left < node.threshold(TOKEN_WARN):
+            yield Finding(
+                node.part(token.file),
+                expected=f"a token that is valid for {node.threshold(TOKEN_WARN):.0f} minutes more",
+                found=f"it ended {-left:,.0f} minutes ago" if left < 0 else f"{left:.0f} minutes",
+                level=Level.FAIL if left < 0 else Level.WARN,
+                key="token",
             )

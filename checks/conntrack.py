@@ -11,6 +11,12 @@ USE_WARN = Threshold(
 USE_FAIL = Threshold(
     "conntrack.use_fail", 90, "%", "above it the next burst drops packets of new connections"
 )
+PER_BUCKET = Threshold(
+    "conntrack.per_bucket", 8, "entries", "each packet's lookup walks through half of a bucket"
+)
+RATE_WARN = Threshold(
+    "conntrack.rate_warn", 75, "%", "of the table, by the connections of the last two minutes"
+)
 LOG_FAIL = Threshold(
     "conntrack.log_fail", 60, "minutes", "a table that was full within the hour will be full again"
 )
@@ -148,3 +154,91 @@ def has_no_stale_dns_entries(node: Node) -> Findings:
                 found=entry.leads_to,
                 evidence=[entry.text],
             )
+
+
+@check(
+    thresholds=(PER_BUCKET,),
+    remedy="echo a quarter of nf_conntrack_max into /sys/module/nf_conntrack/parameters/hashsize, "
+    "and keep it by `options nf_conntrack hashsize=…` in /etc/modprobe.d.",
+    looks_at=[Fact.SYSCTLS],
+)
+def has_buckets_enough(node: Node) -> Findings:
+    """The hash table of connections has buckets enough for as many entries as are allowed.
+
+    Where only the limit was raised, a full table is one of long lists, and every packet of
+    the node waits while one of them is searched.
+
+    Except: kube-proxy sets a quarter of its limit by itself, where it may.
+
+    See: https://github.com/kubernetes/kubernetes/issues/24295
+         https://www.kernel.org/doc/html/latest/networking/nf_conntrack-sysctl.html
+    """
+    buckets, limit = node.conntrack.buckets, node.conntrack.limit
+    if limit > buckets * node.threshold(PER_BUCKET):
+        yield Finding(
+            node.part("net.netfilter.nf_conntrack_buckets"),
+            expected=f"at least {limit / node.threshold(PER_BUCKET):,.0f}",
+            found=f"{buckets:,} for up to {limit:,} entries",
+            level=Level.WARN,
+            key="buckets",
+        )
+
+
+@check(
+    settles=True,
+    remedy="Bring iptables on the node (and in the image of kube-proxy or of the CNI plugin) to "
+    "1.6.2 or later; for ip-masq-agent and flannel see their options for random ports.",
+    looks_at=[Fact.SERVICE_RULES],
+)
+def masquerades_with_random_ports(node: Node) -> Findings:
+    """Rules of Kubernetes that masquerade choose the source port at random.
+
+    Otherwise two connections that begin at once are given the same port, and the second one's
+    first packet is dropped: a second's delay, or five for a DNS lookup.
+
+    Except: rules of others, such as Docker's, are not judged; nftables mode asks for it always.
+
+    See: https://github.com/kubernetes/kubernetes/issues/56903
+         https://github.com/weaveworks/weave/issues/3287
+    """
+    for rule in node.conntrack.predictable_masquerades:
+        chain = rule.split()[1]
+        yield Finding(
+            node.part(chain),
+            expected="MASQUERADE --random-fully",
+            found="MASQUERADE alone",
+            level=Level.WARN,
+            evidence=[rule],
+            key=rule,
+        )
+
+
+@check(
+    thresholds=(RATE_WARN,),
+    remedy="conntrack -E -e NEW on the node shows who opens them; let that client keep its "
+    "connections, or raise net.netfilter.nf_conntrack_max.",
+    looks_at=[Fact.NEW_CONNECTIONS, Fact.SYSCTLS],
+)
+def has_room_for_new_connections(node: Node) -> Findings:
+    """At the rate of new connections, those of two minutes fit into the table.
+
+    A closed connection is kept for two minutes: the rate fills a table, long before the
+    number of connections that are open does.
+
+    Except: only the node's own netns is listened to; short UDP exchanges leave it earlier, so
+    a node that does nothing but DNS has more room than this tells.
+
+    See: https://github.com/kubernetes/kubernetes/issues/71261
+         https://www.kernel.org/doc/html/latest/networking/nf_conntrack-sysctl.html
+    """
+    newcomers = node.conntrack.newcomers
+    if newcomers.share > node.threshold(RATE_WARN):
+        yield Finding(
+            node.part("new connections"),
+            expected=f"at most {node.threshold(RATE_WARN):.0f} % of {newcomers.limit:,} entries "
+            "in two minutes",
+            found=newcomers,
+            level=Level.WARN,
+            evidence=newcomers.places,
+            key="rate",
+        )

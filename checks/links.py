@@ -13,6 +13,13 @@ ORPHANS = Threshold(
 )
 PORTS_WARN = Threshold("links.ports_warn", 900, "ports", "a bridge takes 1,023 ports, and no more")
 PORTS_FAIL = Threshold("links.ports_fail", 1010, "ports", "the next pods get no port any more")
+NETNS = Threshold(
+    "links.netns_warn",
+    5,
+    "namespaces",
+    "a pod that is being removed may leave one behind for a while",
+)
+LOSS_WARN = Threshold("links.loss_warn", 0.1, "%", "TCP is slowed down by half of that already")
 
 
 @check(
@@ -216,4 +223,63 @@ def leave_room_on_the_bridge(node: Node) -> Findings:
                 found=f"{ports:,} ports",
                 level=Level.FAIL if over else Level.WARN,
                 key="ports",
+            )
+
+
+@check(
+    settles=True,
+    thresholds=(NETNS,),
+    remedy="Compare with crictl pods (NotReady ones go by themselves); for each that is in no "
+    "sandbox: umount /run/netns/NAME, rm /run/netns/NAME.",
+    looks_at=[Fact.NETNS, Fact.PROCESSES],
+)
+def leave_no_netns_behind(node: Node) -> Findings:
+    """No network namespace is left of pods that are gone.
+
+    Each keeps its end of a veth pair, and its address: the node runs out of them in time.
+
+    Except: namespaces that others name (`ip netns add`) are not judged; a few may be of
+    sandboxes that wait for their removal.
+
+    See: https://github.com/cri-o/cri-o/issues/3736
+         https://github.com/kubernetes/kubernetes/issues/110938
+    """
+    left = node.deserted_netns
+    if len(left) > node.threshold(NETNS):
+        for each in left:
+            yield Finding(
+                node.part(each.record.mounted),
+                expected="a process in it",
+                found=f"none; it has {len(each.addresses)} addresses",
+                level=Level.WARN,
+                key=str(each.inode),
+            )
+
+
+@check(
+    thresholds=(LOSS_WARN,),
+    remedy="ethtool -S DEVICE and ethtool -g DEVICE for a queue that is too short; for the CPUs' "
+    "queues raise net.core.netdev_max_backlog, and see which CPU serves all interrupts.",
+    looks_at=[Fact.TRAFFIC],
+)
+def lose_no_packets(node: Node) -> Findings:
+    """Neither a device nor the queue of a CPU dropped packets while the node was looked at.
+
+    They are gone before any rule sees them: what is left is latency, on every connection.
+
+    Except: what was lost before the visit does not count; devices without an address do not
+    either, nor the CPUs' queues of a node that is a container; less than ten packets are no
+    measure.
+
+    See: https://github.blog/2019-11-21-debugging-network-stalls-on-kubernetes/
+         https://man7.org/linux/man-pages/man8/ethtool.8.html
+    """
+    for loss in node.losses:
+        if loss.percent > node.threshold(LOSS_WARN):
+            yield Finding(
+                node.part(loss.where),
+                expected=f"at most {node.threshold(LOSS_WARN):g} % lost",
+                found=f"{loss.lost:,} of {loss.lost + loss.passed:,} packets",
+                level=Level.WARN,
+                key="loss",
             )

@@ -84,8 +84,22 @@ class Fact(Enum):
     )
     CNI_FILES = Measured(
         "names in /etc/cni/net.d, /opt/cni/bin and /var/lib/cni/networks; of configurations only "
-        "types and names",
+        "types and names, of tokens only when they end",
         "one listing each",
+    )
+    BOOT_SETTINGS = Measured(
+        "files in sysctl.d, in the order in which systemd applies them: only lines about "
+        "forwarding, bridges, rp_filter and conntrack",
+        "some small files",
+    )
+    TRAFFIC = Measured(
+        "counters of lost packets, of the CPUs' queues and of interfaces that have an address, "
+        "twice, a window apart",
+        "two small files, twice",
+    )
+    NEW_CONNECTIONS = Measured(
+        "the kernel's notices of new entries of conntrack, heard for the rest of the window",
+        "one netlink socket for two seconds at most, and 50,000 notices",
     )
     KUBE_PROXY = Measured(
         "kube-proxy's /healthz, /proxyMode, /configz and /metrics on the node's loopback",

@@ -28,6 +28,7 @@ PROFILES = {
             "kube-proxy, CNI plugin, DNS or kubelet can break",
             (
                 "nodes.*",
+                "settings.*",
                 "pods.*",
                 "links.*",
                 "dns.*",
@@ -44,6 +45,7 @@ PROFILES = {
             "itself",
             (
                 "nodes.*",
+                "settings.*",
                 "pods.*",
                 "links.*",
                 "dns.answers_*",
@@ -57,6 +59,7 @@ PROFILES = {
             "after nodes were added or replaced: whether they are like the others",
             (
                 "nodes.*",
+                "settings.*",
                 "pods.*",
                 "links.*",
                 "dns.answers_*",

@@ -99,6 +99,11 @@ def _peer() -> dict[str, str]:
     range_ = str(node["spec"]["podCIDR"])
     return {
         "peer": name,
+        "peer_address": next(
+            str(each["address"])
+            for each in node["status"]["addresses"]
+            if each["type"] == "InternalIP"
+        ),
         "peer_range": range_,
         "peer_gateway": range_.partition("/")[0],
         "peer_mac": str(json.loads(notes["flannel.alpha.coreos.com/backend-data"])["VtepMAC"]),

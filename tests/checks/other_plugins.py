@@ -108,6 +108,8 @@ def _host(small: SmallCluster, links: list[Link], routes: list[Route], **more: A
     small.change_netns(
         HOST, links=[UPLINK, *links], routes=[*UPLINK_ROUTES, *routes], **(fields | more)
     )
+    for each in (UPLINK, *links):
+        small.change_file(f"/proc/sys/net/ipv4/conf/{each.name}/rp_filter", "0")
 
 
 def _filtered(small: SmallCluster, chains: str, rules: str, policy: str = "DROP") -> None:

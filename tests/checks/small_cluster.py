@@ -27,18 +27,23 @@ from wirecheck.snapshot.node_document import (
     CniConfiguration,
     CniFiles,
     CniReservation,
+    CniToken,
     Command,
     ConntrackSample,
+    Counters,
     Fdb,
     Host,
     Link,
     Namespace,
     Neighbour,
+    NewConnections,
     NodeDocument,
     PodFile,
     PodProcesses,
     Probe,
     Route,
+    SysctlFile,
+    TrafficSample,
     Try,
 )
 
@@ -279,8 +284,13 @@ def document() -> NodeDocument:
             "/proc/sys/net/bridge/bridge-nf-call-iptables": "1",
             "/proc/sys/net/netfilter/nf_conntrack_max": "131072",
             "/proc/sys/net/netfilter/nf_conntrack_count": "1000",
+            "/proc/sys/net/netfilter/nf_conntrack_buckets": "65536",
             "/proc/sys/net/ipv4/neigh/default/gc_thresh3": "1024",
             "/proc/net/stat/arp_cache": "entries  allocs\n00000010  00000020\n00000010  00000001",
+        }
+        | {
+            f"/proc/sys/net/ipv4/conf/{name}/rp_filter": "0"
+            for name in ("all", "default", "ens3", "flannel.1", "cni0")
         },
         commands={each: Command([each], problem="not asked: no reason") for each in UNASKED}
         | {
@@ -305,11 +315,18 @@ def document() -> NodeDocument:
             ],
             ["bridge", "host-local", "loopback", "portmap"],
             [CniReservation("cbr0", f"10.244.0.{n}", 4000.0) for n in (2, 3)],
+            [CniToken("calico-kubeconfig", 90_000.0)],
         ),
         conntrack=[
             ConntrackSample(1000.0, {"drop": 5, "insert_failed": 2}),
             ConntrackSample(1002.0, {"drop": 5, "insert_failed": 2}),
         ],
+        traffic=[
+            TrafficSample(1000.0, 3, {"ens3": Counters(received=1000, sent=1000)}),
+            TrafficSample(1002.0, 3, {"ens3": Counters(received=2000, sent=2000)}),
+        ],
+        new_connections=NewConnections(2.0, 20, destinations={"10.96.0.10:53/udp": 20}),
+        boot_settings=[SysctlFile("/etc/sysctl.d/90-k8s.conf", ["net.ipv4.ip_forward = 1"])],
     )
 
 

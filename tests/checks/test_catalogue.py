@@ -12,6 +12,8 @@ NEEDS_MORE_THAN_THE_SMALL_CLUSTER = (
     "kube_proxy",
     "conntrack.has_kube_proxys_limit",
     "conntrack.has_no_stale_dns_entries",
+    "conntrack.masquerades_with_random_ports",
+    "settings.are_alike_in_a_pool",
 )
 
 

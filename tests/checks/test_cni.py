@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from tests.checks.small_cluster import WEB_NETNS, SmallCluster
 from wirecheck.findings import FactMissingError, Level, NotApplicable
-from wirecheck.snapshot.node_document import CniConfiguration, CniReservation
+from wirecheck.snapshot.node_document import CniConfiguration, CniReservation, CniToken
 
 
 def change_files(small: SmallCluster, **fields) -> None:
@@ -98,3 +98,23 @@ def test_a_document_of_an_older_program_is_skipped_and_a_failure_is_not(small):
     small.change_document(problems=["CNI files: PermissionError: no."])
     with pytest.raises(FactMissingError, match="PermissionError"):
         small.findings("cni.has_its_plugins")
+
+
+@pytest.mark.parametrize(
+    ("left", "found", "level"),
+    [
+        (30, "30 minutes", Level.WARN),
+        (-90, "it ended 90 minutes ago", Level.FAIL),
+    ],
+)
+def test_a_token_that_ends_is_found(small, left, found, level):
+    expires = small.document.finished + 60 * left
+    change_files(small, tokens=[CniToken("calico-kubeconfig", expires)])
+
+    assert told(small, "has_a_token_that_lasts") == [("calico-kubeconfig", found, level)]
+
+
+def test_plugins_without_a_token_are_skipped(small):
+    change_files(small, tokens=[])
+    with pytest.raises(NotApplicable, match="no CNI plugin"):
+        small.findings("cni.has_a_token_that_lasts")

@@ -1,10 +1,11 @@
 """The checks of conntrack, each on a cluster where one thing is broken."""
 
 import pytest
+from msgspec.structs import replace
 
 from tests.checks.small_cluster import WEB_NETNS
 from wirecheck.findings import FactMissingError, Level, NotApplicable
-from wirecheck.snapshot.node_document import Command, ConntrackSample, KernelLine
+from wirecheck.snapshot.node_document import Command, ConntrackSample, KernelLine, NewConnections
 
 COUNT = "/proc/sys/net/netfilter/nf_conntrack_count"
 
@@ -146,3 +147,57 @@ def test_kube_proxy_may_be_told_to_leave_the_limit_alone(small):
 
     with pytest.raises(NotApplicable, match="leave the limit alone"):
         small.findings("conntrack.has_kube_proxys_limit")
+
+
+def test_a_limit_that_was_raised_without_the_hash_table_is_found(small):
+    small.change_file("/proc/sys/net/netfilter/nf_conntrack_max", "1048576")
+
+    (finding,) = small.findings("conntrack.has_buckets_enough")
+    assert (finding.level, finding.expected) == (Level.WARN, "at least 131,072")
+
+
+NAT = """*nat
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:KUBE-POSTROUTING - [0:0]
+-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+-A KUBE-POSTROUTING -j MASQUERADE{}
+COMMIT
+"""
+
+
+def test_masquerading_without_random_ports_is_found(small):
+    small.change_output("iptables-nft-save", NAT.format(" --random-fully"))
+    assert not small.findings("conntrack.masquerades_with_random_ports")
+
+    small.change_output("iptables-nft-save", NAT.format(""))
+    (finding,) = small.findings("conntrack.masquerades_with_random_ports")
+    assert (finding.level, finding.subject.part) == (Level.WARN, "KUBE-POSTROUTING")
+
+
+def test_a_node_where_nothing_masquerades_is_skipped(small):
+    with pytest.raises(NotApplicable, match="masquerades"):
+        small.findings("conntrack.masquerades_with_random_ports")
+
+
+def test_more_new_connections_than_fit_are_found_with_where_they_go(small):
+    heard = NewConnections(2.0, 1600, destinations={"10.96.0.9:80/tcp": 1500})
+    small.change_document(new_connections=heard)
+    assert not small.findings("conntrack.has_room_for_new_connections")
+
+    small.change_document(new_connections=replace(heard, count=1700, lost=True))
+    (finding,) = small.findings("conntrack.has_room_for_new_connections")
+    assert finding.found == "at least 850 a second, mostly to 10.96.0.9:80/tcp"
+    assert finding.evidence == ("10.96.0.9:80/tcp: 1,500",)
+
+
+def test_a_node_that_was_not_listened_to_is_skipped_and_one_that_failed_is_an_error(small):
+    small.change_document(new_connections=None)
+    with pytest.raises(NotApplicable, match="nothing listened"):
+        small.findings("conntrack.has_room_for_new_connections")
+
+    small.change_document(problems=["New connections: PermissionError: no."])
+    with pytest.raises(FactMissingError, match="PermissionError"):
+        small.findings("conntrack.has_room_for_new_connections")

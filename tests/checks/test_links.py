@@ -1,10 +1,11 @@
 """The checks of veth pairs, each on a cluster where one thing is broken."""
 
 import pytest
+from msgspec.structs import replace
 
 from tests.checks.small_cluster import HOST, WEB_NETNS, link
-from wirecheck.findings import Level, NotApplicable
-from wirecheck.snapshot.node_document import Route
+from wirecheck.findings import FactMissingError, Level, NotApplicable
+from wirecheck.snapshot.node_document import Counters, Namespace, Route, TrafficSample
 
 
 def test_a_pod_with_lo_alone_is_found(small):
@@ -145,3 +146,75 @@ def test_a_bridge_that_fills_up_is_found(small, ports, level):
 
     findings = small.findings("links.leave_room_on_the_bridge")
     assert [(e.subject.part, e.level) for e in findings] == ([("cni0", level)] if level else [])
+
+
+def deserted(number: int, mounted: str = "/run/netns/cni-00000000-0000-0000-0000-{:012}"):
+    return Namespace(inode=500 + number, mounted=mounted.format(number))
+
+
+@pytest.mark.parametrize(
+    "mounted",
+    [
+        "/run/netns/cni-00000000-0000-0000-0000-{:012}",
+        "/var/run/netns/00000000-0000-0000-0000-{:012}",
+        "/run/docker/netns/{:012}",
+    ],
+)
+def test_namespaces_that_are_left_of_pods_are_found(small, mounted):
+    own = small.document.namespaces
+    small.change_document(namespaces=[*own, *(deserted(n, mounted) for n in range(5))])
+    assert not small.findings("links.leave_no_netns_behind")
+
+    small.change_document(namespaces=[*own, *(deserted(n, mounted) for n in range(6))])
+    findings = small.findings("links.leave_no_netns_behind")
+    assert [each.level for each in findings] == [Level.WARN] * 6
+
+
+def test_namespaces_of_others_and_those_with_a_process_are_left_alone(small):
+    own = small.document.namespaces
+    others = [deserted(n, "/run/netns/vpn-{}") for n in range(9)]
+    living = [replace(deserted(n), inode=700 + n, processes=1) for n in range(9)]
+    small.change_document(namespaces=[*own, *others, *living])
+
+    assert not small.findings("links.leave_no_netns_behind")
+
+
+def losing(small, **counters):
+    now = Counters(**{"received": 3000, "sent": 3000, **counters})
+    before = TrafficSample(1.0, 3, {"ens3": Counters(received=1000, sent=1000)})
+    small.change_document(traffic=[before, TrafficSample(3.0, 3, {"ens3": now})])
+    return [(each.subject.part, each.found) for each in small.findings("links.lose_no_packets")]
+
+
+@pytest.mark.parametrize(
+    ("counter", "where"),
+    [
+        ("receive_dropped", "incoming"),
+        ("receive_errors", "incoming"),
+        ("send_dropped", "outgoing"),
+        ("send_errors", "outgoing"),
+    ],
+)
+def test_a_device_that_loses_packets_is_found(small, counter, where):
+    assert not losing(small, **{counter: 9})
+    assert losing(small, **{counter: 20}) == [(f"ens3, {where}", "20 of 2,020 packets")]
+
+
+def test_a_queue_of_a_cpu_without_room_is_found(small):
+    before, after = small.document.traffic
+    small.change_document(traffic=[before, replace(after, softnet_dropped=53)])
+    (finding,) = small.findings("links.lose_no_packets")
+    assert (finding.subject.part, finding.level) == ("queues of the CPUs", Level.WARN)
+
+
+def test_a_device_that_was_made_anew_is_not_compared(small):
+    assert not losing(small, received=5, receive_dropped=900)
+
+
+def test_counters_that_were_not_read_are_told(small):
+    small.change_document(traffic=[])
+    with pytest.raises(NotApplicable, match="not read twice"):
+        small.findings("links.lose_no_packets")
+    small.change_document(problems=["Traffic: OSError: no."])
+    with pytest.raises(FactMissingError):
+        small.findings("links.lose_no_packets")

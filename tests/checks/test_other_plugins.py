@@ -86,3 +86,12 @@ def test_no_route_to_other_nodes_pods_is_no_fault_where_pools_are_the_plugins_ow
 
     with pytest.raises(NotApplicable, match="without regard to podCIDRs"):
         small.findings("routes.lead_to_every_node")
+
+
+def test_strict_filtering_is_found_where_ebpf_redirects(small):
+    cilium(small)
+    assert not small.findings("settings.take_in_what_comes_another_way")
+
+    small.change_file("/proc/sys/net/ipv4/conf/all/rp_filter", "1")
+    names = {e.subject.part for e in small.findings("settings.take_in_what_comes_another_way")}
+    assert "rp_filter of cilium_host" in names

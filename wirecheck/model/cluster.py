@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from wirecheck.model.endpoints import Endpoint, Unlisted, endpoints_of, unlisted
 from wirecheck.model.names import Names
 from wirecheck.model.network_policy import egress_policy_of
 from wirecheck.model.pod import Pod
+from wirecheck.model.pools import Drift, drifts
 from wirecheck.model.traits import Disagreement, Traits, disagreements
 from wirecheck.snapshot.api_objects import (
     ApiObjects,
@@ -75,6 +76,10 @@ class Cluster:
     def ref(self) -> Ref:
         """The kubeconfig's name for the cluster."""
         return Ref("Cluster", self.index.cluster.context or "cluster")
+
+    def part(self, part: str) -> Ref:
+        """The name of something in the cluster."""
+        return replace(self.ref, part=part)
 
     def threshold(self, threshold: Threshold) -> float:
         """The inventory's number, or the default."""
@@ -140,6 +145,11 @@ class Cluster:
             why = f": {unknown[0]}" if unknown else ""
             raise NotApplicable(f"{known} node's rules were compared, which takes two{why}")
         return disagreements(self.traits)
+
+    @property
+    def drifts(self) -> Iterator[Drift]:
+        """What differs between nodes of one pool."""
+        return drifts(self.nodes, {name: each.settings for name, each in self.traits.items()})
 
     @property
     def unlisted_pods(self) -> Iterator[Unlisted]:

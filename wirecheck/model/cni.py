@@ -33,6 +33,14 @@ class Reservation:
 
 
 @dataclass(frozen=True)
+class Token:
+    """How long the token in a plugin's kubeconfig is still valid."""
+
+    file: str
+    minutes_left: float
+
+
+@dataclass(frozen=True)
 class Cni:
     """What the runtime of a node goes by when it wires a pod."""
 
@@ -55,6 +63,14 @@ class Cni:
         if found is None:
             raise NotApplicable("there is no /etc/cni/net.d: the runtime's is elsewhere")
         return found
+
+    @property
+    def tokens(self) -> list[Token]:
+        """Of the kubeconfigs that the plugins have. Raises NotApplicable where none has one."""
+        found = self.files.tokens
+        if not found:
+            raise NotApplicable("no CNI plugin has a kubeconfig whose token ends")
+        return [Token(each.file, (each.expires - self.node.seen.finished) / 60) for each in found]
 
     @property
     def missing_binaries(self) -> Iterator[tuple[CniConfiguration, str]]:

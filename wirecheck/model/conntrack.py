@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -11,13 +12,20 @@ from wirecheck.addresses import IPAddress
 from wirecheck.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.parse.conntrack import Connection, parse_connections
 from wirecheck.parse.errors import ParseError
-from wirecheck.snapshot.node_document import ConntrackSample
+from wirecheck.snapshot.node_document import ConntrackSample, NewConnections
 
 if TYPE_CHECKING:
     from wirecheck.model.node import Node
 
 LOSS_COUNTERS = ("drop", "early_drop", "insert_failed")
 """Packets refused by a full table, entries thrown out to make room, races for one entry."""
+
+
+TIME_WAIT = 120
+"""Seconds for which the table keeps a TCP connection that was closed (nf_conntrack's default)."""
+
+MASQUERADING = re.compile(r"^-A (?:KUBE-|FLANNEL-|cali-|IP-MASQ).*-j MASQUERADE.*$", re.MULTILINE)
+"""Rules of kube-proxy, of flannel, of Calico and of ip-masq-agent."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,35 @@ class TableFull:
     def __str__(self) -> str:
         """The last line, its time and how often there was one like it."""
         return f"{self.text!r} at {self.when}, {self.times} times in the log"
+
+
+@dataclass(frozen=True)
+class Newcomers:
+    """New connections of the node's own netns while one listened."""
+
+    heard: NewConnections
+    limit: int
+
+    @property
+    def rate(self) -> float:
+        """A second."""
+        return self.heard.count / self.heard.seconds if self.heard.seconds else 0.0
+
+    @property
+    def share(self) -> float:
+        """Percent of the table that they fill if they go on, as long as a closed one is kept."""
+        return 100 * self.rate * TIME_WAIT / self.limit if self.limit else 100.0
+
+    @property
+    def places(self) -> list[str]:
+        """`10.96.0.10:53/udp: 812`, most first."""
+        return [f"{place}: {number:,}" for place, number in self.heard.destinations.items()]
+
+    def __str__(self) -> str:
+        """`1,204 a second, mostly to 10.96.0.10:53/udp`."""
+        least = "at least " if self.heard.lost else ""
+        first = next(iter(self.heard.destinations), "")
+        return f"{least}{self.rate:,.0f} a second" + (f", mostly to {first}" if first else "")
 
 
 @dataclass(frozen=True)
@@ -133,6 +170,35 @@ class Conntrack:
                 f"The conntrack counters of {self.node.name} were not read twice."
             )
         return self.node.seen.conntrack[0], self.node.seen.conntrack[-1]
+
+    @property
+    def buckets(self) -> int:
+        """Lists of entries in the hash table, which all netns share."""
+        return self.node.number("net.netfilter.nf_conntrack_buckets")
+
+    @property
+    def predictable_masquerades(self) -> Iterator[str]:
+        """Kubernetes' rules that masquerade without choosing ports at random.
+
+        Raises NotApplicable where no rule of iptables masquerades.
+        """
+        texts = self.node.iptables.rules.values()
+        rules = [found.group() for text in texts for found in MASQUERADING.finditer(text)]
+        if not rules:
+            raise NotApplicable("no rule of Kubernetes in iptables masquerades here")
+        yield from (rule for rule in rules if "--random-fully" not in rule)
+
+    @property
+    def newcomers(self) -> Newcomers:
+        """New connections while the node was looked at."""
+        seen = self.node.seen
+        if seen.new_connections is None and (
+            problem := next((each for each in seen.problems if each.startswith("New conn")), "")
+        ):
+            raise FactMissingError(f"{self.node.name}: {problem}")
+        if seen.new_connections is None:
+            raise NotApplicable("nothing listened for new connections on this node")
+        return Newcomers(seen.new_connections, self.limit)
 
     @property
     def table_full_events(self) -> Iterator[TableFull]:

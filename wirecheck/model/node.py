@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,6 +10,7 @@ from functools import cached_property
 from wirecheck.addresses import IPAddress, IPNetwork, addresses, network
 from wirecheck.catalogue import Threshold
 from wirecheck.findings import FactMissingError, NotApplicable, Ref
+from wirecheck.model.boot_settings import BootSettings
 from wirecheck.model.cluster import OWN_DATAPATH, Cluster
 from wirecheck.model.cni import Cni
 from wirecheck.model.conntrack import Conntrack
@@ -17,10 +19,12 @@ from wirecheck.model.firewall import Firewall
 from wirecheck.model.iptables import Iptables
 from wirecheck.model.kernel import Kernel
 from wirecheck.model.kube_proxy import KubeProxy, replacement_on
+from wirecheck.model.losses import Loss, losses
 from wirecheck.model.netns import Netns
 from wirecheck.model.node_dns import NodeDns
 from wirecheck.model.overlay import Overlay
 from wirecheck.model.pod import Pod
+from wirecheck.model.reverse_path import ReversePath
 from wirecheck.model.routes import NodeRoutes
 from wirecheck.model.veth import Orphan, Veth, orphans
 from wirecheck.snapshot.api_objects import NodeObject
@@ -28,6 +32,10 @@ from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import Command, NodeDocument, PodProcesses
 
 ABSENT = "absent"
+RUNTIMES_NETNS = re.compile(
+    r"/netns/(cni-)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$|/docker/netns/"
+)
+"""Where containerd, CRI-O and Docker mount the namespaces that they make."""
 BRIDGE_SYSCTLS = {
     4: "net.bridge.bridge-nf-call-iptables",
     6: "net.bridge.bridge-nf-call-ip6tables",
@@ -195,6 +203,20 @@ class Node:
         return tuple(orphans(self.name, self.host, live, self.addresses))
 
     @cached_property
+    def deserted_netns(self) -> tuple[Netns, ...]:
+        """Namespaces that a runtime made for pods, and that no process is in any more."""
+        return tuple(
+            netns
+            for netns in map(Netns, self.seen.namespaces[1:])
+            if not netns.record.processes and RUNTIMES_NETNS.search(netns.record.mounted)
+        )
+
+    @property
+    def losses(self) -> Iterator[Loss]:
+        """Packets that were lost while the node was looked at."""
+        return losses(self.name, self.seen)
+
+    @cached_property
     def _families(self) -> frozenset[int]:
         return frozenset(
             each.version for pod in self.pods if not pod.on_host_network for each in pod.addresses
@@ -218,6 +240,16 @@ class Node:
     def routes(self) -> NodeRoutes:
         """The routes of the node's own netns."""
         return NodeRoutes(self)
+
+    @cached_property
+    def reverse_path(self) -> ReversePath:
+        """Which packets the kernel drops for the way that they came."""
+        return ReversePath(self)
+
+    @cached_property
+    def boot_settings(self) -> BootSettings:
+        """What the next boot sets."""
+        return BootSettings(self)
 
     @cached_property
     def overlay(self) -> Overlay:

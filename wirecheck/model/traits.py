@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from wirecheck.findings import FactMissingError, NotApplicable, Ref
+from wirecheck.model.pools import settings_of
 
 if TYPE_CHECKING:
     from wirecheck.model.node import Node
@@ -20,9 +21,9 @@ AS_ASKED = "as the API asks"
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """How one node forwards, in as far as nodes can differ in it.
+    """How one node forwards and is set up, in as far as nodes can differ in it.
 
-    `unknown` says why it could not be told; then nothing else holds.
+    `unknown` says why it could not be told how it forwards.
     """
 
     forwarding: Mapping[Ref, str] = field(default_factory=dict)
@@ -30,6 +31,8 @@ class Traits:
     claims: Mapping[Ref, str] = field(default_factory=dict)
     """Frontends that several Services claim, and whose backends it took."""
     unknown: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What nodes of one pool have in common, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ def traits_of(node: Node) -> Traits:
     try:
         dataplane = node.dataplane
     except (FactMissingError, NotApplicable) as reason:
-        return Traits(unknown=str(reason))
+        return Traits(unknown=str(reason), settings=settings_of(node))
     deviations: dict[Ref, list[str]] = defaultdict(list)
     for every in dataplane.common():
         part = replace(every.ref, kind="Cluster", name="all Services", uid="")
@@ -64,7 +67,7 @@ def traits_of(node: Node) -> Traits:
             about = replace(each.ref, name="") if each.ref.kind == "Node" else each.ref
             deviations[about].append(each.found)
     forwarding = {ref: "; ".join(dict.fromkeys(said)) for ref, said in deviations.items()}
-    return Traits(forwarding=forwarding, claims=dict(dataplane.claims))
+    return Traits(forwarding=forwarding, claims=dict(dataplane.claims), settings=settings_of(node))
 
 
 def disagreements(traits: Mapping[str, Traits]) -> Iterator[Disagreement]:

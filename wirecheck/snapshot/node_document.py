@@ -246,6 +246,14 @@ class CniReservation(Record, frozen=True):
     """Seconds since it was taken."""
 
 
+class CniToken(Record, frozen=True):
+    """A kubeconfig below /etc/cni/net.d whose token ends: of the token nothing but when."""
+
+    file: str
+    expires: float
+    """Seconds since the epoch."""
+
+
 class CniFiles(Record, frozen=True):
     """What the CNI plugins go by; None for a folder that is not there."""
 
@@ -253,6 +261,45 @@ class CniFiles(Record, frozen=True):
     binaries: list[str] | None = None
     """The programs in /opt/cni/bin."""
     reservations: list[CniReservation] | None = None
+    tokens: list[CniToken] | None = None
+
+
+class SysctlFile(Record, frozen=True):
+    """A file that is applied at boot, and its lines about sysctls that matter here."""
+
+    file: str
+    lines: list[str] = []
+
+
+class Counters(Record, frozen=True):
+    """Packets of one interface since it exists (/proc/net/dev)."""
+
+    received: int = 0
+    receive_errors: int = 0
+    receive_dropped: int = 0
+    sent: int = 0
+    send_errors: int = 0
+    send_dropped: int = 0
+
+
+class TrafficSample(Record, frozen=True):
+    """Counters of losses of the host's netns at one moment."""
+
+    time: float
+    softnet_dropped: int = 0
+    """Packets that a CPU's queue had no room for, of all CPUs and since boot."""
+    interfaces: dict[str, Counters] = {}
+
+
+class NewConnections(Record, frozen=True):
+    """Entries of conntrack that were made while the program listened, in the host's netns."""
+
+    seconds: float
+    count: int = 0
+    lost: bool = False
+    """More came than could be read: then `count` is too low."""
+    destinations: dict[str, int] = {}
+    """Where most of them led, `10.96.0.10:53/udp`, and how many."""
 
 
 class NodeDocument(Record, frozen=True):
@@ -279,6 +326,11 @@ class NodeDocument(Record, frozen=True):
     """None in documents of programs that did not read it yet."""
     conntrack: list[ConntrackSample] = []
     """Two samples that span the visit."""
+    traffic: list[TrafficSample] = []
+    """Two samples that span the visit."""
+    new_connections: NewConnections | None = None
+    boot_settings: list[SysctlFile] | None = None
+    """In the order in which they are applied; None in documents of programs without it."""
     kernel_log: list[KernelLine] = []
     problems: list[str] = []
     """What could not be read, as sentences, where no field says so."""

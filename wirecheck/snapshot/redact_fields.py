@@ -136,6 +136,7 @@ FIELDS: Mapping[str, str] = {
     "CniReservation.network": NAME,
     "CniReservation.address": OPAQUE,
     "CniFiles.binaries": KEEP,
+    "SysctlFile.*": OPAQUE,
     "KernelLine.pattern": KEEP,
     "NodeDocument.program": KEEP,
     "NodeDocument.seconds": KEEP,
@@ -326,6 +327,9 @@ SPECIAL: Mapping[str, Special] = {
     "NodeDocument.commands": _commands,
     "NodeDocument.http": _http,
     "Probe.query": _query,
+    "NewConnections.destinations": lambda fields, places: {
+        fields.texts.opaque(place): number for place, number in places.items()
+    },
     "Try.answer": lambda fields, answer: redacted_answer(fields.texts, answer),
     "KernelLine.text": lambda fields, text: fields.texts.free(text, keep=KERNEL_WORDS),
 }

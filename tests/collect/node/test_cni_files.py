@@ -1,5 +1,6 @@
 """What is read of the CNI plugins' files."""
 
+import base64
 import json
 import os
 import time
@@ -77,3 +78,30 @@ def test_folders_that_are_not_there_are_left_out(folders):
     for name in ("CONFIGURATIONS", "BINARIES", "RESERVATIONS"):
         (folders / name).rmdir()
     assert cni_files.read_all() == {}
+
+
+def kubeconfig(claims: object) -> str:
+    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f'users:\n- user:\n    token: "{SECRET}.{body}.sIgNaTuRe-_"\n'
+
+
+def test_of_a_token_only_its_end_is_read(folders):
+    (folders / "CONFIGURATIONS/calico-kubeconfig").write_text(kubeconfig({"exp": 1700000000}))
+    (folders / "CONFIGURATIONS/multus.d").mkdir()
+    (folders / "CONFIGURATIONS/multus.d/multus.kubeconfig").write_text(kubeconfig({"exp": 5}))
+
+    record = cni_files.read_all()
+    assert record["tokens"] == [
+        {"file": "calico-kubeconfig", "expires": 1700000000.0},
+        {"file": "multus.d/multus.kubeconfig", "expires": 5.0},
+    ]
+    assert SECRET not in json.dumps(record)
+    assert "sIgNaTuRe" not in json.dumps(record)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "token: plain", "token: a.b.c", kubeconfig({}), kubeconfig([])]
+)
+def test_a_token_without_an_end_is_left_out(folders, text):
+    (folders / "CONFIGURATIONS/x-kubeconfig").write_text(text)
+    assert cni_files.read_all()["tokens"] == []

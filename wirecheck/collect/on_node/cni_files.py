@@ -1,12 +1,15 @@
 """What the CNI plugins on a node go by: configurations, binaries, and addresses given out.
 
-Of a configuration only names, types and ranges leave the node: some plugins keep tokens there.
+Of a configuration only names, types and ranges leave the node: some plugins keep tokens there,
+of which only the time leaves it until which they are valid.
 """
 
+import base64
 import json
 import os
+import re
 import time
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Optional
 
 CONFIGURATIONS = "/etc/cni/net.d"
 BINARIES = "/opt/cni/bin"
@@ -14,6 +17,9 @@ RESERVATIONS = "/var/lib/cni/networks"
 EXTENSIONS = (".conf", ".conflist", ".json")
 MOST_BYTES = 1 << 20
 MOST_FILES = 5000
+MOST_FOLDERS = 20
+TOKEN = re.compile(r"token:\s*[\"']?[\w-]+\.([\w-]+)\.[\w-]+")
+"""A JSON Web Token: header, claims, signature."""
 
 Record = Dict[str, Any]
 
@@ -27,6 +33,7 @@ def read_all() -> Record:
             for name in sorted(os.listdir(CONFIGURATIONS))
             if name.endswith(EXTENSIONS)
         ]
+        record["tokens"] = list(_tokens())
     if os.path.isdir(BINARIES):
         record["binaries"] = [
             name
@@ -51,6 +58,30 @@ def _configuration(name: str) -> Record:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         record["problem"] = "%s: %s" % (type(error).__name__, error)
     return record
+
+
+def _tokens() -> Iterator[Record]:
+    """Until when the token of each kubeconfig is valid; those of no end are left out."""
+    for folder, folders, names in os.walk(CONFIGURATIONS):
+        del folders[MOST_FOLDERS:]
+        for name in sorted(each for each in names if "kubeconfig" in each):
+            path = os.path.join(folder, name)
+            expires = _expiry(path)
+            if expires is not None:
+                yield {"file": os.path.relpath(path, CONFIGURATIONS), "expires": expires}
+
+
+def _expiry(path: str) -> Optional[float]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = TOKEN.search(file.read(MOST_BYTES))
+        if not found:
+            return None
+        claims = found.group(1)
+        decoded = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+        return float(decoded["exp"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _reservations() -> Iterator[Record]:

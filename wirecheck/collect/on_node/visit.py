@@ -11,7 +11,16 @@ import time
 import zlib
 from typing import Any, Callable, Dict, List
 
-from wirecheck.collect.on_node import cni_files, commands, kernel, kube_proxy, pod_files
+from wirecheck.collect.on_node import (
+    boot_settings,
+    cni_files,
+    commands,
+    kernel,
+    kube_proxy,
+    new_connections,
+    pod_files,
+    traffic,
+)
 from wirecheck.collect.on_node.deadline import Deadline
 from wirecheck.collect.on_node.lifeline import hold_on
 from wirecheck.collect.on_node.namespaces import Namespaces, enter, read_all
@@ -22,6 +31,8 @@ FORMAT = 1
 NOT_ROOT = 68
 MARKER = "wirecheck-document"
 MOST_NAT_LOOKS = 20
+LEAST_LISTENING = 0.3
+"""Seconds; else as long as the window of the counters still is."""
 NAT_TARGETS = ("REDIRECT", "DNAT", "TPROXY")
 
 Record = Dict[str, Any]
@@ -160,6 +171,28 @@ class Visit:
         }
         self.document["files"] = kernel.read_files(sorted(ports), self.problems)
 
+    def look_at_boot_settings(self) -> None:
+        """What the files say that the next boot applies."""
+        self.document["boot_settings"] = boot_settings.read_all()
+
+    def sample_traffic(self) -> None:
+        """Note what was lost so far by the interfaces that have an address."""
+        own = self.document["namespaces"][0]
+        addresses = own.get("addresses", ())
+        indexes = {each["index"] for each in addresses if each["scope"] == "global"}
+        names = [each["name"] for each in own.get("links", ()) if each["index"] in indexes]
+        self.document.setdefault("traffic", []).append(traffic.sample(names))
+
+    def listen_to_new_connections(self) -> None:
+        """As long as there is to be waited anyway; a kernel without conntrack has none."""
+        if os.path.exists(kernel.CONNTRACK_STATISTICS):
+            seconds = min(max(LEAST_LISTENING, self._left_of_the_window()), self.deadline.left())
+            self.document["new_connections"] = new_connections.listen(seconds)
+
+    def _left_of_the_window(self) -> float:
+        samples = self.document.get("conntrack")
+        return samples[0]["time"] + self.plan["window"] - time.time() if samples else 0.0
+
     def look_at_log(self) -> None:
         """Lines of the kernel's log."""
         self.document["kernel_log"] = kernel.read_log()
@@ -183,10 +216,7 @@ class Visit:
 
     def wait_for_the_window(self) -> None:
         """Counters are judged by how much they grow: leave them time to."""
-        samples = self.document.get("conntrack")
-        if samples:
-            wait = samples[0]["time"] + self.plan["window"] - time.time()
-            time.sleep(max(0.0, min(wait, self.deadline.left())))
+        time.sleep(max(0.0, min(self._left_of_the_window(), self.deadline.left())))
         self.sample_conntrack()
 
 
@@ -197,6 +227,7 @@ def look(plan: Record) -> Record:
     for what, stage in (
         ("Conntrack counters", visit.sample_conntrack),
         ("Network namespaces", visit.look_at_namespaces),
+        ("Traffic", visit.sample_traffic),
         ("Connections", visit.list_connections),
         ("Pods", visit.look_at_pods),
         ("Sysctls", visit.look_at_kernel),
@@ -205,7 +236,10 @@ def look(plan: Record) -> Record:
         ("Rules", visit.list_rules),
         ("kube-proxy", visit.look_at_kube_proxy),
         ("CNI files", visit.look_at_cni),
+        ("Settings at the next boot", visit.look_at_boot_settings),
         ("Kernel log", visit.look_at_log),
+        ("New connections", visit.listen_to_new_connections),
+        ("Traffic", visit.sample_traffic),
         ("Conntrack counters", visit.wait_for_the_window),
     ):
         visit.attempt(what, stage)

@@ -1,0 +1,173 @@
+"""The checks of settings, each on a cluster where one thing is broken."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.checks.small_cluster import SmallCluster
+from wirecheck.catalogue import load
+from wirecheck.findings import FactMissingError, Level, NotApplicable
+from wirecheck.model.traits import Traits, traits_of
+from wirecheck.snapshot.node_document import Route, SysctlFile
+
+CONF = "/proc/sys/net/ipv4/conf"
+
+
+def drifts(small: SmallCluster, **nodes: dict[str, str]) -> list[tuple[str, str, str]]:
+    (check,) = [each for each in load() if each.id == "settings.are_alike_in_a_pool"]
+    traits = {name: Traits(settings=settings) for name, settings in nodes.items()}
+    found = check.function(replace(small.cluster, traits=traits))
+    return [(each.subject.part, each.expected, each.found) for each in found]
+
+
+def add_node(small: SmallCluster, name: str, **labels: str) -> None:
+    small.api["nodes"].append({"metadata": {"name": name, "labels": labels}})
+
+
+def test_the_node_that_differs_from_most_is_named(small):
+    add_node(small, "n3")
+    kernels = {"n1": {"kernel": "6.1.4"}, "n2": {"kernel": "6.1.4"}, "n3": {"kernel": "6.1.0"}}
+
+    assert drifts(small, **kernels) == [
+        ("workers: kernel", "6.1.4 everywhere", "n3: 6.1.0; n1, n2: 6.1.4")
+    ]
+
+
+def test_two_nodes_that_differ_are_told_without_a_majority(small):
+    assert drifts(small, n1={"kernel": "6.1.4"}, n2={"kernel": "6.1.0"}) == [
+        ("workers: kernel", "the same everywhere", "n2: 6.1.0; n1: 6.1.4")
+    ]
+
+
+def test_nodes_of_different_pools_may_differ(small):
+    add_node(small, "blue", **{"karpenter.sh/nodepool": "blue"})
+    add_node(small, "cp", **{"node-role.kubernetes.io/control-plane": ""})
+
+    assert not drifts(small, n1={"kernel": "1"}, blue={"kernel": "2"}, cp={"kernel": "3"})
+
+
+def test_what_only_one_node_has_is_not_compared(small):
+    assert not drifts(small, n1={"MTU of ens3": "1500"}, n2={"MTU of eth0": "9000"})
+
+
+def test_one_node_alone_is_not_compared(small):
+    with pytest.raises(NotApplicable, match="two nodes"):
+        drifts(small, n1={"kernel": "6.1.4"})
+
+
+def test_what_follows_from_a_nodes_size_is_none_of_its_settings(small):
+    small.change_file("/sys/module/nf_conntrack/parameters/hashsize", "65536")
+    settings = traits_of(small.node).settings
+
+    assert settings["net.ipv4.conf.ens3.rp_filter"] == "0"
+    assert settings["MTU of pods' interfaces"] == "1450"
+    assert settings["variant of iptables"] == "nft"
+    assert not [name for name in settings if "nf_conntrack_max" in name or "hashsize" in name]
+    assert "kernel.osrelease" not in settings
+    assert "net.ipv4.ip_forward" not in settings, "nodes.forward_packets judges it"
+
+
+def strict(small: SmallCluster, name: str, value: str = "1") -> None:
+    small.change_file(f"{CONF}/{name}/rp_filter", value)
+
+
+def way_over_the_wire(small: SmallCluster) -> None:
+    """n1 answers the pods of n2 by its own device, and n2 sends by the overlay."""
+    routes = small.document.namespaces[0].routes[:-1]
+    small.change_netns(1, routes=[*routes, Route(4, "10.244.1.0/24", gateway="192.0.2.2", index=2)])
+
+
+@pytest.mark.parametrize("name", ["all", "flannel.1"])
+def test_packets_that_are_answered_by_another_interface_are_dropped(small, name):
+    way_over_the_wire(small)
+    assert not small.findings("settings.take_in_what_comes_another_way")
+
+    strict(small, name)
+    (finding,) = small.findings("settings.take_in_what_comes_another_way")
+    assert finding.subject.part == "rp_filter of flannel.1"
+    assert (finding.level, finding.key) == (Level.FAIL, "packets of the pods of n2")
+    assert "by ens3" in finding.found
+
+
+def test_loose_filtering_drops_nothing(small):
+    way_over_the_wire(small)
+    strict(small, "all", "2")
+    strict(small, "flannel.1")
+
+    assert not small.findings("settings.take_in_what_comes_another_way")
+
+
+def test_strict_filtering_is_harmless_where_both_ways_are_one(small):
+    strict(small, "all")
+    assert not small.findings("settings.take_in_what_comes_another_way")
+
+
+def test_another_nodes_packets_are_dropped_where_the_way_to_it_leaves_elsewhere(small):
+    routes = small.document.namespaces[0].routes
+    small.change_netns(1, routes=[*routes, Route(4, "192.0.2.2/32", index=5)])
+    strict(small, "ens3")
+
+    (finding,) = small.findings("settings.take_in_what_comes_another_way")
+    assert finding.key == "packets of node n2"
+
+
+def test_a_value_that_was_not_read_is_no_pass(small):
+    way_over_the_wire(small)
+    small.change_file(f"{CONF}/flannel.1/rp_filter", None)
+    with pytest.raises(FactMissingError, match="rp_filter"):
+        small.findings("settings.take_in_what_comes_another_way")
+
+
+def at_boot(small: SmallCluster, *files: SysctlFile) -> list[tuple[str, str]]:
+    small.change_document(boot_settings=list(files))
+    found = small.findings("settings.outlast_a_reboot")
+    assert all(each.level is Level.WARN for each in found)
+    return [(each.subject.part, each.found) for each in found]
+
+
+@pytest.mark.parametrize(
+    "line", ["net.ipv4.ip_forward=0", "net/ipv4/ip_forward = 0", "-net.ipv4.conf.all.forwarding=0"]
+)
+def test_a_file_that_switches_forwarding_off_is_found(small, line):
+    assert at_boot(small, SysctlFile("/etc/sysctl.d/50-hard.conf", [line])) == [
+        ("net.ipv4.ip_forward", "0, by /etc/sysctl.d/50-hard.conf")
+    ]
+
+
+def test_the_last_file_wins(small):
+    off = SysctlFile("/usr/lib/sysctl.d/50-a.conf", ["net.ipv4.ip_forward=0"])
+    on = SysctlFile("/etc/sysctl.d/90-b.conf", ["net.ipv4.ip_forward=1"])
+
+    assert not at_boot(small, off, on)
+    assert len(at_boot(small, on, off)) == 1
+
+
+def test_a_name_wins_against_a_pattern_and_can_be_spared_from_it(small):
+    pattern = "net.ipv4.conf.*.rp_filter=1"
+    every = {part for part, _ in at_boot(small, SysctlFile("a", [pattern]))}
+    assert every == {"net.ipv4.conf.all.rp_filter", "net.ipv4.conf.default.rp_filter"}
+
+    lines = ["net.ipv4.conf.default.rp_filter=2", pattern, "-net.ipv4.conf.all.rp_filter"]
+    assert not at_boot(small, SysctlFile("a", lines))
+
+
+def test_what_is_wrong_already_is_found_elsewhere(small):
+    small.change_file("/proc/sys/net/ipv4/ip_forward", "0")
+    assert not at_boot(small, SysctlFile("a", ["net.ipv4.ip_forward=1"]))
+
+
+def test_a_lower_limit_of_conntrack_counts_where_kube_proxy_does_not_set_it(small):
+    lower = SysctlFile("a", ["net.netfilter.nf_conntrack_max = 1000"])
+    assert at_boot(small, lower) == [("net.netfilter.nf_conntrack_max", "1000, by a")]
+
+    assert not at_boot(small, SysctlFile("a", ["net.netfilter.nf_conntrack_max = 900000"]))
+
+
+def test_documents_without_it_are_skipped(small):
+    small.change_document(boot_settings=None)
+    with pytest.raises(NotApplicable, match="older"):
+        small.findings("settings.outlast_a_reboot")
+
+    small.change_document(problems=["Settings at the next boot: OSError: no."])
+    with pytest.raises(FactMissingError, match="no"):
+        small.findings("settings.outlast_a_reboot")

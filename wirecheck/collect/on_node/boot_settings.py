@@ -1,0 +1,43 @@
+"""Which files set the sysctls that matter here when the node boots, in the order of systemd."""
+
+import os
+import re
+from typing import Any, Dict, List
+
+FOLDERS = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d")
+"""A file of an earlier folder takes the place of one with the same name in a later one."""
+
+MATTERS = re.compile(r"ip_forward|forwarding|bridge-nf-call|rp_filter|nf_conntrack_max")
+MOST_BYTES = 1 << 20
+
+
+def read_all(root: str = "") -> List[Dict[str, Any]]:
+    """Each file that is applied, with its lines about those sysctls, the first one first.
+
+    Files are in the order of their names, whatever their folder; a link to /dev/null hides one.
+    /etc/sysctl.conf counts where a link in one of the folders leads there, as systemd has it.
+    """
+    paths: Dict[str, str] = {}
+    for folder in FOLDERS:
+        try:
+            names = os.listdir(root + folder)
+        except OSError:
+            continue
+        for name in names:
+            if name.endswith(".conf"):
+                paths.setdefault(name, folder + "/" + name)
+    found = []
+    for name in sorted(paths):
+        lines = _lines(root + paths[name])
+        if lines:
+            found.append({"file": paths[name], "lines": lines})
+    return found
+
+
+def _lines(path: str) -> List[str]:
+    if not os.path.isfile(path):
+        return []  # a link to /dev/null, or to nothing
+    with open(path, encoding="utf-8", errors="replace") as file:
+        text = file.read(MOST_BYTES)
+    lines = [line.strip() for line in text.splitlines()]
+    return [line[:500] for line in lines if line[:1] not in ("#", ";", "") and MATTERS.search(line)]
