@@ -20,8 +20,9 @@ def are_alike_in_a_pool(cluster: Cluster) -> Findings:
     that reached half of them, a sysctl that someone set by hand.
 
     Except: what depends on a node's size (limits of conntrack), what is its own (ranges, names)
-    and what has a check of its own (forwarding, bridges) is not compared; an interface is compared with those of its name. Without a label
-    of a node pool, the control plane and the workers are one pool each.
+    and what has a check of its own (forwarding, bridges) is not compared; an interface is
+    compared with those of its name. Without a label of a node pool, the control plane and the
+    workers are one pool each.
 
     See: https://github.com/rancher/rke2/issues/8042
          https://github.com/kubernetes/kubernetes/issues/112477
