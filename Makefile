@@ -29,9 +29,10 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-# PROXY_MODE=iptables|nftables, VM=1 for the virtual machine node.
+# PROXY_MODE=iptables|nftables, VM=1 for the virtual machine node, DUAL=1 for both IP families.
 cluster: $(READY)
-	$(BIN)/python -m testbed up --proxy-mode $(or $(PROXY_MODE),iptables) $(if $(VM),--vm)
+	$(BIN)/python -m testbed up --proxy-mode $(or $(PROXY_MODE),iptables) $(if $(VM),--vm) \
+	  $(if $(DUAL),--dual-stack)
 
 cluster-down: $(READY)
 	$(BIN)/python -m testbed down

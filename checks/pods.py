@@ -99,7 +99,7 @@ def have_a_netns(node: Node) -> Findings:
     A pod without processes or without a namespace of its own runs in the API alone.
 
     Except: pods in a virtual machine or a sandbox of their own (Kata, gVisor) keep their
-    network where the node does not see it.
+    network where the node does not see it, and are counted as not judged.
 
     See: https://github.com/kubernetes/kubernetes/issues/69723
     """
@@ -108,6 +108,8 @@ def have_a_netns(node: Node) -> Findings:
             yield Finding(
                 pod, expected="processes in a netns of its own", found=node.why_no_netns(pod)
             )
+        elif why := pod.why_hidden:
+            yield Finding(pod, expected="a netns", found="a sandbox of its own", unless=why)
 
 
 @check(

@@ -34,7 +34,7 @@ _ON_THE_NODE = "/var/log/kubelet.log and /var/log/pods on the node"
 """Seconds that each thing may take to become ready: far more than it needs."""
 
 
-def up(here: State, proxy_mode: str, with_vm: bool) -> None:
+def up(here: State, proxy_mode: str, with_vm: bool, dual_stack: bool = False) -> None:
     """Start the cluster, or find it running and healthy.
 
     Whatever stops it on the way, nothing half-made stays behind. A virtual machine is added to
@@ -44,11 +44,13 @@ def up(here: State, proxy_mode: str, with_vm: bool) -> None:
         parts.prepare_host(here, with_vm)
         nodes.refuse_foreign(here)
         record = _without_dead_vm(here)
-        healthy = record and record.proxy_mode == proxy_mode and not ailments(here, record)
-        if healthy:
+        wanted = (proxy_mode, dual_stack)
+        if record and (record.proxy_mode, record.dual_stack) != wanted:
+            record = None
+        if record and not ailments(here, record):
             click.echo("The cluster is running and healthy.")
         else:
-            record = _start_anew(here, proxy_mode)
+            record = _start_anew(here, proxy_mode, dual_stack)
         if record and with_vm and not record.vm:
             _add_vm_or_leave_none(here, record)
     _say_how_to_use(here)
@@ -124,13 +126,13 @@ def _without_dead_vm(here: State) -> Record | None:
     return record
 
 
-def _start_anew(here: State, proxy_mode: str) -> Record:
+def _start_anew(here: State, proxy_mode: str, dual_stack: bool) -> Record:
     parts.make(here)
     # What a crash left behind may be as little as a network.
     with step("remove what was there before"):
         _remove(here)
     with _leaving_nothing(here, lambda: _remove(here)):
-        return _start(here, proxy_mode)
+        return _start(here, proxy_mode, dual_stack)
 
 
 @contextmanager
@@ -152,8 +154,8 @@ def _leaving_nothing(here: State, remove: Callable[[], None]) -> Iterator[None]:
         raise
 
 
-def _start(here: State, proxy_mode: str) -> Record:
-    layout = Layout(choose_subnet(network.ranges_in_use()))
+def _start(here: State, proxy_mode: str, dual_stack: bool) -> Record:
+    layout = Layout(choose_subnet(network.ranges_in_use()), dual_stack)
     names = [node.name for node in layout.containers]
     with step("start the nodes"):
         network.create(layout)
@@ -175,7 +177,7 @@ def _start(here: State, proxy_mode: str) -> Record:
         workloads.start(layout)
     _wait_for_pods(names)
     inventory.write_inventories(here, vm=False)
-    record = Record(proxy_mode, layout.subnet, vm=False)
+    record = Record(proxy_mode, layout.subnet, vm=False, dual_stack=dual_stack)
     here.write_record(record)
     return record
 

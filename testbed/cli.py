@@ -24,9 +24,12 @@ def main() -> None:
 @main.command()
 @click.option("--proxy-mode", type=click.Choice(MODES), default=MODES[0], show_default=True)
 @click.option("--vm", is_flag=True, help="Add a virtual machine node, whose kube-proxy is IPVS.")
-def up(proxy_mode: str, vm: bool) -> None:
+@click.option("--dual-stack", is_flag=True, help="Nodes, pods and Services of both IP families.")
+def up(proxy_mode: str, vm: bool, dual_stack: bool) -> None:
     """Start the cluster, or find it running."""
-    _guarded(lambda: bring_up.up(state(), proxy_mode, vm))
+    if vm and dual_stack:
+        raise click.UsageError("the virtual machine has one IP family: leave one of the two out")
+    _guarded(lambda: bring_up.up(state(), proxy_mode, vm, dual_stack))
 
 
 @main.command()

@@ -11,7 +11,7 @@ from testbed import nodes
 from testbed.commands import run
 from testbed.kube_proxy import Document, in_ipvs_mode, keep_off_ipvs_nodes
 from testbed.kubeadm import AUDIT_POLICY, audit_policy, init_configuration, join_configuration
-from testbed.layout import CONTROL_PLANE, Layout, NodeSpec
+from testbed.layout import CONTROL_PLANE, POD_RANGE_V6, Layout, NodeSpec
 from testbed.state import SOURCE, State, state, write_atomically
 
 _CONFIGURATION = "/etc/kubernetes/testbed.yaml"
@@ -75,7 +75,8 @@ def _wait_for_images(node: str) -> None:
 def add_pod_network(layout: Layout) -> None:
     """Start flannel on every node."""
     text = string.Template((SOURCE / "manifests/flannel.yaml").read_text())
-    apply(text.substitute(api_host=layout.control_plane.address))
+    second = f'"EnableIPv6": true, "IPv6Network": "{POD_RANGE_V6}", ' if layout.dual_stack else ""
+    apply(text.substitute(api_host=layout.control_plane.address, second_family=second))
 
 
 def add_kube_proxy() -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from testbed.components import KUBERNETES
 from testbed.images import COREDNS_TAG, ETCD_TAG, REPOSITORY
-from testbed.layout import CLUSTER_DNS, POD_RANGE, SERVICE_RANGE, Layout, NodeSpec
+from testbed.layout import CLUSTER_DNS, Layout, NodeSpec
 
 MODE_LABEL = "testbed.test/proxy-mode"
 """A node with this label asks for a kube-proxy in the mode that is its value."""
@@ -45,7 +45,7 @@ def init_configuration(layout: Layout, token: str, proxy_mode: str) -> str:
         "localAPIEndpoint": {"advertiseAddress": node.address, "bindPort": 6443},
         "nodeRegistration": _registration(node),
     }
-    documents = [init, _cluster(layout), _kubelet(), _kube_proxy(proxy_mode)]
+    documents = [init, _cluster(layout), _kubelet(), _kube_proxy(layout, proxy_mode)]
     return yaml.safe_dump_all(documents, sort_keys=False)
 
 
@@ -76,7 +76,7 @@ def _registration(node: NodeSpec) -> Document:
         "criSocket": _SOCKET,
         "imagePullPolicy": "Never",
         "kubeletExtraArgs": [
-            {"name": "node-ip", "value": node.address},
+            {"name": "node-ip", "value": ",".join(filter(None, [node.address, node.address_v6]))},
             {"name": "node-labels", "value": ",".join(labels)},
         ],
     }
@@ -89,7 +89,10 @@ def _cluster(layout: Layout) -> Document:
         "kubernetesVersion": KUBERNETES,
         "imageRepository": REPOSITORY,
         "controlPlaneEndpoint": layout.api_server,
-        "networking": {"podSubnet": POD_RANGE, "serviceSubnet": SERVICE_RANGE},
+        "networking": {
+            "podSubnet": layout.pod_ranges,
+            "serviceSubnet": layout.service_ranges,
+        },
         "dns": {"imageRepository": REPOSITORY, "imageTag": COREDNS_TAG},
         "etcd": {
             "local": {
@@ -175,12 +178,12 @@ def _kubelet() -> Document:
     }
 
 
-def _kube_proxy(mode: str) -> Document:
+def _kube_proxy(layout: Layout, mode: str) -> Document:
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "mode": mode,
-        "clusterCIDR": POD_RANGE,
+        "clusterCIDR": layout.pod_ranges,
         # The table's size is one value of the whole machine, and not a node's to change.
         "conntrack": {"maxPerCore": 0},
         "oomScoreAdj": 0,

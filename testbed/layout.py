@@ -27,6 +27,11 @@ SERVICE_RANGE = "10.96.0.0/16"
 CLUSTER_DNS = "10.96.0.10"
 API_SERVICE = "10.96.0.1"
 
+SUBNET_V6 = "fd00:250::/64"
+POD_RANGE_V6 = "fd00:244::/56"
+SERVICE_RANGE_V6 = "fd00:96::/112"
+"""Of the second family, which only a cluster of the dual-stack shape has."""
+
 SUBNETS = ("172.31.250.0/24", "172.30.250.0/24", "192.168.250.0/24", "10.213.250.0/24")
 """Where the nodes' network may be: the first that nothing on this machine uses."""
 
@@ -40,6 +45,7 @@ class NodeSpec:
     name: str
     address: str
     is_vm: bool = False
+    address_v6: str = ""
 
     @property
     def zone(self) -> str:
@@ -49,12 +55,26 @@ class NodeSpec:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The addresses in one subnet."""
+    """The addresses in one subnet, and in that of the second family where there is one."""
 
     subnet: str
+    dual_stack: bool = False
 
     def at(self, number: int) -> str:
         return str(ipaddress.ip_network(self.subnet)[number])
+
+    def at_v6(self, number: int) -> str:
+        """The same place in the second family; nothing where the cluster has one family."""
+        return str(ipaddress.ip_network(SUBNET_V6)[number]) if self.dual_stack else ""
+
+    @property
+    def pod_ranges(self) -> str:
+        """As Kubernetes' options take them, separated by a comma."""
+        return f"{POD_RANGE},{POD_RANGE_V6}" if self.dual_stack else POD_RANGE
+
+    @property
+    def service_ranges(self) -> str:
+        return f"{SERVICE_RANGE},{SERVICE_RANGE_V6}" if self.dual_stack else SERVICE_RANGE
 
     @property
     def gateway(self) -> str:
@@ -62,11 +82,14 @@ class Layout:
 
     @property
     def control_plane(self) -> NodeSpec:
-        return NodeSpec(CONTROL_PLANE, self.at(10))
+        return NodeSpec(CONTROL_PLANE, self.at(10), address_v6=self.at_v6(10))
 
     @property
     def workers(self) -> tuple[NodeSpec, ...]:
-        return tuple(NodeSpec(name, self.at(11 + n)) for n, name in enumerate(WORKERS))
+        return tuple(
+            NodeSpec(name, self.at(number), address_v6=self.at_v6(number))
+            for number, name in enumerate(WORKERS, start=11)
+        )
 
     @property
     def containers(self) -> tuple[NodeSpec, ...]:

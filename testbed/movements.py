@@ -17,7 +17,7 @@ from testbed.state import state
 LIMIT = "--timeout=280s"
 NODE = WORKERS[-1]
 SIZES = (6, 3, 8, 2)
-FEW, MANY, USUAL = 5, 60, 3
+FEW, MANY, USUAL = 5, 60, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def _join_again(stop: threading.Event) -> None:
     output(NODE, ["sh", "-c", FORGET], timeout=280)
     record = state().record()
     assert record is not None, "there is a cluster, since its node was drained"
-    layout = Layout(record.subnet)
+    layout = Layout(record.subnet, record.dual_stack)
     token = kubeadm.new_token()
     cluster.admit(token)
     cluster.join(layout, next(each for each in layout.workers if each.name == NODE), token)

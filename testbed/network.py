@@ -6,7 +6,18 @@ import ipaddress
 import json
 
 from testbed.commands import attempt, run
-from testbed.layout import BRIDGE, LABEL, NETWORK, POD_RANGE, SERVICE_RANGE, Layout, Range
+from testbed.layout import (
+    BRIDGE,
+    LABEL,
+    NETWORK,
+    POD_RANGE,
+    POD_RANGE_V6,
+    SERVICE_RANGE,
+    SERVICE_RANGE_V6,
+    SUBNET_V6,
+    Layout,
+    Range,
+)
 
 _PROTOCOL = "213"
 """The routing protocol number that marks the blackhole routes as ours."""
@@ -32,11 +43,15 @@ def create(layout: Layout) -> None:
     """Make the network, and make sure that nothing from the cluster is routed elsewhere."""
     options = ["--internal", "--label", LABEL, "--subnet", layout.subnet]
     options += ["--gateway", layout.gateway, "-o", f"com.docker.network.bridge.name={BRIDGE}"]
+    if layout.dual_stack:
+        options += ["--ipv6", "--subnet", SUBNET_V6]
     run(["docker", "network", "create", *options, NETWORK])
     # While kube-proxy is not ready, packets to Service addresses follow the default route,
     # and somebody out there may even answer them.
     for destination in (POD_RANGE, SERVICE_RANGE):
         run(["ip", "route", "replace", "blackhole", destination, "proto", _PROTOCOL])
+    for destination in (POD_RANGE_V6, SERVICE_RANGE_V6) if layout.dual_stack else ():
+        run(["ip", "-6", "route", "replace", "blackhole", destination, "proto", _PROTOCOL])
 
 
 def remove() -> None:
@@ -46,3 +61,5 @@ def remove() -> None:
         run(["docker", "network", "rm", network])
     for destination in (POD_RANGE, SERVICE_RANGE):
         attempt(["ip", "route", "del", "blackhole", destination, "proto", _PROTOCOL])
+    for destination in (POD_RANGE_V6, SERVICE_RANGE_V6):
+        attempt(["ip", "-6", "route", "del", "blackhole", destination, "proto", _PROTOCOL])

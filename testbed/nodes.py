@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from testbed.access import host_key
 from testbed.commands import Ended, TestbedError, attempt
 from testbed.commands import run as run_here
 from testbed.images import archive
-from testbed.layout import DNS, FOLDER_LABEL, LABEL, NETWORK, VM, Layout, NodeSpec
+from testbed.layout import DNS, FOLDER_LABEL, LABEL, NETWORK, SUBNET_V6, VM, Layout, NodeSpec
 from testbed.rootfs import overlay_key
 from testbed.state import SOURCE, State, state, write_atomically
 
@@ -23,6 +24,12 @@ CONFINEMENT = (
     *("--security-opt", "systempaths=unconfined"),
     *("--device", "/dev/kmsg", "--device-cgroup-rule", "a *:* rwm"),
     *("--cgroupns", "private", "--tmpfs", "/run", "--tmpfs", "/tmp"),
+)
+
+FORWARDING_V6 = (
+    *("--sysctl", "net.ipv6.conf.all.disable_ipv6=0"),
+    *("--sysctl", "net.ipv6.conf.all.forwarding=1"),
+    *("--sysctl", "net.bridge.bridge-nf-call-ip6tables=1"),
 )
 
 
@@ -112,6 +119,8 @@ def start(here: State, node: NodeSpec, settings: Path) -> None:
     ]
     name = ["--name", node.name, "--hostname", node.name, *_labels(here)]
     address = ["--network", NETWORK, "--ip", node.address]
+    if node.address_v6:
+        address += ["--ip6", node.address_v6, *FORWARDING_V6]
     run_here(
         [
             "docker",
@@ -127,6 +136,12 @@ def start(here: State, node: NodeSpec, settings: Path) -> None:
         ],
         timeout=120,
     )
+    if node.address_v6:
+        # As in the first family: without a default route no rule sees packets to a Service.
+        gateway = str(ipaddress.ip_network(SUBNET_V6)[1])
+        output(
+            node.name, ["ip", "-6", "route", "replace", "default", "via", gateway, "dev", "eth0"]
+        )
 
 
 def start_dns(here: State, layout: Layout) -> None:

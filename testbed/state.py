@@ -20,6 +20,7 @@ class Record:
     proxy_mode: str
     subnet: str
     vm: bool
+    dual_stack: bool = False
 
 
 @dataclass(frozen=True, slots=True)

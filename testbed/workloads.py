@@ -13,6 +13,15 @@ from testbed.state import SOURCE
 NEVER_READY = ("shop", "warming")
 """The Deployment whose pods are meant never to be ready."""
 
+OF_BOTH_FAMILIES = (
+    ("kube-system", "kube-dns"),
+    ("shop", "web"),
+    ("shop", "web-nodeport"),
+    ("shop", "web-nodeport-local"),
+    ("shop", "web-sticky"),
+)
+"""Services that get a second address in a dual-stack cluster; the others keep one."""
+
 
 def files() -> list[Path]:
     """The workloads' manifests."""
@@ -33,6 +42,9 @@ def start(layout: Layout) -> None:
         status = {"status": {"loadBalancer": {"ingress": [{"ip": layout.at(number)}]}}}
         patch = ["patch", "service", name, "--subresource=status", "--patch", json.dumps(status)]
         kubectl("--namespace", "shop", *patch)
+    for namespace, name in OF_BOTH_FAMILIES if layout.dual_stack else ():
+        both = json.dumps({"spec": {"ipFamilyPolicy": "RequireDualStack"}})
+        kubectl("--namespace", namespace, "patch", "service", name, "--patch", both)
 
 
 def web_address() -> str:

@@ -92,10 +92,10 @@ class Cni:
 
     @property
     def leaked(self) -> Iterator[Reservation]:
-        """Addresses that are held, though no netns of the node has them."""
+        """Addresses that are held, though no netns of the node has them, and no pod ought to."""
         carried = {
             each.address for netns in self.node.seen.namespaces for each in netns.addresses
-        } | {str(each) for pod in self.node.pods for each in pod.addresses if not pod.is_running}
+        } | {str(each) for pod in self.node.pods for each in pod.addresses}
         for each in self._reservations:
             if each.address not in carried and each.age_minutes * 60 > YOUNG:
                 yield each

@@ -81,6 +81,13 @@ class Pod:
         return handler if any(word in handler.lower() for word in SANDBOXED_HANDLERS) else ""
 
     @property
+    def why_hidden(self) -> str:
+        """Why the node cannot show the pod's network; nothing where it can."""
+        if not self.is_running or self.on_host_network or not self.sandboxed_by:
+            return ""
+        return f"pods of the runtime class {self.sandboxed_by}, which keep their network inside"
+
+    @property
     def has_own_netns(self) -> bool:
         """Whether the node must have a netns for the pod, in which its addresses are."""
         return self.is_running and not self.on_host_network and not self.sandboxed_by

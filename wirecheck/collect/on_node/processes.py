@@ -15,6 +15,15 @@ RUNTIMES = (("cri-containerd", "containerd"), ("crio-", "crio"), ("docker-", "do
 MONITOR = "crio-conmon-"
 """CRI-O can put its monitor into the pod's cgroup; it stays in the node's netns."""
 
+MONITORS = (
+    (b"containerd-shim", b"moby", "docker"),
+    (b"containerd-shim", b"k8s.io", "containerd"),
+    (b"docker-containerd-shim", b"", "docker"),
+    (b"conmon", b"", "crio"),
+)
+"""Programs that stand between a runtime and its containers, and one of their arguments."""
+
+MOST_PARENTS = 8
 KEPT_PIDS = 4
 
 
@@ -70,7 +79,28 @@ def scan(proc: str = "/proc") -> Processes:
         except OSError:
             continue
         _keep(found, int(name), inode, pods[depth:])
+    for uid, runtime in found.runtimes.items():
+        if not runtime:
+            pids = [pid for each in found.pods[uid].values() for pid in each]
+            found.runtimes[uid] = _runtime_by_parents(proc, min(pids))
     return found
+
+
+def _runtime_by_parents(proc: str, pid: int) -> str:
+    """Who started the pod's first process: cgroupfs paths hold no word about it."""
+    for _ in range(MOST_PARENTS):
+        try:
+            with open("%s/%d/stat" % (proc, pid), "rb") as file:
+                pid = int(file.read().rpartition(b")")[2].split()[1])
+            with open("%s/%d/cmdline" % (proc, pid), "rb") as file:
+                words = file.read().split(b"\0")
+        except (OSError, IndexError, ValueError):
+            return ""
+        program = os.path.basename(words[0])
+        for part, mark, runtime in MONITORS:
+            if program.startswith(part) and (not mark or mark in words):
+                return runtime
+    return ""
 
 
 def _keep(found: Processes, pid: int, inode: int, pods: List[Tuple[str, str]]) -> None:
