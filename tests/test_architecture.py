@@ -43,6 +43,7 @@ DRIVERS = (
     "cli_merge",
     "merging",
     "merging_results",
+    "inventory_reference",
     "sonobuoy_progress",
     "cli",
     "__main__",

@@ -1,54 +1,91 @@
-"""Every command in the documentation works: run here, or by the CI script on the test cluster."""
+"""Every command in the documentation works: run here, or by CI on the test cluster."""
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from testbed.documented import (
+    COMPLETION,
+    PAGES,
+    commands_of,
+    is_target,
+    needs_no_cluster,
+)
+from tests.checks.small_cluster import WEB_NETNS, SmallCluster
+from tests.served_cluster import Listener
+from tests.test_merging import part_of
+from wirecheck import catalogue, inventory_reference
+from wirecheck.demo import recorded
+from wirecheck.profiles import PROFILES
+from wirecheck.request import Request
+from wirecheck.run import perform
+from wirecheck.snapshot.folder import Snapshot
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "inventories/README.md"]
-PLACEHOLDER = re.compile(r"reports/TIME/snapshot|\bFOLDER\b")
-CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MAKE = re.compile(r"`make ([a-z-]+)")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SHOWN = {"", "console", "text", "yaml", "python"}
+
+COMMANDS = sorted({command for page in PAGES for command in commands_of(page)})
+OFFLINE = [command for command in COMMANDS if needs_no_cluster(command)]
 
 
-def commands() -> list[str]:
-    found = [
-        line.removeprefix("$ ")
-        for page in PAGES
-        for block in CONSOLE.findall(page.read_text())
-        for line in block.splitlines()
-        if line.startswith("$ ")
-    ]
-    return sorted(set(found))
-
-
-def is_live(command: str) -> bool:
-    """Whether it looks at a live cluster; `make check-cluster` runs those, with an inventory."""
-    return "--inventory" in command or command.startswith("make ")
-
-
-OFFLINE = [command for command in commands() if not is_live(command)]
+@pytest.fixture(scope="module")
+def places(tmp_path_factory) -> dict[str, str]:
+    """What the documentation's placeholders stand for."""
+    folder = tmp_path_factory.mktemp("parts")
+    whole = Snapshot.open(recorded("healthy"))
+    _, broken = perform(Request(snapshot=recorded("broken"), report_dir=folder), (), Listener())
+    return {
+        "results.jsonl": str(broken / "results.jsonl"),
+        "FOLDER": str(recorded("healthy")),
+        "PART-1": str(part_of(whole, folder / "1", {"wc-w1"}).path),
+        "PART-2": str(part_of(whole, folder / "2", {"wc-cp", "wc-w2"}).path),
+    }
 
 
 def test_there_are_commands_to_try():
-    assert len(OFFLINE) >= 5
-    assert len(commands()) > len(OFFLINE)
+    assert len(OFFLINE) >= 15
+    assert len(COMMANDS) > len(OFFLINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_can_be_typed_is_marked_as_such(page: Path):
+    """So that it is run: a command in any other block would be one that nobody tries."""
+    for language, block in FENCE.findall(page.read_text()):
+        assert language in SHOWN, block
+        if language != "console":
+            typed = re.findall(r"(?m)^(?:\$ |wirecheck (?!\d)|pytest ).*", block)
+            assert typed == []
 
 
 @pytest.mark.parametrize("command", OFFLINE)
-def test_a_command_without_a_cluster_works(command: str, tmp_path: Path):
-    recorded = str(ROOT / "wirecheck/recorded/healthy")
-    words = shlex.split(PLACEHOLDER.sub(recorded, command), comments=True)
-    assert words[0] == "wirecheck", command
+def test_a_command_without_a_cluster_works(command: str, tmp_path: Path, places: dict[str, str]):
+    environment = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"}
+    if shell := re.search(rf"{COMPLETION}=(\w+) wirecheck", command):
+        words = ["wirecheck"]
+        environment[COMPLETION] = shell[1]
+    else:
+        words = [places.get(word, word) for word in shlex.split(command, comments=True)]
 
+    program = [sys.executable, "-c", "from wirecheck.cli import main; main()"]
+    if words[0] == "jq":
+        if shutil.which("jq") is None:
+            pytest.skip("jq is not installed")
+        program = ["jq"]
     ended = subprocess.run(
-        [sys.executable, "-m", *words],
+        [*program, *words[1:]],
         cwd=tmp_path,
+        env=environment,
         capture_output=True,
         text=True,
         timeout=120,
@@ -58,13 +95,48 @@ def test_a_command_without_a_cluster_works(command: str, tmp_path: Path):
     assert ended.stdout
 
 
-@pytest.mark.parametrize("command", [each for each in commands() if "--inventory" in each])
-def test_a_command_with_an_inventory_is_run_on_the_test_cluster(command: str):
+def test_all_other_commands_are_run_on_the_test_cluster():
     recipe = (ROOT / "Makefile").read_text().partition("check-cluster:")[2].partition("\n\n")[0]
-    verb = command.partition(" --inventory")[0]
 
-    assert f"/{verb} --inventory" in recipe
+    assert "-m testbed.documented" in recipe
     assert "check-cluster" in (ROOT / ".ci/run").read_text()
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_has_a_recipe(profile: str):
+    page = ROOT / "docs/recipes.md"
+
+    assert f"\n## {profile}: " in page.read_text()
+    assert any(f"--profile {profile}" in command for command in commands_of(page))
+
+
+def test_the_reference_of_the_inventory_is_that_of_its_types():
+    remedy = "run `python -m wirecheck.inventory_reference`"
+
+    assert inventory_reference.page() == inventory_reference.PAGE.read_text(), remedy
+    assert inventory_reference.schema_text() == inventory_reference.SCHEMA.read_text(), remedy
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "inventories").glob("*.yaml")), ids=lambda p: p.name
+)
+def test_the_examples_are_inventories_by_the_schema(file: Path):
+    validator = Draft202012Validator(inventory_reference.schema())
+
+    assert not list(validator.iter_errors(yaml.safe_load(file.read_text())))
+    assert list(validator.iter_errors({"nodes": [{"nam": "*"}]}))
+
+
+def test_the_check_that_is_shown_does_what_is_said(monkeypatch):
+    page = ROOT / "docs/writing-a-check.md"
+    source, proof = (block for kind, block in FENCE.findall(page.read_text()) if kind == "python")
+    monkeypatch.setattr(catalogue, "_registry", dict(catalogue._registry))
+    names = {"WEB_NETNS": WEB_NETNS}
+
+    exec(compile(source, "checks/links.py", "exec"), {})
+    exec(compile(proof, str(page), "exec"), names)
+
+    names["test_a_pair_that_is_too_narrow_for_ipv6"](SmallCluster())
 
 
 def test_the_report_in_the_readme_is_what_the_recorded_cluster_gives(tmp_path: Path):
@@ -87,7 +159,7 @@ def test_the_report_in_the_readme_is_what_the_recorded_cluster_gives(tmp_path: P
 def test_every_make_target_that_is_named_exists():
     makefile = (ROOT / "Makefile").read_text()
     named = {name for page in PAGES for name in MAKE.findall(page.read_text())}
-    named |= {each.split()[1] for each in commands() if each.startswith("make ")}
+    named |= {each.split()[1] for each in COMMANDS if is_target(each)}
 
     assert named
     assert not [name for name in named if f"\n{name}:" not in makefile]

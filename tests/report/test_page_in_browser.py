@@ -61,6 +61,33 @@ def test_filters_are_joined_by_and(page, tmp_path):
     assert [nodes for nodes, rest in rows if "hidden" not in rest] == ["w2"]
 
 
+def titles(document: str) -> list[str]:
+    """The cards that can be seen."""
+    cards = re.findall(r'<article class="card[^>]*>.*?</article>', document, re.S)
+    cards = [card for card in cards if "hidden" not in card.partition(">")[0]]
+    return [re.search(r"<code[^>]*>(.*?)</code>", card)[1] for card in cards]
+
+
+def test_findings_by_node(page, tmp_path):
+    usual, _ = opened(page, "", tmp_path / "profile")
+    document, complaints = opened(page, "#by=node", tmp_path / "profile")
+    assert complaints == []
+    assert entries(document)[1] == []
+    assert len(entries(document)[0]) == len(entries(usual)[0])
+    assert {"w2", "w5"} <= set(titles(document))
+    assert not any("." in title for title in titles(document))
+
+
+def test_findings_by_likely_cause(page, tmp_path):
+    document, complaints = opened(page, "#by=cause&outcome=fail", tmp_path / "profile")
+    seen, unseen = entries(document)
+    assert complaints == []
+    assert seen
+    assert unseen
+    assert len(titles(document)) <= len({text for text in seen})
+    assert all("." in title for title in titles(document))
+
+
 def test_a_link_into_the_page_is_no_filter(page, tmp_path):
     document, complaints = opened(page, "#wc-services.are_programmed", tmp_path / "profile")
     assert complaints == []

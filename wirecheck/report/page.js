@@ -5,17 +5,22 @@
   const fields = form.querySelector(".fields");
   const entries = [...root.querySelectorAll("[data-o]")].map((element) => ({
     element,
-    text: [element.textContent, element.closest("article")?.id ?? ""].join(" ").toLowerCase(),
+    card: element.closest("article"),
+    home: element.parentElement,
     outcome: element.dataset.o,
     group: element.dataset.g,
     nodes: element.dataset.n.split(" "),
   }));
+  // Only who searches pays for it: there may be thousands.
+  const textOf = (entry) =>
+    (entry.text ??= `${entry.element.textContent} ${entry.card?.id ?? ""}`.toLowerCase());
 
   const state = () => ({
     q: form.elements.q.value.trim(),
     outcome: [...form.querySelectorAll("[name=outcome]:checked")].map((box) => box.value),
     group: form.elements.group.value,
     node: form.elements.node.value,
+    by: form.elements.by.value,
   });
 
   // The filter is kept in the address, so that a link shows the same as the sender saw.
@@ -28,6 +33,8 @@
     }
     choose(form.elements.group, kept.get("group") ?? "");
     choose(form.elements.node, kept.get("node") ?? "");
+    form.elements.by.value = kept.get("by") ?? "";
+    if (form.elements.by.selectedIndex < 0) form.elements.by.value = "";
   };
 
   const choose = (select, value) => {
@@ -46,17 +53,54 @@
     history.replaceState(null, "", kept.size ? `#${kept}` : location.pathname + location.search);
   };
 
+  let grouped = "";
+  const made = (name, className, ...children) => {
+    const element = document.createElement(name);
+    element.className = className;
+    element.append(...children);
+    return element;
+  };
+
+  // The rows themselves are moved, and moved home again, so that filters need not know of it.
+  const regroup = (by) => {
+    if (by === grouped) return;
+    grouped = by;
+    root.querySelector(".regrouped")?.remove();
+    const rows = entries.filter((entry) => entry.card);
+    for (const { home, element } of rows) home.append(element);
+    if (!by) return;
+    const groups = new Map();
+    for (const entry of rows) {
+      const check = entry.card.id.slice(3);
+      const key =
+        by === "node" ? entry.nodes[0] || "the cluster" : entry.card.dataset.cause ?? check;
+      if (!groups.has(key)) groups.set(key, []);
+      groups.get(key).push(entry);
+      entry.element.rows[0].cells[0].dataset.check = check;
+    }
+    const section = made("section", "told regrouped", made("h2", "", `By ${by === "node" ? by : "likely cause"}`));
+    for (const [key, some] of [...groups].sort((a, b) => b[1].length - a[1].length)) {
+      const count = `${some.length} ${some.length === 1 ? "finding" : "findings"}`;
+      const title = made("h3", "", made("code", "", key), " ", made("small", "", count));
+      const table = made("table", "entries", some[0].home.tHead.cloneNode(true));
+      table.append(...some.map((entry) => entry.element));
+      section.append(made("article", "card", title, table));
+    }
+    root.querySelector("section.told").before(section);
+  };
+
   const apply = () => {
     const wanted = state();
+    regroup(wanted.by);
     const words = wanted.q.toLowerCase().split(/\s+/).filter(Boolean);
-    const active = Object.values(wanted).some((value) => value.length);
+    const active = [wanted.q, wanted.outcome, wanted.group, wanted.node].some((value) => value.length);
     let shown = 0;
     for (const entry of entries) {
       const fits =
         (!wanted.outcome.length || wanted.outcome.includes(entry.outcome)) &&
         (!wanted.group || wanted.group === entry.group) &&
         (!wanted.node || entry.nodes.includes(wanted.node)) &&
-        words.every((word) => entry.text.includes(word));
+        words.every((word) => textOf(entry).includes(word));
       entry.element.hidden = !fits;
       shown += fits;
     }
@@ -69,7 +113,7 @@
       more.open = active && !more.hidden;
     }
     for (const place of root.querySelectorAll("article.card, section.told")) {
-      place.hidden = active && !visible(place);
+      place.hidden = Boolean(active || grouped) && !visible(place);
     }
     for (const row of root.querySelectorAll("[data-nodes]")) {
       row.hidden = Boolean(wanted.node) && !row.dataset.nodes.split(" ").includes(wanted.node);
@@ -87,6 +131,10 @@
     }
     const target = document.getElementById(decodeURIComponent(address));
     if (!target || !root.contains(target)) return;
+    if (form.elements.by.value) {
+      form.elements.by.value = "";
+      apply();
+    }
     if (target.closest("[hidden]")) {
       restore("");
       apply();
