@@ -84,7 +84,7 @@ def test_findings_by_likely_cause(page, tmp_path):
     assert complaints == []
     assert seen
     assert unseen
-    assert len(titles(document)) <= len({text for text in seen})
+    assert len(titles(document)) <= len(set(seen))
     assert all("." in title for title in titles(document))
 
 
