@@ -198,6 +198,8 @@ def test_a_port_is_added() -> None:
         "ssh://host?ssh_config=x",
         "ssh://fd00::1",
         "docker://--privileged",
+        "ssh://ho\nst",
+        "ssh://host\r\n",
     ],
 )
 def test_a_host_that_cannot_be_one_is_refused(via: str) -> None:

@@ -284,6 +284,8 @@ def _bracketed(address: str) -> str:
 
 def _is_host(via: str) -> bool:
     """Whether user, host and port are plain: they become words of a command line."""
+    if not via.isprintable():
+        return False  # urlsplit leaves line breaks out, and would not see them
     try:
         parts = urlsplit(via)
         user, host, port = parts.username or "u", parts.hostname or "", parts.port or 1

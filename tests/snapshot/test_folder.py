@@ -227,3 +227,11 @@ def test_what_is_not_a_regular_file_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(file)
     with pytest.raises(SnapshotError, match="not a regular file"):
         snapshot.document("w1")
+
+
+@pytest.mark.parametrize("time", [1e300, -1.0, 253_402_300_800.0])
+def test_a_time_that_no_calendar_has_is_refused(tmp_path: Path, time: float) -> None:
+    SnapshotWriter(tmp_path, SnapshotIndex(FORMAT, "0", time))
+
+    with pytest.raises(SnapshotError, match="no time that a run could have been at"):
+        Snapshot.open(tmp_path)

@@ -63,5 +63,5 @@ def _connection(number: int, line: str) -> Connection:
     try:
         original, reply = map(Direction.from_fields, directions)
     except (KeyError, ValueError) as error:
-        raise ParseError(f"conntrack -L, line {number} is no entry: {line!r} ({error})") from error
+        raise ParseError(f"conntrack -L, line {number} is no entry: {line[:200]!r}") from error
     return Connection(words[0], original, reply, "[UNREPLIED]" not in words, line.strip())

@@ -32,6 +32,9 @@ LARGEST_API = 2048 * MEBIBYTE
 LARGEST_DOCUMENT = 256 * MEBIBYTE
 """iptables-save of a node in a cluster with 10,000 Services has 12 MB."""
 
+LATEST = 253_402_300_799
+"""The end of the year 9999, in seconds since the epoch: no date can be later."""
+
 Content = TypeVar("Content", bound=Struct)
 
 
@@ -67,7 +70,13 @@ class Snapshot:
         raw = _read(file, LARGEST_INDEX)
         version = _decoded(raw, _Version, file)
         _refuse_newer(file, version.format, FORMAT, version.wirecheck)
-        return cls(folder, _decoded(raw, SnapshotIndex, file))
+        index = _decoded(raw, SnapshotIndex, file)
+        if not 0 <= index.time <= LATEST:
+            raise SnapshotError(
+                f"{file} names no time that a run could have been at ({index.time:g}); copy the "
+                "snapshot again, or look anew."
+            )
+        return cls(folder, index)
 
     def api(self, look: int = 1) -> ApiObjects:
         """What was read of the API in a look (counted from 1); SnapshotError if it is broken."""

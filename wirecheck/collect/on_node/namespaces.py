@@ -66,7 +66,7 @@ class Namespaces:
                 if nsid is not None:
                     record["nsid"] = nsid
             with self.inside(inode):
-                record.update(_contents())
+                _read_contents(record)
         except OSError as error:
             record["error"] = "The netns %d could not be read: %s." % (inode, error.strerror)
         return record
@@ -94,16 +94,21 @@ class Namespaces:
         raise reason
 
 
-def _contents() -> Dict[str, Any]:
+PARTS = (
+    ("links", rtnetlink.links),
+    ("addresses", rtnetlink.addresses),
+    ("routes", rtnetlink.routes),
+    ("rules", rtnetlink.rules),
+    ("neighbours", rtnetlink.neighbours),
+)
+
+
+def _read_contents(record: Dict[str, Any]) -> None:
+    """Part by part: what was read before one is refused shows at least which node this is."""
     netlink = Netlink()
     try:
-        record: Dict[str, Any] = {
-            "links": rtnetlink.links(netlink),
-            "addresses": rtnetlink.addresses(netlink),
-            "routes": rtnetlink.routes(netlink),
-            "rules": rtnetlink.rules(netlink),
-            "neighbours": rtnetlink.neighbours(netlink),
-        }
+        for name, read in PARTS:
+            record[name] = read(netlink)
         if any(link.get("kind") in ("bridge", "vxlan") for link in record["links"]):
             record["fdb"] = rtnetlink.forwarding_database(netlink)
     finally:
@@ -111,7 +116,6 @@ def _contents() -> Dict[str, Any]:
     entries = _conntrack_count()
     if entries is not None:
         record["conntrack_count"] = entries
-    return record
 
 
 def _conntrack_count() -> Optional[int]:
