@@ -8,6 +8,7 @@ Object = dict[str, Any]
 
 CLUSTER_RANGE = "10.128.0.0/9"
 PORT, TARGET_PORT = 80, 8080
+NAMESPACES = 50
 
 
 def node_name(number: int) -> str:
@@ -25,8 +26,8 @@ def node_address(number: int) -> str:
     return f"172.20.{number >> 8}.{number & 255}"
 
 
-def nodes(count: int) -> list[Object]:
-    """The nodes."""
+def nodes(count: int, first: int = 0) -> list[Object]:
+    """So many nodes."""
     return [
         {
             "metadata": {"name": node_name(number), "uid": node_name(number)},
@@ -37,7 +38,7 @@ def nodes(count: int) -> list[Object]:
                 "nodeInfo": {"kubeletVersion": "v1.34.4"},
             },
         }
-        for number in range(count)
+        for number in range(first, first + count)
     ]
 
 
@@ -75,17 +76,25 @@ def endpoint_slices(count: int, endpoints: int, of_nodes: int) -> list[Object]:
                 },
             },
             "addressType": "IPv4",
-            "endpoints": [
-                _endpoint(number * endpoints + each, of_nodes) for each in range(endpoints)
-            ],
+            "endpoints": endpoints_of(number, endpoints, of_nodes),
             "ports": [{"name": "http", "protocol": "TCP", "port": TARGET_PORT}],
         }
         for number in range(count)
     ]
 
 
+def namespace(number: int) -> str:
+    """The Service's namespace."""
+    return f"team-{number % NAMESPACES}"
+
+
 def _metadata(number: int) -> Object:
-    return {"namespace": f"team-{number % 50}", "name": f"service-{number}", "uid": f"u{number}"}
+    return {"namespace": namespace(number), "name": f"service-{number}", "uid": f"u{number}"}
+
+
+def endpoints_of(number: int, endpoints: int, of_nodes: int) -> list[Object]:
+    """The Service's endpoints."""
+    return [_endpoint(number * endpoints + each, of_nodes) for each in range(endpoints)]
 
 
 def _endpoint(number: int, of_nodes: int) -> Object:
