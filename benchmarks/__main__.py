@@ -2,7 +2,7 @@
 
 import click
 
-from benchmarks import dns_from_all_pods, service_rules
+from benchmarks import api_lists, cluster_sizes, dns_from_all_pods, service_rules
 
 
 @click.group(invoke_without_command=True)
@@ -10,12 +10,19 @@ from benchmarks import dns_from_all_pods, service_rules
 def main(context: click.Context) -> None:
     """Speed and size, each as a ratio of two things that are run side by side."""
     if context.invoked_subcommand is None:
-        for each in (dns_from_all_pods.main, service_rules.main):
+        for each in (
+            dns_from_all_pods.main,
+            service_rules.main,
+            api_lists.main,
+            cluster_sizes.main,
+        ):
             context.invoke(each)
 
 
 main.add_command(dns_from_all_pods.main, "dns-from-all-pods")
 main.add_command(service_rules.main, "service-rules")
+main.add_command(api_lists.main, "api-lists")
+main.add_command(cluster_sizes.main, "cluster-sizes")
 
 if __name__ == "__main__":
     main()

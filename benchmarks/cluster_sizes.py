@@ -61,7 +61,11 @@ def judged(folder: Path, nodes: int) -> Judged:
     reports = folder / "reports"
     command = [sys.executable, "-m", "wirecheck", "run", "--snapshot", str(folder / "snapshot")]
     began = time.perf_counter()
-    process = subprocess.Popen([*command, "--report-dir", str(reports)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, "--report-dir", str(reports)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     _, _, used = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began
     (results,) = reports.glob("*/results.jsonl")

@@ -46,16 +46,23 @@ def as_typed(kubeconfig: str) -> list[int]:
         core.list_service_for_all_namespaces,
         discovery.list_endpoint_slice_for_all_namespaces,
     ]
-    kept = [_pages(each) for each in lists]
+    kept = [_pages(client, each) for each in lists]
     return list(map(len, kept))
 
 
-def _pages(ask: Callable[..., Any]) -> list[Any]:
+def _pages(client: Any, ask: Callable[..., Any]) -> list[Any]:
     """All objects, in pages: one list of 30,000 pods would take even more memory."""
     found: list[Any] = []
     token = None
     while True:
-        page = ask(limit=PAGE, _continue=token)
+        try:
+            page = ask(limit=PAGE, _continue=token)
+        except client.ApiException as error:
+            if error.status != 410:
+                raise
+            # Building objects took longer than the five minutes that a list is kept.
+            token = json.loads(error.body)["metadata"]["continue"]
+            continue
         found += page.items
         token = page.metadata._continue
         if not token:

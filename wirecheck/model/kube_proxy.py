@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -87,7 +88,7 @@ class KubeProxy:
         if not self.configured:
             raise NotApplicable(f"no ConfigMap is known to configure kube-proxy on {self.node}")
         try:
-            return proxy_facts(_mapping(yaml.safe_load(self.configured)), self.version).mode
+            return proxy_facts(_mapping(_from_yaml(self.configured)), self.version).mode
         except (ValueError, yaml.YAMLError) as error:
             raise FactMissingError(
                 f"ConfigMap kube-system/kube-proxy is not understood: {error}"
@@ -102,7 +103,7 @@ class KubeProxy:
     def _configuration(self) -> Mapping[str, Any] | None:
         if text := self._answer("configz").body:
             return _mapping(json.loads(text))
-        return _mapping(yaml.safe_load(self.configured)) if self.configured else None
+        return _mapping(_from_yaml(self.configured)) if self.configured else None
 
     @property
     def health_problem(self) -> str:
@@ -138,6 +139,12 @@ class KubeProxy:
 
     def _answer(self, endpoint: str) -> HttpAnswer:
         return self.http.get(endpoint, SILENT)
+
+
+@lru_cache(maxsize=4)
+def _from_yaml(text: str) -> object:
+    """What a ConfigMap holds; all nodes of a cluster share theirs, and YAML is slow to read."""
+    return yaml.safe_load(text)
 
 
 def _mapping(value: object) -> Mapping[str, Any] | None:
