@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import os
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ import click
 
 from benchmarks import recorded_objects, service_objects
 from testbed.referee.control_plane import control_plane
-from testbed.referee.slot import free_slot
+from testbed.referee.slot import Slot, free_slot
 from testbed.state import state
 
 ENDPOINTS = 3
@@ -47,8 +48,10 @@ def main(nodes: int, services: int, typed: bool) -> None:
         click.echo(f"{number:,} objects, {size / 1e6:.0f} MB, in etcd after {seconds:.0f} s")
         # The first list after the filling still waits for the server's cache.
         listed(kubeconfig, "wirecheck")
+        before = seconds_of_servers(slot)
         own = listed(kubeconfig, "wirecheck")
         click.echo(described("wirecheck: list and project", own))
+        click.echo(f"the servers: {seconds_of_servers(slot) - before:.1f} s of CPU meanwhile")
         if typed:
             other = listed(kubeconfig, "typed")
             click.echo(described("kubernetes client: typed lists", other))
@@ -118,6 +121,16 @@ def listed(kubeconfig: Path, how: str) -> dict[str, Any]:
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=LIMIT)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def seconds_of_servers(slot: Slot) -> float:
+    """Seconds of CPU that etcd and kube-apiserver have used so far."""
+    ticks = 0
+    for name in ("etcd", "kube-apiserver"):
+        pid = slot.pid_file(name).read_text().strip()
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def described(name: str, cost: dict[str, Any]) -> str:
