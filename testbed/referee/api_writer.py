@@ -6,6 +6,7 @@ import base64
 import http.client
 import json
 import ssl
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from testbed.commands import TestbedError
 Object = dict[str, Any]
 
 NAMESPACE = "random"
+_MOST_IDLE = 20.0
 _GROUPS = {
     "Service": "/api/v1/namespaces/random/services",
     "EndpointSlice": "/apis/discovery.k8s.io/v1/namespaces/random/endpointslices",
@@ -38,6 +40,7 @@ class ApiWriter:
         self._connection = http.client.HTTPSConnection(host, timeout=60, context=context)
         self._token = config["users"][0]["user"]["token"]
         self._versions: dict[tuple[str, str], str] = {}
+        self._used = time.monotonic()
 
     def create(self, wanted: Object) -> None:
         """Create an object with its status."""
@@ -81,6 +84,10 @@ class ApiWriter:
             "Content-Type": "application/json",
         }
         data = None if body is None else json.dumps(body)
+        if time.monotonic() - self._used > _MOST_IDLE:
+            # The server closes it after a while; what is sent then is lost.
+            self._connection.close()
+        self._used = time.monotonic()
         try:
             self._connection.request(method, path, data, headers)
             answer = self._connection.getresponse()

@@ -16,7 +16,7 @@ from wirecheck.addresses import contains, network
 from wirecheck.dataplane.clients import Clients, intervals
 from wirecheck.dataplane.endpoints import UsableEndpoints, usable_endpoints
 from wirecheck.dataplane.expected_handling import dead_end, forwarded, restricted
-from wirecheck.dataplane.expected_ipvs import ipvs_entries
+from wirecheck.dataplane.expected_ipvs import ipvs_entries, rivals
 from wirecheck.dataplane.proxy import Mode, ProxyFacts
 from wirecheck.dataplane.services import PortFacts, ServiceIndex
 from wirecheck.dataplane.table import (
@@ -47,14 +47,16 @@ def expected_table(
             first = entries.setdefault(entry.frontend, entry)
             if first is not entry:
                 into = ambiguous if first.owner is entry.owner else contested
-                rivals = into.get(entry.frontend, (first,))
-                into[entry.frontend] = (*rivals, entry)
+                into[entry.frontend] = (*into.get(entry.frontend, (first,)), entry)
+    contested = {
+        frontend: (*claims, *ambiguous.pop(frontend, ())[1:])
+        for frontend, claims in contested.items()
+    }
+    if facts.mode is Mode.IPVS:
+        contested = {at: (*claims, *rivals(claims)) for at, claims in contested.items()}
     return ServiceTable(
         entries=entries,
-        contested={
-            frontend: (*rivals, *ambiguous.pop(frontend, ())[1:])
-            for frontend, rivals in contested.items()
-        },
+        contested=contested,
         ambiguous=ambiguous,
         local_backends=index.backends_by_node.get(vantages[4].hostname, frozenset()),
         # In nftables mode there is no rule for them: nobody accepts what kube-proxy does not.

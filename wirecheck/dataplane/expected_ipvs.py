@@ -6,7 +6,10 @@ clients have the same backends, and policy Local falls back to the cluster's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+
+from msgspec import structs
 
 from wirecheck.addresses import contains, network
 from wirecheck.dataplane.clients import intervals
@@ -21,8 +24,13 @@ from wirecheck.dataplane.table import (
     Frontend,
     Handling,
     Masquerade,
+    Verdict,
 )
 from wirecheck.dataplane.vantage import Vantage
+
+_REFUSED = {each: structs.replace(REJECTED, masquerade=each) for each in Masquerade} | {
+    Masquerade.NEVER: REJECTED
+}
 
 
 def ipvs_entries(port: PortFacts, usable: UsableEndpoints, vantage: Vantage) -> Iterator[Entry]:
@@ -44,13 +52,36 @@ def ipvs_entries(port: PortFacts, usable: UsableEndpoints, vantage: Vantage) -> 
     vips = port.vips_for(vantage.facts)
     for address in dict.fromkeys((*port.external_ips_for(vantage.facts), *vips)):
         is_limited = address in vips and port.source_ranges
-        limited = _limited(to_external, port, vantage) if is_limited else to_external
+        limited = _limited(to_external, port, vantage, address) if is_limited else to_external
         yield entry(address, port.port, limited)
     if port.node_port:
         is_open = vantage.accepts_node_ports
         yield entry(
             "", port.node_port, to_external if is_open else dict.fromkeys(vantage.kinds, NOTHING)
         )
+
+
+def rivals(claims: Sequence[Entry]) -> Iterator[Entry]:
+    """What may become of one address that several Services claim.
+
+    The virtual server has the backends of one of them, and the sets the entries of all.
+    """
+    for backends, marks, limits in product(claims, repeat=3):
+        handlings = {
+            client: _mixed(each, marks.handlings.get(client), limits.handlings.get(client))
+            for client, each in backends.handlings.items()
+        }
+        yield structs.replace(backends, handlings=handlings)
+
+
+def _mixed(backends: Handling, marks: Handling | None, limits: Handling | None) -> Handling:
+    if limits is None or marks is None:
+        return backends
+    if limits.verdict is Verdict.DROP:
+        return limits
+    if backends.verdict is Verdict.DROP:
+        return backends
+    return structs.replace(backends, masquerade=marks.masquerade, allowed=limits.allowed)
 
 
 def _backends(usable: UsableEndpoints, is_local: bool) -> tuple[Backend, ...]:
@@ -63,7 +94,10 @@ def _backends(usable: UsableEndpoints, is_local: bool) -> tuple[Backend, ...]:
 
 def _served(backends: tuple[Backend, ...], port: PortFacts, masquerade: Masquerade) -> Handling:
     """A virtual server without real servers answers with port unreachable."""
-    return forwarded(backends, port.affinity, masquerade) if backends else REJECTED
+    if backends:
+        return forwarded(backends, port.affinity, masquerade)
+    # What is masqueraded counts where another Service has endpoints for the address, see `rivals`.
+    return _REFUSED[masquerade]
 
 
 def _to_cluster_ip(vantage: Vantage) -> Mapping[Client, Masquerade]:
@@ -78,13 +112,16 @@ def _to_cluster_ip(vantage: Vantage) -> Mapping[Client, Masquerade]:
 
 
 def _limited(
-    handlings: Mapping[Client, Handling], port: PortFacts, vantage: Vantage
+    handlings: Mapping[Client, Handling], port: PortFacts, vantage: Vantage, vip: str
 ) -> Mapping[Client, Handling]:
-    """With loadBalancerSourceRanges: the node may connect if its own address is in one."""
+    """With loadBalancerSourceRanges: the node may connect if its own address is in one.
+
+    It does so from the load balancer's address itself, which is bound on the node.
+    """
     ranges = list(port.source_ranges)
     admits_node = vantage.node_address is not None and contains(ranges, vantage.node_address)
     if admits_node:
-        ranges += map(network, port.vips_for(vantage.facts))
+        ranges.append(network(vip))
     spans = intervals(ranges)
     limited = {
         client: restricted(handling, vantage.kinds[client], spans, vantage.family)
