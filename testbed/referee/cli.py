@@ -22,7 +22,7 @@ from testbed.referee.control_plane import control_plane
 from testbed.referee.dice import Dice
 from testbed.referee.duel import Course, Score, play
 from testbed.referee.mutations import try_mutations
-from testbed.referee.node_object import ADDRESSES
+from testbed.referee.node_object import ADDRESSES, FURTHER
 from testbed.referee.place import Place, netns_here
 from testbed.referee.place_in_uml import in_uml
 from testbed.referee.results import Result, Tally
@@ -121,8 +121,8 @@ def _duel(bench: Bench, here: State, slot: Slot, wish: Wish, *, version: str, mo
 
     def places() -> AbstractContextManager[Place]:
         if mode == "ipvs":
-            return in_uml(here, slot, ADDRESSES)
-        return netns_here(slot, here.bin, ADDRESSES)
+            return in_uml(here, slot, (*ADDRESSES, *FURTHER))
+        return netns_here(slot, here.bin, (*ADDRESSES, *FURTHER))
 
     bench.patience, bench.looks = (600.0, 2) if mode == "ipvs" else (120.0, 4)
     tally, score, wrongs = Tally(), Score(version, mode, wish.seed), []

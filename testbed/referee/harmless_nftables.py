@@ -20,9 +20,12 @@ def why_harmless(edit: Edit, before: str, facts: NodeFacts) -> str:
 def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
     old = json.loads(edit.before)
     if edit.kind == "delete element":
-        yield from _of_element(old, things)
+        yield from _of_element(old, things, facts)
         return
     after = json.loads(edit.after) if edit.after else None
+    if "chain" not in old:
+        yield from _of_redirected_element(old, after, things, facts)
+        return
     rules = [old, after[0]] if edit.kind == "reorder" and after else [old]
     for each in rules:
         source = _own_source(each)
@@ -54,8 +57,10 @@ def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
         yield "both do the same"
 
 
-def _of_element(old: Json, things: list[Json]) -> Iterator[str]:
+def _of_element(old: Json, things: list[Json], facts: NodeFacts) -> Iterator[str]:
     ((name, element),) = old.items()
+    if "nodeports" in name and _has_no_node_ports(things, facts):
+        yield "the node has no address for node ports"
     if name == "cluster-ips":
         yield "ports of a ClusterIP that no Service has"
     if name == "no-endpoint-services" and element[1] == {"goto": {"target": "reject-chain"}}:
@@ -63,6 +68,29 @@ def _of_element(old: Json, things: list[Json]) -> Iterator[str]:
         kept = [each["set"] for each in things if each.get("set", {}).get("name") == "cluster-ips"]
         if any(key[0] in each.get("elem", ()) for each in kept):
             yield "all other ports of a ClusterIP are refused as well"
+
+
+def _of_redirected_element(
+    old: Json, new: Json, things: list[Json], facts: NodeFacts
+) -> Iterator[str]:
+    """A map's element that leads to another chain."""
+    chains = [_rules_of(each[1], things) for of in (old, new) for each in of.values()]
+    if chains[0] and chains[0] == chains[1]:
+        yield "both chains do the same"
+    if "nodeports" in next(iter(old)) and _has_no_node_ports(things, facts):
+        yield "the node has no address for node ports"
+
+
+def _rules_of(verdict: Json, things: list[Json]) -> list[Json]:
+    """What the rules do of the chain that an element leads to."""
+    name = verdict.get("goto", {}).get("target")
+    rules = [each["rule"] for each in things if "rule" in each]
+    return [each["expr"] for each in rules if each["chain"] == name]
+
+
+def _has_no_node_ports(things: list[Json], facts: NodeFacts) -> bool:
+    sets = [each["set"] for each in things if each.get("set", {}).get("name") == "nodeport-ips"]
+    return bool(sets) and not any(set(each.get("elem", ())) & facts.addresses for each in sets)
 
 
 def _own_source(rule: Json) -> str:

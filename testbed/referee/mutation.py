@@ -17,7 +17,7 @@ class Edit:
     """One change of one text."""
 
     kind: str
-    """`delete`, `redirect`, `reorder`, `weight` or `shadow`."""
+    """`delete`, `redirect`, `reorder`, `weight`, `shadow` and what else a source has."""
     before: str
     """The rule or element that was there; of a reorder the first of the two."""
     after: str
@@ -44,7 +44,13 @@ class NodeFacts:
     """The node's own."""
     endpoints: frozenset[str]
     """The addresses of endpoints that are on the node, by all slices that name them."""
+    contested: frozenset[str] = frozenset()
+    """External addresses and ports of several Services, as `198.18.255.1,tcp:80`."""
+    masquerades_all: bool = False
 
+
+ADDRESSES = "addresses"
+"""The source that is no command's output: the addresses of the node's interfaces."""
 
 Editor = Callable[[Dice, str], Edit | None]
 
@@ -52,15 +58,31 @@ Editor = Callable[[Dice, str], Edit | None]
 def texts(document: NodeDocument) -> dict[str, str]:
     """The texts that hold Service rules, by command or file."""
     found = {name: each.output for name, each in document.commands.items()}
-    found["/proc/net/ip_vs"] = document.files.get("/proc/net/ip_vs", "")
+    found[ADDRESSES] = _addresses(document)
     return found
+
+
+def _addresses(document: NodeDocument) -> str:
+    """`eth0 172.31.0.10`, a line for each address of the node."""
+    own = document.namespaces[0]
+    names = {each.index: each.name for each in own.links}
+    return "".join(f"{names[each.index]} {each.address}\n" for each in own.addresses)
+
+
+def _with_addresses(document: NodeDocument, text: str) -> NodeDocument:
+    own, *others = document.namespaces
+    names = {each.index: each.name for each in own.links}
+    kept = set(text.splitlines())
+    left = [each for each in own.addresses if f"{names[each.index]} {each.address}" in kept]
+    changed = msgspec.structs.replace(own, addresses=left)
+    return msgspec.structs.replace(document, namespaces=[changed, *others])
 
 
 def with_text(sight: Sight, source: str, text: str) -> Sight:
     """The same look, but for one text."""
     document = sight.document
-    if source.startswith("/"):
-        changed = msgspec.structs.replace(document, files={**document.files, source: text})
+    if source == ADDRESSES:
+        changed = _with_addresses(document, text)
     else:
         command = msgspec.structs.replace(document.commands[source], output=text)
         commands = {**document.commands, source: command}

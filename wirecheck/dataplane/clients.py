@@ -9,11 +9,11 @@ test is made for every rule of every frontend.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 
 from wirecheck.addresses import IPAddress, IPNetwork, address, network
-from wirecheck.dataplane.proxy import DetectLocal, ProxyFacts
+from wirecheck.dataplane.proxy import DetectLocal, Mode, ProxyFacts
 from wirecheck.dataplane.table import Client
 from wirecheck.snapshot.api_objects import NodeObject
 
@@ -21,6 +21,7 @@ Intervals = tuple[tuple[int, int], ...]
 """Sorted, disjoint, not adjacent; both ends belong to it."""
 
 BITS = {4: 32, 6: 128}
+LOCALHOST = IPv4Address("127.0.0.1")
 
 
 def everything(family: int) -> Intervals:
@@ -89,16 +90,32 @@ class Clients:
     """The node's first address of each family: where node ports are looked at."""
     local_addresses: frozenset[str]
     """All addresses of the node that are known, for rules about local destinations."""
+    further_addresses: Mapping[int, tuple[IPAddress, ...]] = field(default_factory=dict)
+    """The node's other addresses where node ports may be open, by family."""
     local_interface: str = ""
     """Where the packets of this node's pods come in, where kube-proxy was told so."""
+
+    @property
+    def on_localhost(self) -> Clients:
+        """Who connects to 127.0.0.1: the node itself, from there."""
+        only = {Client.NODE: ((int(LOCALHOST), int(LOCALHOST)),)}
+        return replace(self, sources={4: only})
 
     def of(self, family: int) -> Mapping[Client, Intervals]:
         """The kinds of clients that are known in a family."""
         return self.sources.get(family, {})
 
 
-def clients_of(node: NodeObject, facts: ProxyFacts, host_addresses: Iterable[str] = ()) -> Clients:
+def clients_of(
+    node: NodeObject,
+    facts: ProxyFacts,
+    host_addresses: Iterable[str] = (),
+    open_addresses: Iterable[str] = (),
+) -> Clients:
     """The clients of `node`; `host_addresses` are those of its interfaces, where seen.
+
+    `open_addresses` are those of them at which node ports are looked at besides the node's
+    first: not the ones that kube-proxy itself binds.
 
     Pods are known by the node's pod ranges; where the plugin does not use them, by the
     cluster's range. Loopback addresses are nobody's source.
@@ -117,8 +134,23 @@ def clients_of(node: NodeObject, facts: ProxyFacts, host_addresses: Iterable[str
         sources={family: _kinds(family, node, facts, first.get(family)) for family in (4, 6)},
         node_addresses=first,
         local_addresses=frozenset(local),
+        further_addresses=_further(open_addresses, facts, first),
         local_interface=facts.local_interface if looks_at_interface else "",
     )
+
+
+def _further(
+    texts: Iterable[str], facts: ProxyFacts, first: Mapping[int, IPAddress]
+) -> Mapping[int, tuple[IPAddress, ...]]:
+    """Without link-local ones of IPv6, which need a zone, and loopback that is never open."""
+    found: dict[int, list[IPAddress]] = {4: [], 6: []}
+    for each in sorted(set(map(address, texts)), key=int):
+        is_link_local = each.version == 6 and each.is_link_local
+        # Where kube-proxy has set route_localnet, IPv4 only.
+        is_out = each.is_loopback and (facts.mode is not Mode.IPTABLES or each != LOCALHOST)
+        if each not in first.values() and not is_link_local and not is_out:
+            found[each.version].append(each)
+    return {family: tuple(of) for family, of in found.items() if family in first}
 
 
 def _kinds(

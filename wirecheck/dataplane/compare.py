@@ -153,6 +153,7 @@ def _is_same(expected: Entry, actual: Entry, local: frozenset[Backend]) -> bool:
             or wanted.affinity != found.affinity
             or wanted.masquerade is not found.masquerade
             or wanted.allowed != found.allowed
+            or found.scheduler
             or (client is Client.POD and any(_hairpins(found, local)))
         ):
             return False
@@ -265,6 +266,9 @@ def _in_forwarding(wanted: Handling, found: Handling, entry: Entry) -> Iterator[
     even = dict(zip(wanted.backends, wanted.shares, strict=True))
     if not missing and weighted.keys() == even.keys() and weighted != even:
         yield _Deviation(Kind.WEIGHTS, shares_of(wanted), shares_of(found), evidence=found.lines)
+    if found.scheduler:
+        told = "the scheduler that kube-proxy was told to use"
+        yield _Deviation(Kind.WEIGHTS, told, f"scheduler {found.scheduler}", evidence=found.lines)
     if wanted.affinity != found.affinity:
         yield _Deviation(
             Kind.AFFINITY, affinity_of(wanted), affinity_of(found), evidence=found.lines

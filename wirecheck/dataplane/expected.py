@@ -38,7 +38,8 @@ def expected_table(
     index: ServiceIndex, node: NodeObject, facts: ProxyFacts, clients: Clients
 ) -> ServiceTable:
     """What `node` must do, if kube-proxy runs there with `facts`."""
-    vantages = vantages_of(node, facts, clients)
+    node_ports = sum(1 for each in index.ports if each.node_port)
+    vantages = vantages_of(node, facts, clients, node_ports)
     entries: dict[Frontend, Entry] = {}
     contested: dict[Frontend, tuple[Entry, ...]] = {}
     ambiguous: dict[Frontend, tuple[Entry, ...]] = {}
@@ -118,8 +119,13 @@ def _entries(port: PortFacts, usable: UsableEndpoints, vantage: Vantage) -> Iter
             handlings = limited if usable.has_any else _refused_first(handlings, limited, vantage)
         yield entry(address, port.port, handlings)
     if port.node_port:
-        handlings = _to_node_port(external, is_refused, usable, vantage)
+        is_open = vantage.accepts_node_ports
+        handlings = _to_node_port(external, is_refused, usable, vantage, is_open)
         yield entry("", port.node_port, handlings)
+        for own in vantage.looked_at(port.node_port):
+            is_open = vantage.accepts_at(own)
+            handlings = _to_node_port(external, is_refused, usable, vantage, is_open)
+            yield entry(str(own), port.node_port, vantage.only_at(own, handlings))
 
 
 def _to_cluster_ip(port: PortFacts, usable: UsableEndpoints, vantage: Vantage) -> Handlings:
@@ -202,9 +208,13 @@ def _refused_first(refused: Handlings, limited: Handlings, vantage: Vantage) -> 
 
 
 def _to_node_port(
-    external: Handlings, is_refused: bool, usable: UsableEndpoints, vantage: Vantage
+    external: Handlings,
+    is_refused: bool,
+    usable: UsableEndpoints,
+    vantage: Vantage,
+    is_open: bool,
 ) -> Handlings:
-    if not vantage.accepts_node_ports:
+    if not is_open:
         # In iptables mode the refusal in table filter holds for all local addresses.
         is_closed = is_refused and not vantage.is_nftables
         return dict.fromkeys(external, dead_end(usable) if is_closed else NOTHING)

@@ -55,10 +55,12 @@ def ipvs_entries(port: PortFacts, usable: UsableEndpoints, vantage: Vantage) -> 
         limited = _limited(to_external, port, vantage, address) if is_limited else to_external
         yield entry(address, port.port, limited)
     if port.node_port:
+        closed = dict.fromkeys(vantage.kinds, NOTHING)
         is_open = vantage.accepts_node_ports
-        yield entry(
-            "", port.node_port, to_external if is_open else dict.fromkeys(vantage.kinds, NOTHING)
-        )
+        yield entry("", port.node_port, to_external if is_open else closed)
+        for own in vantage.looked_at(port.node_port):
+            handlings = to_external if vantage.accepts_at(own) else closed
+            yield entry(str(own), port.node_port, vantage.only_at(own, handlings))
 
 
 def rivals(claims: Sequence[Entry]) -> Iterator[Entry]:

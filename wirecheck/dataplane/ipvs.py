@@ -16,6 +16,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from msgspec import structs
+
 from wirecheck.addresses import IPNetwork, address, contains
 from wirecheck.dataplane.chains import Chains
 from wirecheck.dataplane.clients import Clients
@@ -36,7 +38,6 @@ SERVERS = f"{KUBE_PROXY} virtual servers"
 LOOP_BACK = ("dst", "dst", "src")
 TICK_RATES = (250, 1000, 100, 300)
 """What kernels are built with (CONFIG_HZ), the most usual first."""
-HEALTH_CHECKS = {4: "KUBE-HEALTH-CHECK-NODE-PORT", 6: "KUBE-6-HEALTH-CHECK-NODE-PORT"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,13 @@ def read_ipvs(
     clients: Clients,
     wanted: ServiceTable,
     excluded: Collection[IPNetwork] = (),
+    scheduler: str = "",
 ) -> ServiceTable:
     """The table of a node. Raises ParseError where a text is cut or not understood.
 
     `wanted` names the frontends to look at besides those that are there, and tells the tick
     rate. `excluded` are kube-proxy's `ipvs.excludeCIDRs`: virtual servers there are others'.
+    `scheduler` is its `ipvs.scheduler`, empty where that was not seen.
     """
     all_servers = parse_ipvsadm_save(texts.ipvsadm) or parse_ip_vs(texts.ip_vs)
     servers = [each for each in all_servers if not contains(excluded, address(each.address))]
@@ -83,7 +86,31 @@ def read_ipvs(
         ruleset = _ruleset(family, own, sets, texts.dumps(family))
         found = read_entries(ruleset, clients, wanted.entries)
         entries.update((entry.frontend, entry) for entry in found)
-    return ServiceTable(entries=entries, health_check_ports=_health_checks(sets))
+    for server in servers:
+        if scheduler and server.scheduler != scheduler:
+            _note_scheduler(server, entries, clients)
+    open_ports = {
+        (family, port)
+        for family in (4, 6)
+        for dump in texts.dumps(family)
+        for port in _open_ports(dump, sets)
+    }
+    return ServiceTable(entries=entries, health_check_ports=frozenset(open_ports))
+
+
+def _note_scheduler(
+    server: VirtualServer, entries: dict[Frontend, Entry], clients: Clients
+) -> None:
+    """Put the scheduler into the entry of a server that has another one than it should."""
+    frontend = Frontend(server.family, server.address, server.protocol, server.port)
+    if server.address == str(clients.node_addresses.get(server.family)):
+        frontend = frontend if frontend in entries else frontend._replace(address="")
+    if entry := entries.get(frontend):
+        handlings = {
+            client: structs.replace(each, scheduler=server.scheduler)
+            for client, each in entry.handlings.items()
+        }
+        entries[frontend] = structs.replace(entry, handlings=handlings)
 
 
 def _tick_rate(servers: Iterable[VirtualServer], wanted: ServiceTable) -> int:
@@ -125,14 +152,9 @@ def _ruleset(
 
 def _loop_back_sets(dump: IptablesDump) -> Iterator[str]:
     """The sets of connections from a backend to itself that are masqueraded."""
-    nat = dump.tables.get("nat")
-    chains = Chains(
-        "nat", nat.chains if nat else {}, lambda chain: [step_of(line) for line in chain.rules]
-    )
-    for chain in reachable(Stage("POSTROUTING", chains)):
-        for step in chain.steps:
-            if step.actions == (Source(),):
-                yield from (each.name for each in step.sets if each.fields == LOOP_BACK)
+    for step in _raw_steps(dump, "nat", "POSTROUTING"):
+        if step.actions == (Source(),):
+            yield from (each.name for each in step.sets if each.fields == LOOP_BACK)
 
 
 def _steps(server: VirtualServer, tick_rate: int) -> Iterable[Step]:
@@ -175,10 +197,22 @@ def _hairpins(loop_back: Ipset) -> Iterator[tuple[Backend, str]]:
             yield Backend(host, int(port)), protocol
 
 
-def _health_checks(sets: Mapping[str, Ipset]) -> frozenset[tuple[int, int]]:
-    return frozenset(
-        (family, int(entry))
-        for family, name in HEALTH_CHECKS.items()
-        if name in sets
-        for entry in sets[name].entries
+def _open_ports(dump: IptablesDump, sets: Mapping[str, Ipset]) -> Iterator[int]:
+    """The ports of sets that rules of table filter accept on the way to the node."""
+    for step in _raw_steps(dump, "filter", "INPUT"):
+        if step.actions != (End(Verdict.NOTHING),):
+            continue
+        for each in step.sets:
+            ports = sets.get(each.name)
+            if ports and ports.type == "bitmap:port" and not each.negated:
+                yield from map(int, ports.entries)
+
+
+def _raw_steps(dump: IptablesDump, name: str, hook: str) -> Iterator[Step]:
+    """The steps that one base chain of a table leads to, with their questions about sets."""
+    table = dump.tables.get(name)
+    chains = Chains(
+        name, table.chains if table else {}, lambda chain: [step_of(line) for line in chain.rules]
     )
+    for chain in reachable(Stage(hook, chains)):
+        yield from chain.steps

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from wirecheck.addresses import IPAddress, address
 from wirecheck.dataplane.chains import Chain, Chains
-from wirecheck.dataplane.clients import Clients
+from wirecheck.dataplane.clients import LOCALHOST, Clients
 from wirecheck.dataplane.flows import Flow, Result
 from wirecheck.dataplane.fold import Masquerading, Sent, fold
 from wirecheck.dataplane.memory import Basis, basis_of, entries_of
@@ -83,15 +83,23 @@ def read_entries(
         named.setdefault(frontend, chain)
     for frontend in wanted:
         named.setdefault(frontend, "")
-    regions = Regions.of(ruleset.family, clients)
     by = {frontend: f"{ruleset.owner} {chain}".strip() for frontend, chain in named.items()}
-    packets = {frontend: _packet(frontend, clients) for frontend in named}
+    on_localhost = {each for each in named if each.address == str(LOCALHOST)}
+    packets = {each: _packet(each, clients) for each in named if each not in on_localhost}
+    regions = Regions.of(ruleset.family, clients)
 
-    def walk(frontend: Frontend, packet: Packet) -> tuple[Entry, Basis | None]:
-        handlings, basis = _handlings(ruleset, packet, regions)
+    def walk(
+        frontend: Frontend, packet: Packet, among: Regions = regions
+    ) -> tuple[Entry, Basis | None]:
+        handlings, basis = _handlings(ruleset, packet, among)
         return Entry(frontend, handlings, programmed_by=by[frontend]), basis
 
     for entry in entries_of(ruleset, regions, packets, by, walk):
+        if entry.is_handled:
+            yield entry
+    among = Regions.of(ruleset.family, clients.on_localhost)
+    for frontend in on_localhost:
+        entry, _ = walk(frontend, _packet(frontend, clients), among)
         if entry.is_handled:
             yield entry
 

@@ -121,6 +121,8 @@ class Handling(Struct, frozen=True):
     """Backends that get no new connections and are kept for those they have (IPVS weight 0)."""
     allowed: tuple[str, ...] | None = None
     """Ranges of sources that this holds for, the others are dropped; None for every source."""
+    scheduler: str = ""
+    """Read side: how IPVS chooses, where that is not what kube-proxy was told."""
     reason: str = ""
     """For NOT_UNDERSTOOD and MIXED: what stands in the way, as a sentence."""
     parts: tuple[Handling, ...] = ()

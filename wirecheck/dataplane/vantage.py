@@ -9,7 +9,7 @@ from functools import cached_property
 from wirecheck.addresses import IPAddress, IPNetwork, contains, network
 from wirecheck.dataplane.clients import Clients, Intervals, difference, intersection, intervals
 from wirecheck.dataplane.proxy import DetectLocal, Mode, ProxyFacts
-from wirecheck.dataplane.table import Client, Masquerade
+from wirecheck.dataplane.table import Client, Handling, Masquerade
 from wirecheck.snapshot.api_objects import NodeObject
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
@@ -28,6 +28,10 @@ class Vantage:
     node_address: IPAddress | None
     local_addresses: frozenset[str]
     pod_ranges: tuple[IPNetwork, ...]
+    further_addresses: tuple[IPAddress, ...] = ()
+    """Where node ports are looked at besides the node's address,"""
+    stride: int = 1
+    """and of how many node ports one."""
 
     @cached_property
     def is_pod(self) -> Mapping[Client, bool | None]:
@@ -75,11 +79,39 @@ class Vantage:
     @cached_property
     def accepts_node_ports(self) -> bool:
         """Whether node ports are open on the address that they are looked at."""
+        return self.node_address is None or self.accepts_at(self.node_address)
+
+    def accepts_at(self, own: IPAddress) -> bool:
+        """Whether node ports are open on an address of the node."""
+        if own.is_loopback and not self.facts.localhost_node_ports:
+            return False
         wanted = self.facts.node_port_addresses
-        if not wanted or "primary" in wanted or self.node_address is None:
-            return True
+        if "primary" in wanted:
+            return own == self.node_address
+        if not wanted:
+            # nftables mode took all addresses in its first version only.
+            is_any = not self.is_nftables or self.facts.minor <= 29
+            return is_any or own == self.node_address
         own_family = [each for each in map(network, wanted) if each.version == self.family]
-        return not own_family or contains(own_family, self.node_address)
+        return not own_family or contains(own_family, own)
+
+    def looked_at(self, node_port: int) -> tuple[IPAddress, ...]:
+        """The further addresses at which a node port is looked at."""
+        return () if node_port % self.stride else self.further_addresses
+
+    def only_at(
+        self, own: IPAddress, handlings: Mapping[Client, Handling]
+    ) -> Mapping[Client, Handling]:
+        """Those of the kinds of clients that are compared at one of the further addresses.
+
+        What the node sends there comes from that very address: from localhost nobody else can
+        come, and one of a range of pods is taken for a pod's.
+        """
+        if own.is_loopback:
+            return {each: of for each, of in handlings.items() if each is Client.NODE}
+        if contains((*self.pod_ranges, *(self.facts.cluster_cidrs or ())), own):
+            return {each: of for each, of in handlings.items() if each is not Client.NODE}
+        return handlings
 
     @cached_property
     def key(self) -> tuple[object, ...]:
@@ -92,6 +124,8 @@ class Vantage:
             self.accepts_node_ports,
             tuple(self.is_pod.items()),
             tuple(self.masquerade_to_cluster_ip.items()),
+            self.further_addresses,
+            self.stride,
         )
 
     @property
@@ -99,8 +133,27 @@ class Vantage:
         return self.facts.mode is Mode.NFTABLES
 
 
-def vantages_of(node: NodeObject, facts: ProxyFacts, clients: Clients) -> Mapping[int, Vantage]:
-    """By family."""
+MOST_FURTHER = 256
+"""Node ports that are looked at at further addresses, all of these together."""
+
+
+def _stride(facts: ProxyFacts, clients: Clients, node_ports: int) -> int:
+    """Of how many node ports one is looked at at each further address.
+
+    The rules of a node port are the same for all addresses that the rules before them let
+    pass: so many addresses need no more comparisons than one. IPVS has a virtual server for
+    each of them, and each is looked at.
+    """
+    if facts.mode is Mode.IPVS:
+        return 1
+    addresses = sum(map(len, clients.further_addresses.values()))
+    return max(1, -(-addresses * node_ports // MOST_FURTHER))
+
+
+def vantages_of(
+    node: NodeObject, facts: ProxyFacts, clients: Clients, node_ports: int = 0
+) -> Mapping[int, Vantage]:
+    """By family; `node_ports` is how many there are."""
     pod_cidrs = node.spec.pod_cidrs or ([node.spec.pod_cidr] if node.spec.pod_cidr else [])
     return {
         family: Vantage(
@@ -112,6 +165,8 @@ def vantages_of(node: NodeObject, facts: ProxyFacts, clients: Clients) -> Mappin
             node_address=clients.node_addresses.get(family),
             local_addresses=clients.local_addresses,
             pod_ranges=tuple(map(network, pod_cidrs)),
+            further_addresses=clients.further_addresses.get(family, ()),
+            stride=_stride(facts, clients, node_ports),
         )
         for family in (4, 6)
     }

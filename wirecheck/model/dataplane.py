@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from wirecheck.dataplane import leftovers
-from wirecheck.dataplane.clients import Clients, clients_of
+from wirecheck.dataplane.clients import LOCALHOST, Clients, clients_of
 from wirecheck.dataplane.compare import Difference, Kind, compare
 from wirecheck.dataplane.expected import expected_table
 from wirecheck.dataplane.iptables import read_iptables
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from wirecheck.model.node import Node
 
 IP_VS = "/proc/net/ip_vs"
+BOUND_BY_IPVS = "kube-ipvs0"
+"""The interface on which kube-proxy has Services' addresses in IPVS mode."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ def compared(node: Node) -> Dataplane:
     """
     wanted, found = tables_of(node)
     facts = node.proxy.facts
-    clients = clients_of(node.object, facts, map(str, node.host.addresses))
+    clients = _clients(node, facts)
     try:
         left = tuple(_leftovers(node, facts, clients, wanted))
     except ParseError as error:
@@ -172,13 +174,24 @@ def compared(node: Node) -> Dataplane:
     return Dataplane(node.ref, summary, left, claims, found.ignored, tuple(problems))
 
 
+def _clients(node: Node, facts: ProxyFacts) -> Clients:
+    own = {
+        str(each)
+        for interface in node.host.interfaces
+        if interface.name != BOUND_BY_IPVS
+        for each in interface.addresses
+    }
+    local = {*map(str, node.host.addresses), str(LOCALHOST)}
+    return clients_of(node.object, facts, local, {*own, str(LOCALHOST)})
+
+
 def tables_of(node: Node) -> tuple[ServiceTable, ServiceTable]:
     """What the API asks of the node's Service rules, and what they do.
 
     Raises FactMissingError for rules that were not read or are not understood.
     """
     facts = node.proxy.facts
-    clients = clients_of(node.object, facts, map(str, node.host.addresses))
+    clients = _clients(node, facts)
     wanted = expected_table(node.cluster.service_index, node.object, facts, clients)
     try:
         return wanted, _read(node, facts, clients, wanted)
@@ -209,7 +222,9 @@ def _read(node: Node, facts: ProxyFacts, clients: Clients, wanted: ServiceTable)
                 _ipvsadm(node),
                 node.iptables.legacy,
             )
-            return read_ipvs(texts, clients, wanted, facts.ipvs_exclude_cidrs)
+            is_seen = facts.cluster_cidrs is not None
+            scheduler = facts.ipvs_scheduler if is_seen else ""
+            return read_ipvs(texts, clients, wanted, facts.ipvs_exclude_cidrs, scheduler)
 
 
 def _leftovers(
