@@ -54,7 +54,7 @@ class Wish:
     def course(self, version: str, mode: str) -> Course:
         usual = 2000 if version == USUAL else 300
         # IPVS is synchronised as a whole each time: fewer, larger scenes.
-        size = self.size if mode != "ipvs" else max(self.size, 200)
+        size = self.size if mode != "ipvs" else max(self.size, 100)
         wanted = self.services or usual
         return Course(wanted, min(size, wanted), self.seed)
 
@@ -124,7 +124,7 @@ def _duel(bench: Bench, here: State, slot: Slot, wish: Wish, *, version: str, mo
             return in_uml(here, slot, (*ADDRESSES, *FURTHER))
         return netns_here(slot, here.bin, (*ADDRESSES, *FURTHER))
 
-    bench.patience, bench.looks = (600.0, 2) if mode == "ipvs" else (120.0, 4)
+    bench.patience, bench.looks = (1800.0, 2) if mode == "ipvs" else (120.0, 4)
     tally, score, wrongs = Tally(), Score(version, mode, wish.seed), []
     dice = Dice(wish.seed)
     for score, sight, wrong in play(bench, places, version, mode, wish.course(version, mode)):

@@ -16,6 +16,9 @@ from testbed.referee.mutation import Edit, NodeFacts
 
 _SET = re.compile(r"(! )?--match-set (\S+) (\S+)")
 _MARKING = ("EXTERNAL-IP", "EXTERNAL-IP-LOCAL", "LOAD-BALANCER", "LOAD-BALANCER-LOCAL")
+_LONGEST_NAME = 31
+NODE_PORTS = "KUBE-NODE-PORT"
+HEALTH_CHECKS = ("INPUT", NODE_PORTS)
 _KINDS = {"-t": "tcp", "-u": "udp", "--sctp-service": "sctp"}
 
 
@@ -69,6 +72,8 @@ def why_of_servers(edit: Edit, around: Around, facts: NodeFacts) -> str:
     entry = _entry(kind, place)
     if edit.kind == "weight" and len(around.backends[entry]) == 1:
         return "the only real server of its virtual server"
+    if edit.kind in ("scheduler", "affinity") and not around.backends[entry]:
+        return "its virtual server has no real server"
     if entry in facts.contested:
         return "an address that several Services claim"
     return ""
@@ -96,22 +101,40 @@ def _of_entry(edit: Edit, around: Around, facts: NodeFacts) -> Iterator[str]:
             yield "every connection to the Service is masqueraded"
     if entry in facts.contested:
         yield "an address that several Services claim"
-    if of in _MARKING and not around.backends.get(entry):
+    is_clusters = of == "CLUSTER-IP" and edit.before
+    if (of in _MARKING or is_clusters) and not around.backends.get(entry):
         yield "its virtual server has no real server"
+    if of.startswith("LOAD-BALANCER-SOURCE"):
+        limited = around.entries.get(f"{name.removesuffix(of)}LOAD-BALANCER-FW", ())
+        if entry.rpartition(",")[0] not in limited:
+            yield "asked only for addresses with source ranges"
     if of.startswith("NODE-PORT"):
-        yield from _of_node_port(of, entry, around, facts)
+        yield from _of_node_port(name, of, entry, around, facts)
     if edit.after and of in (*_MARKING, "CLUSTER-IP"):
         yield from _of_more(name, of, entry, around)
 
 
-def _of_node_port(of: str, entry: str, around: Around, facts: NodeFacts) -> Iterator[str]:
+def _of_node_port(
+    name: str, of: str, entry: str, around: Around, facts: NodeFacts
+) -> Iterator[str]:
     protocol = next(each for each in ("tcp", "udp", "sctp") if each.upper() in of)
     number = entry.rpartition(":")[2]
     served = [
         backends
         for place, backends in around.backends.items()
-        if place.endswith(f",{protocol}:{number}") and place.partition(",")[0] in facts.addresses
+        if place.endswith(f",{protocol}:{number}")
+        and place.partition(",")[0] in facts.addresses
+        and (":" in place.partition(",")[0]) == name.startswith("KUBE-6-")
     ]
+    plain = name.replace("-LOCAL", "")
+    masked = {
+        each for set_, of_set in around.entries.items() if set_.startswith(plain) for each in of_set
+    }
+    local = name.replace("NODE-PORT-", "NODE-PORT-LOCAL-")[:_LONGEST_NAME]
+    if "-LOCAL" not in of and entry in around.entries.get(local, ()):
+        yield "the set of policy Local goes before"
+    if "-LOCAL" in of and entry not in masked:
+        yield "asked only for what would be masqueraded"
     if not any(served):
         yield "no virtual server at that node port leads anywhere"
 
@@ -125,6 +148,9 @@ def _of_more(name: str, of: str, entry: str, around: Around) -> Iterator[str]:
         yield "asked only for load balancer addresses"
     if of == "LOAD-BALANCER" and is_local:
         yield "the set of policy Local goes before"
+    passed = [f"{prefix}{each}" for each in ("EXTERNAL-IP", "LOAD-BALANCER", "CLUSTER-IP")]
+    if of == "EXTERNAL-IP-LOCAL" and any(entry in others.get(each, ()) for each in passed):
+        yield "another set lets it pass as well"
     marked = [f"{prefix}{each}" for each in ("EXTERNAL-IP", "LOAD-BALANCER")]
     if of in ("EXTERNAL-IP", "LOAD-BALANCER", "CLUSTER-IP", "EXTERNAL-IP-LOCAL") and any(
         entry in others.get(each, ()) for each in marked
@@ -141,18 +167,68 @@ def why_of_rules(edit: Edit, before: str, around: Around, facts: NodeFacts) -> s
 def _of_rule(edit: Edit, before: str, around: Around) -> Iterator[str]:
     rules = list(rules_of(before))
     rule = next(each for each in rules if each.line == edit.before)
-    if rule.chain == "KUBE-IPVS-OUT-FILTER" or rule.target == "KUBE-IPVS-OUT-FILTER":
-        yield "what the node itself sends and IPVS has not translated"
+    if "KUBE-IPVS-OUT-FILTER" in (rule.chain, rule.target):
+        yield "what the node itself sends from an address of a Service"
+    if rule.chain == "KUBE-IPVS-FILTER" and "HEALTH-CHECK-NODE-PORT dst" in rule.line:
+        yield "health checks at an address of a Service, which are not compared"
+    if rule.chain == "FORWARD":
+        yield "connections to Services come in, they are not forwarded"
+    if edit.kind == "shadow" and _only_passes(rule, rules, around):
+        yield "what follows lets it pass as well"
     if _is_of_empty_set(rule, around):
         yield "no packet is in its set"
     if edit.kind == "reorder":
         other = rules[rules.index(rule) + 1]
         yield from _of_swap(rule, other, around)
+        if any((each.chain, each.target) == HEALTH_CHECKS for each in (rule, other)):
+            yield "one accepts health checks, the other is about no such port"
+
+
+def _only_passes(rule: Rule, rules: list[Rule], around: Around) -> bool:
+    """Whether a RETURN of table nat leads to rules that only accept, or to none.
+
+    Rules that ask a set in which nothing of this one's is do not count.
+    """
+    if (rule.table, rule.target) != ("nat", "RETURN"):
+        return False
+    own = [each for each in rules if each.table == "nat"]
+    callers = [at for at, each in enumerate(own) if each.target == rule.chain]
+    follow = [each for at in callers for each in own[at + 1 :] if each.chain == own[at].chain]
+    return all(each.target == "ACCEPT" or _is_apart(rule, each, around) for each in follow)
+
+
+def _is_apart(one: Rule, other: Rule, around: Around) -> bool:
+    """Whether no packet is in the sets that both ask."""
+    if other.target == NODE_PORTS:
+        return not _meets_node_ports(one, around)
+    asked = [[name for _, name, _ in _SET.findall(each.line)] for each in (one, other)]
+    return any(
+        not (around.entries.get(left, set()) & around.entries.get(right, set()))
+        for left in asked[0]
+        for right in asked[1]
+    )
+
+
+def _meets_node_ports(rule: Rule, around: Around) -> bool:
+    """Whether some entry of the rule's set has the number of a node port."""
+    ports = {
+        entry.rpartition(":")[2]
+        for name, of in around.entries.items()
+        if "NODE-PORT" in name
+        for entry in of
+    }
+    names = [name for negation, name, _ in _SET.findall(rule.line) if not negation]
+    own = {entry.rpartition(":")[2] for name in names for entry in around.entries.get(name, ())}
+    return not names or bool(own & ports)
 
 
 def _of_swap(one: Rule, other: Rule, around: Around) -> Iterator[str]:
     if _is_of_empty_set(other, around):
         yield "no packet is in its set"
+    if one.chain == "KUBE-SERVICES" and NODE_PORTS in (one.target, other.target):
+        asking = other if one.target == NODE_PORTS else one
+        if not _meets_node_ports(asking, around):
+            yield "no packet is in both sets"
     left, right = (_SET.findall(each.line) for each in (one, other))
     for _, name, fields in left:
         for _, another, others in right:

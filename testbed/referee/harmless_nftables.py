@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from testbed.referee.mutation import Edit, NodeFacts
+from testbed.referee.nftables_maps import elements, key_of, keys, maps_asked, parts
 
 Json = Any
 
@@ -19,13 +20,10 @@ def why_harmless(edit: Edit, before: str, facts: NodeFacts) -> str:
 
 def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
     old = json.loads(edit.before)
-    if edit.kind == "delete element":
-        yield from _of_element(old, things, facts)
+    if "chain" not in old:
+        yield from _of_map(edit, old, things, facts)
         return
     after = json.loads(edit.after) if edit.after else None
-    if "chain" not in old:
-        yield from _of_redirected_element(old, after, things, facts)
-        return
     rules = [old, after[0]] if edit.kind == "reorder" and after else [old]
     for each in rules:
         source = _own_source(each)
@@ -38,29 +36,51 @@ def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
         if source and edit.kind in ("reorder", "delete") and _is_never_pods(each["chain"], things):
             yield "pods do not get there"
     if edit.kind == "reorder" and after:
-        one, other = old["expr"], after[0]["expr"]
-        if one == other:
-            yield "both do the same"
-        if _is_exclusive(one, other) or _is_pod_or_node(one, other, facts):
-            yield "no packet matches both"
-        marks = [each for each in (one, other) if "mark-for-masquerade" in json.dumps(each)]
-        if marks and any(map(_only_remembers, (one, other))):
-            yield "one marks the packet, the other remembers the client"
-        if _is_recall(one) and _is_recall(other):
-            yield "either endpoint has met the client before"
+        yield from _of_swap(old["expr"], after[0]["expr"], things, facts)
+        return
+    if after and after[0]["expr"] == old["expr"]:
+        yield "both do the same"
+    if (
+        edit.kind == "shadow"
+        and old["chain"] == "filter-input"
+        and not _refused_here(things, facts)
+    ):
+        yield "what gets there is translated already, or for no Service"
+    if old["chain"].startswith("firewall-") and _is_contested(old["chain"], things, facts):
+        yield "an address that several Services claim"
     if edit.kind == "delete" and (led_to := _led_to(old["expr"], things)):
         rules_after = [each["rule"] for each in things if each.get("rule", {}).get("chain")]
         chain = [each for each in rules_after if each["chain"] == old["chain"]]
         if _led_to(chain[-1]["expr"], things) == led_to and chain[-1]["handle"] != old["handle"]:
             yield "what follows leads to the same endpoints"
-    if edit.kind == "shadow" and after and after[0]["expr"] == old["expr"]:
+
+
+def _of_swap(
+    one: list[Json], other: list[Json], things: list[Json], facts: NodeFacts
+) -> Iterator[str]:
+    """Two rules in the other order."""
+    if one == other:
         yield "both do the same"
+    if _is_exclusive(one, other) or _is_pod_or_node(one, other, facts):
+        yield "no packet matches both"
+    marks = [each for each in (one, other) if "mark-for-masquerade" in json.dumps(each)]
+    if marks and any(map(_only_remembers, (one, other))):
+        yield "one marks the packet, the other remembers the client"
+    if _is_recall(one) and _is_recall(other):
+        yield "either endpoint has met the client before"
+    if _led_to(one, things) and _led_to(one, things) == _led_to(other, things):
+        yield "both lead to the same endpoints"
+    if _refuse_alike(one, other, things):
+        yield "both refuse it"
+    yield from _of_lookups(one, other, things, facts)
 
 
 def _of_element(old: Json, things: list[Json], facts: NodeFacts) -> Iterator[str]:
     ((name, element),) = old.items()
     if "nodeports" in name and _has_no_node_ports(things, facts):
         yield "the node has no address for node ports"
+    if key_of(element) in facts.contested:
+        yield "an address that several Services claim"
     if name == "cluster-ips":
         yield "ports of a ClusterIP that no Service has"
     if name == "no-endpoint-services" and element[1] == {"goto": {"target": "reject-chain"}}:
@@ -70,15 +90,63 @@ def _of_element(old: Json, things: list[Json], facts: NodeFacts) -> Iterator[str
             yield "all other ports of a ClusterIP are refused as well"
 
 
-def _of_redirected_element(
-    old: Json, new: Json, things: list[Json], facts: NodeFacts
-) -> Iterator[str]:
-    """A map's element that leads to another chain."""
+def _of_map(edit: Edit, old: Json, things: list[Json], facts: NodeFacts) -> Iterator[str]:
+    """An element that is gone, or that leads to another chain."""
+    if edit.kind == "delete element":
+        yield from _of_element(old, things, facts)
+        return
+    new = json.loads(edit.after)
     chains = [_rules_of(each[1], things) for of in (old, new) for each in of.values()]
     if chains[0] and chains[0] == chains[1]:
         yield "both chains do the same"
     if "nodeports" in next(iter(old)) and _has_no_node_ports(things, facts):
         yield "the node has no address for node ports"
+
+
+def _refuse_alike(one: list[Json], other: list[Json], things: list[Json]) -> bool:
+    """Whether one refuses what has no endpoints and the other all else of ClusterIPs."""
+    targets = [
+        value["target"] for expr in (one, other) for kind, value in parts(expr) if kind == "jump"
+    ]
+    kept = [each["set"] for each in things if each.get("set", {}).get("name") == "cluster-ips"]
+    own = {address for each in kept for address in each.get("elem", ())}
+    refused = [
+        each[1]
+        for each in elements("no-endpoint-services", things)
+        if key_of(each).partition(",")[0] in own
+    ]
+    return sorted(targets) == ["cluster-ips-check", "service-endpoints-check"] and all(
+        each == {"goto": {"target": "reject-chain"}} for each in refused
+    )
+
+
+def _of_lookups(one: Json, other: Json, things: list[Json], facts: NodeFacts) -> Iterator[str]:
+    """One asks a map of addresses and ports, the other one of ports at the node's addresses."""
+    names = [maps_asked(each, things) for each in (one, other)]
+    for asked, others in (names, names[::-1]):
+        if not (asked and others and all("nodeports" in each for each in others)):
+            continue
+        places = [key for name in asked for key in keys(name, things)]
+        ports = {key for name in others for key in keys(name, things)}
+        own = [key for key in places if key.partition(",")[0] in facts.addresses]
+        if not any(key.partition(",")[2] in ports for key in own):
+            yield "no packet is in both maps"
+
+
+def _refused_here(things: list[Json], facts: NodeFacts) -> bool:
+    """Whether a Service without endpoints is refused at an address of the node."""
+    places = keys("no-endpoint-services", things)
+    return any(each.partition(",")[0] in facts.addresses for each in places)
+
+
+def _is_contested(chain: str, things: list[Json], facts: NodeFacts) -> bool:
+    """Whether all that a chain is for is claimed by several Services."""
+    places = [
+        key_of(each)
+        for each in elements("firewall-ips", things)
+        if each[1] == {"goto": {"target": chain}}
+    ]
+    return bool(places) and facts.contested >= set(places)
 
 
 def _rules_of(verdict: Json, things: list[Json]) -> list[Json]:
@@ -136,7 +204,7 @@ def _led_to(expr: Json, things: list[Json]) -> frozenset[str]:
     seen: set[str] = set()
     waiting = [expr]
     while waiting:
-        for kind, value in _parts(waiting.pop()):
+        for kind, value in parts(waiting.pop()):
             if kind == "dnat":
                 found.add(json.dumps(value, sort_keys=True))
             elif kind == "target" and isinstance(value, str) and value not in seen:
@@ -147,17 +215,6 @@ def _led_to(expr: Json, things: list[Json]) -> frozenset[str]:
                     if each.get("rule", {}).get("chain") == value
                 ]
     return frozenset(found)
-
-
-def _parts(value: Json) -> Iterator[tuple[str, Json]]:
-    """Every named part of an expression, however deep."""
-    if isinstance(value, list):
-        for each in value:
-            yield from _parts(each)
-    elif isinstance(value, dict):
-        for name, each in value.items():
-            yield name, each
-            yield from _parts(each)
 
 
 def _callers(chain: str, things: list[Json]) -> list[Json]:

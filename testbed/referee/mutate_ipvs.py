@@ -36,6 +36,8 @@ def edit_servers(dice: Dice, text: str) -> Edit | None:
 
 
 def _changed_server(dice: Dice, kind: str, line: str) -> list[str]:
+    if kind.startswith("delete"):
+        return []
     match kind:
         case "redirect":
             return [_PORT.sub(lambda found: f"{found[1]}{int(found[2]) + 1}", line)]
@@ -45,12 +47,14 @@ def _changed_server(dice: Dice, kind: str, line: str) -> list[str]:
             return [_WEIGHT.sub(" -w 5", line)]
         case "scheduler":
             return [_SCHEDULER.sub(f" -s {dice.choice(('sh', 'wrr', 'lc'))}", line)]
-        case "affinity":
-            if not _PERSISTENCE.search(line):
-                return [f"{line} -p 77"]
-            longer = dice.chance(0.5)
-            return [_PERSISTENCE.sub(lambda f: f" -p {int(f[1]) + 60}" if longer else "", line)]
-    return []
+    return [_with_other_persistence(dice, line)]
+
+
+def _with_other_persistence(dice: Dice, line: str) -> str:
+    found = _PERSISTENCE.search(line)
+    if not found:
+        return f"{line} -p 77"
+    return _PERSISTENCE.sub(f" -p {int(found[1]) + 60}" if dice.chance(0.5) else "", line)
 
 
 def edit_sets(dice: Dice, text: str) -> Edit | None:

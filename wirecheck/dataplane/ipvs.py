@@ -19,14 +19,15 @@ from functools import partial
 from msgspec import structs
 
 from wirecheck.addresses import IPNetwork, address, contains
-from wirecheck.dataplane.chains import Chains
+from wirecheck.dataplane.chains import Chain, Chains
 from wirecheck.dataplane.clients import Clients
+from wirecheck.dataplane.flows import Flow, has_marks
 from wirecheck.dataplane.fold import Masquerading
 from wirecheck.dataplane.ipsets import resolver
 from wirecheck.dataplane.iptables import ruleset_of
 from wirecheck.dataplane.iptables_rules import step_of, steps_of
 from wirecheck.dataplane.ruleset import Ruleset, Stage, reachable, read_entries
-from wirecheck.dataplane.steps import Action, Choose, Dnat, End, Source, Step
+from wirecheck.dataplane.steps import Action, Choose, Dnat, End, Return, Source, Step
 from wirecheck.dataplane.table import Backend, Entry, Frontend, ServiceTable, Verdict
 from wirecheck.dataplane.tolerance import KUBE_PROXY
 from wirecheck.parse.ipset import Ipset, parse_ipset_save
@@ -152,9 +153,23 @@ def _ruleset(
 
 def _loop_back_sets(dump: IptablesDump) -> Iterator[str]:
     """The sets of connections from a backend to itself that are masqueraded."""
-    for step in _raw_steps(dump, "nat", "POSTROUTING"):
-        if step.actions == (Source(),):
-            yield from (each.name for each in step.sets if each.fields == LOOP_BACK)
+    for chain in _raw_chains(dump, "nat", "POSTROUTING"):
+        for step in chain.steps:
+            if _takes_hairpins(step):
+                break
+            if step.actions == (Source(),):
+                yield from (each.name for each in step.sets if each.fields == LOOP_BACK)
+
+
+def _takes_hairpins(step: Step) -> bool:
+    """Whether such connections, which have no mark, do not get past the rule."""
+    is_for_some = step.protocol or step.host or step.port or step.tests or step.sources
+    return (
+        not is_for_some
+        and any(isinstance(each, End | Return) for each in step.actions)
+        and has_marks(Flow(0, 0), step.marks)
+        and all(each.fields == LOOP_BACK and not each.negated for each in step.sets)
+    )
 
 
 def _steps(server: VirtualServer, tick_rate: int) -> Iterable[Step]:
@@ -199,7 +214,8 @@ def _hairpins(loop_back: Ipset) -> Iterator[tuple[Backend, str]]:
 
 def _open_ports(dump: IptablesDump, sets: Mapping[str, Ipset]) -> Iterator[int]:
     """The ports of sets that rules of table filter accept on the way to the node."""
-    for step in _raw_steps(dump, "filter", "INPUT"):
+    chains = _raw_chains(dump, "filter", "INPUT")
+    for step in (step for chain in chains for step in chain.steps):
         if step.actions != (End(Verdict.NOTHING),):
             continue
         for each in step.sets:
@@ -208,11 +224,10 @@ def _open_ports(dump: IptablesDump, sets: Mapping[str, Ipset]) -> Iterator[int]:
                 yield from map(int, ports.entries)
 
 
-def _raw_steps(dump: IptablesDump, name: str, hook: str) -> Iterator[Step]:
-    """The steps that one base chain of a table leads to, with their questions about sets."""
+def _raw_chains(dump: IptablesDump, name: str, hook: str) -> Iterator[Chain]:
+    """The chains that a base chain of a table leads to, with their questions about sets."""
     table = dump.tables.get(name)
     chains = Chains(
         name, table.chains if table else {}, lambda chain: [step_of(line) for line in chain.rules]
     )
-    for chain in reachable(Stage(hook, chains)):
-        yield from chain.steps
+    return reachable(Stage(hook, chains))

@@ -1,0 +1,106 @@
+"""Node ports at every address of the node, not at the first one only."""
+
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from testbed.referee import record
+from testbed.referee.judging import Sight
+from testbed.referee.mutation import with_text
+from tests.dataplane import small
+from tests.dataplane.small import facts
+from wirecheck.dataplane.clients import clients_of
+from wirecheck.dataplane.vantage import vantages_of
+
+SIGHTS = Path(__file__).parents[1] / "recorded" / "random-services" / "sights"
+FIRST = "172.31.0.10"
+OPEN = ["172.31.0.10", "172.31.0.11", "10.9.9.7", "127.0.0.1", "fd00:31::11", "fe80::1"]
+
+
+def sight(name: str) -> Sight:
+    return record.read(SIGHTS / f"{name}.json.gz")
+
+
+def changed(of: Sight, source: str, change: Callable[[str], str]) -> Sight:
+    before = of.document.commands[source].output
+    after = change(before)
+    assert after != before
+    return with_text(of, source, after)
+
+
+def test_addresses_besides_the_first_are_compared() -> None:
+    one = sight("iptables-1.34.4-100")
+    only = changed(
+        one,
+        "iptables-nft-save",
+        lambda text: text.replace(
+            "-m addrtype --dst-type LOCAL -j KUBE-NODEPORTS", f"-d {FIRST}/32 -j KUBE-NODEPORTS"
+        ),
+    )
+    found = "\n".join(only.disagreements)
+    assert "127.0.0.1:3" in found
+    assert "10.213.251.50:3" in found
+    assert "node port" not in found
+
+
+def test_each_virtual_server_of_a_node_port_is_compared() -> None:
+    one = sight("ipvs-1.34.4-200")
+    lines = one.document.commands["ipvsadm-save"].output.splitlines()
+    place = next(each.split()[2] for each in lines if "-A -t 10.213.251.2:3" in each)
+    kept = "".join(f"{each}\n" for each in lines if f" {place} " not in each)
+    fewer = changed(one, "ipvsadm-save", lambda _: kept)
+    assert [each for each in fewer.disagreements if place in each]
+
+
+def test_another_scheduler_is_seen() -> None:
+    one = sight("ipvs-1.34.4-200")
+    other = changed(one, "ipvsadm-save", lambda text: text.replace("53 -s rr", "53 -s sh"))
+    assert any("scheduler sh" in each for each in other.disagreements)
+
+
+def test_a_rule_that_accepts_health_checks_is_missed() -> None:
+    one = sight("ipvs-1.34.4-200")
+    rule = '-A INPUT -m comment --comment "kubernetes health check rules" -j KUBE-NODE-PORT\n'
+    fewer = changed(one, "iptables-legacy-save", lambda text: text.replace(rule, ""))
+    assert any("health check" in each for each in fewer.disagreements)
+
+
+@pytest.mark.parametrize(
+    ("mode", "minor", "ranges", "accepted"),
+    [
+        ("iptables", 34, (), {"172.31.0.10", "172.31.0.11", "10.9.9.7", "127.0.0.1"}),
+        ("iptables", 34, ("10.9.9.0/24",), {"10.9.9.7"}),
+        ("iptables", 34, ("fd00::/8",), {"172.31.0.10", "172.31.0.11", "10.9.9.7", "127.0.0.1"}),
+        ("iptables", 34, ("primary",), {"172.31.0.10"}),
+        ("nftables", 34, (), {"172.31.0.10"}),
+        ("nftables", 29, (), {"172.31.0.10", "172.31.0.11", "10.9.9.7"}),
+        ("nftables", 34, ("172.31.0.0/24",), {"172.31.0.10", "172.31.0.11"}),
+        ("ipvs", 34, (), {"172.31.0.10", "172.31.0.11", "10.9.9.7"}),
+        ("ipvs", 34, ("10.9.9.0/24",), {"10.9.9.7"}),
+    ],
+)
+def test_where_node_ports_are_open(
+    mode: str, minor: int, ranges: tuple[str, ...], accepted: set[str]
+) -> None:
+    told = facts(f"1.{minor}.0", mode=mode, nodePortAddresses=list(ranges))
+    clients = clients_of(small.NODE, told, OPEN, OPEN)
+    vantage = vantages_of(small.NODE, told, clients)[4]
+    looked_at = {ip_address(FIRST), *vantage.further_addresses}
+    assert {str(each) for each in looked_at if vantage.accepts_at(each)} == accepted
+
+
+def test_localhost_is_closed_where_kube_proxy_was_told_so() -> None:
+    told = facts(iptables={"localhostNodePorts": False})
+    vantage = vantages_of(small.NODE, told, clients_of(small.NODE, told, OPEN, OPEN))[4]
+    assert not vantage.accepts_at(ip_address("127.0.0.1"))
+
+
+def test_of_many_node_ports_some_are_looked_at() -> None:
+    told = facts()
+    clients = clients_of(small.NODE, told, OPEN, OPEN)
+    few, many = (vantages_of(small.NODE, told, clients, count)[4] for count in (10, 10_000))
+    assert few.looked_at(30_001)
+    looked_at = [port for port in range(30_000, 32_768) if many.looked_at(port)]
+    assert 0 < len(looked_at) * len(many.further_addresses) < 300
