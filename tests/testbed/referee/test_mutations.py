@@ -1,14 +1,26 @@
 """Mutations: each edit is one change, and a harmless one has a reason that holds."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from testbed.referee import record
 from testbed.referee.dice import Dice
 from testbed.referee.harmless_iptables import is_exclusive, why_harmless
+from testbed.referee.harmless_ipvs import Around, why_of_servers, why_of_sets
 from testbed.referee.mutate_iptables import KINDS, edit_iptables
+from testbed.referee.mutate_ipvs import (
+    SERVER_KINDS,
+    SET_KINDS,
+    edit_addresses,
+    edit_servers,
+    edit_sets,
+)
 from testbed.referee.mutate_nftables import edit_nftables
-from testbed.referee.mutation import Edit, NodeFacts
+from testbed.referee.mutation import ADDRESSES, Edit, Editor, NodeFacts, texts, with_text
+from testbed.referee.mutations import try_mutations
+from testbed.referee.results import Tally
 from tests.dataplane.recorded import nft
 from tests.dataplane.recorded import text as recorded_text
 
@@ -134,3 +146,81 @@ def test_an_edit_is_the_same_whatever_order_the_kernel_tells_things_in():
     for seed in range(40):
         one, other = (edit_nftables(Dice(seed), text) for text in (nft("1.35.4"), turned))
         assert (one and (one.kind, one.before)) == (other and (other.kind, other.before))
+
+
+IPVS = record.read(
+    Path(__file__).parents[2] / "recorded/random-services/sights/ipvs-1.34.4-200.json.gz"
+)
+
+
+@pytest.mark.parametrize(
+    ("edit_of", "source", "kinds"),
+    [
+        (edit_servers, "ipvsadm-save", set(SERVER_KINDS)),
+        (edit_sets, "ipset-save", set(SET_KINDS)),
+        (edit_addresses, ADDRESSES, {"delete"}),
+    ],
+)
+def test_an_edit_of_ipvs_is_one_change(edit_of: Editor, source: str, kinds: set[str]) -> None:
+    before = texts(IPVS.document)[source]
+    drawn = set()
+    for seed in range(60):
+        edit = edit_of(Dice(seed), before)
+        if edit is None:
+            continue
+        drawn.add(edit.kind)
+        lines = set(edit.text.splitlines()) ^ set(before.splitlines())
+        assert lines >= {each for each in (edit.before, edit.after) if each}
+        assert len(lines) <= 2 or edit.kind == "delete server"
+    assert drawn == kinds
+
+
+def test_an_address_that_is_gone_is_gone_from_the_sight() -> None:
+    edit = edit_addresses(Dice(1), texts(IPVS.document)[ADDRESSES])
+    assert edit is not None
+    gone = edit.before.split()[1]
+    sights = (IPVS, with_text(IPVS, ADDRESSES, edit.text))
+    there = [gone in {a.address for a in s.document.namespaces[0].addresses} for s in sights]
+    assert there == [True, False]
+
+
+SERVERS = """-A -t 10.96.0.1:80 -s rr
+-a -t 10.96.0.1:80 -r 10.244.1.2:8080 -m -w 1
+-A -t 10.96.0.2:80 -s rr
+"""
+SETS = """create KUBE-LOOP-BACK hash:ip,port,ip family inet
+add KUBE-LOOP-BACK 10.244.1.2,tcp:8080,10.244.1.2
+add KUBE-LOOP-BACK 10.244.1.2,tcp:9090,10.244.1.2
+create KUBE-CLUSTER-IP hash:ip,port family inet
+add KUBE-CLUSTER-IP 10.96.0.1,tcp:80
+add KUBE-CLUSTER-IP 10.96.0.2,tcp:80
+"""
+
+
+@pytest.mark.parametrize(
+    ("entry", "harmless"),
+    [
+        ("KUBE-LOOP-BACK 10.244.1.2,tcp:8080,10.244.1.2", False),
+        ("KUBE-LOOP-BACK 10.244.1.2,tcp:9090,10.244.1.2", True),
+        ("KUBE-CLUSTER-IP 10.96.0.1,tcp:80", False),
+        ("KUBE-CLUSTER-IP 10.96.0.2,tcp:80", True),
+    ],
+)
+def test_why_an_entry_of_a_set_does_not_matter(entry: str, harmless: bool) -> None:
+    edit = Edit("delete element", f"add {entry}", "", "")
+    assert bool(why_of_sets(edit, Around(SERVERS, SETS), FACTS)) is harmless
+
+
+def test_the_weight_of_an_only_server_does_not_matter() -> None:
+    around = Around(SERVERS, SETS)
+    line = SERVERS.splitlines()[1]
+    edit = Edit("weight", line, line.replace("-w 1", "-w 5"), "")
+    assert why_of_servers(edit, around, FACTS)
+    second = line.replace("10.244.1.2", "10.244.1.3")
+    assert not why_of_servers(edit, Around(f"{SERVERS}{second}\n", SETS), FACTS)
+
+
+def test_on_a_healthy_ipvs_node_no_mutation_is_missed() -> None:
+    tally = Tally()
+    assert not list(try_mutations(Dice(3), IPVS, 12, tally))
+    assert tally.reported > 6
