@@ -49,7 +49,12 @@ def node() -> Node:
 def ipvs_node() -> Node:
     """A node in IPVS mode."""
     texts = json.loads(gzip.decompress(IPVS.read_bytes()))
-    addresses = [Address(2, each, 128 if ":" in each else 32) for each in texts["addresses"]]
+    links = [Link(2, "ens3"), Link(3, "kube-ipvs0")]
+    bound = re.findall(r"add KUBE-(?:6-)?IPVS-IPS (\S+)", texts["ipset"])
+    addresses = [
+        Address(3 if each in bound else 2, each, 128 if ":" in each else 32)
+        for each in texts["addresses"]
+    ]
     ran = {
         "iptables-nft-save": "iptables",
         "ip6tables-nft-save": "ip6tables",
@@ -61,7 +66,7 @@ def ipvs_node() -> Node:
         started=0.0,
         finished=1.0,
         host=Host("wc-vm"),
-        namespaces=[Namespace(1, links=[Link(2, "ens3")], addresses=addresses)],
+        namespaces=[Namespace(1, links=links, addresses=addresses)],
         files={"/proc/net/ip_vs": texts["ip_vs"]},
         commands={name: Command([name], problem="not asked: no reason") for name in TABLE}
         | {name: Command([name], status=0, output=texts[key]) for name, key in ran.items()},

@@ -80,7 +80,7 @@ class Summary:
 
 def summarised(expected: ServiceTable, differences: Differences) -> Summary:
     """Fold what has one cause; nothing of it is lost."""
-    left = list(_with_shadows(map(_as_missing, differences)))
+    left = list(_with_shadows(map(_as_missing, _without_repeats(expected, differences))))
     common: list[Common] = []
     for cause in _CAUSES:
         concerned = [each for each in left if each.kind in cause.symptoms]
@@ -88,6 +88,33 @@ def summarised(expected: ServiceTable, differences: Differences) -> Summary:
         common += shared
         left = [rest for each in left for rest in _without(each, cause, shared)]
     return Summary(tuple(common), tuple(left), differences.compared)
+
+
+def _without_repeats(
+    expected: ServiceTable, differences: Iterable[Difference]
+) -> Iterator[Difference]:
+    """What differs at a further address of the node as it does at the first is told once."""
+    told = {
+        (each.frontend, each.kind, each.backend, client)
+        for each in differences
+        if each.frontend.is_node_port
+        for client in each.clients
+    }
+    for each in differences:
+        first = each.frontend._replace(address="")
+        is_repeat = is_further(expected, each.frontend) and all(
+            (first, each.kind, each.backend, client) in told for client in each.clients
+        )
+        if not is_repeat:
+            yield each
+
+
+def is_further(table: ServiceTable, frontend: Frontend) -> bool:
+    """Whether it is a node port at another address of the node than the first."""
+    entry = table.entries.get(frontend)
+    at_first = table.entries.get(frontend._replace(address=""))
+    is_same = entry is not None and at_first is not None and entry.owner == at_first.owner
+    return is_same and not frontend.is_node_port
 
 
 def _as_missing(each: Difference) -> Difference:
@@ -148,7 +175,7 @@ _CAUSES = (
     _Cause(
         Kind.MASQUERADE,
         frozenset({Kind.MASQUERADE}),
-        lambda wanted: wanted.masquerade is Masquerade.ALWAYS,
+        lambda wanted: wanted.verdict is Verdict.FORWARD and wanted.masquerade is Masquerade.ALWAYS,
     ),
 )
 
@@ -159,8 +186,10 @@ def _groups(
     """The frontends that could differ together, in the parts that could do so alone."""
     found: dict[Whole, dict[Part, set[Frontend]]] = defaultdict(lambda: defaultdict(set))
     for frontend, entry in table.entries.items():
+        if frontend in table.contested or is_further(table, frontend):
+            continue
         for client, wanted in entry.handlings.items():
-            if frontend not in table.contested and applies(wanted):
+            if applies(wanted):
                 whole = (frontend.family, client, wanted.verdict)
                 found[whole][frontend.protocol, frontend.is_node_port].add(frontend)
     return {
