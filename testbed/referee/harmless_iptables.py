@@ -79,6 +79,9 @@ def why_harmless(edit: Edit, before: str, facts: NodeFacts) -> str:
 
 
 def _reasons(edit: Edit, old: list[Rule], new: list[Rule], facts: NodeFacts) -> Iterator[str]:
+    if edit.kind == "shadow" and edit.after.splitlines()[0] == edit.before:
+        yield "both do the same"
+        return
     at = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), len(new))
     rule = old[min(at, len(old) - 1)]
     if {rule.chain, rule.target} & set(NO_SERVICES):
@@ -97,10 +100,10 @@ def _reasons(edit: Edit, old: list[Rule], new: list[Rule], facts: NodeFacts) -> 
     if not rule.target:
         yield "a rule without a target"
     if rule.matches.get("-d") == "127.0.0.0/8":
-        yield "a node port at a loopback address, which is not compared"
+        yield "a node port at a loopback address, of which some are compared"
     yield from _reasons_for_own(rule, old, facts, is_gone=edit.kind != "redirect")
     if edit.kind == "shadow":
-        yield from _reasons_for_shadow(edit, rule, new[at], old)
+        yield from _reasons_for_shadow(rule, new[at], old)
     if edit.kind == "redirect" and _endpoints(rule, old) == _endpoints(new[at], new):
         yield "leads to the same endpoints"
     if edit.kind == "delete" and any(_is_twin(each, rule) for each in old if each is not rule):
@@ -121,8 +124,8 @@ def _reasons_for_own(
         yield "every connection to the Service is masqueraded"
 
 
-def _reasons_for_shadow(edit: Edit, rule: Rule, fresh: Rule, rules: list[Rule]) -> Iterator[str]:
-    if rule.target == fresh.target or edit.after.splitlines()[0] == edit.before:
+def _reasons_for_shadow(rule: Rule, fresh: Rule, rules: list[Rule]) -> Iterator[str]:
+    if rule.target == fresh.target:
         yield "both do the same"
     if any(_is_twin(each, rule) for each in rules if each is not rule):
         yield "the same rule is there once more"
@@ -131,6 +134,8 @@ def _reasons_for_shadow(edit: Edit, rule: Rule, fresh: Rule, rules: list[Rule]) 
 
 
 def _reasons_for_swap(one: Rule, other: Rule, rules: list[Rule], facts: NodeFacts) -> Iterator[str]:
+    if not one.target or not other.target:
+        yield "a rule without a target"
     if is_exclusive(one.matches, other.matches, facts.addresses):
         yield "no packet matches both"
     if one.does == other.does:
@@ -208,7 +213,7 @@ def _is_never_pods(rule: Rule, rules: list[Rule]) -> bool:
 def _is_masqueraded_anyhow(rule: Rule, rules: list[Rule]) -> bool:
     """Whether masqueradeAll makes no difference between an endpoint's own connections and others.
 
-    Only for what is reached at a ClusterIP alone: pods are spared at other addresses.
+    Where it is reached at other addresses too, these must masquerade pods as well.
     """
     if not rule.chain.startswith("KUBE-SEP-") or rule.target != "KUBE-MARK-MASQ":
         return False
@@ -220,7 +225,7 @@ def _is_masqueraded_anyhow(rule: Rule, rules: list[Rule]) -> bool:
         for each in own
         if each.target == "KUBE-MARK-MASQ" and set(each.matches) <= {"-d", "-p", "--dport"}
     }
-    return bool(callers) and callers <= marked and outer == {"KUBE-SERVICES"}
+    return bool(callers) and callers <= marked and outer - {"KUBE-SERVICES"} <= marked
 
 
 def _is_rival(one: Rule, other: Rule) -> bool:

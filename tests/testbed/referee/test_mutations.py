@@ -224,3 +224,18 @@ def test_on_a_healthy_ipvs_node_no_mutation_is_missed() -> None:
     tally = Tally()
     assert not list(try_mutations(Dice(3), IPVS, 12, tally))
     assert tally.reported > 6
+
+
+def test_a_rule_that_accepts_already_is_shadowed_by_itself() -> None:
+    text = "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j ACCEPT\nCOMMIT\n"
+    line = "-A PREROUTING -j ACCEPT"
+    edit = Edit("shadow", line, f"{line}\n{line}", text.replace(line, f"{line}\n{line}"))
+    assert why_harmless(edit, text, FACTS) == "both do the same"
+
+
+def test_a_rule_without_a_target_may_stand_anywhere() -> None:
+    text = SMALL.format(source="10.244.1.2").replace(
+        "-A KUBE-SVC-A -j KUBE-SEP-A", "-A KUBE-SVC-A -j KUBE-SEP-A\n-A KUBE-SVC-A -p tcp"
+    )
+    edit = reordered(text, line(text, "-A KUBE-SVC-A -j KUBE-SEP-A"))
+    assert why_harmless(edit, text, FACTS) == "a rule without a target"
