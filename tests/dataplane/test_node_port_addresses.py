@@ -104,3 +104,10 @@ def test_of_many_node_ports_some_are_looked_at() -> None:
     assert few.looked_at(30_001)
     looked_at = [port for port in range(30_000, 32_768) if many.looked_at(port)]
     assert 0 < len(looked_at) * len(many.further_addresses) < 300
+
+
+def test_where_the_first_address_is_closed_all_are_looked_at_elsewhere() -> None:
+    told = facts(nodePortAddresses=["10.9.9.0/24"])
+    clients = clients_of(small.NODE, told, OPEN, OPEN)
+    many = vantages_of(small.NODE, told, clients, 10_000)[4]
+    assert all(ip_address("10.9.9.7") in many.looked_at(port) for port in range(30_000, 30_100))

@@ -97,7 +97,17 @@ class Vantage:
 
     def looked_at(self, node_port: int) -> tuple[IPAddress, ...]:
         """The further addresses at which a node port is looked at."""
-        return () if node_port % self.stride else self.further_addresses
+        return self._where_all_are_looked_at if node_port % self.stride else self.further_addresses
+
+    @cached_property
+    def _where_all_are_looked_at(self) -> tuple[IPAddress, ...]:
+        """One address, where node ports are not open on the node's first."""
+        open_ones = [
+            each
+            for each in self.further_addresses
+            if self.accepts_at(each) and not each.is_loopback
+        ]
+        return () if self.accepts_node_ports else tuple(open_ones[:1])
 
     def only_at(
         self, own: IPAddress, handlings: Mapping[Client, Handling]
