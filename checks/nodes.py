@@ -29,12 +29,12 @@ def reachable(node: Node) -> Findings:
 
     What was not looked at is not healthy: it is unknown.
 
-    Except: nodes that are gone, about to be deleted or NotReady when asked again are skipped
-    with that reason.
+    Except: nodes that are gone, about to be deleted or NotReady when asked again, and those
+    that nobody can enter (virtual, Fargate, Windows), are skipped with that reason.
 
     See: https://kubernetes.io/docs/concepts/architecture/nodes/
     """
-    if node.visit.status == "gone":
+    if node.visit.status in ("gone", "skipped"):
         raise NotApplicable(node.visit.reason)
     if node.document is None:
         yield Finding(node, expected="a visit", found=node.visit.reason, level=Level.ERROR)

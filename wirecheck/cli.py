@@ -29,6 +29,7 @@ from wirecheck.outputs import Output
 from wirecheck.profiles import PROFILES
 from wirecheck.report import nagios
 from wirecheck.request import SENTENCES, Request, status_of
+from wirecheck.share import Share, read_share
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot_summary import summary
 from wirecheck.verdict import HEALTHY, INCOMPLETE, INTERNAL_ERROR, USAGE, FailOn
@@ -39,6 +40,21 @@ EPILOG = """Exit status: 0 healthy, 1 at least one fail, 2 could not look at eve
 Completion: eval "$(_WIRECHECK_COMPLETE=bash_source wirecheck)" (or zsh_source, fish_source)."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class ShareOf(click.ParamType[Share]):
+    """A share of the nodes."""
+
+    name = "K/N"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Share:
+        """Read it; click tells the user what is wrong with it."""
+        try:
+            return value if isinstance(value, Share) else read_share(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Seconds(click.ParamType[tuple[float, ...]]):
@@ -104,6 +120,7 @@ def wirecheck() -> None:
     type=click.FloatRange(min=0, min_open=True),
     help="DNS queries per second, over the whole cluster.",
 )
+@click.option("--share", type=ShareOf(), help="Visit only share K of N; /N in an Indexed Job.")
 @click.option("--looks", type=click.IntRange(1, 6), help="At most so many looks at a node.")
 @click.option(
     "--look-intervals", type=Seconds(), help="Pauses before the second, third … look: 10,30."
@@ -117,13 +134,20 @@ def run(
     looks: int | None,
     look_intervals: tuple[float, ...] | None,
     dns_rate: float | None,
+    share: Share | None,
     fail_on: FailOn,
     gates: Gates,
     outputs: Sequence[Output],
     **cluster: Any,
 ) -> int:
     """Look at a cluster, or at a snapshot, and report what is wrong with it."""
-    live = {**cluster, "dns_rate": dns_rate, "looks": looks, "look_intervals": look_intervals}
+    live = {
+        **cluster,
+        "share": share,
+        "dns_rate": dns_rate,
+        "looks": looks,
+        "look_intervals": look_intervals,
+    }
     live["wait"] = gates["wait"] or None
     _refuse_together(snapshot, live)
     request = Request(
@@ -132,6 +156,7 @@ def run(
         profile=profile,
         fail_on=fail_on,
         dns_rate=dns_rate,
+        share=share,
         looks=looks,
         look_intervals=look_intervals,
         **gates,

@@ -18,6 +18,7 @@ from wirecheck.catalogue import load
 from wirecheck.collect.api import Api
 from wirecheck.collect.api_errors import ApiStatusError
 from wirecheck.collect.resources import CONFIG_MAPS, RESOURCES
+from wirecheck.collect.unvisitable import why_unvisitable
 from wirecheck.findings import Outcome
 from wirecheck.inventory import WayIn, missing_lines
 from wirecheck.live import LiveRun, connect
@@ -105,7 +106,11 @@ def _tell_of_ways(found: Examination, run: LiveRun) -> None:
     kinds = Counter(way.via.partition("://")[0] for way in run.ways.values())
     for kind, number in sorted(kinds.items()):
         found.say("ways in", f"{number:,} by {kind}")
-    without = sorted(set(run.node_names) - run.ways.keys())
+    skipped = {each.metadata.name: why_unvisitable(each) for each in run.objects.nodes}
+    for reason in filter(None, skipped.values()):
+        found.say("skipped", reason)
+    visitable = {name for name, reason in skipped.items() if not reason}
+    without = sorted(visitable - run.ways.keys())
     if without:
         lines = missing_lines(without).rstrip()
         found.lacks("no way in", f"{plural(len(without), 'node')}; an inventory with this adds it:")

@@ -12,6 +12,7 @@ from wirecheck.collect.agent_pods import AgentPods, removed_at_last
 from wirecheck.collect.api import Api, ApiError
 from wirecheck.collect.plan import LookOptions
 from wirecheck.collect.resources import NODES
+from wirecheck.collect.unvisitable import why_unvisitable
 from wirecheck.inventory import Inventory, WayIn, missing_lines, refuse_unknown_thresholds
 from wirecheck.judge import Judge, concerned
 from wirecheck.look import Looking, Progress, ways_into
@@ -19,7 +20,7 @@ from wirecheck.measures import NodeMeasures
 from wirecheck.report.sentences import plural
 from wirecheck.request import NothingToDoError, Request
 from wirecheck.results import ItemResult, Override
-from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.api_objects import ApiObjects, NodeObject
 from wirecheck.snapshot.cluster_dns import cluster_dns
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
 from wirecheck.snapshot.index import FORMAT, ClusterIdentity, SnapshotIndex
@@ -47,7 +48,8 @@ class LiveRun:
                 f"The cluster of context {api.context} has no nodes, so there is nothing to look "
                 "at; is it the right context?"
             )
-        self._ways = ways_into(inventory, self._objects.nodes)
+        self._share = request.share
+        self._ways = ways_into(inventory, self._expected())
         self._items: dict[str, Sequence[ItemResult]] = {}
         self._snapshot: Snapshot | None = None
         self.interrupted = False
@@ -92,10 +94,12 @@ class LiveRun:
 
     def introduce(self, progress: Progress) -> None:
         """Say which cluster it is and what will be looked at, before anything is."""
-        without = sorted(set(self.node_names) - self._ways.keys())
+        expected = {node.metadata.name for node in self._expected()}
+        without = sorted(expected - self._ways.keys())
+        of_share = f" (share {self._share})" if self._share else ""
         progress.say(
             f"Context {self._api.context} (Kubernetes {self._objects.server_version}): "
-            f"{plural(len(self.node_names), 'node')}, {len(self._ways)} to be visited, "
+            f"{plural(len(self.node_names), 'node')}, {len(self._ways)} to be visited{of_share}, "
             f"at most {self._options.dns_rate:g} DNS queries a second."
         )
         if without:
@@ -143,7 +147,9 @@ class LiveRun:
         looks = 1 + len(self._pauses)
         seconds = looks * self._options.total_limit + sum(self._pauses) + AGENTS_OUTLIVE
         agents = AgentPods(self._api, self._inventory.agent, int(seconds))
-        return Looking(self._api, self._inventory, self._options, writer, progress, agents)
+        return Looking(
+            self._api, self._inventory, self._options, writer, progress, agents, self._share
+        )
 
     def look_only(
         self,
@@ -159,6 +165,15 @@ class LiveRun:
             self._look_several_times(looking, nodes, pauses)
         self.interrupted = looking.interrupted
         return Snapshot.open(folder)
+
+    def _expected(self) -> list[NodeObject]:
+        """The nodes that are to be visited, as far as there is a way in."""
+        return [
+            node
+            for node in self._objects.nodes
+            if not why_unvisitable(node)
+            and (self._share is None or self._share.has(node.metadata.name))
+        ]
 
     def _look_several_times(
         self, looking: Looking, nodes: Collection[str], pauses: Sequence[float]
@@ -225,7 +240,7 @@ class LiveRun:
             },
             waivers=list(self._inventory.waivers),
             dns_domain=cluster_dns(objects).domain,
-            notes=_notes(objects, self._ways),
+            notes=_notes(self._expected(), self._ways),
         )
 
 
@@ -243,8 +258,10 @@ def connect(request: Request, inventory: Inventory) -> Api:
 
 
 def _options(request: Request, inventory: Inventory) -> LookOptions:
+    shares = request.share.of if request.share else 1
     return LookOptions(
-        dns_rate=request.dns_rate or inventory.dns.rate,
+        # All shares ask at the same time, and the bound is the cluster's.
+        dns_rate=(request.dns_rate or inventory.dns.rate) / shares,
         dns_tries=inventory.dns.tries,
         dns_timeout=inventory.dns.timeout,
         visit_limit=inventory.limits.node,
@@ -253,12 +270,12 @@ def _options(request: Request, inventory: Inventory) -> LookOptions:
     )
 
 
-def _notes(objects: ApiObjects, ways: Mapping[str, WayIn]) -> list[str]:
-    without = sum(node.metadata.name not in ways for node in objects.nodes)
+def _notes(nodes: Sequence[NodeObject], ways: Mapping[str, WayIn]) -> list[str]:
+    without = sum(node.metadata.name not in ways for node in nodes)
     if not without:
         return []
     return [
-        f"There was no way into {without:,} of {plural(len(objects.nodes), 'node')}: only what "
+        f"There was no way into {without:,} of {plural(len(nodes), 'node')}: only what "
         "the API shows of them was judged."
     ]
 

@@ -20,13 +20,18 @@ from wirecheck.collect.api import Api, ApiError
 from wirecheck.collect.changes import changes_since
 from wirecheck.collect.containers import container_ways
 from wirecheck.collect.plan import LookOptions, plan_for, queries
+from wirecheck.collect.unvisitable import why_unvisitable
 from wirecheck.collect.visit import visit_all
 from wirecheck.inventory import Inventory, WayIn, ways_in
+from wirecheck.share import Share
 from wirecheck.snapshot.api_objects import ApiObjects, Change, NodeObject
 from wirecheck.snapshot.folder import SnapshotWriter
 from wirecheck.snapshot.index import LookRecord, VisitRecord
 
 DELETED = VisitRecord("gone", reason="The node was deleted since the first look.")
+
+
+FAILED = frozenset({"unreachable", "time limit", "wrong host", "not understood"})
 
 
 class Visits(Protocol):
@@ -67,6 +72,7 @@ class Looking:
     writer: SnapshotWriter
     progress: Progress
     agents: AgentPods
+    share: Share | None = None
     interrupted: bool = False
 
     def look(
@@ -82,6 +88,10 @@ class Looking:
         nodes = {n.metadata.name: n for n in objects.nodes if n.metadata.name in names}
         visits = {name: DELETED for name in names if name not in nodes}
         visits |= {name: self._no_way(name) for name in nodes if name not in ways}
+        for name, node in nodes.items():
+            if why := self._why_skipped(node):
+                visits[name] = VisitRecord("skipped", reason=why)
+        ways = {name: way for name, way in ways.items() if name not in visits}
         ways, refused = self._with_agents(ways, nodes, objects)
         visits |= refused
         visits |= self._visits(number, objects, nodes, ways)
@@ -146,7 +156,7 @@ class Looking:
         self, visits: Mapping[str, VisitRecord], problems: list[str]
     ) -> dict[str, VisitRecord]:
         """Of the nodes whose visit failed, those that the API no longer shows as working."""
-        failed = {n for n, v in visits.items() if v.status not in ("seen", "no way", "gone")}
+        failed = {n for n, v in visits.items() if v.status in FAILED}
         try:
             reasons = {} if self.interrupted else self.api.still_there(failed)
         except ApiError as error:
@@ -169,6 +179,12 @@ class Looking:
             self.interrupt()
             problems.append("What changed while it was looked at is not known: interrupted.")
         return ()
+
+    def _why_skipped(self, node: NodeObject) -> str:
+        name = node.metadata.name
+        if self.share and not self.share.has(name):
+            return f"{name} is not in share {self.share}: another run looks at it."
+        return why_unvisitable(node)
 
     def _no_way(self, name: str) -> VisitRecord:
         listed = "matches no entry of the inventory" if self.inventory.nodes else "needs a way in"

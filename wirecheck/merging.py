@@ -32,11 +32,30 @@ def opened(path: Path) -> Snapshot:
     return Snapshot.open(inner if (inner / INDEX).is_file() else path)
 
 
+def _is_run(path: Path) -> bool:
+    return any((path / name).is_file() for name in (INDEX, f"{RUNS_OWN}/{INDEX}", RESULTS))
+
+
 def has_snapshot(path: Path) -> bool:
     """Whether `path` is to be opened as one; what is not there at all is complained of as one."""
     if (path / INDEX).is_file() or (path / RUNS_OWN / INDEX).is_file():
         return True
     return not path.is_file() and not (path / RESULTS).is_file()
+
+
+def expanded(paths: Sequence[Path]) -> list[Path]:
+    """The runs and snapshots in `paths`: of a folder of report folders the newest of each.
+
+    A run's folder gets its name when it is complete.
+    """
+    found = []
+    for path in paths:
+        inner = sorted(path.iterdir()) if path.is_dir() and not _is_run(path) else []
+        reports = [sorted(filter(_is_run, each.glob("[!.]*/"))) for each in inner]
+        newest = [each[-1] for each in reports if each]
+        # What holds nothing is named where it is opened.
+        found += newest or ([] if inner else [path])
+    return found
 
 
 def merge(parts: Sequence[Snapshot], folder: Path) -> Snapshot:
@@ -122,7 +141,7 @@ def _write_look(writer: SnapshotWriter, look: int, parts: Sequence[Snapshot]) ->
 
 def _better(name: str, known: _Visit | None, new: _Visit) -> _Visit:
     """Of two visits the one that saw the node, else the one that had a way in."""
-    if known is None or known.record.status == "no way":
+    if known is None or known.record.status in ("no way", "skipped"):
         return new
     if new.record.status == "seen" and known.record.status == "seen":
         raise RequestError(

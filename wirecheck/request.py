@@ -8,6 +8,7 @@ from pathlib import Path
 from wirecheck.collect.api import ApiError
 from wirecheck.history import NAME as HISTORY
 from wirecheck.inventory import Inventory, InventoryError, read_inventory
+from wirecheck.share import Share
 from wirecheck.snapshot.folder import SnapshotError
 from wirecheck.verdict import INCOMPLETE, NOTHING_TO_DO, USAGE, FailOn
 
@@ -24,6 +25,8 @@ class Request:
     """The name of a profile: only its checks."""
     report_dir: Path = Path("reports")
     fail_on: FailOn = "fail"
+    share: Share | None = None
+    """The nodes that this run visits; None for all."""
     dns_rate: float | None = None
     looks: int | None = None
     look_intervals: tuple[float, ...] | None = None

@@ -122,7 +122,7 @@ def coverage(snapshot: Snapshot, items: Sequence[ItemResult]) -> Coverage:
         skipped_nodes={
             name: visit.reason
             for name, visit in visits.items()
-            if visit.status in ("no way", "gone")
+            if visit.status in ("no way", "gone", "skipped")
         },
         undecided=len(undecided),
         unjudged=_unjudged(items),

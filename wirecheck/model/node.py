@@ -124,7 +124,7 @@ class Node:
         """The document of the visit; raises where there is none."""
         if self.document is not None:
             return self.document
-        if self.visit.status in ("no way", "gone"):
+        if self.visit.status in ("no way", "gone", "skipped"):
             raise NotApplicable(self.visit.reason)
         raise FactMissingError(self.visit.reason)
 

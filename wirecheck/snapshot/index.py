@@ -11,10 +11,11 @@ from wirecheck.snapshot.api_objects import Change
 FORMAT = 1
 
 VisitStatus = Literal[
-    "seen", "unreachable", "time limit", "wrong host", "not understood", "no way", "gone"
+    "seen", "unreachable", "time limit", "wrong host", "not understood", "no way", "gone", "skipped"
 ]
 """`seen`: there is a document. `no way`: the inventory has no way into the node, nothing was tried.
-`gone`: deleted, being deleted or NotReady when the API was asked again after the visit failed."""
+`gone`: deleted, being deleted or NotReady when the API was asked again after the visit failed.
+`skipped`: not to be visited, a virtual or Windows node, or one of another share."""
 
 
 class Record(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
