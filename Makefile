@@ -5,7 +5,7 @@ VENV   := $(CACHE)/venv-$(shell echo $(CURDIR) | cksum | cut -d' ' -f1)
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test lint types cluster cluster-down check-cluster upgrade-gate readonly faults referee soak bench clean
+.PHONY: run test lint types cluster cluster-down check-cluster deploy package upgrade-gate readonly faults referee soak bench clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -59,6 +59,14 @@ upgrade-gate: $(READY)
 # RELIABILITY="NAME …": some of the faults in the looking; `--list` names them.
 reliability: $(READY)
 	$(BIN)/python -m testbed.reliability $(RELIABILITY)
+
+# The image, and everything in deploy/, on the test cluster.
+deploy: $(READY)
+	$(BIN)/python -m testbed.deploy
+
+# The built wheel, alone in an empty environment.
+package: $(READY)
+	$(BIN)/python -m testbed.package
 
 faults: $(READY)
 	$(BIN)/python -m testbed.faults $(FAULTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import importlib.util
 import inspect
 import sys
@@ -59,6 +60,14 @@ class Check:
     def group(self) -> str:
         """The subject, and the file in `checks/`, that the check belongs to."""
         return self.id.partition(".")[0]
+
+
+ENTRY_POINTS = "wirecheck.checks"
+"""The group of entry points by which other packages add checks."""
+
+
+class CatalogueError(Exception):
+    """Checks of another package cannot be added: a sentence with the package and the cause."""
 
 
 _registry: dict[str, Check] = {}
@@ -151,4 +160,39 @@ def load() -> tuple[Check, ...]:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)
+    _load_others()
     return tuple(_registry.values())
+
+
+@functools.cache
+def _load_others() -> None:
+    """The checks of other installed packages, in the order of their groups' names.
+
+    Raises CatalogueError where a group is taken, or a module cannot be imported.
+    """
+    own = {path.stem for path in catalogue_folder().glob("*.py")}
+    taken: dict[str, str] = dict.fromkeys(own, "wirecheck itself")
+    for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=_order):
+        package = point.dist.name if point.dist else point.value
+        if point.name != point.module.rpartition(".")[2]:
+            raise CatalogueError(
+                f"The package {package} adds checks as `{point.name}`, but their ids begin with "
+                f"the file's name: call the entry point `{point.module.rpartition('.')[2]}`."
+            )
+        if point.name in taken:
+            raise CatalogueError(
+                f"The package {package} adds checks to the group {point.name}, which belongs to "
+                f"{taken[point.name]}; it has to give its module another name."
+            )
+        taken[point.name] = package
+        try:
+            point.load()
+        except Exception as error:
+            raise CatalogueError(
+                f"The checks of the package {package} cannot be imported ({point.value}): "
+                f"{type(error).__name__}: {error}. Correct it, or uninstall it."
+            ) from error
+
+
+def _order(point: importlib.metadata.EntryPoint) -> tuple[str, str]:
+    return point.name, point.value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from wirecheck.catalogue import CatalogueError
 from wirecheck.collect.api import ApiError
 from wirecheck.history import NAME as HISTORY
 from wirecheck.inventory import Inventory, InventoryError, read_inventory
@@ -70,14 +71,21 @@ class NothingToDoError(Exception):
     """There is nothing that could be judged: one sentence with the next step."""
 
 
-SENTENCES = (ApiError, InventoryError, NothingToDoError, RequestError, SnapshotError)
+SENTENCES = (
+    ApiError,
+    CatalogueError,
+    InventoryError,
+    NothingToDoError,
+    RequestError,
+    SnapshotError,
+)
 """Exceptions whose message is for the user, as it is."""
 
 
 def status_of(error: Exception) -> int:
     """The exit status of a run that ended with one of `SENTENCES` instead of results."""
     match error:
-        case InventoryError() | RequestError():
+        case CatalogueError() | InventoryError() | RequestError():
             return USAGE
         case NothingToDoError():
             return NOTHING_TO_DO

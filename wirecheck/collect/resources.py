@@ -64,7 +64,7 @@ class Resource(Struct, frozen=True):
 
 def rule(group: str, plural: str, name: str = "") -> str:
     """The RBAC rule for reading a resource, or only the object `name` of it."""
-    verbs = '["get"]' if name else '["get", "list", "watch"]'
+    verbs = '["get"]' if name else '["list", "watch"]'
     names = f'resourceNames: ["{name}"], ' if name else ""
     return f'{{apiGroups: ["{group}"], resources: ["{plural}"], {names}verbs: {verbs}}}'
 

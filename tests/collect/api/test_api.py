@@ -121,7 +121,7 @@ def test_a_missing_right_to_something_required_names_the_rule(server: ApiServer,
         "Context test is not allowed to read the list of endpointslices "
         '(403: User "x" cannot list resource "endpointslices"); add to its ClusterRole: '
         '{apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], '
-        'verbs: ["get", "list", "watch"]}.'
+        'verbs: ["list", "watch"]}.'
     )
 
 

@@ -1,0 +1,1 @@
+"""An example: checks of one's own beside those of wirecheck."""

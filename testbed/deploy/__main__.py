@@ -1,0 +1,143 @@
+"""`python -m testbed.deploy`: the image, and each overlay of deploy/, on the test cluster."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+import click
+
+from testbed.cluster import kubectl
+from testbed.commands import TestbedError
+from testbed.deploy import image as images
+from testbed.deploy import rights
+from testbed.deploy.overlay import FOLDER, NAMESPACE, NODE, applied
+from testbed.deploy.results import Report, differences, newest_report
+from testbed.deploy.watching import watch_as_account
+from testbed.layout import Layout
+from testbed.nodes import output
+from testbed.readonly.audit import position
+from testbed.state import State, state
+from testbed.steps import step
+
+LIMIT = 300.0
+DISPOSABLE = "app.kubernetes.io/managed-by=wirecheck"
+
+
+@click.command()
+def main() -> None:
+    """Run everything in deploy/ on the test cluster."""
+    began = time.monotonic()
+    here = state()
+    try:
+        wrong = _prove(here)
+    except TestbedError as error:
+        raise click.ClickException(str(error)) from None
+    for each in wrong:
+        click.echo(f"WRONG  {each}"[:400])
+    took = time.monotonic() - began
+    click.echo(f"deploy/ {'does NOT work' if wrong else 'works'} as it is ({took:.0f} s)")
+    sys.exit(1 if wrong else 0)
+
+
+def _prove(here: State) -> list[str]:
+    record = here.record()
+    if not record:
+        raise TestbedError("there is no test cluster: `python -m testbed up` starts one")
+    names = [node.name for node in Layout(record.subnet).containers]
+    with step("image"):
+        name = images.build(here)
+    with step("bring it to the nodes"):
+        images.bring(name, names, here)
+    with applied(here, "health-reports", name):
+        report, wrong = _health_report(names, here)
+    with applied(here, "large-cluster", name):
+        wrong += _shares(report)
+    with applied(here, "pods-for-the-run", name):
+        wrong += _pods_for_the_run(names, here)
+    return wrong
+
+
+def _health_report(names: list[str], here: State) -> tuple[Report, list[str]]:
+    with step("agents"):
+        kubectl(
+            *("--namespace", NAMESPACE, "rollout", "status", "daemonset/wirecheck-agent"),
+            *("--timeout", f"{LIMIT:.0f}s"),
+            timeout=LIMIT + 10,
+        )
+    start = position()
+    with step("health report"):
+        kubectl(
+            "--namespace", NAMESPACE, "create", "job", "wirecheck-now", "--from=cronjob/wirecheck"
+        )
+        _wait_for_job("wirecheck-now")
+    with step("watches of a large cluster"):
+        watch_as_account(here)
+    taken, refused = rights.used(start)
+    report = newest_report()
+    wrong = rights.objections(rights.granted(), taken, refused)
+    wrong += _incomplete(report, len(names))
+    metrics = output(NODE, ["cat", f"{FOLDER}/wirecheck.prom"])
+    if "wirecheck_run_status{" not in metrics:
+        wrong.append("wirecheck.prom lacks wirecheck_run_status")
+    return report, wrong
+
+
+def _shares(single: Report) -> list[str]:
+    with step("shares of an Indexed Job"):
+        _wait_for_job("wirecheck-shares")
+    whole = newest_report()
+    # The health report has the checks of its profile alone.
+    of_profile = {check for check, _ in single.outcomes}
+    both = {item: outcome for item, outcome in whole.outcomes.items() if item[0] in of_profile}
+    left = output(NODE, ["find", f"{FOLDER}/shares", "-mindepth", "1"]).split()
+    return differences(single, Report(both, {})) + [f"left behind: {each}" for each in left]
+
+
+def _pods_for_the_run(names: list[str], here: State) -> list[str]:
+    start = position()
+    with step("agent pods for one run"):
+        _wait_for_job("wirecheck")
+        watch_as_account(here)
+    taken, refused = rights.used(start)
+    wrong = rights.objections(rights.granted(), taken, refused)
+    wrong += _incomplete(newest_report(), len(names))
+    left = kubectl("--namespace", NAMESPACE, "get", "pods", "-l", DISPOSABLE, "-o", "name").split()
+    return wrong + [f"left behind: {each}" for each in left]
+
+
+def _incomplete(report: Report, number: int) -> list[str]:
+    wrong = [f"red in the cluster's own report: {each}" for each in report.red]
+    if report.coverage.get("nodes_seen") != number:
+        wrong.append(f"the report has seen {report.coverage}")
+    return wrong
+
+
+def _wait_for_job(name: str) -> None:
+    """Until the Job has succeeded; TestbedError with its log if it does not."""
+    status: Mapping[str, object] = {}
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end:
+        job = json.loads(kubectl("--namespace", NAMESPACE, "get", "job", name, "-o", "json"))
+        status = job["status"]
+        conditions = {each["type"] for each in job["status"].get("conditions", ())}
+        if "Complete" in conditions:
+            return
+        if "Failed" in conditions:
+            break
+        time.sleep(0.5)
+    log = _quietly(lambda: kubectl("--namespace", NAMESPACE, "logs", f"job/{name}", "--tail=20"))
+    raise TestbedError(f"the Job {name} did not succeed ({status}); its log ends:\n{log}")
+
+
+def _quietly(ask: Callable[[], str]) -> str:
+    try:
+        return ask()
+    except TestbedError as error:
+        return str(error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""How the proof of deploy/ judges, on records of what a test cluster has shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from testbed.deploy.results import Report, differences, read_report
+from testbed.deploy.rights import ACCOUNT, Right, objections, requested
+from wirecheck.collect.agent_manifest import agent_pod, agent_spec
+from wirecheck.inventory import Agent, read_inventory
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+LIST = Right("list", "nodes")
+KUBE_PROXY = Right("get", "configmaps", "kube-proxy")
+EXEC = Right("create", "pods/exec", where="wirecheck")
+OTHER_EXEC = Right("get", "pods/exec", where="wirecheck")
+
+
+def event(verb: str, resource: str, *, user: str = ACCOUNT, code: int = 200, **named: str) -> str:
+    reference: dict[str, Any] = {"resource": resource, **named}
+    return json.dumps(
+        {
+            "verb": verb,
+            "user": {"username": user},
+            "objectRef": reference,
+            "responseStatus": {"code": code},
+        }
+    )
+
+
+def test_a_right_is_taken_by_a_request_of_the_account_alone() -> None:
+    lines = [
+        event("list", "nodes"),
+        event("list", "secrets", user="kubernetes-admin"),
+        event("get", "configmaps", name="kube-proxy", namespace="kube-system"),
+        event("create", "pods", subresource="exec", name="a", namespace="wirecheck"),
+    ]
+
+    taken, refused = requested(lines, {LIST, KUBE_PROXY, EXEC})
+
+    assert (taken, refused) == ({LIST, KUBE_PROXY, EXEC}, [])
+
+
+def test_a_refused_request_is_told() -> None:
+    taken, refused = requested([event("get", "secrets", name="a", code=403)], {LIST})
+
+    assert (taken, refused) == (set(), ["get secrets a"])
+
+
+def test_a_needless_right_and_a_missing_one_are_wrong() -> None:
+    assert objections({LIST, EXEC, OTHER_EXEC}, {LIST, EXEC}, []) == []
+    assert objections({LIST, KUBE_PROXY}, {LIST}, []) == [
+        "granted and not used: get configmaps kube-proxy"
+    ]
+    assert "used and not granted" in objections({LIST}, {LIST, KUBE_PROXY}, [])[0]
+    assert objections({LIST}, {LIST}, ["get secrets a"]) == ["refused: get secrets a"]
+
+
+def test_two_runs_differ_in_an_item_or_in_its_outcome() -> None:
+    text = "\n".join(
+        [
+            '{"type": "run"}',
+            '{"type": "item", "check": "a", "outcome": "pass", "node": "n1"}',
+            '{"type": "item", "check": "b", "outcome": "fail"}',
+            '{"type": "end", "coverage": {"nodes_seen": 1}}',
+        ]
+    )
+    report = read_report(text)
+
+    assert report.coverage == {"nodes_seen": 1}
+    assert report.red == ["b[]"]
+    assert differences(report, report) == []
+    other = Report({("a", "n1"): "fail"}, {})
+    assert differences(report, other) == ["a[n1]: pass and fail", "b[]: fail and not there"]
+
+
+def test_the_daemonset_may_what_a_pod_for_the_run_may() -> None:
+    daemonset = yaml.safe_load((DEPLOY / "agent/daemonset.yaml").read_text())
+    template = daemonset["spec"]["template"]
+
+    assert template["spec"] == agent_spec(Agent(image="wirecheck"))
+    # `wirecheck clean` must not take the DaemonSet's pods for left-overs.
+    made = agent_pod(Agent(image="x"), "n", "p", "r", 1)["metadata"]["labels"]
+    assert template["metadata"]["labels"].items() < made.items()
+    assert "app.kubernetes.io/managed-by" not in template["metadata"]["labels"]
+
+
+@pytest.mark.parametrize("path", sorted(DEPLOY.rglob("inventory.yaml")), ids=str)
+def test_each_inventory_can_be_read(path: Path) -> None:
+    assert read_inventory(path).nodes[0].via == "kubectl://"
+
+
+def test_sonobuoys_inventory_can_be_read(tmp_path: Path) -> None:
+    plugin = yaml.safe_load((DEPLOY / "sonobuoy/plugin.yaml").read_text())
+    path = tmp_path / "inventory.yaml"
+    path.write_text(plugin["config-map"]["inventory.yaml"])
+
+    assert read_inventory(path).agent.namespace == "sonobuoy"
+    assert plugin["sonobuoy-config"]["result-format"] == "manual"
+
+
+def test_every_run_has_a_limit_for_its_memory_and_cannot_become_root() -> None:
+    found = 0
+    for path in sorted((DEPLOY / "overlays").rglob("*.yaml")):
+        for document in yaml.safe_load_all(path.read_text()):
+            if document.get("kind") not in ("CronJob", "Job"):
+                continue
+            spec = document["spec"]
+            job = spec["jobTemplate"]["spec"] if document["kind"] == "CronJob" else spec
+            pod = job["template"]["spec"]
+            (container,) = pod["containers"]
+            found += 1
+            assert pod["securityContext"]["runAsNonRoot"]
+            assert container["resources"]["limits"]["memory"]
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+            assert container["securityContext"]["readOnlyRootFilesystem"]
+            assert job["activeDeadlineSeconds"]
+    assert found == 3
