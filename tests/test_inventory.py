@@ -99,7 +99,7 @@ def test_a_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("nodes: []", "has no `nodes`"),
         ("nodes: wc-w1", "nodes cannot be used: expected a list, got a text"),
         (ONE + "nods: []", r"line 2: the file has no option `nods`; did you mean `nodes`\?"),
-        (ONE + "zzz: 1", "no option `zzz`; it can have nodes, kubeconfig, context, agent, dns"),
+        (ONE + "zzz: 1", "no option `zzz`; it can have nodes, ansible, kubeconfig"),
         (
             "nodes:\n- name: a\n  via: 'ssh://'\n  prt: 1",
             r"line 4: an entry .*did you mean `port`\?",

@@ -91,6 +91,8 @@ class Inventory(Part, frozen=True):
     """A whole inventory. Paths in it are absolute, wherever the file was read from."""
 
     nodes: list[NodeEntry] = []
+    ansible: str | None = None
+    """An Ansible inventory, for the nodes that no entry matches."""
     kubeconfig: str | None = None
     context: str | None = None
     agent: Agent = Agent()
@@ -120,6 +122,8 @@ class WayIn(Struct, frozen=True):
     ssh_config: str | None = None
     identity_file: str | None = None
     sudo: bool = False
+    ssh_arguments: tuple[str, ...] = ()
+    """Words for ssh's command line: a jump host, an option."""
     pod: AgentPod | None = None
     """Where `via` is kubectl://."""
 
@@ -175,7 +179,7 @@ _PARTS: Mapping[str, type[Struct]] = {
 
 
 def _checked(path: Path, inventory: Inventory) -> Inventory:
-    if not inventory.nodes:
+    if not inventory.nodes and not inventory.ansible:
         raise InventoryError(
             f"{path} has no `nodes`, so no node could be visited; add an entry such as "
             '`- {name: "*", via: "ssh://root@{address}"}`.'
@@ -194,6 +198,7 @@ def _checked(path: Path, inventory: Inventory) -> Inventory:
     return msgspec.structs.replace(
         inventory,
         kubeconfig=_absolute(folder, inventory.kubeconfig),
+        ansible=_absolute(folder, inventory.ansible),
         nodes=[
             msgspec.structs.replace(
                 entry,
@@ -267,7 +272,7 @@ def _filled_in(entry: NodeEntry, name: str, address: str) -> str:
     via = f"{scheme}://{user}{at}{host}"
     if entry.port is not None:
         via += f":{entry.port}"
-    if not _is_host(via):
+    if not is_plain_way(via):
         raise InventoryError(
             f"The way into node {name}, `{via}`, holds a host that cannot be one; "
             f"correct the entry `{entry.name}` of the inventory."
@@ -282,7 +287,7 @@ def _bracketed(address: str) -> str:
         return address
 
 
-def _is_host(via: str) -> bool:
+def is_plain_way(via: str) -> bool:
     """Whether user, host and port are plain: they become words of a command line."""
     if not via.isprintable():
         return False  # urlsplit leaves line breaks out, and would not see them

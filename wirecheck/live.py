@@ -9,6 +9,7 @@ from pathlib import Path
 from wirecheck import __version__
 from wirecheck.catalogue import Check, load
 from wirecheck.collect.agent_pods import AgentPods, removed_at_last
+from wirecheck.collect.ansible import hosts_of, unmapped
 from wirecheck.collect.api import Api, ApiError
 from wirecheck.collect.plan import LookOptions
 from wirecheck.collect.resources import NODES
@@ -102,6 +103,8 @@ class LiveRun:
             f"{plural(len(self.node_names), 'node')}, {len(self._ways)} to be visited{of_share}, "
             f"at most {self._options.dns_rate:g} DNS queries a second."
         )
+        for note in self._no_nodes():
+            progress.say(note)
         if without:
             progress.say(
                 f"For {plural(len(without), 'node')} there is no way in: what the API alone "
@@ -165,6 +168,18 @@ class LiveRun:
             self._look_several_times(looking, nodes, pauses)
         self.interrupted = looking.interrupted
         return Snapshot.open(folder)
+
+    def _no_nodes(self) -> list[str]:
+        """Of an Ansible inventory the hosts that are no node of this cluster."""
+        if not self._inventory.ansible:
+            return []
+        others = unmapped(hosts_of(self._inventory.ansible), self._objects.nodes)
+        which = f"{', '.join(others[:5])}{', …' * bool(others[5:])}"
+        plural_verb = "is no node" if len(others) == 1 else "are no nodes"
+        return [
+            f"{plural(len(others), 'host')} of the Ansible inventory {plural_verb} of this "
+            f"cluster: {which}."
+        ] * bool(others)
 
     def _expected(self) -> list[NodeObject]:
         """The nodes that are to be visited, as far as there is a way in."""
@@ -240,7 +255,7 @@ class LiveRun:
             },
             waivers=list(self._inventory.waivers),
             dns_domain=cluster_dns(objects).domain,
-            notes=_notes(self._expected(), self._ways),
+            notes=_notes(self._expected(), self._ways) + self._no_nodes(),
         )
 
 

@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 
 from wirecheck.collect.agent_pods import AgentPods
+from wirecheck.collect.ansible import ansible_ways, hosts_of
 from wirecheck.collect.api import Api, ApiError
 from wirecheck.collect.changes import changes_since
 from wirecheck.collect.containers import container_ways
@@ -58,6 +59,9 @@ def ways_into(inventory: Inventory, nodes: Sequence[NodeObject]) -> dict[str, Wa
     """The ways into those of the nodes that have one: the inventory's, else as a container."""
     listed = ways_in(inventory, nodes)
     ways = {name: way for name, way in listed.items() if way is not None}
+    if inventory.ansible:
+        others = [node for node in nodes if node.metadata.name not in ways]
+        ways |= ansible_ways(hosts_of(inventory.ansible), others)
     rest = [node for node in nodes if node.metadata.name not in ways]
     return ways | container_ways(rest)
 

@@ -11,6 +11,7 @@ import contextlib
 import copy
 import logging
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -283,7 +284,10 @@ def _options(way: WayIn) -> dict[str, Any]:
             "timeout": CONNECT_SECONDS,
             # testinfra formats its command line once more: %% is ssh's %.
             "controlpath": f"{_control_folder()}/%%C",
-            "ssh_extra_args": "-T -o BatchMode=yes -o ServerAliveInterval=15",
+            # Of an option that is given twice ssh takes the first.
+            "ssh_extra_args": shlex.join(
+                ["-T", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=15", *way.ssh_arguments]
+            ),
         }
     return options
 
