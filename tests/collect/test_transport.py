@@ -187,7 +187,7 @@ SAID = [
     ("ssh", 1, "ModuleNotFoundError: No module named 'ctypes'", "lacks parts"),
     ("ssh", TOO_OLD, "", "older than 3.6"),
     ("ssh", NOT_ROOT, "", "sudo: true"),
-    ("ssh", 1, "sudo: sorry, you must have a tty to run sudo", "sudo wants a password"),
+    ("ssh", 1, "sudo: sorry, you must have a tty to run sudo", "sudo wants a terminal"),
     ("ssh", 127, "bash: Zeile 1: python3: Kommando nicht gefunden.", "Kommando nicht gefunden"),
     ("docker", 1, "Error response from daemon: No such container: wc-w1", "no such container"),
     (

@@ -76,6 +76,11 @@ FAILURES = (
         "Check the key's fingerprint on the node, then put it into known_hosts.",
     ),
     _failure(
+        r"sudo:.*must have a tty",
+        "sudo wants a terminal there, and a visit has none",
+        "Put `Defaults:USER !requiretty` into sudoers, or visit as root.",
+    ),
+    _failure(
         r"sudo:.*(password|terminal|askpass|tty)|a password is required",
         "sudo wants a password there",
         "Allow the user to run it with NOPASSWD, or visit as root.",
