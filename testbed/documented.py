@@ -109,10 +109,11 @@ def _run_page(commands: Sequence[str], folder: Path, here: State) -> Iterator[st
 def _words(command: str, folder: Path, here: State) -> list[str]:
     """The command as words, on this cluster and with this interpreter."""
     words = shlex.split(command, comments=True)
-    runs = sorted((folder / "reports").glob("2*")) or [Path("reports")]
+    # A replay keeps no snapshot of its own.
+    runs = sorted((folder / "reports").glob("2*/snapshot")) or [Path("reports")]
     instead = {
         "inventories/ssh.yaml": str(here.root / "inventory-ssh.yaml"),
-        LAST_RUN: str(runs[-1] / "snapshot"),
+        LAST_RUN: str(runs[-1]),
         ".": str(ROOT),
     }
     words = [instead.get(word, word) for word in words]

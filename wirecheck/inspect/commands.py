@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from wirecheck.inspect.node_drawing import node_lines
 from wirecheck.inspect.parts import View
 from wirecheck.inspect.pod import pod_view
 from wirecheck.inspect.pod_drawing import pod_lines
+from wirecheck.inspect.selector import pods_selected, qualified
 from wirecheck.inspect.service import service_view
 from wirecheck.inspect.service_drawing import service_lines
 from wirecheck.inspect.subject import node_named, pod_named, scene_of, service_named
@@ -44,17 +45,43 @@ def inspect() -> None:
     """Draw everything that is known of one pod, Service or node."""
 
 
+def namespace_option(command: Command) -> Command:
+    """As kubectl has it."""
+    return click.option("-n", "--namespace", metavar="NAME", help="Of a name without one.")(command)
+
+
 @inspect.command("pod")
-@click.argument("pod", metavar="NAMESPACE/NAME", shell_complete=completion.pods)
+@click.argument("pod", metavar="NAMESPACE/NAME", default="", shell_complete=completion.pods)
+@namespace_option
+@click.option("-l", "--selector", metavar="LABELS", help="Every pod with these: app=web,tier!=db.")
 @source_options
-def inspect_pod(*, pod: str, output: str, **source: Any) -> None:
+def inspect_pod(
+    *, pod: str, namespace: str | None, selector: str | None, output: str, **source: Any
+) -> None:
     """Draw a pod's wire: its netns, its pair, the node, the way to other nodes, DNS.
 
-    Live, only the pod's own node is visited.
+    Live, only the nodes of the pods are visited. With -l JSON is a list.
     """
-    with scene_of(**source, nodes=lambda cluster: {pod_named(cluster, pod).node_name}) as scene:
-        view = pod_view(scene, pod_named(scene.cluster, pod))
-    _print(view, pod_lines(view), output)
+    if bool(pod) == bool(selector):
+        raise click.UsageError("Name one pod, as NAMESPACE/NAME or with -n, or select some by -l.")
+
+    def names(cluster: Cluster) -> list[str]:
+        if selector:
+            return pods_selected(cluster, selector, namespace)
+        return [qualified(pod, namespace)]
+
+    def nodes(cluster: Cluster) -> Collection[str]:
+        return {pod_named(cluster, name).node_name for name in names(cluster)}
+
+    with scene_of(**source, nodes=nodes) as scene:
+        views = [pod_view(scene, pod_named(scene.cluster, name)) for name in names(scene.cluster)]
+    if selector and output == "json":
+        _print_json(views)
+        return
+    for number, view in enumerate(views):
+        if number:
+            click.echo()
+        _print(view, pod_lines(view), output)
 
 
 @inspect.command("service")
@@ -65,12 +92,17 @@ def inspect_pod(*, pod: str, output: str, **source: Any) -> None:
     help="On this node alone, with its rules.",
     shell_complete=completion.nodes,
 )
+@namespace_option
 @source_options
-def inspect_service(*, service: str, node: str | None, output: str, **source: Any) -> None:
+def inspect_service(
+    *, service: str, node: str | None, namespace: str | None, output: str, **source: Any
+) -> None:
     """Show what each node does with a Service, beside what the API asks for.
 
     Live, every node is visited that there is a way into, or the one of --node alone.
     """
+
+    service = qualified(service, namespace)
 
     def nodes(cluster: Cluster) -> Collection[str]:
         service_named(cluster, service)
@@ -94,6 +126,10 @@ def inspect_node(*, node: str, output: str, **source: Any) -> None:
 
 def _print(view: View, lines: Iterable[Line], output: str) -> None:
     if output == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(view), indent=1).decode())
+        _print_json(view)
     else:
         show(lines, Console(highlight=False))
+
+
+def _print_json(told: View | Sequence[View]) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(told), indent=1).decode())
