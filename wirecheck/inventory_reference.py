@@ -31,7 +31,9 @@ and check the file with [`inventory.schema.json`](../wirecheck/inventory.schema.
 
 MEANS: Mapping[str, Mapping[str, str]] = {
     "Inventory": {
-        "nodes": "Ways into nodes; the first entry whose name matches counts. Needed.",
+        "nodes": "Ways into nodes; the first entry whose name matches counts. Needed "
+        "where there is no `ansible`.",
+        "ansible": "An Ansible inventory, for nodes that no entry matches. Relative to this file.",
         "kubeconfig": "Else `$KUBECONFIG`, else `~/.kube/config`. Relative to the inventory.",
         "context": "Of the kubeconfig; else its current context.",
         "agent": "Agent pods, for nodes whose way in is `kubectl://`.",
