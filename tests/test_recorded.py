@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from testbed.faults.fault import load_faults
 from testbed.record import BROKEN, RECORDED
@@ -50,6 +51,51 @@ def test_a_cluster_that_an_older_wirecheck_recorded_is_judged_as_before():
     assert {(i.check, str(i.outcome)) for i in judge(old, load()) if i.outcome in outcomes} == (
         red("broken")
     )
+
+
+class TestDualStack:
+    """A cluster whose nodes, pods and some of whose Services have addresses of both families."""
+
+    snapshot = Snapshot.open(Path(__file__).parent / "recorded" / "clusters" / "dual-stack")
+
+    def test_is_healthy(self):
+        judged = list(judge(self.snapshot, load()))
+        assert not [each for each in judged if each.outcome in (Outcome.FAIL, Outcome.ERROR)]
+        assert not [each for each in judged if each.outcome is Outcome.WARN]
+        assert sum(each.outcome is Outcome.PASS for each in judged) > 200
+
+    def test_every_part_that_has_a_family_has_both(self):
+        api = self.snapshot.api()
+        assert all(len(node.spec.pod_cidrs) == 2 for node in api.nodes)
+        families = {tuple(each.spec.ip_families) for each in api.services}
+        assert ("IPv4", "IPv6") in families
+        assert {each.address_type for each in api.endpoint_slices} == {"IPv4", "IPv6"}
+        document = self.snapshot.document("wc-w1")
+        assert "KUBE-SERVICES" in document.commands["ip6tables-nft-save"].output
+        servers = {each.server for each in document.probes if each.tries[-1].answer}
+        assert any(":" in server for server in servers)
+        assert any(route.family == 6 for route in document.namespaces[0].routes)
+        assert any(link.name == "flannel-v6.1" for link in document.namespaces[0].links)
+
+    @pytest.mark.parametrize(
+        ("check", "broken"),
+        [
+            ("routes.lead_to_every_node", {"routes": lambda each: each.family == 4}),
+            ("overlay.knows_every_node", {"neighbours": lambda each: ":" not in each.address}),
+        ],
+    )
+    def test_what_the_second_family_lacks_is_found(self, check, broken, monkeypatch):
+        """As in the first one: each takes away everything of IPv6 of one kind."""
+        document = self.snapshot.document("wc-w1")
+        own, *others = document.namespaces
+        changes = {key: [e for e in getattr(own, key) if keep(e)] for key, keep in broken.items()}
+        changed = replace(document, namespaces=[replace(own, **changes), *others])
+        monkeypatch.setattr(Snapshot, "document", lambda *_: changed)
+        (entry,) = [each for each in load() if each.id == check]
+
+        found = next(e for e in judge(self.snapshot, [entry], ["wc-w1"]) if e.node)
+        assert found.outcome is Outcome.FAIL
+        assert len(found.findings) == 2
 
 
 def test_a_replay_gives_the_same_verdicts():

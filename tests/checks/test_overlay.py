@@ -1,10 +1,11 @@
 """The checks of flannel's overlay, each on a cluster where one thing is broken."""
 
 import pytest
+from msgspec.structs import replace
 
-from tests.checks.small_cluster import HOST, MACS, WEB_NETNS, SmallCluster
+from tests.checks.small_cluster import HOST, MACS, WEB_NETNS, SmallCluster, link
 from wirecheck.findings import FactMissingError, Level, NotApplicable
-from wirecheck.snapshot.node_document import Fdb, Neighbour, Route
+from wirecheck.snapshot.node_document import Address, Fdb, Neighbour, Route
 
 STRANGER = "0a:00:00:00:00:99"
 
@@ -128,3 +129,21 @@ def test_an_announcement_that_is_not_understood_is_an_error(small):
     notes["flannel.alpha.coreos.com/backend-data"] = '{"VNI":1}'
     with pytest.raises(FactMissingError, match="of node n2 is not understood"):
         small.findings("overlay.knows_every_node")
+
+
+def test_pods_of_two_families_may_be_as_large_as_the_wider_overlay_takes(small):
+    for number, node in enumerate(small.api["nodes"], start=1):
+        node["metadata"]["annotations"] |= {
+            "flannel.alpha.coreos.com/backend-v6-data": '{"VNI":1,"VtepMAC":"0a:00:00:00:01:01"}',
+            "flannel.alpha.coreos.com/public-ipv6": f"2001:db8::{number}",
+        }
+        node["spec"]["podCIDRs"].append(f"fd00:{number}::/64")
+    own = small.document.namespaces[0]
+    narrower = replace(link(6, "flannel-v6.1", "vxlan"), mtu=1430)
+    addresses = [*own.addresses, Address(2, "2001:db8::1", 64)]
+    small.change_netns(1, links=[*own.links, narrower], addresses=addresses)
+    assert not small.findings("overlay.fits_the_wire")
+
+    small.change_link(WEB_NETNS, "eth0", mtu=1451)
+    (finding,) = small.findings("overlay.fits_the_wire")
+    assert finding.expected == "at most 1450 bytes on eth0"
