@@ -130,3 +130,28 @@ def carry_their_addresses(node: Node) -> Findings:
     for pod, netns in node.wired_pods:
         for address in pod.addresses - netns.addresses:
             yield Finding(pod, expected=f"{address} on an interface", found=netns.addresses)
+
+
+@check(
+    settles=True,
+    remedy="kubectl -n kube-system describe daemonset NAME, and its pods: tolerations and node "
+    "selector against the node's taints and labels, or the reason why the pod is not Ready.",
+    looks_at=[Fact.API],
+)
+def of_the_network_run_on_the_node(node: Node) -> Findings:
+    """kube-proxy and NodeLocal DNSCache, where a DaemonSet brings them, are Ready on the node.
+
+    The node stays Ready without them, and keeps the rules of the day on which they went.
+
+    Except: nodes that are being removed, and virtual ones; the CNI plugin's agent is judged by
+    cni.agent_runs_on_the_node; what is no DaemonSet (static pods, a program of the node).
+
+    See: https://github.com/kubernetes/dns/issues/561
+         https://github.com/kubernetes/kubernetes/issues/56720
+    """
+    for part in node.network_parts:
+        if not part.pods:
+            yield Finding(node.part(part.name), expected="a pod of its DaemonSet", found="none")
+        for pod in part.pods:
+            if not pod.is_ready and not pod.is_terminating:
+                yield Finding(pod, expected="Ready", found="not Ready")

@@ -14,6 +14,7 @@ NEEDS_MORE_THAN_THE_SMALL_CLUSTER = (
     "conntrack.has_no_stale_dns_entries",
     "conntrack.masquerades_with_random_ports",
     "settings.are_alike_in_a_pool",
+    "pods.of_the_network_run_on_the_node",
 )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.checks.small_cluster import WEB_NETNS, SmallCluster
+from tests.checks.small_cluster import WEB_NETNS, SmallCluster, agent_pod
 from wirecheck.findings import FactMissingError, NotApplicable
 
 
@@ -105,3 +105,36 @@ def test_a_netns_that_could_not_be_read_is_an_error_and_not_a_pass(small):
 
     with pytest.raises(FactMissingError, match=r"shop/web: setns: Operation not permitted"):
         small.findings("pods.carry_their_addresses")
+
+
+def proxy_on(small, node: str, name: str = "kube-proxy") -> dict:
+    pod = agent_pod()
+    pod["metadata"] |= {"name": f"{name}-{node}", "namespace": "kube-system", "uid": node + name}
+    pod["metadata"]["ownerReferences"][0]["name"] = name
+    pod["spec"] = pod["spec"] | {"nodeName": node}
+    small.api["pods"].append(pod)
+    return pod
+
+
+def test_a_node_without_a_part_of_the_network_that_others_have_is_found(small):
+    with pytest.raises(NotApplicable, match="no DaemonSet"):
+        small.findings("pods.of_the_network_run_on_the_node")
+
+    proxy_on(small, "n2")
+    (finding,) = small.findings("pods.of_the_network_run_on_the_node")
+    assert (finding.subject.part, finding.found) == ("kube-proxy", "none")
+
+    mine = proxy_on(small, "n1", "kube-proxy-ipvs")
+    assert not small.findings("pods.of_the_network_run_on_the_node")
+
+    mine["status"]["conditions"] = []
+    (finding,) = small.findings("pods.of_the_network_run_on_the_node")
+    assert finding.found == "not Ready"
+
+
+@pytest.mark.parametrize("key", ["virtual-kubelet.io/provider", "karpenter.sh/disrupted"])
+def test_nodes_that_are_no_machine_or_go_need_no_part_of_the_network(small, key):
+    proxy_on(small, "n2")
+    small.api["nodes"][0]["spec"]["taints"] = [{"key": key, "effect": "NoSchedule"}]
+    with pytest.raises(NotApplicable, match="removed"):
+        small.findings("pods.of_the_network_run_on_the_node")

@@ -21,6 +21,7 @@ from wirecheck.model.kernel import Kernel
 from wirecheck.model.kube_proxy import KubeProxy, replacement_on
 from wirecheck.model.losses import Loss, losses
 from wirecheck.model.netns import Netns
+from wirecheck.model.network_pods import Part, parts_of
 from wirecheck.model.node_dns import NodeDns
 from wirecheck.model.overlay import Overlay
 from wirecheck.model.pod import Pod
@@ -233,6 +234,11 @@ class Node:
     @property
     def has_pods_on_a_bridge(self) -> bool:
         return any(veth.outer and veth.outer.link.master is not None for veth in self.veths)
+
+    @property
+    def network_parts(self) -> Iterator[Part]:
+        """Pods that make up the node's network, beside those of the CNI plugin."""
+        return parts_of(self)
 
     # Its subsystems.
 

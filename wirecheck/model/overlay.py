@@ -222,10 +222,10 @@ class Overlay:
                 )
         # Of a family with a narrower device the node itself tells pods, by Packet Too Big:
         # flannel gives pods of both families the MTU of its IPv4 device.
-        widest = max((each.mtu for each in map(self.device, self.own) if each), default=None)
-        for pod, netns in self.node.wired_pods if widest is not None else ():
+        widest = max((each.mtu for each in map(self.device, self.own) if each), default=0)
+        for pod, netns in self.node.wired_pods:
             inner = netns.primary
-            if inner and inner.mtu > widest:
+            if inner and widest and inner.mtu > widest:
                 yield Entry(pod.ref, f"at most {widest} bytes on eth0", f"{inner.mtu} bytes")
 
     def _below(self, own: Vtep) -> Interface | None:
