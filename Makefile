@@ -71,7 +71,7 @@ package: $(READY)
 faults: $(READY)
 	$(BIN)/python -m testbed.faults $(FAULTS)
 
-# REFEREE="--short" is what CI runs; IPVS needs the virtual machine of `make cluster VM=1`.
+# REFEREE="--short" is what CI runs.
 referee: $(READY)
 	$(BIN)/python -m testbed.referee $(REFEREE)
 
