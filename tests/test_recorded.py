@@ -120,6 +120,8 @@ def test_every_check_applies_to_the_recorded_cluster(check):
         pytest.skip("the recorded nodes are containers, which do not see the limit")
     if check.id == "cni.has_a_token_that_lasts":
         pytest.skip("the CNI plugin of the test cluster has no token of its own")
+    if check.group == "reachability":
+        pytest.skip("the recording is older than the connections that these checks look at")
     outcomes = {each.outcome for each in judge(Snapshot.open(RECORDED / "healthy"), [check])}
 
     assert Outcome.PASS in outcomes

@@ -52,6 +52,14 @@ class Fact(Enum):
         "about as long as one lookup, within `dns.rate` queries a second over the cluster",
         sends="a UDP and a TCP query per pod and DNS Service address, and per node and replica",
     )
+    CONTACTS = Measured(
+        "TCP connections from the node and from one of its pods: to other nodes, to a pod of each, "
+        "to the API server and to Services; over those to DNS replicas go messages of 4 KiB",
+        "a few milliseconds where all is well, at most two time limits where it is not",
+        sends="at most 16 peers a node: one TCP connection each to kubelet and to a pod, closed at "
+        "once; to at most 4 DNS replicas 17 padded DNS queries (68 KiB, answered by as much); to "
+        "the API server's addresses one connection each, without TLS",
+    )
     CONNTRACK = Measured(
         "conntrack's count in each netns, and its counters twice, a window apart",
         "two small files a netns; the window is at least two seconds",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from wirecheck import __version__
@@ -14,6 +15,7 @@ from wirecheck.collect.api import Api, ApiError
 from wirecheck.collect.plan import LookOptions
 from wirecheck.collect.resources import NODES
 from wirecheck.collect.unvisitable import why_unvisitable
+from wirecheck.facts import Fact
 from wirecheck.inventory import Inventory, WayIn, missing_lines, refuse_unknown_thresholds
 from wirecheck.judge import Judge, concerned
 from wirecheck.look import Looking, Progress, ways_into
@@ -120,6 +122,9 @@ class LiveRun:
         """
         known = {each.name for check in load() for each in check.thresholds}
         refuse_unknown_thresholds(self._inventory, known | {UNREACHABLE})
+        # Nothing is sent for checks that are not run: those of `cron` send DNS alone.
+        contacts = any(Fact.CONTACTS in each.looks_at for each in checks)
+        self._options = replace(self._options, contacts=contacts)
         writer = SnapshotWriter(folder, self._index())
         looking = self._looking(writer, progress)
         with removed_at_last(looking.agents, progress.say):

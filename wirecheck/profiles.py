@@ -13,10 +13,13 @@ class Profile:
     name: str
     when: str
     patterns: tuple[str, ...]
+    without: tuple[str, ...] = ()
+    """Globs over check ids that it leaves out all the same."""
 
     def has(self, check_id: str) -> bool:
         """Whether the check belongs to it."""
-        return any(fnmatchcase(check_id, pattern) for pattern in self.patterns)
+        left_out = any(fnmatchcase(check_id, pattern) for pattern in self.without)
+        return not left_out and any(fnmatchcase(check_id, pattern) for pattern in self.patterns)
 
 
 PROFILES = {
@@ -32,6 +35,7 @@ PROFILES = {
                 "pods.*",
                 "links.*",
                 "dns.*",
+                "reachability.*",
                 "services.*",
                 "kube_proxy.*",
                 "endpoints.*",
@@ -49,6 +53,7 @@ PROFILES = {
                 "pods.*",
                 "links.*",
                 "dns.answers_*",
+                "reachability.*",
                 "services.*",
                 "kube_proxy.*",
                 "conntrack.has_kube_proxys_limit",
@@ -63,6 +68,7 @@ PROFILES = {
                 "pods.*",
                 "links.*",
                 "dns.answers_*",
+                "reachability.*",
                 "services.*",
                 "kube_proxy.*",
             ),
@@ -71,6 +77,7 @@ PROFILES = {
             "cron",
             "every hour or night: cheap, and sends nothing but DNS",
             ("*",),
+            without=("reachability.*",),
         ),
         Profile(
             "preprod",

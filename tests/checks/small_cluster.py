@@ -30,6 +30,7 @@ from wirecheck.snapshot.node_document import (
     CniToken,
     Command,
     ConntrackSample,
+    Contact,
     Counters,
     Fdb,
     Host,
@@ -121,6 +122,24 @@ def pod_netns(inode: int, nsid: int, address: str, outer: int) -> Namespace:
 def probe(inode: int, server: str, transport: str) -> Probe:
     tries = [Try(0.01, answer=answer(KUBERNETES, "10.96.0.1"))]
     return Probe(inode, "kubernetes", server, 53, transport, tries)
+
+
+WEB = "00000000-0000-0000-0000-000000000web"
+DNS = "00000000-0000-0000-0000-000000000dns"
+
+
+def contacts() -> list[Contact]:
+    """What n1 connects to: the other node, the API, DNS, and DNS from itself."""
+    large = {"messages": 17, "sent": 69_000, "received": 70_000, "replies": 17}
+    return [
+        Contact(HOST, "", "node", "192.0.2.2", 10250, tries=1, made=1),
+        Contact(WEB_NETNS, WEB, "pod", "10.244.1.9", 8080, tries=1, made=1),
+        Contact(HOST, "", "api", "10.96.0.1", 443, tries=1, made=1),
+        Contact(WEB_NETNS, WEB, "api", "10.96.0.1", 443, tries=1, made=1),
+        Contact(WEB_NETNS, WEB, "messages", "10.244.0.2", 53, tries=1, made=1, **large),
+        Contact(WEB_NETNS, WEB, "same node", "10.96.0.10", 53, tries=1, made=1),
+        Contact(DNS_NETNS, DNS, "hairpin", "10.96.0.10", 53, tries=10, made=10, times=10),
+    ]
 
 
 def api_pod(name: str, namespace: str, ip: str, **labels: str) -> dict[str, Any]:
@@ -307,6 +326,7 @@ def document() -> NodeDocument:
             )
             for transport in ("udp", "tcp")
         ],
+        contacts=contacts(),
         cni=CniFiles(
             [
                 CniConfiguration(
@@ -379,6 +399,16 @@ class SmallCluster:
                 and server in ("", each.server)
                 else each
                 for each in self.document.probes
+            ]
+        )
+
+    def change_contacts(self, purpose: str, **fields: Any) -> None:
+        assert self.document
+        assert self.document.contacts
+        self.change_document(
+            contacts=[
+                replace(each, **fields) if each.purpose == purpose else each
+                for each in self.document.contacts
             ]
         )
 

@@ -23,6 +23,7 @@ MODULES = (
     "lifeline",
     "namespaces",
     "probes",
+    "contacts",
     "pod_files",
     "cni_files",
     "boot_settings",

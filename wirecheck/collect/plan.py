@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from wirecheck import __version__
 from wirecheck.addresses import canonical
+from wirecheck.collect.contact_plan import ContactPlan, contact_plan
 from wirecheck.snapshot.api_objects import ApiObjects, ServiceObject
 from wirecheck.snapshot.cluster_dns import ClusterDns, cluster_dns
 
@@ -46,6 +47,8 @@ class LookOptions:
     workers: int = 32
     window: float = 2.0
     """The least time between the two samples of the conntrack counters."""
+    contacts: bool = True
+    """Whether TCP connections are made; without them nothing but DNS is sent."""
 
 
 class Ask(Struct, frozen=True):
@@ -78,6 +81,7 @@ class Plan(Struct, frozen=True):
     deadline: float
     window: float
     dns: DnsPlan
+    contacts: ContactPlan | None = None
 
     def encoded(self) -> bytes:
         """As the node program reads it."""
@@ -158,6 +162,7 @@ def plan_for(api: ApiObjects, node: str, options: LookOptions) -> Plan:
             tries=options.dns_tries,
             timeout=options.dns_timeout,
         ),
+        contacts=contact_plan(api, node, options.dns_timeout) if options.contacts else None,
     )
 
 

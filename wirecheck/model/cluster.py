@@ -95,6 +95,17 @@ class Cluster:
         return {node.metadata.name: node for node in self.api.nodes}
 
     @cached_property
+    def nodes_by_address(self) -> Mapping[IPAddress, str]:
+        """Names of nodes, by each InternalIP."""
+        return {
+            each: name
+            for name, node in self.nodes.items()
+            for each in addresses(
+                a.address for a in node.status.addresses if a.type == "InternalIP"
+            )
+        }
+
+    @cached_property
     def pods(self) -> tuple[Pod, ...]:
         policies = self.api.network_policies
         return tuple(Pod(each, shield=egress_policy_of(each, policies)) for each in self.api.pods)

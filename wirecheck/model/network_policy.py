@@ -17,10 +17,19 @@ def egress_policy_of(pod: PodObject, policies: Iterable[NetworkPolicyObject]) ->
 
     Whether the policy allows DNS is not worked out: a probe that passes needs no excuse.
     """
+    return _policy_of(pod, policies, "Egress")
+
+
+def ingress_policy_of(pod: PodObject, policies: Iterable[NetworkPolicyObject]) -> str:
+    """The first policy that restricts who reaches the pod, by name; empty where none does."""
+    return _policy_of(pod, policies, "Ingress")
+
+
+def _policy_of(pod: PodObject, policies: Iterable[NetworkPolicyObject], direction: str) -> str:
     for policy in policies:
         if (
             policy.metadata.namespace == pod.metadata.namespace
-            and "Egress" in policy.spec.policy_types
+            and direction in policy.spec.policy_types
             and selects(policy.spec.pod_selector, pod.metadata.labels)
         ):
             return f"NetworkPolicy {policy.metadata.namespace}/{policy.metadata.name}"

@@ -25,6 +25,7 @@ from wirecheck.model.network_pods import Part, parts_of
 from wirecheck.model.node_dns import NodeDns
 from wirecheck.model.overlay import Overlay
 from wirecheck.model.pod import Pod
+from wirecheck.model.reach import NodeReach
 from wirecheck.model.reverse_path import ReversePath
 from wirecheck.model.routes import NodeRoutes
 from wirecheck.model.veth import Orphan, Veth, orphans
@@ -266,6 +267,11 @@ class Node:
     def dns(self) -> NodeDns:
         """DNS as the node and its pods see it."""
         return NodeDns(self)
+
+    @cached_property
+    def reach(self) -> NodeReach:
+        """The TCP connections that were made from the node and its pods."""
+        return NodeReach(self)
 
     @cached_property
     def conntrack(self) -> Conntrack:

@@ -88,8 +88,17 @@ class NodeInfo(ApiStruct, frozen=True):
     kubelet_version: str = ""
 
 
+class KubeletEndpoint(ApiStruct, frozen=True):
+    port: int = field(default=0, name="Port")
+
+
+class DaemonEndpoints(ApiStruct, frozen=True):
+    kubelet_endpoint: KubeletEndpoint = KubeletEndpoint()
+
+
 class NodeStatus(ApiStruct, frozen=True):
     addresses: list[NodeAddress] = []
+    daemon_endpoints: DaemonEndpoints = DaemonEndpoints()
     conditions: list[Condition] = []
     node_info: NodeInfo = NodeInfo()
 

@@ -187,6 +187,32 @@ class Probe(Record, frozen=True):
     tries: list[Try] = []
 
 
+class Contact(Record, frozen=True):
+    """A TCP connection that was made, or tried, from one netns; its last try."""
+
+    inode: int
+    source: str
+    """The uid of the pod that it came from, as in `PodProcesses`; empty for the node itself."""
+    purpose: str
+    """Why: `node`, `pod`, `messages`, `api`, `same node`, `hairpin`, `node port`, `host port`."""
+    address: str
+    port: int
+    tries: int = 0
+    made: int = 0
+    """How many of the tries led to what was wanted."""
+    times: int = 1
+    """How often it was to be made; where only once, a failed try is repeated."""
+    seconds: float = 0.0
+    error: str = ""
+    """How the last try that failed did: as for a probe."""
+    messages: int = 0
+    """How many messages were to be sent over it, each of which is answered by one."""
+    sent: int = 0
+    received: int = 0
+    """Bytes, of the last try."""
+    replies: int = 0
+
+
 class HttpAnswer(Record, frozen=True):
     """An HTTP endpoint of kube-proxy on the node's loopback."""
 
@@ -321,6 +347,8 @@ class NodeDocument(Record, frozen=True):
     commands: dict[str, Command] = {}
     """By the command's id in the table of node commands."""
     probes: list[Probe] = []
+    contacts: list[Contact] | None = None
+    """None where nobody asked for them, or the program did not make them yet."""
     http: dict[str, HttpAnswer] = {}
     cni: CniFiles | None = None
     """None in documents of programs that did not read it yet."""

@@ -125,6 +125,8 @@ FIELDS: Mapping[str, str] = {
     "Try.error": OPAQUE,
     "Probe.transport": KEEP,
     "Probe.server": OPAQUE,
+    "Contact.purpose": KEEP,
+    "Contact.*": OPAQUE,
     "Host.hostname": DOMAIN,
     "Host.machine_id": OPAQUE,
     "Host.boot_id": OPAQUE,

@@ -105,7 +105,10 @@ class Responder:
         while True:
             connection, client = listener.accept()
             with connection:
-                size = struct.unpack(">H", connection.recv(2))[0]
+                header = connection.recv(2)
+                if not header:
+                    continue  # Somebody only wanted to know whether anybody listens.
+                size = struct.unpack(">H", header)[0]
                 reply = self.answer(connection.recv(size), client[0])
                 if reply:
                     framed = struct.pack(">H", len(reply)) + reply

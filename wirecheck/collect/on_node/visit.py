@@ -21,6 +21,7 @@ from wirecheck.collect.on_node import (
     pod_files,
     traffic,
 )
+from wirecheck.collect.on_node.contacts import Contact, Contacts, message_of
 from wirecheck.collect.on_node.deadline import Deadline
 from wirecheck.collect.on_node.lifeline import hold_on
 from wirecheck.collect.on_node.namespaces import Namespaces, enter, read_all
@@ -135,6 +136,25 @@ class Visit:
             for address in record.get("addresses", ())
         )
 
+    def contact(self) -> None:
+        """Connect to nodes, pods and Services, from the node and from one pod or a few."""
+        asked = self.plan.get("contacts")
+        if asked is None:
+            return
+        message = message_of(asked)
+        contacts = [
+            Contact(inode, each, message)
+            for each in asked["contacts"]
+            for inode in [self._inode_of(each["source"])]
+            if inode in self.namespaces.descriptors and self._has_family(inode, each["address"])
+        ]
+        Contacts(self.namespaces, asked["timeout"], self.deadline).run(contacts)
+        self.document["contacts"] = [each.record for each in contacts]
+
+    def _inode_of(self, source: str) -> int:
+        """The netns of the pod with this uid; the node's own where there is none."""
+        return self.netns.get(source, 0) if source else self.namespaces.host
+
     def look_for_redirects(self) -> None:
         """Where a pod got no answer: nat rules of its own, as a service mesh puts them there."""
         silent = []
@@ -232,6 +252,7 @@ def look(plan: Record) -> Record:
         ("Pods", visit.look_at_pods),
         ("Sysctls", visit.look_at_kernel),
         ("DNS", visit.probe),
+        ("Contacts", visit.contact),
         ("Redirects in pods", visit.look_for_redirects),
         ("Rules", visit.list_rules),
         ("kube-proxy", visit.look_at_kube_proxy),

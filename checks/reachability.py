@@ -1,0 +1,183 @@
+"""Reachability: nodes, pods, Services and the API server, by TCP connections to what listens."""
+
+from wirecheck.catalogue import check
+from wirecheck.facts import Fact
+from wirecheck.findings import Finding, Findings, NotApplicable
+from wirecheck.model.node import Node
+
+
+@check(
+    settles=True,
+    remedy="On the node: nc -zv ADDRESS 10250. Refused: kubelet or a firewall that rejects; a "
+    "timeout: a firewall or the network between the two (cloud security groups, VLANs, routes).",
+    looks_at=[Fact.API, Fact.CONTACTS],
+)
+def nodes_reach_each_other(node: Node) -> Findings:
+    """The node connects to kubelet's port on the other nodes.
+
+    What carries pods' traffic between two nodes rests on the network between them. A rule
+    that was meant for one port, or one direction, often stops more.
+
+    Except: of more than 17 nodes each connects to the 16 that follow it in the order of names,
+    so that every node is a source and a target. Nodes that are being removed are not judged.
+
+    See: https://kubernetes.io/docs/reference/networking/ports-and-protocols/
+         https://kubernetes.io/docs/concepts/cluster-administration/networking/
+    """
+    for reached, problem in node.reach.problems("node"):
+        yield Finding(
+            reached.ref, expected=reached.expected, found=problem, concerns=reached.concerns
+        )
+
+
+@check(
+    settles=True,
+    remedy="See overlay.* and routes.* of both nodes, then firewall.lets_pods_through. By hand: "
+    "nsenter -t PID -n nc -zv ADDRESS PORT, and tcpdump on the overlay's device of both nodes: "
+    "that tells on which of them the packet is lost.",
+    looks_at=[Fact.API, Fact.PROCESSES, Fact.CONTACTS],
+)
+def pods_reach_pods_of_other_nodes(node: Node) -> Findings:
+    """A pod of the node connects to a pod on the other nodes.
+
+    One pair of nodes that is cut off is felt as a Service that fails for some clients, some
+    of the time.
+
+    Except: pods that an egress or ingress NetworkPolicy selects are counted and not judged
+    where the connection fails; one that is refused has reached the pod. Of more than 17 nodes
+    each connects to the 16 that follow it.
+
+    See: https://github.com/projectcalico/calico/issues/9433
+         https://github.com/flannel-io/flannel/issues/958
+         https://kubernetes.io/docs/concepts/services-networking/
+    """
+    for reached, problem in node.reach.problems("pod"):
+        if not reached.is_refused_by_the_pod:
+            yield Finding(
+                reached.ref,
+                expected=reached.expected,
+                found=problem,
+                concerns=reached.concerns,
+                unless=reached.shield,
+            )
+
+
+@check(
+    settles=True,
+    remedy="Compare the MTU of the pod, the overlay and the wire on both nodes (ip link; see "
+    "overlay.fits_the_wire). To see the limit: nsenter -t PID -n ping -M do -s 1372 ADDRESS, "
+    "with other sizes. The cloud's network may take less than its devices say.",
+    looks_at=[Fact.API, Fact.PROCESSES, Fact.CONTACTS],
+)
+def large_messages_pass(node: Node) -> Findings:
+    """More than 64 KiB pass in both directions between a pod of the node and DNS replicas.
+
+    A packet that is too large for a piece of the way is dropped without a word: connections
+    are made, small answers come, and everything longer hangs.
+
+    Except: pods that a NetworkPolicy selects are counted and not judged where it fails; DNS
+    servers that do not return padding (RFC 7830) prove only the way there, and are skipped
+    where none does. Where DNS has more than four replicas, each node asks four of them.
+
+    See: https://github.com/projectcalico/calico/issues/1709
+         https://github.com/projectcalico/calico/issues/7651
+         https://www.rfc-editor.org/rfc/rfc7830
+    """
+    for reached, problem in node.reach.problems("messages"):
+        yield Finding(
+            reached.ref,
+            expected=reached.expected,
+            found=problem,
+            concerns=reached.concerns,
+            unless=reached.shield,
+        )
+    made = [each for each in node.reach.of("messages") if not each.problem]
+    if made and all(each.is_small for each in made):
+        raise NotApplicable("all messages passed, but no replica answers with as large ones")
+
+
+@check(
+    settles=True,
+    remedy="Where only the Service address fails, see services.* of this node; where an address "
+    "behind it fails, the route and firewall towards that control plane node; where pods alone "
+    "fail, firewall.* and masquerading.",
+    looks_at=[Fact.API, Fact.PROCESSES, Fact.CONTACTS],
+)
+def the_api_server_is_reached(node: Node) -> Findings:
+    """The node, and a pod of it, connect to the API server: at its Service and each address.
+
+    Controllers and CNI plugins on the node live by it. One dead address among several makes
+    every third call hang.
+
+    Except: a pod that an egress NetworkPolicy selects is counted and not judged where its
+    connection fails.
+
+    See: https://github.com/kubernetes/kubernetes/issues/58068
+         https://github.com/k3s-io/k3s/issues/14594
+         https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
+    """
+    for reached, problem in node.reach.problems("api"):
+        yield Finding(
+            reached.ref,
+            expected=reached.expected,
+            found=problem,
+            concerns=reached.concerns,
+            unless=reached.shield,
+        )
+
+
+@check(
+    settles=True,
+    remedy="See nodes.filter_bridged_packets and services.* of this node: on a bridge the answer "
+    "goes past the rules that have to translate it back.",
+    looks_at=[Fact.API, Fact.PROCESSES, Fact.CONTACTS],
+)
+def services_reach_pods_of_the_same_node(node: Node) -> Findings:
+    """A pod of the node, and the node, connect to Services whose backends are on the same node.
+
+    The answer need not leave the node's bridge: where the kernel does not filter there, it
+    arrives with an address that nobody asked.
+
+    Except: only Services that can lead nowhere else are tried, at most four; where a
+    NetworkPolicy selects a pod at either end, it is counted and not judged.
+
+    See: https://github.com/kubernetes/kubernetes/issues/127031
+         https://kubernetes.io/docs/concepts/services-networking/service-traffic-policy/
+    """
+    for reached, problem in node.reach.problems("same node"):
+        if reached.contact.error != "refused":
+            yield Finding(
+                reached.ref,
+                expected=reached.expected,
+                found=problem,
+                concerns=reached.concerns,
+                unless=reached.shield,
+            )
+
+
+@check(
+    settles=True,
+    remedy="See links.reach_themselves (hairpin mode of the bridge port), then the MASQUERADE "
+    "rule for hairpin traffic (iptables-save -t nat | grep -i hairpin, KUBE-MARK-MASQ).",
+    looks_at=[Fact.API, Fact.PROCESSES, Fact.CONTACTS],
+)
+def pods_reach_themselves_through_services(node: Node) -> Findings:
+    """A DNS replica reaches the DNS Service also when the connection leads back to itself.
+
+    The packet leaves the pod and has to come back by the same port of the bridge: without
+    hairpin mode, or with the pod's own address as its source, it is lost.
+
+    Except: tried where the Service has up to three replicas, as often as it takes to meet each
+    one with 99.9 %; a replica that a NetworkPolicy selects is counted and not judged.
+
+    See: https://github.com/kubernetes/kubernetes/issues/13375
+         https://kubernetes.io/docs/tasks/debug/debug-application/debug-service/
+    """
+    for reached, problem in node.reach.problems("hairpin"):
+        yield Finding(
+            reached.ref,
+            expected=reached.expected,
+            found=problem,
+            concerns=reached.concerns,
+            unless=reached.shield,
+        )

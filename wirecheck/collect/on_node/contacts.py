@@ -1,0 +1,172 @@
+"""TCP connections from the node and from pods: made and closed again, or used for a few messages.
+
+Nothing is sent over a connection but what the plan holds, and nothing of what comes back is
+kept but its amount.
+"""
+
+import base64
+import errno
+import os
+import selectors
+import socket
+import struct
+import time
+from typing import Any, Dict, List
+
+from wirecheck.collect.on_node.deadline import Deadline
+from wirecheck.collect.on_node.namespaces import Namespaces
+from wirecheck.collect.on_node.probes import WORDS
+
+MOST_AT_ONCE = 32
+RESERVE = 2.0
+"""Seconds that are left to the stages after this one."""
+
+
+class Contact:
+    """One connection, from one netns to one address; tried again where it fails."""
+
+    def __init__(self, inode: int, asked: Dict[str, Any], message: bytes) -> None:
+        self.inode = inode
+        self.record: Dict[str, Any] = {"inode": inode, "tries": 0, "made": 0, **asked}
+        self._count = asked.get("messages", 0)
+        self._payload = (struct.pack(">H", len(message)) + message) * self._count
+        self._unsent = memoryview(b"")
+        self._received = b""
+        self.began = 0.0
+        self.socket: Any = None
+
+    def begin(self) -> None:
+        """Start to connect, from the netns that the process is in."""
+        self.began = time.monotonic()
+        self._unsent = memoryview(self._payload)
+        self._received = b""
+        address = self.record["address"]
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_STREAM)
+        self.socket.setblocking(False)
+        code = self.socket.connect_ex((address, self.record["port"]))
+        if code not in (0, errno.EINPROGRESS):
+            raise OSError(code, os.strerror(code))
+
+    def advance(self) -> bool:
+        """Go on after the connection is made, has room or holds data; whether it is over."""
+        code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+        if self._unsent:
+            try:
+                self._unsent = self._unsent[self.socket.send(self._unsent) :]
+            except BlockingIOError:
+                pass
+        if not self._count:
+            return True
+        try:
+            data = self.socket.recv(65536)
+        except BlockingIOError:
+            return False
+        if not data:
+            raise OSError(errno.ECONNRESET, "closed before all replies were there")
+        self._received += data
+        return bool(self._replies() >= self._count)
+
+    def events(self) -> int:
+        """What to wait for next."""
+        return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
+
+    def end(self, error: str = "") -> None:
+        """Close the connection and note how it ended."""
+        record = self.record
+        record["tries"] += 1
+        record["made"] += not error
+        record["seconds"] = round(time.monotonic() - self.began, 6)
+        if error:
+            record["error"] = error
+        if self._count:
+            record["sent"] = len(self._payload) - len(self._unsent)
+            record["received"] = len(self._received)
+            record["replies"] = self._replies()
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None
+
+    def is_over(self) -> bool:
+        """Whether it was made as often as wanted, or failed twice."""
+        failed = self.record["tries"] - self.record["made"]
+        times = self.record.get("times", 1)
+        # One that is made several times is counted: each of them goes its own way.
+        if times > 1:
+            return bool(self.record["tries"] >= times)
+        return bool(self.record["made"] or failed >= 2)
+
+    def _replies(self) -> int:
+        count, place = 0, 0
+        while place + 2 <= len(self._received):
+            place += 2 + struct.unpack_from(">H", self._received, place)[0]
+            count += place <= len(self._received)
+        return count
+
+
+class Contacts:
+    """Makes all contacts side by side, a bounded number at once."""
+
+    def __init__(self, namespaces: Namespaces, timeout: float, deadline: Deadline) -> None:
+        self._namespaces = namespaces
+        self._timeout = timeout
+        self._deadline = deadline
+        self._selector = selectors.DefaultSelector()
+        self._open: List[Contact] = []
+        self._waiting: List[Contact] = []
+
+    def run(self, contacts: List[Contact]) -> None:
+        """Until each has ended, or the time is over."""
+        self._waiting = list(reversed(contacts))
+        while (self._waiting or self._open) and self._deadline.left() > RESERVE:
+            while self._waiting and len(self._open) < MOST_AT_ONCE:
+                self._begin(self._waiting.pop())
+            for key, _ in self._selector.select(0.05 if self._open else 0):
+                self._advance(key.data)
+            now = time.monotonic()
+            for each in [c for c in self._open if now - c.began >= self._timeout]:
+                self._end(each, "timeout")
+        for each in self._open:
+            each.socket.close()
+        self._selector.close()
+
+    def _begin(self, contact: Contact) -> None:
+        try:
+            with self._namespaces.inside(contact.inode):
+                contact.begin()
+        except OSError as error:
+            contact.end(_words(error))
+            self._again(contact)
+            return
+        self._open.append(contact)
+        self._selector.register(contact.socket, selectors.EVENT_WRITE, contact)
+
+    def _advance(self, contact: Contact) -> None:
+        try:
+            if contact.advance():
+                self._end(contact, "")
+            else:
+                self._selector.modify(contact.socket, contact.events(), contact)
+        except OSError as error:
+            self._end(contact, _words(error))
+
+    def _end(self, contact: Contact, error: str) -> None:
+        self._selector.unregister(contact.socket)
+        self._open.remove(contact)
+        contact.end(error)
+        self._again(contact)
+
+    def _again(self, contact: Contact) -> None:
+        if not contact.is_over():
+            self._waiting.insert(0, contact)
+
+
+def _words(error: OSError) -> str:
+    return WORDS.get(error.errno or 0) or error.strerror or "failed"
+
+
+def message_of(plan: Dict[str, Any]) -> bytes:
+    """What is sent over connections that carry messages."""
+    return base64.b64decode(plan["message"])

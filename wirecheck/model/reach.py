@@ -1,0 +1,179 @@
+"""The TCP connections that were made from a node and its pods, and whom they were to reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from wirecheck.addresses import IPAddress, address, addresses
+from wirecheck.findings import FactMissingError, NotApplicable, Ref
+from wirecheck.model.network_policy import ingress_policy_of
+from wirecheck.model.pod import Pod
+from wirecheck.snapshot.node_document import Contact
+
+if TYPE_CHECKING:
+    from wirecheck.model.node import Node
+
+ENOUGH = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Reached:
+    """One connection, with the objects at its ends."""
+
+    ref: Ref
+    contact: Contact
+    source: Pod | None
+    """None for the node itself."""
+    target: Pod | None
+    """None for what is no pod: a node, a Service."""
+    concerns: tuple[Ref, ...]
+    shield: str
+    """A policy that may rightly stop it; empty where none can."""
+
+    @property
+    def expected(self) -> str:
+        """What the connection is to give."""
+        contact = self.contact
+        if contact.messages:
+            return f"{contact.messages} answers to {contact.messages} messages of 4 KiB"
+        if contact.times > 1:
+            return f"{contact.times} of {contact.times} TCP connections"
+        return "a TCP connection"
+
+    @property
+    def problem(self) -> str:
+        """What became of it instead; empty where it was made. Raises where it was not tried."""
+        contact = self.contact
+        if not contact.tries:
+            raise FactMissingError(
+                f"No connection was tried to {contact.address} port {contact.port}: the visit "
+                "ended before. Raise limits.node."
+            )
+        if contact.made == contact.times:
+            return ""
+        if contact.messages:
+            return (
+                f"{contact.replies} answers, {contact.received:,} bytes received and "
+                f"{contact.sent:,} handed over, then {contact.error}"
+            )
+        if contact.times > 1:
+            return f"{contact.made} of {contact.tries}, others: {contact.error}"
+        return f"{contact.error} in {contact.tries} of {contact.tries} tries"
+
+    @property
+    def is_refused_by_the_pod(self) -> bool:
+        """Whether a pod's kernel answered that nothing listens: it was reached."""
+        return self.target is not None and self.contact.error == "refused"
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the answers were not as large as the messages: the way back is not proven."""
+        return self.contact.received < ENOUGH
+
+
+@dataclass(frozen=True)
+class NodeReach:
+    """All connections of one visit. Raises NotApplicable where none were asked for."""
+
+    node: Node
+
+    def of(self, purpose: str) -> tuple[Reached, ...]:
+        """Those that were made for one purpose; raises where there are none."""
+        contacts = self.node.seen.contacts
+        if contacts is None:
+            raise NotApplicable("not measured: no TCP connections were made in this look")
+        found = tuple(self._reached(each) for each in contacts if each.purpose == purpose)
+        if not found:
+            raise NotApplicable("there is nothing here to connect from, or to")
+        return found
+
+    def _reached(self, contact: Contact) -> Reached:
+        cluster = self.node.cluster
+        where = address(contact.address)
+        source = self._pods_by_uid.get(contact.source) if contact.source else None
+        if contact.source and source is None:
+            raise FactMissingError(f"The API shows no pod of uid {contact.source}.")
+        pods = cluster.pods_by_address.get(where, ())
+        target = pods[0] if pods else None
+        name = self._name(where)
+        start = f"from {source.namespace}/{source.name}" if source else "from the node"
+        behind = [target] if target else self._backends(where)
+        policies = cluster.api.network_policies
+        ingress = (ingress_policy_of(pod.object, policies) for pod in behind)
+        shield = source.shield if source else ""
+        return Reached(
+            ref=self.node.part(f"{start} to {name} {_spelled(where)}:{contact.port}"),
+            contact=contact,
+            source=source,
+            target=target,
+            concerns=tuple(each.ref for each in (source, *behind) if each is not None)
+            + self._nodes_at(where),
+            shield=shield or next(filter(None, ingress), ""),
+        )
+
+    def _name(self, where: IPAddress) -> str:
+        """What has the address: `Node wc-w2`, `Pod shop/web-0 on wc-w2`, `Service shop/web`."""
+        cluster = self.node.cluster
+        for pod in cluster.pods_by_address.get(where, ()):
+            there = "on the same node" if pod.node_name == self.node.name else pod.node_name
+            return f"Pod {pod.namespace}/{pod.name} ({there})"
+        if service := self._services.get(where):
+            return f"Service {service[0]}/{service[1]}"
+        for ref in self._nodes_at(where):
+            return str(ref)
+        return "API server" if where in self._api_servers else "address"
+
+    @cached_property
+    def _services(self) -> Mapping[IPAddress, tuple[str, str]]:
+        return {
+            each: key
+            for key, service in self.node.cluster.services.items()
+            for each in addresses(
+                text
+                for text in (service.spec.cluster_ip, *service.spec.cluster_ips)
+                if text not in ("", "None")
+            )
+        }
+
+    @cached_property
+    def _api_servers(self) -> frozenset[IPAddress]:
+        return addresses(
+            text
+            for slice_ in self.node.cluster.slices.get(("default", "kubernetes"), ())
+            for endpoint in slice_.endpoints or ()
+            for text in endpoint.addresses
+        )
+
+    def _nodes_at(self, where: IPAddress) -> tuple[Ref, ...]:
+        found = self.node.cluster.nodes_by_address.get(where)
+        return () if found is None else (Ref("Node", found),)
+
+    def _backends(self, where: IPAddress) -> list[Pod]:
+        key = self._services.get(where)
+        if key is None:
+            return []
+        cluster = self.node.cluster
+        return [
+            pod
+            for slice_ in cluster.slices.get(key, ())
+            for endpoint in slice_.endpoints or ()
+            for text in endpoint.addresses
+            for pod in cluster.pods_by_address.get(address(text), ())[:1]
+        ]
+
+    @cached_property
+    def _pods_by_uid(self) -> Mapping[str, Pod]:
+        return {pod.cgroup_uid: pod for pod in self.node.pods}
+
+    def problems(self, purpose: str) -> Iterator[tuple[Reached, str]]:
+        """Those of one purpose that did not give what they were to give."""
+        for each in self.of(purpose):
+            if each.problem:
+                yield each, each.problem
+
+
+def _spelled(where: IPAddress) -> str:
+    return f"[{where}]" if where.version == 6 else str(where)
