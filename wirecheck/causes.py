@@ -33,20 +33,31 @@ class Rule:
     """A word that the cause's findings must hold, such as the name of a Service."""
 
 
+OVER_THE_OVERLAY = (
+    "dns.replicas_answer",
+    "reachability.pods_reach_pods_of_other_nodes",
+    "reachability.large_messages_pass",
+)
+
 RULES = (
     Rule("pods.carry_their_addresses", LOOKUPS, "pod"),
     Rule("pods.have_a_netns", (*LOOKUPS, "links.*"), "pod"),
     Rule("links.are_whole", LOOKUPS, "pod"),
     Rule("links.are_up", LOOKUPS, "pod"),
     Rule("links.are_attached_to_the_node", LOOKUPS, "pod"),
-    Rule("nodes.forward_packets", ALL_DNS),
+    Rule("nodes.forward_packets", (*ALL_DNS, "reachability.*")),
+    Rule("nodes.filter_bridged_packets", ("reachability.services_reach_pods_of_the_same_node",)),
+    Rule("links.reach_themselves", ("reachability.pods_reach_themselves_through_services",)),
     Rule(
-        "firewall.lets_pods_through", (*ALL_DNS, "firewall.lets_dns_through", "services.sources*")
+        "firewall.lets_pods_through",
+        (*ALL_DNS, "firewall.lets_dns_through", "services.sources*", "reachability.*"),
     ),
-    Rule("firewall.lets_dns_through", LOOKUPS),
-    Rule("routes.lead_to_every_node", ("dns.replicas_answer",), "any"),
-    Rule("overlay.is_as_announced", ("dns.replicas_answer", "overlay.knows_every_node"), "any"),
-    Rule("overlay.knows_every_node", ("dns.replicas_answer",), "any"),
+    Rule("firewall.lets_dns_through", (*LOOKUPS, "reachability.large_messages_pass")),
+    Rule("overlay.fits_the_wire", ("reachability.large_messages_pass",), "any"),
+    Rule("routes.lead_to_every_node", OVER_THE_OVERLAY, "any"),
+    Rule("overlay.is_as_announced", (*OVER_THE_OVERLAY, "overlay.knows_every_node"), "any"),
+    Rule("overlay.knows_every_node", OVER_THE_OVERLAY, "any"),
+    Rule("reachability.nodes_reach_each_other", OVER_THE_OVERLAY),
     Rule(
         "settings.take_in_what_comes_another_way",
         ("dns.replicas_answer", "settings.are_alike_in_a_pool"),

@@ -91,7 +91,7 @@ def _contacts(api: ApiObjects, known: ClusterDns, name: str) -> Iterator[Asked]:
             yield Asked(source, "api", each, port)
     if source:
         for peer in peers:
-            yield from _to_pod(api, source, peer.metadata.name)
+            yield from _to_pod(api, known, source, peer.metadata.name)
         yield from _messages(known, source, place)
         for each, port in _same_node_services(api, name):
             yield Asked(source, "same node", each, port)
@@ -154,10 +154,14 @@ def _source(api: ApiObjects, known: ClusterDns, node: str) -> str:
     return _uid(best) if best else ""
 
 
-def _to_pod(api: ApiObjects, source: str, peer: str) -> Iterator[Asked]:
-    """One pod on the peer that a Service holds for Ready: something listens there."""
+def _to_pod(api: ApiObjects, known: ClusterDns, source: str, peer: str) -> Iterator[Asked]:
+    """One pod on the peer that a Service holds for Ready: something listens there.
+
+    Rather none of DNS, so that a firewall on port 53 is not taken for a pair that is cut off.
+    """
+    replicas = frozenset(_texts(known.replicas))
     listening = sorted(
-        (slice_.metadata.namespace, slice_.metadata.name, text, port.port)
+        (text in replicas, slice_.metadata.namespace, slice_.metadata.name, text, port.port)
         for slice_ in api.endpoint_slices
         for port in slice_.ports or ()
         for endpoint in slice_.endpoints or ()
@@ -170,13 +174,14 @@ def _to_pod(api: ApiObjects, source: str, peer: str) -> Iterator[Asked]:
         and port.port
     )
     own = _addresses_of_wired(api)
-    for _, _, text, port in [each for each in listening if each[2] in own][:1]:
+    for *_, text, port in [each for each in listening if each[3] in own][:1]:
         yield Asked(source, "pod", canonical(text), port)
 
 
 def _messages(known: ClusterDns, source: str, place: int) -> Iterator[Asked]:
     """To DNS replicas, which answer with as much as they are sent."""
-    replicas = [pod for pod in known.replicas if _uid(pod) != source]
+    # One that is not Ready is told by other checks, and gets no traffic.
+    replicas = [pod for pod in known.replicas if _is_ready(pod) and _uid(pod) != source]
     count = min(REPLICAS, len(replicas))
     for offset in range(count):
         pod = replicas[(place * count + offset) % len(replicas)]
