@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from testbed import cluster, kubeadm, readiness
+from testbed import cluster, kubeadm, nodes, readiness
 from testbed.cluster import kubectl
 from testbed.layout import WORKERS, Layout
-from testbed.nodes import output
 from testbed.state import state
 
 LIMIT = "--timeout=280s"
@@ -107,25 +106,20 @@ def _roll(namespace: str, workload: str) -> None:
     _rolled_out(namespace, workload)
 
 
-FORGET = """
-kubeadm reset --force
-rm -rf /etc/cni/net.d/* /var/lib/cni/* /run/flannel
-for device in cni0 flannel.1; do ip link delete $device; done
-iptables -F; iptables -t nat -F; iptables -X; iptables -t nat -X
-true
-"""
-
-
-def _join_again(stop: threading.Event) -> None:
+def _join_anew(stop: threading.Event) -> None:
+    """The node goes, and another machine of its name and address joins."""
     _drain(stop)
     cluster.forget_node(NODE)
-    output(NODE, ["sh", "-c", FORGET], timeout=280)
-    record = state().record()
+    here = state()
+    record = here.record()
     assert record is not None, "there is a cluster, since its node was drained"
     layout = Layout(record.subnet, record.dual_stack)
+    node = next(each for each in layout.workers if each.name == NODE)
+    nodes.remove(NODE)
+    nodes.start(here, node, nodes.write_node_settings(here, layout))
     token = kubeadm.new_token()
     cluster.admit(token)
-    cluster.join(layout, next(each for each in layout.workers if each.name == NODE), token)
+    cluster.join(layout, node, token)
 
 
 def _everything_at_rest() -> None:
@@ -148,7 +142,7 @@ MOVEMENTS = (
     Movement("a node drained", _drain, _undrain),
     _restart("kube-system", "deployment/coredns"),
     _restart("kube-system", "daemonset/kube-proxy"),
-    Movement("a node joining", _join_again, _everything_at_rest),
+    Movement("a node joining", _join_anew, _everything_at_rest),
 )
 """Each is begun anew for the runs that it is looked at in."""
 

@@ -192,6 +192,12 @@ def running() -> dict[str, bool]:
     return {name: is_in == "running" for name, is_in in map(str.split, rows.splitlines())}
 
 
+def remove(name: str) -> None:
+    """Remove one node's container, and what it kept."""
+    run_here(["docker", "rm", "--force", name], timeout=120)
+    run_here(["docker", "volume", "rm", f"{name}-var"])
+
+
 def remove_all() -> None:
     """Remove all containers and volumes that carry our label."""
     ours = ["--quiet", "--filter", f"label={LABEL}"]
