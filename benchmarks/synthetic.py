@@ -34,6 +34,7 @@ from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
 from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex, VisitRecord
 from wirecheck.snapshot.node_document import (
     Address,
+    CniFiles,
     Fdb,
     Link,
     Namespace,
@@ -69,6 +70,12 @@ class Recorded:
         return next(each for each in self.api.nodes if each.metadata.name == WORKER)
 
     @property
+    def tunnel(self) -> int:
+        """The index of the VXLAN device."""
+        links = self.document.namespaces[0].links
+        return next(each.index for each in links if each.name == TUNNEL)
+
+    @property
     def pod(self) -> PodObject:
         """One of the worker's pods with an address of its own, and the node's resolv.conf."""
         return next(
@@ -100,7 +107,7 @@ def write_snapshot(folder: Path, of: Recorded, nodes: int, services: int) -> Non
         variations.reordered(_respread(of.rules, nodes), random.Random(number))
         for number in range(min(ORDERS, nodes))
     ]
-    peers = [_peer(number) for number in range(nodes)]
+    peers = [_peer(number, of.tunnel) for number in range(nodes)]
     for number in range(nodes):
         made = _document(of, orders[number % ORDERS], number, peers)
         raw = msgspec.json.encode(made)
@@ -187,13 +194,13 @@ def _mac(kind: int, number: int, place: int = 0) -> str:
 Peer = tuple[Route, Neighbour, Fdb]
 
 
-def _peer(number: int) -> Peer:
-    """What flannel enters on all other nodes for this one."""
+def _peer(number: int, tunnel: int) -> Peer:
+    """What flannel enters on all other nodes, whose device has this index, for this one."""
     gateway = pod_range(number).removesuffix("/24")
     return (
-        Route(4, pod_range(number), gateway=gateway, index=2, protocol=3, onlink=True),
-        Neighbour(2, gateway, _mac(1, number), "PERMANENT"),
-        Fdb(2, _mac(1, number), node_address(number), state="permanent", flags=["self"]),
+        Route(4, pod_range(number), gateway=gateway, index=tunnel, protocol=3, onlink=True),
+        Neighbour(tunnel, gateway, _mac(1, number), "PERMANENT"),
+        Fdb(tunnel, _mac(1, number), node_address(number), state="permanent", flags=["self"]),
     )
 
 
@@ -224,8 +231,18 @@ def _document(of: Recorded, rules: NodeDocument, number: int, peers: list[Peer])
         commands=rules.commands,
         http=http,
         probes=[],
+        cni=_own_reservations(of.document.cni, number),
         conntrack=rules.conntrack,
     )
+
+
+def _own_reservations(like: CniFiles | None, number: int) -> CniFiles | None:
+    """What the CNI plugins keep: an address for each pod."""
+    if like is None or not like.reservations:
+        return like
+    first = like.reservations[0]
+    kept = [structs.replace(first, address=_pod_address(number, each)) for each in range(PODS)]
+    return structs.replace(like, reservations=kept)
 
 
 def _inode(place: int) -> int:
