@@ -15,6 +15,7 @@ from wirecheck.findings import NotApplicable, Ref
 from wirecheck.model.endpoints import Endpoint, Unlisted, endpoints_of, unlisted_of
 from wirecheck.model.names import Names
 from wirecheck.model.network_policy import egress_policy_of
+from wirecheck.model.overlay import Vtep, vteps_of
 from wirecheck.model.pod import Pod
 from wirecheck.model.pools import Drift, drifts
 from wirecheck.model.traits import Disagreement, Traits, disagreements
@@ -104,6 +105,11 @@ class Cluster:
                 a.address for a in node.status.addresses if a.type == "InternalIP"
             )
         }
+
+    @cached_property
+    def vteps(self) -> Mapping[str, tuple[Vtep, ...]]:
+        """What each node announces of its end of flannel's overlay; every node asks for all."""
+        return {name: tuple(vteps_of(node)) for name, node in self.nodes.items()}
 
     @cached_property
     def pods(self) -> tuple[Pod, ...]:

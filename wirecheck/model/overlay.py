@@ -104,8 +104,8 @@ class Overlay:
     @cached_property
     def peers(self) -> tuple[Vtep, ...]:
         """The ends of the other nodes, in the families that this one has an end in."""
-        others = (each for n, each in self.node.cluster.nodes.items() if n != self.node.name)
-        return tuple(v for each in others for v in vteps_of(each) if v.family in self.own)
+        others = (each for n, each in self.node.cluster.vteps.items() if n != self.node.name)
+        return tuple(vtep for each in others for vtep in each if vtep.family in self.own)
 
     def device(self, family: int) -> Interface | None:
         """The VXLAN device of the family, which flannel names after the network's number."""

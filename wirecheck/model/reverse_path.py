@@ -84,13 +84,13 @@ class ReversePath:
                 yield f"packets of the pods of {way.peer.metadata.name}", self._uplink, way.device
 
     def _from_nodes(self) -> Iterator[tuple[str, Interface | None, Interface | None]]:
-        routing = self.node.routes.routing
+        routing, uplink = self.node.routes.routing, self._uplink
         for name, peer in self.node.cluster.nodes.items():
             listed = [e.address for e in peer.status.addresses if e.type == "InternalIP"]
             for each in sorted(addresses(listed) if name != self.node.name else (), key=str):
                 route = routing.route_to(each) if each.version == 4 else None
                 if route is not None and route.type == "unicast":
-                    yield f"packets of node {name}", self._uplink, routing.device_of(route)
+                    yield f"packets of node {name}", uplink, routing.device_of(route)
 
     @property
     def _uplink(self) -> Interface | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -63,6 +63,14 @@ class Routing:
                 found.setdefault((table, family), set()).add(length)
         return {key: tuple(sorted(lengths, reverse=True)) for key, lengths in found.items()}
 
+    @cached_property
+    def _rules(self) -> Mapping[int, Sequence[Rule]]:
+        """By family, in the order in which the kernel asks them."""
+        found: dict[int, list[Rule]] = {}
+        for rule in sorted(self.netns.record.rules, key=lambda each: each.priority):
+            found.setdefault(rule.family, []).append(rule)
+        return found
+
     def route_to(self, target: IPAddress, longest: int = 128) -> Route | None:
         """The route that packets to `target` take; None where there is none at all.
 
@@ -82,10 +90,10 @@ class Routing:
         return None
 
     def _tables_for(self, target: IPAddress) -> Iterator[int]:
-        rules = [each for each in self.netns.record.rules if each.family == target.version]
+        rules = self._rules.get(target.version, ())
         if not rules:
             yield MAIN
-        for rule in sorted(rules, key=lambda each: each.priority):
+        for rule in rules:
             if rule.action == "lookup" and _holds_for_all(rule, target):
                 yield rule.table
 
