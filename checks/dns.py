@@ -1,10 +1,17 @@
 """DNS: the expected answer, in every pod's network namespace, over UDP and over TCP."""
 
-from wirecheck.catalogue import check
+from wirecheck.catalogue import Threshold, check
 from wirecheck.facts import Fact
-from wirecheck.findings import Finding, Findings
+from wirecheck.findings import Finding, Findings, Level, NotApplicable
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
+
+MEDIAN_WARN = Threshold(
+    "dns.median_warn", 100, "ms", "one lookup of a name outside the cluster takes up to ten queries"
+)
+SLOWEST_FAIL = Threshold(
+    "dns.slowest_fail", 1000, "ms", "of the 99th percentile: clients ask again after a few seconds"
+)
 
 
 @check(
@@ -77,6 +84,47 @@ def answers_the_node(node: Node) -> Findings:
     for lookup in node.dns.service_lookups:
         if lookup.problem:
             yield Finding(node.part(lookup.way), expected=lookup.expectation, found=lookup.problem)
+
+
+@check(
+    settles=True,
+    thresholds=(MEDIAN_WARN, SLOWEST_FAIL),
+    remedy="See whether the replicas are throttled (kubectl -n kube-system top pod, the CPU limit "
+    "of the DNS Deployment), then whether the node or the path to the replicas is: on the node, "
+    "dig @DNS_SERVICE_ADDRESS kubernetes.default.svc.cluster.local tells the query's time.",
+    looks_at=[Fact.DNS],
+)
+def answers_in_time(node: Node) -> Findings:
+    """DNS answers over UDP come in time: the median and the slowest of all that the node got.
+
+    Nearly every connection waits for a lookup first, and with a search path for several, one
+    after the other.
+
+    Except: a query that got no answer is no slow one: what was lost is judged by
+    dns.answers_* and dns.replicas_answer, and the try that was answered counts here. Below a
+    hundred answers the 99th percentile is the slowest of them.
+
+    See: https://github.com/kubernetes/kubernetes/issues/56903
+         https://github.blog/2019-11-21-debugging-network-stalls-on-kubernetes/
+    """
+    times = node.dns.answer_times
+    if times is None:
+        raise NotApplicable("no DNS query over UDP was answered")
+    if times.slowest > node.threshold(SLOWEST_FAIL):
+        yield Finding(
+            node.part("DNS over UDP"),
+            expected=f"99 % of answers within {node.threshold(SLOWEST_FAIL):.0f} ms",
+            found=times,
+            key="slowest",
+        )
+    elif times.median > node.threshold(MEDIAN_WARN):
+        yield Finding(
+            node.part("DNS over UDP"),
+            expected=f"half of the answers within {node.threshold(MEDIAN_WARN):.0f} ms",
+            found=times,
+            level=Level.WARN,
+            key="median",
+        )
 
 
 @check(

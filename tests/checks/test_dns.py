@@ -3,7 +3,7 @@
 import pytest
 
 from tests.checks.small_cluster import DNS_NETNS, HOST, KUBERNETES, WEB_NETNS, answer
-from wirecheck.findings import FactMissingError
+from wirecheck.findings import FactMissingError, Level, NotApplicable
 from wirecheck.snapshot.node_document import PodFile, PodProcesses, Try
 
 LOST = [Try(2.0, error="timeout")] * 3
@@ -165,3 +165,41 @@ def test_dns_itself_is_asked_like_every_pod(small):
 
     (finding,) = small.findings("dns.answers_every_pod_over_udp")
     assert finding.subject.name == "dns"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "level", "expected"),
+    [
+        (1.9, Level.FAIL, "99 % of answers within 1000 ms"),
+        (0.4, Level.WARN, "half of the answers within 100 ms"),
+    ],
+)
+def test_slow_answers_are_found(small, seconds, level, expected):
+    slow = [Try(seconds, answer=answer(KUBERNETES, "10.96.0.1"))]
+    for inode in (HOST, WEB_NETNS, DNS_NETNS):
+        small.change_probes(inode, "udp", slow)
+
+    (finding,) = small.findings("dns.answers_in_time")
+    assert (finding.level, finding.expected) == (level, expected)
+    assert f"at most {seconds * 1000:.0f} ms" in finding.found
+
+
+def test_a_lost_query_is_no_slow_answer(small):
+    small.change_probes(WEB_NETNS, "udp", LOST)
+
+    assert not small.findings("dns.answers_in_time")
+
+
+def test_what_is_slow_comes_from_the_inventory(small):
+    small.thresholds["dns.slowest_fail"] = 0.001
+
+    (finding,) = small.findings("dns.answers_in_time")
+    assert finding.level is Level.FAIL
+
+
+def test_times_of_no_answers_are_no_pass(small):
+    for inode in (HOST, WEB_NETNS, DNS_NETNS):
+        small.change_probes(inode, "udp", LOST)
+
+    with pytest.raises(NotApplicable):
+        small.findings("dns.answers_in_time")

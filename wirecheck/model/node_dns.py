@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from wirecheck.addresses import IPAddress
 from wirecheck.findings import FactMissingError
+from wirecheck.model.answer_times import AnswerTimes
 from wirecheck.model.lookup import Lookup
 from wirecheck.model.pod import Pod
 from wirecheck.model.resolver import Resolver
@@ -94,6 +95,19 @@ class NodeDns:
         for replica, lookup in self._lookups_at_replicas():
             if not lookup.is_of(self.node.cluster.dns.probe_name):
                 yield replica, lookup
+
+    @property
+    def answer_times(self) -> AnswerTimes | None:
+        """Of the tries over UDP that were answered, from all netns of the node."""
+        if not self.node.seen.probes:
+            raise FactMissingError(f"No DNS query was sent on {self.node.name}.")
+        return AnswerTimes.of(
+            [
+                probe.tries[-1].seconds
+                for probe in self.node.seen.probes
+                if probe.transport == "udp" and probe.tries and probe.tries[-1].answer
+            ]
+        )
 
     def _lookups_at_replicas(self) -> Iterator[tuple[Pod, Lookup]]:
         for replica in self.node.cluster.dns.replicas:
