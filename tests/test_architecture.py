@@ -39,6 +39,7 @@ DRIVERS = (
     "snapshot_summary",
     "inspect.commands",
     "inspect.subject",
+    "inspect.selector",
     "cli_snapshot",
     "cli_merge",
     "merging",

@@ -234,9 +234,9 @@ def rules_of(
         namespaces=[
             Namespace(
                 1,
-                links=[Link(2, "ens3")],
+                links=[Link(2, "ens3"), Link(3, "kube-ipvs0", kind="dummy")],
                 addresses=[
-                    Address(2, each, 128 if ":" in each else 32)
+                    Address(2 if each in listed else 3, each, 128 if ":" in each else 32)
                     for each in more.pop("addresses", listed)
                 ],
             )
