@@ -287,7 +287,7 @@ class TestDoctor:
 
         assert code == 2
         for plural in ("pods", "services"):
-            assert f'{{apiGroups: [""], resources: ["{plural}"], verbs: ["get", "list"' in out
+            assert f'{{apiGroups: [""], resources: ["{plural}"], verbs: ["list", "watch"]' in out
         assert served.visited == []
 
     def test_a_node_without_a_way_in(self, run, served, kubeconfig):

@@ -29,7 +29,8 @@ AGAIN = "import wirecheck.live as live; live.concerned = lambda *_: frozenset({'
 
 # Runs wirecheck, and stops for good at the call of a function, after saying so with a file.
 DRIVER = """
-import importlib, pathlib, sys, time
+import importlib, pathlib, signal, sys, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run below nohup
 spot, call, reached, more = sys.argv[1:5]
 exec(more)
 sleep = time.sleep
