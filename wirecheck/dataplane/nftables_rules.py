@@ -7,6 +7,7 @@ condition that is not known here becomes one that is not understood, and so does
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from wirecheck.addresses import canonical
@@ -70,7 +71,7 @@ class Translator:
                 conditions.add(inner)
             elif kind not in WITHOUT_EFFECT:
                 actions.append(self._action(kind, inner))
-        yield from conditions.steps(rule_text(rule), tuple(actions))
+        yield from conditions.steps(partial(rule_text, rule), tuple(actions))
 
     def _action(self, kind: str, inner: Any) -> Action:
         try:

@@ -129,7 +129,8 @@ Action = Jump | SetMark | Dnat | End | Return | Source | Remember | Opaque | Loo
 class Step(Struct, frozen=True, gc=False):
     """One rule: if all conditions hold, the actions in their order."""
 
-    text: str
+    told: str | Callable[[], str]
+    """The rule as its tool prints it, or what makes it: few are ever shown."""
     actions: tuple[Action, ...] = ()
     never: bool = False
     """It cannot match a connection's first packet on its way to a Service."""
@@ -151,6 +152,11 @@ class Step(Struct, frozen=True, gc=False):
     """Not yet resolved."""
     own: str = ""
     """The one address that packets must come from, where the step does nothing but mark."""
+
+    @property
+    def text(self) -> str:
+        """The rule as its tool prints it."""
+        return self.told if isinstance(self.told, str) else self.told()
 
 
 def own_address(sources: tuple[SourceTest, ...], actions: tuple[Action, ...]) -> str:

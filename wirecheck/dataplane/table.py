@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct, field
 
@@ -100,6 +100,14 @@ class Masquerade(StrEnum):
     """Expected side only: kube-proxy's configuration was not seen; not compared."""
 
 
+class Evidence(Protocol):
+    """A rule on the way to an outcome, written out only where somebody wants to see it."""
+
+    @property
+    def text(self) -> str:
+        """The rule, as its tool prints it."""
+
+
 class Handling(Struct, frozen=True):
     """What happens to connections of one kind of client to one frontend.
 
@@ -127,13 +135,19 @@ class Handling(Struct, frozen=True):
     """For NOT_UNDERSTOOD and MIXED: what stands in the way, as a sentence."""
     parts: tuple[Handling, ...] = ()
     """For MIXED: what holds for which sources (`allowed`)."""
-    evidence: tuple[tuple[str, ...], ...] = ()
+    evidence: tuple[tuple[Evidence, ...], ...] = ()
     """The rules that lead to each backend, in the order of `backends`; else to the verdict."""
 
     @property
     def lines(self) -> tuple[str, ...]:
         """All rules of the evidence, each once, in their order."""
-        return tuple(dict.fromkeys(line for lines in self.evidence for line in lines))
+        return tuple(dict.fromkeys(each.text for rules in self.evidence for each in rules))
+
+    def lines_to(self, backend: Backend) -> tuple[str, ...]:
+        """The rules that lead to one of the backends."""
+        if not self.evidence:
+            return ()
+        return tuple(each.text for each in self.evidence[self.backends.index(backend)])
 
 
 NOTHING = Handling(Verdict.NOTHING)
