@@ -18,6 +18,7 @@ from wirecheck.dataplane.nftables_keys import (
 )
 from wirecheck.dataplane.nftables_text import expression_text
 from wirecheck.dataplane.steps import Action, MarkTest, SourceTest, Step, Test, own_address
+from wirecheck.dataplane.table import Told
 from wirecheck.parse.nftables import NftSet
 
 FULL = 0xFFFFFFFF
@@ -39,7 +40,7 @@ class Conditions:
         self.by_destination: dict[tuple[str, str, int], list[str]] | None = None
         """Sources by destination, where a set has both: then there is a step for each."""
 
-    def steps(self, told: Callable[[], str], actions: tuple[Action, ...]) -> Iterator[Step]:
+    def steps(self, told: Told, actions: tuple[Action, ...]) -> Iterator[Step]:
         """The step with these conditions."""
         if self.by_destination is None:
             yield self._step(told, actions, (self.host, self.protocol, self.port), ())
@@ -50,7 +51,7 @@ class Conditions:
 
     def _step(
         self,
-        told: Callable[[], str],
+        told: Told,
         actions: tuple[Action, ...],
         destination: tuple[str, str, int],
         further: tuple[SourceTest, ...],

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from wirecheck.dataplane.table import Frontend, Verdict
+from wirecheck.dataplane.table import Frontend, Told, Verdict, text_of
 
 
 class Packet(Struct, frozen=True):
@@ -129,8 +129,7 @@ Action = Jump | SetMark | Dnat | End | Return | Source | Remember | Opaque | Loo
 class Step(Struct, frozen=True, gc=False):
     """One rule: if all conditions hold, the actions in their order."""
 
-    told: str | Callable[[], str]
-    """The rule as its tool prints it, or what makes it: few are ever shown."""
+    told: Told
     actions: tuple[Action, ...] = ()
     never: bool = False
     """It cannot match a connection's first packet on its way to a Service."""
@@ -156,7 +155,7 @@ class Step(Struct, frozen=True, gc=False):
     @property
     def text(self) -> str:
         """The rule as its tool prints it."""
-        return self.told if isinstance(self.told, str) else self.told()
+        return text_of(self.told)
 
 
 def own_address(sources: tuple[SourceTest, ...], actions: tuple[Action, ...]) -> str:
