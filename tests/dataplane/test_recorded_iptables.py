@@ -48,7 +48,8 @@ def test_what_is_read_of_the_recorded_services() -> None:
 
 def test_a_reading_has_its_evidence() -> None:
     read = read_iptables({4: TEXT}, recorded.clients("1.35.4"))
-    (_, service, endpoint), _ = read.handling(DNS, Client.POD).evidence
+    handling = read.handling(DNS, Client.POD)
+    _, service, endpoint = handling.lines_to(handling.backends[0])
     assert service.startswith("-A KUBE-SVC-TCOU7JCQXEZGVUNU ")
     assert endpoint.endswith("--to-destination 10.244.0.2:53")
 

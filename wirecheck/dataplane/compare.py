@@ -278,7 +278,7 @@ def _in_forwarding(wanted: Handling, found: Handling, entry: Entry) -> Iterator[
 
 
 def _extra_backends(wanted: Handling, found: Handling, entry: Entry) -> Iterator[_Deviation]:
-    for at, backend in enumerate(found.backends):
+    for backend in found.backends:
         if backend in wanted.backends or is_draining(found, backend):
             continue
         exists = backend in entry.known
@@ -289,7 +289,7 @@ def _extra_backends(wanted: Handling, found: Handling, entry: Entry) -> Iterator
             if exists
             else f"{backend}, which no EndpointSlice of the Service names",
             backend,
-            found.evidence[at] if found.evidence else (),
+            found.lines_to(backend),
         )
 
 
@@ -297,14 +297,14 @@ def _hairpins(found: Handling, local: frozenset[Backend]) -> Iterator[_Deviation
     """Local backends whose connections to themselves come back with their own address."""
     if found.verdict is not Verdict.FORWARD or found.masquerade is Masquerade.ALWAYS:
         return
-    for at, backend in enumerate(found.backends):
+    for backend in found.backends:
         if backend in local and backend not in found.hairpin:
             yield _Deviation(
                 Kind.HAIRPIN,
                 f"connections of {backend.address} to itself masqueraded",
                 "not masqueraded",
                 backend,
-                found.evidence[at] if found.evidence else (),
+                found.lines_to(backend),
             )
 
 

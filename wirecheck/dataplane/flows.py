@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from wirecheck.dataplane.steps import MarkTest, SetMark
-from wirecheck.dataplane.table import Backend, Verdict
+from wirecheck.dataplane.table import Backend, Told, Verdict
 
 
 class Flow(Struct, frozen=True, gc=False):
@@ -36,7 +36,7 @@ class Result(Struct, frozen=True, gc=False):
     backend: Backend | None = None
     remembers: str = ""
     reason: str = ""
-    rules: tuple[str, ...] = ()
+    rules: tuple[Told, ...] = ()
 
 
 def only_from(flows: list[Flow], sources: int) -> list[Flow]:

@@ -10,7 +10,7 @@ from msgspec import structs
 from wirecheck.dataplane.clients import Intervals, ranges
 from wirecheck.dataplane.flows import Result
 from wirecheck.dataplane.sources import Region, Regions
-from wirecheck.dataplane.table import Backend, Client, Handling, Masquerade, Verdict
+from wirecheck.dataplane.table import Backend, Client, Handling, Masquerade, Told, Verdict
 
 EVEN = 1e-4
 """Shares nearer than this part to 1/n are even: probabilities are kept in units of 2^-31."""
@@ -206,8 +206,10 @@ def _evened(shares: list[float], number: int) -> tuple[float, ...]:
 
 def _affinity(results: Iterable[Result]) -> int:
     """Seconds that clients return to the backend: it must be what remembers them, too."""
-    remembered = {each.remembers for each in results if each.remembers}
     recalled = [each.flow.recalled for each in results if each.flow.recalled]
+    if not recalled:
+        return 0
+    remembered = {each.remembers for each in results if each.remembers}
     return min((seconds for name, seconds in recalled if name in remembered), default=0)
 
 
@@ -226,7 +228,7 @@ def _is_hairpin(
     )
 
 
-def _evidence(results: list[Result]) -> tuple[str, ...]:
+def _evidence(results: list[Result]) -> tuple[Told, ...]:
     """The rules that new clients meet, or else those that returning ones meet."""
     new = [each for each in results if each.flow.recalled is None]
     return (new or results)[0].rules

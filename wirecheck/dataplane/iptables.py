@@ -10,6 +10,7 @@ others programmed.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 
 from wirecheck.dataplane.chains import Chains
 from wirecheck.dataplane.clients import Clients
@@ -121,7 +122,7 @@ def ruleset_of(
         through_node=stages("FORWARD", "filter"),
         sent=stages("OUTPUT", "raw", "mangle", "nat", "filter"),
         masquerading=Masquerading(
-            by_mark=lambda mark: any(each(mark) for each in marks),
+            by_mark=cache(lambda mark: any(each(mark) for each in marks)),
         ),
     )
 

@@ -59,7 +59,7 @@ def step_of(line: str) -> Step:
     sources = (*conditions.sources, *others)
     actions = (Opaque(rule.problem),) if rule.problem else _actions(rule)
     return Step(
-        text=line,
+        told=line,
         actions=actions,
         never=conditions.never,
         protocol=conditions.protocol,

@@ -183,7 +183,7 @@ def _steps(server: VirtualServer, tick_rate: int) -> Iterable[Step]:
         shares = tuple(weight / total for weight in weights)
         actions = (Choose(targets, shares),)
     step = Step(
-        text="\n  ".join((server.line, *(each.line for each in server.real_servers))),
+        told="\n  ".join((server.line, *(each.line for each in server.real_servers))),
         actions=actions,
         protocol=server.protocol,
         host=server.address,
@@ -192,7 +192,7 @@ def _steps(server: VirtualServer, tick_rate: int) -> Iterable[Step]:
     )
     if server.persistent_ticks:
         yield Step(
-            text=step.text,
+            told=step.told,
             actions=actions,
             protocol=step.protocol,
             host=step.host,

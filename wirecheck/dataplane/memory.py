@@ -216,7 +216,7 @@ def _is_alike(old: Chain | None, new: Chain | None, packet: Packet) -> bool:
 def _does(step: Step, packet: Packet) -> tuple[object, ...]:
     """All of a step but its conditions on the packet, which hold."""
     return (
-        step.text,
+        step.told,
         tuple(_resolved(each, packet) for each in step.actions),
         step.sources,
         step.marks,

@@ -9,6 +9,7 @@ consults means nothing. Layouts of chains, which differ between versions, do not
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from wirecheck.dataplane.chains import Chains
@@ -64,7 +65,7 @@ def ruleset_of(family: int, table: NftTable) -> Ruleset:
         through_node=stages("forward"),
         sent=stages("output"),
         masquerading=Masquerading(
-            by_mark=lambda mark: any(each(mark) for each in marks),
+            by_mark=cache(lambda mark: any(each(mark) for each in marks)),
             own=hairpins,
         ),
         owner=KUBE_PROXY,

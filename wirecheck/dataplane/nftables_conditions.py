@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address, summarize_address_range
 from typing import Any
 
-from wirecheck.addresses import network
+from wirecheck.addresses import canonical, network
 from wirecheck.dataplane.nftables_keys import (
     MALFORMED,
     PROTOCOLS,
@@ -18,6 +18,7 @@ from wirecheck.dataplane.nftables_keys import (
 )
 from wirecheck.dataplane.nftables_text import expression_text
 from wirecheck.dataplane.steps import Action, MarkTest, SourceTest, Step, Test, own_address
+from wirecheck.dataplane.table import Told
 from wirecheck.parse.nftables import NftSet
 
 FULL = 0xFFFFFFFF
@@ -39,18 +40,18 @@ class Conditions:
         self.by_destination: dict[tuple[str, str, int], list[str]] | None = None
         """Sources by destination, where a set has both: then there is a step for each."""
 
-    def steps(self, text: str, actions: tuple[Action, ...]) -> Iterator[Step]:
+    def steps(self, told: Told, actions: tuple[Action, ...]) -> Iterator[Step]:
         """The step with these conditions."""
         if self.by_destination is None:
-            yield self._step(text, actions, (self.host, self.protocol, self.port), ())
+            yield self._step(told, actions, (self.host, self.protocol, self.port), ())
             return
         for destination, ranges in self.by_destination.items():
             source = SourceTest("network", ",".join(ranges), negated=False)
-            yield self._step(text, actions, destination, (source,))
+            yield self._step(told, actions, destination, (source,))
 
     def _step(
         self,
-        text: str,
+        told: Told,
         actions: tuple[Action, ...],
         destination: tuple[str, str, int],
         further: tuple[SourceTest, ...],
@@ -58,7 +59,7 @@ class Conditions:
         sources = (*self.sources, *further)
         host, protocol, port = destination
         return Step(
-            text=text,
+            told=told,
             actions=actions,
             never=self.never,
             protocol=protocol,
@@ -131,7 +132,7 @@ class Conditions:
         if isinstance(right, dict):
             prefix = right["prefix"]
             return [str(network(f"{prefix['addr']}/{prefix['len']}"))]
-        return [str(network(right))]
+        return [f"{canonical(right)}/{128 if ':' in right else 32}"]
 
     def _dport(self, right: Any, negated: bool) -> None:
         if negated or not isinstance(right, int):

@@ -19,7 +19,7 @@ from wirecheck.dataplane.nftables_keys import (
     key_parts,
     reader_of,
 )
-from wirecheck.dataplane.nftables_text import rule_text
+from wirecheck.dataplane.nftables_text import RuleText
 from wirecheck.dataplane.steps import (
     Action,
     Choose,
@@ -70,7 +70,7 @@ class Translator:
                 conditions.add(inner)
             elif kind not in WITHOUT_EFFECT:
                 actions.append(self._action(kind, inner))
-        yield from conditions.steps(rule_text(rule), tuple(actions))
+        yield from conditions.steps(RuleText(rule), tuple(actions))
 
     def _action(self, kind: str, inner: Any) -> Action:
         try:

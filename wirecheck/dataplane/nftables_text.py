@@ -6,15 +6,22 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import Struct
+
 from wirecheck.parse.nftables import Expression, NftRule
 
 MOST_CHOICES = 4
 
 
-def rule_text(rule: NftRule) -> str:
-    """`chain services: ip daddr . meta l4proto . th dport vmap @service-ips`."""
-    words = " ".join(_text(each) for each in rule.expr)
-    return f"chain {rule.chain}: {words}"
+class RuleText(Struct, frozen=True, gc=False):
+    """Writes a rule when it is called; equal for equal rules, whoever has them."""
+
+    rule: NftRule
+
+    def __call__(self) -> str:
+        """`chain services: ip daddr . meta l4proto . th dport vmap @service-ips`."""
+        words = " ".join(_text(each) for each in self.rule.expr)
+        return f"chain {self.rule.chain}: {words}"
 
 
 def expression_text(expression: Expression) -> str:

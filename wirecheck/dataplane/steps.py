@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from wirecheck.dataplane.table import Frontend, Verdict
+from wirecheck.dataplane.table import Frontend, Told, Verdict, text_of
 
 
 class Packet(Struct, frozen=True):
@@ -129,7 +129,7 @@ Action = Jump | SetMark | Dnat | End | Return | Source | Remember | Opaque | Loo
 class Step(Struct, frozen=True, gc=False):
     """One rule: if all conditions hold, the actions in their order."""
 
-    text: str
+    told: Told
     actions: tuple[Action, ...] = ()
     never: bool = False
     """It cannot match a connection's first packet on its way to a Service."""
@@ -151,6 +151,11 @@ class Step(Struct, frozen=True, gc=False):
     """Not yet resolved."""
     own: str = ""
     """The one address that packets must come from, where the step does nothing but mark."""
+
+    @property
+    def text(self) -> str:
+        """The rule as its tool prints it."""
+        return text_of(self.told)
 
 
 def own_address(sources: tuple[SourceTest, ...], actions: tuple[Action, ...]) -> str:

@@ -8,7 +8,7 @@ so that `compare.py` knows no dataplane.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -100,6 +100,15 @@ class Masquerade(StrEnum):
     """Expected side only: kube-proxy's configuration was not seen; not compared."""
 
 
+Told = str | Callable[[], str]
+"""A rule as its tool prints it, or what writes it: few are ever shown. Equal for equal rules."""
+
+
+def text_of(told: Told) -> str:
+    """The rule as its tool prints it."""
+    return told if isinstance(told, str) else told()
+
+
 class Handling(Struct, frozen=True):
     """What happens to connections of one kind of client to one frontend.
 
@@ -127,13 +136,19 @@ class Handling(Struct, frozen=True):
     """For NOT_UNDERSTOOD and MIXED: what stands in the way, as a sentence."""
     parts: tuple[Handling, ...] = ()
     """For MIXED: what holds for which sources (`allowed`)."""
-    evidence: tuple[tuple[str, ...], ...] = ()
+    evidence: tuple[tuple[Told, ...], ...] = ()
     """The rules that lead to each backend, in the order of `backends`; else to the verdict."""
 
     @property
     def lines(self) -> tuple[str, ...]:
         """All rules of the evidence, each once, in their order."""
-        return tuple(dict.fromkeys(line for lines in self.evidence for line in lines))
+        return tuple(dict.fromkeys(text_of(each) for rules in self.evidence for each in rules))
+
+    def lines_to(self, backend: Backend) -> tuple[str, ...]:
+        """The rules that lead to one of the backends."""
+        if not self.evidence:
+            return ()
+        return tuple(text_of(each) for each in self.evidence[self.backends.index(backend)])
 
 
 NOTHING = Handling(Verdict.NOTHING)

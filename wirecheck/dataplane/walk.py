@@ -31,7 +31,7 @@ from wirecheck.dataplane.steps import (
     SourceTest,
     Step,
 )
-from wirecheck.dataplane.table import Backend, Verdict
+from wirecheck.dataplane.table import Backend, Told, Verdict
 
 MOST_JUMPS = 64
 """Deeper than the kernel allows rule sets to be: a loop."""
@@ -75,7 +75,7 @@ class Walk:
         self.results: list[Result] = []
         self._everybody = everybody
         self._accepted: list[Flow] = []
-        self._path: list[str] = []
+        self._path: list[Told] = []
 
     def through(self, base_chain: str, flows: list[Flow]) -> list[Flow]:
         """The flows that come out of a base chain, neither diverted nor refused.
@@ -225,7 +225,7 @@ class Walk:
             return []
         if not self._path and flows == [Flow(self._everybody)]:
             return self._jump_for_all(step, chain)
-        self._path.append(step.text)
+        self._path.append(step.told)
         flows = self._walk(chain, flows)
         self._path.pop()
         return flows
@@ -243,7 +243,7 @@ class Walk:
                 shared=self.shared,
                 everybody=everybody,
             )
-            inner._path.append(step.text)
+            inner._path.append(step.told)
             ended = inner._walk(chain, [Flow(everybody)])
             self.shared[key] = (inner.results, ended, inner._accepted)
         results, ended, accepted = self.shared[key]
@@ -260,7 +260,7 @@ class Walk:
         reason: str = "",
     ) -> None:
         # The first rule of the path is the hook, which is the same for all frontends.
-        rules = (*self._path[1:], step.text)
+        rules = (*self._path[1:], step.told)
         for flow in flows:
             name = step.remembers or flow.remembered
             self.results.append(Result(flow, verdict, backend, name, reason, rules))

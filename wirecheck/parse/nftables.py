@@ -73,6 +73,8 @@ class NftRules:
     """The rules of one chain. Equal ones of many nodes are one object, as long as it is kept."""
 
     rules: list[NftRule] = field(default_factory=list)
+    asks_sets: bool = True
+    """Whether a rule may ask a set or map; where that is not known it may."""
 
     def __iter__(self) -> Iterator[NftRule]:
         return iter(self.rules)
@@ -83,7 +85,7 @@ class NftRules:
     @cached_property
     def sets(self) -> tuple[str, ...]:
         """The names of the sets and maps that they ask."""
-        if b'"@' not in msgspec.json.encode([each.expr for each in self.rules]):
+        if not self.asks_sets:
             return ()
         return tuple(dict.fromkeys(name for each in self.rules for name in _sets_in(each.expr)))
 
@@ -234,7 +236,8 @@ def _add_rules(table: NftTable, pieces: list[str]) -> bool:
         key = (name, *texts)
         kept = _kept_rules.get(key)
         if kept is None:
-            kept = NftRules([_rule(name, each) for each in texts])
+            asks_sets = any('"@' in each for each in texts)
+            kept = NftRules([_rule(name, each) for each in texts], asks_sets)
             if len(_kept_rules) >= MOST_KEPT:
                 _kept_rules.clear()
             _kept_rules[key] = kept
