@@ -264,6 +264,18 @@ class TestDoctor:
         assert "not seen      n1 is down.\n" in out
         assert "by hand     docker exec n1 python3 --version\n" in out
 
+    def test_a_script_reads_the_same(self, run, served, kubeconfig):
+        down = VisitRecord("unreachable", via="docker://n1", reason="n1 is down.")
+        served.visit = lambda _: (down, None)
+
+        code, out, _ = run("doctor", "--kubeconfig", kubeconfig, "-o", "json")
+
+        told = json.loads(out)
+        by_topic = {each["topic"]: each for each in told["remarks"]}
+        assert code == told["status"] == 2
+        assert by_topic["not seen"]["text"] == "n1 is down."
+        assert by_topic["by hand"]["under"] == "not seen"
+
     def test_a_tool_that_a_node_lacks(self, run, served, kubeconfig):
         small = healthy()
         name, command = next(iter(small.document.commands.items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,18 @@ def test_the_terminal_shows_the_same(tmp_path, file, capsys):
     assert out.startswith("3 runs, 2027-01-15 08:00 UTC to 2027-01-15 08:00 UTC\n")
     assert "·✕·  not healthy in 1 of 3 runs, now passed" in out
     assert "010" in out
+
+
+def test_a_script_reads_the_lines_of_the_last_runs(tmp_path, file, capsys):
+    for name, cluster in (("a", healthy()), ("b", broken()), ("c", healthy())):
+        run(tmp_path, written(tmp_path / name, cluster), history=file)
+
+    with pytest.raises(SystemExit) as left:
+        cli.main(["trend", str(file), "--runs", "2", "-o", "json"])
+
+    told = json.loads(capsys.readouterr().out)
+    assert left.value.code == 0
+    assert [each["status"] for each in told] == [1, 0]
 
 
 def test_without_a_history_the_terminal_says_how_there_will_be_one(tmp_path, capsys):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from wirecheck import __version__
 from wirecheck.cli_catalogue import explain, list_checks, node_commands
@@ -175,14 +176,17 @@ def demo(cluster: str, report_dir: Path) -> int:
 
 
 @wirecheck.command()
+@click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text")
 @cluster_options
-def doctor(**cluster: Any) -> int:
+def doctor(output: str, **cluster: Any) -> int:
     """See whether the cluster can be looked at: one look, without a verdict."""
-    progress = ConsoleProgress()
-    examination = examine(Request(**cluster), progress)
+    examination = examine(Request(**cluster), ConsoleProgress())
+    if output == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(examination), indent=1).decode())
+        return examination.status
     shown = ConsoleProgress(stderr=False)
-    for line in examination.lines:
-        shown.say(line)
+    for remark in examination.remarks:
+        shown.say(str(remark))
     return examination.status
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -32,9 +33,13 @@ SIGNS: dict[Outcome | None, tuple[str, str]] = {
 @click.argument("file", type=click.Path(path_type=Path), default=Path("reports") / history.NAME)
 @click.option("--cluster", default="", metavar="UID", help="Only this cluster; else the last one.")
 @click.option("--runs", type=click.IntRange(1), default=MOST_RUNS, show_default=True)
-def trend(file: Path, cluster: str, runs: int) -> None:
+@click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text")
+def trend(file: Path, cluster: str, runs: int, output: str) -> None:
     """How checks ended and what was measured over the last runs, from a history file."""
     entries = _entries(file, cluster, runs)
+    if output == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(entries), indent=1).decode())
+        return
     found = trends(entries)
     console = Console(highlight=False)
     first, last = (harmless(moment(run.time)) for run in (entries[0], entries[-1]))

@@ -35,20 +35,39 @@ NAMED = 5
 """Nodes that a line names."""
 
 
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """One thing that was found."""
+
+    topic: str
+    text: str
+    under: str = ""
+    """The topic that it tells more about."""
+    lines: str = ""
+    """What can be copied into a file, as it is."""
+    lacks: bool = False
+    """Whether it keeps a run from seeing everything."""
+
+    def __str__(self) -> str:
+        """`rights        list nodes, pods …`."""
+        topic = f"  {self.topic}" if self.under else self.topic
+        return "\n".join(filter(None, (f"{topic:14}{self.text}", self.lines)))
+
+
 @dataclass(slots=True)
 class Examination:
-    """What was found, line by line, and the exit status that says so."""
+    """What was found, and the exit status that says so."""
 
-    lines: list[str] = field(default_factory=list)
     status: int = HEALTHY
+    remarks: list[Remark] = field(default_factory=list)
 
-    def say(self, title: str, text: str) -> None:
-        """A line; the next ones under the same title leave it out."""
-        self.lines.append(f"{title:14}{text}")
+    def say(self, topic: str, text: str, under: str = "") -> None:
+        """Add a remark."""
+        self.remarks.append(Remark(topic, text, under))
 
-    def lacks(self, title: str, text: str) -> None:
-        """A line about something that keeps a run from seeing everything."""
-        self.say(title, text)
+    def lacks(self, topic: str, text: str, under: str = "", lines: str = "") -> None:
+        """Add a remark about something that keeps a run from seeing everything."""
+        self.remarks.append(Remark(topic, text, under, lines, lacks=True))
         self.status = INCOMPLETE
 
 
@@ -113,8 +132,8 @@ def _tell_of_ways(found: Examination, run: LiveRun) -> None:
     without = sorted(visitable - run.ways.keys())
     if without:
         lines = missing_lines(without).rstrip()
-        found.lacks("no way in", f"{plural(len(without), 'node')}; an inventory with this adds it:")
-        found.lines.append(lines)
+        what = f"{plural(len(without), 'node')}; an inventory with this adds it:"
+        found.lacks("no way in", what, lines=lines)
 
 
 def _tell_of_visits(
@@ -138,7 +157,7 @@ def _tell_of_visits(
             continue
         found.say("not seen", visit.reason)
         if line := way_by_hand(ways[name]):
-            found.say("  by hand", line)
+            found.say("by hand", line, under="not seen")
         if len(failed) > unreachable:
             found.status = INCOMPLETE
 
@@ -182,11 +201,11 @@ def _tell_of_checks(found: Examination, snapshot: Snapshot, progress: Progress) 
     judged = sum(item.outcome not in (Outcome.SKIP, Outcome.ERROR) for item in items)
     found.say("checks", f"{judged:,} of {plural(len(items), 'item')} can be judged")
     for (check, reason), names in _gathered(items, Outcome.SKIP).items():
-        found.say("  skipped", f"{check}{_where(names)}: {reason}")
+        found.say("skipped", f"{check}{_where(names)}: {reason}", under="checks")
     unseen = {item.node for item in items if item.folded}
     for (check, reason), names in _gathered(items, Outcome.ERROR).items():
         if set(names) - unseen:
-            found.lacks("  not judged", f"{check}{_where(names)}: {reason}")
+            found.lacks("not judged", f"{check}{_where(names)}: {reason}", under="checks")
 
 
 def _gathered(items: Sequence[ItemResult], outcome: Outcome) -> Mapping[tuple[str, str], list[str]]:
