@@ -40,12 +40,10 @@ def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
         return
     if after and after[0]["expr"] == old["expr"]:
         yield "both do the same"
-    if (
-        edit.kind == "shadow"
-        and old["chain"] == "filter-input"
-        and not _refused_here(things, facts)
-    ):
-        yield "what gets there is translated already, or for no Service"
+    if old["chain"] == "filter-input" and not _refused_here(things, facts):
+        asks_services = {"jump": {"target": "service-endpoints-check"}} in old["expr"]
+        if edit.kind == "shadow" or (edit.kind == "delete" and asks_services):
+            yield "what gets there is translated already, or for no Service"
     if old["chain"].startswith("firewall-") and _is_contested(old["chain"], things, facts):
         yield "an address that several Services claim"
     if edit.kind == "delete" and (led_to := _led_to(old["expr"], things)):
