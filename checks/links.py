@@ -268,8 +268,8 @@ def lose_no_packets(node: Node) -> Findings:
     They are gone before any rule sees them: what is left is latency, on every connection.
 
     Except: what was lost before the visit does not count; devices without an address do not
-    either, nor the CPUs' queues of a node that is a container; less than ten packets are no
-    measure.
+    either, nor tunnels, which drop what they know no way for, nor the CPUs' queues of a node
+    that is a container; less than ten packets are no measure.
 
     See: https://github.blog/2019-11-21-debugging-network-stalls-on-kubernetes/
          https://man7.org/linux/man-pages/man8/ethtool.8.html

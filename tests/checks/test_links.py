@@ -200,6 +200,13 @@ def test_a_device_that_loses_packets_is_found(small, counter, where):
     assert losing(small, **{counter: 20}) == [(f"ens3, {where}", "20 of 2,020 packets")]
 
 
+def test_what_a_tunnel_knows_no_way_for_is_not_lost_on_the_wire(small):
+    before = TrafficSample(1.0, 3, {"flannel.1": Counters(received=1000, sent=1000)})
+    now = TrafficSample(3.0, 3, {"flannel.1": Counters(received=3000, sent=3000, send_dropped=20)})
+    small.change_document(traffic=[before, now])
+    assert not small.findings("links.lose_no_packets")
+
+
 def test_a_queue_of_a_cpu_without_room_is_found(small):
     before, after = small.document.traffic
     small.change_document(traffic=[before, replace(after, softnet_dropped=53)])
