@@ -7,7 +7,7 @@ import pytest
 from tests.checks.small_cluster import HOST, SmallCluster
 from tests.snapshots import unreachable, written
 from wirecheck.snapshot.folder import Snapshot
-from wirecheck.snapshot.node_document import Command, ConntrackSample, Rule
+from wirecheck.snapshot.node_document import Command, ConntrackSample, NewConnections, Rule
 
 DNS_ENTRIES = "".join(
     f"udp      17 29 src=10.244.0.3 dst=10.96.0.10 sport={port} dport=53 {word}"
@@ -96,6 +96,18 @@ def test_losses_are_told(inspect, tmp_path):
     _, out, _ = inspect("node", "n1", "--snapshot", written(tmp_path / "seen", small))
 
     assert "lost           drop 4" in out
+
+
+def test_how_many_connections_begin_and_where_they_lead_is_told(inspect, tmp_path):
+    small = SmallCluster()
+    small.change_document(
+        new_connections=NewConnections(2.0, 84, destinations={"10.96.0.10:53/udp": 80})
+    )
+
+    _, out, _ = inspect("node", "n1", "--snapshot", written(tmp_path / "seen", small))
+
+    assert "new            42 a second, mostly to 10.96.0.10:53/udp" in out
+    assert "new to         80 to 10.96.0.10:53/udp" in out
 
 
 def test_routing_rules_that_not_every_kernel_has_are_told(as_json, tmp_path):

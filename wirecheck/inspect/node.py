@@ -135,6 +135,10 @@ def _conntrack(node: Node) -> ConntrackView:
     samples = node.seen.conntrack
     grown = [each.counters.get("entries", 0) for each in (samples[:1] + samples[-1:])]
     destinations, note = _destinations(node)
+    try:
+        newcomers = table.newcomers
+    except UNKNOWN:
+        newcomers = None
     ordered = [*tables[:1], *sorted(tables[1:], key=lambda each: -each.count)]
     return ConntrackView(
         unknown="; ".join(problems),
@@ -143,6 +147,8 @@ def _conntrack(node: Node) -> ConntrackView:
         window=table.window if len(samples) > 1 else 0.0,
         grown=grown[-1] - grown[0] if grown else 0,
         losses=table.losses if len(samples) > 1 else {},
+        new=str(newcomers) if newcomers else "",
+        new_destinations=newcomers.heard.destinations if newcomers else {},
         destinations=destinations,
         note=note,
     )

@@ -105,6 +105,10 @@ def _conntrack(table: ConntrackView) -> Iterator[Line]:
         lost = {name: number for name, number in table.losses.items() if number}
         text = ", ".join(f"{name} {number:,}" for name, number in lost.items()) or "none"
         yield Line(text, "  lost", "", STYLES["fail"] if lost else "")
+    if table.new:
+        yield Line(table.new, "  new")
+    for place, number in table.new_destinations.items():
+        yield Line(f"{number:,} to {place}", "  new to")
     for entry in table.destinations[:MOST_LINES]:
         to = f"{entry.destination}:{entry.port}/{entry.protocol}"
         answered = f", {entry.unreplied} without an answer" if entry.unreplied else ""

@@ -74,6 +74,10 @@ class ConntrackView(View, frozen=True, kw_only=True):
     """By how many entries the node's own table grew in that time."""
     losses: dict[str, int] = {}  # noqa: RUF012 - msgspec copies an empty default
     """How much the counters of losses grew in that time."""
+    new: str = ""
+    """How many connections began in a second; empty where nothing listened for them."""
+    new_destinations: dict[str, int] = {}  # noqa: RUF012 - msgspec copies an empty default
+    """Where most of them led, and how many."""
     destinations: tuple[DestinationView, ...] = ()
     note: str = ""
     """Which entries were read."""
