@@ -30,9 +30,10 @@ from benchmarks import programmed_node, scaled, service_objects, variations
 from testbed.layout import VM
 from testbed.state import state
 from wirecheck import __version__
+from wirecheck.collect.dns_plan import DnsPlan
 from wirecheck.collect.document_frame import unframed
 from wirecheck.collect.node_program import command_line
-from wirecheck.collect.plan import DnsPlan, Plan
+from wirecheck.collect.plan import Plan
 from wirecheck.snapshot.api_objects import (
     ApiObjects,
     EndpointSliceObject,

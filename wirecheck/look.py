@@ -20,7 +20,8 @@ from wirecheck.collect.ansible import ansible_ways, hosts_of
 from wirecheck.collect.api import Api, ApiError
 from wirecheck.collect.changes import changes_since
 from wirecheck.collect.containers import container_ways
-from wirecheck.collect.plan import LookOptions, plan_for, queries
+from wirecheck.collect.dns_plan import queries
+from wirecheck.collect.plan import LookOptions, plan_for
 from wirecheck.collect.unvisitable import why_unvisitable
 from wirecheck.collect.visit import visit_all
 from wirecheck.inventory import Inventory, WayIn, ways_in

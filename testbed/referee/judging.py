@@ -14,9 +14,10 @@ from testbed.referee.place import Place
 from testbed.referee.random_scenes import SENTINEL
 from wirecheck import __version__
 from wirecheck.collect.api import Api
+from wirecheck.collect.dns_plan import DnsPlan
 from wirecheck.collect.document_frame import FrameError, unframed
 from wirecheck.collect.node_program import command_line
-from wirecheck.collect.plan import DnsPlan, Plan
+from wirecheck.collect.plan import Plan
 from wirecheck.dataplane.compare import Difference
 from wirecheck.dataplane.summary import Common
 from wirecheck.findings import FactMissingError

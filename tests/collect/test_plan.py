@@ -9,8 +9,9 @@ import dns.rdatatype
 import msgspec
 
 from tests.checks import small_cluster
+from wirecheck.collect.dns_plan import queries
 from wirecheck.collect.node_program import LONGEST, command_line
-from wirecheck.collect.plan import LookOptions, plan_for, queries
+from wirecheck.collect.plan import LookOptions, plan_for
 from wirecheck.snapshot.api_objects import ApiObjects
 
 

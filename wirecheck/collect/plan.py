@@ -1,34 +1,16 @@
-"""What one visit is asked to do: DNS queries as bytes, where to send them, and its limits."""
+"""What one visit is asked to do: what to ask DNS, what to connect to, and its limits."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
 
-import dns.message
-import dns.reversename
 import msgspec
 from msgspec import Struct
 
 from wirecheck import __version__
-from wirecheck.addresses import canonical
 from wirecheck.collect.contact_plan import ContactPlan, contact_plan
-from wirecheck.snapshot.api_objects import ApiObjects, ServiceObject
-from wirecheck.snapshot.cluster_dns import ClusterDns, cluster_dns
-
-Transport = Literal["udp", "tcp"]
-Thing = TypeVar("Thing")
-TRANSPORTS: tuple[Transport, ...] = ("udp", "tcp")
-
-NAMES_A_VISIT = 6
-"""Of headless and of reverse names each; all nodes together cover the more, the more there are."""
-
-REPLICAS_A_VISIT = 16
-REPLICAS_A_NAME = 4
-"""Where DNS runs on every node, each asking each would be a storm; all nodes cover all of them."""
+from wirecheck.collect.dns_plan import DnsLimits, DnsPlan, dns_plan
+from wirecheck.snapshot.api_objects import ApiObjects
 
 HAND_OVER = 10.0
 """Seconds of a visit's limit that are left to the transport and to the program's end."""
@@ -51,29 +33,6 @@ class LookOptions:
     """Whether TCP connections are made; without them nothing but DNS is sent."""
 
 
-class Ask(Struct, frozen=True):
-    """A query, by its id, to one server."""
-
-    query: str
-    server: str
-    transport: Transport
-    port: int = 53
-
-
-class DnsPlan(Struct, frozen=True):
-    """What is asked from every pod's netns, and what from the node's own."""
-
-    queries: dict[str, str]
-    """The messages by id, base64."""
-    pods: list[Ask]
-    node: list[Ask]
-    addresses: list[str]
-    """Of the DNS Services: conntrack entries towards them are kept."""
-    rate: float
-    tries: int
-    timeout: float
-
-
 class Plan(Struct, frozen=True):
     """A visit's whole task; the node program gets it as JSON."""
 
@@ -88,140 +47,13 @@ class Plan(Struct, frozen=True):
         return msgspec.json.encode(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A name and a record type."""
-
-    name: str
-    kind: str
-
-    @property
-    def text(self) -> str:
-        """`NAME TYPE`."""
-        return f"{self.name} {self.kind}"
-
-    @property
-    def id(self) -> str:
-        """The same in every look, whatever else is asked."""
-        return hashlib.sha256(self.text.encode()).hexdigest()[:10]
-
-    @property
-    def wire(self) -> str:
-        """The message in base64; the program puts in an id of its own."""
-        query = dns.message.make_query(self.name, self.kind, use_edns=0, payload=1232, id=0)
-        return base64.b64encode(query.to_wire()).decode()
-
-
-@dataclass(frozen=True, slots=True)
-class Replica:
-    """One address of a DNS replica, and the port that it listens on there."""
-
-    address: str
-    ports: Mapping[Transport, int]
-
-    def asked(self, question: Question, transport: Transport) -> Ask:
-        """The question to this replica."""
-        return Ask(question.id, self.address, transport, self.ports[transport])
-
-
 def plan_for(api: ApiObjects, node: str, options: LookOptions) -> Plan:
     """The plan of the visit to `node`: the same API objects give the same plan."""
-    known = cluster_dns(api)
-    names = [each.metadata.name for each in api.nodes]
-    place = sorted(names).index(node)
-    own_names = list(_names_for(api, known.domain, place))
-    replicas = _share(list(_replicas(known)), place, REPLICAS_A_VISIT)
-    kubernetes = _kubernetes_questions(api, known)
-    servers = [canonical(each) for each in known.addresses]
-    at_service = [
-        (question, Ask(question.id, server, transport))
-        for server in servers
-        for question in kubernetes
-        for transport in TRANSPORTS
-    ]
-    at_replicas = [
-        (question, each.asked(question, transport))
-        for each in replicas
-        for question in kubernetes
-        for transport in TRANSPORTS
-    ] + [
-        (question, each.asked(question, transport))
-        for question, transport in own_names
-        for each in replicas[:REPLICAS_A_NAME]
-    ]
+    share = options.dns_rate / max(1, min(len(api.nodes), options.workers))
     return Plan(
         program=__version__,
         deadline=max(options.visit_limit - HAND_OVER, options.visit_limit * 0.7),
         window=options.window,
-        dns=DnsPlan(
-            queries={question.id: question.wire for question, _ in at_service + at_replicas},
-            pods=[ask for _, ask in at_service],
-            node=[ask for _, ask in at_service + at_replicas],
-            addresses=servers,
-            rate=options.dns_rate / max(1, min(len(names), options.workers)),
-            tries=options.dns_tries,
-            timeout=options.dns_timeout,
-        ),
+        dns=dns_plan(api, node, DnsLimits(share, options.dns_tries, options.dns_timeout)),
         contacts=contact_plan(api, node, options.dns_timeout) if options.contacts else None,
     )
-
-
-def queries(api: ApiObjects) -> dict[str, str]:
-    """Every query that a plan of this cluster holds: id → `NAME TYPE`."""
-    known = cluster_dns(api)
-    questions = list(_kubernetes_questions(api, known))
-    for place in range(len(api.nodes)):
-        questions += [question for question, _ in _names_for(api, known.domain, place)]
-    return {each.id: each.text for each in questions}
-
-
-def _kubernetes_questions(api: ApiObjects, known: ClusterDns) -> list[Question]:
-    """The name that every cluster has, in the family of its first address."""
-    name = f"kubernetes.default.svc.{known.domain}"
-    for service in api.services:
-        if (service.metadata.namespace, service.metadata.name) == ("default", "kubernetes"):
-            is_v6 = ":" in service.spec.cluster_ip
-            return [Question(name, "AAAA" if is_v6 else "A")]
-    return [Question(name, "A")]
-
-
-def _replicas(known: ClusterDns) -> Iterator[Replica]:
-    for pod in known.replicas:
-        ports = {each: known.port_of(pod, each.upper()) for each in TRANSPORTS}
-        for each in pod.status.pod_ips:
-            if each.ip:
-                yield Replica(canonical(each.ip), ports)
-
-
-def _names_for(api: ApiObjects, domain: str, place: int) -> Iterator[tuple[Question, Transport]]:
-    """The share that the node at `place` has of the headless and of the reverse names.
-
-    Headless names are asked over TCP, where the answer always comes as a whole.
-    """
-    headless = (each for service in api.services for each in _headless(service, domain))
-    reverse = (each for service in api.services for each in _reverse(service))
-    for question in _share(sorted(headless, key=lambda each: each.id), place, NAMES_A_VISIT):
-        yield question, "tcp"
-    for question in _share(sorted(reverse, key=lambda each: each.id), place, NAMES_A_VISIT):
-        yield question, "udp"
-
-
-def _headless(service: ServiceObject, domain: str) -> Iterator[Question]:
-    """Without a selector its endpoints may be anything, names of hosts included."""
-    if service.spec.cluster_ip == "None" and service.spec.selector:
-        name = f"{service.metadata.name}.{service.metadata.namespace}.svc.{domain}"
-        for family in service.spec.ip_families or ["IPv4"]:
-            yield Question(name, "AAAA" if family == "IPv6" else "A")
-
-
-def _reverse(service: ServiceObject) -> Iterator[Question]:
-    spec = service.spec
-    if spec.cluster_ip not in ("", "None") and spec.type != "ExternalName":
-        for each in dict.fromkeys([spec.cluster_ip, *spec.cluster_ips]):
-            yield Question(dns.reversename.from_address(each).to_text(omit_final_dot=True), "PTR")
-
-
-def _share(things: Sequence[Thing], place: int, most: int) -> list[Thing]:
-    """At most `most` of the things, beginning at another one on each node."""
-    count = min(most, len(things))
-    return [things[(place * count + offset) % len(things)] for offset in range(count)]

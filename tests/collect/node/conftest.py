@@ -15,9 +15,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from wirecheck.collect.dns_plan import Ask, DnsPlan, Question
 from wirecheck.collect.document_frame import unframed
 from wirecheck.collect.node_program import command_line
-from wirecheck.collect.plan import Ask, DnsPlan, Plan, Question
+from wirecheck.collect.plan import Plan
 from wirecheck.snapshot.node_document import Namespace, NodeDocument, PodProcesses
 
 QUESTION = Question("kubernetes.default.svc.cluster.local", "A")
