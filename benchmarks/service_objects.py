@@ -26,6 +26,16 @@ def node_address(number: int) -> str:
     return f"172.20.{number >> 8}.{number & 255}"
 
 
+def pod_address(number: int, place: int) -> str:
+    """Pod `place` of a node is endpoint number `place * nodes + number` of all Services."""
+    return pod_range(number).removesuffix("0/24") + str(place + 2)
+
+
+def pod_uid(number: int, place: int) -> str:
+    """That pod's uid, which its cgroup is named by."""
+    return f"00000000-0000-4000-8000-{number:06x}{place:06x}"
+
+
 def nodes(count: int, first: int = 0) -> list[Object]:
     """So many nodes."""
     return [

@@ -3,13 +3,12 @@
 Every node is like the recorded worker (flannel with VXLAN: a route, a neighbour and an entry
 of the forwarding database for each of the other nodes), with pods like its pods, each in a
 netns of its own, and with the Service rules that a real kube-proxy wrote for such a cluster
-(`service_rules`). Names, addresses, uids and hardware addresses are each node's own. There is
-no DNS Service, so that nobody is asked.
+(`service_rules`). Names, addresses, uids and hardware addresses are each node's own. What was
+asked of DNS and which connections were made is in `conversations`.
 """
 
 from __future__ import annotations
 
-import gzip
 import random
 import re
 from collections.abc import Iterator
@@ -19,8 +18,9 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from benchmarks import service_objects, variations
-from benchmarks.service_objects import node_address, node_name, pod_range
+from benchmarks import conversations, service_objects, spliced, system_services, variations
+from benchmarks.service_objects import node_address, node_name, pod_address, pod_range, pod_uid
+from benchmarks.system_services import REPLICAS, SystemServices
 from wirecheck import __version__
 from wirecheck.demo import recorded
 from wirecheck.snapshot.api_objects import (
@@ -40,6 +40,8 @@ from wirecheck.snapshot.node_document import (
     Namespace,
     Neighbour,
     NodeDocument,
+    PodFile,
+    PodProcesses,
     Route,
 )
 
@@ -58,12 +60,14 @@ class Recorded:
     api: ApiObjects
     document: NodeDocument
     rules: NodeDocument
+    system: SystemServices
 
     @classmethod
     def with_rules(cls, rules: NodeDocument) -> Recorded:
         """The recorded healthy cluster, with other rules."""
         snapshot = Snapshot.open(recorded("healthy"))
-        return cls(snapshot.api(), snapshot.document(WORKER), rules)
+        api, document = snapshot.api(), snapshot.document(WORKER)
+        return cls(api, document, rules, SystemServices.recorded(api, document))
 
     @property
     def node(self) -> NodeObject:
@@ -77,14 +81,23 @@ class Recorded:
 
     @property
     def pod(self) -> PodObject:
-        """One of the worker's pods with an address of its own, and the node's resolv.conf."""
+        """One of the worker's pods with an address of its own that ask the cluster's DNS."""
         return next(
             each
             for each in self.api.pods
             if each.spec.node_name == WORKER
-            and each.spec.dns_policy == "Default"
+            and each.spec.dns_policy == "ClusterFirst"
+            and each.metadata.namespace == "shop"
             and not each.spec.host_network
         )
+
+    def resolv_conf(self, uid: str) -> PodFile:
+        """What that pod's resolv.conf is in the synthetic cluster."""
+        file = next(each.resolv_conf for each in self.document.pods if each.uid == uid)
+        (server,) = (
+            each.spec.cluster_ip for each in self.api.services if each.metadata.name == "kube-dns"
+        )
+        return structs.replace(file, text=file.text.replace(server, system_services.DNS))
 
     @property
     def netns(self) -> Namespace:
@@ -99,23 +112,32 @@ class Recorded:
 def write_snapshot(folder: Path, of: Recorded, nodes: int, services: int) -> None:
     """A snapshot of one look at that many nodes, all of them healthy."""
     started, finished = of.rules.started, of.rules.finished
-    writer = SnapshotWriter(folder, SnapshotIndex(FORMAT, __version__, started))
+    queries = conversations.queries(services)
+    writer = SnapshotWriter(folder, SnapshotIndex(FORMAT, __version__, started, queries=queries))
     writer.write_api(1, api_objects(of, nodes, services))
     files = folder / "look-1" / "nodes"
     files.mkdir(parents=True, exist_ok=True)
+    respread = of.system.added_to(_respread(of.rules, nodes))
     orders = [
-        variations.reordered(_respread(of.rules, nodes), random.Random(number))
+        _shared_commands(variations.reordered(respread, random.Random(number)))
         for number in range(min(ORDERS, nodes))
     ]
     peers = [_peer(number, of.tunnel) for number in range(nodes)]
+    places = [(node_address(number), pod_address(number, 1)) for number in range(nodes)]
     for number in range(nodes):
-        made = _document(of, orders[number % ORDERS], number, peers)
-        raw = msgspec.json.encode(made)
-        (files / f"{node_name(number)}.json.gz").write_bytes(gzip.compress(raw, 1))
+        made = _document(of, number, peers, _Asked(services, places))
+        before = msgspec.json.encode(made).removesuffix(b"}")
+        packed = spliced.gzipped(before, orders[number % ORDERS], b"}")
+        (files / f"{node_name(number)}.json.gz").write_bytes(packed)
     visits = {
         node_name(number): VisitRecord("seen", proxy_mode="iptables") for number in range(nodes)
     }
     writer.finish_look(LookRecord(started, finished, visits))
+
+
+def _shared_commands(rules: NodeDocument) -> spliced.Shared:
+    """The part of a document that nodes with the same rules share."""
+    return spliced.Shared.of(b',"commands":' + msgspec.json.encode(rules.commands))
 
 
 def api_objects(of: Recorded, nodes: int, services: int) -> ApiObjects:
@@ -125,11 +147,13 @@ def api_objects(of: Recorded, nodes: int, services: int) -> ApiObjects:
     return structs.replace(
         of.api,
         nodes=[_node(of.node, number) for number in range(nodes)],
-        pods=[_pod(of.pod, number, place) for number in range(nodes) for place in range(PODS)],
-        services=msgspec.convert(listed, list[ServiceObject]),
-        endpoint_slices=msgspec.convert(slices, list[EndpointSliceObject]),
+        pods=[_pod(of, number, place) for number in range(nodes) for place in range(PODS)],
+        services=[*msgspec.convert(listed, list[ServiceObject]), *of.system.services],
+        endpoint_slices=[
+            *msgspec.convert(slices, list[EndpointSliceObject]),
+            *of.system.slices,
+        ],
         network_policies=[],
-        config_maps=[each for each in of.api.config_maps if each.metadata.name != "coredns"],
     )
 
 
@@ -160,13 +184,19 @@ def _node(like: NodeObject, number: int) -> NodeObject:
     )
 
 
-def _pod(like: PodObject, number: int, place: int) -> PodObject:
-    name = f"pod-{number}-{place}"
-    address = _pod_address(number, place)
+def _is_replica(number: int, place: int) -> bool:
+    return number < REPLICAS and place == 0
+
+
+def _pod(of: Recorded, number: int, place: int) -> PodObject:
+    is_replica = _is_replica(number, place)
+    name = system_services.replica_name(number) if is_replica else f"pod-{number}-{place}"
+    like = of.system.replica if is_replica else of.pod
+    address = pod_address(number, place)
     ips = [structs.replace(each, ip=address) for each in like.status.pod_ips]
     return structs.replace(
         like,
-        metadata=structs.replace(like.metadata, name=name, uid=_uid(number, place)),
+        metadata=structs.replace(like.metadata, name=name, uid=pod_uid(number, place)),
         spec=structs.replace(like.spec, node_name=node_name(number)),
         status=structs.replace(
             like.status, pod_ip=address, pod_ips=ips, host_ip=node_address(number)
@@ -174,17 +204,8 @@ def _pod(like: PodObject, number: int, place: int) -> PodObject:
     )
 
 
-def _uid(number: int, place: int) -> str:
-    return f"00000000-0000-4000-8000-{number:06x}{place:06x}"
-
-
 def _machine(number: int) -> str:
     return f"{number:032x}"
-
-
-def _pod_address(number: int, place: int) -> str:
-    """Pod `place` of a node is endpoint number `place * nodes + number` of all Services."""
-    return pod_range(number).removesuffix("0/24") + str(place + 2)
 
 
 def _mac(kind: int, number: int, place: int = 0) -> str:
@@ -204,9 +225,22 @@ def _peer(number: int, tunnel: int) -> Peer:
     )
 
 
-def _document(of: Recorded, rules: NodeDocument, number: int, peers: list[Peer]) -> NodeDocument:
-    """What the node program would have returned from the node."""
-    name = node_name(number)
+@dataclass(frozen=True)
+class _Asked:
+    """Whom nodes asked and connected to."""
+
+    services: int
+    places: list[tuple[str, str]]
+    """Addresses of each node, and of the pod there that others connect to."""
+
+
+def _document(of: Recorded, number: int, peers: list[Peer], asked: _Asked) -> NodeDocument:
+    """What the node program would have returned from the node, but for its rules."""
+    name, rules = node_name(number), of.rules
+    host = of.document.namespaces[0].inode
+    replicas = [pod_address(each, 0) for each in range(min(REPLICAS, len(peers)))]
+    inodes = [_inode(place) for place in range(PODS)]
+    ends = [(_inode(e), pod_uid(number, e), pod_address(number, e)) for e in range(PODS)]
     http = {
         key: structs.replace(each, body=each.body.replace(node_name(0), name))
         for key, each in rules.http.items()
@@ -214,25 +248,30 @@ def _document(of: Recorded, rules: NodeDocument, number: int, peers: list[Peer])
     subnet = f"FLANNEL_NETWORK={service_objects.CLUSTER_RANGE}\nFLANNEL_SUBNET="
     subnet += pod_range(number).replace(".0/", ".1/") + "\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true"
     files = {**of.document.files, "/run/flannel/subnet.env": subnet}
-    like = of.document.pods[0]
-    text = next(each.resolv_conf for each in of.document.pods if each.uid == of.pod.metadata.uid)
-    pods = [
-        structs.replace(like, uid=_uid(number, place), inode=_inode(place), resolv_conf=text)
-        for place in range(PODS)
-    ]
     return structs.replace(
         of.document,
         started=rules.started,
         finished=rules.finished,
         host=structs.replace(of.document.host, hostname=name, machine_id=_machine(number)),
         namespaces=[_host(of, number, peers), *_pod_namespaces(of, number)],
-        pods=pods,
+        pods=[_processes(of, number, place) for place in range(PODS)],
         files=files,
-        commands=rules.commands,
+        commands={},
         http=http,
-        probes=[],
+        probes=list(conversations.probes(number, host, inodes, replicas, asked.services)),
+        contacts=list(conversations.contacts(number, host, ends, asked.places, replicas)),
         cni=_own_reservations(of.document.cni, number),
         conntrack=rules.conntrack,
+    )
+
+
+def _processes(of: Recorded, number: int, place: int) -> PodProcesses:
+    like = of.system.replica if _is_replica(number, place) else of.pod
+    return structs.replace(
+        of.document.pods[0],
+        uid=pod_uid(number, place),
+        inode=_inode(place),
+        resolv_conf=of.resolv_conf(like.metadata.uid),
     )
 
 
@@ -241,7 +280,7 @@ def _own_reservations(like: CniFiles | None, number: int) -> CniFiles | None:
     if like is None or not like.reservations:
         return like
     first = like.reservations[0]
-    kept = [structs.replace(first, address=_pod_address(number, each)) for each in range(PODS)]
+    kept = [structs.replace(first, address=pod_address(number, each)) for each in range(PODS)]
     return structs.replace(like, reservations=kept)
 
 
@@ -286,9 +325,7 @@ def _host(of: Recorded, number: int, peers: list[Peer]) -> Namespace:
         neighbours=[
             *(neighbour for _, neighbour, _ in others),
             *(
-                Neighbour(
-                    bridge.index, _pod_address(number, place), _mac(4, number, place), "STALE"
-                )
+                Neighbour(bridge.index, pod_address(number, place), _mac(4, number, place), "STALE")
                 for place in range(PODS)
             ),
         ],
@@ -318,7 +355,7 @@ def _pod_namespaces(of: Recorded, number: int) -> Iterator[Namespace]:
     was = of.pod.status.pod_ip
     base = pod_range(number).removesuffix("0/24")
     for place in range(PODS):
-        address = _pod_address(number, place)
+        address = pod_address(number, place)
         lo, device = like.links
         yield structs.replace(
             like,
@@ -353,7 +390,7 @@ def _respread(rules: NodeDocument, nodes: int) -> NodeDocument:
         if last < 2:
             return found[0]
         number = ((block - 128) * 256 + low) + (last - 2) * DUMPED_NODES
-        return _pod_address(number % nodes, number // nodes)
+        return pod_address(number % nodes, number // nodes)
 
     commands = {
         name: structs.replace(each, output=_ENDPOINT.sub(moved, each.output))
