@@ -73,10 +73,8 @@ def _numbers(document: NodeDocument) -> Iterator[tuple[str, str]]:
 
 def _rules(command: Command) -> Counter[str]:
     counted: Counter[str] = Counter()
-    table = ""
-    for line in command.output.split("\n"):
-        if line.startswith("*"):
-            table = line[1:]
-        elif line.startswith("-A"):
-            counted[table] += 1
+    for part in f"\n{command.output}".split("\n*")[1:]:
+        table, _, _ = part.partition("\n")
+        if number := part.count("\n-A"):
+            counted[table] += number
     return counted

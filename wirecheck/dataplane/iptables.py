@@ -20,7 +20,8 @@ from wirecheck.dataplane.masquerading import by_mark
 from wirecheck.dataplane.ruleset import Ruleset, Stage, reachable, read_entries
 from wirecheck.dataplane.steps import End, Jump, Opaque, Step
 from wirecheck.dataplane.table import Entry, Frontend, ServiceTable, Verdict
-from wirecheck.parse.iptables import Chain, IptablesDump, parse_iptables_save
+from wirecheck.parse.iptables import Chain, IptablesDump
+from wirecheck.parse.iptables_once import iptables_dump
 
 LONGEST_SHARED = 50_000
 
@@ -44,9 +45,7 @@ def read_iptables(
     ignored: set[str] = set()
     for family in (4, 6):
         dumps = [
-            parse_iptables_save(each[family])
-            for each in (texts, legacy_texts or {})
-            if each.get(family)
+            iptables_dump(each[family]) for each in (texts, legacy_texts or {}) if each.get(family)
         ]
         ruleset = ruleset_of(family, dumps)
         entries.update((entry.frontend, entry) for entry in read_entries(ruleset, clients, also))

@@ -15,9 +15,11 @@ from wirecheck.findings import NotApplicable, Ref
 from wirecheck.model.endpoints import Endpoint, Unlisted, endpoints_of, unlisted_of
 from wirecheck.model.names import Names
 from wirecheck.model.network_policy import egress_policy_of
-from wirecheck.model.overlay import Vtep, vteps_of
+from wirecheck.model.overlay import Announced, Vtep, vteps_of
 from wirecheck.model.pod import Pod
+from wirecheck.model.pod_ranges import PodRange, pod_ranges_of
 from wirecheck.model.pools import Drift, drifts
+from wirecheck.model.service_blocks import ServiceBlock, blocks_of
 from wirecheck.model.traits import Disagreement, Traits, disagreements
 from wirecheck.snapshot.api_objects import (
     ApiObjects,
@@ -98,18 +100,51 @@ class Cluster:
     @cached_property
     def nodes_by_address(self) -> Mapping[IPAddress, str]:
         """Names of nodes, by each InternalIP."""
-        return {
-            each: name
+        return dict(self.internal_addresses)
+
+    @cached_property
+    def internal_addresses(self) -> tuple[tuple[IPAddress, str], ...]:
+        """Each InternalIP with the name of its node, in the order of the nodes."""
+        listed = {
+            name: addresses(a.address for a in node.status.addresses if a.type == "InternalIP")
             for name, node in self.nodes.items()
-            for each in addresses(
-                a.address for a in node.status.addresses if a.type == "InternalIP"
-            )
         }
+        return tuple((a, name) for name, own in listed.items() for a in sorted(own, key=str))
 
     @cached_property
     def vteps(self) -> Mapping[str, tuple[Vtep, ...]]:
         """What each node announces of its end of flannel's overlay; every node asks for all."""
         return {name: tuple(vteps_of(node)) for name, node in self.nodes.items()}
+
+    @cached_property
+    def announced(self) -> Mapping[int, Announced]:
+        """All that the nodes announce of the overlay, by family."""
+        families = _grouped((each.family, each) for own in self.vteps.values() for each in own)
+        return {family: Announced.by(vteps) for family, vteps in families.items()}
+
+    @cached_property
+    def pod_ranges(self) -> tuple[PodRange, ...]:
+        """Every node's ranges of pod addresses; every node asks for those of all others."""
+        return tuple(pod_ranges_of(self.api.nodes))
+
+    @cached_property
+    def service_blocks(self) -> tuple[ServiceBlock, ...]:
+        """The Services' own addresses, which every node must have a route to."""
+        return blocks_of(self.api.services)
+
+    @cached_property
+    def services_by_address(self) -> Mapping[IPAddress, tuple[str, str]]:
+        """(namespace, name) of Services, by each of their own addresses."""
+        return {
+            each: key
+            for key, service in self.services.items()
+            for each in addresses({service.spec.cluster_ip, *service.spec.cluster_ips} - {"None"})
+        }
+
+    @cached_property
+    def workloads(self) -> frozenset[str]:
+        """What made the cluster's pods, such as `DaemonSet/kube-proxy`."""
+        return frozenset(pod.ref.workload for pod in self.pods)
 
     @cached_property
     def pods(self) -> tuple[Pod, ...]:

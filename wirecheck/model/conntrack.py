@@ -24,7 +24,8 @@ LOSS_COUNTERS = ("drop", "early_drop", "insert_failed")
 TIME_WAIT = 120
 """Seconds for which the table keeps a TCP connection that was closed (nf_conntrack's default)."""
 
-MASQUERADING = re.compile(r"^-A (?:KUBE-|FLANNEL-|cali-|IP-MASQ).*-j MASQUERADE.*$", re.MULTILINE)
+MASQUERADE = "-j MASQUERADE"
+MASQUERADING = re.compile(r"-A (?:KUBE-|FLANNEL-|cali-|IP-MASQ)")
 """Rules of kube-proxy, of flannel, of Calico and of ip-masq-agent."""
 
 
@@ -183,7 +184,7 @@ class Conntrack:
         Raises NotApplicable where no rule of iptables masquerades.
         """
         texts = self.node.iptables.rules.values()
-        rules = [found.group() for text in texts for found in MASQUERADING.finditer(text)]
+        rules = [rule for text in texts for rule in _masquerading(text)]
         if not rules:
             raise NotApplicable("no rule of Kubernetes in iptables masquerades here")
         yield from (rule for rule in rules if "--random-fully" not in rule)
@@ -227,3 +228,13 @@ class Conntrack:
                     yield DnsConnection(each)
         except ParseError as error:
             raise FactMissingError(f"{node.name}: {error}") from error
+
+
+def _masquerading(text: str) -> Iterator[str]:
+    """The rules that masquerade: a handful, in as many lines as there are Services."""
+    end = 0
+    while (at := text.find(MASQUERADE, end)) >= 0:
+        start, end = text.rfind("\n", 0, at) + 1, text.find("\n", at)
+        end = len(text) if end < 0 else end
+        if MASQUERADING.match(text, start):
+            yield text[start:end]

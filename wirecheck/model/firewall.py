@@ -11,7 +11,7 @@ from wirecheck.addresses import IPAddress, IPNetwork, contains, network
 from wirecheck.findings import FactMissingError, NotApplicable
 from wirecheck.model.packet_filter import Filter, Packet, Refusal
 from wirecheck.parse.errors import ParseError
-from wirecheck.parse.iptables import parse_iptables_save
+from wirecheck.parse.iptables_once import iptables_dump
 
 if TYPE_CHECKING:
     from wirecheck.model.node import Node
@@ -52,7 +52,7 @@ class Firewall:
         for variant in VARIANTS:
             for family, text in texts[variant].items():
                 try:
-                    dump = parse_iptables_save(text)
+                    dump = iptables_dump(text)
                 except ParseError as error:
                     raise FactMissingError(f"{self.node.name}: {error}") from error
                 if "filter" in dump.tables:

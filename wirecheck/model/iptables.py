@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from wirecheck.findings import FactMissingError
 from wirecheck.parse.errors import ParseError
-from wirecheck.parse.iptables import parse_iptables_save
+from wirecheck.parse.iptables_once import iptables_dump
 
 if TYPE_CHECKING:
     from wirecheck.model.node import Node
@@ -52,7 +52,7 @@ class Iptables:
         """The rules of the base chains of table nat: what every new connection meets first."""
         for text in (self.legacy[family], self.rules[family]):
             try:
-                dump = parse_iptables_save(text)
+                dump = iptables_dump(text)
             except ParseError as error:
                 raise FactMissingError(f"{self.node.name}: {error}") from error
             for name in NAT_HOOKS:

@@ -37,7 +37,7 @@ def parts_of(node: Node) -> Iterator[Part]:
     found = False
     for name, prefixes in BY_NAME.items():
         starts = tuple(f"DaemonSet/{prefix}" for prefix in prefixes)
-        if any(pod.ref.workload.startswith(starts) for pod in node.cluster.pods):
+        if any(workload.startswith(starts) for workload in node.cluster.workloads):
             found = True
             mine = tuple(pod for pod in node.pods if pod.ref.workload.startswith(starts))
             yield Part(name, mine)

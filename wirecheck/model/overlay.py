@@ -7,7 +7,7 @@ the MAC of its VXLAN device) and an FDB entry (that MAC, at that node's own addr
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from wirecheck.addresses import IPAddress, address, network
 from wirecheck.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.model.netns import Interface
-from wirecheck.model.routes import BACKEND
+from wirecheck.model.pod_ranges import BACKEND
 from wirecheck.snapshot.api_objects import NodeObject
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ PREFIX = "flannel.alpha.coreos.com/"
 ANNOTATIONS = {4: ("backend-data", "public-ip"), 6: ("backend-v6-data", "public-ipv6")}
 OVERHEAD = {4: 50, 6: 70}
 """Bytes that VXLAN adds to a packet of the inner network: outer IP, UDP, VXLAN, inner Ethernet."""
+
+
+Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,16 @@ class Vtep:
     """Where the other nodes are to send to."""
     gateway: IPAddress
     """The address by which routes name it: the first of the node's range."""
+
+    @property
+    def neighbour(self) -> Pair:
+        """The neighbour entry that every other node has of it."""
+        return str(self.gateway), self.mac
+
+    @property
+    def fdb(self) -> Pair:
+        """The FDB entry that every other node has of it."""
+        return self.mac, str(self.endpoint)
 
     @property
     def name(self) -> str:
@@ -75,6 +88,34 @@ def vteps_of(node: NodeObject) -> Iterator[Vtep]:
                 f"Annotation {PREFIX}{data} of node {node.metadata.name} is not understood: "
                 f"{text[:200]!r}"
             ) from error
+
+
+@dataclass(frozen=True)
+class Announced:
+    """The entries that a node with all others in one family has, and its own ones."""
+
+    neighbours: frozenset[Pair]
+    fdb: frozenset[Pair]
+    nodes: int
+
+    @classmethod
+    def by(cls, vteps: Iterable[Vtep]) -> Announced:
+        """What all of one family announce."""
+        vteps = tuple(vteps)
+        fdb = frozenset(each.fdb for each in vteps)
+        return cls(frozenset(each.neighbour for each in vteps), fdb, len(vteps))
+
+    def is_all_but(self, own: Vtep, neighbours: Set[Pair], fdb: Set[Pair]) -> bool:
+        """Whether these are the entries about all others, each once, and none beside them."""
+        others = self.nodes - 1
+        return (
+            len(neighbours) == len(fdb) == others
+            and len(self.neighbours) == len(self.fdb) == self.nodes
+            and own.neighbour not in neighbours
+            and own.fdb not in fdb
+            and neighbours <= self.neighbours
+            and fdb <= self.fdb
+        )
 
 
 @dataclass(frozen=True)
@@ -128,11 +169,37 @@ class Overlay:
             if not device.is_up:
                 yield Entry(part, "UP", f"{device.name} is DOWN")
 
+    @cached_property
+    def _is_as_announced(self) -> bool:
+        """Whether the node has just the entries that the others announce.
+
+        Nearly every node has, and comparing whole sets takes a tenth of going through them.
+        """
+        record = self.node.host.record
+        for family, own in self.own.items():
+            device = self.device(family)
+            if device is None:
+                return False
+            at = device.index
+            neighbours = {
+                (each.address, each.mac)
+                for each in record.neighbours
+                if each.index == at and each.state == "PERMANENT"
+            }
+            fdb = {(e.mac, e.destination) for e in record.fdb if e.index == at and e.destination}
+            if not self.node.cluster.announced[family].is_all_but(own, neighbours, fdb):
+                return False
+        return True
+
     @property
     def unknown(self) -> Iterator[Entry]:
         """What the node does not know of the others, or knows wrongly."""
-        for peer in self._tunnelled:
-            device = self.device(peer.family)
+        tunnelled = self._tunnelled
+        if self._is_as_announced:
+            return
+        devices = {family: self.device(family) for family in self.own}
+        for peer in tunnelled:
+            device = devices[peer.family]
             if device is None:
                 continue
             mac = self._neighbours.get((device.index, peer.gateway), "")
@@ -155,6 +222,8 @@ class Overlay:
     @property
     def needless(self) -> Iterator[Entry]:
         """Entries about nobody in the cluster, or that lead to a second place."""
+        if self._is_as_announced:
+            return
         devices = {d.index: d for family in self.own if (d := self.device(family))}
         places: dict[str, set[str]] = {}
         for peer in self.peers:

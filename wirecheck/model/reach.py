@@ -120,23 +120,11 @@ class NodeReach:
         for pod in cluster.pods_by_address.get(where, ()):
             there = "on the same node" if pod.node_name == self.node.name else pod.node_name
             return f"Pod {pod.namespace}/{pod.name} ({there})"
-        if service := self._services.get(where):
+        if service := cluster.services_by_address.get(where):
             return f"Service {service[0]}/{service[1]}"
         for ref in self._nodes_at(where):
             return str(ref)
         return "API server" if where in self._api_servers else "address"
-
-    @cached_property
-    def _services(self) -> Mapping[IPAddress, tuple[str, str]]:
-        return {
-            each: key
-            for key, service in self.node.cluster.services.items()
-            for each in addresses(
-                text
-                for text in (service.spec.cluster_ip, *service.spec.cluster_ips)
-                if text not in ("", "None")
-            )
-        }
 
     @cached_property
     def _api_servers(self) -> frozenset[IPAddress]:
@@ -152,10 +140,10 @@ class NodeReach:
         return () if found is None else (Ref("Node", found),)
 
     def _backends(self, where: IPAddress) -> list[Pod]:
-        key = self._services.get(where)
+        cluster = self.node.cluster
+        key = cluster.services_by_address.get(where)
         if key is None:
             return []
-        cluster = self.node.cluster
         return [
             pod
             for slice_ in cluster.slices.get(key, ())

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from wirecheck.addresses import addresses
 from wirecheck.findings import FactMissingError, NotApplicable
 from wirecheck.model.netns import Interface
-from wirecheck.model.routes import BACKEND
 
 if TYPE_CHECKING:
     from wirecheck.model.node import Node
@@ -72,27 +71,24 @@ class ReversePath:
             ways = self.node.routes.ways
         except NotApplicable:
             return
-        tunnels = [each for each in self.node.host.interfaces if each.link.kind == "vxlan"]
+        tunnels = (each for each in self.node.host.interfaces if each.link.kind == "vxlan")
+        tunnel = next((each for each in tunnels if each.name.startswith("flannel")), None)
         for way in ways:
-            if way.range.version != 4 or way.route is None:
+            if way.to.family != 4 or way.route is None:
                 continue
-            backend = way.peer.metadata.annotations.get(BACKEND)
-            if backend == "vxlan":
-                enters = next((each for each in tunnels if each.name.startswith("flannel")), None)
-                yield f"packets of the pods of {way.peer.metadata.name}", enters, way.device
-            elif backend == "host-gw":
+            if way.to.backend == "vxlan":
+                yield f"packets of the pods of {way.peer.metadata.name}", tunnel, way.device
+            elif way.to.backend == "host-gw":
                 yield f"packets of the pods of {way.peer.metadata.name}", self._uplink, way.device
 
     def _from_nodes(self) -> Iterator[tuple[str, Interface | None, Interface | None]]:
         routing, uplink = self.node.routes.routing, self._uplink
-        for name, peer in self.node.cluster.nodes.items():
-            listed = [e.address for e in peer.status.addresses if e.type == "InternalIP"]
-            for each in sorted(addresses(listed) if name != self.node.name else (), key=str):
-                route = routing.route_to(each) if each.version == 4 else None
-                if route is not None and route.type == "unicast":
-                    yield f"packets of node {name}", uplink, routing.device_of(route)
+        for each, name in self.node.cluster.internal_addresses:
+            route = routing.route_to(each) if each.version == 4 else None
+            if route is not None and route.type == "unicast" and name != self.node.name:
+                yield f"packets of node {name}", uplink, routing.device_of(route)
 
-    @property
+    @cached_property
     def _uplink(self) -> Interface | None:
         """The interface that has the node's address, by which the others talk to it."""
         return next(

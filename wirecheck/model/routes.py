@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from wirecheck.addresses import IPAddress, IPNetwork, address, addresses, contains, network
+from wirecheck.addresses import IPAddress, IPNetwork, address, addresses, network
 from wirecheck.findings import NotApplicable, Ref
 from wirecheck.model.netns import Interface, Netns
 from wirecheck.model.pod import Pod
+from wirecheck.model.pod_ranges import BACKEND, PodRange
+from wirecheck.model.service_blocks import LENGTHS, Block, ServiceBlock
 from wirecheck.snapshot.api_objects import NodeObject
 from wirecheck.snapshot.node_document import Route, Rule
 
@@ -26,12 +28,13 @@ TUNNELS = frozenset({"vxlan", "geneve", "ipip", "sit", "ip6tnl", "gre", "wiregua
 ROUTING_CNIS = frozenset({"flannel", "kindnet", "kube-router"})
 """Plugins that give each node a route to every other node's range."""
 
-BACKEND = "flannel.alpha.coreos.com/backend-type"
 CLOUD_BACKENDS = frozenset({"alloc", "aws-vpc", "gce", "ali-vpc", "tencent-vpc"})
 """Backends of flannel that program the cloud's routers instead of the nodes."""
 
 Prefix = tuple[int, int, int]
 """Family, length, network address."""
+Searched = tuple[Mapping[Prefix, Route], Sequence[int]]
+"""A table, and the lengths of prefixes in it, the longest first."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,17 @@ class Routing:
     netns: Netns
 
     @cached_property
+    def prefixes(self) -> Sequence[tuple[Prefix, Route]]:
+        """Every route with the prefix that it is for."""
+        return [(_prefix(destination_of(route)), route) for route in self.netns.record.routes]
+
+    @cached_property
     def _tables(self) -> Mapping[int, Mapping[Prefix, Route]]:
         tables: dict[int, dict[Prefix, Route]] = {}
-        for route in self.netns.record.routes:
+        for key, route in self.prefixes:
             table = tables.setdefault(route.table, {})
-            key = _prefix(destination_of(route))
-            if key not in table or route.metric < table[key].metric:
+            known = table.get(key)
+            if known is None or route.metric < known.metric:
                 table[key] = route
         return tables
 
@@ -76,26 +84,60 @@ class Routing:
 
         Prefixes beyond the `longest` one are left out, to ask for a whole range's route.
         """
-        for table in self._tables_for(target):
-            for length in self._lengths.get((table, target.version), ()):
+        family, number, bits = target.version, int(target), target.max_prefixlen
+        for table, lengths in self._searched(target):
+            for length in lengths:
                 if length > longest:
                     continue
-                start = int(target) >> (target.max_prefixlen - length)
-                key = (target.version, length, start << (target.max_prefixlen - length))
-                route = self._tables[table].get(key)
+                route = table.get((family, length, number >> (bits - length) << (bits - length)))
                 if route is not None and route.type != "throw":
                     return route
                 if route is not None:
                     break  # `throw` ends the search in this table alone.
         return None
 
-    def _tables_for(self, target: IPAddress) -> Iterator[int]:
-        rules = self._rules.get(target.version, ())
-        if not rules:
-            yield MAIN
-        for rule in rules:
-            if rule.action == "lookup" and _holds_for_all(rule, target):
-                yield rule.table
+    def _searched(self, target: IPAddress) -> Sequence[Searched]:
+        """The tables that packets to `target` are looked up in, and the lengths of prefixes."""
+        family = target.version
+        if family not in self._families_with_choice:
+            return self._searched_by_all[family]
+        return self._in_order(r for r in self._rules[family] if _holds_for_all(r, target))
+
+    @cached_property
+    def _families_with_choice(self) -> frozenset[int]:
+        """Those in which a rule asks for the destination."""
+        return frozenset(each.family for each in self.netns.record.rules if each.destination)
+
+    @cached_property
+    def _searched_by_all(self) -> Mapping[int, Sequence[Searched]]:
+        return {
+            family: self._in_order(r for r in self._rules.get(family, ()) if _is_for_any_source(r))
+            if family in self._rules
+            else [(self._tables.get(MAIN, {}), self._lengths.get((MAIN, family), ()))]
+            for family in EVERYTHING
+        }
+
+    def _in_order(self, rules: Iterable[Rule]) -> Sequence[Searched]:
+        return [
+            (self._tables.get(rule.table, {}), self._lengths.get((rule.table, rule.family), ()))
+            for rule in rules
+            if rule.action == "lookup"
+        ]
+
+    def is_uniform(self, block: Block) -> bool:
+        """Whether all packets to a block take one route."""
+        return block not in self._divided
+
+    @cached_property
+    def _divided(self) -> frozenset[Block]:
+        """Blocks within which routes, or the rules that are asked first, differ."""
+        asked = [network(each.destination) for each in self.netns.record.rules if each.destination]
+        prefixes = [*map(_prefix, asked), *(prefix for prefix, _ in self.prefixes)]
+        return frozenset(
+            (family, start >> (EVERYTHING[family].max_prefixlen - LENGTHS[family]))
+            for family, length, start in prefixes
+            if length > LENGTHS[family]
+        )
 
     def device_of(self, route: Route) -> Interface | None:
         """The interface by which it leaves; None for lo, several hops, and routes without."""
@@ -116,10 +158,13 @@ def _hops(route: Route) -> str:
     return " and ".join(hop.get("gateway", "a device") for hop in route.hops)
 
 
+def _is_for_any_source(rule: Rule) -> bool:
+    return not (rule.source or rule.iif or rule.oif or rule.mark)
+
+
 def _holds_for_all(rule: Rule, target: IPAddress) -> bool:
-    if rule.source or rule.iif or rule.oif or rule.mark:
-        return False
-    return not rule.destination or target in network(rule.destination)
+    is_meant = not rule.destination or target in network(rule.destination)
+    return is_meant and _is_for_any_source(rule)
 
 
 def destination_of(route: Route) -> IPNetwork:
@@ -138,8 +183,15 @@ class Way:
     """How one node reaches the pods of another one, in one family."""
 
     routing: Routing
-    peer: NodeObject
-    range: IPNetwork
+    to: PodRange
+
+    @property
+    def peer(self) -> NodeObject:
+        return self.to.node
+
+    @property
+    def range(self) -> IPNetwork:
+        return self.to.range
 
     @property
     def name(self) -> str:
@@ -148,53 +200,57 @@ class Way:
 
     @property
     def peer_ref(self) -> Ref:
-        return Ref("Node", self.peer.metadata.name, uid=self.peer.metadata.uid)
+        return self.to.ref
 
     @cached_property
     def route(self) -> Route | None:
         """The route that is taken to the range as a whole."""
-        return self.routing.route_to(self.range.network_address, self.range.prefixlen)
+        return self.routing.route_to(self.to.first, self.to.length)
 
-    @property
+    @cached_property
     def device(self) -> Interface | None:
         return self.routing.device_of(self.route) if self.route else None
 
-    @cached_property
+    @property
     def is_specific(self) -> bool:
         """Whether the route is for pods, and none that also leads to the rest of the world."""
         return self.route is not None and self.route.destination != "default"
 
     @cached_property
-    def _peers_addresses(self) -> frozenset[IPAddress]:
-        notes = self.peer.metadata.annotations
-        announced = [notes.get(f"flannel.alpha.coreos.com/public-ip{v}", "") for v in ("", "v6")]
-        listed = [e.address for e in self.peer.status.addresses if e.type.endswith("IP")]
-        return addresses([*listed, *announced])
-
-    @property
     def is_right(self) -> bool:
         """Whether it leads to that node: into a tunnel, or to one of the node's own addresses."""
         route = self.route
         if route is None or not self.is_specific or route.type != "unicast":
             return False
+        if self._is_flannels_tunnel(route):
+            return True
         gateways = [route.gateway, *(hop.get("gateway", "") for hop in route.hops)]
-        if any(each in self._peers_addresses for each in addresses(gateways)):
+        if any(each in self.to.nodes_addresses for each in addresses(gateways)):
             return True
         if self.device is None or self.device.link.kind not in TUNNELS:
             return False
-        backend = self.peer.metadata.annotations.get(BACKEND)
-        if backend == "host-gw":
-            return False
         # flannel's gateway on the overlay is the first address of the peer's own range.
-        return backend != "vxlan" or (
-            bool(route.gateway) and address(route.gateway) in self.range and route.onlink
+        return self.to.backend not in ("host-gw", "vxlan") or (
+            self.to.backend == "vxlan"
+            and bool(route.gateway)
+            and address(route.gateway) in self.range
+            and route.onlink
+        )
+
+    def _is_flannels_tunnel(self, route: Route) -> bool:
+        """As flannel writes it, which is all that most nodes have, and quick to tell."""
+        return (
+            self.to.backend == "vxlan"
+            and route.onlink
+            and route.gateway == self.to.first_text
+            and self.device is not None
+            and self.device.link.kind in TUNNELS
         )
 
     @property
     def expected(self) -> str:
         where = f"node {self.peer.metadata.name}"
-        kind = self.peer.metadata.annotations.get(BACKEND)
-        if kind == "vxlan":
+        if self.to.backend == "vxlan":
             return f"{self.range} via {self.range.network_address} on the VXLAN device, to {where}"
         return f"{self.range} via an address of {where}, or into a tunnel"
 
@@ -224,80 +280,88 @@ class NodeRoutes:
         peers = [each for name, each in cluster.nodes.items() if name != self.node.name]
         if not peers:
             raise NotApplicable("there is no other node")
-        has_flannel = any(BACKEND in each.metadata.annotations for each in peers)
-        if any(each.metadata.annotations.get(BACKEND) in CLOUD_BACKENDS for each in peers):
+        backends = {each.metadata.annotations.get(BACKEND) for each in peers}
+        has_flannel = backends != {None}
+        if backends & CLOUD_BACKENDS:
             raise NotApplicable("flannel leaves routing to the cloud here")
+        families = {each.version for each in self.node.pod_ranges}
         ways = tuple(
-            Way(self.routing, peer, network(range_))
-            for peer in peers
+            Way(self.routing, each)
+            for each in cluster.pod_ranges
             # A node that flannel does not know yet is one that is just joining.
-            if not has_flannel or BACKEND in peer.metadata.annotations
-            for range_ in dict.fromkeys(filter(None, [peer.spec.pod_cidr, *peer.spec.pod_cidrs]))
-            if contains(self._families, network(range_).network_address)
+            if each.family in families
+            and each.node.metadata.name != self.node.name
+            and (each.backend is not None or not has_flannel)
         )
         if not (has_flannel or cluster.cni in ROUTING_CNIS or any(w.is_specific for w in ways)):
             raise NotApplicable("pods' ranges are routed outside of the nodes, for all of them")
         return ways
 
-    @cached_property
-    def _families(self) -> tuple[IPNetwork, ...]:
-        """Everything of the families that the node itself has a range of."""
-        return tuple(EVERYTHING[each.version] for each in self.node.pod_ranges)
-
     @property
     def shadowing(self) -> Iterator[tuple[Way, Route]]:
         """Routes to a part of another node's range that leave it in another way."""
-        by_prefix = {_prefix(way.range): way for way in self.ways}
-        lengths = {(way.range.version, way.range.prefixlen) for way in self.ways}
-        for route in self.node.host.record.routes:
-            part = destination_of(route)
+        by_prefix = {(way.to.family, way.to.length, way.to.start): way for way in self.ways}
+        lengths = {(way.to.family, way.to.length) for way in self.ways}
+        for (version, narrower, start), route in self.routing.prefixes:
+            bits = EVERYTHING[version].max_prefixlen
             for family, length in lengths:
-                if part.version != family or part.prefixlen <= length:
+                if version != family or narrower <= length:
                     continue
-                way = by_prefix.get(_prefix(part.supernet(new_prefix=length)))
+                way = by_prefix.get((family, length, start >> (bits - length) << (bits - length)))
                 if way and way.route and not _leave_alike(route, way.route):
                     yield way, route
 
     @property
     def overlaps(self) -> Iterator[tuple[Interface, IPNetwork, str]]:
         """Networks that a device is in and that belong to pods of others or to Services."""
-        services = self.service_addresses
         for route in self.node.host.record.routes:
             device = self.routing.device_of(route)
             if route.protocol != KERNEL or route.gateway or device is None:
                 continue
             range_ = destination_of(route)
+            family, *ends = range_.version, int(range_[0]), int(range_[-1])
             for way in self.ways:
-                if range_.version == way.range.version and range_.overlaps(way.range):
-                    yield device, range_, f"{way.range}, the pods of {way.peer.metadata.name}"
-            for name, each in services.items():
-                if each.version == range_.version and each in range_:
-                    yield device, range_, f"{each}, the address of Service {name}"
-                    break
+                to = way.to
+                if to.family == family and to.start <= ends[1] and ends[0] <= to.end:
+                    yield device, range_, f"{to.range}, the pods of {to.node.metadata.name}"
+            name, each = next(self._services_in(range_), ("", None))
+            if each:
+                yield device, range_, f"{each}, the address of Service {name}"
 
-    @cached_property
-    def service_addresses(self) -> Mapping[str, IPAddress]:
+    def _services_in(self, range_: IPNetwork) -> Iterator[tuple[str, IPAddress]]:
+        for block in self.node.cluster.service_blocks:
+            if block.range.version == range_.version and block.range.overlaps(range_):
+                for name, each in self._routed(block):
+                    if each in range_:
+                        yield name, each
+
+    def _routed(self, block: ServiceBlock) -> Iterator[tuple[str, IPAddress]]:
         """Cluster addresses that packets leave the node for, by the Service's name.
 
         In IPVS mode the node carries them itself, and there is nothing to route.
         """
         own = self.node.host.addresses
-        found = {}
-        for (namespace, name), service in self.node.cluster.services.items():
-            spec = service.spec
-            for each in addresses({spec.cluster_ip, *spec.cluster_ips} - {"None"}) - own:
-                found[f"{namespace}/{name} {each}"] = each
-        return found
+        return ((name, each) for name, each in block.members.items() if each not in own)
 
     @property
     def refused(self) -> Iterator[tuple[str, Route | None]]:
         """Ranges of pods and addresses of Services that no route leads to, or one that refuses."""
-        targets = {str(way.range): way.range.network_address for way in self.ways}
+        routing = self.routing
+        targets = {str(way.range): way.to.first for way in self.ways}
         replicas = {str(a): a for pod in self.node.cluster.dns.replicas for a in pod.addresses}
-        for name, target in {**targets, **replicas, **self.service_addresses}.items():
-            route = self.routing.route_to(target)
+        for name, target in {**targets, **replicas}.items():
+            route = routing.route_to(target)
             if route is None or route.type != "unicast":
                 yield name, route
+        for block in self.node.cluster.service_blocks:
+            if routing.is_uniform(block.key):
+                route = routing.route_to(block.range.network_address)
+                if route is not None and route.type == "unicast":
+                    continue
+            for name, target in self._routed(block):
+                route = routing.route_to(target)
+                if route is None or route.type != "unicast":
+                    yield name, route
 
     @property
     def out_of_pods(self) -> Iterator[tuple[Pod, Netns, IPAddress, Route | None]]:
