@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from wirecheck.difference import compared
 from wirecheck.findings import Level, Outcome
-from wirecheck.results import FindingRecord, ItemResult, Object
+from wirecheck.results import FURTHER, FindingRecord, ItemResult, Object
 
 CHECK = "services.backends_are_programmed"
 
@@ -124,3 +124,14 @@ def test_what_is_not_judged_any_more_is_not_fixed():
     found = compared([item(of())], [item(check="dns.other")], {"dns.other"})
 
     assert [past.why for past in found.unseen] == [f"{CHECK} was not judged now."]
+
+
+def test_what_may_be_among_those_that_are_not_listed_is_not_fixed():
+    further = replace(of(key="further"), object=Object("Node", "w1", part=FURTHER))
+
+    found = compared([item(of())], [item(further)], {CHECK})
+
+    assert (found.fixed, [each.why for each in found.unseen]) == (
+        [],
+        [f"{CHECK} finds more now than is listed."],
+    )

@@ -8,7 +8,7 @@ from msgspec import convert
 from tests.checks.small_cluster import KUBERNETES, WEB_NETNS, SmallCluster
 from wirecheck.catalogue import load
 from wirecheck.findings import Outcome
-from wirecheck.judge import concerned, judge
+from wirecheck.judge import MOST_FINDINGS, concerned, judge
 from wirecheck.results import ItemResult
 from wirecheck.snapshot.api_objects import ApiObjects, Change
 from wirecheck.snapshot.index import LookRecord, SnapshotIndex, VisitRecord, Waiver
@@ -147,6 +147,42 @@ def test_data_that_a_check_trips_over_costs_that_item_alone():
     assert outcomes["pods.carry_their_addresses"] is Outcome.ERROR
     assert outcomes["pods.have_an_address"] is Outcome.PASS
     assert "not an address" in next(each.reason for each in items if each.reason)
+
+
+def crowded(pods: int) -> SmallCluster:
+    """As many pods as asked for, none of which the node shows."""
+    small = SmallCluster()
+    (web,) = [each for each in small.api["pods"] if each["metadata"]["name"] == "web"]
+    for number in range(pods):
+        other = {**web, "metadata": {**web["metadata"], "name": f"lost-{number}"}}
+        other["metadata"]["uid"] = f"lost-{number}"
+        small.api["pods"].append(other)
+    return small
+
+
+def test_what_is_found_too_often_is_counted_and_not_listed():
+    result = item("pods.have_a_netns", crowded(250))
+
+    *listed, last = result.findings
+    assert (len(listed), result.outcome) == (MOST_FINDINGS - 1, Outcome.FAIL)
+    assert str(last.object) == "Node n1 further objects"
+    assert last.found.startswith("151 more findings")
+
+
+def test_what_is_not_waived_is_listed_first():
+    waivers = [Waiver("pods.have_a_netns", "shop/lost-1*", "known", "ops", "2099-01-01")]
+    few, many = (item("pods.have_a_netns", crowded(count), waivers=waivers) for count in (90, 250))
+
+    assert few.outcome is many.outcome is Outcome.FAIL
+    assert "waived" in {each.standing for each in few.findings}
+    assert {each.standing for each in many.findings[:-1]} == {""}
+
+
+def test_other_findings_than_those_that_were_not_listed_are_new():
+    one, other = (item("pods.have_a_netns", crowded(count)).findings[-1] for count in (250, 251))
+
+    assert one.key != other.key
+    assert one.key == item("pods.have_a_netns", crowded(250)).findings[-1].key
 
 
 def test_an_unreachable_node_is_one_error_and_the_rest_is_folded():

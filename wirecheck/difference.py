@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from wirecheck.acceptance import outcome_of
 from wirecheck.findings import Level, Outcome
-from wirecheck.results import FindingRecord, ItemResult, PastFinding
+from wirecheck.results import FURTHER, FindingRecord, ItemResult, PastFinding
 
 JUDGED = frozenset(Outcome) - {Outcome.ERROR, Outcome.SKIP}
 
@@ -172,4 +172,6 @@ def _why_unseen(
         return item.reason or f"{past.check} could not be judged now."
     if str(past.finding.object) in item.undecided:
         return "It changed while it was looked at."
+    if any(each.object.part == FURTHER for each in item.findings):
+        return f"{past.check} finds more now than is listed."
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,15 +12,18 @@ from msgspec.structs import replace
 
 from wirecheck.acceptance import outcome_of, terms, waiver_for
 from wirecheck.catalogue import Check
-from wirecheck.findings import FactMissingError, Finding, NotApplicable, Outcome, Ref
+from wirecheck.findings import FactMissingError, Finding, Level, NotApplicable, Outcome, Ref
 from wirecheck.measures import NodeMeasures, measured_on
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.model.traits import Traits, traits_of
-from wirecheck.results import FindingRecord, ItemResult, Object
+from wirecheck.results import FURTHER, FindingRecord, ItemResult, Object
 from wirecheck.snapshot.api_objects import NodeObject
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
 from wirecheck.snapshot.index import SnapshotIndex, VisitRecord
+
+MOST_FINDINGS = 100
+"""Of one check on one node: where each of 1,000 nodes lacks all others, pairs are a million."""
 
 Identity = tuple[Ref, str, str]
 
@@ -211,10 +215,35 @@ def _settled(
         folded=bool(visit_reason)
         and visit_reason in (first.error, first.skip)
         and check.id != "nodes.reachable",
-        findings=records,
+        findings=_listed(check, name, records),
         undecided=undecided,
         unjudged=dict(first.unjudged),
     )
+
+
+def _listed(check: Check, name: str, records: list[FindingRecord]) -> list[FindingRecord]:
+    """The worst of them, and a last one that counts the others where there are too many."""
+    if len(records) <= MOST_FINDINGS:
+        return records
+    levels = tuple(Level)
+    ordered = sorted(records, key=lambda r: (r.standing == "waived", levels.index(r.level)))
+    listed, rest = ordered[: MOST_FINDINGS - 1], ordered[MOST_FINDINGS - 1 :]
+    about = Object(kind="Node" if name else "Cluster", name=name, part=FURTHER)
+    further = replace(
+        rest[0],
+        object=about,
+        expected="as of those that are listed",
+        found=f"{len(rest):,} more findings, which are not listed",
+        # Known in another run only if it stands for the very same ones.
+        key="/".join(filter(None, [check.id, about.kind, name, FURTHER, _digest(rest)])),
+        evidence=[],
+    )
+    return [*listed, further]
+
+
+def _digest(records: Iterable[FindingRecord]) -> str:
+    keys = sorted(f"{each.level} {each.key}" for each in records)
+    return hashlib.sha256("\n".join(keys).encode(errors="surrogatepass")).hexdigest()[:12]
 
 
 def _record(check: Check, finding: Finding, looks: int) -> FindingRecord:

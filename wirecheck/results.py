@@ -15,6 +15,9 @@ from wirecheck.findings import Level, Outcome
 
 FORMAT = 1
 
+FURTHER = "further objects"
+"""The part that the last finding of an item is about where there are more than are listed."""
+
 Standing = Literal["", "new", "known", "waived"]
 """Of a finding: `new` or `known` against the baseline; `waived` by the inventory; else nothing."""
 

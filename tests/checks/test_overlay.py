@@ -66,6 +66,15 @@ def test_an_fdb_entry_that_does_not_lead_to_the_node_is_found(small, fdb, found)
     assert not told(small, "knows_nobody_else")
 
 
+def test_entries_of_the_node_about_itself_do_not_stand_for_another(small):
+    own = Neighbour(4, "10.244.0.0", MACS["n1"], "PERMANENT")
+    small.change_netns(HOST, neighbours=[own])
+    assert told(small, "knows_every_node") == [("neighbour 10.244.1.0", "no entry")]
+    assert told(small, "knows_nobody_else") == [
+        ("neighbour 10.244.0.0", f"{MACS['n1']} on flannel.1")
+    ]
+
+
 def test_a_node_that_is_reached_directly_needs_no_entries(small):
     routes = [
         Route(4, "10.244.1.0/24", gateway="192.0.2.2", index=2)

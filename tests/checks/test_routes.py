@@ -144,15 +144,26 @@ def test_a_bridge_in_a_network_of_the_cluster_is_found(small, range_, owner):
     ("range_", "refused"),
     [
         ("10.96.0.0/12", {"to default/kubernetes 10.96.0.1", "to kube-system/kube-dns 10.96.0.10"}),
+        ("10.96.0.10/32", {"to kube-system/kube-dns 10.96.0.10"}),
         ("10.244.0.2/32", {"to 10.244.0.2"}),
         ("10.244.0.0/16", set()),
     ],
-    ids=["Services", "a DNS replica", "wider than what leads on"],
+    ids=["Services", "one Service", "a DNS replica", "wider than what leads on"],
 )
 def test_a_blackhole_is_found_where_it_is_what_packets_meet(small, range_, refused):
     with_routes(small, Route(4, range_, type="blackhole"))
 
     assert {part for part, _ in found(small, "refuse_nothing")} == refused
+
+
+def test_a_table_that_a_rule_asks_for_one_service_alone_counts_for_that_one(small):
+    rule = Rule(4, 100, 7, destination="10.96.0.10/32")
+    with_routes(small, Route(4, "default", table=7, type="blackhole"))
+    small.change_netns(HOST, rules=[rule, Rule(4, 200, 254)])
+
+    assert {part for part, _ in found(small, "refuse_nothing")} == {
+        "to kube-system/kube-dns 10.96.0.10"
+    }
 
 
 def test_a_node_without_a_default_route_has_none_to_services(small):
