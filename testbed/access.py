@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def client_key(here: State) -> Path:
 def host_key(here: State, name: str) -> Path:
     """The private key by which a node's SSH server proves itself."""
     return here.ssh / f"host_{name}"
+
+
+def install_host_key(here: State, name: str, tree: Path) -> None:
+    """Put a node's host key into its file system, whose files may be other systems' as well."""
+    key = tree / "etc/wirecheck-testbed/host_key"
+    key.unlink(missing_ok=True)
+    shutil.copy(host_key(here, name), key)
+    key.chmod(0o600)
 
 
 def _make_key(path: Path, comment: str) -> None:

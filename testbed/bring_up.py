@@ -41,7 +41,7 @@ def up(here: State, proxy_mode: str, with_vm: bool, dual_stack: bool = False) ->
     a running cluster, and one that is there stays.
     """
     with _alone(here):
-        parts.prepare_host(here, with_vm)
+        parts.prepare_host(here)
         nodes.refuse_foreign(here)
         record = _without_dead_vm(here)
         wanted = (proxy_mode, dual_stack)

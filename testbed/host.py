@@ -19,15 +19,9 @@ PACKAGES = {
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "gcc": "gcc",
+    "mkfs.ext4": "e2fsprogs",
 }
 """Programs, and the Debian package where each is found."""
-
-VM_PACKAGES = {
-    "qemu-system-x86_64": "qemu-system-x86",
-    "busybox": "busybox-static",
-    "mkfs.ext4": "e2fsprogs",
-    "cpio": "cpio",
-}
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DOCKER_LIMIT = 90.0

@@ -43,7 +43,16 @@ def in_ipvs_mode(documents: Sequence[Document]) -> list[Document]:
     for volume in pod["spec"]["volumes"]:
         if "configMap" in volume:
             volume["configMap"]["name"] = _SECOND
+    _choose_iptables_as_the_node_does(pod["spec"])
     return [settings, daemons]
+
+
+def _choose_iptables_as_the_node_does(pod: Document) -> None:
+    """Debian's links make `iptables` the nft or the legacy one; the pod sees the node's links."""
+    links = "/etc/alternatives"
+    (container,) = pod["containers"]
+    container["volumeMounts"].append({"name": "alternatives", "mountPath": links, "readOnly": True})
+    pod["volumes"].append({"name": "alternatives", "hostPath": {"path": links}})
 
 
 def _ipvs_settings(text: str) -> str:

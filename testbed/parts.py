@@ -8,10 +8,10 @@ from testbed.state import State
 from testbed.steps import step
 
 
-def prepare_host(here: State, with_vm: bool) -> None:
+def prepare_host(here: State) -> None:
     """Install what the machine lacks, and have a Docker Engine."""
     host.check_user()
-    missing = host.missing_packages({**host.PACKAGES, **(host.VM_PACKAGES if with_vm else {})})
+    missing = host.missing_packages(host.PACKAGES)
     if missing:
         with step(f"install {', '.join(missing)}"):
             host.install(missing, here)

@@ -1,12 +1,19 @@
-"""User Mode Linux: a kernel with IPVS that runs as a process, at the machine's own speed."""
+"""User Mode Linux: a kernel with IPVS that runs as a process, at the machine's own speed.
+
+The referee's kernels and the virtual machine node are started here.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from testbed import access, host, rootfs
+from testbed import access, host, processes, rootfs
 from testbed.access import host_key
 from testbed.commands import TestbedError, run
 from testbed.layout import NodeSpec
@@ -29,8 +36,37 @@ def root(here: State) -> Path:
     return _folder(here) / "root"
 
 
+def root_key(here: State) -> str:
+    """What the root file system was made from."""
+    return root(here).with_suffix(".key").read_text()
+
+
 def _folder(here: State) -> Path:
     return here.root / "uml"
+
+
+def argv(here: State, tap: str, processor: int, options: Sequence[str]) -> list[str]:
+    """The command line of a kernel whose network device is the other end of `tap`."""
+    return [
+        # On one processor: to wake the other at each system call takes four times as long.
+        *("taskset", "-c", str(processor), str(kernel(here)), *options),
+        *("con=null", "con0=null,fd:1", "quiet", f"vec0:transport=tap,ifname={tap}"),
+    ]
+
+
+def start(argv: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a kernel, whose memory is a file in the machine's."""
+    started = processes.start(argv, log, TMPDIR="/dev/shm")
+    with suppress(PermissionError):
+        # It is woken for each system call; to wait for its turn each time takes ages.
+        os.sched_setscheduler(started.pid, os.SCHED_RR, os.sched_param(1))
+    return started
+
+
+def make_tap(name: str, bridge: str) -> None:
+    """Make a network device for a kernel, on a bridge."""
+    run(["ip", "tuntap", "add", name, "mode", "tap"])
+    run(["ip", "link", "set", name, "master", bridge, "up"])
 
 
 def make(here: State) -> None:
@@ -85,7 +121,4 @@ def _make_root(here: State, unpacked: Path) -> None:
         choice = ["update-alternatives", "--set", name, f"/usr/sbin/{name}-legacy"]
         run(["chroot", str(tree), *choice])
     shutil.copy(_INIT, tree / "usr/local/sbin/wc-uml-init")
-    key = tree / "etc/wirecheck-testbed/host_key"
-    key.unlink(missing_ok=True)
-    shutil.copy(host_key(here, NAME), key)
-    key.chmod(0o600)
+    access.install_host_key(here, NAME, tree)

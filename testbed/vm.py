@@ -1,33 +1,34 @@
 """The node that is a virtual machine: a kernel of its own, cgroup v2, and IPVS.
 
-It is emulated in software, so it needs nothing but QEMU.
+It is User Mode Linux, a kernel that runs as a process, so it needs no hardware for machines.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import subprocess
 from pathlib import Path
 
-from testbed import nodes, processes
+from testbed import nodes, processes, uml
 from testbed.commands import Ended, attempt, run
 from testbed.layout import BRIDGE, TAP, VM, Layout
 from testbed.readiness import VanishedError, wait_for
 from testbed.state import State
-from testbed.vm_disk import disk, initramfs, kernel
+from testbed.vm_disk import disk
 
-_MAC = "52:54:00:77:63:01"
+_MEMORY = "2048M"
 _BOOT_LIMIT = 180.0
 
 
 def _pid_file(here: State) -> Path:
-    return here.vm / "qemu.pid"
+    return here.vm / "kernel.pid"
 
 
 def _mark(here: State) -> tuple[str, ...]:
-    """The arguments by which our QEMU is known."""
-    return (VM, str(_pid_file(here)))
+    """The arguments by which our kernel is known."""
+    return (f"umid={VM}", f"uml_dir={here.vm}")
 
 
 def is_running(here: State) -> bool:
@@ -37,17 +38,17 @@ def is_running(here: State) -> bool:
 
 def boot(here: State, layout: Layout) -> None:
     """Start the machine in the nodes' network, and wait until one can log in."""
-    _make_tap()
-    machine = processes.start(_qemu(here, layout), here.log / "qemu.log", TMPDIR=str(here.vm))
-    # QEMU writes it too, but later than somebody may interrupt us.
+    _remove_tap()
+    uml.make_tap(TAP, BRIDGE)
+    _changes(here).unlink(missing_ok=True)
+    machine = uml.start(_argv(here, layout), _console(here))
     _pid_file(here).write_text(str(machine.pid))
     wait_for(lambda: _unreachable(machine, here), _BOOT_LIMIT, str(_console(here)))
 
 
 def _unreachable(machine: subprocess.Popen[bytes], here: State) -> list[str]:
     if machine.poll() is not None:
-        logs = f"{here.log / 'qemu.log'} and {_console(here)}"
-        raise VanishedError(f"the virtual machine ended by itself; its logs are {logs}")
+        raise VanishedError(f"the virtual machine ended by itself; its log is {_console(here)}")
     return [] if nodes.run(VM, ["true"], timeout=30).status == 0 else [f"ssh to {VM}"]
 
 
@@ -55,10 +56,9 @@ def _console(here: State) -> Path:
     return here.log / "vm-console.log"
 
 
-def _make_tap() -> None:
-    _remove_tap()
-    run(["ip", "tuntap", "add", TAP, "mode", "tap"])
-    run(["ip", "link", "set", TAP, "master", BRIDGE, "up"])
+def _changes(here: State) -> Path:
+    """What the machine writes goes here: the disk itself stays as it was made."""
+    return here.vm / "changes.img"
 
 
 def _remove_tap() -> None:
@@ -72,29 +72,7 @@ def _is_tap(found: Ended) -> bool:
     return bool(link.get("linkinfo", {}).get("info_kind") == "tun")
 
 
-def _qemu(here: State, layout: Layout) -> list[str]:
-    return [
-        "qemu-system-x86_64",
-        *("-name", VM, "-pidfile", str(_pid_file(here))),
-        *("-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "Nehalem"),
-        *("-smp", "2", "-m", "2048", "-display", "none", "-no-reboot"),
-        *("-serial", f"file:{_console(here)}"),
-        *("-kernel", str(kernel(here)), "-initrd", str(initramfs(here))),
-        *("-append", _kernel_arguments(layout)),
-        # What the machine writes goes into a temporary file that nobody else sees.
-        *("-drive", f"file={disk(here)},if=virtio,format=raw,cache=unsafe,snapshot=on"),
-        *("-netdev", f"tap,id=net,ifname={TAP},script=no,downscript=no"),
-        *("-device", f"virtio-net-pci,netdev=net,mac={_MAC},romfile="),
-        *(
-            "-object",
-            "rng-random,id=rng,filename=/dev/urandom",
-            "-device",
-            "virtio-rng-pci,rng=rng",
-        ),
-    ]
-
-
-def _kernel_arguments(layout: Layout) -> str:
+def _argv(here: State, layout: Layout) -> list[str]:
     settings = {
         "name": VM,
         "address": layout.vm.address,
@@ -102,11 +80,17 @@ def _kernel_arguments(layout: Layout) -> str:
         "gateway": layout.gateway,
         "dns": layout.dns,
     }
-    console = "console=ttyS0 panic=-1 mitigations=off nokaslr quiet net.ifnames=0"
-    return f"{console} {' '.join(f'testbed.{name}={value}' for name, value in settings.items())}"
+    options = [
+        f"mem={_MEMORY}",
+        *(f"ubd0={_changes(here)},{disk(here)}", "root=/dev/ubda", "rw"),
+        *("init=/usr/local/sbin/wc-vm-init", *_mark(here)),
+        *(f"testbed.{name}={value}" for name, value in settings.items()),
+    ]
+    return uml.argv(here, TAP, max(os.sched_getaffinity(0)), options)
 
 
 def remove(here: State) -> None:
-    """End the machine, and remove its network device."""
+    """End the machine, and remove its network device and what it has written."""
     processes.end(_pid_file(here), _mark(here))
+    _changes(here).unlink(missing_ok=True)
     _remove_tap()

@@ -7,12 +7,12 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from testbed import processes, uml
 from testbed.access import client_key, host_key
-from testbed.commands import Ended, TestbedError, attempt, run
+from testbed.commands import Ended, TestbedError, attempt
 from testbed.components_of_referee import program_of
 from testbed.referee.place import ALONE, inside_lines
 from testbed.referee.slot import Slot
@@ -47,13 +47,9 @@ class Uml:
     def boot(self) -> None:
         """Start the kernel, and wait until there is a connection to it."""
         self.end()
-        run(["ip", "tuntap", "add", self.slot.link, "mode", "tap"])
-        run(["ip", "link", "set", self.slot.link, "master", self.slot.bridge, "up"])
-        kernel = processes.start(self._argv(), self._log_file, TMPDIR="/dev/shm")
+        uml.make_tap(self.slot.link, self.slot.bridge)
+        kernel = uml.start(self._argv(), self._log_file)
         self.slot.pid_file("uml").write_text(str(kernel.pid))
-        with suppress(PermissionError):
-            # It is woken for each system call; to wait for its turn each time takes ages.
-            os.sched_setscheduler(kernel.pid, os.SCHED_RR, os.sched_param(1))
         kind, key = host_key(self.here, uml.NAME).with_suffix(".pub").read_text().split(" ")[:2]
         write_atomically(
             self.slot.folder / "known_hosts", f"{self.slot.node_address} {kind} {key}\n"
@@ -68,18 +64,13 @@ class Uml:
             "bin": self.here.bin,
             "slot": self.slot.folder,
         }
-        return [
-            # On one processor: to wake the other at each system call takes four times as long.
-            *("taskset", "-c", str(_processor(self.slot))),
-            str(uml.kernel(self.here)),
+        options = [
             f"mem={_MEMORY}",
             *("root=/dev/root", "rootfstype=hostfs", f"rootflags={uml.root(self.here)}", "ro"),
-            *("init=/usr/local/sbin/wc-uml-init", "con=null", "con0=null,fd:1", "quiet"),
-            f"uml_dir={self.slot.folder}",
-            self._mark,
-            f"vec0:transport=tap,ifname={self.slot.link}",
+            *("init=/usr/local/sbin/wc-uml-init", f"uml_dir={self.slot.folder}", self._mark),
             *(f"testbed.{name}={value}" for name, value in settings.items()),
         ]
+        return uml.argv(self.here, self.slot.link, _processor(self.slot), options)
 
     def _connect(self, kernel: subprocess.Popen[bytes]) -> None:
         """Open the connection."""
