@@ -70,7 +70,8 @@ def join_configuration(layout: Layout, node: NodeSpec, token: str) -> str:
 def _registration(node: NodeSpec) -> Document:
     labels = [f"topology.kubernetes.io/zone={node.zone}"]
     if node.is_vm:
-        labels.append(f"{MODE_LABEL}=ipvs")
+        # Its kernel is another one, so it is of another pool.
+        labels += [f"{MODE_LABEL}=ipvs", "node.kubernetes.io/instance-type=uml"]
     return {
         "name": node.name,
         "criSocket": _SOCKET,

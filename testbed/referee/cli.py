@@ -16,7 +16,7 @@ from testbed import uml
 from testbed.commands import TestbedError
 from testbed.components import KUBERNETES
 from testbed.components_of_referee import build_api_server, build_kube_proxy
-from testbed.referee import results, settling
+from testbed.referee import record, results, settling
 from testbed.referee.bench import Bench
 from testbed.referee.control_plane import control_plane
 from testbed.referee.dice import Dice
@@ -135,6 +135,8 @@ def _duel(bench: Bench, here: State, slot: Slot, wish: Wish, *, version: str, mo
         else:
             for missed in try_mutations(dice, sight, wish.mutations, tally):
                 click.echo(missed)
+                case = f"missed-{version}-{mode}-{wish.seed}-{score.scenes}.json.gz"
+                record.write(sight, here.root / "referee" / "cases" / case)
     for wrong in wrongs[:MOST_SETTLED]:
         click.echo(settling.settle(bench, places, wrong, here.root / "referee" / "cases"))
     return Result.today(score, tally)

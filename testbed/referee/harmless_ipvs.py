@@ -171,6 +171,8 @@ def _of_rule(edit: Edit, before: str, around: Around) -> Iterator[str]:
         yield "what the node itself sends from an address of a Service"
     if rule.chain == "KUBE-IPVS-FILTER" and "HEALTH-CHECK-NODE-PORT dst" in rule.line:
         yield "health checks at an address of a Service, which are not compared"
+    if (rule.chain, rule.target) == ("KUBE-IPVS-FILTER", "REJECT") and edit.kind == "shadow":
+        yield "ports of a ClusterIP that no Service has"
     if rule.chain == "FORWARD":
         yield "connections to Services come in, they are not forwarded"
     if edit.kind == "shadow" and _only_passes(rule, rules, around):
@@ -180,6 +182,10 @@ def _of_rule(edit: Edit, before: str, around: Around) -> Iterator[str]:
     if edit.kind == "reorder":
         other = rules[rules.index(rule) + 1]
         yield from _of_swap(rule, other, around)
+        if {rule.target, other.target} == {"KUBE-IPVS-FILTER", "KUBE-PROXY-FIREWALL"}:
+            yield "each lets pass what the other is about"
+        if any(" -s 127.0.0.0/8 " in each.line for each in (rule, other)):
+            yield "no connection to a Service comes from a loopback address"
         if any((each.chain, each.target) == HEALTH_CHECKS for each in (rule, other)):
             yield "one accepts health checks, the other is about no such port"
 

@@ -390,3 +390,20 @@ def test_a_rule_of_others_that_is_not_understood_and_not_met_is_counted(node, ru
 def test_rules_of_docker_are_counted_and_no_more(node):
     assert all("DOCKER_POSTROUTING" in rule for rule in node.dataplane.ignored)
     assert node.dataplane.ignored
+
+
+def test_a_kube_proxy_that_hangs_is_in_the_mode_of_the_rules_that_it_left(ipvs_node):
+    silent = {each: HttpAnswer(error="timed out") for each in ipvs_node.seen.http}
+    hanging = replace(ipvs_node.seen, http=silent)
+    node = Node(ipvs_node.cluster, ipvs_node.object, ipvs_node.visit, hanging)
+    assert node.proxy.mode == "ipvs"
+    assert node.dataplane.compared > 25
+
+    commands = hanging.commands | {
+        "nft-kube-proxy": Command(["nft"], status=0, output='{"nftables": []}')
+    }
+    of_two = Node(
+        ipvs_node.cluster, ipvs_node.object, ipvs_node.visit, replace(hanging, commands=commands)
+    )
+    with pytest.raises(FactMissingError, match="there are rules of ipvs, nftables"):
+        _ = of_two.proxy.mode

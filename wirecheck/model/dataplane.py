@@ -174,6 +174,24 @@ def compared(node: Node) -> Dataplane:
     return Dataplane(node.ref, summary, left, claims, found.ignored, tuple(problems))
 
 
+def programmed_modes(node: Node) -> tuple[Mode, ...]:
+    """The modes whose Services are on the node, as far as its rules were read."""
+    bound = any(each.name == BOUND_BY_IPVS and each.addresses for each in node.host.interfaces)
+    # In IPVS mode KUBE-SERVICES is there as well, but no chain of a single Service.
+    rules = _printed(node, "iptables-nft-save", "iptables-save", "iptables-legacy-save")
+    signs = {
+        Mode.IPVS: bound,
+        Mode.NFTABLES: bool(_printed(node, "nft-kube-proxy", "nft-kube-proxy6")),
+        Mode.IPTABLES: "KUBE-SVC-" in rules,
+    }
+    return tuple(mode for mode, is_there in signs.items() if is_there)
+
+
+def _printed(node: Node, *commands: str) -> str:
+    records = (node.seen.commands.get(each) for each in commands)
+    return "".join(each.output for each in records if each and each.status == 0)
+
+
 def _clients(node: Node, facts: ProxyFacts) -> Clients:
     own = {
         str(each)

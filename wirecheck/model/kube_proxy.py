@@ -34,7 +34,8 @@ REPLACEMENTS = {
 class KubeProxy:
     """What was learnt of a node's kube-proxy, from itself where it answers.
 
-    `configured` is the text of its ConfigMap, `image` the image of its pod on this node and
+    `configured` is the text of its ConfigMap, `programmed` the modes whose Service rules
+    the node has, `image` the image of its pod on this node and
     `kubelet_version` that of the node: what is left to go by where it does not answer.
     `seen_at` is the node's own time of the visit, in seconds since the epoch.
     """
@@ -42,13 +43,14 @@ class KubeProxy:
     node: str
     http: Mapping[str, HttpAnswer]
     configured: str
+    programmed: tuple[Mode, ...]
     image: str
     kubelet_version: str
     seen_at: float
 
     @property
     def mode(self) -> str:
-        """iptables, ipvs or nftables, by /proxyMode or else by its configuration."""
+        """iptables, ipvs or nftables: by /proxyMode, its configuration, or the node's rules."""
         return str(self.facts.mode)
 
     @property
@@ -63,12 +65,25 @@ class KubeProxy:
         """What shapes the node's rules; raises FactMissingError where it is not understood."""
         answer = self._answer("proxyMode")
         said = answer.body.strip() if answer.status == 200 else ""
+        configuration = self._configuration
+        if not said and configuration is None:
+            said = self._programmed_mode
         try:
-            return proxy_facts(self._configuration, self.version, said)
+            return proxy_facts(configuration, self.version, said)
         except (ValueError, yaml.YAMLError) as error:
             raise FactMissingError(
                 f"kube-proxy on {self.node} is not understood: {error}"
             ) from error
+
+    @property
+    def _programmed_mode(self) -> str:
+        """A kube-proxy that hangs, and whose configuration is not known, has left its rules."""
+        if len(self.programmed) > 1:
+            raise FactMissingError(
+                f"The mode of kube-proxy on {self.node} is not known: it does not answer, its "
+                f"configuration was not read, and there are rules of {', '.join(self.programmed)}."
+            )
+        return "".join(self.programmed)
 
     @property
     def actual_mode(self) -> Mode:

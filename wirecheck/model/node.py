@@ -14,7 +14,7 @@ from wirecheck.model.boot_settings import BootSettings
 from wirecheck.model.cluster import OWN_DATAPATH, Cluster
 from wirecheck.model.cni import Cni
 from wirecheck.model.conntrack import Conntrack
-from wirecheck.model.dataplane import Dataplane, compared
+from wirecheck.model.dataplane import Dataplane, compared, programmed_modes
 from wirecheck.model.firewall import Firewall
 from wirecheck.model.iptables import Iptables
 from wirecheck.model.kernel import Kernel
@@ -289,10 +289,12 @@ class Node:
         containers = pod.object.spec.containers if pod else ()
         # A DaemonSet of another name has a ConfigMap of another name, which is not read.
         is_usual = pod is None or pod.ref.workload in ("", "DaemonSet/kube-proxy")
+        configured = self.cluster.proxy_configuration if is_usual else ""
         return KubeProxy(
             self.name,
             self.seen.http,
-            configured=self.cluster.proxy_configuration if is_usual else "",
+            configured=configured,
+            programmed=() if configured else programmed_modes(self),
             image=containers[0].image if containers else "",
             kubelet_version=self.object.status.node_info.kubelet_version,
             seen_at=self.seen.finished,
