@@ -30,6 +30,9 @@ spec:
     metadata: {labels: {k8s-app: kube-proxy}}
     spec:
       nodeSelector: {kubernetes.io/os: linux}
+      containers:
+        - name: kube-proxy
+          volumeMounts: [{name: lib-modules, mountPath: /lib/modules}]
       volumes:
         - {name: kube-proxy, configMap: {name: kube-proxy}}
         - {name: lib-modules, hostPath: {path: /lib/modules}}
@@ -54,6 +57,10 @@ def test_the_second_kube_proxy_runs_where_ipvs_is_asked_for_and_nowhere_else() -
     assert daemons["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
     assert pod["spec"]["volumes"][0]["configMap"]["name"] == settings["metadata"]["name"]
     assert settings["metadata"]["name"] != "kube-proxy"
+    # Its kernel has the tables of one variant of iptables alone.
+    links = pod["spec"]["volumes"][-1]
+    assert links == {"name": "alternatives", "hostPath": {"path": "/etc/alternatives"}}
+    assert pod["spec"]["containers"][0]["volumeMounts"][-1]["name"] == "alternatives"
     joining = yaml.safe_load(join_configuration(LAYOUT, LAYOUT.vm, "a.b"))
     arguments = joining["nodeRegistration"]["kubeletExtraArgs"]
     (labels,) = (a["value"] for a in arguments if a["name"] == "node-labels")
