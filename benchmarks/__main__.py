@@ -2,7 +2,7 @@
 
 import click
 
-from benchmarks import api_lists, cluster_sizes, dns_from_all_pods, service_rules
+from benchmarks import api_lists, cluster_sizes, dns_from_all_pods, service_rules, visits
 
 
 @click.group(invoke_without_command=True)
@@ -15,6 +15,7 @@ def main(context: click.Context) -> None:
             service_rules.main,
             api_lists.main,
             cluster_sizes.main,
+            visits.main,
         ):
             context.invoke(each)
 
@@ -23,6 +24,7 @@ main.add_command(dns_from_all_pods.main, "dns-from-all-pods")
 main.add_command(service_rules.main, "service-rules")
 main.add_command(api_lists.main, "api-lists")
 main.add_command(cluster_sizes.main, "cluster-sizes")
+main.add_command(visits.main, "visits")
 
 if __name__ == "__main__":
     main()

@@ -94,19 +94,31 @@ def build_images(here: State) -> Path:
     return target
 
 
-def build_further_images(here: State, images: Mapping[Image, Path], target: Path) -> None:
+def build_further_images(
+    here: State,
+    images: Mapping[Image, Path],
+    target: Path,
+    tools: Sequence[str] = (),
+    beside: Mapping[str, Path] | None = None,
+) -> None:
     """Make an archive with images of one program each, or find it made.
 
-    A program goes where its layer is named for; the other layers of an image are the bed's own.
+    A program goes where its layer is named for, with the files of `beside`; the other layers of
+    an image are the bed's own. `tools` are further packages of the nodes' file system.
     """
-    key = key_of([base_key(), repr(sorted(map(repr, images))), *_NET_TOOLS, *images.values()])
+    others = beside or {}
+    packages = [*_NET_TOOLS, *tools]
+    programs = [*images.values(), *others.values()]
+    key = key_of([base_key(), repr(sorted(map(repr, images))), *packages, *others, *programs])
     if is_fresh(target, key):
         return
     mark_stale(target)
     here.images.mkdir(parents=True, exist_ok=True)
-    layers = {"net-tools": _write_rootfs_layer(here)}
+    layers = {"net-tools": _write_rootfs_layer(here, packages)}
+    more = [(file, path) for path, file in others.items()]
     for made, program in images.items():
-        layers[made.layers[0]] = _write_layer(here, program.name, [(program, made.layers[0])])
+        own = [(program, made.layers[0]), *more]
+        layers[made.layers[0]] = _write_layer(here, program.name, own)
     _write_archive(target, tuple(images), layers)
     mark_fresh(target, key)
 
@@ -170,10 +182,10 @@ def _write_layer(
     return target, _digest(target)
 
 
-def _write_rootfs_layer(here: State) -> tuple[Path, str]:
+def _write_rootfs_layer(here: State, packages: Sequence[str] = _NET_TOOLS) -> tuple[Path, str]:
     target = here.images / "layer-net-tools.tar"
     with tarfile.open(target, "w") as out:
-        for path in files_with_dependencies(here.rootfs, _NET_TOOLS):
+        for path in files_with_dependencies(here.rootfs, packages):
             out.add(here.rootfs / path, path, recursive=False, filter=_anonymous)
     return target, _digest(target)
 
