@@ -86,7 +86,7 @@ def _argv(here: State, layout: Layout) -> list[str]:
         *("init=/usr/local/sbin/wc-vm-init", *_mark(here)),
         *(f"testbed.{name}={value}" for name, value in settings.items()),
     ]
-    return uml.argv(here, TAP, min(os.sched_getaffinity(0)), options)
+    return uml.argv(here, TAP, max(os.sched_getaffinity(0)), options)
 
 
 def remove(here: State) -> None:

@@ -102,6 +102,8 @@ def _reasons(edit: Edit, old: list[Rule], new: list[Rule], facts: NodeFacts) -> 
     if rule.matches.get("-d") == "127.0.0.0/8":
         yield "a node port at a loopback address, of which some are compared"
     yield from _reasons_for_own(rule, old, facts, is_gone=edit.kind != "redirect")
+    if _is_never_the_nodes(rule, old, facts):
+        yield "the node's own connections do not get there"
     if edit.kind == "shadow":
         yield from _reasons_for_shadow(rule, new[at], old)
     if edit.kind == "redirect" and _endpoints(rule, old) == _endpoints(new[at], new):
@@ -186,6 +188,15 @@ def _is_for_elsewhere(rule: Rule, facts: NodeFacts) -> bool:
     source = rule.matches.get("-s", "").partition("/")[0]
     is_own = rule.chain.startswith("KUBE-SEP-") and rule.target == "KUBE-MARK-MASQ"
     return is_own and bool(source) and source not in facts.endpoints
+
+
+def _is_never_the_nodes(rule: Rule, rules: list[Rule], facts: NodeFacts) -> bool:
+    """Whether it is about the node's own connections, in a chain for sources that are others'."""
+    own = {"--src-type": "LOCAL"}
+    callers = [each for each in rules if (each.table, each.target) == (rule.table, rule.chain)]
+    return rule.matches.get("--src-type") == "LOCAL" and all(
+        is_exclusive(each.matches, own, facts.addresses) for each in callers
+    )
 
 
 def _is_never_pods(rule: Rule, rules: list[Rule]) -> bool:

@@ -239,3 +239,19 @@ def test_a_rule_without_a_target_may_stand_anywhere() -> None:
     )
     edit = reordered(text, line(text, "-A KUBE-SVC-A -j KUBE-SEP-A"))
     assert why_harmless(edit, text, FACTS) == "a rule without a target"
+
+
+@pytest.mark.parametrize(("sources", "why"), [("10.0.0.0/8", "own"), ("172.31.0.0/16", "")])
+def test_a_rule_for_the_nodes_own_does_not_matter_where_the_node_is_not_let_in(
+    sources: str, why: str
+) -> None:
+    external = (
+        ":KUBE-EXT-A - [0:0]\n:KUBE-FW-A - [0:0]\n"
+        "-A KUBE-SERVICES -d 198.19.0.1/32 -p tcp -m tcp --dport 80 -j KUBE-FW-A\n"
+        f"-A KUBE-FW-A -s {sources} -j KUBE-EXT-A\n"
+        "-A KUBE-EXT-A -m addrtype --src-type LOCAL -j KUBE-MARK-MASQ\n"
+        "-A KUBE-EXT-A -j KUBE-SVC-A\n-A KUBE-SVC-A"
+    )
+    text = SMALL.format(source="10.244.1.2").replace("-A KUBE-SVC-A", external, 1)
+    found = why_harmless(deleted(text, line(text, "-A KUBE-EXT-A -m addrtype")), text, FACTS)
+    assert ("own connections do not get there" in found) is bool(why)
