@@ -102,8 +102,6 @@ def _reasons(edit: Edit, old: list[Rule], new: list[Rule], facts: NodeFacts) -> 
     if rule.matches.get("-d") == "127.0.0.0/8":
         yield "a node port at a loopback address, of which some are compared"
     yield from _reasons_for_own(rule, old, facts, is_gone=edit.kind != "redirect")
-    if _is_never_the_nodes(rule, old, facts):
-        yield "the node's own connections do not get there"
     if edit.kind == "shadow":
         yield from _reasons_for_shadow(rule, new[at], old)
     if edit.kind == "redirect" and _endpoints(rule, old) == _endpoints(new[at], new):
@@ -117,7 +115,9 @@ def _reasons(edit: Edit, old: list[Rule], new: list[Rule], facts: NodeFacts) -> 
 def _reasons_for_own(
     rule: Rule, rules: list[Rule], facts: NodeFacts, *, is_gone: bool
 ) -> Iterator[str]:
-    """About an endpoint that connects to itself."""
+    """About an endpoint that connects to itself, or the node."""
+    if is_gone and _is_never_the_nodes(rule, rules, facts):
+        yield "the node's own connections do not get there"
     if _is_for_elsewhere(rule, facts):
         yield "a pod on another node that connects to itself"
     if is_gone and _is_never_pods(rule, rules):
