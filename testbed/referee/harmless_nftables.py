@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from testbed.referee.mutation import Edit, NodeFacts
+from testbed.referee.nftables_firewall import of_firewall
 from testbed.referee.nftables_maps import elements, key_of, keys, maps_asked, parts
 
 Json = Any
@@ -46,6 +47,7 @@ def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
             yield "what gets there is translated already, or for no Service"
     if old["chain"].startswith("firewall-") and _is_contested(old["chain"], things, facts):
         yield "an address that several Services claim"
+    yield from of_firewall(edit, old, things, facts)
     if edit.kind == "delete" and (led_to := _led_to(old["expr"], things)):
         rules_after = [each["rule"] for each in things if each.get("rule", {}).get("chain")]
         chain = [each for each in rules_after if each["chain"] == old["chain"]]

@@ -9,6 +9,7 @@ from testbed.referee import record
 from testbed.referee.dice import Dice
 from testbed.referee.harmless_iptables import is_exclusive, why_harmless
 from testbed.referee.harmless_ipvs import Around, why_of_servers, why_of_sets
+from testbed.referee.harmless_nftables import why_harmless as why_nftables
 from testbed.referee.mutate_iptables import KINDS, edit_iptables
 from testbed.referee.mutate_ipvs import (
     SERVER_KINDS,
@@ -255,3 +256,41 @@ def test_a_rule_for_the_nodes_own_does_not_matter_where_the_node_is_not_let_in(
     text = SMALL.format(source="10.244.1.2").replace("-A KUBE-SVC-A", external, 1)
     found = why_harmless(deleted(text, line(text, "-A KUBE-EXT-A -m addrtype")), text, FACTS)
     assert ("own connections do not get there" in found) is bool(why)
+
+
+GUARDED = """[
+  {"map": {"name": "service-ips", "elem": [[{"concat": ["198.19.0.1", "tcp", 80]},
+    {"goto": {"target": "external-A"}}]]}},
+  {"map": {"name": "firewall-ips", "elem": [[{"concat": ["198.19.0.1", "tcp", 80]},
+    {"goto": {"target": "firewall-A"}}]]}},
+  {"rule": {"chain": "firewall-A", "handle": 1, "expr": [{"match": {"op": "!=",
+    "left": {"payload": {"protocol": "ip", "field": "saddr"}},
+    "right": {"prefix": {"addr": "%s", "len": 16}}}}, {"drop": null}]}},
+  {"rule": {"chain": "external-A", "handle": 2, "expr": [{"match": {"op": "==",
+    "left": {"fib": {"result": "type", "flags": ["saddr"]}}, "right": "local"}},
+    {"jump": {"target": "mark-for-masquerade"}}]}},
+  {"rule": {"chain": "external-A", "handle": 3, "expr": [{"drop": null}]}}]"""
+
+
+@pytest.mark.parametrize(("sources", "harmless"), [("10.0.0.0", True), ("172.31.0.0", False)])
+def test_a_rule_of_nftables_for_the_nodes_own_matters_where_the_node_is_let_in(
+    sources: str, harmless: bool
+) -> None:
+    things = json.loads(GUARDED % sources)
+    before = json.dumps({"nftables": things})
+    edit = Edit("delete", json.dumps(things[3]["rule"]), "", before)
+    assert bool(why_nftables(edit, before, FACTS)) is harmless
+
+
+@pytest.mark.parametrize("keys", [[], [[{"concat": ["198.19.0.1", "tcp", 80]}, {"drop": None}]]])
+def test_a_jump_to_a_map_without_elements_may_go(keys: list[object]) -> None:
+    ask = [{"vmap": {"key": {"meta": {"key": "l4proto"}}, "data": "@firewall-ips"}}]
+    jump = [{"jump": {"target": "firewall-check"}}]
+    things = [
+        {"map": {"name": "firewall-ips", "elem": keys}},
+        {"rule": {"chain": "firewall-check", "handle": 1, "expr": ask}},
+        {"rule": {"chain": "filter-output-pre-dnat", "handle": 2, "expr": jump}},
+    ]
+    before = json.dumps({"nftables": things})
+    edit = Edit("delete", json.dumps(things[2]["rule"]), "", before)
+    assert bool(why_nftables(edit, before, FACTS)) is not bool(keys)
