@@ -2,7 +2,14 @@
 
 import click
 
-from benchmarks import api_lists, cluster_sizes, dns_from_all_pods, service_rules, visits
+from benchmarks import (
+    api_lists,
+    cluster_sizes,
+    dns_from_all_pods,
+    networking_tests,
+    service_rules,
+    visits,
+)
 
 
 @click.group(invoke_without_command=True)
@@ -16,6 +23,7 @@ def main(context: click.Context) -> None:
             api_lists.main,
             cluster_sizes.main,
             visits.main,
+            networking_tests.main,
         ):
             context.invoke(each)
 
@@ -25,6 +33,7 @@ main.add_command(service_rules.main, "service-rules")
 main.add_command(api_lists.main, "api-lists")
 main.add_command(cluster_sizes.main, "cluster-sizes")
 main.add_command(visits.main, "visits")
+main.add_command(networking_tests.main, "networking-tests")
 
 if __name__ == "__main__":
     main()

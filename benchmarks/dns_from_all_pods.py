@@ -2,6 +2,8 @@
 
 The loop is what an engineer types: one process a pod, from the machine that holds the nodes'
 containers. It only asks DNS over UDP; wirecheck asks over UDP and TCP and reads everything else.
+So its lookups are also measured over UDP alone, beside the least that they can cost
+(`bare_selector`).
 """
 
 from __future__ import annotations
@@ -15,14 +17,22 @@ from pathlib import Path
 from statistics import median
 
 import click
+import dns.message
+from msgspec import structs
 
+from benchmarks import bare_selector
 from testbed.cluster import kubectl
 from testbed.images import image
 from testbed.state import state
+from wirecheck.collect.containers import container_ways
+from wirecheck.collect.plan import LookOptions, Plan, plan_for
+from wirecheck.collect.visit import DECODER, visit_all
 from wirecheck.report.jsonl import read_results
 from wirecheck.snapshot.folder import Snapshot
 
 NAMESPACE = "benchmark"
+SERVER = "10.96.0.10"
+QUERY = dns.message.make_query("kubernetes.default.svc.cluster.local", "A", id=1)
 PAUSE = image("pause", "3.10.1")
 
 
@@ -54,17 +64,21 @@ def main(pods: int, runs: int) -> None:
 def compare(runs: int) -> None:
     """Run both sides in turn, so that a noisy machine is noisy for both."""
     pids = pod_processes()
-    loops, wholes, probes, commands = [], [], [], set()
+    loops, bare, alone, wholes, probes, commands = [], [], [], [], [], set()
     for _ in range(runs):
         loops.append(loop(pids))
+        bare.append(bare_selector.ask(pids, SERVER, QUERY.to_wire()))
         folder, seconds = whole_run()
         wholes.append(seconds)
         snapshot = Snapshot.open(folder / "snapshot")
         visits = snapshot.index.looks[0].visits
         commands |= {visit.commands for visit in visits.values()}
         probes.append(max(slowest_probes(snapshot, node) for node in visits))
+        alone.append(over_udp(snapshot))
     sides = (
         Measured(f"nsenter … dig in a loop, UDP, {len(pids)} pods", tuple(loops)),
+        Measured("bare selector loop in one process, UDP", tuple(bare)),
+        Measured("wirecheck, UDP alone: DNS from all pods, slowest node", tuple(alone)),
         Measured("wirecheck: DNS from all pods, UDP and TCP, slowest node", tuple(probes)),
         Measured("wirecheck run: everything, from start to report", tuple(wholes)),
     )
@@ -73,6 +87,8 @@ def compare(runs: int) -> None:
     for side in sides[1:]:
         ratios = [a / b for a, b in zip(loops, side.seconds, strict=True)]
         click.echo(f"loop / {side.name.partition(':')[0]}: {median(ratios):.1f}")
+    ratios = [a / b for a, b in zip(alone, bare, strict=True)]
+    click.echo(f"wirecheck, UDP alone / bare selector loop: {median(ratios):.1f}")
     click.echo(f"commands per node and look: {', '.join(map(str, sorted(commands)))}")
 
 
@@ -131,7 +147,7 @@ def loop(pids: list[str]) -> float:
     began = time.monotonic()
     for pid in pids:
         command = ["nsenter", "-t", pid, "-n", "dig", "+short", "+tries=1", "+time=2"]
-        question = ["kubernetes.default.svc.cluster.local", "@10.96.0.10"]
+        question = ["kubernetes.default.svc.cluster.local", f"@{SERVER}"]
         said = subprocess.run([*command, *question], capture_output=True, text=True, check=True)
         assert said.stdout.strip() == "10.96.0.1", said.stdout
     return time.monotonic() - began
@@ -149,6 +165,24 @@ def whole_run() -> tuple[Path, float]:
     folder = max(reports.glob("*/results.jsonl"), key=lambda path: path.stat().st_mtime).parent
     assert read_results(folder / "results.jsonl").ended.status == 0
     return folder, seconds
+
+
+def over_udp(snapshot: Snapshot) -> float:
+    """Visits that ask DNS from every pod over UDP, and nothing else: the slowest node's part."""
+    api = snapshot.api()
+    options = LookOptions(dns_rate=100_000.0, window=0.0, contacts=False)
+
+    def plan(node: str) -> Plan:
+        whole = plan_for(api, node, options)
+        asked = [each for each in whole.dns.pods if each.transport == "udp"]
+        return structs.replace(whole, dns=structs.replace(whole.dns, pods=asked, node=[]))
+
+    nodes = {each.metadata.name: each for each in api.nodes}
+    visits = visit_all(container_ways(api.nodes), nodes, plan, options, lambda *_: None)
+    documents = [DECODER.decode(raw) for _, _, raw in visits if raw]
+    assert len(documents) == len(nodes)
+    assert all(len(probe.tries) == 1 for each in documents for probe in each.probes)
+    return max(each.seconds["DNS"] for each in documents)
 
 
 def slowest_probes(snapshot: Snapshot, node: str) -> float:
