@@ -324,7 +324,7 @@ class ConfigMapObject(ApiStruct, frozen=True):
     data: dict[str, str] = {}
 
 
-class ApiObjects(ApiStruct, frozen=True):
+class ApiObjects(ApiStruct, frozen=True, weakref=True):
     """Everything read from the API in one look.
 
     `resource_versions` holds, per resource, the version that its list was consistent at.

@@ -15,6 +15,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
 from msgspec import Struct
@@ -36,6 +37,8 @@ LATEST = 253_402_300_799
 """The end of the year 9999, in seconds since the epoch: no date can be later."""
 
 Content = TypeVar("Content", bound=Struct)
+Identity = tuple[str, int, int, int]
+_HELD: WeakValueDictionary[Identity, ApiObjects] = WeakValueDictionary()
 
 
 class SnapshotError(Exception):
@@ -50,7 +53,11 @@ class _Version(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot that is read. Nothing is kept: each call reads its file anew."""
+    """A snapshot that is read: each call reads its file anew.
+
+    What was read of the API is shared with those who still hold it: of a large cluster it takes
+    more memory than anything else.
+    """
 
     path: Path
     index: SnapshotIndex
@@ -82,7 +89,12 @@ class Snapshot:
         """What was read of the API in a look (counted from 1); SnapshotError if it is broken."""
         self._check(look)
         file = self.path / _api_file(look)
-        return _decoded(_unpacked(file, LARGEST_API), ApiObjects, file)
+        identity = _identity(file)
+        held = _HELD.get(identity)
+        if held is None:
+            held = _decoded(_unpacked(file, LARGEST_API), ApiObjects, file)
+            _HELD[identity] = held
+        return held
 
     def document(self, node: str, look: int = 1) -> NodeDocument:
         """What the visit to `node` returned; SnapshotError, about this node alone, if broken."""
@@ -180,6 +192,15 @@ def _safe(node: str) -> str:
     if len(node) <= 200 and re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", node):
         return node
     return "~" + hashlib.sha256(node.encode(errors="surrogatepass")).hexdigest()[:40]
+
+
+def _identity(file: Path) -> Identity:
+    """What tells a file from a later one of its name; of one that is missing, nothing."""
+    try:
+        status = os.lstat(file)
+    except OSError:
+        return (str(file), 0, 0, 0)
+    return (str(file), status.st_ino, status.st_mtime_ns, status.st_size)
 
 
 def _read(file: Path, largest: int) -> bytes:
