@@ -10,7 +10,6 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -21,7 +20,7 @@ from wirecheck.collect.api import Api, ApiError
 from wirecheck.collect.changes import changes_since
 from wirecheck.collect.containers import container_ways
 from wirecheck.collect.dns_plan import queries
-from wirecheck.collect.plan import LookOptions, plan_for
+from wirecheck.collect.plan import LookOptions, planner_of
 from wirecheck.collect.unvisitable import why_unvisitable
 from wirecheck.collect.visit import visit_all
 from wirecheck.inventory import Inventory, WayIn, ways_in
@@ -132,7 +131,7 @@ class Looking:
     ) -> dict[str, VisitRecord]:
         visits: dict[str, VisitRecord] = {}
         ways = {name: way for name, way in ways.items() if name in nodes}
-        plans = partial(plan_for, objects, options=self.options)
+        plans = planner_of(objects, self.options).plan
         try:
             with (
                 self.progress.visits(len(ways)) as told,

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterator
 
 import dns.edns
 import dns.message
 from msgspec import Struct
 
 from wirecheck.addresses import canonical
-from wirecheck.snapshot.api_objects import (
-    ApiObjects,
-    Endpoint,
-    EndpointSliceObject,
-    NodeObject,
-    PodObject,
-    ServiceObject,
+from wirecheck.collect.contact_targets import (
+    ContactTargets,
+    contact_targets,
+    is_ready,
+    is_wired,
+    uid_of,
 )
-from wirecheck.snapshot.cluster_dns import ClusterDns, cluster_dns
+from wirecheck.collect.ring import following, share
+from wirecheck.snapshot.api_objects import ApiObjects, NodeObject
+from wirecheck.snapshot.cluster_dns import ClusterDns
 
 PEERS = 16
 """Nodes that each node connects to: the next ones in the order of their names, so that every
@@ -35,8 +35,6 @@ CoreDNS returns the padding, so that its answers are as large)."""
 
 HAIRPINS = {1: 1, 2: 10, 3: 17}
 """Backends of a Service, and how many connections reach each of them but for once in 1,000."""
-
-Thing = TypeVar("Thing")
 
 
 class Asked(Struct, frozen=True, omit_defaults=True):
@@ -61,9 +59,12 @@ class ContactPlan(Struct, frozen=True):
 
 def contact_plan(api: ApiObjects, node: str, timeout: float) -> ContactPlan:
     """The connections from `node`: the same API objects give the same plan."""
-    known = cluster_dns(api)
-    listed = list(_contacts(api, known, node))
-    return ContactPlan(_message(known.domain), listed, timeout)
+    return contacts_from(contact_targets(api), node, timeout)
+
+
+def contacts_from(targets: ContactTargets, node: str, timeout: float) -> ContactPlan:
+    """The part of `node`."""
+    return ContactPlan(_message(targets.dns.domain), list(_contacts(targets, node)), timeout)
 
 
 def sampled_peers(nodes: int) -> int:
@@ -78,31 +79,25 @@ def _message(domain: str) -> str:
     return base64.b64encode(query.to_wire(max_size=65535)).decode()
 
 
-def _contacts(api: ApiObjects, known: ClusterDns, name: str) -> Iterator[Asked]:
-    nodes = sorted(api.nodes, key=lambda each: each.metadata.name)
-    place = [each.metadata.name for each in nodes].index(name)
-    peers = _following(nodes, place, PEERS)
-    source = _source(api, known, name)
+def _contacts(targets: ContactTargets, name: str) -> Iterator[Asked]:
+    place = targets.places[name]
+    peers = following(targets.nodes, place, PEERS)
+    source = targets.sources.get(name, "")
     for peer in peers:
         yield from _to_node(peer)
-    for each, port in _api_servers(api):
+    for each, port in targets.api_servers:
         yield Asked("", "api", each, port)
         if source:
             yield Asked(source, "api", each, port)
     if source:
         for peer in peers:
-            yield from _to_pod(api, known, source, peer.metadata.name)
-        yield from _messages(known, source, place)
-        for each, port in _same_node_services(api, name):
+            if there := targets.listening.get(peer.metadata.name):
+                yield Asked(source, "pod", *there)
+        yield from _messages(targets.dns, source, place)
+        for each, port in targets.same_node.get(name, ())[:SERVICES]:
             yield Asked(source, "same node", each, port)
             yield Asked("", "same node", each, port)
-    yield from _hairpins(known, name)
-
-
-def _following(things: Sequence[Thing], place: int, most: int) -> list[Thing]:
-    """At most `most` of the things after the one at `place`, in a ring."""
-    count = min(most, len(things) - 1)
-    return [things[(place + 1 + offset) % len(things)] for offset in range(count)]
+    yield from _hairpins(targets.dns, name)
 
 
 def _to_node(peer: NodeObject) -> Iterator[Asked]:
@@ -113,148 +108,21 @@ def _to_node(peer: NodeObject) -> Iterator[Asked]:
                 yield Asked("", "node", canonical(each.address), port)
 
 
-def _api_servers(api: ApiObjects) -> list[tuple[str, int]]:
-    """The API's Service address, and each address behind it."""
-    found = []
-    for service in api.services:
-        if (service.metadata.namespace, service.metadata.name) == ("default", "kubernetes"):
-            found += [(each, port.port) for each in _own(service) for port in service.spec.ports]
-    for slice_ in _slices(api, "default", "kubernetes"):
-        found += [
-            (canonical(text), port.port)
-            for endpoint in slice_.endpoints or ()
-            for text in endpoint.addresses
-            for port in slice_.ports or ()
-            if port.port and slice_.address_type != "FQDN"
-        ]
-    return list(dict.fromkeys(found))
-
-
-def _source(api: ApiObjects, known: ClusterDns, node: str) -> str:
-    """The pod on the node that stands for all: Ready, in no policy's namespace, not DNS."""
-    replicas = {each.metadata.uid for each in known.replicas}
-    restricted = {
-        each.metadata.namespace
-        for each in api.network_policies
-        if "Egress" in each.spec.policy_types
-    }
-    fitting = [pod for pod in api.pods if pod.spec.node_name == node and _is_wired(pod)]
-    best = min(
-        fitting,
-        default=None,
-        key=lambda pod: (
-            pod.metadata.namespace in restricted,
-            not _is_ready(pod),
-            "sidecar.istio.io/status" in pod.metadata.annotations,
-            pod.metadata.uid in replicas,
-            pod.metadata.namespace,
-            pod.metadata.name,
-        ),
-    )
-    return _uid(best) if best else ""
-
-
-def _to_pod(api: ApiObjects, known: ClusterDns, source: str, peer: str) -> Iterator[Asked]:
-    """One pod on the peer that a Service holds for Ready: something listens there.
-
-    Rather none of DNS, so that a firewall on port 53 is not taken for a pair that is cut off.
-    """
-    replicas = frozenset(_texts(known.replicas))
-    listening = sorted(
-        (text in replicas, slice_.metadata.namespace, slice_.metadata.name, text, port.port)
-        for slice_ in api.endpoint_slices
-        for port in slice_.ports or ()
-        for endpoint in slice_.endpoints or ()
-        for text in endpoint.addresses
-        if endpoint.node_name == peer
-        and endpoint.target_ref is not None
-        and endpoint.target_ref.kind == "Pod"
-        and _is_serving(endpoint)
-        and port.protocol == "TCP"
-        and port.port
-    )
-    own = _addresses_of_wired(api)
-    for *_, text, port in [each for each in listening if each[3] in own][:1]:
-        yield Asked(source, "pod", canonical(text), port)
-
-
 def _messages(known: ClusterDns, source: str, place: int) -> Iterator[Asked]:
     """To DNS replicas, which answer with as much as they are sent."""
     # One that is not Ready is told by other checks, and gets no traffic.
-    replicas = [pod for pod in known.replicas if _is_ready(pod) and _uid(pod) != source]
-    count = min(REPLICAS, len(replicas))
-    for offset in range(count):
-        pod = replicas[(place * count + offset) % len(replicas)]
+    replicas = [pod for pod in known.replicas if is_ready(pod) and uid_of(pod) != source]
+    for pod in share(replicas, place, REPLICAS):
         for each in pod.status.pod_ips:
             if each.ip:
                 port = known.port_of(pod, "TCP")
                 yield Asked(source, "messages", canonical(each.ip), port, messages=MESSAGES)
 
 
-def _same_node_services(api: ApiObjects, node: str) -> list[tuple[str, int]]:
-    """TCP ports of Services that lead to nothing but pods of this node."""
-    found = []
-    for service in sorted(api.services, key=lambda s: (s.metadata.namespace, s.metadata.name)):
-        own = _own(service)
-        slices = _slices(api, service.metadata.namespace, service.metadata.name)
-        places = [each.node_name for s in slices for each in s.endpoints or () if _is_serving(each)]
-        is_local = service.spec.internal_traffic_policy == "Local"
-        if node in places and (is_local or set(places) == {node}):
-            tcp = [port.port for port in service.spec.ports if port.protocol == "TCP"]
-            found += [(each, port) for each in own for port in tcp[:1]]
-    return found[:SERVICES]
-
-
 def _hairpins(known: ClusterDns, node: str) -> Iterator[Asked]:
     """A DNS replica asks the Service that it is behind: some connections lead to itself."""
     times = HAIRPINS.get(len(known.replicas))
     for pod in known.replicas:
-        if pod.spec.node_name == node and times and _is_wired(pod):
+        if pod.spec.node_name == node and times and is_wired(pod):
             for each in known.addresses:
-                yield Asked(_uid(pod), "hairpin", canonical(each), 53, times=times)
-
-
-def _own(service: ServiceObject) -> list[str]:
-    """The Service's addresses; none for one that has none, or that is another's name."""
-    texts = dict.fromkeys([service.spec.cluster_ip, *service.spec.cluster_ips])
-    return [canonical(each) for each in texts if each not in ("", "None")]
-
-
-def _slices(api: ApiObjects, namespace: str, service: str) -> list[EndpointSliceObject]:
-    return [
-        each
-        for each in api.endpoint_slices
-        if each.metadata.namespace == namespace
-        and each.metadata.labels.get("kubernetes.io/service-name") == service
-    ]
-
-
-def _is_serving(endpoint: Endpoint) -> bool:
-    return endpoint.conditions.ready is not False and not endpoint.conditions.terminating
-
-
-def _addresses_of_wired(api: ApiObjects) -> frozenset[str]:
-    return frozenset(_texts(pod for pod in api.pods if _is_wired(pod)))
-
-
-def _texts(pods: Iterable[PodObject]) -> Iterator[str]:
-    for pod in pods:
-        yield from (each.ip for each in pod.status.pod_ips)
-
-
-def _is_wired(pod: PodObject) -> bool:
-    """Whether it runs in a netns of its own that the node shows."""
-    return (
-        pod.status.phase == "Running"
-        and not pod.metadata.deletion_timestamp
-        and not pod.spec.host_network
-        and not pod.spec.runtime_class_name
-    )
-
-
-def _is_ready(pod: PodObject) -> bool:
-    return any(each.type == "Ready" and each.status == "True" for each in pod.status.conditions)
-
-
-def _uid(pod: PodObject) -> str:
-    return pod.metadata.annotations.get("kubernetes.io/config.hash") or pod.metadata.uid
+                yield Asked(uid_of(pod), "hairpin", canonical(each), 53, times=times)

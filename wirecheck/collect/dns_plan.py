@@ -6,18 +6,18 @@ import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 import dns.message
 import dns.reversename
 from msgspec import Struct
 
 from wirecheck.addresses import canonical
+from wirecheck.collect.ring import share
 from wirecheck.snapshot.api_objects import ApiObjects, ServiceObject
 from wirecheck.snapshot.cluster_dns import ClusterDns, cluster_dns
 
 Transport = Literal["udp", "tcp"]
-Thing = TypeVar("Thing")
 TRANSPORTS: tuple[Transport, ...] = ("udp", "tcp")
 
 NAMES_A_VISIT = 6
@@ -97,12 +97,38 @@ class Replica:
         return Ask(question.id, self.address, transport, self.ports[transport])
 
 
-def dns_plan(api: ApiObjects, node: str, limits: DnsLimits) -> DnsPlan:
-    """What the visit to `node` asks: the same API objects give the same plan."""
+@dataclass(frozen=True, slots=True)
+class DnsNames:
+    """What the plans of all nodes have in common: worked out once for all of them."""
+
+    api: ApiObjects
+    known: ClusterDns
+    places: Mapping[str, int]
+    """Of each node in the order of their names."""
+    headless: Sequence[Question]
+    reverse: Sequence[Question]
+
+
+def dns_names(api: ApiObjects) -> DnsNames:
+    """The names of a cluster's Services, in an order that has nothing to do with their names."""
     known = cluster_dns(api)
-    place = sorted(each.metadata.name for each in api.nodes).index(node)
-    own_names = list(_names_for(api, known.domain, place))
-    replicas = _share(list(_replicas(known)), place, REPLICAS_A_VISIT)
+    headless = (each for service in api.services for each in _headless(service, known.domain))
+    reverse = (each for service in api.services for each in _reverse(service))
+    nodes = sorted(each.metadata.name for each in api.nodes)
+    return DnsNames(
+        api=api,
+        known=known,
+        places={name: place for place, name in enumerate(nodes)},
+        headless=sorted(headless, key=lambda each: each.id),
+        reverse=sorted(reverse, key=lambda each: each.id),
+    )
+
+
+def dns_plan(names: DnsNames, node: str, limits: DnsLimits) -> DnsPlan:
+    """What the visit to `node` asks: the same API objects give the same plan."""
+    api, known, place = names.api, names.known, names.places[node]
+    own_names = list(_names_for(names, place))
+    replicas = share(list(_replicas(known)), place, REPLICAS_A_VISIT)
     kubernetes = _kubernetes_questions(api, known)
     servers = [canonical(each) for each in known.addresses]
     at_service = [
@@ -134,10 +160,11 @@ def dns_plan(api: ApiObjects, node: str, limits: DnsLimits) -> DnsPlan:
 
 def queries(api: ApiObjects) -> dict[str, str]:
     """Every query that a plan of this cluster holds: id → `NAME TYPE`."""
-    known = cluster_dns(api)
+    names = dns_names(api)
+    known = names.known
     questions = list(_kubernetes_questions(api, known))
     for place in range(len(api.nodes)):
-        questions += [question for question, _ in _names_for(api, known.domain, place)]
+        questions += [question for question, _ in _names_for(names, place)]
     return {each.id: each.text for each in questions}
 
 
@@ -159,16 +186,14 @@ def _replicas(known: ClusterDns) -> Iterator[Replica]:
                 yield Replica(canonical(each.ip), ports)
 
 
-def _names_for(api: ApiObjects, domain: str, place: int) -> Iterator[tuple[Question, Transport]]:
+def _names_for(names: DnsNames, place: int) -> Iterator[tuple[Question, Transport]]:
     """The share that the node at `place` has of the headless and of the reverse names.
 
     Headless names are asked over TCP, where the answer always comes as a whole.
     """
-    headless = (each for service in api.services for each in _headless(service, domain))
-    reverse = (each for service in api.services for each in _reverse(service))
-    for question in _share(sorted(headless, key=lambda each: each.id), place, NAMES_A_VISIT):
+    for question in share(names.headless, place, NAMES_A_VISIT):
         yield question, "tcp"
-    for question in _share(sorted(reverse, key=lambda each: each.id), place, NAMES_A_VISIT):
+    for question in share(names.reverse, place, NAMES_A_VISIT):
         yield question, "udp"
 
 
@@ -185,9 +210,3 @@ def _reverse(service: ServiceObject) -> Iterator[Question]:
     if spec.cluster_ip not in ("", "None") and spec.type != "ExternalName":
         for each in dict.fromkeys([spec.cluster_ip, *spec.cluster_ips]):
             yield Question(dns.reversename.from_address(each).to_text(omit_final_dot=True), "PTR")
-
-
-def _share(things: Sequence[Thing], place: int, most: int) -> list[Thing]:
-    """At most `most` of the things, beginning at another one on each node."""
-    count = min(most, len(things))
-    return [things[(place * count + offset) % len(things)] for offset in range(count)]

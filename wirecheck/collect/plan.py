@@ -8,8 +8,9 @@ import msgspec
 from msgspec import Struct
 
 from wirecheck import __version__
-from wirecheck.collect.contact_plan import ContactPlan, contact_plan
-from wirecheck.collect.dns_plan import DnsLimits, DnsPlan, dns_plan
+from wirecheck.collect.contact_plan import ContactPlan, contacts_from
+from wirecheck.collect.contact_targets import ContactTargets, contact_targets
+from wirecheck.collect.dns_plan import DnsLimits, DnsNames, DnsPlan, dns_names, dns_plan
 from wirecheck.snapshot.api_objects import ApiObjects
 
 HAND_OVER = 10.0
@@ -47,13 +48,39 @@ class Plan(Struct, frozen=True):
         return msgspec.json.encode(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Makes the plans of one look. What they have in common is worked out before the first one:
+    plans are made by several threads at once.
+    """
+
+    options: LookOptions
+    rate: float
+    """DNS queries per second of each visit."""
+    names: DnsNames
+    targets: ContactTargets | None
+
+    def plan(self, node: str) -> Plan:
+        """The plan of the visit to `node`: the same API objects give the same plan."""
+        options, targets = self.options, self.targets
+        return Plan(
+            program=__version__,
+            deadline=max(options.visit_limit - HAND_OVER, options.visit_limit * 0.7),
+            window=options.window,
+            dns=dns_plan(
+                self.names, node, DnsLimits(self.rate, options.dns_tries, options.dns_timeout)
+            ),
+            contacts=contacts_from(targets, node, options.dns_timeout) if targets else None,
+        )
+
+
+def planner_of(api: ApiObjects, options: LookOptions) -> Planner:
+    """For a look at the nodes of `api`."""
+    rate = options.dns_rate / max(1, min(len(api.nodes), options.workers))
+    targets = contact_targets(api) if options.contacts else None
+    return Planner(options, rate, dns_names(api), targets)
+
+
 def plan_for(api: ApiObjects, node: str, options: LookOptions) -> Plan:
-    """The plan of the visit to `node`: the same API objects give the same plan."""
-    share = options.dns_rate / max(1, min(len(api.nodes), options.workers))
-    return Plan(
-        program=__version__,
-        deadline=max(options.visit_limit - HAND_OVER, options.visit_limit * 0.7),
-        window=options.window,
-        dns=dns_plan(api, node, DnsLimits(share, options.dns_tries, options.dns_timeout)),
-        contacts=contact_plan(api, node, options.dns_timeout) if options.contacts else None,
-    )
+    """The plan of one visit alone."""
+    return planner_of(api, options).plan(node)
