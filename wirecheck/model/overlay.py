@@ -194,11 +194,13 @@ class Overlay:
     @property
     def unknown(self) -> Iterator[Entry]:
         """What the node does not know of the others, or knows wrongly."""
-        tunnelled = self._tunnelled
+        direct = self._direct
         if self._is_as_announced:
             return
         devices = {family: self.device(family) for family in self.own}
-        for peer in tunnelled:
+        for peer in self.peers:
+            if (peer.name, peer.family) in direct:
+                continue
             device = devices[peer.family]
             if device is None:
                 continue
@@ -247,14 +249,13 @@ class Overlay:
                 )
 
     @property
-    def _tunnelled(self) -> Iterator[Vtep]:
-        """Peers that are reached through the tunnel: with DirectRouting those near by are not."""
-        direct = {
-            (way.peer.metadata.name, way.range.version)
+    def _direct(self) -> Set[tuple[str, int]]:
+        """Peers that are not reached through the tunnel: with DirectRouting those near by."""
+        return {
+            (way.peer.metadata.name, way.to.family)
             for way in self.node.routes.ways
             if way.is_right and (way.device is None or way.device.link.kind != "vxlan")
         }
-        return (each for each in self.peers if (each.name, each.family) not in direct)
 
     @cached_property
     def _neighbours(self) -> Mapping[tuple[int, IPAddress], str]:

@@ -47,8 +47,17 @@ class ReversePath:
         """What strict filtering drops by the routes and the CNI plugin that the node has."""
         yield from self._of_plugin()
         for who, enters, answered in [*self._from_pods(), *self._from_nodes()]:
-            if enters is not None and answered != enters and self._is_strict(enters):
-                yield Refusal(enters, who, f"by {answered.name}" if answered else "by no interface")
+            if (
+                enters is not None
+                and answered is not enters
+                and answered != enters
+                and self._is_strict(enters)
+            ):
+                yield Refusal(
+                    enters,
+                    f"packets of {who}",
+                    f"by {answered.name}" if answered else "by no interface",
+                )
 
     def _is_strict(self, interface: Interface) -> bool:
         return max(self._value("all"), self._value(interface.name)) == STRICT
@@ -77,16 +86,16 @@ class ReversePath:
             if way.to.family != 4 or way.route is None:
                 continue
             if way.to.backend == "vxlan":
-                yield f"packets of the pods of {way.peer.metadata.name}", tunnel, way.device
+                yield f"the pods of {way.peer.metadata.name}", tunnel, way.device
             elif way.to.backend == "host-gw":
-                yield f"packets of the pods of {way.peer.metadata.name}", self._uplink, way.device
+                yield f"the pods of {way.peer.metadata.name}", self._uplink, way.device
 
     def _from_nodes(self) -> Iterator[tuple[str, Interface | None, Interface | None]]:
         routing, uplink = self.node.routes.routing, self._uplink
         for each, name in self.node.cluster.internal_addresses:
             route = routing.route_to(each) if each.version == 4 else None
             if route is not None and route.type == "unicast" and name != self.node.name:
-                yield f"packets of node {name}", uplink, routing.device_of(route)
+                yield f"node {name}", uplink, routing.device_of(route)
 
     @cached_property
     def _uplink(self) -> Interface | None:

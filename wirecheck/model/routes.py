@@ -207,6 +207,13 @@ class Way:
         """The route that is taken to the range as a whole."""
         return self.routing.route_to(self.to.first, self.to.length)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the range takes that route."""
+        family, length = self.to.family, self.to.length
+        block = (family, self.to.start >> EVERYTHING[family].max_prefixlen - length)
+        return length == LENGTHS[family] and self.routing.is_uniform(block)
+
     @cached_property
     def device(self) -> Interface | None:
         return self.routing.device_of(self.route) if self.route else None
@@ -347,12 +354,14 @@ class NodeRoutes:
     def refused(self) -> Iterator[tuple[str, Route | None]]:
         """Ranges of pods and addresses of Services that no route leads to, or one that refuses."""
         routing = self.routing
-        targets = {str(way.range): way.to.first for way in self.ways}
-        replicas = {str(a): a for pod in self.node.cluster.dns.replicas for a in pod.addresses}
-        for name, target in {**targets, **replicas}.items():
+        for way in self.ways:
+            route = way.route if way.is_whole else routing.route_to(way.to.first)
+            if route is None or route.type != "unicast":
+                yield str(way.range), route
+        for target in {a: None for pod in self.node.cluster.dns.replicas for a in pod.addresses}:
             route = routing.route_to(target)
             if route is None or route.type != "unicast":
-                yield name, route
+                yield str(target), route
         for block in self.node.cluster.service_blocks:
             if routing.is_uniform(block.key):
                 route = routing.route_to(block.range.network_address)
