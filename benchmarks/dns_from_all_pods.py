@@ -58,7 +58,9 @@ def main(pods: int, runs: int) -> None:
     try:
         compare(runs)
     finally:
-        kubectl("delete", "namespace", NAMESPACE, "--wait=true", timeout=300)
+        kubectl(
+            *("delete", "namespace", NAMESPACE, "--wait=true", "--ignore-not-found"), timeout=300
+        )
 
 
 def compare(runs: int) -> None:
