@@ -129,6 +129,8 @@ def _reasons_for_own(
 def _reasons_for_shadow(rule: Rule, fresh: Rule, rules: list[Rule]) -> Iterator[str]:
     if rule.target == fresh.target:
         yield "both do the same"
+    if (rule.target, fresh.target) == ("RETURN", "ACCEPT") and _is_last(rule, rules):
+        yield "nothing follows the rules that call its chain"
     if any(_is_twin(each, rule) for each in rules if each is not rule):
         yield "the same rule is there once more"
     if any(_is_rival(each, rule) for each in rules):
@@ -188,6 +190,16 @@ def _is_for_elsewhere(rule: Rule, facts: NodeFacts) -> bool:
     source = rule.matches.get("-s", "").partition("/")[0]
     is_own = rule.chain.startswith("KUBE-SEP-") and rule.target == "KUBE-MARK-MASQ"
     return is_own and bool(source) and source not in facts.endpoints
+
+
+def _is_last(rule: Rule, rules: list[Rule]) -> bool:
+    """Whether only the policy of a built-in chain follows where its chain returns to."""
+    own = [each for each in rules if each.table == rule.table]
+    callers = [at for at, each in enumerate(own) if each.target == rule.chain]
+    return all(
+        own[at].chain in BUILT_IN and not any(e.chain == own[at].chain for e in own[at + 1 :])
+        for at in callers
+    )
 
 
 def _is_never_the_nodes(rule: Rule, rules: list[Rule], facts: NodeFacts) -> bool:

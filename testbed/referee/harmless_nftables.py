@@ -36,6 +36,8 @@ def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
             yield "a pod on another node that connects to itself"
         if source and edit.kind in ("reorder", "delete") and _is_never_pods(each["chain"], things):
             yield "pods do not get there"
+        if facts.masquerades_all and _is_marked_before(each, things):
+            yield "every connection to the Service is masqueraded"
     if edit.kind == "reorder" and after:
         yield from _of_swap(old["expr"], after[0]["expr"], things, facts)
         return
@@ -196,6 +198,20 @@ def _is_never_pods(chain: str, things: list[Json]) -> bool:
         and all(each.startswith("local-") for each in callers)
         and all(each["chain"] in spared for each in outer)
     )
+
+
+def _is_marked_before(rule: Json, things: list[Json]) -> bool:
+    """Whether all that gets to a rule is marked, where what comes for ClusterIPs always is."""
+    chain = rule["chain"]
+    if _own_source(rule):
+        callers = {each["chain"] for each in _callers(chain, things)}
+        return not any(each.startswith("local-") for each in callers)
+    rules = [each["rule"] for each in things if "rule" in each]
+    external = {each["chain"] for each in rules if each["chain"].startswith("external-")}
+    mark = [{"jump": {"target": "mark-for-masquerade"}}]
+    return chain == "masquerading" and external <= {
+        each["chain"] for each in rules if each["expr"] == mark
+    }
 
 
 def _led_to(expr: Json, things: list[Json]) -> frozenset[str]:

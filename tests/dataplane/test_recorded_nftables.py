@@ -181,3 +181,18 @@ def test_a_node_without_the_table_lacks_every_frontend() -> None:
     found = compare(wanted, read).items
     assert {each.kind for each in found} == {Kind.FRONTEND_MISSING}
     assert len({each.frontend for each in found}) == 9
+
+
+@pytest.mark.parametrize("version", LAYOUTS)
+def test_a_drop_of_what_is_not_masqueraded_is_found(version: str) -> None:
+    changed = listing(version)
+    rules = changed["nftables"]
+    at = next(n for n, e in enumerate(rules) if e.get("rule", {}).get("chain") == "masquerading")
+    unmarked = rules[at]["rule"]["expr"][0]
+    rules.insert(
+        at, {"rule": {**rules[at]["rule"], "handle": 9999, "expr": [unmarked, {"drop": None}]}}
+    )
+    found = differences(changed, version)
+    assert {each.kind for each in found} >= {Kind.MASQUERADE}
+    assert {each.found for each in found if each.kind is Kind.MASQUERADE} == {Masquerade.DROPPED}
+    assert any(each.frontend == DNS and Client.POD in each.clients for each in found)

@@ -273,7 +273,9 @@ def _in_forwarding(wanted: Handling, found: Handling, entry: Entry) -> Iterator[
         yield _Deviation(
             Kind.AFFINITY, affinity_of(wanted), affinity_of(found), evidence=found.lines
         )
-    if wanted.masquerade not in (Masquerade.UNKNOWN, found.masquerade):
+    is_known = wanted.masquerade is not Masquerade.UNKNOWN
+    is_lost = found.masquerade is Masquerade.DROPPED
+    if is_lost or (is_known and wanted.masquerade is not found.masquerade):
         yield _Deviation(Kind.MASQUERADE, wanted.masquerade, found.masquerade, evidence=found.lines)
 
 

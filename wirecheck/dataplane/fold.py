@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec import structs
 
 from wirecheck.dataplane.clients import Intervals, ranges
 from wirecheck.dataplane.flows import Result
+from wirecheck.dataplane.masquerading import ByMark
 from wirecheck.dataplane.sources import Region, Regions
 from wirecheck.dataplane.table import Backend, Client, Handling, Masquerade, Told, Verdict
 
@@ -21,8 +22,8 @@ ENDS = frozenset({Verdict.DROP, Verdict.REJECT})
 class Masquerading(NamedTuple):
     """What the rules after routing do with forwarded connections."""
 
-    by_mark: Callable[[int], bool]
-    """Whether a packet with this mark is masqueraded."""
+    by_mark: ByMark
+    """Whether a packet with this mark is masqueraded; None where it is dropped."""
     own: frozenset[tuple[Backend, str]] = frozenset()
     """Backends whose connections to themselves, by protocol, are, whatever their mark."""
 
@@ -161,6 +162,13 @@ def _handling(results: list[Result], masquerading: Masquerading, protocol: str) 
     return handling
 
 
+_MASQUERADE = {
+    True: Masquerade.ALWAYS,
+    False: Masquerade.NEVER,
+    None: Masquerade.DROPPED,
+}
+
+
 def _forward(forwards: list[Result], masquerading: Masquerading, protocol: str) -> Handling:
     by_backend: dict[Backend, list[Result]] = {}
     for each in forwards:
@@ -170,13 +178,12 @@ def _forward(forwards: list[Result], masquerading: Masquerading, protocol: str) 
     draining = frozenset(each for each in backends if _is_draining(by_backend[each]))
     shares = [_share(by_backend[backend]) for backend in backends]
     marks = {masquerading.by_mark(each.flow.mark) for each in forwards}
-    masquerade = Masquerade.ALWAYS if True in marks else Masquerade.NEVER
     return Handling(
         Verdict.FORWARD,
         backends,
         _evened(shares, len(backends) - len(draining)),
         tuple(sorted({_affinity(by_backend[backend]) for backend in backends})),
-        masquerade if len(marks) == 1 else Masquerade.SOMETIMES,
+        _MASQUERADE[marks.pop()] if len(marks) == 1 else Masquerade.SOMETIMES,
         frozenset(
             backend
             for backend in backends

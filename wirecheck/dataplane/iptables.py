@@ -10,13 +10,12 @@ others programmed.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
 
 from wirecheck.dataplane.chains import Chains
 from wirecheck.dataplane.clients import Clients
 from wirecheck.dataplane.fold import Masquerading
 from wirecheck.dataplane.iptables_rules import steps_of
-from wirecheck.dataplane.masquerading import by_mark
+from wirecheck.dataplane.masquerading import by_mark, in_turn
 from wirecheck.dataplane.ruleset import Ruleset, Stage, reachable, read_entries
 from wirecheck.dataplane.steps import End, Jump, Opaque, Step
 from wirecheck.dataplane.table import Entry, Frontend, ServiceTable, Verdict
@@ -121,7 +120,7 @@ def ruleset_of(
         through_node=stages("FORWARD", "filter"),
         sent=stages("OUTPUT", "raw", "mangle", "nat", "filter"),
         masquerading=Masquerading(
-            by_mark=cache(lambda mark: any(each(mark) for each in marks)),
+            by_mark=in_turn(marks),
         ),
     )
 

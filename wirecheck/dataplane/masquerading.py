@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from wirecheck.dataplane.chains import Chain
 from wirecheck.dataplane.flows import Flow, has_marks
 from wirecheck.dataplane.steps import Action, End, Jump, Return, SetMark, Source, Step
+from wirecheck.dataplane.table import Verdict
 
 FindChain = Callable[[str], Chain | None]
+ByMark = Callable[[int], bool | None]
+"""Whether a packet with a mark is masqueraded, None where it is dropped."""
 
 
-def by_mark(find_chain: FindChain, base_chain: str) -> Callable[[int], bool]:
-    """Whether a packet with a mark is masqueraded, wherever it comes from and goes.
+def in_turn(hooks: Sequence[ByMark]) -> ByMark:
+    """What several tables do, one after the other."""
+
+    @cache
+    def is_masqueraded(mark: int) -> bool | None:
+        answers = [each(mark) for each in hooks]
+        return None if None in answers else any(answers)
+
+    return is_masqueraded
+
+
+def by_mark(find_chain: FindChain, base_chain: str) -> ByMark:
+    """Whether a table masquerades a packet with a mark, wherever it comes from and goes.
 
     Rules about addresses or interfaces are other agents' (what leaves the cluster, say) and
     left out: they do not tell what becomes of the mark.
     """
 
     @cache
-    def is_masqueraded(mark: int) -> bool:
+    def is_masqueraded(mark: int) -> bool | None:
         chain = find_chain(base_chain)
-        return chain is not None and _walk(chain, mark, find_chain, 0) is True
+        end = _walk(chain, mark, find_chain, 0) if chain else False
+        return end if end is None else end is True
 
     return is_masqueraded
 
 
-def _walk(chain: Chain, mark: int, find_chain: FindChain, depth: int) -> bool | int:
-    """True: masqueraded; False: decided otherwise; a number: goes on with that mark."""
+def _walk(chain: Chain, mark: int, find_chain: FindChain, depth: int) -> bool | int | None:
+    """True: masqueraded; False: let through; None: dropped; a number: goes on with that mark."""
     for step in chain.steps:
         if not _is_general(step) or not has_marks(Flow(0, mark), step.marks):
             continue
@@ -36,7 +51,7 @@ def _walk(chain: Chain, mark: int, find_chain: FindChain, depth: int) -> bool | 
             if isinstance(action, Return):
                 return mark
             after = _act(action, mark, find_chain, depth)
-            if isinstance(after, bool):
+            if after is None or isinstance(after, bool):
                 return after
             if isinstance(action, Jump) and action.goto:
                 return after
@@ -44,10 +59,12 @@ def _walk(chain: Chain, mark: int, find_chain: FindChain, depth: int) -> bool | 
     return mark
 
 
-def _act(action: Action, mark: int, find_chain: FindChain, depth: int) -> bool | int:
+def _act(action: Action, mark: int, find_chain: FindChain, depth: int) -> bool | int | None:
     match action:
         case Source():
             return True
+        case End(Verdict.DROP | Verdict.REJECT):
+            return None
         case End():
             return False
         case SetMark(clear, flip):

@@ -48,7 +48,7 @@ class Basis:
 
     met: frozenset[Place]
     masks: Mapping[tuple[SourceTest, ...], int]
-    marks: Mapping[int, bool]
+    marks: Mapping[int, bool | None]
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Past:
     users: dict[Place, set[Frontend]] = field(default_factory=dict)
     """Frontends whose walk led there, at least."""
     masks: dict[tuple[SourceTest, ...], tuple[int, set[Frontend]]] = field(default_factory=dict)
-    marks: dict[int, bool] = field(default_factory=dict)
+    marks: dict[int, bool | None] = field(default_factory=dict)
     walks: int = 0
 
     def add(self, frontend: Frontend, outcome: Outcome, basis: Basis | None) -> None:

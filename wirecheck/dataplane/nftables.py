@@ -9,13 +9,12 @@ consults means nothing. Layouts of chains, which differ between versions, do not
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from typing import Any
 
 from wirecheck.dataplane.chains import Chains
 from wirecheck.dataplane.clients import Clients
 from wirecheck.dataplane.fold import Masquerading
-from wirecheck.dataplane.masquerading import by_mark
+from wirecheck.dataplane.masquerading import by_mark, in_turn
 from wirecheck.dataplane.nftables_keys import MALFORMED, elements_of, key_of, key_parts
 from wirecheck.dataplane.nftables_rules import Translator
 from wirecheck.dataplane.ruleset import Ruleset, Stage, reachable, read_entries
@@ -65,7 +64,7 @@ def ruleset_of(family: int, table: NftTable) -> Ruleset:
         through_node=stages("forward"),
         sent=stages("output"),
         masquerading=Masquerading(
-            by_mark=cache(lambda mark: any(each(mark) for each in marks)),
+            by_mark=in_turn(marks),
             own=hairpins,
         ),
         owner=KUBE_PROXY,

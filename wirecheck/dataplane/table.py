@@ -95,6 +95,8 @@ class Masquerade(StrEnum):
 
     ALWAYS = "masqueraded"
     NEVER = "not masqueraded"
+    DROPPED = "dropped after the translation"
+    """By the rules that should give them the node's source address, or leave it."""
     SOMETIMES = "masqueraded for some backends or clients only"
     UNKNOWN = "unknown"
     """Expected side only: kube-proxy's configuration was not seen; not compared."""
