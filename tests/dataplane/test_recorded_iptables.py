@@ -157,6 +157,15 @@ def test_a_shadowing_rule_before_the_services(shadow: str, kinds: set[Kind]) -> 
         assert all(each.frontend.address == "10.96.0.10" for each in found)
 
 
+@pytest.mark.parametrize("end", ["DROP", "REJECT --reject-with icmp-port-unreachable"])
+def test_a_network_policy_for_one_pod_is_no_difference(end: str) -> None:
+    """CNI plugins end what the pod sends before kube-proxy refuses what has no endpoints."""
+    policy = f"-A FORWARD -s 10.244.5.7/32 -j {end}\n-A FORWARD "
+    assert "-j REJECT" in TEXT
+
+    assert not recorded.iptables_differences(TEXT.replace("-A FORWARD ", policy, 1))
+
+
 def test_a_hook_that_is_gone_concerns_only_those_who_pass_it() -> None:
     hook = '-A OUTPUT -m comment --comment "kubernetes service portals" -j KUBE-SERVICES\n'
     found = recorded.iptables_differences(TEXT.replace(hook, ""))

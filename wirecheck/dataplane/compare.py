@@ -23,7 +23,12 @@ from wirecheck.dataplane.table import (
     ServiceTable,
     Verdict,
 )
-from wirecheck.dataplane.tolerance import is_draining, is_foreign, stays_on_node
+from wirecheck.dataplane.tolerance import (
+    is_draining,
+    is_foreign,
+    is_refused_anyway,
+    stays_on_node,
+)
 from wirecheck.dataplane.wording import (
     affinity_of,
     listed,
@@ -237,7 +242,7 @@ def _deviations(
         yield _Deviation(Kind.NOT_UNDERSTOOD, verdict_of(wanted), reason, evidence=found.lines)
     elif found.verdict is Verdict.MIXED:
         yield _Deviation(Kind.SOURCES, verdict_of(wanted), found.reason, evidence=found.lines)
-    elif stays_on_node(found):
+    elif stays_on_node(found) or is_refused_anyway(wanted, found):
         return
     elif wanted.verdict is not found.verdict:
         kind = Kind.FRONTEND_MISSING if is_missing else Kind.VERDICT

@@ -20,6 +20,15 @@ def stays_on_node(found: Handling) -> bool:
     return found.verdict is Verdict.UNTRACKED and not found.reason
 
 
+def is_refused_anyway(wanted: Handling, found: Handling) -> bool:
+    """A Service without endpoints refuses everyone, and some clients otherwise than others.
+
+    CNI plugins write rules for the egress policies of single pods ahead of kube-proxy's.
+    """
+    ends = (Verdict.REJECT, Verdict.DROP)
+    return wanted.verdict in ends and found.verdict in ends and bool(found.allowed)
+
+
 def is_draining(found: Handling, backend: Backend) -> bool:
     """Removed from IPVS in two steps: weight 0 until its connections have ended.
 
