@@ -11,6 +11,8 @@ from testbed.rootfs import USER
 from testbed.state import State, write_atomically
 
 Entry = dict[str, Any]
+EXTERNAL_NAMES = "inventory-external-names.yaml"
+"""As the first one, with a name that the world outside the test cluster knows."""
 
 
 def inventories(here: State, vm: bool) -> dict[str, list[Entry]]:
@@ -19,6 +21,7 @@ def inventories(here: State, vm: bool) -> dict[str, list[Entry]]:
     first = [{"name": VM, **ssh}] if vm else []
     return {
         "inventory.yaml": [*first, {"name": "wc-*", "via": "docker://{name}"}],
+        EXTERNAL_NAMES: [*first, {"name": "wc-*", "via": "docker://{name}"}],
         "inventory-ssh.yaml": [{"name": "wc-*", **ssh}],
         "inventory-sudo.yaml": [
             {"name": "wc-*", **ssh, "via": f"ssh://{USER}@{{address}}", "sudo": True}
@@ -29,7 +32,9 @@ def inventories(here: State, vm: bool) -> dict[str, list[Entry]]:
 def write_inventories(here: State, vm: bool) -> None:
     """Write them into the state folder."""
     for name, entries in inventories(here, vm).items():
-        content = {"kubeconfig": str(here.kubeconfig), "nodes": entries}
+        content: Entry = {"kubeconfig": str(here.kubeconfig), "nodes": entries}
+        if name == EXTERNAL_NAMES:
+            content["dns"] = {"external_names": ["www.example.test"]}
         write_atomically(here.root / name, yaml.safe_dump(content, sort_keys=False))
 
 

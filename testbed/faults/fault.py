@@ -55,6 +55,8 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True):
     take_out: list[Step]
     red: dict[str, dict[str, Outcome]]
     """Check, then node (`cluster` and `every node` are understood), then outcome: exactly these."""
+    unjudged: dict[str, dict[str, str]] = {}
+    """Check, then node, then why some of its objects were counted and not judged: these as well."""
     smoke: bool = False
     """Part of every CI run: one of each group."""
     vm: bool = False
@@ -74,7 +76,10 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True):
                 yield check, "" if place == "cluster" else place, outcome
 
 
+FILES = ("faults.yaml", "dns.yaml")
+
+
 def load_faults() -> list[Fault]:
-    """All faults, in the order of `faults.yaml`."""
-    text = files("testbed.faults").joinpath("faults.yaml").read_text()
-    return msgspec.convert(yaml.safe_load(text), list[Fault])
+    """All faults, in the order of the files and of the entries in them."""
+    texts = [files("testbed.faults").joinpath(name).read_text() for name in FILES]
+    return msgspec.convert([each for text in texts for each in yaml.safe_load(text)], list[Fault])

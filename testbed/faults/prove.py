@@ -36,6 +36,8 @@ class Seen:
 
     folder: Path
     red: frozenset[Red]
+    unjudged: frozenset[Red]
+    """(check, node, why) of what was counted and not judged."""
     undecided: int
     looks: int
     seconds: float
@@ -60,8 +62,10 @@ class Prover:
             expected = _expected(fault, values)
             _do(fault.put_in, values)
             started = time.monotonic()
-            red = self.look(fault.name, fault.inventory)
+            seen = self.look_in_detail(fault.name, fault.inventory)
+            red = seen.red
             seconds = time.monotonic() - started
+            _demand_unjudged(fault, seen)
         except TestbedError as error:
             problem = str(error)
         finally:
@@ -99,6 +103,9 @@ class Prover:
                 (item.check, item.node, str(item.outcome))
                 for item in results.items
                 if item.outcome in RED and not item.folded
+            ),
+            unjudged=frozenset(
+                (item.check, item.node, why) for item in results.items for why in item.unjudged
             ),
             undecided=results.ended.coverage.undecided,
             looks=results.ended.looks,
@@ -140,6 +147,14 @@ def _do(steps: Iterable[Step], values: Mapping[str, str]) -> None:
             if step.script:
                 argv += [values.get(word, word) for word in step.passes]
             output(on, argv, timeout=PATIENCE + 60)
+
+
+def _demand_unjudged(fault: Fault, seen: Seen) -> None:
+    """Raise ProofError where something was judged, or not even looked at, that was not to be."""
+    for check, places in fault.unjudged.items():
+        for node, why in places.items():
+            if (check, node, why) not in seen.unjudged:
+                raise ProofError(f"{check} on {node} did not leave anything unjudged for {why}")
 
 
 def _wait_until(step: Step, values: Mapping[str, str]) -> None:

@@ -14,8 +14,8 @@ GROUPS = {check.group for check in load()}
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 class TestEveryFault:
     def test_turns_something_red_that_is_in_the_catalogue(self, fault: Fault):
-        assert fault.red
-        assert set(fault.red) <= {check.id for check in load()}
+        assert fault.red or fault.unjudged
+        assert {*fault.red, *fault.unjudged} <= {check.id for check in load()}
 
     def test_is_taken_out_again(self, fault: Fault):
         assert fault.take_out
