@@ -17,7 +17,8 @@ import dns.rrset
 
 from benchmarks import service_objects, system_services
 from wirecheck.collect.contact_plan import HAIRPINS, MESSAGES, PADDING, PEERS
-from wirecheck.collect.dns_plan import NAMES_A_VISIT, Question
+from wirecheck.collect.dns_plan import NAMES_A_VISIT
+from wirecheck.collect.dns_questions import Question
 from wirecheck.snapshot.node_document import Contact, Probe, Try
 
 DOMAIN = "cluster.local"

@@ -13,6 +13,10 @@ SLOWEST_FAIL = Threshold(
     "dns.slowest_fail", 1000, "ms", "of the 99th percentile: clients ask again after a few seconds"
 )
 
+LOST_FAIL = Threshold(
+    "dns.lost_fail", 5, "% of single queries", "a client waits five seconds for each one"
+)
+
 
 @check(
     settles=True,
@@ -84,6 +88,71 @@ def answers_the_node(node: Node) -> Findings:
     for lookup in node.dns.service_lookups:
         if lookup.problem:
             yield Finding(node.part(lookup.way), expected=lookup.expectation, found=lookup.problem)
+
+
+@check(
+    settles=True,
+    remedy="On the node: nsenter -t PID -n dig kubernetes.default.svc.cluster.local A and AAAA. "
+    "Where one family alone is silent, something on the way filters it; where pairs are lost now "
+    "and then, see conntrack.loses_nothing, and use NodeLocal DNSCache or `single-request-reopen`.",
+    looks_at=[Fact.DNS, Fact.PROCESSES],
+)
+def answers_both_families_at_once(node: Node) -> Findings:
+    """A and AAAA, asked at once from one socket as glibc does, are both answered, and rightly.
+
+    The kernel may drop the second packet while it translates the first: the lookup then takes
+    five seconds, and nothing else shows it.
+
+    Except: pods behind an egress policy or a service mesh are counted and not judged; a pod that
+    is not answered at all is judged by dns.answers_every_pod_over_udp. Four pods of a node ask,
+    each several times before a loss counts.
+
+    See: https://github.com/kubernetes/kubernetes/issues/56903
+         https://github.com/weaveworks/weave/issues/3287
+    """
+    for pod, first, second in node.dns.pairs:
+        for lookup in (first,) if first.is_silent else (first, second):
+            if lookup.problem:
+                yield Finding(
+                    pod,
+                    expected=f"{lookup.expectation}, asked with its other family",
+                    found=lookup.problem,
+                    unless=pod.shield if lookup.is_silent else "",
+                    concerns=lookup.concerns,
+                )
+
+
+@check(
+    settles=True,
+    thresholds=(LOST_FAIL,),
+    remedy="If it is one replica for all nodes, look at that pod and its CPU limit; if one node "
+    "for all replicas, at that node's links (nodes.*, links.*) and conntrack.loses_nothing; on "
+    "AWS, at linklocal_allowance_exceeded of the network device.",
+    looks_at=[Fact.DNS],
+)
+def queries_are_not_lost(node: Node) -> Findings:
+    """Single DNS queries over UDP from the node to the replicas are all answered.
+
+    Whoever asks again gets an answer at last, seconds later: a loss shows as slowness here and
+    there, and never as an error.
+
+    Except: one query that is lost is a warning; what one look lost and the next did not does
+    not count; a replica that answers nothing at all is judged by dns.replicas_answer.
+
+    See: https://github.com/kubernetes/kubernetes/issues/56903
+         https://aws.github.io/aws-eks-best-practices/networking/monitoring/
+    """
+    samples = node.dns.samples
+    if samples.lost:
+        is_much = samples.lost > 1 and samples.percent >= node.threshold(LOST_FAIL)
+        yield Finding(
+            node.part("DNS over UDP"),
+            expected="an answer to every query",
+            found=samples,
+            level=Level.FAIL if is_much else Level.WARN,
+            concerns=samples.replicas,
+            key="lost",
+        )
 
 
 @check(
@@ -180,6 +249,130 @@ def names_are_right(node: Node) -> Findings:
                 found=lookup.problem,
                 concerns=[replica, *lookup.concerns],
             )
+
+
+@check(
+    settles=True,
+    remedy="dig no-such-service.default.svc.cluster.local @REPLICA: for an address, look for a "
+    "wildcard or a `template` in the Corefile; for SERVFAIL, see the replica's log.",
+    looks_at=[Fact.API, Fact.DNS],
+)
+def unknown_names_do_not_exist(node: Node) -> Findings:
+    """A name below the cluster's domain that no Service has is answered by NXDOMAIN.
+
+    Each lookup of an outside name tries the search path first: a wildcard there takes it over,
+    and at any other error some resolvers give up.
+
+    Except: a replica that does not answer at all is judged by dns.replicas_answer.
+
+    See: https://github.com/k3s-io/k3s/issues/6561
+         https://github.com/gliderlabs/docker-alpine/issues/283
+    """
+    for replica, lookup in node.dns.unknown_names:
+        if lookup.problem and not lookup.is_silent:
+            yield Finding(
+                node.part(f"{lookup.question} at {replica.ref}"),
+                expected="NXDOMAIN",
+                found=lookup.problem,
+                concerns=[replica, *lookup.concerns],
+            )
+
+
+@check(
+    settles=True,
+    remedy="dig +noedns and dig +tcp NAME @REPLICA: where UDP is silent, something drops large or "
+    "fragmented datagrams; where it is cut without the flag TC, see the Corefile's bufsize.",
+    looks_at=[Fact.API, Fact.DNS],
+)
+def large_answers_arrive(node: Node) -> Findings:
+    """An answer that is too large for a small datagram comes cut and marked, and whole over TCP.
+
+    Clients ask again over TCP only if they are told that something is missing; otherwise they
+    know some of the addresses, or wait in vain.
+
+    Except: a cluster without a headless Service of that size; a replica that is silent over
+    one of the transports is judged for that by dns.replicas_answer.
+
+    See: https://github.com/coredns/coredns/issues/5998
+         https://github.com/coredns/coredns/issues/5366
+    """
+    for replica, lookup in node.dns.large_answers:
+        if lookup.problem:
+            yield Finding(
+                node.part(f"{lookup.question} at {replica.ref} over {lookup.transport.upper()}"),
+                expected=f"{len(lookup.expected.answer.data)} addresses, or a mark that some lack",
+                found=lookup.problem,
+                concerns=[replica, *lookup.concerns],
+            )
+
+
+@check(
+    settles=True,
+    remedy="From the node of a replica, dig NAME at each server that the Corefile's `forward` "
+    "names; if they answer there, see the replica's own netns and the firewall.",
+    looks_at=[Fact.DNS],
+)
+def external_names_resolve(node: Node) -> Findings:
+    """Each replica resolves the names outside the cluster that the inventory lists.
+
+    Pods reach the world by such names, through servers that the cluster knows nothing of.
+
+    Except: off unless `dns.external_names` in the inventory names some; how long an answer
+    takes is not judged; a replica that is silent is judged by dns.replicas_answer.
+
+    See: https://github.com/coredns/coredns/issues/2284
+         https://github.com/kubernetes-sigs/kind/issues/2418
+    """
+    for replica, lookup in node.dns.outside:
+        if lookup.problem:
+            yield Finding(
+                node.part(f"{lookup.question} at {replica.ref}"),
+                expected="at least one address",
+                found=lookup.problem,
+                concerns=[replica],
+            )
+
+
+@check(
+    settles=True,
+    remedy="kubectl -n kube-system get pods -l k8s-app=node-local-dns -o wide; see the log of the "
+    "one on this node, and whether something listens: ss -lun 'sport = :53'.",
+    looks_at=[Fact.NETNS, Fact.DNS],
+)
+def the_nodes_own_cache_answers(node: Node) -> Findings:
+    """NodeLocal DNSCache answers at the address of its own device, over UDP and TCP.
+
+    Pods of the node ask nobody else: while it is down, no other node notices.
+
+    Except: nodes without the device nodelocaldns, or where it has only the DNS Service's
+    address, which dns.answers_the_node asks.
+
+    See: https://github.com/kubernetes/dns/issues/561
+         https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/
+    """
+    for lookup in node.dns.cache_lookups:
+        if lookup.problem:
+            yield Finding(node.part(lookup.way), expected=lookup.expectation, found=lookup.problem)
+
+
+@check(
+    remedy="Correct clusterDNS and clusterDomain in /var/lib/kubelet/config.yaml (kubeadm: "
+    "ConfigMap kubelet-config, then kubeadm upgrade node), restart the kubelet, replace its pods.",
+    looks_at=[Fact.API, Fact.NETNS, Fact.KUBELET],
+)
+def kubelet_names_the_clusters_dns(node: Node) -> Findings:
+    """The kubelet gives new pods the DNS Service's address and the cluster's domain.
+
+    Pods that run keep what they were given: such a mistake shows with the next pod only.
+
+    Except: NodeLocal DNSCache's address is as good as the Service's; a kubelet that runs within
+    another process (k3s), or with a folder of settings, is not judged.
+
+    See: https://github.com/kubernetes/release/issues/188
+         https://github.com/poseidon/matchbox/issues/180
+    """
+    for setting, expected, found in node.kubelet.dns_deviations:
+        yield Finding(node.part(f"kubelet's {setting}"), expected=expected, found=found)
 
 
 @check(

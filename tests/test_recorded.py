@@ -14,6 +14,18 @@ from wirecheck.judge import judge
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.verdict import exit_status
 
+YOUNGER = frozenset(
+    {
+        "coredns.may_read_what_it_serves",
+        "dns.answers_both_families_at_once",
+        "dns.kubelet_names_the_clusters_dns",
+        "dns.large_answers_arrive",
+        "dns.queries_are_not_lost",
+        "dns.unknown_names_do_not_exist",
+    }
+)
+"""Checks whose facts the recording lacks."""
+
 SECRETS = ("BEGIN CERTIFICATE", "PRIVATE KEY", "client-key-data", "eyJhbGciOi", "last-applied")
 
 
@@ -120,8 +132,10 @@ def test_every_check_applies_to_the_recorded_cluster(check):
         pytest.skip("the recorded nodes are containers, which do not see the limit")
     if check.id == "cni.has_a_token_that_lasts":
         pytest.skip("the CNI plugin of the test cluster has no token of its own")
-    if check.group == "reachability":
-        pytest.skip("the recording is older than the connections that these checks look at")
+    if check.id in ("dns.external_names_resolve", "dns.the_nodes_own_cache_answers"):
+        pytest.skip("the recorded cluster has no NodeLocal DNSCache, and no name was asked outside")
+    if check.group == "reachability" or check.id in YOUNGER:
+        pytest.skip("the recording is older than what these checks look at")
     outcomes = {each.outcome for each in judge(Snapshot.open(RECORDED / "healthy"), [check])}
 
     assert Outcome.PASS in outcomes

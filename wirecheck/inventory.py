@@ -23,6 +23,7 @@ from wirecheck.strict_yaml import UnusableFileError, read_strictly
 SCHEMES = ("docker", "kubectl", "local", "podman", "ssh")
 """The kinds of way into a node."""
 
+DomainName = Annotated[str, Meta(max_length=253, pattern=r"^[-A-Za-z0-9_]+(\.[-A-Za-z0-9_]+)*\.?$")]
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -49,11 +50,13 @@ class NodeEntry(Part, frozen=True):
 
 
 class Dns(Part, frozen=True):
-    """Bounds of the DNS probes: queries per second over the whole cluster, seconds per try."""
+    """What DNS is asked: queries per second over the whole cluster, seconds per try."""
 
     rate: Positive = 200.0
     tries: Count = 3
-    timeout: Positive = 2.0
+    timeout: Positive = 2.5
+    external_names: tuple[DomainName, ...] = ()
+    """Names outside the cluster that DNS must know; none is asked for without being named here."""
 
 
 class Limits(Part, frozen=True):

@@ -37,7 +37,7 @@ MEANS: Mapping[str, Mapping[str, str]] = {
         "kubeconfig": "Else `$KUBECONFIG`, else `~/.kube/config`. Relative to the inventory.",
         "context": "Of the kubeconfig; else its current context.",
         "agent": "Agent pods, for nodes whose way in is `kubectl://`.",
-        "dns": "Bounds of the DNS probes.",
+        "dns": "What DNS is asked, and its bounds.",
         "limits": "Bounds of the visits.",
         "looks": "When what is red is looked at again.",
         "thresholds": "Numbers that checks go by; see below.",
@@ -62,7 +62,9 @@ MEANS: Mapping[str, Mapping[str, str]] = {
     "Dns": {
         "rate": "Queries per second, over the whole cluster.",
         "tries": "Before a loss counts.",
-        "timeout": "Seconds per try.",
+        "timeout": "Seconds per try: answers that take two seconds are slow ones, and not lost.",
+        "external_names": "Names outside the cluster that every DNS replica has to resolve. None "
+        "is asked for without being named here.",
     },
     "Limits": {
         "node": "Seconds for the visit to one node.",

@@ -284,6 +284,7 @@ def _options(request: Request, inventory: Inventory) -> LookOptions:
         dns_rate=(request.dns_rate or inventory.dns.rate) / shares,
         dns_tries=inventory.dns.tries,
         dns_timeout=inventory.dns.timeout,
+        external_names=inventory.dns.external_names,
         visit_limit=inventory.limits.node,
         total_limit=inventory.limits.total,
         workers=inventory.limits.workers,

@@ -103,7 +103,7 @@ class Looking:
         changes = self._changes(objects, problems)
         known = self.writer.index
         self.writer.index = msgspec.structs.replace(
-            known, queries={**known.queries, **queries(objects)}
+            known, queries={**known.queries, **queries(objects, self.options.external_names)}
         )
         self.writer.finish_look(
             LookRecord(

@@ -28,17 +28,7 @@ from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex, VisitRecord
 from wirecheck.snapshot.node_document import NodeDocument
 
-_NO_DNS = DnsPlan(
-    queries={},
-    pods=[],
-    node=[],
-    pairs=[],
-    pair_sources=[],
-    addresses=[],
-    rate=1.0,
-    tries=1,
-    timeout=1.0,
-)
+_NO_DNS = DnsPlan(queries={}, pods=[], node=[], addresses=[], rate=1.0, tries=1, timeout=1.0)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from wirecheck.snapshot.node_document import (
     Counters,
     Fdb,
     Host,
+    Kubelet,
     Link,
     Namespace,
     Neighbour,
@@ -49,6 +50,16 @@ from wirecheck.snapshot.node_document import (
 )
 
 KUBERNETES = "kubernetes.default.svc.cluster.local A"
+UNKNOWN = "no-such-service.default.svc.cluster.local A"
+WIDE = "wide.shop.svc.cluster.local A"
+OUTSIDE = "www.example.test A"
+QUERIES = {
+    "kubernetes": KUBERNETES,
+    "kubernetes6": f"{KUBERNETES}AAA",
+    "unknown": UNKNOWN,
+    "wide": WIDE,
+    "outside": OUTSIDE,
+}
 HOST, DNS_NETNS, WEB_NETNS = 1, 101, 102
 RESOLV_CONF = """search {namespace}.svc.cluster.local svc.cluster.local cluster.local
 nameserver 10.96.0.10
@@ -84,10 +95,12 @@ UNASKED = (
 )
 
 
-def answer(question: str, *data: str) -> str:
+def answer(question: str, *data: str, rcode: int = 0, flags: int = 0) -> str:
     """A DNS answer to `NAME TYPE`, as a probe returns it."""
     name, _, kind = question.rpartition(" ")
     message = dns.message.make_response(dns.message.make_query(name, kind, id=0))
+    message.set_rcode(rcode)
+    message.flags |= flags
     if data:
         message.answer.append(dns.rrset.from_text(f"{name}.", 30, "IN", kind, *data))
     return base64.b64encode(message.to_wire()).decode()
@@ -122,6 +135,19 @@ def pod_netns(inode: int, nsid: int, address: str, outer: int) -> Namespace:
 def probe(inode: int, server: str, transport: str) -> Probe:
     tries = [Try(0.01, answer=answer(KUBERNETES, "10.96.0.1"))]
     return Probe(inode, "kubernetes", server, 53, transport, tries)
+
+
+def further_probes() -> list[Probe]:
+    """What is asked beside the name that is asked everywhere."""
+    found = Try(0.01, answer=answer(KUBERNETES, "10.96.0.1"))
+    both = replace(found, second=answer(f"{KUBERNETES}AAA"))
+    nothing = Try(0.01, answer=answer(UNKNOWN, rcode=3))
+    replica = "10.244.0.2"
+    return [
+        *[Probe(HOST, "kubernetes", replica, 53, "udp", [found], "sample") for _ in range(40)],
+        Probe(WEB_NETNS, "kubernetes", "10.96.0.10", 53, "udp", [both], "pair", "kubernetes6"),
+        Probe(HOST, "unknown", replica, 53, "udp", [nothing], "unknown name"),
+    ]
 
 
 WEB = "00000000-0000-0000-0000-000000000web"
@@ -325,8 +351,13 @@ def document() -> NodeDocument:
                 (HOST, "10.244.0.2"),
             )
             for transport in ("udp", "tcp")
-        ],
+        ]
+        + further_probes(),
         contacts=contacts(),
+        kubelet=Kubelet(
+            {"config": "/var/lib/kubelet/config.yaml"},
+            ["clusterDNS:", "- 10.96.0.10", "clusterDomain: cluster.local"],
+        ),
         cni=CniFiles(
             [
                 CniConfiguration(
@@ -395,12 +426,30 @@ class SmallCluster:
         self.change_document(
             probes=[
                 replace(each, tries=tries)
-                if (each.inode, each.transport) == (inode, transport)
+                if (each.inode, each.transport, each.purpose) == (inode, transport, "")
                 and server in ("", each.server)
                 else each
                 for each in self.document.probes
             ]
         )
+
+    def change_purpose(self, purpose: str, *tries: Try) -> None:
+        """Let the first probes that were sent for the purpose end otherwise."""
+        assert self.document
+        left = list(tries)
+        self.change_document(
+            probes=[
+                replace(each, tries=[left.pop(0)]) if each.purpose == purpose and left else each
+                for each in self.document.probes
+            ]
+        )
+
+    def ask(self, purpose: str, query: str, *tries: Try, **fields: Any) -> None:
+        """Add what the node asked the replica."""
+        assert self.document
+        asked = {"inode": HOST, "server": "10.244.0.2", "port": 53, "transport": "udp", **fields}
+        probe = Probe(query=query, purpose=purpose, tries=list(tries), **asked)
+        self.change_document(probes=[*self.document.probes, probe])
 
     def change_contacts(self, purpose: str, **fields: Any) -> None:
         assert self.document
@@ -419,7 +468,7 @@ class SmallCluster:
             wirecheck="0",
             time=1000.0,
             thresholds=self.thresholds,
-            queries={"kubernetes": KUBERNETES},
+            queries=QUERIES,
         )
         look = LookRecord(1000.0, 1002.0, visits={"n1": self.visit}, changes=self.changes)
         return Cluster(convert(self.api, ApiObjects), index, look)

@@ -35,12 +35,21 @@ def api(nodes: int = 1, headless: int = 0, services: int = 0, replicas: int = 1)
 
 
 def asked(objects: ApiObjects, node: str = "n1") -> Counter[tuple[str, str, str]]:
-    """(question, server, transport) as it would leave the node's own netns."""
-    plan = plan_for(objects, node, LookOptions())
-    return Counter(
-        (question(plan.dns.queries[each.query]), each.server, each.transport)
-        for each in plan.dns.node
-    )
+    """(question, server, transport) of Services' names, as it would leave the node's own netns."""
+    return asked_for(objects, "", node)
+
+
+def asked_for(
+    objects: ApiObjects, purpose: str, node: str = "n1", **options: Any
+) -> Counter[tuple[str, str, str]]:
+    """What is asked for a purpose, and how often."""
+    plan = plan_for(objects, node, LookOptions(**options))
+    found: Counter[tuple[str, str, str]] = Counter()
+    for each in plan.dns.node:
+        if each.purpose == purpose:
+            place = question(plan.dns.queries[each.query]), each.server, each.transport
+            found[place] += each.times or 1
+    return found
 
 
 def question(wire: str) -> str:
@@ -143,3 +152,92 @@ def test_the_largest_plan_fits_on_a_command_line() -> None:
     objects = api(nodes=200, headless=200, services=200, replicas=200)
 
     assert len(command_line(plan_for(objects, "n7", LookOptions()).encoded())) < LONGEST / 2
+
+
+def test_external_names_are_in_the_index_too() -> None:
+    options = LookOptions(external_names=("www.example.test",))
+    plan = plan_for(api(), "n1", options)
+
+    assert plan.dns.queries.keys() <= queries(api(), options.external_names).keys()
+
+
+def test_single_queries_are_spread_over_replicas() -> None:
+    found = asked_for(api(replicas=2), "sample")
+
+    assert found == {
+        (KUBERNETES, "10.244.0.2", "udp"): 20,
+        (KUBERNETES, "10.244.1.1", "udp"): 20,
+    }
+
+
+def test_large_clusters_send_fewer_single_queries_from_each_node() -> None:
+    counts = [sum(asked_for(api(nodes=n), "sample").values()) for n in (1, 100, 200, 1000)]
+
+    assert counts == [40, 40, 20, 8]
+
+
+def test_what_is_asked_further_is_bounded() -> None:
+    objects = api(nodes=3, replicas=200)
+    plan = plan_for(objects, "n1", LookOptions(external_names=("www.example.test",)))
+
+    assert sum(each.times or 1 for each in plan.dns.node if each.purpose) <= 40 + 4 * 4
+
+
+def test_both_families_are_asked_by_one_socket_at_the_service() -> None:
+    plan = plan_for(api(), "n1", LookOptions())
+    (pair,) = plan.dns.pairs
+
+    kinds = [question(plan.dns.queries[each]) for each in (pair.query, pair.second)]
+    assert kinds == [KUBERNETES, f"{KUBERNETES}AAA"]
+    assert (pair.server, pair.transport) == ("10.96.0.10", "udp")
+    assert len(plan.dns.pair_sources) == 2  # not the pod on the host's network
+
+
+def test_a_few_pods_ask_the_pairs() -> None:
+    plan = plan_for(api(replicas=30), "n1", LookOptions())
+
+    assert len(plan.dns.pair_sources) == 4
+
+
+def test_an_unknown_name_is_asked_at_the_replicas() -> None:
+    assert asked_for(api(), "unknown name") == {
+        ("no-such-service.default.svc.cluster.local A", "10.244.0.2", "udp"): 1
+    }
+
+
+def wide(addresses: int) -> ApiObjects:
+    described = small_cluster.api()
+    service = small_cluster.service("wide", "shop", "None", [])
+    service["spec"]["selector"] = {"app": "wide"}
+    described["services"].append(service)
+    labels = {"kubernetes.io/service-name": "wide"}
+    described["endpointSlices"].append(
+        {
+            "metadata": {"name": "wide-1", "namespace": "shop", "labels": labels},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [f"10.244.9.{i}"]} for i in range(1, addresses + 1)],
+        }
+    )
+    return msgspec.convert(described, ApiObjects)
+
+
+def test_the_largest_headless_name_is_asked_without_edns() -> None:
+    plan = plan_for(wide(40), "n1", LookOptions())
+    large = [each for each in plan.dns.node if each.purpose == "large answer"]
+
+    assert {each.transport for each in large} == {"udp", "tcp"}
+    message = dns.message.from_wire(base64.b64decode(plan.dns.queries[large[0].query]))
+    assert message.question[0].name.to_text() == "wide.shop.svc.cluster.local."
+    assert message.edns == -1
+    assert queries(wide(40))[large[0].query] == "wide.shop.svc.cluster.local A"
+
+
+def test_a_name_whose_answer_fits_is_no_large_one() -> None:
+    assert not asked_for(wide(20), "large answer")
+
+
+def test_names_outside_the_cluster_are_asked_only_where_they_are_named() -> None:
+    assert not asked_for(api(), "external name")
+
+    found = asked_for(api(), "external name", external_names=("www.example.test",))
+    assert found == {("www.example.test A", "10.244.0.2", "udp"): 1}

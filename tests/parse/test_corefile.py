@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from wirecheck.parse.corefile import cluster_zone
+from wirecheck.parse.corefile import cluster_zone, plugins
 
 KUBEADM = """.:53 {
     errors
@@ -45,3 +45,22 @@ KUBEADM = """.:53 {
 )  # fmt: skip
 def test_the_domain(corefile: str, zone: str) -> None:
     assert cluster_zone(corefile) == zone
+
+
+def test_the_plugins_of_all_blocks() -> None:
+    text = (
+        "import *.server\n(snip) {\n errors\n}\n"
+        + KUBEADM
+        + 'b.test:53 {\n  import snip # all\n  forward . 192.0.2.1 "a b" {\n x y\n }\n}\n'
+    )
+    found = [(each.name, each.zones) for each in plugins(text)]
+
+    names = ("errors", "health", "ready", "kubernetes", "prometheus", "forward", "cache", "loop")
+    assert found == [
+        ("import", ()),
+        ("errors", ("(snip)",)),
+        *((name, (".:53",)) for name in names),
+        ("import", ("b.test:53",)),
+        ("forward", ("b.test:53",)),
+    ]
+    assert list(plugins(text))[-1].arguments == (".", "192.0.2.1", '"a b"')

@@ -23,15 +23,23 @@ from wirecheck.collect.api_errors import ApiError, ApiStatusError, Server
 from wirecheck.collect.connection import Connection
 from wirecheck.collect.resources import (
     CONFIG_MAPS,
+    DNS_ROLE,
     NODES,
     RESOURCES,
+    ROLES,
     Object,
     Resource,
     projected,
     rule,
     without_free_text,
 )
-from wirecheck.snapshot.api_objects import ApiObjects, ConfigMapObject, NodeObject
+from wirecheck.snapshot.api_objects import (
+    ApiObjects,
+    ClusterRoleBindingObject,
+    ClusterRoleObject,
+    ConfigMapObject,
+    NodeObject,
+)
 
 __all__ = ["Api", "ApiError", "ApiStatusError"]
 
@@ -114,6 +122,7 @@ class Api:
                 self._note(error)
         return ApiObjects(
             **lists,
+            **self._roles_of_dns(),
             config_maps=list(self._config_maps()),
             resource_versions=versions,
             server_version=self.server_version,
@@ -175,14 +184,42 @@ class Api:
 
     def _config_maps(self) -> Iterator[ConfigMapObject]:
         for name in CONFIG_MAPS:
-            what = f"ConfigMap kube-system/{name}"
-            path = f"/api/v1/namespaces/kube-system/configmaps/{name}"
-            try:
-                raw = self.connection.get(path, what, rule=rule("", "configmaps", name))
-                yield projected(self.connection.decoded(raw, ConfigMapObject, what))
-            except ApiError as error:
-                if not (isinstance(error, ApiStatusError) and error.status == 404):
-                    self._note(error)
+            read = self._named(
+                f"ConfigMap kube-system/{name}",
+                f"/api/v1/namespaces/kube-system/configmaps/{name}",
+                ConfigMapObject,
+                rule("", "configmaps", name),
+            )
+            if read is not None:
+                yield projected(read)
+
+    def _roles_of_dns(self) -> dict[str, Any]:
+        """The ClusterRole of CoreDNS and its binding, where they have the usual name."""
+        found: dict[str, Any] = {}
+        for attribute, plural, kind in (
+            ("cluster_roles", "clusterroles", ClusterRoleObject),
+            ("cluster_role_bindings", "clusterrolebindings", ClusterRoleBindingObject),
+        ):
+            read = self._named(
+                f"{plural} {DNS_ROLE}",
+                f"{ROLES}/{plural}/{DNS_ROLE}",
+                kind,
+                rule("rbac.authorization.k8s.io", plural, DNS_ROLE),
+            )
+            found[attribute] = [each for each in [read] if each is not None]
+            for each in found[attribute]:
+                without_free_text(each.metadata)
+        return found
+
+    def _named(self, what: str, path: str, kind: Any, allowed: str) -> Any:
+        """One object; None where there is none, or where a sentence in `problems` says why."""
+        try:
+            raw = self.connection.get(path, what, rule=allowed)
+            return self.connection.decoded(raw, kind, what)
+        except ApiError as error:
+            if not (isinstance(error, ApiStatusError) and error.status == 404):
+                self._note(error)
+            return None
 
     def _cluster_uid(self) -> str:
         what = "namespace kube-system"

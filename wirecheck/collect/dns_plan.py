@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-import dns.message
 import dns.reversename
 from msgspec import Struct
 
 from wirecheck.addresses import canonical
+from wirecheck.collect.dns_further import (
+    PAIR_SOURCES,
+    further,
+    large_question,
+    pair_sources,
+    samples,
+    unknown_question,
+)
+from wirecheck.collect.dns_questions import TRANSPORTS, Ask, Question, Replica, Transport
 from wirecheck.collect.ring import share
 from wirecheck.snapshot.api_objects import ApiObjects, ServiceObject
 from wirecheck.snapshot.cluster_dns import ClusterDns, cluster_dns
-
-Transport = Literal["udp", "tcp"]
-TRANSPORTS: tuple[Transport, ...] = ("udp", "tcp")
 
 NAMES_A_VISIT = 6
 """Of headless and of reverse names each; all nodes together cover the more, the more there are."""
@@ -36,15 +38,8 @@ class DnsLimits:
     """Queries per second of this visit."""
     tries: int
     timeout: float
-
-
-class Ask(Struct, frozen=True):
-    """A query, by its id, to one server."""
-
-    query: str
-    server: str
-    transport: Transport
-    port: int = 53
+    external_names: tuple[str, ...] = ()
+    """Names outside the cluster that are asked for as well."""
 
 
 class DnsPlan(Struct, frozen=True):
@@ -59,42 +54,10 @@ class DnsPlan(Struct, frozen=True):
     rate: float
     tries: int
     timeout: float
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A name and a record type."""
-
-    name: str
-    kind: str
-
-    @property
-    def text(self) -> str:
-        """`NAME TYPE`."""
-        return f"{self.name} {self.kind}"
-
-    @property
-    def id(self) -> str:
-        """The same in every look, whatever else is asked."""
-        return hashlib.sha256(self.text.encode()).hexdigest()[:10]
-
-    @property
-    def wire(self) -> str:
-        """The message in base64; the program puts in an id of its own."""
-        query = dns.message.make_query(self.name, self.kind, use_edns=0, payload=1232, id=0)
-        return base64.b64encode(query.to_wire()).decode()
-
-
-@dataclass(frozen=True, slots=True)
-class Replica:
-    """One address of a DNS replica, and the port that it listens on there."""
-
-    address: str
-    ports: Mapping[Transport, int]
-
-    def asked(self, question: Question, transport: Transport) -> Ask:
-        """The question to this replica."""
-        return Ask(question.id, self.address, transport, self.ports[transport])
+    pairs: list[Ask] = []
+    """What some pods ask by one socket."""
+    pair_sources: list[str] = []
+    """Uids, as in cgroup paths, of those pods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +70,16 @@ class DnsNames:
     """Of each node in the order of their names."""
     headless: Sequence[Question]
     reverse: Sequence[Question]
+    large: Question | None
+    """A name with more addresses than a small datagram holds."""
+    pair_sources: Mapping[str, Sequence[str]]
+    """By node the pods that can ask from a netns of their own."""
 
 
 def dns_names(api: ApiObjects) -> DnsNames:
     """The names of a cluster's Services, in an order that has nothing to do with their names."""
     known = cluster_dns(api)
-    headless = (each for service in api.services for each in _headless(service, known.domain))
+    headless = [each for service in api.services for each in _headless(service, known.domain)]
     reverse = (each for service in api.services for each in _reverse(service))
     nodes = sorted(each.metadata.name for each in api.nodes)
     return DnsNames(
@@ -121,6 +88,8 @@ def dns_names(api: ApiObjects) -> DnsNames:
         places={name: place for place, name in enumerate(nodes)},
         headless=sorted(headless, key=lambda each: each.id),
         reverse=sorted(reverse, key=lambda each: each.id),
+        large=large_question(api, headless, known.domain),
+        pair_sources=pair_sources(api.pods),
     )
 
 
@@ -129,53 +98,64 @@ def dns_plan(names: DnsNames, node: str, limits: DnsLimits) -> DnsPlan:
     api, known, place = names.api, names.known, names.places[node]
     own_names = list(_names_for(names, place))
     replicas = share(list(_replicas(known)), place, REPLICAS_A_VISIT)
-    kubernetes = _kubernetes_questions(api, known)
+    kubernetes = _kubernetes_question(api, known)
     servers = [canonical(each) for each in known.addresses]
     at_service = [
-        (question, Ask(question.id, server, transport))
+        (kubernetes, Ask(kubernetes.id, server, transport))
         for server in servers
-        for question in kubernetes
         for transport in TRANSPORTS
     ]
     at_replicas = [
-        (question, each.asked(question, transport))
+        (kubernetes, each.asked(kubernetes, transport))
         for each in replicas
-        for question in kubernetes
         for transport in TRANSPORTS
     ] + [
         (question, each.asked(question, transport))
         for question, transport in own_names
         for each in replicas[:REPLICAS_A_NAME]
     ]
+    few = replicas[:REPLICAS_A_NAME]
+    at_replicas += samples(few, kubernetes, len(api.nodes))
+    at_replicas += further(few, known.domain, names.large, limits.external_names)
+    families = [Question(kubernetes.name, kind) for kind in ("A", "AAAA")]
+    asked = [*families, *(question for question, _ in at_service + at_replicas)]
     return DnsPlan(
-        queries={question.id: question.wire for question, _ in at_service + at_replicas},
+        queries={question.id: question.wire for question in asked},
         pods=[ask for _, ask in at_service],
         node=[ask for _, ask in at_service + at_replicas],
         addresses=servers,
         rate=limits.rate,
         tries=limits.tries,
         timeout=limits.timeout,
+        pairs=[
+            Ask(families[0].id, server, "udp", purpose="pair", second=families[1].id)
+            for server in servers
+        ],
+        pair_sources=share(names.pair_sources.get(node, ()), place, PAIR_SOURCES),
     )
 
 
-def queries(api: ApiObjects) -> dict[str, str]:
+def queries(api: ApiObjects, external_names: Iterable[str] = ()) -> dict[str, str]:
     """Every query that a plan of this cluster holds: id → `NAME TYPE`."""
     names = dns_names(api)
     known = names.known
-    questions = list(_kubernetes_questions(api, known))
+    name = _kubernetes_question(api, known).name
+    questions = [Question(name, "A"), Question(name, "AAAA"), unknown_question(known.domain)]
+    questions += [Question(each, "A") for each in external_names]
+    questions += filter(None, [names.large])
     for place in range(len(api.nodes)):
         questions += [question for question, _ in _names_for(names, place)]
     return {each.id: each.text for each in questions}
 
 
-def _kubernetes_questions(api: ApiObjects, known: ClusterDns) -> list[Question]:
+def _kubernetes_question(api: ApiObjects, known: ClusterDns) -> Question:
     """The name that every cluster has, in the family of its first address."""
     name = f"kubernetes.default.svc.{known.domain}"
     for service in api.services:
         if (service.metadata.namespace, service.metadata.name) == ("default", "kubernetes"):
             is_v6 = ":" in service.spec.cluster_ip
-            return [Question(name, "AAAA" if is_v6 else "A")]
-    return [Question(name, "A")]
+            return Question(name, "AAAA" if is_v6 else "A")
+    return Question(name, "A")
 
 
 def _replicas(known: ClusterDns) -> Iterator[Replica]:

@@ -32,6 +32,7 @@ MODULES = (
     "commands",
     "kernel",
     "kube_proxy",
+    "kubelet",
     "visit",
 )
 """In the order of their imports: each is complete before another one needs it."""

@@ -24,7 +24,8 @@ class LookOptions:
     dns_rate: float = 200.0
     """DNS queries per second, over all nodes together."""
     dns_tries: int = 3
-    dns_timeout: float = 2.0
+    dns_timeout: float = 2.5
+    external_names: tuple[str, ...] = ()
     visit_limit: float = 60.0
     total_limit: float = 600.0
     workers: int = 32
@@ -63,13 +64,14 @@ class Planner:
     def plan(self, node: str) -> Plan:
         """The plan of the visit to `node`: the same API objects give the same plan."""
         options, targets = self.options, self.targets
+        limits = DnsLimits(
+            self.rate, options.dns_tries, options.dns_timeout, options.external_names
+        )
         return Plan(
             program=__version__,
             deadline=max(options.visit_limit - HAND_OVER, options.visit_limit * 0.7),
             window=options.window,
-            dns=dns_plan(
-                self.names, node, DnsLimits(self.rate, options.dns_tries, options.dns_timeout)
-            ),
+            dns=dns_plan(self.names, node, limits),
             contacts=contacts_from(targets, node, options.dns_timeout) if targets else None,
         )
 

@@ -101,6 +101,11 @@ CONFIG_MAPS = {
 }
 """Of the ConfigMaps in kube-system: which are read, and the one key that is kept of each."""
 
+DNS_ROLE = "system:coredns"
+"""What kubeadm, and most others after it, call the ClusterRole of CoreDNS and its binding."""
+
+ROLES = "/apis/rbac.authorization.k8s.io/v1"
+
 # CoreDNS plugins that take a secret on their line: route53, etcd, azure, tsig, redis.
 _SECRET_LINE = re.compile(
     r"^(\s*(?:aws_access_key|credentials|secrets?|password|token|api_?key)\s).*$",

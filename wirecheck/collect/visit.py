@@ -136,7 +136,7 @@ def _visit(
     seen = ended(
         status="seen",
         bytes=len(raw),
-        dns_queries=sum(len(probe.tries) for probe in document.probes),
+        dns_queries=sum(len(each.tries) * (2 if each.second else 1) for each in document.probes),
         proxy_mode=_proxy_mode(document),
     )
     return seen, raw

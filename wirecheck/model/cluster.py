@@ -12,6 +12,7 @@ from wirecheck.addresses import IPAddress, addresses, contains, network
 from wirecheck.catalogue import Threshold
 from wirecheck.dataplane.services import ServiceIndex, index_services
 from wirecheck.findings import NotApplicable, Ref
+from wirecheck.model.coredns import CoreDns
 from wirecheck.model.endpoints import Endpoint, Unlisted, endpoints_of, unlisted_of
 from wirecheck.model.names import Names
 from wirecheck.model.network_policy import egress_policy_of
@@ -229,6 +230,11 @@ class Cluster:
                 for address in endpoint.addresses
             ),
         )
+
+    @property
+    def coredns(self) -> CoreDns:
+        """How CoreDNS is set up."""
+        return CoreDns(self)
 
     @cached_property
     def proxy_configuration(self) -> str:

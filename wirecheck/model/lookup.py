@@ -6,11 +6,22 @@ import base64
 from dataclasses import dataclass
 from functools import cached_property
 
+from msgspec.structs import replace
+
 from wirecheck.addresses import IPAddress, address
 from wirecheck.findings import FactMissingError, Ref
 from wirecheck.parse.dns_answer import Answer, parse_answer
 from wirecheck.parse.errors import ParseError
 from wirecheck.snapshot.node_document import Probe
+
+
+def second_of(probe: Probe) -> Probe:
+    """The other half of a pair, as if it had been asked alone."""
+    tries = [replace(each, answer=each.second) for each in probe.tries]
+    return replace(probe, query=probe.second, tries=tries)
+
+
+NOTHING = Answer("NOERROR", frozenset())
 
 
 @dataclass(frozen=True)
@@ -93,3 +104,32 @@ class Lookup:
         if answer.truncated and answer.data <= wanted.data:
             return ""  # RFC 2181, 9: what was cut is asked for again over TCP.
         return f"{answer}, which is not the answer that the API implies"
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A question about a name outside the cluster, of which the API says nothing."""
+
+    question: str
+    probe: Probe
+
+    @property
+    def way(self) -> str:
+        """`at 10.244.0.2 over UDP`."""
+        return f"at {self.probe.server} over {self.probe.transport.upper()}"
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the answer; empty where it holds an address.
+
+        Raises FactMissingError for a question that was never sent.
+        """
+        try:
+            answer = Lookup(self.question, self.probe, Expected(NOTHING)).answer
+        except ParseError as error:
+            return str(error)
+        if not self.probe.tries:
+            raise FactMissingError(f"{self.question} was not asked {self.way}.")
+        if answer is None:
+            return f"{self.probe.tries[-1].error} in {len(self.probe.tries)} tries"
+        return "" if answer.data else str(answer)

@@ -19,6 +19,7 @@ from wirecheck.model.firewall import Firewall
 from wirecheck.model.iptables import Iptables
 from wirecheck.model.kernel import Kernel
 from wirecheck.model.kube_proxy import KubeProxy, replacement_on
+from wirecheck.model.kubelet import Kubelet
 from wirecheck.model.losses import Loss, losses
 from wirecheck.model.netns import Netns
 from wirecheck.model.network_pods import Part, parts_of
@@ -299,6 +300,11 @@ class Node:
             kubelet_version=self.object.status.node_info.kubelet_version,
             seen_at=self.seen.finished,
         )
+
+    @cached_property
+    def kubelet(self) -> Kubelet:
+        """What the kubelet tells pods."""
+        return Kubelet(self)
 
     @cached_property
     def iptables(self) -> Iptables:

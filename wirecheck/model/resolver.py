@@ -9,9 +9,6 @@ from wirecheck.addresses import IPAddress, address
 from wirecheck.model.pod import Pod
 from wirecheck.parse.resolv_conf import ResolvConf
 
-NODE_LOCAL_CACHE = frozenset({address("169.254.20.10")})
-"""The address that NodeLocal DNSCache listens on by convention, beside the Service's."""
-
 MOST_NAMESERVERS = 3
 """kubelet cuts the list there, as glibc would (MAXNS)."""
 
@@ -24,6 +21,9 @@ class Resolver:
     file: ResolvConf
     domain: str
     dns_addresses: frozenset[IPAddress]
+    """Of the DNS Services."""
+    local_addresses: frozenset[IPAddress] = frozenset()
+    """Where the node's own DNS cache listens, if there is one."""
 
     @property
     def deviations(self) -> Iterator[tuple[str, str]]:
@@ -43,8 +43,8 @@ class Resolver:
                 if found != own[:MOST_NAMESERVERS]:
                     yield _listed("nameserver", own), _listed("nameserver", found)
             case "ClusterFirst" | "ClusterFirstWithHostNet":
-                allowed = self.dns_addresses | NODE_LOCAL_CACHE
-                if not any(_is_one_of(server, allowed) for server in found[:1]):
+                allowed = self.dns_addresses | self.local_addresses
+                if not any(is_one_of(server, allowed) for server in found[:1]):
                     expected = f"nameserver {', '.join(sorted(map(str, self.dns_addresses)))} first"
                     yield expected, _listed("nameserver", found)
                 yield from _missing("nameserver", own, found, full=len(found) >= MOST_NAMESERVERS)
@@ -83,7 +83,8 @@ def _listed(keyword: str, values: tuple[str, ...] | list[str]) -> str:
     return f"{keyword} {' '.join(values)}" if values else f"no {keyword}"
 
 
-def _is_one_of(text: str, allowed: frozenset[IPAddress]) -> bool:
+def is_one_of(text: str, allowed: frozenset[IPAddress]) -> bool:
+    """Whether the text is one of the addresses."""
     try:
         return address(text) in allowed
     except ValueError:

@@ -324,6 +324,38 @@ class ConfigMapObject(ApiStruct, frozen=True):
     data: dict[str, str] = {}
 
 
+class PolicyRule(ApiStruct, frozen=True):
+    api_groups: list[str] = []
+    resources: list[str] = []
+    verbs: list[str] = []
+
+
+class ClusterRoleObject(ApiStruct, frozen=True):
+    """Only those that DNS goes by, see `collect/api.py`."""
+
+    metadata: Metadata
+    rules: list[PolicyRule] | None = None
+
+
+class RoleSubject(ApiStruct, frozen=True):
+    kind: str
+    name: str
+    namespace: str = ""
+
+
+class RoleRef(ApiStruct, frozen=True):
+    kind: str = ""
+    name: str = ""
+
+
+class ClusterRoleBindingObject(ApiStruct, frozen=True):
+    """Only those that DNS goes by, see `collect/api.py`."""
+
+    metadata: Metadata
+    role_ref: RoleRef = RoleRef()
+    subjects: list[RoleSubject] | None = None
+
+
 class ApiObjects(ApiStruct, frozen=True, weakref=True):
     """Everything read from the API in one look.
 
@@ -336,6 +368,8 @@ class ApiObjects(ApiStruct, frozen=True, weakref=True):
     endpoint_slices: list[EndpointSliceObject] = []
     network_policies: list[NetworkPolicyObject] = []
     config_maps: list[ConfigMapObject] = []
+    cluster_roles: list[ClusterRoleObject] = []
+    cluster_role_bindings: list[ClusterRoleBindingObject] = []
     resource_versions: dict[str, str] = {}
     server_version: str = ""
     cluster_uid: str = ""

@@ -173,6 +173,8 @@ class Try(Record, frozen=True):
     """The bytes that came back, base64."""
     error: str = ""
     """`timeout`, `refused`, `unreachable` or errno's words; empty when an answer came."""
+    second: str = ""
+    """Of a pair: the answer to the second query."""
 
 
 class Probe(Record, frozen=True):
@@ -185,6 +187,11 @@ class Probe(Record, frozen=True):
     port: int
     transport: str
     tries: list[Try] = []
+    purpose: str = ""
+    """Why it was sent: `sample`, `pair`, `unknown name`, `large answer`, `external name`,
+    `local cache`; empty for the name that is asked everywhere, and for those of Services."""
+    second: str = ""
+    """Of a pair: the id of the query that left by the same socket."""
 
 
 class Contact(Record, frozen=True):
@@ -290,6 +297,17 @@ class CniFiles(Record, frozen=True):
     tokens: list[CniToken] | None = None
 
 
+class Kubelet(Record, frozen=True):
+    """What the kubelet tells pods of DNS; None in a document where no kubelet was found."""
+
+    flags: dict[str, str] = {}
+    """`cluster-dns`, `cluster-domain`, `config` and `config-dir`, as far as they are given."""
+    lines: list[str] = []
+    """Of its configuration, as YAML: `clusterDNS` and `clusterDomain`, and nothing else."""
+    problem: str = ""
+    """Why the configuration was not read."""
+
+
 class SysctlFile(Record, frozen=True):
     """A file that is applied at boot, and its lines about sysctls that matter here."""
 
@@ -352,6 +370,7 @@ class NodeDocument(Record, frozen=True):
     http: dict[str, HttpAnswer] = {}
     cni: CniFiles | None = None
     """None in documents of programs that did not read it yet."""
+    kubelet: Kubelet | None = None
     conntrack: list[ConntrackSample] = []
     """Two samples that span the visit."""
     traffic: list[TrafficSample] = []

@@ -94,6 +94,12 @@ FIELDS: Mapping[str, str] = {
     "EndpointPort.protocol": KEEP,
     "EndpointSliceObject.address_type": KEEP,
     "NetworkPolicySpec.policy_types": KEEP,
+    "PolicyRule.*": KEEP,
+    "RoleSubject.kind": KEEP,
+    "RoleSubject.name": NAME,
+    "RoleSubject.namespace": NAME,
+    "RoleRef.kind": KEEP,
+    "RoleRef.name": NAME,
     "ApiObjects.resource_versions": KEEP,
     "ApiObjects.server_version": KEEP,
     "ApiObjects.cluster_uid": OPAQUE,
@@ -125,6 +131,8 @@ FIELDS: Mapping[str, str] = {
     "Try.error": OPAQUE,
     "Probe.transport": KEEP,
     "Probe.server": OPAQUE,
+    "Probe.purpose": KEEP,
+    "Kubelet.*": OPAQUE,
     "Contact.purpose": KEEP,
     "Contact.*": OPAQUE,
     "Host.hostname": DOMAIN,
@@ -156,7 +164,7 @@ class Fields:
         self._policies: dict[str, Callable[[str], str]] = {
             KEEP: lambda text: text,
             NAME: texts.names.name,
-            DOMAIN: self._domain,
+            DOMAIN: self.domain,
             IMAGE: texts.names.image,
             PORT: texts.names.port,
             OPAQUE: texts.opaque,
@@ -194,7 +202,8 @@ class Fields:
                 return {key: self._value(policy, each) for key, each in value.items()}
         return value
 
-    def _domain(self, text: str) -> str:
+    def domain(self, text: str) -> str:
+        """A name of a host or zone, or an address."""
         mapped = self.texts.opaque(text)
         return mapped if ":" in text or mapped != text else self.texts.names.domain(text)
 
@@ -332,6 +341,13 @@ SPECIAL: Mapping[str, Special] = {
     "NewConnections.destinations": lambda fields, places: {
         fields.texts.opaque(place): number for place, number in places.items()
     },
+    "Probe.second": lambda fields, identity: _query(fields, identity) if identity else "",
+    "Kubelet.flags": lambda fields, flags: {
+        key: fields.domain(value) if key.startswith("cluster-") else value
+        for key, value in flags.items()
+    },
+    "Kubelet.lines": lambda fields, lines: fields.texts.corefile("\n".join(lines)).split("\n"),
+    "Try.second": lambda fields, answer: redacted_answer(fields.texts, answer),
     "Try.answer": lambda fields, answer: redacted_answer(fields.texts, answer),
     "KernelLine.text": lambda fields, text: fields.texts.free(text, keep=KERNEL_WORDS),
 }

@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from wirecheck.collect.dns_plan import Ask, DnsPlan, Question
+from wirecheck.collect.dns_plan import DnsPlan
+from wirecheck.collect.dns_questions import Ask, Question
 from wirecheck.collect.document_frame import unframed
 from wirecheck.collect.node_program import command_line
 from wirecheck.collect.plan import Plan
@@ -86,7 +87,7 @@ class Seen:
         (probe,) = [
             each
             for each in self.document.probes
-            if (each.inode, each.transport) == (inode, transport)
+            if (each.inode, each.transport, each.purpose) == (inode, transport, "")
         ]
         return list(probe.tries)
 

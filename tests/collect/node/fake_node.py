@@ -17,6 +17,7 @@ import threading
 from pathlib import Path
 
 import dns.message
+import dns.rdatatype
 import dns.rrset
 
 DNS = "10.96.0.10"
@@ -81,6 +82,9 @@ class Responder:
         self.to_drop = {
             f"10.244.0.{number}": pod.get("drop", 0) for number, pod in enumerate(pods, start=2)
         }
+        self.without_aaaa = {
+            f"10.244.0.{number}" for number, pod in enumerate(pods, start=2) if pod.get("no_aaaa")
+        }
 
     def answer(self, wire, client):
         if self.to_drop.get(client, 0) > 0:
@@ -89,6 +93,8 @@ class Responder:
         query = dns.message.from_wire(wire)
         response = dns.message.make_response(query)
         name = query.question[0].name
+        if query.question[0].rdtype == dns.rdatatype.AAAA:
+            return None if client in self.without_aaaa else response.to_wire()
         response.answer.append(dns.rrset.from_text(name, 30, "IN", "A", "10.96.0.1"))
         return response.to_wire()
 

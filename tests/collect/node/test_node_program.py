@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from tests.collect.node.conftest import QUESTION, FakeNode, plan
-from wirecheck.collect.dns_plan import Ask
+from wirecheck.collect.dns_questions import Ask
 from wirecheck.collect.document_frame import unframed
 from wirecheck.collect.node_program import command_line
 from wirecheck.collect.on_node.visit import NOT_ROOT

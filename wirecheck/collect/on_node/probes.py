@@ -33,19 +33,28 @@ WORDS = {
     errno.ETIMEDOUT: "timeout",
 }
 
-Limits = NamedTuple("Limits", [("rate", float), ("tries", int), ("timeout", float)])
+Limits = NamedTuple("Limits", [("rate", float), ("timeout", float)])
 
 
 class Probe:
-    """One query to one server from one netns; each try has a socket, and so a port, of its own."""
+    """One query to one server from one netns; each try has a socket, and so a port, of its own.
 
-    def __init__(self, inode: int, asked: Dict[str, Any], wire: bytes) -> None:
+    Over UDP there may be a second query: both leave by the same socket before either is
+    answered, as glibc's resolver asks for A and AAAA, and a try has to get both answers.
+    """
+
+    def __init__(
+        self, inode: int, asked: Dict[str, Any], questions: List[bytes], tries: int
+    ) -> None:
         self.record: Dict[str, Any] = {"inode": inode, **asked, "tries": []}
+        self.record.pop("times", None)
         self.inode = inode
         self.server = asked["server"]
         self.is_tcp = asked["transport"] == "tcp"
-        self._question = wire[2:]
-        self._wire = b""
+        self.most_tries = tries
+        self._questions = [each[2:] for each in questions]
+        self._wires: List[bytes] = []
+        self._answers: Dict[bytes, bytes] = {}
         self._received = b""
         self.began = 0.0
         self.socket: Any = None
@@ -53,8 +62,12 @@ class Probe:
     def begin(self, now: float) -> int:
         """Open the socket, in the netns that the process is in, and return what to wait for."""
         self.began = now
-        identity = os.urandom(2)
-        self._wire = identity + self._question
+        first = struct.unpack(">H", os.urandom(2))[0]
+        self._wires = [
+            struct.pack(">H", (first + place) % 65536) + question
+            for place, question in enumerate(self._questions)
+        ]
+        self._answers = {}
         self._received = b""
         family = socket.AF_INET6 if ":" in self.server else socket.AF_INET
         self.socket = socket.socket(
@@ -64,7 +77,8 @@ class Probe:
         if not self.is_tcp:
             # A connected socket takes answers of this server alone, and is told of refusals.
             self.socket.connect((self.server, self.record["port"]))
-            self.socket.send(self._wire)
+            for wire in self._wires:
+                self.socket.send(wire)
             return selectors.EVENT_READ
         code = self.socket.connect_ex((self.server, self.record["port"]))
         if code not in (0, errno.EINPROGRESS):
@@ -76,28 +90,44 @@ class Probe:
         code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
-        self.socket.send(struct.pack(">H", len(self._wire)) + self._wire)
+        wire = self._wires[0]
+        self.socket.send(struct.pack(">H", len(wire)) + wire)
 
-    def receive(self) -> bytes:
-        """The answer, or nothing as long as it is not there as a whole."""
+    def receive(self) -> bool:
+        """Take in what came; whether every query has its whole answer."""
         data = self.socket.recv(65535)
-        if not self.is_tcp:
-            return data if data[:2] == self._wire[:2] else b""  # a late one, or a forged one
+        if self.is_tcp:
+            return self._receive_stream(data)
+        # Any other id is that of a late answer, or of a forged one.
+        if any(data[:2] == wire[:2] for wire in self._wires):
+            self._answers[data[:2]] = data
+        return len(self._answers) == len(self._wires)
+
+    def _receive_stream(self, data: bytes) -> bool:
         if not data:
             raise OSError(errno.ECONNRESET, "closed without an answer")
         self._received += data
         if len(self._received) < 2:
-            return b""
+            return False
         size = struct.unpack_from(">H", self._received)[0]
-        return self._received[2 : 2 + size] if len(self._received) >= 2 + size else b""
+        if len(self._received) < 2 + size:
+            return False
+        self._answers[self._wires[0][:2]] = self._received[2 : 2 + size]
+        return True
 
-    def end(self, now: float, answer: bytes = b"", error: str = "") -> None:
-        """Close the try and note how it ended."""
+    def end(self, now: float, error: str = "") -> None:
+        """Close the try and note how it ended: with every answer, unless there was an error."""
         attempt: Dict[str, Any] = {"seconds": round(now - self.began, 6)}
-        if answer:
-            attempt["answer"] = base64.b64encode(answer).decode("ascii")
+        if error:
+            came = " after 1 of 2 answers" if self._answers else ""
+            attempt["error"] = error + came
         else:
-            attempt["error"] = error
+            texts = [
+                base64.b64encode(self._answers[wire[:2]]).decode("ascii") for wire in self._wires
+            ]
+            attempt["answer"] = texts[0]
+            if len(texts) > 1:
+                attempt["second"] = texts[1]
         self.record["tries"].append(attempt)
         if self.socket is not None:
             self.socket.close()
@@ -170,16 +200,16 @@ class Loop:
                 probe.send()
                 self._selector.modify(probe.socket, selectors.EVENT_READ, probe)
                 return
-            answer = probe.receive()
+            is_whole = probe.receive()
         except BlockingIOError:
             return
         except OSError as error:
             self._release(probe)
             self._failed(probe, error)
             return
-        if answer:
+        if is_whole:
             self._release(probe)
-            probe.end(time.monotonic(), answer=answer)
+            probe.end(time.monotonic())
 
     def _expire(self) -> None:
         now = time.monotonic()
@@ -200,5 +230,5 @@ class Loop:
         self._again(now + PAUSE, probe)
 
     def _again(self, when: float, probe: Probe) -> None:
-        if len(probe.record["tries"]) < self._limits.tries:
+        if len(probe.record["tries"]) < probe.most_tries:
             self._put(when, probe)

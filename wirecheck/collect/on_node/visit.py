@@ -17,6 +17,7 @@ from wirecheck.collect.on_node import (
     commands,
     kernel,
     kube_proxy,
+    kubelet,
     new_connections,
     pod_files,
     traffic,
@@ -34,6 +35,7 @@ MARKER = "wirecheck-document"
 MOST_NAT_LOOKS = 20
 LEAST_LISTENING = 0.3
 """Seconds; else as long as the window of the counters still is."""
+CACHE_DEVICE = "nodelocaldns"
 NAT_TARGETS = ("REDIRECT", "DNAT", "TPROXY")
 
 Record = Dict[str, Any]
@@ -110,22 +112,51 @@ class Visit:
     def probe(self) -> None:
         """Ask DNS from every pod's netns and from the node's own."""
         dns = self.plan["dns"]
-        probes = [self._probe(self.namespaces.host, each) for each in dns["node"]]
+        probes = [
+            probe
+            for each in dns["node"] + self._asked_of_the_cache()
+            for probe in self._probes(self.namespaces.host, each)
+        ]
         for inode in sorted(set(self.netns.values()) - {self.namespaces.host}):
-            if inode in self.namespaces.descriptors:
-                probes += [
-                    self._probe(inode, each)
-                    for each in dns["pods"]
-                    if each["server"] == dns["pods"][0]["server"]
-                    or self._has_family(inode, each["server"])
-                ]
-        Loop(self.namespaces, Limits(dns["rate"], dns["tries"], dns["timeout"]), self.deadline).run(
-            probes
-        )
+            probes += self._probes_from_pod(inode, dns["pods"])
+        for uid in dns["pair_sources"]:
+            probes += self._probes_from_pod(self._inode_of(uid), dns["pairs"])
+        Loop(self.namespaces, Limits(dns["rate"], dns["timeout"]), self.deadline).run(probes)
         self.document["probes"] = [each.record for each in probes]
 
-    def _probe(self, inode: int, asked: Record) -> Probe:
-        return Probe(inode, asked, base64.b64decode(self.plan["dns"]["queries"][asked["query"]]))
+    def _probes_from_pod(self, inode: int, asked: List[Record]) -> List[Probe]:
+        """To the first server in any case, to the others where the pod has their family."""
+        if inode not in self.namespaces.descriptors or inode == self.namespaces.host:
+            return []
+        return [
+            probe
+            for each in asked
+            if each["server"] == asked[0]["server"] or self._has_family(inode, each["server"])
+            for probe in self._probes(inode, each)
+        ]
+
+    def _probes(self, inode: int, asked: Record) -> List[Probe]:
+        """One with several tries, or as many as are to be sent, each with a single try."""
+        dns = self.plan["dns"]
+        identities = [asked["query"], asked.get("second")]
+        wires = [base64.b64decode(dns["queries"][each]) for each in identities if each]
+        times = asked.get("times", 0)
+        tries = 1 if times else dns["tries"]
+        return [Probe(inode, asked, wires, tries) for _ in range(times or 1)]
+
+    def _asked_of_the_cache(self) -> List[Record]:
+        """What is asked of NodeLocal DNSCache, at addresses that only its device has."""
+        own = self.document["namespaces"][0]
+        indexes = [each["index"] for each in own.get("links", ()) if each["name"] == CACHE_DEVICE]
+        asked = self.plan["dns"]["pods"]
+        servers = {each["server"] for each in asked}
+        return [
+            dict(each, server=address["address"], port=53, purpose="local cache")
+            for address in own.get("addresses", ())
+            if address["index"] in indexes and address["address"] not in servers
+            for each in asked
+            if each["server"] == asked[0]["server"]
+        ]
 
     def _has_family(self, inode: int, server: str) -> bool:
         """Whether the netns has an address from which the server could be asked."""
@@ -190,6 +221,10 @@ class Visit:
             if "master" not in link
         }
         self.document["files"] = kernel.read_files(sorted(ports), self.problems)
+
+    def look_at_kubelet(self) -> None:
+        """What the kubelet tells pods of DNS."""
+        self.document["kubelet"] = kubelet.read()
 
     def look_at_boot_settings(self) -> None:
         """What the files say that the next boot applies."""
@@ -256,6 +291,7 @@ def look(plan: Record) -> Record:
         ("Redirects in pods", visit.look_for_redirects),
         ("Rules", visit.list_rules),
         ("kube-proxy", visit.look_at_kube_proxy),
+        ("kubelet", visit.look_at_kubelet),
         ("CNI files", visit.look_at_cni),
         ("Settings at the next boot", visit.look_at_boot_settings),
         ("Kernel log", visit.look_at_log),

@@ -1,0 +1,163 @@
+"""The checks of how CoreDNS is set up, each on a cluster where one thing is broken."""
+
+import pytest
+
+from tests.parse.test_corefile import KUBEADM
+from wirecheck.findings import Level, NotApplicable
+
+ROLE = {
+    "metadata": {"name": "system:coredns"},
+    "rules": [
+        {
+            "apiGroups": [""],
+            "resources": ["endpoints", "services", "pods", "namespaces"],
+            "verbs": ["list", "watch"],
+        },
+        {
+            "apiGroups": ["discovery.k8s.io"],
+            "resources": ["endpointslices"],
+            "verbs": ["list", "watch"],
+        },
+    ],
+}
+BINDING = {
+    "metadata": {"name": "system:coredns"},
+    "roleRef": {"kind": "ClusterRole", "name": "system:coredns"},
+    "subjects": [{"kind": "ServiceAccount", "name": "coredns", "namespace": "kube-system"}],
+}
+
+
+def with_corefile(small, text):
+    meta = {"name": "coredns", "namespace": "kube-system"}
+    small.api["configMaps"] = [{"metadata": meta, "data": {"Corefile": text}}]
+
+
+def test_kubeadms_corefile_is_sound(small):
+    with_corefile(small, KUBEADM)
+
+    assert not small.findings("coredns.serves_the_clusters_domain")
+    assert not small.findings("coredns.has_its_usual_plugins")
+
+
+@pytest.mark.parametrize(
+    "check", ["coredns.serves_the_clusters_domain", "coredns.has_its_usual_plugins"]
+)
+def test_without_a_corefile_nothing_is_judged(small, check):
+    with pytest.raises(NotApplicable):
+        small.findings(check)
+
+
+def test_a_corefile_that_serves_no_services_is_found(small):
+    with_corefile(small, KUBEADM.replace("kubernetes cluster.local", "kubernetes"))
+
+    (finding,) = small.findings("coredns.serves_the_clusters_domain")
+    assert finding.level is Level.FAIL
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "plugin"),
+    [
+        ("    loop\n", "", "loop"),
+        ("    ready\n", "", "ready"),
+        ("health {", "halth {", "health"),
+        ("forward .", "proxy .", "proxy"),
+    ],
+)
+def test_a_plugin_that_is_missing_or_gone_is_found(small, before, after, plugin):
+    with_corefile(small, KUBEADM.replace(before, after))
+
+    finding, *more = small.findings("coredns.has_its_usual_plugins")
+    assert finding.subject.part == f"Corefile, {plugin}"
+    assert {finding.level, *(each.level for each in more)} == {Level.WARN}
+
+
+def test_a_loop_cannot_come_from_servers_that_are_named(small):
+    text = KUBEADM.replace("    loop\n", "").replace("/etc/resolv.conf", "192.0.2.53")
+    with_corefile(small, text)
+
+    assert not small.findings("coredns.has_its_usual_plugins")
+
+
+def test_plugins_that_are_not_known_are_taken_for_good(small):
+    with_corefile(small, KUBEADM.replace("    errors\n", "    errors\n    brand_new a b\n"))
+
+    assert not small.findings("coredns.has_its_usual_plugins")
+
+
+@pytest.mark.parametrize("place", ["    loop\n", "before"])
+def test_what_is_imported_is_not_missed(small, place):
+    text = KUBEADM.replace("    loop\n", "    import custom/*.override\n")
+    if place == "before":
+        text = "import ../custom/*.server\n" + KUBEADM.replace("    loop\n", "")
+    with_corefile(small, text)
+
+    with pytest.raises(NotApplicable, match="custom"):
+        small.findings("coredns.has_its_usual_plugins")
+
+
+def with_role(small, role=ROLE, binding=BINDING):
+    small.api["clusterRoles"] = [role] if role else []
+    small.api["clusterRoleBindings"] = [binding] if binding else []
+
+
+def test_the_usual_role_is_enough(small):
+    with_role(small)
+    assert not small.findings("coredns.may_read_what_it_serves")
+
+    everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+    with_role(small, {**ROLE, "rules": [everything]})
+    assert not small.findings("coredns.may_read_what_it_serves")
+
+
+def test_a_role_of_an_older_version_is_found(small):
+    with_role(small, {**ROLE, "rules": ROLE["rules"][:1]})
+
+    found = [each.expected for each in small.findings("coredns.may_read_what_it_serves")]
+    assert found == ["may list endpointslices", "may watch endpointslices"]
+
+
+def test_a_role_that_is_gone_or_not_bound_is_found(small):
+    with_role(small, role=None)
+    assert len(small.findings("coredns.may_read_what_it_serves")) == 8
+
+    for binding in (None, {**BINDING, "subjects": None}):
+        with_role(small, binding=binding)
+        (finding,) = small.findings("coredns.may_read_what_it_serves")
+        assert finding.found == "not bound"
+
+
+def test_another_installer_is_not_judged(small):
+    with pytest.raises(NotApplicable):
+        small.findings("coredns.may_read_what_it_serves")
+
+
+def second_replica(small, node):
+    first = small.api["pods"][0]
+    meta = {**first["metadata"], "name": "dns2", "uid": "00000000-0000-0000-0000-00000000dns2"}
+    small.api["pods"].append(
+        {**first, "metadata": meta, "spec": {**first["spec"], "nodeName": node}}
+    )
+
+
+def test_replicas_on_one_node_are_found(small):
+    second_replica(small, "n1")
+
+    findings = small.findings("coredns.replicas_are_on_distinct_nodes")
+    assert [each.found for each in findings] == ["all on n1"] * 2
+    assert {each.level for each in findings} == {Level.WARN}
+
+
+def test_replicas_on_two_nodes_pass(small):
+    second_replica(small, "n2")
+
+    assert not small.findings("coredns.replicas_are_on_distinct_nodes")
+
+
+def test_replicas_that_have_no_other_place_are_not_judged(small):
+    with pytest.raises(NotApplicable, match="1 DNS replica"):
+        small.findings("coredns.replicas_are_on_distinct_nodes")
+
+    second_replica(small, "n1")
+    small.api["nodes"][1]["spec"]["taints"] = [{"key": "gpu", "effect": "NoSchedule"}]
+    with pytest.raises(NotApplicable, match="two nodes"):
+        small.findings("coredns.replicas_are_on_distinct_nodes")

@@ -1,0 +1,73 @@
+"""A DNS query as it is sent: the message, to whom, from where and why."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import dns.message
+from msgspec import Struct
+
+Transport = Literal["udp", "tcp"]
+TRANSPORTS: tuple[Transport, ...] = ("udp", "tcp")
+
+
+class Ask(Struct, frozen=True):
+    """A query, by its id, to one server."""
+
+    query: str
+    server: str
+    transport: Transport
+    port: int = 53
+    purpose: str = ""
+    """As in `node_document.Probe`."""
+    second: str = ""
+    """The id of a query that leaves by the same socket."""
+    times: int = 0
+    """How often it is sent, each time without a further try; 0 for once, with further tries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A name and a record type."""
+
+    name: str
+    kind: str
+    edns: bool = True
+    """Without it, an answer over UDP has to fit into 512 bytes."""
+
+    @property
+    def text(self) -> str:
+        """`NAME TYPE`."""
+        return f"{self.name} {self.kind}"
+
+    @property
+    def id(self) -> str:
+        """The same in every look, whatever else is asked."""
+        text = self.text if self.edns else f"{self.text} without EDNS"
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    @property
+    def wire(self) -> str:
+        """The message in base64; the program puts in an id of its own."""
+        edns = 0 if self.edns else False
+        query = dns.message.make_query(self.name, self.kind, use_edns=edns, payload=1232, id=0)
+        return base64.b64encode(query.to_wire()).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One address of a DNS replica, and the port that it listens on there."""
+
+    address: str
+    ports: Mapping[Transport, int]
+
+    def asked(
+        self, question: Question, transport: Transport, purpose: str = "", times: int = 0
+    ) -> Ask:
+        """The question to this replica."""
+        port = self.ports[transport]
+        return Ask(question.id, self.address, transport, port, purpose, times=times)
