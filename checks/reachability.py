@@ -1,9 +1,24 @@
 """Reachability: nodes, pods, Services and the API server, by TCP connections to what listens."""
 
+from collections.abc import Iterable
+
 from wirecheck.catalogue import check
 from wirecheck.facts import Fact
 from wirecheck.findings import Finding, Findings, NotApplicable
 from wirecheck.model.node import Node
+from wirecheck.model.reach import Reached
+
+
+def _not_made(connections: Iterable[Reached]) -> Findings:
+    for each in connections:
+        if each.problem:
+            yield Finding(
+                each.ref,
+                expected=each.expected,
+                found=each.problem,
+                concerns=each.concerns,
+                unless=each.shield,
+            )
 
 
 @check(
@@ -24,10 +39,7 @@ def nodes_reach_each_other(node: Node) -> Findings:
     See: https://kubernetes.io/docs/reference/networking/ports-and-protocols/
          https://kubernetes.io/docs/concepts/cluster-administration/networking/
     """
-    for reached, problem in node.reach.problems("node"):
-        yield Finding(
-            reached.ref, expected=reached.expected, found=problem, concerns=reached.concerns
-        )
+    yield from _not_made(node.reach.of("node"))
 
 
 @check(
@@ -51,15 +63,7 @@ def pods_reach_pods_of_other_nodes(node: Node) -> Findings:
          https://github.com/flannel-io/flannel/issues/958
          https://kubernetes.io/docs/concepts/services-networking/
     """
-    for reached, problem in node.reach.problems("pod"):
-        if not reached.is_refused_by_the_pod:
-            yield Finding(
-                reached.ref,
-                expected=reached.expected,
-                found=problem,
-                concerns=reached.concerns,
-                unless=reached.shield,
-            )
+    yield from _not_made(each for each in node.reach.of("pod") if not each.is_refused)
 
 
 @check(
@@ -83,15 +87,9 @@ def large_messages_pass(node: Node) -> Findings:
          https://github.com/projectcalico/calico/issues/7651
          https://www.rfc-editor.org/rfc/rfc7830
     """
-    for reached, problem in node.reach.problems("messages"):
-        yield Finding(
-            reached.ref,
-            expected=reached.expected,
-            found=problem,
-            concerns=reached.concerns,
-            unless=reached.shield,
-        )
-    made = [each for each in node.reach.of("messages") if not each.problem]
+    asked = node.reach.of("messages")
+    yield from _not_made(asked)
+    made = [each for each in asked if not each.problem]
     if made and all(each.is_small for each in made):
         raise NotApplicable("all messages passed, but no replica answers with as large ones")
 
@@ -116,14 +114,7 @@ def the_api_server_is_reached(node: Node) -> Findings:
          https://github.com/k3s-io/k3s/issues/14594
          https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
     """
-    for reached, problem in node.reach.problems("api"):
-        yield Finding(
-            reached.ref,
-            expected=reached.expected,
-            found=problem,
-            concerns=reached.concerns,
-            unless=reached.shield,
-        )
+    yield from _not_made(node.reach.of("api"))
 
 
 @check(
@@ -144,15 +135,7 @@ def services_reach_pods_of_the_same_node(node: Node) -> Findings:
     See: https://github.com/kubernetes/kubernetes/issues/127031
          https://kubernetes.io/docs/concepts/services-networking/service-traffic-policy/
     """
-    for reached, problem in node.reach.problems("same node"):
-        if reached.contact.error != "refused":
-            yield Finding(
-                reached.ref,
-                expected=reached.expected,
-                found=problem,
-                concerns=reached.concerns,
-                unless=reached.shield,
-            )
+    yield from _not_made(each for each in node.reach.of("same node") if not each.is_refused)
 
 
 @check(
@@ -173,11 +156,4 @@ def pods_reach_themselves_through_services(node: Node) -> Findings:
     See: https://github.com/kubernetes/kubernetes/issues/13375
          https://kubernetes.io/docs/tasks/debug/debug-application/debug-service/
     """
-    for reached, problem in node.reach.problems("hairpin"):
-        yield Finding(
-            reached.ref,
-            expected=reached.expected,
-            found=problem,
-            concerns=reached.concerns,
-            unless=reached.shield,
-        )
+    yield from _not_made(node.reach.of("hairpin"))

@@ -40,7 +40,7 @@ class Looks:
     def api(self, look: int = 1) -> ApiObjects:
         api = self.clusters[look - 1].api
         # Without the neighbour, which nobody visits.
-        nodes = [each for each in api["nodes"] if each["metadata"]["name"] == "n1"]
+        nodes = [each for each in api["nodes"] if each["metadata"]["name"] != "n2"]
         return convert({**api, "nodes": nodes}, ApiObjects)
 
     def document(self, node: str, look: int = 1):
@@ -275,6 +275,20 @@ def test_coverage_counts_what_was_seen_and_what_was_not():
     covered = coverage(snapshot, list(judge(snapshot, load())))
     assert (covered.nodes_seen, covered.nodes_known, covered.pods_seen) == (0, 1, 0)
     assert covered.unreachable == ["n1"]
+
+
+@pytest.mark.parametrize(("connections", "peers"), [(0, 0), (90, 16)])
+def test_coverage_tells_of_a_sample_of_peers_where_connections_were_made(connections, peers):
+    many = SmallCluster(visit=VisitRecord("seen", connections=connections))
+    template = many.api["nodes"][1]
+    many.api["nodes"] += [
+        {**template, "metadata": {**template["metadata"], "name": f"m{number}"}}
+        for number in range(18)
+    ]
+
+    covered = coverage(Looks([many], []), [])
+
+    assert (covered.connections, covered.sampled_peers) == (connections, peers)
 
 
 def test_what_was_not_judged_is_summed_over_nodes_and_not_over_checks():

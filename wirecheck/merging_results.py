@@ -180,6 +180,8 @@ def _coverage(
         services_seen=max(each.services_seen for each in some),
         services_known=max(each.services_known for each in some),
         dns_queries=sum(each.dns_queries for each in some),
+        connections=sum(each.connections for each in some),
+        sampled_peers=max(each.sampled_peers for each in some),
         unreachable=sorted({n for each in some for n in each.unreachable} - seen - left.keys()),
         skipped_nodes=left,
         undecided=len(undecided),

@@ -128,6 +128,10 @@ class Coverage(Record, frozen=True):
     services_seen: int = 0
     services_known: int = 0
     dns_queries: int = 0
+    connections: int = 0
+    """TCP connections that were tried."""
+    sampled_peers: int = 0
+    """How many of the others each node connected to, where that was not all of them."""
     unreachable: list[str] = []
     skipped_nodes: dict[str, str] = {}
     """Nodes that were left out, with the reason."""

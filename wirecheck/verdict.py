@@ -11,6 +11,7 @@ from wirecheck.model.cluster import Cluster
 from wirecheck.results import Coverage, ItemResult
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.peers import sampled_peers
 
 FailOn = Literal["fail", "warn", "never"]
 
@@ -106,6 +107,8 @@ def coverage(snapshot: Snapshot, items: Sequence[ItemResult]) -> Coverage:
     pods = [pod for pod in cluster.pods if pod.node_name and pod.is_running]
     seen = {name for name, visit in visits.items() if visit.status == "seen"}
     undecided = {name for item in items for name in item.undecided}
+    all_visits = [visit for each in snapshot.index.looks for visit in each.visits.values()]
+    connections = sum(visit.connections for visit in all_visits)
     return Coverage(
         nodes_seen=len(seen),
         nodes_known=len(visits),
@@ -113,9 +116,9 @@ def coverage(snapshot: Snapshot, items: Sequence[ItemResult]) -> Coverage:
         pods_known=len(pods),
         services_seen=len(cluster.services) if seen else 0,
         services_known=len(cluster.services),
-        dns_queries=sum(
-            visit.dns_queries for each in snapshot.index.looks for visit in each.visits.values()
-        ),
+        dns_queries=sum(visit.dns_queries for visit in all_visits),
+        connections=connections,
+        sampled_peers=sampled_peers(len(visits)) if connections else 0,
         unreachable=_with_status(
             visits, "unreachable", "time limit", "wrong host", "not understood"
         ),

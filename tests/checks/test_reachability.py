@@ -99,3 +99,25 @@ def test_a_source_that_the_api_does_not_know_is_an_error(small):
 
     with pytest.raises(FactMissingError, match="gone"):
         small.findings("reachability.pods_reach_pods_of_other_nodes")
+
+
+def test_endpoints_that_are_names_of_hosts_disturb_nothing(small):
+    named = {
+        "metadata": {
+            "name": "outside-1",
+            "namespace": "shop",
+            "labels": {"kubernetes.io/service-name": "outside"},
+        },
+        "addressType": "FQDN",
+        "endpoints": [{"addresses": ["db.example.com"]}],
+    }
+    small.api["endpointSlices"].append(named)
+
+    assert small.findings("reachability.services_reach_pods_of_the_same_node") == []
+
+
+@pytest.mark.parametrize("purpose", ["pod", "same node"])
+def test_a_refusal_comes_from_the_pod_and_proves_the_way(small, purpose):
+    small.change_contacts(purpose, made=0, tries=2, error="refused")
+
+    assert small.findings(f"reachability.{BY_PURPOSE[purpose]}") == []

@@ -23,6 +23,11 @@ def test_coverage_in_one_sentence():
     )
 
 
+def test_a_sample_of_the_pairs_of_nodes_is_said():
+    coverage = Coverage(nodes_known=240, connections=9000, sampled_peers=16)
+    assert "connections of each node to 16 of 239 others" in coverage_sentence(coverage)
+
+
 def test_coverage_of_nothing_is_said():
     assert coverage_sentence(Coverage()) == "looked at 0 of 0 nodes, 0 of 0 pods, 0 Services"
 

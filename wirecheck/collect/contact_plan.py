@@ -20,10 +20,7 @@ from wirecheck.collect.contact_targets import (
 from wirecheck.collect.ring import following, share
 from wirecheck.snapshot.api_objects import ApiObjects, NodeObject
 from wirecheck.snapshot.cluster_dns import ClusterDns
-
-PEERS = 16
-"""Nodes that each node connects to: the next ones in the order of their names, so that every
-node is a source and a target however many there are."""
+from wirecheck.snapshot.peers import PEERS
 
 REPLICAS = 4
 SERVICES = 4
@@ -65,11 +62,6 @@ def contact_plan(api: ApiObjects, node: str, timeout: float) -> ContactPlan:
 def contacts_from(targets: ContactTargets, node: str, timeout: float) -> ContactPlan:
     """The part of `node`."""
     return ContactPlan(_message(targets.dns.domain), list(_contacts(targets, node)), timeout)
-
-
-def sampled_peers(nodes: int) -> int:
-    """How many others each of so many nodes connects to, where those are not all; else 0."""
-    return PEERS if nodes - 1 > PEERS else 0
 
 
 def _message(domain: str) -> str:

@@ -137,6 +137,7 @@ def _visit(
         status="seen",
         bytes=len(raw),
         dns_queries=sum(len(each.tries) * (2 if each.second else 1) for each in document.probes),
+        connections=sum(each.tries for each in document.contacts or ()),
         proxy_mode=_proxy_mode(document),
     )
     return seen, raw

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
 
-from wirecheck.addresses import IPAddress, addresses, contains, network
+from wirecheck.addresses import IPAddress, address, addresses, contains, network
 from wirecheck.catalogue import Threshold
 from wirecheck.dataplane.services import ServiceIndex, index_services
 from wirecheck.findings import NotApplicable, Ref
@@ -184,6 +184,23 @@ class Cluster:
         return {key: tuple(slices) for key, slices in grouped.items()}
 
     @cached_property
+    def pods_behind(self) -> Mapping[tuple[str, str], tuple[Pod, ...]]:
+        """Pods at the addresses of a Service's endpoints, by its (namespace, name)."""
+        return {
+            key: tuple(
+                pod
+                for text in _endpoint_addresses(slices)
+                for pod in self.pods_by_address.get(address(text), ())[:1]
+            )
+            for key, slices in self.slices.items()
+        }
+
+    @cached_property
+    def api_servers(self) -> frozenset[IPAddress]:
+        """The addresses behind the API's Service."""
+        return addresses(_endpoint_addresses(self.slices.get(("default", "kubernetes"), ())))
+
+    @cached_property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The endpoints of all Services that name a pod."""
         pods = {(pod.namespace, pod.name): pod for pod in self.pods}
@@ -223,11 +240,9 @@ class Cluster:
             service_addresses=addresses(known.addresses),
             replicas=tuple(pod for pod in self.pods if pod.ref.uid in replicas),
             backend_addresses=addresses(
-                address
+                text
                 for service in known.services
-                for slice_ in self.slices.get(_key(service), ())
-                for endpoint in slice_.endpoints or ()
-                for address in endpoint.addresses
+                for text in _endpoint_addresses(self.slices.get(_key(service), ()))
             ),
         )
 
@@ -285,6 +300,13 @@ class Cluster:
             if daemonset in owners:
                 return plugin
         return "an unknown CNI plugin"
+
+
+def _endpoint_addresses(slices: Iterable[EndpointSliceObject]) -> Iterator[str]:
+    """Those that are addresses: of type FQDN they are names of hosts."""
+    for slice_ in slices:
+        for endpoint in slice_.endpoints or () if slice_.address_type != "FQDN" else ():
+            yield from endpoint.addresses
 
 
 def _key(service: ServiceObject) -> tuple[str, str]:

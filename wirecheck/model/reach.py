@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from wirecheck.addresses import IPAddress, address, addresses
+from wirecheck.addresses import IPAddress, address
 from wirecheck.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.model.network_policy import ingress_policy_of
 from wirecheck.model.pod import Pod
@@ -43,7 +43,7 @@ class Reached:
             return f"{contact.times} of {contact.times} TCP connections"
         return "a TCP connection"
 
-    @property
+    @cached_property
     def problem(self) -> str:
         """What became of it instead; empty where it was made. Raises where it was not tried."""
         contact = self.contact
@@ -64,9 +64,13 @@ class Reached:
         return f"{contact.error} in {contact.tries} of {contact.tries} tries"
 
     @property
-    def is_refused_by_the_pod(self) -> bool:
-        """Whether a pod's kernel answered that nothing listens: it was reached."""
-        return self.target is not None and self.contact.error == "refused"
+    def is_refused(self) -> bool:
+        """Whether it was answered that nothing listens.
+
+        A pod's own kernel says so of a pod's address, and of a Service's the pod behind it, or
+        the rules of a Service without endpoints: the way there is not what is wrong.
+        """
+        return self.contact.error == "refused"
 
     @property
     def is_small(self) -> bool:
@@ -124,43 +128,20 @@ class NodeReach:
             return f"Service {service[0]}/{service[1]}"
         for ref in self._nodes_at(where):
             return str(ref)
-        return "API server" if where in self._api_servers else "address"
-
-    @cached_property
-    def _api_servers(self) -> frozenset[IPAddress]:
-        return addresses(
-            text
-            for slice_ in self.node.cluster.slices.get(("default", "kubernetes"), ())
-            for endpoint in slice_.endpoints or ()
-            for text in endpoint.addresses
-        )
+        return "API server" if where in cluster.api_servers else "address"
 
     def _nodes_at(self, where: IPAddress) -> tuple[Ref, ...]:
         found = self.node.cluster.nodes_by_address.get(where)
         return () if found is None else (Ref("Node", found),)
 
-    def _backends(self, where: IPAddress) -> list[Pod]:
+    def _backends(self, where: IPAddress) -> Sequence[Pod]:
         cluster = self.node.cluster
         key = cluster.services_by_address.get(where)
-        if key is None:
-            return []
-        return [
-            pod
-            for slice_ in cluster.slices.get(key, ())
-            for endpoint in slice_.endpoints or ()
-            for text in endpoint.addresses
-            for pod in cluster.pods_by_address.get(address(text), ())[:1]
-        ]
+        return cluster.pods_behind.get(key, ()) if key else ()
 
     @cached_property
     def _pods_by_uid(self) -> Mapping[str, Pod]:
         return {pod.cgroup_uid: pod for pod in self.node.pods}
-
-    def problems(self, purpose: str) -> Iterator[tuple[Reached, str]]:
-        """Those of one purpose that did not give what they were to give."""
-        for each in self.of(purpose):
-            if each.problem:
-                yield each, each.problem
 
 
 def _spelled(where: IPAddress) -> str:

@@ -43,6 +43,9 @@ def coverage_sentence(coverage: Coverage) -> str:
     ]
     if coverage.dns_queries:
         looked.append(plural(coverage.dns_queries, "DNS query", "DNS queries"))
+    if coverage.sampled_peers:
+        others = coverage.nodes_known - 1
+        looked.append(f"connections of each node to {coverage.sampled_peers} of {others:,} others")
     missing = [
         plural(len(coverage.unreachable), "node") + " unreachable",
         plural(len(coverage.skipped_nodes), "node") + " left out",

@@ -36,6 +36,8 @@ class VisitRecord(Record, frozen=True):
     """How many commands were sent through the transport: one, or none."""
     dns_queries: int = 0
     """How many were sent, repeated ones included."""
+    connections: int = 0
+    """How many TCP connections were tried, repeated ones included."""
     proxy_mode: str = ""
     """kube-proxy's, where it said so: iptables, ipvs or nftables."""
 

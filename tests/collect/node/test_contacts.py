@@ -6,9 +6,11 @@ import base64
 from collections.abc import Callable
 
 import msgspec
+import pytest
 
 from tests.collect.node.conftest import DNS, FakeNode, plan
 from wirecheck.collect.contact_plan import Asked, ContactPlan
+from wirecheck.collect.on_node.contacts import Replies
 
 MESSAGE = base64.b64encode(bytes(300)).decode()
 
@@ -43,3 +45,14 @@ def test_nothing_is_connected_to_where_nothing_was_asked(
     fake_node: Callable[..., FakeNode],
 ) -> None:
     assert fake_node(web={}).visit(plan()).document.contacts is None
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 301, 302, 303, 1000])
+def test_replies_are_counted_however_they_are_cut(size: int) -> None:
+    stream = (b"\x01\x2c" + bytes(300)) * 3 + b"\x01"
+    replies = Replies()
+
+    for start in range(0, len(stream), size):
+        replies.add(stream[start : start + size])
+
+    assert (replies.count, replies.bytes) == (3, len(stream))

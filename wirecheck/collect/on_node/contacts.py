@@ -22,6 +22,28 @@ RESERVE = 2.0
 """Seconds that are left to the stages after this one."""
 
 
+class Replies:
+    """Counts the messages of a stream, each of which is preceded by its length; keeps none."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.bytes = 0
+        self._begun = b""
+
+    def add(self, data: bytes) -> None:
+        """Count what has arrived."""
+        self.bytes += len(data)
+        self._begun += data
+        place = 0
+        while place + 2 <= len(self._begun):
+            end = place + 2 + struct.unpack_from(">H", self._begun, place)[0]
+            if end > len(self._begun):
+                break
+            place = end
+            self.count += 1
+        self._begun = self._begun[place:]
+
+
 class Contact:
     """One connection, from one netns to one address; tried again where it fails."""
 
@@ -31,7 +53,7 @@ class Contact:
         self._count = asked.get("messages", 0)
         self._payload = (struct.pack(">H", len(message)) + message) * self._count
         self._unsent = memoryview(b"")
-        self._received = b""
+        self._received = Replies()
         self.began = 0.0
         self.socket: Any = None
 
@@ -39,7 +61,7 @@ class Contact:
         """Start to connect, from the netns that the process is in."""
         self.began = time.monotonic()
         self._unsent = memoryview(self._payload)
-        self._received = b""
+        self._received = Replies()
         address = self.record["address"]
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
@@ -66,8 +88,8 @@ class Contact:
             return False
         if not data:
             raise OSError(errno.ECONNRESET, "closed before all replies were there")
-        self._received += data
-        return bool(self._replies() >= self._count)
+        self._received.add(data)
+        return bool(self._received.count >= self._count)
 
     def events(self) -> int:
         """What to wait for next."""
@@ -83,8 +105,8 @@ class Contact:
             record["error"] = error
         if self._count:
             record["sent"] = len(self._payload) - len(self._unsent)
-            record["received"] = len(self._received)
-            record["replies"] = self._replies()
+            record["received"] = self._received.bytes
+            record["replies"] = self._received.count
         if self.socket is not None:
             self.socket.close()
             self.socket = None
@@ -97,13 +119,6 @@ class Contact:
         if times > 1:
             return bool(self.record["tries"] >= times)
         return bool(self.record["made"] or failed >= 2)
-
-    def _replies(self) -> int:
-        count, place = 0, 0
-        while place + 2 <= len(self._received):
-            place += 2 + struct.unpack_from(">H", self._received, place)[0]
-            count += place <= len(self._received)
-        return count
 
 
 class Contacts:
