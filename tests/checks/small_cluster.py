@@ -281,9 +281,80 @@ def api() -> dict[str, Any]:
     }
 
 
+def node_netns() -> Namespace:
+    """The node's own: its device, the overlay, the bridge and the way to the other node."""
+    return Namespace(
+        inode=HOST,
+        processes=50,
+        links=[
+            Link(2, "ens3", flags=["UP", "LOWER_UP"], mtu=1500),
+            link(4, "flannel.1", "vxlan", mac=MACS["n1"], vxlan_local="192.0.2.1"),
+            link(5, "cni0", "bridge"),
+            port(11, "veth11", 1),
+            port(12, "veth12", 2),
+        ],
+        addresses=[Address(2, "192.0.2.1", 24), Address(5, "10.244.0.1", 24)],
+        routes=[
+            Route(4, "default", gateway="192.0.2.254", index=2),
+            Route(4, "192.0.2.0/24", index=2, scope="link", protocol=2),
+            Route(4, "10.244.0.0/24", index=5, scope="link", protocol=2),
+            Route(4, "10.244.1.0/24", gateway="10.244.1.0", index=4, onlink=True),
+        ],
+        neighbours=[Neighbour(4, "10.244.1.0", MACS["n2"], "PERMANENT")],
+        fdb=[Fdb(4, MACS["n2"], "192.0.2.2", state="permanent")],
+    )
+
+
+def files() -> dict[str, str]:
+    """What is read of /proc."""
+    return {
+        "/proc/sys/net/ipv4/ip_forward": "1",
+        "/proc/sys/net/bridge/bridge-nf-call-iptables": "1",
+        "/proc/sys/net/netfilter/nf_conntrack_max": "131072",
+        "/proc/sys/net/netfilter/nf_conntrack_count": "1000",
+        "/proc/sys/net/netfilter/nf_conntrack_buckets": "65536",
+        "/proc/sys/net/ipv4/neigh/default/gc_thresh3": "1024",
+        "/proc/net/stat/arp_cache": "entries  allocs\n00000010  00000020\n00000010  00000001",
+    } | {
+        f"/proc/sys/net/ipv4/conf/{name}/rp_filter": "0"
+        for name in ("all", "default", "ens3", "flannel.1", "cni0")
+    }
+
+
+def commands() -> dict[str, Command]:
+    """What the tools of the node print."""
+    return {each: Command([each], problem="not asked: no reason") for each in UNASKED} | {
+        "iptables-nft-save": Command(["iptables-nft-save"], status=0, output=FILTER),
+        "nft-tables": Command(["nft"], status=0, output="table ip filter\n"),
+    }
+
+
+def probes() -> list[Probe]:
+    """What DNS answered."""
+    return [
+        probe(inode, server, transport)
+        for inode, server in (
+            (DNS_NETNS, "10.96.0.10"),
+            (WEB_NETNS, "10.96.0.10"),
+            (HOST, "10.96.0.10"),
+            (HOST, "10.244.0.2"),
+        )
+        for transport in ("udp", "tcp")
+    ] + further_probes()
+
+
+def cni() -> CniFiles:
+    """What the CNI plugin keeps on the node."""
+    return CniFiles(
+        [CniConfiguration("10-flannel.conflist", "cbr0", ["bridge", "portmap"], ["host-local"])],
+        ["bridge", "host-local", "loopback", "portmap"],
+        [CniReservation("cbr0", f"10.244.0.{n}", 4000.0) for n in (2, 3)],
+        [CniToken("calico-kubeconfig", 90_000.0)],
+    )
+
+
 def document() -> NodeDocument:
     """What a visit to the healthy node returns."""
-    uids = {name: f"00000000-0000-0000-0000-{name:0>12.12}" for name in ("dns", "web")}
     return NodeDocument(
         format=1,
         program="0",
@@ -291,83 +362,23 @@ def document() -> NodeDocument:
         finished=1002.0,
         host=Host("n1", cpus=2),
         namespaces=[
-            Namespace(
-                inode=HOST,
-                processes=50,
-                links=[
-                    Link(2, "ens3", flags=["UP", "LOWER_UP"], mtu=1500),
-                    link(4, "flannel.1", "vxlan", mac=MACS["n1"], vxlan_local="192.0.2.1"),
-                    link(5, "cni0", "bridge"),
-                    port(11, "veth11", 1),
-                    port(12, "veth12", 2),
-                ],
-                addresses=[Address(2, "192.0.2.1", 24), Address(5, "10.244.0.1", 24)],
-                routes=[
-                    Route(4, "default", gateway="192.0.2.254", index=2),
-                    Route(4, "192.0.2.0/24", index=2, scope="link", protocol=2),
-                    Route(4, "10.244.0.0/24", index=5, scope="link", protocol=2),
-                    Route(4, "10.244.1.0/24", gateway="10.244.1.0", index=4, onlink=True),
-                ],
-                neighbours=[Neighbour(4, "10.244.1.0", MACS["n2"], "PERMANENT")],
-                fdb=[Fdb(4, MACS["n2"], "192.0.2.2", state="permanent")],
-            ),
+            node_netns(),
             pod_netns(DNS_NETNS, 1, "10.244.0.2", 11),
             pod_netns(WEB_NETNS, 2, "10.244.0.3", 12),
         ],
         pods=[
-            PodProcesses(
-                uids["dns"],
-                DNS_NETNS,
-                resolv_conf=PodFile(RESOLV_CONF.format(namespace="kube-system")),
-            ),
-            PodProcesses(
-                uids["web"], WEB_NETNS, resolv_conf=PodFile(RESOLV_CONF.format(namespace="shop"))
-            ),
+            PodProcesses(uid, inode, resolv_conf=PodFile(RESOLV_CONF.format(namespace=namespace)))
+            for uid, inode, namespace in ((DNS, DNS_NETNS, "kube-system"), (WEB, WEB_NETNS, "shop"))
         ],
-        files={
-            "/proc/sys/net/ipv4/ip_forward": "1",
-            "/proc/sys/net/bridge/bridge-nf-call-iptables": "1",
-            "/proc/sys/net/netfilter/nf_conntrack_max": "131072",
-            "/proc/sys/net/netfilter/nf_conntrack_count": "1000",
-            "/proc/sys/net/netfilter/nf_conntrack_buckets": "65536",
-            "/proc/sys/net/ipv4/neigh/default/gc_thresh3": "1024",
-            "/proc/net/stat/arp_cache": "entries  allocs\n00000010  00000020\n00000010  00000001",
-        }
-        | {
-            f"/proc/sys/net/ipv4/conf/{name}/rp_filter": "0"
-            for name in ("all", "default", "ens3", "flannel.1", "cni0")
-        },
-        commands={each: Command([each], problem="not asked: no reason") for each in UNASKED}
-        | {
-            "iptables-nft-save": Command(["iptables-nft-save"], status=0, output=FILTER),
-            "nft-tables": Command(["nft"], status=0, output="table ip filter\n"),
-        },
-        probes=[
-            probe(inode, server, transport)
-            for inode, server in (
-                (DNS_NETNS, "10.96.0.10"),
-                (WEB_NETNS, "10.96.0.10"),
-                (HOST, "10.96.0.10"),
-                (HOST, "10.244.0.2"),
-            )
-            for transport in ("udp", "tcp")
-        ]
-        + further_probes(),
+        files=files(),
+        commands=commands(),
+        probes=probes(),
         contacts=contacts(),
         kubelet=Kubelet(
             {"config": "/var/lib/kubelet/config.yaml"},
             ["clusterDNS:", "- 10.96.0.10", "clusterDomain: cluster.local"],
         ),
-        cni=CniFiles(
-            [
-                CniConfiguration(
-                    "10-flannel.conflist", "cbr0", ["bridge", "portmap"], ["host-local"]
-                )
-            ],
-            ["bridge", "host-local", "loopback", "portmap"],
-            [CniReservation("cbr0", f"10.244.0.{n}", 4000.0) for n in (2, 3)],
-            [CniToken("calico-kubeconfig", 90_000.0)],
-        ),
+        cni=cni(),
         conntrack=[
             ConntrackSample(1000.0, {"drop": 5, "insert_failed": 2}),
             ConntrackSample(1002.0, {"drop": 5, "insert_failed": 2}),
