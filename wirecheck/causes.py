@@ -76,6 +76,14 @@ RULES = (
     Rule("services.backends_exist", ("services.backends_are_programmed",)),
     Rule("services.*", ("services.nodes_agree",), "any"),
     Rule("dns.replicas_are_ready", ("dns.replicas_answer", "dns.answers_*"), "any"),
+    Rule("dns.kubelet_names_the_clusters_dns", ("dns.resolv_conf_is_the_clusters",)),
+    Rule("coredns.serves_the_clusters_domain", ALL_DNS, "any"),
+    Rule(
+        "coredns.may_read_what_it_serves",
+        (*ALL_DNS, "dns.replicas_are_ready", "dns.unknown_names_do_not_exist"),
+        "any",
+    ),
+    Rule("conntrack.loses_nothing", ("dns.queries_are_not_lost", "dns.answers_both_*")),
     Rule("conntrack.has_room", (*LOOKUPS, "conntrack.loses_nothing")),
 )
 """From the cause to its symptoms; where several fit, the first cause in this order counts."""
