@@ -144,6 +144,19 @@ def _reasons_for_swap(one: Rule, other: Rule, rules: list[Rule], facts: NodeFact
         yield "no packet matches both"
     if one.does == other.does:
         yield "both do the same"
+    own, others = (
+        [r for r in rules if r.table == e.table and r.chain == e.target] for e in (one, other)
+    )
+    if (
+        own
+        and others
+        and all(
+            is_exclusive(left.matches, right.matches, facts.addresses)
+            for left in own
+            for right in others
+        )
+    ):
+        yield "no packet meets a rule of both chains"
     yield from _reasons_for_own(one, rules, facts, is_gone=True)
     if _is_for_elsewhere(other, facts):
         yield "a pod on another node that connects to itself"
@@ -151,6 +164,10 @@ def _reasons_for_swap(one: Rule, other: Rule, rules: list[Rule], facts: NodeFact
         yield "either endpoint has met the client before"
     if _endpoints(one, rules) and _endpoints(one, rules) == _endpoints(other, rules):
         yield "both lead to the same endpoints"
+
+
+def _called(rule: Rule, rules: list[Rule]) -> list[Rule]:
+    return [each for each in rules if (each.table, each.chain) == (rule.table, rule.target)]
 
 
 def is_exclusive(

@@ -86,7 +86,7 @@ def why_of_sets(edit: Edit, around: Around, facts: NodeFacts) -> str:
 
 def _of_entry(edit: Edit, around: Around, facts: NodeFacts) -> Iterator[str]:
     _, name, entry = (edit.before or edit.after).split()
-    of = name.removeprefix("KUBE-").removeprefix("6-")
+    of = _plain(name)
     if of == "IPVS-IPS":
         yield "ports of a ClusterIP that no Service has"
     if of == "HEALTH-CHECK-NODE-PORT" and edit.after:
@@ -114,6 +114,11 @@ def _of_entry(edit: Edit, around: Around, facts: NodeFacts) -> Iterator[str]:
         yield from _of_more(name, of, entry, around)
 
 
+def _plain(name: str) -> str:
+    """The name of a set without what all of its family have in common."""
+    return name.removeprefix("KUBE-").removeprefix("6-")
+
+
 def _of_node_port(
     name: str, of: str, entry: str, around: Around, facts: NodeFacts
 ) -> Iterator[str]:
@@ -137,6 +142,9 @@ def _of_node_port(
         yield "asked only for what would be masqueraded"
     if not any(served):
         yield "no virtual server at that node port leads anywhere"
+    passing = name[: -len(of)] + "EXTERNAL-IP-LOCAL"
+    if "HASH" in of and entry in around.entries.get(passing, ()):
+        yield "the set of policy Local goes before"
 
 
 def _of_more(name: str, of: str, entry: str, around: Around) -> Iterator[str]:
@@ -161,12 +169,20 @@ def _of_more(name: str, of: str, entry: str, around: Around) -> Iterator[str]:
 def why_of_rules(edit: Edit, before: str, around: Around, facts: NodeFacts) -> str:
     """Why a change of the iptables rules does no harm, or nothing."""
     why = harmless_iptables.why_harmless(edit, before, facts)
-    return why or next(_of_rule(edit, before, around), "")
+    return why or next(_of_rule(edit, before, around, facts), "")
 
 
-def _of_rule(edit: Edit, before: str, around: Around) -> Iterator[str]:
+def _of_rule(edit: Edit, before: str, around: Around, facts: NodeFacts) -> Iterator[str]:
     rules = list(rules_of(before))
     rule = next(each for each in rules if each.line == edit.before)
+    if rule.chain == NODE_PORTS and edit.kind == "delete":
+        names = [name for _, name, _ in _SET.findall(rule.line) if "NODE-PORT-LOCAL" in name]
+        if names and all(
+            any(_of_node_port(name, _plain(name), entry, around, facts))
+            for name in names
+            for entry in around.entries.get(name, ())
+        ):
+            yield "no entry of its set matters"
     if "KUBE-IPVS-OUT-FILTER" in (rule.chain, rule.target):
         yield "what the node itself sends from an address of a Service"
     if rule.chain == "KUBE-IPVS-FILTER" and "HEALTH-CHECK-NODE-PORT dst" in rule.line:

@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from testbed.referee.mutation import Edit, NodeFacts
-from testbed.referee.nftables_firewall import of_firewall
+from testbed.referee.nftables_firewall import lets_everyone_in, of_firewall
 from testbed.referee.nftables_maps import elements, key_of, keys, maps_asked, parts
 
 Json = Any
@@ -34,7 +34,7 @@ def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
             and source not in facts.endpoints
         ):
             yield "a pod on another node that connects to itself"
-        if source and edit.kind in ("reorder", "delete") and _is_never_pods(each["chain"], things):
+        if source and edit.kind != "redirect" and _is_never_pods(each["chain"], things):
             yield "pods do not get there"
         if facts.masquerades_all and _is_marked_before(each, things):
             yield "every connection to the Service is masqueraded"
@@ -43,10 +43,6 @@ def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
         return
     if after and after[0]["expr"] == old["expr"]:
         yield "both do the same"
-    if old["chain"] == "filter-input" and not _refused_here(things, facts):
-        asks_services = {"jump": {"target": "service-endpoints-check"}} in old["expr"]
-        if edit.kind == "shadow" or (edit.kind == "delete" and asks_services):
-            yield "what gets there is translated already, or for no Service"
     if old["chain"].startswith("firewall-") and _is_contested(old["chain"], things, facts):
         yield "an address that several Services claim"
     yield from of_firewall(edit, old, things, facts)
@@ -83,6 +79,8 @@ def _of_element(old: Json, things: list[Json], facts: NodeFacts) -> Iterator[str
         yield "the node has no address for node ports"
     if key_of(element) in facts.contested:
         yield "an address that several Services claim"
+    if name == "firewall-ips" and lets_everyone_in(element[1], things):
+        yield "its firewall lets everyone in"
     if name == "cluster-ips":
         yield "ports of a ClusterIP that no Service has"
     if name == "no-endpoint-services" and element[1] == {"goto": {"target": "reject-chain"}}:
@@ -133,12 +131,6 @@ def _of_lookups(one: Json, other: Json, things: list[Json], facts: NodeFacts) ->
         own = [key for key in places if key.partition(",")[0] in facts.addresses]
         if not any(key.partition(",")[2] in ports for key in own):
             yield "no packet is in both maps"
-
-
-def _refused_here(things: list[Json], facts: NodeFacts) -> bool:
-    """Whether a Service without endpoints is refused at an address of the node."""
-    places = keys("no-endpoint-services", things)
-    return any(each.partition(",")[0] in facts.addresses for each in places)
 
 
 def _is_contested(chain: str, things: list[Json], facts: NodeFacts) -> bool:

@@ -1,4 +1,4 @@
-"""Who is let in to the load balancers of kube-proxy's nftables table, told from the text alone."""
+"""What kube-proxy's nftables table refuses and whom, told from the text alone."""
 
 from __future__ import annotations
 
@@ -13,12 +13,35 @@ Json = Any
 
 
 def of_firewall(edit: Edit, rule: Json, things: list[Json], facts: NodeFacts) -> Iterator[str]:
-    """Why a change of the rule does no harm where load balancers are open to a few alone."""
+    """Why a change does no harm in rules about what is refused, or open to a few alone."""
+    if _is_past_refusals(edit, rule, things, facts):
+        yield "what gets there is translated already, or for no Service"
     own = _is_nodes_own(rule["expr"])
     if own and _refuses_the_node(rule["chain"], things, facts.addresses):
         yield "the node's own connections do not get there"
     if edit.kind == "delete" and _asks_empty_maps(rule["expr"], things):
         yield "there is nothing in the map that it asks"
+
+
+def _is_past_refusals(edit: Edit, rule: Json, things: list[Json], facts: NodeFacts) -> bool:
+    """Whether those to Services without endpoints are refused before, or are none here."""
+    asks = {"jump": {"target": "service-endpoints-check"}}
+    if rule["chain"] == "filter-input" and not _refused_here(things, facts):
+        return edit.kind == "shadow" or (edit.kind == "delete" and asks in rule["expr"])
+    return (
+        edit.kind == "shadow" and rule["chain"] == "filter-forward" and _follows(rule, asks, things)
+    )
+
+
+def _follows(rule: Json, asked: Json, things: list[Json]) -> bool:
+    rules = [each["rule"] for each in things if each.get("rule", {}).get("chain") == rule["chain"]]
+    return rule in rules and any(asked in each["expr"] for each in rules[: rules.index(rule)])
+
+
+def _refused_here(things: list[Json], facts: NodeFacts) -> bool:
+    """Whether a Service without endpoints is refused at an address of the node."""
+    places = keys("no-endpoint-services", things)
+    return any(each.partition(",")[0] in facts.addresses for each in places)
 
 
 def _is_nodes_own(expr: list[Json]) -> bool:
@@ -39,6 +62,17 @@ def _refuses_the_node(chain: str, things: list[Json], addresses: Collection[str]
     guards = {key_of(each): each[1]["goto"]["target"] for each in elements("firewall-ips", things)}
     return bool(places) and all(
         each in guards and not _let_in(guards[each], things, addresses) for each in places
+    )
+
+
+def lets_everyone_in(verdict: Json, things: list[Json]) -> bool:
+    """Whether a firewall chain spares all addresses."""
+    guard = verdict.get("goto", {}).get("target")
+    rules = [each["rule"] for each in things if each.get("rule", {}).get("chain") == guard]
+    matches = [each["expr"][0].get("match", {}) for each in rules]
+    return bool(matches) and all(
+        each.get("op") == "!=" and any(span.prefixlen == 0 for span in _spans(each["right"]))
+        for each in matches
     )
 
 

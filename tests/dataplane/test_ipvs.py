@@ -249,3 +249,10 @@ def test_virtual_servers_of_others_are_left_alone() -> None:
 def test_an_empty_file_is_not_what_the_kernel_shows() -> None:
     with pytest.raises(ParseError):
         found(ip_vs="")
+
+
+def test_health_checks_that_are_dropped_first_are_seen() -> None:
+    accept = "-A KUBE-NODE-PORT -m set --match-set KUBE-HEALTH-CHECK-NODE-PORT dst -j ACCEPT"
+    assert accept in FILTER
+    dropping = f"{accept.replace('ACCEPT', 'DROP')}\n    {accept}"
+    assert kinds(found(tables=FILTER.replace(accept, dropping))) == {Kind.HEALTH_CHECK_PORT}

@@ -213,15 +213,20 @@ def _hairpins(loop_back: Ipset) -> Iterator[tuple[Backend, str]]:
 
 
 def _open_ports(dump: IptablesDump, sets: Mapping[str, Ipset]) -> Iterator[int]:
-    """The ports of sets that rules of table filter accept on the way to the node."""
-    chains = _raw_chains(dump, "filter", "INPUT")
-    for step in (step for chain in chains for step in chain.steps):
-        if step.actions != (End(Verdict.NOTHING),):
-            continue
-        for each in step.sets:
-            ports = sets.get(each.name)
-            if ports and ports.type == "bitmap:port" and not each.negated:
-                yield from map(int, ports.entries)
+    """The ports of sets that rules of table filter accept on the way to the node.
+
+    Of several rules of a chain about one set the first one counts.
+    """
+    for chain in _raw_chains(dump, "filter", "INPUT"):
+        first: dict[str, Step] = {}
+        for step in chain.steps:
+            for each in step.sets:
+                ports = sets.get(each.name)
+                if ports and ports.type == "bitmap:port" and not each.negated:
+                    first.setdefault(each.name, step)
+        for name, step in first.items():
+            if step.actions == (End(Verdict.NOTHING),):
+                yield from map(int, sets[name].entries)
 
 
 def _raw_chains(dump: IptablesDump, name: str, hook: str) -> Iterator[Chain]:
