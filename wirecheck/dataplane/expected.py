@@ -79,7 +79,10 @@ def _entries_with(
     local = tuple(each for each in _externals(port, vantage) if each in vantage.local_addresses)
     # Source ranges cut through the kinds of clients, whose addresses differ by node.
     own = (vantage.hostname,) if port.source_ranges else ()
-    key = (port, vantage.key, usable, local, own)
+    # Each node has other addresses, at which nothing but node ports is looked at.
+    is_own = port.node_port or vantage.facts.mode is Mode.IPVS
+    places = (vantage.further_addresses, vantage.stride) if is_own else ()
+    key = (port, vantage.key, usable, local, own, places)
     found = index.memo.get(key)
     if found is None:
         make = ipvs_entries if vantage.facts.mode is Mode.IPVS else _entries

@@ -125,7 +125,7 @@ class Vantage:
 
     @cached_property
     def key(self) -> tuple[object, ...]:
-        """Equal for nodes on which the same endpoints make the same entries."""
+        """Equal for nodes on which the same endpoints make the same entries, but for node ports."""
         facts = self.facts
         return (
             self.family,
@@ -134,8 +134,6 @@ class Vantage:
             self.accepts_node_ports,
             tuple(self.is_pod.items()),
             tuple(self.masquerade_to_cluster_ip.items()),
-            self.further_addresses,
-            self.stride,
         )
 
     @property
