@@ -81,6 +81,10 @@ def _of_element(old: Json, things: list[Json], facts: NodeFacts) -> Iterator[str
         yield "an address that several Services claim"
     if name == "firewall-ips" and lets_everyone_in(element[1], things):
         yield "its firewall lets everyone in"
+    if name == "hairpin-connections":
+        address, _, protocol, _ = element["concat"]
+        if _are_for_outside(_translating(address, protocol, things), things):
+            yield "pods do not get there"
     if name == "cluster-ips":
         yield "ports of a ClusterIP that no Service has"
     if name == "no-endpoint-services" and element[1] == {"goto": {"target": "reject-chain"}}:
@@ -150,6 +154,17 @@ def _rules_of(verdict: Json, things: list[Json]) -> list[Json]:
     return [each["expr"] for each in rules if each["chain"] == name]
 
 
+def _translating(address: str, protocol: str, things: list[Json]) -> set[str]:
+    """The chains that translate connections of a protocol to an address."""
+    rules = [each["rule"] for each in things if "rule" in each]
+    return {
+        rule["chain"]
+        for rule in rules
+        if protocol in _equalities(rule["expr"]).values()
+        and any(json.dumps(address) in json.dumps(e["dnat"]) for e in rule["expr"] if "dnat" in e)
+    }
+
+
 def _has_no_node_ports(things: list[Json], facts: NodeFacts) -> bool:
     sets = [each["set"] for each in things if each.get("set", {}).get("name") == "nodeport-ips"]
     return bool(sets) and not any(set(each.get("elem", ())) & facts.addresses for each in sets)
@@ -169,7 +184,11 @@ def _own_source(rule: Json) -> str:
 
 def _is_never_pods(chain: str, things: list[Json]) -> bool:
     """Whether only clients from outside are led to an endpoint: policy Local spares pods."""
-    callers = {each["chain"] for each in _callers(chain, things)}
+    return _are_for_outside({each["chain"] for each in _callers(chain, things)}, things)
+
+
+def _are_for_outside(callers: set[str], things: list[Json]) -> bool:
+    """Whether chains are those of policy Local, and pods are led past them."""
     outer = [each for caller in callers for each in _callers(caller, things)]
     spared = {
         each["rule"]["chain"]
