@@ -30,7 +30,9 @@ AGAIN = "import wirecheck.live as live; live.concerned = lambda *_: frozenset({'
 # Runs wirecheck, and stops for good at the call of a function, after saying so with a file.
 DRIVER = """
 import importlib, pathlib, signal, sys, time
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run below nohup
+# The tests may run below nohup, or in the background of a shell that ignores Ctrl-C there.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 spot, call, reached, more = sys.argv[1:5]
 exec(more)
 sleep = time.sleep

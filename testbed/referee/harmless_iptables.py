@@ -224,7 +224,7 @@ def _is_never_the_nodes(rule: Rule, rules: list[Rule], facts: NodeFacts) -> bool
     own = {"--src-type": "LOCAL"}
     callers = [each for each in rules if (each.table, each.target) == (rule.table, rule.chain)]
     return rule.matches.get("--src-type") == "LOCAL" and all(
-        is_exclusive(each.matches, own, facts.addresses) for each in callers
+        is_exclusive(each.matches, own, facts.sources) for each in callers
     )
 
 

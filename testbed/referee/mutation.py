@@ -42,6 +42,8 @@ class NodeFacts:
 
     addresses: frozenset[str]
     """The node's own."""
+    sources: frozenset[str]
+    """Those from which the node itself connects: the main one of each family."""
     endpoints: frozenset[str]
     """The addresses of endpoints that are on the node, by all slices that name them."""
     contested: frozenset[str] = frozenset()

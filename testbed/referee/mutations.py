@@ -13,6 +13,7 @@ from testbed.referee.mutate_iptables import edit_iptables
 from testbed.referee.mutate_ipvs import edit_addresses, edit_servers, edit_sets
 from testbed.referee.mutate_nftables import edit_nftables
 from testbed.referee.mutation import ADDRESSES, Edit, Editor, NodeFacts, texts, with_text
+from testbed.referee.node_object import ADDRESSES as MAIN
 from testbed.referee.results import Tally
 
 Why = Callable[[Edit, Mapping[str, str], str, NodeFacts], str]
@@ -98,6 +99,7 @@ def _facts(sight: Sight) -> NodeFacts:
     own = sight.document.namespaces[0].addresses
     return NodeFacts(
         addresses=frozenset(each.address for each in own),
+        sources=frozenset(MAIN),
         endpoints=frozenset(address for address, names in nodes.items() if names == {NODE}),
         contested=frozenset(_contested(sight)),
         masquerades_all=sight.node.proxy.facts.masquerade_all,

@@ -17,8 +17,11 @@ def of_firewall(edit: Edit, rule: Json, things: list[Json], facts: NodeFacts) ->
     if _is_past_refusals(edit, rule, things, facts):
         yield "what gets there is translated already, or for no Service"
     own = _is_nodes_own(rule["expr"])
-    if own and _refuses_the_node(rule["chain"], things, facts.addresses):
+    if own and _refuses_the_node(rule["chain"], things, facts.sources):
         yield "the node's own connections do not get there"
+    lead = {"goto": {"target": rule["chain"]}}
+    if edit.kind == "delete" and lets_everyone_in(lead, things):
+        yield "its firewall lets everyone in"
     if edit.kind == "delete" and _asks_empty_maps(rule["expr"], things):
         yield "there is nothing in the map that it asks"
 
@@ -70,9 +73,13 @@ def lets_everyone_in(verdict: Json, things: list[Json]) -> bool:
     guard = verdict.get("goto", {}).get("target")
     rules = [each["rule"] for each in things if each.get("rule", {}).get("chain") == guard]
     matches = [each["expr"][0].get("match", {}) for each in rules]
-    return bool(matches) and all(
-        each.get("op") == "!=" and any(span.prefixlen == 0 for span in _spans(each["right"]))
-        for each in matches
+    return (
+        str(guard).startswith("firewall-")
+        and bool(matches)
+        and all(
+            each.get("op") == "!=" and any(span.prefixlen == 0 for span in _spans(each["right"]))
+            for each in matches
+        )
     )
 
 

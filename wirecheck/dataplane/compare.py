@@ -188,10 +188,13 @@ def _of_claims(
     clients: dict[_Deviation, list[Client]] = {}
     for client in first.handlings:
         by_claim = [_of_client(client, claim, actual, local) for claim in claims]
-        if not all(by_claim) or _is_patchwork(client, claims, actual):
+        if not all(by_claim):
             continue
+        # Which backends connections to themselves are masqueraded of is no Service's to ask.
+        is_patchwork = _is_patchwork(client, claims, actual)
         for each in by_claim[0]:
-            clients.setdefault(each, []).append(client)
+            if each.kind is Kind.HAIRPIN or not is_patchwork:
+                clients.setdefault(each, []).append(client)
     return [
         Difference(
             each.kind,

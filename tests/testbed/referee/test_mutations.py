@@ -26,7 +26,8 @@ from tests.dataplane.recorded import nft
 from tests.dataplane.recorded import text as recorded_text
 
 RULES = recorded_text("1.35.4.iptables-save.txt")
-FACTS = NodeFacts(frozenset({"172.31.0.10"}), frozenset({"10.244.1.2"}))
+HERE = frozenset({"172.31.0.10"})
+FACTS = NodeFacts(HERE, HERE, frozenset({"10.244.1.2"}))
 
 SMALL = """*nat
 :PREROUTING ACCEPT [0:0]
