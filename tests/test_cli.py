@@ -310,6 +310,17 @@ class TestDoctor:
         assert code == 2
         assert 'name: "n1"' in out
 
+    def test_a_way_that_cannot_be_used(self, run, served, kubeconfig, tmp_path):
+        inventory = tmp_path / "inventory.yaml"
+        inventory.write_text("nodes: [{name: n1, via: 'ssh://-oProxyCommand=id'}]")
+
+        code, out, _ = run("doctor", "--kubeconfig", kubeconfig, "--inventory", inventory)
+
+        assert code == 2
+        assert served.visited == [[]]
+        assert "correct the entry `n1`" in out
+        assert 'name: "n1"' not in out
+
     @pytest.mark.usefixtures("served")
     def test_what_may_not_be_read(self, run, server, kubeconfig):
         path = "/apis/networking.k8s.io/v1/networkpolicies"

@@ -10,6 +10,7 @@ from wirecheck.inventory import (
     Inventory,
     InventoryError,
     NodeEntry,
+    Unusable,
     WayIn,
     missing_lines,
     read_inventory,
@@ -37,7 +38,7 @@ def read(folder: Path, text: str) -> Inventory:
 def way(via: str, name: str = "w1", port: int | None = None) -> str:
     entry = NodeEntry(name="*", via=via, port=port)
     found = ways_in(Inventory([entry]), [node(name, ("InternalIP", "10.1.0.1"))])[name]
-    assert found is not None
+    assert isinstance(found, WayIn)
     return found.via
 
 
@@ -178,7 +179,7 @@ def test_place_holders_and_omitted_hosts_are_filled_in(via: str, filled: str) ->
 def test_an_ipv6_address_gets_its_brackets() -> None:
     entry = NodeEntry("*", "ssh://ops@", port=22)
     found = ways_in(Inventory([entry]), [node("w1", ("InternalIP", "fd00::1"))])["w1"]
-    assert found is not None
+    assert isinstance(found, WayIn)
     assert (found.via, found.address) == ("ssh://ops@[fd00::1]:22", "fd00::1")
 
 
@@ -203,14 +204,19 @@ def test_a_port_is_added() -> None:
     ],
 )
 def test_a_host_that_cannot_be_one_is_refused(via: str) -> None:
-    with pytest.raises(InventoryError, match="holds a host that cannot be one"):
-        way(via)
+    found = ways_in(Inventory([NodeEntry("*", via)]), [node("w1")])["w1"]
+    assert isinstance(found, Unusable)
+    assert "into node w1" in found.why
+    assert "holds a host that cannot be one; correct the entry `*`" in found.why
+    assert found.why.isprintable()
 
 
-def test_an_address_from_the_api_is_no_text_of_a_command() -> None:
-    entry = NodeEntry("*", "ssh://")
-    with pytest.raises(InventoryError, match="cannot be one"):
-        ways_in(Inventory([entry]), [node("w1", ("InternalIP", "-oProxyCommand=id"))])
+def test_an_address_from_the_api_is_no_text_of_a_command_and_costs_its_node_alone() -> None:
+    bad, good = node("w1", ("InternalIP", "-oProxyCommand=id")), node("w2")
+    found = ways_in(Inventory([NodeEntry("*", "ssh://")]), [bad, good])
+    assert isinstance(found["w1"], Unusable)
+    assert "or the Node's addresses" in found["w1"].why
+    assert found["w2"] == WayIn("w2", "ssh://w2", "w2")
 
 
 @pytest.mark.parametrize(
@@ -226,7 +232,8 @@ def test_the_lines_that_are_missing_can_be_pasted(
 ) -> None:
     inventory = read(tmp_path, missing_lines(names))
     assert [entry.name for entry in inventory.nodes] == globs
-    assert None not in ways_in(inventory, [node(name) for name in names]).values()
+    found = ways_in(inventory, [node(name) for name in names])
+    assert all(isinstance(each, WayIn) for each in found.values())
 
 
 def test_a_threshold_that_no_check_has_is_refused() -> None:
@@ -244,9 +251,9 @@ def test_each_example_can_be_read(path: Path) -> None:
 def test_the_example_of_the_test_cluster_reaches_its_nodes() -> None:
     inventory = read_inventory(EXAMPLES / "testbed.yaml")
     nodes = [node("wc-cp"), node("wc-w1"), node("wc-vm", ("InternalIP", "10.1.0.9"))]
-    found = {name: entry and entry.via for name, entry in ways_in(inventory, nodes).items()}
+    ways = ways_in(inventory, nodes)
+    found = {name: each.via for name, each in ways.items() if isinstance(each, WayIn)}
     assert found["wc-cp"] == "docker://wc-cp"
-    assert found["wc-vm"] is not None
     assert found["wc-vm"].startswith("ssh://")
 
 

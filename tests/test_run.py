@@ -234,6 +234,28 @@ def test_a_node_without_a_way_in_is_judged_by_the_api_and_said(run, served, list
     ]
 
 
+def test_one_way_that_cannot_be_used_is_its_nodes_error_and_all_else_is_kept(run, served, listener):
+    small = healthy()
+    small.api["nodes"].append(node("n2"))
+    small.api["nodes"][1]["status"]["addresses"][0]["address"] = "-oProxyCommand=id"
+    served.serve(small)
+    served.ways.add("n2")
+
+    results, folder = run(inventory="nodes: [{name: n2, via: 'ssh://'}]")
+
+    # Nor is another way taken instead: n2 is a container here as well.
+    assert served.visited[0] == ["n1"]
+    assert item(results, "pods.carry_their_addresses", "n1").outcome is Outcome.PASS
+    visit = seen(folder).index.looks[0].visits["n2"]
+    assert visit.status == "no way"
+    assert "correct the entry `n2` of the inventory" in visit.reason
+    reachable = item(results, "nodes.reachable", "n2")
+    assert (reachable.outcome, results.ended.status) == (Outcome.ERROR, 2)
+    assert "-oProxyCommand=id" in reachable.findings[0].found
+    assert "Into 1 node no way can be used" in listener.text
+    assert "ssh://root@{address}" not in listener.text
+
+
 def test_the_inventorys_way_in_comes_before_the_container(run, served, monkeypatch):
     ways = []
     visit_all = served.visit_all

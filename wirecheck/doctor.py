@@ -129,7 +129,9 @@ def _tell_of_ways(found: Examination, run: LiveRun) -> None:
     for reason in filter(None, skipped.values()):
         found.say("skipped", reason)
     visitable = {name for name, reason in skipped.items() if not reason}
-    without = sorted(visitable - run.ways.keys())
+    for reason in run.unusable.values():
+        found.lacks("no way in", reason)
+    without = sorted(visitable - run.ways.keys() - run.unusable.keys())
     if without:
         lines = missing_lines(without).rstrip()
         what = f"{plural(len(without), 'node')}; an inventory with this adds it:"

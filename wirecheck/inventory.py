@@ -131,6 +131,12 @@ class WayIn(Struct, frozen=True):
     """Where `via` is kubectl://."""
 
 
+class Unusable(Struct, frozen=True):
+    """Why what is said of the way into one node cannot be used: a sentence with the next step."""
+
+    why: str
+
+
 def read_inventory(path: Path) -> Inventory:
     """Read and check the inventory at `path`.
 
@@ -144,11 +150,10 @@ def read_inventory(path: Path) -> Inventory:
     return _checked(path, inventory)
 
 
-def ways_in(inventory: Inventory, nodes: Sequence[NodeObject]) -> dict[str, WayIn | None]:
-    """The way into each node: of the first entry whose glob matches, None where there is none.
-
-    Raises InventoryError where an entry gives a host that cannot be one.
-    """
+def ways_in(
+    inventory: Inventory, nodes: Sequence[NodeObject]
+) -> dict[str, WayIn | Unusable | None]:
+    """The way into each node: of the first entry whose glob matches, None where there is none."""
     return {node.metadata.name: _way_in(inventory, node) for node in nodes}
 
 
@@ -239,14 +244,20 @@ def _absolute(folder: Path, written: str | None) -> str | None:
     return None if written is None else str(folder / Path(written).expanduser())
 
 
-def _way_in(inventory: Inventory, node: NodeObject) -> WayIn | None:
+def _way_in(inventory: Inventory, node: NodeObject) -> WayIn | Unusable | None:
     name = node.metadata.name
     for entry in inventory.nodes:
         if fnmatch.fnmatchcase(name, entry.name):
             address = _address(node)
+            via = _filled_in(entry, name, address)
+            if via != "local://" and not is_plain_way(via):
+                return Unusable(
+                    f"The way into node {name}, {_masked(via)!r}, holds a host that cannot be one; "
+                    f"correct the entry `{entry.name}` of the inventory, or the Node's addresses."
+                )
             return WayIn(
                 node=name,
-                via=_filled_in(entry, name, address),
+                via=via,
                 address=address,
                 ssh_config=entry.ssh_config,
                 identity_file=entry.identity_file,
@@ -275,11 +286,6 @@ def _filled_in(entry: NodeEntry, name: str, address: str) -> str:
     via = f"{scheme}://{user}{at}{host}"
     if entry.port is not None:
         via += f":{entry.port}"
-    if not is_plain_way(via):
-        raise InventoryError(
-            f"The way into node {name}, `{via}`, holds a host that cannot be one; "
-            f"correct the entry `{entry.name}` of the inventory."
-        )
     return via
 
 

@@ -82,8 +82,13 @@ class LiveRun:
 
     @property
     def ways(self) -> Mapping[str, WayIn]:
-        """The ways into those of the nodes that have one."""
-        return self._ways
+        """The ways into those of the nodes that have one that can be used."""
+        return self._ways.usable
+
+    @property
+    def unusable(self) -> Mapping[str, str]:
+        """Of nodes whose way is named and cannot be used, why."""
+        return self._ways.unusable
 
     @property
     def identity(self) -> ClusterIdentity:
@@ -98,15 +103,20 @@ class LiveRun:
     def introduce(self, progress: Progress) -> None:
         """Say which cluster it is and what will be looked at, before anything is."""
         expected = {node.metadata.name for node in self._expected()}
-        without = sorted(expected - self._ways.keys())
+        without = sorted(expected - self.ways.keys() - self.unusable.keys())
         of_share = f" (share {self._share})" if self._share else ""
         progress.say(
             f"Context {self._api.context} (Kubernetes {self._objects.server_version}): "
-            f"{plural(len(self.node_names), 'node')}, {len(self._ways)} to be visited{of_share}, "
+            f"{plural(len(self.node_names), 'node')}, {len(self.ways)} to be visited{of_share}, "
             f"at most {self._options.dns_rate:g} DNS queries a second."
         )
         for note in self._no_nodes():
             progress.say(note)
+        if self.unusable:
+            first = next(iter(self.unusable.values()))
+            progress.say(
+                f"Into {plural(len(self.unusable), 'node')} no way can be used. The first: {first}"
+            )
         if without:
             progress.say(
                 f"For {plural(len(without), 'node')} there is no way in: what the API alone "
@@ -260,7 +270,7 @@ class LiveRun:
             },
             waivers=list(self._inventory.waivers),
             dns_domain=cluster_dns(objects).domain,
-            notes=_notes(self._expected(), self._ways) + self._no_nodes(),
+            notes=_notes(self._expected(), self.ways) + self._no_nodes(),
         )
 
 

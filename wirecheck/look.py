@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
@@ -23,7 +23,7 @@ from wirecheck.collect.dns_plan import queries
 from wirecheck.collect.plan import LookOptions, planner_of
 from wirecheck.collect.unvisitable import why_unvisitable
 from wirecheck.collect.visit import visit_all
-from wirecheck.inventory import Inventory, WayIn, ways_in
+from wirecheck.inventory import Inventory, Unusable, WayIn, ways_in
 from wirecheck.share import Share
 from wirecheck.snapshot.api_objects import ApiObjects, Change, NodeObject
 from wirecheck.snapshot.folder import SnapshotWriter
@@ -55,15 +55,30 @@ class Progress(Protocol):
         ...
 
 
-def ways_into(inventory: Inventory, nodes: Sequence[NodeObject]) -> dict[str, WayIn]:
-    """The ways into those of the nodes that have one: the inventory's, else as a container."""
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """The ways into nodes, by the nodes' names."""
+
+    usable: Mapping[str, WayIn]
+    unusable: Mapping[str, str] = field(default_factory=dict)
+    """Of nodes whose way is named and cannot be used, why: a sentence with the next step."""
+
+
+def ways_into(inventory: Inventory, nodes: Sequence[NodeObject]) -> Ways:
+    """The ways into those of the nodes that have one: the inventory's, else as a container.
+
+    One that cannot be used is not replaced by another. Raises InventoryError for an Ansible
+    inventory that cannot be read.
+    """
     listed = ways_in(inventory, nodes)
-    ways = {name: way for name, way in listed.items() if way is not None}
+    named = {name: way for name, way in listed.items() if way is not None}
     if inventory.ansible:
-        others = [node for node in nodes if node.metadata.name not in ways]
-        ways |= ansible_ways(hosts_of(inventory.ansible), others)
-    rest = [node for node in nodes if node.metadata.name not in ways]
-    return ways | container_ways(rest)
+        others = [node for node in nodes if node.metadata.name not in named]
+        named |= ansible_ways(hosts_of(inventory.ansible), others)
+    rest = [node for node in nodes if node.metadata.name not in named]
+    usable = {name: way for name, way in named.items() if isinstance(way, WayIn)}
+    unusable = {name: way.why for name, way in named.items() if isinstance(way, Unusable)}
+    return Ways(usable | container_ways(rest), unusable)
 
 
 @dataclass(slots=True)
@@ -80,7 +95,7 @@ class Looking:
     interrupted: bool = False
 
     def look(
-        self, objects: ApiObjects, started: float, names: Collection[str], ways: Mapping[str, WayIn]
+        self, objects: ApiObjects, started: float, names: Collection[str], found: Ways
     ) -> None:
         """Visit the nodes `names` of a list that was read at `started`, and close the look.
 
@@ -91,14 +106,15 @@ class Looking:
         self.writer.write_api(number, objects)
         nodes = {n.metadata.name: n for n in objects.nodes if n.metadata.name in names}
         visits = {name: DELETED for name in names if name not in nodes}
-        visits |= {name: self._no_way(name) for name in nodes if name not in ways}
+        without = [name for name in nodes if name not in found.usable]
+        visits |= {name: self._no_way(name, found.unusable.get(name)) for name in without}
         for name, node in nodes.items():
             if why := self._why_skipped(node):
                 visits[name] = VisitRecord("skipped", reason=why)
-        ways = {name: way for name, way in ways.items() if name not in visits}
-        ways, refused = self._with_agents(ways, nodes, objects)
+        ways = {name: way for name, way in found.usable.items() if name not in visits}
+        reached, refused = self._with_agents(ways, nodes, objects)
         visits |= refused
-        visits |= self._visits(number, objects, nodes, ways)
+        visits |= self._visits(number, objects, nodes, reached)
         visits |= self._gone(visits, problems)
         changes = self._changes(objects, problems)
         known = self.writer.index
@@ -190,7 +206,9 @@ class Looking:
             return f"{name} is not in share {self.share}: another run looks at it."
         return why_unvisitable(node)
 
-    def _no_way(self, name: str) -> VisitRecord:
+    def _no_way(self, name: str, unusable: str | None) -> VisitRecord:
+        if unusable:
+            return VisitRecord("no way", reason=f"{name} was not visited. {unusable}")
         listed = "matches no entry of the inventory" if self.inventory.nodes else "needs a way in"
         return VisitRecord(
             "no way",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from wirecheck.collect.ansible import AnsibleHost, ansible_ways, hosts_of, unmapped
-from wirecheck.inventory import InventoryError, WayIn
+from wirecheck.inventory import InventoryError, Unusable, WayIn
 from wirecheck.snapshot.api_objects import Metadata, NodeAddress, NodeObject, NodeStatus
 
 # By ansible-core 2.19, of an INI file with `wc-w1 ansible_host=10.0.0.1`,
@@ -35,7 +35,9 @@ def node(name: str, address: str = "192.0.2.1") -> NodeObject:
 
 
 def way(**variables: Any) -> WayIn:
-    return ansible_ways([AnsibleHost("n1", variables)], [node("n1")])["n1"]
+    found = ansible_ways([AnsibleHost("n1", variables)], [node("n1")])["n1"]
+    assert isinstance(found, WayIn)
+    return found
 
 
 @pytest.fixture
@@ -57,11 +59,13 @@ def test_hosts_are_those_of_all_groups_with_their_variables(said: Path) -> None:
     assert [host.name for host in hosts] == ["bare", "wc-w1", "wc-w2"]
     assert (said.parent / "argv").read_text() == "--inventory /etc/my hosts --list\n"
     ways = ansible_ways(hosts, [node("wc-w1"), node("by-address", "10.0.0.2"), node("none")])
-    assert {name: each.via for name, each in ways.items()} == {
+    usable = {name: each for name, each in ways.items() if isinstance(each, WayIn)}
+    assert usable.keys() == ways.keys()
+    assert {name: each.via for name, each in usable.items()} == {
         "wc-w1": "ssh://ops@10.0.0.1",
         "by-address": "ssh://x@10.0.0.2",
     }
-    assert all(each.sudo for each in ways.values())
+    assert all(each.sudo for each in usable.values())
     assert unmapped(hosts, [node("wc-w1"), node("by-address", "10.0.0.2")]) == ["bare"]
 
 
@@ -113,8 +117,21 @@ def test_containers_and_this_machine() -> None:
         ({"ansible_ssh_common_args": "-o 'x"}, "open quote"),
     ],
 )
-def test_what_cannot_be_used_is_named(variables: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(InventoryError, match=sentence) as raised:
-        way(**variables)
+def test_what_cannot_be_used_is_named_and_costs_its_node_alone(
+    variables: dict[str, Any], sentence: str
+) -> None:
+    hosts = [AnsibleHost("n1", variables), AnsibleHost("n2", {})]
 
-    assert "The host n1" in str(raised.value)
+    ways = ansible_ways(hosts, [node("n1"), node("n2")])
+
+    assert isinstance(ways["n1"], Unusable)
+    assert "The host n1" in ways["n1"].why
+    assert sentence in ways["n1"].why
+    assert isinstance(ways["n2"], WayIn)
+
+
+def test_a_host_whose_address_is_a_template_is_known_by_its_name_alone() -> None:
+    host = AnsibleHost("elsewhere", {"ansible_host": "{{ address }}"})
+
+    assert ansible_ways([host], [node("n1")]) == {}
+    assert unmapped([host], [node("n1")]) == ["elsewhere (its address is a template)"]

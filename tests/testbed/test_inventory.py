@@ -7,7 +7,7 @@ from testbed.access import client_key, host_key, write_ssh_config
 from testbed.inventory import remove_inventories, write_inventories
 from testbed.layout import SUBNETS, Layout
 from testbed.state import State, write_atomically
-from wirecheck.inventory import read_inventory, ways_in
+from wirecheck.inventory import WayIn, read_inventory, ways_in
 from wirecheck.snapshot.api_objects import Metadata, NodeAddress, NodeObject, NodeStatus
 
 LAYOUT = Layout(SUBNETS[0])
@@ -25,7 +25,7 @@ def node_objects() -> list[NodeObject]:
 
 def ways(path: Path) -> dict[str, tuple[str, bool]]:
     found = ways_in(read_inventory(path), node_objects())
-    return {name: (way.via, way.sudo) for name, way in found.items() if way}
+    return {name: (way.via, way.sudo) for name, way in found.items() if isinstance(way, WayIn)}
 
 
 def test_wirecheck_finds_a_way_into_every_node(tmp_path: Path) -> None:

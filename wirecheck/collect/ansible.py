@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any
 
 from wirecheck.collect.bounded_process import OutOfTimeError, TooMuchOutputError, run_bounded
-from wirecheck.inventory import InventoryError, WayIn, is_plain_way
+from wirecheck.inventory import InventoryError, Unusable, WayIn, is_plain_way
 from wirecheck.snapshot.api_objects import NodeObject
 
 PROGRAM = "ansible-inventory"
@@ -39,6 +39,10 @@ SCHEMES = {
 """Ansible's connections, and the ways in that they are."""
 
 
+TARGET = ("ansible_host", "ansible_ssh_host")
+TEMPLATE = "{{"
+
+
 @dataclass(frozen=True, slots=True)
 class AnsibleHost:
     """A host, and what its variables say of the way into it."""
@@ -48,14 +52,20 @@ class AnsibleHost:
 
     def is_node(self, node: NodeObject) -> bool:
         """Whether it has the node's name or one of its addresses; the visit proves it."""
-        mine = {self.name.lower(), self.target.lower()}
+        # A host whose address is a template is known by its name alone.
+        mine = {self.name.lower()} if self.is_template else {self.name.lower(), self.target.lower()}
         theirs = {node.metadata.name, *(each.address for each in node.status.addresses)}
         return not mine.isdisjoint(each.lower() for each in theirs)
 
     @property
+    def is_template(self) -> bool:
+        """Whether its address is a template, which Ansible's list does not fill in."""
+        return TEMPLATE in self._raw(*TARGET)
+
+    @property
     def target(self) -> str:
         """Where it is reached."""
-        return self._text("ansible_host", "ansible_ssh_host") or self.name
+        return self._text(*TARGET) or self.name
 
     def way(self, node: str) -> WayIn:
         """The way into the node that this host is. Raises InventoryError."""
@@ -95,10 +105,13 @@ class AnsibleHost:
         return via
 
     def _text(self, *names: str) -> str:
-        found = next((str(self.variables[n]) for n in names if self.variables.get(n)), "")
-        if "{{" in found:
+        found = self._raw(*names)
+        if TEMPLATE in found:
             raise self._unusable(f"has a template in {names[0]}; write the value")
         return found
+
+    def _raw(self, *names: str) -> str:
+        return next((str(self.variables[n]) for n in names if self.variables.get(n)), "")
 
     def _words(self, name: str) -> list[str]:
         try:
@@ -153,17 +166,30 @@ def hosts_of(path: str) -> tuple[AnsibleHost, ...]:
     return tuple(AnsibleHost(name, variables.get(name, {})) for name in sorted(names))
 
 
-def ansible_ways(hosts: Sequence[AnsibleHost], nodes: Sequence[NodeObject]) -> dict[str, WayIn]:
-    """The way into each node that is one of the hosts. Raises InventoryError."""
-    ways = {}
+def ansible_ways(
+    hosts: Sequence[AnsibleHost], nodes: Sequence[NodeObject]
+) -> dict[str, WayIn | Unusable]:
+    """The way into each node that is one of the hosts, or why that host's cannot be used."""
+    ways: dict[str, WayIn | Unusable] = {}
     for node in nodes:
         found = [host for host in hosts if host.is_node(node)]
         by_name = [host for host in found if host.name == node.metadata.name]
         for host in (by_name or found)[:1]:
-            ways[node.metadata.name] = host.way(node.metadata.name)
+            ways[node.metadata.name] = _way_of(host, node.metadata.name)
     return ways
 
 
 def unmapped(hosts: Sequence[AnsibleHost], nodes: Collection[NodeObject]) -> list[str]:
-    """The hosts that are no node of the cluster."""
-    return [host.name for host in hosts if not any(host.is_node(node) for node in nodes)]
+    """The hosts that are no node of the cluster, as far as their names and addresses tell."""
+    return [
+        f"{host.name} (its address is a template)" if host.is_template else host.name
+        for host in hosts
+        if not any(host.is_node(node) for node in nodes)
+    ]
+
+
+def _way_of(host: AnsibleHost, node: str) -> WayIn | Unusable:
+    try:
+        return host.way(node)
+    except InventoryError as error:
+        return Unusable(str(error))
