@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from wirecheck.catalogue import load
 from wirecheck.collect.api import Api
 from wirecheck.collect.api_errors import ApiStatusError
-from wirecheck.collect.resources import CONFIG_MAPS, RESOURCES
+from wirecheck.collect.resources import CONFIG_MAPS, DNS_ROLE, RESOURCES
 from wirecheck.collect.unvisitable import why_unvisitable
 from wirecheck.findings import Outcome
 from wirecheck.inventory import WayIn, missing_lines
@@ -116,7 +116,11 @@ def _tell_of_rights(found: Examination, api: Api) -> None:
     if not api.problems:
         lists = ", ".join(resource.plural for resource in RESOURCES)
         maps = ", ".join(CONFIG_MAPS)
-        found.say("rights", f"list {lists}; get ConfigMaps {maps}, Namespace kube-system")
+        found.say(
+            "rights",
+            f"list {lists}; get ConfigMaps {maps}, Namespace kube-system,"
+            f" ClusterRole and ClusterRoleBinding {DNS_ROLE}",
+        )
     for problem in api.problems:
         found.lacks("not read", problem)
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import yaml
 
-from wirecheck.collect.resources import CONFIG_MAPS, RESOURCES, rule
+from wirecheck.collect.resources import CONFIG_MAPS, DNS_ROLE, RESOURCES, rule
 
+DNS_ROLES = ("clusterroles", "clusterrolebindings")
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "inventory.md"
 
 
@@ -15,6 +16,7 @@ def test_the_documented_role_is_what_is_read_and_no_more() -> None:
     needed = [
         *(resource.rule for resource in RESOURCES),
         *(rule("", "configmaps", name) for name in CONFIG_MAPS),
+        *(rule("rbac.authorization.k8s.io", each, DNS_ROLE) for each in DNS_ROLES),
         rule("", "namespaces", "kube-system"),
     ]
     assert yaml.safe_load(role)["rules"] == [yaml.safe_load(text) for text in needed]
