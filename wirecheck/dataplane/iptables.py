@@ -97,7 +97,7 @@ def ruleset_of(
     """
     dumps = sorted(dumps, key=_size)
     chains = {
-        (at, name): Chains(f"{at} {name}", table.chains, translate, key_of or _text_of)
+        (at, name): Chains(f"{at} {name}", table.chains, translate, key_of or shared_text)
         for at, dump in enumerate(dumps)
         for name, table in dump.tables.items()
     }
@@ -125,7 +125,7 @@ def ruleset_of(
     )
 
 
-def _text_of(chain: Chain) -> str | None:
+def shared_text(chain: Chain) -> str | None:
     """What equal chains have in common; the large ones are in another order on each node."""
     return (chain.block or chain.name) if len(chain.block) < LONGEST_SHARED else None
 

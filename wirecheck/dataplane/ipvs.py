@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 
 from msgspec import structs
 
@@ -24,15 +24,16 @@ from wirecheck.dataplane.clients import Clients
 from wirecheck.dataplane.flows import Flow, has_marks
 from wirecheck.dataplane.fold import Masquerading
 from wirecheck.dataplane.ipsets import resolver
-from wirecheck.dataplane.iptables import ruleset_of
+from wirecheck.dataplane.iptables import ruleset_of, shared_text
 from wirecheck.dataplane.iptables_rules import step_of, steps_of
 from wirecheck.dataplane.ruleset import Ruleset, Stage, reachable, read_entries
 from wirecheck.dataplane.steps import Action, Choose, Dnat, End, Return, Source, Step
 from wirecheck.dataplane.table import Backend, Entry, Frontend, ServiceTable, Verdict
 from wirecheck.dataplane.tolerance import KUBE_PROXY
+from wirecheck.parse import iptables
 from wirecheck.parse.ipset import Ipset, parse_ipset_save
 from wirecheck.parse.iptables import IptablesDump, parse_iptables_save
-from wirecheck.parse.ipvs import VirtualServer, parse_ip_vs
+from wirecheck.parse.ipvs import RealServer, VirtualServer, parse_ip_vs
 from wirecheck.parse.ipvsadm import TICKS_PER_SECOND, parse_ipvsadm_save
 
 SERVERS = f"{KUBE_PROXY} virtual servers"
@@ -129,7 +130,7 @@ def _ruleset(
     family: int, steps: Sequence[Step], sets: Mapping[str, Ipset], dumps: list[IptablesDump]
 ) -> Ruleset:
     translate = partial(steps_of, resolve=resolver(sets))
-    rules = ruleset_of(family, dumps, translate, key_of=lambda _: None)
+    rules = ruleset_of(family, dumps, translate, key_of=_text_without_sets)
     stage = Stage(SERVERS, Chains(KUBE_PROXY, {SERVERS: steps}, list))
     hairpins = frozenset(
         each
@@ -149,6 +150,11 @@ def _ruleset(
             own=hairpins,
         ),
     )
+
+
+def _text_without_sets(chain: iptables.Chain) -> str | None:
+    """As `shared_text`; what asks sets does something else on each node."""
+    return None if "--match-set" in chain.block else shared_text(chain)
 
 
 def _loop_back_sets(dump: IptablesDump) -> Iterator[str]:
@@ -174,33 +180,40 @@ def _takes_hairpins(step: Step) -> bool:
 
 def _steps(server: VirtualServer, tick_rate: int) -> Iterable[Step]:
     """What a virtual server does: with persistence first for clients that return."""
-    name = f"{server.address} {server.protocol} {server.port}"
-    weights = [max(each.weight, 0) for each in server.real_servers]
+    seconds = server.persistent_ticks // tick_rate if server.persistent_ticks else None
+    frontend = Frontend(server.family, server.address, server.protocol, server.port)
+    reals = tuple(server.real_servers)
+    return _steps_of(frontend, seconds, server.is_by_client, server.line, reals)
+
+
+@lru_cache(maxsize=100_000)
+def _steps_of(
+    frontend: Frontend,
+    seconds: int | None,
+    is_by_client: bool,
+    line: str,
+    reals: tuple[RealServer, ...],
+) -> tuple[Step, ...]:
+    """The same objects on all nodes: `seconds` is how long clients stay, None for not at all."""
+    name = f"{frontend.address} {frontend.protocol} {frontend.port}"
+    weights = [max(each.weight, 0) for each in reals]
     total = sum(weights)
     actions: tuple[Action, ...] = (End(Verdict.REJECT),)
     if total:
-        targets = tuple(Dnat(each.address, each.port) for each in server.real_servers)
+        targets = tuple(Dnat(each.address, each.port) for each in reals)
         shares = tuple(weight / total for weight in weights)
         actions = (Choose(targets, shares),)
     step = Step(
-        told="\n  ".join((server.line, *(each.line for each in server.real_servers))),
+        told="\n  ".join((line, *(each.line for each in reals))),
         actions=actions,
-        protocol=server.protocol,
-        host=server.address,
-        port=server.port,
-        remembers=name if server.persistent_ticks and server.is_by_client else "",
+        protocol=frontend.protocol,
+        host=frontend.address,
+        port=frontend.port,
+        remembers=name if seconds is not None and is_by_client else "",
     )
-    if server.persistent_ticks:
-        yield Step(
-            told=step.told,
-            actions=actions,
-            protocol=step.protocol,
-            host=step.host,
-            port=step.port,
-            recalls=(name, server.persistent_ticks // tick_rate),
-            remembers=step.remembers,
-        )
-    yield step
+    if seconds is None:
+        return (step,)
+    return structs.replace(step, recalls=(name, seconds)), step
 
 
 def _hairpins(loop_back: Ipset) -> Iterator[tuple[Backend, str]]:

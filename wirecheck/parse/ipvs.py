@@ -16,7 +16,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from functools import lru_cache
+from socket import inet_ntoa
 
 from wirecheck.addresses import canonical
 from wirecheck.parse.errors import ParseError
@@ -38,11 +39,12 @@ class RealServer:
     forward: str
     """`Masq`, `Route`, `Tunnel` or `Local`."""
     weight: int
-    active: int
+    active: int = field(compare=False)
     """Connections that are open, and"""
-    inactive: int
+    inactive: int = field(compare=False)
     """that are closing or have none of TCP's states."""
     line: str
+    """Without these counters: equal for equal backends."""
 
 
 @dataclass(slots=True)
@@ -118,9 +120,11 @@ def _virtual(line: str) -> VirtualServer:
 def _real(line: str) -> RealServer:
     _, place, forward, weight, active, inactive = line.split()
     _, text, port = _place(place)
-    return RealServer(text, port, forward, int(weight), int(active), int(inactive), line.strip())
+    told = f"-> {place} {forward} {weight}"
+    return RealServer(text, port, forward, int(weight), int(active), int(inactive), told)
 
 
+@lru_cache(maxsize=200_000)
 def _place(text: str) -> tuple[int, str, int]:
     """Family, address and port."""
     found = _PLACE.match(text)
@@ -129,4 +133,4 @@ def _place(text: str) -> tuple[int, str, int]:
     six, four, port = found.groups()
     if six:
         return 6, canonical(six), int(port, 16)
-    return 4, str(IPv4Address(int(four, 16))), int(port, 16)
+    return 4, inet_ntoa(bytes.fromhex(four)), int(port, 16)
