@@ -178,6 +178,17 @@ def test_rules_that_were_not_read_are_an_error(node, output, more):
         list(with_output(node, "iptables-nft-save", output, **more).dataplane.of())
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(48.2, "not ended after 48 s"), (0.0, "not begun any more")]
+)
+def test_rules_that_took_too_long_are_told_with_their_command_and_the_remedy(node, seconds, said):
+    limit = {"problem": "time limit", "status": None, "seconds": seconds}
+    slow = with_output(node, "iptables-nft-save", "", **limit)
+
+    with pytest.raises(FactMissingError, match=f"iptables-nft-save on .*{said}.*`limits.node`"):
+        _ = slow.dataplane
+
+
 def test_rules_that_are_cut_are_an_error_and_never_a_pass(node):
     half = rules(node)[: len(rules(node)) // 2]
 

@@ -368,6 +368,14 @@ class Node:
 
 
 def _failure(record: Command) -> str:
+    if record.problem == "time limit":
+        spent = (
+            f"not ended after {record.seconds:.0f} s" if record.seconds else "not begun any more"
+        )
+        return (
+            f"time limit: it had {spent}. Run it there by hand to see whether it hangs; if it is "
+            "only slow, as beside a busy kube-proxy, raise `limits.node` in the inventory"
+        )
     if record.problem:
         return record.problem
     if record.status != 0:
