@@ -91,12 +91,12 @@ def _entries_with(
 
 
 def _usable(index: ServiceIndex, port: PortFacts, vantage: Vantage) -> tuple[UsableEndpoints, ...]:
-    if not port.is_uniform:
-        return usable_endpoints(port, vantage.hostname, vantage.zone, vantage.facts)
     found = index.memo.get(port)
     if found is None:
-        found = index.memo[port] = usable_endpoints(port, "", "", vantage.facts)
-    return found  # type: ignore[return-value]
+        # Nothing is kept where one node may have to use other endpoints than the next.
+        of_all = usable_endpoints(port, "", "", vantage.facts) if port.is_uniform else ()
+        found = index.memo[port] = of_all
+    return found or usable_endpoints(port, vantage.hostname, vantage.zone, vantage.facts)  # type: ignore[return-value]
 
 
 def _externals(port: PortFacts, vantage: Vantage) -> tuple[str, ...]:

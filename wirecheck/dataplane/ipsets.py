@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from msgspec import structs
 
@@ -15,7 +16,9 @@ Resolve = Callable[[Step], Iterable[Step]]
 
 def resolver(sets: Mapping[str, Ipset]) -> Resolve:
     """What replaces a step that asks sets by steps that do not."""
-    known = {name: _Members(each) for name, each in sets.items()}
+    known = {
+        name: _members_of(each.type, tuple(sorted(each.entries))) for name, each in sets.items()
+    }
 
     def resolve(step: Step) -> Iterator[Step]:
         if not step.sets:
@@ -39,14 +42,21 @@ def not_understood(test: SetTest, step: Step) -> Step:
 
 
 class _Members:
-    """The entries of one set, by type."""
+    """The entries of one set, by type; the same steps get the same objects."""
 
-    def __init__(self, ipset: Ipset) -> None:
-        self.type = ipset.type
-        self._entries = ipset.entries
+    def __init__(self, kind: str, entries: tuple[str, ...]) -> None:
+        self.type = kind
+        self._entries = entries
+        self._made: dict[tuple[SetTest, Step], tuple[Step, ...]] = {}
 
-    def steps(self, test: SetTest, step: Step) -> Iterator[Step]:
+    def steps(self, test: SetTest, step: Step) -> tuple[Step, ...]:
         """The steps that replace one with this test."""
+        made = self._made.get((test, step))
+        if made is None:
+            made = self._made[test, step] = tuple(self._steps(test, step))
+        return made
+
+    def _steps(self, test: SetTest, step: Step) -> Iterator[Step]:
         expected = {
             ("hash:ip,port", ("dst", "dst")): self._by_destination,
             ("hash:ip,port", ("src", "dst")): self._from_itself,
@@ -112,6 +122,12 @@ class _Members:
                 sources=sources,
                 own=own_address(sources, step.actions),
             )
+
+
+@lru_cache(maxsize=64)
+def _members_of(kind: str, entries: tuple[str, ...]) -> _Members:
+    """One object for the sets of all nodes with these entries, as long as it is in use."""
+    return _Members(kind, entries)
 
 
 def _destination(entry: str) -> tuple[str, str, int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import is_
 from typing import TYPE_CHECKING, NamedTuple
 
 from wirecheck.dataplane.chains import Chains
@@ -196,10 +197,17 @@ def _changed(
     found: dict[Place, tuple[Chain | None, Chain | None]] = {}
     for label in before.keys() | now.keys():
         old, new = before.get(label, {}), now.get(label, {})
-        names = [name for name, chain in new.items() if old.get(name) is not chain]
+        names = [name for name, chain in new.items() if not _is_same(old.get(name), chain)]
         names += old.keys() - new.keys()
         found.update(((label, name), (old.get(name), new.get(name))) for name in names)
     return found
+
+
+def _is_same(old: Chain | None, new: Chain) -> bool:
+    """Whether it is the same chain, or one of the very same steps."""
+    if old is None or old is new or len(old.steps) != len(new.steps):
+        return old is new
+    return all(map(is_, old.steps, new.steps))
 
 
 def _is_alike(old: Chain | None, new: Chain | None, packet: Packet) -> bool:
