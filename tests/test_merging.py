@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import msgspec
 import pytest
 
@@ -153,3 +155,38 @@ def test_a_folder_without_a_snapshot_is_a_sentence(parts, tmp_path, monkeypatch,
 
     assert left.value.code == 2
     assert "empty is no snapshot" in capsys.readouterr().err
+
+
+def run_of(part: Snapshot, folder) -> None:
+    """A run's folder: a part's snapshot, which the run has judged."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with pytest.raises(SystemExit):
+        cli.main(["run", "--snapshot", str(part.path), "--report-dir", str(folder)])
+    (made,) = folder.iterdir()
+    shutil.copytree(part.path, made / "snapshot")
+
+
+def test_merge_waits_until_all_parts_are_there(parts, tmp_path, monkeypatch, capsys) -> None:
+    shares = tmp_path / "shares"
+    run_of(parts[0], shares / "0")
+    waited = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            run_of(parts[1], shares / "1")
+
+    monkeypatch.setattr("wirecheck.cli_merge.time.sleep", sleep)
+    with pytest.raises(SystemExit):
+        cli.main(["merge", str(shares), "--parts", "2", "--report-dir", str(tmp_path / "whole")])
+    assert len(waited) == 3
+    assert "looked at 3 of 3 nodes" in capsys.readouterr().out
+
+
+def test_merge_says_how_many_parts_came(parts, tmp_path, capsys) -> None:
+    run_of(parts[0], tmp_path / "shares" / "0")
+    words = ["merge", str(tmp_path / "shares"), "--parts", "2", "--wait", "0s"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*words, "--report-dir", str(tmp_path / "whole")])
+    assert ended.value.code == 4
+    assert "there are 1 of 2 runs" in " ".join(capsys.readouterr().err.split())
