@@ -61,6 +61,8 @@ def _of_swap(
         yield "both do the same"
     if _is_exclusive(one, other) or _is_pod_or_node(one, other, facts):
         yield "no packet matches both"
+    if all("masquerade" in each[-1] for each in (one, other)):
+        yield "either masquerades the packet"
     marks = [each for each in (one, other) if "mark-for-masquerade" in json.dumps(each)]
     if marks and any(map(_only_remembers, (one, other))):
         yield "one marks the packet, the other remembers the client"
