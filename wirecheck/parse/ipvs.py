@@ -17,7 +17,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from socket import inet_ntoa
 
 from wirecheck.addresses import canonical
 from wirecheck.parse.errors import ParseError
@@ -133,4 +132,4 @@ def _place(text: str) -> tuple[int, str, int]:
     six, four, port = found.groups()
     if six:
         return 6, canonical(six), int(port, 16)
-    return 4, inet_ntoa(bytes.fromhex(four)), int(port, 16)
+    return 4, ".".join(map(str, bytes.fromhex(four))), int(port, 16)
