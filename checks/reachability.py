@@ -96,6 +96,57 @@ def large_messages_pass(node: Node) -> Findings:
 
 @check(
     settles=True,
+    remedy="Compare the MTU of the wire on both nodes and of what lies between them (ip link; "
+    "overlay.fits_the_wire). To see the limit: ping -M do -s 1472 ADDRESS of the other node, with "
+    "other sizes. One pair alone: a switch, a VLAN or a tunnel between just these two.",
+    looks_at=[Fact.API, Fact.PROCESSES, Fact.HELPER_PODS],
+)
+def large_messages_pass_between_nodes(node: Node) -> Findings:
+    """More than 64 KiB pass to and fro between the node, a pod of it, and pods of all others.
+
+    What is asked of DNS shows the ways to the few nodes where DNS runs. Between two others a
+    black hole for large packets stays unseen, until an image or a backup has to pass.
+
+    Except: made only with --helper-pods. Of more than 17 nodes each sends to the 16 that follow
+    it, so that every node is a source and a target. Nodes without a helper pod are counted; a
+    helper pod that a NetworkPolicy selects is counted and not judged where it fails.
+
+    See: https://github.com/projectcalico/calico/issues/1709
+         https://github.com/flannel-io/flannel/issues/1279
+         https://www.rfc-editor.org/rfc/rfc2923
+    """
+    for name in node.helpers.lacking:
+        yield Finding(
+            node.part(f"to the helper pod on {name}"),
+            expected="a helper pod",
+            found="none",
+            unless=f"no helper pod on {name}",
+        )
+    yield from _not_made(node.helpers.across)
+
+
+@check(
+    settles=True,
+    remedy="Compare the MTU at both ends of the pods' veth pairs and of the bridge (ip link; "
+    "links.*), then offloads (ethtool -k): nothing leaves the node here.",
+    looks_at=[Fact.API, Fact.PROCESSES, Fact.HELPER_PODS],
+)
+def large_messages_pass_within_the_node(node: Node) -> Findings:
+    """More than 64 KiB pass to and fro between the node, a pod of it, and another of its pods.
+
+    Where this fails as well, the fault is in the node, and not in the network between nodes.
+
+    Except: made only with --helper-pods; from a pod only where another one runs on the node.
+    Pods that a NetworkPolicy selects are counted and not judged where it fails.
+
+    See: https://github.com/projectcalico/calico/issues/7651
+         https://github.com/containernetworking/plugins/issues/344
+    """
+    yield from _not_made(node.helpers.within)
+
+
+@check(
+    settles=True,
     remedy="Where only the Service address fails, see services.* of this node; where an address "
     "behind it fails, the route and firewall towards that control plane node; where pods alone "
     "fail, firewall.* and masquerading.",

@@ -95,7 +95,8 @@ def cluster_options(command: Command) -> Command:
 def wirecheck() -> None:
     """Does every node of a cluster really do, on the wire, what the API says it does?
 
-    wirecheck only reads: it changes nothing on the cluster.
+    wirecheck only reads: it changes nothing on the cluster. Only where asked to, it makes pods
+    for the run, and removes them.
     """
 
 
@@ -126,6 +127,12 @@ def wirecheck() -> None:
 @click.option(
     "--look-intervals", type=Seconds(), help="Pauses before the second, third … look: 10,30."
 )
+@click.option(
+    "--helper-pods",
+    is_flag=True,
+    default=None,
+    help="Make a pod on each node for the run, to send large messages between all of them.",
+)
 def run(
     *,
     snapshot: Path | None,
@@ -136,6 +143,7 @@ def run(
     look_intervals: tuple[float, ...] | None,
     dns_rate: float | None,
     share: Share | None,
+    helper_pods: bool | None,
     fail_on: FailOn,
     gates: Gates,
     outputs: Sequence[Output],
@@ -148,6 +156,7 @@ def run(
         "dns_rate": dns_rate,
         "looks": looks,
         "look_intervals": look_intervals,
+        "helper_pods": helper_pods,
     }
     live["wait"] = gates["wait"] or None
     _refuse_together(snapshot, live)
@@ -160,6 +169,7 @@ def run(
         share=share,
         looks=looks,
         look_intervals=look_intervals,
+        helper_pods=bool(helper_pods),
         **gates,
         **cluster,
     )

@@ -7,36 +7,42 @@ from typing import Any
 
 import click
 
-from wirecheck.collect.agent_manifest import OWNER, OWNER_LABEL
-from wirecheck.collect.agent_pods import listed, remove_pods
+from wirecheck.collect.api import Api
+from wirecheck.collect.run_pods import listed, remove_pods
 from wirecheck.live import connect
 from wirecheck.report.sentences import plural
 from wirecheck.request import Request
+from wirecheck.snapshot.run_labels import OWNER, OWNER_LABEL
 from wirecheck.verdict import HEALTHY, INCOMPLETE
 
 PATH = click.Path(path_type=Path)
 
 
 @click.command("clean")
-@click.option("--inventory", "-i", type=PATH, help="Names the agents' namespace.")
+@click.option("--inventory", "-i", type=PATH, help="Names the pods' namespaces.")
 @click.option("--kubeconfig", type=PATH, help="Else the inventory's, $KUBECONFIG, …")
 @click.option("--context", metavar="NAME", help="Context of the kubeconfig.")
 def clean(**cluster: Any) -> int:
-    """Remove the agent pods that runs have left; a run that still goes on loses its own.
+    """Remove the pods that runs have left, agents and helpers; a run that goes on loses its own.
 
     An agent that is deployed to stay is not touched.
     """
     request = Request(**cluster)
     inventory = request.read_inventory()
     api = connect(request, inventory)
-    namespace = inventory.agent.namespace
+    namespaces = dict.fromkeys([inventory.agent.namespace, inventory.helper_pods.namespace])
+    left = sum(_cleaned(api, namespace) for namespace in namespaces)
+    if left:
+        click.echo(f"{plural(left, 'pod')} did not end yet; run it again to see whether they do.")
+    return INCOMPLETE if left else HEALTHY
+
+
+def _cleaned(api: Api, namespace: str) -> int:
+    """Remove what is in the namespace; how many pods are still there after a while."""
     found = sorted(each.metadata.name for each in listed(api, namespace, f"{OWNER_LABEL}={OWNER}"))
     if not found:
         click.echo(f"Nothing is left in namespace {namespace}.")
-        return HEALTHY
+        return 0
     left = remove_pods(api, namespace)
     click.echo("\n".join(f"removed {name}" for name in found))
-    if left:
-        click.echo(f"{plural(left, 'pod')} did not end yet; run it again to see whether they do.")
-        return INCOMPLETE
-    return HEALTHY
+    return left

@@ -12,6 +12,7 @@ from wirecheck.report.sentences import listed, plural
 from wirecheck.results import Results
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
+from wirecheck.snapshot.helper_pods import without_helpers
 
 MOST_VALUES = 3
 """Changes of one fact that are told one by one; more are told by an example."""
@@ -86,7 +87,7 @@ def _images(api: ApiObjects) -> Mapping[str, set[str]]:
     That is all of kube-system, and wherever it lives what runs on every node's own network.
     """
     found: dict[str, set[str]] = defaultdict(set)
-    for pod in map(Pod, api.pods):
+    for pod in map(Pod, without_helpers(api.pods)):
         workload = pod.ref.workload
         if workload == f"Node/{pod.node_name}":
             # A static pod, which is called NAME-NODE.

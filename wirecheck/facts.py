@@ -62,6 +62,15 @@ class Fact(Enum):
         "once; to at most 4 DNS replicas 17 padded DNS queries (68 KiB, answered by as much); to "
         "the API server's addresses one connection each, without TLS",
     )
+    HELPER_PODS = Measured(
+        "messages of 4 KiB over TCP to a helper pod, made for the run on each node, that sends "
+        "them back: from the node and from its own helper pod to those of other nodes, and from "
+        "the node and one of its pods to that of the same node",
+        "pods for the run start within seconds; else a few milliseconds where all is well, at "
+        "most two time limits where it is not",
+        sends="only with `--helper-pods`: to at most 16 peers a node and to its own helper pod "
+        "68 KiB each from two sources, which come back; nothing else is asked of helper pods",
+    )
     CONNTRACK = Measured(
         "conntrack's count in each netns, and its counters twice, a window apart",
         "two small files a netns; the window is at least two seconds",

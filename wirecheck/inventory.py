@@ -90,6 +90,19 @@ class Agent(Part, frozen=True):
     """For platforms that let nothing less enter the node's namespaces."""
 
 
+class HelperPods(Part, frozen=True):
+    """Pods for one run, one a node, between which large messages are sent."""
+
+    always: bool = False
+    """Make them without --helper-pods as well."""
+    namespace: Label = "wirecheck-helpers"
+    image: Image | None = None
+    """Any that has a `python3`; without one, that of the agents."""
+    pull_secrets: list[Label] = []
+    start: Positive = 60.0
+    """Seconds that all of them together have to start."""
+
+
 class Inventory(Part, frozen=True):
     """A whole inventory. Paths in it are absolute, wherever the file was read from."""
 
@@ -99,6 +112,7 @@ class Inventory(Part, frozen=True):
     kubeconfig: str | None = None
     context: str | None = None
     agent: Agent = Agent()
+    helper_pods: HelperPods = HelperPods()
     dns: Dns = Dns()
     limits: Limits = Limits()
     looks: Looks = Looks()
@@ -179,6 +193,7 @@ def refuse_unknown_thresholds(inventory: Inventory, known: Collection[str]) -> N
 _PARTS: Mapping[str, type[Struct]] = {
     "nodes": NodeEntry,
     "agent": Agent,
+    "helper_pods": HelperPods,
     "dns": Dns,
     "limits": Limits,
     "looks": Looks,

@@ -37,6 +37,8 @@ MEANS: Mapping[str, Mapping[str, str]] = {
         "kubeconfig": "Else `$KUBECONFIG`, else `~/.kube/config`. Relative to the inventory.",
         "context": "Of the kubeconfig; else its current context.",
         "agent": "Agent pods, for nodes whose way in is `kubectl://`.",
+        "helper_pods": "Pods for the run, between which large messages are sent; none are made "
+        "unless that is asked for.",
         "dns": "What DNS is asked, and its bounds.",
         "limits": "Bounds of the visits.",
         "looks": "When what is red is looked at again.",
@@ -58,6 +60,13 @@ MEANS: Mapping[str, Mapping[str, str]] = {
         "pull_secrets": "Secrets for the image's registry, in that namespace.",
         "start": "Seconds that all pods for the run together have to start.",
         "privileged": "For platforms that let nothing less enter the node's namespaces.",
+    },
+    "HelperPods": {
+        "always": "Make them in every run that has the checks for them, as with `--helper-pods`.",
+        "namespace": "Where they are made; it has to admit no more than the level `restricted`.",
+        "image": "Any that has a `python3`; without one, `agent.image`.",
+        "pull_secrets": "Secrets for the image's registry, in that namespace.",
+        "start": "Seconds that all of them together have to start.",
     },
     "Dns": {
         "rate": "Queries per second, over the whole cluster.",

@@ -7,13 +7,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
 from wirecheck import __version__
 from wirecheck.catalogue import Check, load
-from wirecheck.collect.agent_pods import AgentPods, removed_at_last
+from wirecheck.collect.agent_pods import AgentPods
 from wirecheck.collect.ansible import hosts_of, unmapped
 from wirecheck.collect.api import Api, ApiError
+from wirecheck.collect.helper_pods import HelpersOfRun, settings_of, without_helper
 from wirecheck.collect.plan import LookOptions
 from wirecheck.collect.resources import NODES
+from wirecheck.collect.run_pods import removed_at_last
 from wirecheck.collect.unvisitable import why_unvisitable
 from wirecheck.facts import Fact
 from wirecheck.inventory import Inventory, WayIn, missing_lines, refuse_unknown_thresholds
@@ -21,16 +25,18 @@ from wirecheck.judge import Judge, concerned
 from wirecheck.look import Looking, Progress, ways_into
 from wirecheck.measures import NodeMeasures
 from wirecheck.report.sentences import plural
-from wirecheck.request import NothingToDoError, Request
+from wirecheck.request import NothingToDoError, Request, RequestError
 from wirecheck.results import ItemResult, Override
 from wirecheck.snapshot.api_objects import ApiObjects, NodeObject
 from wirecheck.snapshot.cluster_dns import cluster_dns
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
-from wirecheck.snapshot.index import FORMAT, ClusterIdentity, SnapshotIndex
+from wirecheck.snapshot.index import FORMAT, ClusterIdentity, HelperPodsRecord, SnapshotIndex
 from wirecheck.verdict import UNREACHABLE
 
-AGENTS_OUTLIVE = 600.0
-"""Seconds after which agent pods end by themselves, beyond what looking can take."""
+PODS_OUTLIVE = 600.0
+"""Seconds after which pods for the run end by themselves, beyond what looking can take."""
+
+HELPED = Fact.HELPER_PODS
 
 
 class LiveRun:
@@ -42,6 +48,8 @@ class LiveRun:
     def __init__(self, request: Request, inventory: Inventory, api: Api) -> None:
         self._inventory = inventory
         self._api = api
+        self._wants_helpers = request.helper_pods
+        self._helper_pods: HelperPodsRecord | None = None
         self._options = _options(request, inventory)
         self._pauses = request.pauses(inventory.looks.intervals)
         self._started = time.time()
@@ -135,10 +143,13 @@ class LiveRun:
         # Nothing is sent for checks that are not run: those of `cron` send DNS alone.
         contacts = any(Fact.CONTACTS in each.looks_at for each in checks)
         self._options = replace(self._options, contacts=contacts)
-        writer = SnapshotWriter(folder, self._index())
-        looking = self._looking(writer, progress)
-        with removed_at_last(looking.agents, progress.say):
-            self._look_and_judge(looking, checks, folder)
+        helpers = self._helpers(checks)
+        with removed_at_last(helpers, progress.say):
+            self._make(helpers, progress)
+            writer = SnapshotWriter(folder, self._index())
+            looking = self._looking(writer, progress)
+            with removed_at_last(looking.agents, progress.say):
+                self._look_and_judge(looking, checks, folder)
         self._snapshot = Snapshot.open(folder)
         self.interrupted = looking.interrupted
 
@@ -161,10 +172,48 @@ class LiveRun:
                 raise
             looking.interrupt()
 
-    def _looking(self, writer: SnapshotWriter, progress: Progress) -> Looking:
+    def _helpers(self, checks: Sequence[Check]) -> HelpersOfRun:
+        """Those that this run is to make; raises where they were asked for and cannot be."""
+        settings, needed = self._inventory.helper_pods, any(HELPED in c.looks_at for c in checks)
+        if self._wants_helpers and not needed:
+            raise RequestError(
+                "--helper-pods: none of the checks that are run needs helper pods. Leave it out, "
+                "or run all checks or those of --profile preprod."
+            )
+        if not needed or not (self._wants_helpers or settings.always):
+            return HelpersOfRun(self._api, None, 0)
+        if self._share:
+            raise RequestError(
+                "Helper pods cannot be made by a run that looks at a share of the nodes: each "
+                "share would make them on all nodes. Look at all nodes in one run."
+            )
+        return HelpersOfRun(self._api, settings_of(self._inventory), self._pods_last)
+
+    def _make(self, helpers: HelpersOfRun, progress: Progress) -> None:
+        """Make the helper pods, and read the API anew, which then shows them."""
+        self._helper_pods = helpers.make(self._objects, progress.say)
+        if self._helper_pods is None:
+            return
+        for note in without_helper(self._helper_pods):
+            progress.say(note)
+        known = {each.metadata.name: each for each in self._objects.nodes}
+        self._started = time.time()
+        objects = self._api.read()
+        # Items are listed by node before anything is made: one that is gone stays listed.
+        gone = known.keys() - {each.metadata.name for each in objects.nodes}
+        nodes = [*objects.nodes, *(known[name] for name in sorted(gone))]
+        self._objects = msgspec.structs.replace(objects, nodes=nodes)
+        self._ways = ways_into(self._inventory, self._expected())
+        self._options = replace(self._options, helpers=self._helper_pods.run)
+
+    @property
+    def _pods_last(self) -> int:
+        """Seconds after which pods for the run end by themselves."""
         looks = 1 + len(self._pauses)
-        seconds = looks * self._options.total_limit + sum(self._pauses) + AGENTS_OUTLIVE
-        agents = AgentPods(self._api, self._inventory.agent, int(seconds))
+        return int(looks * self._options.total_limit + sum(self._pauses) + PODS_OUTLIVE)
+
+    def _looking(self, writer: SnapshotWriter, progress: Progress) -> Looking:
+        agents = AgentPods(self._api, self._inventory.agent, self._pods_last)
         return Looking(
             self._api, self._inventory, self._options, writer, progress, agents, self._share
         )
@@ -270,7 +319,12 @@ class LiveRun:
             },
             waivers=list(self._inventory.waivers),
             dns_domain=cluster_dns(objects).domain,
-            notes=_notes(self._expected(), self.ways) + self._no_nodes(),
+            notes=[
+                *_notes(self._expected(), self.ways),
+                *self._no_nodes(),
+                *without_helper(self._helper_pods),
+            ],
+            helper_pods=self._helper_pods,
         )
 
 

@@ -182,6 +182,8 @@ def _coverage(
         dns_queries=sum(each.dns_queries for each in some),
         connections=sum(each.connections for each in some),
         sampled_peers=max(each.sampled_peers for each in some),
+        helper_pods=max(each.helper_pods for each in some),
+        helper_pods_wanted=max(each.helper_pods_wanted for each in some),
         unreachable=sorted({n for each in some for n in each.unreachable} - seen - left.keys()),
         skipped_nodes=left,
         undecided=len(undecided),

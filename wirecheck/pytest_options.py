@@ -53,6 +53,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "another report, as -o of `wirecheck run`",
     },
     "dns-rate": {"type": positive, "metavar": "N", "help": "DNS queries per second, in all"},
+    "helper-pods": {
+        "action": "store_true",
+        "help": "make a pod on each node for the run, to send large messages between them",
+    },
     "looks": {"type": count, "metavar": "N", "help": "at most so many looks at a node"},
     "look-intervals": {
         "type": seconds,

@@ -34,6 +34,8 @@ class Request:
     baseline: Path | None = None
     """An earlier run: only what it did not find fails."""
     force_baseline: bool = False
+    helper_pods: bool = False
+    """Make helper pods for the run, as the inventory's `helper_pods.always` does."""
     wait: float = 0.0
     """Seconds in which what is red is looked at again."""
     history: Path | None = None

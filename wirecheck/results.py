@@ -132,6 +132,10 @@ class Coverage(Record, frozen=True):
     """TCP connections that were tried."""
     sampled_peers: int = 0
     """How many of the others each node connected to, where that was not all of them."""
+    helper_pods: int = 0
+    """Nodes with a helper pod, between which large messages were sent."""
+    helper_pods_wanted: int = 0
+    """Nodes that were to have one."""
     unreachable: list[str] = []
     skipped_nodes: dict[str, str] = {}
     """Nodes that were left out, with the reason."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from wirecheck.report.sentences import plural
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot
+from wirecheck.snapshot.helper_pods import without_helpers
 from wirecheck.snapshot.index import LookRecord
 
 
@@ -38,7 +39,7 @@ def objects_counted(objects: ApiObjects) -> str:
     return ", ".join(
         (
             plural(len(objects.nodes), "node"),
-            plural(len(objects.pods), "pod"),
+            plural(len(without_helpers(objects.pods)), "pod"),
             plural(len(objects.services), "Service"),
         )
     )

@@ -10,6 +10,7 @@ from wirecheck.findings import Outcome
 from wirecheck.model.cluster import Cluster
 from wirecheck.results import Coverage, ItemResult
 from wirecheck.snapshot.folder import Snapshot
+from wirecheck.snapshot.helper_pods import helpers_of
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.peers import sampled_peers
 
@@ -109,6 +110,9 @@ def coverage(snapshot: Snapshot, items: Sequence[ItemResult]) -> Coverage:
     undecided = {name for item in items for name in item.undecided}
     all_visits = [visit for each in snapshot.index.looks for visit in each.visits.values()]
     connections = sum(visit.connections for visit in all_visits)
+    helpers = snapshot.index.helper_pods
+    wanted = helpers.nodes if helpers else {}
+    helped = len(wanted.keys() & helpers_of(cluster.api, helpers.run).keys()) if helpers else 0
     return Coverage(
         nodes_seen=len(seen),
         nodes_known=len(visits),
@@ -119,6 +123,8 @@ def coverage(snapshot: Snapshot, items: Sequence[ItemResult]) -> Coverage:
         dns_queries=sum(visit.dns_queries for visit in all_visits),
         connections=connections,
         sampled_peers=sampled_peers(len(visits)) if connections else 0,
+        helper_pods=helped,
+        helper_pods_wanted=len(wanted),
         unreachable=_with_status(
             visits, "unreachable", "time limit", "wrong host", "not understood"
         ),

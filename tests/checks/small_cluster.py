@@ -21,7 +21,7 @@ from wirecheck.findings import Finding
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.snapshot.api_objects import ApiObjects, Change
-from wirecheck.snapshot.index import LookRecord, SnapshotIndex, VisitRecord
+from wirecheck.snapshot.index import HelperPodsRecord, LookRecord, SnapshotIndex, VisitRecord
 from wirecheck.snapshot.node_document import (
     Address,
     CniConfiguration,
@@ -401,6 +401,7 @@ class SmallCluster:
     visit: VisitRecord = field(default_factory=lambda: VisitRecord("seen"))
     changes: list[Change] = field(default_factory=list)
     thresholds: dict[str, float] = field(default_factory=dict)
+    helper_pods: HelperPodsRecord | None = None
 
     def change_document(self, **fields: Any) -> None:
         assert self.document
@@ -480,6 +481,7 @@ class SmallCluster:
             time=1000.0,
             thresholds=self.thresholds,
             queries=QUERIES,
+            helper_pods=self.helper_pods,
         )
         look = LookRecord(1000.0, 1002.0, visits={"n1": self.visit}, changes=self.changes)
         return Cluster(convert(self.api, ApiObjects), index, look)

@@ -17,6 +17,7 @@ NEEDS_MORE_THAN_THE_SMALL_CLUSTER = (
     "dns.external_names_resolve",
     "dns.large_answers_arrive",
     "dns.the_nodes_own_cache_answers",
+    "reachability.large_messages_pass_",
     "settings.are_alike_in_a_pool",
     "pods.of_the_network_run_on_the_node",
 )

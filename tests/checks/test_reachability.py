@@ -2,8 +2,11 @@
 
 import pytest
 
-from tests.checks.small_cluster import WEB_NETNS
+from tests.checks.small_cluster import HOST, WEB, WEB_NETNS, SmallCluster, api_pod, pod_netns
+from wirecheck.catalogue import load
 from wirecheck.findings import FactMissingError, NotApplicable
+from wirecheck.snapshot.index import HelperPodsRecord
+from wirecheck.snapshot.node_document import Contact, PodProcesses
 
 LOST = {"made": 0, "tries": 2, "error": "timeout"}
 BY_PURPOSE = {
@@ -121,3 +124,173 @@ def test_a_refusal_comes_from_the_pod_and_proves_the_way(small, purpose):
     small.change_contacts(purpose, made=0, tries=2, error="refused")
 
     assert small.findings(f"reachability.{BY_PURPOSE[purpose]}") == []
+
+
+HELPER = "app.kubernetes.io/name"
+LARGE = {"messages": 17, "sent": 69_000, "received": 69_000, "replies": 17, "tries": 1, "made": 1}
+ACROSS = "reachability.large_messages_pass_between_nodes"
+WITHIN = "reachability.large_messages_pass_within_the_node"
+
+
+@pytest.fixture
+def helped(small):
+    """The small cluster with a helper pod on each node, and all messages there and back."""
+    for node, address in (("n1", "10.244.0.77"), ("n2", "10.244.1.77")):
+        pod = api_pod(f"helper-{node}", "helpers", address, **helper_labels())
+        pod["spec"]["nodeName"] = node
+        small.api["pods"].append(pod)
+    own = small.api["pods"][-2]["metadata"]["uid"]
+    document = small.document
+    small.change_document(
+        namespaces=[*document.namespaces, pod_netns(103, 3, "10.244.0.77", 13)],
+        pods=[*document.pods, PodProcesses(own, 103)],
+        contacts=[
+            *document.contacts,
+            Contact(HOST, "", "helper", "10.244.1.77", 8053, **LARGE),
+            Contact(103, own, "helper", "10.244.1.77", 8053, **LARGE),
+            Contact(HOST, "", "own helper", "10.244.0.77", 8053, **LARGE),
+            Contact(WEB_NETNS, WEB, "own helper", "10.244.0.77", 8053, **LARGE),
+        ],
+    )
+    small.helper_pods = HelperPodsRecord("run-1", {"n1": "", "n2": ""})
+    return small
+
+
+def helper_labels():
+    owner = {"app.kubernetes.io/managed-by": "wirecheck"}
+    return {HELPER: "wirecheck-helper", "app.kubernetes.io/instance": "run-1", **owner}
+
+
+def test_large_messages_that_come_back_are_well(helped):
+    assert helped.findings(ACROSS) == helped.findings(WITHIN) == []
+
+
+@pytest.mark.parametrize(
+    ("purpose", "check", "ends"),
+    [
+        ("helper", ACROSS, {"from the node", "from the helper pod"}),
+        ("own helper", WITHIN, {"from the node", "from shop/web"}),
+    ],
+)
+def test_large_messages_that_get_stuck_are_found_by_their_check_alone(helped, purpose, check, ends):
+    helped.change_contacts(purpose, **LOST, sent=30_000, received=0, replies=0)
+
+    found = {each: helped.findings(each) for each in (ACROSS, WITHIN)}
+    assert {each for each, findings in found.items() if findings} == {check}
+    parts = {each.subject.part for each in found[check]}
+    there = "on n2" if purpose == "helper" else "on the same node"
+    assert parts == {f"{start} to the helper pod {there} by IPv4" for start in ends}
+
+
+def test_without_helper_pods_they_are_skipped_with_the_reason(small):
+    for check in (ACROSS, WITHIN):
+        with pytest.raises(NotApplicable, match="--helper-pods"):
+            small.findings(check)
+
+
+def test_a_node_whose_helper_pod_did_not_start_is_an_error_there(helped):
+    del helped.api["pods"][-2]
+    helped.change_document(
+        contacts=[each for each in helped.document.contacts if each.purpose == "helper"][:1]
+    )
+    helped.helper_pods = HelperPodsRecord("run-1", {"n1": "No image.", "n2": ""})
+
+    for check in (ACROSS, WITHIN):
+        with pytest.raises(FactMissingError, match=r"No image\."):
+            helped.findings(check)
+
+
+def test_a_node_whose_helper_pod_did_not_start_is_counted_elsewhere(helped):
+    api_node = {**helped.api["nodes"][1], "metadata": {"name": "n3", "uid": "node-n3"}}
+    helped.api["nodes"].append(api_node)
+    helped.helper_pods = HelperPodsRecord("run-1", {"n1": "", "n2": "", "n3": "No image."})
+
+    (finding,) = helped.findings(ACROSS)
+    assert finding.unless == "no helper pod on n3"
+
+
+def test_where_nothing_could_be_sent_to_nothing_passes(helped):
+    del helped.api["pods"][-1]
+    helped.change_document(
+        contacts=[each for each in helped.document.contacts if each.purpose != "helper"]
+    )
+    helped.helper_pods = HelperPodsRecord("run-1", {"n1": "", "n2": "No image."})
+
+    with pytest.raises(FactMissingError, match=r"no helper pod to send to\. No image\."):
+        helped.findings(ACROSS)
+
+
+def test_a_helper_pod_that_ended_meanwhile_is_an_error(helped):
+    helped.api["pods"][-2]["status"]["conditions"] = []
+
+    with pytest.raises(FactMissingError, match="ended before it could be used"):
+        helped.findings(WITHIN)
+
+
+@pytest.mark.parametrize("left", [(), ("",)])
+def test_a_helper_pod_whose_processes_were_not_found_is_an_error(helped, left):
+    helped.change_document(
+        contacts=[
+            each
+            for each in helped.document.contacts
+            if each.purpose == "helper" and each.source in left
+        ]
+    )
+
+    with pytest.raises(FactMissingError, match="Nothing was sent to or from the helper pod"):
+        helped.findings(ACROSS)
+
+
+def test_messages_within_the_node_that_nobody_sent_are_an_error(helped):
+    helped.change_document(contacts=[])
+
+    with pytest.raises(FactMissingError, match="Nothing was sent to or from the helper pod"):
+        helped.findings(WITHIN)
+
+
+def test_a_single_node_has_nobody_to_send_to(helped):
+    del helped.api["nodes"][1:], helped.api["pods"][-1]
+    helped.change_document(
+        contacts=[each for each in helped.document.contacts if each.purpose != "helper"]
+    )
+    helped.helper_pods = HelperPodsRecord("run-1", {"n1": ""})
+
+    with pytest.raises(NotApplicable, match="no other node"):
+        helped.findings(ACROSS)
+
+
+def test_a_node_that_was_to_have_none_has_nothing_within(helped):
+    del helped.api["pods"][-2]
+    helped.change_document(contacts=[])
+    helped.helper_pods = HelperPodsRecord("run-1", {"n2": ""})
+
+    with pytest.raises(NotApplicable, match="was to be made on it"):
+        helped.findings(WITHIN)
+
+
+def test_a_policy_of_the_helper_pods_namespace_is_named(helped):
+    denied = policy("Ingress")
+    denied["metadata"]["namespace"] = "helpers"
+    helped.api["networkPolicies"] = [denied]
+    helped.change_contacts("own helper", **LOST)
+
+    assert {each.unless for each in helped.findings(WITHIN)} == {"NetworkPolicy helpers/deny"}
+
+
+def test_helper_pods_are_looked_at_by_nothing_else(helped):
+    """One that is wired badly, resolves nothing and has an address of another's range."""
+    helped.change_netns(103, addresses=[], links=[], routes=[])
+    helped.api["pods"][-2]["status"]["podIPs"] = [{"ip": "10.244.0.3"}]
+
+    for entry in load():
+        if entry.id not in (ACROSS, WITHIN):
+            assert said(helped, entry.id) == said(SmallCluster(), entry.id), entry.id
+    assert [pod.name for pod in helped.cluster.pods] == ["dns", "web", "flannel"]
+
+
+def said(cluster, check):
+    """What a check finds, or why it does not."""
+    try:
+        return cluster.findings(check)
+    except (FactMissingError, NotApplicable) as reason:
+        return str(reason)

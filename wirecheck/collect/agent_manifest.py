@@ -5,14 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from wirecheck.inventory import Agent
+from wirecheck.snapshot.run_labels import NAME_LABEL, OWNER, OWNER_LABEL, RUN_LABEL
 
-NAME_LABEL = "app.kubernetes.io/name"
 NAME = "wirecheck-agent"
-"""The label of every agent, and its value."""
-OWNER_LABEL = "app.kubernetes.io/managed-by"
-OWNER = "wirecheck"
-"""The label of what wirecheck itself has made, and may remove again."""
-RUN_LABEL = "app.kubernetes.io/instance"
+"""The name that labels every agent."""
 CONTAINER = "agent"
 
 CAPABILITIES = {

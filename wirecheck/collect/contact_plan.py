@@ -17,9 +17,11 @@ from wirecheck.collect.contact_targets import (
     is_wired,
     uid_of,
 )
+from wirecheck.collect.helper_manifest import PORT
 from wirecheck.collect.ring import following, share
-from wirecheck.snapshot.api_objects import ApiObjects, NodeObject
+from wirecheck.snapshot.api_objects import ApiObjects, NodeObject, PodObject
 from wirecheck.snapshot.cluster_dns import ClusterDns
+from wirecheck.snapshot.helper_pods import addresses_of
 from wirecheck.snapshot.peers import PEERS
 
 REPLICAS = 4
@@ -90,6 +92,26 @@ def _contacts(targets: ContactTargets, name: str) -> Iterator[Asked]:
             yield Asked(source, "same node", each, port)
             yield Asked("", "same node", each, port)
     yield from _hairpins(targets.dns, name)
+    yield from _to_helpers(targets, name)
+
+
+def _to_helpers(targets: ContactTargets, name: str) -> Iterator[Asked]:
+    """From the node and from its own helper to those of others; to its own also from a pod."""
+    own = targets.helpers.get(name)
+    # Among those that have one, so that each is a source and a target however many there are.
+    names = sorted({*targets.helpers, name})
+    for peer in following(names, names.index(name), PEERS):
+        for each in _to_helper(targets.helpers.get(peer)):
+            yield Asked("", "helper", each, PORT, messages=MESSAGES)
+            if own:
+                yield Asked(uid_of(own), "helper", each, PORT, messages=MESSAGES)
+    for each in _to_helper(own):
+        for source in dict.fromkeys(["", targets.sources.get(name, "")]):
+            yield Asked(source, "own helper", each, PORT, messages=MESSAGES)
+
+
+def _to_helper(pod: PodObject | None) -> list[str]:
+    return [canonical(each) for each in addresses_of(pod)] if pod else []
 
 
 def _to_node(peer: NodeObject) -> Iterator[Asked]:

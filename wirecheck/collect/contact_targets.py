@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from wirecheck.addresses import canonical
 from wirecheck.snapshot.api_objects import (
     ApiObjects,
@@ -20,6 +22,7 @@ from wirecheck.snapshot.api_objects import (
     ServiceObject,
 )
 from wirecheck.snapshot.cluster_dns import ClusterDns, cluster_dns
+from wirecheck.snapshot.helper_pods import helpers_of, without_helpers
 
 Place = tuple[str, int]
 """An address and a TCP port."""
@@ -45,10 +48,14 @@ class ContactTargets:
     """One pod that a Service holds for Ready: something listens there."""
     same_node: Mapping[str, Sequence[Place]]
     """Services that lead to nothing but pods of the node."""
+    helpers: Mapping[str, PodObject]
+    """The helper pods of the run: nothing else is asked of them."""
 
 
-def contact_targets(api: ApiObjects) -> ContactTargets:
-    """All that can be connected from, or to."""
+def contact_targets(api: ApiObjects, run: str = "") -> ContactTargets:
+    """All that can be connected from, or to; `run` labels the helper pods of the run."""
+    helpers = helpers_of(api, run)
+    api = msgspec.structs.replace(api, pods=without_helpers(api.pods))
     known = cluster_dns(api)
     nodes = sorted(api.nodes, key=lambda each: each.metadata.name)
     slices = _slices(api)
@@ -60,6 +67,7 @@ def contact_targets(api: ApiObjects) -> ContactTargets:
         sources=_sources(api, known),
         listening=_listening(api, known),
         same_node=_same_node_services(api, slices),
+        helpers=helpers,
     )
 
 

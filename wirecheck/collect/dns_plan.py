@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,8 +20,9 @@ from wirecheck.collect.dns_further import (
 )
 from wirecheck.collect.dns_questions import TRANSPORTS, Ask, Question, Replica, Transport
 from wirecheck.collect.ring import share
-from wirecheck.snapshot.api_objects import ApiObjects, ServiceObject
+from wirecheck.snapshot.api_objects import ApiObjects, PodObject, ServiceObject
 from wirecheck.snapshot.cluster_dns import ClusterDns, cluster_dns
+from wirecheck.snapshot.helper_pods import is_helper, without_helpers
 
 NAMES_A_VISIT = 6
 """Of headless and of reverse names each; all nodes together cover the more, the more there are."""
@@ -58,6 +60,8 @@ class DnsPlan(Struct, frozen=True):
     """What some pods ask by one socket."""
     pair_sources: list[str] = []
     """Uids, as in cgroup paths, of those pods."""
+    left_out: list[str] = []
+    """Uids, as in cgroup paths, of pods that ask nothing: the helper pods of any run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,8 @@ class DnsNames:
     """A name with more addresses than a small datagram holds."""
     pair_sources: Mapping[str, Sequence[str]]
     """By node the pods that can ask from a netns of their own."""
+    left_out: Mapping[str, Sequence[str]]
+    """By node the helper pods, by their uids."""
 
 
 def dns_names(api: ApiObjects) -> DnsNames:
@@ -89,8 +95,16 @@ def dns_names(api: ApiObjects) -> DnsNames:
         headless=sorted(headless, key=lambda each: each.id),
         reverse=sorted(reverse, key=lambda each: each.id),
         large=large_question(api, headless, known.domain),
-        pair_sources=pair_sources(api.pods),
+        pair_sources=pair_sources(without_helpers(api.pods)),
+        left_out=_left_out(api.pods),
     )
+
+
+def _left_out(pods: Iterable[PodObject]) -> Mapping[str, Sequence[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for pod in filter(is_helper, pods):
+        found[pod.spec.node_name].append(pod.metadata.uid)
+    return found
 
 
 def dns_plan(names: DnsNames, node: str, limits: DnsLimits) -> DnsPlan:
@@ -132,6 +146,7 @@ def dns_plan(names: DnsNames, node: str, limits: DnsLimits) -> DnsPlan:
             for server in servers
         ],
         pair_sources=share(names.pair_sources.get(node, ()), place, PAIR_SOURCES),
+        left_out=list(names.left_out.get(node, ())),
     )
 
 

@@ -33,6 +33,8 @@ class LookOptions:
     """The least time between the two samples of the conntrack counters."""
     contacts: bool = True
     """Whether TCP connections are made; without them nothing but DNS is sent."""
+    helpers: str = ""
+    """What labels the helper pods of this run; empty where there are none."""
 
 
 class Plan(Struct, frozen=True):
@@ -79,7 +81,7 @@ class Planner:
 def planner_of(api: ApiObjects, options: LookOptions) -> Planner:
     """For a look at the nodes of `api`."""
     rate = options.dns_rate / max(1, min(len(api.nodes), options.workers))
-    targets = contact_targets(api) if options.contacts else None
+    targets = contact_targets(api, options.helpers) if options.contacts else None
     return Planner(options, rate, dns_names(api), targets)
 
 

@@ -26,9 +26,11 @@ from wirecheck.snapshot.api_objects import (
     ApiObjects,
     EndpointSliceObject,
     NodeObject,
+    PodObject,
     ServiceObject,
 )
 from wirecheck.snapshot.cluster_dns import cluster_dns
+from wirecheck.snapshot.helper_pods import is_helper, without_helpers
 from wirecheck.snapshot.index import LookRecord, SnapshotIndex
 
 OWN_POOLS = frozenset({"Calico", "Cilium", "AWS VPC CNI", "Azure CNI", "OVN-Kubernetes"})
@@ -149,8 +151,16 @@ class Cluster:
 
     @cached_property
     def pods(self) -> tuple[Pod, ...]:
-        policies = self.api.network_policies
-        return tuple(Pod(each, shield=egress_policy_of(each, policies)) for each in self.api.pods)
+        """The cluster's own: helper pods are looked at by nothing but what they are made for."""
+        return tuple(map(self._pod, without_helpers(self.api.pods)))
+
+    @cached_property
+    def helper_pods(self) -> tuple[Pod, ...]:
+        """Those of all runs."""
+        return tuple(map(self._pod, filter(is_helper, self.api.pods)))
+
+    def _pod(self, pod: PodObject) -> Pod:
+        return Pod(pod, shield=egress_policy_of(pod, self.api.network_policies))
 
     @cached_property
     def pods_by_node(self) -> Mapping[str, tuple[Pod, ...]]:
@@ -167,6 +177,12 @@ class Cluster:
             for each in pod.addresses
         )
         return {each: tuple(pods) for each, pods in grouped.items()}
+
+    @cached_property
+    def helpers_by_address(self) -> Mapping[IPAddress, tuple[Pod, ...]]:
+        """Helper pods, by address."""
+        found = _grouped((each, pod) for pod in self.helper_pods for each in pod.addresses)
+        return {each: tuple(pods) for each, pods in found.items()}
 
     @cached_property
     def services(self) -> Mapping[tuple[str, str], ServiceObject]:

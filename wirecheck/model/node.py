@@ -16,6 +16,7 @@ from wirecheck.model.cni import Cni
 from wirecheck.model.conntrack import Conntrack
 from wirecheck.model.dataplane import Dataplane, compared, programmed_modes
 from wirecheck.model.firewall import Firewall
+from wirecheck.model.helper_reach import HelperReach
 from wirecheck.model.iptables import Iptables
 from wirecheck.model.kernel import Kernel
 from wirecheck.model.kube_proxy import KubeProxy, replacement_on
@@ -273,6 +274,11 @@ class Node:
     def reach(self) -> NodeReach:
         """The TCP connections that were made from the node and its pods."""
         return NodeReach(self)
+
+    @cached_property
+    def helpers(self) -> HelperReach:
+        """What was sent to helper pods."""
+        return HelperReach(self)
 
     @cached_property
     def conntrack(self) -> Conntrack:

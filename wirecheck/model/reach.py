@@ -11,6 +11,7 @@ from wirecheck.addresses import IPAddress, address
 from wirecheck.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.model.network_policy import ingress_policy_of
 from wirecheck.model.pod import Pod
+from wirecheck.snapshot.helper_pods import is_helper
 from wirecheck.snapshot.node_document import Contact
 
 if TYPE_CHECKING:
@@ -89,27 +90,25 @@ class NodeReach:
         contacts = self.node.seen.contacts
         if contacts is None:
             raise NotApplicable("not measured: no TCP connections were made in this look")
-        found = tuple(self._reached(each) for each in contacts if each.purpose == purpose)
+        found = tuple(self.reached(each) for each in contacts if each.purpose == purpose)
         if not found:
             raise NotApplicable("there is nothing here to connect from, or to")
         return found
 
-    def _reached(self, contact: Contact) -> Reached:
+    def reached(self, contact: Contact) -> Reached:
         cluster = self.node.cluster
         where = address(contact.address)
         source = self._pods_by_uid.get(contact.source) if contact.source else None
         if contact.source and source is None:
             raise FactMissingError(f"The API shows no pod of uid {contact.source}.")
-        pods = cluster.pods_by_address.get(where, ())
+        pods = self._helpers.get(where, ()) or cluster.pods_by_address.get(where, ())
         target = pods[0] if pods else None
-        name = self._name(where)
-        start = f"from {source.namespace}/{source.name}" if source else "from the node"
         behind = [target] if target else self._backends(where)
         policies = cluster.api.network_policies
         ingress = (ingress_policy_of(pod.object, policies) for pod in behind)
         shield = source.shield if source else ""
         return Reached(
-            ref=self.node.part(f"{start} to {name} {_spelled(where)}:{contact.port}"),
+            ref=self.node.part(f"from {_start(source)} to {self._end(where, contact.port)}"),
             contact=contact,
             source=source,
             target=target,
@@ -117,6 +116,13 @@ class NodeReach:
             + self._nodes_at(where),
             shield=shield or next(filter(None, ingress), ""),
         )
+
+    def _end(self, where: IPAddress, port: int) -> str:
+        """Of a helper pod only what does not change from run to run."""
+        for pod in self._helpers.get(where, ()):
+            there = "on the same node" if pod.node_name == self.node.name else f"on {pod.node_name}"
+            return f"the helper pod {there} by IPv{where.version}"
+        return f"{self._name(where)} {_spelled(where)}:{port}"
 
     def _name(self, where: IPAddress) -> str:
         """What has the address: `Node wc-w2`, `Pod shop/web-0 on wc-w2`, `Service shop/web`."""
@@ -141,7 +147,20 @@ class NodeReach:
 
     @cached_property
     def _pods_by_uid(self) -> Mapping[str, Pod]:
-        return {pod.cgroup_uid: pod for pod in self.node.pods}
+        helpers = [pod for pod in self.node.cluster.helper_pods if pod.node_name == self.node.name]
+        return {pod.cgroup_uid: pod for pod in (*self.node.pods, *helpers)}
+
+    @property
+    def _helpers(self) -> Mapping[IPAddress, Sequence[Pod]]:
+        return self.node.cluster.helpers_by_address
+
+
+def _start(source: Pod | None) -> str:
+    if source is None:
+        return "the node"
+    if is_helper(source.object):
+        return "the helper pod"
+    return f"{source.namespace}/{source.name}"
 
 
 def _spelled(where: IPAddress) -> str:

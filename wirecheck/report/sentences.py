@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from wirecheck.findings import Level, Outcome
 from wirecheck.results import ClusterRecord, Coverage, FindingRecord
+from wirecheck.snapshot.peers import sampled_peers
 
 OUTCOME_WORDS = {
     Outcome.FAIL: "failed",
@@ -46,6 +47,8 @@ def coverage_sentence(coverage: Coverage) -> str:
     if coverage.sampled_peers:
         others = coverage.nodes_known - 1
         looked.append(f"connections of each node to {coverage.sampled_peers} of {others:,} others")
+    if coverage.helper_pods_wanted:
+        looked.append(_between_helpers(coverage))
     missing = [
         plural(len(coverage.unreachable), "node") + " unreachable",
         plural(len(coverage.skipped_nodes), "node") + " left out",
@@ -54,6 +57,14 @@ def coverage_sentence(coverage: Coverage) -> str:
     ]
     gaps = [gap for gap in missing if not gap.startswith("0 ")]
     return "; ".join(["looked at " + ", ".join(looked), *gaps])
+
+
+def _between_helpers(coverage: Coverage) -> str:
+    """`large messages between helper pods on 3 of 3 nodes, in all pairs`."""
+    of, most = coverage.helper_pods, sampled_peers(coverage.helper_pods)
+    how = f"from each to {most} of {of - 1:,} others" if most else "in all pairs"
+    nodes = f"{of:,} of {plural(coverage.helper_pods_wanted, 'node')}"
+    return f"large messages between helper pods on {nodes} ({how})"
 
 
 def cluster_sentence(cluster: ClusterRecord) -> str:

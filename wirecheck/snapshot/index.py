@@ -72,6 +72,15 @@ class Waiver(Record, frozen=True):
     until: str
 
 
+class HelperPodsRecord(Record, frozen=True):
+    """The helper pods that were made for the run."""
+
+    run: str
+    """What labels them, see `run_labels`."""
+    nodes: dict[str, str] = {}
+    """Each node that was to have one, with the reason where none was started."""
+
+
 class SnapshotIndex(Record, frozen=True):
     """The whole index. `time` is the run's start, seconds since the epoch: a replay's `now`."""
 
@@ -85,4 +94,6 @@ class SnapshotIndex(Record, frozen=True):
     queries: dict[str, str] = {}
     """DNS queries by id: `NAME TYPE`, what the probes of the documents refer to."""
     notes: list[str] = []
+    helper_pods: HelperPodsRecord | None = None
+    """None where none were asked for."""
     looks: list[LookRecord] = []

@@ -113,6 +113,7 @@ FIELDS: Mapping[str, str] = {
     "ClusterIdentity.context": NAME,
     "ClusterIdentity.uid": OPAQUE,
     "ClusterIdentity.version": KEEP,
+    "HelperPodsRecord.run": NAME,
     "SnapshotIndex.wirecheck": KEEP,
     "SnapshotIndex.thresholds": KEEP,
     "SnapshotIndex.dns_domain": DOMAIN,
@@ -291,6 +292,10 @@ def _visits(fields: Fields, visits: dict[str, Any]) -> dict[str, Any]:
     return {fields.texts.names.domain(key): fields.struct(each) for key, each in visits.items()}
 
 
+def _reasons(fields: Fields, nodes: dict[str, str]) -> dict[str, str]:
+    return {fields.texts.names.domain(key): fields.texts.free(why) for key, why in nodes.items()}
+
+
 def _via(fields: Fields, via: str) -> str:
     """The way in, without the user's name."""
     scheme, slashes, rest = via.partition("://")
@@ -327,6 +332,7 @@ SPECIAL: Mapping[str, Special] = {
     "LabelExpression.values": lambda _, values: values,
     "SnapshotIndex.queries": _queries,
     "LookRecord.visits": _visits,
+    "HelperPodsRecord.nodes": _reasons,
     "VisitRecord.via": _via,
     "Waiver.check": lambda _, check: check,
     "Waiver.until": lambda _, until: until,

@@ -24,6 +24,8 @@ KEPT_NAMES = frozenset(
         "openshift-dns",
         "node-local-dns",
         "kube-proxy",
+        "wirecheck",
+        "wirecheck-helper",
         "kube-apiserver",
         "kube-controller-manager",
         "kube-scheduler",

@@ -8,8 +8,9 @@ import pytest
 
 from tests.collect.api.conftest import Answer, ApiServer, Request, status
 from wirecheck.collect.agent_manifest import CAPABILITIES
-from wirecheck.collect.agent_pods import AgentPods, remove_pods
+from wirecheck.collect.agent_pods import AgentPods
 from wirecheck.collect.api import Api
+from wirecheck.collect.run_pods import remove_pods
 from wirecheck.inventory import Agent, WayIn
 from wirecheck.snapshot.api_objects import (
     ApiObjects,
@@ -22,7 +23,6 @@ from wirecheck.snapshot.api_objects import (
     PodStatus,
 )
 
-PATH = "/api/v1/namespaces/wirecheck/pods"
 RUNNING = {"phase": "Running", "containerStatuses": [{"state": {"running": {"startedAt": "x"}}}]}
 
 
@@ -34,17 +34,18 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
 class Namespace:
     """The agents' namespace: keeps what is posted, and shows it with a status of the test's."""
 
-    def __init__(self, server: ApiServer) -> None:
+    def __init__(self, server: ApiServer, name: str = "wirecheck") -> None:
         self.server = server
+        self.path = f"/api/v1/namespaces/{name}/pods"
         self.pods: list[dict[str, Any]] = []
         self.status: dict[str, dict[str, Any]] = {}
         self.refusal: Answer | None = None
         self.asked: list[Request] = []
-        server.lists[PATH] = []
+        server.lists[self.path] = []
         self._next()
 
     def _next(self) -> None:
-        self.server.script(PATH, self._answer)
+        self.server.script(self.path, self._answer)
 
     def _answer(self, request: Request) -> Answer:
         self._next()

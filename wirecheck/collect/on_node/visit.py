@@ -117,7 +117,8 @@ class Visit:
             for each in dns["node"] + self._asked_of_the_cache()
             for probe in self._probes(self.namespaces.host, each)
         ]
-        for inode in sorted(set(self.netns.values()) - {self.namespaces.host}):
+        silent = {self._inode_of(uid) for uid in dns["left_out"]} | {self.namespaces.host}
+        for inode in sorted(set(self.netns.values()) - silent):
             probes += self._probes_from_pod(inode, dns["pods"])
         for uid in dns["pair_sources"]:
             probes += self._probes_from_pod(self._inode_of(uid), dns["pairs"])
