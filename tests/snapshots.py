@@ -66,6 +66,7 @@ def written(
         thresholds=thresholds or {},
         waivers=waivers or [],
         queries={"kubernetes": KUBERNETES},
+        helper_pods=looks[0].helper_pods if looks else None,
     )
     writer = SnapshotWriter(folder, index)
     for number, small in enumerate(looks or [broken()], start=1):

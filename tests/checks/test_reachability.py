@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.checks.small_cluster import HOST, WEB, WEB_NETNS, SmallCluster, api_pod, pod_netns
+from tests.checks.helped_cluster import helped_cluster
+from tests.checks.small_cluster import WEB_NETNS, SmallCluster
 from wirecheck.catalogue import load
 from wirecheck.findings import FactMissingError, NotApplicable
 from wirecheck.snapshot.index import HelperPodsRecord
-from wirecheck.snapshot.node_document import Contact, PodProcesses
 
 LOST = {"made": 0, "tries": 2, "error": "timeout"}
 BY_PURPOSE = {
@@ -126,39 +126,13 @@ def test_a_refusal_comes_from_the_pod_and_proves_the_way(small, purpose):
     assert small.findings(f"reachability.{BY_PURPOSE[purpose]}") == []
 
 
-HELPER = "app.kubernetes.io/name"
-LARGE = {"messages": 17, "sent": 69_000, "received": 69_000, "replies": 17, "tries": 1, "made": 1}
 ACROSS = "reachability.large_messages_pass_between_nodes"
 WITHIN = "reachability.large_messages_pass_within_the_node"
 
 
 @pytest.fixture
-def helped(small):
-    """The small cluster with a helper pod on each node, and all messages there and back."""
-    for node, address in (("n1", "10.244.0.77"), ("n2", "10.244.1.77")):
-        pod = api_pod(f"helper-{node}", "helpers", address, **helper_labels())
-        pod["spec"]["nodeName"] = node
-        small.api["pods"].append(pod)
-    own = small.api["pods"][-2]["metadata"]["uid"]
-    document = small.document
-    small.change_document(
-        namespaces=[*document.namespaces, pod_netns(103, 3, "10.244.0.77", 13)],
-        pods=[*document.pods, PodProcesses(own, 103)],
-        contacts=[
-            *document.contacts,
-            Contact(HOST, "", "helper", "10.244.1.77", 8053, **LARGE),
-            Contact(103, own, "helper", "10.244.1.77", 8053, **LARGE),
-            Contact(HOST, "", "own helper", "10.244.0.77", 8053, **LARGE),
-            Contact(WEB_NETNS, WEB, "own helper", "10.244.0.77", 8053, **LARGE),
-        ],
-    )
-    small.helper_pods = HelperPodsRecord("run-1", {"n1": "", "n2": ""})
-    return small
-
-
-def helper_labels():
-    owner = {"app.kubernetes.io/managed-by": "wirecheck"}
-    return {HELPER: "wirecheck-helper", "app.kubernetes.io/instance": "run-1", **owner}
+def helped():
+    return helped_cluster()
 
 
 def test_large_messages_that_come_back_are_well(helped):

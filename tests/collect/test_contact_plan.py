@@ -7,8 +7,10 @@ import msgspec
 import pytest
 
 from tests.checks import small_cluster
+from tests.checks.helped_cluster import helper_pod as helper
 from tests.collect.test_plan import api
 from wirecheck.collect.contact_plan import MESSAGES, Asked, contact_plan
+from wirecheck.collect.helper_manifest import PORT
 from wirecheck.collect.plan import LookOptions, plan_for
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.peers import PEERS, sampled_peers
@@ -98,3 +100,81 @@ def test_a_replica_meets_itself_as_surely_as_the_number_of_replicas_asks_for():
 
 def test_nothing_is_planned_where_it_was_not_asked_for():
     assert plan_for(api(), "n1", LookOptions(contacts=False)).contacts is None
+
+
+def helped(count: int, without: frozenset[str] = frozenset()):
+    """A helper pod of the run on each node, and one that another run has left."""
+    objects = described(count)
+    for number in range(1, count + 1):
+        if f"n{number}" not in without:
+            objects["pods"].append(helper(f"n{number}", f"10.244.{number}.77", "run-1"))
+    objects["pods"].append(helper("n1", "10.244.1.78", "run-2"))
+    return objects
+
+
+def to_helpers(objects, node: str, purpose: str) -> set[tuple[str, str]]:
+    """(source, address) of what is asked of helper pods."""
+    plan = plan_for(msgspec.convert(objects, ApiObjects), node, LookOptions(helpers="run-1"))
+    contacts = [each for each in plan.contacts.contacts if each.purpose == purpose]
+    assert all((each.port, each.messages) == (PORT, MESSAGES) for each in contacts)
+    assert len(contacts) == len({(each.source, each.address) for each in contacts})
+    return {(each.source, each.address) for each in contacts}
+
+
+def uid(node: str) -> str:
+    return helper(node, "", "run-1")["metadata"]["uid"]
+
+
+def test_each_node_and_its_helper_send_to_the_helpers_of_all_others():
+    for node, others in (("n1", "23"), ("n2", "13"), ("n3", "12")):
+        assert to_helpers(helped(3), node, "helper") == {
+            (source, f"10.244.{other}.77") for source in ("", uid(node)) for other in others
+        }
+
+
+def test_within_a_node_the_node_and_another_pod_send_to_its_helper():
+    objects = helped(2)
+    web = objects["pods"][1]["metadata"]["uid"]
+
+    assert to_helpers(objects, "n1", "own helper") == {("", "10.244.1.77"), (web, "10.244.1.77")}
+    assert to_helpers(objects, "n2", "own helper") == {("", "10.244.2.77")}
+
+
+@pytest.mark.parametrize("count", [17, 18, 40])
+def test_every_helper_is_a_source_and_a_target_however_many_there_are(count):
+    objects = helped(count)
+    seen = [to_helpers(objects, f"n{i + 1}", "helper") for i in range(count)]
+
+    assert all(len(each) == 2 * min(PEERS, count - 1) for each in seen)
+    assert {address for each in seen for _, address in each} == {
+        f"10.244.{i + 1}.77" for i in range(count)
+    }
+
+
+def test_nodes_without_a_helper_take_no_places_of_the_sample():
+    objects = helped(30, without=frozenset({"n3", "n4"}))
+
+    assert len(to_helpers(objects, "n1", "helper")) == 2 * PEERS
+    # From a node whose helper did not start at least the node itself sends.
+    assert {source for source, _ in to_helpers(objects, "n3", "helper")} == {""}
+    assert to_helpers(objects, "n3", "own helper") == set()
+
+
+def test_nothing_else_is_asked_of_helpers_nor_from_them():
+    plain, objects = described(3), helped(3)
+    # Without other pods on the node a helper would be the only one to stand for it.
+    for each in (plain, objects):
+        each["pods"] = [pod for pod in each["pods"] if pod["metadata"]["name"] != "web"]
+    helpers = {"helper", "own helper"}
+    for node in ("n1", "n2"):
+        options = LookOptions(helpers="run-1")
+        before = plan_for(msgspec.convert(plain, ApiObjects), node, LookOptions())
+        after = plan_for(msgspec.convert(objects, ApiObjects), node, options)
+        rest = [each for each in after.contacts.contacts if each.purpose not in helpers]
+        assert rest == before.contacts.contacts
+        assert msgspec.structs.replace(after.dns, left_out=[]) == before.dns
+        assert after.dns.left_out == [
+            pod["metadata"]["uid"]
+            for pod in objects["pods"]
+            if pod["metadata"]["namespace"] == "helpers" and pod["spec"]["nodeName"] == node
+        ]

@@ -28,6 +28,18 @@ def test_a_sample_of_the_pairs_of_nodes_is_said():
     assert "connections of each node to 16 of 239 others" in coverage_sentence(coverage)
 
 
+@pytest.mark.parametrize(
+    ("helped", "words"),
+    [
+        (3, "helper pods on 3 of 40 nodes (in all pairs)"),
+        (40, "helper pods on 40 of 40 nodes (from each to 16 of 39 others)"),
+    ],
+)
+def test_between_which_nodes_large_messages_were_sent_is_said(helped, words):
+    coverage = Coverage(nodes_known=40, helper_pods=helped, helper_pods_wanted=40)
+    assert f"large messages between {words}" in coverage_sentence(coverage)
+
+
 def test_coverage_of_nothing_is_said():
     assert coverage_sentence(Coverage()) == "looked at 0 of 0 nodes, 0 of 0 pods, 0 Services"
 

@@ -13,7 +13,9 @@ from typing import Any
 import dns.message
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from tests.checks.helped_cluster import helped_cluster
 from tests.checks.small_cluster import SmallCluster
 from tests.dataplane import recorded as kube_proxies
 from tests.snapshots import broken, unreachable, written
@@ -356,6 +358,27 @@ def test_sentences_lose_names_and_addresses(tmp_path):
         == f"{n1} ({address}) refuses the connection of {shop}/{web} by ssh://{address}."
     )
     assert visit.via == f"ssh://{address}:22"
+
+
+def test_helper_pods_are_still_known(tmp_path):
+    small = helped_cluster()
+    small.change_contacts("helper", made=0, tries=2, error="timeout")
+    assert small.helper_pods
+    small.helper_pods = replace(
+        small.helper_pods, nodes={"n1": "", "n2": "", "edge-n3": "On edge-n3."}
+    )
+    snapshot = Snapshot.open(written(tmp_path / "in", small))
+    redacted, dictionary = _redacted(snapshot, tmp_path / "out")
+
+    found = verdicts(redacted)
+    assert found == verdicts(snapshot, dictionary.nodes)
+    assert "edge" not in contents(redacted.path)
+    across = {
+        str(outcome)
+        for (check, _), (outcome, *_) in found.items()
+        if check == "reachability.large_messages_pass_between_nodes"
+    }
+    assert across == {"fail", "error"}  # n2 was not visited
 
 
 def test_lines_of_the_kernel_are_still_understood(tmp_path):

@@ -107,6 +107,15 @@ def test_asks_dns_from_every_pod_and_from_the_node(fake_node: MakeNode) -> None:
             assert message.answer[0][0].to_text() == "10.96.0.1"
 
 
+def test_asks_nothing_from_pods_that_are_left_out(fake_node: MakeNode) -> None:
+    node = fake_node(web={}, helper={})
+    seen = node.visit(plan(left_out=[node.uids["helper"]]))
+
+    assert seen.tries("web", "udp")
+    inode = seen.netns("helper").inode
+    assert not [each for each in seen.document.probes or () if each.inode == inode]
+
+
 def test_a_lost_query_is_sent_again(fake_node: MakeNode) -> None:
     seen = fake_node(web={"drop": 2}).visit(plan(pods=plan().dns.pods[:1]))
 
