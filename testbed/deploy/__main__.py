@@ -13,7 +13,7 @@ from testbed.cluster import kubectl
 from testbed.commands import TestbedError
 from testbed.deploy import image as images
 from testbed.deploy import rights
-from testbed.deploy.overlay import FOLDER, NAMESPACE, NODE, applied
+from testbed.deploy.overlay import FOLDER, HELPERS, NAMESPACE, NODE, applied
 from testbed.deploy.results import Report, differences, newest_report
 from testbed.deploy.watching import watch_as_account
 from testbed.layout import Layout
@@ -23,6 +23,10 @@ from testbed.state import State, state
 from testbed.steps import step
 
 LIMIT = 300.0
+LARGE_MESSAGES = (
+    "reachability.large_messages_pass_between_nodes",
+    "reachability.large_messages_pass_within_the_node",
+)
 DISPOSABLE = "app.kubernetes.io/managed-by=wirecheck"
 
 
@@ -57,6 +61,8 @@ def _prove(here: State) -> list[str]:
         wrong += _shares(report)
     with applied(here, "pods-for-the-run", name):
         wrong += _pods_for_the_run(names, here)
+    with applied(here, "preprod", name):
+        wrong += _helper_pods(names, here)
     return wrong
 
 
@@ -105,6 +111,26 @@ def _pods_for_the_run(names: list[str], here: State) -> list[str]:
     wrong = rights.objections(rights.granted(), taken, refused)
     wrong += _incomplete(newest_report(), len(names))
     left = kubectl("--namespace", NAMESPACE, "get", "pods", "-l", DISPOSABLE, "-o", "name").split()
+    return wrong + [f"left behind: {each}" for each in left]
+
+
+def _helper_pods(names: list[str], here: State) -> list[str]:
+    start = position()
+    with step("helper pods for one run"):
+        _wait_for_job("wirecheck-preprod")
+        watch_as_account(here)
+    taken, refused = rights.used(start)
+    report = newest_report()
+    wrong = rights.objections(rights.granted(), taken, refused) + _incomplete(report, len(names))
+    if report.coverage.get("helper_pods") != len(names):
+        wrong.append(f"not all nodes had a helper pod: {report.coverage}")
+    wrong += [
+        f"{check}[{node}] is {report.outcomes.get((check, node))}"
+        for check in LARGE_MESSAGES
+        for node in names
+        if report.outcomes.get((check, node)) != "pass"
+    ]
+    left = kubectl("--namespace", HELPERS, "get", "pods", "-o", "name").split()
     return wrong + [f"left behind: {each}" for each in left]
 
 

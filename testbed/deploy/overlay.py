@@ -18,11 +18,14 @@ from testbed.nodes import output
 from testbed.state import State, write_atomically
 
 NAMESPACE = "wirecheck"
+HELPERS = "wirecheck-helpers"
 NODE = WORKERS[0]
 """Where the volume is; pods that mount it are placed there."""
 FOLDER = "/var/lib/wirecheck-results"
 USER = 65532
 SHARES = 2
+NAMES_AN_IMAGE = {"pods-for-the-run": "agent", "preprod": "helper_pods"}
+"""Overlays whose inventory names the image, and where in it."""
 
 Document = dict[str, Any]
 
@@ -57,14 +60,17 @@ def _render(here: State, name: str, image: str) -> Path:
     }
     if name == "large-cluster":
         kustomization["patches"].append(_patch("Job", _FEW_SHARES))
-    if name == "pods-for-the-run":
-        inventory = (overlay / "inventory.yaml").read_text()
-        content = yaml.safe_load(inventory)
-        content["agent"]["image"] = image
+    if part := NAMES_AN_IMAGE.get(name):
+        content = yaml.safe_load((overlay / "inventory.yaml").read_text())
+        content[part]["image"] = image
         write_atomically(folder / "inventory.yaml", yaml.safe_dump(content))
-        kustomization["namespace"] = NAMESPACE
         kustomization["configMapGenerator"] = [
-            {"name": "wirecheck-inventory", "behavior": "replace", "files": ["inventory.yaml"]}
+            {
+                "name": "wirecheck-inventory",
+                "namespace": NAMESPACE,
+                "behavior": "replace",
+                "files": ["inventory.yaml"],
+            }
         ]
     write_atomically(folder / "volume.yaml", yaml.safe_dump(_VOLUME))
     write_atomically(folder / "kustomization.yaml", yaml.safe_dump(kustomization))

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from testbed.cluster import kubectl
-from testbed.deploy.overlay import NAMESPACE
+from testbed.deploy.overlay import HELPERS, NAMESPACE
 from testbed.kubeadm import AUDIT_LOG
 from testbed.layout import CONTROL_PLANE
 from testbed.nodes import output
 
+ROLES = {NAMESPACE: "wirecheck-agents", HELPERS: "wirecheck-helpers"}
+"""By namespace; where none is applied, there are no rights."""
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:wirecheck"
 
 
@@ -29,9 +31,12 @@ class Right:
 def granted() -> set[Right]:
     """What the service account's roles grant, right by right."""
     rules = json.loads(kubectl("get", "clusterrole", "wirecheck", "-o", "json"))["rules"]
-    inner = kubectl("--namespace", NAMESPACE, "get", "role", "wirecheck-agents", "-o", "json")
     found = set(_rights(rules, ""))
-    return found | set(_rights(json.loads(inner)["rules"], NAMESPACE))
+    for namespace, role in ROLES.items():
+        words = ("get", "role", role, "--ignore-not-found", "-o", "json")
+        if text := kubectl("--namespace", namespace, *words):
+            found |= set(_rights(json.loads(text)["rules"], namespace))
+    return found
 
 
 def _rights(rules: Iterable[Mapping[str, Any]], where: str) -> Iterator[Right]:
@@ -51,7 +56,7 @@ def used(start: int) -> tuple[set[Right], list[str]]:
 def requested(lines: Iterable[str], rights: Iterable[Right]) -> tuple[set[Right], list[str]]:
     """The rights that the requests in an audit log took, and the requests that were refused."""
     by_name = {(right.resource, right.name) for right in rights if right.name}
-    inner = {(right.verb, right.resource) for right in rights if right.where}
+    inner = {(right.verb, right.resource, right.where) for right in rights if right.where}
     found = set()
     refused = []
     for line in lines:
@@ -64,7 +69,7 @@ def requested(lines: Iterable[str], rights: Iterable[Right]) -> tuple[set[Right]
         name = reference.get("name", "")
         name = name if (resource, name) in by_name else ""
         namespace = reference.get("namespace", "")
-        where = NAMESPACE if namespace == NAMESPACE and (event["verb"], resource) in inner else ""
+        where = namespace if (event["verb"], resource, namespace) in inner else ""
         if event.get("responseStatus", {}).get("code") == 403:
             refused.append(f"{event['verb']} {resource} {reference.get('name', '')}")
         else:

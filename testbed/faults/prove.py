@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from testbed import helper_pods
 from testbed.cluster import kubectl
 from testbed.commands import TestbedError
 from testbed.faults.fault import Fault, Red, Step
@@ -60,6 +61,8 @@ class Prover:
         try:
             values = words(fault.target)
             expected = _expected(fault, values)
+            if fault.inventory == helper_pods.INVENTORY:
+                helper_pods.prepare(state())
             _do(fault.put_in, values)
             started = time.monotonic()
             seen = self.look_in_detail(fault.name, fault.inventory)

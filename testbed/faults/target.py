@@ -9,6 +9,7 @@ from typing import Any
 from testbed.cluster import kubectl
 from testbed.commands import TestbedError
 from testbed.faults.fault import Target
+from testbed.layout import VM
 from testbed.nodes import output
 
 FIND_PROCESS = """
@@ -32,10 +33,11 @@ class TargetError(TestbedError):
 def words(target: Target) -> dict[str, str]:
     """`{node}`, and for a pod `{pod}`, `{namespace}`, `{uid}`, `{address}`, `{pid}`, `{veth}`.
 
-    Beside a node with DNS also one without, `{peer}`, with the way to it: `{peer_range}` …
+    Beside a node with DNS also one without, `{peer}`, with the way to it: `{peer_range}` …, and
+    the third one, `{other}`, with its `{other_address}`.
     """
     node = _node_by_dns(target.node)
-    peer = _peer() if target.node == "with dns" else {}
+    peer = {**_peer(), **_other(node)} if target.node == "with dns" else {}
     if not target.app:
         return {"node": node, **peer}
     pod = _pod(target, node)
@@ -99,15 +101,26 @@ def _peer() -> dict[str, str]:
     range_ = str(node["spec"]["podCIDR"])
     return {
         "peer": name,
-        "peer_address": next(
-            str(each["address"])
-            for each in node["status"]["addresses"]
-            if each["type"] == "InternalIP"
-        ),
+        "peer_address": _address(node),
         "peer_range": range_,
         "peer_gateway": range_.partition("/")[0],
         "peer_mac": str(json.loads(notes["flannel.alpha.coreos.com/backend-data"])["VtepMAC"]),
     }
+
+
+def _other(node: str) -> dict[str, str]:
+    """The node that is neither `node` nor its peer."""
+    listed = json.loads(kubectl("get", "nodes", "-o", "json"))["items"]
+    known = (node, _node_by_dns("without dns"), VM)
+    found = [each for each in listed if each["metadata"]["name"] not in known]
+    if not found:
+        return {}
+    return {"other": str(found[0]["metadata"]["name"]), "other_address": _address(found[0])}
+
+
+def _address(node: dict[str, Any]) -> str:
+    addresses = node["status"]["addresses"]
+    return next(str(each["address"]) for each in addresses if each["type"] == "InternalIP")
 
 
 def _node_by_dns(wanted: str) -> str:
@@ -124,4 +137,4 @@ def _node_by_dns(wanted: str) -> str:
     ]
     if not fitting:
         raise TargetError(f"No node is {wanted}.")
-    return max(name for name in fitting if name != "wc-vm")
+    return max(name for name in fitting if name != VM)

@@ -8,11 +8,11 @@ import time
 import click
 
 from testbed.commands import TestbedError
-from testbed.reliability import of_the_api, of_the_nodes
+from testbed.reliability import of_helper_pods, of_the_api, of_the_nodes
 from testbed.reliability.scenario import Scenario
 from testbed.state import state
 
-SCENARIOS = (*of_the_api.SCENARIOS, *of_the_nodes.SCENARIOS)
+SCENARIOS = (*of_the_api.SCENARIOS, *of_the_nodes.SCENARIOS, *of_helper_pods.SCENARIOS)
 
 
 @click.command()

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,10 +43,16 @@ class Outcome:
         return read_results(self.folder / "results.jsonl")
 
     @property
+    def snapshot(self) -> Snapshot:
+        """What it saw."""
+        if self.folder is None:
+            raise TestbedError(f"the run left no snapshot: {self.said[-600:]}")
+        return Snapshot.open(self.folder / "snapshot")
+
+    @property
     def visits(self) -> dict[str, str]:
         """How the first visit to each node ended."""
-        assert self.folder
-        look = Snapshot.open(self.folder / "snapshot").index.looks[0]
+        look = self.snapshot.index.looks[0]
         return {name: visit.status for name, visit in look.visits.items()}
 
 
@@ -65,6 +71,7 @@ class Running:
 
     process: subprocess.Popen[str]
     reports: Path
+    inventory: Path
     began: float = field(default_factory=time.monotonic)
 
     def end(self) -> Outcome:
@@ -83,11 +90,16 @@ def begin(
     inventory: str = "inventory.yaml",
     limits: dict[str, float] | None = None,
     watching: bool = False,
+    changes: Mapping[str, object] | None = None,
 ) -> Running:
-    """Start wirecheck on the test cluster; its reports go below the folder `reports`."""
+    """Start wirecheck on the test cluster; its reports go below the folder `reports`.
+
+    `changes` are parts that the inventory has instead of its own.
+    """
     reports.mkdir(parents=True)
     content = yaml.safe_load((state().root / inventory).read_text())
     content |= {"limits": limits} if limits else {}
+    content |= changes or {}
     file = reports / "inventory.yaml"
     file.write_text(yaml.safe_dump(content))
     program = ["-c", WATCHING] if watching else ["-m", "wirecheck"]
@@ -101,7 +113,7 @@ def begin(
         text=True,
         env={**os.environ, "NO_COLOR": "1"},
     )
-    return Running(process, reports / "out")
+    return Running(process, reports / "out", file)
 
 
 def expected(outcome: Outcome, *statuses: int, words: Sequence[str] = ()) -> list[str]:

@@ -46,6 +46,18 @@ def test_a_right_is_taken_by_a_request_of_the_account_alone() -> None:
     assert (taken, refused) == ({LIST, KUBE_PROXY, EXEC}, [])
 
 
+def test_a_right_in_one_namespace_is_none_in_another() -> None:
+    helper = Right("create", "pods", where="wirecheck-helpers")
+    lines = [
+        event("create", "pods", namespace="wirecheck-helpers"),
+        event("create", "pods", namespace="wirecheck"),
+    ]
+
+    taken, _ = requested(lines, {helper})
+
+    assert taken == {helper, Right("create", "pods")}
+
+
 def test_a_refused_request_is_told() -> None:
     taken, refused = requested([event("get", "secrets", name="a", code=403)], {LIST})
 
@@ -90,6 +102,32 @@ def test_the_daemonset_may_what_a_pod_for_the_run_may() -> None:
     assert "app.kubernetes.io/managed-by" not in template["metadata"]["labels"]
 
 
+def test_who_may_make_helper_pods_may_so_where_nothing_privileged_is_admitted() -> None:
+    namespace = yaml.safe_load((DEPLOY / "helper-pods/namespace.yaml").read_text())["metadata"]
+    overlay = DEPLOY / "overlays/preprod"
+    role, binding = yaml.safe_load_all((overlay / "helpers-role.yaml").read_text())
+
+    assert namespace["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert namespace["name"] == read_inventory(overlay / "inventory.yaml").helper_pods.namespace
+    assert role["kind"] == "Role"
+    assert {role["metadata"]["namespace"], binding["metadata"]["namespace"]} == {namespace["name"]}
+    (rule,) = role["rules"]
+    assert rule == {
+        "apiGroups": [""],
+        "resources": ["pods"],
+        "verbs": ["create", "list", "deletecollection"],
+    }
+
+
+def test_helper_pods_are_asked_for_by_their_overlay_alone() -> None:
+    asking = {
+        path.parent.name
+        for path in DEPLOY.rglob("*.yaml")
+        if any(word in path.read_text() for word in ("--helper-pods", "always: true"))
+    }
+    assert asking == {"preprod"}
+
+
 @pytest.mark.parametrize("path", sorted(DEPLOY.rglob("inventory.yaml")), ids=str)
 def test_each_inventory_can_be_read(path: Path) -> None:
     assert read_inventory(path).nodes[0].via == "kubectl://"
@@ -120,4 +158,4 @@ def test_every_run_has_a_limit_for_its_memory_and_cannot_become_root() -> None:
             assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
             assert container["securityContext"]["readOnlyRootFilesystem"]
             assert job["activeDeadlineSeconds"]
-    assert found == 3
+    assert found == 4
