@@ -13,8 +13,9 @@ from tests.collect.node.conftest import FakeNode, plan
 
 
 def state_of(node: FakeNode) -> State:
-    program = str(Path(node_state.__file__))
-    found: State = json.loads(node.run("python3", program))
+    # As text: the node has a /tmp and a /root of its own, which may hide the checkout.
+    program = Path(node_state.__file__).read_text()
+    found: State = json.loads(node.run("python3", "-c", program))
     return found
 
 
