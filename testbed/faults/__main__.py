@@ -17,8 +17,9 @@ from testbed.state import state
 @click.argument("names", nargs=-1)
 @click.option("--smoke", is_flag=True, help="One fault of each group, as CI runs them.")
 @click.option("--vm", is_flag=True, help="Also the faults that need the virtual machine.")
+@click.option("--tries", default=1, help="Put a fault in once more that was not exact.")
 @click.option("--markdown", type=click.Path(), help="Write the matrix to this file as well.")
-def main(names: tuple[str, ...], smoke: bool, vm: bool, markdown: str | None) -> None:
+def main(names: tuple[str, ...], smoke: bool, vm: bool, tries: int, markdown: str | None) -> None:
     """Prove that each fault gives exactly its own set of red checks, and none afterwards.
 
     Faults in the rules of one mode of kube-proxy are put into a cluster in that mode.
@@ -26,8 +27,12 @@ def main(names: tuple[str, ...], smoke: bool, vm: bool, markdown: str | None) ->
     prover = Prover()
     rows = []
     for fault in _chosen(load_faults(), names, smoke=smoke, vm=vm):
-        rows.append(prover.prove(fault))
-        click.echo(as_text(rows[-1]))
+        for _ in range(tries):
+            row = prover.prove(fault)
+            click.echo(as_text(row))
+            if row.is_exact:
+                break
+        rows.append(row)
     if markdown:
         Path(markdown).write_text(as_markdown(rows))
     passed = sum(row.is_exact for row in rows)

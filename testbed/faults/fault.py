@@ -76,7 +76,7 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True):
                 yield check, "" if place == "cluster" else place, outcome
 
 
-FILES = ("faults.yaml", "dns.yaml")
+FILES = ("faults.yaml", "dns.yaml", "virtual_machine.yaml")
 
 
 def load_faults() -> list[Fault]:

@@ -21,6 +21,8 @@ class Row:
     """What was still red after the fault had been taken out."""
     seconds: float
     problem: str = ""
+    symptoms: frozenset[Red] = frozenset()
+    """Those of `red` that the report tells beneath their cause."""
 
     @property
     def is_exact(self) -> bool:
@@ -34,7 +36,9 @@ def as_text(row: Row) -> str:
     lines = [f"{mark}  {row.fault} ({row.seconds:.0f} s)"]
     if row.problem:
         lines.append(f"         {row.problem}")
-    lines += [f"         red          {_name(red)}" for red in sorted(row.red & row.expected)]
+    right = row.red & row.expected
+    lines += [f"         red          {_name(red)}" for red in sorted(right - row.symptoms)]
+    lines += [f"         follows      {_name(red)}" for red in sorted(right & row.symptoms)]
     lines += [f"         NOT RED      {_name(red)}" for red in sorted(row.expected - row.red)]
     lines += [f"         NOT EXPECTED {_name(red)}" for red in sorted(row.red - row.expected)]
     lines += [f"         LEFT OVER    {_name(red)}" for red in sorted(row.left_over)]
@@ -44,14 +48,19 @@ def as_text(row: Row) -> str:
 def as_markdown(rows: Iterable[Row]) -> str:
     """The table in the docs."""
     lines = [
-        "| group | fault | turned red, exactly | seconds |",
-        "|---|---|---|---|",
+        "| group | fault | turned red, exactly | and its symptoms | seconds |",
+        "|---|---|---|---|---|",
     ]
     for row in rows:
-        reds = "<br>".join(f"`{_name(red)}`" for red in sorted(row.red))
         exact = "" if row.is_exact else " **not exact**"
-        lines.append(f"| {row.group} | {row.story}{exact} | {reds} | {row.seconds:.0f} |")
+        causes, symptoms = _names(row.red - row.symptoms), _names(row.symptoms)
+        story = f"{row.story}{exact}"
+        lines.append(f"| {row.group} | {story} | {causes} | {symptoms} | {row.seconds:.0f} |")
     return "\n".join(lines) + "\n"
+
+
+def _names(reds: Iterable[Red]) -> str:
+    return "<br>".join(f"`{_name(red)}`" for red in sorted(reds))
 
 
 def _name(red: Red) -> str:

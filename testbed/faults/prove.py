@@ -19,6 +19,7 @@ from testbed.faults.matrix import Row
 from testbed.faults.target import fill_in, words
 from testbed.nodes import output
 from testbed.state import state
+from wirecheck import causes
 from wirecheck.report.jsonl import read_results
 
 LOOK_INTERVALS = "3,6"
@@ -37,6 +38,8 @@ class Seen:
 
     folder: Path
     red: frozenset[Red]
+    symptoms: frozenset[Red]
+    """Those of `red` that the report tells beneath their cause."""
     unjudged: frozenset[Red]
     """(check, node, why) of what was counted and not judged."""
     undecided: int
@@ -54,6 +57,7 @@ class Prover:
         """Put it in, look, take it out, wait until all is healthy again; never raises for it."""
         expected: frozenset[Red] = frozenset()
         red: frozenset[Red] = frozenset()
+        symptoms: frozenset[Red] = frozenset()
         problem = ""
         started = time.monotonic()
         seconds = 0.0
@@ -66,7 +70,7 @@ class Prover:
             _do(fault.put_in, values)
             started = time.monotonic()
             seen = self.look_in_detail(fault.name, fault.inventory)
-            red = seen.red
+            red, symptoms = seen.red, seen.symptoms
             seconds = time.monotonic() - started
             _demand_unjudged(fault, seen)
         except TestbedError as error:
@@ -74,7 +78,17 @@ class Prover:
         finally:
             problem = (self.undo(fault, values) if values else "") or problem
         left_over = self._until_healthy(f"{fault.name}-after")
-        return Row(fault.name, fault.group, fault.story, expected, red, left_over, seconds, problem)
+        return Row(
+            fault=fault.name,
+            group=fault.group,
+            story=fault.story,
+            expected=expected,
+            red=red,
+            left_over=left_over,
+            seconds=seconds,
+            problem=problem,
+            symptoms=symptoms,
+        )
 
     def put_in(self, fault: Fault) -> dict[str, str]:
         """Put a fault in; the words to take it out with. Raises TestbedError."""
@@ -100,13 +114,16 @@ class Prover:
         if ended.returncode not in (0, 1, 2) or not written:
             raise ProofError(f"wirecheck ended with {ended.returncode}: {ended.stderr[-2000:]}")
         results = read_results(written[0])
+        red = frozenset(
+            (item.check, item.node, str(item.outcome))
+            for item in results.items
+            if item.outcome in RED and not item.folded
+        )
+        follows = causes.symptoms(results.items)
         return Seen(
             folder=written[0].parent,
-            red=frozenset(
-                (item.check, item.node, str(item.outcome))
-                for item in results.items
-                if item.outcome in RED and not item.folded
-            ),
+            red=red,
+            symptoms=frozenset(each for each in red if each[:2] in follows),
             unjudged=frozenset(
                 (item.check, item.node, why) for item in results.items for why in item.unjudged
             ),

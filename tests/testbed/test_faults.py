@@ -61,3 +61,12 @@ def test_exact_is_this_set_and_no_other(red, left_over, problem, exact):
     assert row.is_exact is exact
     assert as_text(row).startswith("exact" if exact else "WRONG")
     assert ("not exact" in as_markdown([row])) is not exact
+
+
+def test_symptoms_are_told_apart_from_their_cause():
+    cause, symptom = ("a.b", "n1", "fail"), ("a.c", "n1", "fail")
+    both = frozenset({cause, symptom})
+    row = Row("f", "g", "s", both, both, frozenset(), 1.0, symptoms=frozenset({symptom}))
+
+    assert "`a.b[n1] fail` | `a.c[n1] fail` |" in as_markdown([row])
+    assert ["follows", "a.c[n1]", "fail"] in [line.split() for line in as_text(row).splitlines()]
