@@ -19,6 +19,10 @@ NEEDS_MORE_THAN_THE_SMALL_CLUSTER = (
     "dns.the_nodes_own_cache_answers",
     "settings.are_alike_in_a_pool",
     "pods.of_the_network_run_on_the_node",
+    "reachability.node_ports_answer",
+    "reachability.local_node_ports_answer_nowhere_else",
+    "reachability.health_checks_tell_where_endpoints_are",
+    "reachability.host_ports_answer",
 )
 
 

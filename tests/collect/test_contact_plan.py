@@ -8,7 +8,8 @@ import pytest
 
 from tests.checks import small_cluster
 from tests.collect.test_plan import api
-from wirecheck.collect.contact_plan import MESSAGES, Asked, contact_plan
+from wirecheck.collect.asked import Asked
+from wirecheck.collect.contact_plan import MESSAGES, contact_plan
 from wirecheck.collect.plan import LookOptions, plan_for
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.peers import PEERS, sampled_peers

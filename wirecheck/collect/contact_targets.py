@@ -20,6 +20,14 @@ from wirecheck.snapshot.api_objects import (
     ServiceObject,
 )
 from wirecheck.snapshot.cluster_dns import ClusterDns, cluster_dns
+from wirecheck.snapshot.host_ports import HostPort, host_ports
+from wirecheck.snapshot.node_ports import (
+    HealthCheck,
+    NodePort,
+    health_checks,
+    is_serving,
+    node_ports,
+)
 
 Place = tuple[str, int]
 """An address and a TCP port."""
@@ -45,6 +53,10 @@ class ContactTargets:
     """One pod that a Service holds for Ready: something listens there."""
     same_node: Mapping[str, Sequence[Place]]
     """Services that lead to nothing but pods of the node."""
+    node_ports: Sequence[NodePort]
+    health_checks: Sequence[HealthCheck]
+    host_ports: Mapping[str, Sequence[HostPort]]
+    """TCP ports that lead to Ready pods of the node."""
 
 
 def contact_targets(api: ApiObjects) -> ContactTargets:
@@ -60,6 +72,9 @@ def contact_targets(api: ApiObjects) -> ContactTargets:
         sources=_sources(api, known),
         listening=_listening(api, known),
         same_node=_same_node_services(api, slices),
+        node_ports=node_ports(api),
+        health_checks=health_checks(api),
+        host_ports=_host_ports(api),
     )
 
 
@@ -159,6 +174,15 @@ def _same_node_services(api: ApiObjects, slices: Slices) -> dict[str, list[Place
     return found
 
 
+def _host_ports(api: ApiObjects) -> dict[str, list[HostPort]]:
+    """In the order of the pods' names."""
+    found: dict[str, list[HostPort]] = defaultdict(list)
+    for pod in sorted(api.pods, key=lambda p: (p.metadata.namespace, p.metadata.name)):
+        if is_wired(pod) and is_ready(pod):
+            found[pod.spec.node_name] += [e for e in host_ports(pod) if e.protocol == "tcp"]
+    return found
+
+
 def _own(service: ServiceObject) -> list[str]:
     """The Service's addresses; none for one that has none, or that is another's name."""
     texts = dict.fromkeys([service.spec.cluster_ip, *service.spec.cluster_ips])
@@ -168,11 +192,6 @@ def _own(service: ServiceObject) -> list[str]:
 def _texts(pods: Iterable[PodObject]) -> Iterator[str]:
     for pod in pods:
         yield from (each.ip for each in pod.status.pod_ips)
-
-
-def is_serving(endpoint: Endpoint) -> bool:
-    """Whether Services send new connections there."""
-    return endpoint.conditions.ready is not False and not endpoint.conditions.terminating
 
 
 def is_wired(pod: PodObject) -> bool:

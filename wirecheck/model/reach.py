@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from wirecheck.addresses import IPAddress, address
 from wirecheck.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.model.network_policy import ingress_policy_of
+from wirecheck.model.node_ports import NodePorts
 from wirecheck.model.pod import Pod
 from wirecheck.snapshot.node_document import Contact
 
@@ -104,19 +105,29 @@ class NodeReach:
         target = pods[0] if pods else None
         name = self._name(where)
         start = f"from {source.namespace}/{source.name}" if source else "from the node"
-        behind = [target] if target else self._backends(where)
+        port = self.ports.behind(contact, where)
+        behind = [target] if target else port.pods if port else self._backends(where)
         policies = cluster.api.network_policies
         ingress = (ingress_policy_of(pod.object, policies) for pod in behind)
         shield = source.shield if source else ""
         return Reached(
-            ref=self.node.part(f"{start} to {name} {_spelled(where)}:{contact.port}"),
+            ref=self.node.part(
+                f"{start} to {f'{port.name} at ' if port else ''}{name} "
+                f"{_spelled(where)}:{contact.port}"
+            ),
             contact=contact,
             source=source,
             target=target,
             concerns=tuple(each.ref for each in (source, *behind) if each is not None)
-            + self._nodes_at(where),
+            + self._nodes_at(where)
+            + (port.owner if port else ()),
             shield=shield or next(filter(None, ingress), ""),
         )
+
+    @cached_property
+    def ports(self) -> NodePorts:
+        """What ports of nodes are to lead to."""
+        return NodePorts(self)
 
     def _name(self, where: IPAddress) -> str:
         """What has the address: `Node wc-w2`, `Pod shop/web-0 on wc-w2`, `Service shop/web`."""
