@@ -23,6 +23,7 @@ NEEDS_MORE_THAN_THE_SMALL_CLUSTER = (
     "reachability.local_node_ports_answer_nowhere_else",
     "reachability.health_checks_tell_where_endpoints_are",
     "reachability.host_ports_answer",
+    "cni.host_ports_lead_to_their_pods",
 )
 
 
