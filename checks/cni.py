@@ -174,3 +174,28 @@ def has_a_token_that_lasts(node: Node) -> Findings:
                 level=Level.FAIL if left < 0 else Level.WARN,
                 key="token",
             )
+
+
+@check(
+    settles=True,
+    remedy="Delete the pod, so that it is wired again: portmap writes a pod's rules once. A rule "
+    "that leads to no pod: iptables -t nat -S | grep CNI-HOSTPORT, and delete it and its jump.",
+    looks_at=[Fact.API, Fact.SERVICE_RULES, Fact.CNI_FILES],
+)
+def host_ports_lead_to_their_pods(node: Node) -> Findings:
+    """Every host port of a pod is translated to that pod, and no rule leads to one that is gone.
+
+    A firewall that is reloaded takes the rules with it, and a rule that outlives its pod sends
+    the port's connections to nobody, or to whoever has the address next.
+
+    Except: host ports that another program than the CNI plugin portmap makes (Cilium, nftables'
+    table cni_hostport), and rules for containers that are no pods.
+
+    See: https://www.cni.dev/plugins/current/meta/portmap/
+         https://github.com/containernetworking/plugins/issues/683
+         https://github.com/projectcalico/calico/issues/3412
+    """
+    for each in node.port_mappings.misled:
+        yield Finding(
+            each.ref, expected=each.expected, found=each.found, evidence=filter(None, [each.rule])
+        )

@@ -66,6 +66,33 @@ def ready(node: Node) -> Findings:
 
 
 @check(
+    settles=True,
+    remedy="See cni.has_one_configuration and cni.agent_runs_on_the_node: the runtime waits for a "
+    "configuration that the CNI plugin's agent writes. crictl info shows the runtime's last "
+    "attempt (lastCNILoadStatus). NetworkUnavailable is set by a cloud's route controller, or by "
+    "the plugin: read the log of that one.",
+    looks_at=[Fact.API],
+)
+def have_a_network_for_pods(node: Node) -> Findings:
+    """The container runtime of the node has a network for pods, and nobody says otherwise.
+
+    The pods that run go on; new ones stay in ContainerCreating, and nothing in the node's own
+    state but a sentence in one condition tells why.
+
+    Except: nodes that an autoscaler is removing are skipped; a plugin that does not set
+    NetworkUnavailable is none that sets it to True.
+
+    See: https://kubernetes.io/docs/concepts/architecture/nodes/
+         https://github.com/containerd/containerd/issues/6876
+         https://github.com/cri-o/cri-o/issues/2411
+    """
+    if node.is_being_removed:
+        raise NotApplicable("the node is being removed")
+    for condition, told in node.network_problems:
+        yield Finding(node.part(condition), expected="a network for pods", found=told)
+
+
+@check(
     remedy="sysctl -w net.ipv4.ip_forward=1 (net.ipv6.conf.all.forwarding=1), and a file in "
     "/etc/sysctl.d that keeps it at the next boot; look for a hardening tool that resets it.",
     looks_at=[Fact.SYSCTLS, Fact.API],
@@ -140,16 +167,18 @@ def have_ranges_of_their_own(cluster: Cluster) -> Findings:
     looks_at=[Fact.API],
 )
 def are_told_apart(cluster: Cluster) -> Findings:
-    """No two nodes have the same machine id, address or overlay MAC.
+    """No two nodes have the same machine id, system UUID, address or overlay MAC.
 
     Plugins derive addresses and keys from them: traffic for one of two clones flaps to the
     other.
 
-    Except: system UUIDs are not compared: some hardware gives all of its machines the same.
+    Except: a system UUID that all nodes have, or that the manufacturer left at zeros or an example,
+    is not compared; one that some nodes share is a warning, since their hardware may be at fault.
 
     See: https://github.com/kubernetes/kubernetes/issues/51322
          https://github.com/flannel-io/flannel/issues/712
          https://github.com/k3s-io/k3s/issues/1824
+         https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/install-kubeadm/
     """
     for each in shared_identities(cluster.nodes):
         yield Finding(
@@ -157,6 +186,7 @@ def are_told_apart(cluster: Cluster) -> Findings:
             expected=f"{each.what} for itself",
             found=each.found,
             concerns=each.others,
+            level=Level.WARN if each.may_be_the_hardwares else Level.FAIL,
         )
 
 

@@ -21,6 +21,17 @@ def _not_made(connections: Iterable[Reached]) -> Findings:
             )
 
 
+def _port_not_open(each: Reached, excuse: str) -> Findings:
+    if each.problem:
+        yield Finding(
+            each.ref,
+            expected=each.expected,
+            found=each.problem,
+            concerns=each.concerns,
+            unless=excuse,
+        )
+
+
 @check(
     settles=True,
     remedy="On the node: nc -zv ADDRESS 10250. Refused: kubelet or a firewall that rejects; a "
@@ -208,3 +219,110 @@ def pods_reach_themselves_through_services(node: Node) -> Findings:
          https://kubernetes.io/docs/tasks/debug/debug-application/debug-service/
     """
     yield from _not_made(node.reach.of("hairpin"))
+
+
+@check(
+    settles=True,
+    remedy="On the node that asked: nc -zv ADDRESS PORT. Where it fails at one node only, see "
+    "services.* of that node and the firewall in front of it; where at all of them, see the "
+    "Service's endpoints. A cloud's security groups often leave node ports out.",
+    looks_at=[Fact.API, Fact.CONTACTS],
+)
+def node_ports_answer(node: Node) -> Findings:
+    """Node ports of Services answer at this node's address, and at that of other nodes.
+
+    Load balancers outside of the cluster come in by them. The rules may all be there, and a
+    firewall in front of them, or another program's translation, ends the connection.
+
+    Except: each node asks for up to four TCP ports with policy Cluster and two with policy Local,
+    at itself and at the two nodes that follow it in the order of names; all nodes together ask
+    for every port if they are not fewer. Ports of UDP are not asked. Where a NetworkPolicy selects
+    a pod behind the Service, the pod itself refuses, or kube-proxy's nodePortAddresses leave the
+    address out, it is counted and not judged.
+
+    See: https://kubernetes.io/docs/concepts/services-networking/service/
+         https://github.com/kubernetes/kubernetes/issues/48437
+    """
+    for each, excuse in node.reach.ports.to_answer:
+        yield from _port_not_open(each, excuse)
+
+
+@check(
+    settles=True,
+    remedy="See services.connections_end_as_asked of the node that answers: a rule there forwards "
+    "to endpoints of other nodes, or something else listens at that port.",
+    looks_at=[Fact.API, Fact.CONTACTS, Fact.KUBE_PROXY],
+)
+def local_node_ports_answer_nowhere_else(node: Node) -> Findings:
+    """Node ports with externalTrafficPolicy Local do not answer at nodes without an endpoint.
+
+    A connection that is forwarded to another node loses its client's address, for which that
+    policy was chosen, and a load balancer takes the node for one of the Service's.
+
+    Except: a node's connections to itself get to all endpoints, and are not tried. Each node asks
+    for up to two ports, at the two nodes that follow it; other programs than kube-proxy are not
+    judged, nor nodes that kube-proxy takes for pods.
+
+    See: https://kubernetes.io/docs/reference/networking/virtual-ips/
+         https://kubernetes.io/docs/tutorials/services/source-ip/
+    """
+    for each in node.reach.ports.to_stay_closed:
+        if not each.problem:
+            yield Finding(
+                each.ref,
+                expected="no TCP connection: that node has no endpoint",
+                found="a TCP connection",
+                concerns=each.concerns,
+            )
+
+
+@check(
+    settles=True,
+    remedy="curl -i http://ADDRESS:PORT/healthz, on that node and from here. kube-proxy answers "
+    "there itself: see kube_proxy.* and services.health_checks_are_let_in of that node, then what "
+    "else listens at the port (ss -ltnp) or translates it.",
+    looks_at=[Fact.API, Fact.CONTACTS],
+)
+def health_checks_tell_where_endpoints_are(node: Node) -> Findings:
+    """At healthCheckNodePorts nodes with a Ready endpoint answer 200, and all others 503.
+
+    A load balancer goes by nothing else: it takes a good node out, or sends clients to one
+    that drops their connections.
+
+    Except: only Services with externalTrafficPolicy Local have such a port. Each node asks for up
+    to two of them, at itself and at the two nodes that follow it in the order of names.
+
+    See: https://kubernetes.io/docs/tasks/access-application-cluster/create-external-load-balancer/
+         https://kubernetes.io/docs/reference/networking/virtual-ips/
+    """
+    for each in node.reach.ports.health:
+        if each.problem:
+            yield Finding(
+                each.reached.ref,
+                expected=each.expected,
+                found=each.problem,
+                concerns=each.reached.concerns,
+            )
+
+
+@check(
+    settles=True,
+    remedy="See cni.host_ports_lead_to_their_pods of the pod's node, then the firewall in front of "
+    "it. Where the rules are missing, delete the pod so that it is wired again.",
+    looks_at=[Fact.API, Fact.CONTACTS],
+)
+def host_ports_answer(node: Node) -> Findings:
+    """Host ports of pods answer at the address of their node, from there and from other nodes.
+
+    Ingress controllers are often reached by nothing else. A firewall that is reloaded takes
+    the CNI plugin's rules with it, and nothing writes them again while the pod runs.
+
+    Except: each node asks for up to four TCP ports of its own pods, and for as many of each of the
+    two nodes that follow it; only Ready pods count. Where a NetworkPolicy selects the pod, or
+    the pod itself refuses, it is counted and not judged.
+
+    See: https://www.cni.dev/plugins/current/meta/portmap/
+         https://github.com/containernetworking/plugins/issues/512
+    """
+    for each, excuse in node.reach.ports.host_ports:
+        yield from _port_not_open(each, excuse)

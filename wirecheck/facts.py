@@ -56,11 +56,14 @@ class Fact(Enum):
     )
     CONTACTS = Measured(
         "TCP connections from the node and from one of its pods: to other nodes, to a pod of each, "
-        "to the API server and to Services; over those to DNS replicas go messages of 4 KiB",
+        "to the API server and to Services, and to ports of nodes; over those to DNS replicas go "
+        "messages of 4 KiB, over those to health check ports `GET /healthz`",
         "a few milliseconds where all is well, at most two time limits where it is not",
         sends="at most 16 peers a node: one TCP connection each to kubelet and to a pod, closed at "
         "once; to at most 4 DNS replicas 17 padded DNS queries (68 KiB, answered by as much); to "
-        "the API server's addresses one connection each, without TLS",
+        "the API server's addresses one connection each, without TLS; at the node and at two "
+        "others one each to at most 6 node ports, 2 health check ports and 4 host ports, and to a "
+        "pod behind each",
     )
     HELPER_PODS = Measured(
         "messages of 4 KiB over TCP to a helper pod, made for the run on each node, that sends "

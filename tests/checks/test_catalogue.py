@@ -20,6 +20,11 @@ NEEDS_MORE_THAN_THE_SMALL_CLUSTER = (
     "reachability.large_messages_pass_",
     "settings.are_alike_in_a_pool",
     "pods.of_the_network_run_on_the_node",
+    "reachability.node_ports_answer",
+    "reachability.local_node_ports_answer_nowhere_else",
+    "reachability.health_checks_tell_where_endpoints_are",
+    "reachability.host_ports_answer",
+    "cni.host_ports_lead_to_their_pods",
 )
 
 

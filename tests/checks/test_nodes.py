@@ -177,3 +177,87 @@ def test_trouble_in_the_kernel_log_warns_for_a_day(small):
     old = [line(finished - 90_000), line(finished, "syn flood")]
     small.change_document(kernel_log=[*old, line(finished, "conntrack table full")])
     assert not small.findings("nodes.have_a_quiet_kernel_log")
+
+
+NOT_INITIALISED = (
+    "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady "
+    "message:Network plugin returns error: cni plugin not initialized"
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (NOT_INITIALISED, NOT_INITIALISED.partition("not ready: ")[2]),
+        (
+            f"[{NOT_INITIALISED}, CSINode is not yet initialized]",
+            NOT_INITIALISED.partition("not ready: ")[2],
+        ),
+    ],
+)
+def test_a_runtime_without_a_network_is_told_in_its_words(small, message, told):
+    condition = {"type": "Ready", "status": "False", "reason": "KubeletNotReady"}
+    small.api["nodes"][0]["status"]["conditions"] = [{**condition, "message": message}]
+
+    (finding,) = small.findings("nodes.have_a_network_for_pods")
+    assert (finding.subject.part, finding.found) == ("Ready", told)
+
+
+def test_a_network_that_a_component_calls_unavailable_is_found(small):
+    condition = {"type": "NetworkUnavailable", "status": "True", "reason": "NoRouteCreated"}
+    small.api["nodes"][0]["status"]["conditions"].append(condition)
+
+    (finding,) = small.findings("nodes.have_a_network_for_pods")
+    assert finding.subject.part == "NetworkUnavailable"
+    assert "NoRouteCreated" in finding.found
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"type": "NetworkUnavailable", "status": "False", "reason": "FlannelIsUp"},
+        {"type": "Ready", "status": "False", "message": "container runtime is down, t0k3n"},
+    ],
+)
+def test_other_conditions_say_nothing_of_the_network(small, condition):
+    small.api["nodes"][0]["status"]["conditions"].append(condition)
+
+    assert small.findings("nodes.have_a_network_for_pods") == []
+    assert "t0k3n" not in repr(small.cluster.api)
+
+
+def give_uuids(small, *uuids):
+    first = small.api["nodes"][0]
+    small.api["nodes"] = [
+        {
+            **first,
+            "metadata": {"name": f"n{number}"},
+            "status": {
+                "nodeInfo": {"machineID": f"{number:032x}", "systemUUID": uuid},
+                "addresses": [],
+            },
+        }
+        for number, uuid in enumerate(uuids, start=1)
+    ]
+
+
+CLONE = "4C4C4544-0051-3610-8052-B4C04F564E31"
+
+
+@pytest.mark.parametrize(
+    ("uuids", "shared"),
+    [
+        ((CLONE, CLONE.lower(), "8868975153834e27932e05320ebbbd6b"), 1),
+        ((CLONE, CLONE, CLONE), 0),
+        (("00000000-0000-0000-0000-000000000000",) * 2 + (CLONE,), 0),
+        (("03000200-0400-0500-0006-000700080009",) * 2 + (CLONE,), 0),
+        (("", "", CLONE), 0),
+    ],
+    ids=["clones", "one for all", "zeros", "example", "none"],
+)
+def test_a_system_uuid_that_some_nodes_share_is_a_warning(small, uuids, shared):
+    give_uuids(small, *uuids)
+
+    findings = small.findings("nodes.are_told_apart")
+    assert [each.level for each in findings] == [Level.WARN] * shared
+    assert all(each.found == "also that of n2" for each in findings)

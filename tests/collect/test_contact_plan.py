@@ -9,7 +9,8 @@ import pytest
 from tests.checks import small_cluster
 from tests.checks.helped_cluster import helper_pod as helper
 from tests.collect.test_plan import api
-from wirecheck.collect.contact_plan import MESSAGES, Asked, contact_plan
+from wirecheck.collect.asked import Asked
+from wirecheck.collect.contact_plan import MESSAGES, contact_plan
 from wirecheck.collect.helper_manifest import PORT
 from wirecheck.collect.plan import LookOptions, plan_for
 from wirecheck.snapshot.api_objects import ApiObjects

@@ -268,6 +268,7 @@ def _what_counts(item: Object) -> dict[str, object]:
                 "addresses": status.addresses,
                 "nodeInfo": status.node_info,
                 "ready": _ready(status.conditions),
+                "networkUnavailable": _is_true(status.conditions, "NetworkUnavailable"),
             }
         case PodObject(spec=spec, status=status):
             return common | {
@@ -289,4 +290,8 @@ def _what_counts(item: Object) -> dict[str, object]:
 
 
 def _ready(conditions: Iterable[Condition]) -> bool:
-    return any(each.type == "Ready" and each.status == "True" for each in conditions)
+    return _is_true(conditions, "Ready")
+
+
+def _is_true(conditions: Iterable[Condition], type_: str) -> bool:
+    return any(each.type == type_ and each.status == "True" for each in conditions)

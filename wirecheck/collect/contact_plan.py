@@ -10,6 +10,8 @@ import dns.message
 from msgspec import Struct
 
 from wirecheck.addresses import canonical
+from wirecheck.collect.asked import Asked
+from wirecheck.collect.contact_ports import to_ports
 from wirecheck.collect.contact_targets import (
     ContactTargets,
     contact_targets,
@@ -32,19 +34,11 @@ PADDING = 4000
 """Bytes: a message fills several packets, and all together are more than 64 KiB (RFC 7830;
 CoreDNS returns the padding, so that its answers are as large)."""
 
+REQUEST = b"GET /healthz HTTP/1.0\r\n\r\n"
+"""What is asked at a load balancer's health check port, as load balancers do."""
+
 HAIRPINS = {1: 1, 2: 10, 3: 17}
 """Backends of a Service, and how many connections reach each of them but for once in 1,000."""
-
-
-class Asked(Struct, frozen=True, omit_defaults=True):
-    """A connection to make; `source` is the uid of a pod, as its cgroup has it, or empty."""
-
-    source: str
-    purpose: str
-    address: str
-    port: int
-    times: int = 1
-    messages: int = 0
 
 
 class ContactPlan(Struct, frozen=True):
@@ -54,6 +48,8 @@ class ContactPlan(Struct, frozen=True):
     """A padded DNS query, base64."""
     contacts: list[Asked]
     timeout: float
+    request: str = ""
+    """What is sent over connections that are asked by HTTP, base64."""
 
 
 def contact_plan(api: ApiObjects, node: str, timeout: float) -> ContactPlan:
@@ -63,7 +59,9 @@ def contact_plan(api: ApiObjects, node: str, timeout: float) -> ContactPlan:
 
 def contacts_from(targets: ContactTargets, node: str, timeout: float) -> ContactPlan:
     """The part of `node`."""
-    return ContactPlan(_message(targets.dns.domain), list(_contacts(targets, node)), timeout)
+    contacts = list(_contacts(targets, node))
+    request = base64.b64encode(REQUEST).decode()
+    return ContactPlan(_message(targets.dns.domain), contacts, timeout, request)
 
 
 def _message(domain: str) -> str:
@@ -93,6 +91,7 @@ def _contacts(targets: ContactTargets, name: str) -> Iterator[Asked]:
             yield Asked("", "same node", each, port)
     yield from _hairpins(targets.dns, name)
     yield from _to_helpers(targets, name)
+    yield from to_ports(targets, name)
 
 
 def _to_helpers(targets: ContactTargets, name: str) -> Iterator[Asked]:

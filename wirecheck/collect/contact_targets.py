@@ -23,6 +23,14 @@ from wirecheck.snapshot.api_objects import (
 )
 from wirecheck.snapshot.cluster_dns import ClusterDns, cluster_dns
 from wirecheck.snapshot.helper_pods import helpers_of, without_helpers
+from wirecheck.snapshot.host_ports import HostPort, host_ports
+from wirecheck.snapshot.node_ports import (
+    HealthCheck,
+    NodePort,
+    health_checks,
+    is_serving,
+    node_ports,
+)
 
 Place = tuple[str, int]
 """An address and a TCP port."""
@@ -50,6 +58,10 @@ class ContactTargets:
     """Services that lead to nothing but pods of the node."""
     helpers: Mapping[str, PodObject]
     """The helper pods of the run: nothing else is asked of them."""
+    node_ports: Sequence[NodePort]
+    health_checks: Sequence[HealthCheck]
+    host_ports: Mapping[str, Sequence[HostPort]]
+    """TCP ports that lead to Ready pods of the node."""
 
 
 def contact_targets(api: ApiObjects, run: str = "") -> ContactTargets:
@@ -68,6 +80,9 @@ def contact_targets(api: ApiObjects, run: str = "") -> ContactTargets:
         listening=_listening(api, known),
         same_node=_same_node_services(api, slices),
         helpers=helpers,
+        node_ports=node_ports(api),
+        health_checks=health_checks(api),
+        host_ports=_host_ports(api),
     )
 
 
@@ -167,6 +182,15 @@ def _same_node_services(api: ApiObjects, slices: Slices) -> dict[str, list[Place
     return found
 
 
+def _host_ports(api: ApiObjects) -> dict[str, list[HostPort]]:
+    """In the order of the pods' names."""
+    found: dict[str, list[HostPort]] = defaultdict(list)
+    for pod in sorted(api.pods, key=lambda p: (p.metadata.namespace, p.metadata.name)):
+        if is_wired(pod) and is_ready(pod):
+            found[pod.spec.node_name] += [e for e in host_ports(pod) if e.protocol == "tcp"]
+    return found
+
+
 def _own(service: ServiceObject) -> list[str]:
     """The Service's addresses; none for one that has none, or that is another's name."""
     texts = dict.fromkeys([service.spec.cluster_ip, *service.spec.cluster_ips])
@@ -176,11 +200,6 @@ def _own(service: ServiceObject) -> list[str]:
 def _texts(pods: Iterable[PodObject]) -> Iterator[str]:
     for pod in pods:
         yield from (each.ip for each in pod.status.pod_ips)
-
-
-def is_serving(endpoint: Endpoint) -> bool:
-    """Whether Services send new connections there."""
-    return endpoint.conditions.ready is not False and not endpoint.conditions.terminating
 
 
 def is_wired(pod: PodObject) -> bool:

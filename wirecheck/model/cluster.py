@@ -31,13 +31,18 @@ from wirecheck.snapshot.api_objects import (
 )
 from wirecheck.snapshot.cluster_dns import cluster_dns
 from wirecheck.snapshot.helper_pods import is_helper, without_helpers
+from wirecheck.snapshot.host_ports import host_ports
 from wirecheck.snapshot.index import LookRecord, SnapshotIndex
+from wirecheck.snapshot.node_ports import HealthCheck, NodePort, health_checks, node_ports
 
 OWN_POOLS = frozenset({"Calico", "Cilium", "AWS VPC CNI", "Azure CNI", "OVN-Kubernetes"})
 """Plugins that give out addresses without regard to spec.podCIDRs of the node."""
 
 OWN_DATAPATH = frozenset({"Cilium", "Antrea", "OVN-Kubernetes"})
 """Plugins that deliver to pods by eBPF or Open vSwitch, without a bridge or a host route."""
+
+PortKey = tuple[int, int]
+"""Family and number of a port."""
 
 CNI_BY_DAEMONSET = {
     "calico-node": "Calico",
@@ -198,6 +203,28 @@ class Cluster:
             if (service := each.metadata.labels.get("kubernetes.io/service-name"))
         )
         return {key: tuple(slices) for key, slices in grouped.items()}
+
+    @cached_property
+    def node_ports(self) -> Mapping[PortKey, NodePort]:
+        """TCP node ports that lead somewhere, by (family, number)."""
+        return {(each.family, each.port): each for each in node_ports(self.api)}
+
+    @cached_property
+    def health_checks(self) -> Mapping[PortKey, HealthCheck]:
+        """Ports at which load balancers ask nodes, by (family, number)."""
+        return {(each.family, each.port): each for each in health_checks(self.api)}
+
+    @cached_property
+    def pods_at_host_ports(self) -> Mapping[tuple[IPAddress, int], Pod]:
+        """By address of the node and TCP port."""
+        return {
+            (address(text), port.port): pod
+            for pod in self.pods
+            if pod.is_running and pod.node_name in self.nodes
+            for port in host_ports(pod.object)
+            if port.protocol == "tcp"
+            for text in port.open_at(self.nodes[pod.node_name])
+        }
 
     @cached_property
     def pods_behind(self) -> Mapping[tuple[str, str], tuple[Pod, ...]]:

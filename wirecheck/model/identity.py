@@ -11,6 +11,12 @@ from wirecheck.findings import Ref
 from wirecheck.model.overlay import vteps_of
 from wirecheck.snapshot.api_objects import NodeObject
 
+SYSTEM_UUID = "system UUID"
+PLACEHOLDERS = frozenset(
+    {"03000200-0400-0500-0006-000700080009", "12345678-1234-5678-90ab-cddeefaabbcc"}
+)
+"""What boards have whose manufacturer filled nothing in; others are all zeros, or all ones."""
+
 
 @dataclass(frozen=True)
 class Shared:
@@ -19,6 +25,11 @@ class Shared:
     ref: Ref
     what: str
     others: tuple[Ref, ...]
+
+    @property
+    def may_be_the_hardwares(self) -> bool:
+        """Whether the machines may have been made with it."""
+        return self.what.startswith(SYSTEM_UUID)
 
     @property
     def found(self) -> str:
@@ -45,13 +56,14 @@ def overlapping_ranges(nodes: Mapping[str, NodeObject]) -> Iterator[Shared]:
 
 
 def shared_identities(nodes: Mapping[str, NodeObject]) -> Iterator[Shared]:
-    """Machine ids, addresses and overlay MACs that several nodes have."""
+    """Machine ids, system UUIDs, addresses and overlay MACs that several nodes have."""
     holders: dict[str, dict[str, NodeObject]] = defaultdict(dict)
     for name, node in nodes.items():
         for identity in _identities(node):
             holders[identity][name] = node
     for identity, found in sorted(holders.items()):
-        if len(found) > 1:
+        is_everyones = identity.startswith(SYSTEM_UUID) and len(found) == len(nodes)
+        if len(found) > 1 and not is_everyones:
             first, *others = (_ref(node) for _, node in sorted(found.items()))
             yield Shared(first, identity, tuple(others))
 
@@ -59,6 +71,11 @@ def shared_identities(nodes: Mapping[str, NodeObject]) -> Iterator[Shared]:
 def _identities(node: NodeObject) -> Iterator[str]:
     if node.status.node_info.machine_id:
         yield f"machine-id {node.status.node_info.machine_id}"
+    uuid = node.status.node_info.system_uuid.lower()
+    # kubelet shows the machine id where the hardware has no UUID.
+    is_of_its_own = uuid.replace("-", "") != node.status.node_info.machine_id
+    if uuid and is_of_its_own and uuid not in PLACEHOLDERS and len(set(uuid)) > 2:
+        yield f"{SYSTEM_UUID} {uuid}"
     for each in node.status.addresses:
         if each.type == "InternalIP":
             yield f"address {each.address}"

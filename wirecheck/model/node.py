@@ -27,6 +27,7 @@ from wirecheck.model.network_pods import Part, parts_of
 from wirecheck.model.node_dns import NodeDns
 from wirecheck.model.overlay import Overlay
 from wirecheck.model.pod import Pod
+from wirecheck.model.port_mappings import PortMappings
 from wirecheck.model.reach import NodeReach
 from wirecheck.model.reverse_path import ReversePath
 from wirecheck.model.routes import NodeRoutes
@@ -120,6 +121,15 @@ class Node:
             if each.type == "Ready":
                 return f"Ready is {each.status} ({each.reason}) since {each.last_transition_time}"
         return "no Ready condition: kubelet has never reported"
+
+    @property
+    def network_problems(self) -> Iterator[tuple[str, str]]:
+        """Conditions by which the node has no network for pods, and what they say."""
+        for each in self.object.status.conditions:
+            if each.type == "NetworkUnavailable" and each.status == "True":
+                yield each.type, f"{each.status} ({each.reason}) since {each.last_transition_time}"
+            if each.type == "Ready" and each.message:
+                yield each.type, each.message
 
     # What was seen on it.
 
@@ -326,6 +336,11 @@ class Node:
     def cni(self) -> Cni:
         """What the runtime goes by when it wires a pod."""
         return Cni(self)
+
+    @property
+    def port_mappings(self) -> PortMappings:
+        """Host ports of pods, and the rules for them."""
+        return PortMappings(self)
 
     @cached_property
     def firewall(self) -> Firewall:

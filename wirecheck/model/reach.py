@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from wirecheck.addresses import IPAddress, address
 from wirecheck.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.model.network_policy import ingress_policy_of
+from wirecheck.model.node_ports import NodePorts, PortOwner
 from wirecheck.model.pod import Pod
 from wirecheck.snapshot.helper_pods import is_helper
 from wirecheck.snapshot.node_document import Contact
@@ -103,26 +104,34 @@ class NodeReach:
             raise FactMissingError(f"The API shows no pod of uid {contact.source}.")
         pods = self._helpers.get(where, ()) or cluster.pods_by_address.get(where, ())
         target = pods[0] if pods else None
-        behind = [target] if target else self._backends(where)
+        port = self.ports.behind(contact, where)
+        behind = [target] if target else port.pods if port else self._backends(where)
         policies = cluster.api.network_policies
         ingress = (ingress_policy_of(pod.object, policies) for pod in behind)
         shield = source.shield if source else ""
         return Reached(
-            ref=self.node.part(f"from {_start(source)} to {self._end(where, contact.port)}"),
+            ref=self.node.part(f"from {_start(source)} to {self._end(where, contact.port, port)}"),
             contact=contact,
             source=source,
             target=target,
             concerns=tuple(each.ref for each in (source, *behind) if each is not None)
-            + self._nodes_at(where),
+            + self._nodes_at(where)
+            + (port.owner if port else ()),
             shield=shield or next(filter(None, ingress), ""),
         )
 
-    def _end(self, where: IPAddress, port: int) -> str:
+    def _end(self, where: IPAddress, number: int, port: PortOwner | None) -> str:
         """Of a helper pod only what does not change from run to run."""
         for pod in self._helpers.get(where, ()):
             there = "on the same node" if pod.node_name == self.node.name else f"on {pod.node_name}"
             return f"the helper pod {there} by IPv{where.version}"
-        return f"{self._name(where)} {_spelled(where)}:{port}"
+        end = f"{self._name(where)} {_spelled(where)}:{number}"
+        return f"{port.name} at {end}" if port else end
+
+    @cached_property
+    def ports(self) -> NodePorts:
+        """What ports of nodes are to lead to."""
+        return NodePorts(self)
 
     def _name(self, where: IPAddress) -> str:
         """What has the address: `Node wc-w2`, `Pod shop/web-0 on wc-w2`, `Service shop/web`."""

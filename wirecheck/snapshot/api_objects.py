@@ -6,7 +6,10 @@ field, and of the annotations only the named ones get past it.
 
 from __future__ import annotations
 
+import re
+
 from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 ALLOWED_ANNOTATIONS = frozenset(
     {
@@ -24,6 +27,10 @@ ALLOWED_ANNOTATIONS = frozenset(
     }
 )
 """Annotations are free text and may hold anything: these are read, and no others."""
+
+
+NETWORK_STATUS = re.compile(r"NetworkReady=false reason:\w* message:[^,\]]{0,200}")
+"""How the kubelet quotes the runtime's network status in the message of its Ready condition."""
 
 
 class ApiStruct(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -55,6 +62,17 @@ class Condition(ApiStruct, frozen=True):
     status: str
     reason: str = ""
     last_transition_time: str = ""
+
+
+class NodeCondition(Condition, frozen=True):
+    """A condition of a node; of its message what the runtime tells of the network, if anything."""
+
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        """Messages are free text: all else is dropped."""
+        found = NETWORK_STATUS.search(self.message)
+        force_setattr(self, "message", found[0] if found else "")
 
 
 class NodeAddress(ApiStruct, frozen=True):
@@ -99,7 +117,7 @@ class DaemonEndpoints(ApiStruct, frozen=True):
 class NodeStatus(ApiStruct, frozen=True):
     addresses: list[NodeAddress] = []
     daemon_endpoints: DaemonEndpoints = DaemonEndpoints()
-    conditions: list[Condition] = []
+    conditions: list[NodeCondition] = []
     node_info: NodeInfo = NodeInfo()
 
 

@@ -201,7 +201,8 @@ class Contact(Record, frozen=True):
     source: str
     """The uid of the pod that it came from, as in `PodProcesses`; empty for the node itself."""
     purpose: str
-    """Why: `node`, `pod`, `messages`, `api`, `same node`, `hairpin`, `node port`, `host port`."""
+    """Why: `node`, `pod`, `messages`, `api`, `same node`, `hairpin`, `node port`, `host port`,
+    `health check`; `backend`: what listens behind one of these."""
     address: str
     port: int
     tries: int = 0
@@ -218,6 +219,10 @@ class Contact(Record, frozen=True):
     received: int = 0
     """Bytes, of the last try."""
     replies: int = 0
+    status: int | None = None
+    """Of an HTTP answer, where one was asked for."""
+    endpoints: int | None = None
+    """How many of its own the node names in that answer."""
 
 
 class HttpAnswer(Record, frozen=True):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
 
 from tests.collect.node.conftest import DNS, FakeNode, plan
-from wirecheck.collect.contact_plan import Asked, ContactPlan
+from wirecheck.collect.asked import Asked
+from wirecheck.collect.contact_plan import ContactPlan
 from wirecheck.collect.on_node.contacts import Replies
+from wirecheck.snapshot.node_document import Contact
 
 MESSAGE = base64.b64encode(bytes(300)).decode()
 
@@ -56,3 +60,93 @@ def test_replies_are_counted_however_they_are_cut(size: int) -> None:
         replies.add(stream[start : start + size])
 
     assert (replies.count, replies.bytes) == (3, len(stream))
+
+
+SERVER = """
+import socket, sys
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind(("127.0.0.1", int(sys.argv[1])))
+listener.listen(5)
+print("ready", flush=True)
+while True:
+    client, _ = listener.accept()
+    is_asked = client.recv(1000) == b"GET /healthz HTTP/1.0\\r\\n\\r\\n"
+    for part in sys.argv[2].split("|") if is_asked else ():
+        client.sendall(part.encode().decode("unicode_escape").encode())
+    client.close()
+"""
+UNHEALTHY = (
+    r"HTTP/1.1 503 Service Unavailable\r\nX-Secret: t0k3n\r\n|\r\n"
+    r'{"service":{"namespace":"shop","name":"web"},|"localEndpoints":0}'
+)
+
+
+@pytest.fixture
+def answering(fake_node: Callable[..., FakeNode]) -> Iterator[Callable[[str], Contact]]:
+    """Asks a server on the node's loopback, which answers with the text, by HTTP."""
+    servers = []
+
+    def ask(answer: str) -> Contact:
+        node = fake_node(web={})
+        # Without the node's pid namespace: then nsenter is the server, and can be ended.
+        inside = ["nsenter", "--target", str(node.pid), "--net", "--"]
+        command = [*inside, sys.executable, "-c", SERVER, "30093", answer]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE)
+        servers.append(server)
+        assert server.stdout
+        assert server.stdout.readline() == b"ready\n"
+        request = base64.b64encode(b"GET /healthz HTTP/1.0\r\n\r\n").decode()
+        asked = [Asked("", "health check", "127.0.0.1", 30093, http=True)]
+        contacts = ContactPlan(MESSAGE, asked, 0.5, request)
+        seen = node.visit(msgspec.structs.replace(plan(), contacts=contacts)).document
+        assert seen.problems == []
+        assert seen.contacts is not None
+        (contact,) = seen.contacts
+        return contact
+
+    yield ask
+    for server in servers:
+        server.kill()
+        server.communicate()
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "endpoints"),
+    [
+        (UNHEALTHY, 503, 0),
+        (r'HTTP/1.0 200 OK\r\n\r\n{"localEndpoints": 12, "serviceProxyHealthy":true}', 200, 12),
+        (r"HTTP/1.1 200 OK\r\n\r\nok", 200, None),
+        ("HTTP/1.1 200 OK\\r\\n\\r\\n" + "x" * 20_000, 200, None),
+    ],
+    ids=["in pieces", "healthy", "of another server", "long"],
+)
+def test_of_an_http_answer_the_status_and_the_endpoints_are_kept(
+    answering: Callable[[str], Contact], answer: str, status: int, endpoints: int | None
+) -> None:
+    contact = answering(answer)
+
+    assert (contact.made, contact.error) == (1, "")
+    assert (contact.status, contact.endpoints) == (status, endpoints)
+    assert "t0k3n" not in repr(contact)
+
+
+@pytest.mark.parametrize("answer", ["", "SSH-2.0-OpenSSH_9.2", "HTTP/1.1 20"])
+def test_an_answer_that_is_no_http_is_told(
+    answering: Callable[[str], Contact], answer: str
+) -> None:
+    contact = answering(answer)
+
+    assert (contact.made, contact.tries, contact.error) == (0, 2, "no HTTP answer")
+    assert (contact.status, contact.endpoints) == (None, None)
+
+
+def test_what_is_not_to_answer_is_tried_once(fake_node: Callable[..., FakeNode]) -> None:
+    asked = [Asked("", "node port", DNS, 9, once=True)]
+    contacts = ContactPlan(MESSAGE, asked, 0.5)
+
+    seen = fake_node(web={}).visit(msgspec.structs.replace(plan(), contacts=contacts)).document
+
+    assert seen.contacts is not None
+    (contact,) = seen.contacts
+    assert (contact.tries, contact.made, contact.error) == (1, 0, "refused")

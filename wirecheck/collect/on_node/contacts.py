@@ -1,12 +1,13 @@
 """TCP connections from the node and from pods: made and closed again, or used for a few messages.
 
 Nothing is sent over a connection but what the plan holds, and nothing of what comes back is
-kept but its amount.
+kept but its amount; of an answer to the plan's HTTP request its status and one number.
 """
 
 import base64
 import errno
 import os
+import re
 import selectors
 import socket
 import struct
@@ -20,6 +21,9 @@ from wirecheck.collect.on_node.probes import WORDS
 MOST_AT_ONCE = 32
 RESERVE = 2.0
 """Seconds that are left to the stages after this one."""
+LONGEST_ANSWER = 8192
+STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})\b")
+ENDPOINTS = re.compile(rb'"localEndpoints":\s*(\d{1,6})\b')
 
 
 class Replies:
@@ -44,14 +48,43 @@ class Replies:
         self._begun = self._begun[place:]
 
 
+class HttpAnswer:
+    """The answer to a request, of which the status and the number of endpoints are kept."""
+
+    def __init__(self) -> None:
+        self._data = b""
+
+    def add(self, data: bytes) -> None:
+        """Take in what has arrived."""
+        self._data = (self._data + data)[:LONGEST_ANSWER]
+
+    def is_over(self, data: bytes) -> bool:
+        """Whether nothing more is to come that matters."""
+        return not data or len(self._data) >= LONGEST_ANSWER
+
+    def facts(self) -> Dict[str, int]:
+        """`status` and `endpoints`, as far as the answer tells them."""
+        found = {}
+        for name, pattern in (("status", STATUS.match), ("endpoints", ENDPOINTS.search)):
+            match = pattern(self._data)
+            if match:
+                found[name] = int(match.group(1))
+        return found
+
+
 class Contact:
     """One connection, from one netns to one address; tried again where it fails."""
 
-    def __init__(self, inode: int, asked: Dict[str, Any], message: bytes) -> None:
+    def __init__(
+        self, inode: int, asked: Dict[str, Any], message: bytes, request: bytes = b""
+    ) -> None:
         self.inode = inode
         self.record: Dict[str, Any] = {"inode": inode, "tries": 0, "made": 0, **asked}
+        self._most_failures = 1 if self.record.pop("once", False) else 2
+        self._request = request if self.record.pop("http", False) else b""
+        self._answer = HttpAnswer()
         self._count = asked.get("messages", 0)
-        self._payload = (struct.pack(">H", len(message)) + message) * self._count
+        self._payload = (struct.pack(">H", len(message)) + message) * self._count or self._request
         self._unsent = memoryview(b"")
         self._received = Replies()
         self.began = 0.0
@@ -62,6 +95,7 @@ class Contact:
         self.began = time.monotonic()
         self._unsent = memoryview(self._payload)
         self._received = Replies()
+        self._answer = HttpAnswer()
         address = self.record["address"]
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
@@ -80,16 +114,27 @@ class Contact:
                 self._unsent = self._unsent[self.socket.send(self._unsent) :]
             except BlockingIOError:
                 pass
-        if not self._count:
+        if not self._payload:
             return True
         try:
             data = self.socket.recv(65536)
         except BlockingIOError:
             return False
+        if self._request:
+            return self._take_in(data)
         if not data:
             raise OSError(errno.ECONNRESET, "closed before all replies were there")
         self._received.add(data)
         return bool(self._received.count >= self._count)
+
+    def _take_in(self, data: bytes) -> bool:
+        """More of an HTTP answer; whether it is over."""
+        self._answer.add(data)
+        if not self._answer.is_over(data):
+            return False
+        if "status" not in self._answer.facts():
+            raise OSError(errno.EPROTO, "no HTTP answer")
+        return True
 
     def events(self) -> int:
         """What to wait for next."""
@@ -107,6 +152,8 @@ class Contact:
             record["sent"] = len(self._payload) - len(self._unsent)
             record["received"] = self._received.bytes
             record["replies"] = self._received.count
+        if self._request and not error:
+            record.update(self._answer.facts())
         if self.socket is not None:
             self.socket.close()
             self.socket = None
@@ -118,7 +165,7 @@ class Contact:
         # One that is made several times is counted: each of them goes its own way.
         if times > 1:
             return bool(self.record["tries"] >= times)
-        return bool(self.record["made"] or failed >= 2)
+        return bool(self.record["made"] or failed >= self._most_failures)
 
 
 class Contacts:
@@ -185,3 +232,8 @@ def _words(error: OSError) -> str:
 def message_of(plan: Dict[str, Any]) -> bytes:
     """What is sent over connections that carry messages."""
     return base64.b64decode(plan["message"])
+
+
+def request_of(plan: Dict[str, Any]) -> bytes:
+    """What is sent over connections that are asked by HTTP."""
+    return base64.b64decode(plan.get("request", ""))

@@ -22,7 +22,7 @@ from wirecheck.collect.on_node import (
     pod_files,
     traffic,
 )
-from wirecheck.collect.on_node.contacts import Contact, Contacts, message_of
+from wirecheck.collect.on_node.contacts import Contact, Contacts, message_of, request_of
 from wirecheck.collect.on_node.deadline import Deadline
 from wirecheck.collect.on_node.lifeline import hold_on
 from wirecheck.collect.on_node.namespaces import Namespaces, enter, read_all
@@ -173,9 +173,9 @@ class Visit:
         asked = self.plan.get("contacts")
         if asked is None:
             return
-        message = message_of(asked)
+        message, request = message_of(asked), request_of(asked)
         contacts = [
-            Contact(inode, each, message)
+            Contact(inode, each, message, request)
             for each in asked["contacts"]
             for inode in [self._inode_of(each["source"])]
             if inode in self.namespaces.descriptors and self._has_family(inode, each["address"])
