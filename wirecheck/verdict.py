@@ -10,7 +10,6 @@ from wirecheck.findings import Outcome
 from wirecheck.model.cluster import Cluster
 from wirecheck.results import Coverage, ItemResult
 from wirecheck.snapshot.folder import Snapshot
-from wirecheck.snapshot.helper_pods import helpers_of
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.peers import sampled_peers
 
@@ -112,7 +111,7 @@ def coverage(snapshot: Snapshot, items: Sequence[ItemResult]) -> Coverage:
     connections = sum(visit.connections for visit in all_visits)
     helpers = snapshot.index.helper_pods
     wanted = helpers.nodes if helpers else {}
-    helped = len(wanted.keys() & helpers_of(cluster.api, helpers.run).keys()) if helpers else 0
+    helped = len(wanted.keys() & cluster.helpers_of_the_run.keys())
     return Coverage(
         nodes_seen=len(seen),
         nodes_known=len(visits),

@@ -117,7 +117,7 @@ def _pods_for_the_run(names: list[str], here: State) -> list[str]:
 def _helper_pods(names: list[str], here: State) -> list[str]:
     start = position()
     with step("helper pods for one run"):
-        _wait_for_job("wirecheck-preprod")
+        _wait_for_job("wirecheck")
         watch_as_account(here)
     taken, refused = rights.used(start)
     report = newest_report()

@@ -24,8 +24,8 @@ NODE = WORKERS[0]
 FOLDER = "/var/lib/wirecheck-results"
 USER = 65532
 SHARES = 2
-NAMES_AN_IMAGE = {"pods-for-the-run": "agent", "preprod": "helper_pods"}
-"""Overlays whose inventory names the image, and where in it."""
+WITH_PODS = ("pods-for-the-run", "preprod")
+"""Overlays that make pods: the image is named in the first one's inventory."""
 
 Document = dict[str, Any]
 
@@ -60,9 +60,9 @@ def _render(here: State, name: str, image: str) -> Path:
     }
     if name == "large-cluster":
         kustomization["patches"].append(_patch("Job", _FEW_SHARES))
-    if part := NAMES_AN_IMAGE.get(name):
-        content = yaml.safe_load((overlay / "inventory.yaml").read_text())
-        content[part]["image"] = image
+    if name in WITH_PODS:
+        content = yaml.safe_load((overlay.parent / WITH_PODS[0] / "inventory.yaml").read_text())
+        content["agent"]["image"] = image
         write_atomically(folder / "inventory.yaml", yaml.safe_dump(content))
         kustomization["configMapGenerator"] = [
             {

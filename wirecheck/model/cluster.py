@@ -30,7 +30,7 @@ from wirecheck.snapshot.api_objects import (
     ServiceObject,
 )
 from wirecheck.snapshot.cluster_dns import cluster_dns
-from wirecheck.snapshot.helper_pods import is_helper, without_helpers
+from wirecheck.snapshot.helper_pods import helpers_of, is_helper, without_helpers
 from wirecheck.snapshot.host_ports import host_ports
 from wirecheck.snapshot.index import LookRecord, SnapshotIndex
 from wirecheck.snapshot.node_ports import HealthCheck, NodePort, health_checks, node_ports
@@ -164,6 +164,11 @@ class Cluster:
         """Those of all runs."""
         return tuple(map(self._pod, filter(is_helper, self.api.pods)))
 
+    @cached_property
+    def helper_pods_by_node(self) -> Mapping[str, tuple[Pod, ...]]:
+        grouped = _grouped((pod.node_name, pod) for pod in self.helper_pods)
+        return {name: tuple(pods) for name, pods in grouped.items()}
+
     def _pod(self, pod: PodObject) -> Pod:
         return Pod(pod, shield=egress_policy_of(pod, self.api.network_policies))
 
@@ -182,6 +187,12 @@ class Cluster:
             for each in pod.addresses
         )
         return {each: tuple(pods) for each, pods in grouped.items()}
+
+    @cached_property
+    def helpers_of_the_run(self) -> Mapping[str, PodObject]:
+        """By node, the helper pods that this run made, and that are Ready."""
+        record = self.index.helper_pods
+        return helpers_of(self.api, record.run) if record else {}
 
     @cached_property
     def helpers_by_address(self) -> Mapping[IPAddress, tuple[Pod, ...]]:

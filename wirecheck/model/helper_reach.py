@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from wirecheck.findings import FactMissingError, NotApplicable
 from wirecheck.model.reach import Reached
 from wirecheck.snapshot.api_objects import PodObject
-from wirecheck.snapshot.helper_pods import helpers_of
 from wirecheck.snapshot.index import HelperPodsRecord
 
 if TYPE_CHECKING:
@@ -68,9 +67,9 @@ class HelperReach:
             raise NotApplicable("no helper pods were made; --helper-pods asks for them")
         return record
 
-    @cached_property
+    @property
     def _there(self) -> Mapping[str, PodObject]:
-        return helpers_of(self.node.cluster.api, self._record.run)
+        return self.node.cluster.helpers_of_the_run
 
     @cached_property
     def _without(self) -> Mapping[str, str]:

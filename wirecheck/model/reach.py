@@ -156,7 +156,7 @@ class NodeReach:
 
     @cached_property
     def _pods_by_uid(self) -> Mapping[str, Pod]:
-        helpers = [pod for pod in self.node.cluster.helper_pods if pod.node_name == self.node.name]
+        helpers = self.node.cluster.helper_pods_by_node.get(self.node.name, ())
         return {pod.cgroup_uid: pod for pod in (*self.node.pods, *helpers)}
 
     @property
