@@ -50,13 +50,11 @@ class HelperReach:
     def within(self) -> Iterator[Reached]:
         """To the node's own helper pod, from the node and from another of its pods.
 
-        Raises where there is none.
+        Raises, after all others, where there is none.
         """
         found = self._found("own helper")
         yield from found
         self._need_own()
-        if self.node.name not in self._there:
-            raise NotApplicable("no helper pod was to be made on it")
         if not found:
             raise self._nothing_sent
 
@@ -81,6 +79,8 @@ class HelperReach:
         return [self.node.reach.reached(each) for each in contacts if each.purpose == purpose]
 
     def _need_own(self) -> None:
+        if self.node.name not in self._record.nodes:
+            raise NotApplicable("no helper pod was to be made on it")
         if why := self._without.get(self.node.name):
             raise FactMissingError(why)
 
