@@ -108,7 +108,7 @@ FAILURES = (
     _failure(
         r"no such container|no container with name",
         "there is no such container on this machine",
-        "Correct `via` in the inventory; `docker ps` shows the names.",
+        "Correct `via` in the inventory; `PROGRAM ps` shows the names.",
     ),
     _failure(
         r"container .* is not running|container state improper|is paused",
@@ -198,7 +198,8 @@ def output_of(way: WayIn, result: Finished) -> bytes:
         )
     for failure in FAILURES:
         if failure.pattern.search(said):
-            remedy = failure.remedy.replace("BY_HAND", _by_hand(way))
+            program = way.via.partition(":")[0]
+            remedy = failure.remedy.replace("BY_HAND", _by_hand(way)).replace("PROGRAM", program)
             kind = TurnedAwayError if AT_THE_DOOR.search(said) else UnreachableError
             raise kind(f"{way.node} was not visited by {way.via}: {failure.cause}. {remedy}")
     last = _last_line(said)
