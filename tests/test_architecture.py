@@ -30,6 +30,7 @@ DRIVERS = (
     "webhook",
     "waiting",
     "report_folder",
+    "report_retention",
     "selection",
     "interrupt",
     "intervals",

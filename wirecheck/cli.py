@@ -105,6 +105,9 @@ def wirecheck() -> None:
 @click.option("--snapshot", type=_path(), help="Judge what an earlier run saw, without a cluster.")
 @click.option("--report-dir", type=_path(), default="reports", show_default=True)
 @click.option(
+    "--keep", type=click.IntRange(min=1), help="Remove all but so many reports of --report-dir."
+)
+@click.option(
     "--fail-on", type=click.Choice(["fail", "warn", "never"]), default="fail", show_default=True
 )
 @gate_options
@@ -137,6 +140,7 @@ def run(
     *,
     snapshot: Path | None,
     report_dir: Path,
+    keep: int | None,
     globs: Sequence[str],
     profile: str | None,
     looks: int | None,
@@ -163,6 +167,7 @@ def run(
     request = Request(
         snapshot=snapshot,
         report_dir=report_dir,
+        keep=keep,
         profile=profile,
         fail_on=fail_on,
         dns_rate=dns_rate,

@@ -1,4 +1,4 @@
-"""`wirecheck clean`: what an interrupted run has left in the cluster."""
+"""`wirecheck clean`: what an interrupted run has left, in the cluster and among the reports."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from wirecheck.collect.api import Api
 from wirecheck.collect.run_pods import listed, remove_pods
 from wirecheck.live import connect
 from wirecheck.report.sentences import plural
+from wirecheck.report_retention import remove_abandoned
 from wirecheck.request import Request
 from wirecheck.snapshot.run_labels import OWNER, OWNER_LABEL
 from wirecheck.verdict import HEALTHY, INCOMPLETE
@@ -22,11 +23,15 @@ PATH = click.Path(path_type=Path)
 @click.option("--inventory", "-i", type=PATH, help="Names the pods' namespaces.")
 @click.option("--kubeconfig", type=PATH, help="Else the inventory's, $KUBECONFIG, …")
 @click.option("--context", metavar="NAME", help="Context of the kubeconfig.")
-def clean(**cluster: Any) -> int:
-    """Remove the pods that runs have left, agents and helpers; a run that goes on loses its own.
+@click.option("--report-dir", type=PATH, default="reports", show_default=True)
+def clean(report_dir: Path, **cluster: Any) -> int:
+    """Remove what killed runs have left: unfinished reports, and pods, agents and helpers.
 
-    An agent that is deployed to stay is not touched.
+    A run that still goes on loses its pods, but not its report. An agent that is deployed to stay
+    is not touched.
     """
+    for folder in remove_abandoned(report_dir):
+        click.echo(f"removed {folder}")
     request = Request(**cluster)
     inventory = request.read_inventory()
     api = connect(request, inventory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from wirecheck import history
 from wirecheck.report import html, jsonl, junit
 from wirecheck.report.trend import MOST_RUNS, trends
 from wirecheck.report.whole_file import write_whole
+from wirecheck.report_retention import KEPT, PART, hold, prune, remove_abandoned
 from wirecheck.request import Request, RequestError
 from wirecheck.results import Results
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
@@ -33,14 +35,26 @@ class ReportFolder:
 
     part: Path
     final: Path
+    held: int
+    """Shows other runs that this one lives."""
 
     @classmethod
-    def create(cls, parent: Path, started: float) -> ReportFolder:
-        """A new folder in `parent`, named after the run's start. Raises RequestError."""
+    def create(
+        cls, parent: Path, started: float, keep: int | None = None, spared: Path | None = None
+    ) -> ReportFolder:
+        """A new folder in `parent`, named after the run's start. Raises RequestError.
+
+        First what killed runs left is removed there and, where at most `keep` reports are to
+        stay, those that are too old, but for the one that `spared` lies in: a disk that is full
+        of reports has room for the next one then.
+        """
+        remove_abandoned(parent)
+        if keep is not None:
+            prune(parent, keep - 1, spared)
         name = datetime.fromtimestamp(started, tz=UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
         for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
             final = parent / f"{name}{suffix}"
-            part = parent / f".{final.name}.part"
+            part = parent / f".{final.name}{PART}"
             if final.exists():
                 continue
             try:
@@ -49,7 +63,9 @@ class ReportFolder:
                 continue
             except OSError as error:
                 raise _unwritable(parent, error) from None
-            return cls(part, final)
+            held = hold(part)
+            if held is not None:
+                return cls(part, final, held)
         raise RequestError(f"{parent} has too many reports of {name}; name another --report-dir.")
 
     @property
@@ -89,15 +105,20 @@ class ReportFolder:
             self.part.rename(self.final)
         except OSError as error:
             raise UnwrittenError(str(_unwritable(self.part, error)), results) from None
+        os.close(self.held)
         return self.final
 
     def abandon(self) -> Path | None:
         """Remove the folder; but where at least one look was closed, keep it and return it."""
-        with contextlib.suppress(SnapshotError):
-            if Snapshot.open(self.snapshot).index.looks:
-                return self.part
-        shutil.rmtree(self.part, ignore_errors=True)
-        return None
+        try:
+            with contextlib.suppress(SnapshotError):
+                if Snapshot.open(self.snapshot).index.looks:
+                    return self.part.rename(self.part.with_suffix(KEPT))
+            shutil.rmtree(self.part, ignore_errors=True)
+            return None
+        finally:
+            with contextlib.suppress(OSError):  # an interrupt while it was finished
+                os.close(self.held)
 
 
 def add_to_history(results: Results, folder: Path, request: Request) -> str:

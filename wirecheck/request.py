@@ -25,6 +25,8 @@ class Request:
     profile: str | None = None
     """The name of a profile: only its checks."""
     report_dir: Path = Path("reports")
+    keep: int | None = None
+    """So many reports stay in `report_dir`; None for all."""
     fail_on: FailOn = "fail"
     share: Share | None = None
     """The nodes that this run visits; None for all."""

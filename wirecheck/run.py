@@ -110,7 +110,9 @@ def perform(
     run = _opened(request, waiting, progress)
     round_ = _Round(request, checks, baseline, _doubts(request, run, baseline), progress, waiting)
     run.introduce(progress)
-    folder = ReportFolder.create(request.report_dir, wall_clock)
+    folder = ReportFolder.create(
+        request.report_dir, wall_clock, request.keep, spared=request.baseline
+    )
     try:
         results = round_.perform(run, folder.snapshot)
         while waiting.goes_on:

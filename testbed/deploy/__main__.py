@@ -12,7 +12,7 @@ import click
 from testbed.cluster import kubectl
 from testbed.commands import TestbedError
 from testbed.deploy import image as images
-from testbed.deploy import rights
+from testbed.deploy import retention, rights
 from testbed.deploy.overlay import FOLDER, HELPERS, NAMESPACE, NODE, applied
 from testbed.deploy.results import Report, differences, newest_report
 from testbed.deploy.watching import watch_as_account
@@ -73,6 +73,7 @@ def _health_report(names: list[str], here: State) -> tuple[Report, list[str]]:
             *("--timeout", f"{LIMIT:.0f}s"),
             timeout=LIMIT + 10,
         )
+    retention.fill()
     start = position()
     with step("health report"):
         kubectl(
@@ -85,6 +86,7 @@ def _health_report(names: list[str], here: State) -> tuple[Report, list[str]]:
     report = newest_report()
     wrong = rights.objections(rights.granted(), taken, refused)
     wrong += _incomplete(report, len(names))
+    wrong += retention.wrong_on_the_volume()
     metrics = output(NODE, ["cat", f"{FOLDER}/wirecheck.prom"])
     if "wirecheck_run_status{" not in metrics:
         wrong.append("wirecheck.prom lacks wirecheck_run_status")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from wirecheck.collect.bounded_process import (
+    SLICE,
     CalledOffError,
     Finished,
     OutOfTimeError,
@@ -47,6 +49,19 @@ def goes_away(pid: int) -> bool:
 
 def test_raw_output_and_status() -> None:
     assert run(r"printf '\377\000'; echo no >&2; exit 3") == Finished(3, b"\xff\x00", b"no\n")
+
+
+def test_what_is_written_just_before_the_end_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take this process off the processor between any two of its steps."""
+    poll = subprocess.Popen.poll
+
+    def late(process: subprocess.Popen[bytes]) -> int | None:
+        time.sleep(2 * SLICE)
+        return poll(process)
+
+    monkeypatch.setattr(subprocess.Popen, "poll", late)
+
+    assert run(f"sleep {1.5 * SLICE}; echo the document").stdout == b"the document\n"
 
 
 def test_standard_input_is_empty() -> None:

@@ -165,7 +165,7 @@ SAID = [
         "ssh",
         255,
         "Received disconnect from 192.0.2.1 port 22:2: Too many authentication failures",
-        "none of the keys",
+        "more keys were offered",
     ),
     (
         "ssh",
@@ -180,7 +180,7 @@ SAID = [
         "sudo: a terminal is required to read the password; either use the -S option",
         "sudo wants a password",
     ),
-    ("ssh", 127, "bash: line 1: sudo: command not found", "may not use sudo"),
+    ("ssh", 127, "bash: line 1: sudo: command not found", "has no sudo"),
     ("ssh", 127, "sh: 1: python3: not found", "no python3"),
     ("ssh", 127, "bash: python3: command not found", "no python3"),
     ("ssh", 127, "sh: python3: No such file or directory", "no python3"),
@@ -221,7 +221,7 @@ def test_a_failure_becomes_a_sentence(
 
     assert "n1" in str(raised.value)
     assert "Traceback" not in str(raised.value)
-    assert str(raised.value).endswith((".", "hand.", "TARGET", "192.0.2.1:2222"))
+    assert str(raised.value).endswith((".", "hand.", "192.0.2.1:2222"))
 
 
 def test_a_traceback_is_not_understood(stand_in: Callable[[str, str], Path]) -> None:

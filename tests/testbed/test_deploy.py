@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from testbed.deploy.results import Report, differences, read_report
+from testbed.deploy.retention import KILLED, kept, wrong
 from testbed.deploy.rights import ACCOUNT, Right, objections, requested
 from wirecheck.collect.agent_manifest import agent_pod, agent_spec
 from wirecheck.inventory import Agent, HelperPods, read_inventory
@@ -62,6 +63,16 @@ def test_a_refused_request_is_told() -> None:
     taken, refused = requested([event("get", "secrets", name="a", code=403)], {LIST})
 
     assert (taken, refused) == (set(), ["get secrets a"])
+
+
+def test_what_the_cronjob_leaves_on_its_volume() -> None:
+    old, now = "2020-01-02T00-01-00Z", "2026-11-27T10-17-00Z"
+
+    assert kept() > 1
+    assert wrong([old, now], 2) == []
+    assert wrong([old, now, KILLED], 2) == [f"left behind: {KILLED}"]
+    assert wrong([old, now], 1) == ["2 reports are left of which 1 were to stay"]
+    assert wrong([old], 1) == ["the run's own report is not among them"]
 
 
 def test_a_needless_right_and_a_missing_one_are_wrong() -> None:

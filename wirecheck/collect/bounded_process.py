@@ -96,6 +96,8 @@ def _collected(
             left = end - time.monotonic()
             if left <= 0:
                 raise OutOfTimeError
+            # Asked before the look at the pipes, so that what it wrote last is not missed.
+            is_over = process.poll() is not None
             ready = selector.select(min(SLICE, left))
             for key, _ in ready:
                 part = os.read(key.fd, 1 << 18)
@@ -106,7 +108,7 @@ def _collected(
                 if size > most_bytes:
                     raise TooMuchOutputError
             # A shared ssh connection outlives its first user and may keep the pipes open.
-            if not ready and process.poll() is not None:
+            if not ready and is_over:
                 break
     return Finished(
         _status(process, end), b"".join(parts[process.stdout]), b"".join(parts[process.stderr])

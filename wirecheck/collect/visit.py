@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import random
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -16,7 +17,12 @@ from wirecheck.collect.document_frame import FrameError, unframed
 from wirecheck.collect.node_program import agent_command_line, command_line
 from wirecheck.collect.plan import LookOptions, Plan
 from wirecheck.collect.transport import run_on
-from wirecheck.collect.visit_errors import NotUnderstoodError, VisitError, WrongHostError
+from wirecheck.collect.visit_errors import (
+    NotUnderstoodError,
+    TurnedAwayError,
+    VisitError,
+    WrongHostError,
+)
 from wirecheck.inventory import WayIn
 from wirecheck.snapshot.api_objects import NodeObject
 from wirecheck.snapshot.index import VisitRecord
@@ -31,6 +37,8 @@ the first to decode a type."""
 
 SHORTEST = 1.0
 """Seconds: with less left of the total, a visit is not begun."""
+AGAIN = (0.5, 1.0, 2.0, 4.0)
+"""Seconds after which a server that closed the connection at its door is asked again."""
 TIDYING = 5.0
 """Seconds that visits which were called off have for ending their processes."""
 
@@ -123,7 +131,7 @@ def _visit(
         plan = plans(way.node).encoded()
         command = agent_command_line(plan) if way.pod else command_line(plan)
         record = msgspec.structs.replace(record, commands=1)
-        output = run_on(way, command, seconds=limit, called_off=this.called_off)
+        output = _run_on(way, command, limit, this.called_off)
         raw, document = _proven(output, node, way)
     except VisitError as error:
         return ended(status=error.status, reason=str(error)), None
@@ -141,6 +149,25 @@ def _visit(
         proxy_mode=_proxy_mode(document),
     )
     return seen, raw
+
+
+def _run_on(way: WayIn, command: str, limit: float, called_off: threading.Event) -> bytes:
+    """What the command prints, once the server lets it in.
+
+    Many visits through one jump host are more than its sshd takes at once (MaxStartups). They
+    come again, each after another pause.
+    """
+    end = time.monotonic() + limit
+    for again in AGAIN:
+        pause = again * random.uniform(0.5, 1.5)
+        try:
+            return run_on(way, command, seconds=end - time.monotonic(), called_off=called_off)
+        except TurnedAwayError:
+            if end - time.monotonic() < pause + SHORTEST:
+                raise
+        if called_off.wait(pause):
+            raise CalledOffError
+    return run_on(way, command, seconds=end - time.monotonic(), called_off=called_off)
 
 
 def _proxy_mode(document: NodeDocument) -> str:

@@ -17,6 +17,10 @@ class UnreachableError(VisitError):
     """The command did not run on the node."""
 
 
+class TurnedAwayError(UnreachableError):
+    """A server closed the connection at its door; at another moment it may let it in."""
+
+
 class TimeLimitError(VisitError):
     """The node did not answer within the limit."""
 

@@ -11,6 +11,7 @@ from wirecheck.collect.on_node.processes import Processes
 
 NEW_NETWORK = 0x40000000
 CANNOT_RETURN = 70
+NEEDED = "CAP_SYS_PTRACE and CAP_SYS_ADMIN beside being root"
 COUNT = "/proc/sys/net/netfilter/nf_conntrack_count"
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -69,6 +70,8 @@ class Namespaces:
                 _read_contents(record)
         except OSError as error:
             record["error"] = "The netns %d could not be read: %s." % (inode, error.strerror)
+            if isinstance(error, PermissionError):
+                record["error"] += " Entering it takes %s." % NEEDED
         return record
 
     def _open(self, inode: int, pids: List[int], mounted: str) -> None:

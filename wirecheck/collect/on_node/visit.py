@@ -25,7 +25,7 @@ from wirecheck.collect.on_node import (
 from wirecheck.collect.on_node.contacts import Contact, Contacts, message_of, request_of
 from wirecheck.collect.on_node.deadline import Deadline
 from wirecheck.collect.on_node.lifeline import hold_on
-from wirecheck.collect.on_node.namespaces import Namespaces, enter, read_all
+from wirecheck.collect.on_node.namespaces import NEEDED, Namespaces, enter, read_all
 from wirecheck.collect.on_node.probes import Limits, Loop, Probe
 from wirecheck.collect.on_node.processes import mounted_namespaces, netns_of, scan
 
@@ -81,8 +81,8 @@ class Visit:
         if self.processes.denied:
             self.document["closed_processes"] = self.processes.denied
             self.problems.append(
-                "%d processes are closed to the program: it needs CAP_SYS_PTRACE and "
-                "CAP_SYS_ADMIN beside being root." % self.processes.denied
+                "%d processes are closed to the program: it needs %s."
+                % (self.processes.denied, NEEDED)
             )
         mounted = mounted_namespaces()
         self.document["namespaces"] = read_all(self.namespaces, self.processes, mounted)

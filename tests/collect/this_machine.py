@@ -1,0 +1,35 @@
+"""This machine, or a container of it, visited as a node: real ways in need no cluster."""
+
+from __future__ import annotations
+
+import msgspec
+
+from wirecheck.collect.dns_plan import DnsPlan
+from wirecheck.collect.plan import LookOptions, Plan
+from wirecheck.collect.visit import visit_all
+from wirecheck.inventory import WayIn
+from wirecheck.snapshot.api_objects import Metadata, NodeAddress, NodeObject, NodeStatus
+from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.node_document import NodeDocument
+
+NO_DNS = DnsPlan(queries={}, pods=[], node=[], addresses=[], rate=1.0, tries=1, timeout=1.0)
+
+
+def visited(*ways: WayIn) -> list[tuple[VisitRecord, NodeDocument | None]]:
+    """This machine, visited as a node, by each of the ways at once."""
+    status = NodeStatus(addresses=[NodeAddress(type="InternalIP", address="127.0.0.1")])
+    by_name = {f"n{number}": way for number, way in enumerate(ways, 1)}
+    nodes = {name: NodeObject(metadata=Metadata(name=name), status=status) for name in by_name}
+    plan = Plan("test", 30.0, 0.1, NO_DNS)
+    options = LookOptions()
+    found = visit_all(by_name, nodes, lambda _: plan, options, lambda *_: None)
+    return [
+        (record, msgspec.json.decode(document, type=NodeDocument) if document else None)
+        for _, record, document in found
+    ]
+
+
+def document(way: WayIn) -> NodeDocument:
+    ((record, found),) = visited(way)
+    assert found, record.reason
+    return found
