@@ -204,7 +204,7 @@ class LiveRun:
         nodes = [*objects.nodes, *(known[name] for name in sorted(gone))]
         self._objects = msgspec.structs.replace(objects, nodes=nodes)
         self._ways = ways_into(self._inventory, self._expected())
-        self._options = replace(self._options, helpers=self._helper_pods.run)
+        self._options = replace(self._options, contacts=True, helpers=self._helper_pods.run)
 
     @property
     def _pods_last(self) -> int:
