@@ -122,8 +122,8 @@ def large_messages_pass_between_nodes(node: Node) -> Findings:
     it, so that every node is a source and a target. Nodes without a helper pod are counted; a
     helper pod that a NetworkPolicy selects is counted and not judged where it fails.
 
-    See: https://github.com/projectcalico/calico/issues/1709
-         https://github.com/flannel-io/flannel/issues/1279
+    See: https://github.com/projectcalico/calico/issues/7651
+         https://github.com/projectcalico/calico/issues/8953
          https://www.rfc-editor.org/rfc/rfc2923
     """
     for name in node.helpers.lacking:
@@ -150,8 +150,8 @@ def large_messages_pass_within_the_node(node: Node) -> Findings:
     Except: made only with --helper-pods; from a pod only where another one runs on the node.
     Pods that a NetworkPolicy selects are counted and not judged where it fails.
 
-    See: https://github.com/projectcalico/calico/issues/7651
-         https://github.com/containernetworking/plugins/issues/344
+    See: https://github.com/rancher/rancher/issues/10498
+         https://github.com/projectcalico/calico/issues/3895
     """
     yield from _not_made(node.helpers.within)
 

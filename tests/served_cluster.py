@@ -12,6 +12,7 @@ import msgspec
 from tests.checks.small_cluster import SmallCluster
 from tests.collect.api.conftest import ApiServer
 from tests.snapshots import healthy
+from wirecheck.collect.plan import Plan
 from wirecheck.inventory import WayIn
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import NodeDocument
@@ -44,6 +45,8 @@ class ServedCluster:
     """The nodes that are containers of this machine."""
     visited: list[list[str]] = field(default_factory=list)
     """The nodes visited, look by look."""
+    plans: dict[str, Plan] = field(default_factory=dict)
+    """The last one of each node."""
     before_visit: Callable[[str], None] = lambda _: None
 
     def serve(self, small: SmallCluster) -> None:
@@ -64,7 +67,9 @@ class ServedCluster:
         self.visited.append([])
         for name in sorted(ways):
             self.before_visit(name)
-            assert plans(name).program
+            plan = plans(name)
+            assert plan.program
+            self.plans[name] = plan
             self.visited[-1].append(name)
             record, document = self.visit(name)
             progress(name, record)

@@ -15,6 +15,7 @@ CATALOGUE = sorted((ROOT / "checks").glob("*.py"))
 DRIVERS = (
     "look",
     "live",
+    "helpers_wanted",
     "replay",
     "request",
     "run",

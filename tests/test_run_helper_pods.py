@@ -146,6 +146,19 @@ def test_they_are_made_used_kept_in_the_snapshot_and_removed(
     assert again.ended.coverage == results.ended.coverage
 
 
+@pytest.mark.usefixtures("namespace")
+@pytest.mark.parametrize("globs", [(), (WITHIN,)])
+def test_the_visit_is_asked_to_send_to_the_helper_pod(
+    run: Run, served: ServedCluster, globs: tuple[str, ...]
+) -> None:
+    run(*globs)
+
+    contacts = served.plans["n1"].contacts
+    assert contacts
+    asked = [each.address for each in contacts.contacts if each.purpose == "own helper"]
+    assert asked == ["10.244.0.77"] * 2
+
+
 @pytest.mark.usefixtures("served", "namespace")
 def test_the_cluster_is_counted_without_them(run: Run) -> None:
     results, _ = run()

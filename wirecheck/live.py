@@ -14,18 +14,19 @@ from wirecheck.catalogue import Check, load
 from wirecheck.collect.agent_pods import AgentPods
 from wirecheck.collect.ansible import hosts_of, unmapped
 from wirecheck.collect.api import Api, ApiError
-from wirecheck.collect.helper_pods import HelpersOfRun, settings_of, without_helper
+from wirecheck.collect.helper_pods import HelpersOfRun, without_helper
 from wirecheck.collect.plan import LookOptions
 from wirecheck.collect.resources import NODES
 from wirecheck.collect.run_pods import removed_at_last
 from wirecheck.collect.unvisitable import why_unvisitable
 from wirecheck.facts import Fact
+from wirecheck.helpers_wanted import helpers_wanted
 from wirecheck.inventory import Inventory, WayIn, missing_lines, refuse_unknown_thresholds
 from wirecheck.judge import Judge, concerned
 from wirecheck.look import Looking, Progress, ways_into
 from wirecheck.measures import NodeMeasures
 from wirecheck.report.sentences import plural
-from wirecheck.request import NothingToDoError, Request, RequestError
+from wirecheck.request import NothingToDoError, Request
 from wirecheck.results import ItemResult, Override
 from wirecheck.snapshot.api_objects import ApiObjects, NodeObject
 from wirecheck.snapshot.cluster_dns import cluster_dns
@@ -35,8 +36,6 @@ from wirecheck.verdict import UNREACHABLE
 
 PODS_OUTLIVE = 600.0
 """Seconds after which pods for the run end by themselves, beyond what looking can take."""
-
-HELPED = Fact.HELPER_PODS
 
 
 class LiveRun:
@@ -48,7 +47,7 @@ class LiveRun:
     def __init__(self, request: Request, inventory: Inventory, api: Api) -> None:
         self._inventory = inventory
         self._api = api
-        self._wants_helpers = request.helper_pods
+        self._asks_for_helpers = request.helper_pods
         self._helper_pods: HelperPodsRecord | None = None
         self._options = _options(request, inventory)
         self._pauses = request.pauses(inventory.looks.intervals)
@@ -143,7 +142,8 @@ class LiveRun:
         # Nothing is sent for checks that are not run: those of `cron` send DNS alone.
         contacts = any(Fact.CONTACTS in each.looks_at for each in checks)
         self._options = replace(self._options, contacts=contacts)
-        helpers = self._helpers(checks)
+        wanted = helpers_wanted(self._inventory, checks, self._share, asked=self._asks_for_helpers)
+        helpers = HelpersOfRun(self._api, wanted, self._pods_last)
         with removed_at_last(helpers, progress.say):
             self._make(helpers, progress)
             writer = SnapshotWriter(folder, self._index())
@@ -172,23 +172,6 @@ class LiveRun:
                 raise
             looking.interrupt()
 
-    def _helpers(self, checks: Sequence[Check]) -> HelpersOfRun:
-        """Those that this run is to make; raises where they were asked for and cannot be."""
-        settings, needed = self._inventory.helper_pods, any(HELPED in c.looks_at for c in checks)
-        if self._wants_helpers and not needed:
-            raise RequestError(
-                "--helper-pods: none of the checks that are run needs helper pods. Leave it out, "
-                "or run all checks or those of --profile preprod."
-            )
-        if not needed or not (self._wants_helpers or settings.always):
-            return HelpersOfRun(self._api, None, 0)
-        if self._share:
-            raise RequestError(
-                "Helper pods cannot be made by a run that looks at a share of the nodes: each "
-                "share would make them on all nodes. Look at all nodes in one run."
-            )
-        return HelpersOfRun(self._api, settings_of(self._inventory), self._pods_last)
-
     def _make(self, helpers: HelpersOfRun, progress: Progress) -> None:
         """Make the helper pods, and read the API anew, which then shows them."""
         self._helper_pods = helpers.make(self._objects, progress.say)
@@ -204,7 +187,7 @@ class LiveRun:
         nodes = [*objects.nodes, *(known[name] for name in sorted(gone))]
         self._objects = msgspec.structs.replace(objects, nodes=nodes)
         self._ways = ways_into(self._inventory, self._expected())
-        self._options = replace(self._options, helpers=self._helper_pods.run)
+        self._options = replace(self._options, contacts=True, helpers=self._helper_pods.run)
 
     @property
     def _pods_last(self) -> int:
