@@ -109,6 +109,11 @@ class Fact(Enum):
         "forwarding, bridges, rp_filter and conntrack",
         "some small files",
     )
+    DEVICE_MANAGERS = Measured(
+        "whether NetworkManager, systemd-networkd and systemd-udevd run, and of their files only "
+        "what they say of devices and rules of other programs",
+        "one pass over /proc, some small files of at most 64 KiB",
+    )
     TRAFFIC = Measured(
         "counters of lost packets, of the CPUs' queues and of interfaces that have an address, "
         "twice, a window apart",
