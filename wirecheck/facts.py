@@ -61,7 +61,7 @@ class Fact(Enum):
         "a few milliseconds where all is well, at most two time limits where it is not",
         sends="at most 16 peers a node: one TCP connection each to kubelet and to a pod, closed at "
         "once; to at most 4 DNS replicas 17 padded DNS queries (68 KiB, answered by as much); to "
-        "the API server's addresses one connection each, without TLS; at the node and at two "
+        "the API server's addresses one connection each, without TLS; at the node and at three "
         "others one each to at most 6 node ports, 2 health check ports and 4 host ports, and to a "
         "pod behind each",
     )
