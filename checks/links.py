@@ -283,3 +283,61 @@ def lose_no_packets(node: Node) -> Findings:
                 level=Level.WARN,
                 key="loss",
             )
+
+
+@check(
+    remedy="Leave the CNI plugin's devices out, in a file in /etc/NetworkManager/conf.d: [keyfile] "
+    "unmanaged-devices=interface-name:cali*;interface-name:flannel*;interface-name:cni*;"
+    "interface-name:veth* (the names of your plugin), then systemctl reload NetworkManager.",
+    looks_at=[Fact.DEVICE_MANAGERS, Fact.NETNS, Fact.PROCESSES],
+)
+def are_left_alone_by_networkmanager(node: Node) -> Findings:
+    """NetworkManager, where it runs, is told to leave the CNI plugin's devices alone.
+
+    What it takes for its own loses routes and addresses when it starts, is updated, or a link
+    comes and goes: pods are cut off one by one, and nothing in Kubernetes changed.
+
+    Except: nodes without NetworkManager. What udev's rules leave out is not read, and told all the
+    same: those rules change with the distribution.
+
+    See: https://docs.rke2.io/known_issues#networkmanager
+         https://github.com/rancher/rke2/issues/786
+         https://github.com/flannel-io/flannel/issues/1330
+    """
+    for each in node.device_managers.not_left_to_cni:
+        yield Finding(
+            node.part(f"{each.kind} devices"),
+            expected="left out by unmanaged-devices",
+            found=each.found,
+            level=Level.WARN,
+        )
+
+
+@check(
+    remedy="A .link file that comes before it, as /etc/systemd/network/10-cni.link: [Match] "
+    "OriginalName=cali* flannel* eni* veth*, [Link] MACAddressPolicy=none. It holds for devices "
+    "that are made from then on.",
+    looks_at=[Fact.DEVICE_MANAGERS, Fact.NETNS, Fact.PROCESSES, Fact.API],
+)
+def keep_the_macs_of_their_plugin(node: Node) -> Findings:
+    """No .link file of systemd gives the CNI plugin's devices other MACs than the plugin knows.
+
+    The plugin told others the MAC that a device was made with; what they send to it is dropped
+    once udev, a moment later, has given it another one.
+
+    Except: systemd's own MACAddressPolicy=persistent leaves MACs alone that a program has set, as
+    most plugins do: it counts for the AWS VPC CNI, whose older versions do not, and for flannel
+    before 0.15.1.
+
+    See: https://github.com/flannel-io/flannel/issues/1155
+         https://github.com/flannel-io/flannel/pull/1485
+         https://github.com/aws/amazon-vpc-cni-k8s/issues/2103
+         https://www.freedesktop.org/software/systemd/man/latest/systemd.link.html
+    """
+    for each in node.device_managers.renumbered:
+        yield Finding(
+            node.part(each.device),
+            expected="the MAC that the CNI plugin gave it",
+            found=f"{each.setting} in {each.file}",
+            level=Level.WARN,
+        )

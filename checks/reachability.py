@@ -235,10 +235,10 @@ def node_ports_answer(node: Node) -> Findings:
     firewall in front of them, or another program's translation, ends the connection.
 
     Except: each node asks for up to four TCP ports with policy Cluster and two with policy Local,
-    at itself and at the two nodes that follow it in the order of names; all nodes together ask
-    for every port if they are not fewer. Ports of UDP are not asked. Where a NetworkPolicy selects
-    a pod behind the Service, the pod itself refuses, or kube-proxy's nodePortAddresses leave the
-    address out, it is counted and not judged.
+    at itself and at the three nodes that follow it in the order of names; one of four tries is
+    enough, since single endpoints are told by other checks. Ports of UDP are not asked. Where a
+    NetworkPolicy selects a pod behind the Service, the pod itself refuses, or kube-proxy's
+    nodePortAddresses leave the address out, it is counted and not judged.
 
     See: https://kubernetes.io/docs/concepts/services-networking/service/
          https://github.com/kubernetes/kubernetes/issues/48437
@@ -260,7 +260,7 @@ def local_node_ports_answer_nowhere_else(node: Node) -> Findings:
     policy was chosen, and a load balancer takes the node for one of the Service's.
 
     Except: a node's connections to itself get to all endpoints, and are not tried. Each node asks
-    for up to two ports, at the two nodes that follow it; other programs than kube-proxy are not
+    for up to two ports, at the three nodes that follow it; other programs than kube-proxy are not
     judged, nor nodes that kube-proxy takes for pods.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
@@ -290,7 +290,7 @@ def health_checks_tell_where_endpoints_are(node: Node) -> Findings:
     that drops their connections.
 
     Except: only Services with externalTrafficPolicy Local have such a port. Each node asks for up
-    to two of them, at itself and at the two nodes that follow it in the order of names.
+    to two of them, at itself and at the three nodes that follow it in the order of names.
 
     See: https://kubernetes.io/docs/tasks/access-application-cluster/create-external-load-balancer/
          https://kubernetes.io/docs/reference/networking/virtual-ips/
@@ -318,7 +318,7 @@ def host_ports_answer(node: Node) -> Findings:
     the CNI plugin's rules with it, and nothing writes them again while the pod runs.
 
     Except: each node asks for up to four TCP ports of its own pods, and for as many of each of the
-    two nodes that follow it; only Ready pods count. Where a NetworkPolicy selects the pod, or
+    three nodes that follow it; only Ready pods count. Where a NetworkPolicy selects the pod, or
     the pod itself refuses, it is counted and not judged.
 
     See: https://www.cni.dev/plugins/current/meta/portmap/

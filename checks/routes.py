@@ -2,7 +2,7 @@
 
 from wirecheck.catalogue import check
 from wirecheck.facts import Fact
-from wirecheck.findings import Finding, Findings
+from wirecheck.findings import Finding, Findings, Level
 from wirecheck.model.node import Node
 
 AGENT = (
@@ -128,3 +128,58 @@ def lead_out_of_every_pod(node: Node) -> Findings:
                 found="none" if route is None else f"{route.type} {route.destination}",
                 evidence=[f"{each.destination} via {each.gateway}" for each in netns.record.routes],
             )
+
+
+@check(
+    settles=True,
+    remedy="ip rule show (ip -6 rule show) on the node; ip rule add pref 0 lookup local puts the "
+    "rule back. Find out who removed it or came before it: a restart of systemd-networkd takes "
+    "away what other programs moved, VPNs and policy routing put their rules first.",
+    looks_at=[Fact.NETNS, Fact.API],
+)
+def local_addresses_come_first(node: Node) -> Findings:
+    """Packets for the node's own addresses are looked up in table local before any other.
+
+    Without that rule nothing arrives at the node itself: kubelet, kube-proxy and every answer to
+    the node's own connections are routed away.
+
+    Except: rules for a mark, or for one device, are meant to come first by those who set it
+    (Cilium, AWS); a table without a route to the address diverts nothing.
+
+    See: https://www.datadoghq.com/blog/engineering/2023-03-08-deep-dive-into-platform-level-impact/
+         https://github.com/cilium/cilium/issues/18706
+         https://man7.org/linux/man-pages/man8/ip-rule.8.html
+    """
+    for each in node.routing_rules.diverted:
+        yield Finding(
+            node.part(f"IPv{each.family} rules"),
+            expected="the node's own addresses looked up in table local first",
+            found=f"for {each.address} {each.found}",
+            key="local",
+        )
+
+
+@check(
+    remedy="A file in /etc/systemd/networkd.conf.d: [Network] ManageForeignRoutingPolicyRules=no "
+    "(and ManageForeignRoutes=no), before the next update of systemd restarts it.",
+    looks_at=[Fact.DEVICE_MANAGERS, Fact.NETNS],
+)
+def rules_outlast_networkd(node: Node) -> Findings:
+    """systemd-networkd, where it runs, is told to leave routing rules of other programs alone.
+
+    It removes them when it is restarted, as by an update at night: on all nodes at once.
+
+    Except: nodes without systemd-networkd, or without rules that another program made; those that
+    carry the kernel's or networkd's own mark count for theirs.
+
+    See: https://www.datadoghq.com/blog/engineering/2023-03-08-deep-dive-into-platform-level-impact/
+         https://github.com/cilium/cilium/issues/18706
+         https://www.freedesktop.org/software/systemd/man/latest/networkd.conf.html
+    """
+    for rule in node.device_managers.rules_at_stake:
+        yield Finding(
+            node.part(f"rule {rule}"),
+            expected="ManageForeignRoutingPolicyRules=no, or no such rule",
+            found="a restart of systemd-networkd removes it",
+            level=Level.WARN,
+        )

@@ -78,3 +78,39 @@ def test_rules_name_checks_that_exist(rule):
     names = [check.id for check in load()]
     for pattern in (rule.cause, *rule.symptoms):
         assert any(fnmatchcase(name, pattern) for name in names), pattern
+
+
+@pytest.mark.parametrize(
+    ("cause", "symptom"),
+    [
+        ("cni.has_one_configuration", "nodes.ready"),
+        ("nodes.have_a_network_for_pods", "nodes.ready"),
+    ],
+)
+def test_a_node_without_a_network_is_not_ready(cause, symptom):
+    items = [red(cause, kind="Node"), red(symptom, kind="Node")]
+
+    assert symptoms(items) == {(symptom, "n1"): (cause, "n1")}
+
+
+@pytest.mark.parametrize(
+    ("cause", "symptom"),
+    [
+        ("nodes.forward_packets", "reachability.node_ports_answer"),
+        ("firewall.lets_pods_through", "reachability.host_ports_answer"),
+        ("services.rules_are_reached", "reachability.node_ports_answer"),
+        (
+            "services.frontends_are_not_shadowed",
+            "reachability.local_node_ports_answer_nowhere_else",
+        ),
+        ("cni.host_ports_lead_to_their_pods", "reachability.host_ports_answer"),
+        (
+            "kube_proxy.says_that_it_is_healthy",
+            "reachability.health_checks_tell_where_endpoints_are",
+        ),
+    ],
+)
+def test_ports_of_a_node_are_missed_from_other_nodes(cause, symptom):
+    items = [red(cause, "n2", kind="Node"), red(symptom, kind="Node")]
+
+    assert symptoms(items) == {(symptom, "n1"): (cause, "n2")}

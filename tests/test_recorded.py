@@ -22,6 +22,9 @@ YOUNGER = frozenset(
         "dns.large_answers_arrive",
         "dns.queries_are_not_lost",
         "dns.unknown_names_do_not_exist",
+        "links.are_left_alone_by_networkmanager",
+        "links.keep_the_macs_of_their_plugin",
+        "routes.rules_outlast_networkd",
     }
 )
 """Checks whose facts the recording lacks."""

@@ -39,10 +39,7 @@ OVER_THE_OVERLAY = (
     "reachability.large_messages_pass",
 )
 
-PORTS_OF_NODES = (
-    "reachability.node_ports_answer",
-    "reachability.health_checks_tell_where_endpoints_are",
-)
+PORTS_ON_THE_WIRE = ("reachability.node_ports_answer", "reachability.host_ports_answer")
 
 RULES = (
     Rule("pods.carry_their_addresses", LOOKUPS, "pod"),
@@ -53,12 +50,14 @@ RULES = (
     Rule("cni.has_one_configuration", ("nodes.have_a_network_for_pods", "nodes.ready")),
     Rule("nodes.have_a_network_for_pods", ("nodes.ready",)),
     Rule("nodes.forward_packets", (*ALL_DNS, "reachability.*")),
+    Rule("nodes.forward_packets", PORTS_ON_THE_WIRE, "any"),
     Rule("nodes.filter_bridged_packets", ("reachability.services_reach_pods_of_the_same_node",)),
     Rule("links.reach_themselves", ("reachability.pods_reach_themselves_through_services",)),
     Rule(
         "firewall.lets_pods_through",
         (*ALL_DNS, "firewall.lets_dns_through", "services.sources*", "reachability.*"),
     ),
+    Rule("firewall.lets_pods_through", PORTS_ON_THE_WIRE, "any"),
     Rule("firewall.lets_dns_through", (*LOOKUPS, "reachability.large_messages_pass")),
     Rule("overlay.fits_the_wire", ("reachability.large_messages_pass",), "any"),
     Rule("routes.lead_to_every_node", OVER_THE_OVERLAY, "any"),
@@ -75,14 +74,17 @@ RULES = (
     Rule("pods.share_no_address", LOOKUPS, "any"),
     Rule("cni.has_one_configuration", ("pods.are_in_the_nodes_range",)),
     Rule("kube_proxy.runs_in_its_configured_mode", ("kube_proxy.left_nothing_of_another_mode",)),
-    Rule(
-        "kube_proxy.says_that_it_is_healthy",
-        ("services.*", "kube_proxy.keeps_up_with_changes", *PORTS_OF_NODES),
-    ),
+    Rule("kube_proxy.says_that_it_is_healthy", ("services.*", "kube_proxy.keeps_up_with_changes")),
     Rule("kube_proxy.keeps_up_with_changes", ("services.*",)),
     Rule("services.rules_are_reached", ("dns.answers_*",)),
     Rule("kube_proxy.says_that_it_is_healthy", ("reachability.health_checks_*",), "any"),
     Rule("services.rules_are_reached", ("reachability.node_ports_answer",), "any"),
+    Rule(
+        "services.frontends_are_not_shadowed",
+        ("reachability.node_ports_answer", "reachability.local_node_ports_answer_nowhere_else"),
+        "any",
+    ),
+    Rule("routes.local_addresses_come_first", ("dns.*", "reachability.*", "nodes.ready")),
     Rule("cni.host_ports_lead_to_their_pods", ("reachability.host_ports_answer",), "any"),
     Rule("services.sources_are_masqueraded", ("dns.answers_the_node",)),
     Rule("services.frontends_are_programmed", ("dns.answers_*",), about="kube-dns"),

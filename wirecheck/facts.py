@@ -61,7 +61,7 @@ class Fact(Enum):
         "a few milliseconds where all is well, at most two time limits where it is not",
         sends="at most 16 peers a node: one TCP connection each to kubelet and to a pod, closed at "
         "once; to at most 4 DNS replicas 17 padded DNS queries (68 KiB, answered by as much); to "
-        "the API server's addresses one connection each, without TLS; at the node and at two "
+        "the API server's addresses one connection each, without TLS; at the node and at three "
         "others one each to at most 6 node ports, 2 health check ports and 4 host ports, and to a "
         "pod behind each",
     )
@@ -117,6 +117,11 @@ class Fact(Enum):
         "files in sysctl.d, in the order in which systemd applies them: only lines about "
         "forwarding, bridges, rp_filter and conntrack",
         "some small files",
+    )
+    DEVICE_MANAGERS = Measured(
+        "whether NetworkManager, systemd-networkd and systemd-udevd run, and of their files only "
+        "what they say of devices and rules of other programs",
+        "one pass over /proc, some small files of at most 64 KiB",
     )
     TRAFFIC = Measured(
         "counters of lost packets, of the CPUs' queues and of interfaces that have an address, "

@@ -54,7 +54,8 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True):
     put_in: list[Step]
     take_out: list[Step]
     red: dict[str, dict[str, Outcome]]
-    """Check, then node (`cluster` and `every node` are understood), then outcome: exactly these."""
+    """Check, then node, then outcome: exactly these. `cluster`, `every node` and `every other node`
+    than the target's are understood."""
     unjudged: dict[str, dict[str, str]] = {}
     """Check, then node, then why some of its objects were counted and not judged: these as well."""
     smoke: bool = False
@@ -76,7 +77,7 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True):
                 yield check, "" if place == "cluster" else place, outcome
 
 
-FILES = ("faults.yaml", "dns.yaml", "virtual_machine.yaml")
+FILES = ("faults.yaml", "dns.yaml", "ports_and_devices.yaml", "virtual_machine.yaml")
 
 
 def load_faults() -> list[Fault]:

@@ -193,10 +193,13 @@ def _words(command: str, values: Mapping[str, str]) -> list[str]:
 
 
 def _expected(fault: Fault, values: Mapping[str, str]) -> frozenset[Red]:
-    """The fault's set, with `every node` spelled out."""
+    """The fault's set, with `every node` and `every other node` spelled out."""
     reds: set[Red] = set()
     for check, place, outcome in fault.reds():
-        places = _nodes() if place == "every node" else [fill_in(place, values)]
+        places = [fill_in(place, values)]
+        if place in ("every node", "every other node"):
+            spared = values["node"] if place == "every other node" else ""
+            places = [each for each in _nodes() if each != spared]
         reds |= {(check, each, outcome) for each in places}
     return frozenset(reds)
 

@@ -44,6 +44,7 @@ from wirecheck.snapshot.node_document import (
     PodProcesses,
     Probe,
     Route,
+    Rule,
     SysctlFile,
     TrafficSample,
     Try,
@@ -302,6 +303,7 @@ def node_netns() -> Namespace:
         ],
         neighbours=[Neighbour(4, "10.244.1.0", MACS["n2"], "PERMANENT")],
         fdb=[Fdb(4, MACS["n2"], "192.0.2.2", state="permanent")],
+        rules=[Rule(4, 0, 255), Rule(4, 32766, 254), Rule(4, 32767, 253), Rule(6, 0, 255)],
     )
 
 

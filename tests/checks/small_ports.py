@@ -73,7 +73,7 @@ PURPOSES = ("node port", "host port", "health check", "backend")
 def answered(asked: Asked) -> Contact:
     """n2 has no endpoint."""
     contact = Contact(HOST, asked.source, asked.purpose, asked.address, asked.port, tries=1, made=1)
-    if asked.once:
+    if asked.attempts == 1:
         return change(contact, made=0, error="timeout")
     if asked.http:
         here = asked.address == "192.0.2.1"

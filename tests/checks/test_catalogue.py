@@ -25,6 +25,9 @@ NEEDS_MORE_THAN_THE_SMALL_CLUSTER = (
     "reachability.health_checks_tell_where_endpoints_are",
     "reachability.host_ports_answer",
     "cni.host_ports_lead_to_their_pods",
+    "links.are_left_alone_by_networkmanager",
+    "links.keep_the_macs_of_their_plugin",
+    "routes.rules_outlast_networkd",
 )
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.checks.small_cluster import HOST, WEB_NETNS, SmallCluster, link
-from wirecheck.findings import NotApplicable
+from wirecheck.findings import FactMissingError, NotApplicable
 from wirecheck.snapshot.node_document import Address, Route, Rule
 
 
@@ -196,3 +196,74 @@ def test_a_route_to_services_alone_will_do_for_a_pod(small):
 def test_a_pod_that_lost_its_address_is_left_to_the_check_of_addresses(small):
     small.change_netns(WEB_NETNS, routes=[], addresses=[])
     assert not small.findings("routes.lead_out_of_every_pod")
+
+
+class TestOwnAddresses:
+    CHECK = "local_addresses_come_first"
+    MAIN = Rule(4, 32766, 254)
+
+    def test_a_node_without_the_local_rule_is_found(self, small):
+        small.change_netns(HOST, rules=[self.MAIN, Rule(6, 0, 255)])
+
+        assert found(small, self.CHECK) == [
+            ("IPv4 rules", "for 10.244.0.1 no rule looks in table local")
+        ]
+
+    def test_a_family_that_nothing_uses_is_not_judged(self, small):
+        small.change_netns(HOST, rules=[Rule(4, 0, 255), self.MAIN])
+        assert found(small, self.CHECK) == []
+
+        addresses = [*small.document.namespaces[0].addresses, Address(2, "fd00::1", 64)]
+        small.change_netns(HOST, addresses=addresses)
+        small.api["pods"][1]["status"]["podIPs"].append({"ip": "fd00::3"})
+        assert found(small, self.CHECK) == [
+            ("IPv6 rules", "for fd00::1 no rule looks in table local")
+        ]
+
+    def test_a_local_rule_that_was_moved_is_right_where_it_still_comes_first(self, small):
+        small.change_netns(HOST, rules=[Rule(4, 100, 255), self.MAIN])
+
+        assert found(small, self.CHECK) == []
+
+    @pytest.mark.parametrize(
+        ("rule", "told"),
+        [
+            (Rule(4, 50, 254), "50: from all lookup main"),
+            (Rule(4, 50, 77, source="10.0.0.0/8"), "50: from 10.0.0.0/8 lookup 77"),
+            (Rule(4, 50, 0, action="prohibit"), "50: from all prohibit"),
+            (
+                Rule(4, 50, 77, destination="10.244.0.0/16"),
+                "50: from all to 10.244.0.0/16 lookup 77",
+            ),
+        ],
+    )
+    def test_a_rule_that_comes_before_it_and_leads_on_is_found(self, small, rule, told):
+        with_routes(small, Route(4, "default", gateway="192.0.2.9", index=2, table=77))
+        small.change_netns(HOST, rules=[rule, Rule(4, 100, 255), self.MAIN])
+
+        assert found(small, self.CHECK) == [
+            ("IPv4 rules", f"for 10.244.0.1 {told} comes before table local")
+        ]
+
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            Rule(4, 9, 77, mark="0x200/0xf00"),
+            Rule(4, 9, 77, iif="ens4"),
+            Rule(4, 9, 88),
+            Rule(4, 9, 77, destination="203.0.113.0/24"),
+            Rule(4, 9, 77, mark="0x1", action="lookup (not)"),
+        ],
+        ids=["for a mark", "for a device", "an empty table", "for others", "for all but a mark"],
+    )
+    def test_rules_that_divert_nothing_may_come_first(self, small, rule):
+        with_routes(small, Route(4, "default", gateway="192.0.2.9", index=2, table=77))
+        small.change_netns(HOST, rules=[rule, Rule(4, 100, 255), self.MAIN])
+
+        assert found(small, self.CHECK) == []
+
+    def test_rules_that_were_not_seen_are_an_error(self, small):
+        small.change_netns(HOST, rules=[])
+
+        with pytest.raises(FactMissingError, match="no routing rule"):
+            small.findings("routes.local_addresses_come_first")

@@ -14,7 +14,7 @@ class Asked(Struct, frozen=True, omit_defaults=True):
     port: int
     times: int = 1
     messages: int = 0
-    once: bool = False
-    """Not tried again where it fails: nothing is to answer there."""
+    attempts: int = 2
+    """How often it is tried in all where it fails, if it is to be made once."""
     http: bool = False
     """Whether the plan's request is sent, of whose answer the status is noted."""

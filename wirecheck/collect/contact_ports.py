@@ -16,8 +16,11 @@ from wirecheck.snapshot.api_objects import NodeObject
 from wirecheck.snapshot.host_ports import HostPort
 from wirecheck.snapshot.node_ports import Backend, HealthCheck, NodePort
 
-PEERS = 2
+PEERS = 3
 """Other nodes at which a node asks for ports."""
+ATTEMPTS = 4
+"""Of a port with policy Cluster: one endpoint of several that does not answer is told by other
+checks, and must not be met by chance in every look."""
 CLUSTER_PORTS, LOCAL_PORTS, HEALTH_CHECKS = 4, 2, 2
 """Of each kind, how many a node asks for."""
 HOST_PORTS = 4
@@ -52,8 +55,9 @@ def _to_node_ports(
 
 def _to_node_port(port: NodePort, node: NodeObject) -> Iterator[Asked]:
     is_open = port.is_open_at(node.metadata.name)
+    attempts = 1 if not is_open else 2 if port.is_local else ATTEMPTS
     for each in _addresses(node, port.family):
-        yield Asked("", "node port", each, port.port, once=not is_open)
+        yield Asked("", "node port", each, port.port, attempts=attempts)
     if is_open:
         yield _directly(_backend_at(port, node.metadata.name))
 

@@ -27,6 +27,7 @@ MODULES = (
     "pod_files",
     "cni_files",
     "boot_settings",
+    "device_managers",
     "traffic",
     "new_connections",
     "commands",

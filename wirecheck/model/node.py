@@ -15,6 +15,7 @@ from wirecheck.model.cluster import OWN_DATAPATH, Cluster
 from wirecheck.model.cni import Cni
 from wirecheck.model.conntrack import Conntrack
 from wirecheck.model.dataplane import Dataplane, compared, programmed_modes
+from wirecheck.model.device_managers import DeviceManagers
 from wirecheck.model.firewall import Firewall
 from wirecheck.model.helper_reach import HelperReach
 from wirecheck.model.iptables import Iptables
@@ -31,6 +32,7 @@ from wirecheck.model.port_mappings import PortMappings
 from wirecheck.model.reach import NodeReach
 from wirecheck.model.reverse_path import ReversePath
 from wirecheck.model.routes import NodeRoutes
+from wirecheck.model.routing_rules import RoutingRules
 from wirecheck.model.veth import Orphan, Veth, orphans
 from wirecheck.snapshot.api_objects import NodeObject
 from wirecheck.snapshot.index import VisitRecord
@@ -231,18 +233,19 @@ class Node:
         return losses(self.name, self.seen)
 
     @cached_property
-    def _families(self) -> frozenset[int]:
+    def families_of_pods(self) -> frozenset[int]:
+        """The address families of the pods that have a network of their own."""
         return frozenset(
             each.version for pod in self.pods if not pod.on_host_network for each in pod.addresses
         )
 
     @property
     def forwarding_sysctls(self) -> list[str]:
-        return [FORWARDING_SYSCTLS[family] for family in sorted(self._families)]
+        return [FORWARDING_SYSCTLS[family] for family in sorted(self.families_of_pods)]
 
     @property
     def bridge_sysctls(self) -> list[str]:
-        return [BRIDGE_SYSCTLS[family] for family in sorted(self._families)]
+        return [BRIDGE_SYSCTLS[family] for family in sorted(self.families_of_pods)]
 
     @property
     def has_pods_on_a_bridge(self) -> bool:
@@ -259,6 +262,16 @@ class Node:
     def routes(self) -> NodeRoutes:
         """The routes of the node's own netns."""
         return NodeRoutes(self)
+
+    @property
+    def routing_rules(self) -> RoutingRules:
+        """The routing rules of the node's own netns."""
+        return RoutingRules(self)
+
+    @property
+    def device_managers(self) -> DeviceManagers:
+        """Programs that may take hold of devices."""
+        return DeviceManagers(self)
 
     @cached_property
     def reverse_path(self) -> ReversePath:

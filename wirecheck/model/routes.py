@@ -96,6 +96,15 @@ class Routing:
                     break  # `throw` ends the search in this table alone.
         return None
 
+    def route_in(self, table: int, target: IPAddress) -> Route | None:
+        """The route to `target` that one table has."""
+        family, number, bits = target.version, int(target), target.max_prefixlen
+        for length in self._lengths.get((table, family), ()):
+            key = (family, length, number >> (bits - length) << (bits - length))
+            if route := self._tables[table].get(key):
+                return None if route.type == "throw" else route
+        return None
+
     def _searched(self, target: IPAddress) -> Sequence[Searched]:
         """The tables that packets to `target` are looked up in, and the lengths of prefixes."""
         family = target.version

@@ -85,6 +85,8 @@ class Rule(Record, frozen=True):
     oif: str = ""
     mark: str = ""
     action: str = "lookup"
+    protocol: int | None = None
+    """Who made it, as rtnetlink numbers them (2: the kernel); None where it was not read."""
 
 
 class Neighbour(Record, frozen=True):
@@ -320,6 +322,25 @@ class SysctlFile(Record, frozen=True):
     lines: list[str] = []
 
 
+class SettingsFile(Record, frozen=True):
+    """A file in sections, `[Match]`, with its lines about devices, `OriginalName=*`."""
+
+    file: str
+    lines: list[str] = []
+
+
+class DeviceManagers(Record, frozen=True):
+    """Programs that may take hold of network devices, and what they are told of them."""
+
+    running: list[str] = []
+    """NetworkManager, systemd-networkd, systemd-udevd."""
+    links: list[SettingsFile] = []
+    """Of systemd-udevd, each with its drop-ins, in the order in which they are tried."""
+    networkd: list[SettingsFile] = []
+    """In the order in which they are read, as those of NetworkManager: the last setting counts."""
+    network_manager: list[SettingsFile] = []
+
+
 class Counters(Record, frozen=True):
     """Packets of one interface since it exists (/proc/net/dev)."""
 
@@ -383,6 +404,8 @@ class NodeDocument(Record, frozen=True):
     new_connections: NewConnections | None = None
     boot_settings: list[SysctlFile] | None = None
     """In the order in which they are applied; None in documents of programs without it."""
+    device_managers: DeviceManagers | None = None
+    """None in documents of programs that did not look for them yet."""
     kernel_log: list[KernelLine] = []
     problems: list[str] = []
     """What could not be read, as sentences, where no field says so."""

@@ -152,6 +152,8 @@ FIELDS: Mapping[str, str] = {
     "CniReservation.address": OPAQUE,
     "CniFiles.binaries": KEEP,
     "SysctlFile.*": OPAQUE,
+    "SettingsFile.*": OPAQUE,
+    "DeviceManagers.running": KEEP,
     "KernelLine.pattern": KEEP,
     "NodeDocument.program": KEEP,
     "NodeDocument.seconds": KEEP,

@@ -141,12 +141,13 @@ def test_an_answer_that_is_no_http_is_told(
     assert (contact.status, contact.endpoints) == (None, None)
 
 
-def test_what_is_not_to_answer_is_tried_once(fake_node: Callable[..., FakeNode]) -> None:
-    asked = [Asked("", "node port", DNS, 9, once=True)]
+def test_what_does_not_answer_is_tried_as_often_as_planned(
+    fake_node: Callable[..., FakeNode],
+) -> None:
+    asked = [Asked("", "node port", DNS, 9, attempts=1), Asked("", "node port", DNS, 9, attempts=4)]
     contacts = ContactPlan(MESSAGE, asked, 0.5)
 
     seen = fake_node(web={}).visit(msgspec.structs.replace(plan(), contacts=contacts)).document
 
     assert seen.contacts is not None
-    (contact,) = seen.contacts
-    assert (contact.tries, contact.made, contact.error) == (1, 0, "refused")
+    assert [(each.tries, each.made) for each in seen.contacts] == [(1, 0), (4, 0)]

@@ -94,7 +94,9 @@ def test_agrees_with_the_ip_tool(fake_node: MakeNode) -> None:
         r.destination.removesuffix("/32") for r in host.routes if r.family == 4
     } == theirs_routes
     (rule,) = [each for each in host.rules if each.priority == 100]
-    assert (rule.mark, rule.table) == ("0x2/0xf", 77)
+    assert (rule.mark, rule.table, rule.protocol) == ("0x2/0xf", 77, 3)
+    usual = next(each for each in host.rules if each.priority == 0)
+    assert (usual.table, usual.protocol) == (255, 2)
 
 
 def test_asks_dns_from_every_pod_and_from_the_node(fake_node: MakeNode) -> None:

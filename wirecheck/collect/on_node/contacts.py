@@ -73,14 +73,14 @@ class HttpAnswer:
 
 
 class Contact:
-    """One connection, from one netns to one address; tried again where it fails."""
+    """One connection, from one netns to one address; where it fails, tried as often as planned."""
 
     def __init__(
         self, inode: int, asked: Dict[str, Any], message: bytes, request: bytes = b""
     ) -> None:
         self.inode = inode
         self.record: Dict[str, Any] = {"inode": inode, "tries": 0, "made": 0, **asked}
-        self._most_failures = 1 if self.record.pop("once", False) else 2
+        self._most_failures = self.record.pop("attempts", 2)
         self._request = request if self.record.pop("http", False) else b""
         self._answer = HttpAnswer()
         self._count = asked.get("messages", 0)
@@ -159,7 +159,7 @@ class Contact:
             self.socket = None
 
     def is_over(self) -> bool:
-        """Whether it was made as often as wanted, or failed twice."""
+        """Whether it was made as often as wanted, or failed too often."""
         failed = self.record["tries"] - self.record["made"]
         times = self.record.get("times", 1)
         # One that is made several times is counted: each of them goes its own way.

@@ -260,6 +260,8 @@ def _rule(payload: bytes) -> Record:
         "table": number(found[15]) if 15 in found else table,
         "action": name + " (not)" if flags & INVERTED else name,
     }
+    if 21 in found:
+        record["protocol"] = found[21][0]
     if 1 in found:
         record["destination"] = "%s/%d" % (address(found[1]), to)
     if 2 in found:

@@ -15,6 +15,7 @@ from wirecheck.collect.on_node import (
     boot_settings,
     cni_files,
     commands,
+    device_managers,
     kernel,
     kube_proxy,
     kubelet,
@@ -231,6 +232,10 @@ class Visit:
         """What the files say that the next boot applies."""
         self.document["boot_settings"] = boot_settings.read_all()
 
+    def look_at_device_managers(self) -> None:
+        """Programs that may take hold of the devices of CNI plugins."""
+        self.document["device_managers"] = device_managers.read_all()
+
     def sample_traffic(self) -> None:
         """Note what was lost so far by the interfaces that have an address."""
         own = self.document["namespaces"][0]
@@ -295,6 +300,7 @@ def look(plan: Record) -> Record:
         ("kubelet", visit.look_at_kubelet),
         ("CNI files", visit.look_at_cni),
         ("Settings at the next boot", visit.look_at_boot_settings),
+        ("Device managers", visit.look_at_device_managers),
         ("Kernel log", visit.look_at_log),
         ("New connections", visit.listen_to_new_connections),
         ("Traffic", visit.sample_traffic),

@@ -1,0 +1,137 @@
+"""Programs that may take hold of network devices: which run, and what they are told of devices.
+
+Of their files only the sections and the settings that are about devices of others are kept.
+"""
+
+import os
+from typing import Any, Dict, List, Tuple
+
+Record = Dict[str, Any]
+
+PROGRAMS = {
+    "NetworkManager": "NetworkManager",
+    "systemd-network": "systemd-networkd",
+    "systemd-udevd": "systemd-udevd",
+}
+"""By the name that the kernel knows them by: it keeps 15 characters."""
+
+SYSTEMD = ("/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd")
+"""A file of an earlier folder takes the place of one with the same name in a later one."""
+OWN, SHIPPED = "/etc/NetworkManager", ("/run/NetworkManager", "/usr/lib/NetworkManager")
+
+LINK_SETTINGS = ("MACAddress", "MACAddressPolicy")
+NETWORKD_SETTINGS = ("ManageForeignRoutingPolicyRules",)
+MANAGER_SETTINGS = ("unmanaged-devices", "unmanaged-devices+", "match-device", "managed")
+MOST_BYTES = 1 << 16
+MOST_FILES = 200
+MOST_LINES = 100
+
+
+def read_all(root: str = "") -> Record:
+    """All of it."""
+    return {
+        "running": running(root),
+        "links": _files(root, _links(root), LINK_SETTINGS, ("Match",)),
+        "networkd": _files(root, _networkd(root), NETWORKD_SETTINGS),
+        "network_manager": _files(root, _network_manager(root), MANAGER_SETTINGS),
+    }
+
+
+def running(root: str = "") -> List[str]:
+    """The programs that run in the node's netns, as this one: those of containers have others."""
+    found = set()
+    own = _netns(root, "self")
+    for pid in filter(str.isdigit, os.listdir(root + "/proc")):
+        try:
+            with open("%s/proc/%s/comm" % (root, pid), errors="replace") as file:
+                name = file.read().strip()
+        except OSError:
+            continue  # It has ended meanwhile.
+        if name in PROGRAMS and _netns(root, pid) == own:
+            found.add(PROGRAMS[name])
+    return sorted(found)
+
+
+def _netns(root: str, pid: str) -> str:
+    try:
+        return os.readlink("%s/proc/%s/ns/net" % (root, pid))
+    except OSError:
+        return ""
+
+
+def _links(root: str) -> List[Tuple[str, List[str]]]:
+    """Each .link file with its drop-ins, in the order in which they are tried."""
+    folders = ["%s/network" % each for each in SYSTEMD]
+    found = []
+    for name, path in _by_name(root, folders, ".link"):
+        drop_ins = ["%s/%s.d" % (each, name) for each in folders]
+        found.append((path, [path] + [each for _, each in _by_name(root, drop_ins, ".conf")]))
+    return found
+
+
+def _networkd(root: str) -> List[Tuple[str, List[str]]]:
+    main = ["%s/networkd.conf" % each for each in SYSTEMD]
+    paths = [each for each in main if os.path.isfile(root + each)][:1]
+    drop_ins = ["%s/networkd.conf.d" % each for each in SYSTEMD]
+    paths += [path for _, path in _by_name(root, drop_ins, ".conf")]
+    return [(path, [path]) for path in paths]
+
+
+def _network_manager(root: str) -> List[Tuple[str, List[str]]]:
+    """What is shipped first, then the main file, then the folder beside it: the last one wins."""
+    own = _by_name(root, ["%s/conf.d" % OWN], ".conf")
+    shadowed = {name for name, _ in own}
+    shipped = _by_name(root, ["%s/conf.d" % each for each in SHIPPED], ".conf")
+    paths = [path for name, path in shipped if name not in shadowed]
+    paths += ["%s/NetworkManager.conf" % OWN] + [path for _, path in own]
+    return [(path, [path]) for path in paths]
+
+
+def _by_name(root: str, folders: List[str], suffix: str) -> List[Tuple[str, str]]:
+    """(name, path) in the order of names; a link to /dev/null hides a name."""
+    paths: Dict[str, str] = {}
+    for folder in folders:
+        try:
+            names = sorted(os.listdir(root + folder))[:MOST_FILES]
+        except OSError:
+            continue
+        for name in names:
+            if name.endswith(suffix):
+                paths.setdefault(name, folder + "/" + name)
+    return [(name, paths[name]) for name in sorted(paths) if os.path.isfile(root + paths[name])]
+
+
+def _files(
+    root: str,
+    files: List[Tuple[str, List[str]]],
+    settings: Tuple[str, ...],
+    sections: Tuple[str, ...] = (),
+) -> List[Record]:
+    """Those that say something; `sections` are kept whole."""
+    found = []
+    for name, paths in files:
+        lines = [line for path in paths for line in _lines(root + path, settings, sections)]
+        if any(not line.startswith("[") for line in lines):
+            found.append({"file": name, "lines": lines[:MOST_LINES]})
+    return found
+
+
+def _lines(path: str, settings: Tuple[str, ...], sections: Tuple[str, ...]) -> List[str]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read(MOST_BYTES)
+    except OSError:
+        return []
+    kept = []
+    is_whole = False
+    for line in map(str.strip, text.replace("\\\n", " ").splitlines()):
+        if line.startswith("["):
+            is_whole = line.strip("[]") in sections
+            kept.append(line[:200])
+        elif line[:1] not in ("#", ";", "") and (is_whole or _key(line) in settings):
+            kept.append(line[:500])
+    return kept
+
+
+def _key(line: str) -> str:
+    return line.partition("=")[0].strip()
