@@ -45,6 +45,7 @@ check-cluster: $(READY)
 	$(BIN)/wirecheck run --inventory $(CACHE)/testbed/inventory-sudo.yaml --report-dir $(CACHE)/reports
 	$(BIN)/pytest --inventory $(CACHE)/testbed/inventory.yaml --report-dir $(CACHE)/reports \
 	  --html=$(CACHE)/reports/pytest.html --junitxml=$(CACHE)/reports/pytest.xml
+	$(BIN)/python -m testbed.mixed
 	$(BIN)/python -m testbed.documented
 
 # A run changes nothing on the nodes and only reads the API; and the proof of it can fail.

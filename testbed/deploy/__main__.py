@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 import click
 
+from testbed import mixed
 from testbed.cluster import kubectl
 from testbed.commands import TestbedError
 from testbed.deploy import image as images
@@ -53,6 +54,8 @@ def _prove(here: State) -> list[str]:
         images.bring(name, names, here)
     with applied(here, "health-reports", name):
         report, wrong = _health_report(names, here)
+        with step("from outside, by ssh, Ansible and the agents at once"):
+            wrong += mixed.prove_with_agents(here, Layout(record.subnet))
     with applied(here, "large-cluster", name):
         wrong += _shares(report)
     with applied(here, "pods-for-the-run", name):
