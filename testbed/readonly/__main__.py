@@ -40,9 +40,7 @@ class Compared:
 
 
 @click.command()
-@click.option(
-    "--inventory", default="inventory.yaml", show_default=True, help="Its file."
-)
+@click.option("--inventory", default="inventory.yaml", show_default=True, help="Its file.")
 @click.option("--disturb", is_flag=True, help="Leave things behind: they must be noticed.")
 def main(inventory: str, disturb: bool) -> None:
     """Compare the nodes before and after a run, and read what the API server noted of it."""
