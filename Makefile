@@ -5,7 +5,7 @@ VENV   := $(CACHE)/venv-$(shell echo $(CURDIR) | cksum | cut -d' ' -f1)
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test lint types cluster cluster-down check-cluster deploy package upgrade-gate readonly reliability faults referee soak bench clean
+.PHONY: run test lint types cluster cluster-down check-cluster deploy sonobuoy package upgrade-gate readonly reliability faults referee soak bench clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -45,6 +45,7 @@ check-cluster: $(READY)
 	$(BIN)/wirecheck run --inventory $(CACHE)/testbed/inventory-sudo.yaml --report-dir $(CACHE)/reports
 	$(BIN)/pytest --inventory $(CACHE)/testbed/inventory.yaml --report-dir $(CACHE)/reports \
 	  --html=$(CACHE)/reports/pytest.html --junitxml=$(CACHE)/reports/pytest.xml
+	$(BIN)/python -m testbed.mixed
 	$(BIN)/python -m testbed.documented
 
 # A run changes nothing on the nodes and only reads the API; and the proof of it can fail.
@@ -63,6 +64,10 @@ reliability: $(READY)
 # The image, and everything in deploy/, on the test cluster.
 deploy: $(READY)
 	$(BIN)/python -m testbed.deploy
+
+# deploy/sonobuoy by a real Sonobuoy, which is built first.
+sonobuoy: $(READY)
+	$(BIN)/python -m testbed.deploy.sonobuoy
 
 # The built wheel, alone in an empty environment.
 package: $(READY)

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Mapping
 
 import click
+import yaml
 
+from testbed import mixed
 from testbed.cluster import kubectl
 from testbed.commands import TestbedError
 from testbed.deploy import image as images
@@ -18,8 +20,9 @@ from testbed.deploy.results import Report, differences, newest_report
 from testbed.deploy.watching import watch_as_account
 from testbed.layout import Layout
 from testbed.nodes import output
+from testbed.readonly import __main__ as readonly
 from testbed.readonly.audit import position
-from testbed.state import State, state
+from testbed.state import State, state, write_atomically
 from testbed.steps import step
 
 LIMIT = 300.0
@@ -57,6 +60,10 @@ def _prove(here: State) -> list[str]:
         images.bring(name, names, here)
     with applied(here, "health-reports", name):
         report, wrong = _health_report(names, here)
+        with step("from outside, by ssh, Ansible and the agents at once"):
+            wrong += mixed.prove_with_agents(here, Layout(record.subnet))
+        with step("only reading, by the agents"):
+            wrong += _read_only_by_agents(names, here)
     with applied(here, "large-cluster", name):
         wrong += _shares(report)
     with applied(here, "pods-for-the-run", name):
@@ -91,6 +98,15 @@ def _health_report(names: list[str], here: State) -> tuple[Report, list[str]]:
     if "wirecheck_run_status{" not in metrics:
         wrong.append("wirecheck.prom lacks wirecheck_run_status")
     return report, wrong
+
+
+def _read_only_by_agents(names: list[str], here: State) -> list[str]:
+    inventory = here.root / "deploy/inventory-agents.yaml"
+    nodes = [{"name": "wc-*", "via": "kubectl://"}]
+    content = {"kubeconfig": str(here.kubeconfig), "nodes": nodes}
+    write_atomically(inventory, yaml.safe_dump(content))
+    passed = readonly.prove(names, str(inventory))
+    return [] if passed else ["a run by the agents is not read-only"]
 
 
 def _shares(single: Report) -> list[str]:

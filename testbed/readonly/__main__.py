@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -39,7 +40,7 @@ class Compared:
 
 
 @click.command()
-@click.option("--inventory", default="inventory.yaml", show_default=True, help="The ways in.")
+@click.option("--inventory", default="inventory.yaml", show_default=True, help="Its file.")
 @click.option("--disturb", is_flag=True, help="Leave things behind: they must be noticed.")
 def main(inventory: str, disturb: bool) -> None:
     """Compare the nodes before and after a run, and read what the API server noted of it."""
@@ -48,17 +49,19 @@ def main(inventory: str, disturb: bool) -> None:
         if not record:
             raise TestbedError("there is no test cluster: `python -m testbed up` starts one")
         names = [node.name for node in Layout(record.subnet).nodes(record.vm)]
-        passed = _notices(names, inventory) if disturb else _prove(names, inventory)
+        passed = _notices(names, inventory) if disturb else prove(names, inventory)
     except TestbedError as error:
         raise click.ClickException(str(error)) from None
     sys.exit(0 if passed else 1)
 
 
-def _prove(names: Collection[str], inventory: str) -> bool:
+def prove(names: Collection[str], inventory: str) -> bool:
+    """Print what a run by that inventory did to the nodes and asked; whether it only reads."""
     began = time.monotonic()
     start = audit.position()
     compared = compare(names, lambda: _run(inventory))
-    requests = audit.requests_since(start)
+    by_agents = "kubectl://" in (state().root / inventory).read_text()
+    requests = audit.requests_since(start, by_kubectl=by_agents)
     click.echo("Compared, before and after a run:")
     for line in sizes(compared.after):
         click.echo(f"  {line}")
@@ -67,7 +70,8 @@ def _prove(names: Collection[str], inventory: str) -> bool:
     click.echo("Asked of the API server, by its audit log:")
     for request, count in sorted(requests.items()):
         click.echo(f"  {request.verb} {request.resource}: {count}")
-    wrong = [*map(str, sorted(compared.found)), *audit.objections(requests)]
+    objections = audit.objections(requests, enters_pods=by_agents)
+    wrong = [*map(str, sorted(compared.found)), *objections]
     for each in wrong:
         click.echo(f"WRONG  {each}"[:400])
     click.echo(f"{'NOT' if wrong else 'is'} read-only ({time.monotonic() - began:.0f} s)")
@@ -126,6 +130,7 @@ def _run(inventory: str) -> None:
             text=True,
             timeout=600,
             check=False,
+            env={**os.environ, "PATH": f"{state().bin}:{os.environ['PATH']}"},
         )
     if ended.returncode not in (0, 1):
         raise TestbedError(f"wirecheck ended with {ended.returncode}: {ended.stderr[-600:]}")

@@ -12,7 +12,11 @@ from testbed.layout import CONTROL_PLANE
 from testbed.nodes import output, run
 
 AGENT = "wirecheck/"
+KUBECTL = "kubectl/"
+"""By which a run enters agent pods."""
 READING = frozenset({"get", "list", "watch"})
+ENTERING = frozenset({("create", "pods/exec"), ("get", "pods/exec"), ("get", "pods")})
+"""What kubectl asks for to run a command in a pod."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -35,36 +39,42 @@ def position() -> int:
     return int(ended.stdout)
 
 
-def requests_since(start: int) -> dict[Request, int]:
-    """What wirecheck has asked since the log ended at `start`, and how often."""
+def requests_since(start: int, *, by_kubectl: bool = False) -> dict[Request, int]:
+    """What wirecheck, and its kubectl, has asked since the log ended at `start`; how often."""
     text = output(CONTROL_PLANE, ["tail", "--bytes", f"+{start + 1}", AUDIT_LOG])
-    return counted(text.splitlines())
+    return counted(text.splitlines(), by_kubectl=by_kubectl)
 
 
-def counted(lines: Iterable[str]) -> dict[Request, int]:
-    """The requests in lines of an audit log that wirecheck made."""
+def counted(lines: Iterable[str], *, by_kubectl: bool = False) -> dict[Request, int]:
+    """The requests in lines of an audit log that wirecheck, and any kubectl, made."""
+    agents = (AGENT, KUBECTL) if by_kubectl else (AGENT,)
     found: dict[Request, int] = {}
     for line in lines:
         event = json.loads(line)
-        if not str(event.get("userAgent", "")).startswith(AGENT):
+        if not str(event.get("userAgent", "")).startswith(agents):
             continue
         reference = event.get("objectRef") or {}
-        request = Request(
-            event["verb"],
-            reference.get("resource") or event["requestURI"].partition("?")[0],
-            event["user"]["username"],
-        )
+        parts = filter(None, (reference.get("resource"), reference.get("subresource")))
+        resource = "/".join(parts) or event["requestURI"].partition("?")[0]
+        request = Request(event["verb"], resource, event["user"]["username"])
         found[request] = found.get(request, 0) + 1
     return found
 
 
-def objections(requests: Iterable[Request]) -> list[str]:
-    """What is wrong with the requests, as sentences; a run without any proves nothing."""
-    verbs = {each.verb for each in requests}
-    if not verbs:
+def objections(requests: Iterable[Request], *, enters_pods: bool = False) -> list[str]:
+    """What is wrong with the requests, as sentences; a run without any proves nothing.
+
+    `enters_pods`: by agents' pods it has to run commands in them, which is no reading.
+    """
+    asked = {(each.verb, each.resource) for each in requests}
+    if not asked:
         return ["The audit log shows no request of the run: it proves nothing."]
+    if enters_pods and not any(resource == "pods/exec" for _, resource in asked):
+        return ["The audit log shows no command in a pod: the agents were not the way in."]
+    allowed = ENTERING if enters_pods else frozenset()
     return [
         f"The audit log shows {each.verb} {each.resource} by {each.user}."
         for each in sorted(requests)
-        if each.verb not in READING
+        if (each.verb, each.resource) not in allowed
+        and (each.verb not in READING or each.resource == "pods/exec")
     ]

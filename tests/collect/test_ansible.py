@@ -79,6 +79,7 @@ def test_an_inventory_that_cannot_be_read_is_an_error(said: Path, text: str) -> 
 
 def test_ansible_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr("sys.executable", "/nowhere/python3")
     hosts_of.cache_clear()
 
     with pytest.raises(InventoryError, match=r"wirecheck\[ansible\]"):

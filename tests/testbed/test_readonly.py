@@ -58,6 +58,35 @@ def test_any_other_verb_is_an_objection(verb: str) -> None:
     assert audit.objections(requests) == [f"The audit log shows {verb} pods by kubernetes-admin."]
 
 
+def by_kubectl(verb: str, **reference: str) -> dict[str, object]:
+    return {"verb": verb, "userAgent": "kubectl/v1.34.4", "objectRef": reference}
+
+
+def test_entering_a_pod_is_for_agents_alone() -> None:
+    entered = [
+        by_kubectl("get", resource="pods", name="a"),
+        by_kubectl("create", resource="pods", subresource="exec", name="a"),
+    ]
+    requests = audit.counted(log({}, *entered), by_kubectl=True)
+
+    assert audit.objections(requests, enters_pods=True) == []
+    assert audit.objections(requests) == [
+        "The audit log shows create pods/exec by kubernetes-admin."
+    ]
+
+
+def test_a_command_in_a_pod_is_no_reading_whatever_its_verb() -> None:
+    entered = by_kubectl("get", resource="pods", subresource="exec", name="a")
+
+    assert audit.objections(audit.counted(log(entered), by_kubectl=True)) != []
+
+
+def test_a_run_by_agents_that_entered_no_pod_proves_nothing() -> None:
+    said = audit.objections(audit.counted(log({})), enters_pods=True)
+
+    assert said == ["The audit log shows no command in a pod: the agents were not the way in."]
+
+
 def test_no_request_at_all_proves_nothing() -> None:
     assert "proves nothing" in audit.objections({})[0]
 

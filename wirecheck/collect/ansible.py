@@ -7,12 +7,15 @@ password are what a run that nobody watches can use.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
+import sys
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from wirecheck.collect.bounded_process import OutOfTimeError, TooMuchOutputError, run_bounded
@@ -129,18 +132,31 @@ class AnsibleHost:
         )
 
 
+def program() -> str:
+    """Where Ansible's program is: on the PATH, or installed beside wirecheck; else nothing."""
+    beside = str(Path(sys.executable).parent)
+    return shutil.which(PROGRAM) or shutil.which(PROGRAM, path=beside) or ""
+
+
+def _locale() -> str:
+    """One with UTF-8: Ansible refuses to start in any other."""
+    given = (os.environ.get(name, "") for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    return next((each for each in given if "utf" in each.lower()), "C.UTF-8")
+
+
 @cache
 def hosts_of(path: str) -> tuple[AnsibleHost, ...]:
     """The hosts of the inventory: INI, YAML, a script, or a folder with variables beside them.
 
     Raises InventoryError.
     """
-    if not shutil.which(PROGRAM):
+    found = program()
+    if not found:
         raise InventoryError(
             f"{path} is an Ansible inventory, which needs `{PROGRAM}`: "
             "pip install 'wirecheck[ansible]'"
         )
-    argv = [PROGRAM, "--inventory", path, "--list"]
+    argv = [found, "--inventory", path, "--list"]
     # What it could not parse it only warns of, and shows an empty inventory.
     strict = {"ANSIBLE_INVENTORY_UNPARSED_FAILED": "true", "ANSIBLE_NOCOLOR": "1"}
     try:
@@ -149,7 +165,7 @@ def hosts_of(path: str) -> tuple[AnsibleHost, ...]:
             seconds=SECONDS,
             most_bytes=256 << 20,
             called_off=threading.Event(),
-            environment={**strict, "ANSIBLE_VERBOSITY": "0"},
+            environment={**strict, "ANSIBLE_VERBOSITY": "0", "LC_ALL": _locale()},
         )
         listed = json.loads(finished.stdout) if finished.status == 0 else None
     except (OSError, OutOfTimeError, TooMuchOutputError, ValueError):

@@ -49,7 +49,7 @@ def run_bounded(
     has_lifeline: bool = False,
     environment: Mapping[str, str] | None = None,
 ) -> Finished:
-    """Run `argv` to its end, with `environment` beside what is set here.
+    """Run `argv` to its end, with `environment` beside what is set here, which it may replace.
 
     With a lifeline it is sent one line, and its standard input stays open as long as somebody
     waits for it, even if this program is killed. Without one its standard input is empty.
@@ -63,7 +63,7 @@ def run_bounded(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         # What it says is read by patterns.
-        env={**os.environ, **(environment or {}), "LC_ALL": "C"},
+        env={**os.environ, "LC_ALL": "C", **(environment or {})},
         start_new_session=True,
     )
     try:

@@ -1,0 +1,154 @@
+"""`python -m testbed.deploy.sonobuoy`: the plugin of deploy/, run by a real Sonobuoy.
+
+Sonobuoy's own program is built from its Go module, and its image made of that program alone.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from testbed.commands import TestbedError, attempt, run
+from testbed.components import Component, build, component_key
+from testbed.deploy import image as images
+from testbed.layout import LABEL, Layout
+from testbed.state import State, key_of, state
+from testbed.steps import step
+
+VERSION = "v0.57.3"
+SONOBUOY = Component("sonobuoy", "sonobuoy", "github.com/vmware-tanzu/sonobuoy")
+PLUGIN = images.PROJECT / "deploy/sonobuoy/plugin.yaml"
+NAME = "wirecheck"
+LIMIT = 420.0
+
+Tree = Mapping[str, Any]
+
+
+@click.command()
+def main() -> None:
+    """Run the plugin, and read its results as Sonobuoy's users do."""
+    began = time.monotonic()
+    here = state()
+    record = here.record()
+    if not record:
+        raise click.ClickException("there is no test cluster: `python -m testbed up` starts one")
+    try:
+        problems = prove([node.name for node in Layout(record.subnet).containers], here)
+    except TestbedError as error:
+        raise click.ClickException(str(error)) from None
+    for each in problems:
+        click.echo(f"WRONG  {each}"[:600])
+    took = time.monotonic() - began
+    click.echo(f"the plugin {'does NOT work' if problems else 'works'} in Sonobuoy ({took:.0f} s)")
+    sys.exit(1 if problems else 0)
+
+
+def prove(nodes: Sequence[str], here: State) -> list[str]:
+    """What is wrong with a run of the plugin, and with what Sonobuoy tells of it."""
+    with step("Sonobuoy and its image"):
+        program = build(SONOBUOY, here)
+        own = _image(program, here)
+        images.bring(own, nodes, here)
+    with step("image"):
+        ours = images.build(here)
+        images.bring(ours, nodes, here)
+    with tempfile.TemporaryDirectory(prefix="wirecheck-sonobuoy-") as scratch:
+        folder = Path(scratch)
+        plugin = folder / "plugin.yaml"
+        plugin.write_text(yaml.safe_dump(with_image(yaml.safe_load(PLUGIN.read_text()), ours)))
+        with _cleaned_up(program, here):
+            return _results(program, here, plugin, own, folder)
+
+
+def with_image(plugin: Tree, image: str) -> Tree:
+    """The plugin with its image, in both places that its head tells of."""
+    inventory = yaml.safe_load(plugin["config-map"]["inventory.yaml"])
+    inventory["agent"]["image"] = image
+    return {
+        **plugin,
+        "config-map": {"inventory.yaml": yaml.safe_dump(inventory)},
+        "spec": {**plugin["spec"], "image": image},
+    }
+
+
+def _image(program: Path, here: State) -> str:
+    name = f"testbed.test/sonobuoy:{VERSION}-{key_of([component_key(SONOBUOY)])[:12]}"
+    if attempt(["docker", "image", "inspect", name]).status == 0:
+        return name
+    draft = here.images / "sonobuoy.tar"
+    with tarfile.open(draft, "w") as out:
+        out.add(program, "sonobuoy")
+    run(["docker", "import", "--change", f"LABEL {LABEL}", str(draft), name], timeout=300)
+    draft.unlink()
+    return name
+
+
+@contextmanager
+def _cleaned_up(program: Path, here: State) -> Iterator[None]:
+    """Nothing of Sonobuoy is in the cluster, before and afterwards."""
+    words = ["delete", "--wait=3", "--level=error"]
+    _sonobuoy(program, here, *words)
+    try:
+        yield
+    finally:
+        _sonobuoy(program, here, *words)
+
+
+def _sonobuoy(program: Path, here: State, *words: str) -> str:
+    return run([str(program), *words, "--kubeconfig", str(here.kubeconfig)], timeout=LIMIT)
+
+
+def _results(program: Path, here: State, plugin: Path, image: str, folder: Path) -> list[str]:
+    with step("sonobuoy run --wait"):
+        _sonobuoy(
+            *(program, here, "run", "--plugin", str(plugin), "--sonobuoy-image", image),
+            *("--image-pull-policy", "IfNotPresent", "--wait=6", "--wait-output=silent"),
+        )
+    told = json.loads(_sonobuoy(program, here, "status", "--json"))
+    with step("sonobuoy retrieve"):
+        found = _sonobuoy(program, here, "retrieve", str(folder)).strip().splitlines()
+    archive = Path(found[-1])
+    words = [str(program), "results", str(archive), "--plugin", NAME]
+    tree = yaml.safe_load(run([*words, "--mode=dump"]))
+    report = run(words)
+    click.echo(report.strip())
+    with tarfile.open(archive) as tar:
+        kept = [member.name for member in tar.getmembers()]
+    return wrong(told, tree, report, kept)
+
+
+def wrong(told: Tree, tree: Tree, report: str, kept: Sequence[str]) -> list[str]:
+    """What is wrong with what Sonobuoy tells of a run on a healthy cluster, as sentences."""
+    (plugin,) = (each for each in told["plugins"] if each["plugin"] == NAME)
+    problems = [
+        f"sonobuoy status: {what} is {plugin.get(what)!r}, not {expected!r}"
+        for what, expected in {"status": "complete", "result-status": "passed"}.items()
+        if plugin.get(what) != expected
+    ]
+    progress = plugin.get("progress") or {}
+    if not progress.get("total") or progress.get("completed") != progress.get("total"):
+        problems.append(f"sonobuoy status: the progress is {progress}")
+    if (tree.get("name"), tree.get("status")) != (NAME, "passed"):
+        problems.append(f"sonobuoy results: {tree.get('name')} is {tree.get('status')}")
+    groups = {each["name"] for each in tree.get("items") or ()}
+    problems += [f"the group {each} has no results" for each in sorted({"dns", "pods"} - groups)]
+    if f"Plugin: {NAME}" not in report or "Status: passed" not in report:
+        problems.append(f"sonobuoy results says: {report}")
+    record = f"plugins/{NAME}/results/global/reports/"
+    if not any(record in each and each.endswith("results.jsonl") for each in kept):
+        problems.append("the archive lacks the run's own report")
+    return problems
+
+
+if __name__ == "__main__":
+    main()
