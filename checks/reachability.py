@@ -260,8 +260,9 @@ def local_node_ports_answer_nowhere_else(node: Node) -> Findings:
     policy was chosen, and a load balancer takes the node for one of the Service's.
 
     Except: a node's connections to itself get to all endpoints, and are not tried. Each node asks
-    for up to two ports, at the three nodes that follow it; other programs than kube-proxy are not
-    judged, nor nodes that kube-proxy takes for pods.
+    for up to two ports, at the three nodes that follow it. kube-proxy in IPVS mode forwards to all
+    endpoints where none is local; it is not judged, nor are other programs, nodes that do not
+    tell their mode, and nodes that kube-proxy takes for pods.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
          https://kubernetes.io/docs/tutorials/services/source-ip/

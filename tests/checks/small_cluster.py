@@ -401,6 +401,8 @@ class SmallCluster:
     api: dict[str, Any] = field(default_factory=api)
     document: NodeDocument | None = field(default_factory=document)
     visit: VisitRecord = field(default_factory=lambda: VisitRecord("seen"))
+    others: dict[str, VisitRecord] = field(default_factory=dict)
+    """Visits to other nodes."""
     changes: list[Change] = field(default_factory=list)
     thresholds: dict[str, float] = field(default_factory=dict)
     helper_pods: HelperPodsRecord | None = None
@@ -485,7 +487,9 @@ class SmallCluster:
             queries=QUERIES,
             helper_pods=self.helper_pods,
         )
-        look = LookRecord(1000.0, 1002.0, visits={"n1": self.visit}, changes=self.changes)
+        look = LookRecord(
+            1000.0, 1002.0, visits={"n1": self.visit, **self.others}, changes=self.changes
+        )
         return Cluster(convert(self.api, ApiObjects), index, look)
 
     @property

@@ -13,6 +13,7 @@ from tests.checks.small_cluster import HOST, SmallCluster, service
 from wirecheck.collect.asked import Asked
 from wirecheck.collect.contact_plan import contact_plan
 from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import Contact
 
 ANYWHERE, LOCAL, HEALTH, ON_HOST = 30080, 30081, 30093, 8088
@@ -31,6 +32,7 @@ def with_ports() -> SmallCluster:
     add_service(small, "web-local", LOCAL, **open_locally)
     port = {"containerPort": 8080, "hostPort": ON_HOST}
     small.api["pods"][1]["spec"]["containers"] = [{"name": "c", "ports": [port]}]
+    small.others["n2"] = VisitRecord("seen", proxy_mode="iptables")
     connect(small)
     return small
 

@@ -13,6 +13,7 @@ from tests.checks.small_ports import (
     with_ports,
 )
 from wirecheck.findings import NotApplicable
+from wirecheck.snapshot.index import VisitRecord
 
 CHECKS = (
     "node_ports_answer",
@@ -188,6 +189,15 @@ def test_where_every_node_has_an_endpoint_nothing_is_to_stay_closed(ports):
     slice_["endpoints"].append({**slice_["endpoints"][0], "nodeName": "n2"})
 
     with pytest.raises(NotApplicable, match="every node that was asked"):
+        ports.findings("reachability.local_node_ports_answer_nowhere_else")
+
+
+@pytest.mark.parametrize("mode", ["ipvs", ""])
+def test_a_node_that_may_be_in_ipvs_mode_is_not_judged(ports, mode):
+    ports.others["n2"] = VisitRecord("seen", proxy_mode=mode)
+    change_port(ports, OTHER, LOCAL, made=1, error="")
+
+    with pytest.raises(NotApplicable, match="IPVS mode"):
         ports.findings("reachability.local_node_ports_answer_nowhere_else")
 
 

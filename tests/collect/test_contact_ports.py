@@ -133,3 +133,17 @@ def test_pods_on_the_hosts_network_have_no_host_ports():
     small.api["pods"][1]["spec"]["hostNetwork"] = True
 
     assert list(host_ports(msgspec.convert(small.api, ApiObjects).pods[1])) == []
+
+
+def test_with_policy_local_the_endpoints_of_each_node_are_chosen_from():
+    """One that ends is used where its node has no other; with policy Cluster, nowhere."""
+    small = with_ports()
+    ending = {"ready": False, "serving": True, "terminating": True}
+    for slice_ in small.api["endpointSlices"][1:]:
+        first = slice_["endpoints"][0]
+        on_n2 = {"addresses": ["10.244.1.7"], "nodeName": "n2", "conditions": ending}
+        slice_["endpoints"] += [{**first, "conditions": ending}, on_n2]
+
+    found = {each.port: each for each in node_ports(msgspec.convert(small.api, ApiObjects))}
+    assert {each.node for each in found[ANYWHERE].backends} == {"n1"}
+    assert [each.node for each in found[LOCAL].backends] == ["n1", "n2"]

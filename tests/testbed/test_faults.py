@@ -2,7 +2,8 @@
 
 import pytest
 
-from testbed.faults.fault import Fault, load_faults
+from testbed.faults import prove
+from testbed.faults.fault import Fault, Target, load_faults
 from testbed.faults.matrix import Row, as_markdown, as_text
 from testbed.faults.target import fill_in
 from wirecheck.catalogue import load
@@ -37,6 +38,18 @@ def test_names_are_unique():
 def test_every_group_has_faults_and_one_that_ci_runs():
     assert {fault.group for fault in FAULTS} == GROUPS
     assert sorted(fault.group for fault in FAULTS if fault.smoke) == sorted(GROUPS)
+
+
+def test_other_nodes_are_all_but_the_targets(monkeypatch):
+    monkeypatch.setattr(prove, "_nodes", lambda: ["n1", "n2", "n3"])
+    places = {"every node": "fail", "every other node": "warn", "{node}": "error"}
+    fault = Fault("f", "g", "story", Target("n2"), [], [], {"a.b": places})
+
+    assert prove._expected(fault, {"node": "n2"}) == {
+        *[("a.b", node, "fail") for node in ("n1", "n2", "n3")],
+        *[("a.b", node, "warn") for node in ("n1", "n3")],
+        ("a.b", "n2", "error"),
+    }
 
 
 def test_only_known_words_are_filled_in():

@@ -102,6 +102,16 @@ class Cluster:
         return frozenset((each.kind, each.namespace, each.name) for each in self.look.changes)
 
     @cached_property
+    def proxy_modes(self) -> Mapping[str, str]:
+        """In which mode kube-proxy said that it runs, by node; looks after the first visit few."""
+        return {
+            name: visit.proxy_mode
+            for look in (*self.index.looks, self.look)
+            for name, visit in look.visits.items()
+            if visit.proxy_mode
+        }
+
+    @cached_property
     def nodes(self) -> Mapping[str, NodeObject]:
         return {node.metadata.name: node for node in self.api.nodes}
 

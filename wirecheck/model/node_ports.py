@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 CLOSED_BY_CONFIGURATION = "kube-proxy's nodePortAddresses"
 SILENT = "pods that refuse connections themselves"
 HAS_ENDPOINT, HAS_NONE = 200, 503
+DROPPING = frozenset({"iptables", "nftables"})
+"""Modes in which connections to a node port with policy Local end where no endpoint is local."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class NodePorts:
     def to_stay_closed(self) -> Iterator[Reached]:
         """Node ports of Services with policy Local, at nodes without an endpoint.
 
+        In IPVS mode kube-proxy takes all endpoints where it has no local one, for the node's pods.
         Raises NotApplicable where there are none, and where this node counts as a pod.
         """
         node = self.reach.node
@@ -107,9 +110,17 @@ class NodePorts:
         ranges = node.proxy.facts.cluster_cidrs or ()
         if any(contains(ranges, each) for each in own):
             raise NotApplicable("kube-proxy takes this node's own connections for those of pods")
-        found = [each for each, port, at in self._asked if not port.is_open_at(at)]
+        modes = node.cluster.proxy_modes
+        found = [
+            each
+            for each, port, at in self._asked
+            if not port.is_open_at(at) and modes.get(at) in DROPPING
+        ]
         if not found:
-            raise NotApplicable("every node that was asked has an endpoint of each Service")
+            raise NotApplicable(
+                "every node that was asked has an endpoint of each Service, or a kube-proxy that "
+                "is in IPVS mode or does not tell its mode"
+            )
         yield from found
 
     @property
