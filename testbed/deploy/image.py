@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,13 @@ _NEEDLESS = ("usr/share/doc", "usr/share/man", "usr/share/locale")
 
 def build(here: State) -> str:
     """Make the image, or find it made; its name changes with what is in it."""
+    with (here.root / "lock-image").open("w") as lock:
+        # Two at once would take the base's root file system away from each other.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _build(here)
+
+
+def _build(here: State) -> str:
     base = _base(here)
     wheels = _wheels(here)
     files = sorted(wheels.glob("*.whl"))

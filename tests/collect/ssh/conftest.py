@@ -247,9 +247,11 @@ def can_serve() -> None:
     """Skips where no server can be started."""
     if os.geteuid() != 0:
         pytest.skip("a server with users of its own needs root")
-    for tool in ("ssh", "ssh-keygen", "unshare"):
+    for tool in ("ssh", "ssh-keygen", "sudo", "unshare"):
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no mount namespace can be made here")
     if not SSHD:
         pytest.skip("sshd is not installed")
 
