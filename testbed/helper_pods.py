@@ -1,4 +1,4 @@
-"""What helper pods need on the test cluster: wirecheck's image on each node, and a namespace."""
+"""What helper pods need on the test cluster: an image with Python on each node, and a namespace."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import yaml
 
 from testbed.cluster import kubectl
 from testbed.commands import TestbedError
-from testbed.deploy import image as images
-from testbed.deploy.image import PROJECT
+from testbed.deploy.image import PROJECT, bring_archive
 from testbed.deploy.overlay import HELPERS as NAMESPACE
+from testbed.images import build_image_of_packages, image
 from testbed.layout import Layout
 from testbed.state import State, write_atomically
 
 INVENTORY = "inventory-helper-pods.yaml"
 """As the first one, with helper pods in every run."""
+IMAGE = image("python", "1")
+"""Any image with a Python will do, and this one is made in seconds."""
 PATIENCE = 60.0
 
 
@@ -24,12 +26,13 @@ def prepare(here: State) -> None:
     record = here.record()
     if not record:
         raise TestbedError("there is no test cluster: `python -m testbed up` starts one")
-    name = images.build(here)
-    images.bring(name, [node.name for node in Layout(record.subnet).containers], here)
+    archive = here.images / "python.tar"
+    build_image_of_packages(here, IMAGE, ["python3"], archive)
+    bring_archive(IMAGE, archive, [node.name for node in Layout(record.subnet).containers])
     kubectl("apply", "--kustomize", str(PROJECT / "deploy/helper-pods"))
     _wait_for_account()
     content = yaml.safe_load(here.inventory.read_text())
-    content["helper_pods"] = {"always": True, "image": name}
+    content["helper_pods"] = {"always": True, "image": IMAGE}
     write_atomically(here.root / INVENTORY, yaml.safe_dump(content, sort_keys=False))
 
 

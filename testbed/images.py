@@ -123,6 +123,17 @@ def build_further_images(
     mark_fresh(target, key)
 
 
+def build_image_of_packages(here: State, name: str, packages: Sequence[str], target: Path) -> None:
+    """Make an archive with one image, of packages of the nodes' file system, or find it made."""
+    key = key_of([base_key(), name, *packages])
+    if is_fresh(target, key):
+        return
+    mark_stale(target)
+    layers = {"packages": _write_rootfs_layer(here, packages, "packages")}
+    _write_archive(target, (Image(name, ("packages",)),), layers)
+    mark_fresh(target, key)
+
+
 def _check_names(here: State) -> None:
     """kubeadm decides how its images are called; a name that we do not make is found here."""
     asked = run(
@@ -182,8 +193,10 @@ def _write_layer(
     return target, _digest(target)
 
 
-def _write_rootfs_layer(here: State, packages: Sequence[str] = _NET_TOOLS) -> tuple[Path, str]:
-    target = here.images / "layer-net-tools.tar"
+def _write_rootfs_layer(
+    here: State, packages: Sequence[str] = _NET_TOOLS, name: str = "net-tools"
+) -> tuple[Path, str]:
+    target = here.images / f"layer-{name}.tar"
     with tarfile.open(target, "w") as out:
         for path in files_with_dependencies(here.rootfs, packages):
             out.add(here.rootfs / path, path, recursive=False, filter=_anonymous)

@@ -120,9 +120,16 @@ def bring(name: str, nodes: Sequence[str], here: State) -> None:
         return
     archive = here.images / "wirecheck.tar"
     run(["docker", "save", "--output", str(archive), name], timeout=300)
-    with ThreadPoolExecutor(len(without)) as pool:
-        list(pool.map(lambda node: _import(node, archive), without))
+    bring_archive(name, archive, without)
     archive.unlink()
+
+
+def bring_archive(name: str, archive: Path, nodes: Sequence[str]) -> None:
+    """Import an archive with the image into the containerd of each node that does not have it."""
+    without = [node for node in nodes if name not in _images(node)]
+    if without:
+        with ThreadPoolExecutor(len(without)) as pool:
+            list(pool.map(lambda node: _import(node, archive), without))
 
 
 def _images(node: str) -> list[str]:
