@@ -7,14 +7,15 @@ is one that can be checked by looking at the two rules.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_network
 
 from testbed.referee.mutation import Edit, NodeFacts
 
 BUILT_IN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
-NO_SERVICES = ("KUBE-FORWARD", "KUBE-FIREWALL", "KUBE-KUBELET-CANARY", "KUBE-PROXY-CANARY")
+GONE = ("delete", "reorder")
+"""Edits that leave a rule out, at least for the one that it changed places with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,45 +85,78 @@ def _reasons(edit: Edit, old: list[Rule], new: list[Rule], facts: NodeFacts) -> 
         return
     at = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), len(new))
     rule = old[min(at, len(old) - 1)]
-    if {rule.chain, rule.target} & set(NO_SERVICES):
-        yield "a rule of no Service"
+    if edit.kind in GONE:
+        yield from _reasons_to_leave_out(rule, old, edit.text)
     if not _is_reachable(rule, old) and not _is_reachable(rule, new):
         yield "nothing leads to its chain"
-    if rule.target.startswith("KUBE-") and not any(
-        (each.table, each.chain) == (rule.table, rule.target) for each in old
-    ):
-        yield "it calls an empty chain"
-    if rule.chain == "KUBE-POSTROUTING" and rule.target == "MARK":
-        yield "a mark that nothing looks at any more"
     if edit.kind == "reorder":
         yield from _reasons_for_swap(rule, old[at + 1], old, facts)
         return
     if not rule.target:
         yield "a rule without a target"
-    if rule.matches.get("-d") == "127.0.0.0/8":
-        yield "a node port at a loopback address, of which some are compared"
-    yield from _reasons_for_own(rule, old, facts, is_gone=edit.kind != "redirect")
+    yield from _reasons_for_own(rule, old, facts, edit.kind)
     if edit.kind == "shadow":
         yield from _reasons_for_shadow(rule, new[at], old)
-    if edit.kind == "redirect" and _endpoints(rule, old) == _endpoints(new[at], new):
-        yield "leads to the same endpoints"
+    if edit.kind == "redirect" and _way(rule, old) == _way(new[at], new):
+        yield "both chains do the same"
     if edit.kind == "delete" and any(_is_twin(each, rule) for each in old if each is not rule):
         yield "the same rule is there once more"
+    if edit.kind == "delete" and at + 1 < len(old) and _only_counts(rule, old[at + 1]):
+        yield "the next rule does the same, and for more addresses"
     if edit.kind == "delete" and _is_same_way(rule, old):
-        yield "what follows leads to the same endpoints"
+        yield "what follows does the same"
 
 
-def _reasons_for_own(
-    rule: Rule, rules: list[Rule], facts: NodeFacts, *, is_gone: bool
-) -> Iterator[str]:
+def _reasons_to_leave_out(rule: Rule, rules: list[Rule], text: str) -> Iterator[str]:
+    """Why a rule may be left out, whatever comes in its place."""
+    called = [each for each in rules if (each.table, each.chain) == (rule.table, rule.target)]
+    if rule.target.startswith("KUBE-") and not called:
+        yield "it calls an empty chain"
+    if rule.chain == "KUBE-POSTROUTING" and rule.target == "MARK":
+        yield "a mark that nothing looks at any more"
+    if "KUBE-FIREWALL" in (rule.chain, rule.target):
+        yield "connections from elsewhere to loopback addresses, which are no Service's"
+    if rule.matches.get("--ctstate") == "INVALID":
+        yield "packets of no connection"
+    if "KUBE-FORWARD" in (rule.chain, rule.target) and not _refuses_forwarded(rules, text):
+        yield "what nobody refuses needs nobody's leave to be forwarded"
+
+
+def _refuses_forwarded(rules: list[Rule], text: str) -> bool:
+    """Whether what is translated already may be refused in FORWARD: by its policy or a rule.
+
+    Rules about an address and a port are Services': no translated packet has these any more.
+    """
+    _, _, filter_ = text.partition("*filter\n")
+    if ":FORWARD ACCEPT" not in filter_.partition("COMMIT")[0]:
+        return True
+    own = [each for each in rules if each.table == "filter"]
+    reached = _chains_from(["FORWARD"], own)
+    return any(
+        each.target in ("DROP", "REJECT")
+        and each.chain in reached
+        and not {"--dport", "--match-set"} & set(each.matches)
+        and each.matches.get("--ctstate") != "INVALID"
+        and not _is_behind_a_set(each, own)
+        for each in own
+    )
+
+
+def _is_behind_a_set(rule: Rule, own: list[Rule]) -> bool:
+    """Whether only packets for load balancer addresses, listed in a set, are led to it."""
+    callers = [each for each in own if each.target == rule.chain]
+    return bool(callers) and all("--match-set" in each.matches for each in callers)
+
+
+def _reasons_for_own(rule: Rule, rules: list[Rule], facts: NodeFacts, kind: str) -> Iterator[str]:
     """About an endpoint that connects to itself, or the node."""
-    if is_gone and _is_never_the_nodes(rule, rules, facts):
+    if kind != "redirect" and _is_never_the_nodes(rule, rules, facts):
         yield "the node's own connections do not get there"
-    if _is_for_elsewhere(rule, facts):
+    if kind in GONE and _is_for_elsewhere(rule, facts):
         yield "a pod on another node that connects to itself"
-    if is_gone and _is_never_pods(rule, rules):
+    if kind != "redirect" and _is_never_pods(rule, rules):
         yield "pods do not get there"
-    if is_gone and _is_masqueraded_anyhow(rule, rules):
+    if kind in GONE and _is_masqueraded_anyhow(rule, rules):
         yield "every connection to the Service is masqueraded"
 
 
@@ -133,8 +167,9 @@ def _reasons_for_shadow(rule: Rule, fresh: Rule, rules: list[Rule]) -> Iterator[
         yield "nothing follows the rules that call its chain"
     if any(_is_twin(each, rule) for each in rules if each is not rule):
         yield "the same rule is there once more"
-    if any(_is_rival(each, rule) for each in rules):
-        yield "an address that another Service claims as well"
+    own = [each for each in rules if (each.table, each.chain) == (rule.table, rule.chain)]
+    if any(_is_rival(each, rule) for each in own[: own.index(rule)]):
+        yield "a rule before it takes the address for another Service"
 
 
 def _reasons_for_swap(one: Rule, other: Rule, rules: list[Rule], facts: NodeFacts) -> Iterator[str]:
@@ -157,12 +192,12 @@ def _reasons_for_swap(one: Rule, other: Rule, rules: list[Rule], facts: NodeFact
         )
     ):
         yield "no packet meets a rule of both chains"
-    yield from _reasons_for_own(one, rules, facts, is_gone=True)
+    yield from _reasons_for_own(one, rules, facts, "reorder")
     if _is_for_elsewhere(other, facts):
         yield "a pod on another node that connects to itself"
     if "--rcheck" in one.options and "--rcheck" in other.options:
         yield "either endpoint has met the client before"
-    if _endpoints(one, rules) and _endpoints(one, rules) == _endpoints(other, rules):
+    if _endpoints(one, rules) and _way(one, rules) == _way(other, rules):
         yield "both lead to the same endpoints"
 
 
@@ -177,6 +212,8 @@ def is_exclusive(
     for key in ("-p", "--dport"):
         if key in one and key in other and one[key] != other[key]:
             return True
+    if _are_of_other_states(one, other):
+        return True
     for key in ("-s", "-d"):
         if key in one and key in other and not _overlap(one[key], other[key]):
             return True
@@ -195,6 +232,13 @@ def is_exclusive(
         and not any(_overlap(left["-s"], each) for each in addresses)
         for left, right in ((one, other), (other, one))
     )
+
+
+def _are_of_other_states(one: dict[str, str], other: dict[str, str]) -> bool:
+    """Whether the states of connections that they ask for exclude each other."""
+    states = [{*each.get("--ctstate", "").split(",")} - {""} for each in (one, other)]
+    is_sure = all(states) and not {"DNAT", "SNAT"} & (states[0] | states[1])
+    return is_sure and not states[0] & states[1]
 
 
 def _overlap(one: str, other: str) -> bool:
@@ -285,6 +329,16 @@ def _is_twin(one: Rule, other: Rule) -> bool:
     )
 
 
+def _only_counts(rule: Rule, following: Rule) -> bool:
+    """Whether the next rule takes all that it does, and more, to the same place."""
+    counted = {key: each for key, each in rule.matches.items() if key != "--nfacct-name"}
+    return (rule.table, rule.chain, rule.does) == (
+        following.table,
+        following.chain,
+        following.does,
+    ) and following.matches.items() <= counted.items()
+
+
 def _is_same_way(rule: Rule, rules: list[Rule]) -> bool:
     """Whether the rule after it, which takes all packets, leads to the same endpoints."""
     own = [each for each in rules if (each.table, each.chain) == (rule.table, rule.chain)]
@@ -296,7 +350,31 @@ def _is_same_way(rule: Rule, rules: list[Rule]) -> bool:
         sources = {each.matches.get("--src-type") for each in between}
         if last is None or sources - {"LOCAL"}:
             return False
-    return _endpoints(rule, rules) == _endpoints(last, rules) != frozenset()
+    return bool(_endpoints(rule, rules)) and _way(rule, rules) == _way(last, rules)
+
+
+def _way(rule: Rule, rules: list[Rule], depth: int = 0) -> object:
+    """What a rule's target does, rule by rule, whatever its chains are called.
+
+    What marks connections to one address is left out: it is about a ClusterIP, and those to
+    it do not come by a rule that others are led by as well.
+    """
+    called = [each for each in rules if (each.table, each.chain) == (rule.table, rule.target)]
+    if not called and rule.target.startswith("KUBE-"):
+        return ()
+    if not called or depth > len(rules):
+        return rule.does
+    return tuple(
+        (tuple(sorted(_named_by_endpoint(each))), _way(each, rules, depth + 1))
+        for each in called
+        if not (each.target == "KUBE-MARK-MASQ" and "-d" in each.matches)
+    )
+
+
+def _named_by_endpoint(rule: Rule) -> Iterator[tuple[str, str]]:
+    """The conditions; what remembers clients is called as its chain."""
+    for key, value in rule.matches.items():
+        yield key, "" if key == "--name" else value
 
 
 def _endpoints(rule: Rule, rules: list[Rule]) -> frozenset[str]:
@@ -318,12 +396,16 @@ def _endpoints(rule: Rule, rules: list[Rule]) -> frozenset[str]:
 
 
 def _is_reachable(rule: Rule, rules: list[Rule]) -> bool:
-    own = [each for each in rules if each.table == rule.table]
+    return rule.chain in _chains_from(BUILT_IN, [e for e in rules if e.table == rule.table])
+
+
+def _chains_from(names: Iterable[str], own: list[Rule]) -> set[str]:
+    """The chains of a table that these lead to."""
     seen: set[str] = set()
-    waiting = list(BUILT_IN)
+    waiting = list(names)
     while waiting:
         name = waiting.pop()
         if name not in seen:
             seen.add(name)
             waiting += [each.target for each in own if each.chain == name]
-    return rule.chain in seen
+    return seen

@@ -25,20 +25,21 @@ def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
         yield from _of_map(edit, old, things, facts)
         return
     after = json.loads(edit.after) if edit.after else None
+    if not _is_called(old["chain"], things):
+        yield "nothing leads to its chain"
     rules = [old, after[0]] if edit.kind == "reorder" and after else [old]
     for each in rules:
         source = _own_source(each)
-        if (
-            source
-            and edit.kind in ("reorder", "delete", "shadow")
-            and source not in facts.endpoints
-        ):
+        if source and edit.kind in ("reorder", "delete") and source not in facts.endpoints:
             yield "a pod on another node that connects to itself"
         if source and edit.kind != "redirect" and _is_never_pods(each["chain"], things):
             yield "pods do not get there"
-        if facts.masquerades_all and _is_marked_before(each, things):
+        is_left_out = edit.kind in ("reorder", "delete")
+        if is_left_out and facts.masquerades_all and _is_marked_before(each, things):
             yield "every connection to the Service is masqueraded"
     if edit.kind == "reorder" and after:
+        if any(map(_only_clears_the_mark, rules)):
+            yield "a mark that nothing looks at any more"
         yield from _of_swap(old["expr"], after[0]["expr"], things, facts)
         return
     if after and after[0]["expr"] == old["expr"]:
@@ -46,11 +47,54 @@ def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
     if old["chain"].startswith("firewall-") and _is_contested(old["chain"], things, facts):
         yield "an address that several Services claim"
     yield from of_firewall(edit, old, things, facts)
-    if edit.kind == "delete" and (led_to := _led_to(old["expr"], things)):
+    if edit.kind == "delete":
+        yield from _of_deletion(old, things)
+
+
+def _of_deletion(old: Json, things: list[Json]) -> Iterator[str]:
+    if _only_clears_the_mark(old):
+        yield "a mark that nothing looks at any more"
+    if _is_about_unknown_ports(old, things):
+        yield "ports of a ClusterIP that no Service has"
+    if led_to := _led_to(old["expr"], things):
         rules_after = [each["rule"] for each in things if each.get("rule", {}).get("chain")]
         chain = [each for each in rules_after if each["chain"] == old["chain"]]
         if _led_to(chain[-1]["expr"], things) == led_to and chain[-1]["handle"] != old["handle"]:
             yield "what follows leads to the same endpoints"
+
+
+def _is_called(chain: str, things: list[Json]) -> bool:
+    """Whether it hangs at a hook, or some rule or element leads to it."""
+    declared = [each["chain"] for each in things if each.get("chain", {}).get("name") == chain]
+    if not declared or any("hook" in each for each in declared):
+        return True
+    lead = {"target": chain}
+    return any(value == lead for _, value in parts(things))
+
+
+def _only_clears_the_mark(rule: Json) -> bool:
+    """Whether a rule after routing takes the mark away: all that looks at it came before."""
+    return rule["chain"] == "masquerading" and all("mangle" in each for each in rule["expr"])
+
+
+def _is_about_unknown_ports(rule: Json, things: list[Json]) -> bool:
+    """Whether it refuses what goes to ClusterIPs at all, or only leads to such rules."""
+    jumps = [value["target"] for kind, value in parts(rule["expr"]) if kind == "jump"]
+    asked = [each["rule"]["expr"] for each in things if each.get("rule", {}).get("chain") in jumps]
+    return all(
+        isinstance(each, list)
+        and any(kind in part for part in each for kind in ("reject", "drop"))
+        and _addresses_alone(each)
+        for each in (asked or [rule["expr"]])
+    )
+
+
+def _addresses_alone(expr: list[Json]) -> bool:
+    """Whether its only condition is a destination in a range, or in the set of ClusterIPs."""
+    matches = [each["match"] for each in expr if "match" in each]
+    return bool(matches) and all(
+        each["left"].get("payload", {}).get("field") == "daddr" for each in matches
+    )
 
 
 def _of_swap(

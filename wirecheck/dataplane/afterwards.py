@@ -45,9 +45,7 @@ class _Way(Enum):
 class _Packets:
     """Packets of a connection with a mark: its first one, or all later ones of both ways."""
 
-    def __init__(
-        self, find_chain: FindChain, mark: int, *, is_first: bool, prefix: str
-    ) -> None:
+    def __init__(self, find_chain: FindChain, mark: int, *, is_first: bool, prefix: str) -> None:
         self.find_chain = find_chain
         self.prefix = prefix
         self.mark = mark
@@ -63,7 +61,7 @@ class _Packets:
             if matches is False:
                 continue
             if matches is None:
-                if _only_refuses(step.actions):
+                if self._only_refuses(step.actions, depth):
                     continue
                 return _Way.PASSED
             end = self._meet(step, depth)
@@ -81,6 +79,27 @@ class _Packets:
         is_for_some = step.protocol or step.host or step.port or step.tests or step.sources
         is_unsure = step.probability < 1 or step.recalls or (not self.is_first and not step.later)
         return None if is_for_some or is_unsure else True
+
+    def _only_refuses(self, actions: Iterable[Action], depth: int) -> bool:
+        """Whether all packets that get past these actions go on as they came."""
+        return all(
+            isinstance(each, Lookup)
+            or (isinstance(each, End) and each.verdict in (Verdict.DROP, Verdict.REJECT))
+            or (isinstance(each, Jump) and not each.goto and self._lets_none_pass(each, depth))
+            for each in actions
+        )
+
+    def _lets_none_pass(self, jump: Jump, depth: int) -> bool:
+        """Whether a chain ends packets or gives them back, and does nothing else."""
+        chain = self.find_chain(jump.chain)
+        return (
+            chain is not None
+            and depth < DEEPEST
+            and all(
+                step.actions == (Return(),) or self._only_refuses(step.actions, depth + 1)
+                for step in chain.steps
+            )
+        )
 
     def _meet(self, step: Step, depth: int) -> Told | _Way | None:
         """What all actions of a step come to; None where the packets go on to the next."""
@@ -102,14 +121,6 @@ class _Packets:
                 case _:
                     return _Way.PASSED
         return None
-
-
-def _only_refuses(actions: Iterable[Action]) -> bool:
-    return all(
-        isinstance(each, Lookup)
-        or (isinstance(each, End) and each.verdict in (Verdict.DROP, Verdict.REJECT))
-        for each in actions
-    )
 
 
 def refusal(

@@ -73,7 +73,6 @@ class Ruleset:
         ways = (self.arriving, self.to_node, self.through_node, self.sent)
         return tuple(tuple((s.chains.label, s.base_chain) for s in way) for way in ways)
 
-
     def refuses(self, onward: Onward) -> Told | None:
         """The rule that refuses all connections which go on like this, if there is one."""
         if onward not in self._refusals:
@@ -240,9 +239,7 @@ def _as_it_goes_on(
     rule = trace.onward[onward] = ruleset.refuses(onward)
     if rule is None:
         return result
-    return structs.replace(
-        result, verdict=Verdict.DROP, backend=None, rules=(*result.rules, rule)
-    )
+    return structs.replace(result, verdict=Verdict.DROP, backend=None, rules=(*result.rules, rule))
 
 
 def _not_local(handlings: dict[Client, Handling]) -> dict[Client, Handling]:
