@@ -86,7 +86,7 @@ def _reasons(edit: Edit, old: list[Rule], new: list[Rule], facts: NodeFacts) -> 
     at = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), len(new))
     rule = old[min(at, len(old) - 1)]
     if edit.kind in GONE:
-        yield from _reasons_to_leave_out(rule, old, edit.text)
+        yield from _reasons_to_leave_out(rule, old, edit.text, facts)
     if not _is_reachable(rule, old) and not _is_reachable(rule, new):
         yield "nothing leads to its chain"
     if edit.kind == "reorder":
@@ -97,8 +97,12 @@ def _reasons(edit: Edit, old: list[Rule], new: list[Rule], facts: NodeFacts) -> 
     yield from _reasons_for_own(rule, old, facts, edit.kind)
     if edit.kind == "shadow":
         yield from _reasons_for_shadow(rule, new[at], old)
-    if edit.kind == "redirect" and _way(rule, old) == _way(new[at], new):
-        yield "both chains do the same"
+    if edit.kind == "redirect":
+        ways = _way(rule, old), _way(new[at], new)
+        if ways[0] == ways[1]:
+            yield "both chains do the same"
+        if not ways[1] and _is_about_no_own_address(rule, old, facts):
+            yield "what comes in has none of the addresses that its chain is about"
     if edit.kind == "delete" and any(_is_twin(each, rule) for each in old if each is not rule):
         yield "the same rule is there once more"
     if edit.kind == "delete" and at + 1 < len(old) and _only_counts(rule, old[at + 1]):
@@ -107,19 +111,34 @@ def _reasons(edit: Edit, old: list[Rule], new: list[Rule], facts: NodeFacts) -> 
         yield "what follows does the same"
 
 
-def _reasons_to_leave_out(rule: Rule, rules: list[Rule], text: str) -> Iterator[str]:
+def _reasons_to_leave_out(
+    rule: Rule, rules: list[Rule], text: str, facts: NodeFacts
+) -> Iterator[str]:
     """Why a rule may be left out, whatever comes in its place."""
     called = [each for each in rules if (each.table, each.chain) == (rule.table, rule.target)]
     if rule.target.startswith("KUBE-") and not called:
         yield "it calls an empty chain"
     if rule.chain == "KUBE-POSTROUTING" and rule.target == "MARK":
         yield "a mark that nothing looks at any more"
+    if _is_about_no_own_address(rule, rules, facts):
+        yield "what comes in has none of the addresses that its chain is about"
     if "KUBE-FIREWALL" in (rule.chain, rule.target):
         yield "connections from elsewhere to loopback addresses, which are no Service's"
     if rule.matches.get("--ctstate") == "INVALID":
         yield "packets of no connection"
     if "KUBE-FORWARD" in (rule.chain, rule.target) and not _refuses_forwarded(rules, text):
         yield "what nobody refuses needs nobody's leave to be forwarded"
+
+
+def _is_about_no_own_address(rule: Rule, rules: list[Rule], facts: NodeFacts) -> bool:
+    """Whether INPUT leads by it to rules about single addresses, none of which the node has."""
+    hosts = [each.matches.get("-d", "") for each in _called(rule, rules)]
+    return (
+        rule.chain == "INPUT"
+        and bool(hosts)
+        and all(hosts)
+        and not any(_overlap(host, own) for host in hosts for own in facts.addresses)
+    )
 
 
 def _refuses_forwarded(rules: list[Rule], text: str) -> bool:
