@@ -98,16 +98,29 @@ def _reasons(edit: Edit, old: list[Rule], new: list[Rule], facts: NodeFacts) -> 
     if edit.kind == "shadow":
         yield from _reasons_for_shadow(rule, new[at], old)
     if edit.kind == "redirect":
-        ways = _way(rule, old), _way(new[at], new)
-        if ways[0] == ways[1]:
-            yield "both chains do the same"
-        if not ways[1] and _is_about_no_own_address(rule, old, facts):
-            yield "what comes in has none of the addresses that its chain is about"
-    if edit.kind == "delete" and any(_is_twin(each, rule) for each in old if each is not rule):
+        yield from _reasons_for_redirect(rule, new[at], old, new, facts)
+    if edit.kind == "delete":
+        yield from _reasons_for_delete(rule, at, old)
+
+
+def _reasons_for_redirect(
+    rule: Rule, fresh: Rule, old: list[Rule], new: list[Rule], facts: NodeFacts
+) -> Iterator[str]:
+    ways = _way(rule, old), _way(fresh, new)
+    if ways[0] == ways[1]:
+        yield "both chains do the same"
+    if not ways[1] and _is_about_no_own_address(rule, old, facts):
+        yield "what comes in has none of the addresses that its chain is about"
+    if _is_of_other_protocols(rule, fresh, old) and _is_same_way(rule, old):
+        yield "it calls a chain of another protocol, and what follows does the same"
+
+
+def _reasons_for_delete(rule: Rule, at: int, rules: list[Rule]) -> Iterator[str]:
+    if any(_is_twin(each, rule) for each in rules if each is not rule):
         yield "the same rule is there once more"
-    if edit.kind == "delete" and at + 1 < len(old) and _only_counts(rule, old[at + 1]):
+    if at + 1 < len(rules) and _only_counts(rule, rules[at + 1]):
         yield "the next rule does the same, and for more addresses"
-    if edit.kind == "delete" and _is_same_way(rule, old):
+    if _is_same_way(rule, rules):
         yield "what follows does the same"
 
 
@@ -169,14 +182,48 @@ def _is_behind_a_set(rule: Rule, own: list[Rule]) -> bool:
 
 def _reasons_for_own(rule: Rule, rules: list[Rule], facts: NodeFacts, kind: str) -> Iterator[str]:
     """About an endpoint that connects to itself, or the node."""
-    if kind != "redirect" and _is_never_the_nodes(rule, rules, facts):
+    if _is_never_the_nodes(rule, rules, facts):
         yield "the node's own connections do not get there"
     if kind in GONE and _is_for_elsewhere(rule, facts):
         yield "a pod on another node that connects to itself"
     if kind != "redirect" and _is_never_pods(rule, rules):
         yield "pods do not get there"
+    source = rule.matches.get("-s", "")
+    if rule.chain.startswith("KUBE-SEP-") and source and not _is_led_to(rule, rules, facts):
+        yield "nothing from that address is led there"
     if kind in GONE and _is_masqueraded_anyhow(rule, rules):
         yield "every connection to the Service is masqueraded"
+
+
+def _is_led_to(rule: Rule, rules: list[Rule], facts: NodeFacts) -> bool:
+    """Whether some way to its chain is open to what comes from its one source."""
+    own = [each for each in rules if each.table == rule.table]
+    source = rule.matches["-s"]
+    host = source.partition("/")[0]
+    from_it = {"-s": source, **({} if host in facts.addresses else {"! --src-type": "LOCAL"})}
+    seen: set[str] = set()
+    waiting = [rule.chain]
+    while waiting:
+        name = waiting.pop()
+        if name in BUILT_IN:
+            return True
+        if name in seen:
+            continue
+        seen.add(name)
+        for each in own:
+            # By an interface of pods only what pods here send comes in.
+            is_pods = "-i" in each.matches and host not in facts.endpoints
+            if each.target == name and not is_pods and not _is_from_others(each, from_it):
+                waiting.append(each.chain)
+    return False
+
+
+def _is_from_others(rule: Rule, from_it: dict[str, str]) -> bool:
+    """Whether a rule is about other sources than this one."""
+    matches = rule.matches
+    if "-s" in matches and not _overlap(matches["-s"], from_it["-s"]):
+        return True
+    return matches.get("--src-type") == "LOCAL" and "! --src-type" in from_it
 
 
 def _reasons_for_shadow(rule: Rule, fresh: Rule, rules: list[Rule]) -> Iterator[str]:
@@ -346,6 +393,24 @@ def _is_twin(one: Rule, other: Rule) -> bool:
         other.matches,
         other.does,
     )
+
+
+def _is_of_other_protocols(rule: Rule, fresh: Rule, rules: list[Rule]) -> bool:
+    """Whether what gets to a rule passes the chain that is called instead of its own."""
+    protocols: set[str] = set()
+    waiting, seen = [rule.chain], set[str]()
+    while waiting:
+        name = waiting.pop()
+        for each in rules if name not in seen else ():
+            if (each.table, each.target) == (rule.table, name):
+                protocols.add(each.matches.get("-p", ""))
+                if "-p" not in each.matches:
+                    waiting.append(each.chain)
+        seen.add(name)
+    reached = _chains_from([fresh.target], [e for e in rules if e.table == rule.table])
+    ends = [e for e in rules if e.chain in reached and "--to-destination" in e.options]
+    others = {each.matches.get("-p", "") for each in ends}
+    return bool(ends) and "" not in others and not others & protocols
 
 
 def _only_counts(rule: Rule, following: Rule) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from testbed.referee.mutation import Edit, NodeFacts
 from testbed.referee.nftables_firewall import lets_everyone_in, of_firewall
 from testbed.referee.nftables_maps import elements, key_of, keys, maps_asked, parts
+from testbed.referee.nftables_ways import is_led_to, leading_to
 
 Json = Any
 
@@ -34,6 +35,8 @@ def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
             yield "a pod on another node that connects to itself"
         if source and edit.kind != "redirect" and _is_never_pods(each["chain"], things):
             yield "pods do not get there"
+        if source and not is_led_to(source, each["chain"], things, facts):
+            yield "nothing from that address is led there"
         is_left_out = edit.kind in ("reorder", "delete")
         if is_left_out and facts.masquerades_all and _is_marked_before(each, things):
             yield "every connection to the Service is masqueraded"
@@ -230,12 +233,12 @@ def _own_source(rule: Json) -> str:
 
 def _is_never_pods(chain: str, things: list[Json]) -> bool:
     """Whether only clients from outside are led to an endpoint: policy Local spares pods."""
-    return _are_for_outside({each["chain"] for each in _callers(chain, things)}, things)
+    return _are_for_outside({each["chain"] for each in leading_to(chain, things)}, things)
 
 
 def _are_for_outside(callers: set[str], things: list[Json]) -> bool:
     """Whether chains are those of policy Local, and pods are led past them."""
-    outer = [each for caller in callers for each in _callers(caller, things)]
+    outer = [each for caller in callers for each in leading_to(caller, things)]
     spared = {
         each["rule"]["chain"]
         for each in things
@@ -261,7 +264,7 @@ def _is_marked_before(rule: Json, things: list[Json]) -> bool:
     """Whether all that gets to a rule is marked, where what comes for ClusterIPs always is."""
     chain = rule["chain"]
     if _own_source(rule):
-        callers = {each["chain"] for each in _callers(chain, things)}
+        callers = {each["chain"] for each in leading_to(chain, things)}
         return not any(each.startswith("local-") for each in callers)
     rules = [each["rule"] for each in things if "rule" in each]
     external = {each["chain"] for each in rules if each["chain"].startswith("external-")}
@@ -288,15 +291,6 @@ def _led_to(expr: Json, things: list[Json]) -> frozenset[str]:
                     if each.get("rule", {}).get("chain") == value
                 ]
     return frozenset(found)
-
-
-def _callers(chain: str, things: list[Json]) -> list[Json]:
-    name = json.dumps(chain)
-    return [
-        each["rule"]
-        for each in things
-        if "rule" in each and name in json.dumps(each["rule"]["expr"])
-    ]
 
 
 def _is_recall(expr: list[Json]) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Any
 
 from testbed.referee.mutation import Edit, NodeFacts
 from testbed.referee.nftables_maps import elements, key_of, keys, maps_asked, parts
+from testbed.referee.nftables_ways import spans
 
 Json = Any
 
@@ -96,7 +97,7 @@ def lets_everyone_in(verdict: Json, things: list[Json]) -> bool:
         str(guard).startswith("firewall-")
         and bool(matches)
         and all(
-            each.get("op") == "!=" and any(span.prefixlen == 0 for span in _spans(each["right"]))
+            each.get("op") == "!=" and any(span.prefixlen == 0 for span in spans(each["right"]))
             for each in matches
         )
     )
@@ -109,17 +110,9 @@ def _let_in(guard: str, things: list[Json], addresses: Collection[str]) -> bool:
             match = each["rule"]["expr"][0].get("match", {})
             if match.get("op") != "!=":
                 return True
-            if any(ip_address(own) in span for own in addresses for span in _spans(match["right"])):
+            if any(ip_address(own) in span for own in addresses for span in spans(match["right"])):
                 return True
     return False
-
-
-def _spans(right: Json) -> Iterator[Any]:
-    for each in right["set"] if isinstance(right, dict) and "set" in right else [right]:
-        if isinstance(each, dict):
-            yield ip_network(f"{each['prefix']['addr']}/{each['prefix']['len']}")
-        else:
-            yield ip_network(each)
 
 
 def _asks_empty_maps(expr: list[Json], things: list[Json]) -> bool:
