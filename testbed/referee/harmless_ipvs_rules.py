@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from testbed.referee import harmless_iptables
-from testbed.referee.harmless_iptables import Rule, rules_of
 from testbed.referee.harmless_ipvs import Around, plain, why_of_node_port
+from testbed.referee.iptables_words import Rule, rules_of
 from testbed.referee.mutation import Edit, NodeFacts
 
 _SET = re.compile(r"(! )?--match-set (\S+) (\S+)")
