@@ -140,4 +140,5 @@ def uses_one_iptables_variant(node: Node) -> Findings:
             node.part(f"IPv{family} chain KUBE-SERVICES"),
             expected="rules in one variant",
             found="rules in legacy and in nft iptables",
+            evidence=node.iptables.service_hooks(family),
         )

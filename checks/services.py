@@ -20,7 +20,8 @@ def rules_are_reached(node: Node) -> Findings:
     """Connections reach the node's Service rules: no hook is missing, nothing ends them before.
 
     The rules may all be there and in order, and not one packet meets them: a firewall that
-    was reloaded removes the jumps to them, or puts rules of its own first.
+    was reloaded removes the jumps to them, or puts rules of its own first. Or a rule behind
+    them, in a chain of Kubernetes, ends all that they have translated.
 
     Except: chains that nothing leads to, IPVS real servers that drain, addresses that several
     Services claim.

@@ -10,6 +10,7 @@ from typing import Any
 from testbed.referee.mutation import Edit, NodeFacts
 from testbed.referee.nftables_firewall import lets_everyone_in, of_firewall
 from testbed.referee.nftables_maps import elements, key_of, keys, maps_asked, parts
+from testbed.referee.nftables_ways import is_led_to, leading_to
 
 Json = Any
 
@@ -25,20 +26,23 @@ def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
         yield from _of_map(edit, old, things, facts)
         return
     after = json.loads(edit.after) if edit.after else None
+    if not _is_called(old["chain"], things):
+        yield "nothing leads to its chain"
     rules = [old, after[0]] if edit.kind == "reorder" and after else [old]
     for each in rules:
         source = _own_source(each)
-        if (
-            source
-            and edit.kind in ("reorder", "delete", "shadow")
-            and source not in facts.endpoints
-        ):
+        if source and edit.kind in ("reorder", "delete") and source not in facts.endpoints:
             yield "a pod on another node that connects to itself"
         if source and edit.kind != "redirect" and _is_never_pods(each["chain"], things):
             yield "pods do not get there"
-        if facts.masquerades_all and _is_marked_before(each, things):
+        if source and not is_led_to(source, each["chain"], things, facts):
+            yield "nothing from that address is led there"
+        is_left_out = edit.kind in ("reorder", "delete")
+        if is_left_out and facts.masquerades_all and _is_marked_before(each, things):
             yield "every connection to the Service is masqueraded"
     if edit.kind == "reorder" and after:
+        if any(map(_only_clears_the_mark, rules)):
+            yield "a mark that nothing looks at any more"
         yield from _of_swap(old["expr"], after[0]["expr"], things, facts)
         return
     if after and after[0]["expr"] == old["expr"]:
@@ -46,11 +50,54 @@ def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
     if old["chain"].startswith("firewall-") and _is_contested(old["chain"], things, facts):
         yield "an address that several Services claim"
     yield from of_firewall(edit, old, things, facts)
-    if edit.kind == "delete" and (led_to := _led_to(old["expr"], things)):
+    if edit.kind == "delete":
+        yield from _of_deletion(old, things)
+
+
+def _of_deletion(old: Json, things: list[Json]) -> Iterator[str]:
+    if _only_clears_the_mark(old):
+        yield "a mark that nothing looks at any more"
+    if _is_about_unknown_ports(old, things):
+        yield "ports of a ClusterIP that no Service has"
+    if led_to := _led_to(old["expr"], things):
         rules_after = [each["rule"] for each in things if each.get("rule", {}).get("chain")]
         chain = [each for each in rules_after if each["chain"] == old["chain"]]
         if _led_to(chain[-1]["expr"], things) == led_to and chain[-1]["handle"] != old["handle"]:
             yield "what follows leads to the same endpoints"
+
+
+def _is_called(chain: str, things: list[Json]) -> bool:
+    """Whether it hangs at a hook, or some rule or element leads to it."""
+    declared = [each["chain"] for each in things if each.get("chain", {}).get("name") == chain]
+    if not declared or any("hook" in each for each in declared):
+        return True
+    lead = {"target": chain}
+    return any(value == lead for _, value in parts(things))
+
+
+def _only_clears_the_mark(rule: Json) -> bool:
+    """Whether a rule after routing takes the mark away: all that looks at it came before."""
+    return rule["chain"] == "masquerading" and all("mangle" in each for each in rule["expr"])
+
+
+def _is_about_unknown_ports(rule: Json, things: list[Json]) -> bool:
+    """Whether it refuses what goes to ClusterIPs at all, or only leads to such rules."""
+    jumps = [value["target"] for kind, value in parts(rule["expr"]) if kind == "jump"]
+    asked = [each["rule"]["expr"] for each in things if each.get("rule", {}).get("chain") in jumps]
+    return all(
+        isinstance(each, list)
+        and any(kind in part for part in each for kind in ("reject", "drop"))
+        and _addresses_alone(each)
+        for each in (asked or [rule["expr"]])
+    )
+
+
+def _addresses_alone(expr: list[Json]) -> bool:
+    """Whether its only condition is a destination in a range, or in the set of ClusterIPs."""
+    matches = [each["match"] for each in expr if "match" in each]
+    return bool(matches) and all(
+        each["left"].get("payload", {}).get("field") == "daddr" for each in matches
+    )
 
 
 def _of_swap(
@@ -186,12 +233,12 @@ def _own_source(rule: Json) -> str:
 
 def _is_never_pods(chain: str, things: list[Json]) -> bool:
     """Whether only clients from outside are led to an endpoint: policy Local spares pods."""
-    return _are_for_outside({each["chain"] for each in _callers(chain, things)}, things)
+    return _are_for_outside({each["chain"] for each in leading_to(chain, things)}, things)
 
 
 def _are_for_outside(callers: set[str], things: list[Json]) -> bool:
     """Whether chains are those of policy Local, and pods are led past them."""
-    outer = [each for caller in callers for each in _callers(caller, things)]
+    outer = [each for caller in callers for each in leading_to(caller, things)]
     spared = {
         each["rule"]["chain"]
         for each in things
@@ -217,7 +264,7 @@ def _is_marked_before(rule: Json, things: list[Json]) -> bool:
     """Whether all that gets to a rule is marked, where what comes for ClusterIPs always is."""
     chain = rule["chain"]
     if _own_source(rule):
-        callers = {each["chain"] for each in _callers(chain, things)}
+        callers = {each["chain"] for each in leading_to(chain, things)}
         return not any(each.startswith("local-") for each in callers)
     rules = [each["rule"] for each in things if "rule" in each]
     external = {each["chain"] for each in rules if each["chain"].startswith("external-")}
@@ -244,15 +291,6 @@ def _led_to(expr: Json, things: list[Json]) -> frozenset[str]:
                     if each.get("rule", {}).get("chain") == value
                 ]
     return frozenset(found)
-
-
-def _callers(chain: str, things: list[Json]) -> list[Json]:
-    name = json.dumps(chain)
-    return [
-        each["rule"]
-        for each in things
-        if "rule" in each and name in json.dumps(each["rule"]["expr"])
-    ]
 
 
 def _is_recall(expr: list[Json]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from testbed.referee.kube_proxy import NODE
 from testbed.referee.place import Place
 from testbed.referee.random_scenes import SENTINEL
 from wirecheck import __version__
+from wirecheck.addresses import address
 from wirecheck.collect.api import Api
 from wirecheck.collect.dns_plan import DnsPlan
 from wirecheck.collect.document_frame import FrameError, unframed
@@ -20,10 +22,11 @@ from wirecheck.collect.node_program import command_line
 from wirecheck.collect.plan import Plan
 from wirecheck.dataplane.compare import Difference
 from wirecheck.dataplane.summary import Common
-from wirecheck.findings import FactMissingError
+from wirecheck.findings import FactMissingError, NotApplicable
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.dataplane import Dataplane
 from wirecheck.model.node import Node
+from wirecheck.model.packet_filter import Packet
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex, VisitRecord
 from wirecheck.snapshot.node_document import NodeDocument
@@ -74,10 +77,28 @@ class Sight:
         lines += [f"left by {each.mode}: {each.what}" for each in seen.left]
         return (*lines, *seen.problems)
 
+    @cached_property
+    def complaints(self) -> tuple[str, ...]:
+        """Disagreements, and what checks of the node's firewall say of all that is forwarded."""
+        firewall = self.node.firewall
+        try:
+            refused = [f"{each.what}: {each.refusal.rule}" for each in firewall.dropped(_sample())]
+            uncalled = [" ".join(each) for each in firewall.missing_anchors]
+        except (FactMissingError, NotApplicable) as none:
+            return (*self.disagreements, *([] if isinstance(none, NotApplicable) else [str(none)]))
+        return (*self.disagreements, *refused, *uncalled)
+
     @property
     def compared(self) -> int:
         """How many frontends were compared."""
         return self.dataplane.compared
+
+
+def _sample() -> Iterator[tuple[str, Packet]]:
+    """Packets of pods here and on another node, as firewall.lets_pods_through has them."""
+    for own, other in (("10.244.1.9", "10.244.2.9"), ("fd00:10:244:1::9", "fd00:10:244:2::9")):
+        yield "to pods", Packet(address(own), address(other))
+        yield "from pods", Packet(address(other), address(own))
 
 
 def _single(each: Difference) -> str:

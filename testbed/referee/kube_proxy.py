@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from wirecheck.dataplane.proxy import GATES
+
 NODE = "here"
 CLUSTER_RANGES = "10.244.0.0/16,fd00:10:244::/48"
 
@@ -16,6 +18,8 @@ NFTABLES_WITHOUT_GATE = 31
 """The first minor version that has nftables mode without being asked for it."""
 NFTABLES_WITH_CONTESTS = 33
 NFTABLES_WITH_PREFIXES = 33
+PRIMARY_NODE_PORTS = 31
+"""The first minor version in which `nodePortAddresses` may be that word."""
 
 Config = Mapping[str, Any]
 
@@ -41,6 +45,12 @@ CONFIGS: Mapping[str, Mapping[str, Config]] = {
             "clusterCIDR": CLUSTER_RANGES,
             "iptables": {"localhostNodePorts": False},
         },
+        "node ports of one family": {
+            "clusterCIDR": CLUSTER_RANGES,
+            "nodePortAddresses": ["10.9.9.0/24"],
+        },
+        "primary node ports": {"clusterCIDR": CLUSTER_RANGES, "nodePortAddresses": ["primary"]},
+        "other gates": {"clusterCIDR": CLUSTER_RANGES},
     },
     "nftables": {
         "cluster range": {"clusterCIDR": CLUSTER_RANGES},
@@ -63,10 +73,16 @@ CONFIGS: Mapping[str, Mapping[str, Config]] = {
             "clusterCIDR": CLUSTER_RANGES,
             "nodePortAddresses": ["10.9.9.0/24", "fd00:99::/64"],
         },
+        "node ports of one family": {
+            "clusterCIDR": CLUSTER_RANGES,
+            "nodePortAddresses": ["fd00:99::/64"],
+        },
+        "other gates": {"clusterCIDR": CLUSTER_RANGES},
     },
     "ipvs": {
         "cluster range": {"clusterCIDR": CLUSTER_RANGES},
         "no range": {},
+        "primary node ports": {"clusterCIDR": CLUSTER_RANGES, "nodePortAddresses": ["primary"]},
         "masquerade all": {"clusterCIDR": CLUSTER_RANGES, "iptables": {"masqueradeAll": True}},
         "other node ports": {
             "clusterCIDR": CLUSTER_RANGES,
@@ -100,8 +116,31 @@ class Contestant:
 def configs(mode: str, version: str) -> list[str]:
     """The configurations that a version can have."""
     # Until 1.32 nftables mode looked for an interface whose name is the prefix and a star.
-    is_blind = mode == "nftables" and minor(version) < NFTABLES_WITH_PREFIXES
-    return [each for each in CONFIGS[mode] if not (is_blind and each == "interface prefix")]
+    left_out = set()
+    if mode == "nftables" and minor(version) < NFTABLES_WITH_PREFIXES:
+        left_out.add("interface prefix")
+    if minor(version) < PRIMARY_NODE_PORTS:
+        left_out.add("primary node ports")
+    if not gates(version):
+        left_out.add("other gates")
+    return [each for each in CONFIGS[mode] if each not in left_out]
+
+
+def gates(version: str) -> dict[str, bool]:
+    """The feature gates of a version that can be set, set to what they are not by default."""
+    at = minor(version)
+    return {
+        name: at < each.default_on
+        for name, each in GATES.items()
+        if each.known_from <= at < each.locked_on and _is_known(name, at)
+    }
+
+
+def _is_known(name: str, at: int) -> bool:
+    """Whether that version has heard of the gate, so that it starts with it."""
+    return at >= {"ServiceTrafficDistribution": 30, "PreferSameTrafficDistribution": 33}.get(
+        name, 0
+    )
 
 
 def settings(of: Contestant, kubeconfig: Path) -> str:
@@ -118,8 +157,11 @@ def settings(of: Contestant, kubeconfig: Path) -> str:
         "clientConnection": {"kubeconfig": str(kubeconfig)},
         **CONFIGS[of.mode][of.config],
     }
+    set_gates = gates(of.version) if of.config == "other gates" else {}
     if of.mode == "nftables" and minor(of.version) < NFTABLES_WITHOUT_GATE:
-        document["featureGates"] = {"NFTablesProxyMode": True}
+        set_gates["NFTablesProxyMode"] = True
+    if set_gates:
+        document["featureGates"] = set_gates
     return yaml.safe_dump(document)
 
 

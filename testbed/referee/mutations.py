@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
-from testbed.referee import harmless_iptables, harmless_ipvs, harmless_nftables
+from testbed.referee import (
+    harmless_iptables,
+    harmless_ipvs,
+    harmless_ipvs_rules,
+    harmless_nftables,
+)
 from testbed.referee.dice import Dice
 from testbed.referee.judging import Sight
 from testbed.referee.kube_proxy import NODE
@@ -41,7 +46,7 @@ def _of_sets(edit: Edit, before: Mapping[str, str], _source: str, facts: NodeFac
 
 
 def _of_rules(edit: Edit, before: Mapping[str, str], source: str, facts: NodeFacts) -> str:
-    return harmless_ipvs.why_of_rules(edit, before[source], _around(before), facts)
+    return harmless_ipvs_rules.why_of_rules(edit, before[source], _around(before), facts)
 
 
 def _around(before: Mapping[str, str]) -> harmless_ipvs.Around:
@@ -82,7 +87,7 @@ def try_mutations(dice: Dice, sight: Sight, count: int, tally: Tally) -> Iterato
         if edit is None:
             continue
         done += 1
-        if with_text(sight, source, edit.text).disagreements:
+        if with_text(sight, source, edit.text).complaints:
             tally.reported += 1
         elif why := why_of(edit, all_texts, source, facts):
             tally.harmless[why] = tally.harmless.get(why, 0) + 1

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Any
 
 from testbed.referee.mutation import Edit, NodeFacts
 from testbed.referee.nftables_maps import elements, key_of, keys, maps_asked, parts
+from testbed.referee.nftables_ways import spans
 
 Json = Any
+
+DSTNAT = -100
+"""The priority of translation (NF_IP_PRI_NAT_DST)."""
 
 
 def of_firewall(edit: Edit, rule: Json, things: list[Json], facts: NodeFacts) -> Iterator[str]:
@@ -29,16 +34,17 @@ def of_firewall(edit: Edit, rule: Json, things: list[Json], facts: NodeFacts) ->
 def _is_past_refusals(edit: Edit, rule: Json, things: list[Json], facts: NodeFacts) -> bool:
     """Whether those to Services without endpoints are refused before, or are none here."""
     asks = {"jump": {"target": "service-endpoints-check"}}
-    if rule["chain"] == "filter-input" and not _refused_here(things, facts):
-        return edit.kind == "shadow" or (edit.kind == "delete" and asks in rule["expr"])
-    return (
-        edit.kind == "shadow" and rule["chain"] == "filter-forward" and _follows(rule, asks, things)
-    )
+    if rule["chain"] != "filter-input" or _refused_here(things, facts):
+        return False
+    is_left_out = edit.kind == "delete" and asks in rule["expr"]
+    return is_left_out or (edit.kind == "shadow" and not _is_translated_here(things, facts))
 
 
-def _follows(rule: Json, asked: Json, things: list[Json]) -> bool:
-    rules = [each["rule"] for each in things if each.get("rule", {}).get("chain") == rule["chain"]]
-    return rule in rules and any(asked in each["expr"] for each in rules[: rules.index(rule)])
+def _is_translated_here(things: list[Json], facts: NodeFacts) -> bool:
+    """Whether connections to some Service go on to an address of the node."""
+    translations = [value for each in things for kind, value in parts(each) if kind == "dnat"]
+    text = json.dumps(translations)
+    return any(json.dumps(each) in text for each in facts.addresses)
 
 
 def _refused_here(things: list[Json], facts: NodeFacts) -> bool:
@@ -63,8 +69,22 @@ def _refuses_the_node(chain: str, things: list[Json], addresses: Collection[str]
         return False
     places = [key_of(each) for each in elements("service-ips", things) if each[1] == lead]
     guards = {key_of(each): each[1]["goto"]["target"] for each in elements("firewall-ips", things)}
+    refused = keys("no-endpoint-services", things) if _refuses_before_dnat(things) else set()
     return bool(places) and all(
-        each in guards and not _let_in(guards[each], things, addresses) for each in places
+        each in refused or (each in guards and not _let_in(guards[each], things, addresses))
+        for each in places
+    )
+
+
+def _refuses_before_dnat(things: list[Json]) -> bool:
+    """Whether what the node sends to a Service without endpoints ends before it is translated."""
+    asks = {"jump": {"target": "service-endpoints-check"}}
+    bases = [each["chain"] for each in things if each.get("chain", {}).get("hook") == "output"]
+    early = {each["name"] for each in bases if each["prio"] < DSTNAT}
+    return any(
+        each["rule"]["chain"] in early and asks in each["rule"]["expr"]
+        for each in things
+        if "rule" in each
     )
 
 
@@ -77,7 +97,7 @@ def lets_everyone_in(verdict: Json, things: list[Json]) -> bool:
         str(guard).startswith("firewall-")
         and bool(matches)
         and all(
-            each.get("op") == "!=" and any(span.prefixlen == 0 for span in _spans(each["right"]))
+            each.get("op") == "!=" and any(span.prefixlen == 0 for span in spans(each["right"]))
             for each in matches
         )
     )
@@ -90,17 +110,9 @@ def _let_in(guard: str, things: list[Json], addresses: Collection[str]) -> bool:
             match = each["rule"]["expr"][0].get("match", {})
             if match.get("op") != "!=":
                 return True
-            if any(ip_address(own) in span for own in addresses for span in _spans(match["right"])):
+            if any(ip_address(own) in span for own in addresses for span in spans(match["right"])):
                 return True
     return False
-
-
-def _spans(right: Json) -> Iterator[Any]:
-    for each in right["set"] if isinstance(right, dict) and "set" in right else [right]:
-        if isinstance(each, dict):
-            yield ip_network(f"{each['prefix']['addr']}/{each['prefix']['len']}")
-        else:
-            yield ip_network(each)
 
 
 def _asks_empty_maps(expr: list[Json], things: list[Json]) -> bool:

@@ -15,6 +15,7 @@ MOST = (NODE_PORTS[1] - NODE_PORTS[0]) // 5 - 1
 _FAMILIES = ((4,), (4,), (6,), (6,), (4, 6), (4, 6), (6, 4))
 _KINDS = ("ClusterIP", "ClusterIP", "NodePort", "LoadBalancer", "LoadBalancer")
 _POLICIES = ("Cluster", "Cluster", "Local")
+_DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
 _PROTOCOLS = ("TCP", "TCP", "UDP", "SCTP")
 _SOURCE_RANGES = {
     4: (
@@ -83,7 +84,7 @@ def changed_service(dice: Dice, before: Object, number: int) -> Object:
     if kind != "ClusterIP" or "externalIPs" in spec:
         spec["externalTrafficPolicy"] = dice.choice(_POLICIES)
     if dice.chance(0.1):
-        spec["trafficDistribution"] = "PreferClose"
+        spec["trafficDistribution"] = dice.choice(_DISTRIBUTIONS)
     status: Object = {"loadBalancer": {}}
     if kind == "LoadBalancer":
         status["loadBalancer"]["ingress"] = _ingress(dice, number)

@@ -12,10 +12,13 @@ _READY = {"ready": True, "serving": True, "terminating": False}
 _UNREADY = {"ready": False, "serving": False, "terminating": False}
 _DRAINING = {"ready": False, "serving": True, "terminating": True}
 _ENDING = {"ready": False, "serving": False, "terminating": True}
+_PARTLY: tuple[dict[str, bool], ...] = ({"ready": False}, {"terminating": True}, {"serving": True})
+"""What is not said is true, but for terminating."""
 _STYLES: dict[str, tuple[dict[str, bool], ...]] = {
     "usual": (_READY, _READY, _READY, {}, _UNREADY, _DRAINING),
     "terminating": (_DRAINING, _ENDING),
     "unready": (_UNREADY, _ENDING),
+    "partly": (*_PARTLY, _READY),
     # Of publishNotReadyAddresses: ready, whatever else.
     "published": ({"ready": True, "serving": False, "terminating": True}, _READY),
     "none": ({},),
@@ -32,7 +35,7 @@ def random_slices(dice: Dice, service: Object) -> tuple[Object, ...]:
 
 
 def _of_family(dice: Dice, service: Object, family: int) -> Iterator[Object]:
-    style = dice.choices(tuple(_STYLES), (60, 12, 8, 8, 12))[0]
+    style = dice.choices(tuple(_STYLES), (60, 12, 8, 6, 6, 12))[0]
     hints = dice.choice(("", "", "zone", "node", "partial", "both"))
     name = service["metadata"]["name"]
     ports = service["spec"].get("ports", [])
@@ -41,6 +44,9 @@ def _of_family(dice: Dice, service: Object, family: int) -> Iterator[Object]:
         endpoints = [_endpoint(dice, family, style, hints) for _ in range(count)]
         if dice.chance(0.1) and endpoints:
             endpoints.append({**endpoints[0], "conditions": dice.choice(_STYLES["usual"])})
+        if dice.chance(0.02):
+            # Nobody's endpoints: kube-proxy does not look at names.
+            yield _of_names(f"{name}-{family}-{part}-names", service, ports)
         yield {
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
@@ -49,6 +55,22 @@ def _of_family(dice: Dice, service: Object, family: int) -> Iterator[Object]:
             "endpoints": endpoints,
             "ports": _ports(dice, ports, part),
         }
+
+
+def _of_names(name: str, service: Object, ports: list[Object]) -> Object:
+    """A slice of addresses that are names."""
+    labels = {"kubernetes.io/service-name": service["metadata"]["name"]}
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": metadata(name, labels),
+        "addressType": "FQDN",
+        "endpoints": [{"addresses": ["www.example.test"], "conditions": _READY}],
+        "ports": [
+            {"name": each.get("name", ""), "port": 8080, "protocol": each["protocol"]}
+            for each in ports
+        ],
+    }
 
 
 def _labels(dice: Dice, service: Object) -> dict[str, str]:
@@ -71,6 +93,9 @@ def _ports(dice: Dice, ports: list[Object], part: int) -> list[Object]:
     ]
     if dice.chance(0.1) and chosen:
         chosen[0]["protocol"] = dice.choice(("TCP", "UDP", "SCTP"))
+    if dice.chance(0.03) and chosen:
+        # Every port, which is none that a Service could lead to.
+        del chosen[-1]["port"]
     if dice.chance(0.2):
         chosen.append({"name": "unused", "port": 1, "protocol": "TCP"})
     return chosen

@@ -162,6 +162,8 @@ def test_rules_in_both_variants_are_found(node):
     (found,) = findings(both, "uses_one_iptables_variant")
 
     assert "IPv4" in str(found.subject)
+    assert {each.partition(":")[0] for each in found.evidence} == {"legacy", "nft"}
+    assert all("KUBE-SERVICES" in each for each in found.evidence)
 
 
 def test_kubelets_chains_alone_in_the_other_variant_are_no_service_rules(node):

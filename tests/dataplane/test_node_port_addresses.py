@@ -1,6 +1,7 @@
 """Node ports at every address of the node, not at the first one only."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from testbed.referee.mutation import with_text
 from tests.dataplane import small
 from tests.dataplane.small import facts
 from wirecheck.dataplane.clients import clients_of
+from wirecheck.dataplane.iptables import apart_on_localhost
 from wirecheck.dataplane.vantage import vantages_of
+from wirecheck.parse.iptables import parse_iptables_save
 
 SIGHTS = Path(__file__).parents[1] / "recorded" / "random-services" / "sights"
 FIRST = "172.31.0.10"
@@ -111,3 +114,28 @@ def test_where_the_first_address_is_closed_all_are_looked_at_elsewhere() -> None
     clients = clients_of(small.NODE, told, OPEN, OPEN)
     many = vantages_of(small.NODE, told, clients, 10_000)[4]
     assert all(ip_address("10.9.9.7") in many.looked_at(port) for port in range(30_000, 30_100))
+
+
+COPY = (
+    "-A KUBE-NODEPORTS -d 127.0.0.0/8 -p tcp -m tcp --dport {port}"
+    " -m nfacct --nfacct-name  localhost_nps_accepted_pkts -j {chain}\n"
+)
+OF_ALL = "-A KUBE-NODEPORTS -p tcp -m tcp --dport {port} -j {chain}\n"
+
+
+def test_what_is_counted_on_localhost_is_looked_at_only_where_it_goes_elsewhere() -> None:
+    rules = "".join(
+        one.format(port=port, chain=chain)
+        for port, copied in ((30001, "KUBE-EXT-A"), (30002, "KUBE-EXT-B"), (30003, "ACCEPT"))
+        for one, chain in ((COPY, copied), (OF_ALL, "KUBE-EXT-A"))
+    )
+    dump = parse_iptables_save(small.save({"nat": rules}))
+    apart = frozenset(apart_on_localhost(dump))
+    assert apart == {30002, 30003}
+    told = facts()
+    clients = replace(clients_of(small.NODE, told, OPEN, OPEN), apart_on_localhost=apart)
+    many = vantages_of(small.NODE, told, clients, 10_000)[4]
+    on_localhost = [
+        port for port in (30001, 30002, 30003) if ip_address("127.0.0.1") in many.looked_at(port)
+    ]
+    assert on_localhost == [30002, 30003]

@@ -15,7 +15,8 @@ uses), `vantage` (one node and family), `expected`, `expected_ipvs`, `expected_h
 Read side: `iptables_rules` and `nftables_rules` turn rules into `steps`; `chains` finds those
 that concern a packet; `walk` takes the packet through them for all its clients at once
 (`sources`, `flows`), and `fold` makes a `Handling` of where it ended. `ruleset` knows the order
-of hooks, `memory` what other nodes have in common, `masquerading` what becomes of marks.
+of hooks, `memory` what other nodes have in common, `masquerading` what becomes of marks,
+`afterwards` what is refused once it is translated.
 
 `tolerance` is the one place for what may differ.
 """

@@ -92,6 +92,8 @@ class Clients:
     """All addresses of the node that are known, for rules about local destinations."""
     further_addresses: Mapping[int, tuple[IPAddress, ...]] = field(default_factory=dict)
     """The node's other addresses where node ports may be open, by family."""
+    apart_on_localhost: frozenset[int] = frozenset()
+    """Node ports of which rules say something about loopback addresses alone."""
     local_interface: str = ""
     """Where the packets of this node's pods come in, where kube-proxy was told so."""
 

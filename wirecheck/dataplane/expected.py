@@ -81,7 +81,8 @@ def _entries_with(
     own = (vantage.hostname,) if port.source_ranges else ()
     # Each node has other addresses, at which nothing but node ports is looked at.
     is_own = port.node_port or vantage.facts.mode is Mode.IPVS
-    places = (vantage.further_addresses, vantage.stride) if is_own else ()
+    is_apart = port.node_port in vantage.apart_on_localhost
+    places = (vantage.further_addresses, vantage.stride, is_apart) if is_own else ()
     key = (port, vantage.key, usable, local, own, places)
     found = index.memo.get(key)
     if found is None:

@@ -10,11 +10,14 @@ others programmed.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
+
+from msgspec import structs
 
 from wirecheck.dataplane.chains import Chains
 from wirecheck.dataplane.clients import Clients
 from wirecheck.dataplane.fold import Masquerading
-from wirecheck.dataplane.iptables_rules import steps_of
+from wirecheck.dataplane.iptables_rules import step_of, steps_of
 from wirecheck.dataplane.masquerading import by_mark, in_turn
 from wirecheck.dataplane.ruleset import Ruleset, Stage, reachable, read_entries
 from wirecheck.dataplane.steps import End, Jump, Opaque, Step
@@ -23,6 +26,7 @@ from wirecheck.parse.iptables import Chain, IptablesDump
 from wirecheck.parse.iptables_once import iptables_dump
 
 LONGEST_SHARED = 50_000
+NODE_PORTS = "KUBE-NODEPORTS"
 
 
 def read_iptables(
@@ -123,6 +127,22 @@ def ruleset_of(
             by_mark=in_turn(marks),
         ),
     )
+
+
+def apart_on_localhost(dump: IptablesDump) -> Iterator[int]:
+    """Node ports whose rule for loopback addresses is not followed by the same for all.
+
+    kube-proxy has such a rule for each, to count what meets it; both lead to one chain.
+    """
+    chain = dump.chain("nat", NODE_PORTS)
+    rules = chain.rules if chain else []
+    for line, following in zip_longest(rules, rules[1:], fillvalue=""):
+        if " -d 127." in line:
+            one = step_of(line)
+            other = step_of(following) if following else None
+            of_all = Step(one.told, one.actions, protocol=one.protocol, port=one.port)
+            if one.port and (other is None or structs.replace(other, told=one.told) != of_all):
+                yield one.port
 
 
 def shared_text(chain: Chain) -> str | None:

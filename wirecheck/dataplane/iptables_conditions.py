@@ -17,6 +17,8 @@ class Conditions:
 
     def __init__(self) -> None:
         self.never = False
+        self.first = True
+        self.later: bool | None = True
         self.protocol = ""
         self.host = ""
         self.port = 0
@@ -93,14 +95,17 @@ class Conditions:
 
     def state(self, option: Option) -> bool:
         """--ctstate: what is walked is the first packet, before anything is translated."""
-        self.never |= ("NEW" in option.values[0].split(",")) is option.negated
+        states = {*option.values[0].split(",")}
+        self.never |= ("NEW" in states) is option.negated
+        self.first &= bool(states & {"NEW", "DNAT"}) is not option.negated
+        self.later = self.later and bool(states & {"ESTABLISHED", "DNAT"}) is not option.negated
         return True
 
     def tcp_flags(self, option: Option) -> bool:
         """--tcp-flags as `--syn` is written: it holds for a first packet."""
         if option.values != ("FIN,SYN,RST,ACK", "SYN"):
             return False
-        self.never |= option.negated
+        self._only_if(not option.negated)
         return True
 
     def mark(self, option: Option) -> bool:
@@ -113,7 +118,7 @@ class Conditions:
     def connection_mark(self, option: Option) -> bool:
         """--mark of connmark: a new connection has none."""
         value = int(option.values[0].partition("/")[0], 0)
-        self.never |= (value == 0) is option.negated
+        self._only_if((value == 0) is not option.negated)
         return True
 
     def statistic_mode(self, option: Option) -> bool:
@@ -181,6 +186,12 @@ class Conditions:
     def always(self, option: Option) -> bool:
         """What counts packets and lets them all through."""
         return not option.negated
+
+    def _only_if(self, holds: bool) -> None:
+        """A condition that holds for the first packet or not, and for others nobody knows."""
+        self.never |= not holds
+        self.first &= holds
+        self.later = None
 
     def _test(self, test: Test, option: Option) -> None:
         if option.negated:

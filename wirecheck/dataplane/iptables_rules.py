@@ -62,6 +62,8 @@ def step_of(line: str) -> Step:
         told=line,
         actions=actions,
         never=conditions.never,
+        first=conditions.first,
+        later=conditions.later,
         protocol=conditions.protocol,
         host=conditions.host,
         port=conditions.port,

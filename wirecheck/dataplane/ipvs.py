@@ -228,8 +228,9 @@ def _hairpins(loop_back: Ipset) -> Iterator[tuple[Backend, str]]:
 def _open_ports(dump: IptablesDump, sets: Mapping[str, Ipset]) -> Iterator[int]:
     """The ports of sets that rules of table filter accept on the way to the node.
 
-    Of several rules of a chain about one set the first one counts.
+    Of several rules of a chain about one set the first one counts; none may refuse it.
     """
+    opened, refused = set(), set()
     for chain in _raw_chains(dump, "filter", "INPUT"):
         first: dict[str, Step] = {}
         for step in chain.steps:
@@ -239,7 +240,11 @@ def _open_ports(dump: IptablesDump, sets: Mapping[str, Ipset]) -> Iterator[int]:
                     first.setdefault(each.name, step)
         for name, step in first.items():
             if step.actions == (End(Verdict.NOTHING),):
-                yield from map(int, sets[name].entries)
+                opened.add(name)
+            elif step.actions in ((End(Verdict.DROP),), (End(Verdict.REJECT),)):
+                refused.add(name)
+    for name in opened - refused:
+        yield from map(int, sets[name].entries)
 
 
 def _raw_chains(dump: IptablesDump, name: str, hook: str) -> Iterator[Chain]:

@@ -76,5 +76,5 @@ def _act(action: Action, mark: int, find_chain: FindChain, depth: int) -> bool |
 
 def _is_general(step: Step) -> bool:
     """Whether the step holds for every packet, but for its mark."""
-    is_special = step.never or step.protocol or step.host or step.port or step.tests
+    is_special = not step.first or step.protocol or step.host or step.port or step.tests
     return not (is_special or step.sources or step.probability < 1 or step.recalls)

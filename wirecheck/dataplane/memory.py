@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from operator import is_
 from typing import TYPE_CHECKING, NamedTuple
 
+from wirecheck.dataplane.afterwards import Onward
 from wirecheck.dataplane.chains import Chains
 from wirecheck.dataplane.sources import Regions
 from wirecheck.dataplane.steps import Action, Lookup, Packet, SourceTest, Step
-from wirecheck.dataplane.table import Backend, Entry, Frontend
+from wirecheck.dataplane.table import Backend, Entry, Frontend, Told
 from wirecheck.dataplane.walk import Trace
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Basis:
     met: frozenset[Place]
     masks: Mapping[tuple[SourceTest, ...], int]
     marks: Mapping[int, bool | None]
+    onward: Mapping[Onward, Told | None]
 
 
 @dataclass
@@ -64,6 +66,7 @@ class Past:
     """Frontends whose walk led there, at least."""
     masks: dict[tuple[SourceTest, ...], tuple[int, set[Frontend]]] = field(default_factory=dict)
     marks: dict[int, bool | None] = field(default_factory=dict)
+    onward: dict[Onward, Told | None] = field(default_factory=dict)
     walks: int = 0
 
     def add(self, frontend: Frontend, outcome: Outcome, basis: Basis | None) -> None:
@@ -77,11 +80,14 @@ class Past:
         for tests, mask in basis.masks.items():
             self.masks.setdefault(tests, (mask, set()))[1].add(frontend)
         self.marks.update(basis.marks)
+        self.onward.update(basis.onward)
 
     def unsettled(self, ruleset: Ruleset, regions: Regions, changed: Changed) -> set[Frontend]:
         """The frontends whose outcome may be another one with the rules of the next node."""
         by_mark = ruleset.masquerading.by_mark
         if any(by_mark(mark) is not answer for mark, answer in self.marks.items()):
+            return set(self.outcomes)
+        if any(ruleset.refuses(each) != answer for each, answer in self.onward.items()):
             return set(self.outcomes)
         found = set(self._by_own(ruleset.masquerading.own))
         for tests, (mask, users) in self.masks.items():
@@ -114,6 +120,7 @@ class Past:
             if regions.knows(tests)
         }
         self.marks = {mark: ruleset.masquerading.by_mark(mark) for mark in self.marks}
+        self.onward = {each: ruleset.refuses(each) for each in self.onward}
 
 
 Changed = Mapping[Place, "tuple[Chain | None, Chain | None]"]
@@ -166,6 +173,7 @@ def basis_of(ruleset: Ruleset, regions: Regions, trace: Trace, sent: Iterable[Se
         frozenset(trace.met),
         {tests: regions.matching(tests) for tests in trace.tests},
         {mark: ruleset.masquerading.by_mark(mark) for mark in marks},
+        trace.onward,
     )
 
 

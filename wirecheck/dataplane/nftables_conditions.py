@@ -30,6 +30,8 @@ class Conditions:
     def __init__(self, sets: Mapping[str, NftSet]) -> None:
         self.sets = sets
         self.never = False
+        self.first = True
+        self.later = True
         self.protocol = ""
         self.host = ""
         self.port = 0
@@ -62,6 +64,8 @@ class Conditions:
             told=told,
             actions=actions,
             never=self.never,
+            first=self.first,
+            later=self.later,
             protocol=protocol,
             host=host,
             port=port,
@@ -107,8 +111,8 @@ class Conditions:
         ranges = self._ranges(right)
         if ranges:
             self.sources.append(SourceTest("network", ",".join(ranges), negated))
-        else:
-            self.never |= not negated
+        elif not negated:
+            self.never, self.first, self.later = True, False, False
 
     def _destination(self, right: Any, negated: bool) -> None:
         texts = self._ranges(right)
@@ -167,9 +171,13 @@ class Conditions:
         states = {right} if isinstance(right, str) else set(right)
         if what["key"] == "state":
             self.never |= ("new" in states) is negated
+            self.first &= ("new" in states) is not negated
+            self.later &= ("established" in states) is not negated
         elif what["key"] == "status" and "dnat" in states:
             # Nothing is translated yet, where Services are looked up.
             self.never |= not negated
+            self.first &= not negated
+            self.later &= not negated
         else:
             raise UnknownError(what)
 

@@ -121,7 +121,15 @@ def proxy_facts(config: Mapping[str, Any] | None, version: str, mode: str = "") 
     minor = minor_version(version)
     if config is None:
         return ProxyFacts(mode=Mode(mode or "iptables"), minor=minor)
-    config = _lower(config)
+    try:
+        return _facts(_lower(config), minor, mode)
+    except (AttributeError, TypeError, OverflowError) as error:
+        # A list where a text is to be, and the like.
+        raise ValueError(f"its configuration is none of kube-proxy's: {error}") from error
+
+
+def _facts(config: Mapping[str, Any], minor: int, mode: str) -> ProxyFacts:
+    """The facts from a configuration with lower-case keys."""
     config = config.get("kubeproxy.config.k8s.io", config)
     iptables, nftables, ipvs, linux, detect = (
         config.get(name) or {} for name in ("iptables", "nftables", "ipvs", "linux", "detectlocal")

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import structs
 
 from wirecheck.addresses import IPAddress, address
+from wirecheck.dataplane.afterwards import Onward, refusal
 from wirecheck.dataplane.chains import Chain, Chains
 from wirecheck.dataplane.clients import LOCALHOST, Clients
 from wirecheck.dataplane.flows import Flow, Result
@@ -18,7 +19,7 @@ from wirecheck.dataplane.fold import Masquerading, Sent, fold
 from wirecheck.dataplane.memory import Basis, basis_of, entries_of
 from wirecheck.dataplane.sources import MOST_REGIONS, NeedsSplitError, Regions
 from wirecheck.dataplane.steps import Packet
-from wirecheck.dataplane.table import Client, Entry, Frontend, Handling, Verdict
+from wirecheck.dataplane.table import Client, Entry, Frontend, Handling, Told, Verdict
 from wirecheck.dataplane.walk import Shared, Trace, Walk
 
 NOWHERE = {4: IPv4Address("192.0.0.8"), 6: IPv6Address("100::")}
@@ -40,7 +41,7 @@ class Ruleset:
     """The stages of one family by the way that a packet takes, in their order.
 
     Filtering after DNAT is left out on purpose: once forwarded, a connection is subject to
-    policies, which are not the Service's.
+    policies, which are not the Service's. But what refuses all of them is seen (`refuses`).
     """
 
     family: int
@@ -71,6 +72,33 @@ class Ruleset:
         """Equal for rule sets with the same hooks in the same order."""
         ways = (self.arriving, self.to_node, self.through_node, self.sent)
         return tuple(tuple((s.chains.label, s.base_chain) for s in way) for way in ways)
+
+    def refuses(self, onward: Onward) -> Told | None:
+        """The rule that refuses all connections which go on like this, if there is one."""
+        if onward not in self._refusals:
+            self._refusals[onward] = next(self._refusing(onward), None)
+        return self._refusals[onward]
+
+    @cached_property
+    def _refusals(self) -> dict[Onward, Told | None]:
+        return {}
+
+    def _refusing(self, onward: Onward) -> Iterator[Told]:
+        start = self.sent if onward.is_nodes else self.arriving
+        forth, back = start[onward.stage + 1 :], self.through_node
+        if onward.is_nodes:
+            forth += self.to_node if onward.is_local else ()
+            back = self.to_node
+        elif onward.stage < len(start):
+            # What IPVS translates on its way to the node is sent from there.
+            forth += self.to_node if onward.is_local else self.through_node
+        prefix = "" if self.owner else "KUBE-"
+        for stages, is_first in ((forth, True), (() if onward.is_local else back, False)):
+            for stage in stages:
+                name, mark = stage.base_chain, onward.mark if is_first else 0
+                told = refusal(stage.chains.find, name, mark, is_first=is_first, prefix=prefix)
+                if told is not None:
+                    yield told
 
 
 def read_entries(
@@ -200,6 +228,20 @@ def _handlings(
     return handlings, basis_of(ruleset, regions, trace, results) if regions is base else None
 
 
+def _as_it_goes_on(
+    ruleset: Ruleset, regions: Regions, result: Result, trace: Trace, at: tuple[bool, int]
+) -> Result:
+    """The same result, or a drop where what is translated is refused afterwards."""
+    if result.backend is None:
+        return result
+    is_local = result.backend.address in regions.clients.local_addresses
+    onward = Onward(*at, result.flow.mark, is_local)
+    rule = trace.onward[onward] = ruleset.refuses(onward)
+    if rule is None:
+        return result
+    return structs.replace(result, verdict=Verdict.DROP, backend=None, rules=(*result.rules, rule))
+
+
 def _not_local(handlings: dict[Client, Handling]) -> dict[Client, Handling]:
     """What is exempt from NAT can only be answered by the node itself."""
     lost = Handling(Verdict.UNTRACKED, reason="and the address is not the node's")
@@ -223,12 +265,13 @@ def _results(ruleset: Ruleset, packet: Packet, regions: Regions, trace: Trace) -
     for clients, stages in ways:
         flows = [Flow(clients)] if clients else []
         results: list[Result] = []
-        for stage in stages:
+        for at, stage in enumerate(stages):
             if not flows:
                 break
             walk = Walk(packet, regions, stage.chains, trace, shared=shared, everybody=clients)
             flows = walk.through(stage.base_chain, flows)
-            results += walk.results
+            for each in walk.results:
+                results.append(_as_it_goes_on(ruleset, regions, each, trace, (clients == node, at)))
         results += [Result(flow, Verdict.NOTHING) for flow in flows]
         sent.append(Sent(clients, results))
     return sent

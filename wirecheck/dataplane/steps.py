@@ -133,6 +133,10 @@ class Step(Struct, frozen=True, gc=False):
     actions: tuple[Action, ...] = ()
     never: bool = False
     """It cannot match a connection's first packet on its way to a Service."""
+    first: bool = True
+    """Whether it can match that packet once it is translated,"""
+    later: bool | None = True
+    """and those that follow, both ways; None where that cannot be told."""
     protocol: str = ""
     host: str = ""
     """The only destination address that it matches."""

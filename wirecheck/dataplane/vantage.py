@@ -32,6 +32,8 @@ class Vantage:
     """Where node ports are looked at besides the node's address,"""
     stride: int = 1
     """and of how many node ports one."""
+    apart_on_localhost: frozenset[int] = frozenset()
+    """Node ports that are looked at on localhost in any case."""
 
     @cached_property
     def is_pod(self) -> Mapping[Client, bool | None]:
@@ -97,7 +99,12 @@ class Vantage:
 
     def looked_at(self, node_port: int) -> tuple[IPAddress, ...]:
         """The further addresses at which a node port is looked at."""
-        return self._where_all_are_looked_at if node_port % self.stride else self.further_addresses
+        if node_port % self.stride == 0:
+            return self.further_addresses
+        if node_port not in self.apart_on_localhost:
+            return self._where_all_are_looked_at
+        loopback = tuple(each for each in self.further_addresses if each.is_loopback)
+        return self._where_all_are_looked_at + loopback
 
     @cached_property
     def _where_all_are_looked_at(self) -> tuple[IPAddress, ...]:
@@ -175,6 +182,7 @@ def vantages_of(
             pod_ranges=tuple(map(network, pod_cidrs)),
             further_addresses=clients.further_addresses.get(family, ()),
             stride=_stride(facts, clients, node_ports),
+            apart_on_localhost=clients.apart_on_localhost,
         )
         for family in (4, 6)
     }

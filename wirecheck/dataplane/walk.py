@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from wirecheck.dataplane.afterwards import Onward
 from wirecheck.dataplane.chains import Chain, Chains, concerns
 from wirecheck.dataplane.flows import Flow, Result, has_marks, merged, only_from, with_own_mark
 from wirecheck.dataplane.sources import NeedsSplitError, Regions
@@ -45,6 +46,8 @@ class Trace:
     """Chains, or names that no chain has: label of the table, and name."""
     tests: set[tuple[SourceTest, ...]] = field(default_factory=set)
     """Conditions on the source that were asked for."""
+    onward: dict[Onward, Told | None] = field(default_factory=dict)
+    """What was asked about connections that are translated, with the answer."""
 
 
 Shared = dict[tuple[str, str], tuple[list[Result], list[Flow], list[Flow]]]

@@ -10,7 +10,7 @@ from wirecheck.dataplane import leftovers
 from wirecheck.dataplane.clients import LOCALHOST, Clients, clients_of
 from wirecheck.dataplane.compare import Difference, Kind, compare
 from wirecheck.dataplane.expected import expected_table
-from wirecheck.dataplane.iptables import read_iptables
+from wirecheck.dataplane.iptables import apart_on_localhost, read_iptables
 from wirecheck.dataplane.ipvs import IpvsTexts, read_ipvs
 from wirecheck.dataplane.leftovers import Leftover
 from wirecheck.dataplane.nftables import read_nftables
@@ -20,6 +20,7 @@ from wirecheck.dataplane.table import Client, ServiceTable
 from wirecheck.dataplane.wording import verdict_of
 from wirecheck.findings import FactMissingError, Ref
 from wirecheck.parse.errors import ParseError
+from wirecheck.parse.iptables_once import iptables_dump
 
 if TYPE_CHECKING:
     from wirecheck.model.node import Node
@@ -200,7 +201,17 @@ def _clients(node: Node, facts: ProxyFacts) -> Clients:
         for each in interface.addresses
     }
     local = {*map(str, node.host.addresses), str(LOCALHOST)}
-    return clients_of(node.object, facts, local, {*own, str(LOCALHOST)})
+    clients = clients_of(node.object, facts, local, {*own, str(LOCALHOST)})
+    if facts.mode is not Mode.IPTABLES:
+        return clients
+    return replace(clients, apart_on_localhost=frozenset(_apart_on_localhost(node)))
+
+
+def _apart_on_localhost(node: Node) -> Iterator[int]:
+    try:
+        yield from apart_on_localhost(iptables_dump(node.iptables.rules[4]))
+    except ParseError as error:
+        raise FactMissingError(f"{node.name}: {error}") from error
 
 
 def tables_of(node: Node) -> tuple[ServiceTable, ServiceTable]:

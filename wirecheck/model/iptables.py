@@ -48,13 +48,26 @@ class Iptables:
             if all("-A KUBE-SERVICES " in each for each in (text, self.rules[family])):
                 yield family
 
+    def service_hooks(self, family: int) -> list[str]:
+        """Those of them that lead to Service rules, by the variant that they are of."""
+        variants = {"legacy": self.legacy[family], "nft": self.rules[family]}
+        return [
+            f"{variant}: {rule}"
+            for variant, text in variants.items()
+            for rule in self._hooks_of(text)
+            if rule.endswith("-j KUBE-SERVICES")
+        ]
+
     def nat_hooks(self, family: int) -> Iterator[str]:
         """The rules of the base chains of table nat: what every new connection meets first."""
         for text in (self.legacy[family], self.rules[family]):
-            try:
-                dump = iptables_dump(text)
-            except ParseError as error:
-                raise FactMissingError(f"{self.node.name}: {error}") from error
-            for name in NAT_HOOKS:
-                if chain := dump.chain("nat", name):
-                    yield from chain.rules
+            yield from self._hooks_of(text)
+
+    def _hooks_of(self, text: str) -> Iterator[str]:
+        try:
+            dump = iptables_dump(text)
+        except ParseError as error:
+            raise FactMissingError(f"{self.node.name}: {error}") from error
+        for name in NAT_HOOKS:
+            if chain := dump.chain("nat", name):
+                yield from chain.rules

@@ -26,7 +26,8 @@ def kubelet_dns(flags: Mapping[str, str], lines: Sequence[str]) -> KubeletDns:
     """
     try:
         said = yaml.safe_load("\n".join(lines)) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
+        # ValueError for what is a date by its form.
         raise ParseError(f"clusterDNS and clusterDomain are not understood: {error}") from error
     listed = said.get("clusterDNS") or [] if isinstance(said, dict) else None
     if not isinstance(listed, list):

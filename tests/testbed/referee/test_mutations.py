@@ -7,9 +7,10 @@ import pytest
 
 from testbed.referee import record
 from testbed.referee.dice import Dice
-from testbed.referee.harmless_iptables import is_exclusive, why_harmless
+from testbed.referee.harmless_iptables import why_harmless
 from testbed.referee.harmless_ipvs import Around, why_of_servers, why_of_sets
 from testbed.referee.harmless_nftables import why_harmless as why_nftables
+from testbed.referee.iptables_words import is_exclusive
 from testbed.referee.mutate_iptables import KINDS, edit_iptables
 from testbed.referee.mutate_ipvs import (
     SERVER_KINDS,

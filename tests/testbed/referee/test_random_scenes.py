@@ -50,6 +50,12 @@ def test_every_form_occurs():
     hints = [e.get("hints", {}) for each in slices for e in each["endpoints"]]
     assert any("forNodes" in each for each in hints)
     assert any("forZones" in each for each in hints)
+    spread = {each.get("trafficDistribution", "") for each in specs}
+    assert spread == {"", "PreferClose", "PreferSameZone", "PreferSameNode"}
+    assert {each["addressType"] for each in slices} == {"IPv4", "IPv6", "FQDN"}
+    assert any("port" not in port for each in slices for port in each["ports"])
+    labels = {label for each in (*services, *slices) for label in each["metadata"]["labels"]}
+    assert "service.kubernetes.io/service-proxy-name" in labels
 
 
 def test_services_come_change_and_go():

@@ -1,0 +1,233 @@
+"""Where rules of iptables lead, who is led there, and whether two ways are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from testbed.referee.iptables_words import (
+    BUILT_IN,
+    Rule,
+    called,
+    chains_from,
+    is_exclusive,
+    overlap,
+)
+from testbed.referee.mutation import NodeFacts
+
+
+def is_about_no_own_address(rule: Rule, rules: list[Rule], facts: NodeFacts) -> bool:
+    """Whether INPUT leads by it to rules about single addresses, none of which the node has."""
+    hosts = [each.matches.get("-d", "") for each in called(rule, rules)]
+    return (
+        rule.chain == "INPUT"
+        and bool(hosts)
+        and all(hosts)
+        and not any(overlap(host, own) for host in hosts for own in facts.addresses)
+    )
+
+
+def refuses_forwarded(rules: list[Rule], text: str) -> bool:
+    """Whether what is translated already may be refused in FORWARD: by its policy or a rule.
+
+    Rules about an address and a port are Services': no translated packet has these any more.
+    """
+    _, _, filter_ = text.partition("*filter\n")
+    if ":FORWARD ACCEPT" not in filter_.partition("COMMIT")[0]:
+        return True
+    own = [each for each in rules if each.table == "filter"]
+    reached = chains_from(["FORWARD"], own)
+    return any(
+        each.target in ("DROP", "REJECT")
+        and each.chain in reached
+        and not {"--dport", "--match-set"} & set(each.matches)
+        and each.matches.get("--ctstate") != "INVALID"
+        and not _is_behind_a_set(each, own)
+        for each in own
+    )
+
+
+def _is_behind_a_set(rule: Rule, own: list[Rule]) -> bool:
+    """Whether only packets for load balancer addresses, listed in a set, are led to it."""
+    callers = [each for each in own if each.target == rule.chain]
+    return bool(callers) and all("--match-set" in each.matches for each in callers)
+
+
+def is_led_to(rule: Rule, rules: list[Rule], facts: NodeFacts) -> bool:
+    """Whether some way to its chain is open to what comes from its one source."""
+    own = [each for each in rules if each.table == rule.table]
+    source = rule.matches["-s"]
+    host = source.partition("/")[0]
+    from_it = {"-s": source, **({} if host in facts.addresses else {"! --src-type": "LOCAL"})}
+    seen: set[str] = set()
+    waiting = [rule.chain]
+    while waiting:
+        name = waiting.pop()
+        if name in BUILT_IN:
+            return True
+        if name in seen:
+            continue
+        seen.add(name)
+        for each in own:
+            # By an interface of pods only what pods here send comes in.
+            is_pods = "-i" in each.matches and host not in facts.endpoints
+            if each.target == name and not is_pods and not _is_from_others(each, from_it):
+                waiting.append(each.chain)
+    return False
+
+
+def _is_from_others(rule: Rule, from_it: dict[str, str]) -> bool:
+    """Whether a rule is about other sources than this one."""
+    matches = rule.matches
+    if "-s" in matches and not overlap(matches["-s"], from_it["-s"]):
+        return True
+    return matches.get("--src-type") == "LOCAL" and "! --src-type" in from_it
+
+
+def is_for_elsewhere(rule: Rule, facts: NodeFacts) -> bool:
+    """Whether it masquerades the connections to itself of an endpoint that is not here."""
+    source = rule.matches.get("-s", "").partition("/")[0]
+    is_own = rule.chain.startswith("KUBE-SEP-") and rule.target == "KUBE-MARK-MASQ"
+    return is_own and bool(source) and source not in facts.endpoints
+
+
+def is_last(rule: Rule, rules: list[Rule]) -> bool:
+    """Whether only the policy of a built-in chain follows where its chain returns to."""
+    own = [each for each in rules if each.table == rule.table]
+    callers = [at for at, each in enumerate(own) if each.target == rule.chain]
+    return all(
+        own[at].chain in BUILT_IN and not any(e.chain == own[at].chain for e in own[at + 1 :])
+        for at in callers
+    )
+
+
+def is_never_the_nodes(rule: Rule, rules: list[Rule], facts: NodeFacts) -> bool:
+    """Whether it is about the node's own connections, in a chain for sources that are others'."""
+    own = {"--src-type": "LOCAL"}
+    callers = [each for each in rules if (each.table, each.target) == (rule.table, rule.chain)]
+    return rule.matches.get("--src-type") == "LOCAL" and all(
+        is_exclusive(each.matches, own, facts.sources) for each in callers
+    )
+
+
+def is_never_pods(rule: Rule, rules: list[Rule]) -> bool:
+    """Whether it is about pods at an endpoint that only clients from outside are led to.
+
+    With policy Local pods take another way, to the endpoints of the whole cluster.
+    """
+    if not rule.chain.startswith("KUBE-SEP-") or rule.target != "KUBE-MARK-MASQ":
+        return False
+    own = [each for each in rules if each.table == rule.table]
+    callers = {each.chain for each in own if each.target == rule.chain}
+    outer = {each.chain for each in own if each.target in callers}
+    spared = {
+        each.chain
+        for each in own
+        if each.target.startswith("KUBE-SVC-") and {"-s", "-i"} & set(each.matches)
+    }
+    return (
+        bool(callers)
+        and all(each.startswith("KUBE-SVL-") for each in callers)
+        and (outer <= spared)
+    )
+
+
+def is_masqueraded_anyhow(rule: Rule, rules: list[Rule]) -> bool:
+    """Whether masqueradeAll makes no difference between an endpoint's own connections and others.
+
+    Where it is reached at other addresses too, these must masquerade pods as well.
+    """
+    if not rule.chain.startswith("KUBE-SEP-") or rule.target != "KUBE-MARK-MASQ":
+        return False
+    own = [each for each in rules if each.table == rule.table]
+    callers = {each.chain for each in own if each.target == rule.chain}
+    outer = {each.chain for each in own if each.target in callers}
+    marked = {
+        each.chain
+        for each in own
+        if each.target == "KUBE-MARK-MASQ" and set(each.matches) <= {"-d", "-p", "--dport"}
+    }
+    return bool(callers) and callers <= marked and outer - {"KUBE-SERVICES"} <= marked
+
+
+def is_of_other_protocols(rule: Rule, fresh: Rule, rules: list[Rule]) -> bool:
+    """Whether what gets to a rule passes the chain that is called instead of its own."""
+    protocols: set[str] = set()
+    waiting, seen = [rule.chain], set[str]()
+    while waiting:
+        name = waiting.pop()
+        for each in rules if name not in seen else ():
+            if (each.table, each.target) == (rule.table, name):
+                protocols.add(each.matches.get("-p", ""))
+                if "-p" not in each.matches:
+                    waiting.append(each.chain)
+        seen.add(name)
+    reached = chains_from([fresh.target], [e for e in rules if e.table == rule.table])
+    ends = [e for e in rules if e.chain in reached and "--to-destination" in e.options]
+    others = {each.matches.get("-p", "") for each in ends}
+    return bool(ends) and "" not in others and not others & protocols
+
+
+def only_counts(rule: Rule, following: Rule) -> bool:
+    """Whether the next rule takes all that it does, and more, to the same place."""
+    counted = {key: each for key, each in rule.matches.items() if key != "--nfacct-name"}
+    return (rule.table, rule.chain, rule.does) == (
+        following.table,
+        following.chain,
+        following.does,
+    ) and following.matches.items() <= counted.items()
+
+
+def is_same_way(rule: Rule, rules: list[Rule]) -> bool:
+    """Whether the rule after it, which takes all packets, leads to the same endpoints."""
+    own = [each for each in rules if (each.table, each.chain) == (rule.table, rule.chain)]
+    rest = own[own.index(rule) + 1 :]
+    last = next((each for each in rest if not each.matches), None)
+    between = rest[: rest.index(last)] if last else []
+    if last is None or any(each.target == "KUBE-MARK-MASQ" for each in between):
+        # Connections that would be masqueraded now were not before.
+        sources = {each.matches.get("--src-type") for each in between}
+        if last is None or sources - {"LOCAL"}:
+            return False
+    return bool(endpoints(rule, rules)) and way(rule, rules) == way(last, rules)
+
+
+def way(rule: Rule, rules: list[Rule], depth: int = 0) -> object:
+    """What a rule's target does, rule by rule, whatever its chains are called.
+
+    What marks connections to one address is left out: it is about a ClusterIP, and those to
+    it do not come by a rule that others are led by as well.
+    """
+    called = [each for each in rules if (each.table, each.chain) == (rule.table, rule.target)]
+    if not called and rule.target.startswith("KUBE-"):
+        return ()
+    if not called or depth > len(rules):
+        return rule.does
+    return tuple(
+        (tuple(sorted(_named_by_endpoint(each))), way(each, rules, depth + 1))
+        for each in called
+        if not (each.target == "KUBE-MARK-MASQ" and "-d" in each.matches)
+    )
+
+
+def _named_by_endpoint(rule: Rule) -> Iterator[tuple[str, str]]:
+    """The conditions; what remembers clients is called as its chain."""
+    for key, value in rule.matches.items():
+        yield key, "" if key == "--name" else value
+
+
+def endpoints(rule: Rule, rules: list[Rule]) -> frozenset[str]:
+    """Where connections can end up that take a rule."""
+    found, waiting, seen = set(), [rule.target], set()
+    if "--to-destination" in rule.options:
+        return frozenset({rule.options["--to-destination"]})
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        for each in rules:
+            if (each.table, each.chain) == (rule.table, name):
+                waiting.append(each.target)
+                if "--to-destination" in each.options:
+                    found.add(each.options["--to-destination"])
+    return frozenset(found)
