@@ -18,6 +18,7 @@ from testbed.referee.iptables_ways import (
     is_never_pods,
     is_never_the_nodes,
     is_of_other_protocols,
+    is_past_the_node,
     is_same_way,
     only_counts,
     refuses_forwarded,
@@ -73,8 +74,12 @@ def _reasons_for_redirect(
         yield "both chains do the same"
     if not ways[1] and is_about_no_own_address(rule, old, facts):
         yield "what comes in has none of the addresses that its chain is about"
-    if is_of_other_protocols(rule, fresh, old) and is_same_way(rule, old):
+    at = old.index(rule) + 1
+    follows = is_same_way(rule, old) or (at < len(old) and only_counts(rule, old[at]))
+    if follows and is_of_other_protocols(rule, fresh, old):
         yield "it calls a chain of another protocol, and what follows does the same"
+    if not ways[1] and is_past_the_node(rule, old, facts):
+        yield "the node is let in at all addresses that its chain is about"
 
 
 def _reasons_for_delete(rule: Rule, at: int, rules: list[Rule]) -> Iterator[str]:
@@ -95,6 +100,8 @@ def _reasons_to_leave_out(
         yield "it calls an empty chain"
     if rule.chain == "KUBE-POSTROUTING" and rule.target == "MARK":
         yield "a mark that nothing looks at any more"
+    if is_past_the_node(rule, rules, facts):
+        yield "the node is let in at all addresses that its chain is about"
     if is_about_no_own_address(rule, rules, facts):
         yield "what comes in has none of the addresses that its chain is about"
     if "KUBE-FIREWALL" in (rule.chain, rule.target):

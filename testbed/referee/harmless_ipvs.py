@@ -86,13 +86,7 @@ def _of_entry(edit: Edit, around: Around, facts: NodeFacts) -> Iterator[str]:
     if of == "HEALTH-CHECK-NODE-PORT" and edit.after:
         yield "one more port that health checks may come to"
     if of == "LOOP-BACK":
-        address = entry.partition(",")[0]
-        if address not in facts.endpoints:
-            yield "a pod on another node that connects to itself"
-        if entry.rpartition(",")[0] not in around.served:
-            yield "no virtual server leads to the endpoint"
-        if facts.masquerades_all:
-            yield "every connection to the Service is masqueraded"
+        yield from _of_hairpin(entry, around, facts)
     if entry in facts.contested:
         yield "an address that several Services claim"
     # What is not served at all would be open: the node's own ports.
@@ -107,8 +101,37 @@ def _of_entry(edit: Edit, around: Around, facts: NodeFacts) -> Iterator[str]:
             yield "asked only for addresses with source ranges"
     if of.startswith("NODE-PORT"):
         yield from why_of_node_port(name, of, entry, around, facts)
+    if of == "EXTERNAL-IP-LOCAL" and edit.before and not _is_in_others(name, of, entry, around):
+        yield "nothing else refuses or marks what goes there"
     if edit.after and of in (*_MARKING, "CLUSTER-IP"):
         yield from _of_more(name, of, entry, around)
+
+
+def _of_hairpin(entry: str, around: Around, facts: NodeFacts) -> Iterator[str]:
+    """One connection of an endpoint to itself."""
+    if entry.partition(",")[0] not in facts.endpoints:
+        yield "a pod on another node that connects to itself"
+    if entry.rpartition(",")[0] not in around.served:
+        yield "no virtual server leads to the endpoint"
+    if facts.masquerades_all:
+        yield "every connection to the Service is masqueraded"
+
+
+def _is_in_others(name: str, of: str, entry: str, around: Around) -> bool:
+    """Whether an address and port, that a set lets pass, is in one that is asked after it.
+
+    These are the addresses on kube-ipvs0, where other ports are refused, and node ports.
+    """
+    prefix = name.removesuffix(of)
+    address, _, place = entry.partition(",")
+    port = place.partition(":")[2]
+    ports = {
+        each.rpartition(":")[2]
+        for other, entries in around.entries.items()
+        if other.startswith(f"{prefix}NODE-PORT")
+        for each in entries
+    }
+    return address in around.entries.get(f"{prefix}IPVS-IPS", ()) or port in ports
 
 
 def plain(name: str) -> str:

@@ -26,6 +26,34 @@ def is_about_no_own_address(rule: Rule, rules: list[Rule], facts: NodeFacts) -> 
     )
 
 
+def is_past_the_node(rule: Rule, rules: list[Rule], facts: NodeFacts) -> bool:
+    """Whether OUTPUT leads by it to the firewall of load balancers that all let the node in.
+
+    Their chains in table nat translate what they let in; the rest is refused in table filter.
+    """
+    if (rule.chain, rule.target) != ("OUTPUT", "KUBE-PROXY-FIREWALL"):
+        return False
+    refusals = called(rule, rules)
+    return bool(refusals) and all(_lets_the_node_in(each, rules, facts) for each in refusals)
+
+
+def _lets_the_node_in(refusal: Rule, rules: list[Rule], facts: NodeFacts) -> bool:
+    place = ("-d", "-p", "--dport")
+    guards = [
+        each
+        for each in rules
+        if each.target.startswith("KUBE-FW-")
+        and all(each.matches.get(key) == refusal.matches.get(key) for key in place)
+    ]
+    is_v6 = ":" in refusal.matches.get("-d", "")
+    own = [each for each in facts.sources if (":" in each) is is_v6]
+    return bool(guards and own) and all(
+        any(overlap(source, each.matches["-s"]) for each in called(guard, rules) if each.matches)
+        for guard in guards
+        for source in own
+    )
+
+
 def refuses_forwarded(rules: list[Rule], text: str) -> bool:
     """Whether what is translated already may be refused in FORWARD: by its policy or a rule.
 
@@ -151,20 +179,28 @@ def is_masqueraded_anyhow(rule: Rule, rules: list[Rule]) -> bool:
 
 def is_of_other_protocols(rule: Rule, fresh: Rule, rules: list[Rule]) -> bool:
     """Whether what gets to a rule passes the chain that is called instead of its own."""
-    protocols: set[str] = set()
-    waiting, seen = [rule.chain], set[str]()
-    while waiting:
-        name = waiting.pop()
-        for each in rules if name not in seen else ():
-            if (each.table, each.target) == (rule.table, name):
-                protocols.add(each.matches.get("-p", ""))
-                if "-p" not in each.matches:
-                    waiting.append(each.chain)
-        seen.add(name)
+    protocols = _protocols_of(rule, rules)
     reached = chains_from([fresh.target], [e for e in rules if e.table == rule.table])
     ends = [e for e in rules if e.chain in reached and "--to-destination" in e.options]
     others = {each.matches.get("-p", "") for each in ends}
-    return bool(ends) and "" not in others and not others & protocols
+    return bool(protocols and ends) and "" not in others and not others & protocols
+
+
+def _protocols_of(rule: Rule, rules: list[Rule]) -> set[str]:
+    """The protocols of what gets to a rule; none where it may be any."""
+    found: set[str] = set()
+    seen: set[str] = set()
+    waiting = [rule]
+    while waiting:
+        each = waiting.pop()
+        if "-p" in each.matches:
+            found.add(each.matches["-p"])
+        elif each.chain in BUILT_IN:
+            return set()
+        elif each.chain not in seen:
+            seen.add(each.chain)
+            waiting += [e for e in rules if (e.table, e.target) == (each.table, each.chain)]
+    return found
 
 
 def only_counts(rule: Rule, following: Rule) -> bool:

@@ -122,6 +122,35 @@ def test_a_copy_that_only_counts_may_go_and_not_lead_elsewhere() -> None:
     assert not why_harmless(changed(text, "redirect", copy, elsewhere), text, FACTS)
 
 
+@pytest.mark.parametrize(("protocol", "harmless"), [("udp", True), ("tcp", False)])
+def test_a_chain_of_another_protocol_does_nothing(protocol: str, harmless: bool) -> None:
+    other = (
+        f"-A KUBE-SEP-D -p {protocol} -m {protocol} -j DNAT --to-destination 10.244.1.7:53\n"
+        "-A KUBE-EXT-A -m addrtype --src-type LOCAL -j KUBE-SEP-A\n-A KUBE-EXT-A -j"
+    )
+    text = NAT.replace("-A KUBE-EXT-A -j", other, 1)
+    line = rule(text, "--src-type LOCAL")
+    edit = changed(text, "redirect", line, line.replace("KUBE-SEP-A", "KUBE-SEP-D"))
+    assert bool(why_harmless(edit, text, FACTS)) is harmless
+
+
+@pytest.mark.parametrize(("sources", "harmless"), [("172.31.0.0/16", True), ("10.0.0.0/8", False)])
+def test_a_firewall_that_lets_the_node_in_need_not_be_asked_for_it(
+    sources: str, harmless: bool
+) -> None:
+    place = "-d 198.19.0.9/32 -p tcp -m tcp --dport 80"
+    guarded = (
+        f"-A KUBE-SERVICES {place} -j KUBE-FW-A\n-A KUBE-FW-A -s {sources} -j KUBE-EXT-A\n"
+        "-A KUBE-EXT-A -j"
+    )
+    text = NAT.replace("-A KUBE-EXT-A -j", guarded, 1) + (
+        "*filter\n-A OUTPUT -j KUBE-PROXY-FIREWALL\n"
+        f"-A KUBE-PROXY-FIREWALL {place} -j DROP\nCOMMIT\n"
+    )
+    edit = changed(text, "delete", "-A OUTPUT -j KUBE-PROXY-FIREWALL", "")
+    assert bool(why_harmless(edit, text, FACTS)) is harmless
+
+
 def test_a_drop_of_all_that_is_forwarded_is_the_firewalls_to_tell() -> None:
     sight = record.read(SIGHTS / "iptables-1.34.4-100.json.gz")
     text = sight.document.commands["iptables-nft-save"].output

@@ -214,6 +214,51 @@ def test_why_an_entry_of_a_set_does_not_matter(entry: str, harmless: bool) -> No
     assert bool(why_of_sets(edit, Around(SERVERS, SETS), FACTS)) is harmless
 
 
+@pytest.mark.parametrize(
+    ("more", "harmless"),
+    [
+        ("", True),
+        ("create KUBE-IPVS-IPS hash:ip family inet\nadd KUBE-IPVS-IPS 172.31.0.10\n", False),
+        ("create KUBE-NODE-PORT-TCP bitmap:port range 0-65535\nadd KUBE-NODE-PORT-TCP 80\n", False),
+    ],
+    ids=["only there", "on kube-ipvs0", "a node port"],
+)
+def test_an_address_that_is_only_let_pass_need_not_be(more: str, harmless: bool) -> None:
+    """One of the node's own that a Service has as externalIP."""
+    gone = "add KUBE-EXTERNAL-IP-LOCAL 172.31.0.10,tcp:80"
+    sets = f"create KUBE-EXTERNAL-IP-LOCAL hash:ip,port family inet\n{gone}\n{more}"
+    servers = "-A -t 172.31.0.10:80 -s rr\n-a -t 172.31.0.10:80 -r 10.244.1.2:8080 -m -w 1\n"
+    edit = Edit("delete element", gone, "", "")
+    assert bool(why_of_sets(edit, Around(servers, sets), FACTS)) is harmless
+
+
+@pytest.mark.parametrize(("pods", "harmless"), [("10.244.1.0", True), ("10.244.2.0", False)])
+def test_what_nobody_from_an_address_is_led_to_does_not_matter_to_it(
+    pods: str, harmless: bool
+) -> None:
+    saddr = {"payload": {"protocol": "ip", "field": "saddr"}}
+    of_pods = {"match": {"op": "==", "left": saddr, "right": {"prefix": {"addr": pods, "len": 24}}}}
+    own = {"match": {"op": "==", "left": saddr, "right": "10.244.2.9"}}
+    things = [
+        {"map": {"name": "service-nodeports", "elem": [[80, {"goto": {"target": "external-A"}}]]}},
+        *(
+            {"rule": {"chain": chain, "handle": at, "expr": expr}}
+            for at, (chain, expr) in enumerate(
+                (
+                    ("external-A", [of_pods, {"goto": {"target": "service-A"}}]),
+                    ("service-A", [{"goto": {"target": "endpoint-A"}}]),
+                    ("endpoint-A", [own, {"jump": {"target": "mark-for-masquerade"}}]),
+                )
+            )
+        ),
+    ]
+    rule = things[-1]["rule"]
+    drop = {**rule, "expr": [own, {"drop": None}]}
+    edit = Edit("shadow", json.dumps(rule), json.dumps([drop, rule]), "")
+    before = json.dumps({"nftables": things})
+    assert bool(why_nftables(edit, before, FACTS)) is harmless
+
+
 def test_the_weight_of_an_only_server_does_not_matter() -> None:
     around = Around(SERVERS, SETS)
     line = SERVERS.splitlines()[1]
