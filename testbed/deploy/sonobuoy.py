@@ -124,8 +124,9 @@ def _results(program: Path, here: State, plugin: Path, image: str, folder: Path)
     configuration.write_text(json.dumps(CONFIGURATION))
     with step("sonobuoy run --wait"):
         _sonobuoy(
-            *(program, here, "run", "--plugin", str(plugin), "--sonobuoy-image", image),
-            *("--config", str(configuration)),
+            # The configuration has to be named first.
+            *(program, here, "run", "--config", str(configuration)),
+            *("--plugin", str(plugin), "--sonobuoy-image", image),
             *("--image-pull-policy", "IfNotPresent", "--wait=6", "--wait-output=silent"),
         )
     told = json.loads(_sonobuoy(program, here, "status", "--json"))
