@@ -18,7 +18,7 @@ from testbed.deploy import retention, rights
 from testbed.deploy.overlay import FOLDER, HELPERS, NAMESPACE, NODE, applied
 from testbed.deploy.results import Report, differences, newest_report
 from testbed.deploy.watching import watch_as_account
-from testbed.layout import Layout
+from testbed.layout import VM, Layout
 from testbed.nodes import output
 from testbed.readonly import __main__ as readonly
 from testbed.readonly.audit import position
@@ -102,7 +102,8 @@ def _health_report(names: list[str], here: State) -> tuple[Report, list[str]]:
 
 def _read_only_by_agents(names: list[str], here: State) -> list[str]:
     inventory = here.root / "deploy/inventory-agents.yaml"
-    nodes = [{"name": "wc-*", "via": "kubectl://"}]
+    ssh = {"via": "ssh://root@{address}", "ssh_config": str(here.ssh_config)}
+    nodes = [{"name": VM, **ssh}, {"name": "wc-*", "via": "kubectl://"}]
     content = {"kubeconfig": str(here.kubeconfig), "nodes": nodes}
     write_atomically(inventory, yaml.safe_dump(content))
     passed = readonly.prove(names, str(inventory))

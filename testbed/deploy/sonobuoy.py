@@ -29,6 +29,8 @@ VERSION = "v0.57.3"
 SONOBUOY = Component("sonobuoy", "sonobuoy", "github.com/vmware-tanzu/sonobuoy")
 PLUGIN = images.PROJECT / "deploy/sonobuoy/plugin.yaml"
 NAME = "wirecheck"
+# Else it puts an IPv4 address into brackets, which its own parts refuse if built by Go 1.26.
+CONFIGURATION = {"Server": {"advertiseaddress": "sonobuoy-aggregator:8080"}}
 LIMIT = 420.0
 
 Tree = Mapping[str, Any]
@@ -43,7 +45,8 @@ def main() -> None:
     if not record:
         raise click.ClickException("there is no test cluster: `python -m testbed up` starts one")
     try:
-        problems = prove([node.name for node in Layout(record.subnet).containers], here)
+        names = [node.name for node in Layout(record.subnet).containers]
+        problems = prove(names, here, others=int(record.vm))
     except TestbedError as error:
         raise click.ClickException(str(error)) from None
     for each in problems:
@@ -53,8 +56,11 @@ def main() -> None:
     sys.exit(1 if problems else 0)
 
 
-def prove(nodes: Sequence[str], here: State) -> list[str]:
-    """What is wrong with a run of the plugin, and with what Sonobuoy tells of it."""
+def prove(nodes: Sequence[str], here: State, others: int = 0) -> list[str]:
+    """What is wrong with a run of the plugin, and with what Sonobuoy tells of it.
+
+    `others`: nodes besides these, which have no image.
+    """
     with step("Sonobuoy and its image"):
         program = build(SONOBUOY, here)
         own = _image(program, here)
@@ -65,15 +71,20 @@ def prove(nodes: Sequence[str], here: State) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="wirecheck-sonobuoy-") as scratch:
         folder = Path(scratch)
         plugin = folder / "plugin.yaml"
-        plugin.write_text(yaml.safe_dump(with_image(yaml.safe_load(PLUGIN.read_text()), ours)))
+        content = with_image(yaml.safe_load(PLUGIN.read_text()), ours, others)
+        plugin.write_text(yaml.safe_dump(content))
         with _cleaned_up(program, here):
             return _results(program, here, plugin, own, folder)
 
 
-def with_image(plugin: Tree, image: str) -> Tree:
-    """The plugin with its image, in both places that its head tells of."""
+def with_image(plugin: Tree, image: str, others: int = 0) -> Tree:
+    """The plugin with its image, in both places that its head tells of.
+
+    So many `others` among the nodes may be missing.
+    """
     inventory = yaml.safe_load(plugin["config-map"]["inventory.yaml"])
     inventory["agent"]["image"] = image
+    inventory["thresholds"] = {"unreachable": others}
     return {
         **plugin,
         "config-map": {"inventory.yaml": yaml.safe_dump(inventory)},
@@ -109,9 +120,13 @@ def _sonobuoy(program: Path, here: State, *words: str) -> str:
 
 
 def _results(program: Path, here: State, plugin: Path, image: str, folder: Path) -> list[str]:
+    configuration = folder / "sonobuoy.json"
+    configuration.write_text(json.dumps(CONFIGURATION))
     with step("sonobuoy run --wait"):
         _sonobuoy(
-            *(program, here, "run", "--plugin", str(plugin), "--sonobuoy-image", image),
+            # The configuration has to be named first.
+            *(program, here, "run", "--config", str(configuration)),
+            *("--plugin", str(plugin), "--sonobuoy-image", image),
             *("--image-pull-policy", "IfNotPresent", "--wait=6", "--wait-output=silent"),
         )
     told = json.loads(_sonobuoy(program, here, "status", "--json"))

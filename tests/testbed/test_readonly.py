@@ -10,7 +10,7 @@ import yaml
 from testbed.kubeadm import AUDIT_LOG, audit_policy, init_configuration
 from testbed.layout import Layout
 from testbed.readonly import audit
-from testbed.readonly.comparison import differences
+from testbed.readonly.comparison import Difference, differences, is_of_an_exec
 
 EVENT = {
     "verb": "list",
@@ -32,6 +32,20 @@ def test_differences_name_what_is_new_gone_and_changed() -> None:
         "n1: links: new: x (1)",
     ]
     assert not differences(before, before)
+
+
+@pytest.mark.parametrize(
+    ("section", "what", "expected"),
+    [
+        ("files", "/run/containerd/runc/k8s.io/a1/.", True),
+        ("files", "/tmp/.", True),
+        ("files", "/tmp/left-behind", False),
+        ("files", "/run/xtables.lock", False),
+        ("processes", "/tmp/.", False),
+    ],
+)
+def test_what_a_command_in_a_pod_moves_by_itself(section: str, what: str, expected: bool) -> None:
+    assert is_of_an_exec(Difference("wc-w1", section, what, "was", "is")) is expected
 
 
 def log(*events: dict[str, object]) -> list[str]:
