@@ -23,14 +23,17 @@ from wirecheck.report.jsonl import read_results
 @click.command()
 @click.option("--services", default=100, show_default=True, help="As many have rules on each node.")
 @click.option("--nodes", default="100,300,1000,3000", show_default=True)
-def main(services: int, nodes: str) -> None:
+@click.option("--plain", is_flag=True, help="Rules as the tools print them, not in blocks.")
+def main(services: int, nodes: str, plain: bool) -> None:
     """Print seconds, memory and the report's size for each number of nodes."""
     rules = service_rules.seen("iptables", services, anew=False)
     of = synthetic.Recorded.with_rules(rules)
     click.echo(f"{synthetic.PODS} pods a node, {services:,} Services; in all (for each node)")
     for count in map(int, nodes.split(",")):
         with tempfile.TemporaryDirectory(dir=service_rules.kept()) as folder:
-            synthetic.write_snapshot(Path(folder) / "snapshot", of, count, services)
+            synthetic.write_snapshot(
+                Path(folder) / "snapshot", of, count, services, in_blocks=not plain
+            )
             click.echo(f"  {judged(Path(folder), count)}")
 
 

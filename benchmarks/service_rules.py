@@ -27,6 +27,7 @@ import click
 import msgspec
 
 from benchmarks import programmed_node, scaled, service_objects, variations
+from benchmarks.sent import as_sent
 from testbed.layout import VM
 from testbed.state import state
 from wirecheck import __version__
@@ -62,7 +63,8 @@ ALONE = ("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
 @click.option("--services", default=10_000, show_default=True)
 @click.option("--nodes", default="1,100,1000", show_default=True, help="How many are judged.")
 @click.option("--anew", is_flag=True, help="Program the rules again, even if they are kept.")
-def main(modes: tuple[str, ...], services: int, nodes: str, anew: bool) -> None:
+@click.option("--plain", is_flag=True, help="Rules as the tools print them, not in blocks.")
+def main(modes: tuple[str, ...], services: int, nodes: str, anew: bool, plain: bool) -> None:
     """Print what reading and comparing costs, beside only unpacking and splitting."""
     for mode in modes:
         document = seen(mode, scaled.FEW if mode == "ipvs" else services, anew)
@@ -72,7 +74,7 @@ def main(modes: tuple[str, ...], services: int, nodes: str, anew: bool) -> None:
         for line in costs_of_dumps(document):
             click.echo(f"  {line}")
         with tempfile.TemporaryDirectory(dir=kept()) as folder:
-            write_snapshot(Path(folder), document, services)
+            write_snapshot(Path(folder), document, services, in_blocks=not plain)
             click.echo(f"  floor: {measured(Path(folder), 1, 'floor')}")
             for count in map(int, nodes.split(",")):
                 click.echo(f"  {measured(Path(folder), count)}")
@@ -140,7 +142,9 @@ def costs_of_dumps(document: NodeDocument) -> list[str]:
     return lines
 
 
-def write_snapshot(folder: Path, document: NodeDocument, services: int) -> None:
+def write_snapshot(
+    folder: Path, document: NodeDocument, services: int, *, in_blocks: bool = True
+) -> None:
     """A snapshot of OF_NODES nodes; those with the same document share its file."""
     now = document.finished
     writer = SnapshotWriter(folder, SnapshotIndex(FORMAT, __version__, now))
@@ -162,7 +166,8 @@ def write_snapshot(folder: Path, document: NodeDocument, services: int) -> None:
         varied = variations.reordered(document, chance)
         if is_altered(number):
             varied = variations.redirected(varied, ALTERED, chance)
-        (files / f"{name}.json.gz").write_bytes(gzip.compress(msgspec.json.encode(varied), 1))
+        raw = as_sent(varied, writer) if in_blocks else msgspec.json.encode(varied)
+        writer.write_document(1, name, raw)
     visits = {node.metadata.name: VisitRecord("seen") for node in api.nodes}
     writer.finish_look(LookRecord(document.started, now, visits))
 

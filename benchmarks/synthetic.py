@@ -19,6 +19,7 @@ import msgspec
 from msgspec import structs
 
 from benchmarks import conversations, service_objects, spliced, system_services, variations
+from benchmarks.sent import as_sent
 from benchmarks.service_objects import node_address, node_name, pod_address, pod_range, pod_uid
 from benchmarks.system_services import REPLICAS, SystemServices
 from wirecheck import __version__
@@ -109,7 +110,9 @@ class Recorded:
         )
 
 
-def write_snapshot(folder: Path, of: Recorded, nodes: int, services: int) -> None:
+def write_snapshot(
+    folder: Path, of: Recorded, nodes: int, services: int, *, in_blocks: bool = True
+) -> None:
     """A snapshot of one look at that many nodes, all of them healthy."""
     started, finished = of.rules.started, of.rules.finished
     queries = conversations.queries(services)
@@ -118,10 +121,13 @@ def write_snapshot(folder: Path, of: Recorded, nodes: int, services: int) -> Non
     files = folder / "look-1" / "nodes"
     files.mkdir(parents=True, exist_ok=True)
     respread = of.system.added_to(_respread(of.rules, nodes))
-    orders = [
-        _shared_commands(variations.reordered(respread, random.Random(number)))
-        for number in range(min(ORDERS, nodes))
-    ]
+    orders = []
+    for number in range(min(ORDERS, nodes)):
+        rules = variations.reordered(respread, random.Random(number))
+        raw = as_sent(rules, writer) if in_blocks else msgspec.json.encode(rules)
+        # Stores the blocks; the rest is written anew below.
+        writer.write_document(1, node_name(number), raw)
+        orders.append(_shared_commands(raw))
     peers = [_peer(number, of.tunnel) for number in range(nodes)]
     places = [(node_address(number), pod_address(number, 1)) for number in range(nodes)]
     for number in range(nodes):
@@ -135,9 +141,10 @@ def write_snapshot(folder: Path, of: Recorded, nodes: int, services: int) -> Non
     writer.finish_look(LookRecord(started, finished, visits))
 
 
-def _shared_commands(rules: NodeDocument) -> spliced.Shared:
+def _shared_commands(raw: bytes) -> spliced.Shared:
     """The part of a document that nodes with the same rules share."""
-    return spliced.Shared.of(b',"commands":' + msgspec.json.encode(rules.commands))
+    commands = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])["commands"]
+    return spliced.Shared.of(b',"commands":' + bytes(commands))
 
 
 def api_objects(of: Recorded, nodes: int, services: int) -> ApiObjects:

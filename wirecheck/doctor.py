@@ -28,7 +28,7 @@ from wirecheck.report.sentences import duration, listed, plural
 from wirecheck.request import Request
 from wirecheck.results import ItemResult
 from wirecheck.snapshot.folder import Snapshot
-from wirecheck.snapshot_summary import objects_counted
+from wirecheck.snapshot_summary import objects_counted, slow_commands
 from wirecheck.verdict import HEALTHY, INCOMPLETE, UNREACHABLE
 
 NAMED = 5
@@ -155,6 +155,8 @@ def _tell_of_visits(
             f"{len(seen):,} of {plural(len(visits), 'node')} seen, the slowest was {slowest} with "
             f"{seen[slowest].seconds:.1f} s; {queries:,} DNS queries",
         )
+    for sentence in slow_commands(snapshot.index):
+        found.say("slow", sentence, under="visits")
     failed = [name for name in sorted(visits) if name in ways and name not in seen]
     for name in failed:
         visit = visits[name]

@@ -20,7 +20,7 @@ from wirecheck.collect.api import Api, ApiError
 from wirecheck.collect.changes import changes_since
 from wirecheck.collect.containers import container_ways
 from wirecheck.collect.dns_plan import queries
-from wirecheck.collect.plan import LookOptions, planner_of
+from wirecheck.collect.plan import LookOptions, Plan, planner_of
 from wirecheck.collect.unvisitable import why_unvisitable
 from wirecheck.collect.visit import visit_all
 from wirecheck.inventory import Inventory, Unusable, WayIn, ways_in
@@ -147,7 +147,11 @@ class Looking:
     ) -> dict[str, VisitRecord]:
         visits: dict[str, VisitRecord] = {}
         ways = {name: way for name, way in ways.items() if name in nodes}
-        plans = planner_of(objects, self.options).plan
+        planner = planner_of(objects, self.options)
+
+        def plans(name: str) -> Plan:
+            return planner.plan(name, self.writer.known_blocks)
+
         try:
             with (
                 self.progress.visits(len(ways)) as told,

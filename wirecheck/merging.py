@@ -15,6 +15,7 @@ import msgspec
 from wirecheck.collect.changes import changes_between
 from wirecheck.request import RequestError
 from wirecheck.snapshot.api_objects import ApiObjects, Change
+from wirecheck.snapshot.blocks import named
 from wirecheck.snapshot.folder import INDEX, Snapshot, SnapshotWriter
 from wirecheck.snapshot.index import LookRecord, SnapshotIndex, VisitRecord
 
@@ -127,7 +128,7 @@ def _write_look(writer: SnapshotWriter, look: int, parts: Sequence[Snapshot]) ->
     for name, each in sorted(visits.items()):
         if each.record.status == "seen":
             document = each.part.document(name, look)
-            writer.write_document(look, name, msgspec.json.encode(document))
+            writer.write_document(look, name, msgspec.json.encode(named(document)))
     writer.finish_look(
         LookRecord(
             started=min(each.started for each in records),

@@ -24,6 +24,7 @@ from wirecheck.results import (
 )
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import SnapshotIndex
+from wirecheck.snapshot_summary import slow_commands
 from wirecheck.verdict import (
     UNREACHABLE,
     FailOn,
@@ -123,6 +124,7 @@ def _notes(snapshot: Snapshot) -> list[str]:
     """What was noted while looking, and once each what could not be read of the API."""
     index = snapshot.index
     notes = [*index.notes, *(problem for look in index.looks for problem in look.problems)]
+    notes += slow_commands(index)
     if index.wirecheck != __version__:
         notes.append(f"The snapshot was taken by wirecheck {index.wirecheck}.")
     return list(dict.fromkeys(notes))

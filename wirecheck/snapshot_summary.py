@@ -10,7 +10,7 @@ from wirecheck.report.sentences import plural
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.helper_pods import without_helpers
-from wirecheck.snapshot.index import LookRecord
+from wirecheck.snapshot.index import LookRecord, SnapshotIndex
 
 
 def summary(snapshot: Snapshot) -> Iterator[str]:
@@ -30,7 +30,7 @@ def summary(snapshot: Snapshot) -> Iterator[str]:
             f"waiver      {waiver.check} at {waiver.where} until {waiver.until}, "
             f"{waiver.owner}: {waiver.reason}"
         )
-    for note in index.notes:
+    for note in (*index.notes, *slow_commands(index)):
         yield f"note        {note}"
 
 
@@ -43,6 +43,24 @@ def objects_counted(objects: ApiObjects) -> str:
             plural(len(objects.services), "Service"),
         )
     )
+
+
+def slow_commands(index: SnapshotIndex) -> Iterator[str]:
+    """A sentence for each command that took long on some node: its output was old by then."""
+    slowest: dict[str, dict[str, float]] = {}
+    for look in index.looks:
+        for node, visit in look.visits.items():
+            for command, seconds in visit.slow.items():
+                known = slowest.setdefault(command, {})
+                known[node] = max(seconds, known.get(node, 0.0))
+    for command, by_node in sorted(slowest.items()):
+        node = max(by_node, key=by_node.__getitem__)
+        more = len(by_node) - 1
+        others = f", and long on {plural(more, 'other node')}" if more else ""
+        yield (
+            f"{command} took {by_node[node]:.0f} s on {node}{others}: what changed there in that "
+            "time may be missing in what was judged."
+        )
 
 
 def _visits(look: LookRecord) -> Iterator[str]:

@@ -19,7 +19,7 @@ from wirecheck.collect.api import Api
 from wirecheck.collect.dns_plan import DnsPlan
 from wirecheck.collect.document_frame import FrameError, unframed
 from wirecheck.collect.node_program import command_line
-from wirecheck.collect.plan import Plan
+from wirecheck.collect.plan import BlockPlan, Plan
 from wirecheck.dataplane.compare import Difference
 from wirecheck.dataplane.summary import Common
 from wirecheck.findings import FactMissingError, NotApplicable
@@ -28,6 +28,7 @@ from wirecheck.model.dataplane import Dataplane
 from wirecheck.model.node import Node
 from wirecheck.model.packet_filter import Packet
 from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.blocks import whole
 from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex, VisitRecord
 from wirecheck.snapshot.node_document import NodeDocument
 
@@ -116,11 +117,13 @@ def _common(each: Common) -> str:
 
 def look(place: Place, kubeconfig: Path, limit: float) -> Sight:
     """Look at the node, then at the API, which does not change meanwhile."""
-    plan = Plan(program=__version__, deadline=limit, window=0.0, dns=_NO_DNS)
+    # However few rules there are, they are read as those of a large node are.
+    blocks = BlockPlan(least=0)
+    plan = Plan(program=__version__, deadline=limit, window=0.0, dns=_NO_DNS, blocks=blocks)
     ended = place.look(command_line(plan.encoded()), limit + 60)
     try:
         text = unframed(ended.stdout.encode())
     except FrameError as error:
         raise TestbedError(f"the node program: {error}: {ended.stderr[-600:]}") from error
-    document = msgspec.json.decode(text, type=NodeDocument)
+    document = whole(msgspec.json.decode(text, type=NodeDocument))
     return Sight(Api.connect(kubeconfig).read(), document)

@@ -12,6 +12,7 @@ import msgspec
 from testbed.referee.judging import Sight
 from testbed.referee.kube_proxy import NODE
 from wirecheck.snapshot.api_objects import ApiObjects, EndpointSliceObject
+from wirecheck.snapshot.blocks import named, whole
 from wirecheck.snapshot.node_document import Host, NodeDocument
 
 
@@ -24,7 +25,10 @@ def write(sight: Sight, path: Path) -> None:
         pods=[],
         kernel_log=[],
     )
-    record = {"api": msgspec.to_builtins(sight.api), "document": msgspec.to_builtins(document)}
+    record = {
+        "api": msgspec.to_builtins(sight.api),
+        "document": msgspec.to_builtins(named(document)),
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     data = json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
     # Without a time: the same sight gives the same file.
@@ -41,5 +45,5 @@ def read(path: Path) -> Sight:
     record: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
     return Sight(
         msgspec.convert(record["api"], ApiObjects),
-        msgspec.convert(record["document"], NodeDocument),
+        whole(msgspec.convert(record["document"], NodeDocument)),
     )

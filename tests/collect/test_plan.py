@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections import Counter
 from typing import Any
 
@@ -11,7 +12,8 @@ import msgspec
 from tests.checks import small_cluster
 from wirecheck.collect.dns_plan import queries
 from wirecheck.collect.node_program import LONGEST, command_line
-from wirecheck.collect.plan import LookOptions, plan_for
+from wirecheck.collect.on_node.rule_blocks import DIGITS
+from wirecheck.collect.plan import MOST_KNOWN, BlockPlan, LookOptions, plan_for, planner_of
 from wirecheck.snapshot.api_objects import ApiObjects
 
 
@@ -152,6 +154,19 @@ def test_the_largest_plan_fits_on_a_command_line() -> None:
     objects = api(nodes=200, headless=200, services=200, replicas=200)
 
     assert len(command_line(plan_for(objects, "n7", LookOptions()).encoded())) < LONGEST / 2
+
+
+def test_blocks_that_are_stored_are_named_those_first_that_documents_named_last() -> None:
+    digests = [f"{number:064x}" for number in range(MOST_KNOWN + 1)]
+    planner = planner_of(api(nodes=200, headless=200, services=200, replicas=200), LookOptions())
+
+    plan = planner.plan("n7", digests)
+
+    assert plan.blocks is not None
+    assert plan.blocks.known == tuple(each[:DIGITS] for each in digests[1:])
+    assert planner.plan("n7").blocks == BlockPlan()
+    told = [hashlib.sha256(each.encode()).hexdigest() for each in digests]
+    assert len(command_line(planner.plan("n7", told).encoded())) < LONGEST * 0.7
 
 
 def test_external_names_are_in_the_index_too() -> None:

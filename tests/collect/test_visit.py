@@ -21,7 +21,7 @@ from wirecheck.collect.visit_errors import WrongHostError
 from wirecheck.inventory import WayIn
 from wirecheck.snapshot.api_objects import ApiObjects, NodeAddress, NodeInfo, NodeObject
 from wirecheck.snapshot.index import VisitRecord
-from wirecheck.snapshot.node_document import Host, NodeDocument
+from wirecheck.snapshot.node_document import Command, Host, NodeDocument
 
 API = msgspec.convert(small_cluster.api(), ApiObjects)
 PLAN = plan_for(API, "n1", LookOptions())
@@ -83,6 +83,19 @@ def test_the_document_of_a_proven_node(answers: dict[str, Callable[..., bytes]])
     assert document
     assert record.bytes == len(document)
     assert msgspec.json.decode(document, type=NodeDocument) == sent
+
+
+def test_a_command_that_took_long_is_told(answers: dict[str, Callable[..., bytes]]) -> None:
+    commands = {
+        "iptables-nft-save": Command(["iptables-nft-save"], status=0, seconds=23.8),
+        "ipset-save": Command(["ipset", "save"], status=0, seconds=9.9),
+    }
+    sent = msgspec.structs.replace(small_cluster.document(), commands=commands)
+    answers["n1"] = lambda _: answer(sent)
+
+    _, record, _ = visit_nodes(["n1"])["n1"]
+
+    assert record.slow == {"iptables-nft-save": 23.8}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import random
 import re
 from collections.abc import Callable
 from typing import NamedTuple
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,8 @@ from msgspec.structs import replace
 
 from tests.dataplane import recorded
 from tests.dataplane.test_recorded_nodes import RecordedNode
+from wirecheck.collect.on_node import pieces
+from wirecheck.collect.on_node.rule_blocks import blocks_of
 from wirecheck.dataplane.clients import clients_of
 from wirecheck.dataplane.expected import expected_table
 from wirecheck.dataplane.iptables import read_iptables
@@ -22,6 +25,7 @@ from wirecheck.dataplane.proxy import ProxyFacts
 from wirecheck.dataplane.table import ServiceTable
 from wirecheck.parse import nftables
 from wirecheck.parse.errors import ParseError
+from wirecheck.snapshot.blocks import block_of, joined
 
 VERSION = "1.35.4"
 RANGES = ("10.244.1.0/24", "10.244.0.0/23", "10.99.1.0/24")
@@ -132,6 +136,18 @@ def changed_servers(text: str, chance: random.Random) -> str:
     return json.dumps({"ip_vs": title + "".join(servers), "ipset": ipset, "iptables": rules})
 
 
+def changed_and_in_blocks(change: Callable) -> Callable:
+    """The same, as it is read of a document that names its blocks."""
+
+    def changed(text: str, chance: random.Random) -> str:
+        other = change(text, chance)
+        with mock.patch.object(pieces, "NAMES", 4):
+            found = blocks_of(other)
+        return joined([block_of(each) for each in found]) if found else other
+
+    return changed
+
+
 def shuffled(things: list, chance: random.Random) -> list:
     return chance.sample(things, len(things))
 
@@ -145,11 +161,20 @@ def ipvs_texts() -> str:
     ("text", "change", "read"),
     [
         (recorded.iptables(VERSION), changed_lines, read_as_iptables),
+        (recorded.iptables(VERSION), changed_and_in_blocks(changed_lines), read_as_iptables),
         (recorded.nft(VERSION), changed_listing, read_as_nftables),
+        (recorded.nft(VERSION), changed_and_in_blocks(changed_listing), read_as_nftables),
         (recorded.nft("1.29.6"), changed_listing, read_as_nftables),
         (ipvs_texts(), changed_servers, read_as_ipvs),
     ],
-    ids=["iptables", "nftables", "nftables with a hairpin set", "ipvs"],
+    ids=[
+        "iptables",
+        "iptables in blocks",
+        "nftables",
+        "nftables in blocks",
+        "nftables with a hairpin set",
+        "ipvs",
+    ],
 )
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(st.integers(0, 10**6))
@@ -164,10 +189,10 @@ def test_nodes_are_read_as_if_each_were_the_first(
     nodes.append(nodes[0])
     forget()
     after_others = [outcome(read, node) for node in nodes]
-    for node, remembered in zip(nodes, after_others, strict=True):
+    for (seen, place), remembered in zip(nodes, after_others, strict=True):
         forget()
         nftables.forget()
-        assert outcome(read, node) == remembered
+        assert outcome(read, (str(seen), place)) == remembered
 
 
 def outcome(read: Read, node: tuple[str, Place]) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -11,7 +12,14 @@ from wirecheck import __version__
 from wirecheck.collect.contact_plan import ContactPlan, contacts_from
 from wirecheck.collect.contact_targets import ContactTargets, contact_targets
 from wirecheck.collect.dns_plan import DnsLimits, DnsNames, DnsPlan, dns_names, dns_plan
+from wirecheck.collect.on_node.rule_blocks import DIGITS
 from wirecheck.snapshot.api_objects import ApiObjects
+
+LEAST_IN_BLOCKS = 100_000
+"""Characters: less is not worth a file of its own."""
+
+MOST_KNOWN = 1_000
+"""Blocks that a plan names: about 11 kB on the command line, and 10,000 Services are 350."""
 
 HAND_OVER = 10.0
 """Seconds of a visit's limit that are left to the transport and to the program's end."""
@@ -37,6 +45,19 @@ class LookOptions:
     """What labels the helper pods of this run; empty where there are none."""
 
 
+class BlockPlan(Struct, frozen=True):
+    """How large outputs are sent: in blocks, each by its name alone where that is known here."""
+
+    least: int = LEAST_IN_BLOCKS
+    known: tuple[str, ...] = ()
+    """The first hexadecimal digits of their SHA-256, `DIGITS` of them."""
+
+    @classmethod
+    def but_for(cls, digests: Sequence[str]) -> BlockPlan:
+        """All that is large, but for these blocks, of which the last ones count most."""
+        return cls(known=tuple(each[:DIGITS] for each in digests[-MOST_KNOWN:]))
+
+
 class Plan(Struct, frozen=True):
     """A visit's whole task; the node program gets it as JSON."""
 
@@ -45,6 +66,8 @@ class Plan(Struct, frozen=True):
     window: float
     dns: DnsPlan
     contacts: ContactPlan | None = None
+    blocks: BlockPlan | None = None
+    """None where rules are to be sent as the tools print them."""
 
     def encoded(self) -> bytes:
         """As the node program reads it."""
@@ -63,8 +86,11 @@ class Planner:
     names: DnsNames
     targets: ContactTargets | None
 
-    def plan(self, node: str) -> Plan:
-        """The plan of the visit to `node`: the same API objects give the same plan."""
+    def plan(self, node: str, known_blocks: Sequence[str] = ()) -> Plan:
+        """The plan of the visit to `node`: the same API objects give the same plan.
+
+        Blocks of rules that are stored already need not be sent again.
+        """
         options, targets = self.options, self.targets
         limits = DnsLimits(
             self.rate, options.dns_tries, options.dns_timeout, options.external_names
@@ -75,6 +101,7 @@ class Planner:
             window=options.window,
             dns=dns_plan(self.names, node, limits),
             contacts=contacts_from(targets, node, options.dns_timeout) if targets else None,
+            blocks=BlockPlan.but_for(known_blocks),
         )
 
 

@@ -35,6 +35,9 @@ DECODER = msgspec.json.Decoder(NodeDocument)
 """Made while there is one thread: msgspec 0.22 crashes the process where several threads are
 the first to decode a type."""
 
+SLOW = 10.0
+"""Seconds of one command. Beside 10,000 Services `iptables-save` takes 2, a listing of nft 24."""
+
 SHORTEST = 1.0
 """Seconds: with less left of the total, a visit is not begun."""
 AGAIN = (0.5, 1.0, 2.0, 4.0)
@@ -147,6 +150,7 @@ def _visit(
         dns_queries=sum(len(each.tries) * (2 if each.second else 1) for each in document.probes),
         connections=sum(each.tries for each in document.contacts or ()),
         proxy_mode=_proxy_mode(document),
+        slow=_slow(document),
     )
     return seen, raw
 
@@ -168,6 +172,11 @@ def _run_on(way: WayIn, command: str, limit: float, called_off: threading.Event)
         if called_off.wait(pause):
             raise CalledOffError
     return run_on(way, command, seconds=end - time.monotonic(), called_off=called_off)
+
+
+def _slow(document: NodeDocument) -> dict[str, float]:
+    """The commands that took so long that their output may be older than all else."""
+    return {name: each.seconds for name, each in document.commands.items() if each.seconds >= SLOW}
 
 
 def _proxy_mode(document: NodeDocument) -> str:

@@ -197,10 +197,12 @@ class Chains(Generic[T]):
     @cached_property
     def all(self) -> Mapping[str, Chain]:
         """Every chain by name."""
+        made, key_of, shared = self._made, self._key_of, self._shared
         for name, rules in self._rules.items():
-            if name not in self._made:
-                self._made[name] = self._make(name, rules)
-        return self._made
+            if name not in made:
+                known = shared.get(key_of(rules)) if key_of else None
+                made[name] = known or self._make(name, rules)
+        return made
 
     def _make(self, name: str, rules: T) -> Chain:
         key = self._key_of(rules) if self._key_of else None

@@ -111,16 +111,17 @@ def compare(expected: ServiceTable, actual: ServiceTable) -> Differences:
     found: list[Difference] = []
     for frontend, entry in expected.entries.items():
         other = actual.entries.get(frontend)
-        if _is_known_as_same(entry, other):
+        known = _same.get(frontend)
+        if known is not None and known[0] is entry and known[1] is other:
             continue
         if other is not None and _is_same(entry, other, expected.local_backends):
             _remember_as_same(entry, other)
             continue
         claims = expected.contested.get(frontend) or expected.ambiguous.get(frontend, (entry,))
         found += _of_claims(claims, other, expected.local_backends)
-    for frontend, other in actual.entries.items():
-        if frontend not in expected.entries and not is_foreign(other):
-            found.append(_stale(other))
+    for frontend in [each for each in actual.entries if each not in expected.entries]:
+        if not is_foreign(actual.entries[frontend]):
+            found.append(_stale(actual.entries[frontend]))
     found += _closed_ports(expected, actual)
     return Differences(tuple(found), compared=len(expected.entries))
 
@@ -129,11 +130,6 @@ MOST_KNOWN = 100_000
 
 _same: dict[Frontend, tuple[Entry, Entry]] = {}
 """Both sides of frontends that were found to be the same; on most nodes they are these again."""
-
-
-def _is_known_as_same(expected: Entry, actual: Entry | None) -> bool:
-    known = _same.get(expected.frontend)
-    return known is not None and known[0] is expected and known[1] is actual
 
 
 def _remember_as_same(expected: Entry, actual: Entry) -> None:

@@ -40,10 +40,11 @@ def expected_table(
     """What `node` must do, if kube-proxy runs there with `facts`."""
     node_ports = sum(1 for each in index.ports if each.node_port)
     vantages = vantages_of(node, facts, clients, node_ports)
-    entries: dict[Frontend, Entry] = {}
+    ports = index.ports if facts.mode is Mode.IPVS else index.other_ports
+    entries = {} if facts.mode is Mode.IPVS else _plain_entries(index, vantages).copy()
     contested: dict[Frontend, tuple[Entry, ...]] = {}
     ambiguous: dict[Frontend, tuple[Entry, ...]] = {}
-    for port in index.ports:
+    for port in ports:
         for entry in _entries_of(index, port, vantages[port.family]):
             first = entries.setdefault(entry.frontend, entry)
             if first is not entry:
@@ -64,6 +65,19 @@ def expected_table(
         health_check_ports=frozenset() if facts.mode is Mode.NFTABLES else index.health_check_ports,
         problems=index.problems,
     )
+
+
+def _plain_entries(index: ServiceIndex, vantages: Mapping[int, Vantage]) -> dict[Frontend, Entry]:
+    """The entries of the ports of which all nodes with this view make the same."""
+    key = ("plain", *(each.key for each in vantages.values()))
+    found = index.memo.get(key)
+    if found is None:
+        found = index.memo[key] = {
+            entry.frontend: entry
+            for port in index.plain_ports
+            for entry in _entries_of(index, port, vantages[port.family])
+        }
+    return found  # type: ignore[return-value]
 
 
 def _entries_of(index: ServiceIndex, port: PortFacts, vantage: Vantage) -> Iterator[Entry]:

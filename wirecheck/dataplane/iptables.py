@@ -10,6 +10,7 @@ others programmed.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import zip_longest
 
 from msgspec import structs
@@ -42,7 +43,7 @@ def read_iptables(
     a text is cut or not understood; a rule that is not understood makes the destinations
     that it may concern NOT_UNDERSTOOD, and no others.
     """
-    also = tuple(also)
+    also = also if isinstance(also, dict) else dict.fromkeys(also)
     entries: dict[Frontend, Entry] = {}
     health_checks: set[tuple[int, int]] = set()
     ignored: set[str] = set()
@@ -50,11 +51,12 @@ def read_iptables(
         dumps = [
             iptables_dump(each[family]) for each in (texts, legacy_texts or {}) if each.get(family)
         ]
-        ruleset = ruleset_of(family, dumps)
-        entries.update((entry.frontend, entry) for entry in read_entries(ruleset, clients, also))
+        is_shared = bool(dumps) and all(dump.is_shared for dump in dumps)
+        ruleset = (_ruleset_once if is_shared else _ruleset)(family, *dumps)
+        entries.update(read_entries(ruleset, clients, also))
         health_checks |= {(family, port) for port in _open_ports(ruleset)}
         ignored.update(rule for dump in dumps for rule in _not_understood(dump))
-    met = {line for each in entries.values() for line in _doubts(each)}
+    met = {line for each in entries.values() for line in _doubts(each)} if ignored else set()
     return ServiceTable(
         entries=entries,
         health_check_ports=frozenset(health_checks),
@@ -62,14 +64,31 @@ def read_iptables(
     )
 
 
-def _not_understood(dump: IptablesDump) -> Iterator[str]:
+def _ruleset(family: int, *dumps: IptablesDump) -> Ruleset:
+    return ruleset_of(family, [*dumps])
+
+
+_ruleset_once = lru_cache(maxsize=4)(_ruleset)
+"""Of nodes with the same rules, which are one dump, the same."""
+
+
+def _not_understood(dump: IptablesDump) -> tuple[str, ...]:
     """Rules of others in which a match or a target is not understood."""
-    for table in dump.tables.values():
-        for name, chain in table.chains.items():
-            if chain.block and not name.startswith("KUBE-"):
-                for step in steps_of(chain):
-                    if not _is_understood(step, table.chains):
-                        yield step.text
+    return _not_understood_once(dump) if dump.is_shared else _not_understood_of(dump)
+
+
+def _not_understood_of(dump: IptablesDump) -> tuple[str, ...]:
+    return tuple(
+        step.text
+        for table in dump.tables.values()
+        for name, chain in table.chains.items()
+        if chain.block and not name.startswith("KUBE-")
+        for step in steps_of(chain)
+        if not _is_understood(step, table.chains)
+    )
+
+
+_not_understood_once = lru_cache(maxsize=4)(_not_understood_of)
 
 
 def _is_understood(step: Step, chains: Mapping[str, Chain]) -> bool:

@@ -86,8 +86,7 @@ def read_ipvs(
     for family in (4, 6):
         own = [step for of, step in steps if of == family]
         ruleset = _ruleset(family, own, sets, texts.dumps(family))
-        found = read_entries(ruleset, clients, wanted.entries)
-        entries.update((entry.frontend, entry) for entry in found)
+        entries.update(read_entries(ruleset, clients, wanted.entries))
     for server in servers:
         if scheduler and server.scheduler != scheduler:
             _note_scheduler(server, entries, clients)

@@ -40,8 +40,6 @@ class Outcome(NamedTuple):
 
     packet: Packet
     entry: Entry
-    lasts: bool
-    """Whether it holds wherever the same is met; else it was worked out for one node only."""
 
 
 @dataclass(slots=True)
@@ -62,6 +60,12 @@ class Past:
     chains: Mapping[str, Mapping[str, Chain]]
     own: frozenset[tuple[Backend, str]]
     outcomes: dict[Frontend, Outcome] = field(default_factory=dict)
+    entries: dict[Frontend, Entry] = field(default_factory=dict)
+    """Those of the outcomes in which something is handled."""
+    passing: set[Frontend] = field(default_factory=set)
+    """Frontends whose outcome was worked out for one node only."""
+    packets: Mapping[Frontend, Packet] = field(default_factory=dict)
+    named: Mapping[Frontend, str] = field(default_factory=dict)
     users: dict[Place, set[Frontend]] = field(default_factory=dict)
     """Frontends whose walk led there, at least."""
     masks: dict[tuple[SourceTest, ...], tuple[int, set[Frontend]]] = field(default_factory=dict)
@@ -73,7 +77,10 @@ class Past:
         """Keep an outcome and what it rests on."""
         self.walks += 1
         self.outcomes[frontend] = outcome
+        if outcome.entry.is_handled:
+            self.entries[frontend] = outcome.entry
         if basis is None:
+            self.passing.add(frontend)
             return
         for place in basis.met:
             self.users.setdefault(place, set()).add(frontend)
@@ -110,6 +117,27 @@ class Past:
         outcome = self.outcomes.get(frontend)
         return outcome is not None and not _is_alike(old, new, outcome.packet)
 
+    def drop(self, frontends: Iterable[Frontend]) -> None:
+        """Keep no outcome of these."""
+        for frontend in frontends:
+            self.outcomes.pop(frontend, None)
+            self.entries.pop(frontend, None)
+            self.passing.discard(frontend)
+
+    def otherwise(
+        self, packets: Mapping[Frontend, Packet], named: Mapping[Frontend, str]
+    ) -> Iterator[Frontend]:
+        """The frontends that have another packet or another name than on the node before."""
+        if packets is not self.packets:
+            before = self.packets
+            for frontend, packet in packets.items():
+                known = before.get(frontend)
+                if known is not packet and known != packet:
+                    yield frontend
+        if named is not self.named:
+            names = self.named
+            yield from [each for each, name in named.items() if names.get(each) != name]
+
     def follow(self, ruleset: Ruleset, regions: Regions) -> None:
         """Stand for the next node from now on."""
         self.chains = _chains_of(ruleset)
@@ -141,27 +169,20 @@ def entries_of(
     packets: Mapping[Frontend, Packet],
     named: Mapping[Frontend, str],
     walk: Callable[[Frontend, Packet], tuple[Entry, Basis | None]],
-) -> Iterator[Entry]:
-    """The entry of each frontend: `walk` is asked where it is not known from a node before."""
+) -> dict[Frontend, Entry]:
+    """The entry of each frontend that is handled; `walk` is asked where it is not known before."""
     past, changed = _nearest(ruleset, regions)
-    unsettled = past.unsettled(ruleset, regions, changed)
+    past.drop(past.unsettled(ruleset, regions, changed))
+    past.drop(past.passing.copy())
+    past.drop(list(past.otherwise(packets, named)))
+    past.drop(past.outcomes.keys() - packets.keys())
     past.follow(ruleset, regions)
-    before, past.outcomes = past.outcomes, {}
-    for frontend, packet in packets.items():
-        known = before.get(frontend)
-        if (
-            known is not None
-            and known.lasts
-            and frontend not in unsettled
-            and known.packet == packet
-            and known.entry.programmed_by == named[frontend]
-        ):
-            past.outcomes[frontend] = known
-        else:
-            entry, basis = walk(frontend, packet)
-            past.add(frontend, Outcome(packet, entry, lasts=basis is not None), basis)
-    for each in past.outcomes.values():
-        yield each.entry
+    past.packets, past.named = packets, named
+    if len(past.outcomes) < len(packets):
+        for frontend in [each for each in packets if each not in past.outcomes]:
+            entry, basis = walk(frontend, packets[frontend])
+            past.add(frontend, Outcome(packets[frontend], entry), basis)
+    return past.entries.copy()
 
 
 def basis_of(ruleset: Ruleset, regions: Regions, trace: Trace, sent: Iterable[Sent]) -> Basis:
@@ -205,7 +226,10 @@ def _changed(
     found: dict[Place, tuple[Chain | None, Chain | None]] = {}
     for label in before.keys() | now.keys():
         old, new = before.get(label, {}), now.get(label, {})
-        names = [name for name, chain in new.items() if not _is_same(old.get(name), chain)]
+        if old is new:
+            continue
+        others = [name for name, chain in new.items() if old.get(name) is not chain]
+        names = [name for name in others if not _is_same(old.get(name), new[name])]
         names += old.keys() - new.keys()
         found.update(((label, name), (old.get(name), new.get(name))) for name in names)
     return found

@@ -9,6 +9,7 @@ consults means nothing. Layouts of chains, which differ between versions, do not
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from wirecheck.dataplane.chains import Chains
@@ -21,6 +22,7 @@ from wirecheck.dataplane.ruleset import Ruleset, Stage, reachable, read_entries
 from wirecheck.dataplane.table import Backend, Entry, Frontend, ServiceTable
 from wirecheck.dataplane.tolerance import KUBE_PROXY
 from wirecheck.parse.nftables import NftTable, parse_nft_table
+from wirecheck.snapshot.blocks import BlockText
 
 HAIRPIN_KEY = ("saddr", "daddr", "l4proto", "dport")
 
@@ -34,12 +36,21 @@ def read_nftables(
     not understood; a rule that is not understood makes the destinations that it may concern
     NOT_UNDERSTOOD, and no others.
     """
-    also = tuple(also)
+    also = also if isinstance(also, dict) else dict.fromkeys(also)
     entries: dict[Frontend, Entry] = {}
     for family in (4, 6):
-        ruleset = ruleset_of(family, parse_nft_table(texts.get(family, "")))
-        entries.update((entry.frontend, entry) for entry in read_entries(ruleset, clients, also))
+        text = texts.get(family, "")
+        ruleset = (_ruleset_once if isinstance(text, BlockText) else _ruleset)(family, text)
+        entries.update(read_entries(ruleset, clients, also))
     return ServiceTable(entries=entries)
+
+
+def _ruleset(family: int, text: str) -> Ruleset:
+    return ruleset_of(family, parse_nft_table(text))
+
+
+_ruleset_once = lru_cache(maxsize=4)(_ruleset)
+"""Of nodes with the same rules, which are one text, the same."""
 
 
 def ruleset_of(family: int, table: NftTable) -> Ruleset:

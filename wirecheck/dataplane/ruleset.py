@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv6Address
@@ -22,6 +22,7 @@ from wirecheck.dataplane.steps import Packet
 from wirecheck.dataplane.table import Client, Entry, Frontend, Handling, Told, Verdict
 from wirecheck.dataplane.walk import Shared, Trace, Walk
 
+_LOCALHOST = str(LOCALHOST)
 NOWHERE = {4: IPv4Address("192.0.0.8"), 6: IPv6Address("100::")}
 """Stands for the node's address where it has none of a family (RFC 7600, RFC 6666)."""
 
@@ -68,6 +69,36 @@ class Ruleset:
         return {stage.chains.label: stage.chains for stage in self.stages}
 
     @cached_property
+    def named(self) -> dict[Frontend, str]:
+        """The frontends that rules are about, and the owner and first chain that names each."""
+        found: dict[Frontend, str] = {}
+        for stage in self.stages:
+            if not stage.diverts:
+                continue
+            for chain in reachable(stage):
+                by = f"{self.owner} {chain.name}".strip()
+                for host, protocol, port in chain.destinations:
+                    found.setdefault(Frontend(self.family, host, protocol, port), by)
+                for frontend in chain.members:
+                    found.setdefault(frontend, by)
+        return found
+
+    @cached_property
+    def hosts(self) -> frozenset[str]:
+        """The addresses that rules are about."""
+        return frozenset(each.address for each in self.named if each.address)
+
+    @cached_property
+    def packets(self) -> dict[Frontend, Packet]:
+        """The packet to each of them on nodes that have none of these addresses."""
+        return {each: _packet_to(each, None, False) for each in self.named if each.address}
+
+    @cached_property
+    def node_ports(self) -> tuple[Frontend, ...]:
+        """Those at whichever address the node has."""
+        return tuple(each for each in self.named if not each.address)
+
+    @cached_property
     def ways(self) -> tuple[object, ...]:
         """Equal for rule sets with the same hooks in the same order."""
         ways = (self.arriving, self.to_node, self.through_node, self.sent)
@@ -102,18 +133,14 @@ class Ruleset:
 
 
 def read_entries(
-    ruleset: Ruleset, clients: Clients, also: Iterable[Frontend] = ()
-) -> Iterator[Entry]:
+    ruleset: Ruleset, clients: Clients, also: Mapping[Frontend, object] | Iterable[Frontend] = ()
+) -> dict[Frontend, Entry]:
     """An entry for each frontend that rules name, and for each of `also` in this family."""
-    named: dict[Frontend, str] = {}
-    wanted = {each for each in also if each.family == ruleset.family}
-    for frontend, chain in _named(ruleset, clients, wanted):
-        named.setdefault(frontend, chain)
-    for frontend in wanted:
-        named.setdefault(frontend, "")
-    by = {frontend: f"{ruleset.owner} {chain}".strip() for frontend, chain in named.items()}
-    on_localhost = {each for each in named if each.address == str(LOCALHOST)}
-    packets = {each: _packet(each, clients) for each in named if each not in on_localhost}
+    by, packets = _named(ruleset, clients, also if isinstance(also, dict) else dict.fromkeys(also))
+    may_be_there = by is not ruleset.named or _LOCALHOST in ruleset.hosts
+    on_localhost = [each for each in by if each.address == _LOCALHOST] if may_be_there else []
+    for each in on_localhost:
+        del packets[each]
     regions = Regions.of(ruleset.family, clients)
 
     def walk(
@@ -122,39 +149,47 @@ def read_entries(
         handlings, basis = _handlings(ruleset, packet, among)
         return Entry(frontend, handlings, programmed_by=by[frontend]), basis
 
-    for entry in entries_of(ruleset, regions, packets, by, walk):
-        if entry.is_handled:
-            yield entry
+    found = entries_of(ruleset, regions, packets, by, walk)
     among = Regions.of(ruleset.family, clients.on_localhost)
     for frontend in on_localhost:
         entry, _ = walk(frontend, _packet(frontend, clients), among)
         if entry.is_handled:
-            yield entry
+            found[frontend] = entry
+    return found
 
 
 def _named(
-    ruleset: Ruleset, clients: Clients, wanted: Collection[Frontend]
-) -> Iterator[tuple[Frontend, str]]:
-    """The frontends that rules are about, each with a chain that names it.
+    ruleset: Ruleset, clients: Clients, wanted: Mapping[Frontend, object]
+) -> tuple[dict[Frontend, str], dict[Frontend, Packet]]:
+    """The frontends that rules are about or that are wanted: what names them, and their packets.
 
     Rules for one of the node's addresses are about a node port, unless some Service has
     that very address.
     """
-    family = ruleset.family
-    for stage in ruleset.stages:
-        if not stage.diverts:
-            continue
-        for chain in reachable(stage):
-            for host, protocol, port in chain.destinations:
-                frontend = Frontend(family, host, protocol, port)
-                if host in clients.local_addresses and frontend not in wanted:
-                    frontend = _on_node(frontend, clients, wanted)
-                yield frontend, chain.name
-            for frontend in chain.members:
-                yield frontend, chain.name
+    if ruleset.hosts.isdisjoint(clients.local_addresses):
+        named, packets = ruleset.named, ruleset.packets.copy()
+        own = ruleset.node_ports
+    else:
+        named, packets = _named_on_node(ruleset, clients, wanted), {}
+        own = tuple(named)
+    others = [e for e in set(wanted).difference(named) if e.family == ruleset.family]
+    if others:
+        named = {**named, **dict.fromkeys(others, ruleset.owner)}
+    packets.update((each, _packet(each, clients)) for each in (*own, *others))
+    return named, packets
 
 
-def _on_node(frontend: Frontend, clients: Clients, wanted: Collection[Frontend]) -> Frontend:
+def _named_on_node(
+    ruleset: Ruleset, clients: Clients, wanted: Container[Frontend]
+) -> dict[Frontend, str]:
+    found: dict[Frontend, str] = {}
+    for frontend, chain in ruleset.named.items():
+        is_own = frontend.address in clients.local_addresses and frontend not in wanted
+        found.setdefault(_on_node(frontend, clients, wanted) if is_own else frontend, chain)
+    return found
+
+
+def _on_node(frontend: Frontend, clients: Clients, wanted: Container[Frontend]) -> Frontend:
     """What a rule about one of the node's addresses is about."""
     node_port = frontend._replace(address="")
     is_first = frontend.address == str(clients.node_addresses.get(frontend.family))

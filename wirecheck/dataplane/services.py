@@ -6,9 +6,10 @@ is kept with each endpoint and decided in `endpoints.py`.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from msgspec import Struct
 
@@ -79,6 +80,19 @@ class PortFacts(Struct, frozen=True, eq=False):
             or len(self.known) < len(self.endpoints)
         )
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether every node must do the same, and at its cluster address alone."""
+        return self.is_uniform and not (
+            self.node_port or self.external_ips or self.vips or self.source_ranges
+        )
+
+    @property
+    def places(self) -> Iterator[tuple[int, str, str, int]]:
+        """Where it is reached, but for node ports."""
+        for each in (self.cluster_ip, *self.external_ips, *self.vips):
+            yield self.family, each, self.protocol, self.port
+
     def external_ips_for(self, facts: ProxyFacts) -> tuple[str, ...]:
         """The external addresses that kube-proxy programs."""
         return self.external_ips if facts.gate("AllowServiceExternalIPs") else ()
@@ -101,6 +115,22 @@ class ServiceIndex:
     problems: tuple[str, ...] = ()
     memo: dict[object, object] = field(default_factory=dict, compare=False, repr=False)
     """Results that hold for many nodes, see `expected.py`; lives as long as the index."""
+
+    @cached_property
+    def plain_ports(self) -> tuple[PortFacts, ...]:
+        """Those of which every node makes the same, and whose place no other one claims."""
+        claims = Counter(place for port in self.ports for place in port.places)
+        return tuple(
+            port
+            for port in self.ports
+            if port.is_plain and all(claims[place] == 1 for place in port.places)
+        )
+
+    @cached_property
+    def other_ports(self) -> tuple[PortFacts, ...]:
+        """All others."""
+        plain = set(self.plain_ports)
+        return tuple(port for port in self.ports if port not in plain)
 
 
 def index_services(api: ApiObjects) -> ServiceIndex:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from wirecheck.addresses import IPAddress
@@ -230,8 +231,13 @@ class Conntrack:
             raise FactMissingError(f"{node.name}: {error}") from error
 
 
-def _masquerading(text: str) -> Iterator[str]:
+@lru_cache(maxsize=2)
+def _masquerading(text: str) -> tuple[str, ...]:
     """The rules that masquerade: a handful, in as many lines as there are Services."""
+    return tuple(_with_masquerade(text))
+
+
+def _with_masquerade(text: str) -> Iterator[str]:
     end = 0
     while (at := text.find(MASQUERADE, end)) >= 0:
         start, end = text.rfind("\n", 0, at) + 1, text.find("\n", at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from wirecheck.dataplane import leftovers
@@ -183,14 +184,19 @@ def programmed_modes(node: Node) -> tuple[Mode, ...]:
     signs = {
         Mode.IPVS: bound,
         Mode.NFTABLES: bool(_printed(node, "nft-kube-proxy", "nft-kube-proxy6")),
-        Mode.IPTABLES: "KUBE-SVC-" in rules,
+        Mode.IPTABLES: any(map(_has_chains_of_services, rules)),
     }
     return tuple(mode for mode, is_there in signs.items() if is_there)
 
 
-def _printed(node: Node, *commands: str) -> str:
+@lru_cache(maxsize=2)
+def _has_chains_of_services(text: str) -> bool:
+    return "KUBE-SVC-" in text
+
+
+def _printed(node: Node, *commands: str) -> list[str]:
     records = (node.seen.commands.get(each) for each in commands)
-    return "".join(each.output for each in records if each and each.status == 0)
+    return [each.output for each in records if each and each.status == 0 and each.output]
 
 
 def _clients(node: Node, facts: ProxyFacts) -> Clients:

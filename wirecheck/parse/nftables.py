@@ -15,11 +15,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 from msgspec import Struct
 
 from wirecheck.parse.errors import ParseError
+from wirecheck.snapshot.blocks import Block, BlockText
 
 Expression = Mapping[str, Any]
 """One condition or statement: an object with one member."""
@@ -132,7 +134,8 @@ def parse_nft_table(text: str) -> NftTable:
         return NftTable()
     # Most rules of a cluster's nodes are the same but for their handles: text that was decoded
     # before need not be decoded again.
-    table = _by_items(text) or _whole(text)
+    table = _of_blocks(text) if isinstance(text, BlockText) else None
+    table = table or _by_items(text) or _whole(str(text))
     unknown = sorted(set(table.rules) - set(table.chains))
     if unknown:
         name = unknown[0][:200]
@@ -177,12 +180,53 @@ MOST_KEPT = 100_000
 
 _kept_rules: dict[tuple[str, ...], NftRules] = {}
 _kept_sets: dict[str, list[NftSet]] = {}
+_kept_chains: dict[str, list[NftRules]] = {}
 
 
 def forget() -> None:
     """Keep nothing of any node."""
     _kept_rules.clear()
     _kept_sets.clear()
+    _kept_chains.clear()
+
+
+_BEGIN, _ENDS = '{"nftables": [', ("]}", "]}\n")
+
+_parts: WeakKeyDictionary[Block, NftTable | None] = WeakKeyDictionary()
+
+
+def _of_blocks(text: BlockText) -> NftTable | None:
+    """The table, of blocks that are decoded once; None where one is no list of whole items."""
+    if not (text.startswith(_BEGIN) and text.endswith(_ENDS)):
+        return None
+    table = NftTable()
+    number = 0
+    for block in text.blocks:
+        if block not in _parts:
+            _parts[block] = _decoded(block.text)
+        part = _parts[block]
+        if part is None:
+            return None
+        table.chains.update(part.chains)
+        table.rules.update(part.rules)
+        table.sets.update(part.sets)
+        number += len(part.chains) + len(part.rules) + len(part.sets)
+    is_each_once = number == len(table.chains) + len(table.rules) + len(table.sets)
+    return table if is_each_once else None
+
+
+def _decoded(text: str) -> NftTable | None:
+    """What is in one block: items with commas between them."""
+    items = text.removeprefix(_BEGIN).removeprefix(", ").removesuffix("\n").removesuffix("]}")
+    part = NftTable()
+    try:
+        for item in msgspec.json.decode(f"[{items}]", type=list[_Item]):
+            _add(part, item)
+    except (ParseError, msgspec.DecodeError):
+        return None
+    part.sets = {name: _kept_set(each) for name, each in part.sets.items()}
+    part.rules = {name: _kept_chain(name, each) for name, each in part.rules.items()}
+    return part
 
 
 _CHAIN_ITEM = re.compile(r'([^"]+)", "handle": (?:0|[1-9]\d*)\}\}', re.ASCII)
@@ -252,6 +296,22 @@ def _rule(chain: str, text: str) -> NftRule:
     if item.rule is None or item.rule.chain != chain:
         raise ParseError(chain)
     return item.rule
+
+
+def _kept_chain(name: str, found: NftRules) -> NftRules:
+    """Equal rules that are kept of the chain, or these from now on.
+
+    Of a block in which something has changed most chains are as before.
+    """
+    kept = _kept_chains.setdefault(name, [])
+    for each in kept:
+        if each.rules == found.rules:
+            return each
+    if len(_kept_chains) > MOST_KEPT:
+        _kept_chains.clear()
+    kept.insert(0, found)
+    del kept[2:]
+    return found
 
 
 def _kept_set(found: NftSet) -> NftSet:

@@ -22,6 +22,7 @@ from msgspec import Struct
 
 from wirecheck.snapshot import node_document
 from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.blocks import MissingBlockError, digest_of, restored
 from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex
 from wirecheck.snapshot.node_document import NodeDocument
 
@@ -43,6 +44,21 @@ _HELD: WeakValueDictionary[Identity, ApiObjects] = WeakValueDictionary()
 
 class SnapshotError(Exception):
     """The snapshot, or one node's part of it, cannot be used: a sentence with the next step."""
+
+
+class _NamedBy(Struct, frozen=True):
+    blocks: list[str] = []
+
+
+class _Named(Struct, frozen=True):
+    """The blocks that a document's commands name."""
+
+    commands: dict[str, _NamedBy] = {}
+
+
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_CONTENTS = msgspec.json.Decoder(dict[str, str])
+_NAMED = msgspec.json.Decoder(_Named)
 
 
 class _Version(Struct, frozen=True):
@@ -108,7 +124,20 @@ class Snapshot:
             _refuse_newer(file, version.format, node_document.FORMAT, version.program)
             raise
         _refuse_newer(file, found.format, node_document.FORMAT, found.program)
-        return found
+        return restored(found, self._block)
+
+    def _block(self, digest: str) -> str:
+        """The text of a block; raises MissingBlockError."""
+        try:
+            file = self.path / _block_file(digest)
+            text = _unpacked(file, LARGEST_DOCUMENT).decode(errors="replace")
+        except SnapshotError as error:
+            raise MissingBlockError(str(error)) from None
+        if digest_of(text) != digest:
+            raise MissingBlockError(
+                f"{file} is not the block that it is named by; copy the snapshot again."
+            )
+        return text
 
     def node_names(self, look: int = 1) -> list[str]:
         """The nodes that were seen in a look: those that `document` is there for."""
@@ -136,6 +165,8 @@ class SnapshotWriter:
             raise SnapshotError(f"{path} holds a snapshot already; name another folder.")
         self.path = path
         self.index = index
+        self.known_blocks: tuple[str, ...] = ()
+        """The blocks that are stored; those that documents named last come last."""
         self._write_index()
 
     def write_api(self, look: int, api: ApiObjects) -> None:
@@ -143,8 +174,31 @@ class SnapshotWriter:
         self._write(_api_file(look), gzip.compress(msgspec.json.encode(api), 6, mtime=0))
 
     def write_document(self, look: int, node: str, raw: bytes) -> None:
-        """Keep the JSON document of one node, byte for byte."""
+        """Keep the JSON document of one node, byte for byte but for its blocks.
+
+        These are kept once, before the first document that names them.
+        """
+        if b'"blocks":' in raw:
+            raw = self._without_blocks(raw)
         self._write(_document_file(look, node), gzip.compress(raw, 6, mtime=0))
+
+    def _without_blocks(self, raw: bytes) -> bytes:
+        """Store the blocks of a document, and give back all else of it."""
+        members = _MEMBERS.decode(raw)
+        blocks = _CONTENTS.decode(members.pop("blocks", b"{}"))
+        known = dict.fromkeys(self.known_blocks)
+        for digest, text in blocks.items():
+            # What is not what it is named by is for no other node, and missing to its own.
+            if digest not in known and digest_of(text) == digest:
+                packed = gzip.compress(text.encode(), 6, mtime=0)
+                self._write(_block_file(digest), packed)
+                known[digest] = None
+        named = _NAMED.decode(raw)
+        for digest in (each for of in named.commands.values() for each in of.blocks):
+            if digest in known:
+                known[digest] = known.pop(digest)
+        self.known_blocks = tuple(known)
+        return msgspec.json.encode(members)
 
     def finish_look(self, look: LookRecord) -> None:
         """Enter the look, whose files are all written, into the index."""
@@ -181,6 +235,13 @@ def _api_file(look: int) -> Path:
 
 def _document_file(look: int, node: str) -> Path:
     return Path(f"look-{look}") / "nodes" / f"{_safe(node)}.json.gz"
+
+
+def _block_file(digest: str) -> Path:
+    """Raises SnapshotError for what is no digest: a document may name anything."""
+    if not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise SnapshotError(f"{digest[:100]!r} names no block; look at the node again.")
+    return Path("blocks") / f"{digest}.gz"
 
 
 def _safe(node: str) -> str:

@@ -40,6 +40,8 @@ class VisitRecord(Record, frozen=True):
     """How many TCP connections were tried, repeated ones included."""
     proxy_mode: str = ""
     """kube-proxy's, where it said so: iptables, ipvs or nftables."""
+    slow: dict[str, float] = {}
+    """Commands of the node that took long, and their seconds: what they printed is as old."""
 
 
 class LookRecord(Record, frozen=True):

@@ -159,8 +159,12 @@ class Command(Record, frozen=True):
     status: int | None = None
     """The exit status; None when it was not run to its end."""
     output: str = ""
+    blocks: list[str] = []
+    """In place of `output`, where it is large: the SHA-256 of its blocks, in their order."""
     stderr: str = ""
     seconds: float = 0.0
+    started: float = 0.0
+    """Node's clock, seconds since the epoch; 0 in documents of programs that did not tell it."""
     problem: str = ""
     """`missing` (no such tool), `time limit`, `too large`, `not asked` (nothing to read), …"""
     lent: bool = False
@@ -390,6 +394,8 @@ class NodeDocument(Record, frozen=True):
     """Sysctls and other one-line files by path; a file that does not exist is left out."""
     commands: dict[str, Command] = {}
     """By the command's id in the table of node commands."""
+    blocks: dict[str, str] = {}
+    """Of outputs, by SHA-256; in a snapshot they are files of their own, in the folder `blocks`."""
     probes: list[Probe] = []
     contacts: list[Contact] | None = None
     """None where nobody asked for them, or the program did not make them yet."""

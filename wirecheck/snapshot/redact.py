@@ -18,6 +18,7 @@ import msgspec
 
 from wirecheck.addresses import IPNetwork, network
 from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.blocks import named
 from wirecheck.snapshot.folder import Snapshot, SnapshotError, SnapshotWriter
 from wirecheck.snapshot.index import LookRecord, SnapshotIndex
 from wirecheck.snapshot.node_document import NodeDocument
@@ -65,7 +66,7 @@ def redact(snapshot: Snapshot, folder: Path, key: bytes | None = None) -> Dictio
         writer.write_api(look, mapped[look])
         for name in snapshot.node_names(look):
             document = cast(NodeDocument, fields.struct(snapshot.document(name, look)))
-            writer.write_document(look, renamed[name], msgspec.json.encode(document))
+            writer.write_document(look, renamed[name], msgspec.json.encode(named(document)))
         record = fields.struct(snapshot.index.looks[look - 1])
         writer.finish_look(cast(LookRecord, record))
     return Dictionary(renamed, dict(names.known), dict(addresses.known))

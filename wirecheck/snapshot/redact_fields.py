@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from wirecheck.snapshot.api_objects import ALLOWED_ANNOTATIONS
+from wirecheck.snapshot.blocks import BlockText
 from wirecheck.snapshot.redact_dns import redacted_answer
 from wirecheck.snapshot.redact_text import RedactionError, TextMap
 
@@ -114,6 +115,7 @@ FIELDS: Mapping[str, str] = {
     "Change.uid": OPAQUE,
     "VisitRecord.status": KEEP,
     "VisitRecord.proxy_mode": KEEP,
+    "VisitRecord.slow": KEEP,
     "ClusterIdentity.context": NAME,
     "ClusterIdentity.uid": OPAQUE,
     "ClusterIdentity.version": KEEP,
@@ -133,6 +135,7 @@ FIELDS: Mapping[str, str] = {
     "PodProcesses.uid": OPAQUE,
     "Command.argv": OPAQUE,
     "Command.problem": OPAQUE,
+    "Command.blocks": KEEP,
     "Try.error": OPAQUE,
     "Probe.transport": KEEP,
     "Probe.server": OPAQUE,
@@ -255,6 +258,10 @@ def _commands(fields: Fields, commands: dict[str, Any]) -> dict[str, Any]:
 
 def _command(fields: Fields, key: str, command: Any) -> Any:
     texts = fields.texts
+    if isinstance(command.output, BlockText):
+        of_blocks = texts.blocks(command.output)
+        command = msgspec.structs.replace(command, output="")
+        return msgspec.structs.replace(fields.struct(command), output=of_blocks)
     mapped = fields.struct(command)
     if "tables" in key and key.endswith("save"):
         output = texts.iptables(command.output)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
+from wirecheck.snapshot.blocks import Block, BlockText, block_of, joined
 from wirecheck.snapshot.redact_addresses import AddressMap
 from wirecheck.snapshot.redact_names import NameMap
 
@@ -38,6 +39,7 @@ NFT_NAME = re.compile(
     r"^(@?(?:service|endpoint|external|firewall|affinity)-)([A-Z2-7]{8})-"
     r"([^/]+)/([^/]+)/(tcp|udp|sctp)/(.*?)(?:__(.+)/(\d+))?$"
 )
+_NFT_BLOCK = re.compile(r'(\{"nftables": \[|, )(\{.*?\})(\]\}\n?)?', re.DOTALL)
 HOST_NAMES = re.compile(
     r"((?:hostnameOverride|HostnameOverride|networkName|rootHnsEndpointName)\"?:\s*\"?)"
     r"([A-Za-z0-9][\w.-]*)"
@@ -54,6 +56,7 @@ class TextMap:
     def __init__(self, addresses: AddressMap, names: NameMap) -> None:
         self.addresses = addresses
         self.names = names
+        self._mapped: dict[str, Block] = {}
         self._kinds: dict[str, Callable[[re.Match[str]], str]] = {
             "uuid": self._uuid,
             "mac": lambda found: names.mac(found.group()),
@@ -139,6 +142,29 @@ class TextMap:
         known = whole if len(digits) == 32 else f"{whole}/{4 * len(digits)}"
         mapped = ip_address(self.addresses.text(known).partition("/")[0]).exploded.replace(":", "")
         return ".".join([*reversed(mapped[: len(digits)]), "ip6.arpa"])
+
+    def blocks(self, text: BlockText) -> BlockText:
+        """Rules in blocks: each block once, whichever nodes have it."""
+        return joined([self._block(each) for each in text.blocks])
+
+    def _block(self, block: Block) -> Block:
+        known = self._mapped.get(block.digest)
+        if known is None:
+            is_nft = block.text.startswith(("{", ", {"))
+            mapped = self._nft_block(block.text) if is_nft else self.iptables(block.text)
+            known = self._mapped[block.digest] = block_of(mapped)
+        return known
+
+    def _nft_block(self, text: str) -> str:
+        """A part of a listing: items with commas between them, and what is around the first."""
+        found = _NFT_BLOCK.fullmatch(text)
+        try:
+            items = json.loads(f"[{found[2]}]") if found else None
+        except ValueError:
+            items = None
+        if found is None or items is None:
+            return self.free(text)
+        return f"{found[1]}{json.dumps(self._nft(items, ''))[1:-1]}{found[3] or ''}"
 
     def iptables(self, text: str) -> str:
         """iptables-save: names are in comments only."""

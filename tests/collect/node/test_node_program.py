@@ -17,6 +17,8 @@ from wirecheck.collect.dns_questions import Ask
 from wirecheck.collect.document_frame import unframed
 from wirecheck.collect.node_program import command_line
 from wirecheck.collect.on_node.visit import NOT_ROOT
+from wirecheck.collect.plan import BlockPlan
+from wirecheck.snapshot import blocks
 from wirecheck.snapshot.node_document import NodeDocument
 
 MakeNode = Callable[..., FakeNode]
@@ -222,6 +224,26 @@ def test_lists_kube_proxys_own_nft_table(fake_node: MakeNode) -> None:
 
     assert '"name": "kube-proxy"' in command.output
     assert command.status == 0
+
+
+def test_sends_rules_in_blocks_and_only_those_that_are_not_known(fake_node: MakeNode) -> None:
+    node = fake_node(web={})
+    node.run("iptables-nft", "-t", "nat", "-N", "KUBE-SERVICES")
+    node.run("nft", "add", "table", "ip", "kube-proxy")
+    asked = msgspec.structs.replace(plan(), blocks=BlockPlan(least=0))
+    first = node.visit(asked).document
+    named = [each for command in first.commands.values() for each in command.blocks]
+
+    known = msgspec.structs.replace(asked, blocks=BlockPlan(0, tuple(e[:16] for e in named)))
+    again = node.visit(known).document
+
+    assert set(named) == set(first.blocks)
+    rules = blocks.whole(first).commands
+    assert ":KUBE-SERVICES - [0:0]\n" in rules["iptables-nft-save"].output
+    assert '"name": "kube-proxy"' in rules["nft-kube-proxy"].output
+    assert first.started < rules["nft-kube-proxy"].started < first.finished
+    assert again.blocks == {}
+    assert [each for command in again.commands.values() for each in command.blocks] == named
 
 
 def test_keeps_connections_towards_dns_only(fake_node: MakeNode) -> None:

@@ -88,6 +88,7 @@ def run(identity: str, limit: float, enter: Optional[Callable[[], None]] = None)
             if each:
                 each()
 
+    record["started"] = round(time.time(), 3)
     began = time.monotonic()
     child = subprocess.Popen(
         argv,

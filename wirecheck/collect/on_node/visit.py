@@ -21,6 +21,7 @@ from wirecheck.collect.on_node import (
     kubelet,
     new_connections,
     pod_files,
+    rule_blocks,
     traffic,
 )
 from wirecheck.collect.on_node.contacts import Contact, Contacts, message_of, request_of
@@ -275,6 +276,13 @@ class Visit:
         """The rules that packets meet on the node."""
         self.document.setdefault("commands", {}).update(commands.list_rules(self.deadline))
 
+    def cut_into_blocks(self) -> None:
+        """Rules that other nodes have as well are sent in blocks, and only where they are new."""
+        asked = self.plan.get("blocks")
+        if asked is not None:
+            records = self.document.get("commands", {}).values()
+            self.document["blocks"] = rule_blocks.cut(records, asked)
+
     def wait_for_the_window(self) -> None:
         """Counters are judged by how much they grow: leave them time to."""
         time.sleep(max(0.0, min(self._left_of_the_window(), self.deadline.left())))
@@ -296,6 +304,7 @@ def look(plan: Record) -> Record:
         ("Contacts", visit.contact),
         ("Redirects in pods", visit.look_for_redirects),
         ("Rules", visit.list_rules),
+        ("Blocks of rules", visit.cut_into_blocks),
         ("kube-proxy", visit.look_at_kube_proxy),
         ("kubelet", visit.look_at_kubelet),
         ("CNI files", visit.look_at_cni),
