@@ -76,7 +76,7 @@ def prove(nodes: Sequence[str], here: State, others: int = 0) -> list[str]:
         plugin.write_text(yaml.safe_dump(content))
         with _cleaned_up(program, here):
             expected = "unknown" if others else "passed"
-            return _results(program, here, plugin, own, folder, expected)
+            return _results(program, here, plugin, own, expected)
 
 
 def with_image(plugin: Tree, image: str) -> Tree:
@@ -117,9 +117,8 @@ def _sonobuoy(program: Path, here: State, *words: str) -> str:
     return run([str(program), *words, "--kubeconfig", str(here.kubeconfig)], timeout=LIMIT)
 
 
-def _results(
-    program: Path, here: State, plugin: Path, image: str, folder: Path, expected: str
-) -> list[str]:
+def _results(program: Path, here: State, plugin: Path, image: str, expected: str) -> list[str]:
+    folder = plugin.parent
     configuration = folder / "sonobuoy.json"
     configuration.write_text(json.dumps(CONFIGURATION))
     with step("sonobuoy run --wait"):
