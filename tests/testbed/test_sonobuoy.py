@@ -13,7 +13,7 @@ from testbed.state import SOURCE
 from wirecheck.inventory import read_inventory
 
 REPORT = "Plugin: wirecheck\nStatus: passed\nTotal: 55\n"
-KEPT = ["plugins/wirecheck/results/global/reports/2026-11-27T20-00-00Z/results.jsonl"]
+KEPT = ["plugins/wirecheck/results/global/sonobuoy_results.yaml"]
 
 
 def told(**changes: Any) -> dict[str, Any]:
@@ -36,6 +36,14 @@ def test_a_plugin_that_passed() -> None:
     assert wrong(told(), tree(), REPORT, KEPT) == []
 
 
+def test_a_plugin_that_had_no_way_into_a_node() -> None:
+    seen = told(**{"result-status": "unknown"})
+    report = REPORT.replace("passed", "unknown")
+
+    assert wrong(seen, tree(status="unknown"), report, KEPT, "unknown") == []
+    assert len(wrong(seen, tree(status="unknown"), report, KEPT)) == 3
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -44,7 +52,7 @@ def test_a_plugin_that_passed() -> None:
         ({"tree": tree(status="unknown")}, "wirecheck is unknown"),
         ({"tree": tree(items=[{"name": "pods"}])}, "the group dns has no results"),
         ({"report": "Plugin: wirecheck\nStatus: failed\n"}, "sonobuoy results says"),
-        ({"kept": ["meta/info.json"]}, "the archive lacks the run's own report"),
+        ({"kept": ["meta/info.json"]}, "the archive lacks the plugin's sonobuoy_results.yaml"),
     ],
 )
 def test_whatever_is_not_as_it_should_be_is_said(changes: dict[str, Any], said: str) -> None:
