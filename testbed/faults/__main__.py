@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from datetime import date
 from pathlib import Path
 
 import click
 
 from testbed.faults.fault import Fault, load_faults
-from testbed.faults.matrix import as_markdown, as_text
+from testbed.faults.matrix import as_text, into_page
 from testbed.faults.prove import Prover
 from testbed.state import state
 
@@ -18,7 +19,9 @@ from testbed.state import state
 @click.option("--smoke", is_flag=True, help="One fault of each group, as CI runs them.")
 @click.option("--vm", is_flag=True, help="Also the faults that need the virtual machine.")
 @click.option("--tries", default=1, help="Put a fault in once more that was not exact.")
-@click.option("--markdown", type=click.Path(), help="Write the matrix to this file as well.")
+@click.option(
+    "--markdown", type=click.Path(exists=True), help="Put the rows into this page of the docs."
+)
 def main(names: tuple[str, ...], smoke: bool, vm: bool, tries: int, markdown: str | None) -> None:
     """Prove that each fault gives exactly its own set of red checks, and none afterwards.
 
@@ -34,7 +37,8 @@ def main(names: tuple[str, ...], smoke: bool, vm: bool, tries: int, markdown: st
                 break
         rows.append(row)
     if markdown:
-        Path(markdown).write_text(as_markdown(rows))
+        order = [fault.name for fault in load_faults()]
+        into_page(Path(markdown), rows, order, date.today().isoformat())
     passed = sum(row.is_exact for row in rows)
     click.echo(f"{passed} passed, {len(rows) - passed} failed")
     sys.exit(0 if rows and passed == len(rows) else 1)

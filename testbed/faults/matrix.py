@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from testbed.faults.fault import Red
+
+BEGIN, END = "<!-- matrix -->", "<!-- end of matrix -->"
+HEAD = ("| group | fault | turned red, exactly | seconds | on |", "|---|---|---|---|---|")
+_NAMED = re.compile(r"\| \S+ \| `([a-z0-9-]+)` ")
 
 
 @dataclass(frozen=True)
@@ -45,22 +51,24 @@ def as_text(row: Row) -> str:
     return "\n".join(lines)
 
 
-def as_markdown(rows: Iterable[Row]) -> str:
-    """The table in the docs."""
-    lines = [
-        "| group | fault | turned red, exactly | and its symptoms | seconds |",
-        "|---|---|---|---|---|",
-    ]
-    for row in rows:
-        exact = "" if row.is_exact else " **not exact**"
-        causes, symptoms = _names(row.red - row.symptoms), _names(row.symptoms)
-        story = f"{row.story}{exact}"
-        lines.append(f"| {row.group} | {story} | {causes} | {symptoms} | {row.seconds:.0f} |")
-    return "\n".join(lines) + "\n"
+def into_page(page: Path, rows: Iterable[Row], order: Sequence[str], day: str) -> None:
+    """Put what was seen on `day` into the table of a Markdown page; other faults keep their row."""
+    before, _, rest = page.read_text().partition(BEGIN)
+    table, _, after = rest.partition(END)
+    lines = {found[1]: line for line in table.splitlines() if (found := _NAMED.match(line))}
+    lines |= {row.fault: as_markdown(row, day) for row in rows}
+    listed = [lines[name] for name in order if name in lines]
+    page.write_text("\n".join([before + BEGIN, *HEAD, *listed, END + after]))
 
 
-def _names(reds: Iterable[Red]) -> str:
-    return "<br>".join(f"`{_name(red)}`" for red in sorted(reds))
+def as_markdown(row: Row, day: str) -> str:
+    """Its line of the table: what follows from a cause stands below it, with an arrow."""
+    reds = [f"`{_name(red)}`" for red in sorted(row.red - row.symptoms)]
+    reds += [f"↳ `{_name(red)}`" for red in sorted(row.red & row.symptoms)]
+    shown = "<br>".join(reds) or "nothing"
+    exact = "" if row.is_exact else " **not exact**"
+    seconds = f"{row.seconds:.0f}"
+    return f"| {row.group} | `{row.fault}` {row.story}{exact} | {shown} | {seconds} | {day} |"
 
 
 def _name(red: Red) -> str:

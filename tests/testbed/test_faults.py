@@ -4,7 +4,7 @@ import pytest
 
 from testbed.faults import prove
 from testbed.faults.fault import Fault, Target, load_faults
-from testbed.faults.matrix import Row, as_markdown, as_text
+from testbed.faults.matrix import Row, as_markdown, as_text, into_page
 from testbed.faults.target import fill_in
 from wirecheck.catalogue import load
 
@@ -73,7 +73,7 @@ def test_exact_is_this_set_and_no_other(red, left_over, problem, exact):
 
     assert row.is_exact is exact
     assert as_text(row).startswith("exact" if exact else "WRONG")
-    assert ("not exact" in as_markdown([row])) is not exact
+    assert ("not exact" in as_markdown(row, "2026-11-27")) is not exact
 
 
 def test_symptoms_are_told_apart_from_their_cause():
@@ -81,5 +81,21 @@ def test_symptoms_are_told_apart_from_their_cause():
     both = frozenset({cause, symptom})
     row = Row("f", "g", "s", both, both, frozenset(), 1.0, symptoms=frozenset({symptom}))
 
-    assert "`a.b[n1] fail` | `a.c[n1] fail` |" in as_markdown([row])
+    assert "| `a.b[n1] fail`<br>↳ `a.c[n1] fail` |" in as_markdown(row, "2026-11-27")
     assert ["follows", "a.c[n1]", "fail"] in [line.split() for line in as_text(row).splitlines()]
+
+
+def test_a_page_keeps_the_rows_of_faults_that_were_not_put_in(tmp_path):
+    page = tmp_path / "faults.md"
+    page.write_text("before\n<!-- matrix -->\n<!-- end of matrix -->\nafter\n")
+    one, two = (
+        Row(n, "g", "s", frozenset(), frozenset(), frozenset(), 1.0) for n in ("one", "two")
+    )
+
+    into_page(page, [two, one], ["one", "two"], "2026-11-01")
+    into_page(page, [two], ["one", "two"], "2026-11-02")
+
+    lines = page.read_text().splitlines()
+    assert [line[:11] for line in lines[4:6]] == ["| g | `one`", "| g | `two`"]
+    assert [line[-14:] for line in lines[4:6]] == ["| 2026-11-01 |", "| 2026-11-02 |"]
+    assert (lines[0], lines[-1]) == ("before", "after")
