@@ -162,14 +162,14 @@ def test_a_drop_of_all_that_is_forwarded_is_the_firewalls_to_tell() -> None:
     assert any("KUBE-FORWARD" in each for each in uncalled.complaints)
 
 
-@pytest.mark.parametrize(("follows", "harmless"), [("KUBE-SEP-A", True), ("KUBE-SVL-B", False)])
+@pytest.mark.parametrize(("follows", "harmless"), [("KUBE-SVL-A", True), ("KUBE-SVL-B", False)])
 def test_an_only_rule_may_go_where_what_follows_its_callers_does_the_same(
     follows: str, harmless: bool
 ) -> None:
     rules = (
         "-A KUBE-EXT-A -s 10.244.0.0/16 -j KUBE-SVC-A\n"
         f"-A KUBE-EXT-A -j {follows}\n"
-        "-A KUBE-SVC-A -j KUBE-SEP-A\n"
+        "-A KUBE-SVC-A -j KUBE-SEP-A\n-A KUBE-SVL-A -j KUBE-SEP-A\n"
         "-A KUBE-SVL-B -p tcp -m tcp -j DNAT --to-destination 10.244.1.7:8080\n"
     )
     text = NAT.replace("-A KUBE-EXT-A -j KUBE-SEP-A\n", rules)
