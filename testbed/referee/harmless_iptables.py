@@ -93,6 +93,8 @@ def _reasons_for_delete(rule: Rule, at: int, rules: list[Rule]) -> Iterator[str]
         yield "what follows does the same"
     if is_same_way_without_chain(rule, rules):
         yield "what follows the rules that call its chain does the same"
+    if any(_is_rival(each, rule) for each in rules):
+        yield "what another Service asks for the address is there"
     if is_dropped_before(rule, rules):
         yield "the firewall of load balancers drops the same"
 

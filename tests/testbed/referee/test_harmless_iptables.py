@@ -60,6 +60,12 @@ def test_of_two_services_with_one_address_the_first_rule_counts(
     assert bool(why_harmless(edit, NAT, FACTS)) is harmless
 
 
+@pytest.mark.parametrize(("service", "harmless"), [('"r/a"', True), ('"r/c"', False)])
+def test_one_of_two_claims_may_go(service: str, harmless: bool) -> None:
+    edit = changed(NAT, "delete", rule(NAT, service), "")
+    assert bool(why_harmless(edit, NAT, FACTS)) is harmless
+
+
 FILTER = """*filter
 :INPUT ACCEPT [0:0]
 :FORWARD {policy} [0:0]
