@@ -138,6 +138,10 @@ def _of_element(old: Json, things: list[Json], facts: NodeFacts) -> Iterator[str
         yield "its firewall lets everyone in"
     if name == "hairpin-connections":
         address, _, protocol, _ = element["concat"]
+        if address not in facts.endpoints:
+            yield "a pod on another node that connects to itself"
+        if address in facts.addresses:
+            yield "what the node sends to itself does not leave it"
         if _are_for_outside(_translating(address, protocol, things), things):
             yield "pods do not get there"
     if name == "cluster-ips":
