@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from testbed.referee.iptables_ways import (
     endpoints,
     is_about_no_own_address,
+    is_dropped_before,
     is_for_elsewhere,
     is_last,
     is_led_to,
@@ -20,6 +21,7 @@ from testbed.referee.iptables_ways import (
     is_of_other_protocols,
     is_past_the_node,
     is_same_way,
+    is_same_way_without_chain,
     only_counts,
     refuses_forwarded,
     way,
@@ -89,6 +91,12 @@ def _reasons_for_delete(rule: Rule, at: int, rules: list[Rule]) -> Iterator[str]
         yield "the next rule does the same, and for more addresses"
     if is_same_way(rule, rules):
         yield "what follows does the same"
+    if is_same_way_without_chain(rule, rules):
+        yield "what follows the rules that call its chain does the same"
+    if any(_is_rival(each, rule) for each in rules):
+        yield "what another Service asks for the address is there"
+    if is_dropped_before(rule, rules):
+        yield "the firewall of load balancers drops the same"
 
 
 def _reasons_to_leave_out(

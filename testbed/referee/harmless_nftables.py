@@ -50,6 +50,7 @@ def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
     if old["chain"].startswith("firewall-") and _is_contested(old["chain"], things, facts):
         yield "an address that several Services claim"
     yield from of_firewall(edit, old, things, facts)
+    yield from _of_unknown_ports(edit, old, things)
     if edit.kind == "delete":
         yield from _of_deletion(old, things)
 
@@ -57,8 +58,6 @@ def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
 def _of_deletion(old: Json, things: list[Json]) -> Iterator[str]:
     if _only_clears_the_mark(old):
         yield "a mark that nothing looks at any more"
-    if _is_about_unknown_ports(old, things):
-        yield "ports of a ClusterIP that no Service has"
     if led_to := _led_to(old["expr"], things):
         rules_after = [each["rule"] for each in things if each.get("rule", {}).get("chain")]
         chain = [each for each in rules_after if each["chain"] == old["chain"]]
@@ -78,6 +77,13 @@ def _is_called(chain: str, things: list[Json]) -> bool:
 def _only_clears_the_mark(rule: Json) -> bool:
     """Whether a rule after routing takes the mark away: all that looks at it came before."""
     return rule["chain"] == "masquerading" and all("mangle" in each for each in rule["expr"])
+
+
+def _of_unknown_ports(edit: Edit, old: Json, things: list[Json]) -> Iterator[str]:
+    """A rule that refuses them may go, or have one before it that refuses the same packets."""
+    is_own = edit.kind == "shadow" and _addresses_alone(old["expr"])
+    if (edit.kind == "delete" or is_own) and _is_about_unknown_ports(old, things):
+        yield "ports of a ClusterIP that no Service has"
 
 
 def _is_about_unknown_ports(rule: Json, things: list[Json]) -> bool:
@@ -132,6 +138,10 @@ def _of_element(old: Json, things: list[Json], facts: NodeFacts) -> Iterator[str
         yield "its firewall lets everyone in"
     if name == "hairpin-connections":
         address, _, protocol, _ = element["concat"]
+        if address not in facts.endpoints:
+            yield "a pod on another node that connects to itself"
+        if address in facts.addresses:
+            yield "what the node sends to itself does not leave it"
         if _are_for_outside(_translating(address, protocol, things), things):
             yield "pods do not get there"
     if name == "cluster-ips":

@@ -227,6 +227,32 @@ def is_same_way(rule: Rule, rules: list[Rule]) -> bool:
     return bool(endpoints(rule, rules)) and way(rule, rules) == way(last, rules)
 
 
+def is_same_way_without_chain(rule: Rule, rules: list[Rule]) -> bool:
+    """Whether it is all that its chain does, and what follows each rule that calls it the same."""
+    own = [each for each in rules if each.table == rule.table]
+    does = [each for each in own if each.chain == rule.chain and each.target]
+    callers = [each for each in own if each.target == rule.chain]
+    return does == [rule] and bool(callers) and all(is_same_way(each, rules) for each in callers)
+
+
+def is_dropped_before(rule: Rule, rules: list[Rule]) -> bool:
+    """Whether the firewall drops all that a rule drops, in every hook that leads to it."""
+    place = ("-d", "-p", "--dport")
+    own = [each for each in rules if each.table == rule.table]
+    firewall = "KUBE-PROXY-FIREWALL"
+    hooks = [{e.chain for e in own if e.target == chain} for chain in (rule.chain, firewall)]
+    return (
+        rule.does == "DROP"
+        and "-d" in rule.matches
+        and hooks[0] <= hooks[1]
+        and any(
+            (each.chain, each.does) == (firewall, "DROP")
+            and all(each.matches.get(key) == rule.matches.get(key) for key in place)
+            for each in own
+        )
+    )
+
+
 def way(rule: Rule, rules: list[Rule], depth: int = 0) -> object:
     """What a rule's target does, rule by rule, whatever its chains are called.
 

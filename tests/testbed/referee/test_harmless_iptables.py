@@ -60,6 +60,12 @@ def test_of_two_services_with_one_address_the_first_rule_counts(
     assert bool(why_harmless(edit, NAT, FACTS)) is harmless
 
 
+@pytest.mark.parametrize(("service", "harmless"), [('"r/a"', True), ('"r/c"', False)])
+def test_one_of_two_claims_may_go(service: str, harmless: bool) -> None:
+    edit = changed(NAT, "delete", rule(NAT, service), "")
+    assert bool(why_harmless(edit, NAT, FACTS)) is harmless
+
+
 FILTER = """*filter
 :INPUT ACCEPT [0:0]
 :FORWARD {policy} [0:0]
@@ -160,3 +166,30 @@ def test_a_drop_of_all_that_is_forwarded_is_the_firewalls_to_tell() -> None:
     assert not sight.complaints
     assert any("FORWARD -j DROP" in each for each in bad.complaints)
     assert any("KUBE-FORWARD" in each for each in uncalled.complaints)
+
+
+@pytest.mark.parametrize(("follows", "harmless"), [("KUBE-SVL-A", True), ("KUBE-SVL-B", False)])
+def test_an_only_rule_may_go_where_what_follows_its_callers_does_the_same(
+    follows: str, harmless: bool
+) -> None:
+    rules = (
+        "-A KUBE-EXT-A -s 10.244.0.0/16 -j KUBE-SVC-A\n"
+        f"-A KUBE-EXT-A -j {follows}\n"
+        "-A KUBE-SVC-A -j KUBE-SEP-A\n-A KUBE-SVL-A -j KUBE-SEP-A\n"
+        "-A KUBE-SVL-B -p tcp -m tcp -j DNAT --to-destination 10.244.1.7:8080\n"
+    )
+    text = NAT.replace("-A KUBE-EXT-A -j KUBE-SEP-A\n", rules)
+    edit = changed(text, "delete", "-A KUBE-SVC-A -j KUBE-SEP-A", "")
+    assert bool(why_harmless(edit, text, FACTS)) is harmless
+
+
+@pytest.mark.parametrize(("port", "harmless"), [(80, True), (81, False)])
+def test_what_the_firewall_drops_need_not_be_dropped_again(port: int, harmless: bool) -> None:
+    text = (
+        "*filter\n:FORWARD ACCEPT [0:0]\n"
+        "-A FORWARD -j KUBE-PROXY-FIREWALL\n-A FORWARD -j KUBE-EXTERNAL-SERVICES\n"
+        "-A KUBE-EXTERNAL-SERVICES -d 198.19.0.1/32 -p tcp -m tcp --dport 80 -j DROP\n"
+        f"-A KUBE-PROXY-FIREWALL -d 198.19.0.1/32 -p tcp -m tcp --dport {port} -j DROP\nCOMMIT\n"
+    )
+    edit = changed(text, "delete", rule(text, "KUBE-EXTERNAL-SERVICES -d"), "")
+    assert bool(why_harmless(edit, text, FACTS)) is harmless
