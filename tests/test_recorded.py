@@ -32,6 +32,10 @@ YOUNGER = frozenset(
 SECRETS = ("BEGIN CERTIFICATE", "PRIVATE KEY", "client-key-data", "eyJhbGciOi", "last-applied")
 
 
+def _is_younger(check: str) -> bool:
+    return check.startswith("reachability.") or check in YOUNGER
+
+
 def items(name: str):
     return list(judge(Snapshot.open(RECORDED / name), load()))
 
@@ -51,7 +55,10 @@ def test_the_healthy_cluster_is_healthy_and_was_looked_at():
 
 def test_the_broken_cluster_shows_every_fault_that_was_put_in():
     faults = [fault for fault in load_faults() if fault.name in BROKEN]
+    judged = {each.check for each in items("broken") if each.outcome is not Outcome.SKIP}
     expected = {(check, outcome) for fault in faults for check, _, outcome in fault.reds()}
+    # The recording is older than these checks, and lacks what they look at.
+    expected = {each for each in expected if each[0] in judged or not _is_younger(each[0])}
 
     assert len(faults) == len(BROKEN)
     assert red("broken") == expected
@@ -137,7 +144,7 @@ def test_every_check_applies_to_the_recorded_cluster(check):
         pytest.skip("the CNI plugin of the test cluster has no token of its own")
     if check.id in ("dns.external_names_resolve", "dns.the_nodes_own_cache_answers"):
         pytest.skip("the recorded cluster has no NodeLocal DNSCache, and no name was asked outside")
-    if check.group == "reachability" or check.id in YOUNGER:
+    if _is_younger(check.id):
         pytest.skip("the recording is older than what these checks look at")
     outcomes = {each.outcome for each in judge(Snapshot.open(RECORDED / "healthy"), [check])}
 

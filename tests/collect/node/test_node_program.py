@@ -65,7 +65,8 @@ def test_agrees_with_the_ip_tool(fake_node: MakeNode) -> None:
     node.run("ip", "route", "add", "10.9.0.0/16", "nexthop", "via", "10.244.0.8", "weight", "2",
              "nexthop", "via", "10.244.0.9")  # fmt: skip
     node.run("ip", "route", "add", "blackhole", "10.8.0.0/16", "metric", "5")
-    node.run("ip", "rule", "add", "fwmark", "0x2/0xf", "lookup", "77", "priority", "100")
+    node.run("ip", "rule", "add", "fwmark", "0x2/0xf", "lookup", "77", "priority", "100",
+             "protocol", "boot")  # fmt: skip
 
     host = node.visit(plan()).netns("")
 
