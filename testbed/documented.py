@@ -19,6 +19,7 @@ from pathlib import Path
 import click
 import yaml
 
+from testbed import helper_pods
 from testbed.state import State, state
 
 ROOT = Path(__file__).parent.parent
@@ -67,6 +68,7 @@ def is_target(command: str) -> bool:
 def main() -> None:
     """Run them page by page, each page in a folder of its own; every one must end with 0."""
     here = state()
+    helper_pods.prepare(here)
     failed = 0
     for page in PAGES:
         # `diff`, `trend` and the like go by what the commands before them left.
@@ -82,6 +84,7 @@ def main() -> None:
 
 def _run_page(commands: Sequence[str], folder: Path, here: State) -> Iterator[str]:
     inventory = yaml.safe_load(here.inventory.read_text())
+    inventory["helper_pods"] = {"image": helper_pods.IMAGE}
     (folder / "inventory.yaml").write_text(yaml.safe_dump(inventory))
     environment = {
         **os.environ,
@@ -114,6 +117,7 @@ def _words(command: str, folder: Path, here: State) -> list[str]:
     instead = {
         "inventories/ssh.yaml": str(here.root / "inventory-ssh.yaml"),
         LAST_RUN: str(runs[-1]),
+        "deploy/helper-pods": str(ROOT / "deploy/helper-pods"),
         ".": str(ROOT),
     }
     words = [instead.get(word, word) for word in words]
