@@ -47,6 +47,7 @@ RULES = (
     Rule("links.are_whole", LOOKUPS, "pod"),
     Rule("links.are_up", LOOKUPS, "pod"),
     Rule("links.are_attached_to_the_node", LOOKUPS, "pod"),
+    Rule("routes.lead_out_of_every_pod", LOOKUPS, "pod"),
     Rule("cni.has_one_configuration", ("nodes.have_a_network_for_pods", "nodes.ready")),
     Rule("nodes.have_a_network_for_pods", ("nodes.ready",)),
     Rule("nodes.forward_packets", (*ALL_DNS, "reachability.*")),
