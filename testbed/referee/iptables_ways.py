@@ -137,6 +137,13 @@ def is_never_the_nodes(rule: Rule, rules: list[Rule], facts: NodeFacts) -> bool:
     )
 
 
+def _callers(rule: Rule, rules: list[Rule]) -> tuple[list[Rule], set[str], set[str]]:
+    """The rules of its table, the chains that call its chain, and those that call these."""
+    own = [each for each in rules if each.table == rule.table]
+    callers = {each.chain for each in own if each.target == rule.chain}
+    return own, callers, {each.chain for each in own if each.target in callers}
+
+
 def is_never_pods(rule: Rule, rules: list[Rule]) -> bool:
     """Whether it is about pods at an endpoint that only clients from outside are led to.
 
@@ -144,9 +151,7 @@ def is_never_pods(rule: Rule, rules: list[Rule]) -> bool:
     """
     if not rule.chain.startswith("KUBE-SEP-") or rule.target != "KUBE-MARK-MASQ":
         return False
-    own = [each for each in rules if each.table == rule.table]
-    callers = {each.chain for each in own if each.target == rule.chain}
-    outer = {each.chain for each in own if each.target in callers}
+    own, callers, outer = _callers(rule, rules)
     spared = {
         each.chain
         for each in own
@@ -166,9 +171,7 @@ def is_masqueraded_anyhow(rule: Rule, rules: list[Rule]) -> bool:
     """
     if not rule.chain.startswith("KUBE-SEP-") or rule.target != "KUBE-MARK-MASQ":
         return False
-    own = [each for each in rules if each.table == rule.table]
-    callers = {each.chain for each in own if each.target == rule.chain}
-    outer = {each.chain for each in own if each.target in callers}
+    own, callers, outer = _callers(rule, rules)
     marked = {
         each.chain
         for each in own
