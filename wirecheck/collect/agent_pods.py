@@ -12,7 +12,7 @@ from wirecheck.collect.agent_manifest import NAME
 from wirecheck.collect.agent_manifest import agent_pod as manifest
 from wirecheck.collect.api import Api
 from wirecheck.collect.api_errors import IN_CLUSTER
-from wirecheck.collect.run_pods import PodKind, RunPods, not_ready
+from wirecheck.collect.run_pods import PodKind, RunPods
 from wirecheck.inventory import Agent, AgentPod, WayIn
 from wirecheck.snapshot.api_objects import ApiObjects, PodObject
 from wirecheck.snapshot.index import VisitRecord
@@ -86,13 +86,7 @@ class AgentPods:
                 f"No agent runs there in namespace {namespace}. Deploy it (deploy/agent), or name "
                 "its `image` under `agent:` in the inventory, and one is made for the run.",
             )
-        down = not_ready(objects.nodes)
-        reasons = {
-            name: f"{name} is not Ready: no agent pod can be started on it."
-            for name in nodes
-            if name in down
-        }
-        able = [name for name in nodes if name not in down]
+        able, reasons = self._own.startable(nodes, objects.nodes)
         made, refused = self._own.make(able, self._manifest) if able else ({}, {})
         self._pods |= made
         return reasons | refused

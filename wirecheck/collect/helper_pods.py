@@ -9,7 +9,7 @@ import msgspec
 
 from wirecheck.collect.api import Api
 from wirecheck.collect.helper_manifest import PORT, helper_pod
-from wirecheck.collect.run_pods import Manifest, PodKind, RunPods, not_ready
+from wirecheck.collect.run_pods import Manifest, PodKind, RunPods
 from wirecheck.collect.unvisitable import why_unvisitable
 from wirecheck.inventory import HelperPods, Inventory, InventoryError
 from wirecheck.snapshot.api_objects import ApiObjects
@@ -38,13 +38,7 @@ class HelpersOfRun:
         if self.settings is None:
             return None
         nodes = sorted(each.metadata.name for each in objects.nodes if not why_unvisitable(each))
-        down = not_ready(objects.nodes)
-        reasons = {
-            name: f"{name} is not Ready: no helper pod can be started on it."
-            for name in nodes
-            if name in down
-        }
-        able = [name for name in nodes if name not in down]
+        able, reasons = self._own.startable(nodes, objects.nodes)
         if able:
             say(self._announcement(len(able)))
             _, refused = self._own.make(able, self._manifest)

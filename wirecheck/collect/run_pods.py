@@ -137,6 +137,18 @@ class RunPods:
     pause: Callable[[float], None] = time.sleep
     _made: bool = False
 
+    def startable(
+        self, nodes: Sequence[str], known: Iterable[NodeObject]
+    ) -> tuple[list[str], dict[str, str]]:
+        """The nodes on which a pod can be started, and the reasons for all others."""
+        down = _not_ready(known)
+        reasons = {
+            name: f"{name} is not Ready: no {self.kind.word} can be started on it."
+            for name in nodes
+            if name in down
+        }
+        return [name for name in nodes if name not in down], reasons
+
     def make(
         self, nodes: Sequence[str], manifest: Callable[[str, str], Manifest]
     ) -> tuple[dict[str, str], dict[str, str]]:
@@ -265,7 +277,7 @@ def remove_pods(api: Api, namespace: str, selector: str = "") -> int:
     return left
 
 
-def not_ready(nodes: Iterable[NodeObject]) -> set[str]:
+def _not_ready(nodes: Iterable[NodeObject]) -> set[str]:
     """The names of those on which nothing can be started."""
     return {
         each.metadata.name

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from wirecheck.addresses import IPAddress, IPNetwork, address, contains, network
 from wirecheck.findings import FactMissingError, NotApplicable, Ref
@@ -16,6 +16,8 @@ from wirecheck.snapshot.node_ports import HealthCheck, NodePort
 
 if TYPE_CHECKING:
     from wirecheck.model.reach import NodeReach, Reached
+
+Port = TypeVar("Port", NodePort, HealthCheck)
 
 CLOSED_BY_CONFIGURATION = "kube-proxy's nodePortAddresses"
 SILENT = "pods that refuse connections themselves"
@@ -125,11 +127,16 @@ class NodePorts:
 
     @property
     def _asked(self) -> Iterator[tuple[Reached, NodePort, str]]:
-        cluster = self.reach.node.cluster
-        for reached in self.reach.of("node port"):
+        return self._made_to("node port", self.reach.node.cluster.node_ports)
+
+    def _made_to(
+        self, purpose: str, known: Mapping[tuple[int, int], Port]
+    ) -> Iterator[tuple[Reached, Port, str]]:
+        """Each connection of a purpose, with the port and the node that it was made to."""
+        for reached in self.reach.of(purpose):
             where = address(reached.contact.address)
-            port = cluster.node_ports.get((where.version, reached.contact.port))
-            node = cluster.nodes_by_address.get(where)
+            port = known.get((where.version, reached.contact.port))
+            node = self.reach.node.cluster.nodes_by_address.get(where)
             if port is None or node is None:
                 raise FactMissingError(f"The API shows no Service or node for {reached.ref.part}.")
             yield reached, port, node
@@ -177,11 +184,6 @@ class NodePorts:
     @property
     def health(self) -> Iterator[Health]:
         """What nodes tell load balancers."""
-        cluster = self.reach.node.cluster
-        for reached in self.reach.of("health check"):
-            where = address(reached.contact.address)
-            check = cluster.health_checks.get((where.version, reached.contact.port))
-            node = cluster.nodes_by_address.get(where)
-            if check is None or node is None:
-                raise FactMissingError(f"The API shows no Service or node for {reached.ref.part}.")
+        checks = self.reach.node.cluster.health_checks
+        for reached, check, node in self._made_to("health check", checks):
             yield Health(reached, node in check.nodes)
