@@ -51,24 +51,23 @@ class _Waiting(Struct, frozen=True):
 
 class _State(Struct, frozen=True):
     waiting: _Waiting | None = None
-    running: dict[str, str] | None = None
     terminated: _Waiting | None = None
 
 
 class _Container(Struct, frozen=True):
     state: _State = _State()
-    started: bool | None = None
-    """False until its startup probe has passed."""
 
-    @property
-    def runs(self) -> bool:
-        return self.state.running is not None and self.started is not False
+
+class _Condition(Struct, frozen=True):
+    type: str
+    status: str
 
 
 class _Status(Struct, frozen=True, rename="camel"):
     phase: str = ""
     reason: str = ""
     message: str = ""
+    conditions: list[_Condition] = []
     container_statuses: list[_Container] = []
 
 
@@ -81,8 +80,10 @@ class _Pod(Struct, frozen=True):
     status: _Status = _Status()
 
     @property
-    def runs(self) -> bool:
-        return any(each.runs for each in self.status.container_statuses)
+    def is_ready(self) -> bool:
+        """kubelet tells this a moment after `started` of a container with a startup probe."""
+        found = self.status.conditions
+        return any(each.type == "Ready" and each.status == "True" for each in found)
 
     @property
     def failed(self) -> str:
@@ -217,7 +218,7 @@ class RunPods:
         raise PodRefusedError(f"The first {self.kind.word} was refused ({status}: {said}).")
 
     def _started(self, waiting: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-        """Wait until the pods (name → node) run."""
+        """Wait until the pods (name → node) are Ready."""
         started, reasons = {}, {}
         end = time.monotonic() + self.start
         last: dict[str, _Pod] = {}
@@ -225,7 +226,7 @@ class RunPods:
             last = {each.metadata.name: each for each in self._listed()}
             for name in list(waiting):
                 pod = last.get(name)
-                if pod and pod.runs:
+                if pod and pod.is_ready:
                     started[waiting.pop(name)] = name
                 elif pod and pod.failed:
                     reasons[waiting.pop(name)] = self._never(pod.failed)

@@ -23,7 +23,8 @@ from wirecheck.snapshot.api_objects import (
     PodStatus,
 )
 
-RUNNING = {"phase": "Running", "containerStatuses": [{"state": {"running": {"startedAt": "x"}}}]}
+STARTED = {"phase": "Running", "containerStatuses": [{"state": {"running": {"startedAt": "x"}}}]}
+READY = {**STARTED, "conditions": [{"type": "Ready", "status": "True"}]}
 
 
 def waiting(reason: str, message: str = "") -> dict[str, Any]:
@@ -59,7 +60,7 @@ class Namespace:
             self.pods.clear()
             return Answer(200, {})
         items = [
-            {**pod, "status": self.status.get(pod["spec"]["nodeName"], RUNNING)}
+            {**pod, "status": self.status.get(pod["spec"]["nodeName"], READY)}
             for pod in self.pods
         ]
         return Answer(body={"items": items})

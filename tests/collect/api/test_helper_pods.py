@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.collect.api.conftest import Answer, ApiServer, status
-from tests.collect.api.test_agent_pods import Namespace, nodes, waiting
+from tests.collect.api.test_agent_pods import STARTED, Namespace, nodes, waiting
 from wirecheck.collect import helper_pods
 from wirecheck.collect.api import Api
 from wirecheck.collect.helper_pods import HelpersOfRun, settings_of, without_helper
@@ -15,7 +15,6 @@ from wirecheck.collect.run_pods import removed_at_last
 from wirecheck.inventory import Agent, HelperPods, Inventory, InventoryError, NodeEntry
 
 NAMESPACE = "wirecheck-helpers"
-STARTED = {"state": {"running": {"startedAt": "x"}}, "started": True}
 
 
 @pytest.fixture
@@ -92,7 +91,7 @@ def test_without_being_asked_for_none_is_made(api: Api, namespace: Namespace) ->
         (waiting("ErrImageNeverPull", "not present"), "ErrImageNeverPull: not present"),
         (waiting("ContainerCreating"), "not within 0.2 s, ContainerCreating"),
         (
-            {"phase": "Running", "containerStatuses": [{**STARTED, "started": False}]},
+            {**STARTED, "conditions": [{"type": "Ready", "status": "False"}]},
             "not within 0.2 s, Running",
         ),
         (
