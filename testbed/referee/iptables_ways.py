@@ -231,11 +231,12 @@ def is_same_way(rule: Rule, rules: list[Rule]) -> bool:
 
 
 def is_same_way_without_chain(rule: Rule, rules: list[Rule]) -> bool:
-    """Whether it is all that its chain does, and what follows each rule that calls it the same."""
+    """Whether its chain leads nowhere else, and what follows each rule that calls it as well."""
     own = [each for each in rules if each.table == rule.table]
-    does = [each for each in own if each.chain == rule.chain and each.target]
+    does = {each.does for each in own if each.chain == rule.chain and each.target}
     callers = [each for each in own if each.target == rule.chain]
-    return does == [rule] and bool(callers) and all(is_same_way(each, rules) for each in callers)
+    leads = does == {rule.does} and bool(callers)
+    return leads and all(is_same_way(each, rules) for each in callers)
 
 
 def is_dropped_before(rule: Rule, rules: list[Rule]) -> bool:

@@ -183,6 +183,22 @@ def test_an_only_rule_may_go_where_what_follows_its_callers_does_the_same(
     assert bool(why_harmless(edit, text, FACTS)) is harmless
 
 
+@pytest.mark.parametrize(("other", "harmless"), [("KUBE-SEP-A", True), ("KUBE-SEP-B", False)])
+def test_the_rule_that_remembers_clients_of_an_only_endpoint_leads_nowhere_else(
+    other: str, harmless: bool
+) -> None:
+    remembers = f"-A KUBE-{{}}-A -m recent --rcheck --seconds 600 --reap --name {other} -j {other}\n"
+    leads = "-A KUBE-{}-A -j KUBE-SEP-A\n"
+    rules = "".join(part.format(chain) for chain in ("SVC", "SVL") for part in (remembers, leads))
+    text = NAT.replace(
+        "-A KUBE-EXT-A -j KUBE-SEP-A\n",
+        "-A KUBE-EXT-A -s 10.244.0.0/16 -j KUBE-SVC-A\n-A KUBE-EXT-A -j KUBE-SVL-A\n"
+        f"{rules}-A KUBE-SEP-B -p tcp -m tcp -j DNAT --to-destination 10.244.1.7:8080\n",
+    )
+    edit = changed(text, "delete", leads.format("SVC").rstrip(), "")
+    assert bool(why_harmless(edit, text, FACTS)) is harmless
+
+
 @pytest.mark.parametrize(("port", "harmless"), [(80, True), (81, False)])
 def test_what_the_firewall_drops_need_not_be_dropped_again(port: int, harmless: bool) -> None:
     text = (
