@@ -22,6 +22,7 @@ from testbed.referee.iptables_ways import (
     is_past_the_node,
     is_same_way,
     is_same_way_without_chain,
+    is_taken_before,
     only_counts,
     refuses_forwarded,
     way,
@@ -59,6 +60,8 @@ def _reasons(edit: Edit, old: list[Rule], new: list[Rule], facts: NodeFacts) -> 
         return
     if not rule.target:
         yield "a rule without a target"
+    if is_taken_before(rule, old):
+        yield "a rule before it takes all of its packets to the same endpoints"
     yield from _reasons_for_own(rule, old, facts, edit.kind)
     if edit.kind == "shadow":
         yield from _reasons_for_shadow(rule, new[at], old)

@@ -10,9 +10,13 @@ from testbed.referee.iptables_words import (
     called,
     chains_from,
     is_exclusive,
+    is_within,
     overlap,
 )
 from testbed.referee.mutation import NodeFacts
+
+MET_BY_ALL = ("-p", "--set", "--name", "--mask", "--rsource")
+"""Conditions of an endpoint's rule: the protocol of its Service, and that the client be noted."""
 
 
 def is_about_no_own_address(rule: Rule, rules: list[Rule], facts: NodeFacts) -> bool:
@@ -237,6 +241,27 @@ def is_same_way_without_chain(rule: Rule, rules: list[Rule]) -> bool:
     callers = [each for each in own if each.target == rule.chain]
     leads = does == {rule.does} and bool(callers)
     return leads and all(is_same_way(each, rules) for each in callers)
+
+
+def is_taken_before(rule: Rule, rules: list[Rule]) -> bool:
+    """Whether a rule before it takes all its packets to the same chain, which lets none return."""
+    own = [each for each in rules if (each.table, each.chain) == (rule.table, rule.chain)]
+    return any(
+        each.does == rule.does and is_within(rule.matches, each.matches)
+        for each in own[: own.index(rule)]
+    ) and _returns_none(rule, rules)
+
+
+def _returns_none(rule: Rule, rules: list[Rule]) -> bool:
+    """Whether all packets that meet a rule are translated where it leads."""
+    if "--to-destination" in rule.options:
+        return True
+    from_there = {"-s": rule.matches["-s"]} if "-s" in rule.matches else {}
+    return any(
+        is_within(from_there, {k: v for k, v in each.matches.items() if k not in MET_BY_ALL})
+        and _returns_none(each, rules)
+        for each in called(rule, rules)
+    )
 
 
 def is_dropped_before(rule: Rule, rules: list[Rule]) -> bool:

@@ -111,6 +111,18 @@ def overlap(one: str, other: str) -> bool:
     return int(left[0]) <= int(right[-1]) and int(right[0]) <= int(left[-1])
 
 
+def is_within(inner: dict[str, str], outer: dict[str, str]) -> bool:
+    """Whether all packets that meet the first conditions meet the others."""
+    return all(
+        key in inner
+        and (
+            value == inner[key]
+            or (key == "-s" and ip_network(inner[key]).subnet_of(ip_network(value)))
+        )
+        for key, value in outer.items()
+    )
+
+
 def called(rule: Rule, rules: list[Rule]) -> list[Rule]:
     """The rules of the chain that a rule calls."""
     return [each for each in rules if (each.table, each.chain) == (rule.table, rule.target)]

@@ -187,7 +187,7 @@ def test_an_only_rule_may_go_where_what_follows_its_callers_does_the_same(
 def test_the_rule_that_remembers_clients_of_an_only_endpoint_leads_nowhere_else(
     other: str, harmless: bool
 ) -> None:
-    remembers = f"-A KUBE-{{}}-A -m recent --rcheck --seconds 600 --reap --name {other} -j {other}\n"
+    remembers = f"-A KUBE-{{}}-A -m recent --rcheck --seconds 600 --name {other} -j {other}\n"
     leads = "-A KUBE-{}-A -j KUBE-SEP-A\n"
     rules = "".join(part.format(chain) for chain in ("SVC", "SVL") for part in (remembers, leads))
     text = NAT.replace(
@@ -196,6 +196,26 @@ def test_the_rule_that_remembers_clients_of_an_only_endpoint_leads_nowhere_else(
         f"{rules}-A KUBE-SEP-B -p tcp -m tcp -j DNAT --to-destination 10.244.1.7:8080\n",
     )
     edit = changed(text, "delete", leads.format("SVC").rstrip(), "")
+    assert bool(why_harmless(edit, text, FACTS)) is harmless
+
+
+@pytest.mark.parametrize(
+    ("taken", "led", "harmless"),
+    [
+        ("10.0.0.0/8", "10.244.0.0/16", True),
+        ("10.245.0.0/16", "10.244.0.0/16", False),
+        ("10.0.0.0/8", "10.244.1.7/32", False),
+    ],
+)
+def test_what_a_rule_before_it_takes_never_meets_a_rule(
+    taken: str, led: str, harmless: bool
+) -> None:
+    """The last: what is not led to the endpoint comes back, and meets the rule."""
+    line = "-A KUBE-EXT-A -s 10.244.1.0/25 -j KUBE-EXT-B"
+    text = NAT.replace(
+        "-A KUBE-EXT-A -j KUBE-SEP-A\n", f"-A KUBE-EXT-A -s {taken} -j KUBE-EXT-B\n{line}\n"
+    ).replace("-A KUBE-EXT-B -j", f"-A KUBE-EXT-B -s {led} -j")
+    edit = changed(text, "shadow", line, f"{line.replace('KUBE-EXT-B', 'ACCEPT')}\n{line}")
     assert bool(why_harmless(edit, text, FACTS)) is harmless
 
 
