@@ -114,13 +114,15 @@ def overlap(one: str, other: str) -> bool:
 def is_within(inner: dict[str, str], outer: dict[str, str]) -> bool:
     """Whether all packets that meet the first conditions meet the others."""
     return all(
-        key in inner
-        and (
-            value == inner[key]
-            or (key == "-s" and ip_network(inner[key]).subnet_of(ip_network(value)))
-        )
+        key in inner and (value == inner[key] or (key == "-s" and _holds(value, inner[key])))
         for key, value in outer.items()
     )
+
+
+def _holds(outer: str, inner: str) -> bool:
+    """Whether a range has all addresses of another."""
+    left, right = ip_network(outer), ip_network(inner)
+    return int(left[0]) <= int(right[0]) and int(right[-1]) <= int(left[-1])
 
 
 def called(rule: Rule, rules: list[Rule]) -> list[Rule]:
