@@ -14,6 +14,7 @@ from pathlib import Path
 from testbed import helper_pods
 from testbed.cluster import kubectl
 from testbed.commands import TestbedError
+from testbed.faults.dns_placement import clear_of_dns
 from testbed.faults.fault import Fault, Red, Step
 from testbed.faults.matrix import Row
 from testbed.faults.target import fill_in, words
@@ -63,6 +64,7 @@ class Prover:
         seconds = 0.0
         values: dict[str, str] = {}
         try:
+            clear_of_dns()
             values = words(fault.target)
             expected = _expected(fault, values)
             if fault.inventory == helper_pods.INVENTORY:

@@ -1,0 +1,31 @@
+"""Where CoreDNS runs when a fault is put in: its set tells of a worker without DNS."""
+
+from __future__ import annotations
+
+import json
+
+from testbed.cluster import kubectl
+from testbed.layout import VM, WORKERS
+
+FREE = WORKERS[-1]
+"""The node that has host ports, local endpoints and no DNS; what came before may have moved it."""
+
+
+def clear_of_dns() -> None:
+    """Move a replica that runs on it to another container. Raises TestbedError."""
+    pods = ("-n", "kube-system", "get", "pods", "-l", "k8s-app=kube-dns", "-o", "json")
+    held = [
+        str(pod["metadata"]["name"])
+        for pod in json.loads(kubectl(*pods))["items"]
+        if pod["spec"].get("nodeName") in (FREE, VM)
+    ]
+    if not held:
+        return
+    known = json.loads(kubectl("get", "nodes", "-o", "json"))["items"]
+    names = {str(each["metadata"]["name"]) for each in known} & {FREE, VM}
+    kubectl("cordon", *sorted(names))
+    try:
+        kubectl("-n", "kube-system", "delete", "pod", *held, "--wait=true", timeout=120)
+        kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", timeout=300)
+    finally:
+        kubectl("uncordon", *sorted(names))
