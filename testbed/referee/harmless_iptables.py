@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from testbed.referee.iptables_ways import (
+    does_nothing,
     endpoints,
     is_about_no_own_address,
     is_dropped_before,
@@ -109,6 +110,8 @@ def _reasons_to_leave_out(
     called = [each for each in rules if (each.table, each.chain) == (rule.table, rule.target)]
     if rule.target.startswith("KUBE-") and not called:
         yield "it calls an empty chain"
+    elif does_nothing(rule, rules, facts):
+        yield "what it leads to is about other sources than those that get there"
     if rule.chain == "KUBE-POSTROUTING" and rule.target == "MARK":
         yield "a mark that nothing looks at any more"
     if is_past_the_node(rule, rules, facts):

@@ -264,6 +264,23 @@ def _returns_none(rule: Rule, rules: list[Rule]) -> bool:
     )
 
 
+def does_nothing(rule: Rule, rules: list[Rule], facts: NodeFacts) -> bool:
+    """Whether all that it takes comes back as it was, since what follows is about others."""
+    own = [each for each in rules if each.table == rule.table]
+    waiting = [(rule,)]
+    while waiting:
+        path = waiting.pop()
+        follow = [each for each in own if each.chain == path[-1].target and each not in path]
+        if not follow and path[-1].target and not path[-1].target.startswith("KUBE-"):
+            return False
+        waiting += [
+            (*path, each)
+            for each in follow
+            if not any(is_exclusive(each.matches, e.matches, facts.sources) for e in path)
+        ]
+    return True
+
+
 def is_dropped_before(rule: Rule, rules: list[Rule]) -> bool:
     """Whether the firewall drops all that a rule drops, in every hook that leads to it."""
     place = ("-d", "-p", "--dport")

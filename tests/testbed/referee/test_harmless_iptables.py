@@ -219,6 +219,18 @@ def test_what_a_rule_before_it_takes_never_meets_a_rule(
     assert bool(why_harmless(edit, text, FACTS)) is harmless
 
 
+@pytest.mark.parametrize(("led", "harmless"), [("10.244.0.0/16", True), ("192.0.2.0/25", False)])
+def test_a_load_balancer_that_leads_none_whom_it_lets_in_need_not_be_asked(
+    led: str, harmless: bool
+) -> None:
+    text = NAT.replace(
+        "-A KUBE-EXT-C -j KUBE-MARK-MASQ\n-A KUBE-EXT-C -j KUBE-SEP-A\n",
+        f"-A KUBE-EXT-C -s 192.0.2.0/24 -j KUBE-EXT-D\n-A KUBE-EXT-D -s {led} -j KUBE-SEP-A\n",
+    )
+    edit = changed(text, "delete", rule(text, "198.19.0.3/32"), "")
+    assert bool(why_harmless(edit, text, FACTS)) is harmless
+
+
 @pytest.mark.parametrize(("port", "harmless"), [(80, True), (81, False)])
 def test_what_the_firewall_drops_need_not_be_dropped_again(port: int, harmless: bool) -> None:
     text = (
