@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from testbed.referee.iptables_ways import (
-    does_nothing,
-    endpoints,
+from testbed.referee.iptables_clients import (
     is_about_no_own_address,
-    is_dropped_before,
     is_for_elsewhere,
-    is_last,
     is_led_to,
     is_masqueraded_anyhow,
     is_never_pods,
     is_never_the_nodes,
-    is_of_other_protocols,
     is_past_the_node,
+)
+from testbed.referee.iptables_ways import (
+    does_nothing,
+    endpoints,
+    is_dropped_before,
+    is_last,
+    is_of_other_protocols,
     is_same_way,
     is_same_way_without_chain,
     is_taken_before,
