@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_network
 from typing import Any
 
 from testbed.referee.mutation import Edit, NodeFacts
+from testbed.referee.nftables_clients import (
+    are_for_outside,
+    is_marked_before,
+    is_never_pods,
+    is_pod_or_node,
+)
 from testbed.referee.nftables_firewall import lets_everyone_in, of_firewall
 from testbed.referee.nftables_maps import elements, key_of, keys, maps_asked, parts
-from testbed.referee.nftables_ways import is_led_to, leading_to
+from testbed.referee.nftables_ways import is_led_to
+from testbed.referee.nftables_words import (
+    addresses_alone,
+    equalities,
+    is_exclusive,
+    is_recall,
+    only_clears_the_mark,
+    only_remembers,
+    own_source,
+)
 
 Json = Any
 
@@ -30,18 +44,18 @@ def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
         yield "nothing leads to its chain"
     rules = [old, after[0]] if edit.kind == "reorder" and after else [old]
     for each in rules:
-        source = _own_source(each)
+        source = own_source(each)
         if source and edit.kind in ("reorder", "delete") and source not in facts.endpoints:
             yield "a pod on another node that connects to itself"
-        if source and edit.kind != "redirect" and _is_never_pods(each["chain"], things):
+        if source and edit.kind != "redirect" and is_never_pods(each["chain"], things):
             yield "pods do not get there"
         if source and not is_led_to(source, each["chain"], things, facts):
             yield "nothing from that address is led there"
         is_left_out = edit.kind in ("reorder", "delete")
-        if is_left_out and facts.masquerades_all and _is_marked_before(each, things):
+        if is_left_out and facts.masquerades_all and is_marked_before(each, things):
             yield "every connection to the Service is masqueraded"
     if edit.kind == "reorder" and after:
-        if any(map(_only_clears_the_mark, rules)):
+        if any(map(only_clears_the_mark, rules)):
             yield "a mark that nothing looks at any more"
         yield from _of_swap(old["expr"], after[0]["expr"], things, facts)
         return
@@ -56,7 +70,7 @@ def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
 
 
 def _of_deletion(old: Json, things: list[Json]) -> Iterator[str]:
-    if _only_clears_the_mark(old):
+    if only_clears_the_mark(old):
         yield "a mark that nothing looks at any more"
     if led_to := _led_to(old["expr"], things):
         rules_after = [each["rule"] for each in things if each.get("rule", {}).get("chain")]
@@ -74,14 +88,9 @@ def _is_called(chain: str, things: list[Json]) -> bool:
     return any(value == lead for _, value in parts(things))
 
 
-def _only_clears_the_mark(rule: Json) -> bool:
-    """Whether a rule after routing takes the mark away: all that looks at it came before."""
-    return rule["chain"] == "masquerading" and all("mangle" in each for each in rule["expr"])
-
-
 def _of_unknown_ports(edit: Edit, old: Json, things: list[Json]) -> Iterator[str]:
     """A rule that refuses them may go, or have one before it that refuses the same packets."""
-    is_own = edit.kind == "shadow" and _addresses_alone(old["expr"])
+    is_own = edit.kind == "shadow" and addresses_alone(old["expr"])
     if (edit.kind == "delete" or is_own) and _is_about_unknown_ports(old, things):
         yield "ports of a ClusterIP that no Service has"
 
@@ -93,16 +102,8 @@ def _is_about_unknown_ports(rule: Json, things: list[Json]) -> bool:
     return all(
         isinstance(each, list)
         and any(kind in part for part in each for kind in ("reject", "drop"))
-        and _addresses_alone(each)
+        and addresses_alone(each)
         for each in (asked or [rule["expr"]])
-    )
-
-
-def _addresses_alone(expr: list[Json]) -> bool:
-    """Whether its only condition is a destination in a range, or in the set of ClusterIPs."""
-    matches = [each["match"] for each in expr if "match" in each]
-    return bool(matches) and all(
-        each["left"].get("payload", {}).get("field") == "daddr" for each in matches
     )
 
 
@@ -112,14 +113,14 @@ def _of_swap(
     """Two rules in the other order."""
     if one == other:
         yield "both do the same"
-    if _is_exclusive(one, other) or _is_pod_or_node(one, other, facts):
+    if is_exclusive(one, other) or is_pod_or_node(one, other, facts):
         yield "no packet matches both"
     if all("masquerade" in each[-1] for each in (one, other)):
         yield "either masquerades the packet"
     marks = [each for each in (one, other) if "mark-for-masquerade" in json.dumps(each)]
-    if marks and any(map(_only_remembers, (one, other))):
+    if marks and any(map(only_remembers, (one, other))):
         yield "one marks the packet, the other remembers the client"
-    if _is_recall(one) and _is_recall(other):
+    if is_recall(one) and is_recall(other):
         yield "either endpoint has met the client before"
     if _led_to(one, things) and _led_to(one, things) == _led_to(other, things):
         yield "both lead to the same endpoints"
@@ -142,7 +143,7 @@ def _of_element(old: Json, things: list[Json], facts: NodeFacts) -> Iterator[str
             yield "a pod on another node that connects to itself"
         if address in facts.addresses:
             yield "what the node sends to itself does not leave it"
-        if _are_for_outside(_translating(address, protocol, things), things):
+        if are_for_outside(_translating(address, protocol, things), things):
             yield "pods do not get there"
     if name == "cluster-ips":
         yield "ports of a ClusterIP that no Service has"
@@ -219,7 +220,7 @@ def _translating(address: str, protocol: str, things: list[Json]) -> set[str]:
     return {
         rule["chain"]
         for rule in rules
-        if protocol in _equalities(rule["expr"]).values()
+        if protocol in equalities(rule["expr"]).values()
         and any(json.dumps(address) in json.dumps(e["dnat"]) for e in rule["expr"] if "dnat" in e)
     }
 
@@ -227,61 +228,6 @@ def _translating(address: str, protocol: str, things: list[Json]) -> set[str]:
 def _has_no_node_ports(things: list[Json], facts: NodeFacts) -> bool:
     sets = [each["set"] for each in things if each.get("set", {}).get("name") == "nodeport-ips"]
     return bool(sets) and not any(set(each.get("elem", ())) & facts.addresses for each in sets)
-
-
-def _own_source(rule: Json) -> str:
-    """The endpoint that a rule masquerades the connections to itself of."""
-    if not rule.get("chain", "").startswith("endpoint-"):
-        return ""
-    for expr in rule["expr"]:
-        left = expr.get("match", {}).get("left", {})
-        if left.get("payload", {}).get("field") == "saddr":
-            source = expr["match"]["right"]
-            return source if isinstance(source, str) else ""
-    return ""
-
-
-def _is_never_pods(chain: str, things: list[Json]) -> bool:
-    """Whether only clients from outside are led to an endpoint: policy Local spares pods."""
-    return _are_for_outside({each["chain"] for each in leading_to(chain, things)}, things)
-
-
-def _are_for_outside(callers: set[str], things: list[Json]) -> bool:
-    """Whether chains are those of policy Local, and pods are led past them."""
-    outer = [each for caller in callers for each in leading_to(caller, things)]
-    spared = {
-        each["rule"]["chain"]
-        for each in things
-        if "rule" in each
-        and '"service-' in json.dumps(each["rule"]["expr"])
-        and any(word in json.dumps(each["rule"]["expr"]) for word in ('"saddr"', '"iifname"'))
-    }
-    in_maps = any(
-        caller in json.dumps(each["map"].get("elem", []))
-        for caller in callers
-        for each in things
-        if "map" in each
-    )
-    return (
-        bool(callers)
-        and not in_maps
-        and all(each.startswith("local-") for each in callers)
-        and all(each["chain"] in spared for each in outer)
-    )
-
-
-def _is_marked_before(rule: Json, things: list[Json]) -> bool:
-    """Whether all that gets to a rule is marked, where what comes for ClusterIPs always is."""
-    chain = rule["chain"]
-    if _own_source(rule):
-        callers = {each["chain"] for each in leading_to(chain, things)}
-        return not any(each.startswith("local-") for each in callers)
-    rules = [each["rule"] for each in things if "rule" in each]
-    external = {each["chain"] for each in rules if each["chain"].startswith("external-")}
-    mark = [{"jump": {"target": "mark-for-masquerade"}}]
-    return chain == "masquerading" and external <= {
-        each["chain"] for each in rules if each["expr"] == mark
-    }
 
 
 def _led_to(expr: Json, things: list[Json]) -> frozenset[str]:
@@ -301,62 +247,3 @@ def _led_to(expr: Json, things: list[Json]) -> frozenset[str]:
                     if each.get("rule", {}).get("chain") == value
                 ]
     return frozenset(found)
-
-
-def _is_recall(expr: list[Json]) -> bool:
-    """Whether it leads clients back to the endpoint that they were sent to before."""
-    return any("@affinity-" in str(each.get("match", {}).get("right", "")) for each in expr)
-
-
-def _only_remembers(expr: list[Json]) -> bool:
-    """Whether a rule puts the client into an affinity set and does nothing else."""
-    return all("set" in each for each in expr)
-
-
-def _is_exclusive(one: list[Json], other: list[Json]) -> bool:
-    """Whether some field must be one value for the first rule and another for the second."""
-    left, right = _equalities(one), _equalities(other)
-    return any(key in right and right[key] != value for key, value in left.items())
-
-
-def _is_pod_or_node(one: list[Json], other: list[Json], facts: NodeFacts) -> bool:
-    """Whether one is about sources in a range, and the other about the node's own, elsewhere."""
-    for left, right in ((one, other), (other, one)):
-        prefixes = [
-            each["match"]["right"]["prefix"]
-            for each in left
-            if "match" in each
-            and each["match"]["op"] == "=="
-            and isinstance(each["match"]["right"], dict)
-            and "prefix" in each["match"]["right"]
-            and each["match"]["left"].get("payload", {}).get("field") == "saddr"
-        ]
-        is_local = any(
-            each.get("match", {}).get("right") == "local" and '"saddr"' in json.dumps(each)
-            for each in right
-        )
-        if is_local and any(_is_by_interface(each) for each in left):
-            return True
-        for prefix in prefixes if is_local else ():
-            span = ip_network(f"{prefix['addr']}/{prefix['len']}")
-            return not any(ip_address(each) in span for each in facts.addresses)
-    return False
-
-
-def _is_by_interface(expr: Json) -> bool:
-    """Whether it is about packets that come in by an interface of pods.
-
-    One with an address of the node itself never does: the kernel drops it as martian.
-    """
-    match = expr.get("match", {})
-    return bool(match.get("op") == "==" and match.get("left") == {"meta": {"key": "iifname"}})
-
-
-def _equalities(expr: list[Json]) -> dict[str, str]:
-    found = {}
-    for each in expr:
-        match = each.get("match")
-        is_plain = match and match["op"] == "==" and isinstance(match["right"], (str, int))
-        if is_plain and not str(match["right"]).startswith("@"):
-            found[json.dumps(match["left"], sort_keys=True)] = str(match["right"])
-    return found
