@@ -96,6 +96,28 @@ def test_a_node_without_a_network_is_not_ready(cause, symptom):
 @pytest.mark.parametrize(
     ("cause", "symptom"),
     [
+        ("services.rules_are_reached", "reachability.the_api_server_is_reached"),
+        ("services.rules_are_reached", "reachability.services_reach_pods_of_the_same_node"),
+        (
+            "services.sources_are_masqueraded",
+            "reachability.services_reach_pods_of_the_same_node",
+        ),
+        (
+            "services.sources_are_masqueraded",
+            "reachability.pods_reach_themselves_through_services",
+        ),
+    ],
+)
+def test_without_the_rules_of_services_none_is_led_back_to_its_own_node(cause, symptom):
+    items = [red(cause, kind="Node"), red(symptom, kind="Node")]
+
+    assert symptoms(items) == {(symptom, "n1"): (cause, "n1")}
+    assert not symptoms([red(cause, "n2", kind="Node"), red(symptom, kind="Node")])
+
+
+@pytest.mark.parametrize(
+    ("cause", "symptom"),
+    [
         ("nodes.forward_packets", "reachability.node_ports_answer"),
         ("firewall.lets_pods_through", "reachability.host_ports_answer"),
         ("services.rules_are_reached", "reachability.node_ports_answer"),

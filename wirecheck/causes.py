@@ -39,6 +39,12 @@ OVER_THE_OVERLAY = (
     "reachability.large_messages_pass",
 )
 
+ON_ONE_NODE = (
+    "reachability.pods_reach_themselves_through_services",
+    "reachability.services_reach_pods_of_the_same_node",
+)
+"""What is led back to the pod or the node that it comes from."""
+
 PORTS_ON_THE_WIRE = ("reachability.node_ports_answer", "reachability.host_ports_answer")
 
 RULES = (
@@ -77,7 +83,7 @@ RULES = (
     Rule("kube_proxy.runs_in_its_configured_mode", ("kube_proxy.left_nothing_of_another_mode",)),
     Rule("kube_proxy.says_that_it_is_healthy", ("services.*", "kube_proxy.keeps_up_with_changes")),
     Rule("kube_proxy.keeps_up_with_changes", ("services.*",)),
-    Rule("services.rules_are_reached", ("dns.answers_*",)),
+    Rule("services.rules_are_reached", ("dns.answers_*", *ON_ONE_NODE, "reachability.the_api_*")),
     Rule("kube_proxy.says_that_it_is_healthy", ("reachability.health_checks_*",), "any"),
     Rule("services.rules_are_reached", ("reachability.node_ports_answer",), "any"),
     Rule(
@@ -87,7 +93,7 @@ RULES = (
     ),
     Rule("routes.local_addresses_come_first", ("dns.*", "reachability.*", "nodes.ready")),
     Rule("cni.host_ports_lead_to_their_pods", ("reachability.host_ports_answer",), "any"),
-    Rule("services.sources_are_masqueraded", ("dns.answers_the_node",)),
+    Rule("services.sources_are_masqueraded", ("dns.answers_the_node", *ON_ONE_NODE)),
     Rule("services.frontends_are_programmed", ("dns.answers_*",), about="kube-dns"),
     Rule("services.backends_exist", ("services.backends_are_programmed",)),
     Rule("services.*", ("services.nodes_agree",), "any"),
