@@ -52,8 +52,9 @@ _texts: OrderedDict[tuple[str, ...], BlockText] = OrderedDict()
 
 
 def forget() -> None:
-    """Keep no text."""
+    """Keep no text, and find no block again that somebody else still holds."""
     _texts.clear()
+    _blocks.clear()
 
 
 def digest_of(text: str) -> str:
