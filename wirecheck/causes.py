@@ -37,6 +37,8 @@ OVER_THE_OVERLAY = (
     "dns.replicas_answer",
     "reachability.pods_reach_pods_of_other_nodes",
     "reachability.large_messages_pass",
+    # A Service leads a part of its own endpoints' connections to those of other nodes.
+    "reachability.pods_reach_themselves_through_services",
 )
 
 ON_ONE_NODE = (

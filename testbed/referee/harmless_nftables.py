@@ -13,7 +13,7 @@ from testbed.referee.nftables_clients import (
     is_never_pods,
     is_pod_or_node,
 )
-from testbed.referee.nftables_firewall import lets_everyone_in, of_firewall
+from testbed.referee.nftables_firewall import lets_everyone_in, lets_in_whom_it_leads, of_firewall
 from testbed.referee.nftables_maps import elements, key_of, keys, maps_asked, parts
 from testbed.referee.nftables_ways import is_led_to
 from testbed.referee.nftables_words import (
@@ -137,6 +137,8 @@ def _of_element(old: Json, things: list[Json], facts: NodeFacts) -> Iterator[str
         yield "an address that several Services claim"
     if name == "firewall-ips" and lets_everyone_in(element[1], things):
         yield "its firewall lets everyone in"
+    if name == "firewall-ips" and lets_in_whom_it_leads(element, things, facts):
+        yield "its firewall lets all in who are led to an endpoint"
     if name == "hairpin-connections":
         address, _, protocol, _ = element["concat"]
         if address not in facts.endpoints:

@@ -49,6 +49,8 @@ class NodeFacts:
     contested: frozenset[str] = frozenset()
     """External addresses and ports of several Services, as `198.18.255.1,tcp:80`."""
     masquerades_all: bool = False
+    pod_ranges: frozenset[str] = frozenset()
+    """Of the node, one of each family."""
 
 
 ADDRESSES = "addresses"

@@ -108,6 +108,7 @@ def _facts(sight: Sight) -> NodeFacts:
         endpoints=frozenset(address for address, names in nodes.items() if names == {NODE}),
         contested=frozenset(_contested(sight)),
         masquerades_all=sight.node.proxy.facts.masquerade_all,
+        pod_ranges=frozenset(range_ for each in sight.api.nodes for range_ in each.spec.pod_cidrs),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from testbed.referee.mutation import Edit, NodeFacts
@@ -101,6 +101,49 @@ def lets_everyone_in(verdict: Json, things: list[Json]) -> bool:
             for each in matches
         )
     )
+
+
+def lets_in_whom_it_leads(element: Json, things: list[Json], facts: NodeFacts) -> bool:
+    """Whether only pods and the node get to endpoints, whom the firewall spares.
+
+    All others are dropped as well where the Service has no endpoint for them.
+    """
+    place, guard = key_of(element), element[1].get("goto", {}).get("target")
+    dropped = [e[1] for e in elements("no-endpoint-services", things) if key_of(e) == place]
+    chains = [
+        each[1].get("goto", {}).get("target")
+        for each in elements("service-ips", things)
+        if key_of(each) == place
+    ]
+    rules = [each["rule"] for each in things if "rule" in each]
+    leads = [r["expr"] for r in rules if r["chain"] in chains and "goto" in r["expr"][-1]]
+    spared = [
+        span
+        for rule in rules
+        if rule["chain"] == guard and rule["expr"][0]["match"]["op"] == "!="
+        for span in spans(rule["expr"][0]["match"]["right"])
+    ]
+    return {"drop": None} in dropped and all(
+        (own := _led(expr, ":" in place, facts))
+        and all(any(_is_within(each, span) for span in spared) for each in own)
+        for expr in leads
+    )
+
+
+def _led(expr: list[Json], is_v6: bool, facts: NodeFacts) -> list[Any]:
+    """The ranges of sources that a rule is about, of one family; none for everybody."""
+    matches = [each["match"] for each in expr if "match" in each]
+    found = {json.dumps(each["left"]): each["right"] for each in matches}
+    for field, right in found.items():
+        if '"saddr"' in field and "payload" in field:
+            return list(spans(right))
+    is_pods = any("iifname" in field for field in found)
+    chosen = facts.pod_ranges if is_pods else facts.sources if _is_nodes_own(expr) else ()
+    return [ip_network(each) for each in chosen if (":" in each) is is_v6]
+
+
+def _is_within(inner: Any, outer: Any) -> bool:
+    return inner.version == outer.version and bool(inner.subnet_of(outer))
 
 
 def _let_in(guard: str, things: list[Json], addresses: Collection[str]) -> bool:

@@ -329,6 +329,25 @@ def test_a_rule_of_nftables_for_the_nodes_own_matters_where_the_node_is_let_in(
     assert bool(why_nftables(edit, before, FACTS)) is harmless
 
 
+@pytest.mark.parametrize(
+    ("spared", "dropped", "harmless"),
+    [("172.31.0.0", True, True), ("10.0.0.0", True, False), ("172.31.0.0", False, False)],
+)
+def test_a_firewall_that_lets_in_whom_its_service_leads_may_go(
+    spared: str, dropped: bool, harmless: bool
+) -> None:
+    """All others are dropped as well, where the Service has no endpoint for them."""
+    things = json.loads(GUARDED % spared)
+    things[3]["rule"]["expr"][-1] = {"goto": {"target": "service-A"}}
+    things[4]["rule"]["expr"] = [{"counter": None}]
+    place = {"concat": ["198.19.0.1", "tcp", 80]}
+    refused = {"map": {"name": "no-endpoint-services", "elem": [[place, {"drop": None}]]}}
+    before = json.dumps({"nftables": [*things, *[refused] * dropped]})
+    element = {"firewall-ips": [place, {"goto": {"target": "firewall-A"}}]}
+    edit = Edit("delete element", json.dumps(element), "", before)
+    assert bool(why_nftables(edit, before, FACTS)) is harmless
+
+
 @pytest.mark.parametrize("keys", [[], [[{"concat": ["198.19.0.1", "tcp", 80]}, {"drop": None}]]])
 def test_a_jump_to_a_map_without_elements_may_go(keys: list[object]) -> None:
     ask = [{"vmap": {"key": {"meta": {"key": "l4proto"}}, "data": "@firewall-ips"}}]
