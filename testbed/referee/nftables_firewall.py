@@ -124,7 +124,7 @@ def lets_in_whom_it_leads(element: Json, things: list[Json], facts: NodeFacts) -
         for span in spans(rule["expr"][0]["match"]["right"])
     ]
     return {"drop": None} in dropped and all(
-        (own := _led(expr, ":" in place, facts))
+        (own := _led(expr, ":" in place.partition(",")[0], facts))
         and all(any(_is_within(each, span) for span in spared) for each in own)
         for expr in leads
     )
