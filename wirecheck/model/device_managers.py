@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from wirecheck.findings import FactMissingError, NotApplicable
 from wirecheck.model.netns import Interface
-from wirecheck.model.routes import TUNNELS
 from wirecheck.model.routing_rules import told
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.sections import Section, parse_sections
@@ -77,7 +76,7 @@ class DeviceManagers:
         return tuple(
             each
             for each in self.node.host.interfaces
-            if each in pods or each.index in masters or each.link.kind in TUNNELS
+            if each in pods or each.index in masters or each.is_tunnel
         )
 
     @property

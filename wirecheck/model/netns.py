@@ -11,6 +11,7 @@ from wirecheck.snapshot import node_document as document
 
 PAIRED_KINDS = frozenset({"veth", "netkit"})
 """Interfaces that come in twos, one on each side."""
+TUNNELS = frozenset({"vxlan", "geneve", "ipip", "sit", "ip6tnl", "gre", "wireguard", "tun"})
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,10 @@ class Interface:
     @property
     def is_bridge(self) -> bool:
         return self.link.kind == "bridge"
+
+    @property
+    def is_tunnel(self) -> bool:
+        return self.link.kind in TUNNELS
 
     @property
     def is_up(self) -> bool:
