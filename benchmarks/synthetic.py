@@ -31,20 +31,11 @@ from wirecheck.snapshot.api_objects import (
     PodObject,
     ServiceObject,
 )
+from wirecheck.snapshot.cni_files import CniFiles
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
 from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex, VisitRecord
-from wirecheck.snapshot.node_document import (
-    Address,
-    CniFiles,
-    Fdb,
-    Link,
-    Namespace,
-    Neighbour,
-    NodeDocument,
-    PodFile,
-    PodProcesses,
-    Route,
-)
+from wirecheck.snapshot.netns import Address, Fdb, Link, Namespace, Neighbour, Route
+from wirecheck.snapshot.node_document import NodeDocument, PodFile, PodProcesses
 
 WORKER, TUNNEL, BRIDGE, DEVICE = "wc-w1", "flannel.1", "cni0", "eth0"
 PODS, ENDPOINTS = 30, 3

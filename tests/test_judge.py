@@ -12,7 +12,8 @@ from wirecheck.judge import MOST_FINDINGS, concerned, judge
 from wirecheck.results import ItemResult
 from wirecheck.snapshot.api_objects import ApiObjects, Change
 from wirecheck.snapshot.index import LookRecord, SnapshotIndex, VisitRecord, Waiver
-from wirecheck.snapshot.node_document import Address, ConntrackSample
+from wirecheck.snapshot.netns import Address
+from wirecheck.snapshot.node_document import ConntrackSample
 from wirecheck.verdict import coverage, exit_status, verdict
 
 

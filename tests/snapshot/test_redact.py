@@ -27,16 +27,8 @@ from wirecheck.model.cluster import CNI_BY_DAEMONSET
 from wirecheck.snapshot.api_objects import ApiObjects, NodeObject
 from wirecheck.snapshot.folder import Snapshot, SnapshotError, SnapshotWriter
 from wirecheck.snapshot.index import LookRecord, SnapshotIndex, VisitRecord, Waiver
-from wirecheck.snapshot.node_document import (
-    Address,
-    Command,
-    Host,
-    HttpAnswer,
-    KernelLine,
-    Link,
-    Namespace,
-    NodeDocument,
-)
+from wirecheck.snapshot.netns import Address, Link, Namespace
+from wirecheck.snapshot.node_document import Command, Host, HttpAnswer, KernelLine, NodeDocument
 from wirecheck.snapshot.redact import Dictionary, redact
 from wirecheck.snapshot.redact_names import KEPT_NAMES
 from wirecheck.snapshot.redact_text import RedactionError

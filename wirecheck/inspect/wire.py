@@ -12,7 +12,7 @@ from wirecheck.model.node import Node
 from wirecheck.model.pod import Pod
 from wirecheck.model.veth import Veth
 from wirecheck.snapshot.api_objects import NodeObject
-from wirecheck.snapshot.node_document import Route
+from wirecheck.snapshot.netns import Route
 
 OVERLAY_KINDS = ("vxlan", "geneve", "ipip", "wireguard", "gre", "sit", "ip6tnl")
 

@@ -14,7 +14,7 @@ from wirecheck.model.netns import Interface
 from wirecheck.model.routing_rules import told
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.sections import Section, parse_sections
-from wirecheck.snapshot import node_document as document
+from wirecheck.snapshot import node_settings
 
 if TYPE_CHECKING:
     from wirecheck.model.node import Node
@@ -56,7 +56,7 @@ class DeviceManagers:
     node: Node
 
     @cached_property
-    def _record(self) -> document.DeviceManagers:
+    def _record(self) -> node_settings.DeviceManagers:
         seen = self.node.seen
         if seen.device_managers is not None:
             return seen.device_managers
@@ -162,7 +162,7 @@ class DeviceManagers:
         if not told_to or told_to[-1] not in NO:
             yield from map(told, self.node.routing_rules.of_others)
 
-    def _sections(self, files: Iterable[document.SettingsFile]) -> list[Section]:
+    def _sections(self, files: Iterable[node_settings.SettingsFile]) -> list[Section]:
         found: list[Section] = []
         for each in files:
             try:

@@ -15,7 +15,7 @@ from wirecheck.model.pod_ranges import BACKEND, PodRange
 from wirecheck.model.routing import EVERYTHING, Routing, destination_of
 from wirecheck.model.service_blocks import LENGTHS, ServiceBlock
 from wirecheck.snapshot.api_objects import NodeObject
-from wirecheck.snapshot.node_document import Route
+from wirecheck.snapshot.netns import Route
 
 if TYPE_CHECKING:
     from wirecheck.model.node import Node

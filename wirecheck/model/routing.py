@@ -9,7 +9,7 @@ from functools import cached_property
 from wirecheck.addresses import IPAddress, IPNetwork, network
 from wirecheck.model.netns import Interface, Netns
 from wirecheck.model.service_blocks import LENGTHS, Block
-from wirecheck.snapshot.node_document import Route, Rule
+from wirecheck.snapshot.netns import Route, Rule
 
 MAIN = 254
 EVERYTHING = {4: network("0.0.0.0/0"), 6: network("::/0")}
