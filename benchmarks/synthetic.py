@@ -24,18 +24,16 @@ from benchmarks.service_objects import node_address, node_name, pod_address, pod
 from benchmarks.system_services import REPLICAS, SystemServices
 from wirecheck import __version__
 from wirecheck.demo import recorded
-from wirecheck.snapshot.api_objects import (
-    ApiObjects,
-    EndpointSliceObject,
-    NodeObject,
-    PodObject,
-    ServiceObject,
-)
+from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.cni_files import CniFiles
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
 from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex, VisitRecord
 from wirecheck.snapshot.netns import Address, Fdb, Link, Namespace, Neighbour, Route
 from wirecheck.snapshot.node_document import NodeDocument, PodFile, PodProcesses
+from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
+from wirecheck.snapshot.objects.node import NodeObject
+from wirecheck.snapshot.objects.pod import PodObject
+from wirecheck.snapshot.objects.service import ServiceObject
 
 WORKER, TUNNEL, BRIDGE, DEVICE = "wc-w1", "flannel.1", "cni0", "eth0"
 PODS, ENDPOINTS = 30, 3

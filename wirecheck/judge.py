@@ -18,9 +18,9 @@ from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.model.traits import Traits, traits_of
 from wirecheck.results import FURTHER, FindingRecord, ItemResult, Object
-from wirecheck.snapshot.api_objects import NodeObject
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
 from wirecheck.snapshot.index import SnapshotIndex, VisitRecord
+from wirecheck.snapshot.objects.node import NodeObject
 
 MOST_FINDINGS = 100
 """Of one check on one node: where each of 1,000 nodes lacks all others, pairs are a million."""

@@ -28,10 +28,11 @@ from wirecheck.measures import NodeMeasures
 from wirecheck.report.sentences import plural
 from wirecheck.request import NothingToDoError, Request
 from wirecheck.results import ItemResult, Override
-from wirecheck.snapshot.api_objects import ApiObjects, NodeObject
+from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.cluster_dns import cluster_dns
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
 from wirecheck.snapshot.index import FORMAT, ClusterIdentity, HelperPodsRecord, SnapshotIndex
+from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.verdict import UNREACHABLE
 
 PODS_OUTLIVE = 600.0

@@ -34,9 +34,9 @@ from wirecheck.model.routes import NodeRoutes
 from wirecheck.model.routing_rules import RoutingRules
 from wirecheck.model.veth import Orphan, Veth
 from wirecheck.model.wiring import Wiring
-from wirecheck.snapshot.api_objects import NodeObject
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import Command, NodeDocument, PodProcesses
+from wirecheck.snapshot.objects.node import NodeObject
 
 ABSENT = "absent"
 BRIDGE_SYSCTLS = {

@@ -14,8 +14,8 @@ from wirecheck.model.pod import Pod
 from wirecheck.model.pod_ranges import BACKEND, PodRange
 from wirecheck.model.routing import EVERYTHING, Routing, destination_of
 from wirecheck.model.service_blocks import LENGTHS, ServiceBlock
-from wirecheck.snapshot.api_objects import NodeObject
 from wirecheck.snapshot.netns import Route
+from wirecheck.snapshot.objects.node import NodeObject
 
 if TYPE_CHECKING:
     from wirecheck.model.node import Node
