@@ -62,6 +62,11 @@ class Judge:
         """Every node that the API listed in the first look, sorted."""
         return tuple(sorted(self._clusters[0].nodes)) if self._clusters else ()
 
+    @property
+    def first_look(self) -> Cluster:
+        """The cluster in the look that visits every node."""
+        return self._clusters[0]
+
     def node(self, name: str) -> Iterator[ItemResult]:
         """One result for each check about nodes."""
         nodes = self._nodes(name)
