@@ -17,6 +17,8 @@ from pathlib import Path
 import click
 
 from benchmarks import service_rules, synthetic
+from benchmarks.recorded_worker import Recorded
+from benchmarks.synthetic_objects import PODS
 from wirecheck.report.jsonl import read_results
 
 
@@ -27,8 +29,8 @@ from wirecheck.report.jsonl import read_results
 def main(services: int, nodes: str, plain: bool) -> None:
     """Print seconds, memory and the report's size for each number of nodes."""
     rules = service_rules.seen("iptables", services, anew=False)
-    of = synthetic.Recorded.with_rules(rules)
-    click.echo(f"{synthetic.PODS} pods a node, {services:,} Services; in all (for each node)")
+    of = Recorded.with_rules(rules)
+    click.echo(f"{PODS} pods a node, {services:,} Services; in all (for each node)")
     for count in map(int, nodes.split(",")):
         with tempfile.TemporaryDirectory(dir=service_rules.kept()) as folder:
             synthetic.write_snapshot(

@@ -19,7 +19,7 @@ from benchmarks import service_objects, system_services
 from wirecheck.collect.contact_plan import HAIRPINS, MESSAGES, PADDING
 from wirecheck.collect.dns_plan import NAMES_A_VISIT
 from wirecheck.collect.dns_questions import Question
-from wirecheck.snapshot.node_document import Contact, Probe, Try
+from wirecheck.snapshot.attempts import Contact, Probe, Try
 from wirecheck.snapshot.peers import PEERS
 
 DOMAIN = "cluster.local"

@@ -23,7 +23,8 @@ from wirecheck.collect.dns_plan import DnsPlan
 from wirecheck.collect.plan import LookOptions, Plan
 from wirecheck.collect.visit import visit_all
 from wirecheck.inventory import WayIn
-from wirecheck.snapshot.api_objects import Metadata, NodeAddress, NodeObject, NodeStatus
+from wirecheck.snapshot.objects.metadata import Metadata
+from wirecheck.snapshot.objects.node import NodeAddress, NodeObject, NodeStatus
 
 HOME = Path("/mnt")
 """Mounted over, which only this mount namespace sees."""

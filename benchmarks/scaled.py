@@ -12,7 +12,8 @@ import re
 from msgspec import structs
 
 from benchmarks import service_objects
-from wirecheck.snapshot.node_document import Address, NodeDocument
+from wirecheck.snapshot.netns import Address
+from wirecheck.snapshot.node_document import NodeDocument
 
 FEW = 100
 IP_VS = "/proc/net/ip_vs"

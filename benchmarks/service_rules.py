@@ -35,15 +35,13 @@ from wirecheck.collect.dns_plan import DnsPlan
 from wirecheck.collect.document_frame import unframed
 from wirecheck.collect.node_program import command_line
 from wirecheck.collect.plan import Plan
-from wirecheck.snapshot.api_objects import (
-    ApiObjects,
-    EndpointSliceObject,
-    NodeObject,
-    ServiceObject,
-)
+from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import SnapshotWriter
 from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex, VisitRecord
 from wirecheck.snapshot.node_document import NodeDocument
+from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
+from wirecheck.snapshot.objects.node import NodeObject
+from wirecheck.snapshot.objects.service import ServiceObject
 
 MODES = ("iptables", "nftables", "ipvs")
 ENDPOINTS = 3

@@ -14,13 +14,11 @@ from msgspec import structs
 
 from benchmarks import service_objects
 from benchmarks.service_objects import node_name, pod_address, pod_uid
-from wirecheck.snapshot.api_objects import (
-    ApiObjects,
-    EndpointSliceObject,
-    PodObject,
-    ServiceObject,
-)
+from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.node_document import Command, NodeDocument
+from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
+from wirecheck.snapshot.objects.pod import PodObject
+from wirecheck.snapshot.objects.service import ServiceObject
 
 KUBERNETES, DNS = "10.95.0.1", "10.95.0.10"
 API_SERVER = "172.20.255.250"

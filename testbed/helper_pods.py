@@ -23,9 +23,7 @@ PATIENCE = 60.0
 
 def prepare(here: State) -> None:
     """Bring the image to the nodes, make the namespace, and write the inventory."""
-    record = here.record()
-    if not record:
-        raise TestbedError("there is no test cluster: `python -m testbed up` starts one")
+    record = here.running()
     archive = here.images / "python.tar"
     build_image_of_packages(here, IMAGE, ["python3"], archive)
     bring_archive(IMAGE, archive, [node.name for node in Layout(record.subnet).containers])

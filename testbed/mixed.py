@@ -21,6 +21,7 @@ import yaml
 from testbed.access import client_key
 from testbed.commands import TestbedError
 from testbed.layout import CONTROL_PLANE, VM, WORKERS, Layout
+from testbed.proof import conclude
 from testbed.rootfs import USER
 from testbed.state import State, state
 from testbed.steps import step
@@ -173,16 +174,11 @@ _THIS = f"this cluster: {STRANGER}"
 def main() -> None:
     """Look at the test cluster by several ways at once; both runs must be as they should."""
     here = state()
-    record = here.record()
-    if not record:
-        raise click.ClickException("there is no test cluster: `python -m testbed up` starts one")
-    try:
-        problems = prove(here, Layout(record.subnet))
-    except TestbedError as error:
-        raise click.ClickException(str(error)) from None
-    for each in problems:
-        click.echo(f"WRONG  {each}")
-    sys.exit(1 if problems else 0)
+    conclude(
+        lambda: prove(here, Layout(here.running().subnet)),
+        holds="ways into nodes from everywhere work in one run",
+        fails="ways into nodes from everywhere do NOT work in one run",
+    )
 
 
 if __name__ == "__main__":

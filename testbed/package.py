@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 import venv
 import zipfile
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 import click
 
 from testbed.commands import Ended, TestbedError, attempt, run
+from testbed.proof import conclude
 from testbed.steps import step
 
 PROJECT = Path(__file__).parents[1]
@@ -32,20 +32,15 @@ wrong: int = Snapshot.open
 @click.command()
 def main() -> None:
     """Build the wheel, install it into an empty environment, and use all of it there."""
-    began = time.monotonic()
-    try:
-        with tempfile.TemporaryDirectory(prefix="wirecheck-package-") as folder:
-            wrong = list(_prove(Path(folder)))
-    except TestbedError as error:
-        raise click.ClickException(str(error)) from None
-    for each in wrong:
-        click.echo(f"WRONG  {each}"[:600])
-    words = "is NOT" if wrong else "is"
-    click.echo(f"the wheel {words} the whole tool ({time.monotonic() - began:.0f} s)")
-    sys.exit(1 if wrong else 0)
+    conclude(_prove, holds="the wheel is the whole tool", fails="the wheel is NOT the whole tool")
 
 
-def _prove(folder: Path) -> list[str]:
+def _prove() -> list[str]:
+    with tempfile.TemporaryDirectory(prefix="wirecheck-package-") as folder:
+        return _wrong_with_the_wheel_in(Path(folder))
+
+
+def _wrong_with_the_wheel_in(folder: Path) -> list[str]:
     with step("build"):
         pip = [sys.executable, "-m", "pip", "--quiet"]
         run([*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(PROJECT)], timeout=600)

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from testbed.commands import TestbedError
+
 SOURCE = Path(__file__).parent
 """Where the test cluster's own files are: components, node files, manifests, workloads."""
 
@@ -75,6 +77,12 @@ class State:
             return Record(**json.loads(self._record.read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
+
+    def running(self) -> Record:
+        """The same for those who need a cluster: TestbedError where there is none."""
+        if record := self.record():
+            return record
+        raise TestbedError("there is no test cluster: `python -m testbed up` starts one")
 
     def write_record(self, record: Record) -> None:
         """Declare the cluster complete."""

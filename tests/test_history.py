@@ -26,7 +26,7 @@ from wirecheck.report import html
 from wirecheck.report.trend import MOST_RUNS, trends
 from wirecheck.request import Request
 from wirecheck.run import perform
-from wirecheck.snapshot.node_document import Probe, Try
+from wirecheck.snapshot.attempts import Probe, Try
 
 
 def entry(number: int = 1, cluster: str = "c", **more) -> Entry:

@@ -17,8 +17,9 @@ from wirecheck.inventory import (
     refuse_unknown_thresholds,
     ways_in,
 )
-from wirecheck.snapshot.api_objects import Metadata, NodeAddress, NodeObject, NodeStatus
 from wirecheck.snapshot.index import Waiver
+from wirecheck.snapshot.objects.metadata import Metadata
+from wirecheck.snapshot.objects.node import NodeAddress, NodeObject, NodeStatus
 
 EXAMPLES = Path(__file__).parent.parent / "inventories"
 ONE = "nodes: [{name: a, via: 'ssh://'}]\n"

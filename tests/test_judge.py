@@ -8,11 +8,12 @@ from msgspec import convert
 from tests.checks.small_cluster import KUBERNETES, WEB_NETNS, SmallCluster
 from wirecheck.catalogue import load
 from wirecheck.findings import Outcome
-from wirecheck.judge import MOST_FINDINGS, concerned, judge
-from wirecheck.results import ItemResult
+from wirecheck.judge import MOST_FINDINGS, Judge, concerned, judge
+from wirecheck.results import Coverage, ItemResult
 from wirecheck.snapshot.api_objects import ApiObjects, Change
 from wirecheck.snapshot.index import LookRecord, SnapshotIndex, VisitRecord, Waiver
-from wirecheck.snapshot.node_document import Address, ConntrackSample
+from wirecheck.snapshot.netns import Address
+from wirecheck.snapshot.node_document import ConntrackSample
 from wirecheck.verdict import coverage, exit_status, verdict
 
 
@@ -268,13 +269,26 @@ def test_the_verdict_is_one_sentence():
     assert verdict([]) == "Nothing was judged."
 
 
+def covered_by(snapshot: Looks, items: list[ItemResult]) -> Coverage:
+    return coverage(Judge(snapshot, []).first_look, snapshot.index, items)
+
+
 def test_coverage_counts_what_was_seen_and_what_was_not():
     lost = SmallCluster(visit=VisitRecord("unreachable", reason="n1 refused."), document=None)
     snapshot = Looks([lost], [])
 
-    covered = coverage(snapshot, list(judge(snapshot, load())))
+    covered = covered_by(snapshot, list(judge(snapshot, load())))
     assert (covered.nodes_seen, covered.nodes_known, covered.pods_seen) == (0, 1, 0)
     assert covered.unreachable == ["n1"]
+
+
+def test_coverage_is_of_the_first_look_but_counts_what_was_sent_in_all():
+    first = SmallCluster(visit=VisitRecord("seen", dns_queries=3))
+    again = SmallCluster(visit=VisitRecord("unreachable", dns_queries=4))
+
+    covered = covered_by(Looks([first, again], []), [])
+
+    assert (covered.nodes_seen, covered.unreachable, covered.dns_queries) == (1, [], 7)
 
 
 @pytest.mark.parametrize(("connections", "peers"), [(0, 0), (90, 16)])
@@ -286,7 +300,7 @@ def test_coverage_tells_of_a_sample_of_peers_where_connections_were_made(connect
         for number in range(18)
     ]
 
-    covered = coverage(Looks([many], []), [])
+    covered = covered_by(Looks([many], []), [])
 
     assert (covered.connections, covered.sampled_peers) == (connections, peers)
 
@@ -297,4 +311,4 @@ def test_what_was_not_judged_is_summed_over_nodes_and_not_over_checks():
         for check in ("dns.a", "dns.b")
         for node in ("n1", "n2", "n3")
     ]
-    assert coverage(Looks([SmallCluster()], []), items).unjudged == {"NetworkPolicy a/b": 6}
+    assert covered_by(Looks([SmallCluster()], []), items).unjudged == {"NetworkPolicy a/b": 6}

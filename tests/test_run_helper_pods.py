@@ -29,8 +29,9 @@ from wirecheck.request import Request, RequestError
 from wirecheck.results import Results
 from wirecheck.run import perform
 from wirecheck.share import Share
+from wirecheck.snapshot.attempts import Contact
 from wirecheck.snapshot.folder import Snapshot
-from wirecheck.snapshot.node_document import Contact, PodProcesses
+from wirecheck.snapshot.node_document import PodProcesses
 
 SECONDS = 60.0
 NAMESPACE = "wirecheck-helpers"

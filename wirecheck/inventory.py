@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
-from wirecheck.snapshot.api_objects import NodeObject
 from wirecheck.snapshot.index import Waiver
+from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.strict_yaml import UnusableFileError, read_strictly
 
 SCHEMES = ("docker", "kubectl", "local", "podman", "ssh")

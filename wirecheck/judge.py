@@ -18,9 +18,9 @@ from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.model.traits import Traits, traits_of
 from wirecheck.results import FURTHER, FindingRecord, ItemResult, Object
-from wirecheck.snapshot.api_objects import NodeObject
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
 from wirecheck.snapshot.index import SnapshotIndex, VisitRecord
+from wirecheck.snapshot.objects.node import NodeObject
 
 MOST_FINDINGS = 100
 """Of one check on one node: where each of 1,000 nodes lacks all others, pairs are a million."""
@@ -61,6 +61,11 @@ class Judge:
     def node_names(self) -> tuple[str, ...]:
         """Every node that the API listed in the first look, sorted."""
         return tuple(sorted(self._clusters[0].nodes)) if self._clusters else ()
+
+    @property
+    def first_look(self) -> Cluster:
+        """The cluster in the look that visits every node."""
+        return self._clusters[0]
 
     def node(self, name: str) -> Iterator[ItemResult]:
         """One result for each check about nodes."""

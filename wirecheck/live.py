@@ -25,13 +25,15 @@ from wirecheck.inventory import Inventory, WayIn, missing_lines, refuse_unknown_
 from wirecheck.judge import Judge, concerned
 from wirecheck.look import Looking, Progress, ways_into
 from wirecheck.measures import NodeMeasures
+from wirecheck.model.cluster import Cluster
 from wirecheck.report.sentences import plural
 from wirecheck.request import NothingToDoError, Request
 from wirecheck.results import ItemResult, Override
-from wirecheck.snapshot.api_objects import ApiObjects, NodeObject
+from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.cluster_dns import cluster_dns
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
 from wirecheck.snapshot.index import FORMAT, ClusterIdentity, HelperPodsRecord, SnapshotIndex
+from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.verdict import UNREACHABLE
 
 PODS_OUTLIVE = 600.0
@@ -62,6 +64,7 @@ class LiveRun:
         self._ways = ways_into(inventory, self._expected())
         self._items: dict[str, Sequence[ItemResult]] = {}
         self._snapshot: Snapshot | None = None
+        self._first_look: Cluster | None = None
         self.interrupted = False
         self.measured: dict[str, NodeMeasures] = {}
 
@@ -81,6 +84,13 @@ class LiveRun:
         """What was seen; there is one as soon as `begin` has returned."""
         assert self._snapshot is not None, "begin() comes first"
         return self._snapshot
+
+    @property
+    def first_look(self) -> Cluster:
+        """The cluster in the look that visits every node."""
+        if self._first_look is None:  # Interrupted before anything was judged.
+            self._first_look = Judge(self.snapshot, ()).first_look
+        return self._first_look
 
     @property
     def objects(self) -> ApiObjects:
@@ -276,6 +286,7 @@ class LiveRun:
 
     def _judge(self, checks: Sequence[Check], folder: Path, nodes: Collection[str]) -> None:
         bench = Judge(Snapshot.open(folder), checks)
+        self._first_look = bench.first_look
         for name in bench.node_names:
             if name in nodes:
                 self._items[name] = tuple(bench.node(name))

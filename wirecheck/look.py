@@ -25,9 +25,10 @@ from wirecheck.collect.unvisitable import why_unvisitable
 from wirecheck.collect.visit import visit_all
 from wirecheck.inventory import Inventory, Unusable, WayIn, ways_in
 from wirecheck.share import Share
-from wirecheck.snapshot.api_objects import ApiObjects, Change, NodeObject
+from wirecheck.snapshot.api_objects import ApiObjects, Change
 from wirecheck.snapshot.folder import SnapshotWriter
 from wirecheck.snapshot.index import LookRecord, VisitRecord
+from wirecheck.snapshot.objects.node import NodeObject
 
 DELETED = VisitRecord("gone", reason="The node was deleted since the first look.")
 

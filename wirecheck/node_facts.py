@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from wirecheck.snapshot.api_objects import NodeObject
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import Command, NodeDocument
+from wirecheck.snapshot.objects.node import NodeObject
 
 SYSCTLS = "/proc/sys/"
 COUNTERS = frozenset({"/proc/sys/net/netfilter/nf_conntrack_count"})

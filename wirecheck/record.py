@@ -11,6 +11,7 @@ from wirecheck import __version__
 from wirecheck.acceptance import waiver_records
 from wirecheck.catalogue import Check
 from wirecheck.measures import NodeMeasures, of_all
+from wirecheck.model.cluster import Cluster
 from wirecheck.results import (
     FORMAT,
     CheckRecord,
@@ -59,6 +60,11 @@ class Source(Protocol):
         ...
 
     @property
+    def first_look(self) -> Cluster:
+        """The cluster in the look that visits every node."""
+        ...
+
+    @property
     def measured(self) -> Mapping[str, NodeMeasures]:
         """What was measured on each node that was judged."""
         ...
@@ -101,7 +107,7 @@ def results_of(
                 unreachable=unreachable,
             ),
             verdict=verdict(items, interrupted=judged.interrupted, unreachable=unreachable),
-            coverage=coverage(source.snapshot, items),
+            coverage=coverage(source.first_look, index, items),
             counts=counts(items),
             seconds=round(seconds, 3),
             looks=len(index.looks),

@@ -14,6 +14,7 @@ from wirecheck.inventory import Inventory, refuse_unknown_thresholds
 from wirecheck.judge import Judge
 from wirecheck.look import Progress
 from wirecheck.measures import NodeMeasures
+from wirecheck.model.cluster import Cluster
 from wirecheck.report.sentences import plural
 from wirecheck.request import NothingToDoError, Request
 from wirecheck.results import ItemResult, Override
@@ -60,6 +61,12 @@ class Replay:
     def thresholds(self) -> Mapping[str, float]:
         """Those that differ from the defaults."""
         return self.snapshot.index.thresholds
+
+    @property
+    def first_look(self) -> Cluster:
+        """The cluster in the look that visits every node."""
+        assert self._bench is not None, "begin() comes first"
+        return self._bench.first_look
 
     @property
     def measured(self) -> Mapping[str, NodeMeasures]:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from wirecheck.findings import Level, Outcome
+from wirecheck.findings import Level, Outcome, Ref
 
 FORMAT = 1
 
@@ -37,9 +37,8 @@ class Object(Record, frozen=True):
     workload: str = ""
 
     def __str__(self) -> str:
-        """`Pod shop/web-0 eth0`."""
-        place = f"{self.namespace}/{self.name}" if self.namespace else self.name
-        return " ".join(word for word in (self.kind, place, self.part) if word)
+        """As `findings.Ref` says it: `Pod shop/web-0 eth0`."""
+        return str(Ref(self.kind, self.name, self.namespace, self.part))
 
 
 class FindingRecord(Record, frozen=True):

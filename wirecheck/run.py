@@ -17,6 +17,7 @@ from wirecheck.collect.api_errors import ApiStatusError
 from wirecheck.live import LiveRun
 from wirecheck.look import Progress
 from wirecheck.measures import NodeMeasures
+from wirecheck.model.cluster import Cluster
 from wirecheck.record import Judged, results_of
 from wirecheck.replay import Replay
 from wirecheck.report.sentences import duration, plural
@@ -61,6 +62,11 @@ class Run(Protocol):
     @property
     def thresholds(self) -> Mapping[str, float]:
         """Those that differ from the defaults."""
+        ...
+
+    @property
+    def first_look(self) -> Cluster:
+        """The cluster in the look that visits every node."""
         ...
 
     @property

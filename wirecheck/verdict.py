@@ -9,8 +9,7 @@ from typing import Literal
 from wirecheck.findings import Outcome
 from wirecheck.model.cluster import Cluster
 from wirecheck.results import Coverage, ItemResult
-from wirecheck.snapshot.folder import Snapshot
-from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.index import SnapshotIndex, VisitRecord
 from wirecheck.snapshot.peers import sampled_peers
 
 FailOn = Literal["fail", "warn", "never"]
@@ -99,17 +98,18 @@ def verdict(
     return f"{', '.join(parts).capitalize()}."
 
 
-def coverage(snapshot: Snapshot, items: Sequence[ItemResult]) -> Coverage:
-    """How much was looked at, in the first look, which is the one that visits every node."""
-    look = snapshot.index.looks[0]
-    cluster = Cluster(snapshot.api(1), snapshot.index, look)
-    visits = {name: look.visits.get(name, _NO_VISIT) for name in cluster.nodes}
+def coverage(cluster: Cluster, index: SnapshotIndex, items: Sequence[ItemResult]) -> Coverage:
+    """How much was looked at in the first look, which is that of `cluster` and visits every node.
+
+    `index` has all looks, also those that came after.
+    """
+    visits = {name: cluster.look.visits.get(name, _NO_VISIT) for name in cluster.nodes}
     pods = [pod for pod in cluster.pods if pod.node_name and pod.is_running]
     seen = {name for name, visit in visits.items() if visit.status == "seen"}
     undecided = {name for item in items for name in item.undecided}
-    all_visits = [visit for each in snapshot.index.looks for visit in each.visits.values()]
+    all_visits = [visit for each in index.looks for visit in each.visits.values()]
     connections = sum(visit.connections for visit in all_visits)
-    helpers = snapshot.index.helper_pods
+    helpers = index.helper_pods
     wanted = helpers.nodes if helpers else {}
     helped = len(wanted.keys() & cluster.helpers_of_the_run.keys())
     return Coverage(

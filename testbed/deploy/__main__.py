@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Mapping
 
@@ -20,6 +19,7 @@ from testbed.deploy.results import Report, differences, newest_report
 from testbed.deploy.watching import watch_as_account
 from testbed.layout import VM, Layout
 from testbed.nodes import output
+from testbed.proof import conclude
 from testbed.readonly import __main__ as readonly
 from testbed.readonly.audit import position
 from testbed.state import State, state, write_atomically
@@ -36,23 +36,15 @@ DISPOSABLE = "app.kubernetes.io/managed-by=wirecheck"
 @click.command()
 def main() -> None:
     """Run everything in deploy/ on the test cluster."""
-    began = time.monotonic()
-    here = state()
-    try:
-        wrong = _prove(here)
-    except TestbedError as error:
-        raise click.ClickException(str(error)) from None
-    for each in wrong:
-        click.echo(f"WRONG  {each}"[:400])
-    took = time.monotonic() - began
-    click.echo(f"deploy/ {'does NOT work' if wrong else 'works'} as it is ({took:.0f} s)")
-    sys.exit(1 if wrong else 0)
+    conclude(
+        lambda: _prove(state()),
+        holds="deploy/ works as it is",
+        fails="deploy/ does NOT work as it is",
+    )
 
 
 def _prove(here: State) -> list[str]:
-    record = here.record()
-    if not record:
-        raise TestbedError("there is no test cluster: `python -m testbed up` starts one")
+    record = here.running()
     names = [node.name for node in Layout(record.subnet).containers]
     with step("image"):
         name = images.build(here)

@@ -6,10 +6,8 @@ Sonobuoy's own program is built from its Go module, and its image made of that p
 from __future__ import annotations
 
 import json
-import sys
 import tarfile
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +16,11 @@ from typing import Any
 import click
 import yaml
 
-from testbed.commands import TestbedError, attempt, run
+from testbed.commands import attempt, run
 from testbed.components import Component, build, component_key
 from testbed.deploy import image as images
 from testbed.layout import LABEL, Layout
+from testbed.proof import conclude
 from testbed.state import State, key_of, state
 from testbed.steps import step
 from wirecheck.report.sonobuoy import FILE
@@ -40,21 +39,17 @@ Tree = Mapping[str, Any]
 @click.command()
 def main() -> None:
     """Run the plugin, and read its results as Sonobuoy's users do."""
-    began = time.monotonic()
-    here = state()
-    record = here.record()
-    if not record:
-        raise click.ClickException("there is no test cluster: `python -m testbed up` starts one")
-    try:
-        names = [node.name for node in Layout(record.subnet).containers]
-        problems = prove(names, here, others=int(record.vm))
-    except TestbedError as error:
-        raise click.ClickException(str(error)) from None
-    for each in problems:
-        click.echo(f"WRONG  {each}"[:600])
-    took = time.monotonic() - began
-    click.echo(f"the plugin {'does NOT work' if problems else 'works'} in Sonobuoy ({took:.0f} s)")
-    sys.exit(1 if problems else 0)
+    conclude(
+        lambda: _prove(state()),
+        holds="the plugin works in Sonobuoy",
+        fails="the plugin does NOT work in Sonobuoy",
+    )
+
+
+def _prove(here: State) -> list[str]:
+    record = here.running()
+    names = [node.name for node in Layout(record.subnet).containers]
+    return prove(names, here, others=int(record.vm))
 
 
 def prove(nodes: Sequence[str], here: State, others: int = 0) -> list[str]:

@@ -52,9 +52,7 @@ class Compared:
 def main(inventory: str, disturb: bool) -> None:
     """Compare the nodes before and after a run, and read what the API server noted of it."""
     try:
-        record = state().record()
-        if not record:
-            raise TestbedError("there is no test cluster: `python -m testbed up` starts one")
+        record = state().running()
         names = [node.name for node in Layout(record.subnet).nodes(record.vm)]
         passed = _notices(names, inventory) if disturb else prove(names, inventory)
     except TestbedError as error:

@@ -11,9 +11,10 @@ import msgspec
 
 from testbed.referee.judging import Sight
 from testbed.referee.kube_proxy import NODE
-from wirecheck.snapshot.api_objects import ApiObjects, EndpointSliceObject
+from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.blocks import named, whole
 from wirecheck.snapshot.node_document import Host, NodeDocument
+from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 
 
 def write(sight: Sight, path: Path) -> None:

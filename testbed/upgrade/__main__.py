@@ -46,9 +46,7 @@ def main(wait: str) -> None:
 
 
 def _both(here: State, wait: str) -> bool:
-    record = here.record()
-    if record is None:
-        raise TestbedError("there is no cluster: `python -m testbed up` starts one")
+    record = here.running()
     names = [node.name for node in Layout(record.subnet).containers]
     with step("images of the earlier versions"):
         archive = earlier.make(here)

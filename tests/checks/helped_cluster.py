@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tests.checks.small_cluster import HOST, WEB, WEB_NETNS, SmallCluster, api_pod, pod_netns
+from wirecheck.snapshot.attempts import Contact
 from wirecheck.snapshot.index import HelperPodsRecord
-from wirecheck.snapshot.node_document import Contact, PodProcesses
+from wirecheck.snapshot.node_document import PodProcesses
 
 RUN = "run-1"
 HELPER_NETNS = 103

@@ -20,16 +20,8 @@ from tests.checks.small_cluster import (
     link,
     pod_netns,
 )
-from wirecheck.snapshot.node_document import (
-    Address,
-    CniConfiguration,
-    CniFiles,
-    Fdb,
-    Link,
-    Neighbour,
-    Route,
-    Rule,
-)
+from wirecheck.snapshot.cni_files import CniConfiguration, CniFiles
+from wirecheck.snapshot.netns import Address, Fdb, Link, Neighbour, Route, Rule
 
 BIRD, VXLAN_AGENT = 12, 80
 """Route protocols of Calico's BGP daemon and of its VXLAN agent."""

@@ -21,34 +21,22 @@ from wirecheck.findings import Finding
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.snapshot.api_objects import ApiObjects, Change
+from wirecheck.snapshot.attempts import Contact, Probe, Try
+from wirecheck.snapshot.cni_files import CniConfiguration, CniFiles, CniReservation, CniToken
 from wirecheck.snapshot.index import HelperPodsRecord, LookRecord, SnapshotIndex, VisitRecord
+from wirecheck.snapshot.netns import Address, Fdb, Link, Namespace, Neighbour, Route, Rule
 from wirecheck.snapshot.node_document import (
-    Address,
-    CniConfiguration,
-    CniFiles,
-    CniReservation,
-    CniToken,
     Command,
     ConntrackSample,
-    Contact,
     Counters,
-    Fdb,
     Host,
-    Kubelet,
-    Link,
-    Namespace,
-    Neighbour,
     NewConnections,
     NodeDocument,
     PodFile,
     PodProcesses,
-    Probe,
-    Route,
-    Rule,
-    SysctlFile,
     TrafficSample,
-    Try,
 )
+from wirecheck.snapshot.node_settings import Kubelet, SysctlFile
 
 KUBERNETES = "kubernetes.default.svc.cluster.local A"
 UNKNOWN = "no-such-service.default.svc.cluster.local A"

@@ -13,8 +13,8 @@ from tests.checks.small_cluster import HOST, SmallCluster, service
 from wirecheck.collect.asked import Asked
 from wirecheck.collect.contact_plan import contact_plan
 from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.attempts import Contact
 from wirecheck.snapshot.index import VisitRecord
-from wirecheck.snapshot.node_document import Contact
 
 ANYWHERE, LOCAL, HEALTH, ON_HOST = 30080, 30081, 30093, 8088
 

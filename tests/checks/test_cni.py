@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from tests.checks.small_cluster import WEB_NETNS, SmallCluster
 from wirecheck.findings import FactMissingError, Level, NotApplicable
-from wirecheck.snapshot.node_document import CniConfiguration, CniReservation, CniToken
+from wirecheck.snapshot.cni_files import CniConfiguration, CniReservation, CniToken
 
 
 def change_files(small: SmallCluster, **fields) -> None:

@@ -4,7 +4,8 @@ import pytest
 
 from tests.checks.small_cluster import HOST, SmallCluster
 from wirecheck.findings import FactMissingError, NotApplicable
-from wirecheck.snapshot.node_document import DeviceManagers, Rule, SettingsFile
+from wirecheck.snapshot.netns import Rule
+from wirecheck.snapshot.node_settings import DeviceManagers, SettingsFile
 
 ALONE, MACS = "links.are_left_alone_by_networkmanager", "links.keep_the_macs_of_their_plugin"
 RULES = "routes.rules_outlast_networkd"

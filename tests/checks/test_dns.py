@@ -4,7 +4,8 @@ import pytest
 
 from tests.checks.small_cluster import DNS_NETNS, HOST, KUBERNETES, WEB_NETNS, answer
 from wirecheck.findings import FactMissingError, Level, NotApplicable
-from wirecheck.snapshot.node_document import PodFile, PodProcesses, Try
+from wirecheck.snapshot.attempts import Try
+from wirecheck.snapshot.node_document import PodFile, PodProcesses
 
 LOST = [Try(2.0, error="timeout")] * 3
 

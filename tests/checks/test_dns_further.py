@@ -7,7 +7,10 @@ from msgspec.structs import replace
 from tests.checks.small_cluster import HOST, KUBERNETES, OUTSIDE, UNKNOWN, WEB_NETNS, WIDE, answer
 from wirecheck.catalogue import load
 from wirecheck.findings import FactMissingError, Level, NotApplicable
-from wirecheck.snapshot.node_document import Address, Kubelet, Link, PodFile, Try
+from wirecheck.snapshot.attempts import Try
+from wirecheck.snapshot.netns import Address, Link
+from wirecheck.snapshot.node_document import PodFile
+from wirecheck.snapshot.node_settings import Kubelet
 
 LOST = Try(2.5, error="timeout")
 ADDRESSES = [f"192.0.2.{number}" for number in range(1, 41)]

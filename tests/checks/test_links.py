@@ -5,7 +5,8 @@ from msgspec.structs import replace
 
 from tests.checks.small_cluster import HOST, WEB_NETNS, link
 from wirecheck.findings import FactMissingError, Level, NotApplicable
-from wirecheck.snapshot.node_document import Counters, Namespace, Route, TrafficSample
+from wirecheck.snapshot.netns import Namespace, Route
+from wirecheck.snapshot.node_document import Counters, TrafficSample
 
 
 def test_a_pod_with_lo_alone_is_found(small):

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from tests.checks.small_cluster import HOST, MACS, WEB_NETNS, SmallCluster, link
 from wirecheck.findings import FactMissingError, Level, NotApplicable
-from wirecheck.snapshot.node_document import Address, Fdb, Neighbour, Route
+from wirecheck.snapshot.netns import Address, Fdb, Neighbour, Route
 
 STRANGER = "0a:00:00:00:00:99"
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.checks.small_cluster import HOST, WEB_NETNS, SmallCluster, link
 from wirecheck.findings import FactMissingError, NotApplicable
-from wirecheck.snapshot.node_document import Address, Route, Rule
+from wirecheck.snapshot.netns import Address, Route, Rule
 
 
 def host_routes(small: SmallCluster) -> list[Route]:

@@ -19,15 +19,8 @@ from wirecheck.model.node import Node
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import LookRecord, SnapshotIndex, VisitRecord
-from wirecheck.snapshot.node_document import (
-    Address,
-    Command,
-    Host,
-    HttpAnswer,
-    Link,
-    Namespace,
-    NodeDocument,
-)
+from wirecheck.snapshot.netns import Address, Link, Namespace
+from wirecheck.snapshot.node_document import Command, Host, HttpAnswer, NodeDocument
 
 SERVICES = tuple(
     check.id

@@ -8,7 +8,8 @@ from tests.checks.small_cluster import SmallCluster
 from wirecheck.catalogue import load
 from wirecheck.findings import FactMissingError, Level, NotApplicable
 from wirecheck.model.traits import Traits, traits_of
-from wirecheck.snapshot.node_document import Route, SysctlFile
+from wirecheck.snapshot.netns import Route
+from wirecheck.snapshot.node_settings import SysctlFile
 
 CONF = "/proc/sys/net/ipv4/conf"
 

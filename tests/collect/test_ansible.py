@@ -11,7 +11,8 @@ import pytest
 
 from wirecheck.collect.ansible import AnsibleHost, ansible_ways, hosts_of, unmapped
 from wirecheck.inventory import InventoryError, Unusable, WayIn
-from wirecheck.snapshot.api_objects import Metadata, NodeAddress, NodeObject, NodeStatus
+from wirecheck.snapshot.objects.metadata import Metadata
+from wirecheck.snapshot.objects.node import NodeAddress, NodeObject, NodeStatus
 
 # By ansible-core 2.19, of an INI file with `wc-w1 ansible_host=10.0.0.1`,
 # `wc-w2 ansible_host=10.0.0.2 ansible_user=x`, `bare`, and group variables in a folder.

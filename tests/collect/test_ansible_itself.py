@@ -10,7 +10,8 @@ import pytest
 
 from wirecheck.collect.ansible import ansible_ways, hosts_of, program, unmapped
 from wirecheck.inventory import InventoryError, Unusable, WayIn
-from wirecheck.snapshot.api_objects import Metadata, NodeAddress, NodeObject, NodeStatus
+from wirecheck.snapshot.objects.metadata import Metadata
+from wirecheck.snapshot.objects.node import NodeAddress, NodeObject, NodeStatus
 
 INI = """\
 [k8s]

@@ -8,7 +8,8 @@ import pytest
 
 from tests.checks import small_cluster
 from wirecheck.collect.containers import container_ways
-from wirecheck.snapshot.api_objects import ApiObjects, NodeAddress, NodeObject
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.objects.node import NodeAddress, NodeObject
 
 
 def node(name: str, address: str = "") -> NodeObject:

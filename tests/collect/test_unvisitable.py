@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from wirecheck.collect.unvisitable import why_unvisitable
-from wirecheck.snapshot.api_objects import NodeObject
+from wirecheck.snapshot.objects.node import NodeObject
 
 
 def node(

@@ -19,9 +19,10 @@ from wirecheck.collect.plan import LookOptions, plan_for
 from wirecheck.collect.visit import Visited, visit_all
 from wirecheck.collect.visit_errors import WrongHostError
 from wirecheck.inventory import WayIn
-from wirecheck.snapshot.api_objects import ApiObjects, NodeAddress, NodeInfo, NodeObject
+from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import Command, Host, NodeDocument
+from wirecheck.snapshot.objects.node import NodeAddress, NodeInfo, NodeObject
 
 API = msgspec.convert(small_cluster.api(), ApiObjects)
 PLAN = plan_for(API, "n1", LookOptions())

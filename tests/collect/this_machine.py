@@ -8,9 +8,10 @@ from wirecheck.collect.dns_plan import DnsPlan
 from wirecheck.collect.plan import LookOptions, Plan
 from wirecheck.collect.visit import visit_all
 from wirecheck.inventory import WayIn
-from wirecheck.snapshot.api_objects import Metadata, NodeAddress, NodeObject, NodeStatus
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import NodeDocument
+from wirecheck.snapshot.objects.metadata import Metadata
+from wirecheck.snapshot.objects.node import NodeAddress, NodeObject, NodeStatus
 
 NO_DNS = DnsPlan(queries={}, pods=[], node=[], addresses=[], rate=1.0, tries=1, timeout=1.0)
 

@@ -14,12 +14,10 @@ from wirecheck.dataplane.iptables import read_iptables
 from wirecheck.dataplane.proxy import ProxyFacts, proxy_facts
 from wirecheck.dataplane.services import ServiceIndex, index_services
 from wirecheck.dataplane.table import ServiceTable
-from wirecheck.snapshot.api_objects import (
-    ApiObjects,
-    EndpointSliceObject,
-    NodeObject,
-    ServiceObject,
-)
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
+from wirecheck.snapshot.objects.node import NodeObject
+from wirecheck.snapshot.objects.service import ServiceObject
 
 FOLDER = Path(__file__).parents[1] / "recorded" / "kube-proxy"
 VERSIONS = ("1.29.6", "1.30.14", "1.31.0", "1.32.2", "1.33.13", "1.35.4", "1.36.3", "1.37.2")

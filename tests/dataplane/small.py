@@ -7,21 +7,16 @@ from wirecheck.dataplane.iptables import read_iptables
 from wirecheck.dataplane.proxy import ProxyFacts, proxy_facts
 from wirecheck.dataplane.services import index_services
 from wirecheck.dataplane.table import Frontend, ServiceTable
-from wirecheck.snapshot.api_objects import (
-    ApiObjects,
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.objects.endpoint_slice import (
     Endpoint,
     EndpointConditions,
     EndpointPort,
     EndpointSliceObject,
-    Metadata,
-    NodeAddress,
-    NodeObject,
-    NodeSpec,
-    NodeStatus,
-    ServiceObject,
-    ServicePortSpec,
-    ServiceSpec,
 )
+from wirecheck.snapshot.objects.metadata import Metadata
+from wirecheck.snapshot.objects.node import NodeAddress, NodeObject, NodeSpec, NodeStatus
+from wirecheck.snapshot.objects.service import ServiceObject, ServicePortSpec, ServiceSpec
 
 WEB = Frontend(4, "10.96.0.20", "tcp", 80)
 NODE = NodeObject(

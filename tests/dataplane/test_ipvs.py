@@ -19,11 +19,11 @@ from wirecheck.dataplane.table import (
     Verdict,
 )
 from wirecheck.parse.errors import ParseError
-from wirecheck.snapshot.api_objects import (
-    ApiObjects,
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.objects.metadata import Metadata
+from wirecheck.snapshot.objects.service import (
     LoadBalancerIngress,
     LoadBalancerStatus,
-    Metadata,
     ServiceObject,
     ServicePortSpec,
     ServiceStatus,

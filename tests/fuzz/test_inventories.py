@@ -20,7 +20,7 @@ from wirecheck.inventory import (
     read_inventory,
     ways_in,
 )
-from wirecheck.snapshot.api_objects import NodeObject
+from wirecheck.snapshot.objects.node import NodeObject
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "inventories").glob("*.yaml"))
 TEXTS = [each.read_text() for each in EXAMPLES]

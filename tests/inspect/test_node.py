@@ -7,7 +7,8 @@ import pytest
 from tests.checks.small_cluster import HOST, SmallCluster
 from tests.snapshots import unreachable, written
 from wirecheck.snapshot.folder import Snapshot
-from wirecheck.snapshot.node_document import Command, ConntrackSample, NewConnections, Rule
+from wirecheck.snapshot.netns import Rule
+from wirecheck.snapshot.node_document import Command, ConntrackSample, NewConnections
 
 DNS_ENTRIES = "".join(
     f"udp      17 29 src=10.244.0.3 dst=10.96.0.10 sport={port} dport=53 {word}"

@@ -8,8 +8,9 @@ from tests.checks.small_cluster import HOST, WEB_NETNS, SmallCluster
 from tests.served_cluster import ServedCluster
 from tests.snapshots import unreachable, written
 from wirecheck.inspect.drawing import CROSS
+from wirecheck.snapshot.attempts import Try
 from wirecheck.snapshot.folder import Snapshot
-from wirecheck.snapshot.node_document import Fdb, Neighbour, Route, Try
+from wirecheck.snapshot.netns import Fdb, Neighbour, Route
 
 NO_ADDRESS = "shop/web-678979c555-h9f9s"
 WRONG_RESOLV_CONF = "ops/agent-27mct"

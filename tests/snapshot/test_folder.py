@@ -10,10 +10,12 @@ import msgspec
 import pytest
 
 from wirecheck.snapshot import folder
-from wirecheck.snapshot.api_objects import ApiObjects, Metadata, NodeObject
+from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot, SnapshotError, SnapshotWriter
 from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex, VisitRecord, Waiver
 from wirecheck.snapshot.node_document import Host, NodeDocument
+from wirecheck.snapshot.objects.metadata import Metadata
+from wirecheck.snapshot.objects.node import NodeObject
 
 API = ApiObjects(nodes=[NodeObject(metadata=Metadata(name="w1"))], resource_versions={"nodes": "7"})
 DOCUMENT = NodeDocument(1, "0.1.0", 1.0, 2.0, Host("w1"))

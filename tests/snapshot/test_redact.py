@@ -24,19 +24,12 @@ from wirecheck.collect.on_node.commands import TABLE
 from wirecheck.demo import recorded
 from wirecheck.judge import judge
 from wirecheck.model.cluster import CNI_BY_DAEMONSET
-from wirecheck.snapshot.api_objects import ApiObjects, NodeObject
+from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot, SnapshotError, SnapshotWriter
 from wirecheck.snapshot.index import LookRecord, SnapshotIndex, VisitRecord, Waiver
-from wirecheck.snapshot.node_document import (
-    Address,
-    Command,
-    Host,
-    HttpAnswer,
-    KernelLine,
-    Link,
-    Namespace,
-    NodeDocument,
-)
+from wirecheck.snapshot.netns import Address, Link, Namespace
+from wirecheck.snapshot.node_document import Command, Host, HttpAnswer, KernelLine, NodeDocument
+from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.redact import Dictionary, redact
 from wirecheck.snapshot.redact_names import KEPT_NAMES
 from wirecheck.snapshot.redact_text import RedactionError

@@ -11,7 +11,8 @@ import pytest
 
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.index import SnapshotIndex
-from wirecheck.snapshot.node_document import Host, Link, Namespace, NodeDocument
+from wirecheck.snapshot.netns import Link, Namespace
+from wirecheck.snapshot.node_document import Host, NodeDocument
 from wirecheck.snapshot.schema import FILES, SCHEMA, encoded, schema
 
 RECORDED = Path(__file__).parent.parent / "recorded"

@@ -8,7 +8,8 @@ from testbed.inventory import remove_inventories, write_inventories
 from testbed.layout import SUBNETS, Layout
 from testbed.state import State, write_atomically
 from wirecheck.inventory import WayIn, read_inventory, ways_in
-from wirecheck.snapshot.api_objects import Metadata, NodeAddress, NodeObject, NodeStatus
+from wirecheck.snapshot.objects.metadata import Metadata
+from wirecheck.snapshot.objects.node import NodeAddress, NodeObject, NodeStatus
 
 LAYOUT = Layout(SUBNETS[0])
 

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from testbed.commands import TestbedError
 from testbed.state import Record, State, is_fresh, key_of, mark_fresh, mark_stale, state
 
 
@@ -64,3 +65,12 @@ def test_the_folder_follows_the_cache_folder(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert state().root == tmp_path / "wirecheck/testbed"
+
+
+def test_who_needs_a_cluster_is_told_how_to_start_one(tmp_path: Path) -> None:
+    here = State(tmp_path)
+    with pytest.raises(TestbedError, match="no test cluster: `python -m testbed up` starts one"):
+        here.running()
+    record = Record("iptables", "172.31.250.0/24", vm=False)
+    here.write_record(record)
+    assert here.running() == record

@@ -14,8 +14,9 @@ from wirecheck.collect.api import Api
 from wirecheck.collect.api_errors import IN_CLUSTER
 from wirecheck.collect.run_pods import PodKind, RunPods
 from wirecheck.inventory import Agent, AgentPod, WayIn
-from wirecheck.snapshot.api_objects import ApiObjects, PodObject
+from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.run_labels import NAME_LABEL, OWNER, OWNER_LABEL
 
 KIND = PodKind("agent pod", NAME, "privileged", "agent")

@@ -20,7 +20,7 @@ from typing import Any
 
 from wirecheck.collect.bounded_process import OutOfTimeError, TooMuchOutputError, run_bounded
 from wirecheck.inventory import InventoryError, Unusable, WayIn, is_plain_way
-from wirecheck.snapshot.api_objects import NodeObject
+from wirecheck.snapshot.objects.node import NodeObject
 
 PROGRAM = "ansible-inventory"
 SECONDS = 120.0

@@ -33,13 +33,10 @@ from wirecheck.collect.resources import (
     rule,
     without_free_text,
 )
-from wirecheck.snapshot.api_objects import (
-    ApiObjects,
-    ClusterRoleBindingObject,
-    ClusterRoleObject,
-    ConfigMapObject,
-    NodeObject,
-)
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.objects.cluster_role import ClusterRoleBindingObject, ClusterRoleObject
+from wirecheck.snapshot.objects.config_map import ConfigMapObject
+from wirecheck.snapshot.objects.node import NodeObject
 
 __all__ = ["Api", "ApiError", "ApiStatusError"]
 

@@ -19,16 +19,13 @@ from msgspec import Struct
 
 from wirecheck.collect.api import Api, ApiError
 from wirecheck.collect.resources import RESOURCES, ListMetadata, Object, Resource, without_free_text
-from wirecheck.snapshot.api_objects import (
-    ApiObjects,
-    Change,
-    Condition,
-    EndpointSliceObject,
-    NetworkPolicyObject,
-    NodeObject,
-    PodObject,
-    ServiceObject,
-)
+from wirecheck.snapshot.api_objects import ApiObjects, Change
+from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
+from wirecheck.snapshot.objects.metadata import Condition
+from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
+from wirecheck.snapshot.objects.node import NodeObject
+from wirecheck.snapshot.objects.pod import PodObject
+from wirecheck.snapshot.objects.service import ServiceObject
 
 SHORT = 2000
 """A list of so many objects is read again at once: two pages, faster than a bookmark comes."""

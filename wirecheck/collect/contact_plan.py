@@ -21,9 +21,11 @@ from wirecheck.collect.contact_targets import (
 )
 from wirecheck.collect.helper_manifest import PORT
 from wirecheck.collect.ring import following, share
-from wirecheck.snapshot.api_objects import ApiObjects, NodeObject, PodObject
+from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.cluster_dns import ClusterDns
 from wirecheck.snapshot.helper_pods import addresses_of
+from wirecheck.snapshot.objects.node import NodeObject
+from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.peers import PEERS
 
 REPLICAS = 4

@@ -12,9 +12,9 @@ from wirecheck.addresses import address, canonical
 from wirecheck.collect.asked import Asked
 from wirecheck.collect.contact_targets import ContactTargets
 from wirecheck.collect.ring import following, share
-from wirecheck.snapshot.api_objects import NodeObject
 from wirecheck.snapshot.host_ports import HostPort
 from wirecheck.snapshot.node_ports import Backend, HealthCheck, NodePort
+from wirecheck.snapshot.objects.node import NodeObject
 
 PEERS = 3
 """Other nodes at which a node asks for ports."""

@@ -13,14 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from wirecheck.addresses import canonical
-from wirecheck.snapshot.api_objects import (
-    ApiObjects,
-    Endpoint,
-    EndpointSliceObject,
-    NodeObject,
-    PodObject,
-    ServiceObject,
-)
+from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.cluster_dns import ClusterDns, cluster_dns
 from wirecheck.snapshot.helper_pods import helpers_of, without_helpers
 from wirecheck.snapshot.host_ports import HostPort, host_ports
@@ -31,6 +24,10 @@ from wirecheck.snapshot.node_ports import (
     is_serving,
     node_ports,
 )
+from wirecheck.snapshot.objects.endpoint_slice import Endpoint, EndpointSliceObject
+from wirecheck.snapshot.objects.node import NodeObject
+from wirecheck.snapshot.objects.pod import PodObject
+from wirecheck.snapshot.objects.service import ServiceObject
 
 Place = tuple[str, int]
 """An address and a TCP port."""

@@ -14,7 +14,7 @@ from wirecheck.collect.bounded_process import (
     run_bounded,
 )
 from wirecheck.inventory import WayIn
-from wirecheck.snapshot.api_objects import NodeObject
+from wirecheck.snapshot.objects.node import NodeObject
 
 SECONDS = 20.0
 # Of all that Docker tells of a container, its environment included, only what names it.

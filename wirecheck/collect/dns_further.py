@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from wirecheck.collect.dns_questions import TRANSPORTS, Ask, Question, Replica
-from wirecheck.snapshot.api_objects import ApiObjects, PodObject
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.objects.pod import PodObject
 
 SAMPLES = 40
 SAMPLES_IN_ALL = 4000

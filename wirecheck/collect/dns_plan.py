@@ -20,9 +20,11 @@ from wirecheck.collect.dns_further import (
 )
 from wirecheck.collect.dns_questions import TRANSPORTS, Ask, Question, Replica, Transport
 from wirecheck.collect.ring import share
-from wirecheck.snapshot.api_objects import ApiObjects, PodObject, ServiceObject
+from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.cluster_dns import ClusterDns, cluster_dns
 from wirecheck.snapshot.helper_pods import is_helper, without_helpers
+from wirecheck.snapshot.objects.pod import PodObject
+from wirecheck.snapshot.objects.service import ServiceObject
 
 NAMES_A_VISIT = 6
 """Of headless and of reverse names each; all nodes together cover the more, the more there are."""

@@ -23,7 +23,7 @@ class Ask(Struct, frozen=True):
     transport: Transport
     port: int = 53
     purpose: str = ""
-    """As in `node_document.Probe`."""
+    """As in `attempts.Probe`."""
     second: str = ""
     """The id of a query that leaves by the same socket."""
     times: int = 0

@@ -7,16 +7,13 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, field
 
-from wirecheck.snapshot.api_objects import (
-    ALLOWED_ANNOTATIONS,
-    ConfigMapObject,
-    EndpointSliceObject,
-    Metadata,
-    NetworkPolicyObject,
-    NodeObject,
-    PodObject,
-    ServiceObject,
-)
+from wirecheck.snapshot.objects.config_map import ConfigMapObject
+from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
+from wirecheck.snapshot.objects.metadata import ALLOWED_ANNOTATIONS, Metadata
+from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
+from wirecheck.snapshot.objects.node import NodeObject
+from wirecheck.snapshot.objects.pod import PodObject
+from wirecheck.snapshot.objects.service import ServiceObject
 
 Object = NodeObject | PodObject | ServiceObject | EndpointSliceObject | NetworkPolicyObject
 T = TypeVar("T")

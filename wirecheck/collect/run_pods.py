@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from wirecheck.collect.api import Api, ApiError
 from wirecheck.collect.api_errors import message_of
-from wirecheck.snapshot.api_objects import NodeObject
+from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.run_labels import OWNER, OWNER_LABEL, RUN_LABEL
 
 AT_ONCE = 8

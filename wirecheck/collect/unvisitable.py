@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wirecheck.snapshot.api_objects import NodeObject
+from wirecheck.snapshot.objects.node import NodeObject
 
 FARGATE = ("eks.amazonaws.com/compute-type", "fargate")
 VIRTUAL = ("type", "virtual-kubelet")

@@ -24,9 +24,9 @@ from wirecheck.collect.visit_errors import (
     WrongHostError,
 )
 from wirecheck.inventory import WayIn
-from wirecheck.snapshot.api_objects import NodeObject
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import FORMAT, NodeDocument
+from wirecheck.snapshot.objects.node import NodeObject
 
 Visited = tuple[str, VisitRecord, bytes | None]
 Progress = Callable[[str, VisitRecord], None]

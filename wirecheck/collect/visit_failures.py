@@ -15,12 +15,50 @@ from wirecheck.collect.visit_errors import (
     TimeLimitError,
     TurnedAwayError,
     UnreachableError,
+    VisitError,
 )
 from wirecheck.inventory import WayIn
 
 CANNOT_FIND, CANNOT_RUN = 127, 126
 SSH_FAILED = 255
 MOST_SAID = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What an exit status of the node program, or of the agent, means; and the sentence for it."""
+
+    kind: type[VisitError]
+    sentence: str
+
+
+ENDINGS = {
+    RAN_OUT: Ending(
+        TimeLimitError,
+        "The program on {node} ({via}) was stuck and ended itself. See whether the node hangs; "
+        "if it is only slow, raise `limits.node` in the inventory.",
+    ),
+    NOT_ROOT: Ending(
+        UnreachableError,
+        "{node} was entered by {via}, but not as root, without which pods and rules cannot be "
+        "seen. Set `sudo: true` for it in the inventory, or visit as root.",
+    ),
+    OTHER_PROGRAM: Ending(
+        UnreachableError,
+        "The agent on {node} holds another release of the node program than this one. Deploy "
+        "the image of this release, and name it in the inventory's `agent.image`.",
+    ),
+    NOT_LET_IN: Ending(
+        UnreachableError,
+        "The agent on {node} may not enter the node's namespaces ({said}). Deploy it as in "
+        "deploy/agent; where the platform demands more, `agent.privileged`.",
+    ),
+    TOO_OLD: Ending(
+        UnreachableError,
+        "{node} ({via}) has a Python older than 3.6. Install a newer python3 there.",
+    ),
+}
+"""By the exit status, which says it without regard to what was printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,30 +210,9 @@ def output_of(way: WayIn, result: Finished) -> bytes:
         return result.stdout
     # nologin and some container runtimes complain on standard output.
     said = (result.stderr.strip() or result.stdout[:MOST_SAID]).decode("utf-8", "replace").strip()
-    if result.status == RAN_OUT:
-        raise TimeLimitError(
-            f"The program on {way.node} ({way.via}) was stuck and ended itself. See whether the "
-            "node hangs; if it is only slow, raise `limits.node` in the inventory."
-        )
-    if result.status == NOT_ROOT:
-        raise UnreachableError(
-            f"{way.node} was entered by {way.via}, but not as root, without which pods and rules "
-            "cannot be seen. Set `sudo: true` for it in the inventory, or visit as root."
-        )
-    if result.status == OTHER_PROGRAM:
-        raise UnreachableError(
-            f"The agent on {way.node} holds another release of the node program than this one. "
-            "Deploy the image of this release, and name it in the inventory's `agent.image`."
-        )
-    if result.status == NOT_LET_IN:
-        raise UnreachableError(
-            f"The agent on {way.node} may not enter the node's namespaces ({_last_line(said)}). "
-            "Deploy it as in deploy/agent; where the platform demands more, `agent.privileged`."
-        )
-    if result.status == TOO_OLD:
-        raise UnreachableError(
-            f"{way.node} ({way.via}) has a Python older than 3.6. Install a newer python3 there."
-        )
+    if ending := ENDINGS.get(result.status):
+        sentence = ending.sentence.format(node=way.node, via=way.via, said=_last_line(said))
+        raise ending.kind(sentence)
     for failure in FAILURES:
         if failure.pattern.search(said):
             program = way.via.partition(":")[0]

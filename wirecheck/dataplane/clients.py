@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 from wirecheck.addresses import IPAddress, IPNetwork, address, network
 from wirecheck.dataplane.proxy import DetectLocal, Mode, ProxyFacts
 from wirecheck.dataplane.table import Client
-from wirecheck.snapshot.api_objects import NodeObject
+from wirecheck.snapshot.objects.node import NodeObject
 
 Intervals = tuple[tuple[int, int], ...]
 """Sorted, disjoint, not adjacent; both ends belong to it."""

@@ -29,7 +29,7 @@ from wirecheck.dataplane.table import (
     ServiceTable,
 )
 from wirecheck.dataplane.vantage import Vantage, vantages_of
-from wirecheck.snapshot.api_objects import NodeObject
+from wirecheck.snapshot.objects.node import NodeObject
 
 Handlings = Mapping[Client, Handling]
 

@@ -16,13 +16,9 @@ from msgspec import Struct
 from wirecheck.addresses import IPNetwork, address, canonical, network
 from wirecheck.dataplane.proxy import ProxyFacts
 from wirecheck.dataplane.table import Backend, ServicePort
-from wirecheck.snapshot.api_objects import (
-    ApiObjects,
-    Endpoint,
-    EndpointSliceObject,
-    ServiceObject,
-    ServicePortSpec,
-)
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.objects.endpoint_slice import Endpoint, EndpointSliceObject
+from wirecheck.snapshot.objects.service import ServiceObject, ServicePortSpec
 
 SERVICE_NAME = "kubernetes.io/service-name"
 OTHER_PROXY = "service.kubernetes.io/service-proxy-name"

@@ -10,7 +10,7 @@ from wirecheck.addresses import IPAddress, IPNetwork, contains, network
 from wirecheck.dataplane.clients import Clients, Intervals, difference, intersection, intervals
 from wirecheck.dataplane.proxy import DetectLocal, Mode, ProxyFacts
 from wirecheck.dataplane.table import Client, Handling, Masquerade
-from wirecheck.snapshot.api_objects import NodeObject
+from wirecheck.snapshot.objects.node import NodeObject
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 import click
 from click.shell_completion import CompletionItem
 
-from wirecheck.snapshot.api_objects import ApiObjects, Metadata
+from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
+from wirecheck.snapshot.objects.metadata import Metadata
 
 Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 

@@ -21,7 +21,7 @@ from wirecheck.model.conntrack import Table
 from wirecheck.model.node import Node
 from wirecheck.parse.conntrack import Connection, parse_connections
 from wirecheck.parse.errors import ParseError
-from wirecheck.snapshot.node_document import Rule
+from wirecheck.snapshot.netns import Rule
 
 UNKNOWN = (FactMissingError, NotApplicable)
 USUAL_RULES = {0: 255, 32766: 254, 32767: 253}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from wirecheck.model.netns import Interface, Netns
-from wirecheck.snapshot.node_document import Route
+from wirecheck.snapshot.netns import Route
 
 
 class View(Struct, frozen=True, kw_only=True):

@@ -38,8 +38,8 @@ from wirecheck.model.pod import Pod
 from wirecheck.parse.conntrack import parse_connections
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.resolv_conf import parse_resolv_conf
-from wirecheck.snapshot.api_objects import ServiceObject
 from wirecheck.snapshot.node_document import PodFile
+from wirecheck.snapshot.objects.service import ServiceObject
 
 UNKNOWN = (FactMissingError, NotApplicable)
 

@@ -33,7 +33,8 @@ from wirecheck.inspect.service_view import (
 )
 from wirecheck.model.dataplane import tables_of
 from wirecheck.model.node import Node
-from wirecheck.snapshot.api_objects import EndpointSliceObject, ServiceObject
+from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
+from wirecheck.snapshot.objects.service import ServiceObject
 
 GROUPS = ("services", "endpoints", "kube_proxy", "nodes")
 """Of checks that can tell something about a Service."""

@@ -15,9 +15,9 @@ from wirecheck.live import LiveRun
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.pod import Pod
 from wirecheck.request import Request, RequestError
-from wirecheck.snapshot.api_objects import ServiceObject
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import LookRecord, SnapshotIndex
+from wirecheck.snapshot.objects.service import ServiceObject
 
 Nodes = Callable[[Cluster], Collection[str]]
 """Which nodes have to be visited for it; raises RequestError where there is no such thing."""

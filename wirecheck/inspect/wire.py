@@ -11,8 +11,8 @@ from wirecheck.model.netns import Interface, Netns
 from wirecheck.model.node import Node
 from wirecheck.model.pod import Pod
 from wirecheck.model.veth import Veth
-from wirecheck.snapshot.api_objects import NodeObject
-from wirecheck.snapshot.node_document import Route
+from wirecheck.snapshot.netns import Route
+from wirecheck.snapshot.objects.node import NodeObject
 
 OVERLAY_KINDS = ("vxlan", "geneve", "ipip", "wireguard", "gre", "sit", "ip6tnl")
 

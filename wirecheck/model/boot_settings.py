@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from wirecheck.findings import FactMissingError, NotApplicable
-from wirecheck.snapshot.node_document import SysctlFile
+from wirecheck.snapshot.node_settings import SysctlFile
 
 if TYPE_CHECKING:
     from wirecheck.model.node import Node

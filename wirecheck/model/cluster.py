@@ -22,18 +22,16 @@ from wirecheck.model.pod_ranges import PodRange, pod_ranges_of
 from wirecheck.model.pools import Drift, drifts
 from wirecheck.model.service_blocks import ServiceBlock, blocks_of
 from wirecheck.model.traits import Disagreement, Traits, disagreements
-from wirecheck.snapshot.api_objects import (
-    ApiObjects,
-    EndpointSliceObject,
-    NodeObject,
-    PodObject,
-    ServiceObject,
-)
+from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.cluster_dns import cluster_dns
 from wirecheck.snapshot.helper_pods import helpers_of, is_helper, without_helpers
 from wirecheck.snapshot.host_ports import host_ports
 from wirecheck.snapshot.index import LookRecord, SnapshotIndex
 from wirecheck.snapshot.node_ports import HealthCheck, NodePort, health_checks, node_ports
+from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
+from wirecheck.snapshot.objects.node import NodeObject
+from wirecheck.snapshot.objects.pod import PodObject
+from wirecheck.snapshot.objects.service import ServiceObject
 
 OWN_POOLS = frozenset({"Calico", "Cilium", "AWS VPC CNI", "Azure CNI", "OVN-Kubernetes"})
 """Plugins that give out addresses without regard to spec.podCIDRs of the node."""

@@ -11,7 +11,7 @@ from wirecheck.addresses import IPAddress, IPNetwork, address, contains
 from wirecheck.findings import FactMissingError, NotApplicable
 from wirecheck.model.cluster import CNI_BY_DAEMONSET
 from wirecheck.model.pod import Pod
-from wirecheck.snapshot.node_document import CniConfiguration, CniFiles
+from wirecheck.snapshot.cni_files import CniConfiguration, CniFiles
 
 if TYPE_CHECKING:
     from wirecheck.model.node import Node

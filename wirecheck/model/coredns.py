@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from wirecheck.findings import NotApplicable
 from wirecheck.model.pod import Pod
 from wirecheck.parse.corefile import Plugin, cluster_zone, plugins
-from wirecheck.snapshot.api_objects import PolicyRule
+from wirecheck.snapshot.objects.cluster_role import PolicyRule
 
 if TYPE_CHECKING:
     from wirecheck.model.cluster import Cluster

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 from wirecheck.findings import FactMissingError, NotApplicable
 from wirecheck.model.netns import Interface
-from wirecheck.model.routes import TUNNELS
 from wirecheck.model.routing_rules import told
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.sections import Section, parse_sections
-from wirecheck.snapshot import node_document as document
+from wirecheck.snapshot import node_settings
 
 if TYPE_CHECKING:
     from wirecheck.model.node import Node
@@ -57,7 +56,7 @@ class DeviceManagers:
     node: Node
 
     @cached_property
-    def _record(self) -> document.DeviceManagers:
+    def _record(self) -> node_settings.DeviceManagers:
         seen = self.node.seen
         if seen.device_managers is not None:
             return seen.device_managers
@@ -77,7 +76,7 @@ class DeviceManagers:
         return tuple(
             each
             for each in self.node.host.interfaces
-            if each in pods or each.index in masters or each.link.kind in TUNNELS
+            if each in pods or each.index in masters or each.is_tunnel
         )
 
     @property
@@ -163,7 +162,7 @@ class DeviceManagers:
         if not told_to or told_to[-1] not in NO:
             yield from map(told, self.node.routing_rules.of_others)
 
-    def _sections(self, files: Iterable[document.SettingsFile]) -> list[Section]:
+    def _sections(self, files: Iterable[node_settings.SettingsFile]) -> list[Section]:
         found: list[Section] = []
         for each in files:
             try:

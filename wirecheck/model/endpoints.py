@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from wirecheck.addresses import addresses
 from wirecheck.findings import Ref
 from wirecheck.model.pod import Pod
-from wirecheck.snapshot.api_objects import Endpoint as EndpointObject
-from wirecheck.snapshot.api_objects import EndpointSliceObject, ServiceObject, TargetRef
+from wirecheck.snapshot.objects.endpoint_slice import Endpoint as EndpointObject
+from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject, TargetRef
+from wirecheck.snapshot.objects.service import ServiceObject
 
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 CONTROLLER = "endpointslice-controller.k8s.io"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from wirecheck.findings import FactMissingError, NotApplicable
 from wirecheck.model.reach import Reached
-from wirecheck.snapshot.api_objects import PodObject
 from wirecheck.snapshot.index import HelperPodsRecord
+from wirecheck.snapshot.objects.pod import PodObject
 
 if TYPE_CHECKING:
     from wirecheck.model.node import Node

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from wirecheck.addresses import IPNetwork, network
 from wirecheck.findings import Ref
 from wirecheck.model.overlay import vteps_of
-from wirecheck.snapshot.api_objects import NodeObject
+from wirecheck.snapshot.objects.node import NodeObject
 
 SYSTEM_UUID = "system UUID"
 PLACEHOLDERS = frozenset(

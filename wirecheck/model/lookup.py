@@ -12,7 +12,7 @@ from wirecheck.addresses import IPAddress, address
 from wirecheck.findings import FactMissingError, Ref
 from wirecheck.parse.dns_answer import Answer, parse_answer
 from wirecheck.parse.errors import ParseError
-from wirecheck.snapshot.node_document import Probe
+from wirecheck.snapshot.attempts import Probe
 
 
 def second_of(probe: Probe) -> Probe:

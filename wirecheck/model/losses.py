@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from wirecheck.findings import FactMissingError, NotApplicable
-from wirecheck.model.routes import TUNNELS
+from wirecheck.model.netns import TUNNELS
 from wirecheck.snapshot.node_document import NodeDocument, TrafficSample
 
 LEAST = 10

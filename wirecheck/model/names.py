@@ -13,7 +13,8 @@ from wirecheck.addresses import IPAddress, address, addresses
 from wirecheck.findings import FactMissingError, Ref
 from wirecheck.model.lookup import Expected
 from wirecheck.parse.dns_answer import Answer
-from wirecheck.snapshot.api_objects import EndpointSliceObject, ServiceObject
+from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
+from wirecheck.snapshot.objects.service import ServiceObject
 
 FAMILY_OF_TYPE = {"A": 4, "AAAA": 6}
 NO_SUCH_NAME = Answer("NXDOMAIN", frozenset())

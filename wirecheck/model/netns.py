@@ -7,17 +7,18 @@ from functools import cached_property
 
 from wirecheck.addresses import IPAddress, IPNetwork, address, network
 from wirecheck.findings import FactMissingError
-from wirecheck.snapshot import node_document as document
+from wirecheck.snapshot.netns import Link, Namespace
 
 PAIRED_KINDS = frozenset({"veth", "netkit"})
 """Interfaces that come in twos, one on each side."""
+TUNNELS = frozenset({"vxlan", "geneve", "ipip", "sit", "ip6tnl", "gre", "wireguard", "tun"})
 
 
 @dataclass(frozen=True)
 class Interface:
     """A network interface with its addresses."""
 
-    link: document.Link
+    link: Link
     addresses: frozenset[IPAddress]
     networks: frozenset[IPNetwork]
 
@@ -42,6 +43,10 @@ class Interface:
         return self.link.kind == "bridge"
 
     @property
+    def is_tunnel(self) -> bool:
+        return self.link.kind in TUNNELS
+
+    @property
     def is_up(self) -> bool:
         """Switched on by the administrator."""
         return "UP" in self.link.flags
@@ -51,7 +56,7 @@ class Interface:
 class Netns:
     """One network namespace. Reading its lists raises where the node could not read them."""
 
-    record: document.Namespace
+    record: Namespace
 
     @property
     def inode(self) -> int:

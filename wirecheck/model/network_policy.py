@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from wirecheck.snapshot.api_objects import (
+from wirecheck.snapshot.objects.network_policy import (
     LabelExpression,
     LabelSelector,
     NetworkPolicyObject,
-    PodObject,
 )
+from wirecheck.snapshot.objects.pod import PodObject
 
 
 def egress_policy_of(pod: PodObject, policies: Iterable[NetworkPolicyObject]) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,13 +13,13 @@ from wirecheck.model.boot_settings import BootSettings
 from wirecheck.model.cluster import OWN_DATAPATH, Cluster
 from wirecheck.model.cni import Cni
 from wirecheck.model.conntrack import Conntrack
-from wirecheck.model.dataplane import Dataplane, compared, programmed_modes
+from wirecheck.model.dataplane import Dataplane, compared
 from wirecheck.model.device_managers import DeviceManagers
 from wirecheck.model.firewall import Firewall
 from wirecheck.model.helper_reach import HelperReach
 from wirecheck.model.iptables import Iptables
 from wirecheck.model.kernel import Kernel
-from wirecheck.model.kube_proxy import KubeProxy, replacement_on
+from wirecheck.model.kube_proxy import KubeProxy, kube_proxy_of
 from wirecheck.model.kubelet import Kubelet
 from wirecheck.model.losses import Loss, losses
 from wirecheck.model.netns import Netns
@@ -33,16 +32,13 @@ from wirecheck.model.reach import NodeReach
 from wirecheck.model.reverse_path import ReversePath
 from wirecheck.model.routes import NodeRoutes
 from wirecheck.model.routing_rules import RoutingRules
-from wirecheck.model.veth import Orphan, Veth, orphans
-from wirecheck.snapshot.api_objects import NodeObject
+from wirecheck.model.veth import Orphan, Veth
+from wirecheck.model.wiring import Wiring
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import Command, NodeDocument, PodProcesses
+from wirecheck.snapshot.objects.node import NodeObject
 
 ABSENT = "absent"
-RUNTIMES_NETNS = re.compile(
-    r"/netns/(cni-)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$|/docker/netns/"
-)
-"""Where containerd, CRI-O and Docker mount the namespaces that they make."""
 BRIDGE_SYSCTLS = {
     4: "net.bridge.bridge-nf-call-iptables",
     6: "net.bridge.bridge-nf-call-ip6tables",
@@ -150,82 +146,43 @@ class Node:
         return Netns(self.seen.namespaces[0])
 
     @cached_property
-    def _netns_by_inode(self) -> Mapping[int, Netns]:
-        return {each.inode: Netns(each) for each in self.seen.namespaces}
-
-    @cached_property
-    def _processes_by_uid(self) -> Mapping[str, PodProcesses]:
-        return {each.uid: each for each in self.seen.pods}
+    def _wiring(self) -> Wiring:
+        return Wiring(self)
 
     def processes_of(self, pod: Pod) -> PodProcesses | None:
         """What /proc shows of the pod, or None where no process belongs to it."""
-        return self._processes_by_uid.get(pod.cgroup_uid)
+        return self._wiring.processes_of(pod)
 
     def netns_of(self, pod: Pod) -> Netns | None:
         """The pod's netns, or None where its processes have none of their own."""
-        processes = self.processes_of(pod)
-        if processes is None or processes.inode == self.host.inode:
-            return None
-        return self._netns_by_inode.get(processes.inode)
+        return self._wiring.netns_of(pod)
 
     def why_no_netns(self, pod: Pod) -> str:
-        processes = self.processes_of(pod)
-        if processes is None and (closed := self.seen.closed_processes):
-            raise FactMissingError(f"{closed} processes on {self.name} could not be looked at.")
-        if processes is None:
-            return f"no process on {self.name} belongs to it"
-        if processes.inode == self.host.inode:
-            return "its processes are in the node's own netns"
-        return f"its netns {processes.inode} could not be looked at"
+        return self._wiring.why_no_netns(pod)
 
     @property
     def wired_pods(self) -> Iterator[tuple[Pod, Netns]]:
-        """Pods that have a netns which could be read.
-
-        Raises FactMissingError, after all others, if some could not and are not just going.
-        """
-        unread = []
-        for pod in self.pods:
-            netns = self.netns_of(pod) if pod.has_own_netns else None
-            if netns is None:
-                continue
-            if not netns.record.error:
-                yield pod, netns
-            elif pod.ref.object_key not in self.cluster.changed:
-                unread.append(f"{pod.namespace}/{pod.name}: {netns.record.error}")
-        if unread:
-            raise FactMissingError(
-                f"The netns of {len(unread)} pods could not be read; {unread[0]}"
-            )
+        """Pods that have a netns which could be read; raises after them if some could not."""
+        return self._wiring.wired_pods
 
     @property
     def veths(self) -> Iterator[Veth]:
         """The pair of each wired pod that is wired with one."""
-        for pod, netns in self.wired_pods:
-            inner = netns.primary
-            if inner is not None and inner.is_paired:
-                outer = self.host.by_index.get(inner.link.peer_index or 0)
-                yield Veth(
-                    pod, netns, inner, outer if outer and outer.is_paired else None, self.host
-                )
+        return self._wiring.veths
 
-    @cached_property
+    @property
     def orphaned_veths(self) -> tuple[Orphan, ...]:
-        live = frozenset(
-            each.nsid
-            for each in self.seen.namespaces[1:]
-            if each.processes and each.nsid is not None
-        )
-        return tuple(orphans(self.name, self.host, live, self.addresses))
+        """Pairs that lead to no pod."""
+        return self._wiring.orphaned_veths
 
-    @cached_property
+    @property
     def deserted_netns(self) -> tuple[Netns, ...]:
         """Namespaces that a runtime made for pods, and that no process is in any more."""
-        return tuple(
-            netns
-            for netns in map(Netns, self.seen.namespaces[1:])
-            if not netns.record.processes and RUNTIMES_NETNS.search(netns.record.mounted)
-        )
+        return self._wiring.deserted_netns
+
+    @property
+    def has_pods_on_a_bridge(self) -> bool:
+        return self._wiring.has_pods_on_a_bridge
 
     @property
     def losses(self) -> Iterator[Loss]:
@@ -246,10 +203,6 @@ class Node:
     @property
     def bridge_sysctls(self) -> list[str]:
         return [BRIDGE_SYSCTLS[family] for family in sorted(self.families_of_pods)]
-
-    @property
-    def has_pods_on_a_bridge(self) -> bool:
-        return any(veth.outer and veth.outer.link.master is not None for veth in self.veths)
 
     @property
     def network_parts(self) -> Iterator[Part]:
@@ -311,24 +264,7 @@ class Node:
     @cached_property
     def proxy(self) -> KubeProxy:
         """The node's kube-proxy. Raises NotApplicable where something else does its work."""
-        if replacement := self.cluster.proxy_replacement:
-            raise NotApplicable(f"{replacement} forwards Services here, not kube-proxy")
-        pod = next((pod for pod in self.pods if pod.name.startswith("kube-proxy")), None)
-        if pod is None and (replacement := replacement_on(self.host, self.seen.http)):
-            raise NotApplicable(f"{replacement} forwards Services here, not kube-proxy")
-        containers = pod.object.spec.containers if pod else ()
-        # A DaemonSet of another name has a ConfigMap of another name, which is not read.
-        is_usual = pod is None or pod.ref.workload in ("", "DaemonSet/kube-proxy")
-        configured = self.cluster.proxy_configuration if is_usual else ""
-        return KubeProxy(
-            self.name,
-            self.seen.http,
-            configured=configured,
-            programmed=() if configured else programmed_modes(self),
-            image=containers[0].image if containers else "",
-            kubelet_version=self.object.status.node_info.kubelet_version,
-            seen_at=self.seen.finished,
-        )
+        return kube_proxy_of(self)
 
     @cached_property
     def kubelet(self) -> Kubelet:

@@ -16,7 +16,7 @@ from wirecheck.model.netns import Netns
 from wirecheck.model.pod import Pod
 from wirecheck.model.resolver import Resolver
 from wirecheck.parse.resolv_conf import parse_resolv_conf
-from wirecheck.snapshot.node_document import Probe
+from wirecheck.snapshot.attempts import Probe
 
 if TYPE_CHECKING:
     from wirecheck.model.node import Node

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 from wirecheck.addresses import IPAddress, IPNetwork, address, contains, network
 from wirecheck.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.model.pod import Pod
+from wirecheck.snapshot.attempts import Contact
 from wirecheck.snapshot.host_ports import host_ports
-from wirecheck.snapshot.node_document import Contact
 from wirecheck.snapshot.node_ports import HealthCheck, NodePort
 
 if TYPE_CHECKING:

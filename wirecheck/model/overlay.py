@@ -16,7 +16,7 @@ from wirecheck.addresses import IPAddress, address, network
 from wirecheck.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.model.netns import Interface
 from wirecheck.model.pod_ranges import BACKEND
-from wirecheck.snapshot.api_objects import NodeObject
+from wirecheck.snapshot.objects.node import NodeObject
 
 if TYPE_CHECKING:
     from wirecheck.model.node import Node

@@ -7,7 +7,8 @@ from functools import cached_property
 
 from wirecheck.addresses import IPAddress, addresses
 from wirecheck.findings import Ref
-from wirecheck.snapshot.api_objects import DnsConfig, Metadata, OwnerReference, PodObject
+from wirecheck.snapshot.objects.metadata import Metadata, OwnerReference
+from wirecheck.snapshot.objects.pod import DnsConfig, PodObject
 
 SANDBOXED_HANDLERS = ("kata", "gvisor", "runsc")
 """Runtime classes whose pods keep their network stack out of the netns that the node shows."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from wirecheck.addresses import IPAddress, IPNetwork, addresses, network
 from wirecheck.findings import Ref
-from wirecheck.snapshot.api_objects import NodeObject
+from wirecheck.snapshot.objects.node import NodeObject
 
 BACKEND = "flannel.alpha.coreos.com/backend-type"
 PUBLIC = "flannel.alpha.coreos.com/public-ip"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from wirecheck.findings import FactMissingError, NotApplicable
 from wirecheck.node_facts import COUNT, facts_of
-from wirecheck.snapshot.api_objects import NodeObject
+from wirecheck.snapshot.objects.node import NodeObject
 
 if TYPE_CHECKING:
     from wirecheck.model.node import Node

@@ -12,8 +12,8 @@ from wirecheck.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.model.network_policy import ingress_policy_of
 from wirecheck.model.node_ports import NodePorts, PortOwner
 from wirecheck.model.pod import Pod
+from wirecheck.snapshot.attempts import Contact
 from wirecheck.snapshot.helper_pods import is_helper
-from wirecheck.snapshot.node_document import Contact
 
 if TYPE_CHECKING:
     from wirecheck.model.node import Node

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from wirecheck.addresses import IPAddress, network
 from wirecheck.findings import FactMissingError
-from wirecheck.model.routes import Routing
-from wirecheck.snapshot.node_document import Rule
+from wirecheck.model.routing import Routing
+from wirecheck.snapshot.netns import Rule
 
 if TYPE_CHECKING:
     from wirecheck.model.node import Node

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from wirecheck.addresses import IPAddress, IPNetwork, addresses, network
-from wirecheck.snapshot.api_objects import ServiceObject
+from wirecheck.snapshot.objects.service import ServiceObject
 
 LENGTHS = {4: 24, 6: 112}
 """Of a block's prefix."""

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wirecheck.parse.corefile import cluster_zone
-from wirecheck.snapshot.api_objects import ApiObjects, PodObject, ServiceObject, ServicePortSpec
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.objects.pod import PodObject
+from wirecheck.snapshot.objects.service import ServiceObject, ServicePortSpec
 
 DEFAULT_DOMAIN = "cluster.local"
 KNOWN_NAMES = frozenset(

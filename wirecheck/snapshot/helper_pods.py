@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from wirecheck.snapshot.api_objects import ApiObjects, PodObject
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.run_labels import NAME_LABEL, OWNER, OWNER_LABEL, RUN_LABEL
 
 NAME = "wirecheck-helper"

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wirecheck.addresses import address, canonical
-from wirecheck.snapshot.api_objects import ContainerPort, NodeObject, PodObject
+from wirecheck.snapshot.objects.node import NodeObject
+from wirecheck.snapshot.objects.pod import ContainerPort, PodObject
 
 
 @dataclass(frozen=True, slots=True)

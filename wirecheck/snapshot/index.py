@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
-
 from wirecheck.snapshot.api_objects import Change
+from wirecheck.snapshot.record import Record
 
 FORMAT = 1
 
@@ -16,10 +15,6 @@ VisitStatus = Literal[
 """`seen`: there is a document. `no way`: the inventory has no way into the node, nothing was tried.
 `gone`: deleted, being deleted or NotReady when the API was asked again after the visit failed.
 `skipped`: not to be visited, a virtual or Windows node, or one of another share."""
-
-
-class Record(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A part of the index."""
 
 
 class VisitRecord(Record, frozen=True):

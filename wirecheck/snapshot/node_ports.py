@@ -10,13 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from wirecheck.addresses import canonical
-from wirecheck.snapshot.api_objects import (
-    ApiObjects,
-    Endpoint,
-    EndpointSliceObject,
-    ServiceObject,
-    ServicePortSpec,
-)
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.objects.endpoint_slice import Endpoint, EndpointSliceObject
+from wirecheck.snapshot.objects.service import ServiceObject, ServicePortSpec
 
 FAMILIES = {"IPv4": 4, "IPv6": 6}
 OTHER_PROXY = "service.kubernetes.io/service-proxy-name"

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from wirecheck.snapshot.api_objects import ALLOWED_ANNOTATIONS
 from wirecheck.snapshot.blocks import BlockText
+from wirecheck.snapshot.objects.metadata import ALLOWED_ANNOTATIONS
 from wirecheck.snapshot.redact_dns import redacted_answer
 from wirecheck.snapshot.redact_text import RedactionError, TextMap
 

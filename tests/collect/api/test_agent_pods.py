@@ -12,16 +12,10 @@ from wirecheck.collect.agent_pods import AgentPods
 from wirecheck.collect.api import Api
 from wirecheck.collect.run_pods import remove_pods
 from wirecheck.inventory import Agent, WayIn
-from wirecheck.snapshot.api_objects import (
-    ApiObjects,
-    Condition,
-    Metadata,
-    NodeObject,
-    NodeStatus,
-    PodObject,
-    PodSpec,
-    PodStatus,
-)
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.objects.metadata import Condition, Metadata
+from wirecheck.snapshot.objects.node import NodeObject, NodeStatus
+from wirecheck.snapshot.objects.pod import PodObject, PodSpec, PodStatus
 
 STARTED = {"phase": "Running", "containerStatuses": [{"state": {"running": {"startedAt": "x"}}}]}
 READY = {**STARTED, "conditions": [{"type": "Ready", "status": "True"}]}

@@ -12,9 +12,10 @@ import pytest
 from wirecheck.collect import connection
 from wirecheck.collect.api import Api, ApiError
 from wirecheck.collect.resources import NODES, RESOURCES
-from wirecheck.snapshot.api_objects import ApiObjects, StateTerminated
+from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
 from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex
+from wirecheck.snapshot.objects.pod import StateTerminated
 
 from .conftest import TOKEN, Answer, ApiServer, status, write_kubeconfig
 

@@ -20,7 +20,8 @@ from wirecheck.collect.dns_questions import Ask, Question
 from wirecheck.collect.document_frame import unframed
 from wirecheck.collect.node_program import command_line
 from wirecheck.collect.plan import Plan
-from wirecheck.snapshot.node_document import Namespace, NodeDocument, PodProcesses
+from wirecheck.snapshot.netns import Namespace
+from wirecheck.snapshot.node_document import NodeDocument, PodProcesses
 
 QUESTION = Question("kubernetes.default.svc.cluster.local", "A")
 DNS = "10.96.0.10"

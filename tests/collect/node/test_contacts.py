@@ -14,7 +14,7 @@ from tests.collect.node.conftest import DNS, FakeNode, plan
 from wirecheck.collect.asked import Asked
 from wirecheck.collect.contact_plan import ContactPlan
 from wirecheck.collect.on_node.contacts import Replies
-from wirecheck.snapshot.node_document import Contact
+from wirecheck.snapshot.attempts import Contact
 
 MESSAGE = base64.b64encode(bytes(300)).decode()
 

@@ -14,7 +14,7 @@ import pytest
 from tests.collect.node.conftest import DNS, QUESTION, FakeNode, plan
 from wirecheck.collect.dns_questions import Ask, Question
 from wirecheck.collect.plan import Plan
-from wirecheck.snapshot.node_document import Kubelet
+from wirecheck.snapshot.node_settings import Kubelet
 
 MakeNode = Callable[..., FakeNode]
 SECOND = Question(QUESTION.name, "AAAA")

@@ -9,12 +9,10 @@ from wirecheck.dataplane.iptables import read_iptables
 from wirecheck.dataplane.nftables import read_nftables
 from wirecheck.dataplane.proxy import Mode, proxy_facts
 from wirecheck.dataplane.services import index_services
-from wirecheck.snapshot.api_objects import (
-    ApiObjects,
-    EndpointSliceObject,
-    NodeObject,
-    ServiceObject,
-)
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
+from wirecheck.snapshot.objects.node import NodeObject
+from wirecheck.snapshot.objects.service import ServiceObject
 
 
 def judged(objects: dict, config: dict, version: str, dumps: dict[str, str]) -> Differences:

@@ -1,0 +1,121 @@
+"""A network namespace as netlink tells it, in the words that `ip -j` uses."""
+
+from __future__ import annotations
+
+from wirecheck.snapshot.record import Record
+
+
+class Link(Record, frozen=True):
+    """A network interface (RTM_GETLINK)."""
+
+    index: int
+    name: str
+    flags: list[str] = []
+    """As `ip` prints them: UP (administratively), LOWER_UP (carrier), BROADCAST …"""
+    mtu: int = 0
+    operstate: str = ""
+    mac: str = ""
+    kind: str = ""
+    """veth, bridge, vxlan, dummy …; empty for hardware and lo."""
+    peer_index: int | None = None
+    """IFLA_LINK: for a veth, the other end's index, in the other end's netns."""
+    peer_nsid: int | None = None
+    """IFLA_LINK_NETNSID: which netns that is, in the numbering of this netns."""
+    master: int | None = None
+    port_kind: str = ""
+    port_state: int | None = None
+    """Of a bridge port: 0 disabled, 1 listening, 2 learning, 3 forwarding, 4 blocking."""
+    port_hairpin: bool | None = None
+    vxlan_id: int | None = None
+    vxlan_local: str = ""
+    vxlan_port: int | None = None
+    alias: str = ""
+
+
+class Address(Record, frozen=True):
+    """An address of an interface (RTM_GETADDR)."""
+
+    index: int
+    address: str
+    prefix: int
+    scope: str = "global"
+    flags: list[str] = []
+    """permanent, tentative, dadfailed, deprecated, secondary …"""
+    peer: str = ""
+
+
+class Route(Record, frozen=True):
+    """A route (RTM_GETROUTE), without the local, broadcast and cache ones."""
+
+    family: int
+    destination: str
+    """`default` or a prefix such as `10.244.1.0/24`."""
+    table: int = 254
+    type: str = "unicast"
+    gateway: str = ""
+    index: int | None = None
+    source: str = ""
+    scope: str = "global"
+    protocol: int = 0
+    metric: int = 0
+    onlink: bool = False
+    hops: list[dict[str, str]] = []
+    """The next hops of a multipath route: `gateway`, `index`, `weight`."""
+
+
+class Rule(Record, frozen=True):
+    """A routing rule (RTM_GETRULE)."""
+
+    family: int
+    priority: int
+    table: int
+    source: str = ""
+    destination: str = ""
+    iif: str = ""
+    oif: str = ""
+    mark: str = ""
+    action: str = "lookup"
+    protocol: int | None = None
+    """Who made it, as rtnetlink numbers them (2: the kernel); None where it was not read."""
+
+
+class Neighbour(Record, frozen=True):
+    """A neighbour entry (RTM_GETNEIGH)."""
+
+    index: int
+    address: str
+    mac: str = ""
+    state: str = ""
+
+
+class Fdb(Record, frozen=True):
+    """An entry of a bridge's or VXLAN device's forwarding database."""
+
+    index: int
+    mac: str
+    destination: str = ""
+    master: int | None = None
+    state: str = ""
+    flags: list[str] = []
+
+
+class Namespace(Record, frozen=True):
+    """One network namespace; the first of a document is the host's own."""
+
+    inode: int
+    nsid: int | None = None
+    """Its number as the host's netns sees it, where one is assigned."""
+    mounted: str = ""
+    """Where it is bind-mounted, e.g. /run/netns/cni-…"""
+    processes: int = 0
+    links: list[Link] = []
+    addresses: list[Address] = []
+    routes: list[Route] = []
+    rules: list[Rule] = []
+    neighbours: list[Neighbour] = []
+    fdb: list[Fdb] = []
+    conntrack_count: int | None = None
+    redirect: str = ""
+    """nat rules found in a pod's own netns (a service mesh); looked for where a probe failed."""
+    error: str = ""
+    """Why it could not be entered or read, as a sentence; then the lists are not to be trusted."""

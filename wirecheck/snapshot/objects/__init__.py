@@ -1,0 +1,1 @@
+"""The fields of Kubernetes objects that may enter a snapshot, kind by kind."""

@@ -1,0 +1,53 @@
+"""What objects of every kind may bring into a snapshot: names, labels, owners, conditions."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+ALLOWED_ANNOTATIONS = frozenset(
+    {
+        # A static pod's cgroup carries this hash, not the uid of its mirror in the API.
+        "kubernetes.io/config.hash",
+        "kubernetes.io/config.mirror",
+        "flannel.alpha.coreos.com/backend-type",
+        "flannel.alpha.coreos.com/backend-data",
+        "flannel.alpha.coreos.com/backend-v6-data",
+        "flannel.alpha.coreos.com/public-ip",
+        "flannel.alpha.coreos.com/public-ipv6",
+        "service.kubernetes.io/topology-mode",
+        "service.kubernetes.io/topology-aware-hints",
+        "sidecar.istio.io/status",
+    }
+)
+"""Annotations are free text and may hold anything: these are read, and no others."""
+
+
+class ApiStruct(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A projected object; unknown fields are left out, missing ones take their default."""
+
+
+class OwnerReference(ApiStruct, frozen=True):
+    kind: str
+    name: str
+    uid: str = ""
+    controller: bool = False
+
+
+class Metadata(ApiStruct, frozen=True):
+    name: str
+    uid: str = ""
+    namespace: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: str = ""
+    deletion_timestamp: str = ""
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    owner_references: list[OwnerReference] = []
+
+
+class Condition(ApiStruct, frozen=True):
+    type: str
+    status: str
+    reason: str = ""
+    last_transition_time: str = ""
