@@ -14,6 +14,7 @@ from testbed.referee.kube_proxy import Contestant, configs
 from testbed.referee.node_object import of_version
 from testbed.referee.place import Place
 from testbed.referee.random_scenes import random_scenes
+from testbed.referee.random_slices import with_numbers
 from testbed.referee.scene import Object, Scene, steps
 
 Places = Callable[[], AbstractContextManager[Place]]
@@ -88,7 +89,7 @@ def _played(
 ) -> Iterator[tuple[Scene | None, Scene, Sight]]:
     bench.bring(None)
     for drawn in scenes:
-        scene = replace(drawn, node=of_version(drawn.node, contestant.version))
+        scene = _for(contestant, drawn)
         before = bench.scene
         bench.bring(scene)
         if before is None:
@@ -96,6 +97,14 @@ def _played(
         sight = bench.settled(place)
         refuse_nothing(scene, sight)
         yield before, scene, sight
+
+
+def _for(contestant: Contestant, drawn: Scene) -> Scene:
+    """The scene as it can be played before this kube-proxy."""
+    scene = replace(drawn, node=of_version(drawn.node, contestant.version))
+    if contestant.bears_ports_without_number:
+        return scene
+    return replace(scene, slices=tuple(map(with_numbers, scene.slices)))
 
 
 def refuse_nothing(scene: Scene, sight: Sight) -> None:

@@ -21,6 +21,12 @@ NFTABLES_WITH_PREFIXES = 33
 PRIMARY_NODE_PORTS = 31
 """The first minor version in which `nodePortAddresses` may be that word."""
 
+PORTS_WITHOUT_NUMBER = 31
+"""The first minor version that goes on where a slice has a port without a number among others.
+
+Earlier ones ended with a nil pointer when they sorted the slice's ports by number.
+"""
+
 Config = Mapping[str, Any]
 
 CONFIGS: Mapping[str, Mapping[str, Config]] = {
@@ -108,6 +114,11 @@ class Contestant:
         Earlier ones in nftables mode did not: one element with two values ended every sync.
         """
         return self.mode != "nftables" or minor(self.version) >= NFTABLES_WITH_CONTESTS
+
+    @property
+    def bears_ports_without_number(self) -> bool:
+        """Whether it goes on where a slice has one beside other ports."""
+        return minor(self.version) >= PORTS_WITHOUT_NUMBER
 
     def __str__(self) -> str:
         return f"{self.version} {self.mode} ({self.config})"

@@ -83,6 +83,11 @@ def _labels(dice: Dice, service: Object) -> dict[str, str]:
     return labels
 
 
+def with_numbers(slice_: Object) -> Object:
+    """The slice without its ports that have no number."""
+    return {**slice_, "ports": [each for each in slice_["ports"] if "port" in each]}
+
+
 def _ports(dice: Dice, ports: list[Object], part: int) -> list[Object]:
     """Joined to the Service's by name; what a named target port is differs between slices."""
     target = 8080 + part * dice.randint(0, 1)

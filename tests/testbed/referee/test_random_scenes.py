@@ -6,6 +6,7 @@ from itertools import islice, pairwise
 import pytest
 
 from testbed.referee.random_scenes import SENTINEL, random_scenes
+from testbed.referee.random_slices import with_numbers
 from testbed.referee.scene import steps
 
 SCENES = list(islice(random_scenes(11, 60), 4))
@@ -99,3 +100,12 @@ def test_addresses_are_contested_only_where_that_is_asked_for():
 
     assert shared(contested=True)
     assert not shared(contested=False)
+
+
+def test_a_slice_without_the_ports_that_have_no_number_keeps_all_others():
+    ports = [{"name": "a", "protocol": "TCP"}, {"name": "b", "port": 80, "protocol": "TCP"}]
+    left = with_numbers({"kind": "EndpointSlice", "ports": ports})
+
+    assert left == {"kind": "EndpointSlice", "ports": ports[1:]}
+    drawn = [each for scene in SCENES for each in scene.slices]
+    assert any(with_numbers(each) != each for each in drawn), "some have such ports"
