@@ -24,6 +24,26 @@ def red(check: str, node: str = "n1", *names: str, kind: str = "Pod") -> ItemRes
 UDP = "dns.answers_every_pod_over_udp"
 
 
+def tried(check: str, source: str) -> ItemResult:
+    there = Object("Node", "n1", part=f"from {source} to Pod ops/a (n2) 10.0.0.1:80")
+    return ItemResult(
+        check, Outcome.FAIL, "n1", findings=[FindingRecord(there, Level.FAIL, "a", "b", check)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("cause", "place"),
+    [("pods.carry_their_addresses", "n1"), ("pods.share_no_address", ""), ("links.are_up", "n1")],
+)
+def test_what_was_tried_from_a_pod_at_fault_does_not_get_there(cause: str, place: str):
+    check = "reachability.pods_reach_pods_of_other_nodes"
+
+    assert symptoms([red(cause, place), tried(check, "shop/web")]) == {
+        (check, "n1"): (cause, place)
+    }
+    assert not symptoms([red(cause, place), tried(check, "shop/other")])
+
+
 def test_a_pod_without_its_address_has_no_dns():
     items = [red("pods.carry_their_addresses"), red(UDP)]
 

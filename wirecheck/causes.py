@@ -6,16 +6,17 @@ never judges: a symptom keeps its own outcome.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
 from wirecheck.findings import Outcome
-from wirecheck.results import FindingRecord, ItemResult
+from wirecheck.results import FindingRecord, ItemResult, Object
 
 RED = frozenset({Outcome.FAIL, Outcome.ERROR, Outcome.WARN})
 LOOKUPS = ("dns.answers_every_pod_*",)
+OF_ONE_POD = (*LOOKUPS, "reachability.*")
 ALL_DNS = ("dns.answers_*", "dns.replicas_answer", "dns.names_are_right")
 
 
@@ -50,12 +51,12 @@ ON_ONE_NODE = (
 PORTS_ON_THE_WIRE = ("reachability.node_ports_answer", "reachability.host_ports_answer")
 
 RULES = (
-    Rule("pods.carry_their_addresses", LOOKUPS, "pod"),
-    Rule("pods.have_a_netns", (*LOOKUPS, "links.*"), "pod"),
-    Rule("links.are_whole", LOOKUPS, "pod"),
-    Rule("links.are_up", LOOKUPS, "pod"),
-    Rule("links.are_attached_to_the_node", LOOKUPS, "pod"),
-    Rule("routes.lead_out_of_every_pod", LOOKUPS, "pod"),
+    Rule("pods.carry_their_addresses", OF_ONE_POD, "pod"),
+    Rule("pods.have_a_netns", (*OF_ONE_POD, "links.*"), "pod"),
+    Rule("links.are_whole", OF_ONE_POD, "pod"),
+    Rule("links.are_up", OF_ONE_POD, "pod"),
+    Rule("links.are_attached_to_the_node", OF_ONE_POD, "pod"),
+    Rule("routes.lead_out_of_every_pod", OF_ONE_POD, "pod"),
     Rule("cni.has_one_configuration", ("nodes.have_a_network_for_pods", "nodes.ready")),
     Rule("nodes.have_a_network_for_pods", ("nodes.ready",)),
     Rule("nodes.forward_packets", (*ALL_DNS, "reachability.*")),
@@ -81,6 +82,7 @@ RULES = (
     Rule("overlay.fits_the_wire", ("settings.are_alike_in_a_pool",), "any"),
     Rule("links.have_equal_mtu", ("settings.are_alike_in_a_pool",), "any"),
     Rule("pods.share_no_address", LOOKUPS, "any"),
+    Rule("pods.share_no_address", OF_ONE_POD, "pod"),
     Rule("cni.has_one_configuration", ("pods.are_in_the_nodes_range",)),
     Rule("kube_proxy.runs_in_its_configured_mode", ("kube_proxy.left_nothing_of_another_mode",)),
     Rule("kube_proxy.says_that_it_is_healthy", ("services.*", "kube_proxy.keeps_up_with_changes")),
@@ -129,7 +131,7 @@ def symptoms(items: Iterable[ItemResult]) -> Mapping[Place, Place]:
         for check in [each for each in first if fnmatchcase(each, rule.cause)]:
             for item in red:
                 place = (item.check, item.node)
-                cause = first[check] if rule.where == "any" else at.get((check, item.node))
+                cause = first[check] if rule.where == "any" else _there(check, item.node, at)
                 if cause is None or place in found or not _is_symptom(item, rule, check):
                     continue
                 if _explains(cause, item, rule):
@@ -144,11 +146,23 @@ def _is_symptom(item: ItemResult, rule: Rule, cause: str) -> bool:
 def _explains(cause: ItemResult, item: ItemResult, rule: Rule) -> bool:
     if rule.about and not any(rule.about in str(each.object) for each in cause.findings):
         return False
-    return rule.where != "pod" or _pods(item.findings) <= _pods(cause.findings)
+    pods = {_named(each.object) for each in cause.findings}
+    return rule.where != "pod" or all(_pod_of(each) in pods for each in item.findings)
 
 
-def _pods(findings: Sequence[FindingRecord]) -> frozenset[tuple[str, str, str]]:
-    return frozenset((f.object.kind, f.object.namespace, f.object.name) for f in findings)
+def _there(check: str, node: str, at: Mapping[Place, ItemResult]) -> ItemResult | None:
+    """What a check told of a node, or else of the cluster."""
+    return at.get((check, node)) or at.get((check, ""))
+
+
+def _pod_of(finding: FindingRecord) -> str:
+    """`Pod shop/web-1`, which it is about, or from which something was tried."""
+    words = finding.object.part.split()
+    return f"Pod {words[1]}" if words[:1] == ["from"] else _named(finding.object)
+
+
+def _named(each: Object) -> str:
+    return f"{each.kind} {each.namespace}/{each.name}"
 
 
 def _first(place: Place, found: Mapping[Place, Place]) -> Place:
