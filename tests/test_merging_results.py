@@ -17,6 +17,9 @@ from wirecheck.request import Request, RequestError
 from wirecheck.run import perform
 from wirecheck.snapshot.folder import Snapshot
 
+BETWEEN_NODES = {"reachability.local_node_ports_answer_nowhere_else"}
+"""What needs another node's mode of kube-proxy, which only the run that saw that node knows."""
+
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> dict[str, Path]:
@@ -44,7 +47,9 @@ def test_every_node_is_told_of_by_the_run_that_saw_it(files):
     def of_nodes(results):
         return {(i.check, i.node): i.outcome for i in results.items if i.node}
 
-    assert of_nodes(merged) == of_nodes(whole)
+    found, expected = of_nodes(merged), of_nodes(whole)
+    assert {key[0] for key in expected if found[key] is not expected[key]} <= BETWEEN_NODES
+    assert {found[key] for key in expected if found[key] is not expected[key]} <= {Outcome.SKIP}
     assert merged.ended.status == whole.ended.status == 1
     assert merged.ended.coverage.nodes_seen == 3
     assert merged.ended.coverage.pods_seen == whole.ended.coverage.pods_seen
