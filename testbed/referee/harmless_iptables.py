@@ -24,6 +24,7 @@ from testbed.referee.iptables_ways import (
     is_last,
     is_of_other_protocols,
     is_same_way,
+    is_same_way_after_chain,
     is_same_way_without_chain,
     is_taken_before,
     only_counts,
@@ -97,7 +98,7 @@ def _reasons_for_delete(rule: Rule, at: int, rules: list[Rule]) -> Iterator[str]
         yield "the next rule does the same, and for more addresses"
     if is_same_way(rule, rules):
         yield "what follows does the same"
-    if is_same_way_without_chain(rule, rules):
+    if is_same_way_without_chain(rule, rules) or is_same_way_after_chain(rule, rules):
         yield "what follows the rules that call its chain does the same"
     if any(_is_rival(each, rule) for each in rules):
         yield "what another Service asks for the address is there"

@@ -92,16 +92,46 @@ def only_counts(rule: Rule, following: Rule) -> bool:
 
 def is_same_way(rule: Rule, rules: list[Rule]) -> bool:
     """Whether the rule after it, which takes all packets, leads to the same endpoints."""
+    last = _follows(rule, rules)
+    leads = last is not None and bool(endpoints(rule, rules))
+    return leads and way(rule, rules) == way(last or rule, rules)
+
+
+def _follows(rule: Rule, rules: list[Rule]) -> Rule | None:
+    """The rule after it that takes all packets, where they get there as they are."""
     own = [each for each in rules if (each.table, each.chain) == (rule.table, rule.chain)]
     rest = own[own.index(rule) + 1 :]
     last = next((each for each in rest if not each.matches), None)
     between = rest[: rest.index(last)] if last else []
-    if last is None or any(each.target == "KUBE-MARK-MASQ" for each in between):
+    if any(each.target == "KUBE-MARK-MASQ" for each in between):
         # Connections that would be masqueraded now were not before.
         sources = {each.matches.get("--src-type") for each in between}
-        if last is None or sources - {"LOCAL"}:
-            return False
-    return bool(endpoints(rule, rules)) and way(rule, rules) == way(last, rules)
+        return None if sources - {"LOCAL"} else last
+    return last
+
+
+def is_same_way_after_chain(rule: Rule, rules: list[Rule]) -> bool:
+    """Whether it takes what its chain has left, and what follows the callers does so too."""
+    own = [each for each in rules if each.table == rule.table]
+    is_last = [each for each in own if each.chain == rule.chain][-1] == rule
+    follow = [_follows(each, rules) for each in own if each.target == rule.chain]
+    return (
+        is_last
+        and not rule.matches
+        and bool(follow and endpoints(rule, rules))
+        and all(each and _at_end(each, rules) == way(rule, rules) for each in follow)
+    )
+
+
+def _at_end(rule: Rule, rules: list[Rule]) -> object:
+    """What its target does, past chains of one rule for all."""
+    does = [
+        each
+        for each in called(rule, rules)
+        if not (each.target == "KUBE-MARK-MASQ" and "-d" in each.matches)
+    ]
+    is_past = len(does) == 1 and not does[0].matches and bool(called(does[0], rules))
+    return _at_end(does[0], rules) if is_past else way(rule, rules)
 
 
 def is_same_way_without_chain(rule: Rule, rules: list[Rule]) -> bool:

@@ -132,7 +132,9 @@ def _entries(port: PortFacts, usable: UsableEndpoints, vantage: Vantage) -> Iter
     is_refused = not usable.has_any or (port.external_local and not usable.local)
     for address in dict.fromkeys((*external_ips, *vips)):
         handlings = _to_address(external, is_refused, usable, vantage, address)
-        if address in vips and port.source_ranges and (usable.has_any or vantage.is_nftables):
+        # Of an address that is both, iptables mode's rule of the external IP comes first.
+        is_let_past = not vantage.is_nftables and (address in external_ips or not usable.has_any)
+        if address in vips and port.source_ranges and not is_let_past:
             limited = _with_source_ranges(handlings, port, vips, vantage)
             handlings = limited if usable.has_any else _refused_first(handlings, limited, vantage)
         yield entry(address, port.port, handlings)

@@ -231,6 +231,23 @@ def test_a_load_balancer_that_leads_none_whom_it_lets_in_need_not_be_asked(
     assert bool(why_harmless(edit, text, FACTS)) is harmless
 
 
+@pytest.mark.parametrize(("last", "harmless"), [("KUBE-SEP-A", True), ("KUBE-SEP-B", False)])
+def test_what_a_chain_has_left_may_be_taken_by_what_follows_its_callers(
+    last: str, harmless: bool
+) -> None:
+    share = "-A KUBE-SVC-A -m statistic --mode random --probability 0.5 -j KUBE-SEP-B\n"
+    rules = (
+        "-A KUBE-EXT-A -s 10.244.0.0/16 -j KUBE-SVC-A\n-A KUBE-EXT-A -j KUBE-SVL-A\n"
+        f"{share}-A KUBE-SVC-A -j KUBE-SEP-A\n-A KUBE-SVL-A -j {last}\n"
+        "-A KUBE-SEP-B -p tcp -m tcp -j DNAT --to-destination 10.244.1.7:8080\n"
+    )
+    text = NAT.replace("-A KUBE-EXT-A -j KUBE-SEP-A\n", rules)
+    edit = changed(text, "delete", "-A KUBE-SVC-A -j KUBE-SEP-A", "")
+    assert bool(why_harmless(edit, text, FACTS)) is harmless
+    other = changed(text, "delete", share.rstrip(), "")
+    assert not why_harmless(other, text, FACTS)
+
+
 @pytest.mark.parametrize(("port", "harmless"), [(80, True), (81, False)])
 def test_what_the_firewall_drops_need_not_be_dropped_again(port: int, harmless: bool) -> None:
     text = (
