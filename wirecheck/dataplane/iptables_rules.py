@@ -46,21 +46,27 @@ NOT_UNDERSTOOD = frozenset({"NETMAP", "TPROXY", "NFQUEUE", "QUEUE", "SYNPROXY", 
 def step_of(line: str) -> Step:
     """The step for a rule's line; the same rules recur on all nodes of a cluster."""
     rule = parse_rule(line)
+    step = _conditions_of(rule.options)
+    actions = (Opaque(rule.problem),) if rule.problem else _actions(rule)
+    own = "" if step.marks or step.sets else own_address(step.sources, actions)
+    return structs.replace(step, told=line, actions=actions, own=own)
+
+
+@lru_cache(maxsize=1_000)
+def _conditions_of(options: tuple[Option, ...]) -> Step:
+    """A step with these conditions that does nothing; those of different Services are alike."""
     conditions = Conditions()
     unknown: dict[str, list[Option]] = {}
-    for option in rule.options:
+    for option in options:
         if not conditions.add(option):
             unknown.setdefault(option.module, []).append(option)
     conditions.join_recent(unknown)
     others = tuple(
-        SourceTest("other", _text(rule, module, options), negated=False)
-        for module, options in unknown.items()
+        SourceTest("other", _text(options, module, of), negated=False)
+        for module, of in unknown.items()
     )
-    sources = (*conditions.sources, *others)
-    actions = (Opaque(rule.problem),) if rule.problem else _actions(rule)
     return Step(
-        told=line,
-        actions=actions,
+        told="",
         never=conditions.never,
         first=conditions.first,
         later=conditions.later,
@@ -68,13 +74,12 @@ def step_of(line: str) -> Step:
         host=conditions.host,
         port=conditions.port,
         tests=tuple(conditions.tests),
-        sources=sources,
+        sources=(*conditions.sources, *others),
         marks=tuple(conditions.marks),
         probability=conditions.probability,
         recalls=conditions.recalls,
         sets=tuple(conditions.sets),
         remembers=conditions.remembers,
-        own=own_address(sources, actions) if not (conditions.marks or conditions.sets) else "",
     )
 
 
@@ -94,13 +99,13 @@ def _without_sets(step: Step) -> Step:
     return step
 
 
-def _text(rule: Rule, module: str, unknown: list[Option]) -> str:
+def _text(options: tuple[Option, ...], module: str, unknown: list[Option]) -> str:
     """Conditions as they are written, to be shown and to be told from others.
 
     Of a match that is not understood all options, as they have a meaning only together.
     """
     words = [f"-m {module}"] if module else []
-    for each in rule.options:
+    for each in options:
         if each in unknown or (module and each.module == module):
             words += ["!"] * each.negated + [each.name, *each.values]
     return " ".join(word for word in words if word)
