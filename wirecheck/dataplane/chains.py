@@ -26,10 +26,10 @@ class Chain:
         self.name = name
         self.steps = steps
         self.only_mark = _only_mark(steps)
-        self._by_host: dict[str, list[tuple[int, Step]]] = {}
-        self._by_port: dict[int, list[tuple[int, Step]]] = {}
-        self._others: list[tuple[int, Step]] = []
         if len(steps) > self.SMALL:
+            self._by_host: dict[str, list[tuple[int, Step]]] = {}
+            self._by_port: dict[int, list[tuple[int, Step]]] = {}
+            self._others: list[tuple[int, Step]] = []
             for position, step in enumerate(steps):
                 self._place(position, step)
 

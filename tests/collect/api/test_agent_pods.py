@@ -60,8 +60,7 @@ class Namespace:
             self.pods.clear()
             return Answer(200, {})
         items = [
-            {**pod, "status": self.status.get(pod["spec"]["nodeName"], READY)}
-            for pod in self.pods
+            {**pod, "status": self.status.get(pod["spec"]["nodeName"], READY)} for pod in self.pods
         ]
         return Answer(body={"items": items})
 

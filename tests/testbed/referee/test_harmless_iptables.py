@@ -187,7 +187,9 @@ def test_an_only_rule_may_go_where_what_follows_its_callers_does_the_same(
 def test_the_rule_that_remembers_clients_of_an_only_endpoint_leads_nowhere_else(
     other: str, harmless: bool
 ) -> None:
-    remembers = f"-A KUBE-{{}}-A -m recent --rcheck --seconds 600 --reap --name {other} -j {other}\n"
+    remembers = (
+        f"-A KUBE-{{}}-A -m recent --rcheck --seconds 600 --reap --name {other} -j {other}\n"
+    )
     leads = "-A KUBE-{}-A -j KUBE-SEP-A\n"
     rules = "".join(part.format(chain) for chain in ("SVC", "SVL") for part in (remembers, leads))
     text = NAT.replace(
