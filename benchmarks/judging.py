@@ -69,7 +69,8 @@ def texts(document: NodeDocument) -> Iterable[str]:
 def split(text: str) -> list[object]:
     """Lines, or the items of nft's list."""
     if text.startswith("{"):
-        return list(msgspec.json.decode(text)["nftables"])
+        # A text in blocks is a subclass, which the decoder does not take.
+        return list(msgspec.json.decode(str(text))["nftables"])
     return list(text.split("\n"))
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from wirecheck.addresses import IPNetwork, address, canonical, network
+from wirecheck.addresses import IPNetwork, canonical, network
 from wirecheck.dataplane.proxy import ProxyFacts
 from wirecheck.dataplane.table import Backend, ServicePort
 from wirecheck.snapshot.api_objects import (
@@ -249,8 +249,7 @@ def _by_family(texts: Iterable[str]) -> dict[int, list[str]]:
     """The addresses in canonical form, in their order, by family."""
     grouped: dict[int, list[str]] = defaultdict(list)
     for text in texts:
-        each = address(text)
-        grouped[each.version].append(str(each))
+        grouped[6 if ":" in text else 4].append(canonical(text))
     return grouped
 
 
