@@ -172,12 +172,13 @@ def _forward(forwards: list[Result], masquerading: Masquerading, protocol: str) 
     shares = [_share(by_backend[backend]) for backend in backends]
     unused = [each for each, share in zip(backends, shares, strict=True) if not share]
     draining = frozenset(each for each in unused if _is_draining(by_backend[each]))
-    marks = {masquerading.by_mark(each.flow.mark) for each in forwards}
+    returns = any(each.flow.recalled for each in forwards)
+    marks = {masquerading.by_mark(mark) for mark in {each.flow.mark for each in forwards}}
     return Handling(
         Verdict.FORWARD,
         backends,
         _evened(shares, len(backends) - len(draining)),
-        tuple(sorted({_affinity(by_backend[backend]) for backend in backends})),
+        tuple(sorted({_affinity(by_backend[each]) for each in backends})) if returns else (0,),
         _MASQUERADE[marks.pop()] if len(marks) == 1 else Masquerade.SOMETIMES,
         frozenset(
             backend
@@ -191,7 +192,11 @@ def _forward(forwards: list[Result], masquerading: Masquerading, protocol: str) 
 
 def _share(results: Iterable[Result]) -> float:
     """Of new connections: returning clients come in addition."""
-    return sum([each.flow.weight for each in results if each.flow.recalled is None])
+    share = 0.0
+    for each in results:
+        if each.flow.recalled is None:
+            share += each.flow.weight
+    return share
 
 
 def _is_draining(results: Iterable[Result]) -> bool:
@@ -230,5 +235,7 @@ def _is_hairpin(
 
 def _evidence(results: list[Result]) -> tuple[Told, ...]:
     """The rules that new clients meet, or else those that returning ones meet."""
-    new = [each for each in results if each.flow.recalled is None]
-    return (new or results)[0].rules
+    for each in results:
+        if each.flow.recalled is None:
+            return each.rules
+    return results[0].rules

@@ -42,9 +42,12 @@ WITHOUT_EFFECT = frozenset(
 NOT_UNDERSTOOD = frozenset({"NETMAP", "TPROXY", "NFQUEUE", "QUEUE", "SYNPROXY", "REDIRECT"})
 
 
-@lru_cache(maxsize=150_000)
-def step_of(line: str) -> Step:
-    """The step for a rule's line; the same rules recur on all nodes of a cluster."""
+LONG = 8
+"""Chains of more rules differ from node to node in their order; their rules are kept."""
+
+
+def _made_of(line: str) -> Step:
+    """The step for a rule's line."""
     rule = parse_rule(line)
     step = _conditions_of(rule.options)
     actions = (Opaque(rule.problem),) if rule.problem else _actions(rule)
@@ -83,9 +86,15 @@ def _conditions_of(options: tuple[Option, ...]) -> Step:
     )
 
 
+step_of = lru_cache(maxsize=150_000)(_made_of)
+"""The same, kept for all nodes of a cluster."""
+
+
 def steps_of(chain: Chain, resolve: Resolve | None = None) -> list[Step]:
     """The steps for the rules of a chain; without the sets that they ask, these are unknown."""
-    steps = [step_of(line) for line in chain.rules]
+    rules = chain.rules
+    make = step_of if len(rules) > LONG else _made_of
+    steps = [make(line) for line in rules]
     if not any(step.sets for step in steps):
         return steps
     if resolve is None:
