@@ -27,7 +27,7 @@ def main(folder: str, nodes: str, what: str = "judge") -> None:
 
     One thread does it all: on an idle machine that is the time that it takes.
     """
-    gc.set_threshold(1_000_000, 50, 50)  # as `wirecheck.cli` does
+    gc.set_threshold(2_000_000, 50, 50)  # as `wirecheck.cli` does
     snapshot = Snapshot.open(Path(folder))
     timed = (floor if what == "floor" else judged)(snapshot, int(nodes))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
