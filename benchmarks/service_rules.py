@@ -1,8 +1,7 @@
 """Reading and comparing the rules of 10,000 Services, as a real kube-proxy wrote them.
 
-Programs a netns of this machine in iptables and in nftables mode, and one of the test
-cluster's virtual machine in IPVS mode (with few Services: see `scaled.py`), looks at each
-once and keeps what it saw. Then judges
+Programs a netns of this machine in iptables and in nftables mode, looks at each once and keeps
+what it saw; for IPVS mode takes what was recorded (see `scaled.py`). Then judges
 one node and many: these have the same rules in another order, as kube-proxy writes them in an
 order of chance, and every tenth has ten Services of which an endpoint leads elsewhere.
 """
@@ -13,7 +12,6 @@ import gzip
 import json
 import os
 import random
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -28,7 +26,6 @@ import msgspec
 
 from benchmarks import programmed_node, scaled, service_objects, variations
 from benchmarks.sent import as_sent
-from testbed.layout import VM
 from testbed.state import state
 from wirecheck import __version__
 from wirecheck.collect.dns_plan import DnsPlan
@@ -65,9 +62,10 @@ ALONE = ("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
 def main(modes: tuple[str, ...], services: int, nodes: str, anew: bool, plain: bool) -> None:
     """Print what reading and comparing costs, beside only unpacking and splitting."""
     for mode in modes:
-        document = seen(mode, scaled.FEW if mode == "ipvs" else services, anew)
         if mode == "ipvs":
-            document = scaled.scaled(document, services, ENDPOINTS, OF_NODES)
+            document = scaled.scaled(services, ENDPOINTS, OF_NODES)
+        else:
+            document = seen(mode, services, anew)
         click.echo(f"{mode}, {services:,} Services of {ENDPOINTS} endpoints")
         for line in costs_of_dumps(document):
             click.echo(f"  {line}")
@@ -97,20 +95,16 @@ def seen(mode: str, services: int, anew: bool) -> NodeDocument:
 def looked_at(mode: str, services: int) -> bytes:
     """Let a kube-proxy program a netns of its own, and look at it."""
     plan = Plan(program=__version__, deadline=LIMIT, window=0.0, dns=NO_DNS)
-    here = str(state().root / "bin/kube-proxy")
     task = {
         "addresses": [f"{service_objects.node_address(0)}/24"],
         "objects": objects(services),
         "config": {"mode": mode, "clusterCIDR": service_objects.CLUSTER_RANGE}
         | {"hostnameOverride": service_objects.node_name(0)},
-        "kube_proxy": "/usr/local/bin/kube-proxy" if mode == "ipvs" else here,
+        "kube_proxy": str(state().root / "bin/kube-proxy"),
         "look": command_line(plan.encoded()),
         "limit": 1_800.0,
     }
     command = [*ALONE, "python3", "-c", Path(programmed_node.__file__).read_text()]
-    if mode == "ipvs":
-        # Containers share this machine's kernel, which may lack IPVS.
-        command = ["ssh", "-F", str(state().ssh_config), f"root@{VM}", shlex.join(command)]
     done = subprocess.run(
         command, input=json.dumps(task).encode(), stdout=subprocess.PIPE, check=True, timeout=3_000
     )

@@ -36,6 +36,20 @@ def canonical(text: str) -> str:
         return str(address(text))
 
 
+def is_ipv4(text: str) -> bool:
+    """Whether it is an IPv4 address."""
+    try:
+        inet_pton(AF_INET, text)
+    except OSError:
+        return False
+    return True
+
+
+def number_of(text: str) -> int:
+    """The address in `text` as a number; raises ValueError where it is none."""
+    return int.from_bytes(inet_pton(AF_INET, text), "big") if is_ipv4(text) else int(address(text))
+
+
 def addresses(texts: Iterable[str]) -> frozenset[IPAddress]:
     """All addresses in `texts`; empty ones, which the API uses for "none yet", are left out."""
     return frozenset(address(text) for text in texts if text)

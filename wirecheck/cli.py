@@ -233,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
     # Large snapshots are millions of small objects without cycles: looking for cycles among
     # them costs two fifths of the time that judging takes.
-    gc.set_threshold(200_000, 50, 50)
+    gc.set_threshold(2_000_000, 50, 50)
     sys.exit(_status(arguments))
 
 

@@ -26,10 +26,10 @@ class Chain:
         self.name = name
         self.steps = steps
         self.only_mark = _only_mark(steps)
-        self._by_host: dict[str, list[tuple[int, Step]]] = {}
-        self._by_port: dict[int, list[tuple[int, Step]]] = {}
-        self._others: list[tuple[int, Step]] = []
         if len(steps) > self.SMALL:
+            self._by_host: dict[str, list[tuple[int, Step]]] = {}
+            self._by_port: dict[int, list[tuple[int, Step]]] = {}
+            self._others: list[tuple[int, Step]] = []
             for position, step in enumerate(steps):
                 self._place(position, step)
 
@@ -191,7 +191,9 @@ class Chains(Generic[T]):
         """The chain of that name, if there is one."""
         chain = self._made.get(name)
         if chain is None and name in self._rules:
-            chain = self._made[name] = self._make(name, self._rules[name])
+            rules = self._rules[name]
+            key = self._key_of(rules) if self._key_of else None
+            chain = self._made[name] = self._make(name, rules, key)
         return chain
 
     @cached_property
@@ -200,12 +202,11 @@ class Chains(Generic[T]):
         made, key_of, shared = self._made, self._key_of, self._shared
         for name, rules in self._rules.items():
             if name not in made:
-                known = shared.get(key_of(rules)) if key_of else None
-                made[name] = known or self._make(name, rules)
+                key = key_of(rules) if key_of else None
+                made[name] = shared.get(key) or self._make(name, rules, key)
         return made
 
-    def _make(self, name: str, rules: T) -> Chain:
-        key = self._key_of(rules) if self._key_of else None
+    def _make(self, name: str, rules: T, key: Hashable) -> Chain:
         chain = self._shared.get(key)
         if chain is None:
             chain = self._make_anew(name, rules)

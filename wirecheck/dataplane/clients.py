@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 
-from wirecheck.addresses import IPAddress, IPNetwork, address, network
+from wirecheck.addresses import IPAddress, IPNetwork, address, canonical, network
 from wirecheck.dataplane.proxy import DetectLocal, Mode, ProxyFacts
 from wirecheck.dataplane.table import Client
 from wirecheck.snapshot.objects.node import NodeObject
@@ -127,7 +127,7 @@ def clients_of(
     for each in own:
         first.setdefault(each.version, each)
     # A node's ExternalIP is often none of its own: a cloud translates it.
-    local = {str(address(text)) for text in host_addresses} | {str(each) for each in own}
+    local = {*map(canonical, host_addresses), *map(str, own)}
     looks_at_interface = facts.detect_local in (
         DetectLocal.BRIDGE_INTERFACE,
         DetectLocal.INTERFACE_NAME_PREFIX,

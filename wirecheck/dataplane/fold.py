@@ -49,15 +49,9 @@ def fold(
     """
     made: dict[tuple[int, ...], Handling] = {}
     by_client: dict[Client, list[tuple[Region, Handling]]] = {}
-    ways = list(sent)
+    ways = [(clients & each.flow.sources, each) for clients, of in sent for each in of]
     for bit, region in enumerate(regions.regions):
-        own = [
-            each
-            for clients, results in ways
-            if clients >> bit & 1
-            for each in results
-            if each.flow.sources >> bit & 1
-        ]
+        own = [each for sources, each in ways if sources >> bit & 1]
         key = tuple(map(id, own))
         if key not in made:
             made[key] = _handling(own, masquerading, protocol)
@@ -175,14 +169,16 @@ def _forward(forwards: list[Result], masquerading: Masquerading, protocol: str) 
         if each.backend is not None:
             by_backend.setdefault(each.backend, []).append(each)
     backends = tuple(sorted(by_backend))
-    draining = frozenset(each for each in backends if _is_draining(by_backend[each]))
     shares = [_share(by_backend[backend]) for backend in backends]
-    marks = {masquerading.by_mark(each.flow.mark) for each in forwards}
+    unused = [each for each, share in zip(backends, shares, strict=True) if not share]
+    draining = frozenset(each for each in unused if _is_draining(by_backend[each]))
+    returns = any(each.flow.recalled for each in forwards)
+    marks = {masquerading.by_mark(mark) for mark in {each.flow.mark for each in forwards}}
     return Handling(
         Verdict.FORWARD,
         backends,
         _evened(shares, len(backends) - len(draining)),
-        tuple(sorted({_affinity(by_backend[backend]) for backend in backends})),
+        tuple(sorted({_affinity(by_backend[each]) for each in backends})) if returns else (0,),
         _MASQUERADE[marks.pop()] if len(marks) == 1 else Masquerade.SOMETIMES,
         frozenset(
             backend
@@ -196,7 +192,11 @@ def _forward(forwards: list[Result], masquerading: Masquerading, protocol: str) 
 
 def _share(results: Iterable[Result]) -> float:
     """Of new connections: returning clients come in addition."""
-    return sum(each.flow.weight for each in results if each.flow.recalled is None)
+    share = 0.0
+    for each in results:
+        if each.flow.recalled is None:
+            share += each.flow.weight
+    return share
 
 
 def _is_draining(results: Iterable[Result]) -> bool:
@@ -225,17 +225,17 @@ def _is_hairpin(
 ) -> bool:
     if (backend, protocol) in masquerading.own:
         return True
-    return all(
-        masquerading.by_mark(each.flow.mark)
-        or any(
-            address == backend.address and masquerading.by_mark(mark)
-            for address, mark in each.flow.own_marks
-        )
-        for each in results
-    )
+    by_mark = masquerading.by_mark
+    for each in results:
+        own = [mark for address, mark in each.flow.own_marks if address == backend.address]
+        if not by_mark(each.flow.mark) and not any(map(by_mark, own)):
+            return False
+    return True
 
 
 def _evidence(results: list[Result]) -> tuple[Told, ...]:
     """The rules that new clients meet, or else those that returning ones meet."""
-    new = [each for each in results if each.flow.recalled is None]
-    return (new or results)[0].rules
+    for each in results:
+        if each.flow.recalled is None:
+            return each.rules
+    return results[0].rules

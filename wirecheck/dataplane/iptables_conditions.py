@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from wirecheck.addresses import address, canonical, network
+from wirecheck.addresses import canonical, is_ipv4, network
 from wirecheck.dataplane.steps import MarkTest, SetTest, SourceTest, Test
 from wirecheck.parse.iptables import Option
 
@@ -42,8 +42,8 @@ class Conditions:
     def source(self, option: Option) -> bool:
         """-s RANGE."""
         host, _, length = option.values[0].partition("/")
-        # Nearly all are single addresses, which are kept: they are those of endpoints.
-        if length != "32" or address(host).version != 4:
+        # Nearly all are single addresses: those of endpoints.
+        if length != "32" or not is_ipv4(host):
             network(option.values[0])
         self.sources.append(SourceTest("network", option.values[0], option.negated))
         return True

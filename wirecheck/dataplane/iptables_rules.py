@@ -42,25 +42,34 @@ WITHOUT_EFFECT = frozenset(
 NOT_UNDERSTOOD = frozenset({"NETMAP", "TPROXY", "NFQUEUE", "QUEUE", "SYNPROXY", "REDIRECT"})
 
 
-@lru_cache(maxsize=150_000)
-def step_of(line: str) -> Step:
-    """The step for a rule's line; the same rules recur on all nodes of a cluster."""
+LONG = 8
+"""Chains of more rules differ from node to node in their order; their rules are kept."""
+
+
+def _made_of(line: str) -> Step:
+    """The step for a rule's line."""
     rule = parse_rule(line)
+    step = _conditions_of(rule.options)
+    actions = (Opaque(rule.problem),) if rule.problem else _actions(rule)
+    own = "" if step.marks or step.sets else own_address(step.sources, actions)
+    return structs.replace(step, told=line, actions=actions, own=own)
+
+
+@lru_cache(maxsize=1_000)
+def _conditions_of(options: tuple[Option, ...]) -> Step:
+    """A step with these conditions that does nothing; those of different Services are alike."""
     conditions = Conditions()
     unknown: dict[str, list[Option]] = {}
-    for option in rule.options:
+    for option in options:
         if not conditions.add(option):
             unknown.setdefault(option.module, []).append(option)
     conditions.join_recent(unknown)
     others = tuple(
-        SourceTest("other", _text(rule, module, options), negated=False)
-        for module, options in unknown.items()
+        SourceTest("other", _text(options, module, of), negated=False)
+        for module, of in unknown.items()
     )
-    sources = (*conditions.sources, *others)
-    actions = (Opaque(rule.problem),) if rule.problem else _actions(rule)
     return Step(
-        told=line,
-        actions=actions,
+        told="",
         never=conditions.never,
         first=conditions.first,
         later=conditions.later,
@@ -68,19 +77,24 @@ def step_of(line: str) -> Step:
         host=conditions.host,
         port=conditions.port,
         tests=tuple(conditions.tests),
-        sources=sources,
+        sources=(*conditions.sources, *others),
         marks=tuple(conditions.marks),
         probability=conditions.probability,
         recalls=conditions.recalls,
         sets=tuple(conditions.sets),
         remembers=conditions.remembers,
-        own=own_address(sources, actions) if not (conditions.marks or conditions.sets) else "",
     )
+
+
+step_of = lru_cache(maxsize=150_000)(_made_of)
+"""The same, kept for all nodes of a cluster."""
 
 
 def steps_of(chain: Chain, resolve: Resolve | None = None) -> list[Step]:
     """The steps for the rules of a chain; without the sets that they ask, these are unknown."""
-    steps = [step_of(line) for line in chain.rules]
+    rules = chain.rules
+    make = step_of if len(rules) > LONG else _made_of
+    steps = [make(line) for line in rules]
     if not any(step.sets for step in steps):
         return steps
     if resolve is None:
@@ -94,13 +108,13 @@ def _without_sets(step: Step) -> Step:
     return step
 
 
-def _text(rule: Rule, module: str, unknown: list[Option]) -> str:
+def _text(options: tuple[Option, ...], module: str, unknown: list[Option]) -> str:
     """Conditions as they are written, to be shown and to be told from others.
 
     Of a match that is not understood all options, as they have a meaning only together.
     """
     words = [f"-m {module}"] if module else []
-    for each in rule.options:
+    for each in options:
         if each in unknown or (module and each.module == module):
             words += ["!"] * each.negated + [each.name, *each.values]
     return " ".join(word for word in words if word)

@@ -66,8 +66,8 @@ class Past:
     """Frontends whose outcome was worked out for one node only."""
     packets: Mapping[Frontend, Packet] = field(default_factory=dict)
     named: Mapping[Frontend, str] = field(default_factory=dict)
-    users: dict[Place, set[Frontend]] = field(default_factory=dict)
-    """Frontends whose walk led there, at least."""
+    met: dict[Frontend, frozenset[Place]] = field(default_factory=dict)
+    """Where the walks led."""
     masks: dict[tuple[SourceTest, ...], tuple[int, set[Frontend]]] = field(default_factory=dict)
     marks: dict[int, bool | None] = field(default_factory=dict)
     onward: dict[Onward, Told | None] = field(default_factory=dict)
@@ -82,8 +82,7 @@ class Past:
         if basis is None:
             self.passing.add(frontend)
             return
-        for place in basis.met:
-            self.users.setdefault(place, set()).add(frontend)
+        self.met[frontend] = basis.met
         for tests, mask in basis.masks.items():
             self.masks.setdefault(tests, (mask, set()))[1].add(frontend)
         self.marks.update(basis.marks)
@@ -100,9 +99,7 @@ class Past:
         for tests, (mask, users) in self.masks.items():
             if not regions.knows(tests) or regions.matching(tests) != mask:
                 found |= users
-        for place, (old, new) in changed.items():
-            users = self.users.get(place, set()) - found
-            found |= {each for each in users if self._differs(each, old, new)}
+        found |= {each for each in self.met if self._differs(each, changed)}
         return found
 
     def _by_own(self, own: frozenset[tuple[Backend, str]]) -> Iterator[Frontend]:
@@ -113,15 +110,19 @@ class Past:
                     if any((each, frontend.protocol) in differing for each in handling.backends):
                         yield frontend
 
-    def _differs(self, frontend: Frontend, old: Chain | None, new: Chain | None) -> bool:
-        outcome = self.outcomes.get(frontend)
-        return outcome is not None and not _is_alike(old, new, outcome.packet)
+    def _differs(self, frontend: Frontend, changed: Changed) -> bool:
+        met = self.met[frontend]
+        if changed.keys().isdisjoint(met):
+            return False
+        packet = self.outcomes[frontend].packet
+        return any(not _is_alike(*changed[each], packet) for each in met if each in changed)
 
     def drop(self, frontends: Iterable[Frontend]) -> None:
         """Keep no outcome of these."""
         for frontend in frontends:
             self.outcomes.pop(frontend, None)
             self.entries.pop(frontend, None)
+            self.met.pop(frontend, None)
             self.passing.discard(frontend)
 
     def otherwise(

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import structs
 
-from wirecheck.addresses import IPAddress, address
+from wirecheck.addresses import IPAddress, canonical, number_of
 from wirecheck.dataplane.afterwards import Onward, refusal
 from wirecheck.dataplane.chains import Chain, Chains
 from wirecheck.dataplane.clients import LOCALHOST, Clients
@@ -224,11 +224,11 @@ def _packet(frontend: Frontend, clients: Clients) -> Packet:
 @lru_cache(maxsize=50_000)
 def _packet_to(frontend: Frontend, node_address: IPAddress | None, is_local: bool) -> Packet:
     """The same for all nodes, but for node ports."""
-    destination = node_address or address(frontend.address)
+    destination = str(node_address) if node_address else canonical(frontend.address)
     return Packet(
         frontend.family,
-        str(destination),
-        int(destination),
+        destination,
+        number_of(destination),
         frontend.protocol,
         frontend.port,
         is_local,
@@ -263,18 +263,24 @@ def _handlings(
     return handlings, basis_of(ruleset, regions, trace, results) if regions is base else None
 
 
-def _as_it_goes_on(
-    ruleset: Ruleset, regions: Regions, result: Result, trace: Trace, at: tuple[bool, int]
-) -> Result:
-    """The same result, or a drop where what is translated is refused afterwards."""
-    if result.backend is None:
-        return result
-    is_local = result.backend.address in regions.clients.local_addresses
-    onward = Onward(*at, result.flow.mark, is_local)
-    rule = trace.onward[onward] = ruleset.refuses(onward)
-    if rule is None:
-        return result
-    return structs.replace(result, verdict=Verdict.DROP, backend=None, rules=(*result.rules, rule))
+def _as_they_go_on(ruleset: Ruleset, walk: Walk, is_nodes: bool, stage: int) -> Iterator[Result]:
+    """The results of a walk, with a drop where what is translated is refused afterwards."""
+    local = walk.regions.clients.local_addresses
+    refusals: dict[tuple[int, bool], Told | None] = {}
+    for each in walk.results:
+        if each.backend is None:
+            yield each
+            continue
+        way = each.flow.mark, each.backend.address in local
+        if way not in refusals:
+            onward = Onward(is_nodes, stage, *way)
+            refusals[way] = walk.trace.onward[onward] = ruleset.refuses(onward)
+        rule = refusals[way]
+        if rule is None:
+            yield each
+        else:
+            rules = (*each.rules, rule)
+            yield structs.replace(each, verdict=Verdict.DROP, backend=None, rules=rules)
 
 
 def _not_local(handlings: dict[Client, Handling]) -> dict[Client, Handling]:
@@ -305,8 +311,7 @@ def _results(ruleset: Ruleset, packet: Packet, regions: Regions, trace: Trace) -
                 break
             walk = Walk(packet, regions, stage.chains, trace, shared=shared, everybody=clients)
             flows = walk.through(stage.base_chain, flows)
-            for each in walk.results:
-                results.append(_as_it_goes_on(ruleset, regions, each, trace, (clients == node, at)))
+            results += _as_they_go_on(ruleset, walk, clients == node, at)
         results += [Result(flow, Verdict.NOTHING) for flow in flows]
         sent.append(Sent(clients, results))
     return sent

@@ -13,7 +13,7 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from wirecheck.addresses import IPNetwork, address, canonical, network
+from wirecheck.addresses import IPNetwork, canonical, network
 from wirecheck.dataplane.proxy import ProxyFacts
 from wirecheck.dataplane.table import Backend, ServicePort
 from wirecheck.snapshot.api_objects import ApiObjects
@@ -24,9 +24,10 @@ SERVICE_NAME = "kubernetes.io/service-name"
 OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
 HEADLESS = "service.kubernetes.io/headless"
 FAMILY_OF_TYPE = {"IPv4": 4, "IPv6": 6}
+NOWHERE: frozenset[str] = frozenset()
 
 
-class EndpointFacts(Struct, frozen=True):
+class EndpointFacts(Struct, frozen=True, gc=False):
     """One endpoint of one Service port, conditions as kube-proxy reads them."""
 
     backend: Backend
@@ -40,7 +41,7 @@ class EndpointFacts(Struct, frozen=True):
     """Of a slice that names another proxy: kube-proxy left these out until 1.35."""
 
 
-class PortFacts(Struct, frozen=True, eq=False):
+class PortFacts(Struct, frozen=True, eq=False, gc=False):
     """One port of one Service in one family, with what it is reached at and its endpoints."""
 
     owner: ServicePort
@@ -244,8 +245,7 @@ def _by_family(texts: Iterable[str]) -> dict[int, list[str]]:
     """The addresses in canonical form, in their order, by family."""
     grouped: dict[int, list[str]] = defaultdict(list)
     for text in texts:
-        each = address(text)
-        grouped[each.version].append(str(each))
+        grouped[6 if ":" in text else 4].append(canonical(text))
     return grouped
 
 
@@ -305,7 +305,7 @@ def _endpoint(endpoint: Endpoint, port: int, is_anothers: bool) -> EndpointFacts
         ready=conditions.ready is None or conditions.ready,
         serving=conditions.serving is None or conditions.serving,
         terminating=bool(conditions.terminating),
-        zones=frozenset(zone.name for zone in (hints.for_zones if hints else None) or ()),
-        nodes=frozenset(node.name for node in (hints.for_nodes if hints else None) or ()),
+        zones=frozenset(each.name for each in hints.for_zones or ()) if hints else NOWHERE,
+        nodes=frozenset(each.name for each in hints.for_nodes or ()) if hints else NOWHERE,
         is_anothers=is_anothers,
     )

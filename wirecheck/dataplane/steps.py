@@ -15,7 +15,7 @@ from msgspec import Struct
 from wirecheck.dataplane.table import Frontend, Told, Verdict, text_of
 
 
-class Packet(Struct, frozen=True):
+class Packet(Struct, frozen=True, gc=False):
     """The first packet of a connection, without its source, of which there are many."""
 
     family: int

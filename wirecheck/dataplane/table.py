@@ -111,7 +111,7 @@ def text_of(told: Told) -> str:
     return told if isinstance(told, str) else told()
 
 
-class Handling(Struct, frozen=True):
+class Handling(Struct, frozen=True, gc=False):
     """What happens to connections of one kind of client to one frontend.
 
     Except for `verdict` and `reason` the fields have meaning for FORWARD only; `allowed`
@@ -156,7 +156,7 @@ class Handling(Struct, frozen=True):
 NOTHING = Handling(Verdict.NOTHING)
 
 
-class Entry(Struct, frozen=True):
+class Entry(Struct, frozen=True, gc=False):
     """One frontend.
 
     `owner` and `known` are filled in on the expected side: the Service port, and every

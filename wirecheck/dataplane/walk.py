@@ -7,6 +7,7 @@ that a flow comes to is a `Result`. Nothing here knows the name of any chain.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -177,63 +178,39 @@ class Walk:
         return matched, others
 
     def _act(self, step: Step, flows: list[Flow], returned: list[Flow]) -> list[Flow]:
+        """The flows that the actions of a step leave to what follows."""
         for action in step.actions:
-            flows = self._do(step, action, flows, returned)
+            flows = _ACTIONS[type(action)](self, step, action, flows, returned)
             if not flows:
                 break
         return flows
 
-    def _do(
-        self, step: Step, action: Action, flows: list[Flow], returned: list[Flow]
+    def _jump(
+        self, step: Step, action: Jump, flows: list[Flow], returned: list[Flow]
     ) -> list[Flow]:
-        """The flows that an action leaves to what follows."""
-        match action:
-            case Jump(name, goto):
-                ended = self._jump(step, name, flows)
-                if not goto:
-                    return ended
-                returned += ended
-            case SetMark(clear, flip):
-                return [replace(f, mark=(f.mark & ~clear) ^ flip) for f in flows]
-            case Remember(name):
-                return [replace(f, remembered=name) for f in flows]
-            case Dnat(address, port):
-                backend = Backend(address or self.packet.address, port or self.packet.port)
-                self._end(step, flows, Verdict.FORWARD, backend)
-            case Return():
-                returned += flows
-            case End(Verdict.NOTHING) | Source():
-                self._accepted += flows
-            case End(verdict):
-                self._end(step, flows, verdict)
-            case Opaque(text):
-                self._end(step, flows, Verdict.NOT_UNDERSTOOD, reason=text)
-            case Lookup(key, actions):
-                found = actions.get(key(self.packet))
-                return flows if found is None else self._do(step, found, flows, returned)
-            case Choose(choices, shares):
-                left = []
-                for each, share in zip(choices, shares or _even(len(choices)), strict=True):
-                    lighter = [replace(f, weight=f.weight * share) for f in flows]
-                    left += self._do(step, each, lighter, returned)
-                return merged(left)
-        return []
-
-    def _jump(self, step: Step, name: str, flows: list[Flow]) -> list[Flow]:
-        chain = self.chains.find(name)
+        chain = self.chains.find(action.chain)
         if chain is None or len(self._path) > MOST_JUMPS:
-            self.trace.met.add((self.chains.label, name))
-            why = f"chain {name} does not exist" if chain is None else "its chains form a loop"
+            self.trace.met.add((self.chains.label, action.chain))
+            is_loop = chain is not None
+            why = "its chains form a loop" if is_loop else f"chain {action.chain} does not exist"
             self._end(step, flows, Verdict.NOT_UNDERSTOOD, reason=why)
             return []
+        ended = self._call(step, chain, flows)
+        if not action.goto:
+            return ended
+        returned += ended
+        return []
+
+    def _call(self, step: Step, chain: Chain, flows: list[Flow]) -> list[Flow]:
+        """The flows that come back from a chain."""
         if not self._path and flows == [Flow(self._everybody)]:
-            return self._jump_for_all(step, chain)
+            return self._call_for_all(step, chain)
         self._path.append(step.told)
         flows = self._walk(chain, flows)
         self._path.pop()
         return flows
 
-    def _jump_for_all(self, step: Step, chain: Chain) -> list[Flow]:
+    def _call_for_all(self, step: Step, chain: Chain) -> list[Flow]:
         """Walk a chain once for all clients, whichever hooks it is called from."""
         key = (self.chains.label, chain.name)
         if key not in self.shared:
@@ -254,6 +231,54 @@ class Walk:
         self._accepted += only_from(accepted, self._everybody)
         return only_from(ended, self._everybody)
 
+    def _set_mark(self, _: Step, action: SetMark, flows: list[Flow], __: list[Flow]) -> list[Flow]:
+        return [replace(f, mark=(f.mark & ~action.clear) ^ action.flip) for f in flows]
+
+    def _remember(self, _: Step, action: Remember, flows: list[Flow], __: list[Flow]) -> list[Flow]:
+        return [replace(f, remembered=action.name) for f in flows]
+
+    def _translate(self, step: Step, action: Dnat, flows: list[Flow], _: list[Flow]) -> list[Flow]:
+        backend = Backend(action.address or self.packet.address, action.port or self.packet.port)
+        self._end(step, flows, Verdict.FORWARD, backend)
+        return []
+
+    def _finish(self, step: Step, action: End, flows: list[Flow], _: list[Flow]) -> list[Flow]:
+        if action.verdict is Verdict.NOTHING:
+            self._accepted += flows
+        else:
+            self._end(step, flows, action.verdict)
+        return []
+
+    def _accept(self, _: Step, __: Source, flows: list[Flow], ___: list[Flow]) -> list[Flow]:
+        self._accepted += flows
+        return []
+
+    def _return(self, _: Step, __: Return, flows: list[Flow], returned: list[Flow]) -> list[Flow]:
+        returned += flows
+        return []
+
+    def _give_up(self, step: Step, action: Opaque, flows: list[Flow], _: list[Flow]) -> list[Flow]:
+        self._end(step, flows, Verdict.NOT_UNDERSTOOD, reason=action.text)
+        return []
+
+    def _look_up(
+        self, step: Step, action: Lookup, flows: list[Flow], returned: list[Flow]
+    ) -> list[Flow]:
+        found = action.actions.get(action.key(self.packet))
+        if found is None:
+            return flows
+        return _ACTIONS[type(found)](self, step, found, flows, returned)
+
+    def _choose(
+        self, step: Step, action: Choose, flows: list[Flow], returned: list[Flow]
+    ) -> list[Flow]:
+        left = []
+        shares = action.shares or _even(len(action.actions))
+        for each, share in zip(action.actions, shares, strict=True):
+            lighter = [replace(f, weight=f.weight * share) for f in flows]
+            left += _ACTIONS[type(each)](self, step, each, lighter, returned)
+        return merged(left)
+
     def _end(
         self,
         step: Step,
@@ -271,3 +296,18 @@ class Walk:
 
 def _even(number: int) -> tuple[float, ...]:
     return (1 / number,) * number
+
+
+_ACTIONS: dict[type[Action], Callable[[Walk, Step, Any, list[Flow], list[Flow]], list[Flow]]] = {
+    Jump: Walk._jump,
+    SetMark: Walk._set_mark,
+    Remember: Walk._remember,
+    Dnat: Walk._translate,
+    End: Walk._finish,
+    Source: Walk._accept,
+    Return: Walk._return,
+    Opaque: Walk._give_up,
+    Lookup: Walk._look_up,
+    Choose: Walk._choose,
+}
+"""What each action does with the flows that meet it, and which of them go on to the next."""

@@ -161,9 +161,9 @@ def compared(node: Node) -> Dataplane:
 
     Raises FactMissingError for rules that were not read or are not understood.
     """
-    wanted, found = tables_of(node)
     facts = node.proxy.facts
     clients = _clients(node, facts)
+    wanted, found = _tables(node, facts, clients)
     try:
         left = tuple(_leftovers(node, facts, clients, wanted))
     except ParseError as error:
@@ -226,7 +226,10 @@ def tables_of(node: Node) -> tuple[ServiceTable, ServiceTable]:
     Raises FactMissingError for rules that were not read or are not understood.
     """
     facts = node.proxy.facts
-    clients = _clients(node, facts)
+    return _tables(node, facts, _clients(node, facts))
+
+
+def _tables(node: Node, facts: ProxyFacts, clients: Clients) -> tuple[ServiceTable, ServiceTable]:
     wanted = expected_table(node.cluster.service_index, node.object, facts, clients)
     try:
         return wanted, _read(node, facts, clients, wanted)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -83,7 +84,7 @@ class IptablesDump:
         return found.chains.get(name) if found else None
 
 
-class Option(Struct, frozen=True, gc=False):
+class Option(Struct, frozen=True, gc=False, cache_hash=True):
     """One condition or target option: `! --ctstate NEW` of `-m conntrack`."""
 
     name: str
@@ -226,11 +227,13 @@ def parse_rule(line: str) -> Rule:
     if words is None:
         return Rule(line, problem="its quotes do not match")
     try:
-        at, options = _options(words, 2)
+        at = _target_at(words)
+        options = _options(tuple(words[2:at]))
         if at == len(words):
             return _checked(Rule(line, options))
-        _, target_options = _options(words, at + 2, module=words[at + 1])
-        return _checked(Rule(line, options, words[at + 1], words[at] == "-g", target_options))
+        target = words[at + 1]
+        target_options = _options(tuple(words[at + 2 :]), module=target)
+        return _checked(Rule(line, options, target, words[at] == "-g", target_options))
     except (IndexError, ValueError):
         return Rule(line, problem="its words are not those of iptables-save")
 
@@ -269,8 +272,17 @@ def _words(line: str) -> list[str] | None:
     return words
 
 
-def _options(words: list[str], at: int, module: str = "") -> tuple[int, tuple[Option, ...]]:
-    """The options from word `at` on, and where the target (-j, -g) or the end stands.
+def _target_at(words: list[str]) -> int:
+    """Where the target (-j, -g) stands, or the end."""
+    at = 2
+    while at < len(words) and words[at] not in {"-j", "-g"}:
+        at += 2 if words[at] == "--comment" else 1
+    return at
+
+
+@lru_cache(maxsize=1_000)
+def _options(words: tuple[str, ...], module: str = "") -> tuple[Option, ...]:
+    """The options in these words; those that are not about one address recur in most chains.
 
     A word that begins with a dash starts an option, and the words up to the next one are its
     values: the number of values of all matches that exist is not known here.
@@ -278,7 +290,7 @@ def _options(words: list[str], at: int, module: str = "") -> tuple[int, tuple[Op
     options = []
     negated = False
     bare_module = ""
-    end = len(words)
+    at, end = 0, len(words)
     while at < end:
         word = words[at]
         at += 1
@@ -288,13 +300,9 @@ def _options(words: list[str], at: int, module: str = "") -> tuple[int, tuple[Op
         if word == "--comment":
             at += 1
             continue
-        if word in {"-m", "-j", "-g"}:
+        if word == "-m":
             if bare_module:
                 options.append(Option("", (), negated=False, module=bare_module))
-            if word != "-m":
-                at -= 1
-                bare_module = ""
-                break
             module = words[at]
             at += 1
             bare_module = "" if module in _MODULES_WITHOUT_MEANING else module
@@ -305,13 +313,13 @@ def _options(words: list[str], at: int, module: str = "") -> tuple[int, tuple[Op
         while at < end and words[at][:1] != "-" and words[at] != "!":
             at += 1
         of_module = module if word[:2] == "--" else ""
-        options.append(Option(word, tuple(words[start:at]), negated, of_module))
+        options.append(Option(word, words[start:at], negated, of_module))
         negated, bare_module = False, ""
     if bare_module:
         options.append(Option("", (), negated=False, module=bare_module))
     if negated:
         raise ValueError("!")
-    return at, tuple(options)
+    return tuple(options)
 
 
 # Loaded for the sake of their options; without any they match every packet of the protocol.

@@ -27,7 +27,7 @@ Expression = Mapping[str, Any]
 """One condition or statement: an object with one member."""
 
 
-class NftRule(Struct, frozen=True):
+class NftRule(Struct, frozen=True, gc=False):
     """A rule of a chain."""
 
     chain: str
@@ -225,6 +225,9 @@ def _decoded(text: str) -> NftTable | None:
     except (ParseError, msgspec.DecodeError):
         return None
     part.sets = {name: _kept_set(each) for name, each in part.sets.items()}
+    if '"@' not in text and "\\" not in text:
+        for each in part.rules.values():
+            each.asks_sets = False
     part.rules = {name: _kept_chain(name, each) for name, each in part.rules.items()}
     return part
 
