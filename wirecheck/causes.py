@@ -76,7 +76,7 @@ RULES = (
     Rule("reachability.nodes_reach_each_other", OVER_THE_OVERLAY),
     Rule(
         "settings.take_in_what_comes_another_way",
-        ("dns.replicas_answer", "settings.are_alike_in_a_pool"),
+        (*OVER_THE_OVERLAY, "settings.are_alike_in_a_pool"),
         "any",
     ),
     Rule("overlay.fits_the_wire", ("settings.are_alike_in_a_pool",), "any"),
