@@ -13,6 +13,7 @@ from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.netns import Namespace
 from wirecheck.snapshot.node_document import NodeDocument, PodFile
+from wirecheck.snapshot.node_settings import Kubelet
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject
 
@@ -60,10 +61,21 @@ class Recorded:
     def resolv_conf(self, uid: str) -> PodFile:
         """What that pod's resolv.conf is in the synthetic cluster."""
         file = next(each.resolv_conf for each in self.document.pods if each.uid == uid)
+        return structs.replace(file, text=self._with_its_dns(file.text))
+
+    @property
+    def kubelet(self) -> Kubelet | None:
+        """What the kubelet tells pods of DNS in the synthetic cluster."""
+        found = self.document.kubelet
+        if found is None:
+            return None
+        return structs.replace(found, lines=[self._with_its_dns(each) for each in found.lines])
+
+    def _with_its_dns(self, text: str) -> str:
         (server,) = (
             each.spec.cluster_ip for each in self.api.services if each.metadata.name == "kube-dns"
         )
-        return structs.replace(file, text=file.text.replace(server, system_services.DNS))
+        return text.replace(server, system_services.DNS)
 
     @property
     def netns(self) -> Namespace:

@@ -65,6 +65,7 @@ def document_of(of: Recorded, number: int, peers: list[Peer], asked: Asked) -> N
         namespaces=[_host(of, number, peers), *_pod_namespaces(of, number)],
         pods=[_processes(of, number, place) for place in range(PODS)],
         files=files,
+        kubelet=of.kubelet,
         commands={},
         http=http,
         probes=list(conversations.probes(number, host, inodes, replicas, asked.services)),
