@@ -81,6 +81,10 @@ def _reasons_for_redirect(
     ways = way(rule, old), way(fresh, new)
     if ways[0] == ways[1]:
         yield "both chains do the same"
+    if does_nothing(rule, old, facts) and (
+        does_nothing(fresh, new, facts) or is_of_other_protocols(rule, fresh, old)
+    ):
+        yield "what either leads to is about others than those that get there"
     if not ways[1] and is_about_no_own_address(rule, old, facts):
         yield "what comes in has none of the addresses that its chain is about"
     at = old.index(rule) + 1

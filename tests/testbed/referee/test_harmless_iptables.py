@@ -248,6 +248,21 @@ def test_what_a_chain_has_left_may_be_taken_by_what_follows_its_callers(
     assert not why_harmless(other, text, FACTS)
 
 
+@pytest.mark.parametrize(("protocol", "harmless"), [("udp", True), ("tcp", False)])
+def test_a_load_balancer_that_leads_nobody_may_call_another_chain_that_leads_none_of_them(
+    protocol: str, harmless: bool
+) -> None:
+    text = NAT.replace(
+        "-A KUBE-EXT-C -j KUBE-MARK-MASQ\n-A KUBE-EXT-C -j KUBE-SEP-A\n",
+        "-A KUBE-EXT-C -s 192.0.2.0/24 -j KUBE-EXT-D\n-A KUBE-EXT-D -s 10.244.0.0/16 -j KUBE-SEP-A\n"
+        "-A KUBE-EXT-E -j KUBE-SEP-B\n"
+        f"-A KUBE-SEP-B -p {protocol} -m {protocol} -j DNAT --to-destination 10.244.1.7:8080\n",
+    )
+    line = "-A KUBE-EXT-C -s 192.0.2.0/24 -j KUBE-EXT-D"
+    edit = changed(text, "redirect", line, line.replace("KUBE-EXT-D", "KUBE-EXT-E"))
+    assert bool(why_harmless(edit, text, FACTS)) is harmless
+
+
 @pytest.mark.parametrize(("port", "harmless"), [(80, True), (81, False)])
 def test_what_the_firewall_drops_need_not_be_dropped_again(port: int, harmless: bool) -> None:
     text = (
