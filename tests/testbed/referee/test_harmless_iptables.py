@@ -254,7 +254,8 @@ def test_a_load_balancer_that_leads_nobody_may_call_another_chain_that_leads_non
 ) -> None:
     text = NAT.replace(
         "-A KUBE-EXT-C -j KUBE-MARK-MASQ\n-A KUBE-EXT-C -j KUBE-SEP-A\n",
-        "-A KUBE-EXT-C -s 192.0.2.0/24 -j KUBE-EXT-D\n-A KUBE-EXT-D -s 10.244.0.0/16 -j KUBE-SEP-A\n"
+        "-A KUBE-EXT-C -s 192.0.2.0/24 -j KUBE-EXT-D\n"
+        "-A KUBE-EXT-D -s 10.244.0.0/16 -j KUBE-SEP-A\n"
         "-A KUBE-EXT-E -j KUBE-SEP-B\n"
         f"-A KUBE-SEP-B -p {protocol} -m {protocol} -j DNAT --to-destination 10.244.1.7:8080\n",
     )
