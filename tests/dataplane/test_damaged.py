@@ -217,3 +217,13 @@ def test_a_table_of_nft_that_changed_while_it_was_read(seed: int) -> None:
     undeclared = [each for each in listing if each.get("chain", {}).get("name") != gone]
     with pytest.raises(ParseError):
         parse_nft_table(json.dumps({"nftables": undeclared}))
+
+
+def test_a_rule_of_nft_whose_statements_are_no_objects() -> None:
+    listing = json.loads(TEXTS["nftables"])["nftables"]
+    rules = [each["rule"] for each in listing if "rule" in each]
+    for rule in (rules[0], rules[-1]):
+        said, rule["expr"] = rule["expr"], ["accept"]
+        with pytest.raises(ParseError, match="a rule of chain"):
+            differences("nftables", json.dumps({"nftables": listing}))
+        rule["expr"] = said

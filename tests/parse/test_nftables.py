@@ -60,3 +60,11 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 def test_what_is_not_known_is_refused(item: dict) -> None:
     with pytest.raises(ParseError):
         parse_nft_table(json.dumps({"nftables": [item]}))
+
+
+@pytest.mark.parametrize("said", [None, 1, "accept", {"accept": None}, ["accept"], [[]]])
+def test_rules_that_say_it_in_no_list_of_objects_are_refused(said: object) -> None:
+    items = [{"chain": {"name": "here"}}, {"rule": {"chain": "here", "expr": said}}]
+    table = parse_nft_table(json.dumps({"nftables": items}))
+    with pytest.raises(ParseError, match="chain here"):
+        _ = table.rules["here"].rules[0].expr

@@ -36,7 +36,7 @@ class Sent(NamedTuple):
 
 
 def fold(
-    sent: Iterable[Sent],
+    sent: Sequence[Sent],
     regions: Regions,
     masquerading: Masquerading,
     protocol: str,
@@ -49,9 +49,9 @@ def fold(
     """
     made: dict[tuple[int, ...], Handling] = {}
     by_client: dict[Client, list[tuple[Region, Handling]]] = {}
-    ways = [(clients & each.flow.sources, each) for clients, of in sent for each in of]
     for bit, region in enumerate(regions.regions):
-        own = [each for sources, each in ways if sources >> bit & 1]
+        ways = (results for clients, results in sent if clients >> bit & 1)
+        own = [each for results in ways for each in results if each.flow.sources >> bit & 1]
         key = tuple(map(id, own))
         if key not in made:
             made[key] = _handling(own, masquerading, protocol)

@@ -87,8 +87,9 @@ def _hairpins(table: NftTable, after: Iterable[Stage]) -> Iterator[tuple[Backend
     for stage in after:
         for chain in reachable(stage):
             for rule in table.rules[chain.name]:
-                if any("masquerade" in each for each in rule.expr):
-                    for each in rule.expr:
+                statements = rule.expr
+                if any("masquerade" in each for each in statements):
+                    for each in statements:
                         yield from _own_connections(each.get("match"), table)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address, summarize_address_range
 from typing import Any
 
+from msgspec import Struct
+
 from wirecheck.addresses import canonical, network
 from wirecheck.dataplane.nftables_keys import (
     MALFORMED,
@@ -24,23 +26,22 @@ from wirecheck.parse.nftables import NftSet
 FULL = 0xFFFFFFFF
 
 
-class Conditions:
+class Conditions(Struct):
     """The conditions of one rule while they are collected."""
 
-    def __init__(self, sets: Mapping[str, NftSet]) -> None:
-        self.sets = sets
-        self.never = False
-        self.first = True
-        self.later = True
-        self.protocol = ""
-        self.host = ""
-        self.port = 0
-        self.tests: list[Test] = []
-        self.sources: list[SourceTest] = []
-        self.marks: list[MarkTest] = []
-        self.recalls: tuple[str, int] | None = None
-        self.by_destination: dict[tuple[str, str, int], list[str]] | None = None
-        """Sources by destination, where a set has both: then there is a step for each."""
+    sets: Mapping[str, NftSet]
+    never: bool = False
+    first: bool = True
+    later: bool = True
+    protocol: str = ""
+    host: str = ""
+    port: int = 0
+    tests: tuple[Test, ...] = ()
+    sources: tuple[SourceTest, ...] = ()
+    marks: tuple[MarkTest, ...] = ()
+    recalls: tuple[str, int] | None = None
+    by_destination: dict[tuple[str, str, int], list[str]] | None = None
+    """Sources by destination, where a set has both: then there is a step for each."""
 
     def steps(self, told: Told, actions: tuple[Action, ...]) -> Iterator[Step]:
         """The step with these conditions."""
@@ -58,7 +59,7 @@ class Conditions:
         destination: tuple[str, str, int],
         further: tuple[SourceTest, ...],
     ) -> Step:
-        sources = (*self.sources, *further)
+        sources = self.sources + further
         host, protocol, port = destination
         return Step(
             told=told,
@@ -69,9 +70,9 @@ class Conditions:
             protocol=protocol,
             host=host,
             port=port,
-            tests=tuple(self.tests),
+            tests=self.tests,
             sources=sources,
-            marks=tuple(self.marks),
+            marks=self.marks,
             recalls=self.recalls,
             own=own_address(sources, actions) if not self.marks else "",
         )
@@ -86,7 +87,7 @@ class Conditions:
             _CONDITIONS[kind](self, what, right, negated)
         except MALFORMED:
             text = expression_text({"match": inner})
-            self.sources.append(SourceTest("other", text, negated=False))
+            self.sources += (SourceTest("other", text, negated=False),)
 
     def _payload(self, what: Mapping[str, Any], right: Any, negated: bool) -> None:
         field = what["field"]
@@ -110,7 +111,7 @@ class Conditions:
             return
         ranges = self._ranges(right)
         if ranges:
-            self.sources.append(SourceTest("network", ",".join(ranges), negated))
+            self.sources += (SourceTest("network", ",".join(ranges), negated),)
         elif not negated:
             self.never, self.first, self.later = True, False, False
 
@@ -121,8 +122,8 @@ class Conditions:
             return
         spans = [network(each) for each in texts]
         ends = [(int(each.network_address), int(each.broadcast_address)) for each in spans]
-        self.tests.append(
-            lambda packet: any(low <= packet.number <= high for low, high in ends) is not negated
+        self.tests += (
+            lambda packet: any(low <= packet.number <= high for low, high in ends) is not negated,
         )
 
     def _ranges(self, right: Any) -> list[str]:
@@ -151,13 +152,13 @@ class Conditions:
                 if len(names) == 1 and not negated:
                     (self.protocol,) = names
                 else:
-                    self.tests.append(lambda packet: (packet.protocol in names) is not negated)
+                    self.tests += (lambda packet: (packet.protocol in names) is not negated,)
             case "mark":
-                self.marks.append(MarkTest(int(right), FULL, negated))
+                self.marks += (MarkTest(int(right), FULL, negated),)
             case "iifname" | "iif":
                 name = str(right)
                 name = f"{name[:-1]}+" if name.endswith("*") else name
-                self.sources.append(SourceTest("interface", name, negated))
+                self.sources += (SourceTest("interface", name, negated),)
             case _:
                 raise UnknownError(what)
 
@@ -165,7 +166,7 @@ class Conditions:
         left, mask = what
         if left != {"meta": {"key": "mark"}}:
             raise UnknownError(what)
-        self.marks.append(MarkTest(int(right), int(mask), negated))
+        self.marks += (MarkTest(int(right), int(mask), negated),)
 
     def _connection(self, what: Mapping[str, Any], right: Any, negated: bool) -> None:
         states = {right} if isinstance(right, str) else set(right)
@@ -185,9 +186,9 @@ class Conditions:
         if what["result"] != "type" or right != "local":
             raise UnknownError(what)
         if what["flags"] == ["daddr"]:
-            self.tests.append(lambda packet: packet.is_local is not negated)
+            self.tests += (lambda packet: packet.is_local is not negated,)
         elif what["flags"] == ["saddr"]:
-            self.sources.append(SourceTest("local", "", negated))
+            self.sources += (SourceTest("local", "", negated),)
         else:
             raise UnknownError(what)
 
@@ -202,7 +203,7 @@ class Conditions:
             raise UnknownError(what)
         known = frozenset(key_of(parts, each) for each in elements)
         read = reader_of(parts)
-        self.tests.append(lambda packet: (read(packet) in known) is not negated)
+        self.tests += (lambda packet: (read(packet) in known) is not negated,)
 
     def _source_by_destination(self, parts: tuple[str, ...], elements: list[Any]) -> None:
         if parts != ("daddr", "l4proto", "dport") or self.host or self.port or self.protocol:

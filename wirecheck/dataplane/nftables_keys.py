@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from wirecheck.addresses import canonical
@@ -77,13 +78,12 @@ def _canonical(part: str, value: Any) -> object:
     return int(value)
 
 
+_READ = {"daddr": "address", "l4proto": "protocol", "dport": "port"}
+
+
 @cache
 def reader_of(parts: tuple[str, ...]) -> Callable[[Packet], object]:
     """What makes the same tuple of a packet."""
-    read: dict[str, Callable[[Packet], object]] = {
-        "daddr": lambda packet: packet.address,
-        "l4proto": lambda packet: packet.protocol,
-        "dport": lambda packet: packet.port,
-    }
-    readers = tuple(read[part] for part in parts)
-    return lambda packet: tuple(each(packet) for each in readers)
+    names = [_READ[part] for part in parts]
+    read = attrgetter(*names)
+    return read if len(names) > 1 else lambda packet: (read(packet),)

@@ -5,7 +5,8 @@
               {"chain": {"name": "nat-prerouting", "type": "nat", "hook": "prerouting", …}},
               {"rule": {"chain": "nat-prerouting", "expr": [{"jump": {"target": "services"}}]}}]}
 
-Statements and conditions (`expr`) stay as they are: what they mean is the reader's business.
+Statements and conditions (`expr`) stay as they are: what they mean is the reader's business,
+and that they are a list of objects shows when they are asked for.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
+from msgspec import field as struct_field
 
 from wirecheck.parse.errors import ParseError
 from wirecheck.snapshot.blocks import Block, BlockText
@@ -28,11 +30,26 @@ Expression = Mapping[str, Any]
 
 
 class NftRule(Struct, frozen=True, gc=False):
-    """A rule of a chain."""
+    """A rule of a chain; what it says is kept as text, and read when it is asked for.
+
+    Objects for it would be seven a rule, millions that live as long as the rules are kept.
+    """
 
     chain: str
-    expr: list[dict[str, Any]] = []
+    raw: Raw = struct_field(name="expr", default=Raw(b"[]"))
     comment: str = ""
+
+    @property
+    def expr(self) -> list[dict[str, Any]]:
+        """Its conditions and statements; raises ParseError where they are no such list."""
+        try:
+            return _statements.decode(self.raw)
+        except msgspec.DecodeError as error:
+            name = self.chain[:200]
+            raise ParseError(f"nft -j list table: a rule of chain {name}: {error}") from error
+
+
+_statements = msgspec.json.Decoder(list[dict[str, Any]])
 
 
 class NftChain(Struct, frozen=True):
