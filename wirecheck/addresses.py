@@ -55,7 +55,7 @@ def addresses(texts: Iterable[str]) -> frozenset[IPAddress]:
     return frozenset(address(text) for text in texts if text)
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=50_000)  # kube-ipvs0 has an address for each Service, the same on all nodes
 def network(text: str) -> IPNetwork:
     """The range in `text`, host bits allowed; raises ValueError where it is none."""
     return ip_network(text, strict=False)

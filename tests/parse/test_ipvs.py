@@ -33,17 +33,24 @@ def test_servers_of_both_families() -> None:
         ("10.244.0.2", 53, 1),
         ("10.244.0.3", 53, 0),
     ]
-    assert dns.real_servers[0].inactive == 7
     assert (six.family, six.address, six.port) == (6, "fd00:96::1", 38502)
     assert six.is_by_client
     assert six.real_servers[0].address == "fd00:10::2"
     assert empty.real_servers == []
 
 
+def test_connections_tell_no_real_server_from_another() -> None:
+    busy = IP_VS.replace("3          0", "5          9")
+    assert busy != IP_VS
+    assert parse_ip_vs(busy) == parse_ip_vs(IP_VS)
+    assert parse_ip_vs(IP_VS.replace("Masq    1      3", "Masq    2      3")) != parse_ip_vs(IP_VS)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
         (TITLE, "", "first line"),
+        ("3          0", "3          x", "line 5"),
         ("UDP  0A60000A", "ICMP 0A60000A", "line 6"),
         ("0A60000A:0035", "0A60000A:35", "line 6"),
         ("persistent 10800 FFFFFFFF", "persistent 10800", "line 4"),

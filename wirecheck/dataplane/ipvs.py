@@ -118,6 +118,8 @@ def _tick_rate(servers: Iterable[VirtualServer], wanted: ServiceTable) -> int:
     """Ticks per second: of the usual rates the one by which most servers are as wanted."""
     votes: Counter[int] = Counter()
     for server in servers:
+        if not server.persistent_ticks:
+            continue
         frontend = Frontend(server.family, server.address, server.protocol, server.port)
         entry = wanted.entries.get(frontend)
         for each in entry.handlings.values() if entry else ():

@@ -38,12 +38,8 @@ class RealServer:
     forward: str
     """`Masq`, `Route`, `Tunnel` or `Local`."""
     weight: int
-    active: int = field(compare=False)
-    """Connections that are open, and"""
-    inactive: int = field(compare=False)
-    """that are closing or have none of TCP's states."""
     line: str
-    """Without these counters: equal for equal backends."""
+    """Without the numbers of its connections: equal for equal backends."""
 
 
 @dataclass(slots=True)
@@ -99,6 +95,12 @@ def _servers(lines: list[str]) -> Iterator[VirtualServer]:
 
 
 def _virtual(line: str) -> VirtualServer:
+    return VirtualServer(*_fields(line.strip()))
+
+
+@lru_cache(maxsize=100_000)
+def _fields(line: str) -> tuple[int, str, str, int, str, int, bool, str]:
+    """Those of a virtual server, in their order."""
     protocol, place, scheduler, *flags = line.split()
     if flags[:1] == ["ops"]:
         flags = flags[1:]
@@ -111,16 +113,23 @@ def _virtual(line: str) -> VirtualServer:
         ticks, is_by_client = int(timeout), int(mask, 16) in FULL_MASKS[family]
     if protocol not in _PROTOCOLS:
         raise ValueError(line)
-    return VirtualServer(
-        family, _PROTOCOLS[protocol], text, port, scheduler, ticks, is_by_client, line.strip()
-    )
+    return family, _PROTOCOLS[protocol], text, port, scheduler, ticks, is_by_client, line
 
 
 def _real(line: str) -> RealServer:
-    _, place, forward, weight, active, inactive = line.split()
+    """Its last words are connections: those that are open, and those that are closing."""
+    kept, active, inactive = line.rsplit(maxsplit=2)
+    if not (active.isdecimal() and inactive.isdecimal()):
+        raise ValueError(line)
+    return _real_server(kept)
+
+
+@lru_cache(maxsize=200_000)
+def _real_server(kept: str) -> RealServer:
+    """The same object on all nodes."""
+    _, place, forward, weight = kept.split()
     _, text, port = _place(place)
-    told = f"-> {place} {forward} {weight}"
-    return RealServer(text, port, forward, int(weight), int(active), int(inactive), told)
+    return RealServer(text, port, forward, int(weight), f"-> {place} {forward} {weight}")
 
 
 @lru_cache(maxsize=200_000)

@@ -85,7 +85,7 @@ def _real(line: str, words: list[str]) -> RealServer:
     if (marker, weight_marker) != ("-r", "-w") or more:
         raise ValueError(line)
     _, host, port = _place(place)
-    return RealServer(host, port, _FORWARDS[forward], int(weight), active=0, inactive=0, line=line)
+    return RealServer(host, port, _FORWARDS[forward], int(weight), line)
 
 
 def _place(text: str) -> tuple[int, str, int]:
