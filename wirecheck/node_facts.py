@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from weakref import WeakKeyDictionary
 
+from wirecheck.snapshot.blocks import Block, BlockText
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import Command, NodeDocument
 from wirecheck.snapshot.objects.node import NodeObject
@@ -18,6 +20,8 @@ PASSING = ("veth", "cali", "lxc", "eni", "tap", "gke", "azv", "nodelocaldns")
 
 COUNT = "number of "
 """How facts begin whose values differ from node to node."""
+
+_COUNTED: WeakKeyDictionary[Block, tuple[tuple[str, int], ...]] = WeakKeyDictionary()
 
 
 def facts_of(
@@ -72,9 +76,29 @@ def _numbers(document: NodeDocument) -> Iterator[tuple[str, str]]:
 
 
 def _rules(command: Command) -> Counter[str]:
+    """By table; a block of rules that nodes have in common is counted once."""
     counted: Counter[str] = Counter()
-    for part in f"\n{command.output}".split("\n*")[1:]:
-        table, _, _ = part.partition("\n")
-        if number := part.count("\n-A"):
+    table = ""
+    for heading, number in _parts(command.output):
+        table = heading or table
+        if number:
             counted[table] += number
     return counted
+
+
+def _parts(text: str) -> Iterator[tuple[str, int]]:
+    """The tables that begin in it, with their rules; before the first heading without a name."""
+    if not isinstance(text, BlockText):
+        yield from _counted(text)
+        return
+    for block in text.blocks:
+        found = _COUNTED.get(block)
+        if found is None:
+            found = _COUNTED[block] = _counted(block.text)
+        yield from found
+
+
+def _counted(text: str) -> tuple[tuple[str, int], ...]:
+    before, *tables = f"\n{text}".split("\n*")
+    named = [("", before), *((each.partition("\n")[0], each) for each in tables)]
+    return tuple((name, part.count("\n-A")) for name, part in named)
