@@ -21,7 +21,7 @@ from wirecheck.collect.api import Api, ApiError
 from wirecheck.collect.resources import RESOURCES, ListMetadata, Object, Resource, without_free_text
 from wirecheck.snapshot.api_objects import ApiObjects, Change
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
-from wirecheck.snapshot.objects.metadata import Condition
+from wirecheck.snapshot.objects.metadata import Condition, is_true
 from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject
@@ -265,7 +265,7 @@ def _what_counts(item: Object) -> dict[str, object]:
                 "addresses": status.addresses,
                 "nodeInfo": status.node_info,
                 "ready": _ready(status.conditions),
-                "networkUnavailable": _is_true(status.conditions, "NetworkUnavailable"),
+                "networkUnavailable": is_true(status.conditions, "NetworkUnavailable"),
             }
         case PodObject(spec=spec, status=status):
             return common | {
@@ -287,8 +287,4 @@ def _what_counts(item: Object) -> dict[str, object]:
 
 
 def _ready(conditions: Iterable[Condition]) -> bool:
-    return _is_true(conditions, "Ready")
-
-
-def _is_true(conditions: Iterable[Condition], type_: str) -> bool:
-    return any(each.type == type_ and each.status == "True" for each in conditions)
+    return is_true(conditions, "Ready")

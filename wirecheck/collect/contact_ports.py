@@ -14,6 +14,7 @@ from wirecheck.collect.contact_targets import ContactTargets
 from wirecheck.collect.ring import following, share
 from wirecheck.snapshot.host_ports import HostPort
 from wirecheck.snapshot.node_ports import Backend, HealthCheck, NodePort
+from wirecheck.snapshot.objects.metadata import is_true
 from wirecheck.snapshot.objects.node import NodeObject
 
 PEERS = 3
@@ -98,4 +99,4 @@ def _addresses(node: NodeObject, family: int) -> Iterator[str]:
 
 
 def _is_ready(node: NodeObject) -> bool:
-    return any(each.type == "Ready" and each.status == "True" for each in node.status.conditions)
+    return is_true(node.status.conditions, "Ready")

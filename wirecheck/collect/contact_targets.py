@@ -25,6 +25,7 @@ from wirecheck.snapshot.node_ports import (
     node_ports,
 )
 from wirecheck.snapshot.objects.endpoint_slice import Endpoint, EndpointSliceObject
+from wirecheck.snapshot.objects.metadata import is_true
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.objects.service import ServiceObject
@@ -211,7 +212,7 @@ def is_wired(pod: PodObject) -> bool:
 
 def is_ready(pod: PodObject) -> bool:
     """Whether its condition says so."""
-    return any(each.type == "Ready" and each.status == "True" for each in pod.status.conditions)
+    return is_true(pod.status.conditions, "Ready")
 
 
 def uid_of(pod: PodObject) -> str:

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from wirecheck.collect.api import Api, ApiError
 from wirecheck.collect.api_errors import message_of
+from wirecheck.snapshot.objects.metadata import Condition, is_true
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.run_labels import OWNER, OWNER_LABEL, RUN_LABEL
 
@@ -58,16 +59,11 @@ class _Container(Struct, frozen=True):
     state: _State = _State()
 
 
-class _Condition(Struct, frozen=True):
-    type: str
-    status: str
-
-
 class _Status(Struct, frozen=True, rename="camel"):
     phase: str = ""
     reason: str = ""
     message: str = ""
-    conditions: list[_Condition] = []
+    conditions: list[Condition] = []
     container_statuses: list[_Container] = []
 
 
@@ -82,8 +78,7 @@ class _Pod(Struct, frozen=True):
     @property
     def is_ready(self) -> bool:
         """kubelet tells this a moment after `started` of a container with a startup probe."""
-        found = self.status.conditions
-        return any(each.type == "Ready" and each.status == "True" for each in found)
+        return is_true(self.status.conditions, "Ready")
 
     @property
     def failed(self) -> str:
@@ -280,11 +275,7 @@ def remove_pods(api: Api, namespace: str, selector: str = "") -> int:
 
 def _not_ready(nodes: Iterable[NodeObject]) -> set[str]:
     """The names of those on which nothing can be started."""
-    return {
-        each.metadata.name
-        for each in nodes
-        if not any(c.type == "Ready" and c.status == "True" for c in each.status.conditions)
-    }
+    return {each.metadata.name for each in nodes if not is_true(each.status.conditions, "Ready")}
 
 
 class Removable(Protocol):

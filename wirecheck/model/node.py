@@ -36,6 +36,7 @@ from wirecheck.model.veth import Orphan, Veth
 from wirecheck.model.wiring import Wiring
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import Command, NodeDocument, PodProcesses
+from wirecheck.snapshot.objects.metadata import is_true
 from wirecheck.snapshot.objects.node import NodeObject
 
 ABSENT = "absent"
@@ -111,7 +112,7 @@ class Node:
 
     @property
     def is_ready(self) -> bool:
-        return any(c.type == "Ready" and c.status == "True" for c in self.object.status.conditions)
+        return is_true(self.object.status.conditions, "Ready")
 
     @property
     def why_not_ready(self) -> str:

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from wirecheck.addresses import IPAddress, addresses
 from wirecheck.findings import Ref
-from wirecheck.snapshot.objects.metadata import Metadata, OwnerReference
+from wirecheck.snapshot.objects.metadata import Metadata, OwnerReference, is_true
 from wirecheck.snapshot.objects.pod import DnsConfig, PodObject
 
 SANDBOXED_HANDLERS = ("kata", "gvisor", "runsc")
@@ -73,7 +73,7 @@ class Pod:
 
     @property
     def is_ready(self) -> bool:
-        return any(c.type == "Ready" and c.status == "True" for c in self.object.status.conditions)
+        return is_true(self.object.status.conditions, "Ready")
 
     @property
     def sandboxed_by(self) -> str:

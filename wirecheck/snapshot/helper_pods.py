@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.objects.metadata import is_true
 from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.run_labels import NAME_LABEL, OWNER, OWNER_LABEL, RUN_LABEL
 
@@ -42,6 +43,4 @@ def addresses_of(pod: PodObject) -> Sequence[str]:
 
 
 def _serves(pod: PodObject) -> bool:
-    conditions = pod.status.conditions
-    is_ready = any(each.type == "Ready" and each.status == "True" for each in conditions)
-    return is_ready and not pod.metadata.deletion_timestamp
+    return is_true(pod.status.conditions, "Ready") and not pod.metadata.deletion_timestamp

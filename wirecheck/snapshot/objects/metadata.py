@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 ALLOWED_ANNOTATIONS = frozenset(
@@ -51,3 +53,8 @@ class Condition(ApiStruct, frozen=True):
     status: str
     reason: str = ""
     last_transition_time: str = ""
+
+
+def is_true(conditions: Iterable[Condition], type_: str) -> bool:
+    """Whether the condition of that type is there, and True."""
+    return any(each.type == type_ and each.status == "True" for each in conditions)
