@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from wirecheck.catalogue import load
+from wirecheck.cli import GC_THRESHOLDS
 from wirecheck.judge import Judge
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.node_document import NodeDocument
@@ -27,7 +28,7 @@ def main(folder: str, nodes: str, what: str = "judge") -> None:
 
     One thread does it all: on an idle machine that is the time that it takes.
     """
-    gc.set_threshold(2_000_000, 50, 50)  # as `wirecheck.cli` does
+    gc.set_threshold(*GC_THRESHOLDS)
     snapshot = Snapshot.open(Path(folder))
     timed = (floor if what == "floor" else judged)(snapshot, int(nodes))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -35,6 +35,10 @@ from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot_summary import summary
 from wirecheck.verdict import HEALTHY, INCOMPLETE, INTERNAL_ERROR, USAGE, FailOn
 
+GC_THRESHOLDS = (2_000_000, 50, 50)
+"""Large snapshots are millions of small objects without cycles: looking for cycles among them, at
+Python's own thresholds, costs two fifths of the time that judging takes."""
+
 EPILOG = """Exit status: 0 healthy, 1 at least one fail, 2 could not look at everything,
 3 internal error, 4 usage, 5 nothing to do.
 
@@ -231,9 +235,7 @@ def show_snapshot(folder: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
-    # Large snapshots are millions of small objects without cycles: looking for cycles among
-    # them costs two fifths of the time that judging takes.
-    gc.set_threshold(2_000_000, 50, 50)
+    gc.set_threshold(*GC_THRESHOLDS)
     sys.exit(_status(arguments))
 
 
