@@ -11,14 +11,18 @@ FREE = WORKERS[-1]
 """The node that has host ports, local endpoints and no DNS; what came before may have moved it."""
 
 
+def replicas() -> dict[str, str]:
+    """The pods of CoreDNS, and their nodes; empty for those that wait for one."""
+    pods = ("-n", "kube-system", "get", "pods", "-l", "k8s-app=kube-dns", "-o", "json")
+    return {
+        str(pod["metadata"]["name"]): str(pod["spec"].get("nodeName", ""))
+        for pod in json.loads(kubectl(*pods))["items"]
+    }
+
+
 def clear_of_dns() -> None:
     """Move a replica that runs on it to another container. Raises TestbedError."""
-    pods = ("-n", "kube-system", "get", "pods", "-l", "k8s-app=kube-dns", "-o", "json")
-    held = [
-        str(pod["metadata"]["name"])
-        for pod in json.loads(kubectl(*pods))["items"]
-        if pod["spec"].get("nodeName") in (FREE, VM)
-    ]
+    held = [name for name, node in replicas().items() if node in (FREE, VM)]
     if not held:
         return
     known = json.loads(kubectl("get", "nodes", "-o", "json"))["items"]

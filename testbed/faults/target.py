@@ -8,6 +8,7 @@ from typing import Any
 
 from testbed.cluster import kubectl
 from testbed.commands import TestbedError
+from testbed.faults.dns_placement import replicas
 from testbed.faults.fault import Target
 from testbed.layout import VM
 from testbed.nodes import output
@@ -127,8 +128,7 @@ def _node_by_dns(wanted: str) -> str:
     """`without dns`: a node where only the path to DNS can be at fault; `with dns`: another."""
     if wanted not in ("with dns", "without dns"):
         return wanted
-    listed = kubectl("-n", "kube-system", "get", "pods", "-l", "k8s-app=kube-dns", "-o", "json")
-    holders = {pod["spec"].get("nodeName") for pod in json.loads(listed)["items"]}
+    holders = set(replicas().values())
     nodes = json.loads(kubectl("get", "nodes", "-o", "json"))["items"]
     fitting = [
         str(node["metadata"]["name"])

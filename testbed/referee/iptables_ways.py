@@ -125,11 +125,7 @@ def is_same_way_after_chain(rule: Rule, rules: list[Rule]) -> bool:
 
 def _at_end(rule: Rule, rules: list[Rule]) -> object:
     """What its target does, past chains of one rule for all."""
-    does = [
-        each
-        for each in called(rule, rules)
-        if not (each.target == "KUBE-MARK-MASQ" and "-d" in each.matches)
-    ]
+    does = _for_all_addresses(called(rule, rules))
     is_past = len(does) == 1 and not does[0].matches and bool(called(does[0], rules))
     return _at_end(does[0], rules) if is_past else way(rule, rules)
 
@@ -200,21 +196,24 @@ def is_dropped_before(rule: Rule, rules: list[Rule]) -> bool:
 
 
 def way(rule: Rule, rules: list[Rule], depth: int = 0) -> object:
-    """What a rule's target does, rule by rule, whatever its chains are called.
-
-    What marks connections to one address is left out: it is about a ClusterIP, and those to
-    it do not come by a rule that others are led by as well.
-    """
-    called = [each for each in rules if (each.table, each.chain) == (rule.table, rule.target)]
-    if not called and rule.target.startswith("KUBE-"):
+    """What a rule's target does, rule by rule, whatever its chains are called."""
+    does = called(rule, rules)
+    if not does and rule.target.startswith("KUBE-"):
         return ()
-    if not called or depth > len(rules):
+    if not does or depth > len(rules):
         return rule.does
     return tuple(
         (tuple(sorted(_named_by_endpoint(each))), way(each, rules, depth + 1))
-        for each in called
-        if not (each.target == "KUBE-MARK-MASQ" and "-d" in each.matches)
+        for each in _for_all_addresses(does)
     )
+
+
+def _for_all_addresses(rules: list[Rule]) -> list[Rule]:
+    """Without what marks connections to one address.
+
+    It is about a ClusterIP, and those to it do not come by a rule that others are led by as well.
+    """
+    return [each for each in rules if each.target != "KUBE-MARK-MASQ" or "-d" not in each.matches]
 
 
 def _named_by_endpoint(rule: Rule) -> Iterator[tuple[str, str]]:

@@ -28,8 +28,10 @@ def main(names: tuple[str, ...], listing: bool) -> None:
         for each in chosen:
             click.echo(f"{each.name:24} {each.sentence}")
         return
-    if not state().record():
-        raise click.ClickException("there is no test cluster: `python -m testbed up` starts one")
+    try:
+        state().running()
+    except TestbedError as error:
+        raise click.ClickException(str(error)) from None
     failed = sum(not _proven(each) for each in chosen)
     click.echo(f"{len(chosen) - failed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
