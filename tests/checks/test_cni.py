@@ -27,6 +27,15 @@ def test_an_agent_that_is_not_ready_is_found(small):
     assert (finding.subject.name, finding.found) == ("flannel", "not Ready")
 
 
+def test_an_agent_that_is_ready_or_terminating_is_not_a_finding(small):
+    assert not small.findings("cni.agent_runs_on_the_node")
+
+    agent = small.api["pods"][2]
+    agent["status"]["conditions"] = []
+    agent["metadata"]["deletionTimestamp"] = "2026-11-23T00:00:00Z"
+    assert not small.findings("cni.agent_runs_on_the_node")
+
+
 def test_plugins_that_no_daemonset_brings_are_skipped(small):
     del small.api["pods"][2]
     with pytest.raises(NotApplicable, match="no DaemonSet"):

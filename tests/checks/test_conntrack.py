@@ -20,6 +20,16 @@ def test_use_warns_at_75_and_fails_at_90_percent(small, count, levels):
     assert [each.level for each in small.findings("conntrack.has_room")] == levels
 
 
+@pytest.mark.parametrize(
+    ("count", "limit"), [(98_400, "at most 75 % of"), (118_000, "at most 90 % of")]
+)
+def test_use_is_reported_with_the_threshold_that_it_exceeds(small, count, limit):
+    small.change_file(COUNT, str(count))
+
+    (finding,) = small.findings("conntrack.has_room")
+    assert finding.expected == f"{limit} 131,072 entries"
+
+
 def test_a_pods_own_netns_counts_against_the_same_limit(small):
     small.change_netns(WEB_NETNS, conntrack_count=130_000)
 

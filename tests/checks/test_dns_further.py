@@ -26,6 +26,21 @@ def test_lost_queries_are_counted(small, lost, level):
     assert "kube-system/dns" in finding.found
 
 
+def test_one_lost_query_of_few_is_a_warning_whatever_its_share(small):
+    """In a cluster of one replica ten queries are sent: one of them is already 10 %."""
+    others = [each for each in small.document.probes if each.purpose != "sample"]
+    samples = [each for each in small.document.probes if each.purpose == "sample"][:10]
+    small.change_document(probes=[*others, *samples])
+
+    small.change_purpose("sample", LOST)
+    (finding,) = small.findings("dns.queries_are_not_lost")
+    assert (finding.level, "1 of 10 queries lost (10 %)" in finding.found) == (Level.WARN, True)
+
+    small.change_purpose("sample", LOST, LOST)
+    (finding,) = small.findings("dns.queries_are_not_lost")
+    assert finding.level is Level.FAIL
+
+
 def test_how_much_may_be_lost_comes_from_the_inventory(small):
     small.thresholds["dns.lost_fail"] = 25
     small.change_purpose("sample", *[LOST] * 8)

@@ -97,15 +97,25 @@ def test_a_ready_pod_that_no_slice_names_is_found(small, endpoint):
     "change",
     [
         {"phase": "Succeeded"},
+        {"phase": "Failed"},
         {"podIP": "", "podIPs": []},
         {"conditions": [{"type": "Ready", "status": "False"}]},
     ],
-    ids=["finished", "no address yet", "not ready"],
+    ids=["finished", "failed", "no address yet", "not ready"],
 )
 def test_a_pod_that_cannot_serve_need_not_be_named(small, endpoint, change):
     small.api["endpointSlices"] = []
     small.api["pods"][DNS_POD]["status"].update(change)
 
+    assert not small.findings("endpoints.have_every_ready_pod")
+
+
+def test_a_pod_that_is_being_deleted_need_not_be_named_even_where_all_are_published(small):
+    small.api["endpointSlices"] = []
+    small.api["services"][1]["spec"]["publishNotReadyAddresses"] = True
+    assert len(small.findings("endpoints.have_every_ready_pod")) == 1
+
+    small.api["pods"][DNS_POD]["metadata"]["deletionTimestamp"] = "2026-11-23T00:00:00Z"
     assert not small.findings("endpoints.have_every_ready_pod")
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.checks.small_cluster import WEB_NETNS, SmallCluster, agent_pod
+from tests.checks.small_cluster import DNS_NETNS, WEB_NETNS, SmallCluster, agent_pod
 from wirecheck.findings import FactMissingError, NotApplicable
+from wirecheck.snapshot.api_objects import Change
 
 
 def web(small: SmallCluster) -> dict:
@@ -104,6 +105,16 @@ def test_a_netns_that_could_not_be_read_is_an_error_and_not_a_pass(small):
     small.change_netns(WEB_NETNS, error="setns: Operation not permitted")
 
     with pytest.raises(FactMissingError, match=r"shop/web: setns: Operation not permitted"):
+        small.findings("pods.carry_their_addresses")
+
+
+def test_a_netns_that_went_away_with_its_pod_is_not_an_error(small):
+    small.change_netns(WEB_NETNS, error="setns: No such file or directory", addresses=[])
+    small.changes.append(Change("Pod", "web", "shop", what="deleted"))
+    assert not small.findings("pods.carry_their_addresses")
+
+    small.change_netns(DNS_NETNS, error="setns: Operation not permitted")
+    with pytest.raises(FactMissingError, match="of 1 pods could not be read; kube-system/dns"):
         small.findings("pods.carry_their_addresses")
 
 

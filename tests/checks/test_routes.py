@@ -46,9 +46,20 @@ def test_a_node_without_any_route_is_found(small):
         Route(4, "10.244.1.0/24", gateway="192.0.2.254", index=2),
         Route(4, "10.244.1.0/24", index=5),
         Route(4, "10.244.1.0/24", gateway="10.244.9.0", index=4, onlink=True),
+        Route(4, "10.244.1.0/24", gateway="10.244.1.0", index=4),
+        Route(4, "10.244.1.0/24", index=4, onlink=True),
+        Route(4, "10.244.1.0/24", gateway="10.244.1.0", index=5, onlink=True),
         Route(4, "10.244.1.0/24", type="blackhole"),
     ],
-    ids=["by the router", "on the bridge", "to another node", "blackhole"],
+    ids=[
+        "by the router",
+        "on the bridge",
+        "to another node",
+        "not onlink",
+        "without a gateway",
+        "by the bridge",
+        "blackhole",
+    ],
 )
 def test_a_route_that_leads_elsewhere_is_found(small, route):
     with_routes(small, route, without="10.244.1.0/24")
@@ -71,6 +82,16 @@ def test_a_direct_route_to_the_node_is_right(small, backend):
         without="10.244.1.0/24",
     )
     assert not found(small, "lead_to_every_node")
+
+
+@pytest.mark.parametrize(
+    ("onlink", "is_right"), [(True, True), (False, False)], ids=["onlink", "not onlink"]
+)
+def test_the_gateway_on_the_overlay_may_be_any_address_of_the_peers_range(small, onlink, is_right):
+    route = Route(4, "10.244.1.0/24", gateway="10.244.1.1", index=4, onlink=onlink)
+    with_routes(small, route, without="10.244.1.0/24")
+
+    assert (not found(small, "lead_to_every_node")) is is_right
 
 
 def test_another_table_that_a_rule_asks_first_counts(small):
