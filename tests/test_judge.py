@@ -115,6 +115,15 @@ def test_a_check_that_does_not_settle_is_judged_on_the_first_look():
     assert item("conntrack.loses_nothing", dropping, SmallCluster()).outcome is Outcome.FAIL
 
 
+def test_a_check_that_does_not_settle_counts_what_it_found_of_a_changed_object():
+    crowded_table = SmallCluster()
+    crowded_table.change_netns(WEB_NETNS, conntrack_count=130_000)
+    crowded_table.changes.append(WEB_CHANGED)
+
+    result = item("conntrack.has_room", crowded_table)
+    assert (result.outcome, result.undecided) == (Outcome.FAIL, [])
+
+
 def test_a_later_look_that_did_not_visit_the_node_says_nothing_about_it():
     elsewhere = SmallCluster(visit=None)
 
@@ -168,6 +177,17 @@ def test_what_is_found_too_often_is_counted_and_not_listed():
     assert (len(listed), result.outcome) == (MOST_FINDINGS - 1, Outcome.FAIL)
     assert str(last.object) == "Node n1 further objects"
     assert last.found.startswith("151 more findings")
+
+
+def test_all_findings_are_listed_as_long_as_there_is_room_for_them():
+    full = item("pods.have_a_netns", crowded(MOST_FINDINGS))
+    assert [each.object.name for each in full.findings] == [
+        f"lost-{number}" for number in range(MOST_FINDINGS)
+    ]
+
+    *listed, last = item("pods.have_a_netns", crowded(MOST_FINDINGS + 1)).findings
+    assert len(listed) == MOST_FINDINGS - 1
+    assert last.found.startswith("2 more findings")
 
 
 def test_what_is_not_waived_is_listed_first():

@@ -133,6 +133,31 @@ def test_a_backend_that_leads_elsewhere_is_missing_and_wrong(node):
     assert any("10.9.9.9:8080" in line for line in finding.evidence)
 
 
+def identities(node: Node, check: str) -> set:
+    return {finding.identity for finding in red(node)[check]}
+
+
+def test_each_wrong_backend_is_a_finding_of_its_own_whatever_else_the_api_asks_for(node):
+    text = rules(node)
+    old = re.findall(r'"shop/web:http" .*--to-destination (\S+)', text)
+    for number, each in enumerate(old[:2]):
+        pattern = rf'("shop/web:http" .*--to-destination ){each}'
+        text = re.sub(pattern, rf"\g<1>10.9.9.{number}:8080", text)
+    wrong = with_output(node, "iptables-nft-save", text)
+    found = identities(wrong, "services.backends_exist")
+    assert len(found) == 2
+
+    api = node.cluster.api
+    gone = old[3].partition(":")[0]
+    slices = [
+        replace(each, endpoints=[e for e in each.endpoints or () if gone not in e.addresses])
+        for each in api.endpoint_slices
+    ]
+    cluster = Cluster(replace(api, endpoint_slices=slices), node.cluster.index, node.cluster.look)
+    scaled_down = Node(cluster, node.object, node.visit, wrong.document)
+    assert found < identities(scaled_down, "services.backends_exist")
+
+
 def test_a_changed_probability_is_found(node):
     old = re.search(r'"shop/web:http -> .*--probability (\S+)', rules(node))
     assert old

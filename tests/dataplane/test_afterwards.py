@@ -66,8 +66,21 @@ def test_answers() -> None:
         "-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP",
         "-A KUBE-FORWARD -m mark --mark 0x8000/0x8000 -j DROP",
         "-A KUBE-FORWARD -m foo --bar -j DROP",
+        "-A KUBE-FORWARD -m statistic --mode random --probability 0.50000000000 -j DROP",
+        "-A KUBE-FORWARD -m recent --rcheck --seconds 60 --reap --name X --rsource "
+        "--mask 255.255.255.255 -j DROP",
+        "-A KUBE-FORWARD -m connmark ! --mark 0x0 -j DROP",
     ],
-    ids=["a source", "a port", "no connection", "another mark", "who knows"],
+    ids=[
+        "a source",
+        "a port",
+        "no connection",
+        "another mark",
+        "who knows",
+        "a random choice",
+        "a known client",
+        "a marked connection",
+    ],
 )
 def test_some_packets_are_a_matter_of_policy(rule: str) -> None:
     assert not refused(first=rule)

@@ -216,6 +216,21 @@ def test_what_is_changed_is_seen(changes: dict, expected: set[Kind]) -> None:
     assert kinds(found(**changes)) == expected
 
 
+@pytest.mark.parametrize(("scheduler", "differs"), [("", False), ("rr", False), ("lc", True)])
+def test_the_scheduler_must_be_the_one_that_kube_proxy_was_told_to_use(
+    scheduler: str, differs: bool
+) -> None:
+    """All else is as the API asks for it, so that there is no other difference."""
+    clients = clients_of(small.NODE, facts(mode="ipvs"), BOUND)
+    texts = IpvsTexts(IP_VS, IPSETS, {4: small.save({"nat": NAT, "filter": FILTER})})
+    expected = wanted(clients)
+    differences = compare(expected, read_ipvs(texts, clients, expected, scheduler=scheduler))
+
+    found = {(each.frontend, each.kind, each.found) for each in differences}
+    wrong = {(each, Kind.WEIGHTS, "scheduler rr") for each in (WEB, VIP, NODE_PORT)}
+    assert found == (wrong if differs else set())
+
+
 def test_rules_of_the_legacy_variant_act_as_well() -> None:
     clients = clients_of(small.NODE, facts(mode="ipvs"), BOUND)
     rules = {4: small.save({"nat": NAT, "filter": FILTER})}

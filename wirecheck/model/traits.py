@@ -63,8 +63,8 @@ def traits_of(node: Node) -> Traits:
         part = replace(every.ref, kind="Cluster", name="all Services", uid="")
         deviations[part].append(every.found)
     for each in dataplane.of():
-        if len(deviations) < MOST_DEVIATIONS or each.ref in deviations:
-            about = replace(each.ref, name="") if each.ref.kind == "Node" else each.ref
+        about = replace(each.ref, name="") if each.ref.kind == "Node" else each.ref
+        if len(deviations) < MOST_DEVIATIONS or about in deviations:
             deviations[about].append(each.found)
     forwarding = {ref: "; ".join(dict.fromkeys(said)) for ref, said in deviations.items()}
     return Traits(forwarding=forwarding, claims=dict(dataplane.claims), settings=settings_of(node))
