@@ -5,7 +5,7 @@ VENV   := $(CACHE)/venv-$(shell echo $(CURDIR) | cksum | cut -d' ' -f1)
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test lint types cluster cluster-down check-cluster deploy sonobuoy package upgrade-gate readonly reliability faults referee soak bench clean
+.PHONY: run test lint types coverage matrix docs cluster cluster-down check-cluster deploy sonobuoy package upgrade-gate readonly reliability faults referee soak bench clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -28,6 +28,21 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+# Lines and branches, by test; the pages are in the cache.
+coverage: $(READY)
+	COVERAGE_FILE=$(CACHE)/coverage/data $(BIN)/pytest tests -n 2 --dist worksteal \
+	  --cov --cov-context=test --cov-report=term --cov-report=html:$(CACHE)/coverage/html
+	@echo "$(CACHE)/coverage/html/index.html"
+
+# The tests on every supported Python. MATRIX="--python 3.12 tests/parse": some of them.
+matrix: $(READY)
+	$(BIN)/python -m testbed.matrix $(MATRIX)
+
+# The documentation site. A broken link is an error.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict --site-dir $(CACHE)/site
+	@echo "$(CACHE)/site/index.html"
 
 # PROXY_MODE=iptables|nftables, VM=1 for the virtual machine node, DUAL=1 for both IP families.
 cluster: $(READY)
