@@ -199,6 +199,72 @@ def test_source_ranges_hold_for_pods_and_not_for_node_ports() -> None:
     assert table.handling(NODE_PORT, Client.OUTSIDE).allowed is None
 
 
+@pytest.mark.parametrize(
+    ("version", "verdict"),
+    [("1.32.2", Verdict.REJECT), ("1.33.13", None), ("1.34.0", Verdict.DROP)],
+)
+def test_what_the_node_sends_without_endpoints_meets_ranges_first_since_1_34(
+    version: str, verdict: Verdict | None
+) -> None:
+    """In nftables mode. Of 1.33 both are known, so the node is not compared there."""
+    vip = Frontend(4, "198.51.100.1", "tcp", 80)
+    limits = ["203.0.113.0/24"]
+    web = balanced(LoadBalancerIngress(ip=vip.address), load_balancer_source_ranges=limits)
+    handlings = expected([web], [], facts(version, mode="nftables")).entries[vip].handlings
+
+    node = handlings.get(Client.NODE)
+    assert (node and node.verdict) is verdict
+    assert handlings[Client.OUTSIDE].verdict is Verdict.REJECT
+    assert handlings[Client.OUTSIDE].allowed == ("203.0.113.0/24",)
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict"),
+    [("1.32.2", Verdict.DROP), ("1.33.13", None), ("1.34.0", Verdict.FORWARD)],
+)
+def test_policy_local_spares_what_the_node_sends_since_1_34(
+    version: str, verdict: Verdict | None
+) -> None:
+    """In nftables mode, without a local endpoint. Of 1.33 both are known."""
+    vip = Frontend(4, "198.51.100.1", "tcp", 80)
+    web = service(external_ips=[vip.address], external_traffic_policy="Local")
+    slices = [slice_of(endpoint("10.244.2.2", "there"))]
+    handlings = expected([web], slices, facts(version, mode="nftables")).entries[vip].handlings
+
+    node = handlings.get(Client.NODE)
+    assert (node and node.verdict) is verdict
+    assert handlings[Client.OUTSIDE].verdict is Verdict.DROP
+    assert handlings[Client.POD].verdict is Verdict.FORWARD
+
+
+@pytest.mark.parametrize("version", ["1.32.2", "1.33.13", "1.34.0"])
+def test_a_node_without_an_address_of_the_family_is_not_compared_there(version: str) -> None:
+    vip = Frontend(6, "2001:db8:1::1", "tcp", 80)
+    web = balanced(
+        LoadBalancerIngress(ip=vip.address),
+        load_balancer_source_ranges=["2001:db8:2::/48"],
+        cluster_ip="fd00:96::20",
+        cluster_ips=["fd00:96::20"],
+        ip_families=["IPv6"],
+    )
+    handlings = expected([web], [], facts(version, mode="nftables")).entries[vip].handlings
+    assert handlings.keys() == {Client.OUTSIDE}
+
+
+def test_a_backend_that_slices_place_on_several_nodes_is_local_to_none() -> None:
+    """Whether connections to itself must be masqueraded on a node cannot be told then."""
+    contradicting = [
+        slice_of(endpoint("10.244.1.2", "here"), endpoint("10.244.1.3", "here")),
+        slice_of(endpoint("10.244.1.2", "there"), endpoint("10.244.2.3", "there")),
+    ]
+    here, there = (
+        expected([service()], contradicting, facts(hostnameOverride=node)).local_backends
+        for node in ("here", "there")
+    )
+    assert here == {Backend("10.244.1.3", 8080)}
+    assert there == {Backend("10.244.2.3", 8080)}
+
+
 def test_a_range_that_holds_everything_is_none() -> None:
     vip = Frontend(4, "198.51.100.1", "tcp", 80)
     web = balanced(LoadBalancerIngress(ip=vip.address), load_balancer_source_ranges=["0.0.0.0/0"])

@@ -3,11 +3,12 @@
 import pytest
 
 from tests.dataplane import small
-from tests.dataplane.small import NAT, WEB
-from wirecheck.dataplane.compare import Kind
+from tests.dataplane.small import NAT, WEB, service
+from wirecheck.dataplane.compare import Differences, Kind, compare
 from wirecheck.dataplane.iptables import read_iptables
 from wirecheck.dataplane.memory import forget
 from wirecheck.dataplane.table import Backend, Client, Frontend, Handling, Verdict
+from wirecheck.snapshot.objects.service import ClientIpConfig, SessionAffinityConfig
 
 
 def kinds(found: object) -> set[Kind]:
@@ -166,6 +167,51 @@ class TestTwoBackends:
         assert not small.differences(
             {"nat": NAT}, legacy={"filter": "-A INPUT -i lo -j ACCEPT"}
         ).items
+
+
+RECALL = (
+    "-A KUBE-SVC-WEB -m recent --rcheck --seconds 10800 --reap --name {name} "
+    "--mask 255.255.255.255 --rsource -j {name}\n    "
+)
+CHOICE = "-A KUBE-SVC-WEB -m statistic --mode random --probability 0.50000000000 -j KUBE-SEP-A\n"
+
+
+class TestSessionAffinity:
+    """Rules of `recent` that send returning clients to the backend that they had."""
+
+    def sticky(self, *recalled_first: str, recalled_late: str = "", nat: str = NAT) -> Differences:
+        """Found with these backends recalled before the random choice, and this one behind it."""
+        assert CHOICE in nat
+        first = "".join(RECALL.format(name=name) for name in recalled_first)
+        late = RECALL.format(name=recalled_late) if recalled_late else ""
+        nat = nat.replace(CHOICE, f"{first}{CHOICE}    {late}")
+        for name in ("KUBE-SEP-A", "KUBE-SEP-B"):
+            remember = f"-m recent --set --name {name} --mask 255.255.255.255 --rsource"
+            nat = nat.replace(f"-A {name} -p tcp", f"-A {name} -p tcp {remember}")
+        settings = SessionAffinityConfig(ClientIpConfig(10800))
+        web = service(session_affinity="ClientIP", session_affinity_config=settings)
+        wanted = small.expected([web], small.WEB_TABLE[1])
+        forget()
+        return compare(wanted, read_iptables({4: small.save({"nat": nat})}, small.clients()))
+
+    def test_holds_where_all_backends_are_recalled_first(self) -> None:
+        assert not self.sticky("KUBE-SEP-A", "KUBE-SEP-B").items
+
+    def test_does_not_hold_behind_a_random_choice(self) -> None:
+        """It may have sent the returning client to another backend."""
+        (found,) = self.sticky("KUBE-SEP-A", recalled_late="KUBE-SEP-B")
+        assert (found.kind, found.expected) == (Kind.AFFINITY, "affinity of 10800 s")
+        assert found.found == "no affinity or affinity of 10800 s"
+
+    @pytest.mark.parametrize("new", ["", CHOICE.replace("0.5", "0.0").replace("SEP-A", "SEP-C")])
+    def test_of_a_backend_that_is_gone_is_stale(self, new: str) -> None:
+        """Its returning clients are still sent there, though no new ones are."""
+        gone = f"{new}-A KUBE-SEP-C -p tcp -m tcp -j DNAT --to-destination 10.244.3.4:8080\n"
+        found = self.sticky(
+            "KUBE-SEP-C", "KUBE-SEP-A", "KUBE-SEP-B", nat=NAT.replace(CHOICE, f"{CHOICE}{gone}")
+        )
+        (stale,) = [each for each in found if each.kind is Kind.BACKEND_STALE]
+        assert stale.backend == Backend("10.244.3.4", 8080)
 
 
 def read(nat: str) -> Handling:

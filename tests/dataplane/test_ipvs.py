@@ -241,9 +241,14 @@ def test_rules_of_the_legacy_variant_act_as_well() -> None:
         assert not compare(expected, read_ipvs(texts, clients, expected)).items
 
 
-def test_a_backend_that_was_removed_may_drain() -> None:
-    server = "UDP  0A60001E:0035 rr\n"
+@pytest.mark.parametrize(
+    "server",
+    ["UDP  0A60001E:0035 rr\n", "TCP  0A600014:0050 rr persistent 2700000 FFFFFFFF\n"],
+    ids=["without session affinity", "with session affinity"],
+)
+def test_a_backend_that_was_removed_may_drain(server: str) -> None:
     draining = "  -> 0AF40309:0035      Masq    0      1          0         \n"
+    assert server in IP_VS
     assert not found(ip_vs=IP_VS.replace(server, server + draining)).items
 
 

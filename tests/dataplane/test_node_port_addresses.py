@@ -13,9 +13,14 @@ from testbed.referee.mutation import with_text
 from tests.dataplane import small
 from tests.dataplane.small import facts
 from wirecheck.dataplane.clients import clients_of
+from wirecheck.dataplane.expected import expected_table
 from wirecheck.dataplane.iptables import apart_on_localhost
+from wirecheck.dataplane.services import index_services
+from wirecheck.dataplane.table import Client, Frontend, Handling, Verdict
 from wirecheck.dataplane.vantage import vantages_of
 from wirecheck.parse.iptables import parse_iptables_save
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.objects.service import ServicePortSpec
 
 SIGHTS = Path(__file__).parents[1] / "recorded" / "random-services" / "sights"
 FIRST = "172.31.0.10"
@@ -92,6 +97,40 @@ def test_where_node_ports_are_open(
     vantage = vantages_of(small.NODE, told, clients)[4]
     looked_at = {ip_address(FIRST), *vantage.further_addresses}
     assert {str(each) for each in looked_at if vantage.accepts_at(each)} == accepted
+
+
+@pytest.mark.parametrize(
+    ("own", "compared"),
+    [
+        ("172.31.0.11", {*Client}),
+        ("10.244.1.1", {*Client} - {Client.NODE}),
+        ("10.244.7.1", {*Client} - {Client.NODE}),
+        ("127.0.0.1", {Client.NODE}),
+    ],
+    ids=["plain", "of the node's pods", "of other nodes' pods", "localhost"],
+)
+def test_whose_connections_are_compared_at_a_further_address(
+    own: str, compared: set[Client]
+) -> None:
+    """What the node sends to its bridge comes from there, and is taken for a pod's."""
+    told = facts()
+    ports = [ServicePortSpec(port=80, name="http", node_port=30080)]
+    api = ApiObjects(
+        services=[small.service(type="NodePort", ports=ports)],
+        endpoint_slices=[small.slice_of(small.endpoint("10.244.1.2"))],
+    )
+    clients = clients_of(small.NODE, told, [FIRST, own], [FIRST, own])
+    table = expected_table(index_services(api), small.NODE, told, clients)
+    assert table.entries[Frontend(4, own, "tcp", 30080)].handlings.keys() == compared
+
+
+def test_the_bridge_is_known_by_the_nodes_own_range_where_the_clusters_is_not() -> None:
+    told = facts(clusterCIDR="")
+    clients = clients_of(small.NODE, told, [FIRST, "10.244.1.1"], [FIRST, "10.244.1.1"])
+    vantage = vantages_of(small.NODE, told, clients)[4]
+    handlings = dict.fromkeys(Client, Handling(Verdict.NOTHING))
+    at_bridge = vantage.only_at(ip_address("10.244.1.1"), handlings)
+    assert at_bridge.keys() == {*Client} - {Client.NODE}
 
 
 def test_localhost_is_closed_where_kube_proxy_was_told_so() -> None:

@@ -200,7 +200,12 @@ def _share(results: Iterable[Result]) -> float:
 
 
 def _is_draining(results: Iterable[Result]) -> bool:
-    return all(each.flow.weight == 0 and each.flow.recalled is None for each in results)
+    """Whether nobody is sent there, returning clients included.
+
+    kube-proxy sets net.ipv4.vs.expire_quiescent_template: with a weight of 0 a real server
+    loses the clients that IPVS would otherwise send back to it.
+    """
+    return all(each.flow.weight == 0 for each in results)
 
 
 def _evened(shares: list[float], number: int) -> tuple[float, ...]:

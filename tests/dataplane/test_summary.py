@@ -1,0 +1,109 @@
+"""Many differences with one cause are told as one, and nothing else is."""
+
+from tests.dataplane import small
+from tests.dataplane.small import NAT, WEB, endpoint, facts, service, slice_of
+from wirecheck.dataplane.clients import clients_of
+from wirecheck.dataplane.compare import Kind, compare
+from wirecheck.dataplane.expected import expected_table
+from wirecheck.dataplane.iptables import read_iptables
+from wirecheck.dataplane.services import index_services
+from wirecheck.dataplane.summary import Summary, summarised
+from wirecheck.dataplane.table import Client, Frontend
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.objects.metadata import Metadata
+from wirecheck.snapshot.objects.service import ServiceObject, ServicePortSpec
+
+FIRST, SECOND = "172.31.0.10", "172.31.0.11"
+NODE_PORT = Frontend(4, "", "tcp", 30080)
+AT_SECOND = Frontend(4, SECOND, "tcp", 30080)
+OTHER = Frontend(4, "10.96.0.30", "tcp", 30080)
+NODE_PORTS = """
+    -A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS
+    {refusal}
+    -A KUBE-NODEPORTS -p tcp -m tcp --dport 30080 -j KUBE-EXT-WEB
+    -A KUBE-EXT-WEB -j KUBE-MARK-MASQ
+    -A KUBE-EXT-WEB -j KUBE-SVC-WEB
+"""
+
+
+def with_node_port() -> ServiceObject:
+    ports = [ServicePortSpec(port=80, name="http", target_port="web", node_port=30080)]
+    return service(type="NodePort", ports=ports)
+
+
+def other_service() -> ServiceObject:
+    """Its cluster address has the port that is a node port of `web`."""
+    ports = [ServicePortSpec(port=30080, name="http")]
+    spec = service(cluster_ip=OTHER.address, cluster_ips=[OTHER.address], ports=ports).spec
+    return ServiceObject(Metadata(name="other", namespace="shop"), spec)
+
+
+def summary(nat: str, *services: ServiceObject) -> Summary:
+    """What is told of a node with two addresses and these rules."""
+    slices = [
+        slice_of(endpoint("10.244.1.2", "here"), endpoint("10.244.2.3")),
+        slice_of(endpoint("10.244.2.4"), labels={"kubernetes.io/service-name": "other"}),
+    ]
+    index = index_services(ApiObjects(services=list(services), endpoint_slices=slices))
+    used = facts()
+    clients = clients_of(small.NODE, used, [FIRST, SECOND], [FIRST, SECOND])
+    wanted = expected_table(index, small.NODE, used, clients)
+    found = read_iptables({4: small.save({"nat": nat})}, clients, wanted.entries)
+    return summarised(wanted, compare(wanted, found))
+
+
+def single(told: Summary) -> set[tuple[Frontend, Kind]]:
+    return {(each.frontend, each.kind) for each in told.single}
+
+
+def refusing(rule: str) -> str:
+    return NAT + NODE_PORTS.format(refusal=f"-A KUBE-NODEPORTS {rule}")
+
+
+def test_one_service_alone_is_told_by_its_name() -> None:
+    told = summary("", with_node_port())
+    assert not told.common
+    assert single(told) == {
+        (WEB, Kind.FRONTEND_MISSING),
+        (NODE_PORT, Kind.FRONTEND_MISSING),
+    }
+
+
+def test_all_of_two_services_are_told_as_one() -> None:
+    told = summary("", with_node_port(), other_service())
+    assert not told.single
+    assert {each.kind for each in told.common} == {Kind.FRONTEND_MISSING}
+    assert {each.services for each in told.common} == {2}
+    assert {client for each in told.common for client in each.clients} == {*Client}
+
+
+def test_a_healthy_node_port_has_no_difference() -> None:
+    told = summary(NAT + NODE_PORTS.format(refusal=""), with_node_port())
+    assert not told.single
+    assert not told.common
+
+
+def test_what_differs_alike_at_all_addresses_of_the_node_is_told_once() -> None:
+    told = summary(refusing("-p tcp -m tcp --dport 30080 -j DROP"), with_node_port())
+    assert single(told) == {(NODE_PORT, Kind.VERDICT)}
+
+
+def test_what_differs_at_a_further_address_alone_is_told() -> None:
+    rule = f"-d {SECOND}/32 -p tcp -m tcp --dport 30080 -j DROP"
+    told = summary(refusing(rule), with_node_port())
+    assert single(told) == {(AT_SECOND, Kind.VERDICT)}
+
+
+def test_what_differs_at_a_further_address_for_more_clients_is_told() -> None:
+    at_second = f"-d {SECOND}/32 -p tcp -m tcp --dport 30080 -j DROP"
+    for_pods = "-A KUBE-NODEPORTS -s 10.244.1.0/24 -p tcp -m tcp --dport 30080 -j DROP"
+    told = summary(refusing(f"{at_second}\n    {for_pods}"), with_node_port())
+    assert single(told) == {(NODE_PORT, Kind.VERDICT), (AT_SECOND, Kind.VERDICT)}
+
+
+def test_another_services_port_of_the_same_number_is_no_repetition() -> None:
+    told = summary(NAT, with_node_port(), other_service())
+    assert single(told) == {
+        (NODE_PORT, Kind.FRONTEND_MISSING),
+        (OTHER, Kind.FRONTEND_MISSING),
+    }
