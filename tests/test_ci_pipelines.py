@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ import yaml
 from hera.workflows.models import WorkflowTemplate
 
 from testbed.upgrade.gate import read_steps
+from tests.needs import find
 from wirecheck.cli import wirecheck
 
 CI = Path(__file__).parent.parent / "ci"
@@ -143,12 +143,11 @@ def test_the_jenkinsfile_is_a_declarative_pipeline():
         assert set(blocks(body)) == {"always"}
 
 
+@pytest.mark.needs("groovy")
 def test_groovy_can_read_the_jenkinsfile(tmp_path):
-    java = shutil.which("java")
-    if shutil.which("groovy") is None or java is None:
-        pytest.skip("groovy is not installed")
+    java = Path(find("java") or "")
     # Debian's groovy looks for it where only its own choice of Java is.
-    environment = {**os.environ, "JAVA_HOME": str(Path(java).resolve().parents[1])}
+    environment = {**os.environ, "JAVA_HOME": str(java.resolve().parents[1])}
     program = tmp_path / "parse.groovy"
     program.write_text("new GroovyShell().parse(new File(args[0])); println 'read'\n")
 

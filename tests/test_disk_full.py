@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import lacking, need
 from tests.served_cluster import ServedCluster
 from tests.snapshots import healthy
 from wirecheck.demo import recorded
@@ -25,13 +25,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 8 MiB."""
     folder = tmp_path / "small"
     folder.mkdir()
-    if os.geteuid() != 0 or not shutil.which("mount"):
-        pytest.skip("making a file system needs root")
+    need("root", "mount")
     made = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)], check=False
     )
     if made.returncode:
-        pytest.skip("no file system can be mounted here")
+        lacking("mount", "and no file system can be mounted here")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 

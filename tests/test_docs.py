@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from testbed.documented import (
     needs_no_cluster,
 )
 from tests.checks.small_cluster import WEB_NETNS, SmallCluster
+from tests.needs import need
 from tests.served_cluster import Listener
 from tests.test_merging import part_of
 from wirecheck import catalogue, inventory_reference
@@ -79,8 +79,7 @@ def test_a_command_without_a_cluster_works(command: str, tmp_path: Path, places:
 
     program = [sys.executable, "-c", "from wirecheck.cli import main; main()"]
     if words[0] == "jq":
-        if shutil.which("jq") is None:
-            pytest.skip("jq is not installed")
+        need("jq")
         program = ["jq"]
     ended = subprocess.run(
         [*program, *words[1:]],

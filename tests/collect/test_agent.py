@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from wirecheck.collect.node_program import (
     NOT_LET_IN,
     OTHER_PROGRAM,
@@ -36,6 +38,7 @@ def test_another_program_than_the_images_is_refused() -> None:
     assert agent("look", "0" * 16, "").returncode == OTHER_PROGRAM
 
 
+@pytest.mark.needs("root")
 def test_whoever_is_not_in_the_nodes_pid_namespace_is_not_let_in() -> None:
     """Here, as in a pod without hostPID, process 1 is in the mount namespace of the agent."""
     plan = agent_command_line(PLAN).split()[-1]

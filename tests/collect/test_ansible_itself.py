@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import lacking
 from wirecheck.collect.ansible import ansible_ways, hosts_of, program, unmapped
 from wirecheck.inventory import InventoryError, Unusable, WayIn
 from wirecheck.snapshot.objects.metadata import Metadata
@@ -90,7 +91,7 @@ def directory(folder: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _needs_ansible(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if not program():
-        pytest.skip("ansible-inventory is not installed")
+        lacking("ansible-inventory", "which is not installed")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("ANSIBLE_CONFIG", raising=False)
 

@@ -97,6 +97,7 @@ def test_output_has_a_bound() -> None:
         run("yes", most=100_000)
 
 
+@pytest.mark.needs("setsid")
 def test_nobody_waits_for_what_is_left_behind(tmp_path: Path) -> None:
     # As a shared ssh connection does: it keeps the pipes of its first user open.
     finished = run(f"setsid sleep 300 & echo $! > {tmp_path}/pid; echo done")

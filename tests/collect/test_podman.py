@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.collect.this_machine import document, visited
+from tests.needs import lacking, need
 from wirecheck.inventory import WayIn
 
 NAME = "wirecheck-test-node"
@@ -24,10 +25,7 @@ MODERATE = "1024:1024"
 @pytest.fixture(scope="module")
 def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The name of a running container; skips, with what Podman says, where none can be run."""
-    if not shutil.which("podman"):
-        pytest.skip("podman is not installed")
-    if os.geteuid() != 0:
-        pytest.skip("a store of its own needs root")
+    need("root", "podman")
     with pytest.MonkeyPatch.context() as patch:
         for name, file in _configured(tmp_path_factory.mktemp("podman")).items():
             patch.setenv(name, str(file))
@@ -37,7 +35,7 @@ def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 break
             said.append(problem)
         else:
-            pytest.skip(f"podman runs no container here: {said}")
+            lacking("podman", f"which runs no container here: {said}")
         yield NAME
         podman("rm", "--force", "--time", "0", NAME)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -259,10 +258,9 @@ def test_no_output_reaches_a_log(
     assert "a-whole-rule-set" not in caplog.text
 
 
+@pytest.mark.needs("ssh")
 def test_the_real_ssh_understands_its_options() -> None:
     way = WayIn(node="n1", via="ssh://root@127.0.0.1:1", address="")
-    if not subprocess.run(["sh", "-c", "command -v ssh"], capture_output=True, check=False).stdout:
-        pytest.skip("ssh is not installed")
 
     with pytest.raises(VisitError, match="refuses the connection"):
         run_on(way)

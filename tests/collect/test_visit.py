@@ -211,6 +211,7 @@ def test_a_node_without_an_internal_address_cannot_be_proven(addresses: list[Nod
         visit.prove(with_status(addresses), small_cluster.document(), WAY)
 
 
+@pytest.mark.needs("root")
 def test_this_machine_by_the_local_way() -> None:
     """End to end: plan, command line, transport, program, frame, proof. Asks nothing of DNS."""
     bare = msgspec.structs.replace(API, services=[], pods=[])

@@ -1,12 +1,12 @@
 """A page as a real browser sees it."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from tests.needs import PROGRAMS, find, need
 
+(BROWSER,) = PROGRAMS["browser"]
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -23,12 +23,10 @@ FLAGS = (
 
 def opened(page: Path, fragment: str, profile: Path, *flags: str) -> tuple[str, list[str]]:
     """The document after its scripts ran, and what they and the browser complained about."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("neither chromium nor google-chrome is installed")
+    need("browser")
     run = subprocess.run(
         [
-            browser,
+            str(find(BROWSER)),
             *FLAGS,
             *flags,
             f"--user-data-dir={profile}",

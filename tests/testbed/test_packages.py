@@ -1,4 +1,3 @@
-import shutil
 from pathlib import Path
 
 import pytest
@@ -6,7 +5,7 @@ import pytest
 from testbed.commands import TestbedError
 from testbed.packages import dependencies, files_with_dependencies
 
-pytestmark = pytest.mark.skipif(not shutil.which("dpkg-query"), reason="dpkg-query is not here")
+pytestmark = pytest.mark.needs("dpkg-query")
 
 STATUS = """\
 Package: iptables

@@ -3,7 +3,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.needs import lacking, need
 from wirecheck.collect.dns_plan import DnsPlan
 from wirecheck.collect.dns_questions import Ask, Question
 from wirecheck.collect.document_frame import unframed
@@ -96,14 +96,10 @@ class Seen:
 @pytest.fixture(scope="session")
 def can_make_nodes() -> Iterator[str]:
     """The folder in which cgroups can be made; skips where nodes cannot be made up."""
-    if os.geteuid() != 0:
-        pytest.skip("making network namespaces needs root")
-    for tool in ("ip", "unshare", "nsenter"):
-        if not shutil.which(tool):
-            pytest.skip(f"{tool} is not installed")
+    need("root", "ip", "mount", "nsenter", "unshare")
     folder = make_cgroup()
     if folder is None:
-        pytest.skip("no cgroup can be made here")
+        lacking("cgroup", "and none can be made here")
     yield str(folder)
     folder.rmdir()
 

@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
+import pytest
+
 from tests.collect.node.conftest import FakeNode, plan
 
 MakeNode = Callable[..., FakeNode]
@@ -22,6 +24,7 @@ def test_two_samples_of_the_interfaces_that_have_an_address(fake_node: MakeNode)
     assert not document.problems
 
 
+@pytest.mark.needs("iptables")
 def test_new_connections_are_counted_by_where_they_lead(fake_node: MakeNode) -> None:
     node = fake_node(web={})
     node.run("iptables-nft", "-A", "INPUT", "-m", "conntrack", "--ctstate", "NEW", "-j", "ACCEPT")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -128,6 +129,7 @@ def test_many_namespaces(fake_node: MakeNode, tmp_path: Path) -> None:
     assert answered(document)
 
 
+@pytest.mark.needs("conntrack")
 def test_many_connections(fake_node: MakeNode, tmp_path: Path) -> None:
     node = fake_node(web={})
     fed(node, "\n".join(connections()) + "\n", "conntrack", "--load-file", "-")
@@ -153,7 +155,13 @@ def connections() -> Iterator[str]:
         )
 
 
-@pytest.mark.parametrize("variant", ["legacy", "nft"])
+@pytest.mark.parametrize(
+    "variant",
+    [
+        pytest.param("legacy", marks=pytest.mark.needs("iptables-legacy")),
+        pytest.param("nft", marks=pytest.mark.needs("iptables")),
+    ],
+)
 def test_many_rules(fake_node: MakeNode, tmp_path: Path, variant: str) -> None:
     node = fake_node(web={})
     fed(node, rules(), f"iptables-{variant}-restore")
@@ -227,9 +235,7 @@ def test_a_tool_that_is_missing(fake_node: MakeNode, tool: str) -> None:
 
 
 def on_this_machine(tool: str) -> bool:
-    return any(
-        Path(folder, tool).exists() for folder in ("/usr/sbin", "/usr/bin", "/usr/local/bin")
-    )
+    return shutil.which(tool, path="/usr/sbin:/usr/bin:/usr/local/bin") is not None
 
 
 def hide(node: FakeNode, tool: str) -> None:

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from tests.collect.node.conftest import QUESTION, FakeNode, plan
+from tests.needs import python
 from wirecheck.collect.dns_questions import Ask
 from wirecheck.collect.document_frame import unframed
 from wirecheck.collect.node_program import command_line
@@ -55,6 +56,7 @@ def test_reads_both_ends_of_a_pods_wire(fake_node: MakeNode) -> None:
     assert seen.pod("web").inode != seen.pod("cache").inode
 
 
+@pytest.mark.needs("bridge")
 def test_agrees_with_the_ip_tool(fake_node: MakeNode) -> None:
     node = fake_node(web={})
     node.run("ip", "link", "add", "vx", "type", "vxlan", "id", "7", "dstport", "8472",
@@ -144,6 +146,7 @@ def test_says_why_a_query_did_not_leave(fake_node: MakeNode) -> None:
     assert {each.error for each in seen.tries("cut", "udp")} == {"unreachable"}
 
 
+@pytest.mark.needs("iptables")
 def test_a_refusal_is_told_from_silence(fake_node: MakeNode) -> None:
     node = fake_node(web={})
     node.run("iptables", "-I", "INPUT", "-s", "10.244.0.2", "-j", "REJECT")
@@ -184,6 +187,7 @@ def test_finds_a_netns_that_no_process_is_in(fake_node: MakeNode) -> None:
     assert leaked.inode not in {probe.inode for probe in seen.document.probes}
 
 
+@pytest.mark.needs("iptables")
 def test_takes_rules_that_redirect_from_a_silent_pods_netns(fake_node: MakeNode) -> None:
     node = fake_node(meshed={"drop": 1000}, silent={"drop": 1000})
     node.run("ip", "netns", "exec", "meshed", "iptables-nft", "-t", "nat", "-A", "OUTPUT",
@@ -204,6 +208,7 @@ def test_reads_each_pods_resolv_conf_in_its_own_root(fake_node: MakeNode, tmp_pa
     assert seen.pod("web").resolv_conf.text == "nameserver 10.96.0.10\n"
 
 
+@pytest.mark.needs("iptables")
 def test_lists_rules_and_leaves_the_legacy_tables_alone(fake_node: MakeNode) -> None:
     node = fake_node(web={})
     node.run("iptables-nft", "-t", "nat", "-N", "KUBE-SERVICES")
@@ -217,6 +222,7 @@ def test_lists_rules_and_leaves_the_legacy_tables_alone(fake_node: MakeNode) -> 
     assert node.run("cat", "/proc/net/ip_tables_names") == ""
 
 
+@pytest.mark.needs("nft")
 def test_lists_kube_proxys_own_nft_table(fake_node: MakeNode) -> None:
     node = fake_node(web={})
     node.run("nft", "add", "table", "ip", "kube-proxy")
@@ -227,6 +233,7 @@ def test_lists_kube_proxys_own_nft_table(fake_node: MakeNode) -> None:
     assert command.status == 0
 
 
+@pytest.mark.needs("iptables", "nft")
 def test_sends_rules_in_blocks_and_only_those_that_are_not_known(fake_node: MakeNode) -> None:
     node = fake_node(web={})
     node.run("iptables-nft", "-t", "nat", "-N", "KUBE-SERVICES")
@@ -247,6 +254,7 @@ def test_sends_rules_in_blocks_and_only_those_that_are_not_known(fake_node: Make
     assert [each for command in again.commands.values() for each in command.blocks] == named
 
 
+@pytest.mark.needs("conntrack")
 def test_keeps_connections_towards_dns_only(fake_node: MakeNode) -> None:
     node = fake_node(web={})
     for destination in ("10.96.0.10", "10.96.0.77"):
@@ -283,12 +291,14 @@ def as_someone_else(node: FakeNode, *privileges: str) -> subprocess.CompletedPro
     )
 
 
+@pytest.mark.needs("setpriv", "/usr/bin/python3")
 def test_it_does_not_begin_without_being_root(fake_node: MakeNode) -> None:
     finished = as_someone_else(fake_node(web={}), "--reuid 65534", "--clear-groups")
 
     assert (finished.returncode, finished.stdout) == (NOT_ROOT, b"")
 
 
+@pytest.mark.needs("setpriv", "/usr/bin/python3")
 def test_without_its_privileges_it_says_what_it_could_not_see(fake_node: MakeNode) -> None:
     node = fake_node(web={})
     finished = as_someone_else(node, "--bounding-set -sys_ptrace,-sys_admin")
@@ -300,11 +310,9 @@ def test_without_its_privileges_it_says_what_it_could_not_see(fake_node: MakeNod
 
 @pytest.mark.parametrize("version", ["3.6", "3.7", "3.9", "3.13"])
 def test_runs_on_every_python(fake_node: MakeNode, version: str) -> None:
-    found = sorted(Path("/root/.pyenv/versions").glob(f"{version}.*/bin/python"))
-    if not found:
-        pytest.skip(f"Python {version} is not installed")
+    interpreter = python(version)
     node = fake_node(web={})
-    command = command_line(plan().encoded()).replace("python3", str(found[0]), 1)
+    command = command_line(plan().encoded()).replace("python3", str(interpreter), 1)
     finished = subprocess.run(node.argv(command), capture_output=True, timeout=60, check=False)
 
     assert finished.stderr == b""

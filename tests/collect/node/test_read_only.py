@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from testbed.readonly import node_state
 from testbed.readonly.comparison import State, differences
 from tests.collect.node.conftest import FakeNode, plan
@@ -30,6 +32,7 @@ def settled(node: FakeNode) -> State:
     return before
 
 
+@pytest.mark.needs("iptables", "sysctl")
 def test_a_visit_leaves_a_node_as_it_was_and_each_disturbance_shows(
     fake_node: Callable[..., FakeNode],
 ) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import shutil
 import subprocess
 import tarfile
 import time
@@ -20,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import lacking, need
 from wirecheck.collect.on_node import processes
 from wirecheck.collect.on_node.pod_files import read_all
 from wirecheck.collect.on_node.processes import Processes, netns_of, scan
@@ -39,10 +38,9 @@ def docker(*words: str) -> str:
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One static program that waits, as the pause container does."""
-    if os.geteuid() != 0 or not shutil.which("docker") or not shutil.which("gcc"):
-        pytest.skip("it needs root, Docker Engine and a C compiler")
+    need("root", "docker")
     if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
-        pytest.skip("Docker Engine does not answer")
+        lacking("docker", "whose engine does not answer")
     folder = tmp_path_factory.mktemp("pause")
     (folder / "pause.c").write_text(PAUSE)
     program = folder / "pause"

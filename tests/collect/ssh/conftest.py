@@ -19,10 +19,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import find, lacking, need
 from wirecheck.collect import transport
 from wirecheck.inventory import WayIn
-
-SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 
 USERS = {
     "sudoer": "ALL=(root) NOPASSWD: ALL",
@@ -146,7 +145,7 @@ def started(folder: Path, *, more: str = "", before: tuple[str, ...] = ()) -> It
     (folder / "sshd_config").write_text(
         CONFIGURATION.format(folder=folder, path=os.environ["PATH"], more=more)
     )
-    command = [str(SSHD), "-D", "-e", "-f", f"{folder}/sshd_config", "-p", str(server.port)]
+    command = [str(find("sshd")), "-D", "-e", "-f", f"{folder}/sshd_config", "-p", str(server.port)]
     inside = ["/bin/sh", "-c", START.format(folder=folder), "sh", *before, *command]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -245,15 +244,9 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def can_serve() -> None:
     """Skips where no server can be started."""
-    if os.geteuid() != 0:
-        pytest.skip("a server with users of its own needs root")
-    for tool in ("ssh", "ssh-keygen", "sudo", "unshare"):
-        if not shutil.which(tool):
-            pytest.skip(f"{tool} is not installed")
+    need("root", "mount", "ssh", "sshd", "sudo", "unshare", "/usr/bin/python3")
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("no mount namespace can be made here")
-    if not SSHD:
-        pytest.skip("sshd is not installed")
+        lacking("mount", "and no mount namespace can be made here")
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import pytest
 
 from tests.collect.ssh.conftest import Sshd, agent
 from tests.collect.this_machine import document, visited
+from tests.needs import python
 from wirecheck.inventory import WayIn
 
 LOGGED_IN = "Accepted publickey for"
@@ -52,17 +53,16 @@ def test_a_command_in_somebodys_own_configuration(sshd: Sshd, tmp_path: Path) ->
 
 @pytest.mark.parametrize("version", ["3.6", "3.8", "3.10", "3.12"])
 def test_a_node_with_another_python(another_sshd: Callable[..., Sshd], version: str) -> None:
-    found = sorted(Path("/root/.pyenv/versions").glob(f"{version}.*/bin"))
-    if not found:
-        pytest.skip(f"there is no Python {version} here")
+    folder = python(version).parent
 
     # sshd takes the first of several.
-    seen = document(another_sshd(more=f"SetEnv PATH={found[0]}:/usr/sbin:/usr/bin:/bin").way())
+    seen = document(another_sshd(more=f"SetEnv PATH={folder}:/usr/sbin:/usr/bin:/bin").way())
 
     assert seen.namespaces[0].links
     assert seen.namespaces[0].addresses
 
 
+@pytest.mark.needs("setpriv")
 def test_root_that_may_not_enter_other_namespaces(another_sshd: Callable[..., Sshd]) -> None:
     """As in a container; what can be seen is, and the rest names what it lacks."""
     server = another_sshd(before=("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-all"))
