@@ -5,7 +5,7 @@ VENV   := $(CACHE)/venv-$(shell echo $(CURDIR) | cksum | cut -d' ' -f1)
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test lint types coverage matrix docs cluster cluster-down check-cluster deploy sonobuoy package upgrade-gate readonly reliability faults referee soak bench clean
+.PHONY: run test test-bare test-bare-root lint types coverage matrix docs cluster cluster-down check-cluster deploy sonobuoy package upgrade-gate readonly reliability faults referee soak bench clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -21,6 +21,14 @@ run: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest tests -n 2 --dist worksteal
+
+# As on a machine with Python and make alone: other tools are hidden, and the user is not root.
+test-bare: $(READY)
+	$(BIN)/python -m tests.bare
+
+# As root who can make network namespaces, but has no other tools.
+test-bare-root: $(READY)
+	$(BIN)/python -m tests.bare --root $(BIN)/pytest tests/collect/node -n 2 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .
