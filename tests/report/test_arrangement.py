@@ -8,6 +8,7 @@ from wirecheck.findings import Outcome
 from wirecheck.report.arrangement import (
     REACHABLE,
     by_check,
+    causes_of,
     most_each,
     shares,
     tone,
@@ -88,6 +89,27 @@ def test_shares_are_as_large_as_the_total_allows(sizes, total):
     assert given_out <= total or each == 1
     if sizes and max(sizes) > each:
         assert sum(min(size, each + 1) for size in sizes) > total
+
+
+def test_a_check_is_put_down_to_causes_only_if_all_that_it_found_follows_from_some():
+    def item(check: str, node: str, outcome: Outcome = Outcome.FAIL) -> ItemResult:
+        findings = [] if outcome is Outcome.PASS else [_finding(0)]
+        return ItemResult(check, outcome, node, findings=findings)
+
+    symptom, cause = "dns.replicas_answer", "routes.reach_every_node"
+    found = [item(symptom, "w1"), item(symptom, "w2"), item(symptom, "w3", Outcome.PASS)]
+    results = replace(sample.healthy(3), items=[*found, item(cause, "w1"), item(cause, "w2")])
+    (check,) = [each for each in by_check(results) if each.record.id == symptom]
+    both = {(symptom, "w1"): (cause, "w1"), (symptom, "w2"): (cause, "w2")}
+
+    assert causes_of(check, both) == [cause]
+    assert causes_of(check, {(symptom, "w1"): (cause, "w1")}) == []
+    assert causes_of(check, {}) == []
+
+
+def test_a_check_that_found_nothing_is_put_down_to_no_cause():
+    (check, *_) = by_check(sample.healthy(2))
+    assert causes_of(check, {}) == []
 
 
 def test_one_item_with_many_findings_leaves_room_for_the_others():

@@ -77,6 +77,36 @@ def test_markdown_starts_with_the_verdict_and_fits():
         assert len(text.encode()) <= markdown.LARGEST
 
 
+def sized(length: int) -> Results:
+    """A run with 50 findings, whose whole summary in Markdown is of so many bytes."""
+
+    def run(*texts: str) -> Results:
+        findings = [
+            sample.finding("Pod", "shop/web", *pair)
+            for pair in zip(texts[::2], texts[1::2], strict=True)
+        ]
+        items = [ItemResult("pods.carries_its_addresses", Outcome.FAIL, "w1", findings=findings)]
+        return replace(sample.broken(), items=items)
+
+    missing = length - len(markdown.render(run(*[""] * 100)).encode())
+    texts = []
+    for left in range(100, 0, -1):
+        share = missing // left
+        texts.append("€" * (share // 3) + "x" * (share % 3))
+        missing -= share
+    return run(*texts)
+
+
+@pytest.mark.parametrize(("more", "told"), [(0, 50), (1, 20), (20_000, 20)])
+def test_markdown_has_as_many_findings_as_its_bytes_allow(more, told):
+    run = sized(markdown.LARGEST + more)
+    text = markdown.render(run)
+
+    assert text.count("**Pod shop/web**") == told
+    assert (len(text.encode()) == markdown.LARGEST) is (told == 50)
+    assert len(text.encode()) <= markdown.LARGEST
+
+
 def test_markdown_tells_what_is_red_and_what_to_do():
     text = html.unescape(markdown.render(sample.broken()))
 

@@ -158,6 +158,19 @@ def test_what_nodes_have_in_common_is_told_once():
     assert "Service shop/web" in told[0]
 
 
+def test_each_nodes_first_finding_comes_before_the_second_of_any():
+    def item(node: str, *names: str) -> ItemResult:
+        findings = [sample.finding("Pod", f"shop/{name}", "forwarded", "lost") for name in names]
+        return ItemResult("pods.carries_its_addresses", Outcome.FAIL, node, findings=findings)
+
+    def order(*items: ItemResult) -> list[str]:
+        lines = screen(replace(sample.broken(), items=list(items)), width=200)
+        return [line.split("shop/")[1].split(":")[0] for line in lines if "found lost" in line]
+
+    assert order(item("w1", "a", "b"), item("w2", "c")) == ["a", "c", "b"]
+    assert order(item("w1", "a"), item("w2", "b"), item("w3", "b")) == ["b", "a"]
+
+
 def test_symptoms_are_told_with_their_cause():
     found = sample.finding("Pod", "shop/web", "this", "that")
 

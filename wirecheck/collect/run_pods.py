@@ -175,11 +175,9 @@ class RunPods:
         """The first is made alone: what forbids it forbids all."""
         first, *others = manifests.values()
         self._create_one(first)
-        pool = ThreadPoolExecutor(AT_ONCE)
-        try:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            # Where one is refused or the user interrupts, `map` cancels those that wait.
             list(pool.map(self._create_one, others))
-        finally:
-            pool.shutdown(cancel_futures=True)
 
     def _name(self, node: str) -> str:
         """Short, and unlike every other node's: names of nodes may be longer than a pod's."""

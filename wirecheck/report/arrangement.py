@@ -165,7 +165,7 @@ def following(check: CheckResults, causes: Mapping[Place, Place]) -> dict[str, l
 def causes_of(check: CheckResults, causes: Mapping[Place, Place]) -> list[str]:
     """The checks from which all that this one found likely follows; none if some does not."""
     places = [(item.check, item.node) for item in check.items if item.outcome in TOLD_WITH_CAUSE]
-    if not places or not all(place in causes for place in places):
+    if not all(place in causes for place in places):
         return []
     return list(dict.fromkeys(causes[place][0] for place in places))
 

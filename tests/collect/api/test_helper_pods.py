@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.collect.api.conftest import Answer, ApiServer, status
+from tests.collect.api.conftest import Answer, ApiServer, Request, status
 from tests.collect.api.test_agent_pods import STARTED, Namespace, nodes, waiting
 from wirecheck.collect import helper_pods
 from wirecheck.collect.api import Api
@@ -147,6 +147,32 @@ def test_what_forbids_them_is_a_sentence_with_the_next_step(
     assert record
     assert all(sentence in why for why in record.nodes.values())
     assert "enforce=privileged" not in record.nodes["a"]
+
+
+def test_no_more_are_made_once_one_is_refused(
+    helpers: HelpersOfRun, namespace: Namespace, server: ApiServer
+) -> None:
+    """A quota admits the first alone; the API server answers slowly, as a busy one does."""
+    posted: list[str] = []
+
+    def answer(request: Request) -> Answer:
+        if request.method != "POST":
+            return namespace._answer(request)
+        posted.append(request.body["spec"]["nodeName"])
+        if len(posted) == 1:
+            return namespace._answer(request)
+        server.released.wait(0.05)
+        return status(403, "exceeded quota: pods")
+
+    names = [f"n{number}" for number in range(100)]
+    server.scripted[namespace.path] = [answer] * 150
+    record = helpers.make(nodes(*names), print)
+
+    assert record
+    assert all("exceeded quota" in reason for reason in record.nodes.values())
+    assert len(posted) < len(names) / 2
+    assert helpers.remove() == ""
+    assert namespace.pods == []
 
 
 def test_an_interrupt_while_they_are_made_removes_them(

@@ -84,6 +84,23 @@ def test_a_cache_of_the_node_is_asked_at_its_own_address(fake_node: MakeNode) ->
     assert {each.tries[0].error for each in cache} == {"refused"}
 
 
+def test_an_address_of_dns_itself_is_not_asked_as_the_caches_own(fake_node: MakeNode) -> None:
+    """NodeLocal DNSCache also binds the address of the DNS Service, which is asked anyway."""
+    node = fake_node(web={})
+    node.run("ip", "link", "add", "nodelocaldns", "type", "bridge")
+    node.run("ip", "link", "add", "other", "type", "bridge")
+    for address, device in (
+        (DNS, "nodelocaldns"),
+        ("169.254.20.10", "nodelocaldns"),
+        ("169.254.20.11", "other"),
+    ):
+        node.run("ip", "address", "add", f"{address}/32", "dev", device)
+
+    probes = node.visit(plan(node=[])).document.probes
+
+    assert {each.server for each in probes if each.purpose == "local cache"} == {"169.254.20.10"}
+
+
 PRETEND = """
 import os, sys, time
 if os.fork():
