@@ -33,20 +33,23 @@ def test_without_a_tool():
 PROJECT = Path(__file__).parents[1]
 
 
+@pytest.fixture(autouse=True)
+def _tools_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ALL_TOOLS, raising=False)
+
+
 @pytest.fixture
 def nothing_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.delenv(ALL_TOOLS, raising=False)
 
 
 def run(folder: Path, *options: str, **environment: str) -> tuple[int, str]:
     """Run the sample above where no tool is on PATH; return the status and the output."""
     (folder / "test_sample.py").write_text(TESTS)
-    inherited = {name: value for name, value in os.environ.items() if name != ALL_TOOLS}
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "tests.needs", "-p", "no:cacheprovider", *options,
          "--strict-markers", "--rootdir", str(folder), str(folder)],
-        cwd=PROJECT, env={**inherited, "PATH": "/nowhere", **environment},
+        cwd=PROJECT, env={**os.environ, "PATH": "/nowhere", **environment},
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     return ended.returncode, ended.stdout
@@ -95,7 +98,6 @@ def test_all_programs_of_a_tool_are_needed(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_an_ordinary_user_is_not_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(ALL_TOOLS, raising=False)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
     with pytest.raises(pytest.skip.Exception, match="needs root, but runs as user 1000"):
