@@ -115,7 +115,7 @@ def test_a_check_that_does_not_settle_is_judged_on_the_first_look():
     assert item("conntrack.loses_nothing", dropping, SmallCluster()).outcome is Outcome.FAIL
 
 
-def test_a_check_that_does_not_settle_counts_what_it_found_of_a_changed_object():
+def test_findings_of_a_check_that_does_not_settle_count_even_if_the_object_changed():
     crowded_table = SmallCluster()
     crowded_table.change_netns(WEB_NETNS, conntrack_count=130_000)
     crowded_table.changes.append(WEB_CHANGED)

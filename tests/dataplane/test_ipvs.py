@@ -217,10 +217,8 @@ def test_what_is_changed_is_seen(changes: dict, expected: set[Kind]) -> None:
 
 
 @pytest.mark.parametrize(("scheduler", "differs"), [("", False), ("rr", False), ("lc", True)])
-def test_the_scheduler_must_be_the_one_that_kube_proxy_was_told_to_use(
-    scheduler: str, differs: bool
-) -> None:
-    """All else is as the API asks for it, so that there is no other difference."""
+def test_the_scheduler_must_be_the_configured_one(scheduler: str, differs: bool) -> None:
+    """Everything else is as the API asks, so nothing but the scheduler differs."""
     clients = clients_of(small.NODE, facts(mode="ipvs"), BOUND)
     texts = IpvsTexts(IP_VS, IPSETS, {4: small.save({"nat": NAT, "filter": FILTER})})
     expected = wanted(clients)

@@ -1,4 +1,4 @@
-"""Many differences with one cause are told as one, and nothing else is."""
+"""Many differences with one cause are reported as one; all others stay separate."""
 
 from tests.dataplane import small
 from tests.dataplane.small import NAT, WEB, endpoint, facts, service, slice_of
@@ -39,7 +39,7 @@ def other_service() -> ServiceObject:
 
 
 def summary(nat: str, *services: ServiceObject) -> Summary:
-    """What is told of a node with two addresses and these rules."""
+    """What is reported about a node with two addresses and these rules."""
     slices = [
         slice_of(endpoint("10.244.1.2", "here"), endpoint("10.244.2.3")),
         slice_of(endpoint("10.244.2.4"), labels={"kubernetes.io/service-name": "other"}),
@@ -52,58 +52,58 @@ def summary(nat: str, *services: ServiceObject) -> Summary:
     return summarised(wanted, compare(wanted, found))
 
 
-def single(told: Summary) -> set[tuple[Frontend, Kind]]:
-    return {(each.frontend, each.kind) for each in told.single}
+def single(reported: Summary) -> set[tuple[Frontend, Kind]]:
+    return {(each.frontend, each.kind) for each in reported.single}
 
 
 def refusing(rule: str) -> str:
     return NAT + NODE_PORTS.format(refusal=f"-A KUBE-NODEPORTS {rule}")
 
 
-def test_one_service_alone_is_told_by_its_name() -> None:
-    told = summary("", with_node_port())
-    assert not told.common
-    assert single(told) == {
+def test_one_service_alone_is_reported_by_its_name() -> None:
+    reported = summary("", with_node_port())
+    assert not reported.common
+    assert single(reported) == {
         (WEB, Kind.FRONTEND_MISSING),
         (NODE_PORT, Kind.FRONTEND_MISSING),
     }
 
 
-def test_all_of_two_services_are_told_as_one() -> None:
-    told = summary("", with_node_port(), other_service())
-    assert not told.single
-    assert {each.kind for each in told.common} == {Kind.FRONTEND_MISSING}
-    assert {each.services for each in told.common} == {2}
-    assert {client for each in told.common for client in each.clients} == {*Client}
+def test_all_of_two_services_are_reported_as_one() -> None:
+    reported = summary("", with_node_port(), other_service())
+    assert not reported.single
+    assert {each.kind for each in reported.common} == {Kind.FRONTEND_MISSING}
+    assert {each.services for each in reported.common} == {2}
+    assert {client for each in reported.common for client in each.clients} == {*Client}
 
 
 def test_a_healthy_node_port_has_no_difference() -> None:
-    told = summary(NAT + NODE_PORTS.format(refusal=""), with_node_port())
-    assert not told.single
-    assert not told.common
+    reported = summary(NAT + NODE_PORTS.format(refusal=""), with_node_port())
+    assert not reported.single
+    assert not reported.common
 
 
-def test_what_differs_alike_at_all_addresses_of_the_node_is_told_once() -> None:
-    told = summary(refusing("-p tcp -m tcp --dport 30080 -j DROP"), with_node_port())
-    assert single(told) == {(NODE_PORT, Kind.VERDICT)}
+def test_what_differs_alike_at_all_addresses_of_the_node_is_reported_once() -> None:
+    reported = summary(refusing("-p tcp -m tcp --dport 30080 -j DROP"), with_node_port())
+    assert single(reported) == {(NODE_PORT, Kind.VERDICT)}
 
 
-def test_what_differs_at_a_further_address_alone_is_told() -> None:
+def test_what_differs_at_a_further_address_alone_is_reported() -> None:
     rule = f"-d {SECOND}/32 -p tcp -m tcp --dport 30080 -j DROP"
-    told = summary(refusing(rule), with_node_port())
-    assert single(told) == {(AT_SECOND, Kind.VERDICT)}
+    reported = summary(refusing(rule), with_node_port())
+    assert single(reported) == {(AT_SECOND, Kind.VERDICT)}
 
 
-def test_what_differs_at_a_further_address_for_more_clients_is_told() -> None:
+def test_what_differs_at_a_further_address_for_more_clients_is_reported() -> None:
     at_second = f"-d {SECOND}/32 -p tcp -m tcp --dport 30080 -j DROP"
     for_pods = "-A KUBE-NODEPORTS -s 10.244.1.0/24 -p tcp -m tcp --dport 30080 -j DROP"
-    told = summary(refusing(f"{at_second}\n    {for_pods}"), with_node_port())
-    assert single(told) == {(NODE_PORT, Kind.VERDICT), (AT_SECOND, Kind.VERDICT)}
+    reported = summary(refusing(f"{at_second}\n    {for_pods}"), with_node_port())
+    assert single(reported) == {(NODE_PORT, Kind.VERDICT), (AT_SECOND, Kind.VERDICT)}
 
 
 def test_another_services_port_of_the_same_number_is_no_repetition() -> None:
-    told = summary(NAT, with_node_port(), other_service())
-    assert single(told) == {
+    reported = summary(NAT, with_node_port(), other_service())
+    assert single(reported) == {
         (NODE_PORT, Kind.FRONTEND_MISSING),
         (OTHER, Kind.FRONTEND_MISSING),
     }

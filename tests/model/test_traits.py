@@ -73,7 +73,7 @@ def test_many_nodes_are_counted():
     assert only[1].startswith("z0, z1, z2 and 1 more: as the API asks; 5 other nodes: ")
 
 
-def test_of_very_many_deviations_the_first_ports_are_kept_with_all_that_differs() -> None:
+def test_of_too_many_deviations_the_first_ports_are_kept_with_all_their_differences() -> None:
     """A recorded node with 510 more Services, whose rules all forward to a dead backend."""
     forwarding = traits_of(with_misdirected_services(510)).forwarding
 
@@ -84,7 +84,7 @@ def test_of_very_many_deviations_the_first_ports_are_kept_with_all_that_differs(
 
 
 def test_nodes_that_all_have_the_same_stale_frontend_agree() -> None:
-    """It belongs to no Service, but what is compared must not be named after one node."""
+    """It belongs to no Service, and its name must not depend on the node."""
     snapshot = Snapshot.open(RECORDED / "healthy")
     api = snapshot.api()
     kept = [each for each in api.services if each.metadata.name != "web"]

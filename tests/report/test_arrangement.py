@@ -91,7 +91,7 @@ def test_shares_are_as_large_as_the_total_allows(sizes, total):
         assert sum(min(size, each + 1) for size in sizes) > total
 
 
-def test_a_check_is_put_down_to_causes_only_if_all_that_it_found_follows_from_some():
+def test_a_check_is_attributed_to_causes_only_if_all_its_findings_follow_from_some():
     def item(check: str, node: str, outcome: Outcome = Outcome.FAIL) -> ItemResult:
         findings = [] if outcome is Outcome.PASS else [_finding(0)]
         return ItemResult(check, outcome, node, findings=findings)
@@ -107,7 +107,7 @@ def test_a_check_is_put_down_to_causes_only_if_all_that_it_found_follows_from_so
     assert causes_of(check, {}) == []
 
 
-def test_a_check_that_found_nothing_is_put_down_to_no_cause():
+def test_a_check_without_findings_has_no_cause():
     (check, *_) = by_check(sample.healthy(2))
     assert causes_of(check, {}) == []
 

@@ -78,7 +78,7 @@ def test_markdown_starts_with_the_verdict_and_fits():
 
 
 def sized(length: int) -> Results:
-    """A run with 50 findings, whose whole summary in Markdown is of so many bytes."""
+    """A run with 50 findings, whose full Markdown summary has this many bytes."""
 
     def run(*texts: str) -> Results:
         findings = [
@@ -97,13 +97,13 @@ def sized(length: int) -> Results:
     return run(*texts)
 
 
-@pytest.mark.parametrize(("more", "told"), [(0, 50), (1, 20), (20_000, 20)])
-def test_markdown_has_as_many_findings_as_its_bytes_allow(more, told):
+@pytest.mark.parametrize(("more", "listed"), [(0, 50), (1, 20), (20_000, 20)])
+def test_markdown_lists_as_many_findings_as_fit_in_bytes(more, listed):
     run = sized(markdown.LARGEST + more)
     text = markdown.render(run)
 
-    assert text.count("**Pod shop/web**") == told
-    assert (len(text.encode()) == markdown.LARGEST) is (told == 50)
+    assert text.count("**Pod shop/web**") == listed
+    assert (len(text.encode()) == markdown.LARGEST) is (listed == 50)
     assert len(text.encode()) <= markdown.LARGEST
 
 

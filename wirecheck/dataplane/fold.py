@@ -200,7 +200,7 @@ def _share(results: Iterable[Result]) -> float:
 
 
 def _is_draining(results: Iterable[Result]) -> bool:
-    """Whether nobody is sent there, returning clients included.
+    """Whether no client is sent there, returning ones included.
 
     kube-proxy sets net.ipv4.vs.expire_quiescent_template: with a weight of 0 a real server
     loses the clients that IPVS would otherwise send back to it.

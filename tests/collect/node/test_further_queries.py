@@ -84,8 +84,10 @@ def test_a_cache_of_the_node_is_asked_at_its_own_address(fake_node: MakeNode) ->
     assert {each.tries[0].error for each in cache} == {"refused"}
 
 
-def test_an_address_of_dns_itself_is_not_asked_as_the_caches_own(fake_node: MakeNode) -> None:
-    """NodeLocal DNSCache also binds the address of the DNS Service, which is asked anyway."""
+def test_the_address_of_the_dns_service_is_not_queried_as_the_caches_own(
+    fake_node: MakeNode,
+) -> None:
+    """NodeLocal DNSCache also binds that address, which is queried anyway."""
     node = fake_node(web={})
     node.run("ip", "link", "add", "nodelocaldns", "type", "bridge")
     node.run("ip", "link", "add", "other", "type", "bridge")
