@@ -19,7 +19,7 @@ import click
 from benchmarks import service_rules, synthetic
 from benchmarks.recorded_worker import Recorded
 from benchmarks.synthetic_objects import PODS
-from wirecheck.report.jsonl import read_results
+from wirecheck.results.jsonl import read_results
 
 
 @click.command()

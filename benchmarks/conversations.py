@@ -16,11 +16,11 @@ import dns.reversename
 import dns.rrset
 
 from benchmarks import service_objects, system_services
-from wirecheck.collect.contact_plan import HAIRPINS, MESSAGES, PADDING
-from wirecheck.collect.dns_plan import NAMES_A_VISIT
-from wirecheck.collect.dns_questions import Question
+from wirecheck.api_index.sampled_peers import PEERS
+from wirecheck.collect.plan.contacts import HAIRPINS, MESSAGES, PADDING
+from wirecheck.collect.plan.dns import NAMES_A_VISIT
+from wirecheck.collect.plan.dns_questions import Question
 from wirecheck.snapshot.attempts import Contact, Probe, Try
-from wirecheck.snapshot.peers import PEERS
 
 DOMAIN = "cluster.local"
 KUBERNETES = Question(f"kubernetes.default.svc.{DOMAIN}", "A")

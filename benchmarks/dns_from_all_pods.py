@@ -24,10 +24,10 @@ from benchmarks import bare_selector
 from testbed.cluster import kubectl
 from testbed.images import image
 from testbed.state import state
-from wirecheck.collect.containers import container_ways
-from wirecheck.collect.plan import LookOptions, Plan, plan_for
+from wirecheck.collect.plan.visit_plan import LookOptions, Plan, plan_for
+from wirecheck.collect.transport.containers import container_ways
 from wirecheck.collect.visit import DECODER, visit_all
-from wirecheck.report.jsonl import read_results
+from wirecheck.results.jsonl import read_results
 from wirecheck.snapshot.folder import Snapshot
 
 NAMESPACE = "benchmark"

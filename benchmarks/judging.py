@@ -16,9 +16,9 @@ from pathlib import Path
 
 import msgspec
 
-from wirecheck.catalogue import load
-from wirecheck.cli import GC_THRESHOLDS
-from wirecheck.judge import Judge
+from wirecheck.catalogue.registry import load
+from wirecheck.cli.main import GC_THRESHOLDS
+from wirecheck.evaluation.evaluate import Judge
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.node_document import NodeDocument
 

@@ -28,7 +28,7 @@ def main(kubeconfig: str, how: str) -> None:
 def as_wirecheck(kubeconfig: str) -> list[int]:
     """Read and project everything that is read of the API."""
     # Each side imports only its own: what a side imports is part of its memory.
-    from wirecheck.collect.api import Api  # noqa: PLC0415
+    from wirecheck.collect.api.client import Api  # noqa: PLC0415
 
     api = Api.connect(kubeconfig).read()
     return [len(each) for each in (api.nodes, api.pods, api.services, api.endpoint_slices)]

@@ -19,10 +19,10 @@ from pathlib import Path
 from benchmarks import usual_suite
 from benchmarks.visits import LIMIT, Side
 from wirecheck import __version__
-from wirecheck.collect.dns_plan import DnsPlan
-from wirecheck.collect.plan import LookOptions, Plan
+from wirecheck.collect.plan.dns import DnsPlan
+from wirecheck.collect.plan.visit_plan import LookOptions, Plan
 from wirecheck.collect.visit import visit_all
-from wirecheck.inventory import WayIn
+from wirecheck.inventory.file import WayIn
 from wirecheck.snapshot.objects.metadata import Metadata
 from wirecheck.snapshot.objects.node import NodeAddress, NodeObject, NodeStatus
 

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from benchmarks import system_services
 from benchmarks.system_services import SystemServices
-from wirecheck.demo import recorded
+from wirecheck.cli.demo import recorded
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.netns import Namespace

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from wirecheck.collect.on_node.rule_blocks import cut
-from wirecheck.collect.plan import BlockPlan
+from wirecheck.collect.plan.visit_plan import BlockPlan
 from wirecheck.snapshot.folder import SnapshotWriter
 from wirecheck.snapshot.node_document import NodeDocument
 

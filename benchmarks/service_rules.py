@@ -28,10 +28,10 @@ from benchmarks import programmed_node, scaled, service_objects, variations
 from benchmarks.sent import as_sent
 from testbed.state import state
 from wirecheck import __version__
-from wirecheck.collect.dns_plan import DnsPlan
 from wirecheck.collect.document_frame import unframed
 from wirecheck.collect.node_program import command_line
-from wirecheck.collect.plan import Plan
+from wirecheck.collect.plan.dns import DnsPlan
+from wirecheck.collect.plan.visit_plan import Plan
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import SnapshotWriter
 from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex, VisitRecord

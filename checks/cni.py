@@ -1,8 +1,8 @@
 """CNI: what the runtime goes by when it wires the next pod."""
 
-from wirecheck.catalogue import Threshold, check
-from wirecheck.facts import Fact
-from wirecheck.findings import Finding, Findings, Level, NotApplicable
+from wirecheck.catalogue.facts import Fact
+from wirecheck.catalogue.findings import Finding, Findings, Level, NotApplicable
+from wirecheck.catalogue.registry import Threshold, check
 from wirecheck.model.node import Node
 
 POOL_WARN = Threshold("cni.pool_warn", 80, "%", "a rolling update needs addresses for a while")

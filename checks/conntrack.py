@@ -1,8 +1,8 @@
 """Conntrack: room in the connection table, losses, and entries that lead nowhere."""
 
-from wirecheck.catalogue import Threshold, check
-from wirecheck.facts import Fact
-from wirecheck.findings import Finding, Findings, Level, NotApplicable
+from wirecheck.catalogue.facts import Fact
+from wirecheck.catalogue.findings import Finding, Findings, Level, NotApplicable
+from wirecheck.catalogue.registry import Threshold, check
 from wirecheck.model.node import Node
 
 USE_WARN = Threshold(

@@ -1,8 +1,8 @@
 """CoreDNS: what the API shows of how it is set up, before anything is asked of it."""
 
-from wirecheck.catalogue import check
-from wirecheck.facts import Fact
-from wirecheck.findings import Finding, Findings, Level
+from wirecheck.catalogue.facts import Fact
+from wirecheck.catalogue.findings import Finding, Findings, Level
+from wirecheck.catalogue.registry import check
 from wirecheck.model.cluster import Cluster
 
 

@@ -1,8 +1,8 @@
 """DNS: the expected answer, in every pod's network namespace, over UDP and over TCP."""
 
-from wirecheck.catalogue import Threshold, check
-from wirecheck.facts import Fact
-from wirecheck.findings import Finding, Findings, Level, NotApplicable
+from wirecheck.catalogue.facts import Fact
+from wirecheck.catalogue.findings import Finding, Findings, Level, NotApplicable
+from wirecheck.catalogue.registry import Threshold, check
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 

@@ -1,8 +1,8 @@
 """Endpoints: that Services have those pods behind them that they should have."""
 
-from wirecheck.catalogue import check
-from wirecheck.facts import Fact
-from wirecheck.findings import Finding, Findings
+from wirecheck.catalogue.facts import Fact
+from wirecheck.catalogue.findings import Finding, Findings
+from wirecheck.catalogue.registry import check
 from wirecheck.model.cluster import Cluster
 
 CONTROLLER = (

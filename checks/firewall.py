@@ -1,8 +1,8 @@
 """Firewall: that packets of pods get through the node's filter, whoever writes its rules."""
 
-from wirecheck.catalogue import check
-from wirecheck.facts import Fact
-from wirecheck.findings import Finding, Findings, Level
+from wirecheck.catalogue.facts import Fact
+from wirecheck.catalogue.findings import Finding, Findings, Level
+from wirecheck.catalogue.registry import check
 from wirecheck.model.node import Node
 
 RULES = (Fact.API, Fact.NETNS, Fact.SERVICE_RULES)

@@ -1,8 +1,8 @@
 """kube-proxy: that it keeps up with the API, runs as configured, and left nothing behind."""
 
-from wirecheck.catalogue import Threshold, check
-from wirecheck.facts import Fact
-from wirecheck.findings import Finding, Findings, Level
+from wirecheck.catalogue.facts import Fact
+from wirecheck.catalogue.findings import Finding, Findings, Level
+from wirecheck.catalogue.registry import Threshold, check
 from wirecheck.model.node import Node
 
 SYNC_DELAY = Threshold(

@@ -1,8 +1,8 @@
 """Links: the veth pairs between pods and node, from both ends."""
 
-from wirecheck.catalogue import Threshold, check
-from wirecheck.facts import Fact
-from wirecheck.findings import Finding, Findings, Level, NotApplicable
+from wirecheck.catalogue.facts import Fact
+from wirecheck.catalogue.findings import Finding, Findings, Level, NotApplicable
+from wirecheck.catalogue.registry import Threshold, check
 from wirecheck.model.node import Node
 
 ORPHANS = Threshold(

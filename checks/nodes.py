@@ -1,8 +1,8 @@
 """Nodes: that they were looked at, that they are ready, that their kernel forwards packets."""
 
-from wirecheck.catalogue import Threshold, check
-from wirecheck.facts import Fact
-from wirecheck.findings import Finding, Findings, Level, NotApplicable
+from wirecheck.catalogue.facts import Fact
+from wirecheck.catalogue.findings import Finding, Findings, Level, NotApplicable
+from wirecheck.catalogue.registry import Threshold, check
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.identity import overlapping_ranges, shared_identities
 from wirecheck.model.node import Node

@@ -1,8 +1,8 @@
 """Overlay: flannel's VXLAN device, and what each node knows of the other nodes' devices."""
 
-from wirecheck.catalogue import check
-from wirecheck.facts import Fact
-from wirecheck.findings import Finding, Findings, Level
+from wirecheck.catalogue.facts import Fact
+from wirecheck.catalogue.findings import Finding, Findings, Level
+from wirecheck.catalogue.registry import check
 from wirecheck.model.node import Node
 
 FLANNEL = (

@@ -1,9 +1,9 @@
 """Pods: what the API says of their addresses, against what their network namespaces hold."""
 
 from wirecheck.addresses import contains
-from wirecheck.catalogue import check
-from wirecheck.facts import Fact
-from wirecheck.findings import Finding, Findings, NotApplicable
+from wirecheck.catalogue.facts import Fact
+from wirecheck.catalogue.findings import Finding, Findings, NotApplicable
+from wirecheck.catalogue.registry import check
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-from wirecheck.catalogue import check
-from wirecheck.facts import Fact
-from wirecheck.findings import Finding, Findings, NotApplicable
+from wirecheck.catalogue.facts import Fact
+from wirecheck.catalogue.findings import Finding, Findings, NotApplicable
+from wirecheck.catalogue.registry import check
 from wirecheck.model.node import Node
-from wirecheck.model.reach import Reached
+from wirecheck.node.reach import Reached
 
 
 def _not_made(connections: Iterable[Reached]) -> Findings:

@@ -1,8 +1,8 @@
 """Routes: that packets for pods and Services leave the node, and each pod, by the right way."""
 
-from wirecheck.catalogue import check
-from wirecheck.facts import Fact
-from wirecheck.findings import Finding, Findings, Level
+from wirecheck.catalogue.facts import Fact
+from wirecheck.catalogue.findings import Finding, Findings, Level
+from wirecheck.catalogue.registry import check
 from wirecheck.model.node import Node
 
 AGENT = (

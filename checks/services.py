@@ -1,9 +1,9 @@
 """Services: the rules on each node, against what the API asks kube-proxy to forward."""
 
-from wirecheck.catalogue import check
-from wirecheck.dataplane.compare import Kind
-from wirecheck.facts import Fact
-from wirecheck.findings import Finding, Findings, Level
+from wirecheck.catalogue.facts import Fact
+from wirecheck.catalogue.findings import Finding, Findings, Level
+from wirecheck.catalogue.registry import check
+from wirecheck.dataplane.compare.differences import Kind
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 

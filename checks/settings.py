@@ -1,8 +1,8 @@
 """Settings: how the kernel and the programs of a node are set up, beside those of other nodes."""
 
-from wirecheck.catalogue import check
-from wirecheck.facts import Fact
-from wirecheck.findings import Finding, Findings, Level, NotApplicable
+from wirecheck.catalogue.facts import Fact
+from wirecheck.catalogue.findings import Finding, Findings, Level, NotApplicable
+from wirecheck.catalogue.registry import check
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 

@@ -25,7 +25,7 @@ from testbed.proof import conclude
 from testbed.rootfs import USER
 from testbed.state import State, state
 from testbed.steps import step
-from wirecheck.report.jsonl import read_results
+from wirecheck.results.jsonl import read_results
 from wirecheck.snapshot.folder import Snapshot
 
 STRANGER = "bastion"

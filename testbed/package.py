@@ -138,7 +138,7 @@ def _uses(place: Place) -> list[str]:
 
 def _recorded(place: Place) -> str:
     """The folder of the healthy cluster that the package brings."""
-    program = "from wirecheck.demo import recorded; print(recorded('healthy'))"
+    program = "from wirecheck.cli.demo import recorded; print(recorded('healthy'))"
     return place.must("python", "-c", program).strip()
 
 

@@ -2,7 +2,7 @@
 
 from hypothesis import HealthCheck, settings
 
-from tests.collect.api.conftest import kubeconfig, server
+from tests.collect.conftest import kubeconfig, server
 from tests.needs import pytest_configure, pytest_runtest_setup, pytest_terminal_summary
 
 __all__ = [

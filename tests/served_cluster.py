@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import msgspec
 
 from tests.checks.small_cluster import SmallCluster
-from tests.collect.api.conftest import ApiServer
+from tests.collect.conftest import ApiServer
 from tests.snapshots import healthy
-from wirecheck.collect.plan import Plan
-from wirecheck.inventory import WayIn
+from wirecheck.collect.plan.visit_plan import Plan
+from wirecheck.inventory.file import WayIn
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import NodeDocument
 

@@ -16,7 +16,7 @@ from hera.workflows.models import WorkflowTemplate
 
 from testbed.upgrade.gate import read_steps
 from tests.needs import find
-from wirecheck.cli import wirecheck
+from wirecheck.cli.main import wirecheck
 
 CI = Path(__file__).parent.parent / "ci"
 JENKINS = CI / "Jenkinsfile"

@@ -20,13 +20,14 @@ from testbed.documented import (
 )
 from tests.checks.small_cluster import WEB_NETNS, SmallCluster
 from tests.needs import need
+from tests.run.test_merge_snapshots import part_of
 from tests.served_cluster import Listener
-from tests.test_merging import part_of
-from wirecheck import catalogue, inventory_reference
-from wirecheck.demo import recorded
-from wirecheck.profiles import PROFILES
-from wirecheck.request import Request
-from wirecheck.run import perform
+from wirecheck import catalogue
+from wirecheck.catalogue.profiles import PROFILES
+from wirecheck.cli.demo import recorded
+from wirecheck.inventory import reference as inventory_reference
+from wirecheck.run.request import Request
+from wirecheck.run.session import perform
 from wirecheck.snapshot.folder import Snapshot
 
 ROOT = Path(__file__).parent.parent
@@ -77,7 +78,7 @@ def test_a_command_without_a_cluster_works(command: str, tmp_path: Path, places:
     else:
         words = [places.get(word, word) for word in shlex.split(command, comments=True)]
 
-    program = [sys.executable, "-c", "from wirecheck.cli import main; main()"]
+    program = [sys.executable, "-c", "from wirecheck.cli.main import main; main()"]
     if words[0] == "jq":
         need("jq")
         program = ["jq"]

@@ -8,11 +8,11 @@ from msgspec.structs import replace
 
 from testbed.faults.fault import load_faults
 from testbed.record import BROKEN, RECORDED
-from wirecheck.catalogue import load
-from wirecheck.findings import Outcome
-from wirecheck.judge import judge
+from wirecheck.catalogue.findings import Outcome
+from wirecheck.catalogue.registry import load
+from wirecheck.evaluation.evaluate import judge
+from wirecheck.evaluation.verdict import exit_status
 from wirecheck.snapshot.folder import Snapshot
-from wirecheck.verdict import exit_status
 
 NOT_THERE = {
     "cni.has_a_token_that_lasts": "flannel has no token of its own",

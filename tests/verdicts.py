@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from testbed.record import RECORDED
-from wirecheck.catalogue import load
-from wirecheck.judge import judge
-from wirecheck.results import FURTHER, FindingRecord, ItemResult
+from wirecheck.catalogue.registry import load
+from wirecheck.evaluation.evaluate import judge
+from wirecheck.results.records import FURTHER, FindingRecord, ItemResult
 from wirecheck.snapshot.folder import Snapshot
 
 HERE = Path(__file__).parent / "recorded"

@@ -1,6 +1,6 @@
 """`python -m wirecheck` is `wirecheck`."""
 
-from wirecheck.cli import main
+from wirecheck.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -10,8 +10,8 @@ import yaml
 from testbed.cluster import kubectl
 from testbed.deploy.overlay import NAMESPACE
 from testbed.state import State, write_atomically
-from wirecheck.collect import changes
-from wirecheck.collect.api import Api
+from wirecheck.collect.api import changes
+from wirecheck.collect.api.client import Api
 
 
 def watch_as_account(here: State) -> None:

@@ -20,8 +20,8 @@ from testbed.faults.matrix import Row
 from testbed.faults.target import fill_in, words
 from testbed.nodes import output
 from testbed.state import state
-from wirecheck import causes
-from wirecheck.report.jsonl import read_results
+from wirecheck.results import causes
+from wirecheck.results.jsonl import read_results
 
 LOOK_INTERVALS = "3,6"
 PATIENCE = 240.0

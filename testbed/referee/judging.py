@@ -15,18 +15,18 @@ from testbed.referee.place import Place
 from testbed.referee.random_scenes import SENTINEL
 from wirecheck import __version__
 from wirecheck.addresses import address
-from wirecheck.collect.api import Api
-from wirecheck.collect.dns_plan import DnsPlan
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.collect.api.client import Api
 from wirecheck.collect.document_frame import FrameError, unframed
 from wirecheck.collect.node_program import command_line
-from wirecheck.collect.plan import BlockPlan, Plan
-from wirecheck.dataplane.compare import Difference
-from wirecheck.dataplane.summary import Common
-from wirecheck.findings import FactMissingError, NotApplicable
+from wirecheck.collect.plan.dns import DnsPlan
+from wirecheck.collect.plan.visit_plan import BlockPlan, Plan
+from wirecheck.dataplane.compare.differences import Difference
+from wirecheck.dataplane.compare.summary import Common
 from wirecheck.model.cluster import Cluster
-from wirecheck.model.dataplane import Dataplane
 from wirecheck.model.node import Node
-from wirecheck.model.packet_filter import Packet
+from wirecheck.node.dataplane import Dataplane
+from wirecheck.node.packet_filter import Packet
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.blocks import whole
 from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex, VisitRecord

@@ -14,15 +14,17 @@ import yaml
 
 from testbed.commands import TestbedError
 from testbed.state import state
-from wirecheck.report.jsonl import read_results
-from wirecheck.results import Results
+from wirecheck.results.jsonl import read_results
+from wirecheck.results.records import Results
 from wirecheck.snapshot.folder import Snapshot
 
 PATIENCE = 240.0
 
 # As the program, but watches are used for lists of any length.
 WATCHING = (
-    "import wirecheck.collect.changes as c; c.SHORT = 0; from wirecheck.cli import main; main()"
+    "import wirecheck.collect.api.changes as c; "
+    "c.SHORT = 0; "
+    "from wirecheck.cli.main import main; main()"
 )
 
 

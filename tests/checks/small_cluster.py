@@ -16,8 +16,8 @@ import dns.rrset
 from msgspec import convert
 from msgspec.structs import replace
 
-from wirecheck.catalogue import load
-from wirecheck.findings import Finding
+from wirecheck.catalogue.findings import Finding
+from wirecheck.catalogue.registry import load
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.snapshot.api_objects import ApiObjects, Change

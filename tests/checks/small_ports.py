@@ -10,8 +10,8 @@ from typing import Any
 from msgspec import convert
 
 from tests.checks.small_cluster import HOST, SmallCluster, service
-from wirecheck.collect.asked import Asked
-from wirecheck.collect.contact_plan import contact_plan
+from wirecheck.collect.plan.asked import Asked
+from wirecheck.collect.plan.contacts import contact_plan
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.attempts import Contact
 from wirecheck.snapshot.index import VisitRecord

@@ -4,8 +4,8 @@ import inspect
 
 import pytest
 
-from wirecheck.catalogue import Check, check, load
-from wirecheck.findings import Finding, NotApplicable
+from wirecheck.catalogue.findings import Finding, NotApplicable
+from wirecheck.catalogue.registry import Check, check, load
 
 NEEDS_MORE_THAN_THE_SMALL_CLUSTER = (
     "services",

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.checks.small_cluster import WEB_NETNS, SmallCluster
-from wirecheck.findings import FactMissingError, Level, NotApplicable
+from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
 from wirecheck.snapshot.cni_files import CniConfiguration, CniReservation, CniToken
 
 

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.checks.small_cluster import WEB_NETNS
-from wirecheck.findings import FactMissingError, Level, NotApplicable
+from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
 from wirecheck.snapshot.node_document import Command, ConntrackSample, KernelLine, NewConnections
 
 COUNT = "/proc/sys/net/netfilter/nf_conntrack_count"

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.parse.test_corefile import KUBEADM
-from wirecheck.findings import Level, NotApplicable
+from wirecheck.catalogue.findings import Level, NotApplicable
 
 ROLE = {
     "metadata": {"name": "system:coredns"},

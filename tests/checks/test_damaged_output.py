@@ -8,10 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from testbed.record import RECORDED
-from wirecheck.catalogue import load
-from wirecheck.findings import Outcome
-from wirecheck.judge import Judge
-from wirecheck.results import ItemResult
+from wirecheck.catalogue.findings import Outcome
+from wirecheck.catalogue.registry import load
+from wirecheck.evaluation.evaluate import Judge
+from wirecheck.results.records import ItemResult
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
 from wirecheck.snapshot.index import LookRecord
 from wirecheck.snapshot.node_document import Command, NodeDocument

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.checks.small_cluster import HOST, SmallCluster
-from wirecheck.findings import FactMissingError, NotApplicable
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.snapshot.netns import Rule
 from wirecheck.snapshot.node_settings import DeviceManagers, SettingsFile
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.checks.small_cluster import DNS_NETNS, HOST, KUBERNETES, WEB_NETNS, answer
-from wirecheck.findings import FactMissingError, Level, NotApplicable
+from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
 from wirecheck.snapshot.attempts import Try
 from wirecheck.snapshot.node_document import PodFile, PodProcesses
 

@@ -5,8 +5,8 @@ import pytest
 from msgspec.structs import replace
 
 from tests.checks.small_cluster import HOST, KUBERNETES, OUTSIDE, UNKNOWN, WEB_NETNS, WIDE, answer
-from wirecheck.catalogue import load
-from wirecheck.findings import FactMissingError, Level, NotApplicable
+from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
+from wirecheck.catalogue.registry import load
 from wirecheck.snapshot.attempts import Try
 from wirecheck.snapshot.netns import Address, Link
 from wirecheck.snapshot.node_document import PodFile

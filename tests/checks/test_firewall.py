@@ -3,7 +3,7 @@
 import pytest
 
 from tests.checks.small_cluster import FILTER, SmallCluster
-from wirecheck.findings import FactMissingError, Level, NotApplicable
+from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
 
 
 def first(small: SmallCluster, *rules: str, chains: str = "") -> None:

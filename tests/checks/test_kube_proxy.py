@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.checks.test_services import ipvs_node, node, red, rules, with_http, with_output
-from wirecheck.findings import FactMissingError, Level, NotApplicable
+from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.snapshot.node_document import HttpAnswer

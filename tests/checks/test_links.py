@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.checks.small_cluster import HOST, WEB_NETNS, link
-from wirecheck.findings import FactMissingError, Level, NotApplicable
+from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
 from wirecheck.snapshot.netns import Namespace, Route
 from wirecheck.snapshot.node_document import Counters, TrafficSample
 

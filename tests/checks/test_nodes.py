@@ -2,7 +2,7 @@
 
 import pytest
 
-from wirecheck.findings import FactMissingError, Level, NotApplicable
+from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import KernelLine
 

@@ -6,8 +6,8 @@ import pytest
 
 from tests.checks.other_plugins import CALICO_PODS, PLUGINS, UPLINK_ROUTES, calico_vxlan, cilium
 from tests.checks.small_cluster import HOST, WEB_NETNS, SmallCluster
-from wirecheck.catalogue import load
-from wirecheck.findings import NotApplicable
+from wirecheck.catalogue.findings import NotApplicable
+from wirecheck.catalogue.registry import load
 
 NEEDS_RULES = ("services.", "kube_proxy.", "conntrack.has_")
 """Judged on recorded clusters."""

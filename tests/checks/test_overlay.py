@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.checks.small_cluster import HOST, MACS, WEB_NETNS, SmallCluster, link
-from wirecheck.findings import FactMissingError, Level, NotApplicable
+from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
 from wirecheck.snapshot.netns import Address, Fdb, Neighbour, Route
 
 STRANGER = "0a:00:00:00:00:99"

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.checks.small_cluster import DNS_NETNS, WEB_NETNS, SmallCluster, agent_pod
-from wirecheck.findings import FactMissingError, NotApplicable
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.snapshot.api_objects import Change
 
 

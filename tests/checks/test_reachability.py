@@ -4,8 +4,8 @@ import pytest
 
 from tests.checks.helped_cluster import helped_cluster
 from tests.checks.small_cluster import WEB_NETNS, SmallCluster
-from wirecheck.catalogue import load
-from wirecheck.findings import FactMissingError, NotApplicable
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.catalogue.registry import load
 from wirecheck.snapshot.index import HelperPodsRecord
 
 LOST = {"made": 0, "tries": 2, "error": "timeout"}

@@ -12,7 +12,7 @@ from tests.checks.small_ports import (
     connect,
     with_ports,
 )
-from wirecheck.findings import NotApplicable
+from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.snapshot.index import VisitRecord
 
 CHECKS = (

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.checks.small_cluster import HOST, WEB_NETNS, SmallCluster, link
-from wirecheck.findings import FactMissingError, NotApplicable
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.snapshot.netns import Address, Route, Rule
 
 

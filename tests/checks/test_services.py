@@ -11,9 +11,9 @@ from msgspec import convert
 from msgspec.structs import replace
 
 from testbed.record import RECORDED
-from wirecheck.catalogue import load
+from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
+from wirecheck.catalogue.registry import load
 from wirecheck.collect.on_node.commands import TABLE
-from wirecheck.findings import FactMissingError, Level, NotApplicable
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.snapshot.api_objects import ApiObjects

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from tests.checks.small_cluster import SmallCluster
-from wirecheck.catalogue import load
-from wirecheck.findings import FactMissingError, Level, NotApplicable
-from wirecheck.model.traits import Traits, traits_of
+from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
+from wirecheck.catalogue.registry import load
+from wirecheck.model.fingerprint import Traits, traits_of
 from wirecheck.snapshot.netns import Route
 from wirecheck.snapshot.node_settings import SysctlFile
 

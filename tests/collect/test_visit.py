@@ -15,10 +15,10 @@ import pytest
 from tests.checks import small_cluster
 from wirecheck.collect import visit
 from wirecheck.collect.on_node.visit import framed
-from wirecheck.collect.plan import LookOptions, plan_for
+from wirecheck.collect.plan.visit_plan import LookOptions, plan_for
+from wirecheck.collect.transport.errors import WrongHostError
 from wirecheck.collect.visit import Visited, visit_all
-from wirecheck.collect.visit_errors import WrongHostError
-from wirecheck.inventory import WayIn
+from wirecheck.inventory.file import WayIn
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import Command, Host, NodeDocument

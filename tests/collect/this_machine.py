@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from wirecheck.collect.dns_plan import DnsPlan
-from wirecheck.collect.plan import LookOptions, Plan
+from wirecheck.collect.plan.dns import DnsPlan
+from wirecheck.collect.plan.visit_plan import LookOptions, Plan
 from wirecheck.collect.visit import visit_all
-from wirecheck.inventory import WayIn
+from wirecheck.inventory.file import WayIn
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import NodeDocument
 from wirecheck.snapshot.objects.metadata import Metadata

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import msgspec
 
+from wirecheck.api_index.services import ServiceIndex, index_services
 from wirecheck.dataplane.clients import Clients, clients_of
-from wirecheck.dataplane.compare import Difference, compare
-from wirecheck.dataplane.expected import expected_table
-from wirecheck.dataplane.iptables import read_iptables
+from wirecheck.dataplane.compare.differences import Difference, compare
+from wirecheck.dataplane.expected.services import expected_table
+from wirecheck.dataplane.iptables.reader import read_iptables
 from wirecheck.dataplane.proxy import ProxyFacts, proxy_facts
-from wirecheck.dataplane.services import ServiceIndex, index_services
 from wirecheck.dataplane.table import ServiceTable
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject

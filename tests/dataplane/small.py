@@ -1,11 +1,11 @@
 """One Service on one node, to be changed by tests."""
 
+from wirecheck.api_index.services import index_services
 from wirecheck.dataplane.clients import Clients, clients_of
-from wirecheck.dataplane.compare import Differences, compare
-from wirecheck.dataplane.expected import expected_table
-from wirecheck.dataplane.iptables import read_iptables
+from wirecheck.dataplane.compare.differences import Differences, compare
+from wirecheck.dataplane.expected.services import expected_table
+from wirecheck.dataplane.iptables.reader import read_iptables
 from wirecheck.dataplane.proxy import ProxyFacts, proxy_facts
-from wirecheck.dataplane.services import index_services
 from wirecheck.dataplane.table import Frontend, ServiceTable
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.endpoint_slice import (

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from wirecheck.dataplane.compare import Kind, compare
+from wirecheck.dataplane.compare.differences import Kind, compare
 from wirecheck.dataplane.table import (
     Backend,
     Client,

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from tests.dataplane import recorded
 from tests.dataplane.test_recorded_nodes import RecordedNode
-from wirecheck.dataplane.compare import Differences, compare
-from wirecheck.dataplane.iptables import read_iptables
-from wirecheck.dataplane.nftables import read_nftables
+from wirecheck.dataplane.compare.differences import Differences, compare
+from wirecheck.dataplane.iptables.reader import read_iptables
+from wirecheck.dataplane.nftables.reader import read_nftables
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.ipset import parse_ipset_save
 from wirecheck.parse.iptables import parse_iptables_save

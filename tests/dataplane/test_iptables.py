@@ -4,9 +4,9 @@ import pytest
 
 from tests.dataplane import small
 from tests.dataplane.small import NAT, WEB, service
-from wirecheck.dataplane.compare import Differences, Kind, compare
-from wirecheck.dataplane.iptables import read_iptables
-from wirecheck.dataplane.memory import forget
+from wirecheck.dataplane.compare.differences import Differences, Kind, compare
+from wirecheck.dataplane.iptables.reader import read_iptables
+from wirecheck.dataplane.rules.cache import forget
 from wirecheck.dataplane.table import Backend, Client, Frontend, Handling, Verdict
 from wirecheck.snapshot.objects.service import ClientIpConfig, SessionAffinityConfig
 

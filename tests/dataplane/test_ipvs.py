@@ -5,11 +5,11 @@ import pytest
 from tests.dataplane import small
 from tests.dataplane.small import endpoint, facts, service, slice_of
 from wirecheck.addresses import network
+from wirecheck.api_index.services import index_services
 from wirecheck.dataplane.clients import Clients, clients_of
-from wirecheck.dataplane.compare import Differences, Kind, compare
-from wirecheck.dataplane.expected import expected_table
-from wirecheck.dataplane.ipvs import IpvsTexts, read_ipvs
-from wirecheck.dataplane.services import index_services
+from wirecheck.dataplane.compare.differences import Differences, Kind, compare
+from wirecheck.dataplane.expected.services import expected_table
+from wirecheck.dataplane.ipvs.reader import IpvsTexts, read_ipvs
 from wirecheck.dataplane.table import (
     Backend,
     Client,

@@ -12,12 +12,12 @@ from testbed.referee.judging import Sight
 from testbed.referee.mutation import with_text
 from tests.dataplane import small
 from tests.dataplane.small import facts
+from wirecheck.api_index.services import index_services
 from wirecheck.dataplane.clients import clients_of
-from wirecheck.dataplane.expected import expected_table
-from wirecheck.dataplane.iptables import apart_on_localhost
-from wirecheck.dataplane.services import index_services
+from wirecheck.dataplane.expected.proxy_view import vantages_of
+from wirecheck.dataplane.expected.services import expected_table
+from wirecheck.dataplane.iptables.reader import apart_on_localhost
 from wirecheck.dataplane.table import Client, Frontend, Handling, Verdict
-from wirecheck.dataplane.vantage import vantages_of
 from wirecheck.parse.iptables import parse_iptables_save
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.service import ServicePortSpec

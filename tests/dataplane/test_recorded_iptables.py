@@ -6,8 +6,8 @@ import re
 import pytest
 
 from tests.dataplane import recorded
-from wirecheck.dataplane.compare import Kind, compare
-from wirecheck.dataplane.iptables import read_iptables
+from wirecheck.dataplane.compare.differences import Kind, compare
+from wirecheck.dataplane.iptables.reader import read_iptables
 from wirecheck.dataplane.table import Backend, Client, Frontend, Masquerade, Verdict
 from wirecheck.parse.errors import ParseError
 

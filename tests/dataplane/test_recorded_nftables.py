@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.dataplane import recorded
-from wirecheck.dataplane.compare import Difference, Kind, compare
-from wirecheck.dataplane.nftables import read_nftables
+from wirecheck.dataplane.compare.differences import Difference, Kind, compare
+from wirecheck.dataplane.nftables.reader import read_nftables
 from wirecheck.dataplane.table import Backend, Client, Frontend, Masquerade, Verdict
 
 DNS = Frontend(4, "10.96.0.10", "udp", 53)

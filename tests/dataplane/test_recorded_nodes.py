@@ -8,15 +8,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from wirecheck.api_index.services import index_services
 from wirecheck.dataplane.clients import Clients, clients_of
-from wirecheck.dataplane.compare import Differences, Kind, compare
-from wirecheck.dataplane.expected import expected_table
-from wirecheck.dataplane.iptables import read_iptables
-from wirecheck.dataplane.ipvs import IpvsTexts, read_ipvs
+from wirecheck.dataplane.compare.differences import Differences, Kind, compare
+from wirecheck.dataplane.compare.tolerance import is_foreign
+from wirecheck.dataplane.expected.services import expected_table
+from wirecheck.dataplane.iptables.reader import read_iptables
+from wirecheck.dataplane.ipvs.reader import IpvsTexts, read_ipvs
 from wirecheck.dataplane.proxy import Mode, ProxyFacts, proxy_facts
-from wirecheck.dataplane.services import index_services
 from wirecheck.dataplane.table import Backend, ServiceTable
-from wirecheck.dataplane.tolerance import is_foreign
 from wirecheck.snapshot.api_objects import ApiObjects
 
 FOLDER = Path(__file__).parents[1] / "recorded" / "nodes"

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.dataplane import recorded
-from wirecheck.dataplane.iptables import read_iptables
-from wirecheck.dataplane.memory import forget
-from wirecheck.dataplane.nftables import read_nftables
+from wirecheck.dataplane.iptables.reader import read_iptables
+from wirecheck.dataplane.nftables.reader import read_nftables
+from wirecheck.dataplane.rules.cache import forget
 from wirecheck.parse.errors import ParseError
 
 IPTABLES = recorded.iptables("1.35.4")

@@ -4,9 +4,9 @@ import re
 
 from tests.dataplane import recorded
 from tests.dataplane.test_recorded_nodes import RecordedNode
-from wirecheck.dataplane.compare import Kind, compare
-from wirecheck.dataplane.nftables import read_nftables
-from wirecheck.dataplane.summary import summarised
+from wirecheck.dataplane.compare.differences import Kind, compare
+from wirecheck.dataplane.compare.summary import summarised
+from wirecheck.dataplane.nftables.reader import read_nftables
 
 ASTRAY = {Kind.BACKEND_STALE, Kind.BACKEND_MISSING}
 

@@ -2,12 +2,12 @@
 
 from tests.dataplane import small
 from tests.dataplane.small import NAT, WEB, endpoint, facts, service, slice_of
+from wirecheck.api_index.services import index_services
 from wirecheck.dataplane.clients import clients_of
-from wirecheck.dataplane.compare import Kind, compare
-from wirecheck.dataplane.expected import expected_table
-from wirecheck.dataplane.iptables import read_iptables
-from wirecheck.dataplane.services import index_services
-from wirecheck.dataplane.summary import Summary, summarised
+from wirecheck.dataplane.compare.differences import Kind, compare
+from wirecheck.dataplane.compare.summary import Summary, summarised
+from wirecheck.dataplane.expected.services import expected_table
+from wirecheck.dataplane.iptables.reader import read_iptables
 from wirecheck.dataplane.table import Client, Frontend
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.metadata import Metadata

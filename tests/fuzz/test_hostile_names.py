@@ -18,12 +18,12 @@ from tests.fuzz.garbling import HOSTILE
 from tests.served_cluster import Listener
 from tests.snapshots import broken
 from wirecheck import __version__
-from wirecheck.outputs import FORMATS
 from wirecheck.report import github, message, sonobuoy, terminal
-from wirecheck.report.jsonl import read_results
-from wirecheck.request import Request
-from wirecheck.results import Results
-from wirecheck.run import perform
+from wirecheck.results.jsonl import read_results
+from wirecheck.results.records import Results
+from wirecheck.run.outputs import FORMATS
+from wirecheck.run.request import Request
+from wirecheck.run.session import perform
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import SnapshotWriter
 from wirecheck.snapshot.index import ClusterIdentity, LookRecord, SnapshotIndex

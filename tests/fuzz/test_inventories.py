@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz.garbling import HOSTILE, garbled, garbled_text
-from wirecheck.inventory import (
+from wirecheck.inventory.file import (
     Inventory,
     InventoryError,
     Unusable,

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from tests.fuzz.garbling import garbled
 from tests.snapshots import broken, healthy, written
-from wirecheck.catalogue import load
-from wirecheck.judge import judge
-from wirecheck.results import ItemResult
+from wirecheck.catalogue.registry import load
+from wirecheck.evaluation.evaluate import judge
+from wirecheck.results.records import ItemResult
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
 
 CHECKS = load()

@@ -17,7 +17,7 @@ def completed(*words: str) -> list[str]:
         "COMP_WORDS": " ".join(["wirecheck", *words]),
         "COMP_CWORD": str(len(words)),
     }
-    script = "from wirecheck.cli import wirecheck; wirecheck(prog_name='wirecheck')"
+    script = "from wirecheck.cli.main import wirecheck; wirecheck(prog_name='wirecheck')"
     said = subprocess.run(
         [sys.executable, "-c", script],
         env=environment,
@@ -32,7 +32,7 @@ def completed(*words: str) -> list[str]:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_there_is_a_script_for_each_shell(shell):
-    script = "from wirecheck.cli import wirecheck; wirecheck(prog_name='wirecheck')"
+    script = "from wirecheck.cli.main import wirecheck; wirecheck(prog_name='wirecheck')"
     said = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "_WIRECHECK_COMPLETE": f"{shell}_source"},

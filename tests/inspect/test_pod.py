@@ -243,8 +243,8 @@ def test_live_only_the_pods_node_is_visited(inspect, server, kubeconfig, monkeyp
         {"metadata": {"name": "n3", "uid": "node-3"}, "spec": {}, "status": {}}
     )
     served.ways = {"n1", "n3"}
-    monkeypatch.setattr("wirecheck.look.visit_all", served.visit_all)
-    monkeypatch.setattr("wirecheck.look.container_ways", served.container_ways)
+    monkeypatch.setattr("wirecheck.run.round.visit_all", served.visit_all)
+    monkeypatch.setattr("wirecheck.run.round.container_ways", served.container_ways)
 
     status, out, _ = inspect("pod", "shop/web", "--kubeconfig", kubeconfig)
 

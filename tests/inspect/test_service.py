@@ -131,8 +131,8 @@ def test_what_is_not_there_is_a_sentence(inspect, broken, arguments, sentence):
 def test_live_one_node_is_visited_if_one_is_named(inspect, server, kubeconfig, monkeypatch):
     served = ServedCluster(server)
     served.serve(SmallCluster())
-    monkeypatch.setattr("wirecheck.look.visit_all", served.visit_all)
-    monkeypatch.setattr("wirecheck.look.container_ways", served.container_ways)
+    monkeypatch.setattr("wirecheck.run.round.visit_all", served.visit_all)
+    monkeypatch.setattr("wirecheck.run.round.container_ways", served.container_ways)
 
     status, *_ = inspect(
         "service", "kube-system/kube-dns", "--node", "n9", "--kubeconfig", kubeconfig

@@ -4,9 +4,9 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from wirecheck.findings import Level, Outcome
-from wirecheck.report.arrangement import REACHABLE
-from wirecheck.results import (
+from wirecheck.catalogue.findings import Level, Outcome
+from wirecheck.results.ordering import REACHABLE
+from wirecheck.results.records import (
     FORMAT,
     CheckRecord,
     ClusterRecord,

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.report import sample
-from wirecheck.findings import Level, Outcome
+from wirecheck.catalogue.findings import Level, Outcome
 from wirecheck.report import github, markdown, message, nagios, prometheus, sonobuoy
-from wirecheck.results import ItemResult, Results
+from wirecheck.results.records import ItemResult, Results
 
 NASTY = (
     '<img src=x onerror=alert(1)>|`code`|**bold**|[click](http://evil.example)|"quoted"'

@@ -5,9 +5,9 @@ import pytest
 from msgspec.structs import replace
 
 from tests.report import sample
-from wirecheck.findings import Outcome
+from wirecheck.catalogue.findings import Outcome
 from wirecheck.report import html
-from wirecheck.results import ItemResult
+from wirecheck.results.records import ItemResult
 
 
 class Page(HTMLParser):

@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from tests.report import sample
-from wirecheck.findings import Level, Outcome
+from wirecheck.catalogue.findings import Level, Outcome
 from wirecheck.report import junit
-from wirecheck.results import ItemResult
+from wirecheck.results.records import ItemResult
 
 RUNS = {
     "broken": sample.broken(),

@@ -11,9 +11,9 @@ import xmlschema
 from msgspec.structs import replace
 
 from tests.report import sample
-from wirecheck.findings import Outcome
+from wirecheck.catalogue.findings import Outcome
 from wirecheck.report import junit
-from wirecheck.results import Comparison, ItemResult, Wait, WaiverRecord
+from wirecheck.results.records import Comparison, ItemResult, Wait, WaiverRecord
 
 SCHEMA = Path(__file__).with_name("junit.xsd")
 

@@ -1,9 +1,9 @@
 import pytest
 
 from tests.report import sample
-from wirecheck.report.harmless import harmless, harmless_lines, shortened
-from wirecheck.report.sentences import coverage_sentence, duration, listed, moment, plural
-from wirecheck.results import Coverage
+from wirecheck.report.sentences import coverage_sentence
+from wirecheck.results.records import Coverage
+from wirecheck.text import duration, harmless, harmless_lines, listed, moment, plural, shortened
 
 
 def test_coverage_in_one_sentence():

@@ -7,9 +7,9 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from tests.report import sample
-from wirecheck.findings import Outcome
+from wirecheck.catalogue.findings import Outcome
 from wirecheck.report import terminal
-from wirecheck.results import ItemResult
+from wirecheck.results.records import ItemResult
 
 
 def screen(results, *, width=80, colours=False, encoding="utf-8", report=None) -> list[str]:

@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from wirecheck.catalogue import load
+from wirecheck.catalogue.findings import Outcome
+from wirecheck.catalogue.registry import load
+from wirecheck.cli.demo import recorded
 from wirecheck.collect.on_node import pieces
 from wirecheck.collect.on_node.rule_blocks import DIGITS, cut
-from wirecheck.demo import recorded
-from wirecheck.findings import Outcome
-from wirecheck.judge import judge
-from wirecheck.merging import merge
-from wirecheck.results import ItemResult
+from wirecheck.evaluation.evaluate import judge
+from wirecheck.results.records import ItemResult
+from wirecheck.run.merge_snapshots import merge
 from wirecheck.snapshot import blocks
 from wirecheck.snapshot.blocks import BlockText, block_of, digest_of, joined, named, restored
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter

@@ -19,10 +19,10 @@ from tests.checks.helped_cluster import helped_cluster
 from tests.checks.small_cluster import SmallCluster
 from tests.dataplane import recorded as kube_proxies
 from tests.snapshots import broken, unreachable, written
-from wirecheck.catalogue import load
+from wirecheck.catalogue.registry import load
+from wirecheck.cli.demo import recorded
 from wirecheck.collect.on_node.commands import TABLE
-from wirecheck.demo import recorded
-from wirecheck.judge import judge
+from wirecheck.evaluation.evaluate import judge
 from wirecheck.model.cluster import CNI_BY_DAEMONSET
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot, SnapshotError, SnapshotWriter

@@ -12,8 +12,8 @@ import yaml
 from testbed.deploy.results import Report, differences, read_report
 from testbed.deploy.retention import KILLED, kept, wrong
 from testbed.deploy.rights import ACCOUNT, Right, objections, requested
-from wirecheck.collect.agent_manifest import agent_pod, agent_spec
-from wirecheck.inventory import Agent, HelperPods, read_inventory
+from wirecheck.collect.pods.agent_manifest import agent_pod, agent_spec
+from wirecheck.inventory.file import Agent, HelperPods, read_inventory
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 LIST = Right("list", "nodes")

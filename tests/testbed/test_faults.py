@@ -6,7 +6,7 @@ from testbed.faults import prove
 from testbed.faults.fault import Fault, Target, load_faults
 from testbed.faults.matrix import Row, as_markdown, as_text, into_page
 from testbed.faults.target import fill_in
-from wirecheck.catalogue import load
+from wirecheck.catalogue.registry import load
 
 FAULTS = load_faults()
 GROUPS = {check.group for check in load()}

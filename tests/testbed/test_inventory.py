@@ -7,7 +7,7 @@ from testbed.access import client_key, host_key, write_ssh_config
 from testbed.inventory import remove_inventories, write_inventories
 from testbed.layout import SUBNETS, Layout
 from testbed.state import State, write_atomically
-from wirecheck.inventory import WayIn, read_inventory, ways_in
+from wirecheck.inventory.file import WayIn, read_inventory, ways_in
 from wirecheck.snapshot.objects.metadata import Metadata
 from wirecheck.snapshot.objects.node import NodeAddress, NodeObject, NodeStatus
 

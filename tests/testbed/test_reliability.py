@@ -12,8 +12,8 @@ from testbed.reliability import api_proxy
 from testbed.reliability.__main__ import SCENARIOS
 from testbed.reliability.api_proxy import Fault, serving
 from testbed.reliability.scenario import Outcome, expected
-from wirecheck.collect.api import Api, ApiError
-from wirecheck.collect.resources import RESOURCES
+from wirecheck.collect.api.client import Api, ApiError
+from wirecheck.collect.api.resources import RESOURCES
 
 (PODS,) = [each for each in RESOURCES if each.plural == "pods"]
 

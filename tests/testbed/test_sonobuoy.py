@@ -10,7 +10,7 @@ import yaml
 
 from testbed.deploy.sonobuoy import PLUGIN, SONOBUOY, VERSION, with_image, wrong
 from testbed.state import SOURCE
-from wirecheck.inventory import read_inventory
+from wirecheck.inventory.file import read_inventory
 
 REPORT = "Plugin: wirecheck\nStatus: passed\nTotal: 55\n"
 KEPT = ["plugins/wirecheck/results/global/sonobuoy_results.yaml"]

@@ -12,18 +12,18 @@ from dataclasses import dataclass
 import msgspec
 
 from wirecheck.addresses import address, addresses
-from wirecheck.collect.bounded_process import CalledOffError
 from wirecheck.collect.document_frame import FrameError, unframed
 from wirecheck.collect.node_program import agent_command_line, command_line
-from wirecheck.collect.plan import LookOptions, Plan
-from wirecheck.collect.transport import run_on
-from wirecheck.collect.visit_errors import (
+from wirecheck.collect.plan.visit_plan import LookOptions, Plan
+from wirecheck.collect.transport.bounded_process import CalledOffError
+from wirecheck.collect.transport.errors import (
     NotUnderstoodError,
     TurnedAwayError,
     VisitError,
     WrongHostError,
 )
-from wirecheck.inventory import WayIn
+from wirecheck.collect.transport.remote_command import run_on
+from wirecheck.inventory.file import WayIn
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import FORMAT, NodeDocument
 from wirecheck.snapshot.objects.node import NodeObject

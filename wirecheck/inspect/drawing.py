@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from wirecheck.inspect.parts import FindingView, InterfaceView, Source
-from wirecheck.report.harmless import harmless, shortened
+from wirecheck.text import harmless, shortened
 
 LABEL = 17
 LONGEST = 400

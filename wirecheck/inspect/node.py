@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from wirecheck.findings import FactMissingError, NotApplicable
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.inspect.node_view import (
     ConntrackView,
     DestinationView,
@@ -17,8 +17,8 @@ from wirecheck.inspect.node_view import (
 )
 from wirecheck.inspect.parts import interface_view, route_views
 from wirecheck.inspect.scene import Scene, findings_of
-from wirecheck.model.conntrack import Table
 from wirecheck.model.node import Node
+from wirecheck.node.conntrack import Table
 from wirecheck.parse.conntrack import Connection, parse_connections
 from wirecheck.parse.errors import ParseError
 from wirecheck.snapshot.netns import Rule

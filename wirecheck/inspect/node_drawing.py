@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from wirecheck.inspect.drawing import STYLES, Line, found_lines, heading, interface_text
 from wirecheck.inspect.node_view import ConntrackView, LinkView, NodeView, ProxyView
-from wirecheck.report.sentences import listed
+from wirecheck.text import listed
 
 MOST_LINES = 30
 MOST_TABLES = 5

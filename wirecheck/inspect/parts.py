@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from wirecheck.model.netns import Interface, Netns
+from wirecheck.node.netns import Interface, Netns
 from wirecheck.snapshot.netns import Route
 
 

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from wirecheck.findings import FactMissingError, NotApplicable
+from wirecheck.api_index.dns_lookup import Lookup
+from wirecheck.api_index.network_policy import selects
+from wirecheck.api_index.pod import Pod
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.inspect.parts import FindingView, interface_view, route_views
 from wirecheck.inspect.pod_view import (
     ContainerView,
@@ -30,11 +33,8 @@ from wirecheck.inspect.wire import (
     routes_to,
     uplink_of,
 )
-from wirecheck.model.lookup import Lookup
-from wirecheck.model.netns import Netns
-from wirecheck.model.network_policy import selects
 from wirecheck.model.node import Node
-from wirecheck.model.pod import Pod
+from wirecheck.node.netns import Netns
 from wirecheck.parse.conntrack import parse_connections
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.resolv_conf import parse_resolv_conf

@@ -10,13 +10,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from wirecheck.catalogue import Check, load
-from wirecheck.findings import Outcome
+from wirecheck.catalogue.findings import Outcome
+from wirecheck.catalogue.registry import Check, load
+from wirecheck.evaluation.evaluate import Judge
 from wirecheck.inspect.parts import FindingView, Source
-from wirecheck.judge import Judge
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
-from wirecheck.results import ItemResult
+from wirecheck.results.records import ItemResult
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
 from wirecheck.snapshot.index import VisitRecord
 

@@ -7,8 +7,10 @@ from collections.abc import Collection, Iterator, Mapping
 
 from msgspec.structs import replace
 
-from wirecheck.dataplane.compare import Difference, compare
-from wirecheck.dataplane.services import is_ignored, needs_health_check
+from wirecheck.api_index.services import is_ignored, needs_health_check
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.dataplane.compare.differences import Difference, compare
+from wirecheck.dataplane.compare.wording import affinity_of, sources_of, verdict_of
 from wirecheck.dataplane.table import (
     Client,
     Entry,
@@ -18,8 +20,6 @@ from wirecheck.dataplane.table import (
     ServiceTable,
     Verdict,
 )
-from wirecheck.dataplane.wording import affinity_of, sources_of, verdict_of
-from wirecheck.findings import FactMissingError, NotApplicable
 from wirecheck.inspect.parts import FindingView
 from wirecheck.inspect.scene import Scene, findings_of
 from wirecheck.inspect.service_view import (
@@ -31,8 +31,8 @@ from wirecheck.inspect.service_view import (
     PortView,
     ServiceView,
 )
-from wirecheck.model.dataplane import tables_of
 from wirecheck.model.node import Node
+from wirecheck.node.dataplane import tables_of
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.service import ServiceObject
 

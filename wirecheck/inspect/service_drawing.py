@@ -14,7 +14,7 @@ from wirecheck.inspect.service_view import (
     NodeServiceView,
     ServiceView,
 )
-from wirecheck.report.sentences import listed, plural
+from wirecheck.text import listed, plural
 
 MOST_NAMES = 4
 MOST_ENDPOINTS = 20

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from wirecheck.addresses import IPAddress, address, contains, network
+from wirecheck.api_index.pod import Pod
 from wirecheck.inspect.parts import InterfaceView, RouteView, interface_view, route_view
 from wirecheck.inspect.pod_view import PeerView
-from wirecheck.model.netns import Interface, Netns
 from wirecheck.model.node import Node
-from wirecheck.model.pod import Pod
-from wirecheck.model.veth import Veth
+from wirecheck.node.netns import Interface, Netns
+from wirecheck.node.veth import Veth
 from wirecheck.snapshot.netns import Route
 from wirecheck.snapshot.objects.node import NodeObject
 

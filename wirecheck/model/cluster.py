@@ -9,25 +9,25 @@ from functools import cached_property
 from typing import TypeVar
 
 from wirecheck.addresses import IPAddress, address, addresses, contains, network
-from wirecheck.catalogue import Threshold
-from wirecheck.dataplane.services import ServiceIndex, index_services
-from wirecheck.findings import NotApplicable, Ref
-from wirecheck.model.coredns import CoreDns
-from wirecheck.model.endpoints import Endpoint, Unlisted, endpoints_of, unlisted_of
-from wirecheck.model.names import Names
-from wirecheck.model.network_policy import egress_policy_of
-from wirecheck.model.overlay import Announced, Vtep, vteps_of
-from wirecheck.model.pod import Pod
-from wirecheck.model.pod_ranges import PodRange, pod_ranges_of
+from wirecheck.api_index.cluster_dns import cluster_dns
+from wirecheck.api_index.coredns import CoreDns
+from wirecheck.api_index.dns_names import Names
+from wirecheck.api_index.endpoints import Endpoint, Unlisted, endpoints_of, unlisted_of
+from wirecheck.api_index.helper_pods import helpers_of, is_helper, without_helpers
+from wirecheck.api_index.host_ports import host_ports
+from wirecheck.api_index.network_policy import egress_policy_of
+from wirecheck.api_index.node_ports import HealthCheck, NodePort, health_checks, node_ports
+from wirecheck.api_index.pod import Pod
+from wirecheck.api_index.pod_ranges import PodRange, pod_ranges_of
+from wirecheck.api_index.service_blocks import ServiceBlock, blocks_of
+from wirecheck.api_index.services import ServiceIndex, index_services
+from wirecheck.catalogue.findings import NotApplicable, Ref
+from wirecheck.catalogue.registry import Threshold
+from wirecheck.model.fingerprint import Disagreement, Traits, disagreements
 from wirecheck.model.pools import Drift, drifts
-from wirecheck.model.service_blocks import ServiceBlock, blocks_of
-from wirecheck.model.traits import Disagreement, Traits, disagreements
+from wirecheck.node.overlay import Announced, Vtep, vteps_of
 from wirecheck.snapshot.api_objects import ApiObjects
-from wirecheck.snapshot.cluster_dns import cluster_dns
-from wirecheck.snapshot.helper_pods import helpers_of, is_helper, without_helpers
-from wirecheck.snapshot.host_ports import host_ports
 from wirecheck.snapshot.index import LookRecord, SnapshotIndex
-from wirecheck.snapshot.node_ports import HealthCheck, NodePort, health_checks, node_ports
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject

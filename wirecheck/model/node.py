@@ -7,33 +7,33 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress, IPNetwork, addresses, network
-from wirecheck.catalogue import Threshold
-from wirecheck.findings import FactMissingError, NotApplicable, Ref
-from wirecheck.model.boot_settings import BootSettings
+from wirecheck.api_index.pod import Pod
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
+from wirecheck.catalogue.registry import Threshold
 from wirecheck.model.cluster import OWN_DATAPATH, Cluster
-from wirecheck.model.cni import Cni
-from wirecheck.model.conntrack import Conntrack
-from wirecheck.model.dataplane import Dataplane, compared
-from wirecheck.model.device_managers import DeviceManagers
-from wirecheck.model.firewall import Firewall
-from wirecheck.model.helper_reach import HelperReach
-from wirecheck.model.iptables import Iptables
-from wirecheck.model.kernel import Kernel
-from wirecheck.model.kube_proxy import KubeProxy, kube_proxy_of
-from wirecheck.model.kubelet import Kubelet
-from wirecheck.model.losses import Loss, losses
-from wirecheck.model.netns import Netns
-from wirecheck.model.network_pods import Part, parts_of
-from wirecheck.model.node_dns import NodeDns
-from wirecheck.model.overlay import Overlay
-from wirecheck.model.pod import Pod
-from wirecheck.model.port_mappings import PortMappings
-from wirecheck.model.reach import NodeReach
-from wirecheck.model.reverse_path import ReversePath
-from wirecheck.model.routes import NodeRoutes
-from wirecheck.model.routing_rules import RoutingRules
-from wirecheck.model.veth import Orphan, Veth
-from wirecheck.model.wiring import Wiring
+from wirecheck.node.boot_settings import BootSettings
+from wirecheck.node.cni import Cni
+from wirecheck.node.conntrack import Conntrack
+from wirecheck.node.dataplane import Dataplane, compared
+from wirecheck.node.device_managers import DeviceManagers
+from wirecheck.node.dns import NodeDns
+from wirecheck.node.firewall import Firewall
+from wirecheck.node.helper_reach import HelperReach
+from wirecheck.node.iptables import Iptables
+from wirecheck.node.kernel import Kernel
+from wirecheck.node.kube_proxy import KubeProxy, kube_proxy_of
+from wirecheck.node.kubelet import Kubelet
+from wirecheck.node.losses import Loss, losses
+from wirecheck.node.netns import Netns
+from wirecheck.node.network_pods import Part, parts_of
+from wirecheck.node.overlay import Overlay
+from wirecheck.node.port_mappings import PortMappings
+from wirecheck.node.reach import NodeReach
+from wirecheck.node.reverse_path import ReversePath
+from wirecheck.node.routes import NodeRoutes
+from wirecheck.node.routing_rules import RoutingRules
+from wirecheck.node.veth import Orphan, Veth
+from wirecheck.node.wiring import Wiring
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import Command, NodeDocument, PodProcesses
 from wirecheck.snapshot.objects.metadata import is_true

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wirecheck.findings import FactMissingError, NotApplicable
-from wirecheck.node_facts import COUNT, facts_of
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.node.named_values import COUNT, facts_of
 from wirecheck.snapshot.objects.node import NodeObject
 
 if TYPE_CHECKING:

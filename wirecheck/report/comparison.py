@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from wirecheck.report.sentences import moment, object_name, plural
-from wirecheck.results import Comparison, FindingRecord, PastFinding
+from wirecheck.report.sentences import object_name
+from wirecheck.results.records import Comparison, FindingRecord, PastFinding
+from wirecheck.text import moment, plural
 
 
 def comparison_sentence(comparison: Comparison) -> str:

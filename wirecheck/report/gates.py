@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wirecheck.report.sentences import duration, plural
-from wirecheck.results import RunEnded, Wait, WaiverRecord
+from wirecheck.results.records import RunEnded, Wait, WaiverRecord
+from wirecheck.text import duration, plural
 
 
 def waiver_sentence(waiver: WaiverRecord) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wirecheck.report.arrangement import RED, WORST_FIRST, by_check
-from wirecheck.report.harmless import harmless, shortened
 from wirecheck.report.sentences import object_name
-from wirecheck.results import ItemResult, Results
+from wirecheck.results.ordering import RED, WORST_FIRST, by_check
+from wirecheck.results.records import ItemResult, Results
+from wirecheck.text import harmless, shortened
 
 MOST = 10
 LONGEST = 500

@@ -15,10 +15,14 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from wirecheck.causes import Place, symptoms
-from wirecheck.findings import Outcome
+from wirecheck.catalogue.findings import Outcome
 from wirecheck.report import sentences
-from wirecheck.report.arrangement import (
+from wirecheck.report.comparison import comparison_sentence, past_sentence, standing_word
+from wirecheck.report.gates import healing_sentences, wait_sentence, waiver_sentence
+from wirecheck.report.node_map import NodeMap, node_map
+from wirecheck.report.trend import Trends
+from wirecheck.results.causes import Place, symptoms
+from wirecheck.results.ordering import (
     REACHABLE,
     WORST_FIRST,
     CheckResults,
@@ -32,12 +36,8 @@ from wirecheck.report.arrangement import (
     unseen_nodes,
     without_unseen,
 )
-from wirecheck.report.comparison import comparison_sentence, past_sentence, standing_word
-from wirecheck.report.gates import healing_sentences, wait_sentence, waiver_sentence
-from wirecheck.report.harmless import harmless, harmless_lines, shortened
-from wirecheck.report.node_map import NodeMap, node_map
-from wirecheck.report.trend import Trends
-from wirecheck.results import FindingRecord, ItemResult, Results
+from wirecheck.results.records import FindingRecord, ItemResult, Results
+from wirecheck.text import duration, harmless, harmless_lines, listed, moment, plural, shortened
 
 MOST_ENTRIES = 4000
 """Findings on the page; a browser is quick with so many. All of them are in results.jsonl."""
@@ -255,10 +255,10 @@ def _environment() -> Environment:
     environment.filters |= {
         "lines": lambda text: "\n".join(harmless_lines(text)),
         "cut": lambda text: shortened(text, LONGEST),
-        "plural": sentences.plural,
-        "listed": sentences.listed,
-        "duration": sentences.duration,
-        "moment": sentences.moment,
+        "plural": plural,
+        "listed": listed,
+        "duration": duration,
+        "moment": moment,
         "thousands": "{:,}".format,
     }
     environment.globals |= {

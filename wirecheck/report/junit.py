@@ -12,10 +12,10 @@ from xml.etree import ElementTree
 
 from wirecheck.report.comparison import comparison_sentence
 from wirecheck.report.gates import wait_sentence, waiver_sentence, waivers_to_tell
-from wirecheck.report.harmless import harmless, harmless_lines, shortened
 from wirecheck.report.junit_cases import Case, Detail, cases
 from wirecheck.report.sentences import coverage_sentence
-from wirecheck.results import Results
+from wirecheck.results.records import Results
+from wirecheck.text import harmless, harmless_lines, shortened
 
 LARGEST = 1_000_000
 """Bytes. TestGrid asks for about 1 MB; GitLab refuses a file by its number of elements."""

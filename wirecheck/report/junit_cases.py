@@ -13,8 +13,10 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from wirecheck.findings import Outcome
-from wirecheck.report.arrangement import (
+from wirecheck.catalogue.findings import Outcome
+from wirecheck.report.comparison import standing_word
+from wirecheck.report.sentences import OUTCOME_WORDS, coverage_sentence, object_name
+from wirecheck.results.ordering import (
     ACCEPTED,
     RED,
     CheckResults,
@@ -24,16 +26,8 @@ from wirecheck.report.arrangement import (
     tone,
     total,
 )
-from wirecheck.report.comparison import standing_word
-from wirecheck.report.harmless import shortened
-from wirecheck.report.sentences import (
-    OUTCOME_WORDS,
-    coverage_sentence,
-    listed,
-    object_name,
-    plural,
-)
-from wirecheck.results import FindingRecord, ItemResult, Results
+from wirecheck.results.records import FindingRecord, ItemResult, Results
+from wirecheck.text import listed, plural, shortened
 
 Mark = Literal["", "failure", "error", "skipped"]
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from wirecheck.findings import Outcome
-from wirecheck.report.arrangement import RED, CheckResults, by_check, shares, tone, unseen_nodes
+from wirecheck.catalogue.findings import Outcome
 from wirecheck.report.comparison import comparison_sentence, past_sentence, standing_word
 from wirecheck.report.gates import (
     healing_sentences,
@@ -18,18 +17,15 @@ from wirecheck.report.gates import (
     waiver_sentence,
     waivers_to_tell,
 )
-from wirecheck.report.harmless import harmless, shortened
 from wirecheck.report.sentences import (
     OUTCOME_WORDS,
     cluster_sentence,
     coverage_sentence,
-    duration,
-    listed,
-    moment,
     object_name,
-    plural,
 )
-from wirecheck.results import FindingRecord, ItemResult, Results
+from wirecheck.results.ordering import RED, CheckResults, by_check, shares, tone, unseen_nodes
+from wirecheck.results.records import FindingRecord, ItemResult, Results
+from wirecheck.text import duration, harmless, listed, moment, plural, shortened
 
 LARGEST = 60_000
 """Bytes. GitHub drops all summaries of a job together above 1,024 kB; others write some too."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from wirecheck.report.arrangement import RED, by_check, tone
 from wirecheck.report.comparison import comparison_sentence
-from wirecheck.report.harmless import harmless, shortened
-from wirecheck.report.sentences import cluster_sentence, coverage_sentence, listed
-from wirecheck.results import Results
+from wirecheck.report.sentences import cluster_sentence, coverage_sentence
+from wirecheck.results.ordering import RED, by_check, tone
+from wirecheck.results.records import Results
+from wirecheck.text import harmless, listed, shortened
 
 LONGEST = 300
 WORDS = {"pass": "OK", "warn": "WARN", "fail": "FAIL", "error": "ERROR"}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from wirecheck.findings import Outcome
-from wirecheck.report.harmless import harmless, shortened
+from wirecheck.catalogue.findings import Outcome
 from wirecheck.report.sentences import coverage_sentence
-from wirecheck.results import Results
+from wirecheck.results.records import Results
+from wirecheck.text import harmless, shortened
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
 WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from wirecheck.findings import Outcome
-from wirecheck.report.arrangement import RED, CheckResults, worst
+from wirecheck.catalogue.findings import Outcome
+from wirecheck.results.ordering import RED, CheckResults, worst
 
 MOST_ROWS = 150
 CALM = frozenset({Outcome.PASS, Outcome.SKIP, None})

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from wirecheck.findings import Outcome
-from wirecheck.report.harmless import harmless
-from wirecheck.results import Results
+from wirecheck.catalogue.findings import Outcome
+from wirecheck.results.records import Results
+from wirecheck.text import harmless
 
 
 def render(results: Results) -> str:

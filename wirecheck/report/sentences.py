@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-
-from wirecheck.findings import Level, Outcome
-from wirecheck.results import ClusterRecord, Coverage, FindingRecord
-from wirecheck.snapshot.peers import sampled_peers
+from wirecheck.api_index.sampled_peers import sampled_peers
+from wirecheck.catalogue.findings import Level, Outcome
+from wirecheck.results.records import ClusterRecord, Coverage, FindingRecord
+from wirecheck.text import plural
 
 OUTCOME_WORDS = {
     Outcome.FAIL: "failed",
@@ -18,18 +16,6 @@ OUTCOME_WORDS = {
     Outcome.SKIP: "skipped",
     Outcome.PASS: "passed",
 }
-
-
-def plural(number: int, word: str, words: str = "") -> str:
-    """`1 node`, `6,120 pods`."""
-    return f"{number:,} {word if number == 1 else words or word + 's'}"
-
-
-def listed(names: Sequence[str], most: int) -> str:
-    """`a, b and 7 more`."""
-    if len(names) <= most:
-        return ", ".join(names)
-    return f"{', '.join(names[:most])} and {len(names) - most:,} more"
 
 
 def coverage_sentence(coverage: Coverage) -> str:
@@ -86,19 +72,3 @@ def object_name(finding: FindingRecord) -> str:
 def level_outcome(level: Level) -> Outcome:
     """The outcome that a finding of this level alone would give."""
     return Outcome(level.value)
-
-
-def duration(seconds: float) -> str:
-    """`4.2 s`, `3 min 20 s`, `1 h 2 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
-def moment(time: str) -> str:
-    """RFC 3339 in UTC as people read it; anything else as it is."""
-    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:\d\d)(\.\d+)?(Z|\+00:00)", time)
-    return f"{found[1]} {found[2]} UTC" if found else time

@@ -12,11 +12,11 @@ from typing import Any
 
 import yaml
 
-from wirecheck.findings import Outcome
-from wirecheck.report.arrangement import CheckResults, by_check, worst
-from wirecheck.report.harmless import harmless, shortened
+from wirecheck.catalogue.findings import Outcome
 from wirecheck.report.sentences import cluster_sentence, coverage_sentence, object_name
-from wirecheck.results import ItemResult, Results
+from wirecheck.results.ordering import CheckResults, by_check, worst
+from wirecheck.results.records import ItemResult, Results
+from wirecheck.text import harmless, shortened
 
 FILE = "sonobuoy_results.yaml"
 """The name that Sonobuoy prefers over all other files of a plugin."""

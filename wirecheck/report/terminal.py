@@ -11,9 +11,22 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from wirecheck.causes import Place, symptoms
-from wirecheck.findings import Outcome
-from wirecheck.report.arrangement import (
+from wirecheck.catalogue.findings import Outcome
+from wirecheck.report.comparison import comparison_sentence, past_sentence, standing_word
+from wirecheck.report.gates import (
+    healing_sentences,
+    wait_sentence,
+    waiver_sentence,
+    waivers_to_tell,
+)
+from wirecheck.report.sentences import (
+    OUTCOME_WORDS,
+    cluster_sentence,
+    coverage_sentence,
+    object_name,
+)
+from wirecheck.results.causes import Place, symptoms
+from wirecheck.results.ordering import (
     REACHABLE,
     RED,
     CheckResults,
@@ -26,25 +39,8 @@ from wirecheck.report.arrangement import (
     without_symptoms,
     without_unseen,
 )
-from wirecheck.report.comparison import comparison_sentence, past_sentence, standing_word
-from wirecheck.report.gates import (
-    healing_sentences,
-    wait_sentence,
-    waiver_sentence,
-    waivers_to_tell,
-)
-from wirecheck.report.harmless import harmless, shortened
-from wirecheck.report.sentences import (
-    OUTCOME_WORDS,
-    cluster_sentence,
-    coverage_sentence,
-    duration,
-    listed,
-    moment,
-    object_name,
-    plural,
-)
-from wirecheck.results import FindingRecord, ItemResult, Results
+from wirecheck.results.records import FindingRecord, ItemResult, Results
+from wirecheck.text import duration, harmless, listed, moment, plural, shortened
 
 MOST_FINDINGS = 20
 MOST_CHECKS = 10

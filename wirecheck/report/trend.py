@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wirecheck.findings import Outcome
-from wirecheck.history import Entry
-from wirecheck.measures import MEASURES
-from wirecheck.report.sentences import OUTCOME_WORDS, plural
+from wirecheck.catalogue.findings import Outcome
+from wirecheck.report.sentences import OUTCOME_WORDS
+from wirecheck.results.history import Entry
+from wirecheck.results.measures import MEASURES
+from wirecheck.text import plural
 
 MOST_RUNS = 60
 MOST_CHECKS = 40

@@ -1,8 +1,6 @@
 """House rules: what holds in this company's clusters, and needs not hold elsewhere."""
 
-from wirecheck.catalogue import check
-from wirecheck.facts import Fact
-from wirecheck.findings import Finding, Findings
+from wirecheck.catalogue import Fact, Finding, Findings, check
 from wirecheck.model.node import Node
 
 

@@ -9,15 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from wirecheck.collect import connection
-from wirecheck.collect.api import Api, ApiError
-from wirecheck.collect.resources import NODES, RESOURCES
+from tests.collect.conftest import TOKEN, Answer, ApiServer, status, write_kubeconfig
+from wirecheck.collect.api import connection
+from wirecheck.collect.api.client import Api, ApiError
+from wirecheck.collect.api.resources import NODES, RESOURCES
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
 from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex
 from wirecheck.snapshot.objects.pod import StateTerminated
-
-from .conftest import TOKEN, Answer, ApiServer, status, write_kubeconfig
 
 PODS = "/api/v1/pods"
 SECRET = "c2VjcmV0LXZhbHVl"
@@ -293,7 +292,7 @@ def test_it_is_the_allow_list_that_keeps_the_secrets_out(
     server: ApiServer, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The test above can fail: a field that is allowed does get through."""
-    monkeypatch.setattr("wirecheck.collect.resources.ALLOWED_ANNOTATIONS", {"note"})
+    monkeypatch.setattr("wirecheck.collect.api.resources.ALLOWED_ANNOTATIONS", {"note"})
     server.lists[PODS] = [pod("web", annotations={"note": SECRET})]
     assert SECRET in repr(api.read())
 

@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from wirecheck.collect import changes as changes_module
-from wirecheck.collect.api import Api, ApiError
-from wirecheck.collect.changes import changes_since
+from tests.collect.conftest import Answer, ApiServer, status
+from wirecheck.collect.api import changes as changes_module
+from wirecheck.collect.api.changes import changes_since
+from wirecheck.collect.api.client import Api, ApiError
 from wirecheck.snapshot.api_objects import ApiObjects, Change
-
-from .conftest import Answer, ApiServer, status
 
 NODES = "/api/v1/nodes"
 PODS = "/api/v1/pods"

@@ -10,12 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from wirecheck.collect import changes as changes_module
-from wirecheck.collect.api import Api
-from wirecheck.collect.changes import changes_since
+from tests.collect.conftest import Answer, ApiServer
+from wirecheck.collect.api import changes as changes_module
+from wirecheck.collect.api.changes import changes_since
+from wirecheck.collect.api.client import Api
 from wirecheck.snapshot.api_objects import ApiObjects
-
-from .conftest import Answer, ApiServer
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "api"
 NODES = "/api/v1/nodes"

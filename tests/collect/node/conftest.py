@@ -15,11 +15,11 @@ import msgspec
 import pytest
 
 from tests.needs import lacking, need
-from wirecheck.collect.dns_plan import DnsPlan
-from wirecheck.collect.dns_questions import Ask, Question
 from wirecheck.collect.document_frame import unframed
 from wirecheck.collect.node_program import command_line
-from wirecheck.collect.plan import Plan
+from wirecheck.collect.plan.dns import DnsPlan
+from wirecheck.collect.plan.dns_questions import Ask, Question
+from wirecheck.collect.plan.visit_plan import Plan
 from wirecheck.snapshot.netns import Namespace
 from wirecheck.snapshot.node_document import NodeDocument, PodProcesses
 

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from tests.collect.node.conftest import DNS, FakeNode, plan
-from wirecheck.collect.asked import Asked
-from wirecheck.collect.contact_plan import ContactPlan
 from wirecheck.collect.on_node.contacts import Replies
+from wirecheck.collect.plan.asked import Asked
+from wirecheck.collect.plan.contacts import ContactPlan
 from wirecheck.snapshot.attempts import Contact
 
 MESSAGE = base64.b64encode(bytes(300)).decode()

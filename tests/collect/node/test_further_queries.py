@@ -12,8 +12,8 @@ import dns.rdatatype
 import pytest
 
 from tests.collect.node.conftest import DNS, QUESTION, FakeNode, plan
-from wirecheck.collect.dns_questions import Ask, Question
-from wirecheck.collect.plan import Plan
+from wirecheck.collect.plan.dns_questions import Ask, Question
+from wirecheck.collect.plan.visit_plan import Plan
 from wirecheck.snapshot.node_settings import Kubelet
 
 MakeNode = Callable[..., FakeNode]

@@ -14,11 +14,11 @@ import pytest
 
 from tests.collect.node.conftest import QUESTION, FakeNode, plan
 from tests.needs import python
-from wirecheck.collect.dns_questions import Ask
 from wirecheck.collect.document_frame import unframed
 from wirecheck.collect.node_program import command_line
 from wirecheck.collect.on_node.visit import NOT_ROOT
-from wirecheck.collect.plan import BlockPlan
+from wirecheck.collect.plan.dns_questions import Ask
+from wirecheck.collect.plan.visit_plan import BlockPlan
 from wirecheck.snapshot import blocks
 from wirecheck.snapshot.node_document import NodeDocument
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tests.dataplane import recorded
 from wirecheck.collect.on_node import iptables_blocks, pieces
 from wirecheck.collect.on_node.rule_blocks import blocks_of, cut, digest_of
-from wirecheck.dataplane.iptables import read_iptables
-from wirecheck.dataplane.memory import forget
-from wirecheck.dataplane.nftables import read_nftables
+from wirecheck.dataplane.iptables.reader import read_iptables
+from wirecheck.dataplane.nftables.reader import read_nftables
+from wirecheck.dataplane.rules.cache import forget
 from wirecheck.dataplane.table import ServiceTable
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.iptables import parse_iptables_save

@@ -21,7 +21,7 @@ import pytest
 
 from tests.needs import find, lacking, need
 from wirecheck.collect import transport
-from wirecheck.inventory import WayIn
+from wirecheck.inventory.file import WayIn
 
 USERS = {
     "sudoer": "ALL=(root) NOPASSWD: ALL",

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.collect.ssh.conftest import Sshd, agent, free_port, make_key, place
-from wirecheck.collect import transport
 from wirecheck.collect.node_program import command_line
-from wirecheck.collect.visit_errors import (
+from wirecheck.collect.transport import remote_command as transport
+from wirecheck.collect.transport.errors import (
     NotUnderstoodError,
     TimeLimitError,
     TurnedAwayError,
     UnreachableError,
     VisitError,
 )
-from wirecheck.inventory import WayIn
+from wirecheck.inventory.file import WayIn
 
 PROGRAM = command_line(b"{}")
 """Fails by its empty plan, where it comes so far that it reads it."""

@@ -14,7 +14,7 @@ import pytest
 from tests.collect.ssh.conftest import Sshd, agent
 from tests.collect.this_machine import document, visited
 from tests.needs import python
-from wirecheck.inventory import WayIn
+from wirecheck.inventory.file import WayIn
 
 LOGGED_IN = "Accepted publickey for"
 

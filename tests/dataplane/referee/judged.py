@@ -2,13 +2,13 @@
 
 import msgspec
 
+from wirecheck.api_index.services import index_services
 from wirecheck.dataplane.clients import clients_of
-from wirecheck.dataplane.compare import Differences, compare
-from wirecheck.dataplane.expected import expected_table
-from wirecheck.dataplane.iptables import read_iptables
-from wirecheck.dataplane.nftables import read_nftables
+from wirecheck.dataplane.compare.differences import Differences, compare
+from wirecheck.dataplane.expected.services import expected_table
+from wirecheck.dataplane.iptables.reader import read_iptables
+from wirecheck.dataplane.nftables.reader import read_nftables
 from wirecheck.dataplane.proxy import Mode, proxy_facts
-from wirecheck.dataplane.services import index_services
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.node import NodeObject

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.checks import small_cluster
+from wirecheck.api_index.cluster_dns import ClusterDns, cluster_dns
+from wirecheck.snapshot.api_objects import ApiObjects
+
+
+@pytest.fixture
+def api() -> dict[str, Any]:
+    return small_cluster.api()
+
+
+def found(api: dict[str, Any]) -> ClusterDns:
+    return cluster_dns(msgspec.convert(api, ApiObjects))
+
+
+def kube_dns(api: dict[str, Any]) -> dict[str, Any]:
+    (service,) = [each for each in api["services"] if each["metadata"]["name"] == "kube-dns"]
+    return dict(service)
+
+
+def names(dns: ClusterDns) -> list[str]:
+    return [each.metadata.name for each in dns.replicas]
+
+
+def test_kubeadms(api: dict[str, Any]) -> None:
+    dns = found(api)
+
+    assert (dns.addresses, names(dns), dns.domain) == (("10.96.0.10",), ["dns"], "cluster.local")
+
+
+def test_the_domain_is_the_corefiles(api: dict[str, Any]) -> None:
+    corefile = ".:53 {\n  kubernetes corp.example in-addr.arpa {\n  }\n}"
+    api["configMaps"] = [{"metadata": {"name": "coredns"}, "data": {"Corefile": corefile}}]
+
+    assert found(api).domain == "corp.example"
+
+
+def test_both_families_each_once(api: dict[str, Any]) -> None:
+    kube_dns(api)["spec"]["clusterIPs"] = ["10.96.0.10", "fd00::a"]
+
+    assert found(api).addresses == ("10.96.0.10", "fd00::a")
+
+
+def test_another_name_with_the_label(api: dict[str, Any]) -> None:
+    kube_dns(api)["metadata"]["name"] = "rke2-coredns"
+
+    assert names(found(api)) == ["dns"]
+
+
+@pytest.mark.parametrize("clusterIP", ["None", ""])
+def test_a_service_without_an_address_is_none(api: dict[str, Any], clusterIP: str) -> None:  # noqa: N803
+    kube_dns(api)["spec"]["clusterIP"] = clusterIP
+
+    assert found(api).services == ()
+
+
+def test_the_metrics_service_beside_it_is_none(api: dict[str, Any]) -> None:
+    metrics = small_cluster.service("kube-dns", "kube-system", "10.96.0.77", [{"port": 9153}])
+    api["services"].append(metrics)
+
+    assert found(api).addresses == ("10.96.0.10",)
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value"),
+    [("status", "phase", "Pending"), ("metadata", "deletionTimestamp", "2026-01-01T00:00:00Z")],
+)
+def test_replicas_are_there_to_answer(
+    api: dict[str, Any], part: str, field: str, value: str
+) -> None:
+    api["pods"][0][part][field] = value
+
+    assert names(found(api)) == []
+
+
+def test_a_replica_that_is_not_ready_is_one(api: dict[str, Any]) -> None:
+    api["pods"][0]["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+
+    assert names(found(api)) == ["dns"]
+
+
+@pytest.mark.parametrize(
+    ("target", "port"), [(0, 53), (5353, 5353), ("dns", 1053), ("nowhere", 53)]
+)
+def test_replicas_listen_at_the_target_port(
+    api: dict[str, Any], target: int | str, port: int
+) -> None:
+    kube_dns(api)["spec"]["ports"][0]["targetPort"] = target
+    api["pods"][0]["spec"]["containers"] = [
+        {"name": "c", "ports": [{"containerPort": 1053, "name": "dns", "protocol": "UDP"}]}
+    ]
+    dns = found(api)
+
+    assert dns.port_of(dns.replicas[0], "UDP") == port
+    assert dns.port_of(dns.replicas[0], "TCP") == 53

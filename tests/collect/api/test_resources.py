@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from wirecheck.collect.api.resources import CONFIG_MAPS, DNS_ROLE, RESOURCES, rule
+
+DNS_ROLES = ("clusterroles", "clusterrolebindings")
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "inventory.md"
+
+
+def test_the_documented_role_is_what_is_read_and_no_more() -> None:
+    blocks = DOCUMENTATION.read_text().split("```yaml\n")[1:]
+    role = next(b for b in blocks if "kind: ClusterRole" in b).partition("```")[0]
+    needed = [
+        *(resource.rule for resource in RESOURCES),
+        *(rule("", "configmaps", name) for name in CONFIG_MAPS),
+        *(rule("rbac.authorization.k8s.io", each, DNS_ROLE) for each in DNS_ROLES),
+        rule("", "namespaces", "kube-system"),
+    ]
+    assert yaml.safe_load(role)["rules"] == [yaml.safe_load(text) for text in needed]

@@ -1,0 +1,157 @@
+"""Endpoints of Services beside the pods that they stand for, all by the API alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from wirecheck.addresses import addresses
+from wirecheck.api_index.pod import Pod
+from wirecheck.catalogue.findings import Ref
+from wirecheck.snapshot.objects.endpoint_slice import Endpoint as EndpointObject
+from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject, TargetRef
+from wirecheck.snapshot.objects.service import ServiceObject
+
+MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+CONTROLLER = "endpointslice-controller.k8s.io"
+"""Of slices that follow a Service's selector; others are made by hand or mirrored."""
+
+TERMINAL = frozenset({"Succeeded", "Failed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One endpoint of a Service that names a pod; `pod` is None where there is no such pod."""
+
+    service: ServiceObject
+    slice: EndpointSliceObject
+    object: EndpointObject
+    target: TargetRef
+    pod: Pod | None
+
+    @property
+    def ref(self) -> Ref:
+        """The Service: its endpoints come and go."""
+        return _service_ref(self.service)
+
+    @property
+    def key(self) -> str:
+        return f"{self.target.namespace}/{self.target.name} {', '.join(self.object.addresses)}"
+
+    @property
+    def concerns(self) -> tuple[Ref, ...]:
+        """What must not have changed meanwhile."""
+        metadata = self.slice.metadata
+        return (
+            Ref("EndpointSlice", metadata.name, metadata.namespace),
+            Ref("Pod", self.target.name, self.target.namespace),
+        )
+
+    @property
+    def address(self) -> str:
+        """The one that kube-proxy uses, the first."""
+        return self.object.addresses[0] if self.object.addresses else "no address"
+
+    @property
+    def named(self) -> str:
+        """`10.244.1.2 for pod shop/web-0`."""
+        return f"{self.address} for pod {self.target.namespace}/{self.target.name}"
+
+    @property
+    def mismatch(self) -> str:
+        """Why the pod that it names is not behind its address; empty where it is."""
+        pod = self.pod
+        if pod is None:
+            return "there is no such pod"
+        if self.target.uid not in {"", pod.ref.uid}:
+            return "the pod of that name is another one by now"
+        if not addresses(self.object.addresses) <= pod.addresses:
+            return f"the pod has {', '.join(sorted(map(str, pod.addresses))) or 'no address'}"
+        if self.object.node_name not in {"", pod.node_name}:
+            return f"the pod is on node {pod.node_name}, not on {self.object.node_name}"
+        return ""
+
+    @property
+    def is_ready(self) -> bool:
+        """Ready unless it says otherwise, as kube-proxy takes it."""
+        return self.object.conditions.ready is not False
+
+    @property
+    def should_be_ready(self) -> bool | None:
+        """By the pod, as the controller decides it; None where somebody else does."""
+        if self.pod is None or self.slice.metadata.labels.get(MANAGED_BY) != CONTROLLER:
+            return None
+        return is_endpoint_ready(self.service, self.pod)
+
+
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """A pod that is ready and selected by a Service, but none of its endpoints."""
+
+    service: ServiceObject
+    pod: Pod
+
+    @property
+    def ref(self) -> Ref:
+        return _service_ref(self.service)
+
+
+def is_endpoint_ready(service: ServiceObject, pod: Pod) -> bool:
+    """As the EndpointSlice controller decides it."""
+    if service.spec.publish_not_ready_addresses:
+        return True
+    return pod.is_ready and not pod.is_terminating
+
+
+def endpoints_of(
+    services: Mapping[tuple[str, str], ServiceObject],
+    slices: Mapping[tuple[str, str], Iterable[EndpointSliceObject]],
+    pods: Mapping[tuple[str, str], Pod],
+) -> Iterator[Endpoint]:
+    """Every endpoint of every Service that names a pod; all by (namespace, name)."""
+    for key, service in services.items():
+        for slice_ in slices.get(key, ()):
+            for each in slice_.endpoints or ():
+                target = each.target_ref
+                if target is not None and target.kind == "Pod":
+                    pod = pods.get((target.namespace, target.name))
+                    yield Endpoint(service, slice_, each, target, pod)
+
+
+def unlisted_of(
+    services: Iterable[ServiceObject], endpoints: Iterable[Endpoint], pods: Iterable[Pod]
+) -> Iterator[Unlisted]:
+    """Ready pods that a Service selects, and that are none of its endpoints."""
+    listed = defaultdict(set)
+    for each in endpoints:
+        listed[each.ref].add((each.target.namespace, each.target.name))
+    by_label: dict[tuple[str, str, str], list[Pod]] = defaultdict(list)
+    for pod in pods:
+        if pod.addresses and not pod.is_terminating and pod.object.status.phase not in TERMINAL:
+            for name, value in pod.object.metadata.labels.items():
+                by_label[pod.namespace, name, value].append(pod)
+    for service in services:
+        for pod in _selected(service, by_label):
+            is_listed = (pod.namespace, pod.name) in listed[_service_ref(service)]
+            if not is_listed and is_endpoint_ready(service, pod):
+                yield Unlisted(service, pod)
+
+
+def _selected(
+    service: ServiceObject, by_label: Mapping[tuple[str, str, str], list[Pod]]
+) -> Iterator[Pod]:
+    """The pods that the Service selects: none without a selector."""
+    selector = service.spec.selector
+    if not selector or service.spec.type == "ExternalName":
+        return
+    namespace = service.metadata.namespace
+    candidates = [by_label.get((namespace, *label), []) for label in selector.items()]
+    for pod in min(candidates, key=len):
+        if selector.items() <= pod.object.metadata.labels.items():
+            yield pod
+
+
+def _service_ref(service: ServiceObject) -> Ref:
+    metadata = service.metadata
+    return Ref("Service", metadata.name, metadata.namespace, uid=metadata.uid)

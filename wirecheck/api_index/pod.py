@@ -1,0 +1,119 @@
+"""A pod as the API shows it, and which pods the checks may expect something of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from wirecheck.addresses import IPAddress, addresses
+from wirecheck.catalogue.findings import Ref
+from wirecheck.snapshot.objects.metadata import Metadata, OwnerReference, is_true
+from wirecheck.snapshot.objects.pod import DnsConfig, PodObject
+
+SANDBOXED_HANDLERS = ("kata", "gvisor", "runsc")
+"""Runtime classes whose pods keep their network stack out of the netns that the node shows."""
+
+
+@dataclass(frozen=True)
+class Pod:
+    """One pod of the API.
+
+    `shield` names what may rightly stop the pod's own traffic, such as an egress policy;
+    it is empty for a pod whose traffic nothing is known to stop.
+    """
+
+    object: PodObject
+    shield: str = ""
+
+    @property
+    def namespace(self) -> str:
+        return self.object.metadata.namespace
+
+    @property
+    def name(self) -> str:
+        return self.object.metadata.name
+
+    @property
+    def node_name(self) -> str:
+        return self.object.spec.node_name
+
+    @cached_property
+    def ref(self) -> Ref:
+        """The pod's name, uid and workload."""
+        meta = self.object.metadata
+        return Ref("Pod", meta.name, meta.namespace, uid=meta.uid, workload=_workload(meta))
+
+    @property
+    def cgroup_uid(self) -> str:
+        """The uid in the pod's cgroup path: for a static pod the hash of its manifest.
+
+        The API's mirror of a static pod has a uid of its own, which no node knows.
+        """
+        notes = self.object.metadata.annotations
+        return notes.get("kubernetes.io/config.hash") or self.object.metadata.uid
+
+    @cached_property
+    def addresses(self) -> frozenset[IPAddress]:
+        """Every address that the API shows for the pod."""
+        status = self.object.status
+        return addresses([status.pod_ip, *(each.ip for each in status.pod_ips)])
+
+    @property
+    def on_host_network(self) -> bool:
+        return self.object.spec.host_network
+
+    @property
+    def is_terminating(self) -> bool:
+        return bool(self.object.metadata.deletion_timestamp)
+
+    @property
+    def is_running(self) -> bool:
+        """Running and meant to go on: neither finished nor being deleted."""
+        return self.object.status.phase == "Running" and not self.is_terminating
+
+    @property
+    def is_ready(self) -> bool:
+        return is_true(self.object.status.conditions, "Ready")
+
+    @property
+    def sandboxed_by(self) -> str:
+        """The runtime class that hides the pod's network stack from the node, or nothing."""
+        handler = self.object.spec.runtime_class_name
+        return handler if any(word in handler.lower() for word in SANDBOXED_HANDLERS) else ""
+
+    @property
+    def why_hidden(self) -> str:
+        """Why the node cannot show the pod's network; nothing where it can."""
+        if not self.is_running or self.on_host_network or not self.sandboxed_by:
+            return ""
+        return f"pods of the runtime class {self.sandboxed_by}, which keep their network inside"
+
+    @property
+    def has_own_netns(self) -> bool:
+        """Whether the node must have a netns for the pod, in which its addresses are."""
+        return self.is_running and not self.on_host_network and not self.sandboxed_by
+
+    @property
+    def dns_policy(self) -> str:
+        """The policy that kubelet follows: ClusterFirst on the host's network means Default."""
+        policy = self.object.spec.dns_policy
+        return "Default" if policy == "ClusterFirst" and self.on_host_network else policy
+
+    @property
+    def dns_config(self) -> DnsConfig:
+        return self.object.spec.dns_config or DnsConfig()
+
+
+def _workload(meta: Metadata) -> str:
+    """What made the pod, by a name that survives an update: `Deployment/web`."""
+    for owner in meta.owner_references:
+        if owner.controller:
+            return _above_replica_set(owner, meta.labels.get("pod-template-hash", ""))
+    return f"Pod/{meta.name}"
+
+
+def _above_replica_set(owner: OwnerReference, template_hash: str) -> str:
+    # A Deployment names its ReplicaSets NAME-HASH, with the hash that labels their pods.
+    if owner.kind == "ReplicaSet" and template_hash and owner.name.endswith(f"-{template_hash}"):
+        return f"Deployment/{owner.name.removesuffix(f'-{template_hash}')}"
+    return f"{owner.kind}/{owner.name}"

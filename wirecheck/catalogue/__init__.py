@@ -1,0 +1,27 @@
+"""The public API for authors of checks: the decorator, facts, findings, thresholds.
+
+Imports `addresses` and `text`. It knows nothing of how facts are collected.
+"""
+
+from wirecheck.catalogue.facts import Fact
+from wirecheck.catalogue.findings import (
+    FactMissingError,
+    Finding,
+    Findings,
+    Level,
+    NotApplicable,
+    Ref,
+)
+from wirecheck.catalogue.registry import Threshold, check
+
+__all__ = [
+    "Fact",
+    "FactMissingError",
+    "Finding",
+    "Findings",
+    "Level",
+    "NotApplicable",
+    "Ref",
+    "Threshold",
+    "check",
+]

@@ -1,0 +1,198 @@
+"""The one registry of checks: what a check is, and where the catalogue's files are found."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from wirecheck.catalogue.facts import Fact
+from wirecheck.catalogue.findings import Findings
+
+EXCEPTIONS, SOURCES = "Except:", "See:"
+
+Scope = Literal["node", "cluster"]
+Function = TypeVar("Function", bound=Callable[..., Findings])
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A number that the inventory can change, with its default and the reason for it."""
+
+    name: str
+    default: float
+    unit: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One assertion of the catalogue.
+
+    `settles` says that the check compares two things that follow each other with a delay
+    (API and node, endpoints and rules): what it finds counts only if several looks agree.
+    `compares_nodes` says that it needs the traits of every node beside each other.
+    """
+
+    id: str
+    sentence: str
+    why: str
+    remedy: str
+    scope: Scope
+    settles: bool
+    thresholds: tuple[Threshold, ...]
+    function: Callable[[Any], Findings]
+    compares_nodes: bool = False
+    looks_at: tuple[Fact, ...] = ()
+    """What it rests on; how that is measured and at what cost follows from these."""
+    exceptions: str = ""
+    """What looks like a deviation, is none, and is known as such."""
+    sources: tuple[str, ...] = ()
+    """Where it is documented that this must hold, or reported what happens where it does not."""
+
+    @property
+    def group(self) -> str:
+        """The subject, and the file in `checks/`, that the check belongs to."""
+        return self.id.partition(".")[0]
+
+
+ENTRY_POINTS = "wirecheck.checks"
+"""The group of entry points by which other packages add checks."""
+
+
+class CatalogueError(Exception):
+    """Checks of another package cannot be added: a sentence with the package and the cause."""
+
+
+_registry: dict[str, Check] = {}
+
+
+def check(
+    *,
+    remedy: str,
+    settles: bool = False,
+    thresholds: Iterable[Threshold] = (),
+    compares_nodes: bool = False,
+    looks_at: Iterable[Fact] = (),
+) -> Callable[[Function], Function]:
+    """Enter a function that yields findings into the catalogue, and make it a pytest test.
+
+    The parameter's name is the scope: `node` gives one item per node, `cluster` one in all.
+    The first docstring line is the sentence in every report, the next paragraph says why it
+    matters; `Except:` begins one about legitimate exceptions, `See:` a list of addresses.
+    Raises TypeError where one of them is missing: an unexplained check helps nobody.
+    """
+
+    def enter(function: Function) -> Function:
+        identity = f"{Path(function.__code__.co_filename).stem}.{function.__name__}"
+        sentence, *paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+        marked = {mark: _marked(paragraphs, mark) for mark in (EXCEPTIONS, SOURCES)}
+        why = " ".join(each for each in paragraphs if not each.startswith((EXCEPTIONS, SOURCES)))
+        if not (sentence and why and remedy):
+            raise TypeError(f"{identity} needs a sentence, a reason and a remedy.")
+        entered = Check(
+            id=identity,
+            sentence=" ".join(sentence.split()),
+            why=" ".join(why.split()),
+            remedy=remedy,
+            scope=_scope(identity, function),
+            settles=settles,
+            thresholds=tuple(thresholds),
+            function=function,
+            compares_nodes=compares_nodes,
+            looks_at=tuple(looks_at),
+            exceptions=marked[EXCEPTIONS],
+            sources=tuple(marked[SOURCES].split()),
+        )
+        _registry[identity] = entered
+
+        # pytest refuses generator functions as tests, so it is given this one instead.
+        @functools.wraps(function)
+        def test(*args: Any, **kwargs: Any) -> Findings:
+            return function(*args, **kwargs)
+
+        test.__test__ = True  # type: ignore[attr-defined]
+        test.wirecheck = entered  # type: ignore[attr-defined]
+        return test  # type: ignore[return-value]
+
+    return enter
+
+
+def _marked(paragraphs: Iterable[str], mark: str) -> str:
+    """The paragraph that begins with the mark, without it."""
+    for each in paragraphs:
+        if each.startswith(mark):
+            return " ".join(each.removeprefix(mark).split())
+    return ""
+
+
+def _scope(identity: str, function: Callable[..., Findings]) -> Scope:
+    match list(inspect.signature(function).parameters):
+        case ["node"]:
+            return "node"
+        case ["cluster"]:
+            return "cluster"
+    raise TypeError(f"{identity} must take one parameter, named `node` or `cluster`.")
+
+
+def catalogue_folder() -> Path:
+    """Where the checks are: in the wheel beside this module, in a checkout at the top."""
+    here = Path(__file__).parents[1]
+    packaged = here / "checks"
+    return packaged if packaged.is_dir() else here.parent / "checks"
+
+
+def load() -> tuple[Check, ...]:
+    """Every check of the catalogue, in the order of its files and of the lines in them."""
+    for path in sorted(catalogue_folder().glob("*.py")):
+        name = f"wirecheck.checks.{path.stem}"
+        if path.stem == "__init__" or name in sys.modules:
+            continue
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{path} cannot be loaded as a module of checks.")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    _load_others()
+    return tuple(_registry.values())
+
+
+@functools.cache
+def _load_others() -> None:
+    """The checks of other installed packages, in the order of their groups' names.
+
+    Raises CatalogueError where a group is taken, or a module cannot be imported.
+    """
+    own = {path.stem for path in catalogue_folder().glob("*.py")}
+    taken: dict[str, str] = dict.fromkeys(own, "wirecheck itself")
+    for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=_order):
+        package = point.dist.name if point.dist else point.value
+        if point.name != point.module.rpartition(".")[2]:
+            raise CatalogueError(
+                f"The package {package} adds checks as `{point.name}`, but their ids begin with "
+                f"the file's name: call the entry point `{point.module.rpartition('.')[2]}`."
+            )
+        if point.name in taken:
+            raise CatalogueError(
+                f"The package {package} adds checks to the group {point.name}, which belongs to "
+                f"{taken[point.name]}; it has to give its module another name."
+            )
+        taken[point.name] = package
+        try:
+            point.load()
+        except Exception as error:
+            raise CatalogueError(
+                f"The checks of the package {package} cannot be imported ({point.value}): "
+                f"{type(error).__name__}: {error}. Correct it, or uninstall it."
+            ) from error
+
+
+def _order(point: importlib.metadata.EntryPoint) -> tuple[str, str]:
+    return point.name, point.value

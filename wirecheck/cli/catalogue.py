@@ -1,0 +1,78 @@
+"""The commands about the catalogue: what there is to check, and what may run on a node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import msgspec
+
+from wirecheck.catalogue.pages import as_text, commands_of
+from wirecheck.catalogue.profiles import PROFILES, profiles_of
+from wirecheck.catalogue.registry import Check, load
+from wirecheck.collect.node_commands import NODE_COMMANDS
+from wirecheck.run.selection import in_profile, named
+
+
+@click.command("list")
+@click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text")
+@click.option("--profile", type=click.Choice(list(PROFILES)), help="Only the checks of one.")
+@click.option("--long", "-l", is_flag=True, help="Also profiles, cost, and what runs on a node.")
+def list_checks(output: str, profile: str | None, long: bool) -> None:
+    """List the checks."""
+    checks = in_profile(load(), profile)
+    if output == "json":
+        raw = msgspec.json.encode([_as_record(check) for check in checks])
+        click.echo(msgspec.json.format(raw, indent=1).decode())
+        return
+    width = max(len(check.id) for check in checks)
+    for check in checks:
+        settles = " (looks again before it fails)" if check.settles else ""
+        click.echo(f"{check.id:{width}}  {check.scope:7}  {check.sentence}{settles}")
+        for line in _details(check) if long else ():
+            click.echo(f"    {line}")
+
+
+@click.command()
+@click.argument("check")
+def explain(check: str) -> None:
+    """Say what a check asserts, why it matters, how it is measured and what to do."""
+    click.echo(as_text(named(load(), check)))
+
+
+@click.command("node-commands")
+def node_commands() -> None:
+    """Print every command that may run on a node; there are no others."""
+    for each in NODE_COMMANDS:
+        click.secho(" ".join(each.argv), bold=True)
+        click.echo(f"  why: {each.why}\n  only if: {each.when}.")
+
+
+def _details(check: Check) -> Sequence[str]:
+    needs = [fact.measured for fact in check.looks_at]
+    lines = [f"profiles: {', '.join(profiles_of(check.id)) or 'none'}"]
+    lines += [f"looks at: {each.what}; cost: {each.cost}" for each in needs]
+    lines += [f"sends: {each.sends}" for each in needs if each.sends]
+    lines += [f"runs: {command}" for command in commands_of(check)]
+    return lines
+
+
+def _as_record(check: Check) -> dict[str, Any]:
+    return {
+        "id": check.id,
+        "sentence": check.sentence,
+        "why": check.why,
+        "remedy": check.remedy,
+        "scope": check.scope,
+        "settles": check.settles,
+        "profiles": profiles_of(check.id),
+        "looks_at": [fact.name.lower() for fact in check.looks_at],
+        "commands": commands_of(check),
+        "exceptions": check.exceptions,
+        "sources": check.sources,
+        "thresholds": [
+            {"name": t.name, "default": t.default, "unit": t.unit, "reason": t.reason}
+            for t in check.thresholds
+        ],
+    }

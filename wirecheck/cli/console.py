@@ -1,0 +1,52 @@
+"""What a run says on the terminal while it goes, and how it ends when it cannot go on."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import traceback
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from wirecheck.cli.progress import Progress as VisitsProgress
+from wirecheck.run.round import Visits
+from wirecheck.text import harmless_lines
+
+
+class ConsoleProgress:
+    """Tells of a run on standard error, so that standard output is the results' alone."""
+
+    def __init__(self, *, stderr: bool = True) -> None:
+        self._console = Console(stderr=stderr, highlight=False)
+
+    def say(self, sentence: str) -> None:
+        """One sentence, perhaps with lines to copy under it."""
+        for line in harmless_lines(sentence.rstrip("\n")):
+            self._console.print(Text(line), soft_wrap=True)
+
+    def visits(self, total: int) -> AbstractContextManager[Visits]:
+        """A bar on a terminal, else a line for each node."""
+        return VisitsProgress(self._console, total)
+
+
+def complain(sentence: str) -> None:
+    """Say on standard error why there are no results."""
+    for line in harmless_lines(sentence):
+        print(line, file=sys.stderr)
+
+
+def sentence_with_notes(error: BaseException, sentence: str) -> str:
+    """`sentence`, then what was noted on the exception on its way."""
+    return " ".join([sentence, *getattr(error, "__notes__", ())])
+
+
+def saved_traceback(error: BaseException) -> Path:
+    """Where the traceback of an error of wirecheck's own was saved; it is not for users' eyes."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="wirecheck-", suffix=".traceback.txt", delete=False, encoding="utf-8"
+    ) as file:
+        file.writelines(traceback.format_exception(error))
+    return Path(file.name)

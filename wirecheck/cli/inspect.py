@@ -1,0 +1,135 @@
+"""`wirecheck inspect`: the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+from rich.console import Console
+
+from wirecheck.cli import inspect_completion as completion
+from wirecheck.cli.inspect_selector import pods_selected, qualified
+from wirecheck.cli.inspect_subject import node_named, pod_named, scene_of, service_named
+from wirecheck.inspect.drawing import Line, show
+from wirecheck.inspect.node import node_view
+from wirecheck.inspect.node_drawing import node_lines
+from wirecheck.inspect.parts import View
+from wirecheck.inspect.pod import pod_view
+from wirecheck.inspect.pod_drawing import pod_lines
+from wirecheck.inspect.service import service_view
+from wirecheck.inspect.service_drawing import service_lines
+from wirecheck.model.cluster import Cluster
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def source_options(command: Command) -> Command:
+    """Which cluster or snapshot, and how it is printed."""
+    path = click.Path(path_type=Path)
+    for decorate in (
+        click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text"),
+        click.option("--context", metavar="NAME", help="Context of the kubeconfig."),
+        click.option("--kubeconfig", type=path, help="Else the inventory's, $KUBECONFIG, …"),
+        click.option("--inventory", "-i", type=path, help="Ways into nodes."),
+        click.option("--snapshot", type=path, help="Show what an earlier run saw.", is_eager=True),
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.group("inspect")
+def inspect() -> None:
+    """Draw everything that is known of one pod, Service or node."""
+
+
+def namespace_option(command: Command) -> Command:
+    """As kubectl has it."""
+    return click.option("-n", "--namespace", metavar="NAME", help="Of a name without one.")(command)
+
+
+@inspect.command("pod")
+@click.argument("pod", metavar="NAMESPACE/NAME", default="", shell_complete=completion.pods)
+@namespace_option
+@click.option("-l", "--selector", metavar="LABELS", help="Every pod with these: app=web,tier!=db.")
+@source_options
+def inspect_pod(
+    *, pod: str, namespace: str | None, selector: str | None, output: str, **source: Any
+) -> None:
+    """Draw a pod's wire: its netns, its pair, the node, the way to other nodes, DNS.
+
+    Live, only the nodes of the pods are visited. With -l JSON is a list.
+    """
+    if bool(pod) == bool(selector):
+        raise click.UsageError("Name one pod, as NAMESPACE/NAME or with -n, or select some by -l.")
+
+    def names(cluster: Cluster) -> list[str]:
+        if selector:
+            return pods_selected(cluster, selector, namespace)
+        return [qualified(pod, namespace)]
+
+    def nodes(cluster: Cluster) -> Collection[str]:
+        return {pod_named(cluster, name).node_name for name in names(cluster)}
+
+    with scene_of(**source, nodes=nodes) as scene:
+        views = [pod_view(scene, pod_named(scene.cluster, name)) for name in names(scene.cluster)]
+    if selector and output == "json":
+        _print_json(views)
+        return
+    for number, view in enumerate(views):
+        if number:
+            click.echo()
+        _print(view, pod_lines(view), output)
+
+
+@inspect.command("service")
+@click.argument("service", metavar="NAMESPACE/NAME", shell_complete=completion.services)
+@click.option(
+    "--node",
+    metavar="NAME",
+    help="On this node alone, with its rules.",
+    shell_complete=completion.nodes,
+)
+@namespace_option
+@source_options
+def inspect_service(
+    *, service: str, node: str | None, namespace: str | None, output: str, **source: Any
+) -> None:
+    """Show what each node does with a Service, beside what the API asks for.
+
+    Live, every node is visited that there is a way into, or the one of --node alone.
+    """
+
+    service = qualified(service, namespace)
+
+    def nodes(cluster: Cluster) -> Collection[str]:
+        service_named(cluster, service)
+        return {node_named(cluster, node)} if node else cluster.nodes.keys()
+
+    with scene_of(**source, nodes=nodes) as scene:
+        wanted = service_named(scene.cluster, service)
+        view = service_view(scene, wanted, nodes(scene.cluster))
+    _print(view, service_lines(view, node or ""), output)
+
+
+@inspect.command("node")
+@click.argument("node", metavar="NAME", shell_complete=completion.nodes)
+@source_options
+def inspect_node(*, node: str, output: str, **source: Any) -> None:
+    """Show a node's links, routes, kube-proxy and connection table, and what is wrong there."""
+    with scene_of(**source, nodes=lambda cluster: {node_named(cluster, node)}) as scene:
+        view = node_view(scene, node)
+    _print(view, node_lines(view), output)
+
+
+def _print(view: View, lines: Iterable[Line], output: str) -> None:
+    if output == "json":
+        _print_json(view)
+    else:
+        show(lines, Console(highlight=False))
+
+
+def _print_json(told: View | Sequence[View]) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(told), indent=1).decode())

@@ -1,0 +1,280 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from wirecheck import __version__
+from wirecheck.catalogue.profiles import PROFILES
+from wirecheck.cli.catalogue import explain, list_checks, node_commands
+from wirecheck.cli.clean import clean
+from wirecheck.cli.console import ConsoleProgress, complain, saved_traceback, sentence_with_notes
+from wirecheck.cli.demo import CLUSTERS, recorded
+from wirecheck.cli.diff import diff
+from wirecheck.cli.gates import Gates, gate_options
+from wirecheck.cli.inspect import inspect
+from wirecheck.cli.merge import merge_runs
+from wirecheck.cli.outputs import asks_for_nagios, output_options, perform_and_present
+from wirecheck.cli.snapshot import record_snapshot, redact_snapshot
+from wirecheck.cli.trend import trend
+from wirecheck.evaluation.verdict import HEALTHY, INCOMPLETE, INTERNAL_ERROR, USAGE, FailOn
+from wirecheck.inspect.snapshot_summary import summary
+from wirecheck.report import nagios
+from wirecheck.run.doctor import examine
+from wirecheck.run.interrupt import ending_like_ctrl_c
+from wirecheck.run.intervals import read_intervals
+from wirecheck.run.outputs import Output
+from wirecheck.run.request import SENTENCES, Request, status_of
+from wirecheck.run.shard import Share, read_share
+from wirecheck.snapshot.folder import Snapshot
+
+GC_THRESHOLDS = (2_000_000, 50, 50)
+"""Large snapshots are millions of small objects without cycles: looking for cycles among them, at
+Python's own thresholds, costs two fifths of the time that judging takes."""
+
+EPILOG = """Exit status: 0 healthy, 1 at least one fail, 2 could not look at everything,
+3 internal error, 4 usage, 5 nothing to do.
+
+Completion: eval "$(_WIRECHECK_COMPLETE=bash_source wirecheck)" (or zsh_source, fish_source)."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class ShareOf(click.ParamType[Share]):
+    """A share of the nodes."""
+
+    name = "K/N"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Share:
+        """Read it; click tells the user what is wrong with it."""
+        try:
+            return value if isinstance(value, Share) else read_share(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Seconds(click.ParamType[tuple[float, ...]]):
+    """Numbers of seconds, separated by commas."""
+
+    name = "SECONDS,…"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """Read it; click tells the user what is wrong with it."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return read_intervals(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _path() -> click.Path:
+    return click.Path(path_type=Path)
+
+
+def cluster_options(command: Command) -> Command:
+    """Which cluster: the same options for every command that reads one."""
+    for decorate in (
+        click.option("--context", metavar="NAME", help="Context of the kubeconfig."),
+        click.option("--kubeconfig", type=_path(), help="Else the inventory's, $KUBECONFIG, …"),
+        click.option("--inventory", "-i", type=_path(), help="Ways into nodes, thresholds, …"),
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="wirecheck")
+def wirecheck() -> None:
+    """Does every node of a cluster really do, on the wire, what the API says it does?
+
+    wirecheck only reads: it changes nothing on the cluster. Only where asked to, it makes pods
+    for the run, and removes them.
+    """
+
+
+@wirecheck.command()
+@cluster_options
+@click.option("--snapshot", type=_path(), help="Judge what an earlier run saw, without a cluster.")
+@click.option("--report-dir", type=_path(), default="reports", show_default=True)
+@click.option(
+    "--keep", type=click.IntRange(min=1), help="Remove all but so many reports of --report-dir."
+)
+@click.option(
+    "--fail-on", type=click.Choice(["fail", "warn", "never"]), default="fail", show_default=True
+)
+@gate_options
+@output_options
+@click.option(
+    "--check", "-k", "globs", multiple=True, metavar="GLOB", help="Only these: dns, pods.*, …"
+)
+@click.option(
+    "--profile",
+    type=click.Choice(list(PROFILES)),
+    help="Only the checks for this moment; see `wirecheck list --long`.",
+)
+@click.option(
+    "--dns-rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="DNS queries per second, over the whole cluster.",
+)
+@click.option("--share", type=ShareOf(), help="Visit only share K of N; /N in an Indexed Job.")
+@click.option("--looks", type=click.IntRange(1, 6), help="At most so many looks at a node.")
+@click.option(
+    "--look-intervals", type=Seconds(), help="Pauses before the second, third … look: 10,30."
+)
+@click.option(
+    "--helper-pods",
+    is_flag=True,
+    default=None,
+    help="Make a pod on each node for the run, to send large messages between all of them.",
+)
+def run(
+    *,
+    snapshot: Path | None,
+    report_dir: Path,
+    keep: int | None,
+    globs: Sequence[str],
+    profile: str | None,
+    looks: int | None,
+    look_intervals: tuple[float, ...] | None,
+    dns_rate: float | None,
+    share: Share | None,
+    helper_pods: bool | None,
+    fail_on: FailOn,
+    gates: Gates,
+    outputs: Sequence[Output],
+    **cluster: Any,
+) -> int:
+    """Look at a cluster, or at a snapshot, and report what is wrong with it."""
+    live = {
+        **cluster,
+        "share": share,
+        "dns_rate": dns_rate,
+        "looks": looks,
+        "look_intervals": look_intervals,
+        "helper_pods": helper_pods,
+    }
+    live["wait"] = gates["wait"] or None
+    _refuse_together(snapshot, live)
+    request = Request(
+        snapshot=snapshot,
+        report_dir=report_dir,
+        keep=keep,
+        profile=profile,
+        fail_on=fail_on,
+        dns_rate=dns_rate,
+        share=share,
+        looks=looks,
+        look_intervals=look_intervals,
+        helper_pods=bool(helper_pods),
+        **gates,
+        **cluster,
+    )
+    return perform_and_present(request, globs, outputs)
+
+
+@wirecheck.command()
+@click.argument("cluster", type=click.Choice(CLUSTERS), default=CLUSTERS[0])
+@click.option("--report-dir", type=_path(), default="reports", show_default=True)
+def demo(cluster: str, report_dir: Path) -> int:
+    """Judge a recorded cluster that comes with wirecheck: no cluster is needed."""
+    perform_and_present(Request(snapshot=recorded(cluster), report_dir=report_dir), (), ())
+    return HEALTHY
+
+
+@wirecheck.command()
+@click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text")
+@cluster_options
+def doctor(output: str, **cluster: Any) -> int:
+    """See whether the cluster can be looked at: one look, without a verdict."""
+    examination = examine(Request(**cluster), ConsoleProgress())
+    if output == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(examination), indent=1).decode())
+        return examination.status
+    shown = ConsoleProgress(stderr=False)
+    for remark in examination.remarks:
+        shown.say(str(remark))
+    return examination.status
+
+
+@wirecheck.group("snapshot")
+def snapshots() -> None:
+    """What a run saw."""
+
+
+for each in (list_checks, explain, node_commands, inspect):
+    wirecheck.add_command(each)
+wirecheck.add_command(diff)
+wirecheck.add_command(merge_runs)
+wirecheck.add_command(trend)
+wirecheck.add_command(clean)
+for each in (redact_snapshot, record_snapshot):
+    snapshots.add_command(each)
+
+
+@snapshots.command("show")
+@click.argument("folder", type=_path())
+def show_snapshot(folder: Path) -> None:
+    """Say which cluster a snapshot is of, when it was taken and what was seen."""
+    progress = ConsoleProgress(stderr=False)
+    for line in summary(Snapshot.open(folder)):
+        progress.say(line)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its status."""
+    gc.set_threshold(*GC_THRESHOLDS)
+    sys.exit(_status(arguments))
+
+
+def _status(arguments: Sequence[str] | None) -> int:
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        with ending_like_ctrl_c():
+            status = wirecheck.main(args=arguments, prog_name="wirecheck", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return _in_nagios_words(words, error.format_message(), USAGE)
+    except SENTENCES as error:
+        complain(sentence_with_notes(error, str(error)))
+        # Its line was printed where there was still something to print.
+        return nagios.UNKNOWN if asks_for_nagios(words) else status_of(error)
+    except (KeyboardInterrupt, click.Abort) as error:
+        what = "Interrupted before anything could be reported."
+        # click raises an exception of its own from the one that has the notes.
+        complain(sentence_with_notes(error.__cause__ or error, what))
+        return _in_nagios_words(words, what, INCOMPLETE)
+    except Exception as error:
+        what = f"wirecheck itself failed ({type(error).__name__}), which is a fault of its own; "
+        what += f"the traceback is in {saved_traceback(error)}."
+        complain(sentence_with_notes(error, what))
+        return _in_nagios_words(words, what, INTERNAL_ERROR)
+    return status if isinstance(status, int) else HEALTHY
+
+
+def _in_nagios_words(words: Sequence[str], sentence: str, status: int) -> int:
+    """Whoever calls it as a plugin gets one line and a status that Nagios knows, come what may."""
+    if not asks_for_nagios(words):
+        return status
+    click.echo(nagios.trouble(sentence), nl=False)
+    return nagios.UNKNOWN
+
+
+def _refuse_together(snapshot: Path | None, live: dict[str, Any]) -> None:
+    """A snapshot has no cluster to reach; the inventory may override thresholds and waivers."""
+    for name, value in live.items():
+        if snapshot is not None and value is not None and name != "inventory":
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{option} is about a live cluster, --snapshot is not: choose.")

@@ -1,0 +1,62 @@
+"""What is seen while nodes are visited: a bar on a terminal, elsewhere one line for each node."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.text import Text
+
+from wirecheck.snapshot.index import VisitRecord
+from wirecheck.text import harmless
+
+
+class Progress:
+    """A context manager around the visits of one look; `visited` may be called by any thread."""
+
+    def __init__(self, console: Console, total: int, title: str = "visiting nodes") -> None:
+        self._console = console
+        self._total = total
+        self._done = 0
+        self._lock = threading.Lock()
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(title, total=total)
+
+    def __enter__(self) -> Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def visited(self, node: str, visit: VisitRecord) -> None:
+        """Count a node. What went wrong is told at once, also beside the bar."""
+        with self._lock:
+            self._done += 1
+            self._bar.advance(self._task)
+            if visit.status == "seen" and self._console.is_terminal:
+                return
+            what = f"{visit.seconds:.1f} s, {decimal(visit.bytes)}"
+            if visit.status != "seen":
+                what = f"{visit.status}: {visit.reason}"
+            line = harmless(f"[{self._done}/{self._total}] {node}: {what}")
+            encoding = self._console.encoding
+            line = line.encode(encoding, "backslashreplace").decode(encoding)
+            self._console.print(Text(line), soft_wrap=True)

@@ -1,0 +1,4 @@
+"""Reads the Kubernetes API, and alone imports `kubernetes`.
+
+Imports `snapshot`. It evaluates nothing.
+"""

@@ -1,0 +1,292 @@
+"""The Kubernetes API: paged, raw lists, projected to the allowed fields while they are decoded.
+
+The `kubernetes` client serves for configuration, authentication and its connection pool
+alone: its typed objects cost several times the time and memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubernetes import config
+from kubernetes.client import ApiClient, Configuration
+from msgspec import Struct
+
+from wirecheck import __version__
+from wirecheck.collect.api import kubeconfig as kubeconfigs
+from wirecheck.collect.api.connection import Connection
+from wirecheck.collect.api.errors import ApiError, ApiStatusError, Server
+from wirecheck.collect.api.resources import (
+    CONFIG_MAPS,
+    DNS_ROLE,
+    NODES,
+    RESOURCES,
+    ROLES,
+    Object,
+    Resource,
+    projected,
+    rule,
+    without_free_text,
+)
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.objects.cluster_role import ClusterRoleBindingObject, ClusterRoleObject
+from wirecheck.snapshot.objects.config_map import ConfigMapObject
+from wirecheck.snapshot.objects.node import NodeObject
+
+__all__ = ["Api", "ApiError", "ApiStatusError"]
+
+PAGE = 1000
+"""Objects per page: about 7 MB of pods."""
+LEAVING_TAINTS = frozenset(
+    {"ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted", "karpenter.sh/disruption"}
+)
+"""Put on a node that is cordoned because it will be deleted."""
+
+
+class _Version(Struct, frozen=True, rename="camel"):
+    git_version: str = ""
+
+
+class _Identity(Struct, frozen=True):
+    uid: str = ""
+
+
+class _Namespace(Struct, frozen=True):
+    metadata: _Identity
+
+
+@dataclass(slots=True)
+class Api:
+    """A connection to one cluster's API server; it may be used from several threads."""
+
+    connection: Connection
+    context: str
+    kubeconfig: str = ""
+    """Its files, as in $KUBECONFIG; empty within a pod."""
+    server_version: str = ""
+    problems: list[str] = field(default_factory=list)
+    """What the last `read` could not read, as sentences."""
+    page: int = PAGE
+
+    @classmethod
+    def connect(
+        cls, kubeconfig: str | os.PathLike[str] | None = None, context: str | None = None
+    ) -> Api:
+        """Read the configuration and ask the server for its version.
+
+        Raises ApiError: no or a broken kubeconfig, unknown context, server not reachable,
+        certificate not trusted, credentials refused.
+        """
+        try:
+            source = kubeconfigs.choose(kubeconfig, context)
+        except kubeconfigs.KubeconfigError as error:
+            raise ApiError(str(error)) from None
+        client = ApiClient(_configuration(source))
+        client.user_agent = f"wirecheck/{__version__}"
+        server = Server(str(client.configuration.host), source.context)
+        api = cls(Connection(client, server), source.context, source.files)
+        try:
+            raw = api.connection.get("/version", "the version")
+        except ApiStatusError as error:
+            # Anonymous users may be kept from it; whatever else is read will tell more.
+            if error.status not in {403, 404}:
+                raise
+        else:
+            version = api.connection.decoded(raw, _Version, "the version")
+            api.server_version = version.git_version
+        return api
+
+    def read(self) -> ApiObjects:
+        """Everything that is read of the API, each list consistent in itself.
+
+        A resource that is not required and could not be read has no entry in
+        `resource_versions`, and a sentence in `problems`. Raises ApiError for a required one.
+        """
+        self.problems = []
+        lists: dict[str, Any] = {}
+        versions: dict[str, str] = {}
+        for resource in RESOURCES:
+            try:
+                lists[resource.attribute], versions[resource.plural] = self.objects(resource)
+            except ApiError as error:
+                if resource.required:
+                    raise
+                self._note(error)
+        return ApiObjects(
+            **lists,
+            **self._roles_of_dns(),
+            config_maps=list(self._config_maps()),
+            resource_versions=versions,
+            server_version=self.server_version,
+            cluster_uid=self._cluster_uid(),
+        )
+
+    def still_there(self, names: Collection[str]) -> dict[str, str]:
+        """Of the nodes `names`: those that are gone, leaving or not Ready now, with the reason."""
+        if not names:
+            return {}
+        objects, _ = self.objects(NODES)
+        nodes = {node.metadata.name: node for node in objects if isinstance(node, NodeObject)}
+        reasons = ((name, _absence(nodes.get(name))) for name in sorted(names))
+        return {name: reason for name, reason in reasons if reason}
+
+    def objects(self, resource: Resource) -> tuple[list[Object], str]:
+        """Every object of the resource, and the version that the list is consistent at.
+
+        A list whose pages expired while it was read (410, after about five minutes) is
+        started once more. Raises ApiError.
+        """
+        try:
+            return self._pages(resource)
+        except ApiStatusError as error:
+            if error.status != 410:
+                raise
+        try:
+            return self._pages(resource)
+        except ApiStatusError as error:
+            if error.status != 410:
+                raise
+            raise ApiError(
+                f"The list of {resource.plural} expired twice while its pages were read from "
+                f"{self.connection.server.host} (410); read it from nearer to the API server."
+            ) from None
+
+    def version_now(self, resource: Resource) -> str:
+        """The version that the resource is at now."""
+        what = f"the list of {resource.plural}"
+        raw = self.connection.get(resource.path, what, {"limit": "1"}, resource.rule)
+        page = self.connection.decoded(raw, resource.page_type, what)
+        return str(page.metadata.resource_version)
+
+    def _pages(self, resource: Resource) -> tuple[list[Object], str]:
+        # Without a resourceVersion the list is the current one. With 0 it would be any
+        # cached one, and would come as one giant page, whatever the limit.
+        what = f"the list of {resource.plural}"
+        objects: list[Object] = []
+        query = {"limit": str(self.page)}
+        while True:
+            raw = self.connection.get(resource.path, what, query, resource.rule)
+            page = self.connection.decoded(raw, resource.page_type, what)
+            for item in page.items or ():
+                without_free_text(item.metadata)
+                objects.append(item)
+            if not page.metadata.next:
+                return objects, page.metadata.resource_version
+            query["continue"] = page.metadata.next
+
+    def _config_maps(self) -> Iterator[ConfigMapObject]:
+        for name in CONFIG_MAPS:
+            read = self._named(
+                f"ConfigMap kube-system/{name}",
+                f"/api/v1/namespaces/kube-system/configmaps/{name}",
+                ConfigMapObject,
+                rule("", "configmaps", name),
+            )
+            if read is not None:
+                yield projected(read)
+
+    def _roles_of_dns(self) -> dict[str, Any]:
+        """The ClusterRole of CoreDNS and its binding, where they have the usual name."""
+        found: dict[str, Any] = {}
+        for attribute, plural, kind in (
+            ("cluster_roles", "clusterroles", ClusterRoleObject),
+            ("cluster_role_bindings", "clusterrolebindings", ClusterRoleBindingObject),
+        ):
+            read = self._named(
+                f"{plural} {DNS_ROLE}",
+                f"{ROLES}/{plural}/{DNS_ROLE}",
+                kind,
+                rule("rbac.authorization.k8s.io", plural, DNS_ROLE),
+            )
+            found[attribute] = [each for each in [read] if each is not None]
+            for each in found[attribute]:
+                without_free_text(each.metadata)
+        return found
+
+    def _named(self, what: str, path: str, kind: Any, allowed: str) -> Any:
+        """One object; None where there is none, or where a sentence in `problems` says why."""
+        try:
+            raw = self.connection.get(path, what, rule=allowed)
+            return self.connection.decoded(raw, kind, what)
+        except ApiError as error:
+            if not (isinstance(error, ApiStatusError) and error.status == 404):
+                self._note(error)
+            return None
+
+    def _cluster_uid(self) -> str:
+        what = "namespace kube-system"
+        allowed = rule("", "namespaces", "kube-system")
+        try:
+            raw = self.connection.get("/api/v1/namespaces/kube-system", what, rule=allowed)
+            return str(self.connection.decoded(raw, _Namespace, what).metadata.uid)
+        except ApiError as error:
+            self._note(error)
+            return ""
+
+    def _note(self, error: ApiError) -> None:
+        if str(error) not in self.problems:
+            self.problems.append(str(error))
+
+
+def _configuration(source: kubeconfigs.Source) -> Configuration:
+    configuration = Configuration()
+    where = source.files or "the pod's service account"
+    with _overheard() as said:
+        try:
+            if source.files:
+                load: Any = config.load_kube_config
+                load(source.files, source.context, configuration, persist_config=False)
+            else:
+                load = config.load_incluster_config
+                load(configuration)
+        except Exception as error:
+            # The client raises whatever its parsing runs into. Its words are kept back,
+            # because they can quote a user's entry, but for the names of missing files.
+            words = str(error) if isinstance(error, OSError) else type(error).__name__
+            if str(error).startswith("File does not exist"):
+                words = str(error)
+            raise ApiError(
+                f"Context {source.context} of {where} cannot be used: {words}; "
+                f"try `kubectl --context {source.context} version`."
+            ) from None
+    plugin = [line for line in said if line.startswith("exec:")]
+    if plugin:
+        raise ApiError(
+            f"The credential plugin of context {source.context} failed: {plugin[0][:300]}."
+        )
+    return configuration
+
+
+@contextmanager
+def _overheard() -> Iterator[list[str]]:
+    """What is logged meanwhile: the client logs a plugin's failure and then goes on without."""
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield said
+    finally:
+        root.removeHandler(handler)
+
+
+def _absence(node: NodeObject | None) -> str:
+    if node is None:
+        return "The node was deleted meanwhile."
+    if node.metadata.deletion_timestamp:
+        return "The node is being deleted."
+    leaving = [taint.key for taint in node.spec.taints if taint.key in LEAVING_TAINTS]
+    if leaving:
+        return f"The node is cordoned to be deleted (taint {leaving[0]})."
+    ready = next((c for c in node.status.conditions if c.type == "Ready"), None)
+    if ready is None:
+        return "The node is not Ready: it never reported a status."
+    if ready.status != "True":
+        return f"The node is not Ready (reason {ready.reason}, since {ready.last_transition_time})."
+    return ""

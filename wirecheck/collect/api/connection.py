@@ -1,0 +1,183 @@
+"""Requests to the API server: a time limit on each, few and bounded retries for reading."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import urllib3
+
+from wirecheck.collect.api.errors import Server, not_understood, refused, unreachable
+
+CONNECT_SECONDS = 10.0
+SILENCE_SECONDS = 30.0
+"""How long the server may stay silent within an answer."""
+ANSWER_SECONDS = 120.0
+"""How long one answer may take altogether."""
+PAUSES = (0.5, 1.0, 2.0, 4.0)
+"""Seconds before each new try after 429 or 5xx, where the server does not say how many."""
+LONGEST_PAUSE = 30.0
+IDLE_SECONDS = 60.0
+"""After so long without a request new connections are made: load balancers drop idle ones
+without a word, and the visits between two requests can take minutes."""
+
+
+HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip",
+    "Content-Type": "application/json",
+}
+Query = Mapping[str, str] | None
+
+
+@dataclass(slots=True)
+class Connection:
+    """The client's connection pool, and how it is used; it may be used from several threads."""
+
+    client: Any
+    """An `ApiClient` of the kubernetes library."""
+    server: Server
+    pause: Callable[[float], None] = time.sleep
+    last_used: float = field(default_factory=time.monotonic)
+
+    def get(
+        self, path: str, what: str, query: Mapping[str, str] | None = None, rule: str = ""
+    ) -> bytes:
+        """The body of the answer to one GET, tried again after 429 and 5xx only.
+
+        `what` and the RBAC `rule` that allows it are for the sentence of an ApiError.
+        """
+        for pause in (*PAUSES, None):
+            with self._open(path, what, query or {}, SILENCE_SECONDS) as response:
+                deadline = time.monotonic() + ANSWER_SECONDS
+                body = b"".join(self._chunks(response, what, deadline))
+            if response.status == 200:
+                return body
+            if pause is None or not (response.status == 429 or response.status >= 500):
+                raise refused(self.server, response.status, what, body, rule)
+            self.pause(_asked_pause(response.headers.get("Retry-After", ""), pause))
+        raise AssertionError("the last try either returns or raises")
+
+    def send(
+        self, method: str, path: str, what: str, body: object = None, query: Query = None
+    ) -> tuple[int, bytes]:
+        """The status and the body of the answer to one request that changes something.
+
+        It is not tried again but after 429, where the server has done nothing with it.
+        """
+        for pause in (*PAUSES, None):
+            with self._open(
+                path, what, query or {}, SILENCE_SECONDS, method=method, body=body
+            ) as response:
+                deadline = time.monotonic() + ANSWER_SECONDS
+                answer = b"".join(self._chunks(response, what, deadline))
+            if pause is None or response.status != 429:
+                return response.status, answer
+            self.pause(_asked_pause(response.headers.get("Retry-After", ""), pause))
+        raise AssertionError("the last try returns")
+
+    def lines(
+        self, path: str, what: str, query: Mapping[str, str], rule: str, seconds: float
+    ) -> Iterator[bytes]:
+        """The lines of one streamed answer, as they come; ApiError when `seconds` are over."""
+        deadline = time.monotonic() + seconds
+        with self._open(path, what, query, seconds) as response:
+            chunks = self._chunks(response, what, deadline)
+            if response.status != 200:
+                raise refused(self.server, response.status, what, b"".join(chunks), rule)
+            rest = b""
+            for chunk in chunks:
+                *whole, rest = (rest + chunk).split(b"\n")
+                yield from whole
+            if rest:
+                yield rest
+
+    def decoded(self, raw: bytes | msgspec.Raw, kind: type[Any], what: str) -> Any:
+        """`raw` as `kind`; ApiError where it is something else.
+
+        To Kubernetes null is the same as absent, and it writes an unset time as null (a
+        container whose end nobody saw has `finishedAt: null`).
+        """
+        try:
+            try:
+                return msgspec.json.decode(raw, type=kind)
+            except msgspec.ValidationError:
+                return msgspec.convert(_without_nulls(msgspec.json.decode(raw)), kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise not_understood(self.server, what, error) from None
+
+    @contextmanager
+    def _open(
+        self,
+        path: str,
+        what: str,
+        query: Mapping[str, str],
+        silence: float,
+        *,
+        method: str = "GET",
+        body: object = None,
+    ) -> Iterator[urllib3.BaseHTTPResponse]:
+        pool = self.client.rest_client.pool_manager
+        if time.monotonic() - self.last_used > IDLE_SECONDS:
+            pool.clear()
+        self.last_used = time.monotonic()
+        try:
+            # Also renews a token that has expired.
+            _, url, headers, *_ = self.client.param_serialize(
+                method,
+                path,
+                query_params=list(query.items()),
+                header_params=HEADERS,
+                auth_settings=["BearerToken"],
+            )
+            response = pool.request(
+                method,
+                url,
+                body=None if body is None else msgspec.json.encode(body),
+                headers=headers,
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=silence),
+                preload_content=False,
+                retries=False,
+            )
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise unreachable(self.server, what, error) from None
+        try:
+            yield response
+        finally:
+            # An answer read to its end has given the connection back to the pool already.
+            response.close()
+
+    def _chunks(
+        self, response: urllib3.BaseHTTPResponse, what: str, deadline: float
+    ) -> Iterator[bytes]:
+        """What comes, when it comes: `read` and `stream` would wait for a buffer to fill."""
+        try:
+            while chunk := response.read1(1 << 20):
+                yield chunk
+                if time.monotonic() > deadline:
+                    raise TimeoutError("it was still sending")
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise unreachable(self.server, what, error) from None
+
+
+def _asked_pause(retry_after: str, default: float) -> float:
+    """Seconds to wait: what Retry-After says (seconds or a date), within bounds."""
+    try:
+        asked = float(retry_after)
+    except ValueError:
+        date = email.utils.parsedate_to_datetime(retry_after) if "," in retry_after else None
+        asked = date.timestamp() - time.time() if date else default
+    return min(max(asked, 0.0), LONGEST_PAUSE)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_without_nulls(inner) for inner in value]
+    return value

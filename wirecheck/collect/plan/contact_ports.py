@@ -1,0 +1,102 @@
+"""Connections to ports of nodes: node ports, load balancers' health checks, host ports. Pure.
+
+Each node asks for its share of the ports, at itself and at the nodes that follow it: over all
+nodes every port is asked for, and every node is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from wirecheck.addresses import address, canonical
+from wirecheck.api_index.host_ports import HostPort
+from wirecheck.api_index.node_ports import Backend, HealthCheck, NodePort
+from wirecheck.collect.plan.asked import Asked
+from wirecheck.collect.plan.contact_targets import ContactTargets
+from wirecheck.collect.plan.sampling import following, share
+from wirecheck.snapshot.objects.metadata import is_true
+from wirecheck.snapshot.objects.node import NodeObject
+
+PEERS = 3
+"""Other nodes at which a node asks for ports."""
+ATTEMPTS = 4
+"""Of a port with policy Cluster: one endpoint of several that does not answer is told by other
+checks, and must not be met by chance in every look."""
+CLUSTER_PORTS, LOCAL_PORTS, HEALTH_CHECKS = 4, 2, 2
+"""Of each kind, how many a node asks for."""
+HOST_PORTS = 4
+"""How many a node asks for at each of the nodes."""
+
+
+def to_ports(targets: ContactTargets, name: str) -> Iterator[Asked]:
+    """All of one node, each once."""
+    place = targets.places[name]
+    own = targets.nodes[place]
+    peers = [each for each in following(targets.nodes, place, PEERS) if _is_ready(each)]
+    asked = [
+        *_to_node_ports(targets.node_ports, place, own, peers),
+        *_to_health_checks(targets.health_checks, place, [own, *peers]),
+        *_to_host_ports(targets, [own, *peers]),
+    ]
+    yield from dict.fromkeys(asked)
+
+
+def _to_node_ports(
+    ports: Sequence[NodePort], place: int, own: NodeObject, peers: Sequence[NodeObject]
+) -> Iterator[Asked]:
+    to_all = share([each for each in ports if not each.is_local], place, CLUSTER_PORTS)
+    to_own = share([each for each in ports if each.is_local], place, LOCAL_PORTS)
+    for port in [*to_all, *to_own]:
+        # The node itself gets to all endpoints in some modes of kube-proxy, and in others not.
+        if port.is_open_at(own.metadata.name):
+            yield from _to_node_port(port, own)
+        for peer in peers:
+            yield from _to_node_port(port, peer)
+
+
+def _to_node_port(port: NodePort, node: NodeObject) -> Iterator[Asked]:
+    is_open = port.is_open_at(node.metadata.name)
+    attempts = 1 if not is_open else 2 if port.is_local else ATTEMPTS
+    for each in _addresses(node, port.family):
+        yield Asked("", "node port", each, port.port, attempts=attempts)
+    if is_open:
+        yield _directly(_backend_at(port, node.metadata.name))
+
+
+def _backend_at(port: NodePort, node: str) -> Backend:
+    """One that the node may choose."""
+    return next(each for each in port.backends if each.node == node or not port.is_local)
+
+
+def _directly(backend: Backend | HostPort) -> Asked:
+    """To the pod itself: where nothing listens there, its ports of nodes do not answer either."""
+    if isinstance(backend, HostPort):
+        return Asked("", "backend", backend.pod_address, backend.pod_port)
+    return Asked("", "backend", backend.address, backend.port)
+
+
+def _to_health_checks(
+    checks: Sequence[HealthCheck], place: int, nodes: Sequence[NodeObject]
+) -> Iterator[Asked]:
+    for check in share(checks, place, HEALTH_CHECKS):
+        for node in nodes:
+            for each in _addresses(node, check.family):
+                yield Asked("", "health check", each, check.port, http=True)
+
+
+def _to_host_ports(targets: ContactTargets, nodes: Sequence[NodeObject]) -> Iterator[Asked]:
+    for node in nodes:
+        for port in targets.host_ports.get(node.metadata.name, ())[:HOST_PORTS]:
+            for each in port.open_at(node):
+                yield Asked("", "host port", each, port.port)
+                yield _directly(port)
+
+
+def _addresses(node: NodeObject, family: int) -> Iterator[str]:
+    """The first InternalIP of a family: where node ports are open even if not everywhere."""
+    own = [each.address for each in node.status.addresses if each.type == "InternalIP"]
+    yield from [canonical(each) for each in own if address(each).version == family][:1]
+
+
+def _is_ready(node: NodeObject) -> bool:
+    return is_true(node.status.conditions, "Ready")

@@ -1,0 +1,220 @@
+"""Who can connect, and what can be connected to: worked out once for all nodes. Pure.
+
+Each node's plan asks for its part of it. To look through all pods, Services and EndpointSlices
+for each node anew would take as long as all of them times the nodes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from wirecheck.addresses import canonical
+from wirecheck.api_index.cluster_dns import ClusterDns, cluster_dns
+from wirecheck.api_index.helper_pods import helpers_of, without_helpers
+from wirecheck.api_index.host_ports import HostPort, host_ports
+from wirecheck.api_index.node_ports import (
+    HealthCheck,
+    NodePort,
+    health_checks,
+    is_serving,
+    node_ports,
+)
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.objects.endpoint_slice import Endpoint, EndpointSliceObject
+from wirecheck.snapshot.objects.metadata import is_true
+from wirecheck.snapshot.objects.node import NodeObject
+from wirecheck.snapshot.objects.pod import PodObject
+from wirecheck.snapshot.objects.service import ServiceObject
+
+Place = tuple[str, int]
+"""An address and a TCP port."""
+
+Slices = Mapping[tuple[str, str], Sequence[EndpointSliceObject]]
+"""EndpointSlices, by (namespace, name) of their Service."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContactTargets:
+    """What the connections of all nodes are chosen from; mappings go by the node's name."""
+
+    dns: ClusterDns
+    nodes: Sequence[NodeObject]
+    """In the order of their names."""
+    places: Mapping[str, int]
+    """Where in `nodes` each one is."""
+    api_servers: Sequence[Place]
+    """The API's Service address, and each address behind it."""
+    sources: Mapping[str, str]
+    """The uid of the pod that stands for all of its node."""
+    listening: Mapping[str, Place]
+    """One pod that a Service holds for Ready: something listens there."""
+    same_node: Mapping[str, Sequence[Place]]
+    """Services that lead to nothing but pods of the node."""
+    helpers: Mapping[str, PodObject]
+    """The helper pods of the run: nothing else is asked of them."""
+    node_ports: Sequence[NodePort]
+    health_checks: Sequence[HealthCheck]
+    host_ports: Mapping[str, Sequence[HostPort]]
+    """TCP ports that lead to Ready pods of the node."""
+
+
+def contact_targets(api: ApiObjects, run: str = "") -> ContactTargets:
+    """All that can be connected from, or to; `run` labels the helper pods of the run."""
+    helpers = helpers_of(api, run)
+    api = msgspec.structs.replace(api, pods=without_helpers(api.pods))
+    known = cluster_dns(api)
+    nodes = sorted(api.nodes, key=lambda each: each.metadata.name)
+    slices = _slices(api)
+    return ContactTargets(
+        dns=known,
+        nodes=nodes,
+        places={each.metadata.name: place for place, each in enumerate(nodes)},
+        api_servers=_api_servers(api, slices),
+        sources=_sources(api, known),
+        listening=_listening(api, known),
+        same_node=_same_node_services(api, slices),
+        helpers=helpers,
+        node_ports=node_ports(api),
+        health_checks=health_checks(api),
+        host_ports=_host_ports(api),
+    )
+
+
+def _slices(api: ApiObjects) -> Slices:
+    found: dict[tuple[str, str], list[EndpointSliceObject]] = defaultdict(list)
+    for each in api.endpoint_slices:
+        if name := each.metadata.labels.get("kubernetes.io/service-name"):
+            found[each.metadata.namespace, name].append(each)
+    return found
+
+
+def _api_servers(api: ApiObjects, slices: Slices) -> list[Place]:
+    key = ("default", "kubernetes")
+    found = [
+        (each, port.port)
+        for service in api.services
+        if (service.metadata.namespace, service.metadata.name) == key
+        for each in _own(service)
+        for port in service.spec.ports
+    ]
+    for slice_ in slices.get(key, ()):
+        found += [
+            (canonical(text), port.port)
+            for endpoint in slice_.endpoints or ()
+            for text in endpoint.addresses
+            for port in slice_.ports or ()
+            if port.port and slice_.address_type != "FQDN"
+        ]
+    return list(dict.fromkeys(found))
+
+
+def _sources(api: ApiObjects, known: ClusterDns) -> dict[str, str]:
+    """Rather one that is Ready, in no policy's namespace, and not DNS."""
+    replicas = {each.metadata.uid for each in known.replicas}
+    restricted = {
+        each.metadata.namespace
+        for each in api.network_policies
+        if "Egress" in each.spec.policy_types
+    }
+
+    def rank(pod: PodObject) -> tuple[bool, bool, bool, bool, str, str]:
+        return (
+            pod.metadata.namespace in restricted,
+            not is_ready(pod),
+            "sidecar.istio.io/status" in pod.metadata.annotations,
+            pod.metadata.uid in replicas,
+            pod.metadata.namespace,
+            pod.metadata.name,
+        )
+
+    fitting: dict[str, list[PodObject]] = defaultdict(list)
+    for pod in api.pods:
+        if is_wired(pod):
+            fitting[pod.spec.node_name].append(pod)
+    return {node: uid_of(min(pods, key=rank)) for node, pods in fitting.items()}
+
+
+def _listening(api: ApiObjects, known: ClusterDns) -> dict[str, Place]:
+    """Rather none of DNS, so that a firewall on port 53 is not taken for a pair that is cut off."""
+    replicas = frozenset(_texts(known.replicas))
+    wired = frozenset(_texts(pod for pod in api.pods if is_wired(pod)))
+    found: dict[str, tuple[bool, str, str, str, int]] = {}
+    for slice_, endpoint in _endpoints_of_pods(api):
+        ports = [each.port for each in slice_.ports or () if each.protocol == "TCP" and each.port]
+        for text in endpoint.addresses if ports else ():
+            key = (
+                text in replicas,
+                slice_.metadata.namespace,
+                slice_.metadata.name,
+                text,
+                min(ports),
+            )
+            if text in wired:
+                known_best = found.get(endpoint.node_name)
+                found[endpoint.node_name] = min(known_best, key) if known_best else key
+    return {node: (canonical(text), port) for node, (*_, text, port) in found.items()}
+
+
+def _endpoints_of_pods(api: ApiObjects) -> Iterator[tuple[EndpointSliceObject, Endpoint]]:
+    for slice_ in api.endpoint_slices:
+        for endpoint in slice_.endpoints or ():
+            target = endpoint.target_ref
+            if target is not None and target.kind == "Pod" and is_serving(endpoint):
+                yield slice_, endpoint
+
+
+def _same_node_services(api: ApiObjects, slices: Slices) -> dict[str, list[Place]]:
+    """TCP ports of Services, in the order of their names."""
+    found: dict[str, list[Place]] = defaultdict(list)
+    for service in sorted(api.services, key=lambda s: (s.metadata.namespace, s.metadata.name)):
+        tcp = [port.port for port in service.spec.ports if port.protocol == "TCP"][:1]
+        own = slices.get((service.metadata.namespace, service.metadata.name), ())
+        nodes = {each.node_name for s in own for each in s.endpoints or () if is_serving(each)}
+        if service.spec.internal_traffic_policy == "Local" or len(nodes) == 1:
+            for node in nodes:
+                found[node] += [(each, port) for each in _own(service) for port in tcp]
+    return found
+
+
+def _host_ports(api: ApiObjects) -> dict[str, list[HostPort]]:
+    """In the order of the pods' names."""
+    found: dict[str, list[HostPort]] = defaultdict(list)
+    for pod in sorted(api.pods, key=lambda p: (p.metadata.namespace, p.metadata.name)):
+        if is_wired(pod) and is_ready(pod):
+            found[pod.spec.node_name] += [e for e in host_ports(pod) if e.protocol == "tcp"]
+    return found
+
+
+def _own(service: ServiceObject) -> list[str]:
+    """The Service's addresses; none for one that has none, or that is another's name."""
+    texts = dict.fromkeys([service.spec.cluster_ip, *service.spec.cluster_ips])
+    return [canonical(each) for each in texts if each not in ("", "None")]
+
+
+def _texts(pods: Iterable[PodObject]) -> Iterator[str]:
+    for pod in pods:
+        yield from (each.ip for each in pod.status.pod_ips)
+
+
+def is_wired(pod: PodObject) -> bool:
+    """Whether it runs in a netns of its own that the node shows."""
+    return (
+        pod.status.phase == "Running"
+        and not pod.metadata.deletion_timestamp
+        and not pod.spec.host_network
+        and not pod.spec.runtime_class_name
+    )
+
+
+def is_ready(pod: PodObject) -> bool:
+    """Whether its condition says so."""
+    return is_true(pod.status.conditions, "Ready")
+
+
+def uid_of(pod: PodObject) -> str:
+    """As its cgroup has it: a static pod's has its manifest's hash."""
+    return pod.metadata.annotations.get("kubernetes.io/config.hash") or pod.metadata.uid

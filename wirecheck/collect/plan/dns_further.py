@@ -1,0 +1,83 @@
+"""What DNS is asked beside Services' names: losses, pairs, unknown, large and external names."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from wirecheck.collect.plan.dns_questions import TRANSPORTS, Ask, Question, Replica
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.objects.pod import PodObject
+
+SAMPLES = 40
+SAMPLES_IN_ALL = 4000
+LEAST_SAMPLES = 8
+"""How often a node asks DNS replicas without a further try, to see what is lost: from 100 nodes
+on fewer times, but never below the least."""
+
+PAIR_SOURCES = 4
+"""Pods of a node that ask for both families at once."""
+
+UNKNOWN = "no-such-service.default.svc"
+"""A name that the API decides on as it does on any other: a Service may be called so."""
+
+SMALLEST_DATAGRAM = 512
+"""Bytes that every answer over UDP may have, and without EDNS no more (RFC 1035, 4.2.1)."""
+
+
+def samples(
+    replicas: Sequence[Replica], kubernetes: Question, nodes: int
+) -> Iterator[tuple[Question, Ask]]:
+    """Queries of which each counts, spread over some replicas."""
+    count = min(SAMPLES, max(LEAST_SAMPLES, SAMPLES_IN_ALL // max(1, nodes)))
+    for each in replicas:
+        times = -(-count // len(replicas))
+        yield kubernetes, each.asked(kubernetes, "udp", "sample", times)
+
+
+def further(
+    replicas: Sequence[Replica], domain: str, large: Question | None, external: Iterable[str]
+) -> Iterator[tuple[Question, Ask]]:
+    """Names that do not exist, whose answer is large, or that are outside the cluster."""
+    unknown = unknown_question(domain)
+    outside = [Question(name, "A") for name in external]
+    for each in replicas:
+        yield unknown, each.asked(unknown, "udp", "unknown name")
+        if large:
+            for transport in TRANSPORTS:
+                yield large, each.asked(large, transport, "large answer")
+        for question in outside:
+            yield question, each.asked(question, "udp", "external name")
+
+
+def unknown_question(domain: str) -> Question:
+    """A name below the cluster's domain that no Service is expected to have."""
+    return Question(f"{UNKNOWN}.{domain}", "A")
+
+
+def large_question(api: ApiObjects, headless: Iterable[Question], domain: str) -> Question | None:
+    """Of the headless names the one with most addresses, if one small datagram cannot hold them."""
+    addresses: Counter[str] = Counter()
+    for slice_ in api.endpoint_slices:
+        if slice_.address_type == "IPv4":
+            service = slice_.metadata.labels.get("kubernetes.io/service-name", "")
+            ready = [e for e in slice_.endpoints or () if e.conditions.ready is not False]
+            addresses[f"{service}.{slice_.metadata.namespace}.svc.{domain}"] += len(ready)
+    names = [each.name for each in headless if each.kind == "A"]
+    name = max(names, default="", key=lambda each: (addresses[each], each))
+    # A header, the question, and for each address a record with a compressed name.
+    size = 12 + len(name) + 6 + 16 * addresses[name]
+    return Question(name, "A", edns=False) if size > SMALLEST_DATAGRAM else None
+
+
+def pair_sources(pods: Iterable[PodObject]) -> Mapping[str, Sequence[str]]:
+    """By node the uids of pods that can ask from a netns of their own, in a stable order."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for pod in pods:
+        is_there = pod.status.phase == "Running" and not pod.metadata.deletion_timestamp
+        if is_there and not pod.spec.host_network:
+            # A static pod's cgroup has its manifest's hash, see `Pod.cgroup_uid`.
+            notes = pod.metadata.annotations
+            uid = notes.get("kubernetes.io/config.hash") or pod.metadata.uid
+            found[pod.spec.node_name].append(uid)
+    return {node: sorted(uids) for node, uids in found.items()}

@@ -1,0 +1,117 @@
+"""What one visit is asked to do: what to ask DNS, what to connect to, and its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+from msgspec import Struct
+
+from wirecheck import __version__
+from wirecheck.collect.on_node.rule_blocks import DIGITS
+from wirecheck.collect.plan.contact_targets import ContactTargets, contact_targets
+from wirecheck.collect.plan.contacts import ContactPlan, contacts_from
+from wirecheck.collect.plan.dns import DnsLimits, DnsNames, DnsPlan, dns_names, dns_plan
+from wirecheck.snapshot.api_objects import ApiObjects
+
+LEAST_IN_BLOCKS = 100_000
+"""Characters: less is not worth a file of its own."""
+
+MOST_KNOWN = 1_000
+"""Blocks that a plan names: about 11 kB on the command line, and 10,000 Services are 350."""
+
+HAND_OVER = 10.0
+"""Seconds of a visit's limit that are left to the transport and to the program's end."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookOptions:
+    """Limits of one look at all nodes; times in seconds."""
+
+    dns_rate: float = 200.0
+    """DNS queries per second, over all nodes together."""
+    dns_tries: int = 3
+    dns_timeout: float = 2.5
+    external_names: tuple[str, ...] = ()
+    visit_limit: float = 60.0
+    total_limit: float = 600.0
+    workers: int = 32
+    window: float = 2.0
+    """The least time between the two samples of the conntrack counters."""
+    contacts: bool = True
+    """Whether TCP connections are made; without them nothing but DNS is sent."""
+    helpers: str = ""
+    """What labels the helper pods of this run; empty where there are none."""
+
+
+class BlockPlan(Struct, frozen=True):
+    """How large outputs are sent: in blocks, each by its name alone where that is known here."""
+
+    least: int = LEAST_IN_BLOCKS
+    known: tuple[str, ...] = ()
+    """The first hexadecimal digits of their SHA-256, `DIGITS` of them."""
+
+    @classmethod
+    def but_for(cls, digests: Sequence[str]) -> BlockPlan:
+        """All that is large, but for these blocks, of which the last ones count most."""
+        return cls(known=tuple(each[:DIGITS] for each in digests[-MOST_KNOWN:]))
+
+
+class Plan(Struct, frozen=True):
+    """A visit's whole task; the node program gets it as JSON."""
+
+    program: str
+    deadline: float
+    window: float
+    dns: DnsPlan
+    contacts: ContactPlan | None = None
+    blocks: BlockPlan | None = None
+    """None where rules are to be sent as the tools print them."""
+
+    def encoded(self) -> bytes:
+        """As the node program reads it."""
+        return msgspec.json.encode(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Makes the plans of one look. What they have in common is worked out before the first one:
+    plans are made by several threads at once.
+    """
+
+    options: LookOptions
+    rate: float
+    """DNS queries per second of each visit."""
+    names: DnsNames
+    targets: ContactTargets | None
+
+    def plan(self, node: str, known_blocks: Sequence[str] = ()) -> Plan:
+        """The plan of the visit to `node`: the same API objects give the same plan.
+
+        Blocks of rules that are stored already need not be sent again.
+        """
+        options, targets = self.options, self.targets
+        limits = DnsLimits(
+            self.rate, options.dns_tries, options.dns_timeout, options.external_names
+        )
+        return Plan(
+            program=__version__,
+            deadline=max(options.visit_limit - HAND_OVER, options.visit_limit * 0.7),
+            window=options.window,
+            dns=dns_plan(self.names, node, limits),
+            contacts=contacts_from(targets, node, options.dns_timeout) if targets else None,
+            blocks=BlockPlan.but_for(known_blocks),
+        )
+
+
+def planner_of(api: ApiObjects, options: LookOptions) -> Planner:
+    """For a look at the nodes of `api`."""
+    rate = options.dns_rate / max(1, min(len(api.nodes), options.workers))
+    targets = contact_targets(api, options.helpers) if options.contacts else None
+    return Planner(options, rate, dns_names(api), targets)
+
+
+def plan_for(api: ApiObjects, node: str, options: LookOptions) -> Plan:
+    """The plan of one visit alone."""
+    return planner_of(api, options).plan(node)

@@ -1,0 +1,110 @@
+"""Agent pods: those that run already, and those made for a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from wirecheck.collect.api.client import Api
+from wirecheck.collect.api.errors import IN_CLUSTER
+from wirecheck.collect.pods.agent_manifest import NAME
+from wirecheck.collect.pods.agent_manifest import agent_pod as manifest
+from wirecheck.collect.pods.run_pods import PodKind, RunPods
+from wirecheck.inventory.file import Agent, AgentPod, WayIn
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.objects.pod import PodObject
+from wirecheck.snapshot.run_labels import NAME_LABEL, OWNER, OWNER_LABEL
+
+KIND = PodKind("agent pod", NAME, "privileged", "agent")
+
+
+@dataclass(slots=True)
+class AgentPods:
+    """The agents of one run."""
+
+    api: Api
+    settings: Agent
+    seconds: int
+    """How long a pod may stay at most, should nobody remove it."""
+    pause: Callable[[float], None] = time.sleep
+    _own: RunPods = field(init=False)
+    _pods: dict[str, str] = field(default_factory=dict)
+    """By node, those that were made and run."""
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self._own = RunPods(self.api, KIND, settings.namespace, settings.start, pause=self.pause)
+
+    @property
+    def run(self) -> str:
+        """What labels the pods of this run."""
+        return self._own.run
+
+    def settle(
+        self, ways: Mapping[str, WayIn], objects: ApiObjects
+    ) -> tuple[dict[str, WayIn], dict[str, VisitRecord]]:
+        """The ways with their agents, and why there is none where there is none.
+
+        Where no agent runs, one is made if the inventory names an image.
+        """
+        wanted = {name: way for name, way in ways.items() if way.via.startswith("kubectl://")}
+        running = _running(objects.pods, self.settings.namespace) if wanted else {}
+        without = sorted(set(wanted) - running.keys() - self._pods.keys())
+        refused = self._make(without, objects) if without else {}
+        found = running | self._pods
+        settled = {
+            name: msgspec.structs.replace(way, pod=self._pod(found[name]))
+            for name, way in wanted.items()
+            if name in found
+        }
+        others = {name: way for name, way in ways.items() if name not in wanted}
+        records = {
+            name: VisitRecord("unreachable", via=wanted[name].via, reason=refused[name])
+            for name in wanted
+            if name not in settled
+        }
+        return others | settled, records
+
+    def remove(self) -> str:
+        """Remove the pods of this run; what could not be removed is said in a sentence."""
+        self._pods.clear()
+        return self._own.remove()
+
+    def _pod(self, name: str) -> AgentPod:
+        context = "" if self.api.context == IN_CLUSTER else self.api.context
+        return AgentPod(self.settings.namespace, name, self.api.kubeconfig, context)
+
+    def _make(self, nodes: Sequence[str], objects: ApiObjects) -> dict[str, str]:
+        """Make an agent on each of the nodes; the reasons where there is none in the end."""
+        namespace, image = self.settings.namespace, self.settings.image
+        if not image:
+            return dict.fromkeys(
+                nodes,
+                f"No agent runs there in namespace {namespace}. Deploy it (deploy/agent), or name "
+                "its `image` under `agent:` in the inventory, and one is made for the run.",
+            )
+        able, reasons = self._own.startable(nodes, objects.nodes)
+        made, refused = self._own.make(able, self._manifest) if able else ({}, {})
+        self._pods |= made
+        return reasons | refused
+
+    def _manifest(self, node: str, name: str) -> dict[str, object]:
+        return manifest(self.settings, node, name, self.run, self.seconds)
+
+
+def _running(pods: Collection[PodObject], namespace: str) -> dict[str, str]:
+    """By node, the agents that a DaemonSet keeps running."""
+    return {
+        pod.spec.node_name: pod.metadata.name
+        for pod in pods
+        if pod.metadata.namespace == namespace
+        and pod.metadata.labels.get(NAME_LABEL) == NAME
+        # What another run has made, it also removes.
+        and pod.metadata.labels.get(OWNER_LABEL) != OWNER
+        and pod.status.phase == "Running"
+        and not pod.metadata.deletion_timestamp
+    }

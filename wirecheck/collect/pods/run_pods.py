@@ -1,0 +1,309 @@
+"""Pods that are made for one run, one a node: made, waited for, and removed whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from wirecheck.collect.api.client import Api, ApiError
+from wirecheck.collect.api.errors import message_of
+from wirecheck.snapshot.objects.metadata import Condition, is_true
+from wirecheck.snapshot.objects.node import NodeObject
+from wirecheck.snapshot.run_labels import OWNER, OWNER_LABEL, RUN_LABEL
+
+AT_ONCE = 8
+POLL_SECONDS = 0.5
+GOING_SECONDS = 20.0
+"""For pods that were asked to go; kubelet needs a second or two."""
+FINAL_REASONS = frozenset(
+    {
+        "CrashLoopBackOff",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "ErrImageNeverPull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "RunContainerError",
+    }
+)
+"""Why a container waits, where more waiting does not help."""
+
+
+Manifest = dict[str, Any]
+
+
+class PodRefusedError(Exception):
+    """No pod can be made at all: a sentence with the cause and the next step."""
+
+
+class _Waiting(Struct, frozen=True):
+    reason: str = ""
+    message: str = ""
+
+
+class _State(Struct, frozen=True):
+    waiting: _Waiting | None = None
+    terminated: _Waiting | None = None
+
+
+class _Container(Struct, frozen=True):
+    state: _State = _State()
+
+
+class _Status(Struct, frozen=True, rename="camel"):
+    phase: str = ""
+    reason: str = ""
+    message: str = ""
+    conditions: list[Condition] = []
+    container_statuses: list[_Container] = []
+
+
+class _Metadata(Struct, frozen=True):
+    name: str
+
+
+class _Pod(Struct, frozen=True):
+    metadata: _Metadata
+    status: _Status = _Status()
+
+    @property
+    def is_ready(self) -> bool:
+        """kubelet tells this a moment after `started` of a container with a startup probe."""
+        return is_true(self.status.conditions, "Ready")
+
+    @property
+    def failed(self) -> str:
+        """Why it will never run, as far as that can be told."""
+        if self.status.phase in ("Failed", "Succeeded"):
+            found = (each.state.terminated for each in self.status.container_statuses)
+            ended = next(filter(None, found), _Waiting())
+            reason = self.status.reason or ended.reason or self.status.phase
+            return _said(reason, self.status.message or ended.message)
+        waiting = self.waits_for
+        return _said(waiting.reason, waiting.message) if waiting.reason in FINAL_REASONS else ""
+
+    @property
+    def waits_for(self) -> _Waiting:
+        found = (each.state.waiting for each in self.status.container_statuses)
+        return next((each for each in found if each), _Waiting(self.status.phase))
+
+
+class _Pods(Struct, frozen=True):
+    items: list[_Pod] | None = None
+
+
+def _said(reason: str, message: str) -> str:
+    words = " ".join(message.split())[:160].rstrip(".")
+    return f"{reason}: {words}" if words else reason
+
+
+@dataclass(frozen=True, slots=True)
+class PodKind:
+    """What pods for a run are called, and where they are set up."""
+
+    word: str
+    """`agent pod`."""
+    name: str
+    """What the names of all of them begin with."""
+    level: str
+    """Of Pod Security, which their namespace has to admit."""
+    option: str
+    """The part of the inventory that is about them."""
+
+
+@dataclass(slots=True)
+class RunPods:
+    """The pods of one kind and one run."""
+
+    api: Api
+    kind: PodKind
+    namespace: str
+    start: float
+    """Seconds that all of them together have to start."""
+    run: str = field(default_factory=lambda: f"run-{secrets.token_hex(5)}")
+    pause: Callable[[float], None] = time.sleep
+    _made: bool = False
+
+    def startable(
+        self, nodes: Sequence[str], known: Iterable[NodeObject]
+    ) -> tuple[list[str], dict[str, str]]:
+        """The nodes on which a pod can be started, and the reasons for all others."""
+        down = _not_ready(known)
+        reasons = {
+            name: f"{name} is not Ready: no {self.kind.word} can be started on it."
+            for name in nodes
+            if name in down
+        }
+        return [name for name in nodes if name not in down], reasons
+
+    def make(
+        self, nodes: Sequence[str], manifest: Callable[[str, str], Manifest]
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """By node, the names of those that have started, and the reasons where none did.
+
+        `manifest` makes one of the names of the node and of the pod.
+        """
+        self._made = True
+        try:
+            self._create({node: manifest(node, self._name(node)) for node in nodes})
+        except (PodRefusedError, ApiError) as error:
+            return {}, dict.fromkeys(nodes, str(error))
+        return self._started({self._name(node): node for node in nodes})
+
+    def remove(self) -> str:
+        """Remove the pods of this run; what could not be removed is said in a sentence."""
+        if not self._made:
+            return ""
+        kinds = f"{self.kind.word.capitalize()}s"
+        try:
+            left = remove_pods(self.api, self.namespace, f"{RUN_LABEL}={self.run}")
+        except ApiError as error:
+            return f"{kinds} may be left: {error} `wirecheck clean` removes them."
+        self._made = False
+        return f"{kinds} are still ending ({left}); `wirecheck clean` tells when not." * bool(left)
+
+    def _create(self, manifests: dict[str, Manifest]) -> None:
+        """The first is made alone: what forbids it forbids all."""
+        first, *others = manifests.values()
+        self._create_one(first)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            # Where one is refused or the user interrupts, `map` cancels those that wait.
+            list(pool.map(self._create_one, others))
+
+    def _name(self, node: str) -> str:
+        """Short, and unlike every other node's: names of nodes may be longer than a pod's."""
+        digest = hashlib.sha256(node.encode()).hexdigest()[:12]
+        return f"{self.kind.name}-{self.run.removeprefix('run-')}-{digest}"
+
+    def _create_one(self, pod: Manifest) -> None:
+        namespace, kinds = self.namespace, f"{self.kind.word}s"
+        path = f"/api/v1/namespaces/{namespace}/pods"
+        status, body = self.api.connection.send("POST", path, f"the {self.kind.word}", pod)
+        if status in (200, 201, 202):
+            return
+        said = message_of(body)[:160]
+        label = f"pod-security.kubernetes.io/enforce={self.kind.level}"
+        if status == 404:
+            raise PodRefusedError(
+                f"There is no namespace {namespace} for {kinds}. Make it: kubectl create "
+                f"namespace {namespace} && kubectl label namespace {namespace} {label}"
+            )
+        if status == 403 and "PodSecurity" in said:
+            raise PodRefusedError(
+                f"Namespace {namespace} admits no {kinds} ({said}). Allow them: kubectl label "
+                f"namespace {namespace} {label}"
+            )
+        if status == 403:
+            raise PodRefusedError(
+                f"{kinds.capitalize()} may not be made ({said}). Add to a Role in namespace "
+                f'{namespace}: {{apiGroups: [""], resources: ["pods"], '
+                'verbs: ["create", "list", "deletecollection"]}'
+            )
+        raise PodRefusedError(f"The first {self.kind.word} was refused ({status}: {said}).")
+
+    def _started(self, waiting: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+        """Wait until the pods (name → node) are Ready."""
+        started, reasons = {}, {}
+        end = time.monotonic() + self.start
+        last: dict[str, _Pod] = {}
+        while waiting:
+            last = {each.metadata.name: each for each in self._listed()}
+            for name in list(waiting):
+                pod = last.get(name)
+                if pod and pod.is_ready:
+                    started[waiting.pop(name)] = name
+                elif pod and pod.failed:
+                    reasons[waiting.pop(name)] = self._never(pod.failed)
+            if time.monotonic() > end:
+                break
+            self.pause(POLL_SECONDS)
+        for name, node in waiting.items():
+            pod = last.get(name)
+            why = _said(*msgspec.structs.astuple(pod.waits_for)) if pod else "it was removed"
+            reasons[node] = self._never(f"not within {self.start:g} s, {why}")
+        return started, reasons
+
+    def _listed(self) -> list[_Pod]:
+        return list(listed(self.api, self.namespace, f"{RUN_LABEL}={self.run}"))
+
+    def _never(self, why: str) -> str:
+        option = self.kind.option
+        return (
+            f"Its {self.kind.word} did not start ({why}). See: kubectl --namespace "
+            f"{self.namespace} describe pods; check `{option}.image` in the inventory, and "
+            "its `pull_secrets`."
+        )
+
+
+def listed(api: Api, namespace: str, selector: str) -> Iterator[_Pod]:
+    """The pods that a selector of labels matches. Raises ApiError."""
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    rule = '{apiGroups: [""], resources: ["pods"], verbs: ["list"]} (a Role in ' + namespace + ")"
+    raw = api.connection.get(path, "pods", {"labelSelector": selector}, rule)
+    yield from api.connection.decoded(raw, _Pods, "pods").items or ()
+
+
+def remove_pods(api: Api, namespace: str, selector: str = "") -> int:
+    """Remove the pods that were made for runs; how many are still there after a while.
+
+    Raises ApiError.
+    """
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    selector = f"{OWNER_LABEL}={OWNER},{selector}" if selector else f"{OWNER_LABEL}={OWNER}"
+    query = {"labelSelector": selector}
+    status, body = api.connection.send("DELETE", path, "pods", query=query)
+    if status not in (200, 202):
+        raise ApiError(
+            f"Pods in namespace {namespace} could not be removed ({status}: {message_of(body)})."
+        )
+    end = time.monotonic() + GOING_SECONDS
+    while (left := len(list(listed(api, namespace, selector)))) and time.monotonic() < end:
+        time.sleep(POLL_SECONDS)
+    return left
+
+
+def _not_ready(nodes: Iterable[NodeObject]) -> set[str]:
+    """The names of those on which nothing can be started."""
+    return {each.metadata.name for each in nodes if not is_true(each.status.conditions, "Ready")}
+
+
+class Removable(Protocol):
+    """What a run has made and has to remove."""
+
+    def remove(self) -> str:
+        """Remove it; what could not be removed is said in a sentence."""
+        ...
+
+
+@contextlib.contextmanager
+def removed_at_last(made: Removable, say: Callable[[str], None]) -> Iterator[None]:
+    """Whatever ends the block, the run's own pods are removed.
+
+    Who interrupts the removal once has it begin anew; who does so again is told what may be left.
+    """
+    try:
+        yield
+    finally:
+        try:
+            problem = _removed(made)
+        except KeyboardInterrupt:
+            say("Pods of this run may be left: `wirecheck clean` removes them.")
+            raise
+        if problem:
+            say(problem)
+
+
+def _removed(made: Removable) -> str:
+    try:
+        return made.remove()
+    except KeyboardInterrupt:
+        return made.remove()

@@ -1,0 +1,215 @@
+"""Hosts of an Ansible inventory as ways into nodes: Ansible reads it and gives their variables.
+
+Only what leads into a host is taken from them. Passwords are not: keys, an agent and sudo without a
+password are what a run that nobody watches can use.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import sys
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from wirecheck.collect.transport.bounded_process import (
+    OutOfTimeError,
+    TooMuchOutputError,
+    run_bounded,
+)
+from wirecheck.inventory.file import InventoryError, Unusable, WayIn, is_plain_way
+from wirecheck.snapshot.objects.node import NodeObject
+
+PROGRAM = "ansible-inventory"
+SECONDS = 120.0
+"""Dynamic inventories ask a cloud's API."""
+
+SCHEMES = {
+    "ssh": "ssh",
+    "smart": "ssh",
+    "paramiko": "ssh",
+    "paramiko_ssh": "ssh",
+    "ansible.builtin.ssh": "ssh",
+    "local": "local",
+    "ansible.builtin.local": "local",
+    "docker": "docker",
+    "community.docker.docker": "docker",
+    "podman": "podman",
+    "containers.podman.podman": "podman",
+}
+"""Ansible's connections, and the ways in that they are."""
+
+
+TARGET = ("ansible_host", "ansible_ssh_host")
+TEMPLATE = "{{"
+
+
+@dataclass(frozen=True, slots=True)
+class AnsibleHost:
+    """A host, and what its variables say of the way into it."""
+
+    name: str
+    variables: Mapping[str, Any]
+
+    def is_node(self, node: NodeObject) -> bool:
+        """Whether it has the node's name or one of its addresses; the visit proves it."""
+        # A host whose address is a template is known by its name alone.
+        mine = {self.name.lower()} if self.is_template else {self.name.lower(), self.target.lower()}
+        theirs = {node.metadata.name, *(each.address for each in node.status.addresses)}
+        return not mine.isdisjoint(each.lower() for each in theirs)
+
+    @property
+    def is_template(self) -> bool:
+        """Whether its address is a template, which Ansible's list does not fill in."""
+        return TEMPLATE in self._raw(*TARGET)
+
+    @property
+    def target(self) -> str:
+        """Where it is reached."""
+        return self._text(*TARGET) or self.name
+
+    def way(self, node: str) -> WayIn:
+        """The way into the node that this host is. Raises InventoryError."""
+        connection = self._text("ansible_connection") or "ssh"
+        scheme = SCHEMES.get(connection)
+        if scheme is None:
+            raise self._unusable(f"is reached by {connection}, which wirecheck cannot do")
+        method = self._text("ansible_become_method") or "sudo"
+        user = self._text("ansible_become_user") or "root"
+        becomes = self._truth("ansible_become")
+        if becomes and (method, user) != ("sudo", "root"):
+            raise self._unusable(f"becomes {user} by {method}; only root by sudo will do")
+        arguments = [
+            word
+            for name in ("ansible_ssh_common_args", "ansible_ssh_extra_args")
+            for word in self._words(name)
+        ]
+        key = self._text("ansible_ssh_private_key_file", "ansible_private_key_file")
+        return WayIn(
+            node=node,
+            via=self._via(scheme),
+            address=self.target,
+            identity_file=key if scheme == "ssh" and key else None,
+            sudo=becomes,
+            ssh_arguments=tuple(arguments) if scheme == "ssh" else (),
+        )
+
+    def _via(self, scheme: str) -> str:
+        if scheme == "local":
+            return "local://"
+        host = f"[{self.target}]" if ":" in self.target else self.target
+        user = self._text("ansible_user", "ansible_ssh_user") if scheme == "ssh" else ""
+        port = self._text("ansible_port", "ansible_ssh_port") if scheme == "ssh" else ""
+        via = f"{scheme}://{user}{'@' * bool(user)}{host}{':' * bool(port)}{port}"
+        if not is_plain_way(via):
+            raise self._unusable("has a user, a host or a port that cannot be one")
+        return via
+
+    def _text(self, *names: str) -> str:
+        found = self._raw(*names)
+        if TEMPLATE in found:
+            raise self._unusable(f"has a template in {names[0]}; write the value")
+        return found
+
+    def _raw(self, *names: str) -> str:
+        return next((str(self.variables[n]) for n in names if self.variables.get(n)), "")
+
+    def _words(self, name: str) -> list[str]:
+        try:
+            return shlex.split(self._text(name))
+        except ValueError:
+            raise self._unusable(f"has an {name} with an open quote") from None
+
+    def _truth(self, name: str) -> bool:
+        return self._text(name).lower() in ("true", "yes", "1", "on", "y", "t")
+
+    def _unusable(self, why: str) -> InventoryError:
+        return InventoryError(
+            f"The host {self.name} of the Ansible inventory {why}. Correct it there, or give the "
+            "node an entry under `nodes:`, which comes first."
+        )
+
+
+def program() -> str:
+    """Where Ansible's program is: on the PATH, or installed beside wirecheck; else nothing."""
+    beside = str(Path(sys.executable).parent)
+    return shutil.which(PROGRAM) or shutil.which(PROGRAM, path=beside) or ""
+
+
+def _locale() -> str:
+    """One with UTF-8: Ansible refuses to start in any other."""
+    given = (os.environ.get(name, "") for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    return next((each for each in given if "utf" in each.lower()), "C.UTF-8")
+
+
+@cache
+def hosts_of(path: str) -> tuple[AnsibleHost, ...]:
+    """The hosts of the inventory: INI, YAML, a script, or a folder with variables beside them.
+
+    Raises InventoryError.
+    """
+    found = program()
+    if not found:
+        raise InventoryError(
+            f"{path} is an Ansible inventory, which needs `{PROGRAM}`: "
+            "pip install 'wirecheck[ansible]'"
+        )
+    argv = [found, "--inventory", path, "--list"]
+    # What it could not parse it only warns of, and shows an empty inventory.
+    strict = {"ANSIBLE_INVENTORY_UNPARSED_FAILED": "true", "ANSIBLE_NOCOLOR": "1"}
+    try:
+        finished = run_bounded(
+            argv,
+            seconds=SECONDS,
+            most_bytes=256 << 20,
+            called_off=threading.Event(),
+            environment={**strict, "ANSIBLE_VERBOSITY": "0", "LC_ALL": _locale()},
+        )
+        listed = json.loads(finished.stdout) if finished.status == 0 else None
+    except (OSError, OutOfTimeError, TooMuchOutputError, ValueError):
+        finished, listed = None, None
+    if not isinstance(listed, dict):
+        said = finished.stderr.decode("utf-8", "replace").split() if finished else []
+        raise InventoryError(
+            f"The Ansible inventory {path} cannot be used: "
+            f"{' '.join(said)[-200:] or f'{PROGRAM} gave no answer'}. Try: {shlex.join(argv)}"
+        )
+    variables = listed.get("_meta", {}).get("hostvars", {})
+    # Hosts without a variable stand with their groups alone.
+    names = {name for group in listed.values() for name in group.get("hosts", ())}
+    return tuple(AnsibleHost(name, variables.get(name, {})) for name in sorted(names))
+
+
+def ansible_ways(
+    hosts: Sequence[AnsibleHost], nodes: Sequence[NodeObject]
+) -> dict[str, WayIn | Unusable]:
+    """The way into each node that is one of the hosts, or why that host's cannot be used."""
+    ways: dict[str, WayIn | Unusable] = {}
+    for node in nodes:
+        found = [host for host in hosts if host.is_node(node)]
+        by_name = [host for host in found if host.name == node.metadata.name]
+        for host in (by_name or found)[:1]:
+            ways[node.metadata.name] = _way_of(host, node.metadata.name)
+    return ways
+
+
+def unmapped(hosts: Sequence[AnsibleHost], nodes: Collection[NodeObject]) -> list[str]:
+    """The hosts that are no node of the cluster, as far as their names and addresses tell."""
+    return [
+        f"{host.name} (its address is a template)" if host.is_template else host.name
+        for host in hosts
+        if not any(host.is_node(node) for node in nodes)
+    ]
+
+
+def _way_of(host: AnsibleHost, node: str) -> WayIn | Unusable:
+    try:
+        return host.way(node)
+    except InventoryError as error:
+        return Unusable(str(error))

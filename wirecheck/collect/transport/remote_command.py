@@ -1,0 +1,168 @@
+"""One command on one node, by whatever way in: testinfra behind a small interface.
+
+testinfra brings the quoting and the command line of each way; running it with a time limit,
+a bound for the output and without a log of it is done here.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import copy
+import logging
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import testinfra
+
+from wirecheck.collect.pods.agent_manifest import CONTAINER
+from wirecheck.collect.transport.bounded_process import (
+    Finished,
+    OutOfTimeError,
+    TooMuchOutputError,
+    run_bounded,
+)
+from wirecheck.collect.transport.errors import NotUnderstoodError, TimeLimitError, UnreachableError
+from wirecheck.collect.transport.failures import output_of
+from wirecheck.inventory.file import WayIn
+
+MOST_BYTES = 256 << 20
+CONNECT_SECONDS = 10
+CLOSING_SECONDS = 3.0
+
+# At DEBUG it would write every output, a node's whole rule set, into captured logs.
+logging.getLogger("testinfra").setLevel(logging.WARNING)
+
+_creating = threading.Lock()
+
+
+def run_on(way: WayIn, command: str, *, seconds: float, called_off: threading.Event) -> bytes:
+    """Run `command`, which is a line for a POSIX shell, and return its raw output.
+
+    Raises UnreachableError, TimeLimitError or NotUnderstoodError, each a sentence;
+    CalledOffError if `called_off` was set meanwhile.
+    """
+
+    def bounded(line: str, *arguments: str) -> Any:
+        # These pass standard input on, which is the visit's lifeline, only if asked.
+        line = re.sub(r"^(docker|podman) exec ", r"\1 exec --interactive ", line)
+        if way.pod:
+            # Around kubectl's options testinfra puts quotes of its own, which would become part
+            # of a context's name that needs quoting.
+            line = line.replace('"%s"', "%s").replace(" exec ", " exec --stdin ", 1)
+        quoted = backend.quote(line, *arguments)
+        finished.append(
+            run_bounded(
+                ["/bin/sh", "-c", quoted],
+                seconds=seconds,
+                most_bytes=MOST_BYTES,
+                called_off=called_off,
+                has_lifeline=True,
+                environment=_environment(way),
+            )
+        )
+        return backend.result(finished[0].status, b"", b"", b"")
+
+    finished: list[Finished] = []
+    with _creating:  # testinfra keeps its hosts in a dictionary without a lock
+        # A copy: the same way may lead to two nodes of a careless inventory at once.
+        backend = copy.copy(testinfra.get_host(_place(way), **_options(way)).backend)
+    backend.run_local = bounded
+    backend.get_sudo_command = _sudo
+    try:
+        with contextlib.suppress(RuntimeError):  # ssh's exit status 255, which is judged below
+            backend.run(command)
+    except OutOfTimeError:
+        raise TimeLimitError(
+            f"{way.node} did not answer within {seconds:.0f} s by {way.via}. See whether it hangs; "
+            "if it is only slow, raise `limits.node` in the inventory."
+        ) from None
+    except TooMuchOutputError:
+        raise NotUnderstoodError(
+            f"{way.node} sent more than {MOST_BYTES >> 20} MiB by {way.via}, which is no answer "
+            "of the node program. Try the way in by hand."
+        ) from None
+    except OSError as error:
+        raise UnreachableError(
+            f"No command could be started here for {way.node}: {error}."
+        ) from error
+    return output_of(way, finished[0])
+
+
+def _place(way: WayIn) -> str:
+    return f"kubectl://{way.pod.name}" if way.pod else way.via
+
+
+def _environment(way: WayIn) -> dict[str, str]:
+    # BatchMode is not passed on to the client of a jump host, which would ask in a window.
+    kubeconfig = {"KUBECONFIG": way.pod.kubeconfig} if way.pod and way.pod.kubeconfig else {}
+    return {"SSH_ASKPASS_REQUIRE": "never", **kubeconfig}
+
+
+def _options(way: WayIn) -> dict[str, Any]:
+    options: dict[str, Any] = {"sudo": way.sudo}
+    if way.pod:
+        options |= {
+            "namespace": way.pod.namespace,
+            "container": CONTAINER,
+            "context": way.pod.context or None,
+        }
+    if way.via.startswith("ssh://"):
+        options |= {
+            "ssh_config": way.ssh_config,
+            "ssh_identity_file": way.identity_file,
+            "timeout": CONNECT_SECONDS,
+            # testinfra formats its command line once more: %% is ssh's %.
+            "controlpath": f"{_control_folder()}/%%C",
+            # Of an option that is given twice ssh takes the first.
+            "ssh_extra_args": shlex.join(
+                [
+                    *("-T", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=15"),
+                    # Somebody's own configuration may name another command for the host.
+                    *("-o", "RemoteCommand=none"),
+                    *way.ssh_arguments,
+                ]
+            ),
+        }
+    return options
+
+
+def _sudo(command: str, _user: str | None) -> str:
+    """testinfra's own would wait for a password."""
+    quote: Callable[..., str] = testinfra.backend.base.BaseBackend.quote
+    return quote("sudo -n /bin/sh -c %s", command)
+
+
+@cache
+def _control_folder() -> Path:
+    """Where ssh's shared connections have their sockets: private, short, gone at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="wirecheck-", dir="/tmp"))
+    atexit.register(_close_connections, folder)
+    return folder
+
+
+def _close_connections(folder: Path) -> None:
+    """End the connections that are still shared, all at once; ssh would within a minute."""
+    closing = [
+        subprocess.Popen(
+            ["ssh", "-O", "exit", "-o", f"ControlPath={socket}", "node"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for socket in folder.iterdir()
+    ]
+    end = time.monotonic() + CLOSING_SECONDS
+    for process in closing:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, end - time.monotonic()))
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,115 @@
+"""What a mode that kube-proxy is no longer in has left on a node, and whether it does harm.
+
+Nothing of the kind is updated any more. From iptables to IPVS and back kube-proxy removes
+nothing at all; nftables mode, and leaving it, cleans up when it starts (from 1.29).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from wirecheck.addresses import IPNetwork, address, contains
+from wirecheck.dataplane.clients import Clients
+from wirecheck.dataplane.compare.differences import Difference, Kind, compare
+from wirecheck.dataplane.compare.tolerance import is_foreign
+from wirecheck.dataplane.iptables.reader import read_iptables
+from wirecheck.dataplane.nftables.reader import read_nftables
+from wirecheck.dataplane.proxy import Mode
+from wirecheck.dataplane.table import Client, Frontend, ServiceTable
+from wirecheck.parse.ipvs import VirtualServer, parse_ip_vs
+
+_SERVICE_CHAIN = re.compile(r"^:KUBE-(?:SVC|SVL|SEP|EXT|FW|XLB)-\S+", re.MULTILINE)
+_HARM = frozenset({Kind.FRONTEND_STALE, Kind.BACKEND_STALE, Kind.BACKEND_WRONG, Kind.VERDICT})
+_MOST_LINES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """What is left of one mode.
+
+    `harm` is what it does that no Service asks for; without any it only lies there.
+    """
+
+    mode: Mode
+    what: str
+    """`12 virtual servers`."""
+    evidence: tuple[str, ...]
+    harm: tuple[Difference, ...] = ()
+
+
+def of_ipvs(
+    text: str,
+    wanted: ServiceTable,
+    excluded: Collection[IPNetwork] = (),
+) -> Iterator[Leftover]:
+    """Virtual servers of /proc/net/ip_vs where no kube-proxy is in IPVS mode.
+
+    Rules translate the connections of living Services before IPVS sees them. Addresses of
+    Services that are gone since reach it: their virtual servers go on to answer.
+    """
+    servers = [each for each in parse_ip_vs(text) if not contains(excluded, address(each.address))]
+    if servers:
+        harm = [_stale(each) for each in servers if not _is_wanted(each, wanted)]
+        lines = tuple(each.line for each in servers[:_MOST_LINES])
+        yield Leftover(Mode.IPVS, f"{len(servers):,} virtual servers", lines, tuple(harm))
+
+
+def of_nftables(
+    texts: Mapping[int, str], clients: Clients, wanted: ServiceTable
+) -> Iterator[Leftover]:
+    """kube-proxy's own nftables tables where it is not in nftables mode."""
+    if any(texts.values()):
+        found = read_nftables(texts, clients)
+        names = [f"table {'ip6' if family == 6 else 'ip'} kube-proxy" for family in texts]
+        what = f"nftables tables for {len(found.entries):,} frontends"
+        yield Leftover(Mode.NFTABLES, what, tuple(names), _harm(found, wanted))
+
+
+def of_iptables(
+    texts: Mapping[int, str], clients: Clients, wanted: ServiceTable, mode: Mode
+) -> Iterator[Leftover]:
+    """Chains for single Services where kube-proxy is in another mode.
+
+    IPVS mode has a chain KUBE-SERVICES of its own; what the rules beside it do is part of the
+    comparison of that mode.
+    """
+    chains = [name[1:] for text in texts.values() for name in _SERVICE_CHAIN.findall(text)]
+    if chains:
+        harm: tuple[Difference, ...] = ()
+        if mode is not Mode.IPVS:
+            harm = _harm(read_iptables(texts, clients), wanted)
+        what = f"{len(chains):,} chains of iptables mode"
+        yield Leftover(Mode.IPTABLES, what, tuple(chains[:_MOST_LINES]), harm)
+
+
+def _is_wanted(server: VirtualServer, wanted: ServiceTable) -> bool:
+    """Whether some Service has its address and port, or its port as a node port."""
+    frontend = Frontend(server.family, server.address, server.protocol, server.port)
+    return any(each in wanted.entries for each in (frontend, frontend._replace(address="")))
+
+
+def _stale(server: VirtualServer) -> Difference:
+    backends = ", ".join(f"{each.address}:{each.port}" for each in server.real_servers)
+    return Difference(
+        Kind.FRONTEND_STALE,
+        Frontend(server.family, server.address, server.protocol, server.port),
+        owner=None,
+        clients=tuple(Client),
+        backend=None,
+        expected="nothing: no Service of the API has it",
+        found=f"forwarded to {backends}" if backends else "refused: it has no real server",
+        evidence=(server.line, *(each.line for each in server.real_servers)),
+    )
+
+
+def _harm(found: ServiceTable, wanted: ServiceTable) -> tuple[Difference, ...]:
+    """What it does with frontends otherwise than asked; those that it lacks are no harm."""
+    return tuple(
+        each
+        for each in compare(wanted, found)
+        if each.kind in _HARM
+        and (entry := found.entries.get(each.frontend)) is not None
+        and not is_foreign(entry)
+    )

@@ -1,0 +1,141 @@
+"""Which endpoints of a Service port one node uses: readiness, traffic policies, hints.
+
+Follows kube-proxy's CategorizeEndpoints (pkg/proxy/topology.go), 1.26 and later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import permutations
+
+from wirecheck.api_index.services import EndpointFacts, PortFacts
+from wirecheck.dataplane.proxy import ProxyFacts
+from wirecheck.dataplane.table import Backend
+
+HINTS_OFF = frozenset({"", "disabled", "Disabled"})
+MOST_PERMUTED = 5
+SLICES_IN_ORDER = 31
+"""From this minor version on endpoints of a slice are taken in the slice's order; before, they
+were sorted by all their addresses, of which only the first is known here."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsableEndpoints:
+    """What the traffic policies choose from on one node, sorted."""
+
+    cluster: tuple[Backend, ...]
+    """For policy Cluster, and for connections of the node and its pods in any case."""
+    local: tuple[Backend, ...]
+    """For policy Local: on this node."""
+    has_any: bool
+    """Whether the port has a usable endpoint anywhere: DROP and REJECT differ by it."""
+
+
+def usable_endpoints(
+    port: PortFacts, node: str, zone: str, facts: ProxyFacts
+) -> tuple[UsableEndpoints, ...]:
+    """The endpoints that `node`, in `zone` (empty where unlabelled), uses for a port.
+
+    Several answers only where slices contradict each other about one address: kube-proxy
+    takes slices in no order that could be told.
+    """
+    if not port.slices:
+        return (_usable(port, _watched(port.endpoints, facts), node, zone, facts),)
+    slices = tuple(_watched(each, facts) for each in port.slices)
+    orders = list(_orders(slices))
+    if facts.minor < SLICES_IN_ORDER:
+        orders += [tuple(each[::-1] for each in order) for order in orders]
+    ways = dict.fromkeys(_once_each(order, node, facts) for order in orders)
+    return tuple(dict.fromkeys(_usable(port, way, node, zone, facts) for way in ways))
+
+
+def _watched(endpoints: tuple[EndpointFacts, ...], facts: ProxyFacts) -> tuple[EndpointFacts, ...]:
+    """Without those of slices that name another proxy, until 1.35: then only Services count."""
+    if facts.minor >= 36 or not any(each.is_anothers for each in endpoints):
+        return endpoints
+    return tuple(each for each in endpoints if not each.is_anothers)
+
+
+def _usable(
+    port: PortFacts,
+    endpoints: tuple[EndpointFacts, ...],
+    node: str,
+    zone: str,
+    facts: ProxyFacts,
+) -> UsableEndpoints:
+    external_ips = port.external_ips_for(facts)
+    is_external = bool(port.node_port or external_ips or port.vips_for(facts))
+    uses_cluster = not port.internal_local or is_external
+    uses_local = port.internal_local or (port.external_local and is_external)
+    cluster: tuple[Backend, ...] = ()
+    local: tuple[Backend, ...] = ()
+    has_any = False
+    if uses_cluster:
+        prefers = _preference(port, endpoints, node, zone, facts)
+        cluster = _ready_else_terminating(endpoints, prefers)
+        has_any = bool(cluster)
+    if uses_local:
+        has_any = has_any or any(_is_usable(each) for each in endpoints)
+        here = [each for each in endpoints if each.node == node]
+        local = _ready_else_terminating(here, None)
+    return UsableEndpoints(cluster, local, has_any)
+
+
+Slices = tuple[tuple[EndpointFacts, ...], ...]
+
+
+def _orders(slices: Slices) -> Iterable[Slices]:
+    """The orders in which slices may be taken; of many slices that each may come first."""
+    if len(slices) <= MOST_PERMUTED:
+        return permutations(slices)
+    return (slices[at:] + slices[:at] for at in range(len(slices)))
+
+
+def _once_each(slices: Slices, node: str, facts: ProxyFacts) -> tuple[EndpointFacts, ...]:
+    """Each address and port once, where slices name it several times.
+
+    The first wins. Until 1.35 this node's claim wins over it, later one that is not
+    terminating: the address may have been given to a new pod while the old one still ends.
+    """
+    chosen: dict[Backend, EndpointFacts] = {}
+    for endpoints in slices:
+        for each in endpoints:
+            wins = each.node == node if facts.minor < 36 else not each.terminating
+            if each.backend not in chosen or wins:
+                chosen[each.backend] = each
+    return tuple(chosen[backend] for backend in sorted(chosen))
+
+
+def _is_usable(endpoint: EndpointFacts) -> bool:
+    return endpoint.ready or (endpoint.serving and endpoint.terminating)
+
+
+def _ready_else_terminating(
+    endpoints: Iterable[EndpointFacts], prefers: Callable[[EndpointFacts], bool] | None
+) -> tuple[Backend, ...]:
+    """Ready endpoints, or else those that still serve while they terminate."""
+    ready = [each for each in endpoints if each.ready and (prefers is None or prefers(each))]
+    chosen = ready or [each for each in endpoints if each.serving and each.terminating]
+    return tuple(sorted(each.backend for each in chosen))
+
+
+def _preference(
+    port: PortFacts,
+    endpoints: tuple[EndpointFacts, ...],
+    node: str,
+    zone: str,
+    facts: ProxyFacts,
+) -> Callable[[EndpointFacts], bool] | None:
+    """What hints make the node prefer, or None: one ready endpoint without a hint is enough."""
+    ready = [each for each in endpoints if each.ready]
+    by_node = facts.gate("PreferSameTrafficDistribution") and all(each.nodes for each in ready)
+    if by_node and any(node in each.nodes for each in ready):
+        return lambda endpoint: node in endpoint.nodes
+    if not facts.gate("TopologyAwareHints") or not zone:
+        return None
+    if not facts.gate("ServiceTrafficDistribution") and port.hints_annotation in HINTS_OFF:
+        return None
+    if all(each.zones for each in ready) and any(zone in each.zones for each in ready):
+        return lambda endpoint: zone in endpoint.zones
+    return None

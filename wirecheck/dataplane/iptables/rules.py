@@ -1,0 +1,178 @@
+"""Rules of iptables-save as steps of a walk.
+
+A match that is not known here becomes a condition that is not understood, and a target that
+is not known an action that is not: whether either matters shows on the walk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+from msgspec import structs
+
+from wirecheck.addresses import canonical
+from wirecheck.dataplane.iptables.conditions import Conditions
+from wirecheck.dataplane.rules.ipsets import Resolve, not_understood
+from wirecheck.dataplane.rules.steps import (
+    Action,
+    Dnat,
+    End,
+    Jump,
+    Opaque,
+    Return,
+    SetMark,
+    Source,
+    SourceTest,
+    Step,
+    own_address,
+)
+from wirecheck.dataplane.table import Verdict
+from wirecheck.parse.iptables import Chain, Option, Rule, parse_rule
+
+WITHOUT_EFFECT = frozenset(
+    {
+        *("", "LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "SET", "CLASSIFY", "TOS", "DSCP"),
+        *("TCPMSS", "TTL", "HL", "CHECKSUM", "CONNMARK", "CONNSECMARK", "SECMARK", "TEE"),
+        *("IDLETIMER", "RATEEST", "LED", "TCPOPTSTRIP", "ECN"),
+    }
+)
+"""Targets after which the packet goes on; CONNMARK, as a new connection has no mark to restore."""
+
+NOT_UNDERSTOOD = frozenset({"NETMAP", "TPROXY", "NFQUEUE", "QUEUE", "SYNPROXY", "REDIRECT"})
+
+
+LONG = 8
+"""Chains of more rules differ from node to node in their order; their rules are kept."""
+
+
+def _made_of(line: str) -> Step:
+    """The step for a rule's line."""
+    rule = parse_rule(line)
+    step = _conditions_of(rule.options)
+    actions = (Opaque(rule.problem),) if rule.problem else _actions(rule)
+    own = "" if step.marks or step.sets else own_address(step.sources, actions)
+    return structs.replace(step, told=line, actions=actions, own=own)
+
+
+@lru_cache(maxsize=1_000)
+def _conditions_of(options: tuple[Option, ...]) -> Step:
+    """A step with these conditions that does nothing; those of different Services are alike."""
+    conditions = Conditions()
+    unknown: dict[str, list[Option]] = {}
+    for option in options:
+        if not conditions.add(option):
+            unknown.setdefault(option.module, []).append(option)
+    conditions.join_recent(unknown)
+    others = tuple(
+        SourceTest("other", _text(options, module, of), negated=False)
+        for module, of in unknown.items()
+    )
+    return Step(
+        told="",
+        never=conditions.never,
+        first=conditions.first,
+        later=conditions.later,
+        protocol=conditions.protocol,
+        host=conditions.host,
+        port=conditions.port,
+        tests=tuple(conditions.tests),
+        sources=(*conditions.sources, *others),
+        marks=tuple(conditions.marks),
+        probability=conditions.probability,
+        recalls=conditions.recalls,
+        sets=tuple(conditions.sets),
+        remembers=conditions.remembers,
+    )
+
+
+step_of = lru_cache(maxsize=150_000)(_made_of)
+"""The same, kept for all nodes of a cluster."""
+
+
+def steps_of(chain: Chain, resolve: Resolve | None = None) -> list[Step]:
+    """The steps for the rules of a chain; without the sets that they ask, these are unknown."""
+    rules = chain.rules
+    make = step_of if len(rules) > LONG else _made_of
+    steps = [make(line) for line in rules]
+    if not any(step.sets for step in steps):
+        return steps
+    if resolve is None:
+        return [_without_sets(step) for step in steps]
+    return [each for step in steps for each in resolve(step)]
+
+
+def _without_sets(step: Step) -> Step:
+    for test in step.sets:
+        step = not_understood(test, structs.replace(step, sets=()))
+    return step
+
+
+def _text(options: tuple[Option, ...], module: str, unknown: list[Option]) -> str:
+    """Conditions as they are written, to be shown and to be told from others.
+
+    Of a match that is not understood all options, as they have a meaning only together.
+    """
+    words = [f"-m {module}"] if module else []
+    for each in options:
+        if each in unknown or (module and each.module == module):
+            words += ["!"] * each.negated + [each.name, *each.values]
+    return " ".join(word for word in words if word)
+
+
+def _actions(rule: Rule) -> tuple[Action, ...]:
+    """What the target does."""
+    name = rule.target
+    if name in WITHOUT_EFFECT:
+        return ()
+    if name in _PLAIN:
+        return (_PLAIN[name],)
+    if name in NOT_UNDERSTOOD:
+        return (Opaque(f"what target {name} does is not understood"),)
+    if name not in _WITH_OPTIONS:
+        return (Jump(name, rule.goto),)
+    try:
+        return _WITH_OPTIONS[name]({each.name: each.values for each in rule.target_options})
+    except (KeyError, IndexError, ValueError):
+        return (Opaque(f"the options of target {name} are not understood"),)
+
+
+_Options = Mapping[str, tuple[str, ...]]
+
+
+def _destination(options: _Options) -> tuple[Action, ...]:
+    """`10.244.1.3:8080`, `[fd00::3]:8080`, `10.244.1.3`; ValueError for ranges."""
+    text = options["--to-destination"][0]
+    if text.startswith("["):
+        host, _, port = text[1:].partition("]:")
+    elif text.count(":") > 1:
+        host, port = text, "0"
+    else:
+        host, _, port = text.partition(":")
+    return (Dnat(canonical(host), int(port or "0")),)
+
+
+def _mark(options: _Options) -> tuple[Action, ...]:
+    value, _, mask = options["--set-xmark"][0].partition("/")
+    return (SetMark(clear=int(mask or "0xffffffff", 0), flip=int(value, 0)),)
+
+
+def _tracking(options: _Options) -> tuple[Action, ...]:
+    return (End(Verdict.UNTRACKED),) if "--notrack" in options else ()
+
+
+_WITH_OPTIONS: dict[str, Callable[[_Options], tuple[Action, ...]]] = {
+    "DNAT": _destination,
+    "MARK": _mark,
+    "CT": _tracking,
+}
+
+_PLAIN: dict[str, Action] = {
+    "ACCEPT": End(Verdict.NOTHING),
+    "DROP": End(Verdict.DROP),
+    "REJECT": End(Verdict.REJECT),
+    "RETURN": Return(),
+    "MASQUERADE": Source(),
+    "SNAT": Source(),
+    "NOTRACK": End(Verdict.UNTRACKED),
+}

@@ -1,0 +1,257 @@
+"""Reads what IPVS, with the iptables rules and ipsets around it, does for Services.
+
+    texts = IpvsTexts(ip_vs, ipsets, {4: iptables, 6: ip6tables})
+    table = read_ipvs(texts, clients, expected)
+
+Virtual servers are steps of one more stage, after those of iptables: the rules only mark
+what is to be masqueraded and refuse what is not allowed. A virtual server serves arriving
+packets only where its address is the node's own, on kube-ipvs0: `clients` must know all
+addresses of the node.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+
+from msgspec import structs
+
+from wirecheck.addresses import IPNetwork, address, contains
+from wirecheck.dataplane.clients import Clients
+from wirecheck.dataplane.compare.tolerance import KUBE_PROXY
+from wirecheck.dataplane.iptables.reader import ruleset_of, shared_text
+from wirecheck.dataplane.iptables.rules import step_of, steps_of
+from wirecheck.dataplane.rules.chains import Chain, Chains
+from wirecheck.dataplane.rules.flows import Flow, has_marks
+from wirecheck.dataplane.rules.handlings import Masquerading
+from wirecheck.dataplane.rules.ipsets import resolver
+from wirecheck.dataplane.rules.ruleset import Ruleset, Stage, reachable, read_entries
+from wirecheck.dataplane.rules.steps import Action, Choose, Dnat, End, Return, Source, Step
+from wirecheck.dataplane.table import Backend, Entry, Frontend, ServiceTable, Verdict
+from wirecheck.parse import iptables
+from wirecheck.parse.ipset import Ipset, parse_ipset_save
+from wirecheck.parse.iptables import IptablesDump, parse_iptables_save
+from wirecheck.parse.ipvs import RealServer, VirtualServer, parse_ip_vs
+from wirecheck.parse.ipvsadm import TICKS_PER_SECOND, parse_ipvsadm_save
+
+SERVERS = f"{KUBE_PROXY} virtual servers"
+LOOP_BACK = ("dst", "dst", "src")
+TICK_RATES = (250, 1000, 100, 300)
+"""What kernels are built with (CONFIG_HZ), the most usual first."""
+
+
+@dataclass(frozen=True, slots=True)
+class IpvsTexts:
+    """What was read on the node: /proc/net/ip_vs, `ipset save`, iptables-save by family.
+
+    `ipvsadm -Sn`, where the node has it, goes before /proc/net/ip_vs: of more than a page the
+    kernel leaves entries out there while other network namespaces have virtual servers, too
+    (ip_vs_info_seq_start counts the netns's own, ip_vs_info_seq_next all).
+    """
+
+    ip_vs: str
+    ipsets: str
+    iptables: Mapping[int, str]
+    ipvsadm: str = ""
+    legacy: Mapping[int, str] = field(default_factory=dict)
+    """What iptables-legacy-save printed besides, by family: the kernel asks both."""
+
+    def dumps(self, family: int) -> list[IptablesDump]:
+        """The rules of a family, by variant."""
+        texts = (self.iptables.get(family, ""), self.legacy.get(family, ""))
+        return [parse_iptables_save(each) for each in texts if each]
+
+
+def read_ipvs(
+    texts: IpvsTexts,
+    clients: Clients,
+    wanted: ServiceTable,
+    excluded: Collection[IPNetwork] = (),
+    scheduler: str = "",
+) -> ServiceTable:
+    """The table of a node. Raises ParseError where a text is cut or not understood.
+
+    `wanted` names the frontends to look at besides those that are there, and tells the tick
+    rate. `excluded` are kube-proxy's `ipvs.excludeCIDRs`: virtual servers there are others'.
+    `scheduler` is its `ipvs.scheduler`, empty where that was not seen.
+    """
+    all_servers = parse_ipvsadm_save(texts.ipvsadm) or parse_ip_vs(texts.ip_vs)
+    servers = [each for each in all_servers if not contains(excluded, address(each.address))]
+    sets = parse_ipset_save(texts.ipsets)
+    rate = TICKS_PER_SECOND if texts.ipvsadm else _tick_rate(servers, wanted)
+    steps = [(server.family, step) for server in servers for step in _steps(server, rate)]
+    entries: dict[Frontend, Entry] = {}
+    for family in (4, 6):
+        own = [step for of, step in steps if of == family]
+        ruleset = _ruleset(family, own, sets, texts.dumps(family))
+        entries.update(read_entries(ruleset, clients, wanted.entries))
+    for server in servers:
+        if scheduler and server.scheduler != scheduler:
+            _note_scheduler(server, entries, clients)
+    open_ports = {
+        (family, port)
+        for family in (4, 6)
+        for dump in texts.dumps(family)
+        for port in _open_ports(dump, sets)
+    }
+    return ServiceTable(entries=entries, health_check_ports=frozenset(open_ports))
+
+
+def _note_scheduler(
+    server: VirtualServer, entries: dict[Frontend, Entry], clients: Clients
+) -> None:
+    """Put the scheduler into the entry of a server that has another one than it should."""
+    frontend = Frontend(server.family, server.address, server.protocol, server.port)
+    if server.address == str(clients.node_addresses.get(server.family)):
+        frontend = frontend if frontend in entries else frontend._replace(address="")
+    if entry := entries.get(frontend):
+        handlings = {
+            client: structs.replace(each, scheduler=server.scheduler)
+            for client, each in entry.handlings.items()
+        }
+        entries[frontend] = structs.replace(entry, handlings=handlings)
+
+
+def _tick_rate(servers: Iterable[VirtualServer], wanted: ServiceTable) -> int:
+    """Ticks per second: of the usual rates the one by which most servers are as wanted."""
+    votes: Counter[int] = Counter()
+    for server in servers:
+        if not server.persistent_ticks:
+            continue
+        frontend = Frontend(server.family, server.address, server.protocol, server.port)
+        entry = wanted.entries.get(frontend)
+        for each in entry.handlings.values() if entry else ():
+            votes.update(r for r in TICK_RATES if server.persistent_ticks == r * each.affinity[0])
+    return max(TICK_RATES, key=lambda rate: votes[rate])
+
+
+def _ruleset(
+    family: int, steps: Sequence[Step], sets: Mapping[str, Ipset], dumps: list[IptablesDump]
+) -> Ruleset:
+    translate = partial(steps_of, resolve=resolver(sets))
+    rules = ruleset_of(family, dumps, translate, key_of=_text_without_sets)
+    stage = Stage(SERVERS, Chains(KUBE_PROXY, {SERVERS: steps}, list))
+    hairpins = frozenset(
+        each
+        for dump in dumps
+        for name in _loop_back_sets(dump)
+        if name in sets
+        for each in _hairpins(sets[name])
+    )
+    return replace(
+        rules,
+        to_node=(*rules.to_node, stage),
+        # IPVS takes what the node sends after nat and before filter; what filter refuses
+        # there it recognises as IPVS's, so that it may as well come first.
+        sent=(*rules.sent, stage),
+        masquerading=Masquerading(
+            by_mark=rules.masquerading.by_mark,
+            own=hairpins,
+        ),
+    )
+
+
+def _text_without_sets(chain: iptables.Chain) -> str | None:
+    """As `shared_text`; what asks sets does something else on each node."""
+    return None if "--match-set" in chain.block else shared_text(chain)
+
+
+def _loop_back_sets(dump: IptablesDump) -> Iterator[str]:
+    """The sets of connections from a backend to itself that are masqueraded."""
+    for chain in _raw_chains(dump, "nat", "POSTROUTING"):
+        for step in chain.steps:
+            if _takes_hairpins(step):
+                break
+            if step.actions == (Source(),):
+                yield from (each.name for each in step.sets if each.fields == LOOP_BACK)
+
+
+def _takes_hairpins(step: Step) -> bool:
+    """Whether such connections, which have no mark, do not get past the rule."""
+    is_for_some = step.protocol or step.host or step.port or step.tests or step.sources
+    return (
+        not is_for_some
+        and any(isinstance(each, End | Return) for each in step.actions)
+        and has_marks(Flow(0, 0), step.marks)
+        and all(each.fields == LOOP_BACK and not each.negated for each in step.sets)
+    )
+
+
+def _steps(server: VirtualServer, tick_rate: int) -> Iterable[Step]:
+    """What a virtual server does: with persistence first for clients that return."""
+    seconds = server.persistent_ticks // tick_rate if server.persistent_ticks else None
+    frontend = Frontend(server.family, server.address, server.protocol, server.port)
+    reals = tuple(server.real_servers)
+    return _steps_of(frontend, seconds, server.is_by_client, server.line, reals)
+
+
+@lru_cache(maxsize=100_000)
+def _steps_of(
+    frontend: Frontend,
+    seconds: int | None,
+    is_by_client: bool,
+    line: str,
+    reals: tuple[RealServer, ...],
+) -> tuple[Step, ...]:
+    """The same objects on all nodes: `seconds` is how long clients stay, None for not at all."""
+    name = f"{frontend.address} {frontend.protocol} {frontend.port}"
+    weights = [max(each.weight, 0) for each in reals]
+    total = sum(weights)
+    actions: tuple[Action, ...] = (End(Verdict.REJECT),)
+    if total:
+        targets = tuple(Dnat(each.address, each.port) for each in reals)
+        shares = tuple(weight / total for weight in weights)
+        actions = (Choose(targets, shares),)
+    step = Step(
+        told="\n  ".join((line, *(each.line for each in reals))),
+        actions=actions,
+        protocol=frontend.protocol,
+        host=frontend.address,
+        port=frontend.port,
+        remembers=name if seconds is not None and is_by_client else "",
+    )
+    if seconds is None:
+        return (step,)
+    return structs.replace(step, recalls=(name, seconds)), step
+
+
+def _hairpins(loop_back: Ipset) -> Iterator[tuple[Backend, str]]:
+    """`10.244.1.2,tcp:8080,10.244.1.2`: connections from an address to itself."""
+    for entry in loop_back.entries:
+        host, place, source = entry.split(",")
+        protocol, _, port = place.partition(":")
+        if host == source:
+            yield Backend(host, int(port)), protocol
+
+
+def _open_ports(dump: IptablesDump, sets: Mapping[str, Ipset]) -> Iterator[int]:
+    """The ports of sets that rules of table filter accept on the way to the node.
+
+    Of several rules of a chain about one set the first one counts; none may refuse it.
+    """
+    opened, refused = set(), set()
+    for chain in _raw_chains(dump, "filter", "INPUT"):
+        first: dict[str, Step] = {}
+        for step in chain.steps:
+            for each in step.sets:
+                ports = sets.get(each.name)
+                if ports and ports.type == "bitmap:port" and not each.negated:
+                    first.setdefault(each.name, step)
+        for name, step in first.items():
+            if step.actions == (End(Verdict.NOTHING),):
+                opened.add(name)
+            elif step.actions in ((End(Verdict.DROP),), (End(Verdict.REJECT),)):
+                refused.add(name)
+    for name in opened - refused:
+        yield from map(int, sets[name].entries)
+
+
+def _raw_chains(dump: IptablesDump, name: str, hook: str) -> Iterator[Chain]:
+    """The chains that a base chain of a table leads to, with their questions about sets."""
+    table = dump.tables.get(name)
+    chains = Chains(
+        name, table.chains if table else {}, lambda chain: [step_of(line) for line in chain.rules]
+    )
+    return reachable(Stage(hook, chains))

@@ -1,0 +1,4 @@
+"""Reads nftables rules into the steps that the rule engine follows.
+
+Imports `dataplane.rules` and `parse`. Pure.
+"""

@@ -1,0 +1,109 @@
+"""Reads what kube-proxy's nftables rules do for Services.
+
+    table = read_nftables({4: json_of_ip, 6: json_of_ip6}, clients, also=expected.entries)
+
+The same walk as for iptables, through maps to the rules that consult them: a map that no rule
+consults means nothing. Layouts of chains, which differ between versions, do not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from wirecheck.dataplane.clients import Clients
+from wirecheck.dataplane.compare.tolerance import KUBE_PROXY
+from wirecheck.dataplane.nftables.keys import MALFORMED, elements_of, key_of, key_parts
+from wirecheck.dataplane.nftables.rules import Translator
+from wirecheck.dataplane.rules.chains import Chains
+from wirecheck.dataplane.rules.handlings import Masquerading
+from wirecheck.dataplane.rules.masquerading import by_mark, in_turn
+from wirecheck.dataplane.rules.ruleset import Ruleset, Stage, reachable, read_entries
+from wirecheck.dataplane.table import Backend, Entry, Frontend, ServiceTable
+from wirecheck.parse.nftables import NftTable, parse_nft_table
+from wirecheck.snapshot.blocks import BlockText
+
+HAIRPIN_KEY = ("saddr", "daddr", "l4proto", "dport")
+
+
+def read_nftables(
+    texts: Mapping[int, str], clients: Clients, also: Iterable[Frontend] = ()
+) -> ServiceTable:
+    """The table of a node from `nft -j list table ip kube-proxy`, and `ip6`, by family (4, 6).
+
+    An empty text means that there is no such table. Raises ParseError where a text is cut or
+    not understood; a rule that is not understood makes the destinations that it may concern
+    NOT_UNDERSTOOD, and no others.
+    """
+    also = also if isinstance(also, dict) else dict.fromkeys(also)
+    entries: dict[Frontend, Entry] = {}
+    for family in (4, 6):
+        text = texts.get(family, "")
+        ruleset = (_ruleset_once if isinstance(text, BlockText) else _ruleset)(family, text)
+        entries.update(read_entries(ruleset, clients, also))
+    return ServiceTable(entries=entries)
+
+
+def _ruleset(family: int, text: str) -> Ruleset:
+    return ruleset_of(family, parse_nft_table(text))
+
+
+_ruleset_once = lru_cache(maxsize=4)(_ruleset)
+"""Of nodes with the same rules, which are one text, the same."""
+
+
+def ruleset_of(family: int, table: NftTable) -> Ruleset:
+    """The base chains of one family by hook, in the order of their priorities."""
+    translator = Translator(family, table.sets)
+    chains = Chains("kube-proxy", table.rules, translator.steps, translator.key_of)
+
+    def stages(hook: str) -> tuple[Stage, ...]:
+        found = sorted(
+            (each for each in table.chains.values() if each.hook == hook),
+            key=lambda chain: chain.prio,
+        )
+        return tuple(Stage(each.name, chains) for each in found)
+
+    after = stages("postrouting")
+    marks = [by_mark(chains.find, each.base_chain) for each in after]
+    hairpins = frozenset(_hairpins(table, after))
+    return Ruleset(
+        family=family,
+        arriving=stages("prerouting"),
+        to_node=stages("input"),
+        through_node=stages("forward"),
+        sent=stages("output"),
+        masquerading=Masquerading(
+            by_mark=in_turn(marks),
+            own=hairpins,
+        ),
+        owner=KUBE_PROXY,
+    )
+
+
+def _hairpins(table: NftTable, after: Iterable[Stage]) -> Iterator[tuple[Backend, str]]:
+    """Backends whose connections to themselves are masqueraded by a set that lists them."""
+    for stage in after:
+        for chain in reachable(stage):
+            for rule in table.rules[chain.name]:
+                statements = rule.expr
+                if any("masquerade" in each for each in statements):
+                    for each in statements:
+                        yield from _own_connections(each.get("match"), table)
+
+
+def _own_connections(
+    match: Mapping[str, Any] | None, table: NftTable
+) -> Iterator[tuple[Backend, str]]:
+    try:
+        if not match or match["op"] != "==" or "concat" not in match["left"]:
+            return
+        if key_parts(match["left"]) != HAIRPIN_KEY:
+            return
+        elements = elements_of(match["right"], table.sets)
+        for source, destination, protocol, port in (key_of(HAIRPIN_KEY, e) for e in elements):
+            if source == destination:
+                yield Backend(str(destination), int(str(port))), str(protocol)
+    except MALFORMED:
+        return

@@ -1,0 +1,242 @@
+"""Chains of steps, in which the few that concern one packet are found without going through all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from operator import is_
+from typing import ClassVar, Generic, TypeVar
+
+from wirecheck.dataplane.rules.steps import (
+    Action,
+    Choose,
+    Dnat,
+    End,
+    Jump,
+    Lookup,
+    Packet,
+    SetMark,
+    Step,
+)
+from wirecheck.dataplane.table import Frontend
+
+T = TypeVar("T")
+
+
+class Chain:
+    """Steps of one chain, found by the destination that they are about.
+
+    Chains with a rule for every Service have 10,000 of them, of which one packet can meet
+    only those for its address or its port, and those that name neither.
+    """
+
+    SMALL = 8
+
+    def __init__(self, name: str, steps: Sequence[Step]) -> None:
+        self.name = name
+        self.steps = steps
+        self.only_mark = _only_mark(steps)
+        if len(steps) > self.SMALL:
+            self._by_host: dict[str, list[tuple[int, Step]]] = {}
+            self._by_port: dict[int, list[tuple[int, Step]]] = {}
+            self._others: list[tuple[int, Step]] = []
+            for position, step in enumerate(steps):
+                self._place(position, step)
+
+    @cached_property
+    def open_jumps(self) -> tuple[str, ...]:
+        """The chains that rules lead to which are not about one destination only."""
+        return tuple(
+            each.chain
+            for step in self.steps
+            if not (step.host and step.protocol and step.port)
+            for each in _jumps(step.actions)
+        )
+
+    @cached_property
+    def destinations(self) -> tuple[tuple[str, str, int], ...]:
+        """(address or nothing, protocol, port) of each step about just one that does something."""
+        return tuple(
+            (step.host, step.protocol, step.port)
+            for step in self.steps
+            if step.port
+            and step.protocol
+            and not step.never
+            and any(isinstance(each, Jump | Dnat | End | Choose) for each in step.actions)
+        )
+
+    @cached_property
+    def members(self) -> tuple[Frontend, ...]:
+        """The frontends that its maps have entries for."""
+        lookups = (each for step in self.steps for each in step.actions)
+        return tuple(m for each in lookups if isinstance(each, Lookup) for m in each.members)
+
+    def _place(self, position: int, step: Step) -> None:
+        if step.host:
+            self._by_host.setdefault(step.host, []).append((position, step))
+        elif step.port:
+            self._by_port.setdefault(step.port, []).append((position, step))
+        else:
+            self._others.append((position, step))
+
+    @property
+    def is_small(self) -> bool:
+        """Whether all packets have the same candidates: all steps."""
+        return len(self.steps) <= self.SMALL
+
+    def is_alike(self, steps: Sequence[Step]) -> bool:
+        """Whether every packet meets the same of `steps` as of this chain's, in the same order.
+
+        kube-proxy writes the rules that tell Services apart in an order of chance. No packet
+        can match two of them, and then only what stands behind all of them has to stay there.
+        """
+        head = len(self.steps) - len(self._others)
+        return (
+            len(steps) == len(self.steps)
+            and self._apart is not None
+            and all(map(is_, steps[head:], self.steps[head:]))
+            and self._apart == set(map(id, steps[:head]))
+        )
+
+    @cached_property
+    def _apart(self) -> frozenset[int] | None:
+        """The steps before the general ones, where no packet can match two of them."""
+        head = self.steps[: len(self.steps) - len(self._others)]
+        keys = {(each.host, each.protocol, each.port) for each in head}
+        if len(keys) < len(head) or not all(all(key) for key in keys):
+            return None
+        return frozenset(map(id, head))
+
+    def concerning(self, packet: Packet) -> list[Step]:
+        """The steps whose conditions on the packet hold, whoever sends it."""
+        return [step for step in self.candidates(packet) if concerns(step, packet)]
+
+    def candidates(self, packet: Packet) -> Sequence[Step]:
+        """The steps that the packet may match, in their order."""
+        if len(self.steps) <= self.SMALL:
+            return self.steps
+        found = [
+            *self._by_host.get(packet.address, ()),
+            *self._by_port.get(packet.port, ()),
+            *self._others,
+        ]
+        found.sort(key=_position)
+        return [step for _, step in found]
+
+
+def concerns(step: Step, packet: Packet) -> bool:
+    """Whether the step's conditions on the packet hold, whoever sends it."""
+    return not (
+        step.never
+        or (step.host and step.host != packet.address)
+        or (step.port and step.port != packet.port)
+        or (step.protocol and step.protocol != packet.protocol)
+        or (step.tests and not all(test(packet) for test in step.tests))
+    )
+
+
+def _jumps(actions: Iterable[Action]) -> Iterator[Jump]:
+    """The chains that actions lead to, but for maps by destination: they name their members."""
+    for action in actions:
+        match action:
+            case Jump():
+                yield action
+            case Lookup(_, found, members):
+                if len(members) < len(found):
+                    yield from _jumps(found.values())
+            case Choose(choices, _):
+                yield from _jumps(choices)
+
+
+def _position(placed: tuple[int, Step]) -> int:
+    return placed[0]
+
+
+def _only_mark(steps: Sequence[Step]) -> SetMark | None:
+    """The mark that a chain sets, if it does that and nothing else for every packet."""
+    if len(steps) != 1 or len(steps[0].actions) != 1:
+        return None
+    step = steps[0]
+    is_conditional = step.never or step.protocol or step.host or step.port or step.tests
+    if is_conditional or step.sources or step.marks or step.probability < 1 or step.recalls:
+        return None
+    action = step.actions[0]
+    return action if isinstance(action, SetMark) else None
+
+
+class Chains(Generic[T]):
+    """The chains of one table, made of their rules when they are first asked for.
+
+    Where `text_of` gives the text that a chain is made of, equal chains of several nodes are
+    one object: most of them are the same everywhere.
+    """
+
+    MOST_SHARED = 100_000
+    MOST_LONG = 8
+    """Of each name, those that list all Services: they are large."""
+
+    _shared: ClassVar[dict[Hashable, Chain]] = {}
+    _long: ClassVar[dict[tuple[str, str], list[Chain]]] = {}
+
+    def __init__(
+        self,
+        label: str,
+        rules: Mapping[str, T],
+        translate: Callable[[T], Sequence[Step]],
+        key_of: Callable[[T], Hashable] | None = None,
+    ) -> None:
+        self.label = label
+        self._key_of = key_of
+        self._rules = rules
+        self._translate = translate
+        self._made: dict[str, Chain] = {}
+
+    @classmethod
+    def forget(cls) -> None:
+        """Keep nothing of any node."""
+        cls._shared.clear()
+        cls._long.clear()
+
+    def find(self, name: str) -> Chain | None:
+        """The chain of that name, if there is one."""
+        chain = self._made.get(name)
+        if chain is None and name in self._rules:
+            rules = self._rules[name]
+            key = self._key_of(rules) if self._key_of else None
+            chain = self._made[name] = self._make(name, rules, key)
+        return chain
+
+    @cached_property
+    def all(self) -> Mapping[str, Chain]:
+        """Every chain by name."""
+        made, key_of, shared = self._made, self._key_of, self._shared
+        for name, rules in self._rules.items():
+            if name not in made:
+                key = key_of(rules) if key_of else None
+                made[name] = shared.get(key) or self._make(name, rules, key)
+        return made
+
+    def _make(self, name: str, rules: T, key: Hashable) -> Chain:
+        chain = self._shared.get(key)
+        if chain is None:
+            chain = self._make_anew(name, rules)
+            if key is not None:
+                if len(self._shared) > self.MOST_SHARED:
+                    self._shared.clear()
+                self._shared[key] = chain
+        return chain
+
+    def _make_anew(self, name: str, rules: T) -> Chain:
+        """A chain for these rules, or a long one of another node that has them in another order."""
+        steps = self._translate(rules)
+        if len(steps) <= Chain.SMALL:
+            return Chain(name, steps)
+        known = self._long.setdefault((self.label, name), [])
+        chain = next((each for each in known if each.is_alike(steps)), None)
+        if chain is None:
+            chain = Chain(name, steps)
+        else:
+            known.remove(chain)
+        known.insert(0, chain)
+        del known[self.MOST_LONG :]
+        return chain

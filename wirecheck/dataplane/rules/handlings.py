@@ -1,0 +1,246 @@
+"""From the results of a walk to the `Handling` of each kind of client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from msgspec import structs
+
+from wirecheck.dataplane.clients import Intervals, ranges
+from wirecheck.dataplane.rules.flows import Result
+from wirecheck.dataplane.rules.masquerading import ByMark
+from wirecheck.dataplane.rules.sources import Region, Regions
+from wirecheck.dataplane.table import Backend, Client, Handling, Masquerade, Told, Verdict
+
+EVEN = 1e-4
+"""Shares nearer than this part to 1/n are even: probabilities are kept in units of 2^-31."""
+
+ENDS = frozenset({Verdict.DROP, Verdict.REJECT})
+
+
+class Masquerading(NamedTuple):
+    """What the rules after routing do with forwarded connections."""
+
+    by_mark: ByMark
+    """Whether a packet with this mark is masqueraded; None where it is dropped."""
+    own: frozenset[tuple[Backend, str]] = frozenset()
+    """Backends whose connections to themselves, by protocol, are, whatever their mark."""
+
+
+class Sent(NamedTuple):
+    """The results of the clients that took one way; others in them are to be disregarded."""
+
+    clients: int
+    results: Sequence[Result]
+
+
+def fold(
+    sent: Sequence[Sent],
+    regions: Regions,
+    masquerading: Masquerading,
+    protocol: str,
+    has_policies: bool = True,
+) -> dict[Client, Handling]:
+    """One handling for each kind of client that `regions` knows.
+
+    `has_policies` says that others have rules there, too: what these refuse under conditions
+    of their own is their policy, and left out.
+    """
+    made: dict[tuple[int, ...], Handling] = {}
+    by_client: dict[Client, list[tuple[Region, Handling]]] = {}
+    for bit, region in enumerate(regions.regions):
+        ways = (results for clients, results in sent if clients >> bit & 1)
+        own = [each for results in ways for each in results if each.flow.sources >> bit & 1]
+        key = tuple(map(id, own))
+        if key not in made:
+            made[key] = _handling(own, masquerading, protocol)
+        by_client.setdefault(region.client, []).append((region, made[key]))
+    return {
+        client: _of_kind(parts, regions.family, has_policies) for client, parts in by_client.items()
+    }
+
+
+def _of_kind(parts: list[tuple[Region, Handling]], family: int, has_policies: bool) -> Handling:
+    """One handling for a kind of client from those of its regions."""
+    if len(parts) == 1:
+        return parts[0][1]
+    plain = {region.spans: each for region, each in parts if not region.conditions}
+    for region, each in parts:
+        if region.conditions and _depends(plain[region.spans], each, has_policies):
+            conditions = ", ".join(sorted(region.conditions))
+            return Handling(
+                Verdict.NOT_UNDERSTOOD,
+                reason=f"it depends on a condition that is not known here: {conditions}",
+                evidence=each.evidence or plain[region.spans].evidence,
+            )
+    return _by_address(plain, family)
+
+
+def _depends(plain: Handling, assumed: Handling, has_policies: bool) -> bool:
+    """Whether a condition that is not understood changes what Services do."""
+    if _fate(plain) == _fate(assumed) or not has_policies:
+        return _fate(plain) != _fate(assumed)
+    if plain.verdict is Verdict.FORWARD:
+        return assumed.verdict not in ENDS
+    return assumed.verdict not in ENDS and assumed.verdict is not Verdict.NOTHING
+
+
+def _by_address(parts: Mapping[Intervals, Handling], family: int) -> Handling:
+    """One handling where at most some addresses are dropped, else MIXED."""
+    by_fate: dict[object, list[tuple[Intervals, Handling]]] = {}
+    for spans, each in parts.items():
+        by_fate.setdefault(_fate(each), []).append((spans, each))
+    groups = list(by_fate.values())
+    if len(groups) == 1:
+        return groups[0][0][1]
+    handlings = [each for group in groups for _, each in group]
+    if len({_fate(each)[:-2] for each in handlings}) == 1:
+        return structs.replace(handlings[0], masquerade=Masquerade.SOMETIMES)
+    kept = [group for group in groups if group[0][1].verdict is not Verdict.DROP]
+    if len(groups) == 2 and len(kept) == 1:
+        return _only_from(kept[0], family)
+    words = "; ".join(
+        f"{', '.join(_ranges_of(group, family)[:3])}: {group[0][1].verdict}" for group in groups
+    )
+    evidence = tuple(lines for group in groups for lines in group[0][1].evidence)
+    by_range = tuple(_only_from(group, family) for group in groups)
+    return Handling(Verdict.MIXED, reason=words, evidence=evidence, parts=by_range)
+
+
+def _only_from(group: list[tuple[Intervals, Handling]], family: int) -> Handling:
+    return structs.replace(group[0][1], allowed=_ranges_of(group, family))
+
+
+def _ranges_of(group: list[tuple[Intervals, Handling]], family: int) -> tuple[str, ...]:
+    spans = sorted(span for spans, _ in group for span in spans)
+    joined: list[tuple[int, int]] = []
+    for low, high in spans:
+        if joined and low == joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], high)
+        else:
+            joined.append((low, high))
+    return ranges(tuple(joined), family)
+
+
+def _fate(handling: Handling) -> tuple[object, ...]:
+    """What makes two handlings the same, whichever rules lead there."""
+    return (
+        handling.verdict,
+        handling.backends,
+        handling.shares,
+        handling.affinity,
+        # These two last: they do not tell where connections go.
+        handling.masquerade,
+        handling.hairpin,
+    )
+
+
+def _handling(results: list[Result], masquerading: Masquerading, protocol: str) -> Handling:
+    """The handling of clients that meet exactly these results."""
+    obscure = [each for each in results if each.verdict is Verdict.NOT_UNDERSTOOD]
+    if obscure:
+        evidence = tuple(each.rules for each in obscure)
+        return Handling(Verdict.NOT_UNDERSTOOD, reason=obscure[0].reason, evidence=evidence)
+    forwards = [each for each in results if each.backend is not None]
+    if not forwards:
+        heaviest = max(results, key=lambda each: each.flow.weight, default=None)
+        if heaviest is None:
+            return Handling(Verdict.NOTHING)
+        return Handling(heaviest.verdict, evidence=(heaviest.rules,) if heaviest.rules else ())
+    handling = _forward(forwards, masquerading, protocol)
+    lost = [each for each in results if each.backend is None and each.flow.recalled]
+    if lost:
+        # Returning clients that are led to no backend: affinity does not hold for them.
+        return structs.replace(handling, affinity=tuple(sorted({0, *handling.affinity})))
+    return handling
+
+
+_MASQUERADE = {
+    True: Masquerade.ALWAYS,
+    False: Masquerade.NEVER,
+    None: Masquerade.DROPPED,
+}
+
+
+def _forward(forwards: list[Result], masquerading: Masquerading, protocol: str) -> Handling:
+    by_backend: dict[Backend, list[Result]] = {}
+    for each in forwards:
+        if each.backend is not None:
+            by_backend.setdefault(each.backend, []).append(each)
+    backends = tuple(sorted(by_backend))
+    shares = [_share(by_backend[backend]) for backend in backends]
+    unused = [each for each, share in zip(backends, shares, strict=True) if not share]
+    draining = frozenset(each for each in unused if _is_draining(by_backend[each]))
+    returns = any(each.flow.recalled for each in forwards)
+    marks = {masquerading.by_mark(mark) for mark in {each.flow.mark for each in forwards}}
+    return Handling(
+        Verdict.FORWARD,
+        backends,
+        _evened(shares, len(backends) - len(draining)),
+        tuple(sorted({_affinity(by_backend[each]) for each in backends})) if returns else (0,),
+        _MASQUERADE[marks.pop()] if len(marks) == 1 else Masquerade.SOMETIMES,
+        frozenset(
+            backend
+            for backend in backends
+            if _is_hairpin(backend, by_backend[backend], masquerading, protocol)
+        ),
+        draining,
+        evidence=tuple(_evidence(by_backend[backend]) for backend in backends),
+    )
+
+
+def _share(results: Iterable[Result]) -> float:
+    """Of new connections: returning clients come in addition."""
+    share = 0.0
+    for each in results:
+        if each.flow.recalled is None:
+            share += each.flow.weight
+    return share
+
+
+def _is_draining(results: Iterable[Result]) -> bool:
+    """Whether no client is sent there, returning ones included.
+
+    kube-proxy sets net.ipv4.vs.expire_quiescent_template: with a weight of 0 a real server
+    loses the clients that IPVS would otherwise send back to it.
+    """
+    return all(each.flow.weight == 0 for each in results)
+
+
+def _evened(shares: list[float], number: int) -> tuple[float, ...]:
+    """The shares, made exactly even where all of `number` backends have about the same."""
+    even = 1 / max(number, 1)
+    if all(abs(share - even) <= EVEN * even for share in shares if share):
+        return tuple(even if share else 0.0 for share in shares)
+    return tuple(shares)
+
+
+def _affinity(results: Iterable[Result]) -> int:
+    """Seconds that clients return to the backend: it must be what remembers them, too."""
+    recalled = [each.flow.recalled for each in results if each.flow.recalled]
+    if not recalled:
+        return 0
+    remembered = {each.remembers for each in results if each.remembers}
+    return min((seconds for name, seconds in recalled if name in remembered), default=0)
+
+
+def _is_hairpin(
+    backend: Backend, results: Iterable[Result], masquerading: Masquerading, protocol: str
+) -> bool:
+    if (backend, protocol) in masquerading.own:
+        return True
+    by_mark = masquerading.by_mark
+    for each in results:
+        own = [mark for address, mark in each.flow.own_marks if address == backend.address]
+        if not by_mark(each.flow.mark) and not any(map(by_mark, own)):
+            return False
+    return True
+
+
+def _evidence(results: list[Result]) -> tuple[Told, ...]:
+    """The rules that new clients meet, or else those that returning ones meet."""
+    for each in results:
+        if each.flow.recalled is None:
+            return each.rules
+    return results[0].rules

@@ -1,0 +1,150 @@
+"""The record of a run, from the items that were judged and the snapshot that they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from wirecheck import __version__
+from wirecheck.catalogue.registry import Check
+from wirecheck.evaluation.verdict import (
+    UNREACHABLE,
+    FailOn,
+    counts,
+    coverage,
+    exit_status,
+    spared_nodes,
+    verdict,
+)
+from wirecheck.evaluation.waivers import waiver_records
+from wirecheck.inspect.snapshot_summary import slow_commands
+from wirecheck.model.cluster import Cluster
+from wirecheck.results.measures import NodeMeasures, of_all
+from wirecheck.results.records import (
+    FORMAT,
+    CheckRecord,
+    ClusterRecord,
+    Comparison,
+    ItemResult,
+    Override,
+    Results,
+    RunEnded,
+    RunStarted,
+)
+from wirecheck.snapshot.folder import Snapshot
+from wirecheck.snapshot.index import SnapshotIndex
+
+
+@dataclass(slots=True)
+class Judged:
+    """The items of a run, as far as they were judged."""
+
+    items: list[ItemResult] = field(default_factory=list)
+    interrupted: bool = False
+    comparison: Comparison | None = None
+
+
+class Source(Protocol):
+    """Where the items come from."""
+
+    @property
+    def source(self) -> str:
+        """`live`, or the snapshot's folder."""
+        ...
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What was seen."""
+        ...
+
+    @property
+    def first_look(self) -> Cluster:
+        """The cluster in the look that visits every node."""
+        ...
+
+    @property
+    def measured(self) -> Mapping[str, NodeMeasures]:
+        """What was measured on each node that was judged."""
+        ...
+
+    @property
+    def overrides(self) -> Sequence[Override]:
+        """What was judged otherwise than the snapshot says."""
+        ...
+
+
+def results_of(
+    source: Source, checks: Sequence[Check], judged: Judged, seconds: float, fail_on: FailOn
+) -> Results:
+    """The whole record."""
+    index = source.snapshot.index
+    items = judged.items
+    unreachable = index.thresholds.get(UNREACHABLE, 0)
+    return Results(
+        started=RunStarted(
+            format=FORMAT,
+            wirecheck=__version__,
+            time=_rfc3339(index.time),
+            cluster=ClusterRecord(
+                name=index.cluster.context,
+                uid=index.cluster.uid,
+                version=index.cluster.version,
+                proxy_modes=_proxy_modes(index),
+            ),
+            source=source.source,
+            checks=[_check(check) for check in checks],
+            overrides=list(source.overrides),
+            notes=_notes(source.snapshot),
+        ),
+        items=items,
+        ended=RunEnded(
+            status=exit_status(
+                items,
+                fail_on,
+                interrupted=judged.interrupted,
+                unreachable=unreachable,
+            ),
+            verdict=verdict(items, interrupted=judged.interrupted, unreachable=unreachable),
+            coverage=coverage(source.first_look, index, items),
+            counts=counts(items),
+            seconds=round(seconds, 3),
+            looks=len(index.looks),
+            interrupted=judged.interrupted,
+            spared=spared_nodes(items, unreachable),
+            waivers=waiver_records(index, items),
+            measured=of_all(source.measured.values()),
+        ),
+        comparison=judged.comparison,
+    )
+
+
+def _proxy_modes(index: SnapshotIndex) -> list[str]:
+    """Every mode that some node's kube-proxy is in."""
+    visits = (visit for look in index.looks for visit in look.visits.values())
+    return sorted({visit.proxy_mode for visit in visits} - {""})
+
+
+def _notes(snapshot: Snapshot) -> list[str]:
+    """What was noted while looking, and once each what could not be read of the API."""
+    index = snapshot.index
+    notes = [*index.notes, *(problem for look in index.looks for problem in look.problems)]
+    notes += slow_commands(index)
+    if index.wirecheck != __version__:
+        notes.append(f"The snapshot was taken by wirecheck {index.wirecheck}.")
+    return list(dict.fromkeys(notes))
+
+
+def _check(check: Check) -> CheckRecord:
+    return CheckRecord(
+        id=check.id,
+        sentence=check.sentence,
+        why=check.why,
+        remedy=check.remedy,
+        scope=check.scope,
+    )
+
+
+def _rfc3339(time: float) -> str:
+    return datetime.fromtimestamp(time, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

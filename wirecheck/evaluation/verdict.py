@@ -1,0 +1,156 @@
+"""From all results of a run to its coverage, its sentence and its exit status. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import Literal
+
+from wirecheck.api_index.sampled_peers import sampled_peers
+from wirecheck.catalogue.findings import Outcome
+from wirecheck.model.cluster import Cluster
+from wirecheck.results.records import Coverage, ItemResult
+from wirecheck.snapshot.index import SnapshotIndex, VisitRecord
+from wirecheck.text import plural
+
+FailOn = Literal["fail", "warn", "never"]
+
+REACHABLE = "nodes.reachable"
+UNREACHABLE = "unreachable"
+"""The threshold that says how many nodes may be missing before the run counts as incomplete."""
+
+HEALTHY, FAILED, INCOMPLETE, INTERNAL_ERROR, USAGE, NOTHING_TO_DO = range(6)
+
+
+def counts(items: Iterable[ItemResult]) -> dict[str, int]:
+    """Items by outcome."""
+    return dict(Counter(str(item.outcome) for item in items))
+
+
+def exit_status(
+    items: Sequence[ItemResult],
+    fail_on: FailOn = "fail",
+    *,
+    interrupted: bool = False,
+    unreachable: float = 0,
+) -> int:
+    """0 healthy, 1 something is wrong, 2 could not look at everything, 5 nothing was judged.
+
+    `unreachable` nodes may be missing before it is 2.
+    """
+    outcomes = {item.outcome for item in items}
+    if not outcomes - {Outcome.SKIP}:
+        return INCOMPLETE if interrupted else NOTHING_TO_DO
+    if fail_on == "never":
+        return HEALTHY
+    if Outcome.FAIL in outcomes or (fail_on == "warn" and Outcome.WARN in outcomes):
+        return FAILED
+    spared = set(spared_nodes(items, unreachable))
+    errors = (item for item in items if item.outcome is Outcome.ERROR)
+    if interrupted or any(not is_spared(item, spared) for item in errors):
+        return INCOMPLETE
+    return HEALTHY
+
+
+def spared_nodes(items: Iterable[ItemResult], unreachable: float) -> list[str]:
+    """The nodes that were not looked at, if there are at most so many; else none.
+
+    There must be others that were: a run that saw no node is no success, whatever is accepted.
+    """
+    visits = [item for item in items if item.check == REACHABLE]
+    missing = sorted(item.node for item in visits if item.outcome is Outcome.ERROR)
+    seen = any(item.outcome is Outcome.PASS for item in visits)
+    return missing if seen and len(missing) <= unreachable else []
+
+
+def is_spared(item: ItemResult, spared: Set[str]) -> bool:
+    """Whether all that the item says is that one of the `spared` nodes was not looked at."""
+    return item.node in spared and (item.folded or item.check == REACHABLE)
+
+
+def verdict(
+    items: Sequence[ItemResult], *, interrupted: bool = False, unreachable: float = 0
+) -> str:
+    """One sentence, the worst thing first."""
+    spared = set(spared_nodes(items, unreachable))
+    items = [item for item in items if not is_spared(item, spared)]
+    said = Counter(item.outcome for item in items)
+    red_nodes = {item.node for item in items if item.outcome is Outcome.FAIL and item.node}
+    parts = []
+    if said[Outcome.FAIL]:
+        failed = {item.check for item in items if item.outcome is Outcome.FAIL}
+        where = f" on {plural(len(red_nodes), 'node')}" if red_nodes else ""
+        parts.append(f"{plural(len(failed), 'check')} failed{where}")
+    if said[Outcome.ERROR]:
+        parts.append(f"{plural(said[Outcome.ERROR], 'item')} could not be judged")
+    if interrupted:
+        parts.append("the run was interrupted")
+    if not parts and not said - Counter({Outcome.SKIP: said[Outcome.SKIP]}):
+        return "Nothing was judged."
+    if said[Outcome.WARN]:
+        parts.append(plural(said[Outcome.WARN], "warning"))
+    if not said[Outcome.FAIL] and not said[Outcome.ERROR] and not interrupted:
+        parts.insert(0, "nothing new" if said[Outcome.KNOWN] else "healthy")
+    for outcome, word in ((Outcome.KNOWN, "known"), (Outcome.WAIVED, "waived")):
+        if said[outcome]:
+            parts.append(f"{plural(said[outcome], 'item')} {word}")
+    if spared:
+        parts.append(f"{plural(len(spared), 'node')} not looked at, which is accepted")
+    return f"{', '.join(parts).capitalize()}."
+
+
+def coverage(cluster: Cluster, index: SnapshotIndex, items: Sequence[ItemResult]) -> Coverage:
+    """How much was looked at in the first look, which is that of `cluster` and visits every node.
+
+    `index` has all looks, also those that came after.
+    """
+    visits = {name: cluster.look.visits.get(name, _NO_VISIT) for name in cluster.nodes}
+    pods = [pod for pod in cluster.pods if pod.node_name and pod.is_running]
+    seen = {name for name, visit in visits.items() if visit.status == "seen"}
+    undecided = {name for item in items for name in item.undecided}
+    all_visits = [visit for each in index.looks for visit in each.visits.values()]
+    connections = sum(visit.connections for visit in all_visits)
+    helpers = index.helper_pods
+    wanted = helpers.nodes if helpers else {}
+    helped = len(wanted.keys() & cluster.helpers_of_the_run.keys())
+    return Coverage(
+        nodes_seen=len(seen),
+        nodes_known=len(visits),
+        pods_seen=sum(pod.node_name in seen for pod in pods),
+        pods_known=len(pods),
+        services_seen=len(cluster.services) if seen else 0,
+        services_known=len(cluster.services),
+        dns_queries=sum(visit.dns_queries for visit in all_visits),
+        connections=connections,
+        sampled_peers=sampled_peers(len(visits)) if connections else 0,
+        helper_pods=helped,
+        helper_pods_wanted=len(wanted),
+        unreachable=_with_status(
+            visits, "unreachable", "time limit", "wrong host", "not understood"
+        ),
+        skipped_nodes={
+            name: visit.reason
+            for name, visit in visits.items()
+            if visit.status in ("no way", "gone", "skipped")
+        },
+        undecided=len(undecided),
+        unjudged=_unjudged(items),
+    )
+
+
+def _unjudged(items: Sequence[ItemResult]) -> dict[str, int]:
+    """Objects that were not judged, by reason: of all nodes, by the check that left most out."""
+    by_check: dict[str, Counter[str]] = {}
+    for item in items:
+        by_check.setdefault(item.check, Counter()).update(item.unjudged)
+    most: Counter[str] = Counter()
+    for counted in by_check.values():
+        most |= counted
+    return dict(most)
+
+
+_NO_VISIT = VisitRecord("unreachable", reason="The snapshot has no visit to it.")
+
+
+def _with_status(visits: Mapping[str, VisitRecord], *statuses: str) -> list[str]:
+    return sorted(name for name, visit in visits.items() if visit.status in statuses)

@@ -1,0 +1,94 @@
+"""What is accepted: waivers, and the outcome that is left of an item's findings. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from wirecheck.catalogue.findings import Level, Outcome
+from wirecheck.results.records import FindingRecord, ItemResult, WaiverRecord
+from wirecheck.snapshot.index import SnapshotIndex, Waiver
+
+
+def outcome_of(findings: Iterable[FindingRecord], *, error: bool, skip: bool) -> Outcome:
+    """The item's outcome: accepted findings stand back behind all that are not.
+
+    An error is never accepted: nobody knows what would have been seen.
+    """
+    found = {(finding.level, finding.standing) for finding in findings}
+    open_levels = {level for level, standing in found if standing not in ("known", "waived")}
+    if Level.FAIL in open_levels:
+        return Outcome.FAIL
+    if error or any(level is Level.ERROR for level, _ in found):
+        return Outcome.ERROR
+    if Level.WARN in open_levels:
+        return Outcome.WARN
+    if any(standing == "known" for _, standing in found):
+        return Outcome.KNOWN
+    if found:
+        return Outcome.WAIVED
+    return Outcome.SKIP if skip else Outcome.PASS
+
+
+def waiver_for(
+    check: str, node: str, finding: FindingRecord, index: SnapshotIndex
+) -> Waiver | None:
+    """The waiver that covers the finding on the day of the run, if there is one."""
+    today = day_of(index.time)
+    for waiver in index.waivers:
+        if waiver.until >= today and covers(waiver, check, node, finding):
+            return waiver
+    return None
+
+
+def waiver_records(index: SnapshotIndex, items: Sequence[ItemResult]) -> list[WaiverRecord]:
+    """What became of each waiver: one that covers nothing can be removed, or is misspelt."""
+    return [_record(waiver, index, items) for waiver in index.waivers]
+
+
+def _record(waiver: Waiver, index: SnapshotIndex, items: Sequence[ItemResult]) -> WaiverRecord:
+    expired = waiver.until < day_of(index.time)
+    about = [item for item in items if fnmatchcase(item.check, waiver.check)]
+    covered = sum(
+        covers(waiver, item.check, item.node, finding)
+        and (expired or waiver_for(item.check, item.node, finding, index) == waiver)
+        for item in about
+        for finding in item.findings
+    )
+    state: Literal["used", "unused", "expired", "not asked"] = "used" if covered else "unused"
+    if expired:
+        state = "expired"
+    elif not about:
+        state = "not asked"
+    return WaiverRecord(
+        check=waiver.check,
+        where=waiver.where,
+        reason=waiver.reason,
+        owner=waiver.owner,
+        until=waiver.until,
+        state=state,
+        findings=covered,
+    )
+
+
+def covers(waiver: Waiver, check: str, node: str, finding: FindingRecord) -> bool:
+    """Whether the waiver is about this finding, whatever the day."""
+    about = finding.object
+    places = (node, str(about), f"{about.namespace}/{about.name}")
+    return (
+        finding.level is not Level.ERROR
+        and fnmatchcase(check, waiver.check)
+        and any(fnmatchcase(place, waiver.where) for place in places)
+    )
+
+
+def terms(waiver: Waiver) -> str:
+    """Why it is accepted, by whom, and until when."""
+    return f"{waiver.reason} ({waiver.owner}, until {waiver.until})"
+
+
+def day_of(time: float) -> str:
+    """The date in UTC, as waivers have it."""
+    return datetime.fromtimestamp(time, tz=UTC).date().isoformat()

@@ -1,0 +1,78 @@
+"""A snapshot in a few lines: which cluster, when, and what was seen of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from wirecheck.api_index.helper_pods import without_helpers
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.folder import Snapshot
+from wirecheck.snapshot.index import LookRecord, SnapshotIndex
+from wirecheck.text import plural
+
+
+def summary(snapshot: Snapshot) -> Iterator[str]:
+    """The lines. Raises SnapshotError where the part about the API is broken."""
+    index = snapshot.index
+    yield f"snapshot    {snapshot.path}, format {index.format}, by wirecheck {index.wirecheck}"
+    yield f"cluster     {index.cluster.context or '-'}, Kubernetes {index.cluster.version or '-'}"
+    yield f"taken       {_moment(index.time)}"
+    for number, look in enumerate(index.looks, start=1):
+        seconds = look.finished - look.started
+        counted = objects_counted(snapshot.api(number))
+        changes = plural(len(look.changes), "change")
+        yield f"look {number}      {seconds:.1f} s, {counted}, {changes}"
+        yield from _visits(look)
+    for waiver in index.waivers:
+        yield (
+            f"waiver      {waiver.check} at {waiver.where} until {waiver.until}, "
+            f"{waiver.owner}: {waiver.reason}"
+        )
+    for note in (*index.notes, *slow_commands(index)):
+        yield f"note        {note}"
+
+
+def objects_counted(objects: ApiObjects) -> str:
+    """`4 nodes, 30 pods, 12 Services`."""
+    return ", ".join(
+        (
+            plural(len(objects.nodes), "node"),
+            plural(len(without_helpers(objects.pods)), "pod"),
+            plural(len(objects.services), "Service"),
+        )
+    )
+
+
+def slow_commands(index: SnapshotIndex) -> Iterator[str]:
+    """A sentence for each command that took long on some node: its output was old by then."""
+    slowest: dict[str, dict[str, float]] = {}
+    for look in index.looks:
+        for node, visit in look.visits.items():
+            for command, seconds in visit.slow.items():
+                known = slowest.setdefault(command, {})
+                known[node] = max(seconds, known.get(node, 0.0))
+    for command, by_node in sorted(slowest.items()):
+        node = max(by_node, key=by_node.__getitem__)
+        more = len(by_node) - 1
+        others = f", and long on {plural(more, 'other node')}" if more else ""
+        yield (
+            f"{command} took {by_node[node]:.0f} s on {node}{others}: what changed there in that "
+            "time may be missing in what was judged."
+        )
+
+
+def _visits(look: LookRecord) -> Iterator[str]:
+    statuses = Counter(visit.status for visit in look.visits.values())
+    size = sum(visit.bytes for visit in look.visits.values())
+    counted = ", ".join(f"{number:,} {status}" for status, number in statuses.most_common())
+    yield f"  visits    {counted or 'none'}; {size / 1e6:.1f} MB"
+    for name, visit in sorted(look.visits.items()):
+        if visit.status != "seen":
+            yield f"  {name}: {visit.status}: {visit.reason}"
+    yield from (f"  problem: {problem}" for problem in look.problems)
+
+
+def _moment(time: float) -> str:
+    return datetime.fromtimestamp(time, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,328 @@
+"""The inventory: how to reach the API and each node, and what is accepted on this cluster."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import fnmatch
+import ipaddress
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+from wirecheck.inventory.strict_yaml import UnusableFileError, read_strictly
+from wirecheck.snapshot.index import Waiver
+from wirecheck.snapshot.objects.node import NodeObject
+
+SCHEMES = ("docker", "kubectl", "local", "podman", "ssh")
+"""The kinds of way into a node."""
+
+DomainName = Annotated[str, Meta(max_length=253, pattern=r"^[-A-Za-z0-9_]+(\.[-A-Za-z0-9_]+)*\.?$")]
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Pause = Annotated[float, Meta(ge=0)]
+
+
+class InventoryError(Exception):
+    """The inventory cannot be used: one sentence with the file, the place and the next step."""
+
+
+class Part(Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of the inventory."""
+
+
+class NodeEntry(Part, frozen=True):
+    """The way into the nodes whose name matches the glob `name`."""
+
+    name: str
+    via: str
+    port: Port | None = None
+    ssh_config: str | None = None
+    identity_file: str | None = None
+    sudo: bool = False
+
+
+class Dns(Part, frozen=True):
+    """What DNS is asked: queries per second over the whole cluster, seconds per try."""
+
+    rate: Positive = 200.0
+    tries: Count = 3
+    timeout: Positive = 2.5
+    external_names: tuple[DomainName, ...] = ()
+    """Names outside the cluster that DNS must know; none is asked for without being named here."""
+
+
+class Limits(Part, frozen=True):
+    """Seconds for one visit and for all of them, and how many run side by side."""
+
+    node: Positive = 60.0
+    total: Positive = 600.0
+    workers: Count = 32
+
+
+class Looks(Part, frozen=True):
+    """The pauses before the second, third … look, in seconds; none means one look."""
+
+    intervals: Annotated[tuple[Pause, ...], Meta(max_length=5)] = (10.0, 30.0)
+
+
+Label = Annotated[str, Meta(pattern="^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+Image = Annotated[str, Meta(min_length=1, pattern=r"^\S+$")]
+
+
+class Agent(Part, frozen=True):
+    """Agent pods, through which nodes are looked at whose way in is `kubectl://`."""
+
+    namespace: Label = "wirecheck"
+    image: Image | None = None
+    """Pods for the run are made of it on nodes where no agent runs; without it, none are made."""
+    pull_secrets: list[Label] = []
+    start: Positive = 60.0
+    """Seconds that all pods for the run together have to start."""
+    privileged: bool = False
+    """For platforms that let nothing less enter the node's namespaces."""
+
+
+class HelperPods(Part, frozen=True):
+    """Pods for one run, one a node, between which large messages are sent."""
+
+    always: bool = False
+    """Make them without --helper-pods as well."""
+    namespace: Label = "wirecheck-helpers"
+    image: Image | None = None
+    """Any that has a `python3`; without one, that of the agents."""
+    pull_secrets: list[Label] = []
+    start: Positive = 60.0
+    """Seconds that all of them together have to start."""
+
+
+class Inventory(Part, frozen=True):
+    """A whole inventory. Paths in it are absolute, wherever the file was read from."""
+
+    nodes: list[NodeEntry] = []
+    ansible: str | None = None
+    """An Ansible inventory, for the nodes that no entry matches."""
+    kubeconfig: str | None = None
+    context: str | None = None
+    agent: Agent = Agent()
+    helper_pods: HelperPods = HelperPods()
+    dns: Dns = Dns()
+    limits: Limits = Limits()
+    looks: Looks = Looks()
+    thresholds: dict[str, float] = {}
+    waivers: list[Waiver] = []
+
+
+class AgentPod(Struct, frozen=True):
+    """An agent pod, and how kubectl is told of its cluster."""
+
+    namespace: str
+    name: str
+    kubeconfig: str = ""
+    """As in $KUBECONFIG; empty within a pod."""
+    context: str = ""
+
+
+class WayIn(Struct, frozen=True):
+    """The way into one node, filled in; it holds no credential, only where one is kept."""
+
+    node: str
+    via: str
+    address: str
+    ssh_config: str | None = None
+    identity_file: str | None = None
+    sudo: bool = False
+    ssh_arguments: tuple[str, ...] = ()
+    """Words for ssh's command line: a jump host, an option."""
+    pod: AgentPod | None = None
+    """Where `via` is kubectl://."""
+
+
+class Unusable(Struct, frozen=True):
+    """Why what is said of the way into one node cannot be used: a sentence with the next step."""
+
+    why: str
+
+
+def read_inventory(path: Path) -> Inventory:
+    """Read and check the inventory at `path`.
+
+    Raises InventoryError for a file that is missing, is not YAML, names an option that does
+    not exist, or gives an option a value that it cannot have.
+    """
+    try:
+        inventory = read_strictly(path, Inventory, _PARTS)
+    except UnusableFileError as error:
+        raise InventoryError(str(error)) from None
+    return _checked(path, inventory)
+
+
+def ways_in(
+    inventory: Inventory, nodes: Sequence[NodeObject]
+) -> dict[str, WayIn | Unusable | None]:
+    """The way into each node: of the first entry whose glob matches, None where there is none."""
+    return {node.metadata.name: _way_in(inventory, node) for node in nodes}
+
+
+def missing_lines(names: Collection[str]) -> str:
+    """The few lines of an inventory that would give a way into the nodes `names`."""
+    globs = sorted(names)
+    if len(globs) > 3:
+        prefix = os.path.commonprefix(globs)  # noqa: RUF071 - names, not paths
+        globs = [f"{prefix}*"]
+    entries = (f'  - name: "{glob}"\n    via: ssh://root@{{address}}\n' for glob in globs)
+    return "nodes:\n" + "".join(entries)
+
+
+def refuse_unknown_thresholds(inventory: Inventory, known: Collection[str]) -> None:
+    """Raise InventoryError for a threshold that no check has: it would change nothing."""
+    for name in inventory.thresholds:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"Known: {', '.join(sorted(known))}."
+            raise InventoryError(f"thresholds: no check has a threshold `{name}`; {hint}")
+
+
+_PARTS: Mapping[str, type[Struct]] = {
+    "nodes": NodeEntry,
+    "agent": Agent,
+    "helper_pods": HelperPods,
+    "dns": Dns,
+    "limits": Limits,
+    "looks": Looks,
+    "waivers": Waiver,
+}
+
+
+def _checked(path: Path, inventory: Inventory) -> Inventory:
+    if not inventory.nodes and not inventory.ansible:
+        raise InventoryError(
+            f"{path} has no `nodes`, so no node could be visited; add an entry such as "
+            '`- {name: "*", via: "ssh://root@{address}"}`.'
+        )
+    for waiver in inventory.waivers:
+        try:
+            datetime.date.fromisoformat(waiver.until)
+        except ValueError:
+            raise InventoryError(
+                f"{path}: the waiver of {waiver.check} ends `until: {waiver.until}`, which is no "
+                "date; write it as 2027-01-31."
+            ) from None
+    for entry in inventory.nodes:
+        _check_via(path, entry)
+    folder = path.absolute().parent
+    return msgspec.structs.replace(
+        inventory,
+        kubeconfig=_absolute(folder, inventory.kubeconfig),
+        ansible=_absolute(folder, inventory.ansible),
+        nodes=[
+            msgspec.structs.replace(
+                entry,
+                ssh_config=_absolute(folder, entry.ssh_config),
+                identity_file=_absolute(folder, entry.identity_file),
+            )
+            for entry in inventory.nodes
+        ],
+    )
+
+
+def _check_via(path: Path, entry: NodeEntry) -> None:
+    scheme, separator, host = entry.via.partition("://")
+    wrong = ""
+    if not separator or scheme not in SCHEMES:
+        known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+        wrong = f"is none of the ways that exist: {known}"
+    elif unknown := set(re.findall(r"{([^}]*)}", host)) - {"name", "address"}:
+        wrong = f"has a place-holder {{{min(unknown)}}}; there are {{name}} and {{address}}"
+    elif scheme == "ssh" and ":" in host.rpartition("@")[0]:
+        wrong = "holds a password; use a key, and name it in `identity_file` or `ssh_config`"
+    elif scheme == "kubectl" and host:
+        wrong = "names a pod, but the agent on the node is found by itself; write kubectl://"
+    elif scheme == "local" and host:
+        wrong = "names a host, but local:// is this machine; write ssh:// to reach another"
+    if wrong:
+        raise InventoryError(f"{path}: the way into {entry.name}, `{_masked(entry.via)}`, {wrong}.")
+
+
+def _masked(via: str) -> str:
+    return re.sub(r"(?<=://)([^@/]*):[^@]*@", r"\1:…@", via)
+
+
+def _absolute(folder: Path, written: str | None) -> str | None:
+    return None if written is None else str(folder / Path(written).expanduser())
+
+
+def _way_in(inventory: Inventory, node: NodeObject) -> WayIn | Unusable | None:
+    name = node.metadata.name
+    for entry in inventory.nodes:
+        if fnmatch.fnmatchcase(name, entry.name):
+            address = _address(node)
+            via = _filled_in(entry, name, address)
+            if via != "local://" and not is_plain_way(via):
+                return Unusable(
+                    f"The way into node {name}, {_masked(via)!r}, holds a host that cannot be one; "
+                    f"correct the entry `{entry.name}` of the inventory, or the Node's addresses."
+                )
+            return WayIn(
+                node=name,
+                via=via,
+                address=address,
+                ssh_config=entry.ssh_config,
+                identity_file=entry.identity_file,
+                sudo=entry.sudo,
+            )
+    return None
+
+
+def _address(node: NodeObject) -> str:
+    """Where the node can be reached: an InternalIP if it has one, at last its name."""
+    for kind in ("InternalIP", "ExternalIP"):
+        for address in node.status.addresses:
+            if address.type == kind:
+                return address.address
+    return node.metadata.name
+
+
+def _filled_in(entry: NodeEntry, name: str, address: str) -> str:
+    scheme, _, rest = entry.via.partition("://")
+    if scheme == "local":
+        return entry.via
+    user, at, host = rest.rpartition("@")
+    host = host or ("{address}" if scheme == "ssh" else "{name}")
+    host = host.replace("{name}", name).replace("{address}", _bracketed(address))
+    user = user.replace("{name}", name)
+    via = f"{scheme}://{user}{at}{host}"
+    if entry.port is not None:
+        via += f":{entry.port}"
+    return via
+
+
+def _bracketed(address: str) -> str:
+    try:
+        return f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
+    except ValueError:
+        return address
+
+
+def is_plain_way(via: str) -> bool:
+    """Whether user, host and port are plain: they become words of a command line."""
+    if not via.isprintable():
+        return False  # urlsplit leaves line breaks out, and would not see them
+    try:
+        parts = urlsplit(via)
+        user, host, port = parts.username or "u", parts.hostname or "", parts.port or 1
+        if ":" in host:
+            ipaddress.IPv6Address(host)
+            host = "v6"
+    except ValueError:
+        return False
+    plain = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+    whole = parts.path == parts.query == parts.fragment == ""
+    return bool(whole and port and re.fullmatch(plain, user) and re.fullmatch(plain, host))

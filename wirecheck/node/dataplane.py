@@ -1,0 +1,294 @@
+"""A node's Service rules beside what the API asks of them: the differences, with names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from wirecheck.catalogue.findings import FactMissingError, Ref
+from wirecheck.dataplane.clients import LOCALHOST, Clients, clients_of
+from wirecheck.dataplane.compare import leftovers
+from wirecheck.dataplane.compare.differences import Difference, Kind, compare
+from wirecheck.dataplane.compare.leftovers import Leftover
+from wirecheck.dataplane.compare.summary import Common, Summary, summarised
+from wirecheck.dataplane.compare.wording import verdict_of
+from wirecheck.dataplane.expected.services import expected_table
+from wirecheck.dataplane.iptables.reader import apart_on_localhost, read_iptables
+from wirecheck.dataplane.ipvs.reader import IpvsTexts, read_ipvs
+from wirecheck.dataplane.nftables.reader import read_nftables
+from wirecheck.dataplane.proxy import Mode, ProxyFacts
+from wirecheck.dataplane.table import Client, ServiceTable
+from wirecheck.parse.errors import ParseError
+from wirecheck.parse.iptables_once import iptables_dump
+
+if TYPE_CHECKING:
+    from wirecheck.model.node import Node
+
+IP_VS = "/proc/net/ip_vs"
+BOUND_BY_IPVS = "kube-ipvs0"
+"""The interface on which kube-proxy has Services' addresses in IPVS mode."""
+
+
+@dataclass(frozen=True)
+class NamedDifference:
+    """A difference between the API and a node's rules, and the Service port that it is about."""
+
+    node: Ref
+    difference: Difference
+
+    @property
+    def ref(self) -> Ref:
+        """The Service with port and frontend; what belongs to no Service is the node's."""
+        each, owner = self.difference, self.difference.owner
+        if owner is None:
+            return replace(self.node, part=str(each.frontend))
+        part = f"{owner.name} {each.frontend}".strip()
+        return Ref("Service", owner.service, owner.namespace, part=part, uid=owner.uid)
+
+    @property
+    def expected(self) -> str:
+        return f"{self.difference.expected} (for {_listed(self.difference.clients)})"
+
+    @property
+    def found(self) -> str:
+        return self.difference.found
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        return self.difference.evidence
+
+    @property
+    def is_not_understood(self) -> bool:
+        return self.difference.kind is Kind.NOT_UNDERSTOOD
+
+
+@dataclass(frozen=True)
+class NamedCommon:
+    """A difference that all frontends of a node have in common."""
+
+    node: Ref
+    common: Common
+
+    @property
+    def ref(self) -> Ref:
+        return replace(self.node, part=f"{self.common.where} Service rules")
+
+    @property
+    def family(self) -> int:
+        return self.common.family
+
+    @property
+    def expected(self) -> str:
+        each = self.common
+        return f"{each.extent} {each.wanted} (for {_listed(each.clients)})"
+
+    @property
+    def found(self) -> str:
+        return f"all of them {self.common.found}"
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        return self.common.evidence
+
+
+@dataclass(frozen=True)
+class NamedLeftover:
+    """What another mode has left on a node."""
+
+    node: Ref
+    leftover: Leftover
+
+    @property
+    def ref(self) -> Ref:
+        return replace(self.node, part=f"{self.leftover.mode} leftovers")
+
+    @property
+    def what(self) -> str:
+        return self.leftover.what
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        return self.leftover.evidence
+
+    @property
+    def harm(self) -> Iterator[NamedDifference]:
+        """What it does that no Service asks for."""
+        for each in self.leftover.harm:
+            yield NamedDifference(self.node, each)
+
+
+@dataclass(frozen=True)
+class Dataplane:
+    """All differences of one node."""
+
+    node: Ref
+    summary: Summary
+    left: tuple[Leftover, ...] = ()
+    """What other modes have left."""
+    claims: Mapping[Ref, str] = field(default_factory=dict)
+    """Frontends that several Services claim, and what this node does with them."""
+    ignored: tuple[str, ...] = ()
+    """Rules of others that are not understood, and that no Service's connections meet."""
+    problems: tuple[str, ...] = ()
+    """What could not be understood and concerns no single frontend."""
+
+    @property
+    def compared(self) -> int:
+        """How many frontends were compared."""
+        return self.summary.compared
+
+    def of(self, *kinds: Kind) -> Iterator[NamedDifference]:
+        """The differences of the given kinds or of all, by frontend, without the common ones."""
+        for each in self.summary.of(*(kinds or Kind)):
+            yield NamedDifference(self.node, each)
+
+    def common(self, *kinds: Kind) -> Iterator[NamedCommon]:
+        """Those that all frontends have in common, of the given kinds or of all."""
+        for each in self.summary.shared(*(kinds or Kind)):
+            yield NamedCommon(self.node, each)
+
+    @property
+    def leftovers(self) -> Iterator[NamedLeftover]:
+        """What other modes of kube-proxy have left on the node."""
+        for each in self.left:
+            yield NamedLeftover(self.node, each)
+
+
+def compared(node: Node) -> Dataplane:
+    """The node's Service rules, compared with the API.
+
+    Raises FactMissingError for rules that were not read or are not understood.
+    """
+    facts = node.proxy.facts
+    clients = _clients(node, facts)
+    wanted, found = _tables(node, facts, clients)
+    try:
+        left = tuple(_leftovers(node, facts, clients, wanted))
+    except ParseError as error:
+        raise FactMissingError(f"{node.name}: {error}") from error
+    problems = dict.fromkeys(
+        [*node.cluster.service_index.problems, *wanted.problems, *found.problems]
+    )
+    summary = summarised(wanted, compare(wanted, found))
+    claims = dict(_claims(wanted, found))
+    return Dataplane(node.ref, summary, left, claims, found.ignored, tuple(problems))
+
+
+def programmed_modes(node: Node) -> tuple[Mode, ...]:
+    """The modes whose Services are on the node, as far as its rules were read."""
+    bound = any(each.name == BOUND_BY_IPVS and each.addresses for each in node.host.interfaces)
+    # In IPVS mode KUBE-SERVICES is there as well, but no chain of a single Service.
+    rules = _printed(node, "iptables-nft-save", "iptables-save", "iptables-legacy-save")
+    signs = {
+        Mode.IPVS: bound,
+        Mode.NFTABLES: bool(_printed(node, "nft-kube-proxy", "nft-kube-proxy6")),
+        Mode.IPTABLES: any(map(_has_chains_of_services, rules)),
+    }
+    return tuple(mode for mode, is_there in signs.items() if is_there)
+
+
+@lru_cache(maxsize=2)
+def _has_chains_of_services(text: str) -> bool:
+    return "KUBE-SVC-" in text
+
+
+def _printed(node: Node, *commands: str) -> list[str]:
+    records = (node.seen.commands.get(each) for each in commands)
+    return [each.output for each in records if each and each.status == 0 and each.output]
+
+
+def _clients(node: Node, facts: ProxyFacts) -> Clients:
+    own = {
+        str(each)
+        for interface in node.host.interfaces
+        if interface.name != BOUND_BY_IPVS
+        for each in interface.addresses
+    }
+    local = {*map(str, node.host.addresses), str(LOCALHOST)}
+    clients = clients_of(node.object, facts, local, {*own, str(LOCALHOST)})
+    if facts.mode is not Mode.IPTABLES:
+        return clients
+    return replace(clients, apart_on_localhost=frozenset(_apart_on_localhost(node)))
+
+
+def _apart_on_localhost(node: Node) -> Iterator[int]:
+    try:
+        yield from apart_on_localhost(iptables_dump(node.iptables.rules[4]))
+    except ParseError as error:
+        raise FactMissingError(f"{node.name}: {error}") from error
+
+
+def tables_of(node: Node) -> tuple[ServiceTable, ServiceTable]:
+    """What the API asks of the node's Service rules, and what they do.
+
+    Raises FactMissingError for rules that were not read or are not understood.
+    """
+    facts = node.proxy.facts
+    return _tables(node, facts, _clients(node, facts))
+
+
+def _tables(node: Node, facts: ProxyFacts, clients: Clients) -> tuple[ServiceTable, ServiceTable]:
+    wanted = expected_table(node.cluster.service_index, node.object, facts, clients)
+    try:
+        return wanted, _read(node, facts, clients, wanted)
+    except ParseError as error:
+        raise FactMissingError(f"{node.name}: {error}") from error
+
+
+def _claims(wanted: ServiceTable, found: ServiceTable) -> Iterator[tuple[Ref, str]]:
+    """kube-proxy may follow any of several claims, but not each node another one."""
+    for frontend, entries in wanted.contested.items():
+        names = sorted({str(each.owner) for each in entries})
+        ways = dict.fromkeys(verdict_of(found.handling(frontend, each)) for each in Client)
+        yield Ref("frontend", str(frontend), part=f"of {', '.join(names)}"), "; ".join(ways)
+
+
+def _read(node: Node, facts: ProxyFacts, clients: Clients, wanted: ServiceTable) -> ServiceTable:
+    """What the node's rules do, in the mode that kube-proxy is in."""
+    match facts.mode:
+        case Mode.IPTABLES:
+            return read_iptables(node.iptables.rules, clients, wanted.entries, node.iptables.legacy)
+        case Mode.NFTABLES:
+            return read_nftables(_nftables(node), clients, wanted.entries)
+        case Mode.IPVS:
+            texts = IpvsTexts(
+                node.file(IP_VS),
+                node.output_of("ipset-save"),
+                node.iptables.rules,
+                _ipvsadm(node),
+                node.iptables.legacy,
+            )
+            is_seen = facts.cluster_cidrs is not None
+            scheduler = facts.ipvs_scheduler if is_seen else ""
+            return read_ipvs(texts, clients, wanted, facts.ipvs_exclude_cidrs, scheduler)
+
+
+def _leftovers(
+    node: Node, facts: ProxyFacts, clients: Clients, wanted: ServiceTable
+) -> Iterator[Leftover]:
+    """What other modes have left on the node, as far as it is there at all."""
+    if facts.mode is not Mode.IPTABLES:
+        yield from leftovers.of_iptables(node.iptables.rules, clients, wanted, facts.mode)
+    if facts.mode is not Mode.NFTABLES:
+        yield from leftovers.of_nftables(_nftables(node), clients, wanted)
+    if facts.mode is not Mode.IPVS and IP_VS in node.seen.files:
+        yield from leftovers.of_ipvs(node.seen.files[IP_VS], wanted, facts.ipvs_exclude_cidrs)
+
+
+def _ipvsadm(node: Node) -> str:
+    """Many nodes do not have it."""
+    record = node.seen.commands.get("ipvsadm-save")
+    return record.output if record is not None and record.status == 0 else ""
+
+
+def _nftables(node: Node) -> dict[int, str]:
+    return {
+        4: node.output_if_asked("nft-kube-proxy"),
+        6: node.output_if_asked("nft-kube-proxy6"),
+    }
+
+
+def _listed(clients: tuple[Client, ...]) -> str:
+    return "every client" if len(clients) == len(Client) else ", ".join(clients)

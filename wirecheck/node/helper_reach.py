@@ -1,0 +1,93 @@
+"""What was sent to the helper pods of the run, and where there was none to send to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.node.reach import Reached
+from wirecheck.snapshot.index import HelperPodsRecord
+from wirecheck.snapshot.objects.pod import PodObject
+
+if TYPE_CHECKING:
+    from wirecheck.model.node import Node
+
+ENDED = "The helper pod ended before it could be used."
+
+
+@dataclass(frozen=True)
+class HelperReach:
+    """The large messages of one visit. Raises NotApplicable where no helper pods were made."""
+
+    node: Node
+
+    @property
+    def lacking(self) -> Mapping[str, str]:
+        """Other nodes without one, with the reason."""
+        return {name: why for name, why in self._without.items() if name != self.node.name}
+
+    @property
+    def across(self) -> Iterator[Reached]:
+        """To other nodes, from the node and from its own helper pod.
+
+        Raises, after all others, where not both could be done.
+        """
+        found = self._found("helper")
+        yield from found
+        self._need_own()
+        others = self._there.keys() - {self.node.name}
+        if others and not any(each.source for each in found):
+            raise self._nothing_sent
+        for why in self.lacking.values() if not others else ():
+            raise FactMissingError(f"There was no helper pod to send to. {why}")
+        if not others:
+            raise NotApplicable("there is no other node to send to")
+
+    @property
+    def within(self) -> Iterator[Reached]:
+        """To the node's own helper pod, from the node and from another of its pods.
+
+        Raises, after all others, where there is none.
+        """
+        found = self._found("own helper")
+        yield from found
+        self._need_own()
+        if not found:
+            raise self._nothing_sent
+
+    @cached_property
+    def _record(self) -> HelperPodsRecord:
+        record = self.node.cluster.index.helper_pods
+        if record is None:
+            raise NotApplicable("no helper pods were made; --helper-pods asks for them")
+        return record
+
+    @property
+    def _there(self) -> Mapping[str, PodObject]:
+        return self.node.cluster.helpers_of_the_run
+
+    @cached_property
+    def _without(self) -> Mapping[str, str]:
+        nodes = self._record.nodes.items()
+        return {name: why or ENDED for name, why in nodes if name not in self._there}
+
+    def _found(self, purpose: str) -> list[Reached]:
+        contacts = (self.node.seen.contacts or ()) if self._record else ()
+        return [self.node.reach.reached(each) for each in contacts if each.purpose == purpose]
+
+    def _need_own(self) -> None:
+        if self.node.name not in self._record.nodes:
+            raise NotApplicable("no helper pod was to be made on it")
+        if why := self._without.get(self.node.name):
+            raise FactMissingError(why)
+
+    @property
+    def _nothing_sent(self) -> FactMissingError:
+        name = self.node.name
+        return FactMissingError(
+            f"Nothing was sent to or from the helper pod on {name}: the visit did not find its "
+            "processes, or ended before. Run it again; raise limits.node."
+        )

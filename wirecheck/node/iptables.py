@@ -1,0 +1,73 @@
+"""The iptables rules of one node, of both variants and families."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from wirecheck.catalogue.findings import FactMissingError
+from wirecheck.parse.errors import ParseError
+from wirecheck.parse.iptables_once import iptables_dump
+
+if TYPE_CHECKING:
+    from wirecheck.model.node import Node
+
+TOOLS = {4: "iptables", 6: "ip6tables"}
+NAT_HOOKS = ("PREROUTING", "OUTPUT", "POSTROUTING")
+
+
+@dataclass(frozen=True)
+class Iptables:
+    """What iptables-save printed on a node; empty texts where there was no reason to run it.
+
+    Raises FactMissingError where it did not run to a good end.
+    """
+
+    node: Node
+
+    @cached_property
+    def rules(self) -> Mapping[int, str]:
+        """By family those of the nft variant, or of plain iptables where it has no variants."""
+        ask = self.node.output_if_asked
+        return {
+            family: ask(f"{tool}-nft-save") or ask(f"{tool}-save") for family, tool in TOOLS.items()
+        }
+
+    @cached_property
+    def legacy(self) -> Mapping[int, str]:
+        """By family those of the legacy variant, which act beside the others."""
+        ask = self.node.output_if_asked
+        return {family: ask(f"{tool}-legacy-save") for family, tool in TOOLS.items()}
+
+    @property
+    def families_with_two_service_rules(self) -> Iterator[int]:
+        """Families whose Service rules are in both variants."""
+        for family, text in self.legacy.items():
+            if all("-A KUBE-SERVICES " in each for each in (text, self.rules[family])):
+                yield family
+
+    def service_hooks(self, family: int) -> list[str]:
+        """Those of them that lead to Service rules, by the variant that they are of."""
+        variants = {"legacy": self.legacy[family], "nft": self.rules[family]}
+        return [
+            f"{variant}: {rule}"
+            for variant, text in variants.items()
+            for rule in self._hooks_of(text)
+            if rule.endswith("-j KUBE-SERVICES")
+        ]
+
+    def nat_hooks(self, family: int) -> Iterator[str]:
+        """The rules of the base chains of table nat: what every new connection meets first."""
+        for text in (self.legacy[family], self.rules[family]):
+            yield from self._hooks_of(text)
+
+    def _hooks_of(self, text: str) -> Iterator[str]:
+        try:
+            dump = iptables_dump(text)
+        except ParseError as error:
+            raise FactMissingError(f"{self.node.name}: {error}") from error
+        for name in NAT_HOOKS:
+            if chain := dump.chain("nat", name):
+                yield from chain.rules

@@ -1,0 +1,121 @@
+"""A network namespace as the node shows it: interfaces, their addresses, routes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from wirecheck.addresses import IPAddress, IPNetwork, address, network
+from wirecheck.catalogue.findings import FactMissingError
+from wirecheck.snapshot.netns import Link, Namespace
+
+PAIRED_KINDS = frozenset({"veth", "netkit"})
+"""Interfaces that come in twos, one on each side."""
+TUNNELS = frozenset({"vxlan", "geneve", "ipip", "sit", "ip6tnl", "gre", "wireguard", "tun"})
+
+
+@dataclass(frozen=True)
+class Interface:
+    """A network interface with its addresses."""
+
+    link: Link
+    addresses: frozenset[IPAddress]
+    networks: frozenset[IPNetwork]
+
+    @property
+    def index(self) -> int:
+        return self.link.index
+
+    @property
+    def name(self) -> str:
+        return self.link.name
+
+    @property
+    def mtu(self) -> int:
+        return self.link.mtu
+
+    @property
+    def is_paired(self) -> bool:
+        return self.link.kind in PAIRED_KINDS
+
+    @property
+    def is_bridge(self) -> bool:
+        return self.link.kind == "bridge"
+
+    @property
+    def is_tunnel(self) -> bool:
+        return self.link.kind in TUNNELS
+
+    @property
+    def is_up(self) -> bool:
+        """Switched on by the administrator."""
+        return "UP" in self.link.flags
+
+
+@dataclass(frozen=True)
+class Netns:
+    """One network namespace. Reading its lists raises where the node could not read them."""
+
+    record: Namespace
+
+    @property
+    def inode(self) -> int:
+        return self.record.inode
+
+    @property
+    def nsid(self) -> int | None:
+        """Its number as seen from the host's netns."""
+        return self.record.nsid
+
+    @cached_property
+    def interfaces(self) -> tuple[Interface, ...]:
+        """All interfaces but lo."""
+        if self.record.error:
+            raise FactMissingError(self.record.error)
+        return tuple(
+            Interface(
+                link,
+                frozenset(
+                    address(a.address) for a in self.record.addresses if a.index == link.index
+                ),
+                frozenset(
+                    network(f"{a.address}/{a.prefix}")
+                    for a in self.record.addresses
+                    if a.index == link.index
+                ),
+            )
+            for link in self.record.links
+            if "LOOPBACK" not in link.flags
+        )
+
+    @cached_property
+    def by_index(self) -> dict[int, Interface]:
+        return {each.index: each for each in self.interfaces}
+
+    @cached_property
+    def addresses(self) -> frozenset[IPAddress]:
+        """Addresses on all interfaces but lo."""
+        return frozenset(a for each in self.interfaces for a in each.addresses)
+
+    @property
+    def primary(self) -> Interface | None:
+        """The pod's own interface: eth0, which every CNI plugin is told to make."""
+        return next((each for each in self.interfaces if each.name == "eth0"), None)
+
+    @cached_property
+    def bridges(self) -> dict[str, int]:
+        """The number of ports of each bridge."""
+        masters = [each.link.master for each in self.interfaces]
+        return {each.name: masters.count(each.index) for each in self.interfaces if each.is_bridge}
+
+    @cached_property
+    def host_routes(self) -> dict[IPAddress, frozenset[int]]:
+        """Routes to single addresses: the interfaces by which they leave."""
+        routes: dict[IPAddress, set[int]] = {}
+        for route in self.record.routes:
+            if route.index is None or "/" not in route.destination:
+                continue
+            range_ = network(route.destination)
+            if range_.num_addresses == 1:
+                routes.setdefault(range_.network_address, set()).add(route.index)
+        return {where: frozenset(indexes) for where, indexes in routes.items()}

@@ -1,0 +1,45 @@
+"""Pods that a node's network is made of, beside those of the CNI plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wirecheck.api_index.pod import Pod
+from wirecheck.catalogue.findings import NotApplicable
+
+if TYPE_CHECKING:
+    from wirecheck.model.node import Node
+
+BY_NAME = {
+    "kube-proxy": ("kube-proxy",),
+    "NodeLocal DNSCache": ("node-local-dns", "nodelocaldns"),
+}
+"""How the names of their DaemonSets begin: a cluster may have one for each kind of node."""
+
+VIRTUAL = "virtual-kubelet.io/provider"
+"""The taint of nodes that are no machine."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the network, and its pods on one node."""
+
+    name: str
+    pods: tuple[Pod, ...]
+
+
+def parts_of(node: Node) -> Iterator[Part]:
+    """Those that a DaemonSet brings to any node. Raises NotApplicable where there is none."""
+    if node.is_being_removed or any(taint.key == VIRTUAL for taint in node.object.spec.taints):
+        raise NotApplicable("the node is being removed, or is no machine")
+    found = False
+    for name, prefixes in BY_NAME.items():
+        starts = tuple(f"DaemonSet/{prefix}" for prefix in prefixes)
+        if any(workload.startswith(starts) for workload in node.cluster.workloads):
+            found = True
+            mine = tuple(pod for pod in node.pods if pod.ref.workload.startswith(starts))
+            yield Part(name, mine)
+    if not found:
+        raise NotApplicable("no DaemonSet brings kube-proxy or a DNS cache to the nodes")

@@ -1,0 +1,196 @@
+"""Host ports of pods on one node, beside the rules that the CNI plugin portmap made for them.
+
+It writes them when a pod is wired, and nobody ever writes them again: what another program
+flushes is gone, and what was not removed with its pod goes on to take the port's connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from wirecheck.addresses import address, canonical, contains, network
+from wirecheck.api_index.host_ports import HostPort, host_ports
+from wirecheck.api_index.pod import Pod
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
+from wirecheck.parse.errors import ParseError
+from wirecheck.parse.iptables import IptablesDump, Rule, parse_rule
+from wirecheck.parse.iptables_once import iptables_dump
+
+if TYPE_CHECKING:
+    from wirecheck.model.node import Node
+
+CHAIN = "CNI-HOSTPORT-DNAT"
+HOOKS = ("PREROUTING", "OUTPUT")
+"""Where the chain has to be called: for connections of others, and for the node's own."""
+NFT_TABLE = "cni_hostport"
+"""Where portmap 1.6 and later may keep its rules instead; they are not read."""
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """One rule that translates a port of the node."""
+
+    protocol: str
+    host_address: str
+    """Empty for all of the node's."""
+    port: int
+    target: str
+    """`10.244.1.3:8080`, `[fd00::3]:8080`."""
+    rule: str
+
+    def takes(self, port: HostPort) -> bool:
+        """Whether it translates connections to the port, in the port's family."""
+        is_same = (self.protocol, self.port) == (port.protocol, port.port)
+        return is_same and self.family == port.family and self._overlaps(port.host_address)
+
+    def _overlaps(self, host_address: str) -> bool:
+        return not self.host_address or self.host_address == host_address
+
+    @property
+    def family(self) -> int:
+        return 6 if self.target.startswith("[") else 4
+
+    @property
+    def name(self) -> str:
+        """`host port 8088/tcp`."""
+        return f"host port {self.port}/{self.protocol}"
+
+
+@dataclass(frozen=True)
+class Misled:
+    """A host port that does not lead where it is to, or one that leads to nobody."""
+
+    ref: Ref
+    expected: str
+    found: str
+    rule: str = ""
+
+
+@dataclass(frozen=True)
+class PortMappings:
+    """All host ports of one node. Raises NotApplicable where portmap does not make them."""
+
+    node: Node
+
+    @property
+    def misled(self) -> Iterator[Misled]:
+        """What is wrong with the node's host ports."""
+        if not self._ports and not self._mappings:
+            raise NotApplicable("no pod of the node has a host port")
+        if not self._mappings and not self._is_made_by_portmap:
+            raise NotApplicable("another program than portmap makes the node's host ports")
+        for pod, port in self._ports:
+            taking = [each for each in self._mappings if each.takes(port)]
+            if taking and taking[0].target != _target(port):
+                yield self._of(pod, port, taking[0].target, taking[0].rule)
+            elif not taking and not self._may_be_in_nftables:
+                yield self._of(pod, port, "no rule")
+            elif taking and (hook := self._missing_hook(port.family)):
+                yield self._of(pod, port, f"no jump to {CHAIN} from {hook}")
+        yield from self._left
+
+    def _of(self, pod: Pod, port: HostPort, found: str, rule: str = "") -> Misled:
+        ref = Ref(
+            "Pod",
+            pod.name,
+            pod.namespace,
+            f"host port {port.port}/{port.protocol}",
+            uid=pod.ref.uid,
+            workload=pod.ref.workload,
+        )
+        return Misled(ref, f"translated to {_target(port)}", found, rule)
+
+    @property
+    def _left(self) -> Iterator[Misled]:
+        """Rules for pods that are gone; containers that are no pods have other addresses."""
+        wanted = {_target(port) for _, port in self._ports}
+        for each in self._mappings:
+            where = address(each.target.rpartition(":")[0].strip("[]"))
+            if each.target not in wanted and contains(self.node.pod_ranges, where):
+                ref = self.node.part(f"{each.name} to {each.target}")
+                yield Misled(ref, "a pod of the node with that host port", "none", each.rule)
+
+    @cached_property
+    def _ports(self) -> tuple[tuple[Pod, HostPort], ...]:
+        running = (each for each in self.node.pods if each.is_running)
+        return tuple((pod, port) for pod in running for port in host_ports(pod.object))
+
+    @property
+    def _is_made_by_portmap(self) -> bool:
+        if self._may_be_in_nftables:
+            raise NotApplicable(f"portmap keeps its rules in nftables' table {NFT_TABLE} here")
+        return any("portmap" in each.plugins for each in self.node.cni.configurations[:1])
+
+    @cached_property
+    def _may_be_in_nftables(self) -> bool:
+        tables = self.node.output_if_asked("nft-tables").splitlines()
+        return any(each.split()[-1:] == [NFT_TABLE] for each in tables)
+
+    def _missing_hook(self, family: int) -> str:
+        """The base chain from which portmap's is not called; empty where all call it."""
+        calling = [
+            (hook, parse_rule(line).target)
+            for dump in self._dumps[family]
+            for hook in HOOKS
+            for line in _lines(dump, hook)
+        ]
+        return next((hook for hook in HOOKS if (hook, CHAIN) not in calling), "")
+
+    @cached_property
+    def _mappings(self) -> tuple[Mapping, ...]:
+        """In the order in which connections meet them."""
+        return tuple(
+            mapping
+            for dumps in self._dumps.values()
+            for dump in dumps
+            for jump in _lines(dump, CHAIN)
+            for line in _lines(dump, parse_rule(jump).target)
+            for mapping in _mappings_of(parse_rule(line))
+        )
+
+    @cached_property
+    def _dumps(self) -> dict[int, list[IptablesDump]]:
+        """Of both variants, by family."""
+        own = self.node.iptables
+        try:
+            return {
+                family: [iptables_dump(each[family]) for each in (own.rules, own.legacy)]
+                for family in own.rules
+            }
+        except ParseError as error:
+            raise FactMissingError(f"{self.node.name}: {error}") from error
+
+
+def _lines(dump: IptablesDump, name: str) -> list[str]:
+    chain = dump.chain("nat", name)
+    return chain.rules if chain else []
+
+
+def _mappings_of(rule: Rule) -> Iterator[Mapping]:
+    """A rule of portmap that translates: `-d HOST -p tcp --dport 8088 -j DNAT --to-destination …`.
+
+    One that asks for more than that was not made by portmap.
+    """
+    if rule.target != "DNAT" or rule.problem or any(each.negated for each in rule.options):
+        return
+    words = {each.name: "".join(each.values[:1]) for each in rule.options}
+    target = next((e.values[0] for e in rule.target_options if e.name == "--to-destination"), "")
+    where, colon, _ = target.rpartition(":")
+    if not words.get("--dport", "").isdigit() or not colon:
+        return
+    host = words.get("-d", "")
+    yield Mapping(
+        words.get("-p", ""),
+        canonical(str(network(host).network_address)) if host else "",
+        int(words["--dport"]),
+        target if where.startswith("[") else f"{canonical(where)}:{target.rpartition(':')[2]}",
+        rule.text,
+    )
+
+
+def _target(port: HostPort) -> str:
+    where = f"[{port.pod_address}]" if port.family == 6 else port.pod_address
+    return f"{where}:{port.pod_port}"

@@ -1,0 +1,176 @@
+"""The TCP connections that were made from a node and its pods, and whom they were to reach."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from wirecheck.addresses import IPAddress, address
+from wirecheck.api_index.helper_pods import is_helper
+from wirecheck.api_index.network_policy import ingress_policy_of
+from wirecheck.api_index.pod import Pod
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
+from wirecheck.node.node_ports import NodePorts, PortOwner
+from wirecheck.snapshot.attempts import Contact
+
+if TYPE_CHECKING:
+    from wirecheck.model.node import Node
+
+ENOUGH = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Reached:
+    """One connection, with the objects at its ends."""
+
+    ref: Ref
+    contact: Contact
+    source: Pod | None
+    """None for the node itself."""
+    target: Pod | None
+    """None for what is no pod: a node, a Service."""
+    concerns: tuple[Ref, ...]
+    shield: str
+    """A policy that may rightly stop it; empty where none can."""
+
+    @property
+    def expected(self) -> str:
+        """What the connection is to give."""
+        contact = self.contact
+        if contact.messages:
+            return f"{contact.messages} answers to {contact.messages} messages of 4 KiB"
+        if contact.times > 1:
+            return f"{contact.times} of {contact.times} TCP connections"
+        return "a TCP connection"
+
+    @cached_property
+    def problem(self) -> str:
+        """What became of it instead; empty where it was made. Raises where it was not tried."""
+        contact = self.contact
+        if not contact.tries:
+            raise FactMissingError(
+                f"No connection was tried to {contact.address} port {contact.port}: the visit "
+                "ended before. Raise limits.node."
+            )
+        if contact.made == contact.times:
+            return ""
+        if contact.messages:
+            return (
+                f"{contact.replies} answers, {contact.received:,} bytes received and "
+                f"{contact.sent:,} handed over, then {contact.error}"
+            )
+        if contact.times > 1:
+            return f"{contact.made} of {contact.tries}, others: {contact.error}"
+        return f"{contact.error} in {contact.tries} of {contact.tries} tries"
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it was answered that nothing listens.
+
+        A pod's own kernel says so of a pod's address, and of a Service's the pod behind it, or
+        the rules of a Service without endpoints: the way there is not what is wrong.
+        """
+        return self.contact.error == "refused"
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the answers were not as large as the messages: the way back is not proven."""
+        return self.contact.received < ENOUGH
+
+
+@dataclass(frozen=True)
+class NodeReach:
+    """All connections of one visit. Raises NotApplicable where none were asked for."""
+
+    node: Node
+
+    def of(self, purpose: str) -> tuple[Reached, ...]:
+        """Those that were made for one purpose; raises where there are none."""
+        contacts = self.node.seen.contacts
+        if contacts is None:
+            raise NotApplicable("not measured: no TCP connections were made in this look")
+        found = tuple(self.reached(each) for each in contacts if each.purpose == purpose)
+        if not found:
+            raise NotApplicable("there is nothing here to connect from, or to")
+        return found
+
+    def reached(self, contact: Contact) -> Reached:
+        cluster = self.node.cluster
+        where = address(contact.address)
+        source = self._pods_by_uid.get(contact.source) if contact.source else None
+        if contact.source and source is None:
+            raise FactMissingError(f"The API shows no pod of uid {contact.source}.")
+        pods = self._helpers.get(where, ()) or cluster.pods_by_address.get(where, ())
+        target = pods[0] if pods else None
+        port = self.ports.behind(contact, where)
+        behind = [target] if target else port.pods if port else self._backends(where)
+        policies = cluster.api.network_policies
+        ingress = (ingress_policy_of(pod.object, policies) for pod in behind)
+        shield = source.shield if source else ""
+        return Reached(
+            ref=self.node.part(f"from {_start(source)} to {self._end(where, contact.port, port)}"),
+            contact=contact,
+            source=source,
+            target=target,
+            concerns=tuple(each.ref for each in (source, *behind) if each is not None)
+            + self._nodes_at(where)
+            + (port.owner if port else ()),
+            shield=shield or next(filter(None, ingress), ""),
+        )
+
+    def _end(self, where: IPAddress, number: int, port: PortOwner | None) -> str:
+        """Of a helper pod only what does not change from run to run."""
+        for pod in self._helpers.get(where, ()):
+            there = "on the same node" if pod.node_name == self.node.name else f"on {pod.node_name}"
+            return f"the helper pod {there} by IPv{where.version}"
+        end = f"{self._name(where)} {_spelled(where)}:{number}"
+        return f"{port.name} at {end}" if port else end
+
+    @cached_property
+    def ports(self) -> NodePorts:
+        """What ports of nodes are to lead to."""
+        return NodePorts(self)
+
+    def _name(self, where: IPAddress) -> str:
+        """What has the address: `Node wc-w2`, `Pod shop/web-0 on wc-w2`, `Service shop/web`."""
+        cluster = self.node.cluster
+        for pod in cluster.pods_by_address.get(where, ()):
+            there = "on the same node" if pod.node_name == self.node.name else pod.node_name
+            return f"Pod {pod.namespace}/{pod.name} ({there})"
+        if service := cluster.services_by_address.get(where):
+            return f"Service {service[0]}/{service[1]}"
+        for ref in self._nodes_at(where):
+            return str(ref)
+        return "API server" if where in cluster.api_servers else "address"
+
+    def _nodes_at(self, where: IPAddress) -> tuple[Ref, ...]:
+        found = self.node.cluster.nodes_by_address.get(where)
+        return () if found is None else (Ref("Node", found),)
+
+    def _backends(self, where: IPAddress) -> Sequence[Pod]:
+        cluster = self.node.cluster
+        key = cluster.services_by_address.get(where)
+        return cluster.pods_behind.get(key, ()) if key else ()
+
+    @cached_property
+    def _pods_by_uid(self) -> Mapping[str, Pod]:
+        helpers = self.node.cluster.helper_pods_by_node.get(self.node.name, ())
+        return {pod.cgroup_uid: pod for pod in (*self.node.pods, *helpers)}
+
+    @property
+    def _helpers(self) -> Mapping[IPAddress, Sequence[Pod]]:
+        return self.node.cluster.helpers_by_address
+
+
+def _start(source: Pod | None) -> str:
+    if source is None:
+        return "the node"
+    if is_helper(source.object):
+        return "the helper pod"
+    return f"{source.namespace}/{source.name}"
+
+
+def _spelled(where: IPAddress) -> str:
+    return f"[{where}]" if where.version == 6 else str(where)

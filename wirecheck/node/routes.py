@@ -1,0 +1,247 @@
+"""Routes towards the pods of other nodes and to Services: which are there, and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from wirecheck.addresses import IPAddress, IPNetwork, address, addresses
+from wirecheck.api_index.pod import Pod
+from wirecheck.api_index.pod_ranges import BACKEND, PodRange
+from wirecheck.api_index.service_blocks import LENGTHS, ServiceBlock
+from wirecheck.catalogue.findings import NotApplicable, Ref
+from wirecheck.node.netns import Interface, Netns
+from wirecheck.node.routing import EVERYTHING, Routing, destination_of
+from wirecheck.snapshot.netns import Route
+from wirecheck.snapshot.objects.node import NodeObject
+
+if TYPE_CHECKING:
+    from wirecheck.model.node import Node
+
+KERNEL = 2
+"""Protocol of the routes that the kernel makes for the network of an address."""
+
+ROUTING_CNIS = frozenset({"flannel", "kindnet", "kube-router"})
+"""Plugins that give each node a route to every other node's range."""
+
+CLOUD_BACKENDS = frozenset({"alloc", "aws-vpc", "gce", "ali-vpc", "tencent-vpc"})
+"""Backends of flannel that program the cloud's routers instead of the nodes."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How one node reaches the pods of another one, in one family."""
+
+    routing: Routing
+    to: PodRange
+
+    @property
+    def peer(self) -> NodeObject:
+        return self.to.node
+
+    @property
+    def range(self) -> IPNetwork:
+        return self.to.range
+
+    @property
+    def name(self) -> str:
+        """`route to 10.244.1.0/24`."""
+        return f"route to {self.range}"
+
+    @property
+    def peer_ref(self) -> Ref:
+        return self.to.ref
+
+    @cached_property
+    def route(self) -> Route | None:
+        """The route that is taken to the range as a whole."""
+        return self.routing.route_to(self.to.first, self.to.length)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the range takes that route."""
+        family, length = self.to.family, self.to.length
+        block = (family, self.to.start >> EVERYTHING[family].max_prefixlen - length)
+        return length == LENGTHS[family] and self.routing.is_uniform(block)
+
+    @cached_property
+    def device(self) -> Interface | None:
+        return self.routing.device_of(self.route) if self.route else None
+
+    @property
+    def is_specific(self) -> bool:
+        """Whether the route is for pods, and none that also leads to the rest of the world."""
+        return self.route is not None and self.route.destination != "default"
+
+    @cached_property
+    def is_right(self) -> bool:
+        """Whether it leads to that node: into a tunnel, or to one of the node's own addresses."""
+        route = self.route
+        if route is None or not self.is_specific or route.type != "unicast":
+            return False
+        if self._is_flannels_tunnel(route):
+            return True
+        gateways = [route.gateway, *(hop.get("gateway", "") for hop in route.hops)]
+        if any(each in self.to.nodes_addresses for each in addresses(gateways)):
+            return True
+        if self.device is None or not self.device.is_tunnel:
+            return False
+        # flannel's gateway on the overlay is the first address of the peer's own range.
+        return self.to.backend not in ("host-gw", "vxlan") or (
+            self.to.backend == "vxlan"
+            and bool(route.gateway)
+            and address(route.gateway) in self.range
+            and route.onlink
+        )
+
+    def _is_flannels_tunnel(self, route: Route) -> bool:
+        """As flannel writes it, which is all that most nodes have, and quick to tell."""
+        return (
+            self.to.backend == "vxlan"
+            and route.onlink
+            and route.gateway == self.to.first_text
+            and self.device is not None
+            and self.device.is_tunnel
+        )
+
+    @property
+    def expected(self) -> str:
+        where = f"node {self.peer.metadata.name}"
+        if self.to.backend == "vxlan":
+            return f"{self.range} via {self.range.network_address} on the VXLAN device, to {where}"
+        return f"{self.range} via an address of {where}, or into a tunnel"
+
+    @property
+    def found(self) -> str:
+        return self.routing.told(self.route)
+
+
+@dataclass(frozen=True)
+class NodeRoutes:
+    """The routes of one node's own netns."""
+
+    node: Node
+
+    @cached_property
+    def routing(self) -> Routing:
+        return Routing(self.node.host)
+
+    @cached_property
+    def ways(self) -> tuple[Way, ...]:
+        """To every other node's ranges. Raises NotApplicable where nodes need no such routes."""
+        cluster = self.node.cluster
+        if self.node.attaches_pods_elsewhere:
+            raise NotApplicable(f"{cluster.cni} forwards to pods without routes of the node")
+        if not self.node.gives_addresses_from_its_range:
+            raise NotApplicable(f"{cluster.cni} gives out addresses without regard to podCIDRs")
+        peers = [each for name, each in cluster.nodes.items() if name != self.node.name]
+        if not peers:
+            raise NotApplicable("there is no other node")
+        backends = {each.metadata.annotations.get(BACKEND) for each in peers}
+        has_flannel = backends != {None}
+        if backends & CLOUD_BACKENDS:
+            raise NotApplicable("flannel leaves routing to the cloud here")
+        families = {each.version for each in self.node.pod_ranges}
+        ways = tuple(
+            Way(self.routing, each)
+            for each in cluster.pod_ranges
+            # A node that flannel does not know yet is one that is just joining.
+            if each.family in families
+            and each.node.metadata.name != self.node.name
+            and (each.backend is not None or not has_flannel)
+        )
+        if not (has_flannel or cluster.cni in ROUTING_CNIS or any(w.is_specific for w in ways)):
+            raise NotApplicable("pods' ranges are routed outside of the nodes, for all of them")
+        return ways
+
+    @property
+    def shadowing(self) -> Iterator[tuple[Way, Route]]:
+        """Routes to a part of another node's range that leave it in another way."""
+        by_prefix = {(way.to.family, way.to.length, way.to.start): way for way in self.ways}
+        lengths = {(way.to.family, way.to.length) for way in self.ways}
+        for (version, narrower, start), route in self.routing.prefixes:
+            bits = EVERYTHING[version].max_prefixlen
+            for family, length in lengths:
+                if version != family or narrower <= length:
+                    continue
+                way = by_prefix.get((family, length, start >> (bits - length) << (bits - length)))
+                if way and way.route and not _leave_alike(route, way.route):
+                    yield way, route
+
+    @property
+    def overlaps(self) -> Iterator[tuple[Interface, IPNetwork, str]]:
+        """Networks that a device is in and that belong to pods of others or to Services."""
+        for route in self.node.host.record.routes:
+            device = self.routing.device_of(route)
+            if route.protocol != KERNEL or route.gateway or device is None:
+                continue
+            range_ = destination_of(route)
+            family, *ends = range_.version, int(range_[0]), int(range_[-1])
+            for way in self.ways:
+                to = way.to
+                if to.family == family and to.start <= ends[1] and ends[0] <= to.end:
+                    yield device, range_, f"{to.range}, the pods of {to.node.metadata.name}"
+            name, each = next(self._services_in(range_), ("", None))
+            if each:
+                yield device, range_, f"{each}, the address of Service {name}"
+
+    def _services_in(self, range_: IPNetwork) -> Iterator[tuple[str, IPAddress]]:
+        for block in self.node.cluster.service_blocks:
+            if block.range.version == range_.version and block.range.overlaps(range_):
+                for name, each in self._routed(block):
+                    if each in range_:
+                        yield name, each
+
+    def _routed(self, block: ServiceBlock) -> Iterator[tuple[str, IPAddress]]:
+        """Cluster addresses that packets leave the node for, by the Service's name.
+
+        In IPVS mode the node carries them itself, and there is nothing to route.
+        """
+        own = self.node.host.addresses
+        return ((name, each) for name, each in block.members.items() if each not in own)
+
+    @property
+    def refused(self) -> Iterator[tuple[str, Route | None]]:
+        """Ranges of pods and addresses of Services that no route leads to, or one that refuses."""
+        routing = self.routing
+        for way in self.ways:
+            route = way.route if way.is_whole else routing.route_to(way.to.first)
+            if route is None or route.type != "unicast":
+                yield str(way.range), route
+        for target in {a: None for pod in self.node.cluster.dns.replicas for a in pod.addresses}:
+            route = routing.route_to(target)
+            if route is None or route.type != "unicast":
+                yield str(target), route
+        for block in self.node.cluster.service_blocks:
+            if routing.is_uniform(block.key):
+                route = routing.route_to(block.range.network_address)
+                if route is not None and route.type == "unicast":
+                    continue
+            for name, target in self._routed(block):
+                route = routing.route_to(target)
+                if route is None or route.type != "unicast":
+                    yield name, route
+
+    @property
+    def out_of_pods(self) -> Iterator[tuple[Pod, Netns, IPAddress, Route | None]]:
+        """Each wired pod's route to the DNS Service addresses of the families that it has.
+
+        An address that its netns lost took its routes along, and is found on its own.
+        """
+        servers = sorted(self.node.cluster.dns.service_addresses, key=str)
+        for pod, netns in self.node.wired_pods:
+            families = {each.version for each in pod.addresses & netns.addresses}
+            for server in servers:
+                if server.version in families:
+                    yield pod, netns, server, Routing(netns).route_to(server)
+
+
+def _leave_alike(one: Route, other: Route) -> bool:
+    return (one.type, one.index, one.gateway, one.hops) == (
+        other.type,
+        other.index,
+        other.gateway,
+        other.hops,
+    )

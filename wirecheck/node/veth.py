@@ -1,0 +1,161 @@
+"""Veth pairs: the pod side and the node side of a pod's wire, and pairs that lead nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from wirecheck.addresses import IPAddress, contains
+from wirecheck.api_index.pod import Pod
+from wirecheck.catalogue.findings import Ref
+from wirecheck.node.netns import Interface, Netns
+
+PORT_STATES = {0: "disabled", 1: "listening", 2: "learning", 4: "blocking"}
+"""Of a bridge port, but for 3, forwarding."""
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of a pod's pair."""
+
+    ref: Ref
+    interface: Interface
+
+
+@dataclass(frozen=True)
+class Veth:
+    """The pair between a pod's interface and the node; `outer` is None where it is not there.
+
+    An index alone is ambiguous (every pod's eth0 has index 2 or 3), so the node side must
+    also lead into the pod's netns, by the number that the node's netns knows it by.
+    """
+
+    pod: Pod
+    netns: Netns
+    inner: Interface
+    outer: Interface | None
+    host: Netns
+
+    @property
+    def ref(self) -> Ref:
+        """The pod's name with that of its interface."""
+        return replace(self.pod.ref, part=self.inner.name)
+
+    @property
+    def ends(self) -> Iterator[End]:
+        """The ends that are there: in the pod, on the node."""
+        yield End(self.ref, self.inner)
+        if self.outer:
+            yield End(replace(self.pod.ref, part=self.outer.name), self.outer)
+
+    @property
+    def name_each_other(self) -> bool:
+        """Whether the node side leads to this very interface in this very netns."""
+        if self.outer is None:
+            return False
+        back = self.outer.link
+        known = self.netns.nsid is not None and back.peer_nsid is not None
+        return back.peer_index == self.inner.index and (
+            not known or back.peer_nsid == self.netns.nsid
+        )
+
+    @property
+    def pointed_to(self) -> str:
+        """Where the node side leads."""
+        if self.outer is None:
+            return "nowhere"
+        back = self.outer.link
+        return f"{self.outer.name} points to interface {back.peer_index} of netns {back.peer_nsid}"
+
+    @property
+    def _bridge(self) -> Interface | None:
+        """The node's bridge that has an address in the range of the pod's."""
+        return next(
+            (
+                each
+                for each in self.host.interfaces
+                if each.is_bridge
+                and any(contains(each.networks, address) for address in self.pod.addresses)
+            ),
+            None,
+        )
+
+    @property
+    def lacks_hairpin(self) -> bool:
+        """Whether the bridge keeps from the pod what the pod sends to itself."""
+        if self.outer is None or self.outer.link.port_hairpin is not False:
+            return False
+        bridge = self.host.by_index.get(self.outer.link.master or 0)
+        return bridge is None or "PROMISC" not in bridge.link.flags
+
+    @property
+    def blocked_by_bridge(self) -> str:
+        """The state in which the pod's port does not forward; empty where it does, or is down."""
+        if self.outer is None or not (self.inner.is_up and self.outer.is_up):
+            return ""
+        state = self.outer.link.port_state
+        return PORT_STATES.get(state, "") if state is not None else ""
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether packets for the pod reach the node side: over its bridge, or by a route."""
+        if self.outer is None:
+            return False
+        if (bridge := self._bridge) is not None:
+            return self.outer.link.master == bridge.index
+        routes = self.host.host_routes
+        return all(self.outer.index in routes.get(each, ()) for each in self.pod.addresses)
+
+    @property
+    def right_place(self) -> str:
+        """Where the node side should be."""
+        name = self.outer.name if self.outer else "the node side"
+        if (bridge := self._bridge) is not None:
+            return f"{name} on bridge {bridge.name}"
+        return f"a route to the pod's address by {name}"
+
+    @property
+    def found_place(self) -> str:
+        """Where the node side is."""
+        master = self.outer.link.master if self.outer else None
+        if master is None:
+            return "on no bridge, and no route to the pod leads there"
+        holder = self.host.by_index.get(master)
+        return f"on {holder.name if holder else f'interface {master}'}"
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """A veth on the node whose other end belongs to no pod."""
+
+    node: str
+    interface: Interface
+    leads_to: str
+
+    @property
+    def ref(self) -> Ref:
+        """The interface; its name is random, so it is the node's."""
+        return Ref("Node", self.node, part=self.interface.name)
+
+
+NODE_OWN_PAIRS = ("cilium_", "antrea-", "ovn-k8s-", "vxlan.calico", "nodelocaldns", "kube-dummy-if")
+"""Pairs with both ends on the node that CNI plugins keep for themselves."""
+
+
+def orphans(
+    node: str, host: Netns, live_nsids: frozenset[int], uplinks: frozenset[IPAddress]
+) -> Iterator[Orphan]:
+    """Veths on the node that lead into no live netns; of a pair on the node, both ends.
+
+    `uplinks` are the node's own addresses: a node that is itself a container has them on a veth.
+    """
+    for each in host.interfaces:
+        if not each.is_paired or each.name.startswith(NODE_OWN_PAIRS) or each.addresses & uplinks:
+            continue
+        nsid = each.link.peer_nsid
+        if nsid is None:
+            peer = host.by_index.get(each.link.peer_index or 0)
+            if not each.addresses and not (peer and peer.addresses):
+                yield Orphan(node, each, f"{peer.name if peer else 'nothing'}, on the node as well")
+        elif nsid not in live_nsids:
+            yield Orphan(node, each, f"netns {nsid}, which no process is in")

@@ -1,0 +1,128 @@
+"""pytest's entry point: the options, and the moment when the first check is collected.
+
+Every project in an environment where wirecheck is installed loads this module, so it is light
+and does nothing there: the rest is loaded by the first check.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from wirecheck.catalogue.profiles import PROFILES, profiles_of
+from wirecheck.catalogue.registry import Check, catalogue_folder, load
+from wirecheck.pytest_plugin.options import (
+    OPTIONS,
+    add_options,
+    given,
+    on_command_line,
+    refuse_configuration_of_snapshot,
+    refuse_workers,
+)
+
+PACKAGE = "wirecheck.checks"
+SESSION = "wirecheck.pytest_plugin.session"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """What is on the command line, after every other plugin: conftests are chosen by it."""
+    config = pluginmanager.get_plugin("pytestconfig")
+    words = () if config is None else config.invocation_params.args
+    add_options(parser, on_command_line(words))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Profiles are markers."""
+    for profile in PROFILES.values():
+        config.addinivalue_line("markers", f"{profile.name}: wirecheck's checks {profile.when}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(parser: pytest.Parser) -> Generator[None, None, None]:
+    """The rest, after conftests too: where one of them has such an option, it keeps the name."""
+    yield
+    add_options(parser, OPTIONS)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """`pytest --inventory F` in any folder, and `--pyargs wirecheck.checks`, mean the catalogue."""
+    if config.option.pyargs:
+        config.args = [_located(argument) for argument in config.args]
+    options = given(config)
+    if not options:
+        return
+    refuse_workers(config)
+    refuse_configuration_of_snapshot(config.inipath, options.get("snapshot"))
+    if config.inipath is None and config.option.rootdir is None:
+        # pytest took the inventory for a test file, and would keep its cache beside it.
+        config._rootpath = config.invocation_params.dir
+    if config.args_source is pytest.Config.ArgsSource.INVOCATION_DIR:
+        config.args = [str(catalogue_folder())]
+
+
+class Catalogue(pytest.Module):
+    """A file of the catalogue: imported as `wirecheck.checks.…`, whatever pytest's import mode.
+
+    In the usual mode `dns.py` would stand in the way of the library of that name.
+    """
+
+    def _getobj(self) -> ModuleType:
+        load()
+        return sys.modules[f"{PACKAGE}.{self.path.stem}"]
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> Catalogue | None:
+    """Leave all other files to pytest."""
+    return _catalogue(module_path, parent)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(
+    file_path: Path, parent: pytest.Collector
+) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """The catalogue's files are collected also where `python_files` does not match them."""
+    collectors = yield
+    if not collectors and (found := _catalogue(file_path, parent)):
+        return [found]
+    return collectors
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """`pytest -m upgrade` selects the checks of a profile."""
+    check = getattr(getattr(item, "function", None), "wirecheck", None)
+    if isinstance(check, Check):
+        for name in profiles_of(check.id):
+            item.add_marker(name)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> None:
+    """The first check brings the rest of the plugin."""
+    manager = collector.config.pluginmanager
+    if isinstance(getattr(obj, "wirecheck", None), Check) and not manager.hasplugin(SESSION):
+        manager.register(importlib.import_module(SESSION), SESSION)
+
+
+def _located(argument: str) -> str:
+    """The path of `wirecheck.checks` or `wirecheck.checks.dns`, which is no package anywhere."""
+    name, separator, rest = argument.partition("::")
+    if name == PACKAGE:
+        return str(catalogue_folder())
+    if name.startswith(f"{PACKAGE}."):
+        file = catalogue_folder() / f"{name.removeprefix(f'{PACKAGE}.')}.py"
+        return f"{file}{separator}{rest}"
+    return argument
+
+
+def _catalogue(path: Path, parent: pytest.Collector) -> Catalogue | None:
+    if path.parent != catalogue_folder() or path.suffix != ".py" or path.stem == "__init__":
+        return None
+    # The same in a checkout, an editable installation and from the wheel.
+    return Catalogue.from_parent(parent, path=path, nodeid=f"checks/{path.name}")

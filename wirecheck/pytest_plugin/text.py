@@ -1,0 +1,47 @@
+"""What pytest prints for an item that is not healthy: no traceback, but what to do next."""
+
+from __future__ import annotations
+
+import textwrap
+
+from wirecheck.catalogue.findings import Outcome
+from wirecheck.catalogue.registry import Check
+from wirecheck.report.sentences import object_name
+from wirecheck.results.records import FindingRecord, ItemResult
+from wirecheck.text import harmless, shortened
+
+MOST_FINDINGS = 20
+LONGEST = 400
+
+
+def message(check: Check, item: ItemResult) -> str:
+    """The findings, the one that the short summary shows first; then the check and its remedy."""
+    if item.folded:
+        return headline(item)
+    lines = [headline(item)]
+    lines += [_line(each) for each in item.findings[1:MOST_FINDINGS]]
+    if item.findings[MOST_FINDINGS:]:
+        lines.append(f"… and {len(item.findings) - MOST_FINDINGS:,} more")
+    if item.findings and item.reason:
+        lines.append(harmless(item.reason))
+    lines += ["", *textwrap.wrap(check.sentence, 100)]
+    # Why something could not be judged says itself what to do about it.
+    if item.outcome is not Outcome.ERROR or check.id == "nodes.reachable":
+        lines += textwrap.wrap(f"Why: {check.why}", 100)
+        lines += textwrap.wrap(f"Next: {check.remedy}", 100)
+    return "\n".join(lines)
+
+
+def headline(item: ItemResult) -> str:
+    """One line: the first finding, or the reason."""
+    if item.folded:
+        return f"{item.node} was not looked at, see nodes.reachable[{item.node}]."
+    if not item.findings:
+        return shortened(harmless(item.reason), LONGEST)
+    more = f" (and {len(item.findings) - 1:,} more)" if item.findings[1:] else ""
+    return _line(item.findings[0]) + more
+
+
+def _line(finding: FindingRecord) -> str:
+    text = f"{object_name(finding)}: expected {finding.expected}; found {finding.found}"
+    return shortened(harmless(text), LONGEST)

@@ -1,0 +1,117 @@
+"""`results.jsonl`: the run itself, one JSON object a line, from which all else is rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from wirecheck.results.records import FORMAT, Comparison, ItemResult, Results, RunEnded, RunStarted
+from wirecheck.whole_file import write_whole
+
+Line = RunStarted | ItemResult | Comparison | RunEnded
+
+
+class ResultsError(Exception):
+    """A file of results cannot be used: one sentence with the file, the line, the next step."""
+
+
+class _Head(msgspec.Struct):
+    """What can be read of a first line in every format, also of later ones."""
+
+    type: str = ""
+    format: int = 0
+
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
+
+
+def render(results: Results) -> str:
+    """The whole file."""
+    compared = [results.comparison] if results.comparison else []
+    lines: list[Line] = [results.started, *results.items, *compared, results.ended]
+    return "".join(f"{_encoder.encode(line).decode()}\n" for line in lines)
+
+
+def write(results: Results, file: Path) -> None:
+    """Write the file, whole or not at all. Raises OSError."""
+    write_whole(file, render(results))
+
+
+def read_results(file: Path) -> Results:
+    """A run as it was written. Raises ResultsError."""
+    try:
+        with file.open("rb") as stream:
+            return _assembled(file, enumerate(stream, start=1))
+    except OSError as error:
+        raise ResultsError(
+            f"{file} cannot be read ({error.strerror}): name a results.jsonl of an earlier run."
+        ) from error
+
+
+def _assembled(file: Path, lines: Iterator[tuple[int, bytes]]) -> Results:
+    _, first = next(lines, (0, b""))
+    if not first.strip():
+        raise ResultsError(f"{file} is empty: take another copy of it, or run wirecheck again.")
+    started = _started(file, first)
+    items: list[ItemResult] = []
+    comparison: Comparison | None = None
+    number = 1
+    for number, raw in lines:
+        line = _decoded(file, number, raw)
+        if isinstance(line, RunEnded):
+            _expect_no_more(file, lines)
+            return Results(started, items, line, comparison)
+        if isinstance(line, RunStarted):
+            raise ResultsError(
+                f"{file}, line {number}: another run starts here: a file holds one run, so "
+                "split it before this line."
+            )
+        if isinstance(line, Comparison):
+            comparison = line
+        else:
+            items.append(line)
+    raise ResultsError(
+        f"{file} was cut off after line {number}: the run's end is missing; take another copy "
+        "of the file, or run wirecheck again."
+    )
+
+
+def _started(file: Path, raw: bytes) -> RunStarted:
+    try:
+        head = msgspec.json.decode(raw, type=_Head)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        head = _Head()
+    if head.type == "run" and head.format != FORMAT:
+        raise ResultsError(
+            f"{file}, line 1: the results have format {head.format}, and this wirecheck reads "
+            f"format {FORMAT}: use the version that wrote them, or run wirecheck again."
+        )
+    line = _decoded(file, 1, raw)
+    if not isinstance(line, RunStarted):
+        raise ResultsError(
+            f"{file}, line 1: the run's start is missing; take another copy of the file, or run "
+            "wirecheck again."
+        )
+    return line
+
+
+def _decoded(file: Path, number: int, raw: bytes) -> Line:
+    try:
+        return _decoder.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ResultsError(
+            f"{file}, line {number}: this is not a line of results ({error}): the file is "
+            "damaged or no results.jsonl; take another copy of it, or run wirecheck again."
+        ) from error
+
+
+def _expect_no_more(file: Path, lines: Iterator[tuple[int, bytes]]) -> None:
+    for number, raw in lines:
+        if raw.strip():
+            raise ResultsError(
+                f"{file}, line {number}: there is more after the run's end: a file holds one "
+                "run, so split it before this line."
+            )

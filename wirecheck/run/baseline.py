@@ -1,0 +1,145 @@
+"""What was there before: an earlier run, read to hold a later one against it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from wirecheck.catalogue.findings import Outcome
+from wirecheck.catalogue.registry import Check, load
+from wirecheck.evaluation.build import Judged, results_of
+from wirecheck.report.sentences import coverage_sentence
+from wirecheck.results.comparison import compared
+from wirecheck.results.jsonl import ResultsError, read_results
+from wirecheck.results.records import Comparison, ItemResult, Results
+from wirecheck.run.replay import Replay
+from wirecheck.run.request import RequestError
+from wirecheck.run.round import Visits
+from wirecheck.snapshot.folder import INDEX, Snapshot
+from wirecheck.snapshot.index import ClusterIdentity, VisitRecord
+from wirecheck.text import harmless, listed
+
+REACHABLE = "nodes.reachable"
+RESULTS = "results.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """An earlier run, and where it was read from."""
+
+    results: Results
+    source: str
+
+    def settle(
+        self, items: Sequence[ItemResult], checks: Sequence[Check], doubts: Sequence[str] = ()
+    ) -> tuple[list[ItemResult], Comparison]:
+        """The items of a run against this one: what was there before does not fail.
+
+        `checks` are those of the run; what others found before is left out of account.
+        """
+        chosen = {check.id for check in checks}
+        before = [item for item in self.results.items if item.check in chosen]
+        found = compared(before, items, chosen)
+        return found.items, Comparison(
+            source=self.source,
+            time=self.results.started.time,
+            new=found.new,
+            known=found.known,
+            fixed=found.fixed,
+            unseen=found.unseen,
+            doubts=list(doubts),
+        )
+
+    def doubts(self, cluster: ClusterIdentity, unreachable: float = 0) -> list[str]:
+        """Why it cannot tell what is new on `cluster`: sentences; none if it can.
+
+        `unreachable` nodes may be missing in it.
+        """
+        ended, about = self.results.ended, self.results.started.cluster
+        missing = sorted(
+            item.node
+            for item in self.results.items
+            if item.check == REACHABLE and item.outcome is Outcome.ERROR
+        )
+        doubts = []
+        if not ended.coverage.nodes_seen:
+            doubts.append(f"It has looked at nothing: {coverage_sentence(ended.coverage)}.")
+        elif len(missing) > unreachable:
+            doubts.append(f"It could not look at {listed(missing, 5)}.")
+        if ended.interrupted:
+            doubts.append("It was interrupted, so it is not whole.")
+        if about.uid and cluster.uid and about.uid != cluster.uid:
+            doubts.append(
+                f"It is of another cluster ({about.name or 'unnamed'}, uid {about.uid}), and this "
+                f"one is {cluster.context or 'unnamed'}, uid {cluster.uid}."
+            )
+        return doubts
+
+
+def read_baseline(path: Path, checks: Callable[[], Sequence[Check]] = load) -> Baseline:
+    """The run that `path` names: a results.jsonl, a run's folder, or a snapshot.
+
+    Of a folder with the reports of several runs it is the latest. A snapshot is judged anew, by
+    its own thresholds and waivers. Raises RequestError or SnapshotError.
+    """
+    path = _latest(path) or path
+    for file in (path / RESULTS, path):
+        if file.is_file() and file.name != INDEX:
+            return Baseline(_results(file), str(file))
+    for folder in (path.parent if path.name == INDEX else path, path / "snapshot"):
+        if (folder / INDEX).is_file():
+            return Baseline(_replayed(folder, checks()), str(folder))
+    raise RequestError(
+        f"{path} is no earlier run: name its {RESULTS}, the folder that it left, a --report-dir "
+        "that it wrote to, or a snapshot."
+    )
+
+
+def accepted_doubts(baseline: Baseline, doubts: Sequence[str], *, forced: bool) -> list[str]:
+    """The doubts, if the baseline is taken in spite of them. Raises RequestError if not."""
+    if doubts and not forced:
+        raise RequestError(
+            harmless(
+                f"{baseline.source} is no good baseline: {' '.join(doubts)} What was not looked at "
+                "then would count as new now; take a better one, or add --force-baseline."
+            )
+        )
+    return list(doubts)
+
+
+def _latest(reports: Path) -> Path | None:
+    """The last run that left its folder in `reports`; None where none did."""
+    runs = [file.parent for file in reports.glob(f"*/{RESULTS}")]
+    # A second run of the same second has a number behind its time.
+    return max(runs, key=lambda run: (run.name[:20], len(run.name), run.name), default=None)
+
+
+def _results(file: Path) -> Results:
+    try:
+        return read_results(file)
+    except ResultsError as error:
+        raise RequestError(str(error)) from None
+
+
+def _replayed(folder: Path, checks: Sequence[Check]) -> Results:
+    replay = Replay(Snapshot.open(folder))
+    replay.begin(checks, folder, _Silence())
+    items = [item for name in replay.node_names for item in replay.node(name)]
+    items += replay.cluster()
+    return results_of(replay, checks, Judged(items), 0.0, "fail")
+
+
+class _Silence:
+    """Nobody is told how judging the baseline goes."""
+
+    def say(self, sentence: str) -> None:
+        """Nothing."""
+
+    def visits(self, _total: int) -> AbstractContextManager[Visits]:
+        """Nothing is visited."""
+        return nullcontext(self)
+
+    def visited(self, node: str, visit: VisitRecord) -> None:
+        """Nothing."""

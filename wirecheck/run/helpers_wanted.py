@@ -1,0 +1,35 @@
+"""Whether a run makes helper pods: only where that was asked for, and a check uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wirecheck.catalogue.facts import Fact
+from wirecheck.catalogue.registry import Check
+from wirecheck.collect.pods.helper_pods import settings_of
+from wirecheck.inventory.file import HelperPods, Inventory
+from wirecheck.run.request import RequestError
+from wirecheck.run.shard import Share
+
+
+def helpers_wanted(
+    inventory: Inventory, checks: Sequence[Check], share: Share | None, *, asked: bool
+) -> HelperPods | None:
+    """What is to be made, or None; `asked` says whether the option was given.
+
+    Raises RequestError or InventoryError where they were asked for and cannot be made.
+    """
+    needed = any(Fact.HELPER_PODS in each.looks_at for each in checks)
+    if asked and not needed:
+        raise RequestError(
+            "--helper-pods: none of the checks that are run needs helper pods. Leave it out, "
+            "or run all checks or those of --profile preprod."
+        )
+    if not needed or not (asked or inventory.helper_pods.always):
+        return None
+    if share:
+        raise RequestError(
+            "Helper pods cannot be made by a run that looks at a share of the nodes: each "
+            "share would make them on all nodes. Look at all nodes in one run."
+        )
+    return settings_of(inventory)

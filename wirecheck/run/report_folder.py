@@ -1,0 +1,153 @@
+"""`reports/<time>/`: what a run leaves. A folder with its final name is complete."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from wirecheck.report import html, junit
+from wirecheck.report.trend import MOST_RUNS, trends
+from wirecheck.results import history, jsonl
+from wirecheck.results.records import Results
+from wirecheck.run.report_retention import KEPT, PART, hold, prune, remove_abandoned
+from wirecheck.run.request import Request, RequestError
+from wirecheck.snapshot.folder import Snapshot, SnapshotError
+from wirecheck.whole_file import write_whole
+
+SNAPSHOT = "snapshot"
+
+
+class UnwrittenError(RequestError):
+    """The run has results, but its folder could not be written: one sentence."""
+
+    def __init__(self, sentence: str, results: Results) -> None:
+        super().__init__(sentence)
+        self.results = results
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFolder:
+    """A run's folder while it is filled, under a hidden name."""
+
+    part: Path
+    final: Path
+    held: int
+    """Shows other runs that this one lives."""
+
+    @classmethod
+    def create(
+        cls, parent: Path, started: float, keep: int | None = None, spared: Path | None = None
+    ) -> ReportFolder:
+        """A new folder in `parent`, named after the run's start. Raises RequestError.
+
+        First what killed runs left is removed there and, where at most `keep` reports are to
+        stay, those that are too old, but for the one that `spared` lies in: a disk that is full
+        of reports has room for the next one then.
+        """
+        remove_abandoned(parent)
+        if keep is not None:
+            prune(parent, keep - 1, spared)
+        name = datetime.fromtimestamp(started, tz=UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+        for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
+            final = parent / f"{name}{suffix}"
+            part = parent / f".{final.name}{PART}"
+            if final.exists():
+                continue
+            try:
+                part.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise _unwritable(parent, error) from None
+            held = hold(part)
+            if held is not None:
+                return cls(part, final, held)
+        raise RequestError(f"{parent} has too many reports of {name}; name another --report-dir.")
+
+    @property
+    def snapshot(self) -> Path:
+        """Where a live run keeps what it saw."""
+        return self.part / SNAPSHOT
+
+    @property
+    def next_snapshot(self) -> Path:
+        """Where a live run keeps what it sees when it looks at everything once more."""
+        return self.part / f"{SNAPSHOT}-next"
+
+    def take_next(self) -> None:
+        """What was seen last takes the place of what was seen before. Raises RequestError."""
+        try:
+            shutil.rmtree(self.snapshot)
+            self.next_snapshot.rename(self.snapshot)
+        except OSError as error:
+            raise _unwritable(self.part, error) from None
+
+    def drop_next(self) -> None:
+        """What was seen last is not whole: what was seen before counts."""
+        shutil.rmtree(self.next_snapshot, ignore_errors=True)
+
+    def finish(self, results: Results, history_file: Path | None = None) -> Path:
+        """Write every report and give the folder its name; returns it. Raises UnwrittenError.
+
+        The page shows the earlier runs of the same cluster that `history_file` tells of.
+        """
+        now = history.entry_of(results, self.final)
+        runs = [*_earlier(history_file, now.cluster), now]
+        try:
+            # The record first: every other report can be made from it again.
+            write_whole(self.part / "results.jsonl", jsonl.render(results))
+            write_whole(self.part / "junit.xml", junit.render(results))
+            write_whole(self.part / "report.html", html.render(results, trends(runs)))
+            self.part.rename(self.final)
+        except OSError as error:
+            raise UnwrittenError(str(_unwritable(self.part, error)), results) from None
+        os.close(self.held)
+        return self.final
+
+    def abandon(self) -> Path | None:
+        """Remove the folder; but where at least one look was closed, keep it and return it."""
+        try:
+            with contextlib.suppress(SnapshotError):
+                if Snapshot.open(self.snapshot).index.looks:
+                    return self.part.rename(self.part.with_suffix(KEPT))
+            shutil.rmtree(self.part, ignore_errors=True)
+            return None
+        finally:
+            with contextlib.suppress(OSError):  # an interrupt while it was finished
+                os.close(self.held)
+
+
+def add_to_history(results: Results, folder: Path, request: Request) -> str:
+    """Append the run to the history; returns why that was not possible, a sentence, or nothing.
+
+    A run that was cut short says little about the cluster, and leaves no line.
+    """
+    if results.ended.interrupted or not request.adds_to_history:
+        return ""
+    try:
+        history.append(request.history_file, history.entry_of(results, folder))
+    except OSError as error:
+        return (
+            f"The history in {request.history_file} was not written: {error.strerror}; name "
+            "another file with --history."
+        )
+    return ""
+
+
+def _earlier(file: Path | None, cluster: str) -> list[history.Entry]:
+    try:
+        return history.read(file, cluster, MOST_RUNS - 1) if file else []
+    except OSError:
+        # The page is whole without it, and writing to it says what is wrong.
+        return []
+
+
+def _unwritable(folder: Path, error: OSError) -> RequestError:
+    return RequestError(
+        f"The reports cannot be written to {folder}: {error.strerror}; name another folder with "
+        "--report-dir."
+    )

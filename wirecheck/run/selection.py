@@ -1,0 +1,58 @@
+"""Which checks of the catalogue a run is about."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from wirecheck.catalogue.profiles import PROFILES
+from wirecheck.catalogue.registry import Check
+from wirecheck.run.request import RequestError
+
+ALWAYS = "nodes.reachable"
+"""Every other check about nodes rests on it, and its reason stands for theirs."""
+
+
+def selected(checks: Sequence[Check], globs: Sequence[str]) -> tuple[Check, ...]:
+    """The checks that match a glob (`dns.*`) or are in a group (`dns`); all without globs.
+
+    `nodes.reachable` is always among them. Raises RequestError for a glob that matches none.
+    """
+    if not globs:
+        return tuple(checks)
+    for glob in globs:
+        if not any(_matches(check, glob) for check in checks):
+            raise RequestError(f"No check matches `{glob}`; {_hint(checks, glob)}")
+    return tuple(
+        check
+        for check in checks
+        if check.id == ALWAYS or any(_matches(check, glob) for glob in globs)
+    )
+
+
+def in_profile(checks: Sequence[Check], profile: str | None) -> tuple[Check, ...]:
+    """The checks of a profile, by its name, and `nodes.reachable`; all without one."""
+    if profile is None:
+        return tuple(checks)
+    return tuple(c for c in checks if c.id == ALWAYS or PROFILES[profile].has(c.id))
+
+
+def named(checks: Sequence[Check], identity: str) -> Check:
+    """The check with this id. Raises RequestError, with near ones, where there is none."""
+    for check in checks:
+        if check.id == identity:
+            return check
+    raise RequestError(f"There is no check `{identity}`; {_hint(checks, identity)}")
+
+
+def _matches(check: Check, glob: str) -> bool:
+    return fnmatchcase(check.id, glob) or check.group == glob
+
+
+def _hint(checks: Sequence[Check], word: str) -> str:
+    names = [check.id for check in checks] + [check.group for check in checks]
+    near = difflib.get_close_matches(word, dict.fromkeys(names), n=3)
+    if near:
+        return f"did you mean {' or '.join(f'`{each}`' for each in near)}?"
+    return "`wirecheck list` shows them all."

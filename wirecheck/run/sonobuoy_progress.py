@@ -1,0 +1,119 @@
+"""Tell Sonobuoy how far a run is: its sidecar takes updates on a port of this pod.
+
+The contract is Sonobuoy's: POST `/progress` with `msg`, `total`, `completed`, `errors` and
+`failures`, as often as one likes. What is not taken is lost, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import urllib.request
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import msgspec
+
+from wirecheck.catalogue.findings import Outcome
+from wirecheck.results.records import Results
+from wirecheck.run.round import Progress, Visits
+from wirecheck.snapshot.index import VisitRecord
+from wirecheck.text import harmless, shortened
+
+PORT = "SONOBUOY_PROGRESS_PORT"
+SECONDS = 2.0
+"""The sidecar is in the same pod: who does not answer at once will not answer."""
+
+UPDATES = 100
+"""Of the visits of one look."""
+
+MOST = 50
+LONGEST = 300
+
+
+class Update(msgspec.Struct, frozen=True):
+    """What is posted."""
+
+    msg: str
+    total: int
+    completed: int
+    errors: list[str] = []
+    failures: list[str] = []
+
+
+class SonobuoyProgress:
+    """Passes everything on to `inner`, and tells the sidecar of it."""
+
+    def __init__(self, inner: Progress, port: str) -> None:
+        self._inner = inner
+        self._url = f"http://localhost:{port}/progress"
+        self._total = 0
+        self._completed = 0
+        self._errors: list[str] = []
+
+    def say(self, sentence: str) -> None:
+        """Passed on alone: it may have many lines."""
+        self._inner.say(sentence)
+
+    def visits(self, total: int) -> AbstractContextManager[Visits]:
+        """A look begins."""
+        return self._look(total)
+
+    @contextmanager
+    def _look(self, total: int) -> Iterator[Visits]:
+        self._total, self._completed, self._errors = total, 0, []
+        self._post(f"A look at {total:,} nodes begins.")
+        with self._inner.visits(total) as inner:
+            yield _Both(inner, self)
+        self._post(f"{self._completed:,} of {total:,} nodes were visited.")
+
+    def visited(self, node: str, visit: VisitRecord) -> None:
+        """One more."""
+        self._completed += 1
+        if visit.status not in ("seen", "gone") and len(self._errors) < MOST:
+            self._errors.append(shortened(harmless(f"{node}: {visit.reason}"), LONGEST))
+        if self._completed % max(1, self._total // UPDATES) == 0:
+            self._post(harmless(f"{node} was visited."))
+
+    def ended(self, results: Results) -> None:
+        """The verdict, with what failed."""
+        failed = (
+            f"{item.check} on {item.node or 'the cluster'}"
+            for item in results.items
+            if item.outcome is Outcome.FAIL
+        )
+        self._post(results.ended.verdict, [harmless(each) for each in failed][:MOST])
+
+    def _post(self, sentence: str, failures: list[str] | None = None) -> None:
+        update = Update(
+            shortened(harmless(sentence), LONGEST),
+            self._total,
+            self._completed,
+            list(self._errors),
+            failures or [],
+        )
+        request = urllib.request.Request(
+            self._url,
+            data=msgspec.json.encode(update),
+            headers={"Content-Type": "application/json"},
+            method="POST",
+        )
+        # A proxy of the environment would carry it out of the pod.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with (
+            contextlib.suppress(OSError, http.client.HTTPException, ValueError),
+            opener.open(request, timeout=SECONDS) as response,
+        ):
+            response.read(1)
+
+
+class _Both:
+    """Who is told of each visit."""
+
+    def __init__(self, *told: Visits) -> None:
+        self._told = told
+
+    def visited(self, node: str, visit: VisitRecord) -> None:
+        """Tell them all."""
+        for each in self._told:
+            each.visited(node, visit)
