@@ -16,7 +16,7 @@ import dns.reversename
 import dns.rrset
 
 from benchmarks import service_objects, system_services
-from wirecheck.api_index.sampled_peers import PEERS
+from wirecheck.catalogue.sampled_peers import PEERS
 from wirecheck.collect.plan.contacts import HAIRPINS, MESSAGES, PADDING
 from wirecheck.collect.plan.dns import NAMES_A_VISIT
 from wirecheck.collect.plan.dns_questions import Question

@@ -14,9 +14,10 @@ from tests.served_cluster import Listener
 from tests.snapshots import CHECKS, broken, healthy, written
 from wirecheck.catalogue.findings import Level, Outcome
 from wirecheck.evaluation.verdict import exit_status, spared_nodes, verdict
-from wirecheck.evaluation.waivers import outcome_of, waiver_records
+from wirecheck.evaluation.waivers import waiver_records
 from wirecheck.report import html, junit, terminal
 from wirecheck.results.ordering import tone
+from wirecheck.results.outcomes import outcome_of
 from wirecheck.results.records import FindingRecord, ItemResult, Object, Results
 from wirecheck.run.request import Request
 from wirecheck.run.session import perform

@@ -19,11 +19,12 @@ from wirecheck.catalogue.findings import (
     Ref,
 )
 from wirecheck.catalogue.registry import Check
-from wirecheck.evaluation.waivers import outcome_of, terms, waiver_for
+from wirecheck.evaluation.waivers import terms, waiver_for
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.fingerprint import Traits, traits_of
 from wirecheck.model.node import Node
 from wirecheck.results.measures import NodeMeasures, measured_on
+from wirecheck.results.outcomes import outcome_of
 from wirecheck.results.records import FURTHER, FindingRecord, ItemResult, Object
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
 from wirecheck.snapshot.index import SnapshotIndex, VisitRecord

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Literal
 
-from wirecheck.api_index.sampled_peers import sampled_peers
 from wirecheck.catalogue.findings import Outcome
+from wirecheck.catalogue.sampled_peers import sampled_peers
 from wirecheck.model.cluster import Cluster
 from wirecheck.results.records import Coverage, ItemResult
 from wirecheck.snapshot.index import SnapshotIndex, VisitRecord

@@ -1,35 +1,15 @@
-"""What is accepted: waivers, and the outcome that is left of an item's findings. Pure."""
+"""Waivers: which findings they cover, and what became of each waiver. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from wirecheck.catalogue.findings import Level, Outcome
+from wirecheck.catalogue.findings import Level
 from wirecheck.results.records import FindingRecord, ItemResult, WaiverRecord
 from wirecheck.snapshot.index import SnapshotIndex, Waiver
-
-
-def outcome_of(findings: Iterable[FindingRecord], *, error: bool, skip: bool) -> Outcome:
-    """The item's outcome: accepted findings stand back behind all that are not.
-
-    An error is never accepted: nobody knows what would have been seen.
-    """
-    found = {(finding.level, finding.standing) for finding in findings}
-    open_levels = {level for level, standing in found if standing not in ("known", "waived")}
-    if Level.FAIL in open_levels:
-        return Outcome.FAIL
-    if error or any(level is Level.ERROR for level, _ in found):
-        return Outcome.ERROR
-    if Level.WARN in open_levels:
-        return Outcome.WARN
-    if any(standing == "known" for _, standing in found):
-        return Outcome.KNOWN
-    if found:
-        return Outcome.WAIVED
-    return Outcome.SKIP if skip else Outcome.PASS
 
 
 def waiver_for(

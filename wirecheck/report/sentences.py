@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from wirecheck.api_index.sampled_peers import sampled_peers
 from wirecheck.catalogue.findings import Level, Outcome
+from wirecheck.catalogue.sampled_peers import sampled_peers
 from wirecheck.results.records import ClusterRecord, Coverage, FindingRecord
 from wirecheck.text import plural
 

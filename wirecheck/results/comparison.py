@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from wirecheck.catalogue.findings import Level, Outcome
-from wirecheck.evaluation.waivers import outcome_of
+from wirecheck.results.outcomes import outcome_of
 from wirecheck.results.records import FURTHER, FindingRecord, ItemResult, PastFinding
 
 JUDGED = frozenset(Outcome) - {Outcome.ERROR, Outcome.SKIP}

@@ -9,7 +9,7 @@ import pytest
 from tests.checks import small_cluster
 from tests.checks.helped_cluster import helper_pod as helper
 from tests.collect.plan.test_visit_plan import api
-from wirecheck.api_index.sampled_peers import PEERS, sampled_peers
+from wirecheck.catalogue.sampled_peers import PEERS, sampled_peers
 from wirecheck.collect.plan.asked import Asked
 from wirecheck.collect.plan.contacts import MESSAGES, contact_plan
 from wirecheck.collect.plan.visit_plan import LookOptions, plan_for

@@ -12,7 +12,7 @@ from msgspec import Struct
 from wirecheck.addresses import canonical
 from wirecheck.api_index.cluster_dns import ClusterDns
 from wirecheck.api_index.helper_pods import addresses_of
-from wirecheck.api_index.sampled_peers import PEERS
+from wirecheck.catalogue.sampled_peers import PEERS
 from wirecheck.collect.plan.asked import Asked
 from wirecheck.collect.plan.contact_ports import to_ports
 from wirecheck.collect.plan.contact_targets import (

@@ -1,4 +1,4 @@
-"""How many others each node connects to: looking goes by it, and the record of a run says it."""
+"""How many other nodes each node connects to: plans follow it, and reports say it."""
 
 PEERS = 16
 """Nodes that each node connects to: the next ones in the order of their names, so that every
