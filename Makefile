@@ -5,7 +5,7 @@ VENV   := $(CACHE)/venv-$(shell echo $(CURDIR) | cksum | cut -d' ' -f1)
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-bare test-bare-root lint types coverage matrix docs cluster cluster-down check-cluster deploy sonobuoy package upgrade-gate readonly reliability faults referee soak bench clean
+.PHONY: run test test-bare test-bare-root lint types coverage matrix docs mutants cluster cluster-down check-cluster deploy sonobuoy package upgrade-gate readonly reliability faults referee soak bench clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -46,6 +46,11 @@ coverage: $(READY)
 # The tests on every supported Python. MATRIX="--python 3.12 tests/parse": some of them.
 matrix: $(READY)
 	$(BIN)/python -m testbed.matrix $(MATRIX)
+
+# Mutants of our own code, and the tests that notice them; takes up to three hours.
+# MUTANTS="--seed 1 --count 300": resumed where it ended while no source changes.
+mutants: $(READY)
+	$(BIN)/python -m testbed.mutants $(MUTANTS)
 
 # The documentation site. A broken link is an error.
 docs: $(READY)
