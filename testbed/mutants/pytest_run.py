@@ -21,7 +21,14 @@ PLUGIN = Path(mutants_outcomes.__file__).parent
 _GRACE = 10.0
 """Seconds that pytest has to clean up when its time is over."""
 
-_OUTER = ("PYTEST_CURRENT_TEST", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_TESTRUNUID")
+_OUTER = {
+    "COVERAGE_PROCESS_START",
+    mutants_outcomes.COVERAGE,
+    "PYTEST_ADDOPTS",
+    "PYTEST_CURRENT_TEST",
+    "PYTEST_XDIST_TESTRUNUID",
+    "PYTEST_XDIST_WORKER",
+}
 """What a pytest that this runs in would tell the inner one."""
 
 

@@ -13,7 +13,7 @@ from testbed.mutants.recording import Recording, Seconds
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def tests_for(mutant: Mutant, sources: Mapping[str, str], recording: Recording) -> set[str]:
+def touching(mutant: Mutant, sources: Mapping[str, str], recording: Recording) -> set[str]:
     """Return the tests that touch the mutant's statement.
 
     What runs on import (constants, defaults, decorators, fields of records) has no test of its own

@@ -14,7 +14,7 @@ import msgspec
 from testbed.mutants.draw import Mutant, diff_of, text_of
 from testbed.mutants.pytest_run import Ended, Status, run_pytest
 from testbed.mutants.recording import Recording
-from testbed.mutants.selection import select, tests_for
+from testbed.mutants.selection import select, touching
 from testbed.mutants.tree import Tree
 
 _ATTEMPTS = 4
@@ -65,10 +65,10 @@ class Trial:
 
     def run(self, mutant: Mutant) -> Result:
         """Run the mutant against its tests."""
-        touching = tests_for(mutant, self._sources, self._recording)
+        tests_of_line = touching(mutant, self._sources, self._recording)
         budget = self._limit / 2
         for _ in range(_ATTEMPTS):
-            known = touching - self._unsound
+            known = tests_of_line - self._unsound
             tests = select(known, self._recording.tests, budget) if known else []
             if not tests:
                 return self._result(mutant, Outcome.NO_TESTS, tests)

@@ -6,7 +6,7 @@ import pytest
 
 from testbed.mutants.draw import Mutant
 from testbed.mutants.recording import Recording, Seconds
-from testbed.mutants.selection import select, tests_for
+from testbed.mutants.selection import select, touching
 
 SOURCE = """\
 SIZE = 3
@@ -43,7 +43,7 @@ LINES = {
     14: ["else"],
     15: ["list"],
     18: ["if b"],
-    25: ["second"],
+    26: ["second"],
 }
 
 
@@ -53,7 +53,7 @@ def facing(line: int, lines: dict[int, list[str]] = LINES) -> set[str]:
         "p/b.py": "from p.a import SIZE\n\ndef third():\n    return SIZE\n",
     }
     recorded = {"p/a.py": lines, "p/b.py": {4: ["third"]}}
-    return tests_for(Mutant("p/a.py", line, line, "x", 0), sources, Recording({}, recorded, []))
+    return touching(Mutant("p/a.py", line, line, "x", 0), sources, Recording({}, recorded, []))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def facing(line: int, lines: dict[int, list[str]] = LINES) -> set[str]:
         (12, {"then"}),
         (14, {"else"}),
         (16, {"list", "if b"}),
-        (25, {"second"}),
+        (26, {"second"}),
     ],
 )
 def test_a_statement_faces_the_tests_of_its_own_lines(line: int, expected: set[str]):
@@ -76,7 +76,7 @@ def test_decorators_and_defaults_face_the_tests_of_their_function(line: int):
     assert facing(line) == {"if", "then", "else", "list", "if b"}
 
 
-@pytest.mark.parametrize("line", [1, 22])
+@pytest.mark.parametrize("line", [1, 23])
 def test_constants_and_fields_face_the_tests_of_their_file(line: int):
     assert facing(line) == {"if", "then", "else", "list", "if b", "second"}
 
