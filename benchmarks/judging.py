@@ -18,7 +18,7 @@ import msgspec
 
 from wirecheck.catalogue.registry import load
 from wirecheck.cli.main import GC_THRESHOLDS
-from wirecheck.evaluation.evaluate import Judge
+from wirecheck.evaluation.evaluate import Evaluation
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.node_document import NodeDocument
 
@@ -39,11 +39,11 @@ def judged(snapshot: Snapshot, nodes: int) -> list[tuple[float, str]]:
     """Seconds and outcome of the cluster's objects, then of each node."""
     checks = [each for each in load() if each.scope == "node"]
     began = time.process_time()
-    bench = Judge(snapshot, checks)
+    evaluation = Evaluation(snapshot, checks)
     steps = [(time.process_time() - began, "")]
-    for name in bench.node_names[:nodes]:
+    for name in evaluation.node_names[:nodes]:
         began = time.process_time()
-        items = [each for each in bench.node(name) if each.check.startswith("services.")]
+        items = [each for each in evaluation.node(name) if each.check.startswith("services.")]
         ended = time.process_time()
         findings = sum(len(each.findings) for each in items)
         outcomes = sorted({str(each.outcome) for each in items})

@@ -10,7 +10,7 @@ from testbed.faults.fault import load_faults
 from testbed.record import BROKEN, RECORDED
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.registry import load
-from wirecheck.evaluation.evaluate import judge
+from wirecheck.evaluation.evaluate import evaluate
 from wirecheck.evaluation.verdict import exit_status
 from wirecheck.snapshot.folder import Snapshot
 
@@ -33,7 +33,7 @@ SECRETS = ("BEGIN CERTIFICATE", "PRIVATE KEY", "client-key-data", "eyJhbGciOi", 
 
 
 def items(name: str):
-    return list(judge(Snapshot.open(RECORDED / name), load()))
+    return list(evaluate(Snapshot.open(RECORDED / name), load()))
 
 
 def red(name: str) -> set[tuple[str, str]]:
@@ -63,7 +63,7 @@ def test_a_cluster_that_an_older_wirecheck_recorded_is_judged_as_before():
     old = Snapshot.open(Path(__file__).parent / "recorded" / "clusters" / "broken")
     outcomes = (Outcome.FAIL, Outcome.WARN, Outcome.ERROR)
 
-    judged = list(judge(old, load()))
+    judged = list(evaluate(old, load()))
     known = {each.check for each in judged if each.outcome is not Outcome.SKIP}
     found = {(each.check, str(each.outcome)) for each in judged if each.outcome in outcomes}
 
@@ -77,7 +77,7 @@ class TestDualStack:
     snapshot = Snapshot.open(Path(__file__).parent / "recorded" / "clusters" / "dual-stack")
 
     def test_is_healthy(self):
-        judged = list(judge(self.snapshot, load()))
+        judged = list(evaluate(self.snapshot, load()))
         assert not [each for each in judged if each.outcome in (Outcome.FAIL, Outcome.ERROR)]
         assert not [each for each in judged if each.outcome is Outcome.WARN]
         assert sum(each.outcome is Outcome.PASS for each in judged) > 200
@@ -111,7 +111,7 @@ class TestDualStack:
         monkeypatch.setattr(Snapshot, "document", lambda *_: changed)
         (entry,) = [each for each in load() if each.id == check]
 
-        found = next(e for e in judge(self.snapshot, [entry], ["wc-w1"]) if e.node)
+        found = next(e for e in evaluate(self.snapshot, [entry], ["wc-w1"]) if e.node)
         assert found.outcome is Outcome.FAIL
         assert len(found.findings) == 2
 
@@ -134,7 +134,7 @@ def test_every_check_applies_to_the_recorded_cluster(check):
     """A check that is skipped everywhere is proven by nothing here."""
     if reason := NOT_THERE.get(check.id):
         pytest.skip(reason)
-    outcomes = {each.outcome for each in judge(Snapshot.open(RECORDED / "healthy"), [check])}
+    outcomes = {each.outcome for each in evaluate(Snapshot.open(RECORDED / "healthy"), [check])}
 
     assert Outcome.PASS in outcomes
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from testbed.record import RECORDED
 from wirecheck.catalogue.registry import load
-from wirecheck.evaluation.evaluate import judge
+from wirecheck.evaluation.evaluate import evaluate
 from wirecheck.results.records import FURTHER, FindingRecord, ItemResult
 from wirecheck.snapshot.folder import Snapshot
 
@@ -34,7 +34,7 @@ Verdict = dict[str, object]
 
 def verdicts(snapshot: Path) -> list[Verdict]:
     """One verdict for each item, in the order of check and node."""
-    found = [_verdict(item) for item in judge(Snapshot.open(snapshot), load())]
+    found = [_verdict(item) for item in evaluate(Snapshot.open(snapshot), load())]
     return sorted(found, key=_place)
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from testbed.record import RECORDED
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.registry import load
-from wirecheck.evaluation.evaluate import Judge
+from wirecheck.evaluation.evaluate import Evaluation
 from wirecheck.results.records import ItemResult
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
 from wirecheck.snapshot.index import LookRecord
@@ -34,7 +34,7 @@ def judged(folder: Path, document: NodeDocument) -> Mapping[str, ItemResult]:
     writer.write_document(1, NODE, msgspec.json.encode(document))
     look = HEALTHY.index.looks[0]
     writer.finish_look(LookRecord(look.started, look.finished, {NODE: look.visits[NODE]}))
-    return {item.check: item for item in Judge(Snapshot.open(folder), CHECKS).node(NODE)}
+    return {item.check: item for item in Evaluation(Snapshot.open(folder), CHECKS).node(NODE)}
 
 
 def with_command(name: str, **changes: object) -> NodeDocument:

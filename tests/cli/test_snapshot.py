@@ -95,7 +95,7 @@ class TestRecord:
         return cluster
 
     def test_it_looks_and_does_not_judge(self, snapshot, served, kubeconfig, tmp_path, monkeypatch):
-        monkeypatch.setattr("wirecheck.run.live.Judge", None)
+        monkeypatch.setattr("wirecheck.run.live.Evaluation", None)
 
         status, out, err = snapshot("record", "out", "--kubeconfig", kubeconfig)
 

@@ -8,7 +8,7 @@ from msgspec import convert
 from tests.checks.small_cluster import KUBERNETES, WEB_NETNS, SmallCluster
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.registry import load
-from wirecheck.evaluation.evaluate import MOST_FINDINGS, Judge, concerned, judge
+from wirecheck.evaluation.evaluate import MOST_FINDINGS, Evaluation, concerned, evaluate
 from wirecheck.evaluation.verdict import coverage, exit_status, verdict
 from wirecheck.results.records import Coverage, ItemResult
 from wirecheck.snapshot.api_objects import ApiObjects, Change
@@ -58,7 +58,7 @@ def broken() -> SmallCluster:
 
 def item(check: str, *clusters: SmallCluster, waivers=()) -> ItemResult:
     checks = [each for each in load() if each.id == check]
-    (result,) = judge(Looks(list(clusters), list(waivers)), checks)
+    (result,) = evaluate(Looks(list(clusters), list(waivers)), checks)
     return result
 
 
@@ -107,7 +107,7 @@ def test_a_finding_in_one_look_of_an_object_that_changed_in_the_other_is_undecid
     assert (result.outcome, result.undecided) == (Outcome.PASS, ["Pod shop/web"])
 
 
-def test_a_check_that_does_not_settle_is_judged_on_the_first_look():
+def test_a_check_that_does_not_settle_is_judged_on_the_first_round():
     dropping = SmallCluster()
     later = ConntrackSample(1002.0, {"drop": 9, "insert_failed": 2})
     dropping.change_document(conntrack=[dropping.document.conntrack[0], later])
@@ -151,7 +151,7 @@ def test_what_was_found_before_an_error_is_shown_with_it():
 def test_data_that_a_check_trips_over_costs_that_item_alone():
     odd = SmallCluster()
     odd.change_netns(WEB_NETNS, addresses=[Address(2, "not an address", 24)])
-    items = list(judge(Looks([odd], []), pods_and_links()))
+    items = list(evaluate(Looks([odd], []), pods_and_links()))
 
     outcomes = {each.check: each.outcome for each in items}
     assert outcomes["pods.carry_their_addresses"] is Outcome.ERROR
@@ -208,7 +208,7 @@ def test_other_findings_than_those_that_were_not_listed_are_new():
 
 def test_an_unreachable_node_is_one_error_and_the_rest_is_folded():
     lost = SmallCluster(visit=VisitRecord("unreachable", reason="n1 refused."), document=None)
-    items = list(judge(Looks([lost], []), load()))
+    items = list(evaluate(Looks([lost], []), load()))
 
     unfolded = [each.check for each in items if each.outcome is Outcome.ERROR and not each.folded]
     assert unfolded == ["nodes.reachable"]
@@ -218,10 +218,10 @@ def test_an_unreachable_node_is_one_error_and_the_rest_is_folded():
 
 
 def test_concerned_are_nodes_where_a_settling_check_found_something():
-    items = list(judge(Looks([broken()], []), load()))
+    items = list(evaluate(Looks([broken()], []), load()))
 
     assert concerned(items, load()) == {"n1"}
-    assert concerned(judge(Looks([SmallCluster()], []), pods_and_links()), load()) == frozenset()
+    assert concerned(evaluate(Looks([SmallCluster()], []), pods_and_links()), load()) == frozenset()
 
 
 def pods_and_links():
@@ -282,27 +282,27 @@ def test_an_interrupted_run_is_not_a_healthy_one():
 
 
 def test_the_verdict_is_one_sentence():
-    items = list(judge(Looks([broken()], []), pods_and_links()))
+    items = list(evaluate(Looks([broken()], []), pods_and_links()))
 
     assert verdict(items) == "1 check failed on 1 node."
-    assert verdict(list(judge(Looks([SmallCluster()], []), pods_and_links()))) == "Healthy."
+    assert verdict(list(evaluate(Looks([SmallCluster()], []), pods_and_links()))) == "Healthy."
     assert verdict([]) == "Nothing was judged."
 
 
 def covered_by(snapshot: Looks, items: list[ItemResult]) -> Coverage:
-    return coverage(Judge(snapshot, []).first_look, snapshot.index, items)
+    return coverage(Evaluation(snapshot, []).first_round, snapshot.index, items)
 
 
 def test_coverage_counts_what_was_seen_and_what_was_not():
     lost = SmallCluster(visit=VisitRecord("unreachable", reason="n1 refused."), document=None)
     snapshot = Looks([lost], [])
 
-    covered = covered_by(snapshot, list(judge(snapshot, load())))
+    covered = covered_by(snapshot, list(evaluate(snapshot, load())))
     assert (covered.nodes_seen, covered.nodes_known, covered.pods_seen) == (0, 1, 0)
     assert covered.unreachable == ["n1"]
 
 
-def test_coverage_is_of_the_first_look_but_counts_what_was_sent_in_all():
+def test_coverage_is_of_the_first_round_but_counts_what_was_sent_in_all():
     first = SmallCluster(visit=VisitRecord("seen", dns_queries=3))
     again = SmallCluster(visit=VisitRecord("unreachable", dns_queries=4))
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.fuzz.garbling import garbled
 from tests.snapshots import broken, healthy, written
 from wirecheck.catalogue.registry import load
-from wirecheck.evaluation.evaluate import judge
+from wirecheck.evaluation.evaluate import evaluate
 from wirecheck.results.records import ItemResult
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
 
@@ -51,7 +51,7 @@ def put(file: Path, value: Any) -> None:
 
 def judged(folder: Path) -> list[ItemResult] | None:
     try:
-        return list(judge(Snapshot.open(folder), CHECKS))
+        return list(evaluate(Snapshot.open(folder), CHECKS))
     except SnapshotError as error:
         said = str(error)
     assert len(said) < 3000

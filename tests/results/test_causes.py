@@ -7,7 +7,7 @@ import pytest
 from testbed.record import RECORDED
 from wirecheck.catalogue.findings import Level, Outcome
 from wirecheck.catalogue.registry import load
-from wirecheck.evaluation.evaluate import judge
+from wirecheck.evaluation.evaluate import evaluate
 from wirecheck.results.causes import RULES, symptoms
 from wirecheck.results.records import FindingRecord, ItemResult, Object
 from wirecheck.snapshot.folder import Snapshot
@@ -85,7 +85,7 @@ def test_what_holds_causes_nothing():
 
 
 def test_on_the_recorded_cluster_symptoms_are_under_their_causes():
-    found = symptoms(judge(Snapshot.open(RECORDED / "broken"), load()))
+    found = symptoms(evaluate(Snapshot.open(RECORDED / "broken"), load()))
 
     cause = "pods.carry_their_addresses"
 

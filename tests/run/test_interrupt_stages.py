@@ -184,7 +184,7 @@ def test_in_the_second_look(interrupt: Interrupt) -> None:
     assert (ended.results.ended.interrupted, ended.results.ended.looks) == (True, 2)
 
 
-@pytest.mark.parametrize("judging", ["Judge.node", "Judge.cluster"])
+@pytest.mark.parametrize("judging", ["Evaluation.node", "Evaluation.cluster"])
 def test_while_it_judges(interrupt: Interrupt, judging: str) -> None:
     ended = interrupt(f"wirecheck.evaluation.evaluate:{judging}")
 
@@ -224,7 +224,9 @@ def test_while_a_further_report_is_written(interrupt: Interrupt, tmp_path: Path)
 def test_while_a_snapshot_is_judged(interrupt: Interrupt, tmp_path: Path) -> None:
     snapshot = recorded("healthy")
     more = "sys.argv = [each for each in sys.argv if not each.startswith('--kubeconfig')]"
-    ended = interrupt("wirecheck.run.replay:Judge.cluster", f"--snapshot={snapshot}", more=more)
+    ended = interrupt(
+        "wirecheck.run.replay:Evaluation.cluster", f"--snapshot={snapshot}", more=more
+    )
 
     assert ended.results.ended.interrupted
     assert ended.results.items

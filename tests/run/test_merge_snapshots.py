@@ -11,7 +11,7 @@ from tests.snapshots import broken, healthy, unreachable, written
 from wirecheck.catalogue.registry import load
 from wirecheck.cli import main as cli
 from wirecheck.cli.demo import recorded
-from wirecheck.evaluation.evaluate import judge
+from wirecheck.evaluation.evaluate import evaluate
 from wirecheck.run.merge_snapshots import merge, opened
 from wirecheck.run.request import RequestError
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
@@ -47,7 +47,7 @@ def parts(tmp_path) -> list[Snapshot]:
 
 
 def items(snapshot: Snapshot):
-    return list(judge(snapshot, load()))
+    return list(evaluate(snapshot, load()))
 
 
 def test_the_parts_together_give_what_a_single_run_gives(parts, tmp_path):

@@ -402,8 +402,8 @@ class TestInterrupted:
                 raise KeyboardInterrupt
             return judge_node(self, name)
 
-        judge_node = live.Judge.node
-        monkeypatch.setattr(live.Judge, "node", interrupt)
+        judge_node = live.Evaluation.node
+        monkeypatch.setattr(live.Evaluation, "node", interrupt)
 
         results, folder = run()
 

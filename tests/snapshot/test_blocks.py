@@ -14,7 +14,7 @@ from wirecheck.catalogue.registry import load
 from wirecheck.cli.demo import recorded
 from wirecheck.collect.on_node import pieces
 from wirecheck.collect.on_node.rule_blocks import DIGITS, cut
-from wirecheck.evaluation.evaluate import judge
+from wirecheck.evaluation.evaluate import evaluate
 from wirecheck.results.records import ItemResult
 from wirecheck.run.merge_snapshots import merge
 from wirecheck.snapshot import blocks
@@ -59,7 +59,7 @@ def in_blocks(snapshot: Snapshot, folder: Path, names: set[str] | None = None) -
 
 def items(snapshot: Snapshot) -> list[ItemResult]:
     blocks.forget()
-    return list(judge(snapshot, load()))
+    return list(evaluate(snapshot, load()))
 
 
 def files(folder: Path) -> list[Path]:

@@ -22,7 +22,7 @@ from tests.snapshots import broken, unreachable, written
 from wirecheck.catalogue.registry import load
 from wirecheck.cli.demo import recorded
 from wirecheck.collect.on_node.commands import TABLE
-from wirecheck.evaluation.evaluate import judge
+from wirecheck.evaluation.evaluate import evaluate
 from wirecheck.model.cluster import CNI_BY_DAEMONSET
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot, SnapshotError, SnapshotWriter
@@ -68,7 +68,7 @@ def verdicts(snapshot: Snapshot, nodes: dict[str, str] | None = None) -> dict[An
             len(each.undecided),
             sorted(each.unjudged.values()),
         )
-        for each in judge(snapshot, load())
+        for each in evaluate(snapshot, load())
     }
 
 

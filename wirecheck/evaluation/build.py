@@ -38,7 +38,7 @@ from wirecheck.snapshot.index import SnapshotIndex
 
 
 @dataclass(slots=True)
-class Judged:
+class Evaluated:
     """The items of a run, as far as they were judged."""
 
     items: list[ItemResult] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Source(Protocol):
         ...
 
     @property
-    def first_look(self) -> Cluster:
+    def first_round(self) -> Cluster:
         """The cluster in the look that visits every node."""
         ...
 
@@ -76,7 +76,7 @@ class Source(Protocol):
 
 
 def results_of(
-    source: Source, checks: Sequence[Check], judged: Judged, seconds: float, fail_on: FailOn
+    source: Source, checks: Sequence[Check], judged: Evaluated, seconds: float, fail_on: FailOn
 ) -> Results:
     """The whole record."""
     index = source.snapshot.index
@@ -107,7 +107,7 @@ def results_of(
                 unreachable=unreachable,
             ),
             verdict=verdict(items, interrupted=judged.interrupted, unreachable=unreachable),
-            coverage=coverage(source.first_look, index, items),
+            coverage=coverage(source.first_round, index, items),
             counts=counts(items),
             seconds=round(seconds, 3),
             looks=len(index.looks),

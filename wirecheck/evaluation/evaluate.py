@@ -47,7 +47,7 @@ class Judgement:
     skip: str = ""
 
 
-class Judge:
+class Evaluation:
     """Judges one snapshot with the given checks, node after node.
 
     At most one node's documents (one for each look) are held at a time.
@@ -71,7 +71,7 @@ class Judge:
         return tuple(sorted(self._clusters[0].nodes)) if self._clusters else ()
 
     @property
-    def first_look(self) -> Cluster:
+    def first_round(self) -> Cluster:
         """The cluster in the look that visits every node."""
         return self._clusters[0]
 
@@ -151,15 +151,15 @@ class Judge:
         return _settled(check, name, looks, reason, self._snapshot.index)
 
 
-def judge(
+def evaluate(
     snapshot: Snapshot, checks: Sequence[Check], nodes: Collection[str] | None = None
 ) -> Iterator[ItemResult]:
     """Every item of the run: node after node, then the cluster's. `nodes` narrows it down."""
-    bench = Judge(snapshot, checks)
-    names = [name for name in bench.node_names if nodes is None or name in nodes]
+    evaluation = Evaluation(snapshot, checks)
+    names = [name for name in evaluation.node_names if nodes is None or name in nodes]
     for name in names:
-        yield from bench.node(name)
-    yield from bench.cluster(names)
+        yield from evaluation.node(name)
+    yield from evaluation.cluster(names)
 
 
 def concerned(items: Iterable[ItemResult], checks: Iterable[Check]) -> frozenset[str]:

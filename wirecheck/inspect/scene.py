@@ -12,7 +12,7 @@ from functools import cached_property
 
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.registry import Check, load
-from wirecheck.evaluation.evaluate import Judge
+from wirecheck.evaluation.evaluate import Evaluation
 from wirecheck.inspect.parts import FindingView, Source
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
@@ -65,10 +65,10 @@ class Scene:
 def _items(
     snapshot: Snapshot, checks: Collection[Check], nodes: Collection[str]
 ) -> Iterator[ItemResult]:
-    bench = Judge(snapshot, tuple(checks))
+    evaluation = Evaluation(snapshot, tuple(checks))
     for name in nodes:
-        yield from bench.node(name)
-    yield from bench.cluster(nodes)
+        yield from evaluation.node(name)
+    yield from evaluation.cluster(nodes)
 
 
 def findings_of(items: Collection[ItemResult]) -> Iterator[FindingView]:

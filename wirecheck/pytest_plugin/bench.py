@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wirecheck.catalogue.registry import Check
-from wirecheck.evaluation.build import Judged, results_of
+from wirecheck.evaluation.build import Evaluated, results_of
 from wirecheck.evaluation.verdict import UNREACHABLE
 from wirecheck.results.records import ItemResult, Results
 from wirecheck.run.baseline import accepted_doubts, read_baseline
@@ -56,7 +56,7 @@ class Bench:
         self._checks: Sequence[Check] = ()
         self._progress: Progress | None = None
         self._items: dict[str, dict[str, ItemResult]] = {}
-        self._judged = Judged()
+        self._judged = Evaluated()
 
     @property
     def node_names(self) -> Sequence[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.registry import Check, load
-from wirecheck.evaluation.build import Judged, results_of
+from wirecheck.evaluation.build import Evaluated, results_of
 from wirecheck.report.sentences import coverage_sentence
 from wirecheck.results.comparison import compared
 from wirecheck.results.jsonl import ResultsError, read_results
@@ -128,7 +128,7 @@ def _replayed(folder: Path, checks: Sequence[Check]) -> Results:
     replay.begin(checks, folder, _Silence())
     items = [item for name in replay.node_names for item in replay.node(name)]
     items += replay.cluster()
-    return results_of(replay, checks, Judged(items), 0.0, "fail")
+    return results_of(replay, checks, Evaluated(items), 0.0, "fail")
 
 
 class _Silence:

@@ -21,7 +21,7 @@ from wirecheck.collect.pods.agent_pods import AgentPods
 from wirecheck.collect.pods.helper_pods import HelpersOfRun, without_helper
 from wirecheck.collect.pods.run_pods import removed_at_last
 from wirecheck.collect.transport.ansible import hosts_of, unmapped
-from wirecheck.evaluation.evaluate import Judge, concerned
+from wirecheck.evaluation.evaluate import Evaluation, concerned
 from wirecheck.evaluation.verdict import UNREACHABLE
 from wirecheck.inventory.file import Inventory, WayIn, missing_lines, refuse_unknown_thresholds
 from wirecheck.model.cluster import Cluster
@@ -64,7 +64,7 @@ class LiveRun:
         self._ways = ways_into(inventory, self._expected())
         self._items: dict[str, Sequence[ItemResult]] = {}
         self._snapshot: Snapshot | None = None
-        self._first_look: Cluster | None = None
+        self._first_round: Cluster | None = None
         self.interrupted = False
         self.measured: dict[str, NodeMeasures] = {}
 
@@ -86,11 +86,11 @@ class LiveRun:
         return self._snapshot
 
     @property
-    def first_look(self) -> Cluster:
+    def first_round(self) -> Cluster:
         """The cluster in the look that visits every node."""
-        if self._first_look is None:  # Interrupted before anything was judged.
-            self._first_look = Judge(self.snapshot, ()).first_look
-        return self._first_look
+        if self._first_round is None:  # Interrupted before anything was judged.
+            self._first_round = Evaluation(self.snapshot, ()).first_round
+        return self._first_round
 
     @property
     def objects(self) -> ApiObjects:
@@ -285,13 +285,13 @@ class LiveRun:
         return True
 
     def _judge(self, checks: Sequence[Check], folder: Path, nodes: Collection[str]) -> None:
-        bench = Judge(Snapshot.open(folder), checks)
-        self._first_look = bench.first_look
-        for name in bench.node_names:
+        evaluation = Evaluation(Snapshot.open(folder), checks)
+        self._first_round = evaluation.first_round
+        for name in evaluation.node_names:
             if name in nodes:
-                self._items[name] = tuple(bench.node(name))
-        self._items[""] = tuple(bench.cluster())
-        self.measured |= bench.measured
+                self._items[name] = tuple(evaluation.node(name))
+        self._items[""] = tuple(evaluation.cluster())
+        self.measured |= evaluation.measured
 
     def _concerned(self, checks: Sequence[Check]) -> frozenset[str]:
         return concerned((item for items in self._items.values() for item in items), checks)

@@ -10,7 +10,7 @@ import msgspec
 
 from wirecheck import __version__
 from wirecheck.catalogue.registry import Check, load
-from wirecheck.evaluation.evaluate import Judge
+from wirecheck.evaluation.evaluate import Evaluation
 from wirecheck.evaluation.verdict import UNREACHABLE
 from wirecheck.inventory.file import Inventory, refuse_unknown_thresholds
 from wirecheck.model.cluster import Cluster
@@ -43,7 +43,7 @@ class Replay:
                 f"The snapshot {snapshot.path} has no nodes, so there is nothing to judge; look "
                 "at the cluster again."
             )
-        self._bench: Judge | None = None
+        self._evaluation: Evaluation | None = None
 
     @classmethod
     def open(cls, request: Request) -> Replay:
@@ -63,15 +63,15 @@ class Replay:
         return self.snapshot.index.thresholds
 
     @property
-    def first_look(self) -> Cluster:
+    def first_round(self) -> Cluster:
         """The cluster in the look that visits every node."""
-        assert self._bench is not None, "begin() comes first"
-        return self._bench.first_look
+        assert self._evaluation is not None, "begin() comes first"
+        return self._evaluation.first_round
 
     @property
     def measured(self) -> Mapping[str, NodeMeasures]:
         """What was measured on each node that was judged."""
-        return self._bench.measured if self._bench else {}
+        return self._evaluation.measured if self._evaluation else {}
 
     def introduce(self, progress: Progress) -> None:
         """Say which snapshot it is, and what else than its own is applied to it."""
@@ -87,21 +87,21 @@ class Replay:
             progress.say(f"Not as in the snapshot: {each.name} is {each.now}, was {each.was}.")
 
     def begin(self, checks: Sequence[Check], _folder: Path, _progress: Progress) -> None:
-        """Judge with `checks` from now on."""
+        """Evaluate `checks` from now on."""
         if self._inventory is not None:
             known = {each.name for check in load() for each in check.thresholds}
             refuse_unknown_thresholds(self._inventory, known | {UNREACHABLE})
-        self._bench = Judge(self.snapshot, checks)
+        self._evaluation = Evaluation(self.snapshot, checks)
 
     def node(self, name: str) -> Iterator[ItemResult]:
         """How each check about nodes ends on this one."""
-        assert self._bench is not None, "begin() comes first"
-        return self._bench.node(name)
+        assert self._evaluation is not None, "begin() comes first"
+        return self._evaluation.node(name)
 
     def cluster(self) -> Iterator[ItemResult]:
         """How each check about the cluster ends."""
-        assert self._bench is not None, "begin() comes first"
-        return self._bench.cluster()
+        assert self._evaluation is not None, "begin() comes first"
+        return self._evaluation.cluster()
 
 
 def _overridden(index: SnapshotIndex, inventory: Inventory) -> SnapshotIndex:

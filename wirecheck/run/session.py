@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from wirecheck.catalogue.registry import Check, load
 from wirecheck.collect.api.client import ApiError
 from wirecheck.collect.api.errors import ApiStatusError
-from wirecheck.evaluation.build import Judged, results_of
+from wirecheck.evaluation.build import Evaluated, results_of
 from wirecheck.evaluation.verdict import UNREACHABLE
 from wirecheck.model.cluster import Cluster
 from wirecheck.results.measures import NodeMeasures
@@ -65,7 +65,7 @@ class Run(Protocol):
         ...
 
     @property
-    def first_look(self) -> Cluster:
+    def first_round(self) -> Cluster:
         """The cluster in the look that visits every node."""
         ...
 
@@ -209,9 +209,9 @@ def _doubts(request: Request, run: Run, baseline: Baseline | None) -> list[str]:
     return accepted_doubts(baseline, doubts, forced=request.force_baseline)
 
 
-def _judged(run: Run) -> Judged:
+def _judged(run: Run) -> Evaluated:
     """Every item: node after node, then the cluster's; cut short, it is still a valid part."""
-    judged = Judged(interrupted=run.interrupted)
+    judged = Evaluated(interrupted=run.interrupted)
     try:
         for name in run.node_names:
             judged.items.extend(run.node(name))
