@@ -29,6 +29,7 @@ expr false fgrep find fold getconf grep gunzip gzip head hostname id install joi
 make md5sum mkdir mkfifo mknod mktemp mv nice nl nohup nproc od paste pathchk pr printenv printf pwd
 readlink realpath rm rmdir sed seq sh sha1sum sha256sum sleep sort split stat stty sync tail tar tee
 test timeout touch tr true truncate tsort tty uname unexpand uniq unlink wc which who whoami xargs
+yes
 """
 NAMESPACES = ("ip", "mount", "nsenter", "unshare")
 """What the tests make network namespaces with."""
