@@ -16,7 +16,7 @@ TOKEN_WARN = Threshold("cni.token_warn", 60, "minutes", "agents renew it hours b
     "node selector against the node's taints and labels.",
     looks_at=[Fact.API],
 )
-def agent_runs_on_the_node(node: Node) -> Findings:
+def agent_ready(node: Node) -> Findings:
     """The CNI plugin's agent runs on the node, and is Ready.
 
     A node stays Ready without it: new pods get no network, and routes are no longer kept.
@@ -41,7 +41,7 @@ def agent_runs_on_the_node(node: Node) -> Findings:
     "bring examples); pods that were wired by it have to be replaced.",
     looks_at=[Fact.CNI_FILES],
 )
-def has_one_configuration(node: Node) -> Findings:
+def single_config(node: Node) -> Findings:
     """There is one CNI configuration, and it is understood.
 
     The runtime takes the first by name: with a second one, an upgrade or a restart puts new
@@ -74,7 +74,7 @@ def has_one_configuration(node: Node) -> Findings:
     "installer), into the folder that the runtime's configuration names.",
     looks_at=[Fact.CNI_FILES],
 )
-def has_its_plugins(node: Node) -> Findings:
+def plugins_present(node: Node) -> Findings:
     """Every plugin that the CNI configuration names is there, and can be executed.
 
     Running pods go on; none can be started or stopped any more.
@@ -97,7 +97,7 @@ def has_its_plugins(node: Node) -> Findings:
     "file in /var/lib/cni/networks if there is no such sandbox.",
     looks_at=[Fact.CNI_FILES, Fact.NETNS],
 )
-def holds_no_address_in_vain(node: Node) -> Findings:
+def no_leaked_addresses(node: Node) -> Findings:
     """Every address that host-local holds is carried by a network namespace of the node.
 
     What is held for pods that are gone is lost to the pool until somebody removes the file.
@@ -119,11 +119,11 @@ def holds_no_address_in_vain(node: Node) -> Findings:
 
 @check(
     thresholds=(POOL_WARN, POOL_FAIL),
-    remedy="See cni.holds_no_address_in_vain; else lower the node's maxPods, or give nodes larger "
+    remedy="See cni.no_leaked_addresses; else lower the node's maxPods, or give nodes larger "
     "ranges (--node-cidr-mask-size, for new nodes).",
     looks_at=[Fact.CNI_FILES, Fact.API],
 )
-def has_addresses_left(node: Node) -> Findings:
+def addresses_available(node: Node) -> Findings:
     """The node's range has addresses for further pods.
 
     Without one, pods stay in ContainerCreating, though the node has room for them.
@@ -153,7 +153,7 @@ def has_addresses_left(node: Node) -> Findings:
     "log for why it did not renew the token.",
     looks_at=[Fact.CNI_FILES],
 )
-def has_a_token_that_lasts(node: Node) -> Findings:
+def token_valid(node: Node) -> Findings:
     """The token that the CNI plugin shows to the API server is valid, and was renewed in time.
 
     Once it has ended, no pod can be started or stopped on the node: `Unauthorized`.
@@ -182,7 +182,7 @@ def has_a_token_that_lasts(node: Node) -> Findings:
     "that leads to no pod: iptables -t nat -S | grep CNI-HOSTPORT, and delete it and its jump.",
     looks_at=[Fact.API, Fact.SERVICE_RULES, Fact.CNI_FILES],
 )
-def host_ports_lead_to_their_pods(node: Node) -> Findings:
+def host_ports_mapped(node: Node) -> Findings:
     """Every host port of a pod is translated to that pod, and no rule leads to one that is gone.
 
     A firewall that is reloaded takes the rules with it, and a rule that outlives its pod sends

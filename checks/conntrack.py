@@ -28,7 +28,7 @@ LOG_FAIL = Threshold(
     "then raise net.netfilter.nf_conntrack_max through kube-proxy's conntrack settings.",
     looks_at=[Fact.CONNTRACK, Fact.NETNS],
 )
-def has_room(node: Node) -> Findings:
+def table_usage(node: Node) -> Findings:
     """The connection table has room, in the node's own netns and in every pod's.
 
     A full table drops the first packet of every new connection, for all pods of the node.
@@ -52,11 +52,11 @@ def has_room(node: Node) -> Findings:
 
 
 @check(
-    remedy="Drops mean a full table: see conntrack.has_room. Failed insertions mean clashing "
+    remedy="Drops mean a full table: see conntrack.table_usage. Failed insertions mean clashing "
     "ports: give MASQUERADE --random-fully, and look for two DNS queries sent from one socket.",
     looks_at=[Fact.CONNTRACK],
 )
-def loses_nothing(node: Node) -> Findings:
+def no_drops(node: Node) -> Findings:
     """The table dropped no packet and refused no entry while the node was looked at.
 
     Each one is a connection that failed, or a DNS lookup that took five seconds.
@@ -77,10 +77,10 @@ def loses_nothing(node: Node) -> Findings:
 
 @check(
     thresholds=(LOG_FAIL,),
-    remedy="Compare the time with the peak of your load; then see conntrack.has_room.",
+    remedy="Compare the time with the peak of your load; then see conntrack.table_usage.",
     looks_at=[Fact.KERNEL_LOG],
 )
-def was_not_full(node: Node) -> Findings:
+def no_table_full_logged(node: Node) -> Findings:
     """The kernel log does not tell of a full connection table.
 
     By the time one looks, the table has room again, and only the log still knows.
@@ -106,7 +106,7 @@ def was_not_full(node: Node) -> Findings:
     "not last, find what else sets it (sysctl.d files, tuning daemons).",
     looks_at=[Fact.SYSCTLS, Fact.KUBE_PROXY, Fact.API],
 )
-def has_kube_proxys_limit(node: Node) -> Findings:
+def limit_as_configured(node: Node) -> Findings:
     """The limit in force is at least the one that kube-proxy is configured to set.
 
     A limit that something else has lowered is noticed only when the table is full.
@@ -134,7 +134,7 @@ def has_kube_proxys_limit(node: Node) -> Findings:
     "them; clients recover at once.",
     looks_at=[Fact.CONNECTIONS, Fact.API],
 )
-def has_no_stale_dns_entries(node: Node) -> Findings:
+def no_stale_udp_entries(node: Node) -> Findings:
     """No UDP entry sends DNS queries to a backend that is gone.
 
     Each query refreshes the entry, so it never expires: that one client has no DNS any more.
@@ -162,7 +162,7 @@ def has_no_stale_dns_entries(node: Node) -> Findings:
     "and keep it by `options nf_conntrack hashsize=…` in /etc/modprobe.d.",
     looks_at=[Fact.SYSCTLS],
 )
-def has_buckets_enough(node: Node) -> Findings:
+def hash_size(node: Node) -> Findings:
     """The hash table of connections has buckets enough for as many entries as are allowed.
 
     Where only the limit was raised, a full table is one of long lists, and every packet of
@@ -190,7 +190,7 @@ def has_buckets_enough(node: Node) -> Findings:
     "1.6.2 or later; for ip-masq-agent and flannel see their options for random ports.",
     looks_at=[Fact.SERVICE_RULES],
 )
-def masquerades_with_random_ports(node: Node) -> Findings:
+def random_source_ports(node: Node) -> Findings:
     """Rules of Kubernetes that masquerade choose the source port at random.
 
     Otherwise two connections that begin at once are given the same port, and the second one's
@@ -219,7 +219,7 @@ def masquerades_with_random_ports(node: Node) -> Findings:
     "connections, or raise net.netfilter.nf_conntrack_max.",
     looks_at=[Fact.NEW_CONNECTIONS, Fact.SYSCTLS],
 )
-def has_room_for_new_connections(node: Node) -> Findings:
+def connection_rate(node: Node) -> Findings:
     """At the rate of new connections, those of two minutes fit into the table.
 
     A closed connection is kept for two minutes: the rate fills a table, long before the

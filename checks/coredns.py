@@ -12,7 +12,7 @@ from wirecheck.model.cluster import Cluster
     "clusterDomain.",
     looks_at=[Fact.API],
 )
-def serves_the_clusters_domain(cluster: Cluster) -> Findings:
+def serves_cluster_domain(cluster: Cluster) -> Findings:
     """The Corefile has the plugin `kubernetes` with a domain of Services.
 
     Without it CoreDNS runs, is Ready, and knows no Service.
@@ -36,7 +36,7 @@ def serves_the_clusters_domain(cluster: Cluster) -> Findings:
     "your installer, and replace what a newer CoreDNS no longer knows.",
     looks_at=[Fact.API],
 )
-def has_its_usual_plugins(cluster: Cluster) -> Findings:
+def plugins(cluster: Cluster) -> Findings:
     """The Corefile has forward, health, ready and loop, and nothing that CoreDNS dropped.
 
     A Corefile that was edited by hand or carried over an upgrade works until the next restart,
@@ -71,7 +71,7 @@ def has_its_usual_plugins(cluster: Cluster) -> Findings:
     "your installer again: CoreDNS from 1.8.1 on needs endpointslices of discovery.k8s.io.",
     looks_at=[Fact.API],
 )
-def may_read_what_it_serves(cluster: Cluster) -> Findings:
+def rbac(cluster: Cluster) -> Findings:
     """CoreDNS may list and watch Services, pods, namespaces and EndpointSlices.
 
     Without a right it goes on with what it read before, and knows nothing after a restart:
@@ -100,7 +100,7 @@ def may_read_what_it_serves(cluster: Cluster) -> Findings:
     "Deployment an anti-affinity or a topology spread over kubernetes.io/hostname.",
     looks_at=[Fact.API],
 )
-def replicas_are_on_distinct_nodes(cluster: Cluster) -> Findings:
+def replicas_spread(cluster: Cluster) -> Findings:
     """DNS replicas are not all on one node.
 
     Replicas on one node share its fate: a drain or a crash takes all names away at once.

@@ -25,7 +25,7 @@ LOST_FAIL = Threshold(
     "nsenter -t PID -n dig +short kubernetes.default.svc.cluster.local @DNS_SERVICE_ADDRESS",
     looks_at=[Fact.DNS, Fact.PROCESSES],
 )
-def answers_every_pod_over_udp(node: Node) -> Findings:
+def pods_resolve_udp(node: Node) -> Findings:
     """Every pod's network namespace resolves a Service's name over UDP, to the right address.
 
     Nearly everything a pod does starts with such a lookup. A wrong answer is worse than none:
@@ -47,11 +47,11 @@ def answers_every_pod_over_udp(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="Compare with dns.answers_every_pod_over_udp: where only TCP fails, look for a firewall "
+    remedy="Compare with dns.pods_resolve_udp: where only TCP fails, look for a firewall "
     "rule on port 53/tcp or a Service without its dns-tcp port.",
     looks_at=[Fact.DNS, Fact.PROCESSES],
 )
-def answers_every_pod_over_tcp(node: Node) -> Findings:
+def pods_resolve_tcp(node: Node) -> Findings:
     """Every pod's network namespace resolves a Service's name over TCP as well.
 
     Answers that do not fit into a datagram are asked for again over TCP: without it, names
@@ -74,7 +74,7 @@ def answers_every_pod_over_tcp(node: Node) -> Findings:
     "(+tcp); then see the services.* checks of this node.",
     looks_at=[Fact.DNS],
 )
-def answers_the_node(node: Node) -> Findings:
+def nodes_resolve(node: Node) -> Findings:
     """The node itself resolves a Service's name at the DNS Service address, over UDP and TCP.
 
     Pods on the host's network depend on it, and it takes another path than pods do: through
@@ -94,17 +94,17 @@ def answers_the_node(node: Node) -> Findings:
     settles=True,
     remedy="On the node: nsenter -t PID -n dig kubernetes.default.svc.cluster.local A and AAAA. "
     "Where one family alone is silent, something on the way filters it; where pairs are lost now "
-    "and then, see conntrack.loses_nothing, and use NodeLocal DNSCache or `single-request-reopen`.",
+    "and then, see conntrack.no_drops, and use NodeLocal DNSCache or `single-request-reopen`.",
     looks_at=[Fact.DNS, Fact.PROCESSES],
 )
-def answers_both_families_at_once(node: Node) -> Findings:
+def parallel_a_aaaa(node: Node) -> Findings:
     """A and AAAA, asked at once from one socket as glibc does, are both answered, and rightly.
 
     The kernel may drop the second packet while it translates the first: the lookup then takes
     five seconds, and nothing else shows it.
 
     Except: pods behind an egress policy or a service mesh are counted and not judged; a pod that
-    is not answered at all is judged by dns.answers_every_pod_over_udp. Four pods of a node ask,
+    is not answered at all is judged by dns.pods_resolve_udp. Four pods of a node ask,
     each several times before a loss counts.
 
     See: https://github.com/kubernetes/kubernetes/issues/56903
@@ -126,11 +126,11 @@ def answers_both_families_at_once(node: Node) -> Findings:
     settles=True,
     thresholds=(LOST_FAIL,),
     remedy="If it is one replica for all nodes, look at that pod and its CPU limit; if one node "
-    "for all replicas, at that node's links (nodes.*, links.*) and conntrack.loses_nothing; on "
+    "for all replicas, at that node's links (nodes.*, links.*) and conntrack.no_drops; on "
     "AWS, at linklocal_allowance_exceeded of the network device.",
     looks_at=[Fact.DNS],
 )
-def queries_are_not_lost(node: Node) -> Findings:
+def no_packet_loss(node: Node) -> Findings:
     """Single DNS queries over UDP from the node to the replicas are all answered.
 
     Whoever asks again gets an answer at last, seconds later: a loss shows as slowness here and
@@ -163,14 +163,14 @@ def queries_are_not_lost(node: Node) -> Findings:
     "dig @DNS_SERVICE_ADDRESS kubernetes.default.svc.cluster.local tells the query's time.",
     looks_at=[Fact.DNS],
 )
-def answers_in_time(node: Node) -> Findings:
+def latency(node: Node) -> Findings:
     """DNS answers over UDP come in time: the median and the slowest of all that the node got.
 
     Nearly every connection waits for a lookup first, and with a search path for several, one
     after the other.
 
     Except: a query that got no answer is no slow one: what was lost is judged by
-    dns.answers_* and dns.replicas_answer, and the try that was answered counts here. Below a
+    dns.pods_resolve_* and dns.replicas_answer, and the try that was answered counts here. Below a
     hundred answers the 99th percentile is the slowest of them.
 
     See: https://github.com/kubernetes/kubernetes/issues/56903
@@ -208,7 +208,7 @@ def replicas_answer(node: Node) -> Findings:
     A dead replica behind a Service is felt as every second lookup that takes five seconds.
 
     Except: replicas that are being deleted or are not Ready yet are judged by
-    dns.replicas_are_ready.
+    dns.replicas_ready.
 
     See: https://github.com/coredns/coredns/issues/7168
          https://github.com/kubernetes/kubernetes/issues/80243
@@ -230,7 +230,7 @@ def replicas_answer(node: Node) -> Findings:
     "replica that gave it: it may have lost its watch on the API.",
     looks_at=[Fact.API, Fact.DNS],
 )
-def names_are_right(node: Node) -> Findings:
+def records_correct(node: Node) -> Findings:
     """Headless and reverse names resolve to what the API holds, at every replica.
 
     A replica that lost its watch goes on answering, with the addresses of yesterday.
@@ -257,7 +257,7 @@ def names_are_right(node: Node) -> Findings:
     "wildcard or a `template` in the Corefile; for SERVFAIL, see the replica's log.",
     looks_at=[Fact.API, Fact.DNS],
 )
-def unknown_names_do_not_exist(node: Node) -> Findings:
+def nxdomain(node: Node) -> Findings:
     """A name below the cluster's domain that no Service has is answered by NXDOMAIN.
 
     Each lookup of an outside name tries the search path first: a wildcard there takes it over,
@@ -284,7 +284,7 @@ def unknown_names_do_not_exist(node: Node) -> Findings:
     "fragmented datagrams; where it is cut without the flag TC, see the Corefile's bufsize.",
     looks_at=[Fact.API, Fact.DNS],
 )
-def large_answers_arrive(node: Node) -> Findings:
+def large_responses(node: Node) -> Findings:
     """An answer that is too large for a small datagram comes cut and marked, and whole over TCP.
 
     Clients ask again over TCP only if they are told that something is missing; otherwise they
@@ -312,7 +312,7 @@ def large_answers_arrive(node: Node) -> Findings:
     "names; if they answer there, see the replica's own netns and the firewall.",
     looks_at=[Fact.DNS],
 )
-def external_names_resolve(node: Node) -> Findings:
+def external_names(node: Node) -> Findings:
     """Each replica resolves the names outside the cluster that the inventory lists.
 
     Pods reach the world by such names, through servers that the cluster knows nothing of.
@@ -339,13 +339,13 @@ def external_names_resolve(node: Node) -> Findings:
     "one on this node, and whether something listens: ss -lun 'sport = :53'.",
     looks_at=[Fact.NETNS, Fact.DNS],
 )
-def the_nodes_own_cache_answers(node: Node) -> Findings:
+def node_local_cache(node: Node) -> Findings:
     """NodeLocal DNSCache answers at the address of its own device, over UDP and TCP.
 
     Pods of the node ask nobody else: while it is down, no other node notices.
 
     Except: nodes without the device nodelocaldns, or where it has only the DNS Service's
-    address, which dns.answers_the_node asks.
+    address, which dns.nodes_resolve asks.
 
     See: https://github.com/kubernetes/dns/issues/561
          https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/
@@ -360,7 +360,7 @@ def the_nodes_own_cache_answers(node: Node) -> Findings:
     "ConfigMap kubelet-config, then kubeadm upgrade node), restart the kubelet, replace its pods.",
     looks_at=[Fact.API, Fact.NETNS, Fact.KUBELET],
 )
-def kubelet_names_the_clusters_dns(node: Node) -> Findings:
+def kubelet_cluster_dns(node: Node) -> Findings:
     """The kubelet gives new pods the DNS Service's address and the cluster's domain.
 
     Pods that run keep what they were given: such a mistake shows with the next pod only.
@@ -381,7 +381,7 @@ def kubelet_names_the_clusters_dns(node: Node) -> Findings:
     "Deployment's affinity and tolerations.",
     looks_at=[Fact.API],
 )
-def replicas_are_ready(cluster: Cluster) -> Findings:
+def replicas_ready(cluster: Cluster) -> Findings:
     """Every DNS replica is Ready, and there is at least one.
 
     What is left of the replicas carries the whole load, and its node has become one on which
@@ -405,7 +405,7 @@ def replicas_are_ready(cluster: Cluster) -> Findings:
     "DNS Service; pods keep the file they were started with, so replace them after a change.",
     looks_at=[Fact.API, Fact.POD_FILES],
 )
-def resolv_conf_is_the_clusters(node: Node) -> Findings:
+def resolv_conf(node: Node) -> Findings:
     """Each pod's resolv.conf names the servers and the search path that its dnsPolicy implies.
 
     With another server, cluster names do not resolve; with another path, short names do not.

@@ -12,7 +12,7 @@ CONTROLLER = (
 
 
 @check(settles=True, remedy=CONTROLLER, looks_at=[Fact.API])
-def are_their_pods(cluster: Cluster) -> Findings:
+def match_pods(cluster: Cluster) -> Findings:
     """Every endpoint is an address of the pod that it names, and that pod is there.
 
     Connections to an address whose pod is gone hang, or reach a stranger that was given the
@@ -36,7 +36,7 @@ def are_their_pods(cluster: Cluster) -> Findings:
 
 
 @check(settles=True, remedy=CONTROLLER, looks_at=[Fact.API])
-def are_ready_as_their_pods(cluster: Cluster) -> Findings:
+def readiness_matches(cluster: Cluster) -> Findings:
     """An endpoint is ready exactly when its pod is ready and not being deleted.
 
     Else Services send connections to pods that cannot serve them, or leave out pods that can.
@@ -61,7 +61,7 @@ def are_ready_as_their_pods(cluster: Cluster) -> Findings:
 
 
 @check(settles=True, remedy=CONTROLLER, looks_at=[Fact.API])
-def have_every_ready_pod(cluster: Cluster) -> Findings:
+def complete(cluster: Cluster) -> Findings:
     """Every ready pod that a Service selects is one of its endpoints.
 
     A pod that no Service knows idles; a Service that knows none of its pods is down, with all

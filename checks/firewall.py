@@ -13,7 +13,7 @@ FIND = (
 
 
 @check(settles=True, remedy=FIND, looks_at=RULES)
-def lets_pods_through(node: Node) -> Findings:
+def forwards_pods(node: Node) -> Findings:
     """The node forwards connections between its pods and those of other nodes.
 
     Docker and firewall managers set the policy of FORWARD to DROP: what nobody accepts is gone,
@@ -36,7 +36,7 @@ def lets_pods_through(node: Node) -> Findings:
 
 
 @check(settles=True, remedy=FIND, looks_at=RULES)
-def lets_dns_through(node: Node) -> Findings:
+def forwards_dns(node: Node) -> Findings:
     """The node forwards DNS of its pods to every replica, over UDP and over TCP.
 
     A rule that is to stop lookups outside of the cluster easily stops those inside as well.
@@ -61,7 +61,7 @@ def lets_dns_through(node: Node) -> Findings:
     "KUBE-FORWARD; then find out what flushed the built-in chains (firewall-cmd --reload does).",
     looks_at=RULES,
 )
-def calls_kubernetes_chains(node: Node) -> Findings:
+def kubernetes_chains_called(node: Node) -> Findings:
     """The chains of kube-proxy and of the kubelet in table filter are called from the hooks.
 
     A firewall that was reloaded leaves the chains in place and takes the jumps to them away.
@@ -82,7 +82,7 @@ def calls_kubernetes_chains(node: Node) -> Findings:
     "the pod and Service ranges and keep its reload from flushing what others wrote.",
     looks_at=RULES,
 )
-def is_not_managed_by_two(node: Node) -> Findings:
+def single_manager(node: Node) -> Findings:
     """No manager of firewalls, firewalld or ufw, writes rules beside Kubernetes.
 
     Its next reload removes rules that it did not write: Services and pods are off until the
@@ -108,14 +108,14 @@ def is_not_managed_by_two(node: Node) -> Findings:
     "kube-proxy (update-alternatives --config iptables), and flush the legacy ones.",
     looks_at=[Fact.SERVICE_RULES],
 )
-def has_one_variant_of_iptables(node: Node) -> Findings:
+def single_iptables_variant(node: Node) -> Findings:
     """No rules are in legacy iptables on a node whose Kubernetes rules are in the nft variant.
 
     The kernel asks both, and each tool shows its own alone: rules that nobody sees drop or
     translate packets.
 
     Except: legacy tables that are loaded and empty; Service rules in both are judged by
-    kube_proxy.uses_one_iptables_variant.
+    kube_proxy.single_iptables_variant.
 
     See: https://github.com/kubernetes/kubernetes/issues/71305
          https://github.com/coredns/coredns/issues/2354

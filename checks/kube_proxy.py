@@ -19,7 +19,7 @@ SYNC_DELAY = Threshold(
     "that the kernel refused. Then see which services.* checks of the node are red.",
     looks_at=[Fact.KUBE_PROXY],
 )
-def says_that_it_is_healthy(node: Node) -> Findings:
+def healthz(node: Node) -> Findings:
     """kube-proxy answers at /healthz that its rules are as new as the last change.
 
     A kube-proxy whose every sync fails stays Running and Ready, and its node keeps the rules
@@ -48,7 +48,7 @@ def says_that_it_is_healthy(node: Node) -> Findings:
     "iptables-save there tells by its own time whether the rules are slow to list.",
     looks_at=[Fact.KUBE_PROXY],
 )
-def keeps_up_with_changes(node: Node) -> Findings:
+def sync_lag(node: Node) -> Findings:
     """No change of a Service waits for its sync for long, by kube-proxy's own metrics.
 
     Once it has synced, kube-proxy goes on to answer 200 at /healthz while every further sync
@@ -73,10 +73,10 @@ def keeps_up_with_changes(node: Node) -> Findings:
 
 @check(
     remedy="Restart kube-proxy on the node (delete its pod): it reads its configuration once, when "
-    "it starts. Then see kube_proxy.left_nothing_of_another_mode.",
+    "it starts. Then see kube_proxy.no_leftover_mode.",
     looks_at=[Fact.KUBE_PROXY, Fact.API],
 )
-def runs_in_its_configured_mode(node: Node) -> Findings:
+def configured_mode(node: Node) -> Findings:
     """kube-proxy is in the mode that its ConfigMap asks for.
 
     After the ConfigMap was changed, nodes follow one by one as their kube-proxy restarts, if
@@ -98,7 +98,7 @@ def runs_in_its_configured_mode(node: Node) -> Findings:
     "then let kube-proxy start again.",
     looks_at=[Fact.API, Fact.SERVICE_RULES, Fact.KUBE_PROXY],
 )
-def left_nothing_of_another_mode(node: Node) -> Findings:
+def no_leftover_mode(node: Node) -> Findings:
     """No rules or virtual servers are left of a mode that kube-proxy is no longer in.
 
     Nothing updates them. They go on to answer for Services that are gone, and for backends
@@ -124,7 +124,7 @@ def left_nothing_of_another_mode(node: Node) -> Findings:
     "chains in the other: iptables-legacy-save or iptables-nft-save show them.",
     looks_at=[Fact.SERVICE_RULES],
 )
-def uses_one_iptables_variant(node: Node) -> Findings:
+def single_iptables_variant(node: Node) -> Findings:
     """Service rules are in one variant of iptables, legacy or nft, and not in both.
 
     The kernel asks both. After a change of the node's system or of kube-proxy's image the

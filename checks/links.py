@@ -27,7 +27,7 @@ LOSS_WARN = Threshold("links.loss_warn", 0.1, "%", "TCP is slowed down by half o
     remedy="Delete the pod so that it is wired again; then read the CNI plugin's log on the node.",
     looks_at=[Fact.NETNS, Fact.PROCESSES],
 )
-def are_whole(node: Node) -> Findings:
+def veth_pairs_complete(node: Node) -> Findings:
     """Both ends of every pod's veth pair exist and name each other.
 
     A pod whose pair lost its node side keeps its address and sends into nothing.
@@ -62,7 +62,7 @@ def are_whole(node: Node) -> Findings:
     "switched it off: NetworkManager and systemd-networkd must leave pod interfaces alone.",
     looks_at=[Fact.NETNS, Fact.PROCESSES],
 )
-def are_up(node: Node) -> Findings:
+def up(node: Node) -> Findings:
     """Both ends of every veth pair are up.
 
     With one end down the pod is cut off, while the API goes on to show it as Running.
@@ -82,7 +82,7 @@ def are_up(node: Node) -> Findings:
     remedy="Set the MTU of the CNI plugin's configuration on all nodes, then replace the pods.",
     looks_at=[Fact.NETNS, Fact.PROCESSES],
 )
-def have_equal_mtu(node: Node) -> Findings:
+def equal_mtu(node: Node) -> Findings:
     """Both ends of every veth pair have the same MTU.
 
     The larger end sends packets that the smaller one drops without a word: short requests
@@ -107,7 +107,7 @@ def have_equal_mtu(node: Node) -> Findings:
     "again.",
     looks_at=[Fact.NETNS, Fact.PROCESSES],
 )
-def are_attached_to_the_node(node: Node) -> Findings:
+def attached(node: Node) -> Findings:
     """The node's end of every pair is on the bridge that has the pod's range, or has a route.
 
     An end that hangs in the air, or on another bridge, takes the pod off the network.
@@ -131,7 +131,7 @@ def are_attached_to_the_node(node: Node) -> Findings:
     "uses it.",
     looks_at=[Fact.NETNS],
 )
-def have_no_orphans(node: Node) -> Findings:
+def no_orphaned_veths(node: Node) -> Findings:
     """No veth pair on the node is left over from a pod that is gone.
 
     One does no harm; thousands fill bridges and slow every change of the network down.
@@ -156,7 +156,7 @@ def have_no_orphans(node: Node) -> Findings:
     "configuration.",
     looks_at=[Fact.NETNS, Fact.PROCESSES],
 )
-def reach_themselves(node: Node) -> Findings:
+def hairpin(node: Node) -> Findings:
     """The bridge sends a pod's packets back to it where they are for the pod itself.
 
     A pod that connects to its own Service, and is the backend that is chosen, waits in vain.
@@ -183,12 +183,12 @@ def reach_themselves(node: Node) -> Findings:
     "bridge (ip link set BRIDGE type bridge stp_state 0).",
     looks_at=[Fact.NETNS, Fact.PROCESSES],
 )
-def are_let_through_by_the_bridge(node: Node) -> Findings:
+def bridge_ports_forwarding(node: Node) -> Findings:
     """Every pod's port on its bridge is in the state in which it forwards.
 
     A port that is blocked or still learning drops what it gets, with both ends up.
 
-    Except: the port of a pair with one end down is judged by links.are_up; pods on no bridge.
+    Except: the port of a pair with one end down is judged by links.up; pods on no bridge.
 
     See: https://github.com/docker/for-linux/issues/109
          https://man7.org/linux/man-pages/man8/bridge.8.html
@@ -200,11 +200,11 @@ def are_let_through_by_the_bridge(node: Node) -> Findings:
 
 @check(
     thresholds=(PORTS_WARN, PORTS_FAIL),
-    remedy="See links.have_no_orphans: what is left of pods that are gone takes ports; then lower "
-    "the node's maxPods.",
+    remedy="See links.no_orphaned_veths: what is left of pods that are gone takes ports; then "
+    "lower the node's maxPods.",
     looks_at=[Fact.NETNS],
 )
-def leave_room_on_the_bridge(node: Node) -> Findings:
+def bridge_port_capacity(node: Node) -> Findings:
     """Every bridge of the node has room for further ports.
 
     The kernel refuses port 1,024: pods are created, and never get a network.
@@ -233,7 +233,7 @@ def leave_room_on_the_bridge(node: Node) -> Findings:
     "sandbox: umount /run/netns/NAME, rm /run/netns/NAME.",
     looks_at=[Fact.NETNS, Fact.PROCESSES],
 )
-def leave_no_netns_behind(node: Node) -> Findings:
+def no_leaked_netns(node: Node) -> Findings:
     """No network namespace is left of pods that are gone.
 
     Each keeps its end of a veth pair, and its address: the node runs out of them in time.
@@ -262,7 +262,7 @@ def leave_no_netns_behind(node: Node) -> Findings:
     "queues raise net.core.netdev_max_backlog, and see which CPU serves all interrupts.",
     looks_at=[Fact.TRAFFIC],
 )
-def lose_no_packets(node: Node) -> Findings:
+def no_packet_drops(node: Node) -> Findings:
     """Neither a device nor the queue of a CPU dropped packets while the node was looked at.
 
     They are gone before any rule sees them: what is left is latency, on every connection.
@@ -291,7 +291,7 @@ def lose_no_packets(node: Node) -> Findings:
     "interface-name:veth* (the names of your plugin), then systemctl reload NetworkManager.",
     looks_at=[Fact.DEVICE_MANAGERS, Fact.NETNS, Fact.PROCESSES],
 )
-def are_left_alone_by_networkmanager(node: Node) -> Findings:
+def unmanaged_by_networkmanager(node: Node) -> Findings:
     """NetworkManager, where it runs, is told to leave the CNI plugin's devices alone.
 
     What it takes for its own loses routes and addresses when it starts, is updated, or a link
@@ -319,7 +319,7 @@ def are_left_alone_by_networkmanager(node: Node) -> Findings:
     "that are made from then on.",
     looks_at=[Fact.DEVICE_MANAGERS, Fact.NETNS, Fact.PROCESSES, Fact.API],
 )
-def keep_the_macs_of_their_plugin(node: Node) -> Findings:
+def mac_policy(node: Node) -> Findings:
     """No .link file of systemd gives the CNI plugin's devices other MACs than the plugin knows.
 
     The plugin told others the MAC that a device was made with; what they send to it is dropped

@@ -67,13 +67,13 @@ def ready(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="See cni.has_one_configuration and cni.agent_runs_on_the_node: the runtime waits for a "
+    remedy="See cni.single_config and cni.agent_ready: the runtime waits for a "
     "configuration that the CNI plugin's agent writes. crictl info shows the runtime's last "
     "attempt (lastCNILoadStatus). NetworkUnavailable is set by a cloud's route controller, or by "
     "the plugin: read the log of that one.",
     looks_at=[Fact.API],
 )
-def have_a_network_for_pods(node: Node) -> Findings:
+def network_ready(node: Node) -> Findings:
     """The container runtime of the node has a network for pods, and nobody says otherwise.
 
     The pods that run go on; new ones stay in ContainerCreating, and nothing in the node's own
@@ -97,7 +97,7 @@ def have_a_network_for_pods(node: Node) -> Findings:
     "/etc/sysctl.d that keeps it at the next boot; look for a hardening tool that resets it.",
     looks_at=[Fact.SYSCTLS, Fact.API],
 )
-def forward_packets(node: Node) -> Findings:
+def ip_forward(node: Node) -> Findings:
     """The kernel forwards packets in every address family that the node's pods use.
 
     Without it nothing crosses the node: pods talk to neighbours on the same bridge alone.
@@ -117,7 +117,7 @@ def forward_packets(node: Node) -> Findings:
     "…-ip6tables=1), and files in /etc/modules-load.d and /etc/sysctl.d that keep it.",
     looks_at=[Fact.SYSCTLS, Fact.NETNS],
 )
-def filter_bridged_packets(node: Node) -> Findings:
+def bridge_nf_call(node: Node) -> Findings:
     """Packets between pods on one bridge pass through the node's Service rules.
 
     Otherwise an answer from a pod on the same node bypasses the reverse translation, and a
@@ -141,7 +141,7 @@ def filter_bridged_packets(node: Node) -> Findings:
     "kube-controller-manager's log for how it came to give out a range twice.",
     looks_at=[Fact.API],
 )
-def have_ranges_of_their_own(cluster: Cluster) -> Findings:
+def disjoint_pod_cidrs(cluster: Cluster) -> Findings:
     """The pod ranges of any two nodes are disjoint.
 
     Every other node has one route for such an address: the pods of one of the two are cut off.
@@ -166,7 +166,7 @@ def have_ranges_of_their_own(cluster: Cluster) -> Findings:
     "systemd-machine-id-setup, reboot; for an address or a MAC see what the nodes were made from.",
     looks_at=[Fact.API],
 )
-def are_told_apart(cluster: Cluster) -> Findings:
+def unique_identity(cluster: Cluster) -> Findings:
     """No two nodes have the same machine id, system UUID, address or overlay MAC.
 
     Plugins derive addresses and keys from them: traffic for one of two clones flaps to the
@@ -196,7 +196,7 @@ def are_told_apart(cluster: Cluster) -> Findings:
     "the same source as the others and as this machine.",
     looks_at=[Fact.VISIT],
 )
-def agree_on_the_time(node: Node) -> Findings:
+def clock_skew(node: Node) -> Findings:
     """The node's clock agrees with that of the machine that looks.
 
     With another time certificates are not valid yet, leases expire too early, and the logs of
@@ -226,7 +226,7 @@ def agree_on_the_time(node: Node) -> Findings:
     "about twofold, and keep it by a file in /etc/sysctl.d.",
     looks_at=[Fact.SYSCTLS],
 )
-def have_room_for_neighbours(node: Node) -> Findings:
+def neighbour_table(node: Node) -> Findings:
     """The kernel's neighbour tables have room.
 
     Above the limit no packet reaches an address that was not spoken to lately: lookups and
@@ -256,13 +256,13 @@ def have_room_for_neighbours(node: Node) -> Findings:
     "changed on the node then.",
     looks_at=[Fact.KERNEL_LOG],
 )
-def have_a_quiet_kernel_log(node: Node) -> Findings:
+def kernel_log(node: Node) -> Findings:
     """The kernel log tells of no trouble with the network.
 
     Full tables, duplicate addresses and hanging devices are over when one looks; the log knows.
 
-    Except: a full connection table is judged by conntrack.was_not_full; lines that are older
-    than the threshold, and warnings of SYN floods, do not count.
+    Except: a full connection table is judged by conntrack.no_table_full_logged; lines that are
+    older than the threshold, and warnings of SYN floods, do not count.
 
     See: https://github.com/kubernetes/kops/issues/4533
          https://github.com/kubernetes/kubernetes/issues/71261

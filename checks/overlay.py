@@ -13,7 +13,7 @@ FLANNEL = (
 
 
 @check(settles=True, remedy=FLANNEL, looks_at=[Fact.NETNS, Fact.API])
-def is_as_announced(node: Node) -> Findings:
+def matches_annotations(node: Node) -> Findings:
     """The node's VXLAN device is up, and has the MAC and address that the node announces.
 
     The others send to what is announced: frames for another MAC are dropped on arrival.
@@ -29,7 +29,7 @@ def is_as_announced(node: Node) -> Findings:
 
 
 @check(settles=True, remedy=FLANNEL, looks_at=[Fact.NETNS, Fact.API])
-def knows_every_node(node: Node) -> Findings:
+def peers_complete(node: Node) -> Findings:
     """Neighbour and FDB entries of the VXLAN device lead to every other node, as it announces.
 
     With one of them missing or wrong, the pods of one pair of nodes do not reach each other,
@@ -47,7 +47,7 @@ def knows_every_node(node: Node) -> Findings:
 
 
 @check(settles=True, remedy=FLANNEL, looks_at=[Fact.NETNS, Fact.API])
-def knows_nobody_else(node: Node) -> Findings:
+def no_stale_peers(node: Node) -> Findings:
     """The VXLAN device has no entries about nodes that are not in the cluster.
 
     They are left from a node that is gone, and hit the next one that gets its range or address;
@@ -69,7 +69,7 @@ def knows_nobody_else(node: Node) -> Findings:
     "the node, then replace the pods: each keeps the MTU that it was started with.",
     looks_at=[Fact.NETNS, Fact.PROCESSES, Fact.API],
 )
-def fits_the_wire(node: Node) -> Findings:
+def mtu(node: Node) -> Findings:
     """Packets of pods, wrapped into VXLAN, are no larger than the device below takes.
 
     Larger ones are dropped without a word: a ping works, and a long answer hangs.

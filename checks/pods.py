@@ -13,7 +13,7 @@ from wirecheck.model.node import Node
     remedy="Read the pod's events (kubectl describe pod) and the CNI plugin's log on its node.",
     looks_at=[Fact.API],
 )
-def have_an_address(node: Node) -> Findings:
+def have_ip(node: Node) -> Findings:
     """Every running pod has an address.
 
     A pod that runs without one is counted as started, but is part of no Service.
@@ -33,7 +33,7 @@ def have_an_address(node: Node) -> Findings:
     "the node (/etc/cni/net.d, /run/flannel/subnet.env) with spec.podCIDRs of the node.",
     looks_at=[Fact.API],
 )
-def are_in_the_nodes_range(node: Node) -> Findings:
+def ip_in_node_range(node: Node) -> Findings:
     """Every pod's address is from its node's own range.
 
     Other nodes route a range, not an address: a pod outside of it is reached by nobody else.
@@ -64,7 +64,7 @@ def are_in_the_nodes_range(node: Node) -> Findings:
     "CNI plugin's IPAM on the nodes (/var/lib/cni/networks).",
     looks_at=[Fact.API],
 )
-def share_no_address(cluster: Cluster) -> Findings:
+def unique_ips(cluster: Cluster) -> Findings:
     """No two pods have the same address.
 
     Packets for the address reach one of them, and which one can change at any time.
@@ -93,7 +93,7 @@ def share_no_address(cluster: Cluster) -> Findings:
     "delete the pod so that it is made again.",
     looks_at=[Fact.API, Fact.PROCESSES],
 )
-def have_a_netns(node: Node) -> Findings:
+def have_netns(node: Node) -> Findings:
     """The network namespace of every running pod is found on its node.
 
     A pod without processes or without a namespace of its own runs in the API alone.
@@ -117,7 +117,7 @@ def have_a_netns(node: Node) -> Findings:
     remedy="Delete the pod so that it is wired again; then read the CNI plugin's log on the node.",
     looks_at=[Fact.API, Fact.PROCESSES, Fact.NETNS],
 )
-def carry_their_addresses(node: Node) -> Findings:
+def ip_on_interface(node: Node) -> Findings:
     """Each pod's network namespace carries every address that the API shows for the pod.
 
     A pod that lost its address stays Running and Ready, and nobody can reach it.
@@ -138,13 +138,13 @@ def carry_their_addresses(node: Node) -> Findings:
     "selector against the node's taints and labels, or the reason why the pod is not Ready.",
     looks_at=[Fact.API],
 )
-def of_the_network_run_on_the_node(node: Node) -> Findings:
+def network_daemons_ready(node: Node) -> Findings:
     """kube-proxy and NodeLocal DNSCache, where a DaemonSet brings them, are Ready on the node.
 
     The node stays Ready without them, and keeps the rules of the day on which they went.
 
     Except: nodes that are being removed, and virtual ones; the CNI plugin's agent is judged by
-    cni.agent_runs_on_the_node; what is no DaemonSet (static pods, a program of the node).
+    cni.agent_ready; what is no DaemonSet (static pods, a program of the node).
 
     See: https://github.com/kubernetes/dns/issues/561
          https://github.com/kubernetes/kubernetes/issues/56720

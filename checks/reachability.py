@@ -38,7 +38,7 @@ def _port_not_open(each: Reached, excuse: str) -> Findings:
     "timeout: a firewall or the network between the two (cloud security groups, VLANs, routes).",
     looks_at=[Fact.API, Fact.CONTACTS],
 )
-def nodes_reach_each_other(node: Node) -> Findings:
+def node_to_node(node: Node) -> Findings:
     """The node connects to kubelet's port on the other nodes.
 
     What carries pods' traffic between two nodes rests on the network between them. A rule
@@ -55,12 +55,12 @@ def nodes_reach_each_other(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="See overlay.* and routes.* of both nodes, then firewall.lets_pods_through. By hand: "
+    remedy="See overlay.* and routes.* of both nodes, then firewall.forwards_pods. By hand: "
     "nsenter -t PID -n nc -zv ADDRESS PORT, and tcpdump on the overlay's device of both nodes: "
     "that tells on which of them the packet is lost.",
     looks_at=[Fact.API, Fact.PROCESSES, Fact.CONTACTS],
 )
-def pods_reach_pods_of_other_nodes(node: Node) -> Findings:
+def pod_to_pod(node: Node) -> Findings:
     """A pod of the node connects to a pod on the other nodes.
 
     One pair of nodes that is cut off is felt as a Service that fails for some clients, some
@@ -80,11 +80,11 @@ def pods_reach_pods_of_other_nodes(node: Node) -> Findings:
 @check(
     settles=True,
     remedy="Compare the MTU of the pod, the overlay and the wire on both nodes (ip link; see "
-    "overlay.fits_the_wire). To see the limit: nsenter -t PID -n ping -M do -s 1372 ADDRESS, "
+    "overlay.mtu). To see the limit: nsenter -t PID -n ping -M do -s 1372 ADDRESS, "
     "with other sizes. The cloud's network may take less than its devices say.",
     looks_at=[Fact.API, Fact.PROCESSES, Fact.CONTACTS],
 )
-def large_messages_pass(node: Node) -> Findings:
+def large_payloads(node: Node) -> Findings:
     """More than 64 KiB pass in both directions between a pod of the node and DNS replicas.
 
     A packet that is too large for a piece of the way is dropped without a word: connections
@@ -108,11 +108,11 @@ def large_messages_pass(node: Node) -> Findings:
 @check(
     settles=True,
     remedy="Compare the MTU of the wire on both nodes and of what lies between them (ip link; "
-    "overlay.fits_the_wire). To see the limit: ping -M do -s 1472 ADDRESS of the other node, with "
+    "overlay.mtu). To see the limit: ping -M do -s 1472 ADDRESS of the other node, with "
     "other sizes. One pair alone: a switch, a VLAN or a tunnel between just these two.",
     looks_at=[Fact.API, Fact.PROCESSES, Fact.HELPER_PODS],
 )
-def large_messages_pass_between_nodes(node: Node) -> Findings:
+def large_payloads_between_nodes(node: Node) -> Findings:
     """More than 64 KiB pass to and fro between the node, a pod of it, and pods of all others.
 
     What is asked of DNS shows the ways to the few nodes where DNS runs. Between two others a
@@ -142,7 +142,7 @@ def large_messages_pass_between_nodes(node: Node) -> Findings:
     "links.*), then offloads (ethtool -k): nothing leaves the node here.",
     looks_at=[Fact.API, Fact.PROCESSES, Fact.HELPER_PODS],
 )
-def large_messages_pass_within_the_node(node: Node) -> Findings:
+def large_payloads_within_node(node: Node) -> Findings:
     """More than 64 KiB pass to and fro between the node, a pod of it, and another of its pods.
 
     Where this fails as well, the fault is in the node, and not in the network between nodes.
@@ -163,7 +163,7 @@ def large_messages_pass_within_the_node(node: Node) -> Findings:
     "fail, firewall.* and masquerading.",
     looks_at=[Fact.API, Fact.PROCESSES, Fact.CONTACTS],
 )
-def the_api_server_is_reached(node: Node) -> Findings:
+def api_server(node: Node) -> Findings:
     """The node, and a pod of it, connect to the API server: at its Service and each address.
 
     Controllers and CNI plugins on the node live by it. One dead address among several makes
@@ -181,11 +181,11 @@ def the_api_server_is_reached(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="See nodes.filter_bridged_packets and services.* of this node: on a bridge the answer "
+    remedy="See nodes.bridge_nf_call and services.* of this node: on a bridge the answer "
     "goes past the rules that have to translate it back.",
     looks_at=[Fact.API, Fact.PROCESSES, Fact.CONTACTS],
 )
-def services_reach_pods_of_the_same_node(node: Node) -> Findings:
+def service_same_node(node: Node) -> Findings:
     """A pod of the node, and the node, connect to Services whose backends are on the same node.
 
     The answer need not leave the node's bridge: where the kernel does not filter there, it
@@ -202,11 +202,11 @@ def services_reach_pods_of_the_same_node(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="See links.reach_themselves (hairpin mode of the bridge port), then the MASQUERADE "
+    remedy="See links.hairpin (hairpin mode of the bridge port), then the MASQUERADE "
     "rule for hairpin traffic (iptables-save -t nat | grep -i hairpin, KUBE-MARK-MASQ).",
     looks_at=[Fact.API, Fact.PROCESSES, Fact.CONTACTS],
 )
-def pods_reach_themselves_through_services(node: Node) -> Findings:
+def service_hairpin(node: Node) -> Findings:
     """A DNS replica reaches the DNS Service also when the connection leads back to itself.
 
     The packet leaves the pod and has to come back by the same port of the bridge: without
@@ -228,7 +228,7 @@ def pods_reach_themselves_through_services(node: Node) -> Findings:
     "Service's endpoints. A cloud's security groups often leave node ports out.",
     looks_at=[Fact.API, Fact.CONTACTS],
 )
-def node_ports_answer(node: Node) -> Findings:
+def node_ports(node: Node) -> Findings:
     """Node ports of Services answer at this node's address, and at that of other nodes.
 
     Load balancers outside of the cluster come in by them. The rules may all be there, and a
@@ -249,11 +249,11 @@ def node_ports_answer(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="See services.connections_end_as_asked of the node that answers: a rule there forwards "
+    remedy="See services.refused_or_dropped of the node that answers: a rule there forwards "
     "to endpoints of other nodes, or something else listens at that port.",
     looks_at=[Fact.API, Fact.CONTACTS, Fact.KUBE_PROXY],
 )
-def local_node_ports_answer_nowhere_else(node: Node) -> Findings:
+def local_node_ports(node: Node) -> Findings:
     """Node ports with externalTrafficPolicy Local do not answer at nodes without an endpoint.
 
     A connection that is forwarded to another node loses its client's address, for which that
@@ -280,11 +280,11 @@ def local_node_ports_answer_nowhere_else(node: Node) -> Findings:
 @check(
     settles=True,
     remedy="curl -i http://ADDRESS:PORT/healthz, on that node and from here. kube-proxy answers "
-    "there itself: see kube_proxy.* and services.health_checks_are_let_in of that node, then what "
+    "there itself: see kube_proxy.* and services.health_check_ports_open of that node, then what "
     "else listens at the port (ss -ltnp) or translates it.",
     looks_at=[Fact.API, Fact.CONTACTS],
 )
-def health_checks_tell_where_endpoints_are(node: Node) -> Findings:
+def health_check_node_ports(node: Node) -> Findings:
     """At healthCheckNodePorts nodes with a Ready endpoint answer 200, and all others 503.
 
     A load balancer goes by nothing else: it takes a good node out, or sends clients to one
@@ -308,11 +308,11 @@ def health_checks_tell_where_endpoints_are(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="See cni.host_ports_lead_to_their_pods of the pod's node, then the firewall in front of "
+    remedy="See cni.host_ports_mapped of the pod's node, then the firewall in front of "
     "it. Where the rules are missing, delete the pod so that it is wired again.",
     looks_at=[Fact.API, Fact.CONTACTS],
 )
-def host_ports_answer(node: Node) -> Findings:
+def host_ports(node: Node) -> Findings:
     """Host ports of pods answer at the address of their node, from there and from other nodes.
 
     Ingress controllers are often reached by nothing else. A firewall that is reloaded takes

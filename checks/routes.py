@@ -13,7 +13,7 @@ AGENT = (
 
 
 @check(settles=True, remedy=AGENT, looks_at=[Fact.NETNS, Fact.API])
-def lead_to_every_node(node: Node) -> Findings:
+def to_every_node(node: Node) -> Findings:
     """The node has a route to the pods of every other node, and it leads to that node.
 
     One that is missing cuts off the pods of one pair of nodes, and no test from a third place
@@ -36,7 +36,7 @@ def lead_to_every_node(node: Node) -> Findings:
 
 
 @check(settles=True, remedy=AGENT, looks_at=[Fact.NETNS, Fact.API])
-def are_not_shadowed(node: Node) -> Findings:
+def not_shadowed(node: Node) -> Findings:
     """No route to a part of another node's pod range leaves by another way than the range's own.
 
     The narrower route wins: a few addresses of a node are unreachable, from this node alone.
@@ -60,7 +60,7 @@ def are_not_shadowed(node: Node) -> Findings:
     "/etc/docker/daemon.json, a VPN by its configuration.",
     looks_at=[Fact.NETNS, Fact.API],
 )
-def do_not_overlap_pods_or_services(node: Node) -> Findings:
+def no_overlap(node: Node) -> Findings:
     """No device of the node is in a network that pods of other nodes or Services have.
 
     The node looks for those addresses on the device's own wire, where nobody has them: a
@@ -86,7 +86,7 @@ def do_not_overlap_pods_or_services(node: Node) -> Findings:
     "need a route before they are translated.",
     looks_at=[Fact.NETNS, Fact.API],
 )
-def refuse_nothing(node: Node) -> Findings:
+def no_blackholes(node: Node) -> Findings:
     """No route of the node refuses packets for pods, DNS replicas or Services, and all have one.
 
     A blackhole drops them without a word, and looks like any other route.
@@ -110,7 +110,7 @@ def refuse_nothing(node: Node) -> Findings:
     "privileged container in the pod, or a second network's plugin.",
     looks_at=[Fact.NETNS, Fact.PROCESSES, Fact.API],
 )
-def lead_out_of_every_pod(node: Node) -> Findings:
+def pod_default_route(node: Node) -> Findings:
     """Every pod's network namespace has a route to the DNS Service, in each family that it has.
 
     Without a default route a pod answers its neighbours and reaches nothing else.
@@ -137,7 +137,7 @@ def lead_out_of_every_pod(node: Node) -> Findings:
     "away what other programs moved, VPNs and policy routing put their rules first.",
     looks_at=[Fact.NETNS, Fact.API],
 )
-def local_addresses_come_first(node: Node) -> Findings:
+def local_table_first(node: Node) -> Findings:
     """Packets for the node's own addresses are looked up in table local before any other.
 
     Without that rule nothing arrives at the node itself: kubelet, kube-proxy and every answer to
@@ -164,7 +164,7 @@ def local_addresses_come_first(node: Node) -> Findings:
     "(and ManageForeignRoutes=no), before the next update of systemd restarts it.",
     looks_at=[Fact.DEVICE_MANAGERS, Fact.NETNS],
 )
-def rules_outlast_networkd(node: Node) -> Findings:
+def rules_safe_from_networkd(node: Node) -> Findings:
     """systemd-networkd, where it runs, is told to leave routing rules of other programs alone.
 
     It removes them when it is restarted, as by an update at night: on all nodes at once.

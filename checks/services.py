@@ -16,7 +16,7 @@ OF_OTHERS = "rules of others that are not understood, and that no Service's conn
 
 
 @check(settles=True, remedy=RESYNC, looks_at=RULES)
-def rules_are_reached(node: Node) -> Findings:
+def rules_reachable(node: Node) -> Findings:
     """Connections reach the node's Service rules: no hook is missing, nothing ends them before.
 
     The rules may all be there and in order, and not one packet meets them: a firewall that
@@ -40,7 +40,7 @@ def rules_are_reached(node: Node) -> Findings:
 
 
 @check(settles=True, remedy=RESYNC, looks_at=RULES)
-def frontends_are_programmed(node: Node) -> Findings:
+def frontends_programmed(node: Node) -> Findings:
     """Every address and port of every Service is handled on the node.
 
     Without its rule a Service exists in the API alone: connections from this node leave for
@@ -67,7 +67,7 @@ def frontends_are_programmed(node: Node) -> Findings:
 
 
 @check(settles=True, remedy=RESYNC, looks_at=RULES)
-def frontends_exist(node: Node) -> Findings:
+def no_stale_frontends(node: Node) -> Findings:
     """No rule handles an address or port that no Service has.
 
     An address that was given to another Service since, or to something outside the cluster,
@@ -89,7 +89,7 @@ def frontends_exist(node: Node) -> Findings:
     "mapping of a container on the node, or a rule made by hand.",
     looks_at=RULES,
 )
-def frontends_are_not_shadowed(node: Node) -> Findings:
+def not_shadowed(node: Node) -> Findings:
     """No rule of others takes a Service's connections before kube-proxy's rules do.
 
     A hostPort or a port mapping with a node port's number wins on its node, and the Service
@@ -105,7 +105,7 @@ def frontends_are_not_shadowed(node: Node) -> Findings:
 
 
 @check(settles=True, remedy=RESYNC, looks_at=RULES)
-def connections_end_as_asked(node: Node) -> Findings:
+def refused_or_dropped(node: Node) -> Findings:
     """Connections are forwarded, rejected or dropped, as the Service's endpoints ask.
 
     A reject that outlives the Service's lack of endpoints turns clients away; where it is
@@ -122,7 +122,7 @@ def connections_end_as_asked(node: Node) -> Findings:
 
 
 @check(settles=True, remedy=RESYNC, looks_at=RULES)
-def backends_are_programmed(node: Node) -> Findings:
+def backends_programmed(node: Node) -> Findings:
     """Every endpoint that is to get connections gets them.
 
     The others carry its load, and nothing shows it but their latency.
@@ -139,7 +139,7 @@ def backends_are_programmed(node: Node) -> Findings:
 
 
 @check(settles=True, remedy=RESYNC, looks_at=RULES)
-def backends_exist(node: Node) -> Findings:
+def no_stale_backends(node: Node) -> Findings:
     """No rule sends connections to what is no endpoint of the Service, or must not be used.
 
     With one dead backend of four, every fourth connection hangs until it times out.
@@ -162,7 +162,7 @@ def backends_exist(node: Node) -> Findings:
 
 
 @check(settles=True, remedy=RESYNC, looks_at=RULES)
-def backends_share_evenly(node: Node) -> Findings:
+def even_weights(node: Node) -> Findings:
     """Each backend of a Service gets the same share of its new connections.
 
     A changed probability overloads one pod while its neighbours idle.
@@ -176,7 +176,7 @@ def backends_share_evenly(node: Node) -> Findings:
 
 
 @check(settles=True, remedy=RESYNC, looks_at=RULES)
-def clients_stay_with_their_backend(node: Node) -> Findings:
+def session_affinity(node: Node) -> Findings:
     """A client keeps its backend for as long as the Service's session affinity says, or not at all.
 
     Sessions that jump between backends lose what only one of them knows; unwanted affinity
@@ -192,7 +192,7 @@ def clients_stay_with_their_backend(node: Node) -> Findings:
 
 
 @check(settles=True, remedy=RESYNC, looks_at=RULES)
-def sources_are_limited(node: Node) -> Findings:
+def source_ranges(node: Node) -> Findings:
     """loadBalancerSourceRanges are enforced: those and no others reach the Service.
 
     Otherwise a load balancer that was meant for a few is open to everyone.
@@ -207,7 +207,7 @@ def sources_are_limited(node: Node) -> Findings:
 
 
 @check(settles=True, remedy=RESYNC, looks_at=RULES)
-def sources_are_masqueraded(node: Node) -> Findings:
+def masquerade(node: Node) -> Findings:
     """Connections get the node's source address where their answer has to come back this way.
 
     Without it the backend answers the client directly, which drops answers from an address
@@ -225,7 +225,7 @@ def sources_are_masqueraded(node: Node) -> Findings:
 
 
 @check(settles=True, remedy=RESYNC, looks_at=RULES)
-def health_checks_are_let_in(node: Node) -> Findings:
+def health_check_ports_open(node: Node) -> Findings:
     """The node accepts a load balancer's health checks at each healthCheckNodePort.
 
     A load balancer takes a node that it cannot check for dead, and sends it nothing.

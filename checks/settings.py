@@ -13,7 +13,7 @@ from wirecheck.model.node import Node
     "what the others have, or give it a pool of its own by the label that names pools.",
     looks_at=[Fact.API, Fact.SYSCTLS, Fact.NETNS, Fact.SERVICE_RULES],
 )
-def are_alike_in_a_pool(cluster: Cluster) -> Findings:
+def uniform_in_pool(cluster: Cluster) -> Findings:
     """Nodes of one pool have the same kernel, versions, MTUs, sysctls and variant of iptables.
 
     What works on one node and fails on its twin is nearly always such a difference: a patch
@@ -46,7 +46,7 @@ def are_alike_in_a_pool(cluster: Cluster) -> Findings:
     "for it, also for `all`; find the file in /etc/sysctl.d that sets 1.",
     looks_at=[Fact.SYSCTLS, Fact.NETNS, Fact.API],
 )
-def take_in_what_comes_another_way(node: Node) -> Findings:
+def rp_filter(node: Node) -> Findings:
     """No interface with strict rp_filter gets packets whose answers leave by another one.
 
     The kernel drops such packets without a word, before any rule of a firewall counts them.
@@ -72,7 +72,7 @@ def take_in_what_comes_another_way(node: Node) -> Findings:
     "name sorts after it; sysctl --system applies all of them now.",
     looks_at=[Fact.BOOT_SETTINGS, Fact.SYSCTLS],
 )
-def outlast_a_reboot(node: Node) -> Findings:
+def persistent(node: Node) -> Findings:
     """What pods need of the kernel's settings is not taken back by a file at the next boot.
 
     The node works until it is patched and rebooted, and then fails, long after the mistake.

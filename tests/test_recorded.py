@@ -15,17 +15,17 @@ from wirecheck.evaluation.verdict import exit_status
 from wirecheck.snapshot.folder import Snapshot
 
 NOT_THERE = {
-    "cni.has_a_token_that_lasts": "flannel has no token of its own",
-    "conntrack.has_kube_proxys_limit": "kube-proxy leaves the limit of the shared kernel alone",
-    "dns.external_names_resolve": "no name was asked outside",
-    "dns.large_answers_arrive": "no name has a large answer",
-    "dns.the_nodes_own_cache_answers": "there is no NodeLocal DNSCache",
-    "links.are_left_alone_by_networkmanager": "no node has NetworkManager",
-    "links.keep_the_macs_of_their_plugin": "no node has udev",
-    "nodes.have_room_for_neighbours": "containers do not see the limit",
-    "reachability.large_messages_pass_between_nodes": "there were no helper pods",
-    "reachability.large_messages_pass_within_the_node": "there were no helper pods",
-    "routes.rules_outlast_networkd": "no node has networkd",
+    "cni.token_valid": "flannel has no token of its own",
+    "conntrack.limit_as_configured": "kube-proxy leaves the limit of the shared kernel alone",
+    "dns.external_names": "no name was asked outside",
+    "dns.large_responses": "no name has a large answer",
+    "dns.node_local_cache": "there is no NodeLocal DNSCache",
+    "links.unmanaged_by_networkmanager": "no node has NetworkManager",
+    "links.mac_policy": "no node has udev",
+    "nodes.neighbour_table": "containers do not see the limit",
+    "reachability.large_payloads_between_nodes": "there were no helper pods",
+    "reachability.large_payloads_within_node": "there were no helper pods",
+    "routes.rules_safe_from_networkd": "no node has networkd",
 }
 """What the recorded cluster lacks."""
 
@@ -98,8 +98,8 @@ class TestDualStack:
     @pytest.mark.parametrize(
         ("check", "broken"),
         [
-            ("routes.lead_to_every_node", {"routes": lambda each: each.family == 4}),
-            ("overlay.knows_every_node", {"neighbours": lambda each: ":" not in each.address}),
+            ("routes.to_every_node", {"routes": lambda each: each.family == 4}),
+            ("overlay.peers_complete", {"neighbours": lambda each: ":" not in each.address}),
         ],
     )
     def test_what_the_second_family_lacks_is_found(self, check, broken, monkeypatch):

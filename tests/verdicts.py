@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from testbed.record import RECORDED
+from wirecheck.catalogue.former_ids import current_id
 from wirecheck.catalogue.registry import load
 from wirecheck.evaluation.evaluate import evaluate
 from wirecheck.results.records import FURTHER, FindingRecord, ItemResult
@@ -48,6 +49,11 @@ def write(verdicts: Iterable[Verdict], file: Path) -> None:
 def read(file: Path) -> list[Verdict]:
     """The verdicts that `write` left in the file."""
     return [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]
+
+
+def with_current_ids(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """The same verdicts with the ids that checks have now."""
+    return [{**each, "check": current_id(str(each["check"]))} for each in verdicts]
 
 
 def differences(before: Iterable[Verdict], now: Iterable[Verdict]) -> Iterator[str]:

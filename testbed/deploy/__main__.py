@@ -27,8 +27,8 @@ from testbed.steps import step
 
 LIMIT = 300.0
 LARGE_MESSAGES = (
-    "reachability.large_messages_pass_between_nodes",
-    "reachability.large_messages_pass_within_the_node",
+    "reachability.large_payloads_between_nodes",
+    "reachability.large_payloads_within_node",
 )
 DISPOSABLE = "app.kubernetes.io/managed-by=wirecheck"
 

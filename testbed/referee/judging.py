@@ -96,7 +96,7 @@ class Sight:
 
 
 def _sample() -> Iterator[tuple[str, Packet]]:
-    """Packets of pods here and on another node, as firewall.lets_pods_through has them."""
+    """Packets of pods here and on another node, as firewall.forwards_pods has them."""
     for own, other in (("10.244.1.9", "10.244.2.9"), ("fd00:10:244:1::9", "fd00:10:244:2::9")):
         yield "to pods", Packet(address(own), address(other))
         yield "from pods", Packet(address(other), address(own))

@@ -16,8 +16,8 @@ from testbed.reliability.of_the_nodes import NODES, SLOW, looks_at_nodes
 from testbed.reliability.scenario import Outcome, Running, Scenario, begin, expected, wait_for
 from testbed.state import state
 
-BETWEEN = "reachability.large_messages_pass_between_nodes"
-WITHIN = "reachability.large_messages_pass_within_the_node"
+BETWEEN = "reachability.large_payloads_between_nodes"
+WITHIN = "reachability.large_payloads_within_node"
 PAIRS = len(NODES) * (len(NODES) - 1)
 SOURCES = 2
 """The node, and its own helper pod; within a node another pod."""

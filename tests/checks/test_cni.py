@@ -18,35 +18,35 @@ def told(small: SmallCluster, check: str) -> list[tuple[str, str, Level]]:
 
 def test_a_node_without_the_agent_is_found(small):
     small.api["pods"][2]["spec"]["nodeName"] = "n2"
-    assert told(small, "agent_runs_on_the_node") == [("flannel", "none", Level.FAIL)]
+    assert told(small, "agent_ready") == [("flannel", "none", Level.FAIL)]
 
 
 def test_an_agent_that_is_not_ready_is_found(small):
     small.api["pods"][2]["status"]["conditions"] = []
-    (finding,) = small.findings("cni.agent_runs_on_the_node")
+    (finding,) = small.findings("cni.agent_ready")
     assert (finding.subject.name, finding.found) == ("flannel", "not Ready")
 
 
 def test_an_agent_that_is_ready_or_terminating_is_not_a_finding(small):
-    assert not small.findings("cni.agent_runs_on_the_node")
+    assert not small.findings("cni.agent_ready")
 
     agent = small.api["pods"][2]
     agent["status"]["conditions"] = []
     agent["metadata"]["deletionTimestamp"] = "2026-11-23T00:00:00Z"
-    assert not small.findings("cni.agent_runs_on_the_node")
+    assert not small.findings("cni.agent_ready")
 
 
 def test_plugins_that_no_daemonset_brings_are_skipped(small):
     del small.api["pods"][2]
     with pytest.raises(NotApplicable, match="no DaemonSet"):
-        small.findings("cni.agent_runs_on_the_node")
+        small.findings("cni.agent_ready")
 
 
 def test_a_second_configuration_warns(small):
     first = small.document.cni.configurations
     change_files(small, configurations=[*first, CniConfiguration("87-podman.conflist", "podman")])
 
-    assert told(small, "has_one_configuration") == [
+    assert told(small, "single_config") == [
         ("87-podman.conflist", "a second configuration, of network podman", Level.WARN)
     ]
 
@@ -54,21 +54,21 @@ def test_a_second_configuration_warns(small):
 def test_a_configuration_that_is_not_understood_is_found(small):
     broken = CniConfiguration("10-flannel.conflist", problem="ValueError: Expecting value")
     change_files(small, configurations=[broken])
-    assert told(small, "has_one_configuration") == [
+    assert told(small, "single_config") == [
         ("10-flannel.conflist", "ValueError: Expecting value", Level.FAIL)
     ]
 
 
 def test_no_configuration_at_all_is_found(small):
     change_files(small, configurations=[])
-    assert told(small, "has_one_configuration") == [("/etc/cni/net.d", "none", Level.FAIL)]
+    assert told(small, "single_config") == [("/etc/cni/net.d", "none", Level.FAIL)]
 
 
 @pytest.mark.parametrize("plugin", ["portmap", "host-local"])
 def test_a_missing_program_is_found(small, plugin):
     change_files(small, binaries=[e for e in small.document.cni.binaries if e != plugin])
 
-    ((part, _, _),) = told(small, "has_its_plugins")
+    ((part, _, _),) = told(small, "plugins_present")
     assert part == f"/opt/cni/bin/{plugin}"
 
 
@@ -76,13 +76,13 @@ def test_an_address_that_nobody_carries_warns(small):
     small.api["pods"].pop(1)
     small.change_netns(WEB_NETNS, addresses=[])
 
-    assert told(small, "holds_no_address_in_vain") == [("cbr0 10.244.0.3", "none", Level.WARN)]
+    assert told(small, "no_leaked_addresses") == [("cbr0 10.244.0.3", "none", Level.WARN)]
 
 
 def test_an_address_that_was_just_taken_may_wait_for_its_pod(small):
     held = [*small.document.cni.reservations, CniReservation("cbr0", "10.244.0.9", 100.0)]
     change_files(small, reservations=held)
-    assert not told(small, "holds_no_address_in_vain")
+    assert not told(small, "no_leaked_addresses")
 
 
 @pytest.mark.parametrize(("held", "level"), [(200, None), (210, Level.WARN), (250, Level.FAIL)])
@@ -90,23 +90,23 @@ def test_a_range_that_runs_out_is_found(small, held, level):
     taken = [CniReservation("cbr0", f"10.244.0.{n}", 4000.0) for n in range(2, 2 + held)]
     change_files(small, reservations=taken)
 
-    assert [each[2] for each in told(small, "has_addresses_left")] == ([level] if level else [])
+    assert [each[2] for each in told(small, "addresses_available")] == ([level] if level else [])
 
 
 def test_folders_elsewhere_are_skipped(small):
     change_files(small, configurations=None)
     with pytest.raises(NotApplicable, match="elsewhere"):
-        small.findings("cni.has_one_configuration")
+        small.findings("cni.single_config")
 
 
 def test_a_document_of_an_older_program_is_skipped_and_a_failure_is_not(small):
     small.change_document(cni=None)
     with pytest.raises(NotApplicable, match="older wirecheck"):
-        small.findings("cni.has_its_plugins")
+        small.findings("cni.plugins_present")
 
     small.change_document(problems=["CNI files: PermissionError: no."])
     with pytest.raises(FactMissingError, match="PermissionError"):
-        small.findings("cni.has_its_plugins")
+        small.findings("cni.plugins_present")
 
 
 @pytest.mark.parametrize(
@@ -120,10 +120,10 @@ def test_a_token_that_ends_is_found(small, left, found, level):
     expires = small.document.finished + 60 * left
     change_files(small, tokens=[CniToken("calico-kubeconfig", expires)])
 
-    assert told(small, "has_a_token_that_lasts") == [("calico-kubeconfig", found, level)]
+    assert told(small, "token_valid") == [("calico-kubeconfig", found, level)]
 
 
 def test_plugins_without_a_token_are_skipped(small):
     change_files(small, tokens=[])
     with pytest.raises(NotApplicable, match="no CNI plugin"):
-        small.findings("cni.has_a_token_that_lasts")
+        small.findings("cni.token_valid")

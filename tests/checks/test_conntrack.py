@@ -17,7 +17,7 @@ COUNT = "/proc/sys/net/netfilter/nf_conntrack_count"
 def test_use_warns_at_75_and_fails_at_90_percent(small, count, levels):
     small.change_file(COUNT, str(count))
 
-    assert [each.level for each in small.findings("conntrack.has_room")] == levels
+    assert [each.level for each in small.findings("conntrack.table_usage")] == levels
 
 
 @pytest.mark.parametrize(
@@ -26,14 +26,14 @@ def test_use_warns_at_75_and_fails_at_90_percent(small, count, levels):
 def test_use_is_reported_with_the_threshold_that_it_exceeds(small, count, limit):
     small.change_file(COUNT, str(count))
 
-    (finding,) = small.findings("conntrack.has_room")
+    (finding,) = small.findings("conntrack.table_usage")
     assert finding.expected == f"{limit} 131,072 entries"
 
 
 def test_a_pods_own_netns_counts_against_the_same_limit(small):
     small.change_netns(WEB_NETNS, conntrack_count=130_000)
 
-    (finding,) = small.findings("conntrack.has_room")
+    (finding,) = small.findings("conntrack.table_usage")
     assert finding.subject.name == "web"
 
 
@@ -41,14 +41,14 @@ def test_thresholds_come_from_the_inventory(small):
     small.change_file(COUNT, "98400")
     small.thresholds["conntrack.use_warn"] = 80
 
-    assert not small.findings("conntrack.has_room")
+    assert not small.findings("conntrack.table_usage")
 
 
 def test_a_count_that_was_not_read_is_an_error(small):
     small.change_file(COUNT, None)
 
     with pytest.raises(FactMissingError, match="nf_conntrack_count"):
-        small.findings("conntrack.has_room")
+        small.findings("conntrack.table_usage")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_counter_that_grows_is_found(small, counter, level):
     later = ConntrackSample(1002.0, {"drop": 5, "insert_failed": 2} | {counter: 9})
     small.change_document(conntrack=[small.document.conntrack[0], later])
 
-    (finding,) = small.findings("conntrack.loses_nothing")
+    (finding,) = small.findings("conntrack.no_drops")
     assert finding.level is level
 
 
@@ -66,7 +66,7 @@ def test_one_sample_alone_is_an_error(small):
     small.change_document(conntrack=small.document.conntrack[:1])
 
     with pytest.raises(FactMissingError, match="twice"):
-        small.findings("conntrack.loses_nothing")
+        small.findings("conntrack.no_drops")
 
 
 @pytest.mark.parametrize(("age", "level"), [(600, Level.FAIL), (36_000, Level.WARN)])
@@ -75,7 +75,7 @@ def test_a_full_table_in_the_log_is_found_with_its_time(small, age, level):
     lines = [KernelLine(1002.0 - age, "conntrack-full", text)] * 2
     small.change_document(kernel_log=lines)
 
-    (finding,) = small.findings("conntrack.was_not_full")
+    (finding,) = small.findings("conntrack.no_table_full_logged")
     assert finding.level is level
     assert "2 times" in finding.found
 
@@ -106,13 +106,13 @@ def with_conntrack(small, output: str, **more) -> None:
 def test_an_entry_to_a_dead_backend_is_found(small, backend, found):
     with_conntrack(small, dns_entry(backend))
 
-    assert [f.found for f in small.findings("conntrack.has_no_stale_dns_entries")] == found
+    assert [f.found for f in small.findings("conntrack.no_stale_udp_entries")] == found
 
 
 def test_entries_of_others_do_not_count(small):
     with_conntrack(small, dns_entry("10.244.9.9").replace("dst=10.96.0.10", "dst=192.0.2.7"))
 
-    assert not small.findings("conntrack.has_no_stale_dns_entries")
+    assert not small.findings("conntrack.no_stale_udp_entries")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_what_cannot_be_read_is_an_error(small, output, more):
     with_conntrack(small, output, **more)
 
     with pytest.raises(FactMissingError):
-        small.findings("conntrack.has_no_stale_dns_entries")
+        small.findings("conntrack.no_stale_udp_entries")
 
 
 def configured(small, conntrack: str) -> None:
@@ -149,20 +149,20 @@ def configured(small, conntrack: str) -> None:
 def test_a_limit_below_kube_proxys_is_found(small, conntrack, found):
     configured(small, conntrack)
 
-    assert [f.found for f in small.findings("conntrack.has_kube_proxys_limit")] == found
+    assert [f.found for f in small.findings("conntrack.limit_as_configured")] == found
 
 
 def test_kube_proxy_may_be_told_to_leave_the_limit_alone(small):
     configured(small, "{maxPerCore: 0}")
 
     with pytest.raises(NotApplicable, match="leave the limit alone"):
-        small.findings("conntrack.has_kube_proxys_limit")
+        small.findings("conntrack.limit_as_configured")
 
 
 def test_a_limit_that_was_raised_without_the_hash_table_is_found(small):
     small.change_file("/proc/sys/net/netfilter/nf_conntrack_max", "1048576")
 
-    (finding,) = small.findings("conntrack.has_buckets_enough")
+    (finding,) = small.findings("conntrack.hash_size")
     assert (finding.level, finding.expected) == (Level.WARN, "at least 131,072")
 
 
@@ -180,25 +180,25 @@ COMMIT
 
 def test_masquerading_without_random_ports_is_found(small):
     small.change_output("iptables-nft-save", NAT.format(" --random-fully"))
-    assert not small.findings("conntrack.masquerades_with_random_ports")
+    assert not small.findings("conntrack.random_source_ports")
 
     small.change_output("iptables-nft-save", NAT.format(""))
-    (finding,) = small.findings("conntrack.masquerades_with_random_ports")
+    (finding,) = small.findings("conntrack.random_source_ports")
     assert (finding.level, finding.subject.part) == (Level.WARN, "KUBE-POSTROUTING")
 
 
 def test_a_node_where_nothing_masquerades_is_skipped(small):
     with pytest.raises(NotApplicable, match="masquerades"):
-        small.findings("conntrack.masquerades_with_random_ports")
+        small.findings("conntrack.random_source_ports")
 
 
 def test_more_new_connections_than_fit_are_found_with_where_they_go(small):
     heard = NewConnections(2.0, 1600, destinations={"10.96.0.9:80/tcp": 1500})
     small.change_document(new_connections=heard)
-    assert not small.findings("conntrack.has_room_for_new_connections")
+    assert not small.findings("conntrack.connection_rate")
 
     small.change_document(new_connections=replace(heard, count=1700, lost=True))
-    (finding,) = small.findings("conntrack.has_room_for_new_connections")
+    (finding,) = small.findings("conntrack.connection_rate")
     assert finding.found == "at least 850 a second, mostly to 10.96.0.9:80/tcp"
     assert finding.evidence == ("10.96.0.9:80/tcp: 1,500",)
 
@@ -206,8 +206,8 @@ def test_more_new_connections_than_fit_are_found_with_where_they_go(small):
 def test_a_node_that_was_not_listened_to_is_skipped_and_one_that_failed_is_an_error(small):
     small.change_document(new_connections=None)
     with pytest.raises(NotApplicable, match="nothing listened"):
-        small.findings("conntrack.has_room_for_new_connections")
+        small.findings("conntrack.connection_rate")
 
     small.change_document(problems=["New connections: PermissionError: no."])
     with pytest.raises(FactMissingError, match="PermissionError"):
-        small.findings("conntrack.has_room_for_new_connections")
+        small.findings("conntrack.connection_rate")

@@ -35,13 +35,11 @@ def with_corefile(small, text):
 def test_kubeadms_corefile_is_sound(small):
     with_corefile(small, KUBEADM)
 
-    assert not small.findings("coredns.serves_the_clusters_domain")
-    assert not small.findings("coredns.has_its_usual_plugins")
+    assert not small.findings("coredns.serves_cluster_domain")
+    assert not small.findings("coredns.plugins")
 
 
-@pytest.mark.parametrize(
-    "check", ["coredns.serves_the_clusters_domain", "coredns.has_its_usual_plugins"]
-)
+@pytest.mark.parametrize("check", ["coredns.serves_cluster_domain", "coredns.plugins"])
 def test_without_a_corefile_nothing_is_judged(small, check):
     with pytest.raises(NotApplicable):
         small.findings(check)
@@ -50,7 +48,7 @@ def test_without_a_corefile_nothing_is_judged(small, check):
 def test_a_corefile_that_serves_no_services_is_found(small):
     with_corefile(small, KUBEADM.replace("kubernetes cluster.local", "kubernetes"))
 
-    (finding,) = small.findings("coredns.serves_the_clusters_domain")
+    (finding,) = small.findings("coredns.serves_cluster_domain")
     assert finding.level is Level.FAIL
 
 
@@ -66,7 +64,7 @@ def test_a_corefile_that_serves_no_services_is_found(small):
 def test_a_plugin_that_is_missing_or_gone_is_found(small, before, after, plugin):
     with_corefile(small, KUBEADM.replace(before, after))
 
-    finding, *more = small.findings("coredns.has_its_usual_plugins")
+    finding, *more = small.findings("coredns.plugins")
     assert finding.subject.part == f"Corefile, {plugin}"
     assert {finding.level, *(each.level for each in more)} == {Level.WARN}
 
@@ -75,13 +73,13 @@ def test_a_loop_cannot_come_from_servers_that_are_named(small):
     text = KUBEADM.replace("    loop\n", "").replace("/etc/resolv.conf", "192.0.2.53")
     with_corefile(small, text)
 
-    assert not small.findings("coredns.has_its_usual_plugins")
+    assert not small.findings("coredns.plugins")
 
 
 def test_plugins_that_are_not_known_are_taken_for_good(small):
     with_corefile(small, KUBEADM.replace("    errors\n", "    errors\n    brand_new a b\n"))
 
-    assert not small.findings("coredns.has_its_usual_plugins")
+    assert not small.findings("coredns.plugins")
 
 
 @pytest.mark.parametrize("place", ["    loop\n", "before"])
@@ -92,7 +90,7 @@ def test_what_is_imported_is_not_missed(small, place):
     with_corefile(small, text)
 
     with pytest.raises(NotApplicable, match="custom"):
-        small.findings("coredns.has_its_usual_plugins")
+        small.findings("coredns.plugins")
 
 
 def with_role(small, role=ROLE, binding=BINDING):
@@ -102,33 +100,33 @@ def with_role(small, role=ROLE, binding=BINDING):
 
 def test_the_usual_role_is_enough(small):
     with_role(small)
-    assert not small.findings("coredns.may_read_what_it_serves")
+    assert not small.findings("coredns.rbac")
 
     everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
     with_role(small, {**ROLE, "rules": [everything]})
-    assert not small.findings("coredns.may_read_what_it_serves")
+    assert not small.findings("coredns.rbac")
 
 
 def test_a_role_of_an_older_version_is_found(small):
     with_role(small, {**ROLE, "rules": ROLE["rules"][:1]})
 
-    found = [each.expected for each in small.findings("coredns.may_read_what_it_serves")]
+    found = [each.expected for each in small.findings("coredns.rbac")]
     assert found == ["may list endpointslices", "may watch endpointslices"]
 
 
 def test_a_role_that_is_gone_or_not_bound_is_found(small):
     with_role(small, role=None)
-    assert len(small.findings("coredns.may_read_what_it_serves")) == 8
+    assert len(small.findings("coredns.rbac")) == 8
 
     for binding in (None, {**BINDING, "subjects": None}):
         with_role(small, binding=binding)
-        (finding,) = small.findings("coredns.may_read_what_it_serves")
+        (finding,) = small.findings("coredns.rbac")
         assert finding.found == "not bound"
 
 
 def test_another_installer_is_not_judged(small):
     with pytest.raises(NotApplicable):
-        small.findings("coredns.may_read_what_it_serves")
+        small.findings("coredns.rbac")
 
 
 def second_replica(small, node):
@@ -142,7 +140,7 @@ def second_replica(small, node):
 def test_replicas_on_one_node_are_found(small):
     second_replica(small, "n1")
 
-    findings = small.findings("coredns.replicas_are_on_distinct_nodes")
+    findings = small.findings("coredns.replicas_spread")
     assert [each.found for each in findings] == ["all on n1"] * 2
     assert {each.level for each in findings} == {Level.WARN}
 
@@ -150,14 +148,14 @@ def test_replicas_on_one_node_are_found(small):
 def test_replicas_on_two_nodes_pass(small):
     second_replica(small, "n2")
 
-    assert not small.findings("coredns.replicas_are_on_distinct_nodes")
+    assert not small.findings("coredns.replicas_spread")
 
 
 def test_replicas_that_have_no_other_place_are_not_judged(small):
     with pytest.raises(NotApplicable, match="1 DNS replica"):
-        small.findings("coredns.replicas_are_on_distinct_nodes")
+        small.findings("coredns.replicas_spread")
 
     second_replica(small, "n1")
     small.api["nodes"][1]["spec"]["taints"] = [{"key": "gpu", "effect": "NoSchedule"}]
     with pytest.raises(NotApplicable, match="two nodes"):
-        small.findings("coredns.replicas_are_on_distinct_nodes")
+        small.findings("coredns.replicas_spread")

@@ -23,7 +23,7 @@ DOCUMENT = HEALTHY.document(NODE)
 CHECKS = [check for check in load() if check.scope == "node"]
 RULES = DOCUMENT.commands[SAVE].output
 FINE = {Outcome.PASS, Outcome.SKIP}
-OTHERS_OF_RULES = {"conntrack.masquerades_with_random_ports", "cni.host_ports_lead_to_their_pods"}
+OTHERS_OF_RULES = {"conntrack.random_source_ports", "cni.host_ports_mapped"}
 """Checks of other groups that look at the same dump."""
 
 

@@ -7,8 +7,8 @@ from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.snapshot.netns import Rule
 from wirecheck.snapshot.node_settings import DeviceManagers, SettingsFile
 
-ALONE, MACS = "links.are_left_alone_by_networkmanager", "links.keep_the_macs_of_their_plugin"
-RULES = "routes.rules_outlast_networkd"
+ALONE, MACS = "links.unmanaged_by_networkmanager", "links.mac_policy"
+RULES = "routes.rules_safe_from_networkd"
 CHECKS = {ALONE: "NetworkManager", MACS: "systemd-udevd", RULES: "systemd-networkd"}
 DEFAULT = SettingsFile(
     "/usr/lib/systemd/network/99-default.link",

@@ -14,7 +14,7 @@ LOST = [Try(2.0, error="timeout")] * 3
 def test_a_pod_without_an_answer_is_found(small, transport):
     small.change_probes(WEB_NETNS, transport, LOST)
 
-    (finding,) = small.findings(f"dns.answers_every_pod_over_{transport}")
+    (finding,) = small.findings(f"dns.pods_resolve_{transport}")
     assert finding.subject.name == "web"
     assert finding.found == "timeout in 3 of 3 tries, 6.0 s in all"
 
@@ -23,7 +23,7 @@ def test_an_answer_after_a_loss_is_an_answer(small):
     tries = [*LOST[:2], Try(0.01, answer=answer(KUBERNETES, "10.96.0.1"))]
     small.change_probes(WEB_NETNS, "udp", tries)
 
-    assert not small.findings("dns.answers_every_pod_over_udp")
+    assert not small.findings("dns.pods_resolve_udp")
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_an_answer_after_a_loss_is_an_answer(small):
 def test_a_wrong_answer_is_worse_than_none(small, wire, found):
     small.change_probes(WEB_NETNS, "udp", [Try(0.01, answer=wire)])
 
-    (finding,) = small.findings("dns.answers_every_pod_over_udp")
+    (finding,) = small.findings("dns.pods_resolve_udp")
     assert found in finding.found
 
 
@@ -50,7 +50,7 @@ def test_a_pod_behind_an_egress_policy_is_not_judged(small):
     ]
     small.change_probes(WEB_NETNS, "udp", LOST)
 
-    (finding,) = small.findings("dns.answers_every_pod_over_udp")
+    (finding,) = small.findings("dns.pods_resolve_udp")
     assert finding.unless == "NetworkPolicy shop/deny"
 
 
@@ -58,13 +58,13 @@ def test_a_pod_that_was_never_asked_is_an_error(small):
     small.change_document(probes=[p for p in small.document.probes if p.inode != WEB_NETNS])
 
     with pytest.raises(FactMissingError, match="shop/web"):
-        small.findings("dns.answers_every_pod_over_udp")
+        small.findings("dns.pods_resolve_udp")
 
 
 def test_the_nodes_own_lookups_are_judged_apart(small):
     small.change_probes(HOST, "tcp", LOST, server="10.96.0.10")
 
-    (finding,) = small.findings("dns.answers_the_node")
+    (finding,) = small.findings("dns.nodes_resolve")
     assert finding.subject.part == "at 10.96.0.10 over TCP"
     assert not small.findings("dns.replicas_answer")
 
@@ -74,13 +74,13 @@ def test_a_silent_replica_is_found(small):
 
     (finding,) = small.findings("dns.replicas_answer")
     assert finding.subject.part == "to Pod kube-system/dns at 10.244.0.2 over UDP"
-    assert not small.findings("dns.answers_the_node")
+    assert not small.findings("dns.nodes_resolve")
 
 
 def test_a_replica_that_is_not_ready_is_found(small):
     small.api["pods"][0]["status"]["conditions"] = []
 
-    (finding,) = small.findings("dns.replicas_are_ready")
+    (finding,) = small.findings("dns.replicas_ready")
     assert finding.found == "not Ready"
 
 
@@ -88,7 +88,7 @@ def test_a_cluster_without_dns_replicas_is_found(small):
     small.api["pods"] = small.api["pods"][1:]
     small.api["endpointSlices"] = []
 
-    (finding,) = small.findings("dns.replicas_are_ready")
+    (finding,) = small.findings("dns.replicas_ready")
     assert finding.expected == "at least one DNS replica"
 
 
@@ -113,7 +113,7 @@ SEARCH = "search shop.svc.cluster.local svc.cluster.local cluster.local"
 def test_a_wrong_resolv_conf_is_found(small, text, expected):
     with_resolv_conf(small, text)
 
-    (finding,) = small.findings("dns.resolv_conf_is_the_clusters")
+    (finding,) = small.findings("dns.resolv_conf")
     assert finding.expected == expected
 
 
@@ -149,7 +149,7 @@ def test_resolv_conf_follows_the_pods_dns_policy(small, spec, text, found):
     small.api["pods"][1]["spec"] |= spec
     with_resolv_conf(small, text)
 
-    assert [f.found for f in small.findings("dns.resolv_conf_is_the_clusters")] == found
+    assert [f.found for f in small.findings("dns.resolv_conf")] == found
 
 
 def test_a_resolv_conf_that_was_refused_is_an_error(small):
@@ -158,13 +158,13 @@ def test_a_resolv_conf_that_was_refused_is_an_error(small):
     small.change_document(pods=[small.document.pods[0], refused])
 
     with pytest.raises(FactMissingError, match="shop/web: symbolic link"):
-        small.findings("dns.resolv_conf_is_the_clusters")
+        small.findings("dns.resolv_conf")
 
 
 def test_dns_itself_is_asked_like_every_pod(small):
     small.change_probes(DNS_NETNS, "udp", LOST)
 
-    (finding,) = small.findings("dns.answers_every_pod_over_udp")
+    (finding,) = small.findings("dns.pods_resolve_udp")
     assert finding.subject.name == "dns"
 
 
@@ -181,7 +181,7 @@ def test_slow_answers_are_found(small, seconds, level, expected):
         small.change_probes(inode, "udp", slow)
     small.change_purpose("sample", *slow * 40)
 
-    (finding,) = small.findings("dns.answers_in_time")
+    (finding,) = small.findings("dns.latency")
     assert (finding.level, finding.expected) == (level, expected)
     assert f"at most {seconds * 1000:.0f} ms" in finding.found
 
@@ -189,13 +189,13 @@ def test_slow_answers_are_found(small, seconds, level, expected):
 def test_a_lost_query_is_no_slow_answer(small):
     small.change_probes(WEB_NETNS, "udp", LOST)
 
-    assert not small.findings("dns.answers_in_time")
+    assert not small.findings("dns.latency")
 
 
 def test_what_is_slow_comes_from_the_inventory(small):
     small.thresholds["dns.slowest_fail"] = 0.001
 
-    (finding,) = small.findings("dns.answers_in_time")
+    (finding,) = small.findings("dns.latency")
     assert finding.level is Level.FAIL
 
 
@@ -205,4 +205,4 @@ def test_times_of_no_answers_are_no_pass(small):
         small.change_probes(inode, "udp", LOST)
 
     with pytest.raises(NotApplicable):
-        small.findings("dns.answers_in_time")
+        small.findings("dns.latency")

@@ -20,7 +20,7 @@ ADDRESSES = [f"192.0.2.{number}" for number in range(1, 41)]
 def test_lost_queries_are_counted(small, lost, level):
     small.change_purpose("sample", *[LOST] * lost)
 
-    (finding,) = small.findings("dns.queries_are_not_lost")
+    (finding,) = small.findings("dns.no_packet_loss")
     assert finding.level is level
     assert f"{lost} of 40 queries lost" in finding.found
     assert "kube-system/dns" in finding.found
@@ -33,11 +33,11 @@ def test_one_lost_query_of_few_is_a_warning_whatever_its_share(small):
     small.change_document(probes=[*others, *samples])
 
     small.change_purpose("sample", LOST)
-    (finding,) = small.findings("dns.queries_are_not_lost")
+    (finding,) = small.findings("dns.no_packet_loss")
     assert (finding.level, "1 of 10 queries lost (10 %)" in finding.found) == (Level.WARN, True)
 
     small.change_purpose("sample", LOST, LOST)
-    (finding,) = small.findings("dns.queries_are_not_lost")
+    (finding,) = small.findings("dns.no_packet_loss")
     assert finding.level is Level.FAIL
 
 
@@ -45,7 +45,7 @@ def test_how_much_may_be_lost_comes_from_the_inventory(small):
     small.thresholds["dns.lost_fail"] = 25
     small.change_purpose("sample", *[LOST] * 8)
 
-    (finding,) = small.findings("dns.queries_are_not_lost")
+    (finding,) = small.findings("dns.no_packet_loss")
     assert finding.level is Level.WARN
 
 
@@ -53,18 +53,18 @@ def test_a_silent_replica_is_no_loss(small):
     small.change_purpose("sample", *[LOST] * 40)
 
     with pytest.raises(NotApplicable, match="replicas_answer"):
-        small.findings("dns.queries_are_not_lost")
+        small.findings("dns.no_packet_loss")
 
 
 @pytest.mark.parametrize(
     "check",
     [
-        "dns.queries_are_not_lost",
-        "dns.answers_both_families_at_once",
-        "dns.unknown_names_do_not_exist",
-        "dns.large_answers_arrive",
-        "dns.external_names_resolve",
-        "dns.the_nodes_own_cache_answers",
+        "dns.no_packet_loss",
+        "dns.parallel_a_aaaa",
+        "dns.nxdomain",
+        "dns.large_responses",
+        "dns.external_names",
+        "dns.node_local_cache",
     ],
 )
 def test_what_was_not_asked_is_no_pass(small, check):
@@ -77,7 +77,7 @@ def test_what_was_not_asked_is_no_pass(small, check):
 def test_a_family_that_is_not_answered_is_found(small):
     small.change_purpose("pair", Try(2.5, error="timeout after 1 of 2 answers"))
 
-    (finding,) = small.findings("dns.answers_both_families_at_once")
+    (finding,) = small.findings("dns.parallel_a_aaaa")
     assert finding.subject.name == "web"
     assert "after 1 of 2 answers" in finding.found
 
@@ -87,7 +87,7 @@ def test_a_family_that_is_answered_wrongly_is_found(small):
     wrong = answer(f"{KUBERNETES}AAA", "2001:db8::66")
     small.change_purpose("pair", Try(0.01, answer=right, second=wrong))
 
-    (finding,) = small.findings("dns.answers_both_families_at_once")
+    (finding,) = small.findings("dns.parallel_a_aaaa")
     assert finding.found.startswith("2001:db8::66")
     assert "AAAA" in finding.expected
 
@@ -96,16 +96,16 @@ def test_a_pod_that_is_not_answered_at_all_is_not_told_twice(small):
     small.change_probes(WEB_NETNS, "udp", [LOST])
     small.change_purpose("pair", LOST)
 
-    assert small.findings("dns.answers_every_pod_over_udp")
+    assert small.findings("dns.pods_resolve_udp")
     with pytest.raises(NotApplicable):
-        small.findings("dns.answers_both_families_at_once")
+        small.findings("dns.parallel_a_aaaa")
 
 
 @pytest.mark.parametrize(
     ("purpose", "query", "check"),
     [
-        ("large answer", "wide", "dns.large_answers_arrive"),
-        ("external name", "outside", "dns.external_names_resolve"),
+        ("large answer", "wide", "dns.large_responses"),
+        ("external name", "outside", "dns.external_names"),
     ],
 )
 def test_a_replica_that_is_silent_is_not_told_twice(small, purpose, query, check):
@@ -129,9 +129,9 @@ def deny_egress(small):
 def test_silence_behind_a_policy_is_not_judged_and_a_wrong_answer_is(small):
     deny_egress(small)
     small.change_purpose("pair", LOST)
-    (silent,) = small.findings("dns.answers_both_families_at_once")
+    (silent,) = small.findings("dns.parallel_a_aaaa")
     small.change_purpose("pair", Try(0.01, answer=answer(KUBERNETES, "192.0.2.66"), second=""))
-    (wrong, *_) = small.findings("dns.answers_both_families_at_once")
+    (wrong, *_) = small.findings("dns.parallel_a_aaaa")
 
     assert silent.unless == "NetworkPolicy shop/deny"
     assert wrong.unless == ""
@@ -148,7 +148,7 @@ def test_silence_behind_a_policy_is_not_judged_and_a_wrong_answer_is(small):
 def test_an_unknown_name_that_exists_is_found(small, wire, found):
     small.change_purpose("unknown name", Try(0.01, answer=wire))
 
-    (finding,) = small.findings("dns.unknown_names_do_not_exist")
+    (finding,) = small.findings("dns.nxdomain")
     assert finding.found.startswith(found)
 
 
@@ -185,14 +185,14 @@ def test_a_large_answer_is_whole_or_says_that_it_is_not(small, data, flags, is_r
     wide_service(small)
     small.ask("large answer", "wide", Try(0.01, answer=answer(WIDE, *data, flags=flags)))
 
-    assert bool(small.findings("dns.large_answers_arrive")) is not is_right
+    assert bool(small.findings("dns.large_responses")) is not is_right
 
 
 def test_a_large_answer_that_does_not_come_is_found(small):
     wide_service(small)
     small.ask("large answer", "wide", LOST)
 
-    (finding,) = small.findings("dns.large_answers_arrive")
+    (finding,) = small.findings("dns.large_responses")
     assert "over UDP" in finding.subject.part
     assert finding.expected.startswith("40 addresses")
 
@@ -209,15 +209,15 @@ def test_a_large_answer_that_does_not_come_is_found(small):
 def test_an_external_name_that_does_not_resolve_is_found(small, attempt, found):
     small.ask("external name", "outside", attempt)
 
-    (finding,) = small.findings("dns.external_names_resolve")
+    (finding,) = small.findings("dns.external_names")
     assert finding.found.startswith(found)
 
 
 def test_a_slow_answer_from_outside_is_not_the_clusters(small):
     small.ask("external name", "outside", Try(2.0, answer=answer(OUTSIDE, "192.0.2.80")))
 
-    assert not small.findings("dns.external_names_resolve")
-    assert not small.findings("dns.answers_in_time")
+    assert not small.findings("dns.external_names")
+    assert not small.findings("dns.latency")
 
 
 def node_local_cache(small, address):
@@ -232,10 +232,10 @@ def test_a_node_local_cache_that_is_silent_is_found(small):
     node_local_cache(small, "169.254.20.10")
     right = Try(0.01, answer=answer(KUBERNETES, "10.96.0.1"))
     small.ask("local cache", "kubernetes", right, server="169.254.20.10")
-    assert not small.findings("dns.the_nodes_own_cache_answers")
+    assert not small.findings("dns.node_local_cache")
 
     small.ask("local cache", "kubernetes", LOST, server="169.254.20.10", transport="tcp")
-    (finding,) = small.findings("dns.the_nodes_own_cache_answers")
+    (finding,) = small.findings("dns.node_local_cache")
     assert finding.subject.part == "at 169.254.20.10 over TCP"
 
 
@@ -244,10 +244,10 @@ def test_pods_may_ask_a_node_local_cache_of_another_address(small):
     web = small.document.pods[1]
     file = PodFile(text.format("169.254.25.10"))
     small.change_document(pods=[small.document.pods[0], replace(web, resolv_conf=file)])
-    assert small.findings("dns.resolv_conf_is_the_clusters")
+    assert small.findings("dns.resolv_conf")
 
     node_local_cache(small, "169.254.25.10")
-    assert not small.findings("dns.resolv_conf_is_the_clusters")
+    assert not small.findings("dns.resolv_conf")
 
 
 @pytest.mark.parametrize("address", ["169.254.20.10", "10.96.0.10"])
@@ -299,7 +299,7 @@ def catalogue_ids(small):
 def test_a_kubelet_with_other_settings_is_found(small, flags, lines, part, found):
     small.change_document(kubelet=Kubelet(flags, lines))
 
-    (finding,) = small.findings("dns.kubelet_names_the_clusters_dns")
+    (finding,) = small.findings("dns.kubelet_cluster_dns")
     assert finding.subject.part == f"kubelet's {part}"
     assert finding.found == found
 
@@ -314,7 +314,7 @@ def test_a_kubelet_with_other_settings_is_found(small, flags, lines, part, found
 def test_a_kubelet_with_its_right_settings_passes(small, flags, lines):
     small.change_document(kubelet=Kubelet(flags, lines))
 
-    assert not small.findings("dns.kubelet_names_the_clusters_dns")
+    assert not small.findings("dns.kubelet_cluster_dns")
 
 
 @pytest.mark.parametrize(
@@ -330,4 +330,4 @@ def test_a_kubelet_that_was_not_read_is_no_pass(small, kubelet, raised):
     small.change_document(kubelet=kubelet)
 
     with pytest.raises(raised):
-        small.findings("dns.kubelet_names_the_clusters_dns")
+        small.findings("dns.kubelet_cluster_dns")

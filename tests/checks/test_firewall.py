@@ -21,11 +21,11 @@ def test_a_policy_that_nobody_makes_an_exception_from_is_found(small):
     small.change_output("iptables-nft-save", "\n".join(kept) + "\n")
 
     policy = "policy DROP of FORWARD: no rule accepts it"
-    assert dropped(small, "lets_pods_through") == [
+    assert dropped(small, "forwards_pods") == [
         ("FORWARD to pods of n2", policy),
         ("FORWARD from pods of n2", policy),
     ]
-    assert len(dropped(small, "lets_dns_through")) == 2
+    assert len(dropped(small, "forwards_dns")) == 2
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_policy_that_nobody_makes_an_exception_from_is_found(small):
 def test_a_rule_that_comes_first_and_ends_connections_is_found(small, rule, parts):
     first(small, rule)
 
-    found = dropped(small, "lets_pods_through")
+    found = dropped(small, "forwards_pods")
     assert len(found) == len(parts)
     for (part, evidence), wanted in zip(found, parts, strict=True):
         assert part.startswith(f"FORWARD {wanted}")
@@ -66,7 +66,7 @@ def test_a_rule_that_comes_first_and_ends_connections_is_found(small, rule, part
 )
 def test_a_rule_about_other_packets_is_none_against_pods(small, rule):
     first(small, rule)
-    assert not dropped(small, "lets_pods_through")
+    assert not dropped(small, "forwards_pods")
 
 
 @pytest.mark.parametrize(
@@ -83,21 +83,21 @@ def test_a_rule_about_other_packets_is_none_against_pods(small, rule):
 )
 def test_chains_are_followed(small, rules, is_found):
     first(small, *rules, chains=":MINE - [0:0]\n")
-    assert bool(dropped(small, "lets_pods_through")) == is_found
+    assert bool(dropped(small, "forwards_pods")) == is_found
 
 
 def test_a_rule_against_dns_over_udp_is_found(small):
     rule = "-A FORWARD -p udp -m udp --dport 53 -j DROP"
     first(small, rule)
 
-    assert dropped(small, "lets_dns_through") == [("FORWARD DNS over UDP to 10.244.0.2", rule)]
+    assert dropped(small, "forwards_dns") == [("FORWARD DNS over UDP to 10.244.0.2", rule)]
 
 
 def test_rules_of_the_legacy_variant_act_as_well(small):
     text = FILTER.replace("-A INPUT", "-A FORWARD -j DROP\n-A INPUT", 1)
     small.change_output("iptables-legacy-save", text.replace("nf_tables", "legacy"))
 
-    assert {e for _, e in dropped(small, "lets_pods_through")} == {"-A FORWARD -j DROP"}
+    assert {e for _, e in dropped(small, "forwards_pods")} == {"-A FORWARD -j DROP"}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_chain_that_is_not_called_is_found(small, jump, base, chain):
     assert jump in FILTER
     small.change_output("iptables-nft-save", FILTER.replace(jump, ""))
 
-    (finding,) = small.findings("firewall.calls_kubernetes_chains")
+    (finding,) = small.findings("firewall.kubernetes_chains_called")
     assert (finding.subject.part, finding.expected) == (base, f"a jump to {chain}")
 
 
@@ -134,7 +134,7 @@ def test_a_chain_that_is_not_called_is_found(small, jump, base, chain):
 def test_another_manager_of_rules_warns(small, command, output, manager):
     small.change_output(command, output)
 
-    (finding,) = small.findings("firewall.is_not_managed_by_two")
+    (finding,) = small.findings("firewall.single_manager")
     assert (finding.subject.part, finding.level) == (manager, Level.WARN)
 
 
@@ -142,17 +142,17 @@ def test_legacy_rules_beside_those_of_kubernetes_warn(small):
     legacy = FILTER.replace("nf_tables", "legacy").replace("KUBE-", "MINE-")
     small.change_output("iptables-legacy-save", legacy)
 
-    (finding,) = small.findings("firewall.has_one_variant_of_iptables")
+    (finding,) = small.findings("firewall.single_iptables_variant")
     assert (finding.found, finding.level) == ("10 rules", Level.WARN)
 
 
 def test_rules_that_are_not_understood_are_an_error(small):
     small.change_output("iptables-nft-save", FILTER.replace("COMMIT", "COMMIT?"))
     with pytest.raises(FactMissingError, match="not understood"):
-        small.findings("firewall.lets_pods_through")
+        small.findings("firewall.forwards_pods")
 
 
 def test_a_node_without_iptables_is_skipped(small):
     small.change_output("iptables-nft-save", "")
     with pytest.raises(NotApplicable, match="no iptables rules"):
-        small.findings("firewall.lets_pods_through")
+        small.findings("firewall.forwards_pods")

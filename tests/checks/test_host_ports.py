@@ -24,7 +24,7 @@ COMMIT
 # Completed on Mon Nov 23 02:36:05 2026
 """  # noqa: E501 - as the tool prints it
 DNAT = "-A CNI-DN-c10afe9b8bcccd07150f8 -p tcp -m tcp --dport 8088 -j DNAT"
-CHECK = "cni.host_ports_lead_to_their_pods"
+CHECK = "cni.host_ports_mapped"
 
 
 @pytest.fixture

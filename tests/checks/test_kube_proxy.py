@@ -43,7 +43,7 @@ def with_metrics(node: Node, queued: float, done: float) -> Node:
 )
 def test_a_change_that_waits_for_its_sync_is_found(node, queued, done, count):
     seen = node.seen.finished
-    found = findings(with_metrics(node, seen + queued, seen + done), "keeps_up_with_changes")
+    found = findings(with_metrics(node, seen + queued, seen + done), "sync_lag")
 
     assert len(found) == count
     assert all("waited for 300 s" in each.found for each in found)
@@ -55,9 +55,7 @@ def test_a_sync_may_be_given_more_time(node):
     seen = node.seen.finished
     late = with_metrics(node, seen - 300, seen - 301)
 
-    assert not findings(
-        Node(patient, late.object, late.visit, late.document), "keeps_up_with_changes"
-    )
+    assert not findings(Node(patient, late.object, late.visit, late.document), "sync_lag")
 
 
 def configured(node: Node, mode: str) -> Node:
@@ -74,13 +72,13 @@ def configured(node: Node, mode: str) -> Node:
 
 
 def test_a_mode_that_was_configured_meanwhile_is_found(node):
-    (found,) = findings(configured(node, "nftables"), "runs_in_its_configured_mode")
+    (found,) = findings(configured(node, "nftables"), "configured_mode")
 
     assert (found.expected, found.found) == ("nftables", "iptables")
 
 
 def test_an_empty_mode_is_iptables(node):
-    assert not findings(configured(node, '""'), "runs_in_its_configured_mode")
+    assert not findings(configured(node, '""'), "configured_mode")
 
 
 def test_a_mode_that_nothing_tells_is_not_judged(node):
@@ -105,14 +103,14 @@ def with_ip_vs(node: Node, address: str, port: str) -> Node:
 
 
 def test_virtual_servers_of_living_services_are_harmless(node):
-    left = findings(with_ip_vs(node, "0A600001", "01BB"), "left_nothing_of_another_mode")
+    left = findings(with_ip_vs(node, "0A600001", "01BB"), "no_leftover_mode")
 
     assert [each.level for each in left] == [Level.WARN]
     assert left[0].found == "1 virtual servers"
 
 
 def test_a_virtual_server_of_a_service_that_is_gone_does_harm(node):
-    left = findings(with_ip_vs(node, "0A600909", "01BB"), "left_nothing_of_another_mode")
+    left = findings(with_ip_vs(node, "0A600909", "01BB"), "no_leftover_mode")
 
     assert [each.level for each in left] == [Level.WARN, Level.FAIL]
     assert "10.96.9.9:443/tcp" in str(left[1].subject)
@@ -128,9 +126,7 @@ def test_virtual_servers_that_are_none_of_kube_proxys_are_left_alone(node):
 
 def test_an_nftables_table_that_is_left_does_harm(node):
     text = gzip.decompress((KUBE_PROXY / "1.33.13.nft.json.gz").read_bytes()).decode()
-    left = findings(
-        with_output(node, "nft-kube-proxy", text, **RAN), "left_nothing_of_another_mode"
-    )
+    left = findings(with_output(node, "nft-kube-proxy", text, **RAN), "no_leftover_mode")
 
     assert left[0].level is Level.WARN
     assert "nftables" in str(left[0].subject)
@@ -145,8 +141,8 @@ def test_chains_of_iptables_mode_beside_ipvs_are_harmless_where_nothing_leads_to
     at = text.index("COMMIT", text.index("*nat"))
     left = red(with_output(ipvs_node, "iptables-nft-save", text[:at] + rule + text[at:]))
 
-    assert set(left) == {"kube_proxy.left_nothing_of_another_mode"}
-    (finding,) = left["kube_proxy.left_nothing_of_another_mode"]
+    assert set(left) == {"kube_proxy.no_leftover_mode"}
+    (finding,) = left["kube_proxy.no_leftover_mode"]
     assert finding.level is Level.WARN
     assert finding.evidence == (chain,)
 
@@ -159,7 +155,7 @@ def test_rules_in_both_variants_are_found(node):
     assert nat
     legacy = nat[0].replace("(nf_tables)", "(legacy)")
     both = with_output(node, "iptables-legacy-save", legacy, **RAN)
-    (found,) = findings(both, "uses_one_iptables_variant")
+    (found,) = findings(both, "single_iptables_variant")
 
     assert "IPv4" in str(found.subject)
     assert {each.partition(":")[0] for each in found.evidence} == {"legacy", "nft"}

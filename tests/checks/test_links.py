@@ -12,7 +12,7 @@ from wirecheck.snapshot.node_document import Counters, TrafficSample
 def test_a_pod_with_lo_alone_is_found(small):
     small.change_netns(WEB_NETNS, links=[])
 
-    (finding,) = small.findings("links.are_whole")
+    (finding,) = small.findings("links.veth_pairs_complete")
     assert finding.expected == "an interface besides lo"
 
 
@@ -20,14 +20,14 @@ def test_a_missing_node_side_is_found(small):
     links = [each for each in small.document.namespaces[0].links if each.name != "veth12"]
     small.change_netns(HOST, links=links)
 
-    (finding,) = small.findings("links.are_whole")
+    (finding,) = small.findings("links.veth_pairs_complete")
     assert finding.expected == "interface 12 on the node as its other end"
 
 
 def test_a_node_side_that_leads_into_another_netns_is_found(small):
     small.change_link(HOST, "veth12", peer_nsid=7)
 
-    (finding,) = small.findings("links.are_whole")
+    (finding,) = small.findings("links.veth_pairs_complete")
     assert finding.found == "veth12 points to interface 2 of netns 7"
 
 
@@ -37,21 +37,21 @@ def test_a_node_side_that_leads_into_another_netns_is_found(small):
 def test_an_end_that_is_down_is_found(small, inode, name):
     small.change_link(inode, name, flags=["BROADCAST"])
 
-    (finding,) = small.findings("links.are_up")
+    (finding,) = small.findings("links.up")
     assert (finding.subject.name, finding.subject.part) == ("web", name)
 
 
 def test_unequal_mtu_is_found(small):
     small.change_link(HOST, "veth12", mtu=1500)
 
-    (finding,) = small.findings("links.have_equal_mtu")
+    (finding,) = small.findings("links.equal_mtu")
     assert finding.found == "1500 bytes on veth12"
 
 
 def test_an_end_off_its_bridge_is_found(small):
     small.change_link(HOST, "veth12", master=None)
 
-    (finding,) = small.findings("links.are_attached_to_the_node")
+    (finding,) = small.findings("links.attached")
     assert finding.expected == "veth12 on bridge cni0"
 
 
@@ -60,7 +60,7 @@ def test_an_end_on_another_bridge_is_found(small):
     small.change_netns(HOST, links=[*small.document.namespaces[0].links, other])
     small.change_link(HOST, "veth12", master=6)
 
-    (finding,) = small.findings("links.are_attached_to_the_node")
+    (finding,) = small.findings("links.attached")
     assert finding.found == "on docker0"
 
 
@@ -70,10 +70,10 @@ def test_a_route_stands_for_the_bridge_where_there_is_none(small):
     small.change_netns(HOST, links=links, routes=routes)
     for name in ("veth11", "veth12"):
         small.change_link(HOST, name, master=None)
-    assert not small.findings("links.are_attached_to_the_node")
+    assert not small.findings("links.attached")
 
     small.change_netns(HOST, routes=routes[:1])
-    (finding,) = small.findings("links.are_attached_to_the_node")
+    (finding,) = small.findings("links.attached")
     assert finding.expected == "a route to the pod's address by veth12"
 
 
@@ -82,14 +82,14 @@ def test_a_datapath_without_bridge_and_routes_is_not_judged(small):
     small.api["pods"][0]["metadata"]["ownerReferences"] = [owner]
 
     with pytest.raises(NotApplicable, match="Cilium"):
-        small.findings("links.are_attached_to_the_node")
+        small.findings("links.attached")
 
 
 def test_a_pair_with_both_ends_on_the_node_warns(small):
     pair = [link(20, "left", peer_index=21), link(21, "right", peer_index=20)]
     small.change_netns(HOST, links=[*small.document.namespaces[0].links, *pair])
 
-    findings = small.findings("links.have_no_orphans")
+    findings = small.findings("links.no_orphaned_veths")
     assert {(each.subject.part, each.level) for each in findings} == {
         ("left", Level.WARN),
         ("right", Level.WARN),
@@ -101,7 +101,7 @@ def test_a_veth_into_a_netns_without_processes_warns(small):
         HOST, links=[*small.document.namespaces[0].links, link(20, "v", peer_nsid=9)]
     )
 
-    (finding,) = small.findings("links.have_no_orphans")
+    (finding,) = small.findings("links.no_orphaned_veths")
     assert finding.found == "netns 9, which no process is in"
 
 
@@ -111,33 +111,33 @@ def test_the_number_of_orphans_that_is_borne_can_be_raised(small):
     )
     small.thresholds["links.orphans"] = 1
 
-    assert not small.findings("links.have_no_orphans")
+    assert not small.findings("links.no_orphaned_veths")
 
 
 def test_a_port_without_hairpin_warns(small):
     small.change_link(HOST, "veth12", port_hairpin=False)
 
-    (finding,) = small.findings("links.reach_themselves")
+    (finding,) = small.findings("links.hairpin")
     assert (finding.subject.name, finding.level) == ("web", Level.WARN)
 
 
 def test_a_promiscuous_bridge_needs_no_hairpin(small):
     small.change_link(HOST, "veth12", port_hairpin=False)
     small.change_link(HOST, "cni0", flags=["UP", "PROMISC"])
-    assert not small.findings("links.reach_themselves")
+    assert not small.findings("links.hairpin")
 
 
 @pytest.mark.parametrize(("state", "told"), [(4, "blocking"), (2, "learning"), (0, "disabled")])
 def test_a_port_that_does_not_forward_is_found(small, state, told):
     small.change_link(HOST, "veth12", port_state=state)
 
-    (finding,) = small.findings("links.are_let_through_by_the_bridge")
+    (finding,) = small.findings("links.bridge_ports_forwarding")
     assert finding.found == f"it is {told}"
 
 
 def test_a_port_that_is_down_is_left_to_its_own_check(small):
     small.change_link(HOST, "veth12", port_state=0, flags=[])
-    assert not small.findings("links.are_let_through_by_the_bridge")
+    assert not small.findings("links.bridge_ports_forwarding")
 
 
 @pytest.mark.parametrize(("ports", "level"), [(899, None), (905, Level.WARN), (1020, Level.FAIL)])
@@ -145,7 +145,7 @@ def test_a_bridge_that_fills_up_is_found(small, ports, level):
     more = [link(100 + n, f"v{n}", master=5, peer_nsid=1) for n in range(ports - 2)]
     small.change_netns(HOST, links=[*small.document.namespaces[0].links, *more])
 
-    findings = small.findings("links.leave_room_on_the_bridge")
+    findings = small.findings("links.bridge_port_capacity")
     assert [(e.subject.part, e.level) for e in findings] == ([("cni0", level)] if level else [])
 
 
@@ -164,10 +164,10 @@ def deserted(number: int, mounted: str = "/run/netns/cni-00000000-0000-0000-0000
 def test_namespaces_that_are_left_of_pods_are_found(small, mounted):
     own = small.document.namespaces
     small.change_document(namespaces=[*own, *(deserted(n, mounted) for n in range(5))])
-    assert not small.findings("links.leave_no_netns_behind")
+    assert not small.findings("links.no_leaked_netns")
 
     small.change_document(namespaces=[*own, *(deserted(n, mounted) for n in range(6))])
-    findings = small.findings("links.leave_no_netns_behind")
+    findings = small.findings("links.no_leaked_netns")
     assert [each.level for each in findings] == [Level.WARN] * 6
 
 
@@ -177,14 +177,14 @@ def test_namespaces_of_others_and_those_with_a_process_are_left_alone(small):
     living = [replace(deserted(n), inode=700 + n, processes=1) for n in range(9)]
     small.change_document(namespaces=[*own, *others, *living])
 
-    assert not small.findings("links.leave_no_netns_behind")
+    assert not small.findings("links.no_leaked_netns")
 
 
 def losing(small, **counters):
     now = Counters(**{"received": 3000, "sent": 3000, **counters})
     before = TrafficSample(1.0, 3, {"ens3": Counters(received=1000, sent=1000)})
     small.change_document(traffic=[before, TrafficSample(3.0, 3, {"ens3": now})])
-    return [(each.subject.part, each.found) for each in small.findings("links.lose_no_packets")]
+    return [(each.subject.part, each.found) for each in small.findings("links.no_packet_drops")]
 
 
 @pytest.mark.parametrize(
@@ -205,13 +205,13 @@ def test_what_a_tunnel_knows_no_way_for_is_not_lost_on_the_wire(small):
     before = TrafficSample(1.0, 3, {"flannel.1": Counters(received=1000, sent=1000)})
     now = TrafficSample(3.0, 3, {"flannel.1": Counters(received=3000, sent=3000, send_dropped=20)})
     small.change_document(traffic=[before, now])
-    assert not small.findings("links.lose_no_packets")
+    assert not small.findings("links.no_packet_drops")
 
 
 def test_a_queue_of_a_cpu_without_room_is_found(small):
     before, after = small.document.traffic
     small.change_document(traffic=[before, replace(after, softnet_dropped=53)])
-    (finding,) = small.findings("links.lose_no_packets")
+    (finding,) = small.findings("links.no_packet_drops")
     assert (finding.subject.part, finding.level) == ("queues of the CPUs", Level.WARN)
 
 
@@ -222,7 +222,7 @@ def test_a_device_that_was_made_anew_is_not_compared(small):
 def test_counters_that_were_not_read_are_told(small):
     small.change_document(traffic=[])
     with pytest.raises(NotApplicable, match="not read twice"):
-        small.findings("links.lose_no_packets")
+        small.findings("links.no_packet_drops")
     small.change_document(problems=["Traffic: OSError: no."])
     with pytest.raises(FactMissingError):
-        small.findings("links.lose_no_packets")
+        small.findings("links.no_packet_drops")

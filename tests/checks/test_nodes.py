@@ -16,13 +16,13 @@ def test_a_failed_visit_is_an_error_with_its_reason(small):
     (finding,) = small.findings("nodes.reachable")
     assert (finding.level, finding.found) == (Level.ERROR, "n1 said nothing for 60 s.")
     with pytest.raises(FactMissingError, match="said nothing"):
-        small.findings("nodes.forward_packets")
+        small.findings("nodes.ip_forward")
 
 
 def test_a_node_that_went_meanwhile_is_skipped(small):
     small.visit, small.document = VisitRecord("gone", reason="n1 was deleted."), None
 
-    for check in ("nodes.reachable", "nodes.forward_packets"):
+    for check in ("nodes.reachable", "nodes.ip_forward"):
         with pytest.raises(NotApplicable, match="deleted"):
             small.findings(check)
 
@@ -33,7 +33,7 @@ def test_a_node_without_a_way_in_is_an_error_once_and_skipped_elsewhere(small):
     (finding,) = small.findings("nodes.reachable")
     assert finding.level is Level.ERROR
     with pytest.raises(NotApplicable, match="No entry"):
-        small.findings("nodes.forward_packets")
+        small.findings("nodes.ip_forward")
 
 
 def test_a_node_that_is_not_ready_is_found(small):
@@ -56,8 +56,8 @@ def test_a_node_on_its_way_out_need_not_be_ready(small):
 @pytest.mark.parametrize(
     ("check", "path"),
     [
-        ("nodes.forward_packets", "/proc/sys/net/ipv4/ip_forward"),
-        ("nodes.filter_bridged_packets", "/proc/sys/net/bridge/bridge-nf-call-iptables"),
+        ("nodes.ip_forward", "/proc/sys/net/ipv4/ip_forward"),
+        ("nodes.bridge_nf_call", "/proc/sys/net/bridge/bridge-nf-call-iptables"),
     ],
 )
 def test_a_switched_off_sysctl_is_found(small, check, path, value):
@@ -70,7 +70,7 @@ def test_a_switched_off_sysctl_is_found(small, check, path, value):
 def test_the_second_family_has_its_own_sysctl(small):
     small.api["pods"][1]["status"]["podIPs"].append({"ip": "fd00::3"})
 
-    (finding,) = small.findings("nodes.forward_packets")
+    (finding,) = small.findings("nodes.ip_forward")
     assert finding.subject.part == "net.ipv6.conf.all.forwarding"
 
 
@@ -78,7 +78,7 @@ def test_a_node_without_pods_on_a_bridge_needs_no_bridge_filter(small):
     small.api["pods"] = []
 
     with pytest.raises(NotApplicable, match="bridge"):
-        small.findings("nodes.filter_bridged_packets")
+        small.findings("nodes.bridge_nf_call")
 
 
 def test_what_the_visit_could_not_read_is_an_error(small):
@@ -92,7 +92,7 @@ def test_what_the_visit_could_not_read_is_an_error(small):
 def test_ranges_that_overlap_are_found(small, range_):
     small.api["nodes"][1]["spec"] = {"podCIDR": range_, "podCIDRs": [range_]}
 
-    (finding,) = small.findings("nodes.have_ranges_of_their_own")
+    (finding,) = small.findings("nodes.disjoint_pod_cidrs")
     assert {finding.subject.name, finding.concerns[0].name} == {"n1", "n2"}
 
 
@@ -101,14 +101,14 @@ def test_ranges_inside_a_wider_one_are_all_found(small):
     small.api["nodes"].append(third | {"spec": {"podCIDR": "10.244.1.0/24"}})
     small.api["nodes"][0]["spec"] = {"podCIDRs": ["10.244.0.0/16"]}
 
-    findings = small.findings("nodes.have_ranges_of_their_own")
+    findings = small.findings("nodes.disjoint_pod_cidrs")
     assert {each.subject.name for each in findings} == {"n2", "n3"}
 
 
 def test_ranges_of_both_families_do_not_meet(small):
     for node, number in zip(small.api["nodes"], (1, 2), strict=True):
         node["spec"]["podCIDRs"].append(f"fd00:{number}::/64")
-    assert not small.findings("nodes.have_ranges_of_their_own")
+    assert not small.findings("nodes.disjoint_pod_cidrs")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_what_two_nodes_share_is_found(small, path, shared):
         one, two = one[each], two[each]
     two[last] = one[last]
 
-    findings = small.findings("nodes.are_told_apart")
+    findings = small.findings("nodes.unique_identity")
     assert f"{shared} for itself" in [each.expected for each in findings]
     assert {each.found for each in findings} == {"also that of n2"}
 
@@ -144,7 +144,7 @@ def test_a_clock_that_is_off_is_found(small, shift, told, level):
     document = small.document
     small.change_document(started=document.started + shift, finished=document.finished + shift)
 
-    findings = small.findings("nodes.agree_on_the_time")
+    findings = small.findings("nodes.clock_skew")
     assert [(e.found, e.level) for e in findings] == ([(told, level)] if told else [])
 
 
@@ -155,14 +155,14 @@ def test_a_neighbour_table_that_fills_up_is_found(small, entries, level):
     text = f"entries  allocs\n{entries:08x}  00000020"
     small.change_file("/proc/net/stat/arp_cache", text)
 
-    findings = small.findings("nodes.have_room_for_neighbours")
+    findings = small.findings("nodes.neighbour_table")
     assert [each.level for each in findings] == ([level] if level else [])
 
 
 def test_a_node_that_is_a_container_does_not_see_the_limit(small):
     small.change_file("/proc/sys/net/ipv4/neigh/default/gc_thresh3", None)
     with pytest.raises(NotApplicable, match="does not show the limits"):
-        small.findings("nodes.have_room_for_neighbours")
+        small.findings("nodes.neighbour_table")
 
 
 def test_trouble_in_the_kernel_log_warns_for_a_day(small):
@@ -171,12 +171,12 @@ def test_trouble_in_the_kernel_log_warns_for_a_day(small):
 
     finished = small.document.finished
     small.change_document(kernel_log=[line(finished - 3600), line(finished - 60)])
-    (finding,) = small.findings("nodes.have_a_quiet_kernel_log")
+    (finding,) = small.findings("nodes.kernel_log")
     assert (finding.level, "2 times" in finding.found) == (Level.WARN, True)
 
     old = [line(finished - 90_000), line(finished, "syn flood")]
     small.change_document(kernel_log=[*old, line(finished, "conntrack table full")])
-    assert not small.findings("nodes.have_a_quiet_kernel_log")
+    assert not small.findings("nodes.kernel_log")
 
 
 NOT_INITIALISED = (
@@ -199,7 +199,7 @@ def test_a_runtime_without_a_network_is_told_in_its_words(small, message, told):
     condition = {"type": "Ready", "status": "False", "reason": "KubeletNotReady"}
     small.api["nodes"][0]["status"]["conditions"] = [{**condition, "message": message}]
 
-    (finding,) = small.findings("nodes.have_a_network_for_pods")
+    (finding,) = small.findings("nodes.network_ready")
     assert (finding.subject.part, finding.found) == ("Ready", told)
 
 
@@ -207,7 +207,7 @@ def test_a_network_that_a_component_calls_unavailable_is_found(small):
     condition = {"type": "NetworkUnavailable", "status": "True", "reason": "NoRouteCreated"}
     small.api["nodes"][0]["status"]["conditions"].append(condition)
 
-    (finding,) = small.findings("nodes.have_a_network_for_pods")
+    (finding,) = small.findings("nodes.network_ready")
     assert finding.subject.part == "NetworkUnavailable"
     assert "NoRouteCreated" in finding.found
 
@@ -222,7 +222,7 @@ def test_a_network_that_a_component_calls_unavailable_is_found(small):
 def test_other_conditions_say_nothing_of_the_network(small, condition):
     small.api["nodes"][0]["status"]["conditions"].append(condition)
 
-    assert small.findings("nodes.have_a_network_for_pods") == []
+    assert small.findings("nodes.network_ready") == []
     assert "t0k3n" not in repr(small.cluster.api)
 
 
@@ -258,6 +258,6 @@ CLONE = "4C4C4544-0051-3610-8052-B4C04F564E31"
 def test_a_system_uuid_that_some_nodes_share_is_a_warning(small, uuids, shared):
     give_uuids(small, *uuids)
 
-    findings = small.findings("nodes.are_told_apart")
+    findings = small.findings("nodes.unique_identity")
     assert [each.level for each in findings] == [Level.WARN] * shared
     assert all(each.found == "also that of n2" for each in findings)

@@ -16,14 +16,14 @@ def told(small: SmallCluster, check: str) -> list[tuple[str, str]]:
 
 def test_a_device_with_another_mac_is_found(small):
     small.change_link(HOST, "flannel.1", mac=STRANGER)
-    assert told(small, "is_as_announced") == [
+    assert told(small, "matches_annotations") == [
         ("VXLAN device IPv4", f"{STRANGER} at 192.0.2.1"),
     ]
 
 
 def test_a_device_with_another_address_is_found(small):
     small.change_link(HOST, "flannel.1", vxlan_local="198.51.100.1")
-    assert told(small, "is_as_announced") == [
+    assert told(small, "matches_annotations") == [
         ("VXLAN device IPv4", f"{MACS['n1']} at 198.51.100.1"),
     ]
 
@@ -31,12 +31,12 @@ def test_a_device_with_another_address_is_found(small):
 def test_a_missing_device_is_found(small):
     links = [each for each in small.document.namespaces[0].links if each.kind != "vxlan"]
     small.change_netns(HOST, links=links)
-    assert told(small, "is_as_announced") == [("VXLAN device IPv4", "none")]
+    assert told(small, "matches_annotations") == [("VXLAN device IPv4", "none")]
 
 
 def test_a_device_that_is_down_is_found(small):
     small.change_link(HOST, "flannel.1", flags=[])
-    assert told(small, "is_as_announced") == [("VXLAN device IPv4", "flannel.1 is DOWN")]
+    assert told(small, "matches_annotations") == [("VXLAN device IPv4", "flannel.1 is DOWN")]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_device_that_is_down_is_found(small):
 )
 def test_a_neighbour_that_does_not_lead_to_the_node_is_found(small, neighbours, found):
     small.change_netns(HOST, neighbours=neighbours)
-    assert told(small, "knows_every_node") == [("neighbour 10.244.1.0", found)]
+    assert told(small, "peers_complete") == [("neighbour 10.244.1.0", found)]
 
 
 @pytest.mark.parametrize(
@@ -62,17 +62,15 @@ def test_a_neighbour_that_does_not_lead_to_the_node_is_found(small, neighbours, 
 def test_an_fdb_entry_that_does_not_lead_to_the_node_is_found(small, fdb, found):
     small.change_netns(HOST, fdb=fdb)
 
-    assert told(small, "knows_every_node") == [(f"FDB {MACS['n2']}", found)]
-    assert not told(small, "knows_nobody_else")
+    assert told(small, "peers_complete") == [(f"FDB {MACS['n2']}", found)]
+    assert not told(small, "no_stale_peers")
 
 
 def test_entries_of_the_node_about_itself_do_not_stand_for_another(small):
     own = Neighbour(4, "10.244.0.0", MACS["n1"], "PERMANENT")
     small.change_netns(HOST, neighbours=[own])
-    assert told(small, "knows_every_node") == [("neighbour 10.244.1.0", "no entry")]
-    assert told(small, "knows_nobody_else") == [
-        ("neighbour 10.244.0.0", f"{MACS['n1']} on flannel.1")
-    ]
+    assert told(small, "peers_complete") == [("neighbour 10.244.1.0", "no entry")]
+    assert told(small, "no_stale_peers") == [("neighbour 10.244.0.0", f"{MACS['n1']} on flannel.1")]
 
 
 def test_a_node_that_is_reached_directly_needs_no_entries(small):
@@ -83,7 +81,7 @@ def test_a_node_that_is_reached_directly_needs_no_entries(small):
         for each in small.document.namespaces[0].routes
     ]
     small.change_netns(HOST, routes=routes, neighbours=[], fdb=[])
-    assert not told(small, "knows_every_node")
+    assert not told(small, "peers_complete")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +93,7 @@ def test_a_surplus_fdb_entry_warns(small, mac, place):
     fdb = small.document.namespaces[0].fdb
     small.change_netns(HOST, fdb=[*fdb, Fdb(4, mac, place, state="permanent")])
 
-    (finding,) = small.findings("overlay.knows_nobody_else")
+    (finding,) = small.findings("overlay.no_stale_peers")
     assert (finding.subject.part, finding.level) == (f"FDB {mac}", Level.WARN)
 
 
@@ -103,26 +101,24 @@ def test_a_surplus_neighbour_warns(small):
     more = Neighbour(4, "10.244.7.0", STRANGER, "PERMANENT")
     small.change_netns(HOST, neighbours=[*small.document.namespaces[0].neighbours, more])
 
-    assert told(small, "knows_nobody_else") == [
-        ("neighbour 10.244.7.0", f"{STRANGER} on flannel.1")
-    ]
+    assert told(small, "no_stale_peers") == [("neighbour 10.244.7.0", f"{STRANGER} on flannel.1")]
 
 
 def test_what_the_kernel_learnt_by_itself_is_left_alone(small):
     more = Neighbour(4, "10.244.7.0", STRANGER, "STALE")
     small.change_netns(HOST, neighbours=[*small.document.namespaces[0].neighbours, more])
-    assert not told(small, "knows_nobody_else")
+    assert not told(small, "no_stale_peers")
 
 
 def test_an_overlay_that_is_too_large_for_its_wire_is_found(small):
     small.change_link(HOST, "flannel.1", mtu=1500)
-    (finding,) = small.findings("overlay.fits_the_wire")
+    (finding,) = small.findings("overlay.mtu")
     assert finding.expected == "at most 1450 bytes: ens3 takes 1500"
 
 
 def test_a_pod_that_is_too_large_for_the_overlay_is_found(small):
     small.change_link(WEB_NETNS, "eth0", mtu=1500)
-    (finding,) = small.findings("overlay.fits_the_wire")
+    (finding,) = small.findings("overlay.mtu")
     assert (finding.subject.name, finding.found) == ("web", "1500 bytes")
 
 
@@ -130,14 +126,14 @@ def test_other_backends_are_skipped(small):
     notes = small.api["nodes"][0]["metadata"]["annotations"]
     notes["flannel.alpha.coreos.com/backend-type"] = "host-gw"
     with pytest.raises(NotApplicable, match="VXLAN"):
-        small.findings("overlay.is_as_announced")
+        small.findings("overlay.matches_annotations")
 
 
 def test_an_announcement_that_is_not_understood_is_an_error(small):
     notes = small.api["nodes"][1]["metadata"]["annotations"]
     notes["flannel.alpha.coreos.com/backend-data"] = '{"VNI":1}'
     with pytest.raises(FactMissingError, match="of node n2 is not understood"):
-        small.findings("overlay.knows_every_node")
+        small.findings("overlay.peers_complete")
 
 
 def test_pods_of_two_families_may_be_as_large_as_the_wider_overlay_takes(small):
@@ -151,8 +147,8 @@ def test_pods_of_two_families_may_be_as_large_as_the_wider_overlay_takes(small):
     narrower = replace(link(6, "flannel-v6.1", "vxlan"), mtu=1430)
     addresses = [*own.addresses, Address(2, "2001:db8::1", 64)]
     small.change_netns(1, links=[*own.links, narrower], addresses=addresses)
-    assert not small.findings("overlay.fits_the_wire")
+    assert not small.findings("overlay.mtu")
 
     small.change_link(WEB_NETNS, "eth0", mtu=1451)
-    (finding,) = small.findings("overlay.fits_the_wire")
+    (finding,) = small.findings("overlay.mtu")
     assert finding.expected == "at most 1450 bytes on eth0"

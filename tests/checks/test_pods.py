@@ -14,22 +14,22 @@ def web(small: SmallCluster) -> dict:
 def test_a_running_pod_without_an_address_is_found(small):
     web(small)["status"] |= {"podIP": "", "podIPs": []}
 
-    (finding,) = small.findings("pods.have_an_address")
+    (finding,) = small.findings("pods.have_ip")
     assert (finding.subject.name, finding.found) == ("web", "none in its status")
 
 
 def test_a_pod_that_waits_or_ends_needs_no_address(small):
     web(small)["status"] = {"phase": "Pending"}
-    assert not small.findings("pods.have_an_address")
+    assert not small.findings("pods.have_ip")
 
     web(small)["status"] = {"phase": "Succeeded"}
-    assert not small.findings("pods.have_an_address")
+    assert not small.findings("pods.have_ip")
 
 
 def test_an_address_outside_the_nodes_range_is_found(small):
     web(small)["status"]["podIPs"] = [{"ip": "10.244.0.3"}, {"ip": "10.250.0.3"}]
 
-    (finding,) = small.findings("pods.are_in_the_nodes_range")
+    (finding,) = small.findings("pods.ip_in_node_range")
     assert (finding.expected, finding.found) == ("an address in 10.244.0.0/24", "10.250.0.3")
 
 
@@ -38,7 +38,7 @@ def test_the_range_is_not_judged_where_the_plugin_has_pools_of_its_own(small):
     small.api["pods"][0]["metadata"]["ownerReferences"] = [owner]
 
     with pytest.raises(NotApplicable, match="Calico"):
-        small.findings("pods.are_in_the_nodes_range")
+        small.findings("pods.ip_in_node_range")
 
 
 def test_an_unknown_plugin_that_uses_no_node_range_has_pools_of_its_own(small):
@@ -47,13 +47,13 @@ def test_an_unknown_plugin_that_uses_no_node_range_has_pools_of_its_own(small):
         pod["status"] |= {"podIP": address, "podIPs": [{"ip": address}]}
 
     with pytest.raises(NotApplicable, match="unknown CNI plugin"):
-        small.findings("pods.are_in_the_nodes_range")
+        small.findings("pods.ip_in_node_range")
 
 
 def test_two_pods_with_one_address_are_one_finding_that_names_both(small):
     web(small)["status"] |= {"podIP": "10.244.0.2", "podIPs": [{"ip": "10.244.0.2"}]}
 
-    (finding,) = small.findings("pods.share_no_address")
+    (finding,) = small.findings("pods.unique_ips")
     assert finding.subject.name == "dns"
     assert "shop/web" in finding.found
 
@@ -63,13 +63,13 @@ def test_pods_on_the_hosts_network_may_share_its_address(small):
         pod["spec"]["hostNetwork"] = True
         pod["status"] |= {"podIP": "192.0.2.1", "podIPs": [{"ip": "192.0.2.1"}]}
 
-    assert not small.findings("pods.share_no_address")
+    assert not small.findings("pods.unique_ips")
 
 
 def test_a_pod_without_processes_has_no_netns(small):
     small.change_document(pods=small.document.pods[:1])
 
-    (finding,) = small.findings("pods.have_a_netns")
+    (finding,) = small.findings("pods.have_netns")
     assert finding.found == "no process on n1 belongs to it"
 
 
@@ -80,7 +80,7 @@ def test_a_static_pod_is_found_by_the_hash_that_its_cgroup_carries(small):
         "annotations": {"kubernetes.io/config.hash": uid, "kubernetes.io/config.mirror": uid},
     }
 
-    assert not small.findings("pods.have_a_netns")
+    assert not small.findings("pods.have_netns")
 
 
 @pytest.mark.parametrize("runtime_class", ["kata-qemu", "gvisor"])
@@ -88,16 +88,16 @@ def test_a_sandboxed_pod_is_not_looked_for(small, runtime_class):
     web(small)["spec"]["runtimeClassName"] = runtime_class
     small.change_document(pods=small.document.pods[:1])
 
-    (finding,) = small.findings("pods.have_a_netns")
+    (finding,) = small.findings("pods.have_netns")
     assert finding.unless.startswith(f"pods of the runtime class {runtime_class}")
     small.change_netns(WEB_NETNS, addresses=[])
-    assert not small.findings("pods.carry_their_addresses")
+    assert not small.findings("pods.ip_on_interface")
 
 
 def test_a_lost_address_is_found(small):
     small.change_netns(WEB_NETNS, addresses=[])
 
-    (finding,) = small.findings("pods.carry_their_addresses")
+    (finding,) = small.findings("pods.ip_on_interface")
     assert (finding.expected, finding.found) == ("10.244.0.3 on an interface", "nothing")
 
 
@@ -105,17 +105,17 @@ def test_a_netns_that_could_not_be_read_is_an_error_and_not_a_pass(small):
     small.change_netns(WEB_NETNS, error="setns: Operation not permitted")
 
     with pytest.raises(FactMissingError, match=r"shop/web: setns: Operation not permitted"):
-        small.findings("pods.carry_their_addresses")
+        small.findings("pods.ip_on_interface")
 
 
 def test_a_netns_that_went_away_with_its_pod_is_not_an_error(small):
     small.change_netns(WEB_NETNS, error="setns: No such file or directory", addresses=[])
     small.changes.append(Change("Pod", "web", "shop", what="deleted"))
-    assert not small.findings("pods.carry_their_addresses")
+    assert not small.findings("pods.ip_on_interface")
 
     small.change_netns(DNS_NETNS, error="setns: Operation not permitted")
     with pytest.raises(FactMissingError, match="of 1 pods could not be read; kube-system/dns"):
-        small.findings("pods.carry_their_addresses")
+        small.findings("pods.ip_on_interface")
 
 
 def proxy_on(small, node: str, name: str = "kube-proxy") -> dict:
@@ -129,17 +129,17 @@ def proxy_on(small, node: str, name: str = "kube-proxy") -> dict:
 
 def test_a_node_without_a_part_of_the_network_that_others_have_is_found(small):
     with pytest.raises(NotApplicable, match="no DaemonSet"):
-        small.findings("pods.of_the_network_run_on_the_node")
+        small.findings("pods.network_daemons_ready")
 
     proxy_on(small, "n2")
-    (finding,) = small.findings("pods.of_the_network_run_on_the_node")
+    (finding,) = small.findings("pods.network_daemons_ready")
     assert (finding.subject.part, finding.found) == ("kube-proxy", "none")
 
     mine = proxy_on(small, "n1", "kube-proxy-ipvs")
-    assert not small.findings("pods.of_the_network_run_on_the_node")
+    assert not small.findings("pods.network_daemons_ready")
 
     mine["status"]["conditions"] = []
-    (finding,) = small.findings("pods.of_the_network_run_on_the_node")
+    (finding,) = small.findings("pods.network_daemons_ready")
     assert finding.found == "not Ready"
 
 
@@ -148,4 +148,4 @@ def test_nodes_that_are_no_machine_or_go_need_no_part_of_the_network(small, key)
     proxy_on(small, "n2")
     small.api["nodes"][0]["spec"]["taints"] = [{"key": key, "effect": "NoSchedule"}]
     with pytest.raises(NotApplicable, match="removed"):
-        small.findings("pods.of_the_network_run_on_the_node")
+        small.findings("pods.network_daemons_ready")

@@ -10,11 +10,11 @@ from wirecheck.snapshot.index import HelperPodsRecord
 
 LOST = {"made": 0, "tries": 2, "error": "timeout"}
 BY_PURPOSE = {
-    "node": "nodes_reach_each_other",
-    "pod": "pods_reach_pods_of_other_nodes",
-    "messages": "large_messages_pass",
-    "api": "the_api_server_is_reached",
-    "same node": "services_reach_pods_of_the_same_node",
+    "node": "node_to_node",
+    "pod": "pod_to_pod",
+    "messages": "large_payloads",
+    "api": "api_server",
+    "same node": "service_same_node",
 }
 
 
@@ -37,7 +37,7 @@ def test_a_connection_that_is_not_made_is_found_by_its_check_alone(small, purpos
 def test_a_finding_names_both_ends(small):
     small.change_contacts("node", **LOST)
 
-    (finding,) = small.findings("reachability.nodes_reach_each_other")
+    (finding,) = small.findings("reachability.node_to_node")
     assert finding.subject.part == "from the node to Node n2 192.0.2.2:10250"
     assert finding.found == "timeout in 2 of 2 tries"
 
@@ -45,7 +45,7 @@ def test_a_finding_names_both_ends(small):
 def test_messages_that_get_stuck_are_told_in_bytes(small):
     small.change_contacts("messages", **LOST, sent=30_000, received=0, replies=0)
 
-    (finding,) = small.findings("reachability.large_messages_pass")
+    (finding,) = small.findings("reachability.large_payloads")
     assert "shop/web to Pod kube-system/dns (on the same node)" in str(finding.subject)
     assert finding.found == "0 answers, 0 bytes received and 30,000 handed over, then timeout"
 
@@ -54,13 +54,13 @@ def test_answers_without_padding_do_not_prove_the_way_back(small):
     small.change_contacts("messages", received=3_000)
 
     with pytest.raises(NotApplicable, match="as large"):
-        small.findings("reachability.large_messages_pass")
+        small.findings("reachability.large_payloads")
 
 
 def test_one_lost_hairpin_of_ten_counts(small):
     small.change_contacts("hairpin", made=5, error="timeout")
 
-    (finding,) = small.findings("reachability.pods_reach_themselves_through_services")
+    (finding,) = small.findings("reachability.service_hairpin")
     assert finding.found == "5 of 10, others: timeout"
 
 
@@ -68,7 +68,7 @@ def test_a_pod_behind_an_egress_policy_is_not_judged(small):
     small.api["networkPolicies"] = [policy("Egress", app="web")]
     small.change_contacts("api", **LOST)
 
-    findings = small.findings("reachability.the_api_server_is_reached")
+    findings = small.findings("reachability.api_server")
     assert [each.unless for each in findings] == ["", "NetworkPolicy shop/deny"]
 
 
@@ -78,7 +78,7 @@ def test_a_pod_behind_an_ingress_policy_is_not_judged(small):
     small.api["networkPolicies"] = [denied]
     small.change_contacts("messages", **LOST)
 
-    (finding,) = small.findings("reachability.large_messages_pass")
+    (finding,) = small.findings("reachability.large_payloads")
     assert finding.unless == "NetworkPolicy kube-system/deny"
 
 
@@ -94,14 +94,14 @@ def test_a_connection_that_was_never_tried_is_an_error(small):
     small.change_contacts("node", made=0, tries=0)
 
     with pytest.raises(FactMissingError, match=r"limits\.node"):
-        small.findings("reachability.nodes_reach_each_other")
+        small.findings("reachability.node_to_node")
 
 
 def test_a_source_that_the_api_does_not_know_is_an_error(small):
     small.change_contacts("pod", source="gone", inode=WEB_NETNS)
 
     with pytest.raises(FactMissingError, match="gone"):
-        small.findings("reachability.pods_reach_pods_of_other_nodes")
+        small.findings("reachability.pod_to_pod")
 
 
 def test_endpoints_that_are_names_of_hosts_disturb_nothing(small):
@@ -116,7 +116,7 @@ def test_endpoints_that_are_names_of_hosts_disturb_nothing(small):
     }
     small.api["endpointSlices"].append(named)
 
-    assert small.findings("reachability.services_reach_pods_of_the_same_node") == []
+    assert small.findings("reachability.service_same_node") == []
 
 
 @pytest.mark.parametrize("purpose", ["pod", "same node"])
@@ -126,8 +126,8 @@ def test_a_refusal_comes_from_the_pod_and_proves_the_way(small, purpose):
     assert small.findings(f"reachability.{BY_PURPOSE[purpose]}") == []
 
 
-ACROSS = "reachability.large_messages_pass_between_nodes"
-WITHIN = "reachability.large_messages_pass_within_the_node"
+ACROSS = "reachability.large_payloads_between_nodes"
+WITHIN = "reachability.large_payloads_within_node"
 
 
 @pytest.fixture

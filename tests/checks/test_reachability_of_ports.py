@@ -16,10 +16,10 @@ from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.snapshot.index import VisitRecord
 
 CHECKS = (
-    "node_ports_answer",
-    "local_node_ports_answer_nowhere_else",
-    "health_checks_tell_where_endpoints_are",
-    "host_ports_answer",
+    "node_ports",
+    "local_node_ports",
+    "health_check_node_ports",
+    "host_ports",
 )
 LOST = {"made": 0, "tries": 2, "error": "timeout"}
 REFUSED = {"made": 0, "tries": 2, "error": "refused"}
@@ -65,7 +65,7 @@ def test_a_node_port_that_does_not_answer_is_found(ports, where):
     change_port(ports, where, ANYWHERE, **LOST)
 
     ((check, part, what),) = found(ports)
-    assert check == "node_ports_answer"
+    assert check == "node_ports"
     node = "n1" if where == OWN else "n2"
     assert (
         part == f"from the node to node port of Service shop/web at Node {node} {where}:{ANYWHERE}"
@@ -76,24 +76,24 @@ def test_a_node_port_that_does_not_answer_is_found(ports, where):
 def test_a_local_node_port_that_is_silent_beside_its_endpoint_is_found(ports):
     change_port(ports, OWN, LOCAL, **LOST)
 
-    assert [check for check, *_ in found(ports)] == ["node_ports_answer"]
+    assert [check for check, *_ in found(ports)] == ["node_ports"]
 
 
 def test_a_local_node_port_that_answers_without_an_endpoint_is_found(ports):
     change_port(ports, OTHER, LOCAL, made=1, error="")
 
     ((check, part, what),) = found(ports)
-    assert (check, what) == ("local_node_ports_answer_nowhere_else", "a TCP connection")
+    assert (check, what) == ("local_node_ports", "a TCP connection")
     assert part.endswith(f"Service shop/web-local at Node n2 {OTHER}:{LOCAL}")
 
 
 def test_a_refused_node_port_counts_unless_the_pod_refuses_too(ports):
     change_port(ports, OTHER, ANYWHERE, **REFUSED)
-    assert [check for check, *_ in found(ports)] == ["node_ports_answer"]
+    assert [check for check, *_ in found(ports)] == ["node_ports"]
 
     change_port(ports, POD, 8080, **REFUSED)
     assert found(ports) == []
-    assert excuses(ports, "node_ports_answer") == ["pods that refuse connections themselves"]
+    assert excuses(ports, "node_ports") == ["pods that refuse connections themselves"]
 
 
 def test_pods_behind_an_ingress_policy_are_not_judged(ports):
@@ -103,8 +103,8 @@ def test_pods_behind_an_ingress_policy_are_not_judged(ports):
     change_port(ports, OTHER, ANYWHERE, **LOST)
     change_port(ports, OWN, ON_HOST, **LOST)
 
-    assert excuses(ports, "node_ports_answer") == ["NetworkPolicy shop/deny"]
-    assert excuses(ports, "host_ports_answer") == ["NetworkPolicy shop/deny"]
+    assert excuses(ports, "node_ports") == ["NetworkPolicy shop/deny"]
+    assert excuses(ports, "host_ports") == ["NetworkPolicy shop/deny"]
 
 
 def configure(ports, text):
@@ -125,14 +125,14 @@ def test_addresses_that_kube_proxy_leaves_out_are_not_judged(ports, ranges, excu
     configure(ports, f"nodePortAddresses: {ranges}")
     change_port(ports, OTHER, ANYWHERE, **LOST)
 
-    assert excuses(ports, "node_ports_answer") == [excuse]
+    assert excuses(ports, "node_ports") == [excuse]
 
 
 def test_a_node_that_counts_as_a_pod_says_nothing_of_local_ports(ports):
     configure(ports, "clusterCIDR: 192.0.0.0/8")
 
     with pytest.raises(NotApplicable, match="connections for those of pods"):
-        ports.findings("reachability.local_node_ports_answer_nowhere_else")
+        ports.findings("reachability.local_node_ports")
 
 
 def test_local_ports_of_another_program_than_kube_proxy_are_not_judged(ports):
@@ -141,8 +141,8 @@ def test_local_ports_of_another_program_than_kube_proxy_are_not_judged(ports):
     ports.api["configMaps"] = [{"metadata": metadata, "data": data}]
 
     with pytest.raises(NotApplicable, match="Cilium"):
-        ports.findings("reachability.local_node_ports_answer_nowhere_else")
-    assert ports.findings("reachability.node_ports_answer") == []
+        ports.findings("reachability.local_node_ports")
+    assert ports.findings("reachability.node_ports") == []
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_health_check_that_lies_or_is_silent_is_found(ports, where, fields, wh
     change_port(ports, where, HEALTH, **fields)
 
     ((check, part, seen),) = found(ports)
-    assert (check, seen) == ("health_checks_tell_where_endpoints_are", what)
+    assert (check, seen) == ("health_check_node_ports", what)
     assert part.startswith("from the node to health checks of Service shop/web-local at Node")
 
 
@@ -167,7 +167,7 @@ def test_a_host_port_that_does_not_answer_is_found(ports):
     change_port(ports, OWN, ON_HOST, **LOST)
 
     ((check, part, _),) = found(ports)
-    assert check == "host_ports_answer"
+    assert check == "host_ports"
     assert part == f"from the node to host port of Pod shop/web at Node n1 {OWN}:{ON_HOST}"
 
 
@@ -175,7 +175,7 @@ def test_a_host_port_is_not_judged_where_the_pod_refuses(ports):
     change_port(ports, OWN, ON_HOST, **REFUSED)
     change_port(ports, POD, 8080, **REFUSED)
 
-    assert excuses(ports, "host_ports_answer") == ["pods that refuse connections themselves"]
+    assert excuses(ports, "host_ports") == ["pods that refuse connections themselves"]
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -189,7 +189,7 @@ def test_where_every_node_has_an_endpoint_nothing_is_to_stay_closed(ports):
     slice_["endpoints"].append({**slice_["endpoints"][0], "nodeName": "n2"})
 
     with pytest.raises(NotApplicable, match="every node that was asked"):
-        ports.findings("reachability.local_node_ports_answer_nowhere_else")
+        ports.findings("reachability.local_node_ports")
 
 
 @pytest.mark.parametrize("mode", ["ipvs", ""])
@@ -198,7 +198,7 @@ def test_a_node_that_may_be_in_ipvs_mode_is_not_judged(ports, mode):
     change_port(ports, OTHER, LOCAL, made=1, error="")
 
     with pytest.raises(NotApplicable, match="IPVS mode"):
-        ports.findings("reachability.local_node_ports_answer_nowhere_else")
+        ports.findings("reachability.local_node_ports")
 
 
 def test_services_of_other_proxies_are_left_alone():

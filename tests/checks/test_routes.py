@@ -29,7 +29,7 @@ def found(small: SmallCluster, check: str) -> list[tuple[str, str]]:
 def test_a_missing_route_to_a_node_is_found(small):
     with_routes(small, without="10.244.1.0/24")
 
-    assert found(small, "lead_to_every_node") == [
+    assert found(small, "to_every_node") == [
         ("route to 10.244.1.0/24", "default via 192.0.2.254 dev ens3")
     ]
 
@@ -37,7 +37,7 @@ def test_a_missing_route_to_a_node_is_found(small):
 def test_a_node_without_any_route_is_found(small):
     small.change_netns(HOST, routes=[])
 
-    assert found(small, "lead_to_every_node") == [("route to 10.244.1.0/24", "no route at all")]
+    assert found(small, "to_every_node") == [("route to 10.244.1.0/24", "no route at all")]
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,12 @@ def test_a_node_without_any_route_is_found(small):
 def test_a_route_that_leads_elsewhere_is_found(small, route):
     with_routes(small, route, without="10.244.1.0/24")
 
-    assert len(found(small, "lead_to_every_node")) == 1
+    assert len(found(small, "to_every_node")) == 1
 
 
 def test_the_route_with_the_lower_metric_is_the_one_that_is_taken(small):
     with_routes(small, Route(4, "10.244.1.0/24", gateway="192.0.2.9", index=2, metric=50))
-    assert not found(small, "lead_to_every_node")
+    assert not found(small, "to_every_node")
 
 
 @pytest.mark.parametrize("backend", ["vxlan", "host-gw"])
@@ -81,7 +81,7 @@ def test_a_direct_route_to_the_node_is_right(small, backend):
         Route(4, "10.244.1.0/24", gateway="192.0.2.2", index=2),
         without="10.244.1.0/24",
     )
-    assert not found(small, "lead_to_every_node")
+    assert not found(small, "to_every_node")
 
 
 @pytest.mark.parametrize(
@@ -91,17 +91,17 @@ def test_the_gateway_on_the_overlay_may_be_any_address_of_the_peers_range(small,
     route = Route(4, "10.244.1.0/24", gateway="10.244.1.1", index=4, onlink=onlink)
     with_routes(small, route, without="10.244.1.0/24")
 
-    assert (not found(small, "lead_to_every_node")) is is_right
+    assert (not found(small, "to_every_node")) is is_right
 
 
 def test_another_table_that_a_rule_asks_first_counts(small):
     rules = [Rule(4, 100, 7), Rule(4, 32766, 254)]
     wrong = Route(4, "10.244.0.0/16", table=7, gateway="192.0.2.254", index=2)
     small.change_netns(HOST, routes=[*host_routes(small), wrong], rules=rules)
-    assert len(found(small, "lead_to_every_node")) == 1
+    assert len(found(small, "to_every_node")) == 1
 
     small.change_netns(HOST, rules=[Rule(4, 100, 7, mark="0x80"), rules[1]])
-    assert not found(small, "lead_to_every_node")
+    assert not found(small, "to_every_node")
 
 
 def test_a_node_that_flannel_does_not_know_yet_is_not_judged(small):
@@ -111,7 +111,7 @@ def test_a_node_that_flannel_does_not_know_yet_is_not_judged(small):
     small.api["nodes"][2] = {"metadata": third}
     with_routes(small, without="10.244.1.0/24")
 
-    assert not found(small, "lead_to_every_node")
+    assert not found(small, "to_every_node")
 
 
 def test_ranges_that_the_cloud_routes_are_not_judged(small):
@@ -119,7 +119,7 @@ def test_ranges_that_the_cloud_routes_are_not_judged(small):
     with_routes(small, without="10.244.1.0/24")
 
     with pytest.raises(NotApplicable, match="outside of the nodes"):
-        small.findings("routes.lead_to_every_node")
+        small.findings("routes.to_every_node")
 
 
 def test_pools_of_the_plugins_own_are_not_judged(small):
@@ -127,22 +127,22 @@ def test_pools_of_the_plugins_own_are_not_judged(small):
     small.api["pods"][0]["metadata"]["ownerReferences"] = [owner]
 
     with pytest.raises(NotApplicable, match="Calico"):
-        small.findings("routes.lead_to_every_node")
+        small.findings("routes.to_every_node")
 
 
 @pytest.mark.parametrize("part", ["10.244.1.0/25", "10.244.1.128/25"])
 def test_a_narrower_route_that_leads_elsewhere_is_found(small, part):
     with_routes(small, Route(4, part, gateway="192.0.2.254", index=2))
 
-    assert found(small, "are_not_shadowed") == [
+    assert found(small, "not_shadowed") == [
         (f"route to {part}", f"{part} via 192.0.2.254 dev ens3")
     ]
-    assert not found(small, "lead_to_every_node")
+    assert not found(small, "to_every_node")
 
 
 def test_a_narrower_route_that_leads_the_same_way_is_not(small):
     with_routes(small, Route(4, "10.244.1.7/32", gateway="10.244.1.0", index=4, onlink=True))
-    assert not found(small, "are_not_shadowed")
+    assert not found(small, "not_shadowed")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_bridge_in_a_network_of_the_cluster_is_found(small, range_, owner):
     small.change_netns(HOST, links=[*host.links, docker], addresses=[*host.addresses, address])
     with_routes(small, Route(4, range_, index=6, scope="link", protocol=2))
 
-    ((part, told),) = found(small, "do_not_overlap_pods_or_services")
+    ((part, told),) = found(small, "no_overlap")
     assert part == f"docker0 {range_}"
     assert owner in told
 
@@ -174,7 +174,7 @@ def test_a_bridge_in_a_network_of_the_cluster_is_found(small, range_, owner):
 def test_a_blackhole_is_found_where_it_is_what_packets_meet(small, range_, refused):
     with_routes(small, Route(4, range_, type="blackhole"))
 
-    assert {part for part, _ in found(small, "refuse_nothing")} == refused
+    assert {part for part, _ in found(small, "no_blackholes")} == refused
 
 
 def test_a_table_that_a_rule_asks_for_one_service_alone_counts_for_that_one(small):
@@ -182,14 +182,14 @@ def test_a_table_that_a_rule_asks_for_one_service_alone_counts_for_that_one(smal
     with_routes(small, Route(4, "default", table=7, type="blackhole"))
     small.change_netns(HOST, rules=[rule, Rule(4, 200, 254)])
 
-    assert {part for part, _ in found(small, "refuse_nothing")} == {
+    assert {part for part, _ in found(small, "no_blackholes")} == {
         "to kube-system/kube-dns 10.96.0.10"
     }
 
 
 def test_a_node_without_a_default_route_has_none_to_services(small):
     with_routes(small, without="default")
-    assert {told for _, told in found(small, "refuse_nothing")} == {"no route at all"}
+    assert {told for _, told in found(small, "no_blackholes")} == {"no route at all"}
 
 
 def test_services_that_the_node_carries_itself_need_no_route(small):
@@ -199,28 +199,28 @@ def test_services_that_the_node_carries_itself_need_no_route(small):
     small.change_netns(HOST, links=links, addresses=[*host.addresses, *carried])
     with_routes(small, without="default")
 
-    assert not found(small, "refuse_nothing")
+    assert not found(small, "no_blackholes")
 
 
 def test_a_pod_without_a_default_route_is_found(small):
     small.change_netns(WEB_NETNS, routes=[Route(4, "10.244.0.0/16", gateway="10.244.0.1", index=2)])
 
-    (finding,) = small.findings("routes.lead_out_of_every_pod")
+    (finding,) = small.findings("routes.pod_default_route")
     assert (finding.subject.name, finding.expected) == ("web", "a route to 10.96.0.10")
 
 
 def test_a_route_to_services_alone_will_do_for_a_pod(small):
     small.change_netns(WEB_NETNS, routes=[Route(4, "10.96.0.0/12", gateway="10.244.0.1", index=2)])
-    assert not small.findings("routes.lead_out_of_every_pod")
+    assert not small.findings("routes.pod_default_route")
 
 
 def test_a_pod_that_lost_its_address_is_left_to_the_check_of_addresses(small):
     small.change_netns(WEB_NETNS, routes=[], addresses=[])
-    assert not small.findings("routes.lead_out_of_every_pod")
+    assert not small.findings("routes.pod_default_route")
 
 
 class TestOwnAddresses:
-    CHECK = "local_addresses_come_first"
+    CHECK = "local_table_first"
     MAIN = Rule(4, 32766, 254)
 
     def test_a_node_without_the_local_rule_is_found(self, small):
@@ -287,4 +287,4 @@ class TestOwnAddresses:
         small.change_netns(HOST, rules=[])
 
         with pytest.raises(FactMissingError, match="no routing rule"):
-            small.findings("routes.local_addresses_come_first")
+            small.findings("routes.local_table_first")

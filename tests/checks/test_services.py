@@ -115,8 +115,8 @@ def test_a_rule_that_is_gone_is_a_frontend_that_is_missing(node):
     (rule,) = re.findall(r'.*KUBE-SERVICES .*"shop/web:http cluster IP".*\n', rules(node))
     found = red(with_output(node, "iptables-nft-save", rules(node).replace(rule, "")))
 
-    assert set(found) == {"services.frontends_are_programmed"}
-    (finding,) = found["services.frontends_are_programmed"]
+    assert set(found) == {"services.frontends_programmed"}
+    (finding,) = found["services.frontends_programmed"]
     assert (finding.subject.namespace, finding.subject.name) == ("shop", "web")
 
 
@@ -127,8 +127,8 @@ def test_a_backend_that_leads_elsewhere_is_missing_and_wrong(node):
     )
     found = red(with_output(node, "iptables-nft-save", text))
 
-    assert set(found) == {"services.backends_are_programmed", "services.backends_exist"}
-    (finding,) = found["services.backends_exist"]
+    assert set(found) == {"services.backends_programmed", "services.no_stale_backends"}
+    (finding,) = found["services.no_stale_backends"]
     assert "10.9.9.9:8080" in finding.found
     assert any("10.9.9.9:8080" in line for line in finding.evidence)
 
@@ -144,7 +144,7 @@ def test_each_wrong_backend_is_a_finding_of_its_own_whatever_else_the_api_asks_f
         pattern = rf'("shop/web:http" .*--to-destination ){each}'
         text = re.sub(pattern, rf"\g<1>10.9.9.{number}:8080", text)
     wrong = with_output(node, "iptables-nft-save", text)
-    found = identities(wrong, "services.backends_exist")
+    found = identities(wrong, "services.no_stale_backends")
     assert len(found) == 2
 
     api = node.cluster.api
@@ -155,7 +155,7 @@ def test_each_wrong_backend_is_a_finding_of_its_own_whatever_else_the_api_asks_f
     ]
     cluster = Cluster(replace(api, endpoint_slices=slices), node.cluster.index, node.cluster.look)
     scaled_down = Node(cluster, node.object, node.visit, wrong.document)
-    assert found < identities(scaled_down, "services.backends_exist")
+    assert found < identities(scaled_down, "services.no_stale_backends")
 
 
 def test_a_changed_probability_is_found(node):
@@ -164,7 +164,7 @@ def test_a_changed_probability_is_found(node):
     changed = old[0].replace(old[1], "0.90000000000")
     found = red(with_output(node, "iptables-nft-save", rules(node).replace(old[0], changed)))
 
-    assert set(found) == {"services.backends_share_evenly"}
+    assert set(found) == {"services.even_weights"}
 
 
 def test_a_service_that_is_gone_leaves_a_frontend_behind(node):
@@ -173,7 +173,7 @@ def test_a_service_that_is_gone_leaves_a_frontend_behind(node):
     cluster = Cluster(replace(api, services=kept), node.cluster.index, node.cluster.look)
     found = red(Node(cluster, node.object, node.visit, node.document))
 
-    assert set(found) == {"services.frontends_exist"}
+    assert set(found) == {"services.no_stale_frontends"}
 
 
 def test_affinity_that_is_gone_is_found(node):
@@ -184,7 +184,7 @@ def test_affinity_that_is_gone_is_found(node):
     )
     found = red(with_output(node, "iptables-nft-save", f"{text}\n"))
 
-    assert set(found) == {"services.clients_stay_with_their_backend"}
+    assert set(found) == {"services.session_affinity"}
 
 
 @pytest.mark.parametrize(
@@ -221,8 +221,8 @@ def test_a_match_that_is_not_known_is_an_error_of_that_frontend(node):
     )
     found = red(with_output(node, "iptables-nft-save", text))
 
-    assert set(found) == {"services.frontends_are_programmed"}
-    assert {each.level for each in found["services.frontends_are_programmed"]} == {Level.ERROR}
+    assert set(found) == {"services.frontends_programmed"}
+    assert {each.level for each in found["services.frontends_programmed"]} == {Level.ERROR}
 
 
 def test_a_real_server_that_is_gone_is_found_in_ipvs(ipvs_node):
@@ -233,8 +233,8 @@ def test_a_real_server_that_is_gone_is_found_in_ipvs(ipvs_node):
     document = replace(ipvs_node.seen, files=files)
     found = red(Node(ipvs_node.cluster, ipvs_node.object, ipvs_node.visit, document))
 
-    assert set(found) == {"services.backends_are_programmed"}
-    (finding,) = found["services.backends_are_programmed"]
+    assert set(found) == {"services.backends_programmed"}
+    (finding,) = found["services.backends_programmed"]
     assert finding.subject.name == "kube-dns"
 
 
@@ -248,8 +248,8 @@ def test_a_real_server_that_is_gone_is_found_in_ipvs(ipvs_node):
 def test_a_kube_proxy_that_is_not_in_sync_is_found(node, answer, words):
     found = red(with_http(node, "healthz", answer))
 
-    assert set(found) == {"kube_proxy.says_that_it_is_healthy"}
-    assert words in found["kube_proxy.says_that_it_is_healthy"][0].found
+    assert set(found) == {"kube_proxy.healthz"}
+    assert words in found["kube_proxy.healthz"][0].found
 
 
 def test_a_kube_proxy_that_says_nothing_is_known_by_its_configuration(node):
@@ -257,7 +257,7 @@ def test_a_kube_proxy_that_says_nothing_is_known_by_its_configuration(node):
     hung = Node(node.cluster, node.object, node.visit, replace(node.seen, http=silent))
 
     assert (hung.proxy.mode, hung.proxy.version) == ("iptables", "v1.34.4")
-    assert set(red(hung)) == {"kube_proxy.says_that_it_is_healthy"}
+    assert set(red(hung)) == {"kube_proxy.healthz"}
 
 
 def test_a_replacement_of_kube_proxy_is_said(node):
@@ -295,8 +295,8 @@ def test_a_missing_hook_is_one_finding_and_not_one_for_each_service(node):
     text = in_nat(rules(node), hook(node, "PREROUTING"), "")
     found = red(with_output(node, "iptables-nft-save", text))
 
-    assert set(found) == {"services.rules_are_reached"}
-    (finding,) = found["services.rules_are_reached"]
+    assert set(found) == {"services.rules_reachable"}
+    (finding,) = found["services.rules_reachable"]
     assert finding.subject.part == "IPv4 tcp, udp Service rules"
     assert "pods on this node, pods on other nodes, clients outside" in finding.expected
     assert not any("KUBE-SERVICES" in line for line in finding.evidence if "PREROUTING" in line)
@@ -307,8 +307,8 @@ def test_a_rule_that_ends_the_walk_early_hides_one_protocol(node):
     text = in_nat(rules(node), first, f"-A PREROUTING -p tcp -j ACCEPT\n{first}")
     found = red(with_output(node, "iptables-nft-save", text))
 
-    assert set(found) == {"services.rules_are_reached"}
-    (finding,) = found["services.rules_are_reached"]
+    assert set(found) == {"services.rules_reachable"}
+    (finding,) = found["services.rules_reachable"]
     assert finding.subject.part == "IPv4 tcp Service rules"
     assert "-A PREROUTING -p tcp -j ACCEPT" in finding.evidence
 
@@ -317,8 +317,8 @@ def test_node_ports_may_be_cut_off_alone(node):
     (jump,) = re.findall(r"-A KUBE-SERVICES [^\n]*-j KUBE-NODEPORTS\n", rules(node))
     found = red(with_output(node, "iptables-nft-save", in_nat(rules(node), jump, "")))
 
-    assert set(found) == {"services.rules_are_reached"}
-    parts = {each.subject.part for each in found["services.rules_are_reached"]}
+    assert set(found) == {"services.rules_reachable"}
+    parts = {each.subject.part for each in found["services.rules_reachable"]}
     assert parts <= {"IPv4 tcp, udp node ports Service rules", "IPv4 tcp node ports Service rules"}
 
 
@@ -326,7 +326,7 @@ def test_no_rules_at_all_are_a_few_findings(node):
     text = "\n".join(line for line in rules(node).splitlines() if "KUBE-" not in line) + "\n"
     found = red(with_output(node, "iptables-nft-save", text))
 
-    assert "services.rules_are_reached" in found
+    assert "services.rules_reachable" in found
     findings = [each for each_check in found.values() for each in each_check]
     assert len(findings) < 8, "a Service each would hide the cause"
 
@@ -335,8 +335,8 @@ def test_masquerading_that_is_missing_altogether_is_one_finding(node):
     text = in_nat(rules(node), hook(node, "POSTROUTING"), "")
     found = red(with_output(node, "iptables-nft-save", text))
 
-    assert set(found) == {"services.sources_are_masqueraded"}
-    parts = [each.subject.part for each in found["services.sources_are_masqueraded"]]
+    assert set(found) == {"services.masquerade"}
+    parts = [each.subject.part for each in found["services.masquerade"]]
     assert "IPv4 tcp, udp Service rules" in parts
 
 
@@ -352,8 +352,8 @@ def test_a_foreign_dnat_that_takes_a_node_port_is_a_shadow(node):
     text = in_nat(rules(node), first, f"{foreign}\n{first}")
     found = red(with_output(node, "iptables-nft-save", text))
 
-    assert set(found) == {"services.frontends_are_not_shadowed"}
-    (finding,) = found["services.frontends_are_not_shadowed"]
+    assert set(found) == {"services.not_shadowed"}
+    (finding,) = found["services.not_shadowed"]
     assert f"node port {port}/tcp" in finding.subject.part
     assert finding.evidence == (foreign,)
 
@@ -371,8 +371,8 @@ def test_a_reject_that_outlives_the_lack_of_endpoints_is_found(node):
     text = nat[:at] + reject.format(address[1]) + nat[at:]
     found = red(with_output(node, "iptables-nft-save", text))
 
-    assert set(found) == {"services.connections_end_as_asked"}
-    (finding,) = found["services.connections_end_as_asked"]
+    assert set(found) == {"services.refused_or_dropped"}
+    (finding,) = found["services.refused_or_dropped"]
     assert finding.found == "rejected"
 
 
@@ -412,7 +412,7 @@ def test_a_rule_of_others_that_is_not_understood_and_not_met_is_counted(node, ru
 
     assert red(strange) == {}
     assert set(strange.dataplane.ignored) - set(node.dataplane.ignored) == {rule}
-    (check,) = [c for c in load() if c.id == "services.frontends_are_programmed"]
+    (check,) = [c for c in load() if c.id == "services.frontends_programmed"]
     assert rule in [finding.found for finding in check.function(strange) if finding.unless]
 
 

@@ -15,7 +15,7 @@ CONF = "/proc/sys/net/ipv4/conf"
 
 
 def drifts(small: SmallCluster, **nodes: dict[str, str]) -> list[tuple[str, str, str]]:
-    (check,) = [each for each in load() if each.id == "settings.are_alike_in_a_pool"]
+    (check,) = [each for each in load() if each.id == "settings.uniform_in_pool"]
     traits = {name: Traits(settings=settings) for name, settings in nodes.items()}
     found = check.function(replace(small.cluster, traits=traits))
     return [(each.subject.part, each.expected, each.found) for each in found]
@@ -65,7 +65,7 @@ def test_what_follows_from_a_nodes_size_is_none_of_its_settings(small):
     assert settings["variant of iptables"] == "nft"
     assert not [name for name in settings if "nf_conntrack_max" in name or "hashsize" in name]
     assert "kernel.osrelease" not in settings
-    assert "net.ipv4.ip_forward" not in settings, "nodes.forward_packets judges it"
+    assert "net.ipv4.ip_forward" not in settings, "nodes.ip_forward judges it"
 
 
 def strict(small: SmallCluster, name: str, value: str = "1") -> None:
@@ -81,10 +81,10 @@ def way_over_the_wire(small: SmallCluster) -> None:
 @pytest.mark.parametrize("name", ["all", "flannel.1"])
 def test_packets_that_are_answered_by_another_interface_are_dropped(small, name):
     way_over_the_wire(small)
-    assert not small.findings("settings.take_in_what_comes_another_way")
+    assert not small.findings("settings.rp_filter")
 
     strict(small, name)
-    (finding,) = small.findings("settings.take_in_what_comes_another_way")
+    (finding,) = small.findings("settings.rp_filter")
     assert finding.subject.part == "rp_filter of flannel.1"
     assert (finding.level, finding.key) == (Level.FAIL, "packets of the pods of n2")
     assert "by ens3" in finding.found
@@ -95,12 +95,12 @@ def test_loose_filtering_drops_nothing(small):
     strict(small, "all", "2")
     strict(small, "flannel.1")
 
-    assert not small.findings("settings.take_in_what_comes_another_way")
+    assert not small.findings("settings.rp_filter")
 
 
 def test_strict_filtering_is_harmless_where_both_ways_are_one(small):
     strict(small, "all")
-    assert not small.findings("settings.take_in_what_comes_another_way")
+    assert not small.findings("settings.rp_filter")
 
 
 def test_another_nodes_packets_are_dropped_where_the_way_to_it_leaves_elsewhere(small):
@@ -108,7 +108,7 @@ def test_another_nodes_packets_are_dropped_where_the_way_to_it_leaves_elsewhere(
     small.change_netns(1, routes=[*routes, Route(4, "192.0.2.2/32", index=5)])
     strict(small, "ens3")
 
-    (finding,) = small.findings("settings.take_in_what_comes_another_way")
+    (finding,) = small.findings("settings.rp_filter")
     assert finding.key == "packets of node n2"
 
 
@@ -116,12 +116,12 @@ def test_a_value_that_was_not_read_is_no_pass(small):
     way_over_the_wire(small)
     small.change_file(f"{CONF}/flannel.1/rp_filter", None)
     with pytest.raises(FactMissingError, match="rp_filter"):
-        small.findings("settings.take_in_what_comes_another_way")
+        small.findings("settings.rp_filter")
 
 
 def at_boot(small: SmallCluster, *files: SysctlFile) -> list[tuple[str, str]]:
     small.change_document(boot_settings=list(files))
-    found = small.findings("settings.outlast_a_reboot")
+    found = small.findings("settings.persistent")
     assert all(each.level is Level.WARN for each in found)
     return [(each.subject.part, each.found) for each in found]
 
@@ -167,8 +167,8 @@ def test_a_lower_limit_of_conntrack_counts_where_kube_proxy_does_not_set_it(smal
 def test_documents_without_it_are_skipped(small):
     small.change_document(boot_settings=None)
     with pytest.raises(NotApplicable, match="older"):
-        small.findings("settings.outlast_a_reboot")
+        small.findings("settings.persistent")
 
     small.change_document(problems=["Settings at the next boot: OSError: no."])
     with pytest.raises(FactMissingError, match="no"):
-        small.findings("settings.outlast_a_reboot")
+        small.findings("settings.persistent")

@@ -40,7 +40,7 @@ def test_the_demo_always_ends_well_and_says_where_the_reports_are(tmp_path, caps
         for item in read_results(folder / "results.jsonl").items
         if item.outcome == "fail"
     }
-    assert ("pods.carry_their_addresses" in failed) == is_red
+    assert ("pods.ip_on_interface" in failed) == is_red
 
 
 @pytest.mark.parametrize("name", sorted(each.name for each in demo.FOLDER.glob("*")))

@@ -55,8 +55,8 @@ def reports(folder: Path) -> Path:
         (broken, only(), 1, "1 check failed on 1 node."),
         (broken, [*only(), "--fail-on", "never"], 0, "1 check failed on 1 node."),
         (broken, only("nodes"), 0, "Healthy."),
-        (risky, only("conntrack.has_room"), 0, "Healthy, 1 warning."),
-        (risky, [*only("conntrack.has_room"), "--fail-on", "warn"], 1, "Healthy, 1 warning."),
+        (risky, only("conntrack.table_usage"), 0, "Healthy, 1 warning."),
+        (risky, [*only("conntrack.table_usage"), "--fail-on", "warn"], 1, "Healthy, 1 warning."),
     ],
 )
 def test_the_status_and_the_last_line_tell_how_it_is(
@@ -110,7 +110,7 @@ def test_every_report_is_there_and_says_the_same(run, tmp_path):
         for case in ET.parse(folder / "junit.xml").iter("testcase")
         if case.find("failure") is not None
     }
-    assert any("carry_their_addresses" in case for case in failed)
+    assert any("ip_on_interface" in case for case in failed)
     assert "10.244.0.3" in (folder / "report.html").read_text()
 
 
@@ -159,7 +159,7 @@ def test_an_inventory_overrides_a_snapshot_and_that_is_shown(run, tmp_path):
         (["run", "--dns-rate", "0"], 4, "--dns-rate"),
         (["run", "--fail-on", "error"], 4, "--fail-on"),
         (["run", "--snapshot", ".", "--context", "c"], 4, "--context is about a live cluster"),
-        (["explain", "pods.share_no_adress"], 4, "did you mean `pods.share_no_address`"),
+        (["explain", "pods.share_no_adress"], 4, "did you mean `pods.unique_ips`"),
         (["snapshot", "show", "nowhere"], 2, "nowhere is no snapshot"),
         (["unknown"], 4, "No such command 'unknown'"),
         (["demo", "unknown"], 4, "unknown"),
@@ -340,13 +340,13 @@ def test_the_checks_are_listed(run):
 
     entries = {entry["id"]: entry for entry in json.loads(raw)}
     assert all(identity in text for identity in entries)
-    assert entries["pods.share_no_address"]["scope"] == "cluster"
-    assert entries["pods.share_no_address"]["settles"] is True
-    assert entries["conntrack.has_room"]["thresholds"][0]["name"] == "conntrack.use_warn"
+    assert entries["pods.unique_ips"]["scope"] == "cluster"
+    assert entries["pods.unique_ips"]["settles"] is True
+    assert entries["conntrack.table_usage"]["thresholds"][0]["name"] == "conntrack.use_warn"
 
 
 def test_a_check_is_explained(run):
-    code, out, _ = run("explain", "conntrack.has_room")
+    code, out, _ = run("explain", "conntrack.table_usage")
 
     assert code == 0
     assert "Why it matters:\n  " in out
@@ -357,8 +357,8 @@ def test_a_check_is_explained(run):
 def test_a_profile_is_listed_with_what_its_checks_cost_and_run(run):
     _, out, _ = run("list", "--profile", "reboot", "--long")
 
-    assert "pods.carry_their_addresses" in out
-    assert "endpoints.are_their_pods" not in out
+    assert "pods.ip_on_interface" in out
+    assert "endpoints.match_pods" not in out
     assert "    profiles: upgrade, reboot, node-added, cron, preprod" in out
 
 
@@ -369,7 +369,7 @@ def test_a_profile_alone_is_judged(run):
 
     code, out, _ = run("run", "--snapshot", RECORDED / "broken", "--profile", "node-added")
     assert code == 1
-    assert "pods.carry_their_addresses" in out
+    assert "pods.ip_on_interface" in out
     assert "services.nodes_agree" in out
 
 

@@ -66,7 +66,7 @@ WEB_CHANGED = Change("Pod", "web", "shop", what="status.podIPs")
 
 
 def test_a_finding_counts_if_every_look_has_it():
-    result = item("pods.carry_their_addresses", broken(), broken(), broken())
+    result = item("pods.ip_on_interface", broken(), broken(), broken())
 
     assert result.outcome is Outcome.FAIL
     (finding,) = result.findings
@@ -74,7 +74,7 @@ def test_a_finding_counts_if_every_look_has_it():
 
 
 def test_a_finding_that_one_look_does_not_have_is_none():
-    result = item("pods.carry_their_addresses", broken(), broken(), SmallCluster())
+    result = item("pods.ip_on_interface", broken(), broken(), SmallCluster())
 
     assert (result.outcome, result.findings) == (Outcome.PASS, [])
 
@@ -83,7 +83,7 @@ def test_an_object_that_changed_in_one_look_and_is_well_in_the_next_is_well():
     moving = broken()
     moving.changes.append(WEB_CHANGED)
 
-    result = item("pods.carry_their_addresses", moving, SmallCluster())
+    result = item("pods.ip_on_interface", moving, SmallCluster())
 
     assert (result.outcome, result.undecided) == (Outcome.PASS, [])
 
@@ -92,7 +92,7 @@ def test_an_object_that_changed_in_every_look_is_undecided():
     moving = broken()
     moving.changes.append(WEB_CHANGED)
 
-    result = item("pods.carry_their_addresses", moving, moving)
+    result = item("pods.ip_on_interface", moving, moving)
 
     assert result.outcome is Outcome.PASS
     assert result.undecided == ["Pod shop/web"]
@@ -102,7 +102,7 @@ def test_a_finding_in_one_look_of_an_object_that_changed_in_the_other_is_undecid
     moving = broken()
     moving.changes.append(WEB_CHANGED)
 
-    result = item("pods.carry_their_addresses", broken(), moving)
+    result = item("pods.ip_on_interface", broken(), moving)
 
     assert (result.outcome, result.undecided) == (Outcome.PASS, ["Pod shop/web"])
 
@@ -112,7 +112,7 @@ def test_a_check_that_does_not_settle_is_judged_on_the_first_round():
     later = ConntrackSample(1002.0, {"drop": 9, "insert_failed": 2})
     dropping.change_document(conntrack=[dropping.document.conntrack[0], later])
 
-    assert item("conntrack.loses_nothing", dropping, SmallCluster()).outcome is Outcome.FAIL
+    assert item("conntrack.no_drops", dropping, SmallCluster()).outcome is Outcome.FAIL
 
 
 def test_findings_of_a_check_that_does_not_settle_count_even_if_the_object_changed():
@@ -120,21 +120,21 @@ def test_findings_of_a_check_that_does_not_settle_count_even_if_the_object_chang
     crowded_table.change_netns(WEB_NETNS, conntrack_count=130_000)
     crowded_table.changes.append(WEB_CHANGED)
 
-    result = item("conntrack.has_room", crowded_table)
+    result = item("conntrack.table_usage", crowded_table)
     assert (result.outcome, result.undecided) == (Outcome.FAIL, [])
 
 
 def test_a_later_look_that_did_not_visit_the_node_says_nothing_about_it():
     elsewhere = SmallCluster(visit=None)
 
-    result = item("pods.carry_their_addresses", broken(), elsewhere)
+    result = item("pods.ip_on_interface", broken(), elsewhere)
     assert result.outcome is Outcome.FAIL
 
 
 def test_a_node_that_cannot_be_looked_at_again_is_an_error():
     lost = SmallCluster(visit=VisitRecord("unreachable", reason="n1 refused."), document=None)
 
-    result = item("pods.carry_their_addresses", broken(), lost)
+    result = item("pods.ip_on_interface", broken(), lost)
     assert (result.outcome, result.reason) == (Outcome.ERROR, "n1 refused.")
 
 
@@ -143,7 +143,7 @@ def test_what_was_found_before_an_error_is_shown_with_it():
     dns_netns = both.document.namespaces[1].inode
     both.change_netns(dns_netns, error="setns failed")
 
-    result = item("pods.carry_their_addresses", both)
+    result = item("pods.ip_on_interface", both)
     assert (result.outcome, len(result.findings)) == (Outcome.FAIL, 1)
     assert "setns failed" in result.reason
 
@@ -154,8 +154,8 @@ def test_data_that_a_check_trips_over_costs_that_item_alone():
     items = list(evaluate(Looks([odd], []), pods_and_links()))
 
     outcomes = {each.check: each.outcome for each in items}
-    assert outcomes["pods.carry_their_addresses"] is Outcome.ERROR
-    assert outcomes["pods.have_an_address"] is Outcome.PASS
+    assert outcomes["pods.ip_on_interface"] is Outcome.ERROR
+    assert outcomes["pods.have_ip"] is Outcome.PASS
     assert "not an address" in next(each.reason for each in items if each.reason)
 
 
@@ -171,7 +171,7 @@ def crowded(pods: int) -> SmallCluster:
 
 
 def test_what_is_found_too_often_is_counted_and_not_listed():
-    result = item("pods.have_a_netns", crowded(250))
+    result = item("pods.have_netns", crowded(250))
 
     *listed, last = result.findings
     assert (len(listed), result.outcome) == (MOST_FINDINGS - 1, Outcome.FAIL)
@@ -180,19 +180,19 @@ def test_what_is_found_too_often_is_counted_and_not_listed():
 
 
 def test_all_findings_are_listed_as_long_as_there_is_room_for_them():
-    full = item("pods.have_a_netns", crowded(MOST_FINDINGS))
+    full = item("pods.have_netns", crowded(MOST_FINDINGS))
     assert [each.object.name for each in full.findings] == [
         f"lost-{number}" for number in range(MOST_FINDINGS)
     ]
 
-    *listed, last = item("pods.have_a_netns", crowded(MOST_FINDINGS + 1)).findings
+    *listed, last = item("pods.have_netns", crowded(MOST_FINDINGS + 1)).findings
     assert len(listed) == MOST_FINDINGS - 1
     assert last.found.startswith("2 more findings")
 
 
 def test_what_is_not_waived_is_listed_first():
-    waivers = [Waiver("pods.have_a_netns", "shop/lost-1*", "known", "ops", "2099-01-01")]
-    few, many = (item("pods.have_a_netns", crowded(count), waivers=waivers) for count in (90, 250))
+    waivers = [Waiver("pods.have_netns", "shop/lost-1*", "known", "ops", "2099-01-01")]
+    few, many = (item("pods.have_netns", crowded(count), waivers=waivers) for count in (90, 250))
 
     assert few.outcome is many.outcome is Outcome.FAIL
     assert "waived" in {each.standing for each in few.findings}
@@ -200,10 +200,10 @@ def test_what_is_not_waived_is_listed_first():
 
 
 def test_other_findings_than_those_that_were_not_listed_are_new():
-    one, other = (item("pods.have_a_netns", crowded(count)).findings[-1] for count in (250, 251))
+    one, other = (item("pods.have_netns", crowded(count)).findings[-1] for count in (250, 251))
 
     assert one.key != other.key
-    assert one.key == item("pods.have_a_netns", crowded(250)).findings[-1].key
+    assert one.key == item("pods.have_netns", crowded(250)).findings[-1].key
 
 
 def test_an_unreachable_node_is_one_error_and_the_rest_is_folded():
@@ -214,7 +214,7 @@ def test_an_unreachable_node_is_one_error_and_the_rest_is_folded():
     assert unfolded == ["nodes.reachable"]
     api_alone = {each.check: each.outcome for each in items}
     assert api_alone["nodes.ready"] is Outcome.PASS
-    assert api_alone["pods.are_in_the_nodes_range"] is Outcome.PASS
+    assert api_alone["pods.ip_in_node_range"] is Outcome.PASS
 
 
 def test_concerned_are_nodes_where_a_settling_check_found_something():
@@ -241,7 +241,7 @@ def pods_and_links():
 def test_a_waiver_holds_where_it_says_and_until_its_date(where, until, outcome):
     waiver = Waiver("pods.*", where, "known", "ops", until)
 
-    result = item("pods.carry_their_addresses", broken(), waivers=[waiver])
+    result = item("pods.ip_on_interface", broken(), waivers=[waiver])
     assert result.outcome is outcome
     assert result.reason == (f"known (ops, until {until})" if outcome is Outcome.WAIVED else "")
 
@@ -253,8 +253,8 @@ def test_keys_survive_a_renamed_pod():
         meta = small.api["pods"][1]["metadata"]
         meta |= {"name": name, "ownerReferences": [owner], "labels": {"pod-template-hash": "5d9"}}
 
-    keys = {item("pods.carry_their_addresses", each).findings[0].key for each in (first, second)}
-    assert keys == {"pods.carry_their_addresses/Pod/shop/Deployment/web"}
+    keys = {item("pods.ip_on_interface", each).findings[0].key for each in (first, second)}
+    assert keys == {"pods.ip_on_interface/Pod/shop/Deployment/web"}
 
 
 @pytest.mark.parametrize(

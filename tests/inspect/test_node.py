@@ -44,7 +44,7 @@ def test_routes_kube_proxy_and_table_are_there(inspect, broken):
         "last sync      04:51:34 UTC IPv4",
         "228 entries of 262,144 (0.1 %)  the node's own netns",
         "+126 entries in 2.0 s",
-        "services.backends_exist  wc-w1",
+        "services.no_stale_backends  wc-w1",
     ):
         assert said in out
 

@@ -54,7 +54,7 @@ def test_the_drawing_shows_where_the_wire_is_broken(inspect, broken):
     (at,) = lines(out, "eth0@if18")
     after = out.splitlines()[out.splitlines().index(at) + 1]
     assert "no address" in at
-    assert "✗ fail     pods.carry_their_addresses: nothing; expected 10.244.1.16" in after
+    assert "✗ fail     pods.ip_on_interface: nothing; expected 10.244.1.16" in after
     assert lines(out, f"{CROSS} route")
     assert lines(out, "unreachable in 3 of 3 tries")
 
@@ -68,11 +68,11 @@ def test_findings_are_those_of_a_run_on_the_same_snapshot(as_json, broken):
         if each["level"] == "fail"
     }
     assert found == {
-        ("dns.answers_every_pod_over_udp", "Pod", "dns"),
-        ("dns.answers_every_pod_over_tcp", "Pod", "dns"),
-        ("pods.carry_their_addresses", "Pod", "interface"),
-        ("services.backends_are_programmed", "Service", "services"),
-        ("services.backends_exist", "Service", "services"),
+        ("dns.pods_resolve_udp", "Pod", "dns"),
+        ("dns.pods_resolve_tcp", "Pod", "dns"),
+        ("pods.ip_on_interface", "Pod", "interface"),
+        ("services.backends_programmed", "Service", "services"),
+        ("services.no_stale_backends", "Service", "services"),
     }
 
 
@@ -147,19 +147,19 @@ BREAKS = {
     ),
     "down in the pod": (
         lambda small: small.change_link(WEB_NETNS, "eth0", flags=[]),
-        "✗ fail     links.are_up eth0: eth0 is DOWN",
+        "✗ fail     links.up eth0: eth0 is DOWN",
     ),
     "down on the node": (
         lambda small: small.change_link(HOST, "veth12", flags=[]),
-        "✗ fail       links.are_up veth12: veth12 is DOWN",
+        "✗ fail       links.up veth12: veth12 is DOWN",
     ),
     "off the bridge": (
         lambda small: small.change_link(HOST, "veth12", master=None),
-        "✗ fail       links.are_attached_to_the_node",
+        "✗ fail       links.attached",
     ),
     "MTU": (
         lambda small: small.change_link(HOST, "veth12", mtu=9000),
-        "✗ fail       links.have_equal_mtu",
+        "✗ fail       links.equal_mtu",
     ),
     "silent DNS": (
         lambda small: small.change_probes(WEB_NETNS, "udp", [Try(2.0, error="timeout")]),

@@ -51,9 +51,9 @@ def test_findings_about_other_services_are_left_out(as_json, broken):
     view = as_json("service", "shop/web", "--snapshot", broken)
 
     found = {(each["check"], each["node"], each["kind"]) for each in view["findings"]}
-    assert ("services.backends_exist", "wc-w1", "Service") in found
+    assert ("services.no_stale_backends", "wc-w1", "Service") in found
     assert ("services.nodes_agree", "", "Service") in found
-    assert ("kube_proxy.says_that_it_is_healthy", "wc-w2", "Node") in found
+    assert ("kube_proxy.healthz", "wc-w2", "Node") in found
     assert {each["name"] for each in view["findings"] if each["kind"] == "Service"} == {"web"}
 
 

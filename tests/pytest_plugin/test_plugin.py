@@ -100,9 +100,9 @@ def catalogue(*names: str) -> list[str]:
         (broken, (), ["--fail-on=never"], 0, "1 failed"),
         (broken, ("nodes",), [], 0, "passed"),
         (unreachable, (), [], 2, "errors"),
-        (risky, ("conntrack",), ["-k", "has_room"], 0, "1 warned"),
-        (risky, ("conntrack",), ["-k", "has_room", "--fail-on=warn"], 1, "1 failed"),
-        (broken, ("conntrack",), ["-k", "has_kube_proxys_limit"], 5, "1 skipped"),
+        (risky, ("conntrack",), ["-k", "table_usage"], 0, "1 warned"),
+        (risky, ("conntrack",), ["-k", "table_usage", "--fail-on=warn"], 1, "1 failed"),
+        (broken, ("conntrack",), ["-k", "limit_as_configured"], 5, "1 skipped"),
         (broken, (), ["-k", "no_such_check"], 5, "deselected"),
     ],
 )
@@ -130,9 +130,9 @@ def test_a_fail_is_told_without_a_traceback(run, tmp_path):
 def test_a_warning_is_shown_and_counted_apart(run, tmp_path):
     snapshot = written(tmp_path / "seen", risky())
 
-    done = run(f"--snapshot={snapshot}", "-k", "has_room", *catalogue("conntrack"))
+    done = run(f"--snapshot={snapshot}", "-k", "table_usage", *catalogue("conntrack"))
 
-    assert done.last[0].startswith("WARN conntrack.has_room[n1] - ")
+    assert done.last[0].startswith("WARN conntrack.table_usage[n1] - ")
     assert done.last[-1] == "Healthy, 1 warning."
 
 
@@ -144,7 +144,7 @@ def test_a_waived_fail_is_xfailed_with_its_reason(run, tmp_path):
 
     assert done.status == 0
     assert "1 xfailed" in done.lines[-1]
-    assert re.search(r"XFAIL .*carry_their_addresses\[n1\] - waived: Pod shop/web", done.text)
+    assert re.search(r"XFAIL .*ip_on_interface\[n1\] - waived: Pod shop/web", done.text)
 
 
 def test_a_skip_names_the_check_and_the_reason(run, tmp_path):
@@ -212,7 +212,7 @@ def test_junit_has_every_item_and_pytest_html_the_same_page(run, tmp_path, pytes
     cases = list(ET.parse(pytester.path / "j.xml").iter("testcase"))
     failed = [case for case in cases if case.find("failure") is not None]
     assert [(case.get("classname"), case.get("name")) for case in failed] == [
-        ("checks.pods", "carry_their_addresses[n1]")
+        ("checks.pods", "ip_on_interface[n1]")
     ]
     assert "Pod shop/web" in failed[0].find("failure").get("message", "")
     page = (pytester.path / "h.html").read_text()
@@ -246,8 +246,8 @@ def test_listing_checks_needs_no_cluster(run):
     done = run("--collect-only", "-q", *catalogue())
 
     assert done.status == 0
-    assert "checks/pods.py::have_an_address[NODE]" in done.lines
-    assert "checks/pods.py::share_no_address" in done.lines
+    assert "checks/pods.py::have_ip[NODE]" in done.lines
+    assert "checks/pods.py::unique_ips" in done.lines
 
 
 class TestLive:
@@ -284,7 +284,7 @@ class TestLive:
     def test_listing_items_reads_the_nodes_and_visits_none(self, run, served, kubeconfig, server):
         done = run(f"--kubeconfig={kubeconfig}", "--collect-only", "-q", *catalogue())
 
-        assert "checks/pods.py::have_an_address[n1]" in done.lines
+        assert "checks/pods.py::have_ip[n1]" in done.lines
         assert served.visited == []
         assert set(server.paths()) == {"/version", "/api/v1/nodes"}
 
@@ -431,7 +431,7 @@ class TestNodeIds:
 
         done = run_apart("--snapshot", snapshot, "-p", "cacheprovider", folder=ROOT)
 
-        assert "FAILED checks/pods.py::carry_their_addresses[n1]" in done.text
+        assert "FAILED checks/pods.py::ip_on_interface[n1]" in done.text
         assert not (snapshot / ".pytest_cache").exists()
 
 
@@ -442,7 +442,7 @@ def test_further_reports_are_written(run, tmp_path):
     ended = run(f"--snapshot={snapshot}", *files, "-k", "carry")
 
     assert ended.status == 1
-    assert "carry_their_addresses" in Path("markdown.out").read_text()
+    assert "ip_on_interface" in Path("markdown.out").read_text()
     assert "wirecheck_run_status" in Path("prometheus.out").read_text()
     assert Path("nagios.out").read_text().startswith("WIRECHECK CRITICAL")
 

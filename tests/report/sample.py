@@ -34,18 +34,18 @@ DELETED = "The API no longer lists the node: it was deleted while others were vi
 CHECKS = (
     (REACHABLE, "The node was visited, and the host that answered proved to be this node."),
     ("nodes.ready", "The node is Ready in the eyes of the API."),
-    ("nodes.forward_packets", "The kernel forwards packets in every address family of its pods."),
+    ("nodes.ip_forward", "The kernel forwards packets in every address family of its pods."),
     ("pods.carries_its_addresses", "Each pod's interface carries every address the API shows."),
     ("pods.addresses_are_unique", "No two pods of the cluster have the same address."),
     ("links.both_ends_are_up", "Both ends of each veth pair exist, point at each other, are up."),
     ("links.mtu_is_equal", "Both ends of each veth pair have the same MTU."),
     ("links.no_orphans", "No host-side interface is left over from a pod that is gone."),
-    ("dns.answers_every_pod_over_udp", "Every pod resolves a Service's name over UDP, rightly."),
-    ("dns.answers_every_pod_over_tcp", "Every pod resolves a Service's name over TCP as well."),
+    ("dns.pods_resolve_udp", "Every pod resolves a Service's name over UDP, rightly."),
+    ("dns.pods_resolve_tcp", "Every pod resolves a Service's name over TCP as well."),
     ("dns.replicas_answer", "Every DNS replica answers this node directly, without the Service."),
-    ("conntrack.has_room", "The connection table has room, in the node and in every pod."),
-    ("conntrack.loses_nothing", "The table dropped no packet while the node was looked at."),
-    ("conntrack.has_no_stale_dns_entries", "No UDP entry sends queries to a backend that is gone."),
+    ("conntrack.table_usage", "The connection table has room, in the node and in every pod."),
+    ("conntrack.no_drops", "The table dropped no packet while the node was looked at."),
+    ("conntrack.no_stale_udp_entries", "No UDP entry sends queries to a backend that is gone."),
     ("services.are_programmed", "Each Service leads to exactly the backends that the API lists."),
     ("services.kube_proxy_is_in_sync", "kube-proxy has synchronised since the last change."),
     ("services.ipvs_weights_are_even", "IPVS spreads connections evenly over the backends."),
@@ -166,7 +166,7 @@ _particular(
         ],
     ),
     ItemResult(
-        "dns.answers_every_pod_over_tcp",
+        "dns.pods_resolve_tcp",
         Outcome.ERROR,
         node="w4",
         reason="The probe's socket could not be opened in 3 netns (Too many open files): raise "
@@ -183,7 +183,7 @@ _particular(
         ],
     ),
     ItemResult(
-        "conntrack.has_room",
+        "conntrack.table_usage",
         Outcome.WARN,
         node="w1",
         findings=[
@@ -206,7 +206,7 @@ _particular(
         ],
     ),
     ItemResult(
-        "conntrack.loses_nothing",
+        "conntrack.no_drops",
         Outcome.WAIVED,
         node="w1",
         reason="burst test until the new limit is rolled out (sre-net, until 2026-12-31)",
@@ -223,7 +223,7 @@ _particular(
         ],
     ),
     ItemResult(
-        "dns.answers_every_pod_over_udp",
+        "dns.pods_resolve_udp",
         Outcome.PASS,
         node="w1",
         unjudged={"NetworkPolicy shop/deny-egress": 12, "redirect rules in the pod's netns": 3},

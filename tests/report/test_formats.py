@@ -257,8 +257,8 @@ def test_sonobuoys_tree_tells_check_node_and_finding():
     (node,) = (item for item in check["items"] if item["name"] == "w2")
     assert (check["status"], node["status"]) == ("failed", "failed")
     assert "expected 10.32.2.17 on eth0; found nothing" in node["details"]["failure"][0]
-    assert by_name["dns.answers_every_pod_over_tcp"]["status"] == "unknown"
-    assert by_name["conntrack.loses_nothing"]["status"] == "waived"
+    assert by_name["dns.pods_resolve_tcp"]["status"] == "unknown"
+    assert by_name["conntrack.no_drops"]["status"] == "waived"
 
 
 def test_sonobuoys_tree_stays_small():

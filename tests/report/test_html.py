@@ -164,7 +164,7 @@ def test_a_run_without_any_node_does_not_look_healthy():
         source = html.render(results)
         assert 'class="verdict error"' in source
         assert "Every known node" not in source
-    assert "ready, nodes.forward_packets" in Page(html.render(sample.nothing())).text
+    assert "ready, nodes.ip_forward" in Page(html.render(sample.nothing())).text
 
 
 def test_pods_that_were_not_seen_are_not_passed_over():

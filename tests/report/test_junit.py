@@ -108,7 +108,7 @@ def test_one_case_per_check_and_one_more_per_red_node(broken):
         "wirecheck.services.are_programmed[w2]",
         "wirecheck.services.are_programmed[w5]",
         "wirecheck.services.kube_proxy_is_in_sync[w5]",
-        "wirecheck.dns.answers_every_pod_over_tcp[w4]",
+        "wirecheck.dns.pods_resolve_tcp[w4]",
         "wirecheck.firewall.has_no_leftovers[w6]",
     }
 
@@ -118,13 +118,13 @@ def test_one_case_per_check_and_one_more_per_red_node(broken):
     [
         ("pods.carries_its_addresses", "failure"),
         ("pods.carries_its_addresses[w2]", "failure"),
-        ("dns.answers_every_pod_over_tcp", "error"),
-        ("dns.answers_every_pod_over_tcp[w4]", "error"),
+        ("dns.pods_resolve_tcp", "error"),
+        ("dns.pods_resolve_tcp[w4]", "error"),
         ("nodes.reachable[w7]", "error"),
         ("services.ipvs_weights_are_even", "skipped"),
-        ("conntrack.loses_nothing[w1]", "skipped"),
+        ("conntrack.no_drops[w1]", "skipped"),
         ("links.mtu_is_equal[w3]", "skipped"),
-        ("conntrack.has_room", "system-out"),
+        ("conntrack.table_usage", "system-out"),
         ("pods.addresses_are_unique", ""),
     ],
 )
@@ -163,13 +163,13 @@ def test_findings_are_capped_with_a_count(broken):
 
 
 def test_an_error_does_not_advise_what_is_for_failures(broken):
-    case = broken["wirecheck.dns.answers_every_pod_over_tcp[w4]"]
+    case = broken["wirecheck.dns.pods_resolve_tcp[w4]"]
     assert "raise `ulimit -n`" in case.message
     assert sample.REMEDY not in case.text
 
 
 def test_what_was_accepted_says_so_and_why(broken):
-    waived = broken["wirecheck.conntrack.loses_nothing[w1]"].message
+    waived = broken["wirecheck.conntrack.no_drops[w1]"].message
     assert waived.startswith("waived (burst test until the new limit is rolled out (sre-net")
     assert "found +12 within 2.0 s" in waived
     assert "known from the baseline" in broken["wirecheck.links.mtu_is_equal[w3]"].message
@@ -177,14 +177,14 @@ def test_what_was_accepted_says_so_and_why(broken):
 
 
 def test_a_warning_is_told_in_a_passed_case(broken):
-    case = broken["wirecheck.conntrack.has_room"]
+    case = broken["wirecheck.conntrack.table_usage"]
     assert "On w1:" in case.text
     assert "211,004 entries, 80 %" in case.text
 
 
 def test_what_was_not_judged_is_told(broken):
     assert "12 objects (NetworkPolicy shop/deny-egress)" in (
-        broken["wirecheck.dns.answers_every_pod_over_udp"].text
+        broken["wirecheck.dns.pods_resolve_udp"].text
     )
     assert "Service shop/search" in broken["wirecheck.services.are_programmed[w2]"].text
 

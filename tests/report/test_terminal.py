@@ -77,9 +77,9 @@ def test_nodes_with_one_reason_share_a_line():
     [
         "Note: 2 nodes have no entry in the inventory: edge-1, edge-2.",
         "Changed: conntrack.use_warn was 75, now 70",
-        "WARN conntrack.has_room on 1 of 12 nodes; w1: conntrack: expected at most 75 % of "
+        "WARN conntrack.table_usage on 1 of 12 nodes; w1: conntrack: expected at most 75 % of "
         "262,144 entries; found 211,004 entries, 80 %",
-        "WAIVED 1 waived: conntrack.loses_nothing[w1]",
+        "WAIVED 1 waived: conntrack.no_drops[w1]",
         "KNOWN 1 known from the baseline: links.mtu_is_equal[w3]",
         "Undecided, for they kept changing: Service shop/search.",
         "Not judged: 12 objects, for NetworkPolicy shop/deny-egress.",
@@ -177,10 +177,10 @@ def test_symptoms_are_told_with_their_cause():
     def item(check: str) -> ItemResult:
         return ItemResult(check, Outcome.FAIL, "w1", findings=[found])
 
-    items = [item("dns.answers_every_pod_over_udp"), item("pods.carry_their_addresses")]
+    items = [item("dns.pods_resolve_udp"), item("pods.ip_on_interface")]
     lines = screen(replace(sample.broken(), items=items), width=200)
 
     assert [line.split()[1] for line in lines if line.startswith("FAIL")] == [
-        "pods.carry_their_addresses"
+        "pods.ip_on_interface"
     ]
-    assert "  Follows from it: dns.answers_every_pod_over_udp on w1" in lines
+    assert "  Follows from it: dns.pods_resolve_udp on w1" in lines

@@ -21,7 +21,7 @@ def red(check: str, node: str = "n1", *names: str, kind: str = "Pod") -> ItemRes
     return ItemResult(check, Outcome.FAIL, node, findings=findings)
 
 
-UDP = "dns.answers_every_pod_over_udp"
+UDP = "dns.pods_resolve_udp"
 
 
 def tried(check: str, source: str) -> ItemResult:
@@ -33,10 +33,10 @@ def tried(check: str, source: str) -> ItemResult:
 
 @pytest.mark.parametrize(
     ("cause", "place"),
-    [("pods.carry_their_addresses", "n1"), ("pods.share_no_address", ""), ("links.are_up", "n1")],
+    [("pods.ip_on_interface", "n1"), ("pods.unique_ips", ""), ("links.up", "n1")],
 )
 def test_what_was_tried_from_a_pod_at_fault_does_not_get_there(cause: str, place: str):
-    check = "reachability.pods_reach_pods_of_other_nodes"
+    check = "reachability.pod_to_pod"
 
     assert symptoms([red(cause, place), tried(check, "shop/web")]) == {
         (check, "n1"): (cause, place)
@@ -45,27 +45,27 @@ def test_what_was_tried_from_a_pod_at_fault_does_not_get_there(cause: str, place
 
 
 def test_a_pod_without_its_address_has_no_dns():
-    items = [red("pods.carry_their_addresses"), red(UDP)]
+    items = [red("pods.ip_on_interface"), red(UDP)]
 
-    assert symptoms(items) == {(UDP, "n1"): ("pods.carry_their_addresses", "n1")}
+    assert symptoms(items) == {(UDP, "n1"): ("pods.ip_on_interface", "n1")}
 
 
 def test_a_pod_more_than_the_cause_has_is_told_for_itself():
-    assert not symptoms([red("pods.carry_their_addresses"), red(UDP, "n1", "web", "api")])
+    assert not symptoms([red("pods.ip_on_interface"), red(UDP, "n1", "web", "api")])
 
 
 def test_another_node_is_another_matter():
-    assert not symptoms([red("services.rules_are_reached", "n2", kind="Node"), red(UDP)])
+    assert not symptoms([red("services.rules_reachable", "n2", kind="Node"), red(UDP)])
 
 
 def test_of_a_chain_of_causes_the_first_counts():
     items = [
-        red("services.backends_exist", kind="Service"),
-        red("kube_proxy.says_that_it_is_healthy", kind="Node"),
-        red("services.backends_are_programmed", kind="Service"),
+        red("services.no_stale_backends", kind="Service"),
+        red("kube_proxy.healthz", kind="Node"),
+        red("services.backends_programmed", kind="Service"),
         red("services.nodes_agree", "", kind="Service"),
     ]
-    cause = ("kube_proxy.says_that_it_is_healthy", "n1")
+    cause = ("kube_proxy.healthz", "n1")
 
     assert set(symptoms(items).values()) == {cause}
     assert cause not in symptoms(items)
@@ -73,13 +73,13 @@ def test_of_a_chain_of_causes_the_first_counts():
 
 @pytest.mark.parametrize(("name", "count"), [("kube-dns", 1), ("web", 0)])
 def test_a_missing_frontend_explains_dns_only_where_it_is_that_of_dns(name, count):
-    items = [red("services.frontends_are_programmed", "n1", name, kind="Service"), red(UDP)]
+    items = [red("services.frontends_programmed", "n1", name, kind="Service"), red(UDP)]
 
     assert len(symptoms(items)) == count
 
 
 def test_what_holds_causes_nothing():
-    healthy = ItemResult("services.rules_are_reached", Outcome.PASS, "n1")
+    healthy = ItemResult("services.rules_reachable", Outcome.PASS, "n1")
 
     assert not symptoms([healthy, red(UDP)])
 
@@ -87,7 +87,7 @@ def test_what_holds_causes_nothing():
 def test_on_the_recorded_cluster_symptoms_are_under_their_causes():
     found = symptoms(evaluate(Snapshot.open(RECORDED / "broken"), load()))
 
-    cause = "pods.carry_their_addresses"
+    cause = "pods.ip_on_interface"
 
     assert [found[place][0] for place in found if place[0] == UDP] == [cause]
     assert cause not in {check for check, _ in found}
@@ -103,8 +103,8 @@ def test_rules_name_checks_that_exist(rule):
 @pytest.mark.parametrize(
     ("cause", "symptom"),
     [
-        ("cni.has_one_configuration", "nodes.ready"),
-        ("nodes.have_a_network_for_pods", "nodes.ready"),
+        ("cni.single_config", "nodes.ready"),
+        ("nodes.network_ready", "nodes.ready"),
     ],
 )
 def test_a_node_without_a_network_is_not_ready(cause, symptom):
@@ -116,15 +116,15 @@ def test_a_node_without_a_network_is_not_ready(cause, symptom):
 @pytest.mark.parametrize(
     ("cause", "symptom"),
     [
-        ("services.rules_are_reached", "reachability.the_api_server_is_reached"),
-        ("services.rules_are_reached", "reachability.services_reach_pods_of_the_same_node"),
+        ("services.rules_reachable", "reachability.api_server"),
+        ("services.rules_reachable", "reachability.service_same_node"),
         (
-            "services.sources_are_masqueraded",
-            "reachability.services_reach_pods_of_the_same_node",
+            "services.masquerade",
+            "reachability.service_same_node",
         ),
         (
-            "services.sources_are_masqueraded",
-            "reachability.pods_reach_themselves_through_services",
+            "services.masquerade",
+            "reachability.service_hairpin",
         ),
     ],
 )
@@ -138,17 +138,17 @@ def test_without_the_rules_of_services_none_is_led_back_to_its_own_node(cause, s
 @pytest.mark.parametrize(
     ("cause", "symptom"),
     [
-        ("nodes.forward_packets", "reachability.node_ports_answer"),
-        ("firewall.lets_pods_through", "reachability.host_ports_answer"),
-        ("services.rules_are_reached", "reachability.node_ports_answer"),
+        ("nodes.ip_forward", "reachability.node_ports"),
+        ("firewall.forwards_pods", "reachability.host_ports"),
+        ("services.rules_reachable", "reachability.node_ports"),
         (
-            "services.frontends_are_not_shadowed",
-            "reachability.local_node_ports_answer_nowhere_else",
+            "services.not_shadowed",
+            "reachability.local_node_ports",
         ),
-        ("cni.host_ports_lead_to_their_pods", "reachability.host_ports_answer"),
+        ("cni.host_ports_mapped", "reachability.host_ports"),
         (
-            "kube_proxy.says_that_it_is_healthy",
-            "reachability.health_checks_tell_where_endpoints_are",
+            "kube_proxy.healthz",
+            "reachability.health_check_node_ports",
         ),
     ],
 )

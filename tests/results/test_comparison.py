@@ -8,7 +8,7 @@ from wirecheck.catalogue.findings import Level, Outcome
 from wirecheck.results.comparison import compared
 from wirecheck.results.records import FURTHER, FindingRecord, ItemResult, Object
 
-CHECK = "services.backends_are_programmed"
+CHECK = "services.backends_programmed"
 
 
 def of(name: str = "web-1", key: str = "", level: Level = Level.FAIL) -> FindingRecord:

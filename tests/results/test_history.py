@@ -116,8 +116,8 @@ def test_the_page_shows_the_trend_from_the_second_run_on(tmp_path, file):
         pages.append((folder / "report.html").read_text())
 
     assert "Over the last runs" not in pages[0]
-    assert "pods.carry_their_addresses: not healthy in 1 of 2 runs, now failed" in pages[1]
-    assert "pods.carry_their_addresses: not healthy in 1 of 3 runs, now passed" in pages[2]
+    assert "pods.ip_on_interface: not healthy in 1 of 2 runs, now failed" in pages[1]
+    assert "pods.ip_on_interface: not healthy in 1 of 3 runs, now passed" in pages[2]
     assert "connection table in use, on the fullest node" in pages[2]
     assert "<polyline" in pages[2]
 

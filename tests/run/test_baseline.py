@@ -66,7 +66,7 @@ def test_the_record_keeps_the_comparison(run, ill, well):
 
     read = read_results(folder / "results.jsonl")
     assert read == results
-    assert [past.check for past in read.comparison.fixed] == ["pods.carry_their_addresses"]
+    assert [past.check for past in read.comparison.fixed] == ["pods.ip_on_interface"]
 
 
 def test_known_twice_is_known_still(run, ill):
@@ -151,9 +151,9 @@ class Stub:
 def test_diff_tells_two_runs_apart(run, ill, well, capsys):
     ill, well = run(ill)[1], run(well)[1]
     for before, now, status, words in (
-        (well, ill, 1, "New\n  fail pods.carry_their_addresses on n1: Pod"),
-        (ill, well, 0, "Fixed\n  pods.carry_their_addresses on n1: Pod"),
-        (ill, ill, 0, "Still there\n  fail pods.carry_their_addresses on n1: Pod"),
+        (well, ill, 1, "New\n  fail pods.ip_on_interface on n1: Pod"),
+        (ill, well, 0, "Fixed\n  pods.ip_on_interface on n1: Pod"),
+        (ill, ill, 0, "Still there\n  fail pods.ip_on_interface on n1: Pod"),
     ):
         with pytest.raises(SystemExit) as left:
             cli.main(["diff", str(before), str(now)])
@@ -167,13 +167,13 @@ def test_diff_as_json(run, ill, well, capsys):
         cli.main(["diff", "-o", "json", str(well), str(ill)])
     told = json.loads(capsys.readouterr().out)
 
-    assert "pods.carry_their_addresses" in {each["check"] for each in told["new"]}
+    assert "pods.ip_on_interface" in {each["check"] for each in told["new"]}
     assert told["known"] == told["fixed"] == []
 
 
 def test_pytest_fails_only_for_what_is_new(ill, well, tmp_path):
     def status(baseline: Path) -> int:
-        words = ["--snapshot", str(ill), "--baseline", str(baseline), "-k", "carry_their_addresses"]
+        words = ["--snapshot", str(ill), "--baseline", str(baseline), "-k", "ip_on_interface"]
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
         return subprocess.run(command, cwd=tmp_path, timeout=120, check=False).returncode
 

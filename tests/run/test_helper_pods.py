@@ -35,8 +35,8 @@ from wirecheck.snapshot.node_document import PodProcesses
 
 SECONDS = 60.0
 NAMESPACE = "wirecheck-helpers"
-WITHIN = "reachability.large_messages_pass_within_the_node"
-ACROSS = "reachability.large_messages_pass_between_nodes"
+WITHIN = "reachability.large_payloads_within_node"
+ACROSS = "reachability.large_payloads_between_nodes"
 INVENTORY = "nodes: [{name: n1, via: 'docker://'}]\nhelper_pods: {image: w, start: 0.2}\n"
 
 

@@ -17,7 +17,7 @@ from wirecheck.run.request import Request, RequestError
 from wirecheck.run.session import perform
 from wirecheck.snapshot.folder import Snapshot
 
-BETWEEN_NODES = {"reachability.local_node_ports_answer_nowhere_else"}
+BETWEEN_NODES = {"reachability.local_node_ports"}
 """What needs another node's mode of kube-proxy, which only the run that saw that node knows."""
 
 

@@ -102,7 +102,7 @@ def test_what_changed_between_the_parts_is_undecided(tmp_path):
     assert ("Pod", "shop", "web") in {
         (each.kind, each.namespace, each.name) for each in merged.index.looks[0].changes
     }
-    about = ("pods.carry_their_addresses", "n1")
+    about = ("pods.ip_on_interface", "n1")
     (item,) = (each for each in items(merged) if (each.check, each.node) == about)
     assert item.findings == []
     assert any("web" in each for each in item.undecided)

@@ -83,9 +83,9 @@ def test_each_format_is_written_where_it_was_asked_for(run, tmp_path):
     status, out, _ = run("--snapshot", snapshot, *options)
 
     assert status == 1
-    assert "FAIL pods.carry_their_addresses" in out
+    assert "FAIL pods.ip_on_interface" in out
     for name in files:
-        assert "carry_their_addresses" in Path(f"out.{name}").read_text() or name == "nagios"
+        assert "ip_on_interface" in Path(f"out.{name}").read_text() or name == "nagios"
     assert Path("out.nagios").read_text().startswith("WIRECHECK CRITICAL")
     assert not list(tmp_path.glob(".*.part"))
 
@@ -151,7 +151,7 @@ def test_github_gets_a_summary_and_annotations(run, tmp_path, monkeypatch):
     _, out, _ = run("--snapshot", written(tmp_path / "seen", broken()))
 
     assert summary.read_text().startswith("# of another step\n## ❌ 1 check failed on 1 node.")
-    assert out.splitlines()[-1].startswith("::error title=wirecheck pods.carry_their_addresses")
+    assert out.splitlines()[-1].startswith("::error title=wirecheck pods.ip_on_interface")
 
 
 def test_elsewhere_there_are_no_annotations(run, tmp_path):
@@ -195,7 +195,7 @@ def test_a_chat_is_told_of_changes_only(run, tmp_path, chat):
     assert told == [0, 1, 1, 2, 2]
     first, second = (body["text"].splitlines() for body in chat.bodies)
     assert first[0].startswith("FAIL small, Kubernetes v1.34.4")
-    assert first[2] == "Red: pods.carry_their_addresses"
+    assert first[2] == "Red: pods.ip_on_interface"
     assert second[1] == "Healthy."
 
 

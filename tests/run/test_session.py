@@ -92,7 +92,7 @@ def test_what_is_there_in_every_look_is_a_fail(run, served, pauses):
 
     results, folder = run()
 
-    found = item(results, "pods.carry_their_addresses")
+    found = item(results, "pods.ip_on_interface")
     assert (found.outcome, found.findings[0].looks) == (Outcome.FAIL, 3)
     assert pauses == [10.0, 30.0]
     assert len(seen(folder).index.looks) == 3
@@ -123,7 +123,7 @@ def test_only_the_nodes_concerned_are_looked_at_again(run, served):
         ["n1"],
         ["n1"],
     ]
-    assert item(results, "pods.carry_their_addresses", "n2").outcome is Outcome.PASS
+    assert item(results, "pods.ip_on_interface", "n2").outcome is Outcome.PASS
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_a_node_without_a_way_in_is_judged_by_the_api_and_said(run, served, list
     assert served.visited[0] == []
     assert seen(folder).index.looks[0].visits["n1"].status == "no way"
     assert results.ended.status == 2
-    assert item(results, "pods.are_in_the_nodes_range").outcome is Outcome.PASS
+    assert item(results, "pods.ip_in_node_range").outcome is Outcome.PASS
     assert 'name: "n1"\n    via: ssh://root@{address}' in listener.text
     assert results.started.notes == [
         "There was no way into 1 of 1 node: only what the API shows of them was judged."
@@ -245,7 +245,7 @@ def test_one_way_that_cannot_be_used_is_its_nodes_error_and_all_else_is_kept(run
 
     # Nor is another way taken instead: n2 is a container here as well.
     assert served.visited[0] == ["n1"]
-    assert item(results, "pods.carry_their_addresses", "n1").outcome is Outcome.PASS
+    assert item(results, "pods.ip_on_interface", "n1").outcome is Outcome.PASS
     visit = seen(folder).index.looks[0].visits["n2"]
     assert visit.status == "no way"
     assert "correct the entry `n2` of the inventory" in visit.reason
@@ -364,7 +364,7 @@ class TestInterrupted:
         assert "Interrupted: what was seen until now is judged." in listener.said
         assert results.ended.interrupted
         assert results.ended.status == 2
-        assert item(results, "pods.carry_their_addresses", "n1").outcome is Outcome.PASS
+        assert item(results, "pods.ip_on_interface", "n1").outcome is Outcome.PASS
         lost = item(results, "nodes.reachable", "n2")
         assert lost.outcome is Outcome.ERROR
         assert "interrupted before this node was visited" in lost.findings[0].found

@@ -154,13 +154,13 @@ def test_a_cluster_that_heals_is_healthy_and_the_snapshot_is_the_last_one(run, s
     assert hands.slept == [PAUSE, PAUSE]
     (healed,) = results.ended.wait.healed
     assert (healed.check, healed.node, healed.seconds) == (
-        "pods.carry_their_addresses",
+        "pods.ip_on_interface",
         "n1",
         2 * PAUSE,
     )
     assert read_results(folder / "results.jsonl") == results
     assert "HEALED" not in (folder / "report.html").read_text()
-    assert "pods.carry_their_addresses on n1 was healthy" in (folder / "report.html").read_text()
+    assert "pods.ip_on_interface on n1 was healthy" in (folder / "report.html").read_text()
     assert len(Snapshot.open(folder / "snapshot").index.looks) == 1
     assert sorted(path.name for path in folder.iterdir()) == [
         "junit.xml",

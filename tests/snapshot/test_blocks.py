@@ -163,9 +163,9 @@ def test_a_block_that_is_lost_is_an_error_of_those_who_need_it(damage: str, tmp_
     assert {each.node for each in lost} <= {"wc-w1", ""}
     assert {each.outcome for each in lost if each.node} == {Outcome.ERROR}
     assert all(min(own)[:12] in each.reason for each in lost if each.node)
-    assert any(each.check == "services.backends_are_programmed" for each in lost)
+    assert any(each.check == "services.backends_programmed" for each in lost)
     fine = {each.check for each in found if each.node == "wc-w1" and each not in lost}
-    assert fine > {"pods.carry_their_addresses", "dns.answers_every_pod_over_udp"}
+    assert fine > {"pods.ip_on_interface", "dns.pods_resolve_udp"}
 
 
 def test_a_block_that_is_not_what_it_is_named_by_is_nobodys(tmp_path: Path) -> None:

@@ -369,7 +369,7 @@ def test_helper_pods_are_still_known(tmp_path):
     across = {
         str(outcome)
         for (check, _), (outcome, *_) in found.items()
-        if check == "reachability.large_messages_pass_between_nodes"
+        if check == "reachability.large_payloads_between_nodes"
     }
     assert across == {"fail", "error"}  # n2 was not visited
 

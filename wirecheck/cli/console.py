@@ -5,12 +5,16 @@ from __future__ import annotations
 import sys
 import tempfile
 import traceback
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from wirecheck.catalogue.former_ids import FormerIdWarning
 from wirecheck.cli.progress import Progress as VisitsProgress
 from wirecheck.run.round import Visits
 from wirecheck.text import harmless_lines
@@ -36,6 +40,24 @@ def complain(sentence: str) -> None:
     """Say on standard error why there are no results."""
     for line in harmless_lines(sentence):
         print(line, file=sys.stderr)
+
+
+@contextmanager
+def former_ids_in_plain_words() -> Iterator[None]:
+    """Show a FormerIdWarning as its sentence alone, without the line of code that issued it."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_sentence(
+            message: Warning | str, category: type[Warning], *place: Any, **more: Any
+        ) -> None:
+            if issubclass(category, FormerIdWarning):
+                complain(f"Warning: {message}")
+            else:
+                show(message, category, *place, **more)
+
+        warnings.showwarning = show_sentence
+        yield
 
 
 def sentence_with_notes(error: BaseException, sentence: str) -> str:

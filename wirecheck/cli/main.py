@@ -15,7 +15,13 @@ from wirecheck import __version__
 from wirecheck.catalogue.profiles import PROFILES
 from wirecheck.cli.catalogue import explain, list_checks, node_commands
 from wirecheck.cli.clean import clean
-from wirecheck.cli.console import ConsoleProgress, complain, saved_traceback, sentence_with_notes
+from wirecheck.cli.console import (
+    ConsoleProgress,
+    complain,
+    former_ids_in_plain_words,
+    saved_traceback,
+    sentence_with_notes,
+)
 from wirecheck.cli.demo import CLUSTERS, recorded
 from wirecheck.cli.diff import diff
 from wirecheck.cli.gates import Gates, gate_options
@@ -236,7 +242,9 @@ def show_snapshot(folder: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
     gc.set_threshold(*GC_THRESHOLDS)
-    sys.exit(_status(arguments))
+    with former_ids_in_plain_words():
+        status = _status(arguments)
+    sys.exit(status)
 
 
 def _status(arguments: Sequence[str] | None) -> int:

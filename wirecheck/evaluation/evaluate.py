@@ -18,6 +18,7 @@ from wirecheck.catalogue.findings import (
     Outcome,
     Ref,
 )
+from wirecheck.catalogue.former_ids import former_key
 from wirecheck.catalogue.registry import Check
 from wirecheck.evaluation.waivers import terms, waiver_for
 from wirecheck.model.cluster import Cluster
@@ -255,7 +256,8 @@ def _listed(check: Check, name: str, records: list[FindingRecord]) -> list[Findi
 
 
 def _digest(records: Iterable[FindingRecord]) -> str:
-    keys = sorted(f"{each.level} {each.key}" for each in records)
+    # With former ids, so that a baseline from before the renaming has the same digest.
+    keys = sorted(f"{each.level} {former_key(each.key)}" for each in records)
     return hashlib.sha256("\n".join(keys).encode(errors="surrogatepass")).hexdigest()[:12]
 
 

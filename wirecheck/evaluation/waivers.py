@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from wirecheck.catalogue.findings import Level
+from wirecheck.catalogue.former_ids import matches
 from wirecheck.results.records import FindingRecord, ItemResult, WaiverRecord
 from wirecheck.snapshot.index import SnapshotIndex, Waiver
 
@@ -30,7 +31,7 @@ def waiver_records(index: SnapshotIndex, items: Sequence[ItemResult]) -> list[Wa
 
 def _record(waiver: Waiver, index: SnapshotIndex, items: Sequence[ItemResult]) -> WaiverRecord:
     expired = waiver.until < day_of(index.time)
-    about = [item for item in items if fnmatchcase(item.check, waiver.check)]
+    about = [item for item in items if matches(item.check, waiver.check)]
     covered = sum(
         covers(waiver, item.check, item.node, finding)
         and (expired or waiver_for(item.check, item.node, finding, index) == waiver)
@@ -59,7 +60,7 @@ def covers(waiver: Waiver, check: str, node: str, finding: FindingRecord) -> boo
     places = (node, str(about), f"{about.namespace}/{about.name}")
     return (
         finding.level is not Level.ERROR
-        and fnmatchcase(check, waiver.check)
+        and matches(check, waiver.check)
         and any(fnmatchcase(place, waiver.where) for place in places)
     )
 

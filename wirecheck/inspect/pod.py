@@ -124,10 +124,10 @@ def _concerning(
 
 
 STEPS = {
-    "pods.have_a_netns": "netns",
-    "links.are_whole": "host_side",
-    "links.have_equal_mtu": "host_side",
-    "links.are_attached_to_the_node": "bridge",
+    "pods.have_netns": "netns",
+    "links.veth_pairs_complete": "host_side",
+    "links.equal_mtu": "host_side",
+    "links.attached": "bridge",
     "pods": "interface",
     "links": "interface",
     "routes": "routes",

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
+from wirecheck.catalogue.former_ids import warn_of_pattern
 from wirecheck.inventory.strict_yaml import UnusableFileError, read_strictly
 from wirecheck.snapshot.index import Waiver
 from wirecheck.snapshot.objects.node import NodeObject
@@ -215,6 +216,7 @@ def _checked(path: Path, inventory: Inventory) -> Inventory:
                 f"{path}: the waiver of {waiver.check} ends `until: {waiver.until}`, which is no "
                 "date; write it as 2027-01-31."
             ) from None
+        warn_of_pattern(waiver.check, f"{path}: the waiver of {waiver.check}")
     for entry in inventory.nodes:
         _check_via(path, entry)
     folder = path.absolute().parent

@@ -156,7 +156,7 @@ class Firewall:
         """By family the rules of the legacy variant on a node that Kubernetes uses nft on."""
         for family, text in self.node.iptables.legacy.items():
             rules = [line for line in text.split("\n") if line.startswith("-A ")]
-            # Service rules in both are what kube_proxy.uses_one_iptables_variant judges.
+            # Service rules in both are what kube_proxy.single_iptables_variant judges.
             service_rules = any("KUBE-SERVICES" in line for line in rules)
             if rules and not service_rules and "KUBE-" in self.node.iptables.rules[family]:
                 yield family, rules

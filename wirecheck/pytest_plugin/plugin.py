@@ -7,6 +7,7 @@ and does nothing there: the rest is loaded by the first check.
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -14,6 +15,7 @@ from types import ModuleType
 
 import pytest
 
+from wirecheck.catalogue.former_ids import former_id, warn_of_ids
 from wirecheck.catalogue.profiles import PROFILES, profiles_of
 from wirecheck.catalogue.registry import Check, catalogue_folder, load
 from wirecheck.pytest_plugin.options import (
@@ -95,11 +97,25 @@ def pytest_collect_file(
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """`pytest -m upgrade` selects the checks of a profile."""
-    check = getattr(getattr(item, "function", None), "wirecheck", None)
-    if isinstance(check, Check):
+    """`pytest -m upgrade` selects the checks of a profile, `pytest -k` those with an id."""
+    if check := _check_of(item):
         for name in profiles_of(check.id):
             item.add_marker(name)
+        item.extra_keyword_matches.update((check.id, former_id(check.id)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Warn where `-k` matches the former id of a check, before pytest leaves items out."""
+    for word in re.findall(r"[\w.]+", config.option.keyword.lower()):
+        former = dict.fromkeys(
+            former_id(check.id)
+            for item in items
+            if (check := _check_of(item))
+            and word in former_id(check.id)
+            and not any(word in name.lower() for name in (check.id, *item.keywords))
+        )
+        warn_of_ids(former, f"`-k {word}`")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -108,6 +124,11 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> None:
     manager = collector.config.pluginmanager
     if isinstance(getattr(obj, "wirecheck", None), Check) and not manager.hasplugin(SESSION):
         manager.register(importlib.import_module(SESSION), SESSION)
+
+
+def _check_of(item: pytest.Item) -> Check | None:
+    check = getattr(getattr(item, "function", None), "wirecheck", None)
+    return check if isinstance(check, Check) else None
 
 
 def _located(argument: str) -> str:

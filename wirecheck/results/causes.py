@@ -15,9 +15,10 @@ from wirecheck.catalogue.findings import Outcome
 from wirecheck.results.records import FindingRecord, ItemResult, Object
 
 RED = frozenset({Outcome.FAIL, Outcome.ERROR, Outcome.WARN})
-LOOKUPS = ("dns.answers_every_pod_*",)
+LOOKUPS = ("dns.pods_resolve_*",)
 OF_ONE_POD = (*LOOKUPS, "reachability.*")
-ALL_DNS = ("dns.answers_*", "dns.replicas_answer", "dns.names_are_right")
+SERVICE_DNS = (*LOOKUPS, "dns.nodes_resolve", "dns.parallel_a_aaaa", "dns.latency")
+ALL_DNS = (*SERVICE_DNS, "dns.replicas_answer", "dns.records_correct")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,81 +37,87 @@ class Rule:
 
 OVER_THE_OVERLAY = (
     "dns.replicas_answer",
-    "reachability.pods_reach_pods_of_other_nodes",
-    "reachability.large_messages_pass",
+    "reachability.pod_to_pod",
+    "reachability.large_payloads",
     # A Service leads a part of its own endpoints' connections to those of other nodes.
-    "reachability.pods_reach_themselves_through_services",
+    "reachability.service_hairpin",
 )
 
 ON_ONE_NODE = (
-    "reachability.pods_reach_themselves_through_services",
-    "reachability.services_reach_pods_of_the_same_node",
+    "reachability.service_hairpin",
+    "reachability.service_same_node",
 )
 """What is led back to the pod or the node that it comes from."""
 
-PORTS_ON_THE_WIRE = ("reachability.node_ports_answer", "reachability.host_ports_answer")
+PORTS_ON_THE_WIRE = ("reachability.node_ports", "reachability.host_ports")
 
 RULES = (
-    Rule("pods.carry_their_addresses", OF_ONE_POD, "pod"),
-    Rule("pods.have_a_netns", (*OF_ONE_POD, "links.*"), "pod"),
-    Rule("links.are_whole", OF_ONE_POD, "pod"),
-    Rule("links.are_up", OF_ONE_POD, "pod"),
-    Rule("links.are_attached_to_the_node", OF_ONE_POD, "pod"),
-    Rule("routes.lead_out_of_every_pod", OF_ONE_POD, "pod"),
-    Rule("cni.has_one_configuration", ("nodes.have_a_network_for_pods", "nodes.ready")),
-    Rule("nodes.have_a_network_for_pods", ("nodes.ready",)),
-    Rule("nodes.forward_packets", (*ALL_DNS, "reachability.*")),
-    Rule("nodes.forward_packets", PORTS_ON_THE_WIRE, "any"),
-    Rule("nodes.filter_bridged_packets", ("reachability.services_reach_pods_of_the_same_node",)),
-    Rule("links.reach_themselves", ("reachability.pods_reach_themselves_through_services",)),
+    Rule("pods.ip_on_interface", OF_ONE_POD, "pod"),
+    Rule("pods.have_netns", (*OF_ONE_POD, "links.*"), "pod"),
+    Rule("links.veth_pairs_complete", OF_ONE_POD, "pod"),
+    Rule("links.up", OF_ONE_POD, "pod"),
+    Rule("links.attached", OF_ONE_POD, "pod"),
+    Rule("routes.pod_default_route", OF_ONE_POD, "pod"),
+    Rule("cni.single_config", ("nodes.network_ready", "nodes.ready")),
+    Rule("nodes.network_ready", ("nodes.ready",)),
+    Rule("nodes.ip_forward", (*ALL_DNS, "reachability.*")),
+    Rule("nodes.ip_forward", PORTS_ON_THE_WIRE, "any"),
+    Rule("nodes.bridge_nf_call", ("reachability.service_same_node",)),
+    Rule("links.hairpin", ("reachability.service_hairpin",)),
     Rule(
-        "firewall.lets_pods_through",
-        (*ALL_DNS, "firewall.lets_dns_through", "services.sources*", "reachability.*"),
+        "firewall.forwards_pods",
+        (
+            *ALL_DNS,
+            "firewall.forwards_dns",
+            "services.source_ranges",
+            "services.masquerade",
+            "reachability.*",
+        ),
     ),
-    Rule("firewall.lets_pods_through", PORTS_ON_THE_WIRE, "any"),
-    Rule("firewall.lets_dns_through", (*LOOKUPS, "reachability.large_messages_pass")),
-    Rule("overlay.fits_the_wire", ("reachability.large_messages_pass",), "any"),
-    Rule("routes.lead_to_every_node", OVER_THE_OVERLAY, "any"),
-    Rule("overlay.is_as_announced", (*OVER_THE_OVERLAY, "overlay.knows_every_node"), "any"),
-    Rule("overlay.knows_every_node", OVER_THE_OVERLAY, "any"),
-    Rule("reachability.nodes_reach_each_other", OVER_THE_OVERLAY),
+    Rule("firewall.forwards_pods", PORTS_ON_THE_WIRE, "any"),
+    Rule("firewall.forwards_dns", (*LOOKUPS, "reachability.large_payloads")),
+    Rule("overlay.mtu", ("reachability.large_payloads",), "any"),
+    Rule("routes.to_every_node", OVER_THE_OVERLAY, "any"),
+    Rule("overlay.matches_annotations", (*OVER_THE_OVERLAY, "overlay.peers_complete"), "any"),
+    Rule("overlay.peers_complete", OVER_THE_OVERLAY, "any"),
+    Rule("reachability.node_to_node", OVER_THE_OVERLAY),
     Rule(
-        "settings.take_in_what_comes_another_way",
-        (*OVER_THE_OVERLAY, "settings.are_alike_in_a_pool"),
+        "settings.rp_filter",
+        (*OVER_THE_OVERLAY, "settings.uniform_in_pool"),
         "any",
     ),
-    Rule("overlay.fits_the_wire", ("settings.are_alike_in_a_pool",), "any"),
-    Rule("links.have_equal_mtu", ("settings.are_alike_in_a_pool",), "any"),
-    Rule("pods.share_no_address", LOOKUPS, "any"),
-    Rule("pods.share_no_address", OF_ONE_POD, "pod"),
-    Rule("cni.has_one_configuration", ("pods.are_in_the_nodes_range",)),
-    Rule("kube_proxy.runs_in_its_configured_mode", ("kube_proxy.left_nothing_of_another_mode",)),
-    Rule("kube_proxy.says_that_it_is_healthy", ("services.*", "kube_proxy.keeps_up_with_changes")),
-    Rule("kube_proxy.keeps_up_with_changes", ("services.*",)),
-    Rule("services.rules_are_reached", ("dns.answers_*", *ON_ONE_NODE, "reachability.the_api_*")),
-    Rule("kube_proxy.says_that_it_is_healthy", ("reachability.health_checks_*",), "any"),
-    Rule("services.rules_are_reached", ("reachability.node_ports_answer",), "any"),
+    Rule("overlay.mtu", ("settings.uniform_in_pool",), "any"),
+    Rule("links.equal_mtu", ("settings.uniform_in_pool",), "any"),
+    Rule("pods.unique_ips", LOOKUPS, "any"),
+    Rule("pods.unique_ips", OF_ONE_POD, "pod"),
+    Rule("cni.single_config", ("pods.ip_in_node_range",)),
+    Rule("kube_proxy.configured_mode", ("kube_proxy.no_leftover_mode",)),
+    Rule("kube_proxy.healthz", ("services.*", "kube_proxy.sync_lag")),
+    Rule("kube_proxy.sync_lag", ("services.*",)),
+    Rule("services.rules_reachable", (*SERVICE_DNS, *ON_ONE_NODE, "reachability.api_server")),
+    Rule("kube_proxy.healthz", ("reachability.health_check_node_ports",), "any"),
+    Rule("services.rules_reachable", ("reachability.node_ports",), "any"),
     Rule(
-        "services.frontends_are_not_shadowed",
-        ("reachability.node_ports_answer", "reachability.local_node_ports_answer_nowhere_else"),
+        "services.not_shadowed",
+        ("reachability.node_ports", "reachability.local_node_ports"),
         "any",
     ),
-    Rule("routes.local_addresses_come_first", ("dns.*", "reachability.*", "nodes.ready")),
-    Rule("cni.host_ports_lead_to_their_pods", ("reachability.host_ports_answer",), "any"),
-    Rule("services.sources_are_masqueraded", ("dns.answers_the_node", *ON_ONE_NODE)),
-    Rule("services.frontends_are_programmed", ("dns.answers_*",), about="kube-dns"),
-    Rule("services.backends_exist", ("services.backends_are_programmed",)),
+    Rule("routes.local_table_first", ("dns.*", "reachability.*", "nodes.ready")),
+    Rule("cni.host_ports_mapped", ("reachability.host_ports",), "any"),
+    Rule("services.masquerade", ("dns.nodes_resolve", *ON_ONE_NODE)),
+    Rule("services.frontends_programmed", SERVICE_DNS, about="kube-dns"),
+    Rule("services.no_stale_backends", ("services.backends_programmed",)),
     Rule("services.*", ("services.nodes_agree",), "any"),
-    Rule("dns.replicas_are_ready", ("dns.replicas_answer", "dns.answers_*"), "any"),
-    Rule("dns.kubelet_names_the_clusters_dns", ("dns.resolv_conf_is_the_clusters",)),
-    Rule("coredns.serves_the_clusters_domain", ALL_DNS, "any"),
+    Rule("dns.replicas_ready", ("dns.replicas_answer", *SERVICE_DNS), "any"),
+    Rule("dns.kubelet_cluster_dns", ("dns.resolv_conf",)),
+    Rule("coredns.serves_cluster_domain", ALL_DNS, "any"),
     Rule(
-        "coredns.may_read_what_it_serves",
-        (*ALL_DNS, "dns.replicas_are_ready", "dns.unknown_names_do_not_exist"),
+        "coredns.rbac",
+        (*ALL_DNS, "dns.replicas_ready", "dns.nxdomain"),
         "any",
     ),
-    Rule("conntrack.loses_nothing", ("dns.queries_are_not_lost", "dns.answers_both_*")),
-    Rule("conntrack.has_room", (*LOOKUPS, "conntrack.loses_nothing")),
+    Rule("conntrack.no_drops", ("dns.no_packet_loss", "dns.parallel_a_aaaa")),
+    Rule("conntrack.table_usage", (*LOOKUPS, "conntrack.no_drops")),
 )
 """From the cause to its symptoms; where several fit, the first cause in this order counts."""
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from wirecheck.catalogue.findings import Level
+from wirecheck.catalogue.former_ids import current_id, former_key, warn_of_ids
 from wirecheck.results.ordering import by_check
 from wirecheck.results.records import Results
 
@@ -48,8 +50,9 @@ def entry_of(results: Results, report: Path) -> Entry:
         counts=ended.counts,
         checks={check.record.id: str(check.outcome) for check in by_check(results)},
         measured=ended.measured,
+        # With former ids, so that the renaming of checks is not reported as a change.
         red=_digest(
-            finding.key
+            former_key(finding.key)
             for item in results.items
             for finding in item.findings
             if finding.level is not Level.WARN and finding.standing in ("", "new")
@@ -84,7 +87,9 @@ def read(file: Path, cluster: str, most: int) -> list[Entry]:
     found = [entry for line in raw.split(b"\n") if (entry := _decoded(line)) is not None]
     if cluster:
         found = [entry for entry in found if entry.cluster == cluster]
-    return found[-most:]
+    found = found[-most:]
+    warn_of_ids((check for entry in found for check in entry.checks), str(file))
+    return [_with_current_ids(entry) for entry in found]
 
 
 def has_changed(before: Entry | None, now: Entry) -> bool:
@@ -105,6 +110,11 @@ def _decoded(line: bytes) -> Entry | None:
         return msgspec.json.decode(line, type=Entry)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _with_current_ids(entry: Entry) -> Entry:
+    checks = {current_id(check): outcome for check, outcome in entry.checks.items()}
+    return replace(entry, checks=checks)
 
 
 def _digest(keys: Iterable[str]) -> str:

@@ -6,8 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
-from wirecheck.results.records import FORMAT, Comparison, ItemResult, Results, RunEnded, RunStarted
+from wirecheck.catalogue.former_ids import current_id, current_key, warn_of_ids
+from wirecheck.results.records import (
+    FORMAT,
+    Comparison,
+    ItemResult,
+    PastFinding,
+    Results,
+    RunEnded,
+    RunStarted,
+)
 from wirecheck.whole_file import write_whole
 
 Line = RunStarted | ItemResult | Comparison | RunEnded
@@ -63,7 +73,7 @@ def _assembled(file: Path, lines: Iterator[tuple[int, bytes]]) -> Results:
         line = _decoded(file, number, raw)
         if isinstance(line, RunEnded):
             _expect_no_more(file, lines)
-            return Results(started, items, line, comparison)
+            return _with_current_ids(file, Results(started, items, line, comparison))
         if isinstance(line, RunStarted):
             raise ResultsError(
                 f"{file}, line {number}: another run starts here: a file holds one run, so "
@@ -77,6 +87,38 @@ def _assembled(file: Path, lines: Iterator[tuple[int, bytes]]) -> Results:
         f"{file} was cut off after line {number}: the run's end is missing; take another copy "
         "of the file, or run wirecheck again."
     )
+
+
+def _with_current_ids(file: Path, results: Results) -> Results:
+    """The results with the ids that checks have now; warns if the file has former ones."""
+    ids = [check.id for check in results.started.checks]
+    if all(current_id(each) == each for each in ids):
+        return results
+    warn_of_ids(ids, str(file))
+    checks = [replace(check, id=current_id(check.id)) for check in results.started.checks]
+    comparison = results.comparison
+    if comparison is not None:
+        comparison = replace(
+            comparison,
+            fixed=[_past_with_current_id(each) for each in comparison.fixed],
+            unseen=[_past_with_current_id(each) for each in comparison.unseen],
+        )
+    return replace(
+        results,
+        started=replace(results.started, checks=checks),
+        items=[_item_with_current_id(item) for item in results.items],
+        comparison=comparison,
+    )
+
+
+def _item_with_current_id(item: ItemResult) -> ItemResult:
+    findings = [replace(each, key=current_key(each.key)) for each in item.findings]
+    return replace(item, check=current_id(item.check), findings=findings)
+
+
+def _past_with_current_id(past: PastFinding) -> PastFinding:
+    finding = replace(past.finding, key=current_key(past.finding.key))
+    return replace(past, check=current_id(past.check), finding=finding)
 
 
 def _started(file: Path, raw: bytes) -> RunStarted:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from wirecheck import __version__
+from wirecheck.catalogue.former_ids import warn_of_pattern
 from wirecheck.catalogue.registry import Check, load
 from wirecheck.evaluation.evaluate import Evaluation
 from wirecheck.evaluation.verdict import UNREACHABLE
@@ -35,6 +36,10 @@ class Replay:
             index = _overridden(snapshot.index, inventory)
             self.overrides = tuple(_overrides(snapshot.index, index))
             snapshot = dataclasses.replace(snapshot, index=index)
+        else:
+            for waiver in snapshot.index.waivers:
+                where = f"{snapshot.path}: the waiver of {waiver.check}"
+                warn_of_pattern(waiver.check, where)
         self.snapshot = snapshot
         self.source = str(snapshot.path)
         self.node_names = tuple(sorted(node.metadata.name for node in snapshot.api(1).nodes))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
+from wirecheck.catalogue.former_ids import current_id, matches, warn_of_ids, warn_of_pattern
 from wirecheck.catalogue.profiles import PROFILES
 from wirecheck.catalogue.registry import Check
 from wirecheck.run.request import RequestError
@@ -17,13 +17,15 @@ ALWAYS = "nodes.reachable"
 def selected(checks: Sequence[Check], globs: Sequence[str]) -> tuple[Check, ...]:
     """The checks that match a glob (`dns.*`) or are in a group (`dns`); all without globs.
 
-    `nodes.reachable` is always among them. Raises RequestError for a glob that matches none.
+    Globs match former ids too, with a warning. `nodes.reachable` is always among the checks.
+    Raises RequestError for a glob that matches none.
     """
     if not globs:
         return tuple(checks)
     for glob in globs:
         if not any(_matches(check, glob) for check in checks):
             raise RequestError(f"No check matches `{glob}`; {_hint(checks, glob)}")
+        warn_of_pattern(glob, f"`--check {glob}`")
     return tuple(
         check
         for check in checks
@@ -41,13 +43,14 @@ def in_profile(checks: Sequence[Check], profile: str | None) -> tuple[Check, ...
 def named(checks: Sequence[Check], identity: str) -> Check:
     """The check with this id. Raises RequestError, with near ones, where there is none."""
     for check in checks:
-        if check.id == identity:
+        if check.id == current_id(identity):
+            warn_of_ids([identity], f"`explain {identity}`")
             return check
     raise RequestError(f"There is no check `{identity}`; {_hint(checks, identity)}")
 
 
 def _matches(check: Check, glob: str) -> bool:
-    return fnmatchcase(check.id, glob) or check.group == glob
+    return matches(check.id, glob) or check.group == glob
 
 
 def _hint(checks: Sequence[Check], word: str) -> str:
