@@ -22,7 +22,7 @@ from tests.checks.small_cluster import WEB_NETNS, SmallCluster
 from tests.needs import need
 from tests.run.test_merge_snapshots import part_of
 from tests.served_cluster import Listener
-from wirecheck import catalogue
+from wirecheck.catalogue import registry
 from wirecheck.catalogue.profiles import PROFILES
 from wirecheck.cli.demo import recorded
 from wirecheck.inventory import reference as inventory_reference
@@ -130,7 +130,7 @@ def test_the_examples_are_inventories_by_the_schema(file: Path):
 def test_the_check_that_is_shown_does_what_is_said(monkeypatch):
     page = ROOT / "docs/writing-a-check.md"
     source, proof = (block for kind, block in FENCE.findall(page.read_text()) if kind == "python")
-    monkeypatch.setattr(catalogue, "_registry", dict(catalogue._registry))
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
     names = {"WEB_NETNS": WEB_NETNS}
 
     exec(compile(source, "checks/links.py", "exec"), {})
