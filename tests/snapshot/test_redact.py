@@ -23,7 +23,7 @@ from wirecheck.catalogue.registry import load
 from wirecheck.cli.demo import recorded
 from wirecheck.collect.on_node.commands import TABLE
 from wirecheck.evaluation.evaluate import evaluate
-from wirecheck.model.cluster import CNI_BY_DAEMONSET
+from wirecheck.network.registry import OBJECT_NAMES, PLUGINS
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot, SnapshotError, SnapshotWriter
 from wirecheck.snapshot.index import LookRecord, SnapshotIndex, VisitRecord, Waiver
@@ -31,7 +31,7 @@ from wirecheck.snapshot.netns import Address, Link, Namespace
 from wirecheck.snapshot.node_document import Command, Host, HttpAnswer, KernelLine, NodeDocument
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.redact import Dictionary, redact
-from wirecheck.snapshot.redact_names import KEPT_NAMES
+from wirecheck.snapshot.redact_names import KEPT_NAMES, NameMap
 from wirecheck.snapshot.redact_text import RedactionError
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +55,7 @@ def pair(request, tmp_path_factory) -> tuple[Snapshot, Snapshot, Dictionary]:
 
 
 def _redacted(snapshot: Snapshot, folder: Path) -> tuple[Snapshot, Dictionary]:
-    dictionary = redact(snapshot, folder, KEY)
+    dictionary = redact(snapshot, folder, OBJECT_NAMES, KEY)
     return Snapshot.open(folder), dictionary
 
 
@@ -106,7 +106,9 @@ def names_in(snapshot: Snapshot) -> set[str]:
         for each in found
         if len(each) > 2
         and re.search("[a-z]", each)
-        and not any(each == kept or each.startswith(f"{kept}-") for kept in KEPT_NAMES)
+        and not any(
+            each == kept or each.startswith(f"{kept}-") for kept in KEPT_NAMES | OBJECT_NAMES
+        )
     }
 
 
@@ -185,7 +187,10 @@ def test_what_checks_go_by_stays(pair):
 
 
 def test_every_cni_plugin_is_still_known():
-    assert set(CNI_BY_DAEMONSET) <= KEPT_NAMES
+    names = NameMap(KEY, OBJECT_NAMES)
+
+    for each in (name for plugin in PLUGINS for name in plugin.recognised_by.daemonsets):
+        assert names.name(each) == each
 
 
 def test_the_same_thing_has_the_same_replacement_in_objects_and_rules(pair):
@@ -201,7 +206,7 @@ def test_the_same_thing_has_the_same_replacement_in_objects_and_rules(pair):
 def test_each_redaction_has_a_key_of_its_own(tmp_path):
     snapshot = Snapshot.open(SNAPSHOTS["healthy"])
 
-    assert redact(snapshot, tmp_path / "a").names != redact(snapshot, tmp_path / "b").names
+    assert redact(snapshot, tmp_path / "a", ()).names != redact(snapshot, tmp_path / "b", ()).names
 
 
 def of_kube_proxy(folder: Path, api: ApiObjects, document: NodeDocument) -> Snapshot:
@@ -460,4 +465,4 @@ def test_a_folder_that_is_not_empty_is_left_alone(tmp_path):
     (tmp_path / "kept").write_text("")
 
     with pytest.raises(SnapshotError, match="not empty"):
-        redact(Snapshot.open(SNAPSHOTS["healthy"]), tmp_path)
+        redact(Snapshot.open(SNAPSHOTS["healthy"]), tmp_path, ())

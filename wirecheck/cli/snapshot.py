@@ -11,6 +11,7 @@ import msgspec
 
 from wirecheck.cli.console import ConsoleProgress
 from wirecheck.evaluation.verdict import HEALTHY, INCOMPLETE
+from wirecheck.network.registry import OBJECT_NAMES
 from wirecheck.run.live import LiveRun
 from wirecheck.run.request import Request, RequestError
 from wirecheck.snapshot.folder import Snapshot
@@ -33,7 +34,7 @@ def redact_snapshot(snapshot: Path, folder: Path, dictionary: Path | None) -> No
     if dictionary is not None and dictionary.absolute().is_relative_to(folder.absolute()):
         raise RequestError("The dictionary would be sent along; name a file outside the folder.")
     try:
-        replaced = redact(Snapshot.open(snapshot), folder)
+        replaced = redact(Snapshot.open(snapshot), folder, OBJECT_NAMES)
     except RedactionError as error:
         raise RequestError(str(error)) from error
     if dictionary is not None:

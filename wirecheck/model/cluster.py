@@ -25,6 +25,8 @@ from wirecheck.catalogue.findings import NotApplicable, Ref
 from wirecheck.catalogue.registry import Threshold
 from wirecheck.model.fingerprint import Disagreement, Traits, disagreements
 from wirecheck.model.pools import Drift, drifts
+from wirecheck.network.plugin import AddressSource, CniPlugin
+from wirecheck.network.registry import forwards_by_setting, plugin_of
 from wirecheck.node.overlay import Announced, Vtep, vteps_of
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.index import LookRecord, SnapshotIndex
@@ -33,26 +35,8 @@ from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.objects.service import ServiceObject
 
-OWN_POOLS = frozenset({"Calico", "Cilium", "AWS VPC CNI", "Azure CNI", "OVN-Kubernetes"})
-"""Plugins that give out addresses without regard to spec.podCIDRs of the node."""
-
-OWN_DATAPATH = frozenset({"Cilium", "Antrea", "OVN-Kubernetes"})
-"""Plugins that deliver to pods by eBPF or Open vSwitch, without a bridge or a host route."""
-
 PortKey = tuple[int, int]
 """Family and number of a port."""
-
-CNI_BY_DAEMONSET = {
-    "calico-node": "Calico",
-    "cilium": "Cilium",
-    "aws-node": "AWS VPC CNI",
-    "azure-cns": "Azure CNI",
-    "antrea-agent": "Antrea",
-    "ovnkube-node": "OVN-Kubernetes",
-    "kube-flannel-ds": "flannel",
-    "kindnet": "kindnet",
-    "kube-router": "kube-router",
-}
 
 
 @dataclass(frozen=True)
@@ -322,10 +306,10 @@ class Cluster:
     @cached_property
     def proxy_replacement(self) -> str:
         """What forwards Services in kube-proxy's place; empty where kube-proxy does."""
-        for each in self.api.config_maps:
-            if each.data.get("kube-proxy-replacement", "") in ("true", "strict"):
-                return "Cilium"
-        return "OVN-Kubernetes" if self.cni == "OVN-Kubernetes" else ""
+        settings = [each for config_map in self.api.config_maps for each in config_map.data.items()]
+        if plugin := forwards_by_setting(settings):
+            return plugin.name
+        return self.cni.name if self.cni.services.always else ""
 
     @cached_property
     def service_index(self) -> ServiceIndex:
@@ -339,8 +323,8 @@ class Cluster:
         A plugin that is not known is taken to have pools of its own if it puts no pod at all
         into its node's range.
         """
-        if self.cni in OWN_POOLS or self.cni in CNI_BY_DAEMONSET.values():
-            return self.cni not in OWN_POOLS
+        if self.cni.addresses is not AddressSource.UNKNOWN:
+            return self.cni.addresses is AddressSource.NODE_RANGE
         ranges = {name: node.spec.pod_cidrs for name, node in self.nodes.items()}
         return any(
             contains(map(network, ranges.get(pod.node_name, ())), each)
@@ -350,18 +334,15 @@ class Cluster:
         )
 
     @cached_property
-    def cni(self) -> str:
-        """The CNI plugin, by the DaemonSet that brings it; `an unknown CNI plugin` otherwise."""
+    def cni(self) -> CniPlugin:
+        """The CNI plugin, recognised by the DaemonSet of its agent."""
         owners = {
             owner.name
             for pod in self.api.pods
             for owner in pod.metadata.owner_references
             if owner.kind == "DaemonSet"
         }
-        for daemonset, plugin in CNI_BY_DAEMONSET.items():
-            if daemonset in owners:
-                return plugin
-        return "an unknown CNI plugin"
+        return plugin_of(owners)
 
 
 def _endpoint_addresses(slices: Iterable[EndpointSliceObject]) -> Iterator[str]:

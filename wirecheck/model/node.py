@@ -10,7 +10,7 @@ from wirecheck.addresses import IPAddress, IPNetwork, addresses, network
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.catalogue.registry import Threshold
-from wirecheck.model.cluster import OWN_DATAPATH, Cluster
+from wirecheck.model.cluster import Cluster
 from wirecheck.node.boot_settings import BootSettings
 from wirecheck.node.cni import Cni
 from wirecheck.node.conntrack import Conntrack
@@ -101,7 +101,7 @@ class Node:
 
     @property
     def attaches_pods_elsewhere(self) -> bool:
-        return self.cluster.cni in OWN_DATAPATH
+        return self.cluster.cni.attachment.bypasses_routing
 
     @property
     def is_being_removed(self) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.network.registry import NODE_FILES
 from wirecheck.node.named_values import COUNT, facts_of
 from wirecheck.snapshot.objects.node import NodeObject
 
@@ -37,7 +38,7 @@ BY_SIZE = (
 )
 """What the kernel and kube-proxy set by the memory and the CPUs that a node has."""
 
-NODE_OWN = ("/run/flannel/subnet.env", "net.ipv4.ip_local_reserved_ports", "kernel.osrelease")
+NODE_OWN = frozenset({"net.ipv4.ip_local_reserved_ports", "kernel.osrelease"}) | NODE_FILES
 """What every node has for itself, what its operator gives to it alone, and what is told twice."""
 
 JUDGED_ELSEWHERE = re.compile(r"\.ip_forward$|\.forwarding$|\.bridge-nf-call-")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from wirecheck.addresses import IPAddress, IPNetwork, address, contains
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
-from wirecheck.model.cluster import CNI_BY_DAEMONSET
 from wirecheck.snapshot.cni_files import CniConfiguration, CniFiles
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ class Cni:
     def agents(self) -> tuple[str, list[Pod]]:
         """The name of the CNI plugin, and the pods of its DaemonSet on the node."""
         cluster = self.node.cluster
-        workloads = {f"DaemonSet/{n}" for n, p in CNI_BY_DAEMONSET.items() if p == cluster.cni}
+        workloads = cluster.cni.workloads
         if not workloads:
             raise NotApplicable("no DaemonSet of a known CNI plugin is in the cluster")
-        return cluster.cni, [pod for pod in self.node.pods if pod.ref.workload in workloads]
+        return cluster.cni.name, [pod for pod in self.node.pods if pod.ref.workload in workloads]

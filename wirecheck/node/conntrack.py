@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from wirecheck.addresses import IPAddress
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
+from wirecheck.network.registry import MASQUERADE_CHAINS
 from wirecheck.parse.conntrack import Connection, parse_connections
 from wirecheck.parse.errors import ParseError
 from wirecheck.snapshot.node_document import ConntrackSample, NewConnections
@@ -26,8 +27,8 @@ TIME_WAIT = 120
 """Seconds for which the table keeps a TCP connection that was closed (nf_conntrack's default)."""
 
 MASQUERADE = "-j MASQUERADE"
-MASQUERADING = re.compile(r"-A (?:KUBE-|FLANNEL-|cali-|IP-MASQ)")
-"""Rules of kube-proxy, of flannel, of Calico and of ip-masq-agent."""
+MASQUERADING = re.compile(rf"-A (?:{'|'.join(map(re.escape, MASQUERADE_CHAINS))})")
+"""Rules of kube-proxy, of CNI plugins and of ip-masq-agent."""
 
 
 @dataclass(frozen=True)

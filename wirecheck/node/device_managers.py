@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.network.plugin import DeviceKind
 from wirecheck.node.netns import Interface
 from wirecheck.node.routing_rules import told
 from wirecheck.parse.errors import ParseError
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 NETWORK_MANAGER, NETWORKD, UDEV = "NetworkManager", "systemd-networkd", "systemd-udevd"
 NO = frozenset({"no", "false", "0", "off"})
-WRITES_MACS = (0, 15, 1)
-"""From this version on flannel gives its device a MAC itself, which udev leaves alone."""
 VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 
 
@@ -136,16 +135,20 @@ class DeviceManagers:
 
     def _takes_kernels_mac(self, device: Interface) -> bool:
         """Whether the plugin goes by the MAC that the kernel gave to the device."""
-        if self.node.cluster.cni == "AWS VPC CNI":
-            return device.is_paired
-        if self.node.cluster.cni != "flannel" or device.link.kind != "vxlan":
+        rule = self.node.cluster.cni.kernel_macs
+        if rule is None:
             return False
-        return any(_version(each) < WRITES_MACS for each in self._flannels_images)
+        kind = DeviceKind.PAIR if device.is_paired else device.link.kind
+        if kind != rule.devices:
+            return False
+        return rule.fixed_in is None or any(
+            _is_older(image, rule.fixed_in) for image in self._images_of_agent
+        )
 
     @property
-    def _flannels_images(self) -> Iterator[str]:
+    def _images_of_agent(self) -> Iterator[str]:
         for pod in self.node.cluster.pods_by_node.get(self.node.name, ()):
-            if pod.ref.workload == "DaemonSet/kube-flannel-ds":
+            if pod.ref.workload in self.node.cluster.cni.workloads:
                 yield from (each.image for each in pod.object.spec.containers)
 
     @property
@@ -223,7 +226,7 @@ def _fits(patterns: Sequence[str], value: str) -> bool:
     return holds != is_negated
 
 
-def _version(image: str) -> tuple[int, ...]:
-    """Of an image's tag; one that is not known counts as new."""
+def _is_older(image: str, version: tuple[int, int, int]) -> bool:
+    """Whether the image's tag is a version before this one; an unknown tag counts as newer."""
     found = VERSION.search(image.rpartition(":")[2])
-    return tuple(map(int, found.groups())) if found else WRITES_MACS
+    return found is not None and tuple(map(int, found.groups())) < version

@@ -13,6 +13,7 @@ import yaml
 
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.dataplane.proxy import Mode, ProxyFacts, proxy_facts
+from wirecheck.network.registry import forwards_by_device
 from wirecheck.node.dataplane import programmed_modes
 from wirecheck.node.netns import Netns
 from wirecheck.parse.errors import ParseError
@@ -24,14 +25,6 @@ if TYPE_CHECKING:
 
 BUILD_INFO = re.compile(r'^kubernetes_build_info\{.*git_version="([^"]+)"', re.MULTILINE)
 SILENT = HttpAnswer(error="was not asked")
-REPLACEMENTS = {
-    "cilium_host": "Cilium",
-    "kube-dummy-if": "kube-router",
-    "bpfout.cali": "Calico (eBPF)",
-    "ovn-k8s-mp0": "OVN-Kubernetes",
-    "antrea-gw0": "Antrea",
-}
-"""What can forward Services in kube-proxy's place, by a device that it makes on each node."""
 
 
 @dataclass(frozen=True)
@@ -199,5 +192,4 @@ def _replacement_on(host: Netns, http: Mapping[str, HttpAnswer]) -> str:
     """
     if any(answer.status is not None for answer in http.values()):
         return ""
-    devices = {link.name for link in host.record.links}
-    return next((name for device, name in REPLACEMENTS.items() if device in devices), "")
+    return forwards_by_device({link.name for link in host.record.links})

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
+from wirecheck.network.registry import POD_INTERFACES
 from wirecheck.snapshot.blocks import Block, BlockText
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import Command, NodeDocument
@@ -14,9 +15,6 @@ from wirecheck.snapshot.objects.node import NodeObject
 SYSCTLS = "/proc/sys/"
 COUNTERS = frozenset({"/proc/sys/net/netfilter/nf_conntrack_count"})
 """Files that differ from one second to the next."""
-
-PASSING = ("veth", "cali", "lxc", "eni", "tap", "gke", "azv", "nodelocaldns")
-"""How host-side interfaces of pods are named: they come and go with their pods."""
 
 COUNT = "number of "
 """How facts begin whose values differ from node to node."""
@@ -45,7 +43,7 @@ def _mtus(document: NodeDocument) -> Iterator[tuple[str, str]]:
     for namespace in document.namespaces[:1]:
         passing = set()
         for link in namespace.links:
-            if link.name.startswith(PASSING):
+            if link.name.startswith(POD_INTERFACES):
                 passing.add(link.mtu)
             else:
                 yield f"MTU of {link.name}", str(link.mtu)

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.network.plugins.flannel import PLUGIN as FLANNEL
 from wirecheck.node.netns import Interface
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 STRICT = 1
 PATTERN = "/proc/sys/net/ipv4/conf/{}/rp_filter"
-NEED_IT_OFF = {"Cilium": ("lxc", "cilium_")}
-"""Prefixes of interfaces whose packets eBPF redirects, so that no route leads back by them."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +68,9 @@ class ReversePath:
         return int(text)
 
     def _of_plugin(self) -> Iterator[Refusal]:
-        prefixes = NEED_IT_OFF.get(self.node.cluster.cni, ())
+        prefixes = self.node.cluster.cni.redirected_devices
         for each in self.node.host.interfaces:
-            if each.is_up and each.name.startswith(tuple(prefixes)) and self._is_strict(each):
+            if each.is_up and each.name.startswith(prefixes) and self._is_strict(each):
                 yield Refusal(each, "packets of its pod", "by no route, as eBPF redirects them")
 
     def _from_pods(self) -> Iterator[tuple[str, Interface | None, Interface | None]]:
@@ -81,7 +80,7 @@ class ReversePath:
         except NotApplicable:
             return
         tunnels = (each for each in self.node.host.interfaces if each.link.kind == "vxlan")
-        tunnel = next((each for each in tunnels if each.name.startswith("flannel")), None)
+        tunnel = next((each for each in tunnels if each.name.startswith(FLANNEL.own_devices)), None)
         for way in ways:
             if way.to.family != 4 or way.route is None:
                 continue

@@ -12,6 +12,8 @@ from wirecheck.api_index.pod import Pod
 from wirecheck.api_index.pod_ranges import BACKEND, PodRange
 from wirecheck.api_index.service_blocks import LENGTHS, ServiceBlock
 from wirecheck.catalogue.findings import NotApplicable, Ref
+from wirecheck.network.plugin import NodeRoutes as PluginRoutes
+from wirecheck.network.plugins.flannel import CLOUD_BACKENDS
 from wirecheck.node.netns import Interface, Netns
 from wirecheck.node.routing import EVERYTHING, Routing, destination_of
 from wirecheck.snapshot.netns import Route
@@ -22,12 +24,6 @@ if TYPE_CHECKING:
 
 KERNEL = 2
 """Protocol of the routes that the kernel makes for the network of an address."""
-
-ROUTING_CNIS = frozenset({"flannel", "kindnet", "kube-router"})
-"""Plugins that give each node a route to every other node's range."""
-
-CLOUD_BACKENDS = frozenset({"alloc", "aws-vpc", "gce", "ali-vpc", "tencent-vpc"})
-"""Backends of flannel that program the cloud's routers instead of the nodes."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +148,8 @@ class NodeRoutes:
             and each.node.metadata.name != self.node.name
             and (each.backend is not None or not has_flannel)
         )
-        if not (has_flannel or cluster.cni in ROUTING_CNIS or any(w.is_specific for w in ways)):
+        has_routes = has_flannel or cluster.cni.routes is PluginRoutes.EACH_NODE
+        if not (has_routes or any(w.is_specific for w in ways)):
             raise NotApplicable("pods' ranges are routed outside of the nodes, for all of them")
         return ways
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from wirecheck.addresses import IPAddress, contains
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import Ref
+from wirecheck.network.registry import OWN_DEVICES
 from wirecheck.node.netns import Interface, Netns
 
 PORT_STATES = {0: "disabled", 1: "listening", 2: "learning", 4: "blocking"}
@@ -138,10 +139,6 @@ class Orphan:
         return Ref("Node", self.node, part=self.interface.name)
 
 
-NODE_OWN_PAIRS = ("cilium_", "antrea-", "ovn-k8s-", "vxlan.calico", "nodelocaldns", "kube-dummy-if")
-"""Pairs with both ends on the node that CNI plugins keep for themselves."""
-
-
 def orphans(
     node: str, host: Netns, live_nsids: frozenset[int], uplinks: frozenset[IPAddress]
 ) -> Iterator[Orphan]:
@@ -150,7 +147,7 @@ def orphans(
     `uplinks` are the node's own addresses: a node that is itself a container has them on a veth.
     """
     for each in host.interfaces:
-        if not each.is_paired or each.name.startswith(NODE_OWN_PAIRS) or each.addresses & uplinks:
+        if not each.is_paired or each.name.startswith(OWN_DEVICES) or each.addresses & uplinks:
             continue
         nsid = each.link.peer_nsid
         if nsid is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -39,11 +39,14 @@ class Dictionary:
     addresses: dict[str, str]
 
 
-def redact(snapshot: Snapshot, folder: Path, key: bytes | None = None) -> Dictionary:
+def redact(
+    snapshot: Snapshot, folder: Path, kept_names: Collection[str], key: bytes | None = None
+) -> Dictionary:
     """Write the redacted snapshot to the new folder; returns what was replaced by what.
 
-    `key` is for tests. Raises SnapshotError where a part cannot be read or written, and
-    RedactionError where it cannot be redacted without changing what it says.
+    `kept_names` are names of CNI plugins' objects, which checks need. `key` is for tests.
+    Raises SnapshotError where a part cannot be read or written, and RedactionError where it
+    cannot be redacted without changing what it says.
     """
     if folder.exists() and any(folder.iterdir()):
         raise SnapshotError(f"{folder} is not empty; name a new folder.")
@@ -53,7 +56,7 @@ def redact(snapshot: Snapshot, folder: Path, key: bytes | None = None) -> Dictio
     apis = {look: snapshot.api(look) for look in looks}
     secret = key or secrets.token_bytes(32)
     ranges = [range_ for api in apis.values() for range_ in _ranges(api)]
-    names = NameMap(secret)
+    names = NameMap(secret, kept_names)
     addresses = AddressMap(secret, ranges)
     fields = Fields(TextMap(addresses, names))
     # Every look's objects first: texts are searched for the names that these have.

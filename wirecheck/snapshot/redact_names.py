@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Collection
 from itertools import pairwise
 
 KEPT_NAMES = frozenset(
@@ -30,22 +31,9 @@ KEPT_NAMES = frozenset(
         "kube-controller-manager",
         "kube-scheduler",
         "etcd",
-        "kube-flannel",
-        "kube-flannel-ds",
-        "flannel",
-        "calico-node",
-        "calico-system",
-        "cilium",
-        "cilium-config",
-        "aws-node",
-        "azure-cns",
-        "antrea-agent",
-        "ovnkube-node",
-        "kindnet",
-        "kube-router",
     }
 )
-"""Names of Kubernetes' own parts and of CNI plugins: checks go by them, and they tell nothing."""
+"""Names of Kubernetes' own parts: checks go by them, and they reveal nothing."""
 
 KEPT_LABELS = frozenset({"svc", "pod", "cluster", "local", "in-addr", "ip6", "arpa"})
 """Of domain names."""
@@ -67,10 +55,14 @@ LONGEST_LABEL = 63
 
 
 class NameMap:
-    """Replacements of names, fixed by `key`; `known` are all that were asked for."""
+    """Replacements of names, fixed by `key`; `known` are all that were asked for.
 
-    def __init__(self, key: bytes) -> None:
+    `kept` are names that stay, beside those of Kubernetes' own parts: those of CNI plugins.
+    """
+
+    def __init__(self, key: bytes, kept: Collection[str] = ()) -> None:
         self._key = key
+        self._kept = KEPT_NAMES.union(kept)
         self._words: dict[str, str] = {}
         self._taken: set[str] = set()
         self.known: dict[str, str] = {}
@@ -89,7 +81,7 @@ class NameMap:
 
     def _mapped(self, known: str) -> str:
         kept = max(
-            (k for k in KEPT_NAMES if known == k or known.startswith(f"{k}-")), key=len, default=""
+            (k for k in self._kept if known == k or known.startswith(f"{k}-")), key=len, default=""
         )
         parts = SEPARATORS.split(known[len(kept) :])
         mapped = kept + "".join(

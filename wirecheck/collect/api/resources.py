@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, field
 
+from wirecheck.network.registry import CONFIG_MAP_KEYS
 from wirecheck.snapshot.objects.config_map import ConfigMapObject
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.metadata import ALLOWED_ANNOTATIONS, Metadata
@@ -94,7 +95,7 @@ RESOURCES: tuple[Resource, ...] = (
 CONFIG_MAPS = {
     "kube-proxy": "config.conf",
     "coredns": "Corefile",
-    "cilium-config": "kube-proxy-replacement",
+    **CONFIG_MAP_KEYS,
 }
 """Of the ConfigMaps in kube-system: which are read, and the one key that is kept of each."""
 

@@ -1,0 +1,1 @@
+"""One module per CNI plugin, each with one record, `PLUGIN`: see docs/adding-a-network.md."""

@@ -1,0 +1,21 @@
+"""Antrea. Source: https://github.com/antrea-io/antrea, docs/design/architecture.md."""
+
+from __future__ import annotations
+
+from wirecheck.network.plugin import (
+    AddressSource,
+    Attachment,
+    CniPlugin,
+    Recognition,
+    ServiceForwarding,
+)
+
+PLUGIN = CniPlugin(
+    name="Antrea",
+    recognised_by=Recognition(daemonsets=("antrea-agent",)),
+    precedence=50,
+    addresses=AddressSource.NODE_RANGE,
+    attachment=Attachment.OPEN_VSWITCH,
+    own_devices=("antrea-",),
+    services=ServiceForwarding(device="antrea-gw0"),
+)

@@ -1,0 +1,23 @@
+"""The AWS VPC CNI. Source: https://github.com/aws/amazon-vpc-cni-k8s."""
+
+from __future__ import annotations
+
+from wirecheck.network.plugin import (
+    AddressSource,
+    Attachment,
+    CniPlugin,
+    DeviceKind,
+    KernelMacs,
+    Recognition,
+)
+
+PLUGIN = CniPlugin(
+    name="AWS VPC CNI",
+    recognised_by=Recognition(daemonsets=("aws-node",)),
+    precedence=70,
+    addresses=AddressSource.NODE_NETWORK,
+    attachment=Attachment.HOST_ROUTE,
+    pod_interfaces=("eni",),
+    # Issue 2103: a pod keeps the MAC of the node's end as a permanent neighbour.
+    kernel_macs=KernelMacs(DeviceKind.PAIR),
+)

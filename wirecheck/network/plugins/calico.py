@@ -1,0 +1,24 @@
+"""Calico. Source: its documentation and felix's default settings."""
+
+from __future__ import annotations
+
+from wirecheck.network.plugin import (
+    AddressSource,
+    Attachment,
+    CniPlugin,
+    Recognition,
+    ServiceForwarding,
+)
+
+PLUGIN = CniPlugin(
+    name="Calico",
+    recognised_by=Recognition(daemonsets=("calico-node",)),
+    precedence=90,
+    addresses=AddressSource.OWN_POOLS,
+    attachment=Attachment.HOST_ROUTE,
+    pod_interfaces=("cali",),
+    own_devices=("vxlan.calico",),
+    masquerade_chains=("cali-",),
+    services=ServiceForwarding(device="bpfout.cali", mode="eBPF"),
+    object_names=frozenset({"calico-system"}),
+)

@@ -1,0 +1,31 @@
+"""flannel. Source: https://github.com/flannel-io/flannel, and recordings of real clusters."""
+
+from __future__ import annotations
+
+from wirecheck.network.plugin import (
+    AddressSource,
+    Attachment,
+    CniPlugin,
+    DeviceKind,
+    KernelMacs,
+    NodeRoutes,
+    Recognition,
+)
+
+PLUGIN = CniPlugin(
+    name="flannel",
+    recognised_by=Recognition(daemonsets=("kube-flannel-ds",)),
+    precedence=30,
+    addresses=AddressSource.NODE_RANGE,
+    attachment=Attachment.BRIDGE,
+    routes=NodeRoutes.EACH_NODE,
+    own_devices=("flannel",),
+    masquerade_chains=("FLANNEL-",),
+    # flannel announces the MAC of its VXLAN device; since 0.15.1 it chooses that MAC itself.
+    kernel_macs=KernelMacs(DeviceKind.VXLAN, fixed_in=(0, 15, 1)),
+    node_files=("/run/flannel/subnet.env",),
+    object_names=frozenset({"kube-flannel", "flannel"}),
+)
+
+CLOUD_BACKENDS = frozenset({"alloc", "aws-vpc", "gce", "ali-vpc", "tencent-vpc"})
+"""Backends that program the cloud's routers instead of the nodes."""

@@ -1,0 +1,23 @@
+"""kube-router. Source: https://github.com/cloudnativelabs/kube-router."""
+
+from __future__ import annotations
+
+from wirecheck.network.plugin import (
+    AddressSource,
+    Attachment,
+    CniPlugin,
+    NodeRoutes,
+    Recognition,
+    ServiceForwarding,
+)
+
+PLUGIN = CniPlugin(
+    name="kube-router",
+    recognised_by=Recognition(daemonsets=("kube-router",)),
+    precedence=10,
+    addresses=AddressSource.NODE_RANGE,
+    attachment=Attachment.BRIDGE,
+    routes=NodeRoutes.EACH_NODE,
+    own_devices=("kube-dummy-if",),
+    services=ServiceForwarding(device="kube-dummy-if"),
+)

@@ -1,0 +1,22 @@
+"""OVN-Kubernetes. Source: https://github.com/ovn-org/ovn-kubernetes."""
+
+from __future__ import annotations
+
+from wirecheck.network.plugin import (
+    AddressSource,
+    Attachment,
+    CniPlugin,
+    Recognition,
+    ServiceForwarding,
+)
+
+PLUGIN = CniPlugin(
+    name="OVN-Kubernetes",
+    recognised_by=Recognition(daemonsets=("ovnkube-node",)),
+    precedence=40,
+    addresses=AddressSource.OWN_POOLS,
+    attachment=Attachment.OPEN_VSWITCH,
+    own_devices=("ovn-k8s-",),
+    # Services are load balancers of OVN.
+    services=ServiceForwarding(always=True, device="ovn-k8s-mp0"),
+)

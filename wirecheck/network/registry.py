@@ -1,0 +1,96 @@
+"""Finds every plugin's record, and the plugin of a cluster.
+
+Each module in `plugins/` defines `PLUGIN`. Adding a module adds the plugin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from importlib import import_module
+from pkgutil import iter_modules
+
+from wirecheck.network import plugins
+from wirecheck.network.plugin import UNKNOWN, CniPlugin
+
+SHARED_POD_INTERFACES = ("veth", "tap", "nodelocaldns")
+"""Names that several runtimes and plugins use, and the device of NodeLocal DNSCache."""
+
+NODE_LOCAL_DNS = "nodelocaldns"
+"""The device that NodeLocal DNSCache creates on the node."""
+
+SHARED_MASQUERADE_CHAINS = ("KUBE-", "IP-MASQ")
+"""Chains of kube-proxy and of ip-masq-agent."""
+
+
+def _records() -> Iterator[CniPlugin]:
+    for module in iter_modules(plugins.__path__, f"{plugins.__name__}."):
+        record = import_module(module.name).PLUGIN
+        if not isinstance(record, CniPlugin):
+            raise TypeError(f"{module.name}.PLUGIN is not a CniPlugin.")
+        yield record
+
+
+PLUGINS: tuple[CniPlugin, ...] = tuple(
+    sorted(_records(), key=lambda each: (-each.precedence, each.name))
+)
+"""All known plugins, the one that counts first where several are recognised."""
+
+POD_INTERFACES: tuple[str, ...] = (
+    *SHARED_POD_INTERFACES,
+    *(prefix for each in PLUGINS for prefix in each.pod_interfaces),
+)
+"""Prefixes of the node's ends of pods' pairs, of any plugin: they come and go with their pods."""
+
+OWN_DEVICES: tuple[str, ...] = (
+    NODE_LOCAL_DNS,
+    *(prefix for each in PLUGINS for prefix in each.own_devices),
+)
+"""Prefixes of devices that plugins and NodeLocal DNSCache create for themselves on nodes."""
+
+MASQUERADE_CHAINS: tuple[str, ...] = (
+    *SHARED_MASQUERADE_CHAINS,
+    *(prefix for each in PLUGINS for prefix in each.masquerade_chains),
+)
+"""Prefixes of the iptables chains that hold masquerade rules for pods."""
+
+NODE_FILES: frozenset[str] = frozenset(path for each in PLUGINS for path in each.node_files)
+"""Files of any plugin that hold the node's own values."""
+
+OBJECT_NAMES: frozenset[str] = frozenset(
+    name for each in PLUGINS for name in (*each.recognised_by.daemonsets, *each.object_names)
+)
+"""Names of plugins' objects: checks go by them, and they reveal nothing about the cluster."""
+
+CONFIG_MAP_KEYS: dict[str, str] = {
+    setting.config_map: setting.key for each in PLUGINS if (setting := each.services.setting)
+}
+"""By name of a ConfigMap in kube-system, the key that says whether a plugin forwards Services."""
+
+
+def plugin_of(daemonsets: Collection[str]) -> CniPlugin:
+    """The plugin that these DaemonSets run; `UNKNOWN` where they run none that is known."""
+    return next(
+        (
+            each
+            for each in PLUGINS
+            if any(name in daemonsets for name in each.recognised_by.daemonsets)
+        ),
+        UNKNOWN,
+    )
+
+
+def forwards_by_setting(settings: Collection[tuple[str, str]]) -> CniPlugin | None:
+    """The plugin that forwards Services by (key, value) of its ConfigMap, if one does."""
+    for each in PLUGINS:
+        setting = each.services.setting
+        if setting and any(key == setting.key and v in setting.enabled for key, v in settings):
+            return each
+    return None
+
+
+def forwards_by_device(devices: Collection[str]) -> str:
+    """What may forward Services on a node with these devices: `Cilium`, `Calico (eBPF)`."""
+    for each in PLUGINS:
+        if each.services.device and each.services.device in devices:
+            return f"{each.name} ({each.services.mode})" if each.services.mode else each.name
+    return ""
