@@ -24,8 +24,8 @@ from benchmarks import bare_selector
 from testbed.cluster import kubectl
 from testbed.images import image
 from testbed.state import state
-from wirecheck.collect.plan.visit_plan import LookOptions, Plan, plan_for
-from wirecheck.collect.transport.containers import container_ways
+from wirecheck.collect.plan.visit_plan import Plan, RoundOptions, plan_for
+from wirecheck.collect.transport.containers import container_access
 from wirecheck.collect.visit import DECODER, visit_all
 from wirecheck.results.jsonl import read_results
 from wirecheck.snapshot.folder import Snapshot
@@ -172,7 +172,7 @@ def whole_run() -> tuple[Path, float]:
 def over_udp(snapshot: Snapshot) -> float:
     """Visits that ask DNS from every pod over UDP, and nothing else: the slowest node's part."""
     api = snapshot.api()
-    options = LookOptions(dns_rate=100_000.0, window=0.0, contacts=False)
+    options = RoundOptions(dns_rate=100_000.0, window=0.0, contacts=False)
 
     def plan(node: str) -> Plan:
         whole = plan_for(api, node, options)
@@ -180,7 +180,7 @@ def over_udp(snapshot: Snapshot) -> float:
         return structs.replace(whole, dns=structs.replace(whole.dns, pods=asked, node=[]))
 
     nodes = {each.metadata.name: each for each in api.nodes}
-    visits = visit_all(container_ways(api.nodes), nodes, plan, options, lambda *_: None)
+    visits = visit_all(container_access(api.nodes), nodes, plan, options, lambda *_: None)
     documents = [DECODER.decode(raw) for _, _, raw in visits if raw]
     assert len(documents) == len(nodes)
     assert all(len(probe.tries) == 1 for each in documents for probe in each.probes)

@@ -20,9 +20,9 @@ from benchmarks import usual_suite
 from benchmarks.visits import LIMIT, Side
 from wirecheck import __version__
 from wirecheck.collect.plan.dns import DnsPlan
-from wirecheck.collect.plan.visit_plan import LookOptions, Plan
+from wirecheck.collect.plan.visit_plan import Plan, RoundOptions
 from wirecheck.collect.visit import visit_all
-from wirecheck.inventory.file import WayIn
+from wirecheck.inventory.file import AccessMethod
 from wirecheck.snapshot.objects.metadata import Metadata
 from wirecheck.snapshot.objects.node import NodeAddress, NodeObject, NodeStatus
 
@@ -102,7 +102,10 @@ def wait(host: str) -> None:
 
 def visited(hosts: list[str], config: Path, workers: int) -> Side:
     """wirecheck's part: every node with one command, all facts in one document."""
-    ways = {host: WayIn(host, f"ssh://root@{host}", host, ssh_config=str(config)) for host in hosts}
+    methods = {
+        host: AccessMethod(host, f"ssh://root@{host}", host, ssh_config=str(config))
+        for host in hosts
+    }
     nodes = {
         host: NodeObject(
             metadata=Metadata(name=host),
@@ -110,10 +113,10 @@ def visited(hosts: list[str], config: Path, workers: int) -> Side:
         )
         for host in hosts
     }
-    options = LookOptions(workers=workers, total_limit=LIMIT)
+    options = RoundOptions(workers=workers, total_limit=LIMIT)
     plan = Plan(__version__, options.visit_limit, options.window, NO_DNS)
     began = time.monotonic()
-    found = list(visit_all(ways, nodes, lambda _: plan, options, lambda *_: None))
+    found = list(visit_all(methods, nodes, lambda _: plan, options, lambda *_: None))
     seconds = time.monotonic() - began
     for _, record, document in found:
         if document is None:

@@ -34,7 +34,7 @@ from wirecheck.collect.plan.dns import DnsPlan
 from wirecheck.collect.plan.visit_plan import Plan
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import SnapshotWriter
-from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex, VisitRecord
+from wirecheck.snapshot.index import FORMAT, RoundRecord, SnapshotIndex, VisitRecord, VisitStatus
 from wirecheck.snapshot.node_document import NodeDocument
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.node import NodeObject
@@ -160,8 +160,8 @@ def write_snapshot(
             varied = variations.redirected(varied, ALTERED, chance)
         raw = as_sent(varied, writer) if in_blocks else msgspec.json.encode(varied)
         writer.write_document(1, name, raw)
-    visits = {node.metadata.name: VisitRecord("seen") for node in api.nodes}
-    writer.finish_look(LookRecord(document.started, now, visits))
+    visits = {node.metadata.name: VisitRecord(VisitStatus.SEEN) for node in api.nodes}
+    writer.finish_round(RoundRecord(document.started, now, visits))
 
 
 def is_altered(number: int) -> bool:

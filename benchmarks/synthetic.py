@@ -22,7 +22,7 @@ from benchmarks.synthetic_nodes import Asked, document_of, peer_of
 from benchmarks.synthetic_objects import api_objects
 from wirecheck import __version__
 from wirecheck.snapshot.folder import SnapshotWriter
-from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex, VisitRecord
+from wirecheck.snapshot.index import FORMAT, RoundRecord, SnapshotIndex, VisitRecord, VisitStatus
 from wirecheck.snapshot.node_document import NodeDocument
 
 DUMPED_NODES = 1_000
@@ -57,9 +57,10 @@ def write_snapshot(
         packed = spliced.gzipped(before, orders[number % ORDERS], b"}")
         (files / f"{node_name(number)}.json.gz").write_bytes(packed)
     visits = {
-        node_name(number): VisitRecord("seen", proxy_mode="iptables") for number in range(nodes)
+        node_name(number): VisitRecord(VisitStatus.SEEN, proxy_mode="iptables")
+        for number in range(nodes)
     }
-    writer.finish_look(LookRecord(started, finished, visits))
+    writer.finish_round(RoundRecord(started, finished, visits))
 
 
 def _shared_commands(raw: bytes) -> spliced.Shared:

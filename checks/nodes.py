@@ -34,7 +34,7 @@ def reachable(node: Node) -> Findings:
 
     See: https://kubernetes.io/docs/concepts/architecture/nodes/
     """
-    if node.visit.status in ("gone", "skipped"):
+    if not node.visit.status.required:
         raise NotApplicable(node.visit.reason)
     if node.document is None:
         yield Finding(node, expected="a visit", found=node.visit.reason, level=Level.ERROR)

@@ -101,7 +101,7 @@ def look(
     if not found:
         raise TestbedError(f"the run with {inventory} has left no report:\n{said[-1500:]}")
     visits = Snapshot.open(found[-1] / "snapshot").index.looks[0].visits
-    ways = {name: visit.via for name, visit in visits.items() if visit.status == "seen"}
+    ways = {name: visit.via for name, visit in visits.items() if visit.status.reached}
     notes = read_results(found[-1] / "results.jsonl").started.notes
     return Outcome(done.returncode, ways, notes, said)
 

@@ -13,12 +13,12 @@ from tests.checks.small_cluster import SmallCluster
 from tests.collect.conftest import ApiServer
 from tests.snapshots import healthy
 from wirecheck.collect.plan.visit_plan import Plan
-from wirecheck.inventory.file import WayIn
-from wirecheck.snapshot.index import VisitRecord
+from wirecheck.inventory.file import AccessMethod
+from wirecheck.snapshot.index import VisitRecord, VisitStatus
 from wirecheck.snapshot.node_document import NodeDocument
 
 Visit = tuple[VisitRecord, NodeDocument | None]
-SEEN = VisitRecord("seen", via="docker://n", commands=1)
+SEEN = VisitRecord(VisitStatus.SEEN, via="docker://n", commands=1)
 
 
 def node(name: str, *, ready: str = "True") -> dict[str, object]:
@@ -41,7 +41,7 @@ class ServedCluster:
     looks: list[SmallCluster] = field(default_factory=lambda: [healthy()])
     visits: dict[str, Visit] = field(default_factory=dict)
     """What visits of other nodes than n1 end with."""
-    ways: set[str] = field(default_factory=lambda: {"n1"})
+    access_methods: set[str] = field(default_factory=lambda: {"n1"})
     """The nodes that are containers of this machine."""
     visited: list[list[str]] = field(default_factory=list)
     """The nodes visited, look by look."""
@@ -57,15 +57,18 @@ class ServedCluster:
         slices = small.api["endpointSlices"]
         self.server.lists["/apis/discovery.k8s.io/v1/endpointslices"] = slices
 
-    def container_ways(self, nodes: list) -> dict[str, WayIn]:
+    def container_access(self, nodes: list) -> dict[str, AccessMethod]:
         names = {each.metadata.name for each in nodes}
-        return {n: WayIn(n, f"docker://{n}", "192.0.2.1") for n in sorted(names & self.ways)}
+        return {
+            n: AccessMethod(n, f"docker://{n}", "192.0.2.1")
+            for n in sorted(names & self.access_methods)
+        }
 
     def visit_all(
-        self, ways: Mapping[str, WayIn], _nodes, plans, _options, progress
+        self, methods: Mapping[str, AccessMethod], _nodes, plans, _options, progress
     ) -> Iterator[tuple[str, VisitRecord, bytes | None]]:
         self.visited.append([])
-        for name in sorted(ways):
+        for name in sorted(methods):
             self.before_visit(name)
             plan = plans(name)
             assert plan.program

@@ -13,9 +13,10 @@ from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
 from wirecheck.snapshot.index import (
     ClusterIdentity,
-    LookRecord,
+    RoundRecord,
     SnapshotIndex,
     VisitRecord,
+    VisitStatus,
     Waiver,
 )
 
@@ -45,7 +46,9 @@ def risky() -> SmallCluster:
 
 
 def unreachable() -> SmallCluster:
-    visit = VisitRecord("unreachable", via="ssh://n1", reason="n1 refuses the connection.")
+    visit = VisitRecord(
+        VisitStatus.UNREACHABLE, via="ssh://n1", reason="n1 refuses the connection."
+    )
     small = healthy()
     small.visit, small.document = visit, None
     return small
@@ -75,6 +78,6 @@ def written(
         if small.document is not None:
             document = replace(small.document, started=started, finished=started + 1)
             writer.write_document(number, "n1", msgspec.json.encode(document))
-        record = LookRecord(started, started + 2, {"n1": small.visit}, small.changes)
-        writer.finish_look(record)
+        record = RoundRecord(started, started + 2, {"n1": small.visit}, small.changes)
+        writer.finish_round(record)
     return Snapshot.open(folder).path

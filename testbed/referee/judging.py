@@ -29,7 +29,7 @@ from wirecheck.node.dataplane import Dataplane
 from wirecheck.node.packet_filter import Packet
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.blocks import whole
-from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex, VisitRecord
+from wirecheck.snapshot.index import FORMAT, RoundRecord, SnapshotIndex, VisitRecord, VisitStatus
 from wirecheck.snapshot.node_document import NodeDocument
 
 _NO_DNS = DnsPlan(queries={}, pods=[], node=[], addresses=[], rate=1.0, tries=1, timeout=1.0)
@@ -47,8 +47,8 @@ class Sight:
         """The node, as every check gets it."""
         now = self.document.finished
         index = SnapshotIndex(FORMAT, __version__, now)
-        cluster = Cluster(self.api, index, LookRecord(self.document.started, now))
-        return Node(cluster, cluster.nodes[NODE], VisitRecord("seen"), self.document)
+        cluster = Cluster(self.api, index, RoundRecord(self.document.started, now))
+        return Node(cluster, cluster.nodes[NODE], VisitRecord(VisitStatus.SEEN), self.document)
 
     @property
     def dataplane(self) -> Dataplane:

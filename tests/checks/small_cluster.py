@@ -23,7 +23,13 @@ from wirecheck.model.node import Node
 from wirecheck.snapshot.api_objects import ApiObjects, Change
 from wirecheck.snapshot.attempts import Contact, Probe, Try
 from wirecheck.snapshot.cni_files import CniConfiguration, CniFiles, CniReservation, CniToken
-from wirecheck.snapshot.index import HelperPodsRecord, LookRecord, SnapshotIndex, VisitRecord
+from wirecheck.snapshot.index import (
+    HelperPodsRecord,
+    RoundRecord,
+    SnapshotIndex,
+    VisitRecord,
+    VisitStatus,
+)
 from wirecheck.snapshot.netns import Address, Fdb, Link, Namespace, Neighbour, Route, Rule
 from wirecheck.snapshot.node_document import (
     Command,
@@ -388,7 +394,7 @@ class SmallCluster:
 
     api: dict[str, Any] = field(default_factory=api)
     document: NodeDocument | None = field(default_factory=document)
-    visit: VisitRecord = field(default_factory=lambda: VisitRecord("seen"))
+    visit: VisitRecord = field(default_factory=lambda: VisitRecord(VisitStatus.SEEN))
     others: dict[str, VisitRecord] = field(default_factory=dict)
     """Visits to other nodes."""
     changes: list[Change] = field(default_factory=list)
@@ -475,7 +481,7 @@ class SmallCluster:
             queries=QUERIES,
             helper_pods=self.helper_pods,
         )
-        look = LookRecord(
+        look = RoundRecord(
             1000.0, 1002.0, visits={"n1": self.visit, **self.others}, changes=self.changes
         )
         return Cluster(convert(self.api, ApiObjects), index, look)

@@ -14,7 +14,7 @@ from wirecheck.collect.plan.asked import Asked
 from wirecheck.collect.plan.contacts import contact_plan
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.attempts import Contact
-from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.index import VisitRecord, VisitStatus
 
 ANYWHERE, LOCAL, HEALTH, ON_HOST = 30080, 30081, 30093, 8088
 
@@ -32,7 +32,7 @@ def with_ports() -> SmallCluster:
     add_service(small, "web-local", LOCAL, **open_locally)
     port = {"containerPort": 8080, "hostPort": ON_HOST}
     small.api["pods"][1]["spec"]["containers"] = [{"name": "c", "ports": [port]}]
-    small.others["n2"] = VisitRecord("seen", proxy_mode="iptables")
+    small.others["n2"] = VisitRecord(VisitStatus.SEEN, proxy_mode="iptables")
     connect(small)
     return small
 

@@ -13,7 +13,7 @@ from wirecheck.catalogue.registry import load
 from wirecheck.evaluation.evaluate import Evaluation
 from wirecheck.results.records import ItemResult
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
-from wirecheck.snapshot.index import LookRecord
+from wirecheck.snapshot.index import RoundRecord
 from wirecheck.snapshot.node_document import Command, NodeDocument
 
 NODE = "wc-w1"
@@ -33,7 +33,7 @@ def judged(folder: Path, document: NodeDocument) -> Mapping[str, ItemResult]:
     writer.write_api(1, HEALTHY.api())
     writer.write_document(1, NODE, msgspec.json.encode(document))
     look = HEALTHY.index.looks[0]
-    writer.finish_look(LookRecord(look.started, look.finished, {NODE: look.visits[NODE]}))
+    writer.finish_round(RoundRecord(look.started, look.finished, {NODE: look.visits[NODE]}))
     return {item.check: item for item in Evaluation(Snapshot.open(folder), CHECKS).node(NODE)}
 
 

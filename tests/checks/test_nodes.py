@@ -3,13 +3,13 @@
 import pytest
 
 from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
-from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.index import VisitRecord, VisitStatus
 from wirecheck.snapshot.node_document import KernelLine
 
 
 def test_a_failed_visit_is_an_error_with_its_reason(small):
     small.visit, small.document = (
-        VisitRecord("time limit", reason="n1 said nothing for 60 s."),
+        VisitRecord(VisitStatus.TIME_LIMIT, reason="n1 said nothing for 60 s."),
         None,
     )
 
@@ -20,7 +20,7 @@ def test_a_failed_visit_is_an_error_with_its_reason(small):
 
 
 def test_a_node_that_went_meanwhile_is_skipped(small):
-    small.visit, small.document = VisitRecord("gone", reason="n1 was deleted."), None
+    small.visit, small.document = VisitRecord(VisitStatus.GONE, reason="n1 was deleted."), None
 
     for check in ("nodes.reachable", "nodes.ip_forward"):
         with pytest.raises(NotApplicable, match="deleted"):
@@ -28,7 +28,10 @@ def test_a_node_that_went_meanwhile_is_skipped(small):
 
 
 def test_a_node_without_a_way_in_is_an_error_once_and_skipped_elsewhere(small):
-    small.visit, small.document = VisitRecord("no way", reason="No entry matches n1."), None
+    small.visit, small.document = (
+        VisitRecord(VisitStatus.NO_ACCESS, reason="No entry matches n1."),
+        None,
+    )
 
     (finding,) = small.findings("nodes.reachable")
     assert finding.level is Level.ERROR

@@ -13,7 +13,7 @@ from tests.checks.small_ports import (
     with_ports,
 )
 from wirecheck.catalogue.findings import NotApplicable
-from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.index import VisitRecord, VisitStatus
 
 CHECKS = (
     "node_ports",
@@ -194,7 +194,7 @@ def test_where_every_node_has_an_endpoint_nothing_is_to_stay_closed(ports):
 
 @pytest.mark.parametrize("mode", ["ipvs", ""])
 def test_a_node_that_may_be_in_ipvs_mode_is_not_judged(ports, mode):
-    ports.others["n2"] = VisitRecord("seen", proxy_mode=mode)
+    ports.others["n2"] = VisitRecord(VisitStatus.SEEN, proxy_mode=mode)
     change_port(ports, OTHER, LOCAL, made=1, error="")
 
     with pytest.raises(NotApplicable, match="IPVS mode"):

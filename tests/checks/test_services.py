@@ -18,7 +18,7 @@ from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot
-from wirecheck.snapshot.index import LookRecord, SnapshotIndex, VisitRecord
+from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, VisitStatus
 from wirecheck.snapshot.netns import Address, Link, Namespace
 from wirecheck.snapshot.node_document import Command, Host, HttpAnswer, NodeDocument
 
@@ -35,7 +35,9 @@ def node() -> Node:
     """A worker of the recorded healthy cluster, in iptables mode."""
     snapshot = Snapshot.open(RECORDED / "healthy")
     cluster = Cluster(snapshot.api(), snapshot.index, snapshot.index.looks[0])
-    return Node(cluster, cluster.nodes["wc-w1"], VisitRecord("seen"), snapshot.document("wc-w1"))
+    return Node(
+        cluster, cluster.nodes["wc-w1"], VisitRecord(VisitStatus.SEEN), snapshot.document("wc-w1")
+    )
 
 
 @pytest.fixture
@@ -73,10 +75,10 @@ def ipvs_node() -> Node:
         },
     )
     cluster = Cluster(
-        convert(texts["api"], ApiObjects), SnapshotIndex(1, "0", 0.0), LookRecord(0.0, 1.0)
+        convert(texts["api"], ApiObjects), SnapshotIndex(1, "0", 0.0), RoundRecord(0.0, 1.0)
     )
     (api_node,) = cluster.nodes.values()
-    return Node(cluster, api_node, VisitRecord("seen"), document)
+    return Node(cluster, api_node, VisitRecord(VisitStatus.SEEN), document)
 
 
 def with_output(node: Node, command: str, output: str, **more) -> Node:

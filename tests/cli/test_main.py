@@ -20,7 +20,7 @@ from wirecheck import __version__
 from wirecheck.cli import main as cli
 from wirecheck.cli import outputs as cli_outputs
 from wirecheck.results.jsonl import read_results
-from wirecheck.snapshot.index import VisitRecord, Waiver
+from wirecheck.snapshot.index import VisitRecord, VisitStatus, Waiver
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ class TestDoctor:
     def served(self, server, monkeypatch):
         cluster = ServedCluster(server)
         cluster.serve(healthy())
-        monkeypatch.setattr("wirecheck.run.round.container_ways", cluster.container_ways)
+        monkeypatch.setattr("wirecheck.run.round.container_access", cluster.container_access)
         monkeypatch.setattr("wirecheck.run.round.visit_all", cluster.visit_all)
         return cluster
 
@@ -257,7 +257,7 @@ class TestDoctor:
         assert served.visited == [["n1"]]
 
     def test_a_node_that_is_not_reached(self, run, served, kubeconfig):
-        down = VisitRecord("unreachable", via="docker://n1", reason="n1 is down.")
+        down = VisitRecord(VisitStatus.UNREACHABLE, via="docker://n1", reason="n1 is down.")
         served.visit = lambda _: (down, None)
 
         code, out, _ = run("doctor", "--kubeconfig", kubeconfig)
@@ -267,7 +267,7 @@ class TestDoctor:
         assert "by hand     docker exec n1 python3 --version\n" in out
 
     def test_a_script_reads_the_same(self, run, served, kubeconfig):
-        down = VisitRecord("unreachable", via="docker://n1", reason="n1 is down.")
+        down = VisitRecord(VisitStatus.UNREACHABLE, via="docker://n1", reason="n1 is down.")
         served.visit = lambda _: (down, None)
 
         code, out, _ = run("doctor", "--kubeconfig", kubeconfig, "-o", "json")

@@ -4,10 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 from rich.console import Console
 
 from wirecheck.cli.progress import Progress
-from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.index import VisitRecord, VisitStatus
 
-SEEN = VisitRecord("seen", via="docker://w1", seconds=1.23, bytes=43_210)
-REFUSED = VisitRecord("unreachable", reason="The connection was refused: start \x1b[31msshd.")
+SEEN = VisitRecord(VisitStatus.SEEN, via="docker://w1", seconds=1.23, bytes=43_210)
+REFUSED = VisitRecord(
+    VisitStatus.UNREACHABLE, reason="The connection was refused: start \x1b[31msshd."
+)
 
 
 def test_one_plain_line_for_each_node_without_a_terminal():

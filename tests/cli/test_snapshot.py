@@ -14,7 +14,7 @@ from wirecheck.cli import main as cli
 from wirecheck.cli.demo import recorded
 from wirecheck.run import live
 from wirecheck.snapshot.folder import Snapshot
-from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.index import VisitRecord, VisitStatus
 from wirecheck.snapshot.node_document import Command
 
 
@@ -87,10 +87,10 @@ class TestRecord:
         cluster = ServedCluster(server)
         cluster.serve(SmallCluster())
         cluster.ways = {each["metadata"]["name"] for each in SmallCluster().api["nodes"]}
-        seen = VisitRecord("unreachable", reason="n2 does not answer.")
+        seen = VisitRecord(VisitStatus.UNREACHABLE, reason="n2 does not answer.")
         cluster.visits = {"n2": (seen, None)}
         monkeypatch.setattr("wirecheck.run.round.visit_all", cluster.visit_all)
-        monkeypatch.setattr("wirecheck.run.round.container_ways", cluster.container_ways)
+        monkeypatch.setattr("wirecheck.run.round.container_access", cluster.container_access)
         monkeypatch.setattr(live.time, "sleep", lambda _: None)
         return cluster
 

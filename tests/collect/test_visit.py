@@ -15,18 +15,18 @@ import pytest
 from tests.checks import small_cluster
 from wirecheck.collect import visit
 from wirecheck.collect.on_node.visit import framed
-from wirecheck.collect.plan.visit_plan import LookOptions, plan_for
+from wirecheck.collect.plan.visit_plan import RoundOptions, plan_for
 from wirecheck.collect.transport.errors import WrongHostError
 from wirecheck.collect.visit import Visited, visit_all
-from wirecheck.inventory.file import WayIn
+from wirecheck.inventory.file import AccessMethod
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import Command, Host, NodeDocument
 from wirecheck.snapshot.objects.node import NodeAddress, NodeInfo, NodeObject
 
 API = msgspec.convert(small_cluster.api(), ApiObjects)
-PLAN = plan_for(API, "n1", LookOptions())
-WAY = WayIn(node="n1", via="ssh://root@192.0.2.1", address="192.0.2.1")
+PLAN = plan_for(API, "n1", RoundOptions())
+ACCESS = AccessMethod(node="n1", uri="ssh://root@192.0.2.1", address="192.0.2.1")
 
 
 def named(name: str) -> NodeObject:
@@ -51,22 +51,24 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[threading.Ev
     """What each node's way in returns; asked for in the visiting thread."""
     nodes: dict[str, Callable[[threading.Event], bytes]] = {}
 
-    def run_on(way: WayIn, command: str, *, seconds: float, called_off: threading.Event) -> bytes:
-        return nodes[way.node](called_off)
+    def run_on(
+        access: AccessMethod, command: str, *, seconds: float, called_off: threading.Event
+    ) -> bytes:
+        return nodes[access.node](called_off)
 
     monkeypatch.setattr(visit, "run_on", run_on)
     return nodes
 
 
-def visit_nodes(names: list[str], options: LookOptions | None = None) -> dict[str, Visited]:
+def visit_nodes(names: list[str], options: RoundOptions | None = None) -> dict[str, Visited]:
     told: list[str] = []
-    ways = {name: msgspec.structs.replace(WAY, node=name) for name in names}
+    methods = {name: msgspec.structs.replace(ACCESS, node=name) for name in names}
     found = list(
         visit_all(
-            ways,
+            methods,
             {name: named(name) for name in names},
             lambda _: PLAN,
-            options or LookOptions(),
+            options or RoundOptions(),
             lambda name, _: told.append(name),
         )
     )
@@ -80,7 +82,7 @@ def test_the_document_of_a_proven_node(answers: dict[str, Callable[..., bytes]])
 
     _, record, document = visit_nodes(["n1"])["n1"]
 
-    assert (record.status, record.via, record.commands) == ("seen", WAY.via, 1)
+    assert (record.status, record.via, record.commands) == ("seen", ACCESS.uri, 1)
     assert document
     assert record.bytes == len(document)
     assert msgspec.json.decode(document, type=NodeDocument) == sent
@@ -130,7 +132,7 @@ def test_a_failing_node_does_not_disturb_the_others(
     answers.update({name: (lambda _: answer()) for name in names})
     answers["n7"] = broken
 
-    found = visit_nodes(names, LookOptions(workers=4))
+    found = visit_nodes(names, RoundOptions(workers=4))
 
     assert found["n7"][1].status == "unreachable"
     assert "unforeseen" in found["n7"][1].reason
@@ -140,7 +142,7 @@ def test_a_failing_node_does_not_disturb_the_others(
 def test_when_the_total_is_over_the_rest_is_told(answers: dict[str, Callable[..., bytes]]) -> None:
     answers["n1"] = lambda _: answer()
 
-    _, record, document = visit_nodes(["n1"], LookOptions(total_limit=0.5))["n1"]
+    _, record, document = visit_nodes(["n1"], RoundOptions(total_limit=0.5))["n1"]
 
     assert (record.status, record.commands, document) == ("time limit", 0, None)
     assert "limits.total" in record.reason
@@ -157,9 +159,9 @@ def test_leaving_does_not_wait_for_a_node(answers: dict[str, Callable[..., bytes
         return b""
 
     answers.update({"n1": lambda _: answer(), "n2": silent})
-    ways = {name: msgspec.structs.replace(WAY, node=name) for name in ("n1", "n2")}
+    methods = {name: msgspec.structs.replace(ACCESS, node=name) for name in ("n1", "n2")}
     visits = visit_all(
-        ways, {n: named(n) for n in ways}, lambda _: PLAN, LookOptions(), lambda *_: None
+        methods, {n: named(n) for n in methods}, lambda _: PLAN, RoundOptions(), lambda *_: None
     )
     assert next(visits)[0] == "n1"
     assert hung.wait(60)
@@ -175,11 +177,11 @@ def test_leaving_does_not_wait_for_a_node(answers: dict[str, Callable[..., bytes
 
 def test_the_host_must_own_an_internal_address() -> None:
     prove_with = small_cluster.document()
-    visit.prove(with_status(), prove_with, WAY)
+    visit.prove(with_status(), prove_with, ACCESS)
     other = with_status([NodeAddress("InternalIP", "192.0.2.99"), NodeAddress("Hostname", "n1")])
 
     with pytest.raises(WrongHostError) as raised:
-        visit.prove(other, prove_with, WAY)
+        visit.prove(other, prove_with, ACCESS)
 
     assert "192.0.2.99" in str(raised.value)
     assert "n1" in str(raised.value)
@@ -190,7 +192,7 @@ def test_an_address_of_a_pod_proves_nothing() -> None:
 
     with pytest.raises(WrongHostError):
         visit.prove(
-            with_status([NodeAddress("InternalIP", pod_address)]), small_cluster.document(), WAY
+            with_status([NodeAddress("InternalIP", pod_address)]), small_cluster.document(), ACCESS
         )
 
 
@@ -198,29 +200,29 @@ def test_machine_ids_must_agree_where_both_are_known() -> None:
     document = msgspec.structs.replace(
         small_cluster.document(), host=Host("other", machine_id="B" * 32)
     )
-    visit.prove(with_status(machine_id=""), document, WAY)
-    visit.prove(with_status(machine_id="bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb"), document, WAY)
+    visit.prove(with_status(machine_id=""), document, ACCESS)
+    visit.prove(with_status(machine_id="bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb"), document, ACCESS)
 
     with pytest.raises(WrongHostError, match=r"other.*BBBB.*node n1 has aaaa"):
-        visit.prove(with_status(machine_id="a" * 32), document, WAY)
+        visit.prove(with_status(machine_id="a" * 32), document, ACCESS)
 
 
 @pytest.mark.parametrize("addresses", [[], [NodeAddress("ExternalIP", "192.0.2.1")]])
 def test_a_node_without_an_internal_address_cannot_be_proven(addresses: list[NodeAddress]) -> None:
     with pytest.raises(WrongHostError, match="no InternalIP"):
-        visit.prove(with_status(addresses), small_cluster.document(), WAY)
+        visit.prove(with_status(addresses), small_cluster.document(), ACCESS)
 
 
 @pytest.mark.needs("root")
 def test_this_machine_by_the_local_way() -> None:
     """End to end: plan, command line, transport, program, frame, proof. Asks nothing of DNS."""
     bare = msgspec.structs.replace(API, services=[], pods=[])
-    options = LookOptions(visit_limit=60, window=0.1)
+    options = RoundOptions(visit_limit=60, window=0.1)
     node = with_status([NodeAddress("InternalIP", "127.0.0.1")])
-    ways = {"n1": WayIn(node="n1", via="local://", address="")}
+    methods = {"n1": AccessMethod(node="n1", uri="local://", address="")}
 
     ((_, record, document),) = visit_all(
-        ways, {"n1": node}, lambda name: plan_for(bare, name, options), options, lambda *_: None
+        methods, {"n1": node}, lambda name: plan_for(bare, name, options), options, lambda *_: None
     )
 
     assert record.status == "seen", record.reason

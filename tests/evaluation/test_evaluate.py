@@ -12,7 +12,7 @@ from wirecheck.evaluation.evaluate import MOST_FINDINGS, Evaluation, concerned, 
 from wirecheck.evaluation.verdict import coverage, exit_status, verdict
 from wirecheck.results.records import Coverage, ItemResult
 from wirecheck.snapshot.api_objects import ApiObjects, Change
-from wirecheck.snapshot.index import LookRecord, SnapshotIndex, VisitRecord, Waiver
+from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, VisitStatus, Waiver
 from wirecheck.snapshot.netns import Address
 from wirecheck.snapshot.node_document import ConntrackSample
 
@@ -27,7 +27,7 @@ class Looks:
     @property
     def index(self) -> SnapshotIndex:
         looks = [
-            LookRecord(
+            RoundRecord(
                 1000.0 + number,
                 1002.0 + number,
                 visits={"n1": each.visit} if each.visit else {},
@@ -132,7 +132,9 @@ def test_a_later_look_that_did_not_visit_the_node_says_nothing_about_it():
 
 
 def test_a_node_that_cannot_be_looked_at_again_is_an_error():
-    lost = SmallCluster(visit=VisitRecord("unreachable", reason="n1 refused."), document=None)
+    lost = SmallCluster(
+        visit=VisitRecord(VisitStatus.UNREACHABLE, reason="n1 refused."), document=None
+    )
 
     result = item("pods.ip_on_interface", broken(), lost)
     assert (result.outcome, result.reason) == (Outcome.ERROR, "n1 refused.")
@@ -207,7 +209,9 @@ def test_other_findings_than_those_that_were_not_listed_are_new():
 
 
 def test_an_unreachable_node_is_one_error_and_the_rest_is_folded():
-    lost = SmallCluster(visit=VisitRecord("unreachable", reason="n1 refused."), document=None)
+    lost = SmallCluster(
+        visit=VisitRecord(VisitStatus.UNREACHABLE, reason="n1 refused."), document=None
+    )
     items = list(evaluate(Looks([lost], []), load()))
 
     unfolded = [each.check for each in items if each.outcome is Outcome.ERROR and not each.folded]
@@ -294,7 +298,9 @@ def covered_by(snapshot: Looks, items: list[ItemResult]) -> Coverage:
 
 
 def test_coverage_counts_what_was_seen_and_what_was_not():
-    lost = SmallCluster(visit=VisitRecord("unreachable", reason="n1 refused."), document=None)
+    lost = SmallCluster(
+        visit=VisitRecord(VisitStatus.UNREACHABLE, reason="n1 refused."), document=None
+    )
     snapshot = Looks([lost], [])
 
     covered = covered_by(snapshot, list(evaluate(snapshot, load())))
@@ -303,8 +309,8 @@ def test_coverage_counts_what_was_seen_and_what_was_not():
 
 
 def test_coverage_is_of_the_first_round_but_counts_what_was_sent_in_all():
-    first = SmallCluster(visit=VisitRecord("seen", dns_queries=3))
-    again = SmallCluster(visit=VisitRecord("unreachable", dns_queries=4))
+    first = SmallCluster(visit=VisitRecord(VisitStatus.SEEN, dns_queries=3))
+    again = SmallCluster(visit=VisitRecord(VisitStatus.UNREACHABLE, dns_queries=4))
 
     covered = covered_by(Looks([first, again], []), [])
 
@@ -313,7 +319,7 @@ def test_coverage_is_of_the_first_round_but_counts_what_was_sent_in_all():
 
 @pytest.mark.parametrize(("connections", "peers"), [(0, 0), (90, 16)])
 def test_coverage_tells_of_a_sample_of_peers_where_connections_were_made(connections, peers):
-    many = SmallCluster(visit=VisitRecord("seen", connections=connections))
+    many = SmallCluster(visit=VisitRecord(VisitStatus.SEEN, connections=connections))
     template = many.api["nodes"][1]
     many.api["nodes"] += [
         {**template, "metadata": {**template["metadata"], "name": f"m{number}"}}

@@ -26,7 +26,7 @@ from wirecheck.run.request import Request
 from wirecheck.run.session import perform
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import SnapshotWriter
-from wirecheck.snapshot.index import ClusterIdentity, LookRecord, SnapshotIndex
+from wirecheck.snapshot.index import ClusterIdentity, RoundRecord, SnapshotIndex
 from wirecheck.snapshot.node_document import NodeDocument
 
 UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
@@ -77,7 +77,7 @@ def written(folder: Path, name: str) -> Path:
     raw = msgspec.json.encode(msgspec.convert(document, NodeDocument))
     writer.write_document(1, node, raw)
     visit = msgspec.structs.replace(small.visit, via=f"docker://{name}")
-    writer.finish_look(LookRecord(1.8e9, 1.8e9 + 2, {node: visit}, problems=[name]))
+    writer.finish_round(RoundRecord(1.8e9, 1.8e9 + 2, {node: visit}, problems=[name]))
     return folder
 
 

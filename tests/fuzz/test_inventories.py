@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from tests.fuzz.garbling import HOSTILE, garbled, garbled_text
 from wirecheck.inventory.file import (
+    AccessMethod,
     Inventory,
     InventoryError,
-    Unusable,
-    WayIn,
+    UnusableAccess,
+    access_methods,
     read_inventory,
-    ways_in,
 )
 from wirecheck.snapshot.objects.node import NodeObject
 
@@ -51,17 +51,17 @@ def read(folder: Path, raw: bytes) -> Inventory | None:
         assert len(said) < 5000
         return None
     for node in NODES:
-        check(ways_in(inventory, [node]).values())
+        check(access_methods(inventory, [node]).values())
     return inventory
 
 
-def check(ways: Iterable[WayIn | Unusable | None]) -> None:
+def check(methods: Iterable[AccessMethod | UnusableAccess | None]) -> None:
     """Nothing of it could become an option or shell text."""
-    for way in ways:
-        if isinstance(way, WayIn):
-            assert way.via.isprintable()
-            assert not set(way.via) & set(" \"'`$;|&<>\\")
-            assert "://-" not in way.via
+    for access in methods:
+        if isinstance(access, AccessMethod):
+            assert access.uri.isprintable()
+            assert not set(access.uri) & set(" \"'`$;|&<>\\")
+            assert "://-" not in access.uri
 
 
 def test_the_examples_are_read(tmp_path: Path) -> None:

@@ -7,15 +7,15 @@ import pytest
 import yaml
 
 from wirecheck.inventory.file import (
+    AccessMethod,
     Inventory,
     InventoryError,
     NodeEntry,
-    Unusable,
-    WayIn,
+    UnusableAccess,
+    access_methods,
     missing_lines,
     read_inventory,
     refuse_unknown_thresholds,
-    ways_in,
 )
 from wirecheck.snapshot.index import Waiver
 from wirecheck.snapshot.objects.metadata import Metadata
@@ -36,11 +36,11 @@ def read(folder: Path, text: str) -> Inventory:
     return read_inventory(path)
 
 
-def way(via: str, name: str = "w1", port: int | None = None) -> str:
+def access(via: str, name: str = "w1", port: int | None = None) -> str:
     entry = NodeEntry(name="*", via=via, port=port)
-    found = ways_in(Inventory([entry]), [node(name, ("InternalIP", "10.1.0.1"))])[name]
-    assert isinstance(found, WayIn)
-    return found.via
+    found = access_methods(Inventory([entry]), [node(name, ("InternalIP", "10.1.0.1"))])[name]
+    assert isinstance(found, AccessMethod)
+    return found.uri
 
 
 def test_everything_that_can_be_written_is_read(tmp_path: Path) -> None:
@@ -151,9 +151,11 @@ def test_the_first_entry_that_matches_is_the_way_in() -> None:
         ]
     )
     nodes = [node("wc-vm", ("Hostname", "wc-vm"), ("InternalIP", "10.1.0.9")), node("wc-w1")]
-    assert ways_in(inventory, [*nodes, node("other")]) == {
-        "wc-vm": WayIn("wc-vm", "ssh://root@10.1.0.9", "10.1.0.9", ssh_config="/c", sudo=True),
-        "wc-w1": WayIn("wc-w1", "docker://wc-w1", "wc-w1"),
+    assert access_methods(inventory, [*nodes, node("other")]) == {
+        "wc-vm": AccessMethod(
+            "wc-vm", "ssh://root@10.1.0.9", "10.1.0.9", ssh_config="/c", sudo=True
+        ),
+        "wc-w1": AccessMethod("wc-w1", "docker://wc-w1", "wc-w1"),
         "other": None,
     }
 
@@ -174,18 +176,18 @@ def test_the_first_entry_that_matches_is_the_way_in() -> None:
     ],
 )
 def test_place_holders_and_omitted_hosts_are_filled_in(via: str, filled: str) -> None:
-    assert way(via) == filled
+    assert access(via) == filled
 
 
 def test_an_ipv6_address_gets_its_brackets() -> None:
     entry = NodeEntry("*", "ssh://ops@", port=22)
-    found = ways_in(Inventory([entry]), [node("w1", ("InternalIP", "fd00::1"))])["w1"]
-    assert isinstance(found, WayIn)
-    assert (found.via, found.address) == ("ssh://ops@[fd00::1]:22", "fd00::1")
+    found = access_methods(Inventory([entry]), [node("w1", ("InternalIP", "fd00::1"))])["w1"]
+    assert isinstance(found, AccessMethod)
+    assert (found.uri, found.address) == ("ssh://ops@[fd00::1]:22", "fd00::1")
 
 
 def test_a_port_is_added() -> None:
-    assert way("ssh://ops@", port=2222) == "ssh://ops@10.1.0.1:2222"
+    assert access("ssh://ops@", port=2222) == "ssh://ops@10.1.0.1:2222"
 
 
 @pytest.mark.parametrize(
@@ -205,8 +207,8 @@ def test_a_port_is_added() -> None:
     ],
 )
 def test_a_host_that_cannot_be_one_is_refused(via: str) -> None:
-    found = ways_in(Inventory([NodeEntry("*", via)]), [node("w1")])["w1"]
-    assert isinstance(found, Unusable)
+    found = access_methods(Inventory([NodeEntry("*", via)]), [node("w1")])["w1"]
+    assert isinstance(found, UnusableAccess)
     assert "into node w1" in found.why
     assert "holds a host that cannot be one; correct the entry `*`" in found.why
     assert found.why.isprintable()
@@ -214,10 +216,10 @@ def test_a_host_that_cannot_be_one_is_refused(via: str) -> None:
 
 def test_an_address_from_the_api_is_no_text_of_a_command_and_costs_its_node_alone() -> None:
     bad, good = node("w1", ("InternalIP", "-oProxyCommand=id")), node("w2")
-    found = ways_in(Inventory([NodeEntry("*", "ssh://")]), [bad, good])
-    assert isinstance(found["w1"], Unusable)
+    found = access_methods(Inventory([NodeEntry("*", "ssh://")]), [bad, good])
+    assert isinstance(found["w1"], UnusableAccess)
     assert "or the Node's addresses" in found["w1"].why
-    assert found["w2"] == WayIn("w2", "ssh://w2", "w2")
+    assert found["w2"] == AccessMethod("w2", "ssh://w2", "w2")
 
 
 @pytest.mark.parametrize(
@@ -233,8 +235,8 @@ def test_the_lines_that_are_missing_can_be_pasted(
 ) -> None:
     inventory = read(tmp_path, missing_lines(names))
     assert [entry.name for entry in inventory.nodes] == globs
-    found = ways_in(inventory, [node(name) for name in names])
-    assert all(isinstance(each, WayIn) for each in found.values())
+    found = access_methods(inventory, [node(name) for name in names])
+    assert all(isinstance(each, AccessMethod) for each in found.values())
 
 
 def test_a_threshold_that_no_check_has_is_refused() -> None:
@@ -252,8 +254,8 @@ def test_each_example_can_be_read(path: Path) -> None:
 def test_the_example_of_the_test_cluster_reaches_its_nodes() -> None:
     inventory = read_inventory(EXAMPLES / "testbed.yaml")
     nodes = [node("wc-cp"), node("wc-w1"), node("wc-vm", ("InternalIP", "10.1.0.9"))]
-    ways = ways_in(inventory, nodes)
-    found = {name: each.via for name, each in ways.items() if isinstance(each, WayIn)}
+    methods = access_methods(inventory, nodes)
+    found = {name: each.uri for name, each in methods.items() if isinstance(each, AccessMethod)}
     assert found["wc-cp"] == "docker://wc-cp"
     assert found["wc-vm"].startswith("ssh://")
 

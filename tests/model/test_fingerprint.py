@@ -13,7 +13,7 @@ from wirecheck.model.cluster import Cluster
 from wirecheck.model.fingerprint import AS_ASKED, Traits, disagreements, traits_of
 from wirecheck.model.node import Node
 from wirecheck.snapshot.folder import Snapshot
-from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.index import VisitRecord, VisitStatus
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.service import ServiceObject
 
@@ -89,7 +89,7 @@ def test_nodes_that_all_have_the_same_stale_frontend_agree() -> None:
     api = snapshot.api()
     kept = [each for each in api.services if each.metadata.name != "web"]
     cluster = Cluster(replace(api, services=kept), snapshot.index, snapshot.index.looks[0])
-    visit = VisitRecord("seen")
+    visit = VisitRecord(VisitStatus.SEEN)
     known = {
         name: traits_of(Node(cluster, cluster.nodes[name], visit, snapshot.document(name)))
         for name in ("wc-w1", "wc-w2")
@@ -120,7 +120,7 @@ def with_misdirected_services(number: int) -> Node:
         endpoint_slices=[*api.endpoint_slices, *slices],
     )
     cluster = Cluster(api, snapshot.index, snapshot.index.looks[0])
-    return Node(cluster, cluster.nodes["wc-w1"], VisitRecord("seen"), document)
+    return Node(cluster, cluster.nodes["wc-w1"], VisitRecord(VisitStatus.SEEN), document)
 
 
 def _service(number: int, address: str) -> tuple[ServiceObject, EndpointSliceObject]:

@@ -256,7 +256,7 @@ class TestLive:
         cluster = ServedCluster(server)
         cluster.serve(healthy())
         monkeypatch.setattr("wirecheck.run.round.visit_all", cluster.visit_all)
-        monkeypatch.setattr("wirecheck.run.round.container_ways", cluster.container_ways)
+        monkeypatch.setattr("wirecheck.run.round.container_access", cluster.container_access)
         monkeypatch.setattr("wirecheck.run.live.time.sleep", lambda _: None)
         return cluster
 

@@ -88,7 +88,7 @@ def served(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> ServedCluster:
     cluster = ServedCluster(server, looks=[helped()])
     cluster.serve(cluster.looks[0])
     monkeypatch.setattr("wirecheck.run.round.visit_all", cluster.visit_all)
-    monkeypatch.setattr("wirecheck.run.round.container_ways", cluster.container_ways)
+    monkeypatch.setattr("wirecheck.run.round.container_access", cluster.container_access)
     monkeypatch.setattr("wirecheck.run.live.time.sleep", lambda _: None)
     return cluster
 

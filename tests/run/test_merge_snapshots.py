@@ -15,9 +15,9 @@ from wirecheck.evaluation.evaluate import evaluate
 from wirecheck.run.merge_snapshots import merge, opened
 from wirecheck.run.request import RequestError
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
-from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.index import VisitRecord, VisitStatus
 
-NO_WAY = VisitRecord("no way", reason="It matches no entry of the inventory.")
+NO_WAY = VisitRecord(VisitStatus.NO_ACCESS, reason="It matches no entry of the inventory.")
 
 
 def part_of(snapshot: Snapshot, folder, names: set[str], **index) -> Snapshot:
@@ -32,7 +32,7 @@ def part_of(snapshot: Snapshot, folder, names: set[str], **index) -> Snapshot:
                 document = msgspec.json.encode(snapshot.document(name, look))
                 writer.write_document(look, name, document)
         others = {name: NO_WAY for name in record.visits if name not in names and look == 1}
-        writer.finish_look(msgspec.structs.replace(record, visits={**seen, **others}))
+        writer.finish_round(msgspec.structs.replace(record, visits={**seen, **others}))
     return Snapshot.open(folder)
 
 

@@ -17,7 +17,7 @@ from wirecheck.cli import main as cli
 from wirecheck.report.webhook import WebhookError, post
 from wirecheck.run.outputs import NAMES, Output, deliver, deliver_trouble, read_output
 from wirecheck.run.sonobuoy_progress import SonobuoyProgress
-from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.index import VisitRecord, VisitStatus
 
 SECRET = "T0KEN-that-nobody-may-see"
 
@@ -283,8 +283,8 @@ def test_nagios_is_told_of_wrong_usage_in_its_own_words(run, words):
 def test_sonobuoy_is_told_how_far_it_is(monkeypatch, chat):
     told = SonobuoyProgress(Listener(), str(chat.port))
     with told.visits(2) as visits:
-        visits.visited("n1", VisitRecord("seen"))
-        visits.visited("n2", VisitRecord("unreachable", reason="n2 is down."))
+        visits.visited("n1", VisitRecord(VisitStatus.SEEN))
+        visits.visited("n2", VisitRecord(VisitStatus.UNREACHABLE, reason="n2 is down."))
     told.ended(sample.broken())
 
     assert [(each["total"], each["completed"]) for each in chat.bodies] == [

@@ -17,7 +17,7 @@ from wirecheck.run import live
 from wirecheck.run.request import NothingToDoError, Request
 from wirecheck.run.session import perform
 from wirecheck.snapshot.folder import Snapshot
-from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.index import VisitRecord, VisitStatus
 
 NODES, PODS = "/api/v1/nodes", "/api/v1/pods"
 
@@ -35,7 +35,7 @@ def served(server, monkeypatch, pauses):
     cluster = ServedCluster(server)
     cluster.serve(healthy())
     monkeypatch.setattr("wirecheck.run.round.visit_all", cluster.visit_all)
-    monkeypatch.setattr("wirecheck.run.round.container_ways", cluster.container_ways)
+    monkeypatch.setattr("wirecheck.run.round.container_access", cluster.container_access)
     return cluster
 
 
@@ -109,7 +109,7 @@ def test_what_settles_is_none(run, served, pauses):
 
 def test_only_the_nodes_concerned_are_looked_at_again(run, served):
     served.looks = [broken()]
-    served.ways.add("n2")
+    served.access_methods.add("n2")
     served.visits["n2"] = (SEEN, emptied(healthy().document))
     small = healthy()
     small.api["nodes"].append(node("n2"))
@@ -162,7 +162,7 @@ def test_the_api_is_read_anew_in_each_look(run, served, pauses, monkeypatch):
 def test_a_node_that_is_deleted_between_the_looks_is_not_red(run, served, monkeypatch):
     small = healthy()
     small.api["nodes"].append(node("n2", ready="False"))
-    served.ways.add("n2")
+    served.access_methods.add("n2")
     served.visits["n2"] = (SEEN, emptied(healthy().document))
     served.serve(small)
     monkeypatch.setattr(live.time, "sleep", lambda _: served.serve(healthy()))
@@ -190,8 +190,11 @@ def test_the_replay_gives_the_same_items(run, served, tmp_path):
 
 
 def test_an_unreachable_node_is_an_error(run, served):
-    served.visits["n2"] = (VisitRecord("unreachable", reason="n2 refuses the connection."), None)
-    served.ways.add("n2")
+    served.visits["n2"] = (
+        VisitRecord(VisitStatus.UNREACHABLE, reason="n2 refuses the connection."),
+        None,
+    )
+    served.access_methods.add("n2")
     small = healthy()
     small.api["nodes"].append(node("n2"))
     served.serve(small)
@@ -204,8 +207,8 @@ def test_an_unreachable_node_is_an_error(run, served):
 
 
 def test_an_unreachable_node_that_is_not_ready_is_left_out(run, served):
-    served.visits["n2"] = (VisitRecord("time limit", reason="n2 did not answer."), None)
-    served.ways.add("n2")
+    served.visits["n2"] = (VisitRecord(VisitStatus.TIME_LIMIT, reason="n2 did not answer."), None)
+    served.access_methods.add("n2")
     small = healthy()
     small.api["nodes"].append(node("n2", ready="Unknown"))
     served.serve(small)
@@ -220,7 +223,7 @@ def test_an_unreachable_node_that_is_not_ready_is_left_out(run, served):
 
 
 def test_a_node_without_a_way_in_is_judged_by_the_api_and_said(run, served, listener):
-    served.ways = set()
+    served.access_methods = set()
 
     results, folder = run()
 
@@ -239,7 +242,7 @@ def test_one_way_that_cannot_be_used_is_its_nodes_error_and_all_else_is_kept(run
     small.api["nodes"].append(node("n2"))
     small.api["nodes"][1]["status"]["addresses"][0]["address"] = "-oProxyCommand=id"
     served.serve(small)
-    served.ways.add("n2")
+    served.access_methods.add("n2")
 
     results, folder = run(inventory="nodes: [{name: n2, via: 'ssh://'}]")
 
@@ -257,16 +260,16 @@ def test_one_way_that_cannot_be_used_is_its_nodes_error_and_all_else_is_kept(run
 
 
 def test_the_inventorys_way_in_comes_before_the_container(run, served, monkeypatch):
-    ways = []
+    methods = []
     visit_all = served.visit_all
     monkeypatch.setattr(
         "wirecheck.run.round.visit_all",
-        lambda given, *rest: ways.append(given["n1"].via) or visit_all(given, *rest),
+        lambda given, *rest: methods.append(given["n1"].uri) or visit_all(given, *rest),
     )
 
     run(inventory="nodes: [{name: 'n*', via: 'ssh://ops@{address}'}]")
 
-    assert ways == ["ssh://ops@192.0.2.1"]
+    assert methods == ["ssh://ops@192.0.2.1"]
 
 
 def test_what_the_verdict_depends_on_is_in_the_snapshot(run, served):
@@ -345,7 +348,7 @@ def test_what_was_seen_outlives_an_error_of_wirechecks_own(run, served, tmp_path
 class TestInterrupted:
     @pytest.fixture
     def two_nodes(self, served):
-        served.ways.add("n2")
+        served.access_methods.add("n2")
         served.visits["n2"] = (SEEN, emptied(healthy().document))
         small = healthy()
         small.api["nodes"].append(node("n2"))

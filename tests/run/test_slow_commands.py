@@ -33,7 +33,7 @@ def slow(tmp_path) -> Snapshot:
     writer.write_api(1, plain.api())
     for name in plain.node_names():
         writer.write_document(1, name, msgspec.json.encode(plain.document(name)))
-    writer.finish_look(msgspec.structs.replace(look, visits=visits))
+    writer.finish_round(msgspec.structs.replace(look, visits=visits))
     return Snapshot.open(tmp_path / "slow")
 
 

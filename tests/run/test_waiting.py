@@ -126,7 +126,7 @@ def served(server, monkeypatch):
     cluster.serve(healthy())
     monkeypatch.setattr(live.time, "sleep", lambda _: None)
     monkeypatch.setattr("wirecheck.run.round.visit_all", cluster.visit_all)
-    monkeypatch.setattr("wirecheck.run.round.container_ways", cluster.container_ways)
+    monkeypatch.setattr("wirecheck.run.round.container_access", cluster.container_access)
     return cluster
 
 

@@ -21,7 +21,7 @@ from wirecheck.run.merge_snapshots import merge
 from wirecheck.snapshot import blocks
 from wirecheck.snapshot.blocks import BlockText, block_of, digest_of, joined, named, restored
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
-from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.index import VisitRecord, VisitStatus
 from wirecheck.snapshot.node_document import NodeDocument
 from wirecheck.snapshot.redact import redact
 
@@ -50,11 +50,11 @@ def in_blocks(snapshot: Snapshot, folder: Path, names: set[str] | None = None) -
         visits = dict(record.visits)
         for name in snapshot.node_names(look):
             if names is not None and name not in names:
-                visits[name] = VisitRecord("no way", reason="It is another run's.")
+                visits[name] = VisitRecord(VisitStatus.NO_ACCESS, reason="It is another run's.")
                 continue
             raw = as_sent(snapshot.document(name, look), writer.known_blocks)
             writer.write_document(look, name, raw)
-        writer.finish_look(msgspec.structs.replace(record, visits=visits))
+        writer.finish_round(msgspec.structs.replace(record, visits=visits))
     return Snapshot.open(folder)
 
 
@@ -181,7 +181,7 @@ def test_a_block_that_is_not_what_it_is_named_by_is_nobodys(tmp_path: Path) -> N
     assert digest not in writer.known_blocks
 
     writer.write_document(1, "wc-w2", as_sent(plain.document("wc-w1"), writer.known_blocks))
-    writer.finish_look(plain.index.looks[0])
+    writer.finish_round(plain.index.looks[0])
     # The next node sent it as it is.
     assert "-A INPUT -j DROP" not in text_of(Snapshot.open(tmp_path), "wc-w1")
 

@@ -12,7 +12,14 @@ import pytest
 from wirecheck.snapshot import folder
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot, SnapshotError, SnapshotWriter
-from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex, VisitRecord, Waiver
+from wirecheck.snapshot.index import (
+    FORMAT,
+    RoundRecord,
+    SnapshotIndex,
+    VisitRecord,
+    VisitStatus,
+    Waiver,
+)
 from wirecheck.snapshot.node_document import Host, NodeDocument
 from wirecheck.snapshot.objects.metadata import Metadata
 from wirecheck.snapshot.objects.node import NodeObject
@@ -22,15 +29,17 @@ DOCUMENT = NodeDocument(1, "0.1.0", 1.0, 2.0, Host("w1"))
 INDEX = SnapshotIndex(
     FORMAT, "0.1.0", 1.0, thresholds={"a": 1.5}, waivers=[Waiver("a", "b", "c", "d", "2027-01-01")]
 )
-SEEN = VisitRecord("seen", via="docker://w1")
-LOOK = LookRecord(1.0, 2.0, visits={"w1": SEEN, "w2": VisitRecord("unreachable", reason="no")})
+SEEN = VisitRecord(VisitStatus.SEEN, via="docker://w1")
+LOOK = RoundRecord(
+    1.0, 2.0, visits={"w1": SEEN, "w2": VisitRecord(VisitStatus.UNREACHABLE, reason="no")}
+)
 
 
 def written(path: Path, document: bytes = msgspec.json.encode(DOCUMENT)) -> Path:
     writer = SnapshotWriter(path, INDEX)
     writer.write_api(1, API)
     writer.write_document(1, "w1", document)
-    writer.finish_look(LOOK)
+    writer.finish_round(LOOK)
     return path
 
 
@@ -82,7 +91,7 @@ def test_looks_are_kept_apart(tmp_path: Path) -> None:
         document = msgspec.structs.replace(DOCUMENT, started=float(look))
         writer.write_api(look, api)
         writer.write_document(look, "w1", msgspec.json.encode(document))
-        writer.finish_look(LOOK)
+        writer.finish_round(LOOK)
     snapshot = Snapshot.open(tmp_path / "snapshot.json")
     assert [snapshot.api(look).server_version for look in (1, 2)] == ["v1", "v2"]
     assert [snapshot.document("w1", look).started for look in (1, 2)] == [1.0, 2.0]
@@ -228,7 +237,7 @@ def test_a_very_long_name_has_its_own_file(tmp_path: Path) -> None:
     for name in names:
         document = msgspec.structs.replace(DOCUMENT, host=Host(name))
         writer.write_document(1, name, msgspec.json.encode(document))
-    writer.finish_look(LookRecord(1.0, 2.0, visits=dict.fromkeys(names, SEEN)))
+    writer.finish_round(RoundRecord(1.0, 2.0, visits=dict.fromkeys(names, SEEN)))
     snapshot = Snapshot.open(tmp_path)
     assert [snapshot.document(name).host.hostname for name in names] == names
 

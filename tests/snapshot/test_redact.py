@@ -26,7 +26,7 @@ from wirecheck.evaluation.evaluate import evaluate
 from wirecheck.network.registry import OBJECT_NAMES, PLUGINS
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot, SnapshotError, SnapshotWriter
-from wirecheck.snapshot.index import LookRecord, SnapshotIndex, VisitRecord, Waiver
+from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, VisitStatus, Waiver
 from wirecheck.snapshot.netns import Address, Link, Namespace
 from wirecheck.snapshot.node_document import Command, Host, HttpAnswer, KernelLine, NodeDocument
 from wirecheck.snapshot.objects.node import NodeObject
@@ -215,7 +215,9 @@ def of_kube_proxy(folder: Path, api: ApiObjects, document: NodeDocument) -> Snap
     writer = SnapshotWriter(folder, SnapshotIndex(1, "0", 1000.0))
     writer.write_api(1, api)
     writer.write_document(1, node.metadata.name, msgspec.json.encode(document))
-    writer.finish_look(LookRecord(1000.0, 1002.0, {node.metadata.name: VisitRecord("seen")}))
+    writer.finish_round(
+        RoundRecord(1000.0, 1002.0, {node.metadata.name: VisitRecord(VisitStatus.SEEN)})
+    )
     return Snapshot.open(folder)
 
 
@@ -344,7 +346,9 @@ def changed(tmp_path: Path, small: SmallCluster, **more: Any) -> tuple[Snapshot,
 def test_sentences_lose_names_and_addresses(tmp_path):
     small = unreachable()
     reason = "n1 (192.0.2.1) refuses the connection of shop/web by ssh://alice@192.0.2.1."
-    small.visit = VisitRecord("unreachable", via="ssh://alice@192.0.2.1:22", reason=reason)
+    small.visit = VisitRecord(
+        VisitStatus.UNREACHABLE, via="ssh://alice@192.0.2.1:22", reason=reason
+    )
 
     redacted, dictionary = changed(tmp_path, small)
 

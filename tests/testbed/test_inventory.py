@@ -7,7 +7,7 @@ from testbed.access import client_key, host_key, write_ssh_config
 from testbed.inventory import remove_inventories, write_inventories
 from testbed.layout import SUBNETS, Layout
 from testbed.state import State, write_atomically
-from wirecheck.inventory.file import WayIn, read_inventory, ways_in
+from wirecheck.inventory.file import AccessMethod, access_methods, read_inventory
 from wirecheck.snapshot.objects.metadata import Metadata
 from wirecheck.snapshot.objects.node import NodeAddress, NodeObject, NodeStatus
 
@@ -24,14 +24,18 @@ def node_objects() -> list[NodeObject]:
     ]
 
 
-def ways(path: Path) -> dict[str, tuple[str, bool]]:
-    found = ways_in(read_inventory(path), node_objects())
-    return {name: (way.via, way.sudo) for name, way in found.items() if isinstance(way, WayIn)}
+def methods(path: Path) -> dict[str, tuple[str, bool]]:
+    found = access_methods(read_inventory(path), node_objects())
+    return {
+        name: (access.uri, access.sudo)
+        for name, access in found.items()
+        if isinstance(access, AccessMethod)
+    }
 
 
 def test_wirecheck_finds_a_way_into_every_node(tmp_path: Path) -> None:
     write_inventories(State(tmp_path), vm=True)
-    assert ways(tmp_path / "inventory.yaml") == {
+    assert methods(tmp_path / "inventory.yaml") == {
         "wc-cp": ("docker://wc-cp", False),
         "wc-w1": ("docker://wc-w1", False),
         "wc-w2": ("docker://wc-w2", False),
@@ -41,8 +45,8 @@ def test_wirecheck_finds_a_way_into_every_node(tmp_path: Path) -> None:
 
 def test_all_nodes_can_also_be_reached_over_ssh_with_and_without_sudo(tmp_path: Path) -> None:
     write_inventories(State(tmp_path), vm=False)
-    assert ways(tmp_path / "inventory-ssh.yaml")["wc-w1"] == ("ssh://root@172.31.250.11", False)
-    assert ways(tmp_path / "inventory-sudo.yaml")["wc-w1"] == ("ssh://ops@172.31.250.11", True)
+    assert methods(tmp_path / "inventory-ssh.yaml")["wc-w1"] == ("ssh://root@172.31.250.11", False)
+    assert methods(tmp_path / "inventory-sudo.yaml")["wc-w1"] == ("ssh://ops@172.31.250.11", True)
 
 
 def test_removing_leaves_no_inventory(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from wirecheck.model.cluster import Cluster
 from wirecheck.run.live import LiveRun
 from wirecheck.run.request import Request, RequestError
 from wirecheck.snapshot.folder import Snapshot
-from wirecheck.snapshot.index import LookRecord, SnapshotIndex
+from wirecheck.snapshot.index import RoundRecord, SnapshotIndex
 from wirecheck.snapshot.objects.service import ServiceObject
 
 Nodes = Callable[[Cluster], Collection[str]]
@@ -54,7 +54,7 @@ def scene_of(
 
 def _api_alone(run: LiveRun) -> Cluster:
     index = SnapshotIndex(format=1, wirecheck="", time=0.0)
-    return Cluster(run.objects, index, LookRecord(0.0, 0.0))
+    return Cluster(run.objects, index, RoundRecord(0.0, 0.0))
 
 
 def pod_named(cluster: Cluster, name: str) -> Pod:

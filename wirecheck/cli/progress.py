@@ -51,10 +51,10 @@ class Progress:
         with self._lock:
             self._done += 1
             self._bar.advance(self._task)
-            if visit.status == "seen" and self._console.is_terminal:
+            if visit.status.reached and self._console.is_terminal:
                 return
             what = f"{visit.seconds:.1f} s, {decimal(visit.bytes)}"
-            if visit.status != "seen":
+            if not visit.status.reached:
                 what = f"{visit.status}: {visit.reason}"
             line = harmless(f"[{self._done}/{self._total}] {node}: {what}")
             encoding = self._console.encoding

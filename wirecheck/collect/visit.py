@@ -14,7 +14,7 @@ import msgspec
 from wirecheck.addresses import address, addresses
 from wirecheck.collect.document_frame import FrameError, unframed
 from wirecheck.collect.node_program import agent_command_line, command_line
-from wirecheck.collect.plan.visit_plan import LookOptions, Plan
+from wirecheck.collect.plan.visit_plan import Plan, RoundOptions
 from wirecheck.collect.transport.bounded_process import CalledOffError
 from wirecheck.collect.transport.errors import (
     NotUnderstoodError,
@@ -23,8 +23,8 @@ from wirecheck.collect.transport.errors import (
     WrongHostError,
 )
 from wirecheck.collect.transport.remote_command import run_on
-from wirecheck.inventory.file import WayIn
-from wirecheck.snapshot.index import VisitRecord
+from wirecheck.inventory.file import AccessMethod
+from wirecheck.snapshot.index import VisitRecord, VisitStatus
 from wirecheck.snapshot.node_document import FORMAT, NodeDocument
 from wirecheck.snapshot.objects.node import NodeObject
 
@@ -50,17 +50,17 @@ TIDYING = 5.0
 class Round:
     """What all visits of one look have in common."""
 
-    options: LookOptions
+    options: RoundOptions
     end: float
     """On the monotonic clock: no visit lasts longer."""
     called_off: threading.Event
 
 
 def visit_all(
-    ways: Mapping[str, WayIn],
+    methods: Mapping[str, AccessMethod],
     nodes: Mapping[str, NodeObject],
     plans: Callable[[str], Plan],
-    options: LookOptions,
+    options: RoundOptions,
     progress: Callable[[str, VisitRecord], None],
 ) -> Generator[Visited, None, None]:
     """Visit every node of `ways`, and yield each once: (name, record, document as JSON or None).
@@ -70,7 +70,7 @@ def visit_all(
     """
     this = Round(options, time.monotonic() + options.total_limit, threading.Event())
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
-    for name in sorted(ways):
+    for name in sorted(methods):
         waiting.put(name)
     # Bounded, so that documents do not pile up faster than they are written.
     done: queue.Queue[Visited] = queue.Queue(max(1, options.workers))
@@ -81,17 +81,17 @@ def visit_all(
                 name = waiting.get_nowait()
             except queue.Empty:
                 return
-            _hand_over((name, *_visit(ways[name], nodes[name], plans, this)), done, this)
+            _hand_over((name, *_visit(methods[name], nodes[name], plans, this)), done, this)
 
     # Daemons: leaving the run never waits for a node.
     workers = [
         threading.Thread(target=work, name="visit", daemon=True)
-        for _ in range(min(len(ways), max(1, options.workers)))
+        for _ in range(min(len(methods), max(1, options.workers)))
     ]
     for worker in workers:
         worker.start()
     try:
-        for _ in ways:
+        for _ in methods:
             name, record, document = done.get()
             progress(name, record)
             yield name, record, document
@@ -113,11 +113,11 @@ def _hand_over(visited: Visited, done: queue.Queue[Visited], this: Round) -> Non
 
 
 def _visit(
-    way: WayIn, node: NodeObject, plans: Callable[[str], Plan], this: Round
+    access: AccessMethod, node: NodeObject, plans: Callable[[str], Plan], this: Round
 ) -> tuple[VisitRecord, bytes | None]:
     """One visit, whatever becomes of it."""
     began = time.monotonic()
-    record = VisitRecord("unreachable", via=way.via)
+    record = VisitRecord(VisitStatus.UNREACHABLE, via=access.uri)
 
     def ended(**fields: object) -> VisitRecord:
         seconds = round(time.monotonic() - began, 3)
@@ -126,26 +126,28 @@ def _visit(
     limit = min(this.options.visit_limit, this.end - began)
     if limit < SHORTEST:
         reason = (
-            f"{way.node} was not visited: the {this.options.total_limit:.0f} s for all nodes were "
-            "over. Raise `limits.total` or `limits.workers` in the inventory."
+            f"{access.node} was not visited: the {this.options.total_limit:.0f} s for all nodes "
+            "were over. Raise `limits.total` or `limits.workers` in the inventory."
         )
-        return ended(status="time limit", reason=reason), None
+        return ended(status=VisitStatus.TIME_LIMIT, reason=reason), None
     try:
-        plan = plans(way.node).encoded()
-        command = agent_command_line(plan) if way.pod else command_line(plan)
+        plan = plans(access.node).encoded()
+        command = agent_command_line(plan) if access.pod else command_line(plan)
         record = msgspec.structs.replace(record, commands=1)
-        output = _run_on(way, command, limit, this.called_off)
-        raw, document = _proven(output, node, way)
+        output = _run_on(access, command, limit, this.called_off)
+        raw, document = _proven(output, node, access)
     except VisitError as error:
         return ended(status=error.status, reason=str(error)), None
     except CalledOffError:
-        return ended(reason=f"The visit to {way.node} was called off."), None
+        return ended(reason=f"The visit to {access.node} was called off."), None
     except Exception as error:
         # Whatever it is, it must not end the visits to other nodes.
-        reason = f"The visit to {way.node} failed within wirecheck: {type(error).__name__}: {error}"
+        reason = (
+            f"The visit to {access.node} failed within wirecheck: {type(error).__name__}: {error}"
+        )
         return ended(reason=reason), None
     seen = ended(
-        status="seen",
+        status=VisitStatus.SEEN,
         bytes=len(raw),
         dns_queries=sum(len(each.tries) * (2 if each.second else 1) for each in document.probes),
         connections=sum(each.tries for each in document.contacts or ()),
@@ -155,7 +157,7 @@ def _visit(
     return seen, raw
 
 
-def _run_on(way: WayIn, command: str, limit: float, called_off: threading.Event) -> bytes:
+def _run_on(access: AccessMethod, command: str, limit: float, called_off: threading.Event) -> bytes:
     """What the command prints, once the server lets it in.
 
     Many visits through one jump host are more than its sshd takes at once (MaxStartups). They
@@ -165,13 +167,13 @@ def _run_on(way: WayIn, command: str, limit: float, called_off: threading.Event)
     for again in AGAIN:
         pause = again * random.uniform(0.5, 1.5)
         try:
-            return run_on(way, command, seconds=end - time.monotonic(), called_off=called_off)
+            return run_on(access, command, seconds=end - time.monotonic(), called_off=called_off)
         except TurnedAwayError:
             if end - time.monotonic() < pause + SHORTEST:
                 raise
         if called_off.wait(pause):
             raise CalledOffError
-    return run_on(way, command, seconds=end - time.monotonic(), called_off=called_off)
+    return run_on(access, command, seconds=end - time.monotonic(), called_off=called_off)
 
 
 def _slow(document: NodeDocument) -> dict[str, float]:
@@ -185,28 +187,28 @@ def _proxy_mode(document: NodeDocument) -> str:
     return answer.body.strip() if answer and answer.status == 200 else ""
 
 
-def _proven(output: bytes, node: NodeObject, way: WayIn) -> tuple[bytes, NodeDocument]:
+def _proven(output: bytes, node: NodeObject, access: AccessMethod) -> tuple[bytes, NodeDocument]:
     """The document in the output, if it is one and comes from the node; raises VisitError."""
     try:
         raw = unframed(output)
         document = DECODER.decode(raw)
-        prove(node, document, way)
+        prove(node, document, access)
     except (FrameError, msgspec.MsgspecError) as error:
         raise NotUnderstoodError(
-            f"{way.node} answered by {way.via}, but {error}. See what that way in prints by "
+            f"{access.node} answered by {access.uri}, but {error}. See what that way in prints by "
             "itself, such as a login message, and whether python3 works there."
         ) from error
     return raw, document
 
 
-def prove(node: NodeObject, document: NodeDocument, way: WayIn) -> None:
+def prove(node: NodeObject, document: NodeDocument, access: AccessMethod) -> None:
     """Raise WrongHostError unless the host that answered is the node.
 
     It has to own one of the Node's InternalIPs, and its machine-id has to be the Node's where
     both are known.
     """
     name, host = node.metadata.name, document.host
-    answered = f"By {way.via} answered the host {host.hostname or 'without a name'}, which"
+    answered = f"By {access.uri} answered the host {host.hostname or 'without a name'}, which"
     if document.format != FORMAT or not document.namespaces:
         raise WrongHostError(f"{answered} sent nothing that shows whether it is node {name}.")
     wanted = addresses(each.address for each in node.status.addresses if each.type == "InternalIP")

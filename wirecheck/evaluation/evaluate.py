@@ -28,7 +28,7 @@ from wirecheck.results.measures import NodeMeasures, measured_on
 from wirecheck.results.outcomes import outcome_of
 from wirecheck.results.records import FURTHER, FindingRecord, ItemResult, Object
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
-from wirecheck.snapshot.index import SnapshotIndex, VisitRecord
+from wirecheck.snapshot.index import SnapshotIndex, VisitRecord, VisitStatus
 from wirecheck.snapshot.objects.node import NodeObject
 
 MOST_FINDINGS = 100
@@ -129,13 +129,15 @@ class Evaluation:
     def _one_node(
         self, number: int, cluster: Cluster, name: str, visit: VisitRecord | None
     ) -> Node:
-        visit = visit or VisitRecord("unreachable", reason=f"The snapshot has no visit to {name}.")
+        visit = visit or VisitRecord(
+            VisitStatus.UNREACHABLE, reason=f"The snapshot has no visit to {name}."
+        )
         document = None
-        if visit.status == "seen":
+        if visit.status.reached:
             try:
                 document = self._snapshot.document(name, number)
             except SnapshotError as error:
-                visit = VisitRecord("not understood", via=visit.via, reason=str(error))
+                visit = VisitRecord(VisitStatus.UNRECOGNISED, via=visit.via, reason=str(error))
         return Node(cluster, cluster.nodes.get(name) or self._deleted(name), visit, document)
 
     def _deleted(self, name: str) -> NodeObject:

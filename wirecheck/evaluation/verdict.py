@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from typing import Literal
 
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.sampled_peers import sampled_peers
 from wirecheck.model.cluster import Cluster
 from wirecheck.results.records import Coverage, ItemResult
-from wirecheck.snapshot.index import SnapshotIndex, VisitRecord
+from wirecheck.snapshot.index import SnapshotIndex, VisitRecord, VisitStatus
 from wirecheck.text import plural
 
 FailOn = Literal["fail", "warn", "never"]
@@ -106,7 +106,7 @@ def coverage(cluster: Cluster, index: SnapshotIndex, items: Sequence[ItemResult]
     """
     visits = {name: cluster.look.visits.get(name, _NO_VISIT) for name in cluster.nodes}
     pods = [pod for pod in cluster.pods if pod.node_name and pod.is_running]
-    seen = {name for name, visit in visits.items() if visit.status == "seen"}
+    seen = {name for name, visit in visits.items() if visit.status.reached}
     undecided = {name for item in items for name in item.undecided}
     all_visits = [visit for each in index.looks for visit in each.visits.values()]
     connections = sum(visit.connections for visit in all_visits)
@@ -125,13 +125,9 @@ def coverage(cluster: Cluster, index: SnapshotIndex, items: Sequence[ItemResult]
         sampled_peers=sampled_peers(len(visits)) if connections else 0,
         helper_pods=helped,
         helper_pods_wanted=len(wanted),
-        unreachable=_with_status(
-            visits, "unreachable", "time limit", "wrong host", "not understood"
-        ),
+        unreachable=sorted(name for name, visit in visits.items() if visit.status.failed),
         skipped_nodes={
-            name: visit.reason
-            for name, visit in visits.items()
-            if visit.status in ("no way", "gone", "skipped")
+            name: visit.reason for name, visit in visits.items() if visit.status.out_of_scope
         },
         undecided=len(undecided),
         unjudged=_unjudged(items),
@@ -149,8 +145,4 @@ def _unjudged(items: Sequence[ItemResult]) -> dict[str, int]:
     return dict(most)
 
 
-_NO_VISIT = VisitRecord("unreachable", reason="The snapshot has no visit to it.")
-
-
-def _with_status(visits: Mapping[str, VisitRecord], *statuses: str) -> list[str]:
-    return sorted(name for name, visit in visits.items() if visit.status in statuses)
+_NO_VISIT = VisitRecord(VisitStatus.UNREACHABLE, reason="The snapshot has no visit to it.")

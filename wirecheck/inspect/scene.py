@@ -18,7 +18,7 @@ from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.results.records import ItemResult
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
-from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.index import VisitRecord, VisitStatus
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ class Scene:
     def node(self, name: str) -> Node:
         """The node with what was seen on it; a broken document is a visit that failed."""
         visit = self.cluster.look.visits.get(name) or VisitRecord(
-            "no way", reason=f"{name} was not visited."
+            VisitStatus.NO_ACCESS, reason=f"{name} was not visited."
         )
         document = None
-        if visit.status == "seen":
+        if visit.status.reached:
             try:
                 document = self.snapshot.document(name, 1)
             except SnapshotError as error:
-                visit = VisitRecord("not understood", via=visit.via, reason=str(error))
+                visit = VisitRecord(VisitStatus.UNRECOGNISED, via=visit.via, reason=str(error))
         return Node(self.cluster, self.cluster.nodes[name], visit, document)
 
     def judged(self, nodes: Collection[str], groups: Collection[str] = ()) -> list[ItemResult]:

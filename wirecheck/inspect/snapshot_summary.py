@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from wirecheck.api_index.helper_pods import without_helpers
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot
-from wirecheck.snapshot.index import LookRecord, SnapshotIndex
+from wirecheck.snapshot.index import RoundRecord, SnapshotIndex
 from wirecheck.text import plural
 
 
@@ -63,13 +63,13 @@ def slow_commands(index: SnapshotIndex) -> Iterator[str]:
         )
 
 
-def _visits(look: LookRecord) -> Iterator[str]:
+def _visits(look: RoundRecord) -> Iterator[str]:
     statuses = Counter(visit.status for visit in look.visits.values())
     size = sum(visit.bytes for visit in look.visits.values())
     counted = ", ".join(f"{number:,} {status}" for status, number in statuses.most_common())
     yield f"  visits    {counted or 'none'}; {size / 1e6:.1f} MB"
     for name, visit in sorted(look.visits.items()):
-        if visit.status != "seen":
+        if not visit.status.reached:
             yield f"  {name}: {visit.status}: {visit.reason}"
     yield from (f"  problem: {problem}" for problem in look.problems)
 

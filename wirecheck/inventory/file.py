@@ -131,11 +131,11 @@ class AgentPod(Struct, frozen=True):
     context: str = ""
 
 
-class WayIn(Struct, frozen=True):
+class AccessMethod(Struct, frozen=True):
     """The way into one node, filled in; it holds no credential, only where one is kept."""
 
     node: str
-    via: str
+    uri: str
     address: str
     ssh_config: str | None = None
     identity_file: str | None = None
@@ -143,10 +143,10 @@ class WayIn(Struct, frozen=True):
     ssh_arguments: tuple[str, ...] = ()
     """Words for ssh's command line: a jump host, an option."""
     pod: AgentPod | None = None
-    """Where `via` is kubectl://."""
+    """Where `uri` is kubectl://."""
 
 
-class Unusable(Struct, frozen=True):
+class UnusableAccess(Struct, frozen=True):
     """Why what is said of the way into one node cannot be used: a sentence with the next step."""
 
     why: str
@@ -165,11 +165,11 @@ def read_inventory(path: Path) -> Inventory:
     return _checked(path, inventory)
 
 
-def ways_in(
+def access_methods(
     inventory: Inventory, nodes: Sequence[NodeObject]
-) -> dict[str, WayIn | Unusable | None]:
+) -> dict[str, AccessMethod | UnusableAccess | None]:
     """The way into each node: of the first entry whose glob matches, None where there is none."""
-    return {node.metadata.name: _way_in(inventory, node) for node in nodes}
+    return {node.metadata.name: _access(inventory, node) for node in nodes}
 
 
 def missing_lines(names: Collection[str]) -> str:
@@ -253,28 +253,28 @@ def _check_via(path: Path, entry: NodeEntry) -> None:
         raise InventoryError(f"{path}: the way into {entry.name}, `{_masked(entry.via)}`, {wrong}.")
 
 
-def _masked(via: str) -> str:
-    return re.sub(r"(?<=://)([^@/]*):[^@]*@", r"\1:…@", via)
+def _masked(uri: str) -> str:
+    return re.sub(r"(?<=://)([^@/]*):[^@]*@", r"\1:…@", uri)
 
 
 def _absolute(folder: Path, written: str | None) -> str | None:
     return None if written is None else str(folder / Path(written).expanduser())
 
 
-def _way_in(inventory: Inventory, node: NodeObject) -> WayIn | Unusable | None:
+def _access(inventory: Inventory, node: NodeObject) -> AccessMethod | UnusableAccess | None:
     name = node.metadata.name
     for entry in inventory.nodes:
         if fnmatch.fnmatchcase(name, entry.name):
             address = _address(node)
-            via = _filled_in(entry, name, address)
-            if via != "local://" and not is_plain_way(via):
-                return Unusable(
-                    f"The way into node {name}, {_masked(via)!r}, holds a host that cannot be one; "
+            uri = _filled_in(entry, name, address)
+            if uri != "local://" and not is_plain_uri(uri):
+                return UnusableAccess(
+                    f"The way into node {name}, {_masked(uri)!r}, holds a host that cannot be one; "
                     f"correct the entry `{entry.name}` of the inventory, or the Node's addresses."
                 )
-            return WayIn(
+            return AccessMethod(
                 node=name,
-                via=via,
+                uri=uri,
                 address=address,
                 ssh_config=entry.ssh_config,
                 identity_file=entry.identity_file,
@@ -300,10 +300,10 @@ def _filled_in(entry: NodeEntry, name: str, address: str) -> str:
     host = host or ("{address}" if scheme == "ssh" else "{name}")
     host = host.replace("{name}", name).replace("{address}", _bracketed(address))
     user = user.replace("{name}", name)
-    via = f"{scheme}://{user}{at}{host}"
+    uri = f"{scheme}://{user}{at}{host}"
     if entry.port is not None:
-        via += f":{entry.port}"
-    return via
+        uri += f":{entry.port}"
+    return uri
 
 
 def _bracketed(address: str) -> str:
@@ -313,12 +313,12 @@ def _bracketed(address: str) -> str:
         return address
 
 
-def is_plain_way(via: str) -> bool:
+def is_plain_uri(uri: str) -> bool:
     """Whether user, host and port are plain: they become words of a command line."""
-    if not via.isprintable():
+    if not uri.isprintable():
         return False  # urlsplit leaves line breaks out, and would not see them
     try:
-        parts = urlsplit(via)
+        parts = urlsplit(uri)
         user, host, port = parts.username or "u", parts.hostname or "", parts.port or 1
         if ":" in host:
             ipaddress.IPv6Address(host)

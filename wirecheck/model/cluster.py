@@ -29,7 +29,7 @@ from wirecheck.network.plugin import AddressSource, CniPlugin
 from wirecheck.network.registry import forwards_by_setting, plugin_of
 from wirecheck.node.overlay import Announced, Vtep, vteps_of
 from wirecheck.snapshot.api_objects import ApiObjects
-from wirecheck.snapshot.index import LookRecord, SnapshotIndex
+from wirecheck.snapshot.index import RoundRecord, SnapshotIndex
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject
@@ -61,7 +61,7 @@ class Cluster:
 
     api: ApiObjects
     index: SnapshotIndex
-    look: LookRecord
+    look: RoundRecord
     traits: Mapping[str, Traits] = field(default_factory=dict)
     """Of every node that was visited, by name: what checks compare between nodes."""
 

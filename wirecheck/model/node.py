@@ -137,7 +137,7 @@ class Node:
         """The document of the visit; raises where there is none."""
         if self.document is not None:
             return self.document
-        if self.visit.status in ("no way", "gone", "skipped"):
+        if self.visit.status.out_of_scope:
             raise NotApplicable(self.visit.reason)
         raise FactMissingError(self.visit.reason)
 

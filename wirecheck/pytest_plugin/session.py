@@ -224,5 +224,5 @@ class ReporterProgress:
 
     def visited(self, node: str, visit: VisitRecord) -> None:
         """Tell of the node if there is something to tell."""
-        if visit.status != "seen":
+        if not visit.status.reached:
             self.say(f"{node}: {visit.status}: {visit.reason}")

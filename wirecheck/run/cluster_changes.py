@@ -157,7 +157,7 @@ def _facts(snapshot: Snapshot) -> Iterable[tuple[str, dict[str, str]]]:
         name = node.metadata.name
         visit = visits.get(name)
         document = None
-        if visit is not None and visit.status == "seen":
+        if visit is not None and visit.status.reached:
             try:
                 document = snapshot.document(name)
             except SnapshotError:

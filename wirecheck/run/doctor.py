@@ -22,13 +22,14 @@ from wirecheck.collect.api.resources import CONFIG_MAPS, DNS_ROLE, RESOURCES
 from wirecheck.collect.plan.unvisitable import why_unvisitable
 from wirecheck.evaluation.verdict import HEALTHY, INCOMPLETE, UNREACHABLE
 from wirecheck.inspect.snapshot_summary import objects_counted, slow_commands
-from wirecheck.inventory.file import WayIn, missing_lines
+from wirecheck.inventory.file import AccessMethod, missing_lines
 from wirecheck.results.records import ItemResult
 from wirecheck.run.live import LiveRun, connect
 from wirecheck.run.replay import Replay
 from wirecheck.run.request import Request
 from wirecheck.run.round import Progress
 from wirecheck.snapshot.folder import Snapshot
+from wirecheck.snapshot.index import VisitStatus
 from wirecheck.text import duration, listed, plural
 
 NAMED = 5
@@ -86,12 +87,12 @@ def examine(request: Request, progress: Progress) -> Examination:
     found.say("objects", objects_counted(run.objects))
     _tell_of_rights(found, api)
     _tell_of_ways(found, run)
-    progress.say(f"One look, at {plural(len(run.ways), 'node')}.")
+    progress.say(f"One look, at {plural(len(run.access_methods), 'node')}.")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="wirecheck-") as scratch:
         snapshot = run.look_only(run.node_names, Path(scratch), progress)
         seconds = time.monotonic() - began
-        _tell_of_visits(found, snapshot, run.ways, run.thresholds.get(UNREACHABLE, 0))
+        _tell_of_visits(found, snapshot, run.access_methods, run.thresholds.get(UNREACHABLE, 0))
         _tell_of_tools(found, snapshot)
         began = time.monotonic()
         _tell_of_checks(found, snapshot, progress)
@@ -126,7 +127,7 @@ def _tell_of_rights(found: Examination, api: Api) -> None:
 
 
 def _tell_of_ways(found: Examination, run: LiveRun) -> None:
-    kinds = Counter(way.via.partition("://")[0] for way in run.ways.values())
+    kinds = Counter(access.uri.partition("://")[0] for access in run.access_methods.values())
     for kind, number in sorted(kinds.items()):
         found.say("ways in", f"{number:,} by {kind}")
     skipped = {each.metadata.name: why_unvisitable(each) for each in run.objects.nodes}
@@ -135,7 +136,7 @@ def _tell_of_ways(found: Examination, run: LiveRun) -> None:
     visitable = {name for name, reason in skipped.items() if not reason}
     for reason in run.unusable.values():
         found.lacks("no way in", reason)
-    without = sorted(visitable - run.ways.keys() - run.unusable.keys())
+    without = sorted(visitable - run.access_methods.keys() - run.unusable.keys())
     if without:
         lines = missing_lines(without).rstrip()
         what = f"{plural(len(without), 'node')}; an inventory with this adds it:"
@@ -143,10 +144,10 @@ def _tell_of_ways(found: Examination, run: LiveRun) -> None:
 
 
 def _tell_of_visits(
-    found: Examination, snapshot: Snapshot, ways: Mapping[str, WayIn], unreachable: float
+    found: Examination, snapshot: Snapshot, methods: Mapping[str, AccessMethod], unreachable: float
 ) -> None:
     visits = snapshot.index.looks[0].visits
-    seen = {name: visit for name, visit in visits.items() if visit.status == "seen"}
+    seen = {name: visit for name, visit in visits.items() if visit.status.reached}
     if seen:
         slowest = max(seen, key=lambda name: seen[name].seconds)
         queries = sum(visit.dns_queries for visit in seen.values())
@@ -157,29 +158,29 @@ def _tell_of_visits(
         )
     for sentence in slow_commands(snapshot.index):
         found.say("slow", sentence, under="visits")
-    failed = [name for name in sorted(visits) if name in ways and name not in seen]
+    failed = [name for name in sorted(visits) if name in methods and name not in seen]
     for name in failed:
         visit = visits[name]
-        if visit.status == "gone":
+        if visit.status is VisitStatus.GONE:
             found.say("left out", f"{name}: {visit.reason}")
             continue
         found.say("not seen", visit.reason)
-        if line := way_by_hand(ways[name]):
+        if line := way_by_hand(methods[name]):
             found.say("by hand", line, under="not seen")
         if len(failed) > unreachable:
             found.status = INCOMPLETE
 
 
-def way_by_hand(way: WayIn) -> str:
+def way_by_hand(access: AccessMethod) -> str:
     """What to type to see the same; nothing where there is no such line."""
-    place = urlsplit(way.via)
-    python = [*(["sudo", "-n"] if way.sudo else []), "python3", "--version"]
+    place = urlsplit(access.uri)
+    python = [*(["sudo", "-n"] if access.sudo else []), "python3", "--version"]
     match place.scheme:
         case "ssh":
             host = place.hostname or ""
             words = ["ssh", "-o", "BatchMode=yes"]
-            words += ["-F", way.ssh_config] if way.ssh_config else []
-            words += ["-i", way.identity_file] if way.identity_file else []
+            words += ["-F", access.ssh_config] if access.ssh_config else []
+            words += ["-i", access.identity_file] if access.identity_file else []
             words += ["-p", str(place.port)] if place.port else []
             return shlex.join([*words, f"{place.username}@{host}" if place.username else host]) + (
                 f" {shlex.join(python)}"

@@ -16,20 +16,25 @@ from wirecheck.catalogue.registry import Check, load
 from wirecheck.collect.api.client import Api, ApiError
 from wirecheck.collect.api.resources import NODES
 from wirecheck.collect.plan.unvisitable import why_unvisitable
-from wirecheck.collect.plan.visit_plan import LookOptions
+from wirecheck.collect.plan.visit_plan import RoundOptions
 from wirecheck.collect.pods.agent_pods import AgentPods
 from wirecheck.collect.pods.helper_pods import HelpersOfRun, without_helper
 from wirecheck.collect.pods.run_pods import removed_at_last
 from wirecheck.collect.transport.ansible import hosts_of, unmapped
 from wirecheck.evaluation.evaluate import Evaluation, concerned
 from wirecheck.evaluation.verdict import UNREACHABLE
-from wirecheck.inventory.file import Inventory, WayIn, missing_lines, refuse_unknown_thresholds
+from wirecheck.inventory.file import (
+    AccessMethod,
+    Inventory,
+    missing_lines,
+    refuse_unknown_thresholds,
+)
 from wirecheck.model.cluster import Cluster
 from wirecheck.results.measures import NodeMeasures
 from wirecheck.results.records import ItemResult, Override
 from wirecheck.run.helpers_wanted import helpers_wanted
 from wirecheck.run.request import NothingToDoError, Request
-from wirecheck.run.round import Looking, Progress, ways_into
+from wirecheck.run.round import Looking, Progress, node_access
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
 from wirecheck.snapshot.index import FORMAT, ClusterIdentity, HelperPodsRecord, SnapshotIndex
@@ -61,7 +66,7 @@ class LiveRun:
                 "at; is it the right context?"
             )
         self._share = request.share
-        self._ways = ways_into(inventory, self._expected())
+        self._methods = node_access(inventory, self._expected())
         self._items: dict[str, Sequence[ItemResult]] = {}
         self._snapshot: Snapshot | None = None
         self._first_round: Cluster | None = None
@@ -98,14 +103,14 @@ class LiveRun:
         return self._objects
 
     @property
-    def ways(self) -> Mapping[str, WayIn]:
+    def access_methods(self) -> Mapping[str, AccessMethod]:
         """The ways into those of the nodes that have one that can be used."""
-        return self._ways.usable
+        return self._methods.usable
 
     @property
     def unusable(self) -> Mapping[str, str]:
         """Of nodes whose way is named and cannot be used, why."""
-        return self._ways.unusable
+        return self._methods.unusable
 
     @property
     def identity(self) -> ClusterIdentity:
@@ -120,11 +125,12 @@ class LiveRun:
     def introduce(self, progress: Progress) -> None:
         """Say which cluster it is and what will be looked at, before anything is."""
         expected = {node.metadata.name for node in self._expected()}
-        without = sorted(expected - self.ways.keys() - self.unusable.keys())
+        without = sorted(expected - self.access_methods.keys() - self.unusable.keys())
         of_share = f" (share {self._share})" if self._share else ""
         progress.say(
             f"Context {self._api.context} (Kubernetes {self._objects.server_version}): "
-            f"{plural(len(self.node_names), 'node')}, {len(self.ways)} to be visited{of_share}, "
+            f"{plural(len(self.node_names), 'node')}, "
+            f"{len(self.access_methods)} to be visited{of_share}, "
             f"at most {self._options.dns_rate:g} DNS queries a second."
         )
         for note in self._no_nodes():
@@ -166,7 +172,7 @@ class LiveRun:
     def _look_and_judge(self, looking: Looking, checks: Sequence[Check], folder: Path) -> None:
         progress = looking.progress
         try:
-            looking.look(self._objects, self._started, self.node_names, self._ways)
+            looking.look(self._objects, self._started, self.node_names, self._methods)
             self._judge(checks, folder, self.node_names)
             for pause in self._pauses:
                 nodes = self._concerned(checks)
@@ -196,7 +202,7 @@ class LiveRun:
         gone = known.keys() - {each.metadata.name for each in objects.nodes}
         nodes = [*objects.nodes, *(known[name] for name in sorted(gone))]
         self._objects = msgspec.structs.replace(objects, nodes=nodes)
-        self._ways = ways_into(self._inventory, self._expected())
+        self._methods = node_access(self._inventory, self._expected())
         self._options = replace(self._options, contacts=True, helpers=self._helper_pods.run)
 
     @property
@@ -251,7 +257,7 @@ class LiveRun:
         self, looking: Looking, nodes: Collection[str], pauses: Sequence[float]
     ) -> None:
         try:
-            looking.look(self._objects, self._started, nodes, self._ways)
+            looking.look(self._objects, self._started, nodes, self._methods)
             for pause in pauses:
                 if looking.interrupted:
                     break
@@ -281,7 +287,7 @@ class LiveRun:
             return False
         names = set(nodes) - {""}
         again = [node for node in objects.nodes if node.metadata.name in names]
-        looking.look(objects, started, names, ways_into(self._inventory, again))
+        looking.look(objects, started, names, node_access(self._inventory, again))
         return True
 
     def _judge(self, checks: Sequence[Check], folder: Path, nodes: Collection[str]) -> None:
@@ -314,7 +320,7 @@ class LiveRun:
             waivers=list(self._inventory.waivers),
             dns_domain=cluster_dns(objects).domain,
             notes=[
-                *_notes(self._expected(), self.ways),
+                *_notes(self._expected(), self.access_methods),
                 *self._no_nodes(),
                 *without_helper(self._helper_pods),
             ],
@@ -335,9 +341,9 @@ def connect(request: Request, inventory: Inventory) -> Api:
     return Api.connect(inventory.kubeconfig, request.context or inventory.context)
 
 
-def _options(request: Request, inventory: Inventory) -> LookOptions:
+def _options(request: Request, inventory: Inventory) -> RoundOptions:
     shares = request.share.of if request.share else 1
-    return LookOptions(
+    return RoundOptions(
         # All shares ask at the same time, and the bound is the cluster's.
         dns_rate=(request.dns_rate or inventory.dns.rate) / shares,
         dns_tries=inventory.dns.tries,
@@ -349,8 +355,8 @@ def _options(request: Request, inventory: Inventory) -> LookOptions:
     )
 
 
-def _notes(nodes: Sequence[NodeObject], ways: Mapping[str, WayIn]) -> list[str]:
-    without = sum(node.metadata.name not in ways for node in nodes)
+def _notes(nodes: Sequence[NodeObject], methods: Mapping[str, AccessMethod]) -> list[str]:
+    without = sum(node.metadata.name not in methods for node in nodes)
     if not without:
         return []
     return [

@@ -17,7 +17,7 @@ from wirecheck.run.request import RequestError
 from wirecheck.snapshot.api_objects import ApiObjects, Change
 from wirecheck.snapshot.blocks import named
 from wirecheck.snapshot.folder import INDEX, Snapshot, SnapshotWriter
-from wirecheck.snapshot.index import LookRecord, SnapshotIndex, VisitRecord
+from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord
 
 RESULTS = "results.jsonl"
 RUNS_OWN = "snapshot"
@@ -126,11 +126,11 @@ def _write_look(writer: SnapshotWriter, look: int, parts: Sequence[Snapshot]) ->
             visits[name] = _better(name, visits.get(name), _Visit(part, visit))
     writer.write_api(look, apis[0])
     for name, each in sorted(visits.items()):
-        if each.record.status == "seen":
+        if each.record.status.reached:
             document = each.part.document(name, look)
             writer.write_document(look, name, msgspec.json.encode(named(document)))
-    writer.finish_look(
-        LookRecord(
+    writer.finish_round(
+        RoundRecord(
             started=min(each.started for each in records),
             finished=max(each.finished for each in records),
             visits={name: each.record for name, each in sorted(visits.items())},
@@ -142,17 +142,17 @@ def _write_look(writer: SnapshotWriter, look: int, parts: Sequence[Snapshot]) ->
 
 def _better(name: str, known: _Visit | None, new: _Visit) -> _Visit:
     """Of two visits the one that saw the node, else the one that had a way in."""
-    if known is None or known.record.status in ("no way", "skipped"):
+    if known is None or not known.record.status.attempted:
         return new
-    if new.record.status == "seen" and known.record.status == "seen":
+    if new.record.status.reached and known.record.status.reached:
         raise RequestError(
             f"Both {known.part.path} and {new.part.path} saw node {name}; which of them counts? "
             "Merge snapshots of different nodes."
         )
-    return new if new.record.status == "seen" else known
+    return new if new.record.status.reached else known
 
 
-def _changes(apis: Sequence[ApiObjects], records: Sequence[LookRecord]) -> list[Change]:
+def _changes(apis: Sequence[ApiObjects], records: Sequence[RoundRecord]) -> list[Change]:
     """What changed during a look, and between the parts: the whole has the first one's objects."""
     found = [change for each in records for change in each.changes]
     found += [change for api in apis[1:] for change in changes_between(apis[0], api)]

@@ -18,22 +18,19 @@ from wirecheck.collect.api.changes import changes_since
 from wirecheck.collect.api.client import Api, ApiError
 from wirecheck.collect.plan.dns import queries
 from wirecheck.collect.plan.unvisitable import why_unvisitable
-from wirecheck.collect.plan.visit_plan import LookOptions, Plan, planner_of
+from wirecheck.collect.plan.visit_plan import Plan, RoundOptions, planner_of
 from wirecheck.collect.pods.agent_pods import AgentPods
-from wirecheck.collect.transport.ansible import ansible_ways, hosts_of
-from wirecheck.collect.transport.containers import container_ways
+from wirecheck.collect.transport.ansible import ansible_access, hosts_of
+from wirecheck.collect.transport.containers import container_access
 from wirecheck.collect.visit import visit_all
-from wirecheck.inventory.file import Inventory, Unusable, WayIn, ways_in
+from wirecheck.inventory.file import AccessMethod, Inventory, UnusableAccess, access_methods
 from wirecheck.run.shard import Share
 from wirecheck.snapshot.api_objects import ApiObjects, Change
 from wirecheck.snapshot.folder import SnapshotWriter
-from wirecheck.snapshot.index import LookRecord, VisitRecord
+from wirecheck.snapshot.index import RoundRecord, VisitRecord, VisitStatus
 from wirecheck.snapshot.objects.node import NodeObject
 
-DELETED = VisitRecord("gone", reason="The node was deleted since the first look.")
-
-
-FAILED = frozenset({"unreachable", "time limit", "wrong host", "not understood"})
+DELETED = VisitRecord(VisitStatus.GONE, reason="The node was deleted since the first look.")
 
 
 class Visits(Protocol):
@@ -57,29 +54,31 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
+class NodeAccess:
     """The ways into nodes, by the nodes' names."""
 
-    usable: Mapping[str, WayIn]
+    usable: Mapping[str, AccessMethod]
     unusable: Mapping[str, str] = field(default_factory=dict)
     """Of nodes whose way is named and cannot be used, why: a sentence with the next step."""
 
 
-def ways_into(inventory: Inventory, nodes: Sequence[NodeObject]) -> Ways:
+def node_access(inventory: Inventory, nodes: Sequence[NodeObject]) -> NodeAccess:
     """The ways into those of the nodes that have one: the inventory's, else as a container.
 
     One that cannot be used is not replaced by another. Raises InventoryError for an Ansible
     inventory that cannot be read.
     """
-    listed = ways_in(inventory, nodes)
-    named = {name: way for name, way in listed.items() if way is not None}
+    listed = access_methods(inventory, nodes)
+    named = {name: access for name, access in listed.items() if access is not None}
     if inventory.ansible:
         others = [node for node in nodes if node.metadata.name not in named]
-        named |= ansible_ways(hosts_of(inventory.ansible), others)
+        named |= ansible_access(hosts_of(inventory.ansible), others)
     rest = [node for node in nodes if node.metadata.name not in named]
-    usable = {name: way for name, way in named.items() if isinstance(way, WayIn)}
-    unusable = {name: way.why for name, way in named.items() if isinstance(way, Unusable)}
-    return Ways(usable | container_ways(rest), unusable)
+    usable = {name: access for name, access in named.items() if isinstance(access, AccessMethod)}
+    unusable = {
+        name: access.why for name, access in named.items() if isinstance(access, UnusableAccess)
+    }
+    return NodeAccess(usable | container_access(rest), unusable)
 
 
 @dataclass(slots=True)
@@ -88,7 +87,7 @@ class Looking:
 
     api: Api
     inventory: Inventory
-    options: LookOptions
+    options: RoundOptions
     writer: SnapshotWriter
     progress: Progress
     agents: AgentPods
@@ -96,7 +95,7 @@ class Looking:
     interrupted: bool = False
 
     def look(
-        self, objects: ApiObjects, started: float, names: Collection[str], found: Ways
+        self, objects: ApiObjects, started: float, names: Collection[str], found: NodeAccess
     ) -> None:
         """Visit the nodes `names` of a list that was read at `started`, and close the look.
 
@@ -111,9 +110,9 @@ class Looking:
         visits |= {name: self._no_way(name, found.unusable.get(name)) for name in without}
         for name, node in nodes.items():
             if why := self._why_skipped(node):
-                visits[name] = VisitRecord("skipped", reason=why)
-        ways = {name: way for name, way in found.usable.items() if name not in visits}
-        reached, refused = self._with_agents(ways, nodes, objects)
+                visits[name] = VisitRecord(VisitStatus.SKIPPED, reason=why)
+        methods = {name: access for name, access in found.usable.items() if name not in visits}
+        reached, refused = self._with_agents(methods, nodes, objects)
         visits |= refused
         visits |= self._visits(number, objects, nodes, reached)
         visits |= self._gone(visits, problems)
@@ -122,8 +121,8 @@ class Looking:
         self.writer.index = msgspec.structs.replace(
             known, queries={**known.queries, **queries(objects, self.options.external_names)}
         )
-        self.writer.finish_look(
-            LookRecord(
+        self.writer.finish_round(
+            RoundRecord(
                 started, time.time(), visits=visits, changes=list(changes), problems=problems
             )
         )
@@ -144,10 +143,10 @@ class Looking:
         number: int,
         objects: ApiObjects,
         nodes: Mapping[str, NodeObject],
-        ways: Mapping[str, WayIn],
+        methods: Mapping[str, AccessMethod],
     ) -> dict[str, VisitRecord]:
         visits: dict[str, VisitRecord] = {}
-        ways = {name: way for name, way in ways.items() if name in nodes}
+        methods = {name: access for name, access in methods.items() if name in nodes}
         planner = planner_of(objects, self.options)
 
         def plans(name: str) -> Plan:
@@ -155,8 +154,8 @@ class Looking:
 
         try:
             with (
-                self.progress.visits(len(ways)) as told,
-                closing(visit_all(ways, nodes, plans, self.options, told.visited)) as coming,
+                self.progress.visits(len(methods)) as told,
+                closing(visit_all(methods, nodes, plans, self.options, told.visited)) as coming,
             ):
                 for name, record, document in coming:
                     if document is not None:
@@ -164,24 +163,24 @@ class Looking:
                     visits[name] = record
         except KeyboardInterrupt:
             self.interrupt()
-        left = {name: _left_out(ways[name].via) for name in ways if name not in visits}
+        left = {name: _left_out(methods[name].uri) for name in methods if name not in visits}
         return visits | left
 
     def _with_agents(
-        self, ways: Mapping[str, WayIn], nodes: Collection[str], objects: ApiObjects
-    ) -> tuple[Mapping[str, WayIn], dict[str, VisitRecord]]:
-        wanted = {name: way for name, way in ways.items() if name in nodes}
+        self, methods: Mapping[str, AccessMethod], nodes: Collection[str], objects: ApiObjects
+    ) -> tuple[Mapping[str, AccessMethod], dict[str, VisitRecord]]:
+        wanted = {name: access for name, access in methods.items() if name in nodes}
         try:
             return self.agents.settle(wanted, objects)
         except KeyboardInterrupt:
             self.interrupt()
-            return {}, {name: _left_out(way.via) for name, way in wanted.items()}
+            return {}, {name: _left_out(access.uri) for name, access in wanted.items()}
 
     def _gone(
         self, visits: Mapping[str, VisitRecord], problems: list[str]
     ) -> dict[str, VisitRecord]:
         """Of the nodes whose visit failed, those that the API no longer shows as working."""
-        failed = {n for n, v in visits.items() if v.status in FAILED}
+        failed = {n for n, v in visits.items() if v.status.failed}
         try:
             reasons = {} if self.interrupted else self.api.still_there(failed)
         except ApiError as error:
@@ -191,7 +190,7 @@ class Looking:
             self.interrupt()
             reasons = {}
         return {
-            name: msgspec.structs.replace(visits[name], status="gone", reason=reason)
+            name: msgspec.structs.replace(visits[name], status=VisitStatus.GONE, reason=reason)
             for name, reason in reasons.items()
         }
 
@@ -213,10 +212,10 @@ class Looking:
 
     def _no_way(self, name: str, unusable: str | None) -> VisitRecord:
         if unusable:
-            return VisitRecord("no way", reason=f"{name} was not visited. {unusable}")
+            return VisitRecord(VisitStatus.NO_ACCESS, reason=f"{name} was not visited. {unusable}")
         listed = "matches no entry of the inventory" if self.inventory.nodes else "needs a way in"
         return VisitRecord(
-            "no way",
+            VisitStatus.NO_ACCESS,
             reason=f"{name} was not visited: it is no container of this machine and {listed}; "
             "add one under `nodes:` of an inventory, and give that with --inventory.",
         )
@@ -224,7 +223,7 @@ class Looking:
 
 def _left_out(via: str) -> VisitRecord:
     return VisitRecord(
-        "unreachable",
+        VisitStatus.UNREACHABLE,
         via=via,
         reason="The run was interrupted before this node was visited; run it again.",
     )

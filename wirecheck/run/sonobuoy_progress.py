@@ -17,7 +17,7 @@ import msgspec
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.results.records import Results
 from wirecheck.run.round import Progress, Visits
-from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.index import VisitRecord, VisitStatus
 from wirecheck.text import harmless, shortened
 
 PORT = "SONOBUOY_PROGRESS_PORT"
@@ -70,7 +70,10 @@ class SonobuoyProgress:
     def visited(self, node: str, visit: VisitRecord) -> None:
         """One more."""
         self._completed += 1
-        if visit.status not in ("seen", "gone") and len(self._errors) < MOST:
+        if (
+            not (visit.status.reached or visit.status is VisitStatus.GONE)
+            and len(self._errors) < MOST
+        ):
             self._errors.append(shortened(harmless(f"{node}: {visit.reason}"), LONGEST))
         if self._completed % max(1, self._total // UPDATES) == 0:
             self._post(harmless(f"{node} was visited."))

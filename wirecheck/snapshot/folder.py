@@ -23,7 +23,7 @@ from msgspec import Struct
 from wirecheck.snapshot import node_document
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.blocks import MissingBlockError, digest_of, restored
-from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex
+from wirecheck.snapshot.index import FORMAT, RoundRecord, SnapshotIndex
 from wirecheck.snapshot.node_document import NodeDocument
 
 INDEX = "snapshot.json"
@@ -142,9 +142,9 @@ class Snapshot:
     def node_names(self, look: int = 1) -> list[str]:
         """The nodes that were seen in a look: those that `document` is there for."""
         visits = self._check(look).visits
-        return sorted(name for name, visit in visits.items() if visit.status == "seen")
+        return sorted(name for name, visit in visits.items() if visit.status.reached)
 
-    def _check(self, look: int) -> LookRecord:
+    def _check(self, look: int) -> RoundRecord:
         looks = self.index.looks
         if not looks:
             raise SnapshotError(
@@ -200,7 +200,7 @@ class SnapshotWriter:
         self.known_blocks = tuple(known)
         return msgspec.json.encode(members)
 
-    def finish_look(self, look: LookRecord) -> None:
+    def finish_round(self, look: RoundRecord) -> None:
         """Enter the look, whose files are all written, into the index."""
         self.index = msgspec.structs.replace(self.index, looks=[*self.index.looks, look])
         self._write_index()

@@ -2,19 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from enum import StrEnum
 
 from wirecheck.snapshot.api_objects import Change
 from wirecheck.snapshot.record import Record
 
 FORMAT = 1
 
-VisitStatus = Literal[
-    "seen", "unreachable", "time limit", "wrong host", "not understood", "no way", "gone", "skipped"
-]
-"""`seen`: there is a document. `no way`: the inventory has no way into the node, nothing was tried.
-`gone`: deleted, being deleted or NotReady when the API was asked again after the visit failed.
-`skipped`: not to be visited, a virtual or Windows node, or one of another share."""
+
+class VisitStatus(StrEnum):
+    """How the visit to a node ended."""
+
+    SEEN = "seen"
+    """The node program returned its document."""
+    UNREACHABLE = "unreachable"
+    TIME_LIMIT = "time limit"
+    WRONG_HOST = "wrong host"
+    """A host answered that is not the node, or could not be proven to be the node."""
+    UNRECOGNISED = "not understood"
+    """Something answered, but not with a document of the node program."""
+    NO_ACCESS = "no way"
+    """The inventory has no usable access method for the node, so no visit was attempted."""
+    GONE = "gone"
+    """The visit failed, and the API then showed the node as deleted, terminating or NotReady."""
+    SKIPPED = "skipped"
+    """Nodes of this kind are never visited (virtual, Windows), or another shard visits it."""
+
+    @property
+    def reached(self) -> bool:
+        """Whether the node was reached, so that the snapshot has its document."""
+        return self is VisitStatus.SEEN
+
+    @property
+    def failed(self) -> bool:
+        """Whether a visit was attempted, should have succeeded, and did not."""
+        return not self.reached and not self.out_of_scope
+
+    @property
+    def out_of_scope(self) -> bool:
+        """Whether checks do not apply to the node: it could not, or need not, be visited."""
+        return not (self.attempted and self.required)
+
+    @property
+    def attempted(self) -> bool:
+        """Whether the run tried to visit the node."""
+        return self not in (VisitStatus.NO_ACCESS, VisitStatus.SKIPPED)
+
+    @property
+    def required(self) -> bool:
+        """Whether this run had to visit the node: it exists, works, and can be visited."""
+        return self not in (VisitStatus.GONE, VisitStatus.SKIPPED)
 
 
 class VisitRecord(Record, frozen=True):
@@ -39,7 +76,7 @@ class VisitRecord(Record, frozen=True):
     """Commands of the node that took long, and their seconds: what they printed is as old."""
 
 
-class LookRecord(Record, frozen=True):
+class RoundRecord(Record, frozen=True):
     """One look: the API, then the nodes, then what changed meanwhile."""
 
     started: float
@@ -93,4 +130,4 @@ class SnapshotIndex(Record, frozen=True):
     notes: list[str] = []
     helper_pods: HelperPodsRecord | None = None
     """None where none were asked for."""
-    looks: list[LookRecord] = []
+    looks: list[RoundRecord] = []

@@ -20,7 +20,7 @@ from wirecheck.addresses import IPNetwork, network
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.blocks import named
 from wirecheck.snapshot.folder import Snapshot, SnapshotError, SnapshotWriter
-from wirecheck.snapshot.index import LookRecord, SnapshotIndex
+from wirecheck.snapshot.index import RoundRecord, SnapshotIndex
 from wirecheck.snapshot.node_document import NodeDocument
 from wirecheck.snapshot.redact_addresses import AddressMap
 from wirecheck.snapshot.redact_fields import Fields
@@ -71,7 +71,7 @@ def redact(
             document = cast(NodeDocument, fields.struct(snapshot.document(name, look)))
             writer.write_document(look, renamed[name], msgspec.json.encode(named(document)))
         record = fields.struct(snapshot.index.looks[look - 1])
-        writer.finish_look(cast(LookRecord, record))
+        writer.finish_round(cast(RoundRecord, record))
     return Dictionary(renamed, dict(names.known), dict(addresses.known))
 
 

@@ -344,7 +344,7 @@ SPECIAL: Mapping[str, Special] = {
     "LabelExpression.operator": lambda _, operator: operator,
     "LabelExpression.values": lambda _, values: values,
     "SnapshotIndex.queries": _queries,
-    "LookRecord.visits": _visits,
+    "RoundRecord.visits": _visits,
     "HelperPodsRecord.nodes": _reasons,
     "VisitRecord.via": _via,
     "Waiver.check": lambda _, check: check,

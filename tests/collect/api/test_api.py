@@ -15,7 +15,7 @@ from wirecheck.collect.api.client import Api, ApiError
 from wirecheck.collect.api.resources import NODES, RESOURCES
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
-from wirecheck.snapshot.index import FORMAT, LookRecord, SnapshotIndex
+from wirecheck.snapshot.index import FORMAT, RoundRecord, SnapshotIndex
 from wirecheck.snapshot.objects.pod import StateTerminated
 
 PODS = "/api/v1/pods"
@@ -276,7 +276,7 @@ def test_nothing_secret_reaches_the_snapshot(
 
     writer = SnapshotWriter(tmp_path, SnapshotIndex(FORMAT, "0", 0.0))
     writer.write_api(1, api.read())
-    writer.finish_look(LookRecord(0.0, 1.0, problems=api.problems))
+    writer.finish_round(RoundRecord(0.0, 1.0, problems=api.problems))
 
     kept = Snapshot.open(tmp_path).api()
     assert kept.pods[0].metadata.annotations == {

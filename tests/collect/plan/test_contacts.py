@@ -12,7 +12,7 @@ from tests.collect.plan.test_visit_plan import api
 from wirecheck.catalogue.sampled_peers import PEERS, sampled_peers
 from wirecheck.collect.plan.asked import Asked
 from wirecheck.collect.plan.contacts import MESSAGES, contact_plan
-from wirecheck.collect.plan.visit_plan import LookOptions, plan_for
+from wirecheck.collect.plan.visit_plan import RoundOptions, plan_for
 from wirecheck.collect.pods.helper_manifest import PORT
 from wirecheck.snapshot.api_objects import ApiObjects
 
@@ -100,7 +100,7 @@ def test_a_replica_meets_itself_as_surely_as_the_number_of_replicas_asks_for():
 
 
 def test_nothing_is_planned_where_it_was_not_asked_for():
-    assert plan_for(api(), "n1", LookOptions(contacts=False)).contacts is None
+    assert plan_for(api(), "n1", RoundOptions(contacts=False)).contacts is None
 
 
 def helped(count: int, without: frozenset[str] = frozenset()):
@@ -115,7 +115,7 @@ def helped(count: int, without: frozenset[str] = frozenset()):
 
 def to_helpers(objects, node: str, purpose: str) -> set[tuple[str, str]]:
     """(source, address) of what is asked of helper pods."""
-    plan = plan_for(msgspec.convert(objects, ApiObjects), node, LookOptions(helpers="run-1"))
+    plan = plan_for(msgspec.convert(objects, ApiObjects), node, RoundOptions(helpers="run-1"))
     contacts = [each for each in plan.contacts.contacts if each.purpose == purpose]
     assert all((each.port, each.messages) == (PORT, MESSAGES) for each in contacts)
     assert len(contacts) == len({(each.source, each.address) for each in contacts})
@@ -168,8 +168,8 @@ def test_nothing_else_is_asked_of_helpers_nor_from_them():
         each["pods"] = [pod for pod in each["pods"] if pod["metadata"]["name"] != "web"]
     helpers = {"helper", "own helper"}
     for node in ("n1", "n2"):
-        options = LookOptions(helpers="run-1")
-        before = plan_for(msgspec.convert(plain, ApiObjects), node, LookOptions())
+        options = RoundOptions(helpers="run-1")
+        before = plan_for(msgspec.convert(plain, ApiObjects), node, RoundOptions())
         after = plan_for(msgspec.convert(objects, ApiObjects), node, options)
         rest = [each for each in after.contacts.contacts if each.purpose not in helpers]
         assert rest == before.contacts.contacts

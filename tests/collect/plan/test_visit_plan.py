@@ -16,7 +16,7 @@ from wirecheck.collect.plan.dns import queries
 from wirecheck.collect.plan.visit_plan import (
     MOST_KNOWN,
     BlockPlan,
-    LookOptions,
+    RoundOptions,
     plan_for,
     planner_of,
 )
@@ -51,7 +51,7 @@ def asked_for(
     objects: ApiObjects, purpose: str, node: str = "n1", **options: Any
 ) -> Counter[tuple[str, str, str]]:
     """What is asked for a purpose, and how often."""
-    plan = plan_for(objects, node, LookOptions(**options))
+    plan = plan_for(objects, node, RoundOptions(**options))
     found: Counter[tuple[str, str, str]] = Counter()
     for each in plan.dns.node:
         if each.purpose == purpose:
@@ -69,7 +69,7 @@ KUBERNETES = "kubernetes.default.svc.cluster.local A"
 
 
 def test_pods_ask_the_service_and_nothing_else() -> None:
-    plan = plan_for(api(), "n1", LookOptions())
+    plan = plan_for(api(), "n1", RoundOptions())
 
     assert [
         (question(plan.dns.queries[each.query]), each.server, each.transport)
@@ -107,7 +107,7 @@ def test_every_query_of_a_plan_is_in_the_index() -> None:
     known = queries(objects)
 
     for node in ("n1", "n5"):
-        for id_, wire in plan_for(objects, node, LookOptions()).dns.queries.items():
+        for id_, wire in plan_for(objects, node, RoundOptions()).dns.queries.items():
             assert known[id_] == question(wire)
 
 
@@ -126,7 +126,7 @@ def test_replicas_on_every_node_are_not_asked_by_every_node() -> None:
 
 
 def test_the_rate_is_the_clusters() -> None:
-    options = LookOptions(dns_rate=120, workers=6)
+    options = RoundOptions(dns_rate=120, workers=6)
 
     assert plan_for(api(nodes=3), "n1", options).dns.rate == 40
     assert plan_for(api(nodes=100), "n1", options).dns.rate == 20
@@ -134,7 +134,7 @@ def test_the_rate_is_the_clusters() -> None:
 
 def test_the_program_ends_before_its_visit_does() -> None:
     for limit in (5.0, 30.0, 60.0, 300.0):
-        assert plan_for(api(), "n1", LookOptions(visit_limit=limit)).deadline < limit - 1
+        assert plan_for(api(), "n1", RoundOptions(visit_limit=limit)).deadline < limit - 1
 
 
 def test_an_ipv6_cluster_asks_for_ipv6() -> None:
@@ -142,7 +142,7 @@ def test_an_ipv6_cluster_asks_for_ipv6() -> None:
     for each in described["services"]:
         each["spec"]["clusterIP"] = each["spec"]["clusterIP"].replace("10.96.0.", "FD00:96::00")
         each["spec"]["clusterIPs"] = [each["spec"]["clusterIP"]]
-    plan = plan_for(msgspec.convert(described, ApiObjects), "n1", LookOptions())
+    plan = plan_for(msgspec.convert(described, ApiObjects), "n1", RoundOptions())
 
     assert plan.dns.addresses == ["fd00:96::10"]
     assert question(plan.dns.queries[plan.dns.pods[0].query]).endswith(" AAAA")
@@ -151,7 +151,7 @@ def test_an_ipv6_cluster_asks_for_ipv6() -> None:
 def test_without_dns_nothing_is_asked() -> None:
     objects = msgspec.structs.replace(api(), services=[])
 
-    plan = plan_for(objects, "n1", LookOptions())
+    plan = plan_for(objects, "n1", RoundOptions())
 
     assert (plan.dns.pods, plan.dns.node) == ([], [])
 
@@ -159,12 +159,12 @@ def test_without_dns_nothing_is_asked() -> None:
 def test_the_largest_plan_fits_on_a_command_line() -> None:
     objects = api(nodes=200, headless=200, services=200, replicas=200)
 
-    assert len(command_line(plan_for(objects, "n7", LookOptions()).encoded())) < LONGEST / 2
+    assert len(command_line(plan_for(objects, "n7", RoundOptions()).encoded())) < LONGEST / 2
 
 
 def test_blocks_that_are_stored_are_named_those_first_that_documents_named_last() -> None:
     digests = [f"{number:064x}" for number in range(MOST_KNOWN + 1)]
-    planner = planner_of(api(nodes=200, headless=200, services=200, replicas=200), LookOptions())
+    planner = planner_of(api(nodes=200, headless=200, services=200, replicas=200), RoundOptions())
 
     plan = planner.plan("n7", digests)
 
@@ -176,7 +176,7 @@ def test_blocks_that_are_stored_are_named_those_first_that_documents_named_last(
 
 
 def test_external_names_are_in_the_index_too() -> None:
-    options = LookOptions(external_names=("www.example.test",))
+    options = RoundOptions(external_names=("www.example.test",))
     plan = plan_for(api(), "n1", options)
 
     assert plan.dns.queries.keys() <= queries(api(), options.external_names).keys()
@@ -199,13 +199,13 @@ def test_large_clusters_send_fewer_single_queries_from_each_node() -> None:
 
 def test_what_is_asked_further_is_bounded() -> None:
     objects = api(nodes=3, replicas=200)
-    plan = plan_for(objects, "n1", LookOptions(external_names=("www.example.test",)))
+    plan = plan_for(objects, "n1", RoundOptions(external_names=("www.example.test",)))
 
     assert sum(each.times or 1 for each in plan.dns.node if each.purpose) <= 40 + 4 * 4
 
 
 def test_both_families_are_asked_by_one_socket_at_the_service() -> None:
-    plan = plan_for(api(), "n1", LookOptions())
+    plan = plan_for(api(), "n1", RoundOptions())
     (pair,) = plan.dns.pairs
 
     kinds = [question(plan.dns.queries[each]) for each in (pair.query, pair.second)]
@@ -215,7 +215,7 @@ def test_both_families_are_asked_by_one_socket_at_the_service() -> None:
 
 
 def test_a_few_pods_ask_the_pairs() -> None:
-    plan = plan_for(api(replicas=30), "n1", LookOptions())
+    plan = plan_for(api(replicas=30), "n1", RoundOptions())
 
     assert len(plan.dns.pair_sources) == 4
 
@@ -243,7 +243,7 @@ def wide(addresses: int) -> ApiObjects:
 
 
 def test_the_largest_headless_name_is_asked_without_edns() -> None:
-    plan = plan_for(wide(40), "n1", LookOptions())
+    plan = plan_for(wide(40), "n1", RoundOptions())
     large = [each for each in plan.dns.node if each.purpose == "large answer"]
 
     assert {each.transport for each in large} == {"udp", "tcp"}

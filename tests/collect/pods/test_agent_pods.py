@@ -11,7 +11,7 @@ from wirecheck.collect.api.client import Api
 from wirecheck.collect.pods.agent_manifest import CAPABILITIES
 from wirecheck.collect.pods.agent_pods import AgentPods
 from wirecheck.collect.pods.run_pods import remove_pods
-from wirecheck.inventory.file import Agent, WayIn
+from wirecheck.inventory.file import AccessMethod, Agent
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.metadata import Condition, Metadata
 from wirecheck.snapshot.objects.node import NodeObject, NodeStatus
@@ -78,17 +78,17 @@ def nodes(*names: str, ready: str = "True") -> ApiObjects:
     return ApiObjects(nodes=[NodeObject(Metadata(name=name), status=state) for name in names])
 
 
-def ways(*names: str) -> dict[str, WayIn]:
-    return {name: WayIn(name, f"kubectl://{name}", "192.0.2.1") for name in names}
+def methods(*names: str) -> dict[str, AccessMethod]:
+    return {name: AccessMethod(name, f"kubectl://{name}", "192.0.2.1") for name in names}
 
 
 def test_an_agent_is_made_on_each_node_and_removed(agents: AgentPods, namespace: Namespace) -> None:
-    settled, refused = agents.settle(ways("a", "b"), nodes("a", "b"))
+    settled, refused = agents.settle(methods("a", "b"), nodes("a", "b"))
 
     assert refused == {}
     made = {pod["spec"]["nodeName"]: pod["metadata"]["name"] for pod in namespace.pods}
-    assert {name: way.pod and way.pod.name for name, way in settled.items()} == made
-    assert {way.pod and way.pod.context for way in settled.values()} == {"test"}
+    assert {name: access.pod and access.pod.name for name, access in settled.items()} == made
+    assert {access.pod and access.pod.context for access in settled.values()} == {"test"}
     assert agents.remove() == ""
     assert namespace.pods == []
     delete = next(each for each in namespace.asked if each.method == "DELETE")
@@ -100,7 +100,7 @@ def test_an_agent_is_made_on_each_node_and_removed(agents: AgentPods, namespace:
 def test_an_agent_may_what_it_needs_and_nothing_else(
     agents: AgentPods, namespace: Namespace
 ) -> None:
-    agents.settle(ways("a"), nodes("a"))
+    agents.settle(methods("a"), nodes("a"))
 
     (pod,) = namespace.pods
     spec = pod["spec"]
@@ -117,8 +117,8 @@ def test_an_agent_may_what_it_needs_and_nothing_else(
 
 
 def test_agents_of_the_run_serve_its_next_look(agents: AgentPods, namespace: Namespace) -> None:
-    first, _ = agents.settle(ways("a"), nodes("a"))
-    second, _ = agents.settle(ways("a"), nodes("a"))
+    first, _ = agents.settle(methods("a"), nodes("a"))
+    second, _ = agents.settle(methods("a"), nodes("a"))
 
     assert first == second
     assert len(namespace.pods) == 1
@@ -134,7 +134,7 @@ def test_an_agent_that_stays_is_used(agents: AgentPods, namespace: Namespace) ->
     api = nodes("a")
     api.pods.append(staying)
 
-    settled, _ = agents.settle(ways("a"), api)
+    settled, _ = agents.settle(methods("a"), api)
 
     assert settled["a"].pod
     assert settled["a"].pod.name == "wirecheck-agent-x"
@@ -155,14 +155,14 @@ def test_another_runs_agent_is_not_used(agents: AgentPods, namespace: Namespace)
     api = nodes("a")
     api.pods.append(other)
 
-    settled, _ = agents.settle(ways("a"), api)
+    settled, _ = agents.settle(methods("a"), api)
 
     assert settled["a"].pod
     assert settled["a"].pod.name != "wirecheck-agent-x"
 
 
 def test_without_an_image_none_is_made(api: Api, namespace: Namespace) -> None:
-    settled, refused = AgentPods(api, Agent(), 900).settle(ways("a"), nodes("a"))
+    settled, refused = AgentPods(api, Agent(), 900).settle(methods("a"), nodes("a"))
 
     assert settled == {}
     assert "name its `image` under `agent:`" in refused["a"].reason
@@ -170,7 +170,7 @@ def test_without_an_image_none_is_made(api: Api, namespace: Namespace) -> None:
 
 
 def test_other_ways_are_left_alone(agents: AgentPods, namespace: Namespace) -> None:
-    other = {"a": WayIn("a", "ssh://a", "192.0.2.1")}
+    other = {"a": AccessMethod("a", "ssh://a", "192.0.2.1")}
 
     assert agents.settle(other, nodes("a")) == (other, {})
     assert namespace.asked == []
@@ -190,7 +190,7 @@ def test_what_forbids_one_forbids_all_and_is_asked_once(
 ) -> None:
     namespace.refusal = answer
 
-    settled, refused = agents.settle(ways("a", "b", "c"), nodes("a", "b", "c"))
+    settled, refused = agents.settle(methods("a", "b", "c"), nodes("a", "b", "c"))
 
     assert settled == {}
     assert {record.status for record in refused.values()} == {"unreachable"}
@@ -211,7 +211,7 @@ def test_one_that_does_not_start_costs_its_node_alone(
 ) -> None:
     namespace.status["a"] = state
 
-    settled, refused = agents.settle(ways("a", "b"), nodes("a", "b"))
+    settled, refused = agents.settle(methods("a", "b"), nodes("a", "b"))
 
     assert set(settled) == {"b"}
     assert sentence in refused["a"].reason
@@ -220,7 +220,7 @@ def test_one_that_does_not_start_costs_its_node_alone(
 def test_no_pod_is_made_for_a_node_that_cannot_start_it(
     agents: AgentPods, namespace: Namespace
 ) -> None:
-    _, refused = agents.settle(ways("a"), nodes("a", ready="False"))
+    _, refused = agents.settle(methods("a"), nodes("a", ready="False"))
 
     assert "a is not Ready" in refused["a"].reason
     assert namespace.pods == []

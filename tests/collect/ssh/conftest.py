@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 from tests.needs import find, lacking, need
-from wirecheck.collect import transport
-from wirecheck.inventory.file import WayIn
+from wirecheck.collect.transport import remote_command as transport
+from wirecheck.inventory.file import AccessMethod
 
 USERS = {
     "sudoer": "ALL=(root) NOPASSWD: ALL",
@@ -123,17 +123,17 @@ class Sshd:
         """What the server says of its connections."""
         return (self.folder / "log").read_text("utf-8", "replace")
 
-    def way(self, user: str = "root", **changes: object) -> WayIn:
+    def access(self, user: str = "root", **changes: object) -> AccessMethod:
         """The way in as this user."""
         fields = {
             "node": "n1",
-            "via": f"ssh://{user}@127.0.0.1:{self.port}",
+            "uri": f"ssh://{user}@127.0.0.1:{self.port}",
             "address": "127.0.0.1",
             "ssh_config": self.ssh_config,
             "identity_file": self.key,
             **changes,
         }
-        return WayIn(**fields)  # type: ignore[arg-type]
+        return AccessMethod(**fields)  # type: ignore[arg-type]
 
 
 @contextmanager

@@ -19,33 +19,35 @@ from wirecheck.collect.transport.errors import (
     UnreachableError,
     VisitError,
 )
-from wirecheck.inventory.file import WayIn
+from wirecheck.inventory.file import AccessMethod
 
 PROGRAM = command_line(b"{}")
 """Fails by its empty plan, where it comes so far that it reads it."""
 
 
-def run_on(way: WayIn, command: str = PROGRAM, seconds: float = 60) -> bytes:
-    return transport.run_on(way, command, seconds=seconds, called_off=threading.Event())
+def run_on(access: AccessMethod, command: str = PROGRAM, seconds: float = 60) -> bytes:
+    return transport.run_on(access, command, seconds=seconds, called_off=threading.Event())
 
 
-def sentence(way: WayIn, kind: type[VisitError] = UnreachableError, *, seconds: float = 60) -> str:
+def sentence(
+    access: AccessMethod, kind: type[VisitError] = UnreachableError, *, seconds: float = 60
+) -> str:
     with pytest.raises(kind) as raised:
-        run_on(way, seconds=seconds)
+        run_on(access, seconds=seconds)
     said = str(raised.value)
-    assert way.node in said
-    assert way.via in said
+    assert access.node in said
+    assert access.uri in said
     return said
 
 
 def test_a_name_that_does_not_resolve(sshd: Sshd) -> None:
-    said = sentence(sshd.way(via="ssh://root@node.invalid"))
+    said = sentence(sshd.access(uri="ssh://root@node.invalid"))
 
     assert "its name does not resolve. Give the address" in said
 
 
 def test_nobody_listens(sshd: Sshd) -> None:
-    said = sentence(sshd.way(via=f"ssh://root@127.0.0.1:{free_port()}"))
+    said = sentence(sshd.access(uri=f"ssh://root@127.0.0.1:{free_port()}"))
 
     assert "it refuses the connection. See whether its sshd runs" in said
 
@@ -63,7 +65,7 @@ def known(folder: Path, lines: str) -> str:
 def test_an_unknown_host_key(sshd: Sshd, tmp_path: Path) -> None:
     config = known(tmp_path, "")
 
-    said = sentence(sshd.way(ssh_config=config))
+    said = sentence(sshd.access(ssh_config=config))
 
     assert "its host key is unknown here. Compare the fingerprint" in said
     # The line is complete: it leads to the same question.
@@ -74,14 +76,14 @@ def test_another_host_key_than_the_known_one(sshd: Sshd, tmp_path: Path) -> None
     config = known(tmp_path, f"[127.0.0.1]:{sshd.port} {make_key(tmp_path / 'other')}")
 
     assert "its host key has changed. If the node was installed anew" in sentence(
-        sshd.way(ssh_config=config)
+        sshd.access(ssh_config=config)
     )
 
 
 def test_a_key_that_is_not_taken(sshd: Sshd, tmp_path: Path) -> None:
     make_key(tmp_path / "other")
 
-    said = sentence(sshd.way(identity_file=str(tmp_path / "other")))
+    said = sentence(sshd.access(identity_file=str(tmp_path / "other")))
 
     assert "it accepts none of the keys. Name the right user" in said
 
@@ -90,7 +92,7 @@ def test_a_key_that_is_not_taken(sshd: Sshd, tmp_path: Path) -> None:
     "fields", [{"user": "nobody-of-that-name"}, {"identity_file": "/nowhere/key"}], ids=str
 )
 def test_a_user_or_key_that_does_not_exist(sshd: Sshd, fields: dict[str, str]) -> None:
-    assert "it accepts none of the keys" in sentence(sshd.way(**fields))
+    assert "it accepts none of the keys" in sentence(sshd.access(**fields))
 
 
 def test_more_keys_than_the_server_takes(another_sshd: Callable[..., Sshd], tmp_path: Path) -> None:
@@ -101,7 +103,7 @@ def test_more_keys_than_the_server_takes(another_sshd: Callable[..., Sshd], tmp_
     config = known(tmp_path, server.known_hosts)
 
     with agent(*keys):
-        said = sentence(server.way(ssh_config=config, identity_file=None))
+        said = sentence(server.access(ssh_config=config, identity_file=None))
 
     assert "more keys were offered than it takes. Name the key in `identity_file`" in said
 
@@ -121,20 +123,20 @@ USERS = [
 
 @pytest.mark.parametrize(("user", "sudo", "expected"), USERS, ids=[f"{u[0]}-{u[1]}" for u in USERS])
 def test_what_a_user_meets(sshd: Sshd, user: str, sudo: bool, expected: str) -> None:
-    assert expected in sentence(sshd.way(user, sudo=sudo))
+    assert expected in sentence(sshd.access(user, sudo=sudo))
 
 
 def test_a_host_without_sudo(sshd: Sshd) -> None:
     assert "it has no sudo. Install it there" in sentence(
-        sshd.way("root-without-python", sudo=True)
+        sshd.access("root-without-python", sudo=True)
     )
 
 
 def test_a_server_that_says_nothing_costs_the_limit_once(sshd: Sshd) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        way = sshd.way(via=f"ssh://root@127.0.0.1:{listening.getsockname()[1]}")
+        access = sshd.access(uri=f"ssh://root@127.0.0.1:{listening.getsockname()[1]}")
 
-        assert "did not answer within 2 s" in sentence(way, TimeLimitError, seconds=2)
+        assert "did not answer within 2 s" in sentence(access, TimeLimitError, seconds=2)
 
         listening.accept()[0].close()
         listening.setblocking(False)
@@ -143,23 +145,23 @@ def test_a_server_that_says_nothing_costs_the_limit_once(sshd: Sshd) -> None:
 
 
 def test_a_server_that_lets_in_and_hangs_costs_the_limit(sshd: Sshd) -> None:
-    way = sshd.way("root-that-hangs")
+    access = sshd.access("root-that-hangs")
 
-    assert "did not answer within 2 s" in sentence(way, TimeLimitError, seconds=2)
+    assert "did not answer within 2 s" in sentence(access, TimeLimitError, seconds=2)
 
 
 def test_a_server_that_turns_away_whoever_comes_too_many(another_sshd: Callable[..., Sshd]) -> None:
     server = another_sshd(more="MaxStartups 1")
     with place(server):
-        said = sentence(server.way(), TurnedAwayError)
+        said = sentence(server.access(), TurnedAwayError)
 
     assert "it closed the connection. Lower `limits.workers`" in said
 
 
 def test_a_login_that_starts_something_else(sshd: Sshd) -> None:
     """What it prints is no document, which whoever unpacks it says."""
-    assert run_on(sshd.way("root-with-a-menu")) == b"Welcome to the bastion\n"
+    assert run_on(sshd.access("root-with-a-menu")) == b"Welcome to the bastion\n"
 
 
 def test_a_program_that_fails_is_not_understood(sshd: Sshd) -> None:
-    assert "Try `python3 --version` there" in sentence(sshd.way(), NotUnderstoodError)
+    assert "Try `python3 --version` there" in sentence(sshd.access(), NotUnderstoodError)

@@ -14,7 +14,7 @@ import pytest
 from tests.collect.ssh.conftest import Sshd, agent
 from tests.collect.this_machine import document, visited
 from tests.needs import python
-from wirecheck.inventory.file import WayIn
+from wirecheck.inventory.file import AccessMethod
 
 LOGGED_IN = "Accepted publickey for"
 
@@ -23,7 +23,7 @@ LOGGED_IN = "Accepted publickey for"
     ("user", "sudo"), [("root", False), ("sudoer", True), ("in-pty", True)], ids=str
 )
 def test_as_root_and_by_sudo(sshd: Sshd, user: str, sudo: bool) -> None:
-    assert document(sshd.way(user, sudo=sudo)).namespaces[0].links
+    assert document(sshd.access(user, sudo=sudo)).namespaces[0].links
 
 
 def test_the_second_visit_goes_by_the_connection_of_the_first(
@@ -31,9 +31,9 @@ def test_the_second_visit_goes_by_the_connection_of_the_first(
 ) -> None:
     server = another_sshd()
 
-    assert document(server.way())
+    assert document(server.access())
     assert len(list(connections.iterdir())) == 1
-    assert document(server.way())
+    assert document(server.access())
 
     assert server.log.count(LOGGED_IN) == 1
 
@@ -42,13 +42,13 @@ def test_a_key_that_the_agent_holds(sshd: Sshd, tmp_path: Path) -> None:
     config = ssh_config(tmp_path, sshd)
 
     with agent(Path(sshd.key)):
-        assert document(sshd.way(identity_file=None, ssh_config=config))
+        assert document(sshd.access(identity_file=None, ssh_config=config))
 
 
 def test_a_command_in_somebodys_own_configuration(sshd: Sshd, tmp_path: Path) -> None:
     config = ssh_config(tmp_path, sshd, "  RemoteCommand top\n  RequestTTY force\n")
 
-    assert document(sshd.way(ssh_config=config))
+    assert document(sshd.access(ssh_config=config))
 
 
 @pytest.mark.parametrize("version", ["3.6", "3.8", "3.10", "3.12"])
@@ -56,7 +56,7 @@ def test_a_node_with_another_python(another_sshd: Callable[..., Sshd], version: 
     folder = python(version).parent
 
     # sshd takes the first of several.
-    seen = document(another_sshd(more=f"SetEnv PATH={folder}:/usr/sbin:/usr/bin:/bin").way())
+    seen = document(another_sshd(more=f"SetEnv PATH={folder}:/usr/sbin:/usr/bin:/bin").access())
 
     assert seen.namespaces[0].links
     assert seen.namespaces[0].addresses
@@ -67,7 +67,7 @@ def test_root_that_may_not_enter_other_namespaces(another_sshd: Callable[..., Ss
     """As in a container; what can be seen is, and the rest names what it lacks."""
     server = another_sshd(before=("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-all"))
     with a_netns() as inode:
-        seen = document(server.way())
+        seen = document(server.access())
 
     (other,) = [each for each in seen.namespaces if each.inode == inode]
     assert "Operation not permitted" in other.error
@@ -127,15 +127,15 @@ class Behind(msgspec.Struct):
     node: Sshd
     config: str
 
-    def way(self, number: int = 1) -> WayIn:
-        via = f"ssh://root@behind{number}:{self.node.port}"
-        return self.node.way(via=via, ssh_config=self.config, identity_file=None)
+    def access(self, number: int = 1) -> AccessMethod:
+        uri = f"ssh://root@behind{number}:{self.node.port}"
+        return self.node.access(uri=uri, ssh_config=self.config, identity_file=None)
 
 
 def test_a_jump_host(behind: Callable[..., Behind]) -> None:
     there = behind()
 
-    assert document(there.way())
+    assert document(there.access())
 
     assert there.jump.log.count(LOGGED_IN) == 1
     assert there.node.log.count(LOGGED_IN) == 1
@@ -157,7 +157,7 @@ def test_a_jump_host_that_lets_nobody_through(
     monkeypatch.setenv("DISPLAY", ":0")
     there = behind(**fault)
 
-    ((record, found),) = visited(there.way())
+    ((record, found),) = visited(there.access())
 
     assert not found
     assert "nobody lets the connection through on the way to it. This shows" in record.reason
@@ -171,7 +171,7 @@ def test_many_visits_through_a_jump_host_that_takes_few_at_once(
 ) -> None:
     there = behind(more="MaxStartups 2")
 
-    found = visited(*map(there.way, range(8)))
+    found = visited(*map(there.access, range(8)))
 
     assert [record.reason for record, document in found if not document] == []
     assert "past MaxStartups" in there.jump.log

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from wirecheck.collect.transport.ansible import AnsibleHost, ansible_ways, hosts_of, unmapped
-from wirecheck.inventory.file import InventoryError, Unusable, WayIn
+from wirecheck.collect.transport.ansible import AnsibleHost, ansible_access, hosts_of, unmapped
+from wirecheck.inventory.file import AccessMethod, InventoryError, UnusableAccess
 from wirecheck.snapshot.objects.metadata import Metadata
 from wirecheck.snapshot.objects.node import NodeAddress, NodeObject, NodeStatus
 
@@ -35,9 +35,9 @@ def node(name: str, address: str = "192.0.2.1") -> NodeObject:
     return NodeObject(Metadata(name=name), status=status)
 
 
-def way(**variables: Any) -> WayIn:
-    found = ansible_ways([AnsibleHost("n1", variables)], [node("n1")])["n1"]
-    assert isinstance(found, WayIn)
+def access(**variables: Any) -> AccessMethod:
+    found = ansible_access([AnsibleHost("n1", variables)], [node("n1")])["n1"]
+    assert isinstance(found, AccessMethod)
     return found
 
 
@@ -59,10 +59,10 @@ def test_hosts_are_those_of_all_groups_with_their_variables(said: Path) -> None:
 
     assert [host.name for host in hosts] == ["bare", "wc-w1", "wc-w2"]
     assert (said.parent / "argv").read_text() == "--inventory /etc/my hosts --list\n"
-    ways = ansible_ways(hosts, [node("wc-w1"), node("by-address", "10.0.0.2"), node("none")])
-    usable = {name: each for name, each in ways.items() if isinstance(each, WayIn)}
-    assert usable.keys() == ways.keys()
-    assert {name: each.via for name, each in usable.items()} == {
+    methods = ansible_access(hosts, [node("wc-w1"), node("by-address", "10.0.0.2"), node("none")])
+    usable = {name: each for name, each in methods.items() if isinstance(each, AccessMethod)}
+    assert usable.keys() == methods.keys()
+    assert {name: each.uri for name, each in usable.items()} == {
         "wc-w1": "ssh://ops@10.0.0.1",
         "by-address": "ssh://x@10.0.0.2",
     }
@@ -88,7 +88,7 @@ def test_ansible_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_what_leads_into_a_host_is_taken() -> None:
-    found = way(
+    found = access(
         ansible_host="fd00::1",
         ansible_port=2222,
         ansible_user="ops",
@@ -96,16 +96,16 @@ def test_what_leads_into_a_host_is_taken() -> None:
         ansible_ssh_common_args="-o ProxyJump='jump $(id)'",
     )
 
-    assert found.via == "ssh://ops@[fd00::1]:2222"
+    assert found.uri == "ssh://ops@[fd00::1]:2222"
     assert found.identity_file == "/keys/one"
     assert found.ssh_arguments == ("-o", "ProxyJump=jump $(id)")
     assert not found.sudo
 
 
 def test_containers_and_this_machine() -> None:
-    assert way(ansible_connection="local").via == "local://"
-    assert way(ansible_connection="community.docker.docker").via == "docker://n1"
-    assert way(ansible_connection="containers.podman.podman").via == "podman://n1"
+    assert access(ansible_connection="local").uri == "local://"
+    assert access(ansible_connection="community.docker.docker").uri == "docker://n1"
+    assert access(ansible_connection="containers.podman.podman").uri == "podman://n1"
 
 
 @pytest.mark.parametrize(
@@ -124,16 +124,16 @@ def test_what_cannot_be_used_is_named_and_costs_its_node_alone(
 ) -> None:
     hosts = [AnsibleHost("n1", variables), AnsibleHost("n2", {})]
 
-    ways = ansible_ways(hosts, [node("n1"), node("n2")])
+    methods = ansible_access(hosts, [node("n1"), node("n2")])
 
-    assert isinstance(ways["n1"], Unusable)
-    assert "The host n1" in ways["n1"].why
-    assert sentence in ways["n1"].why
-    assert isinstance(ways["n2"], WayIn)
+    assert isinstance(methods["n1"], UnusableAccess)
+    assert "The host n1" in methods["n1"].why
+    assert sentence in methods["n1"].why
+    assert isinstance(methods["n2"], AccessMethod)
 
 
 def test_a_host_whose_address_is_a_template_is_known_by_its_name_alone() -> None:
     host = AnsibleHost("elsewhere", {"ansible_host": "{{ address }}"})
 
-    assert ansible_ways([host], [node("n1")]) == {}
+    assert ansible_access([host], [node("n1")]) == {}
     assert unmapped([host], [node("n1")]) == ["elsewhere (its address is a template)"]

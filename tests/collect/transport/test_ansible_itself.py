@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.needs import lacking
-from wirecheck.collect.transport.ansible import ansible_ways, hosts_of, program, unmapped
-from wirecheck.inventory.file import InventoryError, Unusable, WayIn
+from wirecheck.collect.transport.ansible import ansible_access, hosts_of, program, unmapped
+from wirecheck.inventory.file import AccessMethod, InventoryError, UnusableAccess
 from wirecheck.snapshot.objects.metadata import Metadata
 from wirecheck.snapshot.objects.node import NodeAddress, NodeObject, NodeStatus
 
@@ -101,9 +101,9 @@ def test_each_kind_of_inventory_gives_the_same_ways(
     tmp_path: Path, kind: Callable[[Path], Path]
 ) -> None:
     hosts = hosts_of(str(kind(tmp_path)))
-    ways = ansible_ways(hosts, NODES)
+    methods = ansible_access(hosts, NODES)
 
-    found = {name: (w.via, w.sudo) for name, w in ways.items() if isinstance(w, WayIn)}
+    found = {name: (w.uri, w.sudo) for name, w in methods.items() if isinstance(w, AccessMethod)}
     assert found == {
         "n1": ("ssh://ops@192.0.2.1", True),
         "n2": ("ssh://ops@192.0.2.2:2222", True),
@@ -115,10 +115,10 @@ def test_a_template_costs_its_node_alone(tmp_path: Path) -> None:
     file = tmp_path / "hosts.ini"
     file.write_text("n1 ansible_host='{{ somewhere }}'\nn2\n")
 
-    ways = ansible_ways(hosts_of(str(file)), NODES)
+    methods = ansible_access(hosts_of(str(file)), NODES)
 
-    assert isinstance(ways["n1"], Unusable)
-    assert isinstance(ways["n2"], WayIn)
+    assert isinstance(methods["n1"], UnusableAccess)
+    assert isinstance(methods["n2"], AccessMethod)
 
 
 def test_an_encrypted_password_is_neither_needed_nor_shown(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_an_encrypted_password_is_neither_needed_nor_shown(tmp_path: Path) -> No
 
     (host,) = hosts_of(str(file))
 
-    assert isinstance(ansible_ways([host], NODES)["n1"], WayIn)
+    assert isinstance(ansible_access([host], NODES)["n1"], AccessMethod)
 
 
 def test_what_ansible_cannot_read_is_one_sentence(tmp_path: Path) -> None:

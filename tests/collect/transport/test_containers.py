@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from tests.checks import small_cluster
-from wirecheck.collect.transport.containers import container_ways
+from wirecheck.collect.transport.containers import container_access
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.node import NodeAddress, NodeObject
 
@@ -41,23 +41,23 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_finds_nodes_by_their_address() -> None:
     nodes = [node("wc-w1", "172.31.250.11"), node("w2", "172.31.250.12"), node("w3", "fd00::12")]
 
-    ways = container_ways([*nodes, node("vm", "172.31.250.20")])
+    methods = container_access([*nodes, node("vm", "172.31.250.20")])
 
-    assert {name: way.via for name, way in ways.items()} == {
+    assert {name: access.uri for name, access in methods.items()} == {
         "wc-w1": "docker://wc-w1",
         "w2": "docker://renamed",
         "w3": "docker://renamed",
     }
-    assert ways["wc-w1"].address == "172.31.250.11"
+    assert methods["wc-w1"].address == "172.31.250.11"
 
 
 @pytest.mark.usefixtures("docker")
 def test_a_name_alone_does_not_outweigh_another_address() -> None:
-    assert container_ways([node("wc-w1", "10.0.0.1")]) == {}
-    assert container_ways([node("wc-w1")])["wc-w1"].via == "docker://wc-w1"
+    assert container_access([node("wc-w1", "10.0.0.1")]) == {}
+    assert container_access([node("wc-w1")])["wc-w1"].uri == "docker://wc-w1"
 
 
 def test_without_docker_there_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    assert container_ways([node("wc-w1", "172.31.250.11")]) == {}
+    assert container_access([node("wc-w1", "172.31.250.11")]) == {}

@@ -12,10 +12,10 @@ import pytest
 
 from tests.collect.this_machine import document, visited
 from tests.needs import lacking, need
-from wirecheck.inventory.file import WayIn
+from wirecheck.inventory.file import AccessMethod
 
 NAME = "wirecheck-test-node"
-WAY = WayIn(node=NAME, via=f"podman://{NAME}", address="127.0.0.1")
+ACCESS = AccessMethod(node=NAME, uri=f"podman://{NAME}", address="127.0.0.1")
 # crun takes no hybrid cgroups, and Podman's own default runtime may be either.
 RUNTIMES = ("runc", "crun")
 MODERATE = "1024:1024"
@@ -76,16 +76,16 @@ def podman(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_container_is_visited(container: str) -> None:
-    seen = document(WAY)
+    seen = document(ACCESS)
 
     assert seen.host.hostname == container
     assert [link.name for link in seen.namespaces[0].links] == ["lo"]
 
 
 def test_a_container_that_does_not_exist(container: str) -> None:
-    way = WayIn(node="n1", via="podman://no-such-node", address="127.0.0.1")
+    access = AccessMethod(node="n1", uri="podman://no-such-node", address="127.0.0.1")
 
-    ((record, found),) = visited(way)
+    ((record, found),) = visited(access)
 
     assert not found
     assert "there is no such container on this machine" in record.reason
@@ -95,7 +95,7 @@ def test_a_container_that_does_not_exist(container: str) -> None:
 def test_a_container_that_was_stopped(container: str) -> None:
     assert podman("stop", "--time", "0", container).returncode == 0
     try:
-        ((record, found),) = visited(WAY)
+        ((record, found),) = visited(ACCESS)
     finally:
         podman("start", container)
 

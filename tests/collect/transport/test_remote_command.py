@@ -21,13 +21,13 @@ from wirecheck.collect.transport.errors import (
     UnreachableError,
     VisitError,
 )
-from wirecheck.inventory.file import AgentPod, WayIn
+from wirecheck.inventory.file import AccessMethod, AgentPod
 
-SSH = WayIn(node="n1", via="ssh://root@192.0.2.1:2222", address="192.0.2.1")
+SSH = AccessMethod(node="n1", uri="ssh://root@192.0.2.1:2222", address="192.0.2.1")
 
 
-def run_on(way: WayIn, command: str = "true", seconds: float = 60) -> bytes:
-    return transport.run_on(way, command, seconds=seconds, called_off=threading.Event())
+def run_on(access: AccessMethod, command: str = "true", seconds: float = 60) -> bytes:
+    return transport.run_on(access, command, seconds=seconds, called_off=threading.Event())
 
 
 @pytest.fixture
@@ -46,17 +46,17 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, 
 
 
 def test_local_output_is_raw() -> None:
-    way = WayIn(node="n1", via="local://", address="")
+    access = AccessMethod(node="n1", uri="local://", address="")
 
-    assert run_on(way, r"printf '\377\000%s' 'a%b'") == b"\xff\x00a%b"
+    assert run_on(access, r"printf '\377\000%s' 'a%b'") == b"\xff\x00a%b"
 
 
 def test_visits_by_the_same_way_do_not_mix_their_answers() -> None:
     """Two nodes of a careless inventory share what testinfra keeps for their way."""
-    way = WayIn(node="n1", via="local://", address="")
+    access = AccessMethod(node="n1", uri="local://", address="")
     kept = testinfra.get_host("local://", sudo=False).backend
 
-    assert run_on(way, "printf 1") == b"1"
+    assert run_on(access, "printf 1") == b"1"
 
     assert testinfra.get_host("local://", sudo=False).backend is kept
     assert "run_local" not in vars(kept)
@@ -64,16 +64,16 @@ def test_visits_by_the_same_way_do_not_mix_their_answers() -> None:
 
 def test_ssh_asks_nothing_and_shares_its_connection(stand_in: Callable[[str, str], Path]) -> None:
     argv = stand_in("ssh", "echo hello")
-    way = WayIn(
+    access = AccessMethod(
         node="n1",
-        via="ssh://admin@192.0.2.1:2222",
+        uri="ssh://admin@192.0.2.1:2222",
         address="",
         ssh_config="/etc/my config",
         identity_file="/keys/one",
         sudo=True,
     )
 
-    assert run_on(way, 'python3 -c "code" AAA=') == b"hello\n"
+    assert run_on(access, 'python3 -c "code" AAA=') == b"hello\n"
 
     words = argv.read_text().splitlines()
     assert {"BatchMode=yes", "User=admin", "Port=2222", "/etc/my config", "/keys/one"} <= set(words)
@@ -87,7 +87,10 @@ def test_docker_and_podman_run_a_shell_there(stand_in: Callable[[str, str], Path
     for name in ("docker", "podman"):
         argv = stand_in(name, "echo hello")
 
-        assert run_on(WayIn(node="n1", via=f"{name}://wc-w1", address=""), "a 'b'") == b"hello\n"
+        assert (
+            run_on(AccessMethod(node="n1", uri=f"{name}://wc-w1", address=""), "a 'b'")
+            == b"hello\n"
+        )
         assert argv.read_text().splitlines() == [
             *("exec", "--interactive", "wc-w1"),
             *("/bin/sh", "-c", "a 'b'"),
@@ -106,9 +109,9 @@ def test_kubectl_is_told_the_cluster_the_pod_and_the_container(
     ]
 
 
-AGENT = WayIn(
+AGENT = AccessMethod(
     node="n1",
-    via="kubectl://n1",
+    uri="kubectl://n1",
     address="",
     pod=AgentPod("wirecheck", "wirecheck-agent-x", "/kube/a:/kube/b", "my prod"),
 )
@@ -213,10 +216,10 @@ def test_a_failure_becomes_a_sentence(
     stand_in: Callable[[str, str], Path], name: str, status: int, said: str, cause: str
 ) -> None:
     stand_in(name, f"cat >&2 <<'END'\n{said}\nEND\nexit {status}")
-    via = SSH.via if name == "ssh" else f"{name}://wc-w1"
+    uri = SSH.uri if name == "ssh" else f"{name}://wc-w1"
 
     with pytest.raises(UnreachableError, match=cause) as raised:
-        run_on(WayIn(node="n1", via=via, address=""))
+        run_on(AccessMethod(node="n1", uri=uri, address=""))
 
     assert "n1" in str(raised.value)
     assert "Traceback" not in str(raised.value)
@@ -260,10 +263,10 @@ def test_no_output_reaches_a_log(
 
 @pytest.mark.needs("ssh")
 def test_the_real_ssh_understands_its_options() -> None:
-    way = WayIn(node="n1", via="ssh://root@127.0.0.1:1", address="")
+    access = AccessMethod(node="n1", uri="ssh://root@127.0.0.1:1", address="")
 
     with pytest.raises(VisitError, match="refuses the connection"):
-        run_on(way)
+        run_on(access)
 
 
 def test_a_program_that_ended_itself_took_too_long(stand_in: Callable[[str, str], Path]) -> None:

@@ -26,7 +26,7 @@ HAND_OVER = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class LookOptions:
+class RoundOptions:
     """Limits of one look at all nodes; times in seconds."""
 
     dns_rate: float = 200.0
@@ -80,7 +80,7 @@ class Planner:
     plans are made by several threads at once.
     """
 
-    options: LookOptions
+    options: RoundOptions
     rate: float
     """DNS queries per second of each visit."""
     names: DnsNames
@@ -105,13 +105,13 @@ class Planner:
         )
 
 
-def planner_of(api: ApiObjects, options: LookOptions) -> Planner:
+def planner_of(api: ApiObjects, options: RoundOptions) -> Planner:
     """For a look at the nodes of `api`."""
     rate = options.dns_rate / max(1, min(len(api.nodes), options.workers))
     targets = contact_targets(api, options.helpers) if options.contacts else None
     return Planner(options, rate, dns_names(api), targets)
 
 
-def plan_for(api: ApiObjects, node: str, options: LookOptions) -> Plan:
+def plan_for(api: ApiObjects, node: str, options: RoundOptions) -> Plan:
     """The plan of one visit alone."""
     return planner_of(api, options).plan(node)

@@ -13,9 +13,9 @@ from wirecheck.collect.api.errors import IN_CLUSTER
 from wirecheck.collect.pods.agent_manifest import NAME
 from wirecheck.collect.pods.agent_manifest import agent_pod as manifest
 from wirecheck.collect.pods.run_pods import PodKind, RunPods
-from wirecheck.inventory.file import Agent, AgentPod, WayIn
+from wirecheck.inventory.file import AccessMethod, Agent, AgentPod
 from wirecheck.snapshot.api_objects import ApiObjects
-from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.index import VisitRecord, VisitStatus
 from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.run_labels import NAME_LABEL, OWNER, OWNER_LABEL
 
@@ -45,25 +45,27 @@ class AgentPods:
         return self._own.run
 
     def settle(
-        self, ways: Mapping[str, WayIn], objects: ApiObjects
-    ) -> tuple[dict[str, WayIn], dict[str, VisitRecord]]:
+        self, methods: Mapping[str, AccessMethod], objects: ApiObjects
+    ) -> tuple[dict[str, AccessMethod], dict[str, VisitRecord]]:
         """The ways with their agents, and why there is none where there is none.
 
         Where no agent runs, one is made if the inventory names an image.
         """
-        wanted = {name: way for name, way in ways.items() if way.via.startswith("kubectl://")}
+        wanted = {
+            name: access for name, access in methods.items() if access.uri.startswith("kubectl://")
+        }
         running = _running(objects.pods, self.settings.namespace) if wanted else {}
         without = sorted(set(wanted) - running.keys() - self._pods.keys())
         refused = self._make(without, objects) if without else {}
         found = running | self._pods
         settled = {
-            name: msgspec.structs.replace(way, pod=self._pod(found[name]))
-            for name, way in wanted.items()
+            name: msgspec.structs.replace(access, pod=self._pod(found[name]))
+            for name, access in wanted.items()
             if name in found
         }
-        others = {name: way for name, way in ways.items() if name not in wanted}
+        others = {name: access for name, access in methods.items() if name not in wanted}
         records = {
-            name: VisitRecord("unreachable", via=wanted[name].via, reason=refused[name])
+            name: VisitRecord(VisitStatus.UNREACHABLE, via=wanted[name].uri, reason=refused[name])
             for name in wanted
             if name not in settled
         }

@@ -23,7 +23,7 @@ from wirecheck.collect.transport.bounded_process import (
     TooMuchOutputError,
     run_bounded,
 )
-from wirecheck.inventory.file import InventoryError, Unusable, WayIn, is_plain_way
+from wirecheck.inventory.file import AccessMethod, InventoryError, UnusableAccess, is_plain_uri
 from wirecheck.snapshot.objects.node import NodeObject
 
 PROGRAM = "ansible-inventory"
@@ -74,7 +74,7 @@ class AnsibleHost:
         """Where it is reached."""
         return self._text(*TARGET) or self.name
 
-    def way(self, node: str) -> WayIn:
+    def access(self, node: str) -> AccessMethod:
         """The way into the node that this host is. Raises InventoryError."""
         connection = self._text("ansible_connection") or "ssh"
         scheme = SCHEMES.get(connection)
@@ -91,25 +91,25 @@ class AnsibleHost:
             for word in self._words(name)
         ]
         key = self._text("ansible_ssh_private_key_file", "ansible_private_key_file")
-        return WayIn(
+        return AccessMethod(
             node=node,
-            via=self._via(scheme),
+            uri=self._uri(scheme),
             address=self.target,
             identity_file=key if scheme == "ssh" and key else None,
             sudo=becomes,
             ssh_arguments=tuple(arguments) if scheme == "ssh" else (),
         )
 
-    def _via(self, scheme: str) -> str:
+    def _uri(self, scheme: str) -> str:
         if scheme == "local":
             return "local://"
         host = f"[{self.target}]" if ":" in self.target else self.target
         user = self._text("ansible_user", "ansible_ssh_user") if scheme == "ssh" else ""
         port = self._text("ansible_port", "ansible_ssh_port") if scheme == "ssh" else ""
-        via = f"{scheme}://{user}{'@' * bool(user)}{host}{':' * bool(port)}{port}"
-        if not is_plain_way(via):
+        uri = f"{scheme}://{user}{'@' * bool(user)}{host}{':' * bool(port)}{port}"
+        if not is_plain_uri(uri):
             raise self._unusable("has a user, a host or a port that cannot be one")
-        return via
+        return uri
 
     def _text(self, *names: str) -> str:
         found = self._raw(*names)
@@ -186,17 +186,17 @@ def hosts_of(path: str) -> tuple[AnsibleHost, ...]:
     return tuple(AnsibleHost(name, variables.get(name, {})) for name in sorted(names))
 
 
-def ansible_ways(
+def ansible_access(
     hosts: Sequence[AnsibleHost], nodes: Sequence[NodeObject]
-) -> dict[str, WayIn | Unusable]:
+) -> dict[str, AccessMethod | UnusableAccess]:
     """The way into each node that is one of the hosts, or why that host's cannot be used."""
-    ways: dict[str, WayIn | Unusable] = {}
+    methods: dict[str, AccessMethod | UnusableAccess] = {}
     for node in nodes:
         found = [host for host in hosts if host.is_node(node)]
         by_name = [host for host in found if host.name == node.metadata.name]
         for host in (by_name or found)[:1]:
-            ways[node.metadata.name] = _way_of(host, node.metadata.name)
-    return ways
+            methods[node.metadata.name] = _access_of(host, node.metadata.name)
+    return methods
 
 
 def unmapped(hosts: Sequence[AnsibleHost], nodes: Collection[NodeObject]) -> list[str]:
@@ -208,8 +208,8 @@ def unmapped(hosts: Sequence[AnsibleHost], nodes: Collection[NodeObject]) -> lis
     ]
 
 
-def _way_of(host: AnsibleHost, node: str) -> WayIn | Unusable:
+def _access_of(host: AnsibleHost, node: str) -> AccessMethod | UnusableAccess:
     try:
-        return host.way(node)
+        return host.access(node)
     except InventoryError as error:
-        return Unusable(str(error))
+        return UnusableAccess(str(error))

@@ -13,7 +13,7 @@ from wirecheck.collect.transport.bounded_process import (
     TooMuchOutputError,
     run_bounded,
 )
-from wirecheck.inventory.file import WayIn
+from wirecheck.inventory.file import AccessMethod
 from wirecheck.snapshot.objects.node import NodeObject
 
 SECONDS = 20.0
@@ -40,18 +40,18 @@ class Container:
         )
 
 
-def container_ways(nodes: Sequence[NodeObject]) -> dict[str, WayIn]:
+def container_access(nodes: Sequence[NodeObject]) -> dict[str, AccessMethod]:
     """The way into each node that is a container here; none where there is no Docker."""
     containers = sorted(_containers(), key=lambda each: each.name)
-    ways = {}
+    methods = {}
     for node in nodes:
         name = node.metadata.name
         found = [each for each in containers if each.may_be(node)]
         if found:
             chosen = next((each for each in found if each.name == name), found[0])
             address = next((a.address for a in node.status.addresses if a.type == "InternalIP"), "")
-            ways[name] = WayIn(node=name, via=f"docker://{chosen.name}", address=address)
-    return ways
+            methods[name] = AccessMethod(node=name, uri=f"docker://{chosen.name}", address=address)
+    return methods
 
 
 def _containers() -> Iterator[Container]:

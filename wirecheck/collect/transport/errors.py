@@ -10,7 +10,7 @@ from wirecheck.snapshot.index import VisitStatus
 class VisitError(Exception):
     """A visit that brought no document."""
 
-    status: ClassVar[VisitStatus] = "unreachable"
+    status: ClassVar[VisitStatus] = VisitStatus.UNREACHABLE
 
 
 class UnreachableError(VisitError):
@@ -24,16 +24,16 @@ class TurnedAwayError(UnreachableError):
 class TimeLimitError(VisitError):
     """The node did not answer within the limit."""
 
-    status = "time limit"
+    status = VisitStatus.TIME_LIMIT
 
 
 class NotUnderstoodError(VisitError):
     """Something answered, but not as the node program does."""
 
-    status = "not understood"
+    status = VisitStatus.UNRECOGNISED
 
 
 class WrongHostError(VisitError):
     """The host that answered is not the node, or cannot be told to be."""
 
-    status = "wrong host"
+    status = VisitStatus.WRONG_HOST

@@ -17,7 +17,7 @@ from wirecheck.collect.transport.errors import (
     UnreachableError,
     VisitError,
 )
-from wirecheck.inventory.file import WayIn
+from wirecheck.inventory.file import AccessMethod
 
 CANNOT_FIND, CANNOT_RUN = 127, 126
 SSH_FAILED = 255
@@ -204,38 +204,38 @@ FAILURES = (
 )
 
 
-def output_of(way: WayIn, result: Finished) -> bytes:
+def output_of(access: AccessMethod, result: Finished) -> bytes:
     """What the command printed; raises VisitError where it did not end well."""
     if result.status == 0:
         return result.stdout
     # nologin and some container runtimes complain on standard output.
     said = (result.stderr.strip() or result.stdout[:MOST_SAID]).decode("utf-8", "replace").strip()
     if ending := ENDINGS.get(result.status):
-        sentence = ending.sentence.format(node=way.node, via=way.via, said=_last_line(said))
+        sentence = ending.sentence.format(node=access.node, via=access.uri, said=_last_line(said))
         raise ending.kind(sentence)
     for failure in FAILURES:
         if failure.pattern.search(said):
-            program = way.via.partition(":")[0]
-            remedy = failure.remedy.replace("BY_HAND", _by_hand(way)).replace("PROGRAM", program)
+            program = access.uri.partition(":")[0]
+            remedy = failure.remedy.replace("BY_HAND", _by_hand(access)).replace("PROGRAM", program)
             kind = TurnedAwayError if AT_THE_DOOR.search(said) else UnreachableError
-            raise kind(f"{way.node} was not visited by {way.via}: {failure.cause}. {remedy}")
+            raise kind(f"{access.node} was not visited by {access.uri}: {failure.cause}. {remedy}")
     last = _last_line(said)
     if result.status in (CANNOT_FIND, CANNOT_RUN, SSH_FAILED):
         raise UnreachableError(
-            f"{way.node} was not visited by {way.via}: {last}. Try the way in by hand."
+            f"{access.node} was not visited by {access.uri}: {last}. Try the way in by hand."
         )
     raise NotUnderstoodError(
-        f"The visit to {way.node} by {way.via} ended with status {result.status}: {last}. "
+        f"The visit to {access.node} by {access.uri} ended with status {result.status}: {last}. "
         "Try `python3 --version` there, by the same way in."
     )
 
 
-def _by_hand(way: WayIn) -> str:
+def _by_hand(access: AccessMethod) -> str:
     """The same connection for somebody who looks at it; ssh takes URLs since its release 7.7."""
-    words = ["ssh", "-v", *way.ssh_arguments]
-    words += ["-F", way.ssh_config] if way.ssh_config else []
-    words += ["-i", way.identity_file] if way.identity_file else []
-    return shlex.join([*words, way.via])
+    words = ["ssh", "-v", *access.ssh_arguments]
+    words += ["-F", access.ssh_config] if access.ssh_config else []
+    words += ["-i", access.identity_file] if access.identity_file else []
+    return shlex.join([*words, access.uri])
 
 
 def _last_line(said: str) -> str:

@@ -33,7 +33,7 @@ from wirecheck.collect.transport.bounded_process import (
 )
 from wirecheck.collect.transport.errors import NotUnderstoodError, TimeLimitError, UnreachableError
 from wirecheck.collect.transport.failures import output_of
-from wirecheck.inventory.file import WayIn
+from wirecheck.inventory.file import AccessMethod
 
 MOST_BYTES = 256 << 20
 CONNECT_SECONDS = 10
@@ -45,7 +45,9 @@ logging.getLogger("testinfra").setLevel(logging.WARNING)
 _creating = threading.Lock()
 
 
-def run_on(way: WayIn, command: str, *, seconds: float, called_off: threading.Event) -> bytes:
+def run_on(
+    access: AccessMethod, command: str, *, seconds: float, called_off: threading.Event
+) -> bytes:
     """Run `command`, which is a line for a POSIX shell, and return its raw output.
 
     Raises UnreachableError, TimeLimitError or NotUnderstoodError, each a sentence;
@@ -55,7 +57,7 @@ def run_on(way: WayIn, command: str, *, seconds: float, called_off: threading.Ev
     def bounded(line: str, *arguments: str) -> Any:
         # These pass standard input on, which is the visit's lifeline, only if asked.
         line = re.sub(r"^(docker|podman) exec ", r"\1 exec --interactive ", line)
-        if way.pod:
+        if access.pod:
             # Around kubectl's options testinfra puts quotes of its own, which would become part
             # of a context's name that needs quoting.
             line = line.replace('"%s"', "%s").replace(" exec ", " exec --stdin ", 1)
@@ -67,7 +69,7 @@ def run_on(way: WayIn, command: str, *, seconds: float, called_off: threading.Ev
                 most_bytes=MOST_BYTES,
                 called_off=called_off,
                 has_lifeline=True,
-                environment=_environment(way),
+                environment=_environment(access),
             )
         )
         return backend.result(finished[0].status, b"", b"", b"")
@@ -75,7 +77,7 @@ def run_on(way: WayIn, command: str, *, seconds: float, called_off: threading.Ev
     finished: list[Finished] = []
     with _creating:  # testinfra keeps its hosts in a dictionary without a lock
         # A copy: the same way may lead to two nodes of a careless inventory at once.
-        backend = copy.copy(testinfra.get_host(_place(way), **_options(way)).backend)
+        backend = copy.copy(testinfra.get_host(_place(access), **_options(access)).backend)
     backend.run_local = bounded
     backend.get_sudo_command = _sudo
     try:
@@ -83,43 +85,45 @@ def run_on(way: WayIn, command: str, *, seconds: float, called_off: threading.Ev
             backend.run(command)
     except OutOfTimeError:
         raise TimeLimitError(
-            f"{way.node} did not answer within {seconds:.0f} s by {way.via}. See whether it hangs; "
-            "if it is only slow, raise `limits.node` in the inventory."
+            f"{access.node} did not answer within {seconds:.0f} s by {access.uri}. "
+            "See whether it hangs; if it is only slow, raise `limits.node` in the inventory."
         ) from None
     except TooMuchOutputError:
         raise NotUnderstoodError(
-            f"{way.node} sent more than {MOST_BYTES >> 20} MiB by {way.via}, which is no answer "
-            "of the node program. Try the way in by hand."
+            f"{access.node} sent more than {MOST_BYTES >> 20} MiB by {access.uri}, "
+            "which is no answer of the node program. Try the way in by hand."
         ) from None
     except OSError as error:
         raise UnreachableError(
-            f"No command could be started here for {way.node}: {error}."
+            f"No command could be started here for {access.node}: {error}."
         ) from error
-    return output_of(way, finished[0])
+    return output_of(access, finished[0])
 
 
-def _place(way: WayIn) -> str:
-    return f"kubectl://{way.pod.name}" if way.pod else way.via
+def _place(access: AccessMethod) -> str:
+    return f"kubectl://{access.pod.name}" if access.pod else access.uri
 
 
-def _environment(way: WayIn) -> dict[str, str]:
+def _environment(access: AccessMethod) -> dict[str, str]:
     # BatchMode is not passed on to the client of a jump host, which would ask in a window.
-    kubeconfig = {"KUBECONFIG": way.pod.kubeconfig} if way.pod and way.pod.kubeconfig else {}
+    kubeconfig = (
+        {"KUBECONFIG": access.pod.kubeconfig} if access.pod and access.pod.kubeconfig else {}
+    )
     return {"SSH_ASKPASS_REQUIRE": "never", **kubeconfig}
 
 
-def _options(way: WayIn) -> dict[str, Any]:
-    options: dict[str, Any] = {"sudo": way.sudo}
-    if way.pod:
+def _options(access: AccessMethod) -> dict[str, Any]:
+    options: dict[str, Any] = {"sudo": access.sudo}
+    if access.pod:
         options |= {
-            "namespace": way.pod.namespace,
+            "namespace": access.pod.namespace,
             "container": CONTAINER,
-            "context": way.pod.context or None,
+            "context": access.pod.context or None,
         }
-    if way.via.startswith("ssh://"):
+    if access.uri.startswith("ssh://"):
         options |= {
-            "ssh_config": way.ssh_config,
-            "ssh_identity_file": way.identity_file,
+            "ssh_config": access.ssh_config,
+            "ssh_identity_file": access.identity_file,
             "timeout": CONNECT_SECONDS,
             # testinfra formats its command line once more: %% is ssh's %.
             "controlpath": f"{_control_folder()}/%%C",
@@ -129,7 +133,7 @@ def _options(way: WayIn) -> dict[str, Any]:
                     *("-T", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=15"),
                     # Somebody's own configuration may name another command for the host.
                     *("-o", "RemoteCommand=none"),
-                    *way.ssh_arguments,
+                    *access.ssh_arguments,
                 ]
             ),
         }
