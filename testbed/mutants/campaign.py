@@ -5,15 +5,15 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from testbed.mutants.draw import Mutant
+from testbed.mutants.draw import Mutant, diff_of
 from testbed.mutants.pytest_run import StoppedError
-from testbed.mutants.trial import Result, Trial
+from testbed.mutants.trial import Outcome, Result, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,28 @@ class Deadline:
     def is_over(self) -> bool:
         """Whether no further work may be done."""
         return self._asked.is_set() or self.left == 0
+
+
+def still_killed(
+    mutants: Sequence[Mutant],
+    previous: Sequence[Result],
+    sources: Mapping[str, str],
+    tests: Collection[str],
+) -> list[Result]:
+    """Return the results of an earlier state that need not be repeated.
+
+    The mutant is drawn again and is the same change in the same surroundings, and the test that
+    killed it still passes on the original.
+    """
+    drawn = set(mutants)
+    return [
+        each
+        for each in previous
+        if each.outcome is Outcome.KILLED
+        and each.killer in tests
+        and each.mutant in drawn
+        and each.diff == diff_of(each.mutant, sources[each.mutant.file])
+    ]
 
 
 def run_all(

@@ -23,7 +23,8 @@ def touching(mutant: Mutant, sources: Mapping[str, str], recording: Recording) -
     tree = ast.parse(sources[mutant.file])
     statement, function = _place(tree, mutant.line)
     if function is None:
-        return _tests_of_module(mutant.file, sources, recording)
+        found = _tests_of_module(mutant.file, sources, recording)
+        return found | _tests_at(recording, mutant.file, _lines_of_lambdas(statement))
     if statement is function:
         return _tests_at(recording, mutant.file, _body(function))
     return _tests_at(recording, mutant.file, _own_lines(statement))
@@ -80,6 +81,16 @@ def _tests_of_module(file: str, sources: Mapping[str, str], recording: Recording
         test
         for name in importers
         for test in _tests_at(recording, name, _lines_in_functions(sources[name]))
+    }
+
+
+def _lines_of_lambdas(statement: ast.stmt | None) -> set[int]:
+    """Return the lines of a constant's functions, which tests run later."""
+    lambdas = (node for node in ast.walk(statement or ast.Pass()) if isinstance(node, ast.Lambda))
+    return {
+        line
+        for each in lambdas
+        for line in range(each.body.lineno, (each.body.end_lineno or each.body.lineno) + 1)
     }
 
 

@@ -22,7 +22,7 @@ def counts(results: Sequence[Result], drawn: int) -> str:
 def survivors(results: Sequence[Result]) -> str:
     """Return every mutant that no test noticed, with its diff."""
     return "\n".join(
-        f"# {each.mutant.id}: {each.outcome.value}, {each.tests} tests\n{each.diff}\n"
+        f"# {each.mutant.id}: {each.outcome.value}, tests: {each.tests}\n{each.diff}\n"
         for each in _open(results)
     )
 
@@ -43,7 +43,7 @@ def markdown(results: Sequence[Result], drawn: int, seed: int) -> str:
     ]
     for each in _open(results):
         lines += ["", f"## `{each.mutant.file}` line {each.mutant.line}", ""]
-        lines += [f"{each.outcome.value.capitalize()}; {each.tests} tests ran.", ""]
+        lines += [f"{each.outcome.value.capitalize()}; tests: {each.tests}.", ""]
         lines += ["```diff", each.diff, "```"]
     return "\n".join(lines) + "\n"
 

@@ -18,6 +18,9 @@ from testbed.mutants.selection import select, touching
 from testbed.mutants.tree import Tree
 
 _ATTEMPTS = 4
+_SHARE = 0.75
+"""Of a mutant's time, what tests may take; the rest is for starting them."""
+
 _ALONE = ("-p", "no:xdist", "-x")
 
 
@@ -66,7 +69,7 @@ class Trial:
     def run(self, mutant: Mutant) -> Result:
         """Run the mutant against its tests."""
         tests_of_line = touching(mutant, self._sources, self._recording)
-        budget = self._limit / 2
+        budget = self._limit * _SHARE
         for _ in range(_ATTEMPTS):
             known = tests_of_line - self._unsound
             tests = select(known, self._recording.tests, budget) if known else []

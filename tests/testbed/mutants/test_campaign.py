@@ -6,11 +6,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from testbed.mutants import __main__ as command
 from testbed.mutants import summary
-from testbed.mutants.campaign import Deadline, Log, run_all
-from testbed.mutants.draw import Mutant
+from testbed.mutants.campaign import Deadline, Log, run_all, still_killed
+from testbed.mutants.draw import Mutant, diff_of, draw
 from testbed.mutants.pytest_run import StoppedError
 from testbed.mutants.trial import Outcome, Result
 
@@ -81,6 +82,24 @@ def test_an_error_ends_the_run_and_is_raised(log: Log):
     assert len(log.read()) == 3
 
 
+def test_what_an_earlier_run_killed_is_not_repeated_if_nothing_about_it_changed():
+    source = "x = 1\n"
+    drawn = draw({"a.py": source, "b.py": source, "c.py": source}, 1, 3)
+    earlier = [Result(m, Outcome.KILLED, 1, "t::a", diff_of(m, source)) for m in drawn]
+
+    def kept(previous: list[Result], **changes: str) -> set[str]:
+        sources = {"a.py": source, "b.py": source, "c.py": source, **changes}
+        return {each.mutant.file for each in still_killed(drawn, previous, sources, {"t::a"})}
+
+    assert kept(earlier) == {"a.py", "b.py", "c.py"}
+    assert kept(earlier, **{"a.py": "x = 1\ny = 2\n"}) == {"b.py", "c.py"}
+    assert kept([replace(each, killer="t::gone") for each in earlier]) == set()
+    assert kept([replace(each, outcome=Outcome.SURVIVED) for each in earlier]) == set()
+    assert (
+        still_killed(drawn[:1], earlier, {m.file: source for m in drawn}, {"t::a"}) == earlier[:1]
+    )
+
+
 def test_the_summary_counts_and_shows_who_survived():
     outcomes = [
         Outcome.KILLED,
@@ -99,11 +118,11 @@ def test_the_summary_counts_and_shows_who_survived():
     page = summary.markdown(found, 6, 7)
     assert f"Seed 7. {line}." in page
     assert "| `pkg/part` | 5 | 2 | 1 | 1 | 1 | 0 |" in page
-    assert "## `pkg/part/2.py` line 2\n\nSurvived; 3 tests ran.\n\n```diff\n-2\n+x\n```" in page
+    assert "## `pkg/part/2.py` line 2\n\nSurvived; tests: 3.\n\n```diff\n-2\n+x\n```" in page
     assert "pkg/part/0.py" not in page
     assert summary.survivors(found) == (
-        "# pkg/part/2.py:2 NumberReplacer #2: survived, 3 tests\n-2\n+x\n\n"
-        "# pkg/part/4.py:4 NumberReplacer #4: no tests, 3 tests\n-4\n+x\n"
+        "# pkg/part/2.py:2 NumberReplacer #2: survived, tests: 3\n-2\n+x\n\n"
+        "# pkg/part/4.py:4 NumberReplacer #4: no tests, tests: 3\n-4\n+x\n"
     )
 
 

@@ -35,6 +35,11 @@ class Record:
 
     def second(self):
         return 7
+
+
+TABLE = {
+    "a": lambda x: x + 1,
+}
 """
 LINES = {
     8: ["if"],
@@ -44,6 +49,7 @@ LINES = {
     15: ["list"],
     18: ["if b"],
     26: ["second"],
+    30: ["lambda"],
 }
 
 
@@ -79,6 +85,10 @@ def test_decorators_and_defaults_face_the_tests_of_their_function(line: int):
 @pytest.mark.parametrize("line", [1, 23])
 def test_constants_and_fields_face_the_tests_of_their_file(line: int):
     assert facing(line) == {"if", "then", "else", "list", "if b", "second"}
+
+
+def test_a_function_in_a_constant_faces_its_own_tests_too():
+    assert facing(30, lines={30: ["lambda"]}) == {"third", "lambda"}
 
 
 def test_a_file_without_tested_functions_faces_the_tests_of_those_that_import_it():
