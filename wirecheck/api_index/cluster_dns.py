@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from wirecheck.api_index.pod import is_running
+from wirecheck.api_index.service import cluster_ips, has_cluster_ip, selects, service_key
 from wirecheck.parse.corefile import cluster_zone
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.pod import PodObject
@@ -30,18 +32,13 @@ class ClusterDns:
     def addresses(self) -> tuple[str, ...]:
         """The Services' own addresses, each family's, in a stable order."""
         return tuple(
-            dict.fromkeys(
-                address
-                for service in self.services
-                for address in (service.spec.cluster_ip, *service.spec.cluster_ips)
-                if address not in ("", "None")
-            )
+            dict.fromkeys(address for service in self.services for address in cluster_ips(service))
         )
 
     def port_of(self, replica: PodObject, protocol: str) -> int:
         """Where a replica listens: the target of the Service's port 53, by number or by name."""
         for service in self.services:
-            if not _selects(service, replica):
+            if not selects(service, replica):
                 continue
             for port in service.spec.ports:
                 if (port.port, port.protocol) == (53, protocol):
@@ -79,23 +76,13 @@ def cluster_dns(api: ApiObjects) -> ClusterDns:
 
 def _is_dns(service: ServiceObject) -> bool:
     meta = service.metadata
-    named = (meta.namespace, meta.name) in KNOWN_NAMES
+    named = service_key(service) in KNOWN_NAMES
     labelled = meta.labels.get("k8s-app") == "kube-dns"
     asks_53 = any(port.port == 53 for port in service.spec.ports)
-    return (named or labelled) and asks_53 and service.spec.cluster_ip not in ("", "None")
+    return (named or labelled) and asks_53 and has_cluster_ip(service)
 
 
 def _selected(api: ApiObjects, service: ServiceObject) -> Iterator[PodObject]:
     for pod in api.pods:
-        is_there = pod.status.phase == "Running" and not pod.metadata.deletion_timestamp
-        if is_there and _selects(service, pod):
+        if is_running(pod) and selects(service, pod):
             yield pod
-
-
-def _selects(service: ServiceObject, pod: PodObject) -> bool:
-    selector = service.spec.selector
-    return (
-        bool(selector)
-        and pod.metadata.namespace == service.metadata.namespace
-        and selector.items() <= pod.metadata.labels.items()
-    )

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from wirecheck.addresses import addresses
+from wirecheck.api_index.endpoint_slices import SlicesByService, is_ready
 from wirecheck.api_index.pod import Pod
+from wirecheck.api_index.service import ServiceKey, selects
 from wirecheck.catalogue.findings import Ref
 from wirecheck.snapshot.objects.endpoint_slice import Endpoint as EndpointObject
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject, TargetRef
@@ -75,7 +77,7 @@ class Endpoint:
     @property
     def is_ready(self) -> bool:
         """Ready unless it says otherwise, as kube-proxy takes it."""
-        return self.object.conditions.ready is not False
+        return is_ready(self.object)
 
     @property
     def should_be_ready(self) -> bool | None:
@@ -105,8 +107,8 @@ def is_endpoint_ready(service: ServiceObject, pod: Pod) -> bool:
 
 
 def endpoints_of(
-    services: Mapping[tuple[str, str], ServiceObject],
-    slices: Mapping[tuple[str, str], Iterable[EndpointSliceObject]],
+    services: Mapping[ServiceKey, ServiceObject],
+    slices: SlicesByService,
     pods: Mapping[tuple[str, str], Pod],
 ) -> Iterator[Endpoint]:
     """Every endpoint of every Service that names a pod; all by (namespace, name)."""
@@ -148,7 +150,7 @@ def _selected(
     namespace = service.metadata.namespace
     candidates = [by_label.get((namespace, *label), []) for label in selector.items()]
     for pod in min(candidates, key=len):
-        if selector.items() <= pod.object.metadata.labels.items():
+        if selects(service, pod.object):
             yield pod
 
 

@@ -14,6 +14,24 @@ SANDBOXED_HANDLERS = ("kata", "gvisor", "runsc")
 """Runtime classes whose pods keep their network stack out of the netns that the node shows."""
 
 
+def is_running(pod: PodObject) -> bool:
+    """Whether the pod runs and is to stay: neither finished nor being deleted."""
+    return pod.status.phase == "Running" and not pod.metadata.deletion_timestamp
+
+
+def is_ready(pod: PodObject) -> bool:
+    """Whether the pod's condition Ready is True."""
+    return is_true(pod.status.conditions, "Ready")
+
+
+def cgroup_uid(pod: PodObject) -> str:
+    """The uid in the pod's cgroup path: for a static pod the hash of its manifest.
+
+    The API's mirror of a static pod has a uid of its own, which no node knows.
+    """
+    return pod.metadata.annotations.get("kubernetes.io/config.hash") or pod.metadata.uid
+
+
 @dataclass(frozen=True)
 class Pod:
     """One pod of the API.
@@ -45,12 +63,8 @@ class Pod:
 
     @property
     def cgroup_uid(self) -> str:
-        """The uid in the pod's cgroup path: for a static pod the hash of its manifest.
-
-        The API's mirror of a static pod has a uid of its own, which no node knows.
-        """
-        notes = self.object.metadata.annotations
-        return notes.get("kubernetes.io/config.hash") or self.object.metadata.uid
+        """The uid in the pod's cgroup path."""
+        return cgroup_uid(self.object)
 
     @cached_property
     def addresses(self) -> frozenset[IPAddress]:
@@ -68,12 +82,12 @@ class Pod:
 
     @property
     def is_running(self) -> bool:
-        """Running and meant to go on: neither finished nor being deleted."""
-        return self.object.status.phase == "Running" and not self.is_terminating
+        """Whether the pod runs and is to stay: neither finished nor being deleted."""
+        return is_running(self.object)
 
     @property
     def is_ready(self) -> bool:
-        return is_true(self.object.status.conditions, "Ready")
+        return is_ready(self.object)
 
     @property
     def sandboxed_by(self) -> str:

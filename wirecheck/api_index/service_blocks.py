@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from wirecheck.addresses import IPAddress, IPNetwork, addresses, network
+from wirecheck.api_index.service import cluster_ips, service_key
 from wirecheck.snapshot.objects.service import ServiceObject
 
 LENGTHS = {4: 24, 6: 112}
@@ -38,9 +39,8 @@ def blocks_of(services: Iterable[ServiceObject]) -> tuple[ServiceBlock, ...]:
     """All of them, in the order of the Services."""
     found: dict[Block, dict[str, IPAddress]] = {}
     for service in services:
-        name = f"{service.metadata.namespace}/{service.metadata.name}"
-        texts = {service.spec.cluster_ip, *service.spec.cluster_ips} - {"None"}
-        for each in sorted(addresses(texts), key=str):
+        name = "/".join(service_key(service))
+        for each in sorted(addresses(cluster_ips(service)), key=str):
             found.setdefault(block_of(each), {})[f"{name} {each}"] = each
     return tuple(
         ServiceBlock(key, _range(next(iter(members.values()))), members)

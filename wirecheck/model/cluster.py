@@ -12,6 +12,11 @@ from wirecheck.addresses import IPAddress, address, addresses, contains, network
 from wirecheck.api_index.cluster_dns import cluster_dns
 from wirecheck.api_index.coredns import CoreDns
 from wirecheck.api_index.dns_names import Names
+from wirecheck.api_index.endpoint_slices import (
+    SlicesByService,
+    endpoint_addresses,
+    slices_by_service,
+)
 from wirecheck.api_index.endpoints import Endpoint, Unlisted, endpoints_of, unlisted_of
 from wirecheck.api_index.helper_pods import helpers_of, is_helper, without_helpers
 from wirecheck.api_index.host_ports import host_ports
@@ -19,6 +24,7 @@ from wirecheck.api_index.network_policy import egress_policy_of
 from wirecheck.api_index.node_ports import HealthCheck, NodePort, health_checks, node_ports
 from wirecheck.api_index.pod import Pod
 from wirecheck.api_index.pod_ranges import PodRange, pod_ranges_of
+from wirecheck.api_index.service import cluster_ips, service_key
 from wirecheck.api_index.service_blocks import ServiceBlock, blocks_of
 from wirecheck.api_index.services import ServiceIndex, index_services
 from wirecheck.catalogue.findings import NotApplicable, Ref
@@ -30,7 +36,6 @@ from wirecheck.network.registry import forwards_by_setting, plugin_of
 from wirecheck.node.overlay import Announced, Vtep, vteps_of
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.index import RoundRecord, SnapshotIndex
-from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.objects.service import ServiceObject
@@ -138,7 +143,7 @@ class Cluster:
         return {
             each: key
             for key, service in self.services.items()
-            for each in addresses({service.spec.cluster_ip, *service.spec.cluster_ips} - {"None"})
+            for each in addresses(cluster_ips(service))
         }
 
     @cached_property
@@ -195,27 +200,26 @@ class Cluster:
     @cached_property
     def services(self) -> Mapping[tuple[str, str], ServiceObject]:
         """By (namespace, name)."""
-        return {_key(service): service for service in self.api.services}
+        return {service_key(service): service for service in self.api.services}
 
     @cached_property
-    def slices(self) -> Mapping[tuple[str, str], tuple[EndpointSliceObject, ...]]:
+    def slices(self) -> SlicesByService:
         """EndpointSlices by (namespace, name) of their Service."""
-        grouped = _grouped(
-            ((each.metadata.namespace, service), each)
-            for each in self.api.endpoint_slices
-            if (service := each.metadata.labels.get("kubernetes.io/service-name"))
-        )
-        return {key: tuple(slices) for key, slices in grouped.items()}
+        return slices_by_service(self.api.endpoint_slices)
 
     @cached_property
     def node_ports(self) -> Mapping[PortKey, NodePort]:
         """TCP node ports that lead somewhere, by (family, number)."""
-        return {(each.family, each.port): each for each in node_ports(self.api)}
+        return {
+            (each.family, each.port): each for each in node_ports(self.api.services, self.slices)
+        }
 
     @cached_property
     def health_checks(self) -> Mapping[PortKey, HealthCheck]:
         """Ports at which load balancers ask nodes, by (family, number)."""
-        return {(each.family, each.port): each for each in health_checks(self.api)}
+        return {
+            (each.family, each.port): each for each in health_checks(self.api.services, self.slices)
+        }
 
     @cached_property
     def pods_at_host_ports(self) -> Mapping[tuple[IPAddress, int], Pod]:
@@ -235,7 +239,7 @@ class Cluster:
         return {
             key: tuple(
                 pod
-                for text in _endpoint_addresses(slices)
+                for text in endpoint_addresses(slices)
                 for pod in self.pods_by_address.get(address(text), ())[:1]
             )
             for key, slices in self.slices.items()
@@ -244,7 +248,7 @@ class Cluster:
     @cached_property
     def api_servers(self) -> frozenset[IPAddress]:
         """The addresses behind the API's Service."""
-        return addresses(_endpoint_addresses(self.slices.get(("default", "kubernetes"), ())))
+        return addresses(endpoint_addresses(self.slices.get(("default", "kubernetes"), ())))
 
     @cached_property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -288,7 +292,7 @@ class Cluster:
             backend_addresses=addresses(
                 text
                 for service in known.services
-                for text in _endpoint_addresses(self.slices.get(_key(service), ()))
+                for text in endpoint_addresses(self.slices.get(service_key(service), ()))
             ),
         )
 
@@ -343,17 +347,6 @@ class Cluster:
             if owner.kind == "DaemonSet"
         }
         return plugin_of(owners)
-
-
-def _endpoint_addresses(slices: Iterable[EndpointSliceObject]) -> Iterator[str]:
-    """Those that are addresses: of type FQDN they are names of hosts."""
-    for slice_ in slices:
-        for endpoint in slice_.endpoints or () if slice_.address_type != "FQDN" else ():
-            yield from endpoint.addresses
-
-
-def _key(service: ServiceObject) -> tuple[str, str]:
-    return service.metadata.namespace, service.metadata.name
 
 
 Key = TypeVar("Key")

@@ -5,9 +5,15 @@ import pytest
 
 from tests.checks.small_ports import ANYWHERE, HEALTH, LOCAL, ON_HOST, add_service, with_ports
 from tests.collect.plan.test_contacts import described, planned
+from wirecheck.api_index.endpoint_slices import slices_by_service
 from wirecheck.api_index.host_ports import HostPort, host_ports
 from wirecheck.api_index.node_ports import node_ports
 from wirecheck.snapshot.api_objects import ApiObjects
+
+
+def node_ports_of(small):
+    api = msgspec.convert(small.api, ApiObjects)
+    return node_ports(api.services, slices_by_service(api.endpoint_slices))
 
 
 def ports(objects, node="n1", purpose="node port"):
@@ -93,7 +99,7 @@ def test_endpoints_are_used_as_kube_proxy_uses_them(conditions, is_used):
     for slice_ in small.api["endpointSlices"][1:]:
         slice_["endpoints"][0]["conditions"] = conditions
 
-    found = node_ports(msgspec.convert(small.api, ApiObjects))
+    found = node_ports_of(small)
     assert bool(found) is is_used
     assert {each.port for each in found if each.is_open_at("n1")} == (
         {ANYWHERE, LOCAL} if is_used else set()
@@ -104,7 +110,7 @@ def test_ports_of_a_slice_are_joined_by_their_names():
     small = with_ports()
     small.api["endpointSlices"][1]["ports"][0]["name"] = "metrics"
 
-    assert {each.port for each in node_ports(msgspec.convert(small.api, ApiObjects))} == {LOCAL}
+    assert {each.port for each in node_ports_of(small)} == {LOCAL}
 
 
 @pytest.mark.parametrize(
@@ -144,6 +150,6 @@ def test_with_policy_local_the_endpoints_of_each_node_are_chosen_from():
         on_n2 = {"addresses": ["10.244.1.7"], "nodeName": "n2", "conditions": ending}
         slice_["endpoints"] += [{**first, "conditions": ending}, on_n2]
 
-    found = {each.port: each for each in node_ports(msgspec.convert(small.api, ApiObjects))}
+    found = {each.port: each for each in node_ports_of(small)}
     assert {each.node for each in found[ANYWHERE].backends} == {"n1"}
     assert [each.node for each in found[LOCAL].backends] == ["n1", "n2"]

@@ -17,6 +17,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from wirecheck.api_index.endpoint_slices import SERVICE_NAME
 from wirecheck.collect.api.client import Api, ApiError
 from wirecheck.collect.api.resources import (
     RESOURCES,
@@ -39,7 +40,6 @@ WATCH_SECONDS = 8
 """What the server is asked to end the watch after. It sends a bookmark two seconds before; by
 then etcd has told it the current version, which it does every five seconds (kubeadm's etcd)."""
 GRACE_SECONDS = 10.0
-SERVICE_NAME = "kubernetes.io/service-name"
 
 Key = tuple[str, str]
 """Namespace and name."""

@@ -14,27 +14,29 @@ import msgspec
 
 from wirecheck.addresses import canonical
 from wirecheck.api_index.cluster_dns import ClusterDns, cluster_dns
+from wirecheck.api_index.endpoint_slices import (
+    SlicesByService,
+    is_serving,
+    slices_by_service,
+)
 from wirecheck.api_index.helper_pods import helpers_of, without_helpers
 from wirecheck.api_index.host_ports import HostPort, host_ports
 from wirecheck.api_index.node_ports import (
     HealthCheck,
     NodePort,
     health_checks,
-    is_serving,
     node_ports,
 )
+from wirecheck.api_index.pod import cgroup_uid, is_ready, is_running
+from wirecheck.api_index.service import cluster_ips, service_key
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.endpoint_slice import Endpoint, EndpointSliceObject
-from wirecheck.snapshot.objects.metadata import is_true
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.objects.service import ServiceObject
 
 Place = tuple[str, int]
 """An address and a TCP port."""
-
-Slices = Mapping[tuple[str, str], Sequence[EndpointSliceObject]]
-"""EndpointSlices, by (namespace, name) of their Service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def contact_targets(api: ApiObjects, run: str = "") -> ContactTargets:
     api = msgspec.structs.replace(api, pods=without_helpers(api.pods))
     known = cluster_dns(api)
     nodes = sorted(api.nodes, key=lambda each: each.metadata.name)
-    slices = _slices(api)
+    slices = slices_by_service(api.endpoint_slices)
     return ContactTargets(
         dns=known,
         nodes=nodes,
@@ -78,26 +80,18 @@ def contact_targets(api: ApiObjects, run: str = "") -> ContactTargets:
         listening=_listening(api, known),
         same_node=_same_node_services(api, slices),
         helpers=helpers,
-        node_ports=node_ports(api),
-        health_checks=health_checks(api),
+        node_ports=node_ports(api.services, slices),
+        health_checks=health_checks(api.services, slices),
         host_ports=_host_ports(api),
     )
 
 
-def _slices(api: ApiObjects) -> Slices:
-    found: dict[tuple[str, str], list[EndpointSliceObject]] = defaultdict(list)
-    for each in api.endpoint_slices:
-        if name := each.metadata.labels.get("kubernetes.io/service-name"):
-            found[each.metadata.namespace, name].append(each)
-    return found
-
-
-def _api_servers(api: ApiObjects, slices: Slices) -> list[Place]:
+def _api_servers(api: ApiObjects, slices: SlicesByService) -> list[Place]:
     key = ("default", "kubernetes")
     found = [
         (each, port.port)
         for service in api.services
-        if (service.metadata.namespace, service.metadata.name) == key
+        if service_key(service) == key
         for each in _own(service)
         for port in service.spec.ports
     ]
@@ -135,7 +129,7 @@ def _sources(api: ApiObjects, known: ClusterDns) -> dict[str, str]:
     for pod in api.pods:
         if is_wired(pod):
             fitting[pod.spec.node_name].append(pod)
-    return {node: uid_of(min(pods, key=rank)) for node, pods in fitting.items()}
+    return {node: cgroup_uid(min(pods, key=rank)) for node, pods in fitting.items()}
 
 
 def _listening(api: ApiObjects, known: ClusterDns) -> dict[str, Place]:
@@ -167,12 +161,12 @@ def _endpoints_of_pods(api: ApiObjects) -> Iterator[tuple[EndpointSliceObject, E
                 yield slice_, endpoint
 
 
-def _same_node_services(api: ApiObjects, slices: Slices) -> dict[str, list[Place]]:
+def _same_node_services(api: ApiObjects, slices: SlicesByService) -> dict[str, list[Place]]:
     """TCP ports of Services, in the order of their names."""
     found: dict[str, list[Place]] = defaultdict(list)
-    for service in sorted(api.services, key=lambda s: (s.metadata.namespace, s.metadata.name)):
+    for service in sorted(api.services, key=service_key):
         tcp = [port.port for port in service.spec.ports if port.protocol == "TCP"][:1]
-        own = slices.get((service.metadata.namespace, service.metadata.name), ())
+        own = slices.get(service_key(service), ())
         nodes = {each.node_name for s in own for each in s.endpoints or () if is_serving(each)}
         if service.spec.internal_traffic_policy == "Local" or len(nodes) == 1:
             for node in nodes:
@@ -190,9 +184,8 @@ def _host_ports(api: ApiObjects) -> dict[str, list[HostPort]]:
 
 
 def _own(service: ServiceObject) -> list[str]:
-    """The Service's addresses; none for one that has none, or that is another's name."""
-    texts = dict.fromkeys([service.spec.cluster_ip, *service.spec.cluster_ips])
-    return [canonical(each) for each in texts if each not in ("", "None")]
+    """The Service's cluster IPs in canonical form."""
+    return [canonical(each) for each in cluster_ips(service)]
 
 
 def _texts(pods: Iterable[PodObject]) -> Iterator[str]:
@@ -202,19 +195,4 @@ def _texts(pods: Iterable[PodObject]) -> Iterator[str]:
 
 def is_wired(pod: PodObject) -> bool:
     """Whether it runs in a netns of its own that the node shows."""
-    return (
-        pod.status.phase == "Running"
-        and not pod.metadata.deletion_timestamp
-        and not pod.spec.host_network
-        and not pod.spec.runtime_class_name
-    )
-
-
-def is_ready(pod: PodObject) -> bool:
-    """Whether its condition says so."""
-    return is_true(pod.status.conditions, "Ready")
-
-
-def uid_of(pod: PodObject) -> str:
-    """As its cgroup has it: a static pod's has its manifest's hash."""
-    return pod.metadata.annotations.get("kubernetes.io/config.hash") or pod.metadata.uid
+    return is_running(pod) and not pod.spec.host_network and not pod.spec.runtime_class_name

@@ -12,15 +12,14 @@ from msgspec import Struct
 from wirecheck.addresses import canonical
 from wirecheck.api_index.cluster_dns import ClusterDns
 from wirecheck.api_index.helper_pods import addresses_of
+from wirecheck.api_index.pod import cgroup_uid, is_ready
 from wirecheck.catalogue.sampled_peers import PEERS
 from wirecheck.collect.plan.asked import Asked
 from wirecheck.collect.plan.contact_ports import to_ports
 from wirecheck.collect.plan.contact_targets import (
     ContactTargets,
     contact_targets,
-    is_ready,
     is_wired,
-    uid_of,
 )
 from wirecheck.collect.plan.sampling import following, share
 from wirecheck.collect.pods.helper_manifest import PORT
@@ -105,7 +104,7 @@ def _to_helpers(targets: ContactTargets, name: str) -> Iterator[Asked]:
         for each in _to_helper(targets.helpers.get(peer)):
             yield Asked("", "helper", each, PORT, messages=MESSAGES)
             if own:
-                yield Asked(uid_of(own), "helper", each, PORT, messages=MESSAGES)
+                yield Asked(cgroup_uid(own), "helper", each, PORT, messages=MESSAGES)
     for each in _to_helper(own):
         for source in dict.fromkeys(["", targets.sources.get(name, "")]):
             yield Asked(source, "own helper", each, PORT, messages=MESSAGES)
@@ -126,7 +125,7 @@ def _to_node(peer: NodeObject) -> Iterator[Asked]:
 def _messages(known: ClusterDns, source: str, place: int) -> Iterator[Asked]:
     """To DNS replicas, which answer with as much as they are sent."""
     # One that is not Ready is told by other checks, and gets no traffic.
-    replicas = [pod for pod in known.replicas if is_ready(pod) and uid_of(pod) != source]
+    replicas = [pod for pod in known.replicas if is_ready(pod) and cgroup_uid(pod) != source]
     for pod in share(replicas, place, REPLICAS):
         for each in pod.status.pod_ips:
             if each.ip:
@@ -140,4 +139,4 @@ def _hairpins(known: ClusterDns, node: str) -> Iterator[Asked]:
     for pod in known.replicas:
         if pod.spec.node_name == node and times and is_wired(pod):
             for each in known.addresses:
-                yield Asked(uid_of(pod), "hairpin", canonical(each), 53, times=times)
+                yield Asked(cgroup_uid(pod), "hairpin", canonical(each), 53, times=times)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from wirecheck.api_index.endpoint_slices import is_ready, service_of
+from wirecheck.api_index.pod import cgroup_uid, is_running
 from wirecheck.collect.plan.dns_questions import TRANSPORTS, Ask, Question, Replica
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.pod import PodObject
@@ -60,9 +62,9 @@ def large_question(api: ApiObjects, headless: Iterable[Question], domain: str) -
     addresses: Counter[str] = Counter()
     for slice_ in api.endpoint_slices:
         if slice_.address_type == "IPv4":
-            service = slice_.metadata.labels.get("kubernetes.io/service-name", "")
-            ready = [e for e in slice_.endpoints or () if e.conditions.ready is not False]
-            addresses[f"{service}.{slice_.metadata.namespace}.svc.{domain}"] += len(ready)
+            namespace, service = service_of(slice_) or (slice_.metadata.namespace, "")
+            ready = [each for each in slice_.endpoints or () if is_ready(each)]
+            addresses[f"{service}.{namespace}.svc.{domain}"] += len(ready)
     names = [each.name for each in headless if each.kind == "A"]
     name = max(names, default="", key=lambda each: (addresses[each], each))
     # A header, the question, and for each address a record with a compressed name.
@@ -74,10 +76,6 @@ def pair_sources(pods: Iterable[PodObject]) -> Mapping[str, Sequence[str]]:
     """By node the uids of pods that can ask from a netns of their own, in a stable order."""
     found: dict[str, list[str]] = defaultdict(list)
     for pod in pods:
-        is_there = pod.status.phase == "Running" and not pod.metadata.deletion_timestamp
-        if is_there and not pod.spec.host_network:
-            # A static pod's cgroup has its manifest's hash, see `Pod.cgroup_uid`.
-            notes = pod.metadata.annotations
-            uid = notes.get("kubernetes.io/config.hash") or pod.metadata.uid
-            found[pod.spec.node_name].append(uid)
+        if is_running(pod) and not pod.spec.host_network:
+            found[pod.spec.node_name].append(cgroup_uid(pod))
     return {node: sorted(uids) for node, uids in found.items()}
