@@ -24,7 +24,7 @@ from wirecheck.catalogue.former_ids import (
 )
 from wirecheck.catalogue.registry import load
 from wirecheck.cli import main as cli
-from wirecheck.evaluation.evaluate import judge
+from wirecheck.evaluation.evaluate import evaluate
 from wirecheck.evaluation.waivers import waiver_records
 from wirecheck.inventory.file import read_inventory
 from wirecheck.results import history, jsonl
@@ -194,7 +194,7 @@ class TestWaivers:
 
     def test_are_asked_for_where_only_the_former_id_matches(self, ill):
         snapshot = Snapshot.open(ill)
-        items = list(judge(snapshot, load()))
+        items = list(evaluate(snapshot, load()))
         index = replace(snapshot.index, waivers=[OLD_WAIVER])
 
         assert waiver_records(index, items)[0].state == "used"
