@@ -38,7 +38,7 @@ def veth_pairs_complete(node: Node) -> Findings:
     See: https://github.com/kubernetes/kubernetes/issues/69925
          https://github.com/projectcalico/cni-plugin/issues/275
     """
-    for pod, netns in node.wired_pods:
+    for pod, netns in node.pods_with_netns:
         if not netns.interfaces:
             yield Finding(pod, expected="an interface besides lo", found="none in its netns")
     for pair in node.veths:

@@ -127,7 +127,7 @@ def ip_on_interface(node: Node) -> Findings:
     See: https://github.com/kubernetes/kubernetes/issues/69925
          https://github.com/kubernetes/kubernetes/issues/48510
     """
-    for pod, netns in node.wired_pods:
+    for pod, netns in node.pods_with_netns:
         for address in pod.addresses - netns.addresses:
             yield Finding(pod, expected=f"{address} on an interface", found=netns.addresses)
 

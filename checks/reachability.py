@@ -243,7 +243,7 @@ def node_ports(node: Node) -> Findings:
     See: https://kubernetes.io/docs/concepts/services-networking/service/
          https://github.com/kubernetes/kubernetes/issues/48437
     """
-    for each, excuse in node.reach.ports.to_answer:
+    for each, excuse in node.ports.to_answer:
         yield from _port_not_open(each, excuse)
 
 
@@ -267,7 +267,7 @@ def local_node_ports(node: Node) -> Findings:
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
          https://kubernetes.io/docs/tutorials/services/source-ip/
     """
-    for each in node.reach.ports.to_stay_closed:
+    for each in node.ports.to_stay_closed:
         if not each.problem:
             yield Finding(
                 each.ref,
@@ -296,7 +296,7 @@ def health_check_node_ports(node: Node) -> Findings:
     See: https://kubernetes.io/docs/tasks/access-application-cluster/create-external-load-balancer/
          https://kubernetes.io/docs/reference/networking/virtual-ips/
     """
-    for each in node.reach.ports.health:
+    for each in node.ports.health:
         if each.problem:
             yield Finding(
                 each.reached.ref,
@@ -325,5 +325,5 @@ def host_ports(node: Node) -> Findings:
     See: https://www.cni.dev/plugins/current/meta/portmap/
          https://github.com/containernetworking/plugins/issues/512
     """
-    for each, excuse in node.reach.ports.host_ports:
+    for each, excuse in node.ports.host_ports:
         yield from _port_not_open(each, excuse)

@@ -42,7 +42,7 @@ def with_metrics(node: Node, queued: float, done: float) -> Node:
     ids=["synced", "is about to", "waits", "synced later"],
 )
 def test_a_change_that_waits_for_its_sync_is_found(node, queued, done, count):
-    seen = node.seen.finished
+    seen = node.seen.facts.finished
     found = findings(with_metrics(node, seen + queued, seen + done), "sync_lag")
 
     assert len(found) == count
@@ -52,7 +52,7 @@ def test_a_change_that_waits_for_its_sync_is_found(node, queued, done, count):
 def test_a_sync_may_be_given_more_time(node):
     index = replace(node.cluster.index, thresholds={"kube_proxy.sync_delay": 400})
     patient = Cluster(node.cluster.api, index, node.cluster.look)
-    seen = node.seen.finished
+    seen = node.seen.facts.finished
     late = with_metrics(node, seen - 300, seen - 301)
 
     assert not findings(Node(patient, late.object, late.visit, late.document), "sync_lag")
@@ -98,8 +98,11 @@ def test_a_config_map_of_another_name_is_not_known(node):
 
 
 def with_ip_vs(node: Node, address: str, port: str) -> Node:
-    files = {**node.seen.files, "/proc/net/ip_vs": IP_VS.format(address=address, port=port)}
-    return Node(node.cluster, node.object, node.visit, replace(node.seen, files=files))
+    files = {
+        **node.seen.facts.files,
+        "/proc/net/ip_vs": IP_VS.format(address=address, port=port),
+    }
+    return Node(node.cluster, node.object, node.visit, replace(node.seen.facts, files=files))
 
 
 def test_virtual_servers_of_living_services_are_harmless(node):
@@ -134,7 +137,7 @@ def test_an_nftables_table_that_is_left_does_harm(node):
 
 
 def test_chains_of_iptables_mode_beside_ipvs_are_harmless_where_nothing_leads_to_them(ipvs_node):
-    text = ipvs_node.output_of("iptables-nft-save")
+    text = ipvs_node.seen.output_of("iptables-nft-save")
     chain = "KUBE-SEP-AAAAAAAAAAAAAAAA"
     text = text.replace("*nat\n", f"*nat\n:{chain} - [0:0]\n")
     rule = f"-A {chain} -p tcp -m tcp -j DNAT --to-destination 10.9.9.9:80\n"
@@ -180,8 +183,8 @@ def test_leftovers_that_cannot_be_read_are_an_error(node, command):
 
 
 def test_a_command_that_was_never_run_is_an_error(node):
-    commands = {k: v for k, v in node.seen.commands.items() if k != "nft-kube-proxy"}
-    bare = Node(node.cluster, node.object, node.visit, replace(node.seen, commands=commands))
+    commands = {k: v for k, v in node.seen.facts.commands.items() if k != "nft-kube-proxy"}
+    bare = Node(node.cluster, node.object, node.visit, replace(node.seen.facts, commands=commands))
 
     with pytest.raises(FactMissingError, match="nft-kube-proxy was not run"):
         _ = bare.dataplane

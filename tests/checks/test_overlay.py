@@ -132,7 +132,7 @@ def test_other_backends_are_skipped(small):
 def test_an_announcement_that_is_not_understood_is_an_error(small):
     notes = small.api["nodes"][1]["metadata"]["annotations"]
     notes["flannel.alpha.coreos.com/backend-data"] = '{"VNI":1}'
-    with pytest.raises(FactMissingError, match="of node n2 is not understood"):
+    with pytest.raises(FactMissingError, match="of node n2 cannot be parsed"):
         small.findings("overlay.peers_complete")
 
 

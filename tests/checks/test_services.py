@@ -82,18 +82,18 @@ def ipvs_node() -> Node:
 
 
 def with_output(node: Node, command: str, output: str, **more) -> Node:
-    commands = {**node.seen.commands}
+    commands = {**node.seen.facts.commands}
     commands[command] = replace(commands[command], output=output, **more)
-    return Node(node.cluster, node.object, node.visit, replace(node.seen, commands=commands))
+    return Node(node.cluster, node.object, node.visit, replace(node.seen.facts, commands=commands))
 
 
 def with_http(node: Node, endpoint: str, answer: HttpAnswer) -> Node:
-    http = {**node.seen.http, endpoint: answer}
-    return Node(node.cluster, node.object, node.visit, replace(node.seen, http=http))
+    http = {**node.seen.facts.http, endpoint: answer}
+    return Node(node.cluster, node.object, node.visit, replace(node.seen.facts, http=http))
 
 
 def rules(node: Node) -> str:
-    return node.output_of("iptables-nft-save")
+    return node.seen.output_of("iptables-nft-save")
 
 
 def red(node: Node) -> dict[str, list]:
@@ -228,11 +228,11 @@ def test_a_match_that_is_not_known_is_an_error_of_that_frontend(node):
 
 
 def test_a_real_server_that_is_gone_is_found_in_ipvs(ipvs_node):
-    ip_vs = ipvs_node.file("/proc/net/ip_vs")
+    ip_vs = ipvs_node.seen.file("/proc/net/ip_vs")
     server = re.search(r"(UDP  0A60000A:0035 .*\n)(  -> .*\n)", ip_vs)  # 10.96.0.10:53
     assert server
     files = {"/proc/net/ip_vs": ip_vs.replace(server[0], server[1])}
-    document = replace(ipvs_node.seen, files=files)
+    document = replace(ipvs_node.seen.facts, files=files)
     found = red(Node(ipvs_node.cluster, ipvs_node.object, ipvs_node.visit, document))
 
     assert set(found) == {"services.backends_programmed"}
@@ -255,8 +255,8 @@ def test_a_kube_proxy_that_is_not_in_sync_is_found(node, answer, words):
 
 
 def test_a_kube_proxy_that_says_nothing_is_known_by_its_configuration(node):
-    silent = {name: HttpAnswer(error="timed out") for name in node.seen.http}
-    hung = Node(node.cluster, node.object, node.visit, replace(node.seen, http=silent))
+    silent = {name: HttpAnswer(error="timed out") for name in node.seen.facts.http}
+    hung = Node(node.cluster, node.object, node.visit, replace(node.seen.facts, http=silent))
 
     assert (hung.proxy.mode, hung.proxy.version) == ("iptables", "v1.34.4")
     assert set(red(hung)) == {"kube_proxy.healthz"}
@@ -383,10 +383,10 @@ def test_a_reject_that_outlives_the_lack_of_endpoints_is_found(node):
 )
 def test_a_replacement_is_known_by_its_device_where_no_kube_proxy_is(ipvs_node, device, name):
     """Devices as the projects' documentation names them; no such node was at hand."""
-    silent = {each: HttpAnswer(error="refused") for each in ipvs_node.seen.http}
-    (host,) = ipvs_node.seen.namespaces
+    silent = {each: HttpAnswer(error="refused") for each in ipvs_node.seen.facts.http}
+    (host,) = ipvs_node.seen.facts.namespaces
     host = replace(host, links=[*host.links, Link(9, device)])
-    document = replace(ipvs_node.seen, namespaces=[host])
+    document = replace(ipvs_node.seen.facts, namespaces=[host])
     pods = [p for p in ipvs_node.cluster.api.pods if not p.metadata.name.startswith("kube-proxy")]
     cluster = Cluster(
         replace(ipvs_node.cluster.api, pods=pods), ipvs_node.cluster.index, ipvs_node.cluster.look
@@ -424,8 +424,8 @@ def test_rules_of_docker_are_counted_and_no_more(node):
 
 
 def test_a_kube_proxy_that_hangs_is_in_the_mode_of_the_rules_that_it_left(ipvs_node):
-    silent = {each: HttpAnswer(error="timed out") for each in ipvs_node.seen.http}
-    hanging = replace(ipvs_node.seen, http=silent)
+    silent = {each: HttpAnswer(error="timed out") for each in ipvs_node.seen.facts.http}
+    hanging = replace(ipvs_node.seen.facts, http=silent)
     node = Node(ipvs_node.cluster, ipvs_node.object, ipvs_node.visit, hanging)
     assert node.proxy.mode == "ipvs"
     assert node.dataplane.compared > 25

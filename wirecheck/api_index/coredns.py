@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.parse.corefile import Plugin, cluster_zone, plugins
+from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.cluster_role import PolicyRule
-
-if TYPE_CHECKING:
-    from wirecheck.model.cluster import Cluster
 
 NEEDED = {
     "forward": "no name outside the cluster is known",
@@ -40,11 +37,13 @@ VERBS = ("list", "watch")
 class CoreDns:
     """CoreDNS as the API shows it."""
 
-    cluster: Cluster
+    api: ApiObjects
+    replicas: tuple[Pod, ...]
+    """The pods that answer for the DNS Service."""
 
     @cached_property
     def _corefile(self) -> str:
-        for each in self.cluster.api.config_maps:
+        for each in self.api.config_maps:
             if "Corefile" in each.data:
                 return each.data["Corefile"]
         raise NotApplicable("no ConfigMap kube-system/coredns with a Corefile was read")
@@ -102,8 +101,8 @@ class CoreDns:
 
         Raises NotApplicable where there is neither the usual ClusterRole nor a binding to it.
         """
-        roles = self.cluster.api.cluster_roles
-        if not roles and not self.cluster.api.cluster_role_bindings:
+        roles = self.api.cluster_roles
+        if not roles and not self.api.cluster_role_bindings:
             raise NotApplicable("there is no ClusterRole system:coredns, or it was not read")
         rules = [rule for role in roles for rule in role.rules or ()]
         for group, resource in READS:
@@ -114,22 +113,22 @@ class CoreDns:
     @property
     def is_bound(self) -> bool:
         """Whether a binding gives the role to a service account beside the replicas."""
-        namespaces = {each.namespace for each in self.cluster.dns.replicas}
+        namespaces = {each.namespace for each in self.replicas}
         return any(
             subject.kind == "ServiceAccount" and subject.namespace in namespaces
-            for binding in self.cluster.api.cluster_role_bindings
+            for binding in self.api.cluster_role_bindings
             for subject in binding.subjects or ()
         )
 
     @property
     def crowded(self) -> Sequence[Pod]:
         """The replicas, where all are on one node and another one could take some."""
-        replicas = [each for each in self.cluster.dns.replicas if each.is_running]
+        replicas = [each for each in self.replicas if each.is_running]
         if len(replicas) < 2:
             raise NotApplicable(f"{len(replicas)} DNS replica runs, and none can be beside another")
         open_to_pods = [
             node
-            for node in self.cluster.api.nodes
+            for node in self.api.nodes
             if not node.spec.unschedulable
             and not any(taint.effect in ("NoSchedule", "NoExecute") for taint in node.spec.taints)
         ]

@@ -86,10 +86,6 @@ class Evaluation:
                 yield self._result(check, name, nodes)
         if self._compares_nodes:
             self._remember(name, nodes)
-        for node in nodes:
-            # A node and its parts refer to each other: its document, of 12 MB and more, would
-            # wait for Python's cycle detection, which hardly ever runs (see `cli.main`).
-            vars(node).clear()
 
     def cluster(self, names: Iterable[str] | None = None) -> Iterator[ItemResult]:
         """One result for each check about the cluster; nodes are compared among `names`."""

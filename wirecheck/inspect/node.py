@@ -58,7 +58,7 @@ def node_view(scene: Scene, name: str) -> NodeView:
 
 def _unseen(node: Node) -> str:
     try:
-        _ = node.seen
+        _ = node.seen.facts
     except UNKNOWN as reason:
         return str(reason)
     return node.host.record.error
@@ -132,7 +132,7 @@ def _conntrack(node: Node) -> ConntrackView:
             tables.append(each)
     except UNKNOWN as reason:
         problems.append(str(reason))
-    samples = node.seen.conntrack
+    samples = node.seen.facts.conntrack
     grown = [each.counters.get("entries", 0) for each in (samples[:1] + samples[-1:])]
     destinations, note = _destinations(node)
     try:
@@ -163,12 +163,12 @@ def _destinations(node: Node) -> tuple[tuple[DestinationView, ...], str]:
     """What was read of the entries, by destination, the most frequent first."""
     grouped: dict[tuple[str, str, int], list[Connection]] = defaultdict(list)
     filters = []
-    for name, command in sorted(node.seen.commands.items()):
+    for name, command in sorted(node.seen.facts.commands.items()):
         if not name.startswith("conntrack") or command.problem:
             continue
         filters.append(" ".join(command.argv))
         try:
-            for each in parse_connections(node.output_of(name)):
+            for each in parse_connections(node.seen.output_of(name)):
                 to = each.original
                 key = (each.protocol, str(to.destination), to.destination_port)
                 grouped[key].append(each)

@@ -149,7 +149,7 @@ def _step(finding: FindingView) -> str:
 
 def _wire(node: Node, pod: Pod) -> WireView:
     try:
-        document = node.seen
+        document = node.seen.facts
         processes = node.processes_of(pod)
         if processes is None:
             return WireView(unseen=node.why_no_netns(pod), way_out=_way_out(node))
@@ -244,11 +244,11 @@ def _lookup(lookup: Lookup) -> LookupView:
 def _connections(node: Node, pod: Pod) -> tuple[list[str], str]:
     """The entries with one of the pod's addresses, and what they are taken from."""
     found: list[str] = []
-    read = [name for name in sorted(node.seen.commands) if name.startswith("conntrack")]
+    read = [name for name in sorted(node.seen.facts.commands) if name.startswith("conntrack")]
     problems = []
     for name in read:
         try:
-            for each in parse_connections(node.output_if_asked(name)):
+            for each in parse_connections(node.seen.output_if_asked(name)):
                 ends = (each.original, each.reply)
                 if pod.addresses & {a for end in ends for a in (end.source, end.destination)}:
                     found.append(each.text)

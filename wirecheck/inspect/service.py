@@ -32,7 +32,6 @@ from wirecheck.inspect.service_view import (
     ServiceView,
 )
 from wirecheck.model.node import Node
-from wirecheck.node.dataplane import tables_of
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.service import ServiceObject
 
@@ -118,7 +117,7 @@ def _on_node(node: Node, service: ServiceObject) -> NodeServiceView:
     mode = ""
     try:
         mode = str(node.proxy.facts.mode)
-        wanted, found = tables_of(node)
+        wanted, found = node.service_tables
     except (FactMissingError, NotApplicable) as reason:
         return NodeServiceView(node=node.name, mode=mode, unknown=str(reason), frontends=[])
     wanted, found = _only(service, wanted, found)

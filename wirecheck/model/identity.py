@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from wirecheck.addresses import IPNetwork, network
+from wirecheck.api_index.vteps import vteps_of
 from wirecheck.catalogue.findings import Ref
-from wirecheck.node.overlay import vteps_of
 from wirecheck.snapshot.objects.node import NodeObject
 
 SYSTEM_UUID = "system UUID"

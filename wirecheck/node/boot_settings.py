@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.node.conntrack import Conntrack
+from wirecheck.node.pod_namespaces import PodNamespaces
+from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.node_settings import SysctlFile
-
-if TYPE_CHECKING:
-    from wirecheck.model.node import Node
 
 STRICT = "1"
 RP_FILTER = ("net.ipv4.conf.all.rp_filter", "net.ipv4.conf.default.rp_filter")
@@ -48,36 +47,38 @@ class Relapse:
 class BootSettings:
     """What the files of one node say."""
 
-    node: Node
+    seen: NodeSeen
+    namespaces: PodNamespaces
+    conntrack: Conntrack
 
     @property
     def relapses(self) -> Iterator[Relapse]:
         """Settings that pods need, and that the next boot would take back."""
         applied = settings(self._files, self._wanted)
         for sysctl in self._wanted:
-            then, now = applied.get(sysctl), self.node.sysctl(sysctl)
+            then, now = applied.get(sysctl), self.seen.sysctl(sysctl)
             if then and then.value != now and self._is_worse(sysctl, then.value, now):
                 yield Relapse(sysctl, now, then)
 
     @property
     def _files(self) -> list[SysctlFile]:
-        seen = self.node.seen
-        if problem := next((e for e in seen.problems if e.startswith("Settings at the")), ""):
-            raise FactMissingError(f"{self.node.name}: {problem}")
-        if seen.boot_settings is None:
+        facts = self.seen.facts
+        if problem := next((e for e in facts.problems if e.startswith("Settings at the")), ""):
+            raise FactMissingError(f"{self.seen.name}: {problem}")
+        if facts.boot_settings is None:
             raise NotApplicable("an older wirecheck looked at the node, which did not read them")
-        return seen.boot_settings
+        return facts.boot_settings
 
     @property
     def _wanted(self) -> list[str]:
-        bridged = self.node.bridge_sysctls if self.node.has_pods_on_a_bridge else []
+        bridged = self.seen.bridge_sysctls if self.namespaces.has_pods_on_a_bridge else []
         limits = [] if self._kube_proxy_sets_the_limit else [CONNTRACK_MAX]
-        return [*self.node.forwarding_sysctls, *bridged, *RP_FILTER, *limits]
+        return [*self.seen.forwarding_sysctls, *bridged, *RP_FILTER, *limits]
 
     @property
     def _kube_proxy_sets_the_limit(self) -> bool:
         try:
-            return self.node.conntrack.kube_proxys_limit is not None
+            return self.conntrack.kube_proxys_limit is not None
         except (NotApplicable, FactMissingError):
             return False
 
@@ -85,7 +86,7 @@ class BootSettings:
         if sysctl == CONNTRACK_MAX:
             return then.isdigit() and now.isdigit() and int(then) < int(now)
         if sysctl in RP_FILTER:
-            return then == STRICT and self.node.sysctl(RP_FILTER[0]) != STRICT
+            return then == STRICT and self.seen.sysctl(RP_FILTER[0]) != STRICT
         return now == "1"
 
 

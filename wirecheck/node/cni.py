@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from wirecheck.addresses import IPAddress, IPNetwork, address, contains
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.cni_files import CniConfiguration, CniFiles
-
-if TYPE_CHECKING:
-    from wirecheck.model.node import Node
 
 YOUNG = 300.0
 """Seconds for which a reservation may be ahead of its pod, or a deletion behind."""
@@ -43,16 +40,16 @@ class Token:
 class Cni:
     """What the runtime of a node goes by when it wires a pod."""
 
-    node: Node
+    seen: NodeSeen
 
     @cached_property
     def files(self) -> CniFiles:
         """Raises NotApplicable for documents of programs that did not read it yet."""
-        seen = self.node.seen
-        if seen.cni is not None:
-            return seen.cni
-        if problem := next((each for each in seen.problems if each.startswith("CNI files")), ""):
-            raise FactMissingError(f"{self.node.name}: {problem}")
+        facts = self.seen.facts
+        if facts.cni is not None:
+            return facts.cni
+        if problem := next((each for each in facts.problems if each.startswith("CNI files")), ""):
+            raise FactMissingError(f"{self.seen.name}: {problem}")
         raise NotApplicable("an older wirecheck looked at the node, which did not read CNI files")
 
     @property
@@ -69,7 +66,7 @@ class Cni:
         found = self.files.tokens
         if not found:
             raise NotApplicable("no CNI plugin has a kubeconfig whose token ends")
-        return [Token(each.file, (each.expires - self.node.seen.finished) / 60) for each in found]
+        return [Token(each.file, (each.expires - self.seen.facts.finished) / 60) for each in found]
 
     @property
     def missing_binaries(self) -> Iterator[tuple[CniConfiguration, str]]:
@@ -93,8 +90,8 @@ class Cni:
     def leaked(self) -> Iterator[Reservation]:
         """Addresses that are held, though no netns of the node has them, and no pod ought to."""
         carried = {
-            each.address for netns in self.node.seen.namespaces for each in netns.addresses
-        } | {str(each) for pod in self.node.pods for each in pod.addresses}
+            each.address for netns in self.seen.facts.namespaces for each in netns.addresses
+        } | {str(each) for pod in self.seen.pods for each in pod.addresses}
         for each in self._reservations:
             if each.address not in carried and each.age_minutes * 60 > YOUNG:
                 yield each
@@ -103,15 +100,15 @@ class Cni:
     def pools(self) -> Iterator[tuple[IPNetwork, int, int]]:
         """(range, addresses in use, addresses that there are) of each of the node's ranges."""
         held: list[IPAddress] = [address(each.address) for each in self._reservations]
-        for range_ in self.node.pod_ranges:
+        for range_ in self.seen.pod_ranges:
             used = sum(contains([range_], each) for each in held)
             yield range_, used, range_.num_addresses - RESERVED
 
     @property
     def agents(self) -> tuple[str, list[Pod]]:
         """The name of the CNI plugin, and the pods of its DaemonSet on the node."""
-        cluster = self.node.cluster
+        cluster = self.seen.cluster
         workloads = cluster.cni.workloads
         if not workloads:
             raise NotApplicable("no DaemonSet of a known CNI plugin is in the cluster")
-        return cluster.cni.name, [pod for pod in self.node.pods if pod.ref.workload in workloads]
+        return cluster.cni.name, [pod for pod in self.seen.pods if pod.ref.workload in workloads]

@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from wirecheck.addresses import IPAddress
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.network.registry import MASQUERADE_CHAINS
+from wirecheck.node.iptables import Iptables
+from wirecheck.node.pod_namespaces import PodNamespaces
+from wirecheck.node.seen import NodeSeen
+from wirecheck.node.service_proxy import ServiceProxy
 from wirecheck.parse.conntrack import Connection, parse_connections
 from wirecheck.parse.errors import ParseError
 from wirecheck.snapshot.node_document import ConntrackSample, NewConnections
-
-if TYPE_CHECKING:
-    from wirecheck.model.node import Node
 
 LOSS_COUNTERS = ("drop", "early_drop", "insert_failed")
 """Packets refused by a full table, entries thrown out to make room, races for one entry."""
@@ -124,11 +124,14 @@ class DnsConnection:
 class Conntrack:
     """The connection table of one node."""
 
-    node: Node
+    seen: NodeSeen
+    namespaces: PodNamespaces
+    service_proxy: ServiceProxy
+    iptables: Iptables
 
     @property
     def limit(self) -> int:
-        return self.node.number("net.netfilter.nf_conntrack_max")
+        return self.seen.number("net.netfilter.nf_conntrack_max")
 
     @property
     def kube_proxys_limit(self) -> int | None:
@@ -136,17 +139,17 @@ class Conntrack:
 
         Raises NotApplicable where nothing tells how kube-proxy is configured.
         """
-        if not self.node.proxy.is_configured:
-            raise NotApplicable(f"nothing tells how kube-proxy on {self.node.name} is configured")
-        return self.node.proxy.facts.conntrack_limit(self.node.seen.host.cpus)
+        if not self.service_proxy.kube_proxy.is_configured:
+            raise NotApplicable(f"nothing tells how kube-proxy on {self.seen.name} is configured")
+        return self.service_proxy.kube_proxy.facts.conntrack_limit(self.seen.facts.host.cpus)
 
     @property
     def tables(self) -> Iterator[Table]:
         """The node's own entries and those of each pod's netns."""
         limit = self.limit
-        own = self.node.number("net.netfilter.nf_conntrack_count")
-        yield Table(self.node.part("conntrack"), own, limit)
-        for pod, netns in self.node.wired_pods:
+        own = self.seen.number("net.netfilter.nf_conntrack_count")
+        yield Table(self.seen.part("conntrack"), own, limit)
+        for pod, netns in self.namespaces.pods_with_netns:
             if (count := netns.record.conntrack_count) is not None:
                 yield Table(replace(pod.ref, part="conntrack"), count, limit)
 
@@ -168,16 +171,16 @@ class Conntrack:
 
     @property
     def _samples(self) -> tuple[ConntrackSample, ConntrackSample]:
-        if len(self.node.seen.conntrack) < 2:
+        if len(self.seen.facts.conntrack) < 2:
             raise FactMissingError(
-                f"The conntrack counters of {self.node.name} were not read twice."
+                f"The conntrack counters of {self.seen.name} were not read twice."
             )
-        return self.node.seen.conntrack[0], self.node.seen.conntrack[-1]
+        return self.seen.facts.conntrack[0], self.seen.facts.conntrack[-1]
 
     @property
     def buckets(self) -> int:
         """Lists of entries in the hash table, which all netns share."""
-        return self.node.number("net.netfilter.nf_conntrack_buckets")
+        return self.seen.number("net.netfilter.nf_conntrack_buckets")
 
     @property
     def predictable_masquerades(self) -> Iterator[str]:
@@ -185,7 +188,7 @@ class Conntrack:
 
         Raises NotApplicable where no rule of iptables masquerades.
         """
-        texts = self.node.iptables.rules.values()
+        texts = self.iptables.rules.values()
         rules = [rule for text in texts for rule in _masquerading(text)]
         if not rules:
             raise NotApplicable("no rule of Kubernetes in iptables masquerades here")
@@ -194,26 +197,26 @@ class Conntrack:
     @property
     def newcomers(self) -> Newcomers:
         """New connections while the node was looked at."""
-        seen = self.node.seen
-        if seen.new_connections is None and (
-            problem := next((each for each in seen.problems if each.startswith("New conn")), "")
+        facts = self.seen.facts
+        if facts.new_connections is None and (
+            problem := next((each for each in facts.problems if each.startswith("New conn")), "")
         ):
-            raise FactMissingError(f"{self.node.name}: {problem}")
-        if seen.new_connections is None:
+            raise FactMissingError(f"{self.seen.name}: {problem}")
+        if facts.new_connections is None:
             raise NotApplicable("nothing listened for new connections on this node")
-        return Newcomers(seen.new_connections, self.limit)
+        return Newcomers(facts.new_connections, self.limit)
 
     @property
     def table_full_events(self) -> Iterator[TableFull]:
         """Lines about a full table in the kernel log, one event for each pattern."""
-        seen = self.node.seen
-        lines = [line for line in seen.kernel_log if "table full" in line.text]
+        facts = self.seen.facts
+        lines = [line for line in facts.kernel_log if "table full" in line.text]
         if lines:
             last = max(lines, key=lambda line: line.time)
             yield TableFull(
                 pattern=last.pattern,
                 when=datetime.fromtimestamp(last.time, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
-                age_minutes=(seen.finished - last.time) / 60,
+                age_minutes=(facts.finished - last.time) / 60,
                 times=len(lines),
                 text=last.text,
             )
@@ -221,15 +224,15 @@ class Conntrack:
     @property
     def dns_connections(self) -> Iterator[DnsConnection]:
         """UDP entries towards the DNS Service addresses, in the node's netns."""
-        node = self.node
-        wanted = node.cluster.dns.service_addresses
-        text = node.output_of("conntrack-dns") + node.output_if_asked("conntrack-dns6")
+        seen = self.seen
+        wanted = seen.cluster.dns.service_addresses
+        text = seen.output_of("conntrack-dns") + seen.output_if_asked("conntrack-dns6")
         try:
             for each in parse_connections(text):
                 if each.original.destination in wanted and each.original.destination_port == 53:
                     yield DnsConnection(each)
         except ParseError as error:
-            raise FactMissingError(f"{node.name}: {error}") from error
+            raise FactMissingError(f"{seen.name}: {error}") from error
 
 
 @lru_cache(maxsize=2)

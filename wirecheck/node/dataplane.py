@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from wirecheck.catalogue.findings import FactMissingError, Ref
 from wirecheck.dataplane.clients import LOCALHOST, Clients, clients_of
@@ -20,11 +19,10 @@ from wirecheck.dataplane.ipvs.reader import IpvsTexts, read_ipvs
 from wirecheck.dataplane.nftables.reader import read_nftables
 from wirecheck.dataplane.proxy import Mode, ProxyFacts
 from wirecheck.dataplane.table import Client, ServiceTable
+from wirecheck.node.iptables import Iptables
+from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.iptables_once import iptables_dump
-
-if TYPE_CHECKING:
-    from wirecheck.model.node import Node
 
 IP_VS = "/proc/net/ip_vs"
 BOUND_BY_IPVS = "kube-ipvs0"
@@ -156,34 +154,33 @@ class Dataplane:
             yield NamedLeftover(self.node, each)
 
 
-def compared(node: Node) -> Dataplane:
+def compared(seen: NodeSeen, facts: ProxyFacts, iptables: Iptables) -> Dataplane:
     """The node's Service rules, compared with the API.
 
     Raises FactMissingError for rules that were not read or are not understood.
     """
-    facts = node.proxy.facts
-    clients = _clients(node, facts)
-    wanted, found = _tables(node, facts, clients)
+    clients = _clients(seen, facts, iptables)
+    wanted, found = _tables(seen, facts, iptables, clients)
     try:
-        left = tuple(_leftovers(node, facts, clients, wanted))
+        left = tuple(_leftovers(seen, facts, iptables, clients, wanted))
     except ParseError as error:
-        raise FactMissingError(f"{node.name}: {error}") from error
+        raise FactMissingError(f"{seen.name}: {error}") from error
     problems = dict.fromkeys(
-        [*node.cluster.service_index.problems, *wanted.problems, *found.problems]
+        [*seen.cluster.service_index.problems, *wanted.problems, *found.problems]
     )
     summary = summarised(wanted, compare(wanted, found))
     claims = dict(_claims(wanted, found))
-    return Dataplane(node.ref, summary, left, claims, found.ignored, tuple(problems))
+    return Dataplane(seen.ref, summary, left, claims, found.ignored, tuple(problems))
 
 
-def programmed_modes(node: Node) -> tuple[Mode, ...]:
+def programmed_modes(seen: NodeSeen) -> tuple[Mode, ...]:
     """The modes whose Services are on the node, as far as its rules were read."""
-    bound = any(each.name == BOUND_BY_IPVS and each.addresses for each in node.host.interfaces)
+    bound = any(each.name == BOUND_BY_IPVS and each.addresses for each in seen.host.interfaces)
     # In IPVS mode KUBE-SERVICES is there as well, but no chain of a single Service.
-    rules = _printed(node, "iptables-nft-save", "iptables-save", "iptables-legacy-save")
+    rules = _printed(seen, "iptables-nft-save", "iptables-save", "iptables-legacy-save")
     signs = {
         Mode.IPVS: bound,
-        Mode.NFTABLES: bool(_printed(node, "nft-kube-proxy", "nft-kube-proxy6")),
+        Mode.NFTABLES: bool(_printed(seen, "nft-kube-proxy", "nft-kube-proxy6")),
         Mode.IPTABLES: any(map(_has_chains_of_services, rules)),
     }
     return tuple(mode for mode, is_there in signs.items() if is_there)
@@ -194,47 +191,50 @@ def _has_chains_of_services(text: str) -> bool:
     return "KUBE-SVC-" in text
 
 
-def _printed(node: Node, *commands: str) -> list[str]:
-    records = (node.seen.commands.get(each) for each in commands)
+def _printed(seen: NodeSeen, *commands: str) -> list[str]:
+    records = (seen.facts.commands.get(each) for each in commands)
     return [each.output for each in records if each and each.status == 0 and each.output]
 
 
-def _clients(node: Node, facts: ProxyFacts) -> Clients:
+def _clients(seen: NodeSeen, facts: ProxyFacts, iptables: Iptables) -> Clients:
     own = {
         str(each)
-        for interface in node.host.interfaces
+        for interface in seen.host.interfaces
         if interface.name != BOUND_BY_IPVS
         for each in interface.addresses
     }
-    local = {*map(str, node.host.addresses), str(LOCALHOST)}
-    clients = clients_of(node.object, facts, local, {*own, str(LOCALHOST)})
+    local = {*map(str, seen.host.addresses), str(LOCALHOST)}
+    clients = clients_of(seen.object, facts, local, {*own, str(LOCALHOST)})
     if facts.mode is not Mode.IPTABLES:
         return clients
-    return replace(clients, apart_on_localhost=frozenset(_apart_on_localhost(node)))
+    return replace(clients, apart_on_localhost=frozenset(_apart_on_localhost(seen, iptables)))
 
 
-def _apart_on_localhost(node: Node) -> Iterator[int]:
+def _apart_on_localhost(seen: NodeSeen, iptables: Iptables) -> Iterator[int]:
     try:
-        yield from apart_on_localhost(iptables_dump(node.iptables.rules[4]))
+        yield from apart_on_localhost(iptables_dump(iptables.rules[4]))
     except ParseError as error:
-        raise FactMissingError(f"{node.name}: {error}") from error
+        raise FactMissingError(f"{seen.name}: {error}") from error
 
 
-def tables_of(node: Node) -> tuple[ServiceTable, ServiceTable]:
+def tables_of(
+    seen: NodeSeen, facts: ProxyFacts, iptables: Iptables
+) -> tuple[ServiceTable, ServiceTable]:
     """What the API asks of the node's Service rules, and what they do.
 
     Raises FactMissingError for rules that were not read or are not understood.
     """
-    facts = node.proxy.facts
-    return _tables(node, facts, _clients(node, facts))
+    return _tables(seen, facts, iptables, _clients(seen, facts, iptables))
 
 
-def _tables(node: Node, facts: ProxyFacts, clients: Clients) -> tuple[ServiceTable, ServiceTable]:
-    wanted = expected_table(node.cluster.service_index, node.object, facts, clients)
+def _tables(
+    seen: NodeSeen, facts: ProxyFacts, iptables: Iptables, clients: Clients
+) -> tuple[ServiceTable, ServiceTable]:
+    wanted = expected_table(seen.cluster.service_index, seen.object, facts, clients)
     try:
-        return wanted, _read(node, facts, clients, wanted)
+        return wanted, _read(seen, facts, iptables, clients, wanted)
     except ParseError as error:
-        raise FactMissingError(f"{node.name}: {error}") from error
+        raise FactMissingError(f"{seen.name}: {error}") from error
 
 
 def _claims(wanted: ServiceTable, found: ServiceTable) -> Iterator[tuple[Ref, str]]:
@@ -245,20 +245,22 @@ def _claims(wanted: ServiceTable, found: ServiceTable) -> Iterator[tuple[Ref, st
         yield Ref("frontend", str(frontend), part=f"of {', '.join(names)}"), "; ".join(ways)
 
 
-def _read(node: Node, facts: ProxyFacts, clients: Clients, wanted: ServiceTable) -> ServiceTable:
+def _read(
+    seen: NodeSeen, facts: ProxyFacts, iptables: Iptables, clients: Clients, wanted: ServiceTable
+) -> ServiceTable:
     """What the node's rules do, in the mode that kube-proxy is in."""
     match facts.mode:
         case Mode.IPTABLES:
-            return read_iptables(node.iptables.rules, clients, wanted.entries, node.iptables.legacy)
+            return read_iptables(iptables.rules, clients, wanted.entries, iptables.legacy)
         case Mode.NFTABLES:
-            return read_nftables(_nftables(node), clients, wanted.entries)
+            return read_nftables(_nftables(seen), clients, wanted.entries)
         case Mode.IPVS:
             texts = IpvsTexts(
-                node.file(IP_VS),
-                node.output_of("ipset-save"),
-                node.iptables.rules,
-                _ipvsadm(node),
-                node.iptables.legacy,
+                seen.file(IP_VS),
+                seen.output_of("ipset-save"),
+                iptables.rules,
+                _ipvsadm(seen),
+                iptables.legacy,
             )
             is_seen = facts.cluster_cidrs is not None
             scheduler = facts.ipvs_scheduler if is_seen else ""
@@ -266,27 +268,27 @@ def _read(node: Node, facts: ProxyFacts, clients: Clients, wanted: ServiceTable)
 
 
 def _leftovers(
-    node: Node, facts: ProxyFacts, clients: Clients, wanted: ServiceTable
+    seen: NodeSeen, facts: ProxyFacts, iptables: Iptables, clients: Clients, wanted: ServiceTable
 ) -> Iterator[Leftover]:
     """What other modes have left on the node, as far as it is there at all."""
     if facts.mode is not Mode.IPTABLES:
-        yield from leftovers.of_iptables(node.iptables.rules, clients, wanted, facts.mode)
+        yield from leftovers.of_iptables(iptables.rules, clients, wanted, facts.mode)
     if facts.mode is not Mode.NFTABLES:
-        yield from leftovers.of_nftables(_nftables(node), clients, wanted)
-    if facts.mode is not Mode.IPVS and IP_VS in node.seen.files:
-        yield from leftovers.of_ipvs(node.seen.files[IP_VS], wanted, facts.ipvs_exclude_cidrs)
+        yield from leftovers.of_nftables(_nftables(seen), clients, wanted)
+    if facts.mode is not Mode.IPVS and IP_VS in seen.facts.files:
+        yield from leftovers.of_ipvs(seen.facts.files[IP_VS], wanted, facts.ipvs_exclude_cidrs)
 
 
-def _ipvsadm(node: Node) -> str:
+def _ipvsadm(seen: NodeSeen) -> str:
     """Many nodes do not have it."""
-    record = node.seen.commands.get("ipvsadm-save")
+    record = seen.facts.commands.get("ipvsadm-save")
     return record.output if record is not None and record.status == 0 else ""
 
 
-def _nftables(node: Node) -> dict[int, str]:
+def _nftables(seen: NodeSeen) -> dict[int, str]:
     return {
-        4: node.output_if_asked("nft-kube-proxy"),
-        6: node.output_if_asked("nft-kube-proxy6"),
+        4: seen.output_if_asked("nft-kube-proxy"),
+        6: seen.output_if_asked("nft-kube-proxy6"),
     }
 
 

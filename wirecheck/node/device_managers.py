@@ -7,18 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.network.plugin import DeviceKind
 from wirecheck.node.netns import Interface
-from wirecheck.node.routing_rules import told
+from wirecheck.node.pod_namespaces import PodNamespaces
+from wirecheck.node.routing_rules import RoutingRules, told
+from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.sections import Section, parse_sections
 from wirecheck.snapshot import node_settings
-
-if TYPE_CHECKING:
-    from wirecheck.model.node import Node
 
 NETWORK_MANAGER, NETWORKD, UDEV = "NetworkManager", "systemd-networkd", "systemd-udevd"
 NO = frozenset({"no", "false", "0", "off"})
@@ -52,15 +50,17 @@ class Renumbered:
 class DeviceManagers:
     """What runs on one node, and what its files say. Raises NotApplicable for old documents."""
 
-    node: Node
+    seen: NodeSeen
+    namespaces: PodNamespaces
+    routing_rules: RoutingRules
 
     @cached_property
     def _record(self) -> node_settings.DeviceManagers:
-        seen = self.node.seen
-        if seen.device_managers is not None:
-            return seen.device_managers
-        if problem := next((p for p in seen.problems if p.startswith("Device managers")), ""):
-            raise FactMissingError(f"{self.node.name}: {problem}")
+        facts = self.seen.facts
+        if facts.device_managers is not None:
+            return facts.device_managers
+        if problem := next((p for p in facts.problems if p.startswith("Device managers")), ""):
+            raise FactMissingError(f"{self.seen.name}: {problem}")
         raise NotApplicable("an older wirecheck looked at the node, which did not look for them")
 
     def _demand(self, program: str) -> None:
@@ -70,11 +70,11 @@ class DeviceManagers:
     @cached_property
     def devices_of_cni(self) -> tuple[Interface, ...]:
         """Pods' ends on the node, the bridges that they are on, and tunnels."""
-        pods = [pair.outer for pair in self.node.veths if pair.outer]
+        pods = [pair.outer for pair in self.namespaces.veths if pair.outer]
         masters = {each.link.master for each in pods}
         return tuple(
             each
-            for each in self.node.host.interfaces
+            for each in self.seen.host.interfaces
             if each in pods or each.index in masters or each.is_tunnel
         )
 
@@ -135,7 +135,7 @@ class DeviceManagers:
 
     def _takes_kernels_mac(self, device: Interface) -> bool:
         """Whether the plugin goes by the MAC that the kernel gave to the device."""
-        rule = self.node.cluster.cni.kernel_macs
+        rule = self.seen.cluster.cni.kernel_macs
         if rule is None:
             return False
         kind = DeviceKind.PAIR if device.is_paired else device.link.kind
@@ -147,8 +147,8 @@ class DeviceManagers:
 
     @property
     def _images_of_agent(self) -> Iterator[str]:
-        for pod in self.node.cluster.pods_by_node.get(self.node.name, ()):
-            if pod.ref.workload in self.node.cluster.cni.workloads:
+        for pod in self.seen.pods:
+            if pod.ref.workload in self.seen.cluster.cni.workloads:
                 yield from (each.image for each in pod.object.spec.containers)
 
     @property
@@ -163,7 +163,7 @@ class DeviceManagers:
             if key == "ManageForeignRoutingPolicyRules"
         ]
         if not told_to or told_to[-1] not in NO:
-            yield from map(told, self.node.routing_rules.of_others)
+            yield from map(told, self.routing_rules.of_others)
 
     def _sections(self, files: Iterable[node_settings.SettingsFile]) -> list[Section]:
         found: list[Section] = []
@@ -171,7 +171,7 @@ class DeviceManagers:
             try:
                 found += parse_sections(each.lines)
             except ParseError as error:
-                raise FactMissingError(f"{each.file} on {self.node.name}: {error}") from error
+                raise FactMissingError(f"{each.file} on {self.seen.name}: {error}") from error
         return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from wirecheck.addresses import IPAddress, address
 from wirecheck.api_index.dns_lookup import Lookup, Outside, second_of
@@ -14,12 +13,11 @@ from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.node.answer_times import AnswerTimes
 from wirecheck.node.dns_samples import Sample, Samples
 from wirecheck.node.netns import Netns
+from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.resolver import Resolver
+from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.resolv_conf import parse_resolv_conf
 from wirecheck.snapshot.attempts import Probe
-
-if TYPE_CHECKING:
-    from wirecheck.model.node import Node
 
 CACHE_DEVICE = "nodelocaldns"
 USUAL_CACHE = frozenset({address("169.254.20.10")})
@@ -30,15 +28,16 @@ USUAL_CACHE = frozenset({address("169.254.20.10")})
 class NodeDns:
     """Lookups and resolvers of one node."""
 
-    node: Node
+    seen: NodeSeen
+    namespaces: PodNamespaces
 
     @property
     def resolvers(self) -> Iterator[tuple[Pod, Resolver]]:
         """Each pod's resolv.conf. Raises, after all others, for those that were not read."""
         refused = []
-        dns = self.node.cluster.dns
-        for pod in self.node.pods:
-            processes = self.node.processes_of(pod)
+        dns = self.seen.cluster.dns
+        for pod in self.seen.pods:
+            processes = self.namespaces.processes_of(pod)
             if not pod.is_running or processes is None:
                 continue
             file = processes.resolv_conf
@@ -50,7 +49,7 @@ class NodeDns:
                         pod, conf, dns.domain, dns.service_addresses, self.local_cache_addresses
                     ),
                 )
-            elif pod.ref.object_key not in self.node.cluster.changed:
+            elif pod.ref.object_key not in self.seen.cluster.changed:
                 refused.append(f"{pod.namespace}/{pod.name}: {file.refused}")
         if refused:
             raise FactMissingError(
@@ -60,36 +59,36 @@ class NodeDns:
     @cached_property
     def local_cache_addresses(self) -> frozenset[IPAddress]:
         """Where NodeLocal DNSCache listens on the node, or would."""
-        own = [each for each in self.node.host.interfaces if each.name == CACHE_DEVICE]
+        own = [each for each in self.seen.host.interfaces if each.name == CACHE_DEVICE]
         return USUAL_CACHE.union(*(each.addresses for each in own))
 
     @property
     def server_addresses(self) -> frozenset[IPAddress]:
         """All that a pod may rightly ask."""
-        return self.node.cluster.dns.service_addresses | self.local_cache_addresses
+        return self.seen.cluster.dns.service_addresses | self.local_cache_addresses
 
     @cached_property
     def _lookups_by_netns(self) -> Mapping[int, tuple[Lookup, ...]]:
         """Of the names that are asked everywhere, and of those of Services."""
         lookups: dict[int, list[Lookup]] = {}
-        for probe in self.node.seen.probes:
+        for probe in self.seen.facts.probes:
             if not probe.purpose:
                 lookups.setdefault(probe.inode, []).append(self._lookup(probe))
         return {inode: tuple(each) for inode, each in lookups.items()}
 
     def _lookup(self, probe: Probe) -> Lookup:
         question = self._question(probe.query)
-        return Lookup(question, probe, self.node.cluster.names.expected(question))
+        return Lookup(question, probe, self.seen.cluster.names.expected(question))
 
     def _question(self, query: str) -> str:
-        question = self.node.cluster.index.queries.get(query)
+        question = self.seen.cluster.index.queries.get(query)
         if question is None:
             raise FactMissingError(f"The snapshot does not say what query {query!r} asked.")
         return question
 
     def _sent_for(self, purpose: str, otherwise: str) -> list[Probe]:
         """What was asked for the purpose; raises NotApplicable, for the reason, if nothing was."""
-        probes = [each for each in self.node.seen.probes if each.purpose == purpose]
+        probes = [each for each in self.seen.facts.probes if each.purpose == purpose]
         if not probes:
             raise NotApplicable(f"{otherwise}, or it was not looked at")
         return probes
@@ -102,7 +101,7 @@ class NodeDns:
         """
         ways = {
             (each.inode, each.server, each.transport)
-            for each in self.node.seen.probes
+            for each in self.seen.facts.probes
             if not each.purpose and each.tries and each.tries[-1].answer
         }
         found = [each for each in probes if (each.inode, each.server, each.transport) in ways]
@@ -115,7 +114,7 @@ class NodeDns:
         """Single queries to the replicas that answered some of them."""
         probes = self._sent_for("sample", "there is no DNS replica to send queries to")
         found = []
-        for replica in self.node.cluster.dns.replicas:
+        for replica in self.seen.cluster.dns.replicas:
             sent = [p for p in probes if p.tries and address(p.server) in replica.addresses]
             lost = sum(not each.tries[-1].answer for each in sent)
             if lost < len(sent):
@@ -130,7 +129,7 @@ class NodeDns:
         probes = self._of_answered(
             self._sent_for("pair", "no pod has a network namespace of its own")
         )
-        pods = {netns.inode: (pod, netns) for pod, netns in self.node.wired_pods}
+        pods = {netns.inode: (pod, netns) for pod, netns in self.namespaces.pods_with_netns}
         for probe in probes:
             if probe.inode in pods:
                 second = second_of(probe)
@@ -173,13 +172,13 @@ class NodeDns:
                 yield replica, lookup
 
     def _replica_at(self, server: IPAddress) -> Pod | None:
-        replicas = self.node.cluster.dns.replicas
+        replicas = self.seen.cluster.dns.replicas
         return next((each for each in replicas if server in each.addresses), None)
 
     def pod_lookups(self, transport: str) -> Iterator[tuple[Pod, Lookup]]:
         """What each pod's netns was answered at the DNS Service addresses."""
         silent = []
-        for pod, netns in self.node.wired_pods:
+        for pod, netns in self.namespaces.pods_with_netns:
             lookups = [
                 each
                 for each in self._lookups_by_netns.get(netns.inode, ())
@@ -197,31 +196,31 @@ class NodeDns:
     @property
     def service_lookups(self) -> Iterator[Lookup]:
         """What the node itself was answered at the DNS Service addresses."""
-        yield from self._host_lookups(self.node.cluster.dns.service_addresses)
+        yield from self._host_lookups(self.seen.cluster.dns.service_addresses)
 
     @property
     def replica_lookups(self) -> Iterator[tuple[Pod, Lookup]]:
         """What each DNS replica answered the node about the API server's name."""
         for replica, lookup in self._lookups_at_replicas():
-            if lookup.is_of(self.node.cluster.dns.probe_name):
+            if lookup.is_of(self.seen.cluster.dns.probe_name):
                 yield replica, lookup
 
     @property
     def name_lookups(self) -> Iterator[tuple[Pod, Lookup]]:
         """What each DNS replica answered the node about other names."""
         for replica, lookup in self._lookups_at_replicas():
-            if not lookup.is_of(self.node.cluster.dns.probe_name):
+            if not lookup.is_of(self.seen.cluster.dns.probe_name):
                 yield replica, lookup
 
     @property
     def answer_times(self) -> AnswerTimes | None:
         """Of the tries over UDP that were answered, from all netns of the node."""
-        if not self.node.seen.probes:
-            raise FactMissingError(f"No DNS query was sent on {self.node.name}.")
+        if not self.seen.facts.probes:
+            raise FactMissingError(f"No DNS query was sent on {self.seen.name}.")
         return AnswerTimes.of(
             [
                 probe.tries[-1].seconds
-                for probe in self.node.seen.probes
+                for probe in self.seen.facts.probes
                 if probe.transport == "udp"
                 and probe.tries
                 and probe.tries[-1].answer
@@ -230,12 +229,12 @@ class NodeDns:
         )
 
     def _lookups_at_replicas(self) -> Iterator[tuple[Pod, Lookup]]:
-        for replica in self.node.cluster.dns.replicas:
+        for replica in self.seen.cluster.dns.replicas:
             for lookup in self._host_lookups(replica.addresses):
                 yield replica, lookup
 
     def _host_lookups(self, servers: frozenset[IPAddress]) -> Iterator[Lookup]:
-        for lookup in self._lookups_by_netns.get(self.node.host.inode, ()):
+        for lookup in self._lookups_by_netns.get(self.seen.host.inode, ()):
             if lookup.server in servers:
                 yield lookup
 

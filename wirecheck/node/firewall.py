@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from wirecheck.addresses import IPAddress, IPNetwork, contains, network
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.node.iptables import Iptables
 from wirecheck.node.packet_filter import Filter, Packet, Refusal
+from wirecheck.node.routes import NodeRoutes
+from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.iptables_once import iptables_dump
-
-if TYPE_CHECKING:
-    from wirecheck.model.node import Node
 
 MOST_PEERS = 8
 """Rules about pods name their whole network, not one node: a few nodes stand for all."""
@@ -42,19 +41,21 @@ class Dropped:
 class Firewall:
     """Rules of one node, of both families and variants."""
 
-    node: Node
+    seen: NodeSeen
+    iptables: Iptables
+    routes: NodeRoutes
 
     @cached_property
     def filters(self) -> Mapping[tuple[int, str], Filter]:
         """Table filter by family and variant, where it has rules or a policy."""
-        texts = {"nft": self.node.iptables.rules, "legacy": self.node.iptables.legacy}
+        texts = {"nft": self.iptables.rules, "legacy": self.iptables.legacy}
         found = {}
         for variant in VARIANTS:
             for family, text in texts[variant].items():
                 try:
                     dump = iptables_dump(text)
                 except ParseError as error:
-                    raise FactMissingError(f"{self.node.name}: {error}") from error
+                    raise FactMissingError(f"{self.seen.name}: {error}") from error
                 if "filter" in dump.tables:
                     found[family, variant] = Filter(dump)
         if not found:
@@ -74,7 +75,7 @@ class Firewall:
     @property
     def pod_packets(self) -> Iterator[tuple[str, Packet]]:
         """From pods here to pods of other nodes, and back."""
-        for way in self.node.routes.ways[:MOST_PEERS]:
+        for way in self.routes.ways[:MOST_PEERS]:
             own = _sample(self._own(way.range.version))
             there, device = _sample(way.range), way.device.name if way.device else ""
             bridge = self._bridge(own)
@@ -85,8 +86,8 @@ class Firewall:
     @property
     def dns_packets(self) -> Iterator[tuple[str, Packet]]:
         """From pods here to each DNS replica."""
-        routing = self.node.routes.routing
-        for replica in self.node.cluster.dns.replicas:
+        routing = self.routes.routing
+        for replica in self.seen.cluster.dns.replicas:
             if replica.on_host_network:
                 continue
             for address in sorted(replica.addresses, key=str):
@@ -110,19 +111,19 @@ class Firewall:
 
     def _pods_address(self, peer: IPAddress) -> IPAddress | None:
         """An address of the peer's family that pods here have, or may have, but for the peer's."""
-        if self.node.gives_addresses_from_its_range:
-            found = [_sample(each) for each in self.node.pod_ranges]
+        if self.seen.gives_addresses_from_its_range:
+            found = [_sample(each) for each in self.seen.pod_ranges]
         else:
-            pods = (pod for pod in self.node.pods if pod.has_own_netns)
+            pods = (pod for pod in self.seen.pods if pod.has_own_netns)
             found = [each for pod in pods for each in sorted(pod.addresses - {peer}, key=str)]
         return next((each for each in found if each.version == peer.version), None)
 
     def _own(self, family: int) -> IPNetwork:
-        return next(each for each in self.node.pod_ranges if each.version == family)
+        return next(each for each in self.seen.pod_ranges if each.version == family)
 
     def _bridge(self, address: IPAddress) -> str:
         """The bridge in the network of a pod's address; empty where pods are on none."""
-        for each in self.node.host.interfaces:
+        for each in self.seen.host.interfaces:
             if each.is_bridge and contains(each.networks, address):
                 return each.name
         return ""
@@ -143,7 +144,7 @@ class Firewall:
     @property
     def others(self) -> frozenset[str]:
         """Managers of firewalls that have rules in force on the node."""
-        tables = self.node.output_if_asked("nft-tables").split("\n")
+        tables = self.seen.output_if_asked("nft-tables").split("\n")
         found = {"firewalld"} if any(each.endswith(" firewalld") for each in tables) else set()
         for filter_ in self.filters.values():
             for chain, manager in OTHERS.items():
@@ -154,11 +155,11 @@ class Firewall:
     @property
     def legacy_rules(self) -> Iterator[tuple[int, list[str]]]:
         """By family the rules of the legacy variant on a node that Kubernetes uses nft on."""
-        for family, text in self.node.iptables.legacy.items():
+        for family, text in self.iptables.legacy.items():
             rules = [line for line in text.split("\n") if line.startswith("-A ")]
             # Service rules in both are what kube_proxy.single_iptables_variant judges.
             service_rules = any("KUBE-SERVICES" in line for line in rules)
-            if rules and not service_rules and "KUBE-" in self.node.iptables.rules[family]:
+            if rules and not service_rules and "KUBE-" in self.iptables.rules[family]:
                 yield family, rules
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
-from wirecheck.node.reach import Reached
+from wirecheck.node.reach import NodeReach, Reached
+from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.index import HelperPodsRecord
 from wirecheck.snapshot.objects.pod import PodObject
-
-if TYPE_CHECKING:
-    from wirecheck.model.node import Node
 
 ENDED = "The helper pod ended before it could be used."
 
@@ -22,12 +19,13 @@ ENDED = "The helper pod ended before it could be used."
 class HelperReach:
     """The large messages of one visit. Raises NotApplicable where no helper pods were made."""
 
-    node: Node
+    seen: NodeSeen
+    reach: NodeReach
 
     @property
     def lacking(self) -> Mapping[str, str]:
         """Other nodes without one, with the reason."""
-        return {name: why for name, why in self._without.items() if name != self.node.name}
+        return {name: why for name, why in self._without.items() if name != self.seen.name}
 
     @property
     def across(self) -> Iterator[Reached]:
@@ -38,7 +36,7 @@ class HelperReach:
         found = self._found("helper")
         yield from found
         self._need_own()
-        others = self._there.keys() - {self.node.name}
+        others = self._there.keys() - {self.seen.name}
         if others and not any(each.source for each in found):
             raise self._nothing_sent
         for why in self.lacking.values() if not others else ():
@@ -60,14 +58,14 @@ class HelperReach:
 
     @cached_property
     def _record(self) -> HelperPodsRecord:
-        record = self.node.cluster.index.helper_pods
+        record = self.seen.cluster.index.helper_pods
         if record is None:
             raise NotApplicable("no helper pods were made; --helper-pods asks for them")
         return record
 
     @property
     def _there(self) -> Mapping[str, PodObject]:
-        return self.node.cluster.helpers_of_the_run
+        return self.seen.cluster.helpers_of_the_run
 
     @cached_property
     def _without(self) -> Mapping[str, str]:
@@ -75,18 +73,18 @@ class HelperReach:
         return {name: why or ENDED for name, why in nodes if name not in self._there}
 
     def _found(self, purpose: str) -> list[Reached]:
-        contacts = (self.node.seen.contacts or ()) if self._record else ()
-        return [self.node.reach.reached(each) for each in contacts if each.purpose == purpose]
+        contacts = (self.seen.facts.contacts or ()) if self._record else ()
+        return [self.reach.reached(each) for each in contacts if each.purpose == purpose]
 
     def _need_own(self) -> None:
-        if self.node.name not in self._record.nodes:
+        if self.seen.name not in self._record.nodes:
             raise NotApplicable("no helper pod was to be made on it")
-        if why := self._without.get(self.node.name):
+        if why := self._without.get(self.seen.name):
             raise FactMissingError(why)
 
     @property
     def _nothing_sent(self) -> FactMissingError:
-        name = self.node.name
+        name = self.seen.name
         return FactMissingError(
             f"Nothing was sent to or from the helper pod on {name}: the visit did not find its "
             "processes, or ended before. Run it again; raise limits.node."

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from wirecheck.catalogue.findings import FactMissingError
+from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.iptables_once import iptables_dump
-
-if TYPE_CHECKING:
-    from wirecheck.model.node import Node
 
 TOOLS = {4: "iptables", 6: "ip6tables"}
 NAT_HOOKS = ("PREROUTING", "OUTPUT", "POSTROUTING")
@@ -25,12 +22,12 @@ class Iptables:
     Raises FactMissingError where it did not run to a good end.
     """
 
-    node: Node
+    seen: NodeSeen
 
     @cached_property
     def rules(self) -> Mapping[int, str]:
         """By family those of the nft variant, or of plain iptables where it has no variants."""
-        ask = self.node.output_if_asked
+        ask = self.seen.output_if_asked
         return {
             family: ask(f"{tool}-nft-save") or ask(f"{tool}-save") for family, tool in TOOLS.items()
         }
@@ -38,7 +35,7 @@ class Iptables:
     @cached_property
     def legacy(self) -> Mapping[int, str]:
         """By family those of the legacy variant, which act beside the others."""
-        ask = self.node.output_if_asked
+        ask = self.seen.output_if_asked
         return {family: ask(f"{tool}-legacy-save") for family, tool in TOOLS.items()}
 
     @property
@@ -67,7 +64,7 @@ class Iptables:
         try:
             dump = iptables_dump(text)
         except ParseError as error:
-            raise FactMissingError(f"{self.node.name}: {error}") from error
+            raise FactMissingError(f"{self.seen.name}: {error}") from error
         for name in NAT_HOOKS:
             if chain := dump.chain("nat", name):
                 yield from chain.rules

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
-
-if TYPE_CHECKING:
-    from wirecheck.model.node import Node
+from wirecheck.node.seen import NodeSeen
 
 TABLES = {
     "ARP": ("net.ipv4.neigh.default.gc_thresh3", "/proc/net/stat/arp_cache"),
@@ -54,41 +51,41 @@ class Trouble:
 class Kernel:
     """The kernel of one node."""
 
-    node: Node
+    seen: NodeSeen
 
     @property
     def neighbour_tables(self) -> Iterator[NeighbourTable]:
         """Raises NotApplicable in a container: its netns does not show the kernel's limits."""
         found = [
-            NeighbourTable(self.node.part(f"{name} table"), self._entries(file), limit)
+            NeighbourTable(self.seen.part(f"{name} table"), self._entries(file), limit)
             for name, (sysctl, file) in TABLES.items()
-            if (limit := self._limit(sysctl)) is not None and file in self.node.seen.files
+            if (limit := self._limit(sysctl)) is not None and file in self.seen.facts.files
         ]
         if not found:
             raise NotApplicable("the node's netns does not show the limits of the kernel's tables")
         yield from found
 
     def _limit(self, sysctl: str) -> int | None:
-        return self.node.number(sysctl) if self.node.sysctl(sysctl) != "absent" else None
+        return self.seen.number(sysctl) if self.seen.sysctl(sysctl) != "absent" else None
 
     def _entries(self, file: str) -> int:
         """The first column, in hexadecimal, the same for each CPU."""
-        lines = self.node.file(file).split("\n")
+        lines = self.seen.file(file).split("\n")
         try:
             return int(lines[1].split()[lines[0].split().index("entries")], 16)
         except (IndexError, ValueError) as error:
-            raise FactMissingError(f"{file} on {self.node.name} is not understood.") from error
+            raise FactMissingError(f"{file} on {self.seen.name} is not understood.") from error
 
     @property
     def troubles(self) -> Iterator[Trouble]:
         """What the log tells of the network, by pattern."""
-        seen = self.node.seen
-        patterns = {line.pattern for line in seen.kernel_log} - JUDGED_ELSEWHERE - HARMLESS
+        facts = self.seen.facts
+        patterns = {line.pattern for line in facts.kernel_log} - JUDGED_ELSEWHERE - HARMLESS
         for pattern in sorted(patterns):
-            lines = [line for line in seen.kernel_log if line.pattern == pattern]
+            lines = [line for line in facts.kernel_log if line.pattern == pattern]
             last = max(lines, key=lambda line: line.time)
             when = datetime.fromtimestamp(last.time, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-            age = (seen.finished - last.time) / 60
+            age = (facts.finished - last.time) / 60
             yield Trouble(pattern, last.text, when, len(lines), age)
 
     @property
@@ -97,7 +94,7 @@ class Kernel:
 
         The visit lies within the look; what is outside of it by the node's clock is its error.
         """
-        look, seen = self.node.cluster.look, self.node.seen
-        if seen.finished > look.finished:
-            return seen.finished - look.finished
-        return min(0.0, seen.started - look.started)
+        look, facts = self.seen.cluster.look, self.seen.facts
+        if facts.finished > look.finished:
+            return facts.finished - look.finished
+        return min(0.0, facts.started - look.started)

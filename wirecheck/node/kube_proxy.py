@@ -7,21 +7,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.dataplane.proxy import Mode, ProxyFacts, proxy_facts
-from wirecheck.network.registry import forwards_by_device
-from wirecheck.node.dataplane import programmed_modes
-from wirecheck.node.netns import Netns
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.sync_metrics import Sync, parse_sync_metrics
 from wirecheck.snapshot.node_document import HttpAnswer
-
-if TYPE_CHECKING:
-    from wirecheck.model.node import Node
 
 BUILD_INFO = re.compile(r'^kubernetes_build_info\{.*git_version="([^"]+)"', re.MULTILINE)
 SILENT = HttpAnswer(error="was not asked")
@@ -161,35 +155,3 @@ def _from_yaml(text: str) -> object:
 
 def _mapping(value: object) -> Mapping[str, Any] | None:
     return value if isinstance(value, Mapping) else None
-
-
-def kube_proxy_of(node: Node) -> KubeProxy:
-    """The node's kube-proxy. Raises NotApplicable where something else does its work."""
-    if replacement := node.cluster.proxy_replacement:
-        raise NotApplicable(f"{replacement} forwards Services here, not kube-proxy")
-    pod = next((pod for pod in node.pods if pod.name.startswith("kube-proxy")), None)
-    if pod is None and (replacement := _replacement_on(node.host, node.seen.http)):
-        raise NotApplicable(f"{replacement} forwards Services here, not kube-proxy")
-    containers = pod.object.spec.containers if pod else ()
-    # A DaemonSet of another name has a ConfigMap of another name, which is not read.
-    is_usual = pod is None or pod.ref.workload in ("", "DaemonSet/kube-proxy")
-    configured = node.cluster.proxy_configuration if is_usual else ""
-    return KubeProxy(
-        node.name,
-        node.seen.http,
-        configured=configured,
-        programmed=() if configured else programmed_modes(node),
-        image=containers[0].image if containers else "",
-        kubelet_version=node.object.status.node_info.kubelet_version,
-        seen_at=node.seen.finished,
-    )
-
-
-def _replacement_on(host: Netns, http: Mapping[str, HttpAnswer]) -> str:
-    """What forwards Services on a node without a kube-proxy pod; empty where nothing tells.
-
-    kube-proxy may also run without a pod (k3s, RKE2): then it answers.
-    """
-    if any(answer.status is not None for answer in http.values()):
-        return ""
-    return forwards_by_device({link.name for link in host.record.links})

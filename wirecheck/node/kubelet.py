@@ -4,47 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.node.dns import NodeDns
 from wirecheck.node.resolver import is_one_of
+from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.kubelet_settings import KubeletDns, kubelet_dns
-
-if TYPE_CHECKING:
-    from wirecheck.model.node import Node
 
 
 @dataclass(frozen=True)
 class Kubelet:
     """What the kubelet of one node goes by."""
 
-    node: Node
+    seen: NodeSeen
+    dns_of_pods: NodeDns
 
     @property
     def dns(self) -> KubeletDns:
         """Raises NotApplicable where they are not to be had, FactMissingError where unread."""
-        seen = self.node.seen.kubelet
-        if seen is None:
+        found = self.seen.facts.kubelet
+        if found is None:
             raise NotApplicable("no process called kubelet was found, or it was not looked for")
-        if seen.flags.get("config-dir"):
+        if found.flags.get("config-dir"):
             raise NotApplicable(
-                f"the kubelet's settings are spread over files in {seen.flags['config-dir']}"
+                f"the kubelet's settings are spread over files in {found.flags['config-dir']}"
             )
-        if seen.problem:
-            raise FactMissingError(f"The kubelet's settings on {self.node.name}: {seen.problem}.")
+        if found.problem:
+            raise FactMissingError(f"The kubelet's settings on {self.seen.name}: {found.problem}.")
         try:
-            return kubelet_dns(seen.flags, seen.lines)
+            return kubelet_dns(found.flags, found.lines)
         except ParseError as error:
-            raise FactMissingError(f"The kubelet on {self.node.name}: {error}") from error
+            raise FactMissingError(f"The kubelet on {self.seen.name}: {error}") from error
 
     @property
     def dns_deviations(self) -> Iterator[tuple[str, str, str]]:
         """(setting, expected, found) for each one that does not lead pods to the cluster's DNS."""
-        wanted = self.node.cluster.dns
+        wanted = self.seen.cluster.dns
         found = self.dns
         strangers = [
-            each for each in found.servers if not is_one_of(each, self.node.dns.server_addresses)
+            each for each in found.servers if not is_one_of(each, self.dns_of_pods.server_addresses)
         ]
         if strangers or not found.servers:
             addresses = ", ".join(sorted(map(str, wanted.service_addresses)))

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import NotApplicable
-
-if TYPE_CHECKING:
-    from wirecheck.model.node import Node
+from wirecheck.node.seen import NodeSeen
 
 BY_NAME = {
     "kube-proxy": ("kube-proxy",),
@@ -30,16 +27,16 @@ class Part:
     pods: tuple[Pod, ...]
 
 
-def parts_of(node: Node) -> Iterator[Part]:
+def parts_of(seen: NodeSeen) -> Iterator[Part]:
     """Those that a DaemonSet brings to any node. Raises NotApplicable where there is none."""
-    if node.is_being_removed or any(taint.key == VIRTUAL for taint in node.object.spec.taints):
+    if seen.is_being_removed or any(taint.key == VIRTUAL for taint in seen.object.spec.taints):
         raise NotApplicable("the node is being removed, or is no machine")
     found = False
     for name, prefixes in BY_NAME.items():
         starts = tuple(f"DaemonSet/{prefix}" for prefix in prefixes)
-        if any(workload.startswith(starts) for workload in node.cluster.workloads):
+        if any(workload.startswith(starts) for workload in seen.cluster.workloads):
             found = True
-            mine = tuple(pod for pod in node.pods if pod.ref.workload.startswith(starts))
+            mine = tuple(pod for pod in seen.pods if pod.ref.workload.startswith(starts))
             yield Part(name, mine)
     if not found:
         raise NotApplicable("no DaemonSet brings kube-proxy or a DNS cache to the nodes")

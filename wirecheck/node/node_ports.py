@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from wirecheck.addresses import IPAddress, IPNetwork, address, contains, network
+from wirecheck.addresses import IPNetwork, address, contains, network
 from wirecheck.api_index.host_ports import host_ports
 from wirecheck.api_index.node_ports import HealthCheck, NodePort
-from wirecheck.api_index.pod import Pod
-from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
-from wirecheck.snapshot.attempts import Contact
-
-if TYPE_CHECKING:
-    from wirecheck.node.reach import NodeReach, Reached
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.node.reach import NodeReach, Reached
+from wirecheck.node.seen import NodeSeen
+from wirecheck.node.service_proxy import ServiceProxy
 
 Port = TypeVar("Port", NodePort, HealthCheck)
 
@@ -24,17 +22,6 @@ SILENT = "pods that refuse connections themselves"
 HAS_ENDPOINT, HAS_NONE = 200, 503
 DROPPING = frozenset({"iptables", "nftables"})
 """Modes in which connections to a node port with policy Local end where no endpoint is local."""
-
-
-@dataclass(frozen=True)
-class PortOwner:
-    """What a port of a node leads to."""
-
-    name: str
-    """`node port of Service shop/web`."""
-    pods: tuple[Pod, ...]
-    owner: tuple[Ref, ...]
-    """The Service that it belongs to; none for a pod's host port."""
 
 
 @dataclass(frozen=True)
@@ -67,30 +54,9 @@ class Health:
 class NodePorts:
     """Ports of this node and of others, as connections from this node met them."""
 
+    seen: NodeSeen
     reach: NodeReach
-
-    def behind(self, contact: Contact, where: IPAddress) -> PortOwner | None:
-        """What a connection to a port of a node is to lead to; None for all other connections."""
-        cluster = self.reach.node.cluster
-        if contact.purpose == "host port":
-            pod = cluster.pods_at_host_ports.get((where, contact.port))
-            name = f"host port of Pod {pod.namespace}/{pod.name}" if pod else "host port"
-            return PortOwner(name, (pod,) if pod else (), ())
-        found = self._service(contact, where)
-        if found is None:
-            return None
-        namespace, name = found.service
-        owner = (Ref("Service", name, namespace),)
-        if isinstance(found, HealthCheck):
-            return PortOwner(f"health checks of Service {namespace}/{name}", (), owner)
-        pods = cluster.pods_behind.get(found.service, ())
-        return PortOwner(f"node port of Service {namespace}/{name}", pods, owner)
-
-    def _service(self, contact: Contact, where: IPAddress) -> NodePort | HealthCheck | None:
-        cluster, key = self.reach.node.cluster, (where.version, contact.port)
-        if contact.purpose == "node port":
-            return cluster.node_ports.get(key)
-        return cluster.health_checks.get(key) if contact.purpose == "health check" else None
+    service_proxy: ServiceProxy
 
     @property
     def to_answer(self) -> Iterator[tuple[Reached, str]]:
@@ -106,13 +72,12 @@ class NodePorts:
         In IPVS mode kube-proxy takes all endpoints where it has no local one, for the node's pods.
         Raises NotApplicable where there are none, and where this node counts as a pod.
         """
-        node = self.reach.node
-        own = node.addresses
+        own = self.seen.addresses
         # Connections of pods get to all endpoints: kube-proxy goes by the range that it was told.
-        ranges = node.proxy.facts.cluster_cidrs or ()
+        ranges = self.service_proxy.kube_proxy.facts.cluster_cidrs or ()
         if any(contains(ranges, each) for each in own):
             raise NotApplicable("kube-proxy takes this node's own connections for those of pods")
-        modes = node.cluster.proxy_modes
+        modes = self.seen.cluster.proxy_modes
         found = [
             each
             for each, port, at in self._asked
@@ -127,7 +92,7 @@ class NodePorts:
 
     @property
     def _asked(self) -> Iterator[tuple[Reached, NodePort, str]]:
-        return self._made_to("node port", self.reach.node.cluster.node_ports)
+        return self._made_to("node port", self.seen.cluster.node_ports)
 
     def _made_to(
         self, purpose: str, known: Mapping[tuple[int, int], Port]
@@ -136,7 +101,7 @@ class NodePorts:
         for reached in self.reach.of(purpose):
             where = address(reached.contact.address)
             port = known.get((where.version, reached.contact.port))
-            node = self.reach.node.cluster.nodes_by_address.get(where)
+            node = self.seen.cluster.nodes_by_address.get(where)
             if port is None or node is None:
                 raise FactMissingError(f"The API shows no Service or node for {reached.ref.part}.")
             yield reached, port, node
@@ -152,7 +117,7 @@ class NodePorts:
     def _open_ranges(self) -> list[IPNetwork]:
         """Where kube-proxy was told to open node ports; empty for everywhere, or if not known."""
         try:
-            wanted = self.reach.node.proxy.facts.node_port_addresses
+            wanted = self.service_proxy.kube_proxy.facts.node_port_addresses
         except (FactMissingError, NotApplicable):
             return []
         return [network(each) for each in wanted if each != "primary"]
@@ -163,7 +128,7 @@ class NodePorts:
             return ""
         asked = [
             each
-            for each in self.reach.node.seen.contacts or ()
+            for each in self.seen.facts.contacts or ()
             if each.purpose == "backend" and (each.address, each.port) in backends
         ]
         return SILENT if asked and all(each.error == "refused" for each in asked) else ""
@@ -173,7 +138,7 @@ class NodePorts:
         """Host ports of pods, and why a failure may be right all the same."""
         for reached in self.reach.of("host port"):
             where, port = address(reached.contact.address), reached.contact.port
-            pod = self.reach.node.cluster.pods_at_host_ports.get((where, port))
+            pod = self.seen.cluster.pods_at_host_ports.get((where, port))
             behind = {
                 (each.pod_address, each.pod_port)
                 for each in (host_ports(pod.object) if pod else ())
@@ -184,6 +149,6 @@ class NodePorts:
     @property
     def health(self) -> Iterator[Health]:
         """What nodes tell load balancers."""
-        checks = self.reach.node.cluster.health_checks
+        checks = self.seen.cluster.health_checks
         for reached, check, node in self._made_to("health check", checks):
             yield Health(reached, node in check.nodes)

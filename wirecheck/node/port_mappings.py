@@ -9,18 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from wirecheck.addresses import address, canonical, contains, network
 from wirecheck.api_index.host_ports import HostPort, host_ports
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
+from wirecheck.node.cni import Cni
+from wirecheck.node.iptables import Iptables
+from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.iptables import IptablesDump, Rule, parse_rule
 from wirecheck.parse.iptables_once import iptables_dump
-
-if TYPE_CHECKING:
-    from wirecheck.model.node import Node
 
 CHAIN = "CNI-HOSTPORT-DNAT"
 HOOKS = ("PREROUTING", "OUTPUT")
@@ -73,7 +72,9 @@ class Misled:
 class PortMappings:
     """All host ports of one node. Raises NotApplicable where portmap does not make them."""
 
-    node: Node
+    seen: NodeSeen
+    iptables: Iptables
+    cni: Cni
 
     @property
     def misled(self) -> Iterator[Misled]:
@@ -109,24 +110,24 @@ class PortMappings:
         wanted = {_target(port) for _, port in self._ports}
         for each in self._mappings:
             where = address(each.target.rpartition(":")[0].strip("[]"))
-            if each.target not in wanted and contains(self.node.pod_ranges, where):
-                ref = self.node.part(f"{each.name} to {each.target}")
+            if each.target not in wanted and contains(self.seen.pod_ranges, where):
+                ref = self.seen.part(f"{each.name} to {each.target}")
                 yield Misled(ref, "a pod of the node with that host port", "none", each.rule)
 
     @cached_property
     def _ports(self) -> tuple[tuple[Pod, HostPort], ...]:
-        running = (each for each in self.node.pods if each.is_running)
+        running = (each for each in self.seen.pods if each.is_running)
         return tuple((pod, port) for pod in running for port in host_ports(pod.object))
 
     @property
     def _is_made_by_portmap(self) -> bool:
         if self._may_be_in_nftables:
             raise NotApplicable(f"portmap keeps its rules in nftables' table {NFT_TABLE} here")
-        return any("portmap" in each.plugins for each in self.node.cni.configurations[:1])
+        return any("portmap" in each.plugins for each in self.cni.configurations[:1])
 
     @cached_property
     def _may_be_in_nftables(self) -> bool:
-        tables = self.node.output_if_asked("nft-tables").splitlines()
+        tables = self.seen.output_if_asked("nft-tables").splitlines()
         return any(each.split()[-1:] == [NFT_TABLE] for each in tables)
 
     def _missing_hook(self, family: int) -> str:
@@ -154,14 +155,14 @@ class PortMappings:
     @cached_property
     def _dumps(self) -> dict[int, list[IptablesDump]]:
         """Of both variants, by family."""
-        own = self.node.iptables
+        own = self.iptables
         try:
             return {
                 family: [iptables_dump(each[family]) for each in (own.rules, own.legacy)]
                 for family in own.rules
             }
         except ParseError as error:
-            raise FactMissingError(f"{self.node.name}: {error}") from error
+            raise FactMissingError(f"{self.seen.name}: {error}") from error
 
 
 def _lines(dump: IptablesDump, name: str) -> list[str]:

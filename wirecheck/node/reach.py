@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from wirecheck.addresses import IPAddress, address
 from wirecheck.api_index.helper_pods import is_helper
 from wirecheck.api_index.network_policy import ingress_policy_of
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
-from wirecheck.node.node_ports import NodePorts, PortOwner
+from wirecheck.node.port_owners import PortOwner, owner_of
+from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.attempts import Contact
-
-if TYPE_CHECKING:
-    from wirecheck.model.node import Node
 
 ENOUGH = 64 * 1024
 
@@ -84,11 +81,11 @@ class Reached:
 class NodeReach:
     """All connections of one visit. Raises NotApplicable where none were asked for."""
 
-    node: Node
+    seen: NodeSeen
 
     def of(self, purpose: str) -> tuple[Reached, ...]:
         """Those that were made for one purpose; raises where there are none."""
-        contacts = self.node.seen.contacts
+        contacts = self.seen.facts.contacts
         if contacts is None:
             raise NotApplicable("not measured: no TCP connections were made in this look")
         found = tuple(self.reached(each) for each in contacts if each.purpose == purpose)
@@ -97,20 +94,20 @@ class NodeReach:
         return found
 
     def reached(self, contact: Contact) -> Reached:
-        cluster = self.node.cluster
+        cluster = self.seen.cluster
         where = address(contact.address)
         source = self._pods_by_uid.get(contact.source) if contact.source else None
         if contact.source and source is None:
             raise FactMissingError(f"The API shows no pod of uid {contact.source}.")
         pods = self._helpers.get(where, ()) or cluster.pods_by_address.get(where, ())
         target = pods[0] if pods else None
-        port = self.ports.behind(contact, where)
+        port = owner_of(cluster, contact, where)
         behind = [target] if target else port.pods if port else self._backends(where)
         policies = cluster.api.network_policies
         ingress = (ingress_policy_of(pod.object, policies) for pod in behind)
         shield = source.shield if source else ""
         return Reached(
-            ref=self.node.part(f"from {_start(source)} to {self._end(where, contact.port, port)}"),
+            ref=self.seen.part(f"from {_start(source)} to {self._end(where, contact.port, port)}"),
             contact=contact,
             source=source,
             target=target,
@@ -123,21 +120,16 @@ class NodeReach:
     def _end(self, where: IPAddress, number: int, port: PortOwner | None) -> str:
         """Of a helper pod only what does not change from run to run."""
         for pod in self._helpers.get(where, ()):
-            there = "on the same node" if pod.node_name == self.node.name else f"on {pod.node_name}"
+            there = "on the same node" if pod.node_name == self.seen.name else f"on {pod.node_name}"
             return f"the helper pod {there} by IPv{where.version}"
         end = f"{self._name(where)} {_spelled(where)}:{number}"
         return f"{port.name} at {end}" if port else end
 
-    @cached_property
-    def ports(self) -> NodePorts:
-        """What ports of nodes are to lead to."""
-        return NodePorts(self)
-
     def _name(self, where: IPAddress) -> str:
         """What has the address: `Node wc-w2`, `Pod shop/web-0 on wc-w2`, `Service shop/web`."""
-        cluster = self.node.cluster
+        cluster = self.seen.cluster
         for pod in cluster.pods_by_address.get(where, ()):
-            there = "on the same node" if pod.node_name == self.node.name else pod.node_name
+            there = "on the same node" if pod.node_name == self.seen.name else pod.node_name
             return f"Pod {pod.namespace}/{pod.name} ({there})"
         if service := cluster.services_by_address.get(where):
             return f"Service {service[0]}/{service[1]}"
@@ -146,22 +138,22 @@ class NodeReach:
         return "API server" if where in cluster.api_servers else "address"
 
     def _nodes_at(self, where: IPAddress) -> tuple[Ref, ...]:
-        found = self.node.cluster.nodes_by_address.get(where)
+        found = self.seen.cluster.nodes_by_address.get(where)
         return () if found is None else (Ref("Node", found),)
 
     def _backends(self, where: IPAddress) -> Sequence[Pod]:
-        cluster = self.node.cluster
+        cluster = self.seen.cluster
         key = cluster.services_by_address.get(where)
         return cluster.pods_behind.get(key, ()) if key else ()
 
     @cached_property
     def _pods_by_uid(self) -> Mapping[str, Pod]:
-        helpers = self.node.cluster.helper_pods_by_node.get(self.node.name, ())
-        return {pod.cgroup_uid: pod for pod in (*self.node.pods, *helpers)}
+        helpers = self.seen.cluster.helper_pods_by_node.get(self.seen.name, ())
+        return {pod.cgroup_uid: pod for pod in (*self.seen.pods, *helpers)}
 
     @property
     def _helpers(self) -> Mapping[IPAddress, Sequence[Pod]]:
-        return self.node.cluster.helpers_by_address
+        return self.seen.cluster.helpers_by_address
 
 
 def _start(source: Pod | None) -> str:

@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.network.plugins.flannel import PLUGIN as FLANNEL
 from wirecheck.node.netns import Interface
-
-if TYPE_CHECKING:
-    from wirecheck.model.node import Node
+from wirecheck.node.routes import NodeRoutes
+from wirecheck.node.seen import NodeSeen
 
 STRICT = 1
 PATTERN = "/proc/sys/net/ipv4/conf/{}/rp_filter"
@@ -39,7 +37,8 @@ class Refusal:
 class ReversePath:
     """The filter on one node; it is there for IPv4 alone."""
 
-    node: Node
+    seen: NodeSeen
+    routes: NodeRoutes
 
     @property
     def refusals(self) -> Iterator[Refusal]:
@@ -62,24 +61,24 @@ class ReversePath:
         return max(self._value("all"), self._value(interface.name)) == STRICT
 
     def _value(self, name: str) -> int:
-        text = self.node.file(PATTERN.format(name)).strip()
+        text = self.seen.file(PATTERN.format(name)).strip()
         if not text.isdigit():
-            raise FactMissingError(f"rp_filter of {name} on {self.node.name} is {text!r}.")
+            raise FactMissingError(f"rp_filter of {name} on {self.seen.name} is {text!r}.")
         return int(text)
 
     def _of_plugin(self) -> Iterator[Refusal]:
-        prefixes = self.node.cluster.cni.redirected_devices
-        for each in self.node.host.interfaces:
+        prefixes = self.seen.cluster.cni.redirected_devices
+        for each in self.seen.host.interfaces:
             if each.is_up and each.name.startswith(prefixes) and self._is_strict(each):
                 yield Refusal(each, "packets of its pod", "by no route, as eBPF redirects them")
 
     def _from_pods(self) -> Iterator[tuple[str, Interface | None, Interface | None]]:
         """(whose packets, where they come in, where their answers leave) of other nodes' pods."""
         try:
-            ways = self.node.routes.ways
+            ways = self.routes.ways
         except NotApplicable:
             return
-        tunnels = (each for each in self.node.host.interfaces if each.link.kind == "vxlan")
+        tunnels = (each for each in self.seen.host.interfaces if each.link.kind == "vxlan")
         tunnel = next((each for each in tunnels if each.name.startswith(FLANNEL.own_devices)), None)
         for way in ways:
             if way.to.family != 4 or way.route is None:
@@ -90,10 +89,10 @@ class ReversePath:
                 yield f"the pods of {way.peer.metadata.name}", self._uplink, way.device
 
     def _from_nodes(self) -> Iterator[tuple[str, Interface | None, Interface | None]]:
-        routing, uplink = self.node.routes.routing, self._uplink
-        for each, name in self.node.cluster.internal_addresses:
+        routing, uplink = self.routes.routing, self._uplink
+        for each, name in self.seen.cluster.internal_addresses:
             route = routing.route_to(each) if each.version == 4 else None
-            if route is not None and route.type == "unicast" and name != self.node.name:
+            if route is not None and route.type == "unicast" and name != self.seen.name:
                 yield f"node {name}", uplink, routing.device_of(route)
 
     @cached_property
@@ -102,8 +101,8 @@ class ReversePath:
         return next(
             (
                 each
-                for each in self.node.host.interfaces
-                if any(a.version == 4 for a in each.addresses & self.node.addresses)
+                for each in self.seen.host.interfaces
+                if any(a.version == 4 for a in each.addresses & self.seen.addresses)
             ),
             None,
         )

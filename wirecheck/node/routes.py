@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from wirecheck.addresses import IPAddress, IPNetwork, address, addresses
 from wirecheck.api_index.pod import Pod
@@ -15,12 +14,11 @@ from wirecheck.catalogue.findings import NotApplicable, Ref
 from wirecheck.network.plugin import NodeRoutes as PluginRoutes
 from wirecheck.network.plugins.flannel import CLOUD_BACKENDS
 from wirecheck.node.netns import Interface, Netns
+from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.routing import EVERYTHING, Routing, destination_of
+from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.netns import Route
 from wirecheck.snapshot.objects.node import NodeObject
-
-if TYPE_CHECKING:
-    from wirecheck.model.node import Node
 
 KERNEL = 2
 """Protocol of the routes that the kernel makes for the network of an address."""
@@ -118,34 +116,35 @@ class Way:
 class NodeRoutes:
     """The routes of one node's own netns."""
 
-    node: Node
+    seen: NodeSeen
+    namespaces: PodNamespaces
 
     @cached_property
     def routing(self) -> Routing:
-        return Routing(self.node.host)
+        return Routing(self.seen.host)
 
     @cached_property
     def ways(self) -> tuple[Way, ...]:
         """To every other node's ranges. Raises NotApplicable where nodes need no such routes."""
-        cluster = self.node.cluster
-        if self.node.attaches_pods_elsewhere:
+        cluster = self.seen.cluster
+        if self.seen.attaches_pods_elsewhere:
             raise NotApplicable(f"{cluster.cni} forwards to pods without routes of the node")
-        if not self.node.gives_addresses_from_its_range:
+        if not self.seen.gives_addresses_from_its_range:
             raise NotApplicable(f"{cluster.cni} gives out addresses without regard to podCIDRs")
-        peers = [each for name, each in cluster.nodes.items() if name != self.node.name]
+        peers = [each for name, each in cluster.nodes.items() if name != self.seen.name]
         if not peers:
             raise NotApplicable("there is no other node")
         backends = {each.metadata.annotations.get(BACKEND) for each in peers}
         has_flannel = backends != {None}
         if backends & CLOUD_BACKENDS:
             raise NotApplicable("flannel leaves routing to the cloud here")
-        families = {each.version for each in self.node.pod_ranges}
+        families = {each.version for each in self.seen.pod_ranges}
         ways = tuple(
             Way(self.routing, each)
             for each in cluster.pod_ranges
             # A node that flannel does not know yet is one that is just joining.
             if each.family in families
-            and each.node.metadata.name != self.node.name
+            and each.node.metadata.name != self.seen.name
             and (each.backend is not None or not has_flannel)
         )
         has_routes = has_flannel or cluster.cni.routes is PluginRoutes.EACH_NODE
@@ -170,7 +169,7 @@ class NodeRoutes:
     @property
     def overlaps(self) -> Iterator[tuple[Interface, IPNetwork, str]]:
         """Networks that a device is in and that belong to pods of others or to Services."""
-        for route in self.node.host.record.routes:
+        for route in self.seen.host.record.routes:
             device = self.routing.device_of(route)
             if route.protocol != KERNEL or route.gateway or device is None:
                 continue
@@ -185,7 +184,7 @@ class NodeRoutes:
                 yield device, range_, f"{each}, the address of Service {name}"
 
     def _services_in(self, range_: IPNetwork) -> Iterator[tuple[str, IPAddress]]:
-        for block in self.node.cluster.service_blocks:
+        for block in self.seen.cluster.service_blocks:
             if block.range.version == range_.version and block.range.overlaps(range_):
                 for name, each in self._routed(block):
                     if each in range_:
@@ -196,7 +195,7 @@ class NodeRoutes:
 
         In IPVS mode the node carries them itself, and there is nothing to route.
         """
-        own = self.node.host.addresses
+        own = self.seen.host.addresses
         return ((name, each) for name, each in block.members.items() if each not in own)
 
     @property
@@ -207,11 +206,11 @@ class NodeRoutes:
             route = way.route if way.is_whole else routing.route_to(way.to.first)
             if route is None or route.type != "unicast":
                 yield str(way.range), route
-        for target in {a: None for pod in self.node.cluster.dns.replicas for a in pod.addresses}:
+        for target in {a: None for pod in self.seen.cluster.dns.replicas for a in pod.addresses}:
             route = routing.route_to(target)
             if route is None or route.type != "unicast":
                 yield str(target), route
-        for block in self.node.cluster.service_blocks:
+        for block in self.seen.cluster.service_blocks:
             if routing.is_uniform(block.key):
                 route = routing.route_to(block.range.network_address)
                 if route is not None and route.type == "unicast":
@@ -227,8 +226,8 @@ class NodeRoutes:
 
         An address that its netns lost took its routes along, and is found on its own.
         """
-        servers = sorted(self.node.cluster.dns.service_addresses, key=str)
-        for pod, netns in self.node.wired_pods:
+        servers = sorted(self.seen.cluster.dns.service_addresses, key=str)
+        for pod, netns in self.namespaces.pods_with_netns:
             families = {each.version for each in pod.addresses & netns.addresses}
             for server in servers:
                 if server.version in families:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from wirecheck.addresses import IPAddress, network
 from wirecheck.catalogue.findings import FactMissingError
 from wirecheck.node.routing import Routing
+from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.netns import Rule
-
-if TYPE_CHECKING:
-    from wirecheck.model.node import Node
 
 LOCAL = 255
 """The table that the kernel fills with the node's own addresses."""
@@ -42,14 +39,14 @@ class Diverted:
 class RoutingRules:
     """The rules of the node's own netns."""
 
-    node: Node
+    seen: NodeSeen
 
     @cached_property
     def by_family(self) -> dict[int, list[Rule]]:
         """In the order in which the kernel asks them. Raises where none were seen."""
-        rules = self.node.host.record.rules
+        rules = self.seen.host.record.rules
         if not rules:
-            raise FactMissingError(f"{self.node.name} told of no routing rule, not even its own.")
+            raise FactMissingError(f"{self.seen.name} told of no routing rule, not even its own.")
         return {
             family: [
                 rule
@@ -62,9 +59,9 @@ class RoutingRules:
     @property
     def diverted(self) -> Iterator[Diverted]:
         """The first address of each family that does not come to the node itself."""
-        families = {each.version for each in self.node.addresses} | self.node.families_of_pods
+        families = {each.version for each in self.seen.addresses} | self.seen.families_of_pods
         for family in sorted(families):
-            for own in sorted(self.node.host.addresses, key=str):
+            for own in sorted(self.seen.host.addresses, key=str):
                 if own.version == family and (found := self._diverted(own)):
                     yield found
                     break
@@ -88,7 +85,7 @@ class RoutingRules:
 
     @cached_property
     def _routing(self) -> Routing:
-        return Routing(self.node.host)
+        return Routing(self.seen.host)
 
     @property
     def of_others(self) -> Iterator[Rule]:

@@ -6,16 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import FactMissingError
 from wirecheck.node.netns import Netns
+from wirecheck.node.seen import NodeSeen
 from wirecheck.node.veth import Orphan, Veth, orphans
 from wirecheck.snapshot.node_document import PodProcesses
-
-if TYPE_CHECKING:
-    from wirecheck.model.node import Node
 
 RUNTIMES_NETNS = re.compile(
     r"/netns/(cni-)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$|/docker/netns/"
@@ -24,18 +21,18 @@ RUNTIMES_NETNS = re.compile(
 
 
 @dataclass(frozen=True)
-class Wiring:
+class PodNamespaces:
     """The pods of one node, as its processes and namespaces show them."""
 
-    node: Node
+    seen: NodeSeen
 
     @cached_property
     def _netns_by_inode(self) -> Mapping[int, Netns]:
-        return {each.inode: Netns(each) for each in self.node.seen.namespaces}
+        return {each.inode: Netns(each) for each in self.seen.facts.namespaces}
 
     @cached_property
     def _processes_by_uid(self) -> Mapping[str, PodProcesses]:
-        return {each.uid: each for each in self.node.seen.pods}
+        return {each.uid: each for each in self.seen.facts.pods}
 
     def processes_of(self, pod: Pod) -> PodProcesses | None:
         """What /proc shows of the pod, or None where no process belongs to it."""
@@ -44,35 +41,35 @@ class Wiring:
     def netns_of(self, pod: Pod) -> Netns | None:
         """The pod's netns, or None where its processes have none of their own."""
         processes = self.processes_of(pod)
-        if processes is None or processes.inode == self.node.host.inode:
+        if processes is None or processes.inode == self.seen.host.inode:
             return None
         return self._netns_by_inode.get(processes.inode)
 
     def why_no_netns(self, pod: Pod) -> str:
         processes = self.processes_of(pod)
-        closed, name = self.node.seen.closed_processes, self.node.name
+        closed, name = self.seen.facts.closed_processes, self.seen.name
         if processes is None and closed:
             raise FactMissingError(f"{closed} processes on {name} could not be looked at.")
         if processes is None:
             return f"no process on {name} belongs to it"
-        if processes.inode == self.node.host.inode:
+        if processes.inode == self.seen.host.inode:
             return "its processes are in the node's own netns"
         return f"its netns {processes.inode} could not be looked at"
 
     @property
-    def wired_pods(self) -> Iterator[tuple[Pod, Netns]]:
+    def pods_with_netns(self) -> Iterator[tuple[Pod, Netns]]:
         """Pods that have a netns which could be read.
 
         Raises FactMissingError, after all others, if some could not and are not just going.
         """
         unread = []
-        for pod in self.node.pods:
+        for pod in self.seen.pods:
             netns = self.netns_of(pod) if pod.has_own_netns else None
             if netns is None:
                 continue
             if not netns.record.error:
                 yield pod, netns
-            elif pod.ref.object_key not in self.node.cluster.changed:
+            elif pod.ref.object_key not in self.seen.cluster.changed:
                 unread.append(f"{pod.namespace}/{pod.name}: {netns.record.error}")
         if unread:
             raise FactMissingError(
@@ -82,28 +79,28 @@ class Wiring:
     @property
     def veths(self) -> Iterator[Veth]:
         """The pair of each wired pod that is wired with one."""
-        for pod, netns in self.wired_pods:
-            inner, host = netns.primary, self.node.host
+        for pod, netns in self.pods_with_netns:
+            inner, host = netns.primary, self.seen.host
             if inner is not None and inner.is_paired:
                 outer = host.by_index.get(inner.link.peer_index or 0)
                 yield Veth(pod, netns, inner, outer if outer and outer.is_paired else None, host)
 
     @cached_property
     def orphaned_veths(self) -> tuple[Orphan, ...]:
-        node = self.node
+        seen = self.seen
         live = frozenset(
             each.nsid
-            for each in node.seen.namespaces[1:]
+            for each in seen.facts.namespaces[1:]
             if each.processes and each.nsid is not None
         )
-        return tuple(orphans(node.name, node.host, live, node.addresses))
+        return tuple(orphans(seen.name, seen.host, live, seen.addresses))
 
     @cached_property
     def deserted_netns(self) -> tuple[Netns, ...]:
         """Namespaces that a runtime made for pods, and that no process is in any more."""
         return tuple(
             netns
-            for netns in map(Netns, self.node.seen.namespaces[1:])
+            for netns in map(Netns, self.seen.facts.namespaces[1:])
             if not netns.record.processes and RUNTIMES_NETNS.search(netns.record.mounted)
         )
 

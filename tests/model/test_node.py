@@ -1,0 +1,60 @@
+"""A node is freed with its document as soon as nothing refers to it."""
+
+import gc
+import weakref
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from msgspec.structs import asdict
+
+from testbed.record import RECORDED
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.catalogue.registry import load
+from wirecheck.model.cluster import Cluster
+from wirecheck.model.fingerprint import traits_of
+from wirecheck.model.node import Node
+from wirecheck.snapshot.folder import Snapshot
+from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.node_document import NodeDocument
+
+CLUSTERS = sorted(folder.name for folder in RECORDED.iterdir())
+
+
+@pytest.fixture
+def without_cycle_detection() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+class Watched(NodeDocument, frozen=True, weakref=True):
+    """A document that a test may refer to weakly."""
+
+
+def run_every_check(node: Node) -> None:
+    """Make every part of the node on the way."""
+    for check in load():
+        if check.scope == "node":
+            with suppress(FactMissingError, NotApplicable):
+                list(check.function(node))
+    traits_of(node)
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+@pytest.mark.usefixtures("without_cycle_detection")
+def test_a_node_and_its_document_are_freed_by_counting_references(name: str) -> None:
+    snapshot = Snapshot.open(RECORDED / name)
+    cluster = Cluster(snapshot.api(), snapshot.index, snapshot.index.looks[0])
+    seen = [each for each, visit in cluster.look.visits.items() if visit.status == "seen"]
+    kept: list[tuple[str, str]] = []
+    for each in seen:
+        document = Watched(**asdict(snapshot.document(each)))
+        node = Node(cluster, cluster.nodes[each], VisitRecord("seen"), document)
+        run_every_check(node)
+        watched = {"node": weakref.ref(node), "document": weakref.ref(document)}
+        del node, document
+        kept += [(each, what) for what, reference in watched.items() if reference() is not None]
+
+    assert seen
+    assert kept == []

@@ -1,0 +1,179 @@
+"""What was seen of one node in one round, beside what the API says of it.
+
+Every other part of a node rests on this: none of them knows the whole node.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from wirecheck.addresses import IPAddress, IPNetwork, addresses, network
+from wirecheck.api_index.pod import Pod
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
+from wirecheck.catalogue.registry import Threshold
+from wirecheck.node.cluster_seen import ClusterSeen
+from wirecheck.node.netns import Netns
+from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.node_document import Command, NodeDocument
+from wirecheck.snapshot.objects.node import NodeObject
+
+BRIDGE_SYSCTLS = {
+    4: "net.bridge.bridge-nf-call-iptables",
+    6: "net.bridge.bridge-nf-call-ip6tables",
+}
+FORWARDING_SYSCTLS = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
+ABSENT = "absent"
+"""The value of a sysctl that the kernel does not have."""
+
+
+@dataclass(frozen=True)
+class NodeSeen:
+    """A node of the API and the document of its visit; `document` is None without a visit.
+
+    Reading a fact of a node that was not visited, or one that the visit could not read, raises
+    FactMissingError with the reason: a check that needs the fact is an error, never a pass.
+    """
+
+    cluster: ClusterSeen
+    object: NodeObject
+    visit: VisitRecord
+    document: NodeDocument | None
+
+    # What the API says.
+
+    @property
+    def name(self) -> str:
+        return self.object.metadata.name
+
+    @property
+    def ref(self) -> Ref:
+        return Ref("Node", self.name, uid=self.object.metadata.uid)
+
+    def part(self, part: str) -> Ref:
+        """Return the reference to something on this node, such as a device or a table."""
+        return replace(self.ref, part=part)
+
+    def threshold(self, threshold: Threshold) -> float:
+        """Return the number that the inventory sets, or the default."""
+        return self.cluster.threshold(threshold)
+
+    @property
+    def pods(self) -> tuple[Pod, ...]:
+        """The pods that the API places on this node."""
+        return self.cluster.pods_by_node.get(self.name, ())
+
+    @cached_property
+    def families_of_pods(self) -> frozenset[int]:
+        """The address families of the pods that are not on the host network."""
+        return frozenset(
+            each.version for pod in self.pods if not pod.on_host_network for each in pod.addresses
+        )
+
+    @cached_property
+    def pod_ranges(self) -> tuple[IPNetwork, ...]:
+        """The node's spec.podCIDRs."""
+        spec = self.object.spec
+        return tuple(map(network, dict.fromkeys(filter(None, [spec.pod_cidr, *spec.pod_cidrs]))))
+
+    @cached_property
+    def addresses(self) -> frozenset[IPAddress]:
+        """The node's own addresses in the API, internal and external."""
+        listed = self.object.status.addresses
+        return addresses(each.address for each in listed if each.type.endswith("IP"))
+
+    @property
+    def gives_addresses_from_its_range(self) -> bool:
+        """Whether pods' addresses come from spec.podCIDRs: some CNI plugins have own pools."""
+        return bool(self.pod_ranges) and self.cluster.follows_node_ranges
+
+    @property
+    def attaches_pods_elsewhere(self) -> bool:
+        return self.cluster.cni.attachment.bypasses_routing
+
+    @property
+    def is_being_removed(self) -> bool:
+        """Whether the node is being deleted, or an autoscaler is about to."""
+        doomed = {"ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted"}
+        return bool(self.object.metadata.deletion_timestamp) or any(
+            taint.key in doomed for taint in self.object.spec.taints
+        )
+
+    @property
+    def forwarding_sysctls(self) -> list[str]:
+        """The sysctls that let the node forward packets of its pods, by their families."""
+        return [FORWARDING_SYSCTLS[family] for family in sorted(self.families_of_pods)]
+
+    @property
+    def bridge_sysctls(self) -> list[str]:
+        """The sysctls that pass bridged packets of the node's pods to iptables."""
+        return [BRIDGE_SYSCTLS[family] for family in sorted(self.families_of_pods)]
+
+    # What the visit read.
+
+    @cached_property
+    def facts(self) -> NodeDocument:
+        """The document of the visit. Raises NotApplicable or FactMissingError without one."""
+        if self.document is not None:
+            return self.document
+        if self.visit.status.out_of_scope:
+            raise NotApplicable(self.visit.reason)
+        raise FactMissingError(self.visit.reason)
+
+    @cached_property
+    def host(self) -> Netns:
+        """The node's own netns."""
+        return Netns(self.facts.namespaces[0])
+
+    def problem_with(self, stage: str) -> str:
+        """Return what the visit reported about a stage that failed; empty where none did."""
+        return next((each for each in self.facts.problems if each.startswith(stage)), "")
+
+    def sysctl(self, name: str) -> str:
+        """Return the value in force, or `absent` where this kernel has no such setting."""
+        return self.facts.files.get(f"/proc/sys/{name.replace('.', '/')}", ABSENT).strip()
+
+    def number(self, name: str) -> int:
+        """Return a sysctl that is a number; raises FactMissingError for any other value."""
+        value = self.sysctl(name)
+        if not value.isdigit():
+            raise FactMissingError(f"{name} on {self.name} is {value}, not a number.")
+        return int(value)
+
+    def file(self, path: str) -> str:
+        """Return the text of a file. Raises FactMissingError where it was not read."""
+        if path not in self.facts.files:
+            raise FactMissingError(f"{path} does not exist on {self.name}, or was not read.")
+        return self.facts.files[path]
+
+    def output_if_asked(self, command: str) -> str:
+        """Return a command's output; empty where the node gave no reason to run it."""
+        record = self.facts.commands.get(command)
+        if record is not None and record.problem.startswith("not asked"):
+            return ""
+        return self.output_of(command)
+
+    def output_of(self, command: str) -> str:
+        """Return what a command of the table printed. Raises FactMissingError if it failed."""
+        record = self.facts.commands.get(command)
+        if record is None:
+            raise FactMissingError(f"{command} was not run on {self.name}.")
+        if reason := _failure(record):
+            raise FactMissingError(f"{' '.join(record.argv)} on {self.name}: {reason}.")
+        return record.output
+
+
+def _failure(record: Command) -> str:
+    if record.problem == "time limit":
+        spent = (
+            f"not ended after {record.seconds:.0f} s" if record.seconds else "not begun any more"
+        )
+        return (
+            f"time limit: it had {spent}. Run it there by hand to see whether it hangs; if it is "
+            "only slow, as beside a busy kube-proxy, raise `limits.node` in the inventory"
+        )
+    if record.problem:
+        return record.problem
+    if record.status != 0:
+        return f"exit status {record.status}: {record.stderr.strip()[:200]}"
+    return ""

@@ -1,0 +1,58 @@
+"""What forwards Services on one node: kube-proxy, or a CNI plugin in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from wirecheck.catalogue.findings import NotApplicable
+from wirecheck.network.registry import forwards_by_device
+from wirecheck.node.dataplane import programmed_modes
+from wirecheck.node.kube_proxy import KubeProxy
+from wirecheck.node.netns import Netns
+from wirecheck.node.seen import NodeSeen
+from wirecheck.snapshot.node_document import HttpAnswer
+
+
+@dataclass(frozen=True)
+class ServiceProxy:
+    """The node's kube-proxy, if it has one.
+
+    Parts that need kube-proxy in some of their answers only take this: making it never raises.
+    """
+
+    seen: NodeSeen
+
+    @cached_property
+    def kube_proxy(self) -> KubeProxy:
+        """The node's kube-proxy. Raises NotApplicable where something else does its work."""
+        seen = self.seen
+        if replacement := seen.cluster.proxy_replacement:
+            raise NotApplicable(f"{replacement} forwards Services here, not kube-proxy")
+        pod = next((pod for pod in seen.pods if pod.name.startswith("kube-proxy")), None)
+        if pod is None and (replacement := _replacement_on(seen.host, seen.facts.http)):
+            raise NotApplicable(f"{replacement} forwards Services here, not kube-proxy")
+        containers = pod.object.spec.containers if pod else ()
+        # A DaemonSet of another name has a ConfigMap of another name, which is not read.
+        is_usual = pod is None or pod.ref.workload in ("", "DaemonSet/kube-proxy")
+        configured = seen.cluster.proxy_configuration if is_usual else ""
+        return KubeProxy(
+            seen.name,
+            seen.facts.http,
+            configured=configured,
+            programmed=() if configured else programmed_modes(seen),
+            image=containers[0].image if containers else "",
+            kubelet_version=seen.object.status.node_info.kubelet_version,
+            seen_at=seen.facts.finished,
+        )
+
+
+def _replacement_on(host: Netns, http: Mapping[str, HttpAnswer]) -> str:
+    """What forwards Services on a node without a kube-proxy pod; empty where nothing tells.
+
+    kube-proxy may also run without a pod (k3s, RKE2): then it answers.
+    """
+    if any(answer.status is not None for answer in http.values()):
+        return ""
+    return forwards_by_device({link.name for link in host.record.links})
