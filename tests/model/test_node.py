@@ -15,7 +15,7 @@ from wirecheck.model.cluster import Cluster
 from wirecheck.model.fingerprint import traits_of
 from wirecheck.model.node import Node
 from wirecheck.snapshot.folder import Snapshot
-from wirecheck.snapshot.index import VisitRecord
+from wirecheck.snapshot.index import VisitRecord, VisitStatus
 from wirecheck.snapshot.node_document import NodeDocument
 
 CLUSTERS = sorted(folder.name for folder in RECORDED.iterdir())
@@ -46,11 +46,11 @@ def run_every_check(node: Node) -> None:
 def test_a_node_and_its_document_are_freed_by_counting_references(name: str) -> None:
     snapshot = Snapshot.open(RECORDED / name)
     cluster = Cluster(snapshot.api(), snapshot.index, snapshot.index.looks[0])
-    seen = [each for each, visit in cluster.look.visits.items() if visit.status == "seen"]
+    seen = [each for each, visit in cluster.look.visits.items() if visit.status is VisitStatus.SEEN]
     kept: list[tuple[str, str]] = []
     for each in seen:
         document = Watched(**asdict(snapshot.document(each)))
-        node = Node(cluster, cluster.nodes[each], VisitRecord("seen"), document)
+        node = Node(cluster, cluster.nodes[each], VisitRecord(VisitStatus.SEEN), document)
         run_every_check(node)
         watched = {"node": weakref.ref(node), "document": weakref.ref(document)}
         del node, document
