@@ -17,14 +17,14 @@ EXTERNAL_NAMES = "inventory-external-names.yaml"
 
 def inventories(here: State, vm: bool) -> dict[str, list[Entry]]:
     """Each inventory's file name, and its ways into the nodes."""
-    ssh = {"via": "ssh://root@{address}", "ssh_config": str(here.ssh_config)}
+    ssh = {"access": "ssh://root@{address}", "ssh_config": str(here.ssh_config)}
     first = [{"name": VM, **ssh}] if vm else []
     return {
-        "inventory.yaml": [*first, {"name": "wc-*", "via": "docker://{name}"}],
-        EXTERNAL_NAMES: [*first, {"name": "wc-*", "via": "docker://{name}"}],
+        "inventory.yaml": [*first, {"name": "wc-*", "access": "docker://{name}"}],
+        EXTERNAL_NAMES: [*first, {"name": "wc-*", "access": "docker://{name}"}],
         "inventory-ssh.yaml": [{"name": "wc-*", **ssh}],
         "inventory-sudo.yaml": [
-            {"name": "wc-*", **ssh, "via": f"ssh://{USER}@{{address}}", "sudo": True}
+            {"name": "wc-*", **ssh, "access": f"ssh://{USER}@{{address}}", "sudo": True}
         ],
     }
 

@@ -76,7 +76,7 @@ def look(
 ) -> Outcome:
     """Run wirecheck by the Ansible inventory in `folder` and these nodes of its own."""
     inventory = folder.with_suffix(".yaml")
-    ssh = {"via": "ssh://root@{address}", "ssh_config": str(here.ssh_config)}
+    ssh = {"access": "ssh://root@{address}", "ssh_config": str(here.ssh_config)}
     content = {
         "kubeconfig": str(here.kubeconfig),
         "ansible": str(folder),
@@ -133,7 +133,7 @@ def prove(here: State, layout: Layout) -> list[str]:
         folder.mkdir()
         write_ansible(folder, here, two.address, first)
         with step("by Docker and Ansible"):
-            docker = [{"name": CONTROL_PLANE, "via": "docker://{name}"}]
+            docker = [{"name": CONTROL_PLANE, "access": "docker://{name}"}]
             seen = look(here, folder, docker)
         ways = {CONTROL_PLANE: f"docker://{CONTROL_PLANE}", **by_ansible}
         problems = wrong(seen, 0, ways, f"1 host of the Ansible inventory is no node of {_THIS}")
@@ -148,10 +148,10 @@ def prove_with_agents(here: State, layout: Layout) -> list[str]:
     nodes = [
         {
             "name": CONTROL_PLANE,
-            "via": "ssh://root@{address}",
+            "access": "ssh://root@{address}",
             "ssh_config": str(here.ssh_config),
         },
-        {"name": two.name, "via": "kubectl://"},
+        {"name": two.name, "access": "kubectl://"},
     ]
     with tempfile.TemporaryDirectory(prefix="wirecheck-mixed-") as scratch:
         folder = Path(scratch) / "ansible"

@@ -94,8 +94,8 @@ def _health_report(names: list[str], here: State) -> tuple[Report, list[str]]:
 
 def _read_only_by_agents(names: list[str], here: State) -> list[str]:
     inventory = here.root / "deploy/inventory-agents.yaml"
-    ssh = {"via": "ssh://root@{address}", "ssh_config": str(here.ssh_config)}
-    nodes = [{"name": VM, **ssh}, {"name": "wc-*", "via": "kubectl://"}]
+    ssh = {"access": "ssh://root@{address}", "ssh_config": str(here.ssh_config)}
+    nodes = [{"name": VM, **ssh}, {"name": "wc-*", "access": "kubectl://"}]
     content = {"kubeconfig": str(here.kubeconfig), "nodes": nodes}
     write_atomically(inventory, yaml.safe_dump(content))
     passed = readonly.prove(names, str(inventory))

@@ -173,7 +173,7 @@ class TestWaivers:
     def test_of_an_inventory_cover_and_warn_when_it_is_read(self, tmp_path):
         file = tmp_path / "inventory.yaml"
         file.write_text(
-            'nodes: [{name: "*", via: "local://"}]\n'
+            'nodes: [{name: "*", access: "local://"}]\n'
             f'waivers: [{{check: "{OLD_WAIVER.check}", where: "*", reason: a, owner: b, '
             "until: 2027-12-31}]\n"
         )

@@ -132,7 +132,7 @@ def test_an_inventory_overrides_a_snapshot_and_that_is_shown(run, tmp_path):
     )
     inventory = tmp_path / "inventory.yaml"
     inventory.write_text(
-        "nodes: [{name: '*', via: 'ssh://{address}'}]\nthresholds: {conntrack.use_warn: 50}\n"
+        "nodes: [{name: '*', access: 'ssh://{address}'}]\nthresholds: {conntrack.use_warn: 50}\n"
     )
 
     waived, *_ = run("run", "--snapshot", snapshot, *only())
@@ -305,7 +305,7 @@ class TestDoctor:
         assert served.visited == []
 
     def test_a_node_without_a_way_in(self, run, served, kubeconfig):
-        served.ways = set()
+        served.access_methods = set()
 
         code, out, _ = run("doctor", "--kubeconfig", kubeconfig)
 
@@ -314,7 +314,7 @@ class TestDoctor:
 
     def test_a_way_that_cannot_be_used(self, run, served, kubeconfig, tmp_path):
         inventory = tmp_path / "inventory.yaml"
-        inventory.write_text("nodes: [{name: n1, via: 'ssh://-oProxyCommand=id'}]")
+        inventory.write_text("nodes: [{name: n1, access: 'ssh://-oProxyCommand=id'}]")
 
         code, out, _ = run("doctor", "--kubeconfig", kubeconfig, "--inventory", inventory)
 

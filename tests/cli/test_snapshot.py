@@ -103,14 +103,16 @@ class TestRecord:
         assert taken.node_names() == ["n1"]
         assert len(taken.index.looks) == 1
         assert "Judge it with `wirecheck run --snapshot out`." in out
-        assert status == (0 if served.ways == {"n1"} else 2)
+        assert status == (0 if served.access_methods == {"n1"} else 2)
         assert "Traceback" not in err
 
     def test_it_looks_as_often_as_it_is_asked_to(self, snapshot, served, kubeconfig, tmp_path):
         snapshot("record", "out", "--looks", "3", "--kubeconfig", kubeconfig)
 
         taken = Snapshot.open(tmp_path / "out")
-        assert [sorted(each.visits) for each in taken.index.looks] == [sorted(served.ways)] * 3
+        assert [sorted(each.visits) for each in taken.index.looks] == [
+            sorted(served.access_methods)
+        ] * 3
 
     @pytest.mark.usefixtures("served")
     def test_a_snapshot_that_is_there_is_not_written_over(self, snapshot, kubeconfig, tmp_path):

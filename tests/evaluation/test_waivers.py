@@ -172,7 +172,7 @@ def test_accepted_missing_nodes_are_skipped_in_junit():
 
 def test_the_inventory_says_how_many_may_be_missing(tmp_path):
     file = tmp_path / "inventory.yaml"
-    file.write_text("nodes: [{name: n1, via: 'docker://'}]\nthresholds: {unreachable: 2}\n")
+    file.write_text("nodes: [{name: n1, access: 'docker://'}]\nthresholds: {unreachable: 2}\n")
     snapshot = written(tmp_path / "seen", healthy())
 
     request = Request(snapshot=snapshot, inventory=file, report_dir=tmp_path / "reports")

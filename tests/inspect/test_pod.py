@@ -242,7 +242,7 @@ def test_live_only_the_pods_node_is_visited(inspect, server, kubeconfig, monkeyp
     server.lists["/api/v1/nodes"].append(
         {"metadata": {"name": "n3", "uid": "node-3"}, "spec": {}, "status": {}}
     )
-    served.ways = {"n1", "n3"}
+    served.access_methods = {"n1", "n3"}
     monkeypatch.setattr("wirecheck.run.round.visit_all", served.visit_all)
     monkeypatch.setattr("wirecheck.run.round.container_access", served.container_access)
 

@@ -17,12 +17,13 @@ from wirecheck.inventory.file import (
     read_inventory,
     refuse_unknown_thresholds,
 )
+from wirecheck.inventory.strict_yaml import FormerOptionWarning
 from wirecheck.snapshot.index import Waiver
 from wirecheck.snapshot.objects.metadata import Metadata
 from wirecheck.snapshot.objects.node import NodeAddress, NodeObject, NodeStatus
 
 EXAMPLES = Path(__file__).parents[2] / "inventories"
-ONE = "nodes: [{name: a, via: 'ssh://'}]\n"
+ONE = "nodes: [{name: a, access: 'ssh://'}]\n"
 
 
 def node(name: str, *addresses: tuple[str, str]) -> NodeObject:
@@ -36,8 +37,8 @@ def read(folder: Path, text: str) -> Inventory:
     return read_inventory(path)
 
 
-def access(via: str, name: str = "w1", port: int | None = None) -> str:
-    entry = NodeEntry(name="*", via=via, port=port)
+def access(uri: str, name: str = "w1", port: int | None = None) -> str:
+    entry = NodeEntry(name="*", access=uri, port=port)
     found = access_methods(Inventory([entry]), [node(name, ("InternalIP", "10.1.0.1"))])[name]
     assert isinstance(found, AccessMethod)
     return found.uri
@@ -51,14 +52,14 @@ def test_everything_that_can_be_written_is_read(tmp_path: Path) -> None:
         context: prod
         nodes:
           - name: "gpu-*"
-            via: ssh://ops@{address}
+            access: ssh://ops@{address}
             port: 2222
             ssh_config: ssh_config
             identity_file: /keys/id
             sudo: yes
         dns: {rate: 50, tries: 2, timeout: 1.5}
         limits: {node: 30, total: 300, workers: 8}
-        looks: {intervals: [5]}
+        rounds: {intervals: [5]}
         thresholds: {conntrack.use_warn: 75}
         waivers:
           - {check: dns.*, where: gpu-*, reason: being replaced, owner: net, until: 2027-01-31}
@@ -72,7 +73,7 @@ def test_everything_that_can_be_written_is_read(tmp_path: Path) -> None:
     ]
     assert (inventory.dns.rate, inventory.dns.tries, inventory.dns.timeout) == (50, 2, 1.5)
     assert (inventory.limits.node, inventory.limits.total, inventory.limits.workers) == (30, 300, 8)
-    assert inventory.looks.intervals == (5,)
+    assert inventory.rounds.intervals == (5,)
     assert inventory.thresholds == {"conntrack.use_warn": 75}
     assert inventory.waivers == [Waiver("dns.*", "gpu-*", "being replaced", "net", "2027-01-31")]
 
@@ -80,7 +81,7 @@ def test_everything_that_can_be_written_is_read(tmp_path: Path) -> None:
 def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
     inventory = read(tmp_path, ONE)
     assert inventory == Inventory([NodeEntry("a", "ssh://")])
-    assert inventory.looks.intervals == (10, 30)
+    assert inventory.rounds.intervals == (10, 30)
 
 
 def test_a_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,35 +92,38 @@ def test_a_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "is empty; it should hold options"),
+        ("", "is empty. Add options, such as"),
         ("# only a comment", "is empty"),
         ("nodes: [", "line 1: this is not YAML"),
         ("nodes:\n\t- x", "line 2: this is not YAML"),
         ("a: \x00", "is not YAML"),
-        ("- a", "must hold options"),
+        ("- a", "must be a mapping of options"),
         ("context: prod", "has no `nodes`"),
         ("nodes: []", "has no `nodes`"),
         ("nodes: wc-w1", "nodes cannot be used: expected a list, got a text"),
         (ONE + "nods: []", r"line 2: the file has no option `nods`; did you mean `nodes`\?"),
         (ONE + "zzz: 1", "no option `zzz`; it can have nodes, ansible, kubeconfig"),
         (
-            "nodes:\n- name: a\n  via: 'ssh://'\n  prt: 1",
+            "nodes:\n- name: a\n  access: 'ssh://'\n  prt: 1",
             r"line 4: an entry .*did you mean `port`\?",
         ),
         (ONE + "dns:\n  rat: 3", r"line 3: `dns` has no option `rat`; did you mean `rate`\?"),
         (ONE + "waivers: [{chek: a}]", "an entry of `waivers` has no option `chek`"),
         (ONE + ONE, "line 2: the file has `nodes` twice"),
-        ("nodes: [{name: a}]", r"nodes\[0\] cannot be used: missing required field `via`"),
+        ("nodes: [{name: a}]", r"nodes\[0\] cannot be used: missing required field `access`"),
         (ONE + "dns: {rate: 0}", "dns.rate cannot be used: expected a number > 0"),
         (ONE + "dns: {rate: fast}", "dns.rate cannot be used: expected a number, got a text"),
         (ONE + "limits: {workers: 0.5}", "limits.workers cannot be used: expected a whole number"),
         (ONE + "thresholds: {a: b}", "expected a number, got a text"),
-        ("nodes: [{name: a, via: 'telnet://x'}]", "none of the ways that exist: docker://"),
-        ("nodes: [{name: a, via: 'wc-w1'}]", "none of the ways that exist"),
-        ("nodes: [{name: a, via: 'ssh://{host}'}]", "place-holder {host}; there are {name}"),
-        ("nodes: [{name: a, via: 'ssh://u:hunter2@h'}]", "`ssh://u:…@h`, holds a password"),
-        ("nodes: [{name: a, via: 'local://x'}]", "local:// is this machine"),
-        ("nodes: [{name: a, via: 'kubectl://x'}]", "the agent on the node is found by itself"),
+        ("nodes: [{name: a, access: 'telnet://x'}]", "is not one of docker://"),
+        ("nodes: [{name: a, access: 'wc-w1'}]", "is not one of docker://"),
+        ("nodes: [{name: a, access: 'ssh://{host}'}]", "unknown placeholder {host}; use {name}"),
+        ("nodes: [{name: a, access: 'ssh://u:hunter2@h'}]", "`ssh://u:…@h`, contains a password"),
+        ("nodes: [{name: a, access: 'local://x'}]", "local:// is this machine"),
+        (
+            "nodes: [{name: a, access: 'kubectl://x'}]",
+            "wirecheck finds the agent of the node itself",
+        ),
         (ONE + "agent: {namespace: A B}", "agent.namespace cannot be used"),
         (
             ONE + "waivers: [{check: a, where: b, reason: c, owner: d, until: soon}]",
@@ -160,8 +164,38 @@ def test_the_first_entry_that_matches_is_the_way_in() -> None:
     }
 
 
+FORMER = """\
+nodes:
+  - {name: a, via: 'ssh://'}
+  - {name: b, via: 'docker://'}
+looks: {intervals: [7]}
+"""
+
+
+def test_former_names_of_options_are_read_with_one_warning_each(tmp_path: Path) -> None:
+    with pytest.warns(FormerOptionWarning) as warned:
+        inventory = read(tmp_path, FORMER)
+
+    assert [each.access for each in inventory.nodes] == ["ssh://", "docker://"]
+    assert inventory.rounds.intervals == (7,)
+    path = tmp_path / "inventory.yaml"
+    assert [str(each.message) for each in warned] == [
+        f"{path}, line 2: the option `via` is now called `access`; rename it in the file.",
+        f"{path}, line 4: the option `looks` is now called `rounds`; rename it in the file.",
+    ]
+
+
+def test_an_option_by_both_of_its_names_is_given_twice(tmp_path: Path) -> None:
+    twice = "nodes: [{name: a, via: 'ssh://', access: 'docker://'}]"
+    with (
+        pytest.warns(FormerOptionWarning),
+        pytest.raises(InventoryError, match="has `access` twice"),
+    ):
+        read(tmp_path, twice)
+
+
 @pytest.mark.parametrize(
-    ("via", "filled"),
+    ("uri", "filled"),
     [
         ("docker://", "docker://w1"),
         ("docker://kind-{name}", "docker://kind-w1"),
@@ -175,8 +209,8 @@ def test_the_first_entry_that_matches_is_the_way_in() -> None:
         ("ssh://ops@jump", "ssh://ops@jump"),
     ],
 )
-def test_place_holders_and_omitted_hosts_are_filled_in(via: str, filled: str) -> None:
-    assert access(via) == filled
+def test_place_holders_and_omitted_hosts_are_filled_in(uri: str, filled: str) -> None:
+    assert access(uri) == filled
 
 
 def test_an_ipv6_address_gets_its_brackets() -> None:
@@ -191,7 +225,7 @@ def test_a_port_is_added() -> None:
 
 
 @pytest.mark.parametrize(
-    "via",
+    "uri",
     [
         "ssh://-oProxyCommand=x",
         "ssh://-l@host",
@@ -206,8 +240,8 @@ def test_a_port_is_added() -> None:
         "ssh://host\r\n",
     ],
 )
-def test_a_host_that_cannot_be_one_is_refused(via: str) -> None:
-    found = access_methods(Inventory([NodeEntry("*", via)]), [node("w1")])["w1"]
+def test_a_host_that_cannot_be_one_is_refused(uri: str) -> None:
+    found = access_methods(Inventory([NodeEntry("*", uri)]), [node("w1")])["w1"]
     assert isinstance(found, UnusableAccess)
     assert "into node w1" in found.why
     assert "holds a host that cannot be one; correct the entry `*`" in found.why
@@ -268,7 +302,7 @@ def test_the_documentation_shows_every_option(tmp_path: Path) -> None:
     assert set(shown) == set(Inventory.__struct_fields__)
     assert set(shown["nodes"][0]) == set(NodeEntry.__struct_fields__)
     assert set(shown["agent"]) == set(Inventory().agent.__struct_fields__)
-    for part in ("dns", "limits", "looks"):
+    for part in ("dns", "limits", "rounds"):
         defaults = getattr(Inventory(), part)
         assert msgspec.convert(shown[part], type(defaults)) == defaults
         assert set(shown[part]) == set(defaults.__struct_fields__)

@@ -289,12 +289,12 @@ class TestLive:
         assert set(server.paths()) == {"/version", "/api/v1/nodes"}
 
     def test_a_node_without_a_way_in_is_told(self, run, served, kubeconfig):
-        served.ways = set()
+        served.access_methods = set()
 
         done = run(f"--kubeconfig={kubeconfig}", *catalogue())
 
         assert done.status == 2
-        assert "via: ssh://root@{address}" in done.text
+        assert "access: ssh://root@{address}" in done.text
         assert any(line.startswith("Note: There was no way into 1 of 1 node") for line in done.last)
 
     @pytest.mark.usefixtures("served")

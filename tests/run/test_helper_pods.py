@@ -37,7 +37,7 @@ SECONDS = 60.0
 NAMESPACE = "wirecheck-helpers"
 WITHIN = "reachability.large_payloads_within_node"
 ACROSS = "reachability.large_payloads_between_nodes"
-INVENTORY = "nodes: [{name: n1, via: 'docker://'}]\nhelper_pods: {image: w, start: 0.2}\n"
+INVENTORY = "nodes: [{name: n1, access: 'docker://'}]\nhelper_pods: {image: w, start: 0.2}\n"
 
 
 class Helpers(Namespace):
@@ -215,7 +215,7 @@ def test_the_inventory_can_ask_for_them(run: Run, namespace: Helpers) -> None:
         ({"profile": "upgrade"}, RequestError, "--profile preprod"),
         ({"share": Share(1, 2)}, RequestError, "share of the nodes"),
         (
-            {"inventory": "nodes: [{name: n1, via: 'docker://'}]"},
+            {"inventory": "nodes: [{name: n1, access: 'docker://'}]"},
             InventoryError,
             "`image` under `helper_pods:`",
         ),
@@ -285,7 +285,7 @@ def interrupted(
     reached = tmp_path / "reached"
     inventory = tmp_path / "inventory.yaml"
     inventory.write_text(
-        "nodes: [{name: n1, via: 'ssh://root@{address}'}]\nhelper_pods: {image: w}\n"
+        "nodes: [{name: n1, access: 'ssh://root@{address}'}]\nhelper_pods: {image: w}\n"
     )
     cluster = ServedCluster(server, looks=[helped()])
     cluster.serve(cluster.looks[0])

@@ -46,7 +46,7 @@ def run(server, kubeconfig, tmp_path, pids) -> Iterator[Callable[..., subprocess
     ssh.write_text(HANGING_SSH)
     ssh.chmod(0o755)
     inventory = tmp_path / "inventory.yaml"
-    inventory.write_text("nodes: [{name: n1, via: 'ssh://root@{address}'}]\n")
+    inventory.write_text("nodes: [{name: n1, access: 'ssh://root@{address}'}]\n")
     options = (f"--inventory={inventory}", f"--kubeconfig={kubeconfig}", "--report-dir=reports")
     started = []
 

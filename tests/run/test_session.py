@@ -134,7 +134,10 @@ def test_only_the_nodes_concerned_are_looked_at_again(run, served):
         ({"looks": 4}, [10.0, 30.0, 30.0]),
         ({"look_intervals": (1.0,)}, [1.0]),
         ({"look_intervals": ()}, []),
-        ({"inventory": "nodes: [{name: n1, via: 'docker://'}]\nlooks: {intervals: [2]}"}, [2.0]),
+        (
+            {"inventory": "nodes: [{name: n1, access: 'docker://'}]\nrounds: {intervals: [2]}"},
+            [2.0],
+        ),
     ],
 )
 def test_how_often_it_looks_can_be_chosen(run, served, pauses, options, expected):
@@ -231,7 +234,7 @@ def test_a_node_without_a_way_in_is_judged_by_the_api_and_said(run, served, list
     assert seen(folder).index.looks[0].visits["n1"].status == "no way"
     assert results.ended.status == 2
     assert item(results, "pods.ip_in_node_range").outcome is Outcome.PASS
-    assert 'name: "n1"\n    via: ssh://root@{address}' in listener.text
+    assert 'name: "n1"\n    access: ssh://root@{address}' in listener.text
     assert results.started.notes == [
         "There was no way into 1 of 1 node: only what the API shows of them was judged."
     ]
@@ -244,7 +247,7 @@ def test_one_way_that_cannot_be_used_is_its_nodes_error_and_all_else_is_kept(run
     served.serve(small)
     served.access_methods.add("n2")
 
-    results, folder = run(inventory="nodes: [{name: n2, via: 'ssh://'}]")
+    results, folder = run(inventory="nodes: [{name: n2, access: 'ssh://'}]")
 
     # Nor is another way taken instead: n2 is a container here as well.
     assert served.visited[0] == ["n1"]
@@ -267,14 +270,14 @@ def test_the_inventorys_way_in_comes_before_the_container(run, served, monkeypat
         lambda given, *rest: methods.append(given["n1"].uri) or visit_all(given, *rest),
     )
 
-    run(inventory="nodes: [{name: 'n*', via: 'ssh://ops@{address}'}]")
+    run(inventory="nodes: [{name: 'n*', access: 'ssh://ops@{address}'}]")
 
     assert methods == ["ssh://ops@192.0.2.1"]
 
 
 def test_what_the_verdict_depends_on_is_in_the_snapshot(run, served):
     _, folder = run(
-        inventory="nodes: [{name: n1, via: 'docker://'}]\n"
+        inventory="nodes: [{name: n1, access: 'docker://'}]\n"
         "thresholds: {conntrack.use_warn: 50}\n"
         "waivers: [{check: 'pods.*', where: n1, reason: r, owner: o, until: 2030-01-01}]\n"
     )
@@ -297,7 +300,10 @@ def test_nothing_that_opens_the_cluster_is_kept(run, served, kubeconfig, tmp_pat
 
 def test_a_threshold_that_no_check_has_is_refused(run, served):
     with pytest.raises(InventoryError, match=r"did you mean `conntrack\.use_warn`"):
-        run(inventory="nodes: [{name: n1, via: 'docker://'}]\nthresholds: {conntrack.use_wran: 1}")
+        run(
+            inventory="nodes: [{name: n1, access: 'docker://'}]\n"
+            "thresholds: {conntrack.use_wran: 1}"
+        )
 
 
 def test_a_cluster_without_nodes_is_nothing_to_do(run, served, tmp_path):

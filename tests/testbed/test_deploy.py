@@ -141,7 +141,7 @@ def test_helper_pods_are_asked_for_by_their_overlay_alone() -> None:
 
 @pytest.mark.parametrize("path", sorted(DEPLOY.rglob("inventory.yaml")), ids=str)
 def test_each_inventory_can_be_read(path: Path) -> None:
-    assert read_inventory(path).nodes[0].via == "kubectl://"
+    assert read_inventory(path).nodes[0].access == "kubectl://"
 
 
 def test_sonobuoys_inventory_can_be_read(tmp_path: Path) -> None:

@@ -129,7 +129,11 @@ MOST_NAMED = 3
 """How many ids a warning names before it only counts."""
 
 
-class FormerIdWarning(UserWarning):
+class FormerNameWarning(UserWarning):
+    """A user wrote a former name; the message gives the current one."""
+
+
+class FormerIdWarning(FormerNameWarning):
     """Something names a check by its former id; the message gives the current one."""
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from wirecheck.catalogue.former_ids import FormerIdWarning
+from wirecheck.catalogue.former_ids import FormerNameWarning
 from wirecheck.cli.progress import Progress as VisitsProgress
 from wirecheck.run.round import Visits
 from wirecheck.text import harmless_lines
@@ -43,15 +43,15 @@ def complain(sentence: str) -> None:
 
 
 @contextmanager
-def former_ids_in_plain_words() -> Iterator[None]:
-    """Show a FormerIdWarning as its sentence alone, without the line of code that issued it."""
+def former_names_in_plain_words() -> Iterator[None]:
+    """Show a FormerNameWarning as its sentence alone, without the line of code that issued it."""
     with warnings.catch_warnings():
         show = warnings.showwarning
 
         def show_sentence(
             message: Warning | str, category: type[Warning], *place: Any, **more: Any
         ) -> None:
-            if issubclass(category, FormerIdWarning):
+            if issubclass(category, FormerNameWarning):
                 complain(f"Warning: {message}")
             else:
                 show(message, category, *place, **more)

@@ -18,7 +18,7 @@ from wirecheck.cli.clean import clean
 from wirecheck.cli.console import (
     ConsoleProgress,
     complain,
-    former_ids_in_plain_words,
+    former_names_in_plain_words,
     saved_traceback,
     sentence_with_notes,
 )
@@ -242,7 +242,7 @@ def show_snapshot(folder: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
     gc.set_threshold(*GC_THRESHOLDS)
-    with former_ids_in_plain_words():
+    with former_names_in_plain_words():
         status = _status(arguments)
     sys.exit(status)
 

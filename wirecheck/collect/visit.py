@@ -220,7 +220,8 @@ def prove(node: NodeObject, document: NodeDocument, access: AccessMethod) -> Non
     if not wanted & owned:
         raise WrongHostError(
             f"{answered} has none of the addresses of node {name} "
-            f"({', '.join(sorted(map(str, wanted)))}). Correct `via` for {name} in the inventory."
+            f"({', '.join(sorted(map(str, wanted)))}). "
+            f"Correct `access` for {name} in the inventory."
         )
     expected = node.status.node_info.machine_id
     if expected and host.machine_id and not _same_id(expected, host.machine_id):

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from wirecheck.catalogue.former_ids import warn_of_pattern
-from wirecheck.inventory.strict_yaml import UnusableFileError, read_strictly
+from wirecheck.inventory.strict_yaml import FormerOptions, UnusableFileError, read_strictly
 from wirecheck.snapshot.index import Waiver
 from wirecheck.snapshot.objects.node import NodeObject
 
@@ -43,7 +43,7 @@ class NodeEntry(Part, frozen=True):
     """The way into the nodes whose name matches the glob `name`."""
 
     name: str
-    via: str
+    access: str
     port: Port | None = None
     ssh_config: str | None = None
     identity_file: str | None = None
@@ -68,8 +68,8 @@ class Limits(Part, frozen=True):
     workers: Count = 32
 
 
-class Looks(Part, frozen=True):
-    """The pauses before the second, third … look, in seconds; none means one look."""
+class Rounds(Part, frozen=True):
+    """The pauses before the second, third … round, in seconds; none means one round."""
 
     intervals: Annotated[tuple[Pause, ...], Meta(max_length=5)] = (10.0, 30.0)
 
@@ -116,7 +116,7 @@ class Inventory(Part, frozen=True):
     helper_pods: HelperPods = HelperPods()
     dns: Dns = Dns()
     limits: Limits = Limits()
-    looks: Looks = Looks()
+    rounds: Rounds = Rounds()
     thresholds: dict[str, float] = {}
     waivers: list[Waiver] = []
 
@@ -159,7 +159,7 @@ def read_inventory(path: Path) -> Inventory:
     not exist, or gives an option a value that it cannot have.
     """
     try:
-        inventory = read_strictly(path, Inventory, _PARTS)
+        inventory = read_strictly(path, Inventory, _PARTS, _FORMER)
     except UnusableFileError as error:
         raise InventoryError(str(error)) from None
     return _checked(path, inventory)
@@ -178,7 +178,7 @@ def missing_lines(names: Collection[str]) -> str:
     if len(globs) > 3:
         prefix = os.path.commonprefix(globs)  # noqa: RUF071 - names, not paths
         globs = [f"{prefix}*"]
-    entries = (f'  - name: "{glob}"\n    via: ssh://root@{{address}}\n' for glob in globs)
+    entries = (f'  - name: "{glob}"\n    access: ssh://root@{{address}}\n' for glob in globs)
     return "nodes:\n" + "".join(entries)
 
 
@@ -197,16 +197,17 @@ _PARTS: Mapping[str, type[Struct]] = {
     "helper_pods": HelperPods,
     "dns": Dns,
     "limits": Limits,
-    "looks": Looks,
+    "rounds": Rounds,
     "waivers": Waiver,
 }
+_FORMER: FormerOptions = {Inventory: {"looks": "rounds"}, NodeEntry: {"via": "access"}}
 
 
 def _checked(path: Path, inventory: Inventory) -> Inventory:
     if not inventory.nodes and not inventory.ansible:
         raise InventoryError(
             f"{path} has no `nodes`, so no node could be visited; add an entry such as "
-            '`- {name: "*", via: "ssh://root@{address}"}`.'
+            '`- {name: "*", access: "ssh://root@{address}"}`.'
         )
     for waiver in inventory.waivers:
         try:
@@ -218,7 +219,7 @@ def _checked(path: Path, inventory: Inventory) -> Inventory:
             ) from None
         warn_of_pattern(waiver.check, f"{path}: the waiver of {waiver.check}")
     for entry in inventory.nodes:
-        _check_via(path, entry)
+        _check_access(path, entry)
     folder = path.absolute().parent
     return msgspec.structs.replace(
         inventory,
@@ -235,22 +236,24 @@ def _checked(path: Path, inventory: Inventory) -> Inventory:
     )
 
 
-def _check_via(path: Path, entry: NodeEntry) -> None:
-    scheme, separator, host = entry.via.partition("://")
+def _check_access(path: Path, entry: NodeEntry) -> None:
+    scheme, separator, host = entry.access.partition("://")
     wrong = ""
     if not separator or scheme not in SCHEMES:
         known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-        wrong = f"is none of the ways that exist: {known}"
+        wrong = f"is not one of {known}"
     elif unknown := set(re.findall(r"{([^}]*)}", host)) - {"name", "address"}:
-        wrong = f"has a place-holder {{{min(unknown)}}}; there are {{name}} and {{address}}"
+        wrong = f"has an unknown placeholder {{{min(unknown)}}}; use {{name}} or {{address}}"
     elif scheme == "ssh" and ":" in host.rpartition("@")[0]:
-        wrong = "holds a password; use a key, and name it in `identity_file` or `ssh_config`"
+        wrong = "contains a password; use a key, and name it in `identity_file` or `ssh_config`"
     elif scheme == "kubectl" and host:
-        wrong = "names a pod, but the agent on the node is found by itself; write kubectl://"
+        wrong = "names a pod, but wirecheck finds the agent of the node itself; write kubectl://"
     elif scheme == "local" and host:
         wrong = "names a host, but local:// is this machine; write ssh:// to reach another"
     if wrong:
-        raise InventoryError(f"{path}: the way into {entry.name}, `{_masked(entry.via)}`, {wrong}.")
+        raise InventoryError(
+            f"{path}: the way into {entry.name}, `{_masked(entry.access)}`, {wrong}."
+        )
 
 
 def _masked(uri: str) -> str:
@@ -293,9 +296,9 @@ def _address(node: NodeObject) -> str:
 
 
 def _filled_in(entry: NodeEntry, name: str, address: str) -> str:
-    scheme, _, rest = entry.via.partition("://")
+    scheme, _, rest = entry.access.partition("://")
     if scheme == "local":
-        return entry.via
+        return entry.access
     user, at, host = rest.rpartition("@")
     host = host or ("{address}" if scheme == "ssh" else "{name}")
     host = host.replace("{name}", name).replace("{address}", _bracketed(address))

@@ -41,13 +41,13 @@ MEANS: Mapping[str, Mapping[str, str]] = {
         "unless that is asked for.",
         "dns": "What DNS is asked, and its bounds.",
         "limits": "Bounds of the visits.",
-        "looks": "When what is red is looked at again.",
+        "rounds": "When failing checks are checked again.",
         "thresholds": "Numbers that checks go by; see below.",
         "waivers": "What fails and is accepted, until a date.",
     },
     "NodeEntry": {
         "name": "A glob over the names of nodes.",
-        "via": "`ssh://USER@HOST`, `docker://NAME`, `podman://NAME`, `kubectl://`, `local://`; "
+        "access": "`ssh://USER@HOST`, `docker://NAME`, `podman://NAME`, `kubectl://`, `local://`; "
         "`{name}` and `{address}` are filled in.",
         "port": "Of ssh.",
         "ssh_config": "Instead of `~/.ssh/config`. Relative to the inventory.",
@@ -77,11 +77,11 @@ MEANS: Mapping[str, Mapping[str, str]] = {
     },
     "Limits": {
         "node": "Seconds for the visit to one node.",
-        "total": "Seconds for all visits of one look.",
+        "total": "Seconds for all visits of one round.",
         "workers": "Visits side by side.",
     },
-    "Looks": {
-        "intervals": "Seconds before the second, the third … look; `[]` for one look.",
+    "Rounds": {
+        "intervals": "Seconds before the second, the third … round; `[]` for one round.",
     },
     "Waiver": {
         "check": "A glob over the ids of checks.",

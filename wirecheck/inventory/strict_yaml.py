@@ -1,10 +1,15 @@
-"""A YAML file read into a record, strictly: no unknown option, no option twice, no odd type."""
+"""Reads a YAML file into a struct of options, strictly.
+
+An unknown option, an option given twice and a value of the wrong type are errors.
+"""
 
 from __future__ import annotations
 
 import difflib
 import re
+import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,17 +17,26 @@ import msgspec
 import yaml
 from msgspec import Struct
 
-Record = TypeVar("Record", bound=Struct)
+from wirecheck.catalogue.former_ids import FormerNameWarning
+
+Options = TypeVar("Options", bound=Struct)
 Parts = Mapping[str, type[Struct]]
-"""The records that options hold: one, or a list of them. Their options are checked too."""
+"""The structs that options hold: one, or a list of them. Their options are checked too."""
+FormerOptions = Mapping[type[Struct], Mapping[str, str]]
+"""For each struct, the current name of each option that was renamed."""
+NO_FORMER_OPTIONS: FormerOptions = {}
 
 
 class UnusableFileError(Exception):
-    """The file cannot be used: one sentence with the file, the line or place, and why."""
+    """The file cannot be used. The message names the file, the line or option, and the cause."""
+
+
+class FormerOptionWarning(FormerNameWarning):
+    """A file uses the former name of an option; the message gives the current one."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without its dates: a waiver's `until` stays the text that was written."""
+    """YAML without dates: the `until` of a waiver stays text."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own name for its own table
         first: [pair for pair in resolvers if pair[0] != "tag:yaml.org,2002:timestamp"]
@@ -30,12 +44,18 @@ class _Loader(yaml.SafeLoader):
     }
 
 
-def read_strictly(path: Path, record: type[Record], parts: Parts) -> Record:
-    """The content of the file at `path`; UnusableFileError where it is not what `record` says."""
+def read_strictly(
+    path: Path, options: type[Options], parts: Parts, former: FormerOptions = NO_FORMER_OPTIONS
+) -> Options:
+    """Read the file at `path` as `options`.
+
+    Issues one FormerOptionWarning for each option that is given by its former name. Raises
+    UnusableFileError if the file cannot be read or does not fit the struct.
+    """
     tree = _compose(path)
-    _refuse_unknown(path, tree, record, parts, "the file")
+    _Check(path, parts, former).options(tree, options, "the file")
     try:
-        return msgspec.convert(_construct(path, tree), record)
+        return msgspec.convert(_construct(path, tree), options)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at ")
         place = where.strip("`").removeprefix("$").lstrip(".") or "the file"
@@ -58,9 +78,9 @@ def _compose(path: Path) -> yaml.MappingNode:
     except yaml.YAMLError as error:
         raise UnusableFileError(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
     if tree is None:
-        raise UnusableFileError(f"{path} is empty; it should hold options such as `nodes:`.")
+        raise UnusableFileError(f"{path} is empty. Add options, such as `nodes:`.")
     if not isinstance(tree, yaml.MappingNode):
-        raise UnusableFileError(f"{path} must hold options such as `nodes:`, not a list or a text.")
+        raise UnusableFileError(f"{path} must be a mapping of options, such as `nodes:`.")
     return tree
 
 
@@ -75,33 +95,72 @@ def _construct(path: Path, tree: yaml.MappingNode) -> Any:
         loader.dispose()
 
 
-def _refuse_unknown(
-    path: Path, tree: yaml.Node, record: type[Struct], parts: Parts, place: str
-) -> None:
-    """Raise UnusableFileError for an option that `record` does not have, or that is given twice."""
-    if not isinstance(tree, yaml.MappingNode):
-        return
-    known = record.__struct_fields__
-    seen: set[str] = set()
-    for key, value in tree.value:
-        option, line = str(key.value), key.start_mark.line + 1
-        if option == "<<":
-            _refuse_unknown(path, value, record, parts, place)
-        elif option not in known:
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """Checks the names of options of one file, and replaces former names by current ones."""
+
+    path: Path
+    parts: Parts
+    former: FormerOptions
+    warned: set[str] = field(default_factory=set)
+
+    def options(self, tree: yaml.Node, struct: type[Struct], place: str) -> None:
+        """Raise UnusableFileError for an option that `struct` lacks or that is given twice."""
+        if not isinstance(tree, yaml.MappingNode):
+            return
+        seen: set[str] = set()
+        for key, value in tree.value:
+            if key.value == "<<":
+                self.options(value, struct, place)
+                continue
+            option = self._current(key, struct)
+            self._refuse_unknown(key, option, struct, place)
+            if option in seen:
+                raise UnusableFileError(
+                    f"{self.path}, line {_line(key)}: {place} has `{option}` twice; keep one."
+                )
+            seen.add(option)
+            if option in self.parts:
+                self._part(option, value)
+
+    def _part(self, option: str, value: yaml.Node) -> None:
+        if isinstance(value, yaml.SequenceNode):
+            for member in value.value:
+                self.options(member, self.parts[option], f"an entry of `{option}`")
+        else:
+            self.options(value, self.parts[option], f"`{option}`")
+
+    def _current(self, key: yaml.Node, struct: type[Struct]) -> str:
+        """The current name of the option, which also replaces a former name in the tree."""
+        option = str(key.value)
+        current = self.former.get(struct, {}).get(option, option)
+        if current != option:
+            key.value = current
+            if option not in self.warned:
+                self.warned.add(option)
+                warnings.warn(
+                    f"{self.path}, line {_line(key)}: the option `{option}` is now called "
+                    f"`{current}`; rename it in the file.",
+                    FormerOptionWarning,
+                    stacklevel=2,
+                )
+        return current
+
+    def _refuse_unknown(
+        self, key: yaml.Node, option: str, struct: type[Struct], place: str
+    ) -> None:
+        known = struct.__struct_fields__
+        if option not in known:
             near = difflib.get_close_matches(option, known, n=1)
             hint = f"did you mean `{near[0]}`? It" if near else "it"
             raise UnusableFileError(
-                f"{path}, line {line}: {place} has no option `{option}`; "
+                f"{self.path}, line {_line(key)}: {place} has no option `{option}`; "
                 f"{hint} can have {', '.join(known)}."
             )
-        elif option in seen:
-            raise UnusableFileError(f"{path}, line {line}: {place} has `{option}` twice; keep one.")
-        seen.add(option)
-        if isinstance(value, yaml.SequenceNode) and option in parts:
-            for member in value.value:
-                _refuse_unknown(path, member, parts[option], parts, f"an entry of `{option}`")
-        elif option in parts:
-            _refuse_unknown(path, value, parts[option], parts, f"`{option}`")
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
 
 
 _WORDS = {
@@ -116,7 +175,7 @@ _WORDS = {
 
 
 def _in_words(what: str) -> str:
-    """What the decoder says, with the file's words in place of the decoder's types."""
+    """The decoder's message, with words from YAML instead of names of Python types."""
     what = re.sub(r"`(\w+)`", lambda match: _WORDS.get(match[1], match[0]), what)
     what = what.removeprefix("Object ")
     return what[:1].lower() + what[1:]

@@ -97,7 +97,7 @@ def examine(request: Request, progress: Progress) -> Examination:
         began = time.monotonic()
         _tell_of_checks(found, snapshot, progress)
         judging = time.monotonic() - began
-    _tell_of_time(found, snapshot, seconds, judging, request.pauses(inventory.looks.intervals))
+    _tell_of_time(found, snapshot, seconds, judging, request.pauses(inventory.rounds.intervals))
     return found
 
 

@@ -57,7 +57,7 @@ class LiveRun:
         self._asks_for_helpers = request.helper_pods
         self._helper_pods: HelperPodsRecord | None = None
         self._options = _options(request, inventory)
-        self._pauses = request.pauses(inventory.looks.intervals)
+        self._pauses = request.pauses(inventory.rounds.intervals)
         self._started = time.time()
         self._objects = api.read()
         if not self._objects.nodes:

@@ -114,7 +114,7 @@ USERS = [
     ("wants-password", True, "sudo wants a password there"),
     ("lists-only", True, "sudo does not allow its user to run /bin/sh as root. Put `USER"),
     ("wants-tty", True, "sudo wants a terminal there, and a visit has none. Put `Defaults:USER"),
-    ("root-without-shell", False, "has no shell there. Name one in `via`"),
+    ("root-without-shell", False, "has no shell there. Name one in `access`"),
     ("root-without-python", False, "it has no python3. Install Python 3.6 or later there"),
     ("root-in-bash-without-python", False, "it has no python3"),
     ("root-with-old-python", False, "has a Python older than 3.6. Install a newer python3 there"),

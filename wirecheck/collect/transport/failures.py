@@ -83,7 +83,7 @@ FAILURES = (
     _failure(
         r"could not resolve hostname|name or service not known|temporary failure in name resol",
         "its name does not resolve",
-        "Give the address in the inventory's `via` ({address}), or a HostName in `ssh_config`.",
+        "Give the address in the inventory's `access` ({address}), or a HostName in `ssh_config`.",
     ),
     _failure(
         r"remote host identification has changed",
@@ -121,7 +121,7 @@ FAILURES = (
     _failure(
         r"this account is (currently )?not available",
         "its user has no shell there",
-        "Name one in `via` who may log in.",
+        "Name one in `access` who may log in.",
     ),
     _failure(
         r"too many authentication failures",
@@ -131,7 +131,7 @@ FAILURES = (
     _failure(
         r"permission denied \(|no such identity|unprotected private key",
         "it accepts none of the keys",
-        "Name the right user in `via` and the key in `identity_file`; try: BY_HAND",
+        "Name the right user in `access` and the key in `identity_file`; try: BY_HAND",
     ),
     _failure(
         r"connection refused",
@@ -146,7 +146,7 @@ FAILURES = (
     _failure(
         r"no such container|no container with name",
         "there is no such container on this machine",
-        "Correct `via` in the inventory; `PROGRAM ps` shows the names.",
+        "Correct `access` in the inventory; `PROGRAM ps` shows the names.",
     ),
     _failure(
         r"container .* is not running|container state improper|is paused",
@@ -177,7 +177,7 @@ FAILURES = (
     _failure(
         r"(docker|kubectl|podman|ssh|sshpass): (command )?not found",
         "this machine lacks the program for that way in",
-        "Install it here, or choose another way in the inventory's `via`.",
+        "Install it here, or choose another way in the inventory's `access`.",
     ),
     _failure(
         r"python3['\"]?: (command )?(not found|no such file)|exec:? .*python3.*not found"
