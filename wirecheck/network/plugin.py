@@ -11,7 +11,7 @@ class AddressSource(StrEnum):
 
     NODE_RANGE = "the node's range"
     """spec.podCIDRs of the node."""
-    OWN_POOLS = "the plugin's own pools"
+    OWN_POOLS = "its own pools"
     NODE_NETWORK = "the nodes' network"
     """Addresses of the network that the nodes themselves are in, as in most clouds."""
     UNKNOWN = "the node's range, if any pod has an address from it"
@@ -20,11 +20,11 @@ class AddressSource(StrEnum):
 class Attachment(StrEnum):
     """How packets get from the node to a pod. The values are the words of docs/plugins.md."""
 
-    BRIDGE = "a bridge"
+    BRIDGE = "bridge"
     HOST_ROUTE = "a route for each pod"
     EBPF = "eBPF"
     OPEN_VSWITCH = "Open vSwitch"
-    UNKNOWN = "a bridge or a route for each pod"
+    UNKNOWN = "bridge or a route for each pod"
 
     @property
     def bypasses_routing(self) -> bool:

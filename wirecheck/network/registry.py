@@ -5,7 +5,7 @@ Each module in `plugins/` defines `PLUGIN`. Adding a module adds the plugin.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -22,17 +22,18 @@ SHARED_MASQUERADE_CHAINS = ("KUBE-", "IP-MASQ")
 """Chains of kube-proxy and of ip-masq-agent."""
 
 
-def _records() -> Iterator[CniPlugin]:
-    for module in iter_modules(plugins.__path__, f"{plugins.__name__}."):
-        record = import_module(module.name).PLUGIN
+def records_in(folders: Iterable[str], package: str) -> tuple[CniPlugin, ...]:
+    """The records of a package, by precedence. Raises TypeError for a module without one."""
+    found = []
+    for module in iter_modules(folders, f"{package}."):
+        record = getattr(import_module(module.name), "PLUGIN", None)
         if not isinstance(record, CniPlugin):
-            raise TypeError(f"{module.name}.PLUGIN is not a CniPlugin.")
-        yield record
+            raise TypeError(f"{module.name} must define PLUGIN, a CniPlugin.")
+        found.append(record)
+    return tuple(sorted(found, key=lambda each: (-each.precedence, each.name)))
 
 
-PLUGINS: tuple[CniPlugin, ...] = tuple(
-    sorted(_records(), key=lambda each: (-each.precedence, each.name))
-)
+PLUGINS: tuple[CniPlugin, ...] = records_in(plugins.__path__, plugins.__name__)
 """All known plugins, the one that counts first where several are recognised."""
 
 POD_INTERFACES: tuple[str, ...] = (
@@ -67,12 +68,12 @@ CONFIG_MAP_KEYS: dict[str, str] = {
 """By name of a ConfigMap in kube-system, the key that says whether a plugin forwards Services."""
 
 
-def plugin_of(daemonsets: Collection[str]) -> CniPlugin:
-    """The plugin that these DaemonSets run; `UNKNOWN` where they run none that is known."""
+def plugin_of(daemonsets: Collection[str], known: Iterable[CniPlugin] = PLUGINS) -> CniPlugin:
+    """The plugin whose agent is among these DaemonSets; `UNKNOWN` where none is."""
     return next(
         (
             each
-            for each in PLUGINS
+            for each in known
             if any(name in daemonsets for name in each.recognised_by.daemonsets)
         ),
         UNKNOWN,

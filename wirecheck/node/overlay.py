@@ -12,6 +12,7 @@ from functools import cached_property
 from wirecheck.addresses import IPAddress, address
 from wirecheck.api_index.vteps import Vtep, vteps_of
 from wirecheck.catalogue.findings import NotApplicable, Ref
+from wirecheck.network.plugins.flannel import vxlan_device
 from wirecheck.node.netns import Interface
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.routes import NodeRoutes
@@ -55,7 +56,7 @@ class Overlay:
 
     def device(self, family: int) -> Interface | None:
         """The VXLAN device of the family, which flannel names after the network's number."""
-        name = f"flannel{'-v6' if family == 6 else ''}.{self.own[family].vni}"
+        name = vxlan_device(family, self.own[family].vni)
         return next((each for each in self.seen.host.interfaces if each.name == name), None)
 
     @property

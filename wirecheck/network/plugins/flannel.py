@@ -29,3 +29,8 @@ PLUGIN = CniPlugin(
 
 CLOUD_BACKENDS = frozenset({"alloc", "aws-vpc", "gce", "ali-vpc", "tencent-vpc"})
 """Backends that program the cloud's routers instead of the nodes."""
+
+
+def vxlan_device(family: int, vni: int) -> str:
+    """The name of the VXLAN device of an IP family: `flannel.1`, `flannel-v6.1`."""
+    return f"flannel{'-v6' if family == 6 else ''}.{vni}"

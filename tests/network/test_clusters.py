@@ -1,11 +1,12 @@
-"""Clusters that other CNI plugins wired are not misjudged, and what is wrong there is found."""
-
-from collections.abc import Callable
+"""Healthy clusters of every CNI plugin pass all checks, and faults in them are found."""
 
 import pytest
 
-from tests.checks.other_plugins import CALICO_PODS, PLUGINS, UPLINK_ROUTES, calico_vxlan, cilium
 from tests.checks.small_cluster import HOST, WEB_NETNS, SmallCluster
+from tests.network.all_clusters import CLUSTERS, ChangeCluster
+from tests.network.building import UPLINK_ROUTES
+from tests.network.clusters.calico import POD_ADDRESSES, calico_vxlan
+from tests.network.clusters.cilium import cilium
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.catalogue.registry import load
 
@@ -18,34 +19,30 @@ NEEDS_RULES = (
     "conntrack.hash_size",
     "conntrack.connection_rate",
 )
-"""Judged on recorded clusters."""
+"""Checks of rules, which are evaluated on recorded clusters."""
 
 
-@pytest.mark.parametrize("wire", PLUGINS.values(), ids=PLUGINS)
-def test_a_healthy_cluster_of_another_plugin_is_healthy(
-    small: SmallCluster, wire: Callable[[SmallCluster], None]
-):
-    wire(small)
-    found, judged = {}, 0
+@pytest.mark.parametrize("change", CLUSTERS.values(), ids=CLUSTERS)
+def test_a_healthy_cluster_passes_every_check(small: SmallCluster, change: ChangeCluster):
+    change(small)
+    found, evaluated = {}, 0
     for check in load():
         if check.id.startswith(NEEDS_RULES):
             continue
         try:
             if findings := small.findings(check.id):
                 found[check.id] = [(str(each.subject), each.found) for each in findings]
-            judged += 1
+            evaluated += 1
         except NotApplicable:
             continue
 
     assert found == {}
-    assert judged > 35
+    assert evaluated > 35
 
 
-@pytest.mark.parametrize("wire", PLUGINS.values(), ids=PLUGINS)
-def test_dns_that_another_plugins_node_drops_is_found(
-    small: SmallCluster, wire: Callable[[SmallCluster], None]
-):
-    wire(small)
+@pytest.mark.parametrize("change", CLUSTERS.values(), ids=CLUSTERS)
+def test_dropped_dns_is_found(small: SmallCluster, change: ChangeCluster):
+    change(small)
     rules = small.document.commands["iptables-nft-save"].output
     dropping = "-A FORWARD -p udp -m udp --dport 53 -j DROP\n-A INPUT -j"
     small.change_output("iptables-nft-save", rules.replace("-A INPUT -j", dropping, 1))
@@ -54,12 +51,12 @@ def test_dns_that_another_plugins_node_drops_is_found(
     assert small.api["pods"][0]["status"]["podIP"] in finding.subject.part
 
 
-def test_calicos_pods_are_found_where_their_route_is_missing(small):
+def test_a_missing_route_to_a_pod_of_calico_is_found(small):
     calico_vxlan(small)
     routes = [
         each
         for each in small.document.namespaces[0].routes
-        if each.destination != f"{CALICO_PODS[1]}/32"
+        if each.destination != f"{POD_ADDRESSES[1]}/32"
     ]
     small.change_netns(HOST, routes=routes)
 
@@ -67,28 +64,28 @@ def test_calicos_pods_are_found_where_their_route_is_missing(small):
     assert finding.expected == "a route to the pod's address by cali0d7763web"
 
 
-def test_calicos_pods_are_found_without_their_address(small):
+def test_a_missing_address_of_a_pod_of_calico_is_found(small):
     calico_vxlan(small)
     small.change_netns(WEB_NETNS, addresses=[])
 
     assert small.findings("pods.ip_on_interface")
 
 
-def test_ciliums_pods_are_found_when_their_device_is_down(small):
+def test_a_device_of_cilium_that_is_down_is_found(small):
     cilium(small)
     small.change_link(HOST, "lxcweb", flags=[])
 
     assert len(small.findings("links.up")) == 1
 
 
-def test_services_without_kube_proxy_are_said_to_be_ciliums(small):
+def test_checks_of_services_name_cilium_where_it_replaces_kube_proxy(small):
     cilium(small)
 
     with pytest.raises(NotApplicable, match="Cilium forwards Services here"):
         small.findings("services.frontends_programmed")
 
 
-def test_no_route_to_other_nodes_pods_is_no_fault_where_pools_are_the_plugins_own(small):
+def test_routes_to_other_nodes_are_not_required_with_pools_of_the_plugin(small):
     calico_vxlan(small)
     small.change_netns(HOST, routes=UPLINK_ROUTES)
 
@@ -96,7 +93,7 @@ def test_no_route_to_other_nodes_pods_is_no_fault_where_pools_are_the_plugins_ow
         small.findings("routes.to_every_node")
 
 
-def test_strict_filtering_is_found_where_ebpf_redirects(small):
+def test_a_strict_rp_filter_is_found_where_ebpf_redirects(small):
     cilium(small)
     assert not small.findings("settings.rp_filter")
 
