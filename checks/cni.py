@@ -108,7 +108,7 @@ def no_leaked_addresses(node: Node) -> Findings:
          https://github.com/containerd/cri/issues/948
          https://github.com/k3s-io/k3s/issues/5885
     """
-    for each in node.cni.leaked:
+    for each in node.cni.leaked_addresses:
         yield Finding(
             node.part(f"{each.network} {each.address}"),
             expected="a netns that carries it",
@@ -195,7 +195,7 @@ def host_ports_mapped(node: Node) -> Findings:
          https://github.com/containernetworking/plugins/issues/683
          https://github.com/projectcalico/calico/issues/3412
     """
-    for each in node.port_mappings.misled:
+    for each in node.port_mappings.mismatches:
         yield Finding(
             each.ref, expected=each.expected, found=each.found, evidence=filter(None, [each.rule])
         )

@@ -65,7 +65,7 @@ def no_drops(node: Node) -> Findings:
 
     See: https://github.com/kubernetes/kubernetes/issues/56903
     """
-    for counter, growth in node.conntrack.losses.items():
+    for counter, growth in node.conntrack.drops.items():
         if growth > 0:
             yield Finding(
                 node.part(f"conntrack {counter}"),
@@ -117,7 +117,7 @@ def limit_as_configured(node: Node) -> Findings:
     See: https://github.com/kubernetes/kubernetes/issues/18604
          https://github.com/kubernetes/kubernetes/issues/24295
     """
-    wanted = node.conntrack.kube_proxys_limit
+    wanted = node.conntrack.configured_limit
     if wanted is None:
         raise NotApplicable("kube-proxy is configured to leave the limit alone")
     if node.conntrack.limit < wanted:
@@ -151,7 +151,7 @@ def no_stale_udp_entries(node: Node) -> Findings:
             yield Finding(
                 node.part(f"conntrack {entry.client} to {entry.service}"),
                 expected="translated to a DNS replica that answers",
-                found=entry.leads_to,
+                found=entry.target,
                 evidence=[entry.text],
             )
 
@@ -231,7 +231,7 @@ def connection_rate(node: Node) -> Findings:
     See: https://github.com/kubernetes/kubernetes/issues/71261
          https://www.kernel.org/doc/html/latest/networking/nf_conntrack-sysctl.html
     """
-    newcomers = node.conntrack.newcomers
+    newcomers = node.conntrack.new_connections
     if newcomers.share > node.threshold(RATE_WARN):
         yield Finding(
             node.part("new connections"),

@@ -48,11 +48,11 @@ def veth_pairs_complete(node: Node) -> Findings:
                 expected=f"interface {pair.inner.link.peer_index} on the node as its other end",
                 found="no such interface in the node's netns",
             )
-        elif not pair.name_each_other:
+        elif not pair.points_back:
             yield Finding(
                 pair,
                 expected=f"{pair.outer.name} leads back to interface {pair.inner.index} in the pod",
-                found=pair.pointed_to,
+                found=pair.actual_peer,
             )
 
 
@@ -117,11 +117,11 @@ def attached(node: Node) -> Findings:
 
     See: https://github.com/docker/for-linux/issues/109
     """
-    if node.attaches_pods_elsewhere:
+    if node.bypasses_routing:
         raise NotApplicable(f"{node.cluster.cni} forwards to pods without a bridge or host route")
     for pair in node.veths:
         if pair.outer and not pair.is_attached:
-            yield Finding(pair, expected=pair.right_place, found=pair.found_place)
+            yield Finding(pair, expected=pair.expected_attachment, found=pair.actual_attachment)
 
 
 @check(
@@ -146,7 +146,7 @@ def no_orphaned_veths(node: Node) -> Findings:
     if len(orphans) > node.threshold(ORPHANS):
         for orphan in orphans:
             yield Finding(
-                orphan, expected="a pod at its other end", found=orphan.leads_to, level=Level.WARN
+                orphan, expected="a pod at its other end", found=orphan.peer, level=Level.WARN
             )
 
 
@@ -244,7 +244,7 @@ def no_leaked_netns(node: Node) -> Findings:
     See: https://github.com/cri-o/cri-o/issues/3736
          https://github.com/kubernetes/kubernetes/issues/110938
     """
-    left = node.deserted_netns
+    left = node.leaked_netns
     if len(left) > node.threshold(NETNS):
         for each in left:
             yield Finding(
@@ -304,7 +304,7 @@ def unmanaged_by_networkmanager(node: Node) -> Findings:
          https://github.com/rancher/rke2/issues/786
          https://github.com/flannel-io/flannel/issues/1330
     """
-    for each in node.device_managers.not_left_to_cni:
+    for each in node.device_managers.managed_by_networkmanager:
         yield Finding(
             node.part(f"{each.kind} devices"),
             expected="left out by unmanaged-devices",
@@ -334,7 +334,7 @@ def mac_policy(node: Node) -> Findings:
          https://github.com/aws/amazon-vpc-cni-k8s/issues/2103
          https://www.freedesktop.org/software/systemd/man/latest/systemd.link.html
     """
-    for each in node.device_managers.renumbered:
+    for each in node.device_managers.mac_overrides:
         yield Finding(
             node.part(each.device),
             expected="the MAC that the CNI plugin gave it",

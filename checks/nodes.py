@@ -207,7 +207,7 @@ def clock_skew(node: Node) -> Findings:
     See: https://kubernetes.io/docs/setup/best-practices/certificates/
          https://kubernetes.io/docs/concepts/architecture/leases/
     """
-    off = node.kernel.clock_error
+    off = node.kernel.clock_skew
     if abs(off) > node.threshold(CLOCK_WARN):
         over = abs(off) > node.threshold(CLOCK_FAIL)
         limit = node.threshold(CLOCK_FAIL if over else CLOCK_WARN)
@@ -267,7 +267,7 @@ def kernel_log(node: Node) -> Findings:
     See: https://github.com/kubernetes/kops/issues/4533
          https://github.com/kubernetes/kubernetes/issues/71261
     """
-    for trouble in node.kernel.troubles:
+    for trouble in node.kernel.network_errors:
         if trouble.age_minutes <= node.threshold(LOG_AGE):
             yield Finding(
                 node.part("kernel log"),

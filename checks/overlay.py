@@ -24,7 +24,7 @@ def matches_annotations(node: Node) -> Findings:
          https://github.com/flannel-io/flannel/issues/712
          https://github.com/k3s-io/k3s/issues/1824
     """
-    for each in node.overlay.misannounced:
+    for each in node.overlay.announcement_mismatches:
         yield Finding(each, expected=each.expected, found=each.found)
 
 
@@ -42,7 +42,7 @@ def peers_complete(node: Node) -> Findings:
          https://github.com/flannel-io/flannel/issues/533
          https://github.com/flannel-io/flannel/issues/654
     """
-    for each in node.overlay.unknown:
+    for each in node.overlay.missing_entries:
         yield Finding(each, expected=each.expected, found=each.found, concerns=each.concerns)
 
 
@@ -59,7 +59,7 @@ def no_stale_peers(node: Node) -> Findings:
     See: https://github.com/flannel-io/flannel/issues/1036
          https://man7.org/linux/man-pages/man8/bridge.8.html
     """
-    for each in node.overlay.needless:
+    for each in node.overlay.stale_entries:
         yield Finding(each, expected=each.expected, found=each.found, level=Level.WARN)
 
 

@@ -44,7 +44,7 @@ def ip_in_node_range(node: Node) -> Findings:
     See: https://github.com/kubernetes/kubeadm/issues/2400
          https://github.com/cri-o/cri-o/issues/2411
     """
-    if not node.gives_addresses_from_its_range:
+    if not node.assigns_from_pod_cidrs:
         raise NotApplicable(f"{node.cluster.cni} gives out addresses from pools of its own")
     for pod in node.pods:
         if not pod.is_running or pod.on_host_network:
@@ -149,7 +149,7 @@ def network_daemons_ready(node: Node) -> Findings:
     See: https://github.com/kubernetes/dns/issues/561
          https://github.com/kubernetes/kubernetes/issues/56720
     """
-    for part in node.network_parts:
+    for part in node.network_daemons:
         if not part.pods:
             yield Finding(node.part(part.name), expected="a pod of its DaemonSet", found="none")
         for pod in part.pods:

@@ -126,14 +126,14 @@ def large_payloads_between_nodes(node: Node) -> Findings:
          https://github.com/projectcalico/calico/issues/8953
          https://www.rfc-editor.org/rfc/rfc2923
     """
-    for name in node.helpers.lacking:
+    for name in node.helpers.missing:
         yield Finding(
             node.part(f"to the helper pod on {name}"),
             expected="a helper pod",
             found="none",
             unless=f"no helper pod on {name}",
         )
-    yield from _not_made(node.helpers.across)
+    yield from _not_made(node.helpers.between_nodes)
 
 
 @check(
@@ -153,7 +153,7 @@ def large_payloads_within_node(node: Node) -> Findings:
     See: https://github.com/rancher/rancher/issues/10498
          https://github.com/projectcalico/calico/issues/3895
     """
-    yield from _not_made(node.helpers.within)
+    yield from _not_made(node.helpers.within_node)
 
 
 @check(
@@ -243,7 +243,7 @@ def node_ports(node: Node) -> Findings:
     See: https://kubernetes.io/docs/concepts/services-networking/service/
          https://github.com/kubernetes/kubernetes/issues/48437
     """
-    for each, excuse in node.ports.to_answer:
+    for each, excuse in node.ports.open_node_ports:
         yield from _port_not_open(each, excuse)
 
 
@@ -267,7 +267,7 @@ def local_node_ports(node: Node) -> Findings:
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
          https://kubernetes.io/docs/tutorials/services/source-ip/
     """
-    for each in node.ports.to_stay_closed:
+    for each in node.ports.closed_node_ports:
         if not each.problem:
             yield Finding(
                 each.ref,

@@ -25,7 +25,7 @@ def to_every_node(node: Node) -> Findings:
     See: https://github.com/flannel-io/flannel/issues/958
          https://github.com/flannel-io/flannel/issues/1036
     """
-    for way in node.routes.ways:
+    for way in node.routes.peer_routes:
         if not way.is_right:
             yield Finding(
                 node.part(way.name),
@@ -46,11 +46,11 @@ def not_shadowed(node: Node) -> Findings:
     See: https://github.com/kubernetes/kops/issues/710
          https://man7.org/linux/man-pages/man8/ip-route.8.html
     """
-    for way, route in node.routes.shadowing:
+    for way, route in node.routes.shadows:
         yield Finding(
             node.part(f"route to {route.destination}"),
             expected=f"as {way.found}",
-            found=node.routes.routing.told(route),
+            found=node.routes.routing.text_of(route),
             concerns=[way.peer_ref],
         )
 
@@ -96,11 +96,11 @@ def no_blackholes(node: Node) -> Findings:
 
     See: https://github.com/projectcalico/calico/issues/3246
     """
-    for name, route in node.routes.refused:
+    for name, route in node.routes.blackholes:
         yield Finding(
             node.part(f"to {name}"),
             expected="a route that leads on",
-            found=node.routes.routing.told(route),
+            found=node.routes.routing.text_of(route),
         )
 
 
@@ -120,7 +120,7 @@ def pod_default_route(node: Node) -> Findings:
     See: https://github.com/kubernetes/kubernetes/issues/69925
          https://www.cni.dev/plugins/current/main/bridge/
     """
-    for pod, netns, server, route in node.routes.out_of_pods:
+    for pod, netns, server, route in node.routes.pod_routes:
         if route is None or route.type != "unicast":
             yield Finding(
                 pod,
@@ -176,7 +176,7 @@ def rules_safe_from_networkd(node: Node) -> Findings:
          https://github.com/cilium/cilium/issues/18706
          https://www.freedesktop.org/software/systemd/man/latest/networkd.conf.html
     """
-    for rule in node.device_managers.rules_at_stake:
+    for rule in node.device_managers.rules_networkd_removes:
         yield Finding(
             node.part(f"rule {rule}"),
             expected="ManageForeignRoutingPolicyRules=no, or no such rule",

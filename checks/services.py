@@ -258,4 +258,4 @@ def nodes_agree(cluster: Cluster) -> Findings:
          https://kubernetes.io/docs/reference/networking/virtual-ips/
     """
     for each in cluster.disagreements:
-        yield Finding(each, expected="alike on all nodes", found=each.told, level=Level.WARN)
+        yield Finding(each, expected="alike on all nodes", found=each.found, level=Level.WARN)

@@ -28,13 +28,13 @@ def uniform_in_pool(cluster: Cluster) -> Findings:
          https://github.com/kubernetes/kubernetes/issues/112477
          https://kubernetes.io/releases/version-skew-policy/
     """
-    if len(cluster.traits) < 2:
+    if len(cluster.fingerprints) < 2:
         raise NotApplicable("it takes two nodes to compare one with")
     for drift in cluster.drifts:
         yield Finding(
             cluster.part(f"{drift.pool}: {drift.what}"),
             expected=f"{drift.most} everywhere" if drift.most else "the same everywhere",
-            found=drift.told,
+            found=drift.found,
             level=Level.WARN,
             key=drift.what,
         )
@@ -58,7 +58,7 @@ def rp_filter(node: Node) -> Findings:
          https://github.com/flatcar/Flatcar/issues/181
          https://www.kernel.org/doc/html/latest/networking/ip-sysctl.html
     """
-    for each in node.reverse_path.refusals:
+    for each in node.reverse_path.drops:
         yield Finding(
             node.part(each.name),
             expected=f"not 1: {each.who} come in by {each.interface.name}",
@@ -85,7 +85,7 @@ def persistent(node: Node) -> Findings:
          https://github.com/kubernetes/kubernetes/issues/20475
          https://www.freedesktop.org/software/systemd/man/latest/sysctl.d.html
     """
-    for each in node.boot_settings.relapses:
+    for each in node.boot_settings.reverted:
         yield Finding(
             node.part(each.sysctl),
             expected=f"{each.now}, as it is now",

@@ -51,7 +51,7 @@ def test_a_change_that_waits_for_its_sync_is_found(node, queued, done, count):
 
 def test_a_sync_may_be_given_more_time(node):
     index = replace(node.cluster.index, thresholds={"kube_proxy.sync_delay": 400})
-    patient = Cluster(node.cluster.api, index, node.cluster.look)
+    patient = Cluster(node.cluster.api, index, node.cluster.round)
     seen = node.seen.facts.finished
     late = with_metrics(node, seen - 300, seen - 301)
 
@@ -66,7 +66,7 @@ def configured(node: Node, mode: str) -> Node:
         for each in node.cluster.api.config_maps
     ]
     cluster = Cluster(
-        replace(node.cluster.api, config_maps=maps), node.cluster.index, node.cluster.look
+        replace(node.cluster.api, config_maps=maps), node.cluster.index, node.cluster.round
     )
     return Node(cluster, node.object, node.visit, node.document)
 
@@ -90,7 +90,7 @@ def test_a_mode_that_nothing_tells_is_not_judged(node):
 
 def test_a_config_map_of_another_name_is_not_known(node):
     nothing = Cluster(
-        replace(node.cluster.api, config_maps=[]), node.cluster.index, node.cluster.look
+        replace(node.cluster.api, config_maps=[]), node.cluster.index, node.cluster.round
     )
 
     with pytest.raises(NotApplicable, match="no ConfigMap"):

@@ -155,7 +155,7 @@ def test_each_wrong_backend_is_a_finding_of_its_own_whatever_else_the_api_asks_f
         replace(each, endpoints=[e for e in each.endpoints or () if gone not in e.addresses])
         for each in api.endpoint_slices
     ]
-    cluster = Cluster(replace(api, endpoint_slices=slices), node.cluster.index, node.cluster.look)
+    cluster = Cluster(replace(api, endpoint_slices=slices), node.cluster.index, node.cluster.round)
     scaled_down = Node(cluster, node.object, node.visit, wrong.document)
     assert found < identities(scaled_down, "services.no_stale_backends")
 
@@ -172,7 +172,7 @@ def test_a_changed_probability_is_found(node):
 def test_a_service_that_is_gone_leaves_a_frontend_behind(node):
     api = node.cluster.api
     kept = [each for each in api.services if each.metadata.name != "web"]
-    cluster = Cluster(replace(api, services=kept), node.cluster.index, node.cluster.look)
+    cluster = Cluster(replace(api, services=kept), node.cluster.index, node.cluster.round)
     found = red(Node(cluster, node.object, node.visit, node.document))
 
     assert set(found) == {"services.no_stale_frontends"}
@@ -272,7 +272,7 @@ def test_a_replacement_of_kube_proxy_is_said(node):
     )
     api = replace(node.cluster.api, config_maps=[*node.cluster.api.config_maps, config])
     replaced = Node(
-        Cluster(api, node.cluster.index, node.cluster.look), node.object, node.visit, node.document
+        Cluster(api, node.cluster.index, node.cluster.round), node.object, node.visit, node.document
     )
 
     with pytest.raises(NotApplicable, match="Cilium"):
@@ -389,7 +389,7 @@ def test_a_replacement_is_known_by_its_device_where_no_kube_proxy_is(ipvs_node, 
     document = replace(ipvs_node.seen.facts, namespaces=[host])
     pods = [p for p in ipvs_node.cluster.api.pods if not p.metadata.name.startswith("kube-proxy")]
     cluster = Cluster(
-        replace(ipvs_node.cluster.api, pods=pods), ipvs_node.cluster.index, ipvs_node.cluster.look
+        replace(ipvs_node.cluster.api, pods=pods), ipvs_node.cluster.index, ipvs_node.cluster.round
     )
     answering = Node(cluster, ipvs_node.object, ipvs_node.visit, document)
     replaced = Node(cluster, ipvs_node.object, ipvs_node.visit, replace(document, http=silent))

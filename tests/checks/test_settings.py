@@ -7,7 +7,7 @@ import pytest
 from tests.checks.small_cluster import SmallCluster
 from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
 from wirecheck.catalogue.registry import load
-from wirecheck.model.fingerprint import Traits, traits_of
+from wirecheck.model.fingerprint import Fingerprint, fingerprint_of
 from wirecheck.snapshot.netns import Route
 from wirecheck.snapshot.node_settings import SysctlFile
 
@@ -16,8 +16,8 @@ CONF = "/proc/sys/net/ipv4/conf"
 
 def drifts(small: SmallCluster, **nodes: dict[str, str]) -> list[tuple[str, str, str]]:
     (check,) = [each for each in load() if each.id == "settings.uniform_in_pool"]
-    traits = {name: Traits(settings=settings) for name, settings in nodes.items()}
-    found = check.function(replace(small.cluster, traits=traits))
+    fingerprints = {name: Fingerprint(settings=settings) for name, settings in nodes.items()}
+    found = check.function(replace(small.cluster, fingerprints=fingerprints))
     return [(each.subject.part, each.expected, each.found) for each in found]
 
 
@@ -58,7 +58,7 @@ def test_one_node_alone_is_not_compared(small):
 
 def test_what_follows_from_a_nodes_size_is_none_of_its_settings(small):
     small.change_file("/sys/module/nf_conntrack/parameters/hashsize", "65536")
-    settings = traits_of(small.node).settings
+    settings = fingerprint_of(small.node).settings
 
     assert settings["net.ipv4.conf.ens3.rp_filter"] == "0"
     assert settings["MTU of pods' interfaces"] == "1450"

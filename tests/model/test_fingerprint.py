@@ -10,7 +10,7 @@ from testbed.record import RECORDED
 from tests.checks.small_cluster import SmallCluster
 from wirecheck.catalogue.findings import NotApplicable, Ref
 from wirecheck.model.cluster import Cluster
-from wirecheck.model.fingerprint import AS_ASKED, Traits, disagreements, traits_of
+from wirecheck.model.fingerprint import AS_ASKED, Fingerprint, disagreements, fingerprint_of
 from wirecheck.model.node import Node
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
@@ -21,20 +21,20 @@ WEB = Ref("Service", "web", "shop", part="http 10.96.0.9:80/tcp")
 CLAIMED = Ref("frontend", "198.51.100.1:80/tcp", part="of shop/a, shop/b")
 
 
-def told(**traits: Traits) -> list[tuple[str, str]]:
-    return [(str(each.ref), each.told) for each in disagreements(traits)]
+def told(**fingerprints: Fingerprint) -> list[tuple[str, str]]:
+    return [(str(each.ref), each.found) for each in disagreements(fingerprints)]
 
 
-def differs(way: str = "not handled") -> Traits:
-    return Traits(forwarding={WEB: way})
+def differs(way: str = "not handled") -> Fingerprint:
+    return Fingerprint(forwarding={WEB: way})
 
 
 def test_nodes_that_all_do_as_asked_agree():
-    assert not told(a=Traits(), b=Traits())
+    assert not told(a=Fingerprint(), b=Fingerprint())
 
 
 def test_the_node_that_differs_is_named():
-    assert told(a=Traits(), b=differs(), c=Traits()) == [
+    assert told(a=Fingerprint(), b=differs(), c=Fingerprint()) == [
         ("Service shop/web http 10.96.0.9:80/tcp", f"b: not handled; 2 other nodes: {AS_ASKED}")
     ]
 
@@ -50,13 +50,13 @@ def test_nodes_that_are_wrong_in_different_ways_do_not():
 
 
 def test_of_a_node_that_is_not_known_nothing_is_said():
-    assert not told(a=differs(), b=Traits(unknown="unreachable"))
+    assert not told(a=differs(), b=Fingerprint(unknown="unreachable"))
 
 
 def test_nodes_that_follow_different_claims_to_one_address_are_found():
-    ways: Mapping[str, Traits] = {
-        "a": Traits(claims={CLAIMED: "forwarded to 10.0.0.1:80"}),
-        "b": Traits(claims={CLAIMED: "forwarded to 10.0.0.2:80"}),
+    ways: Mapping[str, Fingerprint] = {
+        "a": Fingerprint(claims={CLAIMED: "forwarded to 10.0.0.1:80"}),
+        "b": Fingerprint(claims={CLAIMED: "forwarded to 10.0.0.2:80"}),
     }
     assert told(**ways) == [
         (
@@ -68,14 +68,14 @@ def test_nodes_that_follow_different_claims_to_one_address_are_found():
 
 def test_many_nodes_are_counted():
     others = {f"n{number}": differs() for number in range(5)}
-    (only,) = told(**others, z0=Traits(), z1=Traits(), z2=Traits(), z3=Traits())
+    (only,) = told(**others, z0=Fingerprint(), z1=Fingerprint(), z2=Fingerprint(), z3=Fingerprint())
 
     assert only[1].startswith("z0, z1, z2 and 1 more: as the API asks; 5 other nodes: ")
 
 
 def test_of_too_many_deviations_the_first_ports_are_kept_with_all_their_differences() -> None:
     """A recorded node with 510 more Services, whose rules all forward to a dead backend."""
-    forwarding = traits_of(with_misdirected_services(510)).forwarding
+    forwarding = fingerprint_of(with_misdirected_services(510)).forwarding
 
     assert len(forwarding) == 500
     (way,) = set(forwarding.values())
@@ -91,7 +91,7 @@ def test_nodes_that_all_have_the_same_stale_frontend_agree() -> None:
     cluster = Cluster(replace(api, services=kept), snapshot.index, snapshot.index.looks[0])
     visit = VisitRecord(VisitStatus.SEEN)
     known = {
-        name: traits_of(Node(cluster, cluster.nodes[name], visit, snapshot.document(name)))
+        name: fingerprint_of(Node(cluster, cluster.nodes[name], visit, snapshot.document(name)))
         for name in ("wc-w1", "wc-w2")
     }
     assert all(len(each.forwarding) == 1 for each in known.values())

@@ -12,7 +12,7 @@ from testbed.record import RECORDED
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.catalogue.registry import load
 from wirecheck.model.cluster import Cluster
-from wirecheck.model.fingerprint import traits_of
+from wirecheck.model.fingerprint import fingerprint_of
 from wirecheck.model.node import Node
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
@@ -38,7 +38,7 @@ def run_every_check(node: Node) -> None:
         if check.scope == "node":
             with suppress(FactMissingError, NotApplicable):
                 list(check.function(node))
-    traits_of(node)
+    fingerprint_of(node)
 
 
 @pytest.mark.parametrize("name", CLUSTERS)
@@ -46,7 +46,9 @@ def run_every_check(node: Node) -> None:
 def test_a_node_and_its_document_are_freed_by_counting_references(name: str) -> None:
     snapshot = Snapshot.open(RECORDED / name)
     cluster = Cluster(snapshot.api(), snapshot.index, snapshot.index.looks[0])
-    seen = [each for each, visit in cluster.look.visits.items() if visit.status is VisitStatus.SEEN]
+    seen = [
+        each for each, visit in cluster.round.visits.items() if visit.status is VisitStatus.SEEN
+    ]
     kept: list[tuple[str, str]] = []
     for each in seen:
         document = Watched(**asdict(snapshot.document(each)))

@@ -37,7 +37,7 @@ class Check:
 
     `settles` says that the check compares two things that follow each other with a delay
     (API and node, endpoints and rules): what it finds counts only if several looks agree.
-    `compares_nodes` says that it needs the traits of every node beside each other.
+    `compares_nodes` says that it needs the fingerprints of every node beside each other.
     """
 
     id: str

@@ -22,7 +22,7 @@ from wirecheck.catalogue.former_ids import former_key
 from wirecheck.catalogue.registry import Check
 from wirecheck.evaluation.waivers import terms, waiver_for
 from wirecheck.model.cluster import Cluster
-from wirecheck.model.fingerprint import Traits, traits_of
+from wirecheck.model.fingerprint import Fingerprint, fingerprint_of
 from wirecheck.model.node import Node
 from wirecheck.results.measures import NodeMeasures, measured_on
 from wirecheck.results.outcomes import outcome_of
@@ -61,7 +61,7 @@ class Evaluation:
         self._clusters = [
             Cluster(snapshot.api(number), snapshot.index, look) for number, look in looks
         ]
-        self._traits: list[dict[str, Traits]] = [{} for _ in self._clusters]
+        self._fingerprints: list[dict[str, Fingerprint]] = [{} for _ in self._clusters]
         self._compares_nodes = any(check.compares_nodes for check in checks)
         self.measured: dict[str, NodeMeasures] = {}
         """What was measured on the nodes that were judged."""
@@ -91,33 +91,33 @@ class Evaluation:
         """One result for each check about the cluster; nodes are compared among `names`."""
         if self._compares_nodes:
             for name in self.node_names if names is None else names:
-                if name not in self._traits[0]:
+                if name not in self._fingerprints[0]:
                     self._remember(name, self._nodes(name))
-        clusters = self._with_traits()
+        clusters = self._with_fingerprints()
         for check in self._checks:
             if check.scope == "cluster":
                 yield self._result(check, "", clusters)
 
     def _remember(self, name: str, nodes: Iterable[Node]) -> None:
-        """Keep the traits of one node, for each look in which it was seen."""
+        """Keep the fingerprints of one node, for each look in which it was seen."""
         for node in nodes:
             at = next(at for at, each in enumerate(self._clusters) if each is node.cluster)
-            self._traits[at][name] = traits_of(node)
+            self._fingerprints[at][name] = fingerprint_of(node)
 
-    def _with_traits(self) -> list[Cluster]:
+    def _with_fingerprints(self) -> list[Cluster]:
         """The cluster in each look; a node that was not visited again is as it was."""
-        known: dict[str, Traits] = {}
+        known: dict[str, Fingerprint] = {}
         found = []
-        for cluster, traits in zip(self._clusters, self._traits, strict=True):
-            known = {**known, **traits}
-            found.append(dataclasses.replace(cluster, traits=known))
+        for cluster, fingerprints in zip(self._clusters, self._fingerprints, strict=True):
+            known = {**known, **fingerprints}
+            found.append(dataclasses.replace(cluster, fingerprints=known))
         return found
 
     def _nodes(self, name: str) -> list[Node]:
         """The node in each look that visited it; in the first look also where none did."""
         seen = []
         for number, cluster in enumerate(self._clusters, start=1):
-            visit = cluster.look.visits.get(name)
+            visit = cluster.round.visits.get(name)
             if number == 1 or visit is not None:
                 seen.append(self._one_node(number, cluster, name, visit))
         return seen

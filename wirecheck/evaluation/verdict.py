@@ -104,7 +104,7 @@ def coverage(cluster: Cluster, index: SnapshotIndex, items: Sequence[ItemResult]
 
     `index` has all looks, also those that came after.
     """
-    visits = {name: cluster.look.visits.get(name, _NO_VISIT) for name in cluster.nodes}
+    visits = {name: cluster.round.visits.get(name, _NO_VISIT) for name in cluster.nodes}
     pods = [pod for pod in cluster.pods if pod.node_name and pod.is_running]
     seen = {name for name, visit in visits.items() if visit.status.reached}
     undecided = {name for item in items for name in item.undecided}

@@ -68,7 +68,7 @@ def _links(node: Node) -> Iterator[LinkView]:
     pods: dict[int, str] = {}
     try:
         for pair in node.veths:
-            if pair.outer and pair.name_each_other:
+            if pair.outer and pair.points_back:
                 pods[pair.outer.index] = f"{pair.pod.namespace}/{pair.pod.name}"
     except FactMissingError:
         pass  # Raised after all that could be read; the findings say it.
@@ -136,7 +136,7 @@ def _conntrack(node: Node) -> ConntrackView:
     grown = [each.counters.get("entries", 0) for each in (samples[:1] + samples[-1:])]
     destinations, note = _destinations(node)
     try:
-        newcomers = table.newcomers
+        newcomers = table.new_connections
     except UNKNOWN:
         newcomers = None
     ordered = [*tables[:1], *sorted(tables[1:], key=lambda each: -each.count)]
@@ -146,7 +146,7 @@ def _conntrack(node: Node) -> ConntrackView:
         tables=tuple(map(_table, ordered)),
         window=table.window if len(samples) > 1 else 0.0,
         grown=grown[-1] - grown[0] if grown else 0,
-        losses=table.losses if len(samples) > 1 else {},
+        losses=table.drops if len(samples) > 1 else {},
         new=str(newcomers) if newcomers else "",
         new_destinations=newcomers.heard.destinations if newcomers else {},
         destinations=destinations,

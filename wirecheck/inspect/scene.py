@@ -39,13 +39,13 @@ class Scene:
         return Source(
             cluster=index.cluster.context,
             version=index.cluster.version,
-            time=self.cluster.look.started,
+            time=self.cluster.round.started,
             looks=len(index.looks),
         )
 
     def node(self, name: str) -> Node:
         """The node with what was seen on it; a broken document is a visit that failed."""
-        visit = self.cluster.look.visits.get(name) or VisitRecord(
+        visit = self.cluster.round.visits.get(name) or VisitRecord(
             VisitStatus.NO_ACCESS, reason=f"{name} was not visited."
         )
         document = None

@@ -30,8 +30,8 @@ def problem_of(pair: Veth) -> str:
     """What is wrong with the pair at first sight, in the model's words; empty where nothing is."""
     if pair.outer is None:
         return f"the node has no pair with index {pair.inner.link.peer_index}"
-    if not pair.name_each_other:
-        return pair.pointed_to
+    if not pair.points_back:
+        return pair.actual_peer
     return ""
 
 

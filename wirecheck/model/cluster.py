@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from wirecheck.api_index.coredns import CoreDns
 from wirecheck.catalogue.findings import NotApplicable
-from wirecheck.model.fingerprint import Disagreement, Traits, disagreements
+from wirecheck.model.fingerprint import Disagreement, Fingerprint, disagreements
 from wirecheck.model.pools import Drift, drifts
 from wirecheck.node.cluster_seen import ClusterSeen
 
@@ -16,7 +16,7 @@ from wirecheck.node.cluster_seen import ClusterSeen
 class Cluster(ClusterSeen):
     """What checks about the cluster see."""
 
-    traits: Mapping[str, Traits] = field(default_factory=dict)
+    fingerprints: Mapping[str, Fingerprint] = field(default_factory=dict)
     """Of every node that was visited, by name: what checks compare between nodes."""
 
     @property
@@ -30,14 +30,14 @@ class Cluster(ClusterSeen):
 
         Raises NotApplicable where the rules of fewer than two nodes are known.
         """
-        unknown = [each.unknown for each in self.traits.values() if each.unknown]
-        known = len(self.traits) - len(unknown)
+        unknown = [each.unknown for each in self.fingerprints.values() if each.unknown]
+        known = len(self.fingerprints) - len(unknown)
         if known < 2:
             why = f": {unknown[0]}" if unknown else ""
             raise NotApplicable(f"{known} node's rules were compared, which takes two{why}")
-        return disagreements(self.traits)
+        return disagreements(self.fingerprints)
 
     @property
     def drifts(self) -> Iterator[Drift]:
         """What differs between nodes of one pool."""
-        return drifts(self.nodes, {name: each.settings for name, each in self.traits.items()})
+        return drifts(self.nodes, {name: each.settings for name, each in self.fingerprints.items()})

@@ -20,7 +20,7 @@ AS_ASKED = "as the API asks"
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
+class Fingerprint:
     """How one node forwards and is set up, in as far as nodes can differ in it.
 
     `unknown` says why it could not be told how it forwards.
@@ -44,7 +44,7 @@ class Disagreement:
     """Nodes by what they do."""
 
     @property
-    def told(self) -> str:
+    def found(self) -> str:
         """`wc-w1: not handled; 3 other nodes: as the API asks`: the smallest group first."""
         groups = sorted(self.ways.items(), key=lambda each: (len(each[1]), each))
         *others, (most, nodes) = groups
@@ -52,12 +52,12 @@ class Disagreement:
         return "; ".join([*said, f"{len(nodes):,} other node{'s' * (len(nodes) > 1)}: {most}"])
 
 
-def traits_of(node: Node) -> Traits:
-    """The traits of a node that was visited."""
+def fingerprint_of(node: Node) -> Fingerprint:
+    """The fingerprints of a node that was visited."""
     try:
         dataplane = node.dataplane
     except (FactMissingError, NotApplicable) as reason:
-        return Traits(unknown=str(reason), settings=settings_of(node))
+        return Fingerprint(unknown=str(reason), settings=settings_of(node))
     deviations: dict[Ref, list[str]] = defaultdict(list)
     for every in dataplane.common():
         part = replace(every.ref, kind="Cluster", name="all Services", uid="")
@@ -67,12 +67,14 @@ def traits_of(node: Node) -> Traits:
         if len(deviations) < MOST_DEVIATIONS or about in deviations:
             deviations[about].append(each.found)
     forwarding = {ref: "; ".join(dict.fromkeys(said)) for ref, said in deviations.items()}
-    return Traits(forwarding=forwarding, claims=dict(dataplane.claims), settings=settings_of(node))
+    return Fingerprint(
+        forwarding=forwarding, claims=dict(dataplane.claims), settings=settings_of(node)
+    )
 
 
-def disagreements(traits: Mapping[str, Traits]) -> Iterator[Disagreement]:
+def disagreements(fingerprints: Mapping[str, Fingerprint]) -> Iterator[Disagreement]:
     """Where nodes differ from each other; nodes of which nothing is known are left out."""
-    known = {name: each for name, each in sorted(traits.items()) if not each.unknown}
+    known = {name: each for name, each in sorted(fingerprints.items()) if not each.unknown}
     told = {ref for each in known.values() for ref in each.forwarding}
     for ref in sorted(told):
         yield from _differing(ref, {n: t.forwarding.get(ref, AS_ASKED) for n, t in known.items()})

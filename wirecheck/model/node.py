@@ -31,7 +31,7 @@ from wirecheck.node.kube_proxy import KubeProxy
 from wirecheck.node.kubelet import Kubelet
 from wirecheck.node.losses import Loss, losses
 from wirecheck.node.netns import Netns
-from wirecheck.node.network_pods import Part, parts_of
+from wirecheck.node.network_pods import NetworkDaemon, network_daemons_of
 from wirecheck.node.node_ports import NodePorts
 from wirecheck.node.overlay import Overlay
 from wirecheck.node.pod_namespaces import PodNamespaces
@@ -100,13 +100,13 @@ class Node:
         return self.seen.addresses
 
     @property
-    def gives_addresses_from_its_range(self) -> bool:
+    def assigns_from_pod_cidrs(self) -> bool:
         """Whether pods' addresses come from spec.podCIDRs: some CNI plugins have own pools."""
-        return self.seen.gives_addresses_from_its_range
+        return self.seen.assigns_from_pod_cidrs
 
     @property
-    def attaches_pods_elsewhere(self) -> bool:
-        return self.seen.attaches_pods_elsewhere
+    def bypasses_routing(self) -> bool:
+        return self.seen.bypasses_routing
 
     @property
     def is_being_removed(self) -> bool:
@@ -127,9 +127,9 @@ class Node:
         return conditions.network_problems(self.object)
 
     @property
-    def network_parts(self) -> Iterator[Part]:
+    def network_daemons(self) -> Iterator[NetworkDaemon]:
         """Pods that make up the node's network, beside those of the CNI plugin."""
-        return parts_of(self.seen)
+        return network_daemons_of(self.seen)
 
     # Settings.
 
@@ -202,9 +202,9 @@ class Node:
         return self.namespaces.orphaned_veths
 
     @property
-    def deserted_netns(self) -> tuple[Netns, ...]:
+    def leaked_netns(self) -> tuple[Netns, ...]:
         """Namespaces that a runtime made for pods, and that no process is in any more."""
-        return self.namespaces.deserted_netns
+        return self.namespaces.leaked_netns
 
     @property
     def has_pods_on_a_bridge(self) -> bool:

@@ -100,7 +100,7 @@ class Drift:
         return value if 2 * len(nodes) > sum(map(len, self.values.values())) else ""
 
     @property
-    def told(self) -> str:
+    def found(self) -> str:
         """`wc-w1: 6.1.0; 12 nodes: 6.1.4`: the smallest group first."""
         groups = sorted(self.values.items(), key=lambda each: (len(each[1]), each))
         return "; ".join(f"{_named(nodes)}: {value}" for value, nodes in groups)

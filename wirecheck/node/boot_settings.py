@@ -35,7 +35,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Relapse:
+class RevertedSetting:
     """A sysctl that is right now, and would not be after a boot."""
 
     sysctl: str
@@ -52,13 +52,13 @@ class BootSettings:
     conntrack: Conntrack
 
     @property
-    def relapses(self) -> Iterator[Relapse]:
+    def reverted(self) -> Iterator[RevertedSetting]:
         """Settings that pods need, and that the next boot would take back."""
         applied = settings(self._files, self._wanted)
         for sysctl in self._wanted:
             then, now = applied.get(sysctl), self.seen.sysctl(sysctl)
             if then and then.value != now and self._is_worse(sysctl, then.value, now):
-                yield Relapse(sysctl, now, then)
+                yield RevertedSetting(sysctl, now, then)
 
     @property
     def _files(self) -> list[SysctlFile]:
@@ -78,7 +78,7 @@ class BootSettings:
     @property
     def _kube_proxy_sets_the_limit(self) -> bool:
         try:
-            return self.conntrack.kube_proxys_limit is not None
+            return self.conntrack.configured_limit is not None
         except (NotApplicable, FactMissingError):
             return False
 

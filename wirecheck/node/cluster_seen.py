@@ -63,7 +63,7 @@ class ClusterSeen:
 
     api: ApiObjects
     index: SnapshotIndex
-    look: RoundRecord
+    round: RoundRecord
 
     @property
     def ref(self) -> Ref:
@@ -81,15 +81,15 @@ class ClusterSeen:
     @cached_property
     def changed(self) -> frozenset[tuple[str, str, str]]:
         """(kind, namespace, name) of what changed while it was looked at."""
-        return frozenset((each.kind, each.namespace, each.name) for each in self.look.changes)
+        return frozenset((each.kind, each.namespace, each.name) for each in self.round.changes)
 
     @cached_property
     def proxy_modes(self) -> Mapping[str, str]:
         """In which mode kube-proxy said that it runs, by node; looks after the first visit few."""
         return {
             name: visit.proxy_mode
-            for look in (*self.index.looks, self.look)
-            for name, visit in look.visits.items()
+            for each_round in (*self.index.looks, self.round)
+            for name, visit in each_round.visits.items()
             if visit.proxy_mode
         }
 

@@ -87,7 +87,7 @@ class Cni:
         return [Reservation(e.network, e.address.replace("_", ":"), e.age / 60) for e in found]
 
     @property
-    def leaked(self) -> Iterator[Reservation]:
+    def leaked_addresses(self) -> Iterator[Reservation]:
         """Addresses that are held, though no netns of the node has them, and no pod ought to."""
         carried = {
             each.address for netns in self.seen.facts.namespaces for each in netns.addresses

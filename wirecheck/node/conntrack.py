@@ -61,7 +61,7 @@ class TableFull:
 
 
 @dataclass(frozen=True)
-class Newcomers:
+class ConnectionRate:
     """New connections of the node's own netns while one listened."""
 
     heard: NewConnections
@@ -109,7 +109,7 @@ class DnsConnection:
         return self.connection.reply.source
 
     @property
-    def leads_to(self) -> str:
+    def target(self) -> str:
         """Where the entry sends its client's queries."""
         if self.backend == self.service:
             return "not translated at all: made before the Service's rules were there"
@@ -134,7 +134,7 @@ class Conntrack:
         return self.seen.number("net.netfilter.nf_conntrack_max")
 
     @property
-    def kube_proxys_limit(self) -> int | None:
+    def configured_limit(self) -> int | None:
         """What kube-proxy sets as the limit; None where it is told to leave it alone.
 
         Raises NotApplicable where nothing tells how kube-proxy is configured.
@@ -160,7 +160,7 @@ class Conntrack:
         return last.time - first.time
 
     @property
-    def losses(self) -> dict[str, int]:
+    def drops(self) -> dict[str, int]:
         """How much each counter of losses grew between the two samples."""
         first, last = self._samples
         return {
@@ -195,7 +195,7 @@ class Conntrack:
         yield from (rule for rule in rules if "--random-fully" not in rule)
 
     @property
-    def newcomers(self) -> Newcomers:
+    def new_connections(self) -> ConnectionRate:
         """New connections while the node was looked at."""
         facts = self.seen.facts
         if facts.new_connections is None and (
@@ -204,7 +204,7 @@ class Conntrack:
             raise FactMissingError(f"{self.seen.name}: {problem}")
         if facts.new_connections is None:
             raise NotApplicable("nothing listened for new connections on this node")
-        return Newcomers(facts.new_connections, self.limit)
+        return ConnectionRate(facts.new_connections, self.limit)
 
     @property
     def table_full_events(self) -> Iterator[TableFull]:

@@ -12,7 +12,7 @@ from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.network.plugin import DeviceKind
 from wirecheck.node.netns import Interface
 from wirecheck.node.pod_namespaces import PodNamespaces
-from wirecheck.node.routing_rules import RoutingRules, told
+from wirecheck.node.routing_rules import RoutingRules, rule_text
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.sections import Section, parse_sections
@@ -38,7 +38,7 @@ class Taken:
 
 
 @dataclass(frozen=True)
-class Renumbered:
+class MacOverride:
     """A device whose MAC a .link file changes."""
 
     device: str
@@ -79,7 +79,7 @@ class DeviceManagers:
         )
 
     @property
-    def not_left_to_cni(self) -> Iterator[Taken]:
+    def managed_by_networkmanager(self) -> Iterator[Taken]:
         """Devices of the CNI plugin that NetworkManager is not told to leave alone."""
         self._demand(NETWORK_MANAGER)
         lists, by_section = self._unmanaged
@@ -112,7 +112,7 @@ class DeviceManagers:
         return listed, list(matched.values())
 
     @property
-    def renumbered(self) -> Iterator[Renumbered]:
+    def mac_overrides(self) -> Iterator[MacOverride]:
         """Devices of the CNI plugin to which udev gives a MAC that the plugin did not choose."""
         self._demand(UDEV)
         files = [(each.file, self._sections([each])) for each in self._record.links]
@@ -121,7 +121,7 @@ class DeviceManagers:
                 if not _matches([each for each in sections if each.name == "Match"], device):
                     continue
                 if setting := self._harmful(sections, device):
-                    yield Renumbered(device.name, file, setting)
+                    yield MacOverride(device.name, file, setting)
                 break  # The first file that matches is the only one that is applied.
 
     def _harmful(self, sections: Iterable[Section], device: Interface) -> str:
@@ -152,7 +152,7 @@ class DeviceManagers:
                 yield from (each.image for each in pod.object.spec.containers)
 
     @property
-    def rules_at_stake(self) -> Iterator[str]:
+    def rules_networkd_removes(self) -> Iterator[str]:
         """Routing rules of other programs, which a restart of systemd-networkd removes."""
         self._demand(NETWORKD)
         sections = self._sections(self._record.networkd)
@@ -163,7 +163,7 @@ class DeviceManagers:
             if key == "ManageForeignRoutingPolicyRules"
         ]
         if not told_to or told_to[-1] not in NO:
-            yield from map(told, self.routing_rules.of_others)
+            yield from map(rule_text, self.routing_rules.of_others)
 
     def _sections(self, files: Iterable[node_settings.SettingsFile]) -> list[Section]:
         found: list[Section] = []

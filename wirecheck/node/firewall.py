@@ -75,7 +75,7 @@ class Firewall:
     @property
     def pod_packets(self) -> Iterator[tuple[str, Packet]]:
         """From pods here to pods of other nodes, and back."""
-        for way in self.routes.ways[:MOST_PEERS]:
+        for way in self.routes.peer_routes[:MOST_PEERS]:
             own = _sample(self._own(way.range.version))
             there, device = _sample(way.range), way.device.name if way.device else ""
             bridge = self._bridge(own)
@@ -111,7 +111,7 @@ class Firewall:
 
     def _pods_address(self, peer: IPAddress) -> IPAddress | None:
         """An address of the peer's family that pods here have, or may have, but for the peer's."""
-        if self.seen.gives_addresses_from_its_range:
+        if self.seen.assigns_from_pod_cidrs:
             found = [_sample(each) for each in self.seen.pod_ranges]
         else:
             pods = (pod for pod in self.seen.pods if pod.has_own_netns)

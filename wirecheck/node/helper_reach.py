@@ -23,12 +23,12 @@ class HelperReach:
     reach: NodeReach
 
     @property
-    def lacking(self) -> Mapping[str, str]:
+    def missing(self) -> Mapping[str, str]:
         """Other nodes without one, with the reason."""
         return {name: why for name, why in self._without.items() if name != self.seen.name}
 
     @property
-    def across(self) -> Iterator[Reached]:
+    def between_nodes(self) -> Iterator[Reached]:
         """To other nodes, from the node and from its own helper pod.
 
         Raises, after all others, where not both could be done.
@@ -39,13 +39,13 @@ class HelperReach:
         others = self._there.keys() - {self.seen.name}
         if others and not any(each.source for each in found):
             raise self._nothing_sent
-        for why in self.lacking.values() if not others else ():
+        for why in self.missing.values() if not others else ():
             raise FactMissingError(f"There was no helper pod to send to. {why}")
         if not others:
             raise NotApplicable("there is no other node to send to")
 
     @property
-    def within(self) -> Iterator[Reached]:
+    def within_node(self) -> Iterator[Reached]:
         """To the node's own helper pod, from the node and from another of its pods.
 
         Raises, after all others, where there is none.

@@ -77,7 +77,7 @@ class Kernel:
             raise FactMissingError(f"{file} on {self.seen.name} is not understood.") from error
 
     @property
-    def troubles(self) -> Iterator[Trouble]:
+    def network_errors(self) -> Iterator[Trouble]:
         """What the log tells of the network, by pattern."""
         facts = self.seen.facts
         patterns = {line.pattern for line in facts.kernel_log} - JUDGED_ELSEWHERE - HARMLESS
@@ -89,12 +89,12 @@ class Kernel:
             yield Trouble(pattern, last.text, when, len(lines), age)
 
     @property
-    def clock_error(self) -> float:
+    def clock_skew(self) -> float:
         """Seconds by which the node's clock is certainly off this machine's: ahead if positive.
 
         The visit lies within the look; what is outside of it by the node's clock is its error.
         """
-        look, facts = self.seen.cluster.look, self.seen.facts
-        if facts.finished > look.finished:
-            return facts.finished - look.finished
-        return min(0.0, facts.started - look.started)
+        current, facts = self.seen.cluster.round, self.seen.facts
+        if facts.finished > current.finished:
+            return facts.finished - current.finished
+        return min(0.0, facts.started - current.started)

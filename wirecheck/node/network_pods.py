@@ -20,14 +20,14 @@ VIRTUAL = "virtual-kubelet.io/provider"
 
 
 @dataclass(frozen=True)
-class Part:
+class NetworkDaemon:
     """A part of the network, and its pods on one node."""
 
     name: str
     pods: tuple[Pod, ...]
 
 
-def parts_of(seen: NodeSeen) -> Iterator[Part]:
+def network_daemons_of(seen: NodeSeen) -> Iterator[NetworkDaemon]:
     """Those that a DaemonSet brings to any node. Raises NotApplicable where there is none."""
     if seen.is_being_removed or any(taint.key == VIRTUAL for taint in seen.object.spec.taints):
         raise NotApplicable("the node is being removed, or is no machine")
@@ -37,6 +37,6 @@ def parts_of(seen: NodeSeen) -> Iterator[Part]:
         if any(workload.startswith(starts) for workload in seen.cluster.workloads):
             found = True
             mine = tuple(pod for pod in seen.pods if pod.ref.workload.startswith(starts))
-            yield Part(name, mine)
+            yield NetworkDaemon(name, mine)
     if not found:
         raise NotApplicable("no DaemonSet brings kube-proxy or a DNS cache to the nodes")

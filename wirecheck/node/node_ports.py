@@ -59,14 +59,14 @@ class NodePorts:
     service_proxy: ServiceProxy
 
     @property
-    def to_answer(self) -> Iterator[tuple[Reached, str]]:
+    def open_node_ports(self) -> Iterator[tuple[Reached, str]]:
         """Node ports at nodes that are to forward, and why a failure may be right all the same."""
         for reached, port, node in self._asked:
             if port.is_open_at(node):
                 yield reached, reached.shield or self._excuse(reached, port)
 
     @property
-    def to_stay_closed(self) -> Iterator[Reached]:
+    def closed_node_ports(self) -> Iterator[Reached]:
         """Node ports of Services with policy Local, at nodes without an endpoint.
 
         In IPVS mode kube-proxy takes all endpoints where it has no local one, for the node's pods.

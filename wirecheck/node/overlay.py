@@ -23,7 +23,7 @@ OVERHEAD = {4: 50, 6: 70}
 
 
 @dataclass(frozen=True)
-class Entry:
+class OverlayMismatch:
     """Something about another node that this one must know, or knows without reason."""
 
     ref: Ref
@@ -60,20 +60,20 @@ class Overlay:
         return next((each for each in self.seen.host.interfaces if each.name == name), None)
 
     @property
-    def misannounced(self) -> Iterator[Entry]:
+    def announcement_mismatches(self) -> Iterator[OverlayMismatch]:
         """Where the node's device is not as the node announces it to the others."""
         for family, own in self.own.items():
             part = self.seen.part(f"VXLAN device IPv{family}")
             device = self.device(family)
             if device is None:
-                yield Entry(part, f"a device for network {own.vni}", "none")
+                yield OverlayMismatch(part, f"a device for network {own.vni}", "none")
                 continue
             said = (own.mac, str(own.endpoint))
             local = device.link.vxlan_local or str(own.endpoint)
             if (is_ := (device.link.mac, local)) != said:
-                yield Entry(part, f"{said[0]} at {said[1]}", f"{is_[0]} at {is_[1]}")
+                yield OverlayMismatch(part, f"{said[0]} at {said[1]}", f"{is_[0]} at {is_[1]}")
             if not device.is_up:
-                yield Entry(part, "UP", f"{device.name} is DOWN")
+                yield OverlayMismatch(part, "UP", f"{device.name} is DOWN")
 
     @cached_property
     def _is_as_announced(self) -> bool:
@@ -98,7 +98,7 @@ class Overlay:
         return True
 
     @property
-    def unknown(self) -> Iterator[Entry]:
+    def missing_entries(self) -> Iterator[OverlayMismatch]:
         """What the node does not know of the others, or knows wrongly."""
         direct = self._direct
         if self._is_as_announced:
@@ -112,7 +112,7 @@ class Overlay:
                 continue
             mac = self._neighbours.get((device.index, peer.gateway), "")
             if mac != peer.mac:
-                yield Entry(
+                yield OverlayMismatch(
                     self.seen.part(f"neighbour {peer.gateway}"),
                     f"{peer.mac}, which node {peer.name} announces",
                     mac or "no entry",
@@ -120,7 +120,7 @@ class Overlay:
                 )
             places = self._fdb.get((device.index, peer.mac), frozenset())
             if str(peer.endpoint) not in places:
-                yield Entry(
+                yield OverlayMismatch(
                     self.seen.part(f"FDB {peer.mac}"),
                     f"at {peer.endpoint}, where node {peer.name} is",
                     f"at {', '.join(sorted(places))}" if places else "no entry",
@@ -128,7 +128,7 @@ class Overlay:
                 )
 
     @property
-    def needless(self) -> Iterator[Entry]:
+    def stale_entries(self) -> Iterator[OverlayMismatch]:
         """Entries about nobody in the cluster, or that lead to a second place."""
         if self._is_as_announced:
             return
@@ -140,7 +140,7 @@ class Overlay:
             surplus = known - places.get(mac, set())
             # The one wrong place of a node is told where its right one is missed.
             if index in devices and surplus and (mac not in places or known & places[mac]):
-                yield Entry(
+                yield OverlayMismatch(
                     self.seen.part(f"FDB {mac}"),
                     "only entries about nodes of the cluster",
                     f"at {', '.join(sorted(surplus))}, on {devices[index].name}",
@@ -148,7 +148,7 @@ class Overlay:
         gateways = {peer.gateway for peer in self.peers}
         for (index, where), mac in sorted(self._neighbours.items(), key=str):
             if index in devices and where not in gateways:
-                yield Entry(
+                yield OverlayMismatch(
                     self.seen.part(f"neighbour {where}"),
                     "only entries about nodes of the cluster",
                     f"{mac} on {devices[index].name}",
@@ -159,7 +159,7 @@ class Overlay:
         """Peers that are not reached through the tunnel: with DirectRouting those near by."""
         return {
             (way.peer.metadata.name, way.to.family)
-            for way in self.routes.ways
+            for way in self.routes.peer_routes
             if way.is_right and (way.device is None or way.device.link.kind != "vxlan")
         }
 
@@ -182,7 +182,7 @@ class Overlay:
         return {key: frozenset(places) for key, places in found.items()}
 
     @property
-    def mtu_excess(self) -> Iterator[Entry]:
+    def mtu_excess(self) -> Iterator[OverlayMismatch]:
         """Where packets of the overlay are larger, wrapped, than the wire below takes."""
         for family, own in self.own.items():
             device = self.device(family)
@@ -191,7 +191,7 @@ class Overlay:
                 continue
             most = below.mtu - OVERHEAD[own.endpoint.version]
             if device.mtu > most:
-                yield Entry(
+                yield OverlayMismatch(
                     self.seen.part(device.name),
                     f"at most {most} bytes: {below.name} takes {below.mtu}",
                     f"{device.mtu} bytes",
@@ -202,7 +202,9 @@ class Overlay:
         for pod, netns in self.namespaces.pods_with_netns:
             inner = netns.primary
             if inner and widest and inner.mtu > widest:
-                yield Entry(pod.ref, f"at most {widest} bytes on eth0", f"{inner.mtu} bytes")
+                yield OverlayMismatch(
+                    pod.ref, f"at most {widest} bytes on eth0", f"{inner.mtu} bytes"
+                )
 
     def _below(self, own: Vtep) -> Interface | None:
         """The device that has the address from which the tunnel's packets leave."""

@@ -96,7 +96,7 @@ class PodNamespaces:
         return tuple(orphans(seen.name, seen.host, live, seen.addresses))
 
     @cached_property
-    def deserted_netns(self) -> tuple[Netns, ...]:
+    def leaked_netns(self) -> tuple[Netns, ...]:
         """Namespaces that a runtime made for pods, and that no process is in any more."""
         return tuple(
             netns

@@ -59,7 +59,7 @@ class Mapping:
 
 
 @dataclass(frozen=True)
-class Misled:
+class HostPortMismatch:
     """A host port that does not lead where it is to, or one that leads to nobody."""
 
     ref: Ref
@@ -77,7 +77,7 @@ class PortMappings:
     cni: Cni
 
     @property
-    def misled(self) -> Iterator[Misled]:
+    def mismatches(self) -> Iterator[HostPortMismatch]:
         """What is wrong with the node's host ports."""
         if not self._ports and not self._mappings:
             raise NotApplicable("no pod of the node has a host port")
@@ -93,7 +93,7 @@ class PortMappings:
                 yield self._of(pod, port, f"no jump to {CHAIN} from {hook}")
         yield from self._left
 
-    def _of(self, pod: Pod, port: HostPort, found: str, rule: str = "") -> Misled:
+    def _of(self, pod: Pod, port: HostPort, found: str, rule: str = "") -> HostPortMismatch:
         ref = Ref(
             "Pod",
             pod.name,
@@ -102,17 +102,19 @@ class PortMappings:
             uid=pod.ref.uid,
             workload=pod.ref.workload,
         )
-        return Misled(ref, f"translated to {_target(port)}", found, rule)
+        return HostPortMismatch(ref, f"translated to {_target(port)}", found, rule)
 
     @property
-    def _left(self) -> Iterator[Misled]:
+    def _left(self) -> Iterator[HostPortMismatch]:
         """Rules for pods that are gone; containers that are no pods have other addresses."""
         wanted = {_target(port) for _, port in self._ports}
         for each in self._mappings:
             where = address(each.target.rpartition(":")[0].strip("[]"))
             if each.target not in wanted and contains(self.seen.pod_ranges, where):
                 ref = self.seen.part(f"{each.name} to {each.target}")
-                yield Misled(ref, "a pod of the node with that host port", "none", each.rule)
+                yield HostPortMismatch(
+                    ref, "a pod of the node with that host port", "none", each.rule
+                )
 
     @cached_property
     def _ports(self) -> tuple[tuple[Pod, HostPort], ...]:

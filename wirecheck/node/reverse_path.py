@@ -21,7 +21,7 @@ PATTERN = "/proc/sys/net/ipv4/conf/{}/rp_filter"
 
 
 @dataclass(frozen=True)
-class Refusal:
+class ReversePathDrop:
     """Packets that come in by a strict interface, and would be answered by another one."""
 
     interface: Interface
@@ -41,7 +41,7 @@ class ReversePath:
     routes: NodeRoutes
 
     @property
-    def refusals(self) -> Iterator[Refusal]:
+    def drops(self) -> Iterator[ReversePathDrop]:
         """What strict filtering drops by the routes and the CNI plugin that the node has."""
         yield from self._of_plugin()
         for who, enters, answered in [*self._from_pods(), *self._from_nodes()]:
@@ -51,7 +51,7 @@ class ReversePath:
                 and answered != enters
                 and self._is_strict(enters)
             ):
-                yield Refusal(
+                yield ReversePathDrop(
                     enters,
                     f"packets of {who}",
                     f"by {answered.name}" if answered else "by no interface",
@@ -66,16 +66,18 @@ class ReversePath:
             raise FactMissingError(f"rp_filter of {name} on {self.seen.name} is {text!r}.")
         return int(text)
 
-    def _of_plugin(self) -> Iterator[Refusal]:
+    def _of_plugin(self) -> Iterator[ReversePathDrop]:
         prefixes = self.seen.cluster.cni.redirected_devices
         for each in self.seen.host.interfaces:
             if each.is_up and each.name.startswith(prefixes) and self._is_strict(each):
-                yield Refusal(each, "packets of its pod", "by no route, as eBPF redirects them")
+                yield ReversePathDrop(
+                    each, "packets of its pod", "by no route, as eBPF redirects them"
+                )
 
     def _from_pods(self) -> Iterator[tuple[str, Interface | None, Interface | None]]:
         """(whose packets, where they come in, where their answers leave) of other nodes' pods."""
         try:
-            ways = self.routes.ways
+            ways = self.routes.peer_routes
         except NotApplicable:
             return
         tunnels = (each for each in self.seen.host.interfaces if each.link.kind == "vxlan")

@@ -25,7 +25,7 @@ KERNEL = 2
 
 
 @dataclass(frozen=True)
-class Way:
+class PeerRoute:
     """How one node reaches the pods of another one, in one family."""
 
     routing: Routing
@@ -109,7 +109,7 @@ class Way:
 
     @property
     def found(self) -> str:
-        return self.routing.told(self.route)
+        return self.routing.text_of(self.route)
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,12 @@ class NodeRoutes:
         return Routing(self.seen.host)
 
     @cached_property
-    def ways(self) -> tuple[Way, ...]:
+    def peer_routes(self) -> tuple[PeerRoute, ...]:
         """To every other node's ranges. Raises NotApplicable where nodes need no such routes."""
         cluster = self.seen.cluster
-        if self.seen.attaches_pods_elsewhere:
+        if self.seen.bypasses_routing:
             raise NotApplicable(f"{cluster.cni} forwards to pods without routes of the node")
-        if not self.seen.gives_addresses_from_its_range:
+        if not self.seen.assigns_from_pod_cidrs:
             raise NotApplicable(f"{cluster.cni} gives out addresses without regard to podCIDRs")
         peers = [each for name, each in cluster.nodes.items() if name != self.seen.name]
         if not peers:
@@ -139,8 +139,8 @@ class NodeRoutes:
         if backends & CLOUD_BACKENDS:
             raise NotApplicable("flannel leaves routing to the cloud here")
         families = {each.version for each in self.seen.pod_ranges}
-        ways = tuple(
-            Way(self.routing, each)
+        routes = tuple(
+            PeerRoute(self.routing, each)
             for each in cluster.pod_ranges
             # A node that flannel does not know yet is one that is just joining.
             if each.family in families
@@ -148,15 +148,15 @@ class NodeRoutes:
             and (each.backend is not None or not has_flannel)
         )
         has_routes = has_flannel or cluster.cni.routes is PluginRoutes.EACH_NODE
-        if not (has_routes or any(w.is_specific for w in ways)):
+        if not (has_routes or any(w.is_specific for w in routes)):
             raise NotApplicable("pods' ranges are routed outside of the nodes, for all of them")
-        return ways
+        return routes
 
     @property
-    def shadowing(self) -> Iterator[tuple[Way, Route]]:
+    def shadows(self) -> Iterator[tuple[PeerRoute, Route]]:
         """Routes to a part of another node's range that leave it in another way."""
-        by_prefix = {(way.to.family, way.to.length, way.to.start): way for way in self.ways}
-        lengths = {(way.to.family, way.to.length) for way in self.ways}
+        by_prefix = {(way.to.family, way.to.length, way.to.start): way for way in self.peer_routes}
+        lengths = {(way.to.family, way.to.length) for way in self.peer_routes}
         for (version, narrower, start), route in self.routing.prefixes:
             bits = EVERYTHING[version].max_prefixlen
             for family, length in lengths:
@@ -175,7 +175,7 @@ class NodeRoutes:
                 continue
             range_ = destination_of(route)
             family, *ends = range_.version, int(range_[0]), int(range_[-1])
-            for way in self.ways:
+            for way in self.peer_routes:
                 to = way.to
                 if to.family == family and to.start <= ends[1] and ends[0] <= to.end:
                     yield device, range_, f"{to.range}, the pods of {to.node.metadata.name}"
@@ -199,10 +199,10 @@ class NodeRoutes:
         return ((name, each) for name, each in block.members.items() if each not in own)
 
     @property
-    def refused(self) -> Iterator[tuple[str, Route | None]]:
+    def blackholes(self) -> Iterator[tuple[str, Route | None]]:
         """Ranges of pods and addresses of Services that no route leads to, or one that refuses."""
         routing = self.routing
-        for way in self.ways:
+        for way in self.peer_routes:
             route = way.route if way.is_whole else routing.route_to(way.to.first)
             if route is None or route.type != "unicast":
                 yield str(way.range), route
@@ -221,7 +221,7 @@ class NodeRoutes:
                     yield name, route
 
     @property
-    def out_of_pods(self) -> Iterator[tuple[Pod, Netns, IPAddress, Route | None]]:
+    def pod_routes(self) -> Iterator[tuple[Pod, Netns, IPAddress, Route | None]]:
         """Each wired pod's route to the DNS Service addresses of the families that it has.
 
         An address that its netns lost took its routes along, and is found on its own.

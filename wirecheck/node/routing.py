@@ -135,7 +135,7 @@ class Routing:
         """The interface by which it leaves; None for lo, several hops, and routes without."""
         return self.netns.by_index.get(route.index or 0)
 
-    def told(self, route: Route | None) -> str:
+    def text_of(self, route: Route | None) -> str:
         """`10.244.1.0/24 via 10.244.1.0 dev flannel.1`, as ip prints it."""
         if route is None:
             return "no route at all"

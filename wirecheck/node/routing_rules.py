@@ -32,7 +32,7 @@ class Diverted:
     def found(self) -> str:
         if self.by is None:
             return "no rule looks in table local"
-        return f"{told(self.by)} comes before table local"
+        return f"{rule_text(self.by)} comes before table local"
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _concerns(rule: Rule, own: IPAddress) -> bool:
     return not rule.destination or own in network(rule.destination)
 
 
-def told(rule: Rule) -> str:
+def rule_text(rule: Rule) -> str:
     """`100: from 10.0.0.0/8 lookup 100`, as ip prints it."""
     words = [f"{rule.priority}:", f"from {rule.source or 'all'}"]
     words += [f"to {rule.destination}"] if rule.destination else []

@@ -83,12 +83,12 @@ class NodeSeen:
         return addresses(each.address for each in listed if each.type.endswith("IP"))
 
     @property
-    def gives_addresses_from_its_range(self) -> bool:
+    def assigns_from_pod_cidrs(self) -> bool:
         """Whether pods' addresses come from spec.podCIDRs: some CNI plugins have own pools."""
         return bool(self.pod_ranges) and self.cluster.follows_node_ranges
 
     @property
-    def attaches_pods_elsewhere(self) -> bool:
+    def bypasses_routing(self) -> bool:
         return self.cluster.cni.attachment.bypasses_routing
 
     @property

@@ -50,7 +50,7 @@ class Veth:
             yield End(replace(self.pod.ref, part=self.outer.name), self.outer)
 
     @property
-    def name_each_other(self) -> bool:
+    def points_back(self) -> bool:
         """Whether the node side leads to this very interface in this very netns."""
         if self.outer is None:
             return False
@@ -61,7 +61,7 @@ class Veth:
         )
 
     @property
-    def pointed_to(self) -> str:
+    def actual_peer(self) -> str:
         """Where the node side leads."""
         if self.outer is None:
             return "nowhere"
@@ -108,7 +108,7 @@ class Veth:
         return all(self.outer.index in routes.get(each, ()) for each in self.pod.addresses)
 
     @property
-    def right_place(self) -> str:
+    def expected_attachment(self) -> str:
         """Where the node side should be."""
         name = self.outer.name if self.outer else "the node side"
         if (bridge := self._bridge) is not None:
@@ -116,7 +116,7 @@ class Veth:
         return f"a route to the pod's address by {name}"
 
     @property
-    def found_place(self) -> str:
+    def actual_attachment(self) -> str:
         """Where the node side is."""
         master = self.outer.link.master if self.outer else None
         if master is None:
@@ -131,7 +131,7 @@ class Orphan:
 
     node: str
     interface: Interface
-    leads_to: str
+    peer: str
 
     @property
     def ref(self) -> Ref:
