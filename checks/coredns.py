@@ -50,14 +50,14 @@ def plugins(cluster: Cluster) -> Findings:
          https://github.com/kubernetes/kubernetes/issues/91979
          https://github.com/coredns/coredns/issues/2087
     """
-    for plugin, version in cluster.coredns.removed:
+    for plugin, version in cluster.coredns.removed_plugins:
         yield Finding(
             cluster.part(f"Corefile, {plugin}"),
             expected="plugins that CoreDNS has",
             found=f"{plugin}, with which CoreDNS from {version} on does not start",
             level=Level.WARN,
         )
-    for plugin, consequence in cluster.coredns.lacking:
+    for plugin, consequence in cluster.coredns.missing_plugins:
         yield Finding(
             cluster.part(f"Corefile, {plugin}"),
             expected=f"plugin {plugin}",
@@ -83,7 +83,7 @@ def rbac(cluster: Cluster) -> Findings:
     See: https://github.com/coredns/coredns/issues/5495
          https://github.com/kubernetes/kops/issues/11459
     """
-    for right in cluster.coredns.unreadable:
+    for right in cluster.coredns.missing_permissions:
         yield Finding(
             cluster.part("ClusterRole system:coredns"), expected=f"may {right}", found="may not"
         )
@@ -110,7 +110,7 @@ def replicas_spread(cluster: Cluster) -> Findings:
     See: https://github.com/kubernetes/kubernetes/issues/77650
          https://kubernetes.io/docs/tasks/administer-cluster/dns-horizontal-autoscaling/
     """
-    for replica in cluster.coredns.crowded:
+    for replica in cluster.coredns.colocated_replicas:
         yield Finding(
             replica,
             expected="replicas on at least two nodes",

@@ -42,7 +42,9 @@ def pods_resolve_udp(node: Node) -> Findings:
     """
     for pod, lookup in node.dns.pod_lookups("udp"):
         if lookup.problem:
-            yield Finding(pod, expected=lookup.expectation, found=lookup.problem, unless=pod.shield)
+            yield Finding(
+                pod, expected=lookup.expectation, found=lookup.problem, unless=pod.restricted_by
+            )
 
 
 @check(
@@ -65,7 +67,9 @@ def pods_resolve_tcp(node: Node) -> Findings:
     """
     for pod, lookup in node.dns.pod_lookups("tcp"):
         if lookup.problem:
-            yield Finding(pod, expected=lookup.expectation, found=lookup.problem, unless=pod.shield)
+            yield Finding(
+                pod, expected=lookup.expectation, found=lookup.problem, unless=pod.restricted_by
+            )
 
 
 @check(
@@ -87,7 +91,7 @@ def nodes_resolve(node: Node) -> Findings:
     """
     for lookup in node.dns.service_lookups:
         if lookup.problem:
-            yield Finding(node.part(lookup.way), expected=lookup.expectation, found=lookup.problem)
+            yield Finding(node.part(lookup.via), expected=lookup.expectation, found=lookup.problem)
 
 
 @check(
@@ -111,13 +115,13 @@ def parallel_a_aaaa(node: Node) -> Findings:
          https://github.com/weaveworks/weave/issues/3287
     """
     for pod, first, second in node.dns.pairs:
-        for lookup in (first,) if first.is_silent else (first, second):
+        for lookup in (first,) if first.is_unanswered else (first, second):
             if lookup.problem:
                 yield Finding(
                     pod,
                     expected=f"{lookup.expectation}, asked with its other family",
                     found=lookup.problem,
-                    unless=pod.shield if lookup.is_silent else "",
+                    unless=pod.restricted_by if lookup.is_unanswered else "",
                     concerns=lookup.concerns,
                 )
 
@@ -217,7 +221,7 @@ def replicas_answer(node: Node) -> Findings:
     for replica, lookup in node.dns.replica_lookups:
         if lookup.problem:
             yield Finding(
-                node.part(f"to {replica.ref} {lookup.way}"),
+                node.part(f"to {replica.ref} {lookup.via}"),
                 expected=lookup.expectation,
                 found=lookup.problem,
                 concerns=[replica],
@@ -242,9 +246,9 @@ def records_correct(node: Node) -> Findings:
          https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/
     """
     for replica, lookup in node.dns.name_lookups:
-        if lookup.problem and not lookup.is_silent:
+        if lookup.problem and not lookup.is_unanswered:
             yield Finding(
-                node.part(f"{lookup.question} at {replica.ref} {lookup.way}"),
+                node.part(f"{lookup.question} at {replica.ref} {lookup.via}"),
                 expected=lookup.expectation,
                 found=lookup.problem,
                 concerns=[replica, *lookup.concerns],
@@ -269,7 +273,7 @@ def nxdomain(node: Node) -> Findings:
          https://github.com/gliderlabs/docker-alpine/issues/283
     """
     for replica, lookup in node.dns.unknown_names:
-        if lookup.problem and not lookup.is_silent:
+        if lookup.problem and not lookup.is_unanswered:
             yield Finding(
                 node.part(f"{lookup.question} at {replica.ref}"),
                 expected="NXDOMAIN",
@@ -352,7 +356,7 @@ def node_local_cache(node: Node) -> Findings:
     """
     for lookup in node.dns.cache_lookups:
         if lookup.problem:
-            yield Finding(node.part(lookup.way), expected=lookup.expectation, found=lookup.problem)
+            yield Finding(node.part(lookup.via), expected=lookup.expectation, found=lookup.problem)
 
 
 @check(

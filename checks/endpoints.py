@@ -28,7 +28,7 @@ def match_pods(cluster: Cluster) -> Findings:
         if mismatch := endpoint.mismatch:
             yield Finding(
                 endpoint,
-                expected=endpoint.named,
+                expected=endpoint.description,
                 found=mismatch,
                 concerns=endpoint.concerns,
                 key=endpoint.key,
@@ -53,7 +53,7 @@ def readiness_matches(cluster: Cluster) -> Findings:
         if wanted is not None and wanted != endpoint.is_ready:
             yield Finding(
                 endpoint,
-                expected=f"{endpoint.named}: {words[wanted]}, as the pod is",
+                expected=f"{endpoint.description}: {words[wanted]}, as the pod is",
                 found=words[endpoint.is_ready],
                 concerns=endpoint.concerns,
                 key=endpoint.key,
@@ -72,7 +72,7 @@ def complete(cluster: Cluster) -> Findings:
     See: https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/
          https://github.com/kubernetes/kubernetes/issues/107927
     """
-    for each in cluster.unlisted_pods:
+    for each in cluster.missing_endpoints:
         yield Finding(
             each,
             expected=f"{each.pod.ref} among its endpoints",

@@ -17,7 +17,7 @@ def _not_made(connections: Iterable[Reached]) -> Findings:
                 expected=each.expected,
                 found=each.problem,
                 concerns=each.concerns,
-                unless=each.shield,
+                unless=each.restricted_by,
             )
 
 

@@ -71,7 +71,7 @@ class CoreDns:
                 )
 
     @property
-    def lacking(self) -> Iterator[tuple[str, str]]:
+    def missing_plugins(self) -> Iterator[tuple[str, str]]:
         """(plugin, consequence) for each usual plugin that the Corefile does not name."""
         names = {each.name for each in self._plugins}
         for plugin, consequence in NEEDED.items():
@@ -89,14 +89,14 @@ class CoreDns:
         return any(word.startswith("/") for words in targets for word in words)
 
     @property
-    def removed(self) -> Iterator[tuple[str, str]]:
+    def removed_plugins(self) -> Iterator[tuple[str, str]]:
         """(plugin, version) of those that a newer CoreDNS does not start with."""
         for each in self._plugins:
             if each.name in REMOVED:
                 yield each.name, REMOVED[each.name]
 
     @property
-    def unreadable(self) -> Iterator[str]:
+    def missing_permissions(self) -> Iterator[str]:
         """`list endpointslices` … for all that CoreDNS needs and its ClusterRole lacks.
 
         Raises NotApplicable where there is neither the usual ClusterRole nor a binding to it.
@@ -121,7 +121,7 @@ class CoreDns:
         )
 
     @property
-    def crowded(self) -> Sequence[Pod]:
+    def colocated_replicas(self) -> Sequence[Pod]:
         """The replicas, where all are on one node and another one could take some."""
         replicas = [each for each in self.replicas if each.is_running]
         if len(replicas) < 2:

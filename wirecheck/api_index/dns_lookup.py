@@ -25,7 +25,7 @@ NOTHING = Answer("NOERROR", frozenset())
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedAnswer:
     """The answer that the API implies, and the objects that it rests on."""
 
     answer: Answer
@@ -39,7 +39,7 @@ class Lookup:
     question: str
     """`NAME TYPE`."""
     probe: Probe
-    expected: Expected
+    expected: ExpectedAnswer
 
     def is_of(self, name: str) -> bool:
         """Whether `name` was asked for, of whatever type."""
@@ -54,7 +54,7 @@ class Lookup:
         return self.probe.transport
 
     @property
-    def way(self) -> str:
+    def via(self) -> str:
         """`at 10.96.0.10 over UDP`."""
         return f"at {self.probe.server} over {self.transport.upper()}"
 
@@ -65,17 +65,17 @@ class Lookup:
     @property
     def expectation(self) -> str:
         """`10.96.0.1 for kubernetes.default.svc.cluster.local A at 10.96.0.10 over UDP`."""
-        return f"{self.expected.answer} for {self.question} {self.way}"
+        return f"{self.expected.answer} for {self.question} {self.via}"
 
     @property
-    def is_silent(self) -> bool:
+    def is_unanswered(self) -> bool:
         """Whether nothing came back, as from a server that is dead or cut off."""
         return not self.probe.tries or not self.probe.tries[-1].answer
 
     @cached_property
     def answer(self) -> Answer | None:
         """What came back, if anything did."""
-        if self.is_silent:
+        if self.is_unanswered:
             return None
         return parse_answer(base64.b64decode(self.probe.tries[-1].answer))
 
@@ -88,7 +88,7 @@ class Lookup:
         tries = self.probe.tries
         if not tries:
             raise FactMissingError(
-                f"{self.question} was not asked {self.way}: the visit ended before. "
+                f"{self.question} was not asked {self.via}: the visit ended before. "
                 "Raise limits.node or dns.rate."
             )
         try:
@@ -107,14 +107,14 @@ class Lookup:
 
 
 @dataclass(frozen=True)
-class Outside:
+class ExternalLookup:
     """A question about a name outside the cluster, of which the API says nothing."""
 
     question: str
     probe: Probe
 
     @property
-    def way(self) -> str:
+    def via(self) -> str:
         """`at 10.244.0.2 over UDP`."""
         return f"at {self.probe.server} over {self.probe.transport.upper()}"
 
@@ -125,11 +125,11 @@ class Outside:
         Raises FactMissingError for a question that was never sent.
         """
         try:
-            answer = Lookup(self.question, self.probe, Expected(NOTHING)).answer
+            answer = Lookup(self.question, self.probe, ExpectedAnswer(NOTHING)).answer
         except ParseError as error:
             return str(error)
         if not self.probe.tries:
-            raise FactMissingError(f"{self.question} was not asked {self.way}.")
+            raise FactMissingError(f"{self.question} was not asked {self.via}.")
         if answer is None:
             return f"{self.probe.tries[-1].error} in {len(self.probe.tries)} tries"
         return "" if answer.data else str(answer)

@@ -10,7 +10,7 @@ import dns.name
 import dns.reversename
 
 from wirecheck.addresses import IPAddress, address, addresses
-from wirecheck.api_index.dns_lookup import Expected
+from wirecheck.api_index.dns_lookup import ExpectedAnswer
 from wirecheck.api_index.endpoint_slices import (
     SlicesByService,
     endpoints_with_addresses,
@@ -26,14 +26,14 @@ NO_SUCH_NAME = Answer("NXDOMAIN", frozenset())
 
 
 @dataclass(frozen=True)
-class Names:
+class ServiceNames:
     """The DNS names of a cluster's Services."""
 
     domain: str
     services: Mapping[ServiceKey, ServiceObject]
     slices: SlicesByService
 
-    def expected(self, question: str) -> Expected:
+    def expected(self, question: str) -> ExpectedAnswer:
         """The answer to `NAME TYPE`; raises FactMissingError where the API implies none."""
         name, _, kind = question.rpartition(" ")
         if kind == "PTR":
@@ -43,16 +43,16 @@ class Names:
             raise FactMissingError(f"The API does not determine the answer to {question}.")
         return self._service(labels[1], labels[0], FAMILY_OF_TYPE[kind])
 
-    def _service(self, namespace: str, name: str, family: int) -> Expected:
+    def _service(self, namespace: str, name: str, family: int) -> ExpectedAnswer:
         service = self.services.get((namespace, name))
         concerns = (Ref("Service", name, namespace),)
         if service is None:
-            return Expected(NO_SUCH_NAME, concerns)
+            return ExpectedAnswer(NO_SUCH_NAME, concerns)
         if service.spec.cluster_ip != "None":
-            return Expected(_answer(addresses(cluster_ips(service)), family), concerns)
+            return ExpectedAnswer(_answer(addresses(cluster_ips(service)), family), concerns)
         ready = self._ready_addresses(namespace, name)
         # CoreDNS derives a headless name from its endpoints: without one the name does not exist.
-        return Expected(_answer(ready, family) if ready else NO_SUCH_NAME, concerns)
+        return ExpectedAnswer(_answer(ready, family) if ready else NO_SUCH_NAME, concerns)
 
     def _ready_addresses(self, namespace: str, name: str) -> frozenset[IPAddress]:
         return addresses(
@@ -66,14 +66,14 @@ class Names:
     def _by_cluster_ip(self) -> dict[IPAddress, ServiceObject]:
         return {each: s for s in self.services.values() for each in addresses(cluster_ips(s))}
 
-    def _reverse(self, name: str) -> Expected:
+    def _reverse(self, name: str) -> ExpectedAnswer:
         asked = address(dns.reversename.to_address(dns.name.from_text(name)))
         service = self._by_cluster_ip.get(asked)
         if service is None:
             raise FactMissingError(f"No Service has the address {asked} of the query.")
         meta = service.metadata
         canonical = f"{meta.name}.{meta.namespace}.svc.{self.domain}."
-        return Expected(
+        return ExpectedAnswer(
             Answer("NOERROR", frozenset({canonical})), (Ref("Service", meta.name, meta.namespace),)
         )
 

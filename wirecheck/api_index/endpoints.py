@@ -56,7 +56,7 @@ class Endpoint:
         return self.object.addresses[0] if self.object.addresses else "no address"
 
     @property
-    def named(self) -> str:
+    def description(self) -> str:
         """`10.244.1.2 for pod shop/web-0`."""
         return f"{self.address} for pod {self.target.namespace}/{self.target.name}"
 
@@ -88,7 +88,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Unlisted:
+class MissingEndpoint:
     """A pod that is ready and selected by a Service, but none of its endpoints."""
 
     service: ServiceObject
@@ -121,9 +121,9 @@ def endpoints_of(
                     yield Endpoint(service, slice_, each, target, pod)
 
 
-def unlisted_of(
+def missing_endpoints_of(
     services: Iterable[ServiceObject], endpoints: Iterable[Endpoint], pods: Iterable[Pod]
-) -> Iterator[Unlisted]:
+) -> Iterator[MissingEndpoint]:
     """Ready pods that a Service selects, and that are none of its endpoints."""
     listed = defaultdict(set)
     for each in endpoints:
@@ -137,7 +137,7 @@ def unlisted_of(
         for pod in _selected(service, by_label):
             is_listed = (pod.namespace, pod.name) in listed[_service_ref(service)]
             if not is_listed and is_endpoint_ready(service, pod):
-                yield Unlisted(service, pod)
+                yield MissingEndpoint(service, pod)
 
 
 def _selected(

@@ -36,12 +36,12 @@ def cgroup_uid(pod: PodObject) -> str:
 class Pod:
     """One pod of the API.
 
-    `shield` names what may rightly stop the pod's own traffic, such as an egress policy;
+    `restricted_by` names what may rightly stop the pod's own traffic, such as an egress policy;
     it is empty for a pod whose traffic nothing is known to stop.
     """
 
     object: PodObject
-    shield: str = ""
+    restricted_by: str = ""
 
     @property
     def namespace(self) -> str:

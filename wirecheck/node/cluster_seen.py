@@ -10,13 +10,18 @@ from typing import TypeVar
 
 from wirecheck.addresses import IPAddress, address, addresses, contains, network
 from wirecheck.api_index.cluster_dns import cluster_dns
-from wirecheck.api_index.dns_names import Names
+from wirecheck.api_index.dns_names import ServiceNames
 from wirecheck.api_index.endpoint_slices import (
     SlicesByService,
     endpoint_addresses,
     slices_by_service,
 )
-from wirecheck.api_index.endpoints import Endpoint, Unlisted, endpoints_of, unlisted_of
+from wirecheck.api_index.endpoints import (
+    Endpoint,
+    MissingEndpoint,
+    endpoints_of,
+    missing_endpoints_of,
+)
 from wirecheck.api_index.helper_pods import helpers_of, is_helper, without_helpers
 from wirecheck.api_index.host_ports import host_ports
 from wirecheck.api_index.network_policy import egress_policy_of
@@ -162,7 +167,7 @@ class ClusterSeen:
         return {name: tuple(pods) for name, pods in grouped.items()}
 
     def _pod(self, pod: PodObject) -> Pod:
-        return Pod(pod, shield=egress_policy_of(pod, self.api.network_policies))
+        return Pod(pod, restricted_by=egress_policy_of(pod, self.api.network_policies))
 
     @cached_property
     def pods_by_node(self) -> Mapping[str, tuple[Pod, ...]]:
@@ -252,13 +257,13 @@ class ClusterSeen:
         return tuple(endpoints_of(self.services, self.slices, pods))
 
     @property
-    def unlisted_pods(self) -> Iterator[Unlisted]:
+    def missing_endpoints(self) -> Iterator[MissingEndpoint]:
         """Ready pods that a Service selects, and that are none of its endpoints."""
-        return unlisted_of(self.api.services, self.endpoints, self.pods)
+        return missing_endpoints_of(self.api.services, self.endpoints, self.pods)
 
     @cached_property
-    def names(self) -> Names:
-        return Names(self.dns.domain, self.services, self.slices)
+    def names(self) -> ServiceNames:
+        return ServiceNames(self.dns.domain, self.services, self.slices)
 
     @cached_property
     def dns(self) -> Dns:

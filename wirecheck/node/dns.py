@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress, address
-from wirecheck.api_index.dns_lookup import Lookup, Outside, second_of
+from wirecheck.api_index.dns_lookup import ExternalLookup, Lookup, second_of
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.node.answer_times import AnswerTimes
@@ -133,7 +133,7 @@ class NodeDns:
         for probe in probes:
             if probe.inode in pods:
                 second = second_of(probe)
-                pod = _shielded(*pods[probe.inode])
+                pod = _with_redirect(*pods[probe.inode])
                 yield pod, self._lookup(probe), self._lookup(second)
 
     @property
@@ -149,7 +149,7 @@ class NodeDns:
         yield from self._at_replicas(map(self._lookup, self._of_answered(probes)))
 
     @property
-    def outside(self) -> Iterator[tuple[Pod, Outside]]:
+    def outside(self) -> Iterator[tuple[Pod, ExternalLookup]]:
         """What each replica answered of names outside the cluster."""
         probes = self._sent_for(
             "external name", "the inventory names nothing in `dns.external_names`"
@@ -157,7 +157,7 @@ class NodeDns:
         for probe in self._of_answered(probes):
             replica = self._replica_at(address(probe.server))
             if replica:
-                yield replica, Outside(self._question(probe.query), probe)
+                yield replica, ExternalLookup(self._question(probe.query), probe)
 
     @property
     def cache_lookups(self) -> Iterator[Lookup]:
@@ -187,7 +187,7 @@ class NodeDns:
             if not lookups:
                 silent.append(f"{pod.namespace}/{pod.name}")
             for lookup in lookups:
-                yield _shielded(pod, netns), lookup
+                yield _with_redirect(pod, netns), lookup
         if silent:
             raise FactMissingError(
                 f"Nothing was asked from {len(silent)} pods, such as {silent[0]}."
@@ -239,7 +239,7 @@ class NodeDns:
                 yield lookup
 
 
-def _shielded(pod: Pod, netns: Netns) -> Pod:
+def _with_redirect(pod: Pod, netns: Netns) -> Pod:
     """The pod, with what may rightly stop its traffic."""
     redirect = "redirect rules in the pod's own netns" if netns.record.redirect else ""
-    return replace(pod, shield=pod.shield or redirect)
+    return replace(pod, restricted_by=pod.restricted_by or redirect)

@@ -63,7 +63,7 @@ class NodePorts:
         """Node ports at nodes that are to forward, and why a failure may be right all the same."""
         for reached, port, node in self._asked:
             if port.is_open_at(node):
-                yield reached, reached.shield or self._excuse(reached, port)
+                yield reached, reached.restricted_by or self._excuse(reached, port)
 
     @property
     def closed_node_ports(self) -> Iterator[Reached]:
@@ -144,7 +144,7 @@ class NodePorts:
                 for each in (host_ports(pod.object) if pod else ())
                 if each.port == port
             }
-            yield reached, reached.shield or self._silence(reached, behind)
+            yield reached, reached.restricted_by or self._silence(reached, behind)
 
     @property
     def health(self) -> Iterator[Health]:

@@ -29,7 +29,7 @@ class Reached:
     target: Pod | None
     """None for what is no pod: a node, a Service."""
     concerns: tuple[Ref, ...]
-    shield: str
+    restricted_by: str
     """A policy that may rightly stop it; empty where none can."""
 
     @property
@@ -105,7 +105,7 @@ class NodeReach:
         behind = [target] if target else port.pods if port else self._backends(where)
         policies = cluster.api.network_policies
         ingress = (ingress_policy_of(pod.object, policies) for pod in behind)
-        shield = source.shield if source else ""
+        restricted_by = source.restricted_by if source else ""
         return Reached(
             ref=self.seen.part(f"from {_start(source)} to {self._end(where, contact.port, port)}"),
             contact=contact,
@@ -114,7 +114,7 @@ class NodeReach:
             concerns=tuple(each.ref for each in (source, *behind) if each is not None)
             + self._nodes_at(where)
             + (port.owner if port else ()),
-            shield=shield or next(filter(None, ingress), ""),
+            restricted_by=restricted_by or next(filter(None, ingress), ""),
         )
 
     def _end(self, where: IPAddress, number: int, port: PortOwner | None) -> str:
