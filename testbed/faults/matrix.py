@@ -10,7 +10,7 @@ from pathlib import Path
 from testbed.faults.fault import Red
 
 BEGIN, END = "<!-- matrix -->", "<!-- end of matrix -->"
-HEAD = ("| group | fault | turned red, exactly | seconds | on |", "|---|---|---|---|---|")
+HEAD = ("| group | fault | failed, exactly | seconds | on |", "|---|---|---|---|---|")
 _NAMED = re.compile(r"\| \S+ \| `([a-z0-9-]+)` ")
 
 
