@@ -31,7 +31,7 @@ def forwards_pods(node: Node) -> Findings:
             node.part(f"FORWARD {each.what}"),
             expected="connections are forwarded",
             found=f"{each.packet} is dropped",
-            evidence=[each.refusal.rule],
+            evidence=[each.rule],
         )
 
 
@@ -51,7 +51,7 @@ def forwards_dns(node: Node) -> Findings:
             node.part(f"FORWARD {each.what} to {each.packet.destination}"),
             expected="forwarded",
             found=f"{each.packet} is dropped",
-            evidence=[each.refusal.rule],
+            evidence=[each.rule],
         )
 
 

@@ -23,10 +23,10 @@ from wirecheck.collect.plan.dns import DnsPlan
 from wirecheck.collect.plan.visit_plan import BlockPlan, Plan
 from wirecheck.dataplane.compare.differences import Difference
 from wirecheck.dataplane.compare.summary import Common
+from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.node.dataplane import Dataplane
-from wirecheck.node.packet_filter import Packet
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.blocks import whole
 from wirecheck.snapshot.index import FORMAT, RoundRecord, SnapshotIndex, VisitRecord, VisitStatus
@@ -83,7 +83,7 @@ class Sight:
         """Disagreements, and what checks of the node's firewall say of all that is forwarded."""
         firewall = self.node.firewall
         try:
-            refused = [f"{each.what}: {each.refusal.rule}" for each in firewall.dropped(_sample())]
+            refused = [f"{each.what}: {each.rule}" for each in firewall.dropped(_sample())]
             uncalled = [" ".join(each) for each in firewall.missing_anchors]
         except (FactMissingError, NotApplicable) as none:
             return (*self.disagreements, *([] if isinstance(none, NotApplicable) else [str(none)]))
@@ -95,11 +95,11 @@ class Sight:
         return self.dataplane.compared
 
 
-def _sample() -> Iterator[tuple[str, Packet]]:
+def _sample() -> Iterator[tuple[str, ForwardedPacket]]:
     """Packets of pods here and on another node, as firewall.forwards_pods has them."""
     for own, other in (("10.244.1.9", "10.244.2.9"), ("fd00:10:244:1::9", "fd00:10:244:2::9")):
-        yield "to pods", Packet(address(own), address(other))
-        yield "from pods", Packet(address(other), address(own))
+        yield "to pods", ForwardedPacket(address(own), address(other))
+        yield "from pods", ForwardedPacket(address(other), address(own))
 
 
 def _single(each: Difference) -> str:

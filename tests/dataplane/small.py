@@ -1,6 +1,7 @@
 """One Service on one node, to be changed by tests."""
 
 from wirecheck.api_index.services import index_services
+from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.clients import Clients, clients_of
 from wirecheck.dataplane.compare.differences import Differences, compare
 from wirecheck.dataplane.expected.services import expected_table
@@ -114,12 +115,14 @@ WEB_TABLE = ([service()], [slice_of(endpoint("10.244.1.2", "here"), endpoint("10
 
 
 def differences(
-    tables: dict[str, str], *host_addresses: str, legacy: dict[str, str] | None = None
+    tables: dict[str, str],
+    *host_addresses: str,
+    legacy: dict[str, str] | None = None,
+    cache: ReaderCache | None = None,
 ) -> Differences:
     """What is found on a node with these tables, where the API has `web`."""
     wanted = expected(*WEB_TABLE)
     texts = {4: save(legacy)} if legacy else None
-    read = read_iptables(
-        {4: save(tables)}, clients(*host_addresses), also=wanted.entries, legacy_texts=texts
-    )
+    here = clients(*host_addresses)
+    read = read_iptables({4: save(tables)}, here, wanted.entries, texts, cache)
     return compare(wanted, read)

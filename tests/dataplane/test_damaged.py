@@ -17,7 +17,13 @@ from wirecheck.parse.errors import ParseError
 from wirecheck.parse.ipset import parse_ipset_save
 from wirecheck.parse.iptables import parse_iptables_save
 from wirecheck.parse.ipvs import parse_ip_vs
-from wirecheck.parse.nftables import parse_nft_table
+from wirecheck.parse.nftables import NftTable
+from wirecheck.parse.texts import ParsedTexts
+
+
+def parse_nft_table(text: str) -> NftTable:
+    return ParsedTexts().nft_table(text)
+
 
 VERSION = "1.35.4"
 WANTED = {mode: recorded.expected(VERSION, mode) for mode in ("iptables", "nftables")}

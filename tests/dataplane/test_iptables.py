@@ -4,9 +4,9 @@ import pytest
 
 from tests.dataplane import small
 from tests.dataplane.small import NAT, WEB, service
+from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.compare.differences import Differences, Kind, compare
 from wirecheck.dataplane.iptables.reader import read_iptables
-from wirecheck.dataplane.rules.cache import forget
 from wirecheck.dataplane.table import Backend, Client, Frontend, Handling, Verdict
 from wirecheck.snapshot.objects.service import ClientIpConfig, SessionAffinityConfig
 
@@ -191,7 +191,6 @@ class TestSessionAffinity:
         settings = SessionAffinityConfig(ClientIpConfig(10800))
         web = service(session_affinity="ClientIP", session_affinity_config=settings)
         wanted = small.expected([web], small.WEB_TABLE[1])
-        forget()
         return compare(wanted, read_iptables({4: small.save({"nat": nat})}, small.clients()))
 
     def test_holds_where_all_backends_are_recalled_first(self) -> None:
@@ -214,28 +213,30 @@ class TestSessionAffinity:
         assert stale.backend == Backend("10.244.3.4", 8080)
 
 
-def read(nat: str) -> Handling:
-    return read_iptables({4: small.save({"nat": nat})}, small.clients()).handling(WEB, Client.POD)
+def read(nat: str, cache: ReaderCache | None = None) -> Handling:
+    table = read_iptables({4: small.save({"nat": nat})}, small.clients(), cache=cache)
+    return table.handling(WEB, Client.POD)
 
 
-def test_what_was_walked_before_is_not_taken_over_where_rules_differ() -> None:
-    forget()
-    assert [str(each) for each in read(NAT).backends] == ["10.244.1.2:8080", "10.244.2.3:8080"]
+def test_what_was_read_of_another_node_is_not_used_where_rules_differ() -> None:
+    cache = ReaderCache()
+    backends = read(NAT, cache).backends
+    assert [str(each) for each in backends] == ["10.244.1.2:8080", "10.244.2.3:8080"]
     changed = NAT.replace("--to-destination 10.244.2.3:8080", "--to-destination 10.9.9.9:1")
-    assert Backend("10.9.9.9", 1) in read(changed).backends
-    assert Backend("10.9.9.9", 1) not in read(NAT).backends
+    assert Backend("10.9.9.9", 1) in read(changed, cache).backends
+    assert Backend("10.9.9.9", 1) not in read(NAT, cache).backends
     shadowed = NAT.replace(
         "-A PREROUTING -j", "-A PREROUTING -d 10.96.0.20/32 -j ACCEPT\n-A PREROUTING -j"
     )
-    assert read(shadowed).verdict is Verdict.NOTHING
+    assert read(shadowed, cache).verdict is Verdict.NOTHING
     unmasked = NAT.replace("-j MASQUERADE --random-fully", "-j RETURN")
-    assert not read(unmasked).hairpin
-    assert read(NAT).hairpin
+    assert not read(unmasked, cache).hairpin
+    assert read(NAT, cache).hairpin
 
 
-def test_what_was_walked_before_is_taken_over_where_they_are_the_same() -> None:
-    forget()
-    assert read(NAT) is read(NAT)
+def test_what_was_read_of_another_node_is_used_where_rules_are_the_same() -> None:
+    cache = ReaderCache()
+    assert read(NAT, cache) is read(NAT, cache)
 
 
 def test_more_distinctions_than_can_be_followed_are_not_understood() -> None:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from wirecheck.api_index.services import index_services
+from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.clients import Clients, clients_of
 from wirecheck.dataplane.compare.differences import Differences, Kind, compare
 from wirecheck.dataplane.compare.tolerance import is_foreign
@@ -34,12 +35,12 @@ class RecordedNode:
         index = index_services(self.api)
         self.wanted: ServiceTable = expected_table(index, self.object, self.facts, self.clients)
 
-    def read(self) -> ServiceTable:
+    def read(self, cache: ReaderCache | None = None) -> ServiceTable:
         iptables = {4: self.texts["iptables"], 6: self.texts["ip6tables"]}
         if self.facts.mode is Mode.IPVS:
             texts = IpvsTexts(self.texts["ip_vs"], self.texts["ipset"], iptables)
-            return read_ipvs(texts, self.clients, self.wanted)
-        return read_iptables(iptables, self.clients, also=self.wanted.entries)
+            return read_ipvs(texts, self.clients, self.wanted, cache=cache)
+        return read_iptables(iptables, self.clients, self.wanted.entries, cache=cache)
 
     def differences(self) -> Differences:
         return compare(self.wanted, self.read())

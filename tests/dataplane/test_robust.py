@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from tests.dataplane import recorded
 from wirecheck.dataplane.iptables.reader import read_iptables
 from wirecheck.dataplane.nftables.reader import read_nftables
-from wirecheck.dataplane.rules.cache import forget
 from wirecheck.parse.errors import ParseError
 
 IPTABLES = recorded.iptables("1.35.4")
@@ -21,7 +20,6 @@ WORDS = sorted({word for rule in RULES for word in rule.split()})
 @settings(max_examples=150, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_garbled_rules_of_iptables(chance: random.Random) -> None:
-    forget()
     text = IPTABLES
     for _ in range(chance.randint(1, 8)):
         rule = chance.choice(RULES)

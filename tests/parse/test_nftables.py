@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wirecheck.parse.errors import ParseError
-from wirecheck.parse.nftables import parse_nft_table
+from wirecheck.parse.nftables import NftTable
+from wirecheck.parse.texts import ParsedTexts
+
+
+def parse_nft_table(text: str) -> NftTable:
+    return ParsedTexts().nft_table(text)
+
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "kube-proxy"
 LISTINGS = sorted(RECORDED.glob("*.nft.json.gz"))

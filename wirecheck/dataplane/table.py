@@ -102,13 +102,14 @@ class Masquerade(StrEnum):
     """Expected side only: kube-proxy's configuration was not seen; not compared."""
 
 
-Told = str | Callable[[], str]
-"""A rule as its tool prints it, or what writes it: few are ever shown. Equal for equal rules."""
+RuleText = str | Callable[[], str]
+"""A rule as its tool prints it, or a function that writes it: few are shown. Equal rules, equal
+texts."""
 
 
-def text_of(told: Told) -> str:
+def text_of(rule: RuleText) -> str:
     """The rule as its tool prints it."""
-    return told if isinstance(told, str) else told()
+    return rule if isinstance(rule, str) else rule()
 
 
 class Handling(Struct, frozen=True, gc=False):
@@ -138,7 +139,7 @@ class Handling(Struct, frozen=True, gc=False):
     """For NOT_UNDERSTOOD and MIXED: what stands in the way, as a sentence."""
     parts: tuple[Handling, ...] = ()
     """For MIXED: what holds for which sources (`allowed`)."""
-    evidence: tuple[tuple[Told, ...], ...] = ()
+    evidence: tuple[tuple[RuleText, ...], ...] = ()
     """The rules that lead to each backend, in the order of `backends`; else to the verdict."""
 
     @property

@@ -20,6 +20,7 @@ from wirecheck.catalogue.findings import (
 )
 from wirecheck.catalogue.former_ids import former_key
 from wirecheck.catalogue.registry import Check
+from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.evaluation.waivers import terms, waiver_for
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.fingerprint import Fingerprint, fingerprint_of
@@ -58,8 +59,10 @@ class Evaluation:
         self._snapshot = snapshot
         self._checks = tuple(checks)
         looks = enumerate(snapshot.index.looks, start=1)
+        readers = ReaderCache()
         self._clusters = [
-            Cluster(snapshot.api(number), snapshot.index, look) for number, look in looks
+            Cluster(snapshot.api(number), snapshot.index, look, readers=readers)
+            for number, look in looks
         ]
         self._fingerprints: list[dict[str, Fingerprint]] = [{} for _ in self._clusters]
         self._compares_nodes = any(check.compares_nodes for check in checks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -34,6 +34,7 @@ from wirecheck.api_index.services import ServiceIndex, index_services
 from wirecheck.api_index.vteps import AnnouncedEntries, Vtep, vteps_of
 from wirecheck.catalogue.findings import Ref
 from wirecheck.catalogue.registry import Threshold
+from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.network.plugin import AddressSource, CniPlugin
 from wirecheck.network.registry import forwards_by_setting, plugin_of
 from wirecheck.snapshot.api_objects import ApiObjects
@@ -69,6 +70,10 @@ class ClusterSeen:
     api: ApiObjects
     index: SnapshotIndex
     round: RoundRecord
+    readers: ReaderCache = field(
+        default_factory=ReaderCache, compare=False, repr=False, kw_only=True
+    )
+    """What readers of rules keep from one node to the next."""
 
     @property
     def ref(self) -> Ref:

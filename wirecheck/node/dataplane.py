@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 from wirecheck.catalogue.findings import FactMissingError, Ref
 from wirecheck.dataplane.clients import LOCALHOST, Clients, clients_of
@@ -20,9 +19,9 @@ from wirecheck.dataplane.nftables.reader import read_nftables
 from wirecheck.dataplane.proxy import Mode, ProxyFacts
 from wirecheck.dataplane.table import Client, ServiceTable
 from wirecheck.node.iptables import Iptables
+from wirecheck.node.nftables import kube_proxy_tables
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
-from wirecheck.parse.iptables_once import iptables_dump
 
 IP_VS = "/proc/net/ip_vs"
 BOUND_BY_IPVS = "kube-ipvs0"
@@ -186,7 +185,6 @@ def programmed_modes(seen: NodeSeen) -> tuple[Mode, ...]:
     return tuple(mode for mode, is_there in signs.items() if is_there)
 
 
-@lru_cache(maxsize=2)
 def _has_chains_of_services(text: str) -> bool:
     return "KUBE-SVC-" in text
 
@@ -207,14 +205,8 @@ def _clients(seen: NodeSeen, facts: ProxyFacts, iptables: Iptables) -> Clients:
     clients = clients_of(seen.object, facts, local, {*own, str(LOCALHOST)})
     if facts.mode is not Mode.IPTABLES:
         return clients
-    return replace(clients, apart_on_localhost=frozenset(_apart_on_localhost(seen, iptables)))
-
-
-def _apart_on_localhost(seen: NodeSeen, iptables: Iptables) -> Iterator[int]:
-    try:
-        yield from apart_on_localhost(iptables_dump(iptables.rules[4]))
-    except ParseError as error:
-        raise FactMissingError(f"{seen.name}: {error}") from error
+    apart = apart_on_localhost(iptables.dump(iptables.rules[4]))
+    return replace(clients, apart_on_localhost=frozenset(apart))
 
 
 def tables_of(
@@ -249,11 +241,12 @@ def _read(
     seen: NodeSeen, facts: ProxyFacts, iptables: Iptables, clients: Clients, wanted: ServiceTable
 ) -> ServiceTable:
     """What the node's rules do, in the mode that kube-proxy is in."""
+    cache = seen.cluster.readers
     match facts.mode:
         case Mode.IPTABLES:
-            return read_iptables(iptables.rules, clients, wanted.entries, iptables.legacy)
+            return read_iptables(iptables.rules, clients, wanted.entries, iptables.legacy, cache)
         case Mode.NFTABLES:
-            return read_nftables(_nftables(seen), clients, wanted.entries)
+            return read_nftables(kube_proxy_tables(seen), clients, wanted.entries, cache)
         case Mode.IPVS:
             texts = IpvsTexts(
                 seen.file(IP_VS),
@@ -264,17 +257,20 @@ def _read(
             )
             is_seen = facts.cluster_cidrs is not None
             scheduler = facts.ipvs_scheduler if is_seen else ""
-            return read_ipvs(texts, clients, wanted, facts.ipvs_exclude_cidrs, scheduler)
+            return read_ipvs(
+                texts, clients, wanted, facts.ipvs_exclude_cidrs, scheduler, cache=cache
+            )
 
 
 def _leftovers(
     seen: NodeSeen, facts: ProxyFacts, iptables: Iptables, clients: Clients, wanted: ServiceTable
 ) -> Iterator[Leftover]:
     """What other modes have left on the node, as far as it is there at all."""
+    cache = seen.cluster.readers
     if facts.mode is not Mode.IPTABLES:
-        yield from leftovers.of_iptables(iptables.rules, clients, wanted, facts.mode)
+        yield from leftovers.of_iptables(iptables.rules, clients, wanted, facts.mode, cache)
     if facts.mode is not Mode.NFTABLES:
-        yield from leftovers.of_nftables(_nftables(seen), clients, wanted)
+        yield from leftovers.of_nftables(kube_proxy_tables(seen), clients, wanted, cache)
     if facts.mode is not Mode.IPVS and IP_VS in seen.facts.files:
         yield from leftovers.of_ipvs(seen.facts.files[IP_VS], wanted, facts.ipvs_exclude_cidrs)
 
@@ -283,13 +279,6 @@ def _ipvsadm(seen: NodeSeen) -> str:
     """Many nodes do not have it."""
     record = seen.facts.commands.get("ipvsadm-save")
     return record.output if record is not None and record.status == 0 else ""
-
-
-def _nftables(seen: NodeSeen) -> dict[int, str]:
-    return {
-        4: seen.output_if_asked("nft-kube-proxy"),
-        6: seen.output_if_asked("nft-kube-proxy6"),
-    }
 
 
 def _listed(clients: tuple[Client, ...]) -> str:

@@ -1,4 +1,8 @@
-"""The firewall of one node: what it does to packets of pods, and who else writes rules."""
+"""The firewall of one node: what it does to packets of pods, and which managers write its rules.
+
+It reads table filter of both iptables variants, and kube-proxy's own nftables tables. Other
+nftables tables are known by name only.
+"""
 
 from __future__ import annotations
 
@@ -8,33 +12,57 @@ from functools import cached_property
 
 from wirecheck.addresses import IPAddress, IPNetwork, contains, network
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.dataplane.iptables import reader as iptables_reader
+from wirecheck.dataplane.nftables import reader as nftables_reader
+from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket, refusal_of
+from wirecheck.dataplane.rules.ruleset import Stage
 from wirecheck.node.iptables import Iptables
-from wirecheck.node.packet_filter import Filter, Packet, Refusal
+from wirecheck.node.nftables import has_listings, kube_proxy_tables, table_names
 from wirecheck.node.routes import NodeRoutes
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
-from wirecheck.parse.iptables_once import iptables_dump
+from wirecheck.parse.iptables import IptablesDump, parse_rule
 
 MOST_PEERS = 8
-"""Rules about pods name their whole network, not one node: a few nodes stand for all."""
+"""Rules for pods name their whole network, not one node: a few nodes represent all."""
 
 ANCHORS = {
     "KUBE-FORWARD": ("FORWARD",),
     "KUBE-FIREWALL": ("INPUT", "OUTPUT"),
 }
-"""Chains of kube-proxy and the kubelet in table filter, and where they have to be called."""
+"""Chains of kube-proxy and the kubelet in table filter, and the base chains that call them."""
 
 OTHERS = {"ufw-before-forward": "ufw", "FORWARD_direct": "firewalld", "FWD_public": "firewalld"}
-VARIANTS = ("nft", "legacy")
+IPTABLES_TABLES = ("raw", "mangle", "nat", "filter", "security")
+READ = frozenset(
+    f"{family} {name}" for family in ("ip", "ip6") for name in (*IPTABLES_TABLES, "kube-proxy")
+)
+"""The nftables tables whose rules are in the snapshot: iptables' nft variant prints its own."""
+FORWARDING = frozenset({"inet", "ip", "ip6", "netdev"})
+"""Families of nftables tables that forwarded packets meet."""
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """A packet of pods that the node's filter certainly ends, and the rule that does."""
+    """A packet of pods that the node's filter refuses for certain, and the rule that does."""
 
     what: str
-    packet: Packet
-    refusal: Refusal
+    packet: ForwardedPacket
+    rule: str
+
+
+@dataclass(frozen=True)
+class TableFilter:
+    """Table filter of one family and variant of iptables."""
+
+    family: int
+    is_legacy: bool
+    dump: IptablesDump
+
+    def calls(self, base_chain: str, target: str) -> bool:
+        """Whether a rule of the base chain jumps to the target."""
+        chain = self.dump.chain("filter", base_chain)
+        return any(parse_rule(line).target == target for line in (chain.rules if chain else ()))
 
 
 @dataclass(frozen=True)
@@ -46,45 +74,66 @@ class Firewall:
     routes: NodeRoutes
 
     @cached_property
-    def filters(self) -> Mapping[tuple[int, str], Filter]:
-        """Table filter by family and variant, where it has rules or a policy."""
-        texts = {"nft": self.iptables.rules, "legacy": self.iptables.legacy}
-        found = {}
-        for variant in VARIANTS:
-            for family, text in texts[variant].items():
-                try:
-                    dump = iptables_dump(text)
-                except ParseError as error:
-                    raise FactMissingError(f"{self.seen.name}: {error}") from error
-                if "filter" in dump.tables:
-                    found[family, variant] = Filter(dump)
-        if not found:
-            raise NotApplicable("the node has no iptables rules in table filter")
-        return found
+    def table_filters(self) -> tuple[TableFilter, ...]:
+        """Table filter of both families and variants, if it has rules or a policy."""
+        own = self.iptables
+        return tuple(
+            TableFilter(family, is_legacy, dump)
+            for is_legacy, texts in ((False, own.rules), (True, own.legacy))
+            for family, text in texts.items()
+            if "filter" in (dump := own.dump(text)).tables
+        )
 
-    def dropped(self, packets: Iterator[tuple[str, Packet]]) -> Iterator[Dropped]:
-        """The packets that do not get through FORWARD, each told once."""
+    @cached_property
+    def forward_chains(self) -> Mapping[int, tuple[Stage, ...]]:
+        """The base chains that forwarded packets meet, by family.
+
+        Raises NotApplicable if none of them can be read.
+        """
+        found: dict[int, list[Stage]] = {4: [], 6: []}
+        cache = self.seen.cluster.readers
+        for each in self.table_filters:
+            ruleset = iptables_reader.ruleset_in(each.family, [each.dump], cache)
+            found[each.family] += ruleset.through_node
+        tables = kube_proxy_tables(self.seen) if has_listings(self.seen) else {}
+        try:
+            for family, text in tables.items():
+                found[family] += nftables_reader.ruleset_in(family, text, cache).through_node
+        except ParseError as error:
+            raise FactMissingError(f"{self.seen.name}: {error}") from error
+        if not any(found.values()):
+            raise NotApplicable(f"the node has no iptables rules in table filter{self._unread}")
+        return {family: tuple(stages) for family, stages in found.items()}
+
+    @property
+    def _unread(self) -> str:
+        """The tables that are known by name only, as the end of a sentence."""
+        tables = table_names(self.seen)
+        unread = [e for e in tables if e.partition(" ")[0] in FORWARDING and e not in READ]
+        return f"; rules of nftables tables not read: {', '.join(unread)}" if unread else ""
+
+    def dropped(self, packets: Iterator[tuple[str, ForwardedPacket]]) -> Iterator[Dropped]:
+        """The packets that do not get through the forward chains, each once."""
         for what, packet in packets:
-            for variant in VARIANTS:
-                filter_ = self.filters.get((packet.source.version, variant))
-                refusal = filter_.refuses("FORWARD", packet) if filter_ else None
-                if refusal:
-                    yield Dropped(what, packet, refusal)
+            for stage in self.forward_chains[packet.source.version]:
+                rule = refusal_of(stage.chains, stage.base_chain, stage.policy, packet)
+                if rule is not None:
+                    yield Dropped(what, packet, rule)
                     break
 
     @property
-    def pod_packets(self) -> Iterator[tuple[str, Packet]]:
+    def pod_packets(self) -> Iterator[tuple[str, ForwardedPacket]]:
         """From pods here to pods of other nodes, and back."""
         for way in self.routes.peer_routes[:MOST_PEERS]:
             own = _sample(self._own(way.range.version))
             there, device = _sample(way.range), way.device.name if way.device else ""
             bridge = self._bridge(own)
             peer = way.peer.metadata.name
-            yield f"to pods of {peer}", Packet(own, there, bridge, device)
-            yield f"from pods of {peer}", Packet(there, own, device, bridge)
+            yield f"to pods of {peer}", ForwardedPacket(own, there, bridge, device)
+            yield f"from pods of {peer}", ForwardedPacket(there, own, device, bridge)
 
     @property
-    def dns_packets(self) -> Iterator[tuple[str, Packet]]:
+    def dns_packets(self) -> Iterator[tuple[str, ForwardedPacket]]:
         """From pods here to each DNS replica."""
         routing = self.routes.routing
         for replica in self.seen.cluster.dns.replicas:
@@ -99,7 +148,7 @@ class Firewall:
                 for protocol in ("udp", "tcp"):
                     yield (
                         f"DNS over {protocol.upper()}",
-                        Packet(
+                        ForwardedPacket(
                             source,
                             address,
                             self._bridge(source),
@@ -110,7 +159,7 @@ class Firewall:
                     )
 
     def _pods_address(self, peer: IPAddress) -> IPAddress | None:
-        """An address of the peer's family that pods here have, or may have, but for the peer's."""
+        """An address of a pod here in the peer's family, but not the peer's own address."""
         if self.seen.assigns_from_pod_cidrs:
             found = [_sample(each) for each in self.seen.pod_ranges]
         else:
@@ -122,7 +171,7 @@ class Firewall:
         return next(each for each in self.seen.pod_ranges if each.version == family)
 
     def _bridge(self, address: IPAddress) -> str:
-        """The bridge in the network of a pod's address; empty where pods are on none."""
+        """The bridge in the network of a pod's address; empty if pods are not on a bridge."""
         for each in self.seen.host.interfaces:
             if each.is_bridge and contains(each.networks, address):
                 return each.name
@@ -131,38 +180,43 @@ class Firewall:
     @property
     def missing_anchors(self) -> Iterator[tuple[str, str, str]]:
         """(family, base chain, chain) of Kubernetes' chains that exist and are not called."""
-        for (family, variant), filter_ in self.filters.items():
+        for each in self._any_table_filters():
             for chain, bases in ANCHORS.items():
-                found = filter_.dump.chain("filter", chain)
-                # The legacy variant's are left by an older system: kube_proxy checks judge them.
-                if found is None or not found.rules or variant == "legacy":
+                found = each.dump.chain("filter", chain)
+                # An older system left those of the legacy variant; kube_proxy checks report them.
+                if found is None or not found.rules or each.is_legacy:
                     continue
                 for base in bases:
-                    if not filter_.leads(base, chain):
-                        yield f"IPv{family}", base, chain
+                    if not each.calls(base, chain):
+                        yield f"IPv{each.family}", base, chain
+
+    def _any_table_filters(self) -> tuple[TableFilter, ...]:
+        if not self.table_filters:
+            raise NotApplicable("the node has no iptables rules in table filter")
+        return self.table_filters
 
     @property
     def others(self) -> frozenset[str]:
         """Managers of firewalls that have rules in force on the node."""
-        tables = self.seen.output_if_asked("nft-tables").split("\n")
-        found = {"firewalld"} if any(each.endswith(" firewalld") for each in tables) else set()
-        for filter_ in self.filters.values():
+        names = table_names(self.seen)
+        found = {"firewalld"} if any(each.endswith(" firewalld") for each in names) else set()
+        for each in self._any_table_filters():
             for chain, manager in OTHERS.items():
-                if filter_.dump.chain("filter", chain):
+                if each.dump.chain("filter", chain):
                     found.add(manager)
         return frozenset(found)
 
     @property
     def legacy_rules(self) -> Iterator[tuple[int, list[str]]]:
-        """By family the rules of the legacy variant on a node that Kubernetes uses nft on."""
+        """The rules of the legacy variant, by family, if Kubernetes uses the nft variant here."""
         for family, text in self.iptables.legacy.items():
             rules = [line for line in text.split("\n") if line.startswith("-A ")]
-            # Service rules in both are what kube_proxy.single_iptables_variant judges.
+            # kube_proxy.single_iptables_variant reports Service rules in both.
             service_rules = any("KUBE-SERVICES" in line for line in rules)
             if rules and not service_rules and "KUBE-" in self.iptables.rules[family]:
                 yield family, rules
 
 
 def _sample(range_: IPNetwork) -> IPAddress:
-    """An address of the range that hardly any pod has: rules about single pods are not meant."""
+    """An address of the range that hardly any pod has: rules for single pods do not count."""
     return network(str(range_)).broadcast_address - 1

@@ -9,7 +9,7 @@ from functools import cached_property
 from wirecheck.catalogue.findings import FactMissingError
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
-from wirecheck.parse.iptables_once import iptables_dump
+from wirecheck.parse.iptables import IptablesDump
 
 TOOLS = {4: "iptables", 6: "ip6tables"}
 NAT_HOOKS = ("PREROUTING", "OUTPUT", "POSTROUTING")
@@ -17,16 +17,16 @@ NAT_HOOKS = ("PREROUTING", "OUTPUT", "POSTROUTING")
 
 @dataclass(frozen=True)
 class Iptables:
-    """What iptables-save printed on a node; empty texts where there was no reason to run it.
+    """What iptables-save printed on a node; empty texts if there was no reason to run it.
 
-    Raises FactMissingError where it did not run to a good end.
+    Raises FactMissingError if it failed.
     """
 
     seen: NodeSeen
 
     @cached_property
     def rules(self) -> Mapping[int, str]:
-        """By family those of the nft variant, or of plain iptables where it has no variants."""
+        """The rules of the nft variant by family, or of plain iptables if it has no variants."""
         ask = self.seen.output_if_asked
         return {
             family: ask(f"{tool}-nft-save") or ask(f"{tool}-save") for family, tool in TOOLS.items()
@@ -34,9 +34,16 @@ class Iptables:
 
     @cached_property
     def legacy(self) -> Mapping[int, str]:
-        """By family those of the legacy variant, which act beside the others."""
+        """The rules of the legacy variant by family, which are in force beside the others."""
         ask = self.seen.output_if_asked
         return {family: ask(f"{tool}-legacy-save") for family, tool in TOOLS.items()}
+
+    def dump(self, text: str) -> IptablesDump:
+        """The tables in one of the texts; raises FactMissingError if it is not understood."""
+        try:
+            return self.seen.cluster.readers.texts.iptables(text)
+        except ParseError as error:
+            raise FactMissingError(f"{self.seen.name}: {error}") from error
 
     @property
     def families_with_two_service_rules(self) -> Iterator[int]:
@@ -46,7 +53,7 @@ class Iptables:
                 yield family
 
     def service_hooks(self, family: int) -> list[str]:
-        """Those of them that lead to Service rules, by the variant that they are of."""
+        """The rules of base chains that jump to Service rules, each with its variant."""
         variants = {"legacy": self.legacy[family], "nft": self.rules[family]}
         return [
             f"{variant}: {rule}"
@@ -56,15 +63,12 @@ class Iptables:
         ]
 
     def nat_hooks(self, family: int) -> Iterator[str]:
-        """The rules of the base chains of table nat: what every new connection meets first."""
+        """The rules of the base chains of table nat, which every new connection meets first."""
         for text in (self.legacy[family], self.rules[family]):
             yield from self._hooks_of(text)
 
     def _hooks_of(self, text: str) -> Iterator[str]:
-        try:
-            dump = iptables_dump(text)
-        except ParseError as error:
-            raise FactMissingError(f"{self.seen.name}: {error}") from error
+        dump = self.dump(text)
         for name in NAT_HOOKS:
             if chain := dump.chain("nat", name):
                 yield from chain.rules

@@ -13,13 +13,11 @@ from functools import cached_property
 from wirecheck.addresses import address, canonical, contains, network
 from wirecheck.api_index.host_ports import HostPort, host_ports
 from wirecheck.api_index.pod import Pod
-from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
+from wirecheck.catalogue.findings import NotApplicable, Ref
 from wirecheck.node.cni import Cni
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.seen import NodeSeen
-from wirecheck.parse.errors import ParseError
 from wirecheck.parse.iptables import IptablesDump, Rule, parse_rule
-from wirecheck.parse.iptables_once import iptables_dump
 
 CHAIN = "CNI-HOSTPORT-DNAT"
 HOOKS = ("PREROUTING", "OUTPUT")
@@ -158,13 +156,10 @@ class PortMappings:
     def _dumps(self) -> dict[int, list[IptablesDump]]:
         """Of both variants, by family."""
         own = self.iptables
-        try:
-            return {
-                family: [iptables_dump(each[family]) for each in (own.rules, own.legacy)]
-                for family in own.rules
-            }
-        except ParseError as error:
-            raise FactMissingError(f"{self.seen.name}: {error}") from error
+        return {
+            family: [own.dump(each[family]) for each in (own.rules, own.legacy)]
+            for family in own.rules
+        }
 
 
 def _lines(dump: IptablesDump, name: str) -> list[str]:

@@ -15,12 +15,11 @@ from wirecheck.collect.on_node import iptables_blocks, pieces
 from wirecheck.collect.on_node.rule_blocks import blocks_of, cut, digest_of
 from wirecheck.dataplane.iptables.reader import read_iptables
 from wirecheck.dataplane.nftables.reader import read_nftables
-from wirecheck.dataplane.rules.cache import forget
 from wirecheck.dataplane.table import ServiceTable
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.iptables import parse_iptables_save
-from wirecheck.parse.iptables_blocks import dump_of
-from wirecheck.parse.nftables import parse_nft_table
+from wirecheck.parse.iptables_blocks import IptablesBlocks
+from wirecheck.parse.texts import ParsedTexts
 from wirecheck.snapshot.blocks import BlockText, block_of, joined
 
 DATE = "Mon Nov 23 02:36:05 2026"
@@ -87,7 +86,6 @@ def as_another_nft(text: str, chance: random.Random) -> str:
 
 
 def table_of(text: str, version: str, mode: str = "iptables") -> tuple[object, ...]:
-    forget()
     read = read_iptables if mode == "iptables" else read_nftables
     found: ServiceTable = read({4: text}, recorded.clients(version, mode))
     return dict(found.entries), found.health_check_ports, found.ignored
@@ -100,10 +98,10 @@ def test_what_real_kube_proxies_wrote_means_the_same_in_blocks(version, names, m
     text = recorded.iptables(version)
     blocks = in_blocks(text)
 
-    assert dump_of(blocks.blocks) is not None
+    assert IptablesBlocks().dump_of(blocks.blocks) is not None
     assert table_of(blocks, version) == table_of(text, version)
     # Whoever knows nothing of blocks reads the same.
-    assert parse_iptables_save(str(blocks)) == dump_of(blocks.blocks)
+    assert parse_iptables_save(str(blocks)) == IptablesBlocks().dump_of(blocks.blocks)
 
 
 @pytest.mark.parametrize("version", recorded.VERSIONS)
@@ -280,7 +278,7 @@ def test_a_listing_cut_anywhere_is_told_as_before():
 def items_of(text: str) -> object:
     """What is in a listing, or that it is none."""
     try:
-        table = parse_nft_table(text)
+        table = ParsedTexts().nft_table(text)
     except ParseError:
         return None
     rules = {name: [each.expr for each in of] for name, of in table.rules.items()}
@@ -313,7 +311,7 @@ def test_remarks_of_the_tool_are_kept():
     blocks = in_blocks(text)
 
     assert remark in blocks
-    assert dump_of(blocks.blocks) == parse_iptables_save(text)
+    assert IptablesBlocks().dump_of(blocks.blocks) == parse_iptables_save(text)
 
 
 def test_blocks_that_are_known_are_named_and_not_sent():

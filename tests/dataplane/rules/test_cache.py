@@ -1,4 +1,4 @@
-"""What is remembered of other nodes never changes what is read on one."""
+"""What is cached of other nodes never changes what is read on one."""
 
 import json
 import random
@@ -16,15 +16,16 @@ from tests.dataplane import recorded
 from tests.dataplane.test_recorded_nodes import RecordedNode
 from wirecheck.collect.on_node import pieces
 from wirecheck.collect.on_node.rule_blocks import blocks_of
+from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.clients import clients_of
 from wirecheck.dataplane.expected.services import expected_table
 from wirecheck.dataplane.iptables.reader import read_iptables
 from wirecheck.dataplane.nftables.reader import read_nftables
 from wirecheck.dataplane.proxy import ProxyFacts
-from wirecheck.dataplane.rules.cache import forget
 from wirecheck.dataplane.table import ServiceTable
 from wirecheck.parse import nftables
 from wirecheck.parse.errors import ParseError
+from wirecheck.parse.nftables_texts import NftTexts
 from wirecheck.snapshot.blocks import block_of, joined
 
 VERSION = "1.35.4"
@@ -42,16 +43,17 @@ class Place(NamedTuple):
     """One of the Services' addresses that the node has itself."""
 
 
-Read = Callable[[str, Place], ServiceTable]
+Read = Callable[[str, Place, ReaderCache], ServiceTable]
 
 
-def read_as_iptables(text: str, place: Place) -> ServiceTable:
-    return _read(recorded.facts(VERSION), place, lambda *of: read_iptables({4: text}, *of))
+def read_as_iptables(text: str, place: Place, cache: ReaderCache) -> ServiceTable:
+    facts = recorded.facts(VERSION)
+    return _read(facts, place, lambda *of: read_iptables({4: text}, *of, cache=cache))
 
 
-def read_as_nftables(text: str, place: Place) -> ServiceTable:
+def read_as_nftables(text: str, place: Place, cache: ReaderCache) -> ServiceTable:
     facts = recorded.facts(VERSION, "nftables")
-    return _read(facts, place, lambda *of: read_nftables({4: text}, *of))
+    return _read(facts, place, lambda *of: read_nftables({4: text}, *of, cache=cache))
 
 
 def _read(facts: ProxyFacts, place: Place, read: Callable[..., ServiceTable]) -> ServiceTable:
@@ -62,14 +64,14 @@ def _read(facts: ProxyFacts, place: Place, read: Callable[..., ServiceTable]) ->
     return read(clients, expected_table(recorded.index(), node, facts, clients).entries)
 
 
-def read_as_ipvs(text: str, place: Place) -> ServiceTable:
+def read_as_ipvs(text: str, place: Place, cache: ReaderCache) -> ServiceTable:
     node = RecordedNode("ipvs")
     spec = replace(node.object.spec, pod_cidr=place.pod_range, pod_cidrs=[place.pod_range])
     node.clients = clients_of(
         replace(node.object, spec=spec), node.facts, [*node.texts["addresses"], place.address]
     )
     node.texts.update(json.loads(text))
-    return node.read()
+    return node.read(cache)
 
 
 def changed_lines(text: str, chance: random.Random) -> str:
@@ -187,17 +189,15 @@ def test_nodes_are_read_as_if_each_were_the_first(
         for _ in range(4)
     ]
     nodes.append(nodes[0])
-    forget()
-    after_others = [outcome(read, node) for node in nodes]
+    cache = ReaderCache()
+    after_others = [outcome(read, node, cache) for node in nodes]
     for (seen, place), remembered in zip(nodes, after_others, strict=True):
-        forget()
-        nftables.forget()
-        assert outcome(read, (str(seen), place)) == remembered
+        assert outcome(read, (str(seen), place), ReaderCache()) == remembered
 
 
-def outcome(read: Read, node: tuple[str, Place]) -> object:
+def outcome(read: Read, node: tuple[str, Place], cache: ReaderCache) -> object:
     try:
-        table = read(*node)
+        table = read(*node, cache)
     except ParseError as error:
         return str(error)
     return dict(table.entries), table.health_check_ports
@@ -212,10 +212,10 @@ def test_a_listing_in_pieces_is_the_listing(seed: int, version: str) -> None:
         at = chance.randrange(len(text))
         text = text[:at] + chance.choice(["", '"', "}, {", ", ", "]", "7"]) + text[at + 1 :]
     try:
-        whole = nftables._whole(text)
+        whole = nftables.whole_table(text)
     except ParseError:
         whole = None
-    in_pieces = nftables._by_items(text)
+    in_pieces = NftTexts().by_items(text)
     if in_pieces is not None:
         assert whole is not None
         assert in_pieces.chains == whole.chains
@@ -231,15 +231,15 @@ def rules_of(table: nftables.NftTable) -> dict[str, list]:
 
 @pytest.mark.parametrize("version", recorded.VERSIONS)
 def test_listings_as_nft_writes_them_are_read_in_pieces(version: str) -> None:
-    assert nftables._by_items(recorded.nft(version)) is not None
+    assert NftTexts().by_items(recorded.nft(version)) is not None
 
 
 @pytest.mark.parametrize("version", ["1.36.3", "1.37.2"])
 def test_a_hairpin_set_with_another_endpoint_is_noticed_after_a_node_without(version: str) -> None:
     bare = recorded.nft(version)
     place = Place(RANGES[0], ADDRESSES[0])
-    forget()
-    first = read_as_nftables(bare, place)
+    cache = ReaderCache()
+    first = read_as_nftables(bare, place, cache)
     frontend, backend = next(
         (frontend, handling.backends[0])
         for frontend, entry in first.entries.items()
@@ -253,9 +253,7 @@ def test_a_hairpin_set_with_another_endpoint_is_noticed_after_a_node_without(ver
             each["set"]["elem"] = [element]
     text = json.dumps(listing) + "\n"
 
-    after = read_as_nftables(text, place)
-    forget()
-    nftables.forget()
+    after = read_as_nftables(text, place, cache)
 
-    assert after.entries == read_as_nftables(text, place).entries
+    assert after.entries == read_as_nftables(text, place, ReaderCache()).entries
     assert after.entries[frontend] != first.entries[frontend]

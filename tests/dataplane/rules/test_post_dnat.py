@@ -9,8 +9,8 @@ from testbed.referee import record
 from testbed.referee.mutation import with_text
 from tests.dataplane import small
 from tests.dataplane.small import NAT, WEB
+from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.compare.differences import Kind
-from wirecheck.dataplane.rules.cache import forget
 from wirecheck.dataplane.table import Client
 
 SIGHTS = Path(__file__).parents[2] / "recorded/random-services/sights"
@@ -28,7 +28,6 @@ FORWARD = """-A FORWARD -m conntrack --ctstate NEW -j KUBE-PROXY-FIREWALL
 
 def refused(first: str = "", marked: str = "", known: str = "") -> dict[Client, tuple[str, ...]]:
     """Whose connections are refused, and the rules that are shown."""
-    forget()
     rules = FORWARD.format(first=first, marked=marked, known=known)
     every = small.differences({"nat": NAT, "filter": rules})
     found = [each for each in every if each.frontend == WEB]
@@ -132,9 +131,9 @@ def test_a_node_is_judged_by_its_own_rules_after_others_were() -> None:
     """What was kept of a healthy node must not stand for one whose filter refuses all."""
     rules = FORWARD.format(first="", marked="", known="")
     bad = FORWARD.format(first="-A KUBE-FORWARD -j DROP", marked="", known="")
-    forget()
+    cache = ReaderCache()
     outcomes = [
-        {each.kind for each in small.differences({"nat": NAT, "filter": text})}
+        {each.kind for each in small.differences({"nat": NAT, "filter": text}, cache=cache)}
         for text in (rules, bad, rules)
     ]
     assert outcomes[0] == outcomes[2]

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from wirecheck.addresses import IPNetwork, address, contains
+from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.clients import Clients
 from wirecheck.dataplane.compare.differences import Difference, Kind, compare
 from wirecheck.dataplane.compare.tolerance import is_foreign
@@ -57,18 +58,22 @@ def of_ipvs(
 
 
 def of_nftables(
-    texts: Mapping[int, str], clients: Clients, wanted: ServiceTable
+    texts: Mapping[int, str], clients: Clients, wanted: ServiceTable, cache: ReaderCache
 ) -> Iterator[Leftover]:
     """kube-proxy's own nftables tables where it is not in nftables mode."""
     if any(texts.values()):
-        found = read_nftables(texts, clients)
+        found = read_nftables(texts, clients, cache=cache)
         names = [f"table {'ip6' if family == 6 else 'ip'} kube-proxy" for family in texts]
         what = f"nftables tables for {len(found.entries):,} frontends"
         yield Leftover(Mode.NFTABLES, what, tuple(names), _harm(found, wanted))
 
 
 def of_iptables(
-    texts: Mapping[int, str], clients: Clients, wanted: ServiceTable, mode: Mode
+    texts: Mapping[int, str],
+    clients: Clients,
+    wanted: ServiceTable,
+    mode: Mode,
+    cache: ReaderCache,
 ) -> Iterator[Leftover]:
     """Chains for single Services where kube-proxy is in another mode.
 
@@ -79,7 +84,7 @@ def of_iptables(
     if chains:
         harm: tuple[Difference, ...] = ()
         if mode is not Mode.IPVS:
-            harm = _harm(read_iptables(texts, clients), wanted)
+            harm = _harm(read_iptables(texts, clients, cache=cache), wanted)
         what = f"{len(chains):,} chains of iptables mode"
         yield Leftover(Mode.IPTABLES, what, tuple(chains[:_MOST_LINES]), harm)
 

@@ -13,7 +13,7 @@ FULL_MASKS = frozenset({"255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:f
 
 
 class Conditions:
-    """The conditions of a rule while they are collected; see `READERS`."""
+    """Collects the conditions of one rule; see `READERS`."""
 
     def __init__(self) -> None:
         self.never = False
@@ -32,7 +32,7 @@ class Conditions:
         self._recent: dict[str, str] = {}
 
     def add(self, option: Option) -> bool:
-        """Add one option; says whether it was understood."""
+        """Add one option. Returns whether it was understood."""
         read = READERS.get((option.module, option.name))
         try:
             return read is not None and read(self, option)
@@ -63,6 +63,8 @@ class Conditions:
     def protocol_name(self, option: Option) -> bool:
         """-p PROTOCOL."""
         name = PROTOCOLS.get(option.values[0], option.values[0])
+        if name in ("all", "0"):
+            return not option.negated
         if option.negated:
             self.tests.append(lambda packet: packet.protocol != name)
         else:
@@ -94,7 +96,7 @@ class Conditions:
         return True
 
     def state(self, option: Option) -> bool:
-        """--ctstate: what is walked is the first packet, before anything is translated."""
+        """--ctstate: Service connections are followed from their first packet, before DNAT."""
         states = {*option.values[0].split(",")}
         self.never |= ("NEW" in states) is option.negated
         self.first &= bool(states & {"NEW", "DNAT"}) is not option.negated
@@ -102,7 +104,7 @@ class Conditions:
         return True
 
     def tcp_flags(self, option: Option) -> bool:
-        """--tcp-flags as `--syn` is written: it holds for a first packet."""
+        """--tcp-flags as `--syn` is written: a first packet matches."""
         if option.values != ("FIN,SYN,RST,ACK", "SYN"):
             return False
         self._only_if(not option.negated)
@@ -151,14 +153,14 @@ class Conditions:
         return not option.negated
 
     def _sources_of_itself(self) -> None:
-        """What comes from a virtual server's own address is sent by the node, which has it."""
+        """Packets from a virtual server's own address come from the node, which has the address."""
         length = 128 if ":" in self.host else 32
         itself = SourceTest("network", f"{self.host}/{length}", negated=False)
         local = SourceTest("local", "", negated=False)
         self.sources = [local if each == itself else each for each in self.sources]
 
     def join_recent(self, unknown: dict[str, list[Option]]) -> None:
-        """Whether the client is remembered, or to be: the options mean something together."""
+        """Whether the client is remembered or will be: the options have a meaning only together."""
         options = self._recent
         if not options or "recent" in unknown:
             return
@@ -183,12 +185,17 @@ class Conditions:
         self.sources.append(SourceTest("interface", option.values[0], option.negated))
         return True
 
+    def interface_out(self, option: Option) -> bool:
+        """-o NAME."""
+        self.sources.append(SourceTest("output", option.values[0], option.negated))
+        return True
+
     def always(self, option: Option) -> bool:
-        """What counts packets and lets them all through."""
+        """A match that counts packets and matches all of them."""
         return not option.negated
 
     def _only_if(self, holds: bool) -> None:
-        """A condition that holds for the first packet or not, and for others nobody knows."""
+        """A condition that first packets match or not; for later ones it is not known."""
         self.never |= not holds
         self.first &= holds
         self.later = None
@@ -205,6 +212,7 @@ READERS: dict[tuple[str, str], Callable[[Conditions, Option], bool]] = {
     ("", "-d"): Conditions.destination,
     ("", "-p"): Conditions.protocol_name,
     ("", "-i"): Conditions.interface_in,
+    ("", "-o"): Conditions.interface_out,
     ("tcp", "--dport"): Conditions.ports,
     ("udp", "--dport"): Conditions.ports,
     ("sctp", "--dport"): Conditions.ports,

@@ -1,30 +1,31 @@
-"""Reads what iptables rules do for Services, with nothing but the kernel's hooks for names.
+"""Reads what iptables rules do for Services. The only names that it knows are the kernel's hooks.
 
     table = read_iptables({4: text_v4, 6: text_v6}, clients, also=expected.entries)
 
-A rule set is walked for every destination that rules name, and for those in `also`. The name
-of a chain counts only as `programmed_by`: to tell what kube-proxy left behind from what
-others programmed.
+It reads every destination that rules name, and those in `also`. Names of chains count only as
+`programmed_by`: they distinguish kube-proxy's leftovers from third-party rules.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import partial
 from itertools import zip_longest
 
 from msgspec import structs
 
+from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.clients import Clients
-from wirecheck.dataplane.iptables.rules import step_of, steps_of
+from wirecheck.dataplane.iptables.rules import make_step, steps_of
+from wirecheck.dataplane.rules.cache import RuleCache
 from wirecheck.dataplane.rules.chains import Chains
 from wirecheck.dataplane.rules.handlings import Masquerading
 from wirecheck.dataplane.rules.masquerading import by_mark, in_turn
-from wirecheck.dataplane.rules.ruleset import Ruleset, Stage, reachable, read_entries
+from wirecheck.dataplane.rules.read import read_entries
+from wirecheck.dataplane.rules.ruleset import Ruleset, Stage, reachable
 from wirecheck.dataplane.rules.steps import End, Jump, Opaque, Step
 from wirecheck.dataplane.table import Entry, Frontend, ServiceTable, Verdict
 from wirecheck.parse.iptables import Chain, IptablesDump
-from wirecheck.parse.iptables_once import iptables_dump
 
 LONGEST_SHARED = 50_000
 NODE_PORTS = "KUBE-NODEPORTS"
@@ -35,27 +36,27 @@ def read_iptables(
     clients: Clients,
     also: Iterable[Frontend] = (),
     legacy_texts: Mapping[int, str] | None = None,
+    cache: ReaderCache | None = None,
 ) -> ServiceTable:
     """The table of a node from its iptables-save output by family (4, 6).
 
     `texts` is what `iptables-save` prints, `legacy_texts` what `iptables-legacy-save` prints
-    in addition where both backends are in use: the kernel asks both. Raises ParseError where
-    a text is cut or not understood; a rule that is not understood makes the destinations
-    that it may concern NOT_UNDERSTOOD, and no others.
+    in addition if both backends are in use: packets meet the rules of both. Raises ParseError if
+    a text is cut or not understood. A rule that is not understood makes only the destinations
+    that it may concern NOT_UNDERSTOOD.
     """
+    cache = cache or ReaderCache()
     also = also if isinstance(also, dict) else dict.fromkeys(also)
     entries: dict[Frontend, Entry] = {}
     health_checks: set[tuple[int, int]] = set()
     ignored: set[str] = set()
     for family in (4, 6):
-        dumps = [
-            iptables_dump(each[family]) for each in (texts, legacy_texts or {}) if each.get(family)
-        ]
-        is_shared = bool(dumps) and all(dump.is_shared for dump in dumps)
-        ruleset = (_ruleset_once if is_shared else _ruleset)(family, *dumps)
-        entries.update(read_entries(ruleset, clients, also))
+        found = [each[family] for each in (texts, legacy_texts or {}) if each.get(family)]
+        dumps = [cache.texts.iptables(text) for text in found]
+        ruleset = ruleset_in(family, dumps, cache)
+        entries.update(read_entries(ruleset, clients, cache.rules, also))
         health_checks |= {(family, port) for port in _open_ports(ruleset)}
-        ignored.update(rule for dump in dumps for rule in _not_understood(dump))
+        ignored.update(rule for dump in dumps for rule in _unrecognised(dump, cache))
     met = {line for each in entries.values() for line in _doubts(each)} if ignored else set()
     return ServiceTable(
         entries=entries,
@@ -64,43 +65,48 @@ def read_iptables(
     )
 
 
-def _ruleset(family: int, *dumps: IptablesDump) -> Ruleset:
-    return ruleset_of(family, [*dumps])
+def ruleset_in(family: int, dumps: list[IptablesDump], cache: ReaderCache) -> Ruleset:
+    """The rule set of these rules, the same object for all nodes that share the dumps."""
+
+    def make() -> Ruleset:
+        translate = partial(steps_of, step_of=cache.step_of)
+        return ruleset_of(family, dumps, cache.rules, translate)
+
+    if dumps and all(dump.is_shared for dump in dumps):
+        return cache.rulesets.get(("iptables", family, *dumps), make)
+    return make()
 
 
-_ruleset_once = lru_cache(maxsize=4)(_ruleset)
-"""Of nodes with the same rules, which are one dump, the same."""
+def _unrecognised(dump: IptablesDump, cache: ReaderCache) -> tuple[str, ...]:
+    """Third-party rules with a match or a target that is not understood."""
+
+    def make() -> tuple[str, ...]:
+        return _unrecognised_in(dump, cache)
+
+    return cache.unrecognised.get(dump, make) if dump.is_shared else make()
 
 
-def _not_understood(dump: IptablesDump) -> tuple[str, ...]:
-    """Rules of others in which a match or a target is not understood."""
-    return _not_understood_once(dump) if dump.is_shared else _not_understood_of(dump)
-
-
-def _not_understood_of(dump: IptablesDump) -> tuple[str, ...]:
+def _unrecognised_in(dump: IptablesDump, cache: ReaderCache) -> tuple[str, ...]:
     return tuple(
         step.text
         for table in dump.tables.values()
         for name, chain in table.chains.items()
         if chain.block and not name.startswith("KUBE-")
-        for step in steps_of(chain)
+        for step in steps_of(chain, cache.step_of)
         if not _is_understood(step, table.chains)
     )
 
 
-_not_understood_once = lru_cache(maxsize=4)(_not_understood_of)
-
-
 def _is_understood(step: Step, chains: Mapping[str, Chain]) -> bool:
-    """A target that is not known looks like a jump to a chain that does not exist."""
-    return not any(each.kind == "other" for each in step.sources) and not any(
+    """An unrecognised target looks like a jump to a chain that does not exist."""
+    return not any(each.kind in ("other", "output") for each in step.sources) and not any(
         isinstance(each, Opaque) or (isinstance(each, Jump) and each.chain not in chains)
         for each in step.actions
     )
 
 
 def _doubts(entry: Entry) -> Iterator[str]:
-    """The rules for which a frontend is not understood."""
+    """The rules that make a frontend not understood."""
     for each in entry.handlings.values():
         if each.verdict is Verdict.NOT_UNDERSTOOD:
             yield from each.lines
@@ -109,63 +115,62 @@ def _doubts(entry: Entry) -> Iterator[str]:
 def ruleset_of(
     family: int,
     dumps: list[IptablesDump],
-    translate: Callable[[Chain], Sequence[Step]] = steps_of,
+    cache: RuleCache,
+    translate: Callable[[Chain], Sequence[Step]],
     key_of: Callable[[Chain], Hashable] | None = None,
 ) -> Ruleset:
     """The hooks of one family in the kernel's order.
 
-    Of two backends on one hook the kernel asks the one first that was loaded last, which the
-    output does not tell. The one with fewer rules goes first here: it is where rules are
-    that nobody knows of, and they are to show.
+    Packets meet the backend first that was loaded last, which the output does not show. The
+    backend with fewer rules goes first here, so that rules which nobody knows about show up.
     """
     dumps = sorted(dumps, key=_size)
     chains = {
-        (at, name): Chains(f"{at} {name}", table.chains, translate, key_of or shared_text)
+        (at, name): Chains(
+            f"{at} {name}", table.chains, translate, key_of or shared_text, cache.chains
+        )
         for at, dump in enumerate(dumps)
         for name, table in dump.tables.items()
     }
 
     def stages(hook: str, *tables: str) -> tuple[Stage, ...]:
         return tuple(
-            Stage(hook, chains[at, table], diverts=table in ("nat", "filter"))
+            Stage(hook, chains[at, table], chain.policy, diverts=table in ("nat", "filter"))
             for table in tables
             for at, dump in enumerate(dumps)
-            if dump.chain(table, hook)
+            if (chain := dump.chain(table, hook))
         )
 
-    marks = [
-        by_mark(each.find, "POSTROUTING") for (_, table), each in chains.items() if table == "nat"
-    ]
+    marks = [by_mark(each, "POSTROUTING") for (_, table), each in chains.items() if table == "nat"]
     return Ruleset(
         family=family,
         arriving=stages("PREROUTING", "raw", "mangle", "nat"),
         to_node=stages("INPUT", "filter"),
         through_node=stages("FORWARD", "filter"),
         sent=stages("OUTPUT", "raw", "mangle", "nat", "filter"),
-        masquerading=Masquerading(
-            by_mark=in_turn(marks),
-        ),
+        masquerading=Masquerading(by_mark=in_turn(marks)),
+        packet_to=cache.packet_to,
     )
 
 
 def apart_on_localhost(dump: IptablesDump) -> Iterator[int]:
-    """Node ports whose rule for loopback addresses is not followed by the same for all.
+    """Node ports whose rule for loopback addresses is not followed by the same for all addresses.
 
-    kube-proxy has such a rule for each, to count what meets it; both lead to one chain.
+    kube-proxy writes such a pair for each node port, to count packets; both jump to one chain.
     """
     chain = dump.chain("nat", NODE_PORTS)
     rules = chain.rules if chain else []
     for line, following in zip_longest(rules, rules[1:], fillvalue=""):
         if " -d 127." in line:
-            one = step_of(line)
-            other = step_of(following) if following else None
-            of_all = Step(one.told, one.actions, protocol=one.protocol, port=one.port)
-            if one.port and (other is None or structs.replace(other, told=one.told) != of_all):
+            one = make_step(line)
+            other = make_step(following) if following else None
+            of_all = Step(one.rule, one.actions, protocol=one.protocol, port=one.port)
+            if one.port and (other is None or structs.replace(other, rule=one.rule) != of_all):
                 yield one.port
 
 
 def shared_text(chain: Chain) -> str | None:
-    """What equal chains have in common; the large ones are in another order on each node."""
+    """Equal for equal chains; None for large ones, which have another order on each node."""
     return (chain.block or chain.name) if len(chain.block) < LONGEST_SHARED else None
 
 
@@ -174,9 +179,9 @@ def _size(dump: IptablesDump) -> int:
 
 
 def _open_ports(ruleset: Ruleset) -> set[int]:
-    """TCP ports that rules of table filter accept, in chains called on the way to the node.
+    """TCP ports that rules of table filter accept, in chains called for packets to the node.
 
-    Of several rules of a chain about one port the first one counts.
+    If several rules of a chain match one port, the first one counts.
     """
     found: set[int] = set()
     for stage in ruleset.to_node:

@@ -1,7 +1,7 @@
-"""Rules of iptables-save as steps of a walk.
+"""Rules of iptables-save as steps for the rule engine.
 
-A match that is not known here becomes a condition that is not understood, and a target that
-is not known an action that is not: whether either matters shows on the walk.
+An unrecognised match becomes a condition that is not understood, and an unrecognised target such
+an action. Whether either matters depends on the packets that meet them.
 """
 
 from __future__ import annotations
@@ -43,21 +43,23 @@ NOT_UNDERSTOOD = frozenset({"NETMAP", "TPROXY", "NFQUEUE", "QUEUE", "SYNPROXY", 
 
 
 LONG = 8
-"""Chains of more rules differ from node to node in their order; their rules are kept."""
+"""Chains of more rules differ from node to node in the order of their rules."""
 
 
-def _made_of(line: str) -> Step:
+def make_step(line: str) -> Step:
     """The step for a rule's line."""
     rule = parse_rule(line)
     step = _conditions_of(rule.options)
     actions = (Opaque(rule.problem),) if rule.problem else _actions(rule)
     own = "" if step.marks or step.sets else own_address(step.sources, actions)
-    return structs.replace(step, told=line, actions=actions, own=own)
+    return structs.replace(
+        step, rule=line, actions=actions, own=own, restores_mark=rule.target == "CONNMARK"
+    )
 
 
 @lru_cache(maxsize=1_000)
 def _conditions_of(options: tuple[Option, ...]) -> Step:
-    """A step with these conditions that does nothing; those of different Services are alike."""
+    """A step with these conditions and no action; those of different Services are alike."""
     conditions = Conditions()
     unknown: dict[str, list[Option]] = {}
     for option in options:
@@ -69,7 +71,7 @@ def _conditions_of(options: tuple[Option, ...]) -> Step:
         for module, of in unknown.items()
     )
     return Step(
-        told="",
+        rule="",
         never=conditions.never,
         first=conditions.first,
         later=conditions.later,
@@ -86,14 +88,19 @@ def _conditions_of(options: tuple[Option, ...]) -> Step:
     )
 
 
-step_of = lru_cache(maxsize=150_000)(_made_of)
-"""The same, kept for all nodes of a cluster."""
+MakeStep = Callable[[str], Step]
 
 
-def steps_of(chain: Chain, resolve: Resolve | None = None) -> list[Step]:
-    """The steps for the rules of a chain; without the sets that they ask, these are unknown."""
+def steps_of(
+    chain: Chain, step_of: MakeStep = make_step, resolve: Resolve | None = None
+) -> list[Step]:
+    """The steps for the rules of a chain.
+
+    `step_of` makes the steps of long chains, and may keep them. Without `resolve` conditions on
+    ipsets are not understood.
+    """
     rules = chain.rules
-    make = step_of if len(rules) > LONG else _made_of
+    make = step_of if len(rules) > LONG else make_step
     steps = [make(line) for line in rules]
     if not any(step.sets for step in steps):
         return steps
@@ -109,9 +116,9 @@ def _without_sets(step: Step) -> Step:
 
 
 def _text(options: tuple[Option, ...], module: str, unknown: list[Option]) -> str:
-    """Conditions as they are written, to be shown and to be told from others.
+    """Conditions as the rule has them.
 
-    Of a match that is not understood all options, as they have a meaning only together.
+    All options of a match that is not understood, as they have a meaning only together.
     """
     words = [f"-m {module}"] if module else []
     for each in options:

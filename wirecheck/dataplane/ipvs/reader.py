@@ -14,25 +14,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import partial
 
 from msgspec import structs
 
 from wirecheck.addresses import IPNetwork, address, contains
+from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.clients import Clients
 from wirecheck.dataplane.compare.tolerance import KUBE_PROXY
 from wirecheck.dataplane.iptables.reader import ruleset_of, shared_text
-from wirecheck.dataplane.iptables.rules import step_of, steps_of
+from wirecheck.dataplane.iptables.rules import MakeStep, steps_of
 from wirecheck.dataplane.rules.chains import Chain, Chains
 from wirecheck.dataplane.rules.flows import Flow, has_marks
 from wirecheck.dataplane.rules.handlings import Masquerading
 from wirecheck.dataplane.rules.ipsets import resolver
-from wirecheck.dataplane.rules.ruleset import Ruleset, Stage, reachable, read_entries
+from wirecheck.dataplane.rules.read import read_entries
+from wirecheck.dataplane.rules.ruleset import Ruleset, Stage, reachable
 from wirecheck.dataplane.rules.steps import Action, Choose, Dnat, End, Return, Source, Step
 from wirecheck.dataplane.table import Backend, Entry, Frontend, ServiceTable, Verdict
 from wirecheck.parse import iptables
 from wirecheck.parse.ipset import Ipset, parse_ipset_save
-from wirecheck.parse.iptables import IptablesDump, parse_iptables_save
+from wirecheck.parse.iptables import IptablesDump
 from wirecheck.parse.ipvs import RealServer, VirtualServer, parse_ip_vs
 from wirecheck.parse.ipvsadm import TICKS_PER_SECOND, parse_ipvsadm_save
 
@@ -58,10 +60,10 @@ class IpvsTexts:
     legacy: Mapping[int, str] = field(default_factory=dict)
     """What iptables-legacy-save printed besides, by family: the kernel asks both."""
 
-    def dumps(self, family: int) -> list[IptablesDump]:
+    def dumps(self, family: int, cache: ReaderCache) -> list[IptablesDump]:
         """The rules of a family, by variant."""
         texts = (self.iptables.get(family, ""), self.legacy.get(family, ""))
-        return [parse_iptables_save(each) for each in texts if each]
+        return [cache.texts.iptables(each) for each in texts if each]
 
 
 def read_ipvs(
@@ -70,31 +72,34 @@ def read_ipvs(
     wanted: ServiceTable,
     excluded: Collection[IPNetwork] = (),
     scheduler: str = "",
+    *,
+    cache: ReaderCache | None = None,
 ) -> ServiceTable:
-    """The table of a node. Raises ParseError where a text is cut or not understood.
+    """The table of a node. Raises ParseError if a text is cut or not understood.
 
-    `wanted` names the frontends to look at besides those that are there, and tells the tick
-    rate. `excluded` are kube-proxy's `ipvs.excludeCIDRs`: virtual servers there are others'.
-    `scheduler` is its `ipvs.scheduler`, empty where that was not seen.
+    `wanted` names further frontends to read, and determines the tick rate. `excluded` are
+    kube-proxy's `ipvs.excludeCIDRs`: virtual servers there belong to others. `scheduler` is its
+    `ipvs.scheduler`, empty if that was not seen.
     """
+    cache = cache or ReaderCache()
     all_servers = parse_ipvsadm_save(texts.ipvsadm) or parse_ip_vs(texts.ip_vs)
     servers = [each for each in all_servers if not contains(excluded, address(each.address))]
     sets = parse_ipset_save(texts.ipsets)
     rate = TICKS_PER_SECOND if texts.ipvsadm else _tick_rate(servers, wanted)
-    steps = [(server.family, step) for server in servers for step in _steps(server, rate)]
+    steps = [(server.family, step) for server in servers for step in _steps(server, rate, cache)]
     entries: dict[Frontend, Entry] = {}
     for family in (4, 6):
         own = [step for of, step in steps if of == family]
-        ruleset = _ruleset(family, own, sets, texts.dumps(family))
-        entries.update(read_entries(ruleset, clients, wanted.entries))
+        ruleset = _ruleset(family, own, sets, texts.dumps(family, cache), cache)
+        entries.update(read_entries(ruleset, clients, cache.rules, wanted.entries))
     for server in servers:
         if scheduler and server.scheduler != scheduler:
             _note_scheduler(server, entries, clients)
     open_ports = {
         (family, port)
         for family in (4, 6)
-        for dump in texts.dumps(family)
-        for port in _open_ports(dump, sets)
+        for dump in texts.dumps(family, cache)
+        for port in _open_ports(dump, sets, cache.step_of)
     }
     return ServiceTable(entries=entries, health_check_ports=frozenset(open_ports))
 
@@ -128,15 +133,21 @@ def _tick_rate(servers: Iterable[VirtualServer], wanted: ServiceTable) -> int:
 
 
 def _ruleset(
-    family: int, steps: Sequence[Step], sets: Mapping[str, Ipset], dumps: list[IptablesDump]
+    family: int,
+    steps: Sequence[Step],
+    sets: Mapping[str, Ipset],
+    dumps: list[IptablesDump],
+    cache: ReaderCache,
 ) -> Ruleset:
-    translate = partial(steps_of, resolve=resolver(sets))
-    rules = ruleset_of(family, dumps, translate, key_of=_text_without_sets)
-    stage = Stage(SERVERS, Chains(KUBE_PROXY, {SERVERS: steps}, list))
+    resolve = resolver(sets, cache.ipsets)
+    translate = partial(steps_of, step_of=cache.step_of, resolve=resolve)
+    rules = ruleset_of(family, dumps, cache.rules, translate, key_of=_text_without_sets)
+    servers = Chains(KUBE_PROXY, {SERVERS: steps}, list, cache=cache.rules.chains)
+    stage = Stage(SERVERS, servers)
     hairpins = frozenset(
         each
         for dump in dumps
-        for name in _loop_back_sets(dump)
+        for name in _loop_back_sets(dump, cache.step_of)
         if name in sets
         for each in _hairpins(sets[name])
     )
@@ -146,10 +157,7 @@ def _ruleset(
         # IPVS takes what the node sends after nat and before filter; what filter refuses
         # there it recognises as IPVS's, so that it may as well come first.
         sent=(*rules.sent, stage),
-        masquerading=Masquerading(
-            by_mark=rules.masquerading.by_mark,
-            own=hairpins,
-        ),
+        masquerading=Masquerading(by_mark=rules.masquerading.by_mark, own=hairpins),
     )
 
 
@@ -158,9 +166,9 @@ def _text_without_sets(chain: iptables.Chain) -> str | None:
     return None if "--match-set" in chain.block else shared_text(chain)
 
 
-def _loop_back_sets(dump: IptablesDump) -> Iterator[str]:
+def _loop_back_sets(dump: IptablesDump, step_of: MakeStep) -> Iterator[str]:
     """The sets of connections from a backend to itself that are masqueraded."""
-    for chain in _raw_chains(dump, "nat", "POSTROUTING"):
+    for chain in _raw_chains(dump, "nat", "POSTROUTING", step_of):
         for step in chain.steps:
             if _takes_hairpins(step):
                 break
@@ -179,15 +187,15 @@ def _takes_hairpins(step: Step) -> bool:
     )
 
 
-def _steps(server: VirtualServer, tick_rate: int) -> Iterable[Step]:
-    """What a virtual server does: with persistence first for clients that return."""
+def _steps(server: VirtualServer, tick_rate: int, cache: ReaderCache) -> Iterable[Step]:
+    """What a virtual server does, the same objects for all nodes."""
     seconds = server.persistent_ticks // tick_rate if server.persistent_ticks else None
     frontend = Frontend(server.family, server.address, server.protocol, server.port)
     reals = tuple(server.real_servers)
-    return _steps_of(frontend, seconds, server.is_by_client, server.line, reals)
+    key = (frontend, seconds, server.is_by_client, server.line, reals)
+    return cache.virtual_servers.get(key, lambda: _steps_of(*key))
 
 
-@lru_cache(maxsize=100_000)
 def _steps_of(
     frontend: Frontend,
     seconds: int | None,
@@ -195,7 +203,10 @@ def _steps_of(
     line: str,
     reals: tuple[RealServer, ...],
 ) -> tuple[Step, ...]:
-    """The same objects on all nodes: `seconds` is how long clients stay, None for not at all."""
+    """With persistence a step for returning clients comes first.
+
+    `seconds` is how long clients stay with their backend, None for no persistence.
+    """
     name = f"{frontend.address} {frontend.protocol} {frontend.port}"
     weights = [max(each.weight, 0) for each in reals]
     total = sum(weights)
@@ -205,7 +216,7 @@ def _steps_of(
         shares = tuple(weight / total for weight in weights)
         actions = (Choose(targets, shares),)
     step = Step(
-        told="\n  ".join((line, *(each.line for each in reals))),
+        rule="\n  ".join((line, *(each.line for each in reals))),
         actions=actions,
         protocol=frontend.protocol,
         host=frontend.address,
@@ -226,13 +237,13 @@ def _hairpins(loop_back: Ipset) -> Iterator[tuple[Backend, str]]:
             yield Backend(host, int(port)), protocol
 
 
-def _open_ports(dump: IptablesDump, sets: Mapping[str, Ipset]) -> Iterator[int]:
+def _open_ports(dump: IptablesDump, sets: Mapping[str, Ipset], step_of: MakeStep) -> Iterator[int]:
     """The ports of sets that rules of table filter accept on the way to the node.
 
     Of several rules of a chain about one set the first one counts; none may refuse it.
     """
     opened, refused = set(), set()
-    for chain in _raw_chains(dump, "filter", "INPUT"):
+    for chain in _raw_chains(dump, "filter", "INPUT", step_of):
         first: dict[str, Step] = {}
         for step in chain.steps:
             for each in step.sets:
@@ -248,8 +259,8 @@ def _open_ports(dump: IptablesDump, sets: Mapping[str, Ipset]) -> Iterator[int]:
         yield from map(int, sets[name].entries)
 
 
-def _raw_chains(dump: IptablesDump, name: str, hook: str) -> Iterator[Chain]:
-    """The chains that a base chain of a table leads to, with their questions about sets."""
+def _raw_chains(dump: IptablesDump, name: str, hook: str, step_of: MakeStep) -> Iterator[Chain]:
+    """The chains that a base chain of a table jumps to, with unresolved conditions on sets."""
     table = dump.tables.get(name)
     chains = Chains(
         name, table.chains if table else {}, lambda chain: [step_of(line) for line in chain.rules]

@@ -20,14 +20,14 @@ from wirecheck.dataplane.nftables.keys import (
 )
 from wirecheck.dataplane.nftables.text import expression_text
 from wirecheck.dataplane.rules.steps import Action, MarkTest, SourceTest, Step, Test, own_address
-from wirecheck.dataplane.table import Told
-from wirecheck.parse.nftables import NftSet
+from wirecheck.dataplane.table import RuleText
+from wirecheck.parse.nftables import Expression, NftSet
 
 FULL = 0xFFFFFFFF
 
 
 class Conditions(Struct):
-    """The conditions of one rule while they are collected."""
+    """Collects the conditions of one rule."""
 
     sets: Mapping[str, NftSet]
     never: bool = False
@@ -41,20 +41,20 @@ class Conditions(Struct):
     marks: tuple[MarkTest, ...] = ()
     recalls: tuple[str, int] | None = None
     by_destination: dict[tuple[str, str, int], list[str]] | None = None
-    """Sources by destination, where a set has both: then there is a step for each."""
+    """Sources by destination, if a set contains both: then there is a step for each."""
 
-    def steps(self, told: Told, actions: tuple[Action, ...]) -> Iterator[Step]:
+    def steps(self, rule: RuleText, actions: tuple[Action, ...]) -> Iterator[Step]:
         """The step with these conditions."""
         if self.by_destination is None:
-            yield self._step(told, actions, (self.host, self.protocol, self.port), ())
+            yield self._step(rule, actions, (self.host, self.protocol, self.port), ())
             return
         for destination, ranges in self.by_destination.items():
             source = SourceTest("network", ",".join(ranges), negated=False)
-            yield self._step(told, actions, destination, (source,))
+            yield self._step(rule, actions, destination, (source,))
 
     def _step(
         self,
-        told: Told,
+        rule: RuleText,
         actions: tuple[Action, ...],
         destination: tuple[str, str, int],
         further: tuple[SourceTest, ...],
@@ -62,7 +62,7 @@ class Conditions(Struct):
         sources = self.sources + further
         host, protocol, port = destination
         return Step(
-            told=told,
+            rule=rule,
             actions=actions,
             never=self.never,
             first=self.first,
@@ -86,8 +86,11 @@ class Conditions(Struct):
             ((kind, what),) = left.items()
             _CONDITIONS[kind](self, what, right, negated)
         except MALFORMED:
-            text = expression_text({"match": inner})
-            self.sources += (SourceTest("other", text, negated=False),)
+            self.add_unrecognised({"match": inner})
+
+    def add_unrecognised(self, expression: Expression) -> None:
+        """Add a condition that is not understood."""
+        self.sources += (SourceTest("other", expression_text(expression), negated=False),)
 
     def _payload(self, what: Mapping[str, Any], right: Any, negated: bool) -> None:
         field = what["field"]
@@ -155,10 +158,11 @@ class Conditions(Struct):
                     self.tests += (lambda packet: (packet.protocol in names) is not negated,)
             case "mark":
                 self.marks += (MarkTest(int(right), FULL, negated),)
-            case "iifname" | "iif":
+            case "iifname" | "iif" | "oifname" | "oif" as key:
                 name = str(right)
                 name = f"{name[:-1]}+" if name.endswith("*") else name
-                self.sources += (SourceTest("interface", name, negated),)
+                kind = "interface" if key.startswith("i") else "output"
+                self.sources += (SourceTest(kind, name, negated),)
             case _:
                 raise UnknownError(what)
 
@@ -175,7 +179,7 @@ class Conditions(Struct):
             self.first &= ("new" in states) is not negated
             self.later &= ("established" in states) is not negated
         elif what["key"] == "status" and "dnat" in states:
-            # Nothing is translated yet, where Services are looked up.
+            # Services are looked up before anything is translated.
             self.never |= not negated
             self.first &= not negated
             self.later &= not negated

@@ -2,71 +2,82 @@
 
     table = read_nftables({4: json_of_ip, 6: json_of_ip6}, clients, also=expected.entries)
 
-The same walk as for iptables, through maps to the rules that consult them: a map that no rule
-consults means nothing. Layouts of chains, which differ between versions, do not matter.
+The rule engine follows rules into the maps that they consult, so that a map without a rule has
+no effect, and layouts of chains, which differ between versions, do not matter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
+from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.clients import Clients
 from wirecheck.dataplane.compare.tolerance import KUBE_PROXY
 from wirecheck.dataplane.nftables.keys import MALFORMED, elements_of, key_of, key_parts
 from wirecheck.dataplane.nftables.rules import Translator
+from wirecheck.dataplane.rules.cache import RuleCache
 from wirecheck.dataplane.rules.chains import Chains
 from wirecheck.dataplane.rules.handlings import Masquerading
 from wirecheck.dataplane.rules.masquerading import by_mark, in_turn
-from wirecheck.dataplane.rules.ruleset import Ruleset, Stage, reachable, read_entries
+from wirecheck.dataplane.rules.read import read_entries
+from wirecheck.dataplane.rules.ruleset import Ruleset, Stage, reachable
 from wirecheck.dataplane.table import Backend, Entry, Frontend, ServiceTable
-from wirecheck.parse.nftables import NftTable, parse_nft_table
+from wirecheck.parse.nftables import NftTable
 from wirecheck.snapshot.blocks import BlockText
 
 HAIRPIN_KEY = ("saddr", "daddr", "l4proto", "dport")
 
 
 def read_nftables(
-    texts: Mapping[int, str], clients: Clients, also: Iterable[Frontend] = ()
+    texts: Mapping[int, str],
+    clients: Clients,
+    also: Iterable[Frontend] = (),
+    cache: ReaderCache | None = None,
 ) -> ServiceTable:
     """The table of a node from `nft -j list table ip kube-proxy`, and `ip6`, by family (4, 6).
 
-    An empty text means that there is no such table. Raises ParseError where a text is cut or
-    not understood; a rule that is not understood makes the destinations that it may concern
-    NOT_UNDERSTOOD, and no others.
+    An empty text means that there is no such table. Raises ParseError if a text is cut or not
+    understood. A rule that is not understood makes only the destinations that it may concern
+    NOT_UNDERSTOOD.
     """
+    cache = cache or ReaderCache()
     also = also if isinstance(also, dict) else dict.fromkeys(also)
     entries: dict[Frontend, Entry] = {}
     for family in (4, 6):
-        text = texts.get(family, "")
-        ruleset = (_ruleset_once if isinstance(text, BlockText) else _ruleset)(family, text)
-        entries.update(read_entries(ruleset, clients, also))
+        ruleset = ruleset_in(family, texts.get(family, ""), cache)
+        entries.update(read_entries(ruleset, clients, cache.rules, also))
     return ServiceTable(entries=entries)
 
 
-def _ruleset(family: int, text: str) -> Ruleset:
-    return ruleset_of(family, parse_nft_table(text))
+def ruleset_in(family: int, text: str, cache: ReaderCache) -> Ruleset:
+    """The rule set of one text, the same object for all nodes that have the same blocks."""
+
+    def make() -> Ruleset:
+        return ruleset_of(family, cache.texts.nft_table(text), cache.rules)
+
+    if isinstance(text, BlockText):
+        return cache.rulesets.get(("nftables", family, text), make)
+    return make()
 
 
-_ruleset_once = lru_cache(maxsize=4)(_ruleset)
-"""Of nodes with the same rules, which are one text, the same."""
-
-
-def ruleset_of(family: int, table: NftTable) -> Ruleset:
+def ruleset_of(family: int, table: NftTable, cache: RuleCache | None = None) -> Ruleset:
     """The base chains of one family by hook, in the order of their priorities."""
+    cache = cache or RuleCache()
     translator = Translator(family, table.sets)
-    chains = Chains("kube-proxy", table.rules, translator.steps, translator.key_of)
+    chains = Chains(
+        KUBE_PROXY, table.rules, translator.steps, translator.key_of, cache=cache.chains
+    )
 
     def stages(hook: str) -> tuple[Stage, ...]:
         found = sorted(
             (each for each in table.chains.values() if each.hook == hook),
             key=lambda chain: chain.prio,
         )
-        return tuple(Stage(each.name, chains) for each in found)
+        return tuple(Stage(each.name, chains, policy=each.policy.upper()) for each in found)
 
     after = stages("postrouting")
-    marks = [by_mark(chains.find, each.base_chain) for each in after]
+    marks = [by_mark(chains, each.base_chain) for each in after]
     hairpins = frozenset(_hairpins(table, after))
     return Ruleset(
         family=family,
@@ -79,6 +90,7 @@ def ruleset_of(family: int, table: NftTable) -> Ruleset:
             own=hairpins,
         ),
         owner=KUBE_PROXY,
+        packet_to=cache.packet_to,
     )
 
 

@@ -1,7 +1,7 @@
-"""Rules of `nft -j` as steps of a walk: what they do, whichever layout of chains they form.
+"""Rules of `nft -j` as steps for the rule engine, for any layout of chains.
 
-kube-proxy changed that layout in 1.30, 1.34 and 1.36; the statements it uses stayed few. A
-condition that is not known here becomes one that is not understood, and so does a statement.
+kube-proxy changed its layout in 1.30, 1.34 and 1.36, but uses the same few statements. An
+unrecognised condition or statement becomes one that is not understood.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from wirecheck.dataplane.nftables.keys import (
     key_parts,
     reader_of,
 )
-from wirecheck.dataplane.nftables.text import RuleText
+from wirecheck.dataplane.nftables.text import NftRuleText
 from wirecheck.dataplane.rules.steps import (
     Action,
     Choose,
@@ -43,7 +43,9 @@ MOST_CHOICES = 100_000
 PASS = SetMark(clear=0, flip=0)
 """No effect: for choices that a map has no entry for."""
 
-WITHOUT_EFFECT = frozenset({"counter", "log", "comment", "continue", "quota", "limit"})
+WITHOUT_EFFECT = frozenset({"counter", "log", "comment", "continue"})
+LIMITS = frozenset({"quota", "limit", "ct count"})
+"""Conditions on the rate or number of packets, which are not in the snapshot."""
 
 
 class Translator:
@@ -68,9 +70,11 @@ class Translator:
             kind, inner = next(iter(each.items())) if len(each) == 1 else ("", {})
             if kind == "match" and not actions:
                 conditions.add(inner)
+            elif kind in LIMITS and not actions:
+                conditions.add_unrecognised(each)
             elif kind not in WITHOUT_EFFECT:
                 actions.append(self._action(kind, inner))
-        yield from conditions.steps(RuleText(rule), tuple(actions))
+        yield from conditions.steps(NftRuleText(rule), tuple(actions))
 
     def _action(self, kind: str, inner: Any) -> Action:
         try:

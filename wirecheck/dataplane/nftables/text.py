@@ -13,7 +13,7 @@ from wirecheck.parse.nftables import Expression, NftRule
 MOST_CHOICES = 4
 
 
-class RuleText(Struct, frozen=True, gc=False):
+class NftRuleText(Struct, frozen=True, gc=False):
     """Writes a rule when it is called; equal for equal rules, whoever has them."""
 
     rule: NftRule

@@ -1,11 +1,11 @@
-"""Chains of steps, in which the few that concern one packet are found without going through all."""
+"""Chains of steps, which find the few steps for one packet without a search through all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from operator import is_
-from typing import ClassVar, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from wirecheck.dataplane.rules.steps import (
     Action,
@@ -24,10 +24,10 @@ T = TypeVar("T")
 
 
 class Chain:
-    """Steps of one chain, found by the destination that they are about.
+    """The steps of one chain, found by destination.
 
-    Chains with a rule for every Service have 10,000 of them, of which one packet can meet
-    only those for its address or its port, and those that name neither.
+    A chain with a rule for every Service has 10,000 steps. One packet can match only those for
+    its address or its port, and those that name neither.
     """
 
     SMALL = 8
@@ -45,7 +45,7 @@ class Chain:
 
     @cached_property
     def open_jumps(self) -> tuple[str, ...]:
-        """The chains that rules lead to which are not about one destination only."""
+        """The chains that its rules jump to, except for single destinations."""
         return tuple(
             each.chain
             for step in self.steps
@@ -55,7 +55,7 @@ class Chain:
 
     @cached_property
     def destinations(self) -> tuple[tuple[str, str, int], ...]:
-        """(address or nothing, protocol, port) of each step about just one that does something."""
+        """(address or nothing, protocol, port) of each step for a single one that has an effect."""
         return tuple(
             (step.host, step.protocol, step.port)
             for step in self.steps
@@ -87,8 +87,8 @@ class Chain:
     def is_alike(self, steps: Sequence[Step]) -> bool:
         """Whether every packet meets the same of `steps` as of this chain's, in the same order.
 
-        kube-proxy writes the rules that tell Services apart in an order of chance. No packet
-        can match two of them, and then only what stands behind all of them has to stay there.
+        kube-proxy writes the rules for single Services in random order. No packet can match two
+        of them; only the general rules behind them have to keep their order.
         """
         head = len(self.steps) - len(self._others)
         return (
@@ -100,7 +100,7 @@ class Chain:
 
     @cached_property
     def _apart(self) -> frozenset[int] | None:
-        """The steps before the general ones, where no packet can match two of them."""
+        """The steps before the general ones, if no packet can match two of them."""
         head = self.steps[: len(self.steps) - len(self._others)]
         keys = {(each.host, each.protocol, each.port) for each in head}
         if len(keys) < len(head) or not all(all(key) for key in keys):
@@ -108,7 +108,7 @@ class Chain:
         return frozenset(map(id, head))
 
     def concerning(self, packet: Packet) -> list[Step]:
-        """The steps whose conditions on the packet hold, whoever sends it."""
+        """The steps whose conditions on the packet match, whoever sends it."""
         return [step for step in self.candidates(packet) if concerns(step, packet)]
 
     def candidates(self, packet: Packet) -> Sequence[Step]:
@@ -125,7 +125,7 @@ class Chain:
 
 
 def concerns(step: Step, packet: Packet) -> bool:
-    """Whether the step's conditions on the packet hold, whoever sends it."""
+    """Whether the step's conditions on the packet match, whoever sends it."""
     return not (
         step.never
         or (step.host and step.host != packet.address)
@@ -135,8 +135,18 @@ def concerns(step: Step, packet: Packet) -> bool:
     )
 
 
+def concerns_destination(step: Step, packet: Packet) -> bool:
+    """The same, whatever the state of the connection."""
+    return not (
+        (step.host and step.host != packet.address)
+        or (step.port and step.port != packet.port)
+        or (step.protocol and step.protocol != packet.protocol)
+        or (step.tests and not all(test(packet) for test in step.tests))
+    )
+
+
 def _jumps(actions: Iterable[Action]) -> Iterator[Jump]:
-    """The chains that actions lead to, but for maps by destination: they name their members."""
+    """The chains that actions jump to, except by maps of destinations: these name their members."""
     for action in actions:
         match action:
             case Jump():
@@ -153,7 +163,7 @@ def _position(placed: tuple[int, Step]) -> int:
 
 
 def _only_mark(steps: Sequence[Step]) -> SetMark | None:
-    """The mark that a chain sets, if it does that and nothing else for every packet."""
+    """The mark that a chain sets, if it does nothing else for every packet."""
     if len(steps) != 1 or len(steps[0].actions) != 1:
         return None
     step = steps[0]
@@ -164,19 +174,44 @@ def _only_mark(steps: Sequence[Step]) -> SetMark | None:
     return action if isinstance(action, SetMark) else None
 
 
-class Chains(Generic[T]):
-    """The chains of one table, made of their rules when they are first asked for.
-
-    Where `text_of` gives the text that a chain is made of, equal chains of several nodes are
-    one object: most of them are the same everywhere.
-    """
+class ChainCache:
+    """Chains of several nodes: equal ones are one object, as most are the same everywhere."""
 
     MOST_SHARED = 100_000
     MOST_LONG = 8
-    """Of each name, those that list all Services: they are large."""
+    """Of each name, chains that list all Services: they are large."""
 
-    _shared: ClassVar[dict[Hashable, Chain]] = {}
-    _long: ClassVar[dict[tuple[str, str], list[Chain]]] = {}
+    def __init__(self) -> None:
+        self.shared: dict[Hashable, Chain] = {}
+        """By what they are made of."""
+        self._long: dict[tuple[str, str], list[Chain]] = {}
+
+    def keep(self, key: Hashable, chain: Chain) -> None:
+        """Keep a chain for other nodes."""
+        if len(self.shared) > self.MOST_SHARED:
+            self.shared.clear()
+        self.shared[key] = chain
+
+    def chain_of(self, label: str, name: str, steps: Sequence[Step]) -> Chain:
+        """A chain of these steps, or a long one that has them in another order."""
+        if len(steps) <= Chain.SMALL:
+            return Chain(name, steps)
+        known = self._long.setdefault((label, name), [])
+        chain = next((each for each in known if each.is_alike(steps)), None)
+        if chain is None:
+            chain = Chain(name, steps)
+        else:
+            known.remove(chain)
+        known.insert(0, chain)
+        del known[self.MOST_LONG :]
+        return chain
+
+
+class Chains(Generic[T]):
+    """The chains of one table, each made of its rules when it is needed.
+
+    Where `key_of` returns what a chain is made of, `cache` is asked for an equal one.
+    """
 
     def __init__(
         self,
@@ -184,18 +219,14 @@ class Chains(Generic[T]):
         rules: Mapping[str, T],
         translate: Callable[[T], Sequence[Step]],
         key_of: Callable[[T], Hashable] | None = None,
+        cache: ChainCache | None = None,
     ) -> None:
         self.label = label
         self._key_of = key_of
         self._rules = rules
         self._translate = translate
+        self._cache = ChainCache() if cache is None else cache
         self._made: dict[str, Chain] = {}
-
-    @classmethod
-    def forget(cls) -> None:
-        """Keep nothing of any node."""
-        cls._shared.clear()
-        cls._long.clear()
 
     def find(self, name: str) -> Chain | None:
         """The chain of that name, if there is one."""
@@ -209,7 +240,7 @@ class Chains(Generic[T]):
     @cached_property
     def all(self) -> Mapping[str, Chain]:
         """Every chain by name."""
-        made, key_of, shared = self._made, self._key_of, self._shared
+        made, key_of, shared = self._made, self._key_of, self._cache.shared
         for name, rules in self._rules.items():
             if name not in made:
                 key = key_of(rules) if key_of else None
@@ -217,26 +248,9 @@ class Chains(Generic[T]):
         return made
 
     def _make(self, name: str, rules: T, key: Hashable) -> Chain:
-        chain = self._shared.get(key)
+        chain = self._cache.shared.get(key)
         if chain is None:
-            chain = self._make_anew(name, rules)
+            chain = self._cache.chain_of(self.label, name, self._translate(rules))
             if key is not None:
-                if len(self._shared) > self.MOST_SHARED:
-                    self._shared.clear()
-                self._shared[key] = chain
-        return chain
-
-    def _make_anew(self, name: str, rules: T) -> Chain:
-        """A chain for these rules, or a long one of another node that has them in another order."""
-        steps = self._translate(rules)
-        if len(steps) <= Chain.SMALL:
-            return Chain(name, steps)
-        known = self._long.setdefault((self.label, name), [])
-        chain = next((each for each in known if each.is_alike(steps)), None)
-        if chain is None:
-            chain = Chain(name, steps)
-        else:
-            known.remove(chain)
-        known.insert(0, chain)
-        del known[self.MOST_LONG :]
+                self._cache.keep(key, chain)
         return chain

@@ -1,29 +1,26 @@
-"""Takes the first packet of a connection through chains of steps, for all its clients at once.
+"""The rule engine: takes packets through chains of steps and collects how they end.
 
-What is carried along is a list of flows: sets of clients that have met the same fate so far.
-A condition on the source splits a flow, a random choice divides its weight, and every end
-that a flow comes to is a `Result`. Nothing here knows the name of any chain.
+    engine = RuleEngine(question, chains)
+    passing = engine.through("PREROUTING", [Flow(everybody)])
+    engine.results
+
+The engine carries a list of flows: sets of packets that were treated alike so far. A condition
+may split a flow, a random choice divides its weight, and every end of a flow is a `Result`.
+What differs between uses is a `Question`: which packets they are, and which steps match them.
+The engine knows no chain by its name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
-from wirecheck.dataplane.rules.chains import Chain, Chains, concerns
-from wirecheck.dataplane.rules.flows import (
-    Flow,
-    Result,
-    has_marks,
-    merged,
-    only_from,
-    with_own_mark,
-)
-from wirecheck.dataplane.rules.post_dnat import Onward
-from wirecheck.dataplane.rules.sources import NeedsSplitError, Regions
+from wirecheck.dataplane.rules.chains import Chain, Chains
+from wirecheck.dataplane.rules.dependencies import Consulted
+from wirecheck.dataplane.rules.flows import Flow, Result, merged, only_from
 from wirecheck.dataplane.rules.steps import (
     Action,
     Choose,
@@ -37,170 +34,166 @@ from wirecheck.dataplane.rules.steps import (
     Return,
     SetMark,
     Source,
-    SourceTest,
     Step,
 )
-from wirecheck.dataplane.table import Backend, Told, Verdict
+from wirecheck.dataplane.table import Backend, RuleText, Verdict
 
 MOST_JUMPS = 64
 """Deeper than the kernel allows rule sets to be: a loop."""
 
+MOST_FLOWS = 4_096
+"""So many flows at once are made by no firewall, only by rules that double them."""
 
-@dataclass(slots=True)
-class Trace:
-    """What the outcome of a walk rests on: the same again gives the same results."""
-
-    met: set[tuple[str, str]] = field(default_factory=set)
-    """Chains, or names that no chain has: label of the table, and name."""
-    tests: set[tuple[SourceTest, ...]] = field(default_factory=set)
-    """Conditions on the source that were asked for."""
-    onward: dict[Onward, Told | None] = field(default_factory=dict)
-    """What was asked about connections that are translated, with the answer."""
+Flows = list[Flow]
+Shared = dict[tuple[str, str], tuple[list[Result], Flows, Flows]]
+"""Results, remaining and accepted flows of a chain for all packets, by table and name."""
 
 
-Shared = dict[tuple[str, str], tuple[list[Result], list[Flow], list[Flow]]]
+class Question(ABC):
+    """Which packets are followed, and what each step means for them."""
+
+    skips_unrecognised: ClassVar[bool] = False
+    """Whether packets go on behind an action that is not understood."""
+    returning_apart: ClassVar[bool] = False
+    """Whether clients that a step recalls are followed in addition to all others."""
+    everybody: int = 1
+    """The sources of a flow that holds all packets."""
+
+    @abstractmethod
+    def candidates(self, chain: Chain) -> Sequence[Step]:
+        """The steps of a chain that the packets may match, in their order."""
+
+    @abstractmethod
+    def concerns(self, step: Step) -> bool:
+        """Whether the step may match any of the packets."""
+
+    @abstractmethod
+    def split(self, step: Step, flows: Flows) -> tuple[Flows, Flows]:
+        """What matches the step, and what may not match it."""
+
+    def look_up(self, _: Lookup) -> Action | None:
+        """The action that a map has for the packets; None where it has no entry for them."""
+        return None
+
+    def destination_of(self, action: Dnat) -> Backend:
+        """Where a packet goes that is translated."""
+        return Backend(action.address, action.port)
 
 
-class Walk:
-    """One packet on its way through one stage; collects `results`.
+class OfPacket(Question):
+    """A question about packets to one destination."""
 
-    `shared` keeps what chains that base chains call do with all clients: the same chain is
-    called from several hooks, each with `everybody` that passes it.
+    def __init__(self, packet: Packet) -> None:
+        self.packet = packet
+
+    def candidates(self, chain: Chain) -> Sequence[Step]:
+        """Those for this destination, and those for any."""
+        return chain.candidates(self.packet)
+
+    def look_up(self, lookup: Lookup) -> Action | None:
+        """The action for this destination."""
+        return lookup.actions.get(lookup.key(self.packet))
+
+    def destination_of(self, action: Dnat) -> Backend:
+        """Without an address or port, the packet keeps its own."""
+        return Backend(action.address or self.packet.address, action.port or self.packet.port)
+
+
+class RuleEngine:
+    """Follows the packets of one question through the chains of one table.
+
+    `shared` keeps what chains called from base chains do with all packets: the same chain is
+    called from several hooks, each for the packets with the sources `everybody`.
     """
 
     def __init__(
         self,
-        packet: Packet,
-        regions: Regions,
+        question: Question,
         chains: Chains[Any],
-        trace: Trace,
+        consulted: Consulted | None = None,
         *,
-        shared: Shared,
-        everybody: int,
+        shared: Shared | None = None,
+        everybody: int = 0,
     ) -> None:
-        self.packet = packet
-        self.regions = regions
+        self.question = question
         self.chains = chains
-        self.trace = trace
-        self.shared = shared
+        self.consulted = Consulted() if consulted is None else consulted
         self.results: list[Result] = []
+        self.accepted: Flows = []
+        """The flows that rules accepted."""
+        self.is_masqueraded = False
+        """Whether a rule gave any of the packets the node's source address."""
+        self.ended_in = ""
+        """The chain that the last result is from."""
+        self._shared = shared
         self._everybody = everybody
-        self._accepted: list[Flow] = []
-        self._path: list[Told] = []
+        self._chain = ""
+        self._path: list[RuleText] = []
 
-    def through(self, base_chain: str, flows: list[Flow]) -> list[Flow]:
+    def through(self, base_chain: str, flows: Flows) -> Flows:
         """The flows that come out of a base chain, neither diverted nor refused.
 
-        Results may be about more clients than the flows are: the caller knows whom it sent.
+        Results may contain more sources than the flows have: the caller knows what it sent.
         """
-        chain = self.chains.find(base_chain)
-        if chain is None:
-            self.trace.met.add((self.chains.label, base_chain))
-            return flows
-        self._accepted = []
-        return merged(self._walk(chain, flows) + self._accepted)
+        return merged(self.to_end_of(base_chain, flows) + self.accepted)
 
-    def _walk(self, chain: Chain, flows: list[Flow]) -> list[Flow]:
-        returned: list[Flow] = []
-        self.trace.met.add((self.chains.label, chain.name))
-        for step in chain.candidates(self.packet):
-            if concerns(step, self.packet):
+    def to_end_of(self, base_chain: str, flows: Flows) -> Flows:
+        """The flows that no rule of a base chain accepted, diverted or refused."""
+        self.accepted = []
+        chain = self._find(base_chain)
+        return flows if chain is None else self._walk(chain, flows)
+
+    def _find(self, name: str) -> Chain | None:
+        self.consulted.chains.add((self.chains.label, name))
+        return self.chains.find(name)
+
+    def _walk(self, chain: Chain, flows: Flows) -> Flows:
+        returned: Flows = []
+        caller, self._chain = self._chain, chain.name
+        concerns = self.question.concerns
+        for step in self.question.candidates(chain):
+            if concerns(step):
                 flows = self._take(step, flows, returned)
                 if not flows:
                     break
+        self._chain = caller
         return returned + flows if returned else flows
 
-    def _take(self, step: Step, flows: list[Flow], returned: list[Flow]) -> list[Flow]:
+    def _take(self, step: Step, flows: Flows, returned: Flows) -> Flows:
         """The flows that go on to the next step of the chain."""
-        if step.own and (mark := self._mark_for_own(step)):
-            # Splitting clients by the address of each backend would make the walk quadratic.
-            return [with_own_mark(flow, step.own, mark) for flow in flows]
-        try:
-            matched, others = self._split(step, flows)
-        except NeedsSplitError:
-            if self._is_idle(step):
-                return flows
-            raise
+        matched, others = self.question.split(step, flows)
         if not matched:
-            return flows
-        if step.recalls:
-            # Behind a random choice it is too late: it may have sent the client elsewhere.
-            too_late = (step.recalls[0], 0)
-            recalled = [
-                replace(flow, recalled=step.recalls if flow.weight == 1.0 else too_late)
-                for flow in matched
-            ]
-            self._act(step, recalled, [])
-            return flows
+            return others
+        if step.recalls and self.question.returning_apart:
+            self._act(step, matched, [])
+            return others
         remaining = self._act(step, matched, returned)
         if not others:
             return remaining
-        return merged(others + remaining) if remaining else others
+        if not remaining:
+            return others
+        flows = merged(others + remaining)
+        if len(flows) > MOST_FLOWS:
+            reason = "its rules make too many distinctions"
+            self._end(step, flows, Verdict.NOT_UNDERSTOOD, reason=reason)
+            return []
+        return flows
 
-    def _is_idle(self, step: Step) -> bool:
-        """Whether the step leads nowhere for this packet, so that its clients do not matter."""
-        for action in step.actions:
-            if not isinstance(action, Jump) or action.goto:
-                return False
-            chain = self.chains.find(action.chain)
-            self.trace.met.add((self.chains.label, action.chain))
-            if chain is None or chain.concerning(self.packet):
-                return False
-        return True
-
-    def _mark_for_own(self, step: Step) -> SetMark | None:
-        """The mark that a step sets, itself or in the chain that it calls for nothing else.
-
-        That is how connections of a backend to itself are masqueraded.
-        """
-        action = step.actions[0]
-        if isinstance(action, Jump):
-            chain = self.chains.find(action.chain)
-            self.trace.met.add((self.chains.label, action.chain))
-            return chain.only_mark if chain else None
-        return action if isinstance(action, SetMark) else None
-
-    def _split(self, step: Step, flows: list[Flow]) -> tuple[list[Flow], list[Flow]]:
-        """What matches the step, and what does not."""
-        mask = self.regions.all
-        if step.sources:
-            mask = self.regions.matching(step.sources)
-            self.trace.tests.add(step.sources)
-        if mask == self.regions.all and not step.marks and step.probability == 1.0:
-            return flows, []
-        matched, others = [], []
-        for flow in flows:
-            hit = flow.sources & mask
-            if not hit or not has_marks(flow, step.marks):
-                others.append(flow)
-                continue
-            if flow.sources & ~mask:
-                others.append(replace(flow, sources=flow.sources & ~mask))
-            if step.probability == 1.0:
-                matched.append(replace(flow, sources=hit))
-            else:
-                weight = flow.weight
-                matched.append(replace(flow, sources=hit, weight=weight * step.probability))
-                others.append(replace(flow, sources=hit, weight=weight * (1 - step.probability)))
-        return matched, others
-
-    def _act(self, step: Step, flows: list[Flow], returned: list[Flow]) -> list[Flow]:
-        """The flows that the actions of a step leave to what follows."""
+    def _act(self, step: Step, flows: Flows, returned: Flows) -> Flows:
+        """The flows that the actions of a step leave to the next step."""
         for action in step.actions:
             flows = _ACTIONS[type(action)](self, step, action, flows, returned)
             if not flows:
                 break
         return flows
 
-    def _jump(
-        self, step: Step, action: Jump, flows: list[Flow], returned: list[Flow]
-    ) -> list[Flow]:
-        chain = self.chains.find(action.chain)
-        if chain is None or len(self._path) > MOST_JUMPS:
-            self.trace.met.add((self.chains.label, action.chain))
-            is_loop = chain is not None
-            why = "its chains form a loop" if is_loop else f"chain {action.chain} does not exist"
-            self._end(step, flows, Verdict.NOT_UNDERSTOOD, reason=why)
+    def _jump(self, step: Step, action: Jump, flows: Flows, returned: Flows) -> Flows:
+        chain = self._find(action.chain)
+        if chain is None:
+            why = f"chain {action.chain} does not exist"
+            return self._unrecognised(step, flows, why)
+        if len(self._path) > MOST_JUMPS:
+            self._end(step, flows, Verdict.NOT_UNDERSTOOD, reason="its chains form a loop")
             return []
         ended = self._call(step, chain, flows)
         if not action.goto:
@@ -208,77 +201,73 @@ class Walk:
         returned += ended
         return []
 
-    def _call(self, step: Step, chain: Chain, flows: list[Flow]) -> list[Flow]:
+    def _call(self, step: Step, chain: Chain, flows: Flows) -> Flows:
         """The flows that come back from a chain."""
-        if not self._path and flows == [Flow(self._everybody)]:
-            return self._call_for_all(step, chain)
-        self._path.append(step.told)
+        if self._shared is not None and not self._path and flows == [Flow(self._everybody)]:
+            return self._call_for_all(step, chain, self._shared)
+        self._path.append(step.rule)
         flows = self._walk(chain, flows)
         self._path.pop()
         return flows
 
-    def _call_for_all(self, step: Step, chain: Chain) -> list[Flow]:
-        """Walk a chain once for all clients, whichever hooks it is called from."""
+    def _call_for_all(self, step: Step, chain: Chain, shared: Shared) -> Flows:
+        """Follow all packets through a chain once, whichever hooks it is called from."""
         key = (self.chains.label, chain.name)
-        if key not in self.shared:
-            everybody = self.regions.all
-            inner = Walk(
-                self.packet,
-                self.regions,
-                self.chains,
-                self.trace,
-                shared=self.shared,
-                everybody=everybody,
+        if key not in shared:
+            everybody = self.question.everybody
+            inner = RuleEngine(
+                self.question, self.chains, self.consulted, shared=shared, everybody=everybody
             )
-            inner._path.append(step.told)
+            inner._path.append(step.rule)
             ended = inner._walk(chain, [Flow(everybody)])
-            self.shared[key] = (inner.results, ended, inner._accepted)
-        results, ended, accepted = self.shared[key]
+            shared[key] = (inner.results, ended, inner.accepted)
+        results, ended, accepted = shared[key]
         self.results += results
-        self._accepted += only_from(accepted, self._everybody)
+        self.accepted += only_from(accepted, self._everybody)
         return only_from(ended, self._everybody)
 
-    def _set_mark(self, _: Step, action: SetMark, flows: list[Flow], __: list[Flow]) -> list[Flow]:
+    def _set_mark(self, _: Step, action: SetMark, flows: Flows, __: Flows) -> Flows:
         return [replace(f, mark=(f.mark & ~action.clear) ^ action.flip) for f in flows]
 
-    def _remember(self, _: Step, action: Remember, flows: list[Flow], __: list[Flow]) -> list[Flow]:
+    def _remember(self, _: Step, action: Remember, flows: Flows, __: Flows) -> Flows:
         return [replace(f, remembered=action.name) for f in flows]
 
-    def _translate(self, step: Step, action: Dnat, flows: list[Flow], _: list[Flow]) -> list[Flow]:
-        backend = Backend(action.address or self.packet.address, action.port or self.packet.port)
-        self._end(step, flows, Verdict.FORWARD, backend)
+    def _translate(self, step: Step, action: Dnat, flows: Flows, _: Flows) -> Flows:
+        self._end(step, flows, Verdict.FORWARD, self.question.destination_of(action))
         return []
 
-    def _finish(self, step: Step, action: End, flows: list[Flow], _: list[Flow]) -> list[Flow]:
+    def _finish(self, step: Step, action: End, flows: Flows, _: Flows) -> Flows:
         if action.verdict is Verdict.NOTHING:
-            self._accepted += flows
+            self.accepted += flows
         else:
             self._end(step, flows, action.verdict)
         return []
 
-    def _accept(self, _: Step, __: Source, flows: list[Flow], ___: list[Flow]) -> list[Flow]:
-        self._accepted += flows
+    def _masquerade(self, _: Step, __: Source, flows: Flows, ___: Flows) -> Flows:
+        self.is_masqueraded = True
+        self.accepted += flows
         return []
 
-    def _return(self, _: Step, __: Return, flows: list[Flow], returned: list[Flow]) -> list[Flow]:
+    def _return(self, _: Step, __: Return, flows: Flows, returned: Flows) -> Flows:
         returned += flows
         return []
 
-    def _give_up(self, step: Step, action: Opaque, flows: list[Flow], _: list[Flow]) -> list[Flow]:
-        self._end(step, flows, Verdict.NOT_UNDERSTOOD, reason=action.text)
+    def _give_up(self, step: Step, action: Opaque, flows: Flows, _: Flows) -> Flows:
+        return self._unrecognised(step, flows, action.text)
+
+    def _unrecognised(self, step: Step, flows: Flows, reason: str) -> Flows:
+        if self.question.skips_unrecognised:
+            return flows
+        self._end(step, flows, Verdict.NOT_UNDERSTOOD, reason=reason)
         return []
 
-    def _look_up(
-        self, step: Step, action: Lookup, flows: list[Flow], returned: list[Flow]
-    ) -> list[Flow]:
-        found = action.actions.get(action.key(self.packet))
+    def _look_up(self, step: Step, action: Lookup, flows: Flows, returned: Flows) -> Flows:
+        found = self.question.look_up(action)
         if found is None:
             return flows
         return _ACTIONS[type(found)](self, step, found, flows, returned)
 
-    def _choose(
-        self, step: Step, action: Choose, flows: list[Flow], returned: list[Flow]
-    ) -> list[Flow]:
+    def _choose(self, step: Step, action: Choose, flows: Flows, returned: Flows) -> Flows:
         left = []
         shares = action.shares or _even(len(action.actions))
         for each, share in zip(action.actions, shares, strict=True):
@@ -289,13 +278,14 @@ class Walk:
     def _end(
         self,
         step: Step,
-        flows: list[Flow],
+        flows: Flows,
         verdict: Verdict,
         backend: Backend | None = None,
         reason: str = "",
     ) -> None:
         # The first rule of the path is the hook, which is the same for all frontends.
-        rules = (*self._path[1:], step.told)
+        rules = (*self._path[1:], step.rule)
+        self.ended_in = self._chain
         for flow in flows:
             name = step.remembers or flow.remembered
             self.results.append(Result(flow, verdict, backend, name, reason, rules))
@@ -305,16 +295,16 @@ def _even(number: int) -> tuple[float, ...]:
     return (1 / number,) * number
 
 
-_ACTIONS: dict[type[Action], Callable[[Walk, Step, Any, list[Flow], list[Flow]], list[Flow]]] = {
-    Jump: Walk._jump,
-    SetMark: Walk._set_mark,
-    Remember: Walk._remember,
-    Dnat: Walk._translate,
-    End: Walk._finish,
-    Source: Walk._accept,
-    Return: Walk._return,
-    Opaque: Walk._give_up,
-    Lookup: Walk._look_up,
-    Choose: Walk._choose,
+_ACTIONS: dict[type[Action], Callable[[RuleEngine, Step, Any, Flows, Flows], Flows]] = {
+    Jump: RuleEngine._jump,
+    SetMark: RuleEngine._set_mark,
+    Remember: RuleEngine._remember,
+    Dnat: RuleEngine._translate,
+    End: RuleEngine._finish,
+    Source: RuleEngine._masquerade,
+    Return: RuleEngine._return,
+    Opaque: RuleEngine._give_up,
+    Lookup: RuleEngine._look_up,
+    Choose: RuleEngine._choose,
 }
-"""What each action does with the flows that meet it, and which of them go on to the next."""
+"""What each action does with the flows that match its step, and which go on to the next action."""

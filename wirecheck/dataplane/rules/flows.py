@@ -1,16 +1,16 @@
-"""Sets of clients that meet the same fate on a walk, and how they end."""
+"""Sets of packets that rules treat alike, and how they end."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from wirecheck.dataplane.rules.steps import MarkTest, SetMark
-from wirecheck.dataplane.table import Backend, Told, Verdict
+from wirecheck.dataplane.rules.steps import MarkTest, SetMark, Step
+from wirecheck.dataplane.table import Backend, RuleText, Verdict
 
 
 class Flow(Struct, frozen=True, gc=False):
-    """Clients that have met the same fate so far."""
+    """Packets that were treated alike so far; `sources` is the set of their clients."""
 
     sources: int
     mark: int = 0
@@ -24,7 +24,7 @@ class Flow(Struct, frozen=True, gc=False):
 
     @property
     def fate(self) -> tuple[object, ...]:
-        """What it has met, whoever it is."""
+        """All but the sources: flows that agree on it can be merged."""
         return self.mark, self.weight, self.recalled, self.own_marks, self.remembered
 
 
@@ -36,7 +36,15 @@ class Result(Struct, frozen=True, gc=False):
     backend: Backend | None = None
     remembers: str = ""
     reason: str = ""
-    rules: tuple[Told, ...] = ()
+    rules: tuple[RuleText, ...] = ()
+
+
+REFUSED = frozenset({Verdict.DROP, Verdict.REJECT})
+
+
+def is_refused(result: Result) -> bool:
+    """Whether the packets are dropped or rejected."""
+    return result.verdict in REFUSED
 
 
 def only_from(flows: list[Flow], sources: int) -> list[Flow]:
@@ -51,6 +59,18 @@ def has_marks(flow: Flow, tests: tuple[MarkTest, ...]) -> bool:
     return all((flow.mark & mask == value) is not negated for value, mask, negated in tests)
 
 
+def split_by_mark(step: Step, flows: list[Flow], *, is_sure: bool) -> tuple[list[Flow], list[Flow]]:
+    """The flows that may match the step, and those that may not.
+
+    If it is not sure that they do, those whose mark matches are in both.
+    """
+    if not step.marks:
+        return flows, [] if is_sure else flows
+    matched = [flow for flow in flows if has_marks(flow, step.marks)]
+    others = [flow for flow in flows if not has_marks(flow, step.marks)] if is_sure else flows
+    return matched, others
+
+
 def with_own_mark(flow: Flow, host: str, action: SetMark) -> Flow:
     """The same, with another mark for packets from one address."""
     mark = (flow.mark & ~action.clear) ^ action.flip
@@ -58,7 +78,7 @@ def with_own_mark(flow: Flow, host: str, action: SetMark) -> Flow:
 
 
 def merged(flows: list[Flow]) -> list[Flow]:
-    """The same with flows of equal fate joined."""
+    """The same with flows of equal fate merged."""
     if len(flows) < 2:
         return flows
     joined: dict[tuple[object, ...], Flow] = {}

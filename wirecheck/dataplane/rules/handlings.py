@@ -1,4 +1,4 @@
-"""From the results of a walk to the `Handling` of each kind of client."""
+"""From the engine's results to the `Handling` of each kind of client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wirecheck.dataplane.clients import Intervals, ranges
 from wirecheck.dataplane.rules.flows import Result
 from wirecheck.dataplane.rules.masquerading import ByMark
 from wirecheck.dataplane.rules.sources import Region, Regions
-from wirecheck.dataplane.table import Backend, Client, Handling, Masquerade, Told, Verdict
+from wirecheck.dataplane.table import Backend, Client, Handling, Masquerade, RuleText, Verdict
 
 EVEN = 1e-4
 """Shares nearer than this part to 1/n are even: probabilities are kept in units of 2^-31."""
@@ -29,13 +29,13 @@ class Masquerading(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """The results of the clients that took one way; others in them are to be disregarded."""
+    """The results for the clients on one path; ignore other clients in them."""
 
     clients: int
     results: Sequence[Result]
 
 
-def fold(
+def handlings_of(
     sent: Sequence[Sent],
     regions: Regions,
     masquerading: Masquerading,
@@ -238,7 +238,7 @@ def _is_hairpin(
     return True
 
 
-def _evidence(results: list[Result]) -> tuple[Told, ...]:
+def _evidence(results: list[Result]) -> tuple[RuleText, ...]:
     """The rules that new clients meet, or else those that returning ones meet."""
     for each in results:
         if each.flow.recalled is None:

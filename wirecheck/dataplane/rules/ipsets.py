@@ -1,24 +1,25 @@
-"""Resolves matches on ipsets: to conditions on the packet and on where it comes from."""
+"""Resolves matches on ipsets into conditions on the packet and on its source."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
 
 from msgspec import structs
 
 from wirecheck.addresses import canonical
 from wirecheck.dataplane.rules.steps import Packet, SetTest, SourceTest, Step, own_address
 from wirecheck.parse.ipset import Ipset
+from wirecheck.parse.recent import Recent
 
 Resolve = Callable[[Step], Iterable[Step]]
 
 
-def resolver(sets: Mapping[str, Ipset]) -> Resolve:
-    """What replaces a step that asks sets by steps that do not."""
-    known = {
-        name: _members_of(each.type, tuple(sorted(each.entries))) for name, each in sets.items()
-    }
+def resolver(sets: Mapping[str, Ipset], kept: Recent[Members]) -> Resolve:
+    """A function that replaces a step with conditions on sets by steps without.
+
+    `kept` has the sets of other nodes: equal ones are one object.
+    """
+    known = {name: _members_of(each, kept) for name, each in sets.items()}
 
     def resolve(step: Step) -> Iterator[Step]:
         if not step.sets:
@@ -34,15 +35,15 @@ def resolver(sets: Mapping[str, Ipset]) -> Resolve:
 
 
 def not_understood(test: SetTest, step: Step) -> Step:
-    """The same step with a condition that is not understood in place of the set."""
+    """The same step with a condition that is not understood instead of the set."""
     negation = "! " * test.negated
     text = f"-m set {negation}--match-set {test.name} {','.join(test.fields)}"
     sources = (*step.sources, SourceTest("other", text, negated=False))
     return structs.replace(step, sources=sources, own="")
 
 
-class _Members:
-    """The entries of one set, by type; the same steps get the same objects."""
+class Members:
+    """The entries of one set, by type; equal steps get the same objects."""
 
     def __init__(self, kind: str, entries: tuple[str, ...]) -> None:
         self.type = kind
@@ -83,7 +84,7 @@ class _Members:
         yield structs.replace(step, tests=(*step.tests, holds))
 
     def _from_itself(self, test: SetTest, step: Step) -> Iterator[Step]:
-        """The node's own connections to an address that it has come from that address."""
+        """The node connects to its own addresses from these addresses."""
         for each in self._by_destination(test, step):
             sources = (*step.sources, SourceTest("local", "", negated=False))
             yield structs.replace(each, sources=sources)
@@ -124,10 +125,9 @@ class _Members:
             )
 
 
-@lru_cache(maxsize=64)
-def _members_of(kind: str, entries: tuple[str, ...]) -> _Members:
-    """One object for the sets of all nodes with these entries, as long as it is in use."""
-    return _Members(kind, entries)
+def _members_of(each: Ipset, kept: Recent[Members]) -> Members:
+    entries = tuple(sorted(each.entries))
+    return kept.get((each.type, entries), lambda: Members(each.type, entries))
 
 
 def _destination(entry: str) -> tuple[str, str, int]:

@@ -1,18 +1,41 @@
-"""Which marks make a forwarded connection masqueraded, by the rules after routing."""
+"""The question about marks: which of them make the rules after routing masquerade a connection?"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
-from wirecheck.dataplane.rules.chains import Chain
-from wirecheck.dataplane.rules.flows import Flow, has_marks
-from wirecheck.dataplane.rules.steps import Action, End, Jump, Return, SetMark, Source, Step
-from wirecheck.dataplane.table import Verdict
+from wirecheck.dataplane.rules.chains import Chain, Chains
+from wirecheck.dataplane.rules.engine import Flows, Question, RuleEngine
+from wirecheck.dataplane.rules.flows import Flow, is_refused, split_by_mark
+from wirecheck.dataplane.rules.steps import Step
 
-FindChain = Callable[[str], Chain | None]
 ByMark = Callable[[int], bool | None]
 """Whether a packet with a mark is masqueraded, None where it is dropped."""
+
+
+class MarkedPacket(Question):
+    """A packet of which nothing but the mark is known.
+
+    Rules with conditions on addresses or interfaces are left out: they belong to other agents,
+    and say nothing about the mark. So are actions that are not understood.
+    """
+
+    skips_unrecognised = True
+
+    def candidates(self, chain: Chain) -> Sequence[Step]:
+        """All steps."""
+        return chain.steps
+
+    def concerns(self, step: Step) -> bool:
+        """Whether the step matches every packet, except for its mark."""
+        is_special = not step.first or step.protocol or step.host or step.port or step.tests
+        return not (is_special or step.sources or step.probability < 1 or step.recalls)
+
+    def split(self, step: Step, flows: Flows) -> tuple[Flows, Flows]:
+        """By the mark."""
+        return split_by_mark(step, flows, is_sure=True)
 
 
 def in_turn(hooks: Sequence[ByMark]) -> ByMark:
@@ -26,55 +49,15 @@ def in_turn(hooks: Sequence[ByMark]) -> ByMark:
     return is_masqueraded
 
 
-def by_mark(find_chain: FindChain, base_chain: str) -> ByMark:
-    """Whether a table masquerades a packet with a mark, wherever it comes from and goes.
-
-    Rules about addresses or interfaces are other agents' (what leaves the cluster, say) and
-    left out: they do not tell what becomes of the mark.
-    """
+def by_mark(chains: Chains[Any], base_chain: str) -> ByMark:
+    """Whether a table masquerades a packet with a mark, wherever it comes from and goes."""
 
     @cache
     def is_masqueraded(mark: int) -> bool | None:
-        chain = find_chain(base_chain)
-        end = _walk(chain, mark, find_chain, 0) if chain else False
-        return end if end is None else end is True
+        engine = RuleEngine(MarkedPacket(), chains)
+        engine.to_end_of(base_chain, [Flow(1, mark)])
+        if any(is_refused(each) for each in engine.results):
+            return None
+        return engine.is_masqueraded
 
     return is_masqueraded
-
-
-def _walk(chain: Chain, mark: int, find_chain: FindChain, depth: int) -> bool | int | None:
-    """True: masqueraded; False: let through; None: dropped; a number: goes on with that mark."""
-    for step in chain.steps:
-        if not _is_general(step) or not has_marks(Flow(0, mark), step.marks):
-            continue
-        for action in step.actions:
-            if isinstance(action, Return):
-                return mark
-            after = _act(action, mark, find_chain, depth)
-            if after is None or isinstance(after, bool):
-                return after
-            if isinstance(action, Jump) and action.goto:
-                return after
-            mark = after
-    return mark
-
-
-def _act(action: Action, mark: int, find_chain: FindChain, depth: int) -> bool | int | None:
-    match action:
-        case Source():
-            return True
-        case End(Verdict.DROP | Verdict.REJECT):
-            return None
-        case End():
-            return False
-        case SetMark(clear, flip):
-            return (mark & ~clear) ^ flip
-        case Jump(name) if depth < 16 and (chain := find_chain(name)):
-            return _walk(chain, mark, find_chain, depth + 1)
-    return mark
-
-
-def _is_general(step: Step) -> bool:
-    """Whether the step holds for every packet, but for its mark."""
-    is_special = not step.first or step.protocol or step.host or step.port or step.tests
-    return not (is_special or step.sources or step.probability < 1 or step.recalls)

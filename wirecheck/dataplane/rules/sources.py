@@ -1,9 +1,9 @@
-"""Sets of clients as bit masks, refined only where a rule tells members of a kind apart.
+"""Sets of clients as bit masks, refined only where a rule distinguishes clients of one kind.
 
-A walk carries all kinds of clients at once; the set of those that a rule catches is one
-integer. It starts with a bit per kind. Where a rule's range cuts through a kind, or a rule
-has a condition that is not understood, `NeedsSplitError` names it, and the walk starts anew
-with that kind in two parts: so only the few frontends with such rules pay for them.
+The engine follows all kinds of clients at once; the set of those that match a rule is one
+integer, at first with one bit for each kind. If a rule's range cuts through a kind, or a rule has
+a condition that is not understood, `NeedsSplitError` names the condition. The engine then starts
+again with that kind in two parts, so that only the few frontends with such rules pay for them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from wirecheck.dataplane.rules.steps import SourceTest
 from wirecheck.dataplane.table import Client
 
 MOST_REGIONS = 512
-"""A frontend whose rules split clients further than this is not understood."""
+"""A frontend whose rules split clients further is not understood."""
 
 
 class NeedsSplitError(Exception):
@@ -33,7 +33,7 @@ class Region(NamedTuple):
     client: Client
     spans: Intervals
     conditions: frozenset[str]
-    """The conditions, not understood, that are assumed to hold for them."""
+    """The conditions that they are assumed to match, of those that are not understood."""
 
 
 class Regions:
@@ -63,7 +63,7 @@ class Regions:
         return cls(family, clients, regions, frozenset())
 
     def matching(self, tests: tuple[SourceTest, ...]) -> int:
-        """The clients for whom all tests hold; NeedsSplitError where a region disagrees."""
+        """The clients that match all tests; NeedsSplitError if a region does so in part."""
         mask = self._masks.get(tests)
         if mask is None:
             mask = self.all
@@ -108,11 +108,11 @@ class Regions:
         return interface == "lo" or (bool(own) and interface in (own, own + "+"))
 
     def _assumed(self, test: SourceTest) -> int:
-        name = f"{test.kind} {test.value}".strip()
+        name = test.name
         if name not in self.conditions:
             raise NeedsSplitError(test)
         mask = sum(1 << bit for bit, each in enumerate(self.regions) if name in each.conditions)
-        # What the node sends itself has come in by no interface.
+        # What the node itself sends did not come in by any interface.
         return mask & ~self.by_client.get(Client.NODE, 0) if test.kind == "interface" else mask
 
     def split(self, test: SourceTest) -> Regions:
@@ -129,7 +129,7 @@ class Regions:
                 if spans
             )
             return Regions(self.family, self.clients, pieces, self.conditions)
-        name = f"{test.kind} {test.value}".strip()
+        name = test.name
         assumed = tuple(
             region._replace(conditions=conditions)
             for region in self.regions

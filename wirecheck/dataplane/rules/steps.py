@@ -1,8 +1,7 @@
-"""Rules in the form in which they are walked, the same for iptables and nftables.
+"""Rules in the form that the rule engine follows, the same for iptables and nftables.
 
-`iptables_rules.py` and `nftables_rules.py` turn rules into steps; `walk.py` takes a packet
-through them. A step holds nothing that differs between nodes, so that equal rules of many
-nodes are translated once.
+`iptables/rules.py` and `nftables/rules.py` turn rules into steps. A step contains nothing that
+differs between nodes: equal rules of many nodes are translated once.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from wirecheck.dataplane.table import Frontend, Told, Verdict, text_of
+from wirecheck.dataplane.table import Frontend, RuleText, Verdict, text_of
 
 
 class Packet(Struct, frozen=True, gc=False):
@@ -32,16 +31,22 @@ Test = Callable[[Packet], bool]
 
 
 class SourceTest(Struct, frozen=True, gc=False):
-    """A condition on where the packet comes from, which splits clients.
+    """A condition that matches some clients and not others.
 
     `kind` is `network` (one or several, with commas between them), `local` (an address of the
-    node), `interface`, or `other`: a condition that is not understood, of which nothing is
-    assumed but that it gives one client the same answer each time.
+    node), `interface` (where the packet comes in), `output` (where it leaves), or `other`: a
+    condition that is not understood. The only assumption about these is that they treat all
+    connections of one client alike.
     """
 
     kind: str
     value: str
     negated: bool
+
+    @property
+    def name(self) -> str:
+        """The same for a condition and its negation."""
+        return f"{self.kind} {self.value}".strip()
 
 
 class MarkTest(NamedTuple):
@@ -61,7 +66,7 @@ class SetTest(NamedTuple):
 
 
 class Jump(Struct, frozen=True, gc=False):
-    """Go on in another chain; from `goto` its end does not lead back."""
+    """Continue in another chain; after `goto` its end does not return here."""
 
     chain: str
     goto: bool = False
@@ -82,7 +87,7 @@ class Dnat(Struct, frozen=True, gc=False):
 
 
 class End(Struct, frozen=True, gc=False):
-    """The connection ends so, or (NOTHING) passes this hook's table without more rules."""
+    """The packet ends here with this verdict; NOTHING accepts it: it passes this hook."""
 
     verdict: Verdict
 
@@ -108,16 +113,16 @@ class Opaque(Struct, frozen=True, gc=False):
 
 
 class Lookup(Struct, frozen=True, gc=False):
-    """One of `actions`, by what `key` makes of the packet; no entry, no effect."""
+    """The action for the packet's key; without an entry it has no effect."""
 
     key: Callable[[Packet], object]
     actions: Mapping[object, Action]
     members: tuple[Frontend, ...]
-    """The frontends that there are entries for."""
+    """The frontends that have entries."""
 
 
 class Choose(Struct, frozen=True, gc=False):
-    """One of the actions at random, with these shares; without any all are the same."""
+    """One of the actions at random, with these shares; without shares all are equal."""
 
     actions: tuple[Action, ...]
     shares: tuple[float, ...] = ()
@@ -127,16 +132,16 @@ Action = Jump | SetMark | Dnat | End | Return | Source | Remember | Opaque | Loo
 
 
 class Step(Struct, frozen=True, gc=False):
-    """One rule: if all conditions hold, the actions in their order."""
+    """One rule: the actions in their order, for packets that match all conditions."""
 
-    told: Told
+    rule: RuleText
     actions: tuple[Action, ...] = ()
     never: bool = False
-    """It cannot match a connection's first packet on its way to a Service."""
+    """It cannot match the first packet of a connection before DNAT."""
     first: bool = True
-    """Whether it can match that packet once it is translated,"""
+    """Whether it can match that packet after DNAT."""
     later: bool | None = True
-    """and those that follow, both ways; None where that cannot be told."""
+    """Whether it can match later packets in both directions; None where that is not known."""
     protocol: str = ""
     host: str = ""
     """The only destination address that it matches."""
@@ -151,15 +156,17 @@ class Step(Struct, frozen=True, gc=False):
     """Only for clients that were remembered under this name within so many seconds."""
     remembers: str = ""
     """Remembers the client under this name."""
+    restores_mark: bool = False
+    """Whether it gives the packet the connection's mark, which a new connection does not have."""
     sets: tuple[SetTest, ...] = ()
     """Not yet resolved."""
     own: str = ""
-    """The one address that packets must come from, where the step does nothing but mark."""
+    """The only source address that it matches, where the step only sets a mark."""
 
     @property
     def text(self) -> str:
         """The rule as its tool prints it."""
-        return text_of(self.told)
+        return text_of(self.rule)
 
 
 def own_address(sources: tuple[SourceTest, ...], actions: tuple[Action, ...]) -> str:

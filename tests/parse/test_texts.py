@@ -4,7 +4,7 @@ import pytest
 
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.iptables import parse_iptables_save
-from wirecheck.parse.iptables_once import LARGE, iptables_dump
+from wirecheck.parse.texts import LARGE, ParsedTexts
 
 
 def dump(rules: int) -> str:
@@ -20,13 +20,15 @@ def dump(rules: int) -> str:
 def test_the_rules_are_all_there(rules):
     text = dump(rules)
 
-    assert iptables_dump(text) == parse_iptables_save(text)
-    assert (len(text) > LARGE) == (iptables_dump(text) is iptables_dump(text))
+    texts = ParsedTexts()
+    assert texts.iptables(text) == parse_iptables_save(text)
+    assert (len(text) > LARGE) == (texts.iptables(text) is texts.iptables(text))
 
 
 def test_a_cut_text_is_refused_each_time():
     text = dump(5_000)[:-60]
 
+    texts = ParsedTexts()
     for _ in range(2):
         with pytest.raises(ParseError):
-            iptables_dump(text)
+            texts.iptables(text)

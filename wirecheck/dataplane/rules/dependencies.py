@@ -1,0 +1,48 @@
+"""What the outcome for a frontend depends on: the same on another node, the same outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from wirecheck.dataplane.rules.steps import SourceTest
+from wirecheck.dataplane.table import RuleText
+
+ChainKey = tuple[str, str]
+"""Label of a table's chains, and the name of a chain that exists or does not."""
+
+
+class Translated(NamedTuple):
+    """A connection after DNAT, as far as later rules can tell it from others."""
+
+    from_node: bool
+    """Whether the node itself sent it."""
+    stage: int
+    """Where it was translated: the number of the stage on its path."""
+    mark: int
+    to_node: bool
+    """Whether the backend's address is one of the node's own."""
+
+
+@dataclass(slots=True)
+class Consulted:
+    """What the engine consulted so far."""
+
+    chains: set[ChainKey] = field(default_factory=set)
+    tests: set[tuple[SourceTest, ...]] = field(default_factory=set)
+    """Conditions on the source."""
+    translated: dict[Translated, RuleText | None] = field(default_factory=dict)
+    """Connections after DNAT, each with the rule that refuses it, if there is one."""
+
+
+@dataclass(slots=True)
+class Dependencies:
+    """What one outcome depends on, with the answers that it was made from."""
+
+    chains: frozenset[ChainKey]
+    masks: Mapping[tuple[SourceTest, ...], int]
+    """The clients that match each condition on the source."""
+    marks: Mapping[int, bool | None]
+    """Whether packets with each mark are masqueraded."""
+    translated: Mapping[Translated, RuleText | None]

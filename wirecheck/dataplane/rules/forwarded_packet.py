@@ -1,0 +1,122 @@
+"""The question about a filter: is this one packet refused for certain?
+
+A rule may depend on what is not known about the packet: a set, a rate, a label. The packet is
+then followed both ways. It is refused for certain only if it is refused in every case.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from wirecheck.addresses import IPAddress, network
+from wirecheck.dataplane.rules.chains import Chains, concerns_destination
+from wirecheck.dataplane.rules.engine import Flows, OfPacket, RuleEngine
+from wirecheck.dataplane.rules.flows import Flow, is_refused, split_by_mark
+from wirecheck.dataplane.rules.steps import Packet, SourceTest, Step
+from wirecheck.dataplane.table import text_of
+
+ANY_PORT = -1
+
+
+@dataclass(frozen=True)
+class ForwardedPacket:
+    """The first packet of a connection that the node forwards.
+
+    Unknown devices are empty. Without a `port` it stands for connections to any port: a rule
+    for single ports then does not match.
+    """
+
+    source: IPAddress
+    destination: IPAddress
+    iif: str = ""
+    oif: str = ""
+    protocol: str = "tcp"
+    port: int | None = None
+
+    def __str__(self) -> str:
+        """`tcp from 10.244.0.9 to 10.244.1.9`."""
+        port = f" port {self.port}" if self.port else ""
+        return f"{self.protocol} from {self.source} to {self.destination}{port}"
+
+
+class OnePacket(OfPacket):
+    """One forwarded packet, which has no mark when it enters the filter."""
+
+    def __init__(self, forwarded: ForwardedPacket) -> None:
+        destination = forwarded.destination
+        super().__init__(
+            Packet(
+                destination.version,
+                str(destination),
+                int(destination),
+                forwarded.protocol,
+                ANY_PORT if forwarded.port is None else forwarded.port,
+                is_local=False,
+            )
+        )
+        self._forwarded = forwarded
+        self._is_mark_known = True
+
+    def concerns(self, step: Step) -> bool:
+        """Whether the destination matches and the state of the connection may match."""
+        is_other_state = step.never and not step.first
+        return not is_other_state and concerns_destination(step, self.packet)
+
+    def split(self, step: Step, flows: Flows) -> tuple[Flows, Flows]:
+        """Both ways where it is not known whether the step matches."""
+        answers = [self._matches(each) for each in step.sources]
+        if False in answers:
+            return [], flows
+        is_sure = None not in answers and self._is_sure(step)
+        if step.marks and not self._is_mark_known:
+            return flows, flows
+        matched, others = split_by_mark(step, flows, is_sure=is_sure)
+        if matched and step.restores_mark:
+            self._is_mark_known = False
+        return matched, others
+
+    def _is_sure(self, step: Step) -> bool:
+        # Whether the packet was translated is not known: then only one of the two is set.
+        is_state_known = step.later is not None and step.never is not step.first
+        return is_state_known and step.probability == 1.0 and not step.recalls
+
+    def _matches(self, test: SourceTest) -> bool | None:
+        packet, answer = self._forwarded, None
+        match test.kind:
+            case "network":
+                answer = any(_within(packet.source, each) for each in test.value.split(","))
+            case "local":
+                answer = False
+            case "interface":
+                answer = _is_device(packet.iif, test.value)
+            case "output":
+                answer = _is_device(packet.oif, test.value)
+        return answer if answer is None else answer is not test.negated
+
+
+def refusal_of(
+    chains: Chains[Any], base_chain: str, policy: str, packet: ForwardedPacket
+) -> str | None:
+    """What refuses the packet from a base chain on: the rule, or the policy. None if it may pass.
+
+    `policy` is that of the base chain.
+    """
+    engine = RuleEngine(OnePacket(packet), chains)
+    left = engine.to_end_of(base_chain, [Flow(1)])
+    if engine.accepted or not all(map(is_refused, engine.results)):
+        return None
+    if left:
+        return f"policy DROP of {base_chain}: no rule accepts it" if policy == "DROP" else None
+    return text_of(engine.results[-1].rules[-1]) if engine.results else None
+
+
+def _within(address: IPAddress, text: str) -> bool:
+    wanted = network(text)
+    return address.version == wanted.version and address in wanted
+
+
+def _is_device(name: str, pattern: str) -> bool | None:
+    if not name:
+        return None
+    return name.startswith(pattern[:-1]) if pattern.endswith("+") else name == pattern

@@ -1,0 +1,203 @@
+"""Reads the entries of a rule set: its frontends, and what happens to connections to each."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address
+
+from msgspec import structs
+
+from wirecheck.addresses import IPAddress
+from wirecheck.dataplane.clients import LOCALHOST, Clients
+from wirecheck.dataplane.rules.cache import RuleCache
+from wirecheck.dataplane.rules.dependencies import Consulted, Dependencies, Translated
+from wirecheck.dataplane.rules.engine import RuleEngine, Shared
+from wirecheck.dataplane.rules.flows import Flow, Result
+from wirecheck.dataplane.rules.handlings import Sent, handlings_of
+from wirecheck.dataplane.rules.ruleset import Ruleset
+from wirecheck.dataplane.rules.service_connections import ServiceConnections
+from wirecheck.dataplane.rules.sources import MOST_REGIONS, NeedsSplitError, Regions
+from wirecheck.dataplane.rules.steps import Packet
+from wirecheck.dataplane.table import Client, Entry, Frontend, Handling, RuleText, Verdict
+
+_LOCALHOST = str(LOCALHOST)
+NOWHERE: Mapping[int, IPAddress] = {4: IPv4Address("192.0.0.8"), 6: IPv6Address("100::")}
+"""Stands for the node's address if it has none of a family (RFC 7600, RFC 6666)."""
+
+
+def read_entries(
+    ruleset: Ruleset,
+    clients: Clients,
+    cache: RuleCache,
+    also: Mapping[Frontend, object] | Iterable[Frontend] = (),
+) -> dict[Frontend, Entry]:
+    """An entry for each frontend that rules name, and for each of `also` in this family."""
+    by, packets = _named(ruleset, clients, also if isinstance(also, dict) else dict.fromkeys(also))
+    may_be_there = by is not ruleset.named or _LOCALHOST in ruleset.hosts
+    on_localhost = [each for each in by if each.address == _LOCALHOST] if may_be_there else []
+    for each in on_localhost:
+        del packets[each]
+    regions = Regions.of(ruleset.family, clients)
+
+    def read(
+        frontend: Frontend, packet: Packet, among: Regions = regions
+    ) -> tuple[Entry, Dependencies | None]:
+        found, dependencies = _handlings(ruleset, packet, among)
+        return Entry(frontend, found, programmed_by=by[frontend]), dependencies
+
+    entries = cache.entries_of(ruleset, regions, packets, by, read)
+    among = Regions.of(ruleset.family, clients.on_localhost)
+    for frontend in on_localhost:
+        entry, _ = read(frontend, _packet(ruleset, frontend, clients), among)
+        if entry.is_handled:
+            entries[frontend] = entry
+    return entries
+
+
+def _named(
+    ruleset: Ruleset, clients: Clients, wanted: Mapping[Frontend, object]
+) -> tuple[dict[Frontend, str], dict[Frontend, Packet]]:
+    """The frontends that rules name or that are wanted: what names each, and its packet.
+
+    A rule for one of the node's addresses is about a node port, unless a Service has that address.
+    """
+    if ruleset.hosts.isdisjoint(clients.local_addresses):
+        named, packets = ruleset.named, ruleset.packets.copy()
+        own = ruleset.node_ports
+    else:
+        named, packets = _named_on_node(ruleset, clients, wanted), {}
+        own = tuple(named)
+    others = [e for e in set(wanted).difference(named) if e.family == ruleset.family]
+    if others:
+        named = {**named, **dict.fromkeys(others, ruleset.owner)}
+    packets.update((each, _packet(ruleset, each, clients)) for each in (*own, *others))
+    return named, packets
+
+
+def _named_on_node(
+    ruleset: Ruleset, clients: Clients, wanted: Container[Frontend]
+) -> dict[Frontend, str]:
+    found: dict[Frontend, str] = {}
+    for frontend, chain in ruleset.named.items():
+        is_own = frontend.address in clients.local_addresses and frontend not in wanted
+        found.setdefault(_on_node(frontend, clients, wanted) if is_own else frontend, chain)
+    return found
+
+
+def _on_node(frontend: Frontend, clients: Clients, wanted: Container[Frontend]) -> Frontend:
+    """The frontend that a rule for one of the node's addresses is about."""
+    node_port = frontend._replace(address="")
+    is_first = frontend.address == str(clients.node_addresses.get(frontend.family))
+    return node_port if is_first or node_port in wanted else frontend
+
+
+def _packet(ruleset: Ruleset, frontend: Frontend, clients: Clients) -> Packet:
+    if frontend.is_node_port:
+        own = clients.node_addresses.get(frontend.family, NOWHERE[frontend.family])
+        return ruleset.packet_to(frontend, own, is_local=True)
+    is_local = frontend.address in clients.local_addresses
+    return ruleset.packet_to(frontend, None, is_local=is_local)
+
+
+def _handlings(
+    ruleset: Ruleset, packet: Packet, base: Regions
+) -> tuple[dict[Client, Handling], Dependencies | None]:
+    """What happens to each kind of client, and what that depends on.
+
+    Without dependencies, and so not for other nodes, if kinds of clients had to be split: other
+    nodes split them at other addresses.
+    """
+    regions = base
+    while True:
+        consulted = Consulted()
+        try:
+            sent = _sent(ruleset, packet, regions, consulted)
+        except NeedsSplitError as needed:
+            regions = regions.split(needed.test)
+            if len(regions.regions) > MOST_REGIONS:
+                reason = "its rules distinguish too many kinds of clients"
+                obscure = Handling(Verdict.NOT_UNDERSTOOD, reason=reason)
+                return dict.fromkeys(base.by_client, obscure), None
+            continue
+        break
+    has_policies = not ruleset.owner
+    found = handlings_of(sent, regions, ruleset.masquerading, packet.protocol, has_policies)
+    if not packet.is_local:
+        found = _not_local(found)
+    if regions is not base:
+        return found, None
+    return found, _dependencies(ruleset, regions, consulted, sent)
+
+
+def _sent(ruleset: Ruleset, packet: Packet, regions: Regions, consulted: Consulted) -> list[Sent]:
+    """The results for what arrives at the node, and for what the node sends itself."""
+    node = regions.by_client.get(Client.NODE, 0)
+    onward = ruleset.to_node if packet.is_local else ruleset.through_node
+    paths = (
+        (regions.all & ~node, (*ruleset.arriving, *onward)),
+        (node, (*ruleset.sent, *(ruleset.to_node if packet.is_local else ()))),
+    )
+    shared: Shared = {}
+    sent: list[Sent] = []
+    for clients, stages in paths:
+        flows = [Flow(clients)] if clients else []
+        results: list[Result] = []
+        for at, stage in enumerate(stages):
+            if not flows:
+                break
+            question = ServiceConnections(packet, regions, stage.chains, consulted)
+            engine = RuleEngine(question, stage.chains, consulted, shared=shared, everybody=clients)
+            flows = engine.through(stage.base_chain, flows)
+            local = regions.clients.local_addresses
+            results += _after_dnat(ruleset, engine, local, from_node=clients == node, stage=at)
+        results += [Result(flow, Verdict.NOTHING) for flow in flows]
+        sent.append(Sent(clients, results))
+    return sent
+
+
+def _after_dnat(
+    ruleset: Ruleset, engine: RuleEngine, local: Container[str], *, from_node: bool, stage: int
+) -> Iterator[Result]:
+    """The engine's results; a drop instead where later rules refuse what is translated."""
+    refusals: dict[tuple[int, bool], RuleText | None] = {}
+    for each in engine.results:
+        if each.backend is None:
+            yield each
+            continue
+        key = each.flow.mark, each.backend.address in local
+        if key not in refusals:
+            connection = Translated(from_node, stage, *key)
+            rule = ruleset.refuses(connection)
+            refusals[key] = engine.consulted.translated[connection] = rule
+        rule = refusals[key]
+        if rule is None:
+            yield each
+        else:
+            rules = (*each.rules, rule)
+            yield structs.replace(each, verdict=Verdict.DROP, backend=None, rules=rules)
+
+
+def _not_local(found: dict[Client, Handling]) -> dict[Client, Handling]:
+    """What is exempt from NAT can only be answered by the node itself."""
+    lost = Handling(Verdict.UNTRACKED, reason="and the address is not the node's")
+    return {
+        client: structs.replace(lost, evidence=each.evidence)
+        if each.verdict is Verdict.UNTRACKED
+        else each
+        for client, each in found.items()
+    }
+
+
+def _dependencies(
+    ruleset: Ruleset, regions: Regions, consulted: Consulted, sent: Iterable[Sent]
+) -> Dependencies:
+    """What the results depend on."""
+    results = [each for path in sent for each in path.results]
+    marks = {each.flow.mark for each in results}
+    marks |= {mark for each in results for _, mark in each.flow.own_marks}
+    return Dependencies(
+        frozenset(consulted.chains),
+        {tests: regions.matching(tests) for tests in consulted.tests},
+        {mark: ruleset.masquerading.by_mark(mark) for mark in marks},
+        consulted.translated,
+    )

@@ -1,0 +1,104 @@
+"""The question about a Service: what happens to the first packet to a frontend, for all clients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from wirecheck.dataplane.rules.chains import Chains, concerns
+from wirecheck.dataplane.rules.dependencies import Consulted
+from wirecheck.dataplane.rules.engine import Flows, OfPacket
+from wirecheck.dataplane.rules.flows import has_marks, with_own_mark
+from wirecheck.dataplane.rules.sources import NeedsSplitError, Regions
+from wirecheck.dataplane.rules.steps import Jump, Packet, SetMark, Step
+
+
+class ServiceConnections(OfPacket):
+    """New connections of all kinds of clients to one destination.
+
+    The sources of a flow are a set of clients, see `sources.py`. Raises NeedsSplitError where a
+    rule treats clients differently that `regions` takes for one.
+    """
+
+    returning_apart = True
+
+    def __init__(
+        self, packet: Packet, regions: Regions, chains: Chains[Any], consulted: Consulted
+    ) -> None:
+        super().__init__(packet)
+        self.regions = regions
+        self.everybody = regions.all
+        self._chains = chains
+        self._consulted = consulted
+
+    def concerns(self, step: Step) -> bool:
+        """Whether the conditions on the destination are met, whoever sends the packet."""
+        return concerns(step, self.packet)
+
+    def split(self, step: Step, flows: Flows) -> tuple[Flows, Flows]:
+        """The clients that match, and the others."""
+        if step.own and (mark := self._mark_for_own(step)):
+            # Splitting clients by the address of each backend would be quadratic.
+            return [], [with_own_mark(flow, step.own, mark) for flow in flows]
+        try:
+            matched, others = self._split(step, flows)
+        except NeedsSplitError:
+            if self._is_idle(step):
+                return [], flows
+            raise
+        if step.recalls and matched:
+            # Behind a random choice it is too late: it may have sent the client elsewhere.
+            too_late = (step.recalls[0], 0)
+            recalled = [
+                replace(flow, recalled=step.recalls if flow.weight == 1.0 else too_late)
+                for flow in matched
+            ]
+            return recalled, flows
+        return matched, others
+
+    def _split(self, step: Step, flows: Flows) -> tuple[Flows, Flows]:
+        mask = self.regions.all
+        if step.sources:
+            mask = self.regions.matching(step.sources)
+            self._consulted.tests.add(step.sources)
+        if mask == self.regions.all and not step.marks and step.probability == 1.0:
+            return flows, []
+        matched, others = [], []
+        for flow in flows:
+            hit = flow.sources & mask
+            if not hit or not has_marks(flow, step.marks):
+                others.append(flow)
+                continue
+            if flow.sources & ~mask:
+                others.append(replace(flow, sources=flow.sources & ~mask))
+            if step.probability == 1.0:
+                matched.append(replace(flow, sources=hit))
+            else:
+                weight = flow.weight
+                matched.append(replace(flow, sources=hit, weight=weight * step.probability))
+                others.append(replace(flow, sources=hit, weight=weight * (1 - step.probability)))
+        return matched, others
+
+    def _is_idle(self, step: Step) -> bool:
+        """Whether the step has no effect on this packet, so that its clients do not matter."""
+        for action in step.actions:
+            if not isinstance(action, Jump) or action.goto:
+                return False
+            chain = self._chains.find(action.chain)
+            self._consulted.chains.add((self._chains.label, action.chain))
+            if chain is None or chain.concerning(self.packet):
+                return False
+        return True
+
+    def _mark_for_own(self, step: Step) -> SetMark | None:
+        """The mark that a step sets, itself or in a chain that does nothing else.
+
+        This is how connections of a backend to itself are masqueraded.
+        """
+        action = step.actions[0]
+        if isinstance(action, Jump):
+            chain = self._chains.find(action.chain)
+            self._consulted.chains.add((self._chains.label, action.chain))
+            return chain.only_mark if chain else None
+        return action if isinstance(action, SetMark) else None

@@ -1,0 +1,46 @@
+"""Texts of tools that several readers need, parsed once for all of them.
+
+The Service rules, the firewall and the hooks of table nat are read from the same text. With
+10,000 Services splitting it takes longer than everything that follows. Texts in blocks are
+mostly the same on all nodes.
+"""
+
+from __future__ import annotations
+
+from wirecheck.parse.iptables import IptablesDump, parse_iptables_save
+from wirecheck.parse.iptables_blocks import IptablesBlocks
+from wirecheck.parse.nftables import NftTable
+from wirecheck.parse.nftables_texts import NftTexts
+from wirecheck.parse.recent import Recent
+from wirecheck.snapshot.blocks import MOST_TEXTS, BlockText
+
+LARGE = 100_000
+"""Characters; smaller texts are split again, so that they do not displace a large one."""
+
+MOST_LARGE = 2
+"""One for each family of the node at hand."""
+
+
+class ParsedTexts:
+    """Parses rules, and keeps what nodes share; one evaluation owns it."""
+
+    def __init__(self) -> None:
+        self._large: Recent[IptablesDump] = Recent(MOST_LARGE)
+        self._in_blocks: Recent[IptablesDump] = Recent(MOST_TEXTS)
+        self._blocks = IptablesBlocks()
+        self._nft = NftTexts()
+
+    def iptables(self, text: str) -> IptablesDump:
+        """The same as `parse_iptables_save` returns and raises; do not change it."""
+        if isinstance(text, BlockText):
+            return self._in_blocks.get(text, lambda: self._of_blocks(text))
+        if len(text) > LARGE:
+            return self._large.get(text, lambda: parse_iptables_save(text))
+        return parse_iptables_save(text)
+
+    def _of_blocks(self, text: BlockText) -> IptablesDump:
+        return self._blocks.dump_of(text.blocks) or parse_iptables_save(text)
+
+    def nft_table(self, text: str) -> NftTable:
+        """The same as `NftTexts.table` returns and raises; do not change it."""
+        return self._nft.table(text)
