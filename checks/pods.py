@@ -76,7 +76,7 @@ def unique_ips(cluster: Cluster) -> Findings:
          https://github.com/kubernetes/kubernetes/issues/72186
          https://github.com/flannel-io/flannel/issues/1549
     """
-    for address, pods in cluster.pods_by_address.items():
+    for address, pods in cluster.pod_index.by_address.items():
         if len(pods) > 1:
             first, *others = sorted(pods, key=lambda pod: pod.ref)
             yield Finding(

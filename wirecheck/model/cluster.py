@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from wirecheck.api_index.coredns import CoreDns
+from wirecheck.api_index.endpoints import (
+    Endpoint,
+    MissingEndpoint,
+    endpoints_of,
+    missing_endpoints_of,
+)
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.model.fingerprint import Disagreement, Fingerprint, disagreements
 from wirecheck.model.pools import Drift, drifts
@@ -23,6 +30,17 @@ class Cluster(ClusterSeen):
     def coredns(self) -> CoreDns:
         """How CoreDNS is set up."""
         return CoreDns(self.api, self.dns.replicas)
+
+    @cached_property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The endpoints of all Services that name a pod."""
+        pods = {(pod.namespace, pod.name): pod for pod in self.pods}
+        return tuple(endpoints_of(self.services, self.slices, pods))
+
+    @property
+    def missing_endpoints(self) -> Iterator[MissingEndpoint]:
+        """Ready pods that a Service selects, and that are not among its endpoints."""
+        return missing_endpoints_of(self.api.services, self.endpoints, self.pods)
 
     @property
     def disagreements(self) -> Iterator[Disagreement]:

@@ -34,7 +34,7 @@ def network_daemons_of(seen: NodeSeen) -> Iterator[NetworkDaemon]:
     found = False
     for name, prefixes in BY_NAME.items():
         starts = tuple(f"DaemonSet/{prefix}" for prefix in prefixes)
-        if any(workload.startswith(starts) for workload in seen.cluster.workloads):
+        if any(workload.startswith(starts) for workload in seen.cluster.pod_index.workloads):
             found = True
             mine = tuple(pod for pod in seen.pods if pod.ref.workload.startswith(starts))
             yield NetworkDaemon(name, mine)

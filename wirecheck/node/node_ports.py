@@ -92,7 +92,7 @@ class NodePorts:
 
     @property
     def _asked(self) -> Iterator[tuple[Reached, NodePort, str]]:
-        return self._made_to("node port", self.seen.cluster.node_ports)
+        return self._made_to("node port", self.seen.cluster.destinations.node_ports)
 
     def _made_to(
         self, purpose: str, known: Mapping[tuple[int, int], Port]
@@ -101,7 +101,7 @@ class NodePorts:
         for reached in self.reach.of(purpose):
             where = address(reached.contact.address)
             port = known.get((where.version, reached.contact.port))
-            node = self.seen.cluster.nodes_by_address.get(where)
+            node = self.seen.cluster.node_index.by_address.get(where)
             if port is None or node is None:
                 raise FactMissingError(f"The API shows no Service or node for {reached.ref.part}.")
             yield reached, port, node
@@ -138,7 +138,7 @@ class NodePorts:
         """Host ports of pods, and why a failure may be right all the same."""
         for reached in self.reach.of("host port"):
             where, port = address(reached.contact.address), reached.contact.port
-            pod = self.seen.cluster.pods_at_host_ports.get((where, port))
+            pod = self.seen.cluster.destinations.pods_at_host_ports.get((where, port))
             behind = {
                 (each.pod_address, each.pod_port)
                 for each in (host_ports(pod.object) if pod else ())
@@ -149,6 +149,6 @@ class NodePorts:
     @property
     def health(self) -> Iterator[Health]:
         """What nodes tell load balancers."""
-        checks = self.seen.cluster.health_checks
+        checks = self.seen.cluster.destinations.health_checks
         for reached, check, node in self._made_to("health check", checks):
             yield Health(reached, node in check.nodes)

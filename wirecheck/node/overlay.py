@@ -51,7 +51,9 @@ class Overlay:
     @cached_property
     def peers(self) -> tuple[Vtep, ...]:
         """The ends of the other nodes, in the families that this one has an end in."""
-        others = (each for n, each in self.seen.cluster.vteps.items() if n != self.seen.name)
+        others = (
+            each for n, each in self.seen.cluster.node_index.vteps.items() if n != self.seen.name
+        )
         return tuple(vtep for each in others for vtep in each if vtep.family in self.own)
 
     def device(self, family: int) -> Interface | None:
@@ -93,7 +95,7 @@ class Overlay:
                 if each.index == at and each.state == "PERMANENT"
             }
             fdb = {(e.mac, e.destination) for e in record.fdb if e.index == at and e.destination}
-            if not self.seen.cluster.announced[family].is_all_but(own, neighbours, fdb):
+            if not self.seen.cluster.node_index.announced[family].is_all_but(own, neighbours, fdb):
                 return False
         return True
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wirecheck.addresses import IPAddress
+from wirecheck.api_index.destinations import Destinations
 from wirecheck.api_index.node_ports import HealthCheck, NodePort
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import Ref
-from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.snapshot.attempts import Contact
 
 
@@ -23,27 +23,27 @@ class PortOwner:
     """The Service that it belongs to; empty for a pod's host port."""
 
 
-def owner_of(cluster: ClusterSeen, contact: Contact, where: IPAddress) -> PortOwner | None:
+def owner_of(destinations: Destinations, contact: Contact, where: IPAddress) -> PortOwner | None:
     """Return what a connection to a port of a node must reach; None for other connections."""
     if contact.purpose == "host port":
-        pod = cluster.pods_at_host_ports.get((where, contact.port))
+        pod = destinations.pods_at_host_ports.get((where, contact.port))
         name = f"host port of Pod {pod.namespace}/{pod.name}" if pod else "host port"
         return PortOwner(name, (pod,) if pod else (), ())
-    found = _service(cluster, contact, where)
+    found = _service(destinations, contact, where)
     if found is None:
         return None
     namespace, name = found.service
     owner = (Ref("Service", name, namespace),)
     if isinstance(found, HealthCheck):
         return PortOwner(f"health checks of Service {namespace}/{name}", (), owner)
-    pods = cluster.pods_behind.get(found.service, ())
+    pods = destinations.pods_behind.get(found.service, ())
     return PortOwner(f"node port of Service {namespace}/{name}", pods, owner)
 
 
 def _service(
-    cluster: ClusterSeen, contact: Contact, where: IPAddress
+    destinations: Destinations, contact: Contact, where: IPAddress
 ) -> NodePort | HealthCheck | None:
     key = where.version, contact.port
     if contact.purpose == "node port":
-        return cluster.node_ports.get(key)
-    return cluster.health_checks.get(key) if contact.purpose == "health check" else None
+        return destinations.node_ports.get(key)
+    return destinations.health_checks.get(key) if contact.purpose == "health check" else None

@@ -99,9 +99,9 @@ class NodeReach:
         source = self._pods_by_uid.get(contact.source) if contact.source else None
         if contact.source and source is None:
             raise FactMissingError(f"The API shows no pod of uid {contact.source}.")
-        pods = self._helpers.get(where, ()) or cluster.pods_by_address.get(where, ())
+        pods = self._helpers.get(where, ()) or cluster.pod_index.by_address.get(where, ())
         target = pods[0] if pods else None
-        port = owner_of(cluster, contact, where)
+        port = owner_of(cluster.destinations, contact, where)
         behind = [target] if target else port.pods if port else self._backends(where)
         policies = cluster.api.network_policies
         ingress = (ingress_policy_of(pod.object, policies) for pod in behind)
@@ -128,32 +128,32 @@ class NodeReach:
     def _name(self, where: IPAddress) -> str:
         """What has the address: `Node wc-w2`, `Pod shop/web-0 on wc-w2`, `Service shop/web`."""
         cluster = self.seen.cluster
-        for pod in cluster.pods_by_address.get(where, ()):
+        for pod in cluster.pod_index.by_address.get(where, ()):
             there = "on the same node" if pod.node_name == self.seen.name else pod.node_name
             return f"Pod {pod.namespace}/{pod.name} ({there})"
-        if service := cluster.services_by_address.get(where):
+        if service := cluster.destinations.services_by_address.get(where):
             return f"Service {service[0]}/{service[1]}"
         for ref in self._nodes_at(where):
             return str(ref)
-        return "API server" if where in cluster.api_servers else "address"
+        return "API server" if where in cluster.destinations.api_servers else "address"
 
     def _nodes_at(self, where: IPAddress) -> tuple[Ref, ...]:
-        found = self.seen.cluster.nodes_by_address.get(where)
+        found = self.seen.cluster.node_index.by_address.get(where)
         return () if found is None else (Ref("Node", found),)
 
     def _backends(self, where: IPAddress) -> Sequence[Pod]:
         cluster = self.seen.cluster
-        key = cluster.services_by_address.get(where)
-        return cluster.pods_behind.get(key, ()) if key else ()
+        key = cluster.destinations.services_by_address.get(where)
+        return cluster.destinations.pods_behind.get(key, ()) if key else ()
 
     @cached_property
     def _pods_by_uid(self) -> Mapping[str, Pod]:
-        helpers = self.seen.cluster.helper_pods_by_node.get(self.seen.name, ())
+        helpers = self.seen.cluster.pod_index.helpers_by_node.get(self.seen.name, ())
         return {pod.cgroup_uid: pod for pod in (*self.seen.pods, *helpers)}
 
     @property
     def _helpers(self) -> Mapping[IPAddress, Sequence[Pod]]:
-        return self.seen.cluster.helpers_by_address
+        return self.seen.cluster.pod_index.helpers_by_address
 
 
 def _start(source: Pod | None) -> str:

@@ -92,7 +92,7 @@ class ReversePath:
 
     def _from_nodes(self) -> Iterator[tuple[str, Interface | None, Interface | None]]:
         routing, uplink = self.routes.routing, self._uplink
-        for each, name in self.seen.cluster.internal_addresses:
+        for each, name in self.seen.cluster.node_index.internal_addresses:
             route = routing.route_to(each) if each.version == 4 else None
             if route is not None and route.type == "unicast" and name != self.seen.name:
                 yield f"node {name}", uplink, routing.device_of(route)

@@ -141,7 +141,7 @@ class NodeRoutes:
         families = {each.version for each in self.seen.pod_ranges}
         routes = tuple(
             PeerRoute(self.routing, each)
-            for each in cluster.pod_ranges
+            for each in cluster.node_index.pod_ranges
             # A node that flannel does not know yet is one that is just joining.
             if each.family in families
             and each.node.metadata.name != self.seen.name

@@ -61,7 +61,7 @@ class NodeSeen:
     @property
     def pods(self) -> tuple[Pod, ...]:
         """The pods that the API places on this node."""
-        return self.cluster.pods_by_node.get(self.name, ())
+        return self.cluster.pod_index.by_node.get(self.name, ())
 
     @cached_property
     def families_of_pods(self) -> frozenset[int]:

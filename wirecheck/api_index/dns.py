@@ -1,0 +1,45 @@
+"""The cluster's DNS as the checks need it: Service addresses, replicas and backends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from wirecheck.addresses import IPAddress, addresses
+from wirecheck.api_index.cluster_dns import cluster_dns
+from wirecheck.api_index.endpoint_slices import SlicesByService, endpoint_addresses
+from wirecheck.api_index.pod import Pod
+from wirecheck.api_index.service import service_key
+from wirecheck.snapshot.api_objects import ApiObjects
+
+
+@dataclass(frozen=True)
+class Dns:
+    """The cluster's DNS: its domain, Service addresses and replicas."""
+
+    domain: str
+    service_addresses: frozenset[IPAddress]
+    replicas: tuple[Pod, ...]
+    backend_addresses: frozenset[IPAddress]
+    """The addresses of the Services' endpoints, terminating ones included."""
+
+    @property
+    def probe_name(self) -> str:
+        """The name that exists in every cluster, and that every pod is asked to resolve."""
+        return f"kubernetes.default.svc.{self.domain}"
+
+
+def dns_of(api: ApiObjects, pods: Iterable[Pod], slices: SlicesByService) -> Dns:
+    """Return the cluster's DNS, found by its Service."""
+    known = cluster_dns(api)
+    replicas = {pod.metadata.uid for pod in known.replicas}
+    return Dns(
+        domain=known.domain,
+        service_addresses=addresses(known.addresses),
+        replicas=tuple(pod for pod in pods if pod.ref.uid in replicas),
+        backend_addresses=addresses(
+            text
+            for service in known.services
+            for text in endpoint_addresses(slices.get(service_key(service), ()))
+        ),
+    )

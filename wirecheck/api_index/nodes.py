@@ -1,0 +1,50 @@
+"""The nodes' addresses, pod ranges and tunnel endpoints: computed once for all nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from wirecheck.addresses import IPAddress, addresses
+from wirecheck.api_index.grouping import grouped
+from wirecheck.api_index.pod_ranges import PodRange, pod_ranges_of
+from wirecheck.api_index.vteps import AnnouncedEntries, Vtep, vteps_of
+from wirecheck.snapshot.objects.node import NodeObject
+
+
+@dataclass(frozen=True)
+class NodeIndex:
+    """What each node needs to know about all other nodes."""
+
+    by_name: Mapping[str, NodeObject]
+
+    @cached_property
+    def internal_addresses(self) -> tuple[tuple[IPAddress, str], ...]:
+        """Each InternalIP with the name of its node, in the order of the nodes."""
+        listed = {
+            name: addresses(a.address for a in node.status.addresses if a.type == "InternalIP")
+            for name, node in self.by_name.items()
+        }
+        return tuple((a, name) for name, own in listed.items() for a in sorted(own, key=str))
+
+    @cached_property
+    def by_address(self) -> Mapping[IPAddress, str]:
+        """Names of nodes, by each InternalIP."""
+        return dict(self.internal_addresses)
+
+    @cached_property
+    def pod_ranges(self) -> tuple[PodRange, ...]:
+        """Every node's ranges of pod addresses."""
+        return tuple(pod_ranges_of(self.by_name.values()))
+
+    @cached_property
+    def vteps(self) -> Mapping[str, tuple[Vtep, ...]]:
+        """The tunnel endpoints that each node announces, by the node's name."""
+        return {name: tuple(vteps_of(node)) for name, node in self.by_name.items()}
+
+    @cached_property
+    def announced(self) -> Mapping[int, AnnouncedEntries]:
+        """The entries that follow from all tunnel endpoints, by family."""
+        families = grouped((each.family, each) for own in self.vteps.values() for each in own)
+        return {family: AnnouncedEntries.by(vteps) for family, vteps in families.items()}

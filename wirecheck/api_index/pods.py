@@ -1,0 +1,82 @@
+"""The cluster's pods by node and by address, and the helper pods apart from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from wirecheck.addresses import IPAddress
+from wirecheck.api_index.grouping import grouped
+from wirecheck.api_index.helper_pods import is_helper
+from wirecheck.api_index.network_policy import egress_policy_of
+from wirecheck.api_index.pod import Pod
+from wirecheck.snapshot.api_objects import ApiObjects
+
+
+@dataclass(frozen=True)
+class PodIndex:
+    """All pods of the API.
+
+    Helper pods are wirecheck's own. Only the checks that they were created for ask about them.
+    """
+
+    api: ApiObjects
+
+    @cached_property
+    def _pods(self) -> tuple[Pod, ...]:
+        policies = self.api.network_policies
+        return tuple(Pod(each, egress_policy_of(each, policies)) for each in self.api.pods)
+
+    @cached_property
+    def own(self) -> tuple[Pod, ...]:
+        """The cluster's own pods: all but helper pods."""
+        return tuple(each for each in self._pods if not is_helper(each.object))
+
+    @cached_property
+    def helpers(self) -> tuple[Pod, ...]:
+        """Helper pods of any run."""
+        return tuple(each for each in self._pods if is_helper(each.object))
+
+    @cached_property
+    def by_node(self) -> Mapping[str, tuple[Pod, ...]]:
+        """The cluster's own pods, by the name of their node."""
+        return _by_node(self.own)
+
+    @cached_property
+    def helpers_by_node(self) -> Mapping[str, tuple[Pod, ...]]:
+        """Helper pods, by the name of their node."""
+        return _by_node(self.helpers)
+
+    @cached_property
+    def by_address(self) -> Mapping[IPAddress, tuple[Pod, ...]]:
+        """The cluster's running pods that are not on the host network, by address."""
+        return _by_address(pod for pod in self.own if pod.is_running and not pod.on_host_network)
+
+    @cached_property
+    def helpers_by_address(self) -> Mapping[IPAddress, tuple[Pod, ...]]:
+        """Helper pods, by address."""
+        return _by_address(self.helpers)
+
+    @cached_property
+    def workloads(self) -> frozenset[str]:
+        """The workloads of the cluster's own pods, such as `DaemonSet/kube-proxy`."""
+        return frozenset(pod.ref.workload for pod in self.own)
+
+    @cached_property
+    def daemonsets(self) -> frozenset[str]:
+        """The names of the DaemonSets that own a pod."""
+        return frozenset(
+            owner.name
+            for pod in self.api.pods
+            for owner in pod.metadata.owner_references
+            if owner.kind == "DaemonSet"
+        )
+
+
+def _by_node(pods: Iterable[Pod]) -> Mapping[str, tuple[Pod, ...]]:
+    return grouped((pod.node_name, pod) for pod in pods)
+
+
+def _by_address(pods: Iterable[Pod]) -> Mapping[IPAddress, tuple[Pod, ...]]:
+    return grouped((each, pod) for pod in pods for each in pod.addresses)
