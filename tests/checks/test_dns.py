@@ -16,7 +16,7 @@ def test_a_pod_without_an_answer_is_found(small, transport):
 
     (finding,) = small.findings(f"dns.pods_resolve_{transport}")
     assert finding.subject.name == "web"
-    assert finding.found == "timeout in 3 of 3 tries, 6.0 s in all"
+    assert finding.found == "timeout in 3 of 3 tries, 6.0 s in total"
 
 
 def test_an_answer_after_a_loss_is_an_answer(small):
@@ -29,9 +29,9 @@ def test_an_answer_after_a_loss_is_an_answer(small):
 @pytest.mark.parametrize(
     ("wire", "found"),
     [
-        (answer(KUBERNETES, "192.0.2.66"), "192.0.2.66, which is not the answer"),
-        (answer(KUBERNETES), "an empty answer, which is not the answer"),
-        ("AAAA", "3 bytes that are no DNS answer"),
+        (answer(KUBERNETES, "192.0.2.66"), "192.0.2.66, not the answer"),
+        (answer(KUBERNETES), "an empty answer, not the answer"),
+        ("AAAA", "3 bytes that are not a DNS response"),
     ],
 )
 def test_a_wrong_answer_is_worse_than_none(small, wire, found):

@@ -203,7 +203,7 @@ def test_a_large_answer_that_does_not_come_is_found(small):
         (LOST, "timeout in 1 tries"),
         (Try(0.01, answer=answer(OUTSIDE, rcode=2)), "SERVFAIL"),
         (Try(0.01, answer=answer(OUTSIDE)), "an empty answer"),
-        (Try(0.01, answer="AAAA"), "3 bytes that are no DNS answer"),
+        (Try(0.01, answer="AAAA"), "3 bytes that are not a DNS response"),
     ],
 )
 def test_an_external_name_that_does_not_resolve_is_found(small, attempt, found):

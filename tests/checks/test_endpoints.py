@@ -18,7 +18,7 @@ def test_an_endpoint_whose_pod_is_gone_is_found(small, endpoint):
     endpoint["targetRef"]["name"] = "dns-of-yesterday"
 
     (finding,) = small.findings("endpoints.match_pods")
-    assert finding.found == "there is no such pod"
+    assert finding.found == "the pod does not exist"
     assert str(finding.subject) == "Service kube-system/kube-dns"
     assert ("Pod", "kube-system", "dns-of-yesterday") in [c.object_key for c in finding.concerns]
 
@@ -30,7 +30,7 @@ def test_an_endpoint_whose_pod_is_gone_is_found(small, endpoint):
         ({"nodeName": "n2"}, "the pod is on node n1, not on n2"),
         (
             {"targetRef": {"kind": "Pod", "name": "dns", "namespace": "kube-system", "uid": "old"}},
-            "the pod of that name is another one by now",
+            "the pod was replaced by another one of the same name",
         ),
     ],
     ids=["address", "node", "uid"],

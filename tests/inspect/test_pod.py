@@ -163,7 +163,7 @@ BREAKS = {
     ),
     "silent DNS": (
         lambda small: small.change_probes(WEB_NETNS, "udp", [Try(2.0, error="timeout")]),
-        "over UDP: timeout in 1 of 1 tries, 2.0 s in all",
+        "over UDP: timeout in 1 of 1 tries, 2.0 s in total",
     ),
 }
 

@@ -25,7 +25,7 @@ def test_an_empty_answer_is_not_the_same_as_no_such_name():
 
 @pytest.mark.parametrize("wire", [b"", b"\x00", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
 def test_other_bytes_are_no_answer(wire):
-    with pytest.raises(ParseError, match="no DNS answer"):
+    with pytest.raises(ParseError, match="not a DNS response"):
         parse_answer(wire)
 
 

@@ -1,4 +1,7 @@
-"""Which Services and pods are the cluster's DNS: looking needs it to ask, judging to compare."""
+"""Which Services and pods serve the cluster's DNS.
+
+Collecting sends queries to them, and checks compare the answers.
+"""
 
 from __future__ import annotations
 
@@ -16,27 +19,27 @@ DEFAULT_DOMAIN = "cluster.local"
 KNOWN_NAMES = frozenset(
     {("kube-system", "kube-dns"), ("kube-system", "coredns"), ("openshift-dns", "dns-default")}
 )
-"""kubeadm and most others, k3s before 1.12, OpenShift."""
+"""Of kubeadm and most other distributions, of k3s before 1.12, of OpenShift."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterDns:
-    """The cluster's DNS as the API shows it; addresses are text, as the API has them."""
+    """The cluster's DNS as the API shows it. Addresses are text, as in the API."""
 
     domain: str
     services: tuple[ServiceObject, ...]
     replicas: tuple[PodObject, ...]
-    """Pods behind the Services that run and are not being deleted, Ready or not."""
+    """The running pods that the Services select, Ready or not, except terminating ones."""
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The Services' own addresses, each family's, in a stable order."""
+        """The Services' cluster IPs of every family, in the API's order."""
         return tuple(
             dict.fromkeys(address for service in self.services for address in cluster_ips(service))
         )
 
     def port_of(self, replica: PodObject, protocol: str) -> int:
-        """Where a replica listens: the target of the Service's port 53, by number or by name."""
+        """The port that a replica listens on: the Service's target port, by number or by name."""
         for service in self.services:
             if not selects(service, replica):
                 continue
@@ -57,7 +60,7 @@ def _target(replica: PodObject, port: ServicePortSpec) -> int:
 
 
 def cluster_dns(api: ApiObjects) -> ClusterDns:
-    """Find the DNS Services by their label or well-known name, and the pods that they select."""
+    """Find the DNS Services by label or well-known name, and the pods that they select."""
     services = tuple(
         service
         for service in api.services
@@ -78,8 +81,8 @@ def _is_dns(service: ServiceObject) -> bool:
     meta = service.metadata
     named = service_key(service) in KNOWN_NAMES
     labelled = meta.labels.get("k8s-app") == "kube-dns"
-    asks_53 = any(port.port == 53 for port in service.spec.ports)
-    return (named or labelled) and asks_53 and has_cluster_ip(service)
+    has_port_53 = any(port.port == 53 for port in service.spec.ports)
+    return (named or labelled) and has_port_53 and has_cluster_ip(service)
 
 
 def _selected(api: ApiObjects, service: ServiceObject) -> Iterator[PodObject]:

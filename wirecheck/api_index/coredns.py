@@ -1,4 +1,4 @@
-"""How CoreDNS is set up: its Corefile, what it may read of the API, where its replicas are."""
+"""CoreDNS: its Corefile, its permissions and the nodes of its replicas."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.parse.corefile import Plugin, cluster_zone, plugins
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.cluster_role import PolicyRule
+from wirecheck.text import plural
 
 NEEDED = {
-    "forward": "no name outside the cluster is known",
-    "health": "a CoreDNS that hangs is not restarted",
-    "ready": "queries are sent to a replica that has not read the API yet",
+    "forward": "no name outside the cluster can be resolved",
+    "health": "a CoreDNS that hangs is never restarted",
+    "ready": "a replica gets queries before it has read the API",
 }
-"""Plugins that every usual set-up has, and what is missing without them."""
+"""Plugins that a Corefile should have, and the consequence of leaving each out."""
 
 REMOVED = {"proxy": "1.5.0", "federation": "1.7.0"}
-"""Plugins that CoreDNS no longer starts with, and since when."""
+"""Plugins that CoreDNS no longer has, and since which version: it does not start with them."""
 
 READS = (
     ("", "services"),
@@ -28,7 +29,7 @@ READS = (
     ("", "namespaces"),
     ("discovery.k8s.io", "endpointslices"),
 )
-"""(API group, resource) that the plugin `kubernetes` lists and watches, since CoreDNS 1.8.1."""
+"""(API group, resource) that the plugin `kubernetes` lists and watches since CoreDNS 1.8.1."""
 
 VERBS = ("list", "watch")
 
@@ -39,14 +40,16 @@ class CoreDns:
 
     api: ApiObjects
     replicas: tuple[Pod, ...]
-    """The pods that answer for the DNS Service."""
+    """The pods behind the DNS Service."""
 
     @cached_property
     def _corefile(self) -> str:
         for each in self.api.config_maps:
             if "Corefile" in each.data:
                 return each.data["Corefile"]
-        raise NotApplicable("no ConfigMap kube-system/coredns with a Corefile was read")
+        raise NotApplicable(
+            "ConfigMap kube-system/coredns does not exist, was not read, or has no Corefile"
+        )
 
     @cached_property
     def _plugins(self) -> tuple[Plugin, ...]:
@@ -54,56 +57,56 @@ class CoreDns:
 
     @property
     def zone(self) -> str:
-        """The domain whose names come from the API; empty where there is none.
+        """The domain whose names come from the API; empty if the Corefile has none.
 
-        Raises NotApplicable where parts of the Corefile are elsewhere and may hold it.
+        Raises NotApplicable if an imported file, which was not read, may have it.
         """
         zone = cluster_zone(self._corefile)
         if not zone:
-            self._demand_all()
+            self._require_whole_corefile()
         return zone
 
-    def _demand_all(self) -> None:
+    def _require_whole_corefile(self) -> None:
         for each in self._plugins:
             if each.name == "import":
                 raise NotApplicable(
-                    f"the Corefile imports {' '.join(each.arguments)}, which is not read"
+                    f"the Corefile imports {' '.join(each.arguments)}, which was not read"
                 )
 
     @property
     def missing_plugins(self) -> Iterator[tuple[str, str]]:
-        """(plugin, consequence) for each usual plugin that the Corefile does not name."""
+        """(plugin, consequence) for each usual plugin that the Corefile leaves out."""
         names = {each.name for each in self._plugins}
         for plugin, consequence in NEEDED.items():
             if plugin not in names:
-                self._demand_all()
+                self._require_whole_corefile()
                 yield plugin, consequence
-        if "loop" not in names and self._follows_the_nodes_resolver:
-            self._demand_all()
-            yield "loop", "a query that the node's resolver sends back goes round for ever"
+        if "loop" not in names and self._forwards_to_resolv_conf:
+            self._require_whole_corefile()
+            yield "loop", "a forwarding loop with the node's resolver goes undetected"
 
     @property
-    def _follows_the_nodes_resolver(self) -> bool:
-        """Whether queries are forwarded to servers that a file names."""
+    def _forwards_to_resolv_conf(self) -> bool:
+        """Whether queries are forwarded to the servers that a file lists."""
         targets = [each.arguments[1:] for each in self._plugins if each.name == "forward"]
         return any(word.startswith("/") for words in targets for word in words)
 
     @property
     def removed_plugins(self) -> Iterator[tuple[str, str]]:
-        """(plugin, version) of those that a newer CoreDNS does not start with."""
+        """(plugin, version) for each plugin that CoreDNS no longer has since that version."""
         for each in self._plugins:
             if each.name in REMOVED:
                 yield each.name, REMOVED[each.name]
 
     @property
     def missing_permissions(self) -> Iterator[str]:
-        """`list endpointslices` … for all that CoreDNS needs and its ClusterRole lacks.
+        """The permissions that CoreDNS needs and its ClusterRole lacks: `list endpointslices`.
 
-        Raises NotApplicable where there is neither the usual ClusterRole nor a binding to it.
+        Raises NotApplicable if neither the usual ClusterRole nor a binding to it was read.
         """
         roles = self.api.cluster_roles
         if not roles and not self.api.cluster_role_bindings:
-            raise NotApplicable("there is no ClusterRole system:coredns, or it was not read")
+            raise NotApplicable("the ClusterRole system:coredns does not exist, or was not read")
         rules = [rule for role in roles for rule in role.rules or ()]
         for group, resource in READS:
             for verb in VERBS:
@@ -112,7 +115,7 @@ class CoreDns:
 
     @property
     def is_bound(self) -> bool:
-        """Whether a binding gives the role to a service account beside the replicas."""
+        """Whether the role is bound to a service account in the replicas' namespace."""
         namespaces = {each.namespace for each in self.replicas}
         return any(
             subject.kind == "ServiceAccount" and subject.namespace in namespaces
@@ -122,10 +125,12 @@ class CoreDns:
 
     @property
     def colocated_replicas(self) -> Sequence[Pod]:
-        """The replicas, where all are on one node and another one could take some."""
+        """The replicas, if all are on one node although another node could run some."""
         replicas = [each for each in self.replicas if each.is_running]
         if len(replicas) < 2:
-            raise NotApplicable(f"{len(replicas)} DNS replica runs, and none can be beside another")
+            raise NotApplicable(
+                f"{plural(len(replicas), 'DNS replica')} running; spreading takes two"
+            )
         open_to_pods = [
             node
             for node in self.api.nodes
@@ -133,10 +138,10 @@ class CoreDns:
             and not any(taint.effect in ("NoSchedule", "NoExecute") for taint in node.spec.taints)
         ]
         if len(open_to_pods) < 2:
-            raise NotApplicable("there are no two nodes that take any pod")
+            raise NotApplicable("fewer than two nodes accept every pod")
         return replicas if len({each.node_name for each in replicas}) == 1 else ()
 
 
 def _allows(rule: PolicyRule, group: str, resource: str, verb: str) -> bool:
-    asked = ((group, rule.api_groups), (resource, rule.resources), (verb, rule.verbs))
-    return all(word in allowed or "*" in allowed for word, allowed in asked)
+    needed = ((group, rule.api_groups), (resource, rule.resources), (verb, rule.verbs))
+    return all(word in allowed or "*" in allowed for word, allowed in needed)

@@ -1,4 +1,4 @@
-"""A DNS lookup that was made, and the answer that the API implies for it."""
+"""DNS lookups that were made, compared with the answers that the API implies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wirecheck.snapshot.attempts import Probe
 
 
 def second_of(probe: Probe) -> Probe:
-    """The other half of a pair, as if it had been asked alone."""
+    """The second query of a pair, as a probe of its own."""
     tries = [replace(each, answer=each.second) for each in probe.tries]
     return replace(probe, query=probe.second, tries=tries)
 
@@ -26,7 +26,7 @@ NOTHING = Answer("NOERROR", frozenset())
 
 @dataclass(frozen=True)
 class ExpectedAnswer:
-    """The answer that the API implies, and the objects that it rests on."""
+    """The answer that the API implies, and the objects that it depends on."""
 
     answer: Answer
     concerns: tuple[Ref, ...] = ()
@@ -34,7 +34,7 @@ class ExpectedAnswer:
 
 @dataclass(frozen=True)
 class Lookup:
-    """One question to one server, with its tries; judged by the last, which ended it."""
+    """One query to one server, with its tries. The last try decides."""
 
     question: str
     """`NAME TYPE`."""
@@ -42,7 +42,7 @@ class Lookup:
     expected: ExpectedAnswer
 
     def is_of(self, name: str) -> bool:
-        """Whether `name` was asked for, of whatever type."""
+        """Whether the query is for `name`, of any type."""
         return self.question.rpartition(" ")[0].rstrip(".") == name
 
     @property
@@ -69,27 +69,27 @@ class Lookup:
 
     @property
     def is_unanswered(self) -> bool:
-        """Whether nothing came back, as from a server that is dead or cut off."""
+        """Whether no response came back."""
         return not self.probe.tries or not self.probe.tries[-1].answer
 
     @cached_property
     def answer(self) -> Answer | None:
-        """What came back, if anything did."""
+        """The response, if one came back."""
         if self.is_unanswered:
             return None
         return parse_answer(base64.b64decode(self.probe.tries[-1].answer))
 
     @cached_property
     def problem(self) -> str:
-        """What is wrong with the answer; empty where it is the expected one.
+        """What is wrong with the answer; empty if it is the expected one.
 
-        Raises FactMissingError for a question that was never sent.
+        Raises FactMissingError for a query that was never sent.
         """
         tries = self.probe.tries
         if not tries:
             raise FactMissingError(
-                f"{self.question} was not asked {self.via}: the visit ended before. "
-                "Raise limits.node or dns.rate."
+                f"The query {self.question} {self.via} was not sent: the node's time limit ended "
+                "first. Raise `limits.node` or `dns.rate` in the inventory."
             )
         try:
             answer = self.answer
@@ -97,18 +97,20 @@ class Lookup:
             return str(error)
         if answer is None:
             waited = sum(each.seconds for each in tries)
-            return f"{tries[-1].error} in {len(tries)} of {len(tries)} tries, {waited:.1f} s in all"
+            return (
+                f"{tries[-1].error} in {len(tries)} of {len(tries)} tries, {waited:.1f} s in total"
+            )
         wanted = self.expected.answer
         if (answer.rcode, answer.data) == (wanted.rcode, wanted.data):
             return ""
         if answer.truncated and answer.data <= wanted.data:
-            return ""  # RFC 2181, 9: what was cut is asked for again over TCP.
-        return f"{answer}, which is not the answer that the API implies"
+            return ""  # RFC 2181, 9: the client repeats a truncated query over TCP.
+        return f"{answer}, not the answer that the API implies"
 
 
 @dataclass(frozen=True)
 class ExternalLookup:
-    """A question about a name outside the cluster, of which the API says nothing."""
+    """A query for a name outside the cluster, for which the API implies no answer."""
 
     question: str
     probe: Probe
@@ -120,16 +122,19 @@ class ExternalLookup:
 
     @property
     def problem(self) -> str:
-        """What is wrong with the answer; empty where it holds an address.
+        """What is wrong with the answer; empty if it has an address.
 
-        Raises FactMissingError for a question that was never sent.
+        Raises FactMissingError for a query that was never sent.
         """
         try:
             answer = Lookup(self.question, self.probe, ExpectedAnswer(NOTHING)).answer
         except ParseError as error:
             return str(error)
         if not self.probe.tries:
-            raise FactMissingError(f"{self.question} was not asked {self.via}.")
+            raise FactMissingError(
+                f"The query {self.question} {self.via} was not sent: the node's time limit ended "
+                "first. Raise `limits.node` or `dns.rate` in the inventory."
+            )
         if answer is None:
             return f"{self.probe.tries[-1].error} in {len(self.probe.tries)} tries"
         return "" if answer.data else str(answer)

@@ -1,4 +1,4 @@
-"""Endpoints of Services beside the pods that they stand for, all by the API alone."""
+"""Endpoints of Services, compared with the pods that they refer to. Both come from the API."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from wirecheck.snapshot.objects.service import ServiceObject
 
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 CONTROLLER = "endpointslice-controller.k8s.io"
-"""Of slices that follow a Service's selector; others are made by hand or mirrored."""
+"""It manages slices that follow a selector. Other slices are written by hand or mirrored."""
 
 TERMINAL = frozenset({"Succeeded", "Failed"})
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One endpoint of a Service that names a pod; `pod` is None where there is no such pod."""
+    """One endpoint of a Service that refers to a pod; `pod` is None if it does not exist."""
 
     service: ServiceObject
     slice: EndpointSliceObject
@@ -34,7 +34,7 @@ class Endpoint:
 
     @property
     def ref(self) -> Ref:
-        """The Service: its endpoints come and go."""
+        """The Service, whose name outlives its endpoints."""
         return _service_ref(self.service)
 
     @property
@@ -43,7 +43,7 @@ class Endpoint:
 
     @property
     def concerns(self) -> tuple[Ref, ...]:
-        """What must not have changed meanwhile."""
+        """The objects whose change during the round makes a finding inconclusive."""
         metadata = self.slice.metadata
         return (
             Ref("EndpointSlice", metadata.name, metadata.namespace),
@@ -52,7 +52,7 @@ class Endpoint:
 
     @property
     def address(self) -> str:
-        """The one that kube-proxy uses, the first."""
+        """The first address, the only one that kube-proxy uses."""
         return self.object.addresses[0] if self.object.addresses else "no address"
 
     @property
@@ -62,12 +62,12 @@ class Endpoint:
 
     @property
     def mismatch(self) -> str:
-        """Why the pod that it names is not behind its address; empty where it is."""
+        """How the endpoint and its pod differ; empty if they agree."""
         pod = self.pod
         if pod is None:
-            return "there is no such pod"
+            return "the pod does not exist"
         if self.target.uid not in {"", pod.ref.uid}:
-            return "the pod of that name is another one by now"
+            return "the pod was replaced by another one of the same name"
         if not addresses(self.object.addresses) <= pod.addresses:
             return f"the pod has {', '.join(sorted(map(str, pod.addresses))) or 'no address'}"
         if self.object.node_name not in {"", pod.node_name}:
@@ -76,12 +76,12 @@ class Endpoint:
 
     @property
     def is_ready(self) -> bool:
-        """Ready unless it says otherwise, as kube-proxy takes it."""
+        """Whether the endpoint counts as Ready, as in kube-proxy."""
         return is_ready(self.object)
 
     @property
     def should_be_ready(self) -> bool | None:
-        """By the pod, as the controller decides it; None where somebody else does."""
+        """What the controller derives from the pod; None if it does not manage the slice."""
         if self.pod is None or self.slice.metadata.labels.get(MANAGED_BY) != CONTROLLER:
             return None
         return is_endpoint_ready(self.service, self.pod)
@@ -89,7 +89,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class MissingEndpoint:
-    """A pod that is ready and selected by a Service, but none of its endpoints."""
+    """A Ready pod that a Service selects, but that is missing from its endpoints."""
 
     service: ServiceObject
     pod: Pod
@@ -100,7 +100,7 @@ class MissingEndpoint:
 
 
 def is_endpoint_ready(service: ServiceObject, pod: Pod) -> bool:
-    """As the EndpointSlice controller decides it."""
+    """Whether the EndpointSlice controller marks the pod's endpoint as Ready."""
     if service.spec.publish_not_ready_addresses:
         return True
     return pod.is_ready and not pod.is_terminating
@@ -111,7 +111,7 @@ def endpoints_of(
     slices: SlicesByService,
     pods: Mapping[tuple[str, str], Pod],
 ) -> Iterator[Endpoint]:
-    """Every endpoint of every Service that names a pod; all by (namespace, name)."""
+    """Every endpoint of every Service that refers to a pod."""
     for key, service in services.items():
         for slice_ in slices.get(key, ()):
             for each in slice_.endpoints or ():
@@ -124,7 +124,7 @@ def endpoints_of(
 def missing_endpoints_of(
     services: Iterable[ServiceObject], endpoints: Iterable[Endpoint], pods: Iterable[Pod]
 ) -> Iterator[MissingEndpoint]:
-    """Ready pods that a Service selects, and that are none of its endpoints."""
+    """Every Ready pod that a Service selects, and that is missing from its endpoints."""
     listed = defaultdict(set)
     for each in endpoints:
         listed[each.ref].add((each.target.namespace, each.target.name))
@@ -143,7 +143,7 @@ def missing_endpoints_of(
 def _selected(
     service: ServiceObject, by_label: Mapping[tuple[str, str, str], list[Pod]]
 ) -> Iterator[Pod]:
-    """The pods that the Service selects: none without a selector."""
+    """The pods that the Service selects; none without a selector."""
     selector = service.spec.selector
     if not selector or service.spec.type == "ExternalName":
         return

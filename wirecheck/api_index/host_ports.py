@@ -1,4 +1,7 @@
-"""Host ports of pods: looking connects to them, judging compares them with the node's rules."""
+"""Host ports of pods.
+
+Collecting connects to them, and checks compare them with the node's rules.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ from wirecheck.snapshot.objects.pod import ContainerPort, PodObject
 
 @dataclass(frozen=True, slots=True)
 class HostPort:
-    """A port of its node that leads to a pod, in one family."""
+    """A port of a node that forwards to a pod, in one IP family."""
 
     protocol: str
     """tcp, udp or sctp."""
     host_address: str
-    """The one address of the node that it is open at; empty for all."""
+    """The only address of the node on which the port is open; empty for all addresses."""
     port: int
     pod_address: str
     pod_port: int
@@ -27,7 +30,7 @@ class HostPort:
         return address(self.pod_address).version
 
     def open_at(self, node: NodeObject) -> Iterator[str]:
-        """Where the port is reached from other nodes: the node's InternalIPs of its family."""
+        """The addresses at which other nodes reach the port: InternalIPs of its family."""
         own = [each.address for each in node.status.addresses if each.type == "InternalIP"]
         if self.host_address:
             own = [] if address(self.host_address).is_loopback else [self.host_address]
@@ -37,9 +40,9 @@ class HostPort:
 
 
 def host_ports(pod: PodObject) -> Iterator[HostPort]:
-    """Those of the pod's containers, in each of its families; none of one on the host's network.
+    """The host ports of a pod in each of its families; none for a pod on the host's network.
 
-    The kubelet asks the CNI plugin for the ports of containers, not for those of init containers.
+    The kubelet passes the ports of containers to the CNI plugin, not those of init containers.
     """
     if pod.spec.host_network:
         return
@@ -61,5 +64,5 @@ def _single(host_ip: str) -> str:
 
 
 def _is_of_its_family(port: ContainerPort, ip: str) -> bool:
-    """An address of one family says nothing of the other; `0.0.0.0` means all of IPv4."""
+    """A hostIP applies to its own family only; `0.0.0.0` means every IPv4 address."""
     return not port.host_ip or address(port.host_ip).version == address(ip).version

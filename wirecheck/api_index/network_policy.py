@@ -1,4 +1,4 @@
-"""Whether a NetworkPolicy may rightly stop what a pod sends."""
+"""Which NetworkPolicy may block the traffic of a pod."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from wirecheck.snapshot.objects.pod import PodObject
 
 
 def egress_policy_of(pod: PodObject, policies: Iterable[NetworkPolicyObject]) -> str:
-    """The first policy that restricts the pod's egress, by name; empty where none does.
+    """The name of the first policy that restricts the pod's egress; empty if none does.
 
-    Whether the policy allows DNS is not worked out: a probe that passes needs no excuse.
+    The policy's rules are not evaluated. A failed probe of such a pod is inconclusive; a probe
+    that succeeds needs no policy that allows it.
     """
     return _policy_of(pod, policies, "Egress")
 
 
 def ingress_policy_of(pod: PodObject, policies: Iterable[NetworkPolicyObject]) -> str:
-    """The first policy that restricts who reaches the pod, by name; empty where none does."""
+    """The name of the first policy that restricts the pod's ingress; empty if none does."""
     return _policy_of(pod, policies, "Ingress")
 
 
@@ -37,13 +38,13 @@ def _policy_of(pod: PodObject, policies: Iterable[NetworkPolicyObject], directio
 
 
 def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
-    """Kubernetes' label selection; an empty selector selects everything."""
+    """Whether a label selector matches; an empty selector matches everything."""
     return all(labels.get(key) == value for key, value in selector.match_labels.items()) and all(
-        _holds(expression, labels) for expression in selector.match_expressions
+        _matches(expression, labels) for expression in selector.match_expressions
     )
 
 
-def _holds(expression: LabelExpression, labels: Mapping[str, str]) -> bool:
+def _matches(expression: LabelExpression, labels: Mapping[str, str]) -> bool:
     value = labels.get(expression.key)
     match expression.operator:
         case "In":
@@ -54,5 +55,5 @@ def _holds(expression: LabelExpression, labels: Mapping[str, str]) -> bool:
             return value is not None
         case "DoesNotExist":
             return value is None
-    # An operator of the future: the policy might select the pod, so its probe is not judged.
+    # An unknown operator: the policy may select the pod, so its probes are inconclusive.
     return True

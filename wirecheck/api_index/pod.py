@@ -1,4 +1,4 @@
-"""A pod as the API shows it, and which pods the checks may expect something of."""
+"""A pod as the API shows it, and what checks may expect of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wirecheck.snapshot.objects.metadata import Metadata, OwnerReference, is_tru
 from wirecheck.snapshot.objects.pod import DnsConfig, PodObject
 
 SANDBOXED_HANDLERS = ("kata", "gvisor", "runsc")
-"""Runtime classes whose pods keep their network stack out of the netns that the node shows."""
+"""Runtime classes whose pods have their network stack inside the sandbox, not in the netns."""
 
 
 def is_running(pod: PodObject) -> bool:
@@ -36,8 +36,8 @@ def cgroup_uid(pod: PodObject) -> str:
 class Pod:
     """One pod of the API.
 
-    `restricted_by` names what may rightly stop the pod's own traffic, such as an egress policy;
-    it is empty for a pod whose traffic nothing is known to stop.
+    `restricted_by` names what may block the pod's own traffic on purpose, such as a NetworkPolicy
+    for egress. It is empty if nothing is known to do so.
     """
 
     object: PodObject
@@ -91,25 +91,25 @@ class Pod:
 
     @property
     def sandboxed_by(self) -> str:
-        """The runtime class that hides the pod's network stack from the node, or nothing."""
+        """The runtime class that hides the pod's network stack from the node; empty if none."""
         handler = self.object.spec.runtime_class_name
         return handler if any(word in handler.lower() for word in SANDBOXED_HANDLERS) else ""
 
     @property
     def why_hidden(self) -> str:
-        """Why the node cannot show the pod's network; nothing where it can."""
+        """Why the pod's network cannot be seen from the node; empty if it can."""
         if not self.is_running or self.on_host_network or not self.sandboxed_by:
             return ""
-        return f"pods of the runtime class {self.sandboxed_by}, which keep their network inside"
+        return f"pods of the runtime class {self.sandboxed_by}, whose network is inside the sandbox"
 
     @property
     def has_own_netns(self) -> bool:
-        """Whether the node must have a netns for the pod, in which its addresses are."""
+        """Whether the node must have a netns for the pod with the pod's addresses."""
         return self.is_running and not self.on_host_network and not self.sandboxed_by
 
     @property
     def dns_policy(self) -> str:
-        """The policy that kubelet follows: ClusterFirst on the host's network means Default."""
+        """The DNS policy in force: on the host's network, ClusterFirst means Default."""
         policy = self.object.spec.dns_policy
         return "Default" if policy == "ClusterFirst" and self.on_host_network else policy
 
@@ -119,7 +119,7 @@ class Pod:
 
 
 def _workload(meta: Metadata) -> str:
-    """What made the pod, by a name that survives an update: `Deployment/web`."""
+    """The controller of the pod, by a name that survives an update: `Deployment/web`."""
     for owner in meta.owner_references:
         if owner.controller:
             return _above_replica_set(owner, meta.labels.get("pod-template-hash", ""))

@@ -1,4 +1,4 @@
-"""Nodes' ranges of pod addresses, as all other nodes look at them: worked out once for all."""
+"""The nodes' ranges of pod addresses, indexed once because every node needs all of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PUBLIC = "flannel.alpha.coreos.com/public-ip"
 
 @dataclass(frozen=True, slots=True)
 class PodRange:
-    """One range of one node."""
+    """One range of pod addresses of one node."""
 
     node: NodeObject
     range: IPNetwork
@@ -23,22 +23,22 @@ class PodRange:
     length: int
     start: int
     end: int
-    """Its first and last address as numbers."""
+    """The first and the last address as integers."""
     first: IPAddress
     first_text: str
     backend: str | None
-    """flannel's, where the node has it."""
+    """The backend of flannel; None on a node without flannel's annotation."""
     nodes_addresses: frozenset[IPAddress]
-    """What a gateway may be that leads to the node itself."""
+    """Addresses of the node, any of which may be the gateway of a route to it."""
 
     @property
     def ref(self) -> Ref:
-        """The node's name."""
+        """The node."""
         return Ref("Node", self.node.metadata.name, uid=self.node.metadata.uid)
 
 
 def pod_ranges_of(nodes: Iterable[NodeObject]) -> Iterator[PodRange]:
-    """All ranges, in the order of the nodes; raises ValueError for one that is none."""
+    """Every range, in the order of the nodes. Raises ValueError for an invalid range."""
     for node in nodes:
         listed = dict.fromkeys(filter(None, [node.spec.pod_cidr, *node.spec.pod_cidrs]))
         for each in map(network, listed):
@@ -57,7 +57,7 @@ def pod_ranges_of(nodes: Iterable[NodeObject]) -> Iterator[PodRange]:
 
 
 def _addresses_of(node: NodeObject) -> frozenset[IPAddress]:
-    notes = node.metadata.annotations
-    announced = [notes.get(f"{PUBLIC}{family}", "") for family in ("", "v6")]
+    annotations = node.metadata.annotations
+    announced = [annotations.get(f"{PUBLIC}{family}", "") for family in ("", "v6")]
     listed = [each.address for each in node.status.addresses if each.type.endswith("IP")]
     return addresses([*listed, *announced])

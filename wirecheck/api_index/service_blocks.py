@@ -1,6 +1,7 @@
-"""Cluster addresses of Services in blocks: hardly any route tells those of one block apart.
+"""Cluster IPs of Services in blocks of neighbouring addresses.
 
-A node with 10,000 Services would otherwise look up 10,000 routes, most of them the same one.
+Nearly always one route covers a whole block. Without blocks, a node with 10,000 Services would
+take 10,000 route lookups with the same result.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from wirecheck.api_index.service import cluster_ips, service_key
 from wirecheck.snapshot.objects.service import ServiceObject
 
 LENGTHS = {4: 24, 6: 112}
-"""Of a block's prefix."""
+"""Prefix length of a block, by IP version."""
 
 Block = tuple[int, int]
-"""Family, and the bits of the prefix."""
+"""IP version, and the bits of the prefix."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceBlock:
-    """The addresses in one range."""
+    """The cluster IPs in one block."""
 
     key: Block
     range: IPNetwork
@@ -30,13 +31,13 @@ class ServiceBlock:
 
 
 def block_of(address: IPAddress) -> Block:
-    """The block that an address is in."""
+    """The block of an address."""
     family = address.version
     return family, int(address) >> (address.max_prefixlen - LENGTHS[family])
 
 
 def blocks_of(services: Iterable[ServiceObject]) -> tuple[ServiceBlock, ...]:
-    """All of them, in the order of the Services."""
+    """Every block with a cluster IP, in the order of the Services."""
     found: dict[Block, dict[str, IPAddress]] = {}
     for service in services:
         name = "/".join(service_key(service))

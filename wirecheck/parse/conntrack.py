@@ -1,4 +1,4 @@
-"""`conntrack -L`: one connection a line, original and reply direction after each other.
+"""`conntrack -L`: one connection per line, with the original and then the reply direction.
 
 udp      17 29 src=10.244.1.5 dst=10.96.0.10 sport=40000 dport=53 [UNREPLIED] src=… mark=0 use=1
 """
@@ -15,7 +15,7 @@ from wirecheck.parse.errors import ParseError
 
 @dataclass(frozen=True, slots=True)
 class Direction:
-    """Where packets of one direction come from and go to."""
+    """Source and destination of the packets of one direction."""
 
     source: IPAddress
     destination: IPAddress
@@ -24,7 +24,7 @@ class Direction:
 
     @classmethod
     def from_fields(cls, fields: dict[str, str]) -> Self:
-        """From `src`, `dst`, `sport` and `dport`; raises KeyError or ValueError without them."""
+        """Read `src`, `dst`, `sport`, `dport`; raises KeyError or ValueError if one is missing."""
         return cls(
             address(fields["src"]),
             address(fields["dst"]),
@@ -35,7 +35,7 @@ class Direction:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An entry of the connection table."""
+    """An entry of the conntrack table."""
 
     protocol: str
     original: Direction
@@ -45,7 +45,7 @@ class Connection:
 
 
 def parse_connections(text: str) -> Iterator[Connection]:
-    """Each connection with ports in `text`; raises ParseError with the first odd line."""
+    """Yield each connection; raises ParseError for the first line that is not an entry."""
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             yield _connection(number, line)
@@ -53,7 +53,7 @@ def parse_connections(text: str) -> Iterator[Connection]:
 
 def _connection(number: int, line: str) -> Connection:
     words = line.split()
-    if words[0] in ("ipv4", "ipv6"):  # -o extended begins with the layer 3 protocol
+    if words[0] in ("ipv4", "ipv6"):  # -o extended puts the layer 3 protocol first
         words = words[2:]
     directions: tuple[dict[str, str], dict[str, str]] = ({}, {})
     for word in words:
@@ -63,5 +63,7 @@ def _connection(number: int, line: str) -> Connection:
     try:
         original, reply = map(Direction.from_fields, directions)
     except (KeyError, ValueError) as error:
-        raise ParseError(f"conntrack -L, line {number} is no entry: {line[:200]!r}") from error
+        raise ParseError(
+            f"conntrack -L, line {number} is not a conntrack entry: {line[:200]!r}"
+        ) from error
     return Connection(words[0], original, reply, "[UNREPLIED]" not in words, line.strip())

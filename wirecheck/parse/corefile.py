@@ -1,8 +1,8 @@
 """The Corefile of CoreDNS: its server blocks, and the plugins in them.
 
-A server block begins with its zones (`.:53 {`); `kubernetes` inside it may name zones of its
-own, and otherwise serves those of the block. Blocks like `(name) {` are snippets, which `import`
-puts in elsewhere; it may name files as well, which are not in the ConfigMap's one key.
+A server block begins with its zones (`.:53 {`). The plugin `kubernetes` serves the zones that it
+lists, or those of its block. Blocks like `(name) {` are snippets, which `import` includes. It can
+also include files, which are not in the key of the ConfigMap that is read.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ WORD = re.compile(r'"(?:[^"\\]|\\.)*"|\S+')
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """One plugin of a server block, by its line; what is in braces after it is left out."""
+    """The line of one plugin in a server block, without the block in braces after it."""
 
     name: str
     arguments: tuple[str, ...]
     zones: tuple[str, ...]
-    """Of the server block, as they are written."""
+    """The zones of the server block, as written."""
 
 
 def plugins(corefile: str) -> Iterator[Plugin]:
-    """The plugins of every server block and snippet, `import` among them, in their order."""
+    """The plugins of every server block and snippet, `import` included, in order."""
     depth = 0
     zones: tuple[str, ...] = ()
     for line in corefile.splitlines():
@@ -42,7 +42,7 @@ def plugins(corefile: str) -> Iterator[Plugin]:
 
 
 def cluster_zone(corefile: str) -> str:
-    """The first forward zone of the `kubernetes` plugin, or nothing where there is none.
+    """The first forward zone of the `kubernetes` plugin; empty if there is none.
 
     >>> cluster_zone(".:53 {\\n    kubernetes cluster.local in-addr.arpa ip6.arpa {\\n    }\\n}")
     'cluster.local'

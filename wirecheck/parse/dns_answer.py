@@ -1,4 +1,4 @@
-"""A DNS answer as it came off the wire."""
+"""DNS responses in wire format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wirecheck.parse.errors import ParseError
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server said: the code, and the data of all records of the type asked for."""
+    """A response: its code, and the data of all records of the requested type."""
 
     rcode: str
     """NOERROR, NXDOMAIN, SERVFAIL, REFUSED …"""
@@ -23,19 +23,19 @@ class Answer:
     truncated: bool = False
 
     def __str__(self) -> str:
-        """`10.96.0.1`, or the code where there is no data."""
+        """`10.96.0.1`, or the code if there is no data."""
         return ", ".join(sorted(self.data)) or (
             "an empty answer" if self.rcode == "NOERROR" else self.rcode
         )
 
 
 def parse_answer(wire: bytes) -> Answer:
-    """Decode a message; raises ParseError where the bytes are no DNS answer."""
+    """Decode a message; raises ParseError for bytes that are not a DNS response."""
     try:
         message = dns.message.from_wire(wire)
         kind = message.question[0].rdtype
     except (dns.exception.DNSException, IndexError, ValueError) as error:
-        raise ParseError(f"{len(wire)} bytes that are no DNS answer: {error}") from error
+        raise ParseError(f"{len(wire)} bytes that are not a DNS response: {error}") from error
     return Answer(
         rcode=dns.rcode.to_text(message.rcode()),
         data=frozenset(

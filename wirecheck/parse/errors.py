@@ -1,5 +1,5 @@
-"""How every parser says what it does not know."""
+"""The error that every parser raises for unrecognised text."""
 
 
 class ParseError(ValueError):
-    """Text that is not in the expected form: says which text, the line and what was expected."""
+    """The text does not have the expected form. The message names the source and the line."""

@@ -1,4 +1,4 @@
-"""resolv.conf: servers, search path and options, as resolv.conf(5) has them."""
+"""resolv.conf: name servers, search domains and options, as in resolv.conf(5)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ IGNORED = frozenset({"sortlist", "family", "lookup"})
 
 @dataclass(frozen=True, slots=True)
 class ResolvConf:
-    """The settings of one file, in their order. Unknown keywords are kept aside."""
+    """The settings of one file, in order, and the keywords that are not known."""
 
     nameservers: tuple[str, ...] = ()
     searches: tuple[str, ...] = ()
@@ -18,7 +18,7 @@ class ResolvConf:
 
 
 def parse_resolv_conf(text: str) -> ResolvConf:
-    """Read a file; the last `search` or `domain` line counts, as it does for the resolver.
+    """Parse a file; the last `search` or `domain` line counts, as in the resolver.
 
     >>> parse_resolv_conf("search a.b b\\nnameserver 10.96.0.10\\noptions ndots:5\\n").searches
     ('a.b', 'b')

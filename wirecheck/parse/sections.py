@@ -1,4 +1,4 @@
-"""Files in sections, as systemd and NetworkManager write them: `[Match]`, `OriginalName=*`."""
+"""Configuration files in sections, as of systemd and NetworkManager: `[Match]`, `Name=*`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from wirecheck.parse.errors import ParseError
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One section, with its settings in their order: a key may come several times."""
+    """One section with its settings in order. A key can occur more than once."""
 
     name: str
     settings: list[tuple[str, str]] = field(default_factory=list)
 
     def last(self, key: str) -> str:
-        """The value that counts; empty where there is none."""
+        """The last value, which is in force; empty if the key is not set."""
         return next((value for name, value in reversed(self.settings) if name == key), "")
 
     def words(self, key: str) -> tuple[str, ...]:
-        """The words of a list; an empty value takes back what came before it."""
+        """The words of a list; an empty value clears what came before it."""
         found: list[str] = []
         for name, value in self.settings:
             if name == key:
@@ -29,7 +29,7 @@ class Section:
 
 
 def parse_sections(lines: Iterable[str]) -> tuple[Section, ...]:
-    """The sections in their order; raises ParseError for a line that is none of them."""
+    """The sections in order; raises ParseError for a line that belongs to none."""
     return tuple(_sections(lines))
 
 
@@ -45,7 +45,7 @@ def _sections(lines: Iterable[str]) -> Iterator[Section]:
             section.settings.append((key.strip(), value.strip()))
         else:
             raise ParseError(
-                f"line {number} is neither a section nor a setting in one: {line[:200]!r}"
+                f"line {number} is neither a section header nor a setting: {line[:200]!r}"
             )
     if section:
         yield section

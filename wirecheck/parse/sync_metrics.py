@@ -1,4 +1,4 @@
-"""kube-proxy's metrics about its own syncs."""
+"""kube-proxy's metrics about its syncs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PREFIX = "kubeproxy_sync_proxy_rules_"
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """The syncs of one address family; times in seconds since the epoch, 0 for never."""
+    """The syncs of one IP family. Times are seconds since the epoch; 0 means never."""
 
     family: str
-    """`IPv4` or `IPv6`; empty before 1.33, where one metric served both."""
+    """`IPv4` or `IPv6`; empty before 1.33, which had one metric for both."""
     queued: float
-    """When a change last asked for a sync."""
+    """When a change last requested a sync."""
     done: float
     """When a sync last succeeded."""
 
@@ -29,9 +29,9 @@ class Sync:
 
 
 def parse_sync_metrics(text: str) -> tuple[Sync, ...]:
-    """The syncs of each family, from the text of /metrics; none where it has no such metric.
+    """The syncs of each family, from the text of /metrics; none if it has no such metric.
 
-    Raises ParseError where it is not in Prometheus' text format.
+    Raises ParseError for text that is not in Prometheus' text format.
     """
     stamps: dict[str, dict[str, float]] = defaultdict(dict)
     try:
@@ -41,6 +41,6 @@ def parse_sync_metrics(text: str) -> tuple[Sync, ...]:
                     family = sample.labels.get("ip_family", "")
                     stamps[sample.name.removeprefix(PREFIX)][family] = sample.value
     except ValueError as error:
-        raise ParseError(f"kube-proxy's metrics are not understood: {error}") from error
+        raise ParseError(f"kube-proxy's metrics cannot be parsed: {error}") from error
     queued, done = (stamps[f"last_{word}timestamp_seconds"] for word in ("queued_", ""))
     return tuple(Sync(each, queued[each], done.get(each, 0.0)) for each in sorted(queued))
