@@ -4,17 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 
+from wirecheck.api_index.backend import Backend, ServicePort
 from wirecheck.dataplane.compare.differences import Kind, compare
-from wirecheck.dataplane.table import (
-    Backend,
-    Client,
-    Entry,
-    Frontend,
-    Handling,
-    ServicePort,
-    ServiceTable,
-    Verdict,
-)
+from wirecheck.dataplane.table import Client, Entry, Frontend, Handling, ServiceTable, Verdict
 
 SHARED = Frontend(4, "198.51.100.1", "tcp", 80)
 A, B = Backend("10.244.1.2", 8080), Backend("10.244.2.3", 8080)

@@ -4,10 +4,11 @@ import pytest
 
 from tests.dataplane import small
 from tests.dataplane.small import NAT, WEB, service
+from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.compare.differences import Differences, Kind, compare
 from wirecheck.dataplane.iptables.reader import read_iptables
-from wirecheck.dataplane.table import Backend, Client, Frontend, Handling, Verdict
+from wirecheck.dataplane.table import Client, Frontend, Handling, Verdict
 from wirecheck.snapshot.objects.service import ClientIpConfig, SessionAffinityConfig
 
 

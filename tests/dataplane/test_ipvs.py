@@ -5,19 +5,13 @@ import pytest
 from tests.dataplane import small
 from tests.dataplane.small import endpoint, facts, service, slice_of
 from wirecheck.addresses import network
+from wirecheck.api_index.backend import Backend
 from wirecheck.api_index.services import index_services
 from wirecheck.dataplane.clients import Clients, clients_of
 from wirecheck.dataplane.compare.differences import Differences, Kind, compare
 from wirecheck.dataplane.expected.services import expected_table
 from wirecheck.dataplane.ipvs.reader import IpvsTexts, read_ipvs
-from wirecheck.dataplane.table import (
-    Backend,
-    Client,
-    Frontend,
-    Masquerade,
-    ServiceTable,
-    Verdict,
-)
+from wirecheck.dataplane.table import Client, Frontend, Masquerade, ServiceTable, Verdict
 from wirecheck.parse.errors import ParseError
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.metadata import Metadata

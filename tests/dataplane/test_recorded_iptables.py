@@ -6,9 +6,10 @@ import re
 import pytest
 
 from tests.dataplane import recorded
+from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.compare.differences import Kind, compare
 from wirecheck.dataplane.iptables.reader import read_iptables
-from wirecheck.dataplane.table import Backend, Client, Frontend, Masquerade, Verdict
+from wirecheck.dataplane.table import Client, Frontend, Masquerade, Verdict
 from wirecheck.parse.errors import ParseError
 
 TEXT = recorded.iptables("1.35.4")

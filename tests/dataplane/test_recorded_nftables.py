@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.dataplane import recorded
+from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.compare.differences import Difference, Kind, compare
 from wirecheck.dataplane.nftables.reader import read_nftables
-from wirecheck.dataplane.table import Backend, Client, Frontend, Masquerade, Verdict
+from wirecheck.dataplane.table import Client, Frontend, Masquerade, Verdict
 
 DNS = Frontend(4, "10.96.0.10", "udp", 53)
 LAYOUTS = ("1.29.6", "1.35.4", "1.37.2")

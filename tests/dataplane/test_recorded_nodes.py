@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from wirecheck.api_index.backend import Backend
 from wirecheck.api_index.services import index_services
 from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.clients import Clients, clients_of
@@ -17,7 +18,7 @@ from wirecheck.dataplane.expected.services import expected_table
 from wirecheck.dataplane.iptables.reader import read_iptables
 from wirecheck.dataplane.ipvs.reader import IpvsTexts, read_ipvs
 from wirecheck.dataplane.proxy import Mode, ProxyFacts, proxy_facts
-from wirecheck.dataplane.table import Backend, ServiceTable
+from wirecheck.dataplane.table import ServiceTable
 from wirecheck.snapshot.api_objects import ApiObjects
 
 FOLDER = Path(__file__).parents[1] / "recorded" / "nodes"

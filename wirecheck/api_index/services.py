@@ -14,8 +14,7 @@ from functools import cached_property
 from msgspec import Struct
 
 from wirecheck.addresses import IPNetwork, canonical, network
-from wirecheck.dataplane.proxy import ProxyFacts
-from wirecheck.dataplane.table import Backend, ServicePort
+from wirecheck.api_index.backend import Backend, ServicePort
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.endpoint_slice import Endpoint, EndpointSliceObject
 from wirecheck.snapshot.objects.service import ServiceObject, ServicePortSpec
@@ -89,16 +88,6 @@ class PortFacts(Struct, frozen=True, eq=False, gc=False):
         """Where it is reached, but for node ports."""
         for each in (self.cluster_ip, *self.external_ips, *self.vips):
             yield self.family, each, self.protocol, self.port
-
-    def external_ips_for(self, facts: ProxyFacts) -> tuple[str, ...]:
-        """The external addresses that kube-proxy programs."""
-        return self.external_ips if facts.gate("AllowServiceExternalIPs") else ()
-
-    def vips_for(self, facts: ProxyFacts) -> tuple[str, ...]:
-        """The load balancer addresses that kube-proxy programs."""
-        if not self.proxied_vips or not facts.gate("LoadBalancerIPMode"):
-            return self.vips
-        return tuple(each for each in self.vips if each not in self.proxied_vips)
 
 
 @dataclass(frozen=True)

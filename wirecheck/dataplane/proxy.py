@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from wirecheck.addresses import IPNetwork, network
+from wirecheck.api_index.services import PortFacts
 
 _VERSION = re.compile(r"v?1\.(\d+)")
 
@@ -100,6 +101,16 @@ class ProxyFacts:
         if self.minor >= gate.locked_on or self.minor < gate.known_from:
             return True
         return self.feature_gates.get(name, self.minor >= gate.default_on)
+
+    def external_ips_of(self, port: PortFacts) -> tuple[str, ...]:
+        """The external addresses of a Service port that kube-proxy programs."""
+        return port.external_ips if self.gate("AllowServiceExternalIPs") else ()
+
+    def vips_of(self, port: PortFacts) -> tuple[str, ...]:
+        """The load balancer addresses of a Service port that kube-proxy programs."""
+        if not port.proxied_vips or not self.gate("LoadBalancerIPMode"):
+            return port.vips
+        return tuple(each for each in port.vips if each not in port.proxied_vips)
 
 
 def minor_version(version: str) -> int:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from msgspec import Struct, field
 
+from wirecheck.api_index.backend import Backend, ServicePort, with_port
+
 
 class Client(StrEnum):
     """Where a connection comes from, as far as Services tell clients apart."""
@@ -47,33 +49,7 @@ class Frontend(NamedTuple):
         if self.is_node_port:
             family = " (IPv6)" if self.family == 6 else ""
             return f"node port {self.port}/{self.protocol}{family}"
-        return f"{_endpoint(self.address, self.port)}/{self.protocol}"
-
-
-class Backend(NamedTuple):
-    """Where a connection is forwarded to."""
-
-    address: str
-    port: int
-
-    def __str__(self) -> str:
-        """`10.244.1.3:8080`, `[fd00::3]:8080`."""
-        return _endpoint(self.address, self.port)
-
-
-class ServicePort(NamedTuple):
-    """The port of a Service in the API; `name` is empty for an unnamed port."""
-
-    namespace: str
-    service: str
-    name: str
-    protocol: str
-    uid: str = ""
-
-    def __str__(self) -> str:
-        """`kube-system/kube-dns:dns`, as kube-proxy's own comments write it."""
-        port = f":{self.name}" if self.name else ""
-        return f"{self.namespace}/{self.service}{port}"
+        return f"{with_port(self.address, self.port)}/{self.protocol}"
 
 
 class Verdict(StrEnum):
@@ -199,7 +175,3 @@ class ServiceTable(Struct, frozen=True):
         """What happens to connections of `client` to `frontend`."""
         entry = self.entries.get(frontend)
         return entry.handlings.get(client, NOTHING) if entry else NOTHING
-
-
-def _endpoint(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -4,8 +4,9 @@ import pytest
 
 from tests.dataplane import small
 from tests.dataplane.small import WEB, endpoint, expected, facts, service, slice_of
+from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.proxy import DetectLocal, Mode, minor_version, proxy_facts
-from wirecheck.dataplane.table import Backend, Client, Frontend, Masquerade, ServiceTable, Verdict
+from wirecheck.dataplane.table import Client, Frontend, Masquerade, ServiceTable, Verdict
 from wirecheck.snapshot.objects.endpoint_slice import EndpointHints, HintZone
 from wirecheck.snapshot.objects.metadata import Metadata
 from wirecheck.snapshot.objects.service import (

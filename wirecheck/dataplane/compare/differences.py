@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from wirecheck.api_index.backend import Backend, ServicePort
 from wirecheck.dataplane.compare.claims import is_patchwork
 from wirecheck.dataplane.compare.tolerance import (
     is_draining,
@@ -26,13 +27,11 @@ from wirecheck.dataplane.compare.wording import (
     verdict_of,
 )
 from wirecheck.dataplane.table import (
-    Backend,
     Client,
     Entry,
     Frontend,
     Handling,
     Masquerade,
-    ServicePort,
     ServiceTable,
     Verdict,
 )

@@ -6,7 +6,8 @@ never, are not met on a walk; and shares are evened out on reading (`fold.EVEN`)
 
 from __future__ import annotations
 
-from wirecheck.dataplane.table import Backend, Entry, Handling, Verdict
+from wirecheck.api_index.backend import Backend
+from wirecheck.dataplane.table import Entry, Handling, Verdict
 
 KUBE_PROXY = "kube-proxy"
 """`programmed_by` of what is kube-proxy's by its nature: its nftables tables, its IPVS."""

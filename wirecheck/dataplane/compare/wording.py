@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from wirecheck.dataplane.table import Backend, Handling, Verdict
+from wirecheck.api_index.backend import Backend
+from wirecheck.dataplane.table import Handling, Verdict
 
 
 def verdict_of(handling: Handling) -> str:

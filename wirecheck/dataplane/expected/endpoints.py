@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import permutations
 
+from wirecheck.api_index.backend import Backend
 from wirecheck.api_index.services import EndpointFacts, PortFacts
 from wirecheck.dataplane.proxy import ProxyFacts
-from wirecheck.dataplane.table import Backend
 
 HINTS_OFF = frozenset({"", "disabled", "Disabled"})
 MOST_PERMUTED = 5
@@ -64,8 +64,8 @@ def _usable(
     zone: str,
     facts: ProxyFacts,
 ) -> UsableEndpoints:
-    external_ips = port.external_ips_for(facts)
-    is_external = bool(port.node_port or external_ips or port.vips_for(facts))
+    external_ips = facts.external_ips_of(port)
+    is_external = bool(port.node_port or external_ips or facts.vips_of(port))
     uses_cluster = not port.internal_local or is_external
     uses_local = port.internal_local or (port.external_local and is_external)
     cluster: tuple[Backend, ...] = ()

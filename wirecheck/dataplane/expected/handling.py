@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.clients import Intervals, intersection, ranges
 from wirecheck.dataplane.expected.endpoints import UsableEndpoints
-from wirecheck.dataplane.table import Backend, Handling, Masquerade, Verdict
+from wirecheck.dataplane.table import Handling, Masquerade, Verdict
 
 REJECTED = Handling(Verdict.REJECT)
 DROPPED = Handling(Verdict.DROP)

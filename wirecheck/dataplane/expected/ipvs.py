@@ -12,6 +12,7 @@ from itertools import product
 from msgspec import structs
 
 from wirecheck.addresses import contains, network
+from wirecheck.api_index.backend import Backend
 from wirecheck.api_index.services import PortFacts
 from wirecheck.dataplane.clients import intervals
 from wirecheck.dataplane.expected.endpoints import UsableEndpoints
@@ -19,7 +20,6 @@ from wirecheck.dataplane.expected.handling import DROPPED, REJECTED, forwarded, 
 from wirecheck.dataplane.expected.proxy_view import Vantage
 from wirecheck.dataplane.table import (
     NOTHING,
-    Backend,
     Client,
     Entry,
     Frontend,
@@ -49,8 +49,8 @@ def ipvs_entries(port: PortFacts, usable: UsableEndpoints, vantage: Vantage) -> 
     external = _backends(usable, port.external_local)
     masquerade = Masquerade.NEVER if port.external_local else Masquerade.ALWAYS
     to_external = dict.fromkeys(vantage.kinds, _served(external, port, masquerade))
-    vips = port.vips_for(vantage.facts)
-    for address in dict.fromkeys((*port.external_ips_for(vantage.facts), *vips)):
+    vips = vantage.facts.vips_of(port)
+    for address in dict.fromkeys((*vantage.facts.external_ips_of(port), *vips)):
         is_limited = address in vips and port.source_ranges
         limited = _limited(to_external, port, vantage, address) if is_limited else to_external
         yield entry(address, port.port, limited)

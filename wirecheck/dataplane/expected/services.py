@@ -115,7 +115,7 @@ def _usable(index: ServiceIndex, port: PortFacts, vantage: Vantage) -> tuple[Usa
 
 
 def _externals(port: PortFacts, vantage: Vantage) -> tuple[str, ...]:
-    return (*port.external_ips_for(vantage.facts), *port.vips_for(vantage.facts))
+    return (*vantage.facts.external_ips_of(port), *vantage.facts.vips_of(port))
 
 
 def _entries(port: PortFacts, usable: UsableEndpoints, vantage: Vantage) -> Iterator[Entry]:
@@ -124,8 +124,8 @@ def _entries(port: PortFacts, usable: UsableEndpoints, vantage: Vantage) -> Iter
         return Entry(frontend, handlings, port.owner, port.known)
 
     yield entry(port.cluster_ip, port.port, _to_cluster_ip(port, usable, vantage))
-    vips = port.vips_for(vantage.facts)
-    external_ips = port.external_ips_for(vantage.facts)
+    vips = vantage.facts.vips_of(port)
+    external_ips = vantage.facts.external_ips_of(port)
     if not (external_ips or vips or port.node_port):
         return
     external = _to_external(port, usable, vantage)

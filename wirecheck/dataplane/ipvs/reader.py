@@ -19,6 +19,7 @@ from functools import partial
 from msgspec import structs
 
 from wirecheck.addresses import IPNetwork, address, contains
+from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.clients import Clients
 from wirecheck.dataplane.compare.tolerance import KUBE_PROXY
@@ -31,7 +32,7 @@ from wirecheck.dataplane.rules.ipsets import resolver
 from wirecheck.dataplane.rules.read import read_entries
 from wirecheck.dataplane.rules.ruleset import Ruleset, Stage, reachable
 from wirecheck.dataplane.rules.steps import Action, Choose, Dnat, End, Return, Source, Step
-from wirecheck.dataplane.table import Backend, Entry, Frontend, ServiceTable, Verdict
+from wirecheck.dataplane.table import Entry, Frontend, ServiceTable, Verdict
 from wirecheck.parse import iptables
 from wirecheck.parse.ipset import Ipset, parse_ipset_save
 from wirecheck.parse.iptables import IptablesDump

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.clients import Clients
 from wirecheck.dataplane.compare.tolerance import KUBE_PROXY
@@ -22,7 +23,7 @@ from wirecheck.dataplane.rules.handlings import Masquerading
 from wirecheck.dataplane.rules.masquerading import by_mark, in_turn
 from wirecheck.dataplane.rules.read import read_entries
 from wirecheck.dataplane.rules.ruleset import Ruleset, Stage, reachable
-from wirecheck.dataplane.table import Backend, Entry, Frontend, ServiceTable
+from wirecheck.dataplane.table import Entry, Frontend, ServiceTable
 from wirecheck.parse.nftables import NftTable
 from wirecheck.snapshot.blocks import BlockText
 

@@ -13,12 +13,13 @@ from functools import lru_cache
 from operator import is_
 from typing import NamedTuple
 
+from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.rules.chains import Chain, ChainCache
 from wirecheck.dataplane.rules.dependencies import ChainKey, Dependencies, Translated
 from wirecheck.dataplane.rules.ruleset import MakePacket, Ruleset, packet_to
 from wirecheck.dataplane.rules.sources import Regions
 from wirecheck.dataplane.rules.steps import Action, Lookup, Packet, SourceTest, Step
-from wirecheck.dataplane.table import Backend, Entry, Frontend, RuleText
+from wirecheck.dataplane.table import Entry, Frontend, RuleText
 
 MOST_RULESETS = 4
 """Rule sets that are kept: one of each mode and family, and of each version of the rules."""

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
+from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.rules.chains import Chain, Chains
 from wirecheck.dataplane.rules.dependencies import Consulted
 from wirecheck.dataplane.rules.flows import Flow, Result, merged, only_from
@@ -36,7 +37,7 @@ from wirecheck.dataplane.rules.steps import (
     Source,
     Step,
 )
-from wirecheck.dataplane.table import Backend, RuleText, Verdict
+from wirecheck.dataplane.table import RuleText, Verdict
 
 MOST_JUMPS = 64
 """Deeper than the kernel allows rule sets to be: a loop."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
+from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.rules.steps import MarkTest, SetMark, Step
-from wirecheck.dataplane.table import Backend, RuleText, Verdict
+from wirecheck.dataplane.table import RuleText, Verdict
 
 
 class Flow(Struct, frozen=True, gc=False):

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from msgspec import structs
 
+from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.clients import Intervals, ranges
 from wirecheck.dataplane.rules.flows import Result
 from wirecheck.dataplane.rules.masquerading import ByMark
 from wirecheck.dataplane.rules.sources import Region, Regions
-from wirecheck.dataplane.table import Backend, Client, Handling, Masquerade, RuleText, Verdict
+from wirecheck.dataplane.table import Client, Handling, Masquerade, RuleText, Verdict
 
 EVEN = 1e-4
 """Shares nearer than this part to 1/n are even: probabilities are kept in units of 2^-31."""
