@@ -20,7 +20,7 @@ from testbed.steps import step
 PROJECT = Path(__file__).parents[1]
 EXAMPLE = PROJECT / "examples/more-checks"
 TYPED = """
-from wirecheck.catalogue import Check, load
+from wirecheck.catalogue.registry import Check, load
 from wirecheck.snapshot.folder import Snapshot
 
 checks: tuple[Check, ...] = load()

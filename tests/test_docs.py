@@ -111,7 +111,7 @@ def test_every_profile_has_a_recipe(profile: str):
 
 
 def test_the_reference_of_the_inventory_is_that_of_its_types():
-    remedy = "run `python -m wirecheck.inventory_reference`"
+    remedy = "run `python -m wirecheck.inventory.reference`"
 
     assert inventory_reference.page() == inventory_reference.PAGE.read_text(), remedy
     assert inventory_reference.schema_text() == inventory_reference.SCHEMA.read_text(), remedy
