@@ -1,27 +1,38 @@
-"""CNI: what the runtime goes by when it wires the next pod."""
+"""CNI: what the container runtime needs on a node to set up the network of the next pod."""
 
-from wirecheck.catalogue.facts import Fact
-from wirecheck.catalogue.findings import Finding, Findings, Level, NotApplicable
-from wirecheck.catalogue.registry import Threshold, check
+from wirecheck.catalogue import (
+    Fact,
+    Finding,
+    Findings,
+    Level,
+    Limits,
+    NotApplicable,
+    Threshold,
+    check,
+)
 from wirecheck.model.node import Node
 
-POOL_WARN = Threshold("cni.pool_warn", 80, "%", "a rolling update needs addresses for a while")
-POOL_FAIL = Threshold("cni.pool_fail", 95, "%", "the next pods get no address any more")
-TOKEN_WARN = Threshold("cni.token_warn", 60, "minutes", "agents renew it hours before it ends")
+POOL = Limits(
+    warn=Threshold("cni.pool_warn", 80, "%", "a rolling update needs extra addresses for a while"),
+    fail=Threshold("cni.pool_fail", 95, "%", "the next pods get no address"),
+)
+TOKEN_WARN = Threshold("cni.token_warn", 60, "minutes", "agents renew it hours before it expires")
 
 
 @check(
     settles=True,
-    remedy="kubectl describe the pod, or see why there is none: the DaemonSet's tolerations and "
-    "node selector against the node's taints and labels.",
-    looks_at=[Fact.API],
+    remedy="Find out why the pod is missing or not Ready: `kubectl get pods -A -o wide "
+    "--field-selector spec.nodeName={node}`, then `kubectl -n {cni_namespace} describe pod "
+    "{cni_pod}`. If there is no pod, compare the DaemonSet's tolerations and node selector with "
+    "`kubectl describe node {node}`.",
+    facts=[Fact.API],
 )
 def agent_ready(node: Node) -> Findings:
-    """The CNI plugin's agent runs on the node, and is Ready.
+    """The CNI plugin's agent runs on the node and is Ready.
 
-    A node stays Ready without it: new pods get no network, and routes are no longer kept.
+    The node stays Ready without it. New pods get no network, and routes are no longer updated.
 
-    Except: plugins that no DaemonSet brings, and nodes that are being removed.
+    Except: CNI plugins that are not installed by a DaemonSet, and nodes that are being removed.
 
     See: https://github.com/cilium/cilium/issues/37271
          https://github.com/projectcalico/calico/issues/8607
@@ -37,17 +48,18 @@ def agent_ready(node: Node) -> Findings:
 
 
 @check(
-    remedy="Move the one that is not wanted out of /etc/cni/net.d (runtimes' packages and podman "
-    "bring examples); pods that were wired by it have to be replaced.",
-    looks_at=[Fact.CNI_FILES],
+    remedy="List the files on {node}: `ls -l /etc/cni/net.d`. Move the unwanted one out of the "
+    "folder (packages of container runtimes and podman install examples): `mv "
+    "/etc/cni/net.d/{file} /root/`. Then recreate the pods that were set up by it.",
+    facts=[Fact.CNI_FILES],
 )
 def single_config(node: Node) -> Findings:
-    """There is one CNI configuration, and it is understood.
+    """The node has exactly one CNI configuration, and it is valid.
 
-    The runtime takes the first by name: with a second one, an upgrade or a restart puts new
-    pods on another network than the old ones.
+    The runtime uses the first file by name. With a second file, an upgrade or a restart can put
+    new pods on another network than the existing ones.
 
-    Except: a folder elsewhere (k3s, some managed nodes) is not looked at.
+    Except: configuration folders other than /etc/cni/net.d (k3s, some managed nodes) are not read.
 
     See: https://github.com/kubernetes/kubeadm/issues/2400
          https://github.com/cri-o/cri-o/issues/2411
@@ -55,54 +67,64 @@ def single_config(node: Node) -> Findings:
     """
     configurations = node.cni.configurations
     if not configurations:
-        yield Finding(node.part("/etc/cni/net.d"), expected="a configuration", found="none")
+        yield Finding(node.part("/etc/cni/net.d"), expected="a CNI configuration", found="none")
     for each in configurations:
         if each.problem:
-            yield Finding(node.part(each.file), expected="valid JSON", found=each.problem)
+            yield Finding(
+                node.part(each.file),
+                expected="valid JSON",
+                found=each.problem,
+                names={"file": each.file},
+            )
     for each in configurations[1:]:
         yield Finding(
             node.part(each.file),
-            expected=f"{configurations[0].file} alone",
+            expected=f"{configurations[0].file} only",
             found=f"a second configuration, of network {each.network or 'unknown'}",
             level=Level.WARN,
             key="second",
+            names={"file": each.file},
         )
 
 
 @check(
-    remedy="Install it again (package containernetworking-plugins, or the CNI plugin's own "
-    "installer), into the folder that the runtime's configuration names.",
-    looks_at=[Fact.CNI_FILES],
+    remedy="Look for it on {node}: `ls -l /opt/cni/bin/{plugin}`. Install it again: with the "
+    "package containernetworking-plugins, or by restarting the CNI plugin's agent, "
+    "`kubectl -n {cni_namespace} delete pod {cni_pod}`.",
+    facts=[Fact.CNI_FILES],
 )
 def plugins_present(node: Node) -> Findings:
-    """Every plugin that the CNI configuration names is there, and can be executed.
+    """Every plugin that the CNI configuration names is installed and executable.
 
-    Running pods go on; none can be started or stopped any more.
+    Running pods keep their network, but no pod can be started or stopped on the node.
 
-    Except: folders elsewhere than /opt/cni/bin are not looked at.
+    Except: plugin folders other than /opt/cni/bin are not read.
 
     See: https://github.com/cilium/cilium/issues/14192
     """
     for configuration, plugin in node.cni.missing_binaries:
         yield Finding(
             node.part(f"/opt/cni/bin/{plugin}"),
-            expected=f"a program, which {configuration.file} names",
-            found="none that can be executed",
+            expected=f"an executable file, as {configuration.file} names this plugin",
+            found="no executable file",
+            names={"plugin": plugin},
         )
 
 
 @check(
     settles=True,
-    remedy="Compare the file's first line (a sandbox) with crictl pods -q --no-trunc; remove the "
-    "file in /var/lib/cni/networks if there is no such sandbox.",
-    looks_at=[Fact.CNI_FILES, Fact.NETNS],
+    remedy="On {node}, read which sandbox the address is reserved for: `head -1 "
+    "/var/lib/cni/networks/{network}/{address}`. If `crictl pods -q --no-trunc` does not list that "
+    "sandbox, release the address: `rm /var/lib/cni/networks/{network}/{address}`.",
+    facts=[Fact.CNI_FILES, Fact.NETNS],
 )
 def no_leaked_addresses(node: Node) -> Findings:
-    """Every address that host-local holds is carried by a network namespace of the node.
+    """Every address that host-local has reserved is in use by a network namespace of the node.
 
-    What is held for pods that are gone is lost to the pool until somebody removes the file.
+    An address that stays reserved for a deleted pod is lost until somebody removes the file. Once
+    all are reserved, new pods on the node do not start.
 
-    Except: reservations younger than five minutes, and plugins with another IPAM.
+    Except: reservations younger than five minutes, and plugins with another IPAM than host-local.
 
     See: https://github.com/containernetworking/plugins/issues/697
          https://github.com/containerd/cri/issues/948
@@ -111,22 +133,25 @@ def no_leaked_addresses(node: Node) -> Findings:
     for each in node.cni.leaked_addresses:
         yield Finding(
             node.part(f"{each.network} {each.address}"),
-            expected="a netns that carries it",
-            found="none",
+            expected="a network namespace with this address",
+            found="none: the reservation is leaked",
             level=Level.WARN,
+            names={"network": each.network, "address": each.address},
         )
 
 
 @check(
-    thresholds=(POOL_WARN, POOL_FAIL),
-    remedy="See cni.no_leaked_addresses; else lower the node's maxPods, or give nodes larger "
-    "ranges (--node-cidr-mask-size, for new nodes).",
-    looks_at=[Fact.CNI_FILES, Fact.API],
+    thresholds=POOL,
+    remedy="Release leaked addresses first, see `wirecheck explain cni.no_leaked_addresses`. "
+    "Otherwise lower maxPods in the kubelet's configuration on {node}, or give new nodes larger "
+    "ranges (--node-cidr-mask-size of kube-controller-manager).",
+    facts=[Fact.CNI_FILES, Fact.API],
 )
 def addresses_available(node: Node) -> Findings:
-    """The node's range has addresses for further pods.
+    """The node's pod range has free addresses.
 
-    Without one, pods stay in ContainerCreating, though the node has room for them.
+    When the range is exhausted, new pods stay in ContainerCreating, although the scheduler still
+    places them on the node.
 
     Except: plugins with another IPAM than host-local.
 
@@ -135,30 +160,30 @@ def addresses_available(node: Node) -> Findings:
     """
     for range_, used, size in node.cni.pools:
         use = 100 * used / size if size > 0 else 100.0
-        if use > node.threshold(POOL_WARN):
-            over = use > node.threshold(POOL_FAIL)
-            limit = node.threshold(POOL_FAIL if over else POOL_WARN)
+        if exceeded := POOL.exceeded_by(use, node):
             yield Finding(
                 node.part(str(range_)),
-                expected=f"at most {limit:.0f} % of {size:,} addresses",
+                expected=f"at most {exceeded.limit:.0f} % of {size:,} addresses in use",
                 found=f"{used:,} in use, {use:.0f} %",
-                level=Level.FAIL if over else Level.WARN,
+                level=exceeded.level,
                 key="use",
             )
 
 
 @check(
     thresholds=(TOKEN_WARN,),
-    remedy="Restart the CNI plugin's agent on the node, which writes the file anew; then read its "
-    "log for why it did not renew the token.",
-    looks_at=[Fact.CNI_FILES],
+    remedy="Restart the CNI plugin's agent on {node}, which writes a new token: `kubectl -n "
+    "{cni_namespace} delete pod {cni_pod}`. Read its log for the reason of the failed renewal: "
+    "`kubectl -n {cni_namespace} logs {cni_pod} --all-containers`.",
+    facts=[Fact.CNI_FILES],
 )
 def token_valid(node: Node) -> Findings:
-    """The token that the CNI plugin shows to the API server is valid, and was renewed in time.
+    """The token that the CNI plugin sends to the API server is valid and was renewed in time.
 
-    Once it has ended, no pod can be started or stopped on the node: `Unauthorized`.
+    With an expired token no pod can be started or stopped on the node: the API server answers
+    `Unauthorized`.
 
-    Except: plugins without a kubeconfig of their own, and tokens that never end.
+    Except: plugins without a kubeconfig of their own, and tokens that do not expire.
 
     See: https://github.com/projectcalico/calico/issues/6546
          https://github.com/projectcalico/calico/issues/9428
@@ -169,8 +194,8 @@ def token_valid(node: Node) -> Findings:
         if left < node.threshold(TOKEN_WARN):
             yield Finding(
                 node.part(token.file),
-                expected=f"a token that is valid for {node.threshold(TOKEN_WARN):.0f} minutes more",
-                found=f"it ended {-left:,.0f} minutes ago" if left < 0 else f"{left:.0f} minutes",
+                expected=f"valid for at least {node.threshold(TOKEN_WARN):.0f} minutes",
+                found=f"expired {-left:,.0f} minutes ago" if left < 0 else f"{left:.0f} minutes",
                 level=Level.FAIL if left < 0 else Level.WARN,
                 key="token",
             )
@@ -178,18 +203,19 @@ def token_valid(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="Delete the pod, so that it is wired again: portmap writes a pod's rules once. A rule "
-    "that leads to no pod: iptables -t nat -S | grep CNI-HOSTPORT, and delete it and its jump.",
-    looks_at=[Fact.API, Fact.SERVICE_RULES, Fact.CNI_FILES],
+    remedy="Recreate the pod, as portmap writes a pod's rules only once: `kubectl -n {namespace} "
+    "delete pod {pod}`. For a rule that forwards to a deleted pod, find it on {node} with "
+    "`iptables -t nat -S | grep CNI-HOSTPORT`, and delete it together with its jump.",
+    facts=[Fact.API, Fact.SERVICE_RULES, Fact.CNI_FILES],
 )
 def host_ports_mapped(node: Node) -> Findings:
-    """Every host port of a pod is translated to that pod, and no rule leads to one that is gone.
+    """Every host port is forwarded to the pod that has it, and none to a pod that is gone.
 
-    A firewall that is reloaded takes the rules with it, and a rule that outlives its pod sends
-    the port's connections to nobody, or to whoever has the address next.
+    A firewall reload removes the rules while the pod runs. A stale rule drops the port's
+    connections, or sends them to the pod that got the address next.
 
-    Except: host ports that another program than the CNI plugin portmap makes (Cilium, nftables'
-    table cni_hostport), and rules for containers that are no pods.
+    Except: host ports that another program than the CNI plugin portmap implements (Cilium,
+    nftables' table cni_hostport), and rules for containers that are not pods.
 
     See: https://www.cni.dev/plugins/current/meta/portmap/
          https://github.com/containernetworking/plugins/issues/683

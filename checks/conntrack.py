@@ -1,21 +1,28 @@
-"""Conntrack: room in the connection table, losses, and entries that lead nowhere."""
+"""Conntrack: capacity of the connection table, drops, and stale entries."""
 
-from wirecheck.catalogue.facts import Fact
-from wirecheck.catalogue.findings import Finding, Findings, Level, NotApplicable
-from wirecheck.catalogue.registry import Threshold, check
+from wirecheck.catalogue import (
+    Fact,
+    Finding,
+    Findings,
+    Level,
+    Limits,
+    NotApplicable,
+    Threshold,
+    check,
+)
 from wirecheck.model.node import Node
 
-USE_WARN = Threshold(
-    "conntrack.use_warn", 75, "%", "a table grows by bursts; a quarter is what a burst takes"
-)
-USE_FAIL = Threshold(
-    "conntrack.use_fail", 90, "%", "above it the next burst drops packets of new connections"
+USE = Limits(
+    warn=Threshold(
+        "conntrack.use_warn", 75, "%", "a burst of connections can take the last quarter"
+    ),
+    fail=Threshold("conntrack.use_fail", 90, "%", "the next burst drops new connections"),
 )
 PER_BUCKET = Threshold(
-    "conntrack.per_bucket", 8, "entries", "each packet's lookup walks through half of a bucket"
+    "conntrack.per_bucket", 8, "entries", "each lookup searches half of a bucket on average"
 )
 RATE_WARN = Threshold(
-    "conntrack.rate_warn", 75, "%", "of the table, by the connections of the last two minutes"
+    "conntrack.rate_warn", 75, "%", "of the table, taken by the connections of two minutes"
 )
 LOG_FAIL = Threshold(
     "conntrack.log_fail", 60, "minutes", "a table that was full within the hour will be full again"
@@ -23,45 +30,46 @@ LOG_FAIL = Threshold(
 
 
 @check(
-    thresholds=(USE_WARN, USE_FAIL),
-    remedy="Find who opens so many connections (conntrack -L -o extended | awk …, by destination), "
-    "then raise net.netfilter.nf_conntrack_max through kube-proxy's conntrack settings.",
-    looks_at=[Fact.CONNTRACK, Fact.NETNS],
+    thresholds=USE,
+    remedy="On {node}, count the connections by destination: `conntrack -L -o extended | grep -o "
+    "'dst=[^ ]*' | sort | uniq -c | sort -rn | head`. Fix the client that opens so many, or raise "
+    "the limit in kube-proxy's configuration (conntrack.maxPerCore): `kubectl -n kube-system edit "
+    "configmap kube-proxy`.",
+    facts=[Fact.CONNTRACK, Fact.NETNS],
 )
 def table_usage(node: Node) -> Findings:
-    """The connection table has room, in the node's own netns and in every pod's.
+    """The conntrack table has free entries, for the node and for every pod.
 
-    A full table drops the first packet of every new connection, for all pods of the node.
+    When the table is full, the kernel drops the first packet of every new connection on the node.
 
-    Except: each netns is counted for itself, against the one limit of the kernel.
+    Except: each network namespace is counted separately, against the kernel's one limit.
 
     See: https://github.com/kubernetes/kubernetes/issues/71261
          https://github.com/kubernetes/kubernetes/issues/18604
     """
     for table in node.conntrack.tables:
-        if table.use > node.threshold(USE_WARN):
-            over = table.use > node.threshold(USE_FAIL)
-            limit = node.threshold(USE_FAIL if over else USE_WARN)
+        if exceeded := USE.exceeded_by(table.use, node):
             yield Finding(
                 table,
-                expected=f"at most {limit:.0f} % of {table.limit:,} entries",
+                expected=f"at most {exceeded.limit:.0f} % of {table.limit:,} entries",
                 found=f"{table.count:,} entries, {table.use:.0f} %",
-                level=Level.FAIL if over else Level.WARN,
+                level=exceeded.level,
                 key="use",
             )
 
 
 @check(
-    remedy="Drops mean a full table: see conntrack.table_usage. Failed insertions mean clashing "
-    "ports: give MASQUERADE --random-fully, and look for two DNS queries sent from one socket.",
-    looks_at=[Fact.CONNTRACK],
+    remedy="Read the counters on {node}: `conntrack -S`. A growing `drop` means a full table, see "
+    "`wirecheck explain conntrack.table_usage`. A growing `insert_failed` means colliding source "
+    "ports: masquerade with --random-fully, or use NodeLocal DNSCache.",
+    facts=[Fact.CONNTRACK],
 )
 def no_drops(node: Node) -> Findings:
-    """The table dropped no packet and refused no entry while the node was looked at.
+    """The conntrack table dropped no packet and rejected no entry during the check.
 
-    Each one is a connection that failed, or a DNS lookup that took five seconds.
+    Each drop is a failed connection, or a DNS lookup that takes five seconds.
 
-    Except: only what is lost during the visit counts, not what was lost since boot.
+    Except: only drops during the check count, not those since boot.
 
     See: https://github.com/kubernetes/kubernetes/issues/56903
     """
@@ -77,16 +85,18 @@ def no_drops(node: Node) -> Findings:
 
 @check(
     thresholds=(LOG_FAIL,),
-    remedy="Compare the time with the peak of your load; then see conntrack.table_usage.",
-    looks_at=[Fact.KERNEL_LOG],
+    remedy="On {node}, read when it happened: `dmesg -T | grep 'table full'`. Compare the time "
+    "with your peak load, then see `wirecheck explain conntrack.table_usage`.",
+    facts=[Fact.KERNEL_LOG],
 )
 def no_table_full_logged(node: Node) -> Findings:
-    """The kernel log does not tell of a full connection table.
+    """The kernel log has no message about a full conntrack table.
 
-    By the time one looks, the table has room again, and only the log still knows.
+    The table usually has free entries again by the time somebody investigates. Only the log still
+    shows that connections were dropped.
 
-    Except: lines from before the last boot are not in the log; older ones than the threshold
-    are a warning.
+    Except: messages older than the threshold are a warning; messages from before the last boot are
+    not in the log.
 
     See: https://github.com/kubernetes/kubernetes/issues/71261
     """
@@ -102,24 +112,24 @@ def no_table_full_logged(node: Node) -> Findings:
 
 
 @check(
-    remedy="Restart kube-proxy on the node: it sets the limit once, when it starts. If that does "
-    "not last, find what else sets it (sysctl.d files, tuning daemons).",
-    looks_at=[Fact.SYSCTLS, Fact.KUBE_PROXY, Fact.API],
+    remedy="Restart kube-proxy, which sets the limit only when it starts: `kubectl -n kube-system "
+    "delete pod {kube_proxy_pod}`. If the limit drops again, find what else sets it on {node}: "
+    "`grep -r nf_conntrack_max /etc/sysctl.d /run/sysctl.d /usr/lib/sysctl.d /etc/sysctl.conf`.",
+    facts=[Fact.SYSCTLS, Fact.KUBE_PROXY, Fact.API],
 )
 def limit_as_configured(node: Node) -> Findings:
-    """The limit in force is at least the one that kube-proxy is configured to set.
+    """The conntrack limit in force is at least the one in kube-proxy's configuration.
 
-    A limit that something else has lowered is noticed only when the table is full.
+    If another program lowered the limit, nobody notices until the table is full.
 
-    Except: maxPerCore 0 tells kube-proxy to leave the limit alone, as it must in nested
-    clusters.
+    Except: with maxPerCore 0 kube-proxy leaves the limit alone, as it must in nested clusters.
 
     See: https://github.com/kubernetes/kubernetes/issues/18604
          https://github.com/kubernetes/kubernetes/issues/24295
     """
     wanted = node.conntrack.configured_limit
     if wanted is None:
-        raise NotApplicable("kube-proxy is configured to leave the limit alone")
+        raise NotApplicable("kube-proxy is configured to leave the conntrack limit alone")
     if node.conntrack.limit < wanted:
         yield Finding(
             node.part("net.netfilter.nf_conntrack_max"),
@@ -130,17 +140,17 @@ def limit_as_configured(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="conntrack -D -p udp --orig-dst SERVICE_ADDRESS --orig-port-dst 53 on the node removes "
-    "them; clients recover at once.",
-    looks_at=[Fact.CONNECTIONS, Fact.API],
+    remedy="Delete the stale entries on {node}: `conntrack -D -p udp --orig-dst {service_address} "
+    "--orig-port-dst 53`. Clients recover at once.",
+    facts=[Fact.CONNECTIONS, Fact.API],
 )
 def no_stale_udp_entries(node: Node) -> Findings:
-    """No UDP entry sends DNS queries to a backend that is gone.
+    """No UDP conntrack entry sends DNS queries to a backend that is gone.
 
-    Each query refreshes the entry, so it never expires: that one client has no DNS any more.
+    Each query refreshes the entry, so it does not expire. That client has no DNS until the entry
+    is deleted.
 
-    Except: backends that are terminating still count as backends: kube-proxy leaves their
-    entries.
+    Except: entries to a terminating backend, which kube-proxy keeps too.
 
     See: https://github.com/kubernetes/kubernetes/issues/125467
          https://github.com/kubernetes/kubernetes/issues/119750
@@ -150,25 +160,27 @@ def no_stale_udp_entries(node: Node) -> Findings:
         if entry.backend not in node.cluster.dns.backend_addresses:
             yield Finding(
                 node.part(f"conntrack {entry.client} to {entry.service}"),
-                expected="translated to a DNS replica that answers",
+                expected="translated to an existing DNS replica",
                 found=entry.target,
                 evidence=[entry.text],
+                names={"service_address": str(entry.service)},
             )
 
 
 @check(
     thresholds=(PER_BUCKET,),
-    remedy="echo a quarter of nf_conntrack_max into /sys/module/nf_conntrack/parameters/hashsize, "
-    "and keep it by `options nf_conntrack hashsize=…` in /etc/modprobe.d.",
-    looks_at=[Fact.SYSCTLS],
+    remedy="On {node}, set a quarter of nf_conntrack_max: `echo {buckets} > "
+    "/sys/module/nf_conntrack/parameters/hashsize`. Keep it over a reboot: `echo 'options "
+    "nf_conntrack hashsize={buckets}' > /etc/modprobe.d/nf_conntrack.conf`.",
+    facts=[Fact.SYSCTLS],
 )
 def hash_size(node: Node) -> Findings:
-    """The hash table of connections has buckets enough for as many entries as are allowed.
+    """The conntrack hash table is large enough for the configured number of connections.
 
-    Where only the limit was raised, a full table is one of long lists, and every packet of
-    the node waits while one of them is searched.
+    If only the limit was raised, buckets become long lists. Every packet of the node then waits
+    while a list is searched.
 
-    Except: kube-proxy sets a quarter of its limit by itself, where it may.
+    Except: kube-proxy itself sets a quarter of its limit where it has write access to the setting.
 
     See: https://github.com/kubernetes/kubernetes/issues/24295
          https://www.kernel.org/doc/html/latest/networking/nf_conntrack-sysctl.html
@@ -181,22 +193,25 @@ def hash_size(node: Node) -> Findings:
             found=f"{buckets:,} for up to {limit:,} entries",
             level=Level.WARN,
             key="buckets",
+            names={"buckets": str(limit // 4)},
         )
 
 
 @check(
     settles=True,
-    remedy="Bring iptables on the node (and in the image of kube-proxy or of the CNI plugin) to "
-    "1.6.2 or later; for ip-masq-agent and flannel see their options for random ports.",
-    looks_at=[Fact.SERVICE_RULES],
+    remedy="Check the version on {node} (and in the image of kube-proxy or the CNI plugin): "
+    "`iptables --version`. --random-fully needs 1.6.2 or later. For ip-masq-agent and flannel, "
+    "enable their options for random source ports.",
+    facts=[Fact.SERVICE_RULES],
 )
 def random_source_ports(node: Node) -> Findings:
-    """Rules of Kubernetes that masquerade choose the source port at random.
+    """Kubernetes' MASQUERADE rules choose source ports at random (--random-fully).
 
-    Otherwise two connections that begin at once are given the same port, and the second one's
-    first packet is dropped: a second's delay, or five for a DNS lookup.
+    Otherwise two connections that start at the same time can get the same source port. The kernel
+    drops the first packet of one of them: a delay of a second, or of five for a DNS lookup.
 
-    Except: rules of others, such as Docker's, are not judged; nftables mode asks for it always.
+    Except: third-party rules, such as Docker's, are not evaluated. kube-proxy in nftables mode
+    always uses random ports.
 
     See: https://github.com/kubernetes/kubernetes/issues/56903
          https://github.com/weaveworks/weave/issues/3287
@@ -206,7 +221,7 @@ def random_source_ports(node: Node) -> Findings:
         yield Finding(
             node.part(chain),
             expected="MASQUERADE --random-fully",
-            found="MASQUERADE alone",
+            found="MASQUERADE without --random-fully",
             level=Level.WARN,
             evidence=[rule],
             key=rule,
@@ -215,30 +230,32 @@ def random_source_ports(node: Node) -> Findings:
 
 @check(
     thresholds=(RATE_WARN,),
-    remedy="conntrack -E -e NEW on the node shows who opens them; let that client keep its "
-    "connections, or raise net.netfilter.nf_conntrack_max.",
-    looks_at=[Fact.NEW_CONNECTIONS, Fact.SYSCTLS],
+    remedy="On {node}, watch who opens connections: `timeout 10 conntrack -E -e NEW`. Make that "
+    "client reuse its connections, or raise the limit: `sysctl -w "
+    "net.netfilter.nf_conntrack_max={larger_limit}`.",
+    facts=[Fact.NEW_CONNECTIONS, Fact.SYSCTLS],
 )
 def connection_rate(node: Node) -> Findings:
-    """At the rate of new connections, those of two minutes fit into the table.
+    """At the current rate, the new connections of two minutes fit into the conntrack table.
 
-    A closed connection is kept for two minutes: the rate fills a table, long before the
-    number of connections that are open does.
+    The table keeps a closed TCP connection for two minutes. A high rate of short connections fills
+    it, even if few are open at any time.
 
-    Except: only the node's own netns is listened to; short UDP exchanges leave it earlier, so
-    a node that does nothing but DNS has more room than this tells.
+    Except: only the node's own network namespace is measured. Short UDP exchanges leave the table
+    earlier, so a node that mostly sends DNS has more room than this shows.
 
     See: https://github.com/kubernetes/kubernetes/issues/71261
          https://www.kernel.org/doc/html/latest/networking/nf_conntrack-sysctl.html
     """
-    newcomers = node.conntrack.new_connections
-    if newcomers.share > node.threshold(RATE_WARN):
+    connections = node.conntrack.new_connections
+    if connections.share > node.threshold(RATE_WARN):
         yield Finding(
             node.part("new connections"),
-            expected=f"at most {node.threshold(RATE_WARN):.0f} % of {newcomers.limit:,} entries "
+            expected=f"at most {node.threshold(RATE_WARN):.0f} % of {connections.limit:,} entries "
             "in two minutes",
-            found=newcomers,
+            found=connections,
             level=Level.WARN,
-            evidence=newcomers.places,
+            evidence=connections.places,
             key="rate",
+            names={"larger_limit": str(2 * connections.limit)},
         )

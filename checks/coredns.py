@@ -1,24 +1,21 @@
-"""CoreDNS: what the API shows of how it is set up, before anything is asked of it."""
+"""CoreDNS: its Corefile, permissions and replicas, as the API shows them."""
 
-from wirecheck.catalogue.facts import Fact
-from wirecheck.catalogue.findings import Finding, Findings, Level
-from wirecheck.catalogue.registry import check
+from wirecheck.catalogue import Fact, Finding, Findings, Level, check
 from wirecheck.model.cluster import Cluster
 
 
 @check(
-    remedy="kubectl -n kube-system edit configmap coredns: the server block for `.` needs "
-    "`kubernetes cluster.local in-addr.arpa ip6.arpa`, with the domain that kubelets have as "
-    "clusterDomain.",
-    looks_at=[Fact.API],
+    remedy="Edit the Corefile: `kubectl -n kube-system edit configmap coredns`. The server block "
+    "for `.` needs `kubernetes {dns_domain} in-addr.arpa ip6.arpa`, with the clusterDomain of the "
+    "kubelets.",
+    facts=[Fact.API],
 )
 def serves_cluster_domain(cluster: Cluster) -> Findings:
-    """The Corefile has the plugin `kubernetes` with a domain of Services.
+    """The Corefile has the plugin `kubernetes` with a cluster domain.
 
-    Without it CoreDNS runs, is Ready, and knows no Service.
+    Without it CoreDNS runs and is Ready, but does not know any Service.
 
-    Except: a Corefile that imports files is not judged by what it lacks; another DNS server
-    than CoreDNS has no Corefile.
+    Except: a Corefile that imports other files, and DNS servers other than CoreDNS.
 
     See: https://coredns.io/plugins/kubernetes/
          https://github.com/coredns/kubernetai/issues/25
@@ -32,19 +29,19 @@ def serves_cluster_domain(cluster: Cluster) -> Findings:
 
 
 @check(
-    remedy="kubectl -n kube-system get configmap coredns -o yaml; compare it with the Corefile of "
-    "your installer, and replace what a newer CoreDNS no longer knows.",
-    looks_at=[Fact.API],
+    remedy="Compare the Corefile with your installer's, and replace what a newer CoreDNS no longer "
+    "supports: `kubectl -n kube-system get configmap coredns -o yaml`.",
+    facts=[Fact.API],
 )
 def plugins(cluster: Cluster) -> Findings:
-    """The Corefile has forward, health, ready and loop, and nothing that CoreDNS dropped.
+    """The Corefile has forward, health, ready and loop, and no plugin that CoreDNS removed.
 
-    A Corefile that was edited by hand or carried over an upgrade works until the next restart,
-    or until the day on which the plugin that is missing would have helped.
+    A Corefile that was edited by hand or carried over an upgrade can fail at the next restart. A
+    missing plugin is noticed only when it would have helped.
 
-    Except: plugins that are not known are taken for good; loop is needed only where queries
-    are forwarded to servers named in a file; with imports nothing is missed; a cluster without
-    a way out may do without forward, which a waiver can say.
+    Except: unknown plugins are accepted. loop is required only if queries are forwarded to the
+    servers of a file. In a Corefile with imports no plugin is missed. In a cluster without internet
+    access forward may be missing, which a waiver can state.
 
     See: https://github.com/kubernetes/kubernetes/issues/82889
          https://github.com/kubernetes/kubernetes/issues/91979
@@ -53,39 +50,42 @@ def plugins(cluster: Cluster) -> Findings:
     for plugin, version in cluster.coredns.removed_plugins:
         yield Finding(
             cluster.part(f"Corefile, {plugin}"),
-            expected="plugins that CoreDNS has",
-            found=f"{plugin}, with which CoreDNS from {version} on does not start",
+            expected="only plugins that CoreDNS still has",
+            found=f"{plugin}: CoreDNS {version} and later does not start with it",
             level=Level.WARN,
         )
     for plugin, consequence in cluster.coredns.missing_plugins:
         yield Finding(
             cluster.part(f"Corefile, {plugin}"),
             expected=f"plugin {plugin}",
-            found=f"none: {consequence}",
+            found=f"missing: {consequence}",
             level=Level.WARN,
         )
 
 
 @check(
-    remedy="kubectl get clusterrole,clusterrolebinding system:coredns -o yaml; apply those of "
-    "your installer again: CoreDNS from 1.8.1 on needs endpointslices of discovery.k8s.io.",
-    looks_at=[Fact.API],
+    remedy="Show the permissions: `kubectl get clusterrole,clusterrolebinding system:coredns -o "
+    "yaml`. Apply your installer's manifest again; CoreDNS 1.8.1 and later needs endpointslices of "
+    "discovery.k8s.io.",
+    facts=[Fact.API],
 )
 def rbac(cluster: Cluster) -> Findings:
     """CoreDNS may list and watch Services, pods, namespaces and EndpointSlices.
 
-    Without a right it goes on with what it read before, and knows nothing after a restart:
-    then every cluster name is unknown, or the replica never becomes Ready.
+    Without a permission CoreDNS serves what it read before. After a restart it answers NXDOMAIN
+    for all cluster names, or never becomes Ready.
 
-    Except: where neither the ClusterRole system:coredns nor its binding exists, CoreDNS was
-    installed under another name, and is not judged.
+    Except: if neither the ClusterRole system:coredns nor its binding exists, CoreDNS was installed
+    under another name, and the check does not apply.
 
     See: https://github.com/coredns/coredns/issues/5495
          https://github.com/kubernetes/kops/issues/11459
     """
     for right in cluster.coredns.missing_permissions:
         yield Finding(
-            cluster.part("ClusterRole system:coredns"), expected=f"may {right}", found="may not"
+            cluster.part("ClusterRole system:coredns"),
+            expected=f"may {right}",
+            found="no permission",
         )
     if not cluster.coredns.is_bound:
         yield Finding(
@@ -96,16 +96,17 @@ def rbac(cluster: Cluster) -> Findings:
 
 
 @check(
-    remedy="kubectl -n kube-system get pods -l k8s-app=kube-dns -o wide; delete one, and give the "
-    "Deployment an anti-affinity or a topology spread over kubernetes.io/hostname.",
-    looks_at=[Fact.API],
+    remedy="Delete one replica so that it is scheduled again: `kubectl -n {namespace} delete pod "
+    "{pod}`. Then give the Deployment a topology spread constraint over kubernetes.io/hostname.",
+    facts=[Fact.API],
 )
 def replicas_spread(cluster: Cluster) -> Findings:
-    """DNS replicas are not all on one node.
+    """DNS replicas run on at least two nodes.
 
-    Replicas on one node share its fate: a drain or a crash takes all names away at once.
+    If all replicas are on one node, a drain or a crash of that node stops DNS in the whole
+    cluster.
 
-    Except: a single replica, or a cluster with fewer than two nodes that take any pod.
+    Except: a single replica, and clusters with fewer than two schedulable nodes.
 
     See: https://github.com/kubernetes/kubernetes/issues/77650
          https://kubernetes.io/docs/tasks/administer-cluster/dns-horizontal-autoscaling/

@@ -1,39 +1,43 @@
-"""DNS: the expected answer, in every pod's network namespace, over UDP and over TCP."""
+"""DNS: whether pods and nodes get the correct answers, over UDP and over TCP."""
 
-from wirecheck.catalogue.facts import Fact
-from wirecheck.catalogue.findings import Finding, Findings, Level, NotApplicable
-from wirecheck.catalogue.registry import Threshold, check
+from wirecheck.api_index.dns_lookup import ExternalLookup, Lookup
+from wirecheck.catalogue import Fact, Finding, Findings, Level, NotApplicable, Threshold, check
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 
 MEDIAN_WARN = Threshold(
-    "dns.median_warn", 100, "ms", "one lookup of a name outside the cluster takes up to ten queries"
+    "dns.median_warn", 100, "ms", "one lookup of an external name takes up to ten queries"
 )
 SLOWEST_FAIL = Threshold(
-    "dns.slowest_fail", 1000, "ms", "of the 99th percentile: clients ask again after a few seconds"
+    "dns.slowest_fail", 1000, "ms", "of the 99th percentile: clients retry after a few seconds"
+)
+LOST_FAIL = Threshold(
+    "dns.lost_fail", 5, "% of single queries", "a client waits five seconds for each lost query"
 )
 
-LOST_FAIL = Threshold(
-    "dns.lost_fail", 5, "% of single queries", "a client waits five seconds for each one"
-)
+
+def _asked(lookup: Lookup | ExternalLookup) -> dict[str, str]:
+    """Names for the remedy: what was asked, and which server."""
+    name, _, type_ = lookup.question.rpartition(" ")
+    return {"dns_name": name, "dns_type": type_, "server": lookup.probe.server}
 
 
 @check(
     settles=True,
-    remedy="See which of dns.replicas_answer, services.* and links.* is red as well: they tell a "
-    "dead replica, a missing rule and a broken wire apart. On the node: "
-    "nsenter -t PID -n dig +short kubernetes.default.svc.cluster.local @DNS_SERVICE_ADDRESS",
-    looks_at=[Fact.DNS, Fact.PROCESSES],
+    remedy="Repeat the query on {node}: `nsenter --net={netns} dig +short {dns_name} {dns_type} "
+    "@{server}`. If dns.replicas_answer fails too, the replica is down; if services.* fails, a "
+    "rule is missing; if links.* or pods.* fails, the pod's network is broken.",
+    facts=[Fact.DNS, Fact.PROCESSES],
 )
 def pods_resolve_udp(node: Node) -> Findings:
-    """Every pod's network namespace resolves a Service's name over UDP, to the right address.
+    """Every pod resolves a Service name over UDP to the correct address.
 
-    Nearly everything a pod does starts with such a lookup. A wrong answer is worse than none:
-    it may come from a stranger outside the cluster.
+    Almost everything a pod does starts with such a lookup. A wrong answer is worse than none, as
+    it can come from a server outside the cluster.
 
-    Except: pods behind an egress NetworkPolicy, or with redirect rules of a service mesh in
-    their netns, are counted and not judged where they get no answer. A loss counts after
-    several tries.
+    Except: a pod without an answer is inconclusive if an egress NetworkPolicy selects it, or if a
+    service mesh redirects traffic in its network namespace. A lost query counts only after several
+    tries.
 
     See: https://github.com/kubernetes/kubernetes/issues/56903
          https://github.com/kubernetes/kubernetes/issues/93791
@@ -43,24 +47,29 @@ def pods_resolve_udp(node: Node) -> Findings:
     for pod, lookup in node.dns.pod_lookups("udp"):
         if lookup.problem:
             yield Finding(
-                pod, expected=lookup.expectation, found=lookup.problem, unless=pod.restricted_by
+                pod,
+                expected=lookup.expectation,
+                found=lookup.problem,
+                unless=pod.restricted_by,
+                names=_asked(lookup),
             )
 
 
 @check(
     settles=True,
-    remedy="Compare with dns.pods_resolve_udp: where only TCP fails, look for a firewall "
-    "rule on port 53/tcp or a Service without its dns-tcp port.",
-    looks_at=[Fact.DNS, Fact.PROCESSES],
+    remedy="Repeat the query on {node}: `nsenter --net={netns} dig +tcp +short {dns_name} "
+    "{dns_type} @{server}`. If only TCP fails, look for a firewall rule on port 53/tcp, and for "
+    "the port dns-tcp in `kubectl -n kube-system get service kube-dns -o yaml`.",
+    facts=[Fact.DNS, Fact.PROCESSES],
 )
 def pods_resolve_tcp(node: Node) -> Findings:
-    """Every pod's network namespace resolves a Service's name over TCP as well.
+    """Every pod resolves a Service name over TCP to the correct address.
 
-    Answers that do not fit into a datagram are asked for again over TCP: without it, names
-    with many addresses fail, and only those.
+    Clients ask again over TCP if an answer does not fit into a datagram. Without TCP only names
+    with many addresses fail.
 
-    Except: as for UDP: pods whose traffic a policy or a mesh may stop are counted and not
-    judged.
+    Except: as over UDP, a pod whose traffic a NetworkPolicy or a service mesh can stop is
+    inconclusive.
 
     See: https://github.com/coredns/coredns/issues/844
          https://github.com/coredns/coredns/issues/5998
@@ -68,48 +77,58 @@ def pods_resolve_tcp(node: Node) -> Findings:
     for pod, lookup in node.dns.pod_lookups("tcp"):
         if lookup.problem:
             yield Finding(
-                pod, expected=lookup.expectation, found=lookup.problem, unless=pod.restricted_by
+                pod,
+                expected=lookup.expectation,
+                found=lookup.problem,
+                unless=pod.restricted_by,
+                names=_asked(lookup),
             )
 
 
 @check(
     settles=True,
-    remedy="On the node: dig +short kubernetes.default.svc.cluster.local @DNS_SERVICE_ADDRESS "
-    "(+tcp); then see the services.* checks of this node.",
-    looks_at=[Fact.DNS],
+    remedy="Repeat the query on {node}: `dig +short {dns_name} {dns_type} @{server}` (with +tcp "
+    "for TCP). Then see which of the services.* checks fail on this node.",
+    facts=[Fact.DNS],
 )
 def nodes_resolve(node: Node) -> Findings:
-    """The node itself resolves a Service's name at the DNS Service address, over UDP and TCP.
+    """The node itself resolves a Service name at the DNS Service, over UDP and TCP.
 
-    Pods on the host's network depend on it, and it takes another path than pods do: through
-    the node's OUTPUT chains instead of FORWARD.
+    Pods on the host network depend on it. Their packets take another path than those of other
+    pods: through the node's OUTPUT chains instead of FORWARD.
 
-    Except: a loss counts after several tries.
+    Except: a lost query counts only after several tries.
 
     See: https://github.com/kubernetes/kubernetes/issues/93791
          https://github.com/k3s-io/k3s/issues/751
     """
     for lookup in node.dns.service_lookups:
         if lookup.problem:
-            yield Finding(node.part(lookup.via), expected=lookup.expectation, found=lookup.problem)
+            yield Finding(
+                node.part(lookup.via),
+                expected=lookup.expectation,
+                found=lookup.problem,
+                names=_asked(lookup),
+            )
 
 
 @check(
     settles=True,
-    remedy="On the node: nsenter -t PID -n dig kubernetes.default.svc.cluster.local A and AAAA. "
-    "Where one family alone is silent, something on the way filters it; where pairs are lost now "
-    "and then, see conntrack.no_drops, and use NodeLocal DNSCache or `single-request-reopen`.",
-    looks_at=[Fact.DNS, Fact.PROCESSES],
+    remedy="Send both queries on {node}: `nsenter --net={netns} dig @{server} {dns_name} A "
+    "{dns_name} AAAA`. If one family never gets an answer, a filter drops it. If pairs get lost "
+    "sporadically, see `wirecheck explain conntrack.no_drops`, and use NodeLocal DNSCache or the "
+    "resolver option single-request-reopen.",
+    facts=[Fact.DNS, Fact.PROCESSES],
 )
 def parallel_a_aaaa(node: Node) -> Findings:
-    """A and AAAA, asked at once from one socket as glibc does, are both answered, and rightly.
+    """A and AAAA queries sent in parallel from one socket, as by glibc, get correct answers.
 
-    The kernel may drop the second packet while it translates the first: the lookup then takes
-    five seconds, and nothing else shows it.
+    The kernel can drop the second packet while it translates the first. The lookup then takes five
+    seconds, and no error is logged.
 
-    Except: pods behind an egress policy or a service mesh are counted and not judged; a pod that
-    is not answered at all is judged by dns.pods_resolve_udp. Four pods of a node ask,
-    each several times before a loss counts.
+    Except: pods with an egress NetworkPolicy or a service mesh are inconclusive. If a pod gets no
+    answer at all, dns.pods_resolve_udp reports it. Four pods of a node are tried, each several
+    times before a loss counts.
 
     See: https://github.com/kubernetes/kubernetes/issues/56903
          https://github.com/weaveworks/weave/issues/3287
@@ -119,29 +138,31 @@ def parallel_a_aaaa(node: Node) -> Findings:
             if lookup.problem:
                 yield Finding(
                     pod,
-                    expected=f"{lookup.expectation}, asked with its other family",
+                    expected=f"{lookup.expectation}, asked in parallel with the other family",
                     found=lookup.problem,
                     unless=pod.restricted_by if lookup.is_unanswered else "",
                     concerns=lookup.concerns,
+                    names=_asked(lookup),
                 )
 
 
 @check(
     settles=True,
     thresholds=(LOST_FAIL,),
-    remedy="If it is one replica for all nodes, look at that pod and its CPU limit; if one node "
-    "for all replicas, at that node's links (nodes.*, links.*) and conntrack.no_drops; on "
-    "AWS, at linklocal_allowance_exceeded of the network device.",
-    looks_at=[Fact.DNS],
+    remedy="If all nodes lose queries to one replica, check that pod and its CPU limit: `kubectl "
+    "-n kube-system top pod -l k8s-app=kube-dns`. If {node} loses queries to all replicas, check "
+    "the nodes.*, links.* and conntrack.* results of {node}; on AWS also `ethtool -S eth0 | grep "
+    "linklocal_allowance_exceeded`.",
+    facts=[Fact.DNS],
 )
 def no_packet_loss(node: Node) -> Findings:
-    """Single DNS queries over UDP from the node to the replicas are all answered.
+    """DNS queries over UDP from the node to the replicas are all answered at the first try.
 
-    Whoever asks again gets an answer at last, seconds later: a loss shows as slowness here and
-    there, and never as an error.
+    Clients retry a lost query after seconds, so packet loss shows as sporadic slowness and never as
+    an error.
 
-    Except: one query that is lost is a warning; what one look lost and the next did not does
-    not count; a replica that answers nothing at all is judged by dns.replicas_answer.
+    Except: one lost query is a warning. Loss that a later round does not confirm does not count.
+    If a replica answers no query at all, dns.replicas_answer reports it.
 
     See: https://github.com/kubernetes/kubernetes/issues/56903
          https://aws.github.io/aws-eks-best-practices/networking/monitoring/
@@ -162,20 +183,19 @@ def no_packet_loss(node: Node) -> Findings:
 @check(
     settles=True,
     thresholds=(MEDIAN_WARN, SLOWEST_FAIL),
-    remedy="See whether the replicas are throttled (kubectl -n kube-system top pod, the CPU limit "
-    "of the DNS Deployment), then whether the node or the path to the replicas is: on the node, "
-    "dig @DNS_SERVICE_ADDRESS kubernetes.default.svc.cluster.local tells the query's time.",
-    looks_at=[Fact.DNS],
+    remedy="Check whether the replicas are throttled: `kubectl -n kube-system top pod -l "
+    "k8s-app=kube-dns`, compared with the CPU limit of their Deployment. Then measure the query "
+    "time on {node}: `dig {dns_domain} @{dns_service} | grep 'Query time'`.",
+    facts=[Fact.DNS],
 )
 def latency(node: Node) -> Findings:
-    """DNS answers over UDP come in time: the median and the slowest of all that the node got.
+    """DNS answers over UDP arrive in time: the median and the slowest answer on the node.
 
-    Nearly every connection waits for a lookup first, and with a search path for several, one
+    Almost every connection starts with a lookup, and a search path makes several queries of it, one
     after the other.
 
-    Except: a query that got no answer is no slow one: what was lost is judged by
-    dns.pods_resolve_* and dns.replicas_answer, and the try that was answered counts here. Below a
-    hundred answers the 99th percentile is the slowest of them.
+    Except: unanswered queries are not slow ones; dns.pods_resolve_* and dns.replicas_answer report
+    those. With fewer than a hundred answers the 99th percentile is the slowest answer.
 
     See: https://github.com/kubernetes/kubernetes/issues/56903
          https://github.blog/2019-11-21-debugging-network-stalls-on-kubernetes/
@@ -202,17 +222,18 @@ def latency(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="If it is one replica for all nodes, look at that pod; if it is one node for all "
-    "replicas, at that node; if it is one pair, at the route and overlay between the two.",
-    looks_at=[Fact.DNS],
+    remedy="Repeat the query on {node}: `dig +short {dns_name} {dns_type} @{server}` (with +tcp "
+    "for TCP). If one replica fails for all nodes, check that pod: `kubectl -n "
+    "{replica_namespace} logs {replica}`. If all replicas fail for {node}, check that node. If "
+    "one pair fails, check the route and the overlay between the two nodes.",
+    facts=[Fact.DNS],
 )
 def replicas_answer(node: Node) -> Findings:
-    """Every DNS replica answers this node directly, over UDP and TCP, without the Service.
+    """Every DNS replica answers the node directly, over UDP and TCP, without the Service.
 
-    A dead replica behind a Service is felt as every second lookup that takes five seconds.
+    If one of two replicas is dead, every second lookup in the cluster takes five seconds.
 
-    Except: replicas that are being deleted or are not Ready yet are judged by
-    dns.replicas_ready.
+    Except: replicas that are terminating or not Ready; dns.replicas_ready reports those.
 
     See: https://github.com/coredns/coredns/issues/7168
          https://github.com/kubernetes/kubernetes/issues/80243
@@ -220,54 +241,60 @@ def replicas_answer(node: Node) -> Findings:
     """
     for replica, lookup in node.dns.replica_lookups:
         if lookup.problem:
+            pod = {"replica": replica.name, "replica_namespace": replica.namespace}
             yield Finding(
                 node.part(f"to {replica.ref} {lookup.via}"),
                 expected=lookup.expectation,
                 found=lookup.problem,
                 concerns=[replica],
+                names=_asked(lookup) | pod,
             )
 
 
 @check(
     settles=True,
-    remedy="Compare the EndpointSlices of the Service with the answer; then read the log of the "
-    "replica that gave it: it may have lost its watch on the API.",
-    looks_at=[Fact.API, Fact.DNS],
+    remedy="Compare the answer on {node}, `dig +short {dns_name} {dns_type} @{server}`, with the "
+    "Service's EndpointSlices. Then look for a lost watch in the replica's log: `kubectl -n "
+    "{replica_namespace} logs {replica}`.",
+    facts=[Fact.API, Fact.DNS],
 )
 def records_correct(node: Node) -> Findings:
-    """Headless and reverse names resolve to what the API holds, at every replica.
+    """Headless and reverse names resolve to what the API contains, at every replica.
 
-    A replica that lost its watch goes on answering, with the addresses of yesterday.
+    A replica that lost its watch on the API goes on answering with outdated addresses.
 
-    Except: only names of Services with a selector are asked for; a replica may lag behind by
-    its records' time to live, which several looks allow for.
+    Except: only names of Services with a selector are queried. A replica may lag by the TTL of its
+    records, which several rounds allow for.
 
     See: https://github.com/coredns/coredns/issues/5495
          https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/
     """
     for replica, lookup in node.dns.name_lookups:
         if lookup.problem and not lookup.is_unanswered:
+            pod = {"replica": replica.name, "replica_namespace": replica.namespace}
             yield Finding(
                 node.part(f"{lookup.question} at {replica.ref} {lookup.via}"),
                 expected=lookup.expectation,
                 found=lookup.problem,
                 concerns=[replica, *lookup.concerns],
+                names=_asked(lookup) | pod,
             )
 
 
 @check(
     settles=True,
-    remedy="dig no-such-service.default.svc.cluster.local @REPLICA: for an address, look for a "
-    "wildcard or a `template` in the Corefile; for SERVFAIL, see the replica's log.",
-    looks_at=[Fact.API, Fact.DNS],
+    remedy="Repeat the query on {node}: `dig {dns_name} {dns_type} @{server}`. If it returns an "
+    "address, look for a wildcard or a `template` in the Corefile: `kubectl -n kube-system get "
+    "configmap coredns -o yaml`. If it returns SERVFAIL, read the replica's log.",
+    facts=[Fact.API, Fact.DNS],
 )
 def nxdomain(node: Node) -> Findings:
-    """A name below the cluster's domain that no Service has is answered by NXDOMAIN.
+    """A name in the cluster domain that does not exist is answered with NXDOMAIN.
 
-    Each lookup of an outside name tries the search path first: a wildcard there takes it over,
-    and at any other error some resolvers give up.
+    Lookups of external names try the search path first. A wildcard there answers instead of the
+    real server, and on any other error some resolvers give up.
 
-    Except: a replica that does not answer at all is judged by dns.replicas_answer.
+    Except: if a replica answers no query at all, dns.replicas_answer reports it.
 
     See: https://github.com/k3s-io/k3s/issues/6561
          https://github.com/gliderlabs/docker-alpine/issues/283
@@ -279,23 +306,25 @@ def nxdomain(node: Node) -> Findings:
                 expected="NXDOMAIN",
                 found=lookup.problem,
                 concerns=[replica, *lookup.concerns],
+                names=_asked(lookup),
             )
 
 
 @check(
     settles=True,
-    remedy="dig +noedns and dig +tcp NAME @REPLICA: where UDP is silent, something drops large or "
-    "fragmented datagrams; where it is cut without the flag TC, see the Corefile's bufsize.",
-    looks_at=[Fact.API, Fact.DNS],
+    remedy="Compare on {node}: `dig +noedns +ignore {dns_name} {dns_type} @{server}` and `dig +tcp "
+    "{dns_name} {dns_type} @{server}`. If UDP gets no answer, something drops large or fragmented "
+    "datagrams. If the answer is truncated without the flag TC, check bufsize in the Corefile.",
+    facts=[Fact.API, Fact.DNS],
 )
 def large_responses(node: Node) -> Findings:
-    """An answer that is too large for a small datagram comes cut and marked, and whole over TCP.
+    """A response that is too large for UDP is marked as truncated, and complete over TCP.
 
-    Clients ask again over TCP only if they are told that something is missing; otherwise they
-    know some of the addresses, or wait in vain.
+    Clients retry over TCP only if the response has the flag TC. Otherwise they use an incomplete
+    list of addresses, or wait until they time out.
 
-    Except: a cluster without a headless Service of that size; a replica that is silent over
-    one of the transports is judged for that by dns.replicas_answer.
+    Except: clusters without a headless Service of that size. If a replica gives no answer over one
+    of the transports, dns.replicas_answer reports it.
 
     See: https://github.com/coredns/coredns/issues/5998
          https://github.com/coredns/coredns/issues/5366
@@ -304,25 +333,28 @@ def large_responses(node: Node) -> Findings:
         if lookup.problem:
             yield Finding(
                 node.part(f"{lookup.question} at {replica.ref} over {lookup.transport.upper()}"),
-                expected=f"{len(lookup.expected.answer.data)} addresses, or a mark that some lack",
+                expected=f"{len(lookup.expected.answer.data)} addresses, or the flag TC",
                 found=lookup.problem,
                 concerns=[replica, *lookup.concerns],
+                names=_asked(lookup),
             )
 
 
 @check(
     settles=True,
-    remedy="From the node of a replica, dig NAME at each server that the Corefile's `forward` "
-    "names; if they answer there, see the replica's own netns and the firewall.",
-    looks_at=[Fact.DNS],
+    remedy="Read the upstream servers from `forward` in the Corefile: `kubectl -n kube-system get "
+    "configmap coredns -o yaml`. On the replica's node, query each of them: `dig {dns_name} "
+    "{dns_type} @UPSTREAM`. If they answer, check the replica's network and the firewall.",
+    facts=[Fact.DNS],
 )
 def external_names(node: Node) -> Findings:
-    """Each replica resolves the names outside the cluster that the inventory lists.
+    """Each replica resolves the external names that the inventory lists.
 
-    Pods reach the world by such names, through servers that the cluster knows nothing of.
+    Pods reach the internet by such names, through upstream servers that the cluster does not
+    monitor.
 
-    Except: off unless `dns.external_names` in the inventory names some; how long an answer
-    takes is not judged; a replica that is silent is judged by dns.replicas_answer.
+    Except: only if `dns.external_names` in the inventory lists names. Latency is not evaluated. If
+    a replica gives no answer at all, dns.replicas_answer reports it.
 
     See: https://github.com/coredns/coredns/issues/2284
          https://github.com/kubernetes-sigs/kind/issues/2418
@@ -334,22 +366,25 @@ def external_names(node: Node) -> Findings:
                 expected="at least one address",
                 found=lookup.problem,
                 concerns=[replica],
+                names=_asked(lookup),
             )
 
 
 @check(
     settles=True,
-    remedy="kubectl -n kube-system get pods -l k8s-app=node-local-dns -o wide; see the log of the "
-    "one on this node, and whether something listens: ss -lun 'sport = :53'.",
-    looks_at=[Fact.NETNS, Fact.DNS],
+    remedy="Check the cache's pod on {node}: `kubectl -n kube-system get pods -l "
+    "k8s-app=node-local-dns -o wide --field-selector spec.nodeName={node}`. On the node, check "
+    "that it listens: `ss -lun 'sport = :53'`.",
+    facts=[Fact.NETNS, Fact.DNS],
 )
 def node_local_cache(node: Node) -> Findings:
-    """NodeLocal DNSCache answers at the address of its own device, over UDP and TCP.
+    """NodeLocal DNSCache answers at its own address, over UDP and TCP.
 
-    Pods of the node ask nobody else: while it is down, no other node notices.
+    Pods of the node query only this cache. While it is down, they have no DNS, and no other node is
+    affected.
 
-    Except: nodes without the device nodelocaldns, or where it has only the DNS Service's
-    address, which dns.nodes_resolve asks.
+    Except: nodes without the device nodelocaldns, or where it only has the DNS Service's address,
+    which dns.nodes_resolve queries.
 
     See: https://github.com/kubernetes/dns/issues/561
          https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/
@@ -360,17 +395,19 @@ def node_local_cache(node: Node) -> Findings:
 
 
 @check(
-    remedy="Correct clusterDNS and clusterDomain in /var/lib/kubelet/config.yaml (kubeadm: "
-    "ConfigMap kubelet-config, then kubeadm upgrade node), restart the kubelet, replace its pods.",
-    looks_at=[Fact.API, Fact.NETNS, Fact.KUBELET],
+    remedy="On {node}, correct clusterDNS and clusterDomain: `grep -A2 -E "
+    "'clusterDNS|clusterDomain' /var/lib/kubelet/config.yaml` (with kubeadm: `kubectl -n "
+    "kube-system edit configmap kubelet-config`, then `kubeadm upgrade node`). Restart the "
+    "kubelet: `systemctl restart kubelet`. Then recreate its pods.",
+    facts=[Fact.API, Fact.NETNS, Fact.KUBELET],
 )
 def kubelet_cluster_dns(node: Node) -> Findings:
-    """The kubelet gives new pods the DNS Service's address and the cluster's domain.
+    """The kubelet gives new pods the DNS Service's address and the cluster domain.
 
-    Pods that run keep what they were given: such a mistake shows with the next pod only.
+    Running pods keep their resolv.conf, so a wrong setting only shows in the next pod.
 
-    Except: NodeLocal DNSCache's address is as good as the Service's; a kubelet that runs within
-    another process (k3s), or with a folder of settings, is not judged.
+    Except: the address of NodeLocal DNSCache is accepted. A kubelet inside another process (k3s),
+    or with a folder of configuration files, is not evaluated.
 
     See: https://github.com/kubernetes/release/issues/188
          https://github.com/poseidon/matchbox/issues/180
@@ -381,17 +418,17 @@ def kubelet_cluster_dns(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="kubectl -n kube-system describe pod REPLICA; if they lack a node to run on, see the "
-    "Deployment's affinity and tolerations.",
-    looks_at=[Fact.API],
+    remedy="Show why the replica is not Ready: `kubectl -n {namespace} describe pod {pod}`. If no "
+    "node can run it, check the affinity and tolerations of its Deployment.",
+    facts=[Fact.API],
 )
 def replicas_ready(cluster: Cluster) -> Findings:
     """Every DNS replica is Ready, and there is at least one.
 
-    What is left of the replicas carries the whole load, and its node has become one on which
-    all names depend.
+    The remaining replicas carry all the load. If only one is left, its node is a single point of
+    failure for DNS.
 
-    Except: none are known: a replica that is not wanted should not be there.
+    Except: none are known: scale the Deployment down if a replica is not wanted.
 
     See: https://github.com/coredns/coredns/issues/7168
          https://github.com/kubernetes/kubernetes/issues/77650
@@ -405,17 +442,20 @@ def replicas_ready(cluster: Cluster) -> Findings:
 
 @check(
     settles=True,
-    remedy="Compare kubelet's clusterDNS and clusterDomain (/var/lib/kubelet/config.yaml) with the "
-    "DNS Service; pods keep the file they were started with, so replace them after a change.",
-    looks_at=[Fact.API, Fact.POD_FILES],
+    remedy="Compare the pod's file, `kubectl -n {namespace} exec {pod} -- cat /etc/resolv.conf`, "
+    "with the kubelet's clusterDNS and clusterDomain in /var/lib/kubelet/config.yaml on {node}. A "
+    "pod keeps the file that it started with, so recreate it after a change: `kubectl -n "
+    "{namespace} delete pod {pod}`.",
+    facts=[Fact.API, Fact.POD_FILES],
 )
 def resolv_conf(node: Node) -> Findings:
-    """Each pod's resolv.conf names the servers and the search path that its dnsPolicy implies.
+    """Each pod's resolv.conf has the nameservers and search path that its dnsPolicy implies.
 
-    With another server, cluster names do not resolve; with another path, short names do not.
+    With another nameserver cluster names do not resolve. With another search path short names do
+    not.
 
-    Except: dnsPolicy and dnsConfig are followed; NodeLocal DNSCache's address is accepted;
-    files that a pod mounts itself are the pod's own matter.
+    Except: dnsPolicy and dnsConfig are applied. The address of NodeLocal DNSCache is accepted. A
+    file that a pod mounts itself is not evaluated.
 
     See: https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/
          https://github.com/openshift/origin/issues/16688

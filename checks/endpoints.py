@@ -1,24 +1,24 @@
-"""Endpoints: that Services have those pods behind them that they should have."""
+"""Endpoints: whether EndpointSlices list the pods that Services select."""
 
-from wirecheck.catalogue.facts import Fact
-from wirecheck.catalogue.findings import Finding, Findings
-from wirecheck.catalogue.registry import check
+from wirecheck.catalogue import Fact, Finding, Findings, check
 from wirecheck.model.cluster import Cluster
 
 CONTROLLER = (
-    "kube-controller-manager keeps EndpointSlices: see that it runs and leads, and what its log "
-    "says of this Service. A slice that nothing owns any more has to be deleted by hand."
+    "Show the slices: `kubectl -n {namespace} get endpointslices -l "
+    "kubernetes.io/service-name={service} -o yaml`. kube-controller-manager maintains them; read "
+    "its log: `kubectl -n kube-system logs -l component=kube-controller-manager`. Delete a slice "
+    "that no controller owns."
 )
 
 
-@check(settles=True, remedy=CONTROLLER, looks_at=[Fact.API])
+@check(settles=True, remedy=CONTROLLER, facts=[Fact.API])
 def match_pods(cluster: Cluster) -> Findings:
-    """Every endpoint is an address of the pod that it names, and that pod is there.
+    """Every endpoint that names a pod has an address of that pod, and the pod exists.
 
-    Connections to an address whose pod is gone hang, or reach a stranger that was given the
-    address since.
+    Connections to the address of a deleted pod time out, or reach another pod that got the address
+    since.
 
-    Except: endpoints that name no pod may be anything, and are left alone.
+    Except: endpoints that do not name a pod can be anything.
 
     See: https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/
          https://github.com/kubernetes/kubernetes/issues/82494
@@ -35,14 +35,14 @@ def match_pods(cluster: Cluster) -> Findings:
             )
 
 
-@check(settles=True, remedy=CONTROLLER, looks_at=[Fact.API])
+@check(settles=True, remedy=CONTROLLER, facts=[Fact.API])
 def readiness_matches(cluster: Cluster) -> Findings:
-    """An endpoint is ready exactly when its pod is ready and not being deleted.
+    """An endpoint is ready if and only if its pod is Ready and not terminating.
 
-    Else Services send connections to pods that cannot serve them, or leave out pods that can.
+    Otherwise Services send connections to pods that cannot serve them, or skip pods that can.
 
-    Except: slices that the EndpointSlice controller does not manage say themselves what is
-    ready; publishNotReadyAddresses makes every pod count.
+    Except: slices that the EndpointSlice controller does not manage define readiness themselves.
+    With publishNotReadyAddresses every pod counts as ready.
 
     See: https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/
          https://github.com/kubernetes/kubernetes/issues/82494
@@ -60,14 +60,14 @@ def readiness_matches(cluster: Cluster) -> Findings:
             )
 
 
-@check(settles=True, remedy=CONTROLLER, looks_at=[Fact.API])
+@check(settles=True, remedy=CONTROLLER, facts=[Fact.API])
 def complete(cluster: Cluster) -> Findings:
-    """Every ready pod that a Service selects is one of its endpoints.
+    """Every Ready pod that a Service selects is one of its endpoints.
 
-    A pod that no Service knows idles; a Service that knows none of its pods is down, with all
-    of them Running and Ready.
+    A missing pod gets no connections. If all are missing, the Service is down, although its pods
+    are Running and Ready.
 
-    Except: services without a selector have endpoints that somebody else makes.
+    Except: Services without a selector, whose endpoints somebody else maintains.
 
     See: https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/
          https://github.com/kubernetes/kubernetes/issues/107927
@@ -76,7 +76,7 @@ def complete(cluster: Cluster) -> Findings:
         yield Finding(
             each,
             expected=f"{each.pod.ref} among its endpoints",
-            found="it is missing",
+            found="missing",
             concerns=[each.pod],
             key=str(each.pod.ref),
         )

@@ -1,26 +1,25 @@
-"""Firewall: that packets of pods get through the node's filter, whoever writes its rules."""
+"""Firewall: whether the node's packet filter lets the traffic of pods through."""
 
-from wirecheck.catalogue.facts import Fact
-from wirecheck.catalogue.findings import Finding, Findings, Level
-from wirecheck.catalogue.registry import check
+from wirecheck.catalogue import Fact, Finding, Findings, Level, check
 from wirecheck.model.node import Node
 
 RULES = (Fact.API, Fact.NETNS, Fact.SERVICE_RULES)
 FIND = (
-    "The evidence is the rule. Find who made it (firewalld, ufw, an agent, a person) and have it "
-    "accept the cluster's pod network; iptables -L FORWARD -v -n shows what it counts."
+    "The evidence is the rule that drops the packets. On {node}, `iptables -L FORWARD -v -n "
+    "--line-numbers` shows its counters. Find out who added it (firewalld, ufw, an agent, a "
+    "person), and make that one accept the pod network."
 )
 
 
-@check(settles=True, remedy=FIND, looks_at=RULES)
+@check(settles=True, remedy=FIND, facts=RULES)
 def forwards_pods(node: Node) -> Findings:
-    """The node forwards connections between its pods and those of other nodes.
+    """The node forwards connections between its pods and the pods of other nodes.
 
-    Docker and firewall managers set the policy of FORWARD to DROP: what nobody accepts is gone,
-    and the pods of one node are alone.
+    Docker and firewall managers set the policy of the chain FORWARD to DROP. Without a rule that
+    accepts them, packets of pods never leave the node.
 
-    Except: only what is dropped in any case counts; rules for some ports, sets or single pods do
-    not. At most eight other nodes stand for all.
+    Except: only packets that are dropped in any case count. Rules for some ports, sets or single
+    pods do not. At most eight other nodes are tried.
 
     See: https://github.com/kubernetes/kubernetes/issues/40182
          https://github.com/kubernetes/kubernetes/issues/39823
@@ -35,13 +34,13 @@ def forwards_pods(node: Node) -> Findings:
         )
 
 
-@check(settles=True, remedy=FIND, looks_at=RULES)
+@check(settles=True, remedy=FIND, facts=RULES)
 def forwards_dns(node: Node) -> Findings:
-    """The node forwards DNS of its pods to every replica, over UDP and over TCP.
+    """The node forwards DNS queries of its pods to every replica, over UDP and TCP.
 
-    A rule that is to stop lookups outside of the cluster easily stops those inside as well.
+    A rule that is meant to block DNS to the internet often blocks DNS inside the cluster as well.
 
-    Except: only what is dropped in any case counts: rules about sets or single pods do not.
+    Except: only packets that are dropped in any case count. Rules for sets or single pods do not.
 
     See: https://github.com/kubernetes/kubernetes/issues/93791
          https://github.com/kubernetes/kubernetes/issues/40182
@@ -57,38 +56,41 @@ def forwards_dns(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="Restart what owns the chain: the kubelet for KUBE-FIREWALL, kube-proxy for "
-    "KUBE-FORWARD; then find out what flushed the built-in chains (firewall-cmd --reload does).",
-    looks_at=RULES,
+    remedy="Restart the owner of the chain. For KUBE-FORWARD that is kube-proxy: `kubectl -n "
+    "kube-system delete pod {kube_proxy_pod}`. For KUBE-FIREWALL it is the kubelet on {node}: "
+    "`systemctl restart kubelet`. Then find out what flushed the built-in chains; `firewall-cmd "
+    "--reload` does.",
+    facts=RULES,
 )
 def kubernetes_chains_called(node: Node) -> Findings:
-    """The chains of kube-proxy and of the kubelet in table filter are called from the hooks.
+    """The built-in chains of table filter jump to kube-proxy's and the kubelet's chains.
 
-    A firewall that was reloaded leaves the chains in place and takes the jumps to them away.
+    A firewall reload can leave these chains in place but remove the jumps to them, so no packet
+    passes them any more.
 
-    Except: chains that are not there or empty, and those of the legacy variant.
+    Except: chains that do not exist or are empty, and chains in legacy iptables.
 
     See: https://github.com/rancher/rke2/issues/10469
          https://github.com/k3s-io/k3s/issues/7542
     """
     for family, base, chain in node.firewall.missing_anchors:
         yield Finding(
-            node.part(f"{family} {base}"), expected=f"a jump to {chain}", found="none in the chain"
+            node.part(f"{family} {base}"), expected=f"a jump to {chain}", found="no such jump"
         )
 
 
 @check(
-    remedy="Disable it on nodes (systemctl disable --now firewalld, ufw disable), or have it trust "
-    "the pod and Service ranges and keep its reload from flushing what others wrote.",
-    looks_at=RULES,
+    remedy="Disable it on {node}: `systemctl disable --now {manager}`. Or make it trust the pod "
+    "and Service ranges, and keep its reload from flushing the rules of others.",
+    facts=RULES,
 )
 def single_manager(node: Node) -> Findings:
-    """No manager of firewalls, firewalld or ufw, writes rules beside Kubernetes.
+    """No firewall manager (firewalld, ufw) adds rules beside Kubernetes.
 
-    Its next reload removes rules that it did not write: Services and pods are off until the
+    Its next reload removes rules that it did not add. Services and pods then stop working until the
     next full sync.
 
-    Except: none are known: one that is stopped leaves no table and no chain.
+    Except: none are known: a stopped firewall manager leaves no table and no chain.
 
     See: https://github.com/rancher/rke2/issues/10469
          https://github.com/rancher/rke2/issues/774
@@ -97,25 +99,27 @@ def single_manager(node: Node) -> Findings:
     for manager in sorted(node.firewall.others):
         yield Finding(
             node.part(manager),
-            expected="Kubernetes alone",
-            found=f"{manager} has rules in force",
+            expected="Kubernetes only",
+            found=f"{manager} has active rules",
             level=Level.WARN,
+            names={"manager": manager},
         )
 
 
 @check(
-    remedy="iptables-legacy-save shows them, and who made them; have it use the same variant as "
-    "kube-proxy (update-alternatives --config iptables), and flush the legacy ones.",
-    looks_at=[Fact.SERVICE_RULES],
+    remedy="Show the rules on {node}: `iptables-legacy-save` and `ip6tables-legacy-save`. Make the "
+    "program that adds them use the same variant as kube-proxy (`update-alternatives --config "
+    "iptables`), then flush the legacy rules.",
+    facts=[Fact.SERVICE_RULES],
 )
 def single_iptables_variant(node: Node) -> Findings:
-    """No rules are in legacy iptables on a node whose Kubernetes rules are in the nft variant.
+    """If Kubernetes uses the nft variant of iptables, the legacy variant has no rules.
 
-    The kernel asks both, and each tool shows its own alone: rules that nobody sees drop or
-    translate packets.
+    The kernel applies the rules of both, but each tool shows only its own. Packets are dropped or
+    translated by rules that nobody sees.
 
-    Except: legacy tables that are loaded and empty; Service rules in both are judged by
-    kube_proxy.single_iptables_variant.
+    Except: legacy tables that are loaded but empty. If both have Service rules,
+    kube_proxy.single_iptables_variant reports it.
 
     See: https://github.com/kubernetes/kubernetes/issues/71305
          https://github.com/coredns/coredns/issues/2354

@@ -1,32 +1,29 @@
-"""kube-proxy: that it keeps up with the API, runs as configured, and left nothing behind."""
+"""kube-proxy: whether it is healthy, up to date and configured, and left no old rules behind."""
 
-from wirecheck.catalogue.facts import Fact
-from wirecheck.catalogue.findings import Finding, Findings, Level
-from wirecheck.catalogue.registry import Threshold, check
+from wirecheck.catalogue import Fact, Finding, Findings, Level, Threshold, check
 from wirecheck.model.node import Node
 
 SYNC_DELAY = Threshold(
     "kube_proxy.sync_delay",
     120,
     "seconds",
-    "kube-proxy itself takes 60 s for too long; twice that spares a node that is merely busy",
+    "kube-proxy itself considers 60 s too long; twice that tolerates a busy node",
 )
 
 
 @check(
     settles=True,
-    remedy="Read kube-proxy's log on the node: a failed sync is logged with the line of the rules "
-    "that the kernel refused. Then see which services.* checks of the node are red.",
-    looks_at=[Fact.KUBE_PROXY],
+    remedy="Read kube-proxy's log, which contains the line that the kernel rejected: `kubectl -n "
+    "kube-system logs {kube_proxy_pod}`. Then see which of the services.* checks fail on {node}.",
+    facts=[Fact.KUBE_PROXY],
 )
 def healthz(node: Node) -> Findings:
-    """kube-proxy answers at /healthz that its rules are as new as the last change.
+    """kube-proxy's /healthz reports that its rules are up to date.
 
-    A kube-proxy whose every sync fails stays Running and Ready, and its node keeps the rules
-    of the day before.
+    If every sync fails, kube-proxy stays Running and Ready, while the node keeps outdated rules.
 
-    Except: where something else forwards Services (Cilium, kube-router, OVN-Kubernetes,
-    Antrea, Calico's eBPF) the check does not apply.
+    Except: nodes where another program forwards Services (Cilium, kube-router, OVN-Kubernetes,
+    Antrea, Calico with eBPF).
 
     See: https://github.com/kubernetes/kubernetes/issues/56720
          https://github.com/kubernetes/kubernetes/issues/112292
@@ -44,17 +41,18 @@ def healthz(node: Node) -> Findings:
 @check(
     settles=True,
     thresholds=(SYNC_DELAY,),
-    remedy="Read kube-proxy's log on the node for the sync that fails or takes so long; "
-    "iptables-save there tells by its own time whether the rules are slow to list.",
-    looks_at=[Fact.KUBE_PROXY],
+    remedy="Look for a failing or slow sync in kube-proxy's log: `kubectl -n kube-system logs "
+    "{kube_proxy_pod} | grep -i sync`. On {node}, `time iptables-save > /dev/null` shows whether "
+    "listing the rules is slow.",
+    facts=[Fact.KUBE_PROXY],
 )
 def sync_lag(node: Node) -> Findings:
-    """No change of a Service waits for its sync for long, by kube-proxy's own metrics.
+    """kube-proxy applies every change of a Service in time, according to its own metrics.
 
-    Once it has synced, kube-proxy goes on to answer 200 at /healthz while every further sync
-    fails: only the metrics tell.
+    After its first sync, kube-proxy can answer 200 at /healthz while every later sync fails. Only
+    the metrics show it.
 
-    Except: a change that waits for less than the threshold is only on its way.
+    Except: a change that has waited for less than the threshold.
 
     See: https://github.com/kubernetes/kubernetes/issues/76338
          https://github.com/kubernetes/kubernetes/issues/56720
@@ -66,24 +64,25 @@ def sync_lag(node: Node) -> Findings:
             yield Finding(
                 node.part(f"kube-proxy {sync.family}".strip()),
                 expected=f"a sync within {node.threshold(SYNC_DELAY):.0f} s of a change",
-                found=f"a change that has waited for {waiting:.0f} s",
+                found=f"a change has been waiting for {waiting:.0f} s",
                 evidence=node.proxy.sync_evidence,
             )
 
 
 @check(
-    remedy="Restart kube-proxy on the node (delete its pod): it reads its configuration once, when "
-    "it starts. Then see kube_proxy.no_leftover_mode.",
-    looks_at=[Fact.KUBE_PROXY, Fact.API],
+    remedy="Restart kube-proxy, which reads its configuration only when it starts: `kubectl -n "
+    "kube-system delete pod {kube_proxy_pod}`. Then see `wirecheck explain "
+    "kube_proxy.no_leftover_mode`.",
+    facts=[Fact.KUBE_PROXY, Fact.API],
 )
 def configured_mode(node: Node) -> Findings:
-    """kube-proxy is in the mode that its ConfigMap asks for.
+    """kube-proxy runs in the mode that its ConfigMap specifies.
 
-    After the ConfigMap was changed, nodes follow one by one as their kube-proxy restarts, if
-    at all: the next reboot then changes how a node forwards, and nobody knows why.
+    After a change of the ConfigMap each node switches only when its kube-proxy restarts. An
+    unrelated reboot then changes how the node forwards Services.
 
-    Except: a kube-proxy from a DaemonSet of another name has a ConfigMap that is not read; one
-    that does not tell its mode is not judged.
+    Except: the ConfigMap of a kube-proxy whose DaemonSet has another name is not read. A kube-proxy
+    that does not report its mode is not evaluated.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
     """
@@ -94,18 +93,18 @@ def configured_mode(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="Drain the node; run `kube-proxy --cleanup` there in kube-proxy's image, or reboot it; "
-    "then let kube-proxy start again.",
-    looks_at=[Fact.API, Fact.SERVICE_RULES, Fact.KUBE_PROXY],
+    remedy="Drain the node, `kubectl drain {node} --ignore-daemonsets`, and reboot it; or run "
+    "`kube-proxy --cleanup` on it from kube-proxy's image. Then `kubectl uncordon {node}`.",
+    facts=[Fact.API, Fact.SERVICE_RULES, Fact.KUBE_PROXY],
 )
 def no_leftover_mode(node: Node) -> Findings:
-    """No rules or virtual servers are left of a mode that kube-proxy is no longer in.
+    """No rules or virtual servers are left over from another mode of kube-proxy.
 
-    Nothing updates them. They go on to answer for Services that are gone, and for backends
-    that were others then; at best they wait for the next change of mode.
+    Nothing updates leftover rules. They still forward deleted Services and outdated backends, or
+    take effect at the next change of the mode.
 
-    Except: the kubelet's own chains (KUBE-FIREWALL, KUBE-KUBELET-CANARY) are in every mode;
-    IPVS servers within ipvs.excludeCIDRs are somebody else's.
+    Except: the kubelet's own chains (KUBE-FIREWALL, KUBE-KUBELET-CANARY) exist in every mode. IPVS
+    servers within ipvs.excludeCIDRs belong to another program.
 
     See: https://github.com/kubernetes/kubernetes/issues/102314
          https://github.com/kubernetes/kubernetes/issues/109286
@@ -120,17 +119,19 @@ def no_leftover_mode(node: Node) -> Findings:
 
 
 @check(
-    remedy="Find which variant kube-proxy uses (its log names it at the start) and flush its "
-    "chains in the other: iptables-legacy-save or iptables-nft-save show them.",
-    looks_at=[Fact.SERVICE_RULES],
+    remedy="Find out which variant kube-proxy uses; it logs it at the start: `kubectl -n "
+    "kube-system logs {kube_proxy_pod} | grep -i iptables`. On {node}, show the rules of both "
+    "variants, `iptables-legacy-save` and `iptables-nft-save`, and flush the chains in the other "
+    "one.",
+    facts=[Fact.SERVICE_RULES],
 )
 def single_iptables_variant(node: Node) -> Findings:
-    """Service rules are in one variant of iptables, legacy or nft, and not in both.
+    """Service rules exist in one variant of iptables only, legacy or nft.
 
-    The kernel asks both. After a change of the node's system or of kube-proxy's image the
-    older rules stay, are updated no more, and act beside the new ones.
+    The kernel applies both. After a change of the operating system or of kube-proxy's image the
+    old rules stay, are no longer updated, and still affect packets.
 
-    Except: the kubelet's hint and canary chains alone are no Service rules.
+    Except: the kubelet's hint and canary chains do not count as Service rules.
 
     See: https://github.com/kubernetes/kubernetes/issues/71305
          https://github.com/kubernetes-sigs/iptables-wrappers

@@ -1,94 +1,107 @@
-"""Links: the veth pairs between pods and node, from both ends."""
+"""Links: the veth pairs between pods and the node, checked from both ends."""
 
-from wirecheck.catalogue.facts import Fact
-from wirecheck.catalogue.findings import Finding, Findings, Level, NotApplicable
-from wirecheck.catalogue.registry import Threshold, check
+from wirecheck.catalogue import (
+    Fact,
+    Finding,
+    Findings,
+    Level,
+    Limits,
+    NotApplicable,
+    Threshold,
+    check,
+)
 from wirecheck.model.node import Node
 
 ORPHANS = Threshold(
     "links.orphans",
     0,
     "pairs",
-    "each is what a failed or interrupted CNI call left; they pile up until bridges are full",
+    "each is left by a failed or interrupted CNI call; they accumulate until bridges are full",
 )
-PORTS_WARN = Threshold("links.ports_warn", 900, "ports", "a bridge takes 1,023 ports, and no more")
-PORTS_FAIL = Threshold("links.ports_fail", 1010, "ports", "the next pods get no port any more")
+PORTS = Limits(
+    warn=Threshold("links.ports_warn", 900, "ports", "the kernel allows 1,023 ports on a bridge"),
+    fail=Threshold("links.ports_fail", 1010, "ports", "the next pods get no port"),
+)
 NETNS = Threshold(
     "links.netns_warn",
     5,
     "namespaces",
-    "a pod that is being removed may leave one behind for a while",
+    "pods that are being removed can have one for a short time",
 )
-LOSS_WARN = Threshold("links.loss_warn", 0.1, "%", "TCP is slowed down by half of that already")
+LOSS_WARN = Threshold("links.loss_warn", 0.1, "%", "half of that already slows TCP down")
+
+RECREATE = (
+    "Recreate the pod: `kubectl -n {namespace} delete pod {pod}`. Then read the log of the CNI "
+    "plugin: `kubectl -n {cni_namespace} logs {cni_pod} --all-containers`."
+)
 
 
-@check(
-    settles=True,
-    remedy="Delete the pod so that it is wired again; then read the CNI plugin's log on the node.",
-    looks_at=[Fact.NETNS, Fact.PROCESSES],
-)
+@check(settles=True, remedy=RECREATE, facts=[Fact.NETNS, Fact.PROCESSES])
 def veth_pairs_complete(node: Node) -> Findings:
-    """Both ends of every pod's veth pair exist and name each other.
+    """Both ends of every pod's veth pair exist and refer to each other.
 
-    A pod whose pair lost its node side keeps its address and sends into nothing.
+    If the end on the node is missing, the pod keeps its address, but its packets reach nothing.
 
-    Except: pods that are wired by something else than a veth pair (macvlan, SR-IOV, netkit)
-    are not judged.
+    Except: pods that are connected by something other than a veth pair (macvlan, SR-IOV, netkit).
 
     See: https://github.com/kubernetes/kubernetes/issues/69925
          https://github.com/projectcalico/cni-plugin/issues/275
     """
     for pod, netns in node.pods_with_netns:
         if not netns.interfaces:
-            yield Finding(pod, expected="an interface besides lo", found="none in its netns")
+            yield Finding(pod, expected="an interface other than lo", found="none in its netns")
     for pair in node.veths:
         if pair.outer is None:
             yield Finding(
                 pair,
-                expected=f"interface {pair.inner.link.peer_index} on the node as its other end",
-                found="no such interface in the node's netns",
+                expected=f"interface {pair.inner.link.peer_index} on the node as the other end",
+                found="no such interface on the node",
             )
         elif not pair.points_back:
             yield Finding(
                 pair,
-                expected=f"{pair.outer.name} leads back to interface {pair.inner.index} in the pod",
+                expected=f"{pair.outer.name} paired with interface {pair.inner.index} in the pod",
                 found=pair.actual_peer,
             )
 
 
 @check(
     settles=True,
-    remedy="Switch it on (ip link set DEVICE up, in the pod's netns for eth0) and find out who "
-    "switched it off: NetworkManager and systemd-networkd must leave pod interfaces alone.",
-    looks_at=[Fact.NETNS, Fact.PROCESSES],
+    remedy="Show the link on {node}: `ip link show {device}`, or `nsenter --net={netns} ip link "
+    "show {device}` if it is in the pod. Bring it up: `ip link set {device} up`. Then find out "
+    "who brought it down; NetworkManager and systemd-networkd must not manage pod interfaces.",
+    facts=[Fact.NETNS, Fact.PROCESSES],
 )
 def up(node: Node) -> Findings:
     """Both ends of every veth pair are up.
 
-    With one end down the pod is cut off, while the API goes on to show it as Running.
+    If one end is down, the pod is disconnected, while the API still shows it as Running.
 
-    Except: pods that are wired by something else than a veth pair are not judged.
+    Except: pods that are connected by something other than a veth pair.
 
     See: https://github.com/rancher/rke2/issues/786
     """
     for pair in node.veths:
         for end in pair.ends:
             if not end.interface.is_up:
-                yield Finding(end, expected="UP", found=f"{end.interface.name} is DOWN")
+                name = end.interface.name
+                yield Finding(end, expected="UP", found=f"{name} is DOWN", names={"device": name})
 
 
 @check(
     settles=True,
-    remedy="Set the MTU of the CNI plugin's configuration on all nodes, then replace the pods.",
-    looks_at=[Fact.NETNS, Fact.PROCESSES],
+    remedy="Set the same MTU in the CNI plugin's configuration on all nodes, then recreate the "
+    "pod: `kubectl -n {namespace} delete pod {pod}`. Until then, on {node}: `ip link set {device} "
+    "mtu {mtu}`.",
+    facts=[Fact.NETNS, Fact.PROCESSES],
 )
 def equal_mtu(node: Node) -> Findings:
     """Both ends of every veth pair have the same MTU.
 
-    The larger end sends packets that the smaller one drops without a word: short requests
-    work, long answers hang.
+    The smaller end silently drops the larger packets of the other one. Short requests work, and
+    large responses hang.
 
-    Except: pods that are wired by something else than a veth pair are not judged.
+    Except: pods that are connected by something other than a veth pair.
 
     See: https://github.com/projectcalico/calico/issues/1709
     """
@@ -96,24 +109,26 @@ def equal_mtu(node: Node) -> Findings:
         if pair.outer and pair.inner.mtu != pair.outer.mtu:
             yield Finding(
                 pair,
-                expected=f"{pair.inner.mtu} bytes, as on eth0 in the pod",
+                expected=f"{pair.inner.mtu} bytes, as on {pair.inner.name} in the pod",
                 found=f"{pair.outer.mtu} bytes on {pair.outer.name}",
+                names={"device": pair.outer.name, "mtu": str(pair.inner.mtu)},
             )
 
 
 @check(
     settles=True,
-    remedy="Put it back (ip link set VETH master BRIDGE), or delete the pod so that it is wired "
-    "again.",
-    looks_at=[Fact.NETNS, Fact.PROCESSES],
+    remedy="Show the link on {node}: `ip -d link show {device}`. Attach it to the pods' bridge "
+    "again (`ip link set {device} master BRIDGE`), or recreate the pod: `kubectl -n {namespace} "
+    "delete pod {pod}`.",
+    facts=[Fact.NETNS, Fact.PROCESSES],
 )
 def attached(node: Node) -> Findings:
-    """The node's end of every pair is on the bridge that has the pod's range, or has a route.
+    """The node's end of every veth pair is on the bridge of the pod's range, or has a route.
 
-    An end that hangs in the air, or on another bridge, takes the pod off the network.
+    If it is on no bridge or on another one, the pod is disconnected from the network.
 
-    Except: plugins that forward to pods by eBPF or Open vSwitch need no bridge and no host
-    route.
+    Except: CNI plugins that forward to pods with eBPF or Open vSwitch need neither a bridge nor a
+    host route.
 
     See: https://github.com/docker/for-linux/issues/109
     """
@@ -121,23 +136,27 @@ def attached(node: Node) -> Findings:
         raise NotApplicable(f"{node.cluster.cni} forwards to pods without a bridge or host route")
     for pair in node.veths:
         if pair.outer and not pair.is_attached:
-            yield Finding(pair, expected=pair.expected_attachment, found=pair.actual_attachment)
+            yield Finding(
+                pair,
+                expected=pair.expected_attachment,
+                found=pair.actual_attachment,
+                names={"device": pair.outer.name},
+            )
 
 
 @check(
     settles=True,
     thresholds=(ORPHANS,),
-    remedy="Look at it (ip -d link show DEVICE); delete it (ip link del DEVICE) if no container "
-    "uses it.",
-    looks_at=[Fact.NETNS],
+    remedy="Show the link on {node}: `ip -d link show {device}`. If no container uses it, delete "
+    "it: `ip link delete {device}`.",
+    facts=[Fact.NETNS],
 )
 def no_orphaned_veths(node: Node) -> Findings:
-    """No veth pair on the node is left over from a pod that is gone.
+    """No veth pair on the node is left over from a deleted pod.
 
-    One does no harm; thousands fill bridges and slow every change of the network down.
+    A single one does no harm. Thousands fill up bridges and slow down every change of the network.
 
-    Except: pairs of containers that are none of Kubernetes' lead into a netns that lives, and
-    are left alone.
+    Except: pairs of containers outside Kubernetes, whose other end is in a live network namespace.
 
     See: https://github.com/docker/for-linux/issues/109
          https://github.com/projectcalico/calico/issues/7554
@@ -146,22 +165,27 @@ def no_orphaned_veths(node: Node) -> Findings:
     if len(orphans) > node.threshold(ORPHANS):
         for orphan in orphans:
             yield Finding(
-                orphan, expected="a pod at its other end", found=orphan.peer, level=Level.WARN
+                orphan,
+                expected="a pod at the other end",
+                found=orphan.peer,
+                level=Level.WARN,
+                names={"device": orphan.interface.name},
             )
 
 
 @check(
     settles=True,
-    remedy="bridge link set dev VETH hairpin on; for all pods to come: hairpinMode in the CNI "
-    "configuration.",
-    looks_at=[Fact.NETNS, Fact.PROCESSES],
+    remedy="Enable hairpin mode on {node}: `bridge link set dev {device} hairpin on`. For new "
+    "pods, set `hairpinMode` in the CNI configuration in /etc/cni/net.d.",
+    facts=[Fact.NETNS, Fact.PROCESSES],
 )
 def hairpin(node: Node) -> Findings:
-    """The bridge sends a pod's packets back to it where they are for the pod itself.
+    """Every pod's bridge port is in hairpin mode, or its bridge is promiscuous.
 
-    A pod that connects to its own Service, and is the backend that is chosen, waits in vain.
+    Otherwise a pod that connects to its own Service, and is selected as the backend, times out:
+    the bridge does not send a frame back through the port that it came from.
 
-    Except: bridges in promiscuous mode do it for all ports; pods on no bridge are not judged.
+    Except: bridges in promiscuous mode, which do it for all ports, and pods without a bridge.
 
     See: https://github.com/kubernetes/kubernetes/issues/13375
          https://github.com/kubernetes/kubernetes/issues/20475
@@ -171,134 +195,148 @@ def hairpin(node: Node) -> Findings:
         if pair.outer and pair.lacks_hairpin:
             yield Finding(
                 pair,
-                expected=f"hairpin on {pair.outer.name}",
+                expected=f"hairpin mode on {pair.outer.name}",
                 found="off, on a bridge that is not promiscuous",
                 level=Level.WARN,
+                names={"device": pair.outer.name},
             )
 
 
 @check(
     settles=True,
-    remedy="bridge -d link show dev VETH shows the port's state; switch STP off on the pods' "
-    "bridge (ip link set BRIDGE type bridge stp_state 0).",
-    looks_at=[Fact.NETNS, Fact.PROCESSES],
+    remedy="Show the port's state on {node}: `bridge -d link show dev {device}`. Disable STP on "
+    "the pods' bridge: `ip link set BRIDGE type bridge stp_state 0`.",
+    facts=[Fact.NETNS, Fact.PROCESSES],
 )
 def bridge_ports_forwarding(node: Node) -> Findings:
-    """Every pod's port on its bridge is in the state in which it forwards.
+    """Every pod's bridge port is in the state `forwarding`.
 
-    A port that is blocked or still learning drops what it gets, with both ends up.
+    A port that is blocking or learning drops all packets, although both ends of the pair are up.
 
-    Except: the port of a pair with one end down is judged by links.up; pods on no bridge.
+    Except: if one end of the pair is down, links.up reports it; pods without a bridge.
 
     See: https://github.com/docker/for-linux/issues/109
          https://man7.org/linux/man-pages/man8/bridge.8.html
     """
     for pair in node.veths:
         if pair.outer and (state := pair.blocked_by_bridge):
-            yield Finding(pair, expected=f"{pair.outer.name} forwards", found=f"it is {state}")
+            yield Finding(
+                pair,
+                expected=f"{pair.outer.name} is forwarding",
+                found=f"it is {state}",
+                names={"device": pair.outer.name},
+            )
 
 
 @check(
-    thresholds=(PORTS_WARN, PORTS_FAIL),
-    remedy="See links.no_orphaned_veths: what is left of pods that are gone takes ports; then "
-    "lower the node's maxPods.",
-    looks_at=[Fact.NETNS],
+    thresholds=PORTS,
+    remedy="Count what uses the ports on {node}: `bridge link show | grep -c 'master {bridge} '`. "
+    "Delete orphaned pairs first, see `wirecheck explain links.no_orphaned_veths`; then lower "
+    "maxPods in the kubelet's configuration.",
+    facts=[Fact.NETNS],
 )
 def bridge_port_capacity(node: Node) -> Findings:
-    """Every bridge of the node has room for further ports.
+    """Every bridge of the node has free ports.
 
-    The kernel refuses port 1,024: pods are created, and never get a network.
+    The kernel rejects port 1,024 of a bridge. Further pods are created, but never get a network.
 
-    Except: none are known: the limit is the kernel's.
+    Except: none are known: it is a fixed limit of the kernel.
 
     See: https://github.com/docker/for-linux/issues/109
     """
     for bridge, ports in node.host.bridges.items():
-        if ports > node.threshold(PORTS_WARN):
-            over = ports > node.threshold(PORTS_FAIL)
-            limit = node.threshold(PORTS_FAIL if over else PORTS_WARN)
+        if exceeded := PORTS.exceeded_by(ports, node):
             yield Finding(
                 node.part(bridge),
-                expected=f"at most {limit:.0f} ports",
+                expected=f"at most {exceeded.limit:.0f} ports",
                 found=f"{ports:,} ports",
-                level=Level.FAIL if over else Level.WARN,
+                level=exceeded.level,
                 key="ports",
+                names={"bridge": bridge},
             )
 
 
 @check(
     settles=True,
     thresholds=(NETNS,),
-    remedy="Compare with crictl pods (NotReady ones go by themselves); for each that is in no "
-    "sandbox: umount /run/netns/NAME, rm /run/netns/NAME.",
-    looks_at=[Fact.NETNS, Fact.PROCESSES],
+    remedy="On {node}, check whether a sandbox still uses it: `crictl pods -o json | grep {path}` "
+    "(sandboxes that are NotReady disappear by themselves). If there is none, remove it: `umount "
+    "{path} && rm {path}`.",
+    facts=[Fact.NETNS, Fact.PROCESSES],
 )
 def no_leaked_netns(node: Node) -> Findings:
-    """No network namespace is left of pods that are gone.
+    """No network namespace is left over from a deleted pod.
 
-    Each keeps its end of a veth pair, and its address: the node runs out of them in time.
+    Each keeps its veth pair and its address, so the node eventually runs out of both.
 
-    Except: namespaces that others name (`ip netns add`) are not judged; a few may be of
-    sandboxes that wait for their removal.
+    Except: namespaces that other programs name (`ip netns add`). A few can belong to sandboxes that
+    are about to be removed.
 
     See: https://github.com/cri-o/cri-o/issues/3736
          https://github.com/kubernetes/kubernetes/issues/110938
     """
-    left = node.leaked_netns
-    if len(left) > node.threshold(NETNS):
-        for each in left:
+    leaked = node.leaked_netns
+    if len(leaked) > node.threshold(NETNS):
+        for each in leaked:
             yield Finding(
                 node.part(each.record.mounted),
                 expected="a process in it",
                 found=f"none; it has {len(each.addresses)} addresses",
                 level=Level.WARN,
                 key=str(each.inode),
+                names={"path": each.record.mounted},
             )
 
 
 @check(
     thresholds=(LOSS_WARN,),
-    remedy="ethtool -S DEVICE and ethtool -g DEVICE for a queue that is too short; for the CPUs' "
-    "queues raise net.core.netdev_max_backlog, and see which CPU serves all interrupts.",
-    looks_at=[Fact.TRAFFIC],
+    remedy="For a device, check on {node} whether its queue is too short: `ethtool -S {device}` "
+    "and `ethtool -g {device}`. For the queue of a CPU, raise it: `sysctl -w "
+    "net.core.netdev_max_backlog=5000`, and check in /proc/interrupts whether one CPU serves all "
+    "interrupts.",
+    facts=[Fact.TRAFFIC],
 )
 def no_packet_drops(node: Node) -> Findings:
-    """Neither a device nor the queue of a CPU dropped packets while the node was looked at.
+    """No network device and no CPU queue dropped packets during the check.
 
-    They are gone before any rule sees them: what is left is latency, on every connection.
+    These packets are lost before any firewall rule sees them. All that shows is latency, on every
+    connection.
 
-    Except: what was lost before the visit does not count; devices without an address do not
-    either, nor tunnels, which drop what they know no way for, nor the CPUs' queues of a node
-    that is a container; less than ten packets are no measure.
+    Except: drops before the check; devices without an address; tunnels, which drop packets without
+    a route; CPU queues of a node that is a container; fewer than ten packets.
 
     See: https://github.blog/2019-11-21-debugging-network-stalls-on-kubernetes/
          https://man7.org/linux/man-pages/man8/ethtool.8.html
     """
     for loss in node.losses:
+        device, is_device, _ = loss.where.partition(",")
         if loss.percent > node.threshold(LOSS_WARN):
             yield Finding(
                 node.part(loss.where),
-                expected=f"at most {node.threshold(LOSS_WARN):g} % lost",
+                expected=f"at most {node.threshold(LOSS_WARN):g} % dropped",
                 found=f"{loss.lost:,} of {loss.lost + loss.passed:,} packets",
                 level=Level.WARN,
                 key="loss",
+                names={"device": device} if is_device else {},
             )
 
 
 @check(
-    remedy="Leave the CNI plugin's devices out, in a file in /etc/NetworkManager/conf.d: [keyfile] "
-    "unmanaged-devices=interface-name:cali*;interface-name:flannel*;interface-name:cni*;"
-    "interface-name:veth* (the names of your plugin), then systemctl reload NetworkManager.",
-    looks_at=[Fact.DEVICE_MANAGERS, Fact.NETNS, Fact.PROCESSES],
+    remedy="On {node}, exclude the CNI plugin's devices (use the names of your plugin): `printf "
+    "'[keyfile]\\nunmanaged-devices=interface-name:cali*;interface-name:flannel*;"
+    "interface-name:cni*;interface-name:veth*\\n' > /etc/NetworkManager/conf.d/cni.conf && "
+    "systemctl reload NetworkManager`.",
+    facts=[Fact.DEVICE_MANAGERS, Fact.NETNS, Fact.PROCESSES],
 )
 def unmanaged_by_networkmanager(node: Node) -> Findings:
-    """NetworkManager, where it runs, is told to leave the CNI plugin's devices alone.
+    """If NetworkManager runs, it is configured to leave the CNI plugin's devices unmanaged.
 
-    What it takes for its own loses routes and addresses when it starts, is updated, or a link
-    comes and goes: pods are cut off one by one, and nothing in Kubernetes changed.
+    NetworkManager removes routes and addresses from devices that it manages when it starts, is
+    updated, or a link appears. Pods lose their network one by one, without any change in
+    Kubernetes.
 
-    Except: nodes without NetworkManager. What udev's rules leave out is not read, and told all the
-    same: those rules change with the distribution.
+    Except: nodes without NetworkManager. udev rules that exclude devices are not read and count as
+    missing, because they change with the distribution.
 
     See: https://docs.rke2.io/known_issues#networkmanager
          https://github.com/rancher/rke2/issues/786
@@ -307,26 +345,26 @@ def unmanaged_by_networkmanager(node: Node) -> Findings:
     for each in node.device_managers.managed_by_networkmanager:
         yield Finding(
             node.part(f"{each.kind} devices"),
-            expected="left out by unmanaged-devices",
+            expected="excluded by unmanaged-devices",
             found=each.found,
             level=Level.WARN,
         )
 
 
 @check(
-    remedy="A .link file that comes before it, as /etc/systemd/network/10-cni.link: [Match] "
-    "OriginalName=cali* flannel* eni* veth*, [Link] MACAddressPolicy=none. It holds for devices "
-    "that are made from then on.",
-    looks_at=[Fact.DEVICE_MANAGERS, Fact.NETNS, Fact.PROCESSES, Fact.API],
+    remedy="On {node}, add a .link file that sorts before it: `printf "
+    "'[Match]\\nOriginalName=cali* flannel* eni* veth*\\n[Link]\\nMACAddressPolicy=none\\n' > "
+    "/etc/systemd/network/10-cni.link`. It applies to devices that are created from then on.",
+    facts=[Fact.DEVICE_MANAGERS, Fact.NETNS, Fact.PROCESSES, Fact.API],
 )
 def mac_policy(node: Node) -> Findings:
-    """No .link file of systemd gives the CNI plugin's devices other MACs than the plugin knows.
+    """No .link file of systemd changes the MAC addresses that the CNI plugin's devices were given.
 
-    The plugin told others the MAC that a device was made with; what they send to it is dropped
-    once udev, a moment later, has given it another one.
+    The plugin announced the MAC that the device was created with. If udev changes it a moment
+    later, packets to the old MAC are dropped.
 
-    Except: systemd's own MACAddressPolicy=persistent leaves MACs alone that a program has set, as
-    most plugins do: it counts for the AWS VPC CNI, whose older versions do not, and for flannel
+    Except: systemd's MACAddressPolicy=persistent does not change MACs that a program has set, as
+    most plugins do. It counts for the AWS VPC CNI, whose older versions do not, and for flannel
     before 0.15.1.
 
     See: https://github.com/flannel-io/flannel/issues/1155
@@ -337,7 +375,7 @@ def mac_policy(node: Node) -> Findings:
     for each in node.device_managers.mac_overrides:
         yield Finding(
             node.part(each.device),
-            expected="the MAC that the CNI plugin gave it",
+            expected="the MAC address that the CNI plugin set",
             found=f"{each.setting} in {each.file}",
             level=Level.WARN,
         )

@@ -1,36 +1,48 @@
-"""Nodes: that they were looked at, that they are ready, that their kernel forwards packets."""
+"""Nodes: whether they were checked, are Ready, forward packets and have unique identities."""
 
-from wirecheck.catalogue.facts import Fact
-from wirecheck.catalogue.findings import Finding, Findings, Level, NotApplicable
-from wirecheck.catalogue.registry import Threshold, check
+from wirecheck.catalogue import (
+    Fact,
+    Finding,
+    Findings,
+    Level,
+    Limits,
+    NotApplicable,
+    Threshold,
+    check,
+)
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.identity import overlapping_ranges, shared_identities
 from wirecheck.model.node import Node
 
-CLOCK_WARN = Threshold("nodes.clock_warn", 5, "s", "logs of nodes can no longer be laid together")
-CLOCK_FAIL = Threshold("nodes.clock_fail", 60, "s", "leases and new certificates depend on it")
-NEIGHBOURS_WARN = Threshold(
-    "nodes.neighbours_warn", 80, "%", "the table grows with pods and nodes, and by bursts"
+CLOCK = Limits(
+    warn=Threshold("nodes.clock_warn", 5, "s", "logs of different nodes cannot be correlated"),
+    fail=Threshold("nodes.clock_fail", 60, "s", "leases and new certificates depend on it"),
 )
-NEIGHBOURS_FAIL = Threshold(
-    "nodes.neighbours_fail", 95, "%", "at the limit, packets to new neighbours are dropped"
+NEIGHBOURS = Limits(
+    warn=Threshold(
+        "nodes.neighbours_warn", 80, "%", "the table grows with pods and nodes, and in bursts"
+    ),
+    fail=Threshold(
+        "nodes.neighbours_fail", 95, "%", "at the limit packets to new neighbours are dropped"
+    ),
 )
 LOG_AGE = Threshold(
-    "nodes.log_age", 1440, "minutes", "what is older than a day was seen by an earlier run"
+    "nodes.log_age", 1440, "minutes", "an earlier run reported what is older than a day"
 )
 
 
 @check(
-    remedy="Do what the reason says; `wirecheck run` with only this check tells whether it helped.",
-    looks_at=[Fact.VISIT],
+    remedy="Do what the reason says, then check only this: `wirecheck run --check "
+    "nodes.reachable`.",
+    facts=[Fact.VISIT],
 )
 def reachable(node: Node) -> Findings:
-    """The node was visited, the host proved to be this node, and all of it could be read.
+    """wirecheck reached the node, the host proved to be this node, and everything was read.
 
-    What was not looked at is not healthy: it is unknown.
+    The state of a node that was not checked is unknown, not healthy.
 
-    Except: nodes that are gone, about to be deleted or NotReady when asked again, and those
-    that nobody can enter (virtual, Fargate, Windows), are skipped with that reason.
+    Except: nodes that are gone, about to be deleted or still NotReady on a second try, and nodes
+    that nobody can log in to (virtual nodes, Fargate, Windows), are not applicable.
 
     See: https://kubernetes.io/docs/concepts/architecture/nodes/
     """
@@ -41,21 +53,23 @@ def reachable(node: Node) -> Findings:
         return
     for problem in node.document.problems:
         yield Finding(
-            node, expected="all of it read", found=problem, level=Level.ERROR, key=problem
+            node, expected="everything read", found=problem, level=Level.ERROR, key=problem
         )
 
 
 @check(
     settles=True,
-    remedy="kubectl describe node NAME shows the reason; then read kubelet's log on the node.",
-    looks_at=[Fact.API],
+    remedy="Show the reason: `kubectl describe node {node}`. Then read the kubelet's log on "
+    "{node}: `journalctl -u kubelet --since -1h`.",
+    facts=[Fact.API],
 )
 def ready(node: Node) -> Findings:
-    """The node is Ready in the eyes of the API.
+    """The API shows the node as Ready.
 
-    Its pods are about to be moved away, and Services already send nothing to them.
+    Services send no connections to the pods of a NotReady node, and Kubernetes is about to evict
+    them.
 
-    Except: nodes that an autoscaler is removing are skipped.
+    Except: nodes that an autoscaler is removing.
 
     See: https://kubernetes.io/docs/concepts/architecture/nodes/
     """
@@ -67,20 +81,20 @@ def ready(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="See cni.single_config and cni.agent_ready: the runtime waits for a "
-    "configuration that the CNI plugin's agent writes. crictl info shows the runtime's last "
-    "attempt (lastCNILoadStatus). NetworkUnavailable is set by a cloud's route controller, or by "
-    "the plugin: read the log of that one.",
-    looks_at=[Fact.API],
+    remedy="The container runtime waits for a CNI configuration that the plugin's agent writes: "
+    "`kubectl -n {cni_namespace} logs {cni_pod} --all-containers`. On {node}, `crictl info | grep "
+    "-A5 lastCNILoadStatus` shows the runtime's last attempt. A cloud's route controller or the "
+    "CNI plugin sets NetworkUnavailable; read its log.",
+    facts=[Fact.API],
 )
 def network_ready(node: Node) -> Findings:
-    """The container runtime of the node has a network for pods, and nobody says otherwise.
+    """The node's container runtime has a pod network, and no condition contradicts it.
 
-    The pods that run go on; new ones stay in ContainerCreating, and nothing in the node's own
-    state but a sentence in one condition tells why.
+    Running pods keep their network, but new pods stay in ContainerCreating. Only the text of a node
+    condition shows why.
 
-    Except: nodes that an autoscaler is removing are skipped; a plugin that does not set
-    NetworkUnavailable is none that sets it to True.
+    Except: nodes that an autoscaler is removing, and CNI plugins that do not set
+    NetworkUnavailable.
 
     See: https://kubernetes.io/docs/concepts/architecture/nodes/
          https://github.com/containerd/containerd/issues/6876
@@ -88,42 +102,48 @@ def network_ready(node: Node) -> Findings:
     """
     if node.is_being_removed:
         raise NotApplicable("the node is being removed")
-    for condition, told in node.network_problems:
-        yield Finding(node.part(condition), expected="a network for pods", found=told)
+    for condition, evidence in node.network_problems:
+        yield Finding(node.part(condition), expected="a pod network", found=evidence)
 
 
 @check(
-    remedy="sysctl -w net.ipv4.ip_forward=1 (net.ipv6.conf.all.forwarding=1), and a file in "
-    "/etc/sysctl.d that keeps it at the next boot; look for a hardening tool that resets it.",
-    looks_at=[Fact.SYSCTLS, Fact.API],
+    remedy="On {node}: `sysctl -w {sysctl}=1`. Keep it over a reboot: `echo '{sysctl} = 1' > "
+    "/etc/sysctl.d/90-{sysctl}.conf`. Then look for a hardening tool that resets it.",
+    facts=[Fact.SYSCTLS, Fact.API],
 )
 def ip_forward(node: Node) -> Findings:
     """The kernel forwards packets in every address family that the node's pods use.
 
-    Without it nothing crosses the node: pods talk to neighbours on the same bridge alone.
+    Without forwarding, pods reach only other pods on the same bridge.
 
-    Except: a family that no pod of the node uses is not judged.
+    Except: an address family that no pod of the node uses.
 
     See: https://github.com/openshift/origin/issues/9931
          https://github.com/kubernetes-sigs/kubespray/issues/680
     """
     for sysctl in node.forwarding_sysctls:
         if node.sysctl(sysctl) != "1":
-            yield Finding(node.part(sysctl), expected="1", found=node.sysctl(sysctl))
+            yield Finding(
+                node.part(sysctl),
+                expected="1",
+                found=node.sysctl(sysctl),
+                names={"sysctl": sysctl},
+            )
 
 
 @check(
-    remedy="modprobe br_netfilter; sysctl -w net.bridge.bridge-nf-call-iptables=1 (and "
-    "…-ip6tables=1), and files in /etc/modules-load.d and /etc/sysctl.d that keep it.",
-    looks_at=[Fact.SYSCTLS, Fact.NETNS],
+    remedy="On {node}: `modprobe br_netfilter && sysctl -w {sysctl}=1`. Keep it over a reboot: "
+    "`echo br_netfilter > /etc/modules-load.d/br_netfilter.conf` and `echo '{sysctl} = 1' > "
+    "/etc/sysctl.d/90-{sysctl}.conf`.",
+    facts=[Fact.SYSCTLS, Fact.NETNS],
 )
 def bridge_nf_call(node: Node) -> Findings:
-    """Packets between pods on one bridge pass through the node's Service rules.
+    """Packets between pods on the same bridge pass through the node's Service rules.
 
-    Otherwise an answer from a pod on the same node bypasses the reverse translation, and a
-    Service works from everywhere except from next to its backend.
+    Otherwise a response from a pod on the same node bypasses the reverse translation. A Service
+    then works for all clients except those on the node of its backend.
 
-    Except: nodes whose pods are on no bridge do not need it.
+    Except: nodes whose pods are not on a bridge.
 
     See: https://github.com/kubernetes/kubernetes/issues/127031
          https://github.com/kubernetes/kubernetes/issues/20475
@@ -132,21 +152,28 @@ def bridge_nf_call(node: Node) -> Findings:
         raise NotApplicable("no pod of this node is on a bridge")
     for sysctl in node.bridge_sysctls:
         if node.sysctl(sysctl) != "1":
-            yield Finding(node.part(sysctl), expected="1", found=node.sysctl(sysctl))
+            yield Finding(
+                node.part(sysctl),
+                expected="1",
+                found=node.sysctl(sysctl),
+                names={"sysctl": sysctl},
+            )
 
 
 @check(
     settles=True,
-    remedy="Drain and delete the younger of the two Nodes, and let it join again; see "
-    "kube-controller-manager's log for how it came to give out a range twice.",
-    looks_at=[Fact.API],
+    remedy="Drain and delete one of the two nodes, then let it join again: `kubectl drain {node} "
+    "--ignore-daemonsets && kubectl delete node {node}`. Read why the range was "
+    "allocated twice: `kubectl -n kube-system logs -l component=kube-controller-manager`.",
+    facts=[Fact.API],
 )
 def disjoint_pod_cidrs(cluster: Cluster) -> Findings:
-    """The pod ranges of any two nodes are disjoint.
+    """The pod ranges of different nodes do not overlap.
 
-    Every other node has one route for such an address: the pods of one of the two are cut off.
+    The other nodes have one route for such an address, so the pods of one of the two nodes are
+    unreachable.
 
-    Except: nodes without a range, whose plugin gives out addresses from pools of its own.
+    Except: nodes without a pod range, whose CNI plugin allocates addresses from its own pools.
 
     See: https://github.com/kubernetes/kubernetes/issues/127792
          https://github.com/kubernetes/kubernetes/issues/29058
@@ -154,26 +181,27 @@ def disjoint_pod_cidrs(cluster: Cluster) -> Findings:
     for each in overlapping_ranges(cluster.nodes):
         yield Finding(
             each,
-            expected=f"{each.what} for itself",
-            found=f"overlaps that of {each.others[0].name}",
+            expected=f"{each.what} on this node only",
+            found=f"overlaps the range of {each.others[0].name}",
             concerns=each.others,
         )
 
 
 @check(
     settles=True,
-    remedy="Give the clone an identity of its own: rm /etc/machine-id, "
-    "systemd-machine-id-setup, reboot; for an address or a MAC see what the nodes were made from.",
-    looks_at=[Fact.API],
+    remedy="Give the clone its own identity. On {clone}: `rm /etc/machine-id && "
+    "systemd-machine-id-setup && reboot`. For an address or a MAC, check the image or template "
+    "that the nodes were created from.",
+    facts=[Fact.API],
 )
 def unique_identity(cluster: Cluster) -> Findings:
-    """No two nodes have the same machine id, system UUID, address or overlay MAC.
+    """No two nodes have the same machine ID, system UUID, address or overlay MAC.
 
-    Plugins derive addresses and keys from them: traffic for one of two clones flaps to the
-    other.
+    CNI plugins derive addresses and keys from them. Traffic for one of two clones alternates
+    between both.
 
-    Except: a system UUID that all nodes have, or that the manufacturer left at zeros or an example,
-    is not compared; one that some nodes share is a warning, since their hardware may be at fault.
+    Except: a system UUID that all nodes share, or that is a manufacturer's placeholder. A system
+    UUID that only some nodes share is a warning, as it can be the fault of the hardware.
 
     See: https://github.com/kubernetes/kubernetes/issues/51322
          https://github.com/flannel-io/flannel/issues/712
@@ -183,96 +211,99 @@ def unique_identity(cluster: Cluster) -> Findings:
     for each in shared_identities(cluster.nodes):
         yield Finding(
             each,
-            expected=f"{each.what} for itself",
+            expected=f"{each.what} on this node only",
             found=each.found,
             concerns=each.others,
             level=Level.WARN if each.may_be_the_hardwares else Level.FAIL,
+            names={"clone": each.others[0].name},
         )
 
 
 @check(
-    thresholds=(CLOCK_WARN, CLOCK_FAIL),
-    remedy="timedatectl (or chronyc tracking) on the node: see that it is synchronised, and with "
-    "the same source as the others and as this machine.",
-    looks_at=[Fact.VISIT],
+    thresholds=CLOCK,
+    remedy="Check the time synchronisation on {node}: `timedatectl` or `chronyc tracking`. All "
+    "nodes and this machine need the same time source.",
+    facts=[Fact.VISIT],
 )
 def clock_skew(node: Node) -> Findings:
-    """The node's clock agrees with that of the machine that looks.
+    """The node's clock agrees with the clock of the machine that runs wirecheck.
 
-    With another time certificates are not valid yet, leases expire too early, and the logs of
-    two nodes cannot be laid together.
+    With a wrong clock, new certificates are not valid yet, leases expire too early, and logs of
+    different nodes cannot be correlated.
 
-    Except: only what cannot be explained by the time that the look itself took counts.
+    Except: a difference that the duration of the check can explain.
 
     See: https://kubernetes.io/docs/setup/best-practices/certificates/
          https://kubernetes.io/docs/concepts/architecture/leases/
     """
     off = node.kernel.clock_skew
-    if abs(off) > node.threshold(CLOCK_WARN):
-        over = abs(off) > node.threshold(CLOCK_FAIL)
-        limit = node.threshold(CLOCK_FAIL if over else CLOCK_WARN)
+    if exceeded := CLOCK.exceeded_by(abs(off), node):
         yield Finding(
             node.part("clock"),
-            expected=f"at most {limit:.0f} s from this machine's",
+            expected=f"at most {exceeded.limit:.0f} s difference to this machine",
             found=f"at least {abs(off):.1f} s {'ahead' if off > 0 else 'behind'}",
-            level=Level.FAIL if over else Level.WARN,
+            level=exceeded.level,
             key="clock",
         )
 
 
 @check(
-    thresholds=(NEIGHBOURS_WARN, NEIGHBOURS_FAIL),
-    remedy="Raise net.ipv4.neigh.default.gc_thresh1, 2 and 3 (net.ipv6… for NDP) on all nodes, "
-    "about twofold, and keep it by a file in /etc/sysctl.d.",
-    looks_at=[Fact.SYSCTLS],
+    thresholds=NEIGHBOURS,
+    remedy="Double the limits on all nodes, for IPv4: `sysctl -w "
+    "net.ipv4.neigh.default.gc_thresh1={low} net.ipv4.neigh.default.gc_thresh2={middle} "
+    "net.ipv4.neigh.default.gc_thresh3={high}` (for IPv6 net.ipv6.neigh.default). Keep them in a "
+    "file in /etc/sysctl.d.",
+    facts=[Fact.SYSCTLS],
 )
 def neighbour_table(node: Node) -> Findings:
-    """The kernel's neighbour tables have room.
+    """The kernel's neighbour tables (ARP and NDP) have free entries.
 
-    Above the limit no packet reaches an address that was not spoken to lately: lookups and
-    connections fail at random, on large nodes first.
+    When a table is full, packets to new neighbours are dropped. Lookups and connections fail at
+    random, on large nodes first.
 
-    Except: a node that is a container does not see its kernel's limits.
+    Except: a node that is a container does not see the kernel's limits.
 
     See: https://github.com/kubernetes/kops/issues/4533
          https://github.com/Azure/aks-engine/issues/2732
     """
     for table in node.kernel.neighbour_tables:
-        if table.use > node.threshold(NEIGHBOURS_WARN):
-            over = table.use > node.threshold(NEIGHBOURS_FAIL)
-            limit = node.threshold(NEIGHBOURS_FAIL if over else NEIGHBOURS_WARN)
+        if exceeded := NEIGHBOURS.exceeded_by(table.use, node):
+            double = 2 * table.limit
             yield Finding(
                 table,
-                expected=f"at most {limit:.0f} % of {table.limit:,} entries",
+                expected=f"at most {exceeded.limit:.0f} % of {table.limit:,} entries",
                 found=f"{table.entries:,} entries, {table.use:.0f} %",
-                level=Level.FAIL if over else Level.WARN,
+                level=exceeded.level,
                 key="use",
+                names={"low": str(double // 8), "middle": str(double // 2), "high": str(double)},
             )
 
 
 @check(
     thresholds=(LOG_AGE,),
-    remedy="Search for the line: each of the patterns has one cause; compare its time with what "
-    "changed on the node then.",
-    looks_at=[Fact.KERNEL_LOG],
+    remedy="Read the surrounding messages on {node}: `dmesg -T | grep -i -B5 -A5 {pattern}`. "
+    "Compare the time with changes of the node.",
+    facts=[Fact.KERNEL_LOG],
 )
 def kernel_log(node: Node) -> Findings:
-    """The kernel log tells of no trouble with the network.
+    """The kernel log shows no network errors.
 
-    Full tables, duplicate addresses and hanging devices are over when one looks; the log knows.
+    Full tables, duplicate addresses and hanging network devices are often over when somebody
+    investigates. The log still shows them.
 
-    Except: a full connection table is judged by conntrack.no_table_full_logged; lines that are
-    older than the threshold, and warnings of SYN floods, do not count.
+    Except: conntrack.no_table_full_logged reports a full conntrack table. Messages older than the
+    threshold and warnings of SYN floods do not count.
 
     See: https://github.com/kubernetes/kops/issues/4533
          https://github.com/kubernetes/kubernetes/issues/71261
     """
-    for trouble in node.kernel.network_errors:
-        if trouble.age_minutes <= node.threshold(LOG_AGE):
+    for error in node.kernel.network_errors:
+        if error.age_minutes <= node.threshold(LOG_AGE):
             yield Finding(
                 node.part("kernel log"),
-                expected=f"no {trouble.pattern}",
-                found=trouble,
+                expected=f"no {error.pattern}",
+                found=error,
                 level=Level.WARN,
-                key=trouble.pattern,
+                key=error.pattern,
+                names={"pattern": error.pattern},
             )

@@ -1,24 +1,24 @@
-"""Overlay: flannel's VXLAN device, and what each node knows of the other nodes' devices."""
+"""Overlay: flannel's VXLAN device, and the entries for the VXLAN devices of other nodes."""
 
-from wirecheck.catalogue.facts import Fact
-from wirecheck.catalogue.findings import Finding, Findings, Level
-from wirecheck.catalogue.registry import check
+from wirecheck.catalogue import Fact, Finding, Findings, Level, check
 from wirecheck.model.node import Node
 
 FLANNEL = (
-    "Restart flannel on the node (delete its pod): it writes its device's entries, and the node's "
-    "annotations, when it starts. By hand: bridge fdb show dev flannel.1, "
-    "ip neighbour show dev flannel.1, kubectl describe node."
+    "Restart flannel, which writes these entries and the node's annotations when it starts: "
+    "`kubectl -n {cni_namespace} delete pod {cni_pod}`. To compare by hand, on {node}: `bridge "
+    "fdb show dev flannel.1; ip neighbour show dev flannel.1`, and `kubectl get nodes -o yaml | "
+    "grep flannel.alpha`."
 )
 
 
-@check(settles=True, remedy=FLANNEL, looks_at=[Fact.NETNS, Fact.API])
+@check(settles=True, remedy=FLANNEL, facts=[Fact.NETNS, Fact.API])
 def matches_annotations(node: Node) -> Findings:
-    """The node's VXLAN device is up, and has the MAC and address that the node announces.
+    """The node's VXLAN device is up and has the MAC and address of the node's annotations.
 
-    The others send to what is announced: frames for another MAC are dropped on arrival.
+    Other nodes send to the annotated MAC and address. Frames for another MAC are dropped on
+    arrival.
 
-    Except: only flannel's VXLAN backend announces its devices in the API; others are skipped.
+    Except: only flannel's VXLAN backend announces its devices in the API.
 
     See: https://github.com/flannel-io/flannel/issues/1155
          https://github.com/flannel-io/flannel/issues/712
@@ -28,15 +28,15 @@ def matches_annotations(node: Node) -> Findings:
         yield Finding(each, expected=each.expected, found=each.found)
 
 
-@check(settles=True, remedy=FLANNEL, looks_at=[Fact.NETNS, Fact.API])
+@check(settles=True, remedy=FLANNEL, facts=[Fact.NETNS, Fact.API])
 def peers_complete(node: Node) -> Findings:
-    """Neighbour and FDB entries of the VXLAN device lead to every other node, as it announces.
+    """The VXLAN device has correct neighbour and FDB entries for every other node.
 
-    With one of them missing or wrong, the pods of one pair of nodes do not reach each other,
-    though every route is there.
+    If an entry is missing or wrong, the pods of two nodes cannot reach each other, although all
+    routes exist.
 
-    Except: nodes that are reached directly (DirectRouting) need no entry; backends other than
-    flannel's VXLAN are skipped.
+    Except: nodes that are reached directly (DirectRouting) need no entry. Only flannel's VXLAN
+    backend is evaluated.
 
     See: https://github.com/flannel-io/flannel/issues/1036
          https://github.com/flannel-io/flannel/issues/533
@@ -46,15 +46,15 @@ def peers_complete(node: Node) -> Findings:
         yield Finding(each, expected=each.expected, found=each.found, concerns=each.concerns)
 
 
-@check(settles=True, remedy=FLANNEL, looks_at=[Fact.NETNS, Fact.API])
+@check(settles=True, remedy=FLANNEL, facts=[Fact.NETNS, Fact.API])
 def no_stale_peers(node: Node) -> Findings:
-    """The VXLAN device has no entries about nodes that are not in the cluster.
+    """The VXLAN device has no entries for nodes that are not in the cluster.
 
-    They are left from a node that is gone, and hit the next one that gets its range or address;
-    a second place for one MAC sends every packet twice.
+    A stale entry affects the next node that gets the same range or address. A second FDB entry for
+    a MAC makes the kernel send every packet twice.
 
-    Except: entries that the kernel learnt by itself expire, and are left alone; backends other
-    than flannel's VXLAN are skipped.
+    Except: entries that the kernel learned expire by themselves. Only flannel's VXLAN backend is
+    evaluated.
 
     See: https://github.com/flannel-io/flannel/issues/1036
          https://man7.org/linux/man-pages/man8/bridge.8.html
@@ -65,18 +65,19 @@ def no_stale_peers(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="Let flannel derive the MTU (no `mtu` in its and the CNI configuration), restart it on "
-    "the node, then replace the pods: each keeps the MTU that it was started with.",
-    looks_at=[Fact.NETNS, Fact.PROCESSES, Fact.API],
+    remedy="Let flannel derive the MTU: remove `mtu` from its configuration and from the CNI "
+    "configuration. Restart it on {node}: `kubectl -n {cni_namespace} delete pod {cni_pod}`. Then "
+    "recreate the pods, as each keeps the MTU that it started with.",
+    facts=[Fact.NETNS, Fact.PROCESSES, Fact.API],
 )
 def mtu(node: Node) -> Findings:
-    """Packets of pods, wrapped into VXLAN, are no larger than the device below takes.
+    """Packets of pods, with the VXLAN header, fit into the MTU of the underlying device.
 
-    Larger ones are dropped without a word: a ping works, and a long answer hangs.
+    Larger packets are silently dropped: ping works, and large responses hang.
 
-    Except: pods with a smaller MTU than they could have; pods of two families have the MTU of
-    flannel's IPv4 device, and learn from their node that of IPv6, which is 20 bytes less;
-    backends other than flannel's VXLAN are skipped.
+    Except: pods with a smaller MTU than possible. In dual-stack clusters pods have the MTU of the
+    IPv4 device and learn the smaller one of IPv6 (by 20 bytes) from their node. Only flannel's
+    VXLAN backend is evaluated.
 
     See: https://github.com/projectcalico/calico/issues/7651
          https://github.com/flannel-io/flannel/issues/1781

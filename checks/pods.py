@@ -1,24 +1,23 @@
-"""Pods: what the API says of their addresses, against what their network namespaces hold."""
+"""Pods: whether each pod has the addresses that the API shows for it."""
 
 from wirecheck.addresses import contains
-from wirecheck.catalogue.facts import Fact
-from wirecheck.catalogue.findings import Finding, Findings, NotApplicable
-from wirecheck.catalogue.registry import check
+from wirecheck.catalogue import Fact, Finding, Findings, NotApplicable, check
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 
 
 @check(
     settles=True,
-    remedy="Read the pod's events (kubectl describe pod) and the CNI plugin's log on its node.",
-    looks_at=[Fact.API],
+    remedy="Read the pod's events: `kubectl -n {namespace} describe pod {pod}`. Then read the CNI "
+    "plugin's log: `kubectl -n {cni_namespace} logs {cni_pod} --all-containers`.",
+    facts=[Fact.API],
 )
 def have_ip(node: Node) -> Findings:
-    """Every running pod has an address.
+    """Every running pod has an IP address.
 
-    A pod that runs without one is counted as started, but is part of no Service.
+    A pod without an address counts as started, but no Service can use it.
 
-    Except: pods that are finished or being deleted need none.
+    Except: pods that are finished or terminating.
 
     See: https://github.com/kubernetes/kubernetes/issues/69925
     """
@@ -29,23 +28,25 @@ def have_ip(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="Delete the pod so that it gets a new address; then compare the CNI plugin's range on "
-    "the node (/etc/cni/net.d, /run/flannel/subnet.env) with spec.podCIDRs of the node.",
-    looks_at=[Fact.API],
+    remedy="Recreate the pod so that it gets a new address: `kubectl -n {namespace} delete pod "
+    "{pod}`. Then compare the range in /etc/cni/net.d and /run/flannel/subnet.env on {node} with "
+    "`kubectl get node {node} -o jsonpath='{.spec.podCIDRs}'`.",
+    facts=[Fact.API],
 )
 def ip_in_node_range(node: Node) -> Findings:
-    """Every pod's address is from its node's own range.
+    """Every pod's IP address is in the pod range of its node.
 
-    Other nodes route a range, not an address: a pod outside of it is reached by nobody else.
+    Other nodes have routes to ranges, not to single addresses. They cannot reach a pod outside the
+    range.
 
-    Except: plugins that give out addresses from pools of their own (Calico, Cilium, the
-    clouds' own) are not held to spec.podCIDRs, nor are pods on the host's network.
+    Except: CNI plugins that allocate addresses from their own pools (Calico, Cilium, those of the
+    clouds), and pods on the host network.
 
     See: https://github.com/kubernetes/kubeadm/issues/2400
          https://github.com/cri-o/cri-o/issues/2411
     """
     if not node.assigns_from_pod_cidrs:
-        raise NotApplicable(f"{node.cluster.cni} gives out addresses from pools of its own")
+        raise NotApplicable(f"{node.cluster.cni} allocates addresses from its own pools")
     for pod in node.pods:
         if not pod.is_running or pod.on_host_network:
             continue
@@ -60,17 +61,18 @@ def ip_in_node_range(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="Delete the younger of the pods; then look for stale or missing reservations of the "
-    "CNI plugin's IPAM on the nodes (/var/lib/cni/networks).",
-    looks_at=[Fact.API],
+    remedy="Delete the younger of the pods: `kubectl -n {namespace} delete pod {pod}`. Then look "
+    "for stale or missing reservations of the CNI plugin's IPAM on the nodes: `ls -l "
+    "/var/lib/cni/networks/*`.",
+    facts=[Fact.API],
 )
 def unique_ips(cluster: Cluster) -> Findings:
-    """No two pods have the same address.
+    """No two pods have the same IP address.
 
-    Packets for the address reach one of them, and which one can change at any time.
+    Packets to the address reach only one of the pods, and which one can change at any time.
 
-    Except: finished pods keep the address that they had, and pods on the host's network share
-    their node's.
+    Except: finished pods, which keep their address in the API, and pods on the host network, which
+    share the address of their node.
 
     See: https://github.com/kubernetes/kubernetes/issues/51322
          https://github.com/kubernetes/kubernetes/issues/72186
@@ -81,32 +83,32 @@ def unique_ips(cluster: Cluster) -> Findings:
             first, *others = sorted(pods, key=lambda pod: pod.ref)
             yield Finding(
                 first,
-                expected=f"{address} for itself",
-                found=f"also given to {', '.join(f'{o.namespace}/{o.name}' for o in others)}",
+                expected=f"{address} on this pod only",
+                found=f"also on {', '.join(f'{o.namespace}/{o.name}' for o in others)}",
                 concerns=others,
             )
 
 
 @check(
     settles=True,
-    remedy="See whether the pod's sandbox lives (crictl pods --name POD); if it does not, "
-    "delete the pod so that it is made again.",
-    looks_at=[Fact.API, Fact.PROCESSES],
+    remedy="Check on {node} whether the pod's sandbox exists: `crictl pods --name {pod}`. If not, "
+    "recreate the pod: `kubectl -n {namespace} delete pod {pod}`.",
+    facts=[Fact.API, Fact.PROCESSES],
 )
 def have_netns(node: Node) -> Findings:
-    """The network namespace of every running pod is found on its node.
+    """Every running pod has a network namespace on its node.
 
-    A pod without processes or without a namespace of its own runs in the API alone.
+    A pod without processes, or without its own network namespace, exists in the API only.
 
-    Except: pods in a virtual machine or a sandbox of their own (Kata, gVisor) keep their
-    network where the node does not see it, and are counted as not judged.
+    Except: pods in a virtual machine or sandbox (Kata, gVisor), whose network the node cannot see,
+    are inconclusive.
 
     See: https://github.com/kubernetes/kubernetes/issues/69723
     """
     for pod in node.pods:
         if pod.has_own_netns and node.netns_of(pod) is None:
             yield Finding(
-                pod, expected="processes in a netns of its own", found=node.why_no_netns(pod)
+                pod, expected="processes in their own netns", found=node.why_no_netns(pod)
             )
         elif why := pod.why_hidden:
             yield Finding(pod, expected="a netns", found="a sandbox of its own", unless=why)
@@ -114,15 +116,17 @@ def have_netns(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="Delete the pod so that it is wired again; then read the CNI plugin's log on the node.",
-    looks_at=[Fact.API, Fact.PROCESSES, Fact.NETNS],
+    remedy="Compare with the addresses on {node}: `nsenter --net={netns} ip address show`. "
+    "Recreate the pod: `kubectl -n {namespace} delete pod {pod}`. Then read the CNI plugin's log: "
+    "`kubectl -n {cni_namespace} logs {cni_pod} --all-containers`.",
+    facts=[Fact.API, Fact.PROCESSES, Fact.NETNS],
 )
 def ip_on_interface(node: Node) -> Findings:
-    """Each pod's network namespace carries every address that the API shows for the pod.
+    """Every pod's network namespace has each address that the API shows for the pod.
 
-    A pod that lost its address stays Running and Ready, and nobody can reach it.
+    A pod that lost its address stays Running and Ready, but nothing can reach it.
 
-    Except: further addresses, such as those of secondary networks, are nobody's fault.
+    Except: additional addresses, such as those of secondary networks.
 
     See: https://github.com/kubernetes/kubernetes/issues/69925
          https://github.com/kubernetes/kubernetes/issues/48510
@@ -134,17 +138,19 @@ def ip_on_interface(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="kubectl -n kube-system describe daemonset NAME, and its pods: tolerations and node "
-    "selector against the node's taints and labels, or the reason why the pod is not Ready.",
-    looks_at=[Fact.API],
+    remedy="Find out why the pod is missing or not Ready: `kubectl -n kube-system get pods -o wide "
+    "--field-selector spec.nodeName={node}`, then `kubectl -n {namespace} describe pod {pod}`. If "
+    "there is no pod, compare the DaemonSet's tolerations and node selector with `kubectl describe "
+    "node {node}`.",
+    facts=[Fact.API],
 )
 def network_daemons_ready(node: Node) -> Findings:
-    """kube-proxy and NodeLocal DNSCache, where a DaemonSet brings them, are Ready on the node.
+    """kube-proxy and NodeLocal DNSCache, if a DaemonSet runs them, are Ready on the node.
 
-    The node stays Ready without them, and keeps the rules of the day on which they went.
+    The node stays Ready without them, but its rules are no longer updated.
 
-    Except: nodes that are being removed, and virtual ones; the CNI plugin's agent is judged by
-    cni.agent_ready; what is no DaemonSet (static pods, a program of the node).
+    Except: nodes that are being removed, and virtual nodes. cni.agent_ready covers the CNI plugin's
+    agent. What a static pod or a service of the operating system runs is not evaluated.
 
     See: https://github.com/kubernetes/dns/issues/561
          https://github.com/kubernetes/kubernetes/issues/56720

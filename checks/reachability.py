@@ -1,126 +1,125 @@
-"""Reachability: nodes, pods, Services and the API server, by TCP connections to what listens."""
+"""Reachability: TCP connections between nodes, pods, Services and the API server."""
 
 from collections.abc import Iterable
 
-from wirecheck.catalogue.facts import Fact
-from wirecheck.catalogue.findings import Finding, Findings, NotApplicable
-from wirecheck.catalogue.registry import check
+from wirecheck.catalogue import Fact, Finding, Findings, NotApplicable, check
 from wirecheck.model.node import Node
 from wirecheck.node.reach import Reached
 
 
-def _not_made(connections: Iterable[Reached]) -> Findings:
+def _failed(node: Node, connections: Iterable[Reached]) -> Findings:
     for each in connections:
         if each.problem:
-            yield Finding(
-                each.ref,
-                expected=each.expected,
-                found=each.problem,
-                concerns=each.concerns,
-                unless=each.restricted_by,
-            )
+            yield _failure(node, each, each.restricted_by)
 
 
-def _port_not_open(each: Reached, excuse: str) -> Findings:
-    if each.problem:
-        yield Finding(
-            each.ref,
-            expected=each.expected,
-            found=each.problem,
-            concerns=each.concerns,
-            unless=excuse,
-        )
+def _failure(node: Node, each: Reached, reason: str) -> Finding:
+    netns = node.netns_of(each.source) if each.source else None
+    return Finding(
+        each.ref,
+        expected=each.expected,
+        found=each.problem,
+        concerns=each.concerns,
+        unless=reason,
+        names={
+            "address": each.contact.address,
+            "port": str(each.contact.port),
+            "netns": netns.record.mounted if netns else "/proc/1/ns/net",
+        },
+    )
 
 
 @check(
     settles=True,
-    remedy="On the node: nc -zv ADDRESS 10250. Refused: kubelet or a firewall that rejects; a "
-    "timeout: a firewall or the network between the two (cloud security groups, VLANs, routes).",
-    looks_at=[Fact.API, Fact.CONTACTS],
+    remedy="Repeat it on {node}: `nc -zv {address} {port}`. If it is refused, the kubelet is down "
+    "or a firewall rejects it. If it times out, a firewall or the network between the nodes drops "
+    "it (security groups of the cloud, VLANs, routes); `ip route get {address}` shows the route.",
+    facts=[Fact.API, Fact.CONTACTS],
 )
 def node_to_node(node: Node) -> Findings:
-    """The node connects to kubelet's port on the other nodes.
+    """The node connects to the kubelet's port of the other nodes.
 
-    What carries pods' traffic between two nodes rests on the network between them. A rule
-    that was meant for one port, or one direction, often stops more.
+    Traffic between pods of two nodes depends on the network between them. A firewall rule for one
+    port or one direction often blocks more than intended.
 
-    Except: of more than 17 nodes each connects to the 16 that follow it in the order of names,
-    so that every node is a source and a target. Nodes that are being removed are not judged.
+    Except: with more than 17 nodes, each node connects to the 16 that follow it by name, so every
+    node is a source and a target. Nodes that are being removed are not tried.
 
     See: https://kubernetes.io/docs/reference/networking/ports-and-protocols/
          https://kubernetes.io/docs/concepts/cluster-administration/networking/
     """
-    yield from _not_made(node.reach.of("node"))
+    yield from _failed(node, node.reach.of("node"))
 
 
 @check(
     settles=True,
-    remedy="See overlay.* and routes.* of both nodes, then firewall.forwards_pods. By hand: "
-    "nsenter -t PID -n nc -zv ADDRESS PORT, and tcpdump on the overlay's device of both nodes: "
-    "that tells on which of them the packet is lost.",
-    looks_at=[Fact.API, Fact.PROCESSES, Fact.CONTACTS],
+    remedy="Repeat it on {node}: `nsenter --net={netns} nc -zv {address} {port}`. Meanwhile run "
+    "`tcpdump -ni any host {address}` on both nodes, which shows where the packet is lost. Then "
+    "see the overlay.*, routes.* and firewall.forwards_pods results of both nodes.",
+    facts=[Fact.API, Fact.PROCESSES, Fact.CONTACTS],
 )
 def pod_to_pod(node: Node) -> Findings:
-    """A pod of the node connects to a pod on the other nodes.
+    """A pod of the node connects to a pod on each of the other nodes.
 
-    One pair of nodes that is cut off is felt as a Service that fails for some clients, some
-    of the time.
+    If two nodes are disconnected from each other, Services fail for some clients, some of the time.
 
-    Except: pods that an egress or ingress NetworkPolicy selects are counted and not judged
-    where the connection fails; one that is refused has reached the pod. Of more than 17 nodes
-    each connects to the 16 that follow it.
+    Except: a failed connection of or to a pod that a NetworkPolicy selects is inconclusive. A
+    refused connection has reached the pod. With more than 17 nodes, each connects to the 16 that
+    follow it by name.
 
     See: https://github.com/projectcalico/calico/issues/9433
          https://github.com/flannel-io/flannel/issues/958
          https://kubernetes.io/docs/concepts/services-networking/
     """
-    yield from _not_made(each for each in node.reach.of("pod") if not each.is_refused)
+    yield from _failed(node, (each for each in node.reach.of("pod") if not each.is_refused))
 
 
 @check(
     settles=True,
-    remedy="Compare the MTU of the pod, the overlay and the wire on both nodes (ip link; see "
-    "overlay.mtu). To see the limit: nsenter -t PID -n ping -M do -s 1372 ADDRESS, "
-    "with other sizes. The cloud's network may take less than its devices say.",
-    looks_at=[Fact.API, Fact.PROCESSES, Fact.CONTACTS],
+    remedy="Find the largest packet that passes, on {node}: `nsenter --net={netns} ping -c 2 -M "
+    "do -s 1372 {address}`, with other sizes. Compare with the MTU of the pod, the overlay and "
+    "the physical device on both nodes (`ip link`; see overlay.mtu). The network of a cloud can "
+    "have a smaller MTU than its devices show.",
+    facts=[Fact.API, Fact.PROCESSES, Fact.CONTACTS],
 )
 def large_payloads(node: Node) -> Findings:
-    """More than 64 KiB pass in both directions between a pod of the node and DNS replicas.
+    """A pod of the node exchanges more than 64 KiB with DNS replicas, in both directions.
 
-    A packet that is too large for a piece of the way is dropped without a word: connections
-    are made, small answers come, and everything longer hangs.
+    A packet that exceeds the MTU of one hop is silently dropped. Connections are established, small
+    responses arrive, and large ones hang.
 
-    Except: pods that a NetworkPolicy selects are counted and not judged where it fails; DNS
-    servers that do not return padding (RFC 7830) prove only the way there, and are skipped
-    where none does. Where DNS has more than four replicas, each node asks four of them.
+    Except: a failure of pods that a NetworkPolicy selects is inconclusive. DNS servers that do not
+    return padding (RFC 7830) prove only one direction; if none returns it, the check does not
+    apply. With more than four replicas, each node tries four.
 
     See: https://github.com/projectcalico/calico/issues/1709
          https://github.com/projectcalico/calico/issues/7651
          https://www.rfc-editor.org/rfc/rfc7830
     """
-    asked = node.reach.of("messages")
-    yield from _not_made(asked)
-    made = [each for each in asked if not each.problem]
+    tried = node.reach.of("messages")
+    yield from _failed(node, tried)
+    made = [each for each in tried if not each.problem]
     if made and all(each.is_small for each in made):
-        raise NotApplicable("all messages passed, but no replica answers with as large ones")
+        raise NotApplicable("all messages arrived, but no replica sends responses of that size")
 
 
 @check(
     settles=True,
-    remedy="Compare the MTU of the wire on both nodes and of what lies between them (ip link; "
-    "overlay.mtu). To see the limit: ping -M do -s 1472 ADDRESS of the other node, with "
-    "other sizes. One pair alone: a switch, a VLAN or a tunnel between just these two.",
-    looks_at=[Fact.API, Fact.PROCESSES, Fact.HELPER_PODS],
+    remedy="Find the largest packet that passes, on {node}: `ping -c 2 -M do -s 1472 {address}`, "
+    "with other sizes. Compare with the MTU of the devices on both nodes and of the network "
+    "between them (`ip link`; see overlay.mtu). If only one pair fails, check the switch, VLAN or "
+    "tunnel between these two.",
+    facts=[Fact.API, Fact.PROCESSES, Fact.HELPER_PODS],
 )
 def large_payloads_between_nodes(node: Node) -> Findings:
-    """More than 64 KiB pass to and fro between the node, a pod of it, and pods of all others.
+    """The node and a pod of it exchange more than 64 KiB with pods on the other nodes.
 
-    What is asked of DNS shows the ways to the few nodes where DNS runs. Between two others a
-    black hole for large packets stays unseen, until an image or a backup has to pass.
+    reachability.large_payloads covers only the nodes that run DNS. Between other nodes, an MTU
+    black hole is noticed when an image or a backup hangs.
 
-    Except: made only with --helper-pods. Of more than 17 nodes each sends to the 16 that follow
-    it, so that every node is a source and a target. Nodes without a helper pod are counted; a
-    helper pod that a NetworkPolicy selects is counted and not judged where it fails.
+    Except: only with --helper-pods. With more than 17 nodes, each node sends to the 16 that follow
+    it by name, so every node is a source and a target. A node without a helper pod, and a failure
+    of a helper pod that a NetworkPolicy selects, are inconclusive.
 
     See: https://github.com/projectcalico/calico/issues/7651
          https://github.com/projectcalico/calico/issues/8953
@@ -133,136 +132,142 @@ def large_payloads_between_nodes(node: Node) -> Findings:
             found="none",
             unless=f"no helper pod on {name}",
         )
-    yield from _not_made(node.helpers.between_nodes)
+    yield from _failed(node, node.helpers.between_nodes)
 
 
 @check(
     settles=True,
-    remedy="Compare the MTU at both ends of the pods' veth pairs and of the bridge (ip link; "
-    "links.*), then offloads (ethtool -k): nothing leaves the node here.",
-    looks_at=[Fact.API, Fact.PROCESSES, Fact.HELPER_PODS],
+    remedy="On {node}, compare the MTU of both ends of the veth pairs and of the bridge: `ip "
+    "link` and `nsenter --net={netns} ip link` (see links.equal_mtu). Then check offloads: "
+    "`ethtool -k DEVICE`. These packets do not leave the node.",
+    facts=[Fact.API, Fact.PROCESSES, Fact.HELPER_PODS],
 )
 def large_payloads_within_node(node: Node) -> Findings:
-    """More than 64 KiB pass to and fro between the node, a pod of it, and another of its pods.
+    """The node and a pod of it exchange more than 64 KiB with another pod of the same node.
 
-    Where this fails as well, the fault is in the node, and not in the network between nodes.
+    If this fails too, the fault is on the node and not in the network between nodes.
 
-    Except: made only with --helper-pods; from a pod only where another one runs on the node.
-    Pods that a NetworkPolicy selects are counted and not judged where it fails.
+    Except: only with --helper-pods; from a pod only if another pod runs on the node. A failure of
+    pods that a NetworkPolicy selects is inconclusive.
 
     See: https://github.com/rancher/rancher/issues/10498
          https://github.com/projectcalico/calico/issues/3895
     """
-    yield from _not_made(node.helpers.within_node)
+    yield from _failed(node, node.helpers.within_node)
 
 
 @check(
     settles=True,
-    remedy="Where only the Service address fails, see services.* of this node; where an address "
-    "behind it fails, the route and firewall towards that control plane node; where pods alone "
-    "fail, firewall.* and masquerading.",
-    looks_at=[Fact.API, Fact.PROCESSES, Fact.CONTACTS],
+    remedy="Repeat it on {node}: `nsenter --net={netns} curl -k "
+    "https://{address}:{port}/version`. If only the Service address fails, see the services.* "
+    "results of {node}. If the address of a control plane node fails, check the route and the "
+    "firewall to it. If only pods fail, see firewall.* and services.masquerade.",
+    facts=[Fact.API, Fact.PROCESSES, Fact.CONTACTS],
 )
 def api_server(node: Node) -> Findings:
-    """The node, and a pod of it, connect to the API server: at its Service and each address.
+    """The node and a pod of it connect to the API server, at its Service and at each address.
 
-    Controllers and CNI plugins on the node live by it. One dead address among several makes
-    every third call hang.
+    Controllers and CNI plugins on the node depend on it. If one of three addresses is dead, every
+    third call hangs.
 
-    Except: a pod that an egress NetworkPolicy selects is counted and not judged where its
-    connection fails.
+    Except: a failed connection of a pod that an egress NetworkPolicy selects is inconclusive.
 
     See: https://github.com/kubernetes/kubernetes/issues/58068
          https://github.com/k3s-io/k3s/issues/14594
          https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
     """
-    yield from _not_made(node.reach.of("api"))
+    yield from _failed(node, node.reach.of("api"))
 
 
 @check(
     settles=True,
-    remedy="See nodes.bridge_nf_call and services.* of this node: on a bridge the answer "
-    "goes past the rules that have to translate it back.",
-    looks_at=[Fact.API, Fact.PROCESSES, Fact.CONTACTS],
+    remedy="Repeat it on {node}: `nsenter --net={netns} nc -zv {address} {port}`. See "
+    "nodes.bridge_nf_call and the services.* results of {node}: on a bridge, the response can "
+    "bypass the rules that have to translate it back. `sysctl net.bridge.bridge-nf-call-iptables` "
+    "must be 1.",
+    facts=[Fact.API, Fact.PROCESSES, Fact.CONTACTS],
 )
 def service_same_node(node: Node) -> Findings:
-    """A pod of the node, and the node, connect to Services whose backends are on the same node.
+    """The node and a pod of it connect to Services whose backends are all on the same node.
 
-    The answer need not leave the node's bridge: where the kernel does not filter there, it
-    arrives with an address that nobody asked.
+    The response does not leave the node's bridge. If the kernel does not filter bridged packets, it
+    arrives from an address that the client did not connect to.
 
-    Except: only Services that can lead nowhere else are tried, at most four; where a
-    NetworkPolicy selects a pod at either end, it is counted and not judged.
+    Except: at most four Services are tried, and only those without backends on other nodes. If a
+    NetworkPolicy selects a pod at either end, a failure is inconclusive.
 
     See: https://github.com/kubernetes/kubernetes/issues/127031
          https://kubernetes.io/docs/concepts/services-networking/service-traffic-policy/
     """
-    yield from _not_made(each for each in node.reach.of("same node") if not each.is_refused)
+    yield from _failed(node, (each for each in node.reach.of("same node") if not each.is_refused))
 
 
 @check(
     settles=True,
-    remedy="See links.hairpin (hairpin mode of the bridge port), then the MASQUERADE "
-    "rule for hairpin traffic (iptables-save -t nat | grep -i hairpin, KUBE-MARK-MASQ).",
-    looks_at=[Fact.API, Fact.PROCESSES, Fact.CONTACTS],
+    remedy="Check hairpin mode on {node}: `bridge -d link show | grep hairpin` (see "
+    "links.hairpin). Then check the MASQUERADE rule for hairpin traffic: `iptables-save -t nat | "
+    "grep -E 'KUBE-MARK-MASQ|KUBE-LOOP-BACK'`.",
+    facts=[Fact.API, Fact.PROCESSES, Fact.CONTACTS],
 )
 def service_hairpin(node: Node) -> Findings:
-    """A DNS replica reaches the DNS Service also when the connection leads back to itself.
+    """A DNS replica reaches the DNS Service, even if the connection is forwarded to itself.
 
-    The packet leaves the pod and has to come back by the same port of the bridge: without
-    hairpin mode, or with the pod's own address as its source, it is lost.
+    The packet leaves the pod and has to return through the same bridge port. Without hairpin mode,
+    or with the pod's own address as its source, it is lost.
 
-    Except: tried where the Service has up to three replicas, as often as it takes to meet each
-    one with 99.9 %; a replica that a NetworkPolicy selects is counted and not judged.
+    Except: tried if the Service has up to three replicas, often enough to hit each replica with a
+    probability of 99.9 %. A replica that a NetworkPolicy selects is inconclusive.
 
     See: https://github.com/kubernetes/kubernetes/issues/13375
          https://kubernetes.io/docs/tasks/debug/debug-application/debug-service/
     """
-    yield from _not_made(node.reach.of("hairpin"))
+    yield from _failed(node, node.reach.of("hairpin"))
 
 
 @check(
     settles=True,
-    remedy="On the node that asked: nc -zv ADDRESS PORT. Where it fails at one node only, see "
-    "services.* of that node and the firewall in front of it; where at all of them, see the "
-    "Service's endpoints. A cloud's security groups often leave node ports out.",
-    looks_at=[Fact.API, Fact.CONTACTS],
+    remedy="Repeat it on {node}: `nc -zv {address} {port}`. If it fails at one node only, see the "
+    "services.* results of that node and the firewall in front of it. If it fails at all nodes, "
+    "check the Service's endpoints. Security groups of clouds often exclude node ports.",
+    facts=[Fact.API, Fact.CONTACTS],
 )
 def node_ports(node: Node) -> Findings:
-    """Node ports of Services answer at this node's address, and at that of other nodes.
+    """Node ports of Services accept connections at this node's address and at other nodes.
 
-    Load balancers outside of the cluster come in by them. The rules may all be there, and a
-    firewall in front of them, or another program's translation, ends the connection.
+    External load balancers use them. Even if all rules exist, a firewall in front of them, or the
+    translation of another program, can end the connection.
 
-    Except: each node asks for up to four TCP ports with policy Cluster and two with policy Local,
-    at itself and at the three nodes that follow it in the order of names; one of four tries is
-    enough, since single endpoints are told by other checks. Ports of UDP are not asked. Where a
+    Except: each node tries up to four TCP ports with policy Cluster and two with policy Local, at
+    itself and at the three nodes that follow it by name. One success in four tries is enough, as
+    other checks cover single endpoints. UDP ports are not tried. A failure is inconclusive if a
     NetworkPolicy selects a pod behind the Service, the pod itself refuses, or kube-proxy's
-    nodePortAddresses leave the address out, it is counted and not judged.
+    nodePortAddresses exclude the address.
 
     See: https://kubernetes.io/docs/concepts/services-networking/service/
          https://github.com/kubernetes/kubernetes/issues/48437
     """
-    for each, excuse in node.ports.open_node_ports:
-        yield from _port_not_open(each, excuse)
+    for each, reason in node.ports.open_node_ports:
+        if each.problem:
+            yield _failure(node, each, reason)
 
 
 @check(
     settles=True,
-    remedy="See services.refused_or_dropped of the node that answers: a rule there forwards "
-    "to endpoints of other nodes, or something else listens at that port.",
-    looks_at=[Fact.API, Fact.CONTACTS, Fact.KUBE_PROXY],
+    remedy="Repeat it on {node}: `nc -zv {address} {port}`. On the node that accepts the "
+    "connection, check what listens (`ss -ltnp 'sport = :{port}'`), and see its "
+    "services.refused_or_dropped result: a rule there forwards to endpoints of other nodes.",
+    facts=[Fact.API, Fact.CONTACTS, Fact.KUBE_PROXY],
 )
 def local_node_ports(node: Node) -> Findings:
-    """Node ports with externalTrafficPolicy Local do not answer at nodes without an endpoint.
+    """Nodes without an endpoint refuse connections to node ports with externalTrafficPolicy Local.
 
-    A connection that is forwarded to another node loses its client's address, for which that
-    policy was chosen, and a load balancer takes the node for one of the Service's.
+    If such a node forwards the connection, the client's address is lost, which the policy is meant
+    to preserve. Load balancers then treat the node as a backend.
 
-    Except: a node's connections to itself get to all endpoints, and are not tried. Each node asks
-    for up to two ports, at the three nodes that follow it. kube-proxy in IPVS mode forwards to all
-    endpoints where none is local; it is not judged, nor are other programs, nodes that do not
-    tell their mode, and nodes that kube-proxy takes for pods.
+    Except: connections of a node to itself reach all endpoints and are not tried. Each node tries
+    up to two ports at the three nodes that follow it by name. kube-proxy in IPVS mode forwards to
+    all endpoints if none is local, and is not evaluated; neither are other programs, nodes whose
+    mode is unknown, and nodes that kube-proxy treats as pods.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
          https://kubernetes.io/docs/tutorials/services/source-ip/
@@ -274,56 +279,61 @@ def local_node_ports(node: Node) -> Findings:
                 expected="no TCP connection: that node has no endpoint",
                 found="a TCP connection",
                 concerns=each.concerns,
+                names={"address": each.contact.address, "port": str(each.contact.port)},
             )
 
 
 @check(
     settles=True,
-    remedy="curl -i http://ADDRESS:PORT/healthz, on that node and from here. kube-proxy answers "
-    "there itself: see kube_proxy.* and services.health_check_ports_open of that node, then what "
-    "else listens at the port (ss -ltnp) or translates it.",
-    looks_at=[Fact.API, Fact.CONTACTS],
+    remedy="Repeat it on {node}: `curl -i http://{address}:{port}/healthz`. kube-proxy itself "
+    "answers there: see kube_proxy.* and services.health_check_ports_open of that node. Then "
+    "check on that node what else listens at the port: `ss -ltnp 'sport = :{port}'`.",
+    facts=[Fact.API, Fact.CONTACTS],
 )
 def health_check_node_ports(node: Node) -> Findings:
-    """At healthCheckNodePorts nodes with a Ready endpoint answer 200, and all others 503.
+    """At a healthCheckNodePort, nodes with a ready endpoint answer 200, and all others 503.
 
-    A load balancer goes by nothing else: it takes a good node out, or sends clients to one
-    that drops their connections.
+    Load balancers rely on it. With a wrong answer they remove a working node, or send clients to a
+    node that drops their connections.
 
-    Except: only Services with externalTrafficPolicy Local have such a port. Each node asks for up
-    to two of them, at itself and at the three nodes that follow it in the order of names.
+    Except: only Services with externalTrafficPolicy Local have such a port. Each node tries up to
+    two of them, at itself and at the three nodes that follow it by name.
 
     See: https://kubernetes.io/docs/tasks/access-application-cluster/create-external-load-balancer/
          https://kubernetes.io/docs/reference/networking/virtual-ips/
     """
     for each in node.ports.health:
         if each.problem:
+            contact = each.reached.contact
             yield Finding(
                 each.reached.ref,
                 expected=each.expected,
                 found=each.problem,
                 concerns=each.reached.concerns,
+                names={"address": contact.address, "port": str(contact.port)},
             )
 
 
 @check(
     settles=True,
-    remedy="See cni.host_ports_mapped of the pod's node, then the firewall in front of "
-    "it. Where the rules are missing, delete the pod so that it is wired again.",
-    looks_at=[Fact.API, Fact.CONTACTS],
+    remedy="Repeat it on {node}: `nc -zv {address} {port}`. See cni.host_ports_mapped of the pod's "
+    "node, and check the firewall in front of it. If the rules are missing, recreate the pod: "
+    "`kubectl -n POD_NAMESPACE delete pod POD`.",
+    facts=[Fact.API, Fact.CONTACTS],
 )
 def host_ports(node: Node) -> Findings:
-    """Host ports of pods answer at the address of their node, from there and from other nodes.
+    """Host ports of pods accept connections at the address of their node, also from other nodes.
 
-    Ingress controllers are often reached by nothing else. A firewall that is reloaded takes
-    the CNI plugin's rules with it, and nothing writes them again while the pod runs.
+    Ingress controllers are often reached only by a host port. A firewall reload removes the CNI
+    plugin's rules, and nothing adds them again while the pod runs.
 
-    Except: each node asks for up to four TCP ports of its own pods, and for as many of each of the
-    three nodes that follow it; only Ready pods count. Where a NetworkPolicy selects the pod, or
-    the pod itself refuses, it is counted and not judged.
+    Except: each node tries up to four TCP ports of its own pods, and as many of each of the three
+    nodes that follow it by name; only of Ready pods. A failure is inconclusive if a NetworkPolicy
+    selects the pod, or the pod itself refuses.
 
     See: https://www.cni.dev/plugins/current/meta/portmap/
          https://github.com/containernetworking/plugins/issues/512
     """
-    for each, excuse in node.ports.host_ports:
-        yield from _port_not_open(each, excuse)
+    for each, reason in node.ports.host_ports:
+        if each.problem:
+            yield _failure(node, each, reason)

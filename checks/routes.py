@@ -1,72 +1,71 @@
-"""Routes: that packets for pods and Services leave the node, and each pod, by the right way."""
+"""Routes: whether the node and its pods have correct routes to pods and Services."""
 
-from wirecheck.catalogue.facts import Fact
-from wirecheck.catalogue.findings import Finding, Findings, Level
-from wirecheck.catalogue.registry import check
+from wirecheck.catalogue import Fact, Finding, Findings, Level, check
 from wirecheck.model.node import Node
 
 AGENT = (
-    "Restart the CNI plugin's agent on the node (delete its pod): it writes the routes when it "
-    "starts. Then find out what removed or added one: ip monitor route, or the network manager's "
-    "log."
+    "Restart the CNI plugin's agent, which adds the routes when it starts: `kubectl -n "
+    "{cni_namespace} delete pod {cni_pod}`. Then find out what changed them, on {node}: `ip "
+    "monitor route`, or the log of the network manager."
 )
 
 
-@check(settles=True, remedy=AGENT, looks_at=[Fact.NETNS, Fact.API])
+@check(settles=True, remedy=AGENT, facts=[Fact.NETNS, Fact.API])
 def to_every_node(node: Node) -> Findings:
-    """The node has a route to the pods of every other node, and it leads to that node.
+    """The node has a route to the pod range of every other node, and it goes to that node.
 
-    One that is missing cuts off the pods of one pair of nodes, and no test from a third place
-    shows it.
+    A missing route disconnects the pods of two nodes from each other. Tests from a third node do
+    not notice it.
 
-    Except: plugins that forward without the node's routes, or leave them to the cloud's routers,
-    and nodes that flannel does not know yet are not judged.
+    Except: CNI plugins that forward without the node's routes, or rely on the cloud's routers, and
+    nodes that flannel has not set up yet.
 
     See: https://github.com/flannel-io/flannel/issues/958
          https://github.com/flannel-io/flannel/issues/1036
     """
-    for way in node.routes.peer_routes:
-        if not way.is_right:
+    for peer in node.routes.peer_routes:
+        if not peer.is_right:
             yield Finding(
-                node.part(way.name),
-                expected=way.expected,
-                found=way.found,
-                concerns=[way.peer_ref],
+                node.part(peer.name),
+                expected=peer.expected,
+                found=peer.found,
+                concerns=[peer.peer_ref],
             )
 
 
-@check(settles=True, remedy=AGENT, looks_at=[Fact.NETNS, Fact.API])
+@check(settles=True, remedy=AGENT, facts=[Fact.NETNS, Fact.API])
 def not_shadowed(node: Node) -> Findings:
-    """No route to a part of another node's pod range leaves by another way than the range's own.
+    """No more specific route diverts a part of another node's pod range.
 
-    The narrower route wins: a few addresses of a node are unreachable, from this node alone.
+    The more specific route wins, so some pods of a node are unreachable, and only from this node.
 
-    Except: routes that leave as the range's own does change nothing.
+    Except: a route with the same next hop and device as the route of the range.
 
     See: https://github.com/kubernetes/kops/issues/710
          https://man7.org/linux/man-pages/man8/ip-route.8.html
     """
-    for way, route in node.routes.shadows:
+    for peer, route in node.routes.shadows:
         yield Finding(
             node.part(f"route to {route.destination}"),
-            expected=f"as {way.found}",
+            expected=f"as {peer.found}",
             found=node.routes.routing.text_of(route),
-            concerns=[way.peer_ref],
+            concerns=[peer.peer_ref],
         )
 
 
 @check(
-    remedy="Give the device a network of its own: Docker's bridges by default-address-pools in "
-    "/etc/docker/daemon.json, a VPN by its configuration.",
-    looks_at=[Fact.NETNS, Fact.API],
+    remedy="Show the device on {node}: `ip address show {device}`. Give it another network: for "
+    "Docker's bridges with default-address-pools in /etc/docker/daemon.json, for a VPN in its "
+    "configuration.",
+    facts=[Fact.NETNS, Fact.API],
 )
 def no_overlap(node: Node) -> Findings:
-    """No device of the node is in a network that pods of other nodes or Services have.
+    """No device of the node has a network that overlaps with pods of other nodes or Services.
 
-    The node looks for those addresses on the device's own wire, where nobody has them: a
-    Docker bridge or a VPN takes a part of the cluster off this node.
+    The node looks for those addresses on the device's own network, where nothing has them. A Docker
+    bridge or a VPN then hides a part of the cluster from this node.
 
-    Except: plugins that put pods into the nodes' own network by design are not judged.
+    Except: CNI plugins that put pods into the nodes' own network by design.
 
     See: https://github.com/kubernetes/kops/issues/710
          https://github.com/projectcalico/calico/issues/2140
@@ -74,48 +73,51 @@ def no_overlap(node: Node) -> Findings:
     for device, range_, owner in node.routes.overlaps:
         yield Finding(
             node.part(f"{device.name} {range_}"),
-            expected="a network that neither pods nor Services have",
-            found=f"holds {owner}",
+            expected="a network without pods or Services",
+            found=f"contains {owner}",
+            names={"device": device.name},
         )
 
 
 @check(
     settles=True,
-    remedy="ip route get ADDRESS on the node shows the route; ip route del it, and find out who "
-    "made it. Where there is no default route, give the node one: its own connections to Services "
-    "need a route before they are translated.",
-    looks_at=[Fact.NETNS, Fact.API],
+    remedy="Show the route on {node}: `ip route get {address}`. Delete it with `ip route del`, "
+    "and find out who added it. If there is no default route, add one: the node's own connections "
+    "to Services need a route before they are translated.",
+    facts=[Fact.NETNS, Fact.API],
 )
 def no_blackholes(node: Node) -> Findings:
-    """No route of the node refuses packets for pods, DNS replicas or Services, and all have one.
+    """The node has a route to all pods, DNS replicas and Services, and none is a blackhole.
 
-    A blackhole drops them without a word, and looks like any other route.
+    A blackhole route silently drops packets, and is easily overlooked in a list of routes.
 
-    Except: a blackhole over the node's own range is how some plugins end what has no pod;
-    addresses that the node carries itself (IPVS, NodeLocal DNSCache) need no route.
+    Except: a blackhole route for the node's own range, which some CNI plugins use for unassigned
+    addresses; addresses that the node itself has (IPVS, NodeLocal DNSCache).
 
     See: https://github.com/projectcalico/calico/issues/3246
     """
     for name, route in node.routes.blackholes:
         yield Finding(
             node.part(f"to {name}"),
-            expected="a route that leads on",
+            expected="a route that forwards",
             found=node.routes.routing.text_of(route),
+            names={"address": name.rpartition(" ")[2].partition("/")[0]},
         )
 
 
 @check(
     settles=True,
-    remedy="Delete the pod so that it is wired again; then see who may change its netns: a "
-    "privileged container in the pod, or a second network's plugin.",
-    looks_at=[Fact.NETNS, Fact.PROCESSES, Fact.API],
+    remedy="Show the pod's routes on {node}: `nsenter --net={netns} ip route`. Recreate the pod: "
+    "`kubectl -n {namespace} delete pod {pod}`. Then find out what changes its network namespace: "
+    "a privileged container in the pod, or the plugin of a second network.",
+    facts=[Fact.NETNS, Fact.PROCESSES, Fact.API],
 )
 def pod_default_route(node: Node) -> Findings:
-    """Every pod's network namespace has a route to the DNS Service, in each family that it has.
+    """Every pod has a route to the DNS Service, in each address family that the pod has.
 
-    Without a default route a pod answers its neighbours and reaches nothing else.
+    Without a default route a pod reaches only its own subnet.
 
-    Except: a route to the Services alone will do: some pods are to have no default route.
+    Except: a route to the Services is enough, as some pods have no default route by design.
 
     See: https://github.com/kubernetes/kubernetes/issues/69925
          https://www.cni.dev/plugins/current/main/bridge/
@@ -132,19 +134,19 @@ def pod_default_route(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="ip rule show (ip -6 rule show) on the node; ip rule add pref 0 lookup local puts the "
-    "rule back. Find out who removed it or came before it: a restart of systemd-networkd takes "
-    "away what other programs moved, VPNs and policy routing put their rules first.",
-    looks_at=[Fact.NETNS, Fact.API],
+    remedy="Show the rules on {node}: `ip rule show` and `ip -6 rule show`. Restore the rule: `ip "
+    "rule add pref 0 lookup local`. Find out who removed it or put another one first: a restart "
+    "of systemd-networkd removes rules, VPNs and policy routing add some.",
+    facts=[Fact.NETNS, Fact.API],
 )
 def local_table_first(node: Node) -> Findings:
-    """Packets for the node's own addresses are looked up in table local before any other.
+    """The kernel looks up the node's own addresses in the table `local` first.
 
-    Without that rule nothing arrives at the node itself: kubelet, kube-proxy and every answer to
-    the node's own connections are routed away.
+    Otherwise packets for the node itself are routed away: for the kubelet, for kube-proxy, and all
+    responses to the node's own connections.
 
-    Except: rules for a mark, or for one device, are meant to come first by those who set it
-    (Cilium, AWS); a table without a route to the address diverts nothing.
+    Except: rules for a mark or for one device, which Cilium and AWS put first on purpose; a table
+    without a route to the address.
 
     See: https://www.datadoghq.com/blog/engineering/2023-03-08-deep-dive-into-platform-level-impact/
          https://github.com/cilium/cilium/issues/18706
@@ -153,24 +155,27 @@ def local_table_first(node: Node) -> Findings:
     for each in node.routing_rules.diverted:
         yield Finding(
             node.part(f"IPv{each.family} rules"),
-            expected="the node's own addresses looked up in table local first",
+            expected="the node's own addresses are looked up in the table local first",
             found=f"for {each.address} {each.found}",
             key="local",
         )
 
 
 @check(
-    remedy="A file in /etc/systemd/networkd.conf.d: [Network] ManageForeignRoutingPolicyRules=no "
-    "(and ManageForeignRoutes=no), before the next update of systemd restarts it.",
-    looks_at=[Fact.DEVICE_MANAGERS, Fact.NETNS],
+    remedy="On {node}: `printf "
+    "'[Network]\\nManageForeignRoutingPolicyRules=no\\nManageForeignRoutes=no\\n' > "
+    "/etc/systemd/networkd.conf.d/kubernetes.conf`. Do it before the next update of systemd "
+    "restarts systemd-networkd.",
+    facts=[Fact.DEVICE_MANAGERS, Fact.NETNS],
 )
 def rules_safe_from_networkd(node: Node) -> Findings:
-    """systemd-networkd, where it runs, is told to leave routing rules of other programs alone.
+    """If systemd-networkd runs, it is configured to keep routing rules of other programs.
 
-    It removes them when it is restarted, as by an update at night: on all nodes at once.
+    By default it removes them when it restarts, for example during an unattended update, on all
+    nodes at once.
 
-    Except: nodes without systemd-networkd, or without rules that another program made; those that
-    carry the kernel's or networkd's own mark count for theirs.
+    Except: nodes without systemd-networkd, or without rules of other programs. Rules that the
+    kernel or networkd itself marked as theirs do not count.
 
     See: https://www.datadoghq.com/blog/engineering/2023-03-08-deep-dive-into-platform-level-impact/
          https://github.com/cilium/cilium/issues/18706

@@ -1,30 +1,29 @@
-"""Services: the rules on each node, against what the API asks kube-proxy to forward."""
+"""Services: whether the rules on each node do what the API specifies."""
 
-from wirecheck.catalogue.facts import Fact
-from wirecheck.catalogue.findings import Finding, Findings, Level
-from wirecheck.catalogue.registry import check
+from wirecheck.catalogue import Fact, Finding, Findings, Level, check
 from wirecheck.dataplane.compare.differences import Kind
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 
 RULES = (Fact.API, Fact.SERVICE_RULES, Fact.KUBE_PROXY)
 RESYNC = (
-    "Restart kube-proxy on the node (delete its pod): it writes all rules again at its start. It "
-    "does not repair rules that something else has changed; find out what did."
+    "Restart kube-proxy: `kubectl -n kube-system delete pod {kube_proxy_pod}`. It rewrites all "
+    "rules on start-up. It does not notice if another program changes them later; find out which "
+    "one did."
 )
-OF_OTHERS = "rules of others that are not understood, and that no Service's connections meet"
+THIRD_PARTY = "unrecognised third-party rules, none on a Service's path"
 
 
-@check(settles=True, remedy=RESYNC, looks_at=RULES)
+@check(settles=True, remedy=RESYNC, facts=RULES)
 def rules_reachable(node: Node) -> Findings:
-    """Connections reach the node's Service rules: no hook is missing, nothing ends them before.
+    """Connections reach the node's Service rules: all jumps to them exist, no rule precedes them.
 
-    The rules may all be there and in order, and not one packet meets them: a firewall that
-    was reloaded removes the jumps to them, or puts rules of its own first. Or a rule behind
-    them, in a chain of Kubernetes, ends all that they have translated.
+    All Service rules can exist without a single packet reaching them. A firewall reload removes the
+    jumps to them or puts its own rules first, or a later rule drops everything that they
+    translated.
 
-    Except: chains that nothing leads to, IPVS real servers that drain, addresses that several
-    Services claim.
+    Except: chains without a jump to them, IPVS real servers that are draining, addresses that
+    several Services claim.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
          https://github.com/kubernetes/kubernetes/issues/95409
@@ -39,15 +38,15 @@ def rules_reachable(node: Node) -> Findings:
         )
 
 
-@check(settles=True, remedy=RESYNC, looks_at=RULES)
+@check(settles=True, remedy=RESYNC, facts=RULES)
 def frontends_programmed(node: Node) -> Findings:
-    """Every address and port of every Service is handled on the node.
+    """The node has a rule for every address and port of every Service.
 
-    Without its rule a Service exists in the API alone: connections from this node leave for
-    the default route, where a stranger may answer them.
+    Without a rule the Service exists in the API only. Connections from this node take the default
+    route, where another host can answer them.
 
-    Except: headless Services, ExternalName and Services with the label
-    service.kubernetes.io/service-proxy-name are none of kube-proxy's.
+    Except: headless Services, ExternalName Services, and Services with the label
+    service.kubernetes.io/service-proxy-name, which kube-proxy ignores.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
          https://github.com/kubernetes/kubernetes/issues/112292
@@ -56,9 +55,7 @@ def frontends_programmed(node: Node) -> Findings:
     for problem in node.dataplane.problems:
         yield Finding(node, expected="rules to compare", found=problem, level=Level.ERROR)
     for rule in node.dataplane.ignored:
-        yield Finding(
-            node.part(rule), expected="a rule that is understood", found=rule, unless=OF_OTHERS
-        )
+        yield Finding(node.part(rule), expected="a recognised rule", found=rule, unless=THIRD_PARTY)
     for each in node.dataplane.of(Kind.FRONTEND_MISSING, Kind.NOT_UNDERSTOOD):
         level = Level.ERROR if each.is_not_understood else Level.FAIL
         yield Finding(
@@ -66,15 +63,15 @@ def frontends_programmed(node: Node) -> Findings:
         )
 
 
-@check(settles=True, remedy=RESYNC, looks_at=RULES)
+@check(settles=True, remedy=RESYNC, facts=RULES)
 def no_stale_frontends(node: Node) -> Findings:
-    """No rule handles an address or port that no Service has.
+    """The node has no rules for addresses or ports that no Service has.
 
-    An address that was given to another Service since, or to something outside the cluster,
-    leads to the wrong place from this node alone. A node port that is left stays open.
+    If the address now belongs to another Service, or to a host outside the cluster, this node sends
+    its connections to the wrong place. A stale node port stays open.
 
-    Except: chains that nothing leads to, IPVS real servers that drain, addresses that several
-    Services claim.
+    Except: chains without a jump to them, IPVS real servers that are draining, addresses that
+    several Services claim.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
          https://github.com/kubernetes/kubernetes/issues/71071
@@ -85,17 +82,19 @@ def no_stale_frontends(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="The evidence shows the rule. Give its owner another port: a pod's hostPort, a port "
-    "mapping of a container on the node, or a rule made by hand.",
-    looks_at=RULES,
+    remedy="The evidence is the rule. List the ports that pods claim: `kubectl get pods -A -o "
+    "jsonpath='{range .items[*]}{.metadata.name} "
+    '{.spec.containers[*].ports[*].hostPort}{"\\n"}{end}\'`. Give that pod, the container on the '
+    "node or the manual rule another port.",
+    facts=RULES,
 )
 def not_shadowed(node: Node) -> Findings:
-    """No rule of others takes a Service's connections before kube-proxy's rules do.
+    """No third-party rule handles a Service's connections before kube-proxy's rules do.
 
-    A hostPort or a port mapping with a node port's number wins on its node, and the Service
-    works on all others.
+    A hostPort or a port mapping with the number of a node port wins on its node. The Service works
+    on all other nodes.
 
-    Except: port mappings for ports that no Service has are left alone.
+    Except: port mappings for ports that no Service has.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
          https://kubernetes.io/docs/concepts/services-networking/service/
@@ -104,15 +103,15 @@ def not_shadowed(node: Node) -> Findings:
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
 
 
-@check(settles=True, remedy=RESYNC, looks_at=RULES)
+@check(settles=True, remedy=RESYNC, facts=RULES)
 def refused_or_dropped(node: Node) -> Findings:
-    """Connections are forwarded, rejected or dropped, as the Service's endpoints ask.
+    """Connections are forwarded, rejected or dropped as the Service's endpoints require.
 
-    A reject that outlives the Service's lack of endpoints turns clients away; where it is
-    missing they wait for a timeout instead; and a port that should be closed is open.
+    A stale reject rule turns clients away although there are endpoints. If it is missing, clients
+    wait for a timeout. Or a port that should be closed is open.
 
-    Except: chains that nothing leads to, IPVS real servers that drain, addresses that several
-    Services claim.
+    Except: chains without a jump to them, IPVS real servers that are draining, addresses that
+    several Services claim.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
          https://github.com/kubernetes/kubernetes/issues/48370
@@ -121,14 +120,14 @@ def refused_or_dropped(node: Node) -> Findings:
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
 
 
-@check(settles=True, remedy=RESYNC, looks_at=RULES)
+@check(settles=True, remedy=RESYNC, facts=RULES)
 def backends_programmed(node: Node) -> Findings:
-    """Every endpoint that is to get connections gets them.
+    """The node's rules forward connections to every usable endpoint of a Service.
 
-    The others carry its load, and nothing shows it but their latency.
+    The other endpoints take the load of a missing one. Only their latency shows it.
 
-    Except: traffic policies, topology hints and terminating endpoints are followed as kube-
-    proxy of that node's version does.
+    Except: traffic policies, topology hints and terminating endpoints are treated as by kube-proxy
+    of that node's version.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
          https://github.com/kubernetes/kubernetes/issues/76338
@@ -138,14 +137,14 @@ def backends_programmed(node: Node) -> Findings:
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
 
 
-@check(settles=True, remedy=RESYNC, looks_at=RULES)
+@check(settles=True, remedy=RESYNC, facts=RULES)
 def no_stale_backends(node: Node) -> Findings:
-    """No rule sends connections to what is no endpoint of the Service, or must not be used.
+    """No rule forwards to an address that is not a usable endpoint of the Service.
 
-    With one dead backend of four, every fourth connection hangs until it times out.
+    With one stale backend of four, every fourth connection hangs until it times out.
 
-    Except: chains that nothing leads to, IPVS real servers that drain, addresses that several
-    Services claim.
+    Except: chains without a jump to them, IPVS real servers that are draining, addresses that
+    several Services claim.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
          https://github.com/kubernetes/kubernetes/issues/105505
@@ -161,13 +160,13 @@ def no_stale_backends(node: Node) -> Findings:
         )
 
 
-@check(settles=True, remedy=RESYNC, looks_at=RULES)
+@check(settles=True, remedy=RESYNC, facts=RULES)
 def even_weights(node: Node) -> Findings:
-    """Each backend of a Service gets the same share of its new connections.
+    """Every backend of a Service gets the same share of its new connections.
 
-    A changed probability overloads one pod while its neighbours idle.
+    A wrong probability overloads one pod while the others are idle.
 
-    Except: the rounding of probabilities by the kernel is evened out on reading.
+    Except: differences that are due to the kernel's rounding of probabilities.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
     """
@@ -175,12 +174,12 @@ def even_weights(node: Node) -> Findings:
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
 
 
-@check(settles=True, remedy=RESYNC, looks_at=RULES)
+@check(settles=True, remedy=RESYNC, facts=RULES)
 def session_affinity(node: Node) -> Findings:
-    """A client keeps its backend for as long as the Service's session affinity says, or not at all.
+    """Clients stay on one backend exactly as long as the Service's session affinity specifies.
 
-    Sessions that jump between backends lose what only one of them knows; unwanted affinity
-    sends all of one proxy's clients to one pod.
+    Without affinity, sessions that exist on one backend only are lost. Unwanted affinity sends all
+    clients of a proxy to the same pod.
 
     Except: none are known.
 
@@ -191,14 +190,14 @@ def session_affinity(node: Node) -> Findings:
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
 
 
-@check(settles=True, remedy=RESYNC, looks_at=RULES)
+@check(settles=True, remedy=RESYNC, facts=RULES)
 def source_ranges(node: Node) -> Findings:
-    """loadBalancerSourceRanges are enforced: those and no others reach the Service.
+    """Only clients in loadBalancerSourceRanges reach the Service.
 
-    Otherwise a load balancer that was meant for a few is open to everyone.
+    Otherwise a load balancer that is meant for a few clients is open to everyone.
 
-    Except: Before 1.30 and its feature gates, and in other versions, ranges are compared as
-    that version of kube-proxy programs them.
+    Except: ranges are compared as the node's version of kube-proxy programs them, which differs
+    before 1.30.
 
     See: https://kubernetes.io/docs/concepts/services-networking/service/
     """
@@ -206,14 +205,14 @@ def source_ranges(node: Node) -> Findings:
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
 
 
-@check(settles=True, remedy=RESYNC, looks_at=RULES)
+@check(settles=True, remedy=RESYNC, facts=RULES)
 def masquerade(node: Node) -> Findings:
-    """Connections get the node's source address where their answer has to come back this way.
+    """Connections are masqueraded if and only if their response has to return through this node.
 
-    Without it the backend answers the client directly, which drops answers from an address
-    that it never asked; with too much of it backends no longer see who asks.
+    Without masquerading the backend answers the client directly, and the client drops the response
+    from an unknown address. With too much of it, backends do not see the client's address.
 
-    Except: where kube-proxy's configuration is not known, masquerading is not compared.
+    Except: if kube-proxy's configuration is unknown, masquerading is not compared.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
          https://github.com/flannel-io/flannel/issues/1155
@@ -224,11 +223,11 @@ def masquerade(node: Node) -> Findings:
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
 
 
-@check(settles=True, remedy=RESYNC, looks_at=RULES)
+@check(settles=True, remedy=RESYNC, facts=RULES)
 def health_check_ports_open(node: Node) -> Findings:
     """The node accepts a load balancer's health checks at each healthCheckNodePort.
 
-    A load balancer takes a node that it cannot check for dead, and sends it nothing.
+    A load balancer treats a node that it cannot check as down, and sends it no connections.
 
     Except: only Services with externalTrafficPolicy Local have such a port.
 
@@ -241,21 +240,22 @@ def health_check_ports_open(node: Node) -> Findings:
 @check(
     settles=True,
     compares_nodes=True,
-    remedy="See the other services.* findings of the nodes that differ from the rest. Where two "
-    "Services claim one address, take it from one of them.",
-    looks_at=RULES,
+    remedy="See the other services.* findings of the nodes that differ. Show the Service: "
+    "`kubectl -n {namespace} describe service {service}`. If two Services claim the same address, "
+    "remove it from one of them.",
+    facts=RULES,
 )
 def nodes_agree(cluster: Cluster) -> Findings:
-    """All nodes handle each Service alike, where the API asks the same of them.
+    """All nodes handle each Service identically if the API specifies the same for them.
 
-    A Service that works from most nodes fails for some of its clients some of the time, and
-    a test from any single place may say that all is well.
+    If only some nodes handle a Service correctly, it fails for some clients, some of the time. A
+    test from any single node can succeed.
 
-    Except: nodes are compared only where the API asks the same of them: local traffic policies
-    and topology hints make no difference.
+    Except: nodes for which the API specifies different backends: by local traffic policies or
+    topology hints.
 
     See: https://github.com/kubernetes/kubernetes/issues/35641
          https://kubernetes.io/docs/reference/networking/virtual-ips/
     """
     for each in cluster.disagreements:
-        yield Finding(each, expected="alike on all nodes", found=each.found, level=Level.WARN)
+        yield Finding(each, expected="identical on all nodes", found=each.found, level=Level.WARN)

@@ -1,39 +1,37 @@
-"""Settings: how the kernel and the programs of a node are set up, beside those of other nodes."""
+"""Settings: whether nodes are configured alike, correctly and persistently."""
 
-from wirecheck.catalogue.facts import Fact
-from wirecheck.catalogue.findings import Finding, Findings, Level, NotApplicable
-from wirecheck.catalogue.registry import check
+from wirecheck.catalogue import Fact, Finding, Findings, Level, NotApplicable, check
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 
 
 @check(
     compares_nodes=True,
-    remedy="See when the node came to differ (wirecheck diff against an earlier run); bring it to "
-    "what the others have, or give it a pool of its own by the label that names pools.",
-    looks_at=[Fact.API, Fact.SYSCTLS, Fact.NETNS, Fact.SERVICE_RULES],
+    remedy="Find out when the node changed, by comparing an earlier run with this one: `wirecheck "
+    "diff EARLIER/results.jsonl LATER/results.jsonl`. Then give the node the value of the others, "
+    "or its own pool, by the label that names pools: `kubectl label node NODE LABEL=POOL`.",
+    facts=[Fact.API, Fact.SYSCTLS, Fact.NETNS, Fact.SERVICE_RULES],
 )
 def uniform_in_pool(cluster: Cluster) -> Findings:
-    """Nodes of one pool have the same kernel, versions, MTUs, sysctls and variant of iptables.
+    """Nodes of one pool have the same kernel, versions, MTUs, sysctls and iptables variant.
 
-    What works on one node and fails on its twin is nearly always such a difference: a patch
-    that reached half of them, a sysctl that someone set by hand.
+    If something works on one node and fails on its twin, such a difference is the usual reason: an
+    update that reached half of the nodes, or a sysctl that somebody set by hand.
 
-    Except: what depends on a node's size (limits of conntrack), what is its own (ranges, names)
-    and what has a check of its own (forwarding, bridges) is not compared; an interface is
-    compared with those of its name. Without a label of a node pool, the control plane and the
-    workers are one pool each.
+    Except: what depends on a node's size (conntrack limits), what is unique to it (ranges, names)
+    and what has its own check (forwarding, bridges). Interfaces are compared by name. Without a
+    node pool label, the control plane and the workers are one pool each.
 
     See: https://github.com/rancher/rke2/issues/8042
          https://github.com/kubernetes/kubernetes/issues/112477
          https://kubernetes.io/releases/version-skew-policy/
     """
     if len(cluster.fingerprints) < 2:
-        raise NotApplicable("it takes two nodes to compare one with")
+        raise NotApplicable("a comparison needs at least two nodes")
     for drift in cluster.drifts:
         yield Finding(
             cluster.part(f"{drift.pool}: {drift.what}"),
-            expected=f"{drift.most} everywhere" if drift.most else "the same everywhere",
+            expected=f"{drift.most} on all nodes" if drift.most else "the same on all nodes",
             found=drift.found,
             level=Level.WARN,
             key=drift.what,
@@ -42,17 +40,18 @@ def uniform_in_pool(cluster: Cluster) -> Findings:
 
 @check(
     settles=True,
-    remedy="sysctl -w net.ipv4.conf.INTERFACE.rp_filter=2 (loose), or 0 where the CNI plugin asks "
-    "for it, also for `all`; find the file in /etc/sysctl.d that sets 1.",
-    looks_at=[Fact.SYSCTLS, Fact.NETNS, Fact.API],
+    remedy="On {node}, switch to loose filtering: `sysctl -w "
+    "net.ipv4.conf.{interface}.rp_filter=2 net.ipv4.conf.all.rp_filter=2` (0 if the CNI plugin "
+    "requires it). Then correct the file that sets it: `grep -r rp_filter /etc/sysctl.d "
+    "/usr/lib/sysctl.d /etc/sysctl.conf`.",
+    facts=[Fact.SYSCTLS, Fact.NETNS, Fact.API],
 )
 def rp_filter(node: Node) -> Findings:
-    """No interface with strict rp_filter gets packets whose answers leave by another one.
+    """No interface with strict rp_filter receives packets whose responses leave by another one.
 
-    The kernel drops such packets without a word, before any rule of a firewall counts them.
+    The kernel silently drops such packets before any firewall rule counts them.
 
-    Except: strict filtering where packets come in by the interface that their answers leave by
-    does no harm; IPv6 has no such filter.
+    Except: strict filtering on interfaces with symmetric traffic. IPv6 has no rp_filter.
 
     See: https://github.com/cilium/cilium/issues/10645
          https://github.com/flatcar/Flatcar/issues/181
@@ -61,25 +60,27 @@ def rp_filter(node: Node) -> Findings:
     for each in node.reverse_path.drops:
         yield Finding(
             node.part(each.name),
-            expected=f"not 1: {each.who} come in by {each.interface.name}",
-            found=f"1, strict, and their answers leave {each.answered}",
+            expected=f"not 1: {each.who} arrive on {each.interface.name}",
+            found=f"1 (strict), and their responses leave {each.answered}",
             key=each.who,
+            names={"interface": each.interface.name},
         )
 
 
 @check(
-    remedy="Correct the line in the file that is named, or put the right one into a file whose "
-    "name sorts after it; sysctl --system applies all of them now.",
-    looks_at=[Fact.BOOT_SETTINGS, Fact.SYSCTLS],
+    remedy="On {node}, correct the line in {file}, or put the correct value into a file that sorts "
+    "after it: `echo '{sysctl} = {value}' > /etc/sysctl.d/99-{sysctl}.conf`. Apply all files now: "
+    "`sysctl --system`.",
+    facts=[Fact.BOOT_SETTINGS, Fact.SYSCTLS],
 )
 def persistent(node: Node) -> Findings:
-    """What pods need of the kernel's settings is not taken back by a file at the next boot.
+    """No file resets a kernel setting that pods need at the next boot.
 
-    The node works until it is patched and rebooted, and then fails, long after the mistake.
+    The node works until it is updated and rebooted, long after the mistake.
 
-    Except: a setting that no file names is left to the programs that set it when they start;
-    the limit of conntrack is not judged where kube-proxy sets it; /etc/sysctl.conf counts
-    where sysctl.d has a link to it.
+    Except: settings that no file contains are left to the programs that set them on start-up. The
+    conntrack limit is not evaluated if kube-proxy sets it. /etc/sysctl.conf counts only if sysctl.d
+    has a link to it.
 
     See: https://github.com/openshift/origin/issues/9931
          https://github.com/kubernetes/kubernetes/issues/20475
@@ -92,4 +93,5 @@ def persistent(node: Node) -> Findings:
             found=f"{each.then.value}, by {each.then.file}",
             level=Level.WARN,
             key=each.sysctl,
+            names={"sysctl": each.sysctl, "value": each.now, "file": each.then.file},
         )

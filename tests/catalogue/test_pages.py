@@ -18,7 +18,7 @@ PAGES = Path(__file__).parents[2] / "docs" / "checks"
 @pytest.mark.parametrize("check", load(), ids=lambda check: check.id)
 class TestEveryCheck:
     def test_is_fully_explained(self, check: Check):
-        assert check.looks_at, "what it looks at, from wirecheck/catalogue/facts.py"
+        assert check.facts, "what it looks at, from wirecheck/catalogue/facts.py"
         assert check.exceptions.endswith("."), "its legitimate exceptions, as a sentence"
         assert check.sources, "where it is documented, or what was reported"
         assert profiles_of(check.id)
@@ -47,13 +47,13 @@ def test_no_page_is_left_of_a_check_that_is_gone():
 
 
 def test_every_fact_is_looked_at_by_some_check_and_runs_only_known_commands():
-    used = {fact for check in load() for fact in check.looks_at}
+    used = {fact for check in load() for fact in check.facts}
     assert used == set(Fact)
     assert {name for fact in Fact for name in fact.measured.commands} <= set(TABLE)
 
 
 def test_only_dns_is_sent_by_the_checks_of_cron():
-    sending = {f for c in in_profile(load(), "cron") for f in c.looks_at if f.measured.sends}
+    sending = {f for c in in_profile(load(), "cron") for f in c.facts if f.measured.sends}
     assert sending == {Fact.DNS}
 
 

@@ -76,7 +76,9 @@ def test_an_address_that_nobody_carries_warns(small):
     small.api["pods"].pop(1)
     small.change_netns(WEB_NETNS, addresses=[])
 
-    assert told(small, "no_leaked_addresses") == [("cbr0 10.244.0.3", "none", Level.WARN)]
+    assert told(small, "no_leaked_addresses") == [
+        ("cbr0 10.244.0.3", "none: the reservation is leaked", Level.WARN)
+    ]
 
 
 def test_an_address_that_was_just_taken_may_wait_for_its_pod(small):
@@ -113,7 +115,7 @@ def test_a_document_of_an_older_program_is_skipped_and_a_failure_is_not(small):
     ("left", "found", "level"),
     [
         (30, "30 minutes", Level.WARN),
-        (-90, "it ended 90 minutes ago", Level.FAIL),
+        (-90, "expired 90 minutes ago", Level.FAIL),
     ],
 )
 def test_a_token_that_ends_is_found(small, left, found, level):

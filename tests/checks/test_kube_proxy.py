@@ -46,7 +46,7 @@ def test_a_change_that_waits_for_its_sync_is_found(node, queued, done, count):
     found = findings(with_metrics(node, seen + queued, seen + done), "sync_lag")
 
     assert len(found) == count
-    assert all("waited for 300 s" in each.found for each in found)
+    assert all("been waiting for 300 s" in each.found for each in found)
 
 
 def test_a_sync_may_be_given_more_time(node):

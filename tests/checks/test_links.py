@@ -13,7 +13,7 @@ def test_a_pod_with_lo_alone_is_found(small):
     small.change_netns(WEB_NETNS, links=[])
 
     (finding,) = small.findings("links.veth_pairs_complete")
-    assert finding.expected == "an interface besides lo"
+    assert finding.expected == "an interface other than lo"
 
 
 def test_a_missing_node_side_is_found(small):
@@ -21,7 +21,7 @@ def test_a_missing_node_side_is_found(small):
     small.change_netns(HOST, links=links)
 
     (finding,) = small.findings("links.veth_pairs_complete")
-    assert finding.expected == "interface 12 on the node as its other end"
+    assert finding.expected == "interface 12 on the node as the other end"
 
 
 def test_a_node_side_that_leads_into_another_netns_is_found(small):

@@ -130,7 +130,7 @@ def test_what_two_nodes_share_is_found(small, path, shared):
     two[last] = one[last]
 
     findings = small.findings("nodes.unique_identity")
-    assert f"{shared} for itself" in [each.expected for each in findings]
+    assert f"{shared} on this node only" in [each.expected for each in findings]
     assert {each.found for each in findings} == {"also that of n2"}
 
 

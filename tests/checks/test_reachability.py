@@ -53,7 +53,7 @@ def test_messages_that_get_stuck_are_told_in_bytes(small):
 def test_answers_without_padding_do_not_prove_the_way_back(small):
     small.change_contacts("messages", received=3_000)
 
-    with pytest.raises(NotApplicable, match="as large"):
+    with pytest.raises(NotApplicable, match="of that size"):
         small.findings("reachability.large_payloads")
 
 

@@ -30,13 +30,13 @@ def test_the_node_that_differs_from_most_is_named(small):
     kernels = {"n1": {"kernel": "6.1.4"}, "n2": {"kernel": "6.1.4"}, "n3": {"kernel": "6.1.0"}}
 
     assert drifts(small, **kernels) == [
-        ("workers: kernel", "6.1.4 everywhere", "n3: 6.1.0; n1, n2: 6.1.4")
+        ("workers: kernel", "6.1.4 on all nodes", "n3: 6.1.0; n1, n2: 6.1.4")
     ]
 
 
 def test_two_nodes_that_differ_are_told_without_a_majority(small):
     assert drifts(small, n1={"kernel": "6.1.4"}, n2={"kernel": "6.1.0"}) == [
-        ("workers: kernel", "the same everywhere", "n2: 6.1.0; n1: 6.1.4")
+        ("workers: kernel", "the same on all nodes", "n2: 6.1.0; n1: 6.1.4")
     ]
 
 

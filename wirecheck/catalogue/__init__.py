@@ -12,7 +12,7 @@ from wirecheck.catalogue.findings import (
     NotApplicable,
     Ref,
 )
-from wirecheck.catalogue.registry import Threshold, check
+from wirecheck.catalogue.registry import Limits, Threshold, check
 
 __all__ = [
     "Fact",
@@ -20,6 +20,7 @@ __all__ = [
     "Finding",
     "Findings",
     "Level",
+    "Limits",
     "NotApplicable",
     "Ref",
     "Threshold",

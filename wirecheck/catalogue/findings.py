@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -86,6 +86,7 @@ class Finding:
     concerns: tuple[Ref, ...]
     unless: str
     key: str
+    names: tuple[tuple[str, str], ...]
 
     def __init__(
         self,
@@ -98,6 +99,7 @@ class Finding:
         concerns: Iterable[Subject | Ref] = (),
         unless: str = "",
         key: str = "",
+        names: Mapping[str, str] | None = None,
     ) -> None:
         put = object.__setattr__
         put(self, "subject", subject if isinstance(subject, Ref) else subject.ref)
@@ -108,6 +110,7 @@ class Finding:
         put(self, "concerns", tuple(c if isinstance(c, Ref) else c.ref for c in concerns))
         put(self, "unless", unless)
         put(self, "key", key)
+        put(self, "names", tuple((names or {}).items()))
 
     @property
     def identity(self) -> tuple[Ref, str, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from wirecheck.catalogue.profiles import PROFILES, profiles_of
 from wirecheck.catalogue.registry import Check, load
+from wirecheck.catalogue.remedies import general
 from wirecheck.collect.node_commands import NODE_COMMANDS
 
 Section = tuple[str, list[str]]
@@ -27,7 +28,7 @@ SETTLING = (
 def sections(check: Check) -> Iterator[Section]:
     """Everything about the check, in the order in which it is told."""
     yield "Why it matters", [check.why]
-    yield "Next", [check.remedy]
+    yield "Next", [general(check.remedy)]
     yield "How it is measured", list(_measured(check))
     if check.thresholds:
         yield (
@@ -46,7 +47,7 @@ def sections(check: Check) -> Iterator[Section]:
 def commands_of(check: Check) -> tuple[str, ...]:
     """The command lines that may be run on a node for the check."""
     lines = {each.id: " ".join(each.argv) for each in NODE_COMMANDS}
-    return tuple(lines[name] for fact in check.looks_at for name in fact.measured.commands)
+    return tuple(lines[name] for fact in check.facts for name in fact.measured.commands)
 
 
 def as_text(check: Check) -> str:
@@ -88,7 +89,7 @@ def write_pages(folder: Path) -> None:
 
 
 def _measured(check: Check) -> Iterator[str]:
-    for fact in check.looks_at:
+    for fact in check.facts:
         measured = fact.measured
         sends = f" Sends {measured.sends}." if measured.sends else ""
         yield f"From {measured.what}. Cost: {measured.cost}.{sends}"

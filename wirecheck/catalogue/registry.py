@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from wirecheck.catalogue.facts import Fact
-from wirecheck.catalogue.findings import Findings
+from wirecheck.catalogue.findings import Findings, Level
 
 EXCEPTIONS, SOURCES = "Except:", "See:"
 
@@ -29,6 +29,39 @@ class Threshold:
     default: float
     unit: str
     reason: str
+
+
+class HasThresholds(Protocol):
+    """What knows the numbers of the inventory: the node and the cluster."""
+
+    def threshold(self, threshold: Threshold, /) -> float:
+        """The number of the inventory, or the default."""
+        ...
+
+
+class Exceeded(NamedTuple):
+    """A limit that a value exceeds, and how bad that is."""
+
+    limit: float
+    level: Level
+
+
+class Limits(NamedTuple):
+    """Two thresholds for one value: above `warn` it is a risk, above `fail` the cluster is wrong.
+
+    A check lists them as its `thresholds`.
+    """
+
+    warn: Threshold
+    fail: Threshold
+
+    def exceeded_by(self, value: float, subject: HasThresholds) -> Exceeded | None:
+        """Return the limit that the value exceeds, or None. Nothing fails that would not warn."""
+        if value <= (warn := subject.threshold(self.warn)):
+            return None
+        if value > (fail := subject.threshold(self.fail)):
+            return Exceeded(fail, Level.FAIL)
+        return Exceeded(warn, Level.WARN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +82,7 @@ class Check:
     thresholds: tuple[Threshold, ...]
     function: Callable[[Any], Findings]
     compares_nodes: bool = False
-    looks_at: tuple[Fact, ...] = ()
+    facts: tuple[Fact, ...] = ()
     """What it rests on; how that is measured and at what cost follows from these."""
     exceptions: str = ""
     """What looks like a deviation, is none, and is known as such."""
@@ -79,7 +112,7 @@ def check(
     settles: bool = False,
     thresholds: Iterable[Threshold] = (),
     compares_nodes: bool = False,
-    looks_at: Iterable[Fact] = (),
+    facts: Iterable[Fact] = (),
 ) -> Callable[[Function], Function]:
     """Enter a function that yields findings into the catalogue, and make it a pytest test.
 
@@ -106,7 +139,7 @@ def check(
             thresholds=tuple(thresholds),
             function=function,
             compares_nodes=compares_nodes,
-            looks_at=tuple(looks_at),
+            facts=tuple(facts),
             exceptions=marked[EXCEPTIONS],
             sources=tuple(marked[SOURCES].split()),
         )

@@ -11,6 +11,7 @@ import msgspec
 from wirecheck.catalogue.pages import as_text, commands_of
 from wirecheck.catalogue.profiles import PROFILES, profiles_of
 from wirecheck.catalogue.registry import Check, load
+from wirecheck.catalogue.remedies import general
 from wirecheck.collect.node_commands import NODE_COMMANDS
 from wirecheck.run.selection import in_profile, named
 
@@ -50,7 +51,7 @@ def node_commands() -> None:
 
 
 def _details(check: Check) -> Sequence[str]:
-    needs = [fact.measured for fact in check.looks_at]
+    needs = [fact.measured for fact in check.facts]
     lines = [f"profiles: {', '.join(profiles_of(check.id)) or 'none'}"]
     lines += [f"looks at: {each.what}; cost: {each.cost}" for each in needs]
     lines += [f"sends: {each.sends}" for each in needs if each.sends]
@@ -63,11 +64,11 @@ def _as_record(check: Check) -> dict[str, Any]:
         "id": check.id,
         "sentence": check.sentence,
         "why": check.why,
-        "remedy": check.remedy,
+        "remedy": general(check.remedy),
         "scope": check.scope,
         "settles": check.settles,
         "profiles": profiles_of(check.id),
-        "looks_at": [fact.name.lower() for fact in check.looks_at],
+        "facts": [fact.name.lower() for fact in check.facts],
         "commands": commands_of(check),
         "exceptions": check.exceptions,
         "sources": check.sources,

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from wirecheck import __version__
 from wirecheck.catalogue.registry import Check
+from wirecheck.catalogue.remedies import general
 from wirecheck.evaluation.verdict import (
     UNREACHABLE,
     FailOn,
@@ -141,7 +142,7 @@ def _check(check: Check) -> CheckRecord:
         id=check.id,
         sentence=check.sentence,
         why=check.why,
-        remedy=check.remedy,
+        remedy=general(check.remedy),
         scope=check.scope,
     )
 

@@ -20,11 +20,13 @@ from wirecheck.catalogue.findings import (
 )
 from wirecheck.catalogue.former_ids import former_key
 from wirecheck.catalogue.registry import Check
+from wirecheck.catalogue.remedies import filled, placeholders
 from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.evaluation.waivers import terms, waiver_for
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.fingerprint import Fingerprint, fingerprint_of
 from wirecheck.model.node import Node
+from wirecheck.model.remedy_names import RemedyNames
 from wirecheck.results.measures import NodeMeasures, measured_on
 from wirecheck.results.outcomes import outcome_of
 from wirecheck.results.records import FURTHER, FindingRecord, ItemResult, Object
@@ -42,6 +44,7 @@ Identity = tuple[Ref, str, str]
 class Judgement:
     """What one check said in one look."""
 
+    names: RemedyNames
     findings: dict[Identity, Finding] = field(default_factory=dict)
     undecided: dict[Identity, Finding] = field(default_factory=dict)
     unjudged: Counter[str] = field(default_factory=Counter)
@@ -174,7 +177,7 @@ def concerned(items: Iterable[ItemResult], checks: Iterable[Check]) -> frozenset
 
 def _judgement(check: Check, subject: Node | Cluster) -> Judgement:
     """Run the check's function once. What it found before it stopped with an error is kept."""
-    said = Judgement()
+    said = Judgement(RemedyNames(subject))
     changed = subject.changed if isinstance(subject, Cluster) else subject.cluster.changed
     try:
         for finding in check.function(subject):
@@ -213,6 +216,8 @@ def _settled(
     undecided = sorted({str(f.subject) for i, f in lasting.items() if i not in counting})
     errors = list(dict.fromkeys(look.error for look in looks if look.error))
     records = [_record(check, finding, len(looks)) for finding in counting.values()]
+    remedies = _remedies(check, list(counting.values())[:MOST_FINDINGS], first.names)
+    records[: len(remedies)] = map(_with_remedy, records, remedies)
     waivers = [waiver_for(check.id, name, record, index) for record in records]
     records = [
         replace(record, standing="waived") if waiver else record
@@ -236,6 +241,17 @@ def _settled(
     )
 
 
+def _remedies(check: Check, findings: Iterable[Finding], names: RemedyNames) -> list[str]:
+    """The check's remedy for each finding, with its names; none if it has no placeholders."""
+    if not placeholders(check.remedy):
+        return []
+    return [filled(check.remedy, names.of(finding)) for finding in findings]
+
+
+def _with_remedy(record: FindingRecord, remedy: str) -> FindingRecord:
+    return replace(record, remedy=remedy)
+
+
 def _listed(check: Check, name: str, records: list[FindingRecord]) -> list[FindingRecord]:
     """The worst of them, and a last one that counts the others where there are too many."""
     if len(records) <= MOST_FINDINGS:
@@ -252,6 +268,7 @@ def _listed(check: Check, name: str, records: list[FindingRecord]) -> list[Findi
         # Known in another run only if it stands for the very same ones.
         key="/".join(filter(None, [check.id, about.kind, name, FURTHER, _digest(rest)])),
         evidence=[],
+        remedy="",
     )
     return [*listed, further]
 

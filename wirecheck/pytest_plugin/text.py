@@ -6,6 +6,7 @@ import textwrap
 
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.registry import Check
+from wirecheck.catalogue.remedies import general
 from wirecheck.report.sentences import object_name
 from wirecheck.results.records import FindingRecord, ItemResult
 from wirecheck.text import harmless, shortened
@@ -28,7 +29,8 @@ def message(check: Check, item: ItemResult) -> str:
     # Why something could not be judged says itself what to do about it.
     if item.outcome is not Outcome.ERROR or check.id == "nodes.reachable":
         lines += textwrap.wrap(f"Why: {check.why}", 100)
-        lines += textwrap.wrap(f"Next: {check.remedy}", 100)
+        remedy = next((each.remedy for each in item.findings if each.remedy), "")
+        lines += textwrap.wrap(f"Next: {remedy or general(check.remedy)}", 100)
     return "\n".join(lines)
 
 

@@ -51,9 +51,15 @@ class CheckResults:
 
     @property
     def next_step(self) -> str:
-        """The remedy; not where nothing failed, for an error says itself what to do about it."""
-        is_about_errors = self.record.id == REACHABLE
-        return self.record.remedy if is_about_errors or self.outcome is not Outcome.ERROR else ""
+        """The remedy, with the names of the first finding that is as bad as the check.
+
+        Empty where nothing failed: an error says itself what to do about it.
+        """
+        if self.outcome is Outcome.ERROR and self.record.id != REACHABLE:
+            return ""
+        worst_items = self.having(self.outcome)
+        filled = (each.remedy for item in worst_items for each in item.findings if each.remedy)
+        return next(filled, self.record.remedy)
 
     def having(self, *outcomes: Outcome) -> list[ItemResult]:
         """The items that ended so."""

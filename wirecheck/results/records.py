@@ -53,6 +53,8 @@ class FindingRecord(Record, frozen=True):
     looks: int = 1
     """In how many looks it was there, identically."""
     standing: Standing = ""
+    remedy: str = ""
+    """The check's remedy with the names of this finding; empty where it has none to fill in."""
 
 
 class CheckRecord(Record, frozen=True):

@@ -19,7 +19,7 @@ def helpers_wanted(
 
     Raises RequestError or InventoryError where they were asked for and cannot be made.
     """
-    needed = any(Fact.HELPER_PODS in each.looks_at for each in checks)
+    needed = any(Fact.HELPER_PODS in each.facts for each in checks)
     if asked and not needed:
         raise RequestError(
             "--helper-pods: none of the checks that are run needs helper pods. Leave it out, "

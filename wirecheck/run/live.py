@@ -156,7 +156,7 @@ class LiveRun:
         known = {each.name for check in load() for each in check.thresholds}
         refuse_unknown_thresholds(self._inventory, known | {UNREACHABLE})
         # Nothing is sent for checks that are not run: those of `cron` send DNS alone.
-        contacts = any(Fact.CONTACTS in each.looks_at for each in checks)
+        contacts = any(Fact.CONTACTS in each.facts for each in checks)
         self._options = replace(self._options, contacts=contacts)
         wanted = helpers_wanted(self._inventory, checks, self._share, asked=self._asks_for_helpers)
         helpers = HelpersOfRun(self._api, wanted, self._pods_last)

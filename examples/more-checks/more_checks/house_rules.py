@@ -6,7 +6,7 @@ from wirecheck.model.node import Node
 
 @check(
     remedy="kubectl label node NAME topology.kubernetes.io/zone=ZONE",
-    looks_at=[Fact.API],
+    facts=[Fact.API],
 )
 def nodes_have_a_zone(node: Node) -> Findings:
     """Each node says in which zone it is.
