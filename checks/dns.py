@@ -50,7 +50,7 @@ def pods_resolve_udp(node: Node) -> Findings:
                 pod,
                 expected=lookup.expectation,
                 found=lookup.problem,
-                unless=pod.restricted_by,
+                inconclusive=pod.restricted_by,
                 names=_asked(lookup),
             )
 
@@ -80,7 +80,7 @@ def pods_resolve_tcp(node: Node) -> Findings:
                 pod,
                 expected=lookup.expectation,
                 found=lookup.problem,
-                unless=pod.restricted_by,
+                inconclusive=pod.restricted_by,
                 names=_asked(lookup),
             )
 
@@ -140,7 +140,7 @@ def parallel_a_aaaa(node: Node) -> Findings:
                     pod,
                     expected=f"{lookup.expectation}, asked in parallel with the other family",
                     found=lookup.problem,
-                    unless=pod.restricted_by if lookup.is_unanswered else "",
+                    inconclusive=pod.restricted_by if lookup.is_unanswered else "",
                     concerns=lookup.concerns,
                     names=_asked(lookup),
                 )

@@ -111,7 +111,7 @@ def have_netns(node: Node) -> Findings:
                 pod, expected="processes in their own netns", found=node.why_no_netns(pod)
             )
         elif why := pod.why_hidden:
-            yield Finding(pod, expected="a netns", found="a sandbox of its own", unless=why)
+            yield Finding(pod, expected="a netns", found="a sandbox of its own", inconclusive=why)
 
 
 @check(

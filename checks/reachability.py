@@ -20,7 +20,7 @@ def _failure(node: Node, each: Reached, reason: str) -> Finding:
         expected=each.expected,
         found=each.problem,
         concerns=each.concerns,
-        unless=reason,
+        inconclusive=reason,
         names={
             "address": each.contact.address,
             "port": str(each.contact.port),
@@ -130,7 +130,7 @@ def large_payloads_between_nodes(node: Node) -> Findings:
             node.part(f"to the helper pod on {name}"),
             expected="a helper pod",
             found="none",
-            unless=f"no helper pod on {name}",
+            inconclusive=f"no helper pod on {name}",
         )
     yield from _failed(node, node.helpers.between_nodes)
 

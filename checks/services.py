@@ -55,7 +55,9 @@ def frontends_programmed(node: Node) -> Findings:
     for problem in node.dataplane.problems:
         yield Finding(node, expected="rules to compare", found=problem, level=Level.ERROR)
     for rule in node.dataplane.ignored:
-        yield Finding(node.part(rule), expected="a recognised rule", found=rule, unless=THIRD_PARTY)
+        yield Finding(
+            node.part(rule), expected="a recognised rule", found=rule, inconclusive=THIRD_PARTY
+        )
     for each in node.dataplane.of(Kind.FRONTEND_MISSING, Kind.NOT_UNDERSTOOD):
         level = Level.ERROR if each.is_not_understood else Level.FAIL
         yield Finding(
@@ -83,9 +85,9 @@ def no_stale_frontends(node: Node) -> Findings:
 @check(
     settles=True,
     remedy="The evidence is the rule. List the ports that pods claim: `kubectl get pods -A -o "
-    "jsonpath='{range .items[*]}{.metadata.name} "
-    '{.spec.containers[*].ports[*].hostPort}{"\\n"}{end}\'`. Give that pod, the container on the '
-    "node or the manual rule another port.",
+    "'custom-columns=NAMESPACE:.metadata.namespace,POD:.metadata.name,"
+    "HOST_PORTS:.spec.containers[*].ports[*].hostPort'`. Give that pod, the container on the node "
+    "or the manual rule another port.",
     facts=RULES,
 )
 def not_shadowed(node: Node) -> Findings:

@@ -63,5 +63,5 @@ def test_the_command_line_says_so_in_one_sentence(install: Install, capsys) -> N
         cli.main(["list"])
     assert ended.value.code == 4
     said = capsys.readouterr().err
-    assert "Correct it, or uninstall it." in said
+    assert "Fix or uninstall the package." in said
     assert "Traceback" not in said

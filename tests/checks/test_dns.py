@@ -51,7 +51,7 @@ def test_a_pod_behind_an_egress_policy_is_not_judged(small):
     small.change_probes(WEB_NETNS, "udp", LOST)
 
     (finding,) = small.findings("dns.pods_resolve_udp")
-    assert finding.unless == "NetworkPolicy shop/deny"
+    assert finding.inconclusive == "NetworkPolicy shop/deny"
 
 
 def test_a_pod_that_was_never_asked_is_an_error(small):

@@ -89,7 +89,7 @@ def test_a_sandboxed_pod_is_not_looked_for(small, runtime_class):
     small.change_document(pods=small.document.pods[:1])
 
     (finding,) = small.findings("pods.have_netns")
-    assert finding.unless.startswith(f"pods of the runtime class {runtime_class}")
+    assert finding.inconclusive.startswith(f"pods of the runtime class {runtime_class}")
     small.change_netns(WEB_NETNS, addresses=[])
     assert not small.findings("pods.ip_on_interface")
 

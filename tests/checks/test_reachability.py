@@ -69,7 +69,7 @@ def test_a_pod_behind_an_egress_policy_is_not_judged(small):
     small.change_contacts("api", **LOST)
 
     findings = small.findings("reachability.api_server")
-    assert [each.unless for each in findings] == ["", "NetworkPolicy shop/deny"]
+    assert [each.inconclusive for each in findings] == ["", "NetworkPolicy shop/deny"]
 
 
 def test_a_pod_behind_an_ingress_policy_is_not_judged(small):
@@ -79,7 +79,7 @@ def test_a_pod_behind_an_ingress_policy_is_not_judged(small):
     small.change_contacts("messages", **LOST)
 
     (finding,) = small.findings("reachability.large_payloads")
-    assert finding.unless == "NetworkPolicy kube-system/deny"
+    assert finding.inconclusive == "NetworkPolicy kube-system/deny"
 
 
 def test_what_nobody_measured_is_skipped_with_the_reason(small):
@@ -180,7 +180,7 @@ def test_a_node_whose_helper_pod_did_not_start_is_counted_elsewhere(helped):
     helped.helper_pods = HelperPodsRecord("run-1", {"n1": "", "n2": "", "n3": "No image."})
 
     (finding,) = helped.findings(ACROSS)
-    assert finding.unless == "no helper pod on n3"
+    assert finding.inconclusive == "no helper pod on n3"
 
 
 def test_where_nothing_could_be_sent_to_nothing_passes(helped):
@@ -248,7 +248,7 @@ def test_a_policy_of_the_helper_pods_namespace_is_named(helped):
     helped.api["networkPolicies"] = [denied]
     helped.change_contacts("own helper", **LOST)
 
-    assert {each.unless for each in helped.findings(WITHIN)} == {"NetworkPolicy helpers/deny"}
+    assert {each.inconclusive for each in helped.findings(WITHIN)} == {"NetworkPolicy helpers/deny"}
 
 
 def test_helper_pods_are_looked_at_by_nothing_else(helped):

@@ -37,12 +37,12 @@ def found(small):
         (check, each.subject.part, each.found)
         for check in CHECKS
         for each in small.findings(f"reachability.{check}")
-        if not each.unless
+        if not each.inconclusive
     ]
 
 
 def excuses(small, check):
-    return [each.unless for each in small.findings(f"reachability.{check}")]
+    return [each.inconclusive for each in small.findings(f"reachability.{check}")]
 
 
 def test_a_healthy_cluster_is_asked_and_has_no_findings(ports):

@@ -101,7 +101,7 @@ def red(node: Node) -> dict[str, list]:
     for check in load():
         if check.id in SERVICES:
             with suppress(NotApplicable):
-                found[check.id] = [f for f in check.function(node) if not f.unless]
+                found[check.id] = [f for f in check.function(node) if not f.inconclusive]
     assert found
     return {check: findings for check, findings in found.items() if findings}
 
@@ -415,7 +415,7 @@ def test_a_rule_of_others_that_is_not_understood_and_not_met_is_counted(node, ru
     assert red(strange) == {}
     assert set(strange.dataplane.ignored) - set(node.dataplane.ignored) == {rule}
     (check,) = [c for c in load() if c.id == "services.frontends_programmed"]
-    assert rule in [finding.found for finding in check.function(strange) if finding.unless]
+    assert rule in [finding.found for finding in check.function(strange) if finding.inconclusive]
 
 
 def test_rules_of_docker_are_counted_and_no_more(node):

@@ -1,4 +1,4 @@
-"""What a check says: findings about objects, and the outcome that follows from them."""
+"""What a check yields: findings about objects, and the outcome that follows from them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Protocol
 
 
 class Level(StrEnum):
-    """How bad one finding is."""
+    """The severity of a finding."""
 
     FAIL = "fail"
     """The cluster is wrong."""
     ERROR = "error"
-    """Could not look, or could not understand what was seen."""
+    """It should have been readable, and was not, or was not recognised."""
     WARN = "warn"
-    """It holds today, but it is a risk or a leak."""
+    """It works today, but is a risk or a leak."""
 
 
 class Outcome(StrEnum):
-    """How one check on one node, or on the cluster, ended."""
+    """The outcome of one check on one node, or on the cluster."""
 
     PASS = "pass"
     WARN = "warn"
@@ -35,9 +35,9 @@ class Outcome(StrEnum):
 class Ref:
     """The name of an object: exact within a run by `uid`, comparable across runs without it.
 
-    `kind` is Kubernetes' own word where the object is one (Pod, Node, Service), else the
-    word of the vocabulary (link, netns, sysctl). `part` narrows it down: an address, an
-    interface, a port. `workload` is what made a pod (`Deployment/web`).
+    `kind` is the Kubernetes kind (Pod, Node, Service), or another term (link, netns, sysctl).
+    `part` narrows it down to an address, an interface or a port. `workload` is the owner of a
+    pod (`Deployment/web`).
     """
 
     kind: str
@@ -48,22 +48,22 @@ class Ref:
     workload: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        """`Pod shop/web-0 eth0`."""
+        """Return the name as in reports: `Pod shop/web-0 eth0`."""
         place = f"{self.namespace}/{self.name}" if self.namespace else self.name
         return " ".join(word for word in (self.kind, place, self.part) if word)
 
     @property
     def object_key(self) -> tuple[str, str, str]:
-        """(kind, namespace, name): what the API calls the object."""
+        """Return (kind, namespace, name), as in the API."""
         return (self.kind, self.namespace, self.name)
 
 
 class Subject(Protocol):
-    """Anything that a finding can be about."""
+    """An object that a finding can be about."""
 
     @property
     def ref(self) -> Ref:
-        """The object's name."""
+        """Return the object's name."""
         ...
 
 
@@ -71,11 +71,12 @@ class Subject(Protocol):
 class Finding:
     """One deviation of one object.
 
-    `concerns` are further objects on which the finding rests: if one of them, or the
-    subject itself, changed while it was looked at, the finding is undecided for that look.
-    `unless` names what may rightly be the cause (an egress policy): where it is not empty,
-    the subject is not judged but counted under that name.
-    `key` tells apart several findings about one subject when `expected` does not.
+    `concerns` are further objects that the finding depends on. If one of them, or the subject,
+    changed during the check, the finding is inconclusive in that round.
+    `inconclusive` names a legitimate cause, such as an egress policy. If it is not empty, the
+    subject is not evaluated but counted under that name.
+    `key` distinguishes several findings about one subject if `expected` does not.
+    `names` are values for the remedy's placeholders (see `remedies`).
     """
 
     subject: Ref
@@ -84,7 +85,7 @@ class Finding:
     level: Level
     evidence: tuple[str, ...]
     concerns: tuple[Ref, ...]
-    unless: str
+    inconclusive: str
     key: str
     names: tuple[tuple[str, str], ...]
 
@@ -97,7 +98,7 @@ class Finding:
         level: Level = Level.FAIL,
         evidence: Iterable[str] = (),
         concerns: Iterable[Subject | Ref] = (),
-        unless: str = "",
+        inconclusive: str = "",
         key: str = "",
         names: Mapping[str, str] | None = None,
     ) -> None:
@@ -108,29 +109,29 @@ class Finding:
         put(self, "level", level)
         put(self, "evidence", tuple(evidence))
         put(self, "concerns", tuple(c if isinstance(c, Ref) else c.ref for c in concerns))
-        put(self, "unless", unless)
+        put(self, "inconclusive", inconclusive)
         put(self, "key", key)
         put(self, "names", tuple((names or {}).items()))
 
     @property
     def identity(self) -> tuple[Ref, str, str]:
-        """What must be the same in every look for the finding to count."""
+        """Return what must be the same in every round for the finding to count."""
         return (self.subject, self.subject.uid, self.key or self.expected)
 
 
 class NotApplicable(Exception):  # noqa: N818 - a reason to skip, not an error
-    """Raised by a check, or by the model on its behalf: it does not apply here; the reason."""
+    """The check does not apply here; says why. Raised by the check or by the model."""
 
 
 class FactMissingError(Exception):
-    """A fact that a check needs was not seen or not understood; says which and what to do."""
+    """A fact that a check needs was not read or not recognised; says which, and what to do."""
 
 
 Findings = Iterator[Finding]
 
 
 def phrase(value: object) -> str:
-    """Words for `value`: a set or sequence becomes its sorted members, an empty one `nothing`."""
+    """Return `value` as text: the sorted members of a collection, or `nothing` if it is empty."""
     if isinstance(value, Set | tuple | list):
         return ", ".join(sorted(str(member) for member in value)) or "nothing"
     return str(value)

@@ -1,4 +1,4 @@
-"""Profiles: named subsets of the checks, for the moments at which people run them."""
+"""Profiles: named subsets of the checks for typical occasions."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from fnmatch import fnmatchcase
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The checks for one moment; `patterns` are globs over check ids."""
+    """The checks for one occasion; `patterns` are globs for check ids."""
 
     name: str
     when: str
     patterns: tuple[str, ...]
     without: tuple[str, ...] = ()
-    """Globs over check ids that it leaves out all the same."""
+    """Globs for check ids that the profile excludes."""
 
     def has(self, check_id: str) -> bool:
-        """Whether the check belongs to it."""
+        """Return whether the check belongs to the profile."""
         left_out = any(fnmatchcase(check_id, pattern) for pattern in self.without)
         return not left_out and any(fnmatchcase(check_id, pattern) for pattern in self.patterns)
 
 
 HELPED = ("reachability.large_payloads_*",)
-"""What needs helper pods: only who asks for everything may make pods in the cluster."""
+"""Checks that need helper pods; only the profile with all checks includes them."""
 
 PROFILES = {
     each.name: each
     for each in (
         Profile(
             "upgrade",
-            "after a cluster upgrade, against the run taken before it: what an upgrade of "
-            "kube-proxy, CNI plugin, DNS or kubelet can break",
+            "after a cluster upgrade, compared with a run before it: what an upgrade of "
+            "kube-proxy, the CNI plugin, DNS or the kubelet can break",
             (
                 "nodes.*",
                 "settings.*",
@@ -52,8 +52,7 @@ PROFILES = {
         ),
         Profile(
             "reboot",
-            "after nodes were rebooted or their system was patched: what does not come back by "
-            "itself",
+            "after nodes were rebooted or patched: what does not come back by itself",
             (
                 "nodes.*",
                 "settings.*",
@@ -77,7 +76,7 @@ PROFILES = {
         ),
         Profile(
             "node-added",
-            "after nodes were added or replaced: whether they are like the others",
+            "after nodes were added or replaced: whether they work like the others",
             (
                 "nodes.*",
                 "settings.*",
@@ -98,14 +97,14 @@ PROFILES = {
         ),
         Profile(
             "cron",
-            "every hour or night: cheap, and sends nothing but DNS",
+            "every hour or night: cheap, and sends only DNS queries",
             ("*",),
             without=("reachability.*",),
         ),
         Profile(
             "preprod",
-            "before a cluster is handed over: everything; with --helper-pods also what needs pods "
-            "of its own",
+            "before a cluster goes into production: everything; with --helper-pods also the checks "
+            "that need helper pods",
             ("*",),
         ),
     )
@@ -113,5 +112,5 @@ PROFILES = {
 
 
 def profiles_of(check_id: str) -> tuple[str, ...]:
-    """The profiles that the check belongs to."""
+    """Return the names of the profiles that include the check."""
     return tuple(name for name, profile in PROFILES.items() if profile.has(check_id))

@@ -1,4 +1,4 @@
-"""The one registry of checks: what a check is, and where the catalogue's files are found."""
+"""The registry of checks: what a check is, and where the files of the catalogue are."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Function = TypeVar("Function", bound=Callable[..., Findings])
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A number that the inventory can change, with its default and the reason for it."""
+    """A number that the inventory can change, with its default and the reason for the default."""
 
     name: str
     default: float
@@ -32,15 +32,15 @@ class Threshold:
 
 
 class HasThresholds(Protocol):
-    """What knows the numbers of the inventory: the node and the cluster."""
+    """A node or a cluster: knows the thresholds of the inventory."""
 
     def threshold(self, threshold: Threshold, /) -> float:
-        """The number of the inventory, or the default."""
+        """Return the number from the inventory, or the default."""
         ...
 
 
 class Exceeded(NamedTuple):
-    """A limit that a value exceeds, and how bad that is."""
+    """A limit that a value exceeds, and the severity of that."""
 
     limit: float
     level: Level
@@ -56,7 +56,7 @@ class Limits(NamedTuple):
     fail: Threshold
 
     def exceeded_by(self, value: float, subject: HasThresholds) -> Exceeded | None:
-        """Return the limit that the value exceeds, or None. Nothing fails that would not warn."""
+        """Return the limit that the value exceeds, or None; never fails where it would not warn."""
         if value <= (warn := subject.threshold(self.warn)):
             return None
         if value > (fail := subject.threshold(self.fail)):
@@ -68,9 +68,9 @@ class Limits(NamedTuple):
 class Check:
     """One assertion of the catalogue.
 
-    `settles` says that the check compares two things that follow each other with a delay
-    (API and node, endpoints and rules): what it finds counts only if several looks agree.
-    `compares_nodes` says that it needs the fingerprints of every node beside each other.
+    `settles` means that the check compares two things that follow each other with a delay
+    (API and node, endpoints and rules). Its findings count only if several rounds agree.
+    `compares_nodes` means that it needs the fingerprints of all nodes.
     """
 
     id: str
@@ -83,24 +83,24 @@ class Check:
     function: Callable[[Any], Findings]
     compares_nodes: bool = False
     facts: tuple[Fact, ...] = ()
-    """What it rests on; how that is measured and at what cost follows from these."""
+    """What it needs to know; `Fact` says how that is measured and what it costs."""
     exceptions: str = ""
-    """What looks like a deviation, is none, and is known as such."""
+    """Known situations that look like a deviation but are not."""
     sources: tuple[str, ...] = ()
-    """Where it is documented that this must hold, or reported what happens where it does not."""
+    """Links to documentation of the assertion, or to reports of what happens without it."""
 
     @property
     def group(self) -> str:
-        """The subject, and the file in `checks/`, that the check belongs to."""
+        """Return the group, which is the name of the file in `checks/`."""
         return self.id.partition(".")[0]
 
 
 ENTRY_POINTS = "wirecheck.checks"
-"""The group of entry points by which other packages add checks."""
+"""The group of entry points with which other packages add checks."""
 
 
 class CatalogueError(Exception):
-    """Checks of another package cannot be added: a sentence with the package and the cause."""
+    """The checks of another package cannot be added; names the package and the cause."""
 
 
 _registry: dict[str, Check] = {}
@@ -114,12 +114,12 @@ def check(
     compares_nodes: bool = False,
     facts: Iterable[Fact] = (),
 ) -> Callable[[Function], Function]:
-    """Enter a function that yields findings into the catalogue, and make it a pytest test.
+    """Register a function that yields findings as a check, and make it a pytest test.
 
-    The parameter's name is the scope: `node` gives one item per node, `cluster` one in all.
-    The first docstring line is the sentence in every report, the next paragraph says why it
-    matters; `Except:` begins one about legitimate exceptions, `See:` a list of addresses.
-    Raises TypeError where one of them is missing: an unexplained check helps nobody.
+    The parameter is the scope: `node` gives one item per node, `cluster` one item in total.
+    The first line of the docstring is the assertion in every report; the next paragraph says why
+    it matters. A paragraph with `Except:` lists legitimate exceptions, one with `See:` links.
+    Raises TypeError if the assertion, the reason or the remedy is missing.
     """
 
     def enter(function: Function) -> Function:
@@ -145,7 +145,7 @@ def check(
         )
         _registry[identity] = entered
 
-        # pytest refuses generator functions as tests, so it is given this one instead.
+        # pytest does not accept generator functions as tests, so it gets this function instead.
         @functools.wraps(function)
         def test(*args: Any, **kwargs: Any) -> Findings:
             return function(*args, **kwargs)
@@ -158,7 +158,7 @@ def check(
 
 
 def _marked(paragraphs: Iterable[str], mark: str) -> str:
-    """The paragraph that begins with the mark, without it."""
+    """Return the paragraph that begins with the mark, without the mark."""
     for each in paragraphs:
         if each.startswith(mark):
             return " ".join(each.removeprefix(mark).split())
@@ -175,14 +175,14 @@ def _scope(identity: str, function: Callable[..., Findings]) -> Scope:
 
 
 def catalogue_folder() -> Path:
-    """Where the checks are: in the wheel beside this module, in a checkout at the top."""
+    """Return the folder of the checks: in the installed package, else in the repository."""
     here = Path(__file__).parents[1]
     packaged = here / "checks"
     return packaged if packaged.is_dir() else here.parent / "checks"
 
 
 def load() -> tuple[Check, ...]:
-    """Every check of the catalogue, in the order of its files and of the lines in them."""
+    """Return every check of the catalogue, ordered by file and line."""
     for path in sorted(catalogue_folder().glob("*.py")):
         name = f"wirecheck.checks.{path.stem}"
         if path.stem == "__init__" or name in sys.modules:
@@ -199,9 +199,9 @@ def load() -> tuple[Check, ...]:
 
 @functools.cache
 def _load_others() -> None:
-    """The checks of other installed packages, in the order of their groups' names.
+    """Load the checks of other installed packages, ordered by the names of their groups.
 
-    Raises CatalogueError where a group is taken, or a module cannot be imported.
+    Raises CatalogueError if a group already exists, or a module cannot be imported.
     """
     own = {path.stem for path in catalogue_folder().glob("*.py")}
     taken: dict[str, str] = dict.fromkeys(own, "wirecheck itself")
@@ -209,13 +209,14 @@ def _load_others() -> None:
         package = point.dist.name if point.dist else point.value
         if point.name != point.module.rpartition(".")[2]:
             raise CatalogueError(
-                f"The package {package} adds checks as `{point.name}`, but their ids begin with "
-                f"the file's name: call the entry point `{point.module.rpartition('.')[2]}`."
+                f"The package {package} adds checks as `{point.name}`, but check ids begin with "
+                "the name of the file. Rename the entry point to "
+                f"`{point.module.rpartition('.')[2]}`."
             )
         if point.name in taken:
             raise CatalogueError(
                 f"The package {package} adds checks to the group {point.name}, which belongs to "
-                f"{taken[point.name]}; it has to give its module another name."
+                f"{taken[point.name]}. Rename its module."
             )
         taken[point.name] = package
         try:
@@ -223,7 +224,7 @@ def _load_others() -> None:
         except Exception as error:
             raise CatalogueError(
                 f"The checks of the package {package} cannot be imported ({point.value}): "
-                f"{type(error).__name__}: {error}. Correct it, or uninstall it."
+                f"{type(error).__name__}: {error}. Fix or uninstall the package."
             ) from error
 
 

@@ -1,7 +1,7 @@
-"""Remedies: what to run next, with the names that a finding knows filled in.
+"""Remedies: the commands to run next, with the real names of a finding.
 
-A remedy holds placeholders such as `{pod}`. Reports fill them in for each finding; what no
-finding knows, and the page of a check, shows as a word in capitals: `POD`.
+A remedy contains placeholders such as `{pod}`. Each finding fills in the names that it knows. An
+unknown name, and every name on the page of a check, is shown as a word in capitals: `POD`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ STANDARD = {
     "dns_service": "the first address of the DNS Service",
     "dns_domain": "the cluster's DNS domain",
 }
-"""The placeholders that every finding fills in where it can; a check may add `names` of its own."""
+"""Placeholders that every finding fills in if possible. A finding can add its own `names`."""
 
 
 def filled(remedy: str, names: Mapping[str, str]) -> str:
-    """The remedy with these names, each quoted for a shell; what is not known stays in capitals."""
+    """Return the remedy with these names, quoted for a shell; unknown names stay in capitals."""
 
     def value(match: re.Match[str]) -> str:
         known = names.get(match[1], "")
@@ -38,10 +38,10 @@ def filled(remedy: str, names: Mapping[str, str]) -> str:
 
 
 def general(remedy: str) -> str:
-    """The remedy for a reader who has no finding: every name in capitals."""
+    """Return the remedy without a finding: every name in capitals."""
     return filled(remedy, {})
 
 
 def placeholders(remedy: str) -> set[str]:
-    """The names that the remedy would like to have."""
+    """Return the names that the remedy contains."""
     return set(PLACEHOLDER.findall(remedy))

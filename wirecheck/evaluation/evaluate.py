@@ -182,8 +182,8 @@ def _judgement(check: Check, subject: Node | Cluster) -> Judgement:
     try:
         for finding in check.function(subject):
             touched = {finding.subject.object_key, *(c.object_key for c in finding.concerns)}
-            if finding.unless:
-                said.unjudged[finding.unless] += 1
+            if finding.inconclusive:
+                said.unjudged[finding.inconclusive] += 1
             elif check.settles and touched & changed:
                 said.undecided[finding.identity] = finding
             else:
