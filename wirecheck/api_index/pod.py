@@ -7,7 +7,8 @@ from functools import cached_property
 
 from wirecheck.addresses import IPAddress, addresses
 from wirecheck.catalogue.findings import Ref
-from wirecheck.snapshot.objects.metadata import Metadata, OwnerReference, is_true
+from wirecheck.snapshot.objects import metadata
+from wirecheck.snapshot.objects.metadata import Metadata, OwnerReference
 from wirecheck.snapshot.objects.pod import DnsConfig, PodObject
 
 SANDBOXED_HANDLERS = ("kata", "gvisor", "runsc")
@@ -21,7 +22,7 @@ def is_running(pod: PodObject) -> bool:
 
 def is_ready(pod: PodObject) -> bool:
     """Whether the pod's condition Ready is True."""
-    return is_true(pod.status.conditions, "Ready")
+    return metadata.is_ready(pod.status.conditions)
 
 
 def cgroup_uid(pod: PodObject) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 
 from msgspec.structs import replace
 
+from wirecheck.api_index.endpoint_slices import is_ready
+from wirecheck.api_index.service import service_key
 from wirecheck.api_index.services import is_ignored, needs_health_check
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.dataplane.compare.differences import Difference, compare
@@ -94,7 +96,7 @@ def _endpoints(slice_: EndpointSliceObject) -> Iterator[EndpointView]:
             ports=[port.rstrip() for port in ports],
             node=each.node_name,
             target=f"{target.namespace}/{target.name}" if target else "",
-            ready=each.conditions.ready is not False,
+            ready=is_ready(each),
             serving=each.conditions.serving is not False,
             terminating=bool(each.conditions.terminating),
         )
@@ -140,7 +142,7 @@ def _only(
     service: ServiceObject, wanted: ServiceTable, found: ServiceTable
 ) -> tuple[ServiceTable, ServiceTable]:
     """The part of both tables that is about the Service: its claims, and its addresses."""
-    name = (service.metadata.namespace, service.metadata.name)
+    name = service_key(service)
     own = {
         frontend
         for frontend, entry in wanted.entries.items()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wirecheck.snapshot.objects.metadata import is_true
+from wirecheck.snapshot.objects import metadata
 from wirecheck.snapshot.objects.node import NodeObject
 
 
 def is_ready(node: NodeObject) -> bool:
     """Return whether the kubelet reports the node as Ready."""
-    return is_true(node.status.conditions, "Ready")
+    return metadata.is_ready(node.status.conditions)
 
 
 def why_not_ready(node: NodeObject) -> str:

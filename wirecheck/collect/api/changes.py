@@ -28,7 +28,7 @@ from wirecheck.collect.api.resources import (
 )
 from wirecheck.snapshot.api_objects import ApiObjects, Change
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
-from wirecheck.snapshot.objects.metadata import Condition, is_true
+from wirecheck.snapshot.objects.metadata import is_ready, is_true
 from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject
@@ -270,7 +270,7 @@ def _what_counts(item: Object) -> dict[str, object]:
                 "unschedulable": spec.unschedulable,
                 "addresses": status.addresses,
                 "nodeInfo": status.node_info,
-                "ready": _ready(status.conditions),
+                "ready": is_ready(status.conditions),
                 "networkUnavailable": is_true(status.conditions, "NetworkUnavailable"),
             }
         case PodObject(spec=spec, status=status):
@@ -278,7 +278,7 @@ def _what_counts(item: Object) -> dict[str, object]:
                 "nodeName": spec.node_name,
                 "phase": status.phase,
                 "podIPs": (status.pod_ip, status.pod_ips),
-                "ready": _ready(status.conditions),
+                "ready": is_ready(status.conditions),
             }
         case ServiceObject(spec=spec, status=status):
             return common | {"spec": spec, "status": status}
@@ -290,7 +290,3 @@ def _what_counts(item: Object) -> dict[str, object]:
             }
         case NetworkPolicyObject(spec=spec):
             return common | {"spec": spec}
-
-
-def _ready(conditions: Iterable[Condition]) -> bool:
-    return is_true(conditions, "Ready")

@@ -14,7 +14,7 @@ from wirecheck.api_index.node_ports import Backend, HealthCheck, NodePort
 from wirecheck.collect.plan.asked import Asked
 from wirecheck.collect.plan.contact_targets import ContactTargets
 from wirecheck.collect.plan.sampling import following, share
-from wirecheck.snapshot.objects.metadata import is_true
+from wirecheck.snapshot.objects.metadata import is_ready
 from wirecheck.snapshot.objects.node import NodeObject
 
 PEERS = 3
@@ -32,7 +32,9 @@ def to_ports(targets: ContactTargets, name: str) -> Iterator[Asked]:
     """All of one node, each once."""
     place = targets.places[name]
     own = targets.nodes[place]
-    peers = [each for each in following(targets.nodes, place, PEERS) if _is_ready(each)]
+    peers = [
+        each for each in following(targets.nodes, place, PEERS) if is_ready(each.status.conditions)
+    ]
     asked = [
         *_to_node_ports(targets.node_ports, place, own, peers),
         *_to_health_checks(targets.health_checks, place, [own, *peers]),
@@ -96,7 +98,3 @@ def _addresses(node: NodeObject, family: int) -> Iterator[str]:
     """The first InternalIP of a family: where node ports are open even if not everywhere."""
     own = [each.address for each in node.status.addresses if each.type == "InternalIP"]
     yield from [canonical(each) for each in own if address(each).version == family][:1]
-
-
-def _is_ready(node: NodeObject) -> bool:
-    return is_true(node.status.conditions, "Ready")

@@ -12,6 +12,7 @@ from msgspec import Struct
 from wirecheck.addresses import canonical
 from wirecheck.api_index.cluster_dns import ClusterDns, cluster_dns
 from wirecheck.api_index.helper_pods import is_helper, without_helpers
+from wirecheck.api_index.service import cluster_ips, service_key
 from wirecheck.collect.plan.dns_further import (
     PAIR_SOURCES,
     further,
@@ -169,7 +170,7 @@ def _kubernetes_question(api: ApiObjects, known: ClusterDns) -> Question:
     """The name that every cluster has, in the family of its first address."""
     name = f"kubernetes.default.svc.{known.domain}"
     for service in api.services:
-        if (service.metadata.namespace, service.metadata.name) == ("default", "kubernetes"):
+        if service_key(service) == ("default", "kubernetes"):
             is_v6 = ":" in service.spec.cluster_ip
             return Question(name, "AAAA" if is_v6 else "A")
     return Question(name, "A")
@@ -203,7 +204,6 @@ def _headless(service: ServiceObject, domain: str) -> Iterator[Question]:
 
 
 def _reverse(service: ServiceObject) -> Iterator[Question]:
-    spec = service.spec
-    if spec.cluster_ip not in ("", "None") and spec.type != "ExternalName":
-        for each in dict.fromkeys([spec.cluster_ip, *spec.cluster_ips]):
+    if service.spec.type != "ExternalName":
+        for each in cluster_ips(service):
             yield Question(dns.reversename.from_address(each).to_text(omit_final_dot=True), "PTR")

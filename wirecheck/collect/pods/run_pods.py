@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from wirecheck.collect.api.client import Api, ApiError
 from wirecheck.collect.api.errors import message_of
-from wirecheck.snapshot.objects.metadata import Condition, is_true
+from wirecheck.snapshot.objects.metadata import Condition, is_ready
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.run_labels import OWNER, OWNER_LABEL, RUN_LABEL
 
@@ -78,7 +78,7 @@ class _Pod(Struct, frozen=True):
     @property
     def is_ready(self) -> bool:
         """kubelet tells this a moment after `started` of a container with a startup probe."""
-        return is_true(self.status.conditions, "Ready")
+        return is_ready(self.status.conditions)
 
     @property
     def failed(self) -> str:
@@ -273,7 +273,7 @@ def remove_pods(api: Api, namespace: str, selector: str = "") -> int:
 
 def _not_ready(nodes: Iterable[NodeObject]) -> set[str]:
     """The names of those on which nothing can be started."""
-    return {each.metadata.name for each in nodes if not is_true(each.status.conditions, "Ready")}
+    return {each.metadata.name for each in nodes if not is_ready(each.status.conditions)}
 
 
 class Removable(Protocol):

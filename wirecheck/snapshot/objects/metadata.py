@@ -58,3 +58,8 @@ class Condition(ApiStruct, frozen=True):
 def is_true(conditions: Iterable[Condition], type_: str) -> bool:
     """Whether the condition of that type is there, and True."""
     return any(each.type == type_ and each.status == "True" for each in conditions)
+
+
+def is_ready(conditions: Iterable[Condition]) -> bool:
+    """Whether the condition Ready of a node or a pod is True."""
+    return is_true(conditions, "Ready")
