@@ -18,10 +18,10 @@ from tests.fuzz.garbling import HOSTILE
 from tests.served_cluster import Listener
 from tests.snapshots import broken
 from wirecheck import __version__
-from wirecheck.report import github, message, sonobuoy, terminal
+from wirecheck.report import github, terminal
+from wirecheck.report.registry import FORMATS
 from wirecheck.results.jsonl import read_results
 from wirecheck.results.records import Results
-from wirecheck.run.outputs import FORMATS
 from wirecheck.run.request import Request
 from wirecheck.run.session import perform
 from wirecheck.snapshot.api_objects import ApiObjects
@@ -109,9 +109,7 @@ def test_every_report_is_harmless(run: tuple[Results, Path]) -> None:
     page = Tags((folder / "report.html").read_text())
     assert (page.scripts, page.events) == (1, [])
     ET.parse(folder / "junit.xml")
-    texts = {name: render(results) for name, render in FORMATS.items() if name != "jsonl"}
-    texts["sonobuoy"] = sonobuoy.render(results)
-    texts["message"] = message.render(results, "report.html")
+    texts = {name: each.render(results) for name, each in FORMATS.items() if name != "jsonl"}
     texts["github"] = "\n".join(github.error_lines(results))
     screen = StringIO()
     terminal.show(results, Console(file=screen, width=100, no_color=True), folder)

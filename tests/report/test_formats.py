@@ -212,14 +212,14 @@ def test_nagios_gets_one_line_and_its_own_status(run, code, start):
     line = nagios.render(RUNS[run])
 
     assert line.startswith(start)
-    assert (line.count("\n"), line[-1], nagios.status(RUNS[run])) == (1, "\n", code)
+    assert (line.count("\n"), line[-1], nagios.exit_status(RUNS[run])) == (1, "\n", code)
 
 
 def test_a_warning_is_one_for_nagios_too():
     run = sample.healthy(3)
     warned = replace(run, ended=replace(run.ended, counts={"pass": 3, "warn": 1}))
 
-    assert nagios.status(warned) == nagios.WARNING
+    assert nagios.exit_status(warned) == nagios.WARNING
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -267,7 +267,7 @@ def test_sonobuoys_tree_stays_small():
 
 @pytest.mark.parametrize("run", RUNS)
 def test_a_message_has_at_most_five_lines(run):
-    text = json.loads(message.render(RUNS[run], "reports/1/report.html"))["text"]
+    text = json.loads(message.body(message.render(RUNS[run]), "reports/1/report.html"))["text"]
 
     assert 3 <= len(text.splitlines()) <= 5
     assert not re.search(r"[<>@`]", text)

@@ -212,7 +212,7 @@ def test_while_the_reports_are_made(interrupt: Interrupt, spot: str) -> None:
 def test_while_a_further_report_is_written(interrupt: Interrupt, tmp_path: Path) -> None:
     file = tmp_path / "more.jsonl"
     file.write_text("the report of yesterday\n")
-    ended = interrupt("wirecheck.run.outputs:write_whole", "-o", f"jsonl={file}")
+    ended = interrupt("wirecheck.report.format:write_whole", "-o", f"jsonl={file}")
 
     (folder,) = ended.folders
     assert not ended.results.ended.interrupted

@@ -27,16 +27,20 @@ from wirecheck.cli.diff import diff
 from wirecheck.cli.gates import Gates, gate_options
 from wirecheck.cli.inspect import inspect
 from wirecheck.cli.merge import merge_runs
-from wirecheck.cli.outputs import asks_for_nagios, output_options, perform_and_present
+from wirecheck.cli.outputs import (
+    answer_failure,
+    failure_status_for,
+    output_options,
+    perform_and_present,
+)
 from wirecheck.cli.snapshot import record_snapshot, redact_snapshot
 from wirecheck.cli.trend import trend
 from wirecheck.evaluation.verdict import HEALTHY, INCOMPLETE, INTERNAL_ERROR, USAGE, FailOn
 from wirecheck.inspect.snapshot_summary import summary
-from wirecheck.report import nagios
+from wirecheck.report.delivery import Output
 from wirecheck.run.doctor import examine
 from wirecheck.run.interrupt import ending_like_ctrl_c
 from wirecheck.run.intervals import read_intervals
-from wirecheck.run.outputs import Output
 from wirecheck.run.request import SENTENCES, Request, status_of
 from wirecheck.run.shard import Share, read_share
 from wirecheck.snapshot.folder import Snapshot
@@ -254,30 +258,22 @@ def _status(arguments: Sequence[str] | None) -> int:
             status = wirecheck.main(args=arguments, prog_name="wirecheck", standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        return _in_nagios_words(words, error.format_message(), USAGE)
+        return answer_failure(words, error.format_message(), USAGE)
     except SENTENCES as error:
         complain(sentence_with_notes(error, str(error)))
         # Its line was printed where there was still something to print.
-        return nagios.UNKNOWN if asks_for_nagios(words) else status_of(error)
+        return failure_status_for(words, status_of(error))
     except (KeyboardInterrupt, click.Abort) as error:
         what = "Interrupted before anything could be reported."
         # click raises an exception of its own from the one that has the notes.
         complain(sentence_with_notes(error.__cause__ or error, what))
-        return _in_nagios_words(words, what, INCOMPLETE)
+        return answer_failure(words, what, INCOMPLETE)
     except Exception as error:
         what = f"wirecheck itself failed ({type(error).__name__}), which is a fault of its own; "
         what += f"the traceback is in {saved_traceback(error)}."
         complain(sentence_with_notes(error, what))
-        return _in_nagios_words(words, what, INTERNAL_ERROR)
+        return answer_failure(words, what, INTERNAL_ERROR)
     return status if isinstance(status, int) else HEALTHY
-
-
-def _in_nagios_words(words: Sequence[str], sentence: str, status: int) -> int:
-    """Whoever calls it as a plugin gets one line and a status that Nagios knows, come what may."""
-    if not asks_for_nagios(words):
-        return status
-    click.echo(nagios.trouble(sentence), nl=False)
-    return nagios.UNKNOWN
 
 
 def _refuse_together(snapshot: Path | None, live: dict[str, Any]) -> None:

@@ -13,22 +13,23 @@ from rich.console import Console
 
 from wirecheck.cli.console import ConsoleProgress, complain
 from wirecheck.evaluation.verdict import INCOMPLETE
-from wirecheck.report import nagios, terminal
-from wirecheck.results.records import Results
-from wirecheck.run.outputs import (
-    NAMES,
-    SONOBUOY,
+from wirecheck.report import sonobuoy, terminal
+from wirecheck.report.delivery import (
     Output,
     deliver,
-    deliver_trouble,
-    has_changed,
+    deliver_failure,
+    failure_status,
     job_annotations,
     printed,
     read_output,
     status_of,
 )
+from wirecheck.report.registry import FORMATS
+from wirecheck.results.records import Results
+from wirecheck.run.previous_run import has_changed
 from wirecheck.run.report_folder import UnwrittenError
 from wirecheck.run.request import SENTENCES, Request
+from wirecheck.run.request import status_of as error_status
 from wirecheck.run.round import Progress
 from wirecheck.run.session import perform
 from wirecheck.run.sonobuoy_progress import PORT, SonobuoyProgress
@@ -58,7 +59,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
         type=OutputType(),
         multiple=True,
         callback=_one_on_the_screen,
-        help=f"Another report: {', '.join(NAMES)}; without =FILE on standard output.",
+        help=f"Another report: {', '.join(FORMATS)}; without =FILE on standard output.",
     )(command)
 
 
@@ -76,10 +77,10 @@ def perform_and_present(request: Request, globs: Sequence[str], outputs: Sequenc
         raise
     except BaseException as error:
         sentence = str(error) if isinstance(error, SENTENCES) else "wirecheck was ended."
-        said = deliver_trouble(outputs, sentence)
-        if said and isinstance(error, SENTENCES):
-            click.echo(said, nl=False)
-            return nagios.UNKNOWN
+        text = deliver_failure(outputs, sentence, progress.say)
+        if text and isinstance(error, SENTENCES):
+            click.echo(text, nl=False)
+            return failure_status(outputs, error_status(error))
         raise
     if sidecar:
         sidecar.ended(results)
@@ -102,7 +103,7 @@ def _present(
 ) -> int:
     """Write the further reports and show the screen; returns the exit status."""
     changed = has_changed(results, folder, request)
-    deliver(results, outputs, progress.say, changed=changed, report=str(folder / "report.html"))
+    deliver(results, outputs, progress.say, changed=changed, page=str(folder / "report.html"))
     _show(results, outputs, folder / "report.html")
     return status_of(results, outputs)
 
@@ -120,23 +121,39 @@ def _show(results: Results, outputs: Sequence[Output], page: Path | None = None)
 def _one_on_the_screen(
     _context: click.Context, _parameter: click.Parameter, outputs: tuple[Output, ...]
 ) -> tuple[Output, ...]:
-    shown = [output.format for output in outputs if output.is_printed]
+    shown = [output.format.name for output in outputs if output.is_printed]
     if shown[1:]:
         raise click.BadParameter(f"only one can be printed, not {' and '.join(shown)}; name a FILE")
     return outputs
 
 
-def asks_for_nagios(words: Sequence[str]) -> bool:
-    """Whether a command line, however wrong the rest of it is, wants Nagios' line."""
-    wanted = {"-onagios", "-o=nagios", "--output=nagios"}
-    pairs = itertools.pairwise(words)
-    return bool(wanted & set(words)) or any(
-        option in ("-o", "--output") and value == "nagios" for option, value in pairs
-    )
+def answer_failure(words: Sequence[str], sentence: str, status: int) -> int:
+    """Print what the command line's format says about a failure; return the exit status.
+
+    The command line may be wrong itself: a monitoring system that calls wirecheck as a plugin gets
+    its line all the same.
+    """
+    outputs = _printed_outputs(words)
+    click.echo(deliver_failure(outputs, sentence, complain), nl=False)
+    return failure_status(outputs, status)
+
+
+def failure_status_for(words: Sequence[str], status: int) -> int:
+    """The exit status of a command line that ended without results."""
+    return failure_status(_printed_outputs(words), status)
+
+
+def _printed_outputs(words: Sequence[str]) -> list[Output]:
+    """The printed outputs among the words of a command line."""
+    values = [value for option, value in itertools.pairwise(words) if option in ("-o", "--output")]
+    for start in ("-o=", "-o", "--output="):
+        values += [word.removeprefix(start) for word in words if word.startswith(start)]
+    outputs = [Output(FORMATS[value]) for value in values if value in FORMATS]
+    return [output for output in outputs if output.is_printed]
 
 
 def _sidecar(outputs: Sequence[Output], inner: Progress) -> SonobuoyProgress | None:
     """Sonobuoy's, where this is one of its plugins."""
     port = os.environ.get(PORT, "")
-    is_plugin = port.isdecimal() and any(output.format == SONOBUOY for output in outputs)
+    is_plugin = port.isdecimal() and any(output.format.name == sonobuoy.NAME for output in outputs)
     return SonobuoyProgress(inner, port) if is_plugin else None

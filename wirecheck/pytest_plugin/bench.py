@@ -9,10 +9,11 @@ from pathlib import Path
 from wirecheck.catalogue.registry import Check
 from wirecheck.evaluation.build import Evaluated, results_of
 from wirecheck.evaluation.verdict import UNREACHABLE
+from wirecheck.report.delivery import Output, deliver, read_output
 from wirecheck.results.records import ItemResult, Results
 from wirecheck.run.baseline import accepted_doubts, read_baseline
 from wirecheck.run.live import listed_nodes
-from wirecheck.run.outputs import Output, deliver, has_changed, read_output
+from wirecheck.run.previous_run import has_changed
 from wirecheck.run.report_folder import ReportFolder, add_to_history
 from wirecheck.run.request import SENTENCES, Request, RequestError
 from wirecheck.run.round import Progress
@@ -123,7 +124,7 @@ class Bench:
         assert self._progress is not None
         changed = not self.reports or has_changed(results, self.reports, self.request)
         page = str(self.reports / "report.html") if self.reports else ""
-        deliver(results, self.outputs, self._progress.say, changed=changed, report=page)
+        deliver(results, self.outputs, self._progress.say, changed=changed, page=page)
 
     def _hold_against_baseline(self) -> None:
         """What is new shows only when all is judged: keys are counted over all nodes."""

@@ -20,10 +20,10 @@ from wirecheck.pytest_plugin.options import given
 from wirecheck.pytest_plugin.text import headline, message
 from wirecheck.report import html
 from wirecheck.report.comparison import comparison_sentence
+from wirecheck.report.delivery import job_annotations
 from wirecheck.report.gates import waiver_sentence, waivers_to_tell
 from wirecheck.report.sentences import coverage_sentence
 from wirecheck.run.interrupt import ending_like_ctrl_c
-from wirecheck.run.outputs import job_annotations
 from wirecheck.run.request import SENTENCES, Request, status_of
 from wirecheck.run.round import Visits
 from wirecheck.snapshot.index import VisitRecord

@@ -1,4 +1,4 @@
-"""A message of at most five lines, for a chat: what became of the cluster since the last run."""
+"""A chat message of at most five lines: what has changed in the cluster since the previous run."""
 
 from __future__ import annotations
 
@@ -14,29 +14,32 @@ LONGEST = 300
 WORDS = {"pass": "OK", "warn": "WARN", "fail": "FAIL", "error": "ERROR"}
 
 
-def render(results: Results, report: str = "") -> str:
-    """The body: `{"text": …}`, as Slack, Mattermost and others take it."""
-    return json.dumps({"text": "\n".join(lines(results, report))}, ensure_ascii=False)
-
-
-def lines(results: Results, report: str = "") -> list[str]:
-    """The lines; what chats take for markup or mentions is made plain."""
+def render(results: Results) -> str:
+    """The lines of the message. What chats read as markup or mentions is escaped."""
     started, ended = results.started, results.ended
-    red = [check.record.id for check in by_check(results) if check.having(*RED)]
-    said = [
+    failing = [check.record.id for check in by_check(results) if check.having(*RED)]
+    lines = [
         f"{WORDS.get(str(tone(results)), '')} {cluster_sentence(started.cluster)}",
         ended.verdict,
-        f"Red: {listed(red, 8)}" if red else "",
+        f"Failing: {listed(failing, 8)}" if failing else "",
         comparison_sentence(results.comparison)
         if results.comparison
         else coverage_sentence(ended.coverage),
-        f"Report: {report}" if report else "",
     ]
-    return [_plain(line) for line in said if line]
+    return "\n".join(_escaped(line) for line in lines if line)
 
 
-def _plain(text: str) -> str:
+def body(text: str, page: str = "") -> str:
+    """The document to post: `{"text": …}`, as Slack, Mattermost and others accept it.
+
+    `page` is the place of the run's page; it becomes the last line.
+    """
+    lines = [text, f"Report: {_escaped(page)}"] if page else [text]
+    return json.dumps({"text": "\n".join(lines)}, ensure_ascii=False)
+
+
+def _escaped(text: str) -> str:
     text = shortened(harmless(text), LONGEST)
-    # Slack reads <…> as a link or a mention of everybody, and asks for these three as entities.
+    # Slack reads <…> as a link or a mention of everybody; its API wants these three as entities.
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return text.replace("@", "(at)").replace("`", "'")

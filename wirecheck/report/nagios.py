@@ -1,4 +1,4 @@
-"""One line for Nagios, Icinga and their like, with performance data; and their exit status."""
+"""One line for Nagios, Icinga and similar systems, with performance data; and their exit status."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ LONGEST = 1000
 
 
 def render(results: Results) -> str:
-    """The line."""
+    """The line, with its line feed."""
     ended = results.ended
-    said = f"{ended.verdict} {coverage_sentence(ended.coverage)}"
+    text = f"{ended.verdict} {coverage_sentence(ended.coverage)}"
     numbers = [f"{outcome}={ended.counts.get(str(outcome), 0)};;;0" for outcome in Outcome]
     coverage = ended.coverage
     numbers.append(f"nodes_seen={coverage.nodes_seen};;;0;{coverage.nodes_known}")
     numbers.append(f"pods_seen={coverage.pods_seen};;;0;{coverage.pods_known}")
     numbers.append(f"time={ended.seconds:.3f}s;;;0")
-    return f"{_line(status(results), said)} | {' '.join(numbers)}\n"
+    return f"{_line(exit_status(results), text)} | {' '.join(numbers)}\n"
 
 
-def status(results: Results) -> int:
-    """0 OK, 1 warnings, 2 something failed, 3 could not look at everything."""
+def exit_status(results: Results | None) -> int:
+    """0 OK, 1 warnings, 2 at least one failure, 3 not everything was checked, or no results."""
+    if results is None:
+        return UNKNOWN
     match results.ended.status:
         case 0:
             warned = results.ended.counts.get(str(Outcome.WARN), 0)
@@ -36,11 +38,11 @@ def status(results: Results) -> int:
     return UNKNOWN
 
 
-def trouble(sentence: str) -> str:
-    """The line of a run that ended without results."""
+def render_failure(sentence: str) -> str:
+    """The line of a run that ended without results, from the sentence that says why."""
     return _line(UNKNOWN, sentence) + "\n"
 
 
-def _line(code: int, said: str) -> str:
-    """What is after a vertical bar is taken for numbers, so there must be none."""
-    return f"WIRECHECK {WORDS[code]} - {shortened(harmless(said), LONGEST).replace('|', '/')}"
+def _line(code: int, text: str) -> str:
+    """Nagios reads everything after a vertical bar as numbers, so the text may have none."""
+    return f"WIRECHECK {WORDS[code]} - {shortened(harmless(text), LONGEST).replace('|', '/')}"

@@ -1,28 +1,36 @@
 """Sonobuoy's tree of results, for a plugin with `result-format: manual`.
 
-Two levels below the run: groups of checks, then checks, and below a check the nodes where it is
-not simply healthy. The statuses are Sonobuoy's own words where it has one.
+Below the run are the groups of checks, below a group its checks, and below a check the nodes where
+it does not pass. The statuses are Sonobuoy's own words where it has one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from wirecheck.catalogue.findings import Outcome
+from wirecheck.report.format import Destination
 from wirecheck.report.sentences import cluster_sentence, coverage_sentence, object_name
 from wirecheck.results.ordering import CheckResults, by_check, worst
 from wirecheck.results.records import ItemResult, Results
 from wirecheck.text import harmless, shortened
+from wirecheck.whole_file import write_whole
+
+NAME = "sonobuoy"
 
 FILE = "sonobuoy_results.yaml"
-"""The name that Sonobuoy prefers over all other files of a plugin."""
+"""Sonobuoy prefers this name over all other files of a plugin."""
 
 DONE = "done"
-"""Written last, with the path of the results: the sidecar waits for it."""
+"""Holds the path of the results. The sidecar waits for this file."""
+
+FOLDERS = ("SONOBUOY_RESULTS_DIR", "RESULTS_DIR")
+DEFAULT_FOLDER = "/tmp/sonobuoy/results"
 
 STATUSES = {
     Outcome.PASS: "passed",
@@ -39,7 +47,7 @@ LONGEST = 500
 
 
 def render(results: Results) -> str:
-    """The whole tree."""
+    """The complete tree, as YAML."""
     checks = by_check(results)
     groups = [list(some) for _, some in groupby(checks, lambda check: check.group)]
     ended = results.ended
@@ -56,9 +64,20 @@ def render(results: Results) -> str:
     )
 
 
-def trouble(sentence: str) -> str:
-    """The tree of a run that ended without results: without one the plugin would hang."""
+def render_failure(sentence: str) -> str:
+    """The tree of a run that ended without results. Without a tree the plugin would hang."""
     return _dumped("wirecheck", "unknown", details={"error": harmless(sentence)}, items=[])
+
+
+def write(tree: str, destination: Destination) -> None:
+    """Put the tree into the plugin's folder for results. Raises OSError."""
+    named = (destination.environment.get(name, "") for name in FOLDERS)
+    folder = Path(destination.place or next(filter(None, named), DEFAULT_FOLDER))
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / FILE
+    write_whole(file, tree)
+    # Last, because the sidecar takes the results as soon as it sees this file.
+    write_whole(folder / DONE, str(file.absolute()))
 
 
 def _dumped(name: str, status: str, *, details: dict[str, Any], items: list[Any]) -> str:
@@ -75,18 +94,18 @@ def _group(checks: Sequence[CheckResults]) -> dict[str, Any]:
 
 
 def _check(check: CheckResults) -> dict[str, Any]:
-    told = check.having(Outcome.FAIL, Outcome.ERROR, Outcome.WARN, Outcome.WAIVED, Outcome.KNOWN)
+    listed = check.having(Outcome.FAIL, Outcome.ERROR, Outcome.WARN, Outcome.WAIVED, Outcome.KNOWN)
     tree: dict[str, Any] = {
         "name": harmless(check.record.id),
         "status": STATUSES[check.outcome],
         "details": {"sentence": harmless(check.record.sentence)},
     }
-    if told and check.next_step:
+    if listed and check.next_step:
         tree["details"]["remedy"] = harmless(check.next_step)
-    if told[MOST_NODES:]:
-        tree["details"]["left-out"] = f"{len(told) - MOST_NODES:,} more nodes"
-    if told:
-        tree["items"] = [_item(item) for item in told[:MOST_NODES]]
+    if listed[MOST_NODES:]:
+        tree["details"]["left-out"] = f"{len(listed) - MOST_NODES:,} more nodes"
+    if listed:
+        tree["items"] = [_item(item) for item in listed[:MOST_NODES]]
     return tree
 
 
@@ -97,9 +116,9 @@ def _item(item: ItemResult) -> dict[str, Any]:
     ]
     if item.findings[MOST_FINDINGS:]:
         lines.append(f"… and {len(item.findings) - MOST_FINDINGS:,} more")
-    said = [item.reason, *lines] if item.reason else lines
+    texts = [item.reason, *lines] if item.reason else lines
     return {
         "name": harmless(item.node or "cluster"),
         "status": STATUSES[item.outcome],
-        "details": {"failure": [harmless(shortened(line, LONGEST)) for line in said]},
+        "details": {"failure": [harmless(shortened(line, LONGEST)) for line in texts]},
     }

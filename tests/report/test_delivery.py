@@ -14,8 +14,9 @@ from tests.report import sample
 from tests.served_cluster import Listener
 from tests.snapshots import CHECKS, broken, healthy, unreachable, written
 from wirecheck.cli import main as cli
+from wirecheck.report.delivery import Output, deliver, deliver_failure, read_output
+from wirecheck.report.registry import FORMATS
 from wirecheck.report.webhook import WebhookError, post
-from wirecheck.run.outputs import NAMES, Output, deliver, deliver_trouble, read_output
 from wirecheck.run.sonobuoy_progress import SonobuoyProgress
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
 
@@ -77,7 +78,7 @@ def chat():
 
 def test_each_format_is_written_where_it_was_asked_for(run, tmp_path):
     snapshot = written(tmp_path / "seen", broken())
-    files = [name for name in NAMES if name not in ("sonobuoy", "webhook")]
+    files = [name for name in FORMATS if name not in ("sonobuoy", "webhook")]
     options = [word for name in files for word in ("-o", f"{name}=out.{name}")]
 
     status, out, _ = run("--snapshot", snapshot, *options)
@@ -195,7 +196,7 @@ def test_a_chat_is_told_of_changes_only(run, tmp_path, chat):
     assert told == [0, 1, 1, 2, 2]
     first, second = (body["text"].splitlines() for body in chat.bodies)
     assert first[0].startswith("FAIL small, Kubernetes v1.34.4")
-    assert first[2] == "Red: pods.ip_on_interface"
+    assert first[2] == "Failing: pods.ip_on_interface"
     assert second[1] == "Healthy."
 
 
@@ -208,7 +209,7 @@ def test_a_chat_that_refuses_is_a_warning(run, tmp_path, chat, status):
     )
 
     assert (code, out.splitlines()[-1]) == (1, "1 check failed on 1 node.")
-    assert f"Nobody was told: The webhook at 127.0.0.1 answered with {status}." in err
+    assert f"Webhook not sent: 127.0.0.1 answered with status {status}." in err
     assert SECRET not in out + err
     assert len(chat.bodies) == 1
 
@@ -236,29 +237,29 @@ def test_no_error_of_a_webhook_quotes_its_url(url):
 def test_a_webhook_without_a_url_is_a_warning():
     said: list[str] = []
 
-    deliver(sample.broken(), [Output("webhook")], said.append, environment={})
+    deliver(sample.broken(), [read_output("webhook")], said.append, environment={})
 
-    assert said == [
-        "Nobody was told: there is no URL; set WIRECHECK_WEBHOOK_URL, or write -o webhook=URL."
-    ]
+    assert said == ["Webhook not sent: no URL; set WIRECHECK_WEBHOOK_URL, or write -o webhook=URL."]
 
 
 def test_the_webhooks_url_may_be_in_the_environment(chat):
     environment = {"WIRECHECK_WEBHOOK_URL": chat.url}
 
-    deliver(sample.broken(), [Output("webhook")], pytest.fail, environment=environment)
+    deliver(sample.broken(), [read_output("webhook")], pytest.fail, environment=environment)
 
     assert len(chat.bodies) == 1
 
 
 def test_options_are_read_up_to_the_first_equals_sign():
-    assert read_output("junit=a=b.xml") == Output("junit", "a=b.xml")
+    assert read_output("junit=a=b.xml") == Output(FORMATS["junit"], "a=b.xml")
     assert read_output("nagios").is_printed
     assert not read_output("sonobuoy").is_printed
 
 
 def test_trouble_is_told_to_those_who_wait(tmp_path):
-    said = deliver_trouble([Output("nagios"), Output("junit", "x")], f"no {sample.HOSTILE}\nAPI")
+    outputs = [read_output("nagios"), read_output("junit=x")]
+
+    said = deliver_failure(outputs, f"no {sample.HOSTILE}\nAPI", pytest.fail)
 
     assert said.startswith("WIRECHECK UNKNOWN - no ")
     assert said.count("\n") == 1

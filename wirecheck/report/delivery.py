@@ -1,0 +1,124 @@
+"""`-o FORMAT=PLACE`: delivers further reports of a run, besides those in its folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wirecheck.report import github, markdown
+from wirecheck.report.format import DeliveryError, Destination, Format
+from wirecheck.report.registry import FORMATS
+from wirecheck.results.records import Results
+
+JOB_SUMMARY = "GITHUB_STEP_SUMMARY"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One further report. Without a place it is printed, or goes to its format's own place."""
+
+    format: Format
+    place: str = ""
+
+    @property
+    def is_printed(self) -> bool:
+        """Whether it replaces the usual text on standard output."""
+        return not self.place and not self.format.has_default_place
+
+
+def read_output(text: str) -> Output:
+    """Read `junit=FILE` or `nagios`. Raises ValueError, a sentence."""
+    name, _, place = text.partition("=")
+    if name not in FORMATS:
+        raise ValueError(f"there is no format {name!r}: choose {', '.join(FORMATS)}.")
+    return Output(FORMATS[name], place)
+
+
+def deliver(
+    results: Results,
+    outputs: Sequence[Output],
+    say: Say,
+    *,
+    changed: bool = True,
+    page: str = "",
+    environment: Mapping[str, str] = os.environ,
+) -> None:
+    """Deliver every output that is not printed. `say` reports failures; they stop nothing.
+
+    `changed`: whether the cluster has changed since the previous run. `page`: the run's page.
+    """
+    for output in outputs:
+        if not output.is_printed and (changed or not output.format.only_changes):
+            text = output.format.render(results)
+            _write(output, text, say, Destination(output.place, environment, page))
+    if summary := environment.get(JOB_SUMMARY):
+        try:
+            with Path(summary).open("a", encoding="utf-8", errors="replace") as stream:
+                stream.write(markdown.render(results) + "\n")
+        except OSError as error:
+            say(f"The job summary was not written: {error.strerror}: {summary}")
+
+
+def deliver_failure(
+    outputs: Sequence[Output],
+    sentence: str,
+    say: Say,
+    environment: Mapping[str, str] = os.environ,
+) -> str:
+    """Deliver why a run ended without results, where a format has a text for it.
+
+    Returns what to print; empty if nothing.
+    """
+    printed_text = ""
+    for output in outputs:
+        if output.format.render_failure is None:
+            continue
+        text = output.format.render_failure(sentence)
+        if output.is_printed:
+            printed_text = text
+        else:
+            _write(output, text, say, Destination(output.place, environment))
+    return printed_text
+
+
+def printed(results: Results, outputs: Sequence[Output]) -> str | None:
+    """What replaces the usual text on standard output; None where no output does."""
+    for output in outputs:
+        if output.is_printed:
+            return output.format.render(results)
+    return None
+
+
+def status_of(results: Results, outputs: Sequence[Output]) -> int:
+    """The exit status of a run with results. A printed format may have a mapping of its own."""
+    for output in outputs:
+        if output.is_printed and output.format.exit_status:
+            return output.format.exit_status(results)
+    return results.ended.status
+
+
+def failure_status(outputs: Sequence[Output], status: int) -> int:
+    """The exit status of a run without results; `status` if no printed format has its own."""
+    for output in outputs:
+        if output.is_printed and output.format.exit_status:
+            return output.format.exit_status(None)
+    return status
+
+
+def job_annotations(results: Results, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Lines for standard output that a GitHub job shows as annotations; none elsewhere."""
+    return github.error_lines(results) if environment.get(JOB_SUMMARY) else []
+
+
+def _write(output: Output, text: str, say: Say, destination: Destination) -> None:
+    try:
+        output.format.write(text, destination)
+    except OSError as error:
+        name = output.format.name
+        say(f"The {name} report was not written: {error.strerror}: {output.place}")
+    except DeliveryError as error:
+        say(str(error))

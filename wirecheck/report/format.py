@@ -1,0 +1,55 @@
+"""What makes a report format: how it is rendered, where it goes, what replaces missing results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from wirecheck.results.records import Results
+from wirecheck.whole_file import write_whole
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a text goes."""
+
+    place: str
+    """The file, folder or URL that the user named; empty if none."""
+    environment: Mapping[str, str]
+    page: str = ""
+    """The run's `report.html`, for a link; empty if there is none."""
+
+
+def write_file(text: str, destination: Destination) -> None:
+    """Replace the named file. Raises OSError."""
+    write_whole(Path(destination.place), text)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format that `-o` accepts. `registry.FORMATS` lists them all."""
+
+    name: str
+    render: Callable[[Results], str]
+    """Returns the complete text."""
+    render_failure: Callable[[str], str] | None = None
+    """Returns the text of a run that ended without results, from the sentence that says why.
+
+    None: such a run delivers nothing.
+    """
+    write: Callable[[str, Destination], None] = write_file
+    """Delivers a text. Raises OSError or DeliveryError."""
+    has_default_place: bool = False
+    """Whether it has a place of its own. Other formats are printed where no place is named."""
+    only_changes: bool = False
+    """Whether it is delivered only if the cluster has changed since the previous run."""
+    exit_status: Callable[[Results | None], int] | None = None
+    """The exit status of a run that prints this format, also of one without results.
+
+    None: the status of the run stays.
+    """
+
+
+class DeliveryError(Exception):
+    """A report did not reach its place: one sentence, without secrets."""

@@ -1,0 +1,20 @@
+"""Whether a run found the cluster changed, which some outputs depend on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wirecheck.results import history
+from wirecheck.results.records import Results
+from wirecheck.run.request import Request
+
+
+def has_changed(results: Results, folder: Path, request: Request) -> bool:
+    """Whether the cluster has changed since the previous run, according to the history."""
+    now = history.entry_of(results, folder)
+    try:
+        runs = history.read(request.history_file, now.cluster, 100)
+    except OSError:
+        return True
+    before = [entry for entry in runs if entry.report != now.report]
+    return history.has_changed(before[-1] if before else None, now)
