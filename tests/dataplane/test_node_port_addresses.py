@@ -14,7 +14,7 @@ from tests.dataplane import small
 from tests.dataplane.small import facts
 from wirecheck.api_index.services import index_services
 from wirecheck.dataplane.clients import clients_of
-from wirecheck.dataplane.expected.proxy_view import vantages_of
+from wirecheck.dataplane.expected.proxy_view import proxy_views_of
 from wirecheck.dataplane.expected.services import expected_table
 from wirecheck.dataplane.iptables.reader import apart_on_localhost
 from wirecheck.dataplane.table import Client, Frontend, Handling, Verdict
@@ -94,9 +94,9 @@ def test_where_node_ports_are_open(
 ) -> None:
     told = facts(f"1.{minor}.0", mode=mode, nodePortAddresses=list(ranges))
     clients = clients_of(small.NODE, told, OPEN, OPEN)
-    vantage = vantages_of(small.NODE, told, clients)[4]
-    looked_at = {ip_address(FIRST), *vantage.further_addresses}
-    assert {str(each) for each in looked_at if vantage.accepts_at(each)} == accepted
+    view = proxy_views_of(small.NODE, told, clients)[4]
+    compared_at = {ip_address(FIRST), *view.further_addresses}
+    assert {str(each) for each in compared_at if view.accepts_at(each)} == accepted
 
 
 @pytest.mark.parametrize(
@@ -127,32 +127,32 @@ def test_whose_connections_are_compared_at_a_further_address(
 def test_the_bridge_is_known_by_the_nodes_own_range_where_the_clusters_is_not() -> None:
     told = facts(clusterCIDR="")
     clients = clients_of(small.NODE, told, [FIRST, "10.244.1.1"], [FIRST, "10.244.1.1"])
-    vantage = vantages_of(small.NODE, told, clients)[4]
+    view = proxy_views_of(small.NODE, told, clients)[4]
     handlings = dict.fromkeys(Client, Handling(Verdict.NOTHING))
-    at_bridge = vantage.only_at(ip_address("10.244.1.1"), handlings)
+    at_bridge = view.only_at(ip_address("10.244.1.1"), handlings)
     assert at_bridge.keys() == {*Client} - {Client.NODE}
 
 
 def test_localhost_is_closed_where_kube_proxy_was_told_so() -> None:
     told = facts(iptables={"localhostNodePorts": False})
-    vantage = vantages_of(small.NODE, told, clients_of(small.NODE, told, OPEN, OPEN))[4]
-    assert not vantage.accepts_at(ip_address("127.0.0.1"))
+    view = proxy_views_of(small.NODE, told, clients_of(small.NODE, told, OPEN, OPEN))[4]
+    assert not view.accepts_at(ip_address("127.0.0.1"))
 
 
-def test_of_many_node_ports_some_are_looked_at() -> None:
+def test_of_many_node_ports_some_are_compared_at() -> None:
     told = facts()
     clients = clients_of(small.NODE, told, OPEN, OPEN)
-    few, many = (vantages_of(small.NODE, told, clients, count)[4] for count in (10, 10_000))
-    assert few.looked_at(30_001)
-    looked_at = [port for port in range(30_000, 32_768) if many.looked_at(port)]
-    assert 0 < len(looked_at) * len(many.further_addresses) < 300
+    few, many = (proxy_views_of(small.NODE, told, clients, count)[4] for count in (10, 10_000))
+    assert few.compared_at(30_001)
+    compared_at = [port for port in range(30_000, 32_768) if many.compared_at(port)]
+    assert 0 < len(compared_at) * len(many.further_addresses) < 300
 
 
-def test_where_the_first_address_is_closed_all_are_looked_at_elsewhere() -> None:
+def test_where_the_first_address_is_closed_all_are_compared_at_elsewhere() -> None:
     told = facts(nodePortAddresses=["10.9.9.0/24"])
     clients = clients_of(small.NODE, told, OPEN, OPEN)
-    many = vantages_of(small.NODE, told, clients, 10_000)[4]
-    assert all(ip_address("10.9.9.7") in many.looked_at(port) for port in range(30_000, 30_100))
+    many = proxy_views_of(small.NODE, told, clients, 10_000)[4]
+    assert all(ip_address("10.9.9.7") in many.compared_at(port) for port in range(30_000, 30_100))
 
 
 COPY = (
@@ -162,7 +162,7 @@ COPY = (
 OF_ALL = "-A KUBE-NODEPORTS -p tcp -m tcp --dport {port} -j {chain}\n"
 
 
-def test_what_is_counted_on_localhost_is_looked_at_only_where_it_goes_elsewhere() -> None:
+def test_what_is_counted_on_localhost_is_compared_at_only_where_it_goes_elsewhere() -> None:
     rules = "".join(
         one.format(port=port, chain=chain)
         for port, copied in ((30001, "KUBE-EXT-A"), (30002, "KUBE-EXT-B"), (30003, "ACCEPT"))
@@ -173,8 +173,8 @@ def test_what_is_counted_on_localhost_is_looked_at_only_where_it_goes_elsewhere(
     assert apart == {30002, 30003}
     told = facts()
     clients = replace(clients_of(small.NODE, told, OPEN, OPEN), apart_on_localhost=apart)
-    many = vantages_of(small.NODE, told, clients, 10_000)[4]
+    many = proxy_views_of(small.NODE, told, clients, 10_000)[4]
     on_localhost = [
-        port for port in (30001, 30002, 30003) if ip_address("127.0.0.1") in many.looked_at(port)
+        port for port in (30001, 30002, 30003) if ip_address("127.0.0.1") in many.compared_at(port)
     ]
     assert on_localhost == [30002, 30003]

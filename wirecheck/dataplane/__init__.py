@@ -1,22 +1,23 @@
-"""What a node must forward, computed from the API, beside what it does forward: one type for both.
+"""Compares what a node must forward according to the API with what its rules do.
 
-    index = index_services(api)                                    services.py, once per look
-    facts = proxy_facts(config, version, mode)                     proxy.py
-    clients = clients_of(node, facts, host_addresses)              clients.py
-    wanted = expected_table(index, node, facts, clients)           expected.py
-    found = read_iptables(texts, clients, also=wanted.entries)     iptables.py
-    found = read_nftables(texts, clients, also=wanted.entries)     nftables.py
-    found = read_ipvs(texts, clients, wanted)                      ipvs.py
-    differences = compare(wanted, found)                           compare.py
+    index = index_services(api)                                    api_index, once per round
+    facts = proxy_facts(config, version, mode)                     proxy
+    clients = clients_of(node, facts, host_addresses)              clients
+    wanted = expected_table(index, node, facts, clients)           expected
+    found = read_iptables(texts, clients, also=wanted.entries)     iptables
+    found = read_nftables(texts, clients, also=wanted.entries)     nftables
+    found = read_ipvs(texts, clients, wanted)                      ipvs
+    differences = compare(wanted, found)                           compare
 
-Expected side: `services` (the API as kube-proxy reads it), `endpoints` (which of them a node
-uses), `vantage` (one node and family), `expected`, `expected_ipvs`, `expected_handling`.
+`expected` computes a `ServiceTable` from the API: the usable endpoints, and what kube-proxy on
+this node knows about its clients (`proxy_view`).
 
-Read side: `iptables_rules` and `nftables_rules` turn rules into `steps`; `chains` finds those
-that concern a packet; `walk` takes the packet through them for all its clients at once
-(`sources`, `flows`), and `fold` makes a `Handling` of where it ended. `ruleset` knows the order
-of hooks, `memory` what other nodes have in common, `masquerading` what becomes of marks,
-`afterwards` what is refused once it is translated.
+`iptables`, `nftables` and `ipvs` read rules into steps. `rules` contains the one engine that
+follows packets through steps, and the questions that it answers: connections to Services for all
+clients at once, translated connections, marks, and single forwarded packets. `ReaderCache` keeps
+what nodes share; one evaluation owns it.
 
-`tolerance` is the one place for what may differ.
+`compare` finds the differences. `compare.tolerance` is the only place for what may differ.
+
+Imports `api_index`, `parse` and below. Pure: no I/O, and no knowledge of checks.
 """

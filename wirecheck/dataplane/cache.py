@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from wirecheck.dataplane.compare.differences import EqualEntries
 from wirecheck.dataplane.iptables.rules import MakeStep, make_step
 from wirecheck.dataplane.rules.cache import RuleCache
 from wirecheck.dataplane.rules.ipsets import Members
@@ -37,4 +38,5 @@ class ReaderCache:
         self.unrecognised: Recent[tuple[str, ...]] = Recent(MOST_RULESETS)
         """Third-party rules that are not understood, of the same texts."""
         self.ipsets: Recent[Members] = Recent(MOST_IPSETS)
+        self.equal = EqualEntries()
         self.virtual_servers: Recent[tuple[Step, ...]] = Recent(MOST_SERVERS)

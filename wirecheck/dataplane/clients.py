@@ -1,7 +1,7 @@
 """The kinds of clients of one node as sets of source addresses.
 
-Rules tell clients apart by source ranges. A kind is treated as one as long as no rule cuts
-through its addresses; where one does, the kind is cut into regions along that range.
+Rules distinguish clients by source ranges. All addresses of a kind are treated alike until a rule
+matches some of them only: then the kind is split into regions along the rule's range.
 Addresses are integers here, and sets of them sorted tuples of inclusive intervals: a range
 test is made for every rule of every frontend.
 """
@@ -18,7 +18,7 @@ from wirecheck.dataplane.table import Client
 from wirecheck.snapshot.objects.node import NodeObject
 
 Intervals = tuple[tuple[int, int], ...]
-"""Sorted, disjoint, not adjacent; both ends belong to it."""
+"""Sorted, disjoint, not adjacent; both ends are included."""
 
 BITS = {4: 32, 6: 128}
 LOCALHOST = IPv4Address("127.0.0.1")
@@ -81,25 +81,25 @@ def ranges(spans: Intervals, family: int) -> tuple[str, ...]:
 class Clients:
     """Who connects to Services through one node, by family (4, 6) and kind.
 
-    A kind whose addresses are not known (no pod range, no node address of that family) is
-    absent, and is not compared.
+    A kind without known addresses (no pod range, no node address of that family) is absent, and
+    is not compared.
     """
 
     sources: Mapping[int, Mapping[Client, Intervals]]
     node_addresses: Mapping[int, IPAddress]
-    """The node's first address of each family: where node ports are looked at."""
+    """The node's first address of each family, where node ports are compared."""
     local_addresses: frozenset[str]
     """All addresses of the node that are known, for rules about local destinations."""
     further_addresses: Mapping[int, tuple[IPAddress, ...]] = field(default_factory=dict)
     """The node's other addresses where node ports may be open, by family."""
     apart_on_localhost: frozenset[int] = frozenset()
-    """Node ports of which rules say something about loopback addresses alone."""
+    """Node ports with rules for loopback addresses only."""
     local_interface: str = ""
-    """Where the packets of this node's pods come in, where kube-proxy was told so."""
+    """Where the packets of this node's pods come in, if kube-proxy is configured with it."""
 
     @property
     def on_localhost(self) -> Clients:
-        """Who connects to 127.0.0.1: the node itself, from there."""
+        """Who connects to 127.0.0.1: the node itself, from that address."""
         only = {Client.NODE: ((int(LOCALHOST), int(LOCALHOST)),)}
         return replace(self, sources={4: only})
 
@@ -116,19 +116,19 @@ def clients_of(
 ) -> Clients:
     """The clients of `node`; `host_addresses` are those of its interfaces, where seen.
 
-    `open_addresses` are those of them at which node ports are looked at besides the node's
-    first: not the ones that kube-proxy itself binds.
+    `open_addresses` are those where node ports are compared besides the node's first address:
+    not the ones that kube-proxy itself binds.
 
-    Pods are known by the node's pod ranges; where the plugin does not use them, by the
-    cluster's range. Loopback addresses are nobody's source.
+    Pods have the addresses of the node's pod ranges, or of the cluster's range if the plugin does
+    not use node ranges. No client has a loopback address.
     """
     own = [address(each.address) for each in node.status.addresses if each.type == "InternalIP"]
     first: dict[int, IPAddress] = {}
     for each in own:
         first.setdefault(each.version, each)
-    # A node's ExternalIP is often none of its own: a cloud translates it.
+    # The node often does not have its ExternalIP itself: a cloud translates it.
     local = {*map(canonical, host_addresses), *map(str, own)}
-    looks_at_interface = facts.detect_local in (
+    uses_interface = facts.detect_local in (
         DetectLocal.BRIDGE_INTERFACE,
         DetectLocal.INTERFACE_NAME_PREFIX,
     )
@@ -137,18 +137,18 @@ def clients_of(
         node_addresses=first,
         local_addresses=frozenset(local),
         further_addresses=_further(open_addresses, facts, first),
-        local_interface=facts.local_interface if looks_at_interface else "",
+        local_interface=facts.local_interface if uses_interface else "",
     )
 
 
 def _further(
     texts: Iterable[str], facts: ProxyFacts, first: Mapping[int, IPAddress]
 ) -> Mapping[int, tuple[IPAddress, ...]]:
-    """Without link-local ones of IPv6, which need a zone, and loopback that is never open."""
+    """Without link-local addresses of IPv6, which need a zone, and loopback that is never open."""
     found: dict[int, list[IPAddress]] = {4: [], 6: []}
     for each in sorted(set(map(address, texts)), key=int):
         is_link_local = each.version == 6 and each.is_link_local
-        # Where kube-proxy has set route_localnet, IPv4 only.
+        # kube-proxy sets route_localnet in iptables mode, for IPv4 only.
         is_out = each.is_loopback and (facts.mode is not Mode.IPTABLES or each != LOCALHOST)
         if each not in first.values() and not is_link_local and not is_out:
             found[each.version].append(each)

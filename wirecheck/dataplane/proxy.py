@@ -1,4 +1,4 @@
-"""What kube-proxy on one node was told: the part of its configuration that shapes the kernel."""
+"""The configuration of kube-proxy on one node, as far as it shapes the kernel's rules."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Mode(StrEnum):
 
 
 class DetectLocal(StrEnum):
-    """How kube-proxy tells pods' traffic from other traffic."""
+    """How kube-proxy distinguishes pods' traffic from other traffic."""
 
     CLUSTER_CIDR = "ClusterCIDR"
     NODE_CIDR = "NodeCIDR"
@@ -35,7 +35,7 @@ class DetectLocal(StrEnum):
 class Gate:
     """A feature gate: the minor versions from which it is on by default, and locked on.
 
-    Before `known_from` what it guards was always on.
+    Before `known_from` the feature was always on.
     """
 
     default_on: int
@@ -62,8 +62,8 @@ CONNTRACK_CAP = 1_048_576
 class ProxyFacts:
     """Mode, minor version and configuration of the kube-proxy that runs on a node.
 
-    `cluster_cidrs` None means that the configuration was not seen: what depends on it, the
-    masquerading, is then not compared.
+    `cluster_cidrs` None means that the configuration was not seen: masquerading, which depends
+    on it, is then not compared.
     """
 
     mode: Mode = Mode.IPTABLES
@@ -72,7 +72,7 @@ class ProxyFacts:
     cluster_cidrs: tuple[IPNetwork, ...] | None = None
     detect_local: DetectLocal = DetectLocal.CLUSTER_CIDR
     local_interface: str = ""
-    """The bridge, or the prefix of interfaces, for the two modes that look at interfaces."""
+    """The bridge, or the prefix of interface names, for the two modes that use interfaces."""
     masquerade_all: bool = False
     masquerade_bit: int = 14
     node_port_addresses: tuple[str, ...] = ()
@@ -84,11 +84,11 @@ class ProxyFacts:
     ipvs_scheduler: str = "rr"
     ipvs_exclude_cidrs: tuple[IPNetwork, ...] = ()
     conntrack_per_core: int = CONNTRACK_PER_CORE
-    """0: the limit of the kernel is left alone."""
+    """0: kube-proxy does not set the kernel's limit."""
     conntrack_min: int = CONNTRACK_MIN
 
     def conntrack_limit(self, cpus: int) -> int | None:
-        """The nf_conntrack_max that it sets when it starts; None where it sets none."""
+        """The nf_conntrack_max that it sets when it starts; None if it sets none."""
         if self.conntrack_per_core == 0:
             return None
         limit = max(self.conntrack_min, self.conntrack_per_core * cpus)
@@ -114,19 +114,19 @@ class ProxyFacts:
 
 
 def minor_version(version: str) -> int:
-    """The minor of `v1.34.4` or of an image tag; raises ValueError where there is none."""
+    """The minor version of `v1.34.4` or of an image tag; raises ValueError if there is none."""
     found = _VERSION.search(version)
     if not found:
-        raise ValueError(f"{version!r} is not a version of kube-proxy")
+        raise ValueError(f"{version!r} is not a kube-proxy version")
     return int(found[1])
 
 
 def proxy_facts(config: Mapping[str, Any] | None, version: str, mode: str = "") -> ProxyFacts:
     """The facts from kube-proxy's configuration and a version such as `v1.34.4`.
 
-    `config` is the decoded object, either the v1alpha1 one of the ConfigMap's `config.conf`
-    or what /configz shows, which is kube-proxy's internal form with other names; None where
-    it was not seen. `mode`, if given, is what /proxyMode said, and wins. Raises ValueError
+    `config` is the decoded object: the v1alpha1 one of the ConfigMap's `config.conf`, or what
+    /configz shows, which is kube-proxy's internal form with other names; None if it was not
+    seen. `mode`, if given, is the answer of /proxyMode, and takes precedence. Raises ValueError
     for what kube-proxy would refuse.
     """
     minor = minor_version(version)
@@ -135,8 +135,8 @@ def proxy_facts(config: Mapping[str, Any] | None, version: str, mode: str = "") 
     try:
         return _facts(_lower(config), minor, mode)
     except (AttributeError, TypeError, OverflowError) as error:
-        # A list where a text is to be, and the like.
-        raise ValueError(f"its configuration is none of kube-proxy's: {error}") from error
+        # For example a list instead of a text.
+        raise ValueError(f"its configuration is not valid: {error}") from error
 
 
 def _facts(config: Mapping[str, Any], minor: int, mode: str) -> ProxyFacts:
@@ -178,7 +178,7 @@ def _facts(config: Mapping[str, Any], minor: int, mode: str) -> ProxyFacts:
 
 
 def _lower(value: Any) -> Any:
-    """The same with lower-case keys: the two forms differ in the case of nearly all of them."""
+    """The same with lower-case keys: the case of most keys differs between the two forms."""
     if isinstance(value, Mapping):
         return {str(key).lower(): _lower(each) for key, each in value.items()}
     return value

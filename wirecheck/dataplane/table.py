@@ -1,9 +1,8 @@
-"""`ServiceTable`: what one node does with new connections to Services, whoever programs it.
+"""`ServiceTable`: what one node does with new connections to Services.
 
-For a frontend and a kind of client it answers with a `Handling`: forwarded to these backends
-with these shares, rejected, dropped, or nothing programmed. The same type holds what the API
-asks for (`expected.py`) and what was read on a node (`iptables.py`, `nftables.py`, `ipvs.py`),
-so that `compare.py` knows no dataplane.
+For a frontend and a kind of client it has a `Handling`: forwarded to these backends with these
+shares, rejected, dropped, or not programmed. Expected tables (`expected`) and tables read on a
+node (`iptables`, `nftables`, `ipvs`) have the same type, so that `compare` knows no dataplane.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from wirecheck.api_index.backend import Backend, ServicePort, with_port
 
 
 class Client(StrEnum):
-    """Where a connection comes from, as far as Services tell clients apart."""
+    """Where a connection comes from, as far as Services treat clients differently."""
 
     POD = "pods on this node"
     NODE = "the node itself"
@@ -29,8 +28,8 @@ class Client(StrEnum):
 class Frontend(NamedTuple):
     """What a client connects to.
 
-    `address` is empty for a node port: then it stands for the node's own address of the
-    family, the one that the Node object shows first.
+    `address` is empty for a node port at the node's own address of the family: the one that the
+    Node object shows first.
     """
 
     family: int
@@ -59,9 +58,9 @@ class Verdict(StrEnum):
     REJECT = "rejected"
     DROP = "dropped"
     NOTHING = "not handled"
-    """No rule is about it: it goes where the routing table says."""
+    """No rule matches it: it follows the routing table."""
     UNTRACKED = "exempt from NAT"
-    """NOTRACK before the Service rules: it stays with the node (NodeLocal DNSCache)."""
+    """NOTRACK before the Service rules: the node itself answers (NodeLocal DNSCache)."""
     MIXED = "handled differently by client address"
     NOT_UNDERSTOOD = "not understood"
 
@@ -72,7 +71,7 @@ class Masquerade(StrEnum):
     ALWAYS = "masqueraded"
     NEVER = "not masqueraded"
     DROPPED = "dropped after the translation"
-    """By the rules that should give them the node's source address, or leave it."""
+    """By the rules that should masquerade them or leave them alone."""
     SOMETIMES = "masqueraded for some backends or clients only"
     UNKNOWN = "unknown"
     """Expected side only: kube-proxy's configuration was not seen; not compared."""
@@ -106,17 +105,17 @@ class Handling(Struct, frozen=True, gc=False):
     hairpin: frozenset[Backend] = frozenset()
     """Backends whose own connections through the Service back to themselves are masqueraded."""
     draining: frozenset[Backend] = frozenset()
-    """Backends that get no new connections and are kept for those they have (IPVS weight 0)."""
+    """Backends that get no new connections and keep existing ones (IPVS weight 0)."""
     allowed: tuple[str, ...] | None = None
-    """Ranges of sources that this holds for, the others are dropped; None for every source."""
+    """Source ranges with this handling, all others are dropped; None for every source."""
     scheduler: str = ""
-    """Read side: how IPVS chooses, where that is not what kube-proxy was told."""
+    """Read side: the scheduler of IPVS, if it is not the configured one."""
     reason: str = ""
-    """For NOT_UNDERSTOOD and MIXED: what stands in the way, as a sentence."""
+    """For NOT_UNDERSTOOD and MIXED: the reason, as a sentence."""
     parts: tuple[Handling, ...] = ()
-    """For MIXED: what holds for which sources (`allowed`)."""
+    """For MIXED: the handling of each set of sources (`allowed`)."""
     evidence: tuple[tuple[RuleText, ...], ...] = ()
-    """The rules that lead to each backend, in the order of `backends`; else to the verdict."""
+    """The rules for each backend, in the order of `backends`; without backends for the verdict."""
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -124,7 +123,7 @@ class Handling(Struct, frozen=True, gc=False):
         return tuple(dict.fromkeys(text_of(each) for rules in self.evidence for each in rules))
 
     def lines_to(self, backend: Backend) -> tuple[str, ...]:
-        """The rules that lead to one of the backends."""
+        """The rules that forward to one of the backends."""
         if not self.evidence:
             return ()
         return tuple(text_of(each) for each in self.evidence[self.backends.index(backend)])
@@ -136,9 +135,9 @@ NOTHING = Handling(Verdict.NOTHING)
 class Entry(Struct, frozen=True, gc=False):
     """One frontend.
 
-    `owner` and `known` are filled in on the expected side: the Service port, and every
-    endpoint that its EndpointSlices name, whatever its condition. `programmed_by` is filled
-    in on the read side: the chain, map or tool that the frontend was found in.
+    The expected side has `owner` and `known`: the Service port, and every endpoint in its
+    EndpointSlices, whatever its condition. The read side has `programmed_by`: the chain, map or
+    tool that the frontend was found in.
     """
 
     frontend: Frontend
@@ -149,7 +148,7 @@ class Entry(Struct, frozen=True, gc=False):
 
     @property
     def is_handled(self) -> bool:
-        """Whether anything is programmed for any kind of client."""
+        """Whether rules handle any kind of client."""
         return any(each.verdict is not Verdict.NOTHING for each in self.handlings.values())
 
 
@@ -160,16 +159,15 @@ class ServiceTable(Struct, frozen=True):
     contested: Mapping[Frontend, tuple[Entry, ...]] = field(default_factory=dict)
     """Expected side: frontends that several Services claim; kube-proxy programs any of them."""
     ambiguous: Mapping[Frontend, tuple[Entry, ...]] = field(default_factory=dict)
-    """Expected side: what one Service may have, where its slices contradict each other."""
+    """Expected side: the alternatives of one Service whose slices contradict each other."""
     local_backends: frozenset[Backend] = frozenset()
-    """Expected side: endpoints on this node; only their hairpin connections are its business."""
+    """Expected side: endpoints on this node, whose hairpin connections are compared."""
     health_check_ports: frozenset[tuple[int, int]] = frozenset()
-    """healthCheckNodePorts that are to be open, or are opened explicitly, on this node, each
-    with its family."""
+    """healthCheckNodePorts, with family, that rules must accept or do accept on this node."""
     ignored: tuple[str, ...] = ()
-    """Read side: rules of others that are not understood, and that no frontend depends on."""
+    """Read side: unrecognised third-party rules that no frontend depends on."""
     problems: tuple[str, ...] = ()
-    """What could not be understood and concerns no single frontend, as sentences."""
+    """Problems that concern no single frontend, as sentences."""
 
     def handling(self, frontend: Frontend, client: Client) -> Handling:
         """What happens to connections of `client` to `frontend`."""

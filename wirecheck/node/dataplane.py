@@ -1,4 +1,4 @@
-"""A node's Service rules beside what the API asks of them: the differences, with names."""
+"""The differences between a node's Service rules and the API, with names for a report."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ BOUND_BY_IPVS = "kube-ipvs0"
 
 @dataclass(frozen=True)
 class NamedDifference:
-    """A difference between the API and a node's rules, and the Service port that it is about."""
+    """A difference between the API and a node's rules, with its Service port."""
 
     node: Ref
     difference: Difference
 
     @property
     def ref(self) -> Ref:
-        """The Service with port and frontend; what belongs to no Service is the node's."""
+        """The Service with port and frontend; the node if no Service has the frontend."""
         each, owner = self.difference, self.difference.owner
         if owner is None:
             return replace(self.node, part=str(each.frontend))
@@ -63,7 +63,7 @@ class NamedDifference:
 
 @dataclass(frozen=True)
 class NamedCommon:
-    """A difference that all frontends of a node have in common."""
+    """A difference that all frontends of a node have."""
 
     node: Ref
     common: Common
@@ -92,7 +92,7 @@ class NamedCommon:
 
 @dataclass(frozen=True)
 class NamedLeftover:
-    """What another mode has left on a node."""
+    """Leftovers of another mode on a node."""
 
     node: Ref
     leftover: Leftover
@@ -111,7 +111,7 @@ class NamedLeftover:
 
     @property
     def harm(self) -> Iterator[NamedDifference]:
-        """What it does that no Service asks for."""
+        """What they do that no Service asks for."""
         for each in self.leftover.harm:
             yield NamedDifference(self.node, each)
 
@@ -123,17 +123,17 @@ class Dataplane:
     node: Ref
     summary: Summary
     left: tuple[Leftover, ...] = ()
-    """What other modes have left."""
+    """Leftovers of other modes."""
     claims: Mapping[Ref, str] = field(default_factory=dict)
-    """Frontends that several Services claim, and what this node does with them."""
+    """Frontends that several Services claim, and what this node does with each."""
     ignored: tuple[str, ...] = ()
-    """Rules of others that are not understood, and that no Service's connections meet."""
+    """Unrecognised third-party rules, none on a Service's path."""
     problems: tuple[str, ...] = ()
-    """What could not be understood and concerns no single frontend."""
+    """Problems that concern no single frontend."""
 
     @property
     def compared(self) -> int:
-        """How many frontends were compared."""
+        """The number of frontends that were compared."""
         return self.summary.compared
 
     def of(self, *kinds: Kind) -> Iterator[NamedDifference]:
@@ -142,13 +142,13 @@ class Dataplane:
             yield NamedDifference(self.node, each)
 
     def common(self, *kinds: Kind) -> Iterator[NamedCommon]:
-        """Those that all frontends have in common, of the given kinds or of all."""
+        """The differences that all frontends have, of the given kinds or of all."""
         for each in self.summary.shared(*(kinds or Kind)):
             yield NamedCommon(self.node, each)
 
     @property
     def leftovers(self) -> Iterator[NamedLeftover]:
-        """What other modes of kube-proxy have left on the node."""
+        """Leftovers of other modes of kube-proxy."""
         for each in self.left:
             yield NamedLeftover(self.node, each)
 
@@ -156,7 +156,7 @@ class Dataplane:
 def compared(seen: NodeSeen, facts: ProxyFacts, iptables: Iptables) -> Dataplane:
     """The node's Service rules, compared with the API.
 
-    Raises FactMissingError for rules that were not read or are not understood.
+    Raises FactMissingError if rules were not read or not understood.
     """
     clients = _clients(seen, facts, iptables)
     wanted, found = _tables(seen, facts, iptables, clients)
@@ -167,15 +167,15 @@ def compared(seen: NodeSeen, facts: ProxyFacts, iptables: Iptables) -> Dataplane
     problems = dict.fromkeys(
         [*seen.cluster.service_index.problems, *wanted.problems, *found.problems]
     )
-    summary = summarised(wanted, compare(wanted, found))
+    summary = summarised(wanted, compare(wanted, found, seen.cluster.readers.equal))
     claims = dict(_claims(wanted, found))
     return Dataplane(seen.ref, summary, left, claims, found.ignored, tuple(problems))
 
 
 def programmed_modes(seen: NodeSeen) -> tuple[Mode, ...]:
-    """The modes whose Services are on the node, as far as its rules were read."""
+    """The modes with rules for Services on the node."""
     bound = any(each.name == BOUND_BY_IPVS and each.addresses for each in seen.host.interfaces)
-    # In IPVS mode KUBE-SERVICES is there as well, but no chain of a single Service.
+    # IPVS mode has KUBE-SERVICES as well, but no chains of single Services.
     rules = _printed(seen, "iptables-nft-save", "iptables-save", "iptables-legacy-save")
     signs = {
         Mode.IPVS: bound,
@@ -214,7 +214,7 @@ def tables_of(
 ) -> tuple[ServiceTable, ServiceTable]:
     """What the API asks of the node's Service rules, and what they do.
 
-    Raises FactMissingError for rules that were not read or are not understood.
+    Raises FactMissingError if rules were not read or not understood.
     """
     return _tables(seen, facts, iptables, _clients(seen, facts, iptables))
 
@@ -230,7 +230,7 @@ def _tables(
 
 
 def _claims(wanted: ServiceTable, found: ServiceTable) -> Iterator[tuple[Ref, str]]:
-    """kube-proxy may follow any of several claims, but not each node another one."""
+    """kube-proxy may follow any of several claims, but all nodes should follow the same one."""
     for frontend, entries in wanted.contested.items():
         names = sorted({str(each.owner) for each in entries})
         ways = dict.fromkeys(verdict_of(found.handling(frontend, each)) for each in Client)
@@ -265,7 +265,7 @@ def _read(
 def _leftovers(
     seen: NodeSeen, facts: ProxyFacts, iptables: Iptables, clients: Clients, wanted: ServiceTable
 ) -> Iterator[Leftover]:
-    """What other modes have left on the node, as far as it is there at all."""
+    """Leftovers of other modes on the node."""
     cache = seen.cluster.readers
     if facts.mode is not Mode.IPTABLES:
         yield from leftovers.of_iptables(iptables.rules, clients, wanted, facts.mode, cache)
@@ -276,7 +276,7 @@ def _leftovers(
 
 
 def _ipvsadm(seen: NodeSeen) -> str:
-    """Many nodes do not have it."""
+    """The output of ipvsadm, which many nodes do not have."""
     record = seen.facts.commands.get("ipvsadm-save")
     return record.output if record is not None and record.status == 0 else ""
 

@@ -1,8 +1,8 @@
-"""What several Services that claim one address make of it together.
+"""One address that several Services claim: what their rules do together.
 
-In iptables mode sources that one Service's ranges leave out meet the rules of the next. In
-nftables mode an address has one element in each map, and each may be of another Service: the
-ranges of one go with the backends of the other.
+In iptables mode, sources outside one Service's ranges meet the rules of the next Service. In
+nftables mode, an address has one element in each map, and each may belong to another Service: the
+source ranges of one with the backends of another.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from wirecheck.dataplane.table import Handling, Verdict
 Agrees = Callable[[Handling, Handling], bool]
 
 
-def is_patchwork(wanted: Collection[Handling], found: Handling, agrees: Agrees) -> bool:
-    """Whether each part of what was found is as one of the claims has it.
+def is_made_of_claims(wanted: Collection[Handling], found: Handling, agrees: Agrees) -> bool:
+    """Whether each part of what was found agrees with one of the claims.
 
-    A part may serve fewer sources than its claim, because another one refuses the others, but
-    never more. `agrees` compares two handlings whose `allowed` is None.
+    A part may serve fewer sources than its claim, as another claim refuses the others, but never
+    more. `agrees` compares two handlings whose `allowed` is None.
     """
     restricts = any(each.allowed is not None or each.verdict is Verdict.DROP for each in wanted)
     parts = found.parts or (found,)

@@ -1,4 +1,4 @@
-"""Expected against read: the differences, as data that checks turn into findings.
+"""The differences between the expected and the read table, which checks turn into findings.
 
 differences = compare(expected, actual)
 for each in differences.of(Kind.BACKEND_STALE):
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from wirecheck.api_index.backend import Backend, ServicePort
-from wirecheck.dataplane.compare.claims import is_patchwork
+from wirecheck.dataplane.compare.claims import is_made_of_claims
 from wirecheck.dataplane.compare.tolerance import (
     is_draining,
     is_foreign,
@@ -41,21 +41,21 @@ MOST_LINES = 12
 
 
 class Kind(StrEnum):
-    """In what a node differs from what the API asks for."""
+    """How a node differs from what the API asks for."""
 
     FRONTEND_MISSING = "frontend missing"
-    """Nothing is programmed for it, for one kind of client at least."""
+    """Nothing is programmed for at least one kind of client."""
     FRONTEND_STALE = "frontend stale"
-    """kube-proxy's rules handle what no Service asks for."""
+    """kube-proxy's rules handle a frontend that no Service has."""
     BACKEND_MISSING = "backend missing"
     BACKEND_STALE = "backend stale"
-    """Connections go to what no EndpointSlice of the Service names."""
+    """Connections go to an address that no EndpointSlice of the Service names."""
     BACKEND_WRONG = "backend wrong"
-    """Connections go to an endpoint that is not to be used: not ready, or ruled out by policy."""
+    """Connections go to an endpoint that is not ready, or excluded by a traffic policy."""
     WEIGHTS = "weights skewed"
     VERDICT = "verdict wrong"
     SHADOWED = "frontend shadowed"
-    """Rules of others take its connections before kube-proxy's (named so by `summary.py`)."""
+    """Third-party rules take its connections before kube-proxy's (assigned by `summary.py`)."""
     AFFINITY = "affinity wrong"
     SOURCES = "allowed sources wrong"
     MASQUERADE = "masquerading wrong"
@@ -63,7 +63,7 @@ class Kind(StrEnum):
     """A pod cannot reach itself through its Service."""
     HEALTH_CHECK_PORT = "health check port not opened"
     NOT_UNDERSTOOD = "rules not understood"
-    """Not a fault of the node: nothing can be said about this frontend."""
+    """Not a fault of the node: this frontend is inconclusive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +73,19 @@ class Difference:
     kind: Kind
     frontend: Frontend
     owner: ServicePort | None
-    """None where no Service of the API has this frontend."""
+    """None if no Service has this frontend."""
     clients: tuple[Client, ...]
-    """Whose connections it concerns."""
+    """The clients whose connections differ."""
     backend: Backend | None
     expected: str
     found: str
     evidence: tuple[str, ...]
-    """The rules in question, as they are on the node."""
+    """The rules, as they are on the node."""
 
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """All differences of one node, by frontend; `compared` is how many frontends were."""
+    """All differences of one node by frontend; `compared` is the number of frontends."""
 
     items: tuple[Difference, ...]
     compared: int
@@ -101,20 +101,45 @@ class Differences:
         return tuple(each for each in self.items if each.kind in kinds)
 
 
-def compare(expected: ServiceTable, actual: ServiceTable) -> Differences:
+class EqualEntries:
+    """Frontends with equal entries on both sides; on most nodes they are these again."""
+
+    MOST = 100_000
+
+    def __init__(self) -> None:
+        self._pairs: dict[Frontend, tuple[Entry, Entry]] = {}
+
+    def has(self, expected: Entry, actual: Entry | None) -> bool:
+        """Whether the very same entries were found to be equal."""
+        known = self._pairs.get(expected.frontend)
+        return known is not None and known[0] is expected and known[1] is actual
+
+    def add(self, expected: Entry, actual: Entry) -> None:
+        """Keep the pair, if it is equal on every node, whichever backends are local there."""
+        found = actual.handlings.get(Client.POD)
+        if found is not None and any(_hairpins(found, frozenset(found.backends))):
+            return
+        if len(self._pairs) >= self.MOST:
+            self._pairs.clear()
+        self._pairs[expected.frontend] = expected, actual
+
+
+def compare(
+    expected: ServiceTable, actual: ServiceTable, equal: EqualEntries | None = None
+) -> Differences:
     """Every difference between two tables of one node.
 
-    `actual` must have been read with `also=expected.entries`: a frontend that it lacks
-    counts as not programmed.
+    `actual` must have been read with `also=expected.entries`: a missing frontend counts as not
+    programmed. `equal` keeps equal entries for other nodes.
     """
+    equal = EqualEntries() if equal is None else equal
     found: list[Difference] = []
     for frontend, entry in expected.entries.items():
         other = actual.entries.get(frontend)
-        known = _same.get(frontend)
-        if known is not None and known[0] is entry and known[1] is other:
+        if equal.has(entry, other):
             continue
         if other is not None and _is_same(entry, other, expected.local_backends):
-            _remember_as_same(entry, other)
+            equal.add(entry, other)
             continue
         claims = expected.contested.get(frontend) or expected.ambiguous.get(frontend, (entry,))
         found += _of_claims(claims, other, expected.local_backends)
@@ -125,24 +150,8 @@ def compare(expected: ServiceTable, actual: ServiceTable) -> Differences:
     return Differences(tuple(found), compared=len(expected.entries))
 
 
-MOST_KNOWN = 100_000
-
-_same: dict[Frontend, tuple[Entry, Entry]] = {}
-"""Both sides of frontends that were found to be the same; on most nodes they are these again."""
-
-
-def _remember_as_same(expected: Entry, actual: Entry) -> None:
-    """Keep the pair, if it is the same on every node, whichever backends are local there."""
-    found = actual.handlings.get(Client.POD)
-    if found is not None and any(_hairpins(found, frozenset(found.backends))):
-        return
-    if len(_same) >= MOST_KNOWN:
-        _same.clear()
-    _same[expected.frontend] = expected, actual
-
-
 def _is_same(expected: Entry, actual: Entry, local: frozenset[Backend]) -> bool:
-    """The quick way for the many entries without any difference."""
+    """The fast path for the many entries without a difference."""
     for client, wanted in expected.handlings.items():
         found = actual.handlings.get(client)
         if (
@@ -174,10 +183,10 @@ class _Deviation:
 def _of_claims(
     claims: tuple[Entry, ...], actual: Entry | None, local: frozenset[Backend]
 ) -> list[Difference]:
-    """The differences of one frontend, which may be as any of its claims asks.
+    """The differences of one frontend, which may agree with any of its claims.
 
-    Of several claims one kind of client may meet the first and another the second: what the
-    rules of one Service do not take, the next one's do.
+    With several claims one kind of client may meet the first and another the second: connections
+    that the rules of one Service do not match go on to those of the next.
     """
     first = claims[0]
     clients: dict[_Deviation, list[Client]] = {}
@@ -185,10 +194,10 @@ def _of_claims(
         by_claim = [_of_client(client, claim, actual, local) for claim in claims]
         if not all(by_claim):
             continue
-        # Which backends connections to themselves are masqueraded of is no Service's to ask.
-        is_patchwork = _is_patchwork(client, claims, actual)
+        # Hairpin connections do not depend on the claims.
+        is_made_of_claims = _is_made_of_claims(client, claims, actual)
         for each in by_claim[0]:
-            if each.kind is Kind.HAIRPIN or not is_patchwork:
+            if each.kind is Kind.HAIRPIN or not is_made_of_claims:
                 clients.setdefault(each, []).append(client)
     return [
         Difference(
@@ -205,16 +214,16 @@ def _of_claims(
     ]
 
 
-def _is_patchwork(client: Client, claims: tuple[Entry, ...], actual: Entry | None) -> bool:
-    """Whether several claims together make what one kind of client meets."""
+def _is_made_of_claims(client: Client, claims: tuple[Entry, ...], actual: Entry | None) -> bool:
+    """Whether several claims together explain what one kind of client meets."""
     found = actual.handlings.get(client) if actual and len(claims) > 1 else None
     wanted = [claim.handlings[client] for claim in claims if client in claim.handlings]
 
     def agrees(one: Handling, part: Handling) -> bool:
-        # Whose the endpoints are has a say in what a deviation is called only.
+        # The owner of endpoints only decides what a deviation is called.
         return not any(_deviations(one, part, claims[0], is_missing=False))
 
-    return found is not None and is_patchwork(wanted, found, agrees)
+    return found is not None and is_made_of_claims(wanted, found, agrees)
 
 
 def _of_client(
@@ -236,7 +245,7 @@ def _deviations(
 ) -> Iterator[_Deviation]:
     """What differs for one kind of client."""
     if found.verdict is Verdict.NOT_UNDERSTOOD:
-        reason = f"rules that are not understood: {found.reason}"
+        reason = f"unrecognised rules: {found.reason}"
         yield _Deviation(Kind.NOT_UNDERSTOOD, verdict_of(wanted), reason, evidence=found.lines)
     elif found.verdict is Verdict.MIXED:
         yield _Deviation(Kind.SOURCES, verdict_of(wanted), found.reason, evidence=found.lines)
@@ -270,8 +279,9 @@ def _in_forwarding(wanted: Handling, found: Handling, entry: Entry) -> Iterator[
     if not missing and weighted.keys() == even.keys() and weighted != even:
         yield _Deviation(Kind.WEIGHTS, shares_of(wanted), shares_of(found), evidence=found.lines)
     if found.scheduler:
-        told = "the scheduler that kube-proxy was told to use"
-        yield _Deviation(Kind.WEIGHTS, told, f"scheduler {found.scheduler}", evidence=found.lines)
+        configured = "the configured scheduler"
+        actual = f"scheduler {found.scheduler}"
+        yield _Deviation(Kind.WEIGHTS, configured, actual, evidence=found.lines)
     if wanted.affinity != found.affinity:
         yield _Deviation(
             Kind.AFFINITY, affinity_of(wanted), affinity_of(found), evidence=found.lines
@@ -290,7 +300,7 @@ def _extra_backends(wanted: Handling, found: Handling, entry: Entry) -> Iterator
         yield _Deviation(
             Kind.BACKEND_WRONG if exists else Kind.BACKEND_STALE,
             listed(wanted.backends) if wanted.backends else verdict_of(wanted),
-            f"{backend}, which is an endpoint that is not to be used from here"
+            f"{backend}, which is not a usable endpoint from this node"
             if exists
             else f"{backend}, which no EndpointSlice of the Service names",
             backend,
@@ -299,7 +309,7 @@ def _extra_backends(wanted: Handling, found: Handling, entry: Entry) -> Iterator
 
 
 def _hairpins(found: Handling, local: frozenset[Backend]) -> Iterator[_Deviation]:
-    """Local backends whose connections to themselves come back with their own address."""
+    """Local backends whose connections to themselves are not masqueraded."""
     if found.verdict is not Verdict.FORWARD or found.masquerade is Masquerade.ALWAYS:
         return
     for backend in found.backends:
@@ -326,7 +336,7 @@ def _stale(entry: Entry) -> Difference:
         None,
         tuple(handled),
         None,
-        "nothing: no Service of the API has it",
+        "nothing: no Service has this frontend",
         verdict_of(first),
         first.lines[:MOST_LINES],
     )

@@ -1,7 +1,7 @@
-"""What a mode that kube-proxy is no longer in has left on a node, and whether it does harm.
+"""Leftovers of a former mode of kube-proxy on a node, and whether they do harm.
 
-Nothing of the kind is updated any more. From iptables to IPVS and back kube-proxy removes
-nothing at all; nftables mode, and leaving it, cleans up when it starts (from 1.29).
+Nobody updates them any more. Between iptables and IPVS mode kube-proxy removes nothing; switching
+to or from nftables mode it cleans up when it starts (from 1.29).
 """
 
 from __future__ import annotations
@@ -28,10 +28,7 @@ _MOST_LINES = 6
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """What is left of one mode.
-
-    `harm` is what it does that no Service asks for; without any it only lies there.
-    """
+    """The leftovers of one mode; `harm` is what they do that no Service asks for."""
 
     mode: Mode
     what: str
@@ -45,10 +42,10 @@ def of_ipvs(
     wanted: ServiceTable,
     excluded: Collection[IPNetwork] = (),
 ) -> Iterator[Leftover]:
-    """Virtual servers of /proc/net/ip_vs where no kube-proxy is in IPVS mode.
+    """Virtual servers in /proc/net/ip_vs on a node whose kube-proxy is not in IPVS mode.
 
-    Rules translate the connections of living Services before IPVS sees them. Addresses of
-    Services that are gone since reach it: their virtual servers go on to answer.
+    Rules translate connections to existing Services before IPVS sees them. Connections to deleted
+    Services reach IPVS, and their virtual servers still answer.
     """
     servers = [each for each in parse_ip_vs(text) if not contains(excluded, address(each.address))]
     if servers:
@@ -60,12 +57,12 @@ def of_ipvs(
 def of_nftables(
     texts: Mapping[int, str], clients: Clients, wanted: ServiceTable, cache: ReaderCache
 ) -> Iterator[Leftover]:
-    """kube-proxy's own nftables tables where it is not in nftables mode."""
+    """kube-proxy's own nftables tables on a node where it is not in nftables mode."""
     if any(texts.values()):
         found = read_nftables(texts, clients, cache=cache)
         names = [f"table {'ip6' if family == 6 else 'ip'} kube-proxy" for family in texts]
         what = f"nftables tables for {len(found.entries):,} frontends"
-        yield Leftover(Mode.NFTABLES, what, tuple(names), _harm(found, wanted))
+        yield Leftover(Mode.NFTABLES, what, tuple(names), _harm(found, wanted, cache))
 
 
 def of_iptables(
@@ -75,16 +72,15 @@ def of_iptables(
     mode: Mode,
     cache: ReaderCache,
 ) -> Iterator[Leftover]:
-    """Chains for single Services where kube-proxy is in another mode.
+    """Chains of single Services on a node where kube-proxy is in another mode.
 
-    IPVS mode has a chain KUBE-SERVICES of its own; what the rules beside it do is part of the
-    comparison of that mode.
+    IPVS mode has its own chain KUBE-SERVICES; the comparison of that mode includes its rules.
     """
     chains = [name[1:] for text in texts.values() for name in _SERVICE_CHAIN.findall(text)]
     if chains:
         harm: tuple[Difference, ...] = ()
         if mode is not Mode.IPVS:
-            harm = _harm(read_iptables(texts, clients, cache=cache), wanted)
+            harm = _harm(read_iptables(texts, clients, cache=cache), wanted, cache)
         what = f"{len(chains):,} chains of iptables mode"
         yield Leftover(Mode.IPTABLES, what, tuple(chains[:_MOST_LINES]), harm)
 
@@ -103,17 +99,17 @@ def _stale(server: VirtualServer) -> Difference:
         owner=None,
         clients=tuple(Client),
         backend=None,
-        expected="nothing: no Service of the API has it",
-        found=f"forwarded to {backends}" if backends else "refused: it has no real server",
+        expected="nothing: no Service has this frontend",
+        found=f"forwarded to {backends}" if backends else "refused: no real server",
         evidence=(server.line, *(each.line for each in server.real_servers)),
     )
 
 
-def _harm(found: ServiceTable, wanted: ServiceTable) -> tuple[Difference, ...]:
-    """What it does with frontends otherwise than asked; those that it lacks are no harm."""
+def _harm(found: ServiceTable, wanted: ServiceTable, cache: ReaderCache) -> tuple[Difference, ...]:
+    """The frontends that they handle differently than the API asks; missing ones do no harm."""
     return tuple(
         each
-        for each in compare(wanted, found)
+        for each in compare(wanted, found, cache.equal)
         if each.kind in _HARM
         and (entry := found.entries.get(each.frontend)) is not None
         and not is_foreign(entry)

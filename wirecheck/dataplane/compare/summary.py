@@ -1,7 +1,7 @@
-"""Differences as an operator would tell them: many with one cause become one.
+"""Summarises differences: many with one cause become one.
 
-Where a hook is missing, or a rule of others comes before kube-proxy's, every frontend
-differs. That is one finding, and not one for each Service.
+If a hook is missing, or a third-party rule precedes kube-proxy's, every frontend differs. That is
+one finding, not one for each Service.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from wirecheck.dataplane.table import (
 )
 
 LEAST_SERVICES = 2
-"""One Service alone is a fault of that Service."""
+"""With a single Service the fault is that Service's."""
 
 _KUBE_PROXYS = re.compile(r"\bKUBE-|kube-proxy|^chain |^(?:TCP|UDP|SCTP) ")
 """Rules of its chains, of its nftables tables, and virtual servers."""
@@ -31,17 +31,17 @@ _KUBE_PROXYS = re.compile(r"\bKUBE-|kube-proxy|^chain |^(?:TCP|UDP|SCTP) ")
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What all frontends of some protocols of one family have in common: each differs in it."""
+    """A difference that all frontends of some protocols of one family have."""
 
     kind: Kind
     wanted: Verdict
     clients: tuple[Client, ...]
     frontends: frozenset[Frontend]
     services: int
-    """How many Services these belong to."""
+    """The number of Services that these belong to."""
     found: str
     evidence: tuple[str, ...]
-    """The rules in question, of one frontend as an example."""
+    """The rules of one frontend as an example."""
 
     @property
     def family(self) -> int:
@@ -63,7 +63,7 @@ class Common:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """All differences of a node: the common ones, and what is left of the single ones."""
+    """All differences of a node: common ones, and the remaining single ones."""
 
     common: tuple[Common, ...]
     single: tuple[Difference, ...]
@@ -79,7 +79,7 @@ class Summary:
 
 
 def summarised(expected: ServiceTable, differences: Differences) -> Summary:
-    """Fold what has one cause; nothing of it is lost."""
+    """Combine differences with one cause, without losing any."""
     left = list(_with_shadows(map(_as_missing, _without_repeats(expected, differences))))
     common: list[Common] = []
     for cause in _CAUSES:
@@ -93,8 +93,8 @@ def summarised(expected: ServiceTable, differences: Differences) -> Summary:
 def _without_repeats(
     expected: ServiceTable, differences: Iterable[Difference]
 ) -> Iterator[Difference]:
-    """What differs at a further address of the node as it does at the first is told once."""
-    told = {
+    """A node port that differs in the same way at several addresses of the node counts once."""
+    at_first = {
         (each.frontend, each.kind, each.backend, client)
         for each in differences
         if each.frontend.is_node_port
@@ -103,14 +103,14 @@ def _without_repeats(
     for each in differences:
         first = each.frontend._replace(address="")
         is_repeat = is_further(expected, each.frontend) and all(
-            (first, each.kind, each.backend, client) in told for client in each.clients
+            (first, each.kind, each.backend, client) in at_first for client in each.clients
         )
         if not is_repeat:
             yield each
 
 
 def is_further(table: ServiceTable, frontend: Frontend) -> bool:
-    """Whether it is a node port at another address of the node than the first."""
+    """Whether it is a node port at another than the node's first address."""
     entry = table.entries.get(frontend)
     at_first = table.entries.get(frontend._replace(address=""))
     is_same = entry is not None and at_first is not None and entry.owner == at_first.owner
@@ -118,18 +118,20 @@ def is_further(table: ServiceTable, frontend: Frontend) -> bool:
 
 
 def _as_missing(each: Difference) -> Difference:
-    """Connections of some clients that no rule handles: missing, for these."""
+    """A frontend that no rule handles for some clients is missing for these."""
     is_missing = each.kind is Kind.VERDICT and each.found == Verdict.NOTHING
     return replace(each, kind=Kind.FRONTEND_MISSING) if is_missing else each
 
 
 def _with_shadows(differences: Iterable[Difference]) -> Iterator[Difference]:
-    """A rule of others that takes a frontend's connections explains all else about them."""
+    """A third-party rule that takes a frontend's connections explains its other differences."""
     by_frontend: dict[Frontend, list[Difference]] = defaultdict(list)
     for each in differences:
         by_frontend[each.frontend].append(each)
     for group in by_frontend.values():
-        shadows = {client: each for each in group if _is_of_others(each) for client in each.clients}
+        shadows = {
+            client: each for each in group if _is_third_party(each) for client in each.clients
+        }
         for first in {id(each): each for each in shadows.values()}.values():
             clients = tuple(client for client, each in shadows.items() if each is first)
             yield replace(first, kind=Kind.SHADOWED, backend=None, clients=clients)
@@ -138,8 +140,8 @@ def _with_shadows(differences: Iterable[Difference]) -> Iterator[Difference]:
                 yield replace(each, clients=left)
 
 
-def _is_of_others(each: Difference) -> bool:
-    """Whether it rests on rules that are neither kube-proxy's nor the kubelet's."""
+def _is_third_party(each: Difference) -> bool:
+    """Whether its rules are neither kube-proxy's nor the kubelet's."""
     takes = {Kind.VERDICT, Kind.BACKEND_STALE, Kind.BACKEND_WRONG}
     return (
         each.kind in takes
@@ -149,24 +151,24 @@ def _is_of_others(each: Difference) -> bool:
 
 
 Whole = tuple[int, Client, Verdict]
-"""Family, client and what is wanted for it: frontends of which all may differ in one way."""
+"""Family, client and expected verdict: frontends that may all differ in one way."""
 
 Part = tuple[str, bool]
-"""Protocol, and whether they are node ports: the rules for those hang elsewhere."""
+"""Protocol, and whether they are node ports, which have rules in other chains."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Cause:
-    """What all frontends can have in common."""
+    """A difference that all frontends may have."""
 
     kind: Kind
     symptoms: frozenset[Kind]
     applies: Callable[[Handling], bool]
-    """Whether it would show for a frontend of which this is wanted."""
+    """Whether a frontend with this expected handling would show it."""
 
 
 _CAUSES = (
-    # Where nat is not reached, what is refused to some sources is still dropped, by filter.
+    # If nat is not reached, table filter still drops what is refused for some sources.
     _Cause(
         Kind.FRONTEND_MISSING,
         frozenset({Kind.FRONTEND_MISSING, Kind.VERDICT}),
@@ -183,7 +185,7 @@ _CAUSES = (
 def _groups(
     table: ServiceTable, applies: Callable[[Handling], bool]
 ) -> Mapping[Whole, Mapping[Part, frozenset[Frontend]]]:
-    """The frontends that could differ together, in the parts that could do so alone."""
+    """The frontends that may differ together, in parts that may differ alone."""
     found: dict[Whole, dict[Part, set[Frontend]]] = defaultdict(lambda: defaultdict(set))
     for frontend, entry in table.entries.items():
         if frontend in table.contested or is_further(table, frontend):
@@ -198,7 +200,7 @@ def _groups(
 
 
 def _shared(table: ServiceTable, cause: _Cause, concerned: list[Difference]) -> Iterator[Common]:
-    """What holds for all frontends of some parts; alike for several clients is told once."""
+    """The differences of all frontends of some parts; equal ones of several clients are one."""
     differing = {(each.frontend, client) for each in concerned for client in each.clients}
     alike: dict[tuple[frozenset[Frontend], Verdict], list[Client]] = defaultdict(list)
     for (_, client, wanted), parts in _groups(table, cause.applies).items():
@@ -225,7 +227,7 @@ def _service(entry: Entry) -> str:
 
 
 def _without(each: Difference, cause: _Cause, shared: Iterable[Common]) -> Iterator[Difference]:
-    """The difference for those of its clients that no common one covers."""
+    """The difference for the clients that no common one covers."""
     if each.kind not in cause.symptoms:
         yield each
         return

@@ -1,7 +1,7 @@
-"""What may differ from the API without being wrong; everything of this kind is here.
+"""The only place for what may differ from the API without being wrong.
 
-Two more things need no word: chains that nothing leads to, which kube-proxy deletes late or
-never, are not met on a walk; and shares are evened out on reading (`fold.EVEN`).
+Two more differences never appear: the engine does not reach chains that nothing calls, which
+kube-proxy deletes late or never, and it rounds shares (`handlings.EVEN`).
 """
 
 from __future__ import annotations
@@ -10,36 +10,36 @@ from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.table import Entry, Handling, Verdict
 
 KUBE_PROXY = "kube-proxy"
-"""`programmed_by` of what is kube-proxy's by its nature: its nftables tables, its IPVS."""
+"""`programmed_by` of kube-proxy's own nftables tables and virtual servers."""
 
 
 def stays_on_node(found: Handling) -> bool:
     """NodeLocal DNSCache exempts the DNS Service's address from NAT and answers on it itself.
 
-    With a reason the address is not the node's: then the packets leave for nowhere.
+    With a reason the address is not the node's: then the packets are lost.
     """
     return found.verdict is Verdict.UNTRACKED and not found.reason
 
 
 def is_refused_anyway(wanted: Handling, found: Handling) -> bool:
-    """A Service without endpoints refuses everyone, and some clients otherwise than others.
+    """A Service without endpoints refuses everyone, but may drop some clients and reject others.
 
-    CNI plugins write rules for the egress policies of single pods ahead of kube-proxy's.
+    CNI plugins write rules for the egress policies of single pods in front of kube-proxy's.
     """
     ends = (Verdict.REJECT, Verdict.DROP)
     return wanted.verdict in ends and found.verdict in ends and bool(found.allowed)
 
 
 def is_draining(found: Handling, backend: Backend) -> bool:
-    """Removed from IPVS in two steps: weight 0 until its connections have ended.
+    """kube-proxy removes a backend from IPVS in two steps: weight 0 until its connections end.
 
-    Not tolerated for an endpoint that should have connections: that one is missing.
+    Not tolerated for an endpoint that should get connections: that one is missing.
     """
     return backend in found.draining
 
 
 def is_foreign(entry: Entry) -> bool:
-    """Programmed by others: port mappings of containers, an administrator's own DNAT.
+    """Third-party rules: port mappings of containers, an administrator's own DNAT.
 
     Only kube-proxy and the kubelet give their chains names that begin with KUBE-.
     """

@@ -1,4 +1,4 @@
-"""What is expected and what was found, in words for a report."""
+"""What was expected and found, in words for a report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def listed(backends: tuple[Backend, ...]) -> str:
 
 
 def shares_of(handling: Handling) -> str:
-    """Which backend gets how much of the new connections."""
+    """The share of new connections of each backend."""
     pairs = list(zip(handling.backends, handling.shares, strict=True))
     if len(set(handling.shares)) == 1:
         return f"{handling.shares[0]:.2%} to each of {len(pairs)}"
@@ -38,5 +38,5 @@ def affinity_of(handling: Handling) -> str:
 
 
 def sources_of(allowed: tuple[str, ...] | None) -> str:
-    """From where connections are accepted."""
+    """The sources that connections are accepted from."""
     return "from all addresses" if allowed is None else f"only from {', '.join(allowed[:8])}"

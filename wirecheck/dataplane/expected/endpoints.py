@@ -16,8 +16,8 @@ from wirecheck.dataplane.proxy import ProxyFacts
 HINTS_OFF = frozenset({"", "disabled", "Disabled"})
 MOST_PERMUTED = 5
 SLICES_IN_ORDER = 31
-"""From this minor version on endpoints of a slice are taken in the slice's order; before, they
-were sorted by all their addresses, of which only the first is known here."""
+"""From this minor version on endpoints of a slice have the slice's order; before, they were sorted
+by all their addresses, of which only the first is known here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +29,16 @@ class UsableEndpoints:
     local: tuple[Backend, ...]
     """For policy Local: on this node."""
     has_any: bool
-    """Whether the port has a usable endpoint anywhere: DROP and REJECT differ by it."""
+    """Whether the port has a usable endpoint anywhere: if not, REJECT instead of DROP."""
 
 
 def usable_endpoints(
     port: PortFacts, node: str, zone: str, facts: ProxyFacts
 ) -> tuple[UsableEndpoints, ...]:
-    """The endpoints that `node`, in `zone` (empty where unlabelled), uses for a port.
+    """The endpoints that `node`, in `zone` (empty without a label), uses for a port.
 
-    Several answers only where slices contradict each other about one address: kube-proxy
-    takes slices in no order that could be told.
+    Several answers only if slices contradict each other about one address: the order in which
+    kube-proxy takes slices is not known.
     """
     if not port.slices:
         return (_usable(port, _watched(port.endpoints, facts), node, zone, facts),)
@@ -51,7 +51,7 @@ def usable_endpoints(
 
 
 def _watched(endpoints: tuple[EndpointFacts, ...], facts: ProxyFacts) -> tuple[EndpointFacts, ...]:
-    """Without those of slices that name another proxy, until 1.35: then only Services count."""
+    """Without slices that name another proxy, until 1.35; from 1.36 only Services' labels count."""
     if facts.minor >= 36 or not any(each.is_anothers for each in endpoints):
         return endpoints
     return tuple(each for each in endpoints if not each.is_anothers)
@@ -86,17 +86,17 @@ Slices = tuple[tuple[EndpointFacts, ...], ...]
 
 
 def _orders(slices: Slices) -> Iterable[Slices]:
-    """The orders in which slices may be taken; of many slices that each may come first."""
+    """The orders in which slices may be taken; for many slices, each of them once in front."""
     if len(slices) <= MOST_PERMUTED:
         return permutations(slices)
     return (slices[at:] + slices[:at] for at in range(len(slices)))
 
 
 def _once_each(slices: Slices, node: str, facts: ProxyFacts) -> tuple[EndpointFacts, ...]:
-    """Each address and port once, where slices name it several times.
+    """Each address and port once, even if several slices name it.
 
-    The first wins. Until 1.35 this node's claim wins over it, later one that is not
-    terminating: the address may have been given to a new pod while the old one still ends.
+    The first one wins, unless a later one is on this node (until 1.35) or is not terminating
+    (from 1.36): a new pod may have the address while the old pod still terminates.
     """
     chosen: dict[Backend, EndpointFacts] = {}
     for endpoints in slices:
@@ -127,7 +127,7 @@ def _preference(
     zone: str,
     facts: ProxyFacts,
 ) -> Callable[[EndpointFacts], bool] | None:
-    """What hints make the node prefer, or None: one ready endpoint without a hint is enough."""
+    """The preference by hints; None if one ready endpoint has no hint."""
     ready = [each for each in endpoints if each.ready]
     by_node = facts.gate("PreferSameTrafficDistribution") and all(each.nodes for each in ready)
     if by_node and any(node in each.nodes for each in ready):

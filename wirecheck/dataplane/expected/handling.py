@@ -1,4 +1,4 @@
-"""The few forms that an expected `Handling` has."""
+"""The few forms of an expected `Handling`."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def forwarded(backends: tuple[Backend, ...], affinity: int, masquerade: Masquera
 
 
 def dead_end(usable: UsableEndpoints) -> Handling:
-    """Without an endpoint to go to: rejected if there is none anywhere, else dropped.
+    """Without a usable endpoint here: rejected if there is none anywhere, else dropped.
 
-    Dropped, because a load balancer that still sends here is to try another node.
+    Dropped, so that a load balancer which still sends here tries another node.
     """
     return DROPPED if usable.has_any else REJECTED
 
 
 def restricted(handling: Handling, kind: Intervals, allowed: Intervals, family: int) -> Handling:
-    """The same for those sources of a kind of client that are allowed, the others dropped."""
+    """The same for the allowed sources of a kind of client; all others are dropped."""
     region = intersection(kind, allowed)
     if not region or handling.verdict is Verdict.DROP:
         return DROPPED

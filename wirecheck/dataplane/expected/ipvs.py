@@ -1,7 +1,7 @@
-"""What IPVS does otherwise than the rule-based modes.
+"""What IPVS mode does differently from the modes with rules.
 
-A virtual server takes connections before anything tells apart who opened them: all kinds of
-clients have the same backends, and policy Local falls back to the cluster's.
+A virtual server handles connections of all clients alike: all have the same backends, and policy
+Local falls back to the endpoints of the cluster.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from wirecheck.api_index.services import PortFacts
 from wirecheck.dataplane.clients import intervals
 from wirecheck.dataplane.expected.endpoints import UsableEndpoints
 from wirecheck.dataplane.expected.handling import DROPPED, REJECTED, forwarded, restricted
-from wirecheck.dataplane.expected.proxy_view import Vantage
+from wirecheck.dataplane.expected.proxy_view import ProxyView
 from wirecheck.dataplane.table import (
     NOTHING,
     Client,
@@ -33,7 +33,7 @@ _REFUSED = {each: structs.replace(REJECTED, masquerade=each) for each in Masquer
 }
 
 
-def ipvs_entries(port: PortFacts, usable: UsableEndpoints, vantage: Vantage) -> Iterator[Entry]:
+def ipvs_entries(port: PortFacts, usable: UsableEndpoints, view: ProxyView) -> Iterator[Entry]:
     """The entries of one port in IPVS mode."""
 
     def entry(address: str, number: int, handlings: Mapping[Client, Handling]) -> Entry:
@@ -43,30 +43,30 @@ def ipvs_entries(port: PortFacts, usable: UsableEndpoints, vantage: Vantage) -> 
     internal = _backends(usable, port.internal_local)
     to_cluster_ip = {
         client: _served(internal, port, masquerade)
-        for client, masquerade in _to_cluster_ip(vantage).items()
+        for client, masquerade in _to_cluster_ip(view).items()
     }
     yield entry(port.cluster_ip, port.port, to_cluster_ip)
     external = _backends(usable, port.external_local)
     masquerade = Masquerade.NEVER if port.external_local else Masquerade.ALWAYS
-    to_external = dict.fromkeys(vantage.kinds, _served(external, port, masquerade))
-    vips = vantage.facts.vips_of(port)
-    for address in dict.fromkeys((*vantage.facts.external_ips_of(port), *vips)):
+    to_external = dict.fromkeys(view.kinds, _served(external, port, masquerade))
+    vips = view.facts.vips_of(port)
+    for address in dict.fromkeys((*view.facts.external_ips_of(port), *vips)):
         is_limited = address in vips and port.source_ranges
-        limited = _limited(to_external, port, vantage, address) if is_limited else to_external
+        limited = _limited(to_external, port, view, address) if is_limited else to_external
         yield entry(address, port.port, limited)
     if port.node_port:
-        closed = dict.fromkeys(vantage.kinds, NOTHING)
-        is_open = vantage.accepts_node_ports
+        closed = dict.fromkeys(view.kinds, NOTHING)
+        is_open = view.accepts_node_ports
         yield entry("", port.node_port, to_external if is_open else closed)
-        for own in vantage.looked_at(port.node_port):
-            handlings = to_external if vantage.accepts_at(own) else closed
-            yield entry(str(own), port.node_port, vantage.only_at(own, handlings))
+        for own in view.compared_at(port.node_port):
+            handlings = to_external if view.accepts_at(own) else closed
+            yield entry(str(own), port.node_port, view.only_at(own, handlings))
 
 
 def rivals(claims: Sequence[Entry]) -> Iterator[Entry]:
-    """What may become of one address that several Services claim.
+    """The entries that one address may have if several Services claim it.
 
-    The virtual server has the backends of one of them, and the sets the entries of all.
+    The virtual server has the backends of one of them, but the sets have entries of all.
     """
     for backends, marks, limits in product(claims, repeat=3):
         handlings = {
@@ -87,9 +87,9 @@ def _mixed(backends: Handling, marks: Handling | None, limits: Handling | None) 
 
 
 def _backends(usable: UsableEndpoints, is_local: bool) -> tuple[Backend, ...]:
-    """Local ones for policy Local, but where there are none those of the cluster.
+    """Local endpoints for policy Local; all endpoints of the cluster if there are none.
 
-    So that pods of the node are served at least; answers to others go astray.
+    The fallback serves pods of the node; replies to other clients are lost.
     """
     return (usable.local if is_local else ()) or usable.cluster
 
@@ -98,13 +98,13 @@ def _served(backends: tuple[Backend, ...], port: PortFacts, masquerade: Masquera
     """A virtual server without real servers answers with port unreachable."""
     if backends:
         return forwarded(backends, port.affinity, masquerade)
-    # What is masqueraded counts where another Service has endpoints for the address, see `rivals`.
+    # Masquerading matters if another Service has endpoints for the address, see `rivals`.
     return _REFUSED[masquerade]
 
 
-def _to_cluster_ip(vantage: Vantage) -> Mapping[Client, Masquerade]:
-    masquerade = vantage.masquerade_to_cluster_ip
-    if vantage.detects_pods is False and not vantage.facts.masquerade_all:
+def _to_cluster_ip(view: ProxyView) -> Mapping[Client, Masquerade]:
+    masquerade = view.masquerade_to_cluster_ip
+    if view.detects_pods is False and not view.facts.masquerade_all:
         # The node has every Service address itself and connects from it to it.
         return {
             client: Masquerade.ALWAYS if client is Client.NODE else each
@@ -114,19 +114,19 @@ def _to_cluster_ip(vantage: Vantage) -> Mapping[Client, Masquerade]:
 
 
 def _limited(
-    handlings: Mapping[Client, Handling], port: PortFacts, vantage: Vantage, vip: str
+    handlings: Mapping[Client, Handling], port: PortFacts, view: ProxyView, vip: str
 ) -> Mapping[Client, Handling]:
     """With loadBalancerSourceRanges: the node may connect if its own address is in one.
 
     It does so from the load balancer's address itself, which is bound on the node.
     """
     ranges = list(port.source_ranges)
-    admits_node = vantage.node_address is not None and contains(ranges, vantage.node_address)
+    admits_node = view.node_address is not None and contains(ranges, view.node_address)
     if admits_node:
         ranges.append(network(vip))
     spans = intervals(ranges)
     limited = {
-        client: restricted(handling, vantage.kinds[client], spans, vantage.family)
+        client: restricted(handling, view.kinds[client], spans, view.family)
         for client, handling in handlings.items()
     }
     if Client.NODE in limited:

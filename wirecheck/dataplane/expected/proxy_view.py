@@ -1,4 +1,4 @@
-"""One node and one family, as far as Services look different from there."""
+"""What kube-proxy on one node knows about its clients, for one family."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ZONE_LABEL = "topology.kubernetes.io/zone"
 
 
 @dataclass(frozen=True)
-class Vantage:
-    """The clients of one family, and what kube-proxy on the node takes them for."""
+class ProxyView:
+    """The clients of one family, and which of them kube-proxy takes for pods."""
 
     family: int
     facts: ProxyFacts
@@ -29,15 +29,15 @@ class Vantage:
     local_addresses: frozenset[str]
     pod_ranges: tuple[IPNetwork, ...]
     further_addresses: tuple[IPAddress, ...] = ()
-    """Where node ports are looked at besides the node's address,"""
+    """Where node ports are compared besides the node's first address."""
     stride: int = 1
-    """and of how many node ports one."""
+    """One of so many node ports is compared there."""
     apart_on_localhost: frozenset[int] = frozenset()
-    """Node ports that are looked at on localhost in any case."""
+    """Node ports that are compared on localhost in any case."""
 
     @cached_property
     def is_pod(self) -> Mapping[Client, bool | None]:
-        """Whether kube-proxy takes a kind of client for pods; None where it cannot be told."""
+        """Whether kube-proxy takes a kind of client for pods; None if that is not known."""
         return {client: self._is_pod(client, spans) for client, spans in self.kinds.items()}
 
     def _is_pod(self, client: Client, spans: Intervals) -> bool | None:
@@ -58,7 +58,7 @@ class Vantage:
 
     @cached_property
     def detects_pods(self) -> bool | None:
-        """Whether kube-proxy can tell pods at all; None where its configuration was not seen."""
+        """Whether kube-proxy can detect pods at all; None if its configuration was not seen."""
         facts = self.facts
         if facts.cluster_cidrs is None:
             return None
@@ -80,7 +80,7 @@ class Vantage:
 
     @cached_property
     def accepts_node_ports(self) -> bool:
-        """Whether node ports are open on the address that they are looked at."""
+        """Whether node ports are open on the node's first address."""
         return self.node_address is None or self.accepts_at(self.node_address)
 
     def accepts_at(self, own: IPAddress) -> bool:
@@ -97,18 +97,18 @@ class Vantage:
         own_family = [each for each in map(network, wanted) if each.version == self.family]
         return not own_family or contains(own_family, own)
 
-    def looked_at(self, node_port: int) -> tuple[IPAddress, ...]:
-        """The further addresses at which a node port is looked at."""
+    def compared_at(self, node_port: int) -> tuple[IPAddress, ...]:
+        """The further addresses where a node port is compared."""
         if node_port % self.stride == 0:
             return self.further_addresses
         if node_port not in self.apart_on_localhost:
-            return self._where_all_are_looked_at
+            return self._compared_for_all
         loopback = tuple(each for each in self.further_addresses if each.is_loopback)
-        return self._where_all_are_looked_at + loopback
+        return self._compared_for_all + loopback
 
     @cached_property
-    def _where_all_are_looked_at(self) -> tuple[IPAddress, ...]:
-        """One address, where node ports are not open on the node's first."""
+    def _compared_for_all(self) -> tuple[IPAddress, ...]:
+        """One open address, if node ports are not open on the node's first one."""
         open_ones = [
             each
             for each in self.further_addresses
@@ -119,10 +119,10 @@ class Vantage:
     def only_at(
         self, own: IPAddress, handlings: Mapping[Client, Handling]
     ) -> Mapping[Client, Handling]:
-        """Those of the kinds of clients that are compared at one of the further addresses.
+        """The handlings of the clients that are compared at one of the further addresses.
 
-        What the node sends there comes from that very address: from localhost nobody else can
-        come, and one of a range of pods is taken for a pod's.
+        What the node sends to one of its addresses comes from that same address. Nobody else can
+        connect to localhost, and an address in a pod range is taken for a pod's.
         """
         if own.is_loopback:
             return {each: of for each, of in handlings.items() if each is Client.NODE}
@@ -132,7 +132,7 @@ class Vantage:
 
     @cached_property
     def key(self) -> tuple[object, ...]:
-        """Equal for nodes on which the same endpoints make the same entries, but for node ports."""
+        """Equal for nodes where the same endpoints have the same entries, except for node ports."""
         facts = self.facts
         return (
             self.family,
@@ -149,15 +149,14 @@ class Vantage:
 
 
 MOST_FURTHER = 256
-"""Node ports that are looked at at further addresses, all of these together."""
+"""Comparisons of node ports at further addresses, for all of these together."""
 
 
 def _stride(facts: ProxyFacts, clients: Clients, node_ports: int) -> int:
-    """Of how many node ports one is looked at at each further address.
+    """One of how many node ports is compared at each further address.
 
-    The rules of a node port are the same for all addresses that the rules before them let
-    pass: so many addresses need no more comparisons than one. IPVS has a virtual server for
-    each of them, and each is looked at.
+    The rules of a node port are the same for all addresses, so that many addresses need no more
+    comparisons than one. IPVS has a virtual server for each address, and each is compared.
     """
     if facts.mode is Mode.IPVS:
         return 1
@@ -165,13 +164,13 @@ def _stride(facts: ProxyFacts, clients: Clients, node_ports: int) -> int:
     return max(1, -(-addresses * node_ports // MOST_FURTHER))
 
 
-def vantages_of(
+def proxy_views_of(
     node: NodeObject, facts: ProxyFacts, clients: Clients, node_ports: int = 0
-) -> Mapping[int, Vantage]:
-    """By family; `node_ports` is how many there are."""
+) -> Mapping[int, ProxyView]:
+    """The views of a node by family; `node_ports` is the number of node ports."""
     pod_cidrs = node.spec.pod_cidrs or ([node.spec.pod_cidr] if node.spec.pod_cidr else [])
     return {
-        family: Vantage(
+        family: ProxyView(
             family=family,
             facts=facts,
             hostname=facts.hostname or node.metadata.name,
