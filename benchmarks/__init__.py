@@ -1,1 +1,1 @@
-"""Speed and size, each as a ratio of two things that are run side by side."""
+"""Speed and size, each as a ratio of two things measured in one run."""

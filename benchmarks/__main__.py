@@ -15,7 +15,7 @@ from benchmarks import (
 @click.group(invoke_without_command=True)
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Speed and size, each as a ratio of two things that are run side by side."""
+    """Speed and size, each as a ratio of two things measured in one run."""
     if context.invoked_subcommand is None:
         for each in (
             dns_from_all_pods.main,

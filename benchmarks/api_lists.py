@@ -51,7 +51,7 @@ def main(nodes: int, services: int, typed: bool) -> None:
         before = seconds_of_servers(slot)
         own = listed(kubeconfig, "wirecheck")
         click.echo(described("wirecheck: list and project", own))
-        click.echo(f"the servers: {seconds_of_servers(slot) - before:.1f} s of CPU meanwhile")
+        click.echo(f"the servers: {seconds_of_servers(slot) - before:.1f} s of CPU in that time")
         if typed:
             other = listed(kubeconfig, "typed")
             click.echo(described("kubernetes client: typed lists", other))

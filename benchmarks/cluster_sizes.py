@@ -1,6 +1,6 @@
-"""Judging snapshots of clusters of several sizes, with all checks and all reports.
+"""Evaluates snapshots of clusters of several sizes, with all checks and all reports.
 
-Each is grown from the recorded cluster (`synthetic`) and judged by `wirecheck run --snapshot`
+Each is grown from the recorded cluster (`synthetic`) and evaluated by `wirecheck run --snapshot`
 in a process of its own, as a user would.
 """
 
@@ -36,12 +36,12 @@ def main(services: int, nodes: str, plain: bool) -> None:
             synthetic.write_snapshot(
                 Path(folder) / "snapshot", of, count, services, in_blocks=not plain
             )
-            click.echo(f"  {judged(Path(folder), count)}")
+            click.echo(f"  {evaluated(Path(folder), count)}")
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What it cost to judge one snapshot."""
+class Cost:
+    """What it cost to evaluate one snapshot."""
 
     nodes: int
     seconds: float
@@ -61,8 +61,8 @@ class Judged:
         )
 
 
-def judged(folder: Path, nodes: int) -> Judged:
-    """Judge the snapshot in the folder."""
+def evaluated(folder: Path, nodes: int) -> Cost:
+    """Evaluate the snapshot in the folder."""
     reports = folder / "reports"
     command = [sys.executable, "-m", "wirecheck", "run", "--snapshot", str(folder / "snapshot")]
     began = time.perf_counter()
@@ -75,7 +75,7 @@ def judged(folder: Path, nodes: int) -> Judged:
     seconds = time.perf_counter() - began
     (results,) = reports.glob("*/results.jsonl")
     items = read_results(results).items
-    return Judged(
+    return Cost(
         nodes,
         seconds,
         used.ru_utime + used.ru_stime,

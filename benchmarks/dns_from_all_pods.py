@@ -1,4 +1,4 @@
-"""DNS from every pod: wirecheck's whole look at all nodes against `nsenter … dig` in a loop.
+"""DNS from every pod: wirecheck's whole round over all nodes against `nsenter … dig` in a loop.
 
 The loop is what an engineer types: one process a pod, from the machine that holds the nodes'
 containers. It only asks DNS over UDP; wirecheck asks over UDP and TCP and reads everything else.

@@ -1,4 +1,4 @@
-"""Many hosts on one machine, and both ways to look at them; `visits` runs it, on its own.
+"""Many hosts on one machine, and both ways to check them; `visits` runs it, on its own.
 
 Has to be process 1 of a pid namespace, in a netns and a mount namespace of its own: nothing of
 what it mounts, listens at and starts is there for anybody else, or longer than it.

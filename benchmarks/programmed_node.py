@@ -1,4 +1,4 @@
-"""A node's netns with rules that a real kube-proxy wrote: serves it objects, then looks at it.
+"""A node's netns with rules that a real kube-proxy wrote: serves it objects, then reads it.
 
 Runs by itself with nothing but Python's own library, as root in a netns and a pid namespace
 that are new (`unshare`), so that nothing of it outlives it. Reads its task from standard

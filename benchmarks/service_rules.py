@@ -1,9 +1,9 @@
 """Reading and comparing the rules of 10,000 Services, as a real kube-proxy wrote them.
 
-Programs a netns of this machine in iptables and in nftables mode, looks at each once and keeps
-what it saw; for IPVS mode takes what was recorded (see `scaled.py`). Then judges
+Programs a netns of this machine in iptables and in nftables mode, reads each once and keeps
+what it saw; for IPVS mode uses what was recorded (see `scaled.py`). Then evaluates
 one node and many: these have the same rules in another order, as kube-proxy writes them in an
-order of chance, and every tenth has ten Services of which an endpoint leads elsewhere.
+order of chance, and every tenth has ten Services with another endpoint.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from wirecheck.snapshot.objects.service import ServiceObject
 MODES = ("iptables", "nftables", "ipvs")
 ENDPOINTS = 3
 OF_NODES = 1_000
-"""Nodes of the cluster, whether they are judged or not: its pods are spread over them."""
+"""Nodes of the cluster, whether they are evaluated or not: its pods are spread over them."""
 ORDERS = 10
 """Different documents; nodes beyond get the same ones again, which wirecheck cannot know."""
 ALTERED = 10
@@ -56,7 +56,7 @@ ALONE = ("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
 @click.command()
 @click.option("--mode", "modes", multiple=True, type=click.Choice(MODES), default=MODES)
 @click.option("--services", default=10_000, show_default=True)
-@click.option("--nodes", default="1,100,1000", show_default=True, help="How many are judged.")
+@click.option("--nodes", default="1,100,1000", show_default=True, help="How many are evaluated.")
 @click.option("--anew", is_flag=True, help="Program the rules again, even if they are kept.")
 @click.option("--plain", is_flag=True, help="Rules as the tools print them, not in blocks.")
 def main(modes: tuple[str, ...], services: int, nodes: str, anew: bool, plain: bool) -> None:
@@ -93,7 +93,7 @@ def seen(mode: str, services: int, anew: bool) -> NodeDocument:
 
 
 def looked_at(mode: str, services: int) -> bytes:
-    """Let a kube-proxy program a netns of its own, and look at it."""
+    """Let a kube-proxy program a netns of its own, and read it."""
     plan = Plan(program=__version__, deadline=LIMIT, window=0.0, dns=NO_DNS)
     task = {
         "addresses": [f"{service_objects.node_address(0)}/24"],
@@ -165,7 +165,7 @@ def write_snapshot(
 
 
 def is_altered(number: int) -> bool:
-    """Whether some Services of the node lead elsewhere."""
+    """Whether some Services of the node have other endpoints."""
     return number % 10 == 9
 
 
@@ -195,9 +195,9 @@ class Measured:
         return f"{line}; peak {self.peak / 1e6:.0f} MB"
 
 
-def measured(folder: Path, nodes: int, what: str = "judge") -> Measured:
-    """Judge that many nodes in a fresh process."""
-    command = [sys.executable, "-m", "benchmarks.judging", str(folder), str(nodes), what]
+def measured(folder: Path, nodes: int, what: str = "evaluate") -> Measured:
+    """Evaluate that many nodes in a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.evaluating", str(folder), str(nodes), what]
     began = time.perf_counter()
     done = subprocess.run(command, capture_output=True, check=True, timeout=3_600)
     said = json.loads(done.stdout)

@@ -1,7 +1,7 @@
 """gzip files that share a large part: it is compressed once, and joined to what is each one's own.
 
 The rules of 10,000 Services are 12 MB on each of 1,000 nodes; compressing them takes longer than
-judging them.
+evaluating them.
 """
 
 from __future__ import annotations

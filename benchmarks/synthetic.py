@@ -34,7 +34,7 @@ ORDERS = 10
 def write_snapshot(
     folder: Path, of: Recorded, nodes: int, services: int, *, in_blocks: bool = True
 ) -> None:
-    """A snapshot of one look at that many nodes, all of them healthy."""
+    """A snapshot of one round over that many nodes, all of them healthy."""
     started, finished = of.rules.started, of.rules.finished
     queries = conversations.queries(services)
     writer = SnapshotWriter(folder, SnapshotIndex(FORMAT, __version__, started, queries=queries))

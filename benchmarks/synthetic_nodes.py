@@ -44,7 +44,7 @@ class Asked:
 
 
 def document_of(of: Recorded, number: int, peers: list[Peer], asked: Asked) -> NodeDocument:
-    """What the node program would have returned from the node, but for its rules."""
+    """What the node program would have returned from the node, without its rules."""
     name, rules = node_name(number), of.rules
     host = of.document.namespaces[0].inode
     replicas = [pod_address(each, 0) for each in range(min(REPLICAS, len(peers)))]

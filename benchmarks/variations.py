@@ -25,7 +25,7 @@ def reordered(document: NodeDocument, chance: random.Random) -> NodeDocument:
 
 
 def redirected(document: NodeDocument, count: int, chance: random.Random) -> NodeDocument:
-    """The same, with an endpoint of `count` Services leading to an address that is nobody's."""
+    """The same, with an endpoint of `count` Services replaced by an address that nothing has."""
     return _changed(document, lambda text: _redirected(text, count, chance))
 
 

@@ -49,12 +49,12 @@ class Side:
 @click.command()
 @click.option("--nodes", default=300, show_default=True)
 @click.option("--suite-nodes", default=30, show_default=True, help="As many for the suite.")
-@click.option("--workers", default=32, show_default=True, help="wirecheck's visits side by side.")
+@click.option("--workers", default=32, show_default=True, help="wirecheck's concurrent visits.")
 @click.option("--processes", default=2, show_default=True, help="The suite's (pytest -n).")
 def main(nodes: int, suite_nodes: int, workers: int, processes: int) -> None:
     """Print both sides, and how much longer one takes for a node."""
     if not (state().rootfs / "usr/sbin/sshd").exists():
-        raise click.ClickException("there is no node image yet: python -m testbed up makes it")
+        raise click.ClickException("the node image is missing: python -m testbed up builds it")
     asked = [str(each) for each in (nodes, suite_nodes, workers, processes)]
     command = [*ALONE, sys.executable, "-m", MODULE, str(state().rootfs), *asked]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=2 * LIMIT + 60)

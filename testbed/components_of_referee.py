@@ -71,7 +71,7 @@ def module_file(version: str, upstream: str) -> str:
     go = _GO.search(upstream)
     parts = sorted(set(_STAGED.findall(upstream)))
     if not go or not parts:
-        raise TestbedError(f"the go.mod of {_MODULE} v{version} is not understood")
+        raise TestbedError(f"the go.mod of {_MODULE} v{version} cannot be parsed")
     lines = "".join(f"\t{part} => {part} v0{version.removeprefix('1')}\n" for part in parts)
     return (
         f"module wirecheck.test/testbed/kube-proxy\n\ngo {go[1]}\n\n"

@@ -1,7 +1,7 @@
 """The hook that makes one set of Markdown files work on the site as well as in the repository.
 
 mkdocs loads it by its path (see mkdocs.yml). README.md becomes the front page, other pages of the
-repository's top level join the site, and links to any other file lead to the repository. Owner and
+repository's top level join the site, and links to any other file point to the repository. Owner and
 addresses come from publishing.toml.
 """
 

@@ -48,7 +48,7 @@ def commands_of(page: Path) -> list[str]:
 
 
 def needs_no_cluster(command: str) -> bool:
-    """Whether it judges what was recorded, or tells of wirecheck itself."""
+    """Whether it evaluates a recording, or is about wirecheck itself."""
     if COMPLETION in command:
         return True
     words = shlex.split(command, comments=True)

@@ -43,7 +43,7 @@ def missing_packages(wanted: dict[str, str]) -> list[str]:
 def install(packages: list[str], here: State) -> None:
     """Install Debian packages; the package lists are read anew only if that fails."""
     if not shutil.which("apt-get"):
-        raise TestbedError(f"install {', '.join(packages)}: there is no apt-get to do it with")
+        raise TestbedError(f"install {', '.join(packages)}: apt-get is missing")
     wanted = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
     quietly = {"DEBIAN_FRONTEND": "noninteractive"}
     log = here.log / "apt.log"

@@ -16,7 +16,7 @@ EXTERNAL_NAMES = "inventory-external-names.yaml"
 
 
 def inventories(here: State, vm: bool) -> dict[str, list[Entry]]:
-    """Each inventory's file name, and its ways into the nodes."""
+    """Each inventory's file name, and its access to the nodes."""
     ssh = {"access": "ssh://root@{address}", "ssh_config": str(here.ssh_config)}
     first = [{"name": VM, **ssh}] if vm else []
     return {
@@ -39,6 +39,6 @@ def write_inventories(here: State, vm: bool) -> None:
 
 
 def remove_inventories(here: State) -> None:
-    """Remove them: they would lead nowhere."""
+    """Remove them: their cluster is gone."""
     for name in inventories(here, vm=False):
         (here.root / name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""`python -m testbed.mixed`: one run whose ways into nodes come from everywhere.
+"""`python -m testbed.mixed`: one run that uses every access method.
 
 An Ansible inventory that is a folder with INI and YAML files and variables of hosts and groups,
 beside nodes of the inventory's own; by the proof of deploy/ also agent pods.
@@ -29,7 +29,7 @@ from wirecheck.results.jsonl import read_results
 from wirecheck.snapshot.folder import Snapshot
 
 STRANGER = "bastion"
-"""A host of Ansible's that is no node."""
+"""A host of Ansible that is not a node."""
 _LIMIT = 300.0
 
 Variables = Mapping[str, object]
@@ -37,7 +37,7 @@ Variables = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run said of its ways into nodes."""
+    """What a run said about access to nodes."""
 
     status: int
     ways: Mapping[str, str]
@@ -172,12 +172,12 @@ _THIS = f"this cluster: {STRANGER}"
 
 @click.command()
 def main() -> None:
-    """Look at the test cluster by several ways at once; both runs must be as they should."""
+    """Check the test cluster with several access methods at once; both runs must succeed."""
     here = state()
     conclude(
         lambda: prove(here, Layout(here.running().subnet)),
-        holds="ways into nodes from everywhere work in one run",
-        fails="ways into nodes from everywhere do NOT work in one run",
+        holds="all access methods work in one run",
+        fails="all access methods do NOT work in one run",
     )
 
 

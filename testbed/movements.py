@@ -1,4 +1,4 @@
-"""What goes on in a healthy cluster while one looks at it: updates, scaling, drains, joins."""
+"""What happens in a healthy cluster while it is checked: updates, scaling, drains, joins."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ MOVEMENTS = (
     _restart("kube-system", "daemonset/kube-proxy"),
     Movement("a node joining", _join_anew, _everything_at_rest),
 )
-"""Each is begun anew for the runs that it is looked at in."""
+"""Each is started anew for its runs."""
 
 
 def movements(number: int) -> list[Movement]:

@@ -65,7 +65,7 @@ def _netcat() -> Path:
     """The one with UDP, whose libraries the nodes' file system has."""
     found = shutil.which("nc.openbsd")
     if not found:
-        raise TestbedError("there is no nc.openbsd in PATH: install netcat-openbsd")
+        raise TestbedError("nc.openbsd is not in PATH: install netcat-openbsd")
     return Path(found)
 
 

@@ -33,7 +33,7 @@ def main(names: tuple[str, ...]) -> None:
         injected = []
         try:
             for fault in faults:
-                injected.append((fault, prover.put_in(fault)))
+                injected.append((fault, prover.inject(fault)))
             seen = prover.look_in_detail(f"record-{name}")
         finally:
             problems = [prover.undo(fault, values) for fault, values in reversed(injected)]

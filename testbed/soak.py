@@ -1,6 +1,6 @@
 """`python -m testbed.soak`: healthy runs, some while the cluster moves; none may be red.
 
-What was undecided is counted, since a run that decides nothing would be quiet as well.
+Inconclusive objects are counted, because a run that evaluates nothing would be quiet as well.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from testbed.movements import MOVEMENTS, Movement, going_on, movements
 @click.option("--moving", default=10, show_default=True, help="How many of them while it moves.")
 @click.option("--only", default="", help="Only movements whose name holds this.")
 def main(runs: int, moving: int, only: str) -> None:
-    """Look at the healthy cluster many times and say how often something was red."""
+    """Check the healthy cluster many times and report how often something failed."""
     prover = Prover()
     planned: list[Movement | None] = [None] * max(0, runs - moving)
     planned += [each for each in MOVEMENTS if only in each.name] if only else movements(moving)
@@ -32,9 +32,11 @@ def main(runs: int, moving: int, only: str) -> None:
         reds = ", ".join(f"{check}[{node}] {outcome}" for check, node, outcome in sorted(seen.red))
         click.echo(
             f"run {number:2}, {movement.name if movement else 'at rest'}: {seen.looks} looks, "
-            f"{seen.seconds:.1f} s, {seen.undecided} undecided, red: {reds or 'nothing'}"
+            f"{seen.seconds:.1f} s, {seen.undecided} inconclusive, failing: {reds or 'nothing'}"
         )
-    click.echo(f"{len(planned) - red_runs} passed, {red_runs} failed, {undecided} undecided in all")
+    click.echo(
+        f"{len(planned) - red_runs} passed, {red_runs} failed, {undecided} inconclusive in all"
+    )
     sys.exit(1 if red_runs or not planned else 0)
 
 

@@ -82,14 +82,14 @@ class State:
         """The same for those who need a cluster: TestbedError where there is none."""
         if record := self.record():
             return record
-        raise TestbedError("there is no test cluster: `python -m testbed up` starts one")
+        raise TestbedError("no test cluster is running: `python -m testbed up` starts one")
 
     def write_record(self, record: Record) -> None:
         """Declare the cluster complete."""
         write_atomically(self._record, json.dumps(asdict(record)))
 
     def forget_record(self) -> None:
-        """Declare that there is no complete cluster."""
+        """Record that the cluster is incomplete."""
         self._record.unlink(missing_ok=True)
 
 

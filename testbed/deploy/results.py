@@ -23,7 +23,7 @@ class Report:
 
     @property
     def red(self) -> list[str]:
-        """The items that failed or could not be judged."""
+        """The items that failed or could not be evaluated."""
         bad = ("fail", "error")
         return [f"{c}[{n}]" for (c, n), outcome in self.outcomes.items() if outcome in bad]
 

@@ -1,4 +1,4 @@
-"""The rights that are granted, held against the requests that were really made."""
+"""The granted rights, compared with the requests that were really made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from testbed.layout import CONTROL_PLANE
 from testbed.nodes import output
 
 ROLES = {NAMESPACE: "wirecheck-agents", HELPERS: "wirecheck-helpers"}
-"""By namespace; where none is applied, there are no rights."""
+"""By namespace; empty where none is applied."""
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:wirecheck"
 
 

@@ -53,7 +53,7 @@ def _prove(here: State) -> list[str]:
 
 
 def prove(nodes: Sequence[str], here: State, others: int = 0) -> list[str]:
-    """What is wrong with a run of the plugin, and with what Sonobuoy tells of it.
+    """What is wrong with a run of the plugin, and with what Sonobuoy reports.
 
     `others`: nodes besides these, which have no image.
     """
@@ -75,7 +75,7 @@ def prove(nodes: Sequence[str], here: State, others: int = 0) -> list[str]:
 
 
 def with_image(plugin: Tree, image: str) -> Tree:
-    """The plugin with its image, in both places that its head tells of."""
+    """The plugin with its image, in both places that its head names."""
     inventory = yaml.safe_load(plugin["config-map"]["inventory.yaml"])
     inventory["agent"]["image"] = image
     return {
@@ -139,9 +139,9 @@ def _results(program: Path, here: State, plugin: Path, image: str, expected: str
 def wrong(
     told: Tree, tree: Tree, report: str, kept: Sequence[str], expected: str = "passed"
 ) -> list[str]:
-    """What is wrong with what Sonobuoy tells of a run, as sentences.
+    """What is wrong with what Sonobuoy reports of a run, as sentences.
 
-    `expected`: its status; unknown where there is a node that the run has no way into.
+    `expected`: its status; unknown if the run has no access to a node.
     """
     (plugin,) = (each for each in told["plugins"] if each["plugin"] == NAME)
     problems = [

@@ -25,7 +25,7 @@ from testbed.state import state
 def main(names: tuple[str, ...], smoke: bool, vm: bool, tries: int, markdown: str | None) -> None:
     """Prove that each fault gives exactly its own set of red checks, and none afterwards.
 
-    Faults in the rules of one mode of kube-proxy are put into a cluster in that mode.
+    Faults in the rules of one kube-proxy mode need a cluster in that mode.
     """
     prover = Prover()
     rows = []

@@ -1,4 +1,4 @@
-"""Where CoreDNS runs when a fault is put in: its set tells of a worker without DNS."""
+"""Where CoreDNS runs when a fault is injected: its set assumes a worker without DNS."""
 
 from __future__ import annotations
 

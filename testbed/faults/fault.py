@@ -1,4 +1,4 @@
-"""A fault as data: how it is put in and taken out, and what must turn red."""
+"""A fault as data: how it is injected and removed, and which checks must fail."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ class Target(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Fault(Struct, frozen=True, forbid_unknown_fields=True):
-    """One way in which a cluster breaks."""
+    """One fault of a cluster."""
 
     name: str
     group: str
     story: str
     target: Target
-    put_in: list[Step]
-    take_out: list[Step]
-    red: dict[str, dict[str, Outcome]]
+    inject: list[Step]
+    remove: list[Step]
+    failing: dict[str, dict[str, Outcome]]
     """Check, then node, then outcome: exactly these. `cluster`, `every node` and `every other node`
     than the target's are understood."""
-    unjudged: dict[str, dict[str, str]] = {}
-    """Check, then node, then why some of its objects were counted and not judged: these as well."""
+    inconclusive: dict[str, dict[str, str]] = {}
+    """Check, then node, then why some of its objects were inconclusive: these as well."""
     smoke: bool = False
     """Part of every CI run: one of each group."""
     vm: bool = False
@@ -72,7 +72,7 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True):
         return frozenset(self._reds())
 
     def _reds(self) -> Iterator[Red]:
-        for check, places in self.red.items():
+        for check, places in self.failing.items():
             for place, outcome in places.items():
                 yield check, "" if place == "cluster" else place, outcome
 

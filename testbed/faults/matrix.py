@@ -1,4 +1,4 @@
-"""The fault matrix: for each fault what was to turn red, what did, and how fast."""
+"""The fault matrix: for each fault which checks had to fail, which did, and how fast."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Row:
     expected: frozenset[Red]
     red: frozenset[Red]
     left_over: frozenset[Red]
-    """What was still red after the fault had been taken out."""
+    """What still failed after the fault was removed."""
     seconds: float
     problem: str = ""
     symptoms: frozenset[Red] = frozenset()
-    """Those of `red` that the report tells beneath their cause."""
+    """Those of `red` that the report lists as consequences of a cause."""
 
     @property
     def is_exact(self) -> bool:
@@ -43,9 +43,9 @@ def as_text(row: Row) -> str:
     if row.problem:
         lines.append(f"         {row.problem}")
     right = row.red & row.expected
-    lines += [f"         red          {_name(red)}" for red in sorted(right - row.symptoms)]
+    lines += [f"         failing      {_name(red)}" for red in sorted(right - row.symptoms)]
     lines += [f"         follows      {_name(red)}" for red in sorted(right & row.symptoms)]
-    lines += [f"         NOT RED      {_name(red)}" for red in sorted(row.expected - row.red)]
+    lines += [f"         NOT FAILING  {_name(red)}" for red in sorted(row.expected - row.red)]
     lines += [f"         NOT EXPECTED {_name(red)}" for red in sorted(row.red - row.expected)]
     lines += [f"         LEFT OVER    {_name(red)}" for red in sorted(row.left_over)]
     return "\n".join(lines)
@@ -62,7 +62,7 @@ def into_page(page: Path, rows: Iterable[Row], order: Sequence[str], day: str) -
 
 
 def as_markdown(row: Row, day: str) -> str:
-    """Its line of the table: what follows from a cause stands below it, with an arrow."""
+    """Its line of the table; consequences follow their cause, with an arrow."""
     reds = [f"`{_name(red)}`" for red in sorted(row.red - row.symptoms)]
     reds += [f"↳ `{_name(red)}`" for red in sorted(row.red & row.symptoms)]
     shown = "<br>".join(reds) or "nothing"

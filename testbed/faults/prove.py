@@ -1,4 +1,4 @@
-"""Puts a fault into the real cluster, looks with wirecheck, takes it out, looks again."""
+"""Injects a fault into the real cluster, runs wirecheck, removes it, runs wirecheck again."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Seen:
     symptoms: frozenset[Red]
     """Those of `red` that the report tells beneath their cause."""
     unjudged: frozenset[Red]
-    """(check, node, why) of what was counted and not judged."""
+    """(check, node, why) of what was inconclusive."""
     undecided: int
     looks: int
     seconds: float
@@ -69,12 +69,12 @@ class Prover:
             expected = _expected(fault, values)
             if fault.inventory == helper_pods.INVENTORY:
                 helper_pods.prepare(state())
-            _do(fault.put_in, values)
+            _do(fault.inject, values)
             started = time.monotonic()
             seen = self.look_in_detail(fault.name, fault.inventory)
             red, symptoms = seen.red, seen.symptoms
             seconds = time.monotonic() - started
-            _demand_unjudged(fault, seen)
+            _demand_inconclusive(fault, seen)
         except TestbedError as error:
             problem = str(error)
         finally:
@@ -92,14 +92,14 @@ class Prover:
             symptoms=symptoms,
         )
 
-    def put_in(self, fault: Fault) -> dict[str, str]:
+    def inject(self, fault: Fault) -> dict[str, str]:
         """Put a fault in; the words to take it out with. Raises TestbedError."""
         values = words(fault.target)
-        _do(fault.put_in, values)
+        _do(fault.inject, values)
         return values
 
     def look(self, name: str, inventory: str = "") -> frozenset[Red]:
-        """Run wirecheck as a user does; what is red."""
+        """Run wirecheck as a user does; returns what fails."""
         return self.look_in_detail(name, inventory).red
 
     def look_in_detail(self, name: str, inventory: str = "") -> Seen:
@@ -137,7 +137,7 @@ class Prover:
     def undo(self, fault: Fault, values: Mapping[str, str]) -> str:
         """Take a fault out; what went wrong with that, as words."""
         try:
-            _do(fault.take_out, values)
+            _do(fault.remove, values)
         except TestbedError as error:
             return f"taking it out: {error}"
         return ""
@@ -150,7 +150,7 @@ class Prover:
         return red
 
     def _red_or_unknown(self, name: str) -> frozenset[Red]:
-        """What is red; a run that gives no results is as bad as a red one."""
+        """What fails; a run without results is as bad as a failing one."""
         try:
             return self.look(name)
         except ProofError as error:
@@ -171,12 +171,12 @@ def _do(steps: Iterable[Step], values: Mapping[str, str]) -> None:
             output(on, argv, timeout=PATIENCE + 60)
 
 
-def _demand_unjudged(fault: Fault, seen: Seen) -> None:
-    """Raise ProofError where something was judged, or not even looked at, that was not to be."""
-    for check, places in fault.unjudged.items():
+def _demand_inconclusive(fault: Fault, seen: Seen) -> None:
+    """Raise ProofError if an object that should be inconclusive was evaluated or not seen."""
+    for check, places in fault.inconclusive.items():
         for node, why in places.items():
             if (check, node, why) not in seen.unjudged:
-                raise ProofError(f"{check} on {node} did not leave anything unjudged for {why}")
+                raise ProofError(f"{check} on {node} left nothing inconclusive because of {why}")
 
 
 def _wait_until(step: Step, values: Mapping[str, str]) -> None:

@@ -95,7 +95,7 @@ def _veth(node: str, pid: str) -> str:
 
 
 def _peer() -> dict[str, str]:
-    """A node without DNS, and how flannel's overlay leads to it."""
+    """A node without DNS, and how flannel's overlay reaches it."""
     name = _node_by_dns("without dns")
     node = json.loads(kubectl("get", "node", name, "-o", "json"))
     notes = node["metadata"]["annotations"]

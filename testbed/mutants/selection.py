@@ -34,7 +34,7 @@ def select(tests: Iterable[str], seconds: Mapping[str, Seconds], budget: float) 
     """Choose tests for at most `budget` seconds, in the order in which they are to run.
 
     Each file that has any gives its fastest test, then each its second, and so on: tests of
-    different files look at a line from different sides. They run file by file, fast files first,
+    different files test a line in different ways. They run file by file, fast files first,
     so that fixtures are set up once.
     """
     by_file: dict[str, list[str]] = defaultdict(list)

@@ -64,13 +64,13 @@ def counted(lines: Iterable[str], *, by_kubectl: bool = False) -> dict[Request, 
 def objections(requests: Iterable[Request], *, enters_pods: bool = False) -> list[str]:
     """What is wrong with the requests, as sentences; a run without any proves nothing.
 
-    `enters_pods`: by agents' pods it has to run commands in them, which is no reading.
+    `enters_pods`: with agent pods it must run commands in them, which is not reading.
     """
     asked = {(each.verb, each.resource) for each in requests}
     if not asked:
         return ["The audit log shows no request of the run: it proves nothing."]
     if enters_pods and not any(resource == "pods/exec" for _, resource in asked):
-        return ["The audit log shows no command in a pod: the agents were not the way in."]
+        return ["The audit log shows no command in a pod: the agents were not used."]
     allowed = ENTERING if enters_pods else frozenset()
     return [
         f"The audit log shows {each.verb} {each.resource} by {each.user}."

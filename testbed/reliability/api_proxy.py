@@ -74,7 +74,7 @@ class ApiProxy:
 
 @contextmanager
 def serving(kubeconfig: Path, rule: Rule) -> Iterator[Path]:
-    """The proxy while it serves: yields a kubeconfig that leads to it."""
+    """The proxy while it serves: yields a kubeconfig that points to it."""
     proxy = ApiProxy(kubeconfig, rule)
     thread = threading.Thread(target=proxy.http.serve_forever, daemon=True)
     thread.start()

@@ -46,7 +46,7 @@ def _all_pairs() -> list[str]:
             if sent.count(purpose) != number:
                 wrong.append(f"{sent.count(purpose)} and not {number} of purpose {purpose!r}")
         if "helper" in str(sorted(outcome.results.ended.coverage.unjudged)):
-            wrong.append(f"not judged: {outcome.results.ended.coverage.unjudged}")
+            wrong.append(f"inconclusive: {outcome.results.ended.coverage.unjudged}")
         return wrong + _left()
 
 
@@ -74,8 +74,8 @@ def _without_an_image() -> list[str]:
     with _running("--helper-pods", image="testbed.test/none:1") as running:
         outcome = running.end()
         wrong = expected(outcome, 2, words=("No helper pod runs on", "ErrImage"))
-        judged = {i.outcome for i in outcome.results.items if i.check in (BETWEEN, WITHIN)}
-        return wrong + [f"outcomes are {judged}"] * (judged != {"error"}) + _left()
+        evaluated = {i.outcome for i in outcome.results.items if i.check in (BETWEEN, WITHIN)}
+        return wrong + [f"outcomes are {evaluated}"] * (evaluated != {"error"}) + _left()
 
 
 def _ended(number: signal.Signals, stage: str) -> list[str]:
@@ -89,7 +89,7 @@ def _ended(number: signal.Signals, stage: str) -> list[str]:
         was_there = helper_pods.pods()
         running.process.send_signal(number)
         outcome = running.end()
-        wrong = [] if was_there else ["there was no helper pod to remove"]
+        wrong = [] if was_there else ["no helper pod was left to remove"]
         if number == signal.SIGKILL:
             return wrong + _cleaned(running)
         return wrong + expected(outcome, 2) + _left()

@@ -103,7 +103,7 @@ def _truncated() -> list[str]:
 
 
 def _restarted() -> list[str]:
-    """While the nodes are looked at, the API server is killed; the kubelet starts it again."""
+    """During the visits the API server is killed; the kubelet starts it again."""
     with tempfile.TemporaryDirectory(prefix="wirecheck-reliability-") as folder:
         running = begin(Path(folder) / "run", "--dns-rate", "8")
         try:
@@ -123,12 +123,14 @@ SCENARIOS = (
     Scenario("api-500-passing", "three times 500 are tried again", _failing_for_a_while),
     Scenario("api-500", "500 for good is one sentence, status 2, no folder", _failing),
     Scenario(
-        "api-503-later", "503 after the visits is a note; all nodes are judged", _failing_at_the_end
+        "api-503-later",
+        "503 after the visits is a note; all nodes are evaluated",
+        _failing_at_the_end,
     ),
     Scenario("api-410", "a list that expires is read again", _expired),
     Scenario("watch", "watches on the real server tell what changed", _watching),
     Scenario("watch-410", "a watch that expires is replaced by a list", _watch_expired),
     Scenario("watch-cut", "a watch that breaks off is replaced by a list", _watch_broken),
     Scenario("api-cut", "a list that breaks off is one sentence, status 2, no folder", _truncated),
-    Scenario("api-restart", "a restart during the visits: all nodes are judged", _restarted),
+    Scenario("api-restart", "a restart during the visits: all nodes are evaluated", _restarted),
 )

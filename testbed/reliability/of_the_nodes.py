@@ -1,4 +1,4 @@
-"""A node hangs, reboots or breaks off while it is looked at; runs are ended, or meet each other."""
+"""A node hangs, reboots or breaks off during its visit; runs are ended, or run at the same time."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ def _all_but_the_victim(outcome: Outcome) -> list[str]:
     if any(status != "seen" for name, status in visits.items() if name != VICTIM):
         wrong.append(f"other nodes were not seen: {visits}")
     items = outcome.results.items
-    judged = {item.node for item in items if item.outcome in ("pass", "warn", "fail")}
-    if not set(NODES) - {VICTIM} <= judged:
-        wrong.append(f"only {sorted(judged)} were judged")
+    evaluated = {item.node for item in items if item.outcome in ("pass", "warn", "fail")}
+    if not set(NODES) - {VICTIM} <= evaluated:
+        wrong.append(f"only {sorted(evaluated)} were evaluated")
     if outcome.seconds > LIMIT + MARGIN:
         wrong.append(f"it took {outcome.seconds:.0f} s with a limit of {LIMIT:.0f} s a node")
     return wrong

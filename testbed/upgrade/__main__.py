@@ -93,7 +93,7 @@ def _gated(
     # An upgrade that changed nothing would prove nothing.
     untold = [image for image in earlier.BEFORE.values() if image not in ended["tell"].said]
     if untold:
-        raise TestbedError(f"{title}: `wirecheck diff` does not tell of {', '.join(untold)}")
+        raise TestbedError(f"{title}: `wirecheck diff` does not show {', '.join(untold)}")
     return ended["after"].status
 
 

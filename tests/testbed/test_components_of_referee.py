@@ -28,7 +28,7 @@ def test_parts_in_folders_become_modules_of_the_same_release():
 
 
 def test_another_layout_is_refused():
-    with pytest.raises(TestbedError, match="not understood"):
+    with pytest.raises(TestbedError, match="cannot be parsed"):
         module_file("1.40.0", "module k8s.io/kubernetes\n\ngo 1.30\n")
 
 

@@ -15,19 +15,19 @@ GROUPS = {check.group for check in load()}
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 class TestEveryFault:
     def test_turns_something_red_that_is_in_the_catalogue(self, fault: Fault):
-        assert fault.red or fault.unjudged
-        assert {*fault.red, *fault.unjudged} <= {check.id for check in load()}
+        assert fault.failing or fault.inconclusive
+        assert {*fault.failing, *fault.inconclusive} <= {check.id for check in load()}
 
     def test_is_taken_out_again(self, fault: Fault):
-        assert fault.take_out
+        assert fault.remove
 
     def test_has_steps_with_one_thing_to_do(self, fault: Fault):
-        for step in fault.put_in + fault.take_out:
+        for step in fault.inject + fault.remove:
             assert sum(map(bool, (step.run, step.kubectl, step.until, step.script))) == 1
 
     def test_names_cluster_checks_without_a_node(self, fault: Fault):
         scopes = {check.id: check.scope for check in load()}
-        for check, places in fault.red.items():
+        for check, places in fault.failing.items():
             assert (set(places) == {"cluster"}) == (scopes[check] == "cluster")
 
 
@@ -85,7 +85,7 @@ def test_symptoms_are_told_apart_from_their_cause():
     assert ["follows", "a.c[n1]", "fail"] in [line.split() for line in as_text(row).splitlines()]
 
 
-def test_a_page_keeps_the_rows_of_faults_that_were_not_put_in(tmp_path):
+def test_a_page_keeps_the_rows_of_faults_that_were_not_injected(tmp_path):
     page = tmp_path / "faults.md"
     page.write_text("before\n<!-- matrix -->\n<!-- end of matrix -->\nafter\n")
     one, two = (

@@ -98,7 +98,7 @@ def test_a_command_in_a_pod_is_no_reading_whatever_its_verb() -> None:
 def test_a_run_by_agents_that_entered_no_pod_proves_nothing() -> None:
     said = audit.objections(audit.counted(log({})), enters_pods=True)
 
-    assert said == ["The audit log shows no command in a pod: the agents were not the way in."]
+    assert said == ["The audit log shows no command in a pod: the agents were not used."]
 
 
 def test_no_request_at_all_proves_nothing() -> None:

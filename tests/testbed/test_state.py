@@ -69,7 +69,9 @@ def test_the_folder_follows_the_cache_folder(
 
 def test_who_needs_a_cluster_is_told_how_to_start_one(tmp_path: Path) -> None:
     here = State(tmp_path)
-    with pytest.raises(TestbedError, match="no test cluster: `python -m testbed up` starts one"):
+    with pytest.raises(
+        TestbedError, match="no test cluster is running: `python -m testbed up` starts one"
+    ):
         here.running()
     record = Record("iptables", "172.31.250.0/24", vm=False)
     here.write_record(record)

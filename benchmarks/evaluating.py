@@ -1,7 +1,7 @@
-"""Judges a snapshot node by node, in a process of its own: CPU seconds of each, and the memory.
+"""Evaluates a snapshot node by node, in a process of its own: CPU seconds of each, and the memory.
 
-`python -m benchmarks.judging FOLDER NODES` judges as `wirecheck run` does;
-`python -m benchmarks.judging FOLDER NODES floor` only unpacks and splits what it would judge.
+`python -m benchmarks.evaluating FOLDER NODES` evaluates as `wirecheck run` does;
+`python -m benchmarks.evaluating FOLDER NODES floor` only unpacks and splits what it would evaluate.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.node_document import NodeDocument
 
 
-def main(folder: str, nodes: str, what: str = "judge") -> None:
+def main(folder: str, nodes: str, what: str = "evaluate") -> None:
     """Print CPU seconds of the cluster and of each node, outcomes, and the peak in bytes.
 
     One thread does it all: on an idle machine that is the time that it takes.
     """
     gc.set_threshold(*GC_THRESHOLDS)
     snapshot = Snapshot.open(Path(folder))
-    timed = (floor if what == "floor" else judged)(snapshot, int(nodes))
+    timed = (floor if what == "floor" else evaluated)(snapshot, int(nodes))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"steps": list(timed), "peak": peak}))
 
 
-def judged(snapshot: Snapshot, nodes: int) -> list[tuple[float, str]]:
+def evaluated(snapshot: Snapshot, nodes: int) -> list[tuple[float, str]]:
     """Seconds and outcome of the cluster's objects, then of each node."""
     checks = [each for each in load() if each.scope == "node"]
     began = time.process_time()
