@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from wirecheck.api_index.services import ServiceIndex, index_services
+from tests.dataplane.small import index_of
+from wirecheck.api_index.services import ServiceIndex
 from wirecheck.dataplane.clients import Clients, clients_of
 from wirecheck.dataplane.compare.differences import Difference, compare
 from wirecheck.dataplane.expected.services import expected_table
@@ -42,7 +43,7 @@ def api() -> ApiObjects:
 
 @cache
 def index() -> ServiceIndex:
-    return index_services(api())
+    return index_of(api())
 
 
 @cache

@@ -1,6 +1,7 @@
 """One Service on one node, to be changed by tests."""
 
-from wirecheck.api_index.services import index_services
+from wirecheck.api_index.endpoint_slices import slices_by_service
+from wirecheck.api_index.services import ServiceIndex, index_services
 from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.clients import Clients, clients_of
 from wirecheck.dataplane.compare.differences import Differences, compare
@@ -25,6 +26,10 @@ NODE = NodeObject(
     spec=NodeSpec(pod_cidr="10.244.1.0/24", pod_cidrs=["10.244.1.0/24"]),
     status=NodeStatus(addresses=[NodeAddress("InternalIP", "172.31.0.10")]),
 )
+
+
+def index_of(api: ApiObjects) -> ServiceIndex:
+    return index_services(api.services, slices_by_service(api.endpoint_slices))
 
 
 def facts(version: str = "1.34.4", **config: object) -> ProxyFacts:
@@ -65,7 +70,7 @@ def expected(
     with_facts: ProxyFacts | None = None,
     node: NodeObject = NODE,
 ) -> ServiceTable:
-    index = index_services(ApiObjects(services=services, endpoint_slices=slices))
+    index = index_of(ApiObjects(services=services, endpoint_slices=slices))
     used = with_facts or facts()
     return expected_table(index, node, used, clients_of(node, used))
 

@@ -3,10 +3,9 @@
 import pytest
 
 from tests.dataplane import small
-from tests.dataplane.small import endpoint, facts, service, slice_of
+from tests.dataplane.small import endpoint, facts, index_of, service, slice_of
 from wirecheck.addresses import network
 from wirecheck.api_index.backend import Backend
-from wirecheck.api_index.services import index_services
 from wirecheck.dataplane.clients import Clients, clients_of
 from wirecheck.dataplane.compare.differences import Differences, Kind, compare
 from wirecheck.dataplane.expected.services import expected_table
@@ -135,7 +134,7 @@ def api() -> ApiObjects:
 
 
 def wanted(clients: Clients) -> ServiceTable:
-    return expected_table(index_services(api()), small.NODE, facts(mode="ipvs"), clients)
+    return expected_table(index_of(api()), small.NODE, facts(mode="ipvs"), clients)
 
 
 def found(

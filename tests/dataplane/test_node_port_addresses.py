@@ -11,8 +11,7 @@ from testbed.referee import record
 from testbed.referee.judging import Sight
 from testbed.referee.mutation import with_text
 from tests.dataplane import small
-from tests.dataplane.small import facts
-from wirecheck.api_index.services import index_services
+from tests.dataplane.small import facts, index_of
 from wirecheck.dataplane.clients import clients_of
 from wirecheck.dataplane.expected.proxy_view import proxy_views_of
 from wirecheck.dataplane.expected.services import expected_table
@@ -120,7 +119,7 @@ def test_whose_connections_are_compared_at_a_further_address(
         endpoint_slices=[small.slice_of(small.endpoint("10.244.1.2"))],
     )
     clients = clients_of(small.NODE, told, [FIRST, own], [FIRST, own])
-    table = expected_table(index_services(api), small.NODE, told, clients)
+    table = expected_table(index_of(api), small.NODE, told, clients)
     assert table.entries[Frontend(4, own, "tcp", 30080)].handlings.keys() == compared
 
 

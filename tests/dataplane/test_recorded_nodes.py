@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.dataplane.small import index_of
 from wirecheck.api_index.backend import Backend
-from wirecheck.api_index.services import index_services
 from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.clients import Clients, clients_of
 from wirecheck.dataplane.compare.differences import Differences, Kind, compare
@@ -33,7 +33,7 @@ class RecordedNode:
         self.facts: ProxyFacts = proxy_facts(self.texts["configz"], self.texts["version"])
         (self.object,) = self.api.nodes
         self.clients: Clients = clients_of(self.object, self.facts, self.texts["addresses"])
-        index = index_services(self.api)
+        index = index_of(self.api)
         self.wanted: ServiceTable = expected_table(index, self.object, self.facts, self.clients)
 
     def read(self, cache: ReaderCache | None = None) -> ServiceTable:

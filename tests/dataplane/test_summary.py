@@ -1,8 +1,7 @@
 """Many differences with one cause are reported as one; all others stay separate."""
 
 from tests.dataplane import small
-from tests.dataplane.small import NAT, WEB, endpoint, facts, service, slice_of
-from wirecheck.api_index.services import index_services
+from tests.dataplane.small import NAT, WEB, endpoint, facts, index_of, service, slice_of
 from wirecheck.dataplane.clients import clients_of
 from wirecheck.dataplane.compare.differences import Kind, compare
 from wirecheck.dataplane.compare.summary import Summary, summarised
@@ -44,7 +43,7 @@ def summary(nat: str, *services: ServiceObject) -> Summary:
         slice_of(endpoint("10.244.1.2", "here"), endpoint("10.244.2.3")),
         slice_of(endpoint("10.244.2.4"), labels={"kubernetes.io/service-name": "other"}),
     ]
-    index = index_services(ApiObjects(services=list(services), endpoint_slices=slices))
+    index = index_of(ApiObjects(services=list(services), endpoint_slices=slices))
     used = facts()
     clients = clients_of(small.NODE, used, [FIRST, SECOND], [FIRST, SECOND])
     wanted = expected_table(index, small.NODE, used, clients)

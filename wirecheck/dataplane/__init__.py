@@ -1,6 +1,6 @@
 """Compares what a node must forward according to the API with what its rules do.
 
-    index = index_services(api)                                    api_index, once per round
+    index = index_services(services, slices)                       api_index, once per round
     facts = proxy_facts(config, version, mode)                     proxy
     clients = clients_of(node, facts, host_addresses)              clients
     wanted = expected_table(index, node, facts, clients)           expected

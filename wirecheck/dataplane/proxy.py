@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from wirecheck.addresses import IPNetwork, network
-from wirecheck.api_index.services import PortFacts
+from wirecheck.api_index.service_ports import PortFacts
 
 _VERSION = re.compile(r"v?1\.(\d+)")
 

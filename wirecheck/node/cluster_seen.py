@@ -126,7 +126,7 @@ class ClusterSeen:
     @cached_property
     def service_index(self) -> ServiceIndex:
         """Services and endpoints as the comparison of the dataplane needs them."""
-        return index_services(self.api)
+        return index_services(self.services.values(), self.slices)
 
     @cached_property
     def destinations(self) -> Destinations:

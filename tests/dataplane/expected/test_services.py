@@ -366,9 +366,8 @@ class TestProxyFacts:
 
 
 def test_nodes_share_what_is_the_same_for_them() -> None:
-    index_of = small.index_services
     api = small.ApiObjects(services=[service()], endpoint_slices=[slice_of(endpoint("10.244.1.2"))])
-    index = index_of(api)
+    index = small.index_of(api)
     used = facts()
     first, second = (
         small.expected_table(index, small.NODE, used, small.clients()) for _ in range(2)

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from wirecheck.api_index.services import index_services
+from tests.dataplane.small import index_of
 from wirecheck.dataplane.clients import clients_of
 from wirecheck.dataplane.compare.differences import Differences, compare
 from wirecheck.dataplane.expected.services import expected_table
@@ -24,7 +24,7 @@ def judged(objects: dict, config: dict, version: str, dumps: dict[str, str]) -> 
     node = msgspec.convert(objects["nodes"][0], NodeObject)
     facts = proxy_facts(config, version)
     clients = clients_of(node, facts)
-    wanted = expected_table(index_services(api), node, facts, clients)
+    wanted = expected_table(index_of(api), node, facts, clients)
     if facts.mode is Mode.NFTABLES:
         texts = {4: dumps["nft"], 6: dumps["nft6"]}
         return compare(wanted, read_nftables(texts, clients, also=wanted.entries))

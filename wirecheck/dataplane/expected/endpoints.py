@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from wirecheck.api_index.backend import Backend
-from wirecheck.api_index.services import EndpointFacts, PortFacts
+from wirecheck.api_index.service_ports import EndpointFacts, PortFacts
 from wirecheck.dataplane.proxy import ProxyFacts
 
 HINTS_OFF = frozenset({"", "disabled", "Disabled"})
@@ -52,9 +52,9 @@ def usable_endpoints(
 
 def _watched(endpoints: tuple[EndpointFacts, ...], facts: ProxyFacts) -> tuple[EndpointFacts, ...]:
     """Without slices that name another proxy, until 1.35; from 1.36 only Services' labels count."""
-    if facts.minor >= 36 or not any(each.is_anothers for each in endpoints):
+    if facts.minor >= 36 or not any(each.of_other_proxy for each in endpoints):
         return endpoints
-    return tuple(each for each in endpoints if not each.is_anothers)
+    return tuple(each for each in endpoints if not each.of_other_proxy)
 
 
 def _usable(

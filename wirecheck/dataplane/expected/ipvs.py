@@ -13,7 +13,7 @@ from msgspec import structs
 
 from wirecheck.addresses import contains, network
 from wirecheck.api_index.backend import Backend
-from wirecheck.api_index.services import PortFacts
+from wirecheck.api_index.service_ports import PortFacts
 from wirecheck.dataplane.clients import intervals
 from wirecheck.dataplane.expected.endpoints import UsableEndpoints
 from wirecheck.dataplane.expected.handling import DROPPED, REJECTED, forwarded, restricted

@@ -1,6 +1,6 @@
 """What the API asks one node to do for Services: the expected side of the comparison.
 
-    index = index_services(api)                         # once per round
+    index = index_services(services, slices)            # once per round
     clients = clients_of(node, facts, host_addresses)   # per node
     table = expected_table(index, node, facts, clients)
 
@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from wirecheck.addresses import contains, network
-from wirecheck.api_index.services import PortFacts, ServiceIndex
+from wirecheck.api_index.service_ports import PortFacts
+from wirecheck.api_index.services import ServiceIndex
 from wirecheck.dataplane.clients import Clients, intervals
 from wirecheck.dataplane.expected.endpoints import UsableEndpoints, usable_endpoints
 from wirecheck.dataplane.expected.handling import dead_end, forwarded, restricted
@@ -70,9 +71,9 @@ def expected_table(
 def _plain_entries(index: ServiceIndex, views: Mapping[int, ProxyView]) -> dict[Frontend, Entry]:
     """The entries of ports that are the same on all nodes with this view."""
     key = ("plain", *(each.key for each in views.values()))
-    found = index.memo.get(key)
+    found = index.cache.get(key)
     if found is None:
-        found = index.memo[key] = {
+        found = index.cache[key] = {
             entry.frontend: entry
             for port in index.plain_ports
             for entry in _entries_of(index, port, views[port.family])
@@ -98,19 +99,19 @@ def _entries_with(
     is_apart = port.node_port in view.apart_on_localhost
     places = (view.further_addresses, view.stride, is_apart) if is_own else ()
     key = (port, view.key, usable, local, own, places)
-    found = index.memo.get(key)
+    found = index.cache.get(key)
     if found is None:
         make = ipvs_entries if view.facts.mode is Mode.IPVS else _entries
-        found = index.memo[key] = tuple(make(port, usable, view))
+        found = index.cache[key] = tuple(make(port, usable, view))
     return found  # type: ignore[return-value]
 
 
 def _usable(index: ServiceIndex, port: PortFacts, view: ProxyView) -> tuple[UsableEndpoints, ...]:
-    found = index.memo.get(port)
+    found = index.cache.get(port)
     if found is None:
         # Ports with different endpoints on each node are not kept.
         of_all = usable_endpoints(port, "", "", view.facts) if port.is_uniform else ()
-        found = index.memo[port] = of_all
+        found = index.cache[port] = of_all
     return found or usable_endpoints(port, view.hostname, view.zone, view.facts)  # type: ignore[return-value]
 
 
