@@ -52,7 +52,7 @@ def table_usage(node: Node) -> Findings:
             yield Finding(
                 table,
                 expected=f"at most {exceeded.limit:.0f} % of {table.limit:,} entries",
-                found=f"{table.count:,} entries, {table.use:.0f} %",
+                found=f"{table.entries:,} entries, {table.use:.0f} %",
                 level=exceeded.level,
                 key="use",
             )
@@ -255,7 +255,7 @@ def connection_rate(node: Node) -> Findings:
             "in two minutes",
             found=connections,
             level=Level.WARN,
-            evidence=connections.places,
+            evidence=connections.destinations,
             key="rate",
             names={"larger_limit": str(2 * connections.limit)},
         )

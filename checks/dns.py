@@ -359,7 +359,7 @@ def external_names(node: Node) -> Findings:
     See: https://github.com/coredns/coredns/issues/2284
          https://github.com/kubernetes-sigs/kind/issues/2418
     """
-    for replica, lookup in node.dns.outside:
+    for replica, lookup in node.dns.external_lookups:
         if lookup.problem:
             yield Finding(
                 node.part(f"{lookup.question} at {replica.ref}"),

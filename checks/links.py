@@ -308,13 +308,13 @@ def no_packet_drops(node: Node) -> Findings:
     See: https://github.blog/2019-11-21-debugging-network-stalls-on-kubernetes/
          https://man7.org/linux/man-pages/man8/ethtool.8.html
     """
-    for loss in node.losses:
-        device, is_device, _ = loss.where.partition(",")
-        if loss.percent > node.threshold(LOSS_WARN):
+    for drops in node.packet_drops:
+        device, is_device, _ = drops.where.partition(",")
+        if drops.percent > node.threshold(LOSS_WARN):
             yield Finding(
-                node.part(loss.where),
+                node.part(drops.where),
                 expected=f"at most {node.threshold(LOSS_WARN):g} % dropped",
-                found=f"{loss.lost:,} of {loss.lost + loss.passed:,} packets",
+                found=f"{drops.dropped:,} of {drops.dropped + drops.passed:,} packets",
                 level=Level.WARN,
                 key="loss",
                 names={"device": device} if is_device else {},

@@ -99,8 +99,8 @@ def with_conntrack(small, output: str, **more) -> None:
     ("backend", "found"),
     [
         ("10.244.0.2", []),
-        ("10.244.9.9", ["translated to 10.244.9.9, which is no DNS replica"]),
-        ("10.96.0.10", ["not translated at all: made before the Service's rules were there"]),
+        ("10.244.9.9", ["translated to 10.244.9.9, which is not a DNS replica"]),
+        ("10.96.0.10", ["not translated: the entry is older than the Service's rules"]),
     ],
 )
 def test_an_entry_to_a_dead_backend_is_found(small, backend, found):
@@ -205,7 +205,7 @@ def test_more_new_connections_than_fit_are_found_with_where_they_go(small):
 
 def test_a_node_that_was_not_listened_to_is_skipped_and_one_that_failed_is_an_error(small):
     small.change_document(new_connections=None)
-    with pytest.raises(NotApplicable, match="nothing listened"):
+    with pytest.raises(NotApplicable, match="not counted"):
         small.findings("conntrack.connection_rate")
 
     small.change_document(problems=["New connections: PermissionError: no."])

@@ -38,7 +38,7 @@ def test_a_program_that_does_not_run_harms_nothing(small, check, program):
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_node_that_an_older_program_looked_at_is_skipped(small, check):
-    with pytest.raises(NotApplicable, match="older wirecheck"):
+    with pytest.raises(NotApplicable, match="older version"):
         small.findings(check)
 
     small.change_document(problems=["Device managers: OSError: no."])
@@ -50,9 +50,9 @@ def test_networkmanager_without_a_word_about_devices_is_found(small):
     manage(small, running="NetworkManager")
 
     assert found(small, ALONE) == [
-        ("bridge devices", "1 of 1 are not left out, such as cni0"),
-        ("veth devices", "2 of 2 are not left out, such as veth11"),
-        ("vxlan devices", "1 of 1 are not left out, such as flannel.1"),
+        ("bridge devices", "1 of 1 are managed, such as cni0"),
+        ("veth devices", "2 of 2 are managed, such as veth11"),
+        ("vxlan devices", "1 of 1 are managed, such as flannel.1"),
     ]
 
 

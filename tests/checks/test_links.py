@@ -74,7 +74,7 @@ def test_a_route_stands_for_the_bridge_where_there_is_none(small):
 
     small.change_netns(HOST, routes=routes[:1])
     (finding,) = small.findings("links.attached")
-    assert finding.expected == "a route to the pod's address by veth12"
+    assert finding.expected == "a route to the pod's address through veth12"
 
 
 def test_a_datapath_without_bridge_and_routes_is_not_judged(small):
@@ -102,7 +102,7 @@ def test_a_veth_into_a_netns_without_processes_warns(small):
     )
 
     (finding,) = small.findings("links.no_orphaned_veths")
-    assert finding.found == "netns 9, which no process is in"
+    assert finding.found == "in netns 9, which has no process"
 
 
 def test_the_number_of_orphans_that_is_borne_can_be_raised(small):

@@ -114,7 +114,7 @@ def test_a_netns_that_went_away_with_its_pod_is_not_an_error(small):
     assert not small.findings("pods.ip_on_interface")
 
     small.change_netns(DNS_NETNS, error="setns: Operation not permitted")
-    with pytest.raises(FactMissingError, match="of 1 pods could not be read; kube-system/dns"):
+    with pytest.raises(FactMissingError, match="of 1 pod could not be read; kube-system/dns"):
         small.findings("pods.ip_on_interface")
 
 

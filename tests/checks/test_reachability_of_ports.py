@@ -131,7 +131,7 @@ def test_addresses_that_kube_proxy_leaves_out_are_not_judged(ports, ranges, excu
 def test_a_node_that_counts_as_a_pod_says_nothing_of_local_ports(ports):
     configure(ports, "clusterCIDR: 192.0.0.0/8")
 
-    with pytest.raises(NotApplicable, match="connections for those of pods"):
+    with pytest.raises(NotApplicable, match="connections as those of pods"):
         ports.findings("reachability.local_node_ports")
 
 
@@ -188,7 +188,7 @@ def test_where_every_node_has_an_endpoint_nothing_is_to_stay_closed(ports):
     (slice_,) = [e for e in ports.api["endpointSlices"] if e["metadata"]["name"] == "web-local-1"]
     slice_["endpoints"].append({**slice_["endpoints"][0], "nodeName": "n2"})
 
-    with pytest.raises(NotApplicable, match="every node that was asked"):
+    with pytest.raises(NotApplicable, match="every node that was checked"):
         ports.findings("reachability.local_node_ports")
 
 

@@ -199,7 +199,7 @@ def test_rules_that_were_not_read_are_an_error(node, output, more):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(48.2, "not ended after 48 s"), (0.0, "not begun any more")]
+    ("seconds", "said"), [(48.2, "it had run for 48 s"), (0.0, "it had not started")]
 )
 def test_rules_that_took_too_long_are_told_with_their_command_and_the_remedy(node, seconds, said):
     limit = {"problem": "time limit", "status": None, "seconds": seconds}

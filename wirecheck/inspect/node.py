@@ -18,7 +18,7 @@ from wirecheck.inspect.node_view import (
 from wirecheck.inspect.parts import interface_view, route_views
 from wirecheck.inspect.scene import Scene, findings_of
 from wirecheck.model.node import Node
-from wirecheck.node.conntrack import Table
+from wirecheck.node.table_usage import TableUsage
 from wirecheck.parse.conntrack import Connection, parse_connections
 from wirecheck.parse.errors import ParseError
 from wirecheck.snapshot.netns import Rule
@@ -125,7 +125,7 @@ def _proxy(node: Node) -> ProxyView:
 
 def _conntrack(node: Node) -> ConntrackView:
     table = node.conntrack
-    tables: list[Table] = []
+    tables: list[TableUsage] = []
     problems = []
     try:
         for each in table.tables:
@@ -139,7 +139,7 @@ def _conntrack(node: Node) -> ConntrackView:
         newcomers = table.new_connections
     except UNKNOWN:
         newcomers = None
-    ordered = [*tables[:1], *sorted(tables[1:], key=lambda each: -each.count)]
+    ordered = [*tables[:1], *sorted(tables[1:], key=lambda each: -each.entries)]
     return ConntrackView(
         unknown="; ".join(problems),
         limit=tables[0].limit if tables else 0,
@@ -148,15 +148,15 @@ def _conntrack(node: Node) -> ConntrackView:
         grown=grown[-1] - grown[0] if grown else 0,
         losses=table.drops if len(samples) > 1 else {},
         new=str(newcomers) if newcomers else "",
-        new_destinations=newcomers.heard.destinations if newcomers else {},
+        new_destinations=newcomers.record.destinations if newcomers else {},
         destinations=destinations,
         note=note,
     )
 
 
-def _table(each: Table) -> TableView:
+def _table(each: TableUsage) -> TableView:
     of = f"{each.ref.namespace}/{each.ref.name}" if each.ref.kind == "Pod" else ""
-    return TableView(of=of, entries=each.count, use=round(each.use, 3))
+    return TableView(of=of, entries=each.entries, use=round(each.use, 3))
 
 
 def _destinations(node: Node) -> tuple[tuple[DestinationView, ...], str]:

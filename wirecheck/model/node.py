@@ -29,11 +29,11 @@ from wirecheck.node.iptables import Iptables
 from wirecheck.node.kernel import Kernel
 from wirecheck.node.kube_proxy import KubeProxy
 from wirecheck.node.kubelet import Kubelet
-from wirecheck.node.losses import Loss, losses
 from wirecheck.node.netns import Netns
 from wirecheck.node.network_pods import NetworkDaemon, network_daemons_of
 from wirecheck.node.node_ports import NodePorts
 from wirecheck.node.overlay import Overlay
+from wirecheck.node.packet_drops import PacketDrops, packet_drops
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.port_mappings import PortMappings
 from wirecheck.node.reach import NodeReach
@@ -211,9 +211,9 @@ class Node:
         return self.namespaces.has_pods_on_a_bridge
 
     @property
-    def losses(self) -> Iterator[Loss]:
-        """Packets that were lost during the visit."""
-        return losses(self.name, self.seen.facts)
+    def packet_drops(self) -> Iterator[PacketDrops]:
+        """Packets that were dropped during the visit."""
+        return packet_drops(self.name, self.seen.facts)
 
     @property
     def device_managers(self) -> DeviceManagers:

@@ -1,4 +1,4 @@
-"""How long answers took, as a distribution."""
+"""The latency of answers, as a distribution."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class AnswerTimes:
-    """Times of at least one answer, in milliseconds, ascending."""
+    """The times of at least one answer, in milliseconds, ascending."""
 
     milliseconds: tuple[float, ...]
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> AnswerTimes | None:
-        """The distribution, or None where there was no answer."""
+        """Return the distribution of times in seconds, or None without any."""
         return cls(tuple(sorted(each * 1000 for each in seconds))) if seconds else None
 
     @property
@@ -24,12 +24,12 @@ class AnswerTimes:
 
     @property
     def slowest(self) -> float:
-        """The 99th percentile; of fewer than a hundred answers the slowest one."""
+        """The 99th percentile; with fewer than a hundred answers, the slowest one."""
         return self._percentile(99)
 
-    def _percentile(self, share: int) -> float:
-        """By nearest rank: a time that was measured, never one in between."""
-        return self.milliseconds[math.ceil(len(self.milliseconds) * share / 100) - 1]
+    def _percentile(self, percent: int) -> float:
+        """Return the percentile by nearest rank: a measured time, never an interpolated one."""
+        return self.milliseconds[math.ceil(len(self.milliseconds) * percent / 100) - 1]
 
     def __str__(self) -> str:
         return (

@@ -1,4 +1,4 @@
-"""Sysctls at the next boot: what the files of sysctl.d would set, against what is in force.
+"""Sysctls at the next boot: what the files of sysctl.d will set, compared with what is in force.
 
 systemd applies the files in the order of their names; a later line wins, and one with a name
 wins against one with a pattern.
@@ -23,12 +23,12 @@ SAME = {
     "net.ipv4.conf.all.forwarding": "net.ipv4.ip_forward",
     "net.nf_conntrack_max": CONNTRACK_MAX,
 }
-"""Two names of one setting."""
+"""Sysctls that are the same setting, by the name that is not used here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A line that is applied at boot, and the file that it is in."""
+    """A value that is applied at boot, and the file that sets it."""
 
     value: str
     file: str
@@ -36,7 +36,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class RevertedSetting:
-    """A sysctl that is right now, and would not be after a boot."""
+    """A sysctl whose value is correct now, and will not be after a reboot."""
 
     sysctl: str
     now: str
@@ -45,7 +45,7 @@ class RevertedSetting:
 
 @dataclass(frozen=True)
 class BootSettings:
-    """What the files of one node say."""
+    """What the sysctl.d files of one node set at boot."""
 
     seen: NodeSeen
     namespaces: PodNamespaces
@@ -53,7 +53,7 @@ class BootSettings:
 
     @property
     def reverted(self) -> Iterator[RevertedSetting]:
-        """Settings that pods need, and that the next boot would take back."""
+        """Settings that pods need, and that the next reboot reverts."""
         applied = settings(self._files, self._wanted)
         for sysctl in self._wanted:
             then, now = applied.get(sysctl), self.seen.sysctl(sysctl)
@@ -62,12 +62,11 @@ class BootSettings:
 
     @property
     def _files(self) -> list[SysctlFile]:
-        facts = self.seen.facts
-        if problem := next((e for e in facts.problems if e.startswith("Settings at the")), ""):
-            raise FactMissingError(f"{self.seen.name}: {problem}")
-        if facts.boot_settings is None:
-            raise NotApplicable("an older wirecheck looked at the node, which did not read them")
-        return facts.boot_settings
+        return self.seen.required(
+            self.seen.facts.boot_settings,
+            "Settings at the",
+            "an older version of wirecheck visited the node; it did not read sysctl.d",
+        )
 
     @property
     def _wanted(self) -> list[str]:
@@ -91,29 +90,31 @@ class BootSettings:
 
 
 def settings(files: list[SysctlFile], names: list[str]) -> Mapping[str, Setting]:
-    """What is in force of `names` once all files were applied."""
+    """Return the settings of `names` that are in force once all files are applied."""
     exact: dict[str, Setting] = {}
     patterns: dict[str, Setting] = {}
-    spared: set[str] = set()
+    excluded: set[str] = set()
     for file in files:
         for line in file.lines:
             key, equals, value = line.partition("=")
             name = _dotted(key.strip().removeprefix("-"))
             if not equals:
-                spared.add(name)  # `-NAME` alone keeps it from the patterns
+                excluded.add(name)  # `-NAME` alone excludes it from the patterns
             elif set(name) & set("*?["):
                 patterns[name] = Setting(value.strip(), file.file)
             else:
                 exact[SAME.get(name, name)] = Setting(value.strip(), file.file)
     found = {}
     for name in names:
-        by_pattern = [s for p, s in patterns.items() if fnmatchcase(name, p) and name not in spared]
+        by_pattern = [
+            s for p, s in patterns.items() if fnmatchcase(name, p) and name not in excluded
+        ]
         if setting := exact.get(name) or (by_pattern[-1] if by_pattern else None):
             found[name] = setting
     return found
 
 
 def _dotted(key: str) -> str:
-    """`net/ipv4/ip_forward` is another way to write it; the first separator tells."""
+    """Return the name with dots. As in sysctl.d, the first separator says which one is used."""
     slash, dot = key.find("/"), key.find(".")
     return key.replace("/", ".") if slash >= 0 and (dot < 0 or slash < dot) else key

@@ -1,4 +1,4 @@
-"""The CNI plugins of one node: their configuration, their binaries, the addresses they gave out."""
+"""The CNI plugins of one node: configuration, binaries, and addresses that they assigned."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from functools import cached_property
 
 from wirecheck.addresses import IPAddress, IPNetwork, address, contains
 from wirecheck.api_index.pod import Pod
-from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.cni_files import CniConfiguration, CniFiles
 
 YOUNG = 300.0
-"""Seconds for which a reservation may be ahead of its pod, or a deletion behind."""
+"""Seconds by which a reservation may precede its pod, or outlast it."""
 
 RESERVED = 3
-"""Addresses of a range that no pod gets: the network's, the gateway's and the last."""
+"""Addresses of a range that no pod gets: the network, the gateway and the broadcast address."""
 
 
 @dataclass(frozen=True)
 class Reservation:
-    """An address that host-local holds for a sandbox."""
+    """An address that host-local reserves for a sandbox."""
 
     network: str
     address: str
@@ -38,42 +38,41 @@ class Token:
 
 @dataclass(frozen=True)
 class Cni:
-    """What the runtime of a node goes by when it wires a pod."""
+    """The CNI files of one node, which the container runtime uses to set up pods."""
 
     seen: NodeSeen
 
     @cached_property
     def files(self) -> CniFiles:
-        """Raises NotApplicable for documents of programs that did not read it yet."""
-        facts = self.seen.facts
-        if facts.cni is not None:
-            return facts.cni
-        if problem := next((each for each in facts.problems if each.startswith("CNI files")), ""):
-            raise FactMissingError(f"{self.seen.name}: {problem}")
-        raise NotApplicable("an older wirecheck looked at the node, which did not read CNI files")
+        """Raises NotApplicable for documents of older versions, which did not read them."""
+        return self.seen.required(
+            self.seen.facts.cni,
+            "CNI files",
+            "an older version of wirecheck visited the node; it did not read the CNI files",
+        )
 
     @property
     def configurations(self) -> list[CniConfiguration]:
-        """In the order of their names: the runtime takes the first that it understands."""
+        """In the order of their names: the runtime uses the first valid one."""
         found = self.files.configurations
         if found is None:
-            raise NotApplicable("there is no /etc/cni/net.d: the runtime's is elsewhere")
+            raise NotApplicable("/etc/cni/net.d does not exist: the runtime uses another directory")
         return found
 
     @property
     def tokens(self) -> list[Token]:
-        """Of the kubeconfigs that the plugins have. Raises NotApplicable where none has one."""
+        """The tokens in the plugins' kubeconfigs. Raises NotApplicable where none has one."""
         found = self.files.tokens
         if not found:
-            raise NotApplicable("no CNI plugin has a kubeconfig whose token ends")
+            raise NotApplicable("no CNI plugin has a kubeconfig with a token that expires")
         return [Token(each.file, (each.expires - self.seen.facts.finished) / 60) for each in found]
 
     @property
     def missing_binaries(self) -> Iterator[tuple[CniConfiguration, str]]:
-        """Plugins of the configuration in force whose program is not there."""
+        """Plugins of the configuration in force whose binary does not exist."""
         present = self.files.binaries
         if present is None:
-            raise NotApplicable("there is no /opt/cni/bin: the runtime's is elsewhere")
+            raise NotApplicable("/opt/cni/bin does not exist: the runtime uses another directory")
         for each in self.configurations[:1]:
             for plugin in dict.fromkeys([*each.plugins, *each.ipam]):
                 if plugin not in present:
@@ -83,26 +82,26 @@ class Cni:
     def _reservations(self) -> list[Reservation]:
         found = self.files.reservations
         if found is None:
-            raise NotApplicable("host-local gives out no addresses here")
+            raise NotApplicable("host-local does not assign addresses on this node")
         return [Reservation(e.network, e.address.replace("_", ":"), e.age / 60) for e in found]
 
     @property
     def leaked_addresses(self) -> Iterator[Reservation]:
-        """Addresses that are held, though no netns of the node has them, and no pod ought to."""
-        carried = {
+        """Addresses that are reserved, though no netns and no pod of the node has them."""
+        used = {
             each.address for netns in self.seen.facts.namespaces for each in netns.addresses
         } | {str(each) for pod in self.seen.pods for each in pod.addresses}
         for each in self._reservations:
-            if each.address not in carried and each.age_minutes * 60 > YOUNG:
+            if each.address not in used and each.age_minutes * 60 > YOUNG:
                 yield each
 
     @property
     def pools(self) -> Iterator[tuple[IPNetwork, int, int]]:
-        """(range, addresses in use, addresses that there are) of each of the node's ranges."""
-        held: list[IPAddress] = [address(each.address) for each in self._reservations]
+        """(range, reserved addresses, usable addresses) of each of the node's ranges."""
+        reserved: list[IPAddress] = [address(each.address) for each in self._reservations]
         for range_ in self.seen.pod_ranges:
-            used = sum(contains([range_], each) for each in held)
-            yield range_, used, range_.num_addresses - RESERVED
+            count = sum(contains([range_], each) for each in reserved)
+            yield range_, count, range_.num_addresses - RESERVED
 
     @property
     def agents(self) -> tuple[str, list[Pod]]:

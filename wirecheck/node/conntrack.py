@@ -1,30 +1,30 @@
-"""The connection table of a node: its use, what it lost, and entries towards DNS."""
+"""The connection table of a node: usage, drops, and entries for DNS."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import lru_cache
 
 from wirecheck.addresses import IPAddress
-from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.network.registry import MASQUERADE_CHAINS
 from wirecheck.node.iptables import Iptables
+from wirecheck.node.kernel_log import LogEvent, log_events
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.seen import NodeSeen
 from wirecheck.node.service_proxy import ServiceProxy
+from wirecheck.node.table_usage import TableUsage
 from wirecheck.parse.conntrack import Connection, parse_connections
 from wirecheck.parse.errors import ParseError
 from wirecheck.snapshot.node_document import ConntrackSample, NewConnections
 
-LOSS_COUNTERS = ("drop", "early_drop", "insert_failed")
-"""Packets refused by a full table, entries thrown out to make room, races for one entry."""
-
+DROP_COUNTERS = ("drop", "early_drop", "insert_failed")
+"""Packets dropped by a full table, entries evicted to make room, races for one entry."""
 
 TIME_WAIT = 120
-"""Seconds for which the table keeps a TCP connection that was closed (nf_conntrack's default)."""
+"""Seconds for which the table keeps a closed TCP connection (nf_conntrack's default)."""
 
 MASQUERADE = "-j MASQUERADE"
 MASQUERADING = re.compile(rf"-A (?:{'|'.join(map(re.escape, MASQUERADE_CHAINS))})")
@@ -32,66 +32,37 @@ MASQUERADING = re.compile(rf"-A (?:{'|'.join(map(re.escape, MASQUERADE_CHAINS))}
 
 
 @dataclass(frozen=True)
-class Table:
-    """The entries that one netns has in the table; the limit is the same for every netns."""
-
-    ref: Ref
-    count: int
-    limit: int
-
-    @property
-    def use(self) -> float:
-        """Percent of the limit."""
-        return 100 * self.count / self.limit if self.limit else 100.0
-
-
-@dataclass(frozen=True)
-class TableFull:
-    """Lines of the kernel log that tell of a full table."""
-
-    pattern: str
-    when: str
-    age_minutes: float
-    times: int
-    text: str
-
-    def __str__(self) -> str:
-        """The last line, its time and how often there was one like it."""
-        return f"{self.text!r} at {self.when}, {self.times} times in the log"
-
-
-@dataclass(frozen=True)
 class ConnectionRate:
-    """New connections of the node's own netns while one listened."""
+    """New connections in the node's own netns during the visit."""
 
-    heard: NewConnections
+    record: NewConnections
     limit: int
 
     @property
     def rate(self) -> float:
-        """A second."""
-        return self.heard.count / self.heard.seconds if self.heard.seconds else 0.0
+        """New connections per second."""
+        return self.record.count / self.record.seconds if self.record.seconds else 0.0
 
     @property
     def share(self) -> float:
-        """Percent of the table that they fill if they go on, as long as a closed one is kept."""
+        """Percent of the table that this rate fills within TIME_WAIT."""
         return 100 * self.rate * TIME_WAIT / self.limit if self.limit else 100.0
 
     @property
-    def places(self) -> list[str]:
+    def destinations(self) -> list[str]:
         """`10.96.0.10:53/udp: 812`, most first."""
-        return [f"{place}: {number:,}" for place, number in self.heard.destinations.items()]
+        return [f"{where}: {number:,}" for where, number in self.record.destinations.items()]
 
     def __str__(self) -> str:
         """`1,204 a second, mostly to 10.96.0.10:53/udp`."""
-        least = "at least " if self.heard.lost else ""
-        first = next(iter(self.heard.destinations), "")
+        least = "at least " if self.record.lost else ""
+        first = next(iter(self.record.destinations), "")
         return f"{least}{self.rate:,.0f} a second" + (f", mostly to {first}" if first else "")
 
 
 @dataclass(frozen=True)
 class DnsConnection:
-    """A UDP entry whose client asked the DNS Service."""
+    """A UDP entry of a client that sent a query to the DNS Service."""
 
     connection: Connection
 
@@ -105,15 +76,15 @@ class DnsConnection:
 
     @property
     def backend(self) -> IPAddress:
-        """Who is to answer: the entry expects the reply from there."""
+        """The address that the entry expects the reply from."""
         return self.connection.reply.source
 
     @property
     def target(self) -> str:
-        """Where the entry sends its client's queries."""
+        """Where the entry sends the client's queries."""
         if self.backend == self.service:
-            return "not translated at all: made before the Service's rules were there"
-        return f"translated to {self.backend}, which is no DNS replica"
+            return "not translated: the entry is older than the Service's rules"
+        return f"translated to {self.backend}, which is not a DNS replica"
 
     @property
     def text(self) -> str:
@@ -135,23 +106,23 @@ class Conntrack:
 
     @property
     def configured_limit(self) -> int | None:
-        """What kube-proxy sets as the limit; None where it is told to leave it alone.
+        """The limit that kube-proxy sets; None where it is configured not to set one.
 
-        Raises NotApplicable where nothing tells how kube-proxy is configured.
+        Raises NotApplicable where the configuration of kube-proxy is unknown.
         """
         if not self.service_proxy.kube_proxy.is_configured:
-            raise NotApplicable(f"nothing tells how kube-proxy on {self.seen.name} is configured")
+            raise NotApplicable(f"the configuration of kube-proxy on {self.seen.name} is unknown")
         return self.service_proxy.kube_proxy.facts.conntrack_limit(self.seen.facts.host.cpus)
 
     @property
-    def tables(self) -> Iterator[Table]:
+    def tables(self) -> Iterator[TableUsage]:
         """The node's own entries and those of each pod's netns."""
         limit = self.limit
         own = self.seen.number("net.netfilter.nf_conntrack_count")
-        yield Table(self.seen.part("conntrack"), own, limit)
+        yield TableUsage(self.seen.part("conntrack"), own, limit)
         for pod, netns in self.namespaces.pods_with_netns:
             if (count := netns.record.conntrack_count) is not None:
-                yield Table(replace(pod.ref, part="conntrack"), count, limit)
+                yield TableUsage(replace(pod.ref, part="conntrack"), count, limit)
 
     @property
     def window(self) -> float:
@@ -161,11 +132,11 @@ class Conntrack:
 
     @property
     def drops(self) -> dict[str, int]:
-        """How much each counter of losses grew between the two samples."""
+        """How much each counter of drops grew between the two samples."""
         first, last = self._samples
         return {
             counter: last.counters[counter] - first.counters[counter]
-            for counter in LOSS_COUNTERS
+            for counter in DROP_COUNTERS
             if counter in first.counters and counter in last.counters
         }
 
@@ -173,57 +144,48 @@ class Conntrack:
     def _samples(self) -> tuple[ConntrackSample, ConntrackSample]:
         if len(self.seen.facts.conntrack) < 2:
             raise FactMissingError(
-                f"The conntrack counters of {self.seen.name} were not read twice."
+                f"The conntrack counters of {self.seen.name} were not read twice: the "
+                "visit ended early. Raise `limits.node` in the inventory."
             )
         return self.seen.facts.conntrack[0], self.seen.facts.conntrack[-1]
 
     @property
     def buckets(self) -> int:
-        """Lists of entries in the hash table, which all netns share."""
+        """The buckets of the hash table, which all netns share."""
         return self.seen.number("net.netfilter.nf_conntrack_buckets")
 
     @property
     def predictable_masquerades(self) -> Iterator[str]:
-        """Kubernetes' rules that masquerade without choosing ports at random.
+        """The MASQUERADE rules of Kubernetes that do not choose random source ports.
 
-        Raises NotApplicable where no rule of iptables masquerades.
+        Raises NotApplicable where there are no such rules in iptables.
         """
         texts = self.iptables.rules.values()
         rules = [rule for text in texts for rule in _masquerading(text)]
         if not rules:
-            raise NotApplicable("no rule of Kubernetes in iptables masquerades here")
+            raise NotApplicable("no iptables rule of Kubernetes masquerades on this node")
         yield from (rule for rule in rules if "--random-fully" not in rule)
 
     @property
     def new_connections(self) -> ConnectionRate:
-        """New connections while the node was looked at."""
-        facts = self.seen.facts
-        if facts.new_connections is None and (
-            problem := next((each for each in facts.problems if each.startswith("New conn")), "")
-        ):
-            raise FactMissingError(f"{self.seen.name}: {problem}")
-        if facts.new_connections is None:
-            raise NotApplicable("nothing listened for new connections on this node")
-        return ConnectionRate(facts.new_connections, self.limit)
+        """New connections during the visit. Raises NotApplicable if they were not counted."""
+        found = self.seen.required(
+            self.seen.facts.new_connections,
+            "New conn",
+            "new connections were not counted on this node",
+        )
+        return ConnectionRate(found, self.limit)
 
     @property
-    def table_full_events(self) -> Iterator[TableFull]:
-        """Lines about a full table in the kernel log, one event for each pattern."""
+    def table_full_events(self) -> Iterator[LogEvent]:
+        """The messages in the kernel log that the table was full."""
         facts = self.seen.facts
-        lines = [line for line in facts.kernel_log if "table full" in line.text]
-        if lines:
-            last = max(lines, key=lambda line: line.time)
-            yield TableFull(
-                pattern=last.pattern,
-                when=datetime.fromtimestamp(last.time, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
-                age_minutes=(facts.finished - last.time) / 60,
-                times=len(lines),
-                text=last.text,
-            )
+        lines = (line for line in facts.kernel_log if "table full" in line.text)
+        return log_events(lines, facts.finished)
 
     @property
     def dns_connections(self) -> Iterator[DnsConnection]:
-        """UDP entries towards the DNS Service addresses, in the node's netns."""
+        """UDP entries for the DNS Service addresses, in the node's netns."""
         seen = self.seen
         wanted = seen.cluster.dns.service_addresses
         text = seen.output_of("conntrack-dns") + seen.output_if_asked("conntrack-dns6")
@@ -237,7 +199,7 @@ class Conntrack:
 
 @lru_cache(maxsize=2)
 def _masquerading(text: str) -> tuple[str, ...]:
-    """The rules that masquerade: a handful, in as many lines as there are Services."""
+    """Return the rules that masquerade: a few among one or more lines for each Service."""
     return tuple(_with_masquerade(text))
 
 

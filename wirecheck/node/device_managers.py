@@ -1,4 +1,4 @@
-"""Programs of a node's system that may take hold of the devices of its CNI plugin."""
+"""Programs of a node's system that may take over devices of its CNI plugin."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 
 
 @dataclass(frozen=True)
-class Taken:
-    """Devices of one kind that a program takes for its own."""
+class ManagedDevices:
+    """Devices of one kind that a program manages."""
 
     kind: str
     devices: tuple[str, ...]
@@ -33,13 +33,13 @@ class Taken:
 
     @property
     def found(self) -> str:
-        """`7 of 7 are not left out, such as veth12`."""
-        return f"{len(self.devices)} of {self.of} are not left out, such as {self.devices[0]}"
+        """`7 of 7 are managed, such as veth12`."""
+        return f"{len(self.devices)} of {self.of} are managed, such as {self.devices[0]}"
 
 
 @dataclass(frozen=True)
 class MacOverride:
-    """A device whose MAC a .link file changes."""
+    """A device whose MAC a .link file overrides."""
 
     device: str
     file: str
@@ -48,7 +48,10 @@ class MacOverride:
 
 @dataclass(frozen=True)
 class DeviceManagers:
-    """What runs on one node, and what its files say. Raises NotApplicable for old documents."""
+    """The programs of one node and their configuration.
+
+    Raises NotApplicable for documents of older versions of wirecheck.
+    """
 
     seen: NodeSeen
     namespaces: PodNamespaces
@@ -56,20 +59,19 @@ class DeviceManagers:
 
     @cached_property
     def _record(self) -> node_settings.DeviceManagers:
-        facts = self.seen.facts
-        if facts.device_managers is not None:
-            return facts.device_managers
-        if problem := next((p for p in facts.problems if p.startswith("Device managers")), ""):
-            raise FactMissingError(f"{self.seen.name}: {problem}")
-        raise NotApplicable("an older wirecheck looked at the node, which did not look for them")
+        return self.seen.required(
+            self.seen.facts.device_managers,
+            "Device managers",
+            "an older version of wirecheck visited the node; it did not look for device managers",
+        )
 
-    def _demand(self, program: str) -> None:
+    def _require(self, program: str) -> None:
         if program not in self._record.running:
             raise NotApplicable(f"{program} does not run on the node")
 
     @cached_property
     def devices_of_cni(self) -> tuple[Interface, ...]:
-        """Pods' ends on the node, the bridges that they are on, and tunnels."""
+        """The node's ends of pods' pairs, their bridges, and tunnels."""
         pods = [pair.outer for pair in self.namespaces.veths if pair.outer]
         masters = {each.link.master for each in pods}
         return tuple(
@@ -79,9 +81,9 @@ class DeviceManagers:
         )
 
     @property
-    def managed_by_networkmanager(self) -> Iterator[Taken]:
-        """Devices of the CNI plugin that NetworkManager is not told to leave alone."""
-        self._demand(NETWORK_MANAGER)
+    def managed_by_networkmanager(self) -> Iterator[ManagedDevices]:
+        """Devices of the CNI plugin that NetworkManager is not configured to ignore."""
+        self._require(NETWORK_MANAGER)
         lists, by_section = self._unmanaged
         kinds: dict[str, list[Interface]] = {}
         for each in self.devices_of_cni:
@@ -93,7 +95,7 @@ class DeviceManagers:
                 if not any(_is_named(words, each) for words in (lists, *by_section))
             ]
             if managed:
-                yield Taken(kind, tuple(managed), len(devices))
+                yield ManagedDevices(kind, tuple(managed), len(devices))
 
     @cached_property
     def _unmanaged(self) -> tuple[Sequence[str], list[Sequence[str]]]:
@@ -106,15 +108,15 @@ class DeviceManagers:
                     if key.startswith("unmanaged-devices"):
                         listed = [*(listed if key.endswith("+") else ()), *_specs(value)]
             elif section.name.startswith("device"):
-                is_left_alone = section.last("managed").lower() in NO
+                is_unmanaged = section.last("managed").lower() in NO
                 specs = _specs(section.last("match-device"))
-                matched[section.name] = specs if is_left_alone else []
+                matched[section.name] = specs if is_unmanaged else []
         return listed, list(matched.values())
 
     @property
     def mac_overrides(self) -> Iterator[MacOverride]:
-        """Devices of the CNI plugin to which udev gives a MAC that the plugin did not choose."""
-        self._demand(UDEV)
+        """Devices of the CNI plugin whose MAC udev replaces."""
+        self._require(UDEV)
         files = [(each.file, self._sections([each])) for each in self._record.links]
         for device in self.devices_of_cni:
             for file, sections in files:
@@ -125,16 +127,19 @@ class DeviceManagers:
                 break  # The first file that matches is the only one that is applied.
 
     def _harmful(self, sections: Iterable[Section], device: Interface) -> str:
-        """A fixed MAC is always set; a policy gives way to MACs that a program has set."""
+        """Return the setting that replaces the MAC; empty if none does.
+
+        A fixed MAC is always set. A policy does not replace a MAC that a program has set.
+        """
         links = [each for each in sections if each.name == "Link"]
         fixed = next((each.last("MACAddress") for each in reversed(links) if each.settings), "")
         policies = [v for each in links for k, v in each.settings if k == "MACAddressPolicy"]
         if policies and policies[-1] in ("persistent", "random"):
-            return f"MACAddressPolicy={policies[-1]}" if self._takes_kernels_mac(device) else ""
+            return f"MACAddressPolicy={policies[-1]}" if self._keeps_kernel_mac(device) else ""
         return f"MACAddress={fixed}" if fixed else ""
 
-    def _takes_kernels_mac(self, device: Interface) -> bool:
-        """Whether the plugin goes by the MAC that the kernel gave to the device."""
+    def _keeps_kernel_mac(self, device: Interface) -> bool:
+        """Whether the plugin uses the MAC that the kernel assigned to the device."""
         rule = self.seen.cluster.cni.kernel_macs
         if rule is None:
             return False
@@ -153,16 +158,16 @@ class DeviceManagers:
 
     @property
     def rules_networkd_removes(self) -> Iterator[str]:
-        """Routing rules of other programs, which a restart of systemd-networkd removes."""
-        self._demand(NETWORKD)
+        """Routing rules of other programs, which systemd-networkd removes when it restarts."""
+        self._require(NETWORKD)
         sections = self._sections(self._record.networkd)
-        told_to = [
+        values = [
             value.lower()
             for section in sections
             for key, value in section.settings
             if key == "ManageForeignRoutingPolicyRules"
         ]
-        if not told_to or told_to[-1] not in NO:
+        if not values or values[-1] not in NO:
             yield from map(rule_text, self.routing_rules.of_others)
 
     def _sections(self, files: Iterable[node_settings.SettingsFile]) -> list[Section]:
@@ -176,12 +181,12 @@ class DeviceManagers:
 
 
 def _specs(value: str) -> Sequence[str]:
-    """NetworkManager's lists of devices, which commas or semicolons divide."""
+    """Split a list of devices of NetworkManager: by commas or semicolons."""
     return [each.strip() for each in re.split(r"[,;]", value) if each.strip()]
 
 
 def _is_named(specs: Sequence[str], device: Interface) -> bool:
-    """Whether a list of devices holds the device, and does not take it out again."""
+    """Whether a list of devices includes the device, and does not exclude it."""
     words = [each.removeprefix("except:") for each in specs if each.startswith("except:")]
     if any(_is_spec_of(each, device) for each in words):
         return False
@@ -201,7 +206,7 @@ def _is_spec_of(spec: str, device: Interface) -> bool:
 
 
 def _matches(conditions: Iterable[Section], device: Interface) -> bool:
-    """Whether a [Match] section fits; what virtual devices have nothing of does not."""
+    """Whether the [Match] sections match; properties that virtual devices lack never do."""
     found = {
         "OriginalName": device.name,
         "Kind": device.link.kind,
@@ -210,20 +215,20 @@ def _matches(conditions: Iterable[Section], device: Interface) -> bool:
         "Type": "bridge" if device.is_bridge else "ether",
     }
     return all(
-        _fits(section.words(key), found.get(key, ""))
+        _matches_patterns(section.words(key), found.get(key, ""))
         for section in conditions
         for key in dict.fromkeys(name for name, _ in section.settings)
     )
 
 
-def _fits(patterns: Sequence[str], value: str) -> bool:
-    """systemd's lists of patterns; one that begins with `!` says what does not fit."""
+def _matches_patterns(patterns: Sequence[str], value: str) -> bool:
+    """Whether a list of patterns of systemd matches; a leading `!` negates the list."""
     if not patterns:
         return True
     is_negated = patterns[0].startswith("!")
     words = [patterns[0].removeprefix("!"), *patterns[1:]]
-    holds = any(fnmatchcase(value, each.lower() if ":" in each else each) for each in words)
-    return holds != is_negated
+    is_match = any(fnmatchcase(value, each.lower() if ":" in each else each) for each in words)
+    return is_match != is_negated
 
 
 def _is_older(image: str, version: tuple[int, int, int]) -> bool:

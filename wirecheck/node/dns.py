@@ -1,4 +1,4 @@
-"""DNS as one node and its pods see it: what they were answered, and their resolv.conf."""
+"""DNS as one node and its pods see it: the answers they got, and their resolv.conf."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from wirecheck.node.resolver import Resolver
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.resolv_conf import parse_resolv_conf
 from wirecheck.snapshot.attempts import Probe
+from wirecheck.text import plural
 
 CACHE_DEVICE = "nodelocaldns"
 USUAL_CACHE = frozenset({address("169.254.20.10")})
-"""Where NodeLocal DNSCache listens by convention, beside the Service's address."""
+"""The address of NodeLocal DNSCache by convention, beside the Service's address."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,11 @@ class NodeDns:
 
     @property
     def resolvers(self) -> Iterator[tuple[Pod, Resolver]]:
-        """Each pod's resolv.conf. Raises, after all others, for those that were not read."""
-        refused = []
+        """Each pod's resolv.conf.
+
+        Raises FactMissingError at the end if some could not be read.
+        """
+        unread = []
         dns = self.seen.cluster.dns
         for pod in self.seen.pods:
             processes = self.namespaces.processes_of(pod)
@@ -50,26 +54,26 @@ class NodeDns:
                     ),
                 )
             elif pod.ref.object_key not in self.seen.cluster.changed:
-                refused.append(f"{pod.namespace}/{pod.name}: {file.refused}")
-        if refused:
+                unread.append(f"{pod.namespace}/{pod.name}: {file.refused}")
+        if unread:
             raise FactMissingError(
-                f"/etc/resolv.conf of {len(refused)} pods was not read; {refused[0]}"
+                f"/etc/resolv.conf of {plural(len(unread), 'pod')} could not be read; {unread[0]}"
             )
 
     @cached_property
     def local_cache_addresses(self) -> frozenset[IPAddress]:
-        """Where NodeLocal DNSCache listens on the node, or would."""
+        """The addresses where NodeLocal DNSCache listens, or would listen."""
         own = [each for each in self.seen.host.interfaces if each.name == CACHE_DEVICE]
         return USUAL_CACHE.union(*(each.addresses for each in own))
 
     @property
     def server_addresses(self) -> frozenset[IPAddress]:
-        """All that a pod may rightly ask."""
+        """The servers that a pod may use: the DNS Service and NodeLocal DNSCache."""
         return self.seen.cluster.dns.service_addresses | self.local_cache_addresses
 
     @cached_property
     def _lookups_by_netns(self) -> Mapping[int, tuple[Lookup, ...]]:
-        """Of the names that are asked everywhere, and of those of Services."""
+        """The lookups without a special purpose, by the inode of their netns."""
         lookups: dict[int, list[Lookup]] = {}
         for probe in self.seen.facts.probes:
             if not probe.purpose:
@@ -83,35 +87,37 @@ class NodeDns:
     def _question(self, query: str) -> str:
         question = self.seen.cluster.index.queries.get(query)
         if question is None:
-            raise FactMissingError(f"The snapshot does not say what query {query!r} asked.")
+            raise FactMissingError(
+                f"The snapshot has no question for query {query!r}: it is incomplete. "
+                "Collect it again."
+            )
         return question
 
     def _sent_for(self, purpose: str, otherwise: str) -> list[Probe]:
-        """What was asked for the purpose; raises NotApplicable, for the reason, if nothing was."""
+        """Return the probes of one purpose. Raises NotApplicable with `otherwise` without any."""
         probes = [each for each in self.seen.facts.probes if each.purpose == purpose]
         if not probes:
-            raise NotApplicable(f"{otherwise}, or it was not looked at")
+            raise NotApplicable(f"{otherwise}, or this was not probed")
         return probes
 
     def _of_answered(self, probes: Iterable[Probe]) -> list[Probe]:
-        """Those that were sent where the usual question was answered, the same way.
+        """Return the probes to servers that answered the usual question.
 
-        Where it was not, that is the fault, and has checks of its own. Raises NotApplicable
-        where none are left.
+        Other checks report servers that did not. Raises NotApplicable if no server answered.
         """
-        ways = {
+        answered = {
             (each.inode, each.server, each.transport)
             for each in self.seen.facts.probes
             if not each.purpose and each.tries and each.tries[-1].answer
         }
-        found = [each for each in probes if (each.inode, each.server, each.transport) in ways]
+        found = [each for each in probes if (each.inode, each.server, each.transport) in answered]
         if not found:
-            raise NotApplicable("not even the usual question was answered, which others judge")
+            raise NotApplicable("no server answered the usual question, which other checks report")
         return found
 
     @property
     def samples(self) -> Samples:
-        """Single queries to the replicas that answered some of them."""
+        """Single queries to the replicas that answered at least one."""
         probes = self._sent_for("sample", "there is no DNS replica to send queries to")
         found = []
         for replica in self.seen.cluster.dns.replicas:
@@ -120,12 +126,12 @@ class NodeDns:
             if lost < len(sent):
                 found.append(Sample(replica, len(sent), lost))
         if not found:
-            raise NotApplicable("no replica answered any query, which dns.replicas_answer judges")
+            raise NotApplicable("no replica answered any query, which dns.replicas_answer reports")
         return Samples(found)
 
     @property
     def pairs(self) -> Iterator[tuple[Pod, Lookup, Lookup]]:
-        """What pods were answered that asked for both families by one socket."""
+        """The answers to pods that asked for A and AAAA records from one socket."""
         probes = self._of_answered(
             self._sent_for("pair", "no pod has a network namespace of its own")
         )
@@ -138,19 +144,19 @@ class NodeDns:
 
     @property
     def unknown_names(self) -> Iterator[tuple[Pod, Lookup]]:
-        """What each replica said of a name that no Service has."""
+        """Each replica's answer about a name that does not exist."""
         probes = self._sent_for("unknown name", "there is no DNS replica to ask")
         yield from self._at_replicas(map(self._lookup, probes))
 
     @property
     def large_answers(self) -> Iterator[tuple[Pod, Lookup]]:
-        """What each replica answered of a name with more addresses than a small datagram holds."""
+        """Each replica's answer about a name whose addresses exceed 512 bytes."""
         probes = self._sent_for("large answer", "no headless Service has 512 bytes of addresses")
         yield from self._at_replicas(map(self._lookup, self._of_answered(probes)))
 
     @property
-    def outside(self) -> Iterator[tuple[Pod, ExternalLookup]]:
-        """What each replica answered of names outside the cluster."""
+    def external_lookups(self) -> Iterator[tuple[Pod, ExternalLookup]]:
+        """Each replica's answers about names outside the cluster."""
         probes = self._sent_for(
             "external name", "the inventory names nothing in `dns.external_names`"
         )
@@ -161,7 +167,7 @@ class NodeDns:
 
     @property
     def cache_lookups(self) -> Iterator[Lookup]:
-        """What NodeLocal DNSCache answered the node at addresses of its own."""
+        """The answers of NodeLocal DNSCache at its own addresses."""
         probes = self._sent_for("local cache", "NodeLocal DNSCache has no address on this node")
         yield from map(self._lookup, probes)
 
@@ -176,8 +182,11 @@ class NodeDns:
         return next((each for each in replicas if server in each.addresses), None)
 
     def pod_lookups(self, transport: str) -> Iterator[tuple[Pod, Lookup]]:
-        """What each pod's netns was answered at the DNS Service addresses."""
-        silent = []
+        """The answers that each pod's netns got from the DNS Service addresses.
+
+        Raises FactMissingError at the end if no query was sent from some pods.
+        """
+        unasked = []
         for pod, netns in self.namespaces.pods_with_netns:
             lookups = [
                 each
@@ -185,38 +194,42 @@ class NodeDns:
                 if each.transport == transport
             ]
             if not lookups:
-                silent.append(f"{pod.namespace}/{pod.name}")
+                unasked.append(f"{pod.namespace}/{pod.name}")
             for lookup in lookups:
                 yield _with_redirect(pod, netns), lookup
-        if silent:
+        if unasked:
             raise FactMissingError(
-                f"Nothing was asked from {len(silent)} pods, such as {silent[0]}."
+                f"No query was sent from {plural(len(unasked), 'pod')}, such as {unasked[0]}: "
+                "the visit ended early. Raise `limits.node` in the inventory."
             )
 
     @property
     def service_lookups(self) -> Iterator[Lookup]:
-        """What the node itself was answered at the DNS Service addresses."""
+        """The answers that the node itself got from the DNS Service addresses."""
         yield from self._host_lookups(self.seen.cluster.dns.service_addresses)
 
     @property
     def replica_lookups(self) -> Iterator[tuple[Pod, Lookup]]:
-        """What each DNS replica answered the node about the API server's name."""
+        """Each DNS replica's answers to the node about the API server's name."""
         for replica, lookup in self._lookups_at_replicas():
             if lookup.is_of(self.seen.cluster.dns.probe_name):
                 yield replica, lookup
 
     @property
     def name_lookups(self) -> Iterator[tuple[Pod, Lookup]]:
-        """What each DNS replica answered the node about other names."""
+        """Each DNS replica's answers to the node about other names."""
         for replica, lookup in self._lookups_at_replicas():
             if not lookup.is_of(self.seen.cluster.dns.probe_name):
                 yield replica, lookup
 
     @property
     def answer_times(self) -> AnswerTimes | None:
-        """Of the tries over UDP that were answered, from all netns of the node."""
+        """The times of the answers over UDP, from all netns of the node."""
         if not self.seen.facts.probes:
-            raise FactMissingError(f"No DNS query was sent on {self.seen.name}.")
+            raise FactMissingError(
+                f"No DNS query was sent on {self.seen.name}: the visit ended early. Raise "
+                "`limits.node` in the inventory."
+            )
         return AnswerTimes.of(
             [
                 probe.tries[-1].seconds
@@ -224,7 +237,7 @@ class NodeDns:
                 if probe.transport == "udp"
                 and probe.tries
                 and probe.tries[-1].answer
-                and probe.purpose != "external name"  # Upstream servers have their own times.
+                and probe.purpose != "external name"  # Upstream servers have their own latency.
             ]
         )
 
@@ -240,6 +253,6 @@ class NodeDns:
 
 
 def _with_redirect(pod: Pod, netns: Netns) -> Pod:
-    """The pod, with what may rightly stop its traffic."""
+    """Return the pod with what may stop its traffic, such as a service mesh."""
     redirect = "redirect rules in the pod's own netns" if netns.record.redirect else ""
     return replace(pod, restricted_by=pod.restricted_by or redirect)

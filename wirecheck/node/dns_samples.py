@@ -1,4 +1,4 @@
-"""Single DNS queries, of which each counts: how many were lost, and at which replica."""
+"""Single DNS queries without retries: how many were lost, and at which replica."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wirecheck.api_index.pod import Pod
 
 @dataclass(frozen=True)
 class Sample:
-    """What one replica was sent, and how many of that it did not answer."""
+    """The queries to one replica, and how many it did not answer."""
 
     replica: Pod
     sent: int
@@ -22,7 +22,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Samples:
-    """Those of all replicas that answered at all: one that is silent is judged for itself."""
+    """The queries to all replicas that answered at least one; others are reported elsewhere."""
 
     samples: Sequence[Sample]
 
@@ -36,12 +36,12 @@ class Samples:
 
     @property
     def percent(self) -> float:
-        """Of all queries."""
+        """Percent of all queries that were lost."""
         return 100 * self.lost / self.sent
 
     @property
     def replicas(self) -> list[Pod]:
-        """Those at which something was lost."""
+        """The replicas that did not answer every query."""
         return [each.replica for each in self.samples if each.lost]
 
     def __str__(self) -> str:

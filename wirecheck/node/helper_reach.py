@@ -1,4 +1,4 @@
-"""What was sent to the helper pods of the run, and where there was none to send to."""
+"""Large messages to the helper pods of the run, and nodes without a helper pod."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.index import HelperPodsRecord
 from wirecheck.snapshot.objects.pod import PodObject
 
-ENDED = "The helper pod ended before it could be used."
+ENDED = "The helper pod terminated before it could be used."
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,14 @@ class HelperReach:
 
     @property
     def missing(self) -> Mapping[str, str]:
-        """Other nodes without one, with the reason."""
+        """Other nodes without a helper pod, with the reason."""
         return {name: why for name, why in self._without.items() if name != self.seen.name}
 
     @property
     def between_nodes(self) -> Iterator[Reached]:
-        """To other nodes, from the node and from its own helper pod.
+        """Messages to other nodes, from the node and from its own helper pod.
 
-        Raises, after all others, where not both could be done.
+        Raises FactMissingError at the end unless messages were sent from both.
         """
         found = self._found("helper")
         yield from found
@@ -40,15 +40,15 @@ class HelperReach:
         if others and not any(each.source for each in found):
             raise self._nothing_sent
         for why in self.missing.values() if not others else ():
-            raise FactMissingError(f"There was no helper pod to send to. {why}")
+            raise FactMissingError(f"There was no helper pod to connect to. {why}")
         if not others:
-            raise NotApplicable("there is no other node to send to")
+            raise NotApplicable("there is no other node with a helper pod")
 
     @property
     def within_node(self) -> Iterator[Reached]:
-        """To the node's own helper pod, from the node and from another of its pods.
+        """Messages to the node's own helper pod, from the node and from another of its pods.
 
-        Raises, after all others, where there is none.
+        Raises FactMissingError at the end without a helper pod.
         """
         found = self._found("own helper")
         yield from found
@@ -60,7 +60,7 @@ class HelperReach:
     def _record(self) -> HelperPodsRecord:
         record = self.seen.cluster.index.helper_pods
         if record is None:
-            raise NotApplicable("no helper pods were made; --helper-pods asks for them")
+            raise NotApplicable("no helper pods were created; --helper-pods creates them")
         return record
 
     @property
@@ -78,7 +78,7 @@ class HelperReach:
 
     def _need_own(self) -> None:
         if self.seen.name not in self._record.nodes:
-            raise NotApplicable("no helper pod was to be made on it")
+            raise NotApplicable("no helper pod was requested for the node")
         if why := self._without.get(self.seen.name):
             raise FactMissingError(why)
 
@@ -86,6 +86,7 @@ class HelperReach:
     def _nothing_sent(self) -> FactMissingError:
         name = self.seen.name
         return FactMissingError(
-            f"Nothing was sent to or from the helper pod on {name}: the visit did not find its "
-            "processes, or ended before. Run it again; raise limits.node."
+            f"No message was sent to or from the helper pod on {name}: the visit did not find its "
+            "processes, or ended early. Run wirecheck again, and raise `limits.node` in the "
+            "inventory."
         )

@@ -1,50 +1,24 @@
-"""What the kernel of a node tells of itself: its neighbour table, its log, its clock."""
+"""The kernel of one node: its neighbour tables, its log and its clock."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
-from wirecheck.node.seen import NodeSeen
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.node.kernel_log import LogEvent, log_events
+from wirecheck.node.seen import ABSENT, NodeSeen
+from wirecheck.node.table_usage import TableUsage
 
 TABLES = {
     "ARP": ("net.ipv4.neigh.default.gc_thresh3", "/proc/net/stat/arp_cache"),
     "NDP": ("net.ipv6.neigh.default.gc_thresh3", "/proc/net/stat/ndisc_cache"),
 }
-JUDGED_ELSEWHERE = frozenset({"conntrack table full"})
+"""The sysctl with the limit of each neighbour table, and the file with its statistics."""
+
+EVALUATED_ELSEWHERE = frozenset({"conntrack table full"})
 HARMLESS = frozenset({"syn flood"})
-"""Patterns that tell of a busy listener, and not of the node's network."""
-
-
-@dataclass(frozen=True)
-class NeighbourTable:
-    """One of the two tables, which all netns of the kernel share."""
-
-    ref: Ref
-    entries: int
-    limit: int
-
-    @property
-    def use(self) -> float:
-        """Percent of the limit."""
-        return 100 * self.entries / self.limit if self.limit else 100.0
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """Lines of the kernel log of one pattern."""
-
-    pattern: str
-    text: str
-    when: str
-    times: int
-    age_minutes: float
-
-    def __str__(self) -> str:
-        """The last line, its time and how often there was one like it."""
-        return f"{self.text!r} at {self.when}, {self.times} times in the log"
+"""Patterns that show a busy listener, not an error of the node's network."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +28,13 @@ class Kernel:
     seen: NodeSeen
 
     @property
-    def neighbour_tables(self) -> Iterator[NeighbourTable]:
-        """Raises NotApplicable in a container: its netns does not show the kernel's limits."""
+    def neighbour_tables(self) -> Iterator[TableUsage]:
+        """The neighbour tables, which all netns of the kernel share.
+
+        Raises NotApplicable in a container: its netns does not show the kernel's limits.
+        """
         found = [
-            NeighbourTable(self.seen.part(f"{name} table"), self._entries(file), limit)
+            TableUsage(self.seen.part(f"{name} table"), self._entries(file), limit)
             for name, (sysctl, file) in TABLES.items()
             if (limit := self._limit(sysctl)) is not None and file in self.seen.facts.files
         ]
@@ -66,33 +43,32 @@ class Kernel:
         yield from found
 
     def _limit(self, sysctl: str) -> int | None:
-        return self.seen.number(sysctl) if self.seen.sysctl(sysctl) != "absent" else None
+        return self.seen.number(sysctl) if self.seen.sysctl(sysctl) != ABSENT else None
 
     def _entries(self, file: str) -> int:
-        """The first column, in hexadecimal, the same for each CPU."""
+        """Return column `entries`, which is hexadecimal and the same in the line of each CPU."""
         lines = self.seen.file(file).split("\n")
         try:
             return int(lines[1].split()[lines[0].split().index("entries")], 16)
         except (IndexError, ValueError) as error:
-            raise FactMissingError(f"{file} on {self.seen.name} is not understood.") from error
+            raise FactMissingError(
+                f"{file} on {self.seen.name} has an unrecognised format: its lines must have a "
+                "column `entries`."
+            ) from error
 
     @property
-    def network_errors(self) -> Iterator[Trouble]:
-        """What the log tells of the network, by pattern."""
+    def network_errors(self) -> Iterator[LogEvent]:
+        """The network errors that the kernel logged, by pattern."""
         facts = self.seen.facts
-        patterns = {line.pattern for line in facts.kernel_log} - JUDGED_ELSEWHERE - HARMLESS
-        for pattern in sorted(patterns):
-            lines = [line for line in facts.kernel_log if line.pattern == pattern]
-            last = max(lines, key=lambda line: line.time)
-            when = datetime.fromtimestamp(last.time, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-            age = (facts.finished - last.time) / 60
-            yield Trouble(pattern, last.text, when, len(lines), age)
+        others = EVALUATED_ELSEWHERE | HARMLESS
+        lines = (line for line in facts.kernel_log if line.pattern not in others)
+        return log_events(lines, facts.finished)
 
     @property
     def clock_skew(self) -> float:
-        """Seconds by which the node's clock is certainly off this machine's: ahead if positive.
+        """Seconds by which the node's clock is off this machine's at least; positive if ahead.
 
-        The visit lies within the look; what is outside of it by the node's clock is its error.
+        The visit lies within the round. What is outside of it by the node's clock is skew.
         """
         current, facts = self.seen.cluster.round, self.seen.facts
         if facts.finished > current.finished:

@@ -1,4 +1,4 @@
-"""The kubelet's settings on one node, as far as pods get their resolv.conf from them."""
+"""The kubelet's settings for pods' resolv.conf on one node."""
 
 from __future__ import annotations
 
@@ -15,20 +15,25 @@ from wirecheck.parse.kubelet_settings import KubeletDns, kubelet_dns
 
 @dataclass(frozen=True)
 class Kubelet:
-    """What the kubelet of one node goes by."""
+    """The settings of one node's kubelet."""
 
     seen: NodeSeen
     dns_of_pods: NodeDns
 
     @property
     def dns(self) -> KubeletDns:
-        """Raises NotApplicable where they are not to be had, FactMissingError where unread."""
+        """The DNS settings.
+
+        Raises NotApplicable where the settings cannot be found, and FactMissingError where they
+        were found but not read.
+        """
         found = self.seen.facts.kubelet
         if found is None:
-            raise NotApplicable("no process called kubelet was found, or it was not looked for")
+            raise NotApplicable("no process named kubelet was found on the node")
         if found.flags.get("config-dir"):
             raise NotApplicable(
-                f"the kubelet's settings are spread over files in {found.flags['config-dir']}"
+                f"the kubelet merges its settings from files in {found.flags['config-dir']}, which "
+                "are not read"
             )
         if found.problem:
             raise FactMissingError(f"The kubelet's settings on {self.seen.name}: {found.problem}.")
@@ -39,7 +44,7 @@ class Kubelet:
 
     @property
     def dns_deviations(self) -> Iterator[tuple[str, str, str]]:
-        """(setting, expected, found) for each one that does not lead pods to the cluster's DNS."""
+        """(setting, expected, found) for each setting that does not point to the cluster's DNS."""
         wanted = self.seen.cluster.dns
         found = self.dns
         strangers = [

@@ -1,4 +1,4 @@
-"""A network namespace as the node shows it: interfaces, their addresses, routes."""
+"""A network namespace: interfaces, their addresses, and routes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wirecheck.catalogue.findings import FactMissingError
 from wirecheck.snapshot.netns import Link, Namespace
 
 PAIRED_KINDS = frozenset({"veth", "netkit"})
-"""Interfaces that come in twos, one on each side."""
+"""Kinds of interfaces that are created in pairs, one end in each netns."""
 TUNNELS = frozenset({"vxlan", "geneve", "ipip", "sit", "ip6tnl", "gre", "wireguard", "tun"})
 
 
@@ -48,13 +48,13 @@ class Interface:
 
     @property
     def is_up(self) -> bool:
-        """Switched on by the administrator."""
+        """Whether it is administratively up."""
         return "UP" in self.link.flags
 
 
 @dataclass(frozen=True)
 class Netns:
-    """One network namespace. Reading its lists raises where the node could not read them."""
+    """One network namespace. Raises FactMissingError where the visit could not read it."""
 
     record: Namespace
 
@@ -64,12 +64,12 @@ class Netns:
 
     @property
     def nsid(self) -> int | None:
-        """Its number as seen from the host's netns."""
+        """Its nsid in the host's netns."""
         return self.record.nsid
 
     @cached_property
     def interfaces(self) -> tuple[Interface, ...]:
-        """All interfaces but lo."""
+        """All interfaces except lo."""
         if self.record.error:
             raise FactMissingError(self.record.error)
         return tuple(
@@ -94,12 +94,12 @@ class Netns:
 
     @cached_property
     def addresses(self) -> frozenset[IPAddress]:
-        """Addresses on all interfaces but lo."""
+        """The addresses on all interfaces except lo."""
         return frozenset(a for each in self.interfaces for a in each.addresses)
 
     @property
     def primary(self) -> Interface | None:
-        """The pod's own interface: eth0, which every CNI plugin is told to make."""
+        """The pod's own interface: eth0, the name that runtimes pass to CNI plugins."""
         return next((each for each in self.interfaces if each.name == "eth0"), None)
 
     @cached_property
@@ -110,7 +110,7 @@ class Netns:
 
     @cached_property
     def host_routes(self) -> dict[IPAddress, frozenset[int]]:
-        """Routes to single addresses: the interfaces by which they leave."""
+        """Routes to single addresses: the indexes of their interfaces."""
         routes: dict[IPAddress, set[int]] = {}
         for route in self.record.routes:
             if route.index is None or "/" not in route.destination:

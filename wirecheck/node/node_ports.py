@@ -1,4 +1,4 @@
-"""Ports of nodes that were connected to: whom they are for, and where they are to answer."""
+"""Connections to ports of nodes: node ports, host ports and health check ports."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from wirecheck.node.service_proxy import ServiceProxy
 Port = TypeVar("Port", NodePort, HealthCheck)
 
 CLOSED_BY_CONFIGURATION = "kube-proxy's nodePortAddresses"
-SILENT = "pods that refuse connections themselves"
+REFUSED_BY_PODS = "pods that refuse connections themselves"
 HAS_ENDPOINT, HAS_NONE = 200, 503
 DROPPING = frozenset({"iptables", "nftables"})
-"""Modes in which connections to a node port with policy Local end where no endpoint is local."""
+"""Modes that drop connections to a node port with policy Local without a local endpoint."""
 
 
 @dataclass(frozen=True)
 class Health:
-    """What a node told at a load balancer's health check port."""
+    """A node's answer at a health check port of a load balancer."""
 
     reached: Reached
     has_endpoint: bool
@@ -40,7 +40,7 @@ class Health:
 
     @property
     def problem(self) -> str:
-        """What it told instead; empty where it is right. Raises where it was not asked."""
+        """The wrong answer; empty if it is correct. Raises FactMissingError without an answer."""
         if problem := self.reached.problem:
             return problem
         contact = self.reached.contact
@@ -52,7 +52,7 @@ class Health:
 
 @dataclass(frozen=True)
 class NodePorts:
-    """Ports of this node and of others, as connections from this node met them."""
+    """Ports of this node and of others, as seen by connections from this node."""
 
     seen: NodeSeen
     reach: NodeReach
@@ -60,7 +60,7 @@ class NodePorts:
 
     @property
     def open_node_ports(self) -> Iterator[tuple[Reached, str]]:
-        """Node ports at nodes that are to forward, and why a failure may be right all the same."""
+        """Node ports at nodes that must forward, and why a failure may be legitimate."""
         for reached, port, node in self._asked:
             if port.is_open_at(node):
                 yield reached, reached.restricted_by or self._excuse(reached, port)
@@ -69,14 +69,15 @@ class NodePorts:
     def closed_node_ports(self) -> Iterator[Reached]:
         """Node ports of Services with policy Local, at nodes without an endpoint.
 
-        In IPVS mode kube-proxy takes all endpoints where it has no local one, for the node's pods.
-        Raises NotApplicable where there are none, and where this node counts as a pod.
+        In IPVS mode kube-proxy forwards connections of the node's pods to all endpoints where it
+        has no local one. Raises NotApplicable where there are no such node ports, and where
+        kube-proxy treats this node's connections as those of pods.
         """
         own = self.seen.addresses
-        # Connections of pods get to all endpoints: kube-proxy goes by the range that it was told.
+        # kube-proxy forwards connections from its clusterCIDR to all endpoints.
         ranges = self.service_proxy.kube_proxy.facts.cluster_cidrs or ()
         if any(contains(ranges, each) for each in own):
-            raise NotApplicable("kube-proxy takes this node's own connections for those of pods")
+            raise NotApplicable("kube-proxy treats this node's own connections as those of pods")
         modes = self.seen.cluster.proxy_modes
         found = [
             each
@@ -85,8 +86,8 @@ class NodePorts:
         ]
         if not found:
             raise NotApplicable(
-                "every node that was asked has an endpoint of each Service, or a kube-proxy that "
-                "is in IPVS mode or does not tell its mode"
+                "every node that was checked has an endpoint of each Service, or its kube-proxy is "
+                "in IPVS mode or does not report its mode"
             )
         yield from found
 
@@ -103,7 +104,7 @@ class NodePorts:
             port = known.get((where.version, reached.contact.port))
             node = self.seen.cluster.node_index.by_address.get(where)
             if port is None or node is None:
-                raise FactMissingError(f"The API shows no Service or node for {reached.ref.part}.")
+                raise FactMissingError(f"The API has no Service or node for {reached.ref.part}.")
             yield reached, port, node
 
     def _excuse(self, reached: Reached, port: NodePort) -> str:
@@ -111,19 +112,19 @@ class NodePorts:
         ranges = [each for each in self._open_ranges if each.version == where.version]
         if ranges and not contains(ranges, where):
             return CLOSED_BY_CONFIGURATION
-        return self._silence(reached, {(each.address, each.port) for each in port.backends})
+        return self._refusal_of_pods(reached, {(each.address, each.port) for each in port.backends})
 
     @cached_property
     def _open_ranges(self) -> list[IPNetwork]:
-        """Where kube-proxy was told to open node ports; empty for everywhere, or if not known."""
+        """kube-proxy's nodePortAddresses; empty for all addresses, or if unknown."""
         try:
             wanted = self.service_proxy.kube_proxy.facts.node_port_addresses
         except (FactMissingError, NotApplicable):
             return []
         return [network(each) for each in wanted if each != "primary"]
 
-    def _silence(self, reached: Reached, backends: set[tuple[str, int]]) -> str:
-        """A port of a node is refused also where nothing listens in the pod behind it."""
+    def _refusal_of_pods(self, reached: Reached, backends: set[tuple[str, int]]) -> str:
+        """Return why a refusal is legitimate: nothing listens in the pods behind the port."""
         if not reached.is_refused:
             return ""
         asked = [
@@ -131,11 +132,11 @@ class NodePorts:
             for each in self.seen.facts.contacts or ()
             if each.purpose == "backend" and (each.address, each.port) in backends
         ]
-        return SILENT if asked and all(each.error == "refused" for each in asked) else ""
+        return REFUSED_BY_PODS if asked and all(each.error == "refused" for each in asked) else ""
 
     @property
     def host_ports(self) -> Iterator[tuple[Reached, str]]:
-        """Host ports of pods, and why a failure may be right all the same."""
+        """Host ports of pods, and why a failure may be legitimate."""
         for reached in self.reach.of("host port"):
             where, port = address(reached.contact.address), reached.contact.port
             pod = self.seen.cluster.destinations.pods_at_host_ports.get((where, port))
@@ -144,11 +145,11 @@ class NodePorts:
                 for each in (host_ports(pod.object) if pod else ())
                 if each.port == port
             }
-            yield reached, reached.restricted_by or self._silence(reached, behind)
+            yield reached, reached.restricted_by or self._refusal_of_pods(reached, behind)
 
     @property
     def health(self) -> Iterator[Health]:
-        """What nodes tell load balancers."""
+        """The answers of nodes to the health checks of load balancers."""
         checks = self.seen.cluster.destinations.health_checks
         for reached, check, node in self._made_to("health check", checks):
             yield Health(reached, node in check.nodes)

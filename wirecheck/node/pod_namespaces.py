@@ -1,4 +1,4 @@
-"""Which netns each pod of a node is in, the pairs that wire them, and what is left of others."""
+"""The netns and the veth pair of each pod on a node, and those that no pod uses any more."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from wirecheck.node.netns import Netns
 from wirecheck.node.seen import NodeSeen
 from wirecheck.node.veth import Orphan, Veth, orphans
 from wirecheck.snapshot.node_document import PodProcesses
+from wirecheck.text import plural
 
 RUNTIMES_NETNS = re.compile(
     r"/netns/(cni-)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$|/docker/netns/"
 )
-"""Where containerd, CRI-O and Docker mount the namespaces that they make."""
+"""Where containerd, CRI-O and Docker mount the namespaces that they create."""
 
 
 @dataclass(frozen=True)
 class PodNamespaces:
-    """The pods of one node, as its processes and namespaces show them."""
+    """The network namespaces of one node's pods, found by their processes."""
 
     seen: NodeSeen
 
@@ -35,32 +36,36 @@ class PodNamespaces:
         return {each.uid: each for each in self.seen.facts.pods}
 
     def processes_of(self, pod: Pod) -> PodProcesses | None:
-        """What /proc shows of the pod, or None where no process belongs to it."""
+        """Return what /proc shows of the pod, or None where no process belongs to it."""
         return self._processes_by_uid.get(pod.cgroup_uid)
 
     def netns_of(self, pod: Pod) -> Netns | None:
-        """The pod's netns, or None where its processes have none of their own."""
+        """Return the pod's netns, or None where its processes have none of their own."""
         processes = self.processes_of(pod)
         if processes is None or processes.inode == self.seen.host.inode:
             return None
         return self._netns_by_inode.get(processes.inode)
 
     def why_no_netns(self, pod: Pod) -> str:
+        """Return why the pod has no netns. Raises FactMissingError where that is unknown."""
         processes = self.processes_of(pod)
         closed, name = self.seen.facts.closed_processes, self.seen.name
         if processes is None and closed:
-            raise FactMissingError(f"{closed} processes on {name} could not be looked at.")
+            raise FactMissingError(
+                f"{plural(closed, 'process', 'processes')} on {name} could not be read: "
+                "the visit needs root on the host, with CAP_SYS_PTRACE."
+            )
         if processes is None:
             return f"no process on {name} belongs to it"
         if processes.inode == self.seen.host.inode:
             return "its processes are in the node's own netns"
-        return f"its netns {processes.inode} could not be looked at"
+        return f"its netns {processes.inode} could not be entered"
 
     @property
     def pods_with_netns(self) -> Iterator[tuple[Pod, Netns]]:
-        """Pods that have a netns which could be read.
+        """Pods with their netns, where it could be read.
 
-        Raises FactMissingError, after all others, if some could not and are not just going.
+        Raises FactMissingError at the end if some could not, and did not change meanwhile.
         """
         unread = []
         for pod in self.seen.pods:
@@ -73,12 +78,12 @@ class PodNamespaces:
                 unread.append(f"{pod.namespace}/{pod.name}: {netns.record.error}")
         if unread:
             raise FactMissingError(
-                f"The netns of {len(unread)} pods could not be read; {unread[0]}"
+                f"The netns of {plural(len(unread), 'pod')} could not be read; {unread[0]}"
             )
 
     @property
     def veths(self) -> Iterator[Veth]:
-        """The pair of each wired pod that is wired with one."""
+        """The pair of each pod whose eth0 is one end of a pair."""
         for pod, netns in self.pods_with_netns:
             inner, host = netns.primary, self.seen.host
             if inner is not None and inner.is_paired:
@@ -97,7 +102,7 @@ class PodNamespaces:
 
     @cached_property
     def leaked_netns(self) -> tuple[Netns, ...]:
-        """Namespaces that a runtime made for pods, and that no process is in any more."""
+        """Namespaces that a runtime created for pods, and that no process is in any more."""
         return tuple(
             netns
             for netns in map(Netns, self.seen.facts.namespaces[1:])

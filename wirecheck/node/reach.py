@@ -1,4 +1,4 @@
-"""The TCP connections that were made from a node and its pods, and whom they were to reach."""
+"""The TCP connections from a node and its pods, and the objects that they connect to."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ ENOUGH = 64 * 1024
 
 @dataclass(frozen=True)
 class Reached:
-    """One connection, with the objects at its ends."""
+    """One connection, with the objects at both ends."""
 
     ref: Ref
     contact: Contact
     source: Pod | None
     """None for the node itself."""
     target: Pod | None
-    """None for what is no pod: a node, a Service."""
+    """None for anything that is not a pod: a node, a Service."""
     concerns: tuple[Ref, ...]
     restricted_by: str
-    """A policy that may rightly stop it; empty where none can."""
+    """A policy that may block it; empty where none does."""
 
     @property
     def expected(self) -> str:
-        """What the connection is to give."""
+        """What the connection must achieve."""
         contact = self.contact
         if contact.messages:
             return f"{contact.messages} answers to {contact.messages} messages of 4 KiB"
@@ -44,12 +44,12 @@ class Reached:
 
     @cached_property
     def problem(self) -> str:
-        """What became of it instead; empty where it was made. Raises where it was not tried."""
+        """What happened instead; empty if it succeeded. Raises FactMissingError without a try."""
         contact = self.contact
         if not contact.tries:
             raise FactMissingError(
-                f"No connection was tried to {contact.address} port {contact.port}: the visit "
-                "ended before. Raise limits.node."
+                f"No connection to {contact.address} port {contact.port} was tried: the visit "
+                "ended early. Raise `limits.node` in the inventory."
             )
         if contact.made == contact.times:
             return ""
@@ -64,33 +64,33 @@ class Reached:
 
     @property
     def is_refused(self) -> bool:
-        """Whether it was answered that nothing listens.
+        """Whether the connection was refused.
 
-        A pod's own kernel says so of a pod's address, and of a Service's the pod behind it, or
-        the rules of a Service without endpoints: the way there is not what is wrong.
+        The kernel of the target refuses it where nothing listens, and the rules of a Service
+        without endpoints do. In both cases the path to the target works.
         """
         return self.contact.error == "refused"
 
     @property
     def is_small(self) -> bool:
-        """Whether the answers were not as large as the messages: the way back is not proven."""
+        """Whether the answers were small: then the path back is not proven for large packets."""
         return self.contact.received < ENOUGH
 
 
 @dataclass(frozen=True)
 class NodeReach:
-    """All connections of one visit. Raises NotApplicable where none were asked for."""
+    """All connections of one visit. Raises NotApplicable where none were requested."""
 
     seen: NodeSeen
 
     def of(self, purpose: str) -> tuple[Reached, ...]:
-        """Those that were made for one purpose; raises where there are none."""
+        """Return the connections of one purpose. Raises NotApplicable without any."""
         contacts = self.seen.facts.contacts
         if contacts is None:
-            raise NotApplicable("not measured: no TCP connections were made in this look")
+            raise NotApplicable("no TCP connections were made in this round")
         found = tuple(self.reached(each) for each in contacts if each.purpose == purpose)
         if not found:
-            raise NotApplicable("there is nothing here to connect from, or to")
+            raise NotApplicable("there is nothing to connect from, or nothing to connect to")
         return found
 
     def reached(self, contact: Contact) -> Reached:
@@ -98,7 +98,7 @@ class NodeReach:
         where = address(contact.address)
         source = self._pods_by_uid.get(contact.source) if contact.source else None
         if contact.source and source is None:
-            raise FactMissingError(f"The API shows no pod of uid {contact.source}.")
+            raise FactMissingError(f"The API has no pod with uid {contact.source}.")
         pods = self._helpers.get(where, ()) or cluster.pod_index.by_address.get(where, ())
         target = pods[0] if pods else None
         port = owner_of(cluster.destinations, contact, where)
@@ -118,7 +118,7 @@ class NodeReach:
         )
 
     def _end(self, where: IPAddress, number: int, port: PortOwner | None) -> str:
-        """Of a helper pod only what does not change from run to run."""
+        """Return the name of the target; for a helper pod only what stays the same between runs."""
         for pod in self._helpers.get(where, ()):
             there = "on the same node" if pod.node_name == self.seen.name else f"on {pod.node_name}"
             return f"the helper pod {there} by IPv{where.version}"
@@ -126,7 +126,7 @@ class NodeReach:
         return f"{port.name} at {end}" if port else end
 
     def _name(self, where: IPAddress) -> str:
-        """What has the address: `Node wc-w2`, `Pod shop/web-0 on wc-w2`, `Service shop/web`."""
+        """Return what has the address, such as `Pod shop/web-0 (wc-w2)` or `Service shop/web`."""
         cluster = self.seen.cluster
         for pod in cluster.pod_index.by_address.get(where, ()):
             there = "on the same node" if pod.node_name == self.seen.name else pod.node_name

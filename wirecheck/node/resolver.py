@@ -1,4 +1,4 @@
-"""The resolv.conf that kubelet gives a pod, and where a pod's own differs from it."""
+"""A pod's resolv.conf, compared with the one that the kubelet writes for it."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from wirecheck.api_index.pod import Pod
 from wirecheck.parse.resolv_conf import ResolvConf
 
 MOST_NAMESERVERS = 3
-"""kubelet cuts the list there, as glibc would (MAXNS)."""
+"""The kubelet truncates the list to this number, as glibc does (MAXNS)."""
 
 
 @dataclass(frozen=True)
 class Resolver:
-    """A pod's resolv.conf beside what its dnsPolicy and dnsConfig imply."""
+    """A pod's resolv.conf, and what its dnsPolicy and dnsConfig imply."""
 
     pod: Pod
     file: ResolvConf
     domain: str
     dns_addresses: frozenset[IPAddress]
-    """Of the DNS Services."""
+    """The addresses of the DNS Services."""
     local_addresses: frozenset[IPAddress] = frozenset()
-    """Where the node's own DNS cache listens, if there is one."""
+    """The addresses of the node's own DNS cache, if there is one."""
 
     @property
     def deviations(self) -> Iterator[tuple[str, str]]:
-        """(expected, found) for each setting that is not as kubelet writes it.
+        """(expected, found) for each setting that is not as the kubelet writes it.
 
-        What a pod inherits from its node (policy Default) is the node's business: only what
-        the pod itself asked for is judged then.
+        With policy Default, a pod inherits the node's settings. Then only the settings of the
+        pod's own dnsConfig are evaluated.
         """
         yield from self._servers()
         yield from self._searches()
@@ -84,7 +84,7 @@ def _listed(keyword: str, values: tuple[str, ...] | list[str]) -> str:
 
 
 def is_one_of(text: str, allowed: frozenset[IPAddress]) -> bool:
-    """Whether the text is one of the addresses."""
+    """Return whether the text is one of the addresses."""
     try:
         return address(text) in allowed
     except ValueError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 from wirecheck.addresses import IPAddress, IPNetwork, addresses, network
 from wirecheck.api_index.pod import Pod
@@ -23,6 +24,8 @@ BRIDGE_SYSCTLS = {
     6: "net.bridge.bridge-nf-call-ip6tables",
 }
 FORWARDING_SYSCTLS = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
+Fact = TypeVar("Fact")
+
 ABSENT = "absent"
 """The value of a sysctl that the kernel does not have."""
 
@@ -125,9 +128,17 @@ class NodeSeen:
         """The node's own netns."""
         return Netns(self.facts.namespaces[0])
 
-    def problem_with(self, stage: str) -> str:
-        """Return what the visit reported about a stage that failed; empty where none did."""
-        return next((each for each in self.facts.problems if each.startswith(stage)), "")
+    def required(self, fact: Fact | None, stage: str, otherwise: str) -> Fact:
+        """Return a fact that only newer documents have, or that its stage could not collect.
+
+        Raises FactMissingError with the problem that the stage reported, or NotApplicable with
+        `otherwise` if it reported none.
+        """
+        if fact is not None:
+            return fact
+        if problem := next((each for each in self.facts.problems if each.startswith(stage)), ""):
+            raise FactMissingError(f"{self.name}: {problem}")
+        raise NotApplicable(otherwise)
 
     def sysctl(self, name: str) -> str:
         """Return the value in force, or `absent` where this kernel has no such setting."""
@@ -137,7 +148,7 @@ class NodeSeen:
         """Return a sysctl that is a number; raises FactMissingError for any other value."""
         value = self.sysctl(name)
         if not value.isdigit():
-            raise FactMissingError(f"{name} on {self.name} is {value}, not a number.")
+            raise FactMissingError(f"Sysctl {name} on {self.name} is {value}, not a number.")
         return int(value)
 
     def file(self, path: str) -> str:
@@ -165,12 +176,10 @@ class NodeSeen:
 
 def _failure(record: Command) -> str:
     if record.problem == "time limit":
-        spent = (
-            f"not ended after {record.seconds:.0f} s" if record.seconds else "not begun any more"
-        )
+        spent = f"it had run for {record.seconds:.0f} s" if record.seconds else "it had not started"
         return (
-            f"time limit: it had {spent}. Run it there by hand to see whether it hangs; if it is "
-            "only slow, as beside a busy kube-proxy, raise `limits.node` in the inventory"
+            f"time limit: {spent}. Run it on the node to see whether it hangs. If it is only slow, "
+            "as beside a busy kube-proxy, raise `limits.node` in the inventory"
         )
     if record.problem:
         return record.problem

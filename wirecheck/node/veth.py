@@ -1,4 +1,4 @@
-"""Veth pairs: the pod side and the node side of a pod's wire, and pairs that lead nowhere."""
+"""Veth pairs between pods and the node, and pairs without a pod."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wirecheck.network.registry import OWN_DEVICES
 from wirecheck.node.netns import Interface, Netns
 
 PORT_STATES = {0: "disabled", 1: "listening", 2: "learning", 4: "blocking"}
-"""Of a bridge port, but for 3, forwarding."""
+"""The states of a bridge port, except 3, forwarding."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class End:
 
 @dataclass(frozen=True)
 class Veth:
-    """The pair between a pod's interface and the node; `outer` is None where it is not there.
+    """The pair between a pod's interface and the node; `outer` is None where it does not exist.
 
-    An index alone is ambiguous (every pod's eth0 has index 2 or 3), so the node side must
-    also lead into the pod's netns, by the number that the node's netns knows it by.
+    An index alone is ambiguous (every pod's eth0 has index 2 or 3), so the peer of the node
+    side must also be in the pod's netns, by the nsid that the node's netns has for it.
     """
 
     pod: Pod
@@ -39,19 +39,19 @@ class Veth:
 
     @property
     def ref(self) -> Ref:
-        """The pod's name with that of its interface."""
+        """The pod, with the name of its interface."""
         return replace(self.pod.ref, part=self.inner.name)
 
     @property
     def ends(self) -> Iterator[End]:
-        """The ends that are there: in the pod, on the node."""
+        """The ends that exist: in the pod, on the node."""
         yield End(self.ref, self.inner)
         if self.outer:
             yield End(replace(self.pod.ref, part=self.outer.name), self.outer)
 
     @property
     def points_back(self) -> bool:
-        """Whether the node side leads to this very interface in this very netns."""
+        """Whether the peer of the node side is the pod's interface, in the pod's netns."""
         if self.outer is None:
             return False
         back = self.outer.link
@@ -62,15 +62,15 @@ class Veth:
 
     @property
     def actual_peer(self) -> str:
-        """Where the node side leads."""
+        """The peer of the node side."""
         if self.outer is None:
-            return "nowhere"
+            return "no interface"
         back = self.outer.link
         return f"{self.outer.name} points to interface {back.peer_index} of netns {back.peer_nsid}"
 
     @property
     def _bridge(self) -> Interface | None:
-        """The node's bridge that has an address in the range of the pod's."""
+        """The node's bridge whose network contains an address of the pod."""
         return next(
             (
                 each
@@ -83,7 +83,7 @@ class Veth:
 
     @property
     def lacks_hairpin(self) -> bool:
-        """Whether the bridge keeps from the pod what the pod sends to itself."""
+        """Whether the bridge does not send packets of the pod back to it (hairpin)."""
         if self.outer is None or self.outer.link.port_hairpin is not False:
             return False
         bridge = self.host.by_index.get(self.outer.link.master or 0)
@@ -91,7 +91,7 @@ class Veth:
 
     @property
     def blocked_by_bridge(self) -> str:
-        """The state in which the pod's port does not forward; empty where it does, or is down."""
+        """The state of the bridge port if it does not forward; empty if it does, or is down."""
         if self.outer is None or not (self.inner.is_up and self.outer.is_up):
             return ""
         state = self.outer.link.port_state
@@ -99,7 +99,7 @@ class Veth:
 
     @property
     def is_attached(self) -> bool:
-        """Whether packets for the pod reach the node side: over its bridge, or by a route."""
+        """Whether packets for the pod reach the node side: through a bridge or a route."""
         if self.outer is None:
             return False
         if (bridge := self._bridge) is not None:
@@ -109,25 +109,25 @@ class Veth:
 
     @property
     def expected_attachment(self) -> str:
-        """Where the node side should be."""
+        """Where the node side must be attached."""
         name = self.outer.name if self.outer else "the node side"
         if (bridge := self._bridge) is not None:
             return f"{name} on bridge {bridge.name}"
-        return f"a route to the pod's address by {name}"
+        return f"a route to the pod's address through {name}"
 
     @property
     def actual_attachment(self) -> str:
-        """Where the node side is."""
+        """Where the node side is attached."""
         master = self.outer.link.master if self.outer else None
         if master is None:
-            return "on no bridge, and no route to the pod leads there"
+            return "on no bridge, and not the device of a route to the pod"
         holder = self.host.by_index.get(master)
         return f"on {holder.name if holder else f'interface {master}'}"
 
 
 @dataclass(frozen=True)
 class Orphan:
-    """A veth on the node whose other end belongs to no pod."""
+    """A veth on the node whose peer belongs to no pod."""
 
     node: str
     interface: Interface
@@ -135,14 +135,14 @@ class Orphan:
 
     @property
     def ref(self) -> Ref:
-        """The interface; its name is random, so it is the node's."""
+        """The interface as a part of the node: its name is random."""
         return Ref("Node", self.node, part=self.interface.name)
 
 
 def orphans(
     node: str, host: Netns, live_nsids: frozenset[int], uplinks: frozenset[IPAddress]
 ) -> Iterator[Orphan]:
-    """Veths on the node that lead into no live netns; of a pair on the node, both ends.
+    """Yield veths on the node whose peer is in no live netns; both ends of a pair on the node.
 
     `uplinks` are the node's own addresses: a node that is itself a container has them on a veth.
     """
@@ -153,6 +153,8 @@ def orphans(
         if nsid is None:
             peer = host.by_index.get(each.link.peer_index or 0)
             if not each.addresses and not (peer and peer.addresses):
-                yield Orphan(node, each, f"{peer.name if peer else 'nothing'}, on the node as well")
+                yield Orphan(
+                    node, each, f"{peer.name if peer else 'no interface'}, also on the node"
+                )
         elif nsid not in live_nsids:
-            yield Orphan(node, each, f"netns {nsid}, which no process is in")
+            yield Orphan(node, each, f"in netns {nsid}, which has no process")

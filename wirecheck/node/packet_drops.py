@@ -1,4 +1,4 @@
-"""Packets that a node lost between two samples of its counters."""
+"""Packets that a node dropped between two samples of its counters."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from wirecheck.node.netns import TUNNELS
 from wirecheck.snapshot.node_document import NodeDocument, TrafficSample
 
 LEAST = 10
-"""Packets, below which a share says nothing."""
+"""Dropped packets; with fewer, a percentage is meaningless."""
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
-    """What one direction of a device, or the queues of the CPUs, lost while it passed others."""
+class PacketDrops:
+    """The packets that one direction of a device, or the queues of the CPUs, dropped and passed."""
 
     where: str
-    lost: int
+    dropped: int
     passed: int
 
     @property
     def percent(self) -> float:
-        """Of all packets."""
-        return 100 * self.lost / (self.lost + self.passed)
+        """Percent of all packets that were dropped."""
+        return 100 * self.dropped / (self.dropped + self.passed)
 
 
-def losses(node: str, document: NodeDocument) -> Iterator[Loss]:
-    """Where packets were lost. Raises where the counters were not read twice."""
+def packet_drops(node: str, document: NodeDocument) -> Iterator[PacketDrops]:
+    """Yield where packets were dropped. Raises NotApplicable without two samples."""
     first, last = _two(node, document)
-    # A tunnel drops what it knows no way for: that is no loss of the wire.
+    # A tunnel drops packets that it has no route for: the network did not lose them.
     tunnels = {each.name for each in document.namespaces[0].links if each.kind in TUNNELS}
     received = 0
     for name, now in last.interfaces.items():
         before = first.interfaces.get(name)
         if name in tunnels or before is None or now.received < before.received:
-            continue  # made, or made anew, meanwhile
+            continue  # created or recreated between the samples
         inward = now.received - before.received
         received += inward
         dropped = now.receive_dropped - before.receive_dropped
@@ -45,14 +45,16 @@ def losses(node: str, document: NodeDocument) -> Iterator[Loss]:
         outward = now.sent - before.sent
         lost = now.send_dropped - before.send_dropped + now.send_errors - before.send_errors
         yield from _counting(f"{name}, outgoing", lost, outward)
-    if document.host.virtualised != "container":  # there they are the whole machine's
+    if (
+        document.host.virtualised != "container"
+    ):  # a container shows the counters of the whole machine
         queued = last.softnet_dropped - first.softnet_dropped
         yield from _counting("queues of the CPUs", queued, received)
 
 
-def _counting(where: str, lost: int, passed: int) -> Iterator[Loss]:
+def _counting(where: str, lost: int, passed: int) -> Iterator[PacketDrops]:
     if lost >= LEAST:
-        yield Loss(where, lost, passed)
+        yield PacketDrops(where, lost, passed)
 
 
 def _two(node: str, document: NodeDocument) -> tuple[TrafficSample, TrafficSample]:
@@ -60,5 +62,5 @@ def _two(node: str, document: NodeDocument) -> tuple[TrafficSample, TrafficSampl
     if problem := next((each for each in document.problems if each.startswith("Traffic")), ""):
         raise FactMissingError(f"{node}: {problem}")
     if len(samples) < 2:
-        raise NotApplicable("counters of losses were not read twice on this node")
+        raise NotApplicable("the drop counters of this node were not read twice")
     return samples[0], samples[-1]

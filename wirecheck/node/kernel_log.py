@@ -1,0 +1,40 @@
+"""Events in a node's kernel log: lines of one pattern, summarised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from wirecheck.snapshot.node_document import KernelLine
+
+
+@dataclass(frozen=True)
+class LogEvent:
+    """The lines of one pattern, by the last of them."""
+
+    pattern: str
+    text: str
+    when: str
+    times: int
+    age_minutes: float
+
+    def __str__(self) -> str:
+        """The last line, its time and the number of lines of the pattern."""
+        return f"{self.text!r} at {self.when}, {self.times} times in the log"
+
+
+def log_events(lines: Iterable[KernelLine], now: float) -> Iterator[LogEvent]:
+    """Yield one event for each pattern. `now` is the time of the visit by the node's clock."""
+    by_pattern: dict[str, list[KernelLine]] = {}
+    for line in lines:
+        by_pattern.setdefault(line.pattern, []).append(line)
+    for pattern, found in sorted(by_pattern.items()):
+        last = max(found, key=lambda line: line.time)
+        yield LogEvent(
+            pattern=pattern,
+            text=last.text,
+            when=datetime.fromtimestamp(last.time, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+            times=len(found),
+            age_minutes=(now - last.time) / 60,
+        )
