@@ -7,21 +7,25 @@ from pathlib import Path
 import pytest
 
 from tests.network.all_clusters import CLUSTERS
+from wirecheck.collect.on_node.kernel import FILES
 from wirecheck.network.plugin import UNKNOWN, AddressSource, Attachment
 from wirecheck.network.plugins.flannel import PLUGIN as FLANNEL
+from wirecheck.network.plugins.ovn_kubernetes import PLUGIN as OVN_KUBERNETES
 from wirecheck.network.registry import (
     CONFIG_MAP_KEYS,
+    NODE_FILES,
     PLUGINS,
     forwards_by_device,
-    forwards_by_setting,
     plugin_of,
     records_in,
+    replaces_kube_proxy,
 )
 
 ROOT = Path(__file__).parents[2]
 RECOGNISED = [each for each in PLUGINS if each.recognised_by.daemonsets]
 
 RECORD = """
+from wirecheck.collect.on_node.kernel import FILES
 from wirecheck.network.plugin import AddressSource, Attachment, CniPlugin, Recognition
 
 PLUGIN = CniPlugin(
@@ -128,21 +132,23 @@ def test_every_plugin_has_its_row_in_the_documentation(plugin):
     assert Attachment(attachment) is plugin.attachment
 
 
+def test_files_of_plugins_are_read_from_nodes():
+    assert frozenset(FILES) >= NODE_FILES
+
+
 @pytest.mark.parametrize(
     ("settings", "name"),
     [
         ([("kube-proxy-replacement", "true")], "Cilium"),
         ([("config.conf", "mode: ipvs"), ("kube-proxy-replacement", "strict")], "Cilium"),
-        ([("kube-proxy-replacement", "false")], None),
-        ([("kube-proxy-replacement", "partial")], None),
-        ([("another-key", "true")], None),
-        ([], None),
+        ([("kube-proxy-replacement", "false")], ""),
+        ([("kube-proxy-replacement", "partial")], ""),
+        ([("another-key", "true")], ""),
+        ([], ""),
     ],
 )
 def test_services_are_forwarded_by_a_plugin_whose_setting_is_on(settings, name):
-    found = forwards_by_setting(settings)
-
-    assert (found.name if found else None) == name
+    assert replaces_kube_proxy(UNKNOWN, settings) == name
     assert CONFIG_MAP_KEYS == {"cilium-config": "kube-proxy-replacement"}
 
 
@@ -159,3 +165,8 @@ def test_services_are_forwarded_by_a_plugin_whose_setting_is_on(settings, name):
 )
 def test_services_may_be_forwarded_by_a_plugin_whose_device_exists(devices, name):
     assert forwards_by_device(devices) == name
+
+
+def test_ovn_kubernetes_always_forwards_services():
+    assert replaces_kube_proxy(OVN_KUBERNETES, []) == "OVN-Kubernetes"
+    assert replaces_kube_proxy(FLANNEL, []) == ""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
+from wirecheck.api_index.grouping import grouped
 from wirecheck.api_index.service import ServiceKey
 from wirecheck.snapshot.objects.endpoint_slice import Endpoint, EndpointSliceObject
 
@@ -26,11 +26,7 @@ def service_of(slice_: EndpointSliceObject) -> ServiceKey | None:
 
 def slices_by_service(slices: Iterable[EndpointSliceObject]) -> SlicesByService:
     """Index all slices once; everything that asks for a Service's slices uses the index."""
-    found: dict[ServiceKey, list[EndpointSliceObject]] = defaultdict(list)
-    for each in slices:
-        if key := service_of(each):
-            found[key].append(each)
-    return {key: tuple(own) for key, own in found.items()}
+    return grouped((key, each) for each in slices if (key := service_of(each)))
 
 
 def endpoints_with_addresses(slices: Iterable[EndpointSliceObject]) -> Iterator[Endpoint]:

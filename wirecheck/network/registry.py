@@ -80,13 +80,16 @@ def plugin_of(daemonsets: Collection[str], known: Iterable[CniPlugin] = PLUGINS)
     )
 
 
-def forwards_by_setting(settings: Collection[tuple[str, str]]) -> CniPlugin | None:
-    """The plugin that forwards Services by (key, value) of its ConfigMap, if one does."""
+def replaces_kube_proxy(plugin: CniPlugin, settings: Collection[tuple[str, str]]) -> str:
+    """The plugin that forwards Services instead of kube-proxy; empty if kube-proxy does.
+
+    `plugin` is that of the cluster, `settings` are the (key, value) pairs of all ConfigMaps.
+    """
     for each in PLUGINS:
         setting = each.services.setting
         if setting and any(key == setting.key and v in setting.enabled for key, v in settings):
-            return each
-    return None
+            return each.name
+    return plugin.name if plugin.services.always else ""
 
 
 def forwards_by_device(devices: Collection[str]) -> str:

@@ -25,7 +25,7 @@ from wirecheck.catalogue.findings import Ref
 from wirecheck.catalogue.registry import Threshold
 from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.network.plugin import AddressSource, CniPlugin
-from wirecheck.network.registry import forwards_by_setting, plugin_of
+from wirecheck.network.registry import plugin_of, replaces_kube_proxy
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.index import RoundRecord, SnapshotIndex
 from wirecheck.snapshot.objects.node import NodeObject
@@ -177,6 +177,4 @@ class ClusterSeen:
     def proxy_replacement(self) -> str:
         """The plugin that forwards Services in kube-proxy's place; empty if kube-proxy does."""
         settings = [each for config_map in self.api.config_maps for each in config_map.data.items()]
-        if plugin := forwards_by_setting(settings):
-            return plugin.name
-        return self.cni.name if self.cni.services.always else ""
+        return replaces_kube_proxy(self.cni, settings)

@@ -1,19 +1,7 @@
 """Which ports of nodes a visit connects to: a bounded share, and all of them over all nodes."""
 
-import msgspec
-import pytest
-
 from tests.checks.small_ports import ANYWHERE, HEALTH, LOCAL, ON_HOST, add_service, with_ports
 from tests.collect.plan.test_contacts import described, planned
-from wirecheck.api_index.endpoint_slices import slices_by_service
-from wirecheck.api_index.host_ports import HostPort, host_ports
-from wirecheck.api_index.node_ports import node_ports
-from wirecheck.snapshot.api_objects import ApiObjects
-
-
-def node_ports_of(small):
-    api = msgspec.convert(small.api, ApiObjects)
-    return node_ports(api.services, slices_by_service(api.endpoint_slices))
 
 
 def ports(objects, node="n1", purpose="node port"):
@@ -83,73 +71,3 @@ def test_pods_that_are_not_ready_are_not_asked_at_their_host_ports():
     objects["pods"][1]["status"]["conditions"] = []
 
     assert ports(objects, "n1", "host port") == {}
-
-
-@pytest.mark.parametrize(
-    ("conditions", "is_used"),
-    [
-        ({}, True),
-        ({"ready": False}, False),
-        ({"ready": False, "serving": True, "terminating": True}, True),
-        ({"ready": False, "serving": False, "terminating": True}, False),
-    ],
-)
-def test_endpoints_are_used_as_kube_proxy_uses_them(conditions, is_used):
-    small = with_ports()
-    for slice_ in small.api["endpointSlices"][1:]:
-        slice_["endpoints"][0]["conditions"] = conditions
-
-    found = node_ports_of(small)
-    assert bool(found) is is_used
-    assert {each.port for each in found if each.is_open_at("n1")} == (
-        {ANYWHERE, LOCAL} if is_used else set()
-    )
-
-
-def test_ports_of_a_slice_are_joined_by_their_names():
-    small = with_ports()
-    small.api["endpointSlices"][1]["ports"][0]["name"] = "metrics"
-
-    assert {each.port for each in node_ports_of(small)} == {LOCAL}
-
-
-@pytest.mark.parametrize(
-    ("host_ip", "address", "open_at"),
-    [
-        ("", "", ["192.0.2.1"]),
-        ("0.0.0.0", "", ["192.0.2.1"]),
-        ("192.0.2.7", "192.0.2.7", ["192.0.2.7"]),
-        ("127.0.0.1", "127.0.0.1", []),
-        ("::", None, []),
-    ],
-)
-def test_a_host_port_is_open_at_its_own_address_or_at_all(host_ip, address, open_at):
-    small = with_ports()
-    small.api["pods"][1]["spec"]["containers"][0]["ports"][0]["hostIP"] = host_ip
-    api = msgspec.convert(small.api, ApiObjects)
-
-    found = list(host_ports(api.pods[1]))
-    expected = [] if address is None else [HostPort("tcp", address, ON_HOST, "10.244.0.3", 8080)]
-    assert found == expected
-    assert [where for each in found for where in each.open_at(api.nodes[0])] == open_at
-
-
-def test_pods_on_the_hosts_network_have_no_host_ports():
-    small = with_ports()
-    small.api["pods"][1]["spec"]["hostNetwork"] = True
-
-    assert list(host_ports(msgspec.convert(small.api, ApiObjects).pods[1])) == []
-
-
-def test_with_policy_local_the_endpoints_of_each_node_are_chosen_from():
-    """One that ends is used where its node has no other; with policy Cluster, nowhere."""
-    small = with_ports()
-    ending = {"ready": False, "serving": True, "terminating": True}
-    for slice_ in small.api["endpointSlices"][1:]:
-        first = slice_["endpoints"][0]
-        on_n2 = {"addresses": ["10.244.1.7"], "nodeName": "n2", "conditions": ending}
-        slice_["endpoints"] += [{**first, "conditions": ending}, on_n2]
-
-    found = {each.port: each for each in node_ports_of(small)}
-    assert {each.node for each in found[ANYWHERE].backends} == {"n1"}
-    assert [each.node for each in found[LOCAL].backends] == ["n1", "n2"]
