@@ -72,8 +72,20 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Rewrite the links of a page for the site."""
-    return rewritten(markdown, page.file.src_uri)
+    """Rewrite the links of a page for the site, and add the list of checks to theirs."""
+    name = page.file.src_uri
+    if name == CHECKS:
+        markdown = f"{markdown}\n{check_list(ROOT / 'docs')}"
+    return rewritten(markdown, name)
+
+
+def check_list(docs: Path) -> str:
+    """Return a table of all check pages. In the repository, the folder itself is the list."""
+    rows = ["## All checks", "", "| check | assertion |", "|---|---|"]
+    for page in sorted(docs.glob("checks/*.*.md")):
+        found = re.search(r"^\*\*(.+)\*\*$", page.read_text(), re.MULTILINE)
+        rows.append(f"| [{page.stem}]({page.name}) | {found[1] if found else ''} |")
+    return "\n".join(rows)
 
 
 def rewritten(markdown: str, name: str) -> str:

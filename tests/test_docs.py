@@ -18,11 +18,9 @@ from testbed.documented import (
     is_target,
     needs_no_cluster,
 )
-from tests.checks.small_cluster import WEB_NETNS, SmallCluster
 from tests.needs import need
 from tests.run.test_merge_snapshots import part_of
 from tests.served_cluster import Listener
-from wirecheck.catalogue import registry
 from wirecheck.catalogue.profiles import PROFILES
 from wirecheck.cli.demo import recorded
 from wirecheck.inventory import reference as inventory_reference
@@ -125,18 +123,6 @@ def test_the_examples_are_inventories_by_the_schema(file: Path):
 
     assert not list(validator.iter_errors(yaml.safe_load(file.read_text())))
     assert list(validator.iter_errors({"nodes": [{"nam": "*"}]}))
-
-
-def test_the_check_that_is_shown_does_what_is_said(monkeypatch):
-    page = ROOT / "docs/writing-a-check.md"
-    source, proof = (block for kind, block in FENCE.findall(page.read_text()) if kind == "python")
-    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
-    names = {"WEB_NETNS": WEB_NETNS}
-
-    exec(compile(source, "checks/links.py", "exec"), {})
-    exec(compile(proof, str(page), "exec"), names)
-
-    names["test_a_pair_that_is_too_narrow_for_ipv6"](SmallCluster())
 
 
 def test_the_report_in_the_readme_is_what_the_recorded_cluster_gives(tmp_path: Path):

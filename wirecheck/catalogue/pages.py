@@ -5,16 +5,22 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 
 from wirecheck.catalogue.profiles import PROFILES, profiles_of
 from wirecheck.catalogue.registry import Check, load
 from wirecheck.catalogue.remedies import general
 from wirecheck.collect.node_commands import NODE_COMMANDS
 
+INTRODUCTION = (
+    "Every check has a page in this folder, named by its id. `wirecheck list` prints all checks "
+    "with their assertions, `wirecheck explain ID` prints the page of one."
+)
 Section = tuple[str, list[str]]
 """A heading and its paragraphs."""
 
@@ -69,12 +75,13 @@ def as_page(check: Check) -> str:
 
 
 def index_page(checks: Sequence[Check]) -> str:
-    """Return the page that lists all checks."""
-    rows = [f"| [{c.id}]({c.id}.md) | {c.scope} | {c.sentence} |" for c in checks]
+    """Return the page about all checks. It names groups only, so a new check does not change it."""
+    groups = {check.group: inspect.getmodule(check.function) for check in checks}
+    rows = [f"| [{g}](../../checks/{g}.py) | {_about(module)} |" for g, module in groups.items()]
     profiles = [f"- `{each.name}`: {each.when}." for each in PROFILES.values()]
-    head = ["| check | one result per | assertion |", "|---|---|---|"]
-    parts = [PREAMBLE, "# The checks", "\n".join([*head, *rows]), "## Profiles"]
-    return "\n\n".join([*parts, "\n".join(profiles)]) + "\n"
+    table = "\n".join(["| group | about |", "|---|---|", *rows])
+    parts = [PREAMBLE, "# The checks", INTRODUCTION, table, "## Profiles", "\n".join(profiles)]
+    return "\n\n".join(parts) + "\n"
 
 
 def write_pages(folder: Path) -> None:
@@ -98,6 +105,12 @@ def _measured(check: Check) -> Iterator[str]:
         yield f"Runs those of these commands that the node needs: {lines}."
     if check.settles:
         yield SETTLING
+
+
+def _about(module: ModuleType | None) -> str:
+    """Return what the checks of a file are about: the first line of its docstring."""
+    line = inspect.cleandoc((module and module.__doc__) or "").partition("\n")[0]
+    return _sentence(line.partition(": ")[2] or line)
 
 
 def _sentence(text: str) -> str:
