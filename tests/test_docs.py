@@ -24,8 +24,8 @@ from tests.served_cluster import Listener
 from wirecheck.catalogue.profiles import PROFILES
 from wirecheck.cli.demo import recorded
 from wirecheck.inventory import reference as inventory_reference
+from wirecheck.run.reported_run import perform
 from wirecheck.run.request import Request
-from wirecheck.run.session import perform
 from wirecheck.snapshot.folder import Snapshot
 
 ROOT = Path(__file__).parent.parent

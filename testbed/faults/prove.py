@@ -109,7 +109,7 @@ class Prover:
         command = [
             *(sys.executable, "-m", "wirecheck", "run"),
             *("--inventory", str(self._root / (inventory or "inventory.yaml"))),
-            *("--report-dir", str(folder), "--look-intervals", LOOK_INTERVALS),
+            *("--report-dir", str(folder), "--round-intervals", LOOK_INTERVALS),
         ]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
         written = list(folder.glob("*/results.jsonl"))

@@ -53,7 +53,7 @@ def _while_looking(do: Callable[[], None], undo: Callable[[], None], inventory: 
     limits = {"node": LIMIT, "total": 120.0}
     with tempfile.TemporaryDirectory(prefix="wirecheck-reliability-") as folder:
         running = begin(
-            Path(folder) / "run", *SLOW, "--looks", "1", inventory=inventory, limits=limits
+            Path(folder) / "run", *SLOW, "--rounds", "1", inventory=inventory, limits=limits
         )
         try:
             looks_at_nodes()

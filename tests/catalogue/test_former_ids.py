@@ -31,9 +31,9 @@ from wirecheck.results import history, jsonl
 from wirecheck.results.records import FURTHER, Results
 from wirecheck.run.baseline import read_baseline
 from wirecheck.run.merge_results import read_part
+from wirecheck.run.reported_run import perform
 from wirecheck.run.request import Request
 from wirecheck.run.selection import named, selected
-from wirecheck.run.session import perform
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import Waiver
 

@@ -9,8 +9,8 @@ from tests.snapshots import broken, healthy, written
 from wirecheck.cli import demo
 from wirecheck.cli import main as cli
 from wirecheck.results.jsonl import read_results
+from wirecheck.run.reported_run import perform
 from wirecheck.run.request import Request
-from wirecheck.run.session import perform
 
 
 @pytest.fixture

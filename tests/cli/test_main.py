@@ -139,7 +139,7 @@ def test_an_inventory_overrides_a_snapshot_and_that_is_shown(run, tmp_path):
     code, out, err = run("run", "--snapshot", snapshot, "--inventory", inventory, *only())
 
     assert (waived, code) == (0, 1)
-    assert "conntrack.use_warn is 50, was 75" in err
+    assert "conntrack.use_warn: 50, was 75" in err
     assert "waiver of pods.* at n1" in out
 
 
@@ -154,8 +154,8 @@ def test_an_inventory_overrides_a_snapshot_and_that_is_shown(run, tmp_path):
         (["run", "--snapshot", "."], 2, "it has no snapshot.json"),
         (["run", "--unknown"], 4, "No such option '--unknown'"),
         (["run", "-k", "lniks.*"], 4, "No check matches `lniks.*`; did you mean"),
-        (["run", "--look-intervals", "soon"], 4, "'soon' is not a list of seconds"),
-        (["run", "--look-intervals", "-1"], 4, "between 0 and 3600"),
+        (["run", "--round-intervals", "soon"], 4, "'soon' is not a list of seconds"),
+        (["run", "--round-intervals", "-1"], 4, "between 0 and 3600"),
         (["run", "--dns-rate", "0"], 4, "--dns-rate"),
         (["run", "--fail-on", "error"], 4, "--fail-on"),
         (["run", "--snapshot", ".", "--context", "c"], 4, "--context is about a live cluster"),
@@ -222,7 +222,7 @@ def test_an_error_of_its_own_keeps_the_traceback_away_from_the_user(run, tmp_pat
     def fail(*_):
         raise KeyError("a secret of the code")
 
-    monkeypatch.setattr(cli_outputs, "perform", fail)
+    monkeypatch.setattr(cli_outputs, "run_all", fail)
 
     code, _, err = run("run", "--snapshot", "anything")
 
@@ -238,7 +238,7 @@ class TestDoctor:
     def served(self, server, monkeypatch):
         cluster = ServedCluster(server)
         cluster.serve(healthy())
-        monkeypatch.setattr("wirecheck.run.round.container_access", cluster.container_access)
+        monkeypatch.setattr("wirecheck.run.access.container_access", cluster.container_access)
         monkeypatch.setattr("wirecheck.run.round.visit_all", cluster.visit_all)
         return cluster
 
@@ -246,14 +246,14 @@ class TestDoctor:
         code, out, _ = run("doctor", "--kubeconfig", kubeconfig)
 
         # The small cluster does not have all that the whole catalogue looks at.
-        assert code == (2 if "not judged" in out else 0)
+        assert code == (2 if "  error " in out else 0)
         lines = dict(line.split(maxsplit=1) for line in out.splitlines() if line[0] != " ")
         assert lines["context"] == "test, Kubernetes v1.34.4"
         assert lines["rights"].startswith("list nodes, pods, services, endpointslices")
         assert "1 by docker" in out
-        assert lines["visits"].startswith("1 of 1 node seen, the slowest was n1")
-        assert "items can be judged" in lines["checks"]
-        assert "where something is found at most 3 looks" in lines["takes"]
+        assert lines["visits"].startswith("1 of 1 node visited, the slowest was n1")
+        assert "items can be evaluated" in lines["checks"]
+        assert "with findings at most 3 rounds" in lines["duration"]
         assert served.visited == [["n1"]]
 
     def test_a_node_that_is_not_reached(self, run, served, kubeconfig):
@@ -263,8 +263,8 @@ class TestDoctor:
         code, out, _ = run("doctor", "--kubeconfig", kubeconfig)
 
         assert code == 2
-        assert "not seen      n1 is down.\n" in out
-        assert "by hand     docker exec n1 python3 --version\n" in out
+        assert "not reached      n1 is down.\n" in out
+        assert "by hand        docker exec n1 python3 --version\n" in out
 
     def test_a_script_reads_the_same(self, run, served, kubeconfig):
         down = VisitRecord(VisitStatus.UNREACHABLE, via="docker://n1", reason="n1 is down.")
@@ -275,8 +275,8 @@ class TestDoctor:
         told = json.loads(out)
         by_topic = {each["topic"]: each for each in told["remarks"]}
         assert code == told["status"] == 2
-        assert by_topic["not seen"]["text"] == "n1 is down."
-        assert by_topic["by hand"]["under"] == "not seen"
+        assert by_topic["not reached"]["text"] == "n1 is down."
+        assert by_topic["by hand"]["under"] == "not reached"
 
     def test_a_tool_that_a_node_lacks(self, run, served, kubeconfig):
         small = healthy()
@@ -290,8 +290,8 @@ class TestDoctor:
         code, out, _ = run("doctor", "--kubeconfig", kubeconfig)
 
         assert code == 2
-        assert f"no tool       {command.argv[0]} on n1\n" in out
-        assert "  not judged" in out
+        assert f"missing tool     {command.argv[0]} on n1\n" in out
+        assert "  error " in out
 
     def test_all_rules_that_are_missing_are_told_at_once(self, run, served, server, kubeconfig):
         for path in ("/api/v1/pods", "/api/v1/services"):

@@ -90,24 +90,24 @@ class TestRecord:
         seen = VisitRecord(VisitStatus.UNREACHABLE, reason="n2 does not answer.")
         cluster.visits = {"n2": (seen, None)}
         monkeypatch.setattr("wirecheck.run.round.visit_all", cluster.visit_all)
-        monkeypatch.setattr("wirecheck.run.round.container_access", cluster.container_access)
+        monkeypatch.setattr("wirecheck.run.access.container_access", cluster.container_access)
         monkeypatch.setattr(live.time, "sleep", lambda _: None)
         return cluster
 
     def test_it_looks_and_does_not_judge(self, snapshot, served, kubeconfig, tmp_path, monkeypatch):
-        monkeypatch.setattr("wirecheck.run.live.Evaluation", None)
+        monkeypatch.setattr("wirecheck.run.session.Evaluation", None)
 
         status, out, err = snapshot("record", "out", "--kubeconfig", kubeconfig)
 
         taken = Snapshot.open(tmp_path / "out")
         assert taken.node_names() == ["n1"]
         assert len(taken.index.looks) == 1
-        assert "Judge it with `wirecheck run --snapshot out`." in out
+        assert "Evaluate it with `wirecheck run --snapshot out`." in out
         assert status == (0 if served.access_methods == {"n1"} else 2)
         assert "Traceback" not in err
 
     def test_it_looks_as_often_as_it_is_asked_to(self, snapshot, served, kubeconfig, tmp_path):
-        snapshot("record", "out", "--looks", "3", "--kubeconfig", kubeconfig)
+        snapshot("record", "out", "--rounds", "3", "--kubeconfig", kubeconfig)
 
         taken = Snapshot.open(tmp_path / "out")
         assert [sorted(each.visits) for each in taken.index.looks] == [

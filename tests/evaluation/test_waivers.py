@@ -19,8 +19,8 @@ from wirecheck.report import html, junit, terminal
 from wirecheck.results.ordering import tone
 from wirecheck.results.outcomes import outcome_of
 from wirecheck.results.records import FindingRecord, ItemResult, Object, Results
+from wirecheck.run.reported_run import perform
 from wirecheck.run.request import Request
-from wirecheck.run.session import perform
 from wirecheck.snapshot.index import SnapshotIndex, Waiver
 
 PASSED, TODAY, TO_COME = "2027-01-14", "2027-01-15", "2027-12-31"

@@ -22,8 +22,8 @@ from wirecheck.report import github, terminal
 from wirecheck.report.registry import FORMATS
 from wirecheck.results.jsonl import read_results
 from wirecheck.results.records import Results
+from wirecheck.run.reported_run import perform
 from wirecheck.run.request import Request
-from wirecheck.run.session import perform
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import SnapshotWriter
 from wirecheck.snapshot.index import ClusterIdentity, RoundRecord, SnapshotIndex

@@ -244,7 +244,7 @@ def test_live_only_the_pods_node_is_visited(inspect, server, kubeconfig, monkeyp
     )
     served.access_methods = {"n1", "n3"}
     monkeypatch.setattr("wirecheck.run.round.visit_all", served.visit_all)
-    monkeypatch.setattr("wirecheck.run.round.container_access", served.container_access)
+    monkeypatch.setattr("wirecheck.run.access.container_access", served.container_access)
 
     status, out, _ = inspect("pod", "shop/web", "--kubeconfig", kubeconfig)
 

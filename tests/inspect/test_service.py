@@ -132,7 +132,7 @@ def test_live_one_node_is_visited_if_one_is_named(inspect, server, kubeconfig, m
     served = ServedCluster(server)
     served.serve(SmallCluster())
     monkeypatch.setattr("wirecheck.run.round.visit_all", served.visit_all)
-    monkeypatch.setattr("wirecheck.run.round.container_access", served.container_access)
+    monkeypatch.setattr("wirecheck.run.access.container_access", served.container_access)
 
     status, *_ = inspect(
         "service", "kube-system/kube-dns", "--node", "n9", "--kubeconfig", kubeconfig

@@ -19,8 +19,8 @@ from tests.collect.conftest import status
 from tests.served_cluster import Listener, ServedCluster
 from tests.snapshots import broken, healthy, risky, unreachable, written
 from wirecheck.results.jsonl import read_results
+from wirecheck.run.reported_run import perform
 from wirecheck.run.request import Request
-from wirecheck.run.session import perform
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import Waiver
 
@@ -229,9 +229,9 @@ def test_junit_has_every_item_and_pytest_html_the_same_page(run, tmp_path, pytes
         (["--kubeconfig=nowhere"], 2, "There is no kubeconfig at nowhere"),
         ([], 2, "There is no kubeconfig at"),
         (["--fail-on=error"], 4, "--fail-on"),
-        (["--looks=0"], 4, "'0' is no whole number above zero"),
-        (["--dns-rate=-1"], 4, "'-1' is no number above zero"),
-        (["--look-intervals=soon"], 4, "'soon' is not a list of seconds"),
+        (["--rounds=0"], 4, "'0' is not a whole number above zero"),
+        (["--dns-rate=-1"], 4, "'-1' is not a number above zero"),
+        (["--round-intervals=soon"], 4, "'soon' is not a list of seconds"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(run, *, arguments, status, sentence):
@@ -256,18 +256,19 @@ class TestLive:
         cluster = ServedCluster(server)
         cluster.serve(healthy())
         monkeypatch.setattr("wirecheck.run.round.visit_all", cluster.visit_all)
-        monkeypatch.setattr("wirecheck.run.round.container_access", cluster.container_access)
+        monkeypatch.setattr("wirecheck.run.access.container_access", cluster.container_access)
         monkeypatch.setattr("wirecheck.run.live.time.sleep", lambda _: None)
         return cluster
 
     def test_it_looks_once_the_items_are_chosen(self, run, served, kubeconfig, pytester):
         served.looks = [broken()]
 
-        done = run(f"--kubeconfig={kubeconfig}", "--looks=2", *catalogue())
+        done = run(f"--kubeconfig={kubeconfig}", "--rounds=2", *catalogue())
 
         assert done.status == 1, done.text
         assert served.visited == [["n1"], ["n1"]]
-        said = [line for line in done.lines if line.startswith(("Context test", "Something may"))]
+        starts = ("Context test", "Possibly transient")
+        said = [line for line in done.lines if line.startswith(starts)]
         assert len(said) == 2
         (folder,) = (pytester.path / "reports").glob("20*")
         assert f"reports: reports/{folder.name}" in done.last
@@ -295,7 +296,7 @@ class TestLive:
 
         assert done.status == 2
         assert "access: ssh://root@{address}" in done.text
-        assert any(line.startswith("Note: There was no way into 1 of 1 node") for line in done.last)
+        assert any(line.startswith("Note: No access to 1 of 1 node") for line in done.last)
 
     @pytest.mark.usefixtures("served")
     def test_an_api_that_refuses_is_one_sentence(self, run, kubeconfig, server):

@@ -269,7 +269,7 @@ def test_trouble_is_told_to_those_who_wait(tmp_path):
     "words",
     [
         ["-o", "nagios", "--no-such-option"],
-        ["--output=nagios", "--look-intervals", "soon"],
+        ["--output=nagios", "--round-intervals", "soon"],
         ["-onagios", "--snapshot", "missing", "--wait", "5m"],
     ],
 )

@@ -25,8 +25,8 @@ from wirecheck.results.measures import (
     measured_on,
     of_all,
 )
+from wirecheck.run.reported_run import perform
 from wirecheck.run.request import Request
-from wirecheck.run.session import perform
 from wirecheck.snapshot.attempts import Probe, Try
 
 

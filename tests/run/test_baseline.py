@@ -18,8 +18,8 @@ from wirecheck.report import html, junit
 from wirecheck.results.jsonl import read_results
 from wirecheck.results.records import Results
 from wirecheck.run.baseline import Baseline, read_baseline
+from wirecheck.run.reported_run import perform
 from wirecheck.run.request import Request, RequestError
-from wirecheck.run.session import perform
 from wirecheck.snapshot.index import ClusterIdentity
 
 

@@ -19,9 +19,7 @@ from wirecheck.snapshot.folder import Snapshot
 
 def changes(tmp_path: Path, was: SmallCluster, now: SmallCluster) -> list[str]:
     folders = written(tmp_path / "was", was), written(tmp_path / "now", now)
-    first, second = (
-        read_baseline(folder, lambda: selected(load(), CHECKS)).results for folder in folders
-    )
+    first, second = (read_baseline(folder, selected(load(), CHECKS)).results for folder in folders)
     found = changes_between(first, second, *map(Snapshot.open, folders))
     return [str(change) for change in found]
 

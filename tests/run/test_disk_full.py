@@ -130,7 +130,7 @@ def test_no_room_for_the_screen(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         ended = wirecheck("demo", "healthy", "--report-dir", str(tmp_path), stdout=full)
 
-    assert "The screen cannot be written to: No space left on device; the reports are" in (
+    assert "Standard output cannot be written to: No space left on device; the reports are" in (
         ended.stderr
     )
     (folder,) = tmp_path.glob("2*")

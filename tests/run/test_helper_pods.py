@@ -26,9 +26,9 @@ from wirecheck.inventory.file import InventoryError
 from wirecheck.report.sentences import coverage_sentence
 from wirecheck.results.jsonl import read_results
 from wirecheck.results.records import Results
+from wirecheck.run.reported_run import perform
 from wirecheck.run.request import Request, RequestError
-from wirecheck.run.session import perform
-from wirecheck.run.shard import Share
+from wirecheck.run.shard import Shard
 from wirecheck.snapshot.attempts import Contact
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.node_document import PodProcesses
@@ -88,7 +88,7 @@ def served(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> ServedCluster:
     cluster = ServedCluster(server, looks=[helped()])
     cluster.serve(cluster.looks[0])
     monkeypatch.setattr("wirecheck.run.round.visit_all", cluster.visit_all)
-    monkeypatch.setattr("wirecheck.run.round.container_access", cluster.container_access)
+    monkeypatch.setattr("wirecheck.run.access.container_access", cluster.container_access)
     monkeypatch.setattr("wirecheck.run.live.time.sleep", lambda _: None)
     return cluster
 
@@ -213,7 +213,7 @@ def test_the_inventory_can_ask_for_them(run: Run, namespace: Helpers) -> None:
     ("options", "error", "sentence"),
     [
         ({"profile": "upgrade"}, RequestError, "--profile preprod"),
-        ({"share": Share(1, 2)}, RequestError, "share of the nodes"),
+        ({"shard": Shard(1, 2)}, RequestError, "run with --shard cannot make"),
         (
             {"inventory": "nodes: [{name: n1, access: 'docker://'}]"},
             InventoryError,

@@ -27,7 +27,7 @@ PODS = "/api/v1/pods"
 NO_PATIENCE = (
     "import wirecheck.collect.api.connection as c; c.SILENCE_SECONDS = c.ANSWER_SECONDS = 1e4"
 )
-AGAIN = "import wirecheck.run.live as live; live.concerned = lambda *_: frozenset({'n1', ''})"
+AGAIN = "import wirecheck.run.session as s; s.concerned = lambda *_: frozenset({'n1', ''})"
 
 # Runs wirecheck, and stops for good at the call of a function, after saying so with a file.
 DRIVER = """
@@ -55,7 +55,7 @@ if spot:
         owner = getattr(owner, each)
     original = getattr(owner, name)
     setattr(owner, name, stop)
-from wirecheck.cli import main
+from wirecheck.cli.main import main
 main(sys.argv[5:])
 """
 
@@ -163,7 +163,7 @@ def test_while_it_is_found_out_what_changed(
 
 
 def test_in_the_pause_before_the_second_look(interrupt: Interrupt) -> None:
-    ended = interrupt("wirecheck.run.live:time.sleep", more=AGAIN)
+    ended = interrupt("wirecheck.run.session:time.sleep", more=AGAIN)
 
     assert (ended.results.ended.interrupted, ended.results.ended.looks) == (True, 1)
     assert ended.results.items
@@ -173,13 +173,13 @@ def test_while_the_api_is_listed_for_the_second_look(
     interrupt: Interrupt, server: ApiServer
 ) -> None:
     more = f"{NO_PATIENCE}\n{AGAIN}"
-    ended = interrupt("", "--look-intervals=0", more=more, reached=is_silent(server, 3))
+    ended = interrupt("", "--round-intervals=0", more=more, reached=is_silent(server, 3))
 
     assert (ended.results.ended.interrupted, ended.results.ended.looks) == (True, 1)
 
 
 def test_in_the_second_look(interrupt: Interrupt) -> None:
-    ended = interrupt("wirecheck.run.round:visit_all", "--look-intervals=0", call=2, more=AGAIN)
+    ended = interrupt("wirecheck.run.round:visit_all", "--round-intervals=0", call=2, more=AGAIN)
 
     assert (ended.results.ended.interrupted, ended.results.ended.looks) == (True, 2)
 
@@ -225,7 +225,7 @@ def test_while_a_snapshot_is_judged(interrupt: Interrupt, tmp_path: Path) -> Non
     snapshot = recorded("healthy")
     more = "sys.argv = [each for each in sys.argv if not each.startswith('--kubeconfig')]"
     ended = interrupt(
-        "wirecheck.run.replay:Evaluation.cluster", f"--snapshot={snapshot}", more=more
+        "wirecheck.run.session:Evaluation.cluster", f"--snapshot={snapshot}", more=more
     )
 
     assert ended.results.ended.interrupted

@@ -13,8 +13,8 @@ from wirecheck.cli import main as cli
 from wirecheck.cli.demo import recorded
 from wirecheck.results.jsonl import read_results
 from wirecheck.run.merge_results import merge_results, read_part
+from wirecheck.run.reported_run import perform
 from wirecheck.run.request import Request, RequestError
-from wirecheck.run.session import perform
 from wirecheck.snapshot.folder import Snapshot
 
 BETWEEN_NODES = {"reachability.local_node_ports"}

@@ -21,7 +21,7 @@ ENOUGH = 1_764_000_000.0
 HOLDS = """
 import sys
 from pathlib import Path
-from wirecheck.report_folder import ReportFolder
+from wirecheck.run.report_folder import ReportFolder
 folder = ReportFolder.create(Path(sys.argv[1]), 1764000000.0)
 (folder.snapshot / "look-1").mkdir(parents=True)
 print(folder.part.name, flush=True)

@@ -13,9 +13,9 @@ from tests.snapshots import CHECKS, broken, healthy
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.inventory.file import InventoryError
 from wirecheck.results.records import ItemResult, Results
-from wirecheck.run import live
+from wirecheck.run import live, session
+from wirecheck.run.reported_run import perform
 from wirecheck.run.request import NothingToDoError, Request
-from wirecheck.run.session import perform
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
 
@@ -35,7 +35,7 @@ def served(server, monkeypatch, pauses):
     cluster = ServedCluster(server)
     cluster.serve(healthy())
     monkeypatch.setattr("wirecheck.run.round.visit_all", cluster.visit_all)
-    monkeypatch.setattr("wirecheck.run.round.container_access", cluster.container_access)
+    monkeypatch.setattr("wirecheck.run.access.container_access", cluster.container_access)
     return cluster
 
 
@@ -129,11 +129,11 @@ def test_only_the_nodes_concerned_are_looked_at_again(run, served):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"looks": 1}, []),
-        ({"looks": 2}, [10.0]),
-        ({"looks": 4}, [10.0, 30.0, 30.0]),
-        ({"look_intervals": (1.0,)}, [1.0]),
-        ({"look_intervals": ()}, []),
+        ({"rounds": 1}, []),
+        ({"rounds": 2}, [10.0]),
+        ({"rounds": 4}, [10.0, 30.0, 30.0]),
+        ({"round_intervals": (1.0,)}, [1.0]),
+        ({"round_intervals": ()}, []),
         (
             {"inventory": "nodes: [{name: n1, access: 'docker://'}]\nrounds: {intervals: [2]}"},
             [2.0],
@@ -236,7 +236,7 @@ def test_a_node_without_a_way_in_is_judged_by_the_api_and_said(run, served, list
     assert item(results, "pods.ip_in_node_range").outcome is Outcome.PASS
     assert 'name: "n1"\n    access: ssh://root@{address}' in listener.text
     assert results.started.notes == [
-        "There was no way into 1 of 1 node: only what the API shows of them was judged."
+        "No access to 1 of 1 node: only what the API shows of them was evaluated."
     ]
 
 
@@ -258,7 +258,7 @@ def test_one_way_that_cannot_be_used_is_its_nodes_error_and_all_else_is_kept(run
     reachable = item(results, "nodes.reachable", "n2")
     assert (reachable.outcome, results.ended.status) == (Outcome.ERROR, 2)
     assert "-oProxyCommand=id" in reachable.findings[0].found
-    assert "Into 1 node no way can be used" in listener.text
+    assert "1 node cannot be reached as configured" in listener.text
     assert "ssh://root@{address}" not in listener.text
 
 
@@ -333,7 +333,7 @@ def test_an_api_that_fails_in_the_second_look_ends_the_looking(run, served, serv
     results, folder = run()
 
     assert (results.ended.status, results.ended.looks) == (1, 1)
-    assert any(note.startswith("It was not looked at again:") for note in results.started.notes)
+    assert any(note.startswith("No further round was taken:") for note in results.started.notes)
     assert json.loads((folder / "snapshot" / "snapshot.json").read_text())["notes"]
 
 
@@ -370,7 +370,7 @@ class TestInterrupted:
 
         results, folder = run()
 
-        assert "Interrupted: what was seen until now is judged." in listener.said
+        assert "Interrupted: evaluating what was seen so far." in listener.said
         assert results.ended.interrupted
         assert results.ended.status == 2
         assert item(results, "pods.ip_on_interface", "n1").outcome is Outcome.PASS
@@ -409,10 +409,10 @@ class TestInterrupted:
         def interrupt(self, name):
             if name == "n2":
                 raise KeyboardInterrupt
-            return judge_node(self, name)
+            return evaluate_node(self, name)
 
-        judge_node = live.Evaluation.node
-        monkeypatch.setattr(live.Evaluation, "node", interrupt)
+        evaluate_node = session.Evaluation.node
+        monkeypatch.setattr(session.Evaluation, "node", interrupt)
 
         results, folder = run()
 
@@ -426,7 +426,7 @@ class TestInterrupted:
         def interrupt(*_):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("wirecheck.run.round.Looking.look", interrupt)
+        monkeypatch.setattr("wirecheck.run.round.LiveRounds.first", interrupt)
 
         with pytest.raises(KeyboardInterrupt):
             run()

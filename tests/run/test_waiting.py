@@ -15,8 +15,8 @@ from wirecheck.results.jsonl import read_results
 from wirecheck.results.records import ItemResult, Results
 from wirecheck.run import live
 from wirecheck.run.durations import read_duration
+from wirecheck.run.reported_run import perform
 from wirecheck.run.request import Request
-from wirecheck.run.session import perform
 from wirecheck.run.waiting import PAUSE, Clock, Waiting
 from wirecheck.snapshot.folder import Snapshot
 
@@ -126,7 +126,7 @@ def served(server, monkeypatch):
     cluster.serve(healthy())
     monkeypatch.setattr(live.time, "sleep", lambda _: None)
     monkeypatch.setattr("wirecheck.run.round.visit_all", cluster.visit_all)
-    monkeypatch.setattr("wirecheck.run.round.container_access", cluster.container_access)
+    monkeypatch.setattr("wirecheck.run.access.container_access", cluster.container_access)
     return cluster
 
 
@@ -139,7 +139,7 @@ def hands():
 def run(kubeconfig, tmp_path, hands):
     def run(**options) -> tuple[Results, Path]:
         folder = tmp_path / "reports"
-        request = Request(kubeconfig=kubeconfig, report_dir=folder, looks=1, **options)
+        request = Request(kubeconfig=kubeconfig, report_dir=folder, rounds=1, **options)
         return perform(request, CHECKS, Listener(), hands.clock)
 
     return run

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.text import Text
 
 from wirecheck.catalogue.former_ids import FormerNameWarning
-from wirecheck.cli.progress import Progress as VisitsProgress
-from wirecheck.run.round import Visits
+from wirecheck.cli.visit_bar import VisitBar
+from wirecheck.run.progress import VisitProgress
 from wirecheck.text import harmless_lines
 
 
@@ -31,9 +31,9 @@ class ConsoleProgress:
         for line in harmless_lines(sentence.rstrip("\n")):
             self._console.print(Text(line), soft_wrap=True)
 
-    def visits(self, total: int) -> AbstractContextManager[Visits]:
+    def visits(self, total: int) -> AbstractContextManager[VisitProgress]:
         """A bar on a terminal, else a line for each node."""
-        return VisitsProgress(self._console, total)
+        return VisitBar(self._console, total)
 
 
 def complain(sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""The options of `wirecheck run` that decide what fails it."""
+"""The options of `wirecheck run` that decide whether the run fails."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, TypedDict
 
 import click
 
-from wirecheck.run.durations import read_duration
+from wirecheck.cli.parameter_types import DURATION, PATH
 
 
 class Gates(TypedDict):
-    """What was given, by the names that `Request` has for it."""
+    """The values of the options, by their names in `Request`."""
 
     baseline: Path | None
     force_baseline: bool
@@ -21,23 +21,8 @@ class Gates(TypedDict):
     history: Path | None
 
 
-class Duration(click.ParamType[float]):
-    """Seconds, written as 90s, 10m or 1h30m."""
-
-    name = "TIME"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Read it; click tells the user what is wrong with it."""
-        try:
-            return value if isinstance(value, float) else read_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
 def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options; the command gets them as one argument, `gates`."""
+    """Add the options. The command gets them as one argument, `gates`."""
 
     @functools.wraps(command)
     def gated(**options: Any) -> Any:
@@ -48,25 +33,27 @@ def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--history",
             metavar="FILE",
-            type=click.Path(path_type=Path),
-            help="Append a line to it; else, for a live cluster, to history.jsonl of --report-dir.",
+            type=PATH,
+            help="Append a line about the run to FILE. Default for a live cluster: history.jsonl "
+            "in --report-dir.",
         ),
         click.option(
             "--wait",
-            type=Duration(),
+            type=DURATION,
             default=0.0,
-            help="Look again at what is red until it is healthy, for at most 10m.",
+            help="Check again until the cluster is healthy, for at most this long: 90s, 10m.",
         ),
         click.option(
             "--force-baseline",
             is_flag=True,
-            help="Take the baseline though it could not look at everything.",
+            help="Use the baseline even if it did not check everything.",
         ),
         click.option(
             "--baseline",
             metavar="RUN",
-            type=click.Path(path_type=Path),
-            help="An earlier run (results.jsonl, its folder, a snapshot): only what is new fails.",
+            type=PATH,
+            help="An earlier run (results.jsonl, its folder, or a snapshot): only findings that "
+            "it does not have fail.",
         ),
     ):
         gated = decorate(gated)

@@ -13,8 +13,9 @@ from wirecheck.api_index.pod import Pod
 from wirecheck.cli.console import ConsoleProgress
 from wirecheck.inspect.scene import Scene
 from wirecheck.model.cluster import Cluster
-from wirecheck.run.live import LiveRun
+from wirecheck.run.live import LiveCluster
 from wirecheck.run.request import Request, RequestError
+from wirecheck.run.session import Session
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import RoundRecord, SnapshotIndex
 from wirecheck.snapshot.objects.service import ServiceObject
@@ -46,15 +47,15 @@ def scene_of(
         yield scene
         return
     request = Request(inventory=inventory, kubeconfig=kubeconfig, context=context)
-    run = LiveRun.open(request)
-    wanted = set(nodes(_api_alone(run))) & set(run.node_names)
+    source = LiveCluster.open(request)
+    wanted = set(nodes(_api_alone(source))) & set(source.node_names)
     with tempfile.TemporaryDirectory(prefix="wirecheck-") as folder:
-        yield Scene(run.look_only(wanted, Path(folder), ConsoleProgress()))
+        yield Scene(Session(source, ConsoleProgress()).see(Path(folder), wanted))
 
 
-def _api_alone(run: LiveRun) -> Cluster:
+def _api_alone(source: LiveCluster) -> Cluster:
     index = SnapshotIndex(format=1, wirecheck="", time=0.0)
-    return Cluster(run.objects, index, RoundRecord(0.0, 0.0))
+    return Cluster(source.objects, index, RoundRecord(0.0, 0.0))
 
 
 def pod_named(cluster: Cluster, name: str) -> Pod:

@@ -33,6 +33,8 @@ from wirecheck.cli.outputs import (
     output_options,
     perform_and_present,
 )
+from wirecheck.cli.parameter_types import INTERVALS, PATH, SHARD
+from wirecheck.cli.renamed_options import RenamedOptions
 from wirecheck.cli.snapshot import record_snapshot, redact_snapshot
 from wirecheck.cli.trend import trend
 from wirecheck.evaluation.verdict import HEALTHY, INCOMPLETE, INTERNAL_ERROR, USAGE, FailOn
@@ -40,9 +42,8 @@ from wirecheck.inspect.snapshot_summary import summary
 from wirecheck.report.delivery import Output
 from wirecheck.run.doctor import examine
 from wirecheck.run.interrupt import ending_like_ctrl_c
-from wirecheck.run.intervals import read_intervals
 from wirecheck.run.request import SENTENCES, Request, status_of
-from wirecheck.run.shard import Share, read_share
+from wirecheck.run.shard import Shard
 from wirecheck.snapshot.folder import Snapshot
 
 GC_THRESHOLDS = (2_000_000, 50, 50)
@@ -57,48 +58,12 @@ Completion: eval "$(_WIRECHECK_COMPLETE=bash_source wirecheck)" (or zsh_source, 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class ShareOf(click.ParamType[Share]):
-    """A share of the nodes."""
-
-    name = "K/N"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Share:
-        """Read it; click tells the user what is wrong with it."""
-        try:
-            return value if isinstance(value, Share) else read_share(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class Seconds(click.ParamType[tuple[float, ...]]):
-    """Numbers of seconds, separated by commas."""
-
-    name = "SECONDS,…"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, ...]:
-        """Read it; click tells the user what is wrong with it."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            return read_intervals(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-def _path() -> click.Path:
-    return click.Path(path_type=Path)
-
-
 def cluster_options(command: Command) -> Command:
     """Which cluster: the same options for every command that reads one."""
     for decorate in (
         click.option("--context", metavar="NAME", help="Context of the kubeconfig."),
-        click.option("--kubeconfig", type=_path(), help="Else the inventory's, $KUBECONFIG, …"),
-        click.option("--inventory", "-i", type=_path(), help="Ways into nodes, thresholds, …"),
+        click.option("--kubeconfig", type=PATH, help="Else the inventory's, $KUBECONFIG, …"),
+        click.option("--inventory", "-i", type=PATH, help="Ways into nodes, thresholds, …"),
     ):
         command = decorate(command)
     return command
@@ -114,10 +79,10 @@ def wirecheck() -> None:
     """
 
 
-@wirecheck.command()
+@wirecheck.command(cls=RenamedOptions)
 @cluster_options
-@click.option("--snapshot", type=_path(), help="Judge what an earlier run saw, without a cluster.")
-@click.option("--report-dir", type=_path(), default="reports", show_default=True)
+@click.option("--snapshot", type=PATH, help="Judge what an earlier run saw, without a cluster.")
+@click.option("--report-dir", type=PATH, default="reports", show_default=True)
 @click.option(
     "--keep", type=click.IntRange(min=1), help="Remove all but so many reports of --report-dir."
 )
@@ -139,16 +104,15 @@ def wirecheck() -> None:
     type=click.FloatRange(min=0, min_open=True),
     help="DNS queries per second, over the whole cluster.",
 )
-@click.option("--share", type=ShareOf(), help="Visit only share K of N; /N in an Indexed Job.")
-@click.option("--looks", type=click.IntRange(1, 6), help="At most so many looks at a node.")
+@click.option("--shard", type=SHARD, help="Visit only shard K of N; /N in an Indexed Job.")
+@click.option("--rounds", type=click.IntRange(1, 6), help="Visit a node at most this often.")
 @click.option(
-    "--look-intervals", type=Seconds(), help="Pauses before the second, third … look: 10,30."
+    "--round-intervals", type=INTERVALS, help="Pauses before the second, third … round: 10,30."
 )
 @click.option(
     "--helper-pods",
     is_flag=True,
-    default=None,
-    help="Make a pod on each node for the run, to send large messages between all of them.",
+    help="Make a pod on each node for the run, to send large messages between all nodes.",
 )
 def run(
     *,
@@ -157,27 +121,17 @@ def run(
     keep: int | None,
     globs: Sequence[str],
     profile: str | None,
-    looks: int | None,
-    look_intervals: tuple[float, ...] | None,
+    rounds: int | None,
+    round_intervals: tuple[float, ...] | None,
     dns_rate: float | None,
-    share: Share | None,
-    helper_pods: bool | None,
+    shard: Shard | None,
+    helper_pods: bool,
     fail_on: FailOn,
     gates: Gates,
     outputs: Sequence[Output],
     **cluster: Any,
 ) -> int:
-    """Look at a cluster, or at a snapshot, and report what is wrong with it."""
-    live = {
-        **cluster,
-        "share": share,
-        "dns_rate": dns_rate,
-        "looks": looks,
-        "look_intervals": look_intervals,
-        "helper_pods": helper_pods,
-    }
-    live["wait"] = gates["wait"] or None
-    _refuse_together(snapshot, live)
+    """Check a cluster, or a snapshot of one, and report what is wrong with it."""
     request = Request(
         snapshot=snapshot,
         report_dir=report_dir,
@@ -185,10 +139,10 @@ def run(
         profile=profile,
         fail_on=fail_on,
         dns_rate=dns_rate,
-        share=share,
-        looks=looks,
-        look_intervals=look_intervals,
-        helper_pods=bool(helper_pods),
+        shard=shard,
+        rounds=rounds,
+        round_intervals=round_intervals,
+        helper_pods=helper_pods,
         **gates,
         **cluster,
     )
@@ -197,7 +151,7 @@ def run(
 
 @wirecheck.command()
 @click.argument("cluster", type=click.Choice(CLUSTERS), default=CLUSTERS[0])
-@click.option("--report-dir", type=_path(), default="reports", show_default=True)
+@click.option("--report-dir", type=PATH, default="reports", show_default=True)
 def demo(cluster: str, report_dir: Path) -> int:
     """Judge a recorded cluster that comes with wirecheck: no cluster is needed."""
     perform_and_present(Request(snapshot=recorded(cluster), report_dir=report_dir), (), ())
@@ -235,7 +189,7 @@ for each in (redact_snapshot, record_snapshot):
 
 
 @snapshots.command("show")
-@click.argument("folder", type=_path())
+@click.argument("folder", type=PATH)
 def show_snapshot(folder: Path) -> None:
     """Say which cluster a snapshot is of, when it was taken and what was seen."""
     progress = ConsoleProgress(stderr=False)
@@ -274,11 +228,3 @@ def _status(arguments: Sequence[str] | None) -> int:
         complain(sentence_with_notes(error, what))
         return answer_failure(words, what, INTERNAL_ERROR)
     return status if isinstance(status, int) else HEALTHY
-
-
-def _refuse_together(snapshot: Path | None, live: dict[str, Any]) -> None:
-    """A snapshot has no cluster to reach; the inventory may override thresholds and waivers."""
-    for name, value in live.items():
-        if snapshot is not None and value is not None and name != "inventory":
-            option = f"--{name.replace('_', '-')}"
-            raise click.UsageError(f"{option} is about a live cluster, --snapshot is not: choose.")

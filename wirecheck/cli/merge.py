@@ -11,16 +11,15 @@ import click
 from rich.console import Console
 
 from wirecheck.cli.console import ConsoleProgress
-from wirecheck.cli.gates import Duration
+from wirecheck.cli.parameter_types import DURATION, PATH
 from wirecheck.evaluation.verdict import FailOn
 from wirecheck.report import terminal
 from wirecheck.run.merge_results import merge_results, read_part
 from wirecheck.run.merge_snapshots import expanded, has_snapshot, merge, opened
 from wirecheck.run.report_folder import ReportFolder
+from wirecheck.run.reported_run import perform
 from wirecheck.run.request import Request, RequestError
-from wirecheck.run.session import perform
 
-PATH = click.Path(path_type=Path)
 POLL_SECONDS = 0.5
 
 
@@ -32,7 +31,7 @@ POLL_SECONDS = 0.5
     "--fail-on", type=click.Choice(["fail", "warn", "never"]), default="fail", show_default=True
 )
 @click.option("--parts", type=click.IntRange(1), help="Wait until there are so many runs.")
-@click.option("--wait", type=Duration(), default=600.0, help="For at most so long: 90s, 10m.")
+@click.option("--wait", type=DURATION, default=600.0, help="For at most so long: 90s, 10m.")
 @click.option("--check", "-k", "globs", multiple=True, metavar="GLOB", help="Only these checks.")
 def merge_runs(
     runs: Sequence[Path],

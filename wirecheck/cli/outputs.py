@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,42 +11,23 @@ import click
 from rich.console import Console
 
 from wirecheck.cli.console import ConsoleProgress, complain
+from wirecheck.cli.parameter_types import OUTPUT
 from wirecheck.evaluation.verdict import INCOMPLETE
-from wirecheck.report import sonobuoy, terminal
+from wirecheck.report import terminal
 from wirecheck.report.delivery import (
     Output,
-    deliver,
     deliver_failure,
     failure_status,
     job_annotations,
     printed,
-    read_output,
     status_of,
 )
 from wirecheck.report.registry import FORMATS
 from wirecheck.results.records import Results
-from wirecheck.run.previous_run import has_changed
 from wirecheck.run.report_folder import UnwrittenError
+from wirecheck.run.reported_run import ReportedRun, run_all
 from wirecheck.run.request import SENTENCES, Request
 from wirecheck.run.request import status_of as error_status
-from wirecheck.run.round import Progress
-from wirecheck.run.session import perform
-from wirecheck.run.sonobuoy_progress import PORT, SonobuoyProgress
-
-
-class OutputType(click.ParamType[Output]):
-    """`junit=FILE`, or a format alone."""
-
-    name = "FORMAT[=PLACE]"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Output:
-        """Read it; click tells the user what is wrong with it."""
-        try:
-            return value if isinstance(value, Output) else read_output(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,56 +36,38 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--output",
         "-o",
         "outputs",
-        type=OutputType(),
+        type=OUTPUT,
         multiple=True,
         callback=_one_on_the_screen,
-        help=f"Another report: {', '.join(FORMATS)}; without =FILE on standard output.",
+        help=f"Write another report: {', '.join(FORMATS)}. Without =FILE it goes to standard output.",
     )(command)
 
 
 def perform_and_present(request: Request, globs: Sequence[str], outputs: Sequence[Output]) -> int:
-    """Run, write everything, show the screen; returns the exit status."""
-    console = ConsoleProgress()
-    sidecar = _sidecar(outputs, console)
-    progress: Progress = sidecar or console
+    """Run the checks, write all reports, show the screen; return the exit status."""
+    run = ReportedRun(request, ConsoleProgress(), outputs)
     try:
-        results, folder = perform(request, globs, progress)
-    except UnwrittenError as error:
-        # What was found is not lost: it goes wherever else it was asked for.
-        deliver(error.results, outputs, progress.say)
-        _show(error.results, outputs)
-        raise
+        run_all(run, globs)
     except BaseException as error:
-        sentence = str(error) if isinstance(error, SENTENCES) else "wirecheck was ended."
-        text = deliver_failure(outputs, sentence, progress.say)
+        text = run.fail(error)
+        if isinstance(error, UnwrittenError):
+            _show(error.results, outputs)
         if text and isinstance(error, SENTENCES):
             click.echo(text, nl=False)
             return failure_status(outputs, error_status(error))
         raise
-    if sidecar:
-        sidecar.ended(results)
+    assert run.results is not None
     try:
-        return _present(results, folder, request, outputs, progress)
+        run.deliver()
+        _show(run.results, outputs, run.folder / "report.html" if run.folder else None)
     except KeyboardInterrupt:
-        complain(f"Interrupted: the reports in {folder} are whole, others may be missing.")
+        complain(f"Interrupted: the reports in {run.folder} are complete, others may be missing.")
         return INCOMPLETE
     except OSError as error:
-        complain(f"The screen cannot be written to: {error.strerror}; the reports are in {folder}.")
+        where = f"the reports are in {run.folder}"
+        complain(f"Standard output cannot be written to: {error.strerror}; {where}.")
         return INCOMPLETE
-
-
-def _present(
-    results: Results,
-    folder: Path,
-    request: Request,
-    outputs: Sequence[Output],
-    progress: Progress,
-) -> int:
-    """Write the further reports and show the screen; returns the exit status."""
-    changed = has_changed(results, folder, request)
-    deliver(results, outputs, progress.say, changed=changed, page=str(folder / "report.html"))
-    _show(results, outputs, folder / "report.html")
-    return status_of(results, outputs)
+    return status_of(run.results, outputs)
 
 
 def _show(results: Results, outputs: Sequence[Output], page: Path | None = None) -> None:
@@ -121,7 +83,7 @@ def _show(results: Results, outputs: Sequence[Output], page: Path | None = None)
 def _one_on_the_screen(
     _context: click.Context, _parameter: click.Parameter, outputs: tuple[Output, ...]
 ) -> tuple[Output, ...]:
-    shown = [output.format.name for output in outputs if output.is_printed]
+    shown = [output.format for output in outputs if output.is_printed]
     if shown[1:]:
         raise click.BadParameter(f"only one can be printed, not {' and '.join(shown)}; name a FILE")
     return outputs
@@ -150,10 +112,3 @@ def _printed_outputs(words: Sequence[str]) -> list[Output]:
         values += [word.removeprefix(start) for word in words if word.startswith(start)]
     outputs = [Output(FORMATS[value]) for value in values if value in FORMATS]
     return [output for output in outputs if output.is_printed]
-
-
-def _sidecar(outputs: Sequence[Output], inner: Progress) -> SonobuoyProgress | None:
-    """Sonobuoy's, where this is one of its plugins."""
-    port = os.environ.get(PORT, "")
-    is_plugin = port.isdecimal() and any(output.format.name == sonobuoy.NAME for output in outputs)
-    return SonobuoyProgress(inner, port) if is_plugin else None

@@ -10,16 +10,16 @@ import click
 import msgspec
 
 from wirecheck.cli.console import ConsoleProgress
+from wirecheck.cli.parameter_types import PATH
+from wirecheck.cli.renamed_options import RenamedOptions
 from wirecheck.evaluation.verdict import HEALTHY, INCOMPLETE
 from wirecheck.network.registry import OBJECT_NAMES
-from wirecheck.run.live import LiveRun
 from wirecheck.run.request import Request, RequestError
+from wirecheck.run.session import Session
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.redact import redact
 from wirecheck.snapshot.redact_text import RedactionError
 from wirecheck.text import plural
-
-PATH = click.Path(path_type=Path)
 
 
 @click.command("redact")
@@ -54,29 +54,35 @@ def _write_privately(file: Path, raw: bytes) -> None:
         raise RequestError(f"{file} cannot be written: {error.strerror}.") from None
 
 
-@click.command("record")
+@click.command("record", cls=RenamedOptions)
 @click.argument("folder", type=PATH)
-@click.option("--inventory", "-i", type=PATH, help="Ways into nodes.")
-@click.option("--kubeconfig", type=PATH, help="Else the inventory's, $KUBECONFIG, …")
+@click.option("--inventory", "-i", type=PATH, help="Access to the nodes.")
+@click.option("--kubeconfig", type=PATH, help="Default: the inventory's, then $KUBECONFIG.")
 @click.option("--context", metavar="NAME", help="Context of the kubeconfig.")
 @click.option(
-    "--looks",
+    "--rounds",
     type=click.IntRange(1, 6),
     default=1,
     show_default=True,
-    help="So many looks at every node; a run looks up to three times where something is wrong.",
+    help="Visit every node this often. A run takes up to three rounds where something fails.",
 )
-@click.option("--pause", type=click.FloatRange(0, 3600), default=30, show_default=True)
-def record_snapshot(folder: Path, *, looks: int, pause: float, **cluster: Any) -> int:
-    """Look at a cluster and keep what is seen in FOLDER, without judging it."""
-    run = LiveRun.open(Request(**cluster))
-    progress = ConsoleProgress()
-    run.introduce(progress)
-    snapshot = run.look_only(run.node_names, folder, progress, [pause] * (looks - 1))
-    seen = snapshot.node_names()
+@click.option(
+    "--pause",
+    type=click.FloatRange(0, 3600),
+    default=30,
+    show_default=True,
+    help="Seconds between two rounds.",
+)
+def record_snapshot(folder: Path, *, rounds: int, pause: float, **cluster: Any) -> int:
+    """Collect what a run would see into FOLDER, without evaluating it."""
+    session = Session.open(Request(**cluster), progress := ConsoleProgress())
+    source = session.source
+    source.introduce(progress)
+    snapshot = session.see(folder, pauses=[pause] * (rounds - 1))
+    seen, nodes = snapshot.node_names(), source.node_names
     click.echo(
-        f"{folder}: {len(seen):,} of {plural(len(run.node_names), 'node')} seen, "
-        f"{plural(len(snapshot.index.looks), 'look')}. Judge it with "
+        f"{folder}: {len(seen):,} of {plural(len(nodes), 'node')} seen, "
+        f"{plural(len(snapshot.index.looks), 'round')}. Evaluate it with "
         f"`wirecheck run --snapshot {folder}`."
     )
-    return HEALTHY if len(seen) == len(run.node_names) and not run.interrupted else INCOMPLETE
+    return HEALTHY if len(seen) == len(nodes) and not session.interrupted else INCOMPLETE

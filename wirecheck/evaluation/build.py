@@ -1,11 +1,10 @@
-"""The record of a run, from the items that were judged and the snapshot that they rest on."""
+"""The record of a run, from the evaluated items and the snapshot that they rest on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
 
 from wirecheck import __version__
 from wirecheck.catalogue.registry import Check
@@ -38,50 +37,30 @@ from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import SnapshotIndex
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Evaluated:
-    """The items of a run, as far as they were judged."""
+    """What a run has seen and evaluated."""
 
-    items: list[ItemResult] = field(default_factory=list)
+    source: str
+    """`live`, or the snapshot's folder."""
+    snapshot: Snapshot
+    first_round: Cluster
+    """The cluster in the round that visits every node."""
+    checks: Sequence[Check]
+    items: list[ItemResult]
+    measured: Mapping[str, NodeMeasures]
+    """What was measured on each node that was evaluated."""
+    overrides: Sequence[Override] = ()
+    """Thresholds and waivers that replace those of the snapshot."""
     interrupted: bool = False
     comparison: Comparison | None = None
 
 
-class Source(Protocol):
-    """Where the items come from."""
-
-    @property
-    def source(self) -> str:
-        """`live`, or the snapshot's folder."""
-        ...
-
-    @property
-    def snapshot(self) -> Snapshot:
-        """What was seen."""
-        ...
-
-    @property
-    def first_round(self) -> Cluster:
-        """The cluster in the look that visits every node."""
-        ...
-
-    @property
-    def measured(self) -> Mapping[str, NodeMeasures]:
-        """What was measured on each node that was judged."""
-        ...
-
-    @property
-    def overrides(self) -> Sequence[Override]:
-        """What was judged otherwise than the snapshot says."""
-        ...
-
-
-def results_of(
-    source: Source, checks: Sequence[Check], judged: Evaluated, seconds: float, fail_on: FailOn
-) -> Results:
-    """The whole record."""
-    index = source.snapshot.index
-    items = judged.items
+def results_of(evaluated: Evaluated, seconds: float, fail_on: FailOn) -> Results:
+    """The record of a run that took `seconds`."""
+    index = evaluated.snapshot.index
+    items = evaluated.items
+    interrupted = evaluated.interrupted
     unreachable = index.thresholds.get(UNREACHABLE, 0)
     return Results(
         started=RunStarted(
@@ -94,30 +73,25 @@ def results_of(
                 version=index.cluster.version,
                 proxy_modes=_proxy_modes(index),
             ),
-            source=source.source,
-            checks=[_check(check) for check in checks],
-            overrides=list(source.overrides),
-            notes=_notes(source.snapshot),
+            source=evaluated.source,
+            checks=[_check(check) for check in evaluated.checks],
+            overrides=list(evaluated.overrides),
+            notes=_notes(evaluated.snapshot),
         ),
         items=items,
         ended=RunEnded(
-            status=exit_status(
-                items,
-                fail_on,
-                interrupted=judged.interrupted,
-                unreachable=unreachable,
-            ),
-            verdict=verdict(items, interrupted=judged.interrupted, unreachable=unreachable),
-            coverage=coverage(source.first_round, index, items),
+            status=exit_status(items, fail_on, interrupted=interrupted, unreachable=unreachable),
+            verdict=verdict(items, interrupted=interrupted, unreachable=unreachable),
+            coverage=coverage(evaluated.first_round, index, items),
             counts=counts(items),
             seconds=round(seconds, 3),
             looks=len(index.looks),
-            interrupted=judged.interrupted,
+            interrupted=interrupted,
             spared=spared_nodes(items, unreachable),
             waivers=waiver_records(index, items),
-            measured=of_all(source.measured.values()),
+            measured=of_all(evaluated.measured.values()),
         ),
-        comparison=judged.comparison,
+        comparison=evaluated.comparison,
     )
 
 

@@ -1,73 +1,129 @@
-"""The options of pytest that say which cluster is looked at, and how."""
+"""The options of pytest that say which cluster is checked, and how."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
+from wirecheck.run.durations import read_duration
 from wirecheck.run.intervals import read_intervals
+from wirecheck.run.renamed_options import RENAMED
+from wirecheck.run.shard import read_shard
+
+Value = TypeVar("Value")
 
 
-def seconds(text: str) -> tuple[float, ...]:
-    """Numbers of seconds, separated by commas. Raises ArgumentTypeError."""
-    try:
-        return read_intervals(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+def reading(read: Callable[[str], Value]) -> Callable[[str], Value]:
+    """A type for argparse that shows the sentence of the function's ValueError."""
+
+    def read_argument(text: str) -> Value:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read_argument
 
 
 def positive(text: str) -> float:
-    """A number above zero. Raises ArgumentTypeError."""
+    """Read a number above zero. Raises ArgumentTypeError."""
     with contextlib.suppress(ValueError):
         if float(text) > 0:
             return float(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no number above zero.")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number above zero.")
 
 
 def count(text: str) -> int:
-    """A whole number above zero. Raises ArgumentTypeError."""
+    """Read a whole number above zero. Raises ArgumentTypeError."""
     with contextlib.suppress(ValueError):
         if int(text) > 0:
             return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no whole number above zero.")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero.")
 
 
 PREFIX = "wirecheck_"
 OPTIONS: dict[str, dict[str, Any]] = {
-    "inventory": {"type": Path, "metavar": "FILE", "help": "ways into nodes, thresholds, waivers"},
-    "kubeconfig": {"type": Path, "metavar": "FILE", "help": "else the inventory's, or the usual"},
+    "inventory": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": "access to the nodes, thresholds, waivers",
+    },
+    "kubeconfig": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": "default: the inventory's, then $KUBECONFIG",
+    },
     "context": {"metavar": "NAME", "help": "context of the kubeconfig"},
-    "snapshot": {"type": Path, "metavar": "DIR", "help": "judge what an earlier run saw"},
-    "report-dir": {"type": Path, "metavar": "DIR", "help": "reports of a live run: ./reports"},
-    "fail-on": {"choices": ("fail", "warn", "never"), "help": "what fails the run: fail"},
-    "baseline": {"type": Path, "metavar": "RUN", "help": "an earlier run: only new is a failure"},
-    "force-baseline": {"action": "store_true", "help": "take it though it did not see all"},
+    "snapshot": {
+        "type": Path,
+        "metavar": "DIR",
+        "help": "evaluate what an earlier run saw, without a cluster",
+    },
+    "report-dir": {
+        "type": Path,
+        "metavar": "DIR",
+        "help": "where reports go; default for a live cluster: ./reports",
+    },
+    "keep": {
+        "type": count,
+        "metavar": "N",
+        "help": "remove all but the newest N reports of --report-dir",
+    },
+    "history": {"type": Path, "metavar": "FILE", "help": "append a line about the run to FILE"},
+    "fail-on": {
+        "choices": ("fail", "warn", "never"),
+        "help": "what fails the run; default: fail",
+    },
+    "baseline": {
+        "type": Path,
+        "metavar": "RUN",
+        "help": "an earlier run: only findings that it does not have fail",
+    },
+    "force-baseline": {
+        "action": "store_true",
+        "help": "use the baseline even if it did not check everything",
+    },
+    "wait": {
+        "type": reading(read_duration),
+        "metavar": "TIME",
+        "help": "check again until the cluster is healthy, for at most this long: 90s, 10m",
+    },
     "output": {
         "action": "append",
         "metavar": "FORMAT=FILE",
-        "help": "another report, as -o of `wirecheck run`",
+        "help": "write another report, like -o of `wirecheck run`",
     },
-    "dns-rate": {"type": positive, "metavar": "N", "help": "DNS queries per second, in all"},
+    "dns-rate": {
+        "type": positive,
+        "metavar": "N",
+        "help": "DNS queries per second, over the whole cluster",
+    },
     "helper-pods": {
         "action": "store_true",
-        "help": "make a pod on each node for the run, to send large messages between them",
+        "help": "make a pod on each node for the run, to send large messages between all nodes",
     },
-    "looks": {"type": count, "metavar": "N", "help": "at most so many looks at a node"},
-    "look-intervals": {
-        "type": seconds,
+    "shard": {
+        "type": reading(read_shard),
+        "metavar": "K/N",
+        "help": "visit only shard K of N; /N in an Indexed Job",
+    },
+    "rounds": {"type": count, "metavar": "N", "help": "visit a node at most this often"},
+    "round-intervals": {
+        "type": reading(read_intervals),
         "metavar": "SECONDS,…",
-        "help": "pauses before the second, third … look: 10,30",
+        "help": "pauses before the second, third … round: 10,30",
     },
 }
+OPTIONS |= {old: {**OPTIONS[new], "help": argparse.SUPPRESS} for old, new in RENAMED.items()}
 
 
 def add_options(parser: pytest.Parser, names: Iterable[str]) -> None:
-    """Add those of `names` that are not there, as `--wirecheck-…` where the name is taken."""
+    """Add those of `names` that are missing, as `--wirecheck-…` where the name is taken."""
     group = parser.getgroup("wirecheck", "wirecheck: the network of a Kubernetes cluster")
     there = {option.dest for option in group.options}
     taken = set(_taken(parser))
@@ -86,26 +142,32 @@ def on_command_line(words: Iterable[str]) -> list[str]:
 def refuse_configuration_of_snapshot(inipath: Path | None, snapshot: Path | None) -> None:
     """Raise UsageError where pytest read its own configuration from the snapshot's folder.
 
-    It takes the word after an option that it does not know yet for a test file, and looks for
-    pytest.ini beside it; what is in a snapshot is never to be trusted.
+    pytest takes the word after an option that it does not know yet for a test file, and searches
+    for pytest.ini beside it. Nothing in a snapshot is to be trusted.
     """
     if inipath and snapshot and inipath.resolve().is_relative_to(snapshot.resolve()):
         raise pytest.UsageError(
-            f"pytest has read {inipath}, which has no place in a snapshot; remove it, and write "
+            f"pytest has read {inipath}, which has no place in a snapshot. Remove it, and write "
             f"--snapshot={snapshot} in one word."
         )
 
 
 def refuse_workers(config: pytest.Config) -> None:
-    """Raise UsageError under xdist: each of its workers would look at the whole cluster."""
+    """Raise UsageError under xdist: each of its workers would visit the whole cluster."""
     if getattr(config.option, "numprocesses", None):
-        raise pytest.UsageError("Checks are judged in one process; leave out -n.")
+        raise pytest.UsageError("Checks are evaluated in one process; leave out -n.")
 
 
 def given(config: pytest.Config) -> dict[str, Any]:
     """The options that were given, by their names as attributes (`report_dir`)."""
-    values = {name: config.getoption(_destination(name), None) for name in OPTIONS}
-    return {name.replace("-", "_"): value for name, value in values.items() if value is not None}
+    found = {name: config.getoption(_destination(name), None) for name in OPTIONS}
+    values = {RENAMED.get(n, n): value for n, value in found.items() if value is not None}
+    return {name.replace("-", "_"): value for name, value in values.items()}
+
+
+def old_names(config: pytest.Config) -> list[str]:
+    """The options that were given by their old names."""
+    return [name for name in RENAMED if config.getoption(_destination(name), None) is not None]
 
 
 def _destination(name: str) -> str:

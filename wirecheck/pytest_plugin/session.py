@@ -1,13 +1,13 @@
-"""pytest: one item per check and node, from what was looked at.
+"""pytest's hooks: one item per check and node.
 
-A check's function is not called by pytest: `judge` calls it, over all looks, exactly as
-`wirecheck run` does. The item turns the result into pytest's outcomes.
+pytest does not call a check's function. A `ReportedRun` evaluates it over all rounds, exactly as
+for `wirecheck run`, and the item turns the result into one of pytest's outcomes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, NoReturn
 
 import pytest
@@ -15,35 +15,54 @@ import pytest
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.registry import Check
 from wirecheck.evaluation.verdict import FAILED, USAGE
-from wirecheck.pytest_plugin.bench import Bench
-from wirecheck.pytest_plugin.options import given
+from wirecheck.pytest_plugin.items import CheckItems
+from wirecheck.pytest_plugin.options import given, old_names
 from wirecheck.pytest_plugin.text import headline, message
 from wirecheck.report import html
 from wirecheck.report.comparison import comparison_sentence
 from wirecheck.report.delivery import job_annotations
-from wirecheck.report.gates import waiver_sentence, waivers_to_tell
+from wirecheck.report.gates import (
+    healing_sentences,
+    wait_sentence,
+    waiver_sentence,
+    waivers_to_tell,
+)
 from wirecheck.report.sentences import coverage_sentence
+from wirecheck.results.records import Results
 from wirecheck.run.interrupt import ending_like_ctrl_c
+from wirecheck.run.progress import VisitProgress
+from wirecheck.run.renamed_options import warn_of_option
 from wirecheck.run.request import SENTENCES, Request, status_of
-from wirecheck.run.round import Visits
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.text import harmless
 
-BENCH = pytest.StashKey[Bench]()
+ITEMS = pytest.StashKey[CheckItems]()
+SIGNALS = pytest.StashKey[ExitStack]()
 OUTCOME = "wirecheck.outcome"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Nothing is opened yet: that waits for a check to be collected."""
+    """Prepare. The cluster is opened as soon as a check is collected."""
+    config.stash[SIGNALS] = ExitStack()
+    config.stash[SIGNALS].enter_context(ending_like_ctrl_c())
     options = given(config)
     wanted = options.pop("output", ())
-    config.stash[BENCH] = Bench(
+    progress = ReporterProgress(config)
+    for name in old_names(config):
+        warn_of_option(name)
+    config.stash[ITEMS] = CheckItems(
         Request(**options),
-        outputs=wanted,
+        progress,
+        wanted,
         only_lists=bool(config.option.collectonly),
-        # A live run always leaves what it saw, a replay only where it was told to.
-        writes_reports="snapshot" not in options or "report_dir" in options,
+        # A live run always leaves what it saw; a replay only where a folder was named.
+        has_folder="snapshot" not in options or "report_dir" in options,
     )
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Give the signals back to their former handlers."""
+    config.stash[SIGNALS].close()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -51,7 +70,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     check = getattr(metafunc.function, "wirecheck", None)
     if not isinstance(check, Check):
         return
-    names = metafunc.config.stash[BENCH].node_names
+    names = metafunc.config.stash[ITEMS].node_names
     if check.scope == "cluster":
         metafunc.parametrize("cluster", [""], ids=[pytest.HIDDEN_PARAM])
     elif names:
@@ -66,9 +85,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     places = [place for place, item in enumerate(items) if check_of(item)]
     if not places:
         return
-    bench = config.stash[BENCH]
-    if bench.error:
-        _leave(bench.error)
+    if error := config.stash[ITEMS].error:
+        _leave(config, error)
     ordered = sorted((items[place] for place in places), key=lambda i: (not node_of(i), node_of(i)))
     for place, item in zip(places, ordered, strict=True):
         items[place] = item
@@ -76,27 +94,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    """Look before the first item is run."""
-    checks = dict.fromkeys(filter(None, map(check_of, session.items)))
+    """Visit the nodes before the first item is run."""
+    items = [(check, node_of(item)) for item in session.items if (check := check_of(item))]
     option = session.config.option
     is_broken = session.testsfailed and not option.continue_on_collection_errors
-    if not checks or option.collectonly or is_broken:
+    if not items or option.collectonly or is_broken:
         return (yield)
-    with ending_like_ctrl_c():
-        try:
-            session.config.stash[BENCH].begin(tuple(checks), ReporterProgress(session.config))
-        except SENTENCES as error:
-            _leave(error)
-        return (yield)
+    checks = tuple(dict.fromkeys(check for check, _ in items))
+    try:
+        names = [(check.id, node) for check, node in items]
+        session.config.stash[ITEMS].observe(checks, names)
+    except SENTENCES as error:
+        _leave(session.config, error)
+    except BaseException as error:
+        session.config.stash[ITEMS].fail(error)
+        raise
+    return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """What could not be looked at or understood is an error, which in pytest comes before."""
+    """Fail the set-up of an item with an error: pytest counts that as an error."""
     if check := check_of(item):
-        bench = item.config.stash[BENCH]
-        result = bench.result(check, node_of(item))
-        bench.count(result)
+        items = item.config.stash[ITEMS]
+        result = items.result(check, node_of(item))
+        items.count(result)
         if result.outcome is Outcome.WARN:
             item.user_properties.append((OUTCOME, str(Outcome.WARN)))
         if result.outcome is Outcome.ERROR:
@@ -109,12 +131,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     check = check_of(pyfuncitem)
     if check is None:
         return None
-    bench = pyfuncitem.config.stash[BENCH]
-    result = bench.result(check, node_of(pyfuncitem))
+    items = pyfuncitem.config.stash[ITEMS]
+    result = items.result(check, node_of(pyfuncitem))
     match result.outcome:
         case Outcome.FAIL:
             pytest.fail(message(check, result), pytrace=False)
-        case Outcome.WARN if bench.request.fail_on == "warn":
+        case Outcome.WARN if items.request.fail_on == "warn":
             pytest.fail(message(check, result), pytrace=False)
         case Outcome.WAIVED | Outcome.KNOWN:
             pytest.xfail(f"{result.outcome}: {headline(result)}")
@@ -125,10 +147,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Tests that are no checks may run in the same session: their failures count as well."""
+    """Count the failures of tests that are not checks: they may run in the same session."""
     report = yield
     if report.failed and not check_of(item):
-        item.config.stash[BENCH].others_failed = True
+        item.config.stash[ITEMS].others_failed = True
     return report
 
 
@@ -142,48 +164,66 @@ def pytest_report_teststatus(report: pytest.TestReport) -> Any:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """The record of the session, its reports, and the exit status that says the same."""
-    bench = session.config.stash[BENCH]
-    bench.finish(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
-    if bench.results is None or exitstatus in (pytest.ExitCode.INTERNAL_ERROR, USAGE):
+    """Make the results and the reports, and set the exit status accordingly."""
+    items = session.config.stash[ITEMS]
+    items.finish(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
+    if items.results is None or exitstatus in (pytest.ExitCode.INTERNAL_ERROR, USAGE):
         return
-    session.exitstatus = FAILED if bench.others_failed else bench.results.ended.status
+    if items.unwritten:
+        session.exitstatus = USAGE
+        return
+    session.exitstatus = FAILED if items.others_failed else items.results.ended.status
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> Generator[None, None, None]:
-    """At the very end: warnings, how much was looked at, and the verdict."""
+    """Show at the very end: warnings, the coverage, and the verdict."""
     yield
-    bench = config.stash[BENCH]
-    if bench.results is None:
+    items = config.stash[ITEMS]
+    if items.results is None:
         return
-    ended = bench.results.ended
     write = terminalreporter.write_line
     terminalreporter.ensure_newline()
     terminalreporter.section("wirecheck")
-    for item in bench.results.items:
+    for item in items.results.items:
         if item.outcome is Outcome.WARN:
             write(f"WARN {item.check}[{item.node or 'cluster'}] - {headline(item)}", yellow=True)
-    for note in bench.results.started.notes:
-        write(f"Note: {note}")
-    for waiver in waivers_to_tell(ended):
-        write(f"Waiver: {harmless(waiver_sentence(waiver))}")
-    if comparison := bench.results.comparison:
-        write(f"{harmless(comparison_sentence(comparison))}.")
-    write(coverage_sentence(ended.coverage))
-    if bench.reports:
-        write(f"reports: {bench.reports}")
-    for line in job_annotations(bench.results):
+    for line in _notes(items.results):
+        write(harmless(line))
+    write(coverage_sentence(items.results.ended.coverage))
+    if items.folder:
+        write(f"reports: {items.folder}")
+    if items.unwritten:
+        write(items.unwritten, red=True)
+    for line in job_annotations(items.results):
         write(line)
+    ended = items.results.ended
     write(ended.verdict, bold=True, **{"green" if ended.status == 0 else "red": True})
+
+
+def _notes(results: Results) -> Iterator[str]:
+    """What the reader has to know besides the items."""
+    comparison, wait = results.comparison, results.ended.wait
+    yield from (f"Note: {note}" for note in results.started.notes)
+    for doubt in comparison.doubts if comparison else ():
+        yield f"Doubtful baseline: {doubt}"
+    for each in results.started.overrides:
+        yield f"The inventory overrides {each.name}: {each.now}, was {each.was}."
+    for waiver in waivers_to_tell(results.ended):
+        yield f"Waiver: {waiver_sentence(waiver)}"
+    if wait:
+        yield f"{wait_sentence(wait)}."
+        yield from healing_sentences(wait)
+    if comparison:
+        yield f"{comparison_sentence(comparison)}."
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_html_results_summary(prefix: list[str], session: pytest.Session) -> None:
     """The page of `wirecheck run`, above pytest-html's own table."""
-    if results := session.config.stash[BENCH].results:
+    if results := session.config.stash[ITEMS].results:
         prefix.append(html.render_fragment(results))
 
 
@@ -198,8 +238,9 @@ def node_of(item: pytest.Item) -> str:
     return str(item.callspec.params.get("node", "")) if isinstance(item, pytest.Function) else ""
 
 
-def _leave(error: Exception) -> NoReturn:
+def _leave(config: pytest.Config, error: Exception) -> NoReturn:
     """End the session with the error's sentence and its exit status."""
+    config.stash[ITEMS].fail(error)
     sentence = " ".join([str(error), *getattr(error, "__notes__", ())])
     if status_of(error) == USAGE:
         raise pytest.UsageError(sentence)
@@ -207,22 +248,22 @@ def _leave(error: Exception) -> NoReturn:
 
 
 class ReporterProgress:
-    """Tells of the looking in pytest's own output."""
+    """Shows in pytest's own output how the run goes."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._reporter = config.pluginmanager.get_plugin("terminalreporter")
 
     def say(self, sentence: str) -> None:
-        """A line of its own, wherever the cursor is."""
+        """Write a line of its own, wherever the cursor is."""
         if self._reporter is not None:
             self._reporter.ensure_newline()
             self._reporter.write_line(sentence)
 
-    def visits(self, _total: int) -> AbstractContextManager[Visits]:
-        """Only visits that failed are worth a line."""
+    def visits(self, _total: int) -> AbstractContextManager[VisitProgress]:
+        """Begin a round. Only failed visits get a line."""
         return nullcontext(self)
 
     def visited(self, node: str, visit: VisitRecord) -> None:
-        """Tell of the node if there is something to tell."""
+        """Show the visit if it failed."""
         if not visit.status.reached:
             self.say(f"{node}: {visit.status}: {visit.reason}")

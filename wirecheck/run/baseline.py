@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.registry import Check, load
-from wirecheck.evaluation.build import Evaluated, results_of
 from wirecheck.report.sentences import coverage_sentence
 from wirecheck.results.comparison import compared
 from wirecheck.results.jsonl import ResultsError, read_results
 from wirecheck.results.records import Comparison, ItemResult, Results
+from wirecheck.run.progress import Silence
 from wirecheck.run.replay import Replay
 from wirecheck.run.request import RequestError
-from wirecheck.run.round import Visits
+from wirecheck.run.session import Session
 from wirecheck.snapshot.folder import INDEX, Snapshot
-from wirecheck.snapshot.index import ClusterIdentity, VisitRecord
+from wirecheck.snapshot.index import ClusterIdentity
 from wirecheck.text import harmless, listed
 
 REACHABLE = "nodes.reachable"
@@ -78,7 +77,7 @@ class Baseline:
         return doubts
 
 
-def read_baseline(path: Path, checks: Callable[[], Sequence[Check]] = load) -> Baseline:
+def read_baseline(path: Path, checks: Sequence[Check] | None = None) -> Baseline:
     """The run that `path` names: a results.jsonl, a run's folder, or a snapshot.
 
     Of a folder with the reports of several runs it is the latest. A snapshot is judged anew, by
@@ -90,7 +89,7 @@ def read_baseline(path: Path, checks: Callable[[], Sequence[Check]] = load) -> B
             return Baseline(_results(file), str(file))
     for folder in (path.parent if path.name == INDEX else path, path / "snapshot"):
         if (folder / INDEX).is_file():
-            return Baseline(_replayed(folder, checks()), str(folder))
+            return Baseline(_replayed(folder, load() if checks is None else checks), str(folder))
     raise RequestError(
         f"{path} is no earlier run: name its {RESULTS}, the folder that it left, a --report-dir "
         "that it wrote to, or a snapshot."
@@ -124,22 +123,12 @@ def _results(file: Path) -> Results:
 
 
 def _replayed(folder: Path, checks: Sequence[Check]) -> Results:
-    replay = Replay(Snapshot.open(folder))
-    replay.begin(checks, folder, _Silence())
-    items = [item for name in replay.node_names for item in replay.node(name)]
-    items += replay.cluster()
-    return results_of(replay, checks, Evaluated(items), 0.0, "fail")
-
-
-class _Silence:
-    """Nobody is told how judging the baseline goes."""
-
-    def say(self, sentence: str) -> None:
-        """Nothing."""
-
-    def visits(self, _total: int) -> AbstractContextManager[Visits]:
-        """Nothing is visited."""
-        return nullcontext(self)
-
-    def visited(self, node: str, visit: VisitRecord) -> None:
-        """Nothing."""
+    session = Session(Replay(Snapshot.open(folder)), Silence())
+    ids = {check.id for check in checks}
+    # It shows which nodes the baseline did not see, whatever else is checked now.
+    checks = [*checks, *(c for c in load() if c.id == REACHABLE and c.id not in ids)]
+    session.observe(checks, folder)
+    items = session.evaluate()
+    if session.interrupted:
+        raise KeyboardInterrupt
+    return session.finish(items)

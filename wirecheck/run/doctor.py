@@ -1,6 +1,6 @@
-"""Before the first run: is the cluster reached, may it be read, is every node reached, and then?
+"""Before the first run: can the API be read, can every node be reached, and what would a run skip?
 
-Nothing is judged, but one look is taken: only that tells what will be missing.
+No verdict is given. One round is taken all the same: only that shows what will be missing.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from wirecheck.evaluation.verdict import HEALTHY, INCOMPLETE, UNREACHABLE
 from wirecheck.inspect.snapshot_summary import objects_counted, slow_commands
 from wirecheck.inventory.file import AccessMethod, missing_lines
 from wirecheck.results.records import ItemResult
-from wirecheck.run.live import LiveRun, connect
-from wirecheck.run.replay import Replay
+from wirecheck.run.live import LiveCluster, connect
+from wirecheck.run.progress import RunProgress
 from wirecheck.run.request import Request
-from wirecheck.run.round import Progress
+from wirecheck.run.session import Session
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import VisitStatus
 from wirecheck.text import duration, listed, plural
@@ -38,26 +38,26 @@ NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """One thing that was found."""
+    """One line of the examination."""
 
     topic: str
     text: str
     under: str = ""
-    """The topic that it tells more about."""
+    """The topic that this one gives details of."""
     lines: str = ""
     """What can be copied into a file, as it is."""
     lacks: bool = False
-    """Whether it keeps a run from seeing everything."""
+    """Whether it keeps a run from checking everything."""
 
     def __str__(self) -> str:
-        """`rights        list nodes, pods …`."""
+        """`rights           list nodes, pods …`."""
         topic = f"  {self.topic}" if self.under else self.topic
-        return "\n".join(filter(None, (f"{topic:14}{self.text}", self.lines)))
+        return "\n".join(filter(None, (f"{topic:17}{self.text}", self.lines)))
 
 
 @dataclass(slots=True)
 class Examination:
-    """What was found, and the exit status that says so."""
+    """What was found, and the exit status that follows."""
 
     status: int = HEALTHY
     remarks: list[Remark] = field(default_factory=list)
@@ -67,15 +67,15 @@ class Examination:
         self.remarks.append(Remark(topic, text, under))
 
     def lacks(self, topic: str, text: str, under: str = "", lines: str = "") -> None:
-        """Add a remark about something that keeps a run from seeing everything."""
+        """Add a remark about something that keeps a run from checking everything."""
         self.remarks.append(Remark(topic, text, under, lines, lacks=True))
         self.status = INCOMPLETE
 
 
-def examine(request: Request, progress: Progress) -> Examination:
-    """Read the API, look once at every node, judge nothing. Raises what `SENTENCES` lists."""
+def examine(request: Request, progress: RunProgress) -> Examination:
+    """Read the API and visit every node once. Raises what `request.SENTENCES` lists."""
     found = Examination()
-    inventory = request.read_inventory()
+    inventory = request.read_checked_inventory()
     api = connect(request, inventory)
     found.say("context", f"{api.context}, Kubernetes {api.server_version}")
     refused = list(_refused(api))
@@ -83,26 +83,30 @@ def examine(request: Request, progress: Progress) -> Examination:
         for sentence in refused:
             found.lacks("not allowed", sentence)
         return found
-    run = LiveRun(request, inventory, api)
-    found.say("objects", objects_counted(run.objects))
-    _tell_of_rights(found, api)
-    _tell_of_ways(found, run)
-    progress.say(f"One look, at {plural(len(run.access_methods), 'node')}.")
+    source = LiveCluster(request, inventory, api)
+    session = Session(source, progress)
+    found.say("objects", objects_counted(source.objects))
+    _report_rights(found, api)
+    _report_access(found, source)
+    methods = source.access.usable
+    progress.say(f"Visiting {plural(len(methods), 'node')} once.")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="wirecheck-") as scratch:
-        snapshot = run.look_only(run.node_names, Path(scratch), progress)
-        seconds = time.monotonic() - began
-        _tell_of_visits(found, snapshot, run.access_methods, run.thresholds.get(UNREACHABLE, 0))
-        _tell_of_tools(found, snapshot)
+        snapshot = session.see(Path(scratch))
+        visiting = time.monotonic() - began
+        _report_visits(found, snapshot, methods, source.thresholds.get(UNREACHABLE, 0))
+        _report_tools(found, snapshot)
         began = time.monotonic()
-        _tell_of_checks(found, snapshot, progress)
-        judging = time.monotonic() - began
-    _tell_of_time(found, snapshot, seconds, judging, request.pauses(inventory.rounds.intervals))
+        _report_checks(found, session.evaluate(load()))
+        evaluating = time.monotonic() - began
+    if session.interrupted:
+        found.lacks("interrupted", "Not everything was examined; run it again.")
+    _report_duration(found, snapshot, visiting + evaluating, source.pauses)
     return found
 
 
 def _refused(api: Api) -> Iterator[str]:
-    """Why nothing could be judged: a sentence, with its rule, for every list that is refused."""
+    """Why nothing can be checked: for every list that is refused, a sentence with its rule."""
     for resource in RESOURCES:
         try:
             if resource.required:
@@ -113,7 +117,7 @@ def _refused(api: Api) -> Iterator[str]:
             yield str(error)
 
 
-def _tell_of_rights(found: Examination, api: Api) -> None:
+def _report_rights(found: Examination, api: Api) -> None:
     if not api.problems:
         lists = ", ".join(resource.plural for resource in RESOURCES)
         maps = ", ".join(CONFIG_MAPS)
@@ -126,24 +130,22 @@ def _tell_of_rights(found: Examination, api: Api) -> None:
         found.lacks("not read", problem)
 
 
-def _tell_of_ways(found: Examination, run: LiveRun) -> None:
-    kinds = Counter(access.uri.partition("://")[0] for access in run.access_methods.values())
+def _report_access(found: Examination, source: LiveCluster) -> None:
+    methods = source.access.usable.values()
+    kinds = Counter(method.uri.partition("://")[0] for method in methods)
     for kind, number in sorted(kinds.items()):
-        found.say("ways in", f"{number:,} by {kind}")
-    skipped = {each.metadata.name: why_unvisitable(each) for each in run.objects.nodes}
-    for reason in filter(None, skipped.values()):
+        found.say("access", f"{plural(number, 'node')} by {kind}")
+    for reason in filter(None, map(why_unvisitable, source.objects.nodes)):
         found.say("skipped", reason)
-    visitable = {name for name, reason in skipped.items() if not reason}
-    for reason in run.unusable.values():
-        found.lacks("no way in", reason)
-    without = sorted(visitable - run.access_methods.keys() - run.unusable.keys())
-    if without:
+    for reason in source.access.unusable.values():
+        found.lacks("no access", reason)
+    if without := source.without_access:
         lines = missing_lines(without).rstrip()
-        what = f"{plural(len(without), 'node')}; an inventory with this adds it:"
-        found.lacks("no way in", what, lines=lines)
+        what = f"{plural(len(without), 'node')}; these lines in an inventory add them:"
+        found.lacks("no access", what, lines=lines)
 
 
-def _tell_of_visits(
+def _report_visits(
     found: Examination, snapshot: Snapshot, methods: Mapping[str, AccessMethod], unreachable: float
 ) -> None:
     visits = snapshot.index.looks[0].visits
@@ -153,8 +155,8 @@ def _tell_of_visits(
         queries = sum(visit.dns_queries for visit in seen.values())
         found.say(
             "visits",
-            f"{len(seen):,} of {plural(len(visits), 'node')} seen, the slowest was {slowest} with "
-            f"{seen[slowest].seconds:.1f} s; {queries:,} DNS queries",
+            f"{len(seen):,} of {plural(len(visits), 'node')} visited, the slowest was {slowest} "
+            f"with {seen[slowest].seconds:.1f} s; {plural(queries, 'DNS query', 'DNS queries')}",
         )
     for sentence in slow_commands(snapshot.index):
         found.say("slow", sentence, under="visits")
@@ -162,68 +164,65 @@ def _tell_of_visits(
     for name in failed:
         visit = visits[name]
         if visit.status is VisitStatus.GONE:
-            found.say("left out", f"{name}: {visit.reason}")
+            found.say("gone", f"{name}: {visit.reason}")
             continue
-        found.say("not seen", visit.reason)
-        if line := way_by_hand(methods[name]):
-            found.say("by hand", line, under="not seen")
+        found.say("not reached", visit.reason)
+        if line := command_by_hand(methods[name]):
+            found.say("by hand", line, under="not reached")
         if len(failed) > unreachable:
             found.status = INCOMPLETE
 
 
-def way_by_hand(access: AccessMethod) -> str:
-    """What to type to see the same; nothing where there is no such line."""
-    place = urlsplit(access.uri)
+def command_by_hand(access: AccessMethod) -> str:
+    """The command that reaches the node in the same way; empty where there is none."""
+    target = urlsplit(access.uri)
     python = [*(["sudo", "-n"] if access.sudo else []), "python3", "--version"]
-    match place.scheme:
+    match target.scheme:
         case "ssh":
-            host = place.hostname or ""
+            host = target.hostname or ""
             words = ["ssh", "-o", "BatchMode=yes"]
             words += ["-F", access.ssh_config] if access.ssh_config else []
             words += ["-i", access.identity_file] if access.identity_file else []
-            words += ["-p", str(place.port)] if place.port else []
-            return shlex.join([*words, f"{place.username}@{host}" if place.username else host]) + (
-                f" {shlex.join(python)}"
-            )
+            words += ["-p", str(target.port)] if target.port else []
+            words += [f"{target.username}@{host}" if target.username else host]
+            return f"{shlex.join(words)} {shlex.join(python)}"
         case "docker" | "podman":
-            return shlex.join([place.scheme, "exec", place.netloc, *python])
+            return shlex.join([target.scheme, "exec", target.netloc, *python])
     return ""
 
 
-def _tell_of_tools(found: Examination, snapshot: Snapshot) -> None:
-    """Programs that a node would have to have for what is there to be read."""
+def _report_tools(found: Examination, snapshot: Snapshot) -> None:
+    """Programs that a node lacks, and without which part of it cannot be read."""
     lacking: dict[str, list[str]] = defaultdict(list)
     for name in snapshot.node_names():
         for command in snapshot.document(name).commands.values():
             if command.problem == "missing":
                 lacking[command.argv[0]].append(name)
     for tool, names in sorted(lacking.items()):
-        found.say("no tool", f"{tool} on {listed(sorted(set(names)), NAMED)}")
+        found.say("missing tool", f"{tool} on {listed(sorted(set(names)), NAMED)}")
 
 
-def _tell_of_checks(found: Examination, snapshot: Snapshot, progress: Progress) -> None:
-    """What a run would skip, and what it could not judge, and why."""
-    replay = Replay(snapshot)
-    replay.begin(load(), snapshot.path, progress)
-    items = [item for name in replay.node_names for item in replay.node(name)]
-    items += replay.cluster()
-    judged = sum(item.outcome not in (Outcome.SKIP, Outcome.ERROR) for item in items)
-    found.say("checks", f"{judged:,} of {plural(len(items), 'item')} can be judged")
-    for (check, reason), names in _gathered(items, Outcome.SKIP).items():
-        found.say("skipped", f"{check}{_where(names)}: {reason}", under="checks")
+def _report_checks(found: Examination, items: Sequence[ItemResult]) -> None:
+    """What a run would not apply or could not evaluate, and why."""
+    evaluated = sum(item.outcome not in (Outcome.SKIP, Outcome.ERROR) for item in items)
+    found.say("checks", f"{evaluated:,} of {plural(len(items), 'item')} can be evaluated")
+    for (check, reason), names in _by_reason(items, Outcome.SKIP).items():
+        found.say("not applicable", f"{check}{_where(names)}: {reason}", under="checks")
     unseen = {item.node for item in items if item.folded}
-    for (check, reason), names in _gathered(items, Outcome.ERROR).items():
+    for (check, reason), names in _by_reason(items, Outcome.ERROR).items():
         if set(names) - unseen:
-            found.lacks("not judged", f"{check}{_where(names)}: {reason}", under="checks")
+            found.lacks("error", f"{check}{_where(names)}: {reason}", under="checks")
 
 
-def _gathered(items: Sequence[ItemResult], outcome: Outcome) -> Mapping[tuple[str, str], list[str]]:
+def _by_reason(
+    items: Sequence[ItemResult], outcome: Outcome
+) -> Mapping[tuple[str, str], list[str]]:
     """The nodes of each check and reason."""
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for item in items:
         if item.outcome is outcome and not item.folded:
-            said = item.reason or "; ".join(finding.found for finding in item.findings[:1])
-            found[item.check, said].append(item.node)
+            reason = item.reason or "; ".join(finding.found for finding in item.findings[:1])
+            found[item.check, reason].append(item.node)
     return found
 
 
@@ -231,20 +230,13 @@ def _where(names: Sequence[str]) -> str:
     return f" on {listed(sorted(names), NAMED)}" if any(names) else ""
 
 
-def _tell_of_time(
-    found: Examination,
-    snapshot: Snapshot,
-    seconds: float,
-    judging: float,
-    pauses: Sequence[float],
+def _report_duration(
+    found: Examination, snapshot: Snapshot, seconds: float, pauses: Sequence[float]
 ) -> None:
-    whole = seconds + judging
-    longest = whole * (1 + len(pauses)) + sum(pauses)
-    text = f"about {duration(max(1.0, whole))} for a run"
+    longest = seconds * (1 + len(pauses)) + sum(pauses)
+    text = f"about {duration(max(1.0, seconds))} for a run"
     if pauses:
-        text += (
-            f"; where something is found at most {plural(1 + len(pauses), 'look')}, "
-            f"about {duration(longest)}"
-        )
+        rounds = plural(1 + len(pauses), "round")
+        text += f"; with findings at most {rounds}, about {duration(longest)}"
     size = sum(visit.bytes for visit in snapshot.index.looks[0].visits.values())
-    found.say("takes", f"{text}; {size / 1e6:.1f} MB from the nodes")
+    found.say("duration", f"{text}; {size / 1e6:.1f} MB from the nodes")

@@ -1,4 +1,4 @@
-"""Whether a run makes helper pods: only where that was asked for, and a check uses them."""
+"""Whether a run makes helper pods: only if somebody asked for them and a check uses them."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from wirecheck.catalogue.registry import Check
 from wirecheck.collect.pods.helper_pods import settings_of
 from wirecheck.inventory.file import HelperPods, Inventory
 from wirecheck.run.request import RequestError
-from wirecheck.run.shard import Share
+from wirecheck.run.shard import Shard
 
 
 def helpers_wanted(
-    inventory: Inventory, checks: Sequence[Check], share: Share | None, *, asked: bool
+    inventory: Inventory, checks: Sequence[Check], shard: Shard | None, *, asked: bool
 ) -> HelperPods | None:
-    """What is to be made, or None; `asked` says whether the option was given.
+    """The helper pods to make, or None. `asked` is whether the option was given.
 
     Raises RequestError or InventoryError where they were asked for and cannot be made.
     """
     needed = any(Fact.HELPER_PODS in each.facts for each in checks)
     if asked and not needed:
         raise RequestError(
-            "--helper-pods: none of the checks that are run needs helper pods. Leave it out, "
-            "or run all checks or those of --profile preprod."
+            "--helper-pods: none of the selected checks needs helper pods. Leave it out, or run "
+            "all checks or those of --profile preprod."
         )
     if not needed or not (asked or inventory.helper_pods.always):
         return None
-    if share:
+    if shard:
         raise RequestError(
-            "Helper pods cannot be made by a run that looks at a share of the nodes: each "
-            "share would make them on all nodes. Look at all nodes in one run."
+            "A run with --shard cannot make helper pods: each shard would make them on all "
+            "nodes. Check all nodes in one run."
         )
     return settings_of(inventory)

@@ -25,7 +25,7 @@ from wirecheck.evaluation.verdict import (
 from wirecheck.results.jsonl import ResultsError, read_results
 from wirecheck.results.ordering import worst
 from wirecheck.results.records import Coverage, ItemResult, Results, WaiverRecord
-from wirecheck.run.merge_snapshots import NO_WAY_NOTE, RESULTS
+from wirecheck.run.merge_snapshots import NO_ACCESS_NOTES, RESULTS
 from wirecheck.run.request import RequestError
 
 
@@ -97,7 +97,7 @@ def merge_results(parts: Sequence[Part], fail_on: FailOn, unreachable: float = 0
 
 def _notes(parts: Sequence[Part]) -> Iterator[str]:
     for each in parts:
-        yield from (n for n in each.results.started.notes if not n.startswith(NO_WAY_NOTE))
+        yield from (n for n in each.results.started.notes if not n.startswith(NO_ACCESS_NOTES))
     yield (
         f"Put together from the results of {len(parts)} runs: what lies between nodes of "
         "different runs was not compared. Merge their snapshots to have it compared."

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from wirecheck.collect.api.changes import changes_between
+from wirecheck.run.live import NO_ACCESS
 from wirecheck.run.request import RequestError
 from wirecheck.snapshot.api_objects import ApiObjects, Change
 from wirecheck.snapshot.blocks import named
@@ -23,8 +24,10 @@ RESULTS = "results.jsonl"
 RUNS_OWN = "snapshot"
 """The folder in a run's folder that holds its snapshot."""
 
-NO_WAY_NOTE = "There was no way into "
-"""Each part has no way into the others' nodes: said of a part, it is not true of the whole."""
+NO_ACCESS_NOTES = (NO_ACCESS, "There was no way into ")
+"""Notes of a part that the merged run does not keep: another part has access to those nodes.
+
+The second one is in snapshots and results of earlier versions."""
 
 
 def opened(path: Path) -> Snapshot:
@@ -82,7 +85,7 @@ def merge(parts: Sequence[Snapshot], folder: Path) -> Snapshot:
 
 def _notes(parts: Sequence[Snapshot]) -> Iterator[str]:
     for each in parts:
-        yield from (note for note in each.index.notes if not note.startswith(NO_WAY_NOTE))
+        yield from (note for note in each.index.notes if not note.startswith(NO_ACCESS_NOTES))
     yield f"Put together from {len(parts)} snapshots of different nodes."
 
 

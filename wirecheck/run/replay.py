@@ -1,36 +1,56 @@
-"""A run on a snapshot: the same verdicts as when it was taken, without the cluster."""
+"""A snapshot as a source: the same verdicts as when it was taken, without the cluster."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import msgspec
 
 from wirecheck import __version__
 from wirecheck.catalogue.former_ids import warn_of_pattern
-from wirecheck.catalogue.registry import Check, load
-from wirecheck.evaluation.evaluate import Evaluation
-from wirecheck.evaluation.verdict import UNREACHABLE
-from wirecheck.inventory.file import Inventory, refuse_unknown_thresholds
-from wirecheck.model.cluster import Cluster
-from wirecheck.results.measures import NodeMeasures
-from wirecheck.results.records import ItemResult, Override
+from wirecheck.catalogue.registry import Check
+from wirecheck.inventory.file import Inventory
+from wirecheck.results.records import Override
+from wirecheck.run.progress import RunProgress
 from wirecheck.run.request import NothingToDoError, Request
-from wirecheck.run.round import Progress
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import ClusterIdentity, SnapshotIndex, Waiver
 from wirecheck.text import plural
 
 
-class Replay:
-    """A snapshot; `begin` says what it is judged with, and items are judged when asked for."""
+@dataclasses.dataclass(slots=True)
+class RecordedRounds:
+    """The rounds of a snapshot. All of them have been taken."""
 
-    interrupted = False
+    snapshot: Snapshot
+    interrupted: bool = False
+
+    @property
+    def finished(self) -> int:
+        """How many rounds are in the snapshot."""
+        return len(self.snapshot.index.looks)
+
+    def first(self, nodes: Collection[str] | None = None) -> None:
+        """Do nothing: the round is in the snapshot."""
+
+    def another(self, _nodes: Collection[str]) -> bool:
+        """Return False: no cluster can be asked."""
+        return False
+
+    def interrupt(self) -> None:
+        """Note that the user interrupted."""
+        self.interrupted = True
+
+
+class Replay:
+    """A snapshot, with its own thresholds and waivers or with those of an inventory."""
+
+    pauses: tuple[float, ...] = ()
 
     def __init__(self, snapshot: Snapshot, inventory: Inventory | None = None) -> None:
-        self._inventory = inventory
         self.overrides: tuple[Override, ...] = ()
         if inventory is not None:
             index = _overridden(snapshot.index, inventory)
@@ -41,20 +61,19 @@ class Replay:
                 where = f"{snapshot.path}: the waiver of {waiver.check}"
                 warn_of_pattern(waiver.check, where)
         self.snapshot = snapshot
-        self.source = str(snapshot.path)
+        self.name = str(snapshot.path)
         self.node_names = tuple(sorted(node.metadata.name for node in snapshot.api(1).nodes))
         if not self.node_names:
             raise NothingToDoError(
-                f"The snapshot {snapshot.path} has no nodes, so there is nothing to judge; look "
-                "at the cluster again."
+                f"The snapshot {snapshot.path} has no nodes, so there is nothing to check; take "
+                "another one from the cluster."
             )
-        self._evaluation: Evaluation | None = None
 
     @classmethod
     def open(cls, request: Request) -> Replay:
         """Open the snapshot that was named. Raises what `request.SENTENCES` lists."""
         assert request.snapshot is not None
-        inventory = request.read_inventory() if request.inventory else None
+        inventory = request.read_checked_inventory() if request.inventory else None
         return cls(Snapshot.open(request.snapshot), inventory)
 
     @property
@@ -64,49 +83,27 @@ class Replay:
 
     @property
     def thresholds(self) -> Mapping[str, float]:
-        """Those that differ from the defaults."""
+        """Thresholds of the snapshot, or of the inventory where that sets them."""
         return self.snapshot.index.thresholds
 
-    @property
-    def first_round(self) -> Cluster:
-        """The cluster in the look that visits every node."""
-        assert self._evaluation is not None, "begin() comes first"
-        return self._evaluation.first_round
-
-    @property
-    def measured(self) -> Mapping[str, NodeMeasures]:
-        """What was measured on each node that was judged."""
-        return self._evaluation.measured if self._evaluation else {}
-
-    def introduce(self, progress: Progress) -> None:
-        """Say which snapshot it is, and what else than its own is applied to it."""
+    def introduce(self, progress: RunProgress) -> None:
+        """Say which snapshot this is, and which thresholds and waivers are not its own."""
         index = self.snapshot.index
         progress.say(
-            f"Snapshot {self.source} of context {index.cluster.context or 'unknown'}: "
-            f"{plural(len(self.node_names), 'node')}, {plural(len(index.looks), 'look')}, "
+            f"Snapshot {self.name} of context {index.cluster.context or 'unknown'}: "
+            f"{plural(len(self.node_names), 'node')}, {plural(len(index.looks), 'round')}, "
             f"taken by wirecheck {index.wirecheck}."
         )
         if index.wirecheck != __version__:
-            progress.say(f"It is judged by wirecheck {__version__}.")
+            progress.say(f"wirecheck {__version__} evaluates it.")
         for each in self.overrides:
-            progress.say(f"Not as in the snapshot: {each.name} is {each.now}, was {each.was}.")
+            progress.say(f"The inventory overrides {each.name}: {each.now}, was {each.was}.")
 
-    def begin(self, checks: Sequence[Check], _folder: Path, _progress: Progress) -> None:
-        """Evaluate `checks` from now on."""
-        if self._inventory is not None:
-            known = {each.name for check in load() for each in check.thresholds}
-            refuse_unknown_thresholds(self._inventory, known | {UNREACHABLE})
-        self._evaluation = Evaluation(self.snapshot, checks)
-
-    def node(self, name: str) -> Iterator[ItemResult]:
-        """How each check about nodes ends on this one."""
-        assert self._evaluation is not None, "begin() comes first"
-        return self._evaluation.node(name)
-
-    def cluster(self) -> Iterator[ItemResult]:
-        """How each check about the cluster ends."""
-        assert self._evaluation is not None, "begin() comes first"
-        return self._evaluation.cluster()
+    def rounds(
+        self, _folder: Path, _progress: RunProgress, _checks: Sequence[Check] | None = None
+    ) -> AbstractContextManager[RecordedRounds]:
+        """The rounds that the snapshot has."""
+        return nullcontext(RecordedRounds(self.snapshot))
 
 
 def _overridden(index: SnapshotIndex, inventory: Inventory) -> SnapshotIndex:

@@ -1,17 +1,42 @@
-"""What a run was asked to do, whichever command line asked."""
+"""What a run was asked to do, on whichever command line."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from wirecheck.catalogue.registry import CatalogueError
+from wirecheck.catalogue.registry import CatalogueError, load
 from wirecheck.collect.api.client import ApiError
-from wirecheck.evaluation.verdict import INCOMPLETE, NOTHING_TO_DO, USAGE, FailOn
-from wirecheck.inventory.file import Inventory, InventoryError, read_inventory
+from wirecheck.evaluation.verdict import INCOMPLETE, NOTHING_TO_DO, UNREACHABLE, USAGE, FailOn
+from wirecheck.inventory.file import (
+    Inventory,
+    InventoryError,
+    read_inventory,
+    refuse_unknown_thresholds,
+)
 from wirecheck.results.history import NAME as HISTORY
-from wirecheck.run.shard import Share
+from wirecheck.run.shard import Shard
 from wirecheck.snapshot.folder import SnapshotError
+
+LIVE_ONLY = (
+    "kubeconfig",
+    "context",
+    "shard",
+    "dns_rate",
+    "rounds",
+    "round_intervals",
+    "helper_pods",
+    "wait",
+)
+"""Options that mean nothing for a snapshot. Its inventory may override thresholds and waivers."""
+
+
+class RequestError(Exception):
+    """What was asked for cannot be done: one sentence with the next step."""
+
+
+class NothingToDoError(Exception):
+    """There is nothing to check: one sentence with the next step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,53 +51,67 @@ class Request:
     """The name of a profile: only its checks."""
     report_dir: Path = Path("reports")
     keep: int | None = None
-    """So many reports stay in `report_dir`; None for all."""
+    """How many reports stay in `report_dir`; None for all."""
     fail_on: FailOn = "fail"
-    share: Share | None = None
+    shard: Shard | None = None
     """The nodes that this run visits; None for all."""
     dns_rate: float | None = None
-    looks: int | None = None
-    look_intervals: tuple[float, ...] | None = None
+    rounds: int | None = None
+    """How often a node is visited at most."""
+    round_intervals: tuple[float, ...] | None = None
+    """Seconds before the second, third … round."""
     baseline: Path | None = None
-    """An earlier run: only what it did not find fails."""
+    """An earlier run: only findings that it does not have fail."""
     force_baseline: bool = False
     helper_pods: bool = False
     """Make helper pods for the run, as the inventory's `helper_pods.always` does."""
     wait: float = 0.0
-    """Seconds in which what is red is looked at again."""
+    """Seconds in which a cluster that is not healthy is checked again as a whole."""
     history: Path | None = None
-    """The file that each run appends a line to; else one in `report_dir`, for live runs."""
+    """The file to which each run appends a line; else one in `report_dir`, for live runs."""
 
     def pauses(self, default: tuple[float, ...]) -> tuple[float, ...]:
-        """Seconds before the second, third … look: as many as `looks` allows."""
-        pauses = default if self.look_intervals is None else self.look_intervals
-        if self.looks is None:
+        """Seconds before the second, third … round, as many as `rounds` allows."""
+        pauses = default if self.round_intervals is None else self.round_intervals
+        if self.rounds is None:
             return pauses
-        further = self.looks - 1
+        further = self.rounds - 1
         last = pauses[-1:] or (0.0,)
         return (*pauses, *last * further)[:further]
 
+    def refuse_contradictions(self) -> None:
+        """Raise RequestError for an option about a live cluster where a snapshot is named."""
+        if self.snapshot is None:
+            return
+        defaults = {each.name: each.default for each in fields(self)}
+        for name in LIVE_ONLY:
+            if getattr(self, name) != defaults[name]:
+                option = f"--{name.replace('_', '-')}"
+                raise RequestError(
+                    f"{option} is about a live cluster, and --snapshot needs none: leave out one "
+                    "of the two."
+                )
+
     @property
     def history_file(self) -> Path:
-        """Where the earlier runs are told of."""
+        """The file that lists the earlier runs."""
         return self.history or self.report_dir / HISTORY
 
     @property
     def adds_to_history(self) -> bool:
-        """A replay tells nothing new of the cluster, unless that is asked for."""
+        """Whether the run appends a line: a replay shows nothing new, unless a file is named."""
         return self.history is not None or self.snapshot is None
 
     def read_inventory(self) -> Inventory:
         """The inventory, or an empty one where none was named. Raises InventoryError."""
         return read_inventory(self.inventory) if self.inventory else Inventory()
 
-
-class RequestError(Exception):
-    """What was asked for cannot be done: one sentence with the next step."""
-
-
-class NothingToDoError(Exception):
-    """There is nothing that could be judged: one sentence with the next step."""
+    def read_checked_inventory(self) -> Inventory:
+        """The inventory. Raises InventoryError also for a threshold that no check has."""
+        inventory = self.read_inventory()
+        known = {each.name for check in load() for each in check.thresholds}
+        refuse_unknown_thresholds(inventory, known | {UNREACHABLE})
+        return inventory
 
 
 SENTENCES = (

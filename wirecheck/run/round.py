@@ -1,6 +1,6 @@
-"""Looks at a live cluster: the API, one visit to each node, and what changed meanwhile.
+"""The rounds of a live cluster: the API, one visit to each node, and what changed meanwhile.
 
-Each look is in the snapshot as soon as it is over. An interrupted look is closed with what it
+Each round is in the snapshot as soon as it has ended. An interrupted round is closed with what it
 has: the nodes that were not visited say so.
 """
 
@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass, field
-from typing import Protocol
+from contextlib import closing
+from dataclasses import dataclass
 
 import msgspec
 
@@ -20,98 +19,99 @@ from wirecheck.collect.plan.dns import queries
 from wirecheck.collect.plan.unvisitable import why_unvisitable
 from wirecheck.collect.plan.visit_plan import Plan, RoundOptions, planner_of
 from wirecheck.collect.pods.agent_pods import AgentPods
-from wirecheck.collect.transport.ansible import ansible_access, hosts_of
-from wirecheck.collect.transport.containers import container_access
 from wirecheck.collect.visit import visit_all
-from wirecheck.inventory.file import AccessMethod, Inventory, UnusableAccess, access_methods
-from wirecheck.run.shard import Share
+from wirecheck.inventory.file import AccessMethod, Inventory
+from wirecheck.run.access import NodeAccess, access_to
+from wirecheck.run.progress import RunProgress
+from wirecheck.run.shard import Shard
 from wirecheck.snapshot.api_objects import ApiObjects, Change
-from wirecheck.snapshot.folder import SnapshotWriter
+from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
 from wirecheck.snapshot.index import RoundRecord, VisitRecord, VisitStatus
 from wirecheck.snapshot.objects.node import NodeObject
 
-DELETED = VisitRecord(VisitStatus.GONE, reason="The node was deleted since the first look.")
-
-
-class Visits(Protocol):
-    """Who is told of the visits of one look."""
-
-    def visited(self, node: str, visit: VisitRecord) -> None:
-        """The visit to `node` has ended."""
-        ...
-
-
-class Progress(Protocol):
-    """Who is told how a run goes, while it goes."""
-
-    def say(self, sentence: str) -> None:
-        """Something that the reader should know now."""
-        ...
-
-    def visits(self, total: int) -> AbstractContextManager[Visits]:
-        """A look begins that visits `total` nodes."""
-        ...
+DELETED = VisitRecord(VisitStatus.GONE, reason="The node was deleted after the first round.")
 
 
 @dataclass(frozen=True, slots=True)
-class NodeAccess:
-    """The ways into nodes, by the nodes' names."""
+class Listing:
+    """The API's objects as one read found them."""
 
-    usable: Mapping[str, AccessMethod]
-    unusable: Mapping[str, str] = field(default_factory=dict)
-    """Of nodes whose way is named and cannot be used, why: a sentence with the next step."""
+    objects: ApiObjects
+    started: float
+    """When the read began, seconds since the epoch."""
+    access: NodeAccess
 
-
-def node_access(inventory: Inventory, nodes: Sequence[NodeObject]) -> NodeAccess:
-    """The ways into those of the nodes that have one: the inventory's, else as a container.
-
-    One that cannot be used is not replaced by another. Raises InventoryError for an Ansible
-    inventory that cannot be read.
-    """
-    listed = access_methods(inventory, nodes)
-    named = {name: access for name, access in listed.items() if access is not None}
-    if inventory.ansible:
-        others = [node for node in nodes if node.metadata.name not in named]
-        named |= ansible_access(hosts_of(inventory.ansible), others)
-    rest = [node for node in nodes if node.metadata.name not in named]
-    usable = {name: access for name, access in named.items() if isinstance(access, AccessMethod)}
-    unusable = {
-        name: access.why for name, access in named.items() if isinstance(access, UnusableAccess)
-    }
-    return NodeAccess(usable | container_access(rest), unusable)
+    @property
+    def node_names(self) -> list[str]:
+        """Every node, sorted."""
+        return sorted(node.metadata.name for node in self.objects.nodes)
 
 
 @dataclass(slots=True)
-class Looking:
-    """The looks of one run."""
+class LiveRounds:
+    """The rounds of one observation of a live cluster."""
 
     api: Api
     inventory: Inventory
     options: RoundOptions
     writer: SnapshotWriter
-    progress: Progress
+    progress: RunProgress
     agents: AgentPods
-    share: Share | None = None
+    listing: Listing
+    """What the first round rests on."""
+    shard: Shard | None = None
     interrupted: bool = False
 
-    def look(
-        self, objects: ApiObjects, started: float, names: Collection[str], found: NodeAccess
-    ) -> None:
-        """Visit the nodes `names` of a list that was read at `started`, and close the look.
+    @property
+    def snapshot(self) -> Snapshot:
+        """What the rounds have seen so far."""
+        return Snapshot.open(self.writer.path)
+
+    @property
+    def finished(self) -> int:
+        """How many rounds are in the snapshot."""
+        return len(self.writer.index.looks)
+
+    def first(self, nodes: Collection[str] | None = None) -> None:
+        """Take the round that visits every node, or `nodes` alone.
 
         Raises SnapshotError where the snapshot cannot be written.
         """
-        number = len(self.writer.index.looks) + 1
+        names = self.listing.node_names if nodes is None else nodes
+        self._take(self.listing, names)
+
+    def another(self, nodes: Collection[str]) -> bool:
+        """Read the API again and visit `nodes`; an API that does not answer ends the rounds."""
+        started = time.time()
+        try:
+            objects = self.api.read()
+        except ApiError as error:
+            self._note(f"No further round was taken: {error}")
+            return False
+        names = set(nodes) - {""}
+        again = [node for node in objects.nodes if node.metadata.name in names]
+        self._take(Listing(objects, started, access_to(self.inventory, again)), names)
+        return True
+
+    def interrupt(self) -> None:
+        """Take no more rounds."""
+        if not self.interrupted:
+            self.progress.say("Interrupted: evaluating what was seen so far.")
+        self.interrupted = True
+
+    def _take(self, listing: Listing, names: Collection[str]) -> None:
+        number = self.finished + 1
         problems = list(self.api.problems)
+        objects, access = listing.objects, listing.access
         self.writer.write_api(number, objects)
         nodes = {n.metadata.name: n for n in objects.nodes if n.metadata.name in names}
         visits = {name: DELETED for name in names if name not in nodes}
-        without = [name for name in nodes if name not in found.usable]
-        visits |= {name: self._no_way(name, found.unusable.get(name)) for name in without}
+        without = [name for name in nodes if name not in access.usable]
+        visits |= {name: self._no_access(name, access.unusable.get(name)) for name in without}
         for name, node in nodes.items():
             if why := self._why_skipped(node):
                 visits[name] = VisitRecord(VisitStatus.SKIPPED, reason=why)
-        methods = {name: access for name, access in found.usable.items() if name not in visits}
+        methods = {name: method for name, method in access.usable.items() if name not in visits}
         reached, refused = self._with_agents(methods, nodes, objects)
         visits |= refused
         visits |= self._visits(number, objects, nodes, reached)
@@ -123,20 +123,18 @@ class Looking:
         )
         self.writer.finish_round(
             RoundRecord(
-                started, time.time(), visits=visits, changes=list(changes), problems=problems
+                listing.started,
+                time.time(),
+                visits=visits,
+                changes=list(changes),
+                problems=problems,
             )
         )
 
-    def note(self, sentence: str) -> None:
-        """Keep `sentence` in the snapshot, for whoever reads the results, and say it."""
+    def _note(self, sentence: str) -> None:
+        """Say `sentence`, and keep it in the snapshot for the readers of the results."""
         self.progress.say(sentence)
         self.writer.note(sentence)
-
-    def interrupt(self) -> None:
-        """From now on nothing more is looked at."""
-        if not self.interrupted:
-            self.progress.say("Interrupted: what was seen until now is judged.")
-        self.interrupted = True
 
     def _visits(
         self,
@@ -146,7 +144,7 @@ class Looking:
         methods: Mapping[str, AccessMethod],
     ) -> dict[str, VisitRecord]:
         visits: dict[str, VisitRecord] = {}
-        methods = {name: access for name, access in methods.items() if name in nodes}
+        methods = {name: method for name, method in methods.items() if name in nodes}
         planner = planner_of(objects, self.options)
 
         def plans(name: str) -> Plan:
@@ -154,8 +152,8 @@ class Looking:
 
         try:
             with (
-                self.progress.visits(len(methods)) as told,
-                closing(visit_all(methods, nodes, plans, self.options, told.visited)) as coming,
+                self.progress.visits(len(methods)) as progress,
+                closing(visit_all(methods, nodes, plans, self.options, progress.visited)) as coming,
             ):
                 for name, record, document in coming:
                     if document is not None:
@@ -169,12 +167,12 @@ class Looking:
     def _with_agents(
         self, methods: Mapping[str, AccessMethod], nodes: Collection[str], objects: ApiObjects
     ) -> tuple[Mapping[str, AccessMethod], dict[str, VisitRecord]]:
-        wanted = {name: access for name, access in methods.items() if name in nodes}
+        wanted = {name: method for name, method in methods.items() if name in nodes}
         try:
             return self.agents.settle(wanted, objects)
         except KeyboardInterrupt:
             self.interrupt()
-            return {}, {name: _left_out(access.uri) for name, access in wanted.items()}
+            return {}, {name: _left_out(method.uri) for name, method in wanted.items()}
 
     def _gone(
         self, visits: Mapping[str, VisitRecord], problems: list[str]
@@ -184,7 +182,7 @@ class Looking:
         try:
             reasons = {} if self.interrupted else self.api.still_there(failed)
         except ApiError as error:
-            problems.append(f"Whether unvisited nodes are still there is not known: {error}")
+            problems.append(f"Whether the unvisited nodes still exist is unknown: {error}")
             reasons = {}
         except KeyboardInterrupt:
             self.interrupt()
@@ -198,26 +196,27 @@ class Looking:
         try:
             return changes_since(self.api, objects)
         except ApiError as error:
-            problems.append(f"What changed while it was looked at is not known: {error}")
+            problems.append(f"What changed during the round is unknown: {error}")
         except KeyboardInterrupt:
             self.interrupt()
-            problems.append("What changed while it was looked at is not known: interrupted.")
+            problems.append("What changed during the round is unknown: interrupted.")
         return ()
 
     def _why_skipped(self, node: NodeObject) -> str:
         name = node.metadata.name
-        if self.share and not self.share.has(name):
-            return f"{name} is not in share {self.share}: another run looks at it."
+        if self.shard and not self.shard.has(name):
+            return f"{name} is not in shard {self.shard}: another run visits it."
         return why_unvisitable(node)
 
-    def _no_way(self, name: str, unusable: str | None) -> VisitRecord:
+    def _no_access(self, name: str, unusable: str | None) -> VisitRecord:
         if unusable:
             return VisitRecord(VisitStatus.NO_ACCESS, reason=f"{name} was not visited. {unusable}")
-        listed = "matches no entry of the inventory" if self.inventory.nodes else "needs a way in"
+        listed = "no entry of the inventory matches it" if self.inventory.nodes else ""
+        why = " and ".join(filter(None, ["it is not a container on this machine", listed]))
         return VisitRecord(
             VisitStatus.NO_ACCESS,
-            reason=f"{name} was not visited: it is no container of this machine and {listed}; "
-            "add one under `nodes:` of an inventory, and give that with --inventory.",
+            reason=f"{name} was not visited: {why}. Add an entry under `nodes:` of an inventory, "
+            "and name that with --inventory.",
         )
 
 

@@ -1,221 +1,202 @@
-"""The one driver above the stages: look or replay, judge, report."""
+"""The one driver: open a source, observe it, evaluate checks, settle, finish with results.
+
+A live cluster and a snapshot take the same path. They differ in the source alone.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Protocol
 
-from msgspec.structs import replace
-
-from wirecheck.catalogue.registry import Check, load
-from wirecheck.collect.api.client import ApiError
-from wirecheck.collect.api.errors import ApiStatusError
+from wirecheck.catalogue.registry import Check
 from wirecheck.evaluation.build import Evaluated, results_of
-from wirecheck.evaluation.verdict import UNREACHABLE
+from wirecheck.evaluation.evaluate import Evaluation, concerned
+from wirecheck.evaluation.verdict import FailOn
 from wirecheck.model.cluster import Cluster
 from wirecheck.results.measures import NodeMeasures
-from wirecheck.results.records import ItemResult, Override, Results
-from wirecheck.run.baseline import Baseline, accepted_doubts, read_baseline
-from wirecheck.run.live import LiveRun
+from wirecheck.results.records import Comparison, ItemResult, Results
+from wirecheck.run.live import LiveCluster
+from wirecheck.run.progress import RunProgress
 from wirecheck.run.replay import Replay
-from wirecheck.run.report_folder import ReportFolder, add_to_history
 from wirecheck.run.request import Request
-from wirecheck.run.round import Progress
-from wirecheck.run.selection import in_profile, selected
-from wirecheck.run.waiting import Clock, Waiting
+from wirecheck.run.source import Rounds, Source
 from wirecheck.snapshot.folder import Snapshot
-from wirecheck.snapshot.index import ClusterIdentity
-from wirecheck.text import duration, plural
+from wirecheck.text import plural
+
+CLUSTER = ""
+"""Stands for the cluster among the names of nodes."""
 
 
-class Run(Protocol):
-    """A cluster that can be judged: a live one, or a snapshot."""
+class Session:
+    """One source, what was seen through it, and how checks end there.
 
-    @property
-    def source(self) -> str:
-        """`live`, or the snapshot's folder."""
-        ...
+    `observe` comes first. Items are evaluated node by node, when somebody asks for them or when
+    settling needs them; the documents of at most one node are in memory at a time.
+    """
 
-    @property
-    def node_names(self) -> Sequence[str]:
-        """Every node that the API lists, sorted."""
-        ...
+    def __init__(self, source: Source, progress: RunProgress) -> None:
+        self.source = source
+        self.interrupted = False
+        """Whether the user ended the rounds or the evaluation early."""
+        self._progress = progress
+        self._checks: tuple[Check, ...] = ()
+        self._snapshot: Snapshot | None = None
+        self._evaluation: Evaluation | None = None
+        self._first_round: Cluster | None = None
+        self._measured: dict[str, NodeMeasures] = {}
+        self._items: dict[str, tuple[ItemResult, ...]] = {}
+        self._pending: list[str] = []
+        """The nodes, and the cluster, that are yet to be evaluated."""
+
+    @classmethod
+    def open(cls, request: Request, progress: RunProgress) -> Session:
+        """Open the snapshot that was named or, without one, the live cluster.
+
+        Raises what `request.SENTENCES` lists.
+        """
+        source = Replay.open(request) if request.snapshot else LiveCluster.open(request)
+        return cls(source, progress)
 
     @property
     def snapshot(self) -> Snapshot:
-        """What was seen; for a live cluster only after `begin`."""
-        ...
-
-    @property
-    def overrides(self) -> Sequence[Override]:
-        """What is judged otherwise than the snapshot says."""
-        ...
-
-    @property
-    def identity(self) -> ClusterIdentity:
-        """Which cluster it is."""
-        ...
-
-    @property
-    def thresholds(self) -> Mapping[str, float]:
-        """Those that differ from the defaults."""
-        ...
+        """What was seen."""
+        assert self._snapshot is not None, "observe() comes first"
+        return self._snapshot
 
     @property
     def first_round(self) -> Cluster:
-        """The cluster in the look that visits every node."""
-        ...
+        """The cluster in the round that visits every node."""
+        if self._first_round is None:
+            self._first_round = self._evaluator().first_round
+        return self._first_round
 
-    @property
-    def measured(self) -> Mapping[str, NodeMeasures]:
-        """What was measured on each node that was judged."""
-        ...
+    def observe(self, checks: Sequence[Check], folder: Path) -> None:
+        """Take the first round, then settle: take further ones while something may be transient.
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether the looking was ended early."""
-        ...
+        A live cluster is collected into `folder`. A keyboard interrupt ends the rounds early; it
+        is raised again where not even the first round has ended.
+        """
+        self._checks = tuple(checks)
+        with self.source.rounds(folder, self._progress, checks) as rounds:
+            try:
+                rounds.first()
+                self._read(rounds, (*self.source.node_names, CLUSTER))
+                self._settle(rounds)
+            except KeyboardInterrupt:
+                if not rounds.finished:
+                    raise
+                rounds.interrupt()
+        self.interrupted |= rounds.interrupted
+        if self._snapshot is None:
+            self._read(rounds, (*self.source.node_names, CLUSTER))
+        # Its index may have a note that was added since it was opened.
+        self._snapshot = rounds.snapshot
 
-    def introduce(self, progress: Progress) -> None:
-        """Say what will be looked at, before anything is."""
-        ...
+    def see(
+        self, folder: Path, nodes: Collection[str] | None = None, pauses: Sequence[float] = ()
+    ) -> Snapshot:
+        """Visit `nodes`, or all, and again after each of `pauses`. Evaluates nothing."""
+        wanted = self.source.node_names if nodes is None else nodes
+        with self.source.rounds(folder, self._progress) as rounds:
+            try:
+                rounds.first(wanted)
+                for pause in pauses:
+                    if rounds.interrupted:
+                        break
+                    self._progress.say(f"Visiting the nodes again in {pause:g} s.")
+                    time.sleep(pause)
+                    if not rounds.another(wanted):
+                        break
+            except KeyboardInterrupt:
+                if not rounds.finished:
+                    raise
+                rounds.interrupt()
+        self.interrupted |= rounds.interrupted
+        self._read(rounds, (*self.source.node_names, CLUSTER))
+        return self.snapshot
 
-    def begin(self, checks: Sequence[Check], folder: Path, progress: Progress) -> None:
-        """Look, where there is something to look at, keeping it in `folder`."""
-        ...
+    def items(self, name: str) -> Sequence[ItemResult]:
+        """How each check ends on the node, or with an empty name on the cluster."""
+        if name in self._pending:
+            self._evaluate(name)
+        return self._items.get(name, ())
 
-    def node(self, name: str) -> Iterable[ItemResult]:
-        """How each check about nodes ends on this one."""
-        ...
+    def evaluate(self, checks: Sequence[Check] | None = None) -> list[ItemResult]:
+        """Every item: node after node, then the cluster's.
 
-    def cluster(self) -> Iterable[ItemResult]:
-        """How each check about the cluster ends."""
-        ...
-
-
-def open_run(request: Request) -> Run:
-    """The snapshot that was named or, without one, the live cluster."""
-    return Replay.open(request) if request.snapshot else LiveRun.open(request)
-
-
-def perform(
-    request: Request, globs: Sequence[str], progress: Progress, clock: Clock | None = None
-) -> tuple[Results, Path]:
-    """Look or replay, judge, report; returns the results and the folder with the reports.
-
-    Raises what `request.SENTENCES` lists, and KeyboardInterrupt where nothing was seen yet. An
-    exception that leaves something behind has a note that says where.
-    """
-    wall_clock = time.time()
-    waiting = Waiting(request.wait, clock or Clock())
-    checks = selected(in_profile(load(), request.profile), globs)
-    baseline = read_baseline(request.baseline, lambda: checks) if request.baseline else None
-    run = _opened(request, waiting, progress)
-    round_ = _Round(request, checks, baseline, _doubts(request, run, baseline), progress, waiting)
-    run.introduce(progress)
-    folder = ReportFolder.create(
-        request.report_dir, wall_clock, request.keep, spared=request.baseline
-    )
-    try:
-        results = round_.perform(run, folder.snapshot)
-        while waiting.goes_on:
-            later = _later(round_, folder)
-            if later is None:
-                break
-            results = later
-        ended = replace(results.ended, wait=waiting.record)
-        results = replace(results, ended=ended)
-        final = folder.finish(results, request.history_file)
-    except BaseException as error:
-        if left := folder.abandon():
-            error.add_note(f"What was seen until then is in {left}.")
-        raise
-    if problem := add_to_history(results, final, request):
-        progress.say(problem)
-    return results, final
-
-
-@dataclass(frozen=True, slots=True)
-class _Round:
-    """What each round of one run has in common."""
-
-    request: Request
-    checks: Sequence[Check]
-    baseline: Baseline | None
-    doubts: Sequence[str]
-    progress: Progress
-    waiting: Waiting
-
-    def perform(self, run: Run, folder: Path) -> Results:
-        """Look at everything, or replay it, and judge."""
-        run.begin(self.checks, folder, self.progress)
-        judged = _judged(run)
-        if self.baseline:
-            judged.items, judged.comparison = self.baseline.settle(
-                judged.items, self.checks, self.doubts
-            )
-        fail_on = self.request.fail_on
-        results = results_of(run, self.checks, judged, self.waiting.passed, fail_on)
-        if not judged.interrupted:
-            unreachable = run.thresholds.get(UNREACHABLE, 0)
-            self.waiting.saw(judged.items, fail_on, unreachable)
-        return results
-
-
-def _opened(request: Request, waiting: Waiting, progress: Progress) -> Run:
-    """The cluster, as soon as its API answers: an upgrade may have taken it away for a while."""
-    while True:
+        `checks` replace those of `observe`. If the user interrupts, the items are those so far.
+        """
+        if checks is not None:
+            self._checks, self._evaluation = tuple(checks), None
         try:
-            return open_run(request)
-        except ApiError as error:
-            is_refused = isinstance(error, ApiStatusError) and error.status in (401, 403)
-            if is_refused or not waiting.left:
-                raise
-            progress.say(f"{error} Trying again for {duration(waiting.left)}.")
-            waiting.pause()
+            for name in tuple(self._pending):
+                self._evaluate(name)
+        except KeyboardInterrupt:
+            self._progress.say("Interrupted: reporting what was evaluated so far.")
+            self.interrupted = True
+            self._pending.clear()
+        names = (*self.source.node_names, CLUSTER)
+        return [item for name in names for item in self._items.get(name, ())]
 
-
-def _later(round_: _Round, folder: ReportFolder) -> Results | None:
-    """The results of one more round; None if there is none, and the last one counts."""
-    waiting, progress = round_.waiting, round_.progress
-    try:
-        progress.say(
-            f"{plural(waiting.red, 'item')} red after {duration(waiting.passed)}: looking again, "
-            f"for at most {duration(waiting.left)}."
+    def finish(
+        self,
+        items: list[ItemResult],
+        *,
+        seconds: float = 0.0,
+        fail_on: FailOn = "fail",
+        interrupted: bool = False,
+        comparison: Comparison | None = None,
+    ) -> Results:
+        """The results, with `items` as they were evaluated or compared with a baseline."""
+        evaluated = Evaluated(
+            source=self.source.name,
+            snapshot=self.snapshot,
+            first_round=self.first_round,
+            checks=self._checks,
+            items=items,
+            measured=self._measured,
+            overrides=self.source.overrides,
+            interrupted=self.interrupted or interrupted,
+            comparison=comparison,
         )
-        waiting.pause()
-        run = _opened(round_.request, waiting, progress)
-        results = round_.perform(run, folder.next_snapshot)
-    except (ApiError, KeyboardInterrupt) as error:
-        why = str(error) or "interrupted."
-        progress.say(f"It was not looked at again, so the last results count: {why}")
-        folder.drop_next()
-        return None
-    if results.ended.interrupted:
-        folder.drop_next()
-        return None
-    folder.take_next()
-    return results
+        return results_of(evaluated, seconds, fail_on)
+
+    def _settle(self, rounds: Rounds) -> None:
+        for pause in self.source.pauses:
+            if rounds.interrupted:
+                return
+            nodes = concerned(self.evaluate(), self._checks)
+            if self.interrupted or not nodes:
+                return
+            self._progress.say(_why_again(nodes, pause))
+            time.sleep(pause)
+            if not rounds.another(nodes):
+                return
+            self._read(rounds, (*sorted(nodes - {CLUSTER}), CLUSTER))
+
+    def _read(self, rounds: Rounds, names: Sequence[str]) -> None:
+        """Evaluate `names` from now on, over all rounds so far."""
+        self._snapshot = rounds.snapshot
+        # Before the next one is read: of a large cluster the API's objects take hundreds of MB.
+        self._evaluation = self._first_round = None
+        self._pending = list(names)
+
+    def _evaluator(self) -> Evaluation:
+        if self._evaluation is None:
+            self._evaluation = Evaluation(self.snapshot, self._checks)
+        return self._evaluation
+
+    def _evaluate(self, name: str) -> None:
+        evaluation = self._evaluator()
+        self._first_round = evaluation.first_round
+        self._items[name] = tuple(evaluation.node(name) if name else evaluation.cluster())
+        if name in evaluation.measured:
+            self._measured[name] = evaluation.measured[name]
+        self._pending.remove(name)
 
 
-def _doubts(request: Request, run: Run, baseline: Baseline | None) -> list[str]:
-    """Why the baseline is no good one, if it is taken all the same. Raises RequestError."""
-    if baseline is None:
-        return []
-    doubts = baseline.doubts(run.identity, run.thresholds.get(UNREACHABLE, 0))
-    return accepted_doubts(baseline, doubts, forced=request.force_baseline)
-
-
-def _judged(run: Run) -> Evaluated:
-    """Every item: node after node, then the cluster's; cut short, it is still a valid part."""
-    judged = Evaluated(interrupted=run.interrupted)
-    try:
-        for name in run.node_names:
-            judged.items.extend(run.node(name))
-        judged.items.extend(run.cluster())
-    except KeyboardInterrupt:
-        judged.interrupted = True
-    return judged
+def _why_again(nodes: Collection[str], pause: float) -> str:
+    names = set(nodes) - {CLUSTER}
+    what = plural(len(names), "node") if names else "the API"
+    return f"Possibly transient; checking {what} again in {pause:g} s."

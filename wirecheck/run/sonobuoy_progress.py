@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 import msgspec
 
 from wirecheck.catalogue.findings import Outcome
+from wirecheck.report import sonobuoy
+from wirecheck.report.delivery import Output
 from wirecheck.results.records import Results
-from wirecheck.run.round import Progress, Visits
+from wirecheck.run.progress import RunProgress, VisitProgress
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
 from wirecheck.text import harmless, shortened
 
@@ -44,7 +47,7 @@ class Update(msgspec.Struct, frozen=True):
 class SonobuoyProgress:
     """Passes everything on to `inner`, and tells the sidecar of it."""
 
-    def __init__(self, inner: Progress, port: str) -> None:
+    def __init__(self, inner: RunProgress, port: str) -> None:
         self._inner = inner
         self._url = f"http://localhost:{port}/progress"
         self._total = 0
@@ -55,12 +58,12 @@ class SonobuoyProgress:
         """Passed on alone: it may have many lines."""
         self._inner.say(sentence)
 
-    def visits(self, total: int) -> AbstractContextManager[Visits]:
+    def visits(self, total: int) -> AbstractContextManager[VisitProgress]:
         """A look begins."""
         return self._look(total)
 
     @contextmanager
-    def _look(self, total: int) -> Iterator[Visits]:
+    def _look(self, total: int) -> Iterator[VisitProgress]:
         self._total, self._completed, self._errors = total, 0, []
         self._post(f"A look at {total:,} nodes begins.")
         with self._inner.visits(total) as inner:
@@ -113,10 +116,19 @@ class SonobuoyProgress:
 class _Both:
     """Who is told of each visit."""
 
-    def __init__(self, *told: Visits) -> None:
+    def __init__(self, *told: VisitProgress) -> None:
         self._told = told
 
     def visited(self, node: str, visit: VisitRecord) -> None:
         """Tell them all."""
         for each in self._told:
             each.visited(node, visit)
+
+
+def sidecar_of(
+    outputs: Sequence[Output], inner: RunProgress, environment: Mapping[str, str] = os.environ
+) -> SonobuoyProgress | None:
+    """Sonobuoy's sidecar, where this run is one of its plugins."""
+    port = environment.get(PORT, "")
+    is_plugin = port.isdecimal() and any(output.format.name == sonobuoy.NAME for output in outputs)
+    return SonobuoyProgress(inner, port) if is_plugin else None

@@ -65,7 +65,7 @@ class Waiting:
         return bool(self._red) and self.left > 0
 
     @property
-    def red(self) -> int:
+    def failing(self) -> int:
         """How many items were red in the last round."""
         return len(self._red)
 

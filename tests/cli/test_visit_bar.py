@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from rich.console import Console
 
-from wirecheck.cli.progress import Progress
+from wirecheck.cli.visit_bar import VisitBar
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
 
 SEEN = VisitRecord(VisitStatus.SEEN, via="docker://w1", seconds=1.23, bytes=43_210)
@@ -14,7 +14,7 @@ REFUSED = VisitRecord(
 
 def test_one_plain_line_for_each_node_without_a_terminal():
     file = io.StringIO()
-    with Progress(Console(file=file, force_terminal=False, width=40), total=2) as progress:
+    with VisitBar(Console(file=file, force_terminal=False, width=40), total=2) as progress:
         progress.visited("w1", SEEN)
         progress.visited("w2", REFUSED)
     assert file.getvalue().splitlines() == [
@@ -25,7 +25,7 @@ def test_one_plain_line_for_each_node_without_a_terminal():
 
 def test_a_bar_on_a_terminal_and_only_what_went_wrong_beside_it():
     file = io.StringIO()
-    with Progress(Console(file=file, force_terminal=True, width=100), total=2) as progress:
+    with VisitBar(Console(file=file, force_terminal=True, width=100), total=2) as progress:
         progress.visited("w1", SEEN)
         progress.visited("w2", REFUSED)
     assert "visiting nodes" in file.getvalue()
@@ -37,7 +37,7 @@ def test_a_bar_on_a_terminal_and_only_what_went_wrong_beside_it():
 def test_every_thread_counts():
     file = io.StringIO()
     with (
-        Progress(Console(file=file, force_terminal=False), total=200) as progress,
+        VisitBar(Console(file=file, force_terminal=False), total=200) as progress,
         ThreadPoolExecutor(8) as threads,
     ):
         list(threads.map(lambda number: progress.visited(f"w{number}", SEEN), range(200)))

@@ -1,4 +1,4 @@
-"""What is seen while nodes are visited: a bar on a terminal, elsewhere one line for each node."""
+"""Progress while nodes are visited: a bar on a terminal, elsewhere one line per node."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.text import harmless
 
 
-class Progress:
-    """A context manager around the visits of one look; `visited` may be called by any thread."""
+class VisitBar:
+    """A context manager around the visits of one round. Any thread may call `visited`."""
 
     def __init__(self, console: Console, total: int, title: str = "visiting nodes") -> None:
         self._console = console
         self._total = total
         self._done = 0
         self._lock = threading.Lock()
-        self._bar = Bar(
+        self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -34,7 +33,7 @@ class Progress:
         )
         self._task = self._bar.add_task(title, total=total)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> VisitBar:
         self._bar.start()
         return self
 
@@ -47,7 +46,7 @@ class Progress:
         self._bar.stop()
 
     def visited(self, node: str, visit: VisitRecord) -> None:
-        """Count a node. What went wrong is told at once, also beside the bar."""
+        """Count a node. A failed visit is shown at once, also beside the bar."""
         with self._lock:
             self._done += 1
             self._bar.advance(self._task)

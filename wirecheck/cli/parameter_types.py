@@ -1,0 +1,43 @@
+"""Types of options: what a user writes, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import click
+
+from wirecheck.report.delivery import Output, read_output
+from wirecheck.run.durations import read_duration
+from wirecheck.run.intervals import read_intervals
+from wirecheck.run.shard import Shard, read_shard
+
+Value = TypeVar("Value")
+
+PATH = click.Path(path_type=Path)
+
+
+class Read(click.ParamType[Value], Generic[Value]):
+    """Values that a function reads; its ValueError is the sentence for the user."""
+
+    def __init__(self, name: str, read: Callable[[str], Value]) -> None:
+        self.name = name
+        self._read = read
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Value:
+        """Read it. A default is no text, and stays as it is."""
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        try:
+            return self._read(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+DURATION: Read[float] = Read("TIME", read_duration)
+INTERVALS: Read[tuple[float, ...]] = Read("SECONDS,…", read_intervals)
+OUTPUT: Read[Output] = Read("FORMAT[=PLACE]", read_output)
+SHARD: Read[Shard] = Read("K/N", read_shard)
