@@ -250,7 +250,7 @@ class TestDoctor:
         lines = dict(line.split(maxsplit=1) for line in out.splitlines() if line[0] != " ")
         assert lines["context"] == "test, Kubernetes v1.34.4"
         assert lines["rights"].startswith("list nodes, pods, services, endpointslices")
-        assert "1 by docker" in out
+        assert "1 node by docker" in out
         assert lines["visits"].startswith("1 of 1 node visited, the slowest was n1")
         assert "items can be evaluated" in lines["checks"]
         assert "with findings at most 3 rounds" in lines["duration"]

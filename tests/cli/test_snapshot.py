@@ -86,7 +86,7 @@ class TestRecord:
     def served(self, server, monkeypatch):
         cluster = ServedCluster(server)
         cluster.serve(SmallCluster())
-        cluster.ways = {each["metadata"]["name"] for each in SmallCluster().api["nodes"]}
+        cluster.access_methods = {each["metadata"]["name"] for each in SmallCluster().api["nodes"]}
         seen = VisitRecord(VisitStatus.UNREACHABLE, reason="n2 does not answer.")
         cluster.visits = {"n2": (seen, None)}
         monkeypatch.setattr("wirecheck.run.round.visit_all", cluster.visit_all)
