@@ -350,7 +350,7 @@ def test_a_check_is_explained(run):
 
     assert code == 0
     assert "Why it matters:\n  " in out
-    assert "Next:\n  " in out
+    assert "What to do:\n  " in out
     assert "conntrack.use_warn: 75 %: " in out
 
 

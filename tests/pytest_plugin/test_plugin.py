@@ -119,7 +119,7 @@ def test_a_fail_is_told_without_a_traceback(run, tmp_path):
     done = run(f"--snapshot={written(tmp_path / 'seen', broken())}", *catalogue())
 
     assert "Pod shop/web (Pod/web): expected 10.244.0.3 on an interface; found nothing" in done.text
-    assert "Next: Delete the pod so that it is wired again" in done.text
+    assert "Next: Compare with the addresses on" in done.text
     assert "Traceback" not in done.text
     assert "plugin.py" not in done.text
     looked, verdict = done.last
@@ -216,8 +216,8 @@ def test_junit_has_every_item_and_pytest_html_the_same_page(run, tmp_path, pytes
     ]
     assert "Pod shop/web" in failed[0].find("failure").get("message", "")
     page = (pytester.path / "h.html").read_text()
-    assert "Each pod&#39;s network namespace carries" in page or (
-        "Each pod's network namespace carries" in page
+    assert "Every pod&#39;s network namespace has each address" in page or (
+        "Every pod's network namespace has each address" in page
     )
 
 

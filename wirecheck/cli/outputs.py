@@ -39,7 +39,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
         type=OUTPUT,
         multiple=True,
         callback=_one_on_the_screen,
-        help=f"Write another report: {', '.join(FORMATS)}. Without =FILE it goes to standard output.",
+        help=f"Another report: {', '.join(FORMATS)}. Without =FILE it goes to standard output.",
     )(command)
 
 
@@ -83,7 +83,7 @@ def _show(results: Results, outputs: Sequence[Output], page: Path | None = None)
 def _one_on_the_screen(
     _context: click.Context, _parameter: click.Parameter, outputs: tuple[Output, ...]
 ) -> tuple[Output, ...]:
-    shown = [output.format for output in outputs if output.is_printed]
+    shown = [output.format.name for output in outputs if output.is_printed]
     if shown[1:]:
         raise click.BadParameter(f"only one can be printed, not {' and '.join(shown)}; name a FILE")
     return outputs

@@ -5,7 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from wirecheck.catalogue.former_ids import current_id, matches, warn_of_ids, warn_of_pattern
+from wirecheck.catalogue.former_ids import (
+    current_id,
+    former_id,
+    matches,
+    warn_of_ids,
+    warn_of_pattern,
+)
 from wirecheck.catalogue.profiles import PROFILES
 from wirecheck.catalogue.registry import Check
 from wirecheck.run.request import RequestError
@@ -54,8 +60,10 @@ def _matches(check: Check, glob: str) -> bool:
 
 
 def _hint(checks: Sequence[Check], word: str) -> str:
-    names = [check.id for check in checks] + [check.group for check in checks]
-    near = difflib.get_close_matches(word, dict.fromkeys(names), n=3)
+    names = {name: name for check in checks for name in (check.id, check.group)}
+    # Who remembers a former name is led to the present one.
+    names |= {former_id(check.id): check.id for check in checks}
+    near = dict.fromkeys(names[each] for each in difflib.get_close_matches(word, names, n=3))
     if near:
         return f"did you mean {' or '.join(f'`{each}`' for each in near)}?"
     return "`wirecheck list` shows them all."
