@@ -214,7 +214,7 @@ def unique_identity(cluster: Cluster) -> Findings:
             expected=f"{each.what} on this node only",
             found=each.found,
             concerns=each.others,
-            level=Level.WARN if each.may_be_the_hardwares else Level.FAIL,
+            level=Level.WARN if each.may_be_a_hardware_fault else Level.FAIL,
             names={"clone": each.others[0].name},
         )
 

@@ -90,14 +90,14 @@ def two(first: str, second: str) -> str:
 def test_an_older_rule_that_comes_first_is_found(mapped):
     rule = f"{DNAT} --to-destination 10.244.0.3:8080"
     rewrite(mapped, rule, two("10.244.0.9:8080", "10.244.0.3:8080"))
-    assert [what for _, _, what in found(mapped)] == ["10.244.0.9:8080", "none"]
+    assert [what for _, _, what in found(mapped)] == ["10.244.0.9:8080", "no such pod"]
 
     rewrite(mapped, rule, two("10.244.0.3:8080", "10.244.0.9:8080"))
     assert found(mapped) == [
         (
             "Node n1 host port 8088/tcp to 10.244.0.9:8080",
             "a pod of the node with that host port",
-            "none",
+            "no such pod",
         )
     ]
 
@@ -149,7 +149,7 @@ def test_host_ports_of_other_programs_are_not_judged(mapped):
     configurations = mapped.document.cni.configurations
     configurations[0] = type(configurations[0])("05-cilium.conflist", "cilium", ["cilium-cni"])
 
-    with pytest.raises(NotApplicable, match="another program than portmap"):
+    with pytest.raises(NotApplicable, match="portmap does not provide"):
         mapped.findings(CHECK)
 
 

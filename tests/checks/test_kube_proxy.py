@@ -84,7 +84,7 @@ def test_an_empty_mode_is_iptables(node):
 def test_a_mode_that_nothing_tells_is_not_judged(node):
     silent = with_http(configured(node, "iptables"), "proxyMode", HttpAnswer(error="refused"))
 
-    with pytest.raises(NotApplicable, match="does not tell"):
+    with pytest.raises(NotApplicable, match="does not report"):
         _ = silent.proxy.actual_mode
 
 
@@ -93,7 +93,7 @@ def test_a_config_map_of_another_name_is_not_known(node):
         replace(node.cluster.api, config_maps=[]), node.cluster.index, node.cluster.round
     )
 
-    with pytest.raises(NotApplicable, match="no ConfigMap"):
+    with pytest.raises(NotApplicable, match="has no known ConfigMap"):
         _ = Node(nothing, node.object, node.visit, node.document).proxy.configured_mode
 
 

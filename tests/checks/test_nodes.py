@@ -131,7 +131,7 @@ def test_what_two_nodes_share_is_found(small, path, shared):
 
     findings = small.findings("nodes.unique_identity")
     assert f"{shared} on this node only" in [each.expected for each in findings]
-    assert {each.found for each in findings} == {"also that of n2"}
+    assert {each.found for each in findings} == {"also on n2"}
 
 
 @pytest.mark.parametrize(
@@ -263,4 +263,4 @@ def test_a_system_uuid_that_some_nodes_share_is_a_warning(small, uuids, shared):
 
     findings = small.findings("nodes.unique_identity")
     assert [each.level for each in findings] == [Level.WARN] * shared
-    assert all(each.found == "also that of n2" for each in findings)
+    assert all(each.found == "also on n2" for each in findings)

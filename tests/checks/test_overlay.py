@@ -31,7 +31,7 @@ def test_a_device_with_another_address_is_found(small):
 def test_a_missing_device_is_found(small):
     links = [each for each in small.document.namespaces[0].links if each.kind != "vxlan"]
     small.change_netns(HOST, links=links)
-    assert told(small, "matches_annotations") == [("VXLAN device IPv4", "none")]
+    assert told(small, "matches_annotations") == [("VXLAN device IPv4", "no such device")]
 
 
 def test_a_device_that_is_down_is_found(small):
@@ -113,7 +113,7 @@ def test_what_the_kernel_learnt_by_itself_is_left_alone(small):
 def test_an_overlay_that_is_too_large_for_its_wire_is_found(small):
     small.change_link(HOST, "flannel.1", mtu=1500)
     (finding,) = small.findings("overlay.mtu")
-    assert finding.expected == "at most 1450 bytes: ens3 takes 1500"
+    assert finding.expected == "at most 1450 bytes: ens3 has MTU 1500"
 
 
 def test_a_pod_that_is_too_large_for_the_overlay_is_found(small):

@@ -37,7 +37,7 @@ def test_a_missing_route_to_a_node_is_found(small):
 def test_a_node_without_any_route_is_found(small):
     small.change_netns(HOST, routes=[])
 
-    assert found(small, "to_every_node") == [("route to 10.244.1.0/24", "no route at all")]
+    assert found(small, "to_every_node") == [("route to 10.244.1.0/24", "no route")]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_table_that_a_rule_asks_for_one_service_alone_counts_for_that_one(smal
 
 def test_a_node_without_a_default_route_has_none_to_services(small):
     with_routes(small, without="default")
-    assert {told for _, told in found(small, "no_blackholes")} == {"no route at all"}
+    assert {told for _, told in found(small, "no_blackholes")} == {"no route"}
 
 
 def test_services_that_the_node_carries_itself_need_no_route(small):
@@ -227,7 +227,7 @@ class TestOwnAddresses:
         small.change_netns(HOST, rules=[self.MAIN, Rule(6, 0, 255)])
 
         assert found(small, self.CHECK) == [
-            ("IPv4 rules", "for 10.244.0.1 no rule looks in table local")
+            ("IPv4 rules", "for 10.244.0.1 no rule looks up table local")
         ]
 
     def test_a_family_that_nothing_uses_is_not_judged(self, small):
@@ -238,7 +238,7 @@ class TestOwnAddresses:
         small.change_netns(HOST, addresses=addresses)
         small.api["pods"][1]["status"]["podIPs"].append({"ip": "fd00::3"})
         assert found(small, self.CHECK) == [
-            ("IPv6 rules", "for fd00::1 no rule looks in table local")
+            ("IPv6 rules", "for fd00::1 no rule looks up table local")
         ]
 
     def test_a_local_rule_that_was_moved_is_right_where_it_still_comes_first(self, small):

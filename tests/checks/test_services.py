@@ -436,5 +436,5 @@ def test_a_kube_proxy_that_hangs_is_in_the_mode_of_the_rules_that_it_left(ipvs_n
     of_two = Node(
         ipvs_node.cluster, ipvs_node.object, ipvs_node.visit, replace(hanging, commands=commands)
     )
-    with pytest.raises(FactMissingError, match="there are rules of ipvs, nftables"):
+    with pytest.raises(FactMissingError, match="has rules of ipvs and nftables"):
         _ = of_two.proxy.mode

@@ -87,7 +87,7 @@ def test_packets_that_are_answered_by_another_interface_are_dropped(small, name)
     (finding,) = small.findings("settings.rp_filter")
     assert finding.subject.part == "rp_filter of flannel.1"
     assert (finding.level, finding.key) == (Level.FAIL, "packets of the pods of n2")
-    assert "by ens3" in finding.found
+    assert "through ens3" in finding.found
 
 
 def test_loose_filtering_drops_nothing(small):

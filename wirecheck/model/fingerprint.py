@@ -1,4 +1,4 @@
-"""What is kept of each node to be compared with the others, once its document is let go."""
+"""What is kept of each node to compare it with the others, after its document is freed."""
 
 from __future__ import annotations
 
@@ -7,32 +7,37 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from wirecheck.api_index.grouping import grouped
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.model.pools import settings_of
+from wirecheck.text import listed, plural
 
 if TYPE_CHECKING:
     from wirecheck.model.node import Node
 
+MOST_NAMES = 3
+"""How many nodes are named in each group."""
+
 MOST_DEVIATIONS = 500
-"""Of one node: with more than that, each node's own findings are the better reading."""
+"""The limit for one node: with more deviations, read the node's own findings instead."""
 
 AS_ASKED = "as the API asks"
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """How one node forwards and is set up, in as far as nodes can differ in it.
+    """How one node forwards Services, and its settings.
 
-    `unknown` says why it could not be told how it forwards.
+    `unknown` is the reason why its forwarding is unknown; empty if it is known.
     """
 
     forwarding: Mapping[Ref, str] = field(default_factory=dict)
-    """Service ports that it handles otherwise than asked, and how."""
+    """The Service ports that it does not handle as the API asks, and how it handles them."""
     claims: Mapping[Ref, str] = field(default_factory=dict)
-    """Frontends that several Services claim, and whose backends it took."""
+    """The frontends that several Services claim, and how the node handles them."""
     unknown: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
-    """What nodes of one pool have in common, by name."""
+    """The settings that nodes of one pool share, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +45,20 @@ class Disagreement:
     """A Service port that nodes handle differently, though the API asks the same of them."""
 
     ref: Ref
-    ways: Mapping[str, tuple[str, ...]]
-    """Nodes by what they do."""
+    handlings: Mapping[str, tuple[str, ...]]
+    """The nodes by how they handle it."""
 
     @property
     def found(self) -> str:
         """`wc-w1: not handled; 3 other nodes: as the API asks`: the smallest group first."""
-        groups = sorted(self.ways.items(), key=lambda each: (len(each[1]), each))
+        groups = sorted(self.handlings.items(), key=lambda each: (len(each[1]), each))
         *others, (most, nodes) = groups
-        said = [f"{_listed(names)}: {way}" for way, names in others]
-        return "; ".join([*said, f"{len(nodes):,} other node{'s' * (len(nodes) > 1)}: {most}"])
+        parts = [f"{listed(names, MOST_NAMES)}: {handling}" for handling, names in others]
+        return "; ".join([*parts, f"{plural(len(nodes), 'other node')}: {most}"])
 
 
 def fingerprint_of(node: Node) -> Fingerprint:
-    """The fingerprints of a node that was visited."""
+    """Return the fingerprint of a node that was visited."""
     try:
         dataplane = node.dataplane
     except (FactMissingError, NotApplicable) as reason:
@@ -73,24 +78,17 @@ def fingerprint_of(node: Node) -> Fingerprint:
 
 
 def disagreements(fingerprints: Mapping[str, Fingerprint]) -> Iterator[Disagreement]:
-    """Where nodes differ from each other; nodes of which nothing is known are left out."""
+    """Yield where nodes differ from each other; nodes with unknown forwarding are left out."""
     known = {name: each for name, each in sorted(fingerprints.items()) if not each.unknown}
-    told = {ref for each in known.values() for ref in each.forwarding}
-    for ref in sorted(told):
+    deviating = {ref for each in known.values() for ref in each.forwarding}
+    for ref in sorted(deviating):
         yield from _differing(ref, {n: t.forwarding.get(ref, AS_ASKED) for n, t in known.items()})
-    contested = {ref for each in known.values() for ref in each.claims} - told
+    contested = {ref for each in known.values() for ref in each.claims} - deviating
     for ref in sorted(contested):
         yield from _differing(ref, {n: t.claims[ref] for n, t in known.items() if ref in t.claims})
 
 
-def _differing(ref: Ref, way_of: Mapping[str, str]) -> Iterator[Disagreement]:
-    ways: dict[str, list[str]] = defaultdict(list)
-    for node, way in way_of.items():
-        ways[way].append(node)
-    if len(ways) > 1:
-        yield Disagreement(ref, {way: tuple(nodes) for way, nodes in ways.items()})
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    shown = ", ".join(names[:3])
-    return f"{shown} and {len(names) - 3:,} more" if len(names) > 3 else shown
+def _differing(ref: Ref, handling_of: Mapping[str, str]) -> Iterator[Disagreement]:
+    handlings = grouped((handling, node) for node, handling in handling_of.items())
+    if len(handlings) > 1:
+        yield Disagreement(ref, handlings)

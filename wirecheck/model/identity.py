@@ -1,4 +1,4 @@
-"""What only one node may have: its ranges of pod addresses, its names, its addresses, its MAC."""
+"""What must be unique to one node: its pod ranges, identities, addresses and MACs."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ SYSTEM_UUID = "system UUID"
 PLACEHOLDERS = frozenset(
     {"03000200-0400-0500-0006-000700080009", "12345678-1234-5678-90ab-cddeefaabbcc"}
 )
-"""What boards have whose manufacturer filled nothing in; others are all zeros, or all ones."""
+"""UUIDs of boards whose manufacturer set none; others are all zeros or all ones."""
 
 
 @dataclass(frozen=True)
 class Shared:
-    """Something that several nodes have, and only one may."""
+    """A value that several nodes have, and that must be unique."""
 
     ref: Ref
     what: str
     others: tuple[Ref, ...]
 
     @property
-    def may_be_the_hardwares(self) -> bool:
-        """Whether the machines may have been made with it."""
+    def may_be_a_hardware_fault(self) -> bool:
+        """Whether the machines may have been manufactured with the same value."""
         return self.what.startswith(SYSTEM_UUID)
 
     @property
     def found(self) -> str:
-        """`also that of wc-w1, wc-w2`."""
-        return f"also that of {', '.join(each.name for each in self.others)}"
+        """`also on wc-w1, wc-w2`."""
+        return f"also on {', '.join(each.name for each in self.others)}"
 
 
 def overlapping_ranges(nodes: Mapping[str, NodeObject]) -> Iterator[Shared]:
-    """Nodes whose pod ranges overlap, not only equal ones."""
+    """Yield nodes whose pod ranges are equal or overlap."""
     ranges: list[tuple[tuple[int, int, int], IPNetwork, NodeObject]] = []
     for node in nodes.values():
         for text in dict.fromkeys(filter(None, [node.spec.pod_cidr, *node.spec.pod_cidrs])):
             each = network(text)
             order = (each.version, int(each.network_address), each.prefixlen)
             ranges.append((order, each, node))
-    # Ranges nest or are disjoint: in order, one that holds others stands right before them.
+    # Ranges nest or are disjoint: sorted, a range directly precedes those that it contains.
     ranges.sort(key=lambda each: (each[0], each[2].metadata.name))
     holder: tuple[IPNetwork, NodeObject] | None = None
     for _, range_, node in ranges:
@@ -56,14 +56,14 @@ def overlapping_ranges(nodes: Mapping[str, NodeObject]) -> Iterator[Shared]:
 
 
 def shared_identities(nodes: Mapping[str, NodeObject]) -> Iterator[Shared]:
-    """Machine ids, system UUIDs, addresses and overlay MACs that several nodes have."""
+    """Yield machine IDs, system UUIDs, addresses and overlay MACs that several nodes have."""
     holders: dict[str, dict[str, NodeObject]] = defaultdict(dict)
     for name, node in nodes.items():
         for identity in _identities(node):
             holders[identity][name] = node
     for identity, found in sorted(holders.items()):
-        is_everyones = identity.startswith(SYSTEM_UUID) and len(found) == len(nodes)
-        if len(found) > 1 and not is_everyones:
+        is_on_all_nodes = identity.startswith(SYSTEM_UUID) and len(found) == len(nodes)
+        if len(found) > 1 and not is_on_all_nodes:
             first, *others = (_ref(node) for _, node in sorted(found.items()))
             yield Shared(first, identity, tuple(others))
 
@@ -72,9 +72,9 @@ def _identities(node: NodeObject) -> Iterator[str]:
     if node.status.node_info.machine_id:
         yield f"machine-id {node.status.node_info.machine_id}"
     uuid = node.status.node_info.system_uuid.lower()
-    # kubelet shows the machine id where the hardware has no UUID.
-    is_of_its_own = uuid.replace("-", "") != node.status.node_info.machine_id
-    if uuid and is_of_its_own and uuid not in PLACEHOLDERS and len(set(uuid)) > 2:
+    # The kubelet reports the machine ID where the hardware has no UUID.
+    is_hardware_uuid = uuid.replace("-", "") != node.status.node_info.machine_id
+    if uuid and is_hardware_uuid and uuid not in PLACEHOLDERS and len(set(uuid)) > 2:
         yield f"{SYSTEM_UUID} {uuid}"
     for each in node.status.addresses:
         if each.type == "InternalIP":

@@ -106,6 +106,7 @@ class Node:
 
     @property
     def bypasses_routing(self) -> bool:
+        """Whether the CNI plugin delivers to pods without a bridge or a route of the node."""
         return self.seen.bypasses_routing
 
     @property
@@ -271,7 +272,7 @@ class Node:
 
     @property
     def proxy(self) -> KubeProxy:
-        """The node's kube-proxy. Raises NotApplicable where something else does its work."""
+        """The node's kube-proxy. Raises NotApplicable where something else forwards Services."""
         return self.service_proxy.kube_proxy
 
     @cached_property

@@ -1,13 +1,13 @@
-"""Pools of nodes that are meant to be alike, and what differs between the nodes of one."""
+"""Pools of nodes that must have the same settings, and the settings that differ in one pool."""
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wirecheck.api_index.grouping import grouped
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.network.registry import NODE_FILES
 from wirecheck.node.named_values import COUNT, facts_of
@@ -27,7 +27,7 @@ POOL_LABELS = (
     "doks.digitalocean.com/node-pool",
     "node.kubernetes.io/instance-type",
 )
-"""What names the pool of a node, the most exact first."""
+"""The labels that name a node's pool, the most specific first."""
 
 CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
 
@@ -36,20 +36,20 @@ BY_SIZE = (
     "net.netfilter.nf_conntrack_buckets",
     "/sys/module/nf_conntrack/parameters/hashsize",
 )
-"""What the kernel and kube-proxy set by the memory and the CPUs that a node has."""
+"""Values that the kernel and kube-proxy derive from a node's memory and CPUs."""
 
 NODE_OWN = frozenset({"net.ipv4.ip_local_reserved_ports", "kernel.osrelease"}) | NODE_FILES
-"""What every node has for itself, what its operator gives to it alone, and what is told twice."""
+"""Values that are each node's own, that operators set per node, and duplicates of others."""
 
-JUDGED_ELSEWHERE = re.compile(r"\.ip_forward$|\.forwarding$|\.bridge-nf-call-")
-"""Sysctls whose right value is known, and held by checks of their own."""
+CHECKED_ELSEWHERE = re.compile(r"\.ip_forward$|\.forwarding$|\.bridge-nf-call-")
+"""Sysctls that have checks of their own."""
 
 MOST_NODES = 3
-"""So many are named where they differ; of more the number is told."""
+"""How many nodes are named; of more, the number is reported."""
 
 
 def pool_of(node: NodeObject) -> str:
-    """The pool that the node is in, in words: `pool blue`, `the control plane`, `workers`."""
+    """Return the pool of the node in words: `pool blue`, `the control plane`, `workers`."""
     labels = node.metadata.labels
     for label in POOL_LABELS:
         if labels.get(label):
@@ -58,23 +58,23 @@ def pool_of(node: NodeObject) -> str:
 
 
 def settings_of(node: Node) -> dict[str, str]:
-    """What nodes of one pool have in common, by name; what was not seen is left out."""
+    """Return the settings that nodes of one pool share, without those that were not seen."""
     facts = facts_of(node.object, node.visit, node.document)
-    told = {name: value for name, value in facts.items() if _is_common(name)}
+    settings = {name: value for name, value in facts.items() if _is_shared(name)}
     if variant := _variant(node):
-        told["variant of iptables"] = variant
-    return told
+        settings["variant of iptables"] = variant
+    return settings
 
 
-def _is_common(name: str) -> bool:
+def _is_shared(name: str) -> bool:
     own = name.startswith(COUNT) or name in (*BY_SIZE, *NODE_OWN)
-    return not own and not JUDGED_ELSEWHERE.search(name)
+    return not own and not CHECKED_ELSEWHERE.search(name)
 
 
 def _variant(node: Node) -> str:
-    """The variant that has Kubernetes' rules; nothing where none has, or it was not read.
+    """Return the variant with Kubernetes' rules; empty if there is none, or it was not read.
 
-    Where both have some, that is found by a check of its own.
+    Another check reports nodes with rules in both variants.
     """
     try:
         rules = {"nft": node.iptables.rules, "legacy": node.iptables.legacy}
@@ -86,16 +86,16 @@ def _variant(node: Node) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """Something in which the nodes of one pool differ."""
+    """A setting that differs between nodes of one pool."""
 
     pool: str
     what: str
     values: Mapping[str, tuple[str, ...]]
-    """The nodes by what they have."""
+    """The nodes by value."""
 
     @property
     def most(self) -> str:
-        """What most of them have; nothing where no value is that of more than half of them."""
+        """The value of more than half of the nodes; empty if there is none."""
         value, nodes = max(self.values.items(), key=lambda each: (len(each[1]), each[0]))
         return value if 2 * len(nodes) > sum(map(len, self.values.values())) else ""
 
@@ -109,19 +109,14 @@ class Drift:
 def drifts(
     nodes: Mapping[str, NodeObject], settings: Mapping[str, Mapping[str, str]]
 ) -> Iterator[Drift]:
-    """What differs within each pool, among the nodes that tell."""
-    pools: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(settings):
-        if name in nodes:
-            pools[pool_of(nodes[name])].append(name)
+    """Yield the settings that differ within each pool, among the nodes where they were seen."""
+    pools = grouped((pool_of(nodes[name]), name) for name in sorted(settings) if name in nodes)
     for pool, members in sorted(pools.items()):
         for what in sorted({what for name in members for what in settings[name]}):
-            values: dict[str, list[str]] = defaultdict(list)
-            for name in members:
-                if what in settings[name]:
-                    values[settings[name][what]].append(name)
+            having = (name for name in members if what in settings[name])
+            values = grouped((settings[name][what], name) for name in having)
             if len(values) > 1:
-                yield Drift(pool, what, {value: tuple(have) for value, have in values.items()})
+                yield Drift(pool, what, values)
 
 
 def _named(nodes: tuple[str, ...]) -> str:

@@ -168,7 +168,7 @@ class DeviceManagers:
             if key == "ManageForeignRoutingPolicyRules"
         ]
         if not values or values[-1] not in NO:
-            yield from map(rule_text, self.routing_rules.of_others)
+            yield from map(rule_text, self.routing_rules.third_party)
 
     def _sections(self, files: Iterable[node_settings.SettingsFile]) -> list[Section]:
         found: list[Section] = []

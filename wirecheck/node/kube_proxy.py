@@ -1,4 +1,4 @@
-"""The kube-proxy of one node: its version, mode and configuration, and how it says it does."""
+"""The kube-proxy of one node: version, mode, configuration, health and syncs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,11 @@ SILENT = HttpAnswer(error="was not asked")
 
 @dataclass(frozen=True)
 class KubeProxy:
-    """What was learnt of a node's kube-proxy, from itself where it answers.
+    """What is known about a node's kube-proxy, from its own endpoints if they answer.
 
-    `configured` is the text of its ConfigMap, `programmed` the modes whose Service rules
-    the node has, `image` the image of its pod on this node and
-    `kubelet_version` that of the node: what is left to go by where it does not answer.
-    `seen_at` is the node's own time of the visit, in seconds since the epoch.
+    Other sources apply if they do not: `configured` is the text of its ConfigMap, `programmed`
+    the modes whose Service rules the node has, `image` the image of its pod, `kubelet_version`
+    the version of the node's kubelet. `seen_at` is the time of the visit by the node's clock.
     """
 
     node: str
@@ -41,63 +40,67 @@ class KubeProxy:
 
     @property
     def mode(self) -> str:
-        """iptables, ipvs or nftables: by /proxyMode, its configuration, or the node's rules."""
+        """iptables, ipvs or nftables: from /proxyMode, its configuration, or the node's rules."""
         return str(self.facts.mode)
 
     @property
     def version(self) -> str:
-        """kube-proxy's own version, which may lag behind the API server's."""
+        """kube-proxy's version, which may be older than the API server's."""
         if found := BUILD_INFO.search(self._answer("metrics").body):
             return found[1]
         return self.image.rpartition(":")[2] or self.kubelet_version
 
     @property
     def facts(self) -> ProxyFacts:
-        """What shapes the node's rules; raises FactMissingError where it is not understood."""
+        """The settings that determine the node's rules.
+
+        Raises FactMissingError if they are unrecognised.
+        """
         answer = self._answer("proxyMode")
-        said = answer.body.strip() if answer.status == 200 else ""
+        mode = answer.body.strip() if answer.status == 200 else ""
         configuration = self._configuration
-        if not said and configuration is None:
-            said = self._programmed_mode
+        if not mode and configuration is None:
+            mode = self._programmed_mode
         try:
-            return proxy_facts(configuration, self.version, said)
+            return proxy_facts(configuration, self.version, mode)
         except (ValueError, yaml.YAMLError) as error:
             raise FactMissingError(
-                f"kube-proxy on {self.node} is not understood: {error}"
+                f"The configuration of kube-proxy on {self.node} is unrecognised: {error}"
             ) from error
 
     @property
     def _programmed_mode(self) -> str:
-        """A kube-proxy that hangs, and whose configuration is not known, has left its rules."""
+        """The mode by the node's rules, for a kube-proxy that hangs without a known ConfigMap."""
         if len(self.programmed) > 1:
             raise FactMissingError(
-                f"The mode of kube-proxy on {self.node} is not known: it does not answer, its "
-                f"configuration was not read, and there are rules of {', '.join(self.programmed)}."
+                f"The mode of kube-proxy on {self.node} is unknown: it does not answer, its "
+                "configuration was not read, and the node has rules of "
+                f"{' and '.join(self.programmed)}."
             )
         return "".join(self.programmed)
 
     @property
     def actual_mode(self) -> Mode:
-        """The mode that it says it is in; raises NotApplicable where it does not say."""
+        """The mode that it reports. Raises NotApplicable if it does not report one."""
         answer = self._answer("proxyMode")
         if answer.status != 200:
             problem = answer.error or f"status {answer.status}"
             raise NotApplicable(
-                f"kube-proxy on {self.node} is taken to be in its configured mode: it does not "
-                f"tell at http://127.0.0.1:10249/proxyMode ({problem})"
+                f"kube-proxy on {self.node} does not report its mode at "
+                f"http://127.0.0.1:10249/proxyMode ({problem})"
             )
         return self.facts.mode
 
     @property
     def configured_mode(self) -> Mode:
-        """The mode that its ConfigMap asks for; raises NotApplicable where none is known."""
+        """The mode in its ConfigMap. Raises NotApplicable without a ConfigMap."""
         if not self.configured:
-            raise NotApplicable(f"no ConfigMap is known to configure kube-proxy on {self.node}")
+            raise NotApplicable(f"kube-proxy on {self.node} has no known ConfigMap")
         try:
             return proxy_facts(_mapping(_from_yaml(self.configured)), self.version).mode
         except (ValueError, yaml.YAMLError) as error:
             raise FactMissingError(
-                f"ConfigMap kube-system/kube-proxy is not understood: {error}"
+                f"ConfigMap kube-system/kube-proxy is unrecognised: {error}"
             ) from error
 
     @property
@@ -113,7 +116,7 @@ class KubeProxy:
 
     @property
     def health_problem(self) -> str:
-        """Why it is not healthy by its own /healthz; empty where it is."""
+        """Why its /healthz does not report it as healthy; empty if it does."""
         answer = self._answer("healthz")
         if answer.status == 200:
             return ""
@@ -123,19 +126,19 @@ class KubeProxy:
 
     @property
     def syncs(self) -> tuple[Sync, ...]:
-        """Its syncs by family; none where its metrics do not answer."""
+        """Its syncs by family; empty if its metrics do not answer."""
         try:
             return parse_sync_metrics(self._answer("metrics").body)
         except ParseError as error:
             raise FactMissingError(f"{self.node}: {error}") from error
 
     def seconds_waiting(self, sync: Sync) -> float:
-        """How long the last change has waited for a sync; 0 where none waits."""
+        """Return how long the last change has waited for a sync; 0 if none waits."""
         return max(0.0, self.seen_at - sync.queued) if sync.is_waiting else 0.0
 
     @property
     def sync_evidence(self) -> list[str]:
-        """The metrics that tell of failed syncs and of the last good one."""
+        """The metrics about failed syncs and the last successful one."""
         words = ("failures_total", "last_timestamp_seconds", "last_queued_timestamp_seconds")
         return [
             line
@@ -149,7 +152,7 @@ class KubeProxy:
 
 @lru_cache(maxsize=4)
 def _from_yaml(text: str) -> object:
-    """What a ConfigMap holds; all nodes of a cluster share theirs, and YAML is slow to read."""
+    """Parse a ConfigMap, once for all nodes of a cluster: YAML is slow to parse."""
     return yaml.safe_load(text)
 
 

@@ -1,4 +1,4 @@
-"""What a node is like, as named values: to see what an upgrade changed besides the verdicts."""
+"""A node's versions and settings as named values: they show what an upgrade changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COUNTERS = frozenset({"/proc/sys/net/netfilter/nf_conntrack_count"})
 """Files that differ from one second to the next."""
 
 COUNT = "number of "
-"""How facts begin whose values differ from node to node."""
+"""The prefix of values that differ between nodes."""
 
 _COUNTED: WeakKeyDictionary[Block, tuple[tuple[str, int], ...]] = WeakKeyDictionary()
 
@@ -25,7 +25,7 @@ _COUNTED: WeakKeyDictionary[Block, tuple[tuple[str, int], ...]] = WeakKeyDiction
 def facts_of(
     node: NodeObject, visit: VisitRecord | None, document: NodeDocument | None
 ) -> dict[str, str]:
-    """The values by name; what was not seen is left out."""
+    """Return the values by name, without those that were not seen."""
     info = node.status.node_info
     facts = {
         "kubelet": info.kubelet_version,
@@ -61,7 +61,7 @@ def _files(document: NodeDocument) -> Iterator[tuple[str, str]]:
 
 
 def _numbers(document: NodeDocument) -> Iterator[tuple[str, str]]:
-    """Rules by tool and table."""
+    """Yield the number of rules by tool and table."""
     for name, command in document.commands.items():
         if command.status == 0 and "tables" in name and name.endswith("-save"):
             for table, number in _rules(command).items():
@@ -74,7 +74,7 @@ def _numbers(document: NodeDocument) -> Iterator[tuple[str, str]]:
 
 
 def _rules(command: Command) -> Counter[str]:
-    """By table; a block of rules that nodes have in common is counted once."""
+    """Return the number of rules by table; a block that nodes share is counted once."""
     counted: Counter[str] = Counter()
     table = ""
     for heading, number in _parts(command.output):
@@ -85,7 +85,7 @@ def _rules(command: Command) -> Counter[str]:
 
 
 def _parts(text: str) -> Iterator[tuple[str, int]]:
-    """The tables that begin in it, with their rules; before the first heading without a name."""
+    """Yield (table, number of rules); the name is empty before the first table's heading."""
     if not isinstance(text, BlockText):
         yield from _counted(text)
         return

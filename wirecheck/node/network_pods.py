@@ -1,4 +1,4 @@
-"""Pods that a node's network is made of, beside those of the CNI plugin."""
+"""Pods of the DaemonSets that a node's network needs besides the CNI plugin."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ BY_NAME = {
     "kube-proxy": ("kube-proxy",),
     "NodeLocal DNSCache": ("node-local-dns", "nodelocaldns"),
 }
-"""How the names of their DaemonSets begin: a cluster may have one for each kind of node."""
+"""Prefixes of their DaemonSets' names: a cluster may have one for each kind of node."""
 
 VIRTUAL = "virtual-kubelet.io/provider"
-"""The taint of nodes that are no machine."""
+"""The taint of virtual nodes, which have no host."""
 
 
 @dataclass(frozen=True)
 class NetworkDaemon:
-    """A part of the network, and its pods on one node."""
+    """A network daemon, and its pods on one node."""
 
     name: str
     pods: tuple[Pod, ...]
 
 
 def network_daemons_of(seen: NodeSeen) -> Iterator[NetworkDaemon]:
-    """Those that a DaemonSet brings to any node. Raises NotApplicable where there is none."""
+    """Yield the daemons that the cluster runs as DaemonSets. Raises NotApplicable without any."""
     if seen.is_being_removed or any(taint.key == VIRTUAL for taint in seen.object.spec.taints):
-        raise NotApplicable("the node is being removed, or is no machine")
+        raise NotApplicable("the node is being removed, or is virtual")
     found = False
     for name, prefixes in BY_NAME.items():
         starts = tuple(f"DaemonSet/{prefix}" for prefix in prefixes)
@@ -39,4 +39,4 @@ def network_daemons_of(seen: NodeSeen) -> Iterator[NetworkDaemon]:
             mine = tuple(pod for pod in seen.pods if pod.ref.workload.startswith(starts))
             yield NetworkDaemon(name, mine)
     if not found:
-        raise NotApplicable("no DaemonSet brings kube-proxy or a DNS cache to the nodes")
+        raise NotApplicable("no DaemonSet runs kube-proxy or NodeLocal DNSCache")

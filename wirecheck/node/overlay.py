@@ -19,12 +19,12 @@ from wirecheck.node.routes import NodeRoutes
 from wirecheck.node.seen import NodeSeen
 
 OVERHEAD = {4: 50, 6: 70}
-"""Bytes that VXLAN adds to a packet of the inner network: outer IP, UDP, VXLAN, inner Ethernet."""
+"""Bytes that VXLAN adds to a packet: outer IP, UDP, VXLAN and inner Ethernet headers."""
 
 
 @dataclass(frozen=True)
 class OverlayMismatch:
-    """Something about another node that this one must know, or knows without reason."""
+    """A missing, wrong or stale entry of the overlay."""
 
     ref: Ref
     expected: str
@@ -34,7 +34,7 @@ class OverlayMismatch:
 
 @dataclass(frozen=True)
 class Overlay:
-    """The overlay as one node sees it."""
+    """The node's own tunnel endpoints, and its entries for those of the other nodes."""
 
     seen: NodeSeen
     namespaces: PodNamespaces
@@ -42,46 +42,48 @@ class Overlay:
 
     @cached_property
     def own(self) -> Mapping[int, Vtep]:
-        """What the node announces of itself, by family. Raises NotApplicable without VXLAN."""
+        """The node's own tunnel endpoints, by family. Raises NotApplicable without VXLAN."""
         found = {each.family: each for each in vteps_of(self.seen.object)}
         if not found:
-            raise NotApplicable("no annotation of flannel says that the node is on a VXLAN overlay")
+            raise NotApplicable("the node has no annotation of flannel about a VXLAN overlay")
         return found
 
     @cached_property
     def peers(self) -> tuple[Vtep, ...]:
-        """The ends of the other nodes, in the families that this one has an end in."""
+        """The tunnel endpoints of the other nodes, in the families of the node's own."""
         others = (
             each for n, each in self.seen.cluster.node_index.vteps.items() if n != self.seen.name
         )
         return tuple(vtep for each in others for vtep in each if vtep.family in self.own)
 
     def device(self, family: int) -> Interface | None:
-        """The VXLAN device of the family, which flannel names after the network's number."""
+        """Return the VXLAN device of the family, which flannel names after the VNI."""
         name = vxlan_device(family, self.own[family].vni)
         return next((each for each in self.seen.host.interfaces if each.name == name), None)
 
     @property
     def announcement_mismatches(self) -> Iterator[OverlayMismatch]:
-        """Where the node's device is not as the node announces it to the others."""
+        """Where the node's device differs from the node's annotations."""
         for family, own in self.own.items():
             part = self.seen.part(f"VXLAN device IPv{family}")
             device = self.device(family)
             if device is None:
-                yield OverlayMismatch(part, f"a device for network {own.vni}", "none")
+                yield OverlayMismatch(part, f"a VXLAN device with VNI {own.vni}", "no such device")
                 continue
-            said = (own.mac, str(own.endpoint))
+            announced = (own.mac, str(own.endpoint))
             local = device.link.vxlan_local or str(own.endpoint)
-            if (is_ := (device.link.mac, local)) != said:
-                yield OverlayMismatch(part, f"{said[0]} at {said[1]}", f"{is_[0]} at {is_[1]}")
+            if (actual := (device.link.mac, local)) != announced:
+                yield OverlayMismatch(
+                    part, f"{announced[0]} at {announced[1]}", f"{actual[0]} at {actual[1]}"
+                )
             if not device.is_up:
                 yield OverlayMismatch(part, "UP", f"{device.name} is DOWN")
 
     @cached_property
     def _is_as_announced(self) -> bool:
-        """Whether the node has just the entries that the others announce.
+        """Whether the node has exactly the entries that the others announce.
 
-        Nearly every node has, and comparing whole sets takes a tenth of going through them.
+        Nearly every node has, and comparing sets takes a tenth of the time of iterating.
         """
         record = self.seen.host.record
         for family, own in self.own.items():
@@ -101,7 +103,7 @@ class Overlay:
 
     @property
     def missing_entries(self) -> Iterator[OverlayMismatch]:
-        """What the node does not know of the others, or knows wrongly."""
+        """Entries for other nodes that are missing or wrong."""
         direct = self._direct
         if self._is_as_announced:
             return
@@ -120,31 +122,35 @@ class Overlay:
                     mac or "no entry",
                     (peer.ref,),
                 )
-            places = self._fdb.get((device.index, peer.mac), frozenset())
-            if str(peer.endpoint) not in places:
+            destinations = self._fdb.get((device.index, peer.mac), frozenset())
+            if str(peer.endpoint) not in destinations:
                 yield OverlayMismatch(
                     self.seen.part(f"FDB {peer.mac}"),
                     f"at {peer.endpoint}, where node {peer.name} is",
-                    f"at {', '.join(sorted(places))}" if places else "no entry",
+                    f"at {', '.join(sorted(destinations))}" if destinations else "no entry",
                     (peer.ref,),
                 )
 
     @property
     def stale_entries(self) -> Iterator[OverlayMismatch]:
-        """Entries about nobody in the cluster, or that lead to a second place."""
+        """Entries for no node of the cluster, and second destinations of a MAC."""
         if self._is_as_announced:
             return
         devices = {d.index: d for family in self.own if (d := self.device(family))}
-        places: dict[str, set[str]] = {}
+        destinations: dict[str, set[str]] = {}
         for peer in self.peers:
-            places.setdefault(peer.mac, set()).add(str(peer.endpoint))
+            destinations.setdefault(peer.mac, set()).add(str(peer.endpoint))
         for (index, mac), known in sorted(self._fdb.items()):
-            surplus = known - places.get(mac, set())
-            # The one wrong place of a node is told where its right one is missed.
-            if index in devices and surplus and (mac not in places or known & places[mac]):
+            surplus = known - destinations.get(mac, set())
+            # A single wrong destination is reported as a missing entry.
+            if (
+                index in devices
+                and surplus
+                and (mac not in destinations or known & destinations[mac])
+            ):
                 yield OverlayMismatch(
                     self.seen.part(f"FDB {mac}"),
-                    "only entries about nodes of the cluster",
+                    "only entries for nodes of the cluster",
                     f"at {', '.join(sorted(surplus))}, on {devices[index].name}",
                 )
         gateways = {peer.gateway for peer in self.peers}
@@ -152,22 +158,22 @@ class Overlay:
             if index in devices and where not in gateways:
                 yield OverlayMismatch(
                     self.seen.part(f"neighbour {where}"),
-                    "only entries about nodes of the cluster",
+                    "only entries for nodes of the cluster",
                     f"{mac} on {devices[index].name}",
                 )
 
     @property
     def _direct(self) -> Set[tuple[str, int]]:
-        """Peers that are not reached through the tunnel: with DirectRouting those near by."""
+        """Peers that are not reached through the tunnel: DirectRouting, in the same subnet."""
         return {
-            (way.peer.metadata.name, way.to.family)
-            for way in self.routes.peer_routes
-            if way.is_right and (way.device is None or way.device.link.kind != "vxlan")
+            (peer.peer.metadata.name, peer.to.family)
+            for peer in self.routes.peer_routes
+            if peer.is_right and (peer.device is None or peer.device.link.kind != "vxlan")
         }
 
     @cached_property
     def _neighbours(self) -> Mapping[tuple[int, IPAddress], str]:
-        """MACs by (device, address) of the entries that something has set for good."""
+        """The MACs of permanent neighbour entries, by (device, address)."""
         return {
             (each.index, address(each.address)): each.mac
             for each in self.seen.host.record.neighbours
@@ -176,16 +182,16 @@ class Overlay:
 
     @cached_property
     def _fdb(self) -> Mapping[tuple[int, str], frozenset[str]]:
-        """Destinations by (device, MAC)."""
+        """The destinations of FDB entries, by (device, MAC)."""
         found: dict[tuple[int, str], set[str]] = {}
         for each in self.seen.host.record.fdb:
             if each.destination:
                 found.setdefault((each.index, each.mac), set()).add(each.destination)
-        return {key: frozenset(places) for key, places in found.items()}
+        return {key: frozenset(destinations) for key, destinations in found.items()}
 
     @property
     def mtu_excess(self) -> Iterator[OverlayMismatch]:
-        """Where packets of the overlay are larger, wrapped, than the wire below takes."""
+        """Where encapsulated packets can exceed the MTU of the device below."""
         for family, own in self.own.items():
             device = self.device(family)
             below = self._below(own)
@@ -195,11 +201,11 @@ class Overlay:
             if device.mtu > most:
                 yield OverlayMismatch(
                     self.seen.part(device.name),
-                    f"at most {most} bytes: {below.name} takes {below.mtu}",
+                    f"at most {most} bytes: {below.name} has MTU {below.mtu}",
                     f"{device.mtu} bytes",
                 )
-        # Of a family with a narrower device the node itself tells pods, by Packet Too Big:
-        # flannel gives pods of both families the MTU of its IPv4 device.
+        # flannel gives pods the MTU of its IPv4 device. Where the device of the other family
+        # has a lower one, the node sends Packet Too Big to the pods.
         widest = max((each.mtu for each in map(self.device, self.own) if each), default=0)
         for pod, netns in self.namespaces.pods_with_netns:
             inner = netns.primary
@@ -209,6 +215,6 @@ class Overlay:
                 )
 
     def _below(self, own: Vtep) -> Interface | None:
-        """The device that has the address from which the tunnel's packets leave."""
+        """Return the device with the tunnel's local address."""
         local = own.endpoint
         return next((e for e in self.seen.host.interfaces if local in e.addresses), None)

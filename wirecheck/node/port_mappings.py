@@ -1,7 +1,7 @@
-"""Host ports of pods on one node, beside the rules that the CNI plugin portmap made for them.
+"""Host ports of pods on one node, compared with the rules of the CNI plugin portmap.
 
-It writes them when a pod is wired, and nobody ever writes them again: what another program
-flushes is gone, and what was not removed with its pod goes on to take the port's connections.
+portmap adds its rules once, when a pod's network is set up. Rules that another program flushes
+are lost, and rules that outlast their pod keep forwarding the port's connections.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from wirecheck.parse.iptables import IptablesDump, Rule, parse_rule
 
 CHAIN = "CNI-HOSTPORT-DNAT"
 HOOKS = ("PREROUTING", "OUTPUT")
-"""Where the chain has to be called: for connections of others, and for the node's own."""
+"""The base chains that must call it, for incoming connections and for the node's own."""
 NFT_TABLE = "cni_hostport"
-"""Where portmap 1.6 and later may keep its rules instead; they are not read."""
+"""The table of portmap 1.6 and later with nftables, which is not read."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class Mapping:
 
     protocol: str
     host_address: str
-    """Empty for all of the node's."""
+    """Empty for all addresses of the node."""
     port: int
     target: str
     """`10.244.1.3:8080`, `[fd00::3]:8080`."""
     rule: str
 
-    def takes(self, port: HostPort) -> bool:
-        """Whether it translates connections to the port, in the port's family."""
+    def matches(self, port: HostPort) -> bool:
+        """Return whether it translates connections to the port, in the port's family."""
         is_same = (self.protocol, self.port) == (port.protocol, port.port)
         return is_same and self.family == port.family and self._overlaps(port.host_address)
 
@@ -58,7 +58,7 @@ class Mapping:
 
 @dataclass(frozen=True)
 class HostPortMismatch:
-    """A host port that does not lead where it is to, or one that leads to nobody."""
+    """A host port with a missing or wrong rule, or a rule without a host port."""
 
     ref: Ref
     expected: str
@@ -68,7 +68,7 @@ class HostPortMismatch:
 
 @dataclass(frozen=True)
 class PortMappings:
-    """All host ports of one node. Raises NotApplicable where portmap does not make them."""
+    """The host ports of one node. Raises NotApplicable where portmap does not provide them."""
 
     seen: NodeSeen
     iptables: Iptables
@@ -76,20 +76,20 @@ class PortMappings:
 
     @property
     def mismatches(self) -> Iterator[HostPortMismatch]:
-        """What is wrong with the node's host ports."""
+        """The host ports with missing or wrong rules, then the stale rules."""
         if not self._ports and not self._mappings:
             raise NotApplicable("no pod of the node has a host port")
-        if not self._mappings and not self._is_made_by_portmap:
-            raise NotApplicable("another program than portmap makes the node's host ports")
+        if not self._mappings and not self._is_provided_by_portmap:
+            raise NotApplicable("portmap does not provide the node's host ports")
         for pod, port in self._ports:
-            taking = [each for each in self._mappings if each.takes(port)]
-            if taking and taking[0].target != _target(port):
-                yield self._of(pod, port, taking[0].target, taking[0].rule)
-            elif not taking and not self._may_be_in_nftables:
+            matching = [each for each in self._mappings if each.matches(port)]
+            if matching and matching[0].target != _target(port):
+                yield self._of(pod, port, matching[0].target, matching[0].rule)
+            elif not matching and not self._may_be_in_nftables:
                 yield self._of(pod, port, "no rule")
-            elif taking and (hook := self._missing_hook(port.family)):
+            elif matching and (hook := self._missing_hook(port.family)):
                 yield self._of(pod, port, f"no jump to {CHAIN} from {hook}")
-        yield from self._left
+        yield from self._stale
 
     def _of(self, pod: Pod, port: HostPort, found: str, rule: str = "") -> HostPortMismatch:
         ref = Ref(
@@ -103,15 +103,15 @@ class PortMappings:
         return HostPortMismatch(ref, f"translated to {_target(port)}", found, rule)
 
     @property
-    def _left(self) -> Iterator[HostPortMismatch]:
-        """Rules for pods that are gone; containers that are no pods have other addresses."""
+    def _stale(self) -> Iterator[HostPortMismatch]:
+        """Rules for deleted pods: those with a target in the node's pod ranges."""
         wanted = {_target(port) for _, port in self._ports}
         for each in self._mappings:
             where = address(each.target.rpartition(":")[0].strip("[]"))
             if each.target not in wanted and contains(self.seen.pod_ranges, where):
                 ref = self.seen.part(f"{each.name} to {each.target}")
                 yield HostPortMismatch(
-                    ref, "a pod of the node with that host port", "none", each.rule
+                    ref, "a pod of the node with that host port", "no such pod", each.rule
                 )
 
     @cached_property
@@ -120,9 +120,11 @@ class PortMappings:
         return tuple((pod, port) for pod in running for port in host_ports(pod.object))
 
     @property
-    def _is_made_by_portmap(self) -> bool:
+    def _is_provided_by_portmap(self) -> bool:
         if self._may_be_in_nftables:
-            raise NotApplicable(f"portmap keeps its rules in nftables' table {NFT_TABLE} here")
+            raise NotApplicable(
+                f"portmap's rules are in nftables table {NFT_TABLE}, which is not read"
+            )
         return any("portmap" in each.plugins for each in self.cni.configurations[:1])
 
     @cached_property
@@ -131,7 +133,7 @@ class PortMappings:
         return any(each.split()[-1:] == [NFT_TABLE] for each in tables)
 
     def _missing_hook(self, family: int) -> str:
-        """The base chain from which portmap's is not called; empty where all call it."""
+        """Return the base chain that does not call portmap's chain; empty if all do."""
         calling = [
             (hook, parse_rule(line).target)
             for dump in self._dumps[family]
@@ -142,7 +144,7 @@ class PortMappings:
 
     @cached_property
     def _mappings(self) -> tuple[Mapping, ...]:
-        """In the order in which connections meet them."""
+        """The translations in the order of evaluation."""
         return tuple(
             mapping
             for dumps in self._dumps.values()
@@ -154,7 +156,7 @@ class PortMappings:
 
     @cached_property
     def _dumps(self) -> dict[int, list[IptablesDump]]:
-        """Of both variants, by family."""
+        """The rules of both variants, by family."""
         own = self.iptables
         return {
             family: [own.dump(each[family]) for each in (own.rules, own.legacy)]
@@ -168,9 +170,9 @@ def _lines(dump: IptablesDump, name: str) -> list[str]:
 
 
 def _mappings_of(rule: Rule) -> Iterator[Mapping]:
-    """A rule of portmap that translates: `-d HOST -p tcp --dport 8088 -j DNAT --to-destination …`.
+    """Parse a translation of portmap: `-d HOST -p tcp --dport 8088 -j DNAT --to-destination …`.
 
-    One that asks for more than that was not made by portmap.
+    A rule with further conditions is not one of portmap's.
     """
     if rule.target != "DNAT" or rule.problem or any(each.negated for each in rule.options):
         return

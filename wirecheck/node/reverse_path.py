@@ -1,7 +1,7 @@
-"""Reverse path filtering: whether the kernel takes in what comes by another way than it goes out.
+"""Reverse path filtering (rp_filter): packets that the kernel drops because of their source.
 
-With rp_filter 1, strict, it drops a packet whose source it would not reach by the interface
-that the packet came in by. It counts the larger of the interface's value and that of `all`.
+With rp_filter 1 (strict), the kernel drops a packet unless its route to the source goes through
+the interface that received it. The larger of the interface's value and that of `all` counts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PATTERN = "/proc/sys/net/ipv4/conf/{}/rp_filter"
 
 @dataclass(frozen=True)
 class ReversePathDrop:
-    """Packets that come in by a strict interface, and would be answered by another one."""
+    """Packets received by a strict interface whose replies leave through another one."""
 
     interface: Interface
     who: str
@@ -35,14 +35,14 @@ class ReversePathDrop:
 
 @dataclass(frozen=True)
 class ReversePath:
-    """The filter on one node; it is there for IPv4 alone."""
+    """rp_filter on one node. It exists for IPv4 only."""
 
     seen: NodeSeen
     routes: NodeRoutes
 
     @property
     def drops(self) -> Iterator[ReversePathDrop]:
-        """What strict filtering drops by the routes and the CNI plugin that the node has."""
+        """The packets that strict filtering drops, by the node's routes and its CNI plugin."""
         yield from self._of_plugin()
         for who, enters, answered in [*self._from_pods(), *self._from_nodes()]:
             if (
@@ -54,7 +54,7 @@ class ReversePath:
                 yield ReversePathDrop(
                     enters,
                     f"packets of {who}",
-                    f"by {answered.name}" if answered else "by no interface",
+                    f"through {answered.name}" if answered else "through no interface",
                 )
 
     def _is_strict(self, interface: Interface) -> bool:
@@ -63,32 +63,32 @@ class ReversePath:
     def _value(self, name: str) -> int:
         text = self.seen.file(PATTERN.format(name)).strip()
         if not text.isdigit():
-            raise FactMissingError(f"rp_filter of {name} on {self.seen.name} is {text!r}.")
+            raise FactMissingError(
+                f"rp_filter of {name} on {self.seen.name} is {text!r}, not a number."
+            )
         return int(text)
 
     def _of_plugin(self) -> Iterator[ReversePathDrop]:
         prefixes = self.seen.cluster.cni.redirected_devices
         for each in self.seen.host.interfaces:
             if each.is_up and each.name.startswith(prefixes) and self._is_strict(each):
-                yield ReversePathDrop(
-                    each, "packets of its pod", "by no route, as eBPF redirects them"
-                )
+                yield ReversePathDrop(each, "packets of its pod", "by eBPF, not through a route")
 
     def _from_pods(self) -> Iterator[tuple[str, Interface | None, Interface | None]]:
-        """(whose packets, where they come in, where their answers leave) of other nodes' pods."""
+        """(sender, receiving interface, interface of the replies) for pods of other nodes."""
         try:
-            ways = self.routes.peer_routes
+            routes = self.routes.peer_routes
         except NotApplicable:
             return
         tunnels = (each for each in self.seen.host.interfaces if each.link.kind == "vxlan")
         tunnel = next((each for each in tunnels if each.name.startswith(FLANNEL.own_devices)), None)
-        for way in ways:
-            if way.to.family != 4 or way.route is None:
+        for peer in routes:
+            if peer.to.family != 4 or peer.route is None:
                 continue
-            if way.to.backend == "vxlan":
-                yield f"the pods of {way.peer.metadata.name}", tunnel, way.device
-            elif way.to.backend == "host-gw":
-                yield f"the pods of {way.peer.metadata.name}", self._uplink, way.device
+            if peer.to.backend == "vxlan":
+                yield f"the pods of {peer.peer.metadata.name}", tunnel, peer.device
+            elif peer.to.backend == "host-gw":
+                yield f"the pods of {peer.peer.metadata.name}", self._uplink, peer.device
 
     def _from_nodes(self) -> Iterator[tuple[str, Interface | None, Interface | None]]:
         routing, uplink = self.routes.routing, self._uplink
@@ -99,7 +99,7 @@ class ReversePath:
 
     @cached_property
     def _uplink(self) -> Interface | None:
-        """The interface that has the node's address, by which the others talk to it."""
+        """The interface with the node's address."""
         return next(
             (
                 each

@@ -1,4 +1,4 @@
-"""Routes towards the pods of other nodes and to Services: which are there, and what is wrong."""
+"""Routes from one node to the pods of other nodes and to Services."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from wirecheck.snapshot.netns import Route
 from wirecheck.snapshot.objects.node import NodeObject
 
 KERNEL = 2
-"""Protocol of the routes that the kernel makes for the network of an address."""
+"""The protocol of routes that the kernel adds for the network of an address."""
 
 
 @dataclass(frozen=True)
 class PeerRoute:
-    """How one node reaches the pods of another one, in one family."""
+    """One node's route to the pods of another node, in one family."""
 
     routing: Routing
     to: PodRange
@@ -50,12 +50,12 @@ class PeerRoute:
 
     @cached_property
     def route(self) -> Route | None:
-        """The route that is taken to the range as a whole."""
+        """The route to the whole range."""
         return self.routing.route_to(self.to.first, self.to.length)
 
     @property
-    def is_whole(self) -> bool:
-        """Whether all of the range takes that route."""
+    def is_uniform(self) -> bool:
+        """Whether all addresses of the range take that route."""
         family, length = self.to.family, self.to.length
         block = (family, self.to.start >> EVERYTHING[family].max_prefixlen - length)
         return length == LENGTHS[family] and self.routing.is_uniform(block)
@@ -66,12 +66,12 @@ class PeerRoute:
 
     @property
     def is_specific(self) -> bool:
-        """Whether the route is for pods, and none that also leads to the rest of the world."""
+        """Whether the route is for the range, not the default route."""
         return self.route is not None and self.route.destination != "default"
 
     @cached_property
     def is_right(self) -> bool:
-        """Whether it leads to that node: into a tunnel, or to one of the node's own addresses."""
+        """Whether the route goes to that node: into a tunnel, or through one of its addresses."""
         route = self.route
         if route is None or not self.is_specific or route.type != "unicast":
             return False
@@ -82,7 +82,7 @@ class PeerRoute:
             return True
         if self.device is None or not self.device.is_tunnel:
             return False
-        # flannel's gateway on the overlay is the first address of the peer's own range.
+        # flannel's gateway in the overlay is the first address of the peer's range.
         return self.to.backend not in ("host-gw", "vxlan") or (
             self.to.backend == "vxlan"
             and bool(route.gateway)
@@ -91,7 +91,7 @@ class PeerRoute:
         )
 
     def _is_flannels_tunnel(self, route: Route) -> bool:
-        """As flannel writes it, which is all that most nodes have, and quick to tell."""
+        """Whether it is exactly the route that flannel adds: a fast path for most nodes."""
         return (
             self.to.backend == "vxlan"
             and route.onlink
@@ -125,58 +125,63 @@ class NodeRoutes:
 
     @cached_property
     def peer_routes(self) -> tuple[PeerRoute, ...]:
-        """To every other node's ranges. Raises NotApplicable where nodes need no such routes."""
+        """The routes to the ranges of all other nodes.
+
+        Raises NotApplicable where nodes do not need such routes.
+        """
         cluster = self.seen.cluster
         if self.seen.bypasses_routing:
-            raise NotApplicable(f"{cluster.cni} forwards to pods without routes of the node")
+            raise NotApplicable(f"{cluster.cni} forwards to pods without routes on the node")
         if not self.seen.assigns_from_pod_cidrs:
-            raise NotApplicable(f"{cluster.cni} gives out addresses without regard to podCIDRs")
+            raise NotApplicable(f"{cluster.cni} does not assign addresses from spec.podCIDRs")
         peers = [each for name, each in cluster.nodes.items() if name != self.seen.name]
         if not peers:
             raise NotApplicable("there is no other node")
         backends = {each.metadata.annotations.get(BACKEND) for each in peers}
         has_flannel = backends != {None}
         if backends & CLOUD_BACKENDS:
-            raise NotApplicable("flannel leaves routing to the cloud here")
+            raise NotApplicable("flannel's backend leaves routing to the cloud")
         families = {each.version for each in self.seen.pod_ranges}
         routes = tuple(
             PeerRoute(self.routing, each)
             for each in cluster.node_index.pod_ranges
-            # A node that flannel does not know yet is one that is just joining.
+            # A node without flannel's annotations is just joining.
             if each.family in families
             and each.node.metadata.name != self.seen.name
             and (each.backend is not None or not has_flannel)
         )
         has_routes = has_flannel or cluster.cni.routes is PluginRoutes.EACH_NODE
         if not (has_routes or any(w.is_specific for w in routes)):
-            raise NotApplicable("pods' ranges are routed outside of the nodes, for all of them")
+            raise NotApplicable("the ranges of all nodes are routed outside of the nodes")
         return routes
 
     @property
     def shadows(self) -> Iterator[tuple[PeerRoute, Route]]:
-        """Routes to a part of another node's range that leave it in another way."""
-        by_prefix = {(way.to.family, way.to.length, way.to.start): way for way in self.peer_routes}
-        lengths = {(way.to.family, way.to.length) for way in self.peer_routes}
+        """Routes to a part of another node's range that differ from the route to the range."""
+        by_prefix = {
+            (peer.to.family, peer.to.length, peer.to.start): peer for peer in self.peer_routes
+        }
+        lengths = {(peer.to.family, peer.to.length) for peer in self.peer_routes}
         for (version, narrower, start), route in self.routing.prefixes:
             bits = EVERYTHING[version].max_prefixlen
             for family, length in lengths:
                 if version != family or narrower <= length:
                     continue
-                way = by_prefix.get((family, length, start >> (bits - length) << (bits - length)))
-                if way and way.route and not _leave_alike(route, way.route):
-                    yield way, route
+                peer = by_prefix.get((family, length, start >> (bits - length) << (bits - length)))
+                if peer and peer.route and not _leave_alike(route, peer.route):
+                    yield peer, route
 
     @property
     def overlaps(self) -> Iterator[tuple[Interface, IPNetwork, str]]:
-        """Networks that a device is in and that belong to pods of others or to Services."""
+        """Networks of devices that overlap ranges of other nodes' pods or addresses of Services."""
         for route in self.seen.host.record.routes:
             device = self.routing.device_of(route)
             if route.protocol != KERNEL or route.gateway or device is None:
                 continue
             range_ = destination_of(route)
             family, *ends = range_.version, int(range_[0]), int(range_[-1])
-            for way in self.peer_routes:
-                to = way.to
+            for peer in self.peer_routes:
+                to = peer.to
                 if to.family == family and to.start <= ends[1] and ends[0] <= to.end:
                     yield device, range_, f"{to.range}, the pods of {to.node.metadata.name}"
             name, each = next(self._services_in(range_), ("", None))
@@ -191,21 +196,21 @@ class NodeRoutes:
                         yield name, each
 
     def _routed(self, block: ServiceBlock) -> Iterator[tuple[str, IPAddress]]:
-        """Cluster addresses that packets leave the node for, by the Service's name.
+        """The cluster IPs that the node itself does not have, by the Service's name.
 
-        In IPVS mode the node carries them itself, and there is nothing to route.
+        In IPVS mode the node has them on a device, and they need no route.
         """
         own = self.seen.host.addresses
         return ((name, each) for name, each in block.members.items() if each not in own)
 
     @property
     def blackholes(self) -> Iterator[tuple[str, Route | None]]:
-        """Ranges of pods and addresses of Services that no route leads to, or one that refuses."""
+        """Ranges of pods and addresses of Services with no route, or with one that refuses."""
         routing = self.routing
-        for way in self.peer_routes:
-            route = way.route if way.is_whole else routing.route_to(way.to.first)
+        for peer in self.peer_routes:
+            route = peer.route if peer.is_uniform else routing.route_to(peer.to.first)
             if route is None or route.type != "unicast":
-                yield str(way.range), route
+                yield str(peer.range), route
         for target in {a: None for pod in self.seen.cluster.dns.replicas for a in pod.addresses}:
             route = routing.route_to(target)
             if route is None or route.type != "unicast":
@@ -222,9 +227,9 @@ class NodeRoutes:
 
     @property
     def pod_routes(self) -> Iterator[tuple[Pod, Netns, IPAddress, Route | None]]:
-        """Each wired pod's route to the DNS Service addresses of the families that it has.
+        """Each pod's route to the DNS Service addresses of its families.
 
-        An address that its netns lost took its routes along, and is found on its own.
+        A family whose address the netns lost is left out: the lost address is a finding itself.
         """
         servers = sorted(self.seen.cluster.dns.service_addresses, key=str)
         for pod, netns in self.namespaces.pods_with_netns:

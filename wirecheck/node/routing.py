@@ -17,22 +17,22 @@ EVERYTHING = {4: network("0.0.0.0/0"), 6: network("::/0")}
 Prefix = tuple[int, int, int]
 """Family, length, network address."""
 Searched = tuple[Mapping[Prefix, Route], Sequence[int]]
-"""A table, and the lengths of prefixes in it, the longest first."""
+"""A table, and its prefix lengths, the longest first."""
 
 
 @dataclass(frozen=True)
 class Routing:
-    """The routes of one netns, by the rules that hold for every packet.
+    """The routes of one netns, by the routing rules that apply to every packet.
 
-    Rules that ask for a source, a mark or an interface concern some packets only, which of
-    them is not known here: they are left out. The local table is not in the snapshot.
+    Rules with a source, a mark or an interface apply to some packets only and are left out.
+    The local table is not in the snapshot.
     """
 
     netns: Netns
 
     @cached_property
     def prefixes(self) -> Sequence[tuple[Prefix, Route]]:
-        """Every route with the prefix that it is for."""
+        """Every route with its prefix."""
         return [(_prefix(destination_of(route)), route) for route in self.netns.record.routes]
 
     @cached_property
@@ -47,7 +47,7 @@ class Routing:
 
     @cached_property
     def _lengths(self) -> Mapping[tuple[int, int], tuple[int, ...]]:
-        """Lengths of prefixes by (table, family), the longest first."""
+        """The prefix lengths by (table, family), the longest first."""
         found: dict[tuple[int, int], set[int]] = {}
         for table, routes in self._tables.items():
             for family, length, _ in routes:
@@ -56,16 +56,16 @@ class Routing:
 
     @cached_property
     def _rules(self) -> Mapping[int, Sequence[Rule]]:
-        """By family, in the order in which the kernel asks them."""
+        """By family, in the order in which the kernel evaluates them."""
         found: dict[int, list[Rule]] = {}
         for rule in sorted(self.netns.record.rules, key=lambda each: each.priority):
             found.setdefault(rule.family, []).append(rule)
         return found
 
     def route_to(self, target: IPAddress, longest: int = 128) -> Route | None:
-        """The route that packets to `target` take; None where there is none at all.
+        """Return the route of packets to `target`, or None without a route.
 
-        Prefixes beyond the `longest` one are left out, to ask for a whole range's route.
+        Prefixes longer than `longest` are ignored: that gives the route of a whole range.
         """
         family, number, bits = target.version, int(target), target.max_prefixlen
         for table, lengths in self._searched(target):
@@ -80,7 +80,7 @@ class Routing:
         return None
 
     def route_in(self, table: int, target: IPAddress) -> Route | None:
-        """The route to `target` that one table has."""
+        """Return the route to `target` in one table."""
         family, number, bits = target.version, int(target), target.max_prefixlen
         for length in self._lengths.get((table, family), ()):
             key = (family, length, number >> (bits - length) << (bits - length))
@@ -89,15 +89,15 @@ class Routing:
         return None
 
     def _searched(self, target: IPAddress) -> Sequence[Searched]:
-        """The tables that packets to `target` are looked up in, and the lengths of prefixes."""
+        """Return the tables in which `target` is looked up, in order."""
         family = target.version
         if family not in self._families_with_choice:
             return self._searched_by_all[family]
-        return self._in_order(r for r in self._rules[family] if _holds_for_all(r, target))
+        return self._in_order(r for r in self._rules[family] if _applies_to_all(r, target))
 
     @cached_property
     def _families_with_choice(self) -> frozenset[int]:
-        """Those in which a rule asks for the destination."""
+        """The families with a rule that matches the destination."""
         return frozenset(each.family for each in self.netns.record.rules if each.destination)
 
     @cached_property
@@ -117,14 +117,16 @@ class Routing:
         ]
 
     def is_uniform(self, block: Block) -> bool:
-        """Whether all packets to a block take one route."""
+        """Return whether all packets to a block take the same route."""
         return block not in self._divided
 
     @cached_property
     def _divided(self) -> frozenset[Block]:
-        """Blocks within which routes, or the rules that are asked first, differ."""
-        asked = [network(each.destination) for each in self.netns.record.rules if each.destination]
-        prefixes = [*map(_prefix, asked), *(prefix for prefix, _ in self.prefixes)]
+        """The blocks within which routes or routing rules differ."""
+        matched = [
+            network(each.destination) for each in self.netns.record.rules if each.destination
+        ]
+        prefixes = [*map(_prefix, matched), *(prefix for prefix, _ in self.prefixes)]
         return frozenset(
             (family, start >> (EVERYTHING[family].max_prefixlen - LENGTHS[family]))
             for family, length, start in prefixes
@@ -132,13 +134,13 @@ class Routing:
         )
 
     def device_of(self, route: Route) -> Interface | None:
-        """The interface by which it leaves; None for lo, several hops, and routes without."""
+        """Return the route's interface; None for lo, for several hops, and for refusing routes."""
         return self.netns.by_index.get(route.index or 0)
 
     def text_of(self, route: Route | None) -> str:
-        """`10.244.1.0/24 via 10.244.1.0 dev flannel.1`, as ip prints it."""
+        """Return `10.244.1.0/24 via 10.244.1.0 dev flannel.1`, as `ip route` prints it."""
         if route is None:
-            return "no route at all"
+            return "no route"
         device = self.device_of(route)
         words = ["" if route.type == "unicast" else route.type, route.destination]
         words += [f"via {route.gateway}" if route.gateway else ""]
@@ -154,13 +156,13 @@ def _is_for_any_source(rule: Rule) -> bool:
     return not (rule.source or rule.iif or rule.oif or rule.mark)
 
 
-def _holds_for_all(rule: Rule, target: IPAddress) -> bool:
-    is_meant = not rule.destination or target in network(rule.destination)
-    return is_meant and _is_for_any_source(rule)
+def _applies_to_all(rule: Rule, target: IPAddress) -> bool:
+    is_matched = not rule.destination or target in network(rule.destination)
+    return is_matched and _is_for_any_source(rule)
 
 
 def destination_of(route: Route) -> IPNetwork:
-    """The range that it is for."""
+    """Return the route's prefix."""
     if route.destination == "default":
         return EVERYTHING[route.family]
     return network(route.destination)

@@ -13,25 +13,25 @@ from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.netns import Rule
 
 LOCAL = 255
-"""The table that the kernel fills with the node's own addresses."""
+"""The table in which the kernel keeps the node's own addresses."""
 REFUSING = frozenset({"blackhole", "unreachable", "prohibit"})
 KERNEL, STATIC = 2, 4
-"""Protocols of rules that systemd-networkd leaves alone, and that it gives to its own."""
+"""The protocols of rules that systemd-networkd does not remove: the kernel's, and its own."""
 
 
 @dataclass(frozen=True)
 class Diverted:
-    """One of the node's own addresses that another rule than the local one takes."""
+    """One of the node's own addresses that is not looked up in table local first."""
 
     family: int
     address: IPAddress
     by: Rule | None
-    """None where no rule at all looks in the local table."""
+    """None where no rule looks up table local."""
 
     @property
     def found(self) -> str:
         if self.by is None:
-            return "no rule looks in table local"
+            return "no rule looks up table local"
         return f"{rule_text(self.by)} comes before table local"
 
 
@@ -43,10 +43,13 @@ class RoutingRules:
 
     @cached_property
     def by_family(self) -> dict[int, list[Rule]]:
-        """In the order in which the kernel asks them. Raises where none were seen."""
+        """The rules in the order in which the kernel evaluates them."""
         rules = self.seen.host.record.rules
         if not rules:
-            raise FactMissingError(f"{self.seen.name} told of no routing rule, not even its own.")
+            raise FactMissingError(
+                f"The visit to {self.seen.name} read no routing rules, not even the kernel's own. "
+                "Run `ip rule` on the node."
+            )
         return {
             family: [
                 rule
@@ -58,7 +61,7 @@ class RoutingRules:
 
     @property
     def diverted(self) -> Iterator[Diverted]:
-        """The first address of each family that does not come to the node itself."""
+        """The first own address of each family that another rule takes before table local."""
         families = {each.version for each in self.seen.addresses} | self.seen.families_of_pods
         for family in sorted(families):
             for own in sorted(self.seen.host.addresses, key=str):
@@ -68,19 +71,19 @@ class RoutingRules:
 
     def _diverted(self, own: IPAddress) -> Diverted | None:
         for rule in self.by_family[own.version]:
-            if not _concerns(rule, own):
+            if not _may_match(rule, own):
                 continue
             if rule.action == "lookup" and rule.table == LOCAL and not rule.source:
                 return None
             if rule.action in REFUSING:
                 return Diverted(own.version, own, rule)
             if rule.action == "lookup" and self._routing.route_in(rule.table, own):
-                # Table main always has a route, if only the default one.
-                by = rule if self._looks_in_local(own.version) else None
+                # Table main has a route to every address: the default route.
+                by = rule if self._looks_up_local(own.version) else None
                 return Diverted(own.version, own, by)
         return Diverted(own.version, own, None)
 
-    def _looks_in_local(self, family: int) -> bool:
+    def _looks_up_local(self, family: int) -> bool:
         return any(each.table == LOCAL for each in self.by_family[family])
 
     @cached_property
@@ -88,8 +91,8 @@ class RoutingRules:
         return Routing(self.seen.host)
 
     @property
-    def of_others(self) -> Iterator[Rule]:
-        """Rules that neither the kernel nor systemd-networkd made, as far as they tell."""
+    def third_party(self) -> Iterator[Rule]:
+        """The rules whose protocol is neither the kernel's nor systemd-networkd's."""
         for rules in self.by_family.values():
             for rule in rules:
                 is_usual = (rule.priority, rule.table) in USUAL
@@ -98,13 +101,13 @@ class RoutingRules:
 
 
 USUAL = frozenset({(0, LOCAL), (32766, 254), (32767, 253)})
-"""Priority and table of the rules that every netns begins with."""
+"""The priority and table of the rules that every new netns has."""
 
 
-def _concerns(rule: Rule, own: IPAddress) -> bool:
-    """Whether it may hold for packets to the address, whoever sends them.
+def _may_match(rule: Rule, own: IPAddress) -> bool:
+    """Return whether the rule may match packets to the address from any sender.
 
-    What is asked for a mark or a device concerns packets that somebody chose, and is meant so.
+    Rules with a mark or a device match selected packets only: those are intended.
     """
     if rule.mark or rule.iif or rule.oif or rule.action.endswith("(not)"):
         return False
@@ -112,7 +115,7 @@ def _concerns(rule: Rule, own: IPAddress) -> bool:
 
 
 def rule_text(rule: Rule) -> str:
-    """`100: from 10.0.0.0/8 lookup 100`, as ip prints it."""
+    """Return `100: from 10.0.0.0/8 lookup 100`, as `ip rule` prints it."""
     words = [f"{rule.priority}:", f"from {rule.source or 'all'}"]
     words += [f"to {rule.destination}"] if rule.destination else []
     words += [f"fwmark {rule.mark}"] if rule.mark else []

@@ -92,6 +92,7 @@ class NodeSeen:
 
     @property
     def bypasses_routing(self) -> bool:
+        """Whether the CNI plugin delivers to pods without a bridge or a route of the node."""
         return self.cluster.cni.attachment.bypasses_routing
 
     @property

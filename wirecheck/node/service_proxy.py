@@ -19,20 +19,20 @@ from wirecheck.snapshot.node_document import HttpAnswer
 class ServiceProxy:
     """The node's kube-proxy, if it has one.
 
-    Parts that need kube-proxy in some of their answers only take this: making it never raises.
+    Parts that need kube-proxy for some of their properties take this: creating it never raises.
     """
 
     seen: NodeSeen
 
     @cached_property
     def kube_proxy(self) -> KubeProxy:
-        """The node's kube-proxy. Raises NotApplicable where something else does its work."""
+        """The node's kube-proxy. Raises NotApplicable where something else forwards Services."""
         seen = self.seen
         if replacement := seen.cluster.proxy_replacement:
-            raise NotApplicable(f"{replacement} forwards Services here, not kube-proxy")
+            raise NotApplicable(f"{replacement} forwards Services on this node, not kube-proxy")
         pod = next((pod for pod in seen.pods if pod.name.startswith("kube-proxy")), None)
         if pod is None and (replacement := _replacement_on(seen.host, seen.facts.http)):
-            raise NotApplicable(f"{replacement} forwards Services here, not kube-proxy")
+            raise NotApplicable(f"{replacement} forwards Services on this node, not kube-proxy")
         containers = pod.object.spec.containers if pod else ()
         # A DaemonSet of another name has a ConfigMap of another name, which is not read.
         is_usual = pod is None or pod.ref.workload in ("", "DaemonSet/kube-proxy")
@@ -49,9 +49,9 @@ class ServiceProxy:
 
 
 def _replacement_on(host: Netns, http: Mapping[str, HttpAnswer]) -> str:
-    """What forwards Services on a node without a kube-proxy pod; empty where nothing tells.
+    """Return what forwards Services on a node without a kube-proxy pod; empty if unknown.
 
-    kube-proxy may also run without a pod (k3s, RKE2): then it answers.
+    kube-proxy can also run without a pod (k3s, RKE2): then its endpoints answer.
     """
     if any(answer.status is not None for answer in http.values()):
         return ""
