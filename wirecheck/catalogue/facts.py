@@ -18,6 +18,8 @@ class Measured(NamedTuple):
     cost: str
     commands: tuple[str, ...] = ()
     """IDs of commands in the closed table of node commands."""
+    stages: tuple[str, ...] = ()
+    """The stages of the node program that read it, by name; none if no node is asked for it."""
     sends: str = ""
     """What it sends into the network; empty if it sends nothing."""
 
@@ -37,15 +39,18 @@ class Fact(Enum):
         "links, addresses, routes and neighbours of the node and of every pod's network "
         "namespace, over netlink after setns",
         "less than a millisecond per pod",
+        stages=("Network namespaces",),
     )
     PROCESSES = Measured(
         "/proc: the network namespaces of the processes in each pod's cgroup",
         "one pass over /proc",
+        stages=("Network namespaces", "Pods"),
     )
     POD_FILES = Measured(
         "/etc/resolv.conf in each pod's root file system: a regular file of at most 64 KiB, "
         "without following links out of the root",
         "one small file per pod",
+        stages=("Pods",),
     )
     DNS = Measured(
         "DNS queries from every pod's network namespace and from the node, sent in parallel",
@@ -53,6 +58,7 @@ class Fact(Enum):
         sends="a UDP and a TCP query per pod and DNS Service address, and per node and replica; "
         "per node 40 single queries (fewer from 100 nodes on, at least 8), 4 pairs, and up to "
         "three more to each of at most 4 replicas",
+        stages=("DNS", "Redirects in pods"),
     )
     CONTACTS = Measured(
         "TCP connections from the node and from one of its pods: to other nodes, to a pod on each, "
@@ -64,6 +70,7 @@ class Fact(Enum):
         "most 4 DNS replicas; one connection without TLS to each address of the API server; to the "
         "node and three others one connection each to at most 6 node ports, 2 health check ports "
         "and 4 host ports, and to a pod behind each",
+        stages=("Contacts",),
     )
     HELPER_PODS = Measured(
         "messages of 4 KiB over TCP to a helper pod, created for the run on each node, which "
@@ -73,21 +80,30 @@ class Fact(Enum):
         "otherwise at most two time limits",
         sends="only with `--helper-pods`: 68 KiB from two sources to at most 16 peers per node and "
         "to its own helper pod, which returns them; helper pods do nothing else",
+        stages=("Contacts",),
     )
     CONNTRACK = Measured(
         "the number of conntrack entries in each network namespace, and conntrack's counters twice "
         "within a measurement window",
         "two small files per network namespace; the window is at least two seconds",
+        stages=("Conntrack counters", "Network namespaces"),
     )
     CONNECTIONS = Measured(
         "the UDP entries of conntrack for a DNS Service address",
         "one dump of the UDP entries for port 53",
         commands=("conntrack-dns", "conntrack-dns6"),
+        stages=("Connections",),
     )
     KERNEL_LOG = Measured(
-        "the kernel log, only lines that match known patterns", "one read of /dev/kmsg"
+        "the kernel log, only lines that match known patterns",
+        "one read of /dev/kmsg",
+        stages=("Kernel log",),
     )
-    SYSCTLS = Measured("files below /proc/sys and /proc/net", "one small file each")
+    SYSCTLS = Measured(
+        "files below /proc/sys and /proc/net",
+        "one small file each",
+        stages=("Sysctls",),
+    )
     SERVICE_RULES = Measured(
         "kube-proxy's rules: iptables-save, kube-proxy's own nftables tables, or "
         "/proc/net/ip_vs with ipset and iptables-save",
@@ -106,38 +122,46 @@ class Fact(Enum):
             "ipset-save",
             "ipvsadm-save",
         ),
+        stages=("Rules", "Blocks of rules"),
     )
     KUBELET = Measured(
         "the kubelet's flags and configuration, only its DNS settings",
         "one small file",
+        stages=("kubelet",),
     )
     CNI_FILES = Measured(
         "file names in /etc/cni/net.d, /opt/cni/bin and /var/lib/cni/networks; only types and "
         "names of configurations, and only the expiry of tokens",
         "one listing each",
+        stages=("CNI files",),
     )
     BOOT_SETTINGS = Measured(
         "files in sysctl.d, in the order in which systemd applies them: only lines about "
         "forwarding, bridges, rp_filter and conntrack",
         "some small files",
+        stages=("Settings at the next boot",),
     )
     DEVICE_MANAGERS = Measured(
         "whether NetworkManager, systemd-networkd and systemd-udevd run, and what their files "
         "specify for devices and rules of other programs",
         "one pass over /proc, some small files of at most 64 KiB",
+        stages=("Device managers",),
     )
     TRAFFIC = Measured(
         "counters of dropped packets, of the CPUs' queues and of interfaces with an address, twice "
         "within a measurement window",
         "two small files, twice",
+        stages=("Traffic",),
     )
     NEW_CONNECTIONS = Measured(
         "the kernel's notifications of new conntrack entries, for the rest of the window",
         "one netlink socket for at most two seconds and 50,000 notifications",
+        stages=("New connections",),
     )
     KUBE_PROXY = Measured(
         "kube-proxy's /healthz, /proxyMode, /configz and /metrics on the node's loopback",
         "five requests that do not leave the node",
+        stages=("kube-proxy",),
     )
 
     @property

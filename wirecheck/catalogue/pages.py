@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
+from wirecheck.catalogue.node_commands import NODE_COMMANDS
 from wirecheck.catalogue.profiles import PROFILES, profiles_of
 from wirecheck.catalogue.registry import Check, load
 from wirecheck.catalogue.remedies import general
-from wirecheck.collect.node_commands import NODE_COMMANDS
 
 INTRODUCTION = (
     "Every check has a page in this folder, named by its id. `wirecheck list` prints all checks "

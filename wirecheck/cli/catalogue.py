@@ -8,11 +8,11 @@ from typing import Any
 import click
 import msgspec
 
+from wirecheck.catalogue.node_commands import NODE_COMMANDS
 from wirecheck.catalogue.pages import as_text, commands_of
 from wirecheck.catalogue.profiles import PROFILES, profiles_of
 from wirecheck.catalogue.registry import Check, load
 from wirecheck.catalogue.remedies import general
-from wirecheck.collect.node_commands import NODE_COMMANDS
 from wirecheck.run.selection import in_profile, named
 
 

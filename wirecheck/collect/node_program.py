@@ -1,7 +1,7 @@
 """The node program as one command line: its modules and its plan, compressed.
 
-Every character between the quotes means itself in any shell, so that the line survives
-as many of them as lie on the way (sudo, ssh, docker exec).
+Between the quotes are only characters that no shell interprets, because several shells may
+parse the line in turn (sudo, ssh, docker exec).
 """
 
 from __future__ import annotations
@@ -9,52 +9,29 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import zlib
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
 
 PACKAGE = "wirecheck.collect.on_node"
-MODULES = (
-    "netlink",
-    "nf_tables",
-    "rtnetlink",
-    "processes",
-    "deadline",
-    "lifeline",
-    "namespaces",
-    "probes",
-    "contacts",
-    "pod_files",
-    "cni_files",
-    "boot_settings",
-    "device_managers",
-    "traffic",
-    "new_connections",
-    "commands",
-    "pieces",
-    "iptables_blocks",
-    "nft_blocks",
-    "rule_blocks",
-    "kernel",
-    "kube_proxy",
-    "kubelet",
-    "visit",
-)
-"""In the order of their imports: each is complete before another one needs it."""
+ENTRY = "visit"
+"""The module whose `main` runs the visit: the last one that the program loads."""
 
 TOO_OLD = 69
-"""Exit status where the node's Python is older than 3.6."""
+"""Exit status if the node's Python is older than 3.6."""
 
 OTHER_PROGRAM = 67
-"""Exit status of an agent whose image holds another program than the one that was asked for."""
+"""Exit status of an agent whose image contains another version of the program."""
 
 NOT_LET_IN = 66
-"""Exit status of an agent that may not enter the node's namespaces."""
+"""Exit status of an agent that is not allowed to enter the node's namespaces."""
 
 LONGEST = 100_000
-"""Bytes. Linux passes no argument longer than 128 KiB, and quoting takes its share."""
+"""Bytes. Linux limits an argument to 128 KiB, and quoting needs some of it."""
 
-# Makes the modules from their text, under their own names, so that they import each other.
+# Creates the modules from their text under their own names, so that they can import each other.
 _LOADER = """
 import sys, types
 def load(package, sources, plan):
@@ -83,10 +60,40 @@ class PlanTooLargeError(ValueError):
 
 
 @cache
-def _text() -> bytes:
+def modules() -> Mapping[str, str]:
+    """The text of each module by name, ordered so that imports come before their users."""
     folder = resources.files(PACKAGE)
-    sources = [[name, (folder / f"{name}.py").read_text("utf-8")] for name in MODULES]
-    return json.dumps([_LOADER, PACKAGE, sources]).encode()
+    texts = {
+        file.name.removesuffix(".py"): file.read_text("utf-8")
+        for file in sorted(folder.iterdir(), key=lambda each: each.name)
+        if file.name.endswith(".py") and file.name != "__init__.py"
+    }
+    ordered: dict[str, str] = {}
+
+    def add(name: str) -> None:
+        if name not in ordered:
+            for used in _imported(texts[name]):
+                add(used)
+            ordered[name] = texts[name]
+
+    for name in [ENTRY, *texts]:
+        add(name)
+    ordered[ENTRY] = ordered.pop(ENTRY)
+    return ordered
+
+
+def _imported(text: str) -> Iterator[str]:
+    """The modules of the program that a module imports."""
+    yield from re.findall(rf"^from {re.escape(PACKAGE)}\.(\w+) import", text, re.MULTILINE)
+    for names in re.findall(
+        rf"^from {re.escape(PACKAGE)} import (?:\(([^)]*)\)|(.*))", text, re.MULTILINE
+    ):
+        yield from re.findall(r"\w+", "".join(names))
+
+
+@cache
+def _text() -> bytes:
+    return json.dumps([_LOADER, PACKAGE, list(modules().items())]).encode()
 
 
 @cache
@@ -96,7 +103,7 @@ def _program() -> str:
 
 @cache
 def digest() -> str:
-    """Which program this is: the same for the same text of its modules."""
+    """What identifies the program: the same text of its modules gives the same digest."""
     return hashlib.sha256(_text()).hexdigest()[:16]
 
 
@@ -105,7 +112,7 @@ def _packed(data: bytes) -> str:
 
 
 def agent_command_line(plan: bytes) -> str:
-    """The command for an agent pod, whose image holds the program: only the plan travels."""
+    """The command for an agent pod. Its image has the program, so only the plan is sent."""
     line = f"wirecheck-agent look {digest()} {_packed(plan)}"
     if len(line) > LONGEST:
         raise PlanTooLargeError(f"The plan takes {len(line):,} bytes.")
@@ -113,8 +120,8 @@ def agent_command_line(plan: bytes) -> str:
 
 
 def command_line(plan: bytes) -> str:
-    """The command for a node; `plan` is JSON. Raises PlanTooLargeError where it has no room."""
-    # -I: neither the environment nor the working directory has a say in what is imported.
+    """The command for a node; `plan` is JSON. Raises PlanTooLargeError if it does not fit."""
+    # -I: neither the environment nor the working directory affects what is imported.
     line = f'python3 -I -S -c "{_START}" {_program()} {_packed(plan)}'
     if len(line) > LONGEST:
         raise PlanTooLargeError(f"The plan takes {len(line) - len(_program()):,} bytes.")

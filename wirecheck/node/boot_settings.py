@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.node.conntrack import Conntrack
 from wirecheck.node.pod_namespaces import PodNamespaces
@@ -64,7 +65,7 @@ class BootSettings:
     def _files(self) -> list[SysctlFile]:
         return self.seen.required(
             self.seen.facts.boot_settings,
-            "Settings at the",
+            Fact.BOOT_SETTINGS,
             "an older version of wirecheck visited the node; it did not read sysctl.d",
         )
 

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from wirecheck.addresses import IPAddress, IPNetwork, address, contains
 from wirecheck.api_index.pod import Pod
+from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.cni_files import CniConfiguration, CniFiles
@@ -47,7 +48,7 @@ class Cni:
         """Raises NotApplicable for documents of older versions, which did not read them."""
         return self.seen.required(
             self.seen.facts.cni,
-            "CNI files",
+            Fact.CNI_FILES,
             "an older version of wirecheck visited the node; it did not read the CNI files",
         )
 

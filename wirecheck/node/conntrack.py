@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from wirecheck.addresses import IPAddress
+from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.network.registry import MASQUERADE_CHAINS
 from wirecheck.node.iptables import Iptables
@@ -171,7 +172,7 @@ class Conntrack:
         """New connections during the visit. Raises NotApplicable if they were not counted."""
         found = self.seen.required(
             self.seen.facts.new_connections,
-            "New conn",
+            Fact.NEW_CONNECTIONS,
             "new connections were not counted on this node",
         )
         return ConnectionRate(found, self.limit)

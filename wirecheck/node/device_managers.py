@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 
+from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.network.plugin import DeviceKind
 from wirecheck.node.netns import Interface
@@ -61,7 +62,7 @@ class DeviceManagers:
     def _record(self) -> node_settings.DeviceManagers:
         return self.seen.required(
             self.seen.facts.device_managers,
-            "Device managers",
+            Fact.DEVICE_MANAGERS,
             "an older version of wirecheck visited the node; it did not look for device managers",
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.node.netns import TUNNELS
 from wirecheck.snapshot.node_document import NodeDocument, TrafficSample
@@ -59,7 +60,7 @@ def _counting(where: str, lost: int, passed: int) -> Iterator[PacketDrops]:
 
 def _two(node: str, document: NodeDocument) -> tuple[TrafficSample, TrafficSample]:
     samples: Sequence[TrafficSample] = document.traffic
-    if problem := next((each for each in document.problems if each.startswith("Traffic")), ""):
+    if problem := document.problem_with(Fact.TRAFFIC):
         raise FactMissingError(f"{node}: {problem}")
     if len(samples) < 2:
         raise NotApplicable("the drop counters of this node were not read twice")

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from wirecheck.addresses import IPAddress, IPNetwork, addresses, network
 from wirecheck.api_index.pod import Pod
+from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.catalogue.registry import Threshold
 from wirecheck.node.cluster_seen import ClusterSeen
@@ -24,7 +25,7 @@ BRIDGE_SYSCTLS = {
     6: "net.bridge.bridge-nf-call-ip6tables",
 }
 FORWARDING_SYSCTLS = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
-Fact = TypeVar("Fact")
+Value = TypeVar("Value")
 
 ABSENT = "absent"
 """The value of a sysctl that the kernel does not have."""
@@ -129,15 +130,15 @@ class NodeSeen:
         """The node's own netns."""
         return Netns(self.facts.namespaces[0])
 
-    def required(self, fact: Fact | None, stage: str, otherwise: str) -> Fact:
-        """Return a fact that only newer documents have, or that its stage could not collect.
+    def required(self, value: Value | None, fact: Fact, otherwise: str) -> Value:
+        """Return a value that only newer documents have, or that its stage could not collect.
 
         Raises FactMissingError with the problem that the stage reported, or NotApplicable with
         `otherwise` if it reported none.
         """
-        if fact is not None:
-            return fact
-        if problem := next((each for each in self.facts.problems if each.startswith(stage)), ""):
+        if value is not None:
+            return value
+        if problem := self.facts.problem_with(fact):
             raise FactMissingError(f"{self.name}: {problem}")
         raise NotApplicable(otherwise)
 

@@ -6,6 +6,7 @@ pod and fact would cost more than everything else together. Dumps of tools are k
 
 from __future__ import annotations
 
+from wirecheck.catalogue.facts import Fact
 from wirecheck.snapshot.attempts import Contact, Probe
 from wirecheck.snapshot.cni_files import CniFiles
 from wirecheck.snapshot.netns import Namespace
@@ -164,4 +165,9 @@ class NodeDocument(Record, frozen=True):
     problems: list[str] = []
     """What could not be read, as sentences, where no field says so."""
     seconds: dict[str, float] = {}
-    """How long each part of the visit took, by the node's monotonic clock."""
+    """How long each stage of the visit took, by the node's monotonic clock."""
+
+    def problem_with(self, fact: Fact) -> str:
+        """The first problem of a stage that reads `fact`; empty if all of them succeeded."""
+        stages = fact.measured.stages
+        return next((each for each in self.problems if each.partition(": ")[0] in stages), "")

@@ -21,8 +21,8 @@ import msgspec
 import pytest
 
 from tests.collect.node.conftest import FakeNode, plan
+from wirecheck.catalogue.node_commands import NODE_COMMANDS
 from wirecheck.collect.document_frame import unframed
-from wirecheck.collect.node_commands import NODE_COMMANDS
 from wirecheck.collect.node_program import command_line
 from wirecheck.collect.on_node import namespaces as on_node_namespaces
 from wirecheck.collect.on_node import rtnetlink

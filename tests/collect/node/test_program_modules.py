@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from wirecheck.catalogue.node_commands import NODE_COMMANDS
 from wirecheck.collect import on_node
-from wirecheck.collect.node_commands import NODE_COMMANDS
-from wirecheck.collect.node_program import LONGEST, MODULES, TOO_OLD, command_line
+from wirecheck.collect.node_program import LONGEST, TOO_OLD, command_line, modules
 from wirecheck.collect.on_node import commands
 
 FOLDER = Path(on_node.__file__).parent
@@ -36,7 +36,16 @@ def test_imports_the_standard_library_and_itself_alone(path: Path) -> None:
 
 
 def test_every_module_is_sent() -> None:
-    assert {path.stem for path in SOURCES} - {"__init__"} == set(MODULES)
+    assert {path.stem for path in SOURCES} - {"__init__"} == set(modules())
+
+
+def test_a_module_comes_after_those_that_it_imports_and_the_entry_last() -> None:
+    order = list(modules())
+
+    for name, text in modules().items():
+        used = set(re.findall(r"^from wirecheck\.collect\.on_node\.(\w+) import", text, re.M))
+        assert used <= set(order[: order.index(name)]), name
+    assert order[-1] == "visit"
 
 
 def test_the_command_line_means_itself_in_any_shell() -> None:

@@ -1,0 +1,123 @@
+"""The closed table of commands that may run on a node, printed by `wirecheck node-commands`.
+
+Everything else that the node program reads comes from /proc, /sys, netlink and kube-proxy's
+endpoints on the loopback address. It writes nothing, and sends nothing but its probes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCommand:
+    """A command that may run on a node, at most once per visit (`pod-…`: once per pod)."""
+
+    id: str
+    argv: tuple[str, ...]
+    why: str
+    when: str
+
+
+_NFT = "the node has the nft variant of iptables, and nf_tables is loaded"
+_LEGACY = "a legacy table is loaded (/proc/net/{}); otherwise listing would load one"
+_PLAIN = (
+    "the node has no variant under its own name; if its iptables is the legacy one, a table is "
+    "loaded"
+)
+
+
+def _conntrack(family: str) -> tuple[str, ...]:
+    return ("conntrack", "-L", "-f", family, "-p", "udp", "--orig-port-dst", "53")
+
+
+NODE_COMMANDS: tuple[NodeCommand, ...] = (
+    NodeCommand(
+        "conntrack-dns",
+        _conntrack("ipv4"),
+        "Finds entries that send DNS queries to a backend that no longer exists. Only the entries "
+        "with a DNS Service address as destination are kept.",
+        "a DNS Service has an IPv4 address",
+    ),
+    NodeCommand(
+        "conntrack-dns6",
+        _conntrack("ipv6"),
+        "The same for IPv6.",
+        "a DNS Service has an IPv6 address",
+    ),
+    NodeCommand(
+        "pod-nat",
+        ("iptables-nft-save", "-t", "nat"),
+        "Finds rules of a service mesh that explain why a DNS probe from a pod failed. Runs in "
+        "the pod's network namespace; only redirecting rules are kept.",
+        "a DNS probe from that pod failed, and no legacy nat table is loaded there",
+    ),
+    NodeCommand(
+        "pod-nat-legacy",
+        ("iptables-legacy-save", "-t", "nat"),
+        "The same for rules of the legacy variant.",
+        "a DNS probe from that pod failed, and a legacy nat table is loaded there",
+    ),
+    NodeCommand(
+        "iptables-nft-save",
+        ("iptables-nft-save",),
+        "Reads the Service rules and all other rules that packets meet.",
+        _NFT,
+    ),
+    NodeCommand(
+        "ip6tables-nft-save",
+        ("ip6tables-nft-save",),
+        "The same for IPv6.",
+        f"{_NFT}, and the node has IPv6",
+    ),
+    NodeCommand(
+        "iptables-legacy-save",
+        ("iptables-legacy-save",),
+        "Reads rules of the legacy variant, which apply in addition to those of the nft variant.",
+        _LEGACY.format("ip_tables_names"),
+    ),
+    NodeCommand(
+        "ip6tables-legacy-save",
+        ("ip6tables-legacy-save",),
+        "The same for IPv6.",
+        _LEGACY.format("ip6_tables_names"),
+    ),
+    NodeCommand(
+        "iptables-version",
+        ("iptables", "--version"),
+        "Shows which variant the plain `iptables` is.",
+        "the node has no variant under its own name",
+    ),
+    NodeCommand(
+        "iptables-save",
+        ("iptables-save",),
+        "Reads the Service rules and all other rules that packets meet.",
+        _PLAIN,
+    ),
+    NodeCommand("ip6tables-save", ("ip6tables-save",), "The same for IPv6.", _PLAIN),
+    NodeCommand(
+        "nft-kube-proxy",
+        ("nft", "-j", "list", "table", "ip", "kube-proxy"),
+        "Reads the Service rules of kube-proxy's nftables mode.",
+        "table ip kube-proxy exists",
+    ),
+    NodeCommand(
+        "nft-kube-proxy6",
+        ("nft", "-j", "list", "table", "ip6", "kube-proxy"),
+        "The same for IPv6.",
+        "table ip6 kube-proxy exists",
+    ),
+    NodeCommand(
+        "ipset-save",
+        ("ipset", "save"),
+        "Reads the sets that the rules of kube-proxy's IPVS mode refer to.",
+        "/proc/net/ip_vs exists",
+    ),
+    NodeCommand(
+        "ipvsadm-save",
+        ("ipvsadm", "--save", "-n"),
+        "Reads the virtual servers. /proc/net/ip_vs lacks some if another network namespace has "
+        "any.",
+        "/proc/net/ip_vs exists",
+    ),
+)

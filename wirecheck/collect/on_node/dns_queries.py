@@ -1,0 +1,97 @@
+"""DNS queries of the plan, sent from every pod's netns and from the node's own."""
+
+import base64
+from typing import Any, Dict, List
+
+from wirecheck.collect.on_node import commands
+from wirecheck.collect.on_node.namespaces import enter
+from wirecheck.collect.on_node.probes import Limits, Loop, Probe
+from wirecheck.collect.on_node.visit_state import VisitState
+
+JsonObject = Dict[str, Any]
+
+CACHE_DEVICE = "nodelocaldns"
+MOST_NAT_LISTINGS = 20
+NAT_TARGETS = ("REDIRECT", "DNAT", "TPROXY")
+
+
+def send_queries(visit: VisitState) -> None:
+    """Send the queries of the plan and wait for all answers together."""
+    dns = visit.plan["dns"]
+    probes = [
+        probe
+        for each in dns["node"] + _queries_to_the_cache(visit)
+        for probe in _probes(visit, visit.namespaces.host, each)
+    ]
+    silent = {visit.inode_of(uid) for uid in dns["left_out"]} | {visit.namespaces.host}
+    for inode in sorted(set(visit.netns.values()) - silent):
+        probes += _probes_from_pod(visit, inode, dns["pods"])
+    for uid in dns["pair_sources"]:
+        probes += _probes_from_pod(visit, visit.inode_of(uid), dns["pairs"])
+    Loop(visit.namespaces, Limits(dns["rate"], dns["timeout"]), visit.deadline).run(probes)
+    visit.document["probes"] = [each.record for each in probes]
+
+
+def _probes_from_pod(visit: VisitState, inode: int, queries: List[JsonObject]) -> List[Probe]:
+    """To the first server in any case, to the others where the pod has their family."""
+    if inode not in visit.namespaces.descriptors or inode == visit.namespaces.host:
+        return []
+    return [
+        probe
+        for each in queries
+        if each["server"] == queries[0]["server"] or visit.has_family(inode, each["server"])
+        for probe in _probes(visit, inode, each)
+    ]
+
+
+def _probes(visit: VisitState, inode: int, query: JsonObject) -> List[Probe]:
+    """One probe with several tries, or `times` probes with a single try each."""
+    dns = visit.plan["dns"]
+    identities = [query["query"], query.get("second")]
+    wires = [base64.b64decode(dns["queries"][each]) for each in identities if each]
+    times = query.get("times", 0)
+    tries = 1 if times else dns["tries"]
+    return [Probe(inode, query, wires, tries) for _ in range(times or 1)]
+
+
+def _queries_to_the_cache(visit: VisitState) -> List[JsonObject]:
+    """Queries to NodeLocal DNSCache, at the addresses that only its device has."""
+    own = visit.document["namespaces"][0]
+    indexes = [each["index"] for each in own.get("links", ()) if each["name"] == CACHE_DEVICE]
+    queries = visit.plan["dns"]["pods"]
+    servers = {each["server"] for each in queries}
+    return [
+        dict(each, server=address["address"], port=53, purpose="local cache")
+        for address in own.get("addresses", ())
+        if address["index"] in indexes and address["address"] not in servers
+        for each in queries
+        if each["server"] == queries[0]["server"]
+    ]
+
+
+def list_redirects(visit: VisitState) -> None:
+    """List the nat rules inside pods that got no answer: a service mesh redirects there."""
+    silent = []
+    for probe in visit.document.get("probes", ()):
+        tries = probe["tries"]
+        if tries and "answer" not in tries[-1] and probe["inode"] not in silent:
+            silent.append(probe["inode"])
+    records = {record["inode"]: record for record in visit.document["namespaces"]}
+    for inode in silent[:MOST_NAT_LISTINGS]:
+        if inode != visit.namespaces.host:
+            rules = _nat_rules(visit, inode)
+            if rules:
+                records[inode]["redirect"] = rules
+
+
+def _nat_rules(visit: VisitState, inode: int) -> str:
+    with visit.namespaces.inside(inode):
+        legacy = "nat" in commands.legacy_tables()
+    identity = "pod-nat-legacy" if legacy else "pod-nat"
+    descriptor = visit.namespaces.descriptors[inode]
+    output = commands.run(identity, visit.limit(), lambda: enter(descriptor)).get("output", "")
+    return "".join(
+        line + "\n"
+        for line in output.splitlines()
+        if line.startswith("-A") and any(target in line for target in NAT_TARGETS)
+    )[:4000]

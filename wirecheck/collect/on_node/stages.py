@@ -1,0 +1,205 @@
+"""The stages of a visit: one table of everything that the program reads and sends."""
+
+import os
+import time
+from typing import Any, Callable, Optional, Sequence
+
+from wirecheck.collect.on_node import (
+    boot_settings,
+    cni_files,
+    commands,
+    device_managers,
+    kernel,
+    kube_proxy,
+    kubelet,
+    new_connections,
+    pod_files,
+    rule_blocks,
+    traffic,
+)
+from wirecheck.collect.on_node.contacts import Contact, Contacts, message_of, request_of
+from wirecheck.collect.on_node.dns_queries import list_redirects, send_queries
+from wirecheck.collect.on_node.namespaces import NEEDED, Namespaces, read_all
+from wirecheck.collect.on_node.processes import mounted_namespaces, netns_of, scan
+from wirecheck.collect.on_node.visit_state import VisitState
+
+LEAST_LISTENING = 0.3
+"""Seconds that new connections are counted, even if the window of the counters is over."""
+
+Run = Callable[[VisitState], None]
+
+
+class Stage:
+    """One stage of the visit.
+
+    Documents have its `name` in `seconds` and at the beginning of a problem. `fields`
+    are the fields of the document that it fills, `plan` the parts of the plan that it needs.
+    `limit` bounds, in seconds, one thing that it waits for; without it the visit's deadline
+    does. `closing` runs at the end of the visit, after all stages, in the opposite order.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        run: Run,
+        fields: Sequence[str],
+        *,
+        plan: Sequence[str] = (),
+        limit: Optional[float] = None,
+        closing: Optional[Run] = None,
+    ) -> None:
+        self.name = name
+        self.run = run
+        self.fields = fields
+        self.plan = plan
+        self.limit = limit
+        self.closing = closing
+
+
+def stored(field: str, read: Callable[[], Any]) -> Run:
+    """A stage that stores what `read` returns."""
+
+    def run(visit: VisitState) -> None:
+        visit.document[field] = read()
+
+    return run
+
+
+def sample_conntrack(visit: VisitState) -> None:
+    """Read conntrack's counters; a kernel without conntrack has none."""
+    if os.path.exists(kernel.CONNTRACK_STATISTICS):
+        visit.document.setdefault("conntrack", []).append(kernel.conntrack_sample())
+
+
+def sample_conntrack_again(visit: VisitState) -> None:
+    """Checks compare two samples: leave the counters time to grow."""
+    time.sleep(max(0.0, min(visit.left_of_the_window(), visit.deadline.left())))
+    sample_conntrack(visit)
+
+
+def sample_traffic(visit: VisitState) -> None:
+    """Read the counters of lost packets."""
+    sample = traffic.sample(visit.interfaces_with_addresses())
+    visit.document.setdefault("traffic", []).append(sample)
+
+
+def count_new_connections(visit: VisitState) -> None:
+    """Count for the rest of the window; a kernel without conntrack has no new entries."""
+    if os.path.exists(kernel.CONNTRACK_STATISTICS):
+        seconds = min(max(LEAST_LISTENING, visit.left_of_the_window()), visit.deadline.left())
+        visit.document["new_connections"] = new_connections.listen(seconds)
+
+
+def read_namespaces(visit: VisitState) -> None:
+    """Find the pods and read every netns."""
+    visit.namespaces = Namespaces()
+    if visit.namespaces.problem:
+        visit.problems.append(visit.namespaces.problem)
+    visit.processes = scan()
+    if visit.processes.denied:
+        visit.document["closed_processes"] = visit.processes.denied
+        visit.problems.append(
+            "%d processes are closed to the program: it needs %s."
+            % (visit.processes.denied, NEEDED)
+        )
+    mounted = mounted_namespaces()
+    visit.document["namespaces"] = read_all(visit.namespaces, visit.processes, mounted)
+    visit.netns = {
+        uid: netns_of(inodes, visit.namespaces.host) for uid, inodes in visit.processes.pods.items()
+    }
+
+
+def read_pods(visit: VisitState) -> None:
+    """Each pod with its netns and its resolv.conf."""
+    pids = {
+        uid: [pid for each in inodes.values() for pid in each]
+        for uid, inodes in visit.processes.pods.items()
+    }
+    files = pod_files.read_all(pids, visit.limit())
+    visit.document["pods"] = [
+        {
+            "uid": uid,
+            "inode": visit.netns[uid],
+            "runtime": visit.processes.runtimes[uid],
+            "processes": visit.processes.members[uid],
+            "resolv_conf": files[uid],
+        }
+        for uid in sorted(pids)
+    ]
+
+
+def read_sysctls(visit: VisitState) -> None:
+    """Read sysctls and other one-line files."""
+    visit.document["files"] = kernel.read_files(visit.ports(), visit.problems)
+
+
+def list_connections(visit: VisitState) -> None:
+    """List clients' entries of conntrack, before the probes add their own."""
+    addresses = visit.plan["dns"]["addresses"]
+    visit.document["commands"] = commands.list_connections(addresses, visit.deadline)
+
+
+def list_rules(visit: VisitState) -> None:
+    """List the rules that packets meet on the node."""
+    visit.document.setdefault("commands", {}).update(commands.list_rules(visit.deadline))
+
+
+def cut_into_blocks(visit: VisitState) -> None:
+    """Send rules that other nodes have as well in blocks, and only blocks that are new."""
+    wanted = visit.plan.get("blocks")
+    if wanted is not None:
+        records = visit.document.get("commands", {}).values()
+        visit.document["blocks"] = rule_blocks.cut(records, wanted)
+
+
+def connect(visit: VisitState) -> None:
+    """Connect to nodes, pods and Services, from the node and from some of its pods."""
+    wanted = visit.plan.get("contacts")
+    if wanted is None:
+        return
+    message, request = message_of(wanted), request_of(wanted)
+    contacts = [
+        Contact(inode, each, message, request)
+        for each in wanted["contacts"]
+        for inode in [visit.inode_of(each["source"])]
+        if inode in visit.namespaces.descriptors and visit.has_family(inode, each["address"])
+    ]
+    Contacts(visit.namespaces, wanted["timeout"], visit.deadline).run(contacts)
+    visit.document["contacts"] = [each.record for each in contacts]
+
+
+STAGES = (
+    Stage(
+        "Conntrack counters",
+        sample_conntrack,
+        ["conntrack"],
+        plan=["window"],
+        closing=sample_conntrack_again,
+    ),
+    Stage("Network namespaces", read_namespaces, ["namespaces", "closed_processes"]),
+    Stage("Traffic", sample_traffic, ["traffic"], closing=sample_traffic),
+    Stage("Connections", list_connections, ["commands"], plan=["dns"]),
+    Stage("Pods", read_pods, ["pods"], limit=20.0),
+    Stage("Sysctls", read_sysctls, ["files"]),
+    Stage("DNS", send_queries, ["probes"], plan=["dns"]),
+    Stage("Contacts", connect, ["contacts"], plan=["contacts"]),
+    Stage("Redirects in pods", list_redirects, ["namespaces"], limit=3.0),
+    Stage("Rules", list_rules, ["commands"]),
+    Stage("Blocks of rules", cut_into_blocks, ["commands", "blocks"], plan=["blocks"]),
+    Stage("kube-proxy", stored("http", kube_proxy.ask_all), ["http"]),
+    Stage("kubelet", stored("kubelet", kubelet.read), ["kubelet"]),
+    Stage("CNI files", stored("cni", cni_files.read_all), ["cni"]),
+    Stage(
+        "Settings at the next boot",
+        stored("boot_settings", boot_settings.read_all),
+        ["boot_settings"],
+    ),
+    Stage(
+        "Device managers",
+        stored("device_managers", device_managers.read_all),
+        ["device_managers"],
+    ),
+    Stage("Kernel log", stored("kernel_log", kernel.read_log), ["kernel_log"]),
+    Stage("New connections", count_new_connections, ["new_connections"], plan=["window"]),
+)
+"""In the order in which they run."""
