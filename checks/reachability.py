@@ -15,6 +15,7 @@ def _failed(node: Node, connections: Iterable[Reached]) -> Findings:
 
 def _failure(node: Node, each: Reached, reason: str) -> Finding:
     netns = node.netns_of(each.source) if each.source else None
+    target = next((ref for ref in reversed(each.concerns) if ref.kind == "Pod"), None)
     return Finding(
         each.ref,
         expected=each.expected,
@@ -25,6 +26,8 @@ def _failure(node: Node, each: Reached, reason: str) -> Finding:
             "address": each.contact.address,
             "port": str(each.contact.port),
             "netns": netns.record.mounted if netns else "/proc/1/ns/net",
+            "target": target.name if target else "",
+            "target_namespace": target.namespace if target else "",
         },
     )
 
@@ -318,7 +321,7 @@ def health_check_node_ports(node: Node) -> Findings:
     settles=True,
     remedy="Repeat it on {node}: `nc -zv {address} {port}`. See cni.host_ports_mapped of the pod's "
     "node, and check the firewall in front of it. If the rules are missing, recreate the pod: "
-    "`kubectl -n POD_NAMESPACE delete pod POD`.",
+    "`kubectl -n {target_namespace} delete pod {target}`.",
     facts=[Fact.API, Fact.CONTACTS],
 )
 def host_ports(node: Node) -> Findings:

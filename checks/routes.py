@@ -81,9 +81,9 @@ def no_overlap(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="Show the route on {node}: `ip route get {address}`. Delete it with `ip route del`, "
-    "and find out who added it. If there is no default route, add one: the node's own connections "
-    "to Services need a route before they are translated.",
+    remedy="Show the route on {node}: `ip route get {address}`. Delete it, `ip route del {type} "
+    "{destination}`, and find out who added it. If there is no default route, add one: the node's "
+    "own connections to Services need a route before they are translated.",
     facts=[Fact.NETNS, Fact.API],
 )
 def no_blackholes(node: Node) -> Findings:
@@ -101,7 +101,11 @@ def no_blackholes(node: Node) -> Findings:
             node.part(f"to {name}"),
             expected="a route that forwards",
             found=node.routes.routing.text_of(route),
-            names={"address": name.rpartition(" ")[2].partition("/")[0]},
+            names={
+                "address": name.rpartition(" ")[2].partition("/")[0],
+                "type": route.type if route else "",
+                "destination": route.destination if route else "",
+            },
         )
 
 

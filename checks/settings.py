@@ -41,7 +41,7 @@ def uniform_in_pool(cluster: Cluster) -> Findings:
 @check(
     settles=True,
     remedy="On {node}, switch to loose filtering: `sysctl -w "
-    "net.ipv4.conf.{interface}.rp_filter=2 net.ipv4.conf.all.rp_filter=2` (0 if the CNI plugin "
+    "net/ipv4/conf/{interface}/rp_filter=2 net/ipv4/conf/all/rp_filter=2` (0 if the CNI plugin "
     "requires it). Then correct the file that sets it: `grep -r rp_filter /etc/sysctl.d "
     "/usr/lib/sysctl.d /etc/sysctl.conf`.",
     facts=[Fact.SYSCTLS, Fact.NETNS, Fact.API],
