@@ -61,7 +61,7 @@ def test_a_missing_route_to_a_pod_of_calico_is_found(small):
     small.change_netns(HOST, routes=routes)
 
     (finding,) = small.findings("links.attached")
-    assert finding.expected == "a route to the pod's address by cali0d7763web"
+    assert finding.expected == "a route to the pod's address through cali0d7763web"
 
 
 def test_a_missing_address_of_a_pod_of_calico_is_found(small):

@@ -15,7 +15,7 @@ from wirecheck.cli.demo import recorded
 from wirecheck.collect.on_node import pieces
 from wirecheck.collect.on_node.rule_blocks import DIGITS, cut
 from wirecheck.evaluation.evaluate import evaluate
-from wirecheck.network.registry import OBJECT_NAMES
+from wirecheck.network.registry import PLUGIN_NAMES
 from wirecheck.results.records import ItemResult
 from wirecheck.run.merge_snapshots import merge
 from wirecheck.snapshot import blocks
@@ -123,7 +123,7 @@ def test_redacted_blocks_give_the_same_verdicts(name: str, tmp_path: Path) -> No
     plain = Snapshot.open(recorded(name))
     snapshot = in_blocks(plain, tmp_path / "whole")
 
-    dictionary = redact(snapshot, tmp_path / "redacted", OBJECT_NAMES, key=b"0" * 32)
+    dictionary = redact(snapshot, tmp_path / "redacted", PLUGIN_NAMES, key=b"0" * 32)
 
     redacted = Snapshot.open(tmp_path / "redacted")
     assert [(e.check, e.outcome, len(e.findings)) for e in items(redacted)] == [

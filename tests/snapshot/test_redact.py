@@ -23,7 +23,7 @@ from wirecheck.catalogue.registry import load
 from wirecheck.cli.demo import recorded
 from wirecheck.collect.on_node.commands import TABLE
 from wirecheck.evaluation.evaluate import evaluate
-from wirecheck.network.registry import OBJECT_NAMES, PLUGINS
+from wirecheck.network.registry import PLUGIN_NAMES, PLUGINS
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot, SnapshotError, SnapshotWriter
 from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, VisitStatus, Waiver
@@ -31,8 +31,9 @@ from wirecheck.snapshot.netns import Address, Link, Namespace
 from wirecheck.snapshot.node_document import Command, Host, HttpAnswer, KernelLine, NodeDocument
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.redact import Dictionary, redact
+from wirecheck.snapshot.redact_addresses import AddressMap
 from wirecheck.snapshot.redact_names import KEPT_NAMES, NameMap
-from wirecheck.snapshot.redact_text import RedactionError
+from wirecheck.snapshot.redact_text import RedactionError, TextMap
 
 ROOT = Path(__file__).parents[2]
 KEY = b"k" * 32
@@ -55,7 +56,7 @@ def pair(request, tmp_path_factory) -> tuple[Snapshot, Snapshot, Dictionary]:
 
 
 def _redacted(snapshot: Snapshot, folder: Path) -> tuple[Snapshot, Dictionary]:
-    dictionary = redact(snapshot, folder, OBJECT_NAMES, KEY)
+    dictionary = redact(snapshot, folder, PLUGIN_NAMES, KEY)
     return Snapshot.open(folder), dictionary
 
 
@@ -107,7 +108,8 @@ def names_in(snapshot: Snapshot) -> set[str]:
         if len(each) > 2
         and re.search("[a-z]", each)
         and not any(
-            each == kept or each.startswith(f"{kept}-") for kept in KEPT_NAMES | OBJECT_NAMES
+            each == kept or each.startswith(f"{kept}-")
+            for kept in KEPT_NAMES | PLUGIN_NAMES.objects
         )
     }
 
@@ -187,7 +189,7 @@ def test_what_checks_go_by_stays(pair):
 
 
 def test_every_cni_plugin_is_still_known():
-    names = NameMap(KEY, OBJECT_NAMES)
+    names = NameMap(KEY, PLUGIN_NAMES)
 
     for each in (name for plugin in PLUGINS for name in plugin.recognised_by.daemonsets):
         assert names.name(each) == each
@@ -206,7 +208,10 @@ def test_the_same_thing_has_the_same_replacement_in_objects_and_rules(pair):
 def test_each_redaction_has_a_key_of_its_own(tmp_path):
     snapshot = Snapshot.open(SNAPSHOTS["healthy"])
 
-    assert redact(snapshot, tmp_path / "a", ()).names != redact(snapshot, tmp_path / "b", ()).names
+    assert (
+        redact(snapshot, tmp_path / "a", PLUGIN_NAMES).names
+        != redact(snapshot, tmp_path / "b", PLUGIN_NAMES).names
+    )
 
 
 def of_kube_proxy(folder: Path, api: ApiObjects, document: NodeDocument) -> Snapshot:
@@ -415,7 +420,9 @@ def test_a_waiver_still_holds_and_names_nobody(tmp_path, where):
 
     assert redacted.index.waivers[0].owner == "redacted"
     assert "oltan" not in contents(redacted.path)
-    outcomes = [value[0] for key, value in verdicts(redacted).items() if "carry_their" in key[0]]
+    outcomes = [
+        value[0] for key, value in verdicts(redacted).items() if "ip_on_interface" in key[0]
+    ]
     assert "waived" in outcomes
     assert "fail" not in outcomes
 
@@ -469,4 +476,14 @@ def test_a_folder_that_is_not_empty_is_left_alone(tmp_path):
     (tmp_path / "kept").write_text("")
 
     with pytest.raises(SnapshotError, match="not empty"):
-        redact(Snapshot.open(SNAPSHOTS["healthy"]), tmp_path, ())
+        redact(Snapshot.open(SNAPSHOTS["healthy"]), tmp_path, PLUGIN_NAMES)
+
+
+@pytest.mark.parametrize("prefix", [*PLUGIN_NAMES.devices, "vnet"])
+def test_the_hash_in_the_name_of_an_interface_is_replaced(prefix):
+    texts = TextMap(AddressMap(KEY, []), NameMap(KEY, PLUGIN_NAMES), PLUGIN_NAMES.devices)
+
+    found = texts.opaque(f"default dev {prefix}0d77abc123 scope link")
+
+    assert found.startswith(f"default dev {prefix}")
+    assert "0d77abc123" not in found

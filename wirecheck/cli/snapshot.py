@@ -13,7 +13,7 @@ from wirecheck.cli.console import ConsoleProgress
 from wirecheck.cli.parameter_types import PATH
 from wirecheck.cli.renamed_options import RenamedOptions
 from wirecheck.evaluation.verdict import HEALTHY, INCOMPLETE
-from wirecheck.network.registry import OBJECT_NAMES
+from wirecheck.network.registry import PLUGIN_NAMES
 from wirecheck.run.request import Request, RequestError
 from wirecheck.run.session import Session
 from wirecheck.snapshot.folder import Snapshot
@@ -34,7 +34,7 @@ def redact_snapshot(snapshot: Path, folder: Path, dictionary: Path | None) -> No
     if dictionary is not None and dictionary.absolute().is_relative_to(folder.absolute()):
         raise RequestError("The dictionary would be sent along; name a file outside the folder.")
     try:
-        replaced = redact(Snapshot.open(snapshot), folder, OBJECT_NAMES)
+        replaced = redact(Snapshot.open(snapshot), folder, PLUGIN_NAMES)
     except RedactionError as error:
         raise RequestError(str(error)) from error
     if dictionary is not None:

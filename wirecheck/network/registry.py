@@ -11,6 +11,7 @@ from pkgutil import iter_modules
 
 from wirecheck.network import plugins
 from wirecheck.network.plugin import UNKNOWN, CniPlugin
+from wirecheck.snapshot.redact_names import PluginNames
 
 SHARED_POD_INTERFACES = ("veth", "tap", "nodelocaldns")
 """Names that several runtimes and plugins use, and the device of NodeLocal DNSCache."""
@@ -57,10 +58,13 @@ MASQUERADE_CHAINS: tuple[str, ...] = (
 NODE_FILES: frozenset[str] = frozenset(path for each in PLUGINS for path in each.node_files)
 """Files of any plugin that hold the node's own values."""
 
-OBJECT_NAMES: frozenset[str] = frozenset(
-    name for each in PLUGINS for name in (*each.recognised_by.daemonsets, *each.object_names)
+PLUGIN_NAMES = PluginNames(
+    objects=frozenset(
+        name for each in PLUGINS for name in (*each.recognised_by.daemonsets, *each.object_names)
+    ),
+    devices=POD_INTERFACES,
 )
-"""Names of plugins' objects: checks go by them, and they reveal nothing about the cluster."""
+"""Names that reveal nothing about a cluster, for redaction."""
 
 CONFIG_MAP_KEYS: dict[str, str] = {
     setting.config_map: setting.key for each in PLUGINS if (setting := each.services.setting)

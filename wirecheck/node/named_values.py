@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
-from wirecheck.network.registry import POD_INTERFACES
+from wirecheck.network.registry import NODE_FILES, POD_INTERFACES
 from wirecheck.snapshot.blocks import Block, BlockText
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import Command, NodeDocument
@@ -56,7 +56,7 @@ def _files(document: NodeDocument) -> Iterator[tuple[str, str]]:
         value = " ".join(text.split()) or "empty"
         if path.startswith(SYSCTLS) and path not in COUNTERS:
             yield path.removeprefix(SYSCTLS).replace("/", "."), value
-        elif path.endswith("subnet.env"):
+        elif path in NODE_FILES:
             yield path, value
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -24,7 +24,7 @@ from wirecheck.snapshot.index import RoundRecord, SnapshotIndex
 from wirecheck.snapshot.node_document import NodeDocument
 from wirecheck.snapshot.redact_addresses import AddressMap
 from wirecheck.snapshot.redact_fields import Fields
-from wirecheck.snapshot.redact_names import NameMap
+from wirecheck.snapshot.redact_names import NameMap, PluginNames
 from wirecheck.snapshot.redact_text import TextMap
 
 RANGE = re.compile(r"[0-9a-fA-F.:]+/\d{1,3}")
@@ -40,11 +40,11 @@ class Dictionary:
 
 
 def redact(
-    snapshot: Snapshot, folder: Path, kept_names: Collection[str], key: bytes | None = None
+    snapshot: Snapshot, folder: Path, plugins: PluginNames, key: bytes | None = None
 ) -> Dictionary:
     """Write the redacted snapshot to the new folder; returns what was replaced by what.
 
-    `kept_names` are names of CNI plugins' objects, which checks need. `key` is for tests.
+    `plugins` are the names that CNI plugins use in every cluster. `key` is for tests.
     Raises SnapshotError where a part cannot be read or written, and RedactionError where it
     cannot be redacted without changing what it says.
     """
@@ -56,9 +56,9 @@ def redact(
     apis = {look: snapshot.api(look) for look in looks}
     secret = key or secrets.token_bytes(32)
     ranges = [range_ for api in apis.values() for range_ in _ranges(api)]
-    names = NameMap(secret, kept_names)
+    names = NameMap(secret, plugins)
     addresses = AddressMap(secret, ranges)
-    fields = Fields(TextMap(addresses, names))
+    fields = Fields(TextMap(addresses, names, plugins.devices))
     # Every look's objects first: texts are searched for the names that these have.
     mapped = {look: cast(ApiObjects, fields.struct(api)) for look, api in apis.items()}
     nodes = {node.metadata.name for api in apis.values() for node in api.nodes}

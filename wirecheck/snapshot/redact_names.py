@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Collection
+from dataclasses import dataclass
 from itertools import pairwise
 
 KEPT_NAMES = frozenset(
@@ -54,15 +54,22 @@ SEPARATORS = re.compile(r"([^A-Za-z0-9]+)")
 LONGEST_LABEL = 63
 
 
+@dataclass(frozen=True, slots=True)
+class PluginNames:
+    """Names that CNI plugins use in every cluster."""
+
+    objects: frozenset[str] = frozenset()
+    """Names of objects, such as DaemonSets. They are kept, because checks need them."""
+    devices: tuple[str, ...] = ()
+    """Prefixes of pods' interfaces. They are kept; the hash behind them is replaced."""
+
+
 class NameMap:
-    """Replacements of names, fixed by `key`; `known` are all that were asked for.
+    """Replacements of names, fixed by `key`; `known` are all that were asked for."""
 
-    `kept` are names that stay, beside those of Kubernetes' own parts: those of CNI plugins.
-    """
-
-    def __init__(self, key: bytes, kept: Collection[str] = ()) -> None:
+    def __init__(self, key: bytes, plugins: PluginNames) -> None:
         self._key = key
-        self._kept = KEPT_NAMES.union(kept)
+        self._kept = KEPT_NAMES | plugins.objects
         self._words: dict[str, str] = {}
         self._taken: set[str] = set()
         self.known: dict[str, str] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Any
 
@@ -12,8 +12,7 @@ from wirecheck.snapshot.blocks import Block, BlockText, block_of, joined
 from wirecheck.snapshot.redact_addresses import AddressMap
 from wirecheck.snapshot.redact_names import NameMap
 
-PATTERN = re.compile(
-    r"""
+PATTERN = r"""
     (?P<uuid>(?<![0-9a-fA-F])[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}(?![0-9a-fA-F]))
   | (?P<mac>(?<![\w:])[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}(?![\w:]))
   | (?P<arpa>(?<![\w.])(?:[0-9a-fA-F]{1,3}\.)+(?:in-addr|ip6)\.arpa)
@@ -22,12 +21,13 @@ PATTERN = re.compile(
   | (?P<v6>(?<![\w:.])(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}
         (?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?(?:/\d{1,3})?(?![\w:]))
   | (?P<chain>\bKUBE(?:-[A-Z]+)+-(?P<hash>[A-Z2-7]{16})\b)
-  | (?P<device>\b(?P<kind>veth|cali|eni|lxc|azv|tap|vnet)(?P<digits>[0-9a-f]{6,16})\b)
+  | (?P<device>\b(?P<kind>DEVICES)(?P<digits>[0-9a-f]{6,16})\b)
   | (?P<hex>(?<![0-9a-zA-Z.])[0-9a-f]{12,128}(?![0-9a-zA-Z]))
-    """,
-    re.VERBOSE,
-)
+"""
 """What carries an address or a name and can be told by its look."""
+
+DEVICES = ("veth", "tap", "vnet")
+"""Prefixes of interfaces of pods and virtual machines that no single CNI plugin owns."""
 
 USER = re.compile(r"://[^@/\s]+@")
 """The user's name in a way in."""
@@ -53,7 +53,9 @@ class RedactionError(Exception):
 class TextMap:
     """The replacements, applied to whole texts."""
 
-    def __init__(self, addresses: AddressMap, names: NameMap) -> None:
+    def __init__(self, addresses: AddressMap, names: NameMap, devices: Iterable[str]) -> None:
+        prefixes = "|".join(map(re.escape, {*devices, *DEVICES}))
+        self._pattern = re.compile(PATTERN.replace("DEVICES", prefixes), re.VERBOSE)
         self.addresses = addresses
         self.names = names
         self._mapped: dict[str, Block] = {}
@@ -71,7 +73,7 @@ class TextMap:
 
     def opaque(self, text: str) -> str:
         """Addresses and hashes alone: for texts whose words are a tool's."""
-        return PATTERN.sub(self._replacement, text)
+        return self._pattern.sub(self._replacement, text)
 
     def free(self, text: str, keep: str = "") -> str:
         """The same, and every known name that stands as a word of its own, but those in `keep`."""
