@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -32,7 +32,7 @@ class Attachment(StrEnum):
         return self in (Attachment.EBPF, Attachment.OPEN_VSWITCH)
 
 
-class NodeRoutes(StrEnum):
+class PeerRoutes(StrEnum):
     """How the pods of other nodes are reached."""
 
     EACH_NODE = "every node has a route to every other node's range"
@@ -40,7 +40,7 @@ class NodeRoutes(StrEnum):
 
 
 class DeviceKind(StrEnum):
-    """Which devices of a plugin a rule is about."""
+    """A kind of device."""
 
     PAIR = "pair"
     """veth and netkit pairs."""
@@ -70,24 +70,24 @@ class ServiceForwarding:
 
     always: bool = False
     setting: ConfigMapSetting | None = None
-    """It does where this setting is on."""
+    """The plugin forwards Services if this setting is on."""
     device: str = ""
-    """It may where this device exists, and neither a kube-proxy pod nor an answer is there."""
+    """A sign that it forwards Services: the device exists, and no kube-proxy runs on the node."""
     mode: str = ""
-    """The mode in which it does, where there are several: `eBPF`."""
+    """The mode of the plugin that forwards Services, if it has several: `eBPF`."""
 
 
 @dataclass(frozen=True, slots=True)
 class KernelMacs:
-    """Devices whose MAC the plugin takes over from the kernel.
+    """Devices for which the plugin uses the MAC that the kernel chose.
 
-    systemd-udevd gives such a device another MAC when its MACAddressPolicy says so, and the
-    plugin then announces or programs the old one.
+    systemd-udevd changes the MAC of such a device if a .link file has a MACAddressPolicy. The
+    plugin has then announced or programmed the previous MAC.
     """
 
     devices: DeviceKind
     fixed_in: tuple[int, int, int] | None = None
-    """The version from which the plugin chooses the MAC itself; None where none does."""
+    """The first version that sets the MAC itself; None if every version uses the kernel's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,33 +95,33 @@ class CniPlugin:
     """One CNI plugin."""
 
     name: str
-    """As its project writes it."""
+    """The name as the project writes it."""
     recognised_by: Recognition = Recognition()
     precedence: int = 0
-    """Where two plugins are recognised, the higher number counts.
+    """If several plugins are recognised, the one with the highest number counts.
 
-    Calico and Cilium can enforce policies on top of another plugin; flannel can run below one.
+    Calico and Cilium, for example, can enforce policies on top of another plugin.
     """
     addresses: AddressSource
     attachment: Attachment
-    routes: NodeRoutes = NodeRoutes.OTHER
+    routes: PeerRoutes = PeerRoutes.OTHER
     pod_interfaces: tuple[str, ...] = ()
-    """Prefixes of the names that it gives to the node's ends of pods' pairs."""
+    """Name prefixes of the node's ends of pods' pairs, as `cali` of `cali0d7763abc12`."""
     own_devices: tuple[str, ...] = ()
-    """Prefixes of the names of devices that it creates for itself on every node."""
+    """Name prefixes of devices that the plugin creates for itself on every node."""
     redirected_devices: tuple[str, ...] = ()
-    """Prefixes of devices whose packets eBPF redirects, so that no route leads back by them.
+    """Name prefixes of devices whose packets eBPF redirects.
 
-    A strict rp_filter drops what comes in by such a device.
+    No route leads back through such a device, so a strict rp_filter drops its packets.
     """
     masquerade_chains: tuple[str, ...] = ()
-    """Prefixes of the iptables chains that hold its masquerade rules."""
+    """Name prefixes of the iptables chains with its masquerade rules."""
     services: ServiceForwarding = ServiceForwarding()
     kernel_macs: KernelMacs | None = None
     node_files: tuple[str, ...] = ()
-    """Files that differ from node to node, as they hold the node's own range."""
-    object_names: frozenset[str] = field(default=frozenset())
-    """Names of its other objects, such as namespaces, that redaction keeps."""
+    """Files on nodes whose content differs from node to node, such as the node's range."""
+    object_names: frozenset[str] = frozenset()
+    """Names of its namespaces and ConfigMaps, which redaction keeps."""
 
     def __str__(self) -> str:
         """The name."""
@@ -129,7 +129,7 @@ class CniPlugin:
 
     @property
     def workloads(self) -> frozenset[str]:
-        """`DaemonSet/calico-node`: its agent, as pods name their owner."""
+        """The workloads of its agent: `DaemonSet/calico-node`."""
         return frozenset(f"DaemonSet/{name}" for name in self.recognised_by.daemonsets)
 
 
@@ -138,4 +138,4 @@ UNKNOWN = CniPlugin(
     addresses=AddressSource.UNKNOWN,
     attachment=Attachment.UNKNOWN,
 )
-"""Where no plugin is recognised: nothing is assumed."""
+"""The record of a cluster whose plugin is not recognised. It assumes nothing."""

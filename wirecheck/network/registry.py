@@ -13,11 +13,11 @@ from wirecheck.network import plugins
 from wirecheck.network.plugin import UNKNOWN, CniPlugin
 from wirecheck.snapshot.redact_names import PluginNames
 
-SHARED_POD_INTERFACES = ("veth", "tap", "nodelocaldns")
-"""Names that several runtimes and plugins use, and the device of NodeLocal DNSCache."""
-
 NODE_LOCAL_DNS = "nodelocaldns"
-"""The device that NodeLocal DNSCache creates on the node."""
+"""The device that NodeLocal DNSCache creates on nodes."""
+
+SHARED_POD_INTERFACES = ("veth", "tap", NODE_LOCAL_DNS)
+"""Name prefixes of interfaces that no single plugin owns."""
 
 SHARED_MASQUERADE_CHAINS = ("KUBE-", "IP-MASQ")
 """Chains of kube-proxy and of ip-masq-agent."""
@@ -35,28 +35,28 @@ def records_in(folders: Iterable[str], package: str) -> tuple[CniPlugin, ...]:
 
 
 PLUGINS: tuple[CniPlugin, ...] = records_in(plugins.__path__, plugins.__name__)
-"""All known plugins, the one that counts first where several are recognised."""
+"""All known plugins, by descending precedence."""
 
 POD_INTERFACES: tuple[str, ...] = (
     *SHARED_POD_INTERFACES,
     *(prefix for each in PLUGINS for prefix in each.pod_interfaces),
 )
-"""Prefixes of the node's ends of pods' pairs, of any plugin: they come and go with their pods."""
+"""Name prefixes of interfaces that exist only as long as their pods, of any plugin."""
 
 OWN_DEVICES: tuple[str, ...] = (
     NODE_LOCAL_DNS,
     *(prefix for each in PLUGINS for prefix in each.own_devices),
 )
-"""Prefixes of devices that plugins and NodeLocal DNSCache create for themselves on nodes."""
+"""Name prefixes of devices that plugins and NodeLocal DNSCache create for themselves."""
 
 MASQUERADE_CHAINS: tuple[str, ...] = (
     *SHARED_MASQUERADE_CHAINS,
     *(prefix for each in PLUGINS for prefix in each.masquerade_chains),
 )
-"""Prefixes of the iptables chains that hold masquerade rules for pods."""
+"""Name prefixes of the iptables chains with masquerade rules for pods."""
 
 NODE_FILES: frozenset[str] = frozenset(path for each in PLUGINS for path in each.node_files)
-"""Files of any plugin that hold the node's own values."""
+"""Files of any plugin whose content differs from node to node."""
 
 PLUGIN_NAMES = PluginNames(
     objects=frozenset(
@@ -64,16 +64,16 @@ PLUGIN_NAMES = PluginNames(
     ),
     devices=POD_INTERFACES,
 )
-"""Names that reveal nothing about a cluster, for redaction."""
+"""The names that redaction keeps."""
 
 CONFIG_MAP_KEYS: dict[str, str] = {
     setting.config_map: setting.key for each in PLUGINS if (setting := each.services.setting)
 }
-"""By name of a ConfigMap in kube-system, the key that says whether a plugin forwards Services."""
+"""The key that switches Service forwarding on, by the name of its ConfigMap in kube-system."""
 
 
 def plugin_of(daemonsets: Collection[str], known: Iterable[CniPlugin] = PLUGINS) -> CniPlugin:
-    """The plugin whose agent is among these DaemonSets; `UNKNOWN` where none is."""
+    """The plugin whose agent is among these DaemonSets; `UNKNOWN` if there is none."""
     return next(
         (
             each
@@ -97,7 +97,7 @@ def replaces_kube_proxy(plugin: CniPlugin, settings: Collection[tuple[str, str]]
 
 
 def forwards_by_device(devices: Collection[str]) -> str:
-    """What may forward Services on a node with these devices: `Cilium`, `Calico (eBPF)`."""
+    """The plugin that these devices show to forward Services: `Cilium`, `Calico (eBPF)`."""
     for each in PLUGINS:
         if each.services.device and each.services.device in devices:
             return f"{each.name} ({each.services.mode})" if each.services.mode else each.name

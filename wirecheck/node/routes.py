@@ -11,7 +11,7 @@ from wirecheck.api_index.pod import Pod
 from wirecheck.api_index.pod_ranges import BACKEND, PodRange
 from wirecheck.api_index.service_blocks import LENGTHS, ServiceBlock
 from wirecheck.catalogue.findings import NotApplicable, Ref
-from wirecheck.network.plugin import NodeRoutes as PluginRoutes
+from wirecheck.network.plugin import PeerRoutes
 from wirecheck.network.plugins.flannel import CLOUD_BACKENDS
 from wirecheck.node.netns import Interface, Netns
 from wirecheck.node.pod_namespaces import PodNamespaces
@@ -150,7 +150,7 @@ class NodeRoutes:
             and each.node.metadata.name != self.seen.name
             and (each.backend is not None or not has_flannel)
         )
-        has_routes = has_flannel or cluster.cni.routes is PluginRoutes.EACH_NODE
+        has_routes = has_flannel or cluster.cni.routes is PeerRoutes.EACH_NODE
         if not (has_routes or any(w.is_specific for w in routes)):
             raise NotApplicable("the ranges of all nodes are routed outside of the nodes")
         return routes

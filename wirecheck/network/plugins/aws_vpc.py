@@ -18,6 +18,7 @@ PLUGIN = CniPlugin(
     addresses=AddressSource.NODE_NETWORK,
     attachment=Attachment.HOST_ROUTE,
     pod_interfaces=("eni",),
-    # Issue 2103: a pod keeps the MAC of the node's end as a permanent neighbour.
+    # Pods have the MAC of the node's end as a permanent neighbour entry:
+    # https://github.com/aws/amazon-vpc-cni-k8s/issues/2103
     kernel_macs=KernelMacs(DeviceKind.PAIR),
 )

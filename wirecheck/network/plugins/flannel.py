@@ -8,7 +8,7 @@ from wirecheck.network.plugin import (
     CniPlugin,
     DeviceKind,
     KernelMacs,
-    NodeRoutes,
+    PeerRoutes,
     Recognition,
 )
 
@@ -18,7 +18,7 @@ PLUGIN = CniPlugin(
     precedence=30,
     addresses=AddressSource.NODE_RANGE,
     attachment=Attachment.BRIDGE,
-    routes=NodeRoutes.EACH_NODE,
+    routes=PeerRoutes.EACH_NODE,
     own_devices=("flannel",),
     masquerade_chains=("FLANNEL-",),
     # flannel announces the MAC of its VXLAN device; since 0.15.1 it chooses that MAC itself.

@@ -1,4 +1,4 @@
-"""GKE without Dataplane V2: `ptp` pairs. The API shows no DaemonSet of its own for it."""
+"""GKE without Dataplane V2. It has no DaemonSet by which it could be recognised."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from wirecheck.network.plugin import (
     AddressSource,
     Attachment,
     CniPlugin,
-    NodeRoutes,
+    PeerRoutes,
     Recognition,
 )
 
@@ -16,5 +16,5 @@ PLUGIN = CniPlugin(
     precedence=20,
     addresses=AddressSource.NODE_RANGE,
     attachment=Attachment.HOST_ROUTE,
-    routes=NodeRoutes.EACH_NODE,
+    routes=PeerRoutes.EACH_NODE,
 )

@@ -6,7 +6,7 @@ from wirecheck.network.plugin import (
     AddressSource,
     Attachment,
     CniPlugin,
-    NodeRoutes,
+    PeerRoutes,
     Recognition,
     ServiceForwarding,
 )
@@ -17,7 +17,7 @@ PLUGIN = CniPlugin(
     precedence=10,
     addresses=AddressSource.NODE_RANGE,
     attachment=Attachment.BRIDGE,
-    routes=NodeRoutes.EACH_NODE,
+    routes=PeerRoutes.EACH_NODE,
     own_devices=("kube-dummy-if",),
     services=ServiceForwarding(device="kube-dummy-if"),
 )
