@@ -266,7 +266,7 @@ class TestResultsFromBefore:
 
 
 class TestHistory:
-    entry = history.Entry(
+    entry = history.HistoryEntry(
         "2026-11-01T00:00:00Z", "c", 1, "One fails.", checks={FORMER: "fail", "nodes.ready": "pass"}
     )
 
@@ -298,4 +298,4 @@ class TestHistory:
         (key,) = {finding.key for item in results.items for finding in item.findings}
         former = key.replace(CURRENT, FORMER)
         assert former != key
-        assert history.entry_of(results, Path()).red == history._digest([former])
+        assert history.entry_of(results, Path()).failing == history._digest([former])

@@ -290,7 +290,7 @@ def test_the_verdict_is_one_sentence():
 
     assert verdict(items) == "1 check failed on 1 node."
     assert verdict(list(evaluate(Looks([SmallCluster()], []), pods_and_links()))) == "Healthy."
-    assert verdict([]) == "Nothing was judged."
+    assert verdict([]) == "Nothing was checked."
 
 
 def covered_by(snapshot: Looks, items: list[ItemResult]) -> Coverage:

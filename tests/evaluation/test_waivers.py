@@ -97,12 +97,12 @@ def screen(results: Results) -> str:
     return file.getvalue()
 
 
-def test_expired_and_unused_waivers_are_told_everywhere(tmp_path):
+def test_expired_and_unused_waivers_are_shown_everywhere(tmp_path):
     reason = f"soon {sample.HOSTILE}"
     results = run(tmp_path, waiver(until=PASSED, reason=reason), waiver(where="n9"))
 
     for text in (screen(results), html.render(results), junit.render(results)):
-        assert "pods.* at *: has expired: 1 finding of its kind count again" in text
+        assert "pods.* at *: has expired and no longer covers 1 finding" in text
         assert "pods.* at n9: covers nothing" in text
         assert "<script>alert" not in text or text == screen(results)
         assert "\x1b" not in text
@@ -154,8 +154,8 @@ def test_what_fails_can_be_chosen(fail_on, outcome, status):
 def test_missing_nodes_are_told_although_they_are_accepted():
     items = visits("w8")
 
-    assert verdict(items, unreachable=1) == "Healthy, 1 node not looked at, which is accepted."
-    assert verdict(items) == "2 items could not be judged."
+    assert verdict(items, unreachable=1) == "Healthy, 1 node not checked, which is accepted."
+    assert verdict(items) == "2 items could not be checked."
 
 
 def test_accepted_missing_nodes_are_skipped_in_junit():

@@ -265,7 +265,7 @@ def broken() -> Results:
             items,
             coverage,
             1,
-            "3 checks failed on 2 nodes, 40 items could not be judged, 2 warnings.",
+            "3 checks failed on 2 nodes, 40 items could not be checked, 2 warnings.",
         ),
     )
 
@@ -290,13 +290,13 @@ def nothing() -> Results:
     nodes = ["w1", "w2", "w3"]
     items = list(_items(nodes, records()[:4], dict.fromkeys(nodes, (Outcome.ERROR, REFUSED))))
     coverage = Coverage(nodes_known=3, pods_known=40, services_known=9, unreachable=nodes)
-    verdict = "12 items could not be judged."
+    verdict = "12 items could not be checked."
     return Results(_started(records()[:4]), items, _ended(items, coverage, 2, verdict))
 
 
 def empty() -> Results:
     """Nothing was selected."""
-    return Results(_started([]), [], _ended([], Coverage(), 5, "Nothing was judged."))
+    return Results(_started([]), [], _ended([], Coverage(), 5, "Nothing was checked."))
 
 
 def large(nodes: int = 1000, checks: int = 50, findings: int = 2000, each: int = 1) -> Results:

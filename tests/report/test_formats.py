@@ -204,8 +204,8 @@ def test_labels_keep_hostile_names_as_values():
     [
         ("broken", 2, "WIRECHECK CRITICAL - 3 checks failed on 2 nodes"),
         ("healthy", 0, "WIRECHECK OK - Healthy."),
-        ("nothing", 3, "WIRECHECK UNKNOWN - 12 items could not be judged."),
-        ("empty", 3, "WIRECHECK UNKNOWN - Nothing was judged."),
+        ("nothing", 3, "WIRECHECK UNKNOWN - 12 items could not be checked."),
+        ("empty", 3, "WIRECHECK UNKNOWN - Nothing was checked."),
     ],
 )
 def test_nagios_gets_one_line_and_its_own_status(run, code, start):

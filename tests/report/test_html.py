@@ -45,10 +45,10 @@ def broken() -> Page:
 
 def test_verdict_and_coverage_come_first(broken):
     assert re.match(
-        r".*prod-eu-1 Kubernetes v1.34.4 · kube-proxy iptables and ipvs · looked at "
-        r"2026-11-23 03:06 UTC ✕ 3 checks failed on 2 nodes, .* Looked at 9 of 12 nodes, "
-        r"331 of 402 pods, 4,410 Services, 1,986 DNS queries; 2 nodes unreachable; "
-        r"1 node left out; 1 object undecided; 15 objects not judged\.",
+        r".*prod-eu-1 Kubernetes v1.34.4 · kube-proxy iptables and ipvs · checked "
+        r"2026-11-23 03:06 UTC ✕ 3 checks failed on 2 nodes, .* Checked 9/12 nodes, "
+        r"331/402 pods, 4,410/4,410 Services, 1,986 DNS queries; 2 nodes unreachable; "
+        r"1 node skipped; 16 objects inconclusive\.",
         broken.text,
     )
 
@@ -58,7 +58,8 @@ def test_verdict_and_coverage_come_first(broken):
     [
         "2 nodes have no entry in the inventory: edge-1, edge-2.",
         "conntrack.use_warn was 75, now 70",
-        "Pod shop/web-6d4cf56db6-x2x7q eth0 (Deployment/web) 10.32.2.17 on eth0 nothing in 3 looks",
+        "eth0 (Deployment/web) 10.32.2.17 on eth0 nothing in 3 rounds",
+        "Pod shop/web-6d4cf56db6-x2x7q eth0",
         "Evidence netns of pid 21734:",
         sample.WHY,
         sample.REMEDY,
@@ -149,12 +150,12 @@ def test_loads_nothing_from_anywhere():
     assert "unsafe-inline" not in source
 
 
-def test_a_healthy_run_tells_what_was_looked_at():
+def test_a_healthy_run_shows_what_was_checked():
     page = Page(html.render(sample.healthy()))
-    assert "✓ Healthy. Looked at 240 of 240 nodes, 6,133 of 6,133 pods" in page.text
+    assert "✓ Healthy. Checked 240/240 nodes, 6,133/6,133 pods" in page.text
     assert "240 nodes, nothing wrong" in page.text
-    assert "Every known node, pod and Service was looked at, and every check applied." in page.text
-    assert "19 checks hold wherever it was looked" in page.text
+    assert "Every known node, pod and Service was checked, and every check applied." in page.text
+    assert "19 checks passed" in page.text
     assert "on all 240 nodes" in page.text
     assert {"open": None} in [{"open": attributes["open"]} for attributes in page.having("open")]
 
@@ -172,7 +173,7 @@ def test_pods_that_were_not_seen_are_not_passed_over():
     coverage = replace(healthy.ended.coverage, pods_seen=6000)
     page = Page(html.render(replace(healthy, ended=replace(healthy.ended, coverage=coverage))))
     assert "Every known node" not in page.text
-    assert "6,000 of 6,133 pods" in page.text
+    assert "6,000/6,133 pods" in page.text
 
 
 @pytest.mark.parametrize(

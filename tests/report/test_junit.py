@@ -143,7 +143,7 @@ def test_a_failure_makes_sense_alone(broken):
         "Node w2, cluster prod-eu-1",
         "expected: 10.32.2.17 on eth0",
         "found:    nothing",
-        "in 3 looks",
+        "in 3 rounds",
         "evidence: netns of pid 21734:",
         sample.WHY,
         sample.REMEDY,
@@ -153,7 +153,7 @@ def test_a_failure_makes_sense_alone(broken):
 
 def test_the_case_of_a_check_says_where(broken):
     case = broken["wirecheck.services.are_programmed"]
-    assert "failed on 2 of 12 nodes (w2, w5); 3 nodes not looked at" in case.message
+    assert "failed on 2 of 12 nodes (w2, w5); 3 nodes not checked" in case.message
 
 
 def test_findings_are_capped_with_a_count(broken):
@@ -182,7 +182,7 @@ def test_a_warning_is_told_in_a_passed_case(broken):
     assert "211,004 entries, 80 %" in case.text
 
 
-def test_what_was_not_judged_is_told(broken):
+def test_inconclusive_objects_are_listed(broken):
     assert "12 objects (NetworkPolicy shop/deny-egress)" in (
         broken["wirecheck.dns.pods_resolve_udp"].text
     )
@@ -198,15 +198,15 @@ def test_nothing_unprintable_gets_through():
 
 @pytest.mark.parametrize("results", [sample.nothing(), sample.empty()])
 def test_never_green_on_nothing(results):
-    case = cases(results)["wirecheck.run.looked_at_the_cluster"]
+    case = cases(results)["wirecheck.run.checked_the_cluster"]
     assert case.mark == "failure"
-    assert "looked at 0 of" in case.text
+    assert "Checked 0/" in case.text
 
 
 def test_all_skipped_is_nothing_too():
     healthy = sample.healthy(3)
     skipped = [replace(item, outcome=Outcome.SKIP, reason="not here") for item in healthy.items]
-    assert "wirecheck.run.looked_at_the_cluster" in cases(replace(healthy, items=skipped))
+    assert "wirecheck.run.checked_the_cluster" in cases(replace(healthy, items=skipped))
 
 
 def test_a_healthy_run_has_no_red_case():
@@ -216,20 +216,20 @@ def test_a_healthy_run_has_no_red_case():
 def test_a_cluster_without_nodes_is_nothing_too():
     healthy = sample.healthy(3)
     ended = replace(healthy.ended, coverage=sample.empty().ended.coverage)
-    assert "wirecheck.run.looked_at_the_cluster" in cases(replace(healthy, ended=ended))
+    assert "wirecheck.run.checked_the_cluster" in cases(replace(healthy, ended=ended))
 
 
 @pytest.mark.parametrize("changes", [{"interrupted": True}, {"status": 2}])
 def test_an_unfinished_run_is_not_green(changes):
     healthy = sample.healthy(3)
     results = replace(healthy, ended=replace(healthy.ended, **changes))
-    assert cases(results)["wirecheck.run.was_completed"].mark == "error"
+    assert cases(results)["wirecheck.run.checked_everything"].mark == "error"
 
 
 def test_a_check_without_any_judgement_is_an_error():
     case = cases(sample.nothing())["wirecheck.nodes.ready"]
     assert case.mark == "error"
-    assert "3 nodes not looked at" in case.message
+    assert "3 nodes not checked" in case.message
 
 
 def test_nodes_that_have_no_case_are_counted():
@@ -247,7 +247,7 @@ def test_the_suite_tells_which_cluster_and_how_much():
     assert properties["cluster.name"] == "prod-eu-1"
     assert properties["cluster.version"] == "v1.34.4"
     assert properties["wirecheck.version"] == "0.1.0"
-    assert properties["wirecheck.coverage"].startswith("looked at 9 of 12 nodes")
+    assert properties["wirecheck.coverage"].startswith("Checked 9/12 nodes")
     assert properties["wirecheck.override.conntrack.use_warn"] == "75 -> 70"
 
 

@@ -112,7 +112,7 @@ def test_names_stay_the_same_from_run_to_run():
 
 
 @pytest.mark.parametrize("run", ["nothing", "empty"])
-def test_nothing_looked_at_is_never_green(run):
+def test_a_run_that_checked_nothing_is_never_green(run):
     cases = list(ElementTree.fromstring(junit.render(RUNS[run]).encode()).iter("testcase"))
 
     assert any(case.find("failure") is not None for case in cases)

@@ -49,7 +49,7 @@ def test_the_search_in_the_address_narrows_it_down(page, tmp_path):
     assert len(seen) == 2
     assert all("shop/web" in text for text in seen)
     assert any("shop/cart-0" in text for text in unseen)
-    assert f"2 of {len(seen) + len(unseen)} entries shown" in document
+    assert f"2 of {len(seen) + len(unseen)} rows shown" in document
 
 
 def test_filters_are_joined_by_and(page, tmp_path):

@@ -18,34 +18,34 @@ def test_coverage_in_one_sentence():
         undecided=7,
     )
     assert coverage_sentence(coverage) == (
-        "looked at 238 of 240 nodes, 6,120 of 6,133 pods, 4,410 Services; 2 nodes unreachable; "
-        "7 objects undecided"
+        "Checked 238/240 nodes, 6,120/6,133 pods, 4,410/4,410 Services; 2 nodes unreachable; "
+        "7 objects inconclusive"
     )
 
 
-def test_a_sample_of_the_pairs_of_nodes_is_said():
+def test_a_sample_of_the_pairs_of_nodes_is_named():
     coverage = Coverage(nodes_known=240, connections=9000, sampled_peers=16)
-    assert "connections of each node to 16 of 239 others" in coverage_sentence(coverage)
+    assert "connections from each node to 16/239 others" in coverage_sentence(coverage)
 
 
 @pytest.mark.parametrize(
     ("helped", "words"),
     [
-        (3, "helper pods on 3 of 40 nodes (in all pairs)"),
-        (40, "helper pods on 40 of 40 nodes (from each to 16 of 39 others)"),
+        (3, "helper pods on 3/40 nodes (all pairs)"),
+        (40, "helper pods on 40/40 nodes (from each to 16/39 others)"),
     ],
 )
-def test_between_which_nodes_large_messages_were_sent_is_said(helped, words):
+def test_the_nodes_between_which_large_payloads_were_sent_are_named(helped, words):
     coverage = Coverage(nodes_known=40, helper_pods=helped, helper_pods_wanted=40)
-    assert f"large messages between {words}" in coverage_sentence(coverage)
+    assert f"large payloads between {words}" in coverage_sentence(coverage)
 
 
-def test_coverage_of_nothing_is_said():
-    assert coverage_sentence(Coverage()) == "looked at 0 of 0 nodes, 0 of 0 pods, 0 Services"
+def test_coverage_of_nothing():
+    assert coverage_sentence(Coverage()) == "Checked 0/0 nodes, 0/0 pods, 0/0 Services"
 
 
-def test_services_that_were_not_seen_are_said():
-    assert "0 of 9 Services" in coverage_sentence(sample.nothing().ended.coverage)
+def test_services_that_were_not_checked_are_counted():
+    assert "0/9 Services" in coverage_sentence(sample.nothing().ended.coverage)
 
 
 @pytest.mark.parametrize(

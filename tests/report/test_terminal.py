@@ -37,15 +37,14 @@ def broken() -> list[str]:
 
 def test_coverage_then_report_then_verdict_last(broken):
     assert broken[-3:] == [
-        "looked at 9 of 12 nodes, 331 of 402 pods, 4,410 Services, 1,986 DNS queries; 2 nodes "
-        "unreachable; 1 node left out; 1 object undecided; 15 objects not judged "
-        "(3 looks, 1 min 21 s)",
-        "report: reports/1/report.html",
-        "3 checks failed on 2 nodes, 40 items could not be judged, 2 warnings.",
+        "Checked 9/12 nodes, 331/402 pods, 4,410/4,410 Services, 1,986 DNS queries in 3 rounds "
+        "(1 min 21 s); 2 nodes unreachable; 1 node skipped; 16 objects inconclusive",
+        "Report: reports/1/report.html",
+        "3 checks failed on 2 nodes, 40 items could not be checked, 2 warnings.",
     ]
 
 
-def test_a_failure_tells_check_object_and_next_step(broken):
+def test_a_failure_shows_check_object_and_next_step(broken):
     start = broken.index("FAIL pods.carries_its_addresses on 1 of 12 nodes")
     assert broken[start + 1 : start + 3] == [
         "  Each pod's interface carries every address the API shows.",
@@ -56,13 +55,13 @@ def test_a_failure_tells_check_object_and_next_step(broken):
 
 
 def test_failures_are_capped_with_a_count(broken):
-    told = [line for line in broken if "; found " in line and not line.startswith("WARN")]
-    assert len(told) <= terminal.MOST_FINDINGS
+    shown = [line for line in broken if "; found " in line and not line.startswith("WARN")]
+    assert len(shown) <= terminal.MOST_FINDINGS
     assert "    … and 22 more, in the report" in broken
 
 
-def test_unseen_nodes_are_told_once(broken):
-    assert "ERROR 2 nodes could not be looked at, so nothing is known about them" in broken
+def test_unchecked_nodes_are_listed_once(broken):
+    assert "ERROR 2 nodes could not be checked; nothing is known about them" in broken
     assert f"    w7: {sample.REFUSED}" in broken
     assert sum("sshd runs on" in line for line in broken) == 1
     assert f"    w12: {sample.DELETED}" in broken
@@ -76,29 +75,29 @@ def test_nodes_with_one_reason_share_a_line():
     "line",
     [
         "Note: 2 nodes have no entry in the inventory: edge-1, edge-2.",
-        "Changed: conntrack.use_warn was 75, now 70",
+        "Overridden: conntrack.use_warn was 75, now 70",
         "WARN conntrack.table_usage on 1 of 12 nodes; w1: conntrack: expected at most 75 % of "
         "262,144 entries; found 211,004 entries, 80 %",
         "WAIVED 1 waived: conntrack.no_drops[w1]",
         "KNOWN 1 known from the baseline: links.mtu_is_equal[w3]",
-        "Undecided, for they kept changing: Service shop/search.",
-        "Not judged: 12 objects, for NetworkPolicy shop/deny-egress.",
+        "Inconclusive, because they kept changing: Service shop/search.",
+        "Inconclusive: 12 objects (NetworkPolicy shop/deny-egress).",
     ],
 )
-def test_nothing_is_passed_over(broken, line):
+def test_nothing_is_left_out(broken, line):
     assert line in broken
 
 
-def test_a_healthy_run_says_how_much_it_looked_at():
+def test_a_healthy_run_shows_how_much_was_checked():
     lines = screen(sample.healthy())
     assert lines[-1] == "Healthy."
-    assert lines[-2].startswith("looked at 240 of 240 nodes, 6,133 of 6,133 pods, 4,410 Services")
-    assert "19 checks hold." in lines
+    assert lines[-2].startswith("Checked 240/240 nodes, 6,133/6,133 pods, 4,410/4,410 Services")
+    assert "19 checks passed." in lines
     assert len(lines) < 10
 
 
 def test_skipped_checks_are_named(broken):
-    assert "8 checks hold. 1 was skipped everywhere: services.ipvs_weights_are_even." in broken
+    assert "8 checks passed, 1 not applicable: services.ipvs_weights_are_even." in broken
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
@@ -142,7 +141,7 @@ def test_a_large_cluster_still_fits_the_scrollback(size):
     assert any(line.startswith("And 40 more checks: b.check_10, ") for line in lines)
 
 
-def test_what_nodes_have_in_common_is_told_once():
+def test_findings_that_nodes_share_are_listed_once():
     def item(node: str, *names: str) -> ItemResult:
         findings = [
             sample.finding("Service", f"shop/{n}", "forwarded", "not handled") for n in names
@@ -152,10 +151,10 @@ def test_what_nodes_have_in_common_is_told_once():
     results = sample.broken()
     items = [item("w2", "web", "api"), item("w3", "web"), item("w1", "web")]
     lines = screen(replace(results, items=items), width=200)
-    told = [line.strip() for line in lines if "not handled" in line]
+    shown = [line.strip() for line in lines if "not handled" in line]
 
-    assert [line.partition(": ")[0] for line in told] == ["w2, w3, w1", "w2"]
-    assert "Service shop/web" in told[0]
+    assert [line.partition(": ")[0] for line in shown] == ["w2, w3, w1", "w2"]
+    assert "Service shop/web" in shown[0]
 
 
 def test_each_nodes_first_finding_comes_before_the_second_of_any():
@@ -171,7 +170,7 @@ def test_each_nodes_first_finding_comes_before_the_second_of_any():
     assert order(item("w1", "a"), item("w2", "b"), item("w3", "b")) == ["b", "a"]
 
 
-def test_symptoms_are_told_with_their_cause():
+def test_symptoms_are_listed_with_their_cause():
     found = sample.finding("Pod", "shop/web", "this", "that")
 
     def item(check: str) -> ItemResult:

@@ -68,7 +68,7 @@ def test_an_item_with_new_and_known_findings_fails():
     assert [each.standing for each in found.items[0].findings] == ["known", "new"]
 
 
-def test_what_was_not_looked_at_before_counts_as_new():
+def test_what_was_not_checked_before_counts_as_new():
     before = [ItemResult(CHECK, Outcome.ERROR, node="w1", reason="w1 refused.", folded=True)]
 
     assert outcomes(before, [item(of())]) == [Outcome.FAIL]
@@ -108,22 +108,22 @@ def test_what_is_gone_is_fixed():
 def test_what_went_with_its_node_is_fixed_and_says_so():
     found = compared([item(of(), node="old")], [item(node="new")], {CHECK})
 
-    assert [past.why for past in found.fixed] == ["Node old is not there any more."]
+    assert [past.why for past in found.fixed] == ["Node old no longer exists."]
 
 
-def test_what_could_not_be_looked_at_now_is_not_fixed():
+def test_what_could_not_be_checked_this_time_is_not_fixed():
     unseen = ItemResult(CHECK, Outcome.ERROR, node="w1", reason="w1 refused.", folded=True)
     undecided = replace(item(), undecided=["Pod shop/web-1"])
 
-    for now, why in ((unseen, "w1 refused."), (undecided, "It changed while it was looked at.")):
+    for now, why in ((unseen, "w1 refused."), (undecided, "It changed during the run.")):
         found = compared([item(of())], [now], {CHECK})
         assert (found.fixed, [past.why for past in found.unseen]) == ([], [why])
 
 
-def test_what_is_not_judged_any_more_is_not_fixed():
+def test_what_is_no_longer_evaluated_is_not_fixed():
     found = compared([item(of())], [item(check="dns.other")], {"dns.other"})
 
-    assert [past.why for past in found.unseen] == [f"{CHECK} was not judged now."]
+    assert [past.why for past in found.unseen] == [f"{CHECK} was not evaluated this time."]
 
 
 def test_what_may_be_among_those_that_are_not_listed_is_not_fixed():
@@ -133,5 +133,5 @@ def test_what_may_be_among_those_that_are_not_listed_is_not_fixed():
 
     assert (found.fixed, [each.why for each in found.unseen]) == (
         [],
-        [f"{CHECK} finds more now than is listed."],
+        [f"{CHECK} now has more findings than are listed."],
     )

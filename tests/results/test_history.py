@@ -16,7 +16,7 @@ from wirecheck.cli import main as cli
 from wirecheck.report import html
 from wirecheck.report.trend import MOST_RUNS, trends
 from wirecheck.results import history
-from wirecheck.results.history import Entry
+from wirecheck.results.history import HistoryEntry
 from wirecheck.results.measures import (
     CONNTRACK_USE,
     DNS_LOST,
@@ -30,8 +30,8 @@ from wirecheck.run.request import Request
 from wirecheck.snapshot.attempts import Probe, Try
 
 
-def entry(number: int = 1, cluster: str = "c", **more) -> Entry:
-    return Entry(f"2026-11-{number:02}T00:00:00Z", cluster, 0, "Healthy.", **more)
+def entry(number: int = 1, cluster: str = "c", **more) -> HistoryEntry:
+    return HistoryEntry(f"2026-11-{number:02}T00:00:00Z", cluster, 0, "Healthy.", **more)
 
 
 @pytest.fixture
@@ -72,12 +72,12 @@ def test_no_file_is_no_history(file):
     ("before", "now", "changed"),
     [
         (None, entry(), False),
-        (None, replace(entry(), status=1, red="x"), True),
+        (None, replace(entry(), status=1, failing="x"), True),
         (entry(1), entry(2), False),
-        (entry(1), replace(entry(2), status=1, red="x"), True),
-        (replace(entry(1), status=1, red="x"), replace(entry(2), status=1, red="x"), False),
-        (replace(entry(1), status=1, red="x"), replace(entry(2), status=1, red="y"), True),
-        (replace(entry(1), status=1, red="x"), entry(2), True),
+        (entry(1), replace(entry(2), status=1, failing="x"), True),
+        (replace(entry(1), status=1, failing="x"), replace(entry(2), status=1, failing="x"), False),
+        (replace(entry(1), status=1, failing="x"), replace(entry(2), status=1, failing="y"), True),
+        (replace(entry(1), status=1, failing="x"), entry(2), True),
     ],
 )
 def test_what_is_news(before, now, changed):
@@ -90,8 +90,8 @@ def test_a_run_is_told_in_short():
     assert told.checks["pods.carries_its_addresses"] == "fail"
     assert told.checks["links.no_orphans"] == "warn"
     assert (told.status, told.cluster) == (1, sample.broken().started.cluster.uid)
-    assert told.red == history.entry_of(sample.broken(), Path("elsewhere")).red != ""
-    assert history.entry_of(sample.healthy(2), Path("x")).red == ""
+    assert told.failing == history.entry_of(sample.broken(), Path("elsewhere")).failing != ""
+    assert history.entry_of(sample.healthy(2), Path("x")).failing == ""
 
 
 def run(tmp_path: Path, snapshot: Path, **more) -> Path:
@@ -118,7 +118,7 @@ def test_the_page_shows_the_trend_from_the_second_run_on(tmp_path, file):
     assert "Over the last runs" not in pages[0]
     assert "pods.ip_on_interface: not healthy in 1 of 2 runs, now failed" in pages[1]
     assert "pods.ip_on_interface: not healthy in 1 of 3 runs, now passed" in pages[2]
-    assert "connection table in use, on the fullest node" in pages[2]
+    assert "conntrack table in use, on the fullest node" in pages[2]
     assert "<polyline" in pages[2]
 
 
@@ -158,7 +158,7 @@ def test_without_a_history_the_terminal_says_how_there_will_be_one(tmp_path, cap
 
 def test_hostile_lines_are_harmless(file, capsys):
     bad = {sample.HOSTILE: "fail", "dns.a": sample.HOSTILE}
-    one = Entry(f"20{sample.HOSTILE}", "c", 1, sample.HOSTILE, checks=bad)
+    one = HistoryEntry(f"20{sample.HOSTILE}", "c", 1, sample.HOSTILE, checks=bad)
     history.append(file, one)
     history.append(file, one)
 

@@ -121,7 +121,7 @@ def test_another_format(file):
 def test_a_missing_start(file):
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join(lines[1:]))
-    assert "the run's start is missing" in _sentence(file)
+    assert "the start of the run is missing" in _sentence(file)
 
 
 def test_two_runs_in_one_file(file):

@@ -10,11 +10,11 @@ from wirecheck.results.ordering import (
     REACHABLE,
     by_check,
     causes_of,
+    first_findings,
     most_each,
-    shares,
     tone,
-    unseen_nodes,
-    without_unseen,
+    unchecked_nodes,
+    without_unchecked,
 )
 from wirecheck.results.records import ItemResult
 
@@ -42,7 +42,7 @@ def test_a_check_that_the_run_does_not_explain_is_kept():
 
 
 def test_unseen_nodes_come_with_their_reason():
-    unseen = {each.nodes: each for each in unseen_nodes(sample.broken())}
+    unseen = {each.nodes: each for each in unchecked_nodes(sample.broken())}
     assert set(unseen) == {("w7",), ("w9",), ("w12",)}
     assert unseen["w7",].reason == sample.REFUSED
     assert unseen["w12",].outcome is Outcome.SKIP
@@ -52,7 +52,7 @@ def test_unseen_nodes_come_with_their_reason():
 def test_a_failure_of_reachable_is_not_told_as_unseen():
     results = sample.broken()
     failed = ItemResult(REACHABLE, Outcome.FAIL, node="w1")
-    checks = without_unseen(by_check(replace(results, items=[*results.items, failed])))
+    checks = without_unchecked(by_check(replace(results, items=[*results.items, failed])))
     assert checks[0].outcome is Outcome.FAIL
     assert not checks[0].having(Outcome.ERROR, Outcome.SKIP)
 
@@ -115,7 +115,7 @@ def test_a_check_without_findings_has_no_cause():
 def test_one_item_with_many_findings_leaves_room_for_the_others():
     many = ItemResult("a.b", Outcome.FAIL, node="n1", findings=[_finding(n) for n in range(100)])
     few = ItemResult("a.b", Outcome.FAIL, node="n2", findings=[_finding(0)])
-    assert [len(some) for _, some in shares([many, few], 20)] == [19, 1]
+    assert [len(some) for _, some in first_findings([many, few], 20)] == [19, 1]
 
 
 def _finding(number: int):

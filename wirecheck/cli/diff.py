@@ -12,7 +12,7 @@ from wirecheck.cli.console import ConsoleProgress
 from wirecheck.evaluation.verdict import UNREACHABLE, FailOn, exit_status
 from wirecheck.report.comparison import past_sentence
 from wirecheck.report.sentences import cluster_sentence, object_name
-from wirecheck.results.comparison import Difference, compared
+from wirecheck.results.comparison import ComparedItems, compared
 from wirecheck.results.records import PastFinding
 from wirecheck.run.baseline import Baseline, read_baseline
 from wirecheck.run.cluster_changes import ClusterChange, changes_between
@@ -76,7 +76,7 @@ def snapshot_of(run: Baseline) -> Snapshot | None:
 
 
 def _told(
-    first: Baseline, second: Baseline, found: Difference, changes: list[ClusterChange]
+    first: Baseline, second: Baseline, found: ComparedItems, changes: list[ClusterChange]
 ) -> Told:
     there = [
         PastFinding(item.check, finding, item.node)

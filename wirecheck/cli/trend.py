@@ -58,7 +58,7 @@ def trend(file: Path, cluster: str, runs: int, output: str) -> None:
         console.print("Every check was healthy in all of them.")
 
 
-def _entries(file: Path, cluster: str, runs: int) -> list[history.Entry]:
+def _entries(file: Path, cluster: str, runs: int) -> list[history.HistoryEntry]:
     try:
         entries = history.read(file, cluster, history.LARGEST)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""From all results of a run to its coverage, its sentence and its exit status. Pure."""
+"""The coverage, the verdict and the exit status of a run, from all its items. Pure."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ FailOn = Literal["fail", "warn", "never"]
 
 REACHABLE = "nodes.reachable"
 UNREACHABLE = "unreachable"
-"""The threshold that says how many nodes may be missing before the run counts as incomplete."""
+"""The threshold: how many nodes may be missing before the run counts as incomplete."""
 
 HEALTHY, FAILED, INCOMPLETE, INTERNAL_ERROR, USAGE, NOTHING_TO_DO = range(6)
 
 
 def counts(items: Iterable[ItemResult]) -> dict[str, int]:
-    """Items by outcome."""
+    """The number of items by outcome."""
     return dict(Counter(str(item.outcome) for item in items))
 
 
@@ -34,7 +34,7 @@ def exit_status(
     interrupted: bool = False,
     unreachable: float = 0,
 ) -> int:
-    """0 healthy, 1 something is wrong, 2 could not look at everything, 5 nothing was judged.
+    """0 healthy, 1 at least one fail, 2 not everything could be checked, 5 nothing to do.
 
     `unreachable` nodes may be missing before it is 2.
     """
@@ -53,9 +53,9 @@ def exit_status(
 
 
 def spared_nodes(items: Iterable[ItemResult], unreachable: float) -> list[str]:
-    """The nodes that were not looked at, if there are at most so many; else none.
+    """The nodes that were not checked, if at most `unreachable` are missing; else none.
 
-    There must be others that were: a run that saw no node is no success, whatever is accepted.
+    At least one other node must have been checked: a run that reached no node never succeeds.
     """
     visits = [item for item in items if item.check == REACHABLE]
     missing = sorted(item.node for item in visits if item.outcome is Outcome.ERROR)
@@ -64,45 +64,45 @@ def spared_nodes(items: Iterable[ItemResult], unreachable: float) -> list[str]:
 
 
 def is_spared(item: ItemResult, spared: Set[str]) -> bool:
-    """Whether all that the item says is that one of the `spared` nodes was not looked at."""
+    """Whether the item only says that one of the `spared` nodes was not checked."""
     return item.node in spared and (item.folded or item.check == REACHABLE)
 
 
 def verdict(
     items: Sequence[ItemResult], *, interrupted: bool = False, unreachable: float = 0
 ) -> str:
-    """One sentence, the worst thing first."""
+    """One sentence, the worst first."""
     spared = set(spared_nodes(items, unreachable))
     items = [item for item in items if not is_spared(item, spared)]
-    said = Counter(item.outcome for item in items)
-    red_nodes = {item.node for item in items if item.outcome is Outcome.FAIL and item.node}
+    number = Counter(item.outcome for item in items)
+    failing_nodes = {item.node for item in items if item.outcome is Outcome.FAIL and item.node}
     parts = []
-    if said[Outcome.FAIL]:
+    if number[Outcome.FAIL]:
         failed = {item.check for item in items if item.outcome is Outcome.FAIL}
-        where = f" on {plural(len(red_nodes), 'node')}" if red_nodes else ""
+        where = f" on {plural(len(failing_nodes), 'node')}" if failing_nodes else ""
         parts.append(f"{plural(len(failed), 'check')} failed{where}")
-    if said[Outcome.ERROR]:
-        parts.append(f"{plural(said[Outcome.ERROR], 'item')} could not be judged")
+    if number[Outcome.ERROR]:
+        parts.append(f"{plural(number[Outcome.ERROR], 'item')} could not be checked")
     if interrupted:
         parts.append("the run was interrupted")
-    if not parts and not said - Counter({Outcome.SKIP: said[Outcome.SKIP]}):
-        return "Nothing was judged."
-    if said[Outcome.WARN]:
-        parts.append(plural(said[Outcome.WARN], "warning"))
-    if not said[Outcome.FAIL] and not said[Outcome.ERROR] and not interrupted:
-        parts.insert(0, "nothing new" if said[Outcome.KNOWN] else "healthy")
+    if not parts and not number - Counter({Outcome.SKIP: number[Outcome.SKIP]}):
+        return "Nothing was checked."
+    if number[Outcome.WARN]:
+        parts.append(plural(number[Outcome.WARN], "warning"))
+    if not number[Outcome.FAIL] and not number[Outcome.ERROR] and not interrupted:
+        parts.insert(0, "nothing new" if number[Outcome.KNOWN] else "healthy")
     for outcome, word in ((Outcome.KNOWN, "known"), (Outcome.WAIVED, "waived")):
-        if said[outcome]:
-            parts.append(f"{plural(said[outcome], 'item')} {word}")
+        if number[outcome]:
+            parts.append(f"{plural(number[outcome], 'item')} {word}")
     if spared:
-        parts.append(f"{plural(len(spared), 'node')} not looked at, which is accepted")
+        parts.append(f"{plural(len(spared), 'node')} not checked, which is accepted")
     return f"{', '.join(parts).capitalize()}."
 
 
 def coverage(cluster: Cluster, index: SnapshotIndex, items: Sequence[ItemResult]) -> Coverage:
-    """How much was looked at in the first look, which is that of `cluster` and visits every node.
+    """How much was checked in the first round, that of `cluster`, which visits every node.
 
-    `index` has all looks, also those that came after.
+    `index` has all rounds.
     """
     visits = {name: cluster.round.visits.get(name, _NO_VISIT) for name in cluster.nodes}
     pods = [pod for pod in cluster.pods if pod.node_name and pod.is_running]
@@ -135,7 +135,7 @@ def coverage(cluster: Cluster, index: SnapshotIndex, items: Sequence[ItemResult]
 
 
 def _unjudged(items: Sequence[ItemResult]) -> dict[str, int]:
-    """Objects that were not judged, by reason: of all nodes, by the check that left most out."""
+    """Inconclusive objects by reason, over all nodes; of several checks the largest number."""
     by_check: dict[str, Counter[str]] = {}
     for item in items:
         by_check.setdefault(item.check, Counter()).update(item.unjudged)

@@ -1,4 +1,4 @@
-"""Waivers: which findings they cover, and what became of each waiver. Pure."""
+"""Waivers: which findings they cover, and how each waiver was used. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wirecheck.snapshot.index import SnapshotIndex, Waiver
 def waiver_for(
     check: str, node: str, finding: FindingRecord, index: SnapshotIndex
 ) -> Waiver | None:
-    """The waiver that covers the finding on the day of the run, if there is one."""
+    """The waiver that covers the finding on the day of the run; None if there is none."""
     today = day_of(index.time)
     for waiver in index.waivers:
         if waiver.until >= today and covers(waiver, check, node, finding):
@@ -25,7 +25,7 @@ def waiver_for(
 
 
 def waiver_records(index: SnapshotIndex, items: Sequence[ItemResult]) -> list[WaiverRecord]:
-    """What became of each waiver: one that covers nothing can be removed, or is misspelt."""
+    """How each waiver was used. One that covers nothing can be removed, or is misspelt."""
     return [_record(waiver, index, items) for waiver in index.waivers]
 
 
@@ -55,7 +55,7 @@ def _record(waiver: Waiver, index: SnapshotIndex, items: Sequence[ItemResult]) -
 
 
 def covers(waiver: Waiver, check: str, node: str, finding: FindingRecord) -> bool:
-    """Whether the waiver is about this finding, whatever the day."""
+    """Whether the waiver matches the finding, regardless of the day."""
     about = finding.object
     places = (node, str(about), f"{about.namespace}/{about.name}")
     return (
@@ -66,10 +66,10 @@ def covers(waiver: Waiver, check: str, node: str, finding: FindingRecord) -> boo
 
 
 def terms(waiver: Waiver) -> str:
-    """Why it is accepted, by whom, and until when."""
+    """The waiver's reason, owner and date."""
     return f"{waiver.reason} ({waiver.owner}, until {waiver.until})"
 
 
 def day_of(time: float) -> str:
-    """The date in UTC, as waivers have it."""
+    """The date in UTC, as in waivers: `2026-11-23`."""
     return datetime.fromtimestamp(time, tz=UTC).date().isoformat()

@@ -25,7 +25,7 @@ from wirecheck.report.gates import (
     healing_sentences,
     wait_sentence,
     waiver_sentence,
-    waivers_to_tell,
+    waivers_needing_attention,
 )
 from wirecheck.report.sentences import coverage_sentence
 from wirecheck.results.records import Results
@@ -211,7 +211,7 @@ def _notes(results: Results) -> Iterator[str]:
         yield f"Doubtful baseline: {doubt}"
     for each in results.started.overrides:
         yield f"The inventory overrides {each.name}: {each.now}, was {each.was}."
-    for waiver in waivers_to_tell(results.ended):
+    for waiver in waivers_needing_attention(results.ended):
         yield f"Waiver: {waiver_sentence(waiver)}"
     if wait:
         yield f"{wait_sentence(wait)}."

@@ -1,4 +1,4 @@
-"""What the baseline had, in words that every report uses."""
+"""What has become of the baseline's findings, in words that every report uses."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from wirecheck.text import moment, plural
 
 
 def comparison_sentence(comparison: Comparison) -> str:
-    """`Against the run of 2026-11-23 03:06 UTC (before.jsonl): 1 new, 4 still there, 2 fixed`."""
+    """`Compared with the run of 2026-11-23 03:06 UTC (before.jsonl): 1 new, 2 fixed …`."""
     parts = [
         f"{comparison.new:,} new",
         f"{comparison.known:,} still there",
         f"{len(comparison.fixed):,} fixed",
     ]
     if comparison.unseen:
-        parts.append(f"{plural(len(comparison.unseen), 'finding')} not looked at again")
+        parts.append(f"{plural(len(comparison.unseen), 'finding')} not checked again")
     when = f"the run of {moment(comparison.time)}" if comparison.time else "the baseline"
-    return f"Against {when} ({comparison.source}): {', '.join(parts)}"
+    return f"Compared with {when} ({comparison.source}): {', '.join(parts)}"
 
 
 def past_sentence(past: PastFinding) -> str:
-    """`dns.replicas_answer on w2: Pod kube-system/coredns-x: it was no answer. …`."""
+    """`dns.replicas_answer on w2: Pod kube-system/coredns-x: previously no answer`."""
     where = f" on {past.node}" if past.node else ""
     why = f" ({past.why})" if past.why else ""
     about = object_name(past.finding)
-    return f"{past.check}{where}: {about}: had been {past.finding.found}{why}"
+    return f"{past.check}{where}: {about}: previously {past.finding.found}{why}"
 
 
 def standing_word(finding: FindingRecord) -> str:
-    """A word before the finding, where it is not as bad, or as old, as it looks."""
+    """The word before a finding that the baseline or a waiver covers, or that is new."""
     return {"known": "still there", "new": "new", "waived": "waived", "": ""}[finding.standing]

@@ -1,4 +1,4 @@
-"""What was accepted and what was waited for, in words that every report uses."""
+"""Waivers and waiting, in words that every report uses."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ def waiver_sentence(waiver: WaiverRecord) -> str:
     findings = plural(waiver.findings, "finding")
     became = {
         "used": f"covers {findings}",
-        "unused": "covers nothing: remove it, or see whether it is misspelt",
-        "expired": f"has expired: {findings} of its kind count again",
-        "not asked": "was not asked for: none of its checks was judged",
+        "unused": "covers nothing: remove it, or check its spelling",
+        "expired": f"has expired and no longer covers {findings}",
+        "not asked": "does not apply: none of its checks was run",
     }[waiver.state]
     return (
         f"{waiver.check} at {waiver.where}: {became} "
@@ -23,18 +23,18 @@ def waiver_sentence(waiver: WaiverRecord) -> str:
     )
 
 
-def waivers_to_tell(ended: RunEnded) -> Iterator[WaiverRecord]:
-    """Those that someone should look after, the expired ones first."""
+def waivers_needing_attention(ended: RunEnded) -> Iterator[WaiverRecord]:
+    """The waivers that somebody should change, the expired ones first."""
     for state in ("expired", "unused"):
         yield from (waiver for waiver in ended.waivers if waiver.state == state)
 
 
 def wait_sentence(wait: Wait) -> str:
-    """`Waited 2 min 5 s in 4 rounds, at most 10 min 0 s: 3 items healed`."""
+    """`Waited 2 min 5 s of at most 10 min 0 s, checked 4 times: 3 items healed`."""
     healed = plural(len(wait.healed), "item") + " healed"
     return (
-        f"Waited {duration(wait.seconds)} in {plural(wait.rounds, 'round')}, at most "
-        f"{duration(wait.limit)}: {healed}"
+        f"Waited {duration(wait.seconds)} of at most {duration(wait.limit)}, checked "
+        f"{plural(wait.rounds, 'time')}: {healed}"
     )
 
 

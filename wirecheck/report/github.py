@@ -1,11 +1,11 @@
-"""Annotations of a GitHub job: at most ten, for GitHub drops all further ones in silence."""
+"""Annotations of a GitHub job: at most ten, because GitHub drops further ones silently."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from wirecheck.report.sentences import object_name
-from wirecheck.results.ordering import RED, WORST_FIRST, by_check
+from wirecheck.results.ordering import FAILING, WORST_FIRST, by_check
 from wirecheck.results.records import ItemResult, Results
 from wirecheck.text import harmless, shortened
 
@@ -14,14 +14,14 @@ LONGEST = 500
 
 
 def error_lines(results: Results) -> list[str]:
-    """One line each, the worst first: a check, where it is red, and the first finding."""
-    red = sorted(
-        (check for check in by_check(results) if check.having(*RED)),
+    """One line for each failing check, the worst first: where it fails, and the first finding."""
+    failing = sorted(
+        (check for check in by_check(results) if check.having(*FAILING)),
         key=lambda check: WORST_FIRST.index(check.outcome),
     )
     lines = []
-    for check in red[:MOST]:
-        items = check.having(*RED)
+    for check in failing[:MOST]:
+        items = check.having(*FAILING)
         nodes = len({item.node for item in items if item.node})
         where = f" on {nodes:,} nodes" if nodes > 1 else ""
         title = _property(f"wirecheck {check.record.id}{where}")
@@ -30,17 +30,17 @@ def error_lines(results: Results) -> list[str]:
 
 
 def _first(item: ItemResult) -> Iterator[str]:
-    place = f"{item.node}: " if item.node else ""
+    where = f"{item.node}: " if item.node else ""
     if not item.findings:
-        yield f"{place}{item.reason}"
+        yield f"{where}{item.reason}"
         return
     first = item.findings[0]
-    yield f"{place}{object_name(first)}: expected {first.expected}"
+    yield f"{where}{object_name(first)}: expected {first.expected}"
     yield f"found {first.found}"
 
 
 def _text(text: str) -> str:
-    """GitHub reads a command to the line's end, and `%` as the start of an escape."""
+    """Escape the text. GitHub reads a command to the end of the line, and `%` as an escape."""
     return shortened(harmless(text), LONGEST).replace("%", "%25")
 
 

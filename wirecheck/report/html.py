@@ -1,6 +1,6 @@
-"""`report.html`: the run on one page, in one file, that needs no network and no script to be read.
+"""`report.html`: the run as one file that is readable without a network and without scripts.
 
-What is wrong comes first, what was not looked at is shown as plainly, what holds is folded away.
+Failures come first. What was not checked has as much room; what passed is folded.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from wirecheck.report.comparison import comparison_sentence, past_sentence, stan
 from wirecheck.report.gates import healing_sentences, wait_sentence, waiver_sentence
 from wirecheck.report.node_map import NodeMap, node_map
 from wirecheck.report.trend import Trends
-from wirecheck.results.causes import Place, symptoms
+from wirecheck.results.causes import ItemKey, symptoms
 from wirecheck.results.ordering import (
     REACHABLE,
     WORST_FIRST,
     CheckResults,
-    Unseen,
+    UncheckedNodes,
     by_check,
     causes_of,
-    following,
-    shares,
+    first_findings,
+    symptoms_of,
     tone,
     total,
-    unseen_nodes,
-    without_unseen,
+    unchecked_nodes,
+    without_unchecked,
 )
 from wirecheck.results.records import FindingRecord, ItemResult, Results
 from wirecheck.text import duration, harmless, harmless_lines, listed, moment, plural, shortened
 
-MOST_ENTRIES = 4000
-"""Findings on the page; a browser is quick with so many. All of them are in results.jsonl."""
+MOST_FINDINGS = 4000
+"""Findings on the page: browsers stay fast with that many. results.jsonl has all of them."""
 
 LONGEST = 2000
-"""Characters of one value, or of one piece of evidence."""
+"""Characters of one value, or of one text of evidence."""
 
-TELLING = (Outcome.FAIL, Outcome.ERROR, Outcome.WARN, Outcome.WAIVED, Outcome.KNOWN)
+WITH_CARD = (Outcome.FAIL, Outcome.ERROR, Outcome.WARN, Outcome.WAIVED, Outcome.KNOWN)
 
 SYMBOLS: Mapping[Outcome | None, str] = {
     Outcome.FAIL: "✕",
@@ -54,14 +54,14 @@ SYMBOLS: Mapping[Outcome | None, str] = {
     Outcome.WAIVED: "w",
     Outcome.KNOWN: "k",
     Outcome.PASS: "✓",
-    Outcome.SKIP: "–",  # noqa: RUF001 - a dash as wide as the other symbols
+    Outcome.SKIP: "–",  # noqa: RUF001 - as wide as the other symbols
     None: "",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One finding as a row, or why an item has none."""
+class FindingRow:
+    """One finding, or the reason of an item without findings, as a row."""
 
     node: str
     outcome: Outcome
@@ -69,59 +69,61 @@ class Entry:
     expected: str = ""
     found: str = ""
     reason: str = ""
-    looks: int = 1
+    rounds: int = 1
     evidence: str = ""
     standing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One check of which there is something to tell."""
+    """One check that has findings or could not be checked."""
 
     check: CheckResults
-    entries: tuple[Entry, ...]
+    rows: tuple[FindingRow, ...]
     left_out: int
     following: dict[str, list[str]]
-    """What likely follows from it: checks, and the nodes."""
+    """Checks whose failures likely follow from this one, with their nodes."""
     causes: list[str]
-    """The checks from which all of it likely follows."""
+    """The checks from whose failures all of it likely follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """All that the template shows."""
+    """Everything that the template shows."""
 
     results: Results
     tone: Outcome
     checks: list[CheckResults]
     map: NodeMap
     cards: dict[Outcome, list[Card]]
-    told: frozenset[str]
+    carded: frozenset[str]
     """The checks that have a card."""
-    unseen: list[Unseen]
-    undecided: dict[str, list[str]]
-    unjudged: dict[str, int]
+    unchecked: list[UncheckedNodes]
+    changed: dict[str, list[str]]
+    """Inconclusive objects that changed during the run, by check."""
+    explained: dict[str, int]
+    """The number of other inconclusive objects, by reason."""
     skipped: dict[str, dict[str, int]]
-    """Reasons of skipped items by check, with their number."""
+    """By check: the reasons why items were skipped, with the number of items."""
     counts: dict[Outcome, int]
     nodes: list[str]
-    """The nodes that something is told about."""
+    """The nodes that the page has rows about."""
 
 
 def render(results: Results, trends: Trends | None = None) -> str:
-    """The whole page, with how the cluster was in earlier runs if that is known."""
+    """The complete page, with charts of earlier runs if there are any."""
     return _rendered("page.html.j2", results, trends, embedded=False)
 
 
 def render_fragment(results: Results) -> str:
-    """The page's content, to be put into another page; its style stays within it."""
+    """The page's content, for embedding in another page. Its style does not affect that page."""
     return _rendered("page_content.html.j2", results, None, embedded=True)
 
 
 def _rendered(template: str, results: Results, trends: Trends | None, *, embedded: bool) -> str:
     page = _page(results)
     style, script = _asset("page.css"), _asset("page.js")
-    # Should a name from the cluster ever get through as a script, its digest is not this one.
+    # If a name from the cluster ever became a script, its digest would not match.
     policy = (
         f"default-src 'none'; img-src data:; style-src 'sha256-{_digest(style)}'; "
         f"script-src 'sha256-{_digest(script)}'; base-uri 'none'; form-action 'none'"
@@ -142,10 +144,10 @@ def _rendered(template: str, results: Results, trends: Trends | None, *, embedde
 
 def _page(results: Results) -> Page:
     checks = by_check(results)
-    cards = _cards(without_unseen(checks), symptoms(results.items))
-    unseen = unseen_nodes(results)
-    named = {entry.node for some in cards.values() for card in some for entry in card.entries}
-    named.update(node for each in unseen for node in each.nodes)
+    cards = _cards(without_unchecked(checks), symptoms(results.items))
+    unchecked = unchecked_nodes(results)
+    named = {row.node for some in cards.values() for card in some for row in card.rows}
+    named.update(node for each in unchecked for node in each.nodes)
     counts = {outcome: results.ended.counts.get(str(outcome), 0) for outcome in WORST_FIRST}
     return Page(
         results=results,
@@ -153,10 +155,10 @@ def _page(results: Results) -> Page:
         checks=checks,
         map=node_map(checks),
         cards=cards,
-        told=frozenset(card.check.record.id for some in cards.values() for card in some),
-        unseen=unseen,
-        undecided=_undecided(checks),
-        unjudged=results.ended.coverage.unjudged,
+        carded=frozenset(card.check.record.id for some in cards.values() for card in some),
+        unchecked=unchecked,
+        changed=_changed(checks),
+        explained=results.ended.coverage.unjudged,
         skipped=_skipped(checks),
         counts=counts,
         nodes=sorted(named - {""}),
@@ -164,31 +166,33 @@ def _page(results: Results) -> Page:
 
 
 def _cards(
-    checks: Sequence[CheckResults], causes: Mapping[Place, Place]
+    checks: Sequence[CheckResults], causes: Mapping[ItemKey, ItemKey]
 ) -> dict[Outcome, list[Card]]:
     """Cards by the check's worst outcome, with as many findings of each item as fit.
 
-    What likely follows from something else comes after what does not.
+    Checks that are likely symptoms of others come last.
     """
-    items = [item for check in checks for item in check.having(*TELLING)]
-    # Whatever fails comes first, should even one finding of each item be too much.
+    items = [item for check in checks for item in check.having(*WITH_CARD)]
+    # Failures first, in case not even one finding of each item fits.
     items.sort(key=lambda item: WORST_FIRST.index(item.outcome))
-    entries: dict[str, list[Entry]] = {}
+    rows: dict[str, list[FindingRow]] = {}
     left_out: dict[str, int] = {check.record.id: 0 for check in checks}
     for item in items:
         left_out[item.check] += max(1, len(item.findings))
-    for item, findings in shares(items, MOST_ENTRIES):
-        some = entries.setdefault(item.check, [])
+    for item, findings in first_findings(items, MOST_FINDINGS):
+        some = rows.setdefault(item.check, [])
         if item.reason or not findings:
-            some.append(Entry(item.node, item.outcome, reason=item.reason or "No reason is known."))
+            some.append(
+                FindingRow(item.node, item.outcome, reason=item.reason or "No reason was recorded.")
+            )
         some += [
-            Entry(
+            FindingRow(
                 node=item.node,
                 outcome=_outcome(item, finding),
                 name=sentences.object_name(finding),
                 expected=finding.expected,
                 found=finding.found,
-                looks=finding.looks,
+                rounds=finding.looks,
                 standing=standing_word(finding),
                 evidence="\n".join(shortened(text, LONGEST) for text in finding.evidence),
             )
@@ -197,14 +201,14 @@ def _cards(
         left_out[item.check] -= max(1, len(findings))
     cards: dict[Outcome, list[Card]] = {outcome: [] for outcome in WORST_FIRST}
     for check in checks:
-        if check.having(*TELLING):
-            told = tuple(entries.get(check.record.id, ()))
+        if check.having(*WITH_CARD):
+            shown = tuple(rows.get(check.record.id, ()))
             cards[check.outcome].append(
                 Card(
                     check,
-                    told,
+                    shown,
                     left_out[check.record.id],
-                    following(check, causes),
+                    symptoms_of(check, causes),
                     causes_of(check, causes),
                 )
             )
@@ -214,31 +218,31 @@ def _cards(
 
 
 def _outcome(item: ItemResult, finding: FindingRecord) -> Outcome:
-    """A finding's own level, but that what was accepted is not shown as red."""
+    """The outcome that a finding is shown with: accepted findings are not shown as failing."""
     if finding.standing in ("known", "waived"):
         return Outcome(finding.standing)
     accepted = item.outcome in (Outcome.WAIVED, Outcome.KNOWN)
     return item.outcome if accepted else Outcome(finding.level.value)
 
 
-def _undecided(checks: Iterable[CheckResults]) -> dict[str, list[str]]:
-    said = {
+def _changed(checks: Iterable[CheckResults]) -> dict[str, list[str]]:
+    names = {
         check.record.id: sorted({name for item in check.items for name in item.undecided})
         for check in checks
     }
-    return {identity: names for identity, names in said.items() if names}
+    return {identity: some for identity, some in names.items() if some}
 
 
 def _skipped(checks: Iterable[CheckResults]) -> dict[str, dict[str, int]]:
-    said = {
+    reasons = {
         check.record.id: total(
-            {item.reason or "No reason is known.": 1}
+            {item.reason or "No reason was recorded.": 1}
             for item in check.having(Outcome.SKIP)
             if check.record.id != REACHABLE
         )
         for check in checks
     }
-    return {identity: reasons for identity, reasons in said.items() if reasons}
+    return {identity: some for identity, some in reasons.items() if some}
 
 
 @functools.cache
@@ -249,7 +253,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        # Whatever is printed comes from the cluster, unless it is marked as our own.
+        # Every value may come from the cluster, unless it is marked as our own markup.
         finalize=_finalized,
     )
     environment.filters |= {
@@ -278,7 +282,7 @@ def _environment() -> Environment:
 
 def _finalized(value: object) -> object:
     if isinstance(value, str) and not isinstance(value, Markup):
-        # Lines of evidence were made harmless one by one, and keep their breaks.
+        # Evidence keeps its line breaks.
         return harmless(value) if "\n" not in value else "\n".join(harmless_lines(value))
     return value
 

@@ -1,7 +1,7 @@
-"""`junit.xml`: one case for each check, and one more for each node where it is red.
+"""`junit.xml`: one case for each check, and one more for each node where it fails.
 
-Pipelines cut large files off or refuse them, so detail is given up, step by step and visibly,
-before the file gets large.
+Pipelines truncate or refuse large files. Before the file becomes too large, details are left out
+step by step, and the file says so.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from wirecheck.report.comparison import comparison_sentence
-from wirecheck.report.gates import wait_sentence, waiver_sentence, waivers_to_tell
+from wirecheck.report.gates import wait_sentence, waiver_sentence, waivers_needing_attention
 from wirecheck.report.junit_cases import Case, Detail, cases
 from wirecheck.report.sentences import coverage_sentence
 from wirecheck.results.records import Results
@@ -30,7 +30,7 @@ DETAILS = (
 
 
 def render(results: Results) -> str:
-    """The whole file, with as much detail as fits."""
+    """The complete file, with as much detail as fits."""
     for detail in DETAILS[:-1]:
         fitting = _fitting(results, detail)
         text = _document(results, fitting) if fitting else ""
@@ -40,7 +40,7 @@ def render(results: Results) -> str:
 
 
 def _fitting(results: Results, detail: Detail) -> list[Case]:
-    """All cases, or none as soon as their text alone is too large: they are not even made."""
+    """All cases; none if their text alone is too large, which saves building the document."""
     fitting, size = [], 0
     for case in cases(results, detail):
         size += len(case.name) + len(case.message) + len(case.body) + len(case.output)
@@ -67,7 +67,7 @@ def _document(results: Results, cases: Sequence[Case]) -> str:
             **numbers,
             "skipped": str(marks["skipped"]),
             **time,
-            # The schema's other users want no zone; it is UTC all the same.
+            # The schema allows no time zone. The time is UTC.
             "timestamp": harmless(results.started.time).removesuffix("Z"),
         },
     )
@@ -103,12 +103,12 @@ def _add_properties(suite: ElementTree.Element, results: Results) -> None:
 
 def _gates(results: Results) -> dict[str, str]:
     comparison, wait = results.comparison, results.ended.wait
-    said = {"wirecheck.baseline": comparison_sentence(comparison)} if comparison else {}
+    properties = {"wirecheck.baseline": comparison_sentence(comparison)} if comparison else {}
     if wait:
-        said["wirecheck.wait"] = wait_sentence(wait)
-    for number, waiver in enumerate(list(waivers_to_tell(results.ended))[:100], start=1):
-        said[f"wirecheck.waiver.{number}"] = waiver_sentence(waiver)
-    return said
+        properties["wirecheck.wait"] = wait_sentence(wait)
+    for number, waiver in enumerate(list(waivers_needing_attention(results.ended))[:100], start=1):
+        properties[f"wirecheck.waiver.{number}"] = waiver_sentence(waiver)
+    return properties
 
 
 def _add_case(suite: ElementTree.Element, case: Case) -> None:

@@ -18,10 +18,10 @@ from wirecheck.report.comparison import standing_word
 from wirecheck.report.sentences import OUTCOME_WORDS, coverage_sentence, object_name
 from wirecheck.results.ordering import (
     ACCEPTED,
-    RED,
+    FAILING,
     CheckResults,
     by_check,
-    is_about_nothing,
+    checked_nothing,
     is_spared,
     tone,
     total,
@@ -34,9 +34,9 @@ Mark = Literal["", "failure", "error", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """How much is told: findings of a case, lines of evidence of a finding, nodes of a check.
+    """How much is shown: findings of a case, lines of evidence of a finding, nodes of a check.
 
-    `text` is the length at which one value is cut off.
+    `text` is the length at which a value is truncated.
     """
 
     findings: int
@@ -45,13 +45,13 @@ class Detail:
     text: int
 
 
-SPARED = "not looked at, which thresholds.unreachable accepts"
+SPARED = "not checked, which thresholds.unreachable accepts"
 _BRIEF = Detail(findings=1, evidence=0, nodes=0, text=300)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A `testcase`: the mark that makes it red or skipped, and what it says."""
+    """A `testcase`: the mark that makes it fail or be skipped, and its texts."""
 
     group: str
     name: str
@@ -71,7 +71,7 @@ def cases(results: Results, detail: Detail) -> Iterator[Case]:
 
 
 def _without_spared(results: Results) -> Results:
-    """Nodes that may be missing are skipped here: a pipeline has no other word for it."""
+    """The results with accepted missing nodes as skipped: JUnit has no other word for it."""
     items = [
         replace(item, outcome=Outcome.SKIP, reason=f"{SPARED}: {_message(item, _BRIEF)}")
         if item.outcome is Outcome.ERROR and is_spared(results, item)
@@ -82,28 +82,28 @@ def _without_spared(results: Results) -> Results:
 
 
 def _run_cases(results: Results) -> Iterator[Case]:
-    """A pipeline must not be green because there was nothing to be red about."""
+    """Cases for runs that checked nothing, or not everything: a pipeline must not be green then."""
     ended = results.ended
-    if is_about_nothing(results):
+    if checked_nothing(results):
         yield Case(
             "run",
-            "looked_at_the_cluster",
+            "checked_the_cluster",
             "failure",
-            f"Nothing could be looked at: {ended.verdict}",
+            f"Nothing could be checked: {ended.verdict}",
             "\n".join([f"{coverage_sentence(ended.coverage)}.", *results.started.notes]),
         )
     elif ended.interrupted or (ended.status > 1 and tone(results) is not Outcome.FAIL):
         yield Case(
             "run",
-            "was_completed",
+            "checked_everything",
             "error",
-            f"Something was not looked at: {ended.verdict}",
+            f"Not everything was checked: {ended.verdict}",
             f"{coverage_sentence(ended.coverage)}.",
         )
 
 
 def _is_one_item(check: CheckResults) -> bool:
-    """The check is about the cluster, so its case tells everything."""
+    """Whether the check is about the cluster, so that one case says everything."""
     return len(check.items) == 1 and not check.items[0].node
 
 
@@ -112,7 +112,7 @@ def _check_case(check: CheckResults, detail: Detail) -> Case:
         return _item_case(check, check.items[0], check.name, "", detail)
     outcome = check.outcome
     if outcome in (Outcome.WAIVED, Outcome.KNOWN) and check.having(Outcome.PASS):
-        # The nodes' own cases show as skipped; elsewhere the check was judged, and holds.
+        # The nodes' own cases show as skipped. On the other nodes the check passed.
         outcome = Outcome.PASS
     summary = _summary(check, detail)
     mark = _mark(outcome)
@@ -126,43 +126,43 @@ def _check_case(check: CheckResults, detail: Detail) -> Case:
     warned = [
         line
         for item in check.having(Outcome.WARN)[: detail.findings]
-        for line in _told(item, _on(item.node), detail)
+        for line in _item_lines(item, _on(item.node), detail)
     ]
     output = [*warned, *_advice(check)] if warned else []
     if check.folded:
-        notes.insert(0, f"{plural(len(check.folded), 'node')} not looked at: see nodes.reachable.")
+        notes.insert(0, f"{plural(len(check.folded), 'node')} not checked: see nodes.reachable.")
     return Case(check.group, check.name, output="\n".join([*output, *notes]))
 
 
 def _node_cases(check: CheckResults, results: Results, detail: Detail) -> Iterator[Case]:
-    told = check.having(Outcome.FAIL, Outcome.ERROR, Outcome.WAIVED, Outcome.KNOWN)
-    place = f", cluster {results.started.cluster.name}" if results.started.cluster.name else ""
+    shown = check.having(Outcome.FAIL, Outcome.ERROR, Outcome.WAIVED, Outcome.KNOWN)
+    cluster = f", cluster {results.started.cluster.name}" if results.started.cluster.name else ""
     seen: Counter[str] = Counter()
-    for item in sorted(told, key=lambda item: item.outcome not in RED)[: detail.nodes]:
+    for item in sorted(shown, key=lambda item: item.outcome not in FAILING)[: detail.nodes]:
         node = item.node or "cluster"
         seen[node] += 1
         again = f" {seen[node]}" if seen[node] > 1 else ""
         name = f"{check.name}[{node}{again}]"
-        yield _item_case(check, item, name, f"Node {node}{place}.", detail)
+        yield _item_case(check, item, name, f"Node {node}{cluster}.", detail)
 
 
 def _item_case(
-    check: CheckResults, item: ItemResult, name: str, place: str, detail: Detail
+    check: CheckResults, item: ItemResult, name: str, where: str, detail: Detail
 ) -> Case:
     mark = _mark(item.outcome)
     notes = _notes([item], detail)
-    told = _told(item, place, detail)
+    lines = _item_lines(item, where, detail)
     if mark in ("failure", "error"):
-        text = [check.record.sentence, *told, *notes, *_advice(check)]
+        text = [check.record.sentence, *lines, *notes, *_advice(check)]
         return Case(check.group, name, mark, _message(item, detail), "\n".join(text))
     if mark == "skipped":
         return Case(check.group, name, mark, _excuse(item, detail))
-    output = [*told, *_advice(check)] if item.findings else []
+    output = [*lines, *_advice(check)] if item.findings else []
     return Case(check.group, name, output="\n".join([*output, *notes]))
 
 
 def _excuse(item: ItemResult, detail: Detail) -> str:
-    """Why it was skipped; of an accepted failure also what it is."""
+    """Why the item is marked as skipped; for an accepted failure also what fails."""
     if item.outcome is Outcome.SKIP:
         return item.reason or "no reason was recorded"
     reason = f" ({item.reason})" if item.reason and item.findings else ""
@@ -181,7 +181,7 @@ def _mark(outcome: Outcome) -> Mark:
 
 
 def _summary(check: CheckResults, detail: Detail) -> str:
-    """`failed on 2 of 240 nodes (w1, w2), not judged on 3 that were not looked at`."""
+    """`failed on 2 of 240 nodes (w1, w2); 3 nodes not checked`."""
     nodes = len(check.items) + len(check.folded)
     parts = []
     for outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.WAIVED, Outcome.KNOWN, Outcome.SKIP):
@@ -190,18 +190,18 @@ def _summary(check: CheckResults, detail: Detail) -> str:
             where = f"{len(names):,} of {plural(nodes, 'node')} ({listed(names, 5)})"
             parts.append(f"{OUTCOME_WORDS[outcome]} on {where}")
     if check.folded:
-        parts.append(f"{plural(len(check.folded), 'node')} not looked at")
-    red = len(check.having(*RED))
-    if red > detail.nodes:
+        parts.append(f"{plural(len(check.folded), 'node')} not checked")
+    failing = len(check.having(*FAILING))
+    if failing > detail.nodes:
         parts.append(
-            f"{red - detail.nodes:,} of these have no case of their own here, for they are too "
-            "many: report.html and results.jsonl have them"
+            f"{failing - detail.nodes:,} of these have no case of their own here, because there "
+            "are too many; see report.html and results.jsonl"
         )
     return "; ".join(parts)
 
 
 def _reasons(check: CheckResults, detail: Detail) -> str:
-    """Why it was skipped everywhere: the most frequent reasons, with the number of nodes."""
+    """Why the check applied nowhere: the most frequent reasons, with the number of nodes."""
     counted = Counter(item.reason for item in (*check.items, *check.folded) if item.reason)
     return "; ".join(
         f"{reason} ({plural(number, 'node')})"
@@ -210,22 +210,22 @@ def _reasons(check: CheckResults, detail: Detail) -> str:
 
 
 def _message(item: ItemResult, detail: Detail) -> str:
-    """One line that says it all for the first finding, and how many there are."""
+    """One line with the first finding, and the number of further ones."""
     where = f"{item.node}: " if item.node else ""
     if not item.findings:
         return f"{where}{item.reason or 'no reason was recorded'}"
-    # What is accepted already is not what made it red.
+    # An accepted finding is not why the item fails.
     first = min(item.findings, key=lambda finding: finding.standing in ACCEPTED)
     more = f" (and {len(item.findings) - 1:,} more)" if len(item.findings) > 1 else ""
     expected, found = (shortened(text, detail.text) for text in (first.expected, first.found))
     return f"{where}{object_name(first)}: expected {expected}, found {found}{more}"
 
 
-def _told(item: ItemResult, place: str, detail: Detail) -> Iterator[str]:
-    if place:
-        yield place
+def _item_lines(item: ItemResult, where: str, detail: Detail) -> Iterator[str]:
+    if where:
+        yield where
     if item.reason:
-        yield f"{'Besides: ' if item.findings else ''}{item.reason}"
+        yield f"{'Also: ' if item.findings else ''}{item.reason}"
     for finding in sorted(item.findings, key=lambda f: f.standing in ACCEPTED)[: detail.findings]:
         yield ""
         yield from _finding(finding, detail)
@@ -241,7 +241,7 @@ def _finding(finding: FindingRecord, detail: Detail) -> Iterator[str]:
     yield f"  expected: {shortened(finding.expected, detail.text)}"
     yield f"  found:    {shortened(finding.found, detail.text)}"
     if finding.looks > 1:
-        yield f"  in {finding.looks} looks, identically"
+        yield f"  identical in {finding.looks} rounds"
     lines = [line for text in finding.evidence for line in text.split("\n")]
     for line in lines[: detail.evidence]:
         yield f"  evidence: {shortened(line, detail.text)}"
@@ -250,14 +250,14 @@ def _finding(finding: FindingRecord, detail: Detail) -> Iterator[str]:
 
 
 def _notes(items: Sequence[ItemResult], detail: Detail) -> list[str]:
-    """What the judgement does not cover."""
+    """The objects that the verdict does not cover."""
     undecided = sorted({name for item in items for name in item.undecided})
     notes = []
     if undecided:
         names = listed(undecided, detail.findings)
-        notes.append(f"Undecided, for they changed while they were looked at: {names}.")
+        notes.append(f"Inconclusive, because they changed during the run: {names}.")
     notes += [
-        f"Not judged: {plural(number, 'object')} ({reason})."
+        f"Inconclusive: {plural(number, 'object')} ({reason})."
         for reason, number in list(total(item.unjudged for item in items).items())[:20]
     ]
     return notes
@@ -268,7 +268,7 @@ def _advice(check: CheckResults) -> Iterator[str]:
     if check.record.why:
         yield f"Why it matters: {check.record.why}"
     if check.next_step:
-        yield f"What next: {check.next_step}"
+        yield f"Next: {check.next_step}"
     yield f"More: wirecheck explain {check.record.id}"
 
 

@@ -1,7 +1,7 @@
-"""A summary in Markdown, as GitHub shows it for a job: the verdict, what is red, what is new.
+"""A summary in Markdown, as GitHub shows it for a job: the verdict, what fails, what is new.
 
-Names come from the cluster: whatever Markdown or HTML would take for its own is written as a
-character reference, which every renderer shows as the character and nothing else.
+Names come from the cluster. Characters with a meaning in Markdown or HTML are written as character
+references, which every renderer shows as the plain character.
 """
 
 from __future__ import annotations
@@ -15,45 +15,52 @@ from wirecheck.report.gates import (
     healing_sentences,
     wait_sentence,
     waiver_sentence,
-    waivers_to_tell,
+    waivers_needing_attention,
 )
 from wirecheck.report.sentences import (
     OUTCOME_WORDS,
     cluster_sentence,
-    coverage_sentence,
     object_name,
+    run_sentence,
 )
-from wirecheck.results.ordering import RED, CheckResults, by_check, shares, tone, unseen_nodes
+from wirecheck.results.ordering import (
+    FAILING,
+    CheckResults,
+    by_check,
+    first_findings,
+    tone,
+    unchecked_nodes,
+)
 from wirecheck.results.records import FindingRecord, ItemResult, Results
-from wirecheck.text import duration, harmless, listed, moment, plural, shortened
+from wirecheck.text import harmless, listed, moment, plural, shortened
 
 LARGEST = 60_000
-"""Bytes. GitHub drops all summaries of a job together above 1,024 kB; others write some too."""
+"""Bytes. GitHub drops all summaries of a step above 1,024 kB, and other tools add to them."""
 
 MOST_FINDINGS = 50
 MOST_LINES = 20
 LONGEST = 300
 
 MARKUP = r"[\\`*{}\[\]<>#|~&@$]|(?<!\w)_|_(?!\w)"
-"""Within a word an underscore is one."""
+"""An underscore within a word has no meaning in Markdown."""
 
 SIGNS = {Outcome.PASS: "✅", Outcome.WARN: "⚠️", Outcome.FAIL: "❌", Outcome.ERROR: "❓"}
 
 
 def render(results: Results) -> str:
-    """The whole summary, with as many findings as fit."""
+    """The complete summary, with as many findings as fit."""
     for most in (MOST_FINDINGS, 20, 5, 1):
         text = "\n".join(_lines(results, most)) + "\n"
         if len(text.encode()) <= LARGEST:
             return text
     head = "\n".join(_head(results)) + "\n"
-    return f"{head}\n_The findings are too many for a summary: see the report._\n"
+    return f"{head}\n_There are too many findings for a summary; see the report._\n"
 
 
 def safe(text: str) -> str:
-    """One line that shows as it is, wherever in Markdown it stands."""
+    """One line that every Markdown renderer shows literally."""
     text = re.sub(MARKUP, lambda found: f"&#{ord(found[0])};", harmless(text))
-    # Otherwise addresses would become links.
+    # Renderers make links of addresses.
     return text.replace("://", ":&#47;&#47;").replace("www.", "www&#46;")
 
 
@@ -61,16 +68,16 @@ def _lines(results: Results, most: int) -> Iterator[str]:
     checks = by_check(results)
     yield from _head(results)
     yield from _table(checks)
-    yield from _red(checks, most)
-    yield from _unseen(results)
+    yield from _failing(checks, most)
+    yield from _unchecked(results)
     comparison, wait = results.comparison, results.ended.wait
     if comparison:
         yield from _list(f"{comparison_sentence(comparison)}.", [])
         yield from _list("Fixed", [past_sentence(each) for each in comparison.fixed])
-        yield from _list("Not looked at again", [past_sentence(each) for each in comparison.unseen])
+        yield from _list("Not checked again", [past_sentence(each) for each in comparison.unseen])
     yield from _list(
-        "Waivers to look after",
-        [waiver_sentence(each) for each in waivers_to_tell(results.ended)],
+        "Waivers that need attention",
+        [waiver_sentence(each) for each in waivers_needing_attention(results.ended)],
     )
     if wait:
         yield from _list(f"{wait_sentence(wait)}.", healing_sentences(wait))
@@ -81,14 +88,14 @@ def _head(results: Results) -> Iterator[str]:
     yield f"## {SIGNS.get(tone(results), '')} {safe(ended.verdict)}"
     yield ""
     yield f"{safe(cluster_sentence(started.cluster))}, {safe(moment(started.time))}."
-    yield f"{safe(coverage_sentence(ended.coverage))} ({duration(ended.seconds)})."
+    yield f"{safe(run_sentence(ended))}."
     for note in started.notes[:MOST_LINES]:
         yield f"{safe(shortened(note, LONGEST))}"
     yield ""
 
 
 def _table(checks: Sequence[CheckResults]) -> Iterator[str]:
-    """The checks that do not hold everywhere, with the number of nodes by outcome."""
+    """The checks that do not pass everywhere, with the number of nodes by outcome."""
     shown = (Outcome.FAIL, Outcome.ERROR, Outcome.WARN, Outcome.WAIVED, Outcome.KNOWN)
     rows = [check for check in checks if check.having(*shown)]
     if rows:
@@ -99,24 +106,24 @@ def _table(checks: Sequence[CheckResults]) -> Iterator[str]:
             cells = " | ".join(f"{number:,}" if number else "" for number in numbers)
             yield f"| {safe(check.record.id)} | {cells} |"
         yield ""
-    held = sum(check.outcome is Outcome.PASS for check in checks)
-    yield f"{plural(held, 'check holds', 'checks hold')}."
+    passed = sum(check.outcome is Outcome.PASS for check in checks)
+    yield f"{plural(passed, 'check')} passed."
     yield ""
 
 
-def _red(checks: Sequence[CheckResults], most: int) -> Iterator[str]:
-    red = [check for check in checks if check.having(*RED)]
-    items = [item for check in red for item in check.having(*RED)]
-    told = {id(item): findings for item, findings in shares(items, most)}
-    for check in red:
+def _failing(checks: Sequence[CheckResults], most: int) -> Iterator[str]:
+    failing = [check for check in checks if check.having(*FAILING)]
+    items = [item for check in failing for item in check.having(*FAILING)]
+    shown = {id(item): findings for item, findings in first_findings(items, most)}
+    for check in failing:
         yield f"### {safe(check.record.id)}"
         yield ""
         yield safe(check.record.sentence)
         yield ""
-        some = [item for item in check.having(*RED) if id(item) in told]
+        some = [item for item in check.having(*FAILING) if id(item) in shown]
         for item in some:
-            yield from _item(item, told[id(item)])
-        left = len(check.having(*RED)) - len(some)
+            yield from _item(item, shown[id(item)])
+        left = len(check.having(*FAILING)) - len(some)
         if left:
             yield f"- … and on {plural(left, 'more node')}"
         if check.next_step:
@@ -126,26 +133,26 @@ def _red(checks: Sequence[CheckResults], most: int) -> Iterator[str]:
 
 
 def _item(item: ItemResult, findings: Sequence[FindingRecord]) -> Iterator[str]:
-    place = f"{safe(item.node)}: " if item.node else ""
+    where = f"{safe(item.node)}: " if item.node else ""
     if item.reason:
-        yield f"- {place}{safe(shortened(item.reason, LONGEST))}"
+        yield f"- {where}{safe(shortened(item.reason, LONGEST))}"
     for finding in findings:
         word = standing_word(finding)
         expected, found = (
             safe(shortened(text, LONGEST)) for text in (finding.expected, finding.found)
         )
         yield (
-            f"- {place}{f'({word}) ' if word else ''}**{safe(object_name(finding))}**: "
+            f"- {where}{f'({word}) ' if word else ''}**{safe(object_name(finding))}**: "
             f"expected {expected}; found {found}"
         )
     if len(item.findings) > len(findings):
-        yield f"- {place}… and {len(item.findings) - len(findings):,} more, in the report"
+        yield f"- {where}… and {len(item.findings) - len(findings):,} more, in the report"
 
 
-def _unseen(results: Results) -> Iterator[str]:
+def _unchecked(results: Results) -> Iterator[str]:
     yield from _list(
-        "Not looked at",
-        [f"{listed(each.nodes, 5)}: {each.reason}" for each in unseen_nodes(results)],
+        "Not checked",
+        [f"{listed(each.nodes, 5)}: {each.reason}" for each in unchecked_nodes(results)],
     )
 
 

@@ -6,7 +6,7 @@ import json
 
 from wirecheck.report.comparison import comparison_sentence
 from wirecheck.report.sentences import cluster_sentence, coverage_sentence
-from wirecheck.results.ordering import RED, by_check, tone
+from wirecheck.results.ordering import FAILING, by_check, tone
 from wirecheck.results.records import Results
 from wirecheck.text import harmless, listed, shortened
 
@@ -17,7 +17,7 @@ WORDS = {"pass": "OK", "warn": "WARN", "fail": "FAIL", "error": "ERROR"}
 def render(results: Results) -> str:
     """The lines of the message. What chats read as markup or mentions is escaped."""
     started, ended = results.started, results.ended
-    failing = [check.record.id for check in by_check(results) if check.having(*RED)]
+    failing = [check.record.id for check in by_check(results) if check.having(*FAILING)]
     lines = [
         f"{WORDS.get(str(tone(results)), '')} {cluster_sentence(started.cluster)}",
         ended.verdict,

@@ -16,7 +16,7 @@ LONGEST = 1000
 def render(results: Results) -> str:
     """The line, with its line feed."""
     ended = results.ended
-    text = f"{ended.verdict} {coverage_sentence(ended.coverage)}"
+    text = f"{ended.verdict} {coverage_sentence(ended.coverage)}."
     numbers = [f"{outcome}={ended.counts.get(str(outcome), 0)};;;0" for outcome in Outcome]
     coverage = ended.coverage
     numbers.append(f"nodes_seen={coverage.nodes_seen};;;0;{coverage.nodes_known}")

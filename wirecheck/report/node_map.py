@@ -1,4 +1,4 @@
-"""The map of nodes by checks: where it is red, at a glance. Nodes that are alike share a row."""
+"""The map of nodes by checks. Nodes with equal outcomes share a row."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from wirecheck.catalogue.findings import Outcome
-from wirecheck.results.ordering import RED, CheckResults, worst
+from wirecheck.results.ordering import FAILING, CheckResults, worst
 
 MOST_ROWS = 150
 CALM = frozenset({Outcome.PASS, Outcome.SKIP, None})
 
 Pattern = tuple[Outcome | None, ...]
-"""One outcome for each check; none where the check is not about this."""
+"""One outcome for each check; None where the check has no item."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One check."""
+    """The column of one check."""
 
     check: CheckResults
     first_of_group: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """Nodes with the same outcome in every check; `is_rest`: many that differ, at their worst."""
+class NodeRow:
+    """Nodes with the same outcome in every check.
+
+    `is_rest`: nodes with different outcomes that share the last row; it shows their worst ones.
+    """
 
     nodes: tuple[str, ...]
     pattern: Pattern
@@ -40,24 +43,24 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class NodeMap:
-    """`groups` are the names over the columns, with the number of columns that each spans."""
+    """The map. `groups` are the headings, each with the number of columns that it spans."""
 
     groups: tuple[tuple[str, int], ...]
     columns: tuple[Column, ...]
     cluster: Pattern
-    """The row of the checks about the cluster; empty if there are none."""
-    rows: tuple[Row, ...]
+    """The outcomes of the checks about the cluster; empty if there are none."""
+    rows: tuple[NodeRow, ...]
 
 
 def node_map(checks: Sequence[CheckResults]) -> NodeMap:
-    """Rows worst first, the ones where nothing is wrong last."""
+    """The map with the worst rows first and those where nothing is wrong last."""
     outcomes: dict[str, dict[int, Outcome]] = defaultdict(dict)
-    for place, check in enumerate(checks):
+    for column, check in enumerate(checks):
         for item in (*check.items, *check.folded):
-            seen = outcomes[item.node].get(place, item.outcome)
-            outcomes[item.node][place] = worst([seen, item.outcome])
-    places = range(len(checks))
-    patterns = {node: tuple(map(seen.get, places)) for node, seen in outcomes.items()}
+            seen = outcomes[item.node].get(column, item.outcome)
+            outcomes[item.node][column] = worst([seen, item.outcome])
+    columns = range(len(checks))
+    patterns = {node: tuple(map(seen.get, columns)) for node, seen in outcomes.items()}
     cluster = patterns.pop("", ())
     groups = tuple((name, len(list(some))) for name, some in groupby(checks, lambda c: c.group))
     return NodeMap(groups, tuple(_columns(checks)), cluster, tuple(_rows(patterns)))
@@ -70,17 +73,19 @@ def _columns(checks: Sequence[CheckResults]) -> list[Column]:
     ]
 
 
-def _rows(patterns: dict[str, Pattern]) -> list[Row]:
+def _rows(patterns: dict[str, Pattern]) -> list[NodeRow]:
     alike: dict[Pattern, list[str]] = defaultdict(list)
     for node, pattern in sorted(patterns.items()):
         alike[pattern].append(node)
-    rows = sorted((Row(tuple(nodes), pattern) for pattern, nodes in alike.items()), key=_gravity)
+    rows = sorted(
+        (NodeRow(tuple(nodes), pattern) for pattern, nodes in alike.items()), key=_gravity
+    )
     loud, calm = [r for r in rows if not r.is_calm], [r for r in rows if r.is_calm]
     if len(loud) > MOST_ROWS:
         rest = loud[MOST_ROWS:]
         nodes = tuple(sorted(node for row in rest for node in row.nodes))
         columns = zip(*(row.pattern for row in rest), strict=True)
-        loud = [*loud[:MOST_ROWS], Row(nodes, tuple(map(_worst_of, columns)), is_rest=True)]
+        loud = [*loud[:MOST_ROWS], NodeRow(nodes, tuple(map(_worst_of, columns)), is_rest=True)]
     return [*loud, *calm]
 
 
@@ -89,8 +94,8 @@ def _worst_of(outcomes: Sequence[Outcome | None]) -> Outcome | None:
     return worst(some) if some else None
 
 
-def _gravity(row: Row) -> tuple[int, int, int, tuple[str, ...]]:
+def _gravity(row: NodeRow) -> tuple[int, int, int, tuple[str, ...]]:
     fails = sum(outcome is Outcome.FAIL for outcome in row.pattern)
-    red = sum(outcome in RED for outcome in row.pattern)
+    failing = sum(outcome in FAILING for outcome in row.pattern)
     loud = sum(outcome not in CALM for outcome in row.pattern)
-    return (-fails, -red, -loud, row.nodes)
+    return (-fails, -failing, -loud, row.nodes)

@@ -11,7 +11,7 @@
     group: element.dataset.g,
     nodes: element.dataset.n.split(" "),
   }));
-  // Only who searches pays for it: there may be thousands.
+  // Read on the first search only: there may be thousands of rows.
   const textOf = (entry) =>
     (entry.text ??= `${entry.element.textContent} ${entry.card?.id ?? ""}`.toLowerCase());
 
@@ -23,7 +23,7 @@
     by: form.elements.by.value,
   });
 
-  // The filter is kept in the address, so that a link shows the same as the sender saw.
+  // The filter is kept in the address, so that a link shows what its sender saw.
   const restore = (address) => {
     const kept = new URLSearchParams(address);
     form.elements.q.value = kept.get("q") ?? "";
@@ -61,7 +61,7 @@
     return element;
   };
 
-  // The rows themselves are moved, and moved home again, so that filters need not know of it.
+  // Rows are moved, and moved back, so that filters work the same in both views.
   const regroup = (by) => {
     if (by === grouped) return;
     grouped = by;
@@ -78,7 +78,7 @@
       groups.get(key).push(entry);
       entry.element.rows[0].cells[0].dataset.check = check;
     }
-    const section = made("section", "told regrouped", made("h2", "", `By ${by === "node" ? by : "likely cause"}`));
+    const section = made("section", "cards regrouped", made("h2", "", `By ${by === "node" ? by : "likely cause"}`));
     for (const [key, some] of [...groups].sort((a, b) => b[1].length - a[1].length)) {
       const count = `${some.length} ${some.length === 1 ? "finding" : "findings"}`;
       const title = made("h3", "", made("code", "", key), " ", made("small", "", count));
@@ -86,7 +86,7 @@
       table.append(...some.map((entry) => entry.element));
       section.append(made("article", "card", title, table));
     }
-    root.querySelector("section.told").before(section);
+    root.querySelector("section.cards").before(section);
   };
 
   const apply = () => {
@@ -112,13 +112,13 @@
       more.hidden = !visible(more);
       more.open = active && !more.hidden;
     }
-    for (const place of root.querySelectorAll("article.card, section.told")) {
+    for (const place of root.querySelectorAll("article.card, section.cards")) {
       place.hidden = Boolean(active || grouped) && !visible(place);
     }
     for (const row of root.querySelectorAll("[data-nodes]")) {
       row.hidden = Boolean(wanted.node) && !row.dataset.nodes.split(" ").includes(wanted.node);
     }
-    form.elements.shown.value = active ? `${shown} of ${entries.length} entries shown` : "";
+    form.elements.shown.value = active ? `${shown} of ${entries.length} rows shown` : "";
     root.dataset.filtered = active;
   };
 

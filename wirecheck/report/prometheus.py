@@ -1,7 +1,7 @@
-"""Metrics for node_exporter's textfile collector: bounded in number, whatever the cluster's size.
+"""Metrics for node_exporter's textfile collector. Their number does not depend on the cluster.
 
 No label is a node, a pod or a Service: those are in the report. Each check has a series for each
-outcome, zeros included, so that none appears or vanishes from run to run.
+outcome, zeros included, so that no series appears or disappears between runs.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from wirecheck.catalogue.findings import Outcome
+from wirecheck.report.sentences import inconclusive_objects
 from wirecheck.results.records import Results
 from wirecheck.text import harmless
 
 
 def render(results: Results) -> str:
-    """The whole file."""
+    """The complete file."""
     registry = CollectorRegistry()
     cluster = harmless(results.started.cluster.name)
     _add_run(registry, results, cluster)
@@ -27,14 +28,14 @@ def render(results: Results) -> str:
 
 def _add_run(registry: CollectorRegistry, results: Results, cluster: str) -> None:
     started, ended = results.started, results.ended
-    build = Gauge("wirecheck_build_info", "The wirecheck that ran.", ["version"], registry=registry)
+    build = Gauge("wirecheck_build_info", "Version of wirecheck.", ["version"], registry=registry)
     build.labels(harmless(started.wirecheck)).set(1)
     values = {
-        "wirecheck_run_timestamp_seconds": ("When the cluster was looked at.", _time(started.time)),
-        "wirecheck_run_duration_seconds": ("How long the run took.", ended.seconds),
-        "wirecheck_run_looks": ("How often it was looked.", ended.looks),
+        "wirecheck_run_timestamp_seconds": ("Time of the run.", _time(started.time)),
+        "wirecheck_run_duration_seconds": ("Duration of the run.", ended.seconds),
+        "wirecheck_run_looks": ("Number of rounds.", ended.looks),
         "wirecheck_run_status": (
-            "Exit status: 0 healthy, 1 fail, 2 could not look at everything, 5 nothing judged.",
+            "Exit status: 0 healthy, 1 fail, 2 not everything could be checked, 5 nothing to do.",
             ended.status,
         ),
     }
@@ -42,7 +43,7 @@ def _add_run(registry: CollectorRegistry, results: Results, cluster: str) -> Non
         Gauge(name, what, ["cluster"], registry=registry).labels(cluster).set(value)
     measured = Gauge(
         "wirecheck_measured",
-        "Values that were measured, each the worst or the middle of all nodes.",
+        "Measured values, each the maximum or the median of all nodes.",
         ["cluster", "value"],
         registry=registry,
     )
@@ -65,7 +66,7 @@ def _add_checks(registry: CollectorRegistry, results: Results, cluster: str) -> 
     if results.comparison:
         against = Gauge(
             "wirecheck_findings_against_baseline",
-            "Findings that are new, known, fixed, or were not looked at again.",
+            "Findings that are new, known, fixed, or not checked again.",
             ["cluster", "standing"],
             registry=registry,
         )
@@ -82,17 +83,16 @@ def _add_coverage(registry: CollectorRegistry, results: Results, cluster: str) -
         ("nodes", "seen"): seen.nodes_seen,
         ("nodes", "known"): seen.nodes_known,
         ("nodes", "unreachable"): len(seen.unreachable),
-        ("nodes", "left out"): len(seen.skipped_nodes),
+        ("nodes", "skipped"): len(seen.skipped_nodes),
         ("pods", "seen"): seen.pods_seen,
         ("pods", "known"): seen.pods_known,
         ("services", "seen"): seen.services_seen,
         ("services", "known"): seen.services_known,
-        ("objects", "undecided"): seen.undecided,
-        ("objects", "not judged"): sum(seen.unjudged.values()),
+        ("objects", "inconclusive"): inconclusive_objects(seen),
     }
     coverage = Gauge(
         "wirecheck_coverage_objects",
-        "How many objects there are, and how many were looked at.",
+        "Number of known objects, and of checked ones.",
         ["cluster", "kind", "state"],
         registry=registry,
     )

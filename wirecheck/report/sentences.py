@@ -1,60 +1,71 @@
-"""Sentences that several reports share."""
+"""Words and sentences that several reports share."""
 
 from __future__ import annotations
 
 from wirecheck.catalogue.findings import Level, Outcome
 from wirecheck.catalogue.sampled_peers import sampled_peers
-from wirecheck.results.records import ClusterRecord, Coverage, FindingRecord
-from wirecheck.text import plural
+from wirecheck.results.records import ClusterRecord, Coverage, FindingRecord, RunEnded
+from wirecheck.text import duration, plural
 
 OUTCOME_WORDS = {
     Outcome.FAIL: "failed",
-    Outcome.ERROR: "could not be judged",
+    Outcome.ERROR: "could not be checked",
     Outcome.WARN: "warned",
     Outcome.WAIVED: "waived",
     Outcome.KNOWN: "known from the baseline",
-    Outcome.SKIP: "skipped",
+    Outcome.SKIP: "not applicable",
     Outcome.PASS: "passed",
 }
 
 
-def coverage_sentence(coverage: Coverage) -> str:
-    """How much was looked at, and what was not: the last line but one of every run."""
-    services = plural(coverage.services_known, "Service")
-    if coverage.services_seen != coverage.services_known:
-        services = f"{coverage.services_seen:,} of {services}"
-    looked = [
-        f"{coverage.nodes_seen:,} of {plural(coverage.nodes_known, 'node')}",
-        f"{coverage.pods_seen:,} of {plural(coverage.pods_known, 'pod')}",
-        services,
+def coverage_sentence(coverage: Coverage, effort: str = "") -> str:
+    """`Checked 3/3 nodes, 37/37 pods, 25/25 Services; 6 objects inconclusive`.
+
+    `effort` follows what was checked: `in 3 rounds (0.5 s)`.
+    """
+    checked = [
+        f"{coverage.nodes_seen:,}/{plural(coverage.nodes_known, 'node')}",
+        f"{coverage.pods_seen:,}/{plural(coverage.pods_known, 'pod')}",
+        f"{coverage.services_seen:,}/{plural(coverage.services_known, 'Service')}",
     ]
     if coverage.dns_queries:
-        looked.append(plural(coverage.dns_queries, "DNS query", "DNS queries"))
+        checked.append(plural(coverage.dns_queries, "DNS query", "DNS queries"))
     if coverage.sampled_peers:
         others = coverage.nodes_known - 1
-        looked.append(f"connections of each node to {coverage.sampled_peers} of {others:,} others")
+        checked.append(f"connections from each node to {coverage.sampled_peers}/{others:,} others")
     if coverage.helper_pods_wanted:
-        looked.append(_between_helpers(coverage))
+        checked.append(_between_helpers(coverage))
     missing = [
         plural(len(coverage.unreachable), "node") + " unreachable",
-        plural(len(coverage.skipped_nodes), "node") + " left out",
-        plural(coverage.undecided, "object") + " undecided",
-        plural(sum(coverage.unjudged.values()), "object") + " not judged",
+        plural(len(coverage.skipped_nodes), "node") + " skipped",
+        plural(inconclusive_objects(coverage), "object") + " inconclusive",
     ]
     gaps = [gap for gap in missing if not gap.startswith("0 ")]
-    return "; ".join(["looked at " + ", ".join(looked), *gaps])
+    how = f" {effort}" if effort else ""
+    return "; ".join([f"Checked {', '.join(checked)}{how}", *gaps])
+
+
+def run_sentence(ended: RunEnded) -> str:
+    """The coverage with the number of rounds and the duration: near the end of every run."""
+    effort = f"in {plural(ended.looks, 'round')} ({duration(ended.seconds)})"
+    return coverage_sentence(ended.coverage, effort)
+
+
+def inconclusive_objects(coverage: Coverage) -> int:
+    """How many objects could not be decided: they kept changing, or something else explains it."""
+    return coverage.undecided + sum(coverage.unjudged.values())
 
 
 def _between_helpers(coverage: Coverage) -> str:
-    """`large messages between helper pods on 3 of 3 nodes, in all pairs`."""
+    """`large payloads between helper pods on 3/3 nodes (all pairs)`."""
     of, most = coverage.helper_pods, sampled_peers(coverage.helper_pods)
-    how = f"from each to {most} of {of - 1:,} others" if most else "in all pairs"
-    nodes = f"{of:,} of {plural(coverage.helper_pods_wanted, 'node')}"
-    return f"large messages between helper pods on {nodes} ({how})"
+    how = f"from each to {most}/{of - 1:,} others" if most else "all pairs"
+    nodes = f"{of:,}/{plural(coverage.helper_pods_wanted, 'node')}"
+    return f"large payloads between helper pods on {nodes} ({how})"
 
 
 def cluster_sentence(cluster: ClusterRecord) -> str:
-    """`prod, Kubernetes v1.34.4, kube-proxy in iptables mode`."""
+    """The cluster: `prod, Kubernetes v1.34.4, kube-proxy in iptables mode`."""
     parts = [cluster.name or "unnamed cluster"]
     if cluster.version:
         parts.append(f"Kubernetes {cluster.version}")
@@ -64,11 +75,11 @@ def cluster_sentence(cluster: ClusterRecord) -> str:
 
 
 def object_name(finding: FindingRecord) -> str:
-    """`Pod shop/web-0 eth0 (Deployment/web)`."""
+    """The object of a finding: `Pod shop/web-0 eth0 (Deployment/web)`."""
     about = finding.object
     return f"{about} ({about.workload})" if about.workload else str(about)
 
 
 def level_outcome(level: Level) -> Outcome:
-    """The outcome that a finding of this level alone would give."""
+    """The outcome that a finding of this level alone gives."""
     return Outcome(level.value)

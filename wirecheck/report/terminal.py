@@ -1,4 +1,4 @@
-"""The last screen of a run: what is wrong and what to do, what was not seen, the verdict last."""
+"""The last screen of a run: what fails and what to do, what was not checked, the verdict last."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from wirecheck.report.gates import (
     healing_sentences,
     wait_sentence,
     waiver_sentence,
-    waivers_to_tell,
+    waivers_needing_attention,
 )
 from wirecheck.report.sentences import (
     OUTCOME_WORDS,
     cluster_sentence,
-    coverage_sentence,
     object_name,
+    run_sentence,
 )
-from wirecheck.results.causes import Place, symptoms
+from wirecheck.results.causes import ItemKey, symptoms
 from wirecheck.results.ordering import (
+    FAILING,
     REACHABLE,
-    RED,
     CheckResults,
-    Unseen,
+    UncheckedNodes,
     by_check,
-    following,
     most_each,
+    symptoms_of,
     tone,
-    unseen_nodes,
+    unchecked_nodes,
     without_symptoms,
-    without_unseen,
+    without_unchecked,
 )
 from wirecheck.results.records import FindingRecord, ItemResult, Results
-from wirecheck.text import duration, harmless, listed, moment, plural, shortened
+from wirecheck.text import harmless, listed, moment, plural, shortened
 
 MOST_FINDINGS = 20
 MOST_CHECKS = 10
@@ -57,7 +57,7 @@ STYLES = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line before it is broken at words: a styled head, and the rest."""
+    """One line before it is wrapped: a styled head, and the rest."""
 
     text: str = ""
     head: str = ""
@@ -66,15 +66,15 @@ class Line:
 
 
 def show(results: Results, console: Console, report: Path | None = None) -> None:
-    """Print the screen. `report` is where the whole report was written to."""
+    """Print the screen. `report` is the place of the run's page."""
     for line in _screen(results, report):
         _print(line, console)
 
 
 def _print(line: Line, console: Console) -> None:
-    """On a terminal broken at words, with a hanging indent; elsewhere one line, easy to grep."""
+    """Wrap the line with a hanging indent on a terminal; elsewhere keep one line, easy to grep."""
     text = harmless(f"{line.head}{line.text}")
-    # A terminal that is not UTF-8 gets escapes instead of an exception.
+    # A terminal without UTF-8 gets escapes, because printing would raise an exception.
     encoded = text.encode(console.encoding, "backslashreplace").decode(console.encoding)
     margin = " " * line.indent
     pieces = [margin + encoded]
@@ -96,8 +96,8 @@ def _print(line: Line, console: Console) -> None:
 
 def _screen(results: Results, report: Path | None) -> Iterator[Line]:
     started = results.started
-    checks = without_unseen(by_check(results))
-    unseen = unseen_nodes(results)
+    checks = without_unchecked(by_check(results))
+    unchecked = unchecked_nodes(results)
     yield Line(
         f": {cluster_sentence(started.cluster)}, {moment(started.time)}",
         head=f"wirecheck {started.wirecheck}",
@@ -106,104 +106,106 @@ def _screen(results: Results, report: Path | None) -> Iterator[Line]:
     yield from (Line(f"Note: {note}") for note in started.notes)
     doubts = results.comparison.doubts if results.comparison else []
     yield from (Line(f"Doubtful baseline: {doubt}") for doubt in doubts)
-    yield from (Line(f"Changed: {o.name} was {o.was}, now {o.now}") for o in started.overrides)
+    yield from (Line(f"Overridden: {o.name} was {o.was}, now {o.now}") for o in started.overrides)
     causes = symptoms(results.items)
-    told = [without_symptoms(check, causes) for check in checks]
-    yield from _red(told, causes)
-    yield from _unseen(unseen, results)
-    yield from _warnings(told)
+    own = [without_symptoms(check, causes) for check in checks]
+    yield from _failing(own, causes)
+    yield from _unchecked(unchecked, results)
+    yield from _warnings(own)
     yield from _accepted(checks)
     yield from _gates(results)
     yield from _compared(results)
-    yield from _not_judged(checks, results.ended.coverage.unjudged)
-    yield from _held(by_check(results))
+    yield from _inconclusive(checks, results.ended.coverage.unjudged)
+    yield from _passed(by_check(results))
     yield from _end(results, report)
 
 
-def _red(checks: Sequence[CheckResults], causes: Mapping[Place, Place]) -> Iterator[Line]:
-    """Checks that failed, then those that could not be judged, with a fair share of findings."""
-    red = sorted(
-        (check for check in checks if check.having(*RED)),
+def _failing(checks: Sequence[CheckResults], causes: Mapping[ItemKey, ItemKey]) -> Iterator[Line]:
+    """Checks that failed, then those that could not be checked, each with some of its findings."""
+    failing = sorted(
+        (check for check in checks if check.having(*FAILING)),
         key=lambda check: check.outcome is not Outcome.FAIL,
     )
-    sizes = [sum(max(1, len(item.findings)) for item in check.having(*RED)) for check in red]
+    sizes = [
+        sum(max(1, len(item.findings)) for item in check.having(*FAILING)) for check in failing
+    ]
     each = most_each(sizes, MOST_FINDINGS)
-    for check in red[:MOST_CHECKS]:
-        yield from _red_check(check, each)
+    for check in failing[:MOST_CHECKS]:
+        yield from _failing_check(check, each)
         yield from _symptoms(check, causes)
-    if red[MOST_CHECKS:]:
-        rest = [check.record.id for check in red[MOST_CHECKS:]]
+    if failing[MOST_CHECKS:]:
+        rest = [check.record.id for check in failing[MOST_CHECKS:]]
         yield Line()
         yield Line(f"And {plural(len(rest), 'more check')}: {listed(rest, 20)}.")
 
 
-def _red_check(check: CheckResults, most: int) -> Iterator[Line]:
+def _failing_check(check: CheckResults, most: int) -> Iterator[Line]:
     yield Line()
     yield Line(
-        f" {check.record.id}{_where(check, *RED)}",
+        f" {check.record.id}{_where(check, *FAILING)}",
         head="FAIL" if check.outcome is Outcome.FAIL else "ERROR",
         style=STYLES[check.outcome],
     )
     yield Line(check.record.sentence, indent=2)
-    items = sorted(check.having(*RED), key=lambda item: item.outcome is not Outcome.FAIL)
-    told = _alike(line for item in items for line in _item(item, item.findings))
-    yield from (line for line, _ in told[:most])
-    if left := sum(times for _, times in told[most:]):
+    items = sorted(check.having(*FAILING), key=lambda item: item.outcome is not Outcome.FAIL)
+    lines = _shared(line for item in items for line in _item(item, item.findings))
+    yield from (line for line, _ in lines[:most])
+    if left := sum(times for _, times in lines[most:]):
         yield Line(f"… and {left:,} more, in the report", indent=4)
     if check.next_step:
         yield Line(f" {check.next_step}", head="Next:", style="bold", indent=2)
 
 
-def _symptoms(check: CheckResults, causes: Mapping[Place, Place]) -> Iterator[Line]:
-    """What likely follows from what the check found: one line for it all."""
-    if places := following(check, causes):
-        told = [
+def _symptoms(check: CheckResults, causes: Mapping[ItemKey, ItemKey]) -> Iterator[Line]:
+    """The checks whose failures likely follow from this one, in one line."""
+    if symptoms := symptoms_of(check, causes):
+        names = [
             f"{symptom} on {listed(nodes, 3)}" if nodes else symptom
-            for symptom, nodes in places.items()
+            for symptom, nodes in symptoms.items()
         ]
-        yield Line(f" {listed(told, 8)}", head="Follows from it:", style="bold", indent=2)
+        yield Line(f" {listed(names, 8)}", head="Follows from it:", style="bold", indent=2)
 
 
-def _alike(lines: Iterable[Line]) -> list[tuple[Line, int]]:
-    """What several nodes have in common is told once, with how often; the most common first.
+def _shared(lines: Iterable[Line]) -> list[tuple[Line, int]]:
+    """Lines that several nodes share, once, with their number; the most frequent first.
 
-    Then a node's further findings come after the first ones of all others.
+    Among equally frequent lines, the first finding of each node comes before any second one.
     """
-    places: dict[Line, list[str]] = defaultdict(list)
+    heads: dict[Line, list[str]] = defaultdict(list)
     turns: dict[Line, int] = {}
     seen: Counter[str] = Counter()
     for line in lines:
         bare = replace(line, head="")
-        places[bare].append(line.head)
+        heads[bare].append(line.head)
         seen[line.head] += 1
         turns.setdefault(bare, seen[line.head])
-    order = sorted(places, key=lambda bare: (-len(places[bare]), turns[bare]))
-    return [(replace(bare, head=_heads(places[bare])), len(places[bare])) for bare in order]
+    order = sorted(heads, key=lambda bare: (-len(heads[bare]), turns[bare]))
+    return [(replace(bare, head=_joined(heads[bare])), len(heads[bare])) for bare in order]
 
 
-def _heads(heads: Sequence[str]) -> str:
+def _joined(heads: Sequence[str]) -> str:
     names = [head.removesuffix(": ") for head in dict.fromkeys(heads) if head]
     return f"{listed(names, 5)}: " if names else ""
 
 
 def _item(item: ItemResult, findings: Sequence[FindingRecord]) -> Iterator[Line]:
-    place = f"{item.node}: " if item.node else ""
+    where = f"{item.node}: " if item.node else ""
     if item.reason:
-        yield Line(shortened(item.reason, LONGEST), head=place, indent=4)
+        yield Line(shortened(item.reason, LONGEST), head=where, indent=4)
     for finding in findings:
-        # Of an object on the node that is named already, its part says all.
+        # The line begins with the node's name, so an object on the node needs only its part.
         about = object_name(finding)
         if finding.object.kind == "Node" and finding.object.name == item.node:
             about = finding.object.part or about
         words = [standing_word(finding)]
         if finding.level.value != item.outcome.value:
             words.insert(0, str(finding.level))
-        said = ", ".join(filter(None, words))
-        level = f"({said}) " if said else ""
+        qualifiers = ", ".join(filter(None, words))
+        level = f"({qualifiers}) " if qualifiers else ""
         expected, found = (shortened(t, LONGEST) for t in (finding.expected, finding.found))
         yield Line(
             f"{level}{about}: expected {expected}; found {found}",
-            head=place,
+            head=where,
             indent=4,
         )
 
@@ -214,13 +216,13 @@ def _where(check: CheckResults, *outcomes: Outcome) -> str:
     return f" on {len(nodes):,} of {plural(known, 'node')}" if nodes else ""
 
 
-def _unseen(unseen: Sequence[Unseen], results: Results) -> Iterator[Line]:
+def _unchecked(unchecked: Sequence[UncheckedNodes], results: Results) -> Iterator[Line]:
     remedies = {check.id: check.remedy for check in results.started.checks}
     for outcome, head, what in (
-        (Outcome.ERROR, "ERROR", "could not be looked at, so nothing is known about them"),
-        (Outcome.SKIP, "SKIP", "left out"),
+        (Outcome.ERROR, "ERROR", "could not be checked; nothing is known about them"),
+        (Outcome.SKIP, "SKIP", "skipped"),
     ):
-        some = [each for each in unseen if each.outcome is outcome]
+        some = [each for each in unchecked if each.outcome is outcome]
         if not some:
             continue
         number = plural(sum(len(each.nodes) for each in some), "node")
@@ -269,14 +271,14 @@ def _accepted(checks: Sequence[CheckResults]) -> Iterator[Line]:
 
 
 def _gates(results: Results) -> Iterator[Line]:
-    """Waivers that someone should look after, and what healed while it was waited for."""
-    told = list(waivers_to_tell(results.ended))
-    if told:
+    """Waivers that need attention, and what healed during the wait."""
+    waivers = list(waivers_needing_attention(results.ended))
+    if waivers:
         yield Line()
-    for waiver in told[:MOST_NODES]:
+    for waiver in waivers[:MOST_NODES]:
         yield Line(f" {waiver_sentence(waiver)}", head="WAIVER", style="bold yellow")
-    if told[MOST_NODES:]:
-        yield Line(f"… and {len(told) - MOST_NODES:,} more, in the report", indent=4)
+    if waivers[MOST_NODES:]:
+        yield Line(f"… and {len(waivers) - MOST_NODES:,} more, in the report", indent=4)
     wait = results.ended.wait
     if wait:
         yield Line()
@@ -286,47 +288,44 @@ def _gates(results: Results) -> Iterator[Line]:
 
 
 def _compared(results: Results) -> Iterator[Line]:
-    """What became of the baseline's findings."""
+    """What has become of the baseline's findings."""
     comparison = results.comparison
     if comparison is None:
         return
     yield Line()
     yield Line(f"{comparison_sentence(comparison)}.")
-    for head, some in (("FIXED", comparison.fixed), ("UNSEEN", comparison.unseen)):
+    for head, some in (("FIXED", comparison.fixed), ("UNCHECKED", comparison.unseen)):
         for past in some[:MOST_NODES]:
             yield Line(f" {shortened(past_sentence(past), LONGEST)}", head=head, style="bold")
         if some[MOST_NODES:]:
             yield Line(f"… and {len(some) - MOST_NODES:,} more, in the report", indent=4)
 
 
-def _not_judged(checks: Sequence[CheckResults], unjudged: Mapping[str, int]) -> Iterator[Line]:
-    """Objects that no verdict covers; the skipped checks are in the report."""
+def _inconclusive(checks: Sequence[CheckResults], unjudged: Mapping[str, int]) -> Iterator[Line]:
+    """The objects that the verdict does not cover."""
     undecided = sorted({o for check in checks for item in check.items for o in item.undecided})
     if undecided or unjudged:
         yield Line()
     if undecided:
-        yield Line(f"Undecided, for they kept changing: {listed(undecided, 5)}.")
+        yield Line(f"Inconclusive, because they kept changing: {listed(undecided, 5)}.")
     for reason, number in list(unjudged.items())[:5]:
-        yield Line(f"Not judged: {plural(number, 'object')}, for {reason}.")
+        yield Line(f"Inconclusive: {plural(number, 'object')} ({reason}).")
 
 
-def _held(checks: Sequence[CheckResults]) -> Iterator[Line]:
-    held = sum(check.outcome is Outcome.PASS for check in checks)
+def _passed(checks: Sequence[CheckResults]) -> Iterator[Line]:
+    passed = sum(check.outcome is Outcome.PASS for check in checks)
     skipped = [check.record.id for check in checks if check.outcome is Outcome.SKIP and check.items]
-    if held or skipped:
-        said = f"{plural(held, 'check holds', 'checks hold')}."
+    if passed or skipped:
+        sentence = f"{plural(passed, 'check')} passed"
         if skipped:
-            were = "was" if len(skipped) == 1 else "were"
-            said += f" {len(skipped):,} {were} skipped everywhere: {listed(skipped, 10)}."
+            sentence += f", {len(skipped):,} not applicable: {listed(skipped, 10)}"
         yield Line()
-        yield Line(said)
+        yield Line(f"{sentence}.")
 
 
 def _end(results: Results, report: Path | None) -> Iterator[Line]:
-    ended = results.ended
-    time = f"{plural(ended.looks, 'look')}, {duration(ended.seconds)}"
     yield Line()
-    yield Line(f"{coverage_sentence(ended.coverage)} ({time})")
+    yield Line(run_sentence(results.ended))
     if report:
-        yield Line(f"report: {report}")
-    yield Line(head=ended.verdict, style=STYLES[tone(results)])
+        yield Line(f"Report: {report}")
+    yield Line(head=results.ended.verdict, style=STYLES[tone(results)])

@@ -1,4 +1,4 @@
-"""How checks ended and what was measured over the last runs, made ready for charts."""
+"""Outcomes of checks and measured values over the last runs, prepared for charts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.report.sentences import OUTCOME_WORDS
-from wirecheck.results.history import Entry
+from wirecheck.results.history import HistoryEntry
 from wirecheck.results.measures import MEASURES
 from wirecheck.text import plural
 
@@ -18,9 +18,9 @@ WIDTH, HEIGHT, MARGIN = 300.0, 40.0, 2.0
 
 @dataclass(frozen=True, slots=True)
 class MeasureLine:
-    """One measured value over the runs; None where a run does not have it.
+    """One measured value over the runs; None where a run lacks it.
 
-    `pieces` are the points of its lines within 300 by 40: a gap in the values is one in the line.
+    `pieces` are the points of its lines within 300 by 40. A missing value is a gap in the line.
     """
 
     what: str
@@ -35,45 +35,45 @@ class MeasureLine:
 
     @property
     def range(self) -> str:
-        """`0.1 to 3.2 ms`."""
+        """The smallest and the largest value: `0.1 to 3.2 ms`."""
         seen = [value for value in self.values if value is not None]
         return f"{shown(min(seen), self.unit)} to {shown(max(seen), self.unit)}"
 
     @property
     def summary(self) -> str:
-        """The chart in words."""
+        """The chart as text."""
         return f"{self.last} now; {self.range} in {plural(len(self.values), 'run')}"
 
 
 @dataclass(frozen=True, slots=True)
 class CheckRow:
-    """How one check ended in each run, at its worst; none where it was not judged."""
+    """The worst outcome of one check in each run; None where it was not evaluated."""
 
     check: str
     outcomes: tuple[Outcome | None, ...]
 
     @property
     def summary(self) -> str:
-        """`failed in 2 of 14 runs, now passed`."""
+        """`not healthy in 2 of 14 runs, now passed`."""
         bad = [o for o in self.outcomes if o not in (Outcome.PASS, Outcome.SKIP, None)]
         last = self.outcomes[-1]
-        now = OUTCOME_WORDS[last] if last else "not judged"
+        now = OUTCOME_WORDS[last] if last else "not evaluated"
         return f"not healthy in {len(bad):,} of {plural(len(self.outcomes), 'run')}, now {now}"
 
 
 @dataclass(frozen=True, slots=True)
 class Trends:
-    """All of it; the oldest run first."""
+    """The last runs, the oldest first."""
 
     times: tuple[str, ...]
     statuses: tuple[int, ...]
     measures: tuple[MeasureLine, ...]
     checks: tuple[CheckRow, ...]
-    """Those that did not end alike in all runs, or are not healthy now."""
+    """The checks that were not healthy in at least one run."""
 
 
-def trends(runs: Sequence[Entry]) -> Trends:
-    """Of the last runs, the oldest first."""
+def trends(runs: Sequence[HistoryEntry]) -> Trends:
+    """The trends of the last runs. `runs` has the oldest first."""
     runs = runs[-MOST_RUNS:]
     return Trends(
         times=tuple(run.time for run in runs),
@@ -84,13 +84,13 @@ def trends(runs: Sequence[Entry]) -> Trends:
 
 
 def shown(value: float, unit: str) -> str:
-    """With three digits, in milliseconds where it is less than a second."""
+    """The value with three digits; milliseconds if it is less than a second."""
     if unit == "s" and abs(value) < 1:
         return f"{value * 1000:.3g} ms"
     return f"{value:.3g} {unit}"
 
 
-def _measure(name: str, runs: Sequence[Entry]) -> MeasureLine | None:
+def _measure(name: str, runs: Sequence[HistoryEntry]) -> MeasureLine | None:
     values = tuple(run.measured.get(name) for run in runs)
     if all(value is None for value in values):
         return None
@@ -99,7 +99,7 @@ def _measure(name: str, runs: Sequence[Entry]) -> MeasureLine | None:
 
 
 def _pieces(values: Sequence[float | None]) -> list[str]:
-    """From zero at the bottom to the largest value at the top."""
+    """The points of the lines, from zero at the bottom to the largest value at the top."""
     top = max((value for value in values if value is not None), default=0) or 1
     step = WIDTH / max(1, len(values) - 1)
     pieces: list[list[str]] = [[]]
@@ -109,11 +109,11 @@ def _pieces(values: Sequence[float | None]) -> list[str]:
             continue
         y = HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * max(0.0, value) / top
         pieces[-1].append(f"{number * step:.1f},{y:.1f}")
-    # A value between two gaps is a dot: a line of one point is drawn by no browser.
+    # A single value between two gaps becomes a dot: browsers do not draw a line of one point.
     return [" ".join(piece if piece[1:] else piece * 2) for piece in pieces if piece]
 
 
-def _checks(runs: Sequence[Entry]) -> list[CheckRow]:
+def _checks(runs: Sequence[HistoryEntry]) -> list[CheckRow]:
     names = list(dict.fromkeys(name for run in reversed(runs) for name in run.checks))
     rows = [
         CheckRow(name, tuple(_outcome(run.checks.get(name, "")) for run in runs)) for name in names

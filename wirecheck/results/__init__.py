@@ -1,4 +1,4 @@
-"""The record of a run: findings, their order, their causes, comparisons and history.
+"""The results of a run: findings, their order, their causes, comparisons and history.
 
-Imports `catalogue`. It knows neither a cluster nor a report format.
+Imports `catalogue` and `snapshot`. It knows neither a cluster nor a report format.
 """

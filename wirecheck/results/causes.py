@@ -1,7 +1,7 @@
-"""Which findings are likely symptoms of others: the cause first, its symptoms beneath. Pure.
+"""Which failures are likely symptoms of others. Pure.
 
-The table below says what follows from what on one node, or from one pod. It explains, and
-never judges: a symptom keeps its own outcome.
+The table below lists causes and their symptoms on one node, on any node, or for one pod. It only
+explains: a symptom keeps its own outcome.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import Literal
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.results.records import FindingRecord, ItemResult, Object
 
-RED = frozenset({Outcome.FAIL, Outcome.ERROR, Outcome.WARN})
+PROBLEMS = frozenset({Outcome.FAIL, Outcome.ERROR, Outcome.WARN})
+"""The outcomes that need attention."""
+
 LOOKUPS = ("dns.pods_resolve_*",)
 OF_ONE_POD = (*LOOKUPS, "reachability.*")
 SERVICE_DNS = (*LOOKUPS, "dns.nodes_resolve", "dns.parallel_a_aaaa", "dns.latency")
@@ -23,23 +25,23 @@ ALL_DNS = (*SERVICE_DNS, "dns.replicas_answer", "dns.records_correct")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """If `cause` is red, then what is red of `symptoms` there likely follows from it.
+    """If `cause` has a problem, then problems of `symptoms` likely follow from it.
 
-    `where`: on the same `node`; on `any` node; or about the same `pod` alone.
+    `where`: on the same `node`, on `any` node, or only for the same `pod`.
     """
 
     cause: str
     symptoms: tuple[str, ...]
     where: Literal["node", "any", "pod"] = "node"
     about: str = ""
-    """A word that the cause's findings must hold, such as the name of a Service."""
+    """Text that an object of the cause's findings must contain, such as the name of a Service."""
 
 
 OVER_THE_OVERLAY = (
     "dns.replicas_answer",
     "reachability.pod_to_pod",
     "reachability.large_payloads",
-    # A Service leads a part of its own endpoints' connections to those of other nodes.
+    # A Service forwards some connections of its own endpoints to endpoints on other nodes.
     "reachability.service_hairpin",
 )
 
@@ -47,9 +49,9 @@ ON_ONE_NODE = (
     "reachability.service_hairpin",
     "reachability.service_same_node",
 )
-"""What is led back to the pod or the node that it comes from."""
+"""Connections that are forwarded back to the pod or the node that they come from."""
 
-PORTS_ON_THE_WIRE = ("reachability.node_ports", "reachability.host_ports")
+PORTS_OF_NODES = ("reachability.node_ports", "reachability.host_ports")
 
 RULES = (
     Rule("pods.ip_on_interface", OF_ONE_POD, "pod"),
@@ -61,7 +63,7 @@ RULES = (
     Rule("cni.single_config", ("nodes.network_ready", "nodes.ready")),
     Rule("nodes.network_ready", ("nodes.ready",)),
     Rule("nodes.ip_forward", (*ALL_DNS, "reachability.*")),
-    Rule("nodes.ip_forward", PORTS_ON_THE_WIRE, "any"),
+    Rule("nodes.ip_forward", PORTS_OF_NODES, "any"),
     Rule("nodes.bridge_nf_call", ("reachability.service_same_node",)),
     Rule("links.hairpin", ("reachability.service_hairpin",)),
     Rule(
@@ -74,7 +76,7 @@ RULES = (
             "reachability.*",
         ),
     ),
-    Rule("firewall.forwards_pods", PORTS_ON_THE_WIRE, "any"),
+    Rule("firewall.forwards_pods", PORTS_OF_NODES, "any"),
     Rule("firewall.forwards_dns", (*LOOKUPS, "reachability.large_payloads")),
     Rule("overlay.mtu", ("reachability.large_payloads",), "any"),
     Rule("routes.to_every_node", OVER_THE_OVERLAY, "any"),
@@ -119,31 +121,31 @@ RULES = (
     Rule("conntrack.no_drops", ("dns.no_packet_loss", "dns.parallel_a_aaaa")),
     Rule("conntrack.table_usage", (*LOOKUPS, "conntrack.no_drops")),
 )
-"""From the cause to its symptoms; where several fit, the first cause in this order counts."""
+"""Causes with their symptoms. If several causes fit, the first one in this order counts."""
 
-Place = tuple[str, str]
+ItemKey = tuple[str, str]
 """(check, node)."""
 
 
-def symptoms(items: Iterable[ItemResult]) -> Mapping[Place, Place]:
-    """For each red item that likely follows from another one: from which.
+def symptoms(items: Iterable[ItemResult]) -> Mapping[ItemKey, ItemKey]:
+    """The likely cause of each item that is a symptom of another one.
 
-    An item of which only some findings follow from a cause is told for itself.
+    An item is not a symptom if only some of its findings follow from the cause.
     """
-    red = [item for item in items if item.outcome in RED and not item.folded]
-    at = {(item.check, item.node): item for item in red}
-    first = {item.check: item for item in reversed(red)}
-    found: dict[Place, Place] = {}
+    problems = [item for item in items if item.outcome in PROBLEMS and not item.folded]
+    at = {(item.check, item.node): item for item in problems}
+    first = {item.check: item for item in reversed(problems)}
+    found: dict[ItemKey, ItemKey] = {}
     for rule in RULES:
         for check in [each for each in first if fnmatchcase(each, rule.cause)]:
-            for item in red:
-                place = (item.check, item.node)
-                cause = first[check] if rule.where == "any" else _there(check, item.node, at)
-                if cause is None or place in found or not _is_symptom(item, rule, check):
+            for item in problems:
+                key = (item.check, item.node)
+                cause = first[check] if rule.where == "any" else _item_of(check, item.node, at)
+                if cause is None or key in found or not _is_symptom(item, rule, check):
                     continue
                 if _explains(cause, item, rule):
-                    found[place] = (check, cause.node)
-    return {place: _first(place, found) for place in found}
+                    found[key] = (check, cause.node)
+    return {key: _first(key, found) for key in found}
 
 
 def _is_symptom(item: ItemResult, rule: Rule, cause: str) -> bool:
@@ -157,13 +159,13 @@ def _explains(cause: ItemResult, item: ItemResult, rule: Rule) -> bool:
     return rule.where != "pod" or all(_pod_of(each) in pods for each in item.findings)
 
 
-def _there(check: str, node: str, at: Mapping[Place, ItemResult]) -> ItemResult | None:
-    """What a check told of a node, or else of the cluster."""
+def _item_of(check: str, node: str, at: Mapping[ItemKey, ItemResult]) -> ItemResult | None:
+    """The result of a check on the node, or else on the cluster."""
     return at.get((check, node)) or at.get((check, ""))
 
 
 def _pod_of(finding: FindingRecord) -> str:
-    """`Pod shop/web-1`, which it is about, or from which something was tried."""
+    """`Pod shop/web-1`: the pod that the finding is about, or from which a probe was sent."""
     words = finding.object.part.split()
     return f"Pod {words[1]}" if words[:1] == ["from"] else _named(finding.object)
 
@@ -172,9 +174,9 @@ def _named(each: Object) -> str:
     return f"{each.kind} {each.namespace}/{each.name}"
 
 
-def _first(place: Place, found: Mapping[Place, Place]) -> Place:
+def _first(key: ItemKey, found: Mapping[ItemKey, ItemKey]) -> ItemKey:
     """The cause at the end of a chain of causes."""
-    seen = {place}
-    while (place := found[place]) in found and place not in seen:
-        seen.add(place)
-    return place
+    seen = {key}
+    while (key := found[key]) in found and key not in seen:
+        seen.add(key)
+    return key

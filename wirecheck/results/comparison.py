@@ -1,7 +1,7 @@
-"""Two runs compared: which findings are new, which were there, which are gone. Pure.
+"""Compares two runs: which findings are new, which are known, which are fixed. Pure.
 
-Findings are told apart by key and level, and counted: keys name workloads and Services, so they
-outlive replaced nodes and renamed pods, and one more under a key is as new as the first.
+Findings are identified by key and level, and counted. Keys name workloads and Services, so they
+survive replaced nodes and pods; one more finding under the same key is new.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from wirecheck.catalogue.findings import Level, Outcome
 from wirecheck.results.outcomes import outcome_of
 from wirecheck.results.records import FURTHER, FindingRecord, ItemResult, PastFinding
 
-JUDGED = frozenset(Outcome) - {Outcome.ERROR, Outcome.SKIP}
+EVALUATED = frozenset(Outcome) - {Outcome.ERROR, Outcome.SKIP}
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """The later run's items, their findings marked, and what became of all other findings."""
+class ComparedItems:
+    """The later run's items with marked findings, and what has become of the other findings."""
 
     items: list[ItemResult]
     new: int
@@ -32,16 +32,16 @@ class Difference:
 
 @dataclass(slots=True)
 class _Pool:
-    """The findings under one key and of one level that the earlier run had, by their place."""
+    """The earlier run's findings with one key and level, by node and object."""
 
     left: dict[tuple[str, str], list[PastFinding]] = field(default_factory=dict)
 
     def put(self, past: PastFinding) -> None:
-        """It was there."""
+        """Add a finding of the earlier run."""
         self.left.setdefault((past.node, str(past.finding.object)), []).append(past)
 
     def take(self, node: str, name: str) -> bool:
-        """Use up the finding at this very place; false if there was none."""
+        """Use up the finding about this object on this node; False if there is none."""
         some = self.left.get((node, name))
         if not some:
             return False
@@ -51,35 +51,35 @@ class _Pool:
         return True
 
     def take_any(self) -> bool:
-        """Use up whichever is left: what moved to another node or pod is not new."""
-        place = next(iter(self.left), None)
-        return place is not None and self.take(*place)
+        """Use up any finding: one that moved to another node or pod is not new."""
+        key = next(iter(self.left), None)
+        return key is not None and self.take(*key)
 
 
-Place = tuple[int, int]
-"""Of a finding: the number of its item, and its own in it."""
+FindingPosition = tuple[int, int]
+"""The number of the item, and of the finding in it."""
 
 
 def compared(
     before: Iterable[ItemResult], now: Sequence[ItemResult], checks: Collection[str]
-) -> Difference:
-    """Mark the findings of `now`; `checks` are the ids of those that were judged for it."""
+) -> ComparedItems:
+    """Mark the findings of `now`. `checks` are the ids that were evaluated for it."""
     pools = _pools(before)
     known = _known(pools, now)
     items = [_marked(item, number, known) for number, item in enumerate(now)]
-    by_place = {(item.check, item.node): item for item in now}
+    by_key = {(item.check, item.node): item for item in now}
     nodes = {item.node for item in now}
     fixed, unseen = [], []
     for past in _rest(pools):
-        why = _why_unseen(past, by_place, nodes, checks)
+        why = _why_unseen(past, by_key, nodes, checks)
         if why:
             unseen.append(replace(past, why=why))
         elif past.node and past.node not in nodes:
-            fixed.append(replace(past, why=f"Node {past.node} is not there any more."))
+            fixed.append(replace(past, why=f"Node {past.node} no longer exists."))
         else:
             fixed.append(past)
     new = sum(finding.standing == "new" for item in items for finding in item.findings)
-    return Difference(items, new, len(known), fixed, unseen)
+    return ComparedItems(items, new, len(known), fixed, unseen)
 
 
 def _pools(before: Iterable[ItemResult]) -> dict[tuple[str, Level], _Pool]:
@@ -92,12 +92,14 @@ def _pools(before: Iterable[ItemResult]) -> dict[tuple[str, Level], _Pool]:
     return pools
 
 
-def _known(pools: Mapping[tuple[str, Level], _Pool], now: Sequence[ItemResult]) -> set[Place]:
-    """The findings that the earlier run had: first at the same place, then anywhere."""
-    known: set[Place] = set()
+def _known(
+    pools: Mapping[tuple[str, Level], _Pool], now: Sequence[ItemResult]
+) -> set[FindingPosition]:
+    """The findings that the earlier run had: first about the same object, then about any."""
+    known: set[FindingPosition] = set()
     for level, earlier in ((Level.FAIL, Level.FAIL), (Level.WARN, Level.WARN)):
         known |= set(_matched(pools, now, known, level, earlier))
-    # What failed and is only a risk now has become better: that is nothing new either.
+    # A failure that is only a warning now has improved, so it is not new.
     known |= set(_matched(pools, now, known, Level.WARN, Level.FAIL))
     return known
 
@@ -105,32 +107,32 @@ def _known(pools: Mapping[tuple[str, Level], _Pool], now: Sequence[ItemResult]) 
 def _matched(
     pools: Mapping[tuple[str, Level], _Pool],
     now: Sequence[ItemResult],
-    known: Collection[Place],
+    known: Collection[FindingPosition],
     level: Level,
     earlier: Level,
-) -> Iterator[Place]:
-    moved: list[tuple[Place, _Pool]] = []
-    for place, node, finding in _findings(now):
+) -> Iterator[FindingPosition]:
+    moved: list[tuple[FindingPosition, _Pool]] = []
+    for position, node, finding in _findings(now):
         pool = pools.get((finding.key, earlier))
-        if pool is None or finding.level is not level or place in known:
+        if pool is None or finding.level is not level or position in known:
             continue
         if pool.take(node, str(finding.object)):
-            yield place
+            yield position
         else:
-            moved.append((place, pool))
-    for place, pool in moved:
+            moved.append((position, pool))
+    for position, pool in moved:
         if pool.take_any():
-            yield place
+            yield position
 
 
-def _findings(items: Sequence[ItemResult]) -> Iterator[tuple[Place, str, FindingRecord]]:
+def _findings(items: Sequence[ItemResult]) -> Iterator[tuple[FindingPosition, str, FindingRecord]]:
     for number, item in enumerate(items):
         for position, finding in enumerate(item.findings):
             yield (number, position), item.node, finding
 
 
-def _marked(item: ItemResult, number: int, known: Collection[Place]) -> ItemResult:
-    """The item with each finding's standing, and the outcome that follows."""
+def _marked(item: ItemResult, number: int, known: Collection[FindingPosition]) -> ItemResult:
+    """The item with the standing of each finding, and the outcome that follows."""
     if not item.findings:
         return item
     findings = [
@@ -144,7 +146,7 @@ def _marked(item: ItemResult, number: int, known: Collection[Place]) -> ItemResu
 
 
 def _standing(finding: FindingRecord, *, is_known: bool) -> FindingRecord:
-    """A waiver was decided on by someone: it stays one, whatever the baseline had."""
+    """The finding with its standing. A waived one stays waived: somebody decided that."""
     if finding.standing == "waived" or finding.level is Level.ERROR:
         return finding
     return replace(finding, standing="known" if is_known else "new")
@@ -162,16 +164,20 @@ def _why_unseen(
     nodes: Collection[str],
     checks: Collection[str],
 ) -> str:
-    """Why nothing is known of it now; empty if its place was judged, or is gone."""
+    """Why nothing is known about it now; empty if it was evaluated again, or its node is gone."""
     if past.check not in checks:
-        return f"{past.check} was not judged now."
+        return f"{past.check} was not evaluated this time."
     item = now.get((past.check, past.node))
     if item is None:
-        return "" if past.node and past.node not in nodes else f"{past.check} was not judged now."
-    if item.outcome not in JUDGED:
-        return item.reason or f"{past.check} could not be judged now."
+        return (
+            ""
+            if past.node and past.node not in nodes
+            else f"{past.check} was not evaluated this time."
+        )
+    if item.outcome not in EVALUATED:
+        return item.reason or f"{past.check} could not be checked this time."
     if str(past.finding.object) in item.undecided:
-        return "It changed while it was looked at."
+        return "It changed during the run."
     if any(each.object.part == FURTHER for each in item.findings):
-        return f"{past.check} finds more now than is listed."
+        return f"{past.check} now has more findings than are listed."
     return ""

@@ -1,4 +1,4 @@
-"""One line for each run, to see how a cluster is over time: `history.jsonl`."""
+"""`history.jsonl`: one line for each run, which shows a cluster over time."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from wirecheck.results.records import Results
 
 NAME = "history.jsonl"
 LARGEST = 64 << 20
-"""Bytes that are read, from the end: some ten thousand runs."""
+"""Bytes that are read from the end of the file: about ten thousand runs."""
 
 
-class Entry(Struct, frozen=True, omit_defaults=True):
-    """One run. Fields of later versions are passed over."""
+class HistoryEntry(Struct, frozen=True, omit_defaults=True):
+    """One run. Fields of later versions are ignored."""
 
     time: str
     cluster: str
-    """The uid; the context where the uid is not known."""
+    """The UID of the cluster, or the context if the UID is unknown."""
     status: int
     verdict: str
     counts: dict[str, int] = {}
     checks: dict[str, str] = {}
-    """How each check ended, at its worst."""
+    """The worst outcome of each check."""
     measured: dict[str, float] = {}
-    red: str = ""
-    """A digest of the keys of all that fails: the same as long as the same things do."""
+    failing: str = msgspec.field(default="", name="red")
+    """A digest of the keys of all failures: it stays the same as long as the same things fail."""
     report: str = ""
     """The folder of the run."""
 
 
-def entry_of(results: Results, report: Path) -> Entry:
-    """The line of a run."""
+def entry_of(results: Results, report: Path) -> HistoryEntry:
+    """The entry of a run."""
     started, ended = results.started, results.ended
-    return Entry(
+    return HistoryEntry(
         time=started.time,
         cluster=started.cluster.uid or started.cluster.name,
         status=ended.status,
@@ -51,7 +51,7 @@ def entry_of(results: Results, report: Path) -> Entry:
         checks={check.record.id: str(check.outcome) for check in by_check(results)},
         measured=ended.measured,
         # With former ids, so that the renaming of checks is not reported as a change.
-        red=_digest(
+        failing=_digest(
             former_key(finding.key)
             for item in results.items
             for finding in item.findings
@@ -61,8 +61,8 @@ def entry_of(results: Results, report: Path) -> Entry:
     )
 
 
-def append(file: Path, entry: Entry) -> None:
-    """Add a line, in one write, so that runs side by side do not tear each other's. OSError."""
+def append(file: Path, entry: HistoryEntry) -> None:
+    """Append a line in one write, so that concurrent runs do not mix theirs. Raises OSError."""
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     with os.fdopen(descriptor, "r+b", buffering=0) as stream:
@@ -72,10 +72,10 @@ def append(file: Path, entry: Entry) -> None:
         stream.write(line)
 
 
-def read(file: Path, cluster: str, most: int) -> list[Entry]:
-    """The last runs of the cluster, the oldest first. Lines that are none are passed over.
+def read(file: Path, cluster: str, most: int) -> list[HistoryEntry]:
+    """The last runs of the cluster, the oldest first. Damaged lines are ignored.
 
-    Raises OSError where there is a file that cannot be read.
+    Raises OSError if the file exists and cannot be read.
     """
     try:
         with file.open("rb") as stream:
@@ -92,31 +92,31 @@ def read(file: Path, cluster: str, most: int) -> list[Entry]:
     return [_with_current_ids(entry) for entry in found]
 
 
-def has_changed(before: Entry | None, now: Entry) -> bool:
-    """Whether someone should be told: a first run that is well is no news."""
+def has_changed(before: HistoryEntry | None, now: HistoryEntry) -> bool:
+    """Whether the change is worth a message. A healthy first run is not."""
     if before is None:
         return now.status != 0
-    return (before.status, before.red) != (now.status, now.red)
+    return (before.status, before.failing) != (now.status, now.failing)
 
 
 def _is_torn(descriptor: int) -> bool:
-    """Whether the file ends within a line: a run died while it wrote."""
+    """Whether the last line is incomplete, because a run died while it wrote."""
     size = os.fstat(descriptor).st_size
     return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
 
 
-def _decoded(line: bytes) -> Entry | None:
+def _decoded(line: bytes) -> HistoryEntry | None:
     try:
-        return msgspec.json.decode(line, type=Entry)
+        return msgspec.json.decode(line, type=HistoryEntry)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def _with_current_ids(entry: Entry) -> Entry:
+def _with_current_ids(entry: HistoryEntry) -> HistoryEntry:
     checks = {current_id(check): outcome for check, outcome in entry.checks.items()}
     return replace(entry, checks=checks)
 
 
 def _digest(keys: Iterable[str]) -> str:
-    told = "\n".join(sorted(set(keys)))
-    return hashlib.sha256(told.encode(errors="surrogatepass")).hexdigest()[:16] if told else ""
+    text = "\n".join(sorted(set(keys)))
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16] if text else ""

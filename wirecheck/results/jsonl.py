@@ -1,4 +1,4 @@
-"""`results.jsonl`: the run itself, one JSON object a line, from which all else is rendered."""
+"""`results.jsonl`: the run as one JSON object a line. All reports can be rendered from it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ Line = RunStarted | ItemResult | Comparison | RunEnded
 
 
 class ResultsError(Exception):
-    """A file of results cannot be used: one sentence with the file, the line, the next step."""
+    """A results file cannot be used: one sentence with the file, the line and the next step."""
 
 
 class _Head(msgspec.Struct):
-    """What can be read of a first line in every format, also of later ones."""
+    """The fields that the first line has in every format, also in later ones."""
 
     type: str = ""
     format: int = 0
@@ -39,32 +39,32 @@ _decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
 
 
 def render(results: Results) -> str:
-    """The whole file."""
+    """The complete file."""
     compared = [results.comparison] if results.comparison else []
     lines: list[Line] = [results.started, *results.items, *compared, results.ended]
     return "".join(f"{_encoder.encode(line).decode()}\n" for line in lines)
 
 
 def write(results: Results, file: Path) -> None:
-    """Write the file, whole or not at all. Raises OSError."""
+    """Replace the file at once. Raises OSError."""
     write_whole(file, render(results))
 
 
 def read_results(file: Path) -> Results:
-    """A run as it was written. Raises ResultsError."""
+    """Read the results of a run. Raises ResultsError."""
     try:
         with file.open("rb") as stream:
             return _assembled(file, enumerate(stream, start=1))
     except OSError as error:
         raise ResultsError(
-            f"{file} cannot be read ({error.strerror}): name a results.jsonl of an earlier run."
+            f"{file} cannot be read ({error.strerror}): name the results.jsonl of an earlier run."
         ) from error
 
 
 def _assembled(file: Path, lines: Iterator[tuple[int, bytes]]) -> Results:
     _, first = next(lines, (0, b""))
     if not first.strip():
-        raise ResultsError(f"{file} is empty: take another copy of it, or run wirecheck again.")
+        raise ResultsError(f"{file} is empty: use another copy of it, or run wirecheck again.")
     started = _started(file, first)
     items: list[ItemResult] = []
     comparison: Comparison | None = None
@@ -76,7 +76,7 @@ def _assembled(file: Path, lines: Iterator[tuple[int, bytes]]) -> Results:
             return _with_current_ids(file, Results(started, items, line, comparison))
         if isinstance(line, RunStarted):
             raise ResultsError(
-                f"{file}, line {number}: another run starts here: a file holds one run, so "
+                f"{file}, line {number}: another run starts here. A file contains one run; "
                 "split it before this line."
             )
         if isinstance(line, Comparison):
@@ -84,8 +84,8 @@ def _assembled(file: Path, lines: Iterator[tuple[int, bytes]]) -> Results:
         else:
             items.append(line)
     raise ResultsError(
-        f"{file} was cut off after line {number}: the run's end is missing; take another copy "
-        "of the file, or run wirecheck again."
+        f"{file} was cut off after line {number}: the end of the run is missing; use another "
+        "copy of the file, or run wirecheck again."
     )
 
 
@@ -128,14 +128,14 @@ def _started(file: Path, raw: bytes) -> RunStarted:
         head = _Head()
     if head.type == "run" and head.format != FORMAT:
         raise ResultsError(
-            f"{file}, line 1: the results have format {head.format}, and this wirecheck reads "
-            f"format {FORMAT}: use the version that wrote them, or run wirecheck again."
+            f"{file}, line 1: the results have format {head.format}, but this wirecheck reads "
+            f"format {FORMAT}; use the version that wrote them, or run wirecheck again."
         )
     line = _decoded(file, 1, raw)
     if not isinstance(line, RunStarted):
         raise ResultsError(
-            f"{file}, line 1: the run's start is missing; take another copy of the file, or run "
-            "wirecheck again."
+            f"{file}, line 1: the start of the run is missing; use another copy of the file, or "
+            "run wirecheck again."
         )
     return line
 
@@ -145,8 +145,8 @@ def _decoded(file: Path, number: int, raw: bytes) -> Line:
         return _decoder.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ResultsError(
-            f"{file}, line {number}: this is not a line of results ({error}): the file is "
-            "damaged or no results.jsonl; take another copy of it, or run wirecheck again."
+            f"{file}, line {number}: this is not a line of results ({error}). The file is "
+            "damaged or not a results.jsonl; use another copy of it, or run wirecheck again."
         ) from error
 
 
@@ -154,6 +154,6 @@ def _expect_no_more(file: Path, lines: Iterator[tuple[int, bytes]]) -> None:
     for number, raw in lines:
         if raw.strip():
             raise ResultsError(
-                f"{file}, line {number}: there is more after the run's end: a file holds one "
-                "run, so split it before this line."
+                f"{file}, line {number}: there is more after the end of the run. A file "
+                "contains one run; split it before this line."
             )

@@ -1,6 +1,6 @@
-"""What is measured on every node, whatever the checks say: use of conntrack, latency of DNS. Pure.
+"""Values measured on every node, independent of checks: conntrack use, DNS latency. Pure.
 
-Of each value the run keeps one number for all nodes, so that runs can be put side by side.
+The run keeps one number over all nodes for each value, so that runs can be compared.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ DNS_SLOW = "dns_seconds_p95_max"
 DNS_LOST = "dns_tries_lost_percent"
 
 MEASURES: Mapping[str, tuple[str, str]] = {
-    CONNTRACK_USE: ("connection table in use, on the fullest node", "%"),
-    DNS_MEDIAN: ("DNS latency, middle of all nodes' medians", "s"),
+    CONNTRACK_USE: ("conntrack table in use, on the fullest node", "%"),
+    DNS_MEDIAN: ("DNS latency, median of all nodes' medians", "s"),
     DNS_SLOW: ("DNS latency, 95th percentile on the slowest node", "s"),
-    DNS_LOST: ("DNS tries without an answer, of all nodes", "%"),
+    DNS_LOST: ("DNS tries without an answer, on all nodes", "%"),
 }
-"""What each number is, and its unit."""
+"""The meaning of each number, and its unit."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeMeasures:
-    """The values of one node; None where they were not seen."""
+    """The values of one node; None where they were not measured."""
 
     conntrack_use: float | None
     dns_median: float | None
@@ -40,7 +40,7 @@ class NodeMeasures:
 
 
 def measured_on(document: NodeDocument) -> NodeMeasures:
-    """The values of the node that the document is of."""
+    """The values of the document's node."""
     count, limit = (
         _number(document.files.get(f"{NETFILTER}{name}", "")) for name in ("_count", "_max")
     )
@@ -56,7 +56,7 @@ def measured_on(document: NodeDocument) -> NodeMeasures:
 
 
 def of_all(nodes: Iterable[NodeMeasures]) -> dict[str, float]:
-    """One number for each measure; those that no node gave are left out."""
+    """One number for each measure that at least one node has."""
     nodes = list(nodes)
     tries = sum(node.tries for node in nodes)
     lost = sum(node.lost for node in nodes)
@@ -77,5 +77,5 @@ def _number(text: str) -> float | None:
 
 
 def _percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that so many of all do not exceed."""
+    """The smallest value that is not exceeded by this share of all values."""
     return sorted(values)[math.ceil(share * len(values)) - 1]

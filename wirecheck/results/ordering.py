@@ -1,4 +1,4 @@
-"""Results in the order in which people read them: by check, worst first; nodes not seen apart."""
+"""Results in the order of reports: by check, worst first; unchecked nodes apart."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from wirecheck.catalogue.findings import Outcome
-from wirecheck.results.causes import Place
+from wirecheck.results.causes import PROBLEMS, ItemKey
 from wirecheck.results.records import CheckRecord, FindingRecord, ItemResult, Results
 
 WORST_FIRST = (
@@ -20,17 +20,13 @@ WORST_FIRST = (
     Outcome.SKIP,
 )
 ACCEPTED = frozenset({"known", "waived"})
-RED = frozenset({Outcome.FAIL, Outcome.ERROR})
-TOLD_WITH_CAUSE = frozenset({Outcome.FAIL, Outcome.ERROR, Outcome.WARN})
+FAILING = frozenset({Outcome.FAIL, Outcome.ERROR})
 REACHABLE = "nodes.reachable"
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResults:
-    """One check with how it ended everywhere.
-
-    `items` speak for themselves. `folded` only repeat that the node was not looked at.
-    """
+    """One check with all its items. `folded` ones only repeat that the node was not checked."""
 
     record: CheckRecord
     items: tuple[ItemResult, ...]
@@ -46,14 +42,14 @@ class CheckResults:
 
     @property
     def outcome(self) -> Outcome:
-        """The worst that was judged; of a check that nothing was judged for, what is left."""
+        """The worst outcome of the items; of the folded ones if there are no others."""
         return worst(item.outcome for item in self.items or self.folded)
 
     @property
     def next_step(self) -> str:
-        """The remedy, with the names of the first finding that is as bad as the check.
+        """The remedy, with the names of the first finding that has the outcome of the check.
 
-        Empty where nothing failed: an error says itself what to do about it.
+        Empty for an error: its reason says what to do.
         """
         if self.outcome is Outcome.ERROR and self.record.id != REACHABLE:
             return ""
@@ -62,13 +58,13 @@ class CheckResults:
         return next(filled, self.record.remedy)
 
     def having(self, *outcomes: Outcome) -> list[ItemResult]:
-        """The items that ended so."""
+        """The items with one of these outcomes."""
         return [item for item in self.items if item.outcome in outcomes]
 
 
 @dataclass(frozen=True, slots=True)
-class Unseen:
-    """Nodes that were not looked at for one reason; `checks` say nothing else about each."""
+class UncheckedNodes:
+    """Nodes that were not checked for the same reason; `checks` is the number of checks missed."""
 
     nodes: tuple[str, ...]
     outcome: Outcome
@@ -77,12 +73,12 @@ class Unseen:
 
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome:
-    """The first of them in the order of `WORST_FIRST`; `skip` of none."""
+    """The worst of the outcomes; `skip` if there are none."""
     return min(outcomes, key=WORST_FIRST.index, default=Outcome.SKIP)
 
 
 def by_check(results: Results) -> list[CheckResults]:
-    """Every check of the run, group by group; unknown ones last, never left out."""
+    """Every check of the run, group by group; unknown checks last."""
     records = {record.id: record for record in results.started.checks}
     own: dict[str, list[ItemResult]] = {identity: [] for identity in records}
     folded: dict[str, list[ItemResult]] = defaultdict(list)
@@ -102,11 +98,11 @@ def by_check(results: Results) -> list[CheckResults]:
 
 
 def tone(results: Results) -> Outcome:
-    """What the verdict looks like: `pass` only if something was judged, and nothing is red."""
+    """The colour of the verdict: `pass` only if something was evaluated and nothing fails."""
     outcomes = {item.outcome for item in results.items if not is_spared(results, item)}
     if Outcome.FAIL in outcomes:
         return Outcome.FAIL
-    if is_about_nothing(results) or Outcome.ERROR in outcomes or results.ended.interrupted:
+    if checked_nothing(results) or Outcome.ERROR in outcomes or results.ended.interrupted:
         return Outcome.ERROR
     if results.ended.status > 1:
         return Outcome.ERROR
@@ -114,53 +110,53 @@ def tone(results: Results) -> Outcome:
 
 
 def is_spared(results: Results, item: ItemResult) -> bool:
-    """Whether the item is about a node that may be missing, and says no more than that."""
+    """Whether the item only says that a node is missing, and the thresholds accept that."""
     about_the_visit = item.folded or item.check == REACHABLE
     return about_the_visit and item.node in results.ended.spared
 
 
-def is_about_nothing(results: Results) -> bool:
-    """No node is known, or every item was skipped or could not be judged."""
+def checked_nothing(results: Results) -> bool:
+    """Whether no node is known, or no item could be evaluated."""
     outcomes = {item.outcome for item in results.items}
     return not results.ended.coverage.nodes_known or outcomes <= {Outcome.SKIP, Outcome.ERROR}
 
 
-def unseen_nodes(results: Results) -> list[Unseen]:
-    """Nodes of which nothing was learned: those that could not be looked at, then left out."""
+def unchecked_nodes(results: Results) -> list[UncheckedNodes]:
+    """The nodes that were not checked: first those that could not be, then skipped ones."""
     folded: dict[str, list[ItemResult]] = defaultdict(list)
     for item in results.items:
         if item.folded and item.node:
             folded[item.node].append(item)
-        elif _tells_unseen(item):
+        elif _is_unchecked_node(item):
             folded[item.node].insert(0, item)
     alike: dict[tuple[Outcome, str, int], list[str]] = defaultdict(list)
     for name, items in folded.items():
         reason = next(filter(None, map(_reason, items)), "No reason was recorded.")
         checks = sum(item.folded for item in items)
         alike[worst(item.outcome for item in items), reason, checks].append(name)
-    unseen = [
-        Unseen(tuple(sorted(names)), outcome, reason, checks)
+    unchecked = [
+        UncheckedNodes(tuple(sorted(names)), outcome, reason, checks)
         for (outcome, reason, checks), names in alike.items()
     ]
-    return sorted(unseen, key=lambda each: (WORST_FIRST.index(each.outcome), each.nodes))
+    return sorted(unchecked, key=lambda each: (WORST_FIRST.index(each.outcome), each.nodes))
 
 
-def without_unseen(checks: Iterable[CheckResults]) -> list[CheckResults]:
-    """The checks less what `unseen_nodes` tells already."""
+def without_unchecked(checks: Iterable[CheckResults]) -> list[CheckResults]:
+    """The checks without the items that `unchecked_nodes` reports."""
     return [
-        replace(check, items=tuple(item for item in check.items if not _tells_unseen(item)))
+        replace(check, items=tuple(item for item in check.items if not _is_unchecked_node(item)))
         for check in checks
     ]
 
 
-def without_symptoms(check: CheckResults, following: Mapping[Place, Place]) -> CheckResults:
-    """The check less the items that are told with their cause."""
-    items = tuple(item for item in check.items if (item.check, item.node) not in following)
+def without_symptoms(check: CheckResults, causes: Mapping[ItemKey, ItemKey]) -> CheckResults:
+    """The check without the items that are symptoms. `causes` is that of `causes.symptoms`."""
+    items = tuple(item for item in check.items if (item.check, item.node) not in causes)
     return replace(check, items=items)
 
 
-def following(check: CheckResults, causes: Mapping[Place, Place]) -> dict[str, list[str]]:
-    """The checks of which something likely follows from what this one found, and where."""
+def symptoms_of(check: CheckResults, causes: Mapping[ItemKey, ItemKey]) -> dict[str, list[str]]:
+    """The checks with symptoms of what this one found, and their nodes."""
     found: dict[str, list[str]] = defaultdict(list)
     for (symptom, node), (cause, _) in causes.items():
         if cause == check.record.id:
@@ -168,19 +164,19 @@ def following(check: CheckResults, causes: Mapping[Place, Place]) -> dict[str, l
     return {symptom: sorted(filter(None, nodes)) for symptom, nodes in found.items()}
 
 
-def causes_of(check: CheckResults, causes: Mapping[Place, Place]) -> list[str]:
-    """The checks from which all that this one found likely follows; none if some does not."""
-    places = [(item.check, item.node) for item in check.items if item.outcome in TOLD_WITH_CAUSE]
-    if not all(place in causes for place in places):
+def causes_of(check: CheckResults, causes: Mapping[ItemKey, ItemKey]) -> list[str]:
+    """The checks from which everything that this one found likely follows; else none."""
+    keys = [(item.check, item.node) for item in check.items if item.outcome in PROBLEMS]
+    if not all(key in causes for key in keys):
         return []
-    return list(dict.fromkeys(causes[place][0] for place in places))
+    return list(dict.fromkeys(causes[key][0] for key in keys))
 
 
 def most_each(sizes: Sequence[int], total: int) -> int:
-    """How many of each may be shown, at least one, so that all together are at most `total`."""
+    """The largest number of each that may be shown, at least one, with at most `total` in all."""
     left, low = total, 0
-    for place, size in enumerate(sorted(sizes)):
-        waiting = len(sizes) - place
+    for number, size in enumerate(sorted(sizes)):
+        waiting = len(sizes) - number
         if (size - low) * waiting > left:
             return max(1, low + left // waiting)
         left -= (size - low) * waiting
@@ -188,12 +184,12 @@ def most_each(sizes: Sequence[int], total: int) -> int:
     return max(1, low)
 
 
-def shares(
+def first_findings(
     items: Sequence[ItemResult], most: int
 ) -> Iterator[tuple[ItemResult, list[FindingRecord]]]:
-    """The first findings of each item, as many of each as `most` in all allow.
+    """The first findings of each item, with at most `most` in all.
 
-    What is accepted comes after what is not: it must not crowd out what made the item red.
+    Accepted findings come last: they must not displace those that make the item fail.
     """
     each = most_each([len(item.findings) for item in items], most)
     for item in items[:most]:
@@ -202,14 +198,14 @@ def shares(
 
 
 def total(numbers: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Sums by key, the largest first."""
+    """The sums by key, the largest first."""
     sums: Counter[str] = Counter()
     for each in numbers:
         sums.update(each)
     return dict(sums.most_common())
 
 
-def _tells_unseen(item: ItemResult) -> bool:
+def _is_unchecked_node(item: ItemResult) -> bool:
     return item.check == REACHABLE and item.outcome in (Outcome.ERROR, Outcome.SKIP)
 
 
@@ -220,7 +216,7 @@ def _reason(item: ItemResult) -> str:
 def _unexplained(identity: str) -> CheckRecord:
     return CheckRecord(
         id=identity,
-        sentence=f"{identity} (the run's list of checks does not explain it).",
+        sentence=f"{identity} (the run's list of checks lacks it).",
         why="",
         remedy="",
         scope="",

@@ -1,4 +1,4 @@
-"""The outcome of an item, from its findings and what was accepted of them. Pure."""
+"""The outcome of an item, from its findings and their standing. Pure."""
 
 from __future__ import annotations
 

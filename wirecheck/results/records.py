@@ -1,8 +1,9 @@
-"""The record of a run: what every report is rendered from, one JSON object a line.
+"""The results of a run, from which every report is rendered.
 
-`results.jsonl` holds a `RunStarted`, an `ItemResult` for each check and node (or for each
-check alone, where it is about the cluster), with a baseline a `Comparison`, and a `RunEnded`,
-told apart by `type`.
+`results.jsonl` has one JSON object a line: a `RunStarted`; an `ItemResult` for each check and node,
+or for each check about the cluster; with a baseline a `Comparison`; and a `RunEnded`. `type` says
+which of them a line is. Some field names are older than the words that reports use: `looks` are
+rounds, `undecided` and `unjudged` objects are inconclusive.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from wirecheck.catalogue.findings import Level, Outcome, Ref
 FORMAT = 1
 
 FURTHER = "further objects"
-"""The part that the last finding of an item is about where there are more than are listed."""
+"""The part of the object of an item's last finding if further findings are not listed."""
 
 Standing = Literal["", "new", "known", "waived"]
-"""Of a finding: `new` or `known` against the baseline; `waived` by the inventory; else nothing."""
+"""Of a finding: `new` or `known` compared with the baseline, `waived` by the inventory, or none."""
 
 
-class Record(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A part of the results."""
+class ResultPart(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A part of the results, as in the file."""
 
 
-class Object(Record, frozen=True):
+class Object(ResultPart, frozen=True):
     """The object that a finding is about (see `findings.Ref`)."""
 
     kind: str
@@ -37,12 +38,12 @@ class Object(Record, frozen=True):
     workload: str = ""
 
     def __str__(self) -> str:
-        """As `findings.Ref` says it: `Pod shop/web-0 eth0`."""
+        """The same text as that of `findings.Ref`: `Pod shop/web-0 eth0`."""
         return str(Ref(self.kind, self.name, self.namespace, self.part))
 
 
-class FindingRecord(Record, frozen=True):
-    """One deviation. `key` is what identifies it across runs."""
+class FindingRecord(ResultPart, frozen=True):
+    """One deviation. `key` identifies it across runs."""
 
     object: Object
     level: Level
@@ -51,14 +52,14 @@ class FindingRecord(Record, frozen=True):
     key: str
     evidence: list[str] = []
     looks: int = 1
-    """In how many looks it was there, identically."""
+    """The number of rounds in which it was identical."""
     standing: Standing = ""
     remedy: str = ""
-    """The check's remedy with the names of this finding; empty where it has none to fill in."""
+    """The check's remedy with the names of this finding; empty if it has no placeholders."""
 
 
-class CheckRecord(Record, frozen=True):
-    """A check of the catalogue, as the reports explain it."""
+class CheckRecord(ResultPart, frozen=True):
+    """A check of the catalogue, with the texts that reports show."""
 
     id: str
     sentence: str
@@ -67,60 +68,60 @@ class CheckRecord(Record, frozen=True):
     scope: str
 
 
-class ItemResult(Record, frozen=True, tag="item"):
-    """How one check ended on one node, or (with an empty `node`) on the cluster."""
+class ItemResult(ResultPart, frozen=True, tag="item"):
+    """The outcome of one check on one node, or with an empty `node` on the cluster."""
 
     check: str
     outcome: Outcome
     node: str = ""
     reason: str = ""
-    """Why it was skipped, or why it could not be judged: one sentence."""
+    """Why it is not applicable, or could not be checked: one sentence."""
     folded: bool = False
-    """The reason is the same as `nodes.reachable` gives for this node: reports fold it away."""
+    """The reason is that of `nodes.reachable` for this node, so reports fold the item."""
     findings: list[FindingRecord] = []
     undecided: list[str] = []
-    """Objects that changed while they were looked at, in every look."""
+    """Objects that are inconclusive because they changed in every round."""
     unjudged: dict[str, int] = {}
-    """Objects that were not judged, by reason, e.g. the name of an egress policy."""
+    """The number of other inconclusive objects, by reason, e.g. the name of an egress policy."""
 
 
-class ClusterRecord(Record, frozen=True):
-    """Which cluster it was."""
+class ClusterRecord(ResultPart, frozen=True):
+    """The cluster of the run."""
 
     name: str = ""
     """The kubeconfig's context."""
     uid: str = ""
     version: str = ""
     proxy_modes: list[str] = []
-    """The modes that kube-proxy was seen in, over all nodes."""
+    """The modes of kube-proxy on all nodes."""
 
 
-class Override(Record, frozen=True):
-    """A threshold or waiver that a replay took from elsewhere than from the snapshot."""
+class Override(ResultPart, frozen=True):
+    """A threshold or waiver of a replay that replaces the one in the snapshot."""
 
     name: str
     was: str
     now: str
 
 
-class RunStarted(Record, frozen=True, tag="run"):
+class RunStarted(ResultPart, frozen=True, tag="run"):
     """The first line."""
 
     format: int
     wirecheck: str
     time: str
-    """When it was looked at (a replay keeps the snapshot's time), RFC 3339, UTC."""
+    """The time of the run, or of the snapshot that it replays: RFC 3339, UTC."""
     cluster: ClusterRecord = ClusterRecord()
     source: str = ""
     """`live`, or the snapshot's folder."""
     checks: list[CheckRecord] = []
     overrides: list[Override] = []
     notes: list[str] = []
-    """What the reader has to know before the verdict, as sentences (nodes without a way in)."""
+    """Sentences to read before the verdict, such as which nodes cannot be accessed."""
 
 
-class Coverage(Record, frozen=True):
-    """How much was looked at: `seen` of `known`."""
+class Coverage(ResultPart, frozen=True):
+    """How much was checked: `seen` of `known`."""
 
     nodes_seen: int = 0
     nodes_known: int = 0
@@ -130,22 +131,22 @@ class Coverage(Record, frozen=True):
     services_known: int = 0
     dns_queries: int = 0
     connections: int = 0
-    """TCP connections that were tried."""
+    """The number of TCP connections that were tried."""
     sampled_peers: int = 0
-    """How many of the others each node connected to, where that was not all of them."""
+    """The number of other nodes that each node connected to; 0 if all of them."""
     helper_pods: int = 0
-    """Nodes with a helper pod, between which large messages were sent."""
+    """The number of nodes with a helper pod, between which large payloads were sent."""
     helper_pods_wanted: int = 0
-    """Nodes that were to have one."""
+    """The number of nodes that should have one."""
     unreachable: list[str] = []
     skipped_nodes: dict[str, str] = {}
-    """Nodes that were left out, with the reason."""
+    """Nodes that were skipped, with the reason."""
     undecided: int = 0
     unjudged: dict[str, int] = {}
 
 
-class PastFinding(Record, frozen=True):
-    """A finding of the baseline that is not there now; `why` says more where there is more."""
+class PastFinding(ResultPart, frozen=True):
+    """A finding of the baseline that the run lacks; `why` explains it if needed."""
 
     check: str
     finding: FindingRecord
@@ -153,24 +154,24 @@ class PastFinding(Record, frozen=True):
     why: str = ""
 
 
-class Comparison(Record, frozen=True, tag="baseline"):
-    """What became of the baseline's findings; those that are there now say so themselves."""
+class Comparison(ResultPart, frozen=True, tag="baseline"):
+    """What has become of the baseline's findings. Findings of the run have a `standing`."""
 
     source: str
     """The file or folder that the baseline was read from."""
     time: str = ""
-    """When the baseline was looked at."""
+    """The time of the baseline."""
     new: int = 0
     known: int = 0
     fixed: list[PastFinding] = []
     unseen: list[PastFinding] = []
-    """Where the baseline had found something and nothing was learned now."""
+    """Findings of the baseline that the run could not check again."""
     doubts: list[str] = []
-    """Why it is no good baseline, though it was taken: sentences."""
+    """Why the baseline is doubtful although it was used: sentences."""
 
 
-class WaiverRecord(Record, frozen=True):
-    """A waiver of the inventory, and what became of it."""
+class WaiverRecord(ResultPart, frozen=True):
+    """A waiver of the inventory, and how it was used."""
 
     check: str
     where: str
@@ -178,21 +179,21 @@ class WaiverRecord(Record, frozen=True):
     owner: str
     until: str
     state: Literal["used", "unused", "expired", "not asked"]
-    """`not asked`: none of the checks that it is about was judged."""
+    """`not asked`: none of its checks was evaluated."""
     findings: int = 0
-    """How many it covers; of an expired one, how many it would have covered."""
+    """The number of findings that it covers, or that it would cover if it had not expired."""
 
 
-class Healing(Record, frozen=True):
-    """Something that was red when the waiting began; after `seconds` it was seen healthy."""
+class Healing(ResultPart, frozen=True):
+    """An item that failed when the wait began and was healthy after `seconds`."""
 
     check: str
     node: str
     seconds: float
 
 
-class Wait(Record, frozen=True):
-    """How long was waited for the cluster to become healthy, in seconds."""
+class Wait(ResultPart, frozen=True):
+    """How long the run waited for the cluster to become healthy, in seconds."""
 
     limit: float
     seconds: float
@@ -200,7 +201,7 @@ class Wait(Record, frozen=True):
     healed: list[Healing] = []
 
 
-class RunEnded(Record, frozen=True, tag="end"):
+class RunEnded(ResultPart, frozen=True, tag="end"):
     """The last line."""
 
     status: int
@@ -214,15 +215,15 @@ class RunEnded(Record, frozen=True, tag="end"):
     looks: int = 1
     interrupted: bool = False
     spared: list[str] = []
-    """Nodes that were not looked at, as `thresholds.unreachable` accepts."""
+    """Nodes that were not checked, which `thresholds.unreachable` accepts."""
     waivers: list[WaiverRecord] = []
     wait: Wait | None = None
     measured: dict[str, float] = {}
-    """Values that were measured, over all nodes: `conntrack use, worst node, percent`."""
+    """Measured values over all nodes, by the names in `measures.MEASURES`."""
 
 
-class Results(Record, frozen=True):
-    """A whole run."""
+class Results(ResultPart, frozen=True):
+    """The results of a run."""
 
     started: RunStarted
     items: list[ItemResult]

@@ -1,6 +1,6 @@
-"""The JSON schema of a line of `results.jsonl`, made from the record types.
+"""The JSON schema of a line of `results.jsonl`, generated from the types in `records`.
 
-`python -m wirecheck.results.schema` writes it anew after they changed.
+`python -m wirecheck.results.schema` writes it again after they change.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FILE = Path(__file__).with_name("results.schema.json")
 
 
 def results_schema() -> str:
-    """The schema as text, as it is kept beside this module."""
+    """The schema as text."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A line of wirecheck's results.jsonl",

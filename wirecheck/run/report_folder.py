@@ -138,7 +138,7 @@ def add_to_history(results: Results, folder: Path, request: Request) -> str:
     return ""
 
 
-def _earlier(file: Path | None, cluster: str) -> list[history.Entry]:
+def _earlier(file: Path | None, cluster: str) -> list[history.HistoryEntry]:
     try:
         return history.read(file, cluster, MOST_RUNS - 1) if file else []
     except OSError:
