@@ -34,7 +34,7 @@ def test_the_demo_always_ends_well_and_says_where_the_reports_are(tmp_path, caps
 
     assert left.value.code == 0
     (folder,) = (tmp_path / "reports").iterdir()
-    assert f"report: {folder.relative_to(tmp_path) / 'report.html'}" in capsys.readouterr().out
+    assert f"Report: {folder.relative_to(tmp_path) / 'report.html'}" in capsys.readouterr().out
     failed = {
         item.check
         for item in read_results(folder / "results.jsonl").items

@@ -76,7 +76,7 @@ def test_a_node_that_was_not_looked_at_is_not_healthy(run, tmp_path):
 
     assert code == 2
     assert "n1 refuses the connection." in out
-    assert "looked at 0 of 1 node, 0 of " in out
+    assert "Checked 0/1 node, 0/" in out
 
 
 def test_reachability_is_judged_whatever_was_chosen(run, tmp_path):

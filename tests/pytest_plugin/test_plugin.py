@@ -123,7 +123,7 @@ def test_a_fail_is_told_without_a_traceback(run, tmp_path):
     assert "Traceback" not in done.text
     assert "plugin.py" not in done.text
     looked, verdict = done.last
-    assert looked.startswith("looked at 1 of 1 node, ")
+    assert looked.startswith("Checked 1/1 node, ")
     assert verdict == "1 check failed on 1 node."
 
 

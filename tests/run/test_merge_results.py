@@ -81,7 +81,7 @@ def test_from_the_command_line(files, tmp_path, monkeypatch, capsys):
         cli.main(["merge", str(files["a"]), str(files["b"]), "--report-dir", "out"])
 
     assert left.value.code == 1
-    assert "looked at 3 of 3 nodes" in capsys.readouterr().out
+    assert "Checked 3/3 nodes" in capsys.readouterr().out
     assert list(Path("out").glob("*/report.html"))
 
 

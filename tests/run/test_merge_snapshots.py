@@ -141,7 +141,7 @@ def test_the_command_takes_folders_of_runs_and_of_snapshots(parts, tmp_path, mon
 
     out = capsys.readouterr().out
     assert left.value.code == 1
-    assert "looked at 3 of 3 nodes" in out
+    assert "Checked 3/3 nodes" in out
     assert (tmp_path / "whole" / "snapshot.json").is_file()
     assert "Put together from 2 snapshots" in out
 
@@ -180,7 +180,7 @@ def test_merge_waits_until_all_parts_are_there(parts, tmp_path, monkeypatch, cap
     with pytest.raises(SystemExit):
         cli.main(["merge", str(shares), "--parts", "2", "--report-dir", str(tmp_path / "whole")])
     assert len(waited) == 3
-    assert "looked at 3 of 3 nodes" in capsys.readouterr().out
+    assert "Checked 3/3 nodes" in capsys.readouterr().out
 
 
 def test_merge_says_how_many_parts_came(parts, tmp_path, capsys) -> None:

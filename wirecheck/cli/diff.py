@@ -104,12 +104,12 @@ def _print(first: Baseline, second: Baseline, told: Told) -> None:
     _part(say, "New", [_there(each) for each in told.new])
     _part(say, "Still there", [_there(each) for each in told.known])
     _part(say, "Fixed", [past_sentence(each) for each in told.fixed])
-    _part(say, "Not looked at again", [past_sentence(each) for each in told.unseen])
+    _part(say, "Not checked again", [past_sentence(each) for each in told.unseen])
     parts = (
         f"{len(told.new):,} new",
         f"{len(told.known):,} still there",
         f"{len(told.fixed):,} fixed",
-        f"{len(told.unseen):,} not looked at again",
+        f"{len(told.unseen):,} not checked again",
         plural(len(told.changes), "change") + " in the cluster",
     )
     say(f"\n{', '.join(parts)}.")
