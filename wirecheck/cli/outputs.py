@@ -26,7 +26,7 @@ from wirecheck.report.registry import FORMATS
 from wirecheck.results.records import Results
 from wirecheck.run.report_folder import UnwrittenError
 from wirecheck.run.reported_run import ReportedRun, run_all
-from wirecheck.run.request import SENTENCES, Request
+from wirecheck.run.request import SENTENCES, Request, RequestError
 from wirecheck.run.request import status_of as error_status
 
 
@@ -45,7 +45,14 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def perform_and_present(request: Request, globs: Sequence[str], outputs: Sequence[Output]) -> int:
     """Run the checks, write all reports, show the screen; return the exit status."""
-    run = ReportedRun(request, ConsoleProgress(), outputs)
+    progress = ConsoleProgress()
+    try:
+        run = ReportedRun(request, progress, outputs)
+    except RequestError as error:
+        if text := deliver_failure(outputs, str(error), progress.say):
+            click.echo(text, nl=False)
+            return failure_status(outputs, error_status(error))
+        raise
     try:
         run_all(run, globs)
     except BaseException as error:
