@@ -28,39 +28,39 @@ def names(dns: ClusterDns) -> list[str]:
     return [each.metadata.name for each in dns.replicas]
 
 
-def test_kubeadms(api: dict[str, Any]) -> None:
+def test_the_dns_of_kubeadm(api: dict[str, Any]) -> None:
     dns = found(api)
 
     assert (dns.addresses, names(dns), dns.domain) == (("10.96.0.10",), ["dns"], "cluster.local")
 
 
-def test_the_domain_is_the_corefiles(api: dict[str, Any]) -> None:
+def test_the_domain_comes_from_the_corefile(api: dict[str, Any]) -> None:
     corefile = ".:53 {\n  kubernetes corp.example in-addr.arpa {\n  }\n}"
     api["configMaps"] = [{"metadata": {"name": "coredns"}, "data": {"Corefile": corefile}}]
 
     assert found(api).domain == "corp.example"
 
 
-def test_both_families_each_once(api: dict[str, Any]) -> None:
+def test_each_family_is_listed_once(api: dict[str, Any]) -> None:
     kube_dns(api)["spec"]["clusterIPs"] = ["10.96.0.10", "fd00::a"]
 
     assert found(api).addresses == ("10.96.0.10", "fd00::a")
 
 
-def test_another_name_with_the_label(api: dict[str, Any]) -> None:
+def test_a_service_of_another_name_is_found_by_its_label(api: dict[str, Any]) -> None:
     kube_dns(api)["metadata"]["name"] = "rke2-coredns"
 
     assert names(found(api)) == ["dns"]
 
 
 @pytest.mark.parametrize("clusterIP", ["None", ""])
-def test_a_service_without_an_address_is_none(api: dict[str, Any], clusterIP: str) -> None:  # noqa: N803
+def test_a_service_without_a_cluster_ip_is_ignored(api: dict[str, Any], clusterIP: str) -> None:  # noqa: N803
     kube_dns(api)["spec"]["clusterIP"] = clusterIP
 
     assert found(api).services == ()
 
 
-def test_the_metrics_service_beside_it_is_none(api: dict[str, Any]) -> None:
+def test_the_metrics_service_is_ignored(api: dict[str, Any]) -> None:
     metrics = small_cluster.service("kube-dns", "kube-system", "10.96.0.77", [{"port": 9153}])
     api["services"].append(metrics)
 
@@ -71,7 +71,7 @@ def test_the_metrics_service_beside_it_is_none(api: dict[str, Any]) -> None:
     ("part", "field", "value"),
     [("status", "phase", "Pending"), ("metadata", "deletionTimestamp", "2026-01-01T00:00:00Z")],
 )
-def test_replicas_are_there_to_answer(
+def test_only_running_pods_are_replicas(
     api: dict[str, Any], part: str, field: str, value: str
 ) -> None:
     api["pods"][0][part][field] = value
@@ -79,7 +79,7 @@ def test_replicas_are_there_to_answer(
     assert names(found(api)) == []
 
 
-def test_a_replica_that_is_not_ready_is_one(api: dict[str, Any]) -> None:
+def test_a_replica_need_not_be_ready(api: dict[str, Any]) -> None:
     api["pods"][0]["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
 
     assert names(found(api)) == ["dns"]
@@ -88,7 +88,7 @@ def test_a_replica_that_is_not_ready_is_one(api: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("target", "port"), [(0, 53), (5353, 5353), ("dns", 1053), ("nowhere", 53)]
 )
-def test_replicas_listen_at_the_target_port(
+def test_replicas_listen_on_the_target_port(
     api: dict[str, Any], target: int | str, port: int
 ) -> None:
     kube_dns(api)["spec"]["ports"][0]["targetPort"] = target

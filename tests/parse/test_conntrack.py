@@ -19,7 +19,7 @@ UNREPLIED = (
 EXTENDED = "ipv4     2 tcp      6 86399 ESTABLISHED " + TRANSLATED.partition("25 ")[2]
 
 
-def test_both_directions_are_read():
+def test_both_directions_are_parsed():
     (entry,) = parse_connections(TRANSLATED)
 
     assert (entry.protocol, entry.is_replied) == ("udp", True)
@@ -30,40 +30,40 @@ def test_both_directions_are_read():
     assert entry.reply.source == address("10.244.0.2")
 
 
-def test_an_entry_without_a_reply_is_told_apart():
+def test_an_entry_without_a_reply_is_marked():
     (entry,) = parse_connections(UNREPLIED)
 
     assert not entry.is_replied
     assert entry.original.source == address("fd00::5")
 
 
-def test_the_extended_form_is_read_too():
+def test_the_extended_form_is_parsed():
     (entry,) = parse_connections(EXTENDED)
 
     assert entry.protocol == "tcp"
 
 
-def test_nothing_is_no_connection():
+def test_empty_text_has_no_connections():
     assert list(parse_connections("\n")) == []
 
 
 @given(st.integers(0, len(TRANSLATED) - 1))
-def test_a_line_that_is_cut_is_an_error_or_still_whole(length):
+def test_a_truncated_line_is_an_error_or_still_complete(length):
     cut = TRANSLATED[:length]
     entries = []
     with contextlib.suppress(ParseError):
         entries = list(parse_connections(cut))
-    # Digits of the last port may be missing, which nobody can see; all else must be there.
+    # A missing digit of the last port cannot be noticed. Everything else must be complete.
     assert all(each.reply.source == address("10.244.0.2") for each in entries)
 
 
 @given(st.text())
-def test_any_text_is_read_or_refused(text):
+def test_any_text_is_parsed_or_refused(text):
     with contextlib.suppress(ParseError):
         list(parse_connections(text))
 
 
 @pytest.mark.parametrize("word", ["dst=10.96.0.10", "dport=53"])
-def test_the_line_is_named(word):
+def test_the_error_names_the_line(word):
     with pytest.raises(ParseError, match="line 2"):
         list(parse_connections(f"{TRANSLATED}\n{TRANSLATED.replace(word, '')}"))

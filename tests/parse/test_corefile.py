@@ -43,11 +43,11 @@ KUBEADM = """.:53 {
         ("", ""),
     ],
 )  # fmt: skip
-def test_the_domain(corefile: str, zone: str) -> None:
+def test_the_cluster_zone(corefile: str, zone: str) -> None:
     assert cluster_zone(corefile) == zone
 
 
-def test_the_plugins_of_all_blocks() -> None:
+def test_plugins_of_all_blocks() -> None:
     text = (
         "import *.server\n(snip) {\n errors\n}\n"
         + KUBEADM

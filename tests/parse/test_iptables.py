@@ -106,7 +106,7 @@ def test_a_cut_text_never_passes(length: int) -> None:
 
 @settings(max_examples=300)
 @given(st.text(max_size=300))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     for each in (text, NAT + text, NAT.replace("COMMIT", text + "\nCOMMIT")):
         with contextlib.suppress(ParseError):
             parse_iptables_save(each)

@@ -64,7 +64,7 @@ def test_what_is_not_understood_is_said_with_its_line(old: str, new: str, said: 
 
 
 @given(st.text(max_size=100))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     for each in (text, TITLE + text, IP_VS + text):
         with contextlib.suppress(ParseError):
             parse_ip_vs(each)

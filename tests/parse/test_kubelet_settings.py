@@ -6,7 +6,7 @@ from wirecheck.parse.errors import ParseError
 from wirecheck.parse.kubelet_settings import KubeletDns, kubelet_dns
 
 
-def test_a_flag_wins_over_the_file() -> None:
+def test_a_flag_overrides_the_file() -> None:
     lines = ["clusterDNS:", "- 10.96.0.10", "clusterDomain: cluster.local"]
     flags = {"cluster-dns": "10.96.0.11, fd00::b", "cluster-domain": "other.local."}
 
@@ -14,7 +14,7 @@ def test_a_flag_wins_over_the_file() -> None:
     assert kubelet_dns(flags, lines) == KubeletDns(("10.96.0.11", "fd00::b"), "other.local")
 
 
-def test_what_is_not_set_is_nothing() -> None:
+def test_unset_values_are_empty() -> None:
     assert kubelet_dns({}, []) == KubeletDns((), "")
     assert kubelet_dns({}, ["clusterDNS: null"]) == KubeletDns((), "")
 
@@ -22,6 +22,6 @@ def test_what_is_not_set_is_nothing() -> None:
 @pytest.mark.parametrize(
     "lines", [["clusterDNS: ["], ["clusterDNS"], ["- a", "- b"], ["clusterDNS: 5"]]
 )
-def test_what_is_no_settings_is_an_error(lines: list[str]) -> None:
+def test_invalid_settings_are_an_error(lines: list[str]) -> None:
     with pytest.raises(ParseError):
         kubelet_dns({}, lines)

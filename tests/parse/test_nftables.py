@@ -48,7 +48,7 @@ def test_a_cut_text_never_passes(length: int) -> None:
 
 @settings(max_examples=200)
 @given(st.text(max_size=200))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     for each in (text, json.dumps({"nftables": [{"chain": text}]}), TEXT.replace('"rule"', text)):
         with contextlib.suppress(ParseError):
             parse_nft_table(each)

@@ -19,7 +19,7 @@ def test_sections_keep_the_order_of_their_settings():
     assert (empty.name, empty.settings, empty.last("MACAddress")) == ("Link", [], "")
 
 
-def test_a_list_goes_on_until_an_empty_value_takes_it_back():
+def test_an_empty_value_clears_a_list():
     (section,) = parse_sections(["[Match]", "Kind=veth", "Kind=bridge vxlan"])
     assert section.words("Kind") == ("veth", "bridge", "vxlan")
 
@@ -28,6 +28,6 @@ def test_a_list_goes_on_until_an_empty_value_takes_it_back():
 
 
 @pytest.mark.parametrize("lines", [["Kind=veth"], ["[Match]", "no setting"], ["[Match"]])
-def test_what_is_no_setting_is_an_error_with_its_line(lines):
+def test_a_line_without_a_setting_is_an_error_that_names_it(lines):
     with pytest.raises(ParseError, match=f"line {len(lines)} is neither"):
         parse_sections(lines)

@@ -23,21 +23,21 @@ def test_each_family_has_its_own_syncs():
     assert six.is_waiting
 
 
-def test_before_1_33_one_metric_served_both():
+def test_before_1_33_one_metric_covers_both_families():
     text = f"{STAMP.format('queued_')} 5\n{STAMP.format('')} 4\n"
 
     assert parse_sync_metrics(text) == (Sync("", 5.0, 4.0),)
 
 
-def test_a_family_that_never_synced_waits_for_its_first():
+def test_a_family_that_never_synced_is_waiting():
     assert parse_sync_metrics(f"{STAMP.format('queued_')} 5\n")[0].is_waiting
 
 
-def test_without_metrics_there_is_nothing_to_tell():
+def test_without_metrics_there_are_no_syncs():
     assert parse_sync_metrics("") == ()
 
 
 @pytest.mark.parametrize("text", ["kubeproxy_sync{", "<html>busy</html>", "a b c d"])
-def test_what_is_no_metric_is_an_error(text):
+def test_invalid_metrics_are_an_error(text):
     with pytest.raises(ParseError, match="metrics"):
         parse_sync_metrics(text)
