@@ -89,12 +89,12 @@ def test_every_report_tells_new_known_and_fixed(run, ill, well, capsys):
 def test_a_baseline_that_could_not_look_is_refused_unless_forced(run, tmp_path, ill):
     blind = written(tmp_path / "blind", unreachable())
 
-    with pytest.raises(RequestError, match="no good baseline: It has looked at nothing"):
+    with pytest.raises(RequestError, match="cannot serve as a baseline: It checked nothing"):
         run(ill, baseline=blind)
 
     results, _ = run(ill, baseline=blind, force_baseline=True)
     assert results.ended.status == 1
-    assert "looked at nothing" in results.comparison.doubts[0]
+    assert "checked nothing" in results.comparison.doubts[0]
 
 
 HERE = ClusterIdentity("here", "0c5f7f0e-9f3f-4f3a-8d5e-1f2d8a3b4c5d")
@@ -105,7 +105,7 @@ def doubts(results: Results, unreachable: float = 0, cluster=HERE) -> list[str]:
 
 
 def test_a_few_missing_nodes_may_be_accepted():
-    assert doubts(sample.broken()) == ["It could not look at w7, w9."]
+    assert doubts(sample.broken()) == ["It could not check w7, w9."]
     assert doubts(sample.broken(), unreachable=2) == []
 
 
@@ -123,9 +123,9 @@ def test_what_is_no_run_is_refused_with_a_sentence(tmp_path):
     file = tmp_path / "notes.txt"
     file.write_text("hello\n")
 
-    with pytest.raises(RequestError, match="is no earlier run"):
+    with pytest.raises(RequestError, match="is not an earlier run"):
         read_baseline(tmp_path / "empty")
-    with pytest.raises(RequestError, match="is no earlier run"):
+    with pytest.raises(RequestError, match="is not an earlier run"):
         read_baseline(tmp_path / "missing")
     with pytest.raises(RequestError, match="line 1"):
         read_baseline(file)

@@ -9,14 +9,14 @@ import pytest
 
 from wirecheck.cli import main as cli
 from wirecheck.cli.demo import recorded
-from wirecheck.inspect.snapshot_summary import slow_commands
+from wirecheck.evaluation.slow_commands import slow_commands
 from wirecheck.results.jsonl import read_results
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
 from wirecheck.snapshot.index import SnapshotIndex
 
 SAID = (
-    "iptables-nft-save took 24 s on wc-w2, and long on 1 other node: what changed there in that "
-    "time may be missing in what was judged."
+    "iptables-nft-save took 24 s on wc-w2, and long on 1 other node: changes during that time may "
+    "be missing in the results."
 )
 
 
@@ -48,7 +48,7 @@ def test_of_one_node_no_other_is_told(slow):
 
     (said,) = slow_commands(msgspec.structs.replace(slow.index, looks=looks))
 
-    assert said.startswith("iptables-nft-save took 24 s on wc-w2: what changed")
+    assert said.startswith("iptables-nft-save took 24 s on wc-w2: changes during")
 
 
 def test_where_all_were_quick_nothing_is_told():

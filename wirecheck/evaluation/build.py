@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from wirecheck import __version__
 from wirecheck.catalogue.registry import Check
 from wirecheck.catalogue.remedies import general
+from wirecheck.evaluation.slow_commands import slow_commands
 from wirecheck.evaluation.verdict import (
     UNREACHABLE,
     FailOn,
@@ -19,7 +20,6 @@ from wirecheck.evaluation.verdict import (
     verdict,
 )
 from wirecheck.evaluation.waivers import waiver_records
-from wirecheck.inspect.snapshot_summary import slow_commands
 from wirecheck.model.cluster import Cluster
 from wirecheck.results.measures import NodeMeasures, of_all
 from wirecheck.results.records import (

@@ -1,4 +1,4 @@
-"""From a check and what was seen to a result, over one look or several. Pure."""
+"""Evaluates checks on what was seen, over one round or several. Pure."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from wirecheck.snapshot.index import SnapshotIndex, VisitRecord, VisitStatus
 from wirecheck.snapshot.objects.node import NodeObject
 
 MOST_FINDINGS = 100
-"""Of one check on one node: where each of 1,000 nodes lacks all others, pairs are a million."""
+"""Of one check on one node: if each of 1,000 nodes lacks all others, there are a million pairs."""
 
 Identity = tuple[Ref, str, str]
 
 
 @dataclass
-class Judgement:
-    """What one check said in one look."""
+class RoundResult:
+    """What one check found in one round."""
 
     names: RemedyNames
     findings: dict[Identity, Finding] = field(default_factory=dict)
@@ -53,37 +53,37 @@ class Judgement:
 
 
 class Evaluation:
-    """Judges one snapshot with the given checks, node after node.
+    """Evaluates the given checks on one snapshot, node by node.
 
-    At most one node's documents (one for each look) are held at a time.
+    At most one node's documents (one per round) are in memory at a time.
     """
 
     def __init__(self, snapshot: Snapshot, checks: Sequence[Check]) -> None:
         self._snapshot = snapshot
         self._checks = tuple(checks)
-        looks = enumerate(snapshot.index.looks, start=1)
+        rounds = enumerate(snapshot.index.looks, start=1)
         readers = ReaderCache()
         self._clusters = [
-            Cluster(snapshot.api(number), snapshot.index, look, readers=readers)
-            for number, look in looks
+            Cluster(snapshot.api(number), snapshot.index, record, readers=readers)
+            for number, record in rounds
         ]
         self._fingerprints: list[dict[str, Fingerprint]] = [{} for _ in self._clusters]
         self._compares_nodes = any(check.compares_nodes for check in checks)
         self.measured: dict[str, NodeMeasures] = {}
-        """What was measured on the nodes that were judged."""
+        """What was measured on the evaluated nodes."""
 
     @property
     def node_names(self) -> tuple[str, ...]:
-        """Every node that the API listed in the first look, sorted."""
+        """Every node that the API listed in the first round, sorted."""
         return tuple(sorted(self._clusters[0].nodes)) if self._clusters else ()
 
     @property
     def first_round(self) -> Cluster:
-        """The cluster in the look that visits every node."""
+        """The cluster in the round that visits every node."""
         return self._clusters[0]
 
     def node(self, name: str) -> Iterator[ItemResult]:
-        """One result for each check about nodes."""
+        """Yield one result for each check about nodes."""
         nodes = self._nodes(name)
         if nodes and nodes[0].document:
             self.measured[name] = measured_on(nodes[0].document)
@@ -94,7 +94,7 @@ class Evaluation:
             self._remember(name, nodes)
 
     def cluster(self, names: Iterable[str] | None = None) -> Iterator[ItemResult]:
-        """One result for each check about the cluster; nodes are compared among `names`."""
+        """Yield one result for each check about the cluster. Nodes are compared among `names`."""
         if self._compares_nodes:
             for name in self.node_names if names is None else names:
                 if name not in self._fingerprints[0]:
@@ -105,13 +105,13 @@ class Evaluation:
                 yield self._result(check, "", clusters)
 
     def _remember(self, name: str, nodes: Iterable[Node]) -> None:
-        """Keep the fingerprints of one node, for each look in which it was seen."""
+        """Keep the fingerprints of one node, for each round in which it was visited."""
         for node in nodes:
             at = next(at for at, each in enumerate(self._clusters) if each is node.cluster)
             self._fingerprints[at][name] = fingerprint_of(node)
 
     def _with_fingerprints(self) -> list[Cluster]:
-        """The cluster in each look; a node that was not visited again is as it was."""
+        """The cluster in each round. A node that was not visited again keeps its fingerprint."""
         known: dict[str, Fingerprint] = {}
         found = []
         for cluster, fingerprints in zip(self._clusters, self._fingerprints, strict=True):
@@ -120,7 +120,7 @@ class Evaluation:
         return found
 
     def _nodes(self, name: str) -> list[Node]:
-        """The node in each look that visited it; in the first look also where none did."""
+        """The node in each round that visited it, and in the first round in any case."""
         seen = []
         for number, cluster in enumerate(self._clusters, start=1):
             visit = cluster.round.visits.get(name)
@@ -143,23 +143,23 @@ class Evaluation:
         return Node(cluster, cluster.nodes.get(name) or self._deleted(name), visit, document)
 
     def _deleted(self, name: str) -> NodeObject:
-        """A node that the first look still listed, as one that is being deleted."""
+        """A node that only the first round lists, as one that is being deleted."""
         node = self._clusters[0].nodes[name]
         metadata = replace(node.metadata, deletion_timestamp="meanwhile")
         return replace(node, metadata=metadata)
 
     def _result(self, check: Check, name: str, subjects: Sequence[Node | Cluster]) -> ItemResult:
-        looks = [_judgement(check, subject) for subject in subjects[:1]]
-        if check.settles and (looks[0].findings or looks[0].undecided):
-            looks += [_judgement(check, subject) for subject in subjects[1:]]
+        results = [_round_result(check, subject) for subject in subjects[:1]]
+        if check.settles and (results[0].findings or results[0].undecided):
+            results += [_round_result(check, subject) for subject in subjects[1:]]
         reason = subjects[0].visit.reason if isinstance(subjects[0], Node) else ""
-        return _settled(check, name, looks, reason, self._snapshot.index)
+        return _settled(check, name, results, reason, self._snapshot.index)
 
 
 def evaluate(
     snapshot: Snapshot, checks: Sequence[Check], nodes: Collection[str] | None = None
 ) -> Iterator[ItemResult]:
-    """Every item of the run: node after node, then the cluster's. `nodes` narrows it down."""
+    """Yield every item: node by node, then the cluster's. `nodes` restricts them."""
     evaluation = Evaluation(snapshot, checks)
     names = [name for name in evaluation.node_names if nodes is None or name in nodes]
     for name in names:
@@ -168,54 +168,54 @@ def evaluate(
 
 
 def concerned(items: Iterable[ItemResult], checks: Iterable[Check]) -> frozenset[str]:
-    """Nodes to look at again, because a settling check found something; "" is the API alone."""
+    """The nodes to check again because a settling check found something; "" is the API alone."""
     settling = {check.id for check in checks if check.settles}
     return frozenset(
         item.node for item in items if item.check in settling and (item.findings or item.undecided)
     )
 
 
-def _judgement(check: Check, subject: Node | Cluster) -> Judgement:
-    """Run the check's function once. What it found before it stopped with an error is kept."""
-    said = Judgement(RemedyNames(subject))
+def _round_result(check: Check, subject: Node | Cluster) -> RoundResult:
+    """Run the check's function once. Findings before an error are kept."""
+    result = RoundResult(RemedyNames(subject))
     changed = subject.changed if isinstance(subject, Cluster) else subject.cluster.changed
     try:
         for finding in check.function(subject):
             touched = {finding.subject.object_key, *(c.object_key for c in finding.concerns)}
             if finding.inconclusive:
-                said.unjudged[finding.inconclusive] += 1
+                result.unjudged[finding.inconclusive] += 1
             elif check.settles and touched & changed:
-                said.undecided[finding.identity] = finding
+                result.undecided[finding.identity] = finding
             else:
-                said.findings[finding.identity] = finding
+                result.findings[finding.identity] = finding
     except NotApplicable as reason:
-        said.skip = str(reason)
+        result.skip = str(reason)
     except FactMissingError as reason:
-        said.error = str(reason)
+        result.error = str(reason)
     except Exception as error:
         # What one node's data does to one check must not cost the results of all others.
-        said.error = (
-            f"{check.id} could not be worked out from what was seen: {type(error).__name__}: "
-            f"{error}. This is a fault of wirecheck or of the snapshot; please report it."
+        result.error = (
+            f"{check.id} could not be evaluated: {type(error).__name__}: {error}. This is a bug "
+            "in wirecheck or a damaged snapshot; please report it."
         )
-    return said
+    return result
 
 
 def _settled(
-    check: Check, name: str, looks: list[Judgement], visit_reason: str, index: SnapshotIndex
+    check: Check, name: str, rounds: list[RoundResult], visit_reason: str, index: SnapshotIndex
 ) -> ItemResult:
-    """Findings count if every look has them; undecided is what some look could not decide."""
-    first = looks[0]
-    every = [{**look.findings, **look.undecided} for look in looks]
+    """Findings count if every round has them; undecided are those that some round cannot decide."""
+    first = rounds[0]
+    every = [{**each.findings, **each.undecided} for each in rounds]
     lasting = {
         identity: finding
         for identity, finding in every[0].items()
         if all(identity in each for each in every)
     }
-    counting = {i: f for i, f in lasting.items() if all(i in look.findings for look in looks)}
+    counting = {i: f for i, f in lasting.items() if all(i in each.findings for each in rounds)}
     undecided = sorted({str(f.subject) for i, f in lasting.items() if i not in counting})
-    errors = list(dict.fromkeys(look.error for look in looks if look.error))
-    records = [_record(check, finding, len(looks)) for finding in counting.values()]
+    errors = list(dict.fromkeys(each.error for each in rounds if each.error))
+    records = [_record(check, finding, len(rounds)) for finding in counting.values()]
     remedies = _remedies(check, list(counting.values())[:MOST_FINDINGS], first.names)
     records[: len(remedies)] = map(_with_remedy, records, remedies)
     waivers = [waiver_for(check.id, name, record, index) for record in records]
@@ -253,7 +253,7 @@ def _with_remedy(record: FindingRecord, remedy: str) -> FindingRecord:
 
 
 def _listed(check: Check, name: str, records: list[FindingRecord]) -> list[FindingRecord]:
-    """The worst of them, and a last one that counts the others where there are too many."""
+    """The worst findings and, if there are too many, a last one that counts the others."""
     if len(records) <= MOST_FINDINGS:
         return records
     levels = tuple(Level)
@@ -263,9 +263,9 @@ def _listed(check: Check, name: str, records: list[FindingRecord]) -> list[Findi
     further = replace(
         rest[0],
         object=about,
-        expected="as of those that are listed",
-        found=f"{len(rest):,} more findings, which are not listed",
-        # Known in another run only if it stands for the very same ones.
+        expected="like the listed findings",
+        found=f"{len(rest):,} more findings, not listed",
+        # Known in another run only if it stands for exactly the same findings.
         key="/".join(filter(None, [check.id, about.kind, name, FURTHER, _digest(rest)])),
         evidence=[],
         remedy="",
@@ -279,7 +279,7 @@ def _digest(records: Iterable[FindingRecord]) -> str:
     return hashlib.sha256("\n".join(keys).encode(errors="surrogatepass")).hexdigest()[:12]
 
 
-def _record(check: Check, finding: Finding, looks: int) -> FindingRecord:
+def _record(check: Check, finding: Finding, rounds: int) -> FindingRecord:
     subject = finding.subject
     return FindingRecord(
         object=Object(
@@ -295,7 +295,7 @@ def _record(check: Check, finding: Finding, looks: int) -> FindingRecord:
         found=finding.found,
         key=_lasting_key(check, finding),
         evidence=list(finding.evidence),
-        looks=looks,
+        looks=rounds,
     )
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from wirecheck.api_index.helper_pods import without_helpers
+from wirecheck.evaluation.slow_commands import slow_commands
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot
-from wirecheck.snapshot.index import RoundRecord, SnapshotIndex
+from wirecheck.snapshot.index import RoundRecord
 from wirecheck.text import plural
 
 
@@ -43,24 +44,6 @@ def objects_counted(objects: ApiObjects) -> str:
             plural(len(objects.services), "Service"),
         )
     )
-
-
-def slow_commands(index: SnapshotIndex) -> Iterator[str]:
-    """A sentence for each command that took long on some node: its output was old by then."""
-    slowest: dict[str, dict[str, float]] = {}
-    for look in index.looks:
-        for node, visit in look.visits.items():
-            for command, seconds in visit.slow.items():
-                known = slowest.setdefault(command, {})
-                known[node] = max(seconds, known.get(node, 0.0))
-    for command, by_node in sorted(slowest.items()):
-        node = max(by_node, key=by_node.__getitem__)
-        more = len(by_node) - 1
-        others = f", and long on {plural(more, 'other node')}" if more else ""
-        yield (
-            f"{command} took {by_node[node]:.0f} s on {node}{others}: what changed there in that "
-            "time may be missing in what was judged."
-        )
 
 
 def _visits(look: RoundRecord) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What was there before: an earlier run, read to hold a later one against it."""
+"""Baselines: earlier runs that a later one is compared with."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Baseline:
     def settle(
         self, items: Sequence[ItemResult], checks: Sequence[Check], doubts: Sequence[str] = ()
     ) -> tuple[list[ItemResult], Comparison]:
-        """The items of a run against this one: what was there before does not fail.
+        """Compare a run's items with this one: findings that were there before do not fail.
 
-        `checks` are those of the run; what others found before is left out of account.
+        `checks` are those of the run; earlier findings of other checks are ignored.
         """
         chosen = {check.id for check in checks}
         before = [item for item in self.results.items if item.check in chosen]
@@ -52,7 +52,7 @@ class Baseline:
         )
 
     def doubts(self, cluster: ClusterIdentity, unreachable: float = 0) -> list[str]:
-        """Why it cannot tell what is new on `cluster`: sentences; none if it can.
+        """Why this baseline cannot show what is new on `cluster`: sentences; none if it can.
 
         `unreachable` nodes may be missing in it.
         """
@@ -64,23 +64,23 @@ class Baseline:
         )
         doubts = []
         if not ended.coverage.nodes_seen:
-            doubts.append(f"It has looked at nothing: {coverage_sentence(ended.coverage)}.")
+            doubts.append(f"It checked nothing: {coverage_sentence(ended.coverage)}.")
         elif len(missing) > unreachable:
-            doubts.append(f"It could not look at {listed(missing, 5)}.")
+            doubts.append(f"It could not check {listed(missing, 5)}.")
         if ended.interrupted:
-            doubts.append("It was interrupted, so it is not whole.")
+            doubts.append("It was interrupted, so it is incomplete.")
         if about.uid and cluster.uid and about.uid != cluster.uid:
             doubts.append(
-                f"It is of another cluster ({about.name or 'unnamed'}, uid {about.uid}), and this "
-                f"one is {cluster.context or 'unnamed'}, uid {cluster.uid}."
+                f"It is of another cluster ({about.name or 'unnamed'}, uid {about.uid}); this one "
+                f"is {cluster.context or 'unnamed'}, uid {cluster.uid}."
             )
         return doubts
 
 
 def read_baseline(path: Path, checks: Sequence[Check] | None = None) -> Baseline:
-    """The run that `path` names: a results.jsonl, a run's folder, or a snapshot.
+    """Read the run that `path` names: a results.jsonl, a run's folder, or a snapshot.
 
-    Of a folder with the reports of several runs it is the latest. A snapshot is judged anew, by
+    In a folder with the reports of several runs, the latest counts. A snapshot is evaluated with
     its own thresholds and waivers. Raises RequestError or SnapshotError.
     """
     path = _latest(path) or path
@@ -91,18 +91,18 @@ def read_baseline(path: Path, checks: Sequence[Check] | None = None) -> Baseline
         if (folder / INDEX).is_file():
             return Baseline(_replayed(folder, load() if checks is None else checks), str(folder))
     raise RequestError(
-        f"{path} is no earlier run: name its {RESULTS}, the folder that it left, a --report-dir "
-        "that it wrote to, or a snapshot."
+        f"{path} is not an earlier run: name its {RESULTS}, the folder that it left, a "
+        "--report-dir that it wrote to, or a snapshot."
     )
 
 
 def accepted_doubts(baseline: Baseline, doubts: Sequence[str], *, forced: bool) -> list[str]:
-    """The doubts, if the baseline is taken in spite of them. Raises RequestError if not."""
+    """The doubts, if the baseline is used in spite of them. Raises RequestError if not."""
     if doubts and not forced:
         raise RequestError(
             harmless(
-                f"{baseline.source} is no good baseline: {' '.join(doubts)} What was not looked at "
-                "then would count as new now; take a better one, or add --force-baseline."
+                f"{baseline.source} cannot serve as a baseline: {' '.join(doubts)} Findings that "
+                "it could not have would count as new. Name another one, or add --force-baseline."
             )
         )
     return list(doubts)
