@@ -106,9 +106,9 @@ def have_netns(node: Node) -> Findings:
     See: https://github.com/kubernetes/kubernetes/issues/69723
     """
     for pod in node.pods:
-        if pod.has_own_netns and node.netns_of(pod) is None:
+        if pod.has_own_netns and node.namespaces.netns_of(pod) is None:
             yield Finding(
-                pod, expected="processes in their own netns", found=node.why_no_netns(pod)
+                pod, expected="processes in their own netns", found=node.namespaces.why_no_netns(pod)
             )
         elif why := pod.why_hidden:
             yield Finding(pod, expected="a netns", found="a sandbox of its own", inconclusive=why)

@@ -14,7 +14,7 @@ def _failed(node: Node, connections: Iterable[Reached]) -> Findings:
 
 
 def _failure(node: Node, each: Reached, reason: str) -> Finding:
-    netns = node.netns_of(each.source) if each.source else None
+    netns = node.namespaces.netns_of(each.source) if each.source else None
     target = next((ref for ref in reversed(each.concerns) if ref.kind == "Pod"), None)
     return Finding(
         each.ref,

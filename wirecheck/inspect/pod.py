@@ -150,9 +150,9 @@ def _step(finding: FindingView) -> str:
 def _wire(node: Node, pod: Pod) -> WireView:
     try:
         document = node.seen.facts
-        processes = node.processes_of(pod)
+        processes = node.namespaces.processes_of(pod)
         if processes is None:
-            return WireView(unseen=node.why_no_netns(pod), way_out=_way_out(node))
+            return WireView(unseen=node.namespaces.why_no_netns(pod), way_out=_way_out(node))
     except UNKNOWN as reason:
         return WireView(unseen=str(reason))
     netns = next((Netns(n) for n in document.namespaces if n.inode == processes.inode), None)

@@ -44,7 +44,7 @@ from wirecheck.node.seen import NodeSeen
 from wirecheck.node.service_proxy import ServiceProxy
 from wirecheck.node.veth import Orphan, Veth
 from wirecheck.snapshot.index import VisitRecord
-from wirecheck.snapshot.node_document import NodeDocument, PodProcesses
+from wirecheck.snapshot.node_document import NodeDocument
 from wirecheck.snapshot.objects.node import NodeObject
 
 
@@ -174,18 +174,6 @@ class Node:
     def namespaces(self) -> PodNamespaces:
         """The netns of each pod."""
         return PodNamespaces(self.seen)
-
-    def processes_of(self, pod: Pod) -> PodProcesses | None:
-        """Return what /proc shows of the pod, or None where no process belongs to it."""
-        return self.namespaces.processes_of(pod)
-
-    def netns_of(self, pod: Pod) -> Netns | None:
-        """Return the pod's netns, or None where its processes have none of their own."""
-        return self.namespaces.netns_of(pod)
-
-    def why_no_netns(self, pod: Pod) -> str:
-        """Return why the pod has no netns of its own."""
-        return self.namespaces.why_no_netns(pod)
 
     @property
     def pods_with_netns(self) -> Iterator[tuple[Pod, Netns]]:

@@ -128,7 +128,7 @@ class Firewall:
             own = _sample(self._own(way.range.version))
             there, device = _sample(way.range), way.device.name if way.device else ""
             bridge = self._bridge(own)
-            peer = way.peer.metadata.name
+            peer = way.node.metadata.name
             yield f"to pods of {peer}", ForwardedPacket(own, there, bridge, device)
             yield f"from pods of {peer}", ForwardedPacket(there, own, device, bridge)
 

@@ -17,7 +17,7 @@ ENDED = "The helper pod terminated before it could be used."
 
 @dataclass(frozen=True)
 class HelperReach:
-    """The large messages of one visit. Raises NotApplicable where no helper pods were made."""
+    """The large messages of one visit. Raises NotApplicable where no helper pods were created."""
 
     seen: NodeSeen
     reach: NodeReach
@@ -35,7 +35,7 @@ class HelperReach:
         """
         found = self._found("helper")
         yield from found
-        self._need_own()
+        self._require_own()
         others = self._there.keys() - {self.seen.name}
         if others and not any(each.source for each in found):
             raise self._nothing_sent
@@ -52,7 +52,7 @@ class HelperReach:
         """
         found = self._found("own helper")
         yield from found
-        self._need_own()
+        self._require_own()
         if not found:
             raise self._nothing_sent
 
@@ -76,7 +76,7 @@ class HelperReach:
         contacts = (self.seen.facts.contacts or ()) if self._record else ()
         return [self.reach.reached(each) for each in contacts if each.purpose == purpose]
 
-    def _need_own(self) -> None:
+    def _require_own(self) -> None:
         if self.seen.name not in self._record.nodes:
             raise NotApplicable("no helper pod was requested for the node")
         if why := self._without.get(self.seen.name):

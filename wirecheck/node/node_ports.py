@@ -61,9 +61,9 @@ class NodePorts:
     @property
     def open_node_ports(self) -> Iterator[tuple[Reached, str]]:
         """Node ports at nodes that must forward, and why a failure may be legitimate."""
-        for reached, port, node in self._asked:
+        for reached, port, node in self._contacted:
             if port.is_open_at(node):
-                yield reached, reached.restricted_by or self._excuse(reached, port)
+                yield reached, reached.restricted_by or self._legitimate_cause(reached, port)
 
     @property
     def closed_node_ports(self) -> Iterator[Reached]:
@@ -81,7 +81,7 @@ class NodePorts:
         modes = self.seen.cluster.proxy_modes
         found = [
             each
-            for each, port, at in self._asked
+            for each, port, at in self._contacted
             if not port.is_open_at(at) and modes.get(at) in DROPPING
         ]
         if not found:
@@ -92,13 +92,13 @@ class NodePorts:
         yield from found
 
     @property
-    def _asked(self) -> Iterator[tuple[Reached, NodePort, str]]:
-        return self._made_to("node port", self.seen.cluster.destinations.node_ports)
+    def _contacted(self) -> Iterator[tuple[Reached, NodePort, str]]:
+        return self._connections_to("node port", self.seen.cluster.destinations.node_ports)
 
-    def _made_to(
+    def _connections_to(
         self, purpose: str, known: Mapping[tuple[int, int], Port]
     ) -> Iterator[tuple[Reached, Port, str]]:
-        """Each connection of a purpose, with the port and the node that it was made to."""
+        """Yield each connection of a purpose, with its port and its node."""
         for reached in self.reach.of(purpose):
             where = address(reached.contact.address)
             port = known.get((where.version, reached.contact.port))
@@ -107,7 +107,7 @@ class NodePorts:
                 raise FactMissingError(f"The API has no Service or node for {reached.ref.part}.")
             yield reached, port, node
 
-    def _excuse(self, reached: Reached, port: NodePort) -> str:
+    def _legitimate_cause(self, reached: Reached, port: NodePort) -> str:
         where = address(reached.contact.address)
         ranges = [each for each in self._open_ranges if each.version == where.version]
         if ranges and not contains(ranges, where):
@@ -151,5 +151,5 @@ class NodePorts:
     def health(self) -> Iterator[Health]:
         """The answers of nodes to the health checks of load balancers."""
         checks = self.seen.cluster.destinations.health_checks
-        for reached, check, node in self._made_to("health check", checks):
+        for reached, check, node in self._connections_to("health check", checks):
             yield Health(reached, node in check.nodes)

@@ -166,7 +166,7 @@ class Overlay:
     def _direct(self) -> Set[tuple[str, int]]:
         """Peers that are not reached through the tunnel: DirectRouting, in the same subnet."""
         return {
-            (peer.peer.metadata.name, peer.to.family)
+            (peer.node.metadata.name, peer.to.family)
             for peer in self.routes.peer_routes
             if peer.is_right and (peer.device is None or peer.device.link.kind != "vxlan")
         }

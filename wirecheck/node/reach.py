@@ -56,7 +56,7 @@ class Reached:
         if contact.messages:
             return (
                 f"{contact.replies} answers, {contact.received:,} bytes received and "
-                f"{contact.sent:,} handed over, then {contact.error}"
+                f"{contact.sent:,} sent, then {contact.error}"
             )
         if contact.times > 1:
             return f"{contact.made} of {contact.tries}, others: {contact.error}"

@@ -86,9 +86,9 @@ class ReversePath:
             if peer.to.family != 4 or peer.route is None:
                 continue
             if peer.to.backend == "vxlan":
-                yield f"the pods of {peer.peer.metadata.name}", tunnel, peer.device
+                yield f"the pods of {peer.node.metadata.name}", tunnel, peer.device
             elif peer.to.backend == "host-gw":
-                yield f"the pods of {peer.peer.metadata.name}", self._uplink, peer.device
+                yield f"the pods of {peer.node.metadata.name}", self._uplink, peer.device
 
     def _from_nodes(self) -> Iterator[tuple[str, Interface | None, Interface | None]]:
         routing, uplink = self.routes.routing, self._uplink

@@ -32,7 +32,8 @@ class PeerRoute:
     to: PodRange
 
     @property
-    def peer(self) -> NodeObject:
+    def node(self) -> NodeObject:
+        """The other node."""
         return self.to.node
 
     @property
@@ -102,7 +103,7 @@ class PeerRoute:
 
     @property
     def expected(self) -> str:
-        where = f"node {self.peer.metadata.name}"
+        where = f"node {self.node.metadata.name}"
         if self.to.backend == "vxlan":
             return f"{self.range} via {self.range.network_address} on the VXLAN device, to {where}"
         return f"{self.range} via an address of {where}, or into a tunnel"
