@@ -108,7 +108,9 @@ def have_netns(node: Node) -> Findings:
     for pod in node.pods:
         if pod.has_own_netns and node.namespaces.netns_of(pod) is None:
             yield Finding(
-                pod, expected="processes in their own netns", found=node.namespaces.why_no_netns(pod)
+                pod,
+                expected="processes in their own netns",
+                found=node.namespaces.why_no_netns(pod),
             )
         elif why := pod.why_hidden:
             yield Finding(pod, expected="a netns", found="a sandbox of its own", inconclusive=why)

@@ -47,7 +47,7 @@ def test_messages_that_get_stuck_are_told_in_bytes(small):
 
     (finding,) = small.findings("reachability.large_payloads")
     assert "shop/web to Pod kube-system/dns (on the same node)" in str(finding.subject)
-    assert finding.found == "0 answers, 0 bytes received and 30,000 handed over, then timeout"
+    assert finding.found == "0 answers, 0 bytes received and 30,000 sent, then timeout"
 
 
 def test_answers_without_padding_do_not_prove_the_way_back(small):

@@ -11,9 +11,11 @@ from msgspec.structs import asdict
 from testbed.record import RECORDED
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.catalogue.registry import load
+from wirecheck.evaluation.evaluate import Evaluation
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.fingerprint import fingerprint_of
 from wirecheck.model.node import Node
+from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
 from wirecheck.snapshot.node_document import NodeDocument
@@ -60,3 +62,33 @@ def test_a_node_and_its_document_are_freed_by_counting_references(name: str) -> 
 
     assert seen
     assert kept == []
+
+
+class Watching:
+    """A snapshot that watches the documents that are read from it."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.index = snapshot.index
+        self.documents: list[weakref.ref[NodeDocument]] = []
+
+    def api(self, number: int = 1) -> ApiObjects:
+        return self.snapshot.api(number)
+
+    def document(self, name: str, number: int = 1) -> NodeDocument:
+        document = Watched(**asdict(self.snapshot.document(name, number)))
+        self.documents.append(weakref.ref(document))
+        return document
+
+
+@pytest.mark.usefixtures("without_cycle_detection")
+def test_an_evaluation_frees_each_node_before_the_next_one() -> None:
+    watching = Watching(Snapshot.open(RECORDED / "broken"))
+    evaluation = Evaluation(watching, load())  # type: ignore[arg-type]
+    for name in evaluation.node_names:
+        assert [each for each in watching.documents if each() is not None] == []
+        assert list(evaluation.node(name))
+
+    list(evaluation.cluster())
+    assert len(watching.documents) >= len(evaluation.node_names)
+    assert [each for each in watching.documents if each() is not None] == []

@@ -41,7 +41,7 @@ class RemedyNames:
             return {}
         with suppress(NotApplicable, FactMissingError):
             pod = next((each for each in self.subject.pods if each.ref.uid == about.uid), None)
-            netns = self.subject.netns_of(pod) if pod else None
+            netns = self.subject.namespaces.netns_of(pod) if pod else None
             return {"netns": netns.record.mounted} if netns else {}
         return {}
 

@@ -1,0 +1,63 @@
+"""Pods by node and by address; helper pods apart from the cluster's own."""
+
+from msgspec import convert
+
+from wirecheck.addresses import address
+from wirecheck.api_index.helper_pods import NAME
+from wirecheck.api_index.pods import PodIndex
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.run_labels import NAME_LABEL, OWNER, OWNER_LABEL
+
+
+def pod(name: str, ip: str, *, phase: str = "Running", host: bool = False, **labels: str) -> object:
+    owner = {"kind": "DaemonSet", "name": f"{name}-set", "controller": True, "uid": "o"}
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": "shop",
+            "uid": name,
+            "labels": labels,
+            "ownerReferences": [owner],
+        },
+        "spec": {"nodeName": "n1", "hostNetwork": host},
+        "status": {"phase": phase, "podIP": ip},
+    }
+
+
+def index(*pods: object) -> PodIndex:
+    return PodIndex(convert({"pods": list(pods)}, ApiObjects))
+
+
+HELPER = {NAME_LABEL: NAME, OWNER_LABEL: OWNER}
+
+
+def names(found: object) -> list[str]:
+    assert isinstance(found, tuple)
+    return [each.name for each in found]
+
+
+def test_helper_pods_are_apart_from_the_clusters_own() -> None:
+    pods = index(pod("web", "10.0.0.1"), pod("helper", "10.0.0.2", **HELPER))
+
+    assert names(pods.own) == ["web"]
+    assert names(pods.helpers) == ["helper"]
+    assert names(pods.by_node["n1"]) == ["web"]
+    assert names(pods.helpers_by_node["n1"]) == ["helper"]
+    assert list(pods.by_address) == [address("10.0.0.1")]
+    assert list(pods.helpers_by_address) == [address("10.0.0.2")]
+    assert pods.workloads == {"DaemonSet/web-set"}
+
+
+def test_an_address_belongs_to_running_pods_that_are_not_on_the_host_network() -> None:
+    pods = index(
+        pod("done", "10.0.0.1", phase="Succeeded"),
+        pod("host", "10.0.0.1", host=True),
+        pod("one", "10.0.0.1"),
+        pod("two", "10.0.0.1"),
+    )
+
+    assert names(pods.by_address[address("10.0.0.1")]) == ["one", "two"]
+
+
+def test_daemonsets_are_known_by_any_of_their_pods() -> None:
+    assert index(pod("done", "10.0.0.1", phase="Failed")).daemonsets == {"done-set"}
