@@ -10,8 +10,8 @@ from typing import Any
 from msgspec import convert
 
 from tests.checks.small_cluster import HOST, SmallCluster, service
-from wirecheck.collect.plan.asked import Asked
 from wirecheck.collect.plan.contacts import contact_plan
+from wirecheck.collect.plan.planned_contact import PlannedContact
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.attempts import Contact
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
@@ -72,7 +72,7 @@ def connect(small: SmallCluster) -> None:
 PURPOSES = ("node port", "host port", "health check", "backend")
 
 
-def answered(asked: Asked) -> Contact:
+def answered(asked: PlannedContact) -> Contact:
     """n2 has no endpoint."""
     contact = Contact(HOST, asked.source, asked.purpose, asked.address, asked.port, tries=1, made=1)
     if asked.attempts == 1:

@@ -20,6 +20,9 @@ EXCEPTIONS, SOURCES = "Except:", "See:"
 Scope = Literal["node", "cluster"]
 Function = TypeVar("Function", bound=Callable[..., Findings])
 
+UNREACHABLE = "unreachable"
+"""The threshold of the whole run: how many nodes may be unreachable before it is incomplete."""
+
 
 @dataclass(frozen=True, slots=True)
 class Threshold:

@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 import msgspec
 
+from wirecheck.catalogue.registry import UNREACHABLE
 from wirecheck.cli.console import ConsoleProgress
-from wirecheck.evaluation.verdict import UNREACHABLE, FailOn, exit_status
+from wirecheck.evaluation.verdict import FailOn, exit_status
 from wirecheck.report.comparison import past_sentence
 from wirecheck.report.sentences import cluster_sentence, object_name
 from wirecheck.results.comparison import ComparedItems, compared

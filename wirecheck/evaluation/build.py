@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from wirecheck import __version__
-from wirecheck.catalogue.registry import Check
+from wirecheck.catalogue.registry import UNREACHABLE, Check
 from wirecheck.catalogue.remedies import general
 from wirecheck.evaluation.slow_commands import slow_commands
 from wirecheck.evaluation.verdict import (
-    UNREACHABLE,
     FailOn,
     counts,
     coverage,

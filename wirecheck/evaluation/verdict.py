@@ -16,8 +16,6 @@ from wirecheck.text import plural
 FailOn = Literal["fail", "warn", "never"]
 
 REACHABLE = "nodes.reachable"
-UNREACHABLE = "unreachable"
-"""The threshold: how many nodes may be missing before the run counts as incomplete."""
 
 HEALTHY, FAILED, INCOMPLETE, INTERNAL_ERROR, USAGE, NOTHING_TO_DO = range(6)
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import msgspec
 
-from wirecheck.catalogue.registry import load
-from wirecheck.evaluation.verdict import UNREACHABLE
+from wirecheck.catalogue.registry import UNREACHABLE, load
 from wirecheck.inventory.file import Inventory
 
 HERE = Path(__file__).parent

@@ -15,13 +15,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from wirecheck.catalogue.findings import Outcome
-from wirecheck.catalogue.registry import load
+from wirecheck.catalogue.registry import UNREACHABLE, load
 from wirecheck.collect.api.client import Api
 from wirecheck.collect.api.errors import ApiStatusError
 from wirecheck.collect.api.resources import CONFIG_MAPS, DNS_ROLE, RESOURCES
 from wirecheck.collect.plan.unvisitable import why_unvisitable
 from wirecheck.evaluation.slow_commands import slow_commands
-from wirecheck.evaluation.verdict import HEALTHY, INCOMPLETE, UNREACHABLE
+from wirecheck.evaluation.verdict import HEALTHY, INCOMPLETE
 from wirecheck.inspect.snapshot_summary import objects_counted
 from wirecheck.inventory.file import AccessMethod, missing_lines
 from wirecheck.results.records import ItemResult

@@ -13,10 +13,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from wirecheck.catalogue.registry import Check, load
+from wirecheck.catalogue.registry import UNREACHABLE, Check, load
 from wirecheck.collect.api.client import ApiError
 from wirecheck.collect.api.errors import ApiStatusError
-from wirecheck.evaluation.verdict import UNREACHABLE
 from wirecheck.report.delivery import Output, deliver, deliver_failure
 from wirecheck.results.records import Comparison, ItemResult, Results
 from wirecheck.run.baseline import Baseline, accepted_doubts, read_baseline

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from wirecheck.catalogue.registry import CatalogueError, load
+from wirecheck.catalogue.registry import UNREACHABLE, CatalogueError, load
 from wirecheck.collect.api.client import ApiError
-from wirecheck.evaluation.verdict import INCOMPLETE, NOTHING_TO_DO, UNREACHABLE, USAGE, FailOn
+from wirecheck.evaluation.verdict import INCOMPLETE, NOTHING_TO_DO, USAGE, FailOn
 from wirecheck.inventory.file import (
     Inventory,
     InventoryError,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from wirecheck.snapshot.record import Record
+from wirecheck.snapshot.part import SnapshotPart
 
 
-class Try(Record, frozen=True):
+class Try(SnapshotPart, frozen=True):
     """One attempt of a probe."""
 
     seconds: float
@@ -17,7 +17,7 @@ class Try(Record, frozen=True):
     """Of a pair: the answer to the second query."""
 
 
-class Probe(Record, frozen=True):
+class Probe(SnapshotPart, frozen=True):
     """One query, sent from one netns to one server; ends with its first answer."""
 
     inode: int
@@ -34,7 +34,7 @@ class Probe(Record, frozen=True):
     """Of a pair: the id of the query that left by the same socket."""
 
 
-class Contact(Record, frozen=True):
+class Contact(SnapshotPart, frozen=True):
     """A TCP connection that was made, or tried, from one netns; its last try."""
 
     inode: int

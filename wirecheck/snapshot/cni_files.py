@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from wirecheck.snapshot.record import Record
+from wirecheck.snapshot.part import SnapshotPart
 
 
-class CniConfiguration(Record, frozen=True):
+class CniConfiguration(SnapshotPart, frozen=True):
     """A file in /etc/cni/net.d: names and types alone, since plugins keep tokens there."""
 
     file: str
@@ -17,7 +17,7 @@ class CniConfiguration(Record, frozen=True):
     """Why it is not understood."""
 
 
-class CniReservation(Record, frozen=True):
+class CniReservation(SnapshotPart, frozen=True):
     """An address that host-local holds: a file in /var/lib/cni/networks/NETWORK."""
 
     network: str
@@ -26,7 +26,7 @@ class CniReservation(Record, frozen=True):
     """Seconds since it was taken."""
 
 
-class CniToken(Record, frozen=True):
+class CniToken(SnapshotPart, frozen=True):
     """A kubeconfig below /etc/cni/net.d whose token ends: of the token nothing but when."""
 
     file: str
@@ -34,7 +34,7 @@ class CniToken(Record, frozen=True):
     """Seconds since the epoch."""
 
 
-class CniFiles(Record, frozen=True):
+class CniFiles(SnapshotPart, frozen=True):
     """What the CNI plugins go by; None for a folder that is not there."""
 
     configurations: list[CniConfiguration] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from wirecheck.snapshot.api_objects import Change
-from wirecheck.snapshot.record import Record
+from wirecheck.snapshot.part import SnapshotPart
 
 FORMAT = 1
 
@@ -54,7 +54,7 @@ class VisitStatus(StrEnum):
         return self not in (VisitStatus.GONE, VisitStatus.SKIPPED)
 
 
-class VisitRecord(Record, frozen=True):
+class VisitRecord(SnapshotPart, frozen=True):
     """How the visit to one node ended."""
 
     status: VisitStatus
@@ -76,7 +76,7 @@ class VisitRecord(Record, frozen=True):
     """Commands of the node that took long, and their seconds: what they printed is as old."""
 
 
-class RoundRecord(Record, frozen=True):
+class RoundRecord(SnapshotPart, frozen=True):
     """One look: the API, then the nodes, then what changed meanwhile."""
 
     started: float
@@ -88,7 +88,7 @@ class RoundRecord(Record, frozen=True):
     """What could not be read of the API, as sentences."""
 
 
-class ClusterIdentity(Record, frozen=True):
+class ClusterIdentity(SnapshotPart, frozen=True):
     """Which cluster this is; nothing that gives access to it."""
 
     context: str = ""
@@ -96,7 +96,7 @@ class ClusterIdentity(Record, frozen=True):
     version: str = ""
 
 
-class Waiver(Record, frozen=True):
+class Waiver(SnapshotPart, frozen=True):
     """A failure that someone accepted. Globs in `check` and `where`; `until` is a date."""
 
     check: str
@@ -106,7 +106,7 @@ class Waiver(Record, frozen=True):
     until: str
 
 
-class HelperPodsRecord(Record, frozen=True):
+class HelperPodsRecord(SnapshotPart, frozen=True):
     """The helper pods that were made for the run."""
 
     run: str
@@ -115,7 +115,7 @@ class HelperPodsRecord(Record, frozen=True):
     """Each node that was to have one, with the reason where none was started."""
 
 
-class SnapshotIndex(Record, frozen=True):
+class SnapshotIndex(SnapshotPart, frozen=True):
     """The whole index. `time` is the run's start, seconds since the epoch: a replay's `now`."""
 
     format: int

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from wirecheck.snapshot.record import Record
+from wirecheck.snapshot.part import SnapshotPart
 
 
-class Link(Record, frozen=True):
+class Link(SnapshotPart, frozen=True):
     """A network interface (RTM_GETLINK)."""
 
     index: int
@@ -32,7 +32,7 @@ class Link(Record, frozen=True):
     alias: str = ""
 
 
-class Address(Record, frozen=True):
+class Address(SnapshotPart, frozen=True):
     """An address of an interface (RTM_GETADDR)."""
 
     index: int
@@ -44,7 +44,7 @@ class Address(Record, frozen=True):
     peer: str = ""
 
 
-class Route(Record, frozen=True):
+class Route(SnapshotPart, frozen=True):
     """A route (RTM_GETROUTE), without the local, broadcast and cache ones."""
 
     family: int
@@ -63,7 +63,7 @@ class Route(Record, frozen=True):
     """The next hops of a multipath route: `gateway`, `index`, `weight`."""
 
 
-class Rule(Record, frozen=True):
+class Rule(SnapshotPart, frozen=True):
     """A routing rule (RTM_GETRULE)."""
 
     family: int
@@ -79,7 +79,7 @@ class Rule(Record, frozen=True):
     """Who made it, as rtnetlink numbers them (2: the kernel); None where it was not read."""
 
 
-class Neighbour(Record, frozen=True):
+class Neighbour(SnapshotPart, frozen=True):
     """A neighbour entry (RTM_GETNEIGH)."""
 
     index: int
@@ -88,7 +88,7 @@ class Neighbour(Record, frozen=True):
     state: str = ""
 
 
-class Fdb(Record, frozen=True):
+class Fdb(SnapshotPart, frozen=True):
     """An entry of a bridge's or VXLAN device's forwarding database."""
 
     index: int
@@ -99,7 +99,7 @@ class Fdb(Record, frozen=True):
     flags: list[str] = []
 
 
-class Namespace(Record, frozen=True):
+class Namespace(SnapshotPart, frozen=True):
     """One network namespace; the first of a document is the host's own."""
 
     inode: int

@@ -11,12 +11,12 @@ from wirecheck.snapshot.attempts import Contact, Probe
 from wirecheck.snapshot.cni_files import CniFiles
 from wirecheck.snapshot.netns import Namespace
 from wirecheck.snapshot.node_settings import DeviceManagers, Kubelet, SysctlFile
-from wirecheck.snapshot.record import Record
+from wirecheck.snapshot.part import SnapshotPart
 
 FORMAT = 1
 
 
-class PodFile(Record, frozen=True):
+class PodFile(SnapshotPart, frozen=True):
     """A file read from inside a pod's root, which is hostile ground."""
 
     text: str = ""
@@ -24,7 +24,7 @@ class PodFile(Record, frozen=True):
     """Why it was not read: `symbolic link`, `not a regular file`, `larger than 65536 bytes` …"""
 
 
-class PodProcesses(Record, frozen=True):
+class PodProcesses(SnapshotPart, frozen=True):
     """A pod as /proc shows it: processes whose cgroup names the pod's uid."""
 
     uid: str
@@ -37,7 +37,7 @@ class PodProcesses(Record, frozen=True):
     resolv_conf: PodFile = PodFile()
 
 
-class Command(Record, frozen=True):
+class Command(SnapshotPart, frozen=True):
     """One entry of the table of node commands, run once in the host's netns."""
 
     argv: list[str]
@@ -56,7 +56,7 @@ class Command(Record, frozen=True):
     """Whether the tool was the agent image's, because the node has none."""
 
 
-class HttpAnswer(Record, frozen=True):
+class HttpAnswer(SnapshotPart, frozen=True):
     """An HTTP endpoint of kube-proxy on the node's loopback."""
 
     status: int | None = None
@@ -64,7 +64,7 @@ class HttpAnswer(Record, frozen=True):
     error: str = ""
 
 
-class KernelLine(Record, frozen=True):
+class KernelLine(SnapshotPart, frozen=True):
     """A line of the kernel log that matched one of the patterns."""
 
     time: float
@@ -73,7 +73,7 @@ class KernelLine(Record, frozen=True):
     text: str
 
 
-class Host(Record, frozen=True):
+class Host(SnapshotPart, frozen=True):
     """Who answered."""
 
     hostname: str
@@ -87,14 +87,14 @@ class Host(Record, frozen=True):
     virtualised: str = ""
 
 
-class ConntrackSample(Record, frozen=True):
+class ConntrackSample(SnapshotPart, frozen=True):
     """/proc/net/stat/nf_conntrack of the host's netns at one moment, summed over the CPUs."""
 
     time: float
     counters: dict[str, int] = {}
 
 
-class Counters(Record, frozen=True):
+class Counters(SnapshotPart, frozen=True):
     """Packets of one interface since it exists (/proc/net/dev)."""
 
     received: int = 0
@@ -105,7 +105,7 @@ class Counters(Record, frozen=True):
     send_dropped: int = 0
 
 
-class TrafficSample(Record, frozen=True):
+class TrafficSample(SnapshotPart, frozen=True):
     """Counters of losses of the host's netns at one moment."""
 
     time: float
@@ -114,7 +114,7 @@ class TrafficSample(Record, frozen=True):
     interfaces: dict[str, Counters] = {}
 
 
-class NewConnections(Record, frozen=True):
+class NewConnections(SnapshotPart, frozen=True):
     """Entries of conntrack that were made while the program listened, in the host's netns."""
 
     seconds: float
@@ -125,7 +125,7 @@ class NewConnections(Record, frozen=True):
     """Where most of them led, `10.96.0.10:53/udp`, and how many."""
 
 
-class NodeDocument(Record, frozen=True):
+class NodeDocument(SnapshotPart, frozen=True):
     """The result of one visit."""
 
     format: int

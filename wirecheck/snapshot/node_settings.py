@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from wirecheck.snapshot.record import Record
+from wirecheck.snapshot.part import SnapshotPart
 
 
-class Kubelet(Record, frozen=True):
+class Kubelet(SnapshotPart, frozen=True):
     """What the kubelet tells pods of DNS; None in a document where no kubelet was found."""
 
     flags: dict[str, str] = {}
@@ -16,21 +16,21 @@ class Kubelet(Record, frozen=True):
     """Why the configuration was not read."""
 
 
-class SysctlFile(Record, frozen=True):
+class SysctlFile(SnapshotPart, frozen=True):
     """A file that is applied at boot, and its lines about sysctls that matter here."""
 
     file: str
     lines: list[str] = []
 
 
-class SettingsFile(Record, frozen=True):
+class SettingsFile(SnapshotPart, frozen=True):
     """A file in sections, `[Match]`, with its lines about devices, `OriginalName=*`."""
 
     file: str
     lines: list[str] = []
 
 
-class DeviceManagers(Record, frozen=True):
+class DeviceManagers(SnapshotPart, frozen=True):
     """Programs that may take hold of network devices, and what they are told of them."""
 
     running: list[str] = []

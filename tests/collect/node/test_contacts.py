@@ -12,8 +12,8 @@ import pytest
 
 from tests.collect.node.conftest import DNS, FakeNode, plan
 from wirecheck.collect.on_node.contacts import Replies
-from wirecheck.collect.plan.asked import Asked
 from wirecheck.collect.plan.contacts import ContactPlan
+from wirecheck.collect.plan.planned_contact import PlannedContact
 from wirecheck.snapshot.attempts import Contact
 
 MESSAGE = base64.b64encode(bytes(300)).decode()
@@ -26,11 +26,11 @@ def test_what_listens_is_reached_and_what_does_not_is_told(
     # Nobody has the address: its packets wait for a neighbour until the time is over.
     node.run("ip", "route", "add", "203.0.113.0/24", "dev", "cni0")
     asked = [
-        Asked("", "node", DNS, 53),
-        Asked("", "node", DNS, 9),
-        Asked(node.uids["web"], "api", DNS, 53, times=3),
-        Asked("", "api", "203.0.113.9", 53),
-        Asked("00000000-0000-4000-8000-ffffffffffff", "api", DNS, 53),
+        PlannedContact("", "node", DNS, 53),
+        PlannedContact("", "node", DNS, 9),
+        PlannedContact(node.uids["web"], "api", DNS, 53, times=3),
+        PlannedContact("", "api", "203.0.113.9", 53),
+        PlannedContact("00000000-0000-4000-8000-ffffffffffff", "api", DNS, 53),
     ]
     contacts = ContactPlan(MESSAGE, asked, 0.5)
 
@@ -97,7 +97,7 @@ def answering(fake_node: Callable[..., FakeNode]) -> Iterator[Callable[[str], Co
         assert server.stdout
         assert server.stdout.readline() == b"ready\n"
         request = base64.b64encode(b"GET /healthz HTTP/1.0\r\n\r\n").decode()
-        asked = [Asked("", "health check", "127.0.0.1", 30093, http=True)]
+        asked = [PlannedContact("", "health check", "127.0.0.1", 30093, http=True)]
         contacts = ContactPlan(MESSAGE, asked, 0.5, request)
         seen = node.visit(msgspec.structs.replace(plan(), contacts=contacts)).document
         assert seen.problems == []
@@ -144,7 +144,10 @@ def test_an_answer_that_is_no_http_is_told(
 def test_what_does_not_answer_is_tried_as_often_as_planned(
     fake_node: Callable[..., FakeNode],
 ) -> None:
-    asked = [Asked("", "node port", DNS, 9, attempts=1), Asked("", "node port", DNS, 9, attempts=4)]
+    asked = [
+        PlannedContact("", "node port", DNS, 9, attempts=1),
+        PlannedContact("", "node port", DNS, 9, attempts=4),
+    ]
     contacts = ContactPlan(MESSAGE, asked, 0.5)
 
     seen = fake_node(web={}).visit(msgspec.structs.replace(plan(), contacts=contacts)).document

@@ -10,8 +10,8 @@ from tests.checks import small_cluster
 from tests.checks.helped_cluster import helper_pod as helper
 from tests.collect.plan.test_visit_plan import api
 from wirecheck.catalogue.sampled_peers import PEERS, sampled_peers
-from wirecheck.collect.plan.asked import Asked
 from wirecheck.collect.plan.contacts import MESSAGES, contact_plan
+from wirecheck.collect.plan.planned_contact import PlannedContact
 from wirecheck.collect.plan.visit_plan import RoundOptions, plan_for
 from wirecheck.collect.pods.helper_manifest import PORT
 from wirecheck.snapshot.api_objects import ApiObjects
@@ -34,7 +34,7 @@ def described(nodes: int = 2):
     return objects
 
 
-def planned(objects, node="n1") -> list[Asked]:
+def planned(objects, node="n1") -> list[PlannedContact]:
     return contact_plan(msgspec.convert(objects, ApiObjects), node, 2.0).contacts
 
 

@@ -21,12 +21,12 @@ MOST_FOLDERS = 20
 TOKEN = re.compile(r"token:\s*[\"']?[\w-]+\.([\w-]+)\.[\w-]+")
 """A JSON Web Token: header, claims, signature."""
 
-Record = Dict[str, Any]
+JsonObject = Dict[str, Any]
 
 
-def read_all() -> Record:
+def read_all() -> JsonObject:
     """All three; a folder that is not there is left out."""
-    record: Record = {}
+    record: JsonObject = {}
     if os.path.isdir(CONFIGURATIONS):
         record["configurations"] = [
             _configuration(name)
@@ -45,8 +45,8 @@ def read_all() -> Record:
     return record
 
 
-def _configuration(name: str) -> Record:
-    record: Record = {"file": name}
+def _configuration(name: str) -> JsonObject:
+    record: JsonObject = {"file": name}
     try:
         with open(os.path.join(CONFIGURATIONS, name), encoding="utf-8") as file:
             content = json.loads(file.read(MOST_BYTES))
@@ -60,7 +60,7 @@ def _configuration(name: str) -> Record:
     return record
 
 
-def _tokens() -> Iterator[Record]:
+def _tokens() -> Iterator[JsonObject]:
     """Until when the token of each kubeconfig is valid; those of no end are left out."""
     for folder, folders, names in os.walk(CONFIGURATIONS):
         del folders[MOST_FOLDERS:]
@@ -84,7 +84,7 @@ def _expiry(path: str) -> Optional[float]:
         return None
 
 
-def _reservations() -> Iterator[Record]:
+def _reservations() -> Iterator[JsonObject]:
     """host-local has a file for each address; its content names the sandbox, its age tells more."""
     now = time.time()
     for network in sorted(os.listdir(RESERVATIONS)):

@@ -57,7 +57,7 @@ LENT: Set[str] = set()
 LENDER: Optional[Callable[[], None]] = None
 """Enters the mount namespace where they are."""
 
-Record = Dict[str, Any]
+JsonObject = Dict[str, Any]
 
 
 def has(tool: str) -> bool:
@@ -69,10 +69,10 @@ def _on_node(tool: str) -> bool:
     return shutil.which(tool, path=PATH) is not None
 
 
-def run(identity: str, limit: float, enter: Optional[Callable[[], None]] = None) -> Record:
+def run(identity: str, limit: float, enter: Optional[Callable[[], None]] = None) -> JsonObject:
     """Run a command of the table for at most `limit` seconds; `enter` goes to a netns first."""
     argv = list(TABLE[identity])
-    record: Record = {"argv": argv}
+    record: JsonObject = {"argv": argv}
     if not has(argv[0]):
         record["problem"] = "missing"
         return record
@@ -144,7 +144,7 @@ def _collect(child: "subprocess.Popen[bytes]", end: float) -> Tuple[bytes, bytes
     return b"".join(parts), errors, ""
 
 
-def list_connections(dns: List[str], deadline: Deadline) -> Dict[str, Record]:
+def list_connections(dns: List[str], deadline: Deadline) -> Dict[str, JsonObject]:
     """The UDP entries towards the DNS Service addresses `dns`."""
     records = {}
     for identity, mark in (("conntrack-dns", "."), ("conntrack-dns6", ":")):
@@ -159,10 +159,10 @@ def list_connections(dns: List[str], deadline: Deadline) -> Dict[str, Record]:
     return records
 
 
-def list_rules(deadline: Deadline) -> Dict[str, Record]:
+def list_rules(deadline: Deadline) -> Dict[str, JsonObject]:
     """The rules of the node's own netns, by the tools that this node has reason for."""
     reasons = _reasons()
-    records: Dict[str, Record] = {TABLES: _tables(reasons)}
+    records: Dict[str, JsonObject] = {TABLES: _tables(reasons)}
     for identity in RULES:
         reason = reasons.get(identity, "")
         if identity.startswith("nft-kube-proxy"):
@@ -178,11 +178,11 @@ def list_rules(deadline: Deadline) -> Dict[str, Record]:
     return records
 
 
-def _tables(reasons: Dict[str, str]) -> Record:
+def _tables(reasons: Dict[str, str]) -> JsonObject:
     return _not_asked(TABLES, reasons[TABLES]) if TABLES in reasons else table_names()
 
 
-def _not_asked(identity: str, reason: str) -> Record:
+def _not_asked(identity: str, reason: str) -> JsonObject:
     return {"argv": list(TABLE.get(identity, ())), "problem": "not asked: " + reason}
 
 
@@ -211,7 +211,7 @@ def _reasons() -> Dict[str, str]:
     return reasons
 
 
-def _legacy_reason(identity: str, version: Record) -> str:
+def _legacy_reason(identity: str, version: JsonObject) -> str:
     """Plain iptables-save of the legacy kind loads the table that it lists."""
     names = "ip6_tables_names" if identity.startswith("ip6") else "ip_tables_names"
     if "nf_tables" in version.get("output", "") or legacy_tables(names):
@@ -241,7 +241,7 @@ def _can_be_there(module: str) -> bool:
         return True  # nothing can be loaded, or nothing can be told
 
 
-def _has_table(tables: Record, family: str) -> bool:
+def _has_table(tables: JsonObject, family: str) -> bool:
     return "table %s kube-proxy" % family in tables.get("output", "").splitlines()
 
 

@@ -6,7 +6,7 @@ Of their files only the sections and the settings that are about devices of othe
 import os
 from typing import Any, Dict, List, Tuple
 
-Record = Dict[str, Any]
+JsonObject = Dict[str, Any]
 
 PROGRAMS = {
     "NetworkManager": "NetworkManager",
@@ -27,7 +27,7 @@ MOST_FILES = 200
 MOST_LINES = 100
 
 
-def read_all(root: str = "") -> Record:
+def read_all(root: str = "") -> JsonObject:
     """All of it."""
     return {
         "running": running(root),
@@ -106,7 +106,7 @@ def _files(
     files: List[Tuple[str, List[str]]],
     settings: Tuple[str, ...],
     sections: Tuple[str, ...] = (),
-) -> List[Record]:
+) -> List[JsonObject]:
     """Those that say something; `sections` are kept whole."""
     found = []
     for name, paths in files:

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional
 
 from wirecheck.collect.on_node.netlink import Netlink, attribute, attributes, number, text
 
-Record = Dict[str, Any]
+JsonObject = Dict[str, Any]
 
 GETLINK, GETADDR, GETROUTE, GETNEIGH, GETRULE, GETNSID = 18, 22, 26, 30, 34, 90
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -87,17 +87,17 @@ def words(flags: int, names: Dict[int, str]) -> List[str]:
     return [name for bit, name in names.items() if flags & bit]
 
 
-def links(netlink: Netlink) -> List[Record]:
+def links(netlink: Netlink) -> List[JsonObject]:
     """All interfaces."""
     request = LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
     request += attribute(EXT_MASK, struct.pack("=I", SKIP_STATS))
     return [_link(payload) for payload in netlink.dump(GETLINK, request)]
 
 
-def _link(payload: bytes) -> Record:
+def _link(payload: bytes) -> JsonObject:
     _, _, index, flags, _ = LINK.unpack_from(payload)
     found = attributes(payload, LINK.size)
-    record: Record = {
+    record: JsonObject = {
         "index": index,
         "name": text(found.get(3, b"")),
         "flags": words(flags, LINK_FLAGS),
@@ -119,8 +119,8 @@ def _link(payload: bytes) -> Record:
     return record
 
 
-def _kind(info: Dict[int, bytes]) -> Record:
-    record: Record = {}
+def _kind(info: Dict[int, bytes]) -> JsonObject:
+    record: JsonObject = {}
     if 1 in info:
         record["kind"] = text(info[1])
     if record.get("kind") == "vxlan":
@@ -143,7 +143,7 @@ def _kind(info: Dict[int, bytes]) -> Record:
     return record
 
 
-def addresses(netlink: Netlink) -> List[Record]:
+def addresses(netlink: Netlink) -> List[JsonObject]:
     """All addresses of both families."""
     request = ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
     return [
@@ -151,7 +151,7 @@ def addresses(netlink: Netlink) -> List[Record]:
     ]
 
 
-def _address(payload: bytes) -> Record:
+def _address(payload: bytes) -> JsonObject:
     _, prefix, flags, scope, index = ADDRESS.unpack_from(payload)
     found = attributes(payload, ADDRESS.size)
     if 8 in found:
@@ -169,7 +169,7 @@ def _address(payload: bytes) -> Record:
     return record
 
 
-def routes(netlink: Netlink) -> List[Record]:
+def routes(netlink: Netlink) -> List[JsonObject]:
     """The routes of all tables that were put there by someone."""
     found = []
     for family in FAMILIES:
@@ -183,7 +183,7 @@ def routes(netlink: Netlink) -> List[Record]:
     return found
 
 
-def _route(payload: bytes) -> Optional[Record]:
+def _route(payload: bytes) -> Optional[JsonObject]:
     family, length, _, _, table, protocol, scope, kind, flags = ROUTE.unpack_from(payload)
     if kind in UNINTERESTING_ROUTES or flags & CLONED:
         return None
@@ -239,7 +239,7 @@ def _hops(data: bytes) -> List[Dict[str, str]]:
     return hops
 
 
-def rules(netlink: Netlink) -> List[Record]:
+def rules(netlink: Netlink) -> List[JsonObject]:
     """The routing rules of both families."""
     found = []
     for family in FAMILIES:
@@ -250,11 +250,11 @@ def rules(netlink: Netlink) -> List[Record]:
     return found
 
 
-def _rule(payload: bytes) -> Record:
+def _rule(payload: bytes) -> JsonObject:
     family, to, from_, _, table, _, _, action, flags = ROUTE.unpack_from(payload)
     found = attributes(payload, ROUTE.size)
     name = RULE_ACTIONS.get(action, str(action))
-    record: Record = {
+    record: JsonObject = {
         "family": 4 if family == socket.AF_INET else 6,
         "priority": number(found.get(6, b"")),
         "table": number(found[15]) if 15 in found else table,
@@ -277,7 +277,7 @@ def _rule(payload: bytes) -> Record:
     return record
 
 
-def neighbours(netlink: Netlink) -> List[Record]:
+def neighbours(netlink: Netlink) -> List[JsonObject]:
     """The neighbour tables of both families, without what needs no resolution."""
     found = []
     for family in FAMILIES:
@@ -297,7 +297,7 @@ def neighbours(netlink: Netlink) -> List[Record]:
     return found
 
 
-def forwarding_database(netlink: Netlink) -> List[Record]:
+def forwarding_database(netlink: Netlink) -> List[JsonObject]:
     """The entries of bridges and VXLAN devices, without those of multicast groups."""
     found = []
     for payload in netlink.dump(GETNEIGH, NEIGHBOUR.pack(AF_BRIDGE, 0, 0, 0, 0)):

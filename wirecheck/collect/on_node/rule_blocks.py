@@ -8,10 +8,10 @@ from wirecheck.collect.on_node import iptables_blocks, nft_blocks
 DIGITS = 16
 """Of a digest, by which the plan names blocks that need not be sent."""
 
-Record = Dict[str, Any]
+JsonObject = Dict[str, Any]
 
 
-def cut(records: Iterable[Record], plan: Record) -> Dict[str, str]:
+def cut(records: Iterable[JsonObject], plan: JsonObject) -> Dict[str, str]:
     """Name large outputs by their blocks; returns those blocks that have to be sent."""
     known = frozenset(plan["known"])
     sent: Dict[str, str] = {}

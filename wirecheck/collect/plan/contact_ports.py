@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from wirecheck.addresses import address, canonical
 from wirecheck.api_index.host_ports import HostPort
 from wirecheck.api_index.node_ports import Backend, HealthCheck, NodePort
-from wirecheck.collect.plan.asked import Asked
 from wirecheck.collect.plan.contact_targets import ContactTargets
+from wirecheck.collect.plan.planned_contact import PlannedContact
 from wirecheck.collect.plan.sampling import following, share
 from wirecheck.snapshot.objects.metadata import is_ready
 from wirecheck.snapshot.objects.node import NodeObject
@@ -28,7 +28,7 @@ HOST_PORTS = 4
 """How many a node asks for at each of the nodes."""
 
 
-def to_ports(targets: ContactTargets, name: str) -> Iterator[Asked]:
+def to_ports(targets: ContactTargets, name: str) -> Iterator[PlannedContact]:
     """All of one node, each once."""
     place = targets.places[name]
     own = targets.nodes[place]
@@ -45,7 +45,7 @@ def to_ports(targets: ContactTargets, name: str) -> Iterator[Asked]:
 
 def _to_node_ports(
     ports: Sequence[NodePort], place: int, own: NodeObject, peers: Sequence[NodeObject]
-) -> Iterator[Asked]:
+) -> Iterator[PlannedContact]:
     to_all = share([each for each in ports if not each.is_local], place, CLUSTER_PORTS)
     to_own = share([each for each in ports if each.is_local], place, LOCAL_PORTS)
     for port in [*to_all, *to_own]:
@@ -56,11 +56,11 @@ def _to_node_ports(
             yield from _to_node_port(port, peer)
 
 
-def _to_node_port(port: NodePort, node: NodeObject) -> Iterator[Asked]:
+def _to_node_port(port: NodePort, node: NodeObject) -> Iterator[PlannedContact]:
     is_open = port.is_open_at(node.metadata.name)
     attempts = 1 if not is_open else 2 if port.is_local else ATTEMPTS
     for each in _addresses(node, port.family):
-        yield Asked("", "node port", each, port.port, attempts=attempts)
+        yield PlannedContact("", "node port", each, port.port, attempts=attempts)
     if is_open:
         yield _directly(_backend_at(port, node.metadata.name))
 
@@ -70,27 +70,29 @@ def _backend_at(port: NodePort, node: str) -> Backend:
     return next(each for each in port.backends if each.node == node or not port.is_local)
 
 
-def _directly(backend: Backend | HostPort) -> Asked:
+def _directly(backend: Backend | HostPort) -> PlannedContact:
     """To the pod itself: where nothing listens there, its ports of nodes do not answer either."""
     if isinstance(backend, HostPort):
-        return Asked("", "backend", backend.pod_address, backend.pod_port)
-    return Asked("", "backend", backend.address, backend.port)
+        return PlannedContact("", "backend", backend.pod_address, backend.pod_port)
+    return PlannedContact("", "backend", backend.address, backend.port)
 
 
 def _to_health_checks(
     checks: Sequence[HealthCheck], place: int, nodes: Sequence[NodeObject]
-) -> Iterator[Asked]:
+) -> Iterator[PlannedContact]:
     for check in share(checks, place, HEALTH_CHECKS):
         for node in nodes:
             for each in _addresses(node, check.family):
-                yield Asked("", "health check", each, check.port, http=True)
+                yield PlannedContact("", "health check", each, check.port, http=True)
 
 
-def _to_host_ports(targets: ContactTargets, nodes: Sequence[NodeObject]) -> Iterator[Asked]:
+def _to_host_ports(
+    targets: ContactTargets, nodes: Sequence[NodeObject]
+) -> Iterator[PlannedContact]:
     for node in nodes:
         for port in targets.host_ports.get(node.metadata.name, ())[:HOST_PORTS]:
             for each in port.open_at(node):
-                yield Asked("", "host port", each, port.port)
+                yield PlannedContact("", "host port", each, port.port)
                 yield _directly(port)
 
 

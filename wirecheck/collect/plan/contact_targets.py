@@ -35,7 +35,7 @@ from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.objects.service import ServiceObject
 
-Place = tuple[str, int]
+SocketAddress = tuple[str, int]
 """An address and a TCP port."""
 
 
@@ -48,13 +48,13 @@ class ContactTargets:
     """In the order of their names."""
     places: Mapping[str, int]
     """Where in `nodes` each one is."""
-    api_servers: Sequence[Place]
+    api_servers: Sequence[SocketAddress]
     """The API's Service address, and each address behind it."""
     sources: Mapping[str, str]
     """The uid of the pod that stands for all of its node."""
-    listening: Mapping[str, Place]
+    listening: Mapping[str, SocketAddress]
     """One pod that a Service holds for Ready: something listens there."""
-    same_node: Mapping[str, Sequence[Place]]
+    same_node: Mapping[str, Sequence[SocketAddress]]
     """Services that lead to nothing but pods of the node."""
     helpers: Mapping[str, PodObject]
     """The helper pods of the run: nothing else is asked of them."""
@@ -86,7 +86,7 @@ def contact_targets(api: ApiObjects, run: str = "") -> ContactTargets:
     )
 
 
-def _api_servers(api: ApiObjects, slices: SlicesByService) -> list[Place]:
+def _api_servers(api: ApiObjects, slices: SlicesByService) -> list[SocketAddress]:
     key = ("default", "kubernetes")
     found = [
         (each, port.port)
@@ -132,7 +132,7 @@ def _sources(api: ApiObjects, known: ClusterDns) -> dict[str, str]:
     return {node: cgroup_uid(min(pods, key=rank)) for node, pods in fitting.items()}
 
 
-def _listening(api: ApiObjects, known: ClusterDns) -> dict[str, Place]:
+def _listening(api: ApiObjects, known: ClusterDns) -> dict[str, SocketAddress]:
     """Rather none of DNS, so that a firewall on port 53 is not taken for a pair that is cut off."""
     replicas = frozenset(_texts(known.replicas))
     wired = frozenset(_texts(pod for pod in api.pods if is_wired(pod)))
@@ -161,9 +161,9 @@ def _endpoints_of_pods(api: ApiObjects) -> Iterator[tuple[EndpointSliceObject, E
                 yield slice_, endpoint
 
 
-def _same_node_services(api: ApiObjects, slices: SlicesByService) -> dict[str, list[Place]]:
+def _same_node_services(api: ApiObjects, slices: SlicesByService) -> dict[str, list[SocketAddress]]:
     """TCP ports of Services, in the order of their names."""
-    found: dict[str, list[Place]] = defaultdict(list)
+    found: dict[str, list[SocketAddress]] = defaultdict(list)
     for service in sorted(api.services, key=service_key):
         tcp = [port.port for port in service.spec.ports if port.protocol == "TCP"][:1]
         own = slices.get(service_key(service), ())

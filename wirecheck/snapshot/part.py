@@ -5,5 +5,5 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Record(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class SnapshotPart(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A part of a file; a field that is not named here makes the file invalid."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Asked(Struct, frozen=True, omit_defaults=True):
+class PlannedContact(Struct, frozen=True, omit_defaults=True):
     """A connection to make; `source` is the uid of a pod, as its cgroup has it, or empty."""
 
     source: str
