@@ -6,10 +6,13 @@ parse the line in turn (sudo, ssh, docker exec).
 
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
+import io
 import json
 import re
+import tokenize
 import zlib
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -91,20 +94,45 @@ def _imported(text: str) -> Iterator[str]:
         yield from re.findall(r"\w+", "".join(names))
 
 
-@cache
-def _text() -> bytes:
-    return json.dumps([_LOADER, PACKAGE, list(modules().items())]).encode()
+def stripped(text: str) -> str:
+    """The source without docstrings and comments, which the node does not need.
+
+    Every statement keeps its line number.
+    """
+    lines = text.splitlines()
+    for node in ast.walk(ast.parse(text)):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and len(body) > 1:
+            for each in filter(_is_docstring, body):
+                lines[each.lineno - 1 : each.end_lineno] = [""] * (
+                    each.end_lineno - each.lineno + 1
+                )
+    tokens = tokenize.generate_tokens(io.StringIO("\n".join(lines)).readline)
+    comments = [each.start for each in tokens if each.type == tokenize.COMMENT]
+    for line, column in comments:
+        lines[line - 1] = lines[line - 1][:column].rstrip()
+    return "\n".join(lines) + "\n"
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
 
 
 @cache
 def _program() -> str:
-    return _packed(_text())
+    sources = [[name, stripped(text)] for name, text in modules().items()]
+    return _packed(json.dumps([_LOADER, PACKAGE, sources]).encode())
 
 
 @cache
 def digest() -> str:
     """What identifies the program: the same text of its modules gives the same digest."""
-    return hashlib.sha256(_text()).hexdigest()[:16]
+    text = json.dumps([_LOADER, PACKAGE, list(modules().items())])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _packed(data: bytes) -> str:

@@ -1,7 +1,7 @@
-"""What the node program returns from one visit, version 1.
+"""The document that the node program returns from one visit, format 1.
 
-The program decodes netlink itself, into the words that `ip -j` uses, because a process per
-pod and fact would cost more than everything else together. Dumps of tools are kept as text.
+The program decodes netlink itself and names things as `ip -j` does: a process per pod and fact
+would cost more than the rest of the visit. Dumps of tools are stored as text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FORMAT = 1
 
 
 class PodFile(SnapshotPart, frozen=True):
-    """A file read from inside a pod's root, which is hostile ground."""
+    """A file read from a pod's root file system, whose content is untrusted."""
 
     text: str = ""
     refused: str = ""
@@ -25,39 +25,39 @@ class PodFile(SnapshotPart, frozen=True):
 
 
 class PodProcesses(SnapshotPart, frozen=True):
-    """A pod as /proc shows it: processes whose cgroup names the pod's uid."""
+    """A pod as /proc shows it: the processes whose cgroup path contains the pod's uid."""
 
     uid: str
-    """As in the cgroup path, with dashes; for static pods the 32 hex digits of the hash."""
+    """As in the cgroup path, with dashes; for static pods the 32 hexadecimal digits of the hash."""
     inode: int
-    """Of the netns that its processes are in."""
+    """The network namespace of its processes."""
     runtime: str = ""
-    """containerd, crio, docker; empty where the path does not tell."""
+    """containerd, crio, docker; empty if the path does not show it."""
     processes: int = 0
     resolv_conf: PodFile = PodFile()
 
 
 class Command(SnapshotPart, frozen=True):
-    """One entry of the table of node commands, run once in the host's netns."""
+    """One command of the table of node commands, run once in the node's own netns."""
 
     argv: list[str]
     status: int | None = None
-    """The exit status; None when it was not run to its end."""
+    """The exit status; None if the command did not run or did not end."""
     output: str = ""
     blocks: list[str] = []
-    """In place of `output`, where it is large: the SHA-256 of its blocks, in their order."""
+    """Instead of a large `output`: the SHA-256 of each of its blocks, in order."""
     stderr: str = ""
     seconds: float = 0.0
     started: float = 0.0
-    """Node's clock, seconds since the epoch; 0 in documents of programs that did not tell it."""
+    """Seconds since the epoch by the node's clock; 0 in documents of older programs."""
     problem: str = ""
-    """`missing` (no such tool), `time limit`, `too large`, `not asked` (nothing to read), …"""
+    """`missing` (no such tool), `time limit`, `too large`, `not asked: REASON` (not needed), …"""
     lent: bool = False
-    """Whether the tool was the agent image's, because the node has none."""
+    """Whether the tool came from the agent's image, because the node lacks it."""
 
 
 class HttpAnswer(SnapshotPart, frozen=True):
-    """An HTTP endpoint of kube-proxy on the node's loopback."""
+    """The response of an HTTP endpoint of kube-proxy on the node's loopback address."""
 
     status: int | None = None
     body: str = ""
@@ -65,16 +65,16 @@ class HttpAnswer(SnapshotPart, frozen=True):
 
 
 class KernelLine(SnapshotPart, frozen=True):
-    """A line of the kernel log that matched one of the patterns."""
+    """A line of the kernel log that matched a known pattern."""
 
     time: float
-    """Seconds since the epoch, from the line's monotonic stamp and the time of boot."""
+    """Seconds since the epoch, from the line's monotonic timestamp and the time of boot."""
     pattern: str
     text: str
 
 
 class Host(SnapshotPart, frozen=True):
-    """Who answered."""
+    """The host that answered."""
 
     hostname: str
     machine_id: str = ""
@@ -88,14 +88,14 @@ class Host(SnapshotPart, frozen=True):
 
 
 class ConntrackSample(SnapshotPart, frozen=True):
-    """/proc/net/stat/nf_conntrack of the host's netns at one moment, summed over the CPUs."""
+    """/proc/net/stat/nf_conntrack of the node's own netns at one time, summed over the CPUs."""
 
     time: float
     counters: dict[str, int] = {}
 
 
 class Counters(SnapshotPart, frozen=True):
-    """Packets of one interface since it exists (/proc/net/dev)."""
+    """Packet counters of one interface since it was created (/proc/net/dev)."""
 
     received: int = 0
     receive_errors: int = 0
@@ -106,23 +106,23 @@ class Counters(SnapshotPart, frozen=True):
 
 
 class TrafficSample(SnapshotPart, frozen=True):
-    """Counters of losses of the host's netns at one moment."""
+    """Counters of dropped packets of the node's own netns at one time."""
 
     time: float
     softnet_dropped: int = 0
-    """Packets that a CPU's queue had no room for, of all CPUs and since boot."""
+    """Packets dropped because a CPU's backlog queue was full, over all CPUs since boot."""
     interfaces: dict[str, Counters] = {}
 
 
 class NewConnections(SnapshotPart, frozen=True):
-    """Entries of conntrack that were made while the program listened, in the host's netns."""
+    """Conntrack entries created in the node's own netns while the program listened."""
 
     seconds: float
     count: int = 0
     lost: bool = False
-    """More came than could be read: then `count` is too low."""
+    """Whether notifications were lost, so that `count` is too low."""
     destinations: dict[str, int] = {}
-    """Where most of them led, `10.96.0.10:53/udp`, and how many."""
+    """The most frequent destinations, `10.96.0.10:53/udp`, with their numbers of entries."""
 
 
 class NodeDocument(SnapshotPart, frozen=True):
@@ -130,27 +130,27 @@ class NodeDocument(SnapshotPart, frozen=True):
 
     format: int
     program: str
-    """Version of wirecheck that the program belongs to."""
+    """The version of wirecheck that the program belongs to."""
     started: float
-    """Node's clock, seconds since the epoch."""
+    """Seconds since the epoch, by the node's clock."""
     finished: float
     host: Host
     namespaces: list[Namespace] = []
     pods: list[PodProcesses] = []
     closed_processes: int = 0
-    """Those that the program was not allowed to look at; pods may be among them."""
+    """The number of processes that the program could not read; some may belong to pods."""
     files: dict[str, str] = {}
-    """Sysctls and other one-line files by path; a file that does not exist is left out."""
+    """Sysctls and other one-line files by path, without those that do not exist."""
     commands: dict[str, Command] = {}
-    """By the command's id in the table of node commands."""
+    """By id in the table of node commands."""
     blocks: dict[str, str] = {}
-    """Of outputs, by SHA-256; in a snapshot they are files of their own, in the folder `blocks`."""
+    """Parts of outputs by SHA-256. A snapshot stores them as files in the folder `blocks`."""
     probes: list[Probe] = []
     contacts: list[Contact] | None = None
-    """None where nobody asked for them, or the program did not make them yet."""
+    """None if the plan had none, and in documents of older programs."""
     http: dict[str, HttpAnswer] = {}
     cni: CniFiles | None = None
-    """None in documents of programs that did not read it yet."""
+    """None in documents of older programs."""
     kubelet: Kubelet | None = None
     conntrack: list[ConntrackSample] = []
     """Two samples that span the visit."""
@@ -158,12 +158,12 @@ class NodeDocument(SnapshotPart, frozen=True):
     """Two samples that span the visit."""
     new_connections: NewConnections | None = None
     boot_settings: list[SysctlFile] | None = None
-    """In the order in which they are applied; None in documents of programs without it."""
+    """In the order in which they are applied. None in documents of older programs."""
     device_managers: DeviceManagers | None = None
-    """None in documents of programs that did not look for them yet."""
+    """None in documents of older programs."""
     kernel_log: list[KernelLine] = []
     problems: list[str] = []
-    """What could not be read, as sentences, where no field says so."""
+    """What could not be read: `STAGE: ERROR.`, or a sentence."""
     seconds: dict[str, float] = {}
     """How long each stage of the visit took, by the node's monotonic clock."""
 

@@ -1,4 +1,4 @@
-"""What the types of a snapshot's own files have in common."""
+"""The base class of the types of a snapshot's own files."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from msgspec import Struct
 
 
 class SnapshotPart(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A part of a file; a field that is not named here makes the file invalid."""
+    """A part of a file. A field that the type lacks makes the file invalid."""

@@ -12,7 +12,7 @@ import pytest
 
 from wirecheck.catalogue.node_commands import NODE_COMMANDS
 from wirecheck.collect import on_node
-from wirecheck.collect.node_program import LONGEST, TOO_OLD, command_line, modules
+from wirecheck.collect.node_program import LONGEST, TOO_OLD, command_line, modules, stripped
 from wirecheck.collect.on_node import commands
 
 FOLDER = Path(on_node.__file__).parent
@@ -46,6 +46,33 @@ def test_a_module_comes_after_those_that_it_imports_and_the_entry_last() -> None
         used = set(re.findall(r"^from wirecheck\.collect\.on_node\.(\w+) import", text, re.M))
         assert used <= set(order[: order.index(name)]), name
     assert order[-1] == "visit"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_what_is_sent_is_the_module_without_its_texts(path: Path) -> None:
+    sent = stripped(path.read_text())
+
+    compile(sent, path.name, "exec")
+    assert all(
+        len(body) == 1
+        for node in ast.walk(ast.parse(sent))
+        for body in [getattr(node, "body", None)]
+        if isinstance(body, list)
+        for each in body
+        if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)
+    )
+    assert not [line for line in sent.splitlines() if line.strip().startswith("#")]
+    assert statements(sent) == statements(path.read_text())
+
+
+def statements(text: str) -> list[tuple[str, int]]:
+    """Each statement that does something, with its line."""
+    return [
+        (type(node).__name__, node.lineno)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.stmt)
+        and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+    ]
 
 
 def test_the_command_line_means_itself_in_any_shell() -> None:

@@ -1,4 +1,4 @@
-"""New connections while one listens: how many, and where to. What `conntrack -E` shows."""
+"""Counts new conntrack entries and their destinations, as `conntrack -E` shows them."""
 
 import errno
 import socket
@@ -22,7 +22,7 @@ TOP = 5
 
 
 def listen(seconds: float) -> Dict[str, Any]:
-    """The entries that are made within the time, or within as long as MOST of them take."""
+    """Count for so many seconds, or until MOST entries were counted."""
     began = time.monotonic()
     tally: Tally[str] = Counter()
     lost = False
@@ -41,7 +41,7 @@ def listen(seconds: float) -> Dict[str, Any]:
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
-                lost = True  # more came than was read
+                lost = True  # the socket's buffer was full
                 continue
             for kind, _, _, payload in messages(data):
                 if kind == NEW_ENTRY:
@@ -55,7 +55,7 @@ def listen(seconds: float) -> Dict[str, Any]:
 
 
 def _destination(payload: bytes) -> Optional[str]:
-    """`10.96.0.10:53/udp`, of the packet that began it."""
+    """The destination of the first packet: `10.96.0.10:53/udp`."""
     entry = attributes(payload, GENERIC_HEADER).get(ORIGINAL, b"")
     parts = attributes(entry)
     where = attributes(parts.get(ADDRESSES, b""))
