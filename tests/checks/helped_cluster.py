@@ -34,7 +34,7 @@ def helper_pod(node: str, address: str, run: str = RUN) -> dict[str, Any]:
 
 
 def helped_cluster() -> SmallCluster:
-    """n1 is looked at; its own helper pod is the last but one of the API's pods, n2's the last."""
+    """n1 is visited; its own helper pod is the last but one of the API's pods, n2's the last."""
     small = SmallCluster()
     own, other = helper_pod("n1", "10.244.0.77"), helper_pod("n2", "10.244.1.77")
     small.api["pods"] += [own, other]

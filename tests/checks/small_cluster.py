@@ -1,6 +1,6 @@
 """A small healthy cluster, made by hand: each test breaks one thing in it and names the finding.
 
-One node that is looked at, with a DNS replica and a web pod on its bridge, and one that is known
+One node that is visited, with a DNS replica and a web pod on its bridge, and one that is known
 by the API alone, over flannel's VXLAN. Whole runs use recorded clusters instead.
 """
 
@@ -390,7 +390,7 @@ def document() -> NodeDocument:
 
 @dataclass
 class SmallCluster:
-    """The healthy cluster's parts, to be broken before they are judged."""
+    """The healthy cluster's parts, to be broken before they are evaluated."""
 
     api: dict[str, Any] = field(default_factory=api)
     document: NodeDocument | None = field(default_factory=document)

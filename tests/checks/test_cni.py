@@ -12,13 +12,13 @@ def change_files(small: SmallCluster, **fields) -> None:
     small.change_document(cni=replace(small.document.cni, **fields))
 
 
-def told(small: SmallCluster, check: str) -> list[tuple[str, str, Level]]:
+def reported(small: SmallCluster, check: str) -> list[tuple[str, str, Level]]:
     return [(e.subject.part, e.found, e.level) for e in small.findings(f"cni.{check}")]
 
 
 def test_a_node_without_the_agent_is_found(small):
     small.api["pods"][2]["spec"]["nodeName"] = "n2"
-    assert told(small, "agent_ready") == [("flannel", "none", Level.FAIL)]
+    assert reported(small, "agent_ready") == [("flannel", "none", Level.FAIL)]
 
 
 def test_an_agent_that_is_not_ready_is_found(small):
@@ -46,7 +46,7 @@ def test_a_second_configuration_warns(small):
     first = small.document.cni.configurations
     change_files(small, configurations=[*first, CniConfiguration("87-podman.conflist", "podman")])
 
-    assert told(small, "single_config") == [
+    assert reported(small, "single_config") == [
         ("87-podman.conflist", "a second configuration, of network podman", Level.WARN)
     ]
 
@@ -54,29 +54,29 @@ def test_a_second_configuration_warns(small):
 def test_a_configuration_that_is_not_understood_is_found(small):
     broken = CniConfiguration("10-flannel.conflist", problem="ValueError: Expecting value")
     change_files(small, configurations=[broken])
-    assert told(small, "single_config") == [
+    assert reported(small, "single_config") == [
         ("10-flannel.conflist", "ValueError: Expecting value", Level.FAIL)
     ]
 
 
 def test_no_configuration_at_all_is_found(small):
     change_files(small, configurations=[])
-    assert told(small, "single_config") == [("/etc/cni/net.d", "none", Level.FAIL)]
+    assert reported(small, "single_config") == [("/etc/cni/net.d", "none", Level.FAIL)]
 
 
 @pytest.mark.parametrize("plugin", ["portmap", "host-local"])
 def test_a_missing_program_is_found(small, plugin):
     change_files(small, binaries=[e for e in small.document.cni.binaries if e != plugin])
 
-    ((part, _, _),) = told(small, "plugins_present")
+    ((part, _, _),) = reported(small, "plugins_present")
     assert part == f"/opt/cni/bin/{plugin}"
 
 
-def test_an_address_that_nobody_carries_warns(small):
+def test_an_address_that_no_pod_has_warns(small):
     small.api["pods"].pop(1)
     small.change_netns(WEB_NETNS, addresses=[])
 
-    assert told(small, "no_leaked_addresses") == [
+    assert reported(small, "no_leaked_addresses") == [
         ("cbr0 10.244.0.3", "none: the reservation is leaked", Level.WARN)
     ]
 
@@ -84,7 +84,7 @@ def test_an_address_that_nobody_carries_warns(small):
 def test_an_address_that_was_just_taken_may_wait_for_its_pod(small):
     held = [*small.document.cni.reservations, CniReservation("cbr0", "10.244.0.9", 100.0)]
     change_files(small, reservations=held)
-    assert not told(small, "no_leaked_addresses")
+    assert not reported(small, "no_leaked_addresses")
 
 
 @pytest.mark.parametrize(("held", "level"), [(200, None), (210, Level.WARN), (250, Level.FAIL)])
@@ -92,7 +92,9 @@ def test_a_range_that_runs_out_is_found(small, held, level):
     taken = [CniReservation("cbr0", f"10.244.0.{n}", 4000.0) for n in range(2, 2 + held)]
     change_files(small, reservations=taken)
 
-    assert [each[2] for each in told(small, "addresses_available")] == ([level] if level else [])
+    assert [each[2] for each in reported(small, "addresses_available")] == (
+        [level] if level else []
+    )
 
 
 def test_folders_elsewhere_are_skipped(small):
@@ -122,7 +124,7 @@ def test_a_token_that_ends_is_found(small, left, found, level):
     expires = small.document.finished + 60 * left
     change_files(small, tokens=[CniToken("calico-kubeconfig", expires)])
 
-    assert told(small, "token_valid") == [("calico-kubeconfig", found, level)]
+    assert reported(small, "token_valid") == [("calico-kubeconfig", found, level)]
 
 
 def test_plugins_without_a_token_are_skipped(small):

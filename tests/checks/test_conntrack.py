@@ -152,7 +152,7 @@ def test_a_limit_below_kube_proxys_is_found(small, conntrack, found):
     assert [f.found for f in small.findings("conntrack.limit_as_configured")] == found
 
 
-def test_kube_proxy_may_be_told_to_leave_the_limit_alone(small):
+def test_kube_proxy_may_be_configured_to_leave_the_limit_alone(small):
     configured(small, "{maxPerCore: 0}")
 
     with pytest.raises(NotApplicable, match="leave the conntrack limit alone"):

@@ -40,7 +40,7 @@ def test_kubeadms_corefile_is_sound(small):
 
 
 @pytest.mark.parametrize("check", ["coredns.serves_cluster_domain", "coredns.plugins"])
-def test_without_a_corefile_nothing_is_judged(small, check):
+def test_without_a_corefile_nothing_is_evaluated(small, check):
     with pytest.raises(NotApplicable):
         small.findings(check)
 
@@ -124,7 +124,7 @@ def test_a_role_that_is_gone_or_not_bound_is_found(small):
         assert finding.found == "not bound"
 
 
-def test_another_installer_is_not_judged(small):
+def test_another_installer_is_not_evaluated(small):
     with pytest.raises(NotApplicable):
         small.findings("coredns.rbac")
 
@@ -151,7 +151,7 @@ def test_replicas_on_two_nodes_pass(small):
     assert not small.findings("coredns.replicas_spread")
 
 
-def test_replicas_that_have_no_other_place_are_not_judged(small):
+def test_replicas_that_have_no_other_place_are_not_evaluated(small):
     with pytest.raises(NotApplicable, match="1 DNS replica"):
         small.findings("coredns.replicas_spread")
 

@@ -24,10 +24,10 @@ CHECKS = [check for check in load() if check.scope == "node"]
 RULES = DOCUMENT.commands[SAVE].output
 FINE = {Outcome.PASS, Outcome.SKIP}
 OTHERS_OF_RULES = {"conntrack.random_source_ports", "cni.host_ports_mapped"}
-"""Checks of other groups that look at the same dump."""
+"""Checks of other groups that read the same dump."""
 
 
-def judged(folder: Path, document: NodeDocument) -> Mapping[str, ItemResult]:
+def evaluated(folder: Path, document: NodeDocument) -> Mapping[str, ItemResult]:
     """All checks of a node that showed this."""
     writer = SnapshotWriter(folder, replace(HEALTHY.index, looks=[]))
     writer.write_api(1, HEALTHY.api())
@@ -44,7 +44,7 @@ def with_command(name: str, **changes: object) -> NodeDocument:
 
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, ItemResult]:
-    return judged(tmp_path_factory.mktemp("healthy"), DOCUMENT)
+    return evaluated(tmp_path_factory.mktemp("healthy"), DOCUMENT)
 
 
 DAMAGED = {
@@ -64,10 +64,10 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("changes", DAMAGED.values(), ids=DAMAGED.keys())
-def test_damaged_rules_are_no_pass_and_no_matter_to_others(
+def test_damaged_rules_never_pass_and_do_not_affect_other_checks(
     changes: dict, healthy: Mapping[str, ItemResult], tmp_path: Path
 ) -> None:
-    items = judged(tmp_path, with_command(SAVE, **changes))
+    items = evaluated(tmp_path, with_command(SAVE, **changes))
     rested_on_rules = {
         name for name, item in items.items() if item.outcome is not healthy[name].outcome
     }
@@ -103,16 +103,16 @@ def test_an_nft_that_crashes(
     name = "nft-kube-proxy"
     broken = msgspec.convert({"argv": ["nft", "-j", "list"], **changes}, Command)
     document = replace(DOCUMENT, commands={**DOCUMENT.commands, name: broken})
-    items = judged(tmp_path, document)
+    items = evaluated(tmp_path, document)
     changed = {each for each in items if items[each].outcome is not healthy[each].outcome}
     assert changed
     assert all(items[each].outcome is Outcome.ERROR for each in changed)
     assert not any("fault of wirecheck" in items[each].reason for each in changed)
 
 
-def test_a_node_without_a_mode_is_no_pass(tmp_path: Path) -> None:
+def test_a_node_without_a_mode_never_passes(tmp_path: Path) -> None:
     document = replace(DOCUMENT, commands={})
-    items = judged(tmp_path, document)
+    items = evaluated(tmp_path, document)
     services = [item for name, item in items.items() if name.startswith("services.")]
     assert {item.outcome for item in services} <= {Outcome.ERROR, Outcome.SKIP}
     assert any(item.outcome is Outcome.ERROR for item in services)

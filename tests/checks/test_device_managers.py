@@ -37,7 +37,7 @@ def test_a_program_that_does_not_run_harms_nothing(small, check, program):
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_a_node_that_an_older_program_looked_at_is_skipped(small, check):
+def test_a_node_visited_by_an_older_version_is_skipped(small, check):
     with pytest.raises(NotApplicable, match="older version"):
         small.findings(check)
 
@@ -80,7 +80,7 @@ def test_networkmanager_without_a_word_about_devices_is_found(small):
         (["[main]|unmanaged-devices=*"], ["bridge devices", "veth devices", "vxlan devices"]),
     ],
 )
-def test_devices_that_are_left_out_are_left_alone(small, files, managed):
+def test_devices_that_are_left_out_are_ignored(small, files, managed):
     manage(small, running="NetworkManager", network_manager=manager(*files))
 
     assert [part for part, _ in found(small, ALONE)] == managed
@@ -118,8 +118,8 @@ def test_systemds_default_harms_the_pairs_of_the_aws_plugin(small):
     small.api["pods"][2]["metadata"]["ownerReferences"] = [owner]
     manage(small, running="systemd-udevd", links=[DEFAULT])
 
-    told = "MACAddressPolicy=persistent in /usr/lib/systemd/network/99-default.link"
-    assert found(small, MACS) == [("veth11", told), ("veth12", told)]
+    text = "MACAddressPolicy=persistent in /usr/lib/systemd/network/99-default.link"
+    assert found(small, MACS) == [("veth11", text), ("veth12", text)]
 
 
 @pytest.mark.parametrize(
@@ -140,8 +140,8 @@ def test_a_fixed_mac_is_found_at_the_devices_that_its_file_matches(small, match,
     file = link_file("10-mac.link", match, "MACAddress=02:00:00:00:00:01")
     manage(small, running="systemd-udevd", links=[file])
 
-    told = "MACAddress=02:00:00:00:00:01 in 10-mac.link"
-    assert found(small, MACS) == [(each, told) for each in devices]
+    text = "MACAddress=02:00:00:00:00:01 in 10-mac.link"
+    assert found(small, MACS) == [(each, text) for each in devices]
 
 
 def test_the_first_file_that_matches_is_the_only_one(small):
@@ -185,7 +185,7 @@ def test_rules_of_others_are_at_stake(small):
         Rule(4, 512, 254, destination="10.244.0.3/32"),
         Rule(6, 32766, 254, protocol=3),
     ],
-    ids=["kernel's", "networkd's", "not told", "usual"],
+    ids=["kernel's", "networkd's", "not set", "usual"],
 )
 def test_rules_that_networkd_leaves_alone_are_not(small, rule):
     give_rules(small, rule)
@@ -195,7 +195,7 @@ def test_rules_that_networkd_leaves_alone_are_not(small, rule):
 
 
 @pytest.mark.parametrize(("value", "findings"), [("no", 0), ("false", 0), ("yes", 1)])
-def test_networkd_may_be_told_to_leave_them_alone(small, value, findings):
+def test_networkd_may_be_configured_to_leave_them_alone(small, value, findings):
     give_rules(small, FOREIGN)
     lines = ["[Network]", f"ManageForeignRoutingPolicyRules={value}"]
     manage(small, running="systemd-networkd", networkd=[SettingsFile("a.conf", lines)])

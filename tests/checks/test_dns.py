@@ -41,7 +41,7 @@ def test_a_wrong_answer_is_worse_than_none(small, wire, found):
     assert found in finding.found
 
 
-def test_a_pod_behind_an_egress_policy_is_not_judged(small):
+def test_a_pod_behind_an_egress_policy_is_not_evaluated(small):
     small.api["networkPolicies"] = [
         {
             "metadata": {"name": "deny", "namespace": "shop"},
@@ -61,7 +61,7 @@ def test_a_pod_that_was_never_asked_is_an_error(small):
         small.findings("dns.pods_resolve_udp")
 
 
-def test_the_nodes_own_lookups_are_judged_apart(small):
+def test_the_nodes_own_lookups_are_evaluated_separately(small):
     small.change_probes(HOST, "tcp", LOST, server="10.96.0.10")
 
     (finding,) = small.findings("dns.nodes_resolve")
@@ -186,7 +186,7 @@ def test_slow_answers_are_found(small, seconds, level, expected):
     assert f"at most {seconds * 1000:.0f} ms" in finding.found
 
 
-def test_a_lost_query_is_no_slow_answer(small):
+def test_a_lost_query_is_not_a_slow_answer(small):
     small.change_probes(WEB_NETNS, "udp", LOST)
 
     assert not small.findings("dns.latency")
@@ -199,7 +199,7 @@ def test_what_is_slow_comes_from_the_inventory(small):
     assert finding.level is Level.FAIL
 
 
-def test_times_of_no_answers_are_no_pass(small):
+def test_times_of_no_answers_never_passes(small):
     small.change_document(probes=[each for each in small.document.probes if not each.purpose])
     for inode in (HOST, WEB_NETNS, DNS_NETNS):
         small.change_probes(inode, "udp", LOST)

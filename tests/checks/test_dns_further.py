@@ -49,7 +49,7 @@ def test_how_much_may_be_lost_comes_from_the_inventory(small):
     assert finding.level is Level.WARN
 
 
-def test_a_silent_replica_is_no_loss(small):
+def test_a_silent_replica_does_not_count_as_loss(small):
     small.change_purpose("sample", *[LOST] * 40)
 
     with pytest.raises(NotApplicable, match="replicas_answer"):
@@ -67,7 +67,7 @@ def test_a_silent_replica_is_no_loss(small):
         "dns.node_local_cache",
     ],
 )
-def test_what_was_not_asked_is_no_pass(small, check):
+def test_what_was_not_asked_never_passes(small, check):
     small.change_document(probes=[each for each in small.document.probes if not each.purpose])
 
     with pytest.raises(NotApplicable):
@@ -92,7 +92,7 @@ def test_a_family_that_is_answered_wrongly_is_found(small):
     assert "AAAA" in finding.expected
 
 
-def test_a_pod_that_is_not_answered_at_all_is_not_told_twice(small):
+def test_a_pod_that_is_not_answered_at_all_is_not_reported_twice(small):
     small.change_probes(WEB_NETNS, "udp", [LOST])
     small.change_purpose("pair", LOST)
 
@@ -108,7 +108,7 @@ def test_a_pod_that_is_not_answered_at_all_is_not_told_twice(small):
         ("external name", "outside", "dns.external_names"),
     ],
 )
-def test_a_replica_that_is_silent_is_not_told_twice(small, purpose, query, check):
+def test_a_replica_that_is_silent_is_not_reported_twice(small, purpose, query, check):
     small.ask(purpose, query, LOST)
     assert small.findings(check)
 
@@ -126,7 +126,7 @@ def deny_egress(small):
     ]
 
 
-def test_silence_behind_a_policy_is_not_judged_and_a_wrong_answer_is(small):
+def test_silence_behind_a_policy_is_not_evaluated_and_a_wrong_answer_is(small):
     deny_egress(small)
     small.change_purpose("pair", LOST)
     (silent,) = small.findings("dns.parallel_a_aaaa")
@@ -326,7 +326,7 @@ def test_a_kubelet_with_its_right_settings_passes(small, flags, lines):
         (Kubelet({}, ["clusterDNS: ["]), FactMissingError),
     ],
 )
-def test_a_kubelet_that_was_not_read_is_no_pass(small, kubelet, raised):
+def test_a_kubelet_that_was_not_read_never_passes(small, kubelet, raised):
     small.change_document(kubelet=kubelet)
 
     with pytest.raises(raised):

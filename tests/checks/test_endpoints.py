@@ -63,7 +63,7 @@ def test_an_endpoint_that_is_not_ready_of_a_pod_that_is_is_found(small, endpoint
     assert finding.found == "not ready"
 
 
-def test_a_pod_that_is_being_deleted_is_no_ready_endpoint(small, endpoint):
+def test_a_pod_that_is_being_deleted_is_not_a_ready_endpoint(small, endpoint):
     small.api["pods"][DNS_POD]["metadata"]["deletionTimestamp"] = "2026-11-23T00:00:00Z"
 
     assert [f.found for f in small.findings("endpoints.readiness_matches")] == ["ready"]

@@ -16,7 +16,7 @@ def dropped(small: SmallCluster, check: str) -> list[tuple[str, str]]:
     return [(e.subject.part, *e.evidence) for e in small.findings(f"firewall.{check}")]
 
 
-def test_a_policy_that_nobody_makes_an_exception_from_is_found(small):
+def test_a_policy_without_an_exception_is_found(small):
     kept = [line for line in FILTER.splitlines() if "-A FLANNEL-FWD" not in line]
     small.change_output("iptables-nft-save", "\n".join(kept) + "\n")
 

@@ -49,7 +49,7 @@ POD = "Pod shop/web host port 8088/tcp"
 RIGHT = "translated to 10.244.0.3:8080"
 
 
-def test_a_host_port_that_leads_to_its_pod_is_right(mapped):
+def test_a_host_port_that_forwards_to_its_pod_passes(mapped):
     assert found(mapped) == []
 
 
@@ -73,7 +73,7 @@ def test_a_rule_that_is_missing_in_the_pods_chain_is_found(mapped):
 
 
 @pytest.mark.parametrize("target", ["10.244.0.9:8080", "10.244.0.3:9090"])
-def test_a_rule_that_leads_elsewhere_is_found_and_shown(mapped, target):
+def test_a_rule_that_goes_elsewhere_is_found_and_shown(mapped, target):
     rewrite(mapped, "10.244.0.3:8080", target)
 
     wrong, left = mapped.findings(CHECK)
@@ -108,7 +108,7 @@ def test_a_rule_without_any_pod_is_found(mapped):
     assert [what for what, *_ in found(mapped)] == ["Node n1 host port 8088/tcp to 10.244.0.3:8080"]
 
 
-def test_rules_of_containers_that_are_no_pods_are_left_alone(mapped):
+def test_rules_of_containers_that_are_not_pods_are_ignored(mapped):
     mapped.api["pods"][1]["spec"]["containers"] = [{"name": "c"}]
     rewrite(mapped, "10.244.0.3:8080", "10.88.0.3:8080")
 
@@ -136,7 +136,7 @@ def test_a_node_without_host_ports_is_skipped(small):
         small.findings(CHECK)
 
 
-def test_rules_in_nftables_are_not_judged(mapped):
+def test_rules_in_nftables_are_not_evaluated(mapped):
     mapped.change_output("iptables-nft-save", FILTER)
     mapped.change_output("nft-tables", "table inet cni_hostport\n")
 
@@ -144,7 +144,7 @@ def test_rules_in_nftables_are_not_judged(mapped):
         mapped.findings(CHECK)
 
 
-def test_host_ports_of_other_programs_are_not_judged(mapped):
+def test_host_ports_of_other_programs_are_not_evaluated(mapped):
     mapped.change_output("iptables-nft-save", FILTER)
     configurations = mapped.document.cni.configurations
     configurations[0] = type(configurations[0])("05-cilium.conflist", "cilium", ["cilium-cni"])

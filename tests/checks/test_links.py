@@ -24,7 +24,7 @@ def test_a_missing_node_side_is_found(small):
     assert finding.expected == "interface 12 on the node as the other end"
 
 
-def test_a_node_side_that_leads_into_another_netns_is_found(small):
+def test_a_node_side_that_has_a_peer_in_another_netns_is_found(small):
     small.change_link(HOST, "veth12", peer_nsid=7)
 
     (finding,) = small.findings("links.veth_pairs_complete")
@@ -77,7 +77,7 @@ def test_a_route_stands_for_the_bridge_where_there_is_none(small):
     assert finding.expected == "a route to the pod's address through veth12"
 
 
-def test_a_datapath_without_bridge_and_routes_is_not_judged(small):
+def test_a_datapath_without_bridge_and_routes_is_not_evaluated(small):
     owner = {"kind": "DaemonSet", "name": "cilium", "controller": True}
     small.api["pods"][0]["metadata"]["ownerReferences"] = [owner]
 
@@ -127,12 +127,12 @@ def test_a_promiscuous_bridge_needs_no_hairpin(small):
     assert not small.findings("links.hairpin")
 
 
-@pytest.mark.parametrize(("state", "told"), [(4, "blocking"), (2, "learning"), (0, "disabled")])
-def test_a_port_that_does_not_forward_is_found(small, state, told):
+@pytest.mark.parametrize(("state", "text"), [(4, "blocking"), (2, "learning"), (0, "disabled")])
+def test_a_port_that_does_not_forward_is_found(small, state, text):
     small.change_link(HOST, "veth12", port_state=state)
 
     (finding,) = small.findings("links.bridge_ports_forwarding")
-    assert finding.found == f"it is {told}"
+    assert finding.found == f"it is {text}"
 
 
 def test_a_port_that_is_down_is_left_to_its_own_check(small):
@@ -171,7 +171,7 @@ def test_namespaces_that_are_left_of_pods_are_found(small, mounted):
     assert [each.level for each in findings] == [Level.WARN] * 6
 
 
-def test_namespaces_of_others_and_those_with_a_process_are_left_alone(small):
+def test_namespaces_of_others_and_those_with_a_process_are_ignored(small):
     own = small.document.namespaces
     others = [deserted(n, "/run/netns/vpn-{}") for n in range(9)]
     living = [replace(deserted(n), inode=700 + n, processes=1) for n in range(9)]
@@ -219,7 +219,7 @@ def test_a_device_that_was_made_anew_is_not_compared(small):
     assert not losing(small, received=5, receive_dropped=900)
 
 
-def test_counters_that_were_not_read_are_told(small):
+def test_counters_that_were_not_read_are_reported(small):
     small.change_document(traffic=[])
     with pytest.raises(NotApplicable, match="not read twice"):
         small.findings("links.no_packet_drops")

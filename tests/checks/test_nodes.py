@@ -27,7 +27,7 @@ def test_a_node_that_went_meanwhile_is_skipped(small):
             small.findings(check)
 
 
-def test_a_node_without_a_way_in_is_an_error_once_and_skipped_elsewhere(small):
+def test_a_node_without_access_is_an_error_once_and_skipped_elsewhere(small):
     small.visit, small.document = (
         VisitRecord(VisitStatus.NO_ACCESS, reason="No entry matches n1."),
         None,
@@ -135,7 +135,7 @@ def test_what_two_nodes_share_is_found(small, path, shared):
 
 
 @pytest.mark.parametrize(
-    ("shift", "told", "level"),
+    ("shift", "text", "level"),
     [
         (4, None, None),
         (10, "at least 10.0 s ahead", Level.WARN),
@@ -143,12 +143,12 @@ def test_what_two_nodes_share_is_found(small, path, shared):
         (300, "at least 300.0 s ahead", Level.FAIL),
     ],
 )
-def test_a_clock_that_is_off_is_found(small, shift, told, level):
+def test_a_clock_that_is_off_is_found(small, shift, text, level):
     document = small.document
     small.change_document(started=document.started + shift, finished=document.finished + shift)
 
     findings = small.findings("nodes.clock_skew")
-    assert [(e.found, e.level) for e in findings] == ([(told, level)] if told else [])
+    assert [(e.found, e.level) for e in findings] == ([(text, level)] if text else [])
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ NOT_INITIALISED = (
 
 
 @pytest.mark.parametrize(
-    ("message", "told"),
+    ("message", "text"),
     [
         (NOT_INITIALISED, NOT_INITIALISED.partition("not ready: ")[2]),
         (
@@ -198,12 +198,12 @@ NOT_INITIALISED = (
         ),
     ],
 )
-def test_a_runtime_without_a_network_is_told_in_its_words(small, message, told):
+def test_a_runtime_without_a_network_is_reported_in_its_words(small, message, text):
     condition = {"type": "Ready", "status": "False", "reason": "KubeletNotReady"}
     small.api["nodes"][0]["status"]["conditions"] = [{**condition, "message": message}]
 
     (finding,) = small.findings("nodes.network_ready")
-    assert (finding.subject.part, finding.found) == ("Ready", told)
+    assert (finding.subject.part, finding.found) == ("Ready", text)
 
 
 def test_a_network_that_a_component_calls_unavailable_is_found(small):

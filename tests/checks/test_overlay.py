@@ -10,20 +10,20 @@ from wirecheck.snapshot.netns import Address, Fdb, Neighbour, Route
 STRANGER = "0a:00:00:00:00:99"
 
 
-def told(small: SmallCluster, check: str) -> list[tuple[str, str]]:
+def reported(small: SmallCluster, check: str) -> list[tuple[str, str]]:
     return [(each.subject.part, each.found) for each in small.findings(f"overlay.{check}")]
 
 
 def test_a_device_with_another_mac_is_found(small):
     small.change_link(HOST, "flannel.1", mac=STRANGER)
-    assert told(small, "matches_annotations") == [
+    assert reported(small, "matches_annotations") == [
         ("VXLAN device IPv4", f"{STRANGER} at 192.0.2.1"),
     ]
 
 
 def test_a_device_with_another_address_is_found(small):
     small.change_link(HOST, "flannel.1", vxlan_local="198.51.100.1")
-    assert told(small, "matches_annotations") == [
+    assert reported(small, "matches_annotations") == [
         ("VXLAN device IPv4", f"{MACS['n1']} at 198.51.100.1"),
     ]
 
@@ -31,12 +31,12 @@ def test_a_device_with_another_address_is_found(small):
 def test_a_missing_device_is_found(small):
     links = [each for each in small.document.namespaces[0].links if each.kind != "vxlan"]
     small.change_netns(HOST, links=links)
-    assert told(small, "matches_annotations") == [("VXLAN device IPv4", "no such device")]
+    assert reported(small, "matches_annotations") == [("VXLAN device IPv4", "no such device")]
 
 
 def test_a_device_that_is_down_is_found(small):
     small.change_link(HOST, "flannel.1", flags=[])
-    assert told(small, "matches_annotations") == [("VXLAN device IPv4", "flannel.1 is DOWN")]
+    assert reported(small, "matches_annotations") == [("VXLAN device IPv4", "flannel.1 is DOWN")]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_device_that_is_down_is_found(small):
 )
 def test_a_neighbour_that_does_not_lead_to_the_node_is_found(small, neighbours, found):
     small.change_netns(HOST, neighbours=neighbours)
-    assert told(small, "peers_complete") == [("neighbour 10.244.1.0", found)]
+    assert reported(small, "peers_complete") == [("neighbour 10.244.1.0", found)]
 
 
 @pytest.mark.parametrize(
@@ -62,15 +62,17 @@ def test_a_neighbour_that_does_not_lead_to_the_node_is_found(small, neighbours, 
 def test_an_fdb_entry_that_does_not_lead_to_the_node_is_found(small, fdb, found):
     small.change_netns(HOST, fdb=fdb)
 
-    assert told(small, "peers_complete") == [(f"FDB {MACS['n2']}", found)]
-    assert not told(small, "no_stale_peers")
+    assert reported(small, "peers_complete") == [(f"FDB {MACS['n2']}", found)]
+    assert not reported(small, "no_stale_peers")
 
 
 def test_entries_of_the_node_about_itself_do_not_stand_for_another(small):
     own = Neighbour(4, "10.244.0.0", MACS["n1"], "PERMANENT")
     small.change_netns(HOST, neighbours=[own])
-    assert told(small, "peers_complete") == [("neighbour 10.244.1.0", "no entry")]
-    assert told(small, "no_stale_peers") == [("neighbour 10.244.0.0", f"{MACS['n1']} on flannel.1")]
+    assert reported(small, "peers_complete") == [("neighbour 10.244.1.0", "no entry")]
+    assert reported(small, "no_stale_peers") == [
+        ("neighbour 10.244.0.0", f"{MACS['n1']} on flannel.1")
+    ]
 
 
 def test_a_node_that_is_reached_directly_needs_no_entries(small):
@@ -81,7 +83,7 @@ def test_a_node_that_is_reached_directly_needs_no_entries(small):
         for each in small.document.namespaces[0].routes
     ]
     small.change_netns(HOST, routes=routes, neighbours=[], fdb=[])
-    assert not told(small, "peers_complete")
+    assert not reported(small, "peers_complete")
 
 
 @pytest.mark.parametrize(
@@ -101,13 +103,15 @@ def test_a_surplus_neighbour_warns(small):
     more = Neighbour(4, "10.244.7.0", STRANGER, "PERMANENT")
     small.change_netns(HOST, neighbours=[*small.document.namespaces[0].neighbours, more])
 
-    assert told(small, "no_stale_peers") == [("neighbour 10.244.7.0", f"{STRANGER} on flannel.1")]
+    assert reported(small, "no_stale_peers") == [
+        ("neighbour 10.244.7.0", f"{STRANGER} on flannel.1")
+    ]
 
 
 def test_what_the_kernel_learnt_by_itself_is_left_alone(small):
     more = Neighbour(4, "10.244.7.0", STRANGER, "STALE")
     small.change_netns(HOST, neighbours=[*small.document.namespaces[0].neighbours, more])
-    assert not told(small, "no_stale_peers")
+    assert not reported(small, "no_stale_peers")
 
 
 def test_an_overlay_that_is_too_large_for_its_wire_is_found(small):

@@ -33,7 +33,7 @@ def test_an_address_outside_the_nodes_range_is_found(small):
     assert (finding.expected, finding.found) == ("an address in 10.244.0.0/24", "10.250.0.3")
 
 
-def test_the_range_is_not_judged_where_the_plugin_has_pools_of_its_own(small):
+def test_the_range_is_not_evaluated_where_the_plugin_has_pools_of_its_own(small):
     owner = {"kind": "DaemonSet", "name": "calico-node", "controller": True}
     small.api["pods"][0]["metadata"]["ownerReferences"] = [owner]
 
@@ -73,7 +73,7 @@ def test_a_pod_without_processes_has_no_netns(small):
     assert finding.found == "no process on n1 belongs to it"
 
 
-def test_a_static_pod_is_found_by_the_hash_that_its_cgroup_carries(small):
+def test_a_static_pod_is_found_by_the_hash_in_its_cgroup(small):
     uid = web(small)["metadata"]["uid"]
     web(small)["metadata"] |= {
         "uid": "the-mirrors-own",
@@ -84,7 +84,7 @@ def test_a_static_pod_is_found_by_the_hash_that_its_cgroup_carries(small):
 
 
 @pytest.mark.parametrize("runtime_class", ["kata-qemu", "gvisor"])
-def test_a_sandboxed_pod_is_not_looked_for(small, runtime_class):
+def test_a_sandboxed_pod_is_not_expected(small, runtime_class):
     web(small)["spec"]["runtimeClassName"] = runtime_class
     small.change_document(pods=small.document.pods[:1])
 
@@ -144,7 +144,7 @@ def test_a_node_without_a_part_of_the_network_that_others_have_is_found(small):
 
 
 @pytest.mark.parametrize("key", ["virtual-kubelet.io/provider", "karpenter.sh/disrupted"])
-def test_nodes_that_are_no_machine_or_go_need_no_part_of_the_network(small, key):
+def test_virtual_nodes_and_nodes_being_removed_need_no_network_daemons(small, key):
     proxy_on(small, "n2")
     small.api["nodes"][0]["spec"]["taints"] = [{"key": key, "effect": "NoSchedule"}]
     with pytest.raises(NotApplicable, match="removed"):

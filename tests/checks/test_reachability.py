@@ -42,7 +42,7 @@ def test_a_finding_names_both_ends(small):
     assert finding.found == "timeout in 2 of 2 tries"
 
 
-def test_messages_that_get_stuck_are_told_in_bytes(small):
+def test_messages_that_get_stuck_are_reported_in_bytes(small):
     small.change_contacts("messages", **LOST, sent=30_000, received=0, replies=0)
 
     (finding,) = small.findings("reachability.large_payloads")
@@ -64,7 +64,7 @@ def test_one_lost_hairpin_of_ten_counts(small):
     assert finding.found == "5 of 10, others: timeout"
 
 
-def test_a_pod_behind_an_egress_policy_is_not_judged(small):
+def test_a_pod_behind_an_egress_policy_is_not_evaluated(small):
     small.api["networkPolicies"] = [policy("Egress", app="web")]
     small.change_contacts("api", **LOST)
 
@@ -72,7 +72,7 @@ def test_a_pod_behind_an_egress_policy_is_not_judged(small):
     assert [each.inconclusive for each in findings] == ["", "NetworkPolicy shop/deny"]
 
 
-def test_a_pod_behind_an_ingress_policy_is_not_judged(small):
+def test_a_pod_behind_an_ingress_policy_is_not_evaluated(small):
     denied = policy("Ingress")
     denied["metadata"]["namespace"] = "kube-system"
     small.api["networkPolicies"] = [denied]
@@ -82,7 +82,7 @@ def test_a_pod_behind_an_ingress_policy_is_not_judged(small):
     assert finding.inconclusive == "NetworkPolicy kube-system/deny"
 
 
-def test_what_nobody_measured_is_skipped_with_the_reason(small):
+def test_what_was_not_measured_is_skipped_with_the_reason(small):
     small.change_document(contacts=None)
 
     for check in BY_PURPOSE.values():
@@ -215,14 +215,14 @@ def test_a_helper_pod_whose_processes_were_not_found_is_an_error(helped, left):
         helped.findings(ACROSS)
 
 
-def test_messages_within_the_node_that_nobody_sent_are_an_error(helped):
+def test_messages_within_the_node_that_were_not_sent_are_an_error(helped):
     helped.change_document(contacts=[])
 
     with pytest.raises(FactMissingError, match="No message was sent to or from the helper pod"):
         helped.findings(WITHIN)
 
 
-def test_a_single_node_has_nobody_to_send_to(helped):
+def test_a_single_node_has_no_other_node_to_send_to(helped):
     del helped.api["nodes"][1:], helped.api["pods"][-1]
     helped.change_document(
         contacts=[each for each in helped.document.contacts if each.purpose != "helper"]
@@ -251,8 +251,8 @@ def test_a_policy_of_the_helper_pods_namespace_is_named(helped):
     assert {each.inconclusive for each in helped.findings(WITHIN)} == {"NetworkPolicy helpers/deny"}
 
 
-def test_helper_pods_are_looked_at_by_nothing_else(helped):
-    """One that is wired badly, resolves nothing and has an address of another's range."""
+def test_no_other_check_evaluates_helper_pods(helped):
+    """One that is set up badly, resolves nothing and has an address of another's range."""
     helped.change_netns(103, addresses=[], links=[], routes=[])
     helped.api["pods"][-2]["status"]["podIPs"] = [{"ip": "10.244.0.3"}]
 

@@ -96,7 +96,7 @@ def test_a_refused_node_port_counts_unless_the_pod_refuses_too(ports):
     assert excuses(ports, "node_ports") == ["pods that refuse connections themselves"]
 
 
-def test_pods_behind_an_ingress_policy_are_not_judged(ports):
+def test_pods_behind_an_ingress_policy_are_not_evaluated(ports):
     metadata = {"name": "deny", "namespace": "shop"}
     spec = {"podSelector": {}, "policyTypes": ["Ingress"]}
     ports.api["networkPolicies"] = [{"metadata": metadata, "spec": spec}]
@@ -121,21 +121,21 @@ def configure(ports, text):
         ("['fd00::/8']", ""),
     ],
 )
-def test_addresses_that_kube_proxy_leaves_out_are_not_judged(ports, ranges, excuse):
+def test_addresses_that_kube_proxy_leaves_out_are_not_evaluated(ports, ranges, excuse):
     configure(ports, f"nodePortAddresses: {ranges}")
     change_port(ports, OTHER, ANYWHERE, **LOST)
 
     assert excuses(ports, "node_ports") == [excuse]
 
 
-def test_a_node_that_counts_as_a_pod_says_nothing_of_local_ports(ports):
+def test_a_node_that_counts_as_a_pod_does_not_check_local_ports(ports):
     configure(ports, "clusterCIDR: 192.0.0.0/8")
 
     with pytest.raises(NotApplicable, match="connections as those of pods"):
         ports.findings("reachability.local_node_ports")
 
 
-def test_local_ports_of_another_program_than_kube_proxy_are_not_judged(ports):
+def test_local_ports_of_another_program_than_kube_proxy_are_not_evaluated(ports):
     metadata = {"name": "cilium-config", "namespace": "kube-system"}
     data = {"kube-proxy-replacement": "true"}
     ports.api["configMaps"] = [{"metadata": metadata, "data": data}]
@@ -171,7 +171,7 @@ def test_a_host_port_that_does_not_answer_is_found(ports):
     assert part == f"from the node to host port of Pod shop/web at Node n1 {OWN}:{ON_HOST}"
 
 
-def test_a_host_port_is_not_judged_where_the_pod_refuses(ports):
+def test_a_host_port_is_not_evaluated_where_the_pod_refuses(ports):
     change_port(ports, OWN, ON_HOST, **REFUSED)
     change_port(ports, POD, 8080, **REFUSED)
 
@@ -193,7 +193,7 @@ def test_where_every_node_has_an_endpoint_nothing_is_to_stay_closed(ports):
 
 
 @pytest.mark.parametrize("mode", ["ipvs", ""])
-def test_a_node_that_may_be_in_ipvs_mode_is_not_judged(ports, mode):
+def test_a_node_that_may_be_in_ipvs_mode_is_not_evaluated(ports, mode):
     ports.others["n2"] = VisitRecord(VisitStatus.SEEN, proxy_mode=mode)
     change_port(ports, OTHER, LOCAL, made=1, error="")
 
@@ -201,7 +201,7 @@ def test_a_node_that_may_be_in_ipvs_mode_is_not_judged(ports, mode):
         ports.findings("reachability.local_node_ports")
 
 
-def test_services_of_other_proxies_are_left_alone():
+def test_services_of_other_proxies_are_ignored():
     small = with_ports()
     add_service(small, "others", 30099, type="NodePort")
     small.api["services"][-1]["metadata"]["labels"] = {

@@ -61,7 +61,7 @@ def test_a_node_without_any_route_is_found(small):
         "blackhole",
     ],
 )
-def test_a_route_that_leads_elsewhere_is_found(small, route):
+def test_a_route_that_goes_elsewhere_is_found(small, route):
     with_routes(small, route, without="10.244.1.0/24")
 
     assert len(found(small, "to_every_node")) == 1
@@ -104,7 +104,7 @@ def test_another_table_that_a_rule_asks_first_counts(small):
     assert not found(small, "to_every_node")
 
 
-def test_a_node_that_flannel_does_not_know_yet_is_not_judged(small):
+def test_a_node_that_flannel_does_not_know_yet_is_not_evaluated(small):
     del small.api["nodes"][1]["metadata"]["annotations"]
     small.api["nodes"].append(small.api["nodes"][0] | {"metadata": {"name": "n3"}})
     third = {"name": "n3", "annotations": small.api["nodes"][0]["metadata"]["annotations"]}
@@ -114,7 +114,7 @@ def test_a_node_that_flannel_does_not_know_yet_is_not_judged(small):
     assert not found(small, "to_every_node")
 
 
-def test_ranges_that_the_cloud_routes_are_not_judged(small):
+def test_ranges_that_the_cloud_routes_are_not_evaluated(small):
     without_flannel(small)
     with_routes(small, without="10.244.1.0/24")
 
@@ -122,7 +122,7 @@ def test_ranges_that_the_cloud_routes_are_not_judged(small):
         small.findings("routes.to_every_node")
 
 
-def test_pools_of_the_plugins_own_are_not_judged(small):
+def test_pools_of_the_plugins_own_are_not_evaluated(small):
     owner = {"kind": "DaemonSet", "name": "calico-node", "controller": True}
     small.api["pods"][0]["metadata"]["ownerReferences"] = [owner]
 
@@ -131,7 +131,7 @@ def test_pools_of_the_plugins_own_are_not_judged(small):
 
 
 @pytest.mark.parametrize("part", ["10.244.1.0/25", "10.244.1.128/25"])
-def test_a_narrower_route_that_leads_elsewhere_is_found(small, part):
+def test_a_narrower_route_that_goes_elsewhere_is_found(small, part):
     with_routes(small, Route(4, part, gateway="192.0.2.254", index=2))
 
     assert found(small, "not_shadowed") == [
@@ -140,7 +140,7 @@ def test_a_narrower_route_that_leads_elsewhere_is_found(small, part):
     assert not found(small, "to_every_node")
 
 
-def test_a_narrower_route_that_leads_the_same_way_is_not(small):
+def test_a_narrower_route_through_the_same_device_is_not(small):
     with_routes(small, Route(4, "10.244.1.7/32", gateway="10.244.1.0", index=4, onlink=True))
     assert not found(small, "not_shadowed")
 
@@ -156,9 +156,9 @@ def test_a_bridge_in_a_network_of_the_cluster_is_found(small, range_, owner):
     small.change_netns(HOST, links=[*host.links, docker], addresses=[*host.addresses, address])
     with_routes(small, Route(4, range_, index=6, scope="link", protocol=2))
 
-    ((part, told),) = found(small, "no_overlap")
+    ((part, text),) = found(small, "no_overlap")
     assert part == f"docker0 {range_}"
-    assert owner in told
+    assert owner in text
 
 
 @pytest.mark.parametrize(
@@ -189,10 +189,10 @@ def test_a_table_that_a_rule_asks_for_one_service_alone_counts_for_that_one(smal
 
 def test_a_node_without_a_default_route_has_none_to_services(small):
     with_routes(small, without="default")
-    assert {told for _, told in found(small, "no_blackholes")} == {"no route"}
+    assert {text for _, text in found(small, "no_blackholes")} == {"no route"}
 
 
-def test_services_that_the_node_carries_itself_need_no_route(small):
+def test_services_that_the_node_has_itself_need_no_route(small):
     host = small.document.namespaces[0]
     links = [*host.links, link(9, "kube-ipvs0", "dummy")]
     carried = [Address(9, each, 32) for each in ("10.96.0.1", "10.96.0.10")]
@@ -230,7 +230,7 @@ class TestOwnAddresses:
             ("IPv4 rules", "for 10.244.0.1 no rule looks up table local")
         ]
 
-    def test_a_family_that_nothing_uses_is_not_judged(self, small):
+    def test_a_family_that_nothing_uses_is_not_evaluated(self, small):
         small.change_netns(HOST, rules=[Rule(4, 0, 255), self.MAIN])
         assert found(small, self.CHECK) == []
 
@@ -247,7 +247,7 @@ class TestOwnAddresses:
         assert found(small, self.CHECK) == []
 
     @pytest.mark.parametrize(
-        ("rule", "told"),
+        ("rule", "text"),
         [
             (Rule(4, 50, 254), "50: from all lookup main"),
             (Rule(4, 50, 77, source="10.0.0.0/8"), "50: from 10.0.0.0/8 lookup 77"),
@@ -258,12 +258,12 @@ class TestOwnAddresses:
             ),
         ],
     )
-    def test_a_rule_that_comes_before_it_and_leads_on_is_found(self, small, rule, told):
+    def test_a_rule_that_comes_before_it_and_has_a_route_is_found(self, small, rule, text):
         with_routes(small, Route(4, "default", gateway="192.0.2.9", index=2, table=77))
         small.change_netns(HOST, rules=[rule, Rule(4, 100, 255), self.MAIN])
 
         assert found(small, self.CHECK) == [
-            ("IPv4 rules", f"for 10.244.0.1 {told} comes before table local")
+            ("IPv4 rules", f"for 10.244.0.1 {text} comes before table local")
         ]
 
     @pytest.mark.parametrize(

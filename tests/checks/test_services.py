@@ -96,7 +96,7 @@ def rules(node: Node) -> str:
     return node.seen.output_of("iptables-nft-save")
 
 
-def red(node: Node) -> dict[str, list]:
+def failing(node: Node) -> dict[str, list]:
     found = {}
     for check in load():
         if check.id in SERVICES:
@@ -107,27 +107,27 @@ def red(node: Node) -> dict[str, list]:
 
 
 def test_the_healthy_nodes_have_no_finding(node, ipvs_node):
-    assert red(node) == {}
+    assert failing(node) == {}
     assert node.dataplane.compared > 25
-    assert red(ipvs_node) == {}
+    assert failing(ipvs_node) == {}
     assert ipvs_node.dataplane.compared > 25
 
 
 def test_a_rule_that_is_gone_is_a_frontend_that_is_missing(node):
     (rule,) = re.findall(r'.*KUBE-SERVICES .*"shop/web:http cluster IP".*\n', rules(node))
-    found = red(with_output(node, "iptables-nft-save", rules(node).replace(rule, "")))
+    found = failing(with_output(node, "iptables-nft-save", rules(node).replace(rule, "")))
 
     assert set(found) == {"services.frontends_programmed"}
     (finding,) = found["services.frontends_programmed"]
     assert (finding.subject.namespace, finding.subject.name) == ("shop", "web")
 
 
-def test_a_backend_that_leads_elsewhere_is_missing_and_wrong(node):
+def test_a_backend_that_goes_elsewhere_is_missing_and_wrong(node):
     (old, *_) = re.findall(r'"shop/web:http" .*--to-destination (\S+)', rules(node))
     text = re.sub(
         rf'("shop/web:http" .*--to-destination ){old}', r"\g<1>10.9.9.9:8080", rules(node)
     )
-    found = red(with_output(node, "iptables-nft-save", text))
+    found = failing(with_output(node, "iptables-nft-save", text))
 
     assert set(found) == {"services.backends_programmed", "services.no_stale_backends"}
     (finding,) = found["services.no_stale_backends"]
@@ -136,7 +136,7 @@ def test_a_backend_that_leads_elsewhere_is_missing_and_wrong(node):
 
 
 def identities(node: Node, check: str) -> set:
-    return {finding.identity for finding in red(node)[check]}
+    return {finding.identity for finding in failing(node)[check]}
 
 
 def test_each_wrong_backend_is_a_finding_of_its_own_whatever_else_the_api_asks_for(node):
@@ -164,7 +164,7 @@ def test_a_changed_probability_is_found(node):
     old = re.search(r'"shop/web:http -> .*--probability (\S+)', rules(node))
     assert old
     changed = old[0].replace(old[1], "0.90000000000")
-    found = red(with_output(node, "iptables-nft-save", rules(node).replace(old[0], changed)))
+    found = failing(with_output(node, "iptables-nft-save", rules(node).replace(old[0], changed)))
 
     assert set(found) == {"services.even_weights"}
 
@@ -173,7 +173,7 @@ def test_a_service_that_is_gone_leaves_a_frontend_behind(node):
     api = node.cluster.api
     kept = [each for each in api.services if each.metadata.name != "web"]
     cluster = Cluster(replace(api, services=kept), node.cluster.index, node.cluster.round)
-    found = red(Node(cluster, node.object, node.visit, node.document))
+    found = failing(Node(cluster, node.object, node.visit, node.document))
 
     assert set(found) == {"services.no_stale_frontends"}
 
@@ -184,7 +184,7 @@ def test_affinity_that_is_gone_is_found(node):
         for line in rules(node).splitlines()
         if "--rcheck" not in line
     )
-    found = red(with_output(node, "iptables-nft-save", f"{text}\n"))
+    found = failing(with_output(node, "iptables-nft-save", f"{text}\n"))
 
     assert set(found) == {"services.session_affinity"}
 
@@ -201,7 +201,9 @@ def test_rules_that_were_not_read_are_an_error(node, output, more):
 @pytest.mark.parametrize(
     ("seconds", "said"), [(48.2, "it had run for 48 s"), (0.0, "it had not started")]
 )
-def test_rules_that_took_too_long_are_told_with_their_command_and_the_remedy(node, seconds, said):
+def test_rules_that_took_too_long_are_reported_with_their_command_and_the_remedy(
+    node, seconds, said
+):
     limit = {"problem": "time limit", "status": None, "seconds": seconds}
     slow = with_output(node, "iptables-nft-save", "", **limit)
 
@@ -221,7 +223,7 @@ def test_a_match_that_is_not_known_is_an_error_of_that_frontend(node):
         '-p tcp -m comment --comment "shop/web:http cluster IP"',
         '-p tcp -m shiny --new -m comment --comment "shop/web:http cluster IP"',
     )
-    found = red(with_output(node, "iptables-nft-save", text))
+    found = failing(with_output(node, "iptables-nft-save", text))
 
     assert set(found) == {"services.frontends_programmed"}
     assert {each.level for each in found["services.frontends_programmed"]} == {Level.ERROR}
@@ -233,7 +235,7 @@ def test_a_real_server_that_is_gone_is_found_in_ipvs(ipvs_node):
     assert server
     files = {"/proc/net/ip_vs": ip_vs.replace(server[0], server[1])}
     document = replace(ipvs_node.seen.facts, files=files)
-    found = red(Node(ipvs_node.cluster, ipvs_node.object, ipvs_node.visit, document))
+    found = failing(Node(ipvs_node.cluster, ipvs_node.object, ipvs_node.visit, document))
 
     assert set(found) == {"services.backends_programmed"}
     (finding,) = found["services.backends_programmed"]
@@ -248,18 +250,18 @@ def test_a_real_server_that_is_gone_is_found_in_ipvs(ipvs_node):
     ],
 )
 def test_a_kube_proxy_that_is_not_in_sync_is_found(node, answer, words):
-    found = red(with_http(node, "healthz", answer))
+    found = failing(with_http(node, "healthz", answer))
 
     assert set(found) == {"kube_proxy.healthz"}
     assert words in found["kube_proxy.healthz"][0].found
 
 
-def test_a_kube_proxy_that_says_nothing_is_known_by_its_configuration(node):
+def test_a_kube_proxy_that_does_not_answer_is_known_by_its_configuration(node):
     silent = {name: HttpAnswer(error="timed out") for name in node.seen.facts.http}
     hung = Node(node.cluster, node.object, node.visit, replace(node.seen.facts, http=silent))
 
     assert (hung.proxy.mode, hung.proxy.version) == ("iptables", "v1.34.4")
-    assert set(red(hung)) == {"kube_proxy.healthz"}
+    assert set(failing(hung)) == {"kube_proxy.healthz"}
 
 
 def test_a_replacement_of_kube_proxy_is_said(node):
@@ -295,7 +297,7 @@ def hook(node: Node, chain: str) -> str:
 
 def test_a_missing_hook_is_one_finding_and_not_one_for_each_service(node):
     text = in_nat(rules(node), hook(node, "PREROUTING"), "")
-    found = red(with_output(node, "iptables-nft-save", text))
+    found = failing(with_output(node, "iptables-nft-save", text))
 
     assert set(found) == {"services.rules_reachable"}
     (finding,) = found["services.rules_reachable"]
@@ -307,7 +309,7 @@ def test_a_missing_hook_is_one_finding_and_not_one_for_each_service(node):
 def test_a_rule_that_ends_the_walk_early_hides_one_protocol(node):
     first = hook(node, "PREROUTING")
     text = in_nat(rules(node), first, f"-A PREROUTING -p tcp -j ACCEPT\n{first}")
-    found = red(with_output(node, "iptables-nft-save", text))
+    found = failing(with_output(node, "iptables-nft-save", text))
 
     assert set(found) == {"services.rules_reachable"}
     (finding,) = found["services.rules_reachable"]
@@ -317,7 +319,7 @@ def test_a_rule_that_ends_the_walk_early_hides_one_protocol(node):
 
 def test_node_ports_may_be_cut_off_alone(node):
     (jump,) = re.findall(r"-A KUBE-SERVICES [^\n]*-j KUBE-NODEPORTS\n", rules(node))
-    found = red(with_output(node, "iptables-nft-save", in_nat(rules(node), jump, "")))
+    found = failing(with_output(node, "iptables-nft-save", in_nat(rules(node), jump, "")))
 
     assert set(found) == {"services.rules_reachable"}
     parts = {each.subject.part for each in found["services.rules_reachable"]}
@@ -326,7 +328,7 @@ def test_node_ports_may_be_cut_off_alone(node):
 
 def test_no_rules_at_all_are_a_few_findings(node):
     text = "\n".join(line for line in rules(node).splitlines() if "KUBE-" not in line) + "\n"
-    found = red(with_output(node, "iptables-nft-save", text))
+    found = failing(with_output(node, "iptables-nft-save", text))
 
     assert "services.rules_reachable" in found
     findings = [each for each_check in found.values() for each in each_check]
@@ -335,7 +337,7 @@ def test_no_rules_at_all_are_a_few_findings(node):
 
 def test_masquerading_that_is_missing_altogether_is_one_finding(node):
     text = in_nat(rules(node), hook(node, "POSTROUTING"), "")
-    found = red(with_output(node, "iptables-nft-save", text))
+    found = failing(with_output(node, "iptables-nft-save", text))
 
     assert set(found) == {"services.masquerade"}
     parts = [each.subject.part for each in found["services.masquerade"]]
@@ -352,7 +354,7 @@ def test_a_foreign_dnat_that_takes_a_node_port_is_a_shadow(node):
     first = hook(node, "PREROUTING")
     foreign = f"-A PREROUTING -p tcp -m tcp --dport {port} -j DNAT --to-destination 10.9.9.9:80"
     text = in_nat(rules(node), first, f"{foreign}\n{first}")
-    found = red(with_output(node, "iptables-nft-save", text))
+    found = failing(with_output(node, "iptables-nft-save", text))
 
     assert set(found) == {"services.not_shadowed"}
     (finding,) = found["services.not_shadowed"]
@@ -371,7 +373,7 @@ def test_a_reject_that_outlives_the_lack_of_endpoints_is_found(node):
     nat = rules(node).replace(jump, "")
     at = nat.index("COMMIT", nat.index("*filter"))
     text = nat[:at] + reject.format(address[1]) + nat[at:]
-    found = red(with_output(node, "iptables-nft-save", text))
+    found = failing(with_output(node, "iptables-nft-save", text))
 
     assert set(found) == {"services.refused_or_dropped"}
     (finding,) = found["services.refused_or_dropped"]
@@ -412,7 +414,7 @@ def test_a_rule_of_others_that_is_not_understood_and_not_met_is_counted(node, ru
         node, "iptables-nft-save", f"{rules(node)[:at]}{rule}\n{rules(node)[at:]}"
     )
 
-    assert red(strange) == {}
+    assert failing(strange) == {}
     assert set(strange.dataplane.ignored) - set(node.dataplane.ignored) == {rule}
     (check,) = [c for c in load() if c.id == "services.frontends_programmed"]
     assert rule in [finding.found for finding in check.function(strange) if finding.inconclusive]

@@ -34,7 +34,7 @@ def test_the_node_that_differs_from_most_is_named(small):
     ]
 
 
-def test_two_nodes_that_differ_are_told_without_a_majority(small):
+def test_two_nodes_that_differ_are_reported_without_a_majority(small):
     assert drifts(small, n1={"kernel": "6.1.4"}, n2={"kernel": "6.1.0"}) == [
         ("workers: kernel", "the same on all nodes", "n2: 6.1.0; n1: 6.1.4")
     ]
@@ -112,7 +112,7 @@ def test_another_nodes_packets_are_dropped_where_the_way_to_it_leaves_elsewhere(
     assert finding.key == "packets of node n2"
 
 
-def test_a_value_that_was_not_read_is_no_pass(small):
+def test_a_value_that_was_not_read_never_passes(small):
     way_over_the_wire(small)
     small.change_file(f"{CONF}/flannel.1/rp_filter", None)
     with pytest.raises(FactMissingError, match="rp_filter"):
@@ -143,7 +143,7 @@ def test_the_last_file_wins(small):
     assert len(at_boot(small, on, off)) == 1
 
 
-def test_a_name_wins_against_a_pattern_and_can_be_spared_from_it(small):
+def test_a_name_wins_against_a_pattern_and_can_be_excluded_from_it(small):
     pattern = "net.ipv4.conf.*.rp_filter=1"
     every = {part for part, _ in at_boot(small, SysctlFile("a", [pattern]))}
     assert every == {"net.ipv4.conf.all.rp_filter", "net.ipv4.conf.default.rp_filter"}

@@ -21,7 +21,7 @@ WEB = Ref("Service", "web", "shop", part="http 10.96.0.9:80/tcp")
 CLAIMED = Ref("frontend", "198.51.100.1:80/tcp", part="of shop/a, shop/b")
 
 
-def told(**fingerprints: Fingerprint) -> list[tuple[str, str]]:
+def reported(**fingerprints: Fingerprint) -> list[tuple[str, str]]:
     return [(str(each.ref), each.found) for each in disagreements(fingerprints)]
 
 
@@ -30,27 +30,27 @@ def differs(way: str = "not handled") -> Fingerprint:
 
 
 def test_nodes_that_all_do_as_asked_agree():
-    assert not told(a=Fingerprint(), b=Fingerprint())
+    assert not reported(a=Fingerprint(), b=Fingerprint())
 
 
 def test_the_node_that_differs_is_named():
-    assert told(a=Fingerprint(), b=differs(), c=Fingerprint()) == [
+    assert reported(a=Fingerprint(), b=differs(), c=Fingerprint()) == [
         ("Service shop/web http 10.96.0.9:80/tcp", f"b: not handled; 2 other nodes: {AS_ASKED}")
     ]
 
 
 def test_nodes_that_are_all_wrong_in_the_same_way_agree():
-    assert not told(a=differs(), b=differs())
+    assert not reported(a=differs(), b=differs())
 
 
 def test_nodes_that_are_wrong_in_different_ways_do_not():
-    assert told(a=differs("to one"), b=differs("to two"), c=differs("to two")) == [
+    assert reported(a=differs("to one"), b=differs("to two"), c=differs("to two")) == [
         ("Service shop/web http 10.96.0.9:80/tcp", "a: to one; 2 other nodes: to two")
     ]
 
 
 def test_of_a_node_that_is_not_known_nothing_is_said():
-    assert not told(a=differs(), b=Fingerprint(unknown="unreachable"))
+    assert not reported(a=differs(), b=Fingerprint(unknown="unreachable"))
 
 
 def test_nodes_that_follow_different_claims_to_one_address_are_found():
@@ -58,7 +58,7 @@ def test_nodes_that_follow_different_claims_to_one_address_are_found():
         "a": Fingerprint(claims={CLAIMED: "forwarded to 10.0.0.1:80"}),
         "b": Fingerprint(claims={CLAIMED: "forwarded to 10.0.0.2:80"}),
     }
-    assert told(**ways) == [
+    assert reported(**ways) == [
         (
             "frontend 198.51.100.1:80/tcp of shop/a, shop/b",
             "a: forwarded to 10.0.0.1:80; 1 other node: forwarded to 10.0.0.2:80",
@@ -68,7 +68,9 @@ def test_nodes_that_follow_different_claims_to_one_address_are_found():
 
 def test_many_nodes_are_counted():
     others = {f"n{number}": differs() for number in range(5)}
-    (only,) = told(**others, z0=Fingerprint(), z1=Fingerprint(), z2=Fingerprint(), z3=Fingerprint())
+    (only,) = reported(
+        **others, z0=Fingerprint(), z1=Fingerprint(), z2=Fingerprint(), z3=Fingerprint()
+    )
 
     assert only[1].startswith("z0, z1, z2 and 1 more: as the API asks; 5 other nodes: ")
 
@@ -95,7 +97,7 @@ def test_nodes_that_all_have_the_same_stale_frontend_agree() -> None:
         for name in ("wc-w1", "wc-w2")
     }
     assert all(len(each.forwarding) == 1 for each in known.values())
-    assert not told(**known)
+    assert not reported(**known)
 
 
 def with_misdirected_services(number: int) -> Node:
@@ -147,6 +149,6 @@ def _service(number: int, address: str) -> tuple[ServiceObject, EndpointSliceObj
     )
 
 
-def test_one_node_alone_can_be_compared_with_nothing():
+def test_one_node_alone_cannot_be_compared():
     with pytest.raises(NotApplicable, match="takes two"):
         SmallCluster().findings("services.nodes_agree")
