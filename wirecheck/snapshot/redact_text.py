@@ -54,7 +54,7 @@ class TextMap:
     """The replacements, applied to whole texts."""
 
     def __init__(self, addresses: AddressMap, names: NameMap, devices: Iterable[str]) -> None:
-        prefixes = "|".join(map(re.escape, {*devices, *DEVICES}))
+        prefixes = "|".join(map(re.escape, sorted({*devices, *DEVICES}, reverse=True)))
         self._pattern = re.compile(PATTERN.replace("DEVICES", prefixes), re.VERBOSE)
         self.addresses = addresses
         self.names = names
