@@ -31,15 +31,15 @@ def test_a_greeting_before_and_a_farewell_after_are_not_minded() -> None:
 @pytest.mark.parametrize(
     ("output", "says"),
     [
-        (b"", "holds no document"),
-        (b"hello\n", "holds no document"),
+        (b"", "contains no document"),
+        (b"hello\n", "contains no document"),
         (FRAME[:-30], "cut off"),
-        (FRAME[: len(FRAME) // 2], "holds no document|cut off"),
-        (FRAME.replace(b"e", b"f"), "holds no document|changed"),
+        (FRAME[: len(FRAME) // 2], "contains no document|cut off"),
+        (FRAME.replace(b"e", b"f"), "contains no document|changed"),
         (FRAME + FRAME, "more than one"),
-        (frame(b"!!!!"), "cannot be unpacked"),
-        (frame(base64.b64encode(b"not packed")), "cannot be unpacked"),
-        (frame(base64.b64encode(zlib.compress(b"x" * 999)[:-5])), "cut off before"),
+        (frame(b"!!!!"), "cannot be decompressed"),
+        (frame(base64.b64encode(b"not packed")), "cannot be decompressed"),
+        (frame(base64.b64encode(zlib.compress(b"x" * 999)[:-5])), "incomplete before"),
         (frame(base64.b64encode(zlib.compress(b"{}")), version=2), "format 2"),
     ],
 )

@@ -104,7 +104,7 @@ def test_a_command_that_took_long_is_told(answers: dict[str, Callable[..., bytes
 @pytest.mark.parametrize(
     ("output", "says"),
     [
-        (b"login: ", "holds no document"),
+        (b"login: ", "contains no document"),
         (answer()[:-300], "cut off"),
         (framed({"format": 1, "surprise": 1}).encode(), "unknown field|missing required"),
         (framed({"format": 1, "namespaces": 7}).encode(), "Expected `array`|missing required"),

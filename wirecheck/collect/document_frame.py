@@ -1,4 +1,4 @@
-"""The frame around a node's document: shows whether it arrived, and arrived whole."""
+"""The frame around a node's document, which shows whether the document arrived completely."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ import zlib
 from wirecheck.collect.on_node.visit import FORMAT, MARKER
 
 MOST_BYTES = 512 << 20
-"""Of the document itself: a node that was taken over may send anything."""
+"""The limit of the document itself: a compromised node may send anything."""
 
 _FRAME = re.compile(rb"(?:^|\n)%s (\d{1,4}) (\d{1,12}) ([0-9a-f]{64})\r?\n" % MARKER.encode())
 
 
 class FrameError(ValueError):
-    """What came back holds no whole document: says what is wrong with it."""
+    """The output contains no complete document; the message says why."""
 
 
 def unframed(output: bytes) -> bytes:
-    """The JSON document in the program's output.
+    """The JSON document in the program's output. Raises FrameError.
 
-    Text before and after it is not minded: a login shell may greet.
+    Text before and after it is ignored, such as the greeting of a login shell.
     """
     headers = list(_FRAME.finditer(output))
     if not headers:
-        raise FrameError("the answer holds no document")
+        raise FrameError("the answer contains no document")
     header = headers[0]
     version, length = int(header[1]), int(header[2])
     if len(headers) > 1:
-        raise FrameError("the answer holds more than one document")
+        raise FrameError("the answer contains more than one document")
     if version != FORMAT:
         raise FrameError(f"the document has format {version}, not {FORMAT}")
     body = output[header.end() : header.end() + length]
     if len(body) < length:
         raise FrameError(f"the document was cut off after {len(body):,} of {length:,} bytes")
     if hashlib.sha256(body).hexdigest().encode() != header[3]:
-        raise FrameError("the document was changed on its way")
+        raise FrameError("the document was changed in transit")
     return _decompressed(body)
 
 
@@ -47,9 +47,9 @@ def _decompressed(body: bytes) -> bytes:
     try:
         document = decompressor.decompress(base64.b64decode(body, validate=True), MOST_BYTES)
     except (binascii.Error, zlib.error) as error:
-        raise FrameError(f"the document cannot be unpacked: {error}") from error
+        raise FrameError(f"the document cannot be decompressed: {error}") from error
     if decompressor.unconsumed_tail:
         raise FrameError(f"the document is larger than {MOST_BYTES >> 20} MiB")
     if not decompressor.eof:
-        raise FrameError("the document was cut off before it was packed")
+        raise FrameError("the document was incomplete before it was compressed")
     return document

@@ -1,4 +1,4 @@
-"""Visits to many nodes side by side, one command each, and the proof that a host is the node."""
+"""Visits many nodes in parallel, one command each, and proves that each host is the node."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from wirecheck.collect.node_program import agent_command_line, command_line
 from wirecheck.collect.plan.visit_plan import Plan, RoundOptions
 from wirecheck.collect.transport.bounded_process import CalledOffError
 from wirecheck.collect.transport.errors import (
-    NotUnderstoodError,
-    TurnedAwayError,
+    ConnectionDroppedError,
+    UnrecognisedAnswerError,
     VisitError,
     WrongHostError,
 )
@@ -32,23 +32,23 @@ Visited = tuple[str, VisitRecord, bytes | None]
 Progress = Callable[[str, VisitRecord], None]
 
 DECODER = msgspec.json.Decoder(NodeDocument)
-"""Made while there is one thread: msgspec 0.22 crashes the process where several threads are
+"""Created while there is one thread: msgspec 0.22 crashes the process if several threads are
 the first to decode a type."""
 
 SLOW = 10.0
-"""Seconds of one command. Beside 10,000 Services `iptables-save` takes 2, a listing of nft 24."""
+"""Seconds of one command. With 10,000 Services `iptables-save` takes 2, a listing of nft 24."""
 
 SHORTEST = 1.0
-"""Seconds: with less left of the total, a visit is not begun."""
+"""Seconds. A visit does not start with less of the total limit left."""
 AGAIN = (0.5, 1.0, 2.0, 4.0)
-"""Seconds after which a server that closed the connection at its door is asked again."""
+"""Seconds before each new attempt after a server closed the connection before the login."""
 TIDYING = 5.0
-"""Seconds that visits which were called off have for ending their processes."""
+"""Seconds that cancelled visits have to end their processes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What all visits of one look have in common."""
+    """What all visits of one round share."""
 
     options: RoundOptions
     end: float
@@ -63,10 +63,11 @@ def visit_all(
     options: RoundOptions,
     progress: Callable[[str, VisitRecord], None],
 ) -> Generator[Visited, None, None]:
-    """Visit every node of `ways`, and yield each once: (name, record, document as JSON or None).
+    """Visit every node of `methods` and yield (name, record, JSON document or None) for each.
 
-    A document is there exactly if the record's status is `seen`; it has proven to come from
-    the node. No fault of a node raises. Closing the iterator ends the visits that still run.
+    There is a document exactly if the record's status is `seen`; it is proven to come from the
+    node. A failed visit is a record, never an exception. Closing the iterator ends the visits
+    that still run.
     """
     this = Round(options, time.monotonic() + options.total_limit, threading.Event())
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -83,7 +84,7 @@ def visit_all(
                 return
             _hand_over((name, *_visit(methods[name], nodes[name], plans, this)), done, this)
 
-    # Daemons: leaving the run never waits for a node.
+    # Daemon threads: ending the run never waits for a node.
     workers = [
         threading.Thread(target=work, name="visit", daemon=True)
         for _ in range(min(len(methods), max(1, options.workers)))
@@ -97,7 +98,7 @@ def visit_all(
             yield name, record, document
     finally:
         this.called_off.set()
-        # Each ends the process that it waits for: leaving at once would leave those behind.
+        # Each worker ends its process: leaving at once would leave processes behind.
         tidied_up = time.monotonic() + TIDYING
         for worker in workers:
             worker.join(max(0.0, tidied_up - time.monotonic()))
@@ -115,7 +116,7 @@ def _hand_over(visited: Visited, done: queue.Queue[Visited], this: Round) -> Non
 def _visit(
     access: AccessMethod, node: NodeObject, plans: Callable[[str], Plan], this: Round
 ) -> tuple[VisitRecord, bytes | None]:
-    """One visit, whatever becomes of it."""
+    """Visit one node; every outcome is a record."""
     began = time.monotonic()
     record = VisitRecord(VisitStatus.UNREACHABLE, via=access.uri)
 
@@ -127,7 +128,7 @@ def _visit(
     if limit < SHORTEST:
         reason = (
             f"{access.node} was not visited: the {this.options.total_limit:.0f} s for all nodes "
-            "were over. Raise `limits.total` or `limits.workers` in the inventory."
+            "had passed. Raise `limits.total` or `limits.workers` in the inventory."
         )
         return ended(status=VisitStatus.TIME_LIMIT, reason=reason), None
     try:
@@ -139,12 +140,11 @@ def _visit(
     except VisitError as error:
         return ended(status=error.status, reason=str(error)), None
     except CalledOffError:
-        return ended(reason=f"The visit to {access.node} was called off."), None
+        return ended(reason=f"The visit to {access.node} was cancelled."), None
     except Exception as error:
-        # Whatever it is, it must not end the visits to other nodes.
-        reason = (
-            f"The visit to {access.node} failed within wirecheck: {type(error).__name__}: {error}"
-        )
+        # No error may end the visits to other nodes.
+        what = f"{type(error).__name__}: {error}"
+        reason = f"The visit to {access.node} failed with an internal error: {what}"
         return ended(reason=reason), None
     seen = ended(
         status=VisitStatus.SEEN,
@@ -158,17 +158,17 @@ def _visit(
 
 
 def _run_on(access: AccessMethod, command: str, limit: float, called_off: threading.Event) -> bytes:
-    """What the command prints, once the server lets it in.
+    """The output of the command.
 
-    Many visits through one jump host are more than its sshd takes at once (MaxStartups). They
-    come again, each after another pause.
+    Many parallel visits through one jump host exceed what its sshd accepts (MaxStartups). Each
+    of them tries again after a random pause.
     """
     end = time.monotonic() + limit
     for again in AGAIN:
         pause = again * random.uniform(0.5, 1.5)
         try:
             return run_on(access, command, seconds=end - time.monotonic(), called_off=called_off)
-        except TurnedAwayError:
+        except ConnectionDroppedError:
             if end - time.monotonic() < pause + SHORTEST:
                 raise
         if called_off.wait(pause):
@@ -177,26 +177,26 @@ def _run_on(access: AccessMethod, command: str, limit: float, called_off: thread
 
 
 def _slow(document: NodeDocument) -> dict[str, float]:
-    """The commands that took so long that their output may be older than all else."""
+    """The commands that took so long that their output may be older than the rest."""
     return {name: each.seconds for name, each in document.commands.items() if each.seconds >= SLOW}
 
 
 def _proxy_mode(document: NodeDocument) -> str:
-    """The mode by kube-proxy's own word, or nothing where it said none."""
+    """The mode that kube-proxy reports; empty if it reports none."""
     answer = document.http.get("proxyMode")
     return answer.body.strip() if answer and answer.status == 200 else ""
 
 
 def _proven(output: bytes, node: NodeObject, access: AccessMethod) -> tuple[bytes, NodeDocument]:
-    """The document in the output, if it is one and comes from the node; raises VisitError."""
+    """The document in the output, proven to come from the node. Raises VisitError."""
     try:
         raw = unframed(output)
         document = DECODER.decode(raw)
         prove(node, document, access)
     except (FrameError, msgspec.MsgspecError) as error:
-        raise NotUnderstoodError(
-            f"{access.node} answered by {access.uri}, but {error}. See what that way in prints by "
-            "itself, such as a login message, and whether python3 works there."
+        raise UnrecognisedAnswerError(
+            f"{access.node} answered by {access.uri}, but {error}. Check what that access method "
+            "prints by itself, such as a login message, and whether python3 works there."
         ) from error
     return raw, document
 
@@ -204,13 +204,12 @@ def _proven(output: bytes, node: NodeObject, access: AccessMethod) -> tuple[byte
 def prove(node: NodeObject, document: NodeDocument, access: AccessMethod) -> None:
     """Raise WrongHostError unless the host that answered is the node.
 
-    It has to own one of the Node's InternalIPs, and its machine-id has to be the Node's where
-    both are known.
+    It must have one of the Node's InternalIPs, and the Node's machine-id if both are known.
     """
     name, host = node.metadata.name, document.host
-    answered = f"By {access.uri} answered the host {host.hostname or 'without a name'}, which"
+    answered = f"The host {host.hostname or 'without a name'} answered by {access.uri}. It"
     if document.format != FORMAT or not document.namespaces:
-        raise WrongHostError(f"{answered} sent nothing that shows whether it is node {name}.")
+        raise WrongHostError(f"{answered} sent nothing that proves that it is node {name}.")
     wanted = addresses(each.address for each in node.status.addresses if each.type == "InternalIP")
     if not wanted:
         raise WrongHostError(
@@ -226,8 +225,8 @@ def prove(node: NodeObject, document: NodeDocument, access: AccessMethod) -> Non
     expected = node.status.node_info.machine_id
     if expected and host.machine_id and not _same_id(expected, host.machine_id):
         raise WrongHostError(
-            f"{answered} has machine-id {host.machine_id}, while node {name} has {expected}: two "
-            "hosts share an address, or kubelet has not been restarted since the id was changed."
+            f"{answered} has machine-id {host.machine_id}, but node {name} has {expected}: two "
+            "hosts share an address, or the kubelet was not restarted after the id changed."
         )
 
 

@@ -105,7 +105,7 @@ def test_a_busy_server_is_asked_again_after_the_time_it_names(server: ApiServer,
 def test_a_server_that_stays_busy_is_an_error(server: ApiServer, api: Api) -> None:
     api.connection.pause = [].append
     server.script(PODS, *[status(503, "no leader")] * (len(connection.PAUSES) + 1))
-    with pytest.raises(ApiError, match=r"list of pods in several tries \(503: no leader\)"):
+    with pytest.raises(ApiError, match=r"list of pods in several attempts \(503: no leader\)"):
         api.read()
     assert server.scripted[PODS] == []
 
@@ -175,7 +175,7 @@ def test_an_answer_that_is_not_the_list_is_an_error(
     server: ApiServer, api: Api, body: bytes
 ) -> None:
     server.script(PODS, Answer(body=body))
-    with pytest.raises(ApiError, match=f"What {server.url} sent as the list of pods"):
+    with pytest.raises(ApiError, match=f"The response of {server.url} for the list of pods"):
         api.read()
 
 
@@ -199,7 +199,7 @@ def test_a_server_that_trickles_is_given_up(
 def test_a_connection_that_breaks_within_an_answer_is_an_error(server: ApiServer, api: Api) -> None:
     server.script(PODS, Answer(body=b'{"items": [', stays=True))
     server.released.set()
-    with pytest.raises(ApiError, match="broke the connection off before it had sent the list of p"):
+    with pytest.raises(ApiError, match="closed the connection before it had sent the list of p"):
         api.read()
 
 

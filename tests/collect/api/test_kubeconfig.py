@@ -54,8 +54,8 @@ def test_inside_a_pod_its_own_account_serves(
     [
         ("a: [", "line 1 is not YAML"),
         ("users: [{user: {token: 'do-not-quote-me}}]", "is not YAML"),
-        ("", "holds no configuration"),
-        ("just text", "holds no configuration"),
+        ("", "contains no configuration"),
+        ("just text", "contains no configuration"),
         ("a: \x00", "cannot be read: it is not YAML text"),
         (config(current=""), "sets no current-context; .* it has a, b"),
         (config(current="c"), "has no context c; it has a, b"),

@@ -165,7 +165,7 @@ def test_without_an_image_none_is_made(api: Api, namespace: Namespace) -> None:
     settled, refused = AgentPods(api, Agent(), 900).settle(methods("a"), nodes("a"))
 
     assert settled == {}
-    assert "name its `image` under `agent:`" in refused["a"].reason
+    assert "set `agent.image`" in refused["a"].reason
     assert namespace.asked == []
 
 

@@ -13,10 +13,10 @@ from tests.collect.ssh.conftest import Sshd, agent, free_port, make_key, place
 from wirecheck.collect.node_program import command_line
 from wirecheck.collect.transport import remote_command as transport
 from wirecheck.collect.transport.errors import (
-    NotUnderstoodError,
+    ConnectionDroppedError,
     TimeLimitError,
-    TurnedAwayError,
     UnreachableError,
+    UnrecognisedAnswerError,
     VisitError,
 )
 from wirecheck.inventory.file import AccessMethod
@@ -49,7 +49,7 @@ def test_a_name_that_does_not_resolve(sshd: Sshd) -> None:
 def test_nobody_listens(sshd: Sshd) -> None:
     said = sentence(sshd.access(uri=f"ssh://root@127.0.0.1:{free_port()}"))
 
-    assert "it refuses the connection. See whether its sshd runs" in said
+    assert "it refuses the connection. Check whether its sshd runs" in said
 
 
 def known(folder: Path, lines: str) -> str:
@@ -75,7 +75,7 @@ def test_an_unknown_host_key(sshd: Sshd, tmp_path: Path) -> None:
 def test_another_host_key_than_the_known_one(sshd: Sshd, tmp_path: Path) -> None:
     config = known(tmp_path, f"[127.0.0.1]:{sshd.port} {make_key(tmp_path / 'other')}")
 
-    assert "its host key has changed. If the node was installed anew" in sentence(
+    assert "its host key has changed. If the node was reinstalled" in sentence(
         sshd.access(ssh_config=config)
     )
 
@@ -85,7 +85,7 @@ def test_a_key_that_is_not_taken(sshd: Sshd, tmp_path: Path) -> None:
 
     said = sentence(sshd.access(identity_file=str(tmp_path / "other")))
 
-    assert "it accepts none of the keys. Name the right user" in said
+    assert "it accepts none of the keys. Set the correct user" in said
 
 
 @pytest.mark.parametrize(
@@ -105,18 +105,26 @@ def test_more_keys_than_the_server_takes(another_sshd: Callable[..., Sshd], tmp_
     with agent(*keys):
         said = sentence(server.access(ssh_config=config, identity_file=None))
 
-    assert "more keys were offered than it takes. Name the key in `identity_file`" in said
+    assert "ssh offered more keys than it accepts. Name the key in `identity_file`" in said
 
 
 USERS = [
-    ("stranger", False, "not as root, without which pods and rules cannot be seen. Set `sudo"),
-    ("stranger", True, "sudo wants a password there, or does not know the user. Put `USER"),
-    ("wants-password", True, "sudo wants a password there"),
-    ("lists-only", True, "sudo does not allow its user to run /bin/sh as root. Put `USER"),
-    ("wants-tty", True, "sudo wants a terminal there, and a visit has none. Put `Defaults:USER"),
-    ("root-without-shell", False, "has no shell there. Name one in `access`"),
-    ("root-without-python", False, "it has no python3. Install Python 3.6 or later there"),
-    ("root-in-bash-without-python", False, "it has no python3"),
+    ("stranger", False, "is not root on n1, so pods and rules cannot be read. Set `sudo"),
+    ("stranger", True, "sudo requires a password there, or does not know the user. Add `USER"),
+    ("wants-password", True, "sudo requires a password there"),
+    ("lists-only", True, "sudo does not allow the user to run /bin/sh as root. Add `USER"),
+    (
+        "wants-tty",
+        True,
+        "sudo requires a terminal there, which a visit does not have. Add `Defaults:USER",
+    ),
+    ("root-without-shell", False, "has no login shell there. Set `access`"),
+    (
+        "root-without-python",
+        False,
+        "python3 is not installed on it. Install Python 3.6 or later there",
+    ),
+    ("root-in-bash-without-python", False, "python3 is not installed on it"),
     ("root-with-old-python", False, "has a Python older than 3.6. Install a newer python3 there"),
 ]
 
@@ -127,7 +135,7 @@ def test_what_a_user_meets(sshd: Sshd, user: str, sudo: bool, expected: str) -> 
 
 
 def test_a_host_without_sudo(sshd: Sshd) -> None:
-    assert "it has no sudo. Install it there" in sentence(
+    assert "sudo is not installed on it. Install it there" in sentence(
         sshd.access("root-without-python", sudo=True)
     )
 
@@ -153,7 +161,7 @@ def test_a_server_that_lets_in_and_hangs_costs_the_limit(sshd: Sshd) -> None:
 def test_a_server_that_turns_away_whoever_comes_too_many(another_sshd: Callable[..., Sshd]) -> None:
     server = another_sshd(more="MaxStartups 1")
     with place(server):
-        said = sentence(server.access(), TurnedAwayError)
+        said = sentence(server.access(), ConnectionDroppedError)
 
     assert "it closed the connection. Lower `limits.workers`" in said
 
@@ -164,4 +172,4 @@ def test_a_login_that_starts_something_else(sshd: Sshd) -> None:
 
 
 def test_a_program_that_fails_is_not_understood(sshd: Sshd) -> None:
-    assert "Try `python3 --version` there" in sentence(sshd.access(), NotUnderstoodError)
+    assert "Try `python3 --version` there" in sentence(sshd.access(), UnrecognisedAnswerError)

@@ -111,12 +111,12 @@ def test_containers_and_this_machine() -> None:
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
-        ({"ansible_connection": "winrm"}, "reached by winrm"),
+        ({"ansible_connection": "winrm"}, "uses the connection winrm"),
         ({"ansible_become": True, "ansible_become_user": "ops"}, "becomes ops by sudo"),
         ({"ansible_host": "{{ address }}"}, "has a template in ansible_host"),
-        ({"ansible_host": "-oProxyCommand=x"}, "cannot be one"),
-        ({"ansible_user": "a;b"}, "cannot be one"),
-        ({"ansible_ssh_common_args": "-o 'x"}, "open quote"),
+        ({"ansible_host": "-oProxyCommand=x"}, "invalid user, host or port"),
+        ({"ansible_user": "a;b"}, "invalid user, host or port"),
+        ({"ansible_ssh_common_args": "-o 'x"}, "unclosed quote"),
     ],
 )
 def test_what_cannot_be_used_is_named_and_costs_its_node_alone(

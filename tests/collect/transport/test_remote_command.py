@@ -16,9 +16,9 @@ from wirecheck.collect.on_node.deadline import RAN_OUT
 from wirecheck.collect.on_node.visit import NOT_ROOT
 from wirecheck.collect.transport import remote_command as transport
 from wirecheck.collect.transport.errors import (
-    NotUnderstoodError,
     TimeLimitError,
     UnreachableError,
+    UnrecognisedAnswerError,
     VisitError,
 )
 from wirecheck.inventory.file import AccessMethod, AgentPod
@@ -116,12 +116,16 @@ AGENT = AccessMethod(
     pod=AgentPod("wirecheck", "wirecheck-agent-x", "/kube/a:/kube/b", "my prod"),
 )
 AGENTS_SAID = [
-    (1, 'Error from server (NotFound): pods "wirecheck-agent-x" not found', "agent pod is gone"),
+    (
+        1,
+        'Error from server (NotFound): pods "wirecheck-agent-x" not found',
+        "agent pod no longer exists",
+    ),
     (
         1,
         'Error from server (Forbidden): pods "x" is forbidden: User "u" cannot create resource '
         '"pods/exec" in API group "" in the namespace "wirecheck"',
-        "no command may be run",
+        "not allowed to run commands",
     ),
     (1, "Error from server: error dialing backend: dial tcp 192.0.2.1:10250", "cannot reach its"),
     (127, "/bin/sh: 1: kubectl: not found", "lacks the program"),
@@ -147,8 +151,13 @@ def test_an_agents_failure_becomes_a_sentence(
 SAID = [
     ("ssh", 255, "ssh: Could not resolve hostname n1: Name or service not known", "not resolve"),
     ("ssh", 255, "ssh: connect to host 192.0.2.1 port 22: Connection refused", "refuses the conn"),
-    ("ssh", 255, "ssh: connect to host 192.0.2.1 port 22: Connection timed out", "no answer"),
-    ("ssh", 255, "ssh: connect to host 192.0.2.1 port 22: No route to host", "no answer"),
+    (
+        "ssh",
+        255,
+        "ssh: connect to host 192.0.2.1 port 22: Connection timed out",
+        "it does not answer",
+    ),
+    ("ssh", 255, "ssh: connect to host 192.0.2.1 port 22: No route to host", "it does not answer"),
     (
         "ssh",
         255,
@@ -167,7 +176,7 @@ SAID = [
         "ssh",
         255,
         "Received disconnect from 192.0.2.1 port 22:2: Too many authentication failures",
-        "more keys were offered",
+        "ssh offered more keys",
     ),
     (
         "ssh",
@@ -175,21 +184,21 @@ SAID = [
         "kex_exchange_identification: Connection closed by remote host",
         "closed the conn",
     ),
-    ("ssh", 1, "sudo: a password is required", "sudo wants a password"),
+    ("ssh", 1, "sudo: a password is required", "sudo requires a password"),
     (
         "ssh",
         1,
         "sudo: a terminal is required to read the password; either use the -S option",
-        "sudo wants a password",
+        "sudo requires a password",
     ),
-    ("ssh", 127, "bash: line 1: sudo: command not found", "has no sudo"),
-    ("ssh", 127, "sh: 1: python3: not found", "no python3"),
-    ("ssh", 127, "bash: python3: command not found", "no python3"),
-    ("ssh", 127, "sh: python3: No such file or directory", "no python3"),
+    ("ssh", 127, "bash: line 1: sudo: command not found", "sudo is not installed"),
+    ("ssh", 127, "sh: 1: python3: not found", "python3 is not installed"),
+    ("ssh", 127, "bash: python3: command not found", "python3 is not installed"),
+    ("ssh", 127, "sh: python3: No such file or directory", "python3 is not installed"),
     ("ssh", 1, "ModuleNotFoundError: No module named 'ctypes'", "lacks parts"),
     ("ssh", TOO_OLD, "", "older than 3.6"),
     ("ssh", NOT_ROOT, "", "sudo: true"),
-    ("ssh", 1, "sudo: sorry, you must have a tty to run sudo", "sudo wants a terminal"),
+    ("ssh", 1, "sudo: sorry, you must have a tty to run sudo", "sudo requires a terminal"),
     ("ssh", 127, "bash: Zeile 1: python3: Kommando nicht gefunden.", "Kommando nicht gefunden"),
     ("docker", 1, "Error response from daemon: No such container: wc-w1", "no such container"),
     (
@@ -229,7 +238,7 @@ def test_a_failure_becomes_a_sentence(
 def test_a_traceback_is_not_understood(stand_in: Callable[[str, str], Path]) -> None:
     stand_in("ssh", "printf 'Traceback (most recent):\\nKeyError: 1\\n' >&2; exit 1")
 
-    with pytest.raises(NotUnderstoodError, match="status 1: KeyError: 1"):
+    with pytest.raises(UnrecognisedAnswerError, match="status 1: KeyError: 1"):
         run_on(SSH)
 
 
@@ -246,7 +255,7 @@ def test_output_without_end(
     stand_in("ssh", "yes")
     monkeypatch.setattr(transport, "MOST_BYTES", 100_000)
 
-    with pytest.raises(NotUnderstoodError):
+    with pytest.raises(UnrecognisedAnswerError):
         run_on(SSH)
 
 
@@ -272,5 +281,5 @@ def test_the_real_ssh_understands_its_options() -> None:
 def test_a_program_that_ended_itself_took_too_long(stand_in: Callable[[str, str], Path]) -> None:
     stand_in("ssh", f"exit {RAN_OUT}")
 
-    with pytest.raises(TimeLimitError, match="was stuck"):
+    with pytest.raises(TimeLimitError, match="hung and stopped itself"):
         run_on(SSH)

@@ -127,7 +127,7 @@ class Api:
         )
 
     def still_there(self, names: Collection[str]) -> dict[str, str]:
-        """Of the nodes `names`: those that are gone, leaving or not Ready now, with the reason."""
+        """The nodes of `names` that are deleted, terminating or NotReady now, with the reason."""
         if not names:
             return {}
         objects, _ = self.objects(NODES)
@@ -153,7 +153,7 @@ class Api:
                 raise
             raise ApiError(
                 f"The list of {resource.plural} expired twice while its pages were read from "
-                f"{self.connection.server.host} (410); read it from nearer to the API server."
+                f"{self.connection.server.host} (410); run wirecheck closer to the API server."
             ) from None
 
     def version_now(self, resource: Resource) -> str:

@@ -1,4 +1,4 @@
-"""What went wrong with the API, as sentences: the cause, and what to try next."""
+"""The errors of the API. Each message has the cause and the next step."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import urllib3
 from msgspec import Struct
 
 IN_CLUSTER = "in-cluster"
-"""The context's name where a pod's own service account is used."""
+"""The name of the context if a pod's own service account is used."""
 
 
 class ApiError(Exception):
-    """The API could not be read: a sentence with the cause and the next step."""
+    """The API could not be read. The message has the cause and the next step."""
 
 
 class ApiStatusError(ApiError):
-    """The API server answered, but with the HTTP status `status`."""
+    """The API server answered with the HTTP status `status`."""
 
     def __init__(self, sentence: str, status: int) -> None:
         super().__init__(sentence)
@@ -25,27 +25,27 @@ class ApiStatusError(ApiError):
 
 
 class Server(Struct, frozen=True):
-    """The API server that sentences speak of."""
+    """The API server that messages are about."""
 
     host: str
     context: str
 
     @property
     def hint(self) -> str:
-        """What to type next, to see the same with kubectl."""
+        """The command that shows the same error with kubectl."""
         if self.context == IN_CLUSTER:
-            return "look at the pod's service account and at its NetworkPolicies."
+            return "check the pod's service account and its NetworkPolicies."
         return f"try `kubectl --context {self.context} version`."
 
 
 class _Status(Struct, frozen=True):
-    """What the API server says when it refuses."""
+    """The body of an error response of the API server."""
 
     message: str = ""
 
 
 def refused(server: Server, status: int, what: str, body: bytes, rule: str) -> ApiStatusError:
-    """The server answered with `status`; `rule` is the RBAC rule that lets `what` be read."""
+    """The error for a response with `status`; `rule` is the RBAC rule that allows `what`."""
     subject = f"The API server {server.host}"
     said = message_of(body)
     match status:
@@ -63,8 +63,8 @@ def refused(server: Server, status: int, what: str, body: bytes, rule: str) -> A
             sentence = f"{subject} does not have {what} (404: {said})."
         case _ if status == 429 or status >= 500:
             sentence = (
-                f"{subject} could not give {what} in several tries ({status}: {said}); "
-                "look at its load and its log."
+                f"{subject} did not return {what} in several attempts ({status}: {said}); "
+                "check its load and its log."
             )
         case _:
             sentence = f"{subject} answered {status} to a request for {what}: {said}."
@@ -72,10 +72,10 @@ def refused(server: Server, status: int, what: str, body: bytes, rule: str) -> A
 
 
 def unreachable(server: Server, what: str, error: Exception) -> ApiError:
-    """There was no answer, or not a whole one."""
+    """The error for a request without a complete response."""
     subject = f"The API server {server.host} of context {server.context}"
     match error:
-        # A refused connection is a kind of connect timeout to urllib3.
+        # In urllib3 a refused connection is a subclass of a connect timeout.
         case urllib3.exceptions.NewConnectionError():
             return ApiError(f"{subject} cannot be reached: {_cause(error)}; {server.hint}")
         case urllib3.exceptions.ConnectTimeoutError():
@@ -89,30 +89,30 @@ def unreachable(server: Server, what: str, error: Exception) -> ApiError:
             )
         case urllib3.exceptions.ProtocolError():
             return ApiError(
-                f"{subject} broke the connection off before it had sent {what}: see whether it or "
-                f"a proxy before it was restarted; {server.hint}"
+                f"{subject} closed the connection before it had sent {what}: check whether it or "
+                f"a proxy in front of it was restarted; {server.hint}"
             )
     return ApiError(f"{subject} cannot be reached: {_cause(error)}; {server.hint}")
 
 
 def not_understood(server: Server, what: str, error: Exception) -> ApiError:
-    """There was an answer, but it is not what such a request is answered with."""
+    """The error for a response that cannot be decoded."""
     return ApiError(
-        f"What {server.host} sent as {what} is not understood: {error}; "
+        f"The response of {server.host} for {what} is unrecognised: {error}; "
         "is this the URL of a Kubernetes API server?"
     )
 
 
 def message_of(body: bytes) -> str:
-    """The words of the server's Status, or the start of whatever else it sent."""
+    """The message of the server's Status, or the beginning of the body."""
     try:
         said = msgspec.json.decode(body, type=_Status).message
     except msgspec.MsgspecError:
         said = body[:200].decode(errors="replace")
-    return " ".join(said.split())[:300].rstrip(".") or "without a word"
+    return " ".join(said.split())[:300].rstrip(".") or "no message"
 
 
 def _cause(error: BaseException) -> str:
-    """The innermost reason, without the client's object names around it."""
+    """The innermost cause, without the names of the client's objects."""
     words = re.sub(r" \(_ssl\.c:\d+\)", "", " ".join(str(error).split())).rpartition("): ")[2]
     return re.sub(r"\[Errno -?\d+\] ", "", words).rstrip(".") or type(error).__name__

@@ -1,7 +1,7 @@
-"""Which kubeconfig and which context: looked up before the client does, to say what is wrong.
+"""Chooses the kubeconfig and the context, and checks them before the client does.
 
-The client's own messages are not passed on: some of them quote the entry they stumbled
-over, and an entry of `users` holds the token.
+The client's own messages are not shown: some quote the faulty entry, and an entry of `users`
+contains the token.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
 class KubeconfigError(Exception):
-    """No usable kubeconfig: one sentence with the file, what is wrong and the next step."""
+    """There is no usable kubeconfig. The message has the file, the cause and the next step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where access to the cluster comes from; no `files` means from inside a pod."""
+    """The configuration of the access to the cluster; without `files`, a pod's own account."""
 
     files: str
     """One path, or several joined as in $KUBECONFIG."""
@@ -39,7 +39,7 @@ def choose(
 ) -> Source:
     """The kubeconfig named, else $KUBECONFIG, else ~/.kube/config, else the pod's own account.
 
-    Raises KubeconfigError where there is none, or it lacks the context.
+    Raises KubeconfigError if there is none, or if it lacks the context.
     """
     named = os.fspath(kubeconfig) if kubeconfig is not None else environment.get("KUBECONFIG", "")
     paths = [Path(part).expanduser() for part in named.split(os.pathsep) if part]
@@ -70,7 +70,7 @@ def _content(path: Path) -> dict[str, Any]:
         why = (isinstance(error, OSError) and error.strerror) or "it is not YAML text"
         raise KubeconfigError(f"The kubeconfig {path} cannot be read: {why}.") from None
     if not isinstance(content, dict):
-        raise KubeconfigError(f"The kubeconfig {path} holds no configuration.")
+        raise KubeconfigError(f"The kubeconfig {path} contains no configuration.")
     return content
 
 

@@ -1,4 +1,4 @@
-"""Agent pods: those that run already, and those made for a run."""
+"""Agent pods: those of a DaemonSet, and those created for a run."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class AgentPods:
     api: Api
     settings: Agent
     seconds: int
-    """How long a pod may stay at most, should nobody remove it."""
+    """How long a pod may run at most if nothing removes it."""
     pause: Callable[[float], None] = time.sleep
     _own: RunPods = field(init=False)
     _pods: dict[str, str] = field(default_factory=dict)
-    """By node, those that were made and run."""
+    """By node, the running pods that were created for this run."""
 
     def __post_init__(self) -> None:
         settings = self.settings
@@ -41,15 +41,15 @@ class AgentPods:
 
     @property
     def run(self) -> str:
-        """What labels the pods of this run."""
+        """The label of the pods of this run."""
         return self._own.run
 
     def settle(
         self, methods: Mapping[str, AccessMethod], objects: ApiObjects
     ) -> tuple[dict[str, AccessMethod], dict[str, VisitRecord]]:
-        """The ways with their agents, and why there is none where there is none.
+        """The access methods with their agent pods, and a record for each node that has none.
 
-        Where no agent runs, one is made if the inventory names an image.
+        If no agent runs on a node, one is created if the inventory names an image.
         """
         wanted = {
             name: access for name, access in methods.items() if access.uri.startswith("kubectl://")
@@ -72,7 +72,7 @@ class AgentPods:
         return others | settled, records
 
     def remove(self) -> str:
-        """Remove the pods of this run; what could not be removed is said in a sentence."""
+        """Remove the pods of this run; the sentence says what could not be removed."""
         self._pods.clear()
         return self._own.remove()
 
@@ -81,13 +81,13 @@ class AgentPods:
         return AgentPod(self.settings.namespace, name, self.api.kubeconfig, context)
 
     def _make(self, nodes: Sequence[str], objects: ApiObjects) -> dict[str, str]:
-        """Make an agent on each of the nodes; the reasons where there is none in the end."""
+        """Create an agent on each of the nodes; the reason for each node where that failed."""
         namespace, image = self.settings.namespace, self.settings.image
         if not image:
             return dict.fromkeys(
                 nodes,
-                f"No agent runs there in namespace {namespace}. Deploy it (deploy/agent), or name "
-                "its `image` under `agent:` in the inventory, and one is made for the run.",
+                f"No agent runs there in namespace {namespace}. Deploy it (deploy/agent), or set "
+                "`agent.image` in the inventory to create agents for the run.",
             )
         able, reasons = self._own.startable(nodes, objects.nodes)
         made, refused = self._own.make(able, self._manifest) if able else ({}, {})
@@ -99,13 +99,13 @@ class AgentPods:
 
 
 def _running(pods: Collection[PodObject], namespace: str) -> dict[str, str]:
-    """By node, the agents that a DaemonSet keeps running."""
+    """By node, the running agents of a DaemonSet."""
     return {
         pod.spec.node_name: pod.metadata.name
         for pod in pods
         if pod.metadata.namespace == namespace
         and pod.metadata.labels.get(NAME_LABEL) == NAME
-        # What another run has made, it also removes.
+        # Another run removes the pods that it created.
         and pod.metadata.labels.get(OWNER_LABEL) != OWNER
         and pod.status.phase == "Running"
         and not pod.metadata.deletion_timestamp

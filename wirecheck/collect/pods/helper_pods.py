@@ -26,7 +26,7 @@ class HelpersOfRun:
     api: Api
     settings: HelperPods | None
     seconds: int
-    """How long a pod may stay at most, should nobody remove it."""
+    """How long a pod may run at most if nothing removes it."""
     _own: RunPods = field(init=False)
 
     def __post_init__(self) -> None:

@@ -160,7 +160,7 @@ class RunPods:
         return self._started({self._name(node): node for node in nodes})
 
     def remove(self) -> str:
-        """Remove the pods of this run; what could not be removed is said in a sentence."""
+        """Remove the pods of this run; the sentence says what could not be removed."""
         if not self._made:
             return ""
         kinds = f"{self.kind.word.capitalize()}s"

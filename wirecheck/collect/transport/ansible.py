@@ -1,7 +1,7 @@
-"""Hosts of an Ansible inventory as ways into nodes: Ansible reads it and gives their variables.
+"""Access methods from the hosts of an Ansible inventory, which Ansible itself reads.
 
-Only what leads into a host is taken from them. Passwords are not: keys, an agent and sudo without a
-password are what a run that nobody watches can use.
+Only variables about the connection are used. Passwords are not: an unattended run can use keys,
+an ssh agent and sudo without a password.
 """
 
 from __future__ import annotations
@@ -43,8 +43,7 @@ SCHEMES = {
     "podman": "podman",
     "containers.podman.podman": "podman",
 }
-"""Ansible's connections, and the ways in that they are."""
-
+"""The access method of each connection plugin of Ansible."""
 
 TARGET = ("ansible_host", "ansible_ssh_host")
 TEMPLATE = "{{"
@@ -52,7 +51,7 @@ TEMPLATE = "{{"
 
 @dataclass(frozen=True, slots=True)
 class AnsibleHost:
-    """A host, and what its variables say of the way into it."""
+    """A host with its variables."""
 
     name: str
     variables: Mapping[str, Any]
@@ -66,25 +65,27 @@ class AnsibleHost:
 
     @property
     def is_template(self) -> bool:
-        """Whether its address is a template, which Ansible's list does not fill in."""
+        """Whether its address is a template, which `ansible-inventory --list` does not render."""
         return TEMPLATE in self._raw(*TARGET)
 
     @property
     def target(self) -> str:
-        """Where it is reached."""
+        """The address of the host."""
         return self._text(*TARGET) or self.name
 
     def access(self, node: str) -> AccessMethod:
-        """The way into the node that this host is. Raises InventoryError."""
+        """The access method of the node that this host is. Raises InventoryError."""
         connection = self._text("ansible_connection") or "ssh"
         scheme = SCHEMES.get(connection)
         if scheme is None:
-            raise self._unusable(f"is reached by {connection}, which wirecheck cannot do")
+            raise self._unusable(
+                f"uses the connection {connection}, which wirecheck does not support"
+            )
         method = self._text("ansible_become_method") or "sudo"
         user = self._text("ansible_become_user") or "root"
         becomes = self._truth("ansible_become")
         if becomes and (method, user) != ("sudo", "root"):
-            raise self._unusable(f"becomes {user} by {method}; only root by sudo will do")
+            raise self._unusable(f"becomes {user} by {method}; only root by sudo is supported")
         arguments = [
             word
             for name in ("ansible_ssh_common_args", "ansible_ssh_extra_args")
@@ -108,13 +109,13 @@ class AnsibleHost:
         port = self._text("ansible_port", "ansible_ssh_port") if scheme == "ssh" else ""
         uri = f"{scheme}://{user}{'@' * bool(user)}{host}{':' * bool(port)}{port}"
         if not is_plain_uri(uri):
-            raise self._unusable("has a user, a host or a port that cannot be one")
+            raise self._unusable("has an invalid user, host or port")
         return uri
 
     def _text(self, *names: str) -> str:
         found = self._raw(*names)
         if TEMPLATE in found:
-            raise self._unusable(f"has a template in {names[0]}; write the value")
+            raise self._unusable(f"has a template in {names[0]}; replace it by the value")
         return found
 
     def _raw(self, *names: str) -> str:
@@ -124,26 +125,26 @@ class AnsibleHost:
         try:
             return shlex.split(self._text(name))
         except ValueError:
-            raise self._unusable(f"has an {name} with an open quote") from None
+            raise self._unusable(f"has an unclosed quote in {name}") from None
 
     def _truth(self, name: str) -> bool:
         return self._text(name).lower() in ("true", "yes", "1", "on", "y", "t")
 
     def _unusable(self, why: str) -> InventoryError:
         return InventoryError(
-            f"The host {self.name} of the Ansible inventory {why}. Correct it there, or give the "
-            "node an entry under `nodes:`, which comes first."
+            f"The host {self.name} of the Ansible inventory {why}. Correct it there, or add an "
+            "entry for the node under `nodes:`, which takes precedence."
         )
 
 
 def program() -> str:
-    """Where Ansible's program is: on the PATH, or installed beside wirecheck; else nothing."""
+    """The path of `ansible-inventory`: on the PATH, or beside wirecheck; empty if there is none."""
     beside = str(Path(sys.executable).parent)
     return shutil.which(PROGRAM) or shutil.which(PROGRAM, path=beside) or ""
 
 
 def _locale() -> str:
-    """One with UTF-8: Ansible refuses to start in any other."""
+    """A locale with UTF-8: Ansible refuses to start in any other."""
     given = (os.environ.get(name, "") for name in ("LC_ALL", "LC_CTYPE", "LANG"))
     return next((each for each in given if "utf" in each.lower()), "C.UTF-8")
 
@@ -161,7 +162,7 @@ def hosts_of(path: str) -> tuple[AnsibleHost, ...]:
             "pip install 'wirecheck[ansible]'"
         )
     argv = [found, "--inventory", path, "--list"]
-    # What it could not parse it only warns of, and shows an empty inventory.
+    # Otherwise it only warns if it cannot parse the inventory, and prints an empty one.
     strict = {"ANSIBLE_INVENTORY_UNPARSED_FAILED": "true", "ANSIBLE_NOCOLOR": "1"}
     try:
         finished = run_bounded(
@@ -178,10 +179,10 @@ def hosts_of(path: str) -> tuple[AnsibleHost, ...]:
         said = finished.stderr.decode("utf-8", "replace").split() if finished else []
         raise InventoryError(
             f"The Ansible inventory {path} cannot be used: "
-            f"{' '.join(said)[-200:] or f'{PROGRAM} gave no answer'}. Try: {shlex.join(argv)}"
+            f"{' '.join(said)[-200:] or f'{PROGRAM} did not answer'}. Try: {shlex.join(argv)}"
         )
     variables = listed.get("_meta", {}).get("hostvars", {})
-    # Hosts without a variable stand with their groups alone.
+    # Hosts without variables are listed in their groups only.
     names = {name for group in listed.values() for name in group.get("hosts", ())}
     return tuple(AnsibleHost(name, variables.get(name, {})) for name in sorted(names))
 
@@ -189,7 +190,7 @@ def hosts_of(path: str) -> tuple[AnsibleHost, ...]:
 def ansible_access(
     hosts: Sequence[AnsibleHost], nodes: Sequence[NodeObject]
 ) -> dict[str, AccessMethod | UnusableAccess]:
-    """The way into each node that is one of the hosts, or why that host's cannot be used."""
+    """The access method of each node that is one of the hosts, or why it cannot be used."""
     methods: dict[str, AccessMethod | UnusableAccess] = {}
     for node in nodes:
         found = [host for host in hosts if host.is_node(node)]
@@ -200,7 +201,7 @@ def ansible_access(
 
 
 def unmapped(hosts: Sequence[AnsibleHost], nodes: Collection[NodeObject]) -> list[str]:
-    """The hosts that are no node of the cluster, as far as their names and addresses tell."""
+    """The hosts that match no node of the cluster by name or address."""
     return [
         f"{host.name} (its address is a template)" if host.is_template else host.name
         for host in hosts

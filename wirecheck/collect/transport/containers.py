@@ -1,4 +1,4 @@
-"""Nodes that are Docker containers on this machine, as kind, k3d and the test bed make them."""
+"""Nodes that are Docker containers on this machine: kind, k3d, the test cluster."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wirecheck.inventory.file import AccessMethod
 from wirecheck.snapshot.objects.node import NodeObject
 
 SECONDS = 20.0
-# Of all that Docker tells of a container, its environment included, only what names it.
+# Only names and addresses: `docker inspect` would also print the environment.
 TEMPLATE = (
     "{{.Name}} {{.Config.Hostname}}"
     "{{range .NetworkSettings.Networks}} {{.IPAddress}} {{.GlobalIPv6Address}}{{end}}"
@@ -33,7 +33,7 @@ class Container:
     addresses: frozenset[str]
 
     def may_be(self, node: NodeObject) -> bool:
-        """Whether it looks like the node; the visit proves it."""
+        """Whether the container could be the node; the visit proves it."""
         internal = {each.address for each in node.status.addresses if each.type == "InternalIP"}
         return bool(self.addresses & internal) or (
             not internal and node.metadata.name in (self.name, self.hostname)
@@ -41,7 +41,7 @@ class Container:
 
 
 def container_access(nodes: Sequence[NodeObject]) -> dict[str, AccessMethod]:
-    """The way into each node that is a container here; none where there is no Docker."""
+    """The access method of each node that is a Docker container on this machine."""
     containers = sorted(_containers(), key=lambda each: each.name)
     methods = {}
     for node in nodes:

@@ -1,4 +1,4 @@
-"""Why a visit brought no document; each error is one sentence with the cause and the next step."""
+"""The errors of visits. Each message is a sentence or two with the cause and the next step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from wirecheck.snapshot.index import VisitStatus
 
 
 class VisitError(Exception):
-    """A visit that brought no document."""
+    """A visit that returned no document."""
 
     status: ClassVar[VisitStatus] = VisitStatus.UNREACHABLE
 
@@ -17,8 +17,8 @@ class UnreachableError(VisitError):
     """The command did not run on the node."""
 
 
-class TurnedAwayError(UnreachableError):
-    """A server closed the connection at its door; at another moment it may let it in."""
+class ConnectionDroppedError(UnreachableError):
+    """The server closed the connection before the login; a later attempt may succeed."""
 
 
 class TimeLimitError(VisitError):
@@ -27,13 +27,13 @@ class TimeLimitError(VisitError):
     status = VisitStatus.TIME_LIMIT
 
 
-class NotUnderstoodError(VisitError):
-    """Something answered, but not as the node program does."""
+class UnrecognisedAnswerError(VisitError):
+    """The command ran, but its output is not a document of the node program."""
 
     status = VisitStatus.UNRECOGNISED
 
 
 class WrongHostError(VisitError):
-    """The host that answered is not the node, or cannot be told to be."""
+    """The host that answered is not the node, or cannot be proven to be the node."""
 
     status = VisitStatus.WRONG_HOST

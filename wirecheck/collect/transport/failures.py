@@ -1,4 +1,4 @@
-"""What a way in says when a visit fails, as one sentence with the cause and the next step."""
+"""Turns the output of a failed visit into one sentence with its cause and the next step."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from wirecheck.collect.on_node.deadline import RAN_OUT
 from wirecheck.collect.on_node.visit import NOT_ROOT
 from wirecheck.collect.transport.bounded_process import Finished
 from wirecheck.collect.transport.errors import (
-    NotUnderstoodError,
+    ConnectionDroppedError,
     TimeLimitError,
-    TurnedAwayError,
     UnreachableError,
+    UnrecognisedAnswerError,
     VisitError,
 )
 from wirecheck.inventory.file import AccessMethod
@@ -26,7 +26,7 @@ MOST_SAID = 4096
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What an exit status of the node program, or of the agent, means; and the sentence for it."""
+    """The error for an exit status of the node program or of the agent."""
 
     kind: type[VisitError]
     sentence: str
@@ -35,35 +35,35 @@ class Ending:
 ENDINGS = {
     RAN_OUT: Ending(
         TimeLimitError,
-        "The program on {node} ({via}) was stuck and ended itself. See whether the node hangs; "
+        "The node program on {node} ({via}) hung and stopped itself. Check whether the node hangs; "
         "if it is only slow, raise `limits.node` in the inventory.",
     ),
     NOT_ROOT: Ending(
         UnreachableError,
-        "{node} was entered by {via}, but not as root, without which pods and rules cannot be "
-        "seen. Set `sudo: true` for it in the inventory, or visit as root.",
+        "The user of {via} is not root on {node}, so pods and rules cannot be read. Set "
+        "`sudo: true` for the node in the inventory, or connect as root.",
     ),
     OTHER_PROGRAM: Ending(
         UnreachableError,
-        "The agent on {node} holds another release of the node program than this one. Deploy "
-        "the image of this release, and name it in the inventory's `agent.image`.",
+        "The agent on {node} has the node program of another release. Deploy the image of this "
+        "release, and set `agent.image` in the inventory to it.",
     ),
     NOT_LET_IN: Ending(
         UnreachableError,
-        "The agent on {node} may not enter the node's namespaces ({said}). Deploy it as in "
-        "deploy/agent; where the platform demands more, `agent.privileged`.",
+        "The agent on {node} is not allowed to enter the node's namespaces ({said}). Deploy it as "
+        "in deploy/agent; if the platform requires more, set `agent.privileged`.",
     ),
     TOO_OLD: Ending(
         UnreachableError,
         "{node} ({via}) has a Python older than 3.6. Install a newer python3 there.",
     ),
 }
-"""By the exit status, which says it without regard to what was printed."""
+"""By exit status, whatever the command printed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How a failure shows itself in what the way in prints, and what helps."""
+    """A failure that is recognised by what the transport prints, with its remedy."""
 
     pattern: re.Pattern[str]
     cause: str
@@ -74,10 +74,10 @@ def _failure(pattern: str, cause: str, remedy: str) -> Failure:
     return Failure(re.compile(pattern, re.IGNORECASE), cause, remedy)
 
 
-# With ControlPersist, ssh hides what the jump host's client says: this is all that is seen of it.
+# With ControlPersist, ssh hides the output of the jump host's client and prints only this.
 BEHIND_A_PROXY = r"closed by UNKNOWN port 65535"
-AT_THE_DOOR = re.compile(rf"(kex|ssh)_exchange_identification|{BEHIND_A_PROXY}", re.IGNORECASE)
-"""Before anybody has logged in: by default sshd drops connections from the eleventh on."""
+BEFORE_LOGIN = re.compile(rf"(kex|ssh)_exchange_identification|{BEHIND_A_PROXY}", re.IGNORECASE)
+"""Closed before the login: by default sshd starts to drop connections at the eleventh."""
 
 FAILURES = (
     _failure(
@@ -88,60 +88,60 @@ FAILURES = (
     _failure(
         r"remote host identification has changed",
         "its host key has changed",
-        "If the node was installed anew, replace its key in known_hosts (ssh-keygen -R); else "
-        "somebody may stand between.",
+        "If the node was reinstalled, replace its key in known_hosts (ssh-keygen -R); otherwise "
+        "this may be a man-in-the-middle attack.",
     ),
     _failure(
         r"host key verification failed",
         "its host key is unknown here",
-        "Compare the fingerprint with the one on the node, then put the key into known_hosts: "
+        "Compare the fingerprint with the one on the node, then add the key to known_hosts: "
         "BY_HAND",
     ),
     _failure(
         r"sudo:.*must have a tty",
-        "sudo wants a terminal there, and a visit has none",
-        "Put `Defaults:USER !requiretty` into sudoers, or visit as root.",
+        "sudo requires a terminal there, which a visit does not have",
+        "Add `Defaults:USER !requiretty` to sudoers, or connect as root.",
     ),
-    # Whom it does not know at all, sudo asks for a password too.
+    # sudo also asks unknown users for a password.
     _failure(
         r"sudo:.*(password|terminal|askpass|tty)|a password is required",
-        "sudo wants a password there, or does not know the user",
-        "Put `USER ALL=(root) NOPASSWD: ALL` into sudoers, or visit as root.",
+        "sudo requires a password there, or does not know the user",
+        "Add `USER ALL=(root) NOPASSWD: ALL` to sudoers, or connect as root.",
     ),
     _failure(
         r"sudo:.*not found",
-        "it has no sudo",
-        "Install it there, or visit as root without `sudo: true`.",
+        "sudo is not installed on it",
+        "Install it there, or connect as root without `sudo: true`.",
     ),
     _failure(
         r"sudo:.*not in the sudoers|is not allowed to (execute|run)",
-        "sudo does not allow its user to run /bin/sh as root",
-        "Put `USER ALL=(root) NOPASSWD: ALL` into sudoers, or visit as root.",
+        "sudo does not allow the user to run /bin/sh as root",
+        "Add `USER ALL=(root) NOPASSWD: ALL` to sudoers, or connect as root.",
     ),
     _failure(
         r"this account is (currently )?not available",
-        "its user has no shell there",
-        "Name one in `access` who may log in.",
+        "the user has no login shell there",
+        "Set `access` to a user who can log in.",
     ),
     _failure(
         r"too many authentication failures",
-        "more keys were offered than it takes",
-        "Name the key in `identity_file`, and put `IdentitiesOnly yes` into the ssh configuration.",
+        "ssh offered more keys than it accepts",
+        "Name the key in `identity_file`, and set `IdentitiesOnly yes` in the ssh configuration.",
     ),
     _failure(
         r"permission denied \(|no such identity|unprotected private key",
         "it accepts none of the keys",
-        "Name the right user in `access` and the key in `identity_file`; try: BY_HAND",
+        "Set the correct user in `access` and the key in `identity_file`; try: BY_HAND",
     ),
     _failure(
         r"connection refused",
         "it refuses the connection",
-        "See whether its sshd runs, and on which port; `port` in the inventory names it.",
+        "Check whether its sshd runs, and on which port; `port` in the inventory sets it.",
     ),
     _failure(
         r"connection timed out|operation timed out|no route to host|network is unreachable",
-        "no answer comes from it",
-        "See whether the address is right and a firewall or a jump host lies between.",
+        "it does not answer",
+        "Check the address, and whether a firewall or a jump host is in between.",
     ),
     _failure(
         r"no such container|no container with name",
@@ -156,34 +156,35 @@ FAILURES = (
     _failure(
         r"cannot connect to the docker daemon|permission denied while trying to connect to",
         "the Docker daemon cannot be reached",
-        "See whether it runs, and whether your user may use it (`docker ps`).",
+        "Check whether it runs, and whether your user may use it (`docker ps`).",
     ),
     _failure(
         r"pods? .* not found|container not found|completed pod|pod does not exist",
-        "its agent pod is gone",
-        "Run it again; see: kubectl get pods --namespace wirecheck",
+        "its agent pod no longer exists",
+        "Run again; see: kubectl get pods --namespace wirecheck",
     ),
     _failure(
         r"\(Forbidden\).*pods/exec|cannot (create|get) resource \"pods/exec\"",
-        "no command may be run in its agent pod",
+        "you are not allowed to run commands in its agent pod",
         'Add to a Role in the agents\' namespace: {apiGroups: [""], resources: ["pods/exec"], '
         'verbs: ["create", "get"]}',
     ),
     _failure(
         r"error dialing backend|unable to upgrade connection",
         "the API server cannot reach its kubelet",
-        "See whether port 10250 of the node is open to the API server, and kubelet's certificate.",
+        "Check that the API server can connect to port 10250 of the node, and the kubelet's "
+        "certificate.",
     ),
     _failure(
         r"(docker|kubectl|podman|ssh|sshpass): (command )?not found",
-        "this machine lacks the program for that way in",
-        "Install it here, or choose another way in the inventory's `access`.",
+        "this machine lacks the program for that access method",
+        "Install it here, or set another access method as `access` in the inventory.",
     ),
     _failure(
         r"python3['\"]?: (command )?(not found|no such file)|exec:? .*python3.*not found"
         r"|line \d+: python3: ",
-        "it has no python3",
-        "Install Python 3.6 or later there; nothing else is needed.",
+        "python3 is not installed on it",
+        "Install Python 3.6 or later there; nothing else is required.",
     ),
     _failure(
         r"no module named|could not find platform independent libraries",
@@ -192,23 +193,23 @@ FAILURES = (
     ),
     _failure(
         BEHIND_A_PROXY,
-        "nobody lets the connection through on the way to it",
-        "This shows whether the jump host or the node does not: BY_HAND",
+        "a host on the way to it closed the connection",
+        "To see whether it is the jump host or the node: BY_HAND",
     ),
     _failure(
         r"connection (reset|closed)|kex_exchange_identification|broken pipe",
         "it closed the connection",
-        "Lower `limits.workers` if many nodes do so (MaxStartups in sshd_config), else read its "
-        "sshd log.",
+        "Lower `limits.workers` if many nodes do so (MaxStartups in sshd_config); otherwise read "
+        "its sshd log.",
     ),
 )
 
 
 def output_of(access: AccessMethod, result: Finished) -> bytes:
-    """What the command printed; raises VisitError where it did not end well."""
+    """The output of the command. Raises VisitError if the command failed."""
     if result.status == 0:
         return result.stdout
-    # nologin and some container runtimes complain on standard output.
+    # nologin and some container runtimes print errors on standard output.
     said = (result.stderr.strip() or result.stdout[:MOST_SAID]).decode("utf-8", "replace").strip()
     if ending := ENDINGS.get(result.status):
         sentence = ending.sentence.format(node=access.node, via=access.uri, said=_last_line(said))
@@ -217,21 +218,21 @@ def output_of(access: AccessMethod, result: Finished) -> bytes:
         if failure.pattern.search(said):
             program = access.uri.partition(":")[0]
             remedy = failure.remedy.replace("BY_HAND", _by_hand(access)).replace("PROGRAM", program)
-            kind = TurnedAwayError if AT_THE_DOOR.search(said) else UnreachableError
+            kind = ConnectionDroppedError if BEFORE_LOGIN.search(said) else UnreachableError
             raise kind(f"{access.node} was not visited by {access.uri}: {failure.cause}. {remedy}")
     last = _last_line(said)
     if result.status in (CANNOT_FIND, CANNOT_RUN, SSH_FAILED):
         raise UnreachableError(
-            f"{access.node} was not visited by {access.uri}: {last}. Try the way in by hand."
+            f"{access.node} was not visited by {access.uri}: {last}. Try to connect by hand."
         )
-    raise NotUnderstoodError(
+    raise UnrecognisedAnswerError(
         f"The visit to {access.node} by {access.uri} ended with status {result.status}: {last}. "
-        "Try `python3 --version` there, by the same way in."
+        "Try `python3 --version` there, with the same access method."
     )
 
 
 def _by_hand(access: AccessMethod) -> str:
-    """The same connection for somebody who looks at it; ssh takes URLs since its release 7.7."""
+    """The same connection as a verbose command to try; ssh accepts URLs since release 7.7."""
     words = ["ssh", "-v", *access.ssh_arguments]
     words += ["-F", access.ssh_config] if access.ssh_config else []
     words += ["-i", access.identity_file] if access.identity_file else []
@@ -239,6 +240,6 @@ def _by_hand(access: AccessMethod) -> str:
 
 
 def _last_line(said: str) -> str:
-    # What kubectl adds says the status once more.
+    # kubectl repeats the status in a line of its own.
     lines = [each for each in said.splitlines() if not each.startswith("command terminated with")]
-    return lines[-1][:200] if lines else "nothing was said"
+    return lines[-1][:200] if lines else "no output"

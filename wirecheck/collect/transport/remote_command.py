@@ -31,7 +31,11 @@ from wirecheck.collect.transport.bounded_process import (
     TooMuchOutputError,
     run_bounded,
 )
-from wirecheck.collect.transport.errors import NotUnderstoodError, TimeLimitError, UnreachableError
+from wirecheck.collect.transport.errors import (
+    TimeLimitError,
+    UnreachableError,
+    UnrecognisedAnswerError,
+)
 from wirecheck.collect.transport.failures import output_of
 from wirecheck.inventory.file import AccessMethod
 
@@ -50,7 +54,7 @@ def run_on(
 ) -> bytes:
     """Run `command`, which is a line for a POSIX shell, and return its raw output.
 
-    Raises UnreachableError, TimeLimitError or NotUnderstoodError, each a sentence;
+    Raises UnreachableError, TimeLimitError or UnrecognisedAnswerError, each a sentence;
     CalledOffError if `called_off` was set meanwhile.
     """
 
@@ -86,12 +90,12 @@ def run_on(
     except OutOfTimeError:
         raise TimeLimitError(
             f"{access.node} did not answer within {seconds:.0f} s by {access.uri}. "
-            "See whether it hangs; if it is only slow, raise `limits.node` in the inventory."
+            "Check whether it hangs; if it is only slow, raise `limits.node` in the inventory."
         ) from None
     except TooMuchOutputError:
-        raise NotUnderstoodError(
+        raise UnrecognisedAnswerError(
             f"{access.node} sent more than {MOST_BYTES >> 20} MiB by {access.uri}, "
-            "which is no answer of the node program. Try the way in by hand."
+            "which cannot be an answer of the node program. Try to connect by hand."
         ) from None
     except OSError as error:
         raise UnreachableError(
