@@ -153,12 +153,12 @@ class Node:
         """What the next boot sets."""
         return BootSettings(self.seen, self.namespaces, self.conntrack)
 
-    @property
+    @cached_property
     def kubelet(self) -> Kubelet:
         """The kubelet's settings."""
         return Kubelet(self.seen, self.dns)
 
-    @property
+    @cached_property
     def kernel(self) -> Kernel:
         """The kernel's neighbour tables, log and clock."""
         return Kernel(self.seen)
@@ -204,7 +204,7 @@ class Node:
         """Packets that were dropped during the visit."""
         return packet_drops(self.name, self.seen.facts)
 
-    @property
+    @cached_property
     def device_managers(self) -> DeviceManagers:
         """Programs that may take over devices of the CNI plugin."""
         return DeviceManagers(self.seen, self.namespaces, self.routing_rules)
@@ -221,12 +221,12 @@ class Node:
         """The routes of the node's own netns."""
         return NodeRoutes(self.seen, self.namespaces)
 
-    @property
+    @cached_property
     def routing_rules(self) -> RoutingRules:
         """The routing rules of the node's own netns."""
         return RoutingRules(self.seen)
 
-    @property
+    @cached_property
     def reverse_path(self) -> ReversePath:
         """Which packets reverse path filtering drops."""
         return ReversePath(self.seen, self.routes)
@@ -243,12 +243,12 @@ class Node:
         """The iptables rules."""
         return Iptables(self.seen)
 
-    @property
+    @cached_property
     def firewall(self) -> Firewall:
         """What the packet filter does to packets of pods."""
         return Firewall(self.seen, self.iptables, self.routes)
 
-    @property
+    @cached_property
     def port_mappings(self) -> PortMappings:
         """Host ports of pods, and the rules for them."""
         return PortMappings(self.seen, self.iptables, self.cni)
@@ -273,7 +273,7 @@ class Node:
         """What the API asks of the Service rules, and what they do."""
         return tables_of(self.seen, self.proxy.facts, self.iptables)
 
-    @property
+    @cached_property
     def conntrack(self) -> Conntrack:
         """The connection table."""
         return Conntrack(self.seen, self.namespaces, self.service_proxy, self.iptables)
@@ -290,12 +290,12 @@ class Node:
         """The TCP connections that were made from the node and its pods."""
         return NodeReach(self.seen)
 
-    @property
+    @cached_property
     def helpers(self) -> HelperReach:
         """The messages that were sent to helper pods."""
         return HelperReach(self.seen, self.reach)
 
-    @property
+    @cached_property
     def ports(self) -> NodePorts:
         """The connections that were made to ports of nodes."""
         return NodePorts(self.seen, self.reach, self.service_proxy)
