@@ -384,7 +384,7 @@ def test_a_snapshot_is_summed_up(run, tmp_path):
     _, out, _ = run("snapshot", "show", written(tmp_path / "seen", broken(), unreachable()))
 
     assert "cluster     small, Kubernetes v1.34.4" in out
-    assert "look 2" in out
+    assert "round 2" in out
     assert "n1: unreachable: n1 refuses the connection." in out
 
 

@@ -88,7 +88,7 @@ def test_an_object_that_changed_in_one_look_and_is_well_in_the_next_is_well():
     assert (result.outcome, result.undecided) == (Outcome.PASS, [])
 
 
-def test_an_object_that_changed_in_every_look_is_undecided():
+def test_an_object_that_changed_in_every_round_is_inconclusive():
     moving = broken()
     moving.changes.append(WEB_CHANGED)
 
@@ -98,7 +98,7 @@ def test_an_object_that_changed_in_every_look_is_undecided():
     assert result.undecided == ["Pod shop/web"]
 
 
-def test_a_finding_in_one_look_of_an_object_that_changed_in_the_other_is_undecided():
+def test_a_finding_in_one_round_about_an_object_that_changed_in_the_other_is_inconclusive():
     moving = broken()
     moving.changes.append(WEB_CHANGED)
 
@@ -107,7 +107,7 @@ def test_a_finding_in_one_look_of_an_object_that_changed_in_the_other_is_undecid
     assert (result.outcome, result.undecided) == (Outcome.PASS, ["Pod shop/web"])
 
 
-def test_a_check_that_does_not_settle_is_judged_on_the_first_round():
+def test_a_check_that_does_not_settle_uses_the_first_round():
     dropping = SmallCluster()
     later = ConntrackSample(1002.0, {"drop": 9, "insert_failed": 2})
     dropping.change_document(conntrack=[dropping.document.conntrack[0], later])
@@ -131,7 +131,7 @@ def test_a_later_look_that_did_not_visit_the_node_says_nothing_about_it():
     assert result.outcome is Outcome.FAIL
 
 
-def test_a_node_that_cannot_be_looked_at_again_is_an_error():
+def test_a_node_that_cannot_be_checked_again_is_an_error():
     lost = SmallCluster(
         visit=VisitRecord(VisitStatus.UNREACHABLE, reason="n1 refused."), document=None
     )
@@ -275,7 +275,7 @@ def test_keys_survive_a_renamed_pod():
         ([Outcome.FAIL], "never", 0),
     ],
 )
-def test_the_exit_status_tells_broken_from_unseen(outcomes, fail_on, status):
+def test_the_exit_status_distinguishes_broken_from_unchecked(outcomes, fail_on, status):
     items = [ItemResult(check="a.b", outcome=each) for each in outcomes]
 
     assert exit_status(items, fail_on) == status
@@ -318,7 +318,7 @@ def test_coverage_is_of_the_first_round_but_counts_what_was_sent_in_all():
 
 
 @pytest.mark.parametrize(("connections", "peers"), [(0, 0), (90, 16)])
-def test_coverage_tells_of_a_sample_of_peers_where_connections_were_made(connections, peers):
+def test_coverage_shows_a_sample_of_peers_if_connections_were_made(connections, peers):
     many = SmallCluster(visit=VisitRecord(VisitStatus.SEEN, connections=connections))
     template = many.api["nodes"][1]
     many.api["nodes"] += [
@@ -331,7 +331,7 @@ def test_coverage_tells_of_a_sample_of_peers_where_connections_were_made(connect
     assert (covered.connections, covered.sampled_peers) == (connections, peers)
 
 
-def test_what_was_not_judged_is_summed_over_nodes_and_not_over_checks():
+def test_inconclusive_objects_are_summed_over_nodes_and_not_over_checks():
     items = [
         ItemResult(check=check, node=node, outcome=Outcome.PASS, unjudged={"NetworkPolicy a/b": 2})
         for check in ("dns.a", "dns.b")

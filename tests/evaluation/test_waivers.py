@@ -151,7 +151,7 @@ def test_what_fails_can_be_chosen(fail_on, outcome, status):
     assert exit_status([ItemResult("dns.a", outcome)], fail_on) == status
 
 
-def test_missing_nodes_are_told_although_they_are_accepted():
+def test_missing_nodes_are_reported_although_they_are_accepted():
     items = visits("w8")
 
     assert verdict(items, unreachable=1) == "Healthy, 1 node not checked, which is accepted."

@@ -1,4 +1,4 @@
-"""A node: links with their pods, routes, kube-proxy, the connection table, findings."""
+"""A node: links with their pods, routes, kube-proxy, the conntrack table, findings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def of_small(as_json, folder, small: SmallCluster):
     return as_json("node", "n1", "--snapshot", written(folder, small))
 
 
-def test_each_link_is_told_with_the_pod_whose_wire_it_is(as_json, broken):
+def test_each_link_shows_its_pod(as_json, broken):
     view = as_json("node", "wc-w1", "--snapshot", broken)
 
     pods = {each["interface"]["name"]: each["pod"] for each in view["links"]}
@@ -89,7 +89,7 @@ def test_entries_are_counted_by_destination(as_json, inspect, tmp_path):
     assert "3 to 10.96.0.10:53/udp, 1 without an answer" in out
 
 
-def test_losses_are_told(inspect, tmp_path):
+def test_drops_are_shown(inspect, tmp_path):
     small = SmallCluster()
     samples = [ConntrackSample(1000.0, {"drop": 5}), ConntrackSample(1002.0, {"drop": 9})]
     small.change_document(conntrack=samples)
@@ -99,7 +99,7 @@ def test_losses_are_told(inspect, tmp_path):
     assert "lost           drop 4" in out
 
 
-def test_how_many_connections_begin_and_where_they_lead_is_told(inspect, tmp_path):
+def test_the_rate_and_the_destinations_of_new_connections_are_shown(inspect, tmp_path):
     small = SmallCluster()
     small.change_document(
         new_connections=NewConnections(2.0, 84, destinations={"10.96.0.10:53/udp": 80})
@@ -111,7 +111,7 @@ def test_how_many_connections_begin_and_where_they_lead_is_told(inspect, tmp_pat
     assert "new to         80 to 10.96.0.10:53/udp" in out
 
 
-def test_routing_rules_that_not_every_kernel_has_are_told(as_json, tmp_path):
+def test_routing_rules_beyond_the_usual_three_are_shown(as_json, tmp_path):
     small = SmallCluster()
     usual = [Rule(4, 0, 255), Rule(4, 32766, 254), Rule(4, 32767, 253)]
     small.change_netns(HOST, rules=[*usual, Rule(4, 100, 2004, mark="0x200/0xf00")])
@@ -121,7 +121,7 @@ def test_routing_rules_that_not_every_kernel_has_are_told(as_json, tmp_path):
     assert view["policy_rules"] == ["100: from all mark 0x200/0xf00 lookup 2004"]
 
 
-def test_a_link_that_is_down_is_told(inspect, tmp_path):
+def test_a_link_that_is_down_is_shown(inspect, tmp_path):
     small = SmallCluster()
     small.change_link(HOST, "cni0", flags=[])
 

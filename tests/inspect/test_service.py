@@ -37,7 +37,7 @@ def test_each_node_is_compared_with_what_the_api_asks_for(as_json, broken):
     assert {each["verdict"] for each in w2["frontends"][0]["found"]} <= {"not handled"}
 
 
-def test_the_differences_are_told_node_by_node(inspect, broken):
+def test_the_differences_are_shown_node_by_node(inspect, broken):
     _, out, _ = inspect("service", "shop/web", "--snapshot", broken)
 
     assert "✓ wc-cp (iptables)" in out
@@ -110,7 +110,7 @@ def test_a_node_that_was_not_seen_is_not_taken_for_equal(inspect, as_json, tmp_p
     view = as_json("service", "kube-system/kube-dns", "--snapshot", snapshot)
 
     assert "not known        n1: n1 refuses the connection." in out
-    assert "As the API asks" not in out
+    assert "As expected" not in out
     assert view["nodes"][0]["unknown"] == "n1 refuses the connection."
 
 

@@ -43,8 +43,8 @@ CHECKS = (
     ("dns.pods_resolve_udp", "Every pod resolves a Service's name over UDP, rightly."),
     ("dns.pods_resolve_tcp", "Every pod resolves a Service's name over TCP as well."),
     ("dns.replicas_answer", "Every DNS replica answers this node directly, without the Service."),
-    ("conntrack.table_usage", "The connection table has room, in the node and in every pod."),
-    ("conntrack.no_drops", "The table dropped no packet while the node was looked at."),
+    ("conntrack.table_usage", "The conntrack tables of the node and of every pod have room."),
+    ("conntrack.no_drops", "conntrack drops no packets."),
     ("conntrack.no_stale_udp_entries", "No UDP entry sends queries to a backend that is gone."),
     ("services.are_programmed", "Each Service leads to exactly the backends that the API lists."),
     ("services.kube_proxy_is_in_sync", "kube-proxy has synchronised since the last change."),
@@ -58,7 +58,7 @@ WHY = (
     "reach it: connections to it time out, one in so many, depending on the backend chosen."
 )
 REMEDY = (
-    "Delete the pod so that it is wired again (kubectl -n NAMESPACE delete pod NAME); then read "
+    "Recreate the pod (kubectl -n NAMESPACE delete pod NAME); then read "
     "the CNI plugin's log on the node."
 )
 

@@ -109,7 +109,7 @@ def test_nagios_alone_is_the_screen_and_sets_the_status(run, tmp_path, cluster, 
     assert out.count("\n") == 1
 
 
-def test_nagios_is_told_when_there_are_no_results(run):
+def test_nagios_gets_its_line_without_results(run):
     code, out, _ = run("--snapshot", "missing", "-o", "nagios")
 
     assert (code, out) == (
@@ -182,18 +182,18 @@ def test_sonobuoy_does_not_hang_on_a_run_without_results(run, tmp_path):
     )
 
 
-def test_a_chat_is_told_of_changes_only(run, tmp_path, chat):
+def test_a_chat_gets_changes_only(run, tmp_path, chat):
     ill = written(tmp_path / "ill", broken())
     well = written(tmp_path / "well", healthy())
     words = ["--history", "runs.jsonl", "-o", f"webhook={chat.url}"]
-    told = []
+    messages = []
 
     for snapshot in (well, ill, ill, well, well):
         _, out, err = run("--snapshot", snapshot, *words)
-        told.append(len(chat.bodies))
+        messages.append(len(chat.bodies))
         assert SECRET not in out + err
 
-    assert told == [0, 1, 1, 2, 2]
+    assert messages == [0, 1, 1, 2, 2]
     first, second = (body["text"].splitlines() for body in chat.bodies)
     assert first[0].startswith("FAIL small, Kubernetes v1.34.4")
     assert first[2] == "Failing: pods.ip_on_interface"
@@ -256,7 +256,7 @@ def test_options_are_read_up_to_the_first_equals_sign():
     assert not read_output("sonobuoy").is_printed
 
 
-def test_trouble_is_told_to_those_who_wait(tmp_path):
+def test_a_failed_run_is_reported_to_those_who_wait(tmp_path):
     outputs = [read_output("nagios"), read_output("junit=x")]
 
     said = deliver_failure(outputs, f"no {sample.HOSTILE}\nAPI", pytest.fail)
@@ -273,7 +273,7 @@ def test_trouble_is_told_to_those_who_wait(tmp_path):
         ["-onagios", "--snapshot", "missing", "--wait", "5m"],
     ],
 )
-def test_nagios_is_told_of_wrong_usage_in_its_own_words(run, words):
+def test_nagios_gets_its_line_for_wrong_usage(run, words):
     code, out, _ = run(*words)
 
     assert code == 3
@@ -281,12 +281,12 @@ def test_nagios_is_told_of_wrong_usage_in_its_own_words(run, words):
     assert out.count("\n") == 1
 
 
-def test_sonobuoy_is_told_how_far_it_is(monkeypatch, chat):
-    told = SonobuoyProgress(Listener(), str(chat.port))
-    with told.visits(2) as visits:
+def test_sonobuoy_gets_the_progress(monkeypatch, chat):
+    progress = SonobuoyProgress(Listener(), str(chat.port))
+    with progress.visits(2) as visits:
         visits.visited("n1", VisitRecord(VisitStatus.SEEN))
         visits.visited("n2", VisitRecord(VisitStatus.UNREACHABLE, reason="n2 is down."))
-    told.ended(sample.broken())
+    progress.ended(sample.broken())
 
     assert [(each["total"], each["completed"]) for each in chat.bodies] == [
         *((2, number) for number in (0, 1, 2, 2, 2)),
@@ -296,7 +296,7 @@ def test_sonobuoy_is_told_how_far_it_is(monkeypatch, chat):
     assert chat.bodies[-1]["msg"] == sample.broken().ended.verdict
 
 
-def test_a_plugin_of_sonobuoy_tells_its_sidecar(run, tmp_path, monkeypatch, chat):
+def test_a_plugin_of_sonobuoy_informs_its_sidecar(run, tmp_path, monkeypatch, chat):
     monkeypatch.setenv("SONOBUOY_PROGRESS_PORT", str(chat.port))
     monkeypatch.setenv("SONOBUOY_RESULTS_DIR", str(tmp_path / "results"))
 

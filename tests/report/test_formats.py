@@ -107,7 +107,7 @@ def test_markdown_lists_as_many_findings_as_fit_in_bytes(more, listed):
     assert len(text.encode()) <= markdown.LARGEST
 
 
-def test_markdown_tells_what_is_red_and_what_to_do():
+def test_markdown_shows_what_fails_and_what_to_do():
     text = html.unescape(markdown.render(sample.broken()))
 
     assert "## ❌ 3 checks failed on 2 nodes" in text
@@ -248,7 +248,7 @@ def test_sonobuoys_tree_has_its_fields_and_no_others(run):
         assert isinstance(item["status"], str)
 
 
-def test_sonobuoys_tree_tells_check_node_and_finding():
+def test_sonobuoys_tree_shows_check_node_and_finding():
     tree = yaml.safe_load(sonobuoy.render(sample.broken()))
 
     by_name = {item["name"]: item for item in items_below(tree)}

@@ -77,7 +77,7 @@ def test_verdict_and_coverage_come_first(broken):
         "1 min 21 s",
     ],
 )
-def test_everything_is_told_without_scripts(broken, said):
+def test_everything_is_readable_without_scripts(broken, said):
     assert said in broken.text
 
 

@@ -176,7 +176,7 @@ def test_what_was_accepted_says_so_and_why(broken):
     assert "iptables mode (9 nodes)" in broken["wirecheck.services.ipvs_weights_are_even"].message
 
 
-def test_a_warning_is_told_in_a_passed_case(broken):
+def test_a_warning_is_shown_in_a_passed_case(broken):
     case = broken["wirecheck.conntrack.table_usage"]
     assert "On w1:" in case.text
     assert "211,004 entries, 80 %" in case.text
@@ -241,7 +241,7 @@ def test_nodes_that_have_no_case_are_counted():
     assert re.search(r"[\d,]+ of these have no case of their own", message)
 
 
-def test_the_suite_tells_which_cluster_and_how_much():
+def test_the_suite_shows_which_cluster_and_how_much():
     root = ElementTree.fromstring(junit.render(sample.broken()))
     properties = {p.get("name"): p.get("value") for p in root.iter("property")}
     assert properties["cluster.name"] == "prod-eu-1"

@@ -50,7 +50,7 @@ def test_a_pod_without_its_address_has_no_dns():
     assert symptoms(items) == {(UDP, "n1"): ("pods.ip_on_interface", "n1")}
 
 
-def test_a_pod_more_than_the_cause_has_is_told_for_itself():
+def test_a_failure_about_more_pods_than_the_cause_is_listed_itself():
     assert not symptoms([red("pods.ip_on_interface"), red(UDP, "n1", "web", "api")])
 
 

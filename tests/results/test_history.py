@@ -84,13 +84,13 @@ def test_what_is_news(before, now, changed):
     assert history.has_changed(before, now) is changed
 
 
-def test_a_run_is_told_in_short():
-    told = history.entry_of(sample.broken(), Path("reports/x"))
+def test_the_entry_of_a_run():
+    found = history.entry_of(sample.broken(), Path("reports/x"))
 
-    assert told.checks["pods.carries_its_addresses"] == "fail"
-    assert told.checks["links.no_orphans"] == "warn"
-    assert (told.status, told.cluster) == (1, sample.broken().started.cluster.uid)
-    assert told.failing == history.entry_of(sample.broken(), Path("elsewhere")).failing != ""
+    assert found.checks["pods.carries_its_addresses"] == "fail"
+    assert found.checks["links.no_orphans"] == "warn"
+    assert (found.status, found.cluster) == (1, sample.broken().started.cluster.uid)
+    assert found.failing == history.entry_of(sample.broken(), Path("elsewhere")).failing != ""
     assert history.entry_of(sample.healthy(2), Path("x")).failing == ""
 
 
@@ -143,9 +143,9 @@ def test_a_script_reads_the_lines_of_the_last_runs(tmp_path, file, capsys):
     with pytest.raises(SystemExit) as left:
         cli.main(["trend", str(file), "--runs", "2", "-o", "json"])
 
-    told = json.loads(capsys.readouterr().out)
+    found = json.loads(capsys.readouterr().out)
     assert left.value.code == 0
-    assert [each["status"] for each in told] == [1, 0]
+    assert [each["status"] for each in found] == [1, 0]
 
 
 def test_without_a_history_the_terminal_says_how_there_will_be_one(tmp_path, capsys):

@@ -136,7 +136,7 @@ def test_a_second_start(file):
     assert "line 2: another run starts here" in _sentence(file)
 
 
-def test_it_is_one_object_a_line_told_apart_by_type():
+def test_it_is_one_object_a_line_distinguished_by_type():
     lines = jsonl.render(sample.broken()).splitlines()
     types = [msgspec.json.decode(line)["type"] for line in lines]
     assert types[0] == "run"

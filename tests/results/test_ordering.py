@@ -49,7 +49,7 @@ def test_unseen_nodes_come_with_their_reason():
     assert unseen["w7",].checks == len(sample.CHECKS) - 2
 
 
-def test_a_failure_of_reachable_is_not_told_as_unseen():
+def test_a_failure_of_reachable_is_not_an_unchecked_node():
     results = sample.broken()
     failed = ItemResult(REACHABLE, Outcome.FAIL, node="w1")
     checks = without_unchecked(by_check(replace(results, items=[*results.items, failed])))

@@ -1,4 +1,4 @@
-"""Lines on a terminal: a label, a text, and the mark of what is broken."""
+"""Lines on a terminal: a label, a text, and a mark where something fails."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ LONGEST_HERE = 160
 MOST_EVIDENCE = 6
 
 CROSS = "\N{BOX DRAWINGS LIGHT DIAGONAL CROSS}"
-"""Where the wire is cut."""
+"""Where packets do not get through."""
 
 PLAIN = str.maketrans(f"│├└┌─{CROSS}✓✗…", "|+++-xvx.")
-"""For terminals that are not UTF-8."""
+"""Replacements for terminals without UTF-8."""
 
 STYLES = {"fail": "bold red", "error": "bold magenta", "warn": "bold yellow", "good": "green"}
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line; `rail` is drawn before the label, so that a wire runs down the page."""
+    """One line. `rail` is drawn before the label, so that a vertical line connects the steps."""
 
     text: str = ""
     label: str = ""
@@ -38,44 +38,44 @@ class Line:
 
 
 def show(lines: Iterable[Line], console: Console) -> None:
-    """Print them: on a terminal broken at words and coloured, elsewhere one line each."""
+    """Print the lines: wrapped and coloured on a terminal, elsewhere one line each."""
     for line in lines:
         width = LABEL if line.label else 0
         head = f"{line.rail}{harmless(line.label):{max(0, width - len(line.rail) - 1)}} "
         if not width:
             head = line.rail
-        whole = f"{head}{harmless(line.text)}".rstrip()
+        text = f"{head}{harmless(line.text)}".rstrip()
         if console.encoding.lower() not in ("utf-8", "utf8"):
-            whole = whole.translate(PLAIN)
-            whole = whole.encode(console.encoding, "backslashreplace").decode(console.encoding)
-        for piece in _broken(whole, head, line.rail, console):
+            text = text.translate(PLAIN)
+            text = text.encode(console.encoding, "backslashreplace").decode(console.encoding)
+        for piece in _wrapped(text, head, line.rail, console):
             console.print(Text(piece, style=line.style), soft_wrap=True)
 
 
-def _broken(whole: str, head: str, rail: str, console: Console) -> list[str]:
-    if not console.is_terminal or len(whole) <= console.width:
-        return [whole]
+def _wrapped(text: str, head: str, rail: str, console: Console) -> list[str]:
+    if not console.is_terminal or len(text) <= console.width:
+        return [text]
     margin = rail + " " * (len(head) - len(rail) + 2)
     return textwrap.wrap(
-        whole,
+        text,
         console.width,
         subsequent_indent=margin,
         break_long_words=False,
         break_on_hyphens=False,
         drop_whitespace=True,
-    ) or [whole]
+    ) or [text]
 
 
 def heading(source: Source) -> Line:
-    """Which cluster, and when."""
+    """The line with the cluster and the time."""
     when = datetime.fromtimestamp(source.time, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     cluster = f"{source.cluster or 'unnamed cluster'}, Kubernetes {source.version or 'unknown'}"
-    looks = f", the first of {source.looks} looks" if source.looks > 1 else ""
-    return Line(f"{cluster}, seen {when}{looks}")
+    rounds = f", the first of {source.looks} rounds" if source.looks > 1 else ""
+    return Line(f"{cluster}, seen {when}{rounds}")
 
 
 def interface_text(each: InterfaceView) -> str:
-    """`10.244.1.5/24  mtu 1450  UP  5e:67:74:60:f7:da`."""
+    """The interface: `10.244.1.5/24  mtu 1450  UP  5e:67:74:60:f7:da`."""
     state = "UP" if each.up else "DOWN"
     if each.up and not each.carrier:
         state = "UP but NO CARRIER"
@@ -88,8 +88,8 @@ def interface_text(each: InterfaceView) -> str:
     return "  ".join(words)
 
 
-def broken_here(findings: Iterable[FindingView], rail: str = "") -> Iterator[Line]:
-    """The findings of one place, in short: the whole ones come at the end."""
+def findings_here(findings: Iterable[FindingView], rail: str = "") -> Iterator[Line]:
+    """The findings at one step, shortened. The complete ones follow at the end."""
     for each in findings:
         about = f" {each.part}" if each.part else ""
         yield Line(
@@ -108,11 +108,11 @@ def _in_short(each: FindingView) -> str:
 
 
 def found_lines(findings: Iterable[FindingView]) -> Iterator[Line]:
-    """The findings at the end of a view, with their evidence."""
+    """The complete findings at the end of a view, with their evidence."""
     for each in findings:
         where = f"{each.node}: " if each.node else ""
-        place = f"{each.namespace}/{each.name}" if each.namespace else each.name
-        about = " ".join(filter(None, (each.kind, place, each.part)))
+        name = f"{each.namespace}/{each.name}" if each.namespace else each.name
+        about = " ".join(filter(None, (each.kind, name, each.part)))
         yield Line(
             f"{each.check}  {where}{about}",
             label=each.outcome.upper(),
@@ -124,4 +124,4 @@ def found_lines(findings: Iterable[FindingView]) -> Iterator[Line]:
         for line in each.evidence[:MOST_EVIDENCE]:
             yield Line(line, label="  evidence")
         if (more := len(each.evidence) - MOST_EVIDENCE) > 0:
-            yield Line(f"… and {more} more (-o json has them all)", label="  evidence")
+            yield Line(f"… and {more} more (-o json has all of them)", label="  evidence")

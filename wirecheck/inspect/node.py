@@ -1,4 +1,4 @@
-"""From a scene to the view of one node."""
+"""Makes the view of one node."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from wirecheck.snapshot.netns import Rule
 
 UNKNOWN = (FactMissingError, NotApplicable)
 USUAL_RULES = {0: 255, 32766: 254, 32767: 253}
-"""local, main and default: by priority the table that each looks up."""
+"""The tables local, main and default, by the priority of the rule that looks each up."""
 
 
 def node_view(scene: Scene, name: str) -> NodeView:
-    """Everything about the node `name`. Raises SnapshotError where the API's part is broken."""
+    """Everything known about the node. Raises SnapshotError if the API objects are damaged."""
     node = scene.node(name)
     info = node.object.status.node_info
     unseen = _unseen(node)
@@ -52,7 +52,7 @@ def node_view(scene: Scene, name: str) -> NodeView:
         policy_rules=[] if unseen else [_rule(each) for each in _unusual(node)],
         proxy=ProxyView(unknown=unseen) if unseen else _proxy(node),
         conntrack=ConntrackView(unknown=unseen) if unseen else _conntrack(node),
-        findings=[each for each in findings_of(scene.judged({name})) if each.node == name],
+        findings=[each for each in findings_of(scene.evaluated({name})) if each.node == name],
     )
 
 
@@ -71,7 +71,7 @@ def _links(node: Node) -> Iterator[LinkView]:
             if pair.outer and pair.points_back:
                 pods[pair.outer.index] = f"{pair.pod.namespace}/{pair.pod.name}"
     except FactMissingError:
-        pass  # Raised after all that could be read; the findings say it.
+        pass  # Raised after all readable pairs; the findings report it.
     for each in node.host.interfaces:
         yield LinkView(interface=interface_view(node.host, each), pod=pods.get(each.index, ""))
 
@@ -112,7 +112,7 @@ def _proxy(node: Node) -> ProxyView:
     try:
         configured = str(proxy.configured_mode)
     except UNKNOWN:
-        configured = ""  # It may well run without a ConfigMap that is known.
+        configured = ""  # kube-proxy can run without a known ConfigMap.
     return ProxyView(
         unknown="; ".join(problems),
         version=proxy.version,
@@ -160,7 +160,7 @@ def _table(each: TableUsage) -> TableView:
 
 
 def _destinations(node: Node) -> tuple[tuple[DestinationView, ...], str]:
-    """What was read of the entries, by destination, the most frequent first."""
+    """The entries that were read, by destination, the most frequent first."""
     grouped: dict[tuple[str, str, int], list[Connection]] = defaultdict(list)
     filters = []
     for name, command in sorted(node.seen.facts.commands.items()):

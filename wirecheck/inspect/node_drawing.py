@@ -1,4 +1,4 @@
-"""A node as text."""
+"""The view of a node as text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_TABLES = 5
 
 
 def node_lines(view: NodeView) -> Iterator[Line]:
-    """The drawing."""
+    """The lines of the drawing."""
     yield from _title(view)
     if view.unseen:
         yield Line(view.unseen, "not seen", "", STYLES["error"])
@@ -29,7 +29,7 @@ def node_lines(view: NodeView) -> Iterator[Line]:
     if view.findings:
         yield from found_lines(view.findings)
     elif not view.unseen:
-        yield Line("No check of `wirecheck run` finds anything here.", style=STYLES["good"])
+        yield Line("No check of `wirecheck run` has a finding here.", style=STYLES["good"])
 
 
 def _title(view: NodeView) -> Iterator[Line]:
@@ -41,7 +41,7 @@ def _title(view: NodeView) -> Iterator[Line]:
     yield Line(f"{view.kubelet}, {view.runtime}".strip(", "), "kubelet")
     yield Line(", ".join(view.pod_ranges) or "none", "pod range")
     yield Line(f"{view.pods} running", "pods")
-    yield Line(view.via or "was not visited", "visited by")
+    yield Line(view.via or "not visited", "visited by")
 
 
 def _links(view: NodeView) -> Iterator[Line]:
@@ -50,16 +50,16 @@ def _links(view: NodeView) -> Iterator[Line]:
     for each in ordered[:MOST_LINES]:
         yield _link(each)
     if more := ordered[MOST_LINES:]:
-        yield Line(f"and {len(more)} more interfaces (-o json has them all)", "…")
+        yield Line(f"and {len(more)} more interfaces (-o json has all of them)", "…")
 
 
 def _link(each: LinkView) -> Line:
     interface = each.interface
     kind = f"{interface.kind}  " if interface.kind and not each.pod else ""
-    place = f"  port of {interface.master}" if interface.master else ""
+    port = f"  port of {interface.master}" if interface.master else ""
     pod = f"  to {each.pod}" if each.pod else ""
     style = "" if interface.up else STYLES["fail"]
-    return Line(f"{kind}{interface_text(interface)}{place}{pod}", interface.label, "", style)
+    return Line(f"{kind}{interface_text(interface)}{port}{pod}", interface.label, "", style)
 
 
 def _routes(view: NodeView) -> Iterator[Line]:
@@ -67,7 +67,7 @@ def _routes(view: NodeView) -> Iterator[Line]:
     for each in view.routes[:MOST_LINES]:
         yield Line(each.text, "route")
     if more := view.routes[MOST_LINES:]:
-        yield Line(f"and {len(more)} more (-o json has them all)", "route")
+        yield Line(f"and {len(more)} more (-o json has all of them)", "route")
     for text in view.policy_rules:
         yield Line(text, "rule")
 
@@ -84,7 +84,7 @@ def _proxy(proxy: ProxyView) -> Iterator[Line]:
     else:
         yield Line("healthy", "  healthz")
     for sync in proxy.syncs:
-        waiting = f", a change of {_moment(sync.queued)} waits" if sync.is_waiting else ""
+        waiting = f", change of {_moment(sync.queued)} pending" if sync.is_waiting else ""
         yield Line(f"{_moment(sync.done)}{waiting} {sync.family}".rstrip(), "  last sync")
 
 
@@ -95,8 +95,8 @@ def _moment(stamp: float) -> str:
 def _conntrack(table: ConntrackView) -> Iterator[Line]:
     if table.unknown:
         yield Line(table.unknown, "conntrack", "", STYLES["error"])
-    told = [each for each in table.tables if each.entries or not each.of]
-    for each in told[:MOST_TABLES]:
+    shown = [each for each in table.tables if each.entries or not each.of]
+    for each in shown[:MOST_TABLES]:
         of = each.of or "the node's own netns"
         text = f"{each.entries:,} entries of {table.limit:,} ({each.use:.1f} %)  {of}"
         yield Line(text, "conntrack")
@@ -107,8 +107,8 @@ def _conntrack(table: ConntrackView) -> Iterator[Line]:
         yield Line(text, "  lost", "", STYLES["fail"] if lost else "")
     if table.new:
         yield Line(table.new, "  new")
-    for place, number in table.new_destinations.items():
-        yield Line(f"{number:,} to {place}", "  new to")
+    for destination, number in table.new_destinations.items():
+        yield Line(f"{number:,} to {destination}", "  new to")
     for entry in table.destinations[:MOST_LINES]:
         to = f"{entry.destination}:{entry.port}/{entry.protocol}"
         answered = f", {entry.unreplied} without an answer" if entry.unreplied else ""

@@ -1,4 +1,4 @@
-"""One node as data: links, routes, kube-proxy, the connection table, findings."""
+"""One node as data: links, routes, kube-proxy, the conntrack table, findings."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ FORMAT = 1
 
 
 class LinkView(View, frozen=True, kw_only=True):
-    """An interface of the node's own netns."""
+    """An interface in the node's own netns."""
 
     interface: InterfaceView
     pod: str
-    """`NAMESPACE/NAME` of the pod whose wire it is; empty for all others."""
+    """`NAMESPACE/NAME` of the pod whose host side it is; empty for other interfaces."""
 
 
 class SyncView(View, frozen=True, kw_only=True):
-    """kube-proxy's own account of its last sync; times in seconds since the epoch, 0 for never."""
+    """The last sync by kube-proxy's metrics; times in seconds since the epoch, 0 for never."""
 
     family: str
-    """Empty where one metric serves both."""
+    """Empty if one metric covers both families."""
     queued: float
     done: float
     is_waiting: bool
@@ -29,18 +29,18 @@ class ProxyView(View, frozen=True, kw_only=True):
     """The node's kube-proxy."""
 
     unknown: str = ""
-    """Why nothing, or not its mode, is known of it; empty where it is."""
+    """Why nothing, or not its mode, is known; empty if it is known."""
     version: str = ""
     mode: str = ""
     configured_mode: str = ""
-    """What its ConfigMap asks for; empty where that is not known."""
+    """The mode in its ConfigMap; empty if unknown."""
     health_problem: str = ""
-    """Empty where /healthz says that it is healthy."""
+    """Empty if /healthz reports healthy."""
     syncs: tuple[SyncView, ...] = ()
 
 
 class TableView(View, frozen=True, kw_only=True):
-    """The entries of one netns in the connection table."""
+    """The conntrack entries of one netns."""
 
     of: str
     """`NAMESPACE/NAME` of the pod; empty for the node's own."""
@@ -58,11 +58,11 @@ class DestinationView(View, frozen=True, kw_only=True):
     entries: int
     unreplied: int
     backends: list[str]
-    """Who is to answer: where they were translated to."""
+    """The addresses that should answer, after DNAT."""
 
 
 class ConntrackView(View, frozen=True, kw_only=True):
-    """The connection table."""
+    """The conntrack table."""
 
     unknown: str = ""
     limit: int = 0
@@ -71,20 +71,20 @@ class ConntrackView(View, frozen=True, kw_only=True):
     window: float = 0.0
     """Seconds between the two samples of the counters."""
     grown: int = 0
-    """By how many entries the node's own table grew in that time."""
+    """The growth of the node's own table in that time, in entries."""
     losses: dict[str, int] = {}  # noqa: RUF012 - msgspec copies an empty default
-    """How much the counters of losses grew in that time."""
+    """The growth of the drop counters in that time."""
     new: str = ""
-    """How many connections began in a second; empty where nothing listened for them."""
+    """The rate of new connections; empty if it was not measured."""
     new_destinations: dict[str, int] = {}  # noqa: RUF012 - msgspec copies an empty default
-    """Where most of them led, and how many."""
+    """The most frequent destinations of new connections, with their number."""
     destinations: tuple[DestinationView, ...] = ()
     note: str = ""
     """Which entries were read."""
 
 
 class NodeView(View, frozen=True, kw_only=True):
-    """Everything about one node."""
+    """Everything known about one node."""
 
     format: int = FORMAT
     source: Source
@@ -93,17 +93,17 @@ class NodeView(View, frozen=True, kw_only=True):
     pod_ranges: list[str]
     ready: bool
     not_ready: str
-    """Why; empty where it is."""
+    """The reason; empty if it is ready."""
     kernel: str
     os: str
     runtime: str
     kubelet: str
     via: str
-    """How it was visited."""
+    """The access method of the visit."""
     unseen: str
-    """Why it was not; empty where it was."""
+    """Why the node was not visited; empty if it was."""
     pods: int
-    """Running there, by the API."""
+    """The number of running pods in the API."""
     links: list[LinkView]
     routes: list[RouteView]
     policy_rules: list[str]

@@ -1,4 +1,4 @@
-"""What several views have in common. The field names are the JSON's, and documented."""
+"""Parts that several views share. Field names are those of the JSON, and are documented."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from wirecheck.snapshot.netns import Route
 
 
 class View(Struct, frozen=True, kw_only=True):
-    """A part of what `wirecheck inspect` shows; every field is always there in its JSON."""
+    """A part of what `wirecheck inspect` shows. Its JSON always has every field."""
 
 
 class Source(View, frozen=True, kw_only=True):
-    """Which snapshot it was taken from."""
+    """The snapshot that the view was made from."""
 
     cluster: str
     """The kubeconfig's context."""
     version: str
     """Of the API server."""
     time: float
-    """When the look began, seconds since the epoch."""
+    """The start of the round, in seconds since the epoch."""
     looks: int
+    """The number of rounds."""
 
 
 class FindingView(View, frozen=True, kw_only=True):
@@ -31,7 +32,7 @@ class FindingView(View, frozen=True, kw_only=True):
     level: str
     """`fail`, `error` or `warn`."""
     outcome: str
-    """Of the check on this node: `waived` where someone accepted it."""
+    """The outcome of the check on this node: `waived` if a waiver covers it."""
     node: str = ""
     """Empty for a check of the cluster."""
     kind: str = ""
@@ -42,27 +43,27 @@ class FindingView(View, frozen=True, kw_only=True):
     found: str = ""
     evidence: list[str] = []
     step: str = ""
-    """Of a pod's wire: where on it the finding belongs."""
+    """In the view of a pod: the step of the drawing at which it is shown."""
 
 
 class InterfaceView(View, frozen=True, kw_only=True):
-    """A network interface, as `ip link` and `ip address` would show it."""
+    """A network interface, as `ip link` and `ip address` show it."""
 
     index: int
     name: str
     kind: str
     peer_index: int | None
-    """The other end of a pair, by its index in the netns that it is in."""
+    """The index of the other end of a veth pair, in that end's netns."""
     peer_nsid: int | None
     master: str
-    """The bridge that it is a port of."""
+    """The bridge of which it is a port."""
     mac: str
     mtu: int
     up: bool
-    """Switched on."""
+    """Whether it is administratively up."""
     carrier: bool
     addresses: list[str]
-    """With prefix lengths, sorted."""
+    """Addresses with prefix lengths, sorted."""
     vxlan_id: int | None = None
     vxlan_port: int | None = None
     vxlan_local: str = ""
@@ -74,7 +75,7 @@ class InterfaceView(View, frozen=True, kw_only=True):
 
 
 class RouteView(View, frozen=True, kw_only=True):
-    """A route, as `ip route` would show it."""
+    """A route, as `ip route` shows it."""
 
     destination: str
     gateway: str
@@ -84,11 +85,11 @@ class RouteView(View, frozen=True, kw_only=True):
     table: int
     metric: int
     text: str
-    """The same in one line."""
+    """The route in one line."""
 
 
 def interface_view(netns: Netns, each: Interface) -> InterfaceView:
-    """The interface `each` of `netns`."""
+    """The view of the interface `each` in `netns`."""
     link = each.link
     holder = netns.by_index.get(link.master) if link.master is not None else None
     return InterfaceView(
@@ -112,7 +113,7 @@ def interface_view(netns: Netns, each: Interface) -> InterfaceView:
 
 
 def route_views(netns: Netns) -> list[RouteView]:
-    """The routes of `netns` that are not the kernel's own for link-local and multicast."""
+    """The routes of `netns` without the kernel's own for link-local and multicast addresses."""
     return [
         route_view(netns, each)
         for each in netns.record.routes
@@ -121,7 +122,7 @@ def route_views(netns: Netns) -> list[RouteView]:
 
 
 def route_view(netns: Netns, route: Route) -> RouteView:
-    """One route, with the name of its device; the next hops of a multipath route in its text."""
+    """The view of one route. Its text includes the next hops of a multipath route."""
     device = _device(netns, route.index)
     words = [route.destination] if route.type == "unicast" else [route.type, route.destination]
     for keyword, value in (("via", route.gateway), ("dev", device), ("src", route.source)):

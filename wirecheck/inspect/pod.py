@@ -1,4 +1,4 @@
-"""From a scene to the view of one pod."""
+"""Makes the view of one pod."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ UNKNOWN = (FactMissingError, NotApplicable)
 
 
 def pod_view(scene: Scene, pod: Pod) -> PodView:
-    """Everything about `pod`. Raises SnapshotError where the API's part is broken."""
+    """Everything known about `pod`. Raises SnapshotError if the API objects are damaged."""
     cluster = scene.cluster
     status = {each.name: each for each in pod.object.status.container_statuses}
     node = scene.node(pod.node_name) if pod.node_name in cluster.nodes else None
     wire = _wire(node, pod) if node else WireView(unseen=_unscheduled(pod))
     services = _services_of(scene, pod)
-    judged = scene.judged({pod.node_name} & cluster.nodes.keys())
+    items = scene.evaluated({pod.node_name} & cluster.nodes.keys())
     dns = {f"{s.metadata.namespace}/{s.metadata.name}" for s in _dns_services(scene)}
     return PodView(
         source=scene.source,
@@ -81,14 +81,14 @@ def pod_view(scene: Scene, pod: Pod) -> PodView:
             and selects(each.spec.pod_selector, pod.object.metadata.labels)
         ],
         services=services,
-        findings=list(_concerning(pod, {*services, *dns}, findings_of(judged))),
+        findings=list(_concerning(pod, {*services, *dns}, findings_of(items))),
     )
 
 
 def _unscheduled(pod: Pod) -> str:
     if not pod.node_name:
-        return "it was not placed on a node yet"
-    return f"its node {pod.node_name} is not in the API any more"
+        return "it is not scheduled on a node yet"
+    return f"its node {pod.node_name} is no longer in the API"
 
 
 def _services_of(scene: Scene, pod: Pod) -> list[str]:
@@ -109,7 +109,7 @@ def _dns_services(scene: Scene) -> Iterator[ServiceObject]:
 def _concerning(
     pod: Pod, services: Iterable[str], findings: Iterable[FindingView]
 ) -> Iterator[FindingView]:
-    """The findings about the pod, its node, and the Services that it serves or asks for names."""
+    """The findings about the pod, its node, its Services and the DNS Service."""
     known = set(services)
     for each in findings:
         match each.kind:
@@ -136,7 +136,7 @@ STEPS = {
     "endpoints": "services",
     "services": "services",
 }
-"""Where on the wire a finding about the pod itself belongs, by check or by its group."""
+"""The step at which a finding about the pod itself is shown, by check or by group."""
 
 
 def _step(finding: FindingView) -> str:
@@ -211,7 +211,7 @@ def _dns(node: Node, pod: Pod, netns: Netns, file: PodFile) -> DnsView:
 
 
 def _lookups(node: Node, pod: Pod, netns: Netns) -> Iterator[Lookup]:
-    """What the pod's netns was answered; the node's own lookups for one on its network."""
+    """The lookups made in the pod's netns; for a pod on the host's network those of the node."""
     if netns.inode == node.host.inode:
         yield from node.dns.service_lookups
         return
@@ -221,7 +221,7 @@ def _lookups(node: Node, pod: Pod, netns: Netns) -> Iterator[Lookup]:
                 if each.ref == pod.ref:
                     yield lookup
         except UNKNOWN:
-            continue  # About other pods: this one's own were yielded before.
+            continue  # It concerns other pods: the lookups of this one came before.
 
 
 def _lookup(lookup: Lookup) -> LookupView:
@@ -242,7 +242,7 @@ def _lookup(lookup: Lookup) -> LookupView:
 
 
 def _connections(node: Node, pod: Pod) -> tuple[list[str], str]:
-    """The entries with one of the pod's addresses, and what they are taken from."""
+    """The entries with an address of the pod, and why there are none or not all."""
     found: list[str] = []
     read = [name for name in sorted(node.seen.facts.commands) if name.startswith("conntrack")]
     problems = []
@@ -256,4 +256,4 @@ def _connections(node: Node, pod: Pod) -> tuple[list[str], str]:
             problems.append(str(error))
     if problems:
         return found, "; ".join(problems)
-    return found, "" if read else "no entry of the table was read on this node"
+    return found, "" if read else "no conntrack entries were read on this node"

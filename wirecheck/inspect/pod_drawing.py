@@ -1,4 +1,4 @@
-"""A pod's wire from top to bottom: the pod, its netns, the node, the way to other nodes."""
+"""A pod's network from top to bottom: the pod, its netns, the node, other nodes. As text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from wirecheck.inspect.drawing import (
     CROSS,
     STYLES,
     Line,
-    broken_here,
+    findings_here,
     found_lines,
     heading,
     interface_text,
@@ -30,7 +30,7 @@ BAD = STYLES["fail"]
 
 
 def pod_lines(view: PodView) -> Iterator[Line]:
-    """The drawing."""
+    """The lines of the drawing."""
     yield from _title(view)
     yield Line()
     yield from _inside(view)
@@ -61,12 +61,12 @@ def _inside(view: PodView) -> Iterator[Line]:
         restarts = f", {each.restarts} restarts" if each.restarts else ""
         state = "ready" if each.ready else "not ready"
         yield Line(f"{each.name}  {each.image}  {state}{restarts}", "container", INSIDE)
-    yield from broken_here(_at(view, "pod"), INSIDE)
+    yield from findings_here(_at(view, "pod"), INSIDE)
     if wire.netns:
         runtime = f", started by {wire.runtime}" if wire.runtime else ""
         yield Line(f"{wire.netns.processes}{runtime}", "processes", INSIDE)
     yield _netns(wire)
-    yield from broken_here(_at(view, "netns"), INSIDE)
+    yield from findings_here(_at(view, "netns"), INSIDE)
     if wire.pod_side:
         yield from _pod_side(view, wire.pod_side)
 
@@ -86,22 +86,22 @@ def _pod_side(view: PodView, side: PodSide) -> Iterator[Line]:
         yield _interface(side.interface, INSIDE)
     else:
         yield Line("no interface but lo", "eth0", f"  {CROSS} ", BAD)
-    yield from broken_here(_at(view, "interface"), INSIDE)
+    yield from findings_here(_at(view, "interface"), INSIDE)
     if not side.routes:
         yield Line("none: it can send nowhere", "route", f"  {CROSS} ", BAD)
     for route in side.routes[:MOST_LINES]:
         yield Line(route.text, "route", INSIDE)
-    yield from broken_here(_at(view, "routes"), INSIDE)
+    yield from findings_here(_at(view, "routes"), INSIDE)
     yield Line(rail=f"  {CROSS}" if _is_cut(view) else "  │")
 
 
-def _interface(each: InterfaceView, rail: str, place: str = "", *, bad: bool = False) -> Line:
+def _interface(each: InterfaceView, rail: str, port: str = "", *, bad: bool = False) -> Line:
     style = BAD if bad or not each.up else ""
-    return Line(interface_text(each) + place, each.label, rail, style)
+    return Line(interface_text(each) + port, each.label, rail, style)
 
 
 def _is_cut(view: PodView) -> bool:
-    """Whether nothing gets from the pod to the node, or back."""
+    """Whether no packet gets from the pod to the node, or back."""
     side = view.wire.node_side
     steps = {each.step for each in view.findings if each.level == "fail"}
     unpaired = side is None or side.interface is None or bool(side.problem)
@@ -111,7 +111,7 @@ def _is_cut(view: PodView) -> bool:
 def _node(view: PodView) -> Iterator[Line]:
     wire = view.wire
     yield Line(f"node {view.node} {'─' * 30}", rail="┌─" if wire.pod_side is None else "├─")
-    yield from broken_here(_at(view, "node"), ON_NODE)
+    yield from findings_here(_at(view, "node"), ON_NODE)
     if wire.node_side:
         yield from _node_side(view, wire.node_side)
     if wire.way_out:
@@ -122,29 +122,29 @@ def _node(view: PodView) -> Iterator[Line]:
         for at, peer in enumerate(peers[:MOST_LINES], start=1):
             yield _peer(peer, "└─ " if at == len(peers) else "├─ ")
         if (more := len(peers) - MOST_LINES) > 0:
-            yield Line(f"and {more} more nodes (-o json has them all)", rail="└─ ")
-    yield from broken_here(_at(view, "way_out"))
+            yield Line(f"and {more} more nodes (-o json has all of them)", rail="└─ ")
+    yield from findings_here(_at(view, "way_out"))
 
 
 def _node_side(view: PodView, side: NodeSide) -> Iterator[Line]:
     if side.interface:
-        place = f"  port of {side.interface.master}" if side.interface.master else ""
-        yield _interface(side.interface, ON_NODE, place, bad=bool(side.problem))
+        port = f"  port of {side.interface.master}" if side.interface.master else ""
+        yield _interface(side.interface, ON_NODE, port, bad=bool(side.problem))
     if side.problem:
         yield Line(side.problem, "host side", f"{CROSS} ", BAD)
     elif side.interface is None:
-        yield Line("none: it is no pair", "host side", ON_NODE)
-    yield from broken_here(_at(view, "host_side"), ON_NODE)
+        yield Line("none: it is not a veth pair", "host side", ON_NODE)
+    yield from findings_here(_at(view, "host_side"), ON_NODE)
     if side.bridge:
         yield _interface(side.bridge, ON_NODE)
-    yield from broken_here(_at(view, "bridge"), ON_NODE)
+    yield from findings_here(_at(view, "bridge"), ON_NODE)
     for route in side.routes:
         yield Line(route.text, "route to pod", ON_NODE)
 
 
 def _peer(peer: PeerView, rail: str) -> Line:
     if not peer.route:
-        return Line(f"{peer.range}: no route leads there", peer.node, rail, STYLES["warn"])
+        return Line(f"{peer.range}: no route", peer.node, rail, STYLES["warn"])
     words = [f"{peer.range} by {peer.device}", f"via {peer.gateway}" if peer.gateway else ""]
     if peer.gateway_mac:
         words.append(f"({peer.gateway_mac})")
@@ -166,15 +166,15 @@ def _dns(view: PodView) -> Iterator[Line]:
     for lookup in dns.lookups:
         yield _lookup(lookup)
     if not dns.lookups:
-        yield Line("nothing was asked from here", "DNS")
-    yield from broken_here(_at(view, "dns"))
+        yield Line("no lookups were made here", "DNS")
+    yield from findings_here(_at(view, "dns"))
 
 
 def _lookup(lookup: LookupView) -> Line:
-    way = f"{lookup.question} at {lookup.server} over {lookup.transport.upper()}"
+    query = f"{lookup.question} at {lookup.server} over {lookup.transport.upper()}"
     if lookup.problem:
-        return Line(f"{way}: {lookup.problem}", "DNS", "", BAD)
-    return Line(f"{way}: {lookup.answer} in {lookup.seconds * 1000:.1f} ms", "DNS")
+        return Line(f"{query}: {lookup.problem}", "DNS", "", BAD)
+    return Line(f"{query}: {lookup.answer} in {lookup.seconds * 1000:.1f} ms", "DNS")
 
 
 def _around(view: PodView) -> Iterator[Line]:
@@ -184,22 +184,20 @@ def _around(view: PodView) -> Iterator[Line]:
         yield Line(f"and {len(view.wire.connections) - MOST_LINES} more", "conntrack")
     if view.wire.connections_note:
         yield Line(view.wire.connections_note, "conntrack")
-    yield from broken_here(_at(view, "connections"))
+    yield from findings_here(_at(view, "connections"))
     policies = [f"{each.name} ({', '.join(each.types)})" for each in view.policies]
-    yield Line("; ".join(policies) or "none selects it", "NetworkPolicy")
-    yield Line(", ".join(view.services) or "none has it as an endpoint", "Services")
-    yield from broken_here(_at(view, "services"))
+    yield Line("; ".join(policies) or "none selects the pod", "NetworkPolicy")
+    yield Line(", ".join(view.services) or "none has the pod as an endpoint", "Services")
+    yield from findings_here(_at(view, "services"))
 
 
 def _findings(view: PodView) -> Iterator[Line]:
     yield Line()
     if not view.findings:
-        why = f": {view.wire.unseen}" if view.wire.unseen else ""
-        word = (
-            "No check of `wirecheck run` finds anything here"
-            if not view.wire.unseen
-            else "Nothing is known of its wire"
-        )
-        yield Line(f"{word}{why}.", style=STYLES["error" if view.wire.unseen else "good"])
+        if view.wire.unseen:
+            sentence = f"Nothing is known about its network: {view.wire.unseen}."
+            yield Line(sentence, style=STYLES["error"])
+        else:
+            yield Line("No check of `wirecheck run` has a finding here.", style=STYLES["good"])
         return
     yield from found_lines(view.findings)

@@ -1,4 +1,4 @@
-"""The whole wire of one pod, from its containers to the other nodes, as data."""
+"""One pod as data: its network from its containers to the other nodes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ FORMAT = 1
 
 
 class ContainerView(View, frozen=True, kw_only=True):
-    """A container, by the API."""
+    """A container in the API."""
 
     name: str
     image: str
@@ -17,38 +17,38 @@ class ContainerView(View, frozen=True, kw_only=True):
 
 
 class NetnsView(View, frozen=True, kw_only=True):
-    """The network namespace that the pod's processes are in."""
+    """The network namespace of the pod's processes."""
 
     inode: int
     nsid: int | None
-    """Its number as the node's own netns knows it."""
+    """Its nsid in the node's own netns."""
     mounted: str
-    """Where it is mounted: what `nsenter --net=` takes."""
+    """The path where it is mounted, for `nsenter --net=`."""
     processes: int
     is_the_nodes: bool
-    """Whether it is the node's own: a pod on the host's network."""
+    """Whether it is the node's own, as for a pod on the host's network."""
 
 
 class PeerView(View, frozen=True, kw_only=True):
-    """The way to another node's pods, as this node has it."""
+    """How this node reaches the pods of another node."""
 
     node: str
     range: str
-    """The other node's range of pod addresses."""
+    """The other node's pod CIDR."""
     route: str
-    """Empty where no route leads there."""
+    """Empty if there is no route."""
     device: str
     gateway: str
     gateway_mac: str
-    """From the neighbour table; empty where there is no entry."""
+    """From the neighbour table; empty if it has no entry."""
     tunnel_to: str
-    """Where the overlay device sends frames for that MAC, from its forwarding database."""
+    """The tunnel endpoint for that MAC in the forwarding database of the overlay device."""
     node_addresses: list[str]
-    """The other node's own, by the API."""
+    """The other node's addresses in the API."""
 
 
 class LookupView(View, frozen=True, kw_only=True):
-    """A DNS lookup that was made from the pod's netns."""
+    """A DNS lookup made in the pod's netns."""
 
     question: str
     server: str
@@ -57,17 +57,17 @@ class LookupView(View, frozen=True, kw_only=True):
     tries: int
     answer: str
     problem: str
-    """Empty where the answer is the one that the API implies."""
+    """Empty if the answer is the expected one."""
 
 
 class DnsView(View, frozen=True, kw_only=True):
-    """The pod's resolv.conf and what it was answered."""
+    """The pod's resolv.conf and its lookups."""
 
     servers: list[str]
     searches: list[str]
     options: list[str]
     unread: str
-    """Why resolv.conf was not read; empty where it was."""
+    """Why resolv.conf was not read; empty if it was."""
     lookups: list[LookupView]
 
 
@@ -80,41 +80,41 @@ class PolicyView(View, frozen=True, kw_only=True):
 
 
 class PodSide(View, frozen=True, kw_only=True):
-    """The wire inside the pod's netns."""
+    """The interface and routes in the pod's netns."""
 
     interface: InterfaceView | None
-    """`eth0`, or else the first one besides lo."""
+    """`eth0`, or the first one other than lo."""
     routes: list[RouteView]
 
 
 class NodeSide(View, frozen=True, kw_only=True):
-    """The wire on the node."""
+    """The pod's veth pair and routes on the node."""
 
     interface: InterfaceView | None
-    """The other end of the pair."""
+    """The host side of the veth pair."""
     problem: str
-    """What is wrong with the pair at first sight; empty where nothing is."""
+    """What is wrong with the pair; empty if nothing is."""
     bridge: InterfaceView | None
-    """What the other end is a port of."""
+    """The bridge of which the host side is a port."""
     routes: list[RouteView]
-    """By which packets for the pod leave the node's own stack."""
+    """The node's routes to the pod."""
 
 
 class WayOut(View, frozen=True, kw_only=True):
     """From the node to other nodes."""
 
     overlay: InterfaceView | None
-    """The tunnel device, where there is one."""
+    """The tunnel device, if there is one."""
     uplink: InterfaceView | None
-    """The node's interface that has its own address."""
+    """The interface with the node's own address."""
     peers: list[PeerView]
 
 
 class WireView(View, frozen=True, kw_only=True):
-    """The part that only the pod's node can tell."""
+    """The part that is known only from a visit to the pod's node."""
 
     unseen: str = ""
-    """Why nothing, or less than all, is known from the node; empty where it was seen."""
+    """Why nothing, or not everything, is known from the node; empty if everything is."""
     runtime: str = ""
     netns: NetnsView | None = None
     pod_side: PodSide | None = None
@@ -123,12 +123,12 @@ class WireView(View, frozen=True, kw_only=True):
     way_out: WayOut | None = None
     dns: DnsView | None = None
     connections: tuple[str, ...] = ()
-    """Entries of the node's connection table with one of the pod's addresses, as printed."""
+    """Conntrack entries of the node with an address of the pod, as printed by conntrack."""
     connections_note: str = ""
 
 
 class PodView(View, frozen=True, kw_only=True):
-    """Everything about one pod."""
+    """Everything known about one pod."""
 
     format: int = FORMAT
     source: Source
@@ -136,17 +136,17 @@ class PodView(View, frozen=True, kw_only=True):
     name: str
     uid: str
     workload: str
-    """What made it: `Deployment/web`."""
+    """The owner: `Deployment/web`."""
     node: str
     phase: str
-    """`Terminating` for one that is being deleted."""
+    """`Terminating` if the pod is being deleted."""
     ready: bool
     host_network: bool
     addresses: list[str]
-    """By the API."""
+    """The addresses in the API."""
     containers: list[ContainerView]
     wire: WireView
     policies: list[PolicyView]
     services: list[str]
-    """That have the pod among their endpoints: `NAMESPACE/NAME`."""
+    """The Services with the pod as an endpoint: `NAMESPACE/NAME`."""
     findings: list[FindingView]

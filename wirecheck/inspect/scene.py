@@ -1,7 +1,7 @@
-"""What a view is made from: the first look of a snapshot, which visits every node, and findings.
+"""What a view is made from: the first round of a snapshot, which visits every node, and findings.
 
-Findings are those that judging the same snapshot gives, over all its looks; a finding that
-counts is in the first look too, so what is drawn shows what they are about.
+The findings are those of all rounds. A finding that counts is in the first round too, so the
+drawing shows the state that it describes.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from wirecheck.snapshot.index import VisitRecord, VisitStatus
 
 @dataclass(frozen=True)
 class Scene:
-    """One snapshot in its first look."""
+    """The first round of a snapshot."""
 
     snapshot: Snapshot
 
     @cached_property
     def cluster(self) -> Cluster:
-        """The API's side. Raises SnapshotError where it is broken."""
+        """The cluster. Raises SnapshotError if the API objects are damaged."""
         return Cluster(self.snapshot.api(1), self.snapshot.index, self.snapshot.index.looks[0])
 
     @property
     def source(self) -> Source:
-        """Where all of it comes from."""
+        """The snapshot that the view is made from."""
         index = self.snapshot.index
         return Source(
             cluster=index.cluster.context,
@@ -44,7 +44,7 @@ class Scene:
         )
 
     def node(self, name: str) -> Node:
-        """The node with what was seen on it; a broken document is a visit that failed."""
+        """The node with what was seen on it. A damaged document counts as a failed visit."""
         visit = self.cluster.round.visits.get(name) or VisitRecord(
             VisitStatus.NO_ACCESS, reason=f"{name} was not visited."
         )
@@ -56,8 +56,8 @@ class Scene:
                 visit = VisitRecord(VisitStatus.UNRECOGNISED, via=visit.via, reason=str(error))
         return Node(self.cluster, self.cluster.nodes[name], visit, document)
 
-    def judged(self, nodes: Collection[str], groups: Collection[str] = ()) -> list[ItemResult]:
-        """How the checks of `groups` (of all groups without any) end on `nodes`, and in all."""
+    def evaluated(self, nodes: Collection[str], groups: Collection[str] = ()) -> list[ItemResult]:
+        """The items of the checks of `groups` (default: all) on `nodes` and on the cluster."""
         checks = [each for each in load() if not groups or each.group in groups]
         return list(_items(self.snapshot, checks, sorted(nodes)))
 
@@ -72,7 +72,7 @@ def _items(
 
 
 def findings_of(items: Collection[ItemResult]) -> Iterator[FindingView]:
-    """The findings, and what could not be judged for a reason of its own."""
+    """The findings, and errors with their reasons unless they only repeat a failed visit."""
     for item in items:
         for each in item.findings:
             yield FindingView(
@@ -96,6 +96,6 @@ def findings_of(items: Collection[ItemResult]) -> Iterator[FindingView]:
                 outcome=str(item.outcome),
                 kind="Node" if item.node else "Cluster",
                 name=item.node,
-                expected="a look that could be judged",
+                expected="a round that can be evaluated",
                 found=item.reason,
             )

@@ -1,4 +1,4 @@
-"""From a scene to the view of one Service, node after node."""
+"""Makes the view of one Service on each node."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.service import ServiceObject
 
 GROUPS = ("services", "endpoints", "kube_proxy", "nodes")
-"""Of checks that can tell something about a Service."""
+"""The groups of checks that can have findings about a Service."""
 
 
 def service_view(scene: Scene, service: ServiceObject, nodes: Collection[str]) -> ServiceView:
-    """The Service on `nodes`. Raises SnapshotError where the API's part is broken."""
+    """The Service on `nodes`. Raises SnapshotError if the API objects are damaged."""
     meta, spec = service.metadata, service.spec
     policies = {
         "internal": spec.internal_traffic_policy,
@@ -81,10 +81,10 @@ def service_view(scene: Scene, service: ServiceObject, nodes: Collection[str]) -
 def _note(service: ServiceObject) -> str:
     spec = service.spec
     if spec.type == "ExternalName":
-        return f"an ExternalName: DNS alone answers, with {spec.external_name}"
+        return f"type ExternalName: only DNS answers, with {spec.external_name}"
     if spec.cluster_ip == "None":
-        return "headless: DNS alone answers, with the endpoints"
-    return "another proxy's, by its label" if is_ignored(service) else ""
+        return "headless: only DNS answers, with the endpoints"
+    return "its label assigns it to another proxy" if is_ignored(service) else ""
 
 
 def _endpoints(slice_: EndpointSliceObject) -> Iterator[EndpointView]:
@@ -105,9 +105,9 @@ def _endpoints(slice_: EndpointSliceObject) -> Iterator[EndpointView]:
 def _concerning(
     service: ServiceObject, scene: Scene, nodes: Collection[str]
 ) -> Iterator[FindingView]:
-    """The findings about the Service, and about a node's rules as a whole."""
+    """The findings about the Service, and those about all rules of a node."""
     own = ("Service", service.metadata.namespace, service.metadata.name)
-    for each in findings_of(scene.judged(nodes, GROUPS)):
+    for each in findings_of(scene.evaluated(nodes, GROUPS)):
         group = each.check.partition(".")[0]
         is_about_all = each.kind == "Node" and group in ("services", "kube_proxy")
         unreachable = each.check == "nodes.reachable"
@@ -141,7 +141,7 @@ def _on_node(node: Node, service: ServiceObject) -> NodeServiceView:
 def _only(
     service: ServiceObject, wanted: ServiceTable, found: ServiceTable
 ) -> tuple[ServiceTable, ServiceTable]:
-    """The part of both tables that is about the Service: its claims, and its addresses."""
+    """The parts of both tables about the Service: its claims and its addresses."""
     name = service_key(service)
     own = {
         frontend
@@ -193,7 +193,7 @@ def _frontend(
 
 
 def _handlings(by_client: Mapping[Client, Handling]) -> Iterator[HandlingView]:
-    """Clients that are handled alike are told together."""
+    """The handlings; clients with the same handling share one view."""
     alike: dict[Handling, list[Client]] = {}
     for client, handling in by_client.items():
         alike.setdefault(replace(handling, evidence=()), []).append(client)
@@ -206,11 +206,11 @@ def _handlings(by_client: Mapping[Client, Handling]) -> Iterator[HandlingView]:
             affinity=list(handling.affinity),
             masquerade=str(handling.masquerade),
             allowed=None if handling.allowed is None else list(handling.allowed),
-            text=_told(handling),
+            text=_text_of(handling),
         )
 
 
-def _told(handling: Handling) -> str:
+def _text_of(handling: Handling) -> str:
     words = [verdict_of(handling)]
     if handling.verdict is Verdict.FORWARD:
         kept = handling.masquerade in (Masquerade.NEVER, Masquerade.UNKNOWN)

@@ -1,4 +1,4 @@
-"""A Service as text: what it is, its endpoints, and each frontend over all nodes."""
+"""The view of a Service as text: its ports, its endpoints, and each frontend on all nodes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_ENDPOINTS = 20
 
 
 def service_lines(view: ServiceView, node: str = "") -> Iterator[Line]:
-    """The drawing; with `node` also the rules that are on that node."""
+    """The lines of the drawing; with `node` also the rules on that node."""
     yield from _title(view)
     yield from _endpoints(view)
     yield from _unknown(view)
@@ -32,9 +32,9 @@ def service_lines(view: ServiceView, node: str = "") -> Iterator[Line]:
     if view.findings:
         yield from found_lines(view.findings)
     elif any(each.unknown for each in view.nodes):
-        yield Line("Not every node could be compared.", style=STYLES["error"])
+        yield Line("Not every node could be checked.", style=STYLES["error"])
     else:
-        yield Line(f"As the API asks on {plural(len(view.nodes), 'node')}.", style=STYLES["good"])
+        yield Line(f"As expected on {plural(len(view.nodes), 'node')}.", style=STYLES["good"])
 
 
 def _title(view: ServiceView) -> Iterator[Line]:
@@ -92,8 +92,12 @@ def _frontend(view: ServiceView, frontend: str, *, with_rules: bool) -> Iterator
     yield Line(f"{frontend} {port}".rstrip(), style="bold")
     alike: dict[tuple[str, ...], list[tuple[NodeServiceView, FrontendView]]] = defaultdict(list)
     for each, front in on:
-        said = (front.frontend, *map(_told, front.expected), *map(_different, front.differences))
-        alike[said].append((each, front))
+        texts = (
+            front.frontend,
+            *map(_text_of, front.expected),
+            *map(_different, front.differences),
+        )
+        alike[texts].append((each, front))
     for same in alike.values():
         yield from _alike(same)
         if with_rules:
@@ -105,7 +109,7 @@ def _frontend(view: ServiceView, frontend: str, *, with_rules: bool) -> Iterator
 
 
 def _alike(same: list[tuple[NodeServiceView, FrontendView]]) -> Iterator[Line]:
-    """Nodes that do the same with a frontend."""
+    """The nodes that handle a frontend the same way."""
     nodes = listed([each.node for each, _ in same], MOST_NAMES)
     modes = sorted({each.mode for each, _ in same})
     front = same[0][1]
@@ -113,17 +117,17 @@ def _alike(same: list[tuple[NodeServiceView, FrontendView]]) -> Iterator[Line]:
     style = STYLES["fail"] if front.differences else ""
     yield Line(f"{mark} {nodes} ({', '.join(modes)})", rail="  ", style=style)
     for handling in front.expected:
-        yield Line(_told(handling), "    expected" if front.differences else "    does")
+        yield Line(_text_of(handling), "    expected" if front.differences else "    does")
     if front.differences:
         for handling in front.found:
-            yield Line(_told(handling), "    found")
+            yield Line(_text_of(handling), "    found")
         if not front.found:
             yield Line("nothing", "    found")
     for difference in front.differences:
         yield Line(_different(difference), "    ✗", "", STYLES["fail"])
 
 
-def _told(handling: HandlingView) -> str:
+def _text_of(handling: HandlingView) -> str:
     return f"{_clients(handling.clients)}{handling.text}"
 
 

@@ -1,4 +1,4 @@
-"""One Service on every node, as data: what the API asks for and what the nodes' rules do."""
+"""One Service on every node, as data: what the API asks for, and what the nodes' rules do."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ FORMAT = 1
 
 
 class PortView(View, frozen=True, kw_only=True):
-    """A port of the Service, by the API."""
+    """A port of the Service in the API."""
 
     name: str
     port: int
     protocol: str
     target_port: str
     node_port: int
-    """0 for none."""
+    """0 if there is none."""
 
 
 class EndpointView(View, frozen=True, kw_only=True):
-    """An endpoint, by the EndpointSlices."""
+    """An endpoint in the EndpointSlices."""
 
     addresses: list[str]
     ports: list[str]
@@ -33,25 +33,25 @@ class EndpointView(View, frozen=True, kw_only=True):
 
 
 class HandlingView(View, frozen=True, kw_only=True):
-    """What happens to connections of some kinds of clients."""
+    """How connections of some kinds of clients are handled."""
 
     clients: list[str]
     verdict: str
     """`forwarded`, `rejected`, `dropped`, `not handled` …"""
     backends: list[str]
     shares: list[float]
-    """Of new connections, in the order of `backends`."""
+    """The shares of new connections, in the order of `backends`."""
     affinity: list[int]
-    """Seconds that a client stays with its backend; 0 for not at all."""
+    """The timeout of session affinity per backend in seconds; 0 for no affinity."""
     masquerade: str
     allowed: list[str] | None
-    """Ranges of sources that it holds for; null for all."""
+    """The source ranges that are allowed; null for all."""
     text: str
-    """The same in words."""
+    """The handling as text."""
 
 
 class DifferenceView(View, frozen=True, kw_only=True):
-    """In what the node differs from what the API asks for."""
+    """A difference between the node's rules and the API."""
 
     kind: str
     clients: list[str]
@@ -71,7 +71,7 @@ class FrontendView(View, frozen=True, kw_only=True):
     found: list[HandlingView]
     differences: list[DifferenceView]
     rules: list[str]
-    """The rules, map elements or virtual servers that connections meet, as on the node."""
+    """The rules, map elements or virtual servers on the path of connections, as on the node."""
 
 
 class NodeServiceView(View, frozen=True, kw_only=True):
@@ -79,14 +79,14 @@ class NodeServiceView(View, frozen=True, kw_only=True):
 
     node: str
     mode: str
-    """kube-proxy's."""
+    """The mode of kube-proxy."""
     unknown: str
-    """Why nothing can be told of this node; empty where it can."""
+    """Why nothing is known about this node; empty if it was compared."""
     frontends: list[FrontendView]
 
 
 class ServiceView(View, frozen=True, kw_only=True):
-    """Everything about one Service."""
+    """Everything known about one Service."""
 
     format: int = FORMAT
     source: Source
@@ -98,10 +98,10 @@ class ServiceView(View, frozen=True, kw_only=True):
     load_balancer_ips: list[str]
     selector: dict[str, str]
     traffic_policies: dict[str, str]
-    """`internal`, `external`, `affinity`, `distribution`: where they are set."""
+    """`internal`, `external`, `affinity`, `distribution`, as far as they are set."""
     ports: list[PortView]
     endpoints: list[EndpointView]
     note: str
-    """Why kube-proxy programs nothing for it; empty where it does."""
+    """Why kube-proxy programs nothing for it; empty if it does."""
     nodes: list[NodeServiceView]
     findings: list[FindingView]

@@ -1,4 +1,4 @@
-"""A snapshot in a few lines: which cluster, when, and what was seen of it."""
+"""A snapshot in a few lines: the cluster, the time, and what was seen."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from wirecheck.text import plural
 
 
 def summary(snapshot: Snapshot) -> Iterator[str]:
-    """The lines. Raises SnapshotError where the part about the API is broken."""
+    """The lines. Raises SnapshotError if the API objects are damaged."""
     index = snapshot.index
     yield f"snapshot    {snapshot.path}, format {index.format}, by wirecheck {index.wirecheck}"
     yield f"cluster     {index.cluster.context or '-'}, Kubernetes {index.cluster.version or '-'}"
     yield f"taken       {_moment(index.time)}"
-    for number, look in enumerate(index.looks, start=1):
-        seconds = look.finished - look.started
+    for number, each in enumerate(index.looks, start=1):
+        seconds = each.finished - each.started
         counted = objects_counted(snapshot.api(number))
-        changes = plural(len(look.changes), "change")
-        yield f"look {number}      {seconds:.1f} s, {counted}, {changes}"
-        yield from _visits(look)
+        changes = plural(len(each.changes), "change")
+        yield f"round {number}     {seconds:.1f} s, {counted}, {changes}"
+        yield from _visits(each)
     for waiver in index.waivers:
         yield (
             f"waiver      {waiver.check} at {waiver.where} until {waiver.until}, "
@@ -36,7 +36,7 @@ def summary(snapshot: Snapshot) -> Iterator[str]:
 
 
 def objects_counted(objects: ApiObjects) -> str:
-    """`4 nodes, 30 pods, 12 Services`."""
+    """The numbers of objects: `4 nodes, 30 pods, 12 Services`."""
     return ", ".join(
         (
             plural(len(objects.nodes), "node"),
@@ -46,15 +46,15 @@ def objects_counted(objects: ApiObjects) -> str:
     )
 
 
-def _visits(look: RoundRecord) -> Iterator[str]:
-    statuses = Counter(visit.status for visit in look.visits.values())
-    size = sum(visit.bytes for visit in look.visits.values())
+def _visits(record: RoundRecord) -> Iterator[str]:
+    statuses = Counter(visit.status for visit in record.visits.values())
+    size = sum(visit.bytes for visit in record.visits.values())
     counted = ", ".join(f"{number:,} {status}" for status, number in statuses.most_common())
     yield f"  visits    {counted or 'none'}; {size / 1e6:.1f} MB"
-    for name, visit in sorted(look.visits.items()):
+    for name, visit in sorted(record.visits.items()):
         if not visit.status.reached:
             yield f"  {name}: {visit.status}: {visit.reason}"
-    yield from (f"  problem: {problem}" for problem in look.problems)
+    yield from (f"  problem: {problem}" for problem in record.problems)
 
 
 def _moment(time: float) -> str:

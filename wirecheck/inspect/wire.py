@@ -1,4 +1,4 @@
-"""From a node that was seen to the wire of one of its pods: interfaces, bridge, routes, peers."""
+"""The network of one pod on its node: interfaces, bridge, routes, other nodes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OVERLAY_KINDS = ("vxlan", "geneve", "ipip", "wireguard", "gre", "sit", "ip6tnl")
 
 
 def pair_of(node: Node, pod: Pod, netns: Netns) -> Veth | None:
-    """The pod's pair, if it is wired with one; its node side may be missing."""
+    """The pod's veth pair, if it has one; the host side may be missing."""
     inner = netns.primary
     if inner is None or not inner.is_paired:
         return None
@@ -27,7 +27,7 @@ def pair_of(node: Node, pod: Pod, netns: Netns) -> Veth | None:
 
 
 def problem_of(pair: Veth) -> str:
-    """What is wrong with the pair at first sight, in the model's words; empty where nothing is."""
+    """What is wrong with the pair; empty if nothing is."""
     if pair.outer is None:
         return f"the node has no pair with index {pair.inner.link.peer_index}"
     if not pair.points_back:
@@ -36,7 +36,7 @@ def problem_of(pair: Veth) -> str:
 
 
 def bridge_of(node: Node, pair: Veth) -> InterfaceView | None:
-    """What the node side is a port of."""
+    """The bridge of which the host side is a port."""
     master = pair.outer.link.master if pair.outer else None
     holder = node.host.by_index.get(master) if master is not None else None
     return interface_view(node.host, holder) if holder else None
@@ -51,7 +51,7 @@ def uplink_of(node: Node) -> InterfaceView | None:
 
 
 def routes_to(node: Node, addresses: frozenset[IPAddress]) -> list[RouteView]:
-    """Of each table and address the most specific route, without the default."""
+    """The most specific route to each address in each table, without default routes."""
     best: dict[tuple[int, IPAddress], Route] = {}
     for route in node.host.record.routes:
         if route.destination == "default":
@@ -66,7 +66,7 @@ def routes_to(node: Node, addresses: frozenset[IPAddress]) -> list[RouteView]:
 
 
 def overlay_of(node: Node) -> InterfaceView | None:
-    """The device that carries pods' traffic to other nodes, where it is a tunnel."""
+    """The tunnel device for pods' traffic to other nodes, if there is one."""
     found = _overlay(node.host)
     return interface_view(node.host, found) if found else None
 
@@ -76,7 +76,7 @@ def _overlay(host: Netns) -> Interface | None:
 
 
 def peers_of(node: Node) -> Iterator[PeerView]:
-    """Every other node that has a range, and how this node reaches the range."""
+    """How this node reaches the pod CIDRs of every other node."""
     for name, other in sorted(node.cluster.nodes.items()):
         if name == node.name:
             continue
@@ -104,7 +104,7 @@ def _peer(node: Node, other: NodeObject, range_: str) -> PeerView:
 
 
 def _route_to(host: Netns, range_: str) -> Route | None:
-    """The closest route that holds the whole range, without the default."""
+    """The most specific route that contains the range, without default routes."""
     wanted = network(range_)
     holding = [
         (network(route.destination).prefixlen, at, route)
