@@ -61,4 +61,4 @@ def test_an_installation_without_them_says_so(tmp_path, monkeypatch, capsys):
         cli.main(["demo"])
 
     assert left.value.code == 4
-    assert "lacks the recorded cluster" in capsys.readouterr().err
+    assert "is missing from this installation" in capsys.readouterr().err

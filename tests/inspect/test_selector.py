@@ -41,7 +41,7 @@ def test_pods_by_their_labels(inspect, healthy, selector, names):
     ("words", "said"),
     [
         (["-l", "app=nobody"], "No pod has the labels app=nobody"),
-        (["-l", "app in (a, b)"], "is no selector that is understood"),
+        (["-l", "app in (a, b)"], "is not a selector"),
         ([], "Name one pod"),
         (["shop/db-0", "-l", "app=db"], "Name one pod"),
     ],

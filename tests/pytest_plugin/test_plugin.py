@@ -159,7 +159,7 @@ def test_an_unreachable_node_is_told_once(run, tmp_path):
     done = run(f"--snapshot={written(tmp_path / 'seen', unreachable())}", *catalogue())
 
     assert done.text.count("found n1 refuses the connection.") >= 1
-    assert "n1 was not looked at, see nodes.reachable[n1]." in done.text
+    assert "n1 was not visited, see nodes.reachable[n1]." in done.text
     assert "failed" not in done.lines[-1]
 
 

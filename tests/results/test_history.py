@@ -153,7 +153,7 @@ def test_without_a_history_the_terminal_says_how_there_will_be_one(tmp_path, cap
         cli.main(["trend", str(tmp_path / "none")])
 
     assert left.value.code == 5
-    assert "tells of no run" in capsys.readouterr().err
+    assert "lists no run" in capsys.readouterr().err
 
 
 def test_hostile_lines_are_harmless(file, capsys):

@@ -67,7 +67,7 @@ def test_a_replaced_node_tells_what_no_node_was_like_before(tmp_path):
     assert changes(tmp_path, was, now) == [
         "number of nodes: was 1, now 2",
         "nodes added: was -, now n2",
-        "kernel on 1 node (n2): was 6.1.0 on the nodes of before, now 6.8.0",
+        "kernel on 1 node (n2): was 6.1.0 on the earlier nodes, now 6.8.0",
     ]
 
 

@@ -54,7 +54,7 @@ def test_every_node_is_told_of_by_the_run_that_saw_it(files):
     assert merged.ended.coverage.nodes_seen == 3
     assert merged.ended.coverage.pods_seen == whole.ended.coverage.pods_seen
     assert merged.ended.coverage.skipped_nodes == {}
-    assert any("was not compared" in note for note in merged.started.notes)
+    assert any("were not compared" in note for note in merged.started.notes)
 
 
 def test_a_check_of_the_cluster_ends_as_badly_as_in_any_of_them(files):
@@ -70,7 +70,7 @@ def test_a_check_of_the_cluster_ends_as_badly_as_in_any_of_them(files):
 
 
 def test_two_that_saw_one_node_are_refused(files):
-    with pytest.raises(RequestError, match="saw node wc-w1"):
+    with pytest.raises(RequestError, match="checked node wc-w1"):
         merge_results([read_part(files[name]) for name in ("whole", "a")], "fail")
 
 
@@ -92,4 +92,4 @@ def test_what_needs_snapshots_is_refused(files, tmp_path, monkeypatch, capsys):
         cli.main(["merge", str(files["a"]), str(files["b"]), "--into", "whole"])
 
     assert left.value.code == 4
-    assert "--into is about snapshots" in capsys.readouterr().err
+    assert "--into needs a snapshot" in capsys.readouterr().err

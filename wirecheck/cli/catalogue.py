@@ -1,4 +1,4 @@
-"""The commands about the catalogue: what there is to check, and what may run on a node."""
+"""`wirecheck list`, `explain` and `node-commands`: what is checked, and what runs on nodes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from wirecheck.catalogue.pages import as_text, commands_of
 from wirecheck.catalogue.profiles import PROFILES, profiles_of
 from wirecheck.catalogue.registry import Check, load
 from wirecheck.catalogue.remedies import general
+from wirecheck.cli.shared_options import TEXT_OR_JSON
 from wirecheck.run.selection import in_profile, named
 
 
 @click.command("list")
-@click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text")
-@click.option("--profile", type=click.Choice(list(PROFILES)), help="Only the checks of one.")
-@click.option("--long", "-l", is_flag=True, help="Also profiles, cost, and what runs on a node.")
+@TEXT_OR_JSON
+@click.option(
+    "--profile", type=click.Choice(list(PROFILES)), help="Only the checks of this profile."
+)
+@click.option("--long", "-l", is_flag=True, help="Also profiles, cost and commands.")
 def list_checks(output: str, profile: str | None, long: bool) -> None:
     """List the checks."""
     checks = in_profile(load(), profile)
@@ -29,7 +32,7 @@ def list_checks(output: str, profile: str | None, long: bool) -> None:
         return
     width = max(len(check.id) for check in checks)
     for check in checks:
-        settles = " (looks again before it fails)" if check.settles else ""
+        settles = " (checks again before it fails)" if check.settles else ""
         click.echo(f"{check.id:{width}}  {check.scope:7}  {check.sentence}{settles}")
         for line in _details(check) if long else ():
             click.echo(f"    {line}")
@@ -38,13 +41,13 @@ def list_checks(output: str, profile: str | None, long: bool) -> None:
 @click.command()
 @click.argument("check")
 def explain(check: str) -> None:
-    """Say what a check asserts, why it matters, how it is measured and what to do."""
+    """Explain a check: what it asserts, why it matters, how it is measured, what to do."""
     click.echo(as_text(named(load(), check)))
 
 
 @click.command("node-commands")
 def node_commands() -> None:
-    """Print every command that may run on a node; there are no others."""
+    """Print every command that may run on a node. No others can."""
     for each in NODE_COMMANDS:
         click.secho(" ".join(each.argv), bold=True)
         click.echo(f"  why: {each.why}\n  only if: {each.when}.")
@@ -53,7 +56,7 @@ def node_commands() -> None:
 def _details(check: Check) -> Sequence[str]:
     needs = [fact.measured for fact in check.facts]
     lines = [f"profiles: {', '.join(profiles_of(check.id)) or 'none'}"]
-    lines += [f"looks at: {each.what}; cost: {each.cost}" for each in needs]
+    lines += [f"needs: {each.what}; cost: {each.cost}" for each in needs]
     lines += [f"sends: {each.sends}" for each in needs if each.sends]
     lines += [f"runs: {command}" for command in commands_of(check)]
     return lines

@@ -1,4 +1,4 @@
-"""`wirecheck clean`: what an interrupted run has left, in the cluster and among the reports."""
+"""`wirecheck clean`: removes what killed runs have left behind."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from wirecheck.cli.parameter_types import PATH
+from wirecheck.cli.shared_options import REPORT_DIR
 from wirecheck.collect.api.client import Api
 from wirecheck.collect.pods.run_pods import listed, remove_pods
 from wirecheck.evaluation.verdict import HEALTHY, INCOMPLETE
@@ -16,19 +18,17 @@ from wirecheck.run.request import Request
 from wirecheck.snapshot.run_labels import OWNER, OWNER_LABEL
 from wirecheck.text import plural
 
-PATH = click.Path(path_type=Path)
-
 
 @click.command("clean")
-@click.option("--inventory", "-i", type=PATH, help="Names the pods' namespaces.")
-@click.option("--kubeconfig", type=PATH, help="Else the inventory's, $KUBECONFIG, …")
+@click.option("--inventory", "-i", type=PATH, help="Names the namespaces of the pods.")
+@click.option("--kubeconfig", type=PATH, help="Default: the inventory's, then $KUBECONFIG.")
 @click.option("--context", metavar="NAME", help="Context of the kubeconfig.")
-@click.option("--report-dir", type=PATH, default="reports", show_default=True)
+@REPORT_DIR
 def clean(report_dir: Path, **cluster: Any) -> int:
-    """Remove what killed runs have left: unfinished reports, and pods, agents and helpers.
+    """Remove what killed runs have left: unfinished reports, agent pods and helper pods.
 
-    A run that still goes on loses its pods, but not its report. An agent that is deployed to stay
-    is not touched.
+    A run that is still going on loses its pods, but not its report. Permanently deployed agents
+    stay.
     """
     for folder in remove_abandoned(report_dir):
         click.echo(f"removed {folder}")
@@ -38,15 +38,17 @@ def clean(report_dir: Path, **cluster: Any) -> int:
     namespaces = dict.fromkeys([inventory.agent.namespace, inventory.helper_pods.namespace])
     left = sum(_cleaned(api, namespace) for namespace in namespaces)
     if left:
-        click.echo(f"{plural(left, 'pod')} did not end yet; run it again to see whether they do.")
+        click.echo(
+            f"{plural(left, 'pod')} are still ending; run it again to see whether they have ended."
+        )
     return INCOMPLETE if left else HEALTHY
 
 
 def _cleaned(api: Api, namespace: str) -> int:
-    """Remove what is in the namespace; how many pods are still there after a while."""
+    """Remove the pods in the namespace; return how many are still there after a while."""
     found = sorted(each.metadata.name for each in listed(api, namespace, f"{OWNER_LABEL}={OWNER}"))
     if not found:
-        click.echo(f"Nothing is left in namespace {namespace}.")
+        click.echo(f"No left-over pods in namespace {namespace}.")
         return 0
     left = remove_pods(api, namespace)
     click.echo("\n".join(f"removed {name}" for name in found))

@@ -1,4 +1,4 @@
-"""What a run says on the terminal while it goes, and how it ends when it cannot go on."""
+"""What a run prints on the terminal while it goes on, and why it ends without results."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from wirecheck.text import harmless_lines
 
 
 class ConsoleProgress:
-    """Tells of a run on standard error, so that standard output is the results' alone."""
+    """Shows how a run goes, on standard error: standard output is for the results."""
 
     def __init__(self, *, stderr: bool = True) -> None:
         self._console = Console(stderr=stderr, highlight=False)
 
     def say(self, sentence: str) -> None:
-        """One sentence, perhaps with lines to copy under it."""
+        """Print one sentence, perhaps with lines to copy below it."""
         for line in harmless_lines(sentence.rstrip("\n")):
             self._console.print(Text(line), soft_wrap=True)
 
     def visits(self, total: int) -> AbstractContextManager[VisitProgress]:
-        """A bar on a terminal, else a line for each node."""
+        """Show a bar on a terminal, elsewhere a line per node."""
         return VisitBar(self._console, total)
 
 
 def complain(sentence: str) -> None:
-    """Say on standard error why there are no results."""
+    """Print on standard error why there are no results."""
     for line in harmless_lines(sentence):
         print(line, file=sys.stderr)
 
@@ -61,12 +61,12 @@ def former_names_in_plain_words() -> Iterator[None]:
 
 
 def sentence_with_notes(error: BaseException, sentence: str) -> str:
-    """`sentence`, then what was noted on the exception on its way."""
+    """`sentence`, then the notes of the exception."""
     return " ".join([sentence, *getattr(error, "__notes__", ())])
 
 
 def saved_traceback(error: BaseException) -> Path:
-    """Where the traceback of an error of wirecheck's own was saved; it is not for users' eyes."""
+    """Save the traceback of a bug and return the file: users need not read it."""
     with tempfile.NamedTemporaryFile(
         "w", prefix="wirecheck-", suffix=".traceback.txt", delete=False, encoding="utf-8"
     ) as file:

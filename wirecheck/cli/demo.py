@@ -1,4 +1,4 @@
-"""Recorded clusters that come with the package: wirecheck without a cluster."""
+"""Recorded clusters that come with the package, to try wirecheck without a cluster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def recorded(name: str) -> Path:
     folder = FOLDER / name
     if not (folder / INDEX).is_file():
         raise RequestError(
-            f"This installation lacks the recorded cluster {folder}; install wirecheck anew, or "
-            "judge a snapshot of your own with `wirecheck run --snapshot`."
+            f"The recorded cluster {folder} is missing from this installation. Reinstall "
+            "wirecheck, or evaluate a snapshot of your own with `wirecheck run --snapshot`."
         )
     return folder

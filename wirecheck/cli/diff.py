@@ -10,6 +10,8 @@ import msgspec
 
 from wirecheck.catalogue.registry import UNREACHABLE
 from wirecheck.cli.console import ConsoleProgress
+from wirecheck.cli.parameter_types import PATH
+from wirecheck.cli.shared_options import FAIL_ON, TEXT_OR_JSON
 from wirecheck.evaluation.verdict import FailOn, exit_status
 from wirecheck.report.comparison import past_sentence
 from wirecheck.report.sentences import cluster_sentence, object_name
@@ -21,11 +23,10 @@ from wirecheck.snapshot.folder import INDEX, Snapshot
 from wirecheck.text import moment, plural
 
 MOST = 50
-RUN = click.Path(path_type=Path)
 Say = Callable[[str], None]
 
 
-class Told(msgspec.Struct, frozen=True):
+class RunDiff(msgspec.Struct, frozen=True):
     """What `-o json` prints."""
 
     before: str
@@ -38,26 +39,26 @@ class Told(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.argument("before", type=RUN)
-@click.argument("now", type=RUN)
-@click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text")
-@click.option("--fail-on", type=click.Choice(["fail", "warn", "never"]), default="fail")
+@click.argument("before", type=PATH)
+@click.argument("now", type=PATH)
+@TEXT_OR_JSON
+@FAIL_ON
 def diff(before: Path, now: Path, output: str, fail_on: FailOn) -> int:
-    """Compare two runs: what is new, still there, fixed; and what changed in the cluster.
+    """Compare two runs: new, remaining and fixed findings, and what changed in the cluster.
 
-    Each is a results.jsonl, the folder of a run, or a snapshot. The exit status is that of the
-    later run held against the earlier one.
+    Each run is a results.jsonl, the folder of a run, or a snapshot. The exit status is that of the
+    later run with the earlier one as its baseline.
     """
     first, second = read_baseline(before), read_baseline(now)
     ids = {check.id for check in second.results.started.checks}
     found = compared(first.results.items, second.results.items, ids)
     seen = snapshot_of(second)
     changes = changes_between(first.results, second.results, snapshot_of(first), seen)
-    told = _told(first, second, found, changes)
+    difference = _run_diff(first, second, found, changes)
     if output == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(told), indent=1).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(difference), indent=1).decode())
     else:
-        _print(first, second, told)
+        _print(first, second, difference)
     return exit_status(
         found.items,
         fail_on,
@@ -67,7 +68,7 @@ def diff(before: Path, now: Path, output: str, fail_on: FailOn) -> int:
 
 
 def snapshot_of(run: Baseline) -> Snapshot | None:
-    """What the run saw, where it is kept beside its results."""
+    """What the run saw; None if it is not kept beside the results."""
     path = Path(run.source)
     for folder in (path, path.parent / "snapshot"):
         if (folder / INDEX).is_file():
@@ -76,47 +77,47 @@ def snapshot_of(run: Baseline) -> Snapshot | None:
     return None
 
 
-def _told(
+def _run_diff(
     first: Baseline, second: Baseline, found: ComparedItems, changes: list[ClusterChange]
-) -> Told:
-    there = [
+) -> RunDiff:
+    present = [
         PastFinding(item.check, finding, item.node)
         for item in found.items
         for finding in item.findings
     ]
-    return Told(
+    return RunDiff(
         before=first.source,
         now=second.source,
-        new=[each for each in there if each.finding.standing == "new"],
-        known=[each for each in there if each.finding.standing == "known"],
+        new=[each for each in present if each.finding.standing == "new"],
+        known=[each for each in present if each.finding.standing == "known"],
         fixed=found.fixed,
         unseen=found.unseen,
         changes=changes,
     )
 
 
-def _print(first: Baseline, second: Baseline, told: Told) -> None:
-    """On standard output, harmless whatever names a cluster has."""
+def _print(first: Baseline, second: Baseline, difference: RunDiff) -> None:
+    """Print to standard output; hostile names are made harmless."""
     say = ConsoleProgress(stderr=False).say
     for head, run in (("before", first), ("now   ", second)):
         started = run.results.started
         say(f"{head}  {cluster_sentence(started.cluster)}, {moment(started.time)}, {run.source}")
-    _part(say, "Changed in the cluster", [str(change) for change in told.changes])
-    _part(say, "New", [_there(each) for each in told.new])
-    _part(say, "Still there", [_there(each) for each in told.known])
-    _part(say, "Fixed", [past_sentence(each) for each in told.fixed])
-    _part(say, "Not checked again", [past_sentence(each) for each in told.unseen])
+    _section(say, "Changed in the cluster", [str(change) for change in difference.changes])
+    _section(say, "New", [_sentence(each) for each in difference.new])
+    _section(say, "Still there", [_sentence(each) for each in difference.known])
+    _section(say, "Fixed", [past_sentence(each) for each in difference.fixed])
+    _section(say, "Not checked again", [past_sentence(each) for each in difference.unseen])
     parts = (
-        f"{len(told.new):,} new",
-        f"{len(told.known):,} still there",
-        f"{len(told.fixed):,} fixed",
-        f"{len(told.unseen):,} not checked again",
-        plural(len(told.changes), "change") + " in the cluster",
+        f"{len(difference.new):,} new",
+        f"{len(difference.known):,} still there",
+        f"{len(difference.fixed):,} fixed",
+        f"{len(difference.unseen):,} not checked again",
+        plural(len(difference.changes), "change") + " in the cluster",
     )
     say(f"\n{', '.join(parts)}.")
 
 
-def _part(say: Say, title: str, lines: list[str]) -> None:
+def _section(say: Say, title: str, lines: list[str]) -> None:
     if not lines:
         return
     say(f"\n{title}")
@@ -126,7 +127,7 @@ def _part(say: Say, title: str, lines: list[str]) -> None:
         say(f"  … and {len(lines) - MOST:,} more; -o json has all.")
 
 
-def _there(each: PastFinding) -> str:
+def _sentence(each: PastFinding) -> str:
     where = f" on {each.node}" if each.node else ""
     finding = each.finding
     return (

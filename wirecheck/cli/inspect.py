@@ -13,6 +13,7 @@ from rich.console import Console
 from wirecheck.cli import inspect_completion as completion
 from wirecheck.cli.inspect_selector import pods_selected, qualified
 from wirecheck.cli.inspect_subject import node_named, pod_named, scene_of, service_named
+from wirecheck.cli.shared_options import TEXT_OR_JSON
 from wirecheck.inspect.drawing import Line, show
 from wirecheck.inspect.node import node_view
 from wirecheck.inspect.node_drawing import node_lines
@@ -27,14 +28,19 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def source_options(command: Command) -> Command:
-    """Which cluster or snapshot, and how it is printed."""
+    """Add the options that name the cluster or snapshot, and the format."""
     path = click.Path(path_type=Path)
     for decorate in (
-        click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text"),
+        TEXT_OR_JSON,
         click.option("--context", metavar="NAME", help="Context of the kubeconfig."),
-        click.option("--kubeconfig", type=path, help="Else the inventory's, $KUBECONFIG, …"),
-        click.option("--inventory", "-i", type=path, help="Ways into nodes."),
-        click.option("--snapshot", type=path, help="Show what an earlier run saw.", is_eager=True),
+        click.option("--kubeconfig", type=path, help="Default: the inventory's, then $KUBECONFIG."),
+        click.option("--inventory", "-i", type=path, help="Access to the nodes."),
+        click.option(
+            "--snapshot",
+            type=path,
+            help="Show what an earlier run saw, without a cluster.",
+            is_eager=True,
+        ),
     ):
         command = decorate(command)
     return command
@@ -42,28 +48,34 @@ def source_options(command: Command) -> Command:
 
 @click.group("inspect")
 def inspect() -> None:
-    """Draw everything that is known of one pod, Service or node."""
+    """Show everything known about one pod, Service or node."""
 
 
 def namespace_option(command: Command) -> Command:
-    """As kubectl has it."""
-    return click.option("-n", "--namespace", metavar="NAME", help="Of a name without one.")(command)
+    """Add `-n`, as kubectl has it."""
+    return click.option(
+        "-n", "--namespace", metavar="NAME", help="Namespace of a name without one."
+    )(command)
 
 
 @inspect.command("pod")
 @click.argument("pod", metavar="NAMESPACE/NAME", default="", shell_complete=completion.pods)
 @namespace_option
-@click.option("-l", "--selector", metavar="LABELS", help="Every pod with these: app=web,tier!=db.")
+@click.option(
+    "-l", "--selector", metavar="LABELS", help="Every pod with these labels: app=web,tier!=db."
+)
 @source_options
 def inspect_pod(
     *, pod: str, namespace: str | None, selector: str | None, output: str, **source: Any
 ) -> None:
-    """Draw a pod's wire: its netns, its pair, the node, the way to other nodes, DNS.
+    """Show a pod's path: its netns, its veth pair, the node, routes to other nodes, DNS.
 
-    Live, only the nodes of the pods are visited. With -l JSON is a list.
+    On a live cluster, only the nodes of the pods are visited. With -l, JSON is a list.
     """
     if bool(pod) == bool(selector):
-        raise click.UsageError("Name one pod, as NAMESPACE/NAME or with -n, or select some by -l.")
+        raise click.UsageError(
+            "Name one pod as NAMESPACE/NAME or with -n, or select several with -l."
+        )
 
     def names(cluster: Cluster) -> list[str]:
         if selector:
@@ -89,7 +101,7 @@ def inspect_pod(
 @click.option(
     "--node",
     metavar="NAME",
-    help="On this node alone, with its rules.",
+    help="Only this node, with its rules.",
     shell_complete=completion.nodes,
 )
 @namespace_option
@@ -99,7 +111,7 @@ def inspect_service(
 ) -> None:
     """Show what each node does with a Service, beside what the API asks for.
 
-    Live, every node is visited that there is a way into, or the one of --node alone.
+    On a live cluster, every node is visited that can be reached, or only the one of --node.
     """
 
     service = qualified(service, namespace)
@@ -118,7 +130,7 @@ def inspect_service(
 @click.argument("node", metavar="NAME", shell_complete=completion.nodes)
 @source_options
 def inspect_node(*, node: str, output: str, **source: Any) -> None:
-    """Show a node's links, routes, kube-proxy and connection table, and what is wrong there."""
+    """Show a node's links, routes, kube-proxy and conntrack table, and what is wrong there."""
     with scene_of(**source, nodes=lambda cluster: {node_named(cluster, node)}) as scene:
         view = node_view(scene, node)
     _print(view, node_lines(view), output)
@@ -131,5 +143,5 @@ def _print(view: View, lines: Iterable[Line], output: str) -> None:
         show(lines, Console(highlight=False))
 
 
-def _print_json(told: View | Sequence[View]) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(told), indent=1).decode())
+def _print_json(shown: View | Sequence[View]) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(shown), indent=1).decode())

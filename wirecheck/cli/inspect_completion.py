@@ -1,4 +1,4 @@
-"""Names on the command line, completed from the snapshot that stands before them."""
+"""Completion of names, from the snapshot that is named before them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def nodes(context: click.Context, _parameter: click.Parameter, typed: str) -> li
 
 
 def _api(context: click.Context) -> ApiObjects:
-    """Nothing where there is no snapshot: completion asks no cluster and complains of nothing."""
+    """The snapshot's API objects, or none: completion asks no cluster and reports no error."""
     path = context.params.get("snapshot")
     try:
         return Snapshot.open(path).api() if path else ApiObjects()

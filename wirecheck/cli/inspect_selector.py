@@ -13,15 +13,17 @@ _TERM = re.compile(r"(?P<not>!?)(?P<key>[\w./-]+)(?:(?P<sign>==?|!=)(?P<value>[\
 
 
 def qualified(name: str, namespace: str | None) -> str:
-    """`NAMESPACE/NAME`, whichever way it was written. Raises RequestError where both differ."""
+    """`NAMESPACE/NAME`, in whichever form it was given. Raises RequestError if the two differ."""
     space, slash, short = name.rpartition("/")
     if slash and namespace and space != namespace:
-        raise RequestError(f"{name} is not in the namespace {namespace}: name one of the two.")
+        raise RequestError(
+            f"{name} names another namespace than -n {namespace}; leave out one of the two."
+        )
     return name if slash or not namespace else f"{namespace}/{short}"
 
 
 def pods_selected(cluster: Cluster, selector: str, namespace: str | None) -> list[str]:
-    """The pods with such labels, as `NAMESPACE/NAME`. Raises RequestError where there is none."""
+    """The pods with these labels, as `NAMESPACE/NAME`. Raises RequestError if there is none."""
     terms = [_term(text.strip()) for text in selector.split(",")]
     found = sorted(
         f"{pod.namespace}/{pod.name}"
@@ -36,12 +38,12 @@ def pods_selected(cluster: Cluster, selector: str, namespace: str | None) -> lis
 
 
 def _term(text: str) -> Matches:
-    """`key=value`, `key!=value`, `key` or `!key`; like kubectl's `-l` without its sets."""
+    """Read `key=value`, `key!=value`, `key` or `!key`: kubectl's `-l` without sets."""
     match = _TERM.fullmatch(text)
     if match is None or (match["not"] and match["sign"]):
         raise RequestError(
-            f"{text!r} is no selector that is understood; write key=value, key!=value, key or "
-            "!key, with commas between them."
+            f"{text!r} is not a selector. Write key=value, key!=value, key or !key, with commas "
+            "between them."
         )
     key, sign, value = match["key"], match["sign"], match["value"]
     if sign is None:

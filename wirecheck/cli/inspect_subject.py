@@ -1,4 +1,4 @@
-"""What is to be inspected: a snapshot or a live look at the nodes concerned, and the names."""
+"""What `wirecheck inspect` shows: a snapshot, or one round over the nodes concerned."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from wirecheck.snapshot.index import RoundRecord, SnapshotIndex
 from wirecheck.snapshot.objects.service import ServiceObject
 
 Nodes = Callable[[Cluster], Collection[str]]
-"""Which nodes have to be visited for it; raises RequestError where there is no such thing."""
+"""The nodes to visit for a subject. Raises RequestError where the subject does not exist."""
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def scene_of(
     context: str | None,
     nodes: Nodes,
 ) -> Iterator[Scene]:
-    """The scene of a snapshot, or of one look at the nodes that `nodes` names.
+    """The scene of a snapshot, or of one round over the nodes that `nodes` returns.
 
     Raises what `request.SENTENCES` lists.
     """

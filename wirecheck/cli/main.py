@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line: `wirecheck` and its commands."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ from wirecheck.cli.outputs import (
 )
 from wirecheck.cli.parameter_types import INTERVALS, PATH, SHARD
 from wirecheck.cli.renamed_options import RenamedOptions
+from wirecheck.cli.shared_options import FAIL_ON, REPORT_DIR, TEXT_OR_JSON
 from wirecheck.cli.snapshot import record_snapshot, redact_snapshot
 from wirecheck.cli.trend import trend
 from wirecheck.evaluation.verdict import HEALTHY, INCOMPLETE, INTERNAL_ERROR, USAGE, FailOn
@@ -47,10 +48,10 @@ from wirecheck.run.shard import Shard
 from wirecheck.snapshot.folder import Snapshot
 
 GC_THRESHOLDS = (2_000_000, 50, 50)
-"""Large snapshots are millions of small objects without cycles: looking for cycles among them, at
-Python's own thresholds, costs two fifths of the time that judging takes."""
+"""Large snapshots are millions of small objects without cycles. At Python's own thresholds, the
+search for cycles takes two fifths of the time of an evaluation."""
 
-EPILOG = """Exit status: 0 healthy, 1 at least one fail, 2 could not look at everything,
+EPILOG = """Exit status: 0 healthy, 1 at least one fail, 2 not everything could be checked,
 3 internal error, 4 usage, 5 nothing to do.
 
 Completion: eval "$(_WIRECHECK_COMPLETE=bash_source wirecheck)" (or zsh_source, fish_source)."""
@@ -62,8 +63,8 @@ def cluster_options(command: Command) -> Command:
     """Which cluster: the same options for every command that reads one."""
     for decorate in (
         click.option("--context", metavar="NAME", help="Context of the kubeconfig."),
-        click.option("--kubeconfig", type=PATH, help="Else the inventory's, $KUBECONFIG, …"),
-        click.option("--inventory", "-i", type=PATH, help="Ways into nodes, thresholds, …"),
+        click.option("--kubeconfig", type=PATH, help="Default: the inventory's, then $KUBECONFIG."),
+        click.option("--inventory", "-i", type=PATH, help="Access, thresholds, waivers."),
     ):
         command = decorate(command)
     return command
@@ -72,32 +73,30 @@ def cluster_options(command: Command) -> Command:
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="wirecheck")
 def wirecheck() -> None:
-    """Does every node of a cluster really do, on the wire, what the API says it does?
+    """Checks that every node's network does what the Kubernetes API says.
 
-    wirecheck only reads: it changes nothing on the cluster. Only where asked to, it makes pods
-    for the run, and removes them.
+    wirecheck changes nothing on the cluster or its nodes. Only on request does it make pods, for
+    the time of the run.
     """
 
 
 @wirecheck.command(cls=RenamedOptions)
 @cluster_options
-@click.option("--snapshot", type=PATH, help="Judge what an earlier run saw, without a cluster.")
-@click.option("--report-dir", type=PATH, default="reports", show_default=True)
+@click.option("--snapshot", type=PATH, help="Evaluate what an earlier run saw, without a cluster.")
+@REPORT_DIR
 @click.option(
-    "--keep", type=click.IntRange(min=1), help="Remove all but so many reports of --report-dir."
+    "--keep", type=click.IntRange(min=1), help="Remove all but the newest N reports there."
 )
-@click.option(
-    "--fail-on", type=click.Choice(["fail", "warn", "never"]), default="fail", show_default=True
-)
+@FAIL_ON
 @gate_options
 @output_options
 @click.option(
-    "--check", "-k", "globs", multiple=True, metavar="GLOB", help="Only these: dns, pods.*, …"
+    "--check", "-k", "globs", multiple=True, metavar="GLOB", help="Only these checks: dns, pods.*."
 )
 @click.option(
     "--profile",
     type=click.Choice(list(PROFILES)),
-    help="Only the checks for this moment; see `wirecheck list --long`.",
+    help="Only the checks of this profile; see `wirecheck list --long`.",
 )
 @click.option(
     "--dns-rate",
@@ -151,18 +150,21 @@ def run(
 
 @wirecheck.command()
 @click.argument("cluster", type=click.Choice(CLUSTERS), default=CLUSTERS[0])
-@click.option("--report-dir", type=PATH, default="reports", show_default=True)
+@REPORT_DIR
 def demo(cluster: str, report_dir: Path) -> int:
-    """Judge a recorded cluster that comes with wirecheck: no cluster is needed."""
+    """Check a recorded cluster that comes with wirecheck. No cluster is needed."""
     perform_and_present(Request(snapshot=recorded(cluster), report_dir=report_dir), (), ())
     return HEALTHY
 
 
 @wirecheck.command()
-@click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text")
+@TEXT_OR_JSON
 @cluster_options
 def doctor(output: str, **cluster: Any) -> int:
-    """See whether the cluster can be looked at: one look, without a verdict."""
+    """Show whether the cluster can be checked: API access, access to the nodes, missing tools.
+
+    Every node is visited once. There is no verdict.
+    """
     examination = examine(Request(**cluster), ConsoleProgress())
     if output == "json":
         click.echo(msgspec.json.format(msgspec.json.encode(examination), indent=1).decode())
@@ -175,7 +177,7 @@ def doctor(output: str, **cluster: Any) -> int:
 
 @wirecheck.group("snapshot")
 def snapshots() -> None:
-    """What a run saw."""
+    """Take, show and redact snapshots: what a run saw."""
 
 
 for each in (list_checks, explain, node_commands, inspect):
@@ -191,7 +193,7 @@ for each in (redact_snapshot, record_snapshot):
 @snapshots.command("show")
 @click.argument("folder", type=PATH)
 def show_snapshot(folder: Path) -> None:
-    """Say which cluster a snapshot is of, when it was taken and what was seen."""
+    """Show which cluster a snapshot is of, when it was taken, and what was seen."""
     progress = ConsoleProgress(stderr=False)
     for line in summary(Snapshot.open(folder)):
         progress.say(line)
@@ -215,7 +217,7 @@ def _status(arguments: Sequence[str] | None) -> int:
         return answer_failure(words, error.format_message(), USAGE)
     except SENTENCES as error:
         complain(sentence_with_notes(error, str(error)))
-        # Its line was printed where there was still something to print.
+        # `perform_and_present` has printed the line of a format that has one for failures.
         return failure_status_for(words, status_of(error))
     except (KeyboardInterrupt, click.Abort) as error:
         what = "Interrupted before anything could be reported."
@@ -223,8 +225,8 @@ def _status(arguments: Sequence[str] | None) -> int:
         complain(sentence_with_notes(error.__cause__ or error, what))
         return answer_failure(words, what, INCOMPLETE)
     except Exception as error:
-        what = f"wirecheck itself failed ({type(error).__name__}), which is a fault of its own; "
-        what += f"the traceback is in {saved_traceback(error)}."
+        what = f"wirecheck itself failed ({type(error).__name__}): a bug. Please report it with "
+        what += f"the traceback, which is in {saved_traceback(error)}."
         complain(sentence_with_notes(error, what))
         return answer_failure(words, what, INTERNAL_ERROR)
     return status if isinstance(status, int) else HEALTHY

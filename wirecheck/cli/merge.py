@@ -12,6 +12,7 @@ from rich.console import Console
 
 from wirecheck.cli.console import ConsoleProgress
 from wirecheck.cli.parameter_types import DURATION, PATH
+from wirecheck.cli.shared_options import FAIL_ON, REPORT_DIR
 from wirecheck.evaluation.verdict import FailOn
 from wirecheck.report import terminal
 from wirecheck.run.merge_results import merge_results, read_part
@@ -25,13 +26,11 @@ POLL_SECONDS = 0.5
 
 @click.command("merge")
 @click.argument("runs", type=PATH, nargs=-1, required=True)
-@click.option("--report-dir", type=PATH, default="reports", show_default=True)
-@click.option("--into", type=PATH, help="Keep the whole snapshot in this new folder.")
-@click.option(
-    "--fail-on", type=click.Choice(["fail", "warn", "never"]), default="fail", show_default=True
-)
-@click.option("--parts", type=click.IntRange(1), help="Wait until there are so many runs.")
-@click.option("--wait", type=DURATION, default=600.0, help="For at most so long: 90s, 10m.")
+@REPORT_DIR
+@click.option("--into", type=PATH, help="Keep the merged snapshot in this new folder.")
+@FAIL_ON
+@click.option("--parts", type=click.IntRange(1), help="Wait until there are this many runs.")
+@click.option("--wait", type=DURATION, default=600.0, help="Wait at most this long: 90s, 10m.")
 @click.option("--check", "-k", "globs", multiple=True, metavar="GLOB", help="Only these checks.")
 def merge_runs(
     runs: Sequence[Path],
@@ -43,18 +42,18 @@ def merge_runs(
     wait: float,
     globs: Sequence[str],
 ) -> int:
-    """Judge several runs over different nodes of one cluster as one.
+    """Evaluate several runs over different nodes of one cluster as one run.
 
-    RUNS are folders of runs (with the snapshot that they keep), snapshots, or folders in which
-    each share has a report folder of its own: of that the newest run counts. Where one of them is
-    a results.jsonl alone, results are put together, and what lies between nodes is not compared.
+    RUNS are folders of runs (with their snapshot), snapshots, or folders in which each shard has
+    a report folder of its own, of which the newest run counts. If one of them has only a
+    results.jsonl, the results are merged, and nodes of different runs are not compared.
     """
     found = _awaited(runs, parts, wait) if parts else expanded(runs)
     if not all(has_snapshot(each) for each in found):
         return _merge_results(found, report_dir, into, fail_on, globs)
     with tempfile.TemporaryDirectory(prefix="wirecheck-") as scratch:
-        whole = merge([opened(each) for each in found], into or Path(scratch) / "merged")
-        request = Request(snapshot=whole.path, report_dir=report_dir, fail_on=fail_on)
+        merged = merge([opened(each) for each in found], into or Path(scratch) / "merged")
+        request = Request(snapshot=merged.path, report_dir=report_dir, fail_on=fail_on)
         results, folder = perform(request, globs, ConsoleProgress())
     terminal.show(results, Console(), folder / "report.html")
     return results.ended.status
@@ -63,10 +62,10 @@ def merge_runs(
 def _merge_results(
     runs: Sequence[Path], report_dir: Path, into: Path | None, fail_on: FailOn, globs: Sequence[str]
 ) -> int:
-    """Of runs that left no snapshot; what was judged then is not judged anew."""
+    """Merge the results of runs of which not all have a snapshot. Nothing is evaluated again."""
     if into or globs:
         option = "--into" if into else "--check"
-        raise click.UsageError(f"{option} is about snapshots, and not all of these have one.")
+        raise click.UsageError(f"{option} needs a snapshot of every run, and some have none.")
     results = merge_results([read_part(each) for each in runs], fail_on)
     folder = ReportFolder.create(report_dir, time.time()).finish(results)
     terminal.show(results, Console(), folder / "report.html")
@@ -74,13 +73,13 @@ def _merge_results(
 
 
 def _awaited(runs: Sequence[Path], parts: int, seconds: float) -> list[Path]:
-    """The runs, as soon as there are `parts` of them. Raises RequestError."""
+    """Wait until there are `parts` runs and return them. Raises RequestError."""
     end = time.monotonic() + seconds
     while len(found := expanded(runs)) < parts:
         if time.monotonic() > end:
             raise RequestError(
                 f"After {seconds:.0f} s there are {len(found)} of {parts} runs in "
-                f"{', '.join(map(str, runs))}; see why the others did not end."
+                f"{', '.join(map(str, runs))}. Find out why the others have not ended."
             )
         time.sleep(POLL_SECONDS)
     return found

@@ -1,4 +1,4 @@
-"""`-o` of `wirecheck run`: which reports are written where, and what is on the screen."""
+"""`-o` of `wirecheck run`: which reports go where, and what standard output shows."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def perform_and_present(request: Request, globs: Sequence[str], outputs: Sequence[Output]) -> int:
-    """Run the checks, write all reports, show the screen; return the exit status."""
+    """Run the checks, write all reports, print the result; return the exit status."""
     progress = ConsoleProgress()
     try:
         run = ReportedRun(request, progress, outputs)

@@ -1,4 +1,4 @@
-"""`wirecheck snapshot redact` and `record`."""
+"""`wirecheck snapshot redact` and `wirecheck snapshot record`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,16 @@ from wirecheck.text import plural
 @click.command("redact")
 @click.argument("snapshot", type=PATH)
 @click.argument("folder", type=PATH)
-@click.option("--dictionary", type=PATH, help="Write there what was replaced by what; keep it.")
+@click.option("--dictionary", type=PATH, help="Write what replaced what here; keep it.")
 def redact_snapshot(snapshot: Path, folder: Path, dictionary: Path | None) -> None:
-    """Copy a snapshot with other names, addresses and images, to send it to someone else.
+    """Copy a snapshot to FOLDER with other names, addresses and images, to send it to someone.
 
-    It gives the same verdicts. Look through it before you send it.
+    The copy gives the same verdicts. Read it before you send it.
     """
     if dictionary is not None and dictionary.absolute().is_relative_to(folder.absolute()):
-        raise RequestError("The dictionary would be sent along; name a file outside the folder.")
+        raise RequestError(
+            "The dictionary would be sent along with the snapshot. Name a file outside the folder."
+        )
     try:
         replaced = redact(Snapshot.open(snapshot), folder, PLUGIN_NAMES)
     except RedactionError as error:

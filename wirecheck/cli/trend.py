@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from wirecheck.catalogue.findings import Outcome
+from wirecheck.cli.parameter_types import PATH
+from wirecheck.cli.shared_options import TEXT_OR_JSON
 from wirecheck.report.trend import MOST_RUNS, MeasureLine, trends
 from wirecheck.results import history
 from wirecheck.run.request import NothingToDoError, RequestError
@@ -29,12 +31,18 @@ SIGNS: dict[Outcome | None, tuple[str, str]] = {
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path), default=Path("reports") / history.NAME)
-@click.option("--cluster", default="", metavar="UID", help="Only this cluster; else the last one.")
-@click.option("--runs", type=click.IntRange(1), default=MOST_RUNS, show_default=True)
-@click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text")
+@click.argument("file", type=PATH, default=Path("reports") / history.NAME)
+@click.option("--cluster", default="", metavar="UID", help="Default: that of the last run.")
+@click.option(
+    "--runs",
+    type=click.IntRange(1),
+    default=MOST_RUNS,
+    show_default=True,
+    help="At most this many runs.",
+)
+@TEXT_OR_JSON
 def trend(file: Path, cluster: str, runs: int, output: str) -> None:
-    """How checks ended and what was measured over the last runs, from a history file."""
+    """Show how checks ended and what was measured over the last runs, from a history file."""
     entries = _entries(file, cluster, runs)
     if output == "json":
         click.echo(msgspec.json.format(msgspec.json.encode(entries), indent=1).decode())
@@ -55,7 +63,7 @@ def trend(file: Path, cluster: str, runs: int, output: str) -> None:
     for what, signs, summary in rows:
         console.print(Text.assemble(f"{what:{width}}  ", signs, f"  {summary}"), soft_wrap=True)
     if not found.checks:
-        console.print("Every check was healthy in all of them.")
+        console.print("Every check passed in all of these runs.")
 
 
 def _entries(file: Path, cluster: str, runs: int) -> list[history.HistoryEntry]:
@@ -65,7 +73,7 @@ def _entries(file: Path, cluster: str, runs: int) -> list[history.HistoryEntry]:
         raise RequestError(f"{file} cannot be read: {error.strerror}.") from None
     if not entries:
         raise NothingToDoError(
-            f"{file} tells of no run; each `wirecheck run` appends a line to its history."
+            f"{file} lists no run. Each `wirecheck run` on a live cluster appends a line."
         )
     return [each for each in entries if each.cluster == entries[-1].cluster][-runs:]
 

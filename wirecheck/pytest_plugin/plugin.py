@@ -33,28 +33,28 @@ SESSION = "wirecheck.pytest_plugin.session"
 
 @pytest.hookimpl(trylast=True)
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """What is on the command line, after every other plugin: conftests are chosen by it."""
+    """Add the options on the command line, after every other plugin: they decide on conftests."""
     config = pluginmanager.get_plugin("pytestconfig")
     words = () if config is None else config.invocation_params.args
     add_options(parser, on_command_line(words))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Profiles are markers."""
+    """Register the profiles as markers."""
     for profile in PROFILES.values():
         config.addinivalue_line("markers", f"{profile.name}: wirecheck's checks {profile.when}")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(parser: pytest.Parser) -> Generator[None, None, None]:
-    """The rest, after conftests too: where one of them has such an option, it keeps the name."""
+    """Add the other options after conftests: one of them may have an option of that name."""
     yield
     add_options(parser, OPTIONS)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """`pytest --inventory F` in any folder, and `--pyargs wirecheck.checks`, mean the catalogue."""
+    """Run the catalogue for `pytest --inventory F` anywhere, and `--pyargs wirecheck.checks`."""
     if config.option.pyargs:
         config.args = [_located(argument) for argument in config.args]
     options = given(config)
@@ -89,7 +89,7 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 def pytest_collect_file(
     file_path: Path, parent: pytest.Collector
 ) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
-    """The catalogue's files are collected also where `python_files` does not match them."""
+    """Collect the catalogue's files even if `python_files` does not match them."""
     collectors = yield
     if not collectors and (found := _catalogue(file_path, parent)):
         return [found]
@@ -120,7 +120,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> None:
-    """The first check brings the rest of the plugin."""
+    """Load the rest of the plugin with the first check."""
     manager = collector.config.pluginmanager
     if isinstance(getattr(obj, "wirecheck", None), Check) and not manager.hasplugin(SESSION):
         manager.register(importlib.import_module(SESSION), SESSION)
@@ -132,7 +132,7 @@ def _check_of(item: pytest.Item) -> Check | None:
 
 
 def _located(argument: str) -> str:
-    """The path of `wirecheck.checks` or `wirecheck.checks.dns`, which is no package anywhere."""
+    """The path of `wirecheck.checks` or `wirecheck.checks.dns`, which is not a package anywhere."""
     name, separator, rest = argument.partition("::")
     if name == PACKAGE:
         return str(catalogue_folder())

@@ -1,4 +1,4 @@
-"""What pytest prints for an item that is not healthy: no traceback, but what to do next."""
+"""What pytest prints for an item that does not pass: the findings and the next step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST = 400
 
 
 def message(check: Check, item: ItemResult) -> str:
-    """The findings, the one that the short summary shows first; then the check and its remedy."""
+    """The findings, then the check and its remedy. The short summary shows the first line."""
     if item.folded:
         return headline(item)
     lines = [headline(item)]
@@ -26,7 +26,7 @@ def message(check: Check, item: ItemResult) -> str:
     if item.findings and item.reason:
         lines.append(harmless(item.reason))
     lines += ["", *textwrap.wrap(check.sentence, 100)]
-    # Why something could not be judged says itself what to do about it.
+    # The reason of an error names the next step itself.
     if item.outcome is not Outcome.ERROR or check.id == "nodes.reachable":
         lines += textwrap.wrap(f"Why: {check.why}", 100)
         remedy = next((each.remedy for each in item.findings if each.remedy), "")
@@ -37,7 +37,7 @@ def message(check: Check, item: ItemResult) -> str:
 def headline(item: ItemResult) -> str:
     """One line: the first finding, or the reason."""
     if item.folded:
-        return f"{item.node} was not looked at, see nodes.reachable[{item.node}]."
+        return f"{item.node} was not visited, see nodes.reachable[{item.node}]."
     if not item.findings:
         return shortened(harmless(item.reason), LONGEST)
     more = f" (and {len(item.findings) - 1:,} more)" if item.findings[1:] else ""

@@ -15,12 +15,12 @@ from wirecheck.snapshot.folder import Snapshot, SnapshotError
 from wirecheck.text import listed, plural
 
 MOST_VALUES = 3
-"""Changes of one fact that are told one by one; more are told by an example."""
+"""Changes of one fact that are listed one by one; of more, one example is shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterChange:
-    """One thing that is otherwise than it was; without nodes it is about the cluster."""
+    """One change. Without nodes it is a change of the whole cluster."""
 
     what: str
     was: str
@@ -36,9 +36,9 @@ class ClusterChange:
 def changes_between(
     before: Results, now: Results, was: Snapshot | None, seen: Snapshot | None
 ) -> list[ClusterChange]:
-    """All of them: from the records, and from the snapshots where both are there.
+    """All changes: from the results, and from the snapshots if both exist.
 
-    Raises SnapshotError where the snapshots' part about the API cannot be read.
+    Raises SnapshotError if the API objects of a snapshot cannot be read.
     """
     changes = list(_of_records(before, now))
     if was is not None and seen is not None:
@@ -67,7 +67,10 @@ def _of_records(before: Results, now: Results) -> Iterator[ClusterChange]:
         if was != is_now:
             yield ClusterChange(what, was or "unknown", is_now or "unknown")
     nodes = [{item.node for item in run.items if item.node} for run in (before, now)]
-    for what, some in (("nodes added", nodes[1] - nodes[0]), ("nodes gone", nodes[0] - nodes[1])):
+    for what, some in (
+        ("nodes added", nodes[1] - nodes[0]),
+        ("nodes removed", nodes[0] - nodes[1]),
+    ):
         if some:
             yield ClusterChange(what, "-", listed(sorted(some), 10))
 
@@ -100,7 +103,7 @@ def _images(api: ApiObjects) -> Mapping[str, set[str]]:
 
 
 def _of_objects(was: ApiObjects, now: ApiObjects) -> Iterator[ClusterChange]:
-    """ConfigMaps by the names of what changed in them: their text may be long."""
+    """Changed ConfigMaps, with the names of the changed keys: their text may be long."""
     old = {each.metadata.name: each.data for each in was.config_maps}
     for each in now.config_maps:
         before = old.get(each.metadata.name)
@@ -110,7 +113,7 @@ def _of_objects(was: ApiObjects, now: ApiObjects) -> Iterator[ClusterChange]:
 
 
 def _of_nodes(was: Snapshot, seen: Snapshot) -> Iterator[ClusterChange]:
-    """Node by node where it was there before; of new nodes, what no node was like before."""
+    """Changes of each node; for new nodes, values that no earlier node had."""
     old = dict(_facts(was))
     values: dict[str, set[str]] = defaultdict(set)
     for facts in old.values():
@@ -121,7 +124,7 @@ def _of_nodes(was: Snapshot, seen: Snapshot) -> Iterator[ClusterChange]:
         for what, before, value in _differing(old.get(node), facts, values):
             changed[what][before, value].append(node)
     for what, some in changed.items():
-        yield from _folded(what, some)
+        yield from _grouped(what, some)
 
 
 def _differing(
@@ -129,7 +132,7 @@ def _differing(
 ) -> Iterator[tuple[str, str, str]]:
     if before is not None:
         for what in dict.fromkeys([*before, *now]):
-            # Of an interface that came or went its MTU is told; its sysctls came with it.
+            # An added or removed interface is shown by its MTU; its sysctls came or went with it.
             passing = ".conf." in what and not (what in before and what in now)
             if before.get(what) != now.get(what) and not passing:
                 yield what, before.get(what, "not seen"), now.get(what, "not seen")
@@ -137,10 +140,10 @@ def _differing(
     for what, value in now.items():
         known = values.get(what)
         if known and value not in known and not what.startswith(COUNT):
-            yield what, f"{listed(sorted(known), 3)} on the nodes of before", value
+            yield what, f"{listed(sorted(known), 3)} on the earlier nodes", value
 
 
-def _folded(what: str, some: Mapping[tuple[str, str], list[str]]) -> Iterator[ClusterChange]:
+def _grouped(what: str, some: Mapping[tuple[str, str], list[str]]) -> Iterator[ClusterChange]:
     if len(some) <= MOST_VALUES:
         for (was, now), nodes in some.items():
             yield ClusterChange(what, was, now, tuple(nodes))
@@ -151,7 +154,7 @@ def _folded(what: str, some: Mapping[tuple[str, str], list[str]]) -> Iterator[Cl
 
 
 def _facts(snapshot: Snapshot) -> Iterable[tuple[str, dict[str, str]]]:
-    """Node after node, so that one document is in memory at a time."""
+    """The facts of each node, one by one: one document is in memory at a time."""
     visits = snapshot.index.looks[0].visits
     for node in sorted(snapshot.api(1).nodes, key=lambda each: each.metadata.name):
         name = node.metadata.name

@@ -1,4 +1,4 @@
-"""A request to end (SIGTERM, SIGHUP) is taken like Ctrl-C: what was seen is reported."""
+"""SIGTERM and SIGHUP are handled like Ctrl-C: what was seen so far is reported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def ending_like_ctrl_c() -> Iterator[None]:
-    """Within it, SIGTERM and SIGHUP raise KeyboardInterrupt; the old handlers come back."""
+    """Let SIGTERM and SIGHUP raise KeyboardInterrupt, and restore the handlers afterwards."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals reach the main thread alone
         return

@@ -1,4 +1,4 @@
-"""The pauses before the second, third … look, as a command line names them."""
+"""The pauses before the second, third … round, as a command line names them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ LONGEST = 3600.0
 
 
 def read_intervals(text: str) -> tuple[float, ...]:
-    """`10,30` as numbers of seconds; nothing means one look. Raises ValueError, a sentence."""
+    """Read `10,30`, numbers of seconds; empty means one round. Raises ValueError, a sentence."""
     try:
         seconds = tuple(float(part) for part in text.split(",") if part.strip())
     except ValueError:

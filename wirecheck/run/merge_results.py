@@ -1,7 +1,7 @@
-"""Results of runs over different nodes of one cluster, as the results of one.
+"""Merges the results of runs over different nodes of one cluster.
 
-Only where a part has no snapshot any more: what a check compares between nodes of different
-parts was never compared, and that is said.
+Only if a part no longer has its snapshot: nodes of different parts were never compared with each
+other, and a note says so.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Part:
 
     @property
     def seen(self) -> set[str]:
-        """The nodes that it looked at."""
+        """The nodes that it checked."""
         return {
             item.node
             for item in self.results.items
@@ -47,7 +47,7 @@ class Part:
 
 
 def read_part(path: Path) -> Part:
-    """The results in `path`, a results.jsonl or the folder of a run. Raises RequestError."""
+    """Read the results in `path`, a results.jsonl or the folder of a run. Raises RequestError."""
     file = path / RESULTS if path.is_dir() else path
     try:
         return Part(file, read_results(file))
@@ -56,10 +56,10 @@ def read_part(path: Path) -> Part:
 
 
 def merge_results(parts: Sequence[Part], fail_on: FailOn, unreachable: float = 0) -> Results:
-    """The whole run.
+    """Merge the results of all parts.
 
-    Raises RequestError where the parts are not of one cluster, saw the same node, or were held
-    against a baseline, of which each part can have known another one.
+    Raises RequestError if the parts are of different clusters, checked the same node, or were
+    compared with a baseline: each part may have had another one.
     """
     ordered = sorted(parts, key=lambda each: each.results.started.time)
     _refuse_strangers(ordered)
@@ -99,8 +99,8 @@ def _notes(parts: Sequence[Part]) -> Iterator[str]:
     for each in parts:
         yield from (n for n in each.results.started.notes if not n.startswith(NO_ACCESS_NOTES))
     yield (
-        f"Put together from the results of {len(parts)} runs: what lies between nodes of "
-        "different runs was not compared. Merge their snapshots to have it compared."
+        f"Merged from the results of {len(parts)} runs: nodes of different runs were not "
+        "compared with each other. To compare them, merge the snapshots."
     )
 
 
@@ -112,25 +112,25 @@ def _refuse_strangers(parts: Sequence[Part]) -> None:
         about = each.results.started.cluster
         if not about.uid or about.uid != uid:
             raise RequestError(
-                f"{each.file} is not known to be of the same cluster as {first.file}: uid "
-                f"{about.uid or 'unknown'}, and {uid or 'unknown'}."
+                f"{each.file} and {first.file} are not of the same cluster: uid "
+                f"{about.uid or 'unknown'} and {uid or 'unknown'}. Merge runs of one cluster."
             )
         if each.results.comparison is not None:
             raise RequestError(
-                f"{each.file} was held against a baseline; merge runs without one, and give the "
-                "baseline to what comes next."
+                f"{each.file} was compared with a baseline. Merge runs without one, and compare "
+                "the merged run."
             )
         for node in each.seen:
             if node in of:
                 raise RequestError(
-                    f"Both {of[node].file} and {each.file} saw node {node}; which of them "
-                    "counts? Merge runs over different nodes."
+                    f"Both {of[node].file} and {each.file} checked node {node}. Merge runs over "
+                    "different nodes."
                 )
             of[node] = each
 
 
 def _of_nodes(parts: Sequence[Part]) -> list[ItemResult]:
-    """Of each node what the part says that saw it; where none did, what the first one says."""
+    """The items of each node from the part that checked it, otherwise from the first part."""
     taken: dict[str, dict[str, ItemResult]] = defaultdict(dict)
     for part in sorted(parts, key=lambda each: not each.seen):
         seen = part.seen
@@ -141,7 +141,7 @@ def _of_nodes(parts: Sequence[Part]) -> list[ItemResult]:
 
 
 def _of_the_cluster(parts: Sequence[Part]) -> list[ItemResult]:
-    """Of each check about the cluster the worst that a part says, with the findings of all."""
+    """For each check about the cluster the worst outcome of a part, with all findings."""
     said: dict[str, list[ItemResult]] = defaultdict(list)
     for part in parts:
         for item in part.results.items:
@@ -199,7 +199,7 @@ def _coverage(
 
 
 def _waivers(records: Iterable[WaiverRecord]) -> list[WaiverRecord]:
-    """Each once: in the state of the part that had most use for it."""
+    """Each waiver once, in its best state: used rather than unused."""
     order = ("used", "expired", "unused", "not asked")
     found: dict[tuple[str, ...], WaiverRecord] = {}
     for each in records:

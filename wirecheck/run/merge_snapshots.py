@@ -1,7 +1,7 @@
-"""Snapshots of one cluster that were taken of different nodes, as one snapshot.
+"""Merges snapshots of one cluster that were taken of different nodes.
 
-What checks compare between nodes cannot be put together from results. Snapshots can, and judging
-the whole one gives what a single run would have given.
+Results of checks that compare nodes cannot be merged. Snapshots can, and evaluating the merged one
+gives the results of a single run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord
 
 RESULTS = "results.jsonl"
 RUNS_OWN = "snapshot"
-"""The folder in a run's folder that holds its snapshot."""
+"""The folder of the snapshot in a run's folder."""
 
 NO_ACCESS_NOTES = (NO_ACCESS, "There was no way into ")
 """Notes of a part that the merged run does not keep: another part has access to those nodes.
@@ -31,7 +31,7 @@ The second one is in snapshots and results of earlier versions."""
 
 
 def opened(path: Path) -> Snapshot:
-    """The snapshot in `path`, a snapshot's folder or a run's. Raises SnapshotError without one."""
+    """Open the snapshot in `path`, a snapshot's or a run's folder. Raises SnapshotError."""
     inner = path / RUNS_OWN
     return Snapshot.open(inner if (inner / INDEX).is_file() else path)
 
@@ -41,67 +41,67 @@ def _is_run(path: Path) -> bool:
 
 
 def has_snapshot(path: Path) -> bool:
-    """Whether `path` is to be opened as one; what is not there at all is complained of as one."""
+    """Whether `path` is to be opened as a snapshot; also if it does not exist at all."""
     if (path / INDEX).is_file() or (path / RUNS_OWN / INDEX).is_file():
         return True
     return not path.is_file() and not (path / RESULTS).is_file()
 
 
 def expanded(paths: Sequence[Path]) -> list[Path]:
-    """The runs and snapshots in `paths`: of a folder of report folders the newest of each.
+    """The runs and snapshots in `paths`; in a folder of report folders, the newest run of each.
 
-    A run's folder gets its name when it is complete.
+    A run's folder gets its final name when it is complete.
     """
     found = []
     for path in paths:
         inner = sorted(path.iterdir()) if path.is_dir() and not _is_run(path) else []
         reports = [sorted(filter(_is_run, each.glob("[!.]*/"))) for each in inner]
         newest = [each[-1] for each in reports if each]
-        # What holds nothing is named where it is opened.
+        # An empty folder is reported when it is opened.
         found += newest or ([] if inner else [path])
     return found
 
 
 def merge(parts: Sequence[Snapshot], folder: Path) -> Snapshot:
-    """Write the whole snapshot to the new folder.
+    """Write the merged snapshot to the new folder.
 
-    Raises RequestError where the parts are not of one cluster, were to be judged differently, or
-    saw the same node; SnapshotError where one cannot be read.
+    Raises RequestError if the parts are of different clusters, have different thresholds or
+    waivers, or visited the same node; SnapshotError if one cannot be read.
     """
     ordered = sorted(parts, key=lambda each: each.index.time)
     _refuse_strangers(ordered)
     first = ordered[0].index
-    whole = msgspec.structs.replace(
+    merged = msgspec.structs.replace(
         first,
         queries={key: text for each in ordered for key, text in each.index.queries.items()},
         notes=list(dict.fromkeys(_notes(ordered))),
         looks=[],
     )
-    writer = SnapshotWriter(folder, whole)
-    for look in range(1, max(len(each.index.looks) for each in ordered) + 1):
-        _write_look(writer, look, [each for each in ordered if len(each.index.looks) >= look])
+    writer = SnapshotWriter(folder, merged)
+    for number in range(1, max(len(each.index.looks) for each in ordered) + 1):
+        _write_round(writer, number, [each for each in ordered if len(each.index.looks) >= number])
     return Snapshot.open(folder)
 
 
 def _notes(parts: Sequence[Snapshot]) -> Iterator[str]:
     for each in parts:
         yield from (note for note in each.index.notes if not note.startswith(NO_ACCESS_NOTES))
-    yield f"Put together from {len(parts)} snapshots of different nodes."
+    yield f"Merged from {len(parts)} snapshots of different nodes."
 
 
 def _refuse_strangers(parts: Sequence[Snapshot]) -> None:
     first = parts[0]
     for each in parts:
         if not each.index.looks:
-            raise RequestError(f"{each.path} has no finished look; take it anew.")
+            raise RequestError(f"{each.path} has no finished round; take it again.")
         if not each.index.cluster.uid or each.index.cluster.uid != first.index.cluster.uid:
             raise RequestError(
-                f"{each.path} is not known to be of the same cluster as {first.path}: "
-                f"{_cluster(each.index)}, {_cluster(first.index)}."
+                f"{each.path} and {first.path} are not of the same cluster: "
+                f"{_cluster(each.index)}, {_cluster(first.index)}. Merge parts of one cluster."
             )
         if _terms(each.index) != _terms(first.index):
             raise RequestError(
-                f"{each.path} was taken with other thresholds or waivers than {first.path}; take "
+                f"{each.path} was taken with other thresholds or waivers than {first.path}. Take "
                 "all parts with the same inventory."
             )
 
@@ -120,18 +120,18 @@ class _Visit:
     record: VisitRecord
 
 
-def _write_look(writer: SnapshotWriter, look: int, parts: Sequence[Snapshot]) -> None:
-    apis = [each.api(look) for each in parts]
-    records = [each.index.looks[look - 1] for each in parts]
+def _write_round(writer: SnapshotWriter, number: int, parts: Sequence[Snapshot]) -> None:
+    apis = [each.api(number) for each in parts]
+    records = [each.index.looks[number - 1] for each in parts]
     visits: dict[str, _Visit] = {}
     for part, record in zip(parts, records, strict=True):
         for name, visit in record.visits.items():
             visits[name] = _better(name, visits.get(name), _Visit(part, visit))
-    writer.write_api(look, apis[0])
+    writer.write_api(number, apis[0])
     for name, each in sorted(visits.items()):
         if each.record.status.reached:
-            document = each.part.document(name, look)
-            writer.write_document(look, name, msgspec.json.encode(named(document)))
+            document = each.part.document(name, number)
+            writer.write_document(number, name, msgspec.json.encode(named(document)))
     writer.finish_round(
         RoundRecord(
             started=min(each.started for each in records),
@@ -144,19 +144,19 @@ def _write_look(writer: SnapshotWriter, look: int, parts: Sequence[Snapshot]) ->
 
 
 def _better(name: str, known: _Visit | None, new: _Visit) -> _Visit:
-    """Of two visits the one that saw the node, else the one that had a way in."""
+    """Of two visits the one that reached the node, else the one that had access."""
     if known is None or not known.record.status.attempted:
         return new
     if new.record.status.reached and known.record.status.reached:
         raise RequestError(
-            f"Both {known.part.path} and {new.part.path} saw node {name}; which of them counts? "
-            "Merge snapshots of different nodes."
+            f"Both {known.part.path} and {new.part.path} visited node {name}. Merge snapshots of "
+            "different nodes."
         )
     return new if new.record.status.reached else known
 
 
 def _changes(apis: Sequence[ApiObjects], records: Sequence[RoundRecord]) -> list[Change]:
-    """What changed during a look, and between the parts: the whole has the first one's objects."""
+    """What changed during a round and between the parts; the first part has the objects."""
     found = [change for each in records for change in each.changes]
     found += [change for api in apis[1:] for change in changes_between(apis[0], api)]
     by_object = {(each.kind, each.namespace, each.name): each for each in found}

@@ -1,4 +1,4 @@
-"""`reports/<time>/`: what a run leaves. A folder with its final name is complete."""
+"""`reports/<time>/`: the folder that a run leaves. Under its final name it is complete."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ class ReportFolder:
     part: Path
     final: Path
     held: int
-    """Shows other runs that this one lives."""
+    """A descriptor whose lock shows other runs that this one is alive."""
 
     @classmethod
     def create(
         cls, parent: Path, started: float, keep: int | None = None, spared: Path | None = None
     ) -> ReportFolder:
-        """A new folder in `parent`, named after the run's start. Raises RequestError.
+        """Make a new folder in `parent`, named after the run's start. Raises RequestError.
 
-        First what killed runs left is removed there and, where at most `keep` reports are to
-        stay, those that are too old, but for the one that `spared` lies in: a disk that is full
-        of reports has room for the next one then.
+        First it removes what killed runs left there and, if at most `keep` reports are to stay,
+        the older ones except the one that contains `spared`. A disk that is full of reports then
+        has room for the next one.
         """
         remove_abandoned(parent)
         if keep is not None:
@@ -75,11 +75,11 @@ class ReportFolder:
 
     @property
     def next_snapshot(self) -> Path:
-        """Where a live run keeps what it sees when it looks at everything once more."""
+        """Where a live run keeps what it sees when it checks the whole cluster again."""
         return self.part / f"{SNAPSHOT}-next"
 
     def take_next(self) -> None:
-        """What was seen last takes the place of what was seen before. Raises RequestError."""
+        """Replace the snapshot by the one that was taken last. Raises RequestError."""
         try:
             shutil.rmtree(self.snapshot)
             self.next_snapshot.rename(self.snapshot)
@@ -87,13 +87,14 @@ class ReportFolder:
             raise _unwritable(self.part, error) from None
 
     def drop_next(self) -> None:
-        """What was seen last is not whole: what was seen before counts."""
+        """Remove the snapshot that was taken last: it is incomplete, and the earlier one counts."""
         shutil.rmtree(self.next_snapshot, ignore_errors=True)
 
     def finish(self, results: Results, history_file: Path | None = None) -> Path:
-        """Write every report and give the folder its name; returns it. Raises UnwrittenError.
+        """Write every report, give the folder its final name, and return it.
 
-        The page shows the earlier runs of the same cluster that `history_file` tells of.
+        The page shows the earlier runs of the same cluster that `history_file` lists. Raises
+        UnwrittenError.
         """
         now = history.entry_of(results, self.final)
         runs = [*_earlier(history_file, now.cluster), now]
@@ -109,7 +110,7 @@ class ReportFolder:
         return self.final
 
     def abandon(self) -> Path | None:
-        """Remove the folder; but where at least one look was closed, keep it and return it."""
+        """Remove the folder. If it has at least one round, keep it instead and return it."""
         try:
             with contextlib.suppress(SnapshotError):
                 if Snapshot.open(self.snapshot).index.looks:
@@ -122,7 +123,7 @@ class ReportFolder:
 
 
 def add_to_history(results: Results, folder: Path, request: Request) -> str:
-    """Append the run to the history; returns why that was not possible, a sentence, or nothing.
+    """Append the run to the history. Return a sentence if that failed, else an empty string.
 
     A run that was cut short says little about the cluster, and leaves no line.
     """

@@ -1,4 +1,4 @@
-"""What a report directory need not hold any longer: folders of killed runs, and old reports."""
+"""Removes what a report directory no longer needs: folders of killed runs, and old reports."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import shutil
 from pathlib import Path
 
 PART = ".part"
-"""Ends the hidden name of a folder that a run still fills."""
+"""The end of the hidden name of a folder that a run still fills."""
 KEPT = ".kept"
-"""Ends the one of a folder that a run gave up, and told its user of."""
+"""The end of the hidden name of a folder that a failed run kept, and named to its user."""
 _RUN = re.compile(rf"\.?(\d{{4}}-\d\d-\d\dT\d\d-\d\d-\d\dZ)(?:-(\d+))?(?:{re.escape(KEPT)})?")
 
 
 def hold(folder: Path) -> int | None:
-    """Mark the folder as one of a run that lives, which it is until this process ends.
+    """Mark the folder as that of a running process, until this process ends.
 
     The mark is a lock, which the kernel takes back however a process ends, and which holds in
     other containers too. None if the folder has gone meanwhile; close what is returned.
@@ -37,7 +37,7 @@ def hold(folder: Path) -> int | None:
 
 
 def remove_abandoned(parent: Path) -> list[Path]:
-    """Remove the folders of runs that were killed; returns them. Those of runs that live stay."""
+    """Remove the folders of killed runs and return them. Those of running ones stay."""
     return [folder for folder in sorted(parent.glob(f".*{PART}")) if _removed(folder)]
 
 
@@ -50,7 +50,7 @@ def _removed(folder: Path) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder)
-    except OSError:  # its run lives, or it is not ours to remove
+    except OSError:  # its run is going on, or we may not remove it
         return False
     finally:
         os.close(descriptor)
@@ -58,7 +58,7 @@ def _removed(folder: Path) -> bool:
 
 
 def prune(parent: Path, keep: int, spared: Path | None = None) -> None:
-    """Remove all but the newest `keep` reports, and all but as many of runs that were given up.
+    """Remove all but the newest `keep` reports, and all but as many folders of failed runs.
 
     The one that `spared` is, or lies in, stays. What has another name than a report is not touched.
     """

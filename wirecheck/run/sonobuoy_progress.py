@@ -1,4 +1,4 @@
-"""Tell Sonobuoy how far a run is: its sidecar takes updates on a port of this pod.
+"""Reports the progress of a run to Sonobuoy, whose sidecar listens on a port of this pod.
 
 The contract is Sonobuoy's: POST `/progress` with `msg`, `total`, `completed`, `errors` and
 `failures`, as often as one likes. What is not taken is lost, and changes nothing.
@@ -25,10 +25,10 @@ from wirecheck.text import harmless, shortened
 
 PORT = "SONOBUOY_PROGRESS_PORT"
 SECONDS = 2.0
-"""The sidecar is in the same pod: who does not answer at once will not answer."""
+"""The sidecar is in the same pod: if it does not answer at once, it never will."""
 
 UPDATES = 100
-"""Of the visits of one look."""
+"""At most this many updates about the visits of one round."""
 
 MOST = 50
 LONGEST = 300
@@ -45,7 +45,7 @@ class Update(msgspec.Struct, frozen=True):
 
 
 class SonobuoyProgress:
-    """Passes everything on to `inner`, and tells the sidecar of it."""
+    """Passes everything on to `inner`, and posts updates to the sidecar."""
 
     def __init__(self, inner: RunProgress, port: str) -> None:
         self._inner = inner
@@ -55,23 +55,23 @@ class SonobuoyProgress:
         self._errors: list[str] = []
 
     def say(self, sentence: str) -> None:
-        """Passed on alone: it may have many lines."""
+        """Pass the sentence on. It is not posted: it may have many lines."""
         self._inner.say(sentence)
 
     def visits(self, total: int) -> AbstractContextManager[VisitProgress]:
-        """A look begins."""
-        return self._look(total)
+        """Begin a round."""
+        return self._round(total)
 
     @contextmanager
-    def _look(self, total: int) -> Iterator[VisitProgress]:
+    def _round(self, total: int) -> Iterator[VisitProgress]:
         self._total, self._completed, self._errors = total, 0, []
-        self._post(f"A look at {total:,} nodes begins.")
+        self._post(f"Visiting {total:,} nodes.")
         with self._inner.visits(total) as inner:
             yield _Both(inner, self)
-        self._post(f"{self._completed:,} of {total:,} nodes were visited.")
+        self._post(f"{self._completed:,} of {total:,} nodes visited.")
 
     def visited(self, node: str, visit: VisitRecord) -> None:
-        """One more."""
+        """Count a visit, and keep the reason if it failed."""
         self._completed += 1
         if (
             not (visit.status.reached or visit.status is VisitStatus.GONE)
@@ -79,10 +79,10 @@ class SonobuoyProgress:
         ):
             self._errors.append(shortened(harmless(f"{node}: {visit.reason}"), LONGEST))
         if self._completed % max(1, self._total // UPDATES) == 0:
-            self._post(harmless(f"{node} was visited."))
+            self._post(harmless(f"{node} visited."))
 
     def ended(self, results: Results) -> None:
-        """The verdict, with what failed."""
+        """Post the verdict, with the failing items."""
         failed = (
             f"{item.check} on {item.node or 'the cluster'}"
             for item in results.items
@@ -114,14 +114,14 @@ class SonobuoyProgress:
 
 
 class _Both:
-    """Who is told of each visit."""
+    """Passes each visit on to several."""
 
-    def __init__(self, *told: VisitProgress) -> None:
-        self._told = told
+    def __init__(self, *inner: VisitProgress) -> None:
+        self._inner = inner
 
     def visited(self, node: str, visit: VisitRecord) -> None:
-        """Tell them all."""
-        for each in self._told:
+        """Pass the visit on."""
+        for each in self._inner:
             each.visited(node, visit)
 
 

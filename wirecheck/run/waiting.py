@@ -1,4 +1,4 @@
-"""Waiting until a cluster is healthy: what was red, when it healed, and whether to look again."""
+"""`--wait`: which items are failing, when they healed, and whether to check again."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from wirecheck.evaluation.verdict import FailOn, is_spared, spared_nodes
 from wirecheck.results.records import Healing, ItemResult, Wait
 
 PAUSE = 20.0
-"""Seconds between two rounds, of which each visits every node."""
+"""Seconds between two passes, each of which checks the whole cluster."""
 
-Place = tuple[str, str]
+FailingItem = tuple[str, str]
 """A check and a node."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Time, which tests make themselves."""
+    """Time, which tests replace."""
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -27,14 +27,14 @@ class Clock:
 
 @dataclass(slots=True)
 class Waiting:
-    """One run's waiting, of at most `limit` seconds; 0 is not to wait at all."""
+    """How long one run has waited, of at most `limit` seconds; 0 means that it does not wait."""
 
     limit: float
     clock: Clock = field(default_factory=Clock)
     rounds: int = 0
     _began: float = field(init=False)
-    _healed: dict[Place, float] = field(default_factory=dict)
-    _red: set[Place] = field(default_factory=set)
+    _healed: dict[FailingItem, float] = field(default_factory=dict)
+    _failing: set[FailingItem] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._began = self.clock.now()
@@ -50,32 +50,32 @@ class Waiting:
         return max(0.0, self.limit - self.passed)
 
     def saw(self, items: Sequence[ItemResult], fail_on: FailOn, unreachable: float = 0) -> None:
-        """A round is over."""
+        """Take note of the items of one pass."""
         self.rounds += 1
-        red = set(_red(items, fail_on, unreachable))
-        for place in self._red - red:
-            self._healed[place] = self.passed
-        for place in red:
-            self._healed.pop(place, None)
-        self._red = red
+        failing = set(_failing_items(items, fail_on, unreachable))
+        for item in self._failing - failing:
+            self._healed[item] = self.passed
+        for item in failing:
+            self._healed.pop(item, None)
+        self._failing = failing
 
     @property
     def goes_on(self) -> bool:
-        """Whether something is red and there is time to look again."""
-        return bool(self._red) and self.left > 0
+        """Whether an item is failing and there is time to check again."""
+        return bool(self._failing) and self.left > 0
 
     @property
     def failing(self) -> int:
-        """How many items were red in the last round."""
-        return len(self._red)
+        """How many items were failing in the last pass."""
+        return len(self._failing)
 
     def pause(self) -> None:
-        """Let some time pass before the next round."""
+        """Let some time pass before the next pass."""
         self.clock.sleep(min(PAUSE, self.left))
 
     @property
     def record(self) -> Wait | None:
-        """What the report says; nothing if nobody wanted to wait."""
+        """What the report shows; None without `--wait`."""
         if not self.limit:
             return None
         return Wait(
@@ -89,8 +89,10 @@ class Waiting:
         )
 
 
-def _red(items: Sequence[ItemResult], fail_on: FailOn, unreachable: float) -> list[Place]:
-    """What keeps the run from being healthy; a node that was not seen counts once."""
+def _failing_items(
+    items: Sequence[ItemResult], fail_on: FailOn, unreachable: float
+) -> list[FailingItem]:
+    """The items that keep the run from being healthy. A node that was not visited counts once."""
     bad = {Outcome.FAIL, Outcome.ERROR} | ({Outcome.WARN} if fail_on == "warn" else set())
     spared = set(spared_nodes(items, unreachable))
     return [
