@@ -18,7 +18,7 @@ def test_two_namespaces_are_refused(inspect, healthy):
     status, _, err = inspect("pod", "shop/db-0", "-n", "ops", "--snapshot", healthy)
 
     assert status == 4
-    assert "not in the namespace ops" in err
+    assert "names another namespace than -n ops" in err
 
 
 @pytest.mark.parametrize(
