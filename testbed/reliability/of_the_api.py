@@ -74,7 +74,7 @@ def _failing() -> list[str]:
 def _failing_at_the_end() -> list[str]:
     return _through(
         _at(PODS, range(2, 1000), Fault(503)),
-        _noted("What changed while it was looked at is not known"),
+        _noted("What changed during the round is unknown"),
     )
 
 
