@@ -10,12 +10,13 @@ import pytest
 
 import wirecheck.pytest_plugin.session  # noqa: F401 - pytester forgets what is imported in its runs
 from tests.collect.conftest import status
-from tests.served_cluster import ServedCluster
+from tests.served_cluster import SEEN, ServedCluster, emptied, node
 from tests.snapshots import broken, healthy, unreachable, written
 from wirecheck.cli import main as cli
 from wirecheck.results.jsonl import read_results
 from wirecheck.results.records import Results
 from wirecheck.run import live, report_folder
+from wirecheck.run.waiting import Waiting
 from wirecheck.snapshot.index import Waiver
 
 pytest_plugins = ["pytester"]
@@ -176,6 +177,42 @@ def test_it_waits_until_the_cluster_is_healthy(run: Run, served, cluster):
     assert (healed.check, healed.node) == ("pods.ip_on_interface", "n1")
     assert "1 item failing after" in ended.text
     assert "pods.ip_on_interface on n1 was healthy after" in ended.text
+
+
+def test_a_node_that_is_added_while_waiting_counts(run: Run, served, cluster, monkeypatch):
+    """pytest has chosen its items by then."""
+    served.looks = [broken(), healthy()]
+    larger = healthy()
+    larger.api["nodes"].append(node("n2", ready="False"))
+    served.access_methods.add("n2")
+    served.visits["n2"] = (SEEN, emptied(healthy().document))
+
+    def pause(_: float) -> None:
+        served.serve(larger)
+        monkeypatch.setattr(Waiting, "left", 0.0)
+
+    monkeypatch.setattr(Waiting, "pause", lambda _, seconds=0.0: pause(seconds))
+
+    ended = run(cluster, "--wait=10m", "--rounds=1")
+
+    assert ended.status == 1
+    failed = {(each.check, each.node) for each in ended.results.items if each.outcome == "fail"}
+    assert failed == {("nodes.ready", "n2")}
+    assert "nodes.ready" in ended.text
+
+
+def test_a_node_that_is_deleted_while_waiting_is_left_out(run: Run, served, cluster, monkeypatch):
+    larger = healthy()
+    larger.api["nodes"].append(node("n2", ready="False"))
+    served.serve(larger)
+    served.access_methods.add("n2")
+    served.visits["n2"] = (SEEN, emptied(healthy().document))
+    monkeypatch.setattr(Waiting, "pause", lambda _: served.serve(healthy()))
+
+    ended = run(cluster, "--wait=10m", "--rounds=1")
+
+    assert ended.status == 0
+    assert ended.results.ended.coverage.nodes_known == 1
 
 
 def test_an_api_that_is_away_for_a_while_is_waited_for(run: Run, served, cluster):

@@ -101,7 +101,7 @@ def _proxy_modes(index: SnapshotIndex) -> list[str]:
 
 
 def _notes(snapshot: Snapshot) -> list[str]:
-    """What was noted while looking, and once each what could not be read of the API."""
+    """The notes of the rounds, and once each what could not be read from the API."""
     index = snapshot.index
     notes = [*index.notes, *(problem for look in index.looks for problem in look.problems)]
     notes += slow_commands(index)

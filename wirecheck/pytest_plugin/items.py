@@ -69,6 +69,11 @@ class CheckItems:
         return self._run.results if self._run else None
 
     @property
+    def added(self) -> list[ItemResult]:
+        """Results for nodes that were added after pytest had chosen its items."""
+        return self._run.added if self._run else []
+
+    @property
     def folder(self) -> Path | None:
         """Where the reports were written to."""
         return self._run.folder if self._run else None
@@ -100,7 +105,7 @@ class CheckItems:
         if self._run is None or not self._was_observed:
             return
         try:
-            self._run.finish(self._ended, interrupted=interrupted)
+            self._run.finish([*self._ended, *self.added], interrupted=interrupted)
         except UnwrittenError as error:
             self._run.fail(error)
             self.unwritten = str(error)

@@ -190,6 +190,10 @@ def pytest_terminal_summary(
     for item in items.results.items:
         if item.outcome is Outcome.WARN:
             write(f"WARN {item.check}[{item.node or 'cluster'}] - {headline(item)}", yellow=True)
+    for item in items.added:
+        if item.outcome in (Outcome.FAIL, Outcome.ERROR) and not item.folded:
+            where = f"{item.check}[{item.node}], a node that was added while waiting"
+            write(f"{str(item.outcome).upper()} {where} - {headline(item)}", red=True)
     for line in _notes(items.results):
         write(harmless(line))
     write(coverage_sentence(items.results.ended.coverage))

@@ -69,6 +69,8 @@ class ReportedRun:
         self._chosen: Collection[ItemName] | None = None
         self._baseline: Baseline | None = None
         self._session: Session | None = None
+        self._known_nodes: frozenset[str] = frozenset()
+        """The nodes at the time of `open`, which items are chosen from."""
         self._compared: _Compared | None = None
         self._folder: ReportFolder | None = None
 
@@ -84,6 +86,7 @@ class ReportedRun:
     def open(self) -> None:
         """Open the snapshot or the cluster. Raises what `request.SENTENCES` lists."""
         self._session = self._opened()
+        self._known_nodes = frozenset(self._session.source.node_names)
 
     @property
     def session(self) -> Session:
@@ -124,6 +127,13 @@ class ReportedRun:
         if self._compared:
             return self._compared.items.get((check, node))
         return next((each for each in self.session.items(node) if each.check == check), None)
+
+    @property
+    def added(self) -> list[ItemResult]:
+        """Items of nodes that were added while the run waited: nobody could choose them."""
+        if self._compared is None:
+            return []
+        return [each for each in self._compared.items.values() if self._is_added(each)]
 
     def finish(
         self, items: list[ItemResult] | None = None, *, interrupted: bool = False
@@ -194,12 +204,17 @@ class ReportedRun:
         items = [
             each
             for each in session.evaluate()
-            if self._chosen is None or (each.check, each.node) in self._chosen
+            if self._chosen is None
+            or (each.check, each.node) in self._chosen
+            or self._is_added(each)
         ]
         comparison = None
         if self._baseline:
             items, comparison = self._baseline.settle(items, self._checks, doubts)
         return _Compared({(each.check, each.node): each for each in items}, comparison)
+
+    def _is_added(self, item: ItemResult) -> bool:
+        return bool(item.node) and item.node not in self._known_nodes
 
     def _observe_again(self, doubts: Sequence[str]) -> bool:
         """Check the whole cluster once more; False if that failed, and the last results count."""
