@@ -122,7 +122,7 @@ def _words(command: str, folder: Path, here: State) -> list[str]:
     }
     words = [instead.get(word, word) for word in words]
     words = [f"{folder}/home/{w[2:]}" if w.startswith("~/") else w for w in words]
-    if words[0] in ("wirecheck", "pytest"):
+    if words[0] in ("wirecheck", "pytest", "pipx"):
         return [sys.executable, "-m", *words]
     return [sys.executable, *words[1:]] if words[0] == "python3" else words
 
