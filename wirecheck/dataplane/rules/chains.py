@@ -109,11 +109,11 @@ class Chain:
 
     def concerning(self, packet: Packet) -> list[Step]:
         """The steps whose conditions on the packet match, whoever sends it."""
-        return [step for step in self.candidates(packet) if concerns(step, packet)]
+        return [step for step in self.candidates(packet) if concerns(packet, step)]
 
-    def candidates(self, packet: Packet) -> Sequence[Step]:
-        """The steps that the packet may match, in their order."""
-        if len(self.steps) <= self.SMALL:
+    def candidates(self, packet: Packet | None) -> Sequence[Step]:
+        """The steps that the packet may match, in their order; without one all steps."""
+        if packet is None or len(self.steps) <= self.SMALL:
             return self.steps
         found = [
             *self._by_host.get(packet.address, ()),
@@ -124,7 +124,7 @@ class Chain:
         return [step for _, step in found]
 
 
-def concerns(step: Step, packet: Packet) -> bool:
+def concerns(packet: Packet, step: Step) -> bool:
     """Whether the step's conditions on the packet match, whoever sends it."""
     return not (
         step.never
@@ -135,7 +135,7 @@ def concerns(step: Step, packet: Packet) -> bool:
     )
 
 
-def concerns_destination(step: Step, packet: Packet) -> bool:
+def concerns_destination(packet: Packet, step: Step) -> bool:
     """The same, whatever the state of the connection."""
     return not (
         (step.host and step.host != packet.address)

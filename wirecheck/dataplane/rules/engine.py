@@ -13,7 +13,7 @@ The engine knows no chain by its name.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from msgspec.structs import replace
@@ -57,16 +57,12 @@ class Question(ABC):
     """Whether packets go on behind an action that is not understood."""
     returning_apart: ClassVar[bool] = False
     """Whether clients that a step recalls are followed in addition to all others."""
+    packet: Packet | None = None
+    """The destination of the packets; None if they have several or unknown ones."""
     everybody: int = 1
     """The sources of a flow that holds all packets."""
-
-    @abstractmethod
-    def candidates(self, chain: Chain) -> Sequence[Step]:
-        """The steps of a chain that the packets may match, in their order."""
-
-    @abstractmethod
-    def concerns(self, step: Step) -> bool:
-        """Whether the step may match any of the packets."""
+    concerns: Callable[[Step], bool]
+    """Whether a step may match any of the packets."""
 
     @abstractmethod
     def split(self, step: Step, flows: Flows) -> tuple[Flows, Flows]:
@@ -84,12 +80,7 @@ class Question(ABC):
 class OfPacket(Question):
     """A question about packets to one destination."""
 
-    def __init__(self, packet: Packet) -> None:
-        self.packet = packet
-
-    def candidates(self, chain: Chain) -> Sequence[Step]:
-        """Those for this destination, and those for any."""
-        return chain.candidates(self.packet)
+    packet: Packet
 
     def look_up(self, lookup: Lookup) -> Action | None:
         """The action for this destination."""
@@ -141,18 +132,18 @@ class RuleEngine:
     def to_end_of(self, base_chain: str, flows: Flows) -> Flows:
         """The flows that no rule of a base chain accepted, diverted or refused."""
         self.accepted = []
-        chain = self._find(base_chain)
+        chain = self.chains.find(base_chain)
+        if chain is None:
+            self.consulted.chains.add((self.chains.label, base_chain))
         return flows if chain is None else self._walk(chain, flows)
-
-    def _find(self, name: str) -> Chain | None:
-        self.consulted.chains.add((self.chains.label, name))
-        return self.chains.find(name)
 
     def _walk(self, chain: Chain, flows: Flows) -> Flows:
         returned: Flows = []
+        self.consulted.chains.add((self.chains.label, chain.name))
         caller, self._chain = self._chain, chain.name
-        concerns = self.question.concerns
-        for step in self.question.candidates(chain):
+        question = self.question
+        concerns = question.concerns
+        for step in chain.candidates(question.packet):
             if concerns(step):
                 flows = self._take(step, flows, returned)
                 if not flows:
@@ -189,8 +180,9 @@ class RuleEngine:
         return flows
 
     def _jump(self, step: Step, action: Jump, flows: Flows, returned: Flows) -> Flows:
-        chain = self._find(action.chain)
+        chain = self.chains.find(action.chain)
         if chain is None:
+            self.consulted.chains.add((self.chains.label, action.chain))
             why = f"chain {action.chain} does not exist"
             return self._unrecognised(step, flows, why)
         if len(self._path) > MOST_JUMPS:

@@ -45,23 +45,22 @@ class OnePacket(OfPacket):
 
     def __init__(self, forwarded: ForwardedPacket) -> None:
         destination = forwarded.destination
-        super().__init__(
-            Packet(
-                destination.version,
-                str(destination),
-                int(destination),
-                forwarded.protocol,
-                ANY_PORT if forwarded.port is None else forwarded.port,
-                is_local=False,
-            )
+        self.packet = Packet(
+            destination.version,
+            str(destination),
+            int(destination),
+            forwarded.protocol,
+            ANY_PORT if forwarded.port is None else forwarded.port,
+            is_local=False,
         )
+        self.concerns = self._may_match
         self._forwarded = forwarded
         self._is_mark_known = True
 
-    def concerns(self, step: Step) -> bool:
+    def _may_match(self, step: Step) -> bool:
         """Whether the destination matches and the state of the connection may match."""
         is_other_state = step.never and not step.first
-        return not is_other_state and concerns_destination(step, self.packet)
+        return not is_other_state and concerns_destination(self.packet, step)
 
     def split(self, step: Step, flows: Flows) -> tuple[Flows, Flows]:
         """Both ways where it is not known whether the step matches."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from wirecheck.dataplane.rules.chains import Chain, Chains
+from wirecheck.dataplane.rules.chains import Chains
 from wirecheck.dataplane.rules.engine import Flows, Question, RuleEngine
 from wirecheck.dataplane.rules.flows import Flow, is_refused, split_by_mark
 from wirecheck.dataplane.rules.steps import Step
@@ -24,14 +24,8 @@ class MarkedPacket(Question):
 
     skips_unrecognised = True
 
-    def candidates(self, chain: Chain) -> Sequence[Step]:
-        """All steps."""
-        return chain.steps
-
-    def concerns(self, step: Step) -> bool:
-        """Whether the step matches every packet, except for its mark."""
-        is_special = not step.first or step.protocol or step.host or step.port or step.tests
-        return not (is_special or step.sources or step.probability < 1 or step.recalls)
+    def __init__(self) -> None:
+        self.concerns = _is_general
 
     def split(self, step: Step, flows: Flows) -> tuple[Flows, Flows]:
         """By the mark."""
@@ -61,3 +55,9 @@ def by_mark(chains: Chains[Any], base_chain: str) -> ByMark:
         return engine.is_masqueraded
 
     return is_masqueraded
+
+
+def _is_general(step: Step) -> bool:
+    """Whether the step matches every packet, except for its mark."""
+    is_special = not step.first or step.protocol or step.host or step.port or step.tests
+    return not (is_special or step.sources or step.probability < 1 or step.recalls)

@@ -7,10 +7,10 @@ with the masquerade mark breaks Services. Only what is refused for certain count
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
-from wirecheck.dataplane.rules.chains import Chain, Chains
+from wirecheck.dataplane.rules.chains import Chains
 from wirecheck.dataplane.rules.engine import Flows, Question, RuleEngine
 from wirecheck.dataplane.rules.flows import Flow, is_refused, split_by_mark
 from wirecheck.dataplane.rules.steps import Step
@@ -20,13 +20,8 @@ from wirecheck.dataplane.table import RuleText
 class FirstPackets(Question):
     """The first packets of translated connections, whatever their addresses."""
 
-    def candidates(self, chain: Chain) -> Sequence[Step]:
-        """All steps."""
-        return chain.steps
-
-    def concerns(self, step: Step) -> bool:
-        """Whether the step can match a translated first packet."""
-        return step.first
+    def __init__(self) -> None:
+        self.concerns = attrgetter("first")
 
     def split(self, step: Step, flows: Flows) -> tuple[Flows, Flows]:
         """A condition on more than the mark matches some of the packets and others not."""
@@ -41,9 +36,8 @@ class FirstPackets(Question):
 class LaterPackets(FirstPackets):
     """All later packets of translated connections, in both directions."""
 
-    def concerns(self, step: Step) -> bool:
-        """Whether the step can match a packet of a known connection."""
-        return step.later is not False
+    def __init__(self) -> None:
+        self.concerns = lambda step: step.later is not False
 
     def is_sure(self, step: Step) -> bool:
         """As for first packets, if the state of the connection matches for certain."""

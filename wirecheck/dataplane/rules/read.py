@@ -148,8 +148,9 @@ def _sent(ruleset: Ruleset, packet: Packet, regions: Regions, consulted: Consult
             question = ServiceConnections(packet, regions, stage.chains, consulted)
             engine = RuleEngine(question, stage.chains, consulted, shared=shared, everybody=clients)
             flows = engine.through(stage.base_chain, flows)
-            local = regions.clients.local_addresses
-            results += _after_dnat(ruleset, engine, local, from_node=clients == node, stage=at)
+            if engine.results:
+                local = regions.clients.local_addresses
+                results += _after_dnat(ruleset, engine, local, from_node=clients == node, stage=at)
         results += [Result(flow, Verdict.NOTHING) for flow in flows]
         sent.append(Sent(clients, results))
     return sent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -26,18 +27,17 @@ class ServiceConnections(OfPacket):
     def __init__(
         self, packet: Packet, regions: Regions, chains: Chains[Any], consulted: Consulted
     ) -> None:
-        super().__init__(packet)
+        self.packet = packet
+        self.concerns = partial(concerns, packet)
         self.regions = regions
         self.everybody = regions.all
         self._chains = chains
         self._consulted = consulted
 
-    def concerns(self, step: Step) -> bool:
-        """Whether the conditions on the destination are met, whoever sends the packet."""
-        return concerns(step, self.packet)
-
     def split(self, step: Step, flows: Flows) -> tuple[Flows, Flows]:
         """The clients that match, and the others."""
+        if not (step.sources or step.marks or step.recalls or step.probability != 1.0):
+            return flows, []
         if step.own and (mark := self._mark_for_own(step)):
             # Splitting clients by the address of each backend would be quadratic.
             return [], [with_own_mark(flow, step.own, mark) for flow in flows]
