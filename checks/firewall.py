@@ -19,7 +19,8 @@ def forwards_pods(node: Node) -> Findings:
     accepts them, packets of pods never leave the node.
 
     Except: only packets that are dropped in any case count. Rules for some ports, sets or single
-    pods do not. At most eight other nodes are tried.
+    pods do not. At most eight other nodes are tried. Of nftables only the tables of iptables and
+    kube-proxy are read.
 
     See: https://github.com/kubernetes/kubernetes/issues/40182
          https://github.com/kubernetes/kubernetes/issues/39823
@@ -41,6 +42,7 @@ def forwards_dns(node: Node) -> Findings:
     A rule that is meant to block DNS to the internet often blocks DNS inside the cluster as well.
 
     Except: only packets that are dropped in any case count. Rules for sets or single pods do not.
+    Of nftables only the tables of iptables and kube-proxy are read.
 
     See: https://github.com/kubernetes/kubernetes/issues/93791
          https://github.com/kubernetes/kubernetes/issues/40182

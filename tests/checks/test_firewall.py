@@ -1,5 +1,7 @@
 """The checks of the node's filter, each on a cluster whose rules are changed."""
 
+import json
+
 import pytest
 
 from tests.checks.small_cluster import FILTER, SmallCluster
@@ -155,4 +157,65 @@ def test_rules_that_are_not_understood_are_an_error(small):
 def test_a_node_without_iptables_is_skipped(small):
     small.change_output("iptables-nft-save", "")
     with pytest.raises(NotApplicable, match="no iptables rules"):
+        small.findings("firewall.forwards_pods")
+
+
+def listing(*rules: list[dict], policy: str = "accept") -> str:
+    """A table of kube-proxy in nftables mode with one forward chain."""
+    base = {"family": "ip", "table": "kube-proxy", "handle": 1}
+    hook = {"type": "filter", "hook": "forward", "prio": -110, "policy": policy}
+    items = [
+        {"metainfo": {"version": "1.0.9", "release_name": "x", "json_schema_version": 1}},
+        {"table": {"family": "ip", "name": "kube-proxy", "handle": 1}},
+        {"chain": {**base, "name": "filter-forward", **hook}},
+        *({"rule": {**base, "chain": "filter-forward", "expr": rule}} for rule in rules),
+    ]
+    return json.dumps({"nftables": items})
+
+
+DROP = {"drop": None}
+
+
+def match(left: dict, right: object) -> dict:
+    return {"match": {"op": "==", "left": left, "right": right}}
+
+
+@pytest.mark.parametrize("keeps_iptables", [True, False])
+@pytest.mark.parametrize(
+    ("rule", "parts"),
+    [
+        ([DROP], ["to pods of n2", "from pods of n2"]),
+        ([match({"meta": {"key": "iifname"}}, "flannel.1"), DROP], ["from pods of n2"]),
+        ([match({"meta": {"key": "oifname"}}, "flannel*"), DROP], ["to pods of n2"]),
+        ([match({"meta": {"key": "iifname"}}, "docker0"), DROP], []),
+        ([match({"ct": {"key": "state"}}, "new"), DROP], ["to pods of n2", "from pods of n2"]),
+        ([match({"ct": {"key": "state"}}, "invalid"), DROP], []),
+        ([{"limit": {"rate": 5, "per": "second", "inv": True}}, DROP], []),
+    ],
+    ids=["all", "a device", "devices", "another device", "new", "invalid", "a rate"],
+)
+def test_rules_of_nftables_are_read(small, rule, parts, keeps_iptables):
+    if not keeps_iptables:
+        small.change_output("iptables-nft-save", "")
+    small.change_output("nft-kube-proxy", listing(rule))
+    small.change_output("nft-kube-proxy6", "")
+
+    found = [part for part, _ in dropped(small, "forwards_pods")]
+    assert found == [f"FORWARD {part}" for part in parts]
+
+
+def test_a_policy_of_nftables_is_found(small):
+    small.change_output("nft-kube-proxy", listing(policy="drop"))
+    small.change_output("nft-kube-proxy6", "")
+
+    assert {e for _, e in dropped(small, "forwards_pods")} == {
+        "policy DROP of filter-forward: no rule accepts it"
+    }
+
+
+def test_tables_that_are_known_by_name_only_are_named(small):
+    small.change_output("iptables-nft-save", "")
+    small.change_output("nft-tables", "table ip filter\ntable inet firewalld\n")
+
+    with pytest.raises(NotApplicable, match=r"not read: inet firewalld$"):
         small.findings("firewall.forwards_pods")
