@@ -83,7 +83,7 @@ def kubernetes_chains_called(node: Node) -> Findings:
 
 @check(
     remedy="Disable it on {node}: `systemctl disable --now {manager}`. Or make it trust the pod "
-    "and Service ranges, and keep its reload from flushing the rules of others.",
+    "and Service ranges, and keep its reload from flushing third-party rules.",
     facts=RULES,
 )
 def single_manager(node: Node) -> Findings:

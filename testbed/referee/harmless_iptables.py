@@ -58,14 +58,14 @@ def _reasons(edit: Edit, old: list[Rule], new: list[Rule], facts: NodeFacts) -> 
     if edit.kind in GONE:
         yield from _reasons_to_leave_out(rule, old, edit.text, facts)
     if not is_reachable(rule, old) and not is_reachable(rule, new):
-        yield "nothing leads to its chain"
+        yield "no rule jumps to its chain"
     if edit.kind == "reorder":
         yield from _reasons_for_swap(rule, old[at + 1], old, facts)
         return
     if not rule.target:
-        yield "a rule without a target"
+        yield "the rule has no target"
     if is_taken_before(rule, old):
-        yield "a rule before it takes all of its packets to the same endpoints"
+        yield "an earlier rule forwards all its packets to the same endpoints"
     yield from _reasons_for_own(rule, old, facts, edit.kind)
     if edit.kind == "shadow":
         yield from _reasons_for_shadow(rule, new[at], old)
@@ -84,28 +84,28 @@ def _reasons_for_redirect(
     if does_nothing(rule, old, facts) and (
         does_nothing(fresh, new, facts) or is_of_other_protocols(rule, fresh, old)
     ):
-        yield "what either leads to is about others than those that get there"
+        yield "both target chains match other packets than those that get there"
     if not ways[1] and is_about_no_own_address(rule, old, facts):
-        yield "what comes in has none of the addresses that its chain is about"
+        yield "no received packet has an address that its chain matches"
     at = old.index(rule) + 1
     follows = is_same_way(rule, old) or (at < len(old) and only_counts(rule, old[at]))
     if follows and is_of_other_protocols(rule, fresh, old):
-        yield "it calls a chain of another protocol, and what follows does the same"
+        yield "it jumps to a chain of another protocol, and the following rules do the same"
     if not ways[1] and is_past_the_node(rule, old, facts):
-        yield "the node is let in at all addresses that its chain is about"
+        yield "the node is accepted at all addresses that its chain matches"
 
 
 def _reasons_for_delete(rule: Rule, at: int, rules: list[Rule]) -> Iterator[str]:
     if any(is_twin(each, rule) for each in rules if each is not rule):
-        yield "the same rule is there once more"
+        yield "the same rule exists a second time"
     if at + 1 < len(rules) and only_counts(rule, rules[at + 1]):
-        yield "the next rule does the same, and for more addresses"
+        yield "the next rule does the same for more addresses"
     if is_same_way(rule, rules):
-        yield "what follows does the same"
+        yield "the following rules do the same"
     if is_same_way_without_chain(rule, rules) or is_same_way_after_chain(rule, rules):
-        yield "what follows the rules that call its chain does the same"
+        yield "the rules after the jumps to its chain do the same"
     if any(_is_rival(each, rule) for each in rules):
-        yield "what another Service asks for the address is there"
+        yield "the rules of another Service that claims the address are in force"
     if is_dropped_before(rule, rules):
         yield "the firewall of load balancers drops the same"
 
@@ -116,53 +116,53 @@ def _reasons_to_leave_out(
     """Why a rule may be left out, whatever comes in its place."""
     called = [each for each in rules if (each.table, each.chain) == (rule.table, rule.target)]
     if rule.target.startswith("KUBE-") and not called:
-        yield "it calls an empty chain"
+        yield "it jumps to an empty chain"
     elif does_nothing(rule, rules, facts):
-        yield "what it leads to is about other sources than those that get there"
+        yield "its target chain matches other sources than those that get there"
     if rule.chain == "KUBE-POSTROUTING" and rule.target == "MARK":
-        yield "a mark that nothing looks at any more"
+        yield "no later rule checks the mark"
     if is_past_the_node(rule, rules, facts):
-        yield "the node is let in at all addresses that its chain is about"
+        yield "the node is accepted at all addresses that its chain matches"
     if is_about_no_own_address(rule, rules, facts):
-        yield "what comes in has none of the addresses that its chain is about"
+        yield "no received packet has an address that its chain matches"
     if "KUBE-FIREWALL" in (rule.chain, rule.target):
-        yield "connections from elsewhere to loopback addresses, which are no Service's"
+        yield "only connections from outside to loopback addresses would match"
     if rule.matches.get("--ctstate") == "INVALID":
-        yield "packets of no connection"
+        yield "only packets without a connection would match"
     if "KUBE-FORWARD" in (rule.chain, rule.target) and not refuses_forwarded(rules, text):
-        yield "what nobody refuses needs nobody's leave to be forwarded"
+        yield "it accepts packets that no other rule rejects"
 
 
 def _reasons_for_own(rule: Rule, rules: list[Rule], facts: NodeFacts, kind: str) -> Iterator[str]:
     """About an endpoint that connects to itself, or the node."""
     if is_never_the_nodes(rule, rules, facts):
-        yield "the node's own connections do not get there"
+        yield "none of the node's own connections get there"
     if kind in GONE and is_for_elsewhere(rule, facts):
-        yield "a pod on another node that connects to itself"
+        yield "only a pod on another node that connects to itself would match"
     if kind != "redirect" and is_never_pods(rule, rules):
-        yield "pods do not get there"
+        yield "no packet from a pod gets there"
     source = rule.matches.get("-s", "")
     if rule.chain.startswith("KUBE-SEP-") and source and not is_led_to(rule, rules, facts):
-        yield "nothing from that address is led there"
+        yield "no packet from that address is forwarded there"
     if kind in GONE and is_masqueraded_anyhow(rule, rules):
-        yield "every connection to the Service is masqueraded"
+        yield "every connection to the Service is masqueraded anyway"
 
 
 def _reasons_for_shadow(rule: Rule, fresh: Rule, rules: list[Rule]) -> Iterator[str]:
     if rule.target == fresh.target:
         yield "both do the same"
     if (rule.target, fresh.target) == ("RETURN", "ACCEPT") and is_last(rule, rules):
-        yield "nothing follows the rules that call its chain"
+        yield "no rule follows the jumps to its chain"
     if any(is_twin(each, rule) for each in rules if each is not rule):
-        yield "the same rule is there once more"
+        yield "the same rule exists a second time"
     own = [each for each in rules if (each.table, each.chain) == (rule.table, rule.chain)]
     if any(_is_rival(each, rule) for each in own[: own.index(rule)]):
-        yield "a rule before it takes the address for another Service"
+        yield "an earlier rule handles the address for another Service"
 
 
 def _reasons_for_swap(one: Rule, other: Rule, rules: list[Rule], facts: NodeFacts) -> Iterator[str]:
     if not one.target or not other.target:
-        yield "a rule without a target"
+        yield "the rule has no target"
     if is_exclusive(one.matches, other.matches, facts.addresses):
         yield "no packet matches both"
     if one.does == other.does:
@@ -179,14 +179,14 @@ def _reasons_for_swap(one: Rule, other: Rule, rules: list[Rule], facts: NodeFact
             for right in others
         )
     ):
-        yield "no packet meets a rule of both chains"
+        yield "no packet matches a rule in both chains"
     yield from _reasons_for_own(one, rules, facts, "reorder")
     if is_for_elsewhere(other, facts):
-        yield "a pod on another node that connects to itself"
+        yield "only a pod on another node that connects to itself would match"
     if "--rcheck" in one.options and "--rcheck" in other.options:
-        yield "either endpoint has met the client before"
+        yield "either endpoint may already have the client's affinity entry"
     if endpoints(one, rules) and way(one, rules) == way(other, rules):
-        yield "both lead to the same endpoints"
+        yield "both forward to the same endpoints"
 
 
 def _is_rival(one: Rule, other: Rule) -> bool:

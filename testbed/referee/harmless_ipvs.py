@@ -84,7 +84,7 @@ def _of_entry(edit: Edit, around: Around, facts: NodeFacts) -> Iterator[str]:
     if of == "IPVS-IPS":
         yield "ports of a ClusterIP that no Service has"
     if of == "HEALTH-CHECK-NODE-PORT" and edit.after:
-        yield "one more port that health checks may come to"
+        yield "it only opens one more port for health checks"
     if of == "LOOP-BACK":
         yield from _of_hairpin(entry, around, facts)
     if entry in facts.contested:
@@ -98,11 +98,11 @@ def _of_entry(edit: Edit, around: Around, facts: NodeFacts) -> Iterator[str]:
     if of.startswith("LOAD-BALANCER-SOURCE"):
         limited = around.entries.get(f"{name.removesuffix(of)}LOAD-BALANCER-FW", ())
         if entry.rpartition(",")[0] not in limited:
-            yield "asked only for addresses with source ranges"
+            yield "it applies only to addresses with source ranges"
     if of.startswith("NODE-PORT"):
         yield from why_of_node_port(name, of, entry, around, facts)
     if of == "EXTERNAL-IP-LOCAL" and edit.before and not _is_in_others(name, of, entry, around):
-        yield "nothing else refuses or marks what goes there"
+        yield "no other rule rejects or marks packets to that destination"
     if edit.after and of in (*_MARKING, "CLUSTER-IP"):
         yield from _of_more(name, of, entry, around)
 
@@ -110,11 +110,11 @@ def _of_entry(edit: Edit, around: Around, facts: NodeFacts) -> Iterator[str]:
 def _of_hairpin(entry: str, around: Around, facts: NodeFacts) -> Iterator[str]:
     """One connection of an endpoint to itself."""
     if entry.partition(",")[0] not in facts.endpoints:
-        yield "a pod on another node that connects to itself"
+        yield "only a pod on another node that connects to itself would match"
     if entry.rpartition(",")[0] not in around.served:
-        yield "no virtual server leads to the endpoint"
+        yield "no virtual server forwards to the endpoint"
     if facts.masquerades_all:
-        yield "every connection to the Service is masqueraded"
+        yield "every connection to the Service is masqueraded anyway"
 
 
 def _is_in_others(name: str, of: str, entry: str, around: Around) -> bool:
@@ -158,18 +158,18 @@ def why_of_node_port(
     }
     local = name.replace("NODE-PORT-", "NODE-PORT-LOCAL-")[:_LONGEST_NAME]
     if "-LOCAL" not in of and entry in around.entries.get(local, ()):
-        yield "the set of policy Local goes before"
+        yield "the set of policy Local takes precedence"
     if "-LOCAL" in of and entry not in masked:
-        yield "asked only for what would be masqueraded"
+        yield "it applies only to packets that are masqueraded anyway"
     if protocol != "sctp" and not any(served):
-        yield "no virtual server at that node port leads anywhere"
+        yield "no virtual server at that node port has a real server"
     if protocol == "sctp" and not around.backends.get(entry):
         yield "its virtual server has no real server"
     if protocol == "sctp" and f",{protocol}:" not in entry:
-        yield "asked only for another protocol"
+        yield "it applies only to another protocol"
     passing = name[: -len(of)] + "EXTERNAL-IP-LOCAL"
     if protocol == "sctp" and entry in around.entries.get(passing, ()):
-        yield "the set of policy Local goes before"
+        yield "the set of policy Local takes precedence"
 
 
 def _of_more(name: str, of: str, entry: str, around: Around) -> Iterator[str]:
@@ -178,12 +178,12 @@ def _of_more(name: str, of: str, entry: str, around: Around) -> Iterator[str]:
     others = around.entries
     is_local = any(entry in others.get(f"{prefix}{each}", ()) for each in ("LOAD-BALANCER-LOCAL",))
     if of == "LOAD-BALANCER-LOCAL" and entry not in others.get(f"{prefix}LOAD-BALANCER", ()):
-        yield "asked only for load balancer addresses"
+        yield "it applies only to load balancer addresses"
     if of == "LOAD-BALANCER" and is_local:
-        yield "the set of policy Local goes before"
+        yield "the set of policy Local takes precedence"
     passed = [f"{prefix}{each}" for each in ("EXTERNAL-IP", "LOAD-BALANCER", "CLUSTER-IP")]
     if of == "EXTERNAL-IP-LOCAL" and any(entry in others.get(each, ()) for each in passed):
-        yield "another set lets it pass as well"
+        yield "another set accepts it as well"
     marked = [f"{prefix}{each}" for each in ("EXTERNAL-IP", "LOAD-BALANCER")]
     local = f"{prefix}NODE-PORT-LOCAL-SCTP-HASH"[:_LONGEST_NAME]
     if of == "CLUSTER-IP" and entry not in others.get(local, ()):

@@ -39,23 +39,23 @@ def _of_rule(edit: Edit, before: str, around: Around, facts: NodeFacts) -> Itera
         yield "its virtual server has no real server"
     yield from _of_access_filter(edit, rule, rules)
     if rule.matches.get("-s") in LOOPBACK and edit.kind in harmless_iptables.GONE:
-        yield "no connection to a Service comes from a loopback address"
+        yield "no connection to a Service has a loopback source"
     is_by_mark = rule.chain == "KUBE-FORWARD" and "--mark" in rule.matches
     if is_by_mark or (rule.chain == "FORWARD" and edit.kind in harmless_iptables.GONE):
-        yield "connections to Services come in, they are not forwarded"
+        yield "IPVS receives connections to Services in INPUT, not in FORWARD"
     if edit.kind == "shadow" and _only_passes(rule, rules, around):
-        yield "what follows lets it pass as well"
+        yield "the following rules accept it as well"
     if _is_of_empty_set(rule, around):
         yield "no packet is in its set"
     if edit.kind == "reorder":
         other = rules[rules.index(rule) + 1]
         yield from _of_swap(rule, other, around)
         if {rule.target, other.target} == {"KUBE-IPVS-FILTER", "KUBE-PROXY-FIREWALL"}:
-            yield "each lets pass what the other is about"
+            yield "each accepts what the other matches"
         if other.matches.get("-s") in LOOPBACK:
-            yield "no connection to a Service comes from a loopback address"
+            yield "no connection to a Service has a loopback source"
         if any((each.chain, each.target) == HEALTH_CHECKS for each in (rule, other)):
-            yield "one accepts health checks, the other is about no such port"
+            yield "one accepts health checks, the other does not match their port"
 
 
 def _of_access_filter(edit: Edit, rule: Rule, rules: list[Rule]) -> Iterator[str]:
@@ -65,7 +65,7 @@ def _of_access_filter(edit: Edit, rule: Rule, rules: list[Rule]) -> Iterator[str
         and "HEALTH-CHECK-NODE-PORT dst" in rule.line
         and edit.kind in harmless_iptables.GONE
     ):
-        yield "health checks at an address of a Service, which are not compared"
+        yield "health checks at a Service's address are not compared"
     if (rule.chain, rule.target) == ("KUBE-IPVS-FILTER", "REJECT") and edit.kind != "reorder":
         yield UNKNOWN_PORTS
     if rule.target == "KUBE-IPVS-FILTER" and edit.kind in ("delete", "redirect"):

@@ -41,22 +41,22 @@ def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
         return
     after = json.loads(edit.after) if edit.after else None
     if not _is_called(old["chain"], things):
-        yield "nothing leads to its chain"
+        yield "no rule jumps to its chain"
     rules = [old, after[0]] if edit.kind == "reorder" and after else [old]
     for each in rules:
         source = own_source(each)
         if source and edit.kind in ("reorder", "delete") and source not in facts.endpoints:
-            yield "a pod on another node that connects to itself"
+            yield "only a pod on another node that connects to itself would match"
         if source and edit.kind != "redirect" and is_never_pods(each["chain"], things):
-            yield "pods do not get there"
+            yield "no packet from a pod gets there"
         if source and not is_led_to(source, each["chain"], things, facts):
-            yield "nothing from that address is led there"
+            yield "no packet from that address is forwarded there"
         is_left_out = edit.kind in ("reorder", "delete")
         if is_left_out and facts.masquerades_all and is_marked_before(each, things):
-            yield "every connection to the Service is masqueraded"
+            yield "every connection to the Service is masqueraded anyway"
     if edit.kind == "reorder" and after:
         if any(map(only_clears_the_mark, rules)):
-            yield "a mark that nothing looks at any more"
+            yield "no later rule checks the mark"
         yield from _of_swap(old["expr"], after[0]["expr"], things, facts)
         return
     if after and after[0]["expr"] == old["expr"]:
@@ -71,12 +71,12 @@ def _reasons(edit: Edit, things: list[Json], facts: NodeFacts) -> Iterator[str]:
 
 def _of_deletion(old: Json, things: list[Json]) -> Iterator[str]:
     if only_clears_the_mark(old):
-        yield "a mark that nothing looks at any more"
+        yield "no later rule checks the mark"
     if led_to := _led_to(old["expr"], things):
         rules_after = [each["rule"] for each in things if each.get("rule", {}).get("chain")]
         chain = [each for each in rules_after if each["chain"] == old["chain"]]
         if _led_to(chain[-1]["expr"], things) == led_to and chain[-1]["handle"] != old["handle"]:
-            yield "what follows leads to the same endpoints"
+            yield "the following rules forward to the same endpoints"
 
 
 def _is_called(chain: str, things: list[Json]) -> bool:
@@ -121,11 +121,11 @@ def _of_swap(
     if marks and any(map(only_remembers, (one, other))):
         yield "one marks the packet, the other remembers the client"
     if is_recall(one) and is_recall(other):
-        yield "either endpoint has met the client before"
+        yield "either endpoint may already have the client's affinity entry"
     if _led_to(one, things) and _led_to(one, things) == _led_to(other, things):
-        yield "both lead to the same endpoints"
+        yield "both forward to the same endpoints"
     if _refuse_alike(one, other, things):
-        yield "both refuse it"
+        yield "both reject it"
     yield from _of_lookups(one, other, things, facts)
 
 
@@ -136,24 +136,24 @@ def _of_element(old: Json, things: list[Json], facts: NodeFacts) -> Iterator[str
     if key_of(element) in facts.contested:
         yield "an address that several Services claim"
     if name == "firewall-ips" and lets_everyone_in(element[1], things):
-        yield "its firewall lets everyone in"
+        yield "its firewall accepts all sources"
     if name == "firewall-ips" and lets_in_whom_it_leads(element, things, facts):
-        yield "its firewall lets all in who are led to an endpoint"
+        yield "its firewall accepts all clients that have an endpoint"
     if name == "hairpin-connections":
         address, _, protocol, _ = element["concat"]
         if address not in facts.endpoints:
-            yield "a pod on another node that connects to itself"
+            yield "only a pod on another node that connects to itself would match"
         if address in facts.addresses:
-            yield "what the node sends to itself does not leave it"
+            yield "only the node's own packets to itself would match, and they do not leave it"
         if are_for_outside(_translating(address, protocol, things), things):
-            yield "pods do not get there"
+            yield "no packet from a pod gets there"
     if name == "cluster-ips":
         yield "ports of a ClusterIP that no Service has"
     if name == "no-endpoint-services" and element[1] == {"goto": {"target": "reject-chain"}}:
         key = element[0].get("elem", {}).get("val", element[0])["concat"]
         kept = [each["set"] for each in things if each.get("set", {}).get("name") == "cluster-ips"]
         if any(key[0] in each.get("elem", ()) for each in kept):
-            yield "all other ports of a ClusterIP are refused as well"
+            yield "all other ports of the ClusterIP are rejected as well"
 
 
 def _of_map(edit: Edit, old: Json, things: list[Json], facts: NodeFacts) -> Iterator[str]:

@@ -41,7 +41,7 @@ def _of_sets(edit: Edit, before: Mapping[str, str], _source: str, facts: NodeFac
     name = (edit.before or edit.after).split()[1]
     # kube-proxy leaves out the rule of a set that is empty.
     if not any(f"--match-set {name} " in text for text in before.values()):
-        return "no rule asks the set"
+        return "no rule uses the set"
     return harmless_ipvs.why_of_sets(edit, _around(before), facts)
 
 

@@ -23,10 +23,10 @@ def of_firewall(edit: Edit, rule: Json, things: list[Json], facts: NodeFacts) ->
         yield "what gets there is translated already, or for no Service"
     own = _is_nodes_own(rule["expr"])
     if own and _refuses_the_node(rule["chain"], things, facts.sources):
-        yield "the node's own connections do not get there"
+        yield "none of the node's own connections get there"
     lead = {"goto": {"target": rule["chain"]}}
     if edit.kind == "delete" and lets_everyone_in(lead, things):
-        yield "its firewall lets everyone in"
+        yield "its firewall accepts all sources"
     if edit.kind == "delete" and _asks_empty_maps(rule["expr"], things):
         yield "there is nothing in the map that it asks"
 
