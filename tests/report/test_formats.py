@@ -6,6 +6,7 @@ import html
 import json
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.report import sample
 from wirecheck.catalogue.findings import Level, Outcome
 from wirecheck.report import github, markdown, message, nagios, prometheus, sonobuoy
+from wirecheck.report.registry import FORMATS
 from wirecheck.results.records import ItemResult, Results
 
 NASTY = (
@@ -60,6 +62,15 @@ EVERY = {
     "sonobuoy": sonobuoy.render,
     "message": message.render,
 }
+
+
+DOCS = (Path(__file__).parents[2] / "docs/formats.md").read_text()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_renders_a_run_and_has_a_row_in_the_docs(name):
+    assert FORMATS[name].render(sample.broken())
+    assert re.search(rf"^\| .*`{name}\b.*\|.*\|.*\|$", DOCS, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", EVERY)
