@@ -52,27 +52,35 @@ class VirtualServer:
     port: int
     scheduler: str
     persistent_ticks: int
-    """How long clients stay with their backend, 0 for not: in the kernel's ticks, whose rate
-    (CONFIG_HZ) is nowhere in the file."""
+    """How long clients stay with their backend, 0 without persistence: in ticks of the kernel,
+    whose rate (CONFIG_HZ) is not in the file."""
     is_by_client: bool
     """Whether persistence is for single addresses, not for whole ranges of clients."""
     line: str
     real_servers: list[RealServer] = field(default_factory=list)
 
 
-def parse_ip_vs(text: str) -> list[VirtualServer]:
-    """The virtual servers in `text`; those by firewall mark are left out: nobody's Services.
+class IpvsLines:
+    """Reads single lines, and keeps those of other nodes, which are mostly the same."""
 
-    Raises ParseError with the first line that is not understood, and where the title is
-    missing: an empty file is never what the kernel shows.
+    def __init__(self) -> None:
+        self.fields = lru_cache(maxsize=100_000)(_fields)
+        self.real_server = lru_cache(maxsize=200_000)(_real_server)
+
+
+def parse_ip_vs(text: str, known: IpvsLines | None = None) -> list[VirtualServer]:
+    """The virtual servers in `text`, without those by firewall mark, which no Service has.
+
+    Raises ParseError with the first line that is not understood, and if the title is missing:
+    the kernel never shows an empty file.
     """
     lines = text.removesuffix("\n").split("\n")
     if not _TITLE.match(lines[0]):
         raise ParseError(f"/proc/net/ip_vs: its first line is {lines[0][:200]!r}, not the title")
-    return list(_servers(lines))
+    return list(_servers(lines, known or IpvsLines()))
 
 
-def _servers(lines: list[str]) -> Iterator[VirtualServer]:
+def _servers(lines: list[str], known: IpvsLines) -> Iterator[VirtualServer]:
     server: VirtualServer | None = None
     is_known = False
     for number, line in enumerate(lines[1:], start=2):
@@ -81,11 +89,11 @@ def _servers(lines: list[str]) -> Iterator[VirtualServer]:
         try:
             if not line.startswith("  -> "):
                 is_known = not line.startswith("FWM  ")
-                server = _virtual(line) if is_known else None
+                server = VirtualServer(*known.fields(line.strip())) if is_known else None
                 if server:
                     yield server
             elif server:
-                server.real_servers.append(_real(line))
+                server.real_servers.append(_real(line, known))
             elif is_known or number <= len(_HEADINGS) + 2:
                 raise ValueError(line)
         except ValueError:
@@ -94,13 +102,8 @@ def _servers(lines: list[str]) -> Iterator[VirtualServer]:
             ) from None
 
 
-def _virtual(line: str) -> VirtualServer:
-    return VirtualServer(*_fields(line.strip()))
-
-
-@lru_cache(maxsize=100_000)
 def _fields(line: str) -> tuple[int, str, str, int, str, int, bool, str]:
-    """Those of a virtual server, in their order."""
+    """The fields of a virtual server in their order."""
     protocol, place, scheduler, *flags = line.split()
     if flags[:1] == ["ops"]:
         flags = flags[1:]
@@ -116,23 +119,20 @@ def _fields(line: str) -> tuple[int, str, str, int, str, int, bool, str]:
     return family, _PROTOCOLS[protocol], text, port, scheduler, ticks, is_by_client, line
 
 
-def _real(line: str) -> RealServer:
-    """Its last words are connections: those that are open, and those that are closing."""
+def _real(line: str, known: IpvsLines) -> RealServer:
+    """A real server. The last words are its numbers of open and of closing connections."""
     kept, active, inactive = line.rsplit(maxsplit=2)
     if not (active.isdecimal() and inactive.isdecimal()):
         raise ValueError(line)
-    return _real_server(kept)
+    return known.real_server(kept)
 
 
-@lru_cache(maxsize=200_000)
 def _real_server(kept: str) -> RealServer:
-    """The same object on all nodes."""
     _, place, forward, weight = kept.split()
     _, text, port = _place(place)
     return RealServer(text, port, forward, int(weight), f"-> {place} {forward} {weight}")
 
 
-@lru_cache(maxsize=200_000)
 def _place(text: str) -> tuple[int, str, int]:
     """Family, address and port."""
     found = _PLACE.match(text)

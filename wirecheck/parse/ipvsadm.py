@@ -1,4 +1,4 @@
-"""`ipvsadm -Sn`: the same virtual servers as in /proc/net/ip_vs, where only this is at hand.
+"""`ipvsadm -Sn`: the same virtual servers as in /proc/net/ip_vs, as ipvsadm prints them.
 
 -A -t 10.96.0.1:443 -s rr -p 10800
 -a -t 10.96.0.1:443 -r 172.31.250.10:6443 -m -w 1
@@ -23,10 +23,9 @@ _PLACE = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):(\d+)$")
 
 
 def parse_ipvsadm_save(text: str) -> list[VirtualServer]:
-    """The virtual servers in `text`; those by firewall mark are left out: nobody's Services.
+    """The virtual servers in `text`, without those by firewall mark, which no Service has.
 
-    Raises ParseError with the first line that is not understood, and where the end of the
-    last line is missing.
+    Raises ParseError with the first line that is not understood, and if the last line has no end.
     """
     if text and not text.endswith("\n"):
         raise ParseError("ipvsadm -Sn: the output ends within a line")

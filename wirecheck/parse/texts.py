@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from wirecheck.parse.iptables import IptablesDump, parse_iptables_save
 from wirecheck.parse.iptables_blocks import IptablesBlocks
+from wirecheck.parse.ipvs import IpvsLines, VirtualServer, parse_ip_vs
 from wirecheck.parse.nftables import NftTable
 from wirecheck.parse.nftables_texts import NftTexts
 from wirecheck.parse.recent import Recent
@@ -29,6 +30,7 @@ class ParsedTexts:
         self._in_blocks: Recent[IptablesDump] = Recent(MOST_TEXTS)
         self._blocks = IptablesBlocks()
         self._nft = NftTexts()
+        self._ipvs = IpvsLines()
 
     def iptables(self, text: str) -> IptablesDump:
         """The same as `parse_iptables_save` returns and raises; do not change it."""
@@ -40,6 +42,10 @@ class ParsedTexts:
 
     def _of_blocks(self, text: BlockText) -> IptablesDump:
         return self._blocks.dump_of(text.blocks) or parse_iptables_save(text)
+
+    def virtual_servers(self, text: str) -> list[VirtualServer]:
+        """The same as `parse_ip_vs` returns and raises; do not change the real servers."""
+        return parse_ip_vs(text, self._ipvs)
 
     def nft_table(self, text: str) -> NftTable:
         """The same as `NftTexts.table` returns and raises; do not change it."""

@@ -36,7 +36,7 @@ from wirecheck.dataplane.table import Entry, Frontend, ServiceTable, Verdict
 from wirecheck.parse import iptables
 from wirecheck.parse.ipset import Ipset, parse_ipset_save
 from wirecheck.parse.iptables import IptablesDump
-from wirecheck.parse.ipvs import RealServer, VirtualServer, parse_ip_vs
+from wirecheck.parse.ipvs import RealServer, VirtualServer
 from wirecheck.parse.ipvsadm import TICKS_PER_SECOND, parse_ipvsadm_save
 
 SERVERS = f"{KUBE_PROXY} virtual servers"
@@ -83,7 +83,7 @@ def read_ipvs(
     `ipvs.scheduler`, empty if that was not seen.
     """
     cache = cache or ReaderCache()
-    all_servers = parse_ipvsadm_save(texts.ipvsadm) or parse_ip_vs(texts.ip_vs)
+    all_servers = parse_ipvsadm_save(texts.ipvsadm) or cache.texts.virtual_servers(texts.ip_vs)
     servers = [each for each in all_servers if not contains(excluded, address(each.address))]
     sets = parse_ipset_save(texts.ipsets)
     rate = TICKS_PER_SECOND if texts.ipvsadm else _tick_rate(servers, wanted)
