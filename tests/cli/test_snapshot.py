@@ -121,4 +121,4 @@ class TestRecord:
         status, _, err = snapshot("record", "out", "--kubeconfig", kubeconfig)
 
         assert status == 2
-        assert "holds a snapshot already" in err
+        assert "contains a snapshot already" in err

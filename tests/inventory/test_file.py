@@ -127,7 +127,7 @@ def test_a_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (ONE + "agent: {namespace: A B}", "agent.namespace cannot be used"),
         (
             ONE + "waivers: [{check: a, where: b, reason: c, owner: d, until: soon}]",
-            "the waiver of a ends `until: soon`, which is no date",
+            "the waiver of a has `until: soon`, which is not a date",
         ),
         ("nodes: !!python/object/apply:os.getcwd []", "could not determine a constructor"),
     ],
@@ -243,8 +243,8 @@ def test_a_port_is_added() -> None:
 def test_a_host_that_cannot_be_one_is_refused(uri: str) -> None:
     found = access_methods(Inventory([NodeEntry("*", uri)]), [node("w1")])["w1"]
     assert isinstance(found, UnusableAccess)
-    assert "into node w1" in found.why
-    assert "holds a host that cannot be one; correct the entry `*`" in found.why
+    assert "access method of node w1" in found.why
+    assert "has an invalid host; correct the entry `*`" in found.why
     assert found.why.isprintable()
 
 

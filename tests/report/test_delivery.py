@@ -114,7 +114,7 @@ def test_nagios_gets_its_line_without_results(run):
 
     assert (code, out) == (
         3,
-        "WIRECHECK UNKNOWN - missing is no snapshot: it has no snapshot.json; name the folder "
+        "WIRECHECK UNKNOWN - missing is not a snapshot: it has no snapshot.json; name the folder "
         "that a run left.\n",
     )
 

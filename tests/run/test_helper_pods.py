@@ -134,7 +134,7 @@ def test_they_are_made_used_kept_in_the_snapshot_and_removed(
     assert outcome(results, WITHIN) is Outcome.PASS
     assert outcome(results, ACROSS) is Outcome.SKIP  # there is one node
     assert results.ended.status == 0
-    assert "Making 1 helper pod, one a node" in listener.text
+    assert "Creating 1 helper pod, one per node" in listener.text
     assert namespace.pods == []
     snapshot = Snapshot.open(folder / "snapshot")
     assert snapshot.index.helper_pods
@@ -367,4 +367,4 @@ def test_the_program_can_be_read_in_the_pod(run: Run, served: Any, namespace: He
 
     run()
 
-    assert "sends back what it is sent" in seen[0]
+    assert "echoes what it receives" in seen[0]

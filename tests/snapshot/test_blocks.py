@@ -198,7 +198,7 @@ def test_what_is_no_digest_names_no_file(digest: str, tmp_path: Path) -> None:
     command = snapshot.document("wc-w1").commands[RULES]
 
     assert (command.output, command.status) == ("", None)
-    assert "names no block" in command.problem
+    assert "is not the name of a block" in command.problem
 
 
 def test_blocks_that_are_large_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

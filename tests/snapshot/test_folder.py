@@ -95,7 +95,7 @@ def test_looks_are_kept_apart(tmp_path: Path) -> None:
     snapshot = Snapshot.open(tmp_path / "snapshot.json")
     assert [snapshot.api(look).server_version for look in (1, 2)] == ["v1", "v2"]
     assert [snapshot.document("w1", look).started for look in (1, 2)] == [1.0, 2.0]
-    with pytest.raises(SnapshotError, match="has 2 looks, not 3"):
+    with pytest.raises(SnapshotError, match="has 2 rounds, not 3"):
         snapshot.api(3)
     with pytest.raises(SnapshotError, match="has 2 looks, not 0"):
         snapshot.api(0)
@@ -112,7 +112,7 @@ def test_an_interrupted_look_is_not_in_the_index(tmp_path: Path) -> None:
     writer.write_api(1, API)
     snapshot = Snapshot.open(tmp_path)
     assert snapshot.index.looks == []
-    with pytest.raises(SnapshotError, match="no finished look: the run was interrupted"):
+    with pytest.raises(SnapshotError, match="no complete round: the run was interrupted"):
         snapshot.api()
 
 
@@ -132,14 +132,14 @@ def test_a_write_that_fails_leaves_no_file_with_the_final_name(
 
 def test_a_snapshot_is_not_written_over_another(tmp_path: Path) -> None:
     written(tmp_path)
-    with pytest.raises(SnapshotError, match="holds a snapshot already"):
+    with pytest.raises(SnapshotError, match="contains a snapshot already"):
         SnapshotWriter(tmp_path, INDEX)
 
 
 def test_a_folder_without_an_index_is_no_snapshot(tmp_path: Path) -> None:
-    with pytest.raises(SnapshotError, match=r"is no snapshot: it has no snapshot\.json"):
+    with pytest.raises(SnapshotError, match=r"is not a snapshot: it has no snapshot\.json"):
         Snapshot.open(tmp_path)
-    with pytest.raises(SnapshotError, match="is no snapshot"):
+    with pytest.raises(SnapshotError, match="is not a snapshot"):
         Snapshot.open(tmp_path / "absent")
 
 
@@ -149,7 +149,7 @@ def test_a_folder_without_an_index_is_no_snapshot(tmp_path: Path) -> None:
 def test_a_broken_index_is_one_sentence(tmp_path: Path, content: bytes) -> None:
     written(tmp_path)
     (tmp_path / "snapshot.json").write_bytes(content)
-    with pytest.raises(SnapshotError, match=r"snapshot\.json does not hold what") as caught:
+    with pytest.raises(SnapshotError, match=r"snapshot\.json has invalid content") as caught:
         Snapshot.open(tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -173,14 +173,14 @@ def test_a_document_of_a_newer_program_concerns_its_node_alone(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (lambda whole: whole[: len(whole) // 2], "ends too early"),
-        (lambda whole: whole[:-1], "ends too early"),
-        (b"", "ends too early"),
-        (b"not gzip at all", "is not gzip data"),
+        (lambda whole: whole[: len(whole) // 2], "is truncated"),
+        (lambda whole: whole[:-1], "is truncated"),
+        (b"", "is truncated"),
+        (b"not gzip at all", "damaged or not gzip data"),
         (lambda whole: whole[:15] + b"\0\xff\0" + whole[18:], "damaged|too early"),
-        (gzip.compress(b"[1]", mtime=0), "does not hold what a snapshot holds there"),
-        (gzip.compress(b"\xff", mtime=0), "does not hold what a snapshot holds there"),
-        (gzip.compress(b"[" * 100_000, mtime=0), "does not hold what a snapshot holds"),
+        (gzip.compress(b"[1]", mtime=0), "has invalid content"),
+        (gzip.compress(b"\xff", mtime=0), "has invalid content"),
+        (gzip.compress(b"[" * 100_000, mtime=0), "has invalid content"),
         (None, "is missing"),
     ],
 )
@@ -212,7 +212,7 @@ def test_a_file_that_unpacks_without_end_is_refused(
     snapshot = Snapshot.open(written(tmp_path))
     monkeypatch.setattr(folder, "LARGEST_DOCUMENT", folder.MEBIBYTE)
     document_file(tmp_path).write_bytes(gzip.compress(b" " * (folder.MEBIBYTE + 1), mtime=0))
-    with pytest.raises(SnapshotError, match="unpacks to more than the 1 MiB"):
+    with pytest.raises(SnapshotError, match="decompresses to more than the 1 MiB"):
         snapshot.document("w1")
     document_file(tmp_path).write_bytes(b"\0" * (folder.MEBIBYTE + 1))
     with pytest.raises(SnapshotError, match="more than the 1 MiB"):
@@ -259,5 +259,5 @@ def test_what_is_not_a_regular_file_is_not_opened(tmp_path: Path) -> None:
 def test_a_time_that_no_calendar_has_is_refused(tmp_path: Path, time: float) -> None:
     SnapshotWriter(tmp_path, SnapshotIndex(FORMAT, "0", time))
 
-    with pytest.raises(SnapshotError, match="no time that a run could have been at"):
+    with pytest.raises(SnapshotError, match="has an impossible time"):
         Snapshot.open(tmp_path)

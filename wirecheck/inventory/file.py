@@ -1,4 +1,4 @@
-"""The inventory: how to reach the API and each node, and what is accepted on this cluster."""
+"""The inventory: how to reach the API and each node, thresholds and waivers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from wirecheck.snapshot.index import Waiver
 from wirecheck.snapshot.objects.node import NodeObject
 
 SCHEMES = ("docker", "kubectl", "local", "podman", "ssh")
-"""The kinds of way into a node."""
+"""The kinds of access method."""
 
 DomainName = Annotated[str, Meta(max_length=253, pattern=r"^[-A-Za-z0-9_]+(\.[-A-Za-z0-9_]+)*\.?$")]
 Positive = Annotated[float, Meta(gt=0)]
@@ -32,7 +32,7 @@ Pause = Annotated[float, Meta(ge=0)]
 
 
 class InventoryError(Exception):
-    """The inventory cannot be used: one sentence with the file, the place and the next step."""
+    """The inventory cannot be used. The message has the file, the line or option and the cause."""
 
 
 class Part(Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,7 +40,7 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NodeEntry(Part, frozen=True):
-    """The way into the nodes whose name matches the glob `name`."""
+    """The access method of the nodes whose names match the glob `name`."""
 
     name: str
     access: str
@@ -51,17 +51,17 @@ class NodeEntry(Part, frozen=True):
 
 
 class Dns(Part, frozen=True):
-    """What DNS is asked: queries per second over the whole cluster, seconds per try."""
+    """Limits of DNS queries: per second over the whole cluster, attempts, seconds per attempt."""
 
     rate: Positive = 200.0
     tries: Count = 3
     timeout: Positive = 2.5
     external_names: tuple[DomainName, ...] = ()
-    """Names outside the cluster that DNS must know; none is asked for without being named here."""
+    """External names that DNS must resolve; without it none is queried."""
 
 
 class Limits(Part, frozen=True):
-    """Seconds for one visit and for all of them, and how many run side by side."""
+    """Seconds for one visit and for all visits, and the number of parallel visits."""
 
     node: Positive = 60.0
     total: Positive = 600.0
@@ -79,33 +79,33 @@ Image = Annotated[str, Meta(min_length=1, pattern=r"^\S+$")]
 
 
 class Agent(Part, frozen=True):
-    """Agent pods, through which nodes are looked at whose way in is `kubectl://`."""
+    """Agent pods, through which nodes with the access method `kubectl://` are visited."""
 
     namespace: Label = "wirecheck"
     image: Image | None = None
-    """Pods for the run are made of it on nodes where no agent runs; without it, none are made."""
+    """The image of agents created for a run, on nodes without an agent; None creates none."""
     pull_secrets: list[Label] = []
     start: Positive = 60.0
-    """Seconds that all pods for the run together have to start."""
+    """Seconds until all agents created for a run must have started."""
     privileged: bool = False
-    """For platforms that let nothing less enter the node's namespaces."""
+    """For platforms on which only privileged pods may enter the node's namespaces."""
 
 
 class HelperPods(Part, frozen=True):
-    """Pods for one run, one a node, between which large messages are sent."""
+    """Pods for one run, one per node, that exchange large messages."""
 
     always: bool = False
-    """Make them without --helper-pods as well."""
+    """Create them without --helper-pods as well."""
     namespace: Label = "wirecheck-helpers"
     image: Image | None = None
-    """Any that has a `python3`; without one, that of the agents."""
+    """An image with `python3`; None uses the agents' image."""
     pull_secrets: list[Label] = []
     start: Positive = 60.0
-    """Seconds that all of them together have to start."""
+    """Seconds until all of them must have started."""
 
 
 class Inventory(Part, frozen=True):
-    """A whole inventory. Paths in it are absolute, wherever the file was read from."""
+    """An inventory. Its paths are absolute, wherever the file is."""
 
     nodes: list[NodeEntry] = []
     ansible: str | None = None
@@ -122,7 +122,7 @@ class Inventory(Part, frozen=True):
 
 
 class AgentPod(Struct, frozen=True):
-    """An agent pod, and how kubectl is told of its cluster."""
+    """An agent pod, and the configuration of kubectl for its cluster."""
 
     namespace: str
     name: str
@@ -132,7 +132,7 @@ class AgentPod(Struct, frozen=True):
 
 
 class AccessMethod(Struct, frozen=True):
-    """The way into one node, filled in; it holds no credential, only where one is kept."""
+    """The access method of one node. It has paths of credentials, never a credential."""
 
     node: str
     uri: str
@@ -141,13 +141,13 @@ class AccessMethod(Struct, frozen=True):
     identity_file: str | None = None
     sudo: bool = False
     ssh_arguments: tuple[str, ...] = ()
-    """Words for ssh's command line: a jump host, an option."""
+    """Arguments for ssh: a jump host, an option."""
     pod: AgentPod | None = None
-    """Where `uri` is kubectl://."""
+    """Set if `uri` is kubectl://."""
 
 
 class UnusableAccess(Struct, frozen=True):
-    """Why what is said of the way into one node cannot be used: a sentence with the next step."""
+    """Why the configured access method of a node cannot be used, with the next step."""
 
     why: str
 
@@ -155,8 +155,8 @@ class UnusableAccess(Struct, frozen=True):
 def read_inventory(path: Path) -> Inventory:
     """Read and check the inventory at `path`.
 
-    Raises InventoryError for a file that is missing, is not YAML, names an option that does
-    not exist, or gives an option a value that it cannot have.
+    Raises InventoryError for a file that is missing, is not YAML, has an unknown
+    option, or has an option with an invalid value.
     """
     try:
         inventory = read_strictly(path, Inventory, _PARTS, _FORMER)
@@ -168,12 +168,12 @@ def read_inventory(path: Path) -> Inventory:
 def access_methods(
     inventory: Inventory, nodes: Sequence[NodeObject]
 ) -> dict[str, AccessMethod | UnusableAccess | None]:
-    """The way into each node: of the first entry whose glob matches, None where there is none."""
+    """The access method of each node, from the first entry that matches; None without one."""
     return {node.metadata.name: _access(inventory, node) for node in nodes}
 
 
 def missing_lines(names: Collection[str]) -> str:
-    """The few lines of an inventory that would give a way into the nodes `names`."""
+    """The lines of an inventory that would give access to the nodes `names`."""
     globs = sorted(names)
     if len(globs) > 3:
         prefix = os.path.commonprefix(globs)  # noqa: RUF071 - names, not paths
@@ -183,7 +183,7 @@ def missing_lines(names: Collection[str]) -> str:
 
 
 def refuse_unknown_thresholds(inventory: Inventory, known: Collection[str]) -> None:
-    """Raise InventoryError for a threshold that no check has: it would change nothing."""
+    """Raise InventoryError for a threshold that no check has."""
     for name in inventory.thresholds:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -206,7 +206,7 @@ _FORMER: FormerOptions = {Inventory: {"looks": "rounds"}, NodeEntry: {"via": "ac
 def _checked(path: Path, inventory: Inventory) -> Inventory:
     if not inventory.nodes and not inventory.ansible:
         raise InventoryError(
-            f"{path} has no `nodes`, so no node could be visited; add an entry such as "
+            f"{path} has no `nodes`, so no node can be visited; add an entry such as "
             '`- {name: "*", access: "ssh://root@{address}"}`.'
         )
     for waiver in inventory.waivers:
@@ -214,8 +214,8 @@ def _checked(path: Path, inventory: Inventory) -> Inventory:
             datetime.date.fromisoformat(waiver.until)
         except ValueError:
             raise InventoryError(
-                f"{path}: the waiver of {waiver.check} ends `until: {waiver.until}`, which is no "
-                "date; write it as 2027-01-31."
+                f"{path}: the waiver of {waiver.check} has `until: {waiver.until}`, which is not "
+                "a date; write it as 2027-01-31."
             ) from None
         warn_of_pattern(waiver.check, f"{path}: the waiver of {waiver.check}")
     for entry in inventory.nodes:
@@ -252,7 +252,7 @@ def _check_access(path: Path, entry: NodeEntry) -> None:
         wrong = "names a host, but local:// is this machine; write ssh:// to reach another"
     if wrong:
         raise InventoryError(
-            f"{path}: the way into {entry.name}, `{_masked(entry.access)}`, {wrong}."
+            f"{path}: the access method of {entry.name}, `{_masked(entry.access)}`, {wrong}."
         )
 
 
@@ -272,7 +272,7 @@ def _access(inventory: Inventory, node: NodeObject) -> AccessMethod | UnusableAc
             uri = _filled_in(entry, name, address)
             if uri != "local://" and not is_plain_uri(uri):
                 return UnusableAccess(
-                    f"The way into node {name}, {_masked(uri)!r}, holds a host that cannot be one; "
+                    f"The access method of node {name}, {_masked(uri)!r}, has an invalid host; "
                     f"correct the entry `{entry.name}` of the inventory, or the Node's addresses."
                 )
             return AccessMethod(
@@ -287,7 +287,7 @@ def _access(inventory: Inventory, node: NodeObject) -> AccessMethod | UnusableAc
 
 
 def _address(node: NodeObject) -> str:
-    """Where the node can be reached: an InternalIP if it has one, at last its name."""
+    """The address of the node: an InternalIP, otherwise an ExternalIP, otherwise its name."""
     for kind in ("InternalIP", "ExternalIP"):
         for address in node.status.addresses:
             if address.type == kind:
@@ -317,9 +317,9 @@ def _bracketed(address: str) -> str:
 
 
 def is_plain_uri(uri: str) -> bool:
-    """Whether user, host and port are plain: they become words of a command line."""
+    """Whether user, host and port are plain words, because they become arguments of a command."""
     if not uri.isprintable():
-        return False  # urlsplit leaves line breaks out, and would not see them
+        return False  # urlsplit removes line breaks, so that they would go unnoticed
     try:
         parts = urlsplit(uri)
         user, host, port = parts.username or "u", parts.hostname or "", parts.port or 1

@@ -1,6 +1,6 @@
-"""The reference of the inventory, made from its types: a page for people, a schema for editors.
+"""The reference of the inventory, generated from its types: a page and a JSON schema.
 
-`python -m wirecheck.inventory.reference` writes both anew after the types changed.
+`python -m wirecheck.inventory.reference` writes both again after the types changed.
 """
 
 from __future__ import annotations
@@ -22,83 +22,84 @@ PAGE = HERE.parents[1] / "docs" / "inventory-reference.md"
 HEAD = """\
 # Every option of the inventory
 
-Made from the inventory's types by `python -m wirecheck.inventory.reference`;
-[inventory.md](inventory.md) explains and has an example. Editors that know JSON schemas complete
-and check the file with [`inventory.schema.json`](../wirecheck/inventory/inventory.schema.json):
-begin it with `# yaml-language-server: $schema=inventory.schema.json`.
+Generated from the inventory's types by `python -m wirecheck.inventory.reference`.
+[inventory.md](inventory.md) has an example and explains it. Editors that support JSON Schema
+complete and validate the file with
+[`inventory.schema.json`](../wirecheck/inventory/inventory.schema.json): begin it with
+`# yaml-language-server: $schema=inventory.schema.json`.
 """
 
 MEANS: Mapping[str, Mapping[str, str]] = {
     "Inventory": {
-        "nodes": "Ways into nodes; the first entry whose name matches counts. Needed "
-        "where there is no `ansible`.",
+        "nodes": "How to reach the nodes; the first entry whose name matches is used. Required "
+        "without `ansible`.",
         "ansible": "An Ansible inventory, for nodes that no entry matches. Relative to this file.",
-        "kubeconfig": "Else `$KUBECONFIG`, else `~/.kube/config`. Relative to the inventory.",
-        "context": "Of the kubeconfig; else its current context.",
-        "agent": "Agent pods, for nodes whose way in is `kubectl://`.",
-        "helper_pods": "Pods for the run, between which large messages are sent; none are made "
-        "unless that is asked for.",
-        "dns": "What DNS is asked, and its bounds.",
-        "limits": "Bounds of the visits.",
+        "kubeconfig": "Default: `$KUBECONFIG`, otherwise `~/.kube/config`. Relative to this file.",
+        "context": "A context of the kubeconfig. Default: its current context.",
+        "agent": "Agent pods, for nodes whose `access` is `kubectl://`.",
+        "helper_pods": "Pods for one run that exchange large messages; created only on request.",
+        "dns": "Names and limits of the DNS queries.",
+        "limits": "Limits of the visits.",
         "rounds": "When failing checks are checked again.",
-        "thresholds": "Numbers that checks go by; see below.",
-        "waivers": "What fails and is accepted, until a date.",
+        "thresholds": "Thresholds of checks; see below.",
+        "waivers": "Failures that are accepted until a date.",
     },
     "NodeEntry": {
-        "name": "A glob over the names of nodes.",
+        "name": "A glob that is matched with the names of nodes.",
         "access": "`ssh://USER@HOST`, `docker://NAME`, `podman://NAME`, `kubectl://`, `local://`; "
-        "`{name}` and `{address}` are filled in.",
-        "port": "Of ssh.",
+        "`{name}` and `{address}` are replaced.",
+        "port": "The port of sshd.",
         "ssh_config": "Instead of `~/.ssh/config`. Relative to the inventory.",
         "identity_file": "The path of a key, never the key. Relative to the inventory.",
-        "sudo": "Become root by `sudo -n`.",
+        "sudo": "Become root with `sudo -n`.",
     },
     "Agent": {
-        "namespace": "Where agents run, or pods for the run are made.",
-        "image": "Pods for the run are made of it on nodes where no agent runs; without it none.",
+        "namespace": "The namespace of the agents, and of agents that are created for a run.",
+        "image": "The image of agents created for a run, on nodes without an agent. Default: none "
+        "are created.",
         "pull_secrets": "Secrets for the image's registry, in that namespace.",
-        "start": "Seconds that all pods for the run together have to start.",
-        "privileged": "For platforms that let nothing less enter the node's namespaces.",
+        "start": "Seconds until all agents created for a run must have started.",
+        "privileged": "For platforms on which only privileged pods may enter a node's namespaces.",
     },
     "HelperPods": {
-        "always": "Make them in every run that has the checks for them, as with `--helper-pods`.",
-        "namespace": "Where they are made; it has to admit no more than the level `restricted`.",
-        "image": "Any that has a `python3`; without one, `agent.image`.",
+        "always": "Create them in every run that has checks for them, as with `--helper-pods`.",
+        "namespace": "Their namespace. The Pod Security level `restricted` is sufficient.",
+        "image": "An image with `python3`. Default: `agent.image`.",
         "pull_secrets": "Secrets for the image's registry, in that namespace.",
-        "start": "Seconds that all of them together have to start.",
+        "start": "Seconds until all of them must have started.",
     },
     "Dns": {
         "rate": "Queries per second, over the whole cluster.",
-        "tries": "Before a loss counts.",
-        "timeout": "Seconds per try: answers that take two seconds are slow ones, and not lost.",
-        "external_names": "Names outside the cluster that every DNS replica has to resolve. None "
-        "is asked for without being named here.",
+        "tries": "Attempts before a query counts as lost.",
+        "timeout": "Seconds per attempt, more than two, so that slow answers do not count as lost.",
+        "external_names": "Names outside the cluster that every DNS replica has to resolve. "
+        "Default: none is queried.",
     },
     "Limits": {
         "node": "Seconds for the visit to one node.",
         "total": "Seconds for all visits of one round.",
-        "workers": "Visits side by side.",
+        "workers": "Parallel visits.",
     },
     "Rounds": {
         "intervals": "Seconds before the second, the third … round; `[]` for one round.",
     },
     "Waiver": {
-        "check": "A glob over the ids of checks.",
-        "where": "A glob over nodes and objects.",
+        "check": "A glob that is matched with IDs of checks.",
+        "where": "A glob that is matched with nodes and objects.",
         "reason": "Why it is accepted.",
-        "owner": "Whom to ask.",
-        "until": "A date, as 2027-01-31; after it the finding counts again.",
+        "owner": "Who to ask.",
+        "until": "A date, such as 2027-01-31. The finding counts again after it.",
     },
 }
 PLACES = {"Inventory": "The file", "NodeEntry": "`nodes`, each", "Waiver": "`waivers`, each"}
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema of an inventory, with what each option means."""
+    """The JSON schema of an inventory, with a description of each option."""
     made: dict[str, Any] = msgspec.json.schema(Inventory)
     for name, part in made["$defs"].items():
         for option, about in part["properties"].items():
-            # An option without a sentence is a KeyError: it would be undocumented.
+            # An option without a description raises KeyError.
             part["properties"][option] = {**about, "description": MEANS[name][option]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -108,7 +109,7 @@ def schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """The schema as it is kept beside this module."""
+    """The text of the schema file beside this module."""
     return json.dumps(schema(), indent=2) + "\n"
 
 
@@ -128,11 +129,11 @@ def _lines() -> Iterator[str]:
             yield f"| `{option}` | {_kind(about)} | {default} | {about['description']} |"
         yield ""
     yield "## Thresholds\n"
-    yield "| threshold | default | of | why so much |"
+    yield "| threshold | default | used by | reason |"
     yield "|---|---|---|---|"
     yield (
-        f"| `{UNREACHABLE}` | 0 nodes | the whole run | so many nodes may be missing before the "
-        "status is 2 |"
+        f"| `{UNREACHABLE}` | 0 nodes | the whole run | so many nodes may be unreachable before "
+        "the exit status is 2 |"
     )
     for check in load():
         for each in check.thresholds:

@@ -1,4 +1,4 @@
-"""What is read from the API in one look, reduced to the fields that may enter a snapshot.
+"""What is read from the API in one round, reduced to the fields that may enter a snapshot.
 
 Decoding a page into these types is the projection: no environment, no Secret, no managed
 field, and of the annotations only the named ones get past it. Each kind has its file in
@@ -18,7 +18,7 @@ from wirecheck.snapshot.objects.service import ServiceObject
 
 
 class ApiObjects(ApiStruct, frozen=True, weakref=True):
-    """Everything read from the API in one look.
+    """Everything read from the API in one round.
 
     `resource_versions` holds, per resource, the version that its list was consistent at.
     """
@@ -38,7 +38,7 @@ class ApiObjects(ApiStruct, frozen=True, weakref=True):
 
 
 class Change(ApiStruct, frozen=True):
-    """An object that was created, deleted or changed, in a field that counts, during a look."""
+    """An object that was created, deleted or changed in a relevant field during a round."""
 
     kind: str
     name: str

@@ -1,4 +1,4 @@
-"""What was sent from a netns, each try of it, and what came back."""
+"""What was sent from a network namespace, each attempt, and the responses."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ class Try(SnapshotPart, frozen=True):
 
     seconds: float
     answer: str = ""
-    """The bytes that came back, base64."""
+    """The bytes of the response, base64."""
     error: str = ""
-    """`timeout`, `refused`, `unreachable` or errno's words; empty when an answer came."""
+    """`timeout`, `refused`, `unreachable` or the text of errno; empty if there was a response."""
     second: str = ""
-    """Of a pair: the answer to the second query."""
+    """For a pair: the response to the second query."""
 
 
 class Probe(SnapshotPart, frozen=True):
-    """One query, sent from one netns to one server; ends with its first answer."""
+    """A query sent from one netns to one server until it gets a response."""
 
     inode: int
     query: str
@@ -31,15 +31,15 @@ class Probe(SnapshotPart, frozen=True):
     """Why it was sent: `sample`, `pair`, `unknown name`, `large answer`, `external name`,
     `local cache`; empty for the name that is asked everywhere, and for those of Services."""
     second: str = ""
-    """Of a pair: the id of the query that left by the same socket."""
+    """For a pair: the id of the query sent from the same socket."""
 
 
 class Contact(SnapshotPart, frozen=True):
-    """A TCP connection that was made, or tried, from one netns; its last try."""
+    """A TCP connection attempted from one netns; the fields describe the last attempt."""
 
     inode: int
     source: str
-    """The uid of the pod that it came from, as in `PodProcesses`; empty for the node itself."""
+    """The uid of the source pod, as in `PodProcesses`; empty for the node itself."""
     purpose: str
     """Why: `node`, `pod`, `messages`, `api`, `same node`, `hairpin`, `node port`, `host port`,
     `health check`; `backend`: what listens behind one of these."""
@@ -47,19 +47,19 @@ class Contact(SnapshotPart, frozen=True):
     port: int
     tries: int = 0
     made: int = 0
-    """How many of the tries led to what was wanted."""
+    """The number of successful attempts."""
     times: int = 1
-    """How often it was to be made; where only once, a failed try is repeated."""
+    """How often it was planned; a failed attempt is repeated only if that is once."""
     seconds: float = 0.0
     error: str = ""
-    """How the last try that failed did: as for a probe."""
+    """The error of the last failed attempt, as for a probe."""
     messages: int = 0
-    """How many messages were to be sent over it, each of which is answered by one."""
+    """The number of messages planned; each of them gets one reply."""
     sent: int = 0
     received: int = 0
-    """Bytes, of the last try."""
+    """Bytes of the last attempt."""
     replies: int = 0
     status: int | None = None
-    """Of an HTTP answer, where one was asked for."""
+    """The status of the HTTP response, if a request was sent."""
     endpoints: int | None = None
-    """How many of its own the node names in that answer."""
+    """The number of local endpoints that the HTTP response reports."""

@@ -1,4 +1,4 @@
-"""What the CNI plugins of a node keep in files, as far as it may enter a snapshot."""
+"""Files of a node's CNI plugins, reduced to what a snapshot may contain."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from wirecheck.snapshot.part import SnapshotPart
 
 
 class CniConfiguration(SnapshotPart, frozen=True):
-    """A file in /etc/cni/net.d: names and types alone, since plugins keep tokens there."""
+    """A file in /etc/cni/net.d: only names and types, because plugins keep tokens there."""
 
     file: str
     network: str = ""
     plugins: list[str] = []
-    """Their types, which are the names of their programs."""
+    """The types of its plugins, which are the names of their programs."""
     ipam: list[str] = []
     problem: str = ""
-    """Why it is not understood."""
+    """Why the file could not be parsed."""
 
 
 class CniReservation(SnapshotPart, frozen=True):
-    """An address that host-local holds: a file in /var/lib/cni/networks/NETWORK."""
+    """An address reserved by host-local: a file in /var/lib/cni/networks/NETWORK."""
 
     network: str
     address: str
     age: float
-    """Seconds since it was taken."""
+    """Seconds since the reservation."""
 
 
 class CniToken(SnapshotPart, frozen=True):
-    """A kubeconfig below /etc/cni/net.d whose token ends: of the token nothing but when."""
+    """A kubeconfig below /etc/cni/net.d: only when its token expires."""
 
     file: str
     expires: float
@@ -35,7 +35,7 @@ class CniToken(SnapshotPart, frozen=True):
 
 
 class CniFiles(SnapshotPart, frozen=True):
-    """What the CNI plugins go by; None for a folder that is not there."""
+    """The files of the CNI plugins; None for a folder that does not exist."""
 
     configurations: list[CniConfiguration] | None = None
     binaries: list[str] | None = None

@@ -1,7 +1,7 @@
-"""The snapshot's folder on disk: an index, and compressed JSON for each look and node.
+"""The snapshot's folder on disk: an index, and compressed JSON for each round and node.
 
-A snapshot may come from anywhere, so reading trusts nothing in it: names of files are made
-from names of nodes here, only regular files are opened, and what they unpack to is bounded.
+A snapshot may come from anywhere, so nothing in it is trusted: file names are derived from node
+names, only regular files are opened, and their decompressed size is limited.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ INDEX = "snapshot.json"
 MEBIBYTE = 1 << 20
 LARGEST_INDEX = 256 * MEBIBYTE
 LARGEST_API = 2048 * MEBIBYTE
-"""About 1.5 kB for each of 150,000 pods, several times over."""
+"""Several times 150,000 pods of about 1.5 kB each."""
 LARGEST_DOCUMENT = 256 * MEBIBYTE
 """iptables-save of a node in a cluster with 10,000 Services has 12 MB."""
 
 LATEST = 253_402_300_799
-"""The end of the year 9999, in seconds since the epoch: no date can be later."""
+"""The end of the year 9999 in seconds since the epoch: Python has no later date."""
 
 Content = TypeVar("Content", bound=Struct)
 Identity = tuple[str, int, int, int]
@@ -43,7 +43,7 @@ _HELD: WeakValueDictionary[Identity, ApiObjects] = WeakValueDictionary()
 
 
 class SnapshotError(Exception):
-    """The snapshot, or one node's part of it, cannot be used: a sentence with the next step."""
+    """The snapshot or one of its files cannot be used. The message has the next step."""
 
 
 class _NamedBy(Struct, frozen=True):
@@ -69,10 +69,10 @@ class _Version(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot that is read: each call reads its file anew.
+    """A snapshot for reading; each call reads its file again.
 
-    What was read of the API is shared with those who still hold it: of a large cluster it takes
-    more memory than anything else.
+    API objects are shared while they are in use: those of a large cluster take more memory than
+    anything else.
     """
 
     path: Path
@@ -88,7 +88,7 @@ class Snapshot:
         file = folder / INDEX
         if not file.is_file():
             raise SnapshotError(
-                f"{folder} is no snapshot: it has no {INDEX}; name the folder that a run left."
+                f"{folder} is not a snapshot: it has no {INDEX}; name the snapshot folder of a run."
             )
         raw = _read(file, LARGEST_INDEX)
         version = _decoded(raw, _Version, file)
@@ -96,13 +96,13 @@ class Snapshot:
         index = _decoded(raw, SnapshotIndex, file)
         if not 0 <= index.time <= LATEST:
             raise SnapshotError(
-                f"{file} names no time that a run could have been at ({index.time:g}); copy the "
-                "snapshot again, or look anew."
+                f"{file} has an impossible time ({index.time:g}); copy the snapshot again, "
+                "or take a new one."
             )
         return cls(folder, index)
 
     def api(self, look: int = 1) -> ApiObjects:
-        """What was read of the API in a look (counted from 1); SnapshotError if it is broken."""
+        """The API objects of a round, counted from 1. Raises SnapshotError if they are broken."""
         self._check(look)
         file = self.path / _api_file(look)
         identity = _identity(file)
@@ -113,7 +113,7 @@ class Snapshot:
         return held
 
     def document(self, node: str, look: int = 1) -> NodeDocument:
-        """What the visit to `node` returned; SnapshotError, about this node alone, if broken."""
+        """The document of the visit to `node`. Raises SnapshotError if it is broken."""
         self._check(look)
         file = self.path / _document_file(look, node)
         raw = _unpacked(file, LARGEST_DOCUMENT)
@@ -127,7 +127,7 @@ class Snapshot:
         return restored(found, self._block)
 
     def _block(self, digest: str) -> str:
-        """The text of a block; raises MissingBlockError."""
+        """The text of a block. Raises MissingBlockError."""
         try:
             file = self.path / _block_file(digest)
             text = _unpacked(file, LARGEST_DOCUMENT).decode(errors="replace")
@@ -135,12 +135,12 @@ class Snapshot:
             raise MissingBlockError(str(error)) from None
         if digest_of(text) != digest:
             raise MissingBlockError(
-                f"{file} is not the block that it is named by; copy the snapshot again."
+                f"{file} has not the content that its name says; copy the snapshot again."
             )
         return text
 
     def node_names(self, look: int = 1) -> list[str]:
-        """The nodes that were seen in a look: those that `document` is there for."""
+        """The nodes that were reached in a round, so that they have a document."""
         visits = self._check(look).visits
         return sorted(name for name, visit in visits.items() if visit.status.reached)
 
@@ -148,47 +148,47 @@ class Snapshot:
         looks = self.index.looks
         if not looks:
             raise SnapshotError(
-                f"The snapshot {self.path} has no finished look: the run was interrupted in its "
-                "first one; look at the cluster again."
+                f"The snapshot {self.path} has no complete round: the run was interrupted in its "
+                "first one; run it again."
             )
         if not 1 <= look <= len(looks):
-            raise SnapshotError(f"The snapshot {self.path} has {len(looks)} looks, not {look}.")
+            raise SnapshotError(f"The snapshot {self.path} has {len(looks)} rounds, not {look}.")
         return looks[look - 1]
 
 
 class SnapshotWriter:
-    """Writes a snapshot; whatever happens, the index names only looks that are complete."""
+    """Writes a snapshot. At any time the index lists complete rounds only."""
 
     def __init__(self, path: Path, index: SnapshotIndex) -> None:
-        """Start a snapshot in the new or empty folder `path`; `index` has no looks yet."""
+        """Start a snapshot in the new or empty folder `path`; `index` has no rounds yet."""
         if (path / INDEX).exists():
-            raise SnapshotError(f"{path} holds a snapshot already; name another folder.")
+            raise SnapshotError(f"{path} contains a snapshot already; name another folder.")
         self.path = path
         self.index = index
         self.known_blocks: tuple[str, ...] = ()
-        """The blocks that are stored; those that documents named last come last."""
+        """The stored blocks, the most recently used ones last."""
         self._write_index()
 
     def write_api(self, look: int, api: ApiObjects) -> None:
-        """Keep what was read of the API."""
+        """Store the API objects of a round."""
         self._write(_api_file(look), gzip.compress(msgspec.json.encode(api), 6, mtime=0))
 
     def write_document(self, look: int, node: str, raw: bytes) -> None:
-        """Keep the JSON document of one node, byte for byte but for its blocks.
+        """Store the JSON document of one node, without its blocks.
 
-        These are kept once, before the first document that names them.
+        Each block is stored once, before the first document that refers to it.
         """
         if b'"blocks":' in raw:
             raw = self._without_blocks(raw)
         self._write(_document_file(look, node), gzip.compress(raw, 6, mtime=0))
 
     def _without_blocks(self, raw: bytes) -> bytes:
-        """Store the blocks of a document, and give back all else of it."""
+        """Store the blocks of a document, and return the rest of it."""
         members = _MEMBERS.decode(raw)
         blocks = _CONTENTS.decode(members.pop("blocks", b"{}"))
         known = dict.fromkeys(self.known_blocks)
         for digest, text in blocks.items():
-            # What is not what it is named by is for no other node, and missing to its own.
+            # A block whose digest is wrong is dropped; its own document then lacks it.
             if digest not in known and digest_of(text) == digest:
                 packed = gzip.compress(text.encode(), 6, mtime=0)
                 self._write(_block_file(digest), packed)
@@ -201,12 +201,12 @@ class SnapshotWriter:
         return msgspec.json.encode(members)
 
     def finish_round(self, look: RoundRecord) -> None:
-        """Enter the look, whose files are all written, into the index."""
+        """Add the round, whose files are all written, to the index."""
         self.index = msgspec.structs.replace(self.index, looks=[*self.index.looks, look])
         self._write_index()
 
     def note(self, sentence: str) -> None:
-        """Keep what the reader has to know before the verdict."""
+        """Store a note that the reader must know before the verdict."""
         self.index = msgspec.structs.replace(self.index, notes=[*self.index.notes, sentence])
         self._write_index()
 
@@ -215,7 +215,7 @@ class SnapshotWriter:
         self._write(Path(INDEX), msgspec.json.format(raw, indent=1) + b"\n")
 
     def _write(self, name: Path, data: bytes) -> None:
-        """Write beside the final name first: a file with that name is always whole."""
+        """Write to a temporary name first, so that a file with the final name is complete."""
         file = self.path / name
         part = file.with_name(file.name + ".part")
         try:
@@ -238,14 +238,14 @@ def _document_file(look: int, node: str) -> Path:
 
 
 def _block_file(digest: str) -> Path:
-    """Raises SnapshotError for what is no digest: a document may name anything."""
+    """Raises SnapshotError if it is not a digest: a document may contain any text."""
     if not re.fullmatch(r"[0-9a-f]{64}", digest):
-        raise SnapshotError(f"{digest[:100]!r} names no block; look at the node again.")
+        raise SnapshotError(f"{digest[:100]!r} is not the name of a block; run again.")
     return Path("blocks") / f"{digest}.gz"
 
 
 def _safe(node: str) -> str:
-    """The node's name where a file can have it, else a digest of it, marked with a tilde.
+    """The node's name if a file can have it, otherwise a tilde and a digest of the name.
 
     Kubernetes allows 253 characters, with the suffix more than file systems do; and an index
     that someone tampered with may name anything.
@@ -256,7 +256,7 @@ def _safe(node: str) -> str:
 
 
 def _identity(file: Path) -> Identity:
-    """What tells a file from a later one of its name; of one that is missing, nothing."""
+    """What distinguishes a file from a later one of the same name."""
     try:
         status = os.lstat(file)
     except OSError:
@@ -278,7 +278,7 @@ def _read(file: Path, largest: int) -> bytes:
                 )
             return stream.read(largest)
     except FileNotFoundError:
-        raise SnapshotError(f"{file} is missing; copy the whole snapshot again.") from None
+        raise SnapshotError(f"{file} is missing; copy the complete snapshot again.") from None
     except OSError as error:
         raise SnapshotError(f"{file} cannot be read: {error.strerror}.") from None
 
@@ -290,17 +290,15 @@ def _unpacked(file: Path, largest: int) -> bytes:
         content = inflater.decompress(packed, largest + 1)
     except zlib.error:
         raise SnapshotError(
-            f"{file} is not gzip data, or damaged; copy the snapshot again, or look anew."
+            f"{file} is damaged or not gzip data; copy the snapshot again, or take a new one."
         ) from None
     if len(content) > largest:
         raise SnapshotError(
-            f"{file} unpacks to more than the {largest // MEBIBYTE} MiB that a snapshot's file "
-            "may have; it is not what a run writes."
+            f"{file} decompresses to more than the {largest // MEBIBYTE} MiB that a file "
+            "of a snapshot may have; no run writes such a file."
         )
     if not inflater.eof:
-        raise SnapshotError(
-            f"{file} ends too early: it was cut off; copy the snapshot again, or look anew."
-        )
+        raise SnapshotError(f"{file} is truncated; copy the snapshot again, or take a new one.")
     return content
 
 
@@ -309,8 +307,7 @@ def _decoded(raw: bytes, kind: type[Content], file: Path) -> Content:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise SnapshotError(
-            f"{file} does not hold what a snapshot holds there: {error}; copy the snapshot "
-            "again, or look anew."
+            f"{file} has invalid content: {error}; copy the snapshot again, or take a new one."
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""`snapshot.json`: what the folder holds, and everything that a verdict depends on besides."""
+"""`snapshot.json`: the content of the folder, and everything else that a verdict depends on."""
 
 from __future__ import annotations
 
@@ -59,37 +59,37 @@ class VisitRecord(SnapshotPart, frozen=True):
 
     status: VisitStatus
     via: str = ""
-    """The way in, without any credential: `docker://wc-w1`, `ssh://root@172.31.250.3`."""
+    """The access method without credentials: `docker://wc-w1`, `ssh://root@172.31.250.3`."""
     reason: str = ""
     """Why there is no document: a sentence with the cause and the next step."""
     seconds: float = 0.0
     bytes: int = 0
     commands: int = 0
-    """How many commands were sent through the transport: one, or none."""
+    """The number of commands sent through the transport: 0 or 1."""
     dns_queries: int = 0
-    """How many were sent, repeated ones included."""
+    """The number of queries sent, including repeated ones."""
     connections: int = 0
-    """How many TCP connections were tried, repeated ones included."""
+    """The number of TCP connections attempted, including repeated ones."""
     proxy_mode: str = ""
-    """kube-proxy's, where it said so: iptables, ipvs or nftables."""
+    """The mode that kube-proxy reported: iptables, ipvs or nftables; empty if it did not."""
     slow: dict[str, float] = {}
-    """Commands of the node that took long, and their seconds: what they printed is as old."""
+    """Slow commands on the node and their seconds: their output may be that old."""
 
 
 class RoundRecord(SnapshotPart, frozen=True):
-    """One look: the API, then the nodes, then what changed meanwhile."""
+    """One round: the API, then the nodes, then the changes of the API in the meantime."""
 
     started: float
     finished: float
     visits: dict[str, VisitRecord] = {}
-    """By node name; in looks after the first only the nodes concerned."""
+    """By node name; in rounds after the first only the nodes that are checked again."""
     changes: list[Change] = []
     problems: list[str] = []
-    """What could not be read of the API, as sentences."""
+    """What could not be read from the API, as sentences."""
 
 
 class ClusterIdentity(SnapshotPart, frozen=True):
-    """Which cluster this is; nothing that gives access to it."""
+    """The identity of the cluster, without anything that gives access to it."""
 
     context: str = ""
     uid: str = ""
@@ -97,7 +97,7 @@ class ClusterIdentity(SnapshotPart, frozen=True):
 
 
 class Waiver(SnapshotPart, frozen=True):
-    """A failure that someone accepted. Globs in `check` and `where`; `until` is a date."""
+    """An accepted failure. `check` and `where` are globs; `until` is a date."""
 
     check: str
     where: str
@@ -107,16 +107,16 @@ class Waiver(SnapshotPart, frozen=True):
 
 
 class HelperPodsRecord(SnapshotPart, frozen=True):
-    """The helper pods that were made for the run."""
+    """The helper pods that were created for the run."""
 
     run: str
-    """What labels them, see `run_labels`."""
+    """The value of their label, see `run_labels`."""
     nodes: dict[str, str] = {}
-    """Each node that was to have one, with the reason where none was started."""
+    """Each node that should have one, with the reason if none started."""
 
 
 class SnapshotIndex(SnapshotPart, frozen=True):
-    """The whole index. `time` is the run's start, seconds since the epoch: a replay's `now`."""
+    """The index. `time`, in seconds since the epoch, is the run's start and a replay's `now`."""
 
     format: int
     wirecheck: str
@@ -126,8 +126,8 @@ class SnapshotIndex(SnapshotPart, frozen=True):
     waivers: list[Waiver] = []
     dns_domain: str = "cluster.local"
     queries: dict[str, str] = {}
-    """DNS queries by id: `NAME TYPE`, what the probes of the documents refer to."""
+    """DNS queries, `NAME TYPE`, by the id that the probes of the documents refer to."""
     notes: list[str] = []
     helper_pods: HelperPodsRecord | None = None
-    """None where none were asked for."""
+    """None if the run had none."""
     looks: list[RoundRecord] = []

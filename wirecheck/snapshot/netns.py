@@ -1,4 +1,4 @@
-"""A network namespace as netlink tells it, in the words that `ip -j` uses."""
+"""A network namespace as netlink reports it, with the names that `ip -j` uses."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Rule(SnapshotPart, frozen=True):
     mark: str = ""
     action: str = "lookup"
     protocol: int | None = None
-    """Who made it, as rtnetlink numbers them (2: the kernel); None where it was not read."""
+    """The protocol number of rtnetlink (2: the kernel); None in documents of older programs."""
 
 
 class Neighbour(SnapshotPart, frozen=True):
@@ -100,11 +100,11 @@ class Fdb(SnapshotPart, frozen=True):
 
 
 class Namespace(SnapshotPart, frozen=True):
-    """One network namespace; the first of a document is the host's own."""
+    """One network namespace; the first one of a document is the node's own."""
 
     inode: int
     nsid: int | None = None
-    """Its number as the host's netns sees it, where one is assigned."""
+    """Its number in the node's own netns, if it has one."""
     mounted: str = ""
     """Where it is bind-mounted, e.g. /run/netns/cni-…"""
     processes: int = 0
@@ -116,6 +116,6 @@ class Namespace(SnapshotPart, frozen=True):
     fdb: list[Fdb] = []
     conntrack_count: int | None = None
     redirect: str = ""
-    """nat rules found in a pod's own netns (a service mesh); looked for where a probe failed."""
+    """nat rules in a pod's netns (a service mesh); listed only if a probe failed."""
     error: str = ""
-    """Why it could not be entered or read, as a sentence; then the lists are not to be trusted."""
+    """Why it could not be entered or read; the lists are incomplete then."""

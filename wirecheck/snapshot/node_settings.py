@@ -1,4 +1,4 @@
-"""What files of a node set: for the kubelet, at boot, for programs that manage devices."""
+"""Settings in files of a node: the kubelet's, those applied at boot, those of device managers."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ from wirecheck.snapshot.part import SnapshotPart
 
 
 class Kubelet(SnapshotPart, frozen=True):
-    """What the kubelet tells pods of DNS; None in a document where no kubelet was found."""
+    """The kubelet's DNS settings for pods; None in the document if no kubelet runs."""
 
     flags: dict[str, str] = {}
-    """`cluster-dns`, `cluster-domain`, `config` and `config-dir`, as far as they are given."""
+    """`cluster-dns`, `cluster-domain`, `config` and `config-dir`, if they are set."""
     lines: list[str] = []
-    """Of its configuration, as YAML: `clusterDNS` and `clusterDomain`, and nothing else."""
+    """The `clusterDNS` and `clusterDomain` of its configuration, as lines of YAML."""
     problem: str = ""
     """Why the configuration was not read."""
 
 
 class SysctlFile(SnapshotPart, frozen=True):
-    """A file that is applied at boot, and its lines about sysctls that matter here."""
+    """A file that is applied at boot, with its lines about relevant sysctls."""
 
     file: str
     lines: list[str] = []
 
 
 class SettingsFile(SnapshotPart, frozen=True):
-    """A file in sections, `[Match]`, with its lines about devices, `OriginalName=*`."""
+    """A file in sections, `[Match]`, with its lines about devices, such as `OriginalName=*`."""
 
     file: str
     lines: list[str] = []
 
 
 class DeviceManagers(SnapshotPart, frozen=True):
-    """Programs that may take hold of network devices, and what they are told of them."""
+    """Programs that may reconfigure network devices, and their configuration of devices."""
 
     running: list[str] = []
     """NetworkManager, systemd-networkd, systemd-udevd."""
     links: list[SettingsFile] = []
-    """Of systemd-udevd, each with its drop-ins, in the order in which they are tried."""
+    """The .link files of systemd-udevd with their drop-ins, in the order in which they match."""
     networkd: list[SettingsFile] = []
-    """In the order in which they are read, as those of NetworkManager: the last setting counts."""
+    """In the order in which they are read; the last setting applies. So for NetworkManager."""
     network_manager: list[SettingsFile] = []

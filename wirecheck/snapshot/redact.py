@@ -51,7 +51,7 @@ def redact(
     if folder.exists() and any(folder.iterdir()):
         raise SnapshotError(f"{folder} is not empty; name a new folder.")
     if not snapshot.index.looks:
-        raise SnapshotError(f"The snapshot {snapshot.path} has no finished look to redact.")
+        raise SnapshotError(f"The snapshot {snapshot.path} has no complete round to redact.")
     looks = range(1, len(snapshot.index.looks) + 1)
     apis = {look: snapshot.api(look) for look in looks}
     secret = key or secrets.token_bytes(32)

@@ -1,9 +1,10 @@
-"""The labels of pods that are wirecheck's own: looking makes and removes by them, judging leaves
-these pods out.
+"""The labels of wirecheck's own pods.
+
+Runs create and remove pods by these labels, and checks leave such pods out.
 """
 
 NAME_LABEL = "app.kubernetes.io/name"
 OWNER_LABEL = "app.kubernetes.io/managed-by"
 OWNER = "wirecheck"
-"""The label of what wirecheck itself has made, and may remove again."""
+"""The label of pods that wirecheck created and may remove."""
 RUN_LABEL = "app.kubernetes.io/instance"

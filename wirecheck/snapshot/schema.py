@@ -1,6 +1,6 @@
-"""The JSON Schema of a snapshot's files, made from the types that read them.
+"""The JSON Schema of a snapshot's files, generated from their types.
 
-`python -m wirecheck.snapshot.schema` writes `schema.json` anew after the types have changed.
+`python -m wirecheck.snapshot.schema` writes `schema.json` again after the types changed.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ FILES = {
     "look-N/api.json.gz": ApiObjects,
     "look-N/nodes/NAME.json.gz": NodeDocument,
 }
-"""What each file of the folder holds."""
+"""The type of each file of the folder."""
 SCHEMA = Path(__file__).with_name("schema.json")
 
 
 def schema() -> dict[str, Any]:
-    """The schema of all files: each one is an alternative, titled with the file's name."""
+    """The schema of all files: one alternative per file, with the file's name as its title."""
     kinds, definitions = msgspec.json.schema_components(
         FILES.values(), ref_template="#/$defs/{name}"
     )

@@ -222,7 +222,7 @@ def test_no_pod_is_made_for_a_node_that_cannot_start_it(
 ) -> None:
     _, refused = agents.settle(methods("a"), nodes("a", ready="False"))
 
-    assert "a is not Ready" in refused["a"].reason
+    assert "a is NotReady" in refused["a"].reason
     assert namespace.pods == []
 
 

@@ -126,7 +126,7 @@ def test_none_is_made_on_a_node_that_cannot_start_it(
     record = helpers.make(nodes("a", ready="False"), print)
 
     assert record
-    assert "a is not Ready" in record.nodes["a"]
+    assert "a is NotReady" in record.nodes["a"]
     assert namespace.asked == []
 
 

@@ -1,4 +1,4 @@
-"""The agent pod: what it may, and nothing else; deploy/ has the same as a DaemonSet."""
+"""The manifest of an agent pod, with minimal privileges; deploy/ has the same as a DaemonSet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from wirecheck.inventory.file import Agent
 from wirecheck.snapshot.run_labels import NAME_LABEL, OWNER, OWNER_LABEL, RUN_LABEL
 
 NAME = "wirecheck-agent"
-"""The name that labels every agent."""
+"""The name label of every agent."""
 CONTAINER = "agent"
 
 CAPABILITIES = {
@@ -20,20 +20,20 @@ CAPABILITIES = {
     "SYS_PTRACE": "which netns and which cgroup a process of another user is in",
     "SYSLOG": "the kernel's log, whose device a pod cannot open",
 }
-"""What is added to nothing, and what for."""
+"""The capabilities added to an empty set, with their reasons."""
 
 Manifest = dict[str, Any]
 
 
 def agent_pod(settings: Agent, node: str, name: str, run: str, seconds: int) -> Manifest:
-    """An agent on one node for one run; it ends by itself after `seconds`."""
+    """An agent on one node for one run; it exits after `seconds`."""
     labels = {NAME_LABEL: NAME, OWNER_LABEL: OWNER, RUN_LABEL: run}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "namespace": settings.namespace, "labels": labels},
         "spec": {
-            # Past the scheduler: cordoned and tainted nodes are looked at as well.
+            # Without the scheduler, so that cordoned and tainted nodes get a pod as well.
             "nodeName": node,
             "restartPolicy": "Never",
             "activeDeadlineSeconds": seconds,
@@ -44,7 +44,7 @@ def agent_pod(settings: Agent, node: str, name: str, run: str, seconds: int) -> 
 
 
 def agent_spec(settings: Agent) -> Manifest:
-    """What a pod for the run and the DaemonSet's pods have in common."""
+    """What a pod for a run and the DaemonSet's pods share."""
     return {
         "hostPID": True,
         "hostNetwork": True,
@@ -56,7 +56,7 @@ def agent_spec(settings: Agent) -> Manifest:
         "nodeSelector": {"kubernetes.io/os": "linux"},
         "securityContext": {
             "seccompProfile": {"type": "RuntimeDefault"},
-            # The profiles for containers keep it out of the namespaces of others.
+            # The container profiles forbid entering other namespaces.
             "appArmorProfile": {"type": "Unconfined"},
             "seLinuxOptions": {"type": "spc_t"},
         },
@@ -67,7 +67,7 @@ def agent_spec(settings: Agent) -> Manifest:
                 "imagePullPolicy": "IfNotPresent",
                 "command": ["wirecheck-agent", "wait", "0"],
                 "securityContext": _rights(settings),
-                # No limit for the CPU: a visit that is throttled measures its own throttling.
+                # No CPU limit: a throttled visit would measure its own throttling.
                 "resources": {
                     "requests": {"cpu": "10m", "memory": "32Mi"},
                     "limits": {"memory": "1Gi"},

@@ -1,4 +1,4 @@
-"""What a helper pod runs: it sends back what it is sent, within bounds, and does nothing else.
+"""The program of a helper pod: it echoes what it receives, within limits.
 
 Its text is handed to any Python from 3.6 on (`python3 -c TEXT PORT`): it stands alone.
 """
@@ -21,7 +21,7 @@ class Echo(socketserver.BaseRequestHandler):
     """One connection."""
 
     def handle(self) -> None:
-        """Send back what comes, until the other side is done."""
+        """Echo until the client closes the connection."""
         self.request.settimeout(SILENCE)
         left = MOST_BYTES
         try:
@@ -32,7 +32,7 @@ class Echo(socketserver.BaseRequestHandler):
                 self.request.sendall(data)
                 left -= len(data)
         except OSError:
-            pass  # the other side has gone, or says nothing any more
+            pass  # the client is gone or silent
 
 
 class Server(socketserver.ThreadingTCPServer):
@@ -48,13 +48,13 @@ class Server(socketserver.ThreadingTCPServer):
         socketserver.ThreadingTCPServer.__init__(self, (address, port), Echo)
 
     def server_bind(self) -> None:
-        """With IPv6, listen for IPv4 as well."""
+        """Listen on IPv4 as well if the socket is IPv6."""
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         socketserver.ThreadingTCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Begin with a connection, if there is a place for it."""
+        """Accept a connection if the limit allows it."""
         if self._places.acquire(blocking=False):
             socketserver.ThreadingTCPServer.process_request(self, request, client_address)
         else:
@@ -69,7 +69,7 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 def server(port: int) -> Server:
-    """For both families, or for IPv4 where the kernel has no IPv6."""
+    """A server for both families, or for IPv4 if the kernel has no IPv6."""
     try:
         return Server(socket.AF_INET6, "::", port)
     except OSError:
@@ -77,8 +77,8 @@ def server(port: int) -> Server:
 
 
 def main() -> None:
-    """Serve until asked to end."""
-    # Process 1 of a pod ignores what it does not handle.
+    """Serve until a signal."""
+    # The kernel discards signals to process 1 that it does not handle.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     threading.stack_size(1 << 18)
     server(int(sys.argv[1])).serve_forever()

@@ -1,4 +1,4 @@
-"""The helper pod: what it may, which is next to nothing, and what it runs."""
+"""The manifest of a helper pod: almost no privileges, and its command."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from wirecheck.inventory.file import HelperPods
 from wirecheck.snapshot.run_labels import NAME_LABEL, OWNER, OWNER_LABEL, RUN_LABEL
 
 PORT = 8053
-"""Above 1023: the pod has no right to less."""
+"""Above 1023: lower ports require a capability."""
 USER = 65532
 TO_LISTEN = 30
-"""Seconds until a program that runs must listen."""
+"""Seconds until the running program must listen."""
 
 PYTHON = ["python3", "-I", "-S", "-c"]
-"""-I: neither the environment nor the working directory has a say in what is imported."""
+"""-I: neither the environment nor the working directory affects imports."""
 IT_LISTENS = f"import socket; socket.create_connection(('127.0.0.1', {PORT}), 1).close()"
 
 Manifest = dict[str, Any]
 
 
 def helper_pod(settings: HelperPods, node: str, name: str, run: str, seconds: int) -> Manifest:
-    """A helper on one node for one run; it ends by itself after `seconds`."""
+    """A helper pod on one node for one run; it exits after `seconds`."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -34,7 +34,7 @@ def helper_pod(settings: HelperPods, node: str, name: str, run: str, seconds: in
                 NAME_LABEL: NAME,
                 OWNER_LABEL: OWNER,
                 RUN_LABEL: run,
-                # A mesh's proxy would answer in the place of the network.
+                # The proxy of a service mesh would answer instead of the pod.
                 "sidecar.istio.io/inject": "false",
             },
             "annotations": {
@@ -43,7 +43,7 @@ def helper_pod(settings: HelperPods, node: str, name: str, run: str, seconds: in
             },
         },
         "spec": {
-            # Past the scheduler: cordoned and tainted nodes are looked at as well.
+            # Without the scheduler, so that cordoned and tainted nodes get a pod as well.
             "nodeName": node,
             "tolerations": [{"operator": "Exists"}],
             "restartPolicy": "Never",

@@ -1,4 +1,4 @@
-"""Helper pods: made on every node for one run, where that was asked for, and removed."""
+"""Helper pods: created on every node for one run on request, and removed afterwards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KIND = PodKind("helper pod", NAME, "restricted", "helper_pods")
 
 @dataclass(slots=True)
 class HelpersOfRun:
-    """The helper pods of one run; without settings there are none."""
+    """The helper pods of one run; none without settings."""
 
     api: Api
     settings: HelperPods | None
@@ -34,7 +34,7 @@ class HelpersOfRun:
         self._own = RunPods(self.api, KIND, known.namespace, known.start)
 
     def make(self, objects: ApiObjects, say: Callable[[str], None]) -> HelperPodsRecord | None:
-        """Say what is going to be made, make it, and wait until it runs."""
+        """Announce the pods, create them, and wait until they run."""
         if self.settings is None:
             return None
         nodes = sorted(each.metadata.name for each in objects.nodes if not why_unvisitable(each))
@@ -46,7 +46,7 @@ class HelpersOfRun:
         return HelperPodsRecord(self._own.run, {name: reasons.get(name, "") for name in nodes})
 
     def remove(self) -> str:
-        """Remove them; what could not be removed is said in a sentence."""
+        """Remove them; the sentence says what could not be removed."""
         return self._own.remove()
 
     def _announcement(self, number: int) -> str:
@@ -54,7 +54,7 @@ class HelpersOfRun:
         namespace, image = self.settings.namespace, self.settings.image
         pods = f"{number:,} helper pod{'s' * (number != 1)}"
         return (
-            f"Making {pods}, one a node, in namespace {namespace}: each runs {image} as a user "
+            f"Creating {pods}, one per node, in namespace {namespace}: each runs {image} as a user "
             f"without rights, and sends back what it is sent at port {PORT}. They are removed "
             "when looking ends, or is interrupted; at the latest they end by themselves after "
             f"{self.seconds:,} s, and `wirecheck clean` removes them (label "
@@ -67,20 +67,20 @@ class HelpersOfRun:
 
 
 def without_helper(made: HelperPodsRecord | None) -> list[str]:
-    """What the reader of the results has to know of nodes without one."""
+    """What the reader of the results has to know about nodes without one."""
     missing = {name: why for name, why in (made.nodes if made else {}).items() if why}
     if not missing:
         return []
     name, why = next(iter(missing.items()))
     which = f"{', '.join(list(missing)[:5])}{', …' * (len(missing) > 5)}"
     return [
-        f"No helper pod runs on {which}, so large messages from and to there are not judged. "
-        f"{name}: {why}"
+        f"No helper pod runs on {which}, so large messages from and to these nodes were "
+        f"not checked. {name}: {why}"
     ]
 
 
 def settings_of(inventory: Inventory) -> HelperPods:
-    """What the inventory says of helper pods. Raises InventoryError where no image is named."""
+    """The settings of helper pods. Raises InventoryError if no image is named."""
     if image := inventory.helper_pods.image or inventory.agent.image:
         return msgspec.structs.replace(inventory.helper_pods, image=image)
     raise InventoryError(

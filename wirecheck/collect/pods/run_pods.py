@@ -1,4 +1,4 @@
-"""Pods that are made for one run, one a node: made, waited for, and removed whatever happens."""
+"""Pods for one run, one per node: created, waited for, and removed in any case."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from wirecheck.snapshot.run_labels import OWNER, OWNER_LABEL, RUN_LABEL
 AT_ONCE = 8
 POLL_SECONDS = 0.5
 GOING_SECONDS = 20.0
-"""For pods that were asked to go; kubelet needs a second or two."""
+"""Seconds for deleted pods to end; the kubelet needs one or two."""
 FINAL_REASONS = frozenset(
     {
         "CrashLoopBackOff",
@@ -35,14 +35,14 @@ FINAL_REASONS = frozenset(
         "RunContainerError",
     }
 )
-"""Why a container waits, where more waiting does not help."""
+"""Reasons of waiting containers that do not resolve by waiting."""
 
 
 Manifest = dict[str, Any]
 
 
 class PodRefusedError(Exception):
-    """No pod can be made at all: a sentence with the cause and the next step."""
+    """No pod can be created at all. The message has the cause and the next step."""
 
 
 class _Waiting(Struct, frozen=True):
@@ -77,12 +77,12 @@ class _Pod(Struct, frozen=True):
 
     @property
     def is_ready(self) -> bool:
-        """kubelet tells this a moment after `started` of a container with a startup probe."""
+        """The kubelet sets it shortly after `started` of a container with a startup probe."""
         return is_ready(self.status.conditions)
 
     @property
     def failed(self) -> str:
-        """Why it will never run, as far as that can be told."""
+        """Why the pod will never run; empty if it still may."""
         if self.status.phase in ("Failed", "Succeeded"):
             found = (each.state.terminated for each in self.status.container_statuses)
             ended = next(filter(None, found), _Waiting())
@@ -108,16 +108,16 @@ def _said(reason: str, message: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PodKind:
-    """What pods for a run are called, and where they are set up."""
+    """A kind of pods for a run: its names and settings."""
 
     word: str
     """`agent pod`."""
     name: str
-    """What the names of all of them begin with."""
+    """The prefix of their names."""
     level: str
-    """Of Pod Security, which their namespace has to admit."""
+    """The Pod Security level that their namespace has to allow."""
     option: str
-    """The part of the inventory that is about them."""
+    """The section of the inventory with their settings."""
 
 
 @dataclass(slots=True)
@@ -128,7 +128,7 @@ class RunPods:
     kind: PodKind
     namespace: str
     start: float
-    """Seconds that all of them together have to start."""
+    """Seconds until all of them must have started."""
     run: str = field(default_factory=lambda: f"run-{secrets.token_hex(5)}")
     pause: Callable[[float], None] = time.sleep
     _made: bool = False
@@ -136,10 +136,10 @@ class RunPods:
     def startable(
         self, nodes: Sequence[str], known: Iterable[NodeObject]
     ) -> tuple[list[str], dict[str, str]]:
-        """The nodes on which a pod can be started, and the reasons for all others."""
+        """The nodes on which a pod can start, and the reason for each of the others."""
         down = _not_ready(known)
         reasons = {
-            name: f"{name} is not Ready: no {self.kind.word} can be started on it."
+            name: f"{name} is NotReady, so no {self.kind.word} can start on it."
             for name in nodes
             if name in down
         }
@@ -148,7 +148,7 @@ class RunPods:
     def make(
         self, nodes: Sequence[str], manifest: Callable[[str, str], Manifest]
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """By node, the names of those that have started, and the reasons where none did.
+        """By node, the names of the pods that started, and the reasons where none did.
 
         `manifest` makes one of the names of the node and of the pod.
         """
@@ -167,20 +167,23 @@ class RunPods:
         try:
             left = remove_pods(self.api, self.namespace, f"{RUN_LABEL}={self.run}")
         except ApiError as error:
-            return f"{kinds} may be left: {error} `wirecheck clean` removes them."
+            return f"{kinds} may be left over: {error} `wirecheck clean` removes them."
         self._made = False
-        return f"{kinds} are still ending ({left}); `wirecheck clean` tells when not." * bool(left)
+        return (
+            f"{kinds} are still terminating ({left}); `wirecheck clean` shows those that remain."
+            * bool(left)
+        )
 
     def _create(self, manifests: dict[str, Manifest]) -> None:
-        """The first is made alone: what forbids it forbids all."""
+        """The first one is created alone: what forbids it forbids all of them."""
         first, *others = manifests.values()
         self._create_one(first)
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            # Where one is refused or the user interrupts, `map` cancels those that wait.
+            # If one is refused or the user interrupts, `map` cancels the waiting ones.
             list(pool.map(self._create_one, others))
 
     def _name(self, node: str) -> str:
-        """Short, and unlike every other node's: names of nodes may be longer than a pod's."""
+        """A short unique name: node names may be longer than pod names."""
         digest = hashlib.sha256(node.encode()).hexdigest()[:12]
         return f"{self.kind.name}-{self.run.removeprefix('run-')}-{digest}"
 
@@ -194,17 +197,17 @@ class RunPods:
         label = f"pod-security.kubernetes.io/enforce={self.kind.level}"
         if status == 404:
             raise PodRefusedError(
-                f"There is no namespace {namespace} for {kinds}. Make it: kubectl create "
+                f"There is no namespace {namespace} for {kinds}. Create it: kubectl create "
                 f"namespace {namespace} && kubectl label namespace {namespace} {label}"
             )
         if status == 403 and "PodSecurity" in said:
             raise PodRefusedError(
-                f"Namespace {namespace} admits no {kinds} ({said}). Allow them: kubectl label "
+                f"Namespace {namespace} does not allow {kinds} ({said}). Allow them: kubectl label "
                 f"namespace {namespace} {label}"
             )
         if status == 403:
             raise PodRefusedError(
-                f"{kinds.capitalize()} may not be made ({said}). Add to a Role in namespace "
+                f"You are not allowed to create {kinds} ({said}). Add to a Role in namespace "
                 f'{namespace}: {{apiGroups: [""], resources: ["pods"], '
                 'verbs: ["create", "list", "deletecollection"]}'
             )
@@ -253,7 +256,7 @@ def listed(api: Api, namespace: str, selector: str) -> Iterator[_Pod]:
 
 
 def remove_pods(api: Api, namespace: str, selector: str = "") -> int:
-    """Remove the pods that were made for runs; how many are still there after a while.
+    """Remove the pods that were created for runs; returns how many remain after a while.
 
     Raises ApiError.
     """
@@ -272,21 +275,21 @@ def remove_pods(api: Api, namespace: str, selector: str = "") -> int:
 
 
 def _not_ready(nodes: Iterable[NodeObject]) -> set[str]:
-    """The names of those on which nothing can be started."""
+    """The names of the nodes on which no pod can start."""
     return {each.metadata.name for each in nodes if not is_ready(each.status.conditions)}
 
 
 class Removable(Protocol):
-    """What a run has made and has to remove."""
+    """Something that a run created and has to remove."""
 
     def remove(self) -> str:
-        """Remove it; what could not be removed is said in a sentence."""
+        """Remove it; the sentence says what could not be removed."""
         ...
 
 
 @contextlib.contextmanager
 def removed_at_last(made: Removable, say: Callable[[str], None]) -> Iterator[None]:
-    """Whatever ends the block, the run's own pods are removed.
+    """Remove the run's own pods whatever ends the block.
 
     Who interrupts the removal once has it begin anew; who does so again is told what may be left.
     """
@@ -296,7 +299,7 @@ def removed_at_last(made: Removable, say: Callable[[str], None]) -> Iterator[Non
         try:
             problem = _removed(made)
         except KeyboardInterrupt:
-            say("Pods of this run may be left: `wirecheck clean` removes them.")
+            say("Pods of this run may be left over: `wirecheck clean` removes them.")
             raise
         if problem:
             say(problem)
