@@ -224,7 +224,7 @@ def test_junit_has_every_item_and_pytest_html_the_same_page(run, tmp_path, pytes
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (["--snapshot=nowhere"], 2, "nowhere is no snapshot"),
+        (["--snapshot=nowhere"], 2, "nowhere is not a snapshot"),
         (["--inventory=nowhere.yaml"], 4, "nowhere.yaml"),
         (["--kubeconfig=nowhere"], 2, "There is no kubeconfig at nowhere"),
         ([], 2, "There is no kubeconfig at"),

@@ -176,7 +176,7 @@ def test_sonobuoy_does_not_hang_on_a_run_without_results(run, tmp_path):
 
     tree = yaml.safe_load(Path((tmp_path / "results/done").read_text()).read_text())
     assert status == 2
-    assert (tree["status"], "missing is no snapshot" in tree["details"]["error"]) == (
+    assert (tree["status"], "missing is not a snapshot" in tree["details"]["error"]) == (
         "unknown",
         True,
     )

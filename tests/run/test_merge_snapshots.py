@@ -155,7 +155,7 @@ def test_a_folder_without_a_snapshot_is_a_sentence(parts, tmp_path, monkeypatch,
         cli.main(["merge", str(parts[0].path), "empty"])
 
     assert left.value.code == 2
-    assert "empty is no snapshot" in capsys.readouterr().err
+    assert "empty is not a snapshot" in capsys.readouterr().err
 
 
 def run_of(part: Snapshot, folder) -> None:

@@ -97,7 +97,7 @@ def test_looks_are_kept_apart(tmp_path: Path) -> None:
     assert [snapshot.document("w1", look).started for look in (1, 2)] == [1.0, 2.0]
     with pytest.raises(SnapshotError, match="has 2 rounds, not 3"):
         snapshot.api(3)
-    with pytest.raises(SnapshotError, match="has 2 looks, not 0"):
+    with pytest.raises(SnapshotError, match="has 2 rounds, not 0"):
         snapshot.api(0)
 
 
