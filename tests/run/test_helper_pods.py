@@ -166,7 +166,7 @@ def test_the_cluster_is_counted_without_them(run: Run) -> None:
 
     assert results.ended.coverage.pods_known == 3
     sentence = coverage_sentence(results.ended.coverage)
-    assert "3 of 3 pods" in sentence
+    assert "3/3 pods" in sentence
     assert "large messages between helper pods on 1 of 1 node (in all pairs)" in sentence
 
 
@@ -181,7 +181,7 @@ def test_what_did_not_start_is_an_error_and_a_note(run: Run, namespace: Helpers)
     (note,) = [each for each in results.started.notes if "helper pod" in each]
     assert "ErrImageNeverPull" in note
     assert "n1" in note
-    assert "on 0 of 1 node" in coverage_sentence(results.ended.coverage)
+    assert "on 0/1 node" in coverage_sentence(results.ended.coverage)
     assert namespace.pods == []
 
 
