@@ -59,7 +59,8 @@ def pool_of(node: NodeObject) -> str:
 
 def settings_of(node: Node) -> dict[str, str]:
     """Return the settings that nodes of one pool share, without those that were not seen."""
-    facts = facts_of(node.object, node.visit, node.document)
+    counts = node.cluster.readers.texts.rule_counts
+    facts = facts_of(node.object, node.visit, node.document, counts)
     settings = {name: value for name, value in facts.items() if _is_shared(name)}
     if variant := _variant(node):
         settings["variant of iptables"] = variant

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from weakref import WeakKeyDictionary
 
 from wirecheck.network.registry import NODE_FILES, POD_INTERFACES
-from wirecheck.snapshot.blocks import Block, BlockText
+from wirecheck.parse.rule_counts import RuleCounts
 from wirecheck.snapshot.index import VisitRecord
-from wirecheck.snapshot.node_document import Command, NodeDocument
+from wirecheck.snapshot.node_document import NodeDocument
 from wirecheck.snapshot.objects.node import NodeObject
 
 SYSCTLS = "/proc/sys/"
@@ -19,11 +17,12 @@ COUNTERS = frozenset({"/proc/sys/net/netfilter/nf_conntrack_count"})
 COUNT = "number of "
 """The prefix of values that differ between nodes."""
 
-_COUNTED: WeakKeyDictionary[Block, tuple[tuple[str, int], ...]] = WeakKeyDictionary()
-
 
 def facts_of(
-    node: NodeObject, visit: VisitRecord | None, document: NodeDocument | None
+    node: NodeObject,
+    visit: VisitRecord | None,
+    document: NodeDocument | None,
+    counts: RuleCounts | None = None,
 ) -> dict[str, str]:
     """Return the values by name, without those that were not seen."""
     info = node.status.node_info
@@ -35,7 +34,11 @@ def facts_of(
         "kube-proxy mode": visit.proxy_mode if visit else "",
     }
     if document:
-        facts |= dict(_mtus(document)) | dict(_files(document)) | dict(_numbers(document))
+        facts |= (
+            dict(_mtus(document))
+            | dict(_files(document))
+            | dict(_numbers(document, counts or RuleCounts()))
+        )
     return {name: value for name, value in facts.items() if value}
 
 
@@ -60,43 +63,14 @@ def _files(document: NodeDocument) -> Iterator[tuple[str, str]]:
             yield path, value
 
 
-def _numbers(document: NodeDocument) -> Iterator[tuple[str, str]]:
+def _numbers(document: NodeDocument, counts: RuleCounts) -> Iterator[tuple[str, str]]:
     """Yield the number of rules by tool and table."""
     for name, command in document.commands.items():
         if command.status == 0 and "tables" in name and name.endswith("-save"):
-            for table, number in _rules(command).items():
+            for table, number in counts.by_table(command.output).items():
                 yield f"{COUNT}{name.removesuffix('-save')} rules in {table}", f"{number:,}"
         elif command.status == 0 and name.startswith("nft-kube-proxy"):
             family = "ip6" if name.endswith("6") else "ip"
             number = command.output.count('{"rule":') + command.output.count('{"rule" :')
             if number:
                 yield f"{COUNT}nftables rules in {family} kube-proxy", f"{number:,}"
-
-
-def _rules(command: Command) -> Counter[str]:
-    """Return the number of rules by table; a block that nodes share is counted once."""
-    counted: Counter[str] = Counter()
-    table = ""
-    for heading, number in _parts(command.output):
-        table = heading or table
-        if number:
-            counted[table] += number
-    return counted
-
-
-def _parts(text: str) -> Iterator[tuple[str, int]]:
-    """Yield (table, number of rules); the name is empty before the first table's heading."""
-    if not isinstance(text, BlockText):
-        yield from _counted(text)
-        return
-    for block in text.blocks:
-        found = _COUNTED.get(block)
-        if found is None:
-            found = _COUNTED[block] = _counted(block.text)
-        yield from found
-
-
-def _counted(text: str) -> tuple[tuple[str, int], ...]:
-    before, *tables = f"\n{text}".split("\n*")
-    named = [("", before), *((each.partition("\n")[0], each) for each in tables)]
-    return tuple((name, part.count("\n-A")) for name, part in named)

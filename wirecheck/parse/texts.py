@@ -13,6 +13,7 @@ from wirecheck.parse.ipvs import IpvsLines, VirtualServer, parse_ip_vs
 from wirecheck.parse.nftables import NftTable
 from wirecheck.parse.nftables_texts import NftTexts
 from wirecheck.parse.recent import Recent
+from wirecheck.parse.rule_counts import RuleCounts
 from wirecheck.snapshot.blocks import MOST_TEXTS, BlockText
 
 LARGE = 100_000
@@ -31,6 +32,7 @@ class ParsedTexts:
         self._blocks = IptablesBlocks()
         self._nft = NftTexts()
         self._ipvs = IpvsLines()
+        self.rule_counts = RuleCounts()
 
     def iptables(self, text: str) -> IptablesDump:
         """The same as `parse_iptables_save` returns and raises; do not change it."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from wirecheck.api_index.helper_pods import without_helpers
 from wirecheck.api_index.pod import Pod
 from wirecheck.node.named_values import COUNT, facts_of
+from wirecheck.parse.rule_counts import RuleCounts
 from wirecheck.results.records import Results
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
@@ -156,6 +157,7 @@ def _grouped(what: str, some: Mapping[tuple[str, str], list[str]]) -> Iterator[C
 def _facts(snapshot: Snapshot) -> Iterable[tuple[str, dict[str, str]]]:
     """The facts of each node, one by one: one document is in memory at a time."""
     visits = snapshot.index.looks[0].visits
+    counts = RuleCounts()
     for node in sorted(snapshot.api(1).nodes, key=lambda each: each.metadata.name):
         name = node.metadata.name
         visit = visits.get(name)
@@ -166,4 +168,4 @@ def _facts(snapshot: Snapshot) -> Iterable[tuple[str, dict[str, str]]]:
             except SnapshotError:
                 # What the API shows of it is compared all the same; `run` reports the document.
                 document = None
-        yield name, facts_of(node, visit, document)
+        yield name, facts_of(node, visit, document, counts)
