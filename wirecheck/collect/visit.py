@@ -29,7 +29,6 @@ from wirecheck.snapshot.node_document import FORMAT, NodeDocument
 from wirecheck.snapshot.objects.node import NodeObject
 
 Visited = tuple[str, VisitRecord, bytes | None]
-Progress = Callable[[str, VisitRecord], None]
 
 DECODER = msgspec.json.Decoder(NodeDocument)
 """Created while there is one thread: msgspec 0.22 crashes the process if several threads are

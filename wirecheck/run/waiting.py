@@ -11,7 +11,7 @@ from wirecheck.evaluation.verdict import FailOn, is_spared, spared_nodes
 from wirecheck.results.records import Healing, ItemResult, Wait
 
 PAUSE = 20.0
-"""Seconds between two passes, each of which checks the whole cluster."""
+"""Seconds between two attempts, each of which checks the whole cluster."""
 
 FailingItem = tuple[str, str]
 """A check and a node."""
@@ -50,7 +50,7 @@ class Waiting:
         return max(0.0, self.limit - self.passed)
 
     def saw(self, items: Sequence[ItemResult], fail_on: FailOn, unreachable: float = 0) -> None:
-        """Take note of the items of one pass."""
+        """Take note of the items of one attempt."""
         self.rounds += 1
         failing = set(_failing_items(items, fail_on, unreachable))
         for item in self._failing - failing:
@@ -66,11 +66,11 @@ class Waiting:
 
     @property
     def failing(self) -> int:
-        """How many items were failing in the last pass."""
+        """How many items were failing in the last attempt."""
         return len(self._failing)
 
     def pause(self) -> None:
-        """Let some time pass before the next pass."""
+        """Let some time pass before the next attempt."""
         self.clock.sleep(min(PAUSE, self.left))
 
     @property
