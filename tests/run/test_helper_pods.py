@@ -167,7 +167,7 @@ def test_the_cluster_is_counted_without_them(run: Run) -> None:
     assert results.ended.coverage.pods_known == 3
     sentence = coverage_sentence(results.ended.coverage)
     assert "3/3 pods" in sentence
-    assert "large messages between helper pods on 1 of 1 node (in all pairs)" in sentence
+    assert "large payloads between helper pods on 1/1 node (all pairs)" in sentence
 
 
 @pytest.mark.usefixtures("served")
