@@ -41,7 +41,7 @@ _COMMENT = ' --comment "'
 _ESCAPED = re.compile(r"\\(.)")
 TABLES = frozenset({"raw", "mangle", "nat", "filter", "security"})
 REPLACED = "\ufffd"
-"""What stands for bytes that were no UTF-8; only a comment may hold it."""
+"""Replaces bytes that are not UTF-8; only a comment may contain it."""
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class IptablesDump:
     backend: str = ""
     tables: dict[str, Table] = field(default_factory=dict)
     is_shared: bool = field(default=False, compare=False)
-    """Whether other nodes have the very same one: what is made of it is worth to be kept."""
+    """Whether other nodes share this object, so that caches keep what is made of it."""
 
     __hash__ = object.__hash__
 
@@ -177,7 +177,7 @@ class _ByLines:
         return self.dump
 
     def other_line(self, number: int, line: str) -> None:
-        """Handle a line that is no rule."""
+        """Handle a line that is not a rule."""
         if self.is_committed:
             if not _COMPLETED.match(line):
                 raise _unknown(number, line, '"# Completed on" and a date after COMMIT')
@@ -203,7 +203,7 @@ class _ByLines:
         self.table = self.dump.tables[name] = Table(name)
 
     def is_remark(self, number: int, line: str) -> bool:
-        """Whether the line, between tables, says nothing about rules."""
+        """Whether the line, between tables, contains no rule."""
         generated = _GENERATED.match(line) or _GENERATED_BY_OLD_NFT.match(line)
         if generated:
             self.backends.add(generated[2] or "")
@@ -222,7 +222,7 @@ def _unknown(number: int, line: str, expected: str) -> ParseError:
 
 
 def parse_rule(line: str) -> Rule:
-    """The words of a rule's line; never raises: a rule that makes no sense has a `problem`."""
+    """The words of a rule's line. Never raises: a rule that cannot be read has a `problem`."""
     words = _words(line)
     if words is None:
         return Rule(line, problem="its quotes do not match")
@@ -239,9 +239,9 @@ def parse_rule(line: str) -> Rule:
 
 
 def _checked(rule: Rule) -> Rule:
-    """The rule, or what is wrong with it where a name or number holds bytes that are no text.
+    """The rule, or the problem if a name or number contains bytes that are not UTF-8.
 
-    Its readable conditions stay: they tell which packets it cannot concern.
+    Its readable conditions stay: they exclude packets that it cannot match.
     """
     if REPLACED not in rule.text:
         return rule
@@ -256,7 +256,7 @@ def _words(line: str) -> list[str] | None:
     """The words of a line without their quotes; None where quoting is broken."""
     plain = line
     if '"' in line:
-        # What is quoted is nearly always the comment, which counts for nothing.
+        # The quoted text is nearly always the comment, which has no effect.
         before, _, quoted = line.partition(_COMMENT)
         comment, _, after = quoted.partition('" ')
         plain = (

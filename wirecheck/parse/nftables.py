@@ -27,9 +27,9 @@ Expression = Mapping[str, Any]
 
 
 class NftRule(Struct, frozen=True, gc=False):
-    """A rule of a chain; what it says is kept as text, and read when it is asked for.
+    """A rule of a chain, whose statements are kept as text and decoded when needed.
 
-    Objects for it would be seven a rule, millions that live as long as the rules are kept.
+    Decoded, a rule has about seven objects: millions for all rules that are kept.
     """
 
     chain: str
@@ -38,7 +38,7 @@ class NftRule(Struct, frozen=True, gc=False):
 
     @property
     def expr(self) -> list[dict[str, Any]]:
-        """Its conditions and statements; raises ParseError where they are no such list."""
+        """Its conditions and statements; raises ParseError if they are not a list of objects."""
         try:
             return _statements.decode(self.raw)
         except msgspec.DecodeError as error:
@@ -60,7 +60,7 @@ class NftChain(Struct, frozen=True):
 
 
 class NftSet(Struct, frozen=True, eq=False):
-    """A set, or a map where `map` says what its elements lead to."""
+    """A set, or a map if `map` has the type of its values."""
 
     name: str
     type: str | list[str] = ""
@@ -68,10 +68,10 @@ class NftSet(Struct, frozen=True, eq=False):
     flags: list[str] | str = []
     elem: list[Any] = []
     timeout: int = 0
-    """Seconds that elements live, 0 for ever."""
+    """Seconds until elements expire, 0 for never."""
 
     def is_like(self, other: NftSet) -> bool:
-        """Whether both hold the same."""
+        """Whether both have the same content."""
         return all(getattr(self, name) == getattr(other, name) for name in self.__struct_fields__)
 
     @property
@@ -90,7 +90,7 @@ class NftRules:
 
     rules: list[NftRule] = field(default_factory=list)
     asks_sets: bool = True
-    """Whether a rule may ask a set or map; where that is not known it may."""
+    """Whether a rule may use a set or map, or this is not known."""
 
     def __iter__(self) -> Iterator[NftRule]:
         return iter(self.rules)
@@ -100,7 +100,7 @@ class NftRules:
 
     @cached_property
     def sets(self) -> tuple[str, ...]:
-        """The names of the sets and maps that they ask."""
+        """The names of the sets and maps that they use."""
         if not self.asks_sets:
             return ()
         return tuple(dict.fromkeys(name for each in self.rules for name in _sets_in(each.expr)))
@@ -115,7 +115,7 @@ def _sets_in(value: Any) -> Iterator[str]:
 
 
 class Item(Struct, frozen=True, forbid_unknown_fields=True):
-    """One member of the list; objects that kube-proxy never makes are not known here."""
+    """One member of the list. Objects that kube-proxy never makes are refused."""
 
     metainfo: _Metainfo | None = None
     table: dict[str, Any] | None = None
