@@ -48,7 +48,7 @@ def answer(document: NodeDocument | None = None) -> bytes:
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[threading.Event], bytes]]:
-    """What each node's way in returns; asked for in the visiting thread."""
+    """What the command on each node returns; called in the thread of the visit."""
     nodes: dict[str, Callable[[threading.Event], bytes]] = {}
 
     def run_on(

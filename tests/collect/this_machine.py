@@ -1,4 +1,4 @@
-"""This machine, or a container of it, visited as a node: real ways in need no cluster."""
+"""This machine, or a container of it, visited as a node: real transports need no cluster."""
 
 from __future__ import annotations
 

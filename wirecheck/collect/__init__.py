@@ -1,1 +1,5 @@
-"""Looking: the API and the nodes. All input of wirecheck, and none of its judgement."""
+"""Collects from the API and the nodes: everything that wirecheck reads, and no verdict.
+
+Imports `snapshot`, `inventory`, `catalogue` (facts), `api_index` and the declarative part of
+`network`. Only `collect.api` imports `kubernetes`, and only `collect.transport` testinfra.
+"""

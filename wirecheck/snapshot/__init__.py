@@ -1,1 +1,4 @@
-"""What was seen, as it is kept on disk: the boundary between looking and judging."""
+"""The snapshot: what a run collected, as it is stored on disk, and its redaction.
+
+Imports `catalogue`, `addresses` and `text`. It reads and writes that folder, and nothing else.
+"""

@@ -310,7 +310,7 @@ def _reasons(fields: Fields, nodes: dict[str, str]) -> dict[str, str]:
 
 
 def _via(fields: Fields, via: str) -> str:
-    """The way in, without the user's name."""
+    """The access method without the user's name."""
     scheme, slashes, rest = via.partition("://")
     return scheme + slashes + fields.texts.free(rest.rpartition("@")[2])
 

@@ -30,7 +30,7 @@ DEVICES = ("veth", "tap", "vnet")
 """Prefixes of interfaces of pods and virtual machines that no single CNI plugin owns."""
 
 USER = re.compile(r"://[^@/\s]+@")
-"""The user's name in a way in."""
+"""The user's name in an access method."""
 WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 IP_VS_ADDRESS = re.compile(r"\b([0-9A-F]{8})(?=:[0-9A-F]{4}\b)")
 COMMENT = re.compile(r'(--comment )("(?:[^"\\]|\\.)*"|\S+)')

@@ -124,7 +124,7 @@ class Sshd:
         return (self.folder / "log").read_text("utf-8", "replace")
 
     def access(self, user: str = "root", **changes: object) -> AccessMethod:
-        """The way in as this user."""
+        """The access method of this user."""
         fields = {
             "node": "n1",
             "uri": f"ssh://{user}@127.0.0.1:{self.port}",

@@ -1,4 +1,4 @@
-"""Whole visits by ssh: the real program over real servers, by every kind of way in."""
+"""Complete visits by ssh: the real program over real servers, with every kind of access."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ansible inventories as ways in, read by a stand-in that says what the real program said."""
+"""Access methods from Ansible inventories, read by a stand-in with recorded output."""
 
 from __future__ import annotations
 

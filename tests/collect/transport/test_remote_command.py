@@ -1,4 +1,4 @@
-"""The ways in, with stand-ins for ssh, docker and sudo on the PATH: what they say is recorded."""
+"""The transports, with stand-ins for ssh, docker and sudo on the PATH and recorded output."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""One command on one node, by whatever way in: testinfra behind a small interface.
+"""One command on one node, by any access method: testinfra behind a small interface.
 
-testinfra brings the quoting and the command line of each way; running it with a time limit,
+testinfra provides the quoting and the command line of each method; running it with a time limit,
 a bound for the output and without a log of it is done here.
 """
 
