@@ -15,6 +15,10 @@ from wirecheck.node.cluster_seen import ClusterSeen
 KINDS = {"Node": "node", "Pod": "pod", "Service": "service"}
 """From the kind of a finding's object to the placeholder for its name."""
 
+UNKNOWN = (NotApplicable, FactMissingError, ValueError)
+"""Why a name is not filled in. A damaged address is an error of the checks that evaluate it, and
+must not cost the findings of others."""
+
 
 @dataclass(frozen=True)
 class RemedyNames:
@@ -39,7 +43,7 @@ class RemedyNames:
     def _of_pod(self, about: Ref) -> Mapping[str, str]:
         if about.kind != "Pod" or not isinstance(self.subject, Node):
             return {}
-        with suppress(NotApplicable, FactMissingError):
+        with suppress(*UNKNOWN):
             pod = next((each for each in self.subject.pods if each.ref.uid == about.uid), None)
             netns = self.subject.namespaces.netns_of(pod) if pod else None
             return {"netns": netns.record.mounted} if netns else {}
@@ -47,7 +51,7 @@ class RemedyNames:
 
 
 def _of_cluster(cluster: ClusterSeen) -> Mapping[str, str]:
-    with suppress(NotApplicable, FactMissingError):
+    with suppress(*UNKNOWN):
         services = sorted(map(str, cluster.dns.service_addresses))
         return {"dns_domain": cluster.dns.domain, "dns_service": next(iter(services), "")}
     return {}
@@ -57,7 +61,7 @@ def _of_node(node: Node) -> Mapping[str, str]:
     names = {"node": node.name}
     proxies = (pod.name for pod in node.pods if pod.name.startswith("kube-proxy"))
     names["kube_proxy_pod"] = next(proxies, "")
-    with suppress(NotApplicable, FactMissingError):
+    with suppress(*UNKNOWN):
         _, agents = node.cni.agents
         for agent in agents[:1]:
             names |= {"cni_pod": agent.name, "cni_namespace": agent.namespace}
