@@ -148,9 +148,9 @@ def test_legacy_rules_beside_those_of_kubernetes_warn(small):
     assert (finding.found, finding.level) == ("10 rules", Level.WARN)
 
 
-def test_rules_that_are_not_understood_are_an_error(small):
+def test_malformed_rules_are_an_error(small):
     small.change_output("iptables-nft-save", FILTER.replace("COMMIT", "COMMIT?"))
-    with pytest.raises(FactMissingError, match="not understood"):
+    with pytest.raises(FactMissingError, match="malformed"):
         small.findings("firewall.forwards_pods")
 
 

@@ -140,6 +140,44 @@ def test_hostile_text_in_every_place(place):
         assert "49" not in page.text.replace("(sre-net", "")
 
 
+def advised(remedy: str) -> str:
+    """The page's advice for the first check, with this remedy."""
+    run = sample.broken()
+    checks = [replace(each, remedy=remedy) for each in run.started.checks]
+    source = html.render(replace(run, started=replace(run.started, checks=checks)))
+    found = re.search(r"<dt>Next</dt><dd>(.*?)</dd>", source)
+    assert found
+    return found[1]
+
+
+@pytest.mark.parametrize(
+    ("remedy", "shown"),
+    [
+        (
+            "Run `ip route`, then `ip rule`.",
+            "Run <code>ip route</code>, then <code>ip rule</code>.",
+        ),
+        ("`dmesg`", "<code>dmesg</code>"),
+        ("A `cut command", "A `cut command"),
+        ("Two `` of them", "Two `` of them"),
+        ("Plain text", "Plain text"),
+    ],
+)
+def test_commands_of_remedies_are_code(remedy, shown):
+    assert advised(remedy) == shown
+
+
+@pytest.mark.parametrize("evil", ["<img src=x onerror=alert(1)>", "</code><script>", "{{ 7 * 7 }}"])
+@pytest.mark.parametrize("around", ["{}", "`{}`", "a `b` {} `c", "`{}", "{}`"])
+def test_hostile_names_in_remedies_are_text(evil, around):
+    remedy = around.format(evil + "\x1b[2J")
+    advice = Page(advised(remedy))
+
+    assert {tag for tag, _ in advice.tags} <= {"code"}
+    assert evil in advice.text
+    assert r"\x1b[2J" in advice.text
+
+
 def test_loads_nothing_from_anywhere():
     source = html.render(sample.broken())
     links = set(re.findall(r"https?://[^\s'\"<>]*", source))

@@ -1,4 +1,4 @@
-"""`wirecheck diff`: two runs side by side."""
+"""`wirecheck diff`: compares two runs."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def inspect_pod(
 def inspect_service(
     *, service: str, node: str | None, namespace: str | None, output: str, **source: Any
 ) -> None:
-    """Show what each node does with a Service, beside what the API asks for.
+    """Show how each node handles a Service, compared with the API.
 
     On a live cluster, every node is visited that can be reached, or only the one of --node.
     """

@@ -32,7 +32,7 @@ def nodes(context: click.Context, _parameter: click.Parameter, typed: str) -> li
 
 
 def _api(context: click.Context) -> ApiObjects:
-    """The snapshot's API objects, or none: completion asks no cluster and reports no error."""
+    """The snapshot's API objects, or none: completion queries no cluster and reports no error."""
     path = context.params.get("snapshot")
     try:
         return Snapshot.open(path).api() if path else ApiObjects()

@@ -28,7 +28,7 @@ class Read(click.ParamType[Value], Generic[Value]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Value:
-        """Read it. A default is no text, and stays as it is."""
+        """Parse the text. A default is not a text, and is returned unchanged."""
         if not isinstance(value, str):
             return value  # type: ignore[no-any-return]
         try:

@@ -36,7 +36,7 @@ class ReaderCache:
         self.rulesets: Recent[Ruleset] = Recent(MOST_RULESETS)
         """Those of texts that several nodes have."""
         self.unrecognised: Recent[tuple[str, ...]] = Recent(MOST_RULESETS)
-        """Third-party rules that are not understood, of the same texts."""
+        """Unrecognised third-party rules in the same texts."""
         self.ipsets: Recent[Members] = Recent(MOST_IPSETS)
         self.equal = EqualEntries()
         self.virtual_servers: Recent[tuple[Step, ...]] = Recent(MOST_SERVERS)

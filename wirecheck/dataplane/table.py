@@ -62,7 +62,7 @@ class Verdict(StrEnum):
     UNTRACKED = "exempt from NAT"
     """NOTRACK before the Service rules: the node itself answers (NodeLocal DNSCache)."""
     MIXED = "handled differently by client address"
-    NOT_UNDERSTOOD = "not understood"
+    NOT_UNDERSTOOD = "unrecognised"
 
 
 class Masquerade(StrEnum):

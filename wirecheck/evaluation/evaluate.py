@@ -204,7 +204,7 @@ def _round_result(check: Check, subject: Node | Cluster) -> RoundResult:
 def _settled(
     check: Check, name: str, rounds: list[RoundResult], visit_reason: str, index: SnapshotIndex
 ) -> ItemResult:
-    """Findings count if every round has them; undecided are those that some round cannot decide."""
+    """Findings count if every round has them. Those unknown in some round are inconclusive."""
     first = rounds[0]
     every = [{**each.findings, **each.undecided} for each in rounds]
     lasting = {

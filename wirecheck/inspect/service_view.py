@@ -1,4 +1,4 @@
-"""One Service on every node, as data: what the API asks for, and what the nodes' rules do."""
+"""One Service on every node, as data: the handling that the API requires, and the nodes' rules."""
 
 from __future__ import annotations
 

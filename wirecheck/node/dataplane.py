@@ -111,7 +111,7 @@ class NamedLeftover:
 
     @property
     def harm(self) -> Iterator[NamedDifference]:
-        """What they do that no Service asks for."""
+        """Their effect that no Service accounts for."""
         for each in self.leftover.harm:
             yield NamedDifference(self.node, each)
 
@@ -156,7 +156,7 @@ class Dataplane:
 def compared(seen: NodeSeen, facts: ProxyFacts, iptables: Iptables) -> Dataplane:
     """The node's Service rules, compared with the API.
 
-    Raises FactMissingError if rules were not read or not understood.
+    Raises FactMissingError if rules were not read or are malformed.
     """
     clients = _clients(seen, facts, iptables)
     wanted, found = _tables(seen, facts, iptables, clients)
@@ -212,9 +212,9 @@ def _clients(seen: NodeSeen, facts: ProxyFacts, iptables: Iptables) -> Clients:
 def tables_of(
     seen: NodeSeen, facts: ProxyFacts, iptables: Iptables
 ) -> tuple[ServiceTable, ServiceTable]:
-    """What the API asks of the node's Service rules, and what they do.
+    """The Service rules that the API requires on the node, and those that it has.
 
-    Raises FactMissingError if rules were not read or not understood.
+    Raises FactMissingError if rules were not read or are malformed.
     """
     return _tables(seen, facts, iptables, _clients(seen, facts, iptables))
 

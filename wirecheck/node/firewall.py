@@ -39,7 +39,7 @@ READ = frozenset(
 )
 """The nftables tables whose rules are in the snapshot: iptables' nft variant prints its own."""
 FORWARDING = frozenset({"inet", "ip", "ip6", "netdev"})
-"""Families of nftables tables that forwarded packets meet."""
+"""Families of nftables tables that forwarded packets traverse."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Firewall:
 
     @cached_property
     def forward_chains(self) -> Mapping[int, tuple[Stage, ...]]:
-        """The base chains that forwarded packets meet, by family.
+        """The base chains that forwarded packets traverse, by family.
 
         Raises NotApplicable if none of them can be read.
         """

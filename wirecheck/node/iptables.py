@@ -39,7 +39,7 @@ class Iptables:
         return {family: ask(f"{tool}-legacy-save") for family, tool in TOOLS.items()}
 
     def dump(self, text: str) -> IptablesDump:
-        """The tables in one of the texts; raises FactMissingError if it is not understood."""
+        """The tables in one of the texts; raises FactMissingError if it is malformed."""
         try:
             return self.seen.cluster.readers.texts.iptables(text)
         except ParseError as error:
@@ -63,7 +63,7 @@ class Iptables:
         ]
 
     def nat_hooks(self, family: int) -> Iterator[str]:
-        """The rules of the base chains of table nat, which every new connection meets first."""
+        """The rules of the base chains of table nat, which every new connection traverses first."""
         for text in (self.legacy[family], self.rules[family]):
             yield from self._hooks_of(text)
 

@@ -46,9 +46,7 @@ def packet_drops(node: str, document: NodeDocument) -> Iterator[PacketDrops]:
         outward = now.sent - before.sent
         lost = now.send_dropped - before.send_dropped + now.send_errors - before.send_errors
         yield from _counting(f"{name}, outgoing", lost, outward)
-    if (
-        document.host.virtualised != "container"
-    ):  # a container shows the counters of the whole machine
+    if document.host.virtualised != "container":  # a container shows the counters of its host
         queued = last.softnet_dropped - first.softnet_dropped
         yield from _counting("queues of the CPUs", queued, received)
 

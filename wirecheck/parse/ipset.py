@@ -21,7 +21,7 @@ class Ipset:
 
 
 def parse_ipset_save(text: str) -> dict[str, Ipset]:
-    """The sets in `text` by name; raises ParseError with the first line not understood."""
+    """The sets in `text` by name; raises ParseError with the first malformed line."""
     sets: dict[str, Ipset] = {}
     for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         words = line.split()
@@ -33,7 +33,7 @@ def parse_ipset_save(text: str) -> dict[str, Ipset]:
             case [] if not text.strip():
                 return {}
             case _:
-                raise ParseError(f"ipset save: line {number} is not understood: {line[:200]!r}")
+                raise ParseError(f"ipset save: line {number} is malformed: {line[:200]!r}")
     if text and not text.endswith("\n"):
-        raise ParseError("ipset save: the output ends within a line: it was cut")
+        raise ParseError("ipset save: the output ends within a line: it is truncated")
     return sets

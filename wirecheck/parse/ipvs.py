@@ -71,7 +71,7 @@ class IpvsLines:
 def parse_ip_vs(text: str, known: IpvsLines | None = None) -> list[VirtualServer]:
     """The virtual servers in `text`, without those by firewall mark, which no Service has.
 
-    Raises ParseError with the first line that is not understood, and if the title is missing:
+    Raises ParseError with the first malformed line, and if the title is missing:
     the kernel never shows an empty file.
     """
     lines = text.removesuffix("\n").split("\n")
@@ -98,7 +98,7 @@ def _servers(lines: list[str], known: IpvsLines) -> Iterator[VirtualServer]:
                 raise ValueError(line)
         except ValueError:
             raise ParseError(
-                f"/proc/net/ip_vs: line {number} is not understood: {line[:200]!r}"
+                f"/proc/net/ip_vs: line {number} is malformed: {line[:200]!r}"
             ) from None
 
 

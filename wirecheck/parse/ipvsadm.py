@@ -25,7 +25,7 @@ _PLACE = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):(\d+)$")
 def parse_ipvsadm_save(text: str) -> list[VirtualServer]:
     """The virtual servers in `text`, without those by firewall mark, which no Service has.
 
-    Raises ParseError with the first line that is not understood, and if the last line has no end.
+    Raises ParseError with the first malformed line, and if the last line is truncated.
     """
     if text and not text.endswith("\n"):
         raise ParseError("ipvsadm -Sn: the output ends within a line")
@@ -34,9 +34,7 @@ def parse_ipvsadm_save(text: str) -> list[VirtualServer]:
         try:
             _read(line, servers)
         except (ValueError, KeyError, IndexError):
-            raise ParseError(
-                f"ipvsadm -Sn: line {number} is not understood: {line[:200]!r}"
-            ) from None
+            raise ParseError(f"ipvsadm -Sn: line {number} is malformed: {line[:200]!r}") from None
     return list(servers.values())
 
 

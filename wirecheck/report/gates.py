@@ -24,7 +24,7 @@ def waiver_sentence(waiver: WaiverRecord) -> str:
 
 
 def waivers_needing_attention(ended: RunEnded) -> Iterator[WaiverRecord]:
-    """The waivers that somebody should change, the expired ones first."""
+    """The waivers that need a change, the expired ones first."""
     for state in ("expired", "unused"):
         yield from (waiver for waiver in ended.waivers if waiver.state == state)
 

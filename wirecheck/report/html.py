@@ -8,12 +8,13 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.report import sentences
@@ -57,6 +58,8 @@ SYMBOLS: Mapping[Outcome | None, str] = {
     Outcome.SKIP: "–",  # noqa: RUF001 - as wide as the other symbols
     None: "",
 }
+
+_CODE_SPAN = re.compile(r"`([^`]+)`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +262,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "lines": lambda text: "\n".join(harmless_lines(text)),
         "cut": lambda text: shortened(text, LONGEST),
+        "with_code": _with_code,
         "plural": plural,
         "listed": listed,
         "duration": duration,
@@ -278,6 +282,14 @@ def _environment() -> Environment:
         "cluster_sentence": sentences.cluster_sentence,
     }
     return environment
+
+
+def _with_code(text: str) -> Markup:
+    """The text with its `code` spans as elements. Everything else stays text, escaped."""
+    # Every second part was between two backticks. A backtick without a partner stays.
+    parts = [escape(part) for part in _CODE_SPAN.split(harmless(text))]
+    parts[1::2] = [Markup("<code>{}</code>").format(part) for part in parts[1::2]]
+    return Markup().join(parts)
 
 
 def _finalized(value: object) -> object:

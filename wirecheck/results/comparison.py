@@ -146,7 +146,7 @@ def _marked(item: ItemResult, number: int, known: Collection[FindingPosition]) -
 
 
 def _standing(finding: FindingRecord, *, is_known: bool) -> FindingRecord:
-    """The finding with its standing. A waived one stays waived: somebody decided that."""
+    """The finding with its standing. A waived one stays waived, as configured."""
     if finding.standing == "waived" or finding.level is Level.ERROR:
         return finding
     return replace(finding, standing="known" if is_known else "new")

@@ -1,4 +1,4 @@
-"""Whether a run makes helper pods: only if somebody asked for them and a check uses them."""
+"""Whether a run creates helper pods: only if they were requested and a check uses them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wirecheck.run.shard import Shard
 def helpers_wanted(
     inventory: Inventory, checks: Sequence[Check], shard: Shard | None, *, asked: bool
 ) -> HelperPods | None:
-    """The helper pods to make, or None. `asked` is whether the option was given.
+    """The helper pods to create, or None. `asked` is whether the option was given.
 
     Raises RequestError or InventoryError where they were asked for and cannot be made.
     """

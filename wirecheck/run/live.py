@@ -109,7 +109,7 @@ class LiveCluster:
         return self._inventory.thresholds
 
     def introduce(self, progress: RunProgress) -> None:
-        """Say which cluster this is and what will be visited, before anything is."""
+        """Print the cluster and the nodes to visit, before the first visit."""
         of_shard = f" (shard {self._shard})" if self._shard else ""
         progress.say(
             f"Context {self._api.context} (Kubernetes {self.objects.server_version}): "
@@ -254,7 +254,7 @@ def listed_nodes(request: Request) -> tuple[str, ...]:
 
 
 def connect(request: Request, inventory: Inventory) -> Api:
-    """Connect to the API that was asked for.
+    """Connect to the requested API server.
 
     The inventory's context goes with the inventory's kubeconfig.
     """
@@ -266,7 +266,7 @@ def connect(request: Request, inventory: Inventory) -> Api:
 def _options(request: Request, inventory: Inventory) -> RoundOptions:
     shards = request.shard.of if request.shard else 1
     return RoundOptions(
-        # All shards ask at the same time, and the bound is the cluster's.
+        # All shards query at the same time, and the limit applies to the cluster.
         dns_rate=(request.dns_rate or inventory.dns.rate) / shards,
         dns_tries=inventory.dns.tries,
         dns_timeout=inventory.dns.timeout,

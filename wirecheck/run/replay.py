@@ -37,7 +37,7 @@ class RecordedRounds:
         """Do nothing: the round is in the snapshot."""
 
     def another(self, _nodes: Collection[str]) -> bool:
-        """Return False: no cluster can be asked."""
+        """Return False: there is no cluster to query."""
         return False
 
     def interrupt(self) -> None:

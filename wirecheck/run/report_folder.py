@@ -75,7 +75,7 @@ class ReportFolder:
 
     @property
     def next_snapshot(self) -> Path:
-        """Where a live run keeps what it sees when it checks the whole cluster again."""
+        """The snapshot of a live run that checks the whole cluster again."""
         return self.part / f"{SNAPSHOT}-next"
 
     def take_next(self) -> None:
@@ -143,7 +143,7 @@ def _earlier(file: Path | None, cluster: str) -> list[history.HistoryEntry]:
     try:
         return history.read(file, cluster, MOST_RUNS - 1) if file else []
     except OSError:
-        # The page is whole without it, and writing to it says what is wrong.
+        # The page is complete without it, and writing to it reports the error.
         return []
 
 

@@ -26,7 +26,7 @@ def hold(folder: Path) -> int | None:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
-    # Without locks (NFS has none on folders), nobody will take one to remove it either.
+    # Without locks (NFS has none on folders), no other run locks the folder to remove it either.
     with contextlib.suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     with contextlib.suppress(FileNotFoundError):

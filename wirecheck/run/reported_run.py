@@ -130,7 +130,7 @@ class ReportedRun:
 
     @property
     def added(self) -> list[ItemResult]:
-        """Items of nodes that were added while the run waited: nobody could choose them."""
+        """Items of nodes that were added while the run waited: they could not be selected."""
         if self._compared is None:
             return []
         return [each for each in self._compared.items.values() if self._is_added(each)]
@@ -165,7 +165,7 @@ class ReportedRun:
         deliver(self.results, self._outputs, self.progress.say, changed=changed, page=page)
 
     def fail(self, error: BaseException) -> str:
-        """Inform the outputs of a run that ended without results; return what is to be printed.
+        """Inform the outputs that the run ended without results; return the text to print.
 
         Where the report folder alone could not be written, the results go to the outputs.
         """

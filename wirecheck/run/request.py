@@ -32,7 +32,7 @@ LIVE_ONLY = (
 
 
 class RequestError(Exception):
-    """What was asked for cannot be done: one sentence with the next step."""
+    """The request cannot be fulfilled: one sentence with the next step."""
 
 
 class NothingToDoError(Exception):

@@ -61,7 +61,7 @@ def _matches(check: Check, glob: str) -> bool:
 
 def _hint(checks: Sequence[Check], word: str) -> str:
     names = {name: name for check in checks for name in (check.id, check.group)}
-    # Who remembers a former name is led to the present one.
+    # A former name gets a hint to the current one.
     names |= {former_id(check.id): check.id for check in checks}
     near = dict.fromkeys(names[each] for each in difflib.get_close_matches(word, names, n=3))
     if near:

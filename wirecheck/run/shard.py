@@ -1,4 +1,4 @@
-"""`--shard K/N`: the part of the nodes that one of N runs side by side visits."""
+"""`--shard K/N`: the part of the nodes that one of N concurrent runs visits."""
 
 from __future__ import annotations
 

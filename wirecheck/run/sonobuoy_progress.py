@@ -35,7 +35,7 @@ LONGEST = 300
 
 
 class Update(msgspec.Struct, frozen=True):
-    """What is posted."""
+    """The posted status."""
 
     msg: str
     total: int
@@ -104,7 +104,7 @@ class SonobuoyProgress:
             headers={"Content-Type": "application/json"},
             method="POST",
         )
-        # A proxy of the environment would carry it out of the pod.
+        # A proxy set in the environment would send it out of the pod.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with (
             contextlib.suppress(OSError, http.client.HTTPException, ValueError),

@@ -44,7 +44,7 @@ class Rounds(Protocol):
         ...
 
     def interrupt(self) -> None:
-        """Take no more rounds, and tell the user."""
+        """Take no more rounds, and inform the user."""
         ...
 
 
@@ -68,7 +68,7 @@ class Source(Protocol):
 
     @property
     def thresholds(self) -> Mapping[str, float]:
-        """Thresholds that somebody set."""
+        """Thresholds that were set explicitly."""
         ...
 
     @property
@@ -82,7 +82,7 @@ class Source(Protocol):
         ...
 
     def introduce(self, progress: RunProgress) -> None:
-        """Say which cluster this is and what will be visited, before anything is."""
+        """Print the cluster and the nodes to visit, before the first visit."""
         ...
 
     def rounds(

@@ -41,7 +41,7 @@ MOST_LINES = 12
 
 
 class Kind(StrEnum):
-    """How a node differs from what the API asks for."""
+    """How a node differs from the API."""
 
     FRONTEND_MISSING = "frontend missing"
     """Nothing is programmed for at least one kind of client."""
@@ -62,7 +62,7 @@ class Kind(StrEnum):
     HAIRPIN = "hairpin connections not masqueraded"
     """A pod cannot reach itself through its Service."""
     HEALTH_CHECK_PORT = "health check port not opened"
-    NOT_UNDERSTOOD = "rules not understood"
+    NOT_UNDERSTOOD = "unrecognised rules"
     """Not a fault of the node: this frontend is inconclusive."""
 
 
@@ -215,7 +215,7 @@ def _of_claims(
 
 
 def _is_made_of_claims(client: Client, claims: tuple[Entry, ...], actual: Entry | None) -> bool:
-    """Whether several claims together explain what one kind of client meets."""
+    """Whether several claims together explain how one kind of client is handled."""
     found = actual.handlings.get(client) if actual and len(claims) > 1 else None
     wanted = [claim.handlings[client] for claim in claims if client in claim.handlings]
 

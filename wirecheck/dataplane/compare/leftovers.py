@@ -28,7 +28,7 @@ _MOST_LINES = 6
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """The leftovers of one mode; `harm` is what they do that no Service asks for."""
+    """The leftovers of one mode; `harm` is their effect that no Service accounts for."""
 
     mode: Mode
     what: str
@@ -106,7 +106,7 @@ def _stale(server: VirtualServer) -> Difference:
 
 
 def _harm(found: ServiceTable, wanted: ServiceTable, cache: ReaderCache) -> tuple[Difference, ...]:
-    """The frontends that they handle differently than the API asks; missing ones do no harm."""
+    """The frontends that they handle otherwise than the API requires; missing ones are harmless."""
     return tuple(
         each
         for each in compare(wanted, found, cache.equal)

@@ -168,7 +168,7 @@ class _Cause:
 
 
 _CAUSES = (
-    # If nat is not reached, table filter still drops what is refused for some sources.
+    # If nat is not reached, table filter still drops connections of refused sources.
     _Cause(
         Kind.FRONTEND_MISSING,
         frozenset({Kind.FRONTEND_MISSING, Kind.VERDICT}),

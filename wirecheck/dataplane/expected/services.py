@@ -1,4 +1,4 @@
-"""What the API asks one node to do for Services: the expected side of the comparison.
+"""How one node must handle Services according to the API: the expected side of the comparison.
 
     index = index_services(services, slices)            # once per round
     clients = clients_of(node, facts, host_addresses)   # per node

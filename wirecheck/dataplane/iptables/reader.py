@@ -41,9 +41,9 @@ def read_iptables(
     """The table of a node from its iptables-save output by family (4, 6).
 
     `texts` is what `iptables-save` prints, `legacy_texts` what `iptables-legacy-save` prints
-    in addition if both backends are in use: packets meet the rules of both. Raises ParseError if
-    a text is cut or not understood. A rule that is not understood makes only the destinations
-    that it may concern NOT_UNDERSTOOD.
+    in addition if both backends are in use: packets traverse the rules of both. Raises ParseError
+    if a text is truncated or malformed. An unrecognised rule makes only those destinations
+    NOT_UNDERSTOOD that it may affect.
     """
     cache = cache or ReaderCache()
     also = also if isinstance(also, dict) else dict.fromkeys(also)
@@ -78,7 +78,7 @@ def ruleset_in(family: int, dumps: list[IptablesDump], cache: ReaderCache) -> Ru
 
 
 def _unrecognised(dump: IptablesDump, cache: ReaderCache) -> tuple[str, ...]:
-    """Third-party rules with a match or a target that is not understood."""
+    """Third-party rules with an unrecognised match or target."""
 
     def make() -> tuple[str, ...]:
         return _unrecognised_in(dump, cache)
@@ -106,7 +106,7 @@ def _is_understood(step: Step, chains: Mapping[str, Chain]) -> bool:
 
 
 def _doubts(entry: Entry) -> Iterator[str]:
-    """The rules that make a frontend not understood."""
+    """The rules that make a frontend inconclusive."""
     for each in entry.handlings.values():
         if each.verdict is Verdict.NOT_UNDERSTOOD:
             yield from each.lines

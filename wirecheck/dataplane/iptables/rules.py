@@ -1,7 +1,7 @@
 """Rules of iptables-save as steps for the rule engine.
 
-An unrecognised match becomes a condition that is not understood, and an unrecognised target such
-an action. Whether either matters depends on the packets that meet them.
+Unrecognised matches and targets are kept as text. Whether one matters depends on the packets that
+reach the rule.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def steps_of(
 ) -> list[Step]:
     """The steps for the rules of a chain.
 
-    `step_of` makes the steps of long chains, and may keep them. Without `resolve` conditions on
-    ipsets are not understood.
+    `step_of` makes the steps of long chains, and may keep them. Without `resolve`,
+    conditions on ipsets are unrecognised.
     """
     rules = chain.rules
     make = step_of if len(rules) > LONG else make_step
@@ -118,7 +118,7 @@ def _without_sets(step: Step) -> Step:
 def _text(options: tuple[Option, ...], module: str, unknown: list[Option]) -> str:
     """Conditions as the rule has them.
 
-    All options of a match that is not understood, as they have a meaning only together.
+    An unrecognised match keeps all its options: they have a meaning only together.
     """
     words = [f"-m {module}"] if module else []
     for each in options:
@@ -135,13 +135,13 @@ def _actions(rule: Rule) -> tuple[Action, ...]:
     if name in _PLAIN:
         return (_PLAIN[name],)
     if name in NOT_UNDERSTOOD:
-        return (Opaque(f"what target {name} does is not understood"),)
+        return (Opaque(f"target {name} is not supported"),)
     if name not in _WITH_OPTIONS:
         return (Jump(name, rule.goto),)
     try:
         return _WITH_OPTIONS[name]({each.name: each.values for each in rule.target_options})
     except (KeyError, IndexError, ValueError):
-        return (Opaque(f"the options of target {name} are not understood"),)
+        return (Opaque(f"the options of target {name} are not supported"),)
 
 
 _Options = Mapping[str, tuple[str, ...]]

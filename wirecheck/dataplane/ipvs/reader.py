@@ -59,7 +59,7 @@ class IpvsTexts:
     iptables: Mapping[int, str]
     ipvsadm: str = ""
     legacy: Mapping[int, str] = field(default_factory=dict)
-    """What iptables-legacy-save printed besides, by family: the kernel asks both."""
+    """The output of iptables-legacy-save, by family: the kernel evaluates both backends."""
 
     def dumps(self, family: int, cache: ReaderCache) -> list[IptablesDump]:
         """The rules of a family, by variant."""
@@ -76,7 +76,7 @@ def read_ipvs(
     *,
     cache: ReaderCache | None = None,
 ) -> ServiceTable:
-    """The table of a node. Raises ParseError if a text is cut or not understood.
+    """The table of a node. Raises ParseError if a text is truncated or malformed.
 
     `wanted` names further frontends to read, and determines the tick rate. `excluded` are
     kube-proxy's `ipvs.excludeCIDRs`: virtual servers there belong to others. `scheduler` is its
@@ -163,7 +163,7 @@ def _ruleset(
 
 
 def _text_without_sets(chain: iptables.Chain) -> str | None:
-    """As `shared_text`; what asks sets does something else on each node."""
+    """As `shared_text`; rules that match ipsets have a different effect on each node."""
     return None if "--match-set" in chain.block else shared_text(chain)
 
 

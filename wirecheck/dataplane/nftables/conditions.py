@@ -89,7 +89,7 @@ class Conditions(Struct):
             self.add_unrecognised({"match": inner})
 
     def add_unrecognised(self, expression: Expression) -> None:
-        """Add a condition that is not understood."""
+        """Add an unrecognised condition, as text."""
         self.sources += (SourceTest("other", expression_text(expression), negated=False),)
 
     def _payload(self, what: Mapping[str, Any], right: Any, negated: bool) -> None:

@@ -38,9 +38,9 @@ def read_nftables(
 ) -> ServiceTable:
     """The table of a node from `nft -j list table ip kube-proxy`, and `ip6`, by family (4, 6).
 
-    An empty text means that there is no such table. Raises ParseError if a text is cut or not
-    understood. A rule that is not understood makes only the destinations that it may concern
-    NOT_UNDERSTOOD.
+    An empty text means that there is no such table. Raises ParseError if a text is
+    truncated or malformed. An unrecognised rule makes only those destinations NOT_UNDERSTOOD that
+    it may affect.
     """
     cache = cache or ReaderCache()
     also = also if isinstance(also, dict) else dict.fromkeys(also)

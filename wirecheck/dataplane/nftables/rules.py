@@ -1,7 +1,7 @@
 """Rules of `nft -j` as steps for the rule engine, for any layout of chains.
 
-kube-proxy changed its layout in 1.30, 1.34 and 1.36, but uses the same few statements. An
-unrecognised condition or statement becomes one that is not understood.
+kube-proxy changed its layout in 1.30, 1.34 and 1.36, but uses the same few statements.
+Unrecognised conditions and statements are kept as text; their effect is unknown.
 """
 
 from __future__ import annotations
@@ -80,10 +80,10 @@ class Translator:
         try:
             return _ACTIONS[kind](self, inner)
         except MALFORMED:
-            return Opaque(f"the statement {kind} is not understood")
+            return Opaque(f"the statement {kind} is not supported")
 
     def verdict(self, value: Expression) -> Action:
-        """The verdict that a map leads to."""
+        """The action for a verdict, such as a value of a verdict map."""
         ((kind, inner),) = value.items()
         return PASS if kind == "continue" else _ACTIONS[kind](self, inner)
 

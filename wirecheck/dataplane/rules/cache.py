@@ -221,7 +221,7 @@ def _is_same(old: Chain | None, new: Chain) -> bool:
 
 
 def _is_alike(old: Chain | None, new: Chain | None, packet: Packet) -> bool:
-    """Whether the packet meets the same steps in both chains."""
+    """Whether the packet traverses the same steps in both chains."""
     if old is None or new is None or old.only_mark != new.only_mark:
         return False
     steps, others = old.concerning(packet), new.concerning(packet)

@@ -85,7 +85,7 @@ class Chain:
         return len(self.steps) <= self.SMALL
 
     def is_alike(self, steps: Sequence[Step]) -> bool:
-        """Whether every packet meets the same of `steps` as of this chain's, in the same order.
+        """Whether `steps` and this chain match every packet with the same steps in the same order.
 
         kube-proxy writes the rules for single Services in random order. No packet can match two
         of them; only the general rules behind them have to keep their order.

@@ -14,7 +14,7 @@ ChainKey = tuple[str, str]
 
 
 class Translated(NamedTuple):
-    """A connection after DNAT, as far as later rules can tell it from others."""
+    """A connection after DNAT, as far as later rules can distinguish it from others."""
 
     from_node: bool
     """Whether the node itself sent it."""

@@ -54,7 +54,7 @@ class Question(ABC):
     """Which packets are followed, and what each step means for them."""
 
     skips_unrecognised: ClassVar[bool] = False
-    """Whether packets go on behind an action that is not understood."""
+    """Whether packets continue after an unrecognised action."""
     returning_apart: ClassVar[bool] = False
     """Whether clients that a step recalls are followed in addition to all others."""
     packet: Packet | None = None

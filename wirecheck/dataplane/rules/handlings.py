@@ -79,7 +79,7 @@ def _of_kind(parts: list[tuple[Region, Handling]], family: int, has_policies: bo
 
 
 def _depends(plain: Handling, assumed: Handling, has_policies: bool) -> bool:
-    """Whether a condition that is not understood changes what Services do."""
+    """Whether an unrecognised condition changes how a Service's connections are handled."""
     if _fate(plain) == _fate(assumed) or not has_policies:
         return _fate(plain) != _fate(assumed)
     if plain.verdict is Verdict.FORWARD:
@@ -125,20 +125,20 @@ def _ranges_of(group: list[tuple[Intervals, Handling]], family: int) -> tuple[st
 
 
 def _fate(handling: Handling) -> tuple[object, ...]:
-    """What makes two handlings the same, whichever rules lead there."""
+    """The key by which two handlings are the same, whichever rules produce them."""
     return (
         handling.verdict,
         handling.backends,
         handling.shares,
         handling.affinity,
-        # These two last: they do not tell where connections go.
+        # These two last: they do not affect where connections go.
         handling.masquerade,
         handling.hairpin,
     )
 
 
 def _handling(results: list[Result], masquerading: Masquerading, protocol: str) -> Handling:
-    """The handling of clients that meet exactly these results."""
+    """The handling of clients for which the rules have exactly these results."""
     obscure = [each for each in results if each.verdict is Verdict.NOT_UNDERSTOOD]
     if obscure:
         evidence = tuple(each.rules for each in obscure)
@@ -152,7 +152,7 @@ def _handling(results: list[Result], masquerading: Masquerading, protocol: str) 
     handling = _forward(forwards, masquerading, protocol)
     lost = [each for each in results if each.backend is None and each.flow.recalled]
     if lost:
-        # Returning clients that are led to no backend: affinity does not hold for them.
+        # Returning clients that reach no backend have no session affinity.
         return structs.replace(handling, affinity=tuple(sorted({0, *handling.affinity})))
     return handling
 
@@ -240,7 +240,7 @@ def _is_hairpin(
 
 
 def _evidence(results: list[Result]) -> tuple[RuleText, ...]:
-    """The rules that new clients meet, or else those that returning ones meet."""
+    """The rules on the path of new clients; if there are none, of returning clients."""
     for each in results:
         if each.flow.recalled is None:
             return each.rules

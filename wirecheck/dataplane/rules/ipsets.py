@@ -35,7 +35,7 @@ def resolver(sets: Mapping[str, Ipset], kept: Recent[Members]) -> Resolve:
 
 
 def not_understood(test: SetTest, step: Step) -> Step:
-    """The same step with a condition that is not understood instead of the set."""
+    """The same step with an unrecognised condition instead of the set."""
     negation = "! " * test.negated
     text = f"-m set {negation}--match-set {test.name} {','.join(test.fields)}"
     sources = (*step.sources, SourceTest("other", text, negated=False))

@@ -19,7 +19,7 @@ class MarkedPacket(Question):
     """A packet of which nothing but the mark is known.
 
     Rules with conditions on addresses or interfaces are left out: they belong to other agents,
-    and say nothing about the mark. So are actions that are not understood.
+    and say nothing about the mark. Unrecognised actions are left out too.
     """
 
     skips_unrecognised = True

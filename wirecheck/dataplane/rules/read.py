@@ -159,7 +159,7 @@ def _sent(ruleset: Ruleset, packet: Packet, regions: Regions, consulted: Consult
 def _after_dnat(
     ruleset: Ruleset, engine: RuleEngine, local: Container[str], *, from_node: bool, stage: int
 ) -> Iterator[Result]:
-    """The engine's results; a drop instead where later rules refuse what is translated."""
+    """The engine's results; a drop instead where later rules refuse the translated connection."""
     refusals: dict[tuple[int, bool], RuleText | None] = {}
     for each in engine.results:
         if each.backend is None:
@@ -179,7 +179,7 @@ def _after_dnat(
 
 
 def _not_local(found: dict[Client, Handling]) -> dict[Client, Handling]:
-    """What is exempt from NAT can only be answered by the node itself."""
+    """Only the node itself can answer connections that are exempt from NAT."""
     lost = Handling(Verdict.UNTRACKED, reason="and the address is not the node's")
     return {
         client: structs.replace(lost, evidence=each.evidence)

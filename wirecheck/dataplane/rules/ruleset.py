@@ -1,4 +1,4 @@
-"""The rules of one family in the order in which packets meet them, whichever tool wrote them."""
+"""The rules of one family in the order in which packets traverse them, from any tool."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The engine follows all kinds of clients at once; the set of those that match a rule is one
 integer, at first with one bit for each kind. If a rule's range cuts through a kind, or a rule has
-a condition that is not understood, `NeedsSplitError` names the condition. The engine then starts
+an unrecognised condition, `NeedsSplitError` names the condition. The engine then starts
 again with that kind in two parts, so that only the few frontends with such rules pay for them.
 """
 
@@ -16,7 +16,7 @@ from wirecheck.dataplane.rules.steps import SourceTest
 from wirecheck.dataplane.table import Client
 
 MOST_REGIONS = 512
-"""A frontend whose rules split clients further is not understood."""
+"""If a frontend's rules split clients into more regions, the frontend is inconclusive."""
 
 
 class NeedsSplitError(Exception):
@@ -33,7 +33,7 @@ class Region(NamedTuple):
     client: Client
     spans: Intervals
     conditions: frozenset[str]
-    """The conditions that they are assumed to match, of those that are not understood."""
+    """The unrecognised conditions that they are assumed to match."""
 
 
 class Regions:

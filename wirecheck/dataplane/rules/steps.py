@@ -34,9 +34,9 @@ class SourceTest(Struct, frozen=True, gc=False):
     """A condition that matches some clients and not others.
 
     `kind` is `network` (one or several, with commas between them), `local` (an address of the
-    node), `interface` (where the packet comes in), `output` (where it leaves), or `other`: a
-    condition that is not understood. The only assumption about these is that they treat all
-    connections of one client alike.
+    node), `interface` (where the packet comes in), `output` (where it leaves), or `other`: an
+    unrecognised condition. The only assumption about these is that they treat all connections of
+    one client alike.
     """
 
     kind: str
@@ -107,7 +107,7 @@ class Remember(Struct, frozen=True, gc=False):
 
 
 class Opaque(Struct, frozen=True, gc=False):
-    """What happens is not understood."""
+    """An unrecognised action: its effect is unknown."""
 
     text: str
 
