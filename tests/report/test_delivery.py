@@ -114,8 +114,8 @@ def test_nagios_gets_its_line_without_results(run):
 
     assert (code, out) == (
         3,
-        "WIRECHECK UNKNOWN - missing is not a snapshot: it has no snapshot.json; name the folder "
-        "that a run left.\n",
+        "WIRECHECK UNKNOWN - missing is not a snapshot: it has no snapshot.json; name the snapshot "
+        "folder of a run.\n",
     )
 
 
