@@ -1,4 +1,4 @@
-"""What readers of rules keep from one node to the next; one evaluation owns one such cache.
+"""The cache of rule readers from one node to the next; each evaluation owns one.
 
 Nodes of a cluster have mostly the same rules. Everything here is bounded: it grows with what
 differs between nodes, not with their number.
@@ -26,7 +26,7 @@ MOST_IPSETS = 64
 
 
 class ReaderCache:
-    """Parsed texts, translated rules, and what was read from them."""
+    """Parsed texts, translated rules, and the tables read from them."""
 
     def __init__(self) -> None:
         self.texts = ParsedTexts()

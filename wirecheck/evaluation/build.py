@@ -1,4 +1,4 @@
-"""The record of a run, from the evaluated items and the snapshot that they rest on."""
+"""The results of a run, from the evaluated items and their snapshot."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from wirecheck.snapshot.index import SnapshotIndex
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What a run has seen and evaluated."""
+    """The observation of a run, and its evaluation."""
 
     source: str
     """`live`, or the snapshot's folder."""
@@ -48,7 +48,7 @@ class Evaluated:
     checks: Sequence[Check]
     items: list[ItemResult]
     measured: Mapping[str, NodeMeasures]
-    """What was measured on each node that was evaluated."""
+    """The values measured on each evaluated node."""
     overrides: Sequence[Override] = ()
     """Thresholds and waivers that replace those of the snapshot."""
     interrupted: bool = False
@@ -101,7 +101,7 @@ def _proxy_modes(index: SnapshotIndex) -> list[str]:
 
 
 def _notes(snapshot: Snapshot) -> list[str]:
-    """The notes of the rounds, and once each what could not be read from the API."""
+    """The notes of the rounds, and once each, what could not be read from the API."""
     index = snapshot.index
     notes = [*index.notes, *(problem for look in index.looks for problem in look.problems)]
     notes += slow_commands(index)

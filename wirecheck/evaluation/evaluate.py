@@ -1,4 +1,4 @@
-"""Evaluates checks on what was seen, over one round or several. Pure."""
+"""Evaluates checks on observed data, over one round or several. Pure."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Identity = tuple[Ref, str, str]
 
 @dataclass
 class RoundResult:
-    """What one check found in one round."""
+    """The findings of one check in one round."""
 
     names: RemedyNames
     findings: dict[Identity, Finding] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Evaluation:
         self._fingerprints: list[dict[str, Fingerprint]] = [{} for _ in self._clusters]
         self._compares_nodes = any(check.compares_nodes for check in checks)
         self.measured: dict[str, NodeMeasures] = {}
-        """What was measured on the evaluated nodes."""
+        """The values measured on the evaluated nodes."""
 
     @property
     def node_names(self) -> tuple[str, ...]:
@@ -300,7 +300,7 @@ def _record(check: Check, finding: Finding, rounds: int) -> FindingRecord:
 
 
 def _lasting_key(check: Check, finding: Finding) -> str:
-    """What identifies the finding in another run: pods are renamed, their workload is not."""
+    """The key that identifies the finding across runs: pod names change, workloads stay."""
     subject = finding.subject
     name = subject.workload if subject.kind == "Pod" and subject.workload else subject.name
     part = "" if subject.kind == "Pod" else subject.part

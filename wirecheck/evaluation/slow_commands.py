@@ -1,4 +1,4 @@
-"""Commands that took long on a node: what they printed was old when it was read. Pure."""
+"""Commands that took long on a node, so that their output was outdated when it was read. Pure."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def spared_nodes(items: Iterable[ItemResult], unreachable: float) -> list[str]:
 
 
 def is_spared(item: ItemResult, spared: Set[str]) -> bool:
-    """Whether the item only says that one of the `spared` nodes was not checked."""
+    """Whether the item only reports that one of the `spared` nodes was not checked."""
     return item.node in spared and (item.folded or item.check == REACHABLE)
 
 

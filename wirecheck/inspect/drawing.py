@@ -19,7 +19,7 @@ LONGEST_HERE = 160
 MOST_EVIDENCE = 6
 
 CROSS = "\N{BOX DRAWINGS LIGHT DIAGONAL CROSS}"
-"""Where packets do not get through."""
+"""Marks a point that packets do not pass."""
 
 PLAIN = str.maketrans(f"│├└┌─{CROSS}✓✗…", "|+++-xvx.")
 """Replacements for terminals without UTF-8."""

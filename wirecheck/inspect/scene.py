@@ -1,4 +1,4 @@
-"""What a view is made from: the first round of a snapshot, which visits every node, and findings.
+"""The input of a view: the first round of a snapshot, which visits every node, and findings.
 
 The findings are those of all rounds. A finding that counts is in the first round too, so the
 drawing shows the state that it describes.

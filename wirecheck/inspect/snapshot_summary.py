@@ -1,4 +1,4 @@
-"""A snapshot in a few lines: the cluster, the time, and what was seen."""
+"""A snapshot in a few lines: the cluster, the time, and the coverage."""
 
 from __future__ import annotations
 

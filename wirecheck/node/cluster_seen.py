@@ -43,7 +43,7 @@ class ClusterSeen:
     readers: ReaderCache = field(
         default_factory=ReaderCache, compare=False, repr=False, kw_only=True
     )
-    """What readers of rules keep from one node to the next."""
+    """The cache of rule readers from one node to the next."""
 
     @property
     def ref(self) -> Ref:
@@ -130,7 +130,7 @@ class ClusterSeen:
 
     @cached_property
     def destinations(self) -> Destinations:
-        """What is behind the addresses and ports that nodes connect to."""
+        """The objects behind the addresses and ports that nodes connect to."""
         return Destinations(self.node_index, self.pod_index, self.services, self.slices)
 
     @cached_property

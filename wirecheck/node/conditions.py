@@ -1,4 +1,4 @@
-"""What a node's conditions in the API say about it."""
+"""A node's conditions in the API."""
 
 from __future__ import annotations
 

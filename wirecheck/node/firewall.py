@@ -1,4 +1,4 @@
-"""The firewall of one node: what it does to packets of pods, and which managers write its rules.
+"""The firewall of one node: its effect on packets of pods, and the managers that write its rules.
 
 It reads table filter of both iptables variants, and kube-proxy's own nftables tables. Other
 nftables tables are known by name only.
@@ -107,13 +107,13 @@ class Firewall:
 
     @property
     def _unread(self) -> str:
-        """The tables that are known by name only, as the end of a sentence."""
+        """The tables of which only the name is known, as the end of a sentence."""
         tables = table_names(self.seen)
         unread = [e for e in tables if e.partition(" ")[0] in FORWARDING and e not in READ]
         return f"; rules of nftables tables not read: {', '.join(unread)}" if unread else ""
 
     def dropped(self, packets: Iterator[tuple[str, ForwardedPacket]]) -> Iterator[Dropped]:
-        """The packets that do not get through the forward chains, each once."""
+        """The packets that the forward chains do not accept, each once."""
         for what, packet in packets:
             for stage in self.forward_chains[packet.source.version]:
                 rule = refusal_of(stage.chains, stage.base_chain, stage.policy, packet)

@@ -17,7 +17,7 @@ NAT_HOOKS = ("PREROUTING", "OUTPUT", "POSTROUTING")
 
 @dataclass(frozen=True)
 class Iptables:
-    """What iptables-save printed on a node; empty texts if there was no reason to run it.
+    """The output of iptables-save on a node; empty texts if there was no reason to run it.
 
     Raises FactMissingError if it failed.
     """

@@ -1,4 +1,4 @@
-"""What a port of a node forwards to, by the API: a Service, or a pod with a host port."""
+"""The Service, or the pod with a host port, that a port of a node forwards to by the API."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Reached:
 
     @cached_property
     def problem(self) -> str:
-        """What happened instead; empty if it succeeded. Raises FactMissingError without a try."""
+        """The failure; empty if it succeeded. Raises FactMissingError if it was not tried."""
         contact = self.contact
         if not contact.tries:
             raise FactMissingError(

@@ -1,4 +1,4 @@
-"""What was seen of one node in one round, beside what the API says of it.
+"""The facts about one node in one round: from its visit and from the API.
 
 Every other part of a node rests on this: none of them knows the whole node.
 """

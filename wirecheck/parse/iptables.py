@@ -95,7 +95,7 @@ class Option(Struct, frozen=True, gc=False, cache_hash=True):
 
 
 class Rule(Struct, frozen=True, gc=False):
-    """One rule. `problem` says why it could not be read; then only `options` hold, if any."""
+    """One rule. `problem` says why it could not be read; then only `options` are valid, if any."""
 
     text: str
     options: tuple[Option, ...] = ()
@@ -112,8 +112,8 @@ def parse_iptables_save(text: str) -> IptablesDump:
     or two dumps are mixed: each table must be declared once and completed. Truncation exactly
     between two tables cannot be detected.
     """
-    # Chain by chain takes a quarter of the time that line by line does, but cannot say what
-    # is wrong in which line.
+    # Parsing chain by chain takes a quarter of the time of line by line, but cannot report the
+    # malformed line.
     return _by_chains(text) or _ByLines().parse(text)
 
 
@@ -273,7 +273,7 @@ def _words(line: str) -> list[str] | None:
 
 
 def _target_at(words: list[str]) -> int:
-    """Where the target (-j, -g) stands, or the end."""
+    """The position of the target (-j, -g), or the end."""
     at = 2
     while at < len(words) and words[at] not in {"-j", "-g"}:
         at += 2 if words[at] == "--comment" else 1
@@ -322,5 +322,5 @@ def _options(words: tuple[str, ...], module: str = "") -> tuple[Option, ...]:
     return tuple(options)
 
 
-# Loaded for the sake of their options; without any they match every packet of the protocol.
+# Modules that only add options; without options they match every packet of the protocol.
 _MODULES_WITHOUT_MEANING = frozenset({"tcp", "udp", "sctp", "comment"})

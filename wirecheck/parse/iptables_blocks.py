@@ -31,7 +31,7 @@ _REMARK = re.compile(r"# (?:Warning: |Table )[^\n]*\n")
 
 @dataclass(slots=True)
 class _Part:
-    """What one block contains, in the order of the text."""
+    """The content of one block, in the order of the text."""
 
     table: str = ""
     """The table that it begins, and the backend that the table's head names."""
@@ -43,7 +43,7 @@ class _Part:
 
 
 class IptablesBlocks:
-    """Splits blocks, and keeps what it made of them for other nodes that have them."""
+    """Splits blocks, and caches the result for other nodes with the same blocks."""
 
     def __init__(self) -> None:
         self._parts: WeakKeyDictionary[Block, _Part | None] = WeakKeyDictionary()

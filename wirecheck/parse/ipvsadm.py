@@ -71,7 +71,7 @@ def _virtual(line: str, kind: str, place: str, words: list[str]) -> VirtualServe
         port,
         options["-s"],
         persistent_ticks=int(options["-p"]) * TICKS_PER_SECOND,
-        # The mask is shown only where it is not that of a single address.
+        # The mask is shown only if it is not that of a single address.
         is_by_client=not options["-M"],
         line=line,
     )

@@ -54,7 +54,7 @@ class NftTexts:
         return checked(table or self.by_items(text) or whole_table(str(text)))
 
     def of_blocks(self, text: BlockText) -> NftTable | None:
-        """The table of a text in blocks; None if one of them is not a list of whole items."""
+        """The table of a text in blocks; None if one of them is not a list of complete items."""
         if not (text.startswith(_BEGIN) and text.endswith(_ENDS)):
             return None
         table = NftTable()
@@ -73,7 +73,7 @@ class NftTexts:
         return table if is_each_once else None
 
     def _decoded(self, text: str) -> NftTable | None:
-        """What is in one block: items with commas between them."""
+        """The content of one block: items with commas between them."""
         items = text.removeprefix(_BEGIN).removeprefix(", ").removesuffix("\n").removesuffix("]}")
         part = NftTable()
         try:

@@ -10,14 +10,14 @@ V = TypeVar("V")
 
 
 class Recent(Generic[V]):
-    """At most `most` values by key; the one that was not used for longest goes first."""
+    """At most `most` values by key; the least recently used one is evicted first."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._values: OrderedDict[Hashable, V] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], V]) -> V:
-        """The value of a key; `make` is called if it is not there. What it raises is not kept."""
+        """The value of a key; `make` is called if it is missing. Exceptions are not cached."""
         if key in self._values:
             self._values.move_to_end(key)
             return self._values[key]

@@ -24,7 +24,7 @@ MOST_LARGE = 2
 
 
 class ParsedTexts:
-    """Parses rules, and keeps what nodes share; one evaluation owns it."""
+    """Parses rules, and caches texts that nodes share; one evaluation owns it."""
 
     def __init__(self) -> None:
         self._large: Recent[IptablesDump] = Recent(MOST_LARGE)

@@ -16,7 +16,7 @@ from wirecheck.run.reported_run import ItemName, ReportedRun
 from wirecheck.run.request import SENTENCES, Request, RequestError
 
 ANY_NODE = "NODE"
-"""Stands for the nodes where checks are only listed and no cluster was named or found."""
+"""Represents the nodes if checks are only listed and there is no cluster."""
 
 
 class CheckItems:
@@ -51,7 +51,7 @@ class CheckItems:
 
     @property
     def node_names(self) -> Sequence[str]:
-        """The nodes that there are items for. None where `error` says why."""
+        """The nodes that have items. None if `error` has the reason."""
         if self._node_names is None:
             try:
                 self._node_names = self._names()
@@ -75,7 +75,7 @@ class CheckItems:
 
     @property
     def folder(self) -> Path | None:
-        """Where the reports were written to."""
+        """The folder of the reports."""
         return self._run.folder if self._run else None
 
     def observe(self, checks: Sequence[Check], items: Sequence[ItemName]) -> None:

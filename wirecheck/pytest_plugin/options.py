@@ -1,4 +1,4 @@
-"""The options of pytest that say which cluster is checked, and how."""
+"""Pytest's options for the cluster to check, and for the run."""
 
 from __future__ import annotations
 

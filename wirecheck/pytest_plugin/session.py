@@ -208,7 +208,7 @@ def pytest_terminal_summary(
 
 
 def _notes(results: Results) -> Iterator[str]:
-    """What the reader has to know besides the items."""
+    """Notes for the reader, in addition to the items."""
     comparison, wait = results.comparison, results.ended.wait
     yield from (f"Note: {note}" for note in results.started.notes)
     for doubt in comparison.doubts if comparison else ():
@@ -232,7 +232,7 @@ def pytest_html_results_summary(prefix: list[str], session: pytest.Session) -> N
 
 
 def check_of(item: pytest.Item) -> Check | None:
-    """The check that the item is about, where it is about one."""
+    """The check of the item; None if it has none."""
     check = getattr(getattr(item, "function", None), "wirecheck", None)
     return check if isinstance(check, Check) else None
 
@@ -258,7 +258,7 @@ class ReporterProgress:
         self._reporter = config.pluginmanager.get_plugin("terminalreporter")
 
     def say(self, sentence: str) -> None:
-        """Write a line of its own, wherever the cursor is."""
+        """Write a separate line, at any cursor position."""
         if self._reporter is not None:
             self._reporter.ensure_newline()
             self._reporter.write_line(sentence)

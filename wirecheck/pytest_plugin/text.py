@@ -1,4 +1,4 @@
-"""What pytest prints for an item that does not pass: the findings and the next step."""
+"""The text that pytest prints for an item that does not pass: findings and next step."""
 
 from __future__ import annotations
 

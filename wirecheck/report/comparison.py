@@ -1,4 +1,4 @@
-"""What has become of the baseline's findings, in words that every report uses."""
+"""The changes since the baseline, in words that every report uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`-o FORMAT=PLACE`: delivers further reports of a run, besides those in its folder."""
+"""`-o FORMAT=PLACE`: delivers further reports of a run, in addition to those in its folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One further report. Without a place it is printed, or goes to its format's own place."""
+    """One further report. Without a destination it is printed, or uses its format's default."""
 
     format: Format
     place: str = ""
@@ -47,7 +47,7 @@ def deliver(
     page: str = "",
     environment: Mapping[str, str] = os.environ,
 ) -> None:
-    """Deliver every output that is not printed. `say` reports failures; they stop nothing.
+    """Deliver every output that is not printed. `say` reports failures; the others continue.
 
     `changed`: whether the cluster has changed since the previous run. `page`: the run's page.
     """
@@ -69,7 +69,7 @@ def deliver_failure(
     say: Say,
     environment: Mapping[str, str] = os.environ,
 ) -> str:
-    """Deliver why a run ended without results, where a format has a text for it.
+    """Deliver the reason of a run without results, in the formats that have a text for it.
 
     Returns what to print; empty if nothing.
     """
@@ -86,7 +86,7 @@ def deliver_failure(
 
 
 def printed(results: Results, outputs: Sequence[Output]) -> str | None:
-    """What replaces the usual text on standard output; None where no output does."""
+    """The text that replaces the usual one on standard output; None if no output does."""
     for output in outputs:
         if output.is_printed:
             return output.format.render(results)

@@ -1,4 +1,4 @@
-"""What makes a report format: how it is rendered, where it goes, what replaces missing results."""
+"""A report format: how it is rendered, where it is written, what replaces missing results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wirecheck.whole_file import write_whole
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a text goes."""
+    """The destination of a report."""
 
     place: str
     """The file, folder or URL that the user named; empty if none."""
@@ -34,14 +34,14 @@ class Format:
     render: Callable[[Results], str]
     """Returns the complete text."""
     render_failure: Callable[[str], str] | None = None
-    """Returns the text of a run that ended without results, from the sentence that says why.
+    """Returns the text of a run that ended without results, from the sentence with the reason.
 
     None: such a run delivers nothing.
     """
     write: Callable[[str, Destination], None] = write_file
     """Delivers a text. Raises OSError or DeliveryError."""
     has_default_place: bool = False
-    """Whether it has a place of its own. Other formats are printed where no place is named."""
+    """Whether it has a default destination. Other formats are printed if none is given."""
     only_changes: bool = False
     """Whether it is delivered only if the cluster has changed since the previous run."""
     exit_status: Callable[[Results | None], int] | None = None
@@ -52,4 +52,4 @@ class Format:
 
 
 class DeliveryError(Exception):
-    """A report did not reach its place: one sentence, without secrets."""
+    """A report did not reach its destination: one sentence, without secrets."""

@@ -1,4 +1,4 @@
-"""The cases of `junit.xml`: which there are, and what each says.
+"""The cases of `junit.xml`, and the text of each.
 
 The case of a check has the same name in every run, so that pipelines can tell new failures from
 old ones; the cases of nodes say where.
@@ -103,7 +103,7 @@ def _run_cases(results: Results) -> Iterator[Case]:
 
 
 def _is_one_item(check: CheckResults) -> bool:
-    """Whether the check is about the cluster, so that one case says everything."""
+    """Whether the check is about the cluster, so that one case is enough."""
     return len(check.items) == 1 and not check.items[0].node
 
 
@@ -214,7 +214,7 @@ def _message(item: ItemResult, detail: Detail) -> str:
     where = f"{item.node}: " if item.node else ""
     if not item.findings:
         return f"{where}{item.reason or 'no reason was recorded'}"
-    # An accepted finding is not why the item fails.
+    # The item does not fail because of an accepted finding.
     first = min(item.findings, key=lambda finding: finding.standing in ACCEPTED)
     more = f" (and {len(item.findings) - 1:,} more)" if len(item.findings) > 1 else ""
     expected, found = (shortened(text, detail.text) for text in (first.expected, first.found))

@@ -1,4 +1,4 @@
-"""A chat message of at most five lines: what has changed in the cluster since the previous run."""
+"""A chat message of at most five lines: the changes in the cluster since the previous run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WORDS = {"pass": "OK", "warn": "WARN", "fail": "FAIL", "error": "ERROR"}
 
 
 def render(results: Results) -> str:
-    """The lines of the message. What chats read as markup or mentions is escaped."""
+    """The lines of the message. Markup and mentions are escaped."""
     started, ended = results.started, results.ended
     failing = [check.record.id for check in by_check(results) if check.having(*FAILING)]
     lines = [

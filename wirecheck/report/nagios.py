@@ -39,7 +39,7 @@ def exit_status(results: Results | None) -> int:
 
 
 def render_failure(sentence: str) -> str:
-    """The line of a run that ended without results, from the sentence that says why."""
+    """The line of a run that ended without results, from the sentence with the reason."""
     return _line(UNKNOWN, sentence) + "\n"
 
 

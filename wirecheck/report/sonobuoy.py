@@ -65,7 +65,7 @@ def render(results: Results) -> str:
 
 
 def render_failure(sentence: str) -> str:
-    """The tree of a run that ended without results. Without a tree the plugin would hang."""
+    """The tree of a run that ended without results. Without one, the plugin would hang."""
     return _dumped("wirecheck", "unknown", details={"error": harmless(sentence)}, items=[])
 
 

@@ -72,7 +72,7 @@ def show(results: Results, console: Console, report: Path | None = None) -> None
 
 
 def _print(line: Line, console: Console) -> None:
-    """Wrap the line with a hanging indent on a terminal; elsewhere keep one line, easy to grep."""
+    """Wrap the line with a hanging indent on a terminal; elsewhere keep one line for grep."""
     text = harmless(f"{line.head}{line.text}")
     # A terminal without UTF-8 gets escapes, because printing would raise an exception.
     encoded = text.encode(console.encoding, "backslashreplace").decode(console.encoding)
@@ -271,7 +271,7 @@ def _accepted(checks: Sequence[CheckResults]) -> Iterator[Line]:
 
 
 def _gates(results: Results) -> Iterator[Line]:
-    """Waivers that need attention, and what healed during the wait."""
+    """Waivers that need attention, and items that became healthy during the wait."""
     waivers = list(waivers_needing_attention(results.ended))
     if waivers:
         yield Line()
@@ -288,7 +288,7 @@ def _gates(results: Results) -> Iterator[Line]:
 
 
 def _compared(results: Results) -> Iterator[Line]:
-    """What has become of the baseline's findings."""
+    """The changes since the baseline."""
     comparison = results.comparison
     if comparison is None:
         return

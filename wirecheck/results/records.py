@@ -155,7 +155,7 @@ class PastFinding(ResultPart, frozen=True):
 
 
 class Comparison(ResultPart, frozen=True, tag="baseline"):
-    """What has become of the baseline's findings. Findings of the run have a `standing`."""
+    """The changes since the baseline. Findings of the run have a `standing`."""
 
     source: str
     """The file or folder that the baseline was read from."""

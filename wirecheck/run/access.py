@@ -1,4 +1,4 @@
-"""How each node is reached: by the inventory, else as a container of this machine."""
+"""The access method of each node: from the inventory, else as a container of this machine."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def read_baseline(path: Path, checks: Sequence[Check] | None = None) -> Baseline
 
 
 def accepted_doubts(baseline: Baseline, doubts: Sequence[str], *, forced: bool) -> list[str]:
-    """The doubts, if the baseline is used in spite of them. Raises RequestError if not."""
+    """The doubts, if the baseline is used despite them. Raises RequestError if not."""
     if doubts and not forced:
         raise RequestError(
             harmless(
@@ -109,9 +109,9 @@ def accepted_doubts(baseline: Baseline, doubts: Sequence[str], *, forced: bool) 
 
 
 def _latest(reports: Path) -> Path | None:
-    """The last run that left its folder in `reports`; None where none did."""
+    """The last run that left its folder in `reports`; None if there is none."""
     runs = [file.parent for file in reports.glob(f"*/{RESULTS}")]
-    # A second run of the same second has a number behind its time.
+    # A second run within one second has a number after its time.
     return max(runs, key=lambda run: (run.name[:20], len(run.name), run.name), default=None)
 
 
@@ -125,7 +125,7 @@ def _results(file: Path) -> Results:
 def _replayed(folder: Path, checks: Sequence[Check]) -> Results:
     session = Session(Replay(Snapshot.open(folder)), Silence())
     ids = {check.id for check in checks}
-    # It shows which nodes the baseline did not see, whatever else is checked now.
+    # It shows which nodes the baseline did not see, regardless of the checks of this run.
     checks = [*checks, *(c for c in load() if c.id == REACHABLE and c.id not in ids)]
     session.observe(checks, folder)
     items = session.evaluate()

@@ -21,7 +21,7 @@ MOST_VALUES = 3
 
 @dataclass(frozen=True, slots=True)
 class ClusterChange:
-    """One change. Without nodes it is a change of the whole cluster."""
+    """One change. Without nodes it concerns the whole cluster."""
 
     what: str
     was: str
@@ -86,7 +86,7 @@ def _of_images(was: ApiObjects, now: ApiObjects) -> Iterator[ClusterChange]:
 
 
 def _images(api: ApiObjects) -> Mapping[str, set[str]]:
-    """The images of what makes the network: `kube-system DaemonSet/kube-proxy` and its like.
+    """The images of the network's components, such as `kube-system DaemonSet/kube-proxy`.
 
     That is all of kube-system, and wherever it lives what runs on every node's own network.
     """

@@ -46,9 +46,9 @@ class Remark:
     under: str = ""
     """The topic that this one gives details of."""
     lines: str = ""
-    """What can be copied into a file, as it is."""
+    """Lines that can be copied into a file unchanged."""
     lacks: bool = False
-    """Whether it keeps a run from checking everything."""
+    """Whether it prevents a run from checking everything."""
 
     def __str__(self) -> str:
         """`rights           list nodes, pods …`."""
@@ -68,7 +68,7 @@ class Examination:
         self.remarks.append(Remark(topic, text, under))
 
     def lacks(self, topic: str, text: str, under: str = "", lines: str = "") -> None:
-        """Add a remark about something that keeps a run from checking everything."""
+        """Add a remark about a problem that prevents a run from checking everything."""
         self.remarks.append(Remark(topic, text, under, lines, lacks=True))
         self.status = INCOMPLETE
 
@@ -175,7 +175,7 @@ def _report_visits(
 
 
 def command_by_hand(access: AccessMethod) -> str:
-    """The command that reaches the node in the same way; empty where there is none."""
+    """The command with the same access to the node; empty if there is none."""
     target = urlsplit(access.uri)
     python = [*(["sudo", "-n"] if access.sudo else []), "python3", "--version"]
     match target.scheme:
@@ -193,7 +193,7 @@ def command_by_hand(access: AccessMethod) -> str:
 
 
 def _report_tools(found: Examination, snapshot: Snapshot) -> None:
-    """Programs that a node lacks, and without which part of it cannot be read."""
+    """Missing programs of a node, without which part of it cannot be read."""
     lacking: dict[str, list[str]] = defaultdict(list)
     for name in snapshot.node_names():
         for command in snapshot.document(name).commands.values():

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP are handled like Ctrl-C: what was seen so far is reported."""
+"""SIGTERM and SIGHUP are handled like Ctrl-C: the run reports what it has seen so far."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ ENDING = (signal.SIGTERM, signal.SIGHUP)
 def ending_like_ctrl_c() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise KeyboardInterrupt, and restore the handlers afterwards."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals reach the main thread alone
+        yield  # only the main thread receives signals
         return
-    # nohup ignores SIGHUP, and means it.
+    # nohup ignores SIGHUP, so it stays ignored.
     heeded = [each for each in ENDING if signal.getsignal(each) != signal.SIG_IGN]
     before = {each: signal.signal(each, _interrupt) for each in heeded}
     try:

@@ -36,7 +36,7 @@ from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.text import plural
 
 PODS_OUTLIVE = 600.0
-"""Seconds after which pods for the run end by themselves, beyond the longest possible rounds."""
+"""Seconds after which pods for the run exit by themselves, longer than any rounds can take."""
 
 NO_ACCESS = "No access to "
 """Begins the note about nodes that cannot be visited."""
@@ -44,7 +44,7 @@ NO_ACCESS = "No access to "
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What the rounds rest on, once the helper pods of the run exist."""
+    """The input of the rounds, once the helper pods of the run exist."""
 
     listing: Listing
     options: RoundOptions
@@ -52,7 +52,7 @@ class _Prepared:
 
 
 class LiveCluster:
-    """A cluster whose API was read. Its nodes are visited by the rounds."""
+    """A cluster whose API was read. The rounds visit its nodes."""
 
     name = "live"
     overrides: tuple[Override, ...] = ()
@@ -89,12 +89,12 @@ class LiveCluster:
 
     @property
     def access(self) -> NodeAccess:
-        """How the nodes are reached that are to be visited."""
+        """The access methods of the nodes to visit."""
         return self._listing.access
 
     @property
     def without_access(self) -> list[str]:
-        """The nodes that are to be visited, and for which no access method is configured."""
+        """The nodes to visit for which no access method is configured."""
         return self.access.missing(self._expected(self.objects))
 
     @property
@@ -134,10 +134,10 @@ class LiveCluster:
     def rounds(
         self, folder: Path, progress: RunProgress, checks: Sequence[Check] | None = None
     ) -> Iterator[LiveRounds]:
-        """Make the pods that the rounds need, and remove them when the context is left."""
+        """Create the pods that the rounds need, and remove them when the context exits."""
         options, wanted = self._options, None
         if checks is not None:
-            # Nothing is sent for checks that are not run: those of `cron` send DNS alone.
+            # Nothing is sent for checks that are not run: those of `cron` send only DNS queries.
             contacts = any(Fact.CONTACTS in each.facts for each in checks)
             options = replace(options, contacts=contacts)
             asked = self._asks_for_helpers
@@ -166,7 +166,7 @@ class LiveCluster:
         options: RoundOptions,
         progress: RunProgress,
     ) -> _Prepared:
-        """Make the helper pods and read the API again, which then shows them."""
+        """Create the helper pods and read the API again, which then lists them."""
         made = helpers.make(self.objects, progress.say) if wanted else None
         if made is None:
             return _Prepared(self._listing, options)
@@ -187,7 +187,7 @@ class LiveCluster:
 
     @property
     def _pods_last(self) -> int:
-        """Seconds after which pods for the run end by themselves."""
+        """Seconds after which pods for the run exit by themselves."""
         rounds = 1 + len(self.pauses)
         return int(rounds * self._options.total_limit + sum(self.pauses) + PODS_OUTLIVE)
 
@@ -204,7 +204,7 @@ class LiveCluster:
         ] * bool(others)
 
     def _expected(self, objects: ApiObjects) -> list[NodeObject]:
-        """The nodes that are to be visited, as far as there is access."""
+        """The nodes to visit to which there is access."""
         return [
             node
             for node in objects.nodes

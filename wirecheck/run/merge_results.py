@@ -31,7 +31,7 @@ from wirecheck.run.request import RequestError
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One run, and where its results were read from."""
+    """One run, and the path of its results."""
 
     file: Path
     results: Results

@@ -41,7 +41,7 @@ def _is_run(path: Path) -> bool:
 
 
 def has_snapshot(path: Path) -> bool:
-    """Whether `path` is to be opened as a snapshot; also if it does not exist at all."""
+    """Whether to open `path` as a snapshot; also true if it does not exist."""
     if (path / INDEX).is_file() or (path / RUNS_OWN / INDEX).is_file():
         return True
     return not path.is_file() and not (path / RESULTS).is_file()

@@ -1,4 +1,4 @@
-"""Who is informed while a run goes on: a terminal, pytest's output, Sonobuoy's sidecar."""
+"""Receivers of a run's progress: a terminal, pytest's output, Sonobuoy's sidecar."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wirecheck.snapshot.index import VisitRecord
 
 
 class VisitProgress(Protocol):
-    """Is informed of each visit of one round."""
+    """Receives each visit of one round."""
 
     def visited(self, node: str, visit: VisitRecord) -> None:
         """The visit to `node` has ended. Any thread may call this."""
@@ -17,10 +17,10 @@ class VisitProgress(Protocol):
 
 
 class RunProgress(Protocol):
-    """Is informed how a run goes, while it goes."""
+    """Receives the progress of a run."""
 
     def say(self, sentence: str) -> None:
-        """Show something that the reader should know now."""
+        """Show a message at once."""
         ...
 
     def visits(self, total: int) -> AbstractContextManager[VisitProgress]:

@@ -36,7 +36,7 @@ class ReportFolder:
     part: Path
     final: Path
     held: int
-    """A descriptor whose lock shows other runs that this one is alive."""
+    """A descriptor whose lock shows other runs that this one is still running."""
 
     @classmethod
     def create(
@@ -70,12 +70,12 @@ class ReportFolder:
 
     @property
     def snapshot(self) -> Path:
-        """Where a live run keeps what it saw."""
+        """The folder for the snapshot of a live run."""
         return self.part / SNAPSHOT
 
     @property
     def next_snapshot(self) -> Path:
-        """The snapshot of a live run that checks the whole cluster again."""
+        """The folder for the snapshot when a live run checks the whole cluster again."""
         return self.part / f"{SNAPSHOT}-next"
 
     def take_next(self) -> None:
@@ -99,7 +99,7 @@ class ReportFolder:
         now = history.entry_of(results, self.final)
         runs = [*_earlier(history_file, now.cluster), now]
         try:
-            # The record first: every other report can be made from it again.
+            # results.jsonl first: every other report can be made from it again.
             write_whole(self.part / "results.jsonl", jsonl.render(results))
             write_whole(self.part / "junit.xml", junit.render(results))
             write_whole(self.part / "report.html", html.render(results, trends(runs)))

@@ -50,7 +50,7 @@ def _removed(folder: Path) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder)
-    except OSError:  # its run is going on, or we may not remove it
+    except OSError:  # its run has not ended, or its removal is not permitted
         return False
     finally:
         os.close(descriptor)

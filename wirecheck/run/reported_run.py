@@ -90,7 +90,7 @@ class ReportedRun:
 
     @property
     def session(self) -> Session:
-        """What is seen and evaluated."""
+        """The session that observes and evaluates."""
         assert self._session is not None, "open() comes first"
         return self._session
 
@@ -158,7 +158,7 @@ class ReportedRun:
         return self.results
 
     def deliver(self) -> None:
-        """Write the further outputs of a finished run. What cannot be written is said."""
+        """Write the further outputs of a finished run, and report those that cannot be written."""
         assert self.results is not None, "finish() comes first"
         changed = not self.folder or has_changed(self.results, self.folder, self.request)
         page = str(self.folder / "report.html") if self.folder else ""
@@ -262,7 +262,7 @@ class ReportedRun:
         return replace(results, ended=replace(results.ended, wait=self._waiting.record))
 
     def _abandon(self, error: BaseException) -> None:
-        """Remove the report folder. If it keeps what was seen, a note on `error` says where."""
+        """Remove the report folder. If it keeps a snapshot, a note on `error` names the folder."""
         if self._folder and (left := self._folder.abandon()):
             error.add_note(f"What was seen until then is in {left}.")
         self._folder = None

@@ -1,4 +1,4 @@
-"""What a run was asked to do, on whichever command line."""
+"""The request for a run, from the command line or from pytest."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Request:
         return (*pauses, *last * further)[:further]
 
     def refuse_contradictions(self) -> None:
-        """Raise RequestError for an option about a live cluster where a snapshot is named."""
+        """Raise RequestError if an option for live clusters is used with a snapshot."""
         if self.snapshot is None:
             return
         defaults = {each.name: each.default for each in fields(self)}
@@ -103,7 +103,7 @@ class Request:
         return self.history is not None or self.snapshot is None
 
     def read_inventory(self) -> Inventory:
-        """The inventory, or an empty one where none was named. Raises InventoryError."""
+        """The inventory, or an empty one if none was named. Raises InventoryError."""
         return read_inventory(self.inventory) if self.inventory else Inventory()
 
     def read_checked_inventory(self) -> Inventory:
@@ -122,7 +122,7 @@ SENTENCES = (
     RequestError,
     SnapshotError,
 )
-"""Exceptions whose message is for the user, as it is."""
+"""Exceptions whose message the user sees unchanged."""
 
 
 def status_of(error: Exception) -> int:

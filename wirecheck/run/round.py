@@ -58,7 +58,7 @@ class LiveRounds:
     progress: RunProgress
     agents: AgentPods
     listing: Listing
-    """What the first round rests on."""
+    """The input of the first round."""
     shard: Shard | None = None
     interrupted: bool = False
 
@@ -73,7 +73,7 @@ class LiveRounds:
         return len(self.writer.index.looks)
 
     def first(self, nodes: Collection[str] | None = None) -> None:
-        """Take the round that visits every node, or `nodes` alone.
+        """Take the round that visits every node, or only `nodes`.
 
         Raises SnapshotError where the snapshot cannot be written.
         """
@@ -132,7 +132,7 @@ class LiveRounds:
         )
 
     def _note(self, sentence: str) -> None:
-        """Say `sentence`, and keep it in the snapshot for the readers of the results."""
+        """Print `sentence`, and keep it in the snapshot for the readers of the results."""
         self.progress.say(sentence)
         self.writer.note(sentence)
 

@@ -1,4 +1,4 @@
-"""Which checks of the catalogue a run is about."""
+"""Which checks of the catalogue a run evaluates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wirecheck.catalogue.registry import Check
 from wirecheck.run.request import RequestError
 
 ALWAYS = "nodes.reachable"
-"""Every other check about nodes rests on it, and its reason stands for theirs."""
+"""Every other check about nodes depends on it, so its reason replaces theirs."""
 
 
 def selected(checks: Sequence[Check], globs: Sequence[str]) -> tuple[Check, ...]:
@@ -47,7 +47,7 @@ def in_profile(checks: Sequence[Check], profile: str | None) -> tuple[Check, ...
 
 
 def named(checks: Sequence[Check], identity: str) -> Check:
-    """The check with this id. Raises RequestError, with near ones, where there is none."""
+    """The check with this id. Raises RequestError with similar ids if there is none."""
     for check in checks:
         if check.id == current_id(identity):
             warn_of_ids([identity], f"`explain {identity}`")

@@ -25,11 +25,11 @@ from wirecheck.snapshot.folder import Snapshot
 from wirecheck.text import plural
 
 CLUSTER = ""
-"""Stands for the cluster among the names of nodes."""
+"""Represents the cluster among the names of nodes."""
 
 
 class Session:
-    """One source, what was seen through it, and how checks end there.
+    """One source, its observation, and the outcomes of checks there.
 
     `observe` comes first. Items are evaluated node by node, when somebody asks for them or when
     settling needs them; the documents of at most one node are in memory at a time.
@@ -60,7 +60,7 @@ class Session:
 
     @property
     def snapshot(self) -> Snapshot:
-        """What was seen."""
+        """The snapshot with all rounds so far."""
         assert self._snapshot is not None, "observe() comes first"
         return self._snapshot
 

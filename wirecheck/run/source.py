@@ -1,4 +1,4 @@
-"""Where a session sees a cluster: through its API and its nodes, or in a snapshot.
+"""The source of a session: a live cluster with its nodes, or a snapshot.
 
 A source collects or opens. It evaluates nothing.
 """
@@ -36,7 +36,7 @@ class Rounds(Protocol):
         ...
 
     def first(self, nodes: Collection[str] | None = None) -> None:
-        """Take the round that visits every node, or `nodes` alone."""
+        """Take the round that visits every node, or only `nodes`."""
         ...
 
     def another(self, nodes: Collection[str]) -> bool:
@@ -78,7 +78,7 @@ class Source(Protocol):
 
     @property
     def pauses(self) -> Sequence[float]:
-        """Seconds before the second, third … round; empty where no further round can be taken."""
+        """Seconds before the second, third … round; empty where no further round is possible."""
         ...
 
     def introduce(self, progress: RunProgress) -> None:

@@ -92,7 +92,7 @@ class Waiting:
 def _failing_items(
     items: Sequence[ItemResult], fail_on: FailOn, unreachable: float
 ) -> list[FailingItem]:
-    """The items that keep the run from being healthy. A node that was not visited counts once."""
+    """The items that are not healthy. A node that was not visited counts once."""
     bad = {Outcome.FAIL, Outcome.ERROR} | ({Outcome.WARN} if fail_on == "warn" else set())
     spared = set(spared_nodes(items, unreachable))
     return [

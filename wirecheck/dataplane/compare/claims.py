@@ -1,4 +1,4 @@
-"""One address that several Services claim: what their rules do together.
+"""One address that several Services claim: the combined effect of their rules.
 
 In iptables mode, sources outside one Service's ranges meet the rules of the next Service. In
 nftables mode, an address has one element in each map, and each may belong to another Service: the
@@ -19,7 +19,7 @@ Agrees = Callable[[Handling, Handling], bool]
 
 
 def is_made_of_claims(wanted: Collection[Handling], found: Handling, agrees: Agrees) -> bool:
-    """Whether each part of what was found agrees with one of the claims.
+    """Whether each part of the handling that was found agrees with one of the claims.
 
     A part may serve fewer sources than its claim, as another claim refuses the others, but never
     more. `agrees` compares two handlings whose `allowed` is None.

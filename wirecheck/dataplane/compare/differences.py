@@ -115,7 +115,7 @@ class EqualEntries:
         return known is not None and known[0] is expected and known[1] is actual
 
     def add(self, expected: Entry, actual: Entry) -> None:
-        """Keep the pair, if it is equal on every node, whichever backends are local there."""
+        """Keep the pair if it is equal on every node, regardless of local backends."""
         found = actual.handlings.get(Client.POD)
         if found is not None and any(_hairpins(found, frozenset(found.backends))):
             return
@@ -220,7 +220,7 @@ def _is_made_of_claims(client: Client, claims: tuple[Entry, ...], actual: Entry 
     wanted = [claim.handlings[client] for claim in claims if client in claim.handlings]
 
     def agrees(one: Handling, part: Handling) -> bool:
-        # The owner of endpoints only decides what a deviation is called.
+        # The owner of endpoints only affects the name of a deviation.
         return not any(_deviations(one, part, claims[0], is_missing=False))
 
     return found is not None and is_made_of_claims(wanted, found, agrees)
@@ -243,7 +243,7 @@ def _of_client(
 def _deviations(
     wanted: Handling, found: Handling, entry: Entry, is_missing: bool
 ) -> Iterator[_Deviation]:
-    """What differs for one kind of client."""
+    """The deviations for one kind of client."""
     if found.verdict is Verdict.NOT_UNDERSTOOD:
         reason = f"unrecognised rules: {found.reason}"
         yield _Deviation(Kind.NOT_UNDERSTOOD, verdict_of(wanted), reason, evidence=found.lines)

@@ -1,4 +1,4 @@
-"""The only place for what may differ from the API without being wrong.
+"""The only module for permitted differences from the API.
 
 Two more differences never appear: the engine does not reach chains that nothing calls, which
 kube-proxy deletes late or never, and it rounds shares (`handlings.EVEN`).

@@ -22,7 +22,7 @@ by all their addresses, of which only the first is known here."""
 
 @dataclass(frozen=True, slots=True)
 class UsableEndpoints:
-    """What the traffic policies choose from on one node, sorted."""
+    """The endpoints that the traffic policies select from on one node, sorted."""
 
     cluster: tuple[Backend, ...]
     """For policy Cluster, and for connections of the node and its pods in any case."""

@@ -1,4 +1,4 @@
-"""What IPVS mode does differently from the modes with rules.
+"""The differences between IPVS mode and the modes with rules.
 
 A virtual server handles connections of all clients alike: all have the same backends, and policy
 Local falls back to the endpoints of the cluster.

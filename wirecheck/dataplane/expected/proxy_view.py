@@ -29,7 +29,7 @@ class ProxyView:
     local_addresses: frozenset[str]
     pod_ranges: tuple[IPNetwork, ...]
     further_addresses: tuple[IPAddress, ...] = ()
-    """Where node ports are compared besides the node's first address."""
+    """The addresses at which node ports are compared, in addition to the node's first one."""
     stride: int = 1
     """One of so many node ports is compared there."""
     apart_on_localhost: frozenset[int] = frozenset()

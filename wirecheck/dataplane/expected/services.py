@@ -38,7 +38,7 @@ Handlings = Mapping[Client, Handling]
 def expected_table(
     index: ServiceIndex, node: NodeObject, facts: ProxyFacts, clients: Clients
 ) -> ServiceTable:
-    """What `node` must do, given that kube-proxy runs there with `facts`."""
+    """The handling that the API requires on `node`, where kube-proxy runs with `facts`."""
     node_ports = sum(1 for each in index.ports if each.node_port)
     views = proxy_views_of(node, facts, clients, node_ports)
     ports = index.ports if facts.mode is Mode.IPVS else index.other_ports
@@ -203,7 +203,7 @@ def _to_address(
 
 
 def _before_dnat(external: Handlings, usable: UsableEndpoints, view: ProxyView) -> Handlings:
-    """What the node sends to an address where outsiders are refused.
+    """How the node's connections to an address that refuses outside clients are handled.
 
     The check for endpoints once came before DNAT, and also dropped connections that policy Local
     does not apply to. That was fixed between 1.32.2 and 1.33.13 (both seen): nothing is expected

@@ -1,4 +1,4 @@
-"""Reads what iptables rules do for Services. The only names that it knows are the kernel's hooks.
+"""Reads what iptables rules do for Services. It relies on no chain names but the kernel's hooks.
 
     table = read_iptables({4: text_v4, 6: text_v6}, clients, also=expected.entries)
 

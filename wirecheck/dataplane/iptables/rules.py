@@ -37,7 +37,7 @@ WITHOUT_EFFECT = frozenset(
         *("IDLETIMER", "RATEEST", "LED", "TCPOPTSTRIP", "ECN"),
     }
 )
-"""Targets after which the packet goes on; CONNMARK, as a new connection has no mark to restore."""
+"""Targets after which the packet continues. CONNMARK: new connections have no mark to restore."""
 
 NOT_UNDERSTOOD = frozenset({"NETMAP", "TPROXY", "NFQUEUE", "QUEUE", "SYNPROXY", "REDIRECT"})
 
@@ -128,7 +128,7 @@ def _text(options: tuple[Option, ...], module: str, unknown: list[Option]) -> st
 
 
 def _actions(rule: Rule) -> tuple[Action, ...]:
-    """What the target does."""
+    """The actions of the target."""
     name = rule.target
     if name in WITHOUT_EFFECT:
         return ()

@@ -42,7 +42,7 @@ from wirecheck.parse.ipvsadm import TICKS_PER_SECOND, parse_ipvsadm_save
 SERVERS = f"{KUBE_PROXY} virtual servers"
 LOOP_BACK = ("dst", "dst", "src")
 TICK_RATES = (250, 1000, 100, 300)
-"""What kernels are built with (CONFIG_HZ), the most usual first."""
+"""The values of CONFIG_HZ that kernels are built with, the most common first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +155,8 @@ def _ruleset(
     return replace(
         rules,
         to_node=(*rules.to_node, stage),
-        # IPVS takes what the node sends after nat and before filter; what filter refuses
-        # there it recognises as IPVS's, so that it may as well come first.
+        # IPVS handles the node's own packets after nat and before filter. Filter rules
+        # that refuse them recognise IPVS traffic, so filter may also be evaluated first.
         sent=(*rules.sent, stage),
         masquerading=Masquerading(by_mark=rules.masquerading.by_mark, own=hairpins),
     )
@@ -178,7 +178,7 @@ def _loop_back_sets(dump: IptablesDump, step_of: MakeStep) -> Iterator[str]:
 
 
 def _takes_hairpins(step: Step) -> bool:
-    """Whether such connections, which have no mark, do not get past the rule."""
+    """Whether the rule stops such connections, which have no mark."""
     is_for_some = step.protocol or step.host or step.port or step.tests or step.sources
     return (
         not is_for_some
@@ -189,7 +189,7 @@ def _takes_hairpins(step: Step) -> bool:
 
 
 def _steps(server: VirtualServer, tick_rate: int, cache: ReaderCache) -> Iterable[Step]:
-    """What a virtual server does, the same objects for all nodes."""
+    """The steps of a virtual server; all nodes share the objects."""
     seconds = server.persistent_ticks // tick_rate if server.persistent_ticks else None
     frontend = Frontend(server.family, server.address, server.protocol, server.port)
     reals = tuple(server.real_servers)

@@ -20,7 +20,7 @@ class UnknownError(Exception):
 
 
 MALFORMED = (UnknownError, AttributeError, IndexError, KeyError, TypeError, ValueError)
-"""What reading an expression of another shape than the known ones raises."""
+"""The exceptions that reading an expression of an unknown shape raises."""
 
 
 def elements_of(data: Any, sets: Mapping[str, NftSet]) -> list[Any]:
@@ -50,7 +50,7 @@ _FIELDS: dict[tuple[str, Any], str] = {
 
 
 def key_parts(key: Expression) -> tuple[str, ...]:
-    """What a key is made of: daddr, saddr, l4proto, dport; UnknownError for anything else."""
+    """The parts of a key: daddr, saddr, l4proto, dport. Raises UnknownError for other keys."""
     parts = []
     for each in key.get("concat", [key]):
         ((kind, inner),) = each.items()
@@ -83,7 +83,7 @@ _READ = {"daddr": "address", "l4proto": "protocol", "dport": "port"}
 
 @cache
 def reader_of(parts: tuple[str, ...]) -> Callable[[Packet], object]:
-    """What makes the same tuple of a packet."""
+    """A function that reads these parts of a packet, as a tuple."""
     names = [_READ[part] for part in parts]
     read = attrgetter(*names)
     return read if len(names) > 1 else lambda packet: (read(packet),)

@@ -39,7 +39,7 @@ from wirecheck.parse.nftables import Expression, NftRule, NftRules, NftSet
 
 FULL = 0xFFFFFFFF
 MOST_CHOICES = 100_000
-"""More endpoints than a Service can have; beyond, a number is not what it seems."""
+"""More endpoints than a Service can have. A larger number is not a number of endpoints."""
 PASS = SetMark(clear=0, flip=0)
 """No effect: for choices that a map has no entry for."""
 

@@ -1,4 +1,4 @@
-"""Caches what was read from one node's rules for the next node, where most are the same.
+"""Caches the outcomes of one node's rules for the next node, where most are the same.
 
 The outcome for a frontend depends on the steps that its packet met, on the clients that match
 them, and on what is masqueraded or refused after routing (`Dependencies`). On the next node only
@@ -46,7 +46,7 @@ class CachedRuleset:
     own: frozenset[tuple[Backend, str]]
     outcomes: dict[Frontend, Outcome] = field(default_factory=dict)
     entries: dict[Frontend, Entry] = field(default_factory=dict)
-    """Those of the outcomes in which rules handle something."""
+    """The outcomes in which at least one rule handles the connection."""
     passing: set[Frontend] = field(default_factory=set)
     """Frontends whose outcome is for one node only."""
     packets: Mapping[Frontend, Packet] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class CachedRuleset:
     reads: int = 0
 
     def add(self, frontend: Frontend, outcome: Outcome, dependencies: Dependencies | None) -> None:
-        """Keep an outcome and what it depends on."""
+        """Keep an outcome and its dependencies."""
         self.reads += 1
         self.outcomes[frontend] = outcome
         if outcome.entry.is_handled:
@@ -144,7 +144,7 @@ ReadEntry = Callable[[Frontend, Packet], tuple[Entry, Dependencies | None]]
 
 
 class RuleCache:
-    """What rule sets of several nodes share; one evaluation owns it."""
+    """The data that rule sets of several nodes share; one evaluation owns it."""
 
     def __init__(self) -> None:
         self.chains = ChainCache()

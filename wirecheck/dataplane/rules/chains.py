@@ -183,7 +183,7 @@ class ChainCache:
 
     def __init__(self) -> None:
         self.shared: dict[Hashable, Chain] = {}
-        """By what they are made of."""
+        """Chains by their content."""
         self._long: dict[tuple[str, str], list[Chain]] = {}
 
     def keep(self, key: Hashable, chain: Chain) -> None:

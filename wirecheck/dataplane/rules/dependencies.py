@@ -1,4 +1,4 @@
-"""What the outcome for a frontend depends on: the same on another node, the same outcome."""
+"""The dependencies of a frontend's outcome: nodes with equal ones have the same outcome."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Translated(NamedTuple):
 
 @dataclass(slots=True)
 class Consulted:
-    """What the engine consulted so far."""
+    """The parts of the rule set that the engine has consulted so far."""
 
     chains: set[ChainKey] = field(default_factory=set)
     tests: set[tuple[SourceTest, ...]] = field(default_factory=set)
@@ -38,7 +38,7 @@ class Consulted:
 
 @dataclass(slots=True)
 class Dependencies:
-    """What one outcome depends on, with the answers that it was made from."""
+    """The dependencies of one outcome, with their values."""
 
     chains: frozenset[ChainKey]
     masks: Mapping[tuple[SourceTest, ...], int]

@@ -66,14 +66,14 @@ class Question(ABC):
 
     @abstractmethod
     def split(self, step: Step, flows: Flows) -> tuple[Flows, Flows]:
-        """What matches the step, and what may not match it."""
+        """The flows that match the step, and those that may not match it."""
 
     def look_up(self, _: Lookup) -> Action | None:
         """The action that a map has for the packets; None where it has no entry for them."""
         return None
 
     def destination_of(self, action: Dnat) -> Backend:
-        """Where a packet goes that is translated."""
+        """The destination of a translated packet."""
         return Backend(action.address, action.port)
 
 
@@ -152,7 +152,7 @@ class RuleEngine:
         return returned + flows if returned else flows
 
     def _take(self, step: Step, flows: Flows, returned: Flows) -> Flows:
-        """The flows that go on to the next step of the chain."""
+        """The flows that continue to the next step of the chain."""
         matched, others = self.question.split(step, flows)
         if not matched:
             return others
@@ -204,7 +204,7 @@ class RuleEngine:
         return flows
 
     def _call_for_all(self, step: Step, chain: Chain, shared: Shared) -> Flows:
-        """Follow all packets through a chain once, whichever hooks it is called from."""
+        """Follow all packets through a chain once, for all hooks that call it."""
         key = (self.chains.label, chain.name)
         if key not in shared:
             everybody = self.question.everybody
@@ -300,4 +300,5 @@ _ACTIONS: dict[type[Action], Callable[[RuleEngine, Step, Any, Flows, Flows], Flo
     Lookup: RuleEngine._look_up,
     Choose: RuleEngine._choose,
 }
-"""What each action does with the flows that match its step, and which go on to the next action."""
+"""The method for each action. It handles the flows that match the step, and returns those that
+continue to the next action."""

@@ -76,7 +76,7 @@ class OnePacket(OfPacket):
         return matched, others
 
     def _is_sure(self, step: Step) -> bool:
-        # Whether the packet was translated is not known: then only one of the two is set.
+        # If it is unknown whether the packet was translated, only one of the two is set.
         is_state_known = step.later is not None and step.never is not step.first
         return is_state_known and step.probability == 1.0 and not step.recalls
 
@@ -97,7 +97,7 @@ class OnePacket(OfPacket):
 def refusal_of(
     chains: Chains[Any], base_chain: str, policy: str, packet: ForwardedPacket
 ) -> str | None:
-    """What refuses the packet from a base chain on: the rule, or the policy. None if it may pass.
+    """The rule or policy that refuses the packet, from a base chain on. None if none does.
 
     `policy` is that of the base chain.
     """

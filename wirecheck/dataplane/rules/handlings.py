@@ -21,7 +21,7 @@ ENDS = frozenset({Verdict.DROP, Verdict.REJECT})
 
 
 class Masquerading(NamedTuple):
-    """What the rules after routing do with forwarded connections."""
+    """The effect of the rules after routing on forwarded connections."""
 
     by_mark: ByMark
     """Whether a packet with this mark is masqueraded; None where it is dropped."""
@@ -218,7 +218,7 @@ def _evened(shares: list[float], number: int) -> tuple[float, ...]:
 
 
 def _affinity(results: Iterable[Result]) -> int:
-    """Seconds that clients return to the backend: it must be what remembers them, too."""
+    """Seconds for which clients return to the backend, if the same list recalls and records it."""
     recalled = [each.flow.recalled for each in results if each.flow.recalled]
     if not recalled:
         return 0

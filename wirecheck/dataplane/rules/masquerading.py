@@ -33,7 +33,7 @@ class MarkedPacket(Question):
 
 
 def in_turn(hooks: Sequence[ByMark]) -> ByMark:
-    """What several tables do, one after the other."""
+    """The combined effect of several tables in order."""
 
     @cache
     def is_masqueraded(mark: int) -> bool | None:

@@ -58,5 +58,5 @@ def refusal(
         return None
     if not engine.ended_in.startswith(prefix):
         return None
-    # Each result leaves less than the one before: the last one ends what is left.
+    # Each result leaves fewer connections than the one before; the last one ends the rest.
     return ends[-1].rules[-1]

@@ -22,7 +22,7 @@ from wirecheck.dataplane.table import Client, Entry, Frontend, Handling, RuleTex
 
 _LOCALHOST = str(LOCALHOST)
 NOWHERE: Mapping[int, IPAddress] = {4: IPv4Address("192.0.0.8"), 6: IPv6Address("100::")}
-"""Stands for the node's address if it has none of a family (RFC 7600, RFC 6666)."""
+"""Represents the node's address if it has none of a family (RFC 7600, RFC 6666)."""
 
 
 def read_entries(
@@ -85,7 +85,7 @@ def _named_on_node(
 
 
 def _on_node(frontend: Frontend, clients: Clients, wanted: Container[Frontend]) -> Frontend:
-    """The frontend that a rule for one of the node's addresses is about."""
+    """The frontend of a rule for one of the node's addresses."""
     node_port = frontend._replace(address="")
     is_first = frontend.address == str(clients.node_addresses.get(frontend.family))
     return node_port if is_first or node_port in wanted else frontend
@@ -102,7 +102,7 @@ def _packet(ruleset: Ruleset, frontend: Frontend, clients: Clients) -> Packet:
 def _handlings(
     ruleset: Ruleset, packet: Packet, base: Regions
 ) -> tuple[dict[Client, Handling], Dependencies | None]:
-    """What happens to each kind of client, and what that depends on.
+    """The handling of each kind of client, and its dependencies.
 
     Without dependencies, and so not for other nodes, if kinds of clients had to be split: other
     nodes split them at other addresses.
@@ -130,7 +130,7 @@ def _handlings(
 
 
 def _sent(ruleset: Ruleset, packet: Packet, regions: Regions, consulted: Consulted) -> list[Sent]:
-    """The results for what arrives at the node, and for what the node sends itself."""
+    """The results for packets that arrive at the node, and for the node's own packets."""
     node = regions.by_client.get(Client.NODE, 0)
     onward = ruleset.to_node if packet.is_local else ruleset.through_node
     paths = (
@@ -192,7 +192,7 @@ def _not_local(found: dict[Client, Handling]) -> dict[Client, Handling]:
 def _dependencies(
     ruleset: Ruleset, regions: Regions, consulted: Consulted, sent: Iterable[Sent]
 ) -> Dependencies:
-    """What the results depend on."""
+    """The dependencies of the results."""
     results = [each for path in sent for each in path.results]
     marks = {each.flow.mark for each in results}
     marks |= {mark for each in results for _, mark in each.flow.own_marks}

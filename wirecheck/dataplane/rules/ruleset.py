@@ -66,7 +66,7 @@ class Ruleset:
     through_node: tuple[Stage, ...]
     """After it, for all other addresses."""
     sent: tuple[Stage, ...]
-    """For what the node itself sends; to its own addresses, `to_node` follows."""
+    """For the node's own packets; for those to its own addresses, `to_node` follows."""
     masquerading: Masquerading
     owner: str = ""
     """The only program that writes these rules; empty if several share the tables."""
@@ -138,7 +138,7 @@ class Ruleset:
             forth += self.to_node if connection.to_node else ()
             back = self.to_node
         elif connection.stage < len(start):
-            # What IPVS translates on its way to the node is sent from there.
+            # IPVS translates packets on their way to the node, and sends them on from there.
             forth += self.to_node if connection.to_node else self.through_node
         prefix = "" if self.owner else "KUBE-"
         for stages, is_first in ((forth, True), (() if connection.to_node else back, False)):

@@ -48,7 +48,7 @@ class ServiceConnections(OfPacket):
                 return [], flows
             raise
         if step.recalls and matched:
-            # Behind a random choice it is too late: it may have sent the client elsewhere.
+            # After a random choice it is too late: the client may have another backend already.
             too_late = (step.recalls[0], 0)
             recalled = [
                 replace(flow, recalled=step.recalls if flow.weight == 1.0 else too_late)

@@ -37,7 +37,7 @@ class Region(NamedTuple):
 
 
 class Regions:
-    """All regions of one family; bit i of a mask stands for the i-th."""
+    """All regions of one family; bit i of a mask represents the i-th."""
 
     def __init__(
         self, family: int, clients: Clients, regions: tuple[Region, ...], conditions: frozenset[str]
@@ -112,7 +112,7 @@ class Regions:
         if name not in self.conditions:
             raise NeedsSplitError(test)
         mask = sum(1 << bit for bit, each in enumerate(self.regions) if name in each.conditions)
-        # What the node itself sends did not come in by any interface.
+        # The node's own packets have no input interface.
         return mask & ~self.by_client.get(Client.NODE, 0) if test.kind == "interface" else mask
 
     def split(self, test: SourceTest) -> Regions:
