@@ -99,7 +99,7 @@ def test_whatever_is_no_setting_stays_where_it_is(root: Path) -> None:
     text = read(root)["text"]
 
     assert "salt" not in text
-    assert text == "nameserver 10.0.0.1\n# 2 lines that are no settings of a resolver\n"
+    assert text == "nameserver 10.0.0.1\n# 2 lines that are not resolver settings\n"
 
 
 def test_a_file_that_never_opens_costs_its_own_pod_alone(

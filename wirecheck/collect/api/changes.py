@@ -1,8 +1,8 @@
-"""What changed in the API between the lists and the end of the visits.
+"""Finds the changes in the API between the lists and the end of the visits.
 
-A list with `limit=1` gives the version of now; a watch from the first list's version is read
-until an event or a bookmark has reached it. That costs what has changed, not what there is.
-Where lists are short, or the watch does not get there, the list is read again and compared.
+A list with `limit=1` gives the current version; a watch from the first list's version is read
+until an event or a bookmark has reached it. So the cost depends on the number of changes, not of
+objects. If a list is short, or the watch ends too early, the list is read again and compared.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.objects.service import ServiceObject
 
 SHORT = 2000
-"""A list of so many objects is read again at once: two pages, faster than a bookmark comes."""
+"""A list of at most so many objects is read again: two pages arrive sooner than a bookmark."""
 WATCH_SECONDS = 8
-"""What the server is asked to end the watch after. It sends a bookmark two seconds before; by
-then etcd has told it the current version, which it does every five seconds (kubeadm's etcd)."""
+"""Seconds after which the server ends the watch. It sends a bookmark two seconds before; by then
+it has the current version from etcd, which reports it every five seconds (kubeadm's etcd)."""
 GRACE_SECONDS = 10.0
 
 Key = tuple[str, str]
@@ -54,22 +54,22 @@ class _Bookmark(Struct, frozen=True):
     metadata: ListMetadata
 
 
-# Watches are read by several threads, and msgspec 0.22 crashes the process where several are
-# the first to decode a type: these are made known while there is one.
+# Watches are read by several threads, and msgspec 0.22 crashes the process if several threads
+# are the first to decode a type. So these decoders are created while there is one thread.
 for _kind in (_Event, _Bookmark):
     msgspec.json.Decoder(_kind)
 
 
 @dataclass(slots=True)
 class _Differences:
-    """How the objects of one resource differ from `before`, in the fields that count."""
+    """How the objects of one resource differ from `before` in relevant fields."""
 
     before: dict[Key, Object]
     words: dict[Key, list[str]] = field(default_factory=dict)
     objects: dict[Key, Object] = field(default_factory=dict)
 
     def now(self, new: Object) -> None:
-        """Take in an object as it is now."""
+        """Compare the current state of an object with the earlier one."""
         old = self.before.get(_key(new))
         if old is None:
             self._add(new, ["added"])
@@ -80,7 +80,7 @@ class _Differences:
             self._add(old, [name for name in now if then[name] != now[name]])
 
     def gone(self, last: Object) -> None:
-        """Take in that an object was deleted."""
+        """Note that an object was deleted."""
         self._add(self.before.get(_key(last), last), ["deleted"])
 
     def _add(self, item: Object, words: Iterable[str]) -> None:
@@ -92,23 +92,23 @@ class _Differences:
 
 
 def changes_since(api: Api, before: ApiObjects) -> list[Change]:
-    """The objects that were added, deleted or changed, in a field that counts, since `before`.
+    """The objects that were added, deleted or changed in a relevant field since `before`.
 
-    A changed EndpointSlice is a change of its Service too. Raises ApiError where the API can
-    no longer be read.
+    A changed EndpointSlice is a change of its Service too. Raises ApiError if the API can no
+    longer be read.
     """
     resources = [each for each in RESOURCES if each.plural in before.resource_versions]
     if not resources:
         return []
-    found = _side_by_side([partial(_differences, api, before, each) for each in resources])
-    return _told(resources, found, before)
+    found = _concurrently([partial(_differences, api, before, each) for each in resources])
+    return _changes(resources, found, before)
 
 
-def _side_by_side(calls: Iterable[Callable[[], _Differences]]) -> list[_Differences]:
-    """What each call returns; all run at once.
+def _concurrently(calls: Iterable[Callable[[], _Differences]]) -> list[_Differences]:
+    """The results of the calls, which run concurrently.
 
-    Leaving early (an interrupt) waits for none of them, as a pool would: a server that says
-    nothing would hold the program up.
+    An interrupt does not wait for them, as a pool would: a server that does not respond would
+    delay the end of the program.
     """
     futures = []
     for call in calls:
@@ -126,7 +126,7 @@ def _fulfil(future: Future[_Differences], call: Callable[[], _Differences]) -> N
 
 
 def changes_between(before: ApiObjects, after: ApiObjects) -> list[Change]:
-    """The same between two reads of one cluster, both of which are at hand."""
+    """The changes between two complete reads of one cluster."""
     found = []
     for resource in RESOURCES:
         differences = _Differences(
@@ -139,10 +139,10 @@ def changes_between(before: ApiObjects, after: ApiObjects) -> list[Change]:
             if key not in now:
                 differences.gone(item)
         found.append(differences)
-    return _told(RESOURCES, found, before)
+    return _changes(RESOURCES, found, before)
 
 
-def _told(
+def _changes(
     resources: Iterable[Resource], found: Collection[_Differences], before: ApiObjects
 ) -> list[Change]:
     changes = {}
@@ -174,10 +174,10 @@ def _differences(api: Api, before: ApiObjects, resource: Resource) -> _Differenc
 
 
 def _watch(api: Api, resource: Resource, version: str, differences: _Differences) -> bool:
-    """Take in what happened since `version`; False where it could not be read to its end.
+    """Apply the events since `version`; False if the watch did not reach the current version.
 
-    410 (the version is too old), a missing right to watch, a watch that ends too early: all of
-    them mean the same, that the list has to be read again.
+    410 (the version is too old), missing permission to watch and a watch that ends too early
+    all mean that the list has to be read again.
     """
     try:
         end = api.version_now(resource)
@@ -197,7 +197,7 @@ def _watch(api: Api, resource: Resource, version: str, differences: _Differences
 def _events(
     api: Api, resource: Resource, version: str
 ) -> Iterator[tuple[tuple[bool, Object] | None, str]]:
-    """(whether deleted, the object), or None for a bookmark; and the version that it is at."""
+    """(whether deleted, the object), or None for a bookmark; and its version."""
     query = {
         "watch": "true",
         "resourceVersion": version,
@@ -221,10 +221,10 @@ def _events(
 
 
 def _at_least(version: str, end: str) -> bool:
-    """Whether `version` is not before `end`.
+    """Whether `version` is `end` or later.
 
-    Versions of one resource may be compared as integers: Kubernetes says so since 1.35
-    (KEP-5504), and servers on etcd always behaved so. Others are only compared for equality.
+    Versions of one resource may be compared as integers: Kubernetes guarantees it since 1.35
+    (KEP-5504), and it was always true with etcd. Others are only compared for equality.
     """
     if version.isdecimal() and end.isdecimal():
         return int(version) >= int(end)
@@ -256,7 +256,7 @@ def _key(item: Object) -> Key:
 
 
 def _what_counts(item: Object) -> dict[str, object]:
-    """The fields that checks use, without those that change by themselves (heartbeats)."""
+    """The fields that checks use, without those that change constantly (heartbeats)."""
     metadata = item.metadata
     common: dict[str, object] = {
         "deletionTimestamp": metadata.deletion_timestamp,

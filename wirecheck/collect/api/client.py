@@ -1,7 +1,7 @@
-"""The Kubernetes API: paged, raw lists, projected to the allowed fields while they are decoded.
+"""Reads the Kubernetes API: paged lists, projected to the allowed fields during decoding.
 
-The `kubernetes` client serves for configuration, authentication and its connection pool
-alone: its typed objects cost several times the time and memory.
+The `kubernetes` client is used only for configuration, authentication and its connection pool:
+its typed objects take several times the time and memory.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ PAGE = 1000
 LEAVING_TAINTS = frozenset(
     {"ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted", "karpenter.sh/disruption"}
 )
-"""Put on a node that is cordoned because it will be deleted."""
+"""Taints of a node that is cordoned because it will be deleted."""
 
 
 class _Version(Struct, frozen=True, rename="camel"):
@@ -67,7 +67,7 @@ class Api:
     connection: Connection
     context: str
     kubeconfig: str = ""
-    """Its files, as in $KUBECONFIG; empty within a pod."""
+    """The kubeconfig files, as in $KUBECONFIG; empty within a pod."""
     server_version: str = ""
     problems: list[str] = field(default_factory=list)
     """What the last `read` could not read, as sentences."""
@@ -79,8 +79,8 @@ class Api:
     ) -> Api:
         """Read the configuration and ask the server for its version.
 
-        Raises ApiError: no or a broken kubeconfig, unknown context, server not reachable,
-        certificate not trusted, credentials refused.
+        Raises ApiError if the kubeconfig is missing or invalid, the context is unknown, the
+        server is unreachable, or the certificate or the credentials are rejected.
         """
         try:
             source = kubeconfigs.choose(kubeconfig, context)
@@ -93,7 +93,7 @@ class Api:
         try:
             raw = api.connection.get("/version", "the version")
         except ApiStatusError as error:
-            # Anonymous users may be kept from it; whatever else is read will tell more.
+            # It may be forbidden for anonymous users; the lists report real problems.
             if error.status not in {403, 404}:
                 raise
         else:
@@ -102,10 +102,10 @@ class Api:
         return api
 
     def read(self) -> ApiObjects:
-        """Everything that is read of the API, each list consistent in itself.
+        """Everything that is read from the API; each list is consistent in itself.
 
-        A resource that is not required and could not be read has no entry in
-        `resource_versions`, and a sentence in `problems`. Raises ApiError for a required one.
+        An optional resource that could not be read has no entry in `resource_versions`, and a
+        sentence in `problems`. Raises ApiError if a required one could not be read.
         """
         self.problems = []
         lists: dict[str, Any] = {}
@@ -139,7 +139,7 @@ class Api:
         """Every object of the resource, and the version that the list is consistent at.
 
         A list whose pages expired while it was read (410, after about five minutes) is
-        started once more. Raises ApiError.
+        restarted once. Raises ApiError.
         """
         try:
             return self._pages(resource)
@@ -157,15 +157,15 @@ class Api:
             ) from None
 
     def version_now(self, resource: Resource) -> str:
-        """The version that the resource is at now."""
+        """The current version of the resource."""
         what = f"the list of {resource.plural}"
         raw = self.connection.get(resource.path, what, {"limit": "1"}, resource.rule)
         page = self.connection.decoded(raw, resource.page_type, what)
         return str(page.metadata.resource_version)
 
     def _pages(self, resource: Resource) -> tuple[list[Object], str]:
-        # Without a resourceVersion the list is the current one. With 0 it would be any
-        # cached one, and would come as one giant page, whatever the limit.
+        # Without a resourceVersion the API server returns the current list. With 0 it returns
+        # any cached list, in one giant page whatever the limit.
         what = f"the list of {resource.plural}"
         objects: list[Object] = []
         query = {"limit": str(self.page)}
@@ -191,7 +191,7 @@ class Api:
                 yield projected(read)
 
     def _roles_of_dns(self) -> dict[str, Any]:
-        """The ClusterRole of CoreDNS and its binding, where they have the usual name."""
+        """The ClusterRole of CoreDNS and its binding, if they have the usual name."""
         found: dict[str, Any] = {}
         for attribute, plural, kind in (
             ("cluster_roles", "clusterroles", ClusterRoleObject),
@@ -209,7 +209,7 @@ class Api:
         return found
 
     def _named(self, what: str, path: str, kind: Any, allowed: str) -> Any:
-        """One object; None where there is none, or where a sentence in `problems` says why."""
+        """One object; None if it does not exist or cannot be read; then `problems` has the reason."""
         try:
             raw = self.connection.get(path, what, rule=allowed)
             return self.connection.decoded(raw, kind, what)
@@ -246,7 +246,7 @@ def _configuration(source: kubeconfigs.Source) -> Configuration:
                 load(configuration)
         except Exception as error:
             # The client raises whatever its parsing runs into. Its words are kept back,
-            # because they can quote a user's entry, but for the names of missing files.
+            # because they can quote a user's entry. Only names of missing files are shown.
             words = str(error) if isinstance(error, OSError) else type(error).__name__
             if str(error).startswith("File does not exist"):
                 words = str(error)
@@ -264,7 +264,7 @@ def _configuration(source: kubeconfigs.Source) -> Configuration:
 
 @contextmanager
 def _overheard() -> Iterator[list[str]]:
-    """What is logged meanwhile: the client logs a plugin's failure and then goes on without."""
+    """Collects log messages: the client logs a plugin's failure and continues without it."""
     said: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
@@ -278,7 +278,7 @@ def _overheard() -> Iterator[list[str]]:
 
 def _absence(node: NodeObject | None) -> str:
     if node is None:
-        return "The node was deleted meanwhile."
+        return "The node was deleted in the meantime."
     if node.metadata.deletion_timestamp:
         return "The node is being deleted."
     leaving = [taint.key for taint in node.spec.taints if taint.key in LEAVING_TAINTS]

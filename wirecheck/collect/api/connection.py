@@ -1,4 +1,4 @@
-"""Requests to the API server: a time limit on each, few and bounded retries for reading."""
+"""Requests to the API server, each with a time limit; reads have a bounded number of retries."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from wirecheck.collect.api.errors import Server, not_understood, refused, unreac
 
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 30.0
-"""How long the server may stay silent within an answer."""
+"""How long the server may pause within a response."""
 ANSWER_SECONDS = 120.0
-"""How long one answer may take altogether."""
+"""How long one response may take in total."""
 PAUSES = (0.5, 1.0, 2.0, 4.0)
-"""Seconds before each new try after 429 or 5xx, where the server does not say how many."""
+"""Seconds before each retry after 429 or 5xx, if the response has no Retry-After."""
 LONGEST_PAUSE = 30.0
 IDLE_SECONDS = 60.0
-"""After so long without a request new connections are made: load balancers drop idle ones
-without a word, and the visits between two requests can take minutes."""
+"""After so long without a request new connections are created: load balancers silently drop
+idle ones, and the visits between two requests can take minutes."""
 
 
 HEADERS = {
@@ -37,7 +37,7 @@ Query = Mapping[str, str] | None
 
 @dataclass(slots=True)
 class Connection:
-    """The client's connection pool, and how it is used; it may be used from several threads."""
+    """The client's connection pool with time limits and retries; several threads may use it."""
 
     client: Any
     """An `ApiClient` of the kubernetes library."""
@@ -48,9 +48,9 @@ class Connection:
     def get(
         self, path: str, what: str, query: Mapping[str, str] | None = None, rule: str = ""
     ) -> bytes:
-        """The body of the answer to one GET, tried again after 429 and 5xx only.
+        """The body of the response to one GET, which is retried after 429 and 5xx only.
 
-        `what` and the RBAC `rule` that allows it are for the sentence of an ApiError.
+        The message of an ApiError contains `what` and the RBAC `rule` that allows it.
         """
         for pause in (*PAUSES, None):
             with self._open(path, what, query or {}, SILENCE_SECONDS) as response:
@@ -66,9 +66,9 @@ class Connection:
     def send(
         self, method: str, path: str, what: str, body: object = None, query: Query = None
     ) -> tuple[int, bytes]:
-        """The status and the body of the answer to one request that changes something.
+        """The status and the body of the response to one request that changes something.
 
-        It is not tried again but after 429, where the server has done nothing with it.
+        It is retried only after 429, when the server has not processed it.
         """
         for pause in (*PAUSES, None):
             with self._open(
@@ -84,7 +84,7 @@ class Connection:
     def lines(
         self, path: str, what: str, query: Mapping[str, str], rule: str, seconds: float
     ) -> Iterator[bytes]:
-        """The lines of one streamed answer, as they come; ApiError when `seconds` are over."""
+        """Yield the lines of one streamed response; raise ApiError when `seconds` have passed."""
         deadline = time.monotonic() + seconds
         with self._open(path, what, query, seconds) as response:
             chunks = self._chunks(response, what, deadline)
@@ -98,10 +98,10 @@ class Connection:
                 yield rest
 
     def decoded(self, raw: bytes | msgspec.Raw, kind: type[Any], what: str) -> Any:
-        """`raw` as `kind`; ApiError where it is something else.
+        """`raw` decoded as `kind`. Raises ApiError if it is something else.
 
-        To Kubernetes null is the same as absent, and it writes an unset time as null (a
-        container whose end nobody saw has `finishedAt: null`).
+        Kubernetes treats null as absent, and writes an unset time as null (a container whose
+        end was not observed has `finishedAt: null`).
         """
         try:
             try:
@@ -149,13 +149,13 @@ class Connection:
         try:
             yield response
         finally:
-            # An answer read to its end has given the connection back to the pool already.
+            # A response read to its end has returned the connection to the pool already.
             response.close()
 
     def _chunks(
         self, response: urllib3.BaseHTTPResponse, what: str, deadline: float
     ) -> Iterator[bytes]:
-        """What comes, when it comes: `read` and `stream` would wait for a buffer to fill."""
+        """Yield data as it arrives: `read` and `stream` would wait for a buffer to fill."""
         try:
             while chunk := response.read1(1 << 20):
                 yield chunk
@@ -166,7 +166,7 @@ class Connection:
 
 
 def _asked_pause(retry_after: str, default: float) -> float:
-    """Seconds to wait: what Retry-After says (seconds or a date), within bounds."""
+    """Seconds to wait: the value of Retry-After (seconds or a date), within bounds."""
     try:
         asked = float(retry_after)
     except ValueError:

@@ -37,7 +37,7 @@ def choose(
     context: str | None,
     environment: Mapping[str, str] = os.environ,
 ) -> Source:
-    """The kubeconfig named, else $KUBECONFIG, else ~/.kube/config, else the pod's own account.
+    """The named kubeconfig, else $KUBECONFIG, else ~/.kube/config, else the pod's service account.
 
     Raises KubeconfigError if there is none, or if it lacks the context.
     """

@@ -1,4 +1,4 @@
-"""What is read of the API: the resources, their projection, and the few named ConfigMaps."""
+"""The resources that are read from the API, their projection, and the few named ConfigMaps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class ListMetadata(Struct, frozen=True, rename="camel"):
-    """Of a page: the version that the whole list is consistent at, and the next page's token."""
+    """The metadata of a page: the version of the whole list, and the next page's token."""
 
     resource_version: str = ""
     next: str = field(default="", name="continue")
@@ -42,21 +42,21 @@ class Resource(Struct, frozen=True):
     group: str
     path: str
     type: Any
-    """What its objects are projected to."""
+    """The type that its objects are projected to."""
     attribute: str
-    """Where `ApiObjects` keeps them."""
+    """The field of `ApiObjects` that has them."""
     required: bool = True
-    """Without it there is nothing to judge; without another one, less is judged."""
+    """Whether nothing can be checked without it; without an optional one, fewer checks apply."""
 
     @property
     def page_type(self) -> Any:
-        """What a page is decoded to: decoding is the projection."""
+        """The type that a page is decoded to: decoding is the projection."""
         page: Any = Page
         return page[self.type]
 
     @property
     def rule(self) -> str:
-        """The rule of a ClusterRole that lets it be read."""
+        """The rule of a ClusterRole that allows reading it."""
         return rule(self.group, self.plural)
 
 
@@ -97,10 +97,10 @@ CONFIG_MAPS = {
     "coredns": "Corefile",
     **CONFIG_MAP_KEYS,
 }
-"""Of the ConfigMaps in kube-system: which are read, and the one key that is kept of each."""
+"""The ConfigMaps in kube-system that are read, each with the one key that is kept."""
 
 DNS_ROLE = "system:coredns"
-"""What kubeadm, and most others after it, call the ClusterRole of CoreDNS and its binding."""
+"""The name that kubeadm and most installers give to CoreDNS's ClusterRole and its binding."""
 
 ROLES = "/apis/rbac.authorization.k8s.io/v1"
 
@@ -112,14 +112,14 @@ _SECRET_LINE = re.compile(
 
 
 def without_free_text(metadata: Metadata) -> None:
-    """Drop every annotation but the allowed ones from an object that was just decoded."""
+    """Drop all annotations that are not allowed from an object that was just decoded."""
     annotations = metadata.annotations
     for key in annotations.keys() - ALLOWED_ANNOTATIONS:
         del annotations[key]
 
 
 def projected(config_map: ConfigMapObject) -> ConfigMapObject:
-    """The ConfigMap with its one key, without the secrets that a Corefile can hold."""
+    """The ConfigMap with its one key, without the secrets that a Corefile can contain."""
     without_free_text(config_map.metadata)
     key = CONFIG_MAPS.get(config_map.metadata.name, "")
     text = config_map.data.get(key)

@@ -1,21 +1,21 @@
-"""Which files set the sysctls that matter here when the node boots, in the order of systemd."""
+"""Finds the files that set relevant sysctls at boot, in the order in which systemd applies them."""
 
 import os
 import re
 from typing import Any, Dict, List
 
 FOLDERS = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d")
-"""A file of an earlier folder takes the place of one with the same name in a later one."""
+"""A file in an earlier folder replaces a file with the same name in a later one."""
 
 MATTERS = re.compile(r"ip_forward|forwarding|bridge-nf-call|rp_filter|nf_conntrack_max")
 MOST_BYTES = 1 << 20
 
 
 def read_all(root: str = "") -> List[Dict[str, Any]]:
-    """Each file that is applied, with its lines about those sysctls, the first one first.
+    """Each file that is applied, with its lines about those sysctls, in the order of application.
 
-    Files are in the order of their names, whatever their folder; a link to /dev/null hides one.
-    /etc/sysctl.conf counts where a link in one of the folders leads there, as systemd has it.
+    Files are sorted by name, whatever their folder; a link to /dev/null masks a file.
+    systemd reads /etc/sysctl.conf only through a link in one of the folders, and so does this.
     """
     paths: Dict[str, str] = {}
     for folder in FOLDERS:
@@ -36,7 +36,7 @@ def read_all(root: str = "") -> List[Dict[str, Any]]:
 
 def _lines(path: str) -> List[str]:
     if not os.path.isfile(path):
-        return []  # a link to /dev/null, or to nothing
+        return []  # a link to /dev/null, or a dangling link
     with open(path, encoding="utf-8", errors="replace") as file:
         text = file.read(MOST_BYTES)
     lines = [line.strip() for line in text.splitlines()]

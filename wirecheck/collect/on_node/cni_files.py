@@ -1,7 +1,7 @@
-"""What the CNI plugins on a node go by: configurations, binaries, and addresses given out.
+"""Reads the files of a node's CNI plugins: configurations, binaries and reserved addresses.
 
-Of a configuration only names, types and ranges leave the node: some plugins keep tokens there,
-of which only the time leaves it until which they are valid.
+Only names, types and ranges of a configuration leave the node, because some plugins keep tokens
+there. Only the expiry of a token leaves the node.
 """
 
 import base64
@@ -25,7 +25,7 @@ JsonObject = Dict[str, Any]
 
 
 def read_all() -> JsonObject:
-    """All three; a folder that is not there is left out."""
+    """All three; a folder that does not exist is left out."""
     record: JsonObject = {}
     if os.path.isdir(CONFIGURATIONS):
         record["configurations"] = [
@@ -61,7 +61,7 @@ def _configuration(name: str) -> JsonObject:
 
 
 def _tokens() -> Iterator[JsonObject]:
-    """Until when the token of each kubeconfig is valid; those of no end are left out."""
+    """The expiry of each kubeconfig's token; tokens that never expire are left out."""
     for folder, folders, names in os.walk(CONFIGURATIONS):
         del folders[MOST_FOLDERS:]
         for name in sorted(each for each in names if "kubeconfig" in each):
@@ -85,7 +85,7 @@ def _expiry(path: str) -> Optional[float]:
 
 
 def _reservations() -> Iterator[JsonObject]:
-    """host-local has a file for each address; its content names the sandbox, its age tells more."""
+    """The addresses reserved by host-local, which has one file per address."""
     now = time.time()
     for network in sorted(os.listdir(RESERVATIONS)):
         folder = os.path.join(RESERVATIONS, network)
@@ -97,5 +97,5 @@ def _reservations() -> Iterator[JsonObject]:
                 try:
                     age = now - os.stat(os.path.join(folder, name)).st_mtime
                 except FileNotFoundError:
-                    continue  # given back meanwhile
+                    continue  # released in the meantime
                 yield {"network": network, "address": name, "age": round(age, 1)}

@@ -1,4 +1,4 @@
-"""The closed table of commands that run on a node, and how each of them is run."""
+"""The fixed table of commands that run on a node, and how each of them is run."""
 
 import os
 import selectors
@@ -44,7 +44,7 @@ RULES = (
 )
 
 TABLES = "nft-tables"
-"""No command: the names of nftables tables, which netlink tells; a record like theirs."""
+"""Not a command: the names of nftables tables, read by netlink and stored like an output."""
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = {"LC_ALL": "C", "PATH": PATH, "HOME": "/"}
@@ -53,7 +53,7 @@ MOST_ERROR_BYTES = 4096
 RESERVE = 2.0
 
 LENT: Set[str] = set()
-"""In an agent pod: the tools of its image, for where the node lacks them."""
+"""In an agent pod: the tools of its image, used if the node lacks them."""
 LENDER: Optional[Callable[[], None]] = None
 """Enters the mount namespace where they are."""
 
@@ -61,7 +61,7 @@ JsonObject = Dict[str, Any]
 
 
 def has(tool: str) -> bool:
-    """Whether there is such a tool, the node's own or a lent one."""
+    """Whether the tool exists, on the node or in the agent's image."""
     return _on_node(tool) or tool in LENT
 
 
@@ -117,7 +117,7 @@ def run(identity: str, limit: float, enter: Optional[Callable[[], None]] = None)
 
 
 def _collect(child: "subprocess.Popen[bytes]", end: float) -> Tuple[bytes, bytes, str]:
-    """Both outputs until the command closes them, or the reason why it was given up."""
+    """Both outputs until the command closes them, or the reason why it was ended early."""
     assert child.stdout is not None
     assert child.stderr is not None
     parts: List[bytes] = []
@@ -149,9 +149,9 @@ def list_connections(dns: List[str], deadline: Deadline) -> Dict[str, JsonObject
     records = {}
     for identity, mark in (("conntrack-dns", "."), ("conntrack-dns6", ":")):
         if not any(mark in each for each in dns):
-            records[identity] = _not_asked(identity, "no DNS Service address is of its family")
+            records[identity] = _not_asked(identity, "no DNS Service has an address of its family")
             continue
-        # Before the probes, and one of the two may hang: they get their share, not the rest.
+        # They run before the probes and may hang, so each gets only a part of the remaining time.
         record = run(identity, deadline.left() / 4)
         if "output" in record:
             record["output"] = towards(record["output"], dns)
@@ -160,7 +160,7 @@ def list_connections(dns: List[str], deadline: Deadline) -> Dict[str, JsonObject
 
 
 def list_rules(deadline: Deadline) -> Dict[str, JsonObject]:
-    """The rules of the node's own netns, by the tools that this node has reason for."""
+    """The rules of the node's own netns, listed by the tools that are relevant on this node."""
     reasons = _reasons()
     records: Dict[str, JsonObject] = {TABLES: _tables(reasons)}
     for identity in RULES:
@@ -187,7 +187,7 @@ def _not_asked(identity: str, reason: str) -> JsonObject:
 
 
 def _reasons() -> Dict[str, str]:
-    """Why some commands are not run on this node: listing may load what was not there."""
+    """Why some commands are not run on this node: listing may load kernel modules."""
     reasons = {}
     variants = has("iptables-nft-save") or has("iptables-legacy-save")
     for prefix, names in (("ip", "ip_tables_names"), ("ip6", "ip6_tables_names")):
@@ -212,7 +212,7 @@ def _reasons() -> Dict[str, str]:
 
 
 def _legacy_reason(identity: str, version: JsonObject) -> str:
-    """Plain iptables-save of the legacy kind loads the table that it lists."""
+    """The legacy iptables-save loads the table that it lists."""
     names = "ip6_tables_names" if identity.startswith("ip6") else "ip_tables_names"
     if "nf_tables" in version.get("output", "") or legacy_tables(names):
         return ""
@@ -229,7 +229,7 @@ def legacy_tables(names: str = "ip_tables_names") -> List[str]:
 
 
 def _can_be_there(module: str) -> bool:
-    """Whether a part of the kernel is there already; asking for it would load it."""
+    """Whether a part of the kernel is loaded already; using it would load it."""
     try:
         with open("/proc/modules", encoding="ascii") as file:
             if any(line.split()[0] == module for line in file):
@@ -238,7 +238,7 @@ def _can_be_there(module: str) -> bool:
         with open(path, encoding="ascii") as file:
             return any(line.rstrip().endswith("/%s.ko" % module) for line in file)
     except OSError:
-        return True  # nothing can be loaded, or nothing can be told
+        return True  # the kernel has no modules, or its modules are unknown
 
 
 def _has_table(tables: JsonObject, family: str) -> bool:
@@ -246,7 +246,7 @@ def _has_table(tables: JsonObject, family: str) -> bool:
 
 
 def towards(output: str, addresses: List[str]) -> str:
-    """The entries whose first, original, direction leads to one of the addresses."""
+    """The entries whose original direction has one of the addresses as its destination."""
     wanted = {_packed(each) for each in addresses}
     kept = []
     for line in output.splitlines(True):

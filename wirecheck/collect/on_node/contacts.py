@@ -1,7 +1,7 @@
-"""TCP connections from the node and from pods: made and closed again, or used for a few messages.
+"""TCP connections from the node and from pods: opened and closed, or used for a few messages.
 
-Nothing is sent over a connection but what the plan holds, and nothing of what comes back is
-kept but its amount; of an answer to the plan's HTTP request its status and one number.
+A connection sends only what the plan contains. Only the size of a response is kept; of a
+response to the plan's HTTP request also its status and one number.
 """
 
 import base64
@@ -20,14 +20,14 @@ from wirecheck.collect.on_node.probes import WORDS
 
 MOST_AT_ONCE = 32
 RESERVE = 2.0
-"""Seconds that are left to the stages after this one."""
+"""Seconds reserved for the stages after this one."""
 LONGEST_ANSWER = 8192
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})\b")
 ENDPOINTS = re.compile(rb'"localEndpoints":\s*(\d{1,6})\b')
 
 
 class Replies:
-    """Counts the messages of a stream, each of which is preceded by its length; keeps none."""
+    """Counts the messages of a stream, each preceded by its length; keeps none of them."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -49,21 +49,21 @@ class Replies:
 
 
 class HttpAnswer:
-    """The answer to a request, of which the status and the number of endpoints are kept."""
+    """The response to an HTTP request; only its status and number of endpoints are kept."""
 
     def __init__(self) -> None:
         self._data = b""
 
     def add(self, data: bytes) -> None:
-        """Take in what has arrived."""
+        """Add what has arrived."""
         self._data = (self._data + data)[:LONGEST_ANSWER]
 
     def is_over(self, data: bytes) -> bool:
-        """Whether nothing more is to come that matters."""
+        """Whether everything relevant has arrived."""
         return not data or len(self._data) >= LONGEST_ANSWER
 
     def facts(self) -> Dict[str, int]:
-        """`status` and `endpoints`, as far as the answer tells them."""
+        """`status` and `endpoints`, if the response contains them."""
         found = {}
         for name, pattern in (("status", STATUS.match), ("endpoints", ENDPOINTS.search)):
             match = pattern(self._data)
@@ -73,7 +73,7 @@ class HttpAnswer:
 
 
 class Contact:
-    """One connection, from one netns to one address; where it fails, tried as often as planned."""
+    """One connection from one netns to one address; if it fails, it is retried as planned."""
 
     def __init__(
         self, inode: int, asked: Dict[str, Any], message: bytes, request: bytes = b""
@@ -105,7 +105,7 @@ class Contact:
             raise OSError(code, os.strerror(code))
 
     def advance(self) -> bool:
-        """Go on after the connection is made, has room or holds data; whether it is over."""
+        """Continue when the socket is writable or readable; return whether it is finished."""
         code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
@@ -123,12 +123,12 @@ class Contact:
         if self._request:
             return self._take_in(data)
         if not data:
-            raise OSError(errno.ECONNRESET, "closed before all replies were there")
+            raise OSError(errno.ECONNRESET, "closed before all replies arrived")
         self._received.add(data)
         return bool(self._received.count >= self._count)
 
     def _take_in(self, data: bytes) -> bool:
-        """More of an HTTP answer; whether it is over."""
+        """Read more of an HTTP response; return whether it is finished."""
         self._answer.add(data)
         if not self._answer.is_over(data):
             return False
@@ -159,17 +159,17 @@ class Contact:
             self.socket = None
 
     def is_over(self) -> bool:
-        """Whether it was made as often as wanted, or failed too often."""
+        """Whether it was attempted as often as planned, or failed too often."""
         failed = self.record["tries"] - self.record["made"]
         times = self.record.get("times", 1)
-        # One that is made several times is counted: each of them goes its own way.
+        # Repeated connections are counted: kube-proxy chooses a backend for each of them.
         if times > 1:
             return bool(self.record["tries"] >= times)
         return bool(self.record["made"] or failed >= self._most_failures)
 
 
 class Contacts:
-    """Makes all contacts side by side, a bounded number at once."""
+    """Makes all contacts concurrently, a bounded number at a time."""
 
     def __init__(self, namespaces: Namespaces, timeout: float, deadline: Deadline) -> None:
         self._namespaces = namespaces
@@ -180,7 +180,7 @@ class Contacts:
         self._waiting: List[Contact] = []
 
     def run(self, contacts: List[Contact]) -> None:
-        """Until each has ended, or the time is over."""
+        """Run until each contact has ended, or the time has passed."""
         self._waiting = list(reversed(contacts))
         while (self._waiting or self._open) and self._deadline.left() > RESERVE:
             while self._waiting and len(self._open) < MOST_AT_ONCE:
@@ -235,5 +235,5 @@ def message_of(plan: Dict[str, Any]) -> bytes:
 
 
 def request_of(plan: Dict[str, Any]) -> bytes:
-    """What is sent over connections that are asked by HTTP."""
+    """The request that is sent over HTTP connections."""
     return base64.b64decode(plan.get("request", ""))

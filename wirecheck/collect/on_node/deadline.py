@@ -1,4 +1,4 @@
-"""The time that the visit may take, and what has to end with it."""
+"""The time limit of the visit, and the processes that have to end with it."""
 
 import os
 import signal
@@ -8,13 +8,13 @@ from typing import Optional, Set
 
 RAN_OUT = 71
 GRACE = 3.0
-"""Seconds in which a program that has stopped looking still sends what it saw."""
+"""Seconds in which a program that has reached its deadline still sends its document."""
 
 _started: Set[int] = set()
 
 
 class Deadline:
-    """Each stage asks how much is left; an alarm ends the program if one of them is stuck."""
+    """Each stage checks how much time is left; an alarm ends the program if a stage hangs."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
@@ -42,7 +42,7 @@ def kill(group: int) -> None:
 
 
 def has_ended(group: int) -> None:
-    """Forget a process group: its number may soon be somebody else's."""
+    """Forget a process group: the kernel may soon reuse its id."""
     _started.discard(group)
 
 

@@ -1,6 +1,6 @@
-"""Programs that may take hold of network devices: which run, and what they are told of devices.
+"""Finds programs that may manage network devices, and their configuration of devices.
 
-Of their files only the sections and the settings that are about devices of others are kept.
+Only the sections and settings about devices that they did not create are kept of their files.
 """
 
 import os
@@ -13,10 +13,10 @@ PROGRAMS = {
     "systemd-network": "systemd-networkd",
     "systemd-udevd": "systemd-udevd",
 }
-"""By the name that the kernel knows them by: it keeps 15 characters."""
+"""By the kernel's name of the process, which it cuts to 15 characters."""
 
 SYSTEMD = ("/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd")
-"""A file of an earlier folder takes the place of one with the same name in a later one."""
+"""A file in an earlier folder replaces a file with the same name in a later one."""
 OWN, SHIPPED = "/etc/NetworkManager", ("/run/NetworkManager", "/usr/lib/NetworkManager")
 
 LINK_SETTINGS = ("MACAddress", "MACAddressPolicy")
@@ -38,7 +38,7 @@ def read_all(root: str = "") -> JsonObject:
 
 
 def running(root: str = "") -> List[str]:
-    """The programs that run in the node's netns, as this one: those of containers have others."""
+    """The programs that run in the node's netns; those in containers have a netns of their own."""
     found = set()
     own = _netns(root, "self")
     for pid in filter(str.isdigit, os.listdir(root + "/proc")):
@@ -46,7 +46,7 @@ def running(root: str = "") -> List[str]:
             with open("%s/proc/%s/comm" % (root, pid), errors="replace") as file:
                 name = file.read().strip()
         except OSError:
-            continue  # It has ended meanwhile.
+            continue  # It has ended in the meantime.
         if name in PROGRAMS and _netns(root, pid) == own:
             found.add(PROGRAMS[name])
     return sorted(found)
@@ -60,7 +60,7 @@ def _netns(root: str, pid: str) -> str:
 
 
 def _links(root: str) -> List[Tuple[str, List[str]]]:
-    """Each .link file with its drop-ins, in the order in which they are tried."""
+    """Each .link file with its drop-ins, in the order in which they are matched."""
     folders = ["%s/network" % each for each in SYSTEMD]
     found = []
     for name, path in _by_name(root, folders, ".link"):
@@ -78,7 +78,7 @@ def _networkd(root: str) -> List[Tuple[str, List[str]]]:
 
 
 def _network_manager(root: str) -> List[Tuple[str, List[str]]]:
-    """What is shipped first, then the main file, then the folder beside it: the last one wins."""
+    """The vendor's files, then the main file, then its drop-in folder: the last setting applies."""
     own = _by_name(root, ["%s/conf.d" % OWN], ".conf")
     shadowed = {name for name, _ in own}
     shipped = _by_name(root, ["%s/conf.d" % each for each in SHIPPED], ".conf")
@@ -88,7 +88,7 @@ def _network_manager(root: str) -> List[Tuple[str, List[str]]]:
 
 
 def _by_name(root: str, folders: List[str], suffix: str) -> List[Tuple[str, str]]:
-    """(name, path) in the order of names; a link to /dev/null hides a name."""
+    """(name, path) sorted by name; a link to /dev/null masks a name."""
     paths: Dict[str, str] = {}
     for folder in folders:
         try:
@@ -107,7 +107,7 @@ def _files(
     settings: Tuple[str, ...],
     sections: Tuple[str, ...] = (),
 ) -> List[JsonObject]:
-    """Those that say something; `sections` are kept whole."""
+    """The relevant settings; `sections` are kept completely."""
     found = []
     for name, paths in files:
         lines = [line for path in paths for line in _lines(root + path, settings, sections)]

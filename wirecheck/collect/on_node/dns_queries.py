@@ -1,4 +1,4 @@
-"""DNS queries of the plan, sent from every pod's netns and from the node's own."""
+"""Sends the plan's DNS queries from every pod's netns and from the node's own."""
 
 import base64
 from typing import Any, Dict, List
@@ -33,7 +33,7 @@ def send_queries(visit: VisitState) -> None:
 
 
 def _probes_from_pod(visit: VisitState, inode: int, queries: List[JsonObject]) -> List[Probe]:
-    """To the first server in any case, to the others where the pod has their family."""
+    """Probes of the first server in any case; of others only if the pod has their family."""
     if inode not in visit.namespaces.descriptors or inode == visit.namespaces.host:
         return []
     return [
@@ -45,7 +45,7 @@ def _probes_from_pod(visit: VisitState, inode: int, queries: List[JsonObject]) -
 
 
 def _probes(visit: VisitState, inode: int, query: JsonObject) -> List[Probe]:
-    """One probe with several tries, or `times` probes with a single try each."""
+    """One probe with several attempts, or `times` probes with a single attempt each."""
     dns = visit.plan["dns"]
     identities = [query["query"], query.get("second")]
     wires = [base64.b64decode(dns["queries"][each]) for each in identities if each]
@@ -55,7 +55,7 @@ def _probes(visit: VisitState, inode: int, query: JsonObject) -> List[Probe]:
 
 
 def _queries_to_the_cache(visit: VisitState) -> List[JsonObject]:
-    """Queries to NodeLocal DNSCache, at the addresses that only its device has."""
+    """Queries to NodeLocal DNSCache, at the addresses of its own device."""
     own = visit.document["namespaces"][0]
     indexes = [each["index"] for each in own.get("links", ()) if each["name"] == CACHE_DEVICE]
     queries = visit.plan["dns"]["pods"]
@@ -70,7 +70,7 @@ def _queries_to_the_cache(visit: VisitState) -> List[JsonObject]:
 
 
 def list_redirects(visit: VisitState) -> None:
-    """List the nat rules inside pods that got no answer: a service mesh redirects there."""
+    """List the nat rules inside pods that got no response: a service mesh redirects there."""
     silent = []
     for probe in visit.document.get("probes", ()):
         tries = probe["tries"]

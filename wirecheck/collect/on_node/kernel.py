@@ -1,4 +1,4 @@
-"""What the kernel tells of itself: sysctls, counters, its log."""
+"""Reads the state of the kernel: sysctls, counters and its log."""
 
 import ctypes
 import os
@@ -63,7 +63,7 @@ CONNTRACK_STATISTICS = "/proc/net/stat/nf_conntrack"
 
 LOG = "/dev/kmsg"
 READ_ALL, SIZE_OF_BUFFER = 3, 10
-"""What klogctl is asked for."""
+"""Commands for klogctl."""
 PATTERNS = {
     "conntrack table full": r"nf_conntrack.*table full",
     "neighbour table overflow": r"neighbou?r table overflow|arp_cache: .*overflow",
@@ -75,11 +75,11 @@ PATTERNS = {
     "out of memory": r"[Oo]ut of socket memory|TCP: too many orphaned sockets",
 }
 MOST_LINES = 100
-"""Of each pattern; the latest are kept."""
+"""The number of lines kept per pattern; the latest are kept."""
 
 
 def read_files(interfaces: Iterable[str], problems: List[str]) -> Dict[str, str]:
-    """The text of each file that exists; of interfaces those that routing takes notice of."""
+    """The text of each file that exists; for interfaces only those that affect routing."""
     paths = ["/proc/sys/" + name for name in SYSCTLS]
     paths += [
         "/proc/sys/" + pattern % name
@@ -127,7 +127,7 @@ def conntrack_sample() -> Dict[str, Any]:
 
 
 def read_log(path: str = LOG) -> List[Dict[str, Any]]:
-    """The lines that match a pattern, from all that the kernel still holds."""
+    """The lines that match a pattern, from everything in the kernel's ring buffer."""
     patterns = [(name, re.compile(pattern)) for name, pattern in PATTERNS.items()]
     boot = time.time() - time.monotonic()
     found: Dict[str, List[Dict[str, Any]]] = {}
@@ -149,7 +149,7 @@ def _log_records(path: str) -> Iterable[Tuple[float, str]]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except PermissionError:
-        # A pod's device cgroup shuts out even who has the right to read the log.
+        # A pod's device cgroup blocks /dev/kmsg even with CAP_SYSLOG.
         yield from _log_lines(_log_by_system_call())
         return
     try:
@@ -172,7 +172,7 @@ def _log_by_system_call() -> str:
 
 
 def _log_lines(text: str) -> Iterable[Tuple[float, str]]:
-    """`<6>[   12.345678] text`; lines without a time cannot be told from old ones."""
+    """Parse `<6>[   12.345678] text`; a line without a time is left out, because it may be old."""
     for line in text.splitlines():
         match = re.match(r"<\d+>\[ *(\d+\.\d+)\](?:\[[^\]]*\])? (.*)", line)
         if match:
@@ -195,7 +195,7 @@ def _records(descriptor: int) -> Iterable[Any]:
 
 
 def describe_host() -> Dict[str, Any]:
-    """Which host this is."""
+    """The identity of this host."""
     return {
         "hostname": os.uname().nodename,
         "machine_id": _text("/etc/machine-id") or _text("/var/lib/dbus/machine-id"),
@@ -231,7 +231,7 @@ def _os_name() -> str:
 
 
 def _cpus() -> int:
-    """Those that are online, as kube-proxy counts them: a cgroup's share does not matter."""
+    """The number of online CPUs, as kube-proxy counts them: cgroup limits do not matter."""
     count = 0
     for part in _text("/sys/devices/system/cpu/online").split(","):
         first, _, last = part.partition("-")

@@ -35,15 +35,15 @@ CONFIGURATION = frozenset(
     }
 )
 """In lower case: /configz shows kube-proxy's internal form, whose names are capitalised
-(`DetectLocalMode`). ClientConnection, which says where credentials lie, is not among them."""
+(`DetectLocalMode`). ClientConnection is left out, because it has the path of credentials."""
 
 
 def ask_all() -> Dict[str, Dict[str, Any]]:
-    """The answer of each endpoint, reduced to what is allowed to leave the node."""
+    """The response of each endpoint, reduced to what is allowed to leave the node."""
     answers = {}
     hung = {}  # type: Dict[int, Dict[str, Any]]
     for name, (port, path) in ENDPOINTS.items():
-        # A kube-proxy that hangs costs its time limit once for each port.
+        # If kube-proxy hangs, the time limit passes only once per port.
         answer = dict(hung[port]) if port in hung else _ask(port, path)
         if answer.get("error") == "timed out":
             hung[port] = dict(answer)
@@ -77,7 +77,7 @@ def _ask(port: int, path: str) -> Dict[str, Any]:
 
 
 def sync_metrics(text: str) -> str:
-    """The lines about synchronising, without the buckets of histograms."""
+    """The metrics of rule synchronisation, without the buckets of histograms."""
     return "".join(
         line + "\n"
         for line in text.splitlines()
@@ -86,7 +86,7 @@ def sync_metrics(text: str) -> str:
 
 
 def allowed_configuration(text: str) -> str:
-    """The allowed keys of a kube-proxy configuration; nothing where it is none."""
+    """The allowed keys of a kube-proxy configuration; empty if it is not one."""
     try:
         whole = json.loads(text)["kubeproxy.config.k8s.io"]
         kept = {key: value for key, value in whole.items() if key.lower() in CONFIGURATION}

@@ -1,4 +1,4 @@
-"""What the kubelet tells pods of DNS: from its flags and its configuration, and nothing else."""
+"""Reads the DNS settings that the kubelet gives to pods, from its flags and its configuration."""
 
 import json
 import os
@@ -12,7 +12,7 @@ KEY = re.compile(r"[A-Za-z]")
 
 
 def read() -> Optional[Dict[str, Any]]:
-    """Of the first process that is a kubelet; None where there is none."""
+    """The settings of the first kubelet process; None if there is none."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
         words = _command_line(pid)
         if words:
@@ -22,7 +22,7 @@ def read() -> Optional[Dict[str, Any]]:
 
 
 def _command_line(pid: str) -> List[str]:
-    """The words of a kubelet's command line; none where the process is none."""
+    """The arguments of a kubelet's command line; empty if the process is not a kubelet."""
     try:
         with open("/proc/%s/comm" % pid) as file:
             if file.read().strip() != "kubelet":
@@ -30,7 +30,7 @@ def _command_line(pid: str) -> List[str]:
         with open("/proc/%s/cmdline" % pid, errors="replace") as file:
             return file.read().split("\0")
     except OSError:
-        return []  # It has ended meanwhile.
+        return []  # It has ended in the meantime.
 
 
 def _flags(words: List[str]) -> Dict[str, str]:
@@ -43,11 +43,11 @@ def _flags(words: List[str]) -> Dict[str, str]:
 
 
 def _configuration(pid: str, path: str) -> Dict[str, Any]:
-    """The lines that are wanted: everything else in the file is none of our business."""
+    """The lines about DNS: nothing else of the file leaves the node."""
     if not path:
         return {}
     try:
-        # As the process itself sees it: it may have a root of its own.
+        # Opened below the kubelet's own root, which may differ from this program's.
         with open("/proc/%s/root/%s" % (pid, path.lstrip("/")), errors="replace") as file:
             return {"lines": _wanted(file.read(LARGEST))}
     except (OSError, ValueError) as error:

@@ -1,6 +1,6 @@
-"""Whoever waits for the document holds the program's standard input open: its end is ours.
+"""Ends the program when its standard input closes, because then nobody waits for its document.
 
-Neither `docker exec` nor ssh without a terminal ends what it started when it ends itself.
+Neither `docker exec` nor ssh without a terminal ends the remote command when it ends itself.
 """
 
 import fcntl
@@ -18,10 +18,10 @@ _holds = False
 
 
 def hold_on() -> None:
-    """From now on end the program as soon as its standard input does.
+    """From now on, end the program as soon as its standard input reaches its end.
 
-    That counts only after something was sent through it: without a lifeline the input may be
-    anything, and mostly is at its end.
+    This applies only after a byte has arrived: without a lifeline, standard input may be
+    anything, and is usually at its end already.
     """
     mode = os.fstat(_INPUT).st_mode
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):

@@ -1,4 +1,4 @@
-"""Entering network namespaces, and reading what is in them."""
+"""Enters network namespaces, and reads their links, addresses, routes and neighbours."""
 
 import contextlib
 import ctypes
@@ -25,7 +25,7 @@ def enter(descriptor: int) -> None:
 
 
 class Namespaces:
-    """The network namespaces of this node; the process itself is at home in the node's own."""
+    """The network namespaces of this node; the process starts in the node's own."""
 
     def __init__(self) -> None:
         self.problem = ""
@@ -33,7 +33,7 @@ class Namespaces:
             self.home = os.open("/proc/1/ns/net", os.O_RDONLY | os.O_CLOEXEC)
             enter(self.home)
         except PermissionError:
-            self.problem = "The netns of process 1 is closed to the program: it took its own."
+            self.problem = "The netns of process 1 could not be opened: the program used its own."
             self.home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self.host = os.fstat(self.home).st_ino
         self.descriptors: Dict[int, int] = {self.host: self.home}
@@ -41,7 +41,7 @@ class Namespaces:
 
     @contextlib.contextmanager
     def inside(self, inode: int) -> Iterator[None]:
-        """Be in the netns `inode`; sockets made there stay there."""
+        """Run the block in the netns `inode`; sockets created there stay there."""
         if inode == self.host:
             yield
             return
@@ -52,7 +52,7 @@ class Namespaces:
             try:
                 enter(self.home)
             except OSError:
-                # Whatever came next would be told of the wrong netns.
+                # Otherwise everything that follows would be read from the wrong netns.
                 os._exit(CANNOT_RETURN)
 
     def read(self, inode: int, pids: List[int], mounted: str = "") -> Dict[str, Any]:
@@ -75,7 +75,7 @@ class Namespaces:
         return record
 
     def _open(self, inode: int, pids: List[int], mounted: str) -> None:
-        """Keep the netns open; it does not go away before the program ends."""
+        """Keep the netns open, so that it exists until the program ends."""
         if inode in self.descriptors:
             return
         reason = OSError(0, "its processes ended while it was looked for")
@@ -93,7 +93,7 @@ class Namespaces:
             if os.fstat(descriptor).st_ino == inode:
                 self.descriptors[inode] = descriptor
                 return
-            os.close(descriptor)  # the process has gone, or to another netns
+            os.close(descriptor)  # the process has ended, or has entered another netns
         raise reason
 
 
@@ -107,7 +107,7 @@ PARTS = (
 
 
 def _read_contents(record: Dict[str, Any]) -> None:
-    """Part by part: what was read before one is refused shows at least which node this is."""
+    """Read part by part: what was read before a failure still identifies the node."""
     netlink = Netlink()
     try:
         for name, read in PARTS:
@@ -122,7 +122,7 @@ def _read_contents(record: Dict[str, Any]) -> None:
 
 
 def _conntrack_count() -> Optional[int]:
-    """Entries of the netns that the process is in; the file shows that of whoever opens it."""
+    """The number of conntrack entries in the current netns: the file depends on who opens it."""
     try:
         with open(COUNT, encoding="ascii") as file:
             return int(file.read())

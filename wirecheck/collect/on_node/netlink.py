@@ -1,4 +1,4 @@
-"""Netlink sockets: requests to the kernel, and its messages taken apart."""
+"""Netlink sockets: sends requests to the kernel, and parses its messages."""
 
 import errno
 import os
@@ -25,14 +25,14 @@ class Netlink:
         self._sequence = 0
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Close the socket."""
         self._socket.close()
 
     def dump(self, kind: int, body: bytes) -> List[bytes]:
         """All answers to a dump request, without their headers.
 
-        A dump during which the table changed is marked by the kernel, and asked for again; a
-        table that never stands still is taken as it is.
+        The kernel marks a dump during which the table changed; it is requested again. If the
+        table keeps changing, the last dump is used.
         """
         for _ in range(MOST_DUMPS):
             payloads = []
@@ -58,7 +58,7 @@ class Netlink:
             data = self._socket.recv(1 << 18)
             for kind_, flags_, sequence, payload in messages(data):
                 if sequence != self._sequence:
-                    continue  # left over from a request that was given up
+                    continue  # left over from an abandoned request
                 if kind_ == DONE:
                     return
                 if kind_ == ERROR:
@@ -83,7 +83,7 @@ def messages(data: bytes) -> Iterator[Tuple[int, int, int, bytes]]:
 
 
 def attributes(data: bytes, offset: int = 0) -> Dict[int, bytes]:
-    """The attributes from `offset` on, by their type; of a repeated one the last."""
+    """The attributes from `offset` on, by type; the last one if a type is repeated."""
     found = {}
     while offset + ATTRIBUTE.size <= len(data):
         size, kind = ATTRIBUTE.unpack_from(data, offset)
@@ -95,13 +95,13 @@ def attributes(data: bytes, offset: int = 0) -> Dict[int, bytes]:
 
 
 def attribute(kind: int, value: bytes) -> bytes:
-    """One attribute, to be put into a request."""
+    """One attribute, encoded for a request."""
     padding = b"\0" * (-len(value) % 4)
     return ATTRIBUTE.pack(ATTRIBUTE.size + len(value), kind) + value + padding
 
 
 def number(value: bytes) -> int:
-    """An unsigned number in the machine's byte order, of whatever width."""
+    """An unsigned number of any width in the machine's byte order."""
     return int.from_bytes(value, "little" if struct.pack("=H", 1)[0] else "big")
 
 

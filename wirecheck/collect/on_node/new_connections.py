@@ -22,7 +22,7 @@ TOP = 5
 
 
 def listen(seconds: float) -> Dict[str, Any]:
-    """Count for so many seconds, or until MOST entries were counted."""
+    """Count for `seconds`, or until MOST entries were counted."""
     began = time.monotonic()
     tally: Tally[str] = Counter()
     lost = False

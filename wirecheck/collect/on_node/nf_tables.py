@@ -1,7 +1,7 @@
-"""The names of the node's nftables tables, by netlink.
+"""Reads the names of the node's nftables tables by netlink.
 
-`nft list tables` reads every rule before it prints them: beside the rules of 10,000 Services it
-took 34 s where the kernel tells the names at once.
+`nft list tables` reads every rule first: with the rules of 10,000 Services it took 34 s, while
+the kernel returns the names at once.
 """
 
 import struct
@@ -17,13 +17,13 @@ FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 
 
 def table_names() -> Dict[str, Any]:
-    """As a command would have printed them, a line each: `table ip kube-proxy`."""
+    """The names as `nft list tables` prints them, one per line: `table ip kube-proxy`."""
     record = {"argv": ["netlink", "NFT_MSG_GETTABLE"]}  # type: Dict[str, Any]
     try:
         record["output"] = "".join("%s\n" % each for each in _tables())
         record["status"] = 0
     except OSError as error:
-        record["problem"] = "the kernel does not tell: %s" % (error.strerror or error)
+        record["problem"] = "the kernel did not list them: %s" % (error.strerror or error)
     return record
 
 

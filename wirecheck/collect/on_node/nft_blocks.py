@@ -1,8 +1,8 @@
-"""What `nft -j list table` printed, in an order that tells nothing, and in blocks.
+"""Normalises the order of `nft -j list table`'s output, and cuts it into blocks.
 
-Chains, sets and maps have names, and are listed in the order in which they were made; handles
-tell the same. Both are taken out here by cutting the text where an item of the list begins,
-which costs less than to decode it. A text that is not just as nft writes it stays as it is.
+nft lists chains, sets and maps in the order of their creation, and numbers them by handles. Both
+are removed here by cutting the text where an item of the list begins, which is cheaper than
+decoding it. A text that is not exactly as nft writes it stays as it is.
 """
 
 import re
@@ -37,9 +37,9 @@ _LAST_HANDLE = re.compile(", %s\\Z" % _HANDLE, re.ASCII)
 
 
 def blocks_of(text: str) -> Optional[List[str]]:
-    """The blocks of one table, in their order; None where the text stays as it is."""
+    """The blocks of one table, in order; None if the text stays as it is."""
     end = _END.search(text, max(0, len(text) - 3))
-    # Nobody's names need escapes, and without any a quotation mark is one.
+    # Names need no escapes, and without escapes every quotation mark delimits a string.
     if end is None or "\\" in text:
         return None
     metainfo, *items = _BEFORE_ITEM.split(text[: end.start()])
@@ -64,7 +64,7 @@ def blocks_of(text: str) -> Optional[List[str]]:
 
 
 def _is_whole(item: str) -> bool:
-    """Whether nothing of it was cut off, as far as can be told without decoding it."""
+    """Whether the text seems complete, without decoding it."""
     return item.count("{") == item.count("}") and item.count("[") == item.count("]")
 
 
@@ -72,10 +72,10 @@ Parts = Dict[str, List[str]]
 
 
 def _parts(items: List[str], family: str) -> Optional[Tuple[Parts, Parts]]:
-    """Sets and maps by name, and chains, each with its rules in their order, without handles.
+    """Sets and maps by name, and chains, each with its rules in order, without handles.
 
-    None where one is there twice, a chain is not declared, or an item is of another kind; and
-    where two chains have one place at a hook: the one that was made first comes first.
+    None if an item occurs twice or is of another kind, or if a chain is not declared. Also None
+    if two chains have the same hook and priority, because then the older one runs first.
     """
     sets: Parts = {}
     chains: Parts = {}

@@ -1,11 +1,11 @@
-"""Where a text is cut into blocks, so that other nodes cut the same text at the same places."""
+"""Decides where a text is cut into blocks, so that all nodes cut the same text alike."""
 
 import zlib
 
 NAMES = 128
-"""In a block, about: so many that a node's blocks are few, and so few that a change is small."""
+"""The approximate number per block: few blocks per node, but a small block per change."""
 
 
 def begins_block(name: str) -> bool:
-    """Whether a chain or set begins one: by its name, whatever others there are."""
+    """Whether a chain or set begins a block: this depends on its name only."""
     return zlib.crc32(name.encode("utf-8")) % NAMES == 0

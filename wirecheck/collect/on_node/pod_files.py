@@ -1,7 +1,7 @@
-"""/etc/resolv.conf of pods, which is hostile ground: anything may be there instead.
+"""Reads /etc/resolv.conf of pods, which is untrusted: it may be any kind of file.
 
-A process of its own reads them: where opening one never returns (a FUSE mount that does not
-answer), that process is killed and the next one goes on with the next pod.
+A child process reads them: if opening a file never returns (a FUSE mount that does not respond),
+the child is killed, and another one continues with the next pod.
 """
 
 import errno
@@ -38,7 +38,7 @@ def read(root: str, path: str = PATH) -> Dict[str, str]:
 
 
 def _regular_file(root: str, path: str) -> bytes:
-    """Its content. Each component is opened by itself: nothing leads out of the root."""
+    """Its content. Each path component is opened separately, so no link can leave the root."""
     opened = [os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
     remaining = path.split("/")[::-1]
     links = 0
@@ -79,7 +79,7 @@ def _regular_file(root: str, path: str) -> bytes:
 def _content(found: int, mode: int) -> bytes:
     if not stat.S_ISREG(mode):
         raise RefusedError("not a regular file")
-    # Opened by its descriptor, so that it is still the file that was looked at.
+    # Opened by its descriptor, so that it is still the file that was checked.
     descriptor = os.open("/proc/self/fd/%d" % found, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         data = b""
@@ -94,7 +94,7 @@ def _content(found: int, mode: int) -> bytes:
 
 
 def _settings(data: bytes) -> str:
-    """The lines that are settings of a resolver: whatever else is in the file stays where it is."""
+    """The lines that are resolver settings; nothing else of the file leaves the node."""
     kept = []
     others = 0
     for line in data.decode("utf-8", "replace").splitlines():
@@ -104,7 +104,7 @@ def _settings(data: bytes) -> str:
         elif words and words[0][0] not in "#;":
             others += 1
     if others:
-        kept.append("# %d lines that are no settings of a resolver" % others)
+        kept.append("# %d lines that are not resolver settings" % others)
     return "".join(line + "\n" for line in kept)
 
 
@@ -149,7 +149,7 @@ def _read_until_stuck(
     if ready:
         os.waitpid(child, 0)
     else:
-        os.waitpid(child, os.WNOHANG)  # it may be beyond the reach of signals for a while
+        os.waitpid(child, os.WNOHANG)  # in uninterruptible sleep it does not react to signals
     found: List[Tuple[str, Any]] = []
     for line in data.split(b"\n")[:-1]:
         uid, file = json.loads(line.decode("ascii"))
@@ -158,7 +158,7 @@ def _read_until_stuck(
 
 
 def _tell(pods: List[Tuple[str, List[int]]], writer: int) -> None:
-    """In the child: one line for each pod, in their order."""
+    """In the child process: write one line per pod, in order."""
     try:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -182,7 +182,7 @@ def _of_pod(pids: List[int]) -> Dict[str, str]:
 
 
 def _is_pause(pid: int) -> bool:
-    """The pause container comes last: its file is the runtime's, the others' is what counts."""
+    """Sorts the pause container last: other containers' files are the ones that pods use."""
     try:
         with open("/proc/%d/comm" % pid, encoding="utf-8", errors="replace") as file:
             return file.read().strip() == "pause"

@@ -1,6 +1,6 @@
-"""DNS queries from many network namespaces at once: one loop waits for all answers.
+"""Sends DNS queries from many network namespaces at once: one loop waits for all responses.
 
-Queries come as bytes and answers go back as bytes; what they mean is judged elsewhere.
+Queries come as bytes and responses are returned as bytes; they are interpreted elsewhere.
 """
 
 import base64
@@ -18,13 +18,13 @@ from wirecheck.collect.on_node.deadline import Deadline
 from wirecheck.collect.on_node.namespaces import Namespaces
 
 PAUSE = 0.5
-"""Seconds before the next try where the last one was refused at once."""
+"""Seconds before the next attempt if the last one was refused immediately."""
 
 BURST = 0.01
 MOST_OPEN = 500
 SPARE_DESCRIPTORS = 64
 RESERVE = 2.0
-"""Seconds that are left to the stages after the probes."""
+"""Seconds reserved for the stages after the probes."""
 
 WORDS = {
     errno.ECONNREFUSED: "refused",
@@ -37,10 +37,10 @@ Limits = NamedTuple("Limits", [("rate", float), ("timeout", float)])
 
 
 class Probe:
-    """One query to one server from one netns; each try has a socket, and so a port, of its own.
+    """One query to one server from one netns; each attempt has its own socket and source port.
 
-    Over UDP there may be a second query: both leave by the same socket before either is
-    answered, as glibc's resolver asks for A and AAAA, and a try has to get both answers.
+    Over UDP there may be a second query from the same socket, sent before the first response,
+    as glibc's resolver sends A and AAAA queries. Then an attempt needs both responses.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Probe:
         )
         self.socket.setblocking(False)
         if not self.is_tcp:
-            # A connected socket takes answers of this server alone, and is told of refusals.
+            # A connected socket only receives from this server, and gets ICMP errors.
             self.socket.connect((self.server, self.record["port"]))
             for wire in self._wires:
                 self.socket.send(wire)
@@ -94,11 +94,11 @@ class Probe:
         self.socket.send(struct.pack(">H", len(wire)) + wire)
 
     def receive(self) -> bool:
-        """Take in what came; whether every query has its whole answer."""
+        """Read what has arrived; return whether every query has its complete response."""
         data = self.socket.recv(65535)
         if self.is_tcp:
             return self._receive_stream(data)
-        # Any other id is that of a late answer, or of a forged one.
+        # Any other id belongs to a late response, or to a forged one.
         if any(data[:2] == wire[:2] for wire in self._wires):
             self._answers[data[:2]] = data
         return len(self._answers) == len(self._wires)
@@ -116,7 +116,7 @@ class Probe:
         return True
 
     def end(self, now: float, error: str = "") -> None:
-        """Close the try and note how it ended: with every answer, unless there was an error."""
+        """Close the attempt and store its result: every response, or the error."""
         attempt: Dict[str, Any] = {"seconds": round(now - self.began, 6)}
         if error:
             came = " after 1 of 2 answers" if self._answers else ""
@@ -146,13 +146,13 @@ class Loop:
         self._open: Dict[int, Probe] = {}
         self._next_slot = 0.0
         self._sequence = 0
-        # The namespaces are held open as well; a socket that cannot be made is no lost query.
+        # Open namespaces use descriptors too. A socket that cannot be created is not a lost query.
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         room = limit - len(namespaces.descriptors) - SPARE_DESCRIPTORS
         self._most_open = max(1, min(MOST_OPEN, room))
 
     def run(self, probes: List[Probe]) -> None:
-        """Until each probe has its answer or has failed in every try, or the time is over."""
+        """Run until each probe has its response or no attempts left, or the time has passed."""
         for probe in probes:
             self._put(0.0, probe)
         while (self._waiting or self._open) and self._deadline.left() > RESERVE:

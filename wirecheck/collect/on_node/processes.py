@@ -1,4 +1,4 @@
-"""One pass over /proc: which pod each process belongs to, and which netns it is in."""
+"""Finds, in one pass over /proc, the pod and the netns of each process."""
 
 import os
 import re
@@ -13,7 +13,7 @@ POD = re.compile(
 
 RUNTIMES = (("cri-containerd", "containerd"), ("crio-", "crio"), ("docker-", "docker"))
 MONITOR = "crio-conmon-"
-"""CRI-O can put its monitor into the pod's cgroup; it stays in the node's netns."""
+"""CRI-O can put its monitor into the pod's cgroup, but the monitor stays in the node's netns."""
 
 MONITORS = (
     (b"containerd-shim", b"moby", "docker"),
@@ -21,14 +21,14 @@ MONITORS = (
     (b"docker-containerd-shim", b"", "docker"),
     (b"conmon", b"", "crio"),
 )
-"""Programs that stand between a runtime and its containers, and one of their arguments."""
+"""Shims between a runtime and its containers, and one argument that identifies the runtime."""
 
 MOST_PARENTS = 8
 KEPT_PIDS = 4
 
 
 class Processes:
-    """What the pass found. Network namespaces are named by their inode."""
+    """The result of the pass. Network namespaces are identified by their inode."""
 
     def __init__(self) -> None:
         self.counts: Dict[int, int] = {}
@@ -42,7 +42,7 @@ class Processes:
 def find_pods(cgroups: str) -> List[Tuple[str, str]]:
     """(uid, runtime) of each pod that a process' cgroup file names, outermost first.
 
-    A process belongs to several only where a cluster runs inside a pod of another.
+    A process belongs to several only if a cluster runs inside a pod of another one.
     """
     for line in cgroups.splitlines():
         path = line.split(":", 2)[-1]
@@ -63,9 +63,9 @@ def _runtime(rest: str) -> str:
 
 
 def scan(proc: str = "/proc") -> Processes:
-    """Look at each process once; one that ends meanwhile is left out."""
+    """Read each process once; a process that ends in the meantime is left out."""
     found = Processes()
-    # A node that is itself in a pod (a cluster in a cluster) sees that pod in every path.
+    # If the node itself runs in a pod (a nested cluster), every path contains that pod.
     depth = len(find_pods(_cgroups(proc, "1")))
     for name in os.listdir(proc):
         if not name.isdigit():
@@ -87,7 +87,7 @@ def scan(proc: str = "/proc") -> Processes:
 
 
 def _runtime_by_parents(proc: str, pid: int) -> str:
-    """Who started the pod's first process: cgroupfs paths hold no word about it."""
+    """The runtime that started the pod's first process: cgroupfs paths do not name it."""
     for _ in range(MOST_PARENTS):
         try:
             with open("%s/%d/stat" % (proc, pid), "rb") as file:
@@ -126,8 +126,8 @@ def _cgroups(proc: str, name: str) -> str:
 def netns_of(inodes: Dict[int, List[int]], host: int) -> int:
     """The netns of a pod whose processes are in `inodes`.
 
-    A process of a pod may enter the node's netns, or make one of its own (Docker in a pod):
-    the pod's is the one of the process that started first, the node's aside.
+    A pod's process may enter the node's netns, or create another one (Docker in a pod). The
+    pod's netns is that of the process that started first, except for the node's netns.
     """
     own = [inode for inode in inodes if inode != host]
     if not own:

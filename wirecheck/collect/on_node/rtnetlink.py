@@ -1,6 +1,6 @@
-"""Links, addresses, routes, rules, neighbours and FDB of a netns, in the words of `ip -j`.
+"""Reads links, addresses, routes, rules, neighbours and FDB of a netns, named as in `ip -j`.
 
-Attributes and flags that are not known here are left out: every kernel brings new ones.
+Unknown attributes and flags are left out: every kernel release adds some.
 """
 
 import socket
@@ -73,7 +73,7 @@ FDB_FLAGS = {0x02: "self", 0x04: "master", 0x10: "extern_learn", 0x20: "offload"
 
 
 def address(value: bytes) -> str:
-    """An address of either family, by its length."""
+    """An address; its length determines the family."""
     return socket.inet_ntop(socket.AF_INET if len(value) == 4 else socket.AF_INET6, value)
 
 
@@ -170,12 +170,12 @@ def _address(payload: bytes) -> JsonObject:
 
 
 def routes(netlink: Netlink) -> List[JsonObject]:
-    """The routes of all tables that were put there by someone."""
+    """The configured routes of all tables, without those that the kernel adds for addresses."""
     found = []
     for family in FAMILIES:
         request = ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
         for payload in netlink.dump(GETROUTE, request):
-            # The kernel answers for all families where it does not have the one asked for.
+            # Without support for the requested family, the kernel returns routes of all families.
             if payload[0] == family:
                 record = _route(payload)
                 if record:
@@ -278,7 +278,7 @@ def _rule(payload: bytes) -> JsonObject:
 
 
 def neighbours(netlink: Netlink) -> List[JsonObject]:
-    """The neighbour tables of both families, without what needs no resolution."""
+    """The neighbour tables of both families, without entries that need no resolution."""
     found = []
     for family in FAMILIES:
         for payload in netlink.dump(GETNEIGH, NEIGHBOUR.pack(family, 0, 0, 0, 0)):
@@ -322,7 +322,7 @@ def forwarding_database(netlink: Netlink) -> List[JsonObject]:
 
 
 def namespace_id(netlink: Netlink, descriptor: int) -> Optional[int]:
-    """The number that the socket's netns has given to the one behind `descriptor`."""
+    """The id (nsid) of the netns behind `descriptor` in the socket's netns."""
     request = b"\0\0\0\0" + attribute(3, struct.pack("=I", descriptor))
     answer = netlink.ask(GETNSID, request)
     value = attributes(answer, 4).get(1) if answer else None

@@ -1,4 +1,4 @@
-"""Rules in blocks that nodes with the same rules have in common, so that each is sent once."""
+"""Cuts rules into blocks that nodes with the same rules share, so that each is sent once."""
 
 import hashlib
 from typing import Any, Dict, Iterable, List, Optional
@@ -6,13 +6,13 @@ from typing import Any, Dict, Iterable, List, Optional
 from wirecheck.collect.on_node import iptables_blocks, nft_blocks
 
 DIGITS = 16
-"""Of a digest, by which the plan names blocks that need not be sent."""
+"""The digits of a digest by which the plan names blocks that need not be sent."""
 
 JsonObject = Dict[str, Any]
 
 
 def cut(records: Iterable[JsonObject], plan: JsonObject) -> Dict[str, str]:
-    """Name large outputs by their blocks; returns those blocks that have to be sent."""
+    """Replace large outputs by the names of their blocks; return the blocks to be sent."""
     known = frozenset(plan["known"])
     sent: Dict[str, str] = {}
     for record in records:
@@ -28,12 +28,12 @@ def cut(records: Iterable[JsonObject], plan: JsonObject) -> Dict[str, str]:
 
 
 def blocks_of(text: str) -> Optional[List[str]]:
-    """The blocks of a tool's output; None where it is none of those that can be cut."""
+    """The blocks of a tool's output; None if it cannot be cut."""
     if text.startswith("{"):
         return nft_blocks.blocks_of(text)
     return iptables_blocks.blocks_of(text)
 
 
 def digest_of(block: str) -> str:
-    """What a block is named by."""
+    """The name of a block: the digest of its text."""
     return hashlib.sha256(block.encode("utf-8")).hexdigest()

@@ -24,7 +24,7 @@ from wirecheck.collect.on_node.processes import mounted_namespaces, netns_of, sc
 from wirecheck.collect.on_node.visit_state import VisitState
 
 LEAST_LISTENING = 0.3
-"""Seconds that new connections are counted, even if the window of the counters is over."""
+"""The least number of seconds for which new connections are counted."""
 
 Run = Callable[[VisitState], None]
 
@@ -72,7 +72,7 @@ def sample_conntrack(visit: VisitState) -> None:
 
 
 def sample_conntrack_again(visit: VisitState) -> None:
-    """Checks compare two samples: leave the counters time to grow."""
+    """Wait before the second sample: checks compare two samples, and the counters need time."""
     time.sleep(max(0.0, min(visit.left_of_the_window(), visit.deadline.left())))
     sample_conntrack(visit)
 
@@ -99,8 +99,7 @@ def read_namespaces(visit: VisitState) -> None:
     if visit.processes.denied:
         visit.document["closed_processes"] = visit.processes.denied
         visit.problems.append(
-            "%d processes are closed to the program: it needs %s."
-            % (visit.processes.denied, NEEDED)
+            "%d processes could not be read: that requires %s." % (visit.processes.denied, NEEDED)
         )
     mounted = mounted_namespaces()
     visit.document["namespaces"] = read_all(visit.namespaces, visit.processes, mounted)
@@ -140,12 +139,12 @@ def list_connections(visit: VisitState) -> None:
 
 
 def list_rules(visit: VisitState) -> None:
-    """List the rules that packets meet on the node."""
+    """List the packet filter rules of the node."""
     visit.document.setdefault("commands", {}).update(commands.list_rules(visit.deadline))
 
 
 def cut_into_blocks(visit: VisitState) -> None:
-    """Send rules that other nodes have as well in blocks, and only blocks that are new."""
+    """Send shared rules in blocks, and only the blocks that are new."""
     wanted = visit.plan.get("blocks")
     if wanted is not None:
         records = visit.document.get("commands", {}).values()

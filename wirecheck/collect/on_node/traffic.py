@@ -1,4 +1,4 @@
-"""Counters of packets that the node lost before any rule saw them."""
+"""Reads the counters of packets that the node dropped before any rule."""
 
 import time
 from typing import Any, Dict, Iterable
@@ -10,7 +10,7 @@ COLUMNS = {"received": 1, "receive_errors": 2, "receive_dropped": 3, "sent": 9, 
 
 
 def sample(interfaces: Iterable[str]) -> Dict[str, Any]:
-    """The counters of this moment: of the CPUs' queues, and of each of the interfaces."""
+    """The current counters of the CPUs' backlog queues and of each interface."""
     with open(SOFTNET, encoding="ascii") as file:
         rows = [line.split() for line in file]
     wanted = set(interfaces)

@@ -20,7 +20,7 @@ FORMAT = 1
 NOT_ROOT = 68
 MARKER = "wirecheck-document"
 HAND_OVER = 60
-"""Seconds for printing the document."""
+"""Seconds reserved for printing the document."""
 
 JsonObject = Dict[str, Any]
 
@@ -56,7 +56,7 @@ def attempt(visit: VisitState, stage: Stage, run: Run) -> None:
 
 
 def framed(document: JsonObject) -> str:
-    """The document as text from which the reader can tell that it is complete."""
+    """The document in a frame that shows the reader whether it is complete."""
     data = json.dumps(document, separators=(",", ":"), ensure_ascii=True).encode("ascii")
     body = base64.b64encode(zlib.compress(data, 6)).decode("ascii")
     digest = hashlib.sha256(body.encode("ascii")).hexdigest()
@@ -66,7 +66,7 @@ def framed(document: JsonObject) -> str:
 def main(plan: JsonObject) -> None:
     """Run the visit with low priority, and print its document."""
     if os.geteuid() != 0:
-        # Without root most of the node cannot be read, and every pod would seem to be missing.
+        # Without root most of the node cannot be read, and every pod would appear to be missing.
         sys.exit(NOT_ROOT)
     os.nice(10)
     hold_on()

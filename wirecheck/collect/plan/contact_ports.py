@@ -1,7 +1,7 @@
-"""Connections to ports of nodes: node ports, load balancers' health checks, host ports. Pure.
+"""Plans connections to ports of nodes: node ports, health check node ports, host ports. Pure.
 
-Each node asks for its share of the ports, at itself and at the nodes that follow it: over all
-nodes every port is asked for, and every node is asked.
+Each node connects to a sample of the ports, on itself and on the nodes after it. All nodes
+together cover every port and every node.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from wirecheck.snapshot.objects.metadata import is_ready
 from wirecheck.snapshot.objects.node import NodeObject
 
 PEERS = 3
-"""Other nodes at which a node asks for ports."""
+"""The number of other nodes whose ports a node connects to."""
 ATTEMPTS = 4
-"""Of a port with policy Cluster: one endpoint of several that does not answer is told by other
-checks, and must not be met by chance in every look."""
+"""Attempts at a port with policy Cluster: other checks report a single endpoint that does not
+respond, so it must not fail this check by chance in every round."""
 CLUSTER_PORTS, LOCAL_PORTS, HEALTH_CHECKS = 4, 2, 2
-"""Of each kind, how many a node asks for."""
+"""How many ports of each kind a node connects to."""
 HOST_PORTS = 4
-"""How many a node asks for at each of the nodes."""
+"""How many host ports a node connects to on each of the nodes."""
 
 
 def to_ports(targets: ContactTargets, name: str) -> Iterator[PlannedContact]:
-    """All of one node, each once."""
+    """All connections of one node to such ports, each once."""
     place = targets.places[name]
     own = targets.nodes[place]
     peers = [
@@ -49,7 +49,7 @@ def _to_node_ports(
     to_all = share([each for each in ports if not each.is_local], place, CLUSTER_PORTS)
     to_own = share([each for each in ports if each.is_local], place, LOCAL_PORTS)
     for port in [*to_all, *to_own]:
-        # The node itself gets to all endpoints in some modes of kube-proxy, and in others not.
+        # From the node itself, only some modes of kube-proxy forward to all endpoints.
         if port.is_open_at(own.metadata.name):
             yield from _to_node_port(port, own)
         for peer in peers:
@@ -66,12 +66,12 @@ def _to_node_port(port: NodePort, node: NodeObject) -> Iterator[PlannedContact]:
 
 
 def _backend_at(port: NodePort, node: str) -> Backend:
-    """One that the node may choose."""
+    """A backend that the node may choose."""
     return next(each for each in port.backends if each.node == node or not port.is_local)
 
 
 def _directly(backend: Backend | HostPort) -> PlannedContact:
-    """To the pod itself: where nothing listens there, its ports of nodes do not answer either."""
+    """A connection to the pod itself: if nothing listens there, its node ports fail as well."""
     if isinstance(backend, HostPort):
         return PlannedContact("", "backend", backend.pod_address, backend.pod_port)
     return PlannedContact("", "backend", backend.address, backend.port)
@@ -97,6 +97,6 @@ def _to_host_ports(
 
 
 def _addresses(node: NodeObject, family: int) -> Iterator[str]:
-    """The first InternalIP of a family: where node ports are open even if not everywhere."""
+    """The first InternalIP of a family: node ports are open there, whatever kube-proxy's options."""
     own = [each.address for each in node.status.addresses if each.type == "InternalIP"]
     yield from [canonical(each) for each in own if address(each).version == family][:1]

@@ -1,7 +1,7 @@
-"""Who can connect, and what can be connected to: worked out once for all nodes. Pure.
+"""Computes the possible sources and targets of connections once for all nodes. Pure.
 
-Each node's plan asks for its part of it. To look through all pods, Services and EndpointSlices
-for each node anew would take as long as all of them times the nodes.
+Each node's plan takes its part. Searching all pods, Services and EndpointSlices again for each
+node would take quadratic time.
 """
 
 from __future__ import annotations
@@ -41,31 +41,31 @@ SocketAddress = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class ContactTargets:
-    """What the connections of all nodes are chosen from; mappings go by the node's name."""
+    """The sources and targets of the connections of all nodes; mappings are by node name."""
 
     dns: ClusterDns
     nodes: Sequence[NodeObject]
-    """In the order of their names."""
+    """Sorted by name."""
     places: Mapping[str, int]
-    """Where in `nodes` each one is."""
+    """The index of each node in `nodes`."""
     api_servers: Sequence[SocketAddress]
-    """The API's Service address, and each address behind it."""
+    """The Service address of the API, and each of its endpoints."""
     sources: Mapping[str, str]
-    """The uid of the pod that stands for all of its node."""
+    """The uid of the pod that connects on behalf of all pods of its node."""
     listening: Mapping[str, SocketAddress]
-    """One pod that a Service holds for Ready: something listens there."""
+    """A pod that is a ready endpoint of a Service, so that something listens there."""
     same_node: Mapping[str, Sequence[SocketAddress]]
-    """Services that lead to nothing but pods of the node."""
+    """Services whose endpoints are all pods of the node."""
     helpers: Mapping[str, PodObject]
-    """The helper pods of the run: nothing else is asked of them."""
+    """The helper pods of the run, which are used for large messages only."""
     node_ports: Sequence[NodePort]
     health_checks: Sequence[HealthCheck]
     host_ports: Mapping[str, Sequence[HostPort]]
-    """TCP ports that lead to Ready pods of the node."""
+    """TCP host ports that forward to Ready pods of the node."""
 
 
 def contact_targets(api: ApiObjects, run: str = "") -> ContactTargets:
-    """All that can be connected from, or to; `run` labels the helper pods of the run."""
+    """All possible sources and targets; `run` is the label of the run's helper pods."""
     helpers = helpers_of(api, run)
     api = msgspec.structs.replace(api, pods=without_helpers(api.pods))
     known = cluster_dns(api)
@@ -107,7 +107,7 @@ def _api_servers(api: ApiObjects, slices: SlicesByService) -> list[SocketAddress
 
 
 def _sources(api: ApiObjects, known: ClusterDns) -> dict[str, str]:
-    """Rather one that is Ready, in no policy's namespace, and not DNS."""
+    """Prefers a pod that is Ready, in a namespace without egress policies, and not DNS."""
     replicas = {each.metadata.uid for each in known.replicas}
     restricted = {
         each.metadata.namespace
@@ -133,7 +133,7 @@ def _sources(api: ApiObjects, known: ClusterDns) -> dict[str, str]:
 
 
 def _listening(api: ApiObjects, known: ClusterDns) -> dict[str, SocketAddress]:
-    """Rather none of DNS, so that a firewall on port 53 is not taken for a pair that is cut off."""
+    """Prefers pods other than DNS: a firewall on port 53 must not look like an unreachable node."""
     replicas = frozenset(_texts(known.replicas))
     wired = frozenset(_texts(pod for pod in api.pods if is_wired(pod)))
     found: dict[str, tuple[bool, str, str, str, int]] = {}
@@ -162,7 +162,7 @@ def _endpoints_of_pods(api: ApiObjects) -> Iterator[tuple[EndpointSliceObject, E
 
 
 def _same_node_services(api: ApiObjects, slices: SlicesByService) -> dict[str, list[SocketAddress]]:
-    """TCP ports of Services, in the order of their names."""
+    """TCP ports of Services, sorted by name."""
     found: dict[str, list[SocketAddress]] = defaultdict(list)
     for service in sorted(api.services, key=service_key):
         tcp = [port.port for port in service.spec.ports if port.protocol == "TCP"][:1]
@@ -175,7 +175,7 @@ def _same_node_services(api: ApiObjects, slices: SlicesByService) -> dict[str, l
 
 
 def _host_ports(api: ApiObjects) -> dict[str, list[HostPort]]:
-    """In the order of the pods' names."""
+    """TCP host ports, sorted by the pods' names."""
     found: dict[str, list[HostPort]] = defaultdict(list)
     for pod in sorted(api.pods, key=lambda p: (p.metadata.namespace, p.metadata.name)):
         if is_wired(pod) and is_ready(pod):
@@ -194,5 +194,5 @@ def _texts(pods: Iterable[PodObject]) -> Iterator[str]:
 
 
 def is_wired(pod: PodObject) -> bool:
-    """Whether it runs in a netns of its own that the node shows."""
+    """Whether it runs in a netns of its own that the node can enter."""
     return is_running(pod) and not pod.spec.host_network and not pod.spec.runtime_class_name

@@ -1,4 +1,4 @@
-"""Which TCP connections one visit makes: from whom, to whom, how often. Pure."""
+"""Plans the TCP connections of one visit: sources, targets and numbers. Pure."""
 
 from __future__ import annotations
 
@@ -32,34 +32,34 @@ SERVICES = 4
 
 MESSAGES = 17
 PADDING = 4000
-"""Bytes: a message fills several packets, and all together are more than 64 KiB (RFC 7830;
-CoreDNS returns the padding, so that its answers are as large)."""
+"""Bytes: a message fills several packets, and all together exceed 64 KiB (RFC 7830; CoreDNS
+returns the padding, so its responses are as large)."""
 
 REQUEST = b"GET /healthz HTTP/1.0\r\n\r\n"
-"""What is asked at a load balancer's health check port, as load balancers do."""
+"""The request to a health check node port, as load balancers send it."""
 
 HAIRPINS = {1: 1, 2: 10, 3: 17}
-"""Backends of a Service, and how many connections reach each of them but for once in 1,000."""
+"""By number of backends, how many connections reach each of them with a probability of 99.9 %."""
 
 
 class ContactPlan(Struct, frozen=True):
-    """All of one visit."""
+    """The connections of one visit."""
 
     message: str
     """A padded DNS query, base64."""
     contacts: list[PlannedContact]
     timeout: float
     request: str = ""
-    """What is sent over connections that are asked by HTTP, base64."""
+    """The request that is sent over HTTP connections, base64."""
 
 
 def contact_plan(api: ApiObjects, node: str, timeout: float) -> ContactPlan:
-    """The connections from `node`: the same API objects give the same plan."""
+    """The connections from `node`; the same API objects always give the same plan."""
     return contacts_from(contact_targets(api), node, timeout)
 
 
 def contacts_from(targets: ContactTargets, node: str, timeout: float) -> ContactPlan:
-    """The part of `node`."""
+    """The connections from `node`."""
     contacts = list(_contacts(targets, node))
     request = base64.b64encode(REQUEST).decode()
     return ContactPlan(_message(targets.dns.domain), contacts, timeout, request)
@@ -96,9 +96,9 @@ def _contacts(targets: ContactTargets, name: str) -> Iterator[PlannedContact]:
 
 
 def _to_helpers(targets: ContactTargets, name: str) -> Iterator[PlannedContact]:
-    """From the node and from its own helper to those of others; to its own also from a pod."""
+    """From the node and its helper pod to other nodes' helpers; to its own also from a pod."""
     own = targets.helpers.get(name)
-    # Among those that have one, so that each is a source and a target however many there are.
+    # Peers are chosen among nodes with a helper, so that each helper is a source and a target.
     names = sorted({*targets.helpers, name})
     for peer in following(names, names.index(name), PEERS):
         for each in _to_helper(targets.helpers.get(peer)):
@@ -123,8 +123,8 @@ def _to_node(peer: NodeObject) -> Iterator[PlannedContact]:
 
 
 def _messages(known: ClusterDns, source: str, place: int) -> Iterator[PlannedContact]:
-    """To DNS replicas, which answer with as much as they are sent."""
-    # One that is not Ready is told by other checks, and gets no traffic.
+    """To DNS replicas, whose responses are as large as the queries."""
+    # Other checks report a replica that is not Ready; it gets no traffic.
     replicas = [pod for pod in known.replicas if is_ready(pod) and cgroup_uid(pod) != source]
     for pod in share(replicas, place, REPLICAS):
         for each in pod.status.pod_ips:
@@ -136,7 +136,7 @@ def _messages(known: ClusterDns, source: str, place: int) -> Iterator[PlannedCon
 
 
 def _hairpins(known: ClusterDns, node: str) -> Iterator[PlannedContact]:
-    """A DNS replica asks the Service that it is behind: some connections lead to itself."""
+    """A DNS replica connects to its own Service, so some connections are forwarded to itself."""
     times = HAIRPINS.get(len(known.replicas))
     for pod in known.replicas:
         if pod.spec.node_name == node and times and is_wired(pod):

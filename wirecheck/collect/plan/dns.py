@@ -1,4 +1,4 @@
-"""The DNS part of a visit's plan: queries as bytes, and who is asked them from where."""
+"""Plans the DNS queries of a visit: their bytes, sources and servers."""
 
 from __future__ import annotations
 
@@ -28,65 +28,65 @@ from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.objects.service import ServiceObject
 
 NAMES_A_VISIT = 6
-"""Of headless and of reverse names each; all nodes together cover the more, the more there are."""
+"""The number of headless and of reverse names each; the more nodes, the more names are covered."""
 
 REPLICAS_A_VISIT = 16
 REPLICAS_A_NAME = 4
-"""Where DNS runs on every node, each asking each would be a storm; all nodes cover all of them."""
+"""Limits for DNS on every node, where all-to-all queries would be a storm."""
 
 
 @dataclass(frozen=True, slots=True)
 class DnsLimits:
-    """How DNS is asked; times in seconds."""
+    """Limits of the DNS queries; times in seconds."""
 
     rate: float
     """Queries per second of this visit."""
     tries: int
     timeout: float
     external_names: tuple[str, ...] = ()
-    """Names outside the cluster that are asked for as well."""
+    """Names outside the cluster that are queried as well."""
 
 
 class DnsPlan(Struct, frozen=True):
-    """What is asked from every pod's netns, and what from the node's own."""
+    """The queries from every pod's netns, and those from the node's own."""
 
     queries: dict[str, str]
     """The messages by id, base64."""
     pods: list[Ask]
     node: list[Ask]
     addresses: list[str]
-    """Of the DNS Services: conntrack entries towards them are kept."""
+    """The addresses of the DNS Services, whose conntrack entries are kept."""
     rate: float
     tries: int
     timeout: float
     pairs: list[Ask] = []
-    """What some pods ask by one socket."""
+    """Pairs of queries that some pods send from one socket."""
     pair_sources: list[str] = []
     """Uids, as in cgroup paths, of those pods."""
     left_out: list[str] = []
-    """Uids, as in cgroup paths, of pods that ask nothing: the helper pods of any run."""
+    """Uids, as in cgroup paths, of pods that send no queries: the helper pods of any run."""
 
 
 @dataclass(frozen=True, slots=True)
 class DnsNames:
-    """What the plans of all nodes have in common: worked out once for all of them."""
+    """The shared data of all nodes' plans, computed once."""
 
     api: ApiObjects
     known: ClusterDns
     places: Mapping[str, int]
-    """Of each node in the order of their names."""
+    """The index of each node, sorted by name."""
     headless: Sequence[Question]
     reverse: Sequence[Question]
     large: Question | None
-    """A name with more addresses than a small datagram holds."""
+    """A name with more addresses than fit into a small datagram."""
     pair_sources: Mapping[str, Sequence[str]]
-    """By node the pods that can ask from a netns of their own."""
+    """By node, the pods that have a netns of their own."""
     left_out: Mapping[str, Sequence[str]]
-    """By node the helper pods, by their uids."""
+    """By node, the uids of the helper pods."""
 
 
 def dns_names(api: ApiObjects) -> DnsNames:
-    """The names of a cluster's Services, in an order that has nothing to do with their names."""
+    """The names of a cluster's Services, ordered by a hash so that samples are not alphabetical."""
     known = cluster_dns(api)
     headless = [each for service in api.services for each in _headless(service, known.domain)]
     reverse = (each for service in api.services for each in _reverse(service))
@@ -111,7 +111,7 @@ def _left_out(pods: Iterable[PodObject]) -> Mapping[str, Sequence[str]]:
 
 
 def dns_plan(names: DnsNames, node: str, limits: DnsLimits) -> DnsPlan:
-    """What the visit to `node` asks: the same API objects give the same plan."""
+    """The queries of the visit to `node`; the same API objects always give the same plan."""
     api, known, place = names.api, names.known, names.places[node]
     own_names = list(_names_for(names, place))
     replicas = share(list(_replicas(known)), place, REPLICAS_A_VISIT)
@@ -154,7 +154,7 @@ def dns_plan(names: DnsNames, node: str, limits: DnsLimits) -> DnsPlan:
 
 
 def queries(api: ApiObjects, external_names: Iterable[str] = ()) -> dict[str, str]:
-    """Every query that a plan of this cluster holds: id → `NAME TYPE`."""
+    """Every query in the plans of this cluster: id → `NAME TYPE`."""
     names = dns_names(api)
     known = names.known
     name = _kubernetes_question(api, known).name
@@ -167,7 +167,7 @@ def queries(api: ApiObjects, external_names: Iterable[str] = ()) -> dict[str, st
 
 
 def _kubernetes_question(api: ApiObjects, known: ClusterDns) -> Question:
-    """The name that every cluster has, in the family of its first address."""
+    """The name of the API's Service, which every cluster has, in its first address's family."""
     name = f"kubernetes.default.svc.{known.domain}"
     for service in api.services:
         if service_key(service) == ("default", "kubernetes"):
@@ -185,9 +185,9 @@ def _replicas(known: ClusterDns) -> Iterator[Replica]:
 
 
 def _names_for(names: DnsNames, place: int) -> Iterator[tuple[Question, Transport]]:
-    """The share that the node at `place` has of the headless and of the reverse names.
+    """The sample of headless and reverse names for the node with the index `place`.
 
-    Headless names are asked over TCP, where the answer always comes as a whole.
+    Headless names are queried over TCP, where a response is never truncated.
     """
     for question in share(names.headless, place, NAMES_A_VISIT):
         yield question, "tcp"
@@ -196,7 +196,7 @@ def _names_for(names: DnsNames, place: int) -> Iterator[tuple[Question, Transpor
 
 
 def _headless(service: ServiceObject, domain: str) -> Iterator[Question]:
-    """Without a selector its endpoints may be anything, names of hosts included."""
+    """Questions about a headless Service; without a selector its endpoints may have hostnames."""
     if service.spec.cluster_ip == "None" and service.spec.selector:
         name = f"{service.metadata.name}.{service.metadata.namespace}.svc.{domain}"
         for family in service.spec.ip_families or ["IPv4"]:

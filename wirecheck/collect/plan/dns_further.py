@@ -1,4 +1,4 @@
-"""What DNS is asked beside Services' names: losses, pairs, unknown, large and external names."""
+"""Plans DNS queries other than Services' names: loss, pairs, unknown, large, external names."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from wirecheck.snapshot.objects.pod import PodObject
 SAMPLES = 40
 SAMPLES_IN_ALL = 4000
 LEAST_SAMPLES = 8
-"""How often a node asks DNS replicas without a further try, to see what is lost: from 100 nodes
-on fewer times, but never below the least."""
+"""How often a node queries DNS replicas without retries, to detect lost packets: from 100 nodes
+on fewer times, but never less than LEAST_SAMPLES."""
 
 PAIR_SOURCES = 4
-"""Pods of a node that ask for both families at once."""
+"""The number of pods per node that query both families at once."""
 
 UNKNOWN = "no-such-service.default.svc"
-"""A name that the API decides on as it does on any other: a Service may be called so."""
+"""A name that normally does not exist; the API shows whether a Service has this name."""
 
 SMALLEST_DATAGRAM = 512
-"""Bytes that every answer over UDP may have, and without EDNS no more (RFC 1035, 4.2.1)."""
+"""The largest size in bytes of a response over UDP without EDNS (RFC 1035, 4.2.1)."""
 
 
 def samples(
     replicas: Sequence[Replica], kubernetes: Question, nodes: int
 ) -> Iterator[tuple[Question, Ask]]:
-    """Queries of which each counts, spread over some replicas."""
+    """Queries without retries, spread over some replicas."""
     count = min(SAMPLES, max(LEAST_SAMPLES, SAMPLES_IN_ALL // max(1, nodes)))
     for each in replicas:
         times = -(-count // len(replicas))
@@ -40,7 +40,7 @@ def samples(
 def further(
     replicas: Sequence[Replica], domain: str, large: Question | None, external: Iterable[str]
 ) -> Iterator[tuple[Question, Ask]]:
-    """Names that do not exist, whose answer is large, or that are outside the cluster."""
+    """Queries for names that do not exist, have a large response, or are outside the cluster."""
     unknown = unknown_question(domain)
     outside = [Question(name, "A") for name in external]
     for each in replicas:
@@ -53,12 +53,12 @@ def further(
 
 
 def unknown_question(domain: str) -> Question:
-    """A name below the cluster's domain that no Service is expected to have."""
+    """A name in the cluster's domain that no Service is expected to have."""
     return Question(f"{UNKNOWN}.{domain}", "A")
 
 
 def large_question(api: ApiObjects, headless: Iterable[Question], domain: str) -> Question | None:
-    """Of the headless names the one with most addresses, if one small datagram cannot hold them."""
+    """The headless name with most addresses, if they do not fit into a small datagram."""
     addresses: Counter[str] = Counter()
     for slice_ in api.endpoint_slices:
         if slice_.address_type == "IPv4":
@@ -73,7 +73,7 @@ def large_question(api: ApiObjects, headless: Iterable[Question], domain: str) -
 
 
 def pair_sources(pods: Iterable[PodObject]) -> Mapping[str, Sequence[str]]:
-    """By node the uids of pods that can ask from a netns of their own, in a stable order."""
+    """By node, the uids of pods with a netns of their own, in a stable order."""
     found: dict[str, list[str]] = defaultdict(list)
     for pod in pods:
         if is_running(pod) and not pod.spec.host_network:

@@ -1,4 +1,4 @@
-"""A DNS query as it is sent: the message, to whom, from where and why."""
+"""A DNS query of a plan: its message, server, source and reason."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Ask(Struct, frozen=True):
     purpose: str = ""
     """As in `attempts.Probe`."""
     second: str = ""
-    """The id of a query that leaves by the same socket."""
+    """The id of a query that is sent from the same socket."""
     times: int = 0
-    """How often it is sent, each time without a further try; 0 for once, with further tries."""
+    """How often it is sent without retries; 0 means once, with retries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Question:
     name: str
     kind: str
     edns: bool = True
-    """Without it, an answer over UDP has to fit into 512 bytes."""
+    """Without EDNS, a response over UDP has to fit into 512 bytes."""
 
     @property
     def text(self) -> str:
@@ -46,13 +46,13 @@ class Question:
 
     @property
     def id(self) -> str:
-        """The same in every look, whatever else is asked."""
+        """The same in every round, whatever the other queries are."""
         text = self.text if self.edns else f"{self.text} without EDNS"
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
     @property
     def wire(self) -> str:
-        """The message in base64; the program puts in an id of its own."""
+        """The message in base64; the node program replaces its id."""
         edns = 0 if self.edns else False
         query = dns.message.make_query(self.name, self.kind, use_edns=edns, payload=1232, id=0)
         return base64.b64encode(query.to_wire()).decode()
@@ -60,7 +60,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One address of a DNS replica, and the port that it listens on there."""
+    """One address of a DNS replica, and the port on which it listens."""
 
     address: str
     ports: Mapping[Transport, int]
@@ -68,6 +68,6 @@ class Replica:
     def asked(
         self, question: Question, transport: Transport, purpose: str = "", times: int = 0
     ) -> Ask:
-        """The question to this replica."""
+        """The query of `question` to this replica."""
         port = self.ports[transport]
         return Ask(question.id, self.address, transport, port, purpose, times=times)

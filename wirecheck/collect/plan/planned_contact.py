@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class PlannedContact(Struct, frozen=True, omit_defaults=True):
-    """A connection to make; `source` is the uid of a pod, as its cgroup has it, or empty."""
+    """A connection to make; `source` is the uid of a pod as in its cgroup path, or empty."""
 
     source: str
     purpose: str
@@ -15,6 +15,6 @@ class PlannedContact(Struct, frozen=True, omit_defaults=True):
     times: int = 1
     messages: int = 0
     attempts: int = 2
-    """How often it is tried in all where it fails, if it is to be made once."""
+    """The largest number of attempts if it fails and is planned once."""
     http: bool = False
-    """Whether the plan's request is sent, of whose answer the status is noted."""
+    """Whether the plan's HTTP request is sent, and the status of its response stored."""

@@ -1,4 +1,4 @@
-"""What one visit is asked to do: what to ask DNS, what to connect to, and its limits."""
+"""The plan of one visit: its DNS queries, its connections and its limits."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from wirecheck.collect.plan.dns import DnsLimits, DnsNames, DnsPlan, dns_names, 
 from wirecheck.snapshot.api_objects import ApiObjects
 
 LEAST_IN_BLOCKS = 100_000
-"""Characters: less is not worth a file of its own."""
+"""Characters: a smaller output is not worth a separate file."""
 
 MOST_KNOWN = 1_000
-"""Blocks that a plan names: about 11 kB on the command line, and 10,000 Services are 350."""
+"""The number of blocks that a plan names: about 11 kB of arguments; 10,000 Services have 350."""
 
 HAND_OVER = 10.0
-"""Seconds of a visit's limit that are left to the transport and to the program's end."""
+"""Seconds of a visit's limit that are reserved for the transport and the end of the program."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoundOptions:
-    """Limits of one look at all nodes; times in seconds."""
+    """Limits of one round over all nodes; times in seconds."""
 
     dns_rate: float = 200.0
     """DNS queries per second, over all nodes together."""
@@ -40,21 +40,21 @@ class RoundOptions:
     window: float = 2.0
     """The least time between the two samples of the conntrack counters."""
     contacts: bool = True
-    """Whether TCP connections are made; without them nothing but DNS is sent."""
+    """Whether TCP connections are made; otherwise only DNS queries are sent."""
     helpers: str = ""
-    """What labels the helper pods of this run; empty where there are none."""
+    """The label of this run's helper pods; empty if there are none."""
 
 
 class BlockPlan(Struct, frozen=True):
-    """How large outputs are sent: in blocks, each by its name alone where that is known here."""
+    """How large outputs are sent: in blocks; a block that is stored already is only named."""
 
     least: int = LEAST_IN_BLOCKS
     known: tuple[str, ...] = ()
     """The first hexadecimal digits of their SHA-256, `DIGITS` of them."""
 
     @classmethod
-    def but_for(cls, digests: Sequence[str]) -> BlockPlan:
-        """All that is large, but for these blocks, of which the last ones count most."""
+    def without(cls, digests: Sequence[str]) -> BlockPlan:
+        """The plan to send all blocks except these; only the last MOST_KNOWN of these are named."""
         return cls(known=tuple(each[:DIGITS] for each in digests[-MOST_KNOWN:]))
 
 
@@ -67,18 +67,16 @@ class Plan(Struct, frozen=True):
     dns: DnsPlan
     contacts: ContactPlan | None = None
     blocks: BlockPlan | None = None
-    """None where rules are to be sent as the tools print them."""
+    """None if rules are sent as the tools print them."""
 
     def encoded(self) -> bytes:
-        """As the node program reads it."""
+        """The JSON that the node program reads."""
         return msgspec.json.encode(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Planner:
-    """Makes the plans of one look. What they have in common is worked out before the first one:
-    plans are made by several threads at once.
-    """
+    """Makes the plans of one round, from several threads; their shared data is computed before."""
 
     options: RoundOptions
     rate: float
@@ -87,7 +85,7 @@ class Planner:
     targets: ContactTargets | None
 
     def plan(self, node: str, known_blocks: Sequence[str] = ()) -> Plan:
-        """The plan of the visit to `node`: the same API objects give the same plan.
+        """The plan of the visit to `node`; the same API objects always give the same plan.
 
         Blocks of rules that are stored already need not be sent again.
         """
@@ -101,17 +99,17 @@ class Planner:
             window=options.window,
             dns=dns_plan(self.names, node, limits),
             contacts=contacts_from(targets, node, options.dns_timeout) if targets else None,
-            blocks=BlockPlan.but_for(known_blocks),
+            blocks=BlockPlan.without(known_blocks),
         )
 
 
 def planner_of(api: ApiObjects, options: RoundOptions) -> Planner:
-    """For a look at the nodes of `api`."""
+    """The planner of one round over the nodes of `api`."""
     rate = options.dns_rate / max(1, min(len(api.nodes), options.workers))
     targets = contact_targets(api, options.helpers) if options.contacts else None
     return Planner(options, rate, dns_names(api), targets)
 
 
 def plan_for(api: ApiObjects, node: str, options: RoundOptions) -> Plan:
-    """The plan of one visit alone."""
+    """The plan of a single visit."""
     return planner_of(api, options).plan(node)

@@ -1,4 +1,4 @@
-"""Pods that wirecheck makes in the cluster for one run: agent pods and helper pods.
+"""Creates pods in the cluster for one run: agent pods and helper pods.
 
-Imports `collect.api` and `snapshot`. It removes what it made, whatever happens.
+Imports `collect.api` and `snapshot`. It always removes the pods that it created.
 """

@@ -1,10 +1,9 @@
-"""What runs in an agent pod: `wirecheck-agent wait`, and `wirecheck-agent look` for each visit.
+"""The commands of an agent pod: `wirecheck-agent wait`, and `wirecheck-agent look` per visit.
 
-The node program is the one that travels to nodes with a Python of their own; here it comes out
-of the image, and enters the node's mount and cgroup namespaces before it looks. So it reads the
-node's files and runs the node's tools, as it does by ssh. Tools that the node lacks are taken
-from the image: of kube-proxy's rules any iptables shows the same, but only the node's own shows
-what an administrator sees there.
+The node program is the same as the one sent by ssh, but it comes from the image, and enters the
+node's mount and cgroup namespaces first. So it reads the node's files and runs the node's tools.
+Tools that the node lacks are taken from the image: any iptables lists kube-proxy's rules alike,
+but only the node's own shows what an administrator sees there.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ from wirecheck.collect.node_program import NOT_LET_IN, OTHER_PROGRAM, digest
 from wirecheck.collect.on_node import commands, visit
 
 PRELOADED = (encodings.ascii, encodings.idna, encodings.latin_1)
-"""In the node's mount namespace there is another Python or none: nothing can be imported late."""
+"""Modules that are imported early: the node's mount namespace has another Python, or none."""
 
 ENTERED = (("cgroup", 0x02000000), ("mnt", 0x00020000))
-"""Of process 1: of cgroups, because paths in /proc are told relative to the reader's own."""
+"""Namespaces of process 1; the cgroup one, because /proc shows paths relative to the reader's."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -51,18 +50,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def wait(seconds: float) -> None:
-    """Stay until asked to end, or until the time is over."""
+    """Wait for a signal to end, or until the time has passed."""
     ended = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: ended.set())
-    # A wait without a limit would not let signals through.
+    # A wait without a limit would block signals.
     left = seconds or float("inf")
     while left > 0 and not ended.wait(min(left, 3600.0)):
         left -= 3600.0
 
 
 def look(wanted: str, plan: str) -> None:
-    """One visit to the node; its document goes to standard output."""
+    """Visit the node, and print its document on standard output."""
     if wanted != digest():
         sys.exit(OTHER_PROGRAM)
     task = json.loads(zlib.decompress(base64.b64decode(plan)))
@@ -77,7 +76,7 @@ def look(wanted: str, plan: str) -> None:
 
 
 def enter_node() -> None:
-    """Be in the node's mount and cgroup namespaces. Raises NotLetInError."""
+    """Enter the node's mount and cgroup namespaces. Raises NotLetInError."""
     own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     tools = {argv[0] for argv in commands.TABLE.values()}
     lent = {tool for tool in tools if shutil.which(tool, path=commands.PATH)}
@@ -94,7 +93,7 @@ def enter_node() -> None:
         raise NotLetInError("process 1 is the pod's own: hostPID is not set")
     for door, flag in doors:
         enter(door, flag)
-    # What is not loaded yet would be looked for among the node's files.
+    # Modules that are not loaded yet would be searched among the node's files.
     sys.path.clear()
     commands.LENT.update(lent)
     commands.LENDER = lambda: enter(own, ENTERED[-1][1])

@@ -56,7 +56,7 @@ class HelpersOfRun:
         return (
             f"Creating {pods}, one per node, in namespace {namespace}: each runs {image} as a user "
             f"without rights, and sends back what it is sent at port {PORT}. They are removed "
-            "when looking ends, or is interrupted; at the latest they end by themselves after "
+            "when the run ends or is interrupted; at the latest they end by themselves after "
             f"{self.seconds:,} s, and `wirecheck clean` removes them (label "
             f"app.kubernetes.io/instance={self._own.run})."
         )
@@ -67,7 +67,7 @@ class HelpersOfRun:
 
 
 def without_helper(made: HelperPodsRecord | None) -> list[str]:
-    """What the reader of the results has to know about nodes without one."""
+    """The note in the results about nodes without a helper pod."""
     missing = {name: why for name, why in (made.nodes if made else {}).items() if why}
     if not missing:
         return []

@@ -35,7 +35,7 @@ FINAL_REASONS = frozenset(
         "RunContainerError",
     }
 )
-"""Reasons of waiting containers that do not resolve by waiting."""
+"""Reasons of waiting containers that waiting does not resolve."""
 
 
 Manifest = dict[str, Any]
@@ -150,7 +150,7 @@ class RunPods:
     ) -> tuple[dict[str, str], dict[str, str]]:
         """By node, the names of the pods that started, and the reasons where none did.
 
-        `manifest` makes one of the names of the node and of the pod.
+        `manifest` creates one from the names of the node and of the pod.
         """
         self._made = True
         try:
@@ -291,7 +291,7 @@ class Removable(Protocol):
 def removed_at_last(made: Removable, say: Callable[[str], None]) -> Iterator[None]:
     """Remove the run's own pods whatever ends the block.
 
-    Who interrupts the removal once has it begin anew; who does so again is told what may be left.
+    The first interrupt during the removal restarts it; the second one reports possible leftovers.
     """
     try:
         yield

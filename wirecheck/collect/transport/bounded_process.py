@@ -1,4 +1,4 @@
-"""A local process that ends when its time is over, with everything that it started."""
+"""Runs a local process with a time limit, and ends it with everything that it started."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 GRACE = 1.0
-"""Seconds between asking a process group to end and making it."""
+"""Seconds between SIGTERM and SIGKILL to a process group."""
 
 SLICE = 0.25
-"""Seconds after which a wait looks whether it was called off."""
+"""Seconds between checks whether the wait was called off."""
 
 
 class OutOfTimeError(Exception):
-    """The process was ended because its time was over."""
+    """The process was ended because its time limit had passed."""
 
 
 class CalledOffError(Exception):
@@ -51,18 +51,18 @@ def run_bounded(
 ) -> Finished:
     """Run `argv` to its end, with `environment` beside what is set here, which it may replace.
 
-    With a lifeline it is sent one line, and its standard input stays open as long as somebody
-    waits for it, even if this program is killed. Without one its standard input is empty.
+    With a lifeline the process gets one line, and its standard input stays open until this
+    program stops waiting or is killed. Without one its standard input is empty.
 
     Raises OutOfTimeError, TooMuchOutputError or CalledOffError after ending it, and OSError
-    where it cannot be started.
+    if it cannot be started.
     """
     process = subprocess.Popen(
         argv,
         stdin=subprocess.PIPE if has_lifeline else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # What it says is read by patterns.
+        # Its messages are matched by patterns, so they must be English.
         env={**os.environ, "LC_ALL": "C", **(environment or {})},
         start_new_session=True,
     )
@@ -96,7 +96,7 @@ def _collected(
             left = end - time.monotonic()
             if left <= 0:
                 raise OutOfTimeError
-            # Asked before the look at the pipes, so that what it wrote last is not missed.
+            # Polled before the pipes are read, so that the last output is not missed.
             is_over = process.poll() is not None
             ready = selector.select(min(SLICE, left))
             for key, _ in ready:
@@ -123,7 +123,7 @@ def _status(process: subprocess.Popen[bytes], end: float) -> int:
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """Ask first, so that what listens can tidy up behind itself; then make sure."""
+    """Send SIGTERM first, so that the processes can clean up; then SIGKILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)

@@ -1,7 +1,7 @@
-"""One command on one node, by any access method: testinfra behind a small interface.
+"""Runs one command on one node by any access method: testinfra behind a small interface.
 
-testinfra provides the quoting and the command line of each method; running it with a time limit,
-a bound for the output and without a log of it is done here.
+testinfra provides the quoting and the command line of each method. This module runs it with a
+time limit and a size limit, and keeps its output out of logs.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def run_on(
     """Run `command`, which is a line for a POSIX shell, and return its raw output.
 
     Raises UnreachableError, TimeLimitError or UnrecognisedAnswerError, each a sentence;
-    CalledOffError if `called_off` was set meanwhile.
+    CalledOffError if `called_off` was set in the meantime.
     """
 
     def bounded(line: str, *arguments: str) -> Any:
@@ -80,12 +80,12 @@ def run_on(
 
     finished: list[Finished] = []
     with _creating:  # testinfra keeps its hosts in a dictionary without a lock
-        # A copy: the same way may lead to two nodes of a careless inventory at once.
+        # A copy, because a faulty inventory may use one host for two nodes at once.
         backend = copy.copy(testinfra.get_host(_place(access), **_options(access)).backend)
     backend.run_local = bounded
     backend.get_sudo_command = _sudo
     try:
-        with contextlib.suppress(RuntimeError):  # ssh's exit status 255, which is judged below
+        with contextlib.suppress(RuntimeError):  # ssh's exit status 255, which is handled below
             backend.run(command)
     except OutOfTimeError:
         raise TimeLimitError(
@@ -131,11 +131,11 @@ def _options(access: AccessMethod) -> dict[str, Any]:
             "timeout": CONNECT_SECONDS,
             # testinfra formats its command line once more: %% is ssh's %.
             "controlpath": f"{_control_folder()}/%%C",
-            # Of an option that is given twice ssh takes the first.
+            # If an option is given twice, ssh uses the first one.
             "ssh_extra_args": shlex.join(
                 [
                     *("-T", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=15"),
-                    # Somebody's own configuration may name another command for the host.
+                    # The user's ssh configuration may set another command for the host.
                     *("-o", "RemoteCommand=none"),
                     *access.ssh_arguments,
                 ]
@@ -145,7 +145,7 @@ def _options(access: AccessMethod) -> dict[str, Any]:
 
 
 def _sudo(command: str, _user: str | None) -> str:
-    """testinfra's own would wait for a password."""
+    """Replaces testinfra's sudo, which would wait for a password."""
     quote: Callable[..., str] = testinfra.backend.base.BaseBackend.quote
     return quote("sudo -n /bin/sh -c %s", command)
 
@@ -159,7 +159,7 @@ def _control_folder() -> Path:
 
 
 def _close_connections(folder: Path) -> None:
-    """End the connections that are still shared, all at once; ssh would within a minute."""
+    """End all shared connections now; ssh itself would end them within a minute."""
     closing = [
         subprocess.Popen(
             ["ssh", "-O", "exit", "-o", f"ControlPath={socket}", "node"],
