@@ -15,6 +15,6 @@ from wirecheck.snapshot.node_document import NodeDocument
 def as_sent(document: NodeDocument, writer: SnapshotWriter) -> bytes:
     """The document of a node whose plan names the blocks that are stored already."""
     made: dict[str, Any] = msgspec.to_builtins(document)
-    plan = msgspec.to_builtins(BlockPlan.but_for(writer.known_blocks))
+    plan = msgspec.to_builtins(BlockPlan.without(writer.known_blocks))
     made["blocks"] = cut(made["commands"].values(), plan)
     return msgspec.json.encode(made)

@@ -101,7 +101,7 @@ def changes_since(api: Api, before: ApiObjects) -> list[Change]:
     if not resources:
         return []
     found = _concurrently([partial(_differences, api, before, each) for each in resources])
-    return _changes(resources, found, before)
+    return _of_all(resources, found, before)
 
 
 def _concurrently(calls: Iterable[Callable[[], _Differences]]) -> list[_Differences]:
@@ -139,10 +139,10 @@ def changes_between(before: ApiObjects, after: ApiObjects) -> list[Change]:
             if key not in now:
                 differences.gone(item)
         found.append(differences)
-    return _changes(RESOURCES, found, before)
+    return _of_all(RESOURCES, found, before)
 
 
-def _changes(
+def _of_all(
     resources: Iterable[Resource], found: Collection[_Differences], before: ApiObjects
 ) -> list[Change]:
     changes = {}

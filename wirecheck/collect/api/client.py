@@ -209,7 +209,7 @@ class Api:
         return found
 
     def _named(self, what: str, path: str, kind: Any, allowed: str) -> Any:
-        """One object; None if it does not exist or cannot be read; then `problems` has the reason."""
+        """One object; None if it does not exist, or if `problems` has the reason why not."""
         try:
             raw = self.connection.get(path, what, rule=allowed)
             return self.connection.decoded(raw, kind, what)

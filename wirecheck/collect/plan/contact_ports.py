@@ -97,6 +97,6 @@ def _to_host_ports(
 
 
 def _addresses(node: NodeObject, family: int) -> Iterator[str]:
-    """The first InternalIP of a family: node ports are open there, whatever kube-proxy's options."""
+    """The first InternalIP of a family: kube-proxy always opens node ports there."""
     own = [each.address for each in node.status.addresses if each.type == "InternalIP"]
     yield from [canonical(each) for each in own if address(each).version == family][:1]
