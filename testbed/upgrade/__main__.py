@@ -91,7 +91,7 @@ def _gated(
     if "after" not in ended:
         raise TestbedError(f"{title}: the gate was closed before the upgrade")
     # An upgrade that changed nothing would prove nothing.
-    untold = [image for image in earlier.BEFORE.values() if image not in ended["tell"].said]
+    untold = [image for image in earlier.BEFORE.values() if image not in ended["report"].said]
     if untold:
         raise TestbedError(f"{title}: `wirecheck diff` does not show {', '.join(untold)}")
     return ended["after"].status
@@ -152,7 +152,7 @@ def _tell(title: str, verdicts: Sequence[Verdict]) -> None:
     for each in verdicts:
         click.echo(f"  {title}, {each.step}: exit status {each.status} ({each.seconds:.1f} s)")
         shown = each.said.splitlines()
-        shown = shown if each.step == "tell" else shown[-1:]
+        shown = shown if each.step == "report" else shown[-1:]
         for line in shown[:40]:
             click.echo(f"      {line}")
 

@@ -77,7 +77,7 @@ class TestRedact:
         status, _, err = snapshot("redact", written(tmp_path / "seen", small), "out")
 
         assert status == 4
-        assert "The range 10.0.0.5-10.0.0.9 cannot be mapped" in err
+        assert "The range 10.0.0.5-10.0.0.9 cannot be redacted" in err
         assert "Traceback" not in err
 
 

@@ -214,7 +214,7 @@ def test_blocks_that_are_large_together_are_refused(monkeypatch: pytest.MonkeyPa
 
     found = restored(document, lambda _: "").commands[RULES]
 
-    assert "larger than any output" in found.problem
+    assert "exceed the size of any output" in found.problem
 
 
 def test_naming_is_the_opposite_of_restoring() -> None:

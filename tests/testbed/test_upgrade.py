@@ -21,7 +21,7 @@ def gate(*steps: GateStep, folder: Path, cluster: str) -> tuple[list[tuple[str, 
 def test_the_gate_of_the_pipelines():
     steps = read_steps()
 
-    assert [step.name for step in steps] == ["before", "upgrade", "after", "tell"]
+    assert [step.name for step in steps] == ["before", "upgrade", "after", "report"]
     assert [step.name for step in steps if not step.run] == ["upgrade"]
     assert steps[0].goes_on == [0, 1]
     assert steps[2].goes_on == [0]
@@ -39,9 +39,9 @@ def test_what_was_broken_before_does_not_stop_the_upgrade(tmp_path):
 
 def test_what_could_not_be_looked_at_stops_it(tmp_path):
     before = GateStep("before", "wirecheck run --snapshot nowhere", goes_on=[0, 1])
-    tell = GateStep("tell", "wirecheck list", always=True)
+    report = GateStep("report", "wirecheck list", always=True)
 
-    ended, upgraded = gate(before, GateStep("upgrade"), tell, folder=tmp_path, cluster="broken")
+    ended, upgraded = gate(before, GateStep("upgrade"), report, folder=tmp_path, cluster="broken")
 
-    assert ended == [("before", 2), ("tell", 0)]
+    assert ended == [("before", 2), ("report", 0)]
     assert not upgraded

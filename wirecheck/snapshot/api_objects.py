@@ -1,8 +1,8 @@
-"""What is read from the API in one round, reduced to the fields that may enter a snapshot.
+"""The objects read from the API in one round, reduced to the fields that may enter a snapshot.
 
-Decoding a page into these types is the projection: no environment, no Secret, no managed
-field, and of the annotations only the named ones get past it. Each kind has its file in
-`objects/`; a field that is not named there is dropped on reading.
+Decoding a page into these types is the projection: it drops environment variables, Secrets,
+managed fields, and all annotations except the named ones. Each kind has its file in `objects/`;
+a field that is not named there is dropped on reading.
 """
 
 from __future__ import annotations

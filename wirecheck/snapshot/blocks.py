@@ -1,8 +1,8 @@
-"""Texts in blocks that nodes have in common: each block is stored once, read once, parsed once.
+"""Texts in blocks that nodes share: each block is stored once, read once and parsed once.
 
-A node of a cluster with 10,000 Services prints 12 MB of rules, and the next one prints the same
-again. The node program cuts such a text into blocks (`on_node/rule_blocks.py`) and names them by
-their content, so that a document may name blocks instead of holding them.
+A node of a cluster with 10,000 Services prints 12 MB of rules, and other nodes print the same.
+The node program cuts such a text into blocks (`on_node/rule_blocks.py`), named by a digest of
+their content, so that a document can name blocks instead of containing them.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from msgspec import structs
 from wirecheck.snapshot.node_document import Command, NodeDocument
 
 MOST_TEXTS = 6
-"""Whole texts that are kept for the next node: a node has one or two that are large."""
+"""The number of texts that are cached for the next node: a node has one or two large ones."""
 
 
 MOST_CHARACTERS = 256 << 20
-"""Of a text: a document may name a large block a thousand times."""
+"""The largest text: an untrusted document may name a large block a thousand times."""
 
 
 class Block:
-    """A part of a text. One with the same content is the same object, as long as it is in use."""
+    """A part of a text. Blocks with the same content are one object while it is in use."""
 
     __slots__ = ("__weakref__", "digest", "text")
 
@@ -35,13 +35,13 @@ class Block:
 
 
 class BlockText(str):
-    """A text that is known to be made of blocks, for those who can do with less than all of it."""
+    """A text with the blocks that it consists of, for callers that process block by block."""
 
     blocks: tuple[Block, ...]
 
 
 class MissingBlockError(Exception):
-    """A block that a text is made of cannot be had: a sentence with the next step."""
+    """A block of a text is missing or damaged. The message has the cause."""
 
 
 Find = Callable[[str], str]
@@ -52,13 +52,13 @@ _texts: OrderedDict[tuple[str, ...], BlockText] = OrderedDict()
 
 
 def forget() -> None:
-    """Keep no text, and find no block again that somebody else still holds."""
+    """Empty the caches of texts and blocks."""
     _texts.clear()
     _blocks.clear()
 
 
 def digest_of(text: str) -> str:
-    """What a block with this text is named by."""
+    """The name of a block with this text: its SHA-256."""
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
@@ -68,7 +68,7 @@ def block_of(text: str) -> Block:
 
 
 def joined(blocks: Sequence[Block]) -> BlockText:
-    """The text that is made of these."""
+    """The text that consists of these blocks."""
     names = tuple(each.digest for each in blocks)
     text = _texts.get(names)
     if text is None:
@@ -82,9 +82,9 @@ def joined(blocks: Sequence[Block]) -> BlockText:
 
 
 def restored(document: NodeDocument, find: Find) -> NodeDocument:
-    """The document with the texts that it only names; `find` is asked for blocks it lacks.
+    """The document with its texts instead of names of blocks; `find` returns blocks it lacks.
 
-    Where one cannot be had, the command failed, and the rest of the document is good.
+    If a block is missing, its command counts as failed, and the rest of the document is valid.
     """
     if not any(each.blocks for each in document.commands.values()):
         return document
@@ -98,7 +98,7 @@ def restored(document: NodeDocument, find: Find) -> NodeDocument:
 
 
 def whole(document: NodeDocument) -> NodeDocument:
-    """The document, with the texts of which it has all blocks itself."""
+    """The document with its texts, if it contains all of their blocks."""
     return restored(document, _nowhere)
 
 
@@ -125,7 +125,7 @@ def _all_of(digests: Iterable[str], find: Find) -> list[Block]:
         found.append(_kept(digest, find))
         size += len(found[-1].text)
         if size > MOST_CHARACTERS:
-            raise MissingBlockError("its blocks together are larger than any output can be")
+            raise MissingBlockError("its blocks together exceed the size of any output")
     return found
 
 
@@ -138,12 +138,12 @@ def _kept(digest: str, find: Find) -> Block:
 
 def _proven(digest: str, text: str) -> str:
     if digest_of(text) != digest:
-        raise MissingBlockError(f"a part of its output, {digest[:12]}, was changed on its way")
+        raise MissingBlockError(f"a part of its output, {digest[:12]}, was changed in transit")
     return text
 
 
 def named(document: NodeDocument) -> NodeDocument:
-    """The opposite of `restored`: texts are named, and their blocks in the document."""
+    """The opposite of `restored`: the document names its texts' blocks, and contains them."""
     made = {
         name: each.output.blocks
         for name, each in document.commands.items()

@@ -30,7 +30,7 @@ INDEX = "snapshot.json"
 MEBIBYTE = 1 << 20
 LARGEST_INDEX = 256 * MEBIBYTE
 LARGEST_API = 2048 * MEBIBYTE
-"""Several times 150,000 pods of about 1.5 kB each."""
+"""The size limit of API objects: several times 150,000 pods of about 1.5 kB each."""
 LARGEST_DOCUMENT = 256 * MEBIBYTE
 """iptables-save of a node in a cluster with 10,000 Services has 12 MB."""
 
@@ -135,7 +135,7 @@ class Snapshot:
             raise MissingBlockError(str(error)) from None
         if digest_of(text) != digest:
             raise MissingBlockError(
-                f"{file} has not the content that its name says; copy the snapshot again."
+                f"{file} does not match the digest in its name; copy the snapshot again."
             )
         return text
 

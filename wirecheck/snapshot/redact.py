@@ -1,8 +1,8 @@
-"""A snapshot that can be sent to someone else: other names, addresses and images, all through.
+"""Redacts a snapshot for others: replaces names, addresses and images everywhere.
 
-The same thing has the same replacement everywhere, so the redacted snapshot gives the same
-verdicts. What stays is listed in docs/inspect.md. The key is made for one redaction and kept
-nowhere: what was replaced cannot be told from the result, nor two redactions be compared.
+An object has the same replacement everywhere, so the redacted snapshot gives the same verdicts.
+docs/inspect.md lists what stays. The key is generated for one redaction and stored nowhere, so
+replacements cannot be reversed, and two redactions cannot be compared.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RANGE = re.compile(r"[0-9a-fA-F.:]+/\d{1,3}")
 
 @dataclass(frozen=True, slots=True)
 class Dictionary:
-    """What stands for what: as confidential as the original."""
+    """The mapping of originals to replacements: as confidential as the original."""
 
     nodes: dict[str, str]
     names: dict[str, str]
@@ -42,11 +42,11 @@ class Dictionary:
 def redact(
     snapshot: Snapshot, folder: Path, plugins: PluginNames, key: bytes | None = None
 ) -> Dictionary:
-    """Write the redacted snapshot to the new folder; returns what was replaced by what.
+    """Write the redacted snapshot to the new folder; returns the replacements.
 
     `plugins` are the names that CNI plugins use in every cluster. `key` is for tests.
-    Raises SnapshotError where a part cannot be read or written, and RedactionError where it
-    cannot be redacted without changing what it says.
+    Raises SnapshotError if a part cannot be read or written, and RedactionError if it cannot be
+    redacted without changing verdicts.
     """
     if folder.exists() and any(folder.iterdir()):
         raise SnapshotError(f"{folder} is not empty; name a new folder.")
@@ -59,7 +59,7 @@ def redact(
     names = NameMap(secret, plugins)
     addresses = AddressMap(secret, ranges)
     fields = Fields(TextMap(addresses, names, plugins.devices))
-    # Every look's objects first: texts are searched for the names that these have.
+    # The objects of every round come first: texts are searched for their names.
     mapped = {look: cast(ApiObjects, fields.struct(api)) for look, api in apis.items()}
     nodes = {node.metadata.name for api in apis.values() for node in api.nodes}
     nodes |= {name for look in snapshot.index.looks for name in look.visits}
@@ -80,7 +80,7 @@ def _without_looks(fields: Fields, index: SnapshotIndex) -> SnapshotIndex:
 
 
 def _ranges(api: ApiObjects) -> Iterator[IPNetwork]:
-    """The ranges of pods: their own addresses are used by overlays and bridges."""
+    """The pod CIDRs: overlays and bridges use their network addresses."""
     texts = [text for node in api.nodes for text in (node.spec.pod_cidr, *node.spec.pod_cidrs)]
     texts += [
         found

@@ -1,11 +1,11 @@
-"""Other addresses for the same network: what shares a prefix before shares one after.
+"""Replaces addresses and keeps prefixes: addresses that share a prefix still share one.
 
 The construction is Crypto-PAn's (Xu, Fan, Ammar, Moon: "Prefix-preserving IP address
 anonymization", 2002): whether a bit is flipped is decided by a keyed pseudo-random function of
 the bits before it. The function is keyed BLAKE2b. Three things differ from it: well-known ranges
 map to themselves, so that loopback stays loopback; a network's own address stays the network's,
-because overlays use it (flannel's device has the node range's), and so does the one after it;
-and an IPv4 address inside an IPv6 one is mapped as itself.
+because overlays use it (flannel's device has the one of the node's pod CIDR), and so does the
+address after it; and an IPv4 address inside an IPv6 one is mapped like the IPv4 address.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ WELL_KNOWN: tuple[IPNetwork, ...] = (
     *map(IPv6Network, ("::/96", "::ffff:0:0/96", "fe80::/10", "ff00::/8")),
 )
 LINK_LOCAL = IPv6Network("fe80::/64")
-"""Interface identifiers in it are made of MAC addresses: those bits are mapped."""
+"""Interface identifiers in it derive from MAC addresses, so those bits are mapped."""
 BITS = {4: 32, 6: 128}
 Prefix = tuple[int, int]
 """Its length, and its bits as a number."""
 
 
 class AddressMap:
-    """A mapping of all addresses of both families onto themselves, fixed by `key`.
+    """A one-to-one mapping of all addresses of both families, determined by `key`.
 
-    `networks` are those whose own address must stay their own address.
+    The network addresses of `networks` stay network addresses.
     """
 
     def __init__(self, key: bytes, networks: Iterable[IPNetwork] = ()) -> None:
@@ -45,10 +45,10 @@ class AddressMap:
         }
         self._zeros = {family: _zero_paths(networks, family) for family in BITS}
         self.known: dict[str, str] = {}
-        """Every address and range that was asked for as text, with its replacement."""
+        """Every address and range that was mapped as text, with its replacement."""
 
     def address(self, known: IPAddress) -> IPAddress:
-        """The other address."""
+        """The replacement of an address."""
         if isinstance(known, IPv6Address):
             if known.ipv4_mapped is not None:
                 inner = self.address(known.ipv4_mapped)
@@ -57,14 +57,14 @@ class AddressMap:
         return IPv4Address(self._mapped(4, int(known), 32))
 
     def network(self, known: IPNetwork) -> IPNetwork:
-        """The other range, of the same length."""
+        """The replacement of a range, of the same length."""
         bits, length = BITS[known.version], known.prefixlen
         host = bits - length
         mapped = self._mapped(known.version, int(known.network_address) >> host, length) << host
         return ip_network((mapped, length)) if known.version == 4 else IPv6Network((mapped, length))
 
     def text(self, text: str) -> str:
-        """The same for an address or a range as text; raises ValueError where it is neither."""
+        """The replacement of an address or range as text; raises ValueError if it is neither."""
         if text not in self.known:
             self.known[text] = self._text(text)
         return self.known[text]
@@ -80,7 +80,7 @@ class AddressMap:
         return f"{self.address(known)}/{length}"
 
     def _mapped(self, family: int, value: int, length: int) -> int:
-        """The first `length` bits, `value`, mapped."""
+        """The replacement of the first `length` bits, `value`."""
         mapped = 0
         for depth in range(length):
             before = value >> (length - depth)
@@ -112,7 +112,7 @@ def _holds(outer: Prefix, inner: Prefix) -> bool:
 
 
 def _ancestors(family: int) -> set[Prefix]:
-    """All shorter prefixes of well-known ranges: their bits lead there, and stay."""
+    """All shorter prefixes of well-known ranges, whose next bit is kept."""
     found: set[Prefix] = set()
     for range_ in (*WELL_KNOWN, LINK_LOCAL):
         if range_.version == family:
@@ -122,7 +122,7 @@ def _ancestors(family: int) -> set[Prefix]:
 
 
 def _zero_paths(networks: Iterable[IPNetwork], family: int) -> set[Prefix]:
-    """From each network's prefix on the prefixes that go on with zeros alone."""
+    """Each network's prefix, and the longer prefixes that append only zeros to it."""
     found: set[Prefix] = set()
     for range_ in networks:
         if range_.version == family:

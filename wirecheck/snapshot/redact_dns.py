@@ -1,4 +1,4 @@
-"""DNS answers as they came off the wire, with other names and addresses in them."""
+"""Replaces names and addresses in DNS responses in wire format."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ import dns.rrset
 from wirecheck.snapshot.redact_text import TextMap
 
 NO_ANSWER = base64.b64encode(b"\xff" * 5).decode()
-"""In place of bytes that are no DNS answer: neither are these."""
+"""Replaces bytes that are not a DNS response, and cannot be decoded either."""
 
 WITH_NAMES = frozenset({"PTR", "CNAME", "NS", "DNAME", "SRV", "MX", "SOA"})
 
 
 def redacted_answer(texts: TextMap, encoded: str) -> str:
-    """A probe's answer in base64, mapped; what cannot be decoded becomes what cannot be either."""
+    """A probe's response in base64, redacted; one that cannot be decoded becomes NO_ANSWER."""
     if not encoded:
         return encoded
     try:
@@ -40,7 +40,7 @@ def _message(texts: TextMap, known: dns.message.Message) -> bytes:
     for section, old in zip(fresh.sections, known.sections, strict=True):
         section.extend(mapped for rrset in old for mapped in _rrset(texts, rrset))
     if known.edns >= 0:
-        # Options may carry anything, such as the server's name (RFC 5001): none is kept.
+        # Options may contain anything, such as the server's name (RFC 5001): none is kept.
         fresh.use_edns(known.edns, known.ednsflags, known.payload)
     fresh.flags = known.flags
     return fresh.to_wire(max_size=65535)
@@ -70,7 +70,7 @@ def _name_text(texts: TextMap, text: str) -> str:
 
 
 def _data(texts: TextMap, record: dns.rdata.Rdata) -> str | None:
-    """The record's data; of kinds that nothing is asked about, nothing is kept."""
+    """The record's data; None for record types that no check uses."""
     kind = dns.rdatatype.to_text(record.rdtype)
     if kind in ("A", "AAAA"):
         return texts.opaque(record.to_text())

@@ -1,8 +1,8 @@
-"""How each field of a snapshot is redacted; a field that is not named here is free text.
+"""Defines how each field of a snapshot is redacted; a field that is not named is free text.
 
-Free text loses addresses, hashes and every known name that stands as a word of its own. Words of
-Kubernetes, of the kernel and of wirecheck are kept by naming their fields: a Service may be
-called `unicast`.
+In free text, addresses, hashes and every known name that is a separate word are replaced. Fields
+with words of Kubernetes, the kernel and wirecheck are named here to keep them, because a Service
+may be called `unicast`.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ Special = Callable[["Fields", Any], Any]
 
 
 class Fields:
-    """Walks through the types of a snapshot."""
+    """Redacts the types of a snapshot recursively."""
 
     def __init__(self, texts: TextMap) -> None:
         self.texts = texts
@@ -182,7 +182,7 @@ class Fields:
         }
 
     def struct(self, value: Struct) -> Struct:
-        """The same with every field redacted."""
+        """The value with every field redacted."""
         kind = type(value).__name__
         if special := SPECIAL_TYPES.get(kind):
             value = special(self, value)
@@ -213,7 +213,7 @@ class Fields:
         return value
 
     def domain(self, text: str) -> str:
-        """A name of a host or zone, or an address."""
+        """Redacts the name of a host or zone, or an address."""
         mapped = self.texts.opaque(text)
         return mapped if ":" in text or mapped != text else self.texts.names.domain(text)
 
@@ -223,7 +223,7 @@ def _labels(fields: Fields, labels: dict[str, str]) -> dict[str, str]:
 
 
 def _annotations(fields: Fields, notes: dict[str, str]) -> dict[str, str]:
-    """Those alone that a snapshot may hold; of a service mesh's long status that it is there."""
+    """Only the allowed annotations; the status of a service mesh becomes `redacted`."""
     return {
         key: "redacted" if key.startswith("sidecar.") else fields.texts.opaque(value)
         for key, value in notes.items()
@@ -244,7 +244,7 @@ def _expression(fields: Fields, value: Any) -> Any:
 
 
 def _paths(fields: Fields, files: dict[str, str]) -> dict[str, str]:
-    """By path; a path holds the name of a device, and a file addresses."""
+    """Files by path: a path may contain the name of a device, and a file addresses."""
     texts = fields.texts
     return {
         texts.opaque(path): texts.ip_vs(text) if path == "/proc/net/ip_vs" else texts.opaque(text)
@@ -329,7 +329,7 @@ def _pattern(fields: Fields, where: str, word: str) -> str:
     if set(word) == {"*"}:
         return word
     raise RedactionError(
-        f"The waiver at `{where}` cannot be mapped: its pattern is about a part of a name, which "
+        f"The waiver at `{where}` cannot be redacted: its pattern matches a part of a name, which "
         "has no replacement. Name the objects in it, or take the snapshot without it."
     )
 
@@ -372,4 +372,4 @@ SPECIAL: Mapping[str, Special] = {
 }
 SPECIAL_TYPES: Mapping[str, Special] = {"LabelExpression": _expression}
 KERNEL_WORDS = "nf_conntrack table full dropping packet"
-"""By these a check knows lines of the kernel log."""
+"""Phrases by which a check recognises lines of the kernel log."""

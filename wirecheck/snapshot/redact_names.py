@@ -1,7 +1,7 @@
-"""Other names for the same things, word by word, so that names made of names still are.
+"""Replaces names word by word, so that names derived from other names stay related.
 
 `web-678979c555-h9f9s` shares its first word with Deployment `web` and its second with the label
-`pod-template-hash`: words are mapped, not whole names, and that survives.
+`pod-template-hash`. Words are replaced, not whole names, so they still match.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ KEPT_NAMES = frozenset(
         "etcd",
     }
 )
-"""Names of Kubernetes' own parts: checks go by them, and they reveal nothing."""
+"""Names of Kubernetes' own components: checks need them, and they reveal nothing."""
 
 KEPT_LABELS = frozenset({"svc", "pod", "cluster", "local", "in-addr", "ip6", "arpa"})
 """Of domain names."""
@@ -65,7 +65,7 @@ class PluginNames:
 
 
 class NameMap:
-    """Replacements of names, fixed by `key`; `known` are all that were asked for."""
+    """The replacements of names, determined by `key`; `known` has all that were mapped."""
 
     def __init__(self, key: bytes, plugins: PluginNames) -> None:
         self._key = key
@@ -73,10 +73,10 @@ class NameMap:
         self._words: dict[str, str] = {}
         self._taken: set[str] = set()
         self.known: dict[str, str] = {}
-        """Every name that was replaced: what is looked for in free text."""
+        """Every name that was replaced; these are searched in free text."""
 
     def name(self, known: str) -> str:
-        """The name of an object."""
+        """The replacement of an object's name."""
         mapped = self._mapped(known)
         self._remember(known, mapped)
         return mapped
@@ -107,7 +107,7 @@ class NameMap:
         return self._words[folded]
 
     def _fresh(self, word: str) -> str:
-        """A word of six letters that stands for no other one."""
+        """A word of six letters that does not replace another word."""
         for attempt in range(1000):
             digest = self.digest(f"word {attempt} {word}")
             number = int.from_bytes(digest[:8], "big")
@@ -122,7 +122,7 @@ class NameMap:
         raise AssertionError("more names than words of six letters")
 
     def domain(self, known: str) -> str:
-        """A domain name: each label that is not Kubernetes' own."""
+        """The replacement of a domain name; labels of Kubernetes itself stay."""
         labels = known.split(".")
         mapped = ".".join(
             label if label.lower() in KEPT_LABELS else self.name(label) for label in labels
@@ -131,17 +131,17 @@ class NameMap:
         return mapped
 
     def port(self, known: str) -> str:
-        """The name of a port; a number stays."""
+        """The replacement of a port's name; a number stays."""
         return known if known in KEPT_PORTS or known.isdigit() else self.name(known)
 
     def label(self, key: str, value: str) -> str:
-        """The value of a label."""
+        """The replacement of a label's value."""
         if KEPT_VALUE_KEYS.match(key) or value in ("true", "false", ""):
             return value
         return self.name(value)
 
     def image(self, known: str) -> str:
-        """An image: registry, path and the words of the tag; version numbers stay."""
+        """The replacement of an image's registry, path and words of its tag; versions stay."""
         if not known or known.startswith("sha256:"):
             return self.hexadecimal(known)
         path, at, digest = known.partition("@")
@@ -165,22 +165,22 @@ class NameMap:
         )
 
     def hexadecimal(self, known: str) -> str:
-        """Hexadecimal digits, as many; what comes before a colon (`sha256:`) stays."""
+        """The same number of hexadecimal digits; a prefix with a colon (`sha256:`) stays."""
         kind, colon, digits = known.rpartition(":")
         return kind + colon + self.digest(f"hex {digits.lower()}").hex()[: len(digits)]
 
     def uuid(self, known: str) -> str:
-        """A UUID."""
+        """The replacement of a UUID."""
         digits = self.hexadecimal(known.replace("-", ""))
         cuts = (0, 8, 12, 16, 20, 32)
         return "-".join(digits[low:high] for low, high in pairwise(cuts))
 
     def chain(self, known: str) -> str:
-        """The hash in the name of a chain: base32, as long."""
+        """The replacement of the hash in a chain's name: base32 of the same length."""
         return base64.b32encode(self.digest(f"chain {known}")).decode()[: len(known)]
 
     def mac(self, known: str) -> str:
-        """A MAC address, of the local administration; groups and nothing stay."""
+        """A locally administered MAC address; multicast and all-zero addresses stay."""
         octets = bytes.fromhex(known.replace(":", ""))
         if octets[0] & 1 or not any(octets):
             return known
@@ -189,5 +189,5 @@ class NameMap:
         return fresh.hex(":")
 
     def digest(self, text: str) -> bytes:
-        """What all of it is made of: 64 bytes that only the key can tell."""
+        """The source of all replacements: 64 bytes that only the key determines."""
         return hashlib.blake2b(text.encode(errors="surrogatepass"), key=self._key).digest()

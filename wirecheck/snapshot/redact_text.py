@@ -1,4 +1,4 @@
-"""Texts of tools with other addresses and names in them, format by format."""
+"""Replaces addresses and names in the output of tools, format by format."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ PATTERN = r"""
   | (?P<device>\b(?P<kind>DEVICES)(?P<digits>[0-9a-f]{6,16})\b)
   | (?P<hex>(?<![0-9a-zA-Z.])[0-9a-f]{12,128}(?![0-9a-zA-Z]))
 """
-"""What carries an address or a name and can be told by its look."""
+"""Addresses and names that are recognisable by their form."""
 
 DEVICES = ("veth", "tap", "vnet")
-"""Prefixes of interfaces of pods and virtual machines that no single CNI plugin owns."""
+"""Prefixes of interfaces of pods and virtual machines that are not specific to a CNI plugin."""
 
 USER = re.compile(r"://[^@/\s]+@")
 """The user's name in an access method."""
@@ -47,7 +47,7 @@ HOST_NAMES = re.compile(
 
 
 class RedactionError(Exception):
-    """The snapshot cannot be redacted and keep its verdicts: a sentence with what to do."""
+    """Redaction would change the snapshot's verdicts. The message has the next step."""
 
 
 class TextMap:
@@ -72,11 +72,11 @@ class TextMap:
         }
 
     def opaque(self, text: str) -> str:
-        """Addresses and hashes alone: for texts whose words are a tool's."""
+        """Replaces only addresses and hashes, for texts whose words are a tool's."""
         return self._pattern.sub(self._replacement, text)
 
     def free(self, text: str, keep: str = "") -> str:
-        """The same, and every known name that stands as a word of its own, but those in `keep`."""
+        """Also replaces every known name that is a separate word, except those in `keep`."""
         kept = set(WORD.findall(keep))
         text = USER.sub("://", text)
         return WORD.sub(lambda found: self._known(found.group(), kept), self.opaque(text))
@@ -92,7 +92,7 @@ class TextMap:
         return ".".join(self.names.known.get(label, label) for label in word.split("."))
 
     def _replacement(self, found: re.Match[str]) -> str:
-        """By the outermost group that matched, which closes last."""
+        """The replacement by the outermost group that matched, which closes last."""
         return self._kinds[found.lastgroup or ""](found)
 
     def _uuid(self, found: re.Match[str]) -> str:
@@ -107,7 +107,7 @@ class TextMap:
         return found["kind"] + self.names.hexadecimal(found["digits"])
 
     def _hexadecimal(self, found: re.Match[str]) -> str:
-        """Digits alone are a number, such as a counter or a probability."""
+        """Decimal digits are kept as a number, such as a counter or a probability."""
         text = found.group()
         return text if text.isdigit() else self.names.hexadecimal(text)
 
@@ -119,12 +119,12 @@ class TextMap:
 
     def _range(self, found: re.Match[str]) -> str:
         raise RedactionError(
-            f"The range {found.group()} cannot be mapped, for it is no prefix: prefixes are kept, "
-            "and the order of addresses is not. Send a snapshot without that rule."
+            f"The range {found.group()} cannot be redacted, because it is not a prefix: redaction "
+            "keeps prefixes, but not the order of addresses. Send a snapshot without that rule."
         )
 
     def _reversed(self, text: str) -> str:
-        """A name of a reverse zone, or of a part of one."""
+        """Replaces a name in a reverse zone, or the name of a zone."""
         *labels, _, _ = text.split(".")
         if text.endswith("in-addr.arpa"):
             octets = list(reversed(labels))
@@ -146,7 +146,7 @@ class TextMap:
         return ".".join([*reversed(mapped[: len(digits)]), "ip6.arpa"])
 
     def blocks(self, text: BlockText) -> BlockText:
-        """Rules in blocks: each block once, whichever nodes have it."""
+        """Replaces rules in blocks: each block once, for all nodes that have it."""
         return joined([self._block(each) for each in text.blocks])
 
     def _block(self, block: Block) -> Block:
@@ -158,7 +158,7 @@ class TextMap:
         return known
 
     def _nft_block(self, text: str) -> str:
-        """A part of a listing: items with commas between them, and what is around the first."""
+        """A part of a listing: items with commas between them, and the text around them."""
         found = _NFT_BLOCK.fullmatch(text)
         try:
             items = json.loads(f"[{found[2]}]") if found else None
@@ -173,7 +173,7 @@ class TextMap:
         return self.opaque(COMMENT.sub(lambda found: found[1] + self.comment(found[2]), text))
 
     def comment(self, text: str) -> str:
-        """`"shop/web:http -> …"`: a Service at its beginning, known names after it."""
+        """`"shop/web:http -> …"`: begins with a Service, followed by known names."""
         quote = '"' if text.startswith('"') else ""
         inner = text[1:-1] if quote else text
         found = SERVICE.match(inner)
@@ -256,7 +256,7 @@ class TextMap:
         return self.names.domain(word)
 
     def proxy_configuration(self, text: str) -> str:
-        """kube-proxy's configuration as YAML or JSON: the words are its own, names are few."""
+        """kube-proxy's configuration as YAML or JSON, which contains few names of users."""
         named: Callable[[re.Match[str]], str] = lambda found: found[1] + self.names.name(found[2])  # noqa: E731
         return self.opaque(HOST_NAMES.sub(named, text))
 

@@ -312,7 +312,7 @@ def test_nodes_that_are_gone_leaving_or_not_ready(server: ApiServer, api: Api) -
     ]
     reasons = api.still_there(["fine", "unknown", "leaving", "deleting", "new", "gone"])
     assert set(reasons) == {"unknown", "leaving", "deleting", "new", "gone"}
-    assert reasons["gone"] == "The node was deleted meanwhile."
+    assert reasons["gone"] == "The node was deleted in the meantime."
     assert "ToBeDeletedByClusterAutoscaler" in reasons["leaving"]
 
 

@@ -1,4 +1,4 @@
-"""What of a ClusterRole and of its binding may enter a snapshot."""
+"""The fields of a ClusterRole and of its binding that may enter a snapshot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class PolicyRule(ApiStruct, frozen=True):
 
 
 class ClusterRoleObject(ApiStruct, frozen=True):
-    """Only those that DNS goes by, see `collect/api.py`."""
+    """Only those of CoreDNS, see `collect/api/resources.py`."""
 
     metadata: Metadata
     rules: list[PolicyRule] | None = None
@@ -30,7 +30,7 @@ class RoleRef(ApiStruct, frozen=True):
 
 
 class ClusterRoleBindingObject(ApiStruct, frozen=True):
-    """Only those that DNS goes by, see `collect/api.py`."""
+    """Only those of CoreDNS, see `collect/api/resources.py`."""
 
     metadata: Metadata
     role_ref: RoleRef = RoleRef()

@@ -1,4 +1,4 @@
-"""What of a ConfigMap may enter a snapshot."""
+"""The fields of a ConfigMap that may enter a snapshot."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from wirecheck.snapshot.objects.metadata import ApiStruct, Metadata
 
 
 class ConfigMapObject(ApiStruct, frozen=True):
-    """Only the named configuration keys of the named ConfigMaps, see `collect/api.py`."""
+    """Only the named configuration keys of the named ConfigMaps, see `collect/api/resources.py`."""
 
     metadata: Metadata
     data: dict[str, str] = {}

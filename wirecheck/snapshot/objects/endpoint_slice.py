@@ -1,4 +1,4 @@
-"""What of an EndpointSlice may enter a snapshot."""
+"""The fields of an EndpointSlice that may enter a snapshot."""
 
 from __future__ import annotations
 

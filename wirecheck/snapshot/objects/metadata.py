@@ -1,4 +1,4 @@
-"""What objects of every kind may bring into a snapshot: names, labels, owners, conditions."""
+"""The fields of all kinds that may enter a snapshot: names, labels, owners, conditions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 ALLOWED_ANNOTATIONS = frozenset(
     {
-        # A static pod's cgroup carries this hash, not the uid of its mirror in the API.
+        # A static pod's cgroup path contains this hash, not the uid of its mirror pod in the API.
         "kubernetes.io/config.hash",
         "kubernetes.io/config.mirror",
         "flannel.alpha.coreos.com/backend-type",
@@ -21,7 +21,7 @@ ALLOWED_ANNOTATIONS = frozenset(
         "sidecar.istio.io/status",
     }
 )
-"""Annotations are free text and may hold anything: these are read, and no others."""
+"""Annotations are free text and may contain anything, so only these are read."""
 
 
 class ApiStruct(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -56,7 +56,7 @@ class Condition(ApiStruct, frozen=True):
 
 
 def is_true(conditions: Iterable[Condition], type_: str) -> bool:
-    """Whether the condition of that type is there, and True."""
+    """Whether the condition of that type exists and is True."""
     return any(each.type == type_ and each.status == "True" for each in conditions)
 
 

@@ -1,4 +1,4 @@
-"""What of a NetworkPolicy may enter a snapshot."""
+"""The fields of a NetworkPolicy that may enter a snapshot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class LabelSelector(ApiStruct, frozen=True):
 
 
 class EgressRule(ApiStruct, frozen=True):
-    """That there is a rule counts here, not what it allows: it keeps no field."""
+    """A rule; only its existence matters, so no field is kept."""
 
 
 class NetworkPolicySpec(ApiStruct, frozen=True):

@@ -1,4 +1,4 @@
-"""What of a Node may enter a snapshot."""
+"""The fields of a Node that may enter a snapshot."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ NETWORK_STATUS = re.compile(r"NetworkReady=false reason:\w* message:[^,\]]{0,200
 
 
 class NodeCondition(Condition, frozen=True):
-    """A condition of a node; of its message what the runtime tells of the network, if anything."""
+    """A condition of a node; only the runtime's network status is kept of its message."""
 
     message: str = ""
 
     def __post_init__(self) -> None:
-        """Messages are free text: all else is dropped."""
+        """Messages are free text, so everything else is dropped."""
         found = NETWORK_STATUS.search(self.message)
         force_setattr(self, "message", found[0] if found else "")
 

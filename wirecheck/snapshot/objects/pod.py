@@ -1,4 +1,4 @@
-"""What of a Pod may enter a snapshot."""
+"""The fields of a Pod that may enter a snapshot."""
 
 from __future__ import annotations
 

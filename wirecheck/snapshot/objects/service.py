@@ -1,4 +1,4 @@
-"""What of a Service may enter a snapshot."""
+"""The fields of a Service that may enter a snapshot."""
 
 from __future__ import annotations
 
