@@ -229,12 +229,12 @@ class SnapshotWriter:
             raise SnapshotError(f"{file} cannot be written: {error.strerror}.") from None
 
 
-def _api_file(look: int) -> Path:
-    return Path(f"look-{look}") / "api.json.gz"
+def _api_file(number: int) -> Path:
+    return Path(f"look-{number}") / "api.json.gz"
 
 
-def _document_file(look: int, node: str) -> Path:
-    return Path(f"look-{look}") / "nodes" / f"{_safe(node)}.json.gz"
+def _document_file(number: int, node: str) -> Path:
+    return Path(f"look-{number}") / "nodes" / f"{_safe(node)}.json.gz"
 
 
 def _block_file(digest: str) -> Path:

@@ -52,30 +52,30 @@ def redact(
         raise SnapshotError(f"{folder} is not empty; name a new folder.")
     if not snapshot.index.looks:
         raise SnapshotError(f"The snapshot {snapshot.path} has no complete round to redact.")
-    looks = range(1, len(snapshot.index.looks) + 1)
-    apis = {look: snapshot.api(look) for look in looks}
+    numbers = range(1, len(snapshot.index.looks) + 1)
+    apis = {number: snapshot.api(number) for number in numbers}
     secret = key or secrets.token_bytes(32)
     ranges = [range_ for api in apis.values() for range_ in _ranges(api)]
     names = NameMap(secret, plugins)
     addresses = AddressMap(secret, ranges)
     fields = Fields(TextMap(addresses, names, plugins.devices))
     # The objects of every round come first: texts are searched for their names.
-    mapped = {look: cast(ApiObjects, fields.struct(api)) for look, api in apis.items()}
+    mapped = {number: cast(ApiObjects, fields.struct(api)) for number, api in apis.items()}
     nodes = {node.metadata.name for api in apis.values() for node in api.nodes}
-    nodes |= {name for look in snapshot.index.looks for name in look.visits}
+    nodes |= {name for each in snapshot.index.looks for name in each.visits}
     renamed = {name: names.domain(name) for name in sorted(nodes)}
-    writer = SnapshotWriter(folder, _without_looks(fields, snapshot.index))
-    for look in looks:
-        writer.write_api(look, mapped[look])
-        for name in snapshot.node_names(look):
-            document = cast(NodeDocument, fields.struct(snapshot.document(name, look)))
-            writer.write_document(look, renamed[name], msgspec.json.encode(named(document)))
-        record = fields.struct(snapshot.index.looks[look - 1])
+    writer = SnapshotWriter(folder, _without_rounds(fields, snapshot.index))
+    for number in numbers:
+        writer.write_api(number, mapped[number])
+        for name in snapshot.node_names(number):
+            document = cast(NodeDocument, fields.struct(snapshot.document(name, number)))
+            writer.write_document(number, renamed[name], msgspec.json.encode(named(document)))
+        record = fields.struct(snapshot.index.looks[number - 1])
         writer.finish_round(cast(RoundRecord, record))
     return Dictionary(renamed, dict(names.known), dict(addresses.known))
 
 
-def _without_looks(fields: Fields, index: SnapshotIndex) -> SnapshotIndex:
+def _without_rounds(fields: Fields, index: SnapshotIndex) -> SnapshotIndex:
     return cast(SnapshotIndex, fields.struct(msgspec.structs.replace(index, looks=[])))
 
 

@@ -26,13 +26,13 @@ def hold_on() -> None:
     mode = os.fstat(_INPUT).st_mode
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
         return
-    signal.signal(signal.SIGIO, _look)
+    signal.signal(signal.SIGIO, _check)
     fcntl.fcntl(_INPUT, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(_INPUT, fcntl.F_SETFL, fcntl.fcntl(_INPUT, fcntl.F_GETFL) | os.O_ASYNC)
-    _look()
+    _check()
 
 
-def _look(_number: int = 0, _frame: Optional[FrameType] = None) -> None:
+def _check(_number: int = 0, _frame: Optional[FrameType] = None) -> None:
     global _holds  # noqa: PLW0603 - a signal handler has no other place
     poll = select.poll()
     poll.register(_INPUT, select.POLLIN)

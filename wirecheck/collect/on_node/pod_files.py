@@ -132,7 +132,7 @@ def _read_until_stuck(
     child = os.fork()
     if child == 0:
         os.close(reader)
-        _tell(pods, writer)
+        _write_lines(pods, writer)
     os.close(writer)
     os.setpgid(child, child)
     kill_with_me(child)
@@ -157,7 +157,7 @@ def _read_until_stuck(
     return found
 
 
-def _tell(pods: List[Tuple[str, List[int]]], writer: int) -> None:
+def _write_lines(pods: List[Tuple[str, List[int]]], writer: int) -> None:
     """In the child process: write one line per pod, in order."""
     try:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -81,18 +81,18 @@ def enter_node() -> None:
     tools = {argv[0] for argv in commands.TABLE.values()}
     lent = {tool for tool in tools if shutil.which(tool, path=commands.PATH)}
     try:
-        doors = [
+        namespaces = [
             (os.open(f"/proc/1/ns/{name}", os.O_RDONLY | os.O_CLOEXEC), flag)
             for name, flag in ENTERED
-            # Linux has namespaces of cgroups since 4.6.
+            # Linux has cgroup namespaces since 4.6.
             if os.path.exists(f"/proc/self/ns/{name}")  # noqa: PTH110
         ]
     except OSError as error:
         raise NotLetInError(f"/proc/1/ns: {error.strerror}") from None
-    if os.fstat(doors[-1][0]).st_ino == os.fstat(own).st_ino:
+    if os.fstat(namespaces[-1][0]).st_ino == os.fstat(own).st_ino:
         raise NotLetInError("process 1 is the pod's own: hostPID is not set")
-    for door, flag in doors:
-        enter(door, flag)
+    for descriptor, flag in namespaces:
+        enter(descriptor, flag)
     # Modules that are not loaded yet would be searched among the node's files.
     sys.path.clear()
     commands.LENT.update(lent)
