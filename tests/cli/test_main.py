@@ -158,7 +158,7 @@ def test_an_inventory_overrides_a_snapshot_and_that_is_shown(run, tmp_path):
         (["run", "--round-intervals", "-1"], 4, "between 0 and 3600"),
         (["run", "--dns-rate", "0"], 4, "--dns-rate"),
         (["run", "--fail-on", "error"], 4, "--fail-on"),
-        (["run", "--snapshot", ".", "--context", "c"], 4, "--context is about a live cluster"),
+        (["run", "--snapshot", ".", "--context", "c"], 4, "--context needs a live cluster"),
         (["explain", "pods.unique_ip"], 4, "did you mean `pods.unique_ips`"),
         (["snapshot", "show", "nowhere"], 2, "nowhere is not a snapshot"),
         (["unknown"], 4, "No such command 'unknown'"),

@@ -286,7 +286,7 @@ def test_an_option_about_a_live_cluster_is_refused_with_a_snapshot(run: Run, wel
     ended = run(f"--snapshot={well}", option)
 
     assert (ended.status, ended.folders) == (4, [])
-    assert f"{option.partition('=')[0]} is about a live cluster" in ended.text
+    assert f"{option.partition('=')[0]} needs a live cluster" in ended.text
 
 
 def test_a_threshold_that_no_check_has_is_refused_before_the_api_is_read(
@@ -312,4 +312,4 @@ def test_ctrl_c_while_visiting_reports_what_was_seen(run: Run, served, cluster):
 
     assert ended.status == 2
     assert ended.results.ended.interrupted
-    assert "Interrupted: evaluating what was seen so far." in ended.text
+    assert "Interrupted: evaluating the data collected so far." in ended.text

@@ -205,7 +205,7 @@ def test_while_the_reports_are_made(interrupt: Interrupt, spot: str) -> None:
 
     (folder,) = ended.folders
     assert folder.name.startswith(".")
-    assert f"What was seen until then is in reports/{folder.name}" in ended.err
+    assert f"The snapshot up to then is in reports/{folder.name}" in ended.err
     assert len(Snapshot.open(folder / "snapshot").index.looks) == 1
 
 

@@ -347,7 +347,7 @@ def test_what_was_seen_outlives_an_error_of_wirechecks_own(run, served, tmp_path
         run()
 
     (left,) = (tmp_path / "reports").iterdir()
-    assert failed.value.__notes__ == [f"What was seen until then is in {left}."]
+    assert failed.value.__notes__ == [f"The snapshot up to then is in {left}."]
     assert Snapshot.open(left / "snapshot").index.looks
 
 
@@ -370,7 +370,7 @@ class TestInterrupted:
 
         results, folder = run()
 
-        assert "Interrupted: evaluating what was seen so far." in listener.said
+        assert "Interrupted: evaluating the data collected so far." in listener.said
         assert results.ended.interrupted
         assert results.ended.status == 2
         assert item(results, "pods.ip_on_interface", "n1").outcome is Outcome.PASS

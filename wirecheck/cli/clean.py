@@ -20,7 +20,7 @@ from wirecheck.text import plural
 
 
 @click.command("clean")
-@click.option("--inventory", "-i", type=PATH, help="Names the namespaces of the pods.")
+@click.option("--inventory", "-i", type=PATH, help="Inventory with the namespaces of the pods.")
 @click.option("--kubeconfig", type=PATH, help="Default: the inventory's, then $KUBECONFIG.")
 @click.option("--context", metavar="NAME", help="Context of the kubeconfig.")
 @REPORT_DIR
@@ -38,9 +38,7 @@ def clean(report_dir: Path, **cluster: Any) -> int:
     namespaces = dict.fromkeys([inventory.agent.namespace, inventory.helper_pods.namespace])
     left = sum(_cleaned(api, namespace) for namespace in namespaces)
     if left:
-        click.echo(
-            f"{plural(left, 'pod')} are still ending; run it again to see whether they have ended."
-        )
+        click.echo(f"{plural(left, 'pod')} are still terminating; run the command again to check.")
     return INCOMPLETE if left else HEALTHY
 
 

@@ -52,8 +52,8 @@ def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--baseline",
             metavar="RUN",
             type=PATH,
-            help="An earlier run (results.jsonl, its folder, or a snapshot): only findings that "
-            "it does not have fail.",
+            help="An earlier run (results.jsonl, its folder, or a snapshot): only findings "
+            "that are new since then fail.",
         ),
     ):
         gated = decorate(gated)

@@ -38,7 +38,7 @@ def source_options(command: Command) -> Command:
         click.option(
             "--snapshot",
             type=path,
-            help="Show what an earlier run saw, without a cluster.",
+            help="Show the snapshot of an earlier run, without a cluster.",
             is_eager=True,
         ),
     ):

@@ -82,7 +82,9 @@ def wirecheck() -> None:
 
 @wirecheck.command(cls=RenamedOptions)
 @cluster_options
-@click.option("--snapshot", type=PATH, help="Evaluate what an earlier run saw, without a cluster.")
+@click.option(
+    "--snapshot", type=PATH, help="Evaluate the snapshot of an earlier run, without a cluster."
+)
 @REPORT_DIR
 @click.option(
     "--keep", type=click.IntRange(min=1), help="Remove all but the newest N reports there."
@@ -104,14 +106,14 @@ def wirecheck() -> None:
     help="DNS queries per second, over the whole cluster.",
 )
 @click.option("--shard", type=SHARD, help="Visit only shard K of N; /N in an Indexed Job.")
-@click.option("--rounds", type=click.IntRange(1, 6), help="Visit a node at most this often.")
+@click.option("--rounds", type=click.IntRange(1, 6), help="Maximum number of visits to a node.")
 @click.option(
     "--round-intervals", type=INTERVALS, help="Pauses before the second, third … round: 10,30."
 )
 @click.option(
     "--helper-pods",
     is_flag=True,
-    help="Make a pod on each node for the run, to send large messages between all nodes.",
+    help="Create a pod on each node for the run, to send large payloads between all nodes.",
 )
 def run(
     *,

@@ -25,7 +25,9 @@ from wirecheck.text import plural
 @click.command("redact")
 @click.argument("snapshot", type=PATH)
 @click.argument("folder", type=PATH)
-@click.option("--dictionary", type=PATH, help="Write what replaced what here; keep it.")
+@click.option(
+    "--dictionary", type=PATH, help="Write the mapping of replaced names to this file; keep it."
+)
 def redact_snapshot(snapshot: Path, folder: Path, dictionary: Path | None) -> None:
     """Copy a snapshot to FOLDER with other names, addresses and images, to send it to someone.
 
@@ -66,7 +68,7 @@ def _write_privately(file: Path, raw: bytes) -> None:
     type=click.IntRange(1, 6),
     default=1,
     show_default=True,
-    help="Visit every node this often. A run takes up to three rounds where something fails.",
+    help="Number of rounds. A run takes up to three if something fails.",
 )
 @click.option(
     "--pause",

@@ -88,7 +88,7 @@ def _pod_side(view: PodView, side: PodSide) -> Iterator[Line]:
         yield Line("no interface but lo", "eth0", f"  {CROSS} ", BAD)
     yield from findings_here(_at(view, "interface"), INSIDE)
     if not side.routes:
-        yield Line("none: it can send nowhere", "route", f"  {CROSS} ", BAD)
+        yield Line("none: it cannot send packets", "route", f"  {CROSS} ", BAD)
     for route in side.routes[:MOST_LINES]:
         yield Line(route.text, "route", INSIDE)
     yield from findings_here(_at(view, "routes"), INSIDE)

@@ -62,7 +62,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "snapshot": {
         "type": Path,
         "metavar": "DIR",
-        "help": "evaluate what an earlier run saw, without a cluster",
+        "help": "evaluate the snapshot of an earlier run, without a cluster",
     },
     "report-dir": {
         "type": Path,
@@ -82,7 +82,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "baseline": {
         "type": Path,
         "metavar": "RUN",
-        "help": "an earlier run: only findings that it does not have fail",
+        "help": "an earlier run: only findings that are new since then fail",
     },
     "force-baseline": {
         "action": "store_true",
@@ -105,14 +105,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "helper-pods": {
         "action": "store_true",
-        "help": "make a pod on each node for the run, to send large messages between all nodes",
+        "help": "create a pod on each node for the run, to send large payloads between all nodes",
     },
     "shard": {
         "type": reading(read_shard),
         "metavar": "K/N",
         "help": "visit only shard K of N; /N in an Indexed Job",
     },
-    "rounds": {"type": count, "metavar": "N", "help": "visit a node at most this often"},
+    "rounds": {"type": count, "metavar": "N", "help": "maximum number of visits to a node"},
     "round-intervals": {
         "type": reading(read_intervals),
         "metavar": "SECONDS,…",
@@ -147,7 +147,7 @@ def refuse_configuration_of_snapshot(inipath: Path | None, snapshot: Path | None
     """
     if inipath and snapshot and inipath.resolve().is_relative_to(snapshot.resolve()):
         raise pytest.UsageError(
-            f"pytest has read {inipath}, which has no place in a snapshot. Remove it, and write "
+            f"pytest has read {inipath}, which does not belong in a snapshot. Remove it, and write "
             f"--snapshot={snapshot} in one word."
         )
 

@@ -29,7 +29,7 @@ def helpers_wanted(
         return None
     if shard:
         raise RequestError(
-            "A run with --shard cannot make helper pods: each shard would make them on all "
+            "A run with --shard cannot create helper pods: each shard would create them on all "
             "nodes. Check all nodes in one run."
         )
     return settings_of(inventory)

@@ -172,7 +172,7 @@ class ReportedRun:
         if isinstance(error, UnwrittenError):
             deliver(error.results, self._outputs, self.progress.say)
             return ""
-        sentence = str(error) if isinstance(error, SENTENCES) else "wirecheck was ended."
+        sentence = str(error) if isinstance(error, SENTENCES) else "wirecheck was terminated."
         return deliver_failure(self._outputs, sentence, self.progress.say)
 
     def _opened(self) -> Session:
@@ -264,7 +264,7 @@ class ReportedRun:
     def _abandon(self, error: BaseException) -> None:
         """Remove the report folder. If it keeps a snapshot, a note on `error` names the folder."""
         if self._folder and (left := self._folder.abandon()):
-            error.add_note(f"What was seen until then is in {left}.")
+            error.add_note(f"The snapshot up to then is in {left}.")
         self._folder = None
 
 

@@ -61,7 +61,7 @@ class Request:
     round_intervals: tuple[float, ...] | None = None
     """Seconds before the second, third … round."""
     baseline: Path | None = None
-    """An earlier run: only findings that it does not have fail."""
+    """An earlier run: only findings that are new since then fail."""
     force_baseline: bool = False
     helper_pods: bool = False
     """Make helper pods for the run, as the inventory's `helper_pods.always` does."""
@@ -88,7 +88,7 @@ class Request:
             if getattr(self, name) != defaults[name]:
                 option = f"--{name.replace('_', '-')}"
                 raise RequestError(
-                    f"{option} is about a live cluster, and --snapshot needs none: leave out one "
+                    f"{option} needs a live cluster, and --snapshot replaces it: leave out one "
                     "of the two."
                 )
 

@@ -96,7 +96,7 @@ class LiveRounds:
     def interrupt(self) -> None:
         """Take no more rounds."""
         if not self.interrupted:
-            self.progress.say("Interrupted: evaluating what was seen so far.")
+            self.progress.say("Interrupted: evaluating the data collected so far.")
         self.interrupted = True
 
     def _take(self, listing: Listing, names: Collection[str]) -> None:
