@@ -1,5 +1,7 @@
 """What tests of several parts share: an API server in this process; no example has a time limit."""
 
+import signal
+
 from hypothesis import HealthCheck, settings
 
 from tests.collect.conftest import kubeconfig, server
@@ -16,3 +18,8 @@ __all__ = [
 # On a busy machine any example may take long.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+# A shell starts background jobs with SIGINT ignored, and programs that tests start would inherit
+# that: their Ctrl-C would be lost. A handler, other than SIG_IGN, is reset when a program starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
