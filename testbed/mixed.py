@@ -136,10 +136,10 @@ def prove(here: State, layout: Layout) -> list[str]:
             docker = [{"name": CONTROL_PLANE, "access": "docker://{name}"}]
             seen = look(here, folder, docker)
         ways = {CONTROL_PLANE: f"docker://{CONTROL_PLANE}", **by_ansible}
-        problems = wrong(seen, 0, ways, f"1 host of the Ansible inventory is no node of {_THIS}")
+        problems = wrong(seen, 0, ways, f"1 host of the Ansible inventory is not a node of {_THIS}")
         with step("by Ansible, which lacks a node"):
             seen = look(here, folder, [], docker=False)
-        return problems + wrong(seen, 2, by_ansible, "For 1 node there is no way in", CONTROL_PLANE)
+        return problems + wrong(seen, 2, by_ansible, "No access to 1 node", CONTROL_PLANE)
 
 
 def prove_with_agents(here: State, layout: Layout) -> list[str]:
@@ -164,7 +164,7 @@ def prove_with_agents(here: State, layout: Layout) -> list[str]:
         one.name: f"docker://{one.name}",
         two.name: f"kubectl://{two.name}",
     }
-    return wrong(seen, 0, ways, f"1 host of the Ansible inventory is no node of {_THIS}")
+    return wrong(seen, 0, ways, f"1 host of the Ansible inventory is not a node of {_THIS}")
 
 
 _THIS = f"this cluster: {STRANGER}"

@@ -39,7 +39,7 @@ def _left() -> list[str]:
 def _all_pairs() -> list[str]:
     with _running("--helper-pods") as running:
         outcome = running.end()
-        wrong = expected(outcome, 0, words=("Creating 3 helper pods", "(in all pairs)"))
+        wrong = expected(outcome, 0, words=("Creating 3 helper pods", "(all pairs)"))
         wrong += _not_passed(outcome)
         sent = [each for each in _contacts(outcome) if each.endswith("helper")]
         for purpose, number in (("helper", PAIRS * SOURCES), ("own helper", len(NODES) * SOURCES)):

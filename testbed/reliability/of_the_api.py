@@ -67,7 +67,7 @@ def _failing_for_a_while() -> list[str]:
 
 
 def _failing() -> list[str]:
-    words = ("could not give the list of pods in several tries (500: as the test demands)",)
+    words = ("did not return the list of pods in several attempts (500: as the test demands)",)
     return _through(_at(PODS, [], Fault(500)), _nothing_but_a_sentence(*words))
 
 

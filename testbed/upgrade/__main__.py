@@ -98,9 +98,9 @@ def _gated(
 
 
 def _write_inventory(here: State, file: Path) -> None:
-    """The cluster's, but with shorter pauses between looks."""
+    """The cluster's, but with shorter pauses between rounds."""
     inventory = yaml.safe_load(here.inventory.read_text())
-    write_atomically(file, yaml.safe_dump({**inventory, "looks": {"intervals": [3, 6]}}))
+    write_atomically(file, yaml.safe_dump({**inventory, "rounds": {"intervals": [3, 6]}}))
 
 
 def _install(
