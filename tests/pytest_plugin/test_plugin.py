@@ -392,7 +392,7 @@ class TestElsewhere:
         joined = run_apart(f"--snapshot={snapshot}", *catalogue())
 
         assert spaced.status == 4
-        assert "has no place in a snapshot" in spaced.text
+        assert "does not belong in a snapshot" in spaced.text
         assert "executed" not in spaced.text
         assert joined.status == 0
 

@@ -213,7 +213,7 @@ def test_the_inventory_can_ask_for_them(run: Run, namespace: Helpers) -> None:
     ("options", "error", "sentence"),
     [
         ({"profile": "upgrade"}, RequestError, "--profile preprod"),
-        ({"shard": Shard(1, 2)}, RequestError, "run with --shard cannot make"),
+        ({"shard": Shard(1, 2)}, RequestError, "run with --shard cannot create"),
         (
             {"inventory": "nodes: [{name: n1, access: 'docker://'}]"},
             InventoryError,
