@@ -40,7 +40,7 @@ CHECKS = (
     ("links.both_ends_are_up", "Both ends of each veth pair exist, point at each other, are up."),
     ("links.mtu_is_equal", "Both ends of each veth pair have the same MTU."),
     ("links.no_orphans", "No host-side interface is left over from a pod that is gone."),
-    ("dns.pods_resolve_udp", "Every pod resolves a Service's name over UDP, rightly."),
+    ("dns.pods_resolve_udp", "Every pod resolves a Service's name over UDP, correctly."),
     ("dns.pods_resolve_tcp", "Every pod resolves a Service's name over TCP as well."),
     ("dns.replicas_answer", "Every DNS replica answers this node directly, without the Service."),
     ("conntrack.table_usage", "The conntrack tables of the node and of every pod have room."),

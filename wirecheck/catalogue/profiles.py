@@ -25,6 +25,23 @@ class Profile:
 HELPED = ("reachability.large_payloads_*",)
 """Checks that need helper pods; only the profile with all checks includes them."""
 
+NODE_WORKS = (
+    "nodes.*",
+    "settings.*",
+    "pods.*",
+    "links.*",
+    "dns.pods_resolve_*",
+    "dns.nodes_resolve",
+    "dns.parallel_a_aaaa",
+    "dns.latency",
+    "dns.no_packet_loss",
+    "dns.node_local_cache",
+    "reachability.*",
+    "services.*",
+    "kube_proxy.*",
+)
+"""What a node has to do, whether it is new or was rebooted."""
+
 PROFILES = {
     each.name: each
     for each in (
@@ -54,19 +71,7 @@ PROFILES = {
             "reboot",
             "after nodes were rebooted or patched: what does not come back by itself",
             (
-                "nodes.*",
-                "settings.*",
-                "pods.*",
-                "links.*",
-                "dns.pods_resolve_*",
-                "dns.nodes_resolve",
-                "dns.parallel_a_aaaa",
-                "dns.latency",
-                "dns.no_packet_loss",
-                "dns.node_local_cache",
-                "reachability.*",
-                "services.*",
-                "kube_proxy.*",
+                *NODE_WORKS,
                 "cni.host_ports_mapped",
                 "routes.local_table_first",
                 "routes.rules_safe_from_networkd",
@@ -78,20 +83,8 @@ PROFILES = {
             "node-added",
             "after nodes were added or replaced: whether they work like the others",
             (
-                "nodes.*",
-                "settings.*",
-                "pods.*",
-                "links.*",
-                "dns.pods_resolve_*",
-                "dns.nodes_resolve",
-                "dns.parallel_a_aaaa",
-                "dns.latency",
-                "dns.no_packet_loss",
-                "dns.node_local_cache",
+                *NODE_WORKS,
                 "dns.kubelet_cluster_dns",
-                "reachability.*",
-                "services.*",
-                "kube_proxy.*",
             ),
             without=HELPED,
         ),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -32,6 +31,7 @@ from wirecheck.results.outcomes import outcome_of
 from wirecheck.results.records import FURTHER, FindingRecord, ItemResult, Object
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
 from wirecheck.snapshot.index import SnapshotIndex, VisitRecord, VisitStatus
+from wirecheck.snapshot.node_document import NodeDocument
 from wirecheck.snapshot.objects.node import NodeObject
 
 MOST_FINDINGS = 100
@@ -61,13 +61,20 @@ class Evaluation:
     def __init__(self, snapshot: Snapshot, checks: Sequence[Check]) -> None:
         self._snapshot = snapshot
         self._checks = tuple(checks)
-        rounds = enumerate(snapshot.index.looks, start=1)
         readers = ReaderCache()
+        self._fingerprints: list[dict[str, Fingerprint]] = [{} for _ in snapshot.index.looks]
         self._clusters = [
-            Cluster(snapshot.api(number), snapshot.index, record, readers=readers)
-            for number, record in rounds
+            Cluster(
+                snapshot.api(number),
+                snapshot.index,
+                record,
+                # A view that fills as nodes are evaluated; the indexes are built only once. A node
+                # that was not visited again keeps its fingerprint.
+                fingerprints=ChainMap(*reversed(self._fingerprints[:number])),
+                readers=readers,
+            )
+            for number, record in enumerate(snapshot.index.looks, start=1)
         ]
-        self._fingerprints: list[dict[str, Fingerprint]] = [{} for _ in self._clusters]
         self._compares_nodes = any(check.compares_nodes for check in checks)
         self.measured: dict[str, NodeMeasures] = {}
         """The values measured on the evaluated nodes."""
@@ -99,25 +106,15 @@ class Evaluation:
             for name in self.node_names if names is None else names:
                 if name not in self._fingerprints[0]:
                     self._remember(name, self._nodes(name))
-        clusters = self._with_fingerprints()
         for check in self._checks:
             if check.scope == "cluster":
-                yield self._result(check, "", clusters)
+                yield self._result(check, "", self._clusters)
 
     def _remember(self, name: str, nodes: Iterable[Node]) -> None:
         """Keep the fingerprints of one node, for each round in which it was visited."""
         for node in nodes:
             at = next(at for at, each in enumerate(self._clusters) if each is node.cluster)
             self._fingerprints[at][name] = fingerprint_of(node)
-
-    def _with_fingerprints(self) -> list[Cluster]:
-        """The cluster in each round. A node that was not visited again keeps its fingerprint."""
-        known: dict[str, Fingerprint] = {}
-        found = []
-        for cluster, fingerprints in zip(self._clusters, self._fingerprints, strict=True):
-            known = {**known, **fingerprints}
-            found.append(dataclasses.replace(cluster, fingerprints=known))
-        return found
 
     def _nodes(self, name: str) -> list[Node]:
         """The node in each round that visited it, and in the first round in any case."""
@@ -134,12 +131,7 @@ class Evaluation:
         visit = visit or VisitRecord(
             VisitStatus.UNREACHABLE, reason=f"The snapshot has no visit to {name}."
         )
-        document = None
-        if visit.status.reached:
-            try:
-                document = self._snapshot.document(name, number)
-            except SnapshotError as error:
-                visit = VisitRecord(VisitStatus.UNRECOGNISED, via=visit.via, reason=str(error))
+        visit, document = visited(self._snapshot, name, number, visit)
         return Node(cluster, cluster.nodes.get(name) or self._deleted(name), visit, document)
 
     def _deleted(self, name: str) -> NodeObject:
@@ -154,6 +146,18 @@ class Evaluation:
             results += [_round_result(check, subject) for subject in subjects[1:]]
         reason = subjects[0].visit.reason if isinstance(subjects[0], Node) else ""
         return _settled(check, name, results, reason, self._snapshot.index)
+
+
+def visited(
+    snapshot: Snapshot, name: str, number: int, visit: VisitRecord
+) -> tuple[VisitRecord, NodeDocument | None]:
+    """Return the visit with its document. A damaged document counts as a failed visit."""
+    if not visit.status.reached:
+        return visit, None
+    try:
+        return visit, snapshot.document(name, number)
+    except SnapshotError as error:
+        return VisitRecord(VisitStatus.UNRECOGNISED, via=visit.via, reason=str(error)), None
 
 
 def evaluate(

@@ -12,12 +12,12 @@ from functools import cached_property
 
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.registry import Check, load
-from wirecheck.evaluation.evaluate import Evaluation
+from wirecheck.evaluation.evaluate import Evaluation, visited
 from wirecheck.inspect.parts import FindingView, Source
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.results.records import ItemResult
-from wirecheck.snapshot.folder import Snapshot, SnapshotError
+from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
 
 
@@ -48,12 +48,7 @@ class Scene:
         visit = self.cluster.round.visits.get(name) or VisitRecord(
             VisitStatus.NO_ACCESS, reason=f"{name} was not visited."
         )
-        document = None
-        if visit.status.reached:
-            try:
-                document = self.snapshot.document(name, 1)
-            except SnapshotError as error:
-                visit = VisitRecord(VisitStatus.UNRECOGNISED, via=visit.via, reason=str(error))
+        visit, document = visited(self.snapshot, name, 1, visit)
         return Node(self.cluster, self.cluster.nodes[name], visit, document)
 
     def evaluated(self, nodes: Collection[str], groups: Collection[str] = ()) -> list[ItemResult]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wirecheck.catalogue.findings import Level, Outcome
+from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.sampled_peers import sampled_peers
 from wirecheck.results.records import ClusterRecord, Coverage, FindingRecord, RunEnded
 from wirecheck.text import duration, plural
@@ -78,8 +78,3 @@ def object_name(finding: FindingRecord) -> str:
     """The object of a finding: `Pod shop/web-0 eth0 (Deployment/web)`."""
     about = finding.object
     return f"{about} ({about.workload})" if about.workload else str(about)
-
-
-def level_outcome(level: Level) -> Outcome:
-    """The outcome that a finding of this level alone gives."""
-    return Outcome(level.value)

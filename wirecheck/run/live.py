@@ -204,7 +204,7 @@ class LiveCluster:
         ] * bool(others)
 
     def _expected(self, objects: ApiObjects) -> list[NodeObject]:
-        """The nodes to visit to which there is access."""
+        """The nodes that this run should visit, whether there is access to them or not."""
         return [
             node
             for node in objects.nodes
