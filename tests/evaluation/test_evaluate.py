@@ -1,17 +1,21 @@
 """From what a check says in each look to one result."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import pytest
 from msgspec import convert
+from msgspec.structs import replace
 
 from tests.checks.small_cluster import KUBERNETES, WEB_NETNS, SmallCluster
-from wirecheck.catalogue.findings import Outcome
-from wirecheck.catalogue.registry import load
+from wirecheck.catalogue.findings import Finding, Outcome
+from wirecheck.catalogue.registry import Check, load
+from wirecheck.cli.demo import recorded
 from wirecheck.evaluation.evaluate import MOST_FINDINGS, Evaluation, concerned, evaluate
 from wirecheck.evaluation.verdict import coverage, exit_status, verdict
 from wirecheck.results.records import Coverage, ItemResult
 from wirecheck.snapshot.api_objects import ApiObjects, Change
+from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, VisitStatus, Waiver
 from wirecheck.snapshot.netns import Address
 from wirecheck.snapshot.node_document import ConntrackSample
@@ -129,6 +133,25 @@ def test_a_later_look_that_did_not_visit_the_node_says_nothing_about_it():
 
     result = item("pods.ip_on_interface", broken(), elsewhere)
     assert result.outcome is Outcome.FAIL
+
+
+def test_a_node_that_was_not_visited_again_keeps_its_fingerprint():
+    snapshot = Snapshot.open(recorded("broken"))
+    first, second, *_ = snapshot.index.looks
+    second = replace(second, visits={"wc-w1": second.visits["wc-w1"]})
+    compared = []
+
+    def compares(cluster):
+        compared.append(sorted(cluster.fingerprints))
+        yield Finding(cluster, expected="equal nodes", found="unequal nodes")
+
+    check = Check("a.b", "", "", "", "cluster", True, (), compares, compares_nodes=True)
+    in_two_rounds = dataclasses.replace(
+        snapshot, index=replace(snapshot.index, looks=[first, second])
+    )
+    list(Evaluation(in_two_rounds, [check]).cluster())
+
+    assert compared == [["wc-cp", "wc-w1", "wc-w2"]] * 2
 
 
 def test_a_node_that_cannot_be_checked_again_is_an_error():
