@@ -19,7 +19,7 @@ from wirecheck.network.registry import PLUGIN_NAMES
 from wirecheck.results.records import ItemResult
 from wirecheck.run.merge_snapshots import merge
 from wirecheck.snapshot import blocks
-from wirecheck.snapshot.blocks import BlockText, block_of, digest_of, joined, named, restored
+from wirecheck.snapshot.blocks import BlockText, TextStore, digest_of, named, restored
 from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
 from wirecheck.snapshot.node_document import NodeDocument
@@ -31,7 +31,6 @@ RULES = "iptables-nft-save"
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pieces, "NAMES", 4)
-    blocks.forget()
 
 
 def as_sent(document: NodeDocument, known: tuple[str, ...] = ()) -> bytes:
@@ -59,7 +58,6 @@ def in_blocks(snapshot: Snapshot, folder: Path, names: set[str] | None = None) -
 
 
 def items(snapshot: Snapshot) -> list[ItemResult]:
-    blocks.forget()
     return list(evaluate(snapshot, load()))
 
 
@@ -158,7 +156,7 @@ def test_a_block_that_is_lost_is_an_error_of_those_who_need_it(damage: str, tmp_
     before = {(each.check, each.node): each for each in items(plain)}
     DAMAGE[damage](tmp_path / "blocks" / f"{min(own)}.gz")
 
-    found = items(snapshot)
+    found = items(Snapshot.open(tmp_path))
 
     lost = [each for each in found if each != before[each.check, each.node]]
     assert {each.node for each in lost} <= {"wc-w1", ""}
@@ -212,20 +210,22 @@ def test_blocks_that_are_large_together_are_refused(monkeypatch: pytest.MonkeyPa
         document, commands={RULES: command}, blocks={digest_of(text): text}
     )
 
-    found = restored(document, lambda _: "").commands[RULES]
+    found = restored(document, lambda _: "", TextStore()).commands[RULES]
 
     assert "exceed the size of any output" in found.problem
 
 
 def test_naming_is_the_opposite_of_restoring() -> None:
     document = Snapshot.open(recorded("healthy")).document("wc-w1")
-    text = joined([block_of("one\n"), block_of("two\n"), block_of("one\n")])
+    store = TextStore()
+    text = store.joined([store.block_of(each) for each in ("one\n", "two\n", "one\n")])
     command = msgspec.structs.replace(document.commands[RULES], output=text)
     whole = msgspec.structs.replace(document, commands={RULES: command})
 
     assert named(document) == document
     assert named(whole).blocks == {digest_of(each): each for each in ("one\n", "two\n")}
-    assert blocks.whole(named(whole)).commands[RULES].output is text
+    assert blocks.whole(named(whole)).commands[RULES].output == text
+    assert restored(named(whole), lambda _: "", store).commands[RULES].output is text
 
 
 def test_a_run_that_names_known_blocks_gets_their_names_alone(tmp_path: Path) -> None:

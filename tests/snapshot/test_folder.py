@@ -73,15 +73,16 @@ def test_the_api_is_shared_while_somebody_holds_it_and_the_file_is_the_same(
     tmp_path: Path,
 ) -> None:
     path = written(tmp_path / "s")
-    first = Snapshot.open(path).api(1)
-    assert Snapshot.open(path).api(1) is first
+    snapshot = Snapshot.open(path)
+    first = snapshot.api(1)
+    assert Snapshot.open(path, snapshot.shared).api(1) is first
 
     later = ApiObjects(nodes=[NodeObject(metadata=Metadata(name="other"))])
     replacement = path / "api.json.gz"
     replacement.write_bytes(gzip.compress(msgspec.json.encode(later)))
     replacement.replace(path / "look-1" / "api.json.gz")
 
-    assert Snapshot.open(path).api(1) == later != first
+    assert snapshot.api(1) == later != first
 
 
 def test_looks_are_kept_apart(tmp_path: Path) -> None:

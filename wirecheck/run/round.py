@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -25,7 +25,7 @@ from wirecheck.run.access import NodeAccess, access_to
 from wirecheck.run.progress import RunProgress
 from wirecheck.run.shard import Shard
 from wirecheck.snapshot.api_objects import ApiObjects, Change
-from wirecheck.snapshot.folder import Snapshot, SnapshotWriter
+from wirecheck.snapshot.folder import SharedContent, Snapshot, SnapshotWriter
 from wirecheck.snapshot.index import RoundRecord, VisitRecord, VisitStatus
 from wirecheck.snapshot.objects.node import NodeObject
 
@@ -61,11 +61,12 @@ class LiveRounds:
     """The input of the first round."""
     shard: Shard | None = None
     interrupted: bool = False
+    _shared: SharedContent = field(default_factory=SharedContent)
 
     @property
     def snapshot(self) -> Snapshot:
         """What the rounds have seen so far."""
-        return Snapshot.open(self.writer.path)
+        return Snapshot.open(self.writer.path, self._shared)
 
     @property
     def finished(self) -> int:

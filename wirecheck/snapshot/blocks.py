@@ -47,43 +47,70 @@ class MissingBlockError(Exception):
 Find = Callable[[str], str]
 """The text of a block by its digest; raises MissingBlockError."""
 
-_blocks: WeakValueDictionary[str, Block] = WeakValueDictionary()
-_texts: OrderedDict[tuple[str, ...], BlockText] = OrderedDict()
-
-
-def forget() -> None:
-    """Empty the caches of texts and blocks."""
-    _texts.clear()
-    _blocks.clear()
-
 
 def digest_of(text: str) -> str:
     """The name of a block with this text: its SHA-256."""
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-def block_of(text: str) -> Block:
-    """The block with this text."""
-    return _kept(digest_of(text), lambda _: text)
+class TextStore:
+    """The blocks in use and the last texts made of them.
+
+    One snapshot owns it, so that its nodes share what they have in common.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: WeakValueDictionary[str, Block] = WeakValueDictionary()
+        self._texts: OrderedDict[tuple[str, ...], BlockText] = OrderedDict()
+
+    def block_of(self, text: str) -> Block:
+        """Return the block with this text."""
+        return self._block(digest_of(text), lambda _: text)
+
+    def joined(self, blocks: Sequence[Block]) -> BlockText:
+        """Return the text that consists of these blocks."""
+        names = tuple(each.digest for each in blocks)
+        text = self._texts.get(names)
+        if text is None:
+            text = self._texts[names] = BlockText("".join(each.text for each in blocks))
+            text.blocks = tuple(blocks)
+        self._texts.move_to_end(names)
+        while len(self._texts) > MOST_TEXTS:
+            self._texts.popitem(last=False)
+        return text
+
+    def text_of(self, digests: Sequence[str], find: Find) -> BlockText:
+        """Return the text that consists of the blocks with these digests.
+
+        Raises MissingBlockError if `find` does, or if the text is too large.
+        """
+        names = tuple(digests)
+        if names in self._texts:
+            self._texts.move_to_end(names)
+            return self._texts[names]
+        return self.joined(self._all_of(digests, find))
+
+    def _all_of(self, digests: Iterable[str], find: Find) -> list[Block]:
+        found: list[Block] = []
+        size = 0
+        for digest in digests:
+            found.append(self._block(digest, find))
+            size += len(found[-1].text)
+            if size > MOST_CHARACTERS:
+                raise MissingBlockError("its blocks together exceed the size of any output")
+        return found
+
+    def _block(self, digest: str, find: Find) -> Block:
+        block = self._blocks.get(digest)
+        if block is None:
+            block = self._blocks[digest] = Block(digest, find(digest))
+        return block
 
 
-def joined(blocks: Sequence[Block]) -> BlockText:
-    """The text that consists of these blocks."""
-    names = tuple(each.digest for each in blocks)
-    text = _texts.get(names)
-    if text is None:
-        text = BlockText("".join(each.text for each in blocks))
-        text.blocks = tuple(blocks)
-        _texts[names] = text
-    _texts.move_to_end(names)
-    while len(_texts) > MOST_TEXTS:
-        _texts.popitem(last=False)
-    return text
+def restored(document: NodeDocument, find: Find, store: TextStore) -> NodeDocument:
+    """Return the document with its texts instead of names of blocks.
 
-
-def restored(document: NodeDocument, find: Find) -> NodeDocument:
-    """The document with its texts instead of names of blocks; `find` returns blocks it lacks.
-
+    `find` returns blocks that the document lacks.
     If a block is missing, its command counts as failed, and the rest of the document is valid.
     """
     if not any(each.blocks for each in document.commands.values()):
@@ -93,47 +120,27 @@ def restored(document: NodeDocument, find: Find) -> NodeDocument:
         text = document.blocks.get(digest)
         return find(digest) if text is None else _proven(digest, text)
 
-    commands = {name: _restored(each, found) for name, each in document.commands.items()}
+    commands = {name: _restored(each, found, store) for name, each in document.commands.items()}
     return structs.replace(document, commands=commands, blocks={})
 
 
 def whole(document: NodeDocument) -> NodeDocument:
     """The document with its texts, if it contains all of their blocks."""
-    return restored(document, _nowhere)
+    return restored(document, _nowhere, TextStore())
 
 
 def _nowhere(digest: str) -> str:
     raise MissingBlockError(f"a part of its output, {digest[:12]}, is not in the document")
 
 
-def _restored(command: Command, find: Find) -> Command:
+def _restored(command: Command, find: Find, store: TextStore) -> Command:
     if not command.blocks:
         return command
-    known = _texts.get(tuple(command.blocks))
     try:
-        text = known or joined(_all_of(command.blocks, find))
+        text = store.text_of(command.blocks, find)
     except MissingBlockError as error:
         return structs.replace(command, blocks=[], status=None, problem=str(error))
-    _texts.move_to_end(tuple(command.blocks))
     return structs.replace(command, blocks=[], output=text)
-
-
-def _all_of(digests: Iterable[str], find: Find) -> list[Block]:
-    found: list[Block] = []
-    size = 0
-    for digest in digests:
-        found.append(_kept(digest, find))
-        size += len(found[-1].text)
-        if size > MOST_CHARACTERS:
-            raise MissingBlockError("its blocks together exceed the size of any output")
-    return found
-
-
-def _kept(digest: str, find: Find) -> Block:
-    block = _blocks.get(digest)
-    if block is None:
-        block = _blocks[digest] = Block(digest, find(digest))
-    return block
 
 
 def _proven(digest: str, text: str) -> str:

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from wirecheck.snapshot import node_document
 from wirecheck.snapshot.api_objects import ApiObjects
-from wirecheck.snapshot.blocks import MissingBlockError, digest_of, restored
+from wirecheck.snapshot.blocks import MissingBlockError, TextStore, digest_of, restored
 from wirecheck.snapshot.index import FORMAT, RoundRecord, SnapshotIndex
 from wirecheck.snapshot.node_document import NodeDocument
 
@@ -39,7 +39,6 @@ LATEST = 253_402_300_799
 
 Content = TypeVar("Content", bound=Struct)
 Identity = tuple[str, int, int, int]
-_HELD: WeakValueDictionary[Identity, ApiObjects] = WeakValueDictionary()
 
 
 class SnapshotError(Exception):
@@ -67,21 +66,31 @@ class _Version(Struct, frozen=True):
     program: str = ""
 
 
+class SharedContent:
+    """What the readers of one snapshot share while it is in use.
+
+    The API objects of a large cluster take more memory than anything else, and nodes have most of
+    their rules in common.
+    """
+
+    def __init__(self) -> None:
+        self.api: WeakValueDictionary[Identity, ApiObjects] = WeakValueDictionary()
+        self.texts = TextStore()
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot for reading; each call reads its file again.
-
-    API objects are shared while they are in use: those of a large cluster take more memory than
-    anything else.
-    """
+    """A snapshot for reading; each call reads its file again."""
 
     path: Path
     index: SnapshotIndex
+    shared: SharedContent = field(default_factory=SharedContent, repr=False, compare=False)
 
     @classmethod
-    def open(cls, path: Path) -> Snapshot:
+    def open(cls, path: Path, shared: SharedContent | None = None) -> Snapshot:
         """The snapshot in the folder `path` (or of the index file `path`).
 
+        `shared` is that of the same snapshot when it had fewer rounds.
         Raises SnapshotError: not a snapshot, broken, or written by a newer wirecheck.
         """
         folder = path.parent if path.name == INDEX else path
@@ -99,17 +108,17 @@ class Snapshot:
                 f"{file} has an impossible time ({index.time:g}); copy the snapshot again, "
                 "or take a new one."
             )
-        return cls(folder, index)
+        return cls(folder, index, shared or SharedContent())
 
     def api(self, look: int = 1) -> ApiObjects:
         """The API objects of a round, counted from 1. Raises SnapshotError if they are broken."""
         self._check(look)
         file = self.path / _api_file(look)
         identity = _identity(file)
-        held = _HELD.get(identity)
+        held = self.shared.api.get(identity)
         if held is None:
             held = _decoded(_unpacked(file, LARGEST_API), ApiObjects, file)
-            _HELD[identity] = held
+            self.shared.api[identity] = held
         return held
 
     def document(self, node: str, look: int = 1) -> NodeDocument:
@@ -124,7 +133,7 @@ class Snapshot:
             _refuse_newer(file, version.format, node_document.FORMAT, version.program)
             raise
         _refuse_newer(file, found.format, node_document.FORMAT, found.program)
-        return restored(found, self._block)
+        return restored(found, self._block, self.shared.texts)
 
     def _block(self, digest: str) -> str:
         """The text of a block. Raises MissingBlockError."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Any
 
-from wirecheck.snapshot.blocks import Block, BlockText, block_of, joined
+from wirecheck.snapshot.blocks import Block, BlockText, TextStore
 from wirecheck.snapshot.redact_addresses import AddressMap
 from wirecheck.snapshot.redact_names import NameMap
 
@@ -59,6 +59,7 @@ class TextMap:
         self.addresses = addresses
         self.names = names
         self._mapped: dict[str, Block] = {}
+        self._store = TextStore()
         self._kinds: dict[str, Callable[[re.Match[str]], str]] = {
             "uuid": self._uuid,
             "mac": lambda found: names.mac(found.group()),
@@ -147,14 +148,14 @@ class TextMap:
 
     def blocks(self, text: BlockText) -> BlockText:
         """Replaces rules in blocks: each block once, for all nodes that have it."""
-        return joined([self._block(each) for each in text.blocks])
+        return self._store.joined([self._block(each) for each in text.blocks])
 
     def _block(self, block: Block) -> Block:
         known = self._mapped.get(block.digest)
         if known is None:
             is_nft = block.text.startswith(("{", ", {"))
             mapped = self._nft_block(block.text) if is_nft else self.iptables(block.text)
-            known = self._mapped[block.digest] = block_of(mapped)
+            known = self._mapped[block.digest] = self._store.block_of(mapped)
         return known
 
     def _nft_block(self, text: str) -> str:

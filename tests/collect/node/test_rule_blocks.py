@@ -20,7 +20,7 @@ from wirecheck.parse.errors import ParseError
 from wirecheck.parse.iptables import parse_iptables_save
 from wirecheck.parse.iptables_blocks import IptablesBlocks
 from wirecheck.parse.texts import ParsedTexts
-from wirecheck.snapshot.blocks import BlockText, block_of, joined
+from wirecheck.snapshot.blocks import BlockText, TextStore
 
 DATE = "Mon Nov 23 02:36:05 2026"
 
@@ -43,7 +43,12 @@ def to(address: str, port: int = 80, target: str = "Y", protocol: str = "tcp") -
 def in_blocks(text: str) -> BlockText:
     blocks = blocks_of(text)
     assert blocks is not None
-    return joined([block_of(each) for each in blocks])
+    return joined(blocks)
+
+
+def joined(blocks: list[str]) -> BlockText:
+    store = TextStore()
+    return store.joined([store.block_of(each) for each in blocks])
 
 
 def rules_of(text: str) -> list[str]:
@@ -272,7 +277,7 @@ def test_a_listing_cut_anywhere_is_told_as_before():
     for at in range(1, len(text), 97):
         for broken in (text[:at], text[:at] + text[at + 60 :], text[:at] + text):
             if (blocks := blocks_of(broken)) is not None:
-                assert items_of(joined([block_of(each) for each in blocks])) == items_of(broken)
+                assert items_of(joined(blocks)) == items_of(broken)
 
 
 def items_of(text: str) -> object:

@@ -26,7 +26,7 @@ from wirecheck.dataplane.table import ServiceTable
 from wirecheck.parse import nftables
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.nftables_texts import NftTexts
-from wirecheck.snapshot.blocks import block_of, joined
+from wirecheck.snapshot.blocks import TextStore
 
 VERSION = "1.35.4"
 RANGES = ("10.244.1.0/24", "10.244.0.0/23", "10.99.1.0/24")
@@ -140,12 +140,13 @@ def changed_servers(text: str, chance: random.Random) -> str:
 
 def changed_and_in_blocks(change: Callable) -> Callable:
     """The same, as it is read of a document that names its blocks."""
+    store = TextStore()
 
     def changed(text: str, chance: random.Random) -> str:
         other = change(text, chance)
         with mock.patch.object(pieces, "NAMES", 4):
             found = blocks_of(other)
-        return joined([block_of(each) for each in found]) if found else other
+        return store.joined([store.block_of(each) for each in found]) if found else other
 
     return changed
 
