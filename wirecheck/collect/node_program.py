@@ -141,7 +141,7 @@ def _packed(data: bytes) -> str:
 
 def agent_command_line(plan: bytes) -> str:
     """The command for an agent pod. Its image has the program, so only the plan is sent."""
-    line = f"wirecheck-agent look {digest()} {_packed(plan)}"
+    line = f"wirecheck-agent visit {digest()} {_packed(plan)}"
     if len(line) > LONGEST:
         raise PlanTooLargeError(f"The plan takes {len(line):,} bytes.")
     return line

@@ -110,10 +110,10 @@ class Snapshot:
             )
         return cls(folder, index, shared or SharedContent())
 
-    def api(self, look: int = 1) -> ApiObjects:
+    def api(self, number: int = 1) -> ApiObjects:
         """The API objects of a round, counted from 1. Raises SnapshotError if they are broken."""
-        self._check(look)
-        file = self.path / _api_file(look)
+        self._check(number)
+        file = self.path / _api_file(number)
         identity = _identity(file)
         held = self.shared.api.get(identity)
         if held is None:
@@ -121,10 +121,10 @@ class Snapshot:
             self.shared.api[identity] = held
         return held
 
-    def document(self, node: str, look: int = 1) -> NodeDocument:
+    def document(self, node: str, number: int = 1) -> NodeDocument:
         """The document of the visit to `node`. Raises SnapshotError if it is broken."""
-        self._check(look)
-        file = self.path / _document_file(look, node)
+        self._check(number)
+        file = self.path / _document_file(number, node)
         raw = _unpacked(file, LARGEST_DOCUMENT)
         try:
             found = _decoded(raw, NodeDocument, file)
@@ -148,21 +148,21 @@ class Snapshot:
             )
         return text
 
-    def node_names(self, look: int = 1) -> list[str]:
+    def node_names(self, number: int = 1) -> list[str]:
         """The nodes that were reached in a round, so that they have a document."""
-        visits = self._check(look).visits
+        visits = self._check(number).visits
         return sorted(name for name, visit in visits.items() if visit.status.reached)
 
-    def _check(self, look: int) -> RoundRecord:
+    def _check(self, number: int) -> RoundRecord:
         looks = self.index.looks
         if not looks:
             raise SnapshotError(
                 f"The snapshot {self.path} has no complete round: the run was interrupted in its "
                 "first one; run it again."
             )
-        if not 1 <= look <= len(looks):
-            raise SnapshotError(f"The snapshot {self.path} has {len(looks)} rounds, not {look}.")
-        return looks[look - 1]
+        if not 1 <= number <= len(looks):
+            raise SnapshotError(f"The snapshot {self.path} has {len(looks)} rounds, not {number}.")
+        return looks[number - 1]
 
 
 class SnapshotWriter:
@@ -178,18 +178,18 @@ class SnapshotWriter:
         """The stored blocks, the most recently used ones last."""
         self._write_index()
 
-    def write_api(self, look: int, api: ApiObjects) -> None:
+    def write_api(self, number: int, api: ApiObjects) -> None:
         """Store the API objects of a round."""
-        self._write(_api_file(look), gzip.compress(msgspec.json.encode(api), 6, mtime=0))
+        self._write(_api_file(number), gzip.compress(msgspec.json.encode(api), 6, mtime=0))
 
-    def write_document(self, look: int, node: str, raw: bytes) -> None:
+    def write_document(self, number: int, node: str, raw: bytes) -> None:
         """Store the JSON document of one node, without its blocks.
 
         Each block is stored once, before the first document that refers to it.
         """
         if b'"blocks":' in raw:
             raw = self._without_blocks(raw)
-        self._write(_document_file(look, node), gzip.compress(raw, 6, mtime=0))
+        self._write(_document_file(number, node), gzip.compress(raw, 6, mtime=0))
 
     def _without_blocks(self, raw: bytes) -> bytes:
         """Store the blocks of a document, and return the rest of it."""
@@ -209,9 +209,9 @@ class SnapshotWriter:
         self.known_blocks = tuple(known)
         return msgspec.json.encode(members)
 
-    def finish_round(self, look: RoundRecord) -> None:
+    def finish_round(self, record: RoundRecord) -> None:
         """Add the round, whose files are all written, to the index."""
-        self.index = msgspec.structs.replace(self.index, looks=[*self.index.looks, look])
+        self.index = msgspec.structs.replace(self.index, looks=[*self.index.looks, record])
         self._write_index()
 
     def note(self, sentence: str) -> None:

@@ -30,19 +30,19 @@ def agent(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_request_carries_the_plan_and_no_program() -> None:
     line = agent_command_line(PLAN)
 
-    assert line.startswith(f"wirecheck-agent look {digest()} ")
+    assert line.startswith(f"wirecheck-agent visit {digest()} ")
     assert len(line) < 120
 
 
 def test_another_program_than_the_images_is_refused() -> None:
-    assert agent("look", "0" * 16, "").returncode == OTHER_PROGRAM
+    assert agent("visit", "0" * 16, "").returncode == OTHER_PROGRAM
 
 
 @pytest.mark.needs("root")
 def test_whoever_is_not_in_the_nodes_pid_namespace_is_not_let_in() -> None:
     """Here, as in a pod without hostPID, process 1 is in the mount namespace of the agent."""
     plan = agent_command_line(PLAN).split()[-1]
-    ended = agent("look", digest(), plan)
+    ended = agent("visit", digest(), plan)
 
     assert ended.returncode == NOT_LET_IN
     assert "hostPID" in ended.stderr or "/proc/1/ns" in ended.stderr

@@ -1,4 +1,4 @@
-"""The commands of an agent pod: `wirecheck-agent wait`, and `wirecheck-agent look` per visit.
+"""The commands of an agent pod: `wirecheck-agent wait`, and `wirecheck-agent visit` per visit.
 
 The node program is the same as the one sent by ssh, but it comes from the image, and enters the
 node's mount and cgroup namespaces first. So it reads the node's files and runs the node's tools.
@@ -39,14 +39,14 @@ class NotLetInError(Exception):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """`wait SECONDS` (0: for ever) or `look DIGEST PLAN`."""
+    """`wait SECONDS` (0: for ever) or `visit DIGEST PLAN`."""
     match list(sys.argv[1:] if arguments is None else arguments):
         case ["wait", seconds]:
             wait(float(seconds))
-        case ["look", wanted, plan]:
-            look(wanted, plan)
+        case ["visit", wanted, plan]:
+            visit_node(wanted, plan)
         case _:
-            sys.exit("usage: wirecheck-agent wait SECONDS | look DIGEST PLAN")
+            sys.exit("usage: wirecheck-agent wait SECONDS | visit DIGEST PLAN")
 
 
 def wait(seconds: float) -> None:
@@ -60,7 +60,7 @@ def wait(seconds: float) -> None:
         left -= 3600.0
 
 
-def look(wanted: str, plan: str) -> None:
+def visit_node(wanted: str, plan: str) -> None:
     """Visit the node, and print its document on standard output."""
     if wanted != digest():
         sys.exit(OTHER_PROGRAM)
