@@ -28,7 +28,7 @@ test-bare: $(READY)
 
 # As root who can make network namespaces, but has no other tools.
 test-bare-root: $(READY)
-	$(BIN)/python -m tests.bare --root $(BIN)/pytest tests/collect/node -n 2 --dist worksteal
+	$(BIN)/python -m tests.bare --root $(BIN)/pytest tests/collect/on_node -n 2 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .

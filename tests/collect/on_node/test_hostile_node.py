@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.collect.node.conftest import FakeNode, plan
+from tests.collect.on_node.conftest import FakeNode, plan
 from wirecheck.catalogue.node_commands import NODE_COMMANDS
 from wirecheck.collect.document_frame import unframed
 from wirecheck.collect.node_program import command_line

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 
-from tests.collect.node.conftest import DNS, FakeNode, plan
+from tests.collect.on_node.conftest import DNS, FakeNode, plan
 from wirecheck.collect.on_node.contacts import Replies
 from wirecheck.collect.plan.contacts import ContactPlan
 from wirecheck.collect.plan.planned_contact import PlannedContact

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.collect.ssh.conftest import Sshd, agent
 from tests.collect.this_machine import document, visited
+from tests.collect.transport.ssh.conftest import Sshd, agent
 from tests.needs import python
 from wirecheck.inventory.file import AccessMethod
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.collect.ssh.conftest import Sshd, agent, free_port, make_key, place
+from tests.collect.transport.ssh.conftest import Sshd, agent, free_port, make_key, place
 from wirecheck.collect.node_program import command_line
 from wirecheck.collect.transport import remote_command as transport
 from wirecheck.collect.transport.errors import (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.collect.node.conftest import FakeNode, plan
+from tests.collect.on_node.conftest import FakeNode, plan
 from wirecheck.collect.document_frame import unframed
 from wirecheck.collect.node_program import command_line
 from wirecheck.collect.on_node.deadline import RAN_OUT

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.collect.node.conftest import FakeNode, plan
+from tests.collect.on_node.conftest import FakeNode, plan
 
 MakeNode = Callable[..., FakeNode]
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.collect.node.conftest import plan
+from tests.collect.on_node.conftest import plan
 from wirecheck.catalogue.facts import Fact
 from wirecheck.collect.on_node import visit, visit_state
 from wirecheck.collect.on_node.stages import STAGES, Stage

@@ -11,7 +11,7 @@ import pytest
 
 from testbed.readonly import node_state
 from testbed.readonly.comparison import State, differences
-from tests.collect.node.conftest import FakeNode, plan
+from tests.collect.on_node.conftest import FakeNode, plan
 
 
 def state_of(node: FakeNode) -> State:

@@ -12,7 +12,7 @@ import dns.message
 import msgspec
 import pytest
 
-from tests.collect.node.conftest import QUESTION, FakeNode, plan
+from tests.collect.on_node.conftest import QUESTION, FakeNode, plan
 from tests.needs import python
 from wirecheck.collect.document_frame import unframed
 from wirecheck.collect.node_program import command_line

@@ -11,7 +11,7 @@ import dns.message
 import dns.rdatatype
 import pytest
 
-from tests.collect.node.conftest import DNS, QUESTION, FakeNode, plan
+from tests.collect.on_node.conftest import DNS, QUESTION, FakeNode, plan
 from wirecheck.collect.plan.dns_questions import Ask, Question
 from wirecheck.collect.plan.visit_plan import Plan
 from wirecheck.snapshot.node_settings import Kubelet
