@@ -32,7 +32,8 @@ def agent_ready(node: Node) -> Findings:
 
     The node stays Ready without it. New pods get no network, and routes are no longer updated.
 
-    Except: CNI plugins that are not installed by a DaemonSet, and nodes that are being removed.
+    Except: CNI plugins that are not installed by a DaemonSet, nodes that are being removed, virtual
+    nodes, and nodes that the DaemonSet leaves out by its node selector, affinity or tolerations.
 
     See: https://github.com/cilium/cilium/issues/37271
          https://github.com/projectcalico/calico/issues/8607
@@ -41,7 +42,12 @@ def agent_ready(node: Node) -> Findings:
         raise NotApplicable("the node is being removed")
     plugin, agents = node.cni.agents
     if not agents:
-        yield Finding(node.part(plugin), expected="a pod of its DaemonSet", found="none")
+        yield Finding(
+            node.part(plugin),
+            expected="a pod of its DaemonSet",
+            found="none",
+            inconclusive=node.cni.why_agent_is_unknown,
+        )
     for agent in agents:
         if not agent.is_ready and not agent.is_terminating:
             yield Finding(agent, expected="Ready", found="not Ready")

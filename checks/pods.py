@@ -45,6 +45,8 @@ def ip_in_node_range(node: Node) -> Findings:
     See: https://github.com/kubernetes/kubeadm/issues/2400
          https://github.com/cri-o/cri-o/issues/2411
     """
+    if node.why_left_out:
+        raise NotApplicable(node.why_left_out)
     if not node.assigns_from_pod_cidrs:
         raise NotApplicable(f"{node.cluster.cni} allocates addresses from its own pools")
     for pod in node.pods:
@@ -71,22 +73,21 @@ def unique_ips(cluster: Cluster) -> Findings:
 
     Packets to the address reach only one of the pods, and which one can change at any time.
 
-    Except: finished pods, which keep their address in the API, and pods on the host network, which
-    share the address of their node.
+    Except: finished pods, which keep their address in the API, pods on the host network, which
+    share the address of their node, and pods of virtual nodes.
 
     See: https://github.com/kubernetes/kubernetes/issues/51322
          https://github.com/kubernetes/kubernetes/issues/72186
          https://github.com/flannel-io/flannel/issues/1549
     """
-    for address, pods in cluster.pod_index.by_address.items():
-        if len(pods) > 1:
-            first, *others = sorted(pods, key=lambda pod: pod.ref)
-            yield Finding(
-                first,
-                expected=f"{address} on this pod only",
-                found=f"also on {', '.join(f'{o.namespace}/{o.name}' for o in others)}",
-                concerns=others,
-            )
+    for address, pods in cluster.shared_addresses:
+        first, *others = sorted(pods, key=lambda pod: pod.ref)
+        yield Finding(
+            first,
+            expected=f"{address} on this pod only",
+            found=f"also on {', '.join(f'{o.namespace}/{o.name}' for o in others)}",
+            concerns=others,
+        )
 
 
 @check(
@@ -151,15 +152,21 @@ def network_daemons_ready(node: Node) -> Findings:
 
     The node stays Ready without them, but its rules are no longer updated.
 
-    Except: nodes that are being removed, and virtual nodes. cni.agent_ready covers the CNI plugin's
-    agent. What a static pod or a service of the operating system runs is not evaluated.
+    Except: nodes that are being removed, virtual nodes, and nodes that the DaemonSet leaves out by
+    its node selector, affinity or tolerations. cni.agent_ready covers the CNI plugin's agent. What
+    a static pod or a service of the operating system runs is not evaluated.
 
     See: https://github.com/kubernetes/dns/issues/561
          https://github.com/kubernetes/kubernetes/issues/56720
     """
     for part in node.network_daemons:
         if not part.pods:
-            yield Finding(node.part(part.name), expected="a pod of its DaemonSet", found="none")
+            yield Finding(
+                node.part(part.name),
+                expected="a pod of its DaemonSet",
+                found="none",
+                inconclusive=part.unknown,
+            )
         for pod in part.pods:
             if not pod.is_ready and not pod.is_terminating:
                 yield Finding(pod, expected="Ready", found="not Ready")

@@ -8,7 +8,8 @@ from functools import cached_property
 
 from wirecheck.addresses import IPAddress, addresses
 from wirecheck.api_index.grouping import grouped
-from wirecheck.api_index.pod_ranges import PodRange, pod_ranges_of
+from wirecheck.api_index.node_kinds import kind_of
+from wirecheck.api_index.pod_ranges import BACKEND, PodRange, pod_ranges_of
 from wirecheck.api_index.vteps import AnnouncedEntries, Vtep, vteps_of
 from wirecheck.snapshot.objects.node import NodeObject
 
@@ -35,8 +36,8 @@ class NodeIndex:
 
     @cached_property
     def pod_ranges(self) -> tuple[PodRange, ...]:
-        """Every node's ranges of pod addresses."""
-        return tuple(pod_ranges_of(self.by_name.values()))
+        """The ranges of pod addresses of every node that takes part in the cluster's network."""
+        return tuple(pod_ranges_of(filter(_takes_part, self.by_name.values())))
 
     @cached_property
     def vteps(self) -> Mapping[str, tuple[Vtep, ...]]:
@@ -48,3 +49,11 @@ class NodeIndex:
         """The entries that follow from all tunnel endpoints, by family."""
         families = grouped((each.family, each) for own in self.vteps.values() for each in own)
         return {family: AnnouncedEntries.by(vteps) for family, vteps in families.items()}
+
+
+def _takes_part(node: NodeObject) -> bool:
+    """Whether the other nodes have routes to the node's pods, as far as its kind tells.
+
+    flannel also runs on Windows, and announces such a node as any other.
+    """
+    return not kind_of(node) or BACKEND in node.metadata.annotations

@@ -28,7 +28,7 @@ class Fact(Enum):
     """A kind of fact that checks are based on."""
 
     API = Measured(
-        "the API's lists of Nodes, Pods, Services, EndpointSlices and NetworkPolicies",
+        "the API's lists of Nodes, Pods, Services, EndpointSlices, DaemonSets and NetworkPolicies",
         "one paged list each; nothing on the nodes",
     )
     VISIT = Measured(

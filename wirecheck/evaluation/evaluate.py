@@ -120,7 +120,7 @@ class Evaluation:
         """The node in each round that visited it, and in the first round in any case."""
         seen = []
         for number, cluster in enumerate(self._clusters, start=1):
-            visit = cluster.round.visits.get(name)
+            visit = cluster.visit_to(name)
             if number == 1 or visit is not None:
                 seen.append(self._one_node(number, cluster, name, visit))
         return seen

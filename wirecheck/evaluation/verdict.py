@@ -102,7 +102,7 @@ def coverage(cluster: Cluster, index: SnapshotIndex, items: Sequence[ItemResult]
 
     `index` has all rounds.
     """
-    visits = {name: cluster.round.visits.get(name, _NO_VISIT) for name in cluster.nodes}
+    visits = {name: cluster.visit_to(name) or _NO_VISIT for name in cluster.nodes}
     pods = [pod for pod in cluster.pods if pod.node_name and pod.is_running]
     seen = {name for name, visit in visits.items() if visit.status.reached}
     undecided = {name for item in items for name in item.undecided}

@@ -45,7 +45,7 @@ class Scene:
 
     def node(self, name: str) -> Node:
         """The node with what was seen on it. A damaged document counts as a failed visit."""
-        visit = self.cluster.round.visits.get(name) or VisitRecord(
+        visit = self.cluster.visit_to(name) or VisitRecord(
             VisitStatus.NO_ACCESS, reason=f"{name} was not visited."
         )
         visit, document = visited(self.snapshot, name, 1, visit)

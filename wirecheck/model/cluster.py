@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from wirecheck.addresses import IPAddress
 from wirecheck.api_index.coredns import CoreDns
 from wirecheck.api_index.endpoints import (
     Endpoint,
@@ -13,6 +14,8 @@ from wirecheck.api_index.endpoints import (
     endpoints_of,
     missing_endpoints_of,
 )
+from wirecheck.api_index.node_kinds import kind_of
+from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.model.fingerprint import Disagreement, Fingerprint, disagreements
 from wirecheck.model.pools import Drift, drifts
@@ -30,6 +33,16 @@ class Cluster(ClusterSeen):
     def coredns(self) -> CoreDns:
         """How CoreDNS is set up."""
         return CoreDns(self.api, self.dns.replicas)
+
+    @property
+    def shared_addresses(self) -> Iterator[tuple[IPAddress, list[Pod]]]:
+        """Addresses that several pods have, other than pods of nodes without a machine."""
+        for address, pods in self.pod_index.by_address.items():
+            if len(pods) > 1:
+                nodes = [(pod, self.nodes.get(pod.node_name)) for pod in pods]
+                real = [pod for pod, node in nodes if node is None or kind_of(node).has_machine]
+                if len(real) > 1:
+                    yield address, real
 
     @cached_property
     def endpoints(self) -> tuple[Endpoint, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from wirecheck.addresses import IPNetwork, network
+from wirecheck.api_index.node_kinds import kind_of
 from wirecheck.api_index.vteps import vteps_of
 from wirecheck.catalogue.findings import Ref
 from wirecheck.snapshot.objects.node import NodeObject
@@ -56,7 +57,11 @@ def overlapping_ranges(nodes: Mapping[str, NodeObject]) -> Iterator[Shared]:
 
 
 def shared_identities(nodes: Mapping[str, NodeObject]) -> Iterator[Shared]:
-    """Yield machine IDs, system UUIDs, addresses and overlay MACs that several nodes have."""
+    """Yield machine IDs, system UUIDs, addresses and overlay MACs that several nodes have.
+
+    A node without a machine has no identity: kwok gives all its nodes one address.
+    """
+    nodes = {name: node for name, node in nodes.items() if kind_of(node).has_machine}
     holders: dict[str, dict[str, NodeObject]] = defaultdict(dict)
     for name, node in nodes.items():
         for identity in _identities(node):

@@ -110,6 +110,11 @@ class Node:
         return self.seen.bypasses_routing
 
     @property
+    def why_left_out(self) -> str:
+        """Why the node's network is not the cluster's; empty for an ordinary node."""
+        return self.seen.why_left_out
+
+    @property
     def is_being_removed(self) -> bool:
         """Whether the node is being deleted, or an autoscaler is about to."""
         return self.seen.is_being_removed

@@ -15,6 +15,7 @@ from wirecheck.api_index.dns import Dns, dns_of
 from wirecheck.api_index.dns_names import ServiceNames
 from wirecheck.api_index.endpoint_slices import SlicesByService, slices_by_service
 from wirecheck.api_index.helper_pods import helpers_of
+from wirecheck.api_index.node_kinds import why_left_out
 from wirecheck.api_index.nodes import NodeIndex
 from wirecheck.api_index.pod import Pod
 from wirecheck.api_index.pods import PodIndex
@@ -27,7 +28,7 @@ from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.network.plugin import AddressSource, CniPlugin
 from wirecheck.network.registry import plugin_of, replaces_kube_proxy
 from wirecheck.snapshot.api_objects import ApiObjects
-from wirecheck.snapshot.index import RoundRecord, SnapshotIndex
+from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, VisitStatus
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.objects.service import ServiceObject
@@ -77,6 +78,17 @@ class ClusterSeen:
             for name, visit in each.visits.items()
             if visit.proxy_mode
         }
+
+    def visit_to(self, name: str) -> VisitRecord | None:
+        """Return the round's visit to a node; None if it has none.
+
+        Nobody had to reach a node whose kind is left out, so a failed visit counts as skipped.
+        """
+        visit, node = self.round.visits.get(name), self.nodes.get(name)
+        why = why_left_out(node) if node else ""
+        if visit is None or visit.status.reached or not why:
+            return visit
+        return VisitRecord(VisitStatus.SKIPPED, reason=f"{why}: only its API objects are checked.")
 
     @cached_property
     def helpers_of_the_run(self) -> Mapping[str, PodObject]:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress, IPNetwork, address, contains
+from wirecheck.api_index.node_kinds import kind_of, why_left_out
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import NotApplicable
+from wirecheck.network.registry import PLUGINS
+from wirecheck.node.daemon_placement import Placement, placement
 from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.cni_files import CniConfiguration, CniFiles
 
@@ -106,9 +109,30 @@ class Cni:
 
     @property
     def agents(self) -> tuple[str, list[Pod]]:
-        """The name of the CNI plugin, and the pods of its DaemonSet on the node."""
+        """The name of the CNI plugin, and the pods of its DaemonSet on the node.
+
+        Some nodes of a cluster can have another plugin, such as Cilium beside the AWS VPC CNI.
+        Raises NotApplicable if no known plugin has a DaemonSet, or if it leaves the node out.
+        """
         cluster = self.seen.cluster
-        workloads = cluster.cni.workloads
-        if not workloads:
+        if not cluster.cni.workloads:
             raise NotApplicable("no DaemonSet of a known CNI plugin is in the cluster")
-        return cluster.cni.name, [pod for pod in self.seen.pods if pod.ref.workload in workloads]
+        if not kind_of(self.seen.object).has_machine:
+            raise NotApplicable(why_left_out(self.seen.object))
+        for plugin in (cluster.cni, *PLUGINS):
+            pods = [pod for pod in self.seen.pods if pod.ref.workload in plugin.workloads]
+            if pods:
+                return plugin.name, pods
+        if self._agent_placement.left_out:
+            raise NotApplicable(self._agent_placement.left_out)
+        return cluster.cni.name, []
+
+    @property
+    def why_agent_is_unknown(self) -> str:
+        """Why it is unknown whether an agent must run on the node; empty if one must."""
+        return self._agent_placement.unknown
+
+    @cached_property
+    def _agent_placement(self) -> Placement:
+        workloads = self.seen.cluster.cni.workloads
+        return placement(self.seen, lambda name: f"DaemonSet/{name}" in workloads)

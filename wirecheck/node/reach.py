@@ -9,6 +9,7 @@ from functools import cached_property
 from wirecheck.addresses import IPAddress, address
 from wirecheck.api_index.helper_pods import is_helper
 from wirecheck.api_index.network_policy import ingress_policy_of
+from wirecheck.api_index.node_kinds import why_left_out
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.node.port_owners import PortOwner, owner_of
@@ -114,7 +115,9 @@ class NodeReach:
             concerns=tuple(each.ref for each in (source, *behind) if each is not None)
             + self._nodes_at(where)
             + (port.owner if port else ()),
-            restricted_by=restricted_by or next(filter(None, ingress), ""),
+            restricted_by=restricted_by
+            or next(filter(None, ingress), "")
+            or self._why_left_out(where),
         )
 
     def _end(self, where: IPAddress, number: int, port: PortOwner | None) -> str:
@@ -136,6 +139,12 @@ class NodeReach:
         for ref in self._nodes_at(where):
             return str(ref)
         return "API server" if where in cluster.destinations.api_servers else "address"
+
+    def _why_left_out(self, where: IPAddress) -> str:
+        """Return why the node with the address need not answer; empty if it must."""
+        cluster = self.seen.cluster
+        node = cluster.nodes.get(cluster.node_index.by_address.get(where, ""))
+        return why_left_out(node) if node else ""
 
     def _nodes_at(self, where: IPAddress) -> tuple[Ref, ...]:
         found = self.seen.cluster.node_index.by_address.get(where)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from wirecheck.api_index.node_kinds import kind_of
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.network.plugins.flannel import PLUGIN as FLANNEL
 from wirecheck.node.netns import Interface
@@ -92,9 +93,12 @@ class ReversePath:
 
     def _from_nodes(self) -> Iterator[tuple[str, Interface | None, Interface | None]]:
         routing, uplink = self.routes.routing, self._uplink
-        for each, name in self.seen.cluster.node_index.internal_addresses:
+        cluster = self.seen.cluster
+        for each, name in cluster.node_index.internal_addresses:
             route = routing.route_to(each) if each.version == 4 else None
-            if route is not None and route.type == "unicast" and name != self.seen.name:
+            if not kind_of(cluster.nodes[name]).has_machine or name == self.seen.name:
+                continue
+            if route is not None and route.type == "unicast":
                 yield f"node {name}", uplink, routing.device_of(route)
 
     @cached_property

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from wirecheck.addresses import IPAddress, IPNetwork, addresses, network
+from wirecheck.api_index.node_kinds import why_left_out
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
@@ -95,6 +96,11 @@ class NodeSeen:
     def bypasses_routing(self) -> bool:
         """Whether the CNI plugin delivers to pods without a bridge or a route of the node."""
         return self.cluster.cni.attachment.bypasses_routing
+
+    @property
+    def why_left_out(self) -> str:
+        """Why the node's network is not the cluster's; empty for an ordinary node."""
+        return why_left_out(self.object)
 
     @property
     def is_being_removed(self) -> bool:

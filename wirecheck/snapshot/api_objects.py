@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from wirecheck.snapshot.objects.cluster_role import ClusterRoleBindingObject, ClusterRoleObject
 from wirecheck.snapshot.objects.config_map import ConfigMapObject
+from wirecheck.snapshot.objects.daemon_set import DaemonSetObject
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.metadata import ApiStruct
 from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
@@ -28,6 +29,7 @@ class ApiObjects(ApiStruct, frozen=True, weakref=True):
     services: list[ServiceObject] = []
     endpoint_slices: list[EndpointSliceObject] = []
     network_policies: list[NetworkPolicyObject] = []
+    daemon_sets: list[DaemonSetObject] = []
     config_maps: list[ConfigMapObject] = []
     cluster_roles: list[ClusterRoleObject] = []
     cluster_role_bindings: list[ClusterRoleBindingObject] = []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from wirecheck.collect.api.resources import CONFIG_MAPS, DNS_ROLE, RESOURCES, rule
+from wirecheck.collect.api.resources import CONFIG_MAPS, DAEMON_SETS, DNS_ROLE, RESOURCES, rule
 
 DNS_ROLES = ("clusterroles", "clusterrolebindings")
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "inventory.md"
@@ -14,7 +14,7 @@ def test_the_documented_role_is_what_is_read_and_no_more() -> None:
     blocks = DOCUMENTATION.read_text().split("```yaml\n")[1:]
     role = next(b for b in blocks if "kind: ClusterRole" in b).partition("```")[0]
     needed = [
-        *(resource.rule for resource in RESOURCES),
+        *(resource.rule for resource in (*RESOURCES, DAEMON_SETS)),
         *(rule("", "configmaps", name) for name in CONFIG_MAPS),
         *(rule("rbac.authorization.k8s.io", each, DNS_ROLE) for each in DNS_ROLES),
         rule("", "namespaces", "kube-system"),

@@ -23,6 +23,7 @@ from wirecheck.collect.api.connection import Connection
 from wirecheck.collect.api.errors import ApiError, ApiStatusError, Server
 from wirecheck.collect.api.resources import (
     CONFIG_MAPS,
+    DAEMON_SETS,
     DNS_ROLE,
     NODES,
     RESOURCES,
@@ -120,6 +121,7 @@ class Api:
         return ApiObjects(
             **lists,
             **self._roles_of_dns(),
+            daemon_sets=self._if_it_exists(DAEMON_SETS),
             config_maps=list(self._config_maps()),
             resource_versions=versions,
             server_version=self.server_version,
@@ -178,6 +180,15 @@ class Api:
             if not page.metadata.next:
                 return objects, page.metadata.resource_version
             query["continue"] = page.metadata.next
+
+    def _if_it_exists(self, resource: Resource) -> list[Any]:
+        """The objects of an optional resource; none, with a note, if they could not be read."""
+        try:
+            return list(self.objects(resource)[0])
+        except ApiError as error:
+            if not (isinstance(error, ApiStatusError) and error.status == 404):
+                self._note(error)
+            return []
 
     def _config_maps(self) -> Iterator[ConfigMapObject]:
         for name in CONFIG_MAPS:

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from wirecheck.network.registry import CONFIG_MAP_KEYS
 from wirecheck.snapshot.objects.config_map import ConfigMapObject
+from wirecheck.snapshot.objects.daemon_set import DaemonSetObject
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.metadata import ALLOWED_ANNOTATIONS, Metadata
 from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
@@ -16,7 +17,14 @@ from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.objects.service import ServiceObject
 
-Object = NodeObject | PodObject | ServiceObject | EndpointSliceObject | NetworkPolicyObject
+Object = (
+    NodeObject
+    | PodObject
+    | ServiceObject
+    | EndpointSliceObject
+    | NetworkPolicyObject
+    | DaemonSetObject
+)
 T = TypeVar("T")
 
 
@@ -91,6 +99,17 @@ RESOURCES: tuple[Resource, ...] = (
         required=False,
     ),
 )
+
+DAEMON_SETS = Resource(
+    "daemonsets",
+    "DaemonSet",
+    "apps",
+    "/apis/apps/v1/daemonsets",
+    DaemonSetObject,
+    "daemon_sets",
+    required=False,
+)
+"""Read once in a round, and not watched: only the nodes that they select are used."""
 
 CONFIG_MAPS = {
     "kube-proxy": "config.conf",

@@ -29,6 +29,7 @@ from wirecheck.api_index.node_ports import (
 )
 from wirecheck.api_index.pod import cgroup_uid, is_ready, is_running
 from wirecheck.api_index.service import cluster_ips, service_key
+from wirecheck.collect.plan.unvisitable import why_unvisitable
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.endpoint_slice import Endpoint, EndpointSliceObject
 from wirecheck.snapshot.objects.node import NodeObject
@@ -45,7 +46,7 @@ class ContactTargets:
 
     dns: ClusterDns
     nodes: Sequence[NodeObject]
-    """Sorted by name."""
+    """Sorted by name. Nodes that cannot be visited are left out: they need not answer either."""
     places: Mapping[str, int]
     """The index of each node in `nodes`."""
     api_servers: Sequence[SocketAddress]
@@ -69,7 +70,8 @@ def contact_targets(api: ApiObjects, run: str = "") -> ContactTargets:
     helpers = helpers_of(api, run)
     api = msgspec.structs.replace(api, pods=without_helpers(api.pods))
     known = cluster_dns(api)
-    nodes = sorted(api.nodes, key=lambda each: each.metadata.name)
+    visited = (each for each in api.nodes if not why_unvisitable(each))
+    nodes = sorted(visited, key=lambda each: each.metadata.name)
     slices = slices_by_service(api.endpoint_slices)
     return ContactTargets(
         dns=known,
