@@ -1,7 +1,15 @@
 """Endpoints: whether EndpointSlices list the pods that Services select."""
 
-from wirecheck.catalogue import Fact, Finding, Findings, check
+from wirecheck.catalogue import Fact, Finding, Findings, Level, Threshold, check
 from wirecheck.model.cluster import Cluster
+from wirecheck.model.node import Node
+
+LISTENING_AFTER = Threshold(
+    "endpoints.listening_after",
+    60,
+    "seconds",
+    "a pod without a readiness probe is Ready while its program still starts",
+)
 
 CONTROLLER = (
     "Show the slices: `kubectl -n {namespace} get endpointslices -l "
@@ -79,4 +87,41 @@ def complete(cluster: Cluster) -> Findings:
             found="missing",
             concerns=[each.pod],
             key=str(each.pod.ref),
+        )
+
+
+@check(
+    settles=True,
+    thresholds=(LISTENING_AFTER,),
+    remedy="Show the Service's ports: `kubectl -n {namespace} get service {service} -o "
+    "jsonpath='{.spec.ports}'`. Show what the pod listens on, on {node}: `nsenter --net={netns} "
+    "ss -ltn`. Correct targetPort in the Service, or configure the program to listen at that port "
+    "of all addresses.",
+    facts=[Fact.LISTENERS, Fact.NETNS, Fact.PROCESSES, Fact.API],
+)
+def accept_connections(node: Node) -> Findings:
+    """Every Ready pod behind a Service listens at the TCP port that the Service forwards to.
+
+    Otherwise connections through the Service are refused, always or whenever that pod is chosen,
+    although the pod is Ready. The usual cause is a wrong targetPort, or a program that listens on
+    127.0.0.1 only.
+
+    Except: headless Services, because nothing forwards to their ports. Pods with packet filter
+    rules in their network namespace, such as those of a mesh, and pods whose sockets are inside a
+    sandbox or a virtual machine are inconclusive. Where the kernel module tcp_diag is not loaded,
+    an IPv6 socket at all addresses counts as accepting IPv4.
+
+    See: https://kubernetes.io/docs/tasks/debug/debug-application/debug-service/
+    """
+    for each in node.listening.unserved(node.threshold(LISTENING_AFTER)):
+        yield Finding(
+            each.first.port,
+            expected=each.expected,
+            found=each.found,
+            level=Level.WARN,
+            evidence=each.evidence,
+            concerns=[unserved.port.pod for unserved in each.pods],
+            inconclusive=each.first.inconclusive,
+            key=each.key,
+            names={"netns": each.netns},
         )

@@ -30,7 +30,7 @@ from wirecheck.snapshot.index import (
     VisitRecord,
     VisitStatus,
 )
-from wirecheck.snapshot.netns import Address, Fdb, Link, Namespace, Neighbour, Route, Rule
+from wirecheck.snapshot.netns import Address, Fdb, Link, Listener, Namespace, Neighbour, Route, Rule
 from wirecheck.snapshot.node_document import (
     Command,
     ConntrackSample,
@@ -112,7 +112,7 @@ def port(index: int, name: str, nsid: int) -> Link:
     )
 
 
-def pod_netns(inode: int, nsid: int, address: str, outer: int) -> Namespace:
+def pod_netns(inode: int, nsid: int, address: str, outer: int, port: int = 8080) -> Namespace:
     return Namespace(
         inode=inode,
         nsid=nsid,
@@ -124,6 +124,8 @@ def pod_netns(inode: int, nsid: int, address: str, outer: int) -> Namespace:
         addresses=[Address(2, address, 24)],
         routes=[Route(4, "default", gateway="10.244.0.1", index=2)],
         conntrack_count=10,
+        listeners=[Listener("::", port, v6only=False)],
+        filters=[],
     )
 
 
@@ -297,6 +299,7 @@ def node_netns() -> Namespace:
         ],
         neighbours=[Neighbour(4, "10.244.1.0", MACS["n2"], "PERMANENT")],
         fdb=[Fdb(4, MACS["n2"], "192.0.2.2", state="permanent")],
+        listeners=[Listener("::", 10250, v6only=False)],
         rules=[Rule(4, 0, 255), Rule(4, 32766, 254), Rule(4, 32767, 253), Rule(6, 0, 255)],
     )
 
@@ -359,7 +362,7 @@ def document() -> NodeDocument:
         host=Host("n1", cpus=2),
         namespaces=[
             node_netns(),
-            pod_netns(DNS_NETNS, 1, "10.244.0.2", 11),
+            pod_netns(DNS_NETNS, 1, "10.244.0.2", 11, 53),
             pod_netns(WEB_NETNS, 2, "10.244.0.3", 12),
         ],
         pods=[

@@ -29,6 +29,7 @@ from wirecheck.node.iptables import Iptables
 from wirecheck.node.kernel import Kernel
 from wirecheck.node.kube_proxy import KubeProxy
 from wirecheck.node.kubelet import Kubelet
+from wirecheck.node.listening import Listening
 from wirecheck.node.netns import Netns
 from wirecheck.node.network_pods import NetworkDaemon, network_daemons_of
 from wirecheck.node.node_ports import NodePorts
@@ -282,6 +283,11 @@ class Node:
     def conntrack(self) -> Conntrack:
         """The connection table."""
         return Conntrack(self.seen, self.namespaces, self.service_proxy, self.iptables)
+
+    @cached_property
+    def listening(self) -> Listening:
+        """The listening sockets of the node's pods."""
+        return Listening(self.seen, self.namespaces, self.iptables)
 
     # What was tried from the node.
 

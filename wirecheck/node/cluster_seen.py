@@ -13,6 +13,7 @@ from wirecheck.addresses import contains, network
 from wirecheck.api_index.destinations import Destinations
 from wirecheck.api_index.dns import Dns, dns_of
 from wirecheck.api_index.dns_names import ServiceNames
+from wirecheck.api_index.endpoint_ports import EndpointPort, tcp_ports_by_node
 from wirecheck.api_index.endpoint_slices import SlicesByService, slices_by_service
 from wirecheck.api_index.helper_pods import helpers_of
 from wirecheck.api_index.node_kinds import why_left_out
@@ -129,6 +130,12 @@ class ClusterSeen:
     def slices(self) -> SlicesByService:
         """The EndpointSlices by Service."""
         return slices_by_service(self.api.endpoint_slices)
+
+    @cached_property
+    def tcp_ports_by_node(self) -> Mapping[str, tuple[EndpointPort, ...]]:
+        """The TCP ports of Services at their Ready pods, by node."""
+        pods = {(pod.namespace, pod.name): pod for pod in self.pods}
+        return tcp_ports_by_node(self.services, self.slices, pods)
 
     @cached_property
     def service_blocks(self) -> tuple[ServiceBlock, ...]:

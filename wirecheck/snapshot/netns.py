@@ -99,6 +99,16 @@ class Fdb(SnapshotPart, frozen=True):
     flags: list[str] = []
 
 
+class Listener(SnapshotPart, frozen=True):
+    """A listening TCP socket (sock_diag, or /proc/PID/net/tcp and tcp6)."""
+
+    address: str
+    """`0.0.0.0` and `::` are all addresses of a family."""
+    port: int
+    v6only: bool | None = None
+    """Whether an IPv6 socket accepts IPv6 only; None for IPv4, and where only /proc was read."""
+
+
 class Namespace(SnapshotPart, frozen=True):
     """One network namespace; the first one of a document is the node's own."""
 
@@ -117,5 +127,11 @@ class Namespace(SnapshotPart, frozen=True):
     conntrack_count: int | None = None
     redirect: str = ""
     """nat rules in a pod's netns (a service mesh); listed only if a probe failed."""
+    listeners: list[Listener] | None = None
+    """None if they were not read, and in documents of older programs."""
+    listeners_cut: bool = False
+    """Whether there are more than the program lists."""
+    filters: list[str] | None = None
+    """Of a pod: its packet filter tables, `nat` (iptables-legacy) or `ip nat` (nftables)."""
     error: str = ""
     """Why it could not be entered or read; the lists are incomplete then."""

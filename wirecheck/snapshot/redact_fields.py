@@ -133,6 +133,8 @@ FIELDS: Mapping[str, str] = {
     "Rule.*": OPAQUE,
     "Neighbour.*": OPAQUE,
     "Fdb.*": OPAQUE,
+    "Listener.*": OPAQUE,
+    "Namespace.filters": OPAQUE,
     "Namespace.redirect": IPTABLES,
     "PodProcesses.runtime": KEEP,
     "PodProcesses.uid": OPAQUE,

@@ -67,12 +67,23 @@ def start_process(pod, cgroup_root):
     cgroup = Path(cgroup_root) / "kubepods" / "burstable" / f"pod{pod['uid']}" / ("0" * 64)
     cgroup.mkdir(parents=True, exist_ok=True)
     (cgroup / "cgroup.procs").write_text(str(os.getpid()))
+    kept = [open_socket(*each) for each in pod.get("listen", ())]  # noqa: F841 - stay open
     if pod.get("root"):
         os.chroot(pod["root"])
         os.chdir("/")
     os.write(pod["ready"], b".")
     while True:
         signal.pause()
+
+
+def open_socket(address, port, v6only=False):
+    listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if ":" in address:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(v6only))
+    listener.bind((address, port))
+    listener.listen()
+    return listener
 
 
 class Responder:

@@ -200,7 +200,7 @@ def _reasons() -> Dict[str, str]:
             reasons[prefix + "tables-legacy-save"] = "no legacy table is loaded"
     if variants:
         reasons["iptables-version"] = "its variants say which tables they list"
-    if not _can_be_there("nf_tables"):
+    if not can_be_there("nf_tables"):
         for identity in ("iptables-nft-save", "ip6tables-nft-save", TABLES):
             reasons[identity] = "nf_tables is not loaded"
     if not os.path.exists("/proc/net/if_inet6"):
@@ -228,7 +228,7 @@ def legacy_tables(names: str = "ip_tables_names") -> List[str]:
         return []
 
 
-def _can_be_there(module: str) -> bool:
+def can_be_there(module: str) -> bool:
     """Whether a part of the kernel is loaded already; using it would load it."""
     try:
         with open("/proc/modules", encoding="ascii") as file:

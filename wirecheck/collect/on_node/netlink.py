@@ -37,7 +37,7 @@ class Netlink:
         for _ in range(MOST_DUMPS):
             payloads = []
             interrupted = False
-            for flags, payload in self._answers(kind, REQUEST | DUMP, body):
+            for flags, payload in self.answers(kind, REQUEST | DUMP, body):
                 interrupted = interrupted or bool(flags & DUMP_INTERRUPTED)
                 payloads.append(payload)
             if not interrupted:
@@ -46,11 +46,12 @@ class Netlink:
 
     def ask(self, kind: int, body: bytes) -> Optional[bytes]:
         """The one answer to a request."""
-        for _, payload in self._answers(kind, REQUEST, body):
+        for _, payload in self.answers(kind, REQUEST, body):
             return payload
         return None
 
-    def _answers(self, kind: int, flags: int, body: bytes) -> Iterator[Tuple[int, bytes]]:
+    def answers(self, kind: int, flags: int, body: bytes) -> Iterator[Tuple[int, bytes]]:
+        """(flags, payload) of each answer to a request, as they arrive."""
         self._sequence += 1
         size = HEADER.size + len(body)
         self._socket.send(HEADER.pack(size, kind, flags, self._sequence, 0) + body)
