@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from wirecheck.api_index.grouping import grouped
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.dataplane.kube_chains import has_kubernetes_chains
 from wirecheck.network.registry import NODE_FILES
 from wirecheck.node.named_values import COUNT, facts_of
 from wirecheck.snapshot.objects.node import NodeObject
@@ -81,7 +82,7 @@ def _variant(node: Node) -> str:
         rules = {"nft": node.iptables.rules, "legacy": node.iptables.legacy}
     except (FactMissingError, NotApplicable):
         return ""
-    having = (name for name, by in rules.items() if any("KUBE-" in t for t in by.values()))
+    having = (name for name, by in rules.items() if any(map(has_kubernetes_chains, by.values())))
     return next(having, "")
 
 

@@ -19,7 +19,7 @@ NODE_LOCAL_DNS = "nodelocaldns"
 SHARED_POD_INTERFACES = ("veth", "tap", NODE_LOCAL_DNS)
 """Name prefixes of interfaces that no single plugin owns."""
 
-SHARED_MASQUERADE_CHAINS = ("KUBE-", "IP-MASQ")
+SHARED_MASQUERADE_CHAINS = ("KUBE-POSTROUTING", "IP-MASQ")
 """Chains of kube-proxy and of ip-masq-agent."""
 
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from wirecheck.addresses import IPAddress, IPNetwork, contains, network
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.dataplane.iptables import reader as iptables_reader
+from wirecheck.dataplane.kube_chains import has_kubernetes_chains
 from wirecheck.dataplane.nftables import reader as nftables_reader
 from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket, refusal_of
 from wirecheck.dataplane.rules.ruleset import Stage
@@ -213,7 +214,8 @@ class Firewall:
             rules = [line for line in text.split("\n") if line.startswith("-A ")]
             # kube_proxy.single_iptables_variant reports Service rules in both.
             service_rules = any("KUBE-SERVICES" in line for line in rules)
-            if rules and not service_rules and "KUBE-" in self.iptables.rules[family]:
+            is_used = has_kubernetes_chains(self.iptables.rules[family])
+            if rules and not service_rules and is_used:
                 yield family, rules
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from wirecheck.dataplane.compare.differences import Difference, Differences, Kind
+from wirecheck.dataplane.kube_chains import is_kubernetes_rule
 from wirecheck.dataplane.table import (
     Client,
     Entry,
@@ -25,8 +26,8 @@ from wirecheck.dataplane.table import (
 LEAST_SERVICES = 2
 """With a single Service the fault is that Service's."""
 
-_KUBE_PROXYS = re.compile(r"\bKUBE-|kube-proxy|^chain |^(?:TCP|UDP|SCTP) ")
-"""Rules of its chains, of its nftables tables, and virtual servers."""
+_KUBE_PROXYS = re.compile(r"kube-proxy|^chain |^(?:TCP|UDP|SCTP) ")
+"""Rules of its nftables tables, and virtual servers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ def _is_third_party(each: Difference) -> bool:
     return (
         each.kind in takes
         and bool(each.evidence)
-        and not any(map(_KUBE_PROXYS.search, each.evidence))
+        and not any(_KUBE_PROXYS.search(e) or is_kubernetes_rule(e) for e in each.evidence)
     )
 
 

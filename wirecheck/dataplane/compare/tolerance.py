@@ -7,6 +7,7 @@ kube-proxy deletes late or never, and it rounds shares (`handlings.EVEN`).
 from __future__ import annotations
 
 from wirecheck.api_index.backend import Backend
+from wirecheck.dataplane.kube_chains import is_kubernetes
 from wirecheck.dataplane.table import Entry, Handling, Verdict
 
 KUBE_PROXY = "kube-proxy"
@@ -39,8 +40,6 @@ def is_draining(found: Handling, backend: Backend) -> bool:
 
 
 def is_foreign(entry: Entry) -> bool:
-    """Third-party rules: port mappings of containers, an administrator's own DNAT.
-
-    Only kube-proxy and the kubelet give their chains names that begin with KUBE-.
-    """
-    return not entry.programmed_by.startswith(("KUBE-", KUBE_PROXY))
+    """Third-party rules: port mappings of containers, an administrator's own DNAT."""
+    by = entry.programmed_by
+    return not (by.startswith(KUBE_PROXY) or is_kubernetes(by))

@@ -17,6 +17,7 @@ from msgspec import structs
 from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.clients import Clients
 from wirecheck.dataplane.iptables.rules import make_step, steps_of
+from wirecheck.dataplane.kube_chains import is_kubernetes
 from wirecheck.dataplane.rules.cache import RuleCache
 from wirecheck.dataplane.rules.chains import Chains
 from wirecheck.dataplane.rules.handlings import Masquerading
@@ -91,7 +92,7 @@ def _unrecognised_in(dump: IptablesDump, cache: ReaderCache) -> tuple[str, ...]:
         step.text
         for table in dump.tables.values()
         for name, chain in table.chains.items()
-        if chain.block and not name.startswith("KUBE-")
+        if chain.block and not is_kubernetes(name)
         for step in steps_of(chain, cache.step_of)
         if not _is_understood(step, table.chains)
     )

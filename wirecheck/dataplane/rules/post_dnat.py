@@ -7,6 +7,7 @@ with the masquerade mark breaks Services. Only what is refused for certain count
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
@@ -45,18 +46,23 @@ class LaterPackets(FirstPackets):
 
 
 def refusal(
-    chains: Chains[Any], base_chain: str, mark: int, *, is_first: bool, prefix: str
+    chains: Chains[Any],
+    base_chain: str,
+    mark: int,
+    *,
+    is_first: bool,
+    counts: Callable[[str], bool],
 ) -> RuleText | None:
     """The rule that refuses all such packets from a base chain on; None where some may pass.
 
-    The rule must be in a chain whose name begins with `prefix`.
+    `counts` decides by the name of the rule's chain: third-party chains contain policy.
     """
     engine = RuleEngine(FirstPackets() if is_first else LaterPackets(), chains)
     left = engine.to_end_of(base_chain, [Flow(1, mark)])
     ends = engine.results
     if left or engine.accepted or not ends or not all(map(is_refused, ends)):
         return None
-    if not engine.ended_in.startswith(prefix):
+    if not counts(engine.ended_in):
         return None
     # Each result leaves fewer connections than the one before; the last one ends the rest.
     return ends[-1].rules[-1]

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from wirecheck.addresses import IPAddress, canonical, number_of
+from wirecheck.dataplane.kube_chains import is_kubernetes
 from wirecheck.dataplane.rules.chains import Chain, Chains
 from wirecheck.dataplane.rules.dependencies import Translated
 from wirecheck.dataplane.rules.handlings import Masquerading
@@ -140,12 +141,12 @@ class Ruleset:
         elif connection.stage < len(start):
             # IPVS translates packets on their way to the node, and sends them on from there.
             forth += self.to_node if connection.to_node else self.through_node
-        prefix = "" if self.owner else "KUBE-"
+        counts = bool if self.owner else is_kubernetes
         for stages, is_first in ((forth, True), (() if connection.to_node else back, False)):
             for stage in stages:
                 mark = connection.mark if is_first else 0
                 rule = refusal(
-                    stage.chains, stage.base_chain, mark, is_first=is_first, prefix=prefix
+                    stage.chains, stage.base_chain, mark, is_first=is_first, counts=counts
                 )
                 if rule is not None:
                     yield rule
