@@ -209,9 +209,10 @@ def token_valid(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="Recreate the pod, as portmap writes a pod's rules only once: `kubectl -n {namespace} "
-    "delete pod {pod}`. For a rule that forwards to a deleted pod, find it on {node} with "
-    "`iptables -t nat -S | grep CNI-HOSTPORT`, and delete it together with its jump.",
+    remedy="Recreate the pod, as the rules of its host ports are written only once: `kubectl -n "
+    "{namespace} delete pod {pod}`. For a rule that forwards to a deleted pod, find its chain on "
+    "{node} with `iptables-save -t nat | grep -e CNI-DN -e CNI-HOSTPORT -e KUBE-HOSTPORTS -e "
+    "KUBE-HP`, and delete only that rule and the jump to it.",
     facts=[Fact.API, Fact.SERVICE_RULES, Fact.CNI_FILES],
 )
 def host_ports_mapped(node: Node) -> Findings:
@@ -220,14 +221,20 @@ def host_ports_mapped(node: Node) -> Findings:
     A firewall reload removes the rules while the pod runs. A stale rule drops the port's
     connections, or sends them to the pod that got the address next.
 
-    Except: host ports that another program than the CNI plugin portmap implements (Cilium,
-    nftables' table cni_hostport), and rules for containers that are not pods.
+    Except: host ports that programs implement whose rules are not read (Cilium, nftables' tables
+    cni_hostport and crio-hostports), and rules for containers that are not pods. The rules of
+    portmap, CRI-O, kubenet, Docker and Podman in iptables are read.
 
     See: https://www.cni.dev/plugins/current/meta/portmap/
+         https://github.com/cri-o/cri-o/issues/7217
          https://github.com/containernetworking/plugins/issues/683
          https://github.com/projectcalico/calico/issues/3412
     """
     for each in node.port_mappings.mismatches:
         yield Finding(
-            each.ref, expected=each.expected, found=each.found, evidence=filter(None, [each.rule])
+            each.ref,
+            expected=each.expected,
+            found=each.found,
+            evidence=filter(None, [each.rule]),
+            inconclusive=each.unknown,
         )

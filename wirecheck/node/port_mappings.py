@@ -1,59 +1,40 @@
-"""Host ports of pods on one node, compared with the rules of the CNI plugin portmap.
+"""Host ports of pods on one node, compared with the rules of the programs that implement them.
 
-portmap adds its rules once, when a pod's network is set up. Rules that another program flushes
-are lost, and rules that outlast their pod keep forwarding the port's connections.
+These programs add their rules once, when a pod's network is set up. Rules that another program
+flushes are lost, and rules that outlast their pod keep forwarding the port's connections.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from wirecheck.addresses import address, canonical, contains, network
+from wirecheck.addresses import address, contains
 from wirecheck.api_index.host_ports import HostPort, host_ports
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import NotApplicable, Ref
 from wirecheck.node.cni import Cni
+from wirecheck.node.host_port_rules import (
+    CRIO,
+    FOR_PODS,
+    HOOKS,
+    WRITERS,
+    PortMapping,
+    lines_of,
+    mappings_in,
+)
 from wirecheck.node.iptables import Iptables
+from wirecheck.node.nftables import table_names
 from wirecheck.node.seen import NodeSeen
-from wirecheck.parse.iptables import IptablesDump, Rule, parse_rule
+from wirecheck.parse.iptables import IptablesDump, parse_rule
 
-CHAIN = "CNI-HOSTPORT-DNAT"
-HOOKS = ("PREROUTING", "OUTPUT")
-"""The base chains that must call it, for incoming connections and for the node's own."""
-NFT_TABLE = "cni_hostport"
-"""The table of portmap 1.6 and later with nftables, which is not read."""
+NFT_TABLES = re.compile(r"(?:ip|ip6|inet) (\S*(?:hostport|portmap|docker|netavark|crio)\S*)")
+"""nftables tables that may have host ports: `cni_hostport` of portmap from 1.6, `crio-hostports`.
 
-
-@dataclass(frozen=True)
-class Mapping:
-    """One rule that translates a port of the node."""
-
-    protocol: str
-    host_address: str
-    """Empty for all addresses of the node."""
-    port: int
-    target: str
-    """`10.244.1.3:8080`, `[fd00::3]:8080`."""
-    rule: str
-
-    def matches(self, port: HostPort) -> bool:
-        """Return whether it translates connections to the port, in the port's family."""
-        is_same = (self.protocol, self.port) == (port.protocol, port.port)
-        return is_same and self.family == port.family and self._overlaps(port.host_address)
-
-    def _overlaps(self, host_address: str) -> bool:
-        return not self.host_address or self.host_address == host_address
-
-    @property
-    def family(self) -> int:
-        return 6 if self.target.startswith("[") else 4
-
-    @property
-    def name(self) -> str:
-        """`host port 8088/tcp`."""
-        return f"host port {self.port}/{self.protocol}"
+Their rules are not read.
+"""
 
 
 @dataclass(frozen=True)
@@ -64,11 +45,13 @@ class HostPortMismatch:
     expected: str
     found: str
     rule: str = ""
+    unknown: str = ""
+    """Why it cannot be decided whether the port has a rule; empty if it can."""
 
 
 @dataclass(frozen=True)
 class PortMappings:
-    """The host ports of one node. Raises NotApplicable where portmap does not provide them."""
+    """The host ports of one node. Raises NotApplicable where their rules cannot be read."""
 
     seen: NodeSeen
     iptables: Iptables
@@ -76,22 +59,38 @@ class PortMappings:
 
     @property
     def mismatches(self) -> Iterator[HostPortMismatch]:
-        """The host ports with missing or wrong rules, then the stale rules."""
-        if not self._ports and not self._mappings:
+        """The host ports with missing or wrong rules, then the stale rules.
+
+        Raises NotApplicable if nothing is known about any of them.
+        """
+        written = any(each.chain in FOR_PODS for each in self._mappings)
+        if not self._ports and not written:
             raise NotApplicable("no pod of the node has a host port")
-        if not self._mappings and not self._is_provided_by_portmap:
-            raise NotApplicable("portmap does not provide the node's host ports")
-        for pod, port in self._ports:
-            matching = [each for each in self._mappings if each.matches(port)]
-            if matching and matching[0].target != _target(port):
-                yield self._of(pod, port, matching[0].target, matching[0].rule)
-            elif not matching and not self._may_be_in_nftables:
-                yield self._of(pod, port, "no rule")
-            elif matching and (hook := self._missing_hook(port.family)):
-                yield self._of(pod, port, f"no jump to {CHAIN} from {hook}")
+        found = [each for pod, port in self._ports if (each := self._of_port(pod, port))]
+        unknown = [each.unknown for each in found if each.unknown]
+        if len(unknown) == len(self._ports) and not written:
+            raise NotApplicable(unknown[0])
+        yield from found
         yield from self._stale
 
-    def _of(self, pod: Pod, port: HostPort, found: str, rule: str = "") -> HostPortMismatch:
+    def _of_port(self, pod: Pod, port: HostPort) -> HostPortMismatch | None:
+        """How the rules differ from one host port; None if they do not."""
+        matching = [each for each in self._mappings if each.matches(port)]
+        known = [each for each in matching if each.chain]
+        if not known:
+            # An unknown program's rule may have conditions, so only the right one counts.
+            if any(each.target == _target(port) for each in matching):
+                return None
+            return self._of(pod, port, "no rule", unknown=self._why_unknown(port))
+        if known[0].target != _target(port):
+            return self._of(pod, port, known[0].target, known[0].rule)
+        if hook := self._missing_hook(port.family, known[0].chain):
+            return self._of(pod, port, f"no jump to {known[0].chain} from {hook}")
+        return None
+
+    def _of(
+        self, pod: Pod, port: HostPort, found: str, rule: str = "", unknown: str = ""
+    ) -> HostPortMismatch:
         ref = Ref(
             "Pod",
             pod.name,
@@ -100,7 +99,7 @@ class PortMappings:
             uid=pod.ref.uid,
             workload=pod.ref.workload,
         )
-        return HostPortMismatch(ref, f"translated to {_target(port)}", found, rule)
+        return HostPortMismatch(ref, f"translated to {_target(port)}", found, rule, unknown)
 
     @property
     def _stale(self) -> Iterator[HostPortMismatch]:
@@ -108,7 +107,8 @@ class PortMappings:
         wanted = {_target(port) for _, port in self._ports}
         for each in self._mappings:
             where = address(each.target.rpartition(":")[0].strip("[]"))
-            if each.target not in wanted and contains(self.seen.pod_ranges, where):
+            is_for_pod = each.chain in FOR_PODS and contains(self.seen.pod_ranges, where)
+            if is_for_pod and each.target not in wanted:
                 ref = self.seen.part(f"{each.name} to {each.target}")
                 yield HostPortMismatch(
                     ref, "a pod of the node with that host port", "no such pod", each.rule
@@ -119,39 +119,62 @@ class PortMappings:
         running = (each for each in self.seen.pods if each.is_running)
         return tuple((pod, port) for pod in running for port in host_ports(pod.object))
 
-    @property
-    def _is_provided_by_portmap(self) -> bool:
-        if self._may_be_in_nftables:
-            raise NotApplicable(
-                f"portmap's rules are in nftables table {NFT_TABLE}, which is not read"
-            )
-        return any("portmap" in each.plugins for each in self.cni.configurations[:1])
+    def _why_unknown(self, port: HostPort) -> str:
+        """Why a port without a rule may be right; empty if it needs one."""
+        if table := self._nft_table:
+            return f"its rule may be in nftables table {table}, which is not read"
+        if self._writers & FOR_PODS:
+            return ""
+        if self._runs_cri_o:
+            # Its option disable_hostport_mapping is for plugins that have their own host ports.
+            if self.seen.bypasses_routing and not self._has_chain(CRIO, port.family):
+                return f"{self.seen.cluster.cni} may provide the node's host ports"
+            return ""
+        if any("portmap" in each.plugins for each in self.cni.configurations[:1]):
+            return ""
+        others = sorted(WRITERS[each] for each in self._writers)
+        return f"{' and '.join(others) or 'portmap'} does not provide the node's host ports"
 
     @cached_property
-    def _may_be_in_nftables(self) -> bool:
-        tables = self.seen.output_if_asked("nft-tables").splitlines()
-        return any(each.split()[-1:] == [NFT_TABLE] for each in tables)
+    def _writers(self) -> frozenset[str]:
+        """The chains with the right rule for some pod: their program is in use on the node."""
+        wanted = {_target(port) for _, port in self._ports}
+        return frozenset(e.chain for e in self._mappings if e.chain and e.target in wanted)
 
-    def _missing_hook(self, family: int) -> str:
-        """Return the base chain that does not call portmap's chain; empty if all do."""
+    @property
+    def _runs_cri_o(self) -> bool:
+        """Whether the runtime is CRI-O, which writes host ports itself and gives portmap none."""
+        runtime = self.seen.object.status.node_info.container_runtime_version
+        if runtime:
+            return runtime.startswith("cri-o")
+        return any(each.runtime == "crio" for each in self.seen.facts.pods)
+
+    def _has_chain(self, chain: str, family: int) -> bool:
+        return any(dump.chain("nat", chain) is not None for dump in self._dumps[family])
+
+    @cached_property
+    def _nft_table(self) -> str:
+        names = table_names(self.seen)
+        return next((found[1] for each in names if (found := NFT_TABLES.fullmatch(each))), "")
+
+    def _missing_hook(self, family: int, chain: str) -> str:
+        """Return the base chain that does not call the writer's chain; empty if all do."""
         calling = [
             (hook, parse_rule(line).target)
             for dump in self._dumps[family]
             for hook in HOOKS
-            for line in _lines(dump, hook)
+            for line in lines_of(dump, hook)
         ]
-        return next((hook for hook in HOOKS if (hook, CHAIN) not in calling), "")
+        return next((hook for hook in HOOKS if (hook, chain) not in calling), "")
 
     @cached_property
-    def _mappings(self) -> tuple[Mapping, ...]:
+    def _mappings(self) -> tuple[PortMapping, ...]:
         """The translations in the order of evaluation."""
         return tuple(
             mapping
             for dumps in self._dumps.values()
             for dump in dumps
-            for jump in _lines(dump, CHAIN)
-            for line in _lines(dump, parse_rule(jump).target)
-            for mapping in _mappings_of(parse_rule(line))
+            for mapping in mappings_in(dump)
         )
 
     @cached_property
@@ -162,33 +185,6 @@ class PortMappings:
             family: [own.dump(each[family]) for each in (own.rules, own.legacy)]
             for family in own.rules
         }
-
-
-def _lines(dump: IptablesDump, name: str) -> list[str]:
-    chain = dump.chain("nat", name)
-    return chain.rules if chain else []
-
-
-def _mappings_of(rule: Rule) -> Iterator[Mapping]:
-    """Parse a translation of portmap: `-d HOST -p tcp --dport 8088 -j DNAT --to-destination …`.
-
-    A rule with further conditions is not one of portmap's.
-    """
-    if rule.target != "DNAT" or rule.problem or any(each.negated for each in rule.options):
-        return
-    words = {each.name: "".join(each.values[:1]) for each in rule.options}
-    target = next((e.values[0] for e in rule.target_options if e.name == "--to-destination"), "")
-    where, colon, _ = target.rpartition(":")
-    if not words.get("--dport", "").isdigit() or not colon:
-        return
-    host = words.get("-d", "")
-    yield Mapping(
-        words.get("-p", ""),
-        canonical(str(network(host).network_address)) if host else "",
-        int(words["--dport"]),
-        target if where.startswith("[") else f"{canonical(where)}:{target.rpartition(':')[2]}",
-        rule.text,
-    )
 
 
 def _target(port: HostPort) -> str:
