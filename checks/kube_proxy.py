@@ -93,8 +93,9 @@ def configured_mode(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="Drain the node, `kubectl drain {node} --ignore-daemonsets`, and reboot it; or run "
-    "`kube-proxy --cleanup` on it from kube-proxy's image. Then `kubectl uncordon {node}`.",
+    remedy="Drain the node, `kubectl drain {node} --ignore-daemonsets`, and reboot it: the kernel's "
+    "rules do not survive a reboot. Then `kubectl uncordon {node}`. Do not flush tables instead: "
+    "other programs have rules and virtual servers in them, too.",
     facts=[Fact.API, Fact.SERVICE_RULES, Fact.KUBE_PROXY],
 )
 def no_leftover_mode(node: Node) -> Findings:
@@ -103,8 +104,10 @@ def no_leftover_mode(node: Node) -> Findings:
     Nothing updates leftover rules. They still forward deleted Services and outdated backends, or
     take effect at the next change of the mode.
 
-    Except: the kubelet's own chains (KUBE-FIREWALL, KUBE-KUBELET-CANARY) exist in every mode. IPVS
-    servers within ipvs.excludeCIDRs belong to another program.
+    Except: the kubelet's own chains (KUBE-FIREWALL, KUBE-KUBELET-CANARY) exist in every mode.
+    Virtual servers of other programs (kube-vip, lvscare, keepalived) are not kube-proxy's: those
+    have their address on kube-ipvs0 or in an ipset KUBE-*. IPVS servers within ipvs.excludeCIDRs
+    belong to another program, too.
 
     See: https://github.com/kubernetes/kubernetes/issues/102314
          https://github.com/kubernetes/kubernetes/issues/109286

@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.checks.test_services import failing, ipvs_node, node, rules, with_htt
 from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
+from wirecheck.snapshot.netns import Address, Link, Namespace
 from wirecheck.snapshot.node_document import HttpAnswer
 
 __all__ = ["ipvs_node", "node"]
@@ -97,12 +99,26 @@ def test_a_config_map_of_another_name_is_not_known(node):
         _ = Node(nothing, node.object, node.visit, node.document).proxy.configured_mode
 
 
-def with_ip_vs(node: Node, address: str, port: str) -> Node:
+def with_ip_vs(node: Node, address: str, port: str, *, is_bound: bool = True) -> Node:
+    """With a virtual server; `is_bound` if its address is on kube-proxy's interface."""
     files = {
         **node.seen.facts.files,
         "/proc/net/ip_vs": IP_VS.format(address=address, port=port),
     }
-    return Node(node.cluster, node.object, node.visit, replace(node.seen.facts, files=files))
+    facts = replace(node.seen.facts, files=files)
+    bound = str(IPv4Address(int(address, 16)))
+    if is_bound:
+        facts = replace(facts, namespaces=[with_kube_ipvs0(facts.namespaces[0], bound)])
+    return Node(node.cluster, node.object, node.visit, facts)
+
+
+def with_kube_ipvs0(host: Namespace, *bound: str) -> Namespace:
+    """The node's netns with the interface of IPVS mode and these addresses on it."""
+    return replace(
+        host,
+        links=[*host.links, Link(99, "kube-ipvs0", kind="dummy")],
+        addresses=[*host.addresses, *(Address(99, each, 32) for each in bound)],
+    )
 
 
 def test_virtual_servers_of_living_services_are_harmless(node):
@@ -118,6 +134,33 @@ def test_a_virtual_server_of_a_service_that_is_gone_does_harm(node):
     assert [each.level for each in left] == [Level.WARN, Level.FAIL]
     assert "10.96.9.9:443/tcp" in str(left[1].subject)
     assert left[1].found == "forwarded to 10.244.1.2:8080"
+
+
+def test_virtual_servers_without_a_sign_of_kube_proxy_are_ignored(node):
+    assert not findings(with_ip_vs(node, "0A600909", "01BB", is_bound=False), "no_leftover_mode")
+
+
+def test_only_kube_proxys_virtual_servers_are_left_over(node):
+    """kube-vip balances the API servers at an address of its own, beside what IPVS mode left."""
+    left = with_ip_vs(node, "0A600909", "01BB")
+    kube_vip = "TCP  C0000264:192B rr\n  -> C0000201:192B      Local   1      0          0\n"
+    text = left.seen.facts.files["/proc/net/ip_vs"] + kube_vip
+    facts = replace(left.seen.facts, files={**left.seen.facts.files, "/proc/net/ip_vs": text})
+    both = findings(Node(left.cluster, left.object, left.visit, facts), "no_leftover_mode")
+
+    assert [each.found for each in both] == ["1 virtual servers", "forwarded to 10.244.1.2:8080"]
+    assert both[1].evidence == ("TCP  10.96.9.9:443 rr", "-> 10.244.1.2:8080 Masq 1")
+
+
+def test_an_ipset_of_kube_proxy_shows_its_virtual_servers(node):
+    sets = (
+        "create KUBE-CLUSTER-IP hash:ip,port family inet hashsize 1024 maxelem 65536\n"
+        "add KUBE-CLUSTER-IP 10.96.9.9,tcp:443\n"
+    )
+    listed = with_output(node, "ipset-save", sets, **RAN)
+
+    assert findings(with_ip_vs(listed, "0A600909", "01BB", is_bound=False), "no_leftover_mode")
+    assert not findings(with_ip_vs(listed, "0A600908", "01BB", is_bound=False), "no_leftover_mode")
 
 
 def test_virtual_servers_that_are_none_of_kube_proxys_are_ignored(node):

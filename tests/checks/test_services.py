@@ -243,6 +243,33 @@ def test_a_real_server_that_is_gone_is_found_in_ipvs(ipvs_node):
 
 
 @pytest.mark.parametrize(
+    ("server", "is_stale"),
+    [("0A670A02:192B", False), ("0A600909:192B", True), ("AC1FFA14:7D01", True)],
+    ids=["another program's", "bound to kube-ipvs0", "a node port"],
+)
+def test_a_virtual_server_of_another_program_is_not_stale_in_ipvs_mode(ipvs_node, server, is_stale):
+    """lvscare has its address on a device of its own."""
+    more = f"TCP  {server} rr\n  -> C0000201:192B      Masq    1      0          0\n"
+    text = ipvs_node.seen.file("/proc/net/ip_vs") + more
+    host = ipvs_node.seen.facts.namespaces[0]
+    index = next(each.index for each in host.links if each.name == "kube-ipvs0")
+    bound = [*host.addresses, Address(index, "10.96.9.9", 32)]
+    document = replace(
+        ipvs_node.seen.facts,
+        files={"/proc/net/ip_vs": text},
+        commands={
+            name: each
+            for name, each in ipvs_node.seen.facts.commands.items()
+            if name != "ipvsadm-save"
+        },
+        namespaces=[replace(host, addresses=bound), *ipvs_node.seen.facts.namespaces[1:]],
+    )
+    found = failing(Node(ipvs_node.cluster, ipvs_node.object, ipvs_node.visit, document))
+
+    assert ("services.no_stale_frontends" in found) is is_stale
+
+
+@pytest.mark.parametrize(
     ("answer", "words"),
     [
         (HttpAnswer(503, '{"lastUpdated": "never"}'), "status 503"),

@@ -14,6 +14,7 @@ from wirecheck.dataplane.compare.summary import Common, Summary, summarised
 from wirecheck.dataplane.compare.wording import verdict_of
 from wirecheck.dataplane.expected.services import expected_table
 from wirecheck.dataplane.iptables.reader import apart_on_localhost, read_iptables
+from wirecheck.dataplane.ipvs.owner import Ownership
 from wirecheck.dataplane.ipvs.reader import IpvsTexts, read_ipvs
 from wirecheck.dataplane.nftables.reader import read_nftables
 from wirecheck.dataplane.proxy import Mode, ProxyFacts
@@ -22,6 +23,7 @@ from wirecheck.node.iptables import Iptables
 from wirecheck.node.nftables import kube_proxy_tables
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
+from wirecheck.parse.ipset import parse_ipset_save
 
 IP_VS = "/proc/net/ip_vs"
 BOUND_BY_IPVS = "kube-ipvs0"
@@ -174,7 +176,7 @@ def compared(seen: NodeSeen, facts: ProxyFacts, iptables: Iptables) -> Dataplane
 
 def programmed_modes(seen: NodeSeen) -> tuple[Mode, ...]:
     """The modes with rules for Services on the node."""
-    bound = any(each.name == BOUND_BY_IPVS and each.addresses for each in seen.host.interfaces)
+    bound = bool(_bound_by_ipvs(seen))
     # IPVS mode has KUBE-SERVICES as well, but no chains of single Services.
     rules = _printed(seen, "iptables-nft-save", "iptables-save", "iptables-legacy-save")
     signs = {
@@ -183,6 +185,12 @@ def programmed_modes(seen: NodeSeen) -> tuple[Mode, ...]:
         Mode.IPTABLES: any(map(_has_chains_of_services, rules)),
     }
     return tuple(mode for mode, is_there in signs.items() if is_there)
+
+
+def _bound_by_ipvs(seen: NodeSeen) -> frozenset[str]:
+    """The addresses that kube-proxy has on its own interface."""
+    own = (each for each in seen.host.interfaces if each.name == BOUND_BY_IPVS)
+    return frozenset(str(where) for each in own for where in each.addresses)
 
 
 def _has_chains_of_services(text: str) -> bool:
@@ -254,6 +262,7 @@ def _read(
                 iptables.rules,
                 _ipvsadm(seen),
                 iptables.legacy,
+                _bound_by_ipvs(seen),
             )
             is_seen = facts.cluster_cidrs is not None
             scheduler = facts.ipvs_scheduler if is_seen else ""
@@ -272,7 +281,10 @@ def _leftovers(
     if facts.mode is not Mode.NFTABLES:
         yield from leftovers.of_nftables(kube_proxy_tables(seen), clients, wanted, cache)
     if facts.mode is not Mode.IPVS and IP_VS in seen.facts.files:
-        yield from leftovers.of_ipvs(seen.facts.files[IP_VS], wanted, facts.ipvs_exclude_cidrs)
+        sets = "".join(_printed(seen, "ipset-save"))
+        local = map(str, seen.host.addresses)
+        own = Ownership.of(_bound_by_ipvs(seen), local, parse_ipset_save(sets))
+        yield from leftovers.of_ipvs(seen.facts.files[IP_VS], wanted, own, facts.ipvs_exclude_cidrs)
 
 
 def _ipvsadm(seen: NodeSeen) -> str:

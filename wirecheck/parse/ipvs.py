@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from ipaddress import IPv4Address
 
 from wirecheck.addresses import canonical
 from wirecheck.parse.errors import ParseError
@@ -57,6 +58,7 @@ class VirtualServer:
     is_by_client: bool
     """Whether persistence is for single addresses, not for whole ranges of clients."""
     line: str
+    """As `ipvsadm -Ln` prints it, for people: `TCP  10.96.0.1:443 rr`."""
     real_servers: list[RealServer] = field(default_factory=list)
 
 
@@ -108,15 +110,19 @@ def _fields(line: str) -> tuple[int, str, str, int, str, int, bool, str]:
     if flags[:1] == ["ops"]:
         flags = flags[1:]
     family, text, port = _place(place)
-    ticks, is_by_client = 0, True
+    ticks, is_by_client, more = 0, True, ""
     if flags:
         word, timeout, mask = flags
         if word != "persistent":
             raise ValueError(line)
         ticks, is_by_client = int(timeout), int(mask, 16) in FULL_MASKS[family]
+        more = f"persistent {ticks} ticks"
+        if not is_by_client:
+            more += f" mask {IPv4Address(int(mask, 16)) if family == 4 else int(mask, 16)}"
     if protocol not in _PROTOCOLS:
         raise ValueError(line)
-    return family, _PROTOCOLS[protocol], text, port, scheduler, ticks, is_by_client, line
+    shown = readable(protocol, text, port, scheduler, more)
+    return family, _PROTOCOLS[protocol], text, port, scheduler, ticks, is_by_client, shown
 
 
 def _real(line: str, known: IpvsLines) -> RealServer:
@@ -130,7 +136,21 @@ def _real(line: str, known: IpvsLines) -> RealServer:
 def _real_server(kept: str) -> RealServer:
     _, place, forward, weight = kept.split()
     _, text, port = _place(place)
-    return RealServer(text, port, forward, int(weight), f"-> {place} {forward} {weight}")
+    return RealServer(text, port, forward, int(weight), readable_real(text, port, forward, weight))
+
+
+def readable(protocol: str, host: str, port: int, scheduler: str, more: str) -> str:
+    """A virtual server as `ipvsadm -Ln` prints it."""
+    return f"{protocol:<4} {_with_port(host, port)} {scheduler} {more}".rstrip()
+
+
+def readable_real(host: str, port: int, forward: str, weight: str) -> str:
+    """A real server as `ipvsadm -Ln` prints it, without the numbers of its connections."""
+    return f"-> {_with_port(host, port)} {forward} {weight}"
+
+
+def _with_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _place(text: str) -> tuple[int, str, int]:

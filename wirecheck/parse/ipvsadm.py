@@ -12,7 +12,7 @@ import re
 
 from wirecheck.addresses import canonical
 from wirecheck.parse.errors import ParseError
-from wirecheck.parse.ipvs import RealServer, VirtualServer
+from wirecheck.parse.ipvs import RealServer, VirtualServer, readable, readable_real
 
 TICKS_PER_SECOND = 1
 """ipvsadm shows persistence in seconds."""
@@ -49,7 +49,7 @@ def _read(line: str, servers: dict[tuple[str, str], VirtualServer]) -> None:
             raise ValueError(line)
         servers[kind, place] = _virtual(line, kind, place, words)
     else:
-        servers[kind, place].real_servers.append(_real(line, words))
+        servers[kind, place].real_servers.append(_real(words))
 
 
 def _virtual(line: str, kind: str, place: str, words: list[str]) -> VirtualServer:
@@ -73,16 +73,24 @@ def _virtual(line: str, kind: str, place: str, words: list[str]) -> VirtualServe
         persistent_ticks=int(options["-p"]) * TICKS_PER_SECOND,
         # The mask is shown only if it is not that of a single address.
         is_by_client=not options["-M"],
-        line=line,
+        line=_shown(kind, host, port, options),
     )
 
 
-def _real(line: str, words: list[str]) -> RealServer:
+def _shown(kind: str, host: str, port: int, options: dict[str, str]) -> str:
+    persistence = f"persistent {options['-p']}" if options["-p"] != "0" else ""
+    mask = f"mask {options['-M']}" if options["-M"] else ""
+    more = f"{persistence} {mask}".strip()
+    return readable(_SERVICES[kind].upper(), host, port, options["-s"], more)
+
+
+def _real(words: list[str]) -> RealServer:
     marker, place, forward, weight_marker, weight, *more = words
     if (marker, weight_marker) != ("-r", "-w") or more:
-        raise ValueError(line)
+        raise ValueError(words)
     _, host, port = _place(place)
-    return RealServer(host, port, _FORWARDS[forward], int(weight), line)
+    forward = _FORWARDS[forward]
+    return RealServer(host, port, forward, int(weight), readable_real(host, port, forward, weight))
 
 
 def _place(text: str) -> tuple[int, str, int]:

@@ -16,6 +16,7 @@ from wirecheck.dataplane.clients import Clients
 from wirecheck.dataplane.compare.differences import Difference, Kind, compare
 from wirecheck.dataplane.compare.tolerance import is_foreign
 from wirecheck.dataplane.iptables.reader import read_iptables
+from wirecheck.dataplane.ipvs.owner import Ownership
 from wirecheck.dataplane.nftables.reader import read_nftables
 from wirecheck.dataplane.proxy import Mode
 from wirecheck.dataplane.table import Client, Frontend, ServiceTable
@@ -40,14 +41,19 @@ class Leftover:
 def of_ipvs(
     text: str,
     wanted: ServiceTable,
+    ownership: Ownership,
     excluded: Collection[IPNetwork] = (),
 ) -> Iterator[Leftover]:
-    """Virtual servers in /proc/net/ip_vs on a node whose kube-proxy is not in IPVS mode.
+    """kube-proxy's virtual servers in /proc/net/ip_vs on a node where it is not in IPVS mode.
 
     Rules translate connections to existing Services before IPVS sees them. Connections to deleted
     Services reach IPVS, and their virtual servers still answer.
     """
-    servers = [each for each in parse_ip_vs(text) if not contains(excluded, address(each.address))]
+    servers = [
+        each
+        for each in parse_ip_vs(text)
+        if not contains(excluded, address(each.address)) and ownership.has(each, wanted.entries)
+    ]
     if servers:
         harm = [_stale(each) for each in servers if not _is_wanted(each, wanted)]
         lines = tuple(each.line for each in servers[:_MOST_LINES])

@@ -25,6 +25,7 @@ from wirecheck.dataplane.clients import Clients
 from wirecheck.dataplane.compare.tolerance import KUBE_PROXY
 from wirecheck.dataplane.iptables.reader import ruleset_of, shared_text
 from wirecheck.dataplane.iptables.rules import MakeStep, steps_of
+from wirecheck.dataplane.ipvs.owner import Ownership
 from wirecheck.dataplane.rules.chains import Chain, Chains
 from wirecheck.dataplane.rules.flows import Flow, has_marks
 from wirecheck.dataplane.rules.handlings import Masquerading
@@ -60,6 +61,8 @@ class IpvsTexts:
     ipvsadm: str = ""
     legacy: Mapping[int, str] = field(default_factory=dict)
     """The output of iptables-legacy-save, by family: the kernel evaluates both backends."""
+    bound: frozenset[str] = frozenset()
+    """The addresses on kube-ipvs0. If there are none, every virtual server is kube-proxy's."""
 
     def dumps(self, family: int, cache: ReaderCache) -> list[IptablesDump]:
         """The rules of a family, by variant."""
@@ -86,6 +89,9 @@ def read_ipvs(
     all_servers = parse_ipvsadm_save(texts.ipvsadm) or cache.texts.virtual_servers(texts.ip_vs)
     servers = [each for each in all_servers if not contains(excluded, address(each.address))]
     sets = parse_ipset_save(texts.ipsets)
+    if texts.bound:
+        own = Ownership.of(texts.bound, clients.local_addresses, sets)
+        servers = [each for each in servers if own.has(each, wanted.entries)]
     rate = TICKS_PER_SECOND if texts.ipvsadm else _tick_rate(servers, wanted)
     steps = [(server.family, step) for server in servers for step in _steps(server, rate, cache)]
     entries: dict[Frontend, Entry] = {}
