@@ -93,8 +93,8 @@ def configured_mode(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="Drain the node, `kubectl drain {node} --ignore-daemonsets`, and reboot it: the kernel's "
-    "rules do not survive a reboot. Then `kubectl uncordon {node}`. Do not flush tables instead: "
+    remedy="Drain the node, `kubectl drain {node} --ignore-daemonsets`, and reboot it: these "
+    "rules do not survive it. Then `kubectl uncordon {node}`. Do not flush tables instead: "
     "other programs have rules and virtual servers in them, too.",
     facts=[Fact.API, Fact.SERVICE_RULES, Fact.KUBE_PROXY],
 )

@@ -220,6 +220,78 @@ def unique_identity(cluster: Cluster) -> Findings:
 
 
 @check(
+    settles=True,
+    remedy="If a Service has the address, remove it there: `kubectl -n {owner_namespace} edit "
+    "service {owner_service}`; the proxy then takes it off the interface. Otherwise find what "
+    "added it to {device} on {node}: `ip address show to {address}`. If it is a bridge of the CNI "
+    "plugin, drain {node} before you change the bridge.",
+    facts=[Fact.API, Fact.NETNS],
+)
+def no_foreign_addresses(node: Node) -> Findings:
+    """The node has no address of another node, and none of a Service that belongs elsewhere.
+
+    The kernel answers for its own addresses itself. With another node's address, the node cannot
+    reach that node any more: its kubelet, its API server, its tunnels, its pods.
+
+    Except: loopback interfaces, Services' own addresses on kube-ipvs0 and kube-dummy-if, cluster
+    IPs on dummy devices of node-local caches, addresses that several other nodes announce. The pod
+    range of another node counts only if all pods there have addresses from it.
+
+    See: https://github.com/kubernetes/kubernetes/issues/75290
+         https://github.com/kubernetes/kubernetes/issues/104679
+         https://github.com/k3s-io/k3s/issues/2804
+         https://github.com/kube-vip/kube-vip/issues/1288
+    """
+    for each in node.foreign_addresses.found:
+        owner = each.cause.service if each.cause else None
+        yield Finding(
+            each.ref,
+            expected=f"only on {each.owner}" if each.other else f"nowhere: {each.owner}",
+            found=f"on {each.device}" + (f", as {each.cause}" if each.cause else ""),
+            concerns=[ref for ref in (owner, each.other) if ref],
+            names={
+                "device": each.device,
+                "address": each.ref.part.partition(" ")[0],
+                "owner_namespace": owner.namespace if owner else "",
+                "owner_service": owner.name if owner else "",
+            },
+        )
+
+
+@check(
+    settles=True,
+    compares_nodes=True,
+    remedy="Read the log of the program that moves {address} between nodes (keepalived, kube-vip) "
+    "on each of them: they do not hear each other, or each elects its own leader. `arping -D -I "
+    "{device} {address}` on a third node shows who answers. Stop the program on one node before "
+    "you remove the address there.",
+    facts=[Fact.API, Fact.NETNS],
+)
+def no_doubled_addresses(cluster: Cluster) -> Findings:
+    """No virtual address is on several nodes of one network at the same time.
+
+    Two nodes answer for it (split brain). Each client reaches the node that its neighbour table
+    names, and loses its connections whenever that changes.
+
+    Except: only addresses of Services, and those on the interface of a node's own address, within
+    a network of that interface: neighbours resolve these by ARP or NDP. Loopback and dummy
+    interfaces may have routed addresses on any number of nodes.
+
+    See: https://github.com/kube-vip/kube-vip/issues/665
+         https://github.com/kube-vip/kube-vip/issues/1385
+         https://github.com/kube-vip/kube-vip/issues/1418
+    """
+    for each in cluster.doubled_addresses:
+        yield Finding(
+            each,
+            expected="on one node at a time",
+            found=each.found,
+            concerns=each.others,
+            names={"address": str(each.address), "device": each.ref.part.rpartition(" ")[2]},
+        )
+
+
+@check(
     thresholds=CLOCK,
     remedy="Check the time synchronisation on {node}: `timedatectl` or `chronyc tracking`. All "
     "nodes and this machine need the same time source.",

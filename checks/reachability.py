@@ -4,12 +4,14 @@ from collections.abc import Iterable
 
 from wirecheck.catalogue import Fact, Finding, Findings, NotApplicable, check
 from wirecheck.model.node import Node
-from wirecheck.node.reach import Reached
+from wirecheck.node.reach import ANSWERED_HERE, Reached
 
 
 def _failed(node: Node, connections: Iterable[Reached]) -> Findings:
     for each in connections:
-        if each.problem:
+        if each.is_answered_here:
+            yield _failure(node, each, ANSWERED_HERE)
+        elif each.problem:
             yield _failure(node, each, each.restricted_by)
 
 
@@ -46,7 +48,8 @@ def node_to_node(node: Node) -> Findings:
     port or one direction often blocks more than intended.
 
     Except: with more than 17 nodes, each node connects to the 16 that follow it by name, so every
-    node is a source and a target. Nodes that are being removed are not tried.
+    node is a source and a target. Nodes that are being removed are not tried. If the node has the
+    address of another one, it answers itself, which is inconclusive.
 
     See: https://kubernetes.io/docs/reference/networking/ports-and-protocols/
          https://kubernetes.io/docs/concepts/cluster-administration/networking/

@@ -27,6 +27,7 @@ NEEDS_MORE_THAN_THE_SMALL_CLUSTER = (
     "cni.host_ports_mapped",
     "links.unmanaged_by_networkmanager",
     "links.mac_policy",
+    "nodes.no_doubled_addresses",
     "routes.rules_safe_from_networkd",
 )
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from wirecheck.addresses import IPAddress, addresses
+from wirecheck.addresses import IPAddress, address, addresses
 from wirecheck.api_index.grouping import grouped
 from wirecheck.api_index.node_kinds import kind_of
-from wirecheck.api_index.pod_ranges import BACKEND, PodRange, pod_ranges_of
+from wirecheck.api_index.pod_ranges import BACKEND, PUBLIC, PodRange, pod_ranges_of
 from wirecheck.api_index.vteps import AnnouncedEntries, Vtep, vteps_of
 from wirecheck.snapshot.objects.node import NodeObject
 
@@ -35,6 +36,36 @@ class NodeIndex:
         return dict(self.internal_addresses)
 
     @cached_property
+    def announced_by(self) -> Mapping[str, frozenset[IPAddress]]:
+        """By name of a node all its addresses: in its status, and those that flannel announces."""
+        return {name: frozenset(_announced(node)) for name, node in self.by_name.items()}
+
+    @cached_property
+    def _announcing(self) -> Mapping[IPAddress, tuple[str, ...]]:
+        found: dict[IPAddress, list[str]] = defaultdict(list)
+        for name, own in self.announced_by.items():
+            for each in own if _takes_part(self.by_name[name]) else ():
+                found[each].append(name)
+        return {each: tuple(names) for each, names in found.items()}
+
+    def only_node_with(self, where: IPAddress) -> str:
+        """The node with this address; empty if there is none or several, as behind one NAT."""
+        names = self._announcing.get(where, ())
+        return names[0] if len(names) == 1 else ""
+
+    def pod_range_with(self, where: IPAddress) -> PodRange | None:
+        """The range of pod addresses that the address is in."""
+        number = int(where)
+        return next(
+            (
+                each
+                for each in self.pod_ranges
+                if each.family == where.version and each.start <= number <= each.end
+            ),
+            None,
+        )
+
+    @cached_property
     def pod_ranges(self) -> tuple[PodRange, ...]:
         """The ranges of pod addresses of every node that takes part in the cluster's network."""
         return tuple(pod_ranges_of(filter(_takes_part, self.by_name.values())))
@@ -57,3 +88,14 @@ def _takes_part(node: NodeObject) -> bool:
     flannel also runs on Windows, and announces such a node as any other.
     """
     return not kind_of(node) or BACKEND in node.metadata.annotations
+
+
+def _announced(node: NodeObject) -> Iterator[IPAddress]:
+    """Addresses in a node's status and annotations; a status may also contain names."""
+    listed = [each.address for each in node.status.addresses if each.type.endswith("IP")]
+    annotations = node.metadata.annotations
+    for text in (*listed, annotations.get(PUBLIC, ""), annotations.get(f"{PUBLIC}v6", "")):
+        try:
+            yield address(text)
+        except ValueError:
+            continue

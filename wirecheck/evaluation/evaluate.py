@@ -172,11 +172,19 @@ def evaluate(
 
 
 def concerned(items: Iterable[ItemResult], checks: Iterable[Check]) -> frozenset[str]:
-    """The nodes to check again because a settling check found something; "" is the API alone."""
-    settling = {check.id for check in checks if check.settles}
-    return frozenset(
-        item.node for item in items if item.check in settling and (item.findings or item.undecided)
-    )
+    """The nodes to check again because a settling check found something; "" is the API alone.
+
+    A check that compares nodes belongs to the cluster, but its findings may be about nodes.
+    """
+    settling = {check.id: check for check in checks if check.settles}
+    found = [each for each in items if each.check in settling and (each.findings or each.undecided)]
+    return frozenset(each.node for each in found) | {
+        finding.object.name
+        for item in found
+        if settling[item.check].compares_nodes
+        for finding in item.findings
+        if finding.object.kind == "Node"
+    }
 
 
 def _round_result(check: Check, subject: Node | Cluster) -> RoundResult:

@@ -17,6 +17,7 @@ from wirecheck.api_index.endpoints import (
 from wirecheck.api_index.node_kinds import kind_of
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import NotApplicable
+from wirecheck.model.doubled_addresses import DoubledAddress, doubled_addresses
 from wirecheck.model.fingerprint import Disagreement, Fingerprint, disagreements
 from wirecheck.model.pools import Drift, drifts
 from wirecheck.node.cluster_seen import ClusterSeen
@@ -67,6 +68,17 @@ class Cluster(ClusterSeen):
             why = f": {unknown[0]}" if unknown else ""
             raise NotApplicable(f"{known} node's rules were compared, which takes two{why}")
         return disagreements(self.fingerprints)
+
+    @property
+    def doubled_addresses(self) -> Iterator[DoubledAddress]:
+        """Addresses on several nodes that only one node may have at a time.
+
+        Raises NotApplicable where the addresses of fewer than two nodes are known.
+        """
+        bound = [each.bound for each in self.fingerprints.values() if each.bound]
+        if len(bound) < 2:
+            raise NotApplicable(f"{len(bound)} node's addresses were compared, which takes two")
+        return doubled_addresses(bound)
 
     @property
     def drifts(self) -> Iterator[Drift]:

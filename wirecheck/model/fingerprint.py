@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from wirecheck.addresses import IPAddress
 from wirecheck.api_index.grouping import grouped
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.model.pools import settings_of
@@ -38,6 +39,17 @@ class Fingerprint:
     unknown: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
     """The settings that nodes of one pool share, by name."""
+    bound: BoundAddresses | None = None
+    """None if the node's addresses were not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundAddresses:
+    """Some of the addresses on a node's interfaces."""
+
+    ref: Ref
+    single: Mapping[IPAddress, str] = field(default_factory=dict)
+    """Addresses that only one node may have at a time, with their interfaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +71,11 @@ class Disagreement:
 
 def fingerprint_of(node: Node) -> Fingerprint:
     """Return the fingerprint of a node that was visited."""
+    bound = _bound_addresses(node)
     try:
         dataplane = node.dataplane
     except (FactMissingError, NotApplicable) as reason:
-        return Fingerprint(unknown=str(reason), settings=settings_of(node))
+        return Fingerprint(unknown=str(reason), settings=settings_of(node), bound=bound)
     deviations: dict[Ref, list[str]] = defaultdict(list)
     for every in dataplane.common():
         part = replace(every.ref, kind="Cluster", name="all Services", uid="")
@@ -73,8 +86,18 @@ def fingerprint_of(node: Node) -> Fingerprint:
             deviations[about].append(each.found)
     forwarding = {ref: "; ".join(dict.fromkeys(said)) for ref, said in deviations.items()}
     return Fingerprint(
-        forwarding=forwarding, claims=dict(dataplane.claims), settings=settings_of(node)
+        forwarding=forwarding,
+        claims=dict(dataplane.claims),
+        settings=settings_of(node),
+        bound=bound,
     )
+
+
+def _bound_addresses(node: Node) -> BoundAddresses | None:
+    try:
+        return BoundAddresses(node.ref, node.foreign_addresses.single)
+    except (FactMissingError, NotApplicable):
+        return None
 
 
 def disagreements(fingerprints: Mapping[str, Fingerprint]) -> Iterator[Disagreement]:

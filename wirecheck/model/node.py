@@ -24,6 +24,7 @@ from wirecheck.node.dataplane import Dataplane, compared, tables_of
 from wirecheck.node.device_managers import DeviceManagers
 from wirecheck.node.dns import NodeDns
 from wirecheck.node.firewall import Firewall
+from wirecheck.node.foreign_addresses import ForeignAddresses
 from wirecheck.node.helper_reach import HelperReach
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.kernel import Kernel
@@ -219,6 +220,11 @@ class Node:
     def cni(self) -> Cni:
         """The CNI configuration and what the plugins keep on the node."""
         return Cni(self.seen)
+
+    @property
+    def foreign_addresses(self) -> ForeignAddresses:
+        """Addresses on its interfaces that belong to other nodes or to Services."""
+        return ForeignAddresses(self.seen)
 
     # Routes.
 

@@ -21,6 +21,7 @@ from wirecheck.api_index.nodes import NodeIndex
 from wirecheck.api_index.pod import Pod
 from wirecheck.api_index.pods import PodIndex
 from wirecheck.api_index.service import ServiceKey, service_key
+from wirecheck.api_index.service_addresses import ServiceAddresses
 from wirecheck.api_index.service_blocks import ServiceBlock, blocks_of
 from wirecheck.api_index.services import ServiceIndex, index_services
 from wirecheck.catalogue.findings import Ref
@@ -162,6 +163,11 @@ class ClusterSeen:
         """The DNS records that the Services imply."""
         return ServiceNames(self.dns.domain, self.services, self.slices)
 
+    @cached_property
+    def service_addresses(self) -> ServiceAddresses:
+        """The Services by each of their addresses."""
+        return ServiceAddresses(self.api.services)
+
     # The network.
 
     @cached_property
@@ -185,6 +191,26 @@ class ClusterSeen:
             if not pod.on_host_network
             for each in pod.addresses
         )
+
+    @cached_property
+    def _nodes_by_use_of_ranges(self) -> Mapping[bool, frozenset[str]]:
+        """The nodes with a pod outside of (False) and inside of (True) the node's range."""
+        ranges = {name: node.spec.pod_cidrs for name, node in self.nodes.items()}
+        uses = {
+            (contains(map(network, ranges.get(pod.node_name, ())), each), pod.node_name)
+            for pod in self.pods
+            if pod.has_own_netns
+            for each in pod.addresses
+        }
+        return {
+            side: frozenset(name for is_in, name in uses if is_in is side) for side in (False, True)
+        }
+
+    def uses_node_ranges_except(self, name: str) -> bool:
+        """Whether all pods of all other nodes have addresses from the ranges of their nodes."""
+        outside, inside = (self._nodes_by_use_of_ranges[side] for side in (False, True))
+        is_known = self.cni.addresses is AddressSource.NODE_RANGE or bool(inside - {name})
+        return is_known and outside <= {name}
 
     @cached_property
     def proxy_configuration(self) -> str:

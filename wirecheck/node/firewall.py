@@ -214,8 +214,9 @@ class Firewall:
             rules = [line for line in text.split("\n") if line.startswith("-A ")]
             # kube_proxy.single_iptables_variant reports Service rules in both.
             service_rules = any("KUBE-SERVICES" in line for line in rules)
-            is_used = has_kubernetes_chains(self.iptables.rules[family])
-            if rules and not service_rules and is_used:
+            if not rules or service_rules:
+                continue
+            if has_kubernetes_chains(self.iptables.rules[family]):
                 yield family, rules
 
 

@@ -100,6 +100,8 @@ class NodePorts:
     ) -> Iterator[tuple[Reached, Port, str]]:
         """Yield each connection of a purpose, with its port and its node."""
         for reached in self.reach.of(purpose):
+            if reached.is_answered_here:
+                continue
             where = address(reached.contact.address)
             port = known.get((where.version, reached.contact.port))
             node = self.seen.cluster.node_index.by_address.get(where)
@@ -138,6 +140,8 @@ class NodePorts:
     def host_ports(self) -> Iterator[tuple[Reached, str]]:
         """Host ports of pods, and why a failure may be legitimate."""
         for reached in self.reach.of("host port"):
+            if reached.is_answered_here:
+                continue
             where, port = address(reached.contact.address), reached.contact.port
             pod = self.seen.cluster.destinations.pods_at_host_ports.get((where, port))
             behind = {

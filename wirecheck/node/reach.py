@@ -17,6 +17,8 @@ from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.attempts import Contact
 
 ENOUGH = 64 * 1024
+ANSWERED_HERE = "the node has the target's address itself and answers in its place"
+"""See nodes.no_foreign_addresses."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Reached:
     concerns: tuple[Ref, ...]
     restricted_by: str
     """A policy that may block it; empty where none does."""
+    is_answered_here: bool = False
+    """Whether the target is on another node, but its address is on this one: it proves nothing."""
 
     @property
     def expected(self) -> str:
@@ -92,6 +96,8 @@ class NodeReach:
         found = tuple(self.reached(each) for each in contacts if each.purpose == purpose)
         if not found:
             raise NotApplicable("there is nothing to connect from, or nothing to connect to")
+        if all(each.is_answered_here for each in found):
+            raise NotApplicable(ANSWERED_HERE)
         return found
 
     def reached(self, contact: Contact) -> Reached:
@@ -118,7 +124,21 @@ class NodeReach:
             restricted_by=restricted_by
             or next(filter(None, ingress), "")
             or self._why_left_out(where),
+            is_answered_here=where in self._local and self._is_elsewhere(where, target),
         )
+
+    def _is_elsewhere(self, where: IPAddress, target: Pod | None) -> bool:
+        """Whether the address belongs to another node, or to a pod on another node."""
+        if target:
+            return not target.on_host_network and target.node_name != self.seen.name
+        nodes = self.seen.cluster.node_index
+        own = nodes.announced_by.get(self.seen.name, ())
+        return where in nodes.by_address and where not in own
+
+    @cached_property
+    def _local(self) -> frozenset[IPAddress]:
+        host = self.seen.facts.namespaces[:1]
+        return frozenset(address(each.address) for netns in host for each in netns.addresses)
 
     def _end(self, where: IPAddress, number: int, port: PortOwner | None) -> str:
         """Return the name of the target; for a helper pod only what stays the same between runs."""

@@ -64,6 +64,7 @@ RULES = (
     Rule("nodes.network_ready", ("nodes.ready",)),
     Rule("nodes.ip_forward", (*ALL_DNS, "reachability.*")),
     Rule("nodes.ip_forward", PORTS_OF_NODES, "any"),
+    Rule("nodes.no_foreign_addresses", OVER_THE_OVERLAY),
     Rule("nodes.bridge_nf_call", ("reachability.service_same_node",)),
     Rule("links.hairpin", ("reachability.service_hairpin",)),
     Rule(

@@ -90,8 +90,8 @@ def read_ipvs(
     servers = [each for each in all_servers if not contains(excluded, address(each.address))]
     sets = parse_ipset_save(texts.ipsets)
     if texts.bound:
-        own = Ownership.of(texts.bound, clients.local_addresses, sets)
-        servers = [each for each in servers if own.has(each, wanted.entries)]
+        ownership = Ownership.of(texts.bound, clients.local_addresses, sets)
+        servers = [each for each in servers if ownership.has(each, wanted.entries)]
     rate = TICKS_PER_SECOND if texts.ipvsadm else _tick_rate(servers, wanted)
     steps = [(server.family, step) for server in servers for step in _steps(server, rate, cache)]
     entries: dict[Frontend, Entry] = {}
