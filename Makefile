@@ -19,8 +19,9 @@ run: $(READY)
 	  then $(BIN)/wirecheck run; \
 	  else echo "No kubeconfig: this judges a recorded cluster with several faults."; $(BIN)/wirecheck demo; fi
 
+# Three workers for two cores: many tests wait for a program or a time limit.
 test: $(READY)
-	$(BIN)/pytest tests -n 2 --dist worksteal
+	$(BIN)/pytest tests -n 3 --dist worksteal
 
 # As on a machine with Python and make alone: other tools are hidden, and the user is not root.
 test-bare: $(READY)
