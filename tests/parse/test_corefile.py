@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from wirecheck.parse.corefile import cluster_zone, plugins
+from wirecheck.parse.corefile import (
+    MOST_LINES,
+    cluster_zone,
+    cluster_zones,
+    expansion,
+    plugins,
+    unknown_zones,
+)
 
 KUBEADM = """.:53 {
     errors
@@ -64,3 +71,92 @@ def test_plugins_of_all_blocks() -> None:
         ("forward", ("b.test:53",)),
     ]
     assert list(plugins(text))[-1].arguments == (".", "192.0.2.1", '"a b"')
+
+
+@pytest.mark.parametrize(
+    ("corefile", "zones"),
+    [
+        (".:53 {\n  kubernetes prod.name  cluster.local in-addr.arpa ip6.arpa {\n  }\n}\n",
+         ("prod.name", "cluster.local")),
+        (".:53 {\n kubernetai cluster.local {\n }\n kubernetai other.local {\n"
+         "  endpoint https://192.0.2.9\n }\n}\n", ("cluster.local",)),
+        (".:53 {\n kubernetai other.local {\n  kubeconfig /c\n }\n kubernetai own.local\n}\n",
+         ("own.local",)),
+        ("a.b:53 {\n kubernetes {\n  endpoint http://192.0.2.9\n }\n}\n", ("a.b",)),
+        ("cluster.local:53 {\n kubernetes\n}\n.:53 {\n forward . 192.0.2.1\n}\n",
+         ("cluster.local",)),
+        (".:5353 {\n kubernetes 10.254.0.0/16 cluster.local 10.100.0.0/16 {\n }\n}\n",
+         ("cluster.local",)),
+        (".:53 {\n kubernetes a.b\n}\n.:54 {\n kubernetes c.d a.b\n}\n", ("a.b", "c.d")),
+        ("(s) {\n kubernetes\n}\n", ()),
+    ],
+)  # fmt: skip
+def test_all_zones_of_the_api(corefile: str, zones: tuple[str, ...]) -> None:
+    assert cluster_zones(corefile) == zones
+
+
+@pytest.mark.parametrize(
+    ("corefile", "variables"),
+    [
+        (".:53 {\n  kubernetes {$CLUSTER_DOMAIN} in-addr.arpa {\n  }\n}\n", ("{$CLUSTER_DOMAIN}",)),
+        (".:53 {\n  kubernetes {%DOMAIN%} in-addr.arpa\n}\n", ("{%DOMAIN%}",)),
+        ("{$DOMAIN}:53 {\n  kubernetes\n}\n", ("{$DOMAIN}:53",)),
+    ],
+)
+def test_a_variable_is_not_a_zone(corefile: str, variables: tuple[str, ...]) -> None:
+    assert cluster_zones(corefile) == ()
+    assert unknown_zones(corefile) == variables
+
+
+SNIPPETS = """(common) {
+    errors
+    import cluster
+}
+(cluster) {
+    kubernetes
+}
+cluster.corp:53 {
+    import common
+}
+import custom/*.server
+.:53 {
+    import custom/*.override
+    import missing
+}
+"""
+
+
+def test_snippets_and_files_are_put_in_their_places() -> None:
+    files = {
+        "/etc/coredns/custom/a.override": "    forward . 192.0.2.1\n",
+        "/etc/coredns/custom/b.server": "example.org {\n  file db\n  import common\n}\n",
+        "/etc/coredns/other/c.override": "    loop\n",
+        "/etc/coredns/custom/deep/d.override": "    loop\n",
+    }
+    whole = expansion(SNIPPETS, files, "/etc/coredns/Corefile")
+
+    assert [(each.zones, each.name) for each in plugins(whole.text)] == [
+        (("cluster.corp:53",), "errors"),
+        (("cluster.corp:53",), "kubernetes"),
+        (("example.org",), "file"),
+        (("example.org",), "errors"),
+        (("example.org",), "kubernetes"),
+        ((".:53",), "forward"),
+        ((".:53",), "import"),
+    ]
+    assert cluster_zones(whole.text) == ("cluster.corp", "example.org")
+    assert whole.imported == {"/etc/coredns/custom/a.override", "/etc/coredns/custom/b.server"}
+
+
+def test_an_absolute_pattern_and_one_of_another_folder() -> None:
+    files = {"/etc/custom/x.server": "a.b {\n  kubernetes\n}\n"}
+
+    for pattern in ("/etc/custom/*.server", "../custom/*.server", "../custom/x.server"):
+        whole = expansion(f"import {pattern}\n", files, "/etc/coredns/Corefile")
+        assert cluster_zone(whole.text) == "a.b"
+
+
+def test_a_snippet_that_imports_itself_ends() -> None:
+    text = "(a) {\n" + " import a\n" * 1000 + "}\n.:53 {\n import a\n}\n"
+
+    assert len(expansion(text, {}, "/Corefile").text.splitlines()) <= MOST_LINES

@@ -1,17 +1,33 @@
 """The Corefile of CoreDNS: its server blocks, and the plugins in them.
 
 A server block begins with its zones (`.:53 {`). The plugin `kubernetes` serves the zones that it
-lists, or those of its block. Blocks like `(name) {` are snippets, which `import` includes. It can
-also include files, which are not in the key of the ConfigMap that is read.
+lists, or those of its block. Blocks like `(name) {` are snippets, which `import` includes, as it
+includes other files.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
-REVERSE_ZONES = (".arpa", ".arpa.")
+SERVING = ("kubernetes", "kubernetai")
+"""Plugins that answer from the API of a cluster."""
+
+ELSEWHERE = frozenset({"endpoint", "kubeconfig"})
+"""Options that name the API server to read from."""
+
+DEEPEST_IMPORT = 5
+MOST_LINES = 20_000
+"""Limits of what imports can add: two snippets of ten imports each are a hundred files."""
+
+CIDR = re.compile(r"/\d+$")
+SNIPPET = re.compile(r"\([^()\s]+\)")
+VARIABLE = re.compile(r"\{[$%]")
+"""CoreDNS replaces `{$NAME}` and `{%NAME%}` with variables of its environment."""
+
 WORD = re.compile(r'"(?:[^"\\]|\\.)*"|\S+')
 
 
@@ -23,40 +39,155 @@ class Plugin:
     arguments: tuple[str, ...]
     zones: tuple[str, ...]
     """The zones of the server block, as written."""
+    options: tuple[str, ...] = ()
+    """The first words of the lines in its own block."""
 
 
 def plugins(corefile: str) -> Iterator[Plugin]:
     """The plugins of every server block and snippet, `import` included, in order."""
     depth = 0
     zones: tuple[str, ...] = ()
+    current: Plugin | None = None
     for line in corefile.splitlines():
-        words = WORD.findall(line.partition("#")[0])
+        words = _words(line)
         named = tuple(word for word in words if word not in "{}")
-        if depth == 0 and named[:1] == ("import",):
-            yield Plugin("import", named[1:], ())
-        elif depth == 0 and named:
-            zones = named
-        elif depth == 1 and named:
-            yield Plugin(named[0], named[1:], zones)
+        if depth == 2 and named and current:
+            current = replace(current, options=(*current.options, named[0]))
+        elif named and depth < 2:
+            if current:
+                yield current
+            is_import = depth == 0 and named[0] == "import"
+            current = Plugin(named[0], named[1:], zones if depth else ()) if depth else None
+            if is_import:
+                yield Plugin("import", named[1:], ())
+            elif depth == 0:
+                zones = named
         depth += words.count("{") - words.count("}")
+    if current:
+        yield current
+
+
+def cluster_zones(corefile: str) -> tuple[str, ...]:
+    """The forward zones whose names come from the cluster's API, in order; empty if none is known.
+
+    >>> cluster_zones(".:53 {\\n    kubernetes cluster.local in-addr.arpa ip6.arpa {\\n    }\\n}")
+    ('cluster.local',)
+    """
+    words = (word for each in _serving(corefile) for word in _zone_words(each))
+    return tuple(dict.fromkeys(filter(None, map(_zone, words))))
 
 
 def cluster_zone(corefile: str) -> str:
-    """The first forward zone of the `kubernetes` plugin; empty if there is none.
+    """The first of `cluster_zones`; empty if there is none."""
+    return next(iter(cluster_zones(corefile)), "")
 
-    >>> cluster_zone(".:53 {\\n    kubernetes cluster.local in-addr.arpa ip6.arpa {\\n    }\\n}")
-    'cluster.local'
+
+def unknown_zones(corefile: str) -> tuple[str, ...]:
+    """The zones that only the environment of the process knows: `{$CLUSTER_DOMAIN}`."""
+    words = (word for each in _serving(corefile) for word in _zone_words(each))
+    return tuple(word for word in words if VARIABLE.search(word))
+
+
+def _serving(corefile: str) -> list[Plugin]:
+    """The plugins that answer from the API of this cluster.
+
+    One with an endpoint or a kubeconfig is about another cluster, unless all have one.
     """
-    for plugin in plugins(corefile):
-        zone = _forward(plugin.arguments) or _forward(plugin.zones)
-        if plugin.name == "kubernetes" and zone:
-            return zone
-    return ""
+    found = [each for each in plugins(corefile) if each.name in SERVING]
+    return [each for each in found if not ELSEWHERE & {*each.options}] or found
 
 
-def _forward(words: tuple[str, ...]) -> str:
-    for word in words:
-        zone = re.sub(r"^\w+://|:\d+$|/\d+$|,$", "", word).rstrip(".").lower()
-        if zone and not zone.endswith(REVERSE_ZONES):
-            return zone
-    return ""
+def _zone_words(plugin: Plugin) -> Iterator[str]:
+    """The forward zones of the plugin as written: its own, or else those of its block."""
+    own = [word for word in plugin.arguments if _is_forward(word)]
+    yield from own or [word for word in plugin.zones if _is_forward(word)]
+
+
+def _is_forward(word: str) -> bool:
+    """Whether the word is a zone, and not a reverse one, a snippet's name or the root."""
+    return bool(VARIABLE.search(word) or _zone(word))
+
+
+def _zone(word: str) -> str:
+    """The zone in lower case without scheme, port and final dot; empty if it is none."""
+    if VARIABLE.search(word) or word.startswith("("):
+        return ""
+    plain = word.strip('"').rstrip(",")
+    if CIDR.search(plain):
+        return ""  # CoreDNS makes reverse zones of it.
+    zone = re.sub(r"^\w+://|:\d+$", "", plain).rstrip(".").lower()
+    return "" if zone == "arpa" or zone.endswith(".arpa") else zone
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """A Corefile with its imports in their places, and the paths of the files that it imports."""
+
+    text: str
+    imported: frozenset[str] = frozenset()
+
+
+def expansion(corefile: str, files: Mapping[str, str], path: str) -> Expansion:
+    """The Corefile at `path` with the snippets and files that it imports in their places.
+
+    `files` has the text of other files by absolute path. A relative pattern begins at the folder
+    of the Corefile. An import of something else stays. Definitions of snippets are left out.
+    """
+    lines = corefile.splitlines()[:MOST_LINES]
+    imported: dict[str, str] = {}
+    for _ in range(DEEPEST_IMPORT):
+        lines, snippets = _without_snippets(lines)
+        # Definitions stay until the end, as an imported file may use them.
+        longer = [line for each in snippets.items() for line in _definition(*each)]
+        for line in lines:
+            words = _words(line) if len(longer) < MOST_LINES else []
+            if len(words) < 2 or words[0] != "import":
+                longer.append(line)
+            elif words[1] in snippets:
+                longer += snippets[words[1]]
+            else:
+                found = _matching(words[1], posixpath.dirname(path), files)
+                imported |= found
+                longer += [each for text in found.values() for each in text.splitlines()] or [line]
+        lines = longer[:MOST_LINES]
+    lines, _ = _without_snippets(lines)
+    return Expansion("".join(f"{line}\n" for line in lines), frozenset(imported))
+
+
+def _words(line: str) -> list[str]:
+    return WORD.findall(line.partition("#")[0])
+
+
+def _matching(pattern: str, folder: str, files: Mapping[str, str]) -> dict[str, str]:
+    wanted = posixpath.normpath(posixpath.join(folder, pattern.strip('"')))
+    return {
+        path: files[path]
+        for path in sorted(files)
+        # As in Go's filepath.Glob, a star does not match a slash.
+        if path.count("/") == wanted.count("/") and fnmatchcase(path, wanted)
+    }
+
+
+def _without_snippets(lines: Iterable[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """The lines outside the definitions of snippets, and the lines of each snippet."""
+    kept: list[str] = []
+    snippets: dict[str, list[str]] = {}
+    depth, current = 0, ""
+    for line in lines:
+        words = _words(line)
+        is_beginning = depth == 0 and bool(words) and SNIPPET.fullmatch(words[0]) is not None
+        depth += words.count("{") - words.count("}")
+        if is_beginning:
+            current = words[0][1:-1]
+            snippets[current] = []
+        elif current and depth > 0:
+            snippets[current].append(line)
+        elif not current:
+            kept.append(line)
+        if current and depth <= 0:
+            current = ""
+    return kept, snippets
+
+
+def _definition(name: str, lines: Sequence[str]) -> list[str]:
+    return [f"({name}) {{", *lines, "}"]
