@@ -50,7 +50,7 @@ def pods_resolve_udp(node: Node) -> Findings:
                 pod,
                 expected=lookup.expectation,
                 found=lookup.problem,
-                inconclusive=pod.restricted_by,
+                inconclusive=lookup.inconclusive or pod.restricted_by,
                 names=_asked(lookup),
             )
 
@@ -80,7 +80,7 @@ def pods_resolve_tcp(node: Node) -> Findings:
                 pod,
                 expected=lookup.expectation,
                 found=lookup.problem,
-                inconclusive=pod.restricted_by,
+                inconclusive=lookup.inconclusive or pod.restricted_by,
                 names=_asked(lookup),
             )
 
@@ -108,6 +108,7 @@ def nodes_resolve(node: Node) -> Findings:
                 node.part(lookup.via),
                 expected=lookup.expectation,
                 found=lookup.problem,
+                inconclusive=lookup.inconclusive,
                 names=_asked(lookup),
             )
 
@@ -140,7 +141,7 @@ def parallel_a_aaaa(node: Node) -> Findings:
                     pod,
                     expected=f"{lookup.expectation}, asked in parallel with the other family",
                     found=lookup.problem,
-                    inconclusive=pod.restricted_by if lookup.is_unanswered else "",
+                    inconclusive=pod.restricted_by if lookup.is_unanswered else lookup.inconclusive,
                     concerns=lookup.concerns,
                     names=_asked(lookup),
                 )
@@ -246,6 +247,7 @@ def replicas_answer(node: Node) -> Findings:
                 node.part(f"to {replica.ref} {lookup.via}"),
                 expected=lookup.expectation,
                 found=lookup.problem,
+                inconclusive=lookup.inconclusive,
                 concerns=[replica],
                 names=_asked(lookup) | pod,
             )
@@ -276,6 +278,7 @@ def records_correct(node: Node) -> Findings:
                 node.part(f"{lookup.question} at {replica.ref} {lookup.via}"),
                 expected=lookup.expectation,
                 found=lookup.problem,
+                inconclusive=lookup.inconclusive,
                 concerns=[replica, *lookup.concerns],
                 names=_asked(lookup) | pod,
             )
@@ -305,6 +308,7 @@ def nxdomain(node: Node) -> Findings:
                 node.part(f"{lookup.question} at {replica.ref}"),
                 expected="NXDOMAIN",
                 found=lookup.problem,
+                inconclusive=lookup.inconclusive,
                 concerns=[replica, *lookup.concerns],
                 names=_asked(lookup),
             )
@@ -335,6 +339,7 @@ def large_responses(node: Node) -> Findings:
                 node.part(f"{lookup.question} at {replica.ref} over {lookup.transport.upper()}"),
                 expected=f"{len(lookup.expected.answer.data)} addresses, or the flag TC",
                 found=lookup.problem,
+                inconclusive=lookup.inconclusive,
                 concerns=[replica, *lookup.concerns],
                 names=_asked(lookup),
             )
@@ -391,7 +396,12 @@ def node_local_cache(node: Node) -> Findings:
     """
     for lookup in node.dns.cache_lookups:
         if lookup.problem:
-            yield Finding(node.part(lookup.via), expected=lookup.expectation, found=lookup.problem)
+            yield Finding(
+                node.part(lookup.via),
+                expected=lookup.expectation,
+                found=lookup.problem,
+                inconclusive=lookup.inconclusive,
+            )
 
 
 @check(
@@ -412,8 +422,13 @@ def kubelet_cluster_dns(node: Node) -> Findings:
     See: https://github.com/kubernetes/release/issues/188
          https://github.com/poseidon/matchbox/issues/180
     """
-    for setting, expected, found in node.kubelet.dns_deviations:
-        yield Finding(node.part(f"kubelet's {setting}"), expected=expected, found=found)
+    for each in node.kubelet.dns_deviations:
+        yield Finding(
+            node.part(f"kubelet's {each.setting}"),
+            expected=each.expected,
+            found=each.found,
+            inconclusive=each.unsure,
+        )
 
 
 @check(
@@ -461,5 +476,5 @@ def resolv_conf(node: Node) -> Findings:
          https://github.com/openshift/origin/issues/16688
     """
     for pod, resolver in node.dns.resolvers:
-        for expected, found in resolver.deviations:
-            yield Finding(pod, expected=expected, found=found)
+        for each in resolver.deviations:
+            yield Finding(pod, expected=each.expected, found=each.found, inconclusive=each.unsure)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from wirecheck.api_index.pod import is_running
 from wirecheck.api_index.service import cluster_ips, has_cluster_ip, selects, service_key
-from wirecheck.parse.corefile import cluster_zone
+from wirecheck.parse.corefile import cluster_zones, unknown_zones
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.objects.service import ServiceObject, ServicePortSpec
@@ -27,6 +27,9 @@ class ClusterDns:
     """The cluster's DNS as the API shows it. Addresses are text, as in the API."""
 
     domain: str
+    """The domain to query names in: the first that the Corefile serves, or the usual one."""
+    zones: tuple[str, ...]
+    """Every domain that the Corefile serves; empty if that is not known."""
     services: tuple[ServiceObject, ...]
     replicas: tuple[PodObject, ...]
     """The running pods that the Services select, Ready or not, except terminating ones."""
@@ -67,14 +70,25 @@ def cluster_dns(api: ApiObjects) -> ClusterDns:
         if service.metadata.namespace in ("kube-system", "openshift-dns") and _is_dns(service)
     )
     replicas = {pod.metadata.uid: pod for service in services for pod in _selected(api, service)}
-    corefile = next(
-        (each.data["Corefile"] for each in api.config_maps if "Corefile" in each.data), ""
-    )
+    zones = served_zones(corefile_in(api) or "")
     return ClusterDns(
-        domain=cluster_zone(corefile) or DEFAULT_DOMAIN,
+        domain=next(iter(zones), DEFAULT_DOMAIN),
+        zones=zones,
         services=services,
         replicas=tuple(sorted(replicas.values(), key=lambda pod: pod.metadata.name)),
     )
+
+
+def corefile_in(api: ApiObjects) -> str | None:
+    """The Corefile that was read; None if there is none."""
+    return next(
+        (each.data["Corefile"] for each in api.config_maps if "Corefile" in each.data), None
+    )
+
+
+def served_zones(corefile: str) -> tuple[str, ...]:
+    """The domains that the Corefile serves; empty if a variable of its process has one."""
+    return () if unknown_zones(corefile) else cluster_zones(corefile)
 
 
 def _is_dns(service: ServiceObject) -> bool:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from wirecheck.api_index.cluster_dns import corefile_in
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import NotApplicable
-from wirecheck.parse.corefile import Plugin, cluster_zone, plugins
+from wirecheck.parse.corefile import Plugin, cluster_zone, plugins, unknown_zones
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.cluster_role import PolicyRule
 from wirecheck.text import plural
@@ -44,12 +45,12 @@ class CoreDns:
 
     @cached_property
     def _corefile(self) -> str:
-        for each in self.api.config_maps:
-            if "Corefile" in each.data:
-                return each.data["Corefile"]
-        raise NotApplicable(
-            "ConfigMap kube-system/coredns does not exist, was not read, or has no Corefile"
-        )
+        found = corefile_in(self.api)
+        if found is None:
+            raise NotApplicable(
+                "no Corefile was read: the DNS replicas mount none, or it may not be read"
+            )
+        return found
 
     @cached_property
     def _plugins(self) -> tuple[Plugin, ...]:
@@ -59,10 +60,13 @@ class CoreDns:
     def zone(self) -> str:
         """The domain whose names come from the API; empty if the Corefile has none.
 
-        Raises NotApplicable if an imported file, which was not read, may have it.
+        Raises NotApplicable if an imported file, which was not read, or a variable of the process
+        may have it.
         """
         zone = cluster_zone(self._corefile)
         if not zone:
+            for each in unknown_zones(self._corefile):
+                raise NotApplicable(f"the Corefile takes the domain from a variable, {each}")
             self._require_whole_corefile()
         return zone
 

@@ -9,7 +9,7 @@ from wirecheck.addresses import IPAddress, addresses
 from wirecheck.api_index.cluster_dns import cluster_dns
 from wirecheck.api_index.endpoint_slices import SlicesByService, endpoint_addresses
 from wirecheck.api_index.pod import Pod
-from wirecheck.api_index.service import service_key
+from wirecheck.api_index.service import cluster_ips, service_key
 from wirecheck.snapshot.api_objects import ApiObjects
 
 
@@ -18,15 +18,15 @@ class Dns:
     """The cluster's DNS: its domain, Service addresses and replicas."""
 
     domain: str
+    zones: tuple[str, ...]
+    """Every domain that the Corefile serves; empty if that is not known."""
     service_addresses: frozenset[IPAddress]
     replicas: tuple[Pod, ...]
     backend_addresses: frozenset[IPAddress]
     """The addresses of the Services' endpoints, terminating ones included."""
 
-    @property
-    def probe_name(self) -> str:
-        """The name that exists in every cluster, and that every pod is asked to resolve."""
-        return f"kubernetes.default.svc.{self.domain}"
+    other_addresses: frozenset[IPAddress] = frozenset()
+    """The cluster IPs of other Services with port 53: a kubelet may hand out one of these."""
 
 
 def dns_of(api: ApiObjects, pods: Iterable[Pod], slices: SlicesByService) -> Dns:
@@ -35,11 +35,18 @@ def dns_of(api: ApiObjects, pods: Iterable[Pod], slices: SlicesByService) -> Dns
     replicas = {pod.metadata.uid for pod in known.replicas}
     return Dns(
         domain=known.domain,
+        zones=known.zones,
         service_addresses=addresses(known.addresses),
         replicas=tuple(pod for pod in pods if pod.ref.uid in replicas),
         backend_addresses=addresses(
             text
             for service in known.services
             for text in endpoint_addresses(slices.get(service_key(service), ()))
+        ),
+        other_addresses=addresses(
+            text
+            for service in api.services
+            if any(port.port == 53 for port in service.spec.ports) and service not in known.services
+            for text in cluster_ips(service)
         ),
     )

@@ -21,6 +21,7 @@ def second_of(probe: Probe) -> Probe:
     return replace(probe, query=probe.second, tries=tries)
 
 
+KUBERNETES = "kubernetes.default.svc."
 NOTHING = Answer("NOERROR", frozenset())
 
 
@@ -30,6 +31,8 @@ class ExpectedAnswer:
 
     answer: Answer
     concerns: tuple[Ref, ...] = ()
+    unsure: str = ""
+    """Why another answer decides nothing; empty if it does."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,21 @@ class Lookup:
     probe: Probe
     expected: ExpectedAnswer
 
-    def is_of(self, name: str) -> bool:
-        """Whether the query is for `name`, of any type."""
-        return self.question.rpartition(" ")[0].rstrip(".") == name
+    @property
+    def is_usual(self) -> bool:
+        """Whether the query is for the API server's name, which exists in every cluster."""
+        return self.question.startswith(KUBERNETES)
+
+    @property
+    def domain(self) -> str:
+        """The domain of the Service name that was asked for; empty for a reverse name."""
+        labels = self.question.rpartition(" ")[0].rstrip(".").split(".", 3)
+        return labels[3].lower() if len(labels) == 4 and labels[2] == "svc" else ""
+
+    @property
+    def inconclusive(self) -> str:
+        """Why the answer that came back decides nothing; empty if it does, or if none came."""
+        return "" if self.is_unanswered else self.expected.unsure
 
     @property
     def server(self) -> IPAddress:

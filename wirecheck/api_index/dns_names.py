@@ -38,8 +38,9 @@ class ServiceNames:
         name, _, kind = question.rpartition(" ")
         if kind == "PTR":
             return self._reverse(name)
-        labels = name.removesuffix(".").removesuffix(f".{self.domain}").split(".")
-        if kind not in FAMILY_OF_TYPE or len(labels) != 3 or labels[2] != "svc":
+        # Whatever the domain: the query may have been planned for another one.
+        labels = name.split(".", 3)
+        if kind not in FAMILY_OF_TYPE or len(labels) != 4 or labels[2] != "svc":
             raise FactMissingError(f"The API does not determine the answer to {question}.")
         return self._service(labels[1], labels[0], FAMILY_OF_TYPE[kind])
 

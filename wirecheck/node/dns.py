@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,18 +12,27 @@ from wirecheck.api_index.dns_lookup import ExternalLookup, Lookup, second_of
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.node.answer_times import AnswerTimes
+from wirecheck.node.dns_domain import (
+    DnsDomain,
+    answered_domain,
+    in_its_domain,
+    searched_domain,
+)
 from wirecheck.node.dns_samples import Sample, Samples
+from wirecheck.node.dns_servers import CACHE_DEVICE, USUAL_CACHE, DnsServers
+from wirecheck.node.kubelet_dns import known_kubelet_dns
 from wirecheck.node.netns import Netns
 from wirecheck.node.pod_namespaces import PodNamespaces
-from wirecheck.node.resolver import Resolver
+from wirecheck.node.resolver import CLUSTER_POLICIES, Resolver, mounts_own_file
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.resolv_conf import parse_resolv_conf
 from wirecheck.snapshot.attempts import Probe
+from wirecheck.snapshot.node_document import PodFile
 from wirecheck.text import plural
 
-CACHE_DEVICE = "nodelocaldns"
-USUAL_CACHE = frozenset({address("169.254.20.10")})
-"""The address of NodeLocal DNSCache by convention, beside the Service's address."""
+OWN_SERVER = "own server"
+FURTHER_SERVERS = ("local cache", OWN_SERVER)
+"""Purposes of queries to servers that only the node knows: its cache, and what its pods use."""
 
 
 @dataclass(frozen=True)
@@ -34,25 +44,16 @@ class NodeDns:
 
     @property
     def resolvers(self) -> Iterator[tuple[Pod, Resolver]]:
-        """Each pod's resolv.conf.
+        """The resolv.conf of each pod that does not mount its own.
 
         Raises FactMissingError at the end if some could not be read.
         """
         unread = []
-        dns = self.seen.cluster.dns
-        for pod in self.seen.pods:
-            processes = self.namespaces.processes_of(pod)
-            if not pod.is_running or processes is None:
-                continue
-            file = processes.resolv_conf
+        for pod, file in self._files():
             if not file.refused:
                 conf = parse_resolv_conf(file.text)
-                yield (
-                    pod,
-                    Resolver(
-                        pod, conf, dns.domain, dns.service_addresses, self.local_cache_addresses
-                    ),
-                )
+                known = self.seen.cluster.api.mounts_read
+                yield pod, Resolver(pod, conf, self.domain.accepted, self.servers, known)
             elif pod.ref.object_key not in self.seen.cluster.changed:
                 unread.append(f"{pod.namespace}/{pod.name}: {file.refused}")
         if unread:
@@ -60,16 +61,67 @@ class NodeDns:
                 f"/etc/resolv.conf of {plural(len(unread), 'pod')} could not be read; {unread[0]}"
             )
 
+    def _files(self) -> Iterator[tuple[Pod, PodFile]]:
+        for pod in self.seen.pods:
+            processes = self.namespaces.processes_of(pod)
+            if pod.is_running and processes is not None and not mounts_own_file(pod):
+                yield pod, processes.resolv_conf
+
+    # What is known about servers and domain.
+
     @cached_property
-    def local_cache_addresses(self) -> frozenset[IPAddress]:
-        """The addresses where NodeLocal DNSCache listens, or would listen."""
-        own = [each for each in self.seen.host.interfaces if each.name == CACHE_DEVICE]
-        return USUAL_CACHE.union(*(each.addresses for each in own))
+    def servers(self) -> DnsServers:
+        """The servers that pods of the node may use."""
+        dns, interfaces = self.seen.cluster.dns, self.seen.host.interfaces
+        own = [each for each in interfaces if each.name == CACHE_DEVICE]
+        return DnsServers(
+            services=dns.service_addresses,
+            others=dns.other_addresses,
+            handed_out=known_kubelet_dns(self.seen).servers,
+            bound=frozenset().union(*(each.addresses for each in interfaces)),
+            caches=USUAL_CACHE.union(*(each.addresses for each in own)),
+            answering=self._answering,
+        )
+
+    @cached_property
+    def domain(self) -> DnsDomain:
+        """The cluster's domain, as far as it is known."""
+        served = self.seen.cluster.dns.zones
+        return DnsDomain(
+            served=served,
+            kubelet=known_kubelet_dns(self.seen).domain.lower(),
+            # Costly and needless if the Corefile shows the domains.
+            answered=frozenset() if served else self._answered_domains,
+            searched=frozenset() if served else self._searched_domains,
+        )
 
     @property
-    def server_addresses(self) -> frozenset[IPAddress]:
-        """The servers that a pod may use: the DNS Service and NodeLocal DNSCache."""
-        return self.seen.cluster.dns.service_addresses | self.local_cache_addresses
+    def _answered_domains(self) -> frozenset[str]:
+        found = map(answered_domain, self._evaluable("", *FURTHER_SERVERS))
+        return frozenset(filter(None, found))
+
+    @property
+    def _searched_domains(self) -> frozenset[str]:
+        return frozenset(
+            domain
+            for pod, file in self._files()
+            if pod.dns_policy in CLUSTER_POLICIES
+            for domain in [searched_domain(parse_resolv_conf(file.text), pod.namespace)]
+            if domain
+        )
+
+    @property
+    def _answering(self) -> frozenset[IPAddress]:
+        """The servers besides the DNS Services that gave a correct answer."""
+        found = self._evaluable(*FURTHER_SERVERS)
+        return frozenset(each.server for each in found if not each.problem)
+
+    def _evaluable(self, *purposes: str) -> Iterator[Lookup]:
+        """The lookups that were made and whose answers the API implies."""
+        for probe in self.seen.facts.probes:
+            if probe.purpose in purposes and probe.tries:
+                with suppress(FactMissingError):
+                    yield self._expecting(probe)
 
     @cached_property
     def _lookups_by_netns(self) -> Mapping[int, tuple[Lookup, ...]]:
@@ -81,6 +133,11 @@ class NodeDns:
         return {inode: tuple(each) for inode, each in lookups.items()}
 
     def _lookup(self, probe: Probe) -> Lookup:
+        """The query with the answer that the API implies, in the domain that is served."""
+        lookup = self._expecting(probe)
+        return in_its_domain(lookup, self.domain) if probe.tries else lookup
+
+    def _expecting(self, probe: Probe) -> Lookup:
         question = self._question(probe.query)
         return Lookup(question, probe, self.seen.cluster.names.expected(question))
 
@@ -182,44 +239,73 @@ class NodeDns:
         return next((each for each in replicas if server in each.addresses), None)
 
     def pod_lookups(self, transport: str) -> Iterator[tuple[Pod, Lookup]]:
-        """The answers that each pod's netns got from the DNS Service addresses.
+        """The answers that each pod's netns got from its DNS servers.
 
-        Raises FactMissingError at the end if no query was sent from some pods.
+        Raises NotApplicable where pods use no server that was queried, and FactMissingError at the
+        end if no query was sent from some pods.
         """
         unasked = []
         for pod, netns in self.namespaces.pods_with_netns:
-            lookups = [
-                each
-                for each in self._lookups_by_netns.get(netns.inode, ())
-                if each.transport == transport
-            ]
+            asked = self._lookups_by_netns.get(netns.inode, ())
+            own = self._own_server_lookups.get(netns.inode, ())
+            lookups = [each for each in (*asked, *own) if each.transport == transport]
+            if self.why_services_unused:
+                unused = self.seen.cluster.dns.service_addresses
+                lookups = [each for each in lookups if each.server not in unused]
             if not lookups:
                 unasked.append(f"{pod.namespace}/{pod.name}")
             for lookup in lookups:
                 yield _with_redirect(pod, netns), lookup
+        if unasked and self.why_services_unused:
+            raise NotApplicable(self.why_services_unused)
         if unasked:
             raise FactMissingError(
                 f"No query was sent from {plural(len(unasked), 'pod')}, such as {unasked[0]}: "
                 "the visit ended early. Raise `limits.node` in the inventory."
             )
 
+    @cached_property
+    def _own_server_lookups(self) -> Mapping[int, list[Lookup]]:
+        """The answers of the servers that the kubelet or the pod itself chose, by netns."""
+        lookups: dict[int, list[Lookup]] = {}
+        for probe in self.seen.facts.probes:
+            if probe.purpose == OWN_SERVER:
+                lookups.setdefault(probe.inode, []).append(self._lookup(probe))
+        return lookups
+
+    @property
+    def why_services_unused(self) -> str:
+        """Why no answer of the DNS Services is expected; empty if one is.
+
+        A cluster can keep the Service of a DNS that it no longer uses, without pods behind it.
+        """
+        dns = self.seen.cluster.dns
+        if not self.servers.bypass_services or dns.replicas:
+            return ""
+        if self.servers.bound & self.servers.handed_out_addresses:
+            return ""  # The node's cache has no other source than the DNS Service.
+        return f"the kubelet gives pods the server {', '.join(self.servers.handed_out)}"
+
     @property
     def service_lookups(self) -> Iterator[Lookup]:
         """The answers that the node itself got from the DNS Service addresses."""
-        yield from self._host_lookups(self.seen.cluster.dns.service_addresses)
+        servers = self.seen.cluster.dns.service_addresses
+        if servers and self.why_services_unused:
+            raise NotApplicable(self.why_services_unused)
+        yield from self._host_lookups(servers)
 
     @property
     def replica_lookups(self) -> Iterator[tuple[Pod, Lookup]]:
         """Each DNS replica's answers to the node about the API server's name."""
         for replica, lookup in self._lookups_at_replicas():
-            if lookup.is_of(self.seen.cluster.dns.probe_name):
+            if lookup.is_usual:
                 yield replica, lookup
 
     @property
     def name_lookups(self) -> Iterator[tuple[Pod, Lookup]]:
         """Each DNS replica's answers to the node about other names."""
         for replica, lookup in self._lookups_at_replicas():
-            if not lookup.is_of(self.seen.cluster.dns.probe_name):
+            if not lookup.is_usual:
                 yield replica, lookup
 
     @property

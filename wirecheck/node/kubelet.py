@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.node.dns import NodeDns
-from wirecheck.node.resolver import is_one_of
+from wirecheck.node.dns_servers import Standing
+from wirecheck.node.kubelet_dns import required_kubelet_dns
 from wirecheck.node.seen import NodeSeen
-from wirecheck.parse.errors import ParseError
-from wirecheck.parse.kubelet_settings import KubeletDns, kubelet_dns
+from wirecheck.parse.kubelet_settings import KubeletDns
+
+
+@dataclass(frozen=True)
+class DnsDeviation:
+    """A setting that is not the cluster's, or may not be."""
+
+    setting: str
+    expected: str
+    found: str
+    unsure: str = ""
+    """Why it may be right nevertheless; empty if it is wrong."""
 
 
 @dataclass(frozen=True)
@@ -22,36 +32,21 @@ class Kubelet:
 
     @property
     def dns(self) -> KubeletDns:
-        """The DNS settings.
-
-        Raises NotApplicable where the settings cannot be found, and FactMissingError where they
-        were found but not read.
-        """
-        found = self.seen.facts.kubelet
-        if found is None:
-            raise NotApplicable("no process named kubelet was found on the node")
-        if found.flags.get("config-dir"):
-            raise NotApplicable(
-                f"the kubelet merges its settings from files in {found.flags['config-dir']}, which "
-                "are not read"
-            )
-        if found.problem:
-            raise FactMissingError(f"The kubelet's settings on {self.seen.name}: {found.problem}.")
-        try:
-            return kubelet_dns(found.flags, found.lines)
-        except ParseError as error:
-            raise FactMissingError(f"The kubelet on {self.seen.name}: {error}") from error
+        """The DNS settings. Raises as `required_kubelet_dns` does."""
+        return required_kubelet_dns(self.seen)
 
     @property
-    def dns_deviations(self) -> Iterator[tuple[str, str, str]]:
-        """(setting, expected, found) for each setting that does not point to the cluster's DNS."""
-        wanted = self.seen.cluster.dns
-        found = self.dns
-        strangers = [
-            each for each in found.servers if not is_one_of(each, self.dns_of_pods.server_addresses)
-        ]
-        if strangers or not found.servers:
-            addresses = ", ".join(sorted(map(str, wanted.service_addresses)))
-            yield "clusterDNS", addresses, ", ".join(found.servers) or "nothing"
-        if found.domain != wanted.domain:
-            yield "clusterDomain", wanted.domain, found.domain or "nothing"
+    def dns_deviations(self) -> Iterator[DnsDeviation]:
+        """The settings that do not point to the cluster's DNS."""
+        found, servers = self.dns, self.dns_of_pods.servers
+        standings = {each: servers.standing(each) for each in found.servers}
+        named = ", ".join(found.servers) or "nothing"
+        expected = ", ".join(sorted(map(str, servers.services))) or "a DNS server of the cluster"
+        if not found.servers or Standing.WRONG in standings.values():
+            yield DnsDeviation("clusterDNS", expected, named)
+        elif Standing.UNKNOWN in standings.values():
+            unsure = f"nothing on the node shows what serves DNS at {named}"
+            yield DnsDeviation("clusterDNS", expected, named, unsure)
+        domain, unsure = self.dns_of_pods.domain.kubelet_verdict()
+        if domain:
+            yield DnsDeviation("clusterDomain", domain, found.domain or "nothing", unsure)

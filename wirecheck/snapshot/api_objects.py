@@ -37,6 +37,8 @@ class ApiObjects(ApiStruct, frozen=True, weakref=True):
     server_version: str = ""
     cluster_uid: str = ""
     """The uid of namespace kube-system: the usual identity of a cluster."""
+    mounts_read: bool = False
+    """Whether the pods show what they mount; older programs did not read that."""
 
 
 class Change(ApiStruct, frozen=True):

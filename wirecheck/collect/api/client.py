@@ -19,10 +19,10 @@ from msgspec import Struct
 
 from wirecheck import __version__
 from wirecheck.collect.api import kubeconfig as kubeconfigs
+from wirecheck.collect.api.config_maps import read_config_maps
 from wirecheck.collect.api.connection import Connection
 from wirecheck.collect.api.errors import ApiError, ApiStatusError, Server
 from wirecheck.collect.api.resources import (
-    CONFIG_MAPS,
     DAEMON_SETS,
     DNS_ROLE,
     NODES,
@@ -30,13 +30,12 @@ from wirecheck.collect.api.resources import (
     ROLES,
     Object,
     Resource,
-    projected,
     rule,
     without_free_text,
+    without_other_mounts,
 )
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.cluster_role import ClusterRoleBindingObject, ClusterRoleObject
-from wirecheck.snapshot.objects.config_map import ConfigMapObject
 from wirecheck.snapshot.objects.node import NodeObject
 
 __all__ = ["Api", "ApiError", "ApiStatusError"]
@@ -118,11 +117,15 @@ class Api:
                 if resource.required:
                     raise
                 self._note(error)
+        config_maps = read_config_maps(ApiObjects(**lists), self._named)
+        for pod in lists["pods"]:
+            without_other_mounts(pod)
         return ApiObjects(
             **lists,
             **self._roles_of_dns(),
             daemon_sets=self._if_it_exists(DAEMON_SETS),
-            config_maps=list(self._config_maps()),
+            config_maps=config_maps,
+            mounts_read=True,
             resource_versions=versions,
             server_version=self.server_version,
             cluster_uid=self._cluster_uid(),
@@ -189,17 +192,6 @@ class Api:
             if not (isinstance(error, ApiStatusError) and error.status == 404):
                 self._note(error)
             return []
-
-    def _config_maps(self) -> Iterator[ConfigMapObject]:
-        for name in CONFIG_MAPS:
-            read = self._named(
-                f"ConfigMap kube-system/{name}",
-                f"/api/v1/namespaces/kube-system/configmaps/{name}",
-                ConfigMapObject,
-                rule("", "configmaps", name),
-            )
-            if read is not None:
-                yield projected(read)
 
     def _roles_of_dns(self) -> dict[str, Any]:
         """The ClusterRole of CoreDNS and its binding, if they have the usual name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import Any, Generic, TypeVar
 
@@ -111,12 +112,23 @@ DAEMON_SETS = Resource(
 )
 """Read once in a round, and not watched: only the nodes that they select are used."""
 
+COREFILE = "Corefile"
+USUAL_COREFILE = "coredns"
+"""The ConfigMap in kube-system that is read if no DNS replica shows what it mounts."""
+
 CONFIG_MAPS = {
     "kube-proxy": "config.conf",
-    "coredns": "Corefile",
+    USUAL_COREFILE: COREFILE,
     **CONFIG_MAP_KEYS,
 }
 """The ConfigMaps in kube-system that are read, each with the one key that is kept."""
+
+MOUNTED_COREFILES = ("rke2-coredns-rke2-coredns", "coredns-custom", "dns-default")
+"""What DNS replicas of RKE2, AKS, k3s and OpenShift mount: the documented role allows these. Others
+are read if the role allows them."""
+
+RESOLV_CONF_MOUNTS = frozenset({"/etc", "/etc/resolv.conf"})
+"""Mounts by which a pod has a resolv.conf of its own."""
 
 DNS_ROLE = "system:coredns"
 """The name that kubeadm and most installers give to CoreDNS's ClusterRole and its binding."""
@@ -137,10 +149,26 @@ def without_free_text(metadata: Metadata) -> None:
         del annotations[key]
 
 
+def without_other_mounts(pod: PodObject) -> None:
+    """Drop the volumes, and all mounts except those over resolv.conf."""
+    pod.spec.volumes.clear()
+    for container in (*pod.spec.containers, *pod.spec.init_containers):
+        container.volume_mounts[:] = [
+            each
+            for each in container.volume_mounts
+            if posixpath.normpath(each.mount_path) in RESOLV_CONF_MOUNTS
+        ]
+
+
 def projected(config_map: ConfigMapObject) -> ConfigMapObject:
     """The ConfigMap with its one key, without the secrets that a Corefile can contain."""
     without_free_text(config_map.metadata)
     key = CONFIG_MAPS.get(config_map.metadata.name, "")
     text = config_map.data.get(key)
-    kept = {} if text is None else {key: _SECRET_LINE.sub(r"\1[not kept]", text)}
+    kept = {} if text is None else {key: without_secrets(text)}
     return ConfigMapObject(metadata=config_map.metadata, data=kept)
+
+
+def without_secrets(corefile: str) -> str:
+    """The Corefile without the values of lines that take a secret."""
+    return _SECRET_LINE.sub(r"\1[not kept]", corefile)

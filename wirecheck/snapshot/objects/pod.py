@@ -15,11 +15,44 @@ class ContainerPort(ApiStruct, frozen=True):
     protocol: str = "TCP"
 
 
+class VolumeMount(ApiStruct, frozen=True):
+    name: str = ""
+    mount_path: str = ""
+    sub_path: str = ""
+
+
 class Container(ApiStruct, frozen=True):
     name: str
     image: str = ""
     ports: list[ContainerPort] = []
     restart_policy: str = ""
+    volume_mounts: list[VolumeMount] = []
+    """Of DNS replicas those of ConfigMaps; of all pods those at /etc and /etc/resolv.conf."""
+
+
+class KeyToPath(ApiStruct, frozen=True):
+    key: str = ""
+    path: str = ""
+
+
+class ConfigMapFiles(ApiStruct, frozen=True):
+    name: str = ""
+    items: list[KeyToPath] | None = None
+    """The keys that become files; None for all."""
+
+
+class VolumeSource(ApiStruct, frozen=True):
+    config_map: ConfigMapFiles | None = None
+
+
+class ProjectedVolume(ApiStruct, frozen=True):
+    sources: list[VolumeSource] | None = None
+
+
+class Volume(ApiStruct, frozen=True):
+    name: str = ""
+    config_map: ConfigMapFiles | None = None
+    projected: ProjectedVolume | None = None
 
 
 class DnsOption(ApiStruct, frozen=True):
@@ -44,6 +77,8 @@ class PodSpec(ApiStruct, frozen=True):
     restart_policy: str = "Always"
     containers: list[Container] = []
     init_containers: list[Container] = []
+    volumes: list[Volume] = []
+    """Of DNS replicas those of ConfigMaps."""
 
 
 class PodIP(ApiStruct, frozen=True):
