@@ -2,24 +2,34 @@
 
 from wirecheck.catalogue import Fact, Finding, Findings, Level, check
 from wirecheck.model.cluster import Cluster
+from wirecheck.text import plural
 
 
 @check(
     remedy="Edit the Corefile: `kubectl -n kube-system edit configmap coredns`. The server block "
     "for `.` needs `kubernetes {dns_domain} in-addr.arpa ip6.arpa`, with the clusterDomain of the "
     "kubelets.",
-    facts=[Fact.API],
+    facts=[Fact.API, Fact.KUBELET],
 )
 def serves_cluster_domain(cluster: Cluster) -> Findings:
     """The Corefile has the plugin `kubernetes` with a cluster domain.
 
-    Without it CoreDNS runs and is Ready, but does not know any Service.
+    Without it CoreDNS runs and is Ready, but does not know any Service. Where the Corefile is
+    unknown, the kubelets' domains are compared with each other.
 
-    Except: a Corefile that imports other files, and DNS servers other than CoreDNS.
+    Except: a Corefile that imports files which were not read, or takes the domain from a variable,
+    and DNS servers other than CoreDNS. dns.kubelet_cluster_dns compares each kubelet's domain with
+    the Corefile's.
 
     See: https://coredns.io/plugins/kubernetes/
          https://github.com/coredns/kubernetai/issues/25
     """
+    for usual, domain, nodes in cluster.other_domains:
+        yield Finding(
+            cluster.part(f"clusterDomain of {', '.join(nodes[:3])}"),
+            expected=f"{usual}, as of the other kubelets",
+            found=f"{domain} on {plural(len(nodes), 'node')}",
+        )
     if not cluster.coredns.zone:
         yield Finding(
             cluster.part("Corefile"),

@@ -416,8 +416,10 @@ def kubelet_cluster_dns(node: Node) -> Findings:
 
     Running pods keep their resolv.conf, so a wrong setting only shows in the next pod.
 
-    Except: the address of NodeLocal DNSCache is accepted. A kubelet inside another process (k3s),
-    or with a folder of configuration files, is not evaluated.
+    Except: the address of a cache on the node is accepted, and so is every server that answered
+    correctly. A link-local address that nothing on the node has is inconclusive. Without the
+    Corefile the domain is compared with the one in which DNS answered. A kubelet inside another
+    process (k3s), or with a folder of configuration files, is not evaluated.
 
     See: https://github.com/kubernetes/release/issues/188
          https://github.com/poseidon/matchbox/issues/180
@@ -435,7 +437,7 @@ def kubelet_cluster_dns(node: Node) -> Findings:
     settles=True,
     remedy="Show why the replica is not Ready: `kubectl -n {namespace} describe pod {pod}`. If no "
     "node can run it, check the affinity and tolerations of its Deployment.",
-    facts=[Fact.API],
+    facts=[Fact.API, Fact.KUBELET],
 )
 def replicas_ready(cluster: Cluster) -> Findings:
     """Every DNS replica is Ready, and there is at least one.
@@ -443,11 +445,14 @@ def replicas_ready(cluster: Cluster) -> Findings:
     The remaining replicas carry all the load. If only one is left, its node is a single point of
     failure for DNS.
 
-    Except: none are known: scale the Deployment down if a replica is not wanted.
+    Except: clusters whose kubelets give pods a server outside of the DNS Services, such as Cloud
+    DNS of GKE. Otherwise scale the Deployment down if a replica is not wanted.
 
     See: https://github.com/coredns/coredns/issues/7168
          https://github.com/kubernetes/kubernetes/issues/77650
     """
+    if not cluster.dns.replicas and cluster.why_dns_services_unused:
+        raise NotApplicable(cluster.why_dns_services_unused)
     if not cluster.dns.replicas:
         yield Finding(cluster, expected="at least one DNS replica", found="none")
     for replica in cluster.dns.replicas:
@@ -469,8 +474,9 @@ def resolv_conf(node: Node) -> Findings:
     With another nameserver cluster names do not resolve. With another search path short names do
     not.
 
-    Except: dnsPolicy and dnsConfig are applied. The address of NodeLocal DNSCache is accepted. A
-    file that a pod mounts itself is not evaluated.
+    Except: dnsPolicy and dnsConfig are applied. The servers that dns.kubelet_cluster_dns accepts
+    are accepted. A file that a pod mounts itself is not evaluated, and one that it may mount is
+    inconclusive.
 
     See: https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/
          https://github.com/openshift/origin/issues/16688

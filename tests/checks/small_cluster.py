@@ -7,6 +7,7 @@ by the API alone, over flannel's VXLAN. Whole runs use recorded clusters instead
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from msgspec.structs import replace
 from wirecheck.catalogue.findings import Finding
 from wirecheck.catalogue.registry import load
 from wirecheck.model.cluster import Cluster
+from wirecheck.model.dns_seen import DnsSeen
 from wirecheck.model.node import Node
 from wirecheck.snapshot.api_objects import ApiObjects, Change
 from wirecheck.snapshot.attempts import Contact, Probe, Try
@@ -403,6 +405,9 @@ class SmallCluster:
     changes: list[Change] = field(default_factory=list)
     thresholds: dict[str, float] = field(default_factory=dict)
     helper_pods: HelperPodsRecord | None = None
+    queries: dict[str, str] = field(default_factory=dict)
+    """Further queries, by id."""
+    dns_seen: dict[str, DnsSeen] = field(default_factory=dict)
 
     def change_document(self, **fields: Any) -> None:
         assert self.document
@@ -481,20 +486,24 @@ class SmallCluster:
             wirecheck="0",
             time=1000.0,
             thresholds=self.thresholds,
-            queries=QUERIES,
+            queries=QUERIES | self.queries,
             helper_pods=self.helper_pods,
         )
         look = RoundRecord(
             1000.0, 1002.0, visits={"n1": self.visit, **self.others}, changes=self.changes
         )
-        return Cluster(convert(self.api, ApiObjects), index, look)
+        return Cluster(convert(self.api, ApiObjects), index, look, dns_seen=self.dns_seen)
 
     @property
     def node(self) -> Node:
         cluster = self.cluster
         return Node(cluster, cluster.nodes["n1"], self.visit, self.document)
 
+    def check(self, check_id: str) -> Iterable[Finding]:
+        """What the check yields, one by one."""
+        (check,) = [each for each in load() if each.id == check_id]
+        return check.function(self.node if check.scope == "node" else self.cluster)
+
     def findings(self, check_id: str) -> list[Finding]:
         """What the check finds; raises whatever it raises."""
-        (check,) = [each for each in load() if each.id == check_id]
-        return list(check.function(self.node if check.scope == "node" else self.cluster))
+        return list(self.check(check_id))

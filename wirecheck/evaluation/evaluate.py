@@ -23,6 +23,7 @@ from wirecheck.catalogue.remedies import filled, placeholders
 from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.evaluation.waivers import terms, waiver_for
 from wirecheck.model.cluster import Cluster
+from wirecheck.model.dns_seen import DnsSeen, dns_seen
 from wirecheck.model.fingerprint import Fingerprint, fingerprint_of
 from wirecheck.model.node import Node
 from wirecheck.model.remedy_names import RemedyNames
@@ -63,6 +64,7 @@ class Evaluation:
         self._checks = tuple(checks)
         readers = ReaderCache()
         self._fingerprints: list[dict[str, Fingerprint]] = [{} for _ in snapshot.index.looks]
+        self._dns_seen: dict[str, DnsSeen] = {}
         self._clusters = [
             Cluster(
                 snapshot.api(number),
@@ -71,6 +73,7 @@ class Evaluation:
                 # A view that fills as nodes are evaluated; the indexes are built only once. A node
                 # that was not visited again keeps its fingerprint.
                 fingerprints=ChainMap(*reversed(self._fingerprints[:number])),
+                dns_seen=self._dns_seen,
                 readers=readers,
             )
             for number, record in enumerate(snapshot.index.looks, start=1)
@@ -94,6 +97,7 @@ class Evaluation:
         nodes = self._nodes(name)
         if nodes and nodes[0].document:
             self.measured[name] = measured_on(nodes[0].document)
+            self._dns_seen[name] = dns_seen(nodes[-1])
         for check in self._checks:
             if check.scope == "node":
                 yield self._result(check, name, nodes)

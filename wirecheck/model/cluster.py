@@ -17,6 +17,7 @@ from wirecheck.api_index.endpoints import (
 from wirecheck.api_index.node_kinds import kind_of
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import NotApplicable
+from wirecheck.model.dns_seen import DnsSeen, other_domains, why_unused
 from wirecheck.model.doubled_addresses import DoubledAddress, doubled_addresses
 from wirecheck.model.fingerprint import Disagreement, Fingerprint, disagreements
 from wirecheck.model.pools import Drift, drifts
@@ -29,6 +30,8 @@ class Cluster(ClusterSeen):
 
     fingerprints: Mapping[str, Fingerprint] = field(default_factory=dict)
     """Of every node that was visited, by name: what checks compare between nodes."""
+    dns_seen: Mapping[str, DnsSeen] = field(default_factory=dict)
+    """Of every node that was visited, by name: its kubelet's domain and its pods' servers."""
 
     @property
     def coredns(self) -> CoreDns:
@@ -44,6 +47,19 @@ class Cluster(ClusterSeen):
                 real = [pod for pod, node in nodes if node is None or kind_of(node).has_machine]
                 if len(real) > 1:
                     yield address, real
+
+    @property
+    def why_dns_services_unused(self) -> str:
+        """Why no pod uses the DNS Services; empty if one may."""
+        return why_unused(self.dns_seen)
+
+    @property
+    def other_domains(self) -> Iterator[tuple[str, str, list[str]]]:
+        """(usual domain, domain, nodes) for each domain that only fewer kubelets have.
+
+        Nothing if the Corefile shows the domain, with which each kubelet's is compared.
+        """
+        return iter(()) if self.dns.zones else other_domains(self.dns_seen)
 
     @cached_property
     def endpoints(self) -> tuple[Endpoint, ...]:

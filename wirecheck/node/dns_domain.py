@@ -100,8 +100,8 @@ def _domain_of_pointer(lookup: Lookup) -> str:
         answer = lookup.answer
     except ParseError:
         return ""
-    names = [*(answer.data if answer else ())]
-    (expected,) = lookup.expected.answer.data
+    names = list(answer.data) if answer else []
+    expected = min(lookup.expected.answer.data)
     service = ".".join(expected.split(".")[:3]) + "."
     if len(names) != 1 or not names[0].startswith(service):
         return ""

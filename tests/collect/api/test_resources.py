@@ -4,7 +4,14 @@ from pathlib import Path
 
 import yaml
 
-from wirecheck.collect.api.resources import CONFIG_MAPS, DAEMON_SETS, DNS_ROLE, RESOURCES, rule
+from wirecheck.collect.api.resources import (
+    CONFIG_MAPS,
+    DAEMON_SETS,
+    DNS_ROLE,
+    MOUNTED_COREFILES,
+    RESOURCES,
+    rule,
+)
 
 DNS_ROLES = ("clusterroles", "clusterrolebindings")
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "inventory.md"
@@ -15,7 +22,7 @@ def test_the_documented_role_is_what_is_read_and_no_more() -> None:
     role = next(b for b in blocks if "kind: ClusterRole" in b).partition("```")[0]
     needed = [
         *(resource.rule for resource in (*RESOURCES, DAEMON_SETS)),
-        *(rule("", "configmaps", name) for name in CONFIG_MAPS),
+        *(rule("", "configmaps", name) for name in (*CONFIG_MAPS, *MOUNTED_COREFILES)),
         *(rule("rbac.authorization.k8s.io", each, DNS_ROLE) for each in DNS_ROLES),
         rule("", "namespaces", "kube-system"),
     ]
