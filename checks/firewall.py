@@ -9,6 +9,16 @@ FIND = (
     "--line-numbers` shows its counters. Find out who added it (firewalld, ufw, an agent, a "
     "person), and make that one accept the pod network."
 )
+SAME_VARIANT = (
+    "Show the rules on {node}: `iptables-nft-save` and `ip6tables-nft-save`. Make the program that "
+    "adds them use the legacy variant, as kube-proxy does: `update-alternatives --config iptables`."
+)
+MIXED = (
+    "Two variants of iptables are in use, and the kernel asks both. What Kubernetes accepts in one "
+    "is still dropped in the other. On {node}, make the program that wrote the rule of the "
+    "evidence use the {variant} variant, as kube-proxy does (`update-alternatives --config "
+    "iptables`). Restart that program, and remove the rules that it left in the first variant."
+)
 
 
 @check(settles=True, remedy=FIND, facts=RULES)
@@ -30,8 +40,10 @@ def forwards_pods(node: Node) -> Findings:
         yield Finding(
             node.part(f"FORWARD {each.what}"),
             expected="connections are forwarded",
-            found=f"{each.packet} is dropped",
+            found=each.found,
             evidence=[each.rule],
+            remedy=MIXED if each.is_mixed else "",
+            names={"variant": each.other_variant},
         )
 
 
@@ -51,8 +63,10 @@ def forwards_dns(node: Node) -> Findings:
         yield Finding(
             node.part(f"FORWARD {each.what} to {each.packet.destination}"),
             expected="forwarded",
-            found=f"{each.packet} is dropped",
+            found=each.found,
             evidence=[each.rule],
+            remedy=MIXED if each.is_mixed else "",
+            names={"variant": each.other_variant},
         )
 
 
@@ -115,13 +129,13 @@ def single_manager(node: Node) -> Findings:
     facts=[Fact.SERVICE_RULES],
 )
 def single_iptables_variant(node: Node) -> Findings:
-    """If Kubernetes uses the nft variant of iptables, the legacy variant has no rules.
+    """If Kubernetes uses one variant of iptables, the other variant has no third-party rules.
 
     The kernel applies the rules of both, but each tool shows only its own. Packets are dropped or
     translated by rules that nobody sees.
 
-    Except: legacy tables that are loaded but empty. If both have Service rules,
-    kube_proxy.single_iptables_variant reports it.
+    Except: legacy tables that are loaded but empty, and the kubelet's own chains in the nft
+    variant. If both have Service rules, kube_proxy.single_iptables_variant reports it.
 
     See: https://github.com/kubernetes/kubernetes/issues/71305
          https://github.com/coredns/coredns/issues/2354
@@ -133,4 +147,44 @@ def single_iptables_variant(node: Node) -> Findings:
             found=f"{len(rules)} rules",
             evidence=rules[:5],
             level=Level.WARN,
+        )
+    for family, rules in node.firewall.nft_rules:
+        yield Finding(
+            node.part(f"IPv{family} nft iptables"),
+            expected="no third-party rules: Kubernetes' rules are in the legacy variant",
+            found=f"{len(rules)} rules",
+            evidence=rules[:5],
+            level=Level.WARN,
+            remedy=SAME_VARIANT,
+        )
+
+
+@check(
+    remedy="If the ban is intended, nothing has to be done: waive the finding. Otherwise find the "
+    "program on {node} that adds the rule (`iptables-save -c` shows the packets that it refused), "
+    "and remove the address from that program's list.",
+    facts=[Fact.API, Fact.NETNS, Fact.SERVICE_RULES],
+)
+def source_bans(node: Node) -> Findings:
+    """No third-party rule refuses clients of Services by their source address.
+
+    Block lists (fail2ban, CrowdSec, ufw, bogon filters) refuse packets before the Service rules
+    see them. A client on such a list cannot reach any Service through this node.
+
+    It is a failure only if a rule refuses addresses of pods or of other nodes for certain.
+
+    Except: rules for ports or addresses that no Service has, rules that test a mark, and nftables
+    tables other than those of iptables. After twenty rules of one chain only their number is shown.
+
+    See: https://github.com/kubernetes/kubernetes/issues/71810
+         https://github.com/kubernetes/kubernetes/issues/18802
+    """
+    for each in node.source_bans.all:
+        yield Finding(
+            node.part(each.ban.rule),
+            expected="no source is refused before the Service rules",
+            found=each.found,
+            evidence=each.ban.rules,
+            level=Level.FAIL if each.cut else Level.WARN,
+            key="bans",
         )

@@ -11,7 +11,17 @@ RESYNC = (
     "rules on start-up. It does not notice if another program changes them later; find out which "
     "one did."
 )
-THIRD_PARTY = "unrecognised third-party rules, none on a Service's path"
+ANOTHER = (
+    "The last rule of the evidence decides. It is not kube-proxy's, and restarting kube-proxy does "
+    "not change it. Find the program on {node} that adds the rule, and configure it to match fewer "
+    "packets or to put its rules behind kube-proxy's."
+)
+POLICY = (
+    "The last rule of the evidence is a network policy engine's, which accepts packets before "
+    "kube-proxy's rule refuses them. Nothing has to be repaired on {node} if clients can wait for "
+    "the time-out; restarting kube-proxy changes nothing."
+)
+THIRD_PARTY = "unrecognised third-party rules that change no Service's path"
 
 
 @check(settles=True, remedy=RESYNC, facts=RULES)
@@ -34,7 +44,8 @@ def rules_reachable(node: Node) -> Findings:
             each,
             expected=each.expected,
             found=each.found,
-            evidence=[*each.evidence, *node.iptables.nat_hooks(each.family)],
+            evidence=each.evidence or node.iptables.nat_hooks(each.family),
+            remedy=ANOTHER if each.third_party else "",
         )
 
 
@@ -60,8 +71,14 @@ def frontends_programmed(node: Node) -> Findings:
         )
     for each in node.dataplane.of(Kind.FRONTEND_MISSING, Kind.NOT_UNDERSTOOD):
         level = Level.ERROR if each.is_not_understood else Level.FAIL
+        remedy = ANOTHER if each.third_party else ""
         yield Finding(
-            each, expected=each.expected, found=each.found, evidence=each.evidence, level=level
+            each,
+            expected=each.expected,
+            found=each.found,
+            evidence=each.evidence,
+            level=level,
+            remedy=remedy,
         )
 
 
@@ -112,6 +129,9 @@ def refused_or_dropped(node: Node) -> Findings:
     A stale reject rule turns clients away although there are endpoints. If it is missing, clients
     wait for a timeout. Or a port that should be closed is open.
 
+    A network policy engine that accepts packets before kube-proxy's rules (kube-router) makes
+    clients of Services without endpoints wait, which is a warning.
+
     Except: chains without a jump to them, IPVS real servers that are draining, addresses that
     several Services claim.
 
@@ -119,7 +139,14 @@ def refused_or_dropped(node: Node) -> Findings:
          https://github.com/kubernetes/kubernetes/issues/48370
     """
     for each in node.dataplane.of(Kind.VERDICT):
-        yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
+        yield Finding(
+            each,
+            expected=each.expected,
+            found=each.found,
+            evidence=each.evidence,
+            level=Level.WARN if each.by_mark else Level.FAIL,
+            remedy=POLICY if each.by_mark else ANOTHER if each.third_party else "",
+        )
 
 
 @check(settles=True, remedy=RESYNC, facts=RULES)
@@ -199,12 +226,19 @@ def source_ranges(node: Node) -> Findings:
     Otherwise a load balancer that is meant for a few clients is open to everyone.
 
     Except: ranges are compared as the node's version of kube-proxy programs them, which differs
-    before 1.30.
+    before 1.30. Clients outside the cluster that third-party rules ban are left out:
+    firewall.source_bans reports these rules.
 
     See: https://kubernetes.io/docs/concepts/services-networking/service/
     """
     for each in node.dataplane.of(Kind.SOURCES):
-        yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
+        yield Finding(
+            each,
+            expected=each.expected,
+            found=each.found,
+            evidence=each.evidence,
+            remedy=ANOTHER if each.third_party else "",
+        )
 
 
 @check(settles=True, remedy=RESYNC, facts=RULES)

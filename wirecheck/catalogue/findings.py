@@ -77,6 +77,7 @@ class Finding:
     subject is not evaluated but counted under that name.
     `key` distinguishes several findings about one subject if `expected` does not.
     `names` are values for the remedy's placeholders (see `remedies`).
+    `remedy` replaces the check's where that one does not fit this finding.
     """
 
     subject: Ref
@@ -88,6 +89,7 @@ class Finding:
     inconclusive: str
     key: str
     names: tuple[tuple[str, str], ...]
+    remedy: str
 
     def __init__(
         self,
@@ -101,6 +103,7 @@ class Finding:
         inconclusive: str = "",
         key: str = "",
         names: Mapping[str, str] | None = None,
+        remedy: str = "",
     ) -> None:
         put = object.__setattr__
         put(self, "subject", subject if isinstance(subject, Ref) else subject.ref)
@@ -112,6 +115,7 @@ class Finding:
         put(self, "inconclusive", inconclusive)
         put(self, "key", key)
         put(self, "names", tuple((names or {}).items()))
+        put(self, "remedy", remedy)
 
     @property
     def identity(self) -> tuple[Ref, str, str]:

@@ -41,6 +41,17 @@ def intervals(networks: Iterable[IPNetwork]) -> Intervals:
     return tuple(merged)
 
 
+def joined(of: Iterable[Intervals]) -> Intervals:
+    """The union of disjoint sets of addresses."""
+    found: list[tuple[int, int]] = []
+    for low, high in sorted(span for spans in of for span in spans):
+        if found and low == found[-1][1] + 1:
+            found[-1] = (found[-1][0], high)
+        else:
+            found.append((low, high))
+    return tuple(found)
+
+
 def intersection(left: Intervals, right: Intervals) -> Intervals:
     """The addresses in both."""
     found = []
@@ -96,6 +107,8 @@ class Clients:
     """Node ports with rules for loopback addresses only."""
     local_interface: str = ""
     """Where the packets of this node's pods come in, if kube-proxy is configured with it."""
+    cluster: Mapping[int, Intervals] = field(default_factory=dict)
+    """All addresses of nodes, pods and Services that are known, by family."""
 
     @property
     def on_localhost(self) -> Clients:
@@ -113,11 +126,12 @@ def clients_of(
     facts: ProxyFacts,
     host_addresses: Iterable[str] = (),
     open_addresses: Iterable[str] = (),
+    cluster: Iterable[IPNetwork] = (),
 ) -> Clients:
     """The clients of `node`; `host_addresses` are those of its interfaces, where seen.
 
     `open_addresses` are those where node ports are compared besides the node's first address:
-    not the ones that kube-proxy itself binds.
+    not the ones that kube-proxy itself binds. `cluster` are all ranges of the cluster.
 
     Pods have the addresses of the node's pod ranges, or of the cluster's range if the plugin does
     not use node ranges. No client has a loopback address.
@@ -132,12 +146,14 @@ def clients_of(
         DetectLocal.BRIDGE_INTERFACE,
         DetectLocal.INTERFACE_NAME_PREFIX,
     )
+    known = tuple(cluster)
     return Clients(
         sources={family: _kinds(family, node, facts, first.get(family)) for family in (4, 6)},
         node_addresses=first,
         local_addresses=frozenset(local),
         further_addresses=_further(open_addresses, facts, first),
         local_interface=facts.local_interface if uses_interface else "",
+        cluster={family: _of_family(family, known) for family in (4, 6)},
     )
 
 

@@ -116,6 +116,17 @@ class Handling(Struct, frozen=True, gc=False):
     """For MIXED: the handling of each set of sources (`allowed`)."""
     evidence: tuple[tuple[RuleText, ...], ...] = ()
     """The rules for each backend, in the order of `backends`; without backends for the verdict."""
+    third_party: bool = False
+    """Whether the rule that decides is in a chain of neither kube-proxy nor the kubelet."""
+    by_source: bool = False
+    """Whether a third-party rule on the path has a condition on the source or the mark."""
+    by_mark: bool = False
+    """For NOTHING: whether a rule accepts packets that another one has marked."""
+    refusing: tuple[RuleText, ...] = ()
+    """The rules that refuse the sources outside of `allowed`."""
+    banned: tuple[str, ...] = ()
+    """Sources outside the cluster that third-party rules refuse, whatever Service they connect to.
+    They are left out of everything else."""
 
     @property
     def lines(self) -> tuple[str, ...]:

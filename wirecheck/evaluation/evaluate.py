@@ -258,10 +258,11 @@ def _settled(
 
 
 def _remedies(check: Check, findings: Iterable[Finding], names: RemedyNames) -> list[str]:
-    """The check's remedy for each finding, with its names; none if it has no placeholders."""
-    if not placeholders(check.remedy):
+    """The remedy for each finding, with its names; none if the check's has no placeholders."""
+    found = tuple(findings)
+    if not placeholders(check.remedy) and not any(each.remedy for each in found):
         return []
-    return [filled(check.remedy, names.of(finding)) for finding in findings]
+    return [filled(each.remedy or check.remedy, names.of(each)) for each in found]
 
 
 def _with_remedy(record: FindingRecord, remedy: str) -> FindingRecord:

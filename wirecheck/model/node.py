@@ -44,6 +44,7 @@ from wirecheck.node.routes import NodeRoutes
 from wirecheck.node.routing_rules import RoutingRules
 from wirecheck.node.seen import NodeSeen
 from wirecheck.node.service_proxy import ServiceProxy
+from wirecheck.node.source_bans import SourceBans
 from wirecheck.node.veth import Orphan, Veth
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import NodeDocument
@@ -259,6 +260,11 @@ class Node:
     def firewall(self) -> Firewall:
         """What the packet filter does to packets of pods."""
         return Firewall(self.seen, self.iptables, self.routes)
+
+    @cached_property
+    def source_bans(self) -> SourceBans:
+        """Third-party rules that refuse clients of Services by their source."""
+        return SourceBans(self.seen, self.iptables, self.routes)
 
     @cached_property
     def port_mappings(self) -> PortMappings:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from wirecheck.addresses import contains, network
+from wirecheck.addresses import IPNetwork, contains, network
 from wirecheck.api_index.destinations import Destinations
 from wirecheck.api_index.dns import Dns, dns_of
 from wirecheck.api_index.dns_names import ServiceNames
@@ -109,6 +109,20 @@ class ClusterSeen:
     def node_index(self) -> NodeIndex:
         """Addresses, pod ranges and tunnel endpoints of the nodes."""
         return NodeIndex(self.nodes)
+
+    @cached_property
+    def known_ranges(self) -> tuple[IPNetwork, ...]:
+        """The addresses of all nodes and pods, and the nodes' pod ranges; invalid ones left out."""
+        texts = [
+            *(each.address for node in self.api.nodes for each in node.status.addresses),
+            *(
+                each
+                for node in self.api.nodes
+                for each in (node.spec.pod_cidr, *node.spec.pod_cidrs)
+            ),
+            *(each.ip for pod in self.api.pods for each in pod.status.pod_ips),
+        ]
+        return tuple(found for each in dict.fromkeys(texts) if (found := _network(each)))
 
     @property
     def pods(self) -> tuple[Pod, ...]:
@@ -223,3 +237,10 @@ class ClusterSeen:
         """The plugin that forwards Services in kube-proxy's place; empty if kube-proxy does."""
         settings = [each for config_map in self.api.config_maps for each in config_map.data.items()]
         return replaces_kube_proxy(self.cni, settings)
+
+
+def _network(text: str) -> IPNetwork | None:
+    try:
+        return network(text)
+    except ValueError:
+        return None

@@ -62,6 +62,16 @@ class NamedDifference:
     def is_not_understood(self) -> bool:
         return self.difference.kind is Kind.NOT_UNDERSTOOD
 
+    @property
+    def third_party(self) -> bool:
+        """Whether a rule decides that neither kube-proxy nor the kubelet writes."""
+        return self.difference.third_party
+
+    @property
+    def by_mark(self) -> bool:
+        """Whether a rule accepts the packets that another one has marked: network policy."""
+        return self.difference.by_mark
+
 
 @dataclass(frozen=True)
 class NamedCommon:
@@ -90,6 +100,11 @@ class NamedCommon:
     @property
     def evidence(self) -> tuple[str, ...]:
         return self.common.evidence
+
+    @property
+    def third_party(self) -> bool:
+        """Whether a rule decides that neither kube-proxy nor the kubelet writes."""
+        return self.common.third_party
 
 
 @dataclass(frozen=True)
@@ -129,7 +144,7 @@ class Dataplane:
     claims: Mapping[Ref, str] = field(default_factory=dict)
     """Frontends that several Services claim, and what this node does with each."""
     ignored: tuple[str, ...] = ()
-    """Unrecognised third-party rules, none on a Service's path."""
+    """Unrecognised third-party rules that change no Service's path."""
     problems: tuple[str, ...] = ()
     """Problems that concern no single frontend."""
 
@@ -210,7 +225,8 @@ def _clients(seen: NodeSeen, facts: ProxyFacts, iptables: Iptables) -> Clients:
         for each in interface.addresses
     }
     local = {*map(str, seen.host.addresses), str(LOCALHOST)}
-    clients = clients_of(seen.object, facts, local, {*own, str(LOCALHOST)})
+    known = seen.cluster.known_ranges
+    clients = clients_of(seen.object, facts, local, {*own, str(LOCALHOST)}, known)
     if facts.mode is not Mode.IPTABLES:
         return clients
     apart = apart_on_localhost(iptables.dump(iptables.rules[4]))

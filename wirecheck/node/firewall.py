@@ -13,7 +13,7 @@ from functools import cached_property
 from wirecheck.addresses import IPAddress, IPNetwork, contains, network
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.dataplane.iptables import reader as iptables_reader
-from wirecheck.dataplane.kube_chains import has_kubernetes_chains
+from wirecheck.dataplane.kube_chains import has_kubernetes_chains, is_kubernetes_rule
 from wirecheck.dataplane.nftables import reader as nftables_reader
 from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket, refusal_of
 from wirecheck.dataplane.rules.ruleset import Stage
@@ -33,6 +33,7 @@ ANCHORS = {
 }
 """Chains of kube-proxy and the kubelet in table filter, and the base chains that call them."""
 
+VARIANTS = ("nft", "legacy")
 OTHERS = {"ufw-before-forward": "ufw", "FORWARD_direct": "firewalld", "FWD_public": "firewalld"}
 IPTABLES_TABLES = ("raw", "mangle", "nat", "filter", "security")
 READ = frozenset(
@@ -50,6 +51,33 @@ class Dropped:
     what: str
     packet: ForwardedPacket
     rule: str
+    variant: str = ""
+    """The variant of iptables that has the rule: nft or legacy, if both have rules."""
+    is_mixed: bool = False
+    """Whether Kubernetes' rules are in the other variant only."""
+
+    @property
+    def other_variant(self) -> str:
+        """The variant that does not have the rule; empty if there is only one."""
+        return next((each for each in VARIANTS if self.variant and each != self.variant), "")
+
+    @property
+    def found(self) -> str:
+        """`tcp from 10.244.0.9 to 10.244.1.9 is dropped`, with the cause where it is a mix."""
+        other = f"; Kubernetes accepts it in the {self.other_variant} variant only"
+        by = f" in the {self.variant} variant of iptables" if self.variant else ""
+        return f"{self.packet} is dropped{by}{other if self.is_mixed else ''}"
+
+
+@dataclass(frozen=True)
+class ForwardChain:
+    """A base chain that forwarded packets traverse."""
+
+    stage: Stage
+    variant: str = ""
+    """The variant of iptables: nft or legacy, if both have rules."""
+    is_mixed: bool = False
+    """Whether Kubernetes' rules are in the other variant only."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +87,11 @@ class TableFilter:
     family: int
     is_legacy: bool
     dump: IptablesDump
+
+    @property
+    def has_kubernetes(self) -> bool:
+        """Whether kube-proxy's rules are in this variant; the kubelet's may be in both."""
+        return self.dump.chain("filter", "KUBE-FORWARD") is not None
 
     def calls(self, base_chain: str, target: str) -> bool:
         """Whether a rule of the base chain jumps to the target."""
@@ -85,26 +118,41 @@ class Firewall:
             if "filter" in (dump := own.dump(text)).tables
         )
 
+    def _variant(self, each: TableFilter) -> str:
+        """`nft` or `legacy` if both have rules in table filter of the family."""
+        if not any(o.family == each.family and o is not each for o in self.table_filters):
+            return ""
+        return VARIANTS[each.is_legacy]
+
+    def _is_mixed(self, each: TableFilter) -> bool:
+        """Whether Kubernetes' rules are in the other variant only."""
+        others = [o for o in self.table_filters if o.family == each.family and o is not each]
+        return not each.has_kubernetes and any(o.has_kubernetes for o in others)
+
     @cached_property
-    def forward_chains(self) -> Mapping[int, tuple[Stage, ...]]:
+    def forward_chains(self) -> Mapping[int, tuple[ForwardChain, ...]]:
         """The base chains that forwarded packets traverse, by family.
 
         Raises NotApplicable if none of them can be read.
         """
-        found: dict[int, list[Stage]] = {4: [], 6: []}
+        found: dict[int, list[ForwardChain]] = {4: [], 6: []}
         cache = self.seen.cluster.readers
         for each in self.table_filters:
             ruleset = iptables_reader.ruleset_in(each.family, [each.dump], cache)
-            found[each.family] += ruleset.through_node
+            found[each.family] += [
+                ForwardChain(stage, self._variant(each), self._is_mixed(each))
+                for stage in ruleset.through_node
+            ]
         tables = kube_proxy_tables(self.seen) if has_listings(self.seen) else {}
         try:
             for family, text in tables.items():
-                found[family] += nftables_reader.ruleset_in(family, text, cache).through_node
+                stages = nftables_reader.ruleset_in(family, text, cache).through_node
+                found[family] += map(ForwardChain, stages)
         except ParseError as error:
             raise FactMissingError(f"{self.seen.name}: {error}") from error
         if not any(found.values()):
             raise NotApplicable(f"the node has no iptables rules in table filter{self._unread}")
-        return {family: tuple(stages) for family, stages in found.items()}
+        return {family: tuple(chains) for family, chains in found.items()}
 
     @property
     def _unread(self) -> str:
@@ -116,10 +164,11 @@ class Firewall:
     def dropped(self, packets: Iterator[tuple[str, ForwardedPacket]]) -> Iterator[Dropped]:
         """The packets that the forward chains do not accept, each once."""
         for what, packet in packets:
-            for stage in self.forward_chains[packet.source.version]:
+            for each in self.forward_chains[packet.source.version]:
+                stage = each.stage
                 rule = refusal_of(stage.chains, stage.base_chain, stage.policy, packet)
                 if rule is not None:
-                    yield Dropped(what, packet, rule)
+                    yield Dropped(what, packet, rule, each.variant, each.is_mixed)
                     break
 
     @property
@@ -206,6 +255,19 @@ class Firewall:
                 if each.dump.chain("filter", chain):
                     found.add(manager)
         return frozenset(found)
+
+    @property
+    def nft_rules(self) -> Iterator[tuple[int, list[str]]]:
+        """Third-party rules of the nft variant, by family, if Kubernetes uses legacy here.
+
+        The kubelet writes its chains with the node's own iptables, and no packet depends on them.
+        """
+        for family, text in self.iptables.legacy.items():
+            rules = [line for line in self.iptables.rules[family].split("\n") if line[:3] == "-A "]
+            others = [line for line in rules if not is_kubernetes_rule(line)]
+            service_rules = any("KUBE-SERVICES" in line for line in rules)
+            if others and not service_rules and "-A KUBE-SERVICES " in text:
+                yield family, others
 
     @property
     def legacy_rules(self) -> Iterator[tuple[int, list[str]]]:

@@ -8,14 +8,16 @@ for each in differences.of(Kind.BACKEND_STALE):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from wirecheck.api_index.backend import Backend, ServicePort
 from wirecheck.dataplane.compare.claims import is_made_of_claims
 from wirecheck.dataplane.compare.tolerance import (
+    allows_the_same,
     is_draining,
     is_foreign,
+    is_lost_anyway,
     is_refused_anyway,
     stays_on_node,
 )
@@ -34,10 +36,14 @@ from wirecheck.dataplane.table import (
     Masquerade,
     ServiceTable,
     Verdict,
+    text_of,
 )
 
 MOST_LINES = 12
 """Rules shown with one difference: a Service may have a thousand backends."""
+
+REFUSED = (Verdict.REJECT, Verdict.DROP)
+ACCEPTED_BEFORE = "accepted by an earlier rule: clients wait for an answer until they time out"
 
 
 class Kind(StrEnum):
@@ -81,6 +87,10 @@ class Difference:
     found: str
     evidence: tuple[str, ...]
     """The rules, as they are on the node."""
+    third_party: bool = False
+    """Whether a rule decides that neither kube-proxy nor the kubelet writes."""
+    by_mark: bool = False
+    """Whether a rule accepts the packets that another one has marked: network policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +171,7 @@ def _is_same(expected: Entry, actual: Entry, local: frozenset[Backend]) -> bool:
             or wanted.shares != found.shares
             or wanted.affinity != found.affinity
             or wanted.masquerade is not found.masquerade
-            or wanted.allowed != found.allowed
+            or not allows_the_same(wanted, found)
             or found.scheduler
             or (client is Client.POD and any(_hairpins(found, local)))
         ):
@@ -178,6 +188,8 @@ class _Deviation:
     found: str
     backend: Backend | None = None
     evidence: tuple[str, ...] = ()
+    third_party: bool = False
+    by_mark: bool = False
 
 
 def _of_claims(
@@ -209,6 +221,8 @@ def _of_claims(
             each.expected,
             each.found,
             each.evidence[:MOST_LINES],
+            each.third_party,
+            each.by_mark,
         )
         for each, of in clients.items()
     ]
@@ -247,23 +261,45 @@ def _deviations(
     if found.verdict is Verdict.NOT_UNDERSTOOD:
         reason = f"unrecognised rules: {found.reason}"
         yield _Deviation(Kind.NOT_UNDERSTOOD, verdict_of(wanted), reason, evidence=found.lines)
+    elif wanted.verdict in REFUSED and any(each.verdict is Verdict.NOTHING for each in found.parts):
+        accepted = next(each for each in found.parts if each.verdict is Verdict.NOTHING)
+        if not is_lost_anyway(wanted, accepted):
+            yield _verdict(wanted, accepted, ACCEPTED_BEFORE)
     elif found.verdict is Verdict.MIXED:
         yield _Deviation(Kind.SOURCES, verdict_of(wanted), found.reason, evidence=found.lines)
-    elif stays_on_node(found) or is_refused_anyway(wanted, found):
+    elif stays_on_node(found) or is_refused_anyway(wanted, found) or is_lost_anyway(wanted, found):
         return
     elif wanted.verdict is not found.verdict:
-        kind = Kind.FRONTEND_MISSING if is_missing else Kind.VERDICT
-        yield _Deviation(kind, verdict_of(wanted), verdict_of(found), evidence=found.lines)
+        is_accepted = found.verdict is Verdict.NOTHING and found.third_party
+        if is_accepted and wanted.verdict in REFUSED:
+            yield _verdict(wanted, found, ACCEPTED_BEFORE)
+        else:
+            is_missing = is_missing and not is_accepted
+            kind = Kind.FRONTEND_MISSING if is_missing else Kind.VERDICT
+            yield replace(_verdict(wanted, found, verdict_of(found)), kind=kind)
         yield from _extra_backends(wanted, found, entry)
-    elif wanted.allowed != found.allowed:
+    elif not allows_the_same(wanted, found):
+        refusing = map(text_of, found.refusing)
         yield _Deviation(
             Kind.SOURCES,
             sources_of(wanted.allowed),
             sources_of(found.allowed),
-            evidence=found.lines,
+            evidence=tuple(dict.fromkeys([*refusing, *found.lines])),
+            third_party=found.third_party,
         )
     elif wanted.verdict is Verdict.FORWARD:
         yield from _in_forwarding(wanted, found, entry)
+
+
+def _verdict(wanted: Handling, found: Handling, words: str) -> _Deviation:
+    return _Deviation(
+        Kind.VERDICT,
+        verdict_of(wanted),
+        words,
+        evidence=found.lines,
+        third_party=found.third_party,
+        by_mark=found.by_mark,
+    )
 
 
 def _in_forwarding(wanted: Handling, found: Handling, entry: Entry) -> Iterator[_Deviation]:
@@ -305,6 +341,7 @@ def _extra_backends(wanted: Handling, found: Handling, entry: Entry) -> Iterator
             else f"{backend}, which no EndpointSlice of the Service names",
             backend,
             found.lines_to(backend),
+            found.third_party,
         )
 
 

@@ -6,13 +6,16 @@ one finding, not one for each Service.
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from wirecheck.dataplane.compare.differences import Difference, Differences, Kind
-from wirecheck.dataplane.kube_chains import is_kubernetes_rule
+from wirecheck.dataplane.compare.differences import (
+    ACCEPTED_BEFORE,
+    Difference,
+    Differences,
+    Kind,
+)
 from wirecheck.dataplane.table import (
     Client,
     Entry,
@@ -25,9 +28,6 @@ from wirecheck.dataplane.table import (
 
 LEAST_SERVICES = 2
 """With a single Service the fault is that Service's."""
-
-_KUBE_PROXYS = re.compile(r"kube-proxy|^chain |^(?:TCP|UDP|SCTP) ")
-"""Rules of its nftables tables, and virtual servers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,8 @@ class Common:
     found: str
     evidence: tuple[str, ...]
     """The rules of one frontend as an example."""
+    third_party: bool = False
+    """Whether a rule decides that neither kube-proxy nor the kubelet writes."""
 
     @property
     def family(self) -> int:
@@ -84,7 +86,7 @@ def summarised(expected: ServiceTable, differences: Differences) -> Summary:
     left = list(_with_shadows(map(_as_missing, _without_repeats(expected, differences))))
     common: list[Common] = []
     for cause in _CAUSES:
-        concerned = [each for each in left if each.kind in cause.symptoms]
+        concerned = [each for each in left if each.kind in cause.symptoms and not each.by_mark]
         shared = list(_shared(expected, cause, concerned)) if concerned else []
         common += shared
         left = [rest for each in left for rest in _without(each, cause, shared)]
@@ -144,11 +146,9 @@ def _with_shadows(differences: Iterable[Difference]) -> Iterator[Difference]:
 def _is_third_party(each: Difference) -> bool:
     """Whether its rules are neither kube-proxy's nor the kubelet's."""
     takes = {Kind.VERDICT, Kind.BACKEND_STALE, Kind.BACKEND_WRONG}
-    return (
-        each.kind in takes
-        and bool(each.evidence)
-        and not any(_KUBE_PROXYS.search(e) or is_kubernetes_rule(e) for e in each.evidence)
-    )
+    if each.found == ACCEPTED_BEFORE:
+        return False
+    return each.kind in takes and bool(each.evidence) and each.third_party
 
 
 Whole = tuple[int, Client, Verdict]
@@ -219,7 +219,14 @@ def _shared(table: ServiceTable, cause: _Cause, concerned: list[Difference]) -> 
             example = next(each for each in examples if each.found == found)
             order = tuple(each for each in Client if each in clients)
             yield Common(
-                cause.kind, wanted, order, frontends, len(services), found, example.evidence
+                cause.kind,
+                wanted,
+                order,
+                frontends,
+                len(services),
+                found,
+                example.evidence,
+                example.third_party,
             )
 
 
@@ -229,7 +236,7 @@ def _service(entry: Entry) -> str:
 
 def _without(each: Difference, cause: _Cause, shared: Iterable[Common]) -> Iterator[Difference]:
     """The difference for the clients that no common one covers."""
-    if each.kind not in cause.symptoms:
+    if each.kind not in cause.symptoms or each.by_mark:
         yield each
         return
     covered = {client for of in shared if each.frontend in of.frontends for client in of.clients}

@@ -6,7 +6,9 @@ kube-proxy deletes late or never, and it rounds shares (`handlings.EVEN`).
 
 from __future__ import annotations
 
+from wirecheck.addresses import network
 from wirecheck.api_index.backend import Backend
+from wirecheck.dataplane.clients import Intervals, difference, intervals
 from wirecheck.dataplane.kube_chains import is_kubernetes
 from wirecheck.dataplane.table import Entry, Handling, Verdict
 
@@ -29,6 +31,30 @@ def is_refused_anyway(wanted: Handling, found: Handling) -> bool:
     """
     ends = (Verdict.REJECT, Verdict.DROP)
     return wanted.verdict in ends and found.verdict in ends and bool(found.allowed)
+
+
+def is_lost_anyway(wanted: Handling, found: Handling) -> bool:
+    """Whether a packet that should be dropped leaves the node instead, as a policy accepts it.
+
+    Clients wait for an answer either way.
+    """
+    return wanted.verdict is Verdict.DROP and found.verdict is Verdict.NOTHING and found.by_mark
+
+
+def allows_the_same(wanted: Handling, found: Handling) -> bool:
+    """Whether the same sources are allowed, but for those outside the cluster that are banned.
+
+    A ban is a decision of the node's owner; firewall.source_bans reports it once.
+    """
+    if wanted.allowed == found.allowed or not found.banned:
+        return wanted.allowed == found.allowed
+    if wanted.allowed is None or found.allowed is None:
+        return False
+    return difference(_spans(wanted.allowed), _spans(found.banned)) == _spans(found.allowed)
+
+
+def _spans(texts: tuple[str, ...]) -> Intervals:
+    return intervals(map(network, texts))
 
 
 def is_draining(found: Handling, backend: Backend) -> bool:

@@ -190,6 +190,12 @@ class Conditions:
         self.sources.append(SourceTest("output", option.values[0], option.negated))
         return True
 
+    def of_packet(self, option: Option) -> bool:
+        """--sport, --sports, --limit-iface-in: recognised, but unknown for a connection to come."""
+        text = " ".join([option.name, *option.values])
+        self.sources.append(SourceTest("packet", text, option.negated))
+        return True
+
     def always(self, option: Option) -> bool:
         """A match that counts packets and matches all of them."""
         return not option.negated
@@ -236,4 +242,8 @@ READERS: dict[tuple[str, str], Callable[[Conditions, Option], bool]] = {
     ("set", "--match-set"): Conditions.match_set,
     **{("ipvs", name): Conditions.virtual_server for name in ("--vaddr", "--vproto", "--vport")},
     ("nfacct", "--nfacct-name"): Conditions.always,
+    **{(name, "--sport"): Conditions.of_packet for name in ("tcp", "udp", "sctp")},
+    ("multiport", "--sports"): Conditions.of_packet,
+    ("addrtype", "--limit-iface-in"): Conditions.of_packet,
+    ("addrtype", "--limit-iface-out"): Conditions.of_packet,
 }

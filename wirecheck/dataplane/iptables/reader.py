@@ -8,6 +8,7 @@ It reads every destination that rules name, and those in `also`. Names of chains
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import zip_longest
@@ -26,10 +27,20 @@ from wirecheck.dataplane.rules.read import read_entries
 from wirecheck.dataplane.rules.ruleset import Ruleset, Stage, reachable
 from wirecheck.dataplane.rules.steps import End, Jump, Opaque, Step
 from wirecheck.dataplane.table import Entry, Frontend, ServiceTable, Verdict
-from wirecheck.parse.iptables import Chain, IptablesDump
+from wirecheck.parse.iptables import Chain, IptablesDump, Table
 
 LONGEST_SHARED = 50_000
+VARIANTS = ("nft", "legacy")
 NODE_PORTS = "KUBE-NODEPORTS"
+WAYS = {
+    "raw": ("PREROUTING", "OUTPUT"),
+    "mangle": ("PREROUTING", "OUTPUT"),
+    "nat": ("PREROUTING", "OUTPUT", "POSTROUTING"),
+    "filter": ("INPUT", "FORWARD", "OUTPUT"),
+}
+"""The base chains that decide where connections to Services go, and from whom, by table."""
+
+_TARGET = re.compile(r" -[jg] (\S+)")
 
 
 def read_iptables(
@@ -79,7 +90,7 @@ def ruleset_in(family: int, dumps: list[IptablesDump], cache: ReaderCache) -> Ru
 
 
 def _unrecognised(dump: IptablesDump, cache: ReaderCache) -> tuple[str, ...]:
-    """Third-party rules with an unrecognised match or target."""
+    """Third-party rules on packets' way to Services with an unrecognised match or target."""
 
     def make() -> tuple[str, ...]:
         return _unrecognised_in(dump, cache)
@@ -90,17 +101,33 @@ def _unrecognised(dump: IptablesDump, cache: ReaderCache) -> tuple[str, ...]:
 def _unrecognised_in(dump: IptablesDump, cache: ReaderCache) -> tuple[str, ...]:
     return tuple(
         step.text
-        for table in dump.tables.values()
-        for name, chain in table.chains.items()
-        if chain.block and not is_kubernetes(name)
+        for name, hooks in WAYS.items()
+        if (table := dump.tables.get(name)) is not None
+        for chain in _called(table, hooks)
+        if not is_kubernetes(chain.name)
         for step in steps_of(chain, cache.step_of)
-        if not _is_understood(step, table.chains)
+        if step.actions and not _is_understood(step, table.chains)
     )
+
+
+def _called(table: Table, hooks: Iterable[str]) -> Iterator[Chain]:
+    """The chains with rules that packets meet from some base chains on."""
+    waiting = [*hooks]
+    seen = {*hooks}
+    while waiting:
+        chain = table.chains.get(waiting.pop())
+        if chain is None or not chain.block:
+            continue
+        yield chain
+        for name in _TARGET.findall(chain.block):
+            if name not in seen:
+                seen.add(name)
+                waiting.append(name)
 
 
 def _is_understood(step: Step, chains: Mapping[str, Chain]) -> bool:
     """An unrecognised target looks like a jump to a chain that does not exist."""
-    return not any(each.kind in ("other", "output") for each in step.sources) and not any(
+    return not any(each.kind == "other" for each in step.sources) and not any(
         isinstance(each, Opaque) or (isinstance(each, Jump) and each.chain not in chains)
         for each in step.actions
     )
@@ -110,7 +137,8 @@ def _doubts(entry: Entry) -> Iterator[str]:
     """The rules that make a frontend inconclusive."""
     for each in entry.handlings.values():
         if each.verdict is Verdict.NOT_UNDERSTOOD:
-            yield from each.lines
+            for line in each.lines:
+                yield line.removeprefix("nft: ").removeprefix("legacy: ")
 
 
 def ruleset_of(
@@ -124,11 +152,19 @@ def ruleset_of(
 
     Packets meet the backend first that was loaded last, which the output does not show. The
     backend with fewer rules goes first here, so that rules which nobody knows about show up.
+    Of two backends the first of `dumps` is nft.
     """
+    is_mixed = len(dumps) == len(VARIANTS) and all(map(_size, dumps))
+    variants = {id(dump): name for dump, name in zip(dumps, VARIANTS, strict=False) if is_mixed}
     dumps = sorted(dumps, key=_size)
     chains = {
         (at, name): Chains(
-            f"{at} {name}", table.chains, translate, key_of or shared_text, cache.chains
+            f"{at} {name}",
+            table.chains,
+            translate,
+            key_of or shared_text,
+            cache.chains,
+            variant=variants.get(id(dump), ""),
         )
         for at, dump in enumerate(dumps)
         for name, table in dump.tables.items()

@@ -149,7 +149,7 @@ def _ruleset(
     resolve = resolver(sets, cache.ipsets)
     translate = partial(steps_of, step_of=cache.step_of, resolve=resolve)
     rules = ruleset_of(family, dumps, cache.rules, translate, key_of=_text_without_sets)
-    servers = Chains(KUBE_PROXY, {SERVERS: steps}, list, cache=cache.rules.chains)
+    servers = Chains(KUBE_PROXY, {SERVERS: steps}, list, cache=cache.rules.chains, owner=KUBE_PROXY)
     stage = Stage(SERVERS, servers)
     hairpins = frozenset(
         each

@@ -67,7 +67,12 @@ def ruleset_of(family: int, table: NftTable, cache: RuleCache | None = None) -> 
     cache = cache or RuleCache()
     translator = Translator(family, table.sets)
     chains = Chains(
-        KUBE_PROXY, table.rules, translator.steps, translator.key_of, cache=cache.chains
+        KUBE_PROXY,
+        table.rules,
+        translator.steps,
+        translator.key_of,
+        cache=cache.chains,
+        owner=KUBE_PROXY,
     )
 
     def stages(hook: str) -> tuple[Stage, ...]:

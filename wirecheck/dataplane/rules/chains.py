@@ -7,6 +7,7 @@ from functools import cached_property
 from operator import is_
 from typing import Generic, TypeVar
 
+from wirecheck.dataplane.kube_chains import is_kubernetes
 from wirecheck.dataplane.rules.steps import (
     Action,
     Choose,
@@ -18,7 +19,7 @@ from wirecheck.dataplane.rules.steps import (
     SetMark,
     Step,
 )
-from wirecheck.dataplane.table import Frontend
+from wirecheck.dataplane.table import Frontend, RuleText, text_of
 
 T = TypeVar("T")
 
@@ -220,13 +221,29 @@ class Chains(Generic[T]):
         translate: Callable[[T], Sequence[Step]],
         key_of: Callable[[T], Hashable] | None = None,
         cache: ChainCache | None = None,
+        *,
+        owner: str = "",
+        variant: str = "",
     ) -> None:
         self.label = label
+        self.owner = owner
+        """The only program that writes this table; empty if several share it."""
+        self._variant = variant
         self._key_of = key_of
         self._rules = rules
         self._translate = translate
         self._cache = ChainCache() if cache is None else cache
         self._made: dict[str, Chain] = {}
+
+    def is_third_party(self, chain: str) -> bool:
+        """Whether neither kube-proxy nor the kubelet writes the chain."""
+        return not self.owner and not is_kubernetes(chain)
+
+    def named(self, rules: tuple[RuleText, ...]) -> tuple[RuleText, ...]:
+        """Rules as evidence: with the variant of iptables where both are in use."""
+        if not self._variant:
+            return rules
+        return tuple(f"{self._variant}: {text_of(each)}" for each in rules)
 
     def find(self, name: str) -> Chain | None:
         """The chain of that name, if there is one."""

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.rules.chains import Chain, Chains
 from wirecheck.dataplane.rules.dependencies import Consulted
-from wirecheck.dataplane.rules.flows import Flow, Result, merged, only_from
+from wirecheck.dataplane.rules.flows import Accepted, Flow, Result, merged, only_from, with_mark
 from wirecheck.dataplane.rules.steps import (
     Action,
     Choose,
@@ -120,7 +120,8 @@ class RuleEngine:
         self._shared = shared
         self._everybody = everybody
         self._chain = ""
-        self._path: list[RuleText] = []
+        self._path: list[Step] = []
+        """The rules that called the current chain; the first is in the base chain."""
 
     def through(self, base_chain: str, flows: Flows) -> Flows:
         """The flows that come out of a base chain, neither diverted nor refused.
@@ -198,7 +199,7 @@ class RuleEngine:
         """The flows that come back from a chain."""
         if self._shared is not None and not self._path and flows == [Flow(self._everybody)]:
             return self._call_for_all(step, chain, self._shared)
-        self._path.append(step.rule)
+        self._path.append(step)
         flows = self._walk(chain, flows)
         self._path.pop()
         return flows
@@ -211,16 +212,17 @@ class RuleEngine:
             inner = RuleEngine(
                 self.question, self.chains, self.consulted, shared=shared, everybody=everybody
             )
-            inner._path.append(step.rule)
+            inner._path.append(step)
             ended = inner._walk(chain, [Flow(everybody)])
             shared[key] = (inner.results, ended, inner.accepted)
         results, ended, accepted = shared[key]
         self.results += results
-        self.accepted += only_from(accepted, self._everybody)
+        hook = self.chains.named((step.rule,))
+        self.accepted += [_called_from(hook, each) for each in only_from(accepted, self._everybody)]
         return only_from(ended, self._everybody)
 
     def _set_mark(self, _: Step, action: SetMark, flows: Flows, __: Flows) -> Flows:
-        return [replace(f, mark=(f.mark & ~action.clear) ^ action.flip) for f in flows]
+        return [with_mark(flow, action) for flow in flows]
 
     def _remember(self, _: Step, action: Remember, flows: Flows, __: Flows) -> Flows:
         return [replace(f, remembered=action.name) for f in flows]
@@ -231,7 +233,9 @@ class RuleEngine:
 
     def _finish(self, step: Step, action: End, flows: Flows, _: Flows) -> Flows:
         if action.verdict is Verdict.NOTHING:
-            self.accepted += flows
+            rules = self.chains.named((*(each.rule for each in self._path), step.rule))
+            by = Accepted(rules, bool(step.marks), self.chains.is_third_party(self._chain))
+            self.accepted += [replace(each, accepted=(*each.accepted, by)) for each in flows]
         else:
             self._end(step, flows, action.verdict)
         return []
@@ -276,12 +280,22 @@ class RuleEngine:
         backend: Backend | None = None,
         reason: str = "",
     ) -> None:
+        path = self._path
+        third_party = self.chains.is_third_party(self._chain)
         # The first rule of the path is the hook, which is the same for all frontends.
-        rules = (*self._path[1:], step.rule)
+        rules = self.chains.named((*(each.rule for each in path[1:]), step.rule))
+        by_source = third_party and any(e.sources or e.marks for e in (*path, step))
         self.ended_in = self._chain
         for flow in flows:
             name = step.remembers or flow.remembered
-            self.results.append(Result(flow, verdict, backend, name, reason, rules))
+            result = Result(flow, verdict, backend, name, reason, rules, third_party, by_source)
+            self.results.append(result)
+
+
+def _called_from(hook: tuple[RuleText, ...], flow: Flow) -> Flow:
+    """The same flow, accepted in a chain that another base chain calls by this rule."""
+    *before, by = flow.accepted
+    return replace(flow, accepted=(*before, by._replace(rules=(*hook, *by.rules[1:]))))
 
 
 def _even(number: int) -> tuple[float, ...]:

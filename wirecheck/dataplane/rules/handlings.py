@@ -8,7 +8,7 @@ from typing import NamedTuple
 from msgspec import structs
 
 from wirecheck.api_index.backend import Backend
-from wirecheck.dataplane.clients import Intervals, ranges
+from wirecheck.dataplane.clients import Intervals, difference, joined, ranges
 from wirecheck.dataplane.rules.flows import Result
 from wirecheck.dataplane.rules.masquerading import ByMark
 from wirecheck.dataplane.rules.sources import Region, Regions
@@ -46,8 +46,10 @@ def handlings_of(
     """One handling for each kind of client that `regions` knows.
 
     `has_policies` says that others have rules there, too: what these refuse under conditions
-    of their own is their policy, and left out.
+    of their own is their policy, and left out. So are the clients outside the cluster that
+    third-party rules refuse by their address.
     """
+    cluster = regions.clients.cluster.get(regions.family, ())
     made: dict[tuple[int, ...], Handling] = {}
     by_client: dict[Client, list[tuple[Region, Handling]]] = {}
     for bit, region in enumerate(regions.regions):
@@ -58,12 +60,23 @@ def handlings_of(
             made[key] = _handling(own, masquerading, protocol)
         by_client.setdefault(region.client, []).append((region, made[key]))
     return {
-        client: _of_kind(parts, regions.family, has_policies) for client, parts in by_client.items()
+        client: _of_kind(
+            parts, regions.family, has_policies, cluster if client is Client.OUTSIDE else None
+        )
+        for client, parts in by_client.items()
     }
 
 
-def _of_kind(parts: list[tuple[Region, Handling]], family: int, has_policies: bool) -> Handling:
-    """One handling for a kind of client from those of its regions."""
+def _of_kind(
+    parts: list[tuple[Region, Handling]],
+    family: int,
+    has_policies: bool,
+    cluster: Intervals | None,
+) -> Handling:
+    """One handling for a kind of client from those of its regions.
+
+    `cluster` are the addresses of the cluster among clients outside of it: other nodes.
+    """
     if len(parts) == 1:
         return parts[0][1]
     plain = {region.spans: each for region, each in parts if not region.conditions}
@@ -75,13 +88,32 @@ def _of_kind(parts: list[tuple[Region, Handling]], family: int, has_policies: bo
                 reason=f"it depends on a condition that is not known here: {conditions}",
                 evidence=each.evidence or plain[region.spans].evidence,
             )
-    return _by_address(plain, family)
+    banned = () if cluster is None else _banned(plain, cluster)
+    if not banned:
+        return _by_address(plain, family)
+    left = {difference(spans, banned): each for spans, each in plain.items()}
+    left.pop((), None)
+    return structs.replace(_by_address(left, family), banned=ranges(banned, family))
+
+
+def _banned(plain: Mapping[Intervals, Handling], cluster: Intervals) -> Intervals:
+    """The addresses that third-party rules refuse; none if nobody is left, or by their policy."""
+    refused = {spans for spans, each in plain.items() if _is_ban(each)}
+    if len(refused) == len(plain):
+        return ()
+    return joined(difference(span, cluster) for span in refused)
+
+
+def _is_ban(handling: Handling) -> bool:
+    return handling.verdict in ENDS and handling.third_party and handling.by_source
 
 
 def _depends(plain: Handling, assumed: Handling, has_policies: bool) -> bool:
     """Whether an unrecognised condition changes how a Service's connections are handled."""
-    if _fate(plain) == _fate(assumed) or not has_policies:
-        return _fate(plain) != _fate(assumed)
+    if _fate(plain) == _fate(assumed):
+        return False
+    if not (has_policies or assumed.third_party):
+        return True
     if plain.verdict is Verdict.FORWARD:
         return assumed.verdict not in ENDS
     return assumed.verdict not in ENDS and assumed.verdict is not Verdict.NOTHING
@@ -100,7 +132,11 @@ def _by_address(parts: Mapping[Intervals, Handling], family: int) -> Handling:
         return structs.replace(handlings[0], masquerade=Masquerade.SOMETIMES)
     kept = [group for group in groups if group[0][1].verdict is not Verdict.DROP]
     if len(groups) == 2 and len(kept) == 1:
-        return _only_from(kept[0], family)
+        refusing = next(group for group in groups if group is not kept[0])[0][1]
+        only = _only_from(kept[0], family)
+        rules = tuple(rule for each in refusing.evidence for rule in each)
+        third_party = refusing.third_party
+        return structs.replace(only, refusing=rules, third_party=third_party or only.third_party)
     words = "; ".join(
         f"{', '.join(_ranges_of(group, family)[:3])}: {group[0][1].verdict}" for group in groups
     )
@@ -114,14 +150,7 @@ def _only_from(group: list[tuple[Intervals, Handling]], family: int) -> Handling
 
 
 def _ranges_of(group: list[tuple[Intervals, Handling]], family: int) -> tuple[str, ...]:
-    spans = sorted(span for spans, _ in group for span in spans)
-    joined: list[tuple[int, int]] = []
-    for low, high in spans:
-        if joined and low == joined[-1][1] + 1:
-            joined[-1] = (joined[-1][0], high)
-        else:
-            joined.append((low, high))
-    return ranges(tuple(joined), family)
+    return ranges(joined(spans for spans, _ in group), family)
 
 
 def _fate(handling: Handling) -> tuple[object, ...]:
@@ -148,13 +177,30 @@ def _handling(results: list[Result], masquerading: Masquerading, protocol: str) 
         heaviest = max(results, key=lambda each: each.flow.weight, default=None)
         if heaviest is None:
             return Handling(Verdict.NOTHING)
-        return Handling(heaviest.verdict, evidence=(heaviest.rules,) if heaviest.rules else ())
+        return _without_backend(heaviest)
     handling = _forward(forwards, masquerading, protocol)
     lost = [each for each in results if each.backend is None and each.flow.recalled]
     if lost:
         # Returning clients that reach no backend have no session affinity.
         return structs.replace(handling, affinity=tuple(sorted({0, *handling.affinity})))
     return handling
+
+
+def _without_backend(result: Result) -> Handling:
+    if result.verdict is not Verdict.NOTHING:
+        return Handling(
+            result.verdict,
+            evidence=(result.rules,) if result.rules else (),
+            third_party=result.third_party,
+            by_source=result.by_source,
+        )
+    accepted = result.flow.accepted
+    return Handling(
+        Verdict.NOTHING,
+        evidence=tuple(each.rules for each in accepted),
+        third_party=bool(accepted) and accepted[-1].third_party,
+        by_mark=bool(accepted) and accepted[-1].by_mark,
+    )
 
 
 _MASQUERADE = {
@@ -188,6 +234,7 @@ def _forward(forwards: list[Result], masquerading: Masquerading, protocol: str) 
         ),
         draining,
         evidence=tuple(_evidence(by_backend[backend]) for backend in backends),
+        third_party=all(each.third_party for each in forwards),
     )
 
 

@@ -38,7 +38,7 @@ def not_understood(test: SetTest, step: Step) -> Step:
     """The same step with an unrecognised condition instead of the set."""
     negation = "! " * test.negated
     text = f"-m set {negation}--match-set {test.name} {','.join(test.fields)}"
-    sources = (*step.sources, SourceTest("other", text, negated=False))
+    sources = (*step.sources, SourceTest("set", text, negated=False))
     return structs.replace(step, sources=sources, own="")
 
 

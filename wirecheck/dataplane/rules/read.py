@@ -12,7 +12,7 @@ from wirecheck.dataplane.clients import LOCALHOST, Clients
 from wirecheck.dataplane.rules.cache import RuleCache
 from wirecheck.dataplane.rules.dependencies import Consulted, Dependencies, Translated
 from wirecheck.dataplane.rules.engine import RuleEngine, Shared
-from wirecheck.dataplane.rules.flows import Flow, Result
+from wirecheck.dataplane.rules.flows import REFUSED, Flow, Result
 from wirecheck.dataplane.rules.handlings import Sent, handlings_of
 from wirecheck.dataplane.rules.ruleset import Ruleset
 from wirecheck.dataplane.rules.service_connections import ServiceConnections
@@ -149,11 +149,19 @@ def _sent(ruleset: Ruleset, packet: Packet, regions: Regions, consulted: Consult
             engine = RuleEngine(question, stage.chains, consulted, shared=shared, everybody=clients)
             flows = engine.through(stage.base_chain, flows)
             if engine.results:
+                if at < len(ruleset.arriving) and clients != node:
+                    engine.results = [_by_source(each) for each in engine.results]
                 local = regions.clients.local_addresses
                 results += _after_dnat(ruleset, engine, local, from_node=clients == node, stage=at)
         results += [Result(flow, Verdict.NOTHING) for flow in flows]
         sent.append(Sent(clients, results))
     return sent
+
+
+def _by_source(result: Result) -> Result:
+    """Before DNAT nothing but their source distinguishes refused packets from the others."""
+    is_ban = result.third_party and result.verdict in REFUSED
+    return structs.replace(result, by_source=True) if is_ban else result
 
 
 def _after_dnat(

@@ -7,12 +7,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from wirecheck.dataplane.clients import BITS
 from wirecheck.dataplane.rules.chains import Chains, concerns
 from wirecheck.dataplane.rules.dependencies import Consulted
 from wirecheck.dataplane.rules.engine import Flows, OfPacket
-from wirecheck.dataplane.rules.flows import has_marks, with_own_mark
+from wirecheck.dataplane.rules.flows import apart, has_marks, marked_otherwise, with_own_mark
 from wirecheck.dataplane.rules.sources import NeedsSplitError, Regions
-from wirecheck.dataplane.rules.steps import Jump, Packet, SetMark, Step
+from wirecheck.dataplane.rules.steps import Jump, Packet, SetMark, SourceTest, Step
 
 
 class ServiceConnections(OfPacket):
@@ -65,7 +66,7 @@ class ServiceConnections(OfPacket):
         if mask == self.regions.all and not step.marks and step.probability == 1.0:
             return flows, []
         matched, others = [], []
-        for flow in flows:
+        for flow in self._with_known_marks(step, flows):
             hit = flow.sources & mask
             if not hit or not has_marks(flow, step.marks):
                 others.append(flow)
@@ -79,6 +80,24 @@ class ServiceConnections(OfPacket):
                 matched.append(replace(flow, sources=hit, weight=weight * step.probability))
                 others.append(replace(flow, sources=hit, weight=weight * (1 - step.probability)))
         return matched, others
+
+    def _with_known_marks(self, step: Step, flows: Flows) -> Flows:
+        """The flows, with own addresses apart where the step treats their marks differently."""
+        if not step.marks:
+            return flows
+        found: Flows = []
+        waiting = list(flows)
+        while waiting:
+            flow = waiting.pop(0)
+            host = marked_otherwise(flow, step.marks)
+            if not host:
+                found.append(flow)
+                continue
+            test = SourceTest("network", f"{host}/{BITS[self.packet.family]}", negated=False)
+            own = self.regions.matching((test,))
+            self._consulted.tests.add((test,))
+            waiting += apart(flow, host, own)
+        return found
 
     def _is_idle(self, step: Step) -> bool:
         """Whether the step has no effect on this packet, so that its clients do not matter."""

@@ -34,9 +34,9 @@ class SourceTest(Struct, frozen=True, gc=False):
     """A condition that matches some clients and not others.
 
     `kind` is `network` (one or several, with commas between them), `local` (an address of the
-    node), `interface` (where the packet comes in), `output` (where it leaves), or `other`: an
-    unrecognised condition. The only assumption about these is that they treat all connections of
-    one client alike.
+    node), `interface` (where the packet comes in), `output` (where it leaves), `packet` (its source
+    port and the like), `set` (an ipset that is not known), or `other`: an unrecognised condition.
+    The only assumption about these is that they treat all connections of one client alike.
     """
 
     kind: str
@@ -77,6 +77,10 @@ class SetMark(Struct, frozen=True, gc=False):
 
     clear: int
     flip: int
+
+    def of(self, mark: int) -> int:
+        """The mark after the action."""
+        return (mark & ~self.clear) ^ self.flip
 
 
 class Dnat(Struct, frozen=True, gc=False):

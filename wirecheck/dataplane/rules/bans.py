@@ -1,0 +1,170 @@
+"""The question about bans: which third-party rules refuse clients of Services by their source?
+
+Block lists (fail2ban, CrowdSec, ufw, bogon filters) are decisions of the node's owner. They
+are listed once, instead of being a fault of every Service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from wirecheck.addresses import network
+from wirecheck.dataplane.clients import Intervals, difference, everything, intersection, intervals
+from wirecheck.dataplane.rules.chains import Chain, concerns
+from wirecheck.dataplane.rules.flows import REFUSED
+from wirecheck.dataplane.rules.ruleset import Ruleset, Stage
+from wirecheck.dataplane.rules.steps import End, Jump, Packet, Return, SourceTest, Step
+from wirecheck.dataplane.table import Verdict, text_of
+
+MOST_PACKETS = 500
+"""Packets to Services that are tried with rules for some destinations."""
+
+MOST_STEPS = 50_000
+"""Rules that are followed in one base chain, each as often as it is called."""
+
+DEEPEST = 16
+SOURCES = frozenset({"network", "interface"})
+BY_SOURCE = (" src", "src,", "--src-cc", "--src-range", "-m recent", "--mac-source")
+"""In the text of a condition that is not followed: it is about the source."""
+
+
+@dataclass(frozen=True)
+class Ban:
+    """A rule that refuses some sources before packets get to Services."""
+
+    family: int
+    base_chain: str
+    rules: tuple[str, ...]
+    """The rule with the condition on the source, and those that it calls."""
+    sources: tuple[SourceTest, ...]
+    """All conditions on the source."""
+    before_dnat: bool
+    """Whether it meets packets before they are translated; those to other nodes, too."""
+    is_open: bool
+    """Whether it is for all destinations, ports and protocols, and no rule before it lets some of
+    the sources pass."""
+
+    @property
+    def rule(self) -> str:
+        """The rule with the condition on the source."""
+        return self.rules[0]
+
+    @property
+    def spans(self) -> Intervals:
+        """The source addresses; empty if another condition than a range decides about them."""
+        found = everything(self.family)
+        if any(each.kind not in SOURCES for each in self.sources):
+            return ()
+        for each in self.sources:
+            if each.kind == "network":
+                of = intervals(map(network, each.value.split(",")))
+                found = difference(found, of) if each.negated else intersection(found, of)
+        return found
+
+    @property
+    def interfaces(self) -> tuple[SourceTest, ...]:
+        """The conditions on the interface where the packet comes in."""
+        return tuple(each for each in self.sources if each.kind == "interface")
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How a packet got to a chain."""
+
+    packets: Sequence[Packet]
+    steps: tuple[Step, ...] = ()
+    is_open: bool = True
+    is_rest: bool = False
+    """Whether rules before it have let some sources pass."""
+
+
+class _Search:
+    """The bans in the chains of one base chain."""
+
+    def __init__(
+        self, stage: Stage, family: int, by_address: Mapping[str, Sequence[Packet]], *, early: bool
+    ) -> None:
+        self._stage = stage
+        self._family = family
+        self._by_address = by_address
+        self._early = early
+        self._left = MOST_STEPS
+
+    def bans(self, chain: Chain, way: _Way) -> Iterator[Ban]:
+        """Those that refuse the packets of `way`."""
+        for step in chain.steps:
+            self._left -= 1
+            if self._left < 0:
+                return
+            onward = None if step.never or step.marks else self._onward(step, way)
+            if onward is None:
+                continue
+            for action in step.actions:
+                if isinstance(action, End) and action.verdict in REFUSED:
+                    yield from self._ban(onward)
+                elif isinstance(action, Jump) and len(way.steps) < DEEPEST:
+                    yield from self._in_chain(action, onward)
+                if self._early and step.sources and _leaves(action):
+                    way = replace(way, is_rest=True)
+
+    def _in_chain(self, action: Jump, onward: _Way) -> Iterator[Ban]:
+        chains = self._stage.chains
+        found = chains.find(action.chain) if chains.is_third_party(action.chain) else None
+        if found is not None:
+            yield from self.bans(found, onward)
+
+    def _onward(self, step: Step, way: _Way) -> _Way | None:
+        """The packets that the step matches; None if it matches none."""
+        is_open = not (step.host or step.port or step.protocol or step.tests)
+        if is_open:
+            return replace(way, steps=(*way.steps, step))
+        among = self._by_address.get(step.host, ()) if step.host else way.packets
+        packets = [each for each in among if concerns(each, step)]
+        onward = replace(way, packets=packets, steps=(*way.steps, step), is_open=False)
+        return onward if packets else None
+
+    def _ban(self, way: _Way) -> Iterator[Ban]:
+        sources = tuple(test for step in way.steps for test in step.sources)
+        first = next(
+            (at for at, step in enumerate(way.steps) if any(map(_is_source, step.sources))), -1
+        )
+        if first < 0 and not way.is_rest:
+            return
+        rules = self._stage.chains.named(tuple(step.rule for step in way.steps[first:]))
+        yield Ban(
+            self._family,
+            self._stage.base_chain,
+            tuple(map(text_of, rules)),
+            sources,
+            self._early,
+            way.is_open and not way.is_rest,
+        )
+
+
+def _leaves(action: object) -> bool:
+    return isinstance(action, Return) or action == End(Verdict.NOTHING)
+
+
+def _is_source(test: SourceTest) -> bool:
+    return test.kind in SOURCES or any(each in f"{test.value} " for each in BY_SOURCE)
+
+
+def bans_of(ruleset: Ruleset, packets: Sequence[Packet]) -> Iterator[Ban]:
+    """The bans of third-party rules, each once; `packets` are those to Services."""
+    by_address: dict[str, list[Packet]] = {}
+    for each in packets:
+        by_address.setdefault(each.address, []).append(each)
+    some = packets[:MOST_PACKETS]
+    seen: set[tuple[str, ...]] = set()
+    for stages, early in ((ruleset.arriving, True), (ruleset.to_node, False)):
+        here = some if early else [each for each in some if each.is_local]
+        for stage in stages:
+            chain = stage.chains.find(stage.base_chain)
+            if chain is None or stage.chains.owner:
+                continue
+            search = _Search(stage, ruleset.family, by_address, early=early)
+            for ban in search.bans(chain, _Way(here)):
+                if ban.rules not in seen:
+                    seen.add(ban.rules)
+                    yield ban

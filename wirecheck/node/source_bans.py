@@ -1,0 +1,154 @@
+"""Third-party rules of one node that refuse clients of Services by their source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from wirecheck.addresses import IPAddress, addresses
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.dataplane.clients import difference, intersection, intervals, ranges
+from wirecheck.dataplane.iptables import reader as iptables_reader
+from wirecheck.dataplane.rules.bans import MOST_PACKETS, Ban, bans_of
+from wirecheck.dataplane.rules.ruleset import packet_to
+from wirecheck.dataplane.rules.steps import Packet
+from wirecheck.dataplane.table import Frontend
+from wirecheck.node.iptables import Iptables
+from wirecheck.node.routes import NodeRoutes
+from wirecheck.node.seen import NodeSeen
+from wirecheck.parse.errors import ParseError
+
+MOST_LISTED = 20
+"""Rules of one chain that are listed one by one: block lists have thousands."""
+
+MOST_NAMED = 4
+
+
+@dataclass(frozen=True)
+class SourceBan:
+    """A ban, and the addresses of the cluster that it refuses for certain."""
+
+    ban: Ban
+    cut: tuple[str, ...]
+    """Ranges of other nodes and of pods; empty if there are none."""
+    further: int = 0
+    """The number of further rules of its chain that are not listed."""
+
+    @property
+    def found(self) -> str:
+        """`-A PREROUTING -s 198.51.100.7/32 -j DROP`, and what it cuts off."""
+        more = f" and {self.further:,} more rules of the chain" if self.further else ""
+        cut = f", which refuses {', '.join(self.cut[:MOST_NAMED])} of the cluster"
+        return f"{self.ban.rule}{more}{cut if self.cut else ''}"
+
+
+@dataclass(frozen=True)
+class SourceBans:
+    """The bans in the iptables rules of both families and variants."""
+
+    seen: NodeSeen
+    iptables: Iptables
+    routes: NodeRoutes
+
+    @cached_property
+    def all(self) -> tuple[SourceBan, ...]:
+        """Each rule once; those that cut off the cluster first.
+
+        Raises NotApplicable if the node has no iptables rules.
+        """
+        texts = (self.iptables.rules, self.iptables.legacy)
+        cache = self.seen.cluster.readers
+        found: list[Ban] = []
+        is_any = False
+        for family in (4, 6):
+            try:
+                dumps = [cache.texts.iptables(t[family]) for t in texts if t.get(family)]
+            except ParseError as error:
+                raise FactMissingError(f"{self.seen.name}: {error}") from error
+            is_any |= bool(dumps)
+            ruleset = iptables_reader.ruleset_in(family, dumps, cache)
+            found += bans_of(ruleset, self._packets(family))
+        if not is_any:
+            raise NotApplicable("the node has no iptables rules")
+        cutting = [each for ban in found if (each := SourceBan(ban, self._cut(ban))).cut]
+        others = [ban for ban in found if not any(each.ban is ban for each in cutting)]
+        return (*cutting, *_listed(others))
+
+    def _packets(self, family: int) -> Sequence[Packet]:
+        """Packets to cluster IPs and node ports of one family."""
+        own = next((each for each in self._own(family)), None)
+        services = self.seen.cluster.services.values()
+        ports = [(service, port) for service in services for port in service.spec.ports]
+        local = {
+            Frontend(family, "", port.protocol.lower(), port.node_port)
+            for _, port in ports
+            if port.node_port
+        }
+        others = [
+            Frontend(family, address, port.protocol.lower(), port.port)
+            for service, port in ports
+            for address in service.spec.cluster_ips
+            if address != "None" and (":" in address) == (family == 6)
+        ]
+        first = sorted(local)[: MOST_PACKETS // 2] if own else []
+        packets = [packet_to(each, own, is_local=True) for each in first]
+        for each in others:
+            try:
+                packets.append(packet_to(each, None, is_local=False))
+            except (OSError, ValueError):
+                continue
+        return packets
+
+    def _own(self, family: int) -> Iterator[IPAddress]:
+        for each in self.seen.object.status.addresses:
+            if each.type == "InternalIP":
+                try:
+                    yield from (a for a in addresses([each.address]) if a.version == family)
+                except ValueError:
+                    continue
+
+    def _cut(self, ban: Ban) -> tuple[str, ...]:
+        """The cluster's addresses that no packet of reaches this node, for certain."""
+        if not (ban.is_open and ban.before_dnat):
+            return ()
+        known = [n for n in self.seen.cluster.known_ranges if n.version == ban.family]
+        hit = intersection(ban.spans, intervals(known))
+        own = intervals(
+            n for n in known if n.num_addresses == 1 and self._is_own(n.network_address)
+        )
+        hit = difference(hit, own)
+        if ban.interfaces:
+            hit = tuple(span for span in hit if self._comes_in(ban, span))
+        return ranges(hit, ban.family)
+
+    def _is_own(self, address: IPAddress) -> bool:
+        return address in self.seen.addresses or address in self.seen.host.addresses
+
+    def _comes_in(self, ban: Ban, span: tuple[int, int]) -> bool:
+        """Whether the node's route to the first of these addresses is by the ban's interface."""
+        address = type(next(iter(self._own(ban.family))))(span[0])
+        routing = self.routes.routing
+        route = routing.route_to(address)
+        device = routing.device_of(route) if route else None
+        if device is None:
+            return False
+        return all(
+            _is_device(device.name, each.value) is not each.negated for each in ban.interfaces
+        )
+
+
+def _is_device(name: str, pattern: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("+") else name == pattern
+
+
+def _listed(bans: list[Ban]) -> Iterator[SourceBan]:
+    """The first rules of each chain one by one, and one that stands for the others."""
+    by_chain: dict[str, list[Ban]] = {}
+    for each in bans:
+        by_chain.setdefault(" ".join(each.rule.split(" ")[:2]), []).append(each)
+    for of in by_chain.values():
+        listed, further = of[:MOST_LISTED], of[MOST_LISTED:]
+        yield from (SourceBan(each, ()) for each in listed)
+        if further:
+            yield SourceBan(further[0], (), len(further) - 1)
