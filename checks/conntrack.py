@@ -141,16 +141,20 @@ def limit_as_configured(node: Node) -> Findings:
 @check(
     settles=True,
     remedy="Delete the stale entries on {node}: `conntrack -D -p udp --orig-dst {service_address} "
-    "--orig-port-dst 53`. Clients recover at once.",
+    "--orig-port-dst {service_port} --reply-src {backend}`. Clients recover at once. kube-proxy "
+    "should have deleted them: search its log for `conntrack`, `kubectl -n kube-system logs "
+    "{kube_proxy_pod}`.",
     facts=[Fact.CONNECTIONS, Fact.API],
 )
 def no_stale_udp_entries(node: Node) -> Findings:
-    """No UDP conntrack entry sends DNS queries to a backend that is gone.
+    """No UDP conntrack entry sends packets for a Service to a backend that is gone.
 
-    Each query refreshes the entry, so it does not expire. That client has no DNS until the entry
-    is deleted.
+    Each packet refreshes the entry, so it does not expire. That client gets no answer until the
+    entry is deleted: it has no DNS, or its logs, calls and metrics are lost.
 
-    Except: entries to a terminating backend, which kube-proxy keeps too.
+    Except: entries to a terminating backend, which kube-proxy keeps too. Services with the label
+    service.kubernetes.io/service-proxy-name, which kube-proxy ignores. Older snapshots only have
+    the entries of DNS.
 
     See: https://github.com/kubernetes/kubernetes/issues/125467
          https://github.com/kubernetes/kubernetes/issues/119750
@@ -163,8 +167,25 @@ def no_stale_udp_entries(node: Node) -> Findings:
                 expected="translated to an existing DNS replica",
                 found=entry.target,
                 evidence=[entry.text],
-                names={"service_address": str(entry.service)},
+                names={
+                    "service_address": str(entry.service),
+                    "service_port": "53",
+                    "backend": str(entry.backend),
+                },
             )
+    for stale in node.conntrack.stale_udp_entries:
+        yield Finding(
+            node.part(f"conntrack entries to {stale.frontend}"),
+            expected=f"translated to an endpoint of {stale.service}",
+            found=stale.found,
+            evidence=stale.lines,
+            concerns=[stale.service],
+            names={
+                "service_address": str(stale.address),
+                "service_port": str(stale.port),
+                "backend": str(stale.backend),
+            },
+        )
 
 
 @check(

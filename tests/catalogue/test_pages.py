@@ -69,4 +69,4 @@ def test_every_profile_says_when_and_selects_something(name: str):
 
 def test_commands_are_shown_as_they_are_run():
     (check,) = [c for c in load() if c.id == "conntrack.no_stale_udp_entries"]
-    assert "conntrack -L -f ipv4 -p udp --orig-port-dst 53" in commands_of(check)
+    assert "conntrack -L -f ipv4 -p udp" in commands_of(check)

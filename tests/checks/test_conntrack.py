@@ -127,6 +127,99 @@ def test_what_cannot_be_read_is_an_error(small, output, more):
         small.findings("conntrack.no_stale_udp_entries")
 
 
+def udp_service(small, *endpoints: str, **spec) -> None:
+    """Service logging/syslog at 10.96.0.77:514 and node port 30514."""
+    metadata = {"name": "syslog", "namespace": "logging"}
+    port = {"name": "syslog", "port": 514, "protocol": "UDP", "nodePort": 30514}
+    small.api["services"].append(
+        {"metadata": metadata, "spec": {"clusterIP": "10.96.0.77", "ports": [port], **spec}}
+    )
+    small.api["endpointSlices"].append(
+        {
+            "metadata": {**metadata, "labels": {"kubernetes.io/service-name": "syslog"}},
+            "endpoints": [
+                {"addresses": [each], "conditions": {"ready": False}} for each in endpoints
+            ],
+            "ports": [{"name": "syslog", "port": 5514, "protocol": "UDP"}],
+        }
+    )
+
+
+def udp_entry(backend: str, to: str = "10.96.0.77", port: int = 514, at: int = 5514) -> str:
+    return (
+        f"udp      17 25 src=10.244.0.3 dst={to} sport=4000 dport={port} [UNREPLIED] "
+        f"src={backend} dst=10.244.0.3 sport={at} dport=4000 mark=0 use=1\n"
+    )
+
+
+def stale(small, *entries: str) -> list[tuple[str, str]]:
+    with_conntrack(small, "".join(entries))
+    return [(f.subject.part, f.found) for f in small.findings("conntrack.no_stale_udp_entries")]
+
+
+def test_an_entry_of_any_udp_service_to_a_dead_backend_is_found(small):
+    udp_service(small, "10.244.0.3")
+
+    assert stale(small, udp_entry("10.244.0.3")) == []
+    assert stale(small, udp_entry("10.244.9.9"), udp_entry("10.244.9.9")) == [
+        (
+            "conntrack entries to 10.96.0.77:514/udp",
+            "translated to 10.244.9.9:5514, which is not one",
+        )
+    ]
+    assert len(stale(small, udp_entry("10.244.0.3", at=9999))) == 1
+
+
+def test_entries_of_a_service_that_has_lost_all_endpoints_are_found(small):
+    udp_service(small)
+
+    assert stale(small, udp_entry("10.244.9.9")) == [
+        (
+            "conntrack entries to 10.96.0.77:514/udp",
+            "translated to 10.244.9.9:5514, although the Service has none",
+        )
+    ]
+    (finding,) = small.findings("conntrack.no_stale_udp_entries")
+    assert finding.expected == "translated to an endpoint of Service logging/syslog"
+    assert dict(finding.names)["backend"] == "10.244.9.9"
+
+
+@pytest.mark.parametrize(
+    ("to", "port", "count"),
+    [("192.0.2.1", 30514, 1), ("203.0.113.9", 514, 1), ("198.51.100.8", 514, 1),
+     ("198.51.100.9", 30514, 0), ("192.0.2.1", 514, 0)],
+    ids=["node port", "load balancer", "external IP", "another host", "another port"],
+)  # fmt: skip
+def test_every_frontend_of_a_udp_service_counts(small, to, port, count):
+    udp_service(small, "10.244.0.3", externalIPs=["198.51.100.8"])
+    small.api["services"][-1]["status"] = {"loadBalancer": {"ingress": [{"ip": "203.0.113.9"}]}}
+
+    assert len(stale(small, udp_entry("10.244.9.9", to, port))) == count
+
+
+def test_a_service_of_another_proxy_is_not_compared(small):
+    udp_service(small)
+    labels = {"service.kubernetes.io/service-proxy-name": "other"}
+    small.api["services"][-1]["metadata"]["labels"] = labels
+
+    assert stale(small, udp_entry("10.244.9.9")) == []
+
+
+def test_services_with_one_address_share_their_endpoints(small):
+    udp_service(small, "10.244.0.3")
+    udp_service(small, "10.244.0.4")
+    small.api["services"][-1]["metadata"] = {"name": "other", "namespace": "logging"}
+    small.api["endpointSlices"][-1]["metadata"]["labels"] = {"kubernetes.io/service-name": "other"}
+
+    assert stale(small, udp_entry("10.244.0.3"), udp_entry("10.244.0.4")) == []
+
+
+def test_an_entry_that_is_not_translated_is_not_a_backends(small):
+    udp_service(small)
+
+    assert stale(small, udp_entry("10.96.0.77", at=514)) == []
+
+
 def configured(small, conntrack: str) -> None:
     data = {
         "config.conf": f"kind: KubeProxyConfiguration\nmode: iptables\nconntrack: {conntrack}\n"

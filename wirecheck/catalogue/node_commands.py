@@ -28,15 +28,16 @@ _PLAIN = (
 
 
 def _conntrack(family: str) -> tuple[str, ...]:
-    return ("conntrack", "-L", "-f", family, "-p", "udp", "--orig-port-dst", "53")
+    return ("conntrack", "-L", "-f", family, "-p", "udp")
 
 
 NODE_COMMANDS: tuple[NodeCommand, ...] = (
     NodeCommand(
         "conntrack-dns",
         _conntrack("ipv4"),
-        "Finds entries that send DNS queries to a backend that no longer exists. Only the entries "
-        "with a DNS Service address as destination are kept.",
+        "Finds entries that send packets to a backend that no longer exists. Only the entries with "
+        "a DNS Service address as destination are kept, one for each client and backend, and at "
+        "most eight of those that are translated to the same backend.",
         "a DNS Service has an IPv4 address",
     ),
     NodeCommand(

@@ -24,6 +24,7 @@ from wirecheck.api_index.service import ServiceKey, service_key
 from wirecheck.api_index.service_addresses import ServiceAddresses
 from wirecheck.api_index.service_blocks import ServiceBlock, blocks_of
 from wirecheck.api_index.services import ServiceIndex, index_services
+from wirecheck.api_index.udp_services import UdpServices
 from wirecheck.catalogue.findings import Ref
 from wirecheck.catalogue.registry import Threshold
 from wirecheck.dataplane.cache import ReaderCache
@@ -181,6 +182,11 @@ class ClusterSeen:
     def service_addresses(self) -> ServiceAddresses:
         """The Services by each of their addresses."""
         return ServiceAddresses(self.api.services)
+
+    @cached_property
+    def udp_services(self) -> UdpServices:
+        """The UDP ports of Services, with their endpoints."""
+        return UdpServices(self.api.services, self.slices)
 
     # The network.
 

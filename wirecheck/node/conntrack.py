@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
-from wirecheck.addresses import IPAddress
+from wirecheck.addresses import IPAddress, address
 from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.network.registry import MASQUERADE_CHAINS
@@ -16,6 +16,7 @@ from wirecheck.node.kernel_log import LogEvent, log_events
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.seen import NodeSeen
 from wirecheck.node.service_proxy import ServiceProxy
+from wirecheck.node.stale_entries import StaleEntries, stale_entries
 from wirecheck.node.table_usage import TableUsage
 from wirecheck.parse.conntrack import Connection, parse_connections
 from wirecheck.parse.errors import ParseError
@@ -187,13 +188,31 @@ class Conntrack:
     @property
     def dns_connections(self) -> Iterator[DnsConnection]:
         """UDP entries for the DNS Service addresses, in the node's netns."""
+        return (DnsConnection(each) for each in self._udp_entries if self._is_for_dns(each))
+
+    @property
+    def stale_udp_entries(self) -> Iterator[StaleEntries]:
+        """UDP entries for other Services, translated to what is not an endpoint of theirs."""
+        services = self.seen.cluster.udp_services
+        own = frozenset(address(each.address) for each in self.seen.facts.namespaces[0].addresses)
+        others = (each for each in self._udp_entries if not self._is_for_dns(each))
+        return stale_entries(others, services, own)
+
+    def _is_for_dns(self, entry: Connection) -> bool:
+        to = entry.original
+        return to.destination_port == 53 and to.destination in self._dns_addresses
+
+    @cached_property
+    def _dns_addresses(self) -> frozenset[IPAddress]:
+        return frozenset(self.seen.cluster.dns.service_addresses)
+
+    @cached_property
+    def _udp_entries(self) -> tuple[Connection, ...]:
+        """In documents of older programs only those for the DNS Service addresses."""
         seen = self.seen
-        wanted = seen.cluster.dns.service_addresses
         text = seen.output_of("conntrack-dns") + seen.output_if_asked("conntrack-dns6")
         try:
-            for each in parse_connections(text):
-                if each.original.destination in wanted and each.original.destination_port == 53:
-                    yield DnsConnection(each)
+            return tuple(parse_connections(text))
         except ParseError as error:
             raise FactMissingError(f"{seen.name}: {error}") from error
 

@@ -9,6 +9,7 @@ import pytest
 
 from wirecheck.collect.on_node import commands, kernel, kube_proxy
 from wirecheck.collect.on_node.deadline import Deadline
+from wirecheck.collect.on_node.udp_entries import UdpEntries
 
 
 def table(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
@@ -143,7 +144,54 @@ def test_connections_are_kept_by_their_original_destination() -> None:
         "udp 17 29 src=fd00::2 dst=fd00:0:0::a sport=4 dport=53 src=fd00::9 dst=fd00::2 x\n",
     ]
 
-    assert commands.towards("".join(lines), ["10.96.0.10", "fd00::a"]) == lines[0] + lines[2]
+    kept = UdpEntries(["10.96.0.10", "fd00::a"]).kept("".join(lines).encode())
+    assert kept.decode() == lines[0] + lines[2]
+
+
+def udp_entry(client: str, to: str, backend: str, port: int = 514) -> bytes:
+    text = (
+        f"udp 17 29 src={client} dst={to} sport=4000 dport={port} [UNREPLIED] "
+        f"src={backend} dst={client} sport=5514 dport=4000 mark=0 use=1\n"
+    )
+    return text.encode()
+
+
+def test_translated_entries_are_kept_and_of_many_clients_a_few() -> None:
+    many = [udp_entry(f"10.1.{i // 250}.{i % 250}", "10.96.0.77", "10.1.0.9") for i in range(5000)]
+    other = udp_entry("10.1.0.2", "10.96.0.77", "10.1.0.8")
+    direct = udp_entry("10.1.0.2", "192.0.2.9", "192.0.2.9").replace(b"sport=5514", b"sport=514")
+
+    kept = UdpEntries(["10.96.0.10"]).kept(b"".join([*many, direct, other]))
+
+    assert kept.splitlines(True) == [*many[:8], other]
+
+
+def test_one_dns_entry_of_each_client_is_kept() -> None:
+    first, second = (udp_entry(each, "10.96.0.10", "10.1.0.9", 53) for each in ("10.1.0.2", "::1"))
+
+    entries = UdpEntries(["10.96.0.10"])
+    assert entries.kept(first + first + second) == first + second
+    assert entries.kept(first.replace(b"4000", b"4001")) == b""
+
+
+def test_entries_may_arrive_in_any_pieces() -> None:
+    text = udp_entry("10.1.0.2", "10.96.0.10", "10.1.0.9") + b"udp 17 29 src=10.1"
+    entries = UdpEntries(["10.96.0.10"])
+
+    kept = b"".join(entries.kept(text[i : i + 7]) for i in range(0, len(text), 7))
+    assert kept + entries.last() == text
+
+
+def test_only_entries_that_are_kept_count_for_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    direct = "src=10.1.0.2 dst=192.0.2.9 sport=1 dport=2 src=192.0.2.9 dst=10.1.0.2 sport=2 dport=1"
+    table(monkeypatch, f"for i in range(3000): print('udp 17 29 {direct}')")
+    monkeypatch.setattr(commands, "MOST_UDP_BYTES", 1000)
+    assert commands.run("conntrack-dns", 30, entries=UdpEntries([]))["output"] == ""
+
+    to_dns = direct.replace("10.1.0.2 dst", "10.1.0.%d dst", 1)
+    table(monkeypatch, f"for i in range(3000): print('udp 17 29 {to_dns}' % (i % 250))")
+    dns = UdpEntries(["192.0.2.9"])
+    assert commands.run("conntrack-dns", 30, entries=dns)["problem"] == "too large"
 
 
 def test_conntrack_counters_are_summed_over_cpus(

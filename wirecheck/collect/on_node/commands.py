@@ -3,17 +3,17 @@
 import os
 import selectors
 import shutil
-import socket
 import subprocess
 import time
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from wirecheck.collect.on_node.deadline import Deadline, has_ended, kill, kill_with_me
 from wirecheck.collect.on_node.nf_tables import table_names
+from wirecheck.collect.on_node.udp_entries import UdpEntries
 
 TABLE: Dict[str, Tuple[str, ...]] = {
-    "conntrack-dns": ("conntrack", "-L", "-f", "ipv4", "-p", "udp", "--orig-port-dst", "53"),
-    "conntrack-dns6": ("conntrack", "-L", "-f", "ipv6", "-p", "udp", "--orig-port-dst", "53"),
+    "conntrack-dns": ("conntrack", "-L", "-f", "ipv4", "-p", "udp"),
+    "conntrack-dns6": ("conntrack", "-L", "-f", "ipv6", "-p", "udp"),
     "pod-nat": ("iptables-nft-save", "-t", "nat"),
     "pod-nat-legacy": ("iptables-legacy-save", "-t", "nat"),
     "iptables-nft-save": ("iptables-nft-save",),
@@ -49,6 +49,7 @@ TABLES = "nft-tables"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = {"LC_ALL": "C", "PATH": PATH, "HOME": "/"}
 MOST_BYTES = 96 << 20
+MOST_UDP_BYTES = 16 << 20
 MOST_ERROR_BYTES = 4096
 RESERVE = 2.0
 
@@ -69,8 +70,16 @@ def _on_node(tool: str) -> bool:
     return shutil.which(tool, path=PATH) is not None
 
 
-def run(identity: str, limit: float, enter: Optional[Callable[[], None]] = None) -> JsonObject:
-    """Run a command of the table for at most `limit` seconds; `enter` goes to a netns first."""
+def run(
+    identity: str,
+    limit: float,
+    enter: Optional[Callable[[], None]] = None,
+    entries: Optional[UdpEntries] = None,
+) -> JsonObject:
+    """Run a command of the table for at most `limit` seconds; `enter` goes to a netns first.
+
+    With `entries` only the lines that these keep are stored, and count for the limit of bytes.
+    """
     argv = list(TABLE[identity])
     record: JsonObject = {"argv": argv}
     if not has(argv[0]):
@@ -101,7 +110,7 @@ def run(identity: str, limit: float, enter: Optional[Callable[[], None]] = None)
         preexec_fn=prepare,  # noqa: PLW1509 - the program has one thread
     )
     kill_with_me(child.pid)
-    output, errors, problem = _collect(child, began + limit)
+    output, errors, problem = _collect(child, began + limit, entries)
     if problem:
         kill(child.pid)
         record["problem"] = problem
@@ -116,13 +125,16 @@ def run(identity: str, limit: float, enter: Optional[Callable[[], None]] = None)
     return record
 
 
-def _collect(child: "subprocess.Popen[bytes]", end: float) -> Tuple[bytes, bytes, str]:
+def _collect(
+    child: "subprocess.Popen[bytes]", end: float, entries: Optional[UdpEntries]
+) -> Tuple[bytes, bytes, str]:
     """Both outputs until the command closes them, or the reason why it was ended early."""
     assert child.stdout is not None
     assert child.stderr is not None
     parts: List[bytes] = []
     errors = b""
     size = 0
+    most = MOST_UDP_BYTES if entries else MOST_BYTES
     with selectors.DefaultSelector() as selector, child.stdout, child.stderr:
         selector.register(child.stdout, selectors.EVENT_READ)
         selector.register(child.stderr, selectors.EVENT_READ)
@@ -135,27 +147,26 @@ def _collect(child: "subprocess.Popen[bytes]", end: float) -> Tuple[bytes, bytes
                 if not part:
                     selector.unregister(key.fileobj)
                 elif key.fileobj is child.stdout:
-                    parts.append(part)
-                    size += len(part)
+                    parts.append(entries.kept(part) if entries else part)
+                    size += len(parts[-1])
                 else:
                     errors = (errors + part)[:MOST_ERROR_BYTES]
-            if size > MOST_BYTES:
+            if size > most:
                 return b"", errors, "too large"
+    if entries:
+        parts.append(entries.last())
     return b"".join(parts), errors, ""
 
 
 def list_connections(dns: List[str], deadline: Deadline) -> Dict[str, JsonObject]:
-    """The UDP entries towards the DNS Service addresses `dns`."""
+    """The UDP entries for the DNS Service addresses `dns`, and those that are translated."""
     records = {}
     for identity, mark in (("conntrack-dns", "."), ("conntrack-dns6", ":")):
         if not any(mark in each for each in dns):
             records[identity] = _not_asked(identity, "no DNS Service has an address of its family")
             continue
         # They run before the probes and may hang, so each gets only a part of the remaining time.
-        record = run(identity, deadline.left() / 4)
-        if "output" in record:
-            record["output"] = towards(record["output"], dns)
-        records[identity] = record
+        records[identity] = run(identity, deadline.left() / 4, entries=UdpEntries(dns))
     return records
 
 
@@ -243,21 +254,3 @@ def can_be_there(module: str) -> bool:
 
 def _has_table(tables: JsonObject, family: str) -> bool:
     return "table %s kube-proxy" % family in tables.get("output", "").splitlines()
-
-
-def towards(output: str, addresses: List[str]) -> str:
-    """The entries whose original direction has one of the addresses as its destination."""
-    wanted = {_packed(each) for each in addresses}
-    kept = []
-    for line in output.splitlines(True):
-        destination = line.partition(" dst=")[2].split(" ", 1)[0]
-        if not destination or _packed(destination) in wanted:
-            kept.append(line)
-    return "".join(kept)
-
-
-def _packed(address: str) -> bytes:
-    try:
-        return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
-    except OSError:
-        return b""
