@@ -48,15 +48,15 @@ def agent_ready(node: Node) -> Findings:
             found="none",
             inconclusive=node.cni.why_agent_is_unknown,
         )
-    for agent in agents:
+    for agent in [*agents, *node.cni.agents_beside]:
         if not agent.is_ready and not agent.is_terminating:
             yield Finding(agent, expected="Ready", found="not Ready")
 
 
 @check(
-    remedy="List the files on {node}: `ls -l /etc/cni/net.d`. Move the unwanted one out of the "
+    remedy="List the files on {node}: `ls -l {folder}`. Move the unwanted one out of the "
     "folder (packages of container runtimes and podman install examples): `mv "
-    "/etc/cni/net.d/{file} /root/`. Then recreate the pods that were set up by it.",
+    "{folder}/{file} /root/`. Then recreate the pods that were set up by it.",
     facts=[Fact.CNI_FILES],
 )
 def single_config(node: Node) -> Findings:
@@ -65,36 +65,26 @@ def single_config(node: Node) -> Findings:
     The runtime uses the first file by name. With a second file, an upgrade or a restart can put
     new pods on another network than the existing ones.
 
-    Except: configuration folders other than /etc/cni/net.d (k3s, some managed nodes) are not read.
+    Except: the configuration that Multus delegates to, and files that set up lo only. The folder is
+    the one that containerd or CRI-O is configured to use.
 
     See: https://github.com/kubernetes/kubeadm/issues/2400
          https://github.com/cri-o/cri-o/issues/2411
          https://github.com/projectcalico/calico/issues/1388
     """
-    configurations = node.cni.configurations
-    if not configurations:
-        yield Finding(node.part("/etc/cni/net.d"), expected="a CNI configuration", found="none")
-    for each in configurations:
-        if each.problem:
-            yield Finding(
-                node.part(each.file),
-                expected="valid JSON",
-                found=each.problem,
-                names={"file": each.file},
-            )
-    for each in configurations[1:]:
+    for each in node.cni.configuration_problems:
         yield Finding(
-            node.part(each.file),
-            expected=f"{configurations[0].file} only",
-            found=f"a second configuration, of network {each.network or 'unknown'}",
-            level=Level.WARN,
-            key="second",
-            names={"file": each.file},
+            node.part(each.part),
+            expected=each.expected,
+            found=each.found,
+            level=each.level,
+            key=each.key,
+            names={"folder": node.cni.folder, "file": each.file},
         )
 
 
 @check(
-    remedy="Look for it on {node}: `ls -l /opt/cni/bin/{plugin}`. Install it again: with the "
+    remedy="Look for it on {node}: `ls -l {folder}/{plugin}`. Install it again: with the "
     "package containernetworking-plugins, or by restarting the CNI plugin's agent, "
     "`kubectl -n {cni_namespace} delete pod {cni_pod}`.",
     facts=[Fact.CNI_FILES],
@@ -104,24 +94,25 @@ def plugins_present(node: Node) -> Findings:
 
     Running pods keep their network, but no pod can be started or stopped on the node.
 
-    Except: plugin folders other than /opt/cni/bin are not read.
+    Except: IPAM that is not a program but part of the plugin's daemon (azure-cns). The folders are
+    those that containerd or CRI-O is configured to use.
 
     See: https://github.com/cilium/cilium/issues/14192
     """
-    for configuration, plugin in node.cni.missing_binaries:
+    for each in node.cni.missing_programs:
         yield Finding(
-            node.part(f"/opt/cni/bin/{plugin}"),
-            expected=f"an executable file, as {configuration.file} names this plugin",
-            found="no executable file",
-            names={"plugin": plugin},
+            node.part(f"{each.folders[0]}/{each.plugin}"),
+            expected=f"an executable file, as {each.configuration} names this plugin",
+            found=f"no executable file{each.elsewhere}",
+            names={"folder": each.folders[0], "plugin": each.plugin},
         )
 
 
 @check(
     settles=True,
     remedy="On {node}, read which sandbox the address is reserved for: `head -1 "
-    "/var/lib/cni/networks/{network}/{address}`. If `crictl pods -q --no-trunc` does not list that "
-    "sandbox, release the address: `rm /var/lib/cni/networks/{network}/{address}`.",
+    "{folder}/{network}/{address}`. If `crictl pods -q --no-trunc` does not list that "
+    "sandbox, release the address: `rm {folder}/{network}/{address}`.",
     facts=[Fact.CNI_FILES, Fact.NETNS],
 )
 def no_leaked_addresses(node: Node) -> Findings:
@@ -130,19 +121,20 @@ def no_leaked_addresses(node: Node) -> Findings:
     An address that stays reserved for a deleted pod is lost until somebody removes the file. Once
     all are reserved, new pods on the node do not start.
 
-    Except: reservations younger than five minutes, and plugins with another IPAM than host-local.
+    Except: reservations younger than five minutes, plugins with another IPAM than host-local, and
+    networks that no configuration in force names and no pod uses.
 
     See: https://github.com/containernetworking/plugins/issues/697
          https://github.com/containerd/cri/issues/948
          https://github.com/k3s-io/k3s/issues/5885
     """
-    for each in node.cni.leaked_addresses:
+    for each in node.cni.reservations.leaked:
         yield Finding(
             node.part(f"{each.network} {each.address}"),
             expected="a network namespace with this address",
             found="none: the reservation is leaked",
             level=Level.WARN,
-            names={"network": each.network, "address": each.address},
+            names={"folder": each.folder, "network": each.network, "address": each.file},
         )
 
 
@@ -164,7 +156,7 @@ def addresses_available(node: Node) -> Findings:
     See: https://github.com/containernetworking/plugins/issues/252
          https://github.com/k3s-io/k3s/issues/5885
     """
-    for range_, used, size in node.cni.pools:
+    for range_, used, size in node.cni.reservations.pools:
         use = 100 * used / size if size > 0 else 100.0
         if exceeded := POOL.exceeded_by(use, node):
             yield Finding(
@@ -189,7 +181,8 @@ def token_valid(node: Node) -> Findings:
     With an expired token no pod can be started or stopped on the node: the API server answers
     `Unauthorized`.
 
-    Except: plugins without a kubeconfig of their own, and tokens that do not expire.
+    Except: plugins without a kubeconfig of their own, tokens that do not expire, and kubeconfigs
+    that the CNI configuration in force does not name.
 
     See: https://github.com/projectcalico/calico/issues/6546
          https://github.com/projectcalico/calico/issues/9428

@@ -6,7 +6,6 @@ from wirecheck.catalogue import (
     Findings,
     Level,
     Limits,
-    NotApplicable,
     Threshold,
     check,
 )
@@ -117,9 +116,9 @@ def equal_mtu(node: Node) -> Findings:
 
 @check(
     settles=True,
-    remedy="Show the link on {node}: `ip -d link show {device}`. Attach it to the pods' bridge "
-    "again (`ip link set {device} master BRIDGE`), or recreate the pod: `kubectl -n {namespace} "
-    "delete pod {pod}`.",
+    remedy="Show the link on {node}: `ip -d link show {device}`. Recreate the pod: `kubectl -n "
+    "{namespace} delete pod {pod}`. Then read the log of the CNI plugin: `kubectl -n "
+    "{cni_namespace} logs {cni_pod} --all-containers`.",
     facts=[Fact.NETNS, Fact.PROCESSES],
 )
 def attached(node: Node) -> Findings:
@@ -128,20 +127,17 @@ def attached(node: Node) -> Findings:
     If it is on no bridge or on another one, the pod is disconnected from the network.
 
     Except: CNI plugins that forward to pods with eBPF or Open vSwitch need neither a bridge nor a
-    host route.
+    host route. With an unknown plugin, some pods of the node must be on a bridge or have a route.
 
     See: https://github.com/docker/for-linux/issues/109
     """
-    if node.bypasses_routing:
-        raise NotApplicable(f"{node.cluster.cni} forwards to pods without a bridge or host route")
-    for pair in node.veths:
-        if pair.outer and not pair.is_attached:
-            yield Finding(
-                pair,
-                expected=pair.expected_attachment,
-                found=pair.actual_attachment,
-                names={"device": pair.outer.name},
-            )
+    for pair, expected in node.detached_veths:
+        yield Finding(
+            pair,
+            expected=expected,
+            found=pair.actual_attachment,
+            names={"device": pair.outer.name if pair.outer else ""},
+        )
 
 
 @check(
@@ -374,8 +370,8 @@ def mac_policy(node: Node) -> Findings:
     """
     for each in node.device_managers.mac_overrides:
         yield Finding(
-            node.part(each.device),
-            expected="the MAC address that the CNI plugin set",
-            found=f"{each.setting} in {each.file}",
+            node.part(each.file),
+            expected="the MAC addresses that the CNI plugin set",
+            found=each.found,
             level=Level.WARN,
         )

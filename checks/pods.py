@@ -48,7 +48,7 @@ def ip_in_node_range(node: Node) -> Findings:
     if node.why_left_out:
         raise NotApplicable(node.why_left_out)
     if not node.assigns_from_pod_cidrs:
-        raise NotApplicable(f"{node.cluster.cni} allocates addresses from its own pools")
+        raise NotApplicable(f"{node.cni_plugin} allocates addresses from its own pools")
     for pod in node.pods:
         if not pod.is_running or pod.on_host_network:
             continue

@@ -2,6 +2,7 @@
 
 from wirecheck.catalogue import Fact, Finding, Findings, Level, check
 from wirecheck.model.node import Node
+from wirecheck.text import plural
 
 AGENT = (
     "Restart the CNI plugin's agent, which adds the routes when it starts: `kubectl -n "
@@ -185,10 +186,11 @@ def rules_safe_from_networkd(node: Node) -> Findings:
          https://github.com/cilium/cilium/issues/18706
          https://www.freedesktop.org/software/systemd/man/latest/networkd.conf.html
     """
-    for rule in node.device_managers.rules_networkd_removes:
+    if rules := node.device_managers.rules_networkd_removes:
         yield Finding(
-            node.part(f"rule {rule}"),
-            expected="ManageForeignRoutingPolicyRules=no, or no such rule",
-            found="a restart of systemd-networkd removes it",
+            node.part("routing rules"),
+            expected="ManageForeignRoutingPolicyRules=no, or no rules of other programs",
+            found=f"a restart of systemd-networkd removes {plural(len(rules), 'rule')}",
             level=Level.WARN,
+            evidence=rules,
         )

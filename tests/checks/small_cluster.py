@@ -24,7 +24,13 @@ from wirecheck.model.dns_seen import DnsSeen
 from wirecheck.model.node import Node
 from wirecheck.snapshot.api_objects import ApiObjects, Change
 from wirecheck.snapshot.attempts import Contact, Probe, Try
-from wirecheck.snapshot.cni_files import CniConfiguration, CniFiles, CniReservation, CniToken
+from wirecheck.snapshot.cni_files import (
+    CniConfiguration,
+    CniFiles,
+    CniReservation,
+    CniRuntime,
+    CniToken,
+)
 from wirecheck.snapshot.index import (
     HelperPodsRecord,
     RoundRecord,
@@ -347,10 +353,20 @@ def probes() -> list[Probe]:
 def cni() -> CniFiles:
     """What the CNI plugin keeps on the node."""
     return CniFiles(
-        [CniConfiguration("10-flannel.conflist", "cbr0", ["bridge", "portmap"], ["host-local"])],
+        [
+            CniConfiguration(
+                "10-flannel.conflist",
+                "cbr0",
+                ["bridge", "portmap"],
+                ["host-local"],
+                kubeconfigs=["/etc/cni/net.d/calico-kubeconfig"],
+            )
+        ],
         ["bridge", "host-local", "loopback", "portmap"],
         [CniReservation("cbr0", f"10.244.0.{n}", 4000.0) for n in (2, 3)],
         [CniToken("calico-kubeconfig", 90_000.0)],
+        CniRuntime("containerd", "/etc/cni/net.d", ["/opt/cni/bin"]),
+        ["/var/lib/cni/networks"],
     )
 
 

@@ -1,11 +1,13 @@
 """The checks of CNI, each on a cluster where one thing is broken."""
 
+from copy import deepcopy
+
 import pytest
 from msgspec.structs import replace
 
 from tests.checks.small_cluster import WEB_NETNS, SmallCluster
 from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
-from wirecheck.snapshot.cni_files import CniConfiguration, CniReservation, CniToken
+from wirecheck.snapshot.cni_files import CniConfiguration, CniReservation, CniRuntime, CniToken
 
 
 def change_files(small: SmallCluster, **fields) -> None:
@@ -131,3 +133,248 @@ def test_plugins_without_a_token_are_skipped(small):
     change_files(small, tokens=[])
     with pytest.raises(NotApplicable, match="no CNI plugin"):
         small.findings("cni.token_valid")
+
+
+OLD = {"runtime": None, "data_folders": None}
+"""Documents of older programs: the default folders only, and no paths of configurations."""
+FLANNEL_CONFLIST = CniConfiguration("10-flannel.conflist", "cbr0", ["flannel", "portmap"])
+MULTUS = CniConfiguration("00-multus.conf", "multus-cni-network", ["multus-shim"])
+
+
+def warned(small: SmallCluster) -> list[str]:
+    return [each.subject.part for each in small.findings("cni.single_config")]
+
+
+@pytest.mark.parametrize(
+    ("listed", "surplus"),
+    [
+        ([MULTUS, FLANNEL_CONFLIST], []),
+        ([MULTUS, CniConfiguration("87-podman.conflist", "podman", ["bridge"])], []),
+        (
+            [
+                MULTUS,
+                FLANNEL_CONFLIST,
+                CniConfiguration("87-podman.conflist", "podman", ["bridge"]),
+            ],
+            ["87-podman.conflist"],
+        ),
+        (
+            [
+                replace(MULTUS, calls="10-flannel.conflist"),
+                CniConfiguration("05-other.conflist", "other", ["bridge"]),
+                FLANNEL_CONFLIST,
+            ],
+            ["05-other.conflist"],
+        ),
+        ([replace(MULTUS, delegates=[replace(FLANNEL_CONFLIST, file="00-multus.conf")])], []),
+        (
+            [
+                replace(MULTUS, delegates=[replace(FLANNEL_CONFLIST, file="00-multus.conf")]),
+                FLANNEL_CONFLIST,
+            ],
+            [],
+        ),
+        ([FLANNEL_CONFLIST, CniConfiguration("99-loopback.conf", "", ["loopback"])], []),
+        ([FLANNEL_CONFLIST, CniConfiguration("200-loopback.conflist", "lo", ["loopback"])], []),
+        ([FLANNEL_CONFLIST, MULTUS], ["00-multus.conf"]),
+    ],
+)
+def test_only_configurations_that_nothing_uses_are_surplus(small, listed, surplus):
+    change_files(small, configurations=listed, binaries=["flannel", "multus-shim", "bridge"])
+
+    assert warned(small) == surplus
+
+
+def test_a_configuration_for_lo_alone_is_no_network(small):
+    loopback = CniConfiguration("99-loopback.conf", "", ["loopback"])
+    change_files(small, configurations=[loopback])
+    assert reported(small, "single_config") == [
+        ("/etc/cni/net.d", "99-loopback.conf only, which sets up lo", Level.FAIL)
+    ]
+
+    change_files(small, configurations=[replace(loopback, file="00-lo.conf"), FLANNEL_CONFLIST])
+    assert reported(small, "single_config") == [
+        ("00-lo.conf", "a configuration that sets up lo only", Level.FAIL)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("program", "place", "level"),
+    [("containerd", 0, Level.FAIL), ("crio", 0, Level.WARN), ("containerd", 1, Level.WARN)],
+)
+def test_an_invalid_file_counts_where_the_runtime_reads_it(small, program, place, level):
+    broken = CniConfiguration("05-broken.conflist", problem="ValueError: Expecting value")
+    listed = [FLANNEL_CONFLIST]
+    listed.insert(place, broken)
+    runtime = replace(small.document.cni.runtime, program=program)
+    change_files(small, configurations=listed, runtime=runtime)
+
+    found = {part: at for part, _, at in reported(small, "single_config")}
+    assert found["05-broken.conflist"] is level
+
+
+def test_an_empty_default_folder_is_not_the_runtimes_if_pods_have_a_network(small):
+    change_files(small, configurations=[], **OLD)
+    with pytest.raises(NotApplicable, match="another directory"):
+        small.findings("cni.single_config")
+
+    small.api["nodes"][0]["status"]["conditions"] = [
+        {
+            "type": "Ready",
+            "status": "False",
+            "message": "NetworkReady=false reason:NetworkPluginNotReady message:cni plugin not "
+            "initialized",
+        }
+    ]
+    assert reported(small, "single_config") == [("/etc/cni/net.d", "none", Level.FAIL)]
+
+
+def test_two_examples_in_the_default_folder_are_not_in_force_without_their_programs(small):
+    examples = [
+        CniConfiguration("100-crio-bridge.conflist", "crio", ["bridge"], ["host-local"]),
+        CniConfiguration("87-podman.conflist", "podman", ["bridge"], ["host-local"]),
+    ]
+    change_files(small, configurations=examples, binaries=None, **OLD)
+
+    with pytest.raises(NotApplicable, match="other directories"):
+        small.findings("cni.single_config")
+
+
+def test_programs_are_looked_for_in_every_folder_of_the_runtime(small):
+    runtime = CniRuntime("crio", "/etc/cni/net.d", ["/opt/cni/bin", "/usr/libexec/cni"])
+    change_files(small, binaries=["bridge", "host-local"], runtime=runtime)
+
+    (finding,) = small.findings("cni.plugins_present")
+    assert finding.subject.part == "/opt/cni/bin/portmap"
+    assert finding.found == "no executable file, and none in /usr/libexec/cni"
+
+
+@pytest.mark.parametrize("present", [["bridge"], ["bridge", "host-local"], ["istio-cni"], []])
+def test_programs_may_be_in_a_folder_that_was_not_read(small, present):
+    change_files(small, binaries=present, **OLD)
+
+    with pytest.raises(NotApplicable, match="another plugin directory"):
+        small.findings("cni.plugins_present")
+
+
+def test_a_program_is_missing_where_the_runtimes_own_ones_are(small):
+    change_files(small, binaries=["bridge", "host-local", "loopback"], **OLD)
+    assert len(small.findings("cni.plugins_present")) == 1
+
+    # CRI-O searches several folders, and the recording has one of them.
+    small.api["nodes"][0]["status"]["nodeInfo"]["containerRuntimeVersion"] = "cri-o://1.29.1"
+    with pytest.raises(NotApplicable, match="another plugin directory"):
+        small.findings("cni.plugins_present")
+
+
+@pytest.mark.parametrize(
+    ("plugins", "ipam", "missing"),
+    [
+        (["azure-vnet", "portmap"], ["azure-cns"], []),
+        (["azure-vnet", "portmap"], ["azure-vnet-ipam"], []),
+        (["antrea", "portmap"], ["host-local"], []),
+        (["cilium-cni"], ["azure-cns"], []),
+        (["macvlan"], ["whereabouts"], ["whereabouts"]),
+        (["calico", "portmap"], ["calico-ipam"], ["calico-ipam"]),
+    ],
+)
+def test_not_every_type_of_ipam_is_a_program(small, plugins, ipam, missing):
+    configuration = CniConfiguration("10.conflist", "k8s", plugins, ipam)
+    change_files(small, configurations=[configuration], binaries=[*plugins, "loopback"])
+
+    found = [part.rpartition("/")[2] for part, _, _ in reported(small, "plugins_present")]
+    assert found == missing
+
+
+def test_the_programs_of_a_delegate_outside_of_the_folder_count(small):
+    multus = replace(MULTUS, calls="10-ovn.conf")
+    ovn = CniConfiguration("10-ovn.conf", "ovn", ["ovn-k8s-cni-overlay"])
+    change_files(small, configurations=[multus], delegated=[ovn], binaries=["multus-shim"])
+
+    ((part, _, _),) = reported(small, "plugins_present")
+    assert part == "/opt/cni/bin/ovn-k8s-cni-overlay"
+
+
+@pytest.mark.parametrize(
+    ("configuration", "file", "is_used"),
+    [
+        (CniConfiguration("10.conflist", "k", ["calico"]), "calico-kubeconfig", True),
+        (FLANNEL_CONFLIST, "calico-kubeconfig", False),
+        (CniConfiguration("1.conf", "m", ["multus"]), "multus.d/multus.kubeconfig", True),
+        (
+            CniConfiguration("1.conf", "m", ["macvlan"], ["whereabouts"]),
+            "whereabouts.d/whereabouts.kubeconfig",
+            True,
+        ),
+    ],
+)
+def test_a_token_of_a_plugin_that_is_not_in_force_is_left_alone(
+    small, configuration, file, is_used
+):
+    tokens = [CniToken(file, small.document.finished - 60)]
+    change_files(small, configurations=[configuration], tokens=tokens, **OLD)
+
+    if is_used:
+        assert len(small.findings("cni.token_valid")) == 1
+    else:
+        with pytest.raises(NotApplicable, match="does not name calico-kubeconfig"):
+            small.findings("cni.token_valid")
+
+
+def test_a_kubeconfig_counts_if_the_configuration_names_it(small):
+    configuration = replace(FLANNEL_CONFLIST, kubeconfigs=["/etc/cni/net.d/x/wc-kubeconfig"])
+    ended = small.document.finished - 60
+    tokens = [CniToken("x/wc-kubeconfig", ended), CniToken("flannel-kubeconfig", ended)]
+    change_files(small, configurations=[configuration], tokens=tokens)
+
+    assert [each[0] for each in reported(small, "token_valid")] == ["x/wc-kubeconfig"]
+
+
+KIND = CniConfiguration(
+    "10-kindnet.conflist", "kindnet", ["ptp"], ["host-local"], data_folders=["/run/cni-ipam-state"]
+)
+
+
+def test_reservations_are_those_of_the_folder_that_the_configuration_names(small):
+    held = [
+        CniReservation("kindnet", f"10.244.0.{n}", 4000.0, "/run/cni-ipam-state") for n in (2, 9)
+    ]
+    stale = [CniReservation("cbr0", f"10.244.0.{n}", 9000.0) for n in range(20, 250)]
+    change_files(small, configurations=[KIND], reservations=[*stale, *held])
+
+    (finding,) = small.findings("cni.no_leaked_addresses")
+    assert finding.subject.part == "kindnet 10.244.0.9"
+    assert dict(finding.names)["folder"] == "/run/cni-ipam-state"
+    assert not small.findings("cni.addresses_available")
+
+
+def test_a_folder_without_any_address_of_the_nodes_pods_is_not_host_locals(small):
+    stale = [CniReservation("cbr0", f"10.244.0.{n}", 9000.0) for n in range(20, 250)]
+    change_files(small, reservations=stale, **OLD)
+
+    for check in ("cni.no_leaked_addresses", "cni.addresses_available"):
+        with pytest.raises(NotApplicable, match="keeps no addresses of the node's pods"):
+            small.findings(check)
+
+
+def test_a_second_network_that_pods_use_may_leak_addresses_too(small):
+    more = [CniReservation("storage", f"10.244.0.{n}", 9000.0) for n in (3, 77)]
+    held = [*small.document.cni.reservations, *more]
+    change_files(small, reservations=held)
+
+    assert [part for part, _, _ in reported(small, "no_leaked_addresses")] == [
+        "storage 10.244.0.77"
+    ]
+
+
+def test_an_agent_beside_the_plugins_own_is_evaluated_too(small):
+    policies = deepcopy(small.api["pods"][2])
+    policies["metadata"] |= {"name": "calico-node-1", "uid": "calico-node-1"}
+    policies["metadata"]["ownerReferences"][0]["name"] = "calico-node"
+    small.api["pods"][2]["metadata"]["ownerReferences"][0]["name"] = "aws-node"
+    small.api["pods"].append(policies)
+    change_files(small, configurations=[CniConfiguration("10-aws.conflist", "aws", ["aws-cni"])])
+    assert not small.findings("cni.agent_ready")
+
+    policies["status"]["conditions"] = []
+    assert [each.subject.name for each in small.findings("cni.agent_ready")] == ["calico-node-1"]

@@ -1,11 +1,15 @@
 """Programs that take hold of the CNI plugin's devices, on nodes whose files say this and that."""
 
+from copy import deepcopy
+
 import pytest
 
-from tests.checks.small_cluster import HOST, SmallCluster
+from tests.checks.small_cluster import HOST, SmallCluster, link, pod_netns
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.snapshot.netns import Rule
+from wirecheck.snapshot.node_document import PodProcesses
 from wirecheck.snapshot.node_settings import DeviceManagers, SettingsFile
+from wirecheck.text import listed
 
 ALONE, MACS = "links.unmanaged_by_networkmanager", "links.mac_policy"
 RULES = "routes.rules_safe_from_networkd"
@@ -110,7 +114,8 @@ def test_systemds_default_harms_a_flannel_that_goes_by_the_kernels_mac(small, ve
     give_flannel(small, version)
     manage(small, running="systemd-udevd", links=[DEFAULT])
 
-    assert [device for device, _ in found(small, MACS)] == renumbered
+    text = "MACAddressPolicy=persistent for flannel.1"
+    assert found(small, MACS) == [(DEFAULT.file, text) for _ in renumbered]
 
 
 def test_systemds_default_harms_the_pairs_of_the_aws_plugin(small):
@@ -118,8 +123,30 @@ def test_systemds_default_harms_the_pairs_of_the_aws_plugin(small):
     small.api["pods"][2]["metadata"]["ownerReferences"] = [owner]
     manage(small, running="systemd-udevd", links=[DEFAULT])
 
-    text = "MACAddressPolicy=persistent in /usr/lib/systemd/network/99-default.link"
-    assert found(small, MACS) == [("veth11", text), ("veth12", text)]
+    text = "MACAddressPolicy=persistent for veth11, veth12"
+    assert found(small, MACS) == [(DEFAULT.file, text)]
+
+
+def test_sixty_devices_of_one_file_are_one_warning(small):
+    owner = {"kind": "DaemonSet", "name": "aws-node", "controller": True}
+    small.api["pods"][2]["metadata"]["ownerReferences"] = [owner]
+    links, namespaces, pods = [], [], []
+    for number in range(60):
+        pod = deepcopy(small.api["pods"][1])
+        pod["metadata"] |= {"name": f"web-{number}", "uid": f"uid-{number}"}
+        small.api["pods"].append(pod)
+        netns = pod_netns(200 + number, 10 + number, "10.244.0.3", 100 + number)
+        links.append(link(100 + number, f"eni{number}", peer_index=2, peer_nsid=10 + number))
+        namespaces.append(netns)
+        pods.append(PodProcesses(f"uid-{number}", 200 + number))
+    small.change_netns(HOST, links=[*small.document.namespaces[0].links, *links])
+    small.change_document(
+        namespaces=[*small.document.namespaces, *namespaces], pods=[*small.document.pods, *pods]
+    )
+    manage(small, running="systemd-udevd", links=[DEFAULT])
+
+    text = "MACAddressPolicy=persistent for veth11, veth12, eni0 and 59 more"
+    assert found(small, MACS) == [(DEFAULT.file, text)]
 
 
 @pytest.mark.parametrize(
@@ -140,8 +167,8 @@ def test_a_fixed_mac_is_found_at_the_devices_that_its_file_matches(small, match,
     file = link_file("10-mac.link", match, "MACAddress=02:00:00:00:00:01")
     manage(small, running="systemd-udevd", links=[file])
 
-    text = "MACAddress=02:00:00:00:00:01 in 10-mac.link"
-    assert found(small, MACS) == [(each, text) for each in devices]
+    text = f"MACAddress=02:00:00:00:00:01 for {listed(devices, 3)}"
+    assert found(small, MACS) == ([("10-mac.link", text)] if devices else [])
 
 
 def test_the_first_file_that_matches_is_the_only_one(small):
@@ -172,8 +199,19 @@ def test_rules_of_others_are_at_stake(small):
     give_rules(small, FOREIGN)
     manage(small, running="systemd-networkd")
 
-    assert [part for part, _ in found(small, RULES)] == [
-        "rule 512: from all to 10.244.0.3/32 lookup main"
+    (finding,) = small.findings(RULES)
+    assert finding.found == "a restart of systemd-networkd removes 1 rule"
+    assert finding.evidence == ("512: from all to 10.244.0.3/32 lookup main",)
+
+
+def test_the_rules_of_sixty_pods_are_one_warning(small):
+    give_rules(
+        small, *(Rule(4, 512, 254, destination=f"10.1.0.{n}/32", protocol=3) for n in range(60))
+    )
+    manage(small, running="systemd-networkd")
+
+    assert found(small, RULES) == [
+        ("routing rules", "a restart of systemd-networkd removes 60 rules")
     ]
 
 

@@ -5,7 +5,8 @@ from msgspec.structs import replace
 
 from tests.checks.small_cluster import HOST, WEB_NETNS, link
 from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
-from wirecheck.snapshot.netns import Namespace, Route
+from wirecheck.catalogue.registry import load
+from wirecheck.snapshot.netns import Address, Link, Namespace, Route
 from wirecheck.snapshot.node_document import Counters, TrafficSample
 
 
@@ -226,3 +227,111 @@ def test_counters_that_were_not_read_are_reported(small):
     small.change_document(problems=["Traffic: OSError: no."])
     with pytest.raises(FactMissingError):
         small.findings("links.no_packet_drops")
+
+
+def orphans(small) -> list[str]:
+    return [each.subject.part for each in small.findings("links.no_orphaned_veths")]
+
+
+def give_links(small, *more, addresses=()) -> None:
+    host = small.document.namespaces[0]
+    small.change_netns(HOST, links=[*host.links, *more], addresses=[*host.addresses, *addresses])
+
+
+def test_a_pair_that_joins_a_bridge_to_a_switch_is_no_orphan(small):
+    switch = Link(30, "lbr0", flags=["UP"], mtu=1450, kind="bridge")
+    one, other = link(31, "vx1", peer_index=32, master=5), link(32, "vx2", peer_index=31)
+    give_links(small, switch, one, replace(other, master=30))
+    assert orphans(small) == []
+
+    # Docker stopped between attaching one end and moving the other into the container.
+    small.change_link(HOST, "vx2", master=None)
+    assert orphans(small) == ["vx1", "vx2"]
+
+
+@pytest.mark.parametrize(
+    ("networks", "found"),
+    [([("172.19.0.3", 16)], []), ([("10.244.0.1", 32)], ["eth1"]), ([], ["eth1"])],
+    ids=["a network", "the gateway that ptp gives each pair", "none"],
+)
+def test_an_uplink_of_a_node_that_is_a_container_is_no_orphan(small, networks, found):
+    own = [Address(50, address, length) for address, length in networks]
+    give_links(small, link(50, "eth1", peer_index=701, peer_nsid=0), addresses=own)
+
+    assert orphans(small) == found
+
+
+def test_devices_into_the_netns_of_an_uplink_are_uplinks(small):
+    small.change_link(HOST, "ens3", kind="veth", peer_index=700, peer_nsid=0)
+    give_links(
+        small,
+        link(50, "eth1", peer_index=701, peer_nsid=0),
+        link(51, "left", peer_index=2, peer_nsid=9),
+    )
+
+    assert orphans(small) == ["left"]
+
+
+SWITCH = Link(3, "ovs-system", flags=[], mtu=1500, kind="openvswitch")
+
+
+def use_open_vswitch(small, *pods: str) -> None:
+    """Turns pods' pairs into ports of a switch, of a plugin that nothing is known about."""
+    small.api["pods"].pop(2)
+    for node in small.api["nodes"]:
+        node["metadata"]["annotations"] = {}
+    host = small.document.namespaces[0]
+    kept = [each for each in host.links if each.name not in ("cni0", "flannel.1")]
+    on = {f"veth{11 + ['dns', 'web'].index(pod)}" for pod in pods}
+    ports = [replace(each, master=3 if each.name in on else None) for each in kept]
+    small.change_netns(
+        HOST, links=[SWITCH, *ports], routes=[each for each in host.routes if each.index == 2]
+    )
+
+
+def test_ports_of_open_vswitch_need_no_bridge(small):
+    use_open_vswitch(small, "dns", "web")
+
+    with pytest.raises(NotApplicable, match="Open vSwitch forwards to pods"):
+        small.findings("links.attached")
+    with pytest.raises(NotApplicable, match="no pod of this node is on a bridge"):
+        small.findings("nodes.bridge_nf_call")
+
+
+def test_a_pod_whose_port_left_the_switch_is_found(small):
+    use_open_vswitch(small, "dns")
+
+    (finding,) = small.findings("links.attached")
+    assert (finding.subject.name, finding.expected) == ("web", "veth12 on ovs-system")
+
+
+def test_pods_that_are_neither_bridged_nor_routed_may_be_reached_in_another_way(small):
+    use_open_vswitch(small)
+
+    with pytest.raises(NotApplicable, match="an unknown CNI plugin delivers to pods in another"):
+        small.findings("links.attached")
+
+
+def test_a_bridge_without_its_pods_is_found_with_a_plugin_that_bridges(small):
+    small.change_link(HOST, "veth11", master=None)
+    small.change_link(HOST, "veth12", master=None)
+
+    assert [each.expected for each in small.findings("links.attached")] == [
+        "veth11 on bridge cni0",
+        "veth12 on bridge cni0",
+    ]
+
+
+def test_of_an_unknown_plugin_one_pod_without_a_route_is_found(small):
+    use_open_vswitch(small)
+    host = small.document.namespaces[0]
+    small.change_netns(HOST, routes=[*host.routes, Route(4, "10.244.0.2/32", index=11)])
+
+    (finding,) = small.findings("links.attached")
+    assert finding.expected == "a route to the pod's address through veth12"
+
+
+def test_no_remedy_moves_a_device_to_a_bridge():
+    (check,) = [each for each in load() if each.id == "links.attached"]
+
+    assert "master" not in check.remedy

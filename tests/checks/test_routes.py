@@ -288,3 +288,25 @@ class TestOwnAddresses:
 
         with pytest.raises(FactMissingError, match="no routing rule"):
             small.findings("routes.local_table_first")
+
+
+@pytest.mark.parametrize(
+    ("backend", "kind", "is_right"),
+    [
+        ("wireguard", "wireguard", True),
+        ("wireguard", "vxlan", False),
+        ("ipip", "ipip", True),
+        ("ipip", "wireguard", False),
+        ("udp", "tun", True),
+        ("host-gw", "vxlan", False),
+        ("vxlan", "wireguard", False),
+        ("extension", "wireguard", True),
+    ],
+)
+def test_a_tunnel_of_another_kind_than_the_backends_is_a_remnant(small, backend, kind, is_right):
+    for node in small.api["nodes"]:
+        node["metadata"]["annotations"]["flannel.alpha.coreos.com/backend-type"] = backend
+    small.change_link(HOST, "flannel.1", kind=kind)
+
+    found = [each.found for each in small.findings("routes.to_every_node")]
+    assert found == ([] if is_right else ["10.244.1.0/24 via 10.244.1.0 dev flannel.1"])

@@ -31,6 +31,8 @@ class Case(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     about: str
     source: str
     checks: list[str]
+    nodes: list[str] = []
+    """The nodes that it decides about; empty for all."""
     expected: dict[str, Expected] = {}
     passed: list[str] = []
     not_applicable: list[str] = []
@@ -50,8 +52,9 @@ def case_of(name: str) -> Case:
 def items_of(name: str, case: Case) -> list[ItemResult]:
     """Evaluate the case's checks on its snapshot, on the nodes that it has documents of."""
     chosen = [check for check in load() if case.concerns(check.id)]
-    items = evaluate(Snapshot.open(FOLDER / name), chosen)
-    return [item for item in items if not item.folded]
+    snapshot = Snapshot.open(FOLDER / name)
+    items = [item for item in evaluate(snapshot, chosen) if not item.folded]
+    return [item for item in items if item.node in ("", *case.nodes) or not case.nodes]
 
 
 def text_of(item: ItemResult) -> str:

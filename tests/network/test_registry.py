@@ -17,6 +17,8 @@ from wirecheck.network.registry import (
     PLUGINS,
     forwards_by_device,
     plugin_of,
+    plugin_on,
+    plugins_of,
     records_in,
     replaces_kube_proxy,
 )
@@ -99,7 +101,7 @@ def test_a_plugin_is_recognised_by_its_daemonset(plugin):
     ("daemonsets", "name"),
     [
         ({"calico-node", "kube-flannel-ds"}, "Calico"),
-        ({"aws-node", "calico-node"}, "Calico"),
+        ({"aws-node", "calico-node"}, "AWS VPC CNI"),
         ({"aws-node", "cilium"}, "Cilium"),
         ({"kube-router", "kube-flannel-ds"}, "flannel"),
         ({"kindnet", "calico-node"}, "Calico"),
@@ -170,3 +172,45 @@ def test_services_may_be_forwarded_by_a_plugin_whose_device_exists(devices, name
 def test_ovn_kubernetes_always_forwards_services():
     assert replaces_kube_proxy(OVN_KUBERNETES, []) == "OVN-Kubernetes"
     assert replaces_kube_proxy(FLANNEL, []) == ""
+
+
+@pytest.mark.parametrize(
+    ("daemonset", "name"),
+    [
+        ("canal", "Canal"),
+        ("rke2-canal", "Canal"),
+        ("kube-flannel", "flannel"),
+        ("kube-flannel-ds-arm64", "flannel"),
+        ("weave-net", "Weave Net"),
+        ("kube-ovn-cni", "Kube-OVN"),
+        ("anetd", "Cilium"),
+        ("sdn", "OpenShift SDN"),
+        ("ovnkube-node", "OVN-Kubernetes"),
+        ("azure-cni-networkmonitor", "Azure CNI"),
+        ("kube-multus-ds", UNKNOWN.name),
+        ("cilium-envoy", UNKNOWN.name),
+    ],
+)
+def test_distributions_call_the_daemonset_otherwise(daemonset, name):
+    assert plugin_of({daemonset, "kube-proxy"}).name == name
+
+
+@pytest.mark.parametrize(
+    ("daemonsets", "types", "devices", "annotations", "name"),
+    [
+        ({"aws-node", "calico-node"}, ["aws-cni", "egress-cni"], [], [], "AWS VPC CNI"),
+        ({"aws-node", "calico-node"}, ["calico", "portmap"], [], [], "Calico"),
+        ({"aws-node", "calico-node"}, [], [], [], "AWS VPC CNI"),
+        ({"aws-node", "cilium"}, ["aws-cni", "cilium-cni"], [], [], "Cilium"),
+        ({"rke2-canal"}, ["calico", "portmap"], ["flannel.1"], [], "Canal"),
+        ({"weave-net"}, [], ["cilium_host"], [], "Weave Net"),
+        (set(), ["flannel", "portmap"], [], [], "flannel"),
+        (set(), [], ["eth0", "ovn0"], [], "Kube-OVN"),
+        (set(), [], ["antrea-gw0"], [], "Antrea"),
+        (set(), [], ["flannel.1"], [], UNKNOWN.name),
+        (set(), [], ["flannel.1"], ["flannel.alpha.coreos.com/backend-type"], "flannel"),
+        (set(), ["ptp", "portmap"], ["cni0"], ["other"], UNKNOWN.name),
+    ],
+)
+def test_the_node_decides_where_daemonsets_do_not(daemonsets, types, devices, annotations, name):
+    assert plugin_on(types, devices, annotations, plugins_of(daemonsets)).name == name

@@ -138,9 +138,10 @@ class Fact(Enum):
         stages=("kubelet",),
     )
     CNI_FILES = Measured(
-        "file names in /etc/cni/net.d, /opt/cni/bin and /var/lib/cni/networks; only types and "
-        "names of configurations, and only the expiry of tokens",
-        "one listing each",
+        "the folders that the container runtime's configuration names for CNI; file names in "
+        "them and in host-local's folder; only types, names and paths of CNI configurations, and "
+        "only the expiry of tokens",
+        "one pass over /proc, some small files, one listing of each folder",
         stages=("CNI files",),
     )
     BOOT_SETTINGS = Measured(

@@ -15,6 +15,7 @@ from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import Ref
 from wirecheck.catalogue.registry import Threshold
 from wirecheck.dataplane.table import ServiceTable
+from wirecheck.network.plugin import CniPlugin
 from wirecheck.node import conditions
 from wirecheck.node.boot_settings import BootSettings
 from wirecheck.node.cluster_seen import ClusterSeen
@@ -108,9 +109,9 @@ class Node:
         return self.seen.assigns_from_pod_cidrs
 
     @property
-    def bypasses_routing(self) -> bool:
-        """Whether the CNI plugin delivers to pods without a bridge or a route of the node."""
-        return self.seen.bypasses_routing
+    def cni_plugin(self) -> CniPlugin:
+        """The CNI plugin that connects the node's pods."""
+        return self.seen.cni
 
     @property
     def why_left_out(self) -> str:
@@ -192,6 +193,11 @@ class Node:
     def veths(self) -> Iterator[Veth]:
         """The veth pair of each pod that has one."""
         return self.namespaces.veths
+
+    @property
+    def detached_veths(self) -> Iterator[tuple[Veth, str]]:
+        """The pairs that packets for their pods do not reach, and where they should be."""
+        return self.namespaces.detached
 
     @property
     def orphaned_veths(self) -> tuple[Orphan, ...]:

@@ -14,7 +14,7 @@ class AddressSource(StrEnum):
     OWN_POOLS = "its own pools"
     NODE_NETWORK = "the nodes' network"
     """Addresses of the network that the nodes themselves are in, as in most clouds."""
-    UNKNOWN = "the node's range, if any pod has an address from it"
+    UNKNOWN = "the node's range, if all pods have an address from it"
 
 
 class Attachment(StrEnum):
@@ -49,10 +49,16 @@ class DeviceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """What identifies the plugin in a cluster."""
+    """What identifies the plugin in a cluster, and on a node."""
 
     daemonsets: tuple[str, ...] = ()
-    """Names of the DaemonSets that run its agent."""
+    """Names of the DaemonSets that run its agent, in every distribution."""
+    types: tuple[str, ...] = ()
+    """The types of its CNI plugins that connect a pod, as a CNI configuration names them."""
+    devices: tuple[str, ...] = ()
+    """Name prefixes of devices that only this plugin creates, on every node."""
+    annotation: str = ""
+    """The annotation that its agent writes to its node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +133,10 @@ class CniPlugin:
         """The name."""
         return self.name
 
-    @property
-    def workloads(self) -> frozenset[str]:
-        """The workloads of its agent: `DaemonSet/calico-node`."""
-        return frozenset(f"DaemonSet/{name}" for name in self.recognised_by.daemonsets)
+    def runs_as(self, workload: str) -> bool:
+        """Return whether a workload is the plugin's agent: `DaemonSet/calico-node`."""
+        kind, _, name = workload.partition("/")
+        return kind == "DaemonSet" and name in self.recognised_by.daemonsets
 
 
 UNKNOWN = CniPlugin(

@@ -5,12 +5,12 @@ Each module in `plugins/` defines `PLUGIN`. Adding a module adds the plugin.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from importlib import import_module
 from pkgutil import iter_modules
 
 from wirecheck.network import plugins
-from wirecheck.network.plugin import UNKNOWN, CniPlugin
+from wirecheck.network.plugin import UNKNOWN, CniPlugin, Recognition
 from wirecheck.snapshot.redact_names import PluginNames
 
 NODE_LOCAL_DNS = "nodelocaldns"
@@ -72,16 +72,47 @@ CONFIG_MAP_KEYS: dict[str, str] = {
 """The key that switches Service forwarding on, by the name of its ConfigMap in kube-system."""
 
 
+def plugins_of(
+    daemonsets: Collection[str], known: Iterable[CniPlugin] = PLUGINS
+) -> tuple[CniPlugin, ...]:
+    """The plugins whose agents are among these DaemonSets, by descending precedence."""
+    return tuple(
+        each for each in known if any(name in daemonsets for name in each.recognised_by.daemonsets)
+    )
+
+
 def plugin_of(daemonsets: Collection[str], known: Iterable[CniPlugin] = PLUGINS) -> CniPlugin:
     """The plugin whose agent is among these DaemonSets; `UNKNOWN` if there is none."""
-    return next(
-        (
-            each
-            for each in known
-            if any(name in daemonsets for name in each.recognised_by.daemonsets)
-        ),
-        UNKNOWN,
+    return next(iter(plugins_of(daemonsets, known)), UNKNOWN)
+
+
+def plugin_on(
+    types: Sequence[str],
+    devices: Collection[str],
+    annotations: Collection[str],
+    agents: Sequence[CniPlugin],
+) -> CniPlugin:
+    """The plugin that connects the pods of one node; `UNKNOWN` if nothing shows it.
+
+    `types` are those of the CNI configuration in force, `devices` the names of the node's
+    devices, `agents` the plugins that have a DaemonSet in the cluster. Several can have one:
+    Calico enforces policies beside the AWS VPC CNI. Then the configuration decides.
+    """
+    connecting = [each for each in PLUGINS if set(types) & set(each.recognised_by.types)]
+    if agents:
+        return next((each for each in agents if each in connecting), agents[0])
+    of_devices = (each for each in PLUGINS if _created_any(each.recognised_by, devices))
+    of_annotations = (
+        each
+        for each in PLUGINS
+        if each.recognised_by.annotation and each.recognised_by.annotation in annotations
     )
+    return next(iter([*connecting, *of_devices, *of_annotations]), UNKNOWN)
+
+
+def _created_any(recognised_by: Recognition, devices: Iterable[str]) -> bool:
+    prefixes = recognised_by.devices
+    return bool(prefixes) and any(name.startswith(prefixes) for name in devices)
 
 
 def replaces_kube_proxy(plugin: CniPlugin, settings: Collection[tuple[str, str]]) -> str:

@@ -15,6 +15,7 @@ from wirecheck.api_index.dns import Dns, dns_of
 from wirecheck.api_index.dns_names import ServiceNames
 from wirecheck.api_index.endpoint_ports import EndpointPort, tcp_ports_by_node
 from wirecheck.api_index.endpoint_slices import SlicesByService, slices_by_service
+from wirecheck.api_index.grouping import grouped
 from wirecheck.api_index.helper_pods import helpers_of
 from wirecheck.api_index.node_kinds import why_left_out
 from wirecheck.api_index.nodes import NodeIndex
@@ -28,8 +29,8 @@ from wirecheck.api_index.udp_services import UdpServices
 from wirecheck.catalogue.findings import Ref
 from wirecheck.catalogue.registry import Threshold
 from wirecheck.dataplane.cache import ReaderCache
-from wirecheck.network.plugin import AddressSource, CniPlugin
-from wirecheck.network.registry import plugin_of, replaces_kube_proxy
+from wirecheck.network.plugin import UNKNOWN, AddressSource, CniPlugin
+from wirecheck.network.registry import plugins_of, replaces_kube_proxy
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, VisitStatus
 from wirecheck.snapshot.objects.node import NodeObject
@@ -191,26 +192,42 @@ class ClusterSeen:
     # The network.
 
     @cached_property
-    def cni(self) -> CniPlugin:
-        """The CNI plugin, recognised by the DaemonSet of its agent."""
-        return plugin_of(self.pod_index.daemonsets)
+    def cni_agents(self) -> tuple[CniPlugin, ...]:
+        """The CNI plugins whose agents run as a DaemonSet, by precedence."""
+        return plugins_of(self.pod_index.daemonsets)
 
     @cached_property
-    def follows_node_ranges(self) -> bool:
-        """Whether pods' addresses come from spec.podCIDRs of their nodes.
+    def cni(self) -> CniPlugin:
+        """The CNI plugin as far as its DaemonSet shows it. `NodeSeen.cni` knows more."""
+        return next(iter(self.cni_agents), UNKNOWN)
 
-        An unknown plugin counts as one with pools of its own if no pod has an address from the
-        range of its node.
+    def follows_node_ranges(self, plugin: CniPlugin) -> bool:
+        """Return whether pods' addresses come from spec.podCIDRs of their nodes.
+
+        With an unknown plugin they do only if every pod follows them: Kubernetes allocates the
+        ranges for plugins with pools of their own, too, and some pods have such an address by
+        chance.
         """
-        if self.cni.addresses is not AddressSource.UNKNOWN:
-            return self.cni.addresses is AddressSource.NODE_RANGE
-        ranges = {name: node.spec.pod_cidrs for name, node in self.nodes.items()}
-        return any(
-            contains(map(network, ranges.get(pod.node_name, ())), each)
+        if plugin.addresses is AddressSource.UNKNOWN:
+            return self._following[0] > 0 and self._following[1] == 0
+        return plugin.addresses is AddressSource.NODE_RANGE
+
+    @property
+    def has_pods_in_node_ranges(self) -> bool:
+        """Whether a pod has an address of its node's spec.podCIDRs."""
+        return self._following[0] > 0
+
+    @cached_property
+    def _following(self) -> tuple[int, int]:
+        """How many addresses of running pods are in the ranges of their nodes, and how many not."""
+        ranges = grouped((e.node.metadata.name, e.range) for e in self.node_index.pod_ranges)
+        within = [
+            contains(ranges.get(pod.node_name, ()), each)
             for pod in self.pods
-            if not pod.on_host_network
+            if pod.is_running and not pod.on_host_network
             for each in pod.addresses
-        )
+        ]
+        return within.count(True), within.count(False)
 
     @cached_property
     def _nodes_by_use_of_ranges(self) -> Mapping[bool, frozenset[str]]:

@@ -18,9 +18,12 @@ from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.sections import Section, parse_sections
 from wirecheck.snapshot import node_settings
+from wirecheck.text import listed
 
 NETWORK_MANAGER, NETWORKD, UDEV = "NetworkManager", "systemd-networkd", "systemd-udevd"
 NO = frozenset({"no", "false", "0", "off"})
+MOST_DEVICES = 3
+"""How many devices are named: there is one for each pod."""
 VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 
 
@@ -40,11 +43,16 @@ class ManagedDevices:
 
 @dataclass(frozen=True)
 class MacOverride:
-    """A device whose MAC a .link file overrides."""
+    """The devices whose MAC a .link file overrides."""
 
-    device: str
     file: str
     setting: str
+    devices: tuple[str, ...]
+
+    @property
+    def found(self) -> str:
+        """`MACAddressPolicy=persistent for eni0d7763, eni1f8864 and 58 more`."""
+        return f"{self.setting} for {listed(self.devices, MOST_DEVICES)}"
 
 
 @dataclass(frozen=True)
@@ -116,16 +124,19 @@ class DeviceManagers:
 
     @property
     def mac_overrides(self) -> Iterator[MacOverride]:
-        """Devices of the CNI plugin whose MAC udev replaces."""
+        """The files by which udev replaces MACs of the CNI plugin's devices."""
         self._require(UDEV)
+        overrides: dict[tuple[str, str], list[str]] = {}
         files = [(each.file, self._sections([each])) for each in self._record.links]
         for device in self.devices_of_cni:
             for file, sections in files:
                 if not _matches([each for each in sections if each.name == "Match"], device):
                     continue
                 if setting := self._harmful(sections, device):
-                    yield MacOverride(device.name, file, setting)
+                    overrides.setdefault((file, setting), []).append(device.name)
                 break  # The first file that matches is the only one that is applied.
+        for (file, setting), names in overrides.items():
+            yield MacOverride(file, setting, tuple(names))
 
     def _harmful(self, sections: Iterable[Section], device: Interface) -> str:
         """Return the setting that replaces the MAC; empty if none does.
@@ -141,7 +152,7 @@ class DeviceManagers:
 
     def _keeps_kernel_mac(self, device: Interface) -> bool:
         """Whether the plugin uses the MAC that the kernel assigned to the device."""
-        rule = self.seen.cluster.cni.kernel_macs
+        rule = self.seen.cni.kernel_macs
         if rule is None:
             return False
         kind = DeviceKind.PAIR if device.is_paired else device.link.kind
@@ -154,11 +165,11 @@ class DeviceManagers:
     @property
     def _images_of_agent(self) -> Iterator[str]:
         for pod in self.seen.pods:
-            if pod.ref.workload in self.seen.cluster.cni.workloads:
+            if self.seen.cni.runs_as(pod.ref.workload):
                 yield from (each.image for each in pod.object.spec.containers)
 
     @property
-    def rules_networkd_removes(self) -> Iterator[str]:
+    def rules_networkd_removes(self) -> Sequence[str]:
         """Routing rules of other programs, which systemd-networkd removes when it restarts."""
         self._require(NETWORKD)
         sections = self._sections(self._record.networkd)
@@ -168,8 +179,9 @@ class DeviceManagers:
             for key, value in section.settings
             if key == "ManageForeignRoutingPolicyRules"
         ]
-        if not values or values[-1] not in NO:
-            yield from map(rule_text, self.routing_rules.third_party)
+        if values and values[-1] in NO:
+            return []
+        return [rule_text(each) for each in self.routing_rules.third_party]
 
     def _sections(self, files: Iterable[node_settings.SettingsFile]) -> list[Section]:
         found: list[Section] = []

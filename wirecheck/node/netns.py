@@ -11,6 +11,7 @@ from wirecheck.snapshot.netns import Link, Namespace
 
 PAIRED_KINDS = frozenset({"veth", "netkit"})
 """Kinds of interfaces that are created in pairs, one end in each netns."""
+OPEN_VSWITCH = "openvswitch"
 TUNNELS = frozenset({"vxlan", "geneve", "ipip", "sit", "ip6tnl", "gre", "wireguard", "tun"})
 
 
@@ -41,6 +42,11 @@ class Interface:
     @property
     def is_bridge(self) -> bool:
         return self.link.kind == "bridge"
+
+    @property
+    def is_open_vswitch(self) -> bool:
+        """Whether it is a datapath of Open vSwitch, which is the master of its ports."""
+        return self.link.kind == OPEN_VSWITCH
 
     @property
     def is_tunnel(self) -> bool:
@@ -107,6 +113,20 @@ class Netns:
         """The number of ports of each bridge."""
         masters = [each.link.master for each in self.interfaces]
         return {each.name: masters.count(each.index) for each in self.interfaces if each.is_bridge}
+
+    def master_of(self, interface: Interface) -> Interface | None:
+        """Return the bridge, switch or VRF that the interface is a port of."""
+        return self.by_index.get(interface.link.master or 0)
+
+    @cached_property
+    def has_pairs_on_open_vswitch(self) -> bool:
+        """Whether a pair into another netns is a port of Open vSwitch."""
+        masters = [
+            self.master_of(each)
+            for each in self.interfaces
+            if each.is_paired and each.link.peer_nsid is not None
+        ]
+        return any(each is not None and each.is_open_vswitch for each in masters)
 
     @cached_property
     def host_routes(self) -> dict[IPAddress, frozenset[int]]:

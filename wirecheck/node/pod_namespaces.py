@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from wirecheck.api_index.pod import Pod
-from wirecheck.catalogue.findings import FactMissingError
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.network.plugin import Attachment
 from wirecheck.node.netns import Netns
 from wirecheck.node.seen import NodeSeen
 from wirecheck.node.veth import Orphan, Veth, orphans
@@ -111,4 +112,28 @@ class PodNamespaces:
 
     @property
     def has_pods_on_a_bridge(self) -> bool:
-        return any(veth.outer and veth.outer.link.master is not None for veth in self.veths)
+        """Whether the kernel bridges between pods: a switch of Open vSwitch is not a bridge."""
+        return any(veth.master is not None and veth.master.is_bridge for veth in self.veths)
+
+    @property
+    def detached(self) -> Iterator[tuple[Veth, str]]:
+        """The pairs that packets for their pods do not reach, and where they should be attached.
+
+        Raises NotApplicable where the CNI plugin delivers to pods in another way. An unknown one
+        does so unless some of the node's pods are on a bridge or have a route.
+        """
+        plugin = self.seen.cni
+        if plugin.attachment is Attachment.EBPF:
+            raise NotApplicable(f"{plugin} forwards to pods without a bridge or host route")
+        pairs = tuple(each for each in self.veths if each.outer)
+        if pairs and not any(each.is_attached for each in pairs):
+            if plugin.attachment in (Attachment.UNKNOWN, Attachment.OPEN_VSWITCH):
+                raise NotApplicable(
+                    f"no pod of the node is on a bridge or has a route: {plugin} delivers to pods "
+                    "in another way"
+                )
+        elif pairs and all(each.is_switched for each in pairs):
+            raise NotApplicable("Open vSwitch forwards to pods without a bridge or host route")
+        for each in pairs:
+            if not each.is_attached:
+                yield each, each.expected_attachment(pairs)

@@ -128,9 +128,9 @@ class PortMappings:
         if self._runs_cri_o:
             # Its option disable_hostport_mapping is for plugins that have their own host ports.
             if self.seen.bypasses_routing and not self._has_chain(CRIO, port.family):
-                return f"{self.seen.cluster.cni} may provide the node's host ports"
+                return f"{self.seen.cni} may provide the node's host ports"
             return ""
-        if any("portmap" in each.plugins for each in self.cni.configurations[:1]):
+        if any("portmap" in each.plugins for each in self.cni.in_force):
             return ""
         others = sorted(WRITERS[each] for each in self._writers)
         return f"{' and '.join(others) or 'portmap'} does not provide the node's host ports"

@@ -70,7 +70,7 @@ class ReversePath:
         return int(text)
 
     def _of_plugin(self) -> Iterator[ReversePathDrop]:
-        prefixes = self.seen.cluster.cni.redirected_devices
+        prefixes = self.seen.cni.redirected_devices
         for each in self.seen.host.interfaces:
             if each.is_up and each.name.startswith(prefixes) and self._is_strict(each):
                 yield ReversePathDrop(each, "packets of its pod", "by eBPF, not through a route")

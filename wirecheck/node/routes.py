@@ -12,7 +12,7 @@ from wirecheck.api_index.pod_ranges import BACKEND, PodRange
 from wirecheck.api_index.service_blocks import LENGTHS, ServiceBlock
 from wirecheck.catalogue.findings import NotApplicable, Ref
 from wirecheck.network.plugin import PeerRoutes
-from wirecheck.network.plugins.flannel import CLOUD_BACKENDS
+from wirecheck.network.plugins.flannel import CLOUD_BACKENDS, DEVICE_KINDS
 from wirecheck.node.netns import Interface, Netns
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.routing import EVERYTHING, Routing, destination_of
@@ -81,15 +81,21 @@ class PeerRoute:
         gateways = [route.gateway, *(hop.get("gateway", "") for hop in route.hops)]
         if any(each in self.to.nodes_addresses for each in addresses(gateways)):
             return True
-        if self.device is None or not self.device.is_tunnel:
+        if self.device is None or not self._is_of_backend(self.device):
             return False
         # flannel's gateway in the overlay is the first address of the peer's range.
-        return self.to.backend not in ("host-gw", "vxlan") or (
-            self.to.backend == "vxlan"
-            and bool(route.gateway)
-            and address(route.gateway) in self.range
-            and route.onlink
+        return self.to.backend != "vxlan" or (
+            bool(route.gateway) and address(route.gateway) in self.range and route.onlink
         )
+
+    def _is_of_backend(self, device: Interface) -> bool:
+        """Whether it is a tunnel of the kind that the backend in force uses.
+
+        Packets for the tunnel of an earlier backend are lost: nobody serves it any more.
+        """
+        if not device.is_tunnel:
+            return False
+        return device.link.kind == DEVICE_KINDS.get(self.to.backend or "", device.link.kind)
 
     def _is_flannels_tunnel(self, route: Route) -> bool:
         """Whether it is exactly the route that flannel adds: a fast path for most nodes."""
@@ -98,7 +104,7 @@ class PeerRoute:
             and route.onlink
             and route.gateway == self.to.first_text
             and self.device is not None
-            and self.device.is_tunnel
+            and self._is_of_backend(self.device)
         )
 
     @property
@@ -106,6 +112,8 @@ class PeerRoute:
         where = f"node {self.node.metadata.name}"
         if self.to.backend == "vxlan":
             return f"{self.range} via {self.range.network_address} on the VXLAN device, to {where}"
+        if kind := DEVICE_KINDS.get(self.to.backend or ""):
+            return f"{self.range} into a {kind} device, flannel's backend, to {where}"
         return f"{self.range} via an address of {where}, or into a tunnel"
 
     @property
@@ -132,9 +140,9 @@ class NodeRoutes:
         """
         cluster = self.seen.cluster
         if self.seen.bypasses_routing:
-            raise NotApplicable(f"{cluster.cni} forwards to pods without routes on the node")
+            raise NotApplicable(f"{self.seen.cni} forwards to pods without routes on the node")
         if not self.seen.assigns_from_pod_cidrs:
-            raise NotApplicable(f"{cluster.cni} does not assign addresses from spec.podCIDRs")
+            raise NotApplicable(f"{self.seen.cni} does not assign addresses from spec.podCIDRs")
         peers = [each for name, each in cluster.nodes.items() if name != self.seen.name]
         if not peers:
             raise NotApplicable("there is no other node")
@@ -151,7 +159,7 @@ class NodeRoutes:
             and each.node.metadata.name != self.seen.name
             and (each.backend is not None or not has_flannel)
         )
-        has_routes = has_flannel or cluster.cni.routes is PeerRoutes.EACH_NODE
+        has_routes = has_flannel or self.seen.cni.routes is PeerRoutes.EACH_NODE
         if not (has_routes or any(w.is_specific for w in routes)):
             raise NotApplicable("the ranges of all nodes are routed outside of the nodes")
         return routes

@@ -15,7 +15,10 @@ from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.catalogue.registry import Threshold
+from wirecheck.network.plugin import UNKNOWN, Attachment, CniPlugin
+from wirecheck.network.registry import plugin_on
 from wirecheck.node.cluster_seen import ClusterSeen
+from wirecheck.node.cni_configuration import types_in_force
 from wirecheck.node.netns import Netns
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import Command, NodeDocument
@@ -87,15 +90,42 @@ class NodeSeen:
         listed = self.object.status.addresses
         return addresses(each.address for each in listed if each.type.endswith("IP"))
 
+    @cached_property
+    def cni(self) -> CniPlugin:
+        """The CNI plugin that connects the node's pods, as the node and the API show it.
+
+        The API alone decides about a node that was not visited.
+        """
+        agents = self.cluster.cni_agents
+        if self.document is None:
+            return self.cluster.cni
+        types = types_in_force(self.document.cni) if self.document.cni else ()
+        links = self.document.namespaces[0].links if self.document.namespaces else []
+        # Annotations outlast the plugin that wrote them, and so do devices. Addresses of pods and
+        # ports of a switch do not.
+        notes = self.object.metadata.annotations if self.cluster.has_pods_in_node_ranges else {}
+        found = plugin_on(types, [each.name for each in links], notes, agents)
+        is_left = self._has_pods_on_open_vswitch and not found.attachment.bypasses_routing
+        return UNKNOWN if is_left and not (agents or types) else found
+
+    @cached_property
+    def _has_pods_on_open_vswitch(self) -> bool:
+        namespaces = self.document.namespaces if self.document else []
+        if not namespaces or namespaces[0].error:
+            return False
+        return self.host.has_pairs_on_open_vswitch
+
     @property
     def assigns_from_pod_cidrs(self) -> bool:
         """Whether pods' addresses come from spec.podCIDRs: some CNI plugins have own pools."""
-        return bool(self.pod_ranges) and self.cluster.follows_node_ranges
+        return bool(self.pod_ranges) and self.cluster.follows_node_ranges(self.cni)
 
-    @property
+    @cached_property
     def bypasses_routing(self) -> bool:
         """Whether the CNI plugin delivers to pods without a bridge or a route of the node."""
-        return self.cluster.cni.attachment.bypasses_routing
+        if self.cni.attachment is Attachment.UNKNOWN:
+            return self._has_pods_on_open_vswitch
+        return self.cni.attachment.bypasses_routing
 
     @property
     def why_left_out(self) -> str:

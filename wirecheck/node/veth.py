@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from wirecheck.addresses import IPAddress, contains
@@ -98,21 +98,46 @@ class Veth:
         return PORT_STATES.get(state, "") if state is not None else ""
 
     @property
-    def is_attached(self) -> bool:
-        """Whether packets for the pod reach the node side: through a bridge or a route."""
-        if self.outer is None:
+    def master(self) -> Interface | None:
+        """The bridge or switch that the node side is a port of."""
+        return self.host.master_of(self.outer) if self.outer else None
+
+    @property
+    def is_switched(self) -> bool:
+        """Whether the node side is a port of Open vSwitch, which delivers to the pod."""
+        return self.master is not None and self.master.is_open_vswitch
+
+    @property
+    def is_bridged(self) -> bool:
+        """Whether the node side is a port of the bridge in the pod's network.
+
+        A bridge may have no address: then any bridge counts.
+        """
+        if self.master is None or not self.master.is_bridge:
             return False
-        if (bridge := self._bridge) is not None:
-            return self.outer.link.master == bridge.index
+        return self._bridge in (None, self.master)
+
+    @property
+    def is_routed(self) -> bool:
+        """Whether the node has a route to each of the pod's addresses through the node side."""
+        if self.outer is None or self.master is not None:
+            return False
         routes = self.host.host_routes
         return all(self.outer.index in routes.get(each, ()) for each in self.pod.addresses)
 
     @property
-    def expected_attachment(self) -> str:
-        """Where the node side must be attached."""
+    def is_attached(self) -> bool:
+        """Whether packets for the pod reach the node side."""
+        return self.is_switched or self.is_bridged or self.is_routed
+
+    def expected_attachment(self, among: Iterable[Veth]) -> str:
+        """Return where the node side must be attached, like the other pods of the node."""
         name = self.outer.name if self.outer else "the node side"
         if (bridge := self._bridge) is not None:
             return f"{name} on bridge {bridge.name}"
+        attached = [each for each in among if each.is_attached]
+        if attached and all(each.is_switched for each in attached):
+            return f"{name} on {attached[0].master.name if attached[0].master else 'a switch'}"
         return f"a route to the pod's address through {name}"
 
     @property
@@ -145,16 +170,37 @@ def orphans(
     """Yield veths on the node whose peer is in no live netns; both ends of a pair on the node.
 
     `uplinks` are the node's own addresses: a node that is itself a container has them on a veth.
+    The peers of its uplinks are outside of it, in a netns where the node sees no process.
     """
-    for each in host.interfaces:
-        if not each.is_paired or each.name.startswith(OWN_DEVICES) or each.addresses & uplinks:
+    pairs = [each for each in host.interfaces if each.is_paired]
+    outside = {each.link.peer_nsid for each in pairs if _is_uplink(each, uplinks)} - {None}
+    for each in pairs:
+        if each.name.startswith(OWN_DEVICES) or _is_uplink(each, uplinks):
             continue
         nsid = each.link.peer_nsid
         if nsid is None:
             peer = host.by_index.get(each.link.peer_index or 0)
-            if not each.addresses and not (peer and peer.addresses):
+            if not _is_joined(host, each, peer):
                 yield Orphan(
                     node, each, f"{peer.name if peer else 'no interface'}, also on the node"
                 )
-        elif nsid not in live_nsids:
+        elif nsid not in live_nsids | outside:
             yield Orphan(node, each, f"in netns {nsid}, which has no process")
+
+
+def _is_uplink(each: Interface, uplinks: frozenset[IPAddress]) -> bool:
+    """Whether the device joins the node to a network, and not to a pod.
+
+    The node's end of a pod's pair has no address, or single ones, as of the plugin `ptp`.
+    """
+    return bool(each.addresses & uplinks) or any(n.num_addresses > 1 for n in each.networks)
+
+
+def _is_joined(host: Netns, one: Interface, other: Interface | None) -> bool:
+    """Whether a pair with both ends on the node is in use: it joins two bridges, or has addresses.
+
+    Weave Net and OpenShift SDN join a bridge to a switch in this way.
+    """
+    if one.addresses or (other and other.addresses):
+        return True
+    return other is not None and None not in (host.master_of(one), host.master_of(other))

@@ -24,6 +24,7 @@ def folders(tmp_path, monkeypatch):
     for name in ("CONFIGURATIONS", "BINARIES", "RESERVATIONS"):
         monkeypatch.setattr(cni_files, name, str(tmp_path / name))
         (tmp_path / name).mkdir()
+    monkeypatch.setattr(cni_files, "find_runtime", lambda: None)
     return tmp_path
 
 
@@ -105,3 +106,123 @@ def test_of_a_token_only_its_end_is_read(folders):
 def test_a_token_without_an_end_is_left_out(folders, text):
     (folders / "CONFIGURATIONS/x-kubeconfig").write_text(text)
     assert cni_files.read_all()["tokens"] == []
+
+
+@pytest.fixture
+def runtime(folders, monkeypatch):
+    """A runtime with folders of its own, one of which does not exist."""
+    found = {
+        "program": "crio",
+        "configuration_folder": str(folders / "conf"),
+        "plugin_folders": [str(folders / "bin"), str(folders / "libexec"), str(folders / "none")],
+    }
+    for name in ("conf", "bin", "libexec"):
+        (folders / name).mkdir()
+    monkeypatch.setattr(cni_files, "find_runtime", lambda: found)
+    return folders
+
+
+def program(path) -> None:
+    path.write_text("")
+    path.chmod(0o755)
+
+
+def test_the_folders_of_the_runtime_are_read(runtime):
+    (runtime / "conf/10.conflist").write_text(json.dumps(CONFLIST))
+    (runtime / "conf/10.conflist.bak").write_text("no")
+    (runtime / "conf/20.conf.disabled").write_text("no")
+    program(runtime / "bin/bridge")
+    program(runtime / "libexec/portmap")
+    program(runtime / "BINARIES/other")
+
+    record = cni_files.read_all()
+    assert [each["file"] for each in record["configurations"]] == ["10.conflist"]
+    assert record["binaries"] == ["bridge", "portmap"]
+    assert record["runtime"]["program"] == "crio"
+
+
+def test_folders_of_the_runtime_that_do_not_exist_are_empty(runtime):
+    for name in ("conf", "bin", "libexec"):
+        (runtime / name).rmdir()
+
+    record = cni_files.read_all()
+    assert (record["configurations"], record["binaries"]) == ([], [])
+
+
+def test_a_runtime_that_could_not_be_read_leaves_the_defaults(runtime, monkeypatch):
+    problem = {
+        "program": "containerd",
+        "configuration_folder": str(runtime / "CONFIGURATIONS"),
+        "plugin_folders": [str(runtime / "BINARIES")],
+        "problem": "/etc/containerd/config.toml: Permission denied",
+    }
+    monkeypatch.setattr(cni_files, "find_runtime", lambda: problem)
+    (runtime / "CONFIGURATIONS").rmdir()
+
+    assert "configurations" not in cni_files.read_all()
+
+
+def test_reservations_are_read_where_the_configuration_says(runtime):
+    state = runtime / "run/cni-ipam-state"
+    ipam = {"type": "host-local", "dataDir": f"{state}/"}
+    content = {"name": "kindnet", "plugins": [{"type": "ptp", "ipam": ipam}]}
+    (runtime / "conf/10-kindnet.conflist").write_text(json.dumps(content))
+    (state / "kindnet").mkdir(parents=True)
+    (state / "kindnet/10.244.0.2").write_text("")
+
+    record = cni_files.read_all()
+    assert record["data_folders"][1:] == [str(state)]
+    (held,) = record["reservations"]
+    assert (held["network"], held["folder"]) == ("kindnet", str(state))
+
+
+def test_kubeconfigs_are_named_at_any_depth(runtime):
+    calico = {"type": "calico", "kubernetes": {"kubeconfig": "/etc/cni/net.d/calico-kubeconfig"}}
+    plugins = [calico, {"type": "istio-cni", "kubeconfig": "/etc/cni/net.d/ZZZ-istio"}]
+    content = {"name": "k", "plugins": plugins, "disableCheck": True}
+    (runtime / "conf/10.conflist").write_text(json.dumps(content))
+
+    (record,) = cni_files.read_all()["configurations"]
+    assert record["kubeconfigs"] == ["/etc/cni/net.d/ZZZ-istio", "/etc/cni/net.d/calico-kubeconfig"]
+
+
+def test_delegates_of_multus_are_read(runtime):
+    delegate = {"name": "cbr0", "plugins": [{"type": "flannel"}, {"type": "portmap"}]}
+    single = {"name": "x", "type": "macvlan", "ipam": {"type": "whereabouts"}}
+    content = {"name": "multus", "type": "multus", "delegates": [delegate, single]}
+    (runtime / "conf/00-multus.conf").write_text(json.dumps(content))
+
+    (record,) = cni_files.read_all()["configurations"]
+    assert [(e["plugins"], e["ipam"]) for e in record["delegates"]] == [
+        (["flannel", "portmap"], []),
+        (["macvlan"], ["whereabouts"]),
+    ]
+
+
+def test_the_configuration_that_multus_calls_is_read_outside_of_the_folder(runtime):
+    outside = runtime / "run/multus"
+    outside.mkdir(parents=True)
+    (outside / "10-ovn.conf").write_text('{"name": "ovn", "type": "ovn-k8s-cni-overlay"}')
+    content = {
+        "name": "multus",
+        "type": "multus-shim",
+        "clusterNetwork": f"/host{outside}/10-ovn.conf",
+    }
+    (runtime / "conf/00-multus.conf").write_text(json.dumps(content))
+
+    record = cni_files.read_all()
+    (configuration,) = record["configurations"]
+    assert configuration["calls"] == "10-ovn.conf"
+    assert [each["plugins"] for each in record["delegated"]] == [["ovn-k8s-cni-overlay"]]
+    assert "path" not in configuration
+
+
+@pytest.mark.parametrize("delegates", ['"x"', "[3]", "[[]]", "{}", "[{}]"])
+def test_odd_delegates_cost_nothing_else(runtime, delegates):
+    text = f'{{"name": "m", "type": "multus", "delegates": {delegates}}}'
+    (runtime / "conf/00-multus.conf").write_text(text)
+    (runtime / "conf/10.conf").write_text('{"name": "n", "type": "ptp"}')
+
+    first, second = cni_files.read_all()["configurations"]
+    assert first["plugins"] == ["multus"]
+    assert second["plugins"] == ["ptp"]

@@ -12,7 +12,9 @@ from wirecheck.network.plugin import (
 
 PLUGIN = CniPlugin(
     name="Antrea",
-    recognised_by=Recognition(daemonsets=("antrea-agent",)),
+    recognised_by=Recognition(
+        daemonsets=("antrea-agent",), types=("antrea",), devices=("antrea-gw0",)
+    ),
     precedence=50,
     addresses=AddressSource.NODE_RANGE,
     attachment=Attachment.OPEN_VSWITCH,

@@ -13,7 +13,7 @@ from wirecheck.network.plugin import (
 
 PLUGIN = CniPlugin(
     name="AWS VPC CNI",
-    recognised_by=Recognition(daemonsets=("aws-node",)),
+    recognised_by=Recognition(daemonsets=("aws-node",), types=("aws-cni",)),
     precedence=70,
     addresses=AddressSource.NODE_NETWORK,
     attachment=Attachment.HOST_ROUTE,

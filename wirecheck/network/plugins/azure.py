@@ -6,7 +6,9 @@ from wirecheck.network.plugin import AddressSource, Attachment, CniPlugin, Recog
 
 PLUGIN = CniPlugin(
     name="Azure CNI",
-    recognised_by=Recognition(daemonsets=("azure-cns",)),
+    recognised_by=Recognition(
+        daemonsets=("azure-cns", "azure-cni-networkmonitor"), types=("azure-vnet",)
+    ),
     precedence=60,
     addresses=AddressSource.NODE_NETWORK,
     attachment=Attachment.HOST_ROUTE,

@@ -12,8 +12,11 @@ from wirecheck.network.plugin import (
 
 PLUGIN = CniPlugin(
     name="Calico",
-    recognised_by=Recognition(daemonsets=("calico-node",)),
-    precedence=90,
+    recognised_by=Recognition(
+        daemonsets=("calico-node",), types=("calico",), devices=("vxlan.calico",)
+    ),
+    # Beside a cloud's plugin it enforces policies only, and does not connect pods.
+    precedence=55,
     addresses=AddressSource.OWN_POOLS,
     attachment=Attachment.HOST_ROUTE,
     pod_interfaces=("cali",),

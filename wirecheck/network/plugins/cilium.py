@@ -13,7 +13,10 @@ from wirecheck.network.plugin import (
 
 PLUGIN = CniPlugin(
     name="Cilium",
-    recognised_by=Recognition(daemonsets=("cilium",)),
+    # `anetd` is the agent of GKE Dataplane V2, whose pods' devices are named `gke…`.
+    recognised_by=Recognition(
+        daemonsets=("cilium", "anetd"), types=("cilium-cni",), devices=("cilium_host",)
+    ),
     precedence=80,
     addresses=AddressSource.OWN_POOLS,
     attachment=Attachment.EBPF,

@@ -12,9 +12,19 @@ from wirecheck.network.plugin import (
     Recognition,
 )
 
+ARCHITECTURES = tuple(
+    f"kube-flannel-ds-{each}" for each in ("amd64", "arm64", "arm", "ppc64le", "s390x")
+)
+"""The DaemonSets of versions before 0.13, one for each architecture."""
+
 PLUGIN = CniPlugin(
     name="flannel",
-    recognised_by=Recognition(daemonsets=("kube-flannel-ds",)),
+    recognised_by=Recognition(
+        # k3s has none: flannel is a part of its one program.
+        daemonsets=("kube-flannel-ds", "kube-flannel", *ARCHITECTURES),
+        types=("flannel",),
+        annotation="flannel.alpha.coreos.com/backend-type",
+    ),
     precedence=30,
     addresses=AddressSource.NODE_RANGE,
     attachment=Attachment.BRIDGE,
@@ -29,6 +39,18 @@ PLUGIN = CniPlugin(
 
 CLOUD_BACKENDS = frozenset({"alloc", "aws-vpc", "gce", "ali-vpc", "tencent-vpc"})
 """Backends that program the cloud's routers instead of the nodes."""
+
+DEVICE_KINDS = {
+    "vxlan": "vxlan",
+    "wireguard": "wireguard",
+    "ipip": "ipip",
+    "udp": "tun",
+    "host-gw": "",
+}
+"""The kind of the tunnel device that a backend creates; empty for a backend without one.
+
+Devices of an earlier backend stay on the node until it restarts.
+"""
 
 
 def vxlan_device(family: int, vni: int) -> str:

@@ -13,7 +13,7 @@ from wirecheck.network.plugin import (
 
 PLUGIN = CniPlugin(
     name="kube-router",
-    recognised_by=Recognition(daemonsets=("kube-router",)),
+    recognised_by=Recognition(daemonsets=("kube-router",), devices=("kube-bridge",)),
     precedence=10,
     addresses=AddressSource.NODE_RANGE,
     attachment=Attachment.BRIDGE,

@@ -12,7 +12,11 @@ from wirecheck.network.plugin import (
 
 PLUGIN = CniPlugin(
     name="OVN-Kubernetes",
-    recognised_by=Recognition(daemonsets=("ovnkube-node",)),
+    recognised_by=Recognition(
+        daemonsets=("ovnkube-node", "ovnkube-node-single-node-zone"),
+        types=("ovn-k8s-cni-overlay",),
+        devices=("ovn-k8s-mp",),
+    ),
     precedence=40,
     addresses=AddressSource.OWN_POOLS,
     attachment=Attachment.OPEN_VSWITCH,
