@@ -18,14 +18,17 @@ def matches_annotations(node: Node) -> Findings:
     Other nodes send to the annotated MAC and address. Frames for another MAC are dropped on
     arrival.
 
-    Except: only flannel's VXLAN backend announces its devices in the API.
+    Except: only flannel's VXLAN backend announces its devices in the API. Behind NAT the device has
+    the inner address. An announced address that is unknown as the node's is inconclusive.
 
     See: https://github.com/flannel-io/flannel/issues/1155
          https://github.com/flannel-io/flannel/issues/712
          https://github.com/k3s-io/k3s/issues/1824
     """
     for each in node.overlay.announcement_mismatches:
-        yield Finding(each, expected=each.expected, found=each.found)
+        yield Finding(
+            each, expected=each.expected, found=each.found, inconclusive=each.inconclusive
+        )
 
 
 @check(settles=True, remedy=FLANNEL, facts=[Fact.NETNS, Fact.API])
@@ -84,4 +87,6 @@ def mtu(node: Node) -> Findings:
          https://github.com/projectcalico/calico/issues/1709
     """
     for each in node.overlay.mtu_excess:
-        yield Finding(each, expected=each.expected, found=each.found)
+        yield Finding(
+            each, expected=each.expected, found=each.found, inconclusive=each.inconclusive
+        )

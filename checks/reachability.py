@@ -49,12 +49,19 @@ def node_to_node(node: Node) -> Findings:
 
     Except: with more than 17 nodes, each node connects to the 16 that follow it by name, so every
     node is a source and a target. Nodes that are being removed are not tried. If the node has the
-    address of another one, it answers itself, which is inconclusive.
+    address of another one, it answers itself, which is inconclusive. Hardened nodes close the port
+    to all but the control plane. From other nodes, a failure is inconclusive if another connection
+    from here reaches the node or a pod on it, if a Ready node refuses it, or if nothing else was
+    tried and wirecheck visited the node.
 
     See: https://kubernetes.io/docs/reference/networking/ports-and-protocols/
          https://kubernetes.io/docs/concepts/cluster-administration/networking/
     """
-    yield from _failed(node, node.reach.of("node"))
+    for each, inconclusive in node.reach.to_nodes:
+        if inconclusive:
+            yield _failure(node, each, inconclusive)
+        else:
+            yield from _failed(node, [each])
 
 
 @check(

@@ -2,6 +2,8 @@
 
 from wirecheck.catalogue import Fact, Finding, Findings, Level, check
 from wirecheck.model.node import Node
+from wirecheck.node.policy_routing import THE_NODE
+from wirecheck.node.routing_rules import rule_text
 from wirecheck.text import plural
 
 AGENT = (
@@ -56,8 +58,8 @@ def not_shadowed(node: Node) -> Findings:
 
 @check(
     remedy="Show the device on {node}: `ip address show {device}`. Give it another network: for "
-    "Docker's bridges with default-address-pools in /etc/docker/daemon.json, for a VPN in its "
-    "configuration.",
+    "Docker's bridges with `bip` and default-address-pools in /etc/docker/daemon.json, for a "
+    "VPN in its configuration.",
     facts=[Fact.NETNS, Fact.API],
 )
 def no_overlap(node: Node) -> Findings:
@@ -66,25 +68,30 @@ def no_overlap(node: Node) -> Findings:
     The node looks for those addresses on the device's own network, where nothing has them. A Docker
     bridge or a VPN then hides a part of the cluster from this node.
 
-    Except: CNI plugins that put pods into the nodes' own network by design.
+    Except: CNI plugins that put pods into the nodes' own network by design. Single pods and nodes
+    count only on bridges without a port that leads out of the node, on dummy devices, and, as
+    Services do, behind a VPN's tunnel that no CNI plugin or mesh of nodes has created. Pods behind
+    a tunnel in a cluster with an unknown CNI plugin are inconclusive.
 
     See: https://github.com/kubernetes/kops/issues/710
          https://github.com/projectcalico/calico/issues/2140
     """
-    for device, range_, owner in node.routes.overlaps:
+    for each in node.route_conflicts.overlaps:
         yield Finding(
-            node.part(f"{device.name} {range_}"),
+            node.part(f"{each.device.name} {each.range}"),
             expected="a network without pods or Services",
-            found=f"contains {owner}",
-            names={"device": device.name},
+            found=f"contains {each.owner}",
+            inconclusive=each.inconclusive,
+            names={"device": each.device.name},
         )
 
 
 @check(
     settles=True,
-    remedy="Show the route on {node}: `ip route get {address}`. Delete it, `ip route del {type} "
-    "{destination}`, and find out who added it. If there is no default route, add one: the node's "
-    "own connections to Services need a route before they are translated.",
+    remedy="Show it on {node}: `ip route get {address}`. Find out who added it. Delete a route "
+    "with `ip route del {type} {destination} table {table}`, a routing rule with `ip rule del pref "
+    "{priority}`. If there is no default route, add one: the node's own connections to Services "
+    "need a route before they are translated.",
     facts=[Fact.NETNS, Fact.API],
 )
 def no_blackholes(node: Node) -> Findings:
@@ -97,7 +104,7 @@ def no_blackholes(node: Node) -> Findings:
 
     See: https://github.com/projectcalico/calico/issues/3246
     """
-    for name, route in node.routes.blackholes:
+    for name, route in node.route_conflicts.blackholes:
         yield Finding(
             node.part(f"to {name}"),
             expected="a route that forwards",
@@ -106,6 +113,8 @@ def no_blackholes(node: Node) -> Findings:
                 "address": name.rpartition(" ")[2].partition("/")[0],
                 "type": route.type if route else "",
                 "destination": route.destination if route else "",
+                "table": str(route.table) if route else "",
+                "priority": str(route.metric) if route else "",
             },
         )
 
@@ -163,6 +172,51 @@ def local_table_first(node: Node) -> Findings:
             expected="the node's own addresses are looked up in the table local first",
             found=f"for {each.address} {each.found}",
             key="local",
+        )
+
+
+@check(
+    settles=True,
+    remedy="Compare on {node}: `ip route get {address} from {source}` and `ip route get "
+    "{address}`. Find out who added the rule. NetworkManager's nm-cloud-setup does, and CNI "
+    "plugins ask to disable it: `systemctl disable nm-cloud-setup.service nm-cloud-setup.timer`, "
+    "then reboot. Otherwise add the routes of table main to table {table}. If a table has no "
+    "default route, restart the CNI plugin's agent: `kubectl -n {cni_namespace} delete pod "
+    "{cni_pod}`.",
+    facts=[Fact.NETNS, Fact.API],
+)
+def policy_routing(node: Node) -> Findings:
+    """No routing rule for a source address diverts packets to pods.
+
+    Tables for a second network often have a default route only. What the node sends to its pods
+    with that source, such as the kubelet's probes, then leaves the node.
+
+    Except: rules for a mark, a device, a user or a port, which select packets on purpose; tables
+    with a route to the pods; packets that the route to a pod sends with another source.
+
+    See: https://github.com/projectcalico/calico/issues/4662
+         https://github.com/rancher/rke2/issues/1053
+         https://man7.org/linux/man-pages/man8/ip-rule.8.html
+    """
+    for each in node.policy_routing.diverted:
+        yield Finding(
+            node.part(f"IPv{each.rule.family} rule {each.rule.priority}"),
+            expected=each.expected,
+            found=each.found,
+            key="node" if each.sender == THE_NODE else "pods",
+            concerns=[each.pod],
+            names={
+                "address": str(each.to),
+                "source": str(each.source),
+                "table": str(each.rule.table),
+            },
+        )
+    for pod, rule in node.policy_routing.empty_tables:
+        yield Finding(
+            pod,
+            expected=f"a default route in table {rule.table}, by rule {rule_text(rule)}",
+            found="none",
+            names={"table": str(rule.table)},
         )
 
 

@@ -156,3 +156,84 @@ def test_pods_of_two_families_may_be_as_large_as_the_wider_overlay_takes(small):
     small.change_link(WEB_NETNS, "eth0", mtu=1451)
     (finding,) = small.findings("overlay.mtu")
     assert finding.expected == "at most 1450 bytes on eth0"
+
+
+FLANNEL = "flannel.alpha.coreos.com/"
+OUTSIDE = {"n1": "203.0.113.11", "n2": "203.0.113.12"}
+
+
+class TestBehindNat:
+    """flannel announces the address outside, and its device has the inner one."""
+
+    @staticmethod
+    def announce(small: SmallCluster, *, external: bool = True) -> None:
+        for node in small.api["nodes"]:
+            outside = OUTSIDE[node["metadata"]["name"]]
+            node["metadata"]["annotations"][f"{FLANNEL}public-ip"] = outside
+            if external:
+                listed = node["status"]["addresses"]
+                listed.append({"type": "ExternalIP", "address": outside})
+        small.change_netns(HOST, fdb=[Fdb(4, MACS["n2"], OUTSIDE["n2"], state="permanent")])
+
+    def test_is_right_where_the_node_has_that_external_address(self, small):
+        self.announce(small)
+
+        for check in ("matches_annotations", "peers_complete", "no_stale_peers", "mtu"):
+            assert not reported(small, check)
+
+    def test_is_right_where_an_administrator_set_it(self, small):
+        self.announce(small, external=False)
+        notes = small.api["nodes"][0]["metadata"]["annotations"]
+        notes[f"{FLANNEL}public-ip-overwrite"] = OUTSIDE["n1"]
+
+        assert not reported(small, "matches_annotations")
+
+    def test_is_right_where_another_interface_has_it(self, small):
+        """k3s with --flannel-iface and --flannel-external-ip on a node with two networks."""
+        self.announce(small, external=False)
+        host = small.document.namespaces[0]
+        links = [*host.links, replace(link(9, "eth1", ""), mtu=1500)]
+        small.change_netns(
+            HOST, links=links, addresses=[*host.addresses, Address(9, OUTSIDE["n1"], 24)]
+        )
+
+        assert not reported(small, "matches_annotations")
+
+    def test_an_address_that_nothing_shows_as_the_nodes_is_inconclusive(self, small):
+        self.announce(small, external=False)
+
+        (finding,) = small.findings("overlay.matches_annotations")
+        assert "behind NAT" in finding.inconclusive
+
+    def test_an_address_of_another_node_is_found(self, small):
+        self.announce(small)
+        notes = small.api["nodes"][0]["metadata"]["annotations"]
+        notes[f"{FLANNEL}public-ip"] = OUTSIDE["n2"]
+
+        (finding,) = small.findings("overlay.matches_annotations")
+        assert not finding.inconclusive
+
+    def test_a_device_whose_own_address_is_gone_is_found(self, small):
+        self.announce(small)
+        small.change_link(HOST, "flannel.1", vxlan_local="192.0.2.77")
+
+        assert reported(small, "matches_annotations") == [
+            ("VXLAN device IPv4", f"{MACS['n1']} at 192.0.2.77")
+        ]
+
+    @pytest.mark.parametrize("local", ["192.0.2.1", ""], ids=["bound", "not bound"])
+    def test_the_mtu_is_compared_with_the_device_below(self, small, local):
+        self.announce(small)
+        small.change_link(HOST, "flannel.1", mtu=1500, vxlan_local=local)
+
+        (finding,) = small.findings("overlay.mtu")
+        assert finding.expected == "at most 1450 bytes: ens3 has MTU 1500"
+
+    def test_without_a_route_to_the_others_the_device_below_is_unknown(self, small):
+        self.announce(small)
+        small.change_link(HOST, "flannel.1", mtu=1500, vxlan_local="")
+        kept = [e for e in small.document.namespaces[0].routes if e.destination != "default"]
+        small.change_netns(HOST, routes=kept)
+
+        findings = small.findings("overlay.mtu")
+        assert [bool(each.inconclusive) for each in findings] == [True]

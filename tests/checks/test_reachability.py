@@ -6,7 +6,7 @@ from tests.checks.helped_cluster import helped_cluster
 from tests.checks.small_cluster import WEB_NETNS, SmallCluster
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.catalogue.registry import load
-from wirecheck.snapshot.index import HelperPodsRecord
+from wirecheck.snapshot.index import HelperPodsRecord, VisitRecord, VisitStatus
 
 LOST = {"made": 0, "tries": 2, "error": "timeout"}
 BY_PURPOSE = {
@@ -40,6 +40,68 @@ def test_a_finding_names_both_ends(small):
     (finding,) = small.findings("reachability.node_to_node")
     assert finding.subject.part == "from the node to Node n2 192.0.2.2:10250"
     assert finding.found == "timeout in 2 of 2 tries"
+
+
+def kubelets_port(small: SmallCluster) -> str:
+    """Why the failure is inconclusive; empty where it counts."""
+    small.change_contacts("node", **LOST)
+    (finding,) = small.findings("reachability.node_to_node")
+    return finding.inconclusive
+
+
+class TestKubeletsPort:
+    """Hardened nodes let only the control plane connect to the kubelet."""
+
+    def test_a_pod_of_the_node_that_is_reached_shows_a_firewall(self, small):
+        assert "the node is reached" in kubelets_port(small)
+
+    @pytest.mark.parametrize("error", ["refused", "timeout"])
+    def test_another_port_of_the_node_shows_a_firewall_if_anything_answers(self, small, error):
+        small.change_contacts("pod", address="192.0.2.2", made=0, error=error)
+        assert bool(kubelets_port(small)) is (error == "refused")
+
+    def test_a_pod_is_known_by_the_api_where_no_range_shows_its_node(self, small):
+        pod = dict(small.api["pods"][1], metadata={"name": "there", "namespace": "shop"})
+        pod["spec"] = {"nodeName": "n2", "containers": []}
+        pod["status"] = {"phase": "Running", "podIPs": [{"ip": "198.51.100.9"}]}
+        small.api["pods"].append(pod)
+        small.change_contacts("pod", address="198.51.100.9")
+        assert "the node is reached" in kubelets_port(small)
+
+    def test_a_node_that_nothing_reaches_is_found(self, small):
+        small.change_contacts("pod", **LOST)
+        small.others["n2"] = VisitRecord(VisitStatus.SEEN)
+        assert kubelets_port(small) == ""
+
+    def test_a_node_that_was_visited_and_to_which_nothing_else_was_tried(self, small):
+        kept = [each for each in small.document.contacts if each.purpose != "pod"]
+        small.change_document(contacts=kept)
+        assert kubelets_port(small) == ""
+
+        small.others["n2"] = VisitRecord(VisitStatus.SEEN)
+        assert "nothing else was tried" in kubelets_port(small)
+
+        small.others["n2"] = VisitRecord(VisitStatus.UNREACHABLE)
+        assert kubelets_port(small) == ""
+
+    def test_the_control_plane_needs_the_port(self, small):
+        small.api["nodes"][0]["metadata"]["labels"] = {"node-role.kubernetes.io/control-plane": ""}
+        assert kubelets_port(small) == ""
+
+    def test_a_ready_node_that_refuses_is_reached(self, small):
+        small.change_contacts("pod", **LOST)
+        small.change_contacts("node", made=0, tries=2, error="refused")
+        (finding,) = small.findings("reachability.node_to_node")
+        assert "the node is reached" in finding.inconclusive
+
+        small.api["nodes"][1]["status"]["conditions"] = [{"type": "Ready", "status": "Unknown"}]
+        (finding,) = small.findings("reachability.node_to_node")
+        assert finding.inconclusive == ""
+
+    def test_an_address_of_a_pod_is_not_the_nodes(self, small):
+        small.change_contacts("pod", **LOST)
+        small.api["pods"][1]["status"]["podIPs"] = [{"ip": "192.0.2.2"}]
+        assert "those of pods" in kubelets_port(small)
 
 
 def test_messages_that_get_stuck_are_reported_in_bytes(small):

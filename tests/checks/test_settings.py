@@ -8,7 +8,7 @@ from tests.checks.small_cluster import SmallCluster
 from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
 from wirecheck.catalogue.registry import load
 from wirecheck.model.fingerprint import Fingerprint, fingerprint_of
-from wirecheck.snapshot.netns import Route
+from wirecheck.snapshot.netns import Address, Link, Route, Rule
 from wirecheck.snapshot.node_settings import SysctlFile
 
 CONF = "/proc/sys/net/ipv4/conf"
@@ -104,6 +104,78 @@ def test_strict_filtering_is_harmless_where_both_ways_are_one(small):
 
 
 def test_another_nodes_packets_are_dropped_where_the_way_to_it_leaves_elsewhere(small):
+    routes = small.document.namespaces[0].routes
+    small.change_netns(1, routes=[*routes, Route(4, "192.0.2.2/32", index=5)])
+    strict(small, "ens3")
+
+    (finding,) = small.findings("settings.rp_filter")
+    assert finding.key == "packets of node n2"
+
+
+def two_networks(small: SmallCluster, *routes: Route) -> None:
+    """A private network behind a router on eth1; the default route stays on ens3."""
+    for node, own in zip(small.api["nodes"], ("10.0.0.2", "10.0.0.3"), strict=True):
+        listed = [("ExternalIP", node["status"]["addresses"][0]["address"]), ("InternalIP", own)]
+        node["status"]["addresses"] = [{"type": t, "address": a} for t, a in listed]
+    host = small.document.namespaces[0]
+    small.change_netns(
+        1,
+        links=[*host.links, Link(7, "eth1", flags=["UP"], mtu=1450)],
+        addresses=[*host.addresses, Address(7, "10.0.0.2", 32)],
+        routes=[*host.routes, *routes],
+    )
+    strict(small, "eth1")
+    strict(small, "ens3")
+
+
+PRIVATE = Route(4, "10.0.0.0/16", gateway="10.0.0.1", index=7)
+
+
+def test_packets_of_a_node_behind_a_router_arrive_at_the_internal_address(small):
+    two_networks(small, PRIVATE)
+    assert not small.findings("settings.rp_filter")
+
+
+def test_the_device_that_lost_its_route_is_found_alone(small):
+    two_networks(small)
+
+    (finding,) = small.findings("settings.rp_filter")
+    assert finding.subject.part == "rp_filter of eth1"
+    assert finding.found.endswith("through ens3")
+
+
+def test_a_rule_for_the_source_of_the_answers_counts(small):
+    """The kernel looks the reverse path up from the address that the packet was sent to."""
+    table = Route(4, "default", gateway="10.0.0.1", index=7, table=100)
+    two_networks(small, table)
+    local, main = Rule(4, 0, 255), Rule(4, 32766, 254)
+    small.change_netns(1, rules=[local, Rule(4, 100, 100, source="10.0.0.2/32"), main])
+    assert not small.findings("settings.rp_filter")
+
+    small.change_netns(1, rules=[local, Rule(4, 100, 100, source="192.0.2.1/32"), main])
+    assert len(small.findings("settings.rp_filter")) == 1
+
+
+def test_a_route_with_two_hops_leads_back_through_both(small):
+    hops = [{"gateway": "192.0.2.254", "index": "2"}, {"gateway": "10.0.0.1", "index": "7"}]
+    two_networks(small, Route(4, "10.0.0.0/16", hops=hops))
+    assert not small.findings("settings.rp_filter")
+
+
+def test_a_node_behind_a_router_may_send_to_any_of_several_networks(small):
+    two_networks(small, Route(4, "10.7.0.0/16", index=5))
+    host = small.api["nodes"][0]["status"]["addresses"]
+    host[0]["type"] = "InternalIP"
+    small.api["nodes"][1]["status"]["addresses"] = [{"type": "InternalIP", "address": "10.7.0.3"}]
+
+    findings = small.findings("settings.rp_filter")
+    assert {each.subject.part for each in findings} == {"rp_filter of ens3", "rp_filter of eth1"}
+    assert all(each.inconclusive for each in findings)
+
+
+def test_nodes_with_external_addresses_only_are_evaluated(small):
+    for node in small.api["nodes"]:
+        node["status"]["addresses"][0]["type"] = "ExternalIP"
     routes = small.document.namespaces[0].routes
     small.change_netns(1, routes=[*routes, Route(4, "192.0.2.2/32", index=5)])
     strict(small, "ens3")

@@ -207,10 +207,28 @@ def test_machine_ids_must_agree_where_both_are_known() -> None:
         visit.prove(with_status(machine_id="a" * 32), document, ACCESS)
 
 
-@pytest.mark.parametrize("addresses", [[], [NodeAddress("ExternalIP", "192.0.2.1")]])
-def test_a_node_without_an_internal_address_cannot_be_proven(addresses: list[NodeAddress]) -> None:
+@pytest.mark.parametrize(
+    "addresses",
+    [[], [NodeAddress("InternalIP", "")], [NodeAddress("InternalIP", "n1.example.internal")]],
+)
+def test_a_node_without_an_ip_address_cannot_be_proven(addresses: list[NodeAddress]) -> None:
     with pytest.raises(WrongHostError, match="no InternalIP"):
         visit.prove(with_status(addresses), small_cluster.document(), ACCESS)
+
+
+def test_an_external_address_proves_a_node_that_has_no_internal_one() -> None:
+    known = [NodeAddress("InternalIP", ""), NodeAddress("ExternalIP", "192.0.2.1")]
+    visit.prove(with_status(known, machine_id=""), small_cluster.document(), ACCESS)
+
+    translated = [NodeAddress("ExternalIP", "203.0.113.1")]
+    with pytest.raises(WrongHostError, match="none of the addresses"):
+        visit.prove(with_status(translated, machine_id=""), small_cluster.document(), ACCESS)
+    machine = msgspec.structs.replace(
+        small_cluster.document(), host=Host("n1", machine_id="a" * 32)
+    )
+    visit.prove(with_status(translated, machine_id="a" * 32), machine, ACCESS)
+    with pytest.raises(WrongHostError, match="two hosts share"):
+        visit.prove(with_status(translated, machine_id="b" * 32), machine, ACCESS)
 
 
 @pytest.mark.needs("root")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wirecheck.addresses import address, canonical
+from wirecheck.api_index.node_addresses import is_contactable, node_ips
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import ContainerPort, PodObject
 
@@ -30,13 +31,13 @@ class HostPort:
         return address(self.pod_address).version
 
     def open_at(self, node: NodeObject) -> Iterator[str]:
-        """The addresses at which other nodes reach the port: InternalIPs of its family."""
-        own = [each.address for each in node.status.addresses if each.type == "InternalIP"]
+        """The addresses at which other nodes reach the port: the node's, of the port's family."""
+        own = node_ips(node)
         if self.host_address:
-            own = [] if address(self.host_address).is_loopback else [self.host_address]
-        for each in map(canonical, own):
-            if address(each).version == self.family:
-                yield each
+            own = (address(self.host_address),)
+        for each in own:
+            if each.version == self.family and is_contactable(each):
+                yield str(each)
 
 
 def host_ports(pod: PodObject) -> Iterator[HostPort]:

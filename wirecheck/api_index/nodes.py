@@ -7,12 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from wirecheck.addresses import IPAddress, address, addresses
+from wirecheck.addresses import IPAddress
 from wirecheck.api_index.grouping import grouped
+from wirecheck.api_index.node_addresses import all_addresses, node_ips, valid_addresses
 from wirecheck.api_index.node_kinds import kind_of
 from wirecheck.api_index.pod_ranges import BACKEND, PUBLIC, PodRange, pod_ranges_of
 from wirecheck.api_index.vteps import AnnouncedEntries, Vtep, vteps_of
 from wirecheck.snapshot.objects.node import NodeObject
+
+CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
+"""Labels of nodes of the control plane."""
 
 
 @dataclass(frozen=True)
@@ -22,18 +26,23 @@ class NodeIndex:
     by_name: Mapping[str, NodeObject]
 
     @cached_property
-    def internal_addresses(self) -> tuple[tuple[IPAddress, str], ...]:
-        """Each InternalIP with the name of its node, in the order of the nodes."""
-        listed = {
-            name: addresses(a.address for a in node.status.addresses if a.type == "InternalIP")
+    def node_ips(self) -> tuple[tuple[IPAddress, str], ...]:
+        """Each address at which the cluster reaches a node, with the node's name."""
+        return tuple(
+            (each, name)
             for name, node in self.by_name.items()
-        }
-        return tuple((a, name) for name, own in listed.items() for a in sorted(own, key=str))
+            for each in sorted(node_ips(node), key=str)
+        )
 
     @cached_property
     def by_address(self) -> Mapping[IPAddress, str]:
-        """Names of nodes, by each InternalIP."""
-        return dict(self.internal_addresses)
+        """Names of nodes, by each of these addresses."""
+        return dict(self.node_ips)
+
+    @cached_property
+    def by_any_address(self) -> Mapping[IPAddress, str]:
+        """Names of nodes, by each InternalIP and ExternalIP."""
+        return {each: name for name, node in self.by_name.items() for each in all_addresses(node)}
 
     @cached_property
     def announced_by(self) -> Mapping[str, frozenset[IPAddress]]:
@@ -91,11 +100,7 @@ def _takes_part(node: NodeObject) -> bool:
 
 
 def _announced(node: NodeObject) -> Iterator[IPAddress]:
-    """Addresses in a node's status and annotations; a status may also contain names."""
-    listed = [each.address for each in node.status.addresses if each.type.endswith("IP")]
+    """Addresses in a node's status and annotations."""
     annotations = node.metadata.annotations
-    for text in (*listed, annotations.get(PUBLIC, ""), annotations.get(f"{PUBLIC}v6", "")):
-        try:
-            yield address(text)
-        except ValueError:
-            continue
+    yield from all_addresses(node)
+    yield from valid_addresses(annotations.get(f"{PUBLIC}{family}", "") for family in ("", "v6"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from wirecheck.addresses import IPAddress, IPNetwork, addresses, network
+from wirecheck.addresses import IPAddress, IPNetwork
+from wirecheck.api_index.node_addresses import all_addresses, pod_ranges, valid_addresses
 from wirecheck.catalogue.findings import Ref
 from wirecheck.snapshot.objects.node import NodeObject
 
@@ -38,10 +39,9 @@ class PodRange:
 
 
 def pod_ranges_of(nodes: Iterable[NodeObject]) -> Iterator[PodRange]:
-    """Every range, in the order of the nodes. Raises ValueError for an invalid range."""
+    """Every range, in the order of the nodes."""
     for node in nodes:
-        listed = dict.fromkeys(filter(None, [node.spec.pod_cidr, *node.spec.pod_cidrs]))
-        for each in map(network, listed):
+        for each in pod_ranges(node):
             yield PodRange(
                 node,
                 each,
@@ -59,5 +59,4 @@ def pod_ranges_of(nodes: Iterable[NodeObject]) -> Iterator[PodRange]:
 def _addresses_of(node: NodeObject) -> frozenset[IPAddress]:
     annotations = node.metadata.annotations
     announced = [annotations.get(f"{PUBLIC}{family}", "") for family in ("", "v6")]
-    listed = [each.address for each in node.status.addresses if each.type.endswith("IP")]
-    return addresses([*listed, *announced])
+    return frozenset([*all_addresses(node), *valid_addresses(announced)])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from wirecheck.addresses import IPAddress
+from wirecheck.addresses import IPAddress, IPNetwork
 from wirecheck.api_index.grouping import grouped
 from wirecheck.api_index.helper_pods import is_helper
 from wirecheck.api_index.network_policy import egress_policy_of
@@ -52,6 +53,23 @@ class PodIndex:
     def by_address(self) -> Mapping[IPAddress, tuple[Pod, ...]]:
         """The cluster's running pods that are not on the host network, by address."""
         return _by_address(pod for pod in self.own if pod.is_running and not pod.on_host_network)
+
+    def within(self, range_: IPNetwork) -> Iterator[tuple[IPAddress, Pod]]:
+        """Yield the pods of `by_address` whose addresses are in a range."""
+        known, numbers = self._in_order[range_.version]
+        start = bisect_left(numbers, int(range_.network_address))
+        end = bisect_right(numbers, int(range_.broadcast_address))
+        for each in known[start:end]:
+            yield each, self.by_address[each][0]
+
+    @cached_property
+    def _in_order(self) -> Mapping[int, tuple[Sequence[IPAddress], Sequence[int]]]:
+        """The keys of `by_address` by family, and as numbers, sorted."""
+        known = {
+            family: sorted((a for a in self.by_address if a.version == family), key=int)
+            for family in (4, 6)
+        }
+        return {family: (found, list(map(int, found))) for family, found in known.items()}
 
     @cached_property
     def helpers_by_address(self) -> Mapping[IPAddress, tuple[Pod, ...]]:

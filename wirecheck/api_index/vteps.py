@@ -10,13 +10,16 @@ import json
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
-from wirecheck.addresses import IPAddress, address, network
+from wirecheck.addresses import IPAddress, address
+from wirecheck.api_index.node_addresses import pod_ranges
 from wirecheck.api_index.pod_ranges import BACKEND
 from wirecheck.catalogue.findings import FactMissingError, Ref
 from wirecheck.snapshot.objects.node import NodeObject
 
 PREFIX = "flannel.alpha.coreos.com/"
 ANNOTATIONS = {4: ("backend-data", "public-ip"), 6: ("backend-v6-data", "public-ipv6")}
+OVERWRITE = {4: PREFIX + "public-ip-overwrite", 6: PREFIX + "public-ipv6-overwrite"}
+"""Annotations with which an administrator sets the address that flannel announces."""
 
 Pair = tuple[str, str]
 
@@ -61,7 +64,7 @@ def vteps_of(node: NodeObject) -> Iterator[Vtep]:
     notes = node.metadata.annotations
     if notes.get(BACKEND) != "vxlan":
         return
-    ranges = [network(each) for each in filter(None, [node.spec.pod_cidr, *node.spec.pod_cidrs])]
+    ranges = pod_ranges(node)
     for family, (data, endpoint) in ANNOTATIONS.items():
         range_ = next((each for each in ranges if each.version == family), None)
         text = notes.get(PREFIX + data, "")

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from wirecheck.addresses import address, addresses
+from wirecheck.addresses import address
+from wirecheck.api_index.node_addresses import internal_addresses, node_ips
 from wirecheck.collect.document_frame import FrameError, unframed
 from wirecheck.collect.node_program import agent_command_line, command_line
 from wirecheck.collect.plan.visit_plan import Plan, RoundOptions
@@ -203,25 +204,28 @@ def _proven(output: bytes, node: NodeObject, access: AccessMethod) -> tuple[byte
 def prove(node: NodeObject, document: NodeDocument, access: AccessMethod) -> None:
     """Raise WrongHostError unless the host that answered is the node.
 
-    It must have one of the Node's InternalIPs, and the Node's machine-id if both are known.
+    It must have one of the Node's InternalIPs, and the Node's machine-id if both are known. A
+    Node with ExternalIPs only may be behind NAT: then the machine-id is enough.
     """
     name, host = node.metadata.name, document.host
     answered = f"The host {host.hostname or 'without a name'} answered by {access.uri}. It"
     if document.format != FORMAT or not document.namespaces:
         raise WrongHostError(f"{answered} sent nothing that proves that it is node {name}.")
-    wanted = addresses(each.address for each in node.status.addresses if each.type == "InternalIP")
+    wanted = frozenset(node_ips(node))
     if not wanted:
         raise WrongHostError(
-            f"{answered} cannot be proven to be node {name}: the Node has no InternalIP."
+            f"{answered} cannot be proven to be node {name}: the Node has no InternalIP and "
+            "no ExternalIP."
         )
     owned = {address(each.address) for each in document.namespaces[0].addresses}
-    if not wanted & owned:
+    expected = node.status.node_info.machine_id
+    is_behind_nat = not internal_addresses(node) and expected and host.machine_id
+    if not (wanted & owned or is_behind_nat):
         raise WrongHostError(
             f"{answered} has none of the addresses of node {name} "
             f"({', '.join(sorted(map(str, wanted)))}). "
             f"Correct `access` for {name} in the inventory."
         )
-    expected = node.status.node_info.machine_id
     if expected and host.machine_id and not _same_id(expected, host.machine_id):
         raise WrongHostError(
             f"{answered} has machine-id {host.machine_id}, but node {name} has {expected}: two "

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 
-from wirecheck.addresses import IPAddress, IPNetwork, address, canonical, network
+from wirecheck.addresses import IPAddress, IPNetwork, address, canonical
+from wirecheck.api_index.node_addresses import node_ips, pod_ranges
 from wirecheck.dataplane.proxy import DetectLocal, Mode, ProxyFacts
 from wirecheck.dataplane.table import Client
 from wirecheck.snapshot.objects.node import NodeObject
@@ -136,7 +137,7 @@ def clients_of(
     Pods have the addresses of the node's pod ranges, or of the cluster's range if the plugin does
     not use node ranges. No client has a loopback address.
     """
-    own = [address(each.address) for each in node.status.addresses if each.type == "InternalIP"]
+    own = node_ips(node)
     first: dict[int, IPAddress] = {}
     for each in own:
         first.setdefault(each.version, each)
@@ -193,8 +194,7 @@ def _kinds(
 
 
 def _pod_ranges(node: NodeObject) -> tuple[IPNetwork, ...]:
-    texts = node.spec.pod_cidrs or ([node.spec.pod_cidr] if node.spec.pod_cidr else [])
-    return tuple(network(text) for text in texts)
+    return pod_ranges(node)
 
 
 def _of_family(family: int, networks: Iterable[IPNetwork]) -> Intervals:

@@ -287,10 +287,13 @@ def _access(inventory: Inventory, node: NodeObject) -> AccessMethod | UnusableAc
 
 
 def _address(node: NodeObject) -> str:
-    """The address of the node: an InternalIP, otherwise an ExternalIP, otherwise its name."""
+    """The address of the node: an InternalIP, otherwise an ExternalIP, otherwise its name.
+
+    Either may be a host name, which is as good for an access method, or empty, which is not.
+    """
     for kind in ("InternalIP", "ExternalIP"):
         for address in node.status.addresses:
-            if address.type == kind:
+            if address.type == kind and address.address:
                 return address.address
     return node.metadata.name
 

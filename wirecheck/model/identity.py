@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from wirecheck.addresses import IPNetwork, network
+from wirecheck.addresses import IPNetwork
+from wirecheck.api_index.node_addresses import internal_addresses, pod_ranges
 from wirecheck.api_index.node_kinds import kind_of
 from wirecheck.api_index.vteps import vteps_of
 from wirecheck.catalogue.findings import Ref
@@ -42,8 +43,7 @@ def overlapping_ranges(nodes: Mapping[str, NodeObject]) -> Iterator[Shared]:
     """Yield nodes whose pod ranges are equal or overlap."""
     ranges: list[tuple[tuple[int, int, int], IPNetwork, NodeObject]] = []
     for node in nodes.values():
-        for text in dict.fromkeys(filter(None, [node.spec.pod_cidr, *node.spec.pod_cidrs])):
-            each = network(text)
+        for each in pod_ranges(node):
             order = (each.version, int(each.network_address), each.prefixlen)
             ranges.append((order, each, node))
     # Ranges nest or are disjoint: sorted, a range directly precedes those that it contains.
@@ -81,9 +81,10 @@ def _identities(node: NodeObject) -> Iterator[str]:
     is_hardware_uuid = uuid.replace("-", "") != node.status.node_info.machine_id
     if uuid and is_hardware_uuid and uuid not in PLACEHOLDERS and len(set(uuid)) > 2:
         yield f"{SYSTEM_UUID} {uuid}"
-    for each in node.status.addresses:
-        if each.type == "InternalIP":
-            yield f"address {each.address}"
+    for each in internal_addresses(node):
+        # A virtual kubelet may announce 127.0.0.1.
+        if not (each.is_loopback or each.is_unspecified):
+            yield f"address {each}"
     for vtep in vteps_of(node):
         yield f"VXLAN MAC {vtep.mac}"
         yield f"VXLAN endpoint {vtep.endpoint}"

@@ -38,9 +38,11 @@ from wirecheck.node.node_ports import NodePorts
 from wirecheck.node.overlay import Overlay
 from wirecheck.node.packet_drops import PacketDrops, packet_drops
 from wirecheck.node.pod_namespaces import PodNamespaces
+from wirecheck.node.policy_routing import PolicyRouting
 from wirecheck.node.port_mappings import PortMappings
 from wirecheck.node.reach import NodeReach
 from wirecheck.node.reverse_path import ReversePath
+from wirecheck.node.route_conflicts import RouteConflicts
 from wirecheck.node.routes import NodeRoutes
 from wirecheck.node.routing_rules import RoutingRules
 from wirecheck.node.seen import NodeSeen
@@ -241,9 +243,19 @@ class Node:
         return NodeRoutes(self.seen, self.namespaces)
 
     @cached_property
+    def route_conflicts(self) -> RouteConflicts:
+        """Routes that take packets away from Services, pods and other nodes."""
+        return RouteConflicts(self.seen, self.namespaces, self.routes)
+
+    @cached_property
     def routing_rules(self) -> RoutingRules:
         """The routing rules of the node's own netns."""
         return RoutingRules(self.seen)
+
+    @cached_property
+    def policy_routing(self) -> PolicyRouting:
+        """Routing rules for source addresses."""
+        return PolicyRouting(self.seen, self.routes, self.routing_rules)
 
     @cached_property
     def reverse_path(self) -> ReversePath:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wirecheck.api_index.grouping import grouped
+from wirecheck.api_index.nodes import CONTROL_PLANE
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.dataplane.kube_chains import has_kubernetes_chains
 from wirecheck.network.registry import NODE_FILES
@@ -30,7 +31,6 @@ POOL_LABELS = (
 )
 """The labels that name a node's pool, the most specific first."""
 
-CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
 
 BY_SIZE = (
     "net.netfilter.nf_conntrack_max",

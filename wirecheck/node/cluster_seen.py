@@ -17,6 +17,7 @@ from wirecheck.api_index.endpoint_ports import EndpointPort, tcp_ports_by_node
 from wirecheck.api_index.endpoint_slices import SlicesByService, slices_by_service
 from wirecheck.api_index.grouping import grouped
 from wirecheck.api_index.helper_pods import helpers_of
+from wirecheck.api_index.node_addresses import pod_ranges
 from wirecheck.api_index.node_kinds import why_left_out
 from wirecheck.api_index.nodes import NodeIndex
 from wirecheck.api_index.pod import Pod
@@ -232,9 +233,9 @@ class ClusterSeen:
     @cached_property
     def _nodes_by_use_of_ranges(self) -> Mapping[bool, frozenset[str]]:
         """The nodes with a pod outside of (False) and inside of (True) the node's range."""
-        ranges = {name: node.spec.pod_cidrs for name, node in self.nodes.items()}
+        ranges = {name: pod_ranges(node) for name, node in self.nodes.items()}
         uses = {
-            (contains(map(network, ranges.get(pod.node_name, ())), each), pod.node_name)
+            (contains(ranges.get(pod.node_name, ()), each), pod.node_name)
             for pod in self.pods
             if pod.has_own_netns
             for each in pod.addresses

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress, address
-from wirecheck.api_index.vteps import Vtep, vteps_of
+from wirecheck.api_index.node_addresses import valid_addresses
+from wirecheck.api_index.vteps import OVERWRITE, Vtep, vteps_of
 from wirecheck.catalogue.findings import NotApplicable, Ref
 from wirecheck.network.plugins.flannel import vxlan_device
 from wirecheck.node.netns import Interface
@@ -30,6 +31,8 @@ class OverlayMismatch:
     expected: str
     found: str
     concerns: tuple[Ref, ...] = ()
+    inconclusive: str = ""
+    """Why it cannot be decided whether this is wrong; empty where it is."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +73,42 @@ class Overlay:
             if device is None:
                 yield OverlayMismatch(part, f"a VXLAN device with VNI {own.vni}", "no such device")
                 continue
-            announced = (own.mac, str(own.endpoint))
             local = device.link.vxlan_local or str(own.endpoint)
-            if (actual := (device.link.mac, local)) != announced:
+            is_behind_nat = local != str(own.endpoint) and self._may_be_translated(own, local)
+            if device.link.mac != own.mac or not (local == str(own.endpoint) or is_behind_nat):
                 yield OverlayMismatch(
-                    part, f"{announced[0]} at {announced[1]}", f"{actual[0]} at {actual[1]}"
+                    part, f"{own.mac} at {own.endpoint}", f"{device.link.mac} at {local}"
+                )
+            elif is_behind_nat and not self._is_known(own.endpoint):
+                yield OverlayMismatch(
+                    part,
+                    f"{own.endpoint}, which the node announces",
+                    f"{local}",
+                    inconclusive="VXLAN endpoints that are no address of the node: right behind "
+                    "NAT only",
                 )
             if not device.is_up:
                 yield OverlayMismatch(part, "UP", f"{device.name} is DOWN")
+
+    def _may_be_translated(self, own: Vtep, local: str) -> bool:
+        """Whether packets to the announced address can arrive at the device's own address.
+
+        flannel announces `public-ip`, and its device sends from the address of an interface
+        (backend/vxlan, ExtAddr and IfaceAddr). They differ behind NAT, and with --public-ip on a
+        node with several networks: the kernel receives VXLAN at all addresses.
+        """
+        is_here = address(local) in self.routes.routing.own
+        owner = self.seen.cluster.node_index.by_any_address.get(own.endpoint, self.seen.name)
+        return is_here and owner == self.seen.name
+
+    def _is_known(self, endpoint: IPAddress) -> bool:
+        """Whether the API, an annotation or an interface shows the address as the node's."""
+        overwrite = self.seen.object.metadata.annotations.get(OVERWRITE[endpoint.version], "")
+        return (
+            endpoint in self.seen.addresses
+            or endpoint in self.routes.routing.own
+            or endpoint in valid_addresses([overwrite])
+        )
 
     @cached_property
     def _is_as_announced(self) -> bool:
@@ -194,8 +225,11 @@ class Overlay:
         """Where encapsulated packets can exceed the MTU of the device below."""
         for family, own in self.own.items():
             device = self.device(family)
-            below = self._below(own)
-            if device is None or below is None:
+            if device is None:
+                continue
+            below = self._below(own, device)
+            if below is None:
+                yield self._unknown_below(device)
                 continue
             most = below.mtu - OVERHEAD[own.endpoint.version]
             if device.mtu > most:
@@ -214,7 +248,26 @@ class Overlay:
                     pod.ref, f"at most {widest} bytes on eth0", f"{inner.mtu} bytes"
                 )
 
-    def _below(self, own: Vtep) -> Interface | None:
-        """Return the device with the tunnel's local address."""
-        local = own.endpoint
-        return next((e for e in self.seen.host.interfaces if local in e.addresses), None)
+    def _below(self, own: Vtep, device: Interface) -> Interface | None:
+        """Return the device with the tunnel's local address, otherwise that of its packets.
+
+        Behind NAT no interface has the announced address.
+        """
+        local = device.link.vxlan_local
+        for known in [address(local), own.endpoint] if local else [own.endpoint]:
+            for each in self.seen.host.interfaces:
+                if known in each.addresses:
+                    return each
+        for peer in self.peers:
+            route = self.routes.routing.route_to(peer.endpoint)
+            if peer.family == own.family and route is not None:
+                return self.routes.routing.device_of(route)
+        return None
+
+    def _unknown_below(self, device: Interface) -> OverlayMismatch:
+        return OverlayMismatch(
+            self.seen.part(device.name),
+            "at most the MTU of the device below, less the VXLAN header",
+            f"{device.mtu} bytes",
+            inconclusive="tunnels whose device below is not known",
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,11 +10,14 @@ from wirecheck.addresses import IPAddress, address
 from wirecheck.api_index.helper_pods import is_helper
 from wirecheck.api_index.network_policy import ingress_policy_of
 from wirecheck.api_index.node_kinds import why_left_out
+from wirecheck.api_index.nodes import CONTROL_PLANE
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
+from wirecheck.node import conditions
 from wirecheck.node.port_owners import PortOwner, owner_of
 from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.attempts import Contact
+from wirecheck.snapshot.index import VisitStatus
 
 ENOUGH = 64 * 1024
 ANSWERED_HERE = "the node has the target's address itself and answers in its place"
@@ -100,6 +103,74 @@ class NodeReach:
             raise NotApplicable(ANSWERED_HERE)
         return found
 
+    @property
+    def to_nodes(self) -> Iterator[tuple[Reached, str]]:
+        """The connections to kubelets of other nodes, each with why its failure is inconclusive.
+
+        Only the control plane needs the kubelet's port, and hardened nodes close it to others. So
+        it decides nothing about a node that other connections from here reach.
+        """
+        is_control_plane = self._is_control_plane
+        for each in self.of("node"):
+            is_closed = not each.is_answered_here and each.problem and not is_control_plane
+            yield each, self._why_closed(each) if is_closed else ""
+
+    def _why_closed(self, failed: Reached) -> str:
+        where = address(failed.contact.address)
+        if self.seen.cluster.pod_index.by_address.get(where):
+            return "addresses of nodes that are those of pods"
+        node = self.seen.cluster.nodes.get(self.seen.cluster.node_index.by_address.get(where, ""))
+        if node is None:
+            return ""
+        is_alive = conditions.is_ready(node)
+        others = self._others_to(node.metadata.name, where)
+        if any(map(_has_arrived, others)) or (failed.is_refused and is_alive):
+            return "the kubelet's port, which only the control plane needs: the node is reached"
+        visit = self.seen.cluster.round.visits.get(node.metadata.name)
+        is_visited = visit is not None and visit.status is VisitStatus.SEEN
+        if is_visited and is_alive and not others:
+            return "the kubelet's port, which only the control plane needs: nothing else was tried"
+        return ""
+
+    def _others_to(self, node: str, where: IPAddress) -> tuple[Contact, ...]:
+        """The other connections from here to the node and to pods on it.
+
+        One that a policy may block counts only if it arrived.
+        """
+        tried = (
+            e
+            for e in self.seen.facts.contacts or ()
+            if e.purpose != "node" and e.tries and (not e.source or e.source in self._pods_by_uid)
+        )
+        found = (self.reached(e) for e in tried if self._node_behind(e, where) == node)
+        return tuple(
+            each.contact
+            for each in found
+            if not each.is_answered_here and (_has_arrived(each.contact) or not each.restricted_by)
+        )
+
+    def _node_behind(self, contact: Contact, where: IPAddress) -> str:
+        """The node that a connection arrived at; empty for Services and all that is not known.
+
+        A connection to another address of the node does not count: its network may be another one.
+        """
+        cluster, to = self.seen.cluster, address(contact.address)
+        if to == where:
+            return cluster.node_index.by_address.get(to, "")
+        for pod in (*cluster.pod_index.by_address.get(to, ()), *self._helpers.get(to, ())):
+            return pod.node_name
+        follows = cluster.follows_node_ranges(self.seen.cni)
+        range_ = cluster.node_index.pod_range_with(to) if follows else None
+        return range_.node.metadata.name if range_ else ""
+
+    @property
+    def _is_control_plane(self) -> bool:
+        """Whether an API server runs here: it needs every kubelet's port, for logs and exec."""
+        labels = self.seen.object.metadata.labels
+        return any(each in labels for each in CONTROL_PLANE) or not self.seen.addresses.isdisjoint(
+            self.seen.cluster.destinations.api_servers
+        )
+
     def reached(self, contact: Contact) -> Reached:
         cluster = self.seen.cluster
         where = address(contact.address)
@@ -183,6 +254,11 @@ class NodeReach:
     @property
     def _helpers(self) -> Mapping[IPAddress, Sequence[Pod]]:
         return self.seen.cluster.pod_index.helpers_by_address
+
+
+def _has_arrived(contact: Contact) -> bool:
+    """Whether the target answered: the kernel of the target refuses a connection, too."""
+    return contact.made > 0 or contact.error == "refused"
 
 
 def _start(source: Pod | None) -> str:

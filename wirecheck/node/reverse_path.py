@@ -1,21 +1,29 @@
 """Reverse path filtering (rp_filter): packets that the kernel drops because of their source.
 
 With rp_filter 1 (strict), the kernel drops a packet unless its route to the source goes through
-the interface that received it. The larger of the interface's value and that of `all` counts.
+the interface that received it. The larger of the interface's value and that of `all` counts. The
+kernel looks the route up from the address that the packet was sent to (fib_validate_source), so
+that rules for a source address count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+from wirecheck.addresses import IPAddress, IPNetwork, address, network
+from wirecheck.api_index.node_addresses import node_ips
 from wirecheck.api_index.node_kinds import kind_of
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.network.plugins.flannel import PLUGIN as FLANNEL
 from wirecheck.node.netns import Interface
 from wirecheck.node.routes import NodeRoutes
+from wirecheck.node.rule_selectors import Origin
 from wirecheck.node.seen import NodeSeen
+
+Entrance = tuple[Interface, IPAddress, IPNetwork]
+"""An interface, the address of the node on it, and the network of that address."""
 
 STRICT = 1
 PATTERN = "/proc/sys/net/ipv4/conf/{}/rp_filter"
@@ -28,10 +36,23 @@ class ReversePathDrop:
     interface: Interface
     who: str
     answered: str
+    inconclusive: str = ""
 
     @property
     def name(self) -> str:
         return f"rp_filter of {self.interface.name}"
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Packets of one sender."""
+
+    who: str
+    enters: Interface | None
+    """The interface that receives them."""
+    answered: Interface | None
+    """The interface of the replies."""
+    inconclusive: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,17 +66,18 @@ class ReversePath:
     def drops(self) -> Iterator[ReversePathDrop]:
         """The packets that strict filtering drops, by the node's routes and its CNI plugin."""
         yield from self._of_plugin()
-        for who, enters, answered in [*self._from_pods(), *self._from_nodes()]:
-            if (
-                enters is not None
-                and answered is not enters
-                and answered != enters
-                and self._is_strict(enters)
-            ):
+        reported: set[tuple[str, int]] = set()
+        for each in [*self._from_pods(), *self._from_nodes()]:
+            enters = each.enters
+            if enters is None or each.answered == enters or (each.who, enters.index) in reported:
+                continue
+            if self._is_strict(enters):
+                reported.add((each.who, enters.index))
                 yield ReversePathDrop(
                     enters,
-                    f"packets of {who}",
-                    f"through {answered.name}" if answered else "through no interface",
+                    f"packets of {each.who}",
+                    f"through {each.answered.name}" if each.answered else "through no interface",
+                    each.inconclusive,
                 )
 
     def _is_strict(self, interface: Interface) -> bool:
@@ -75,8 +97,8 @@ class ReversePath:
             if each.is_up and each.name.startswith(prefixes) and self._is_strict(each):
                 yield ReversePathDrop(each, "packets of its pod", "by eBPF, not through a route")
 
-    def _from_pods(self) -> Iterator[tuple[str, Interface | None, Interface | None]]:
-        """(sender, receiving interface, interface of the replies) for pods of other nodes."""
+    def _from_pods(self) -> Iterator[Arrival]:
+        """Packets of the pods of other nodes."""
         try:
             routes = self.routes.peer_routes
         except NotApplicable:
@@ -87,28 +109,66 @@ class ReversePath:
             if peer.to.family != 4 or peer.route is None:
                 continue
             if peer.to.backend == "vxlan":
-                yield f"the pods of {peer.node.metadata.name}", tunnel, peer.device
+                yield Arrival(f"the pods of {peer.node.metadata.name}", tunnel, peer.device)
             elif peer.to.backend == "host-gw":
-                yield f"the pods of {peer.node.metadata.name}", self._uplink, peer.device
+                yield Arrival(f"the pods of {peer.node.metadata.name}", self._uplink, peer.device)
 
-    def _from_nodes(self) -> Iterator[tuple[str, Interface | None, Interface | None]]:
-        routing, uplink = self.routes.routing, self._uplink
-        cluster = self.seen.cluster
-        for each, name in cluster.node_index.internal_addresses:
-            route = routing.route_to(each) if each.version == 4 else None
-            if not kind_of(cluster.nodes[name]).has_machine or name == self.seen.name:
+    def _from_nodes(self) -> Iterator[Arrival]:
+        """Packets of the other nodes, from each of their addresses."""
+        for each, name in self.seen.cluster.node_index.node_ips:
+            if not kind_of(self.seen.cluster.nodes[name]).has_machine:
                 continue
-            if route is not None and route.type == "unicast":
-                yield f"node {name}", uplink, routing.device_of(route)
+            if each.version == 4 and name != self.seen.name and each not in self._own:
+                yield from self._arrivals(f"node {name}", each)
+
+    def _arrivals(self, who: str, sender: IPAddress) -> Iterator[Arrival]:
+        """The packets of one address arrive at the interface in its network.
+
+        A sender behind a router sends to one of the node's addresses. If they are on several
+        interfaces, the packets may arrive at any of them, probably at that of the replies.
+        """
+        near = [each for each in self._entrances if sender in each[2]][:1]
+        possible = near or self._entrances
+        found = [self._arrival(who, sender, interface, to) for interface, to, _ in possible]
+        if any(each.enters == each.answered for each in found):
+            return
+        is_sure = len({each.enters.index for each in found if each.enters}) == 1
+        reason = "" if is_sure else "nodes behind a router that may use any of several networks"
+        for each in found:
+            yield replace(each, inconclusive=reason)
+
+    def _arrival(self, who: str, sender: IPAddress, interface: Interface, to: IPAddress) -> Arrival:
+        route = self.routes.routing.route_to(sender, origin=Origin(source=to))
+        if route is None or route.type != "unicast":
+            # The kernel drops such a packet whatever rp_filter is; routes.* reports the route.
+            return Arrival(who, interface, interface)
+        hops = {int(hop["index"]) for hop in route.hops if hop.get("index", "").isdigit()}
+        if interface.index in hops:
+            return Arrival(who, interface, interface)
+        return Arrival(who, interface, self.routes.routing.device_of(route))
 
     @cached_property
+    def _entrances(self) -> Sequence[Entrance]:
+        """The interfaces with an address at which the cluster reaches the node.
+
+        The longest prefixes come first: a host may have an address of a network within another.
+        """
+        wanted = frozenset(node_ips(self.seen.object))
+        record = self.seen.host.record.addresses
+        found = [
+            (interface, known, network(f"{each.address}/{each.prefix}"))
+            for each in record
+            if (known := address(each.address)).version == 4 and known in wanted
+            if (interface := self.seen.host.by_index.get(each.index)) is not None
+        ]
+        return sorted(found, key=lambda each: -each[2].prefixlen)
+
+    @property
+    def _own(self) -> frozenset[IPAddress]:
+        return self.routes.routing.own
+
+    @property
     def _uplink(self) -> Interface | None:
-        """The interface with the node's address."""
-        return next(
-            (
-                each
-                for each in self.seen.host.interfaces
-                if any(a.version == 4 for a in each.addresses & self.seen.addresses)
-            ),
-            None,
-        )
+        """The interface with the node's first address."""
+        first = next((each for each in node_ips(self.seen.object) if each.version == 4), None)
+        return next((interface for interface, own, _ in self._entrances if own == first), None)

@@ -9,13 +9,13 @@ from functools import cached_property
 from wirecheck.addresses import IPAddress, IPNetwork, address, addresses
 from wirecheck.api_index.pod import Pod
 from wirecheck.api_index.pod_ranges import BACKEND, PodRange
-from wirecheck.api_index.service_blocks import LENGTHS, ServiceBlock
+from wirecheck.api_index.service_blocks import LENGTHS
 from wirecheck.catalogue.findings import NotApplicable, Ref
 from wirecheck.network.plugin import PeerRoutes
 from wirecheck.network.plugins.flannel import CLOUD_BACKENDS, DEVICE_KINDS
 from wirecheck.node.netns import Interface, Netns
 from wirecheck.node.pod_namespaces import PodNamespaces
-from wirecheck.node.routing import EVERYTHING, Routing, destination_of
+from wirecheck.node.routing import EVERYTHING, Routing
 from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.netns import Route
 from wirecheck.snapshot.objects.node import NodeObject
@@ -179,60 +179,6 @@ class NodeRoutes:
                 peer = by_prefix.get((family, length, start >> (bits - length) << (bits - length)))
                 if peer and peer.route and not _leave_alike(route, peer.route):
                     yield peer, route
-
-    @property
-    def overlaps(self) -> Iterator[tuple[Interface, IPNetwork, str]]:
-        """Networks of devices that overlap ranges of other nodes' pods or addresses of Services."""
-        for route in self.seen.host.record.routes:
-            device = self.routing.device_of(route)
-            if route.protocol != KERNEL or route.gateway or device is None:
-                continue
-            range_ = destination_of(route)
-            family, *ends = range_.version, int(range_[0]), int(range_[-1])
-            for peer in self.peer_routes:
-                to = peer.to
-                if to.family == family and to.start <= ends[1] and ends[0] <= to.end:
-                    yield device, range_, f"{to.range}, the pods of {to.node.metadata.name}"
-            name, each = next(self._services_in(range_), ("", None))
-            if each:
-                yield device, range_, f"{each}, the address of Service {name}"
-
-    def _services_in(self, range_: IPNetwork) -> Iterator[tuple[str, IPAddress]]:
-        for block in self.seen.cluster.service_blocks:
-            if block.range.version == range_.version and block.range.overlaps(range_):
-                for name, each in self._routed(block):
-                    if each in range_:
-                        yield name, each
-
-    def _routed(self, block: ServiceBlock) -> Iterator[tuple[str, IPAddress]]:
-        """The cluster IPs that the node itself does not have, by the Service's name.
-
-        In IPVS mode the node has them on a device, and they need no route.
-        """
-        own = self.seen.host.addresses
-        return ((name, each) for name, each in block.members.items() if each not in own)
-
-    @property
-    def blackholes(self) -> Iterator[tuple[str, Route | None]]:
-        """Ranges of pods and addresses of Services with no route, or with one that refuses."""
-        routing = self.routing
-        for peer in self.peer_routes:
-            route = peer.route if peer.is_uniform else routing.route_to(peer.to.first)
-            if route is None or route.type != "unicast":
-                yield str(peer.range), route
-        for target in {a: None for pod in self.seen.cluster.dns.replicas for a in pod.addresses}:
-            route = routing.route_to(target)
-            if route is None or route.type != "unicast":
-                yield str(target), route
-        for block in self.seen.cluster.service_blocks:
-            if routing.is_uniform(block.key):
-                route = routing.route_to(block.range.network_address)
-                if route is not None and route.type == "unicast":
-                    continue
-            for name, target in self._routed(block):
-                route = routing.route_to(target)
-                if route is None or route.type != "unicast":
-                    yield name, route
 
     @property
     def pod_routes(self) -> Iterator[tuple[Pod, Netns, IPAddress, Route | None]]:

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from wirecheck.addresses import IPAddress, IPNetwork, network
+from wirecheck.addresses import IPAddress, IPNetwork, address, network
 from wirecheck.api_index.service_blocks import LENGTHS, Block
 from wirecheck.node.netns import Interface, Netns
+from wirecheck.node.rule_selectors import (
+    FROM_NODE,
+    Ordered,
+    Origin,
+    RulesOfOrigin,
+    action_of,
+    rules_of,
+)
 from wirecheck.snapshot.netns import Route, Rule
 
-MAIN = 254
+UNSPECIFIED, DEFAULT, MAIN, LOCAL = 0, 253, 254, 255
+"""Numbers of routing tables. A route that a rule stands for has table UNSPECIFIED."""
+REFUSING = frozenset({"blackhole", "unreachable", "prohibit"})
+"""Actions of rules, and types of routes, that drop packets."""
 EVERYTHING = {4: network("0.0.0.0/0"), 6: network("::/0")}
 
 Prefix = tuple[int, int, int]
 """Family, length, network address."""
-Searched = tuple[Mapping[Prefix, Route], Sequence[int]]
-"""A table, and its prefix lengths, the longest first."""
+Table = Mapping[Prefix, Route]
 
 
 @dataclass(frozen=True)
 class Routing:
-    """The routes of one netns, by the routing rules that apply to every packet.
+    """The routes of one netns, and the routing rules that choose a table.
 
-    Rules with a source, a mark or an interface apply to some packets only and are left out.
-    The local table is not in the snapshot.
+    The local table is not in the snapshot; it is the set of the netns' own addresses.
     """
 
     netns: Netns
@@ -36,7 +45,7 @@ class Routing:
         return [(_prefix(destination_of(route)), route) for route in self.netns.record.routes]
 
     @cached_property
-    def _tables(self) -> Mapping[int, Mapping[Prefix, Route]]:
+    def _tables(self) -> Mapping[int, Table]:
         tables: dict[int, dict[Prefix, Route]] = {}
         for key, route in self.prefixes:
             table = tables.setdefault(route.table, {})
@@ -56,65 +65,85 @@ class Routing:
 
     @cached_property
     def _rules(self) -> Mapping[int, Sequence[Rule]]:
-        """By family, in the order in which the kernel evaluates them."""
+        """By family. Documents without any rules of a family have those of every new netns."""
         found: dict[int, list[Rule]] = {}
-        for rule in sorted(self.netns.record.rules, key=lambda each: each.priority):
+        for rule in self.netns.record.rules:
             found.setdefault(rule.family, []).append(rule)
-        return found
+        usual = {0: LOCAL, 32766: MAIN, 32767: DEFAULT}
+        return {
+            family: found.get(family) or [Rule(family, *each) for each in usual.items()]
+            for family in EVERYTHING
+        }
 
-    def route_to(self, target: IPAddress, longest: int = 128) -> Route | None:
+    @cached_property
+    def _rules_by_origin(self) -> dict[tuple[int, Origin], RulesOfOrigin]:
+        return {}
+
+    @cached_property
+    def own(self) -> frozenset[IPAddress]:
+        """Every address of the netns, also those of lo."""
+        return frozenset(address(each.address) for each in self.netns.record.addresses)
+
+    def route_to(
+        self, target: IPAddress, longest: int = 128, origin: Origin = FROM_NODE
+    ) -> Route | None:
         """Return the route of packets to `target`, or None without a route.
 
-        Prefixes longer than `longest` are ignored: that gives the route of a whole range.
+        Prefixes longer than `longest` are ignored: that gives the route of a whole range. For a
+        rule that refuses packets, and for an own address, the route only says so (`type`).
         """
+        return self.decision(target, longest, origin)[0]
+
+    def decision(
+        self, target: IPAddress, longest: int = 128, origin: Origin = FROM_NODE
+    ) -> tuple[Route | None, Rule | None]:
+        """Return the route and the rule that chose it."""
+        at_least = -1
+        for _, rule in self._rules_for(target, origin):
+            if rule.priority < at_least:
+                continue
+            action = action_of(rule)
+            if action == "goto" and rule.goto is not None:
+                at_least = rule.goto
+            elif action in REFUSING:
+                return _refused_by(rule), rule
+            elif action == "lookup":
+                if rule.table == LOCAL and longest >= target.max_prefixlen and self._is_own(target):
+                    return Route(target.version, str(target), LOCAL, "local"), rule
+                route = self._best(rule.table, target, longest)
+                if route is not None and not _is_suppressed(route, rule):
+                    return route, rule
+        return None, None
+
+    def _rules_for(self, target: IPAddress, origin: Origin) -> Sequence[Ordered]:
+        key = (target.version, origin)
+        known = self._rules_by_origin.get(key)
+        if known is None:
+            known = rules_of(self._rules[target.version], origin)
+            self._rules_by_origin[key] = known
+        return known.for_destination(target)
+
+    def _is_own(self, target: IPAddress) -> bool:
+        return target in self.own or target.is_loopback
+
+    def _best(self, table: int, target: IPAddress, longest: int) -> Route | None:
+        """The route with the longest prefix in one table; `throw` ends the search there."""
         family, number, bits = target.version, int(target), target.max_prefixlen
-        for table, lengths in self._searched(target):
-            for length in lengths:
-                if length > longest:
-                    continue
-                route = table.get((family, length, number >> (bits - length) << (bits - length)))
-                if route is not None and route.type != "throw":
-                    return route
-                if route is not None:
-                    break  # `throw` ends the search in this table alone.
+        routes = self._tables.get(table, {})
+        for length in self._lengths.get((table, family), ()):
+            if length <= longest:
+                key = (family, length, number >> (bits - length) << (bits - length))
+                if route := routes.get(key):
+                    return None if route.type == "throw" else route
         return None
 
     def route_in(self, table: int, target: IPAddress) -> Route | None:
         """Return the route to `target` in one table."""
-        family, number, bits = target.version, int(target), target.max_prefixlen
-        for length in self._lengths.get((table, family), ()):
-            key = (family, length, number >> (bits - length) << (bits - length))
-            if route := self._tables[table].get(key):
-                return None if route.type == "throw" else route
-        return None
+        return self._best(table, target, target.max_prefixlen)
 
-    def _searched(self, target: IPAddress) -> Sequence[Searched]:
-        """Return the tables in which `target` is looked up, in order."""
-        family = target.version
-        if family not in self._families_with_choice:
-            return self._searched_by_all[family]
-        return self._in_order(r for r in self._rules[family] if _applies_to_all(r, target))
-
-    @cached_property
-    def _families_with_choice(self) -> frozenset[int]:
-        """The families with a rule that matches the destination."""
-        return frozenset(each.family for each in self.netns.record.rules if each.destination)
-
-    @cached_property
-    def _searched_by_all(self) -> Mapping[int, Sequence[Searched]]:
-        return {
-            family: self._in_order(r for r in self._rules.get(family, ()) if _is_for_any_source(r))
-            if family in self._rules
-            else [(self._tables.get(MAIN, {}), self._lengths.get((MAIN, family), ()))]
-            for family in EVERYTHING
-        }
-
-    def _in_order(self, rules: Iterable[Rule]) -> Sequence[Searched]:
-        return [
-            (self._tables.get(rule.table, {}), self._lengths.get((rule.table, rule.family), ()))
-            for rule in rules
-            if rule.action == "lookup"
-        ]
+    def has_routes(self, table: int, family: int) -> bool:
+        """Return whether a table has any route of a family."""
+        return (table, family) in self._lengths
 
     def is_uniform(self, block: Block) -> bool:
         """Return whether all packets to a block take the same route."""
@@ -141,6 +170,8 @@ class Routing:
         """Return `10.244.1.0/24 via 10.244.1.0 dev flannel.1`, as `ip route` prints it."""
         if route is None:
             return "no route"
+        if route.table == UNSPECIFIED:
+            return f"{route.type} by routing rule {route.metric}"
         device = self.device_of(route)
         words = ["" if route.type == "unicast" else route.type, route.destination]
         words += [f"via {route.gateway}" if route.gateway else ""]
@@ -152,13 +183,30 @@ def _hops(route: Route) -> str:
     return " and ".join(hop.get("gateway", "a device") for hop in route.hops)
 
 
-def _is_for_any_source(rule: Rule) -> bool:
-    return not (rule.source or rule.iif or rule.oif or rule.mark)
+def leads_on(route: Route | None) -> bool:
+    """Return whether packets are forwarded or received, not refused."""
+    return route is not None and route.type in ("unicast", "local")
 
 
-def _applies_to_all(rule: Rule, target: IPAddress) -> bool:
-    is_matched = not rule.destination or target in network(rule.destination)
-    return is_matched and _is_for_any_source(rule)
+def length_of(route: Route) -> int:
+    """Return the length of the route's prefix."""
+    return destination_of(route).prefixlen
+
+
+def _refused_by(rule: Rule) -> Route:
+    """The route that a refusing rule stands for. Its metric is the rule's priority."""
+    return Route(
+        rule.family,
+        rule.destination or "default",
+        UNSPECIFIED,
+        action_of(rule),
+        metric=rule.priority,
+    )
+
+
+def _is_suppressed(route: Route, rule: Rule) -> bool:
+    """Whether the rule ignores so wide a route: `suppress_prefixlength` of WireGuard and others."""
+    return rule.suppress_prefix is not None and length_of(route) <= rule.suppress_prefix
 
 
 def destination_of(route: Route) -> IPNetwork:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
-from wirecheck.addresses import IPAddress, IPNetwork, addresses, network
+from wirecheck.addresses import IPAddress, IPNetwork
+from wirecheck.api_index.node_addresses import all_addresses, pod_ranges
 from wirecheck.api_index.node_kinds import why_left_out
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.facts import Fact
@@ -81,14 +82,12 @@ class NodeSeen:
     @cached_property
     def pod_ranges(self) -> tuple[IPNetwork, ...]:
         """The node's spec.podCIDRs."""
-        spec = self.object.spec
-        return tuple(map(network, dict.fromkeys(filter(None, [spec.pod_cidr, *spec.pod_cidrs]))))
+        return pod_ranges(self.object)
 
     @cached_property
     def addresses(self) -> frozenset[IPAddress]:
         """The node's own addresses in the API, internal and external."""
-        listed = self.object.status.addresses
-        return addresses(each.address for each in listed if each.type.endswith("IP"))
+        return frozenset(all_addresses(self.object))
 
     @cached_property
     def cni(self) -> CniPlugin:

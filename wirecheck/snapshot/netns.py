@@ -77,6 +77,12 @@ class Rule(SnapshotPart, frozen=True):
     action: str = "lookup"
     protocol: int | None = None
     """The protocol number of rtnetlink (2: the kernel); None in documents of older programs."""
+    goto: int | None = None
+    """The priority at which the rules continue; None in documents of older programs."""
+    suppress_prefix: int | None = None
+    """Routes with a prefix up to this length are ignored (`suppress_prefixlength`)."""
+    other_selectors: list[str] = []
+    """Selectors that only some packets of a source match: a user, a protocol, ports …"""
 
 
 class Neighbour(SnapshotPart, frozen=True):

@@ -135,6 +135,7 @@ FIELDS: Mapping[str, str] = {
     "Link.*": OPAQUE,
     "Address.*": OPAQUE,
     "Route.*": OPAQUE,
+    "Rule.other_selectors": KEEP,
     "Rule.*": OPAQUE,
     "Neighbour.*": OPAQUE,
     "Fdb.*": OPAQUE,

@@ -104,6 +104,36 @@ def test_agrees_with_the_ip_tool(fake_node: MakeNode) -> None:
     assert (usual.table, usual.protocol) == (255, 2)
 
 
+def test_reads_what_routing_rules_select(fake_node: MakeNode) -> None:
+    node = fake_node(web={})
+    for number, words in enumerate(
+        [
+            "lookup main suppress_prefixlength 0",
+            "goto 32766",
+            "uidrange 1000-1001 lookup 77",
+            "ipproto tcp dport 443 lookup 77",
+            "not from 10.244.0.0/24 fwmark 0x1 lookup 77",
+            "to 10.96.0.0/12 prohibit",
+            "tos 0x10 lookup 77",
+        ],
+        start=101,
+    ):
+        node.run("ip", "rule", "add", "priority", str(number), *words.split())
+
+    rules = {each.priority: each for each in node.visit(plan()).netns("").rules if each.family == 4}
+
+    assert (rules[101].table, rules[101].suppress_prefix) == (254, 0)
+    assert (rules[102].action, rules[102].goto) == ("goto", 32766)
+    assert rules[103].other_selectors == ["uidrange"]
+    assert rules[104].other_selectors == ["ipproto", "dport"]
+    inverted = rules[105].action, rules[105].source, rules[105].mark
+    assert inverted == ("lookup (not)", "10.244.0.0/24", "0x1")
+    assert (rules[106].action, rules[106].destination) == ("prohibit", "10.96.0.0/12")
+    assert rules[107].other_selectors == ["tos"]
+    assert rules[0].other_selectors == []
+    assert (rules[0].suppress_prefix, rules[0].goto) == (None, None)
+
+
 def test_asks_dns_from_every_pod_and_from_the_node(fake_node: MakeNode) -> None:
     seen = fake_node(web={}, cache={}).visit(plan())
 

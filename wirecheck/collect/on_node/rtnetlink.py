@@ -57,6 +57,15 @@ UNINTERESTING_ROUTES = (2, 3, 4, 5)  # local, broadcast, anycast, multicast
 CLONED, ONLINK = 0x200, 0x4
 RULE_ACTIONS = {1: "lookup", 2: "goto", 3: "nop", 6: "blackhole", 7: "unreachable", 8: "prohibit"}
 INVERTED = 0x2
+# Attributes of rules that are not read: who sends a packet, or what is in it.
+OTHER_SELECTORS = {
+    12: "tun_id",
+    19: "l3mdev",
+    20: "uidrange",
+    22: "ipproto",
+    23: "sport",
+    24: "dport",
+}
 NEIGHBOUR_STATES = {
     1: "INCOMPLETE",
     2: "REACHABLE",
@@ -251,7 +260,7 @@ def rules(netlink: Netlink) -> List[JsonObject]:
 
 
 def _rule(payload: bytes) -> JsonObject:
-    family, to, from_, _, table, _, _, action, flags = ROUTE.unpack_from(payload)
+    family, to, from_, tos, table, _, _, action, flags = ROUTE.unpack_from(payload)
     found = attributes(payload, ROUTE.size)
     name = RULE_ACTIONS.get(action, str(action))
     record: JsonObject = {
@@ -274,6 +283,13 @@ def _rule(payload: bytes) -> JsonObject:
         record["mark"] = "0x%x" % number(found[10])
         if 16 in found and number(found[16]) != 0xFFFFFFFF:
             record["mark"] += "/0x%x" % number(found[16])
+    if 4 in found:
+        record["goto"] = number(found[4])
+    if 14 in found and number(found[14]) != 0xFFFFFFFF:
+        record["suppress_prefix"] = number(found[14])
+    others = [name for kind, name in OTHER_SELECTORS.items() if kind in found] + ["tos"] * bool(tos)
+    if others:
+        record["other_selectors"] = others
     return record
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from wirecheck.addresses import address, canonical
 from wirecheck.api_index.host_ports import HostPort
+from wirecheck.api_index.node_addresses import is_contactable, node_ips
 from wirecheck.api_index.node_ports import Backend, HealthCheck, NodePort
 from wirecheck.collect.plan.contact_targets import ContactTargets
 from wirecheck.collect.plan.planned_contact import PlannedContact
@@ -97,6 +97,6 @@ def _to_host_ports(
 
 
 def _addresses(node: NodeObject, family: int) -> Iterator[str]:
-    """The first InternalIP of a family: kube-proxy always opens node ports there."""
-    own = [each.address for each in node.status.addresses if each.type == "InternalIP"]
-    yield from [canonical(each) for each in own if address(each).version == family][:1]
+    """The node's first address of a family: kube-proxy always opens node ports there."""
+    own = [each for each in node_ips(node) if is_contactable(each)]
+    yield from [str(each) for each in own if each.version == family][:1]

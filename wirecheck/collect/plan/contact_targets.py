@@ -57,6 +57,8 @@ class ContactTargets:
     """A pod that is a ready endpoint of a Service, so that something listens there."""
     same_node: Mapping[str, Sequence[SocketAddress]]
     """Services whose endpoints are all pods of the node."""
+    pods_addresses: frozenset[str]
+    """The addresses of the pods that are not on the host network, as the API writes them."""
     helpers: Mapping[str, PodObject]
     """The helper pods of the run, which are used for large messages only."""
     node_ports: Sequence[NodePort]
@@ -81,6 +83,7 @@ def contact_targets(api: ApiObjects, run: str = "") -> ContactTargets:
         sources=_sources(api, known),
         listening=_listening(api, known),
         same_node=_same_node_services(api, slices),
+        pods_addresses=frozenset(_texts(e for e in api.pods if not e.spec.host_network)),
         helpers=helpers,
         node_ports=node_ports(api.services, slices),
         health_checks=health_checks(api.services, slices),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 import dns.edns
 import dns.message
@@ -12,6 +12,7 @@ from msgspec import Struct
 from wirecheck.addresses import canonical
 from wirecheck.api_index.cluster_dns import ClusterDns
 from wirecheck.api_index.helper_pods import addresses_of
+from wirecheck.api_index.node_addresses import is_contactable, node_ips
 from wirecheck.api_index.pod import cgroup_uid, is_ready
 from wirecheck.catalogue.sampled_peers import PEERS
 from wirecheck.collect.plan.contact_ports import to_ports
@@ -77,7 +78,7 @@ def _contacts(targets: ContactTargets, name: str) -> Iterator[PlannedContact]:
     peers = following(targets.nodes, place, PEERS)
     source = targets.sources.get(name, "")
     for peer in peers:
-        yield from _to_node(peer)
+        yield from _to_node(peer, targets.pods_addresses)
     for each, port in targets.api_servers:
         yield PlannedContact("", "api", each, port)
         if source:
@@ -114,12 +115,12 @@ def _to_helper(pod: PodObject | None) -> list[str]:
     return [canonical(each) for each in addresses_of(pod)] if pod else []
 
 
-def _to_node(peer: NodeObject) -> Iterator[PlannedContact]:
+def _to_node(peer: NodeObject, pods_addresses: Set[str]) -> Iterator[PlannedContact]:
     port = peer.status.daemon_endpoints.kubelet_endpoint.port
-    if port:
-        for each in peer.status.addresses:
-            if each.type == "InternalIP":
-                yield PlannedContact("", "node", canonical(each.address), port)
+    for each in node_ips(peer) if port else ():
+        # Clouds list the addresses of all network cards, of which some are those of pods.
+        if is_contactable(each) and str(each) not in pods_addresses:
+            yield PlannedContact("", "node", str(each), port)
 
 
 def _messages(known: ClusterDns, source: str, place: int) -> Iterator[PlannedContact]:

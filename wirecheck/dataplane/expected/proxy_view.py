@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress, IPNetwork, contains, network
+from wirecheck.api_index.node_addresses import pod_ranges
 from wirecheck.dataplane.clients import Clients, Intervals, difference, intersection, intervals
 from wirecheck.dataplane.proxy import DetectLocal, Mode, ProxyFacts
 from wirecheck.dataplane.table import Client, Handling, Masquerade
@@ -168,7 +169,6 @@ def proxy_views_of(
     node: NodeObject, facts: ProxyFacts, clients: Clients, node_ports: int = 0
 ) -> Mapping[int, ProxyView]:
     """The views of a node by family; `node_ports` is the number of node ports."""
-    pod_cidrs = node.spec.pod_cidrs or ([node.spec.pod_cidr] if node.spec.pod_cidr else [])
     return {
         family: ProxyView(
             family=family,
@@ -178,7 +178,7 @@ def proxy_views_of(
             kinds=clients.of(family),
             node_address=clients.node_addresses.get(family),
             local_addresses=clients.local_addresses,
-            pod_ranges=tuple(map(network, pod_cidrs)),
+            pod_ranges=pod_ranges(node),
             further_addresses=clients.further_addresses.get(family, ()),
             stride=_stride(facts, clients, node_ports),
             apart_on_localhost=clients.apart_on_localhost,

@@ -16,6 +16,8 @@ ALLOWED_ANNOTATIONS = frozenset(
         "flannel.alpha.coreos.com/backend-v6-data",
         "flannel.alpha.coreos.com/public-ip",
         "flannel.alpha.coreos.com/public-ipv6",
+        "flannel.alpha.coreos.com/public-ip-overwrite",
+        "flannel.alpha.coreos.com/public-ipv6-overwrite",
         "service.kubernetes.io/topology-mode",
         "service.kubernetes.io/topology-aware-hints",
         "sidecar.istio.io/status",

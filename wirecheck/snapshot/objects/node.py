@@ -25,8 +25,10 @@ class NodeCondition(Condition, frozen=True):
 
 
 class NodeAddress(ApiStruct, frozen=True):
-    type: str
-    address: str
+    """An address of a node; the API server accepts any text, also none."""
+
+    type: str = ""
+    address: str = ""
 
 
 class Taint(ApiStruct, frozen=True):

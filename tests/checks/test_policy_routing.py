@@ -1,0 +1,161 @@
+"""Rules for source addresses, on clusters of several CNI plugins."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.checks.small_cluster import HOST, SmallCluster, api_pod
+from tests.network.clusters.aws_vpc import aws_vpc
+from tests.network.clusters.calico import calico_bgp
+from tests.network.clusters.cilium import cilium
+from wirecheck.catalogue.findings import FactMissingError
+from wirecheck.snapshot.netns import Route, Rule
+
+LOCAL, MAIN = Rule(4, 0, 255), Rule(4, 32766, 254)
+OWN = "192.0.2.1/32"
+DEFAULT_ONLY = Route(4, "default", gateway="192.0.2.254", index=2, table=30400)
+
+
+def add(small: SmallCluster, *routes: Route, rules: list[Rule]) -> None:
+    host = small.document.namespaces[0]
+    small.change_netns(HOST, routes=[*host.routes, *routes], rules=[LOCAL, *rules, MAIN])
+
+
+def found(small: SmallCluster) -> list[tuple[str, str]]:
+    return [
+        (each.subject.part or each.subject.name, each.found)
+        for each in small.findings("routes.policy_routing")
+    ]
+
+
+def test_a_rule_for_the_nodes_own_source_diverts_what_it_sends_to_its_pods(small):
+    calico_bgp(small)
+    add(small, DEFAULT_ONLY, rules=[Rule(4, 30400, 30400, source=OWN)])
+
+    ((part, text),) = found(small)
+    assert part == "IPv4 rule 30400"
+    assert text == (
+        "30400: from 192.0.2.1/32 lookup 30400: with source 192.0.2.1 by default via 192.0.2.254 "
+        "dev ens3"
+    )
+
+
+def test_a_pod_of_another_node_alone_is_enough(small):
+    calico_bgp(small)
+    for pod in small.api["pods"][:2]:
+        pod["status"]["phase"] = "Succeeded"
+    there = api_pod("there", "shop", "192.168.55.7")
+    there["spec"]["nodeName"] = "n2"
+    small.api["pods"].append(there)
+    add(small, DEFAULT_ONLY, rules=[Rule(4, 30400, 30400, source=OWN)])
+
+    (finding,) = small.findings("routes.policy_routing")
+    assert "Pod shop/there 192.168.55.7 by 192.168.55.0/26 via 192.0.2.2" in finding.expected
+
+
+@pytest.mark.parametrize("action", ["unreachable", "prohibit", "blackhole"])
+def test_a_rule_that_refuses_the_nodes_own_source_is_found(small, action):
+    calico_bgp(small)
+    add(small, rules=[Rule(4, 100, 0, source=OWN, action=action)])
+
+    ((_, text),) = found(small)
+    assert text.endswith(f"by {action} by routing rule 100")
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [Rule(4, 30350, 254), Rule(4, 30400, 30400, source=OWN)],
+        [Rule(4, 30350, 254, suppress_prefix=0), Rule(4, 30400, 30400, source=OWN)],
+        [Rule(4, 512, 254, destination="192.168.0.0/16"), Rule(4, 30400, 30400, source=OWN)],
+        [Rule(4, 30400, 30400, source="198.51.100.1/32")],
+        [Rule(4, 30400, 30400, source=OWN, mark="0x1")],
+        [Rule(4, 30400, 30400, source=OWN, other_selectors=["uidrange"])],
+        [Rule(4, 30400, 99, source=OWN)],
+    ],
+    ids=["30350", "30350 as recorded now", "for pods", "another", "marked", "a user", "empty"],
+)
+def test_rules_that_divert_nothing_are_right(small, rules):
+    calico_bgp(small)
+    add(small, DEFAULT_ONLY, rules=rules)
+
+    assert found(small) == []
+
+
+def test_a_table_with_the_routes_to_pods_is_right(small):
+    calico_bgp(small)
+    copied = [
+        Route(4, each.destination, table=30400, gateway=each.gateway, index=each.index)
+        for each in small.document.namespaces[0].routes
+        if each.type == "unicast"
+    ]
+    add(small, *copied, rules=[Rule(4, 30400, 30400, source=OWN)])
+
+    assert found(small) == []
+
+
+def test_the_address_of_the_bridge_is_the_source_on_a_bridge(small):
+    """What flannel's node sends to its own pods has the bridge's address, which no rule names."""
+    rule = Rule(4, 30400, 30400, source=OWN)
+    tunnel = [
+        Route(4, "10.244.1.0/24", gateway="10.244.1.0", index=4, onlink=True, source="10.244.0.0")
+    ]
+    kept = [e for e in small.document.namespaces[0].routes if e.destination != "10.244.1.0/24"]
+    small.change_netns(HOST, routes=[*kept, *tunnel])
+    add(small, DEFAULT_ONLY, rules=[rule])
+
+    assert found(small) == []
+
+
+def test_cilium_sends_to_its_pods_from_its_own_device(small):
+    cilium(small)
+    add(small, DEFAULT_ONLY, rules=[Rule(4, 30400, 30400, source=OWN)])
+    assert found(small) == []
+
+    add(small, rules=[Rule(4, 30400, 30400, source="10.0.0.10/32")])
+    assert len(found(small)) == 1
+
+
+class TestAws:
+    """Pods of the second network card have a rule and a table."""
+
+    def test_is_right_as_the_plugin_sets_it_up(self, small):
+        aws_vpc(small)
+        assert found(small) == []
+
+    def test_packets_to_a_pod_of_the_same_node_need_the_rule_for_it(self, small):
+        aws_vpc(small)
+        rules = small.document.namespaces[0].rules
+        small.change_netns(HOST, rules=[each for each in rules if each.priority != 512])
+
+        (finding,) = small.findings("routes.policy_routing")
+        assert finding.key == "pods"
+        assert finding.found == (
+            "1536: from 192.0.2.72/32 lookup 2: with source 192.0.2.72 by default via 192.0.2.254 "
+            "dev ens4"
+        )
+
+    @pytest.mark.parametrize("lost", [("default",), ("default", "192.0.2.254/32")])
+    def test_a_table_without_a_default_route_is_found(self, small, lost):
+        aws_vpc(small)
+        routes = small.document.namespaces[0].routes
+        kept = [e for e in routes if e.table != 2 or e.destination not in lost]
+        small.change_netns(HOST, routes=kept)
+
+        (finding,) = small.findings("routes.policy_routing")
+        assert (finding.subject.name, finding.found) == ("web", "none")
+        assert "default route in table 2" in finding.expected
+
+    def test_security_groups_send_packets_of_a_pod_by_their_own_device(self, small):
+        aws_vpc(small)
+        rules = [Rule(4, 10, 101, iif="eni0d7763web"), *small.document.namespaces[0].rules]
+        own = Route(4, "default", gateway="192.0.2.254", index=3, table=101)
+        small.change_netns(HOST, rules=rules, routes=[*small.document.namespaces[0].routes, own])
+        assert found(small) == []
+
+
+def test_rules_that_were_not_read_are_an_error(small):
+    small.change_netns(HOST, rules=[])
+
+    with pytest.raises(FactMissingError, match="no routing rule"):
+        small.findings("routes.policy_routing")

@@ -1,0 +1,230 @@
+"""Networks and routes that take packets away from the cluster, with every CNI plugin."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.checks.small_cluster import HOST, SmallCluster, api_pod, link, service
+from tests.network.all_clusters import CLUSTERS
+from tests.network.clusters.aws_vpc import aws_vpc
+from tests.network.clusters.calico import calico_bgp
+from wirecheck.snapshot.netns import Address, Link, Route, Rule
+
+ALL = pytest.mark.parametrize("change", CLUSTERS.values(), ids=CLUSTERS)
+BRIDGES = ("docker0", "virbr0", "podman0", "br-5f1e2d3c4b5a")
+
+
+def add_device(
+    small: SmallCluster, name: str, range_: str, kind: str = "bridge", *more: Link
+) -> None:
+    """Adds a device with the first address of a network, and the kernel's route to it."""
+    host = small.document.namespaces[0]
+    first, _, length = range_.partition("/")
+    own = first.rpartition(".")[0] + ".1"
+    small.change_netns(
+        HOST,
+        links=[*host.links, link(90, name, kind), *more],
+        addresses=[*host.addresses, Address(90, own, int(length))],
+        routes=[*host.routes, Route(4, range_, index=90, scope="link", protocol=2)],
+    )
+
+
+def add_routes(small: SmallCluster, *routes: Route, without: str = "") -> None:
+    kept = [e for e in small.document.namespaces[0].routes if e.destination != without]
+    small.change_netns(HOST, routes=[*kept, *routes])
+
+
+def add_service(small: SmallCluster, ip: str) -> None:
+    ports = [{"name": "http", "port": 80, "protocol": "TCP"}]
+    small.api["services"].append(service("api", "shop", ip, ports))
+
+
+def add_pod(small: SmallCluster, ip: str, namespace: str = "shop", **labels: str) -> None:
+    pod = api_pod("there", namespace, ip, **labels)
+    pod["spec"]["nodeName"] = "n2"
+    small.api["pods"].append(pod)
+
+
+def overlaps(small: SmallCluster) -> list[str]:
+    return [each.found for each in small.findings("routes.no_overlap")]
+
+
+def refused(small: SmallCluster) -> dict[str, str]:
+    return {each.subject.part: each.found for each in small.findings("routes.no_blackholes")}
+
+
+@ALL
+@pytest.mark.parametrize("name", BRIDGES)
+def test_a_bridge_over_a_service_is_found(small, change, name):
+    change(small)
+    add_device(small, name, "172.17.0.0/16")
+    add_service(small, "172.17.5.9")
+
+    assert overlaps(small) == ["contains 172.17.5.9, the address of Service shop/api 172.17.5.9"]
+
+
+@ALL
+def test_a_bridge_over_a_pod_of_another_node_is_found(small, change):
+    change(small)
+    add_device(small, "virbr0", "192.168.122.0/24", "bridge", Link(91, "vnet0", kind="tun"))
+    add_pod(small, "192.168.122.7")
+
+    assert overlaps(small) == ["contains 192.168.122.7, the address of Pod shop/there on n2"]
+
+
+@ALL
+def test_a_bridge_over_another_node_is_found(small, change):
+    change(small)
+    add_device(small, "docker0", "172.17.0.0/16")
+    addresses = [{"type": "InternalIP", "address": "172.17.0.9"}]
+    small.api["nodes"].append({"metadata": {"name": "n3"}, "status": {"addresses": addresses}})
+
+    assert overlaps(small) == ["contains 172.17.0.9, the address of Node n3"]
+
+
+@ALL
+def test_a_vpn_over_a_service_and_a_dns_replica_is_found(small, change):
+    change(small)
+    host = small.document.namespaces[0]
+    small.change_netns(HOST, links=[*host.links, Link(90, "tun0", flags=["UP"], kind="tun")])
+    add_routes(small, Route(4, "172.20.0.0/16", gateway="10.8.0.1", index=90))
+    add_service(small, "172.20.5.9")
+    add_pod(small, "172.20.9.8", "kube-system", **{"k8s-app": "kube-dns"})
+
+    assert overlaps(small) == [
+        "contains 172.20.5.9, the address of Service shop/api 172.20.5.9",
+        "contains 172.20.9.8, the address of DNS replica kube-system/there on n2",
+    ]
+
+
+def test_a_vpn_that_may_be_an_unknown_plugins_is_inconclusive(small):
+    del small.api["pods"][2]
+    for node in small.api["nodes"]:
+        node["metadata"]["annotations"] = {}
+        node["spec"] = {}
+    host = small.document.namespaces[0]
+    small.change_netns(HOST, links=[*host.links, Link(90, "wg0", flags=["UP"], kind="wireguard")])
+    add_routes(small, Route(4, "10.99.0.0/16", index=90))
+    add_pod(small, "10.99.1.9")
+
+    (finding,) = small.findings("routes.no_overlap")
+    assert "unknown CNI plugin" in finding.inconclusive
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        Route(4, "0.0.0.0/1", gateway="10.8.0.1", index=90),
+        Route(4, "10.96.0.0/12", gateway="192.0.2.254", index=2),
+        Route(4, "10.99.0.0/16", gateway="10.8.0.1", index=90),
+        Route(4, "10.96.0.0/12", gateway="10.8.0.1", index=90, table=77),
+    ],
+    ids=["instead of the default route", "a peering", "elsewhere", "a table that nobody asks"],
+)
+def test_routes_that_take_nothing_away_are_right(small, route):
+    calico_bgp(small)
+    host = small.document.namespaces[0]
+    small.change_netns(HOST, links=[*host.links, Link(90, "tun0", flags=["UP"], kind="tun")])
+    add_routes(small, route)
+
+    assert overlaps(small) == []
+
+
+@pytest.mark.parametrize("name", ["kilo0", "tailscale0", "kubespan", "wireguard.cali"])
+def test_a_mesh_between_the_nodes_is_right(small, name):
+    calico_bgp(small)
+    host = small.document.namespaces[0]
+    small.change_netns(HOST, links=[*host.links, Link(90, name, flags=["UP"], kind="wireguard")])
+    add_routes(small, Route(4, "10.99.1.0/24", index=90))
+    add_pod(small, "10.99.1.9")
+
+    assert overlaps(small) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "port"),
+    [
+        ("bridge", Link(91, "eth1", master=90)),
+        ("bridge", Link(91, "vethwe-bridge", kind="veth", master=90, peer_index=92)),
+        ("bridge", link(11, "veth11", peer_index=2, peer_nsid=1, master=90)),
+        ("", Link(91, "other")),
+        ("vlan", Link(91, "other")),
+    ],
+    ids=["a port that leads out", "Weave", "with pods", "a network card", "a VLAN"],
+)
+def test_a_network_that_other_nodes_may_share_is_right(small, kind, port):
+    calico_bgp(small)
+    host = small.document.namespaces[0]
+    kept = [each for each in host.links if each.index != port.index]
+    small.change_netns(HOST, links=kept)
+    add_device(small, "other", "172.17.0.0/16", kind, port)
+    add_pod(small, "172.17.9.8")
+
+    assert overlaps(small) == []
+
+
+def test_a_more_specific_route_of_the_plugin_wins(small):
+    calico_bgp(small)
+    add_device(small, "docker0", "192.168.0.0/16")
+    add_pod(small, "192.168.55.7")
+
+    assert overlaps(small) == []
+
+
+@ALL
+@pytest.mark.parametrize("type_", ["blackhole", "unreachable", "prohibit"])
+def test_a_route_that_refuses_services_is_found(small, change, type_):
+    change(small)
+    add_routes(small, Route(4, "10.96.0.0/12", type=type_))
+
+    assert refused(small)["to kube-system/kube-dns 10.96.0.10"] == f"{type_} 10.96.0.0/12"
+
+
+@ALL
+def test_a_rule_that_refuses_services_is_found(small, change):
+    change(small)
+    rules = small.document.namespaces[0].rules
+    rule = Rule(4, 150, 0, destination="10.96.0.0/12", action="prohibit")
+    small.change_netns(HOST, rules=[*rules, rule])
+
+    (first, *_) = small.findings("routes.no_blackholes")
+    assert first.found == "prohibit by routing rule 150"
+    assert dict(first.names)["priority"] == "150"
+
+
+@ALL
+def test_a_node_without_a_default_route_is_found(small, change):
+    change(small)
+    routes = small.document.namespaces[0].routes
+    kept = [each for each in routes if each.destination != "default" or each.table != 254]
+    small.change_netns(HOST, routes=kept)
+
+    assert refused(small)["to kube-system/kube-dns 10.96.0.10"] == "no route"
+
+
+@pytest.mark.parametrize("range_", ["192.168.55.0/26", "192.168.55.0/24", "192.168.55.7/32"])
+def test_a_blackhole_over_pods_of_another_node_is_found(small, range_):
+    calico_bgp(small)
+    add_pod(small, "192.168.55.7")
+    add_routes(small, Route(4, range_, type="blackhole"), without="192.168.55.0/26")
+
+    assert refused(small) == {"to shop/there 192.168.55.7": f"blackhole {range_}"}
+
+
+def test_a_rule_over_pods_of_another_node_is_found(small):
+    aws_vpc(small)
+    add_pod(small, "192.0.2.99")
+    rules = small.document.namespaces[0].rules
+    rule = Rule(4, 150, 0, destination="192.0.2.99/32", action="unreachable")
+    small.change_netns(HOST, rules=[*rules, rule])
+
+    assert refused(small) == {"to shop/there 192.0.2.99": "unreachable by routing rule 150"}
+
+
+def test_the_blackhole_of_the_nodes_own_block_is_right(small):
+    calico_bgp(small)
+    add_pod(small, "192.168.74.9")
+    borrowed = Route(4, "192.168.74.9/32", gateway="192.0.2.2", index=2)
+    add_routes(small, borrowed)
+
+    assert refused(small) == {}

@@ -1,0 +1,235 @@
+"""Routes of one node that take packets away from Services, pods and other nodes.
+
+Nothing here depends on where a CNI plugin's addresses come from: Services, DNS replicas and nodes
+are known from the API, and a pod counts where the kernel would really take the route to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from wirecheck.addresses import IPAddress, IPNetwork, contains, network
+from wirecheck.api_index.pod import Pod
+from wirecheck.api_index.service_blocks import ServiceBlock
+from wirecheck.catalogue.findings import NotApplicable
+from wirecheck.network.plugin import UNKNOWN
+from wirecheck.network.registry import OWN_DEVICES
+from wirecheck.node.netns import Interface
+from wirecheck.node.pod_namespaces import PodNamespaces
+from wirecheck.node.routes import KERNEL, NodeRoutes, PeerRoute
+from wirecheck.node.routing import REFUSING, Routing, destination_of, leads_on
+from wirecheck.node.rule_selectors import action_of
+from wirecheck.node.seen import NodeSeen
+from wirecheck.snapshot.netns import Route
+
+VPN_KINDS = frozenset({"tun", "wireguard", "ppp", "vti", "xfrm"})
+"""Kinds of tunnels that VPNs create, and some CNI plugins and meshes between nodes."""
+MESHES = ("wireguard.cali", "wg-v6.cali", "kilo", "kubespan", "tailscale", "antrea-wg")
+"""Name prefixes of tunnels between the nodes of a cluster that belong to no plugin's record."""
+WHOLE_INTERNET = 1
+"""A VPN replaces the default route by two routes with this prefix length."""
+MOST_PODS = 8
+"""How many pods are reported per route."""
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """A network that is not the cluster's, and something of the cluster within it."""
+
+    device: Interface
+    range: IPNetwork
+    owner: str
+    inconclusive: str = ""
+
+
+@dataclass(frozen=True)
+class RouteConflicts:
+    """Overlaps with networks of devices, and routes that refuse packets."""
+
+    seen: NodeSeen
+    namespaces: PodNamespaces
+    routes: NodeRoutes
+
+    @property
+    def _routing(self) -> Routing:
+        return self.routes.routing
+
+    @cached_property
+    def _peer_routes(self) -> tuple[PeerRoute, ...]:
+        """Empty where nodes need no routes to the ranges of other nodes."""
+        try:
+            return self.routes.peer_routes
+        except NotApplicable:
+            return ()
+
+    @property
+    def overlaps(self) -> Iterator[Overlap]:
+        """Networks of devices that contain addresses of Services, pods or other nodes."""
+        for route in self.seen.host.record.routes:
+            device = self._routing.device_of(route)
+            if device is None or route.type != "unicast":
+                continue
+            range_ = destination_of(route)
+            if route.protocol == KERNEL and not route.gateway:
+                yield from self._in_network(device, range_, route)
+            elif self._is_vpn(device) and range_.prefixlen > WHOLE_INTERNET:
+                yield from self._in_vpn(device, range_, route)
+
+    def _in_network(self, device: Interface, range_: IPNetwork, route: Route) -> Iterator[Overlap]:
+        peers = [each for each in self._peer_routes if _overlap(each, range_)]
+        for each in peers:
+            owner = f"{each.range}, the pods of {each.node.metadata.name}"
+            yield Overlap(device, range_, owner)
+        name, found = next(self._services_in(range_), ("", None))
+        if found:
+            yield Overlap(device, range_, f"{found}, the address of Service {name}")
+        if self._is_closed(device):
+            if not peers:
+                yield from self._pods_through(device, range_, route)
+            yield from self._nodes_through(device, range_, route)
+
+    def _in_vpn(self, device: Interface, range_: IPNetwork, route: Route) -> Iterator[Overlap]:
+        for name, each in self._services_in(range_):
+            if self._routing.route_to(each) is route:
+                yield Overlap(device, range_, f"{each}, the address of Service {name}")
+                break
+        is_to_one_node = any(
+            each.range.version == range_.version and contains([each.range], range_[0])
+            for each in self.seen.cluster.node_index.pod_ranges
+        )
+        if not is_to_one_node:
+            yield from self._pods_through(device, range_, route)
+
+    def _pods_through(
+        self, device: Interface, range_: IPNetwork, route: Route
+    ) -> Iterator[Overlap]:
+        """The first pod of another node that the route takes, a DNS replica if there is one."""
+        replicas = {a for pod in self.seen.cluster.dns.replicas for a in pod.addresses}
+        taken = [
+            (where, pod)
+            for where, pod in self.seen.cluster.pod_index.within(range_)
+            if pod.node_name != self.seen.name and self._routing.route_to(where) is route
+        ]
+        if not taken:
+            return
+        where, pod = min(taken, key=lambda each: (each[0] not in replicas, str(each[0])))
+        kind = "DNS replica" if where in replicas else "Pod"
+        is_unknown = self._is_vpn(device) and self.seen.cni.name == UNKNOWN.name
+        reason = "tunnels that may belong to an unknown CNI plugin" if is_unknown else ""
+        owner = f"{where}, the address of {kind} {pod.namespace}/{pod.name} on {pod.node_name}"
+        yield Overlap(device, range_, owner, reason)
+
+    def _nodes_through(
+        self, device: Interface, range_: IPNetwork, route: Route
+    ) -> Iterator[Overlap]:
+        for where, name in self.seen.cluster.node_index.node_ips:
+            is_other = name != self.seen.name and contains([range_], where)
+            if is_other and self._routing.route_to(where) is route:
+                yield Overlap(device, range_, f"{where}, the address of Node {name}")
+                return
+
+    def _is_closed(self, device: Interface) -> bool:
+        """Whether nothing of another machine can be on the device's network.
+
+        That is a dummy device, or a bridge of containers and virtual machines: without the node's
+        address, without pods of the API, and without a port that leads out of the node.
+        """
+        if device.addresses & self.seen.addresses:
+            return False
+        if device.link.kind == "dummy":
+            return True
+        ports = [each for each in self.seen.host.interfaces if each.link.master == device.index]
+        return (
+            device.is_bridge
+            and device.index not in self._bridges_of_pods
+            and all(
+                each.link.kind == "tun" or (each.is_paired and each.link.peer_nsid is not None)
+                for each in ports
+            )
+        )
+
+    @cached_property
+    def _bridges_of_pods(self) -> frozenset[int | None]:
+        return frozenset(each.outer.link.master for each in self.namespaces.veths if each.outer)
+
+    def _is_vpn(self, device: Interface) -> bool:
+        return (
+            device.link.kind in VPN_KINDS
+            and not device.name.startswith((*OWN_DEVICES, *MESHES))
+            and not device.addresses & self.seen.addresses
+        )
+
+    def _services_in(self, range_: IPNetwork) -> Iterator[tuple[str, IPAddress]]:
+        for block in self.seen.cluster.service_blocks:
+            if block.range.version == range_.version and block.range.overlaps(range_):
+                for name, each in self._routed(block):
+                    if each in range_:
+                        yield name, each
+
+    def _routed(self, block: ServiceBlock) -> Iterator[tuple[str, IPAddress]]:
+        """The cluster IPs that the node itself does not have, by the Service's name.
+
+        In IPVS mode the node has them on a device, and they need no route.
+        """
+        own = self._routing.own
+        return ((name, each) for name, each in block.members.items() if each not in own)
+
+    @property
+    def blackholes(self) -> Iterator[tuple[str, Route | None]]:
+        """Ranges of pods and addresses of Services with no route, or with one that refuses."""
+        routing = self._routing
+        for peer in self._peer_routes:
+            route = peer.route if peer.is_uniform else routing.route_to(peer.to.first)
+            if not leads_on(route):
+                yield str(peer.range), route
+        replicas = {a: None for pod in self.seen.cluster.dns.replicas for a in pod.addresses}
+        for target in replicas:
+            route = routing.route_to(target)
+            if not leads_on(route):
+                yield str(target), route
+        yield from self._refused_services
+        if not self._peer_routes:
+            yield from ((n, r) for n, where, r in self._refused_pods if where not in replicas)
+
+    @property
+    def _refused_services(self) -> Iterator[tuple[str, Route | None]]:
+        for block in self.seen.cluster.service_blocks:
+            first = block.range.network_address
+            if self._routing.is_uniform(block.key) and leads_on(self._routing.route_to(first)):
+                continue
+            for name, target in self._routed(block):
+                route = self._routing.route_to(target)
+                if not leads_on(route):
+                    yield name, route
+
+    @property
+    def _refused_pods(self) -> Iterator[tuple[str, IPAddress, Route | None]]:
+        """Pods of other nodes within the ranges that routes and rules refuse."""
+        record = self.seen.host.record
+        ranges = [destination_of(each) for each in record.routes if each.type in REFUSING]
+        ranges += [
+            network(each.destination)
+            for each in record.rules
+            if each.destination and action_of(each) in REFUSING
+        ]
+        for range_ in dict.fromkeys(ranges):
+            found = 0
+            for where, pod in self.seen.cluster.pod_index.within(range_):
+                if pod.node_name == self.seen.name or found == MOST_PODS:
+                    continue
+                route = self._routing.route_to(where)
+                if route is not None and route.type in REFUSING:
+                    found += 1
+                    yield _name_of(pod, where), where, route
+
+
+def _name_of(pod: Pod, where: IPAddress) -> str:
+    return f"{pod.namespace}/{pod.name} {where}"
+
+
+def _overlap(peer: PeerRoute, range_: IPNetwork) -> bool:
+    to = peer.to
+    start, end = int(range_[0]), int(range_[-1])
+    return to.family == range_.version and to.start <= end and start <= to.end
