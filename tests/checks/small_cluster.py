@@ -420,6 +420,7 @@ class SmallCluster:
     """Visits to other nodes."""
     changes: list[Change] = field(default_factory=list)
     thresholds: dict[str, float] = field(default_factory=dict)
+    upgrade_target: str = ""
     helper_pods: HelperPodsRecord | None = None
     queries: dict[str, str] = field(default_factory=dict)
     """Further queries, by id."""
@@ -503,6 +504,7 @@ class SmallCluster:
             time=1000.0,
             thresholds=self.thresholds,
             queries=QUERIES | self.queries,
+            upgrade_target=self.upgrade_target,
             helper_pods=self.helper_pods,
         )
         look = RoundRecord(

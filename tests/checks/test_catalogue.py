@@ -10,6 +10,7 @@ from wirecheck.catalogue.registry import Check, check, load
 NEEDS_MORE_THAN_THE_SMALL_CLUSTER = (
     "services",
     "kube_proxy",
+    "deprecations",
     "conntrack.limit_as_configured",
     "conntrack.no_stale_udp_entries",
     "conntrack.random_source_ports",

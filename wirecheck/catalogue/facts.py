@@ -125,6 +125,7 @@ class Fact(Enum):
             "iptables-version",
             "iptables-save",
             "ip6tables-save",
+            "nft-version",
             "nft-kube-proxy",
             "nft-kube-proxy6",
             "ipset-save",

@@ -97,6 +97,12 @@ NODE_COMMANDS: tuple[NodeCommand, ...] = (
     ),
     NodeCommand("ip6tables-save", ("ip6tables-save",), "The same for IPv6.", _PLAIN),
     NodeCommand(
+        "nft-version",
+        ("nft", "--version"),
+        "Shows whether nft is too old or too new for kube-proxy's nftables mode.",
+        "the node has nft",
+    ),
+    NodeCommand(
         "nft-kube-proxy",
         ("nft", "-j", "list", "table", "ip", "kube-proxy"),
         "Reads the Service rules of kube-proxy's nftables mode.",

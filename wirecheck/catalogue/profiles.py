@@ -68,6 +68,12 @@ PROFILES = {
             without=HELPED,
         ),
         Profile(
+            "pre-upgrade",
+            "before a cluster upgrade: what the next versions of Kubernetes, of the kernel and of "
+            "the OS take away or change; --target-version limits it",
+            ("deprecations.*", "nodes.ready", "kube_proxy.configured_mode"),
+        ),
+        Profile(
             "reboot",
             "after nodes were rebooted or patched: what does not come back by itself",
             (

@@ -33,7 +33,7 @@ from wirecheck.cli.outputs import (
     output_options,
     perform_and_present,
 )
-from wirecheck.cli.parameter_types import INTERVALS, PATH, SHARD
+from wirecheck.cli.parameter_types import INTERVALS, PATH, SHARD, VERSION
 from wirecheck.cli.renamed_options import RenamedOptions
 from wirecheck.cli.shared_options import FAIL_ON, REPORT_DIR, TEXT_OR_JSON
 from wirecheck.cli.snapshot import record_snapshot, redact_snapshot
@@ -101,6 +101,11 @@ def wirecheck() -> None:
     help="Only the checks of this profile; see `wirecheck list --long`.",
 )
 @click.option(
+    "--target-version",
+    type=VERSION,
+    help="Leave out deprecations that a later version of Kubernetes brings: 1.40.",
+)
+@click.option(
     "--dns-rate",
     type=click.FloatRange(min=0, min_open=True),
     help="DNS queries per second, over the whole cluster.",
@@ -122,6 +127,7 @@ def run(
     keep: int | None,
     globs: Sequence[str],
     profile: str | None,
+    target_version: str | None,
     rounds: int | None,
     round_intervals: tuple[float, ...] | None,
     dns_rate: float | None,
@@ -138,6 +144,7 @@ def run(
         report_dir=report_dir,
         keep=keep,
         profile=profile,
+        target_version=target_version,
         fail_on=fail_on,
         dns_rate=dns_rate,
         shard=shard,

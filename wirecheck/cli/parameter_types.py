@@ -12,6 +12,7 @@ from wirecheck.report.delivery import Output, read_output
 from wirecheck.run.durations import read_duration
 from wirecheck.run.intervals import read_intervals
 from wirecheck.run.shard import Shard, read_shard
+from wirecheck.run.target_version import read_target_version
 
 Value = TypeVar("Value")
 
@@ -40,4 +41,5 @@ class Read(click.ParamType[Value], Generic[Value]):
 DURATION: Read[float] = Read("TIME", read_duration)
 INTERVALS: Read[tuple[float, ...]] = Read("SECONDS,…", read_intervals)
 OUTPUT: Read[Output] = Read("FORMAT[=PLACE]", read_output)
+VERSION: Read[str] = Read("VERSION", read_target_version)
 SHARD: Read[Shard] = Read("K/N", read_shard)

@@ -75,6 +75,7 @@ class Rounds(Part, frozen=True):
 
 
 Label = Annotated[str, Meta(pattern="^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+Version = Annotated[str, Meta(pattern=r"^v?1\.\d{1,3}(\.\d{1,3})?$")]
 Image = Annotated[str, Meta(min_length=1, pattern=r"^\S+$")]
 
 
@@ -117,6 +118,8 @@ class Inventory(Part, frozen=True):
     dns: Dns = Dns()
     limits: Limits = Limits()
     rounds: Rounds = Rounds()
+    upgrade_target: Version | None = None
+    """The version of Kubernetes of the next upgrade; changes after it are left out."""
     thresholds: dict[str, float] = {}
     waivers: list[Waiver] = []
 

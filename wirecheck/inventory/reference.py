@@ -41,6 +41,8 @@ MEANS: Mapping[str, Mapping[str, str]] = {
         "dns": "Names and limits of the DNS queries.",
         "limits": "Limits of the visits.",
         "rounds": "When failing checks are checked again.",
+        "upgrade_target": "The version of Kubernetes of the next upgrade, in quotes: "
+        '`"1.40"`. Deprecations that a later version brings are left out.',
         "thresholds": "Thresholds of checks; see below.",
         "waivers": "Failures that are accepted until a date.",
     },

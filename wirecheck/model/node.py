@@ -22,6 +22,7 @@ from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.node.cni import Cni
 from wirecheck.node.conntrack import Conntrack
 from wirecheck.node.dataplane import Dataplane, compared, tables_of
+from wirecheck.node.deprecations import Deprecations
 from wirecheck.node.device_managers import DeviceManagers
 from wirecheck.node.dns import NodeDns
 from wirecheck.node.firewall import Firewall
@@ -313,6 +314,11 @@ class Node:
     def conntrack(self) -> Conntrack:
         """The connection table."""
         return Conntrack(self.seen, self.namespaces, self.service_proxy, self.iptables)
+
+    @cached_property
+    def deprecations(self) -> Deprecations:
+        """What announced changes take away from the node."""
+        return Deprecations(self.seen, self.service_proxy, self.iptables)
 
     @cached_property
     def listening(self) -> Listening:

@@ -27,9 +27,10 @@ from wirecheck.api_index.service_addresses import ServiceAddresses
 from wirecheck.api_index.service_blocks import ServiceBlock, blocks_of
 from wirecheck.api_index.services import ServiceIndex, index_services
 from wirecheck.api_index.udp_services import UdpServices
-from wirecheck.catalogue.findings import Ref
+from wirecheck.catalogue.findings import FactMissingError, Ref
 from wirecheck.catalogue.registry import Threshold
 from wirecheck.dataplane.cache import ReaderCache
+from wirecheck.dataplane.proxy import minor_version
 from wirecheck.network.plugin import UNKNOWN, AddressSource, CniPlugin
 from wirecheck.network.registry import plugins_of, replaces_kube_proxy
 from wirecheck.snapshot.api_objects import ApiObjects
@@ -63,6 +64,17 @@ class ClusterSeen:
     def threshold(self, threshold: Threshold) -> float:
         """Return the number that the inventory sets, or the default."""
         return self.index.thresholds.get(threshold.name, threshold.default)
+
+    @property
+    def upgrade_target(self) -> int | None:
+        """The minor version that an upgrade is planned to; None if none was named.
+
+        Raises FactMissingError if a snapshot names something else.
+        """
+        try:
+            return minor_version(text) if (text := self.index.upgrade_target) else None
+        except ValueError as error:
+            raise FactMissingError(f"The snapshot's upgrade_target is invalid: {error}.") from error
 
     # The round.
 

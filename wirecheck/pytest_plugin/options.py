@@ -14,6 +14,7 @@ from wirecheck.run.durations import read_duration
 from wirecheck.run.intervals import read_intervals
 from wirecheck.run.renamed_options import RENAMED
 from wirecheck.run.shard import read_shard
+from wirecheck.run.target_version import read_target_version
 
 Value = TypeVar("Value")
 
@@ -111,6 +112,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "type": reading(read_shard),
         "metavar": "K/N",
         "help": "visit only shard K of N; /N in an Indexed Job",
+    },
+    "target-version": {
+        "type": reading(read_target_version),
+        "metavar": "VERSION",
+        "help": "leave out deprecations that a later version of Kubernetes brings: 1.40",
     },
     "rounds": {"type": count, "metavar": "N", "help": "maximum number of visits to a node"},
     "round-intervals": {

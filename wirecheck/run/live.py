@@ -227,6 +227,7 @@ class LiveCluster:
                 for each in check.thresholds
             },
             waivers=list(self._inventory.waivers),
+            upgrade_target=self._inventory.upgrade_target or "",
             dns_domain=cluster_dns(self.objects).domain,
             notes=[
                 *self._note_without_access(),

@@ -111,7 +111,7 @@ def _cluster(index: SnapshotIndex) -> str:
 
 
 def _terms(index: SnapshotIndex) -> tuple[object, ...]:
-    return index.thresholds, index.waivers, index.dns_domain
+    return index.thresholds, index.waivers, index.dns_domain, index.upgrade_target
 
 
 @dataclass(frozen=True, slots=True)

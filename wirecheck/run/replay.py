@@ -74,7 +74,11 @@ class Replay:
         """Open the snapshot that was named. Raises what `request.SENTENCES` lists."""
         assert request.snapshot is not None
         inventory = request.read_checked_inventory() if request.inventory else None
-        return cls(Snapshot.open(request.snapshot), inventory)
+        snapshot = Snapshot.open(request.snapshot)
+        if request.target_version:
+            target = msgspec.structs.replace(snapshot.index, upgrade_target=request.target_version)
+            snapshot = dataclasses.replace(snapshot, index=target)
+        return cls(snapshot, inventory)
 
     @property
     def identity(self) -> ClusterIdentity:
@@ -112,6 +116,7 @@ def _overridden(index: SnapshotIndex, inventory: Inventory) -> SnapshotIndex:
         index,
         thresholds={**index.thresholds, **inventory.thresholds},
         waivers=list(inventory.waivers),
+        upgrade_target=inventory.upgrade_target or index.upgrade_target,
     )
 
 
@@ -120,6 +125,8 @@ def _overrides(was: SnapshotIndex, now: SnapshotIndex) -> Iterator[Override]:
         if was.thresholds.get(name) != value:
             before = was.thresholds.get(name)
             yield Override(name, "the default" if before is None else f"{before:g}", f"{value:g}")
+    if was.upgrade_target != now.upgrade_target:
+        yield Override("upgrade_target", was.upgrade_target or "absent", now.upgrade_target)
     for waiver in now.waivers:
         if waiver not in was.waivers:
             yield Override(_name(waiver), "absent", f"waived until {waiver.until}")

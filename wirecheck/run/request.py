@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import msgspec
+
 from wirecheck.catalogue.registry import UNREACHABLE, CatalogueError, load
 from wirecheck.collect.api.client import ApiError
 from wirecheck.evaluation.verdict import INCOMPLETE, NOTHING_TO_DO, USAGE, FailOn
@@ -67,6 +69,8 @@ class Request:
     """Make helper pods for the run, as the inventory's `helper_pods.always` does."""
     wait: float = 0.0
     """Seconds in which a cluster that is not healthy is checked again as a whole."""
+    target_version: str | None = None
+    """The version of Kubernetes of the next upgrade, in place of the inventory's."""
     history: Path | None = None
     """The file to which each run appends a line; else one in `report_dir`, for live runs."""
 
@@ -107,8 +111,13 @@ class Request:
         return read_inventory(self.inventory) if self.inventory else Inventory()
 
     def read_checked_inventory(self) -> Inventory:
-        """The inventory. Raises InventoryError also for a threshold that no check has."""
+        """The inventory with the options in its place.
+
+        Raises InventoryError also for a threshold that no check has.
+        """
         inventory = self.read_inventory()
+        if self.target_version is not None:
+            inventory = msgspec.structs.replace(inventory, upgrade_target=self.target_version)
         known = {each.name for check in load() for each in check.thresholds}
         refuse_unknown_thresholds(inventory, known | {UNREACHABLE})
         return inventory

@@ -124,6 +124,8 @@ class SnapshotIndex(SnapshotPart, frozen=True):
     cluster: ClusterIdentity = ClusterIdentity()
     thresholds: dict[str, float] = {}
     waivers: list[Waiver] = []
+    upgrade_target: str = ""
+    """The version of Kubernetes that an upgrade is planned to, such as `1.40`."""
     dns_domain: str = "cluster.local"
     queries: dict[str, str] = {}
     """DNS queries, `NAME TYPE`, by the id that the probes of the documents refer to."""

@@ -130,6 +130,7 @@ FIELDS: Mapping[str, str] = {
     "HelperPodsRecord.run": NAME,
     "SnapshotIndex.wirecheck": KEEP,
     "SnapshotIndex.thresholds": KEEP,
+    "SnapshotIndex.upgrade_target": KEEP,
     "SnapshotIndex.dns_domain": DOMAIN,
     "Link.alias": NAME,
     "Link.*": OPAQUE,

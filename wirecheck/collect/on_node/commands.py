@@ -23,6 +23,7 @@ TABLE: Dict[str, Tuple[str, ...]] = {
     "iptables-version": ("iptables", "--version"),
     "iptables-save": ("iptables-save",),
     "ip6tables-save": ("ip6tables-save",),
+    "nft-version": ("nft", "--version"),
     "nft-kube-proxy": ("nft", "-j", "list", "table", "ip", "kube-proxy"),
     "nft-kube-proxy6": ("nft", "-j", "list", "table", "ip6", "kube-proxy"),
     "ipset-save": ("ipset", "save"),
@@ -37,6 +38,7 @@ RULES = (
     "iptables-version",
     "iptables-save",
     "ip6tables-save",
+    "nft-version",
     "nft-kube-proxy",
     "nft-kube-proxy6",
     "ipset-save",
@@ -211,6 +213,8 @@ def _reasons() -> Dict[str, str]:
             reasons[prefix + "tables-legacy-save"] = "no legacy table is loaded"
     if variants:
         reasons["iptables-version"] = "its variants say which tables they list"
+    if not has("nft"):
+        reasons["nft-version"] = "the node has no nft"
     if not can_be_there("nf_tables"):
         for identity in ("iptables-nft-save", "ip6tables-nft-save", TABLES):
             reasons[identity] = "nf_tables is not loaded"

@@ -13,7 +13,12 @@ ENDPOINTS: Dict[str, Tuple[int, str]] = {
 }
 SECONDS = 3.0
 MOST_BYTES = 8 << 20
-METRICS = ("kubeproxy_sync_", "kubeproxy_network_programming_", "kubernetes_build_info")
+METRICS = (
+    "kubeproxy_sync_",
+    "kubeproxy_network_programming_",
+    "kubeproxy_iptables_localhost_nodeports_",
+    "kubernetes_build_info",
+)
 CONFIGURATION = frozenset(
     {
         "bindaddress",
