@@ -22,6 +22,7 @@ from wirecheck.node.dns_samples import Sample, Samples
 from wirecheck.node.dns_servers import CACHE_DEVICE, USUAL_CACHE, DnsServers
 from wirecheck.node.kubelet_dns import known_kubelet_dns
 from wirecheck.node.netns import Netns
+from wirecheck.node.pod_loss import PodLoss, PodQuery, pod_loss
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.resolver import CLUSTER_POLICIES, Resolver, mounts_own_file
 from wirecheck.node.seen import NodeSeen
@@ -187,6 +188,29 @@ class NodeDns:
         return Samples(found)
 
     @property
+    def pod_loss(self) -> PodLoss | None:
+        """Single queries of pods to replicas; None if there are none, as in older snapshots.
+
+        Pods whose queries something may stop on purpose do not count.
+        """
+        probes = [p for p in self.seen.facts.probes if p.purpose == "pod sample" and p.tries]
+        if not probes:
+            return None
+        pods = {netns.inode: _with_redirect(pod, netns) for pod, netns in self._pods_with_netns}
+        queries = []
+        for probe in probes:
+            pod, replica = pods.get(probe.inode), self._replica_at(address(probe.server))
+            if pod and replica and not pod.restricted_by:
+                queries.append(PodQuery(pod, replica, not probe.tries[-1].answer))
+        return pod_loss(queries)
+
+    @property
+    def _pods_with_netns(self) -> Iterator[tuple[Pod, Netns]]:
+        """Pods with their netns; other checks report those that could not be read."""
+        with suppress(FactMissingError):
+            yield from self.namespaces.pods_with_netns
+
+    @property
     def pairs(self) -> Iterator[tuple[Pod, Lookup, Lookup]]:
         """The answers to pods that asked for A and AAAA records from one socket."""
         probes = self._of_answered(
@@ -224,8 +248,8 @@ class NodeDns:
 
     @property
     def cache_lookups(self) -> Iterator[Lookup]:
-        """The answers of NodeLocal DNSCache at its own addresses."""
-        probes = self._sent_for("local cache", "NodeLocal DNSCache has no address on this node")
+        """The answers of the node's own cache at its addresses."""
+        probes = self._sent_for("local cache", "the node has no DNS cache of its own")
         yield from map(self._lookup, probes)
 
     def _at_replicas(self, lookups: Iterable[Lookup]) -> Iterator[tuple[Pod, Lookup]]:
@@ -323,7 +347,8 @@ class NodeDns:
                 if probe.transport == "udp"
                 and probe.tries
                 and probe.tries[-1].answer
-                and probe.purpose != "external name"  # Upstream servers have their own latency.
+                # Upstream servers and a pod's own have their own latency.
+                and probe.purpose not in ("external name", OWN_SERVER)
             ]
         )
 

@@ -28,8 +28,9 @@ class Probe(SnapshotPart, frozen=True):
     transport: str
     tries: list[Try] = []
     purpose: str = ""
-    """Why it was sent: `sample`, `pair`, `unknown name`, `large answer`, `external name`,
-    `local cache`; empty for the name that is asked everywhere, and for those of Services."""
+    """Why it was sent: `sample`, `pod sample`, `pair`, `unknown name`, `large answer`,
+    `external name`, `local cache`, `own server`; empty for the name that is asked everywhere, and
+    for those of Services."""
     second: str = ""
     """For a pair: the id of the query sent from the same socket."""
 

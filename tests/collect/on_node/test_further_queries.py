@@ -12,12 +12,13 @@ import dns.rdatatype
 import pytest
 
 from tests.collect.on_node.conftest import DNS, QUESTION, FakeNode, plan
-from wirecheck.collect.plan.dns_questions import Ask, Question
+from wirecheck.collect.plan.dns_questions import TRANSPORTS, Ask, Question
 from wirecheck.collect.plan.visit_plan import Plan
 from wirecheck.snapshot.node_settings import Kubelet
 
 MakeNode = Callable[..., FakeNode]
 SECOND = Question(QUESTION.name, "AAAA")
+OWN_SERVERS = [Ask(QUESTION.id, "", each, purpose="own server") for each in TRANSPORTS]
 PAIR = Ask(QUESTION.id, DNS, "udp", purpose="pair", second=SECOND.id)
 
 
@@ -73,7 +74,7 @@ def test_a_cache_of_the_node_is_asked_at_its_own_address(fake_node: MakeNode) ->
     node.run("ip", "link", "add", "nodelocaldns", "type", "bridge")
     node.run("ip", "address", "add", "169.254.20.10/32", "dev", "nodelocaldns")
 
-    probes = node.visit(plan(node=[])).document.probes
+    probes = node.visit(plan(node=[], own_servers=OWN_SERVERS)).document.probes
 
     cache = [each for each in probes if each.purpose == "local cache"]
     assert [(each.server, each.transport) for each in cache] == [
@@ -98,7 +99,7 @@ def test_the_address_of_the_dns_service_is_not_queried_as_the_caches_own(
     ):
         node.run("ip", "address", "add", f"{address}/32", "dev", device)
 
-    probes = node.visit(plan(node=[])).document.probes
+    probes = node.visit(plan(node=[], own_servers=OWN_SERVERS)).document.probes
 
     assert {each.server for each in probes if each.purpose == "local cache"} == {"169.254.20.10"}
 

@@ -266,3 +266,86 @@ def test_names_outside_the_cluster_are_asked_only_where_they_are_named() -> None
 
     found = asked_for(api(), "external name", external_names=("www.example.test",))
     assert found == {("www.example.test A", "10.244.0.2", "udp"): 1}
+
+
+def test_single_queries_of_pods_are_bounded_and_spread() -> None:
+    plan = plan_for(api(replicas=3), "n1", RoundOptions())
+
+    assert plan.dns.pod_samples
+    assert plan.dns.pod_samples.count == 100
+    assert plan.dns.pod_samples.sources == [small_cluster.WEB]  # neither replicas nor flannel
+    assert {(each.server, each.purpose) for each in plan.dns.pod_samples.asks} == {
+        (address, "pod sample") for address in ("10.244.0.2", "10.244.1.1", "10.244.1.2")
+    }
+
+
+def test_many_nodes_send_fewer_single_queries_from_pods() -> None:
+    counts = [
+        each.count
+        for nodes in (1, 100, 101, 1000)
+        for each in [plan_for(api(nodes=nodes), "n1", RoundOptions()).dns.pod_samples]
+        if each
+    ]
+
+    assert counts == [100, 100, 64, 64]
+
+
+def pods_of(described: dict[str, Any], count: int) -> ApiObjects:
+    described["pods"] += [
+        small_cluster.api_pod(f"p{i}", "shop", f"10.244.2.{i}", app="p") for i in range(1, count)
+    ]
+    return msgspec.convert(described, ApiObjects)
+
+
+def test_many_pods_take_turns_and_those_behind_a_policy_are_left_out() -> None:
+    described = small_cluster.api()
+    described["networkPolicies"] = [
+        {
+            "metadata": {"name": "deny", "namespace": "shop"},
+            "spec": {"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Egress"]},
+        }
+    ]
+    samples = plan_for(pods_of(described, 120), "n1", RoundOptions()).dns.pod_samples
+
+    assert samples
+    assert len(samples.sources) == len(set(samples.sources)) == 50
+    assert small_cluster.WEB not in samples.sources
+
+
+def test_without_other_pods_or_replicas_no_pod_sends_single_queries() -> None:
+    for pods in (slice(0, 1), slice(1, None)):
+        described = small_cluster.api()
+        described["pods"] = described["pods"][pods]
+        objects = msgspec.convert(described, ApiObjects)
+        assert plan_for(objects, "n1", RoundOptions()).dns.pod_samples is None
+
+
+def test_only_one_family_of_the_replicas_is_sampled() -> None:
+    described = small_cluster.api()
+    described["pods"][0]["status"]["podIPs"] = [{"ip": "10.244.0.2"}, {"ip": "fd00::2"}]
+    plan = plan_for(msgspec.convert(described, ApiObjects), "n1", RoundOptions())
+
+    assert plan.dns.pod_samples
+    assert [each.server for each in plan.dns.pod_samples.asks] == ["10.244.0.2"]
+
+
+def test_servers_of_the_node_are_asked_the_usual_question() -> None:
+    plan = plan_for(api(), "n1", RoundOptions())
+
+    assert [(each.server, each.purpose, each.transport) for each in plan.dns.own_servers] == [
+        ("", "own server", "udp"),
+        ("", "own server", "tcp"),
+    ]
+    assert {question(plan.dns.queries[each.query]) for each in plan.dns.own_servers} == {KUBERNETES}
+
+
+def test_the_domain_of_a_mounted_corefile_is_asked_in() -> None:
+    described = small_cluster.api()
+    text = ".:53 {\n    kubernetes prod.name cluster.local in-addr.arpa\n}\n"
+    meta = {"name": "rke2-coredns-rke2-coredns", "namespace": "kube-system"}
+    described["configMaps"] = [{"metadata": meta, "data": {"Corefile": text}}]
+    plan = plan_for(msgspec.convert(described, ApiObjects), "n1", RoundOptions())
+
+    asked_in = {question(wire) for wire in plan.dns.queries.values()}
+    assert "kubernetes.default.svc.prod.name A" in asked_in
+    assert not any("cluster.local" in each for each in asked_in)

@@ -1,16 +1,15 @@
 """Sends the plan's DNS queries from every pod's netns and from the node's own."""
 
 import base64
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
-from wirecheck.collect.on_node import commands
+from wirecheck.collect.on_node import commands, own_servers
 from wirecheck.collect.on_node.namespaces import enter
 from wirecheck.collect.on_node.probes import Limits, Loop, Probe
 from wirecheck.collect.on_node.visit_state import VisitState
 
 JsonObject = Dict[str, Any]
 
-CACHE_DEVICE = "nodelocaldns"
 MOST_NAT_LISTINGS = 20
 NAT_TARGETS = ("REDIRECT", "DNAT", "TPROXY")
 
@@ -20,7 +19,7 @@ def send_queries(visit: VisitState) -> None:
     dns = visit.plan["dns"]
     probes = [
         probe
-        for each in dns["node"] + _queries_to_the_cache(visit)
+        for each in dns["node"] + own_servers.of_the_node(visit)
         for probe in _probes(visit, visit.namespaces.host, each)
     ]
     silent = {visit.inode_of(uid) for uid in dns["left_out"]} | {visit.namespaces.host}
@@ -28,6 +27,9 @@ def send_queries(visit: VisitState) -> None:
         probes += _probes_from_pod(visit, inode, dns["pods"])
     for uid in dns["pair_sources"]:
         probes += _probes_from_pod(visit, visit.inode_of(uid), dns["pairs"])
+    for inode, query in own_servers.of_pods(visit, silent):
+        probes += _probes(visit, inode, query)
+    probes += _samples_from_pods(visit, dns.get("pod_samples"))
     Loop(visit.namespaces, Limits(dns["rate"], dns["timeout"]), visit.deadline).run(probes)
     visit.document["probes"] = [each.record for each in probes]
 
@@ -54,19 +56,24 @@ def _probes(visit: VisitState, inode: int, query: JsonObject) -> List[Probe]:
     return [Probe(inode, query, wires, tries) for _ in range(times or 1)]
 
 
-def _queries_to_the_cache(visit: VisitState) -> List[JsonObject]:
-    """Queries to NodeLocal DNSCache, at the addresses of its own device."""
-    own = visit.document["namespaces"][0]
-    indexes = [each["index"] for each in own.get("links", ()) if each["name"] == CACHE_DEVICE]
-    queries = visit.plan["dns"]["pods"]
-    servers = {each["server"] for each in queries}
-    return [
-        dict(each, server=address["address"], port=53, purpose="local cache")
-        for address in own.get("addresses", ())
-        if address["index"] in indexes and address["address"] not in servers
-        for each in queries
-        if each["server"] == queries[0]["server"]
+def _samples_from_pods(visit: VisitState, wanted: Optional[JsonObject]) -> List[Probe]:
+    """Single attempts, spread evenly over pods and replicas; the last ones to be sent."""
+    uids = wanted["sources"] if wanted else ()
+    host = visit.namespaces.host
+    sources = [
+        inode
+        for inode in map(visit.inode_of, uids)
+        if inode in visit.namespaces.descriptors and inode != host
     ]
+    probes: List[Probe] = []
+    if wanted and sources:
+        asks = wanted["asks"]
+        for number in range(wanted["count"]):
+            turn, place = divmod(number, len(sources))
+            ask = dict(asks[(turn + place) % len(asks)], times=1)
+            if visit.has_family(sources[place], ask["server"]):
+                probes += _probes(visit, sources[place], ask)
+    return probes
 
 
 def list_redirects(visit: VisitState) -> None:
@@ -74,7 +81,8 @@ def list_redirects(visit: VisitState) -> None:
     silent = []
     for probe in visit.document.get("probes", ()):
         tries = probe["tries"]
-        if tries and "answer" not in tries[-1] and probe["inode"] not in silent:
+        is_lost = tries and "answer" not in tries[-1] and probe["purpose"] != "pod sample"
+        if is_lost and probe["inode"] not in silent:
             silent.append(probe["inode"])
     records = {record["inode"]: record for record in visit.document["namespaces"]}
     for inode in silent[:MOST_NAT_LISTINGS]:

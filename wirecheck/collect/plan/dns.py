@@ -15,13 +15,23 @@ from wirecheck.api_index.helper_pods import is_helper, without_helpers
 from wirecheck.api_index.service import cluster_ips, service_key
 from wirecheck.collect.plan.dns_further import (
     PAIR_SOURCES,
+    SAMPLE_SOURCES,
     further,
     large_question,
     pair_sources,
+    pod_samples,
+    sample_sources,
     samples,
     unknown_question,
 )
-from wirecheck.collect.plan.dns_questions import TRANSPORTS, Ask, Question, Replica, Transport
+from wirecheck.collect.plan.dns_questions import (
+    TRANSPORTS,
+    Ask,
+    PodSamples,
+    Question,
+    Replica,
+    Transport,
+)
 from wirecheck.collect.plan.sampling import share
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.pod import PodObject
@@ -65,6 +75,10 @@ class DnsPlan(Struct, frozen=True):
     """Uids, as in cgroup paths, of those pods."""
     left_out: list[str] = []
     """Uids, as in cgroup paths, of pods that send no queries: the helper pods of any run."""
+    pod_samples: PodSamples | None = None
+    """None without pods or replicas."""
+    own_servers: list[Ask] = []
+    """What is sent to servers that only the node knows; their `server` is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +97,8 @@ class DnsNames:
     """By node, the pods that have a netns of their own."""
     left_out: Mapping[str, Sequence[str]]
     """By node, the uids of the helper pods."""
+    sample_sources: Mapping[str, Sequence[str]]
+    """By node, the pods from which lost queries are counted."""
 
 
 def dns_names(api: ApiObjects) -> DnsNames:
@@ -100,6 +116,7 @@ def dns_names(api: ApiObjects) -> DnsNames:
         large=large_question(api, headless, known.domain),
         pair_sources=pair_sources(without_helpers(api.pods)),
         left_out=_left_out(api.pods),
+        sample_sources=sample_sources(api, known.replicas),
     )
 
 
@@ -135,7 +152,7 @@ def dns_plan(names: DnsNames, node: str, limits: DnsLimits) -> DnsPlan:
     at_replicas += samples(few, kubernetes, len(api.nodes))
     at_replicas += further(few, known.domain, names.large, limits.external_names)
     families = [Question(kubernetes.name, kind) for kind in ("A", "AAAA")]
-    asked = [*families, *(question for question, _ in at_service + at_replicas)]
+    asked = [*families, kubernetes, *(question for question, _ in at_service + at_replicas)]
     return DnsPlan(
         queries={question.id: question.wire for question in asked},
         pods=[ask for _, ask in at_service],
@@ -150,6 +167,13 @@ def dns_plan(names: DnsNames, node: str, limits: DnsLimits) -> DnsPlan:
         ],
         pair_sources=share(names.pair_sources.get(node, ()), place, PAIR_SOURCES),
         left_out=list(names.left_out.get(node, ())),
+        pod_samples=pod_samples(
+            few,
+            kubernetes,
+            share(names.sample_sources.get(node, ()), place, SAMPLE_SOURCES),
+            len(api.nodes),
+        ),
+        own_servers=[Ask(kubernetes.id, "", each, purpose="own server") for each in TRANSPORTS],
     )
 
 

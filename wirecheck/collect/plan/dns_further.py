@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from wirecheck.api_index.endpoint_slices import is_ready, service_of
 from wirecheck.api_index.pod import cgroup_uid, is_running
-from wirecheck.collect.plan.dns_questions import TRANSPORTS, Ask, Question, Replica
+from wirecheck.api_index.pods import PodIndex
+from wirecheck.collect.plan.dns_questions import TRANSPORTS, Ask, PodSamples, Question, Replica
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.pod import PodObject
 
@@ -16,6 +17,16 @@ SAMPLES_IN_ALL = 4000
 LEAST_SAMPLES = 8
 """How often a node queries DNS replicas without retries, to detect lost packets: from 100 nodes
 on fewer times, but never less than LEAST_SAMPLES."""
+
+POD_SAMPLES = 100
+FEWER_POD_SAMPLES = 64
+MANY_NODES = 100
+"""How often the pods of a node query DNS replicas without retries: fewer times in a cluster of more
+than MANY_NODES nodes. With either number a loss of 10 % is found with a probability of 99 % in one
+round, see `node/pod_loss.py`; in between it is not."""
+
+SAMPLE_SOURCES = 50
+"""The number of pods per node that send these queries, so that each sends at least two."""
 
 PAIR_SOURCES = 4
 """The number of pods per node that query both families at once."""
@@ -35,6 +46,33 @@ def samples(
     for each in replicas:
         times = -(-count // len(replicas))
         yield kubernetes, each.asked(kubernetes, "udp", "sample", times)
+
+
+def pod_samples(
+    replicas: Sequence[Replica], kubernetes: Question, sources: Sequence[str], nodes: int
+) -> PodSamples | None:
+    """Queries without retries from pods of a node; None without pods or replicas."""
+    # A pod need not have addresses of both families, as a replica may.
+    asks = [
+        each.asked(kubernetes, "udp", "pod sample")
+        for each in replicas
+        if (":" in each.address) == (":" in replicas[0].address)
+    ]
+    count = POD_SAMPLES if nodes <= MANY_NODES else FEWER_POD_SAMPLES
+    return PodSamples(asks, list(sources), count) if asks and sources else None
+
+
+def sample_sources(api: ApiObjects, replicas: Iterable[PodObject]) -> Mapping[str, Sequence[str]]:
+    """By node, the uids of pods whose queries nothing stops on purpose, in a stable order.
+
+    A DNS replica would also query itself, which no packet leaves it for.
+    """
+    left_out = {pod.metadata.uid for pod in replicas}
+    found: dict[str, list[str]] = defaultdict(list)
+    for pod in PodIndex(api).own:
+        if pod.has_own_netns and not pod.restricted_by and pod.ref.uid not in left_out:
+            found[pod.node_name].append(pod.cgroup_uid)
+    return {node: sorted(uids) for node, uids in found.items()}
 
 
 def further(

@@ -30,6 +30,17 @@ class Ask(Struct, frozen=True):
     """How often it is sent without retries; 0 means once, with retries."""
 
 
+class PodSamples(Struct, frozen=True):
+    """Single queries without retries, spread over some pods and DNS replicas of the node."""
+
+    asks: list[Ask]
+    """One for each replica."""
+    sources: list[str]
+    """Uids, as in cgroup paths, of the pods that send them."""
+    count: int
+    """How many are sent from all pods of the node together."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """A name and a record type."""
