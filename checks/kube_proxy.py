@@ -146,3 +146,35 @@ def single_iptables_variant(node: Node) -> Findings:
             found="rules in legacy and in nft iptables",
             evidence=node.iptables.service_hooks(family),
         )
+
+
+@check(
+    settles=True,
+    remedy="Decide which program is to forward Services. Remove the other one from the cluster "
+    "(its DaemonSet, or its option to forward Services). Then drain the node, `kubectl drain "
+    "{node} --ignore-daemonsets`, and reboot it: the other program's rules do not survive it. Then "
+    "`kubectl uncordon {node}`.",
+    facts=[Fact.API, Fact.NETNS, Fact.SERVICE_RULES, Fact.KUBE_PROXY],
+)
+def alone(node: Node) -> Findings:
+    """Only one program forwards Services on the node.
+
+    Two programs write rules for the same connections. Which of them a connection meets depends on
+    hooks and priorities. Rules of a program that no longer runs forward to outdated backends.
+
+    Except: Antrea forwards only pods' connections unless proxyAll is on. Cilium without
+    kube-proxy-replacement and kube-router without its service proxy leave Services to kube-proxy.
+    kube_proxy.no_leftover_mode reports rules of another mode of kube-proxy.
+
+    See: https://docs.cilium.io/en/stable/network/kubernetes/kubeproxy-free/
+         https://docs.tigera.io/calico/latest/operations/ebpf/enabling-ebpf
+    """
+    first = node.service_dataplanes.all[0]
+    for each in node.service_dataplanes.further:
+        yield Finding(
+            node.part(each.name),
+            expected=f"only {first.name}",
+            found="also " + each.found,
+            evidence=each.evidence,
+            level=Level.WARN,
+        )

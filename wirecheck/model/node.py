@@ -47,6 +47,7 @@ from wirecheck.node.route_conflicts import RouteConflicts
 from wirecheck.node.routes import NodeRoutes
 from wirecheck.node.routing_rules import RoutingRules
 from wirecheck.node.seen import NodeSeen
+from wirecheck.node.service_dataplanes import ServiceDataplanes
 from wirecheck.node.service_proxy import ServiceProxy
 from wirecheck.node.source_bans import SourceBans
 from wirecheck.node.veth import Orphan, Veth
@@ -289,6 +290,11 @@ class Node:
     def port_mappings(self) -> PortMappings:
         """Host ports of pods, and the rules for them."""
         return PortMappings(self.seen, self.iptables, self.cni)
+
+    @property
+    def service_dataplanes(self) -> ServiceDataplanes:
+        """All programs that forward Services."""
+        return ServiceDataplanes(self.seen, self.iptables)
 
     @cached_property
     def service_proxy(self) -> ServiceProxy:

@@ -1,0 +1,168 @@
+"""Programs that forward Services beside the one that should."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.checks.test_services import ipvs_node, node, rules, with_output
+from wirecheck.catalogue.findings import Finding, Level, NotApplicable
+from wirecheck.catalogue.registry import load
+from wirecheck.model.cluster import Cluster
+from wirecheck.model.node import Node
+from wirecheck.snapshot.netns import Address, Link
+from wirecheck.snapshot.node_document import HttpAnswer
+from wirecheck.snapshot.objects.pod import PodObject
+
+__all__ = ["ipvs_node", "node"]
+
+CHECK = "kube_proxy.alone"
+REFUSED = HttpAnswer(error="refused")
+
+
+def findings(node: Node) -> list[Finding]:
+    (check,) = [each for each in load() if each.id == CHECK]
+    return list(check.function(node))
+
+
+def with_device(node: Node, name: str, *bound: str) -> Node:
+    host, *others = node.seen.facts.namespaces
+    host = replace(
+        host,
+        links=[*host.links, Link(99, name)],
+        addresses=[*host.addresses, *(Address(99, each, 32) for each in bound)],
+    )
+    facts = replace(node.seen.facts, namespaces=[host, *others])
+    return Node(node.cluster, node.object, node.visit, facts)
+
+
+def with_api(node: Node, **fields: Any) -> Node:
+    cluster = node.cluster
+    assert isinstance(cluster, Cluster)
+    cluster = Cluster(replace(cluster.api, **fields), cluster.index, cluster.round)
+    return Node(cluster, node.object, node.visit, node.document)
+
+
+def with_setting(node: Node, value: str) -> Node:
+    """With Cilium's ConfigMap."""
+    first = node.cluster.api.config_maps[0]
+    metadata = replace(first.metadata, name="cilium-config")
+    data = {"kube-proxy-replacement": value}
+    return with_api(node, config_maps=[replace(first, metadata=metadata, data=data)])
+
+
+def without_kube_proxy(node: Node) -> Node:
+    """No pod of it and no answer; its rules stay."""
+    pods = [each for each in node.cluster.api.pods if "kube-proxy" not in each.metadata.name]
+    left = with_api(node, pods=pods)
+    http = dict.fromkeys(left.seen.facts.http, REFUSED)
+    return Node(left.cluster, left.object, left.visit, replace(left.seen.facts, http=http))
+
+
+def without_rules(node: Node) -> Node:
+    return with_output(node, "iptables-nft-save", rules(node).replace("KUBE-SVC-", "GONE-"))
+
+
+def test_kube_proxy_alone_passes(node, ipvs_node):
+    assert findings(node) == []
+    assert findings(ipvs_node) == []
+
+
+@pytest.mark.parametrize("value", ["true", "strict"])
+def test_kube_proxy_beside_ciliums_replacement_is_found(node, value):
+    (finding,) = findings(with_setting(with_device(node, "cilium_host"), value))
+
+    assert finding.level is Level.WARN
+    assert finding.expected == "only Cilium"
+    assert finding.found.startswith("also kube-proxy: pod kube-system/kube-proxy-")
+    assert "rules of iptables mode" in finding.evidence
+
+
+def test_cilium_without_its_replacement_is_no_second_program(node):
+    assert findings(with_setting(with_device(node, "cilium_host"), "false")) == []
+
+
+def test_rules_that_kube_proxy_left_are_found(node):
+    left = without_kube_proxy(with_setting(with_device(node, "cilium_host"), "true"))
+
+    (finding,) = findings(left)
+    assert finding.evidence == ("rules of iptables mode",)
+    assert findings(without_rules(left)) == []
+
+
+def test_calicos_ebpf_beside_kube_proxy_is_found(node):
+    (finding,) = findings(with_device(node, "bpfout.cali"))
+
+    assert finding.expected == "only kube-proxy"
+    assert finding.found == "also Calico: device bpfout.cali"
+
+
+def test_kube_routers_service_proxy_beside_kube_proxy_is_found(node):
+    assert findings(with_device(node, "kube-dummy-if", "10.9.9.9")) == []
+
+    (finding,) = findings(with_device(node, "kube-dummy-if", "10.96.0.1", "10.96.0.10"))
+    assert finding.found == "also kube-router: 2 addresses of Services on kube-dummy-if"
+
+
+def test_antrea_beside_kube_proxy_counts_with_proxy_all_only(node):
+    antrea = with_device(node, "antrea-gw0")
+    assert findings(antrea) == []
+
+    rule = (
+        "-A ANTREA-PREROUTING -p tcp -m set --match-set ANTREA-NODEPORT-IP dst,dst "
+        "-j DNAT --to-destination 169.254.0.252"
+    )
+    text = rules(antrea)
+    at = text.index("COMMIT", text.index("*nat"))
+    text = text[:at] + f"{rule}\n" + text[at:]
+    text = text.replace("*nat\n", "*nat\n:ANTREA-PREROUTING - [0:0]\n")
+    (finding,) = findings(with_output(antrea, "iptables-nft-save", text))
+    assert finding.evidence == (rule,)
+
+
+def pod_like_kube_proxys(node: Node, name: str, image: str) -> PodObject:
+    pod = next(
+        each
+        for each in node.cluster.api.pods
+        if each.metadata.name.startswith("kube-proxy") and each.spec.node_name == node.name
+    )
+    containers = [replace(pod.spec.containers[0], image=image)]
+    return replace(
+        pod,
+        metadata=replace(pod.metadata, name=name, uid="second"),
+        spec=replace(pod.spec, containers=containers),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "count"),
+    [
+        ("kube-proxy-static", "registry.k8s.io/kube-proxy:v1.33.0", 1),
+        ("my-kube-proxy-x", "rancher/kube-proxy-amd64@sha256:00", 1),
+        ("kube-proxy-exporter", "example.com/exporter:1", 0),
+        ("iptables-helper", "registry.k8s.io/kube-proxy:v1.33.0", 0),
+    ],
+)
+def test_a_second_kube_proxy_is_found(node, name, image, count):
+    pods = node.cluster.api.pods
+    own = next(each for each in pods if each.metadata.name.startswith("kube-proxy"))
+    assert own.spec.containers[0].image
+    both = with_api(node, pods=[*pods, pod_like_kube_proxys(node, name, image)])
+
+    found = findings(both)
+    assert len(found) == count
+    assert all(f"kube-system/{name}" in each.evidence for each in found)
+
+
+def test_a_node_that_nothing_forwards_on_is_not_evaluated(node):
+    with pytest.raises(NotApplicable, match="no program"):
+        findings(without_rules(without_kube_proxy(node)))
+
+
+def test_a_node_without_answers_of_kube_proxy_is_not_evaluated(node):
+    facts = replace(node.seen.facts, http={})
+
+    with pytest.raises(NotApplicable, match="not asked"):
+        findings(Node(node.cluster, node.object, node.visit, facts))

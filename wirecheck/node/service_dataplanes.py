@@ -1,0 +1,131 @@
+"""The programs that forward Services on one node, by what they left there. One is enough.
+
+Two of them write rules for the same connections. Which one handles a connection depends on hooks
+and priorities, and the rules of a program that no longer runs are never updated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from wirecheck.api_index.pod import Pod
+from wirecheck.catalogue.findings import NotApplicable
+from wirecheck.network.plugin import CniPlugin
+from wirecheck.network.registry import PLUGINS
+from wirecheck.node.dataplane import programmed_modes
+from wirecheck.node.iptables import Iptables
+from wirecheck.node.seen import NodeSeen
+
+KUBE_PROXY, KUBE_ROUTER, ANTREA = "kube-proxy", "kube-router", "Antrea"
+ANTREA_DNAT = re.compile(r"^-A ANTREA-PREROUTING .*-j DNAT .*$", re.MULTILINE)
+"""AntreaProxy with proxyAll. Without it, Antrea only forwards pods' connections, beside kube-proxy,
+which is a supported configuration."""
+IMAGE = re.compile(r"(?:^|/)kube-proxy(?:[-:@]|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDataplane:
+    """A program that forwards Services, or that left rules for them."""
+
+    name: str
+    evidence: tuple[str, ...]
+    """What shows it: a process, a device, rules."""
+
+    @property
+    def found(self) -> str:
+        """`kube-proxy: pod kube-system/kube-proxy-x, it answers at 127.0.0.1:10249`."""
+        return f"{self.name}: {', '.join(self.evidence)}"
+
+
+@dataclass(frozen=True)
+class ServiceDataplanes:
+    """All programs that forward Services on one node."""
+
+    seen: NodeSeen
+    iptables: Iptables
+
+    @cached_property
+    def all(self) -> tuple[ServiceDataplane, ...]:
+        """The one that is in use first. Raises NotApplicable if none is recognised."""
+        if not self.seen.facts.http:
+            raise NotApplicable("whether kube-proxy runs on the node was not asked")
+        found = [*self._replacements, *filter(None, [self._kube_proxy])]
+        if not found:
+            raise NotApplicable("no program that forwards Services is recognised on the node")
+        configured = self.seen.cluster.proxy_replacement or KUBE_PROXY * self._runs_kube_proxy
+        return tuple(sorted(found, key=lambda each: each.name != configured))
+
+    @property
+    def further(self) -> Iterator[ServiceDataplane]:
+        """Those that must not be there beside the first one."""
+        yield from self.all[1:]
+        if len(self._kube_proxy_pods) > 1:
+            names = tuple(f"{pod.namespace}/{pod.name}" for pod in self._kube_proxy_pods)
+            yield ServiceDataplane("several kube-proxies", names)
+
+    @property
+    def _runs_kube_proxy(self) -> bool:
+        answer = self.seen.facts.http.get("proxyMode")
+        return bool(self._kube_proxy_pods) or (answer is not None and answer.status is not None)
+
+    @property
+    def _kube_proxy(self) -> ServiceDataplane | None:
+        answer = self.seen.facts.http.get("proxyMode")
+        evidence = [f"pod {pod.namespace}/{pod.name}" for pod in self._kube_proxy_pods[:1]]
+        if answer is not None and answer.status is not None:
+            evidence.append("it answers at 127.0.0.1:10249")
+        evidence += [f"rules of {mode} mode" for mode in programmed_modes(self.seen)]
+        return ServiceDataplane(KUBE_PROXY, tuple(evidence)) if evidence else None
+
+    @cached_property
+    def _kube_proxy_pods(self) -> tuple[Pod, ...]:
+        """Running pods of kube-proxy, without those that are being replaced.
+
+        Other pods may use its image, for its iptables, and have its name, as exporters have.
+        """
+        return tuple(
+            pod
+            for pod in self.seen.pods
+            if pod.is_running
+            and KUBE_PROXY in pod.name
+            and any(IMAGE.search(each.image) for each in pod.object.spec.containers)
+        )
+
+    @property
+    def _replacements(self) -> Iterator[ServiceDataplane]:
+        """What forwards Services in the place of kube-proxy, as far as the node shows it."""
+        devices = {each.name for each in self.seen.host.interfaces}
+        configured = self.seen.cluster.proxy_replacement
+        for plugin in PLUGINS:
+            if sign := self._sign_of(plugin, devices, is_configured=plugin.name == configured):
+                yield ServiceDataplane(plugin.name, (sign,))
+
+    def _sign_of(self, plugin: CniPlugin, devices: set[str], *, is_configured: bool) -> str:
+        """What shows that the plugin forwards Services; empty if nothing does."""
+        device = plugin.services.device
+        if is_configured:
+            return f"device {device}" if device in devices else "its configuration"
+        if device not in devices:
+            return ""
+        if plugin.name == KUBE_ROUTER:
+            return self._addresses_on(device)
+        if plugin.name == ANTREA:
+            return self._rule_of_antrea
+        # Cilium has its device without the replacement, too.
+        is_optional = plugin.services.setting is not None
+        return "" if is_optional and self._runs_kube_proxy else f"device {device}"
+
+    def _addresses_on(self, device: str) -> str:
+        """kube-router binds the addresses of Services; as a firewall only it binds none."""
+        services = self.seen.cluster.service_addresses.by_address
+        interfaces = (each for each in self.seen.host.interfaces if each.name == device)
+        bound = sum(where in services for each in interfaces for where in each.addresses)
+        return f"{bound:,} addresses of Services on {device}" if bound else ""
+
+    @property
+    def _rule_of_antrea(self) -> str:
+        rules = (ANTREA_DNAT.search(text) for text in self.iptables.rules.values())
+        return next((found[0] for found in rules if found), "")
