@@ -58,6 +58,35 @@ def reachable(node: Node) -> Findings:
 
 
 @check(
+    remedy="Install the packages on {node}: iptables, conntrack (conntrack-tools), nftables, "
+    "ipset. Where the node's system is read-only, check it through an agent pod, whose image has "
+    "these tools: set `agent.image` in the inventory and `access: kubectl://` for the node.",
+    facts=[Fact.SERVICE_RULES, Fact.CONNECTIONS],
+)
+def tools_present(node: Node) -> Findings:
+    """The tools that list the node's rules and connections are there.
+
+    Without them nothing is known about its Services, its firewall and its stale connections. The
+    checks of these do not apply, and refer to this one.
+
+    Except: ipvsadm, and tools for what the node does not use: ipset without kube-proxy in IPVS
+    mode, nft without kube-proxy's tables, conntrack without connection tracking in the kernel. The
+    tools that k3s keeps in its own folder count, and in an agent pod those of its image.
+
+    See: https://docs.k3s.io/advanced#additional-preparation-for-debian-buster
+    """
+    if not node.missing_tools:
+        return
+    yield Finding(
+        node,
+        expected="the tools that list its rules and connections",
+        found=node.missing_tools,
+        level=Level.ERROR,
+        key="tools",
+    )
+
+
+@check(
     settles=True,
     remedy="Show the reason: `kubectl describe node {node}`. Then read the kubelet's log on "
     "{node}: `journalctl -u kubelet --since -1h`.",

@@ -59,7 +59,6 @@ DAMAGED = {
     "a crash": {"output": "", "status": -11, "stderr": "Segmentation fault"},
     "a crash after half": {"output": RULES[: len(RULES) // 2], "status": 139},
     "too much": {"output": "", "status": None, "problem": "too large"},
-    "no such tool": {"output": "", "status": None, "problem": "missing"},
 }
 
 
@@ -86,6 +85,23 @@ def test_damaged_rules_never_pass_and_do_not_affect_other_checks(
         assert "\n" not in items[name].reason
     reasons = {items[name].reason for name in services if items[name].outcome is Outcome.ERROR}
     assert len(reasons) <= 2
+
+
+def test_without_the_tool_one_check_is_an_error_and_the_others_refer_to_it(
+    healthy: Mapping[str, ItemResult], tmp_path: Path
+) -> None:
+    missing = {"output": "", "status": None, "problem": "missing"}
+    items = evaluated(tmp_path, with_command(SAVE, **missing))
+    changed = {name for name, item in items.items() if item.outcome is not healthy[name].outcome}
+    errors = {name for name, item in items.items() if item.outcome is Outcome.ERROR}
+    services = {name for name in items if name.startswith("services.")}
+
+    assert errors == {"nodes.tools_present"}
+    assert {name for name in services if healthy[name].outcome is Outcome.PASS} <= changed
+    for name in changed - errors:
+        assert items[name].outcome is Outcome.SKIP
+        assert f"{NODE} has no iptables" in items[name].reason
+        assert "See nodes.tools_present." in items[name].reason
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.checks.test_services import failing, ipvs_node, node, rules, with_http, with_output
-from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
+from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable, SharedCauseError
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.snapshot.netns import Address, Link, Namespace
@@ -231,3 +231,19 @@ def test_a_command_that_was_never_run_is_an_error(node):
 
     with pytest.raises(FactMissingError, match="nft-kube-proxy was not run"):
         _ = bare.dataplane
+
+
+@pytest.mark.parametrize("version", ["v1.19.16", "v1.23.17", "v1.25.0", "v1.38.0"])
+def test_a_version_that_is_not_supported_is_named(node, version):
+    answer = HttpAnswer(200, f'kubernetes_build_info{{git_version="{version}"}} 1')
+    minor = version.split(".")[1]
+
+    with pytest.raises(SharedCauseError, match=f"kube-proxy 1.{minor} on wc-w1 is not supported"):
+        _ = with_http(node, "metrics", answer).dataplane
+
+
+@pytest.mark.parametrize("version", ["v1.26.0", "v1.37.2"])
+def test_the_oldest_and_the_newest_version_are_compared(node, version):
+    answer = HttpAnswer(200, f'kubernetes_build_info{{git_version="{version}"}} 1')
+
+    assert with_http(node, "metrics", answer).dataplane.compared

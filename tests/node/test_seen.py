@@ -98,3 +98,28 @@ class TestRequired:
 
         with pytest.raises(FactMissingError, match=r"n1: .*permission denied"):
             node.required(None, Fact.TRAFFIC, "an older document")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (-11, "SIGSEGV ended it: it crashed"),
+        (139, "SIGSEGV ended it: it crashed"),
+        (-6, "SIGABRT ended it: it crashed"),
+        (-9, "SIGKILL ended it: the kernel does so if memory runs out"),
+        (137, "SIGKILL ended it"),
+        (-15, "SIGTERM ended it"),
+        (1, "exit status 1: no rights"),
+        (255, "exit status 255: no rights"),
+        (-200, "exit status -200: no rights"),
+    ],
+)
+def test_a_tool_that_a_signal_ended_is_named_with_it(
+    seen: NodeSeen, status: int, words: str
+) -> None:
+    died = changed(
+        seen, commands={"nft-kube-proxy": Command(["nft", "-j"], status=status, stderr="no rights")}
+    )
+
+    with pytest.raises(FactMissingError, match=f"nft -j on n1: {words}"):
+        died.output_of("nft-kube-proxy")

@@ -487,3 +487,17 @@ def test_the_hash_in_the_name_of_an_interface_is_replaced(prefix):
 
     assert found.startswith(f"default dev {prefix}")
     assert "0d77abc123" not in found
+
+
+def test_names_of_native_sets_are_replaced_and_iptables_own_chains_are_kept(tmp_path):
+    small = SmallCluster()
+    lines = "chain ip nat PREROUTING\nchain ip nat acme-early\nset ip filter acme-banned\n"
+    small.change_output("nft-native", lines)
+
+    redacted, dictionary = changed(tmp_path, small)
+
+    document = redacted.document(dictionary.nodes["n1"])
+    first, *others = document.commands["nft-native"].output.splitlines()
+    assert first == "chain ip nat PREROUTING"
+    assert [each.rpartition(" ")[0] for each in others] == ["chain ip nat", "set ip filter"]
+    assert "acme" not in " ".join(others)

@@ -131,6 +131,10 @@ class FactMissingError(Exception):
     """A fact that a check needs was not read or not recognised; says which, and what to do."""
 
 
+class SharedCauseError(FactMissingError):
+    """A fact that many checks of the node need. Only one of them reports it as an error."""
+
+
 Findings = Iterator[Finding]
 
 

@@ -1,5 +1,7 @@
 """The closed table of commands that may run on a node, printed by `wirecheck node-commands`.
 
+Tools come from the node's path, or from the folders that k3s and RKE2 bring along if they are
+programs that root owns; in an agent pod, from its image if the node has none, or one too old.
 Everything else that the node program reads comes from /proc, /sys, netlink and kube-proxy's
 endpoints on the loopback address. It writes nothing, and sends nothing but its probes.
 """
@@ -38,13 +40,13 @@ NODE_COMMANDS: tuple[NodeCommand, ...] = (
         "Finds entries that send packets to a backend that no longer exists. Only the entries with "
         "a DNS Service address as destination are kept, one for each client and backend, and at "
         "most eight of those that are translated to the same backend.",
-        "a DNS Service has an IPv4 address",
+        "a DNS Service has an IPv4 address, and the kernel tracks connections",
     ),
     NodeCommand(
         "conntrack-dns6",
         _conntrack("ipv6"),
         "The same for IPv6.",
-        "a DNS Service has an IPv6 address",
+        "a DNS Service has an IPv6 address, and the kernel tracks connections",
     ),
     NodeCommand(
         "pod-nat",

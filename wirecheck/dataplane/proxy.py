@@ -52,6 +52,10 @@ GATES = {
 }
 
 
+OLDEST, NEWEST = 26, 37
+"""The minor versions of kube-proxy whose rules are known. 1.26 is the first that always falls back
+to terminating endpoints; KUBE-XLB was gone with 1.24."""
+
 CONNTRACK_PER_CORE, CONNTRACK_MIN = 32_768, 131_072
 """Defaults of conntrack.maxPerCore and conntrack.min (pkg/proxy/apis/config/v1alpha1)."""
 CONNTRACK_CAP = 1_048_576
@@ -86,6 +90,11 @@ class ProxyFacts:
     conntrack_per_core: int = CONNTRACK_PER_CORE
     """0: kube-proxy does not set the kernel's limit."""
     conntrack_min: int = CONNTRACK_MIN
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the rules of this version are known."""
+        return OLDEST <= self.minor <= NEWEST
 
     def conntrack_limit(self, cpus: int) -> int | None:
         """The nf_conntrack_max that it sets when it starts; None if it sets none."""

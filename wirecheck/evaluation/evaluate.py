@@ -16,11 +16,13 @@ from wirecheck.catalogue.findings import (
     NotApplicable,
     Outcome,
     Ref,
+    SharedCauseError,
 )
 from wirecheck.catalogue.former_ids import former_key
 from wirecheck.catalogue.registry import Check
 from wirecheck.catalogue.remedies import filled, placeholders
 from wirecheck.dataplane.cache import ReaderCache
+from wirecheck.evaluation.shared_causes import reported_once
 from wirecheck.evaluation.waivers import terms, waiver_for
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.dns_seen import DnsSeen, dns_seen
@@ -50,6 +52,8 @@ class RoundResult:
     undecided: dict[Identity, Finding] = field(default_factory=dict)
     unjudged: Counter[str] = field(default_factory=Counter)
     error: str = ""
+    is_shared: bool = False
+    """Whether the error is a `SharedCauseError`."""
     skip: str = ""
 
 
@@ -98,9 +102,13 @@ class Evaluation:
         if nodes and nodes[0].document:
             self.measured[name] = measured_on(nodes[0].document)
             self._dns_seen[name] = dns_seen(nodes[-1])
-        for check in self._checks:
-            if check.scope == "node":
-                yield self._result(check, name, nodes)
+        shared: set[str] = set()
+        items = [
+            self._result(check, name, nodes, shared)
+            for check in self._checks
+            if check.scope == "node"
+        ]
+        yield from reported_once(items, shared)
         if self._compares_nodes:
             self._remember(name, nodes)
 
@@ -112,7 +120,7 @@ class Evaluation:
                     self._remember(name, self._nodes(name))
         for check in self._checks:
             if check.scope == "cluster":
-                yield self._result(check, "", self._clusters)
+                yield self._result(check, "", self._clusters, set())
 
     def _remember(self, name: str, nodes: Iterable[Node]) -> None:
         """Keep the fingerprints of one node, for each round in which it was visited."""
@@ -144,10 +152,14 @@ class Evaluation:
         metadata = replace(node.metadata, deletion_timestamp="meanwhile")
         return replace(node, metadata=metadata)
 
-    def _result(self, check: Check, name: str, subjects: Sequence[Node | Cluster]) -> ItemResult:
+    def _result(
+        self, check: Check, name: str, subjects: Sequence[Node | Cluster], shared: set[str]
+    ) -> ItemResult:
+        """Evaluate one check. `shared` collects errors that other checks of the node also have."""
         results = [_round_result(check, subject) for subject in subjects[:1]]
         if check.settles and (results[0].findings or results[0].undecided):
             results += [_round_result(check, subject) for subject in subjects[1:]]
+        shared.update(each.error for each in results if each.is_shared)
         reason = subjects[0].visit.reason if isinstance(subjects[0], Node) else ""
         return _settled(check, name, results, reason, self._snapshot.index)
 
@@ -208,6 +220,7 @@ def _round_result(check: Check, subject: Node | Cluster) -> RoundResult:
         result.skip = str(reason)
     except FactMissingError as reason:
         result.error = str(reason)
+        result.is_shared = isinstance(reason, SharedCauseError)
     except Exception as error:
         # What one node's data does to one check must not cost the results of all others.
         result.error = (

@@ -33,6 +33,7 @@ from wirecheck.node.kernel import Kernel
 from wirecheck.node.kube_proxy import KubeProxy
 from wirecheck.node.kubelet import Kubelet
 from wirecheck.node.listening import Listening
+from wirecheck.node.missing_tools import missing_tools, names_of_missing
 from wirecheck.node.netns import Netns
 from wirecheck.node.network_pods import NetworkDaemon, network_daemons_of
 from wirecheck.node.node_ports import NodePorts
@@ -170,6 +171,12 @@ class Node:
     def kubelet(self) -> Kubelet:
         """The kubelet's settings."""
         return Kubelet(self.seen, self.dns)
+
+    @property
+    def missing_tools(self) -> str:
+        """The sentence that names the tools that the visit needed and the node lacks, if any."""
+        names = names_of_missing(self.seen.facts)
+        return missing_tools(self.name, self.seen.facts) if names else ""
 
     @cached_property
     def kernel(self) -> Kernel:

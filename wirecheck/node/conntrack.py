@@ -13,6 +13,7 @@ from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.network.registry import MASQUERADE_CHAINS
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.kernel_log import LogEvent, log_events
+from wirecheck.node.missing_tools import tracks_connections
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.seen import NodeSeen
 from wirecheck.node.service_proxy import ServiceProxy
@@ -102,8 +103,14 @@ class Conntrack:
     service_proxy: ServiceProxy
     iptables: Iptables
 
+    def require_tracking(self) -> None:
+        """Raise NotApplicable where the kernel does not track connections."""
+        if not tracks_connections(self.seen.facts):
+            raise NotApplicable(f"the kernel of {self.seen.name} does not track connections")
+
     @property
     def limit(self) -> int:
+        self.require_tracking()
         return self.seen.number("net.netfilter.nf_conntrack_max")
 
     @property
@@ -144,6 +151,7 @@ class Conntrack:
 
     @property
     def _samples(self) -> tuple[ConntrackSample, ConntrackSample]:
+        self.require_tracking()
         if len(self.seen.facts.conntrack) < 2:
             raise FactMissingError(
                 f"The conntrack counters of {self.seen.name} were not read twice: the "
@@ -154,6 +162,7 @@ class Conntrack:
     @property
     def buckets(self) -> int:
         """The buckets of the hash table, which all netns share."""
+        self.require_tracking()
         return self.seen.number("net.netfilter.nf_conntrack_buckets")
 
     @property
@@ -162,7 +171,7 @@ class Conntrack:
 
         Raises NotApplicable where there are no such rules in iptables.
         """
-        texts = self.iptables.rules.values()
+        texts = self.iptables.rules_in("nat").values()
         rules = [rule for text in texts for rule in _masquerading(text)]
         if not rules:
             raise NotApplicable("no iptables rule of Kubernetes masquerades on this node")
@@ -210,6 +219,7 @@ class Conntrack:
     def _udp_entries(self) -> tuple[Connection, ...]:
         """In documents of older programs only those for the DNS Service addresses."""
         seen = self.seen
+        self.require_tracking()
         text = seen.output_of("conntrack-dns") + seen.output_if_asked("conntrack-dns6")
         try:
             return tuple(parse_connections(text))

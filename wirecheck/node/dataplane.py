@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from wirecheck.catalogue.findings import FactMissingError, Ref
+from wirecheck.catalogue.findings import FactMissingError, Ref, SharedCauseError
 from wirecheck.dataplane.clients import LOCALHOST, Clients, clients_of
 from wirecheck.dataplane.compare import leftovers
 from wirecheck.dataplane.compare.differences import Difference, Kind, compare
@@ -17,17 +17,16 @@ from wirecheck.dataplane.iptables.reader import apart_on_localhost, read_iptable
 from wirecheck.dataplane.ipvs.owner import Ownership
 from wirecheck.dataplane.ipvs.reader import IpvsTexts, read_ipvs
 from wirecheck.dataplane.nftables.reader import read_nftables
-from wirecheck.dataplane.proxy import Mode, ProxyFacts
+from wirecheck.dataplane.proxy import NEWEST, OLDEST, Mode, ProxyFacts
 from wirecheck.dataplane.table import Client, ServiceTable
 from wirecheck.node.iptables import Iptables
+from wirecheck.node.missing_tools import BOUND_BY_IPVS
 from wirecheck.node.nftables import kube_proxy_tables
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.ipset import parse_ipset_save
 
 IP_VS = "/proc/net/ip_vs"
-BOUND_BY_IPVS = "kube-ipvs0"
-"""The interface on which kube-proxy has Services' addresses in IPVS mode."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +174,7 @@ def compared(seen: NodeSeen, facts: ProxyFacts, iptables: Iptables) -> Dataplane
 
     Raises FactMissingError if rules were not read or are malformed.
     """
+    _require_known(seen, facts)
     clients = _clients(seen, facts, iptables)
     wanted, found = _tables(seen, facts, iptables, clients)
     try:
@@ -187,6 +187,15 @@ def compared(seen: NodeSeen, facts: ProxyFacts, iptables: Iptables) -> Dataplane
     summary = summarised(wanted, compare(wanted, found, seen.cluster.readers.equal))
     claims = dict(_claims(wanted, found))
     return Dataplane(seen.ref, summary, left, claims, found.ignored, tuple(problems))
+
+
+def _require_known(seen: NodeSeen, facts: ProxyFacts) -> None:
+    if not facts.is_known:
+        raise SharedCauseError(
+            f"kube-proxy 1.{facts.minor} on {seen.name} is not supported: this wirecheck knows the "
+            f"rules of kube-proxy 1.{OLDEST} to 1.{NEWEST}. Upgrade "
+            f"{'kube-proxy' if facts.minor < OLDEST else 'wirecheck'}."
+        )
 
 
 def programmed_modes(seen: NodeSeen) -> tuple[Mode, ...]:

@@ -113,7 +113,7 @@ class Firewall:
         own = self.iptables
         return tuple(
             TableFilter(family, is_legacy, dump)
-            for is_legacy, texts in ((False, own.rules), (True, own.legacy))
+            for is_legacy, texts in ((False, own.rules_in("filter")), (True, own.legacy))
             for family, text in texts.items()
             if "filter" in (dump := own.dump(text)).tables
         )

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from wirecheck.catalogue.findings import FactMissingError
+from wirecheck.catalogue.findings import FactMissingError, SharedCauseError
+from wirecheck.node.listing_doubts import legacy_doubt, listing_doubt
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.iptables import IptablesDump
@@ -27,16 +28,39 @@ class Iptables:
     @cached_property
     def rules(self) -> Mapping[int, str]:
         """The rules of the nft variant by family, or of plain iptables if it has no variants."""
-        ask = self.seen.output_if_asked
-        return {
-            family: ask(f"{tool}-nft-save") or ask(f"{tool}-save") for family, tool in TOOLS.items()
-        }
+        return self.rules_in("raw", "mangle", "nat", "filter")
+
+    def rules_in(self, *tables: str) -> Mapping[int, str]:
+        """The same for what depends on these tables only: their listings have to be complete.
+
+        Raises SharedCauseError if a listing cannot be what the kernel has.
+        """
+        return {family: self._listing(family, tables) for family in TOOLS}
+
+    def _listing(self, family: int, tables: tuple[str, ...]) -> str:
+        """A family that no pod of the node uses, and whose listing is wrong, counts as empty."""
+        named, plain = f"{TOOLS[family]}-nft-save", f"{TOOLS[family]}-save"
+        text = self.seen.output_if_asked(named)
+        command = named if text or self.seen.was_run(named) else plain
+        text = text or self.seen.output_if_asked(plain)
+        if not (doubt := listing_doubt(self.seen, family, tables, command, text)):
+            return text
+        if self.seen.families_of_pods and family not in self.seen.families_of_pods:
+            return ""
+        raise SharedCauseError(doubt)
 
     @cached_property
     def legacy(self) -> Mapping[int, str]:
-        """The rules of the legacy variant by family, which are in force beside the others."""
-        ask = self.seen.output_if_asked
-        return {family: ask(f"{tool}-legacy-save") for family, tool in TOOLS.items()}
+        """The rules of the legacy variant by family, which are in force beside the others.
+
+        Raises SharedCauseError if a listing cannot be what the kernel has.
+        """
+        found = {}
+        for family, tool in TOOLS.items():
+            found[family] = self.seen.output_if_asked(f"{tool}-legacy-save")
+            if doubt := legacy_doubt(self.seen, f"{tool}-legacy-save", found[family]):
+                raise SharedCauseError(doubt)
+        return found
 
     def dump(self, text: str) -> IptablesDump:
         """The tables in one of the texts; raises FactMissingError if it is malformed."""

@@ -180,10 +180,9 @@ class PortMappings:
     @cached_property
     def _dumps(self) -> dict[int, list[IptablesDump]]:
         """The rules of both variants, by family."""
-        own = self.iptables
+        own, rules = self.iptables, self.iptables.rules_in("nat")
         return {
-            family: [own.dump(each[family]) for each in (own.rules, own.legacy)]
-            for family in own.rules
+            family: [own.dump(each[family]) for each in (rules, own.legacy)] for family in rules
         }
 
 

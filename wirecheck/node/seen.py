@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from signal import Signals
 from typing import TypeVar
 
 from wirecheck.addresses import IPAddress, IPNetwork
@@ -14,12 +15,13 @@ from wirecheck.api_index.node_addresses import all_addresses, pod_ranges
 from wirecheck.api_index.node_kinds import why_left_out
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.facts import Fact
-from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref, SharedCauseError
 from wirecheck.catalogue.registry import Threshold
 from wirecheck.network.plugin import UNKNOWN, Attachment, CniPlugin
 from wirecheck.network.registry import plugin_on
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.node.cni_configuration import types_in_force
+from wirecheck.node.missing_tools import is_missing, missing_tools
 from wirecheck.node.netns import Netns
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import Command, NodeDocument
@@ -197,18 +199,42 @@ class NodeSeen:
     def output_if_asked(self, command: str) -> str:
         """Return a command's output; empty where the node gave no reason to run it."""
         record = self.facts.commands.get(command)
-        if record is not None and record.problem.startswith("not asked"):
-            return ""
-        return self.output_of(command)
+        is_asked = record is None or not record.problem.startswith("not asked")
+        return self.output_of(command) if is_asked or is_missing(self.facts, command) else ""
+
+    def was_run(self, command: str) -> bool:
+        """Return whether a command of the table ran to its end on the node."""
+        record = self.facts.commands.get(command)
+        return record is not None and record.status is not None
 
     def output_of(self, command: str) -> str:
         """Return what a command of the table printed. Raises FactMissingError if it failed."""
         record = self.facts.commands.get(command)
         if record is None:
             raise FactMissingError(f"{command} was not run on {self.name}.")
+        if is_missing(self.facts, command):
+            raise SharedCauseError(missing_tools(self.name, self.facts))
         if reason := _failure(record):
             raise FactMissingError(f"{' '.join(record.argv)} on {self.name}: {reason}.")
         return record.output
+
+
+_CRASHED = ": it crashed. Install another version of it on the node, or use an agent pod's"
+_CAUSES = {
+    "SIGKILL": ": the kernel does so if memory runs out. Read the node's kernel log",
+    "SIGTERM": ", sent by another program of the node",
+}
+_OF_SHELLS = 128
+"""A shell script whose program died by a signal exits with this plus the signal's number."""
+
+
+def signal_of(status: int) -> str:
+    """Return the name of the signal that ended a command with this exit status, if one did."""
+    number = -status if status < 0 else status - _OF_SHELLS
+    try:
+        return Signals(number).name if number > 0 else ""
+    except ValueError:
+        return ""
 
 
 def _failure(record: Command) -> str:
@@ -220,6 +246,8 @@ def _failure(record: Command) -> str:
         )
     if record.problem:
         return record.problem
+    if record.status is not None and record.status != 0 and (name := signal_of(record.status)):
+        return f"{name} ended it{_CAUSES.get(name, _CRASHED)}"
     if record.status != 0:
         return f"exit status {record.status}: {record.stderr.strip()[:200]}"
     return ""

@@ -40,6 +40,8 @@ _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"(?!\S)|([^\s"\'\\]+)(?!\S)|(\S)')
 _COMMENT = ' --comment "'
 _ESCAPED = re.compile(r"\\(.)")
 TABLES = frozenset({"raw", "mangle", "nat", "filter", "security"})
+UNSUPPORTED = "[unsupported revision]"
+"""Replaces a match or target of which the tool knows no such revision."""
 REPLACED = "\ufffd"
 """Replaces bytes that are not UTF-8; only a comment may contain it."""
 
@@ -226,6 +228,10 @@ def parse_rule(line: str) -> Rule:
     words = _words(line)
     if words is None:
         return Rule(line, problem="its quotes do not match")
+    if UNSUPPORTED in line:
+        readable = parse_rule(line.replace(f" {UNSUPPORTED}", ""))
+        problem = f"the node's iptables cannot print it: {UNSUPPORTED}"
+        return Rule(line, readable.options, problem=problem)
     try:
         at = _target_at(words)
         options = _options(tuple(words[2:at]))

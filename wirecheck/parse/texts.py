@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from wirecheck.parse.iptables import IptablesDump, parse_iptables_save
 from wirecheck.parse.iptables_blocks import IptablesBlocks
+from wirecheck.parse.iptables_doubts import IptablesDoubts
 from wirecheck.parse.ipvs import IpvsLines, VirtualServer, parse_ip_vs
 from wirecheck.parse.nftables import NftTable
 from wirecheck.parse.nftables_texts import NftTexts
@@ -33,6 +34,7 @@ class ParsedTexts:
         self._nft = NftTexts()
         self._ipvs = IpvsLines()
         self.rule_counts = RuleCounts()
+        self.iptables_doubts = IptablesDoubts()
 
     def iptables(self, text: str) -> IptablesDump:
         """The same as `parse_iptables_save` returns and raises; do not change it."""

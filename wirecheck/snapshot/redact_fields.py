@@ -284,11 +284,19 @@ def _command(fields: Fields, key: str, command: Any) -> Any:
         output = texts.iptables(command.output)
     elif key.startswith("nft-") and command.output.lstrip().startswith("{"):
         output = texts.nftables(command.output)
+    elif key == "nft-native":
+        output = "".join(_native_part(fields, each) for each in command.output.splitlines())
     elif key.startswith(("conntrack", "ipset", "nft")):
         output = texts.opaque(command.output)
     else:
         output = texts.free(command.output)
     return msgspec.structs.replace(mapped, output=output)
+
+
+def _native_part(fields: Fields, line: str) -> str:
+    """`chain ip nat PREROUTING`, `set ip nat banned`: names in upper case are iptables' own."""
+    where, _, name = line.rpartition(" ")
+    return f"{where} {name if name.isupper() else fields.texts.names.name(name)}\n"
 
 
 def _http(fields: Fields, answers: dict[str, Any]) -> dict[str, Any]:

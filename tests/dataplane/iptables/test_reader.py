@@ -8,6 +8,8 @@ from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.compare.differences import Differences, Kind, compare
 from wirecheck.dataplane.iptables.reader import read_iptables
+from wirecheck.dataplane.iptables.rules import make_step
+from wirecheck.dataplane.rules.steps import Opaque
 from wirecheck.dataplane.table import Client, Frontend, Handling, Verdict
 from wirecheck.snapshot.objects.service import ClientIpConfig, SessionAffinityConfig
 
@@ -258,3 +260,22 @@ def test_ipv6_is_read_by_its_own_rules() -> None:
     assert str(frontend) == "[fd00:96::20]:80/tcp"
     handling = table.handling(frontend, Client.OUTSIDE)
     assert [str(each) for each in handling.backends] == ["[fd00:10::2]:8080"]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "DNAT [unsupported revision]",
+        "DNAT --to-destination :0 --persistent --to-destination :0",
+        "DNAT --to-destination 0.0.0.0:80",
+        "DNAT --to-destination [::]:80",
+        "DNAT --to-destination 10.244.1.5:0",
+        "DNAT --to-destination 10.244.1.5:80 --to-destination 10.244.1.6:80",
+    ],
+)
+def test_a_target_that_the_tool_cannot_print_is_no_backend(target):
+    steps = [make_step(f"-A KUBE-SEP-C -p tcp -m tcp -j {target}")]
+
+    (action,) = steps[0].actions
+    assert isinstance(action, Opaque)
+    assert steps[0].protocol == "tcp"

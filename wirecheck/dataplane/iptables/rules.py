@@ -42,6 +42,8 @@ WITHOUT_EFFECT = frozenset(
 NOT_UNDERSTOOD = frozenset({"NETMAP", "TPROXY", "NFQUEUE", "QUEUE", "SYNPROXY", "REDIRECT"})
 
 
+NOWHERE = frozenset({"0.0.0.0", "::"})
+
 LONG = 8
 """Chains of more rules differ from node to node in the order of their rules."""
 
@@ -138,8 +140,11 @@ def _actions(rule: Rule) -> tuple[Action, ...]:
         return (Opaque(f"target {name} is not supported"),)
     if name not in _WITH_OPTIONS:
         return (Jump(name, rule.goto),)
+    options = {each.name: each.values for each in rule.target_options}
     try:
-        return _WITH_OPTIONS[name]({each.name: each.values for each in rule.target_options})
+        if len(options) < len(rule.target_options):
+            raise ValueError(f"an option of {name} is repeated")
+        return _WITH_OPTIONS[name](options)
     except (KeyError, IndexError, ValueError):
         return (Opaque(f"the options of target {name} are not supported"),)
 
@@ -148,14 +153,20 @@ _Options = Mapping[str, tuple[str, ...]]
 
 
 def _destination(options: _Options) -> tuple[Action, ...]:
-    """`10.244.1.3:8080`, `[fd00::3]:8080`, `10.244.1.3`; ValueError for ranges."""
+    """`10.244.1.3:8080`, `[fd00::3]:8080`, `10.244.1.3`; ValueError for ranges.
+
+    Also for the address 0.0.0.0 and port 0, which nobody can write: a listing by another version
+    of iptables than the writer's has them.
+    """
     text = options["--to-destination"][0]
     if text.startswith("["):
         host, _, port = text[1:].partition("]:")
     elif text.count(":") > 1:
-        host, port = text, "0"
+        host, port = text, ""
     else:
         host, _, port = text.partition(":")
+    if host in NOWHERE or port == "0":
+        raise ValueError(text)
     return (Dnat(canonical(host), int(port or "0")),)
 
 
