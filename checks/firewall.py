@@ -29,14 +29,15 @@ def forwards_pods(node: Node) -> Findings:
     accepts them, packets of pods never leave the node.
 
     Except: only packets that are dropped in any case count. Rules for some ports, sets or single
-    pods do not. At most eight other nodes are tried. Of nftables only the tables of iptables and
-    kube-proxy are read.
+    pods do not. At most eight other nodes are tried. Where nodes have no pod ranges, a pod that no
+    policy selects stands for its node. Of nftables only the tables of iptables and kube-proxy are
+    read.
 
     See: https://github.com/kubernetes/kubernetes/issues/40182
          https://github.com/kubernetes/kubernetes/issues/39823
          https://github.com/flannel-io/flannel/issues/1450
     """
-    for each in node.firewall.dropped(node.firewall.pod_packets):
+    for each in node.firewall.dropped(node.firewall.packets.between_pods):
         yield Finding(
             node.part(f"FORWARD {each.what}"),
             expected="connections are forwarded",
@@ -59,7 +60,7 @@ def forwards_dns(node: Node) -> Findings:
     See: https://github.com/kubernetes/kubernetes/issues/93791
          https://github.com/kubernetes/kubernetes/issues/40182
     """
-    for each in node.firewall.dropped(node.firewall.dns_packets):
+    for each in node.firewall.dropped(node.firewall.packets.to_dns):
         yield Finding(
             node.part(f"FORWARD {each.what} to {each.packet.destination}"),
             expected="forwarded",

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.checks.small_cluster import HOST, WEB_NETNS, SmallCluster
+from tests.checks.small_cluster import HOST, WEB_NETNS, SmallCluster, api_pod
 from tests.network.all_clusters import CLUSTERS, ChangeCluster
-from tests.network.building import UPLINK_ROUTES
+from tests.network.building import UPLINK_ROUTES, set_filter
 from tests.network.clusters.calico import POD_ADDRESSES, calico_vxlan
 from tests.network.clusters.cilium import cilium
 from wirecheck.catalogue.findings import NotApplicable
@@ -49,6 +49,52 @@ def test_dropped_dns_is_found(small: SmallCluster, change: ChangeCluster):
 
     (finding,) = small.findings("firewall.forwards_dns")
     assert small.api["pods"][0]["status"]["podIP"] in finding.subject.part
+
+
+@pytest.mark.parametrize("change", CLUSTERS.values(), ids=CLUSTERS)
+@pytest.mark.parametrize("rule", ["-A FORWARD -j DROP", "-A FORWARD -p tcp -j REJECT"])
+def test_dropped_packets_between_pods_are_found(
+    small: SmallCluster, change: ChangeCluster, rule: str
+):
+    change(small)
+    there = api_pod("there", "shop", "10.244.1.9")
+    there["spec"]["nodeName"] = "n2"
+    small.api["pods"].append(there)
+    rules = small.document.commands["iptables-nft-save"].output
+    small.change_output(
+        "iptables-nft-save", rules.replace("-A INPUT -j", f"{rule}\n-A INPUT -j", 1)
+    )
+
+    found = {each.subject.part for each in small.findings("firewall.forwards_pods")}
+    assert found == {"FORWARD to pods of n2", "FORWARD from pods of n2"}
+
+
+def test_a_policy_drop_without_a_rule_for_pods_is_found_with_calico(small):
+    calico_vxlan(small)
+    there = api_pod("there", "shop", "192.168.55.9")
+    there["spec"]["nodeName"] = "n2"
+    small.api["pods"].append(there)
+    assert not small.findings("firewall.forwards_pods")
+
+    set_filter(small, "", "", policy="DROP")
+    assert len(small.findings("firewall.forwards_pods")) == 2
+
+
+def test_pods_that_a_policy_selects_say_nothing_about_the_firewall(small):
+    calico_vxlan(small)
+    there = api_pod("there", "shop", "192.168.55.9")
+    there["spec"]["nodeName"] = "n2"
+    small.api["pods"].append(there)
+    small.api["networkPolicies"] = [
+        {
+            "metadata": {"name": "deny", "namespace": "shop"},
+            "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+        }
+    ]
+    set_filter(small, "", "", policy="DROP")
+
+    with pytest.raises(NotApplicable, match="no policy restricts"):
+        small.findings("firewall.forwards_pods")
 
 
 def test_a_missing_route_to_a_pod_of_calico_is_found(small):

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from wirecheck.addresses import IPAddress, IPNetwork, contains, network
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.dataplane.iptables import reader as iptables_reader
 from wirecheck.dataplane.kube_chains import has_kubernetes_chains, is_kubernetes_rule
@@ -19,13 +18,11 @@ from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket, refusal_
 from wirecheck.dataplane.rules.ruleset import Stage
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.nftables import has_listings, kube_proxy_tables, table_names
+from wirecheck.node.pod_packets import PodPackets
 from wirecheck.node.routes import NodeRoutes
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.iptables import IptablesDump, parse_rule
-
-MOST_PEERS = 8
-"""Rules for pods name their whole network, not one node: a few nodes represent all."""
 
 ANCHORS = {
     "KUBE-FORWARD": ("FORWARD",),
@@ -171,61 +168,10 @@ class Firewall:
                     yield Dropped(what, packet, rule, each.variant, each.is_mixed)
                     break
 
-    @property
-    def pod_packets(self) -> Iterator[tuple[str, ForwardedPacket]]:
-        """From pods here to pods of other nodes, and back."""
-        for way in self.routes.peer_routes[:MOST_PEERS]:
-            own = _sample(self._own(way.range.version))
-            there, device = _sample(way.range), way.device.name if way.device else ""
-            bridge = self._bridge(own)
-            peer = way.node.metadata.name
-            yield f"to pods of {peer}", ForwardedPacket(own, there, bridge, device)
-            yield f"from pods of {peer}", ForwardedPacket(there, own, device, bridge)
-
-    @property
-    def dns_packets(self) -> Iterator[tuple[str, ForwardedPacket]]:
-        """From pods here to each DNS replica."""
-        routing = self.routes.routing
-        for replica in self.seen.cluster.dns.replicas:
-            if replica.on_host_network:
-                continue
-            for address in sorted(replica.addresses, key=str):
-                source = self._pods_address(address)
-                if source is None:
-                    continue
-                route = routing.route_to(address)
-                device = routing.device_of(route) if route else None
-                for protocol in ("udp", "tcp"):
-                    yield (
-                        f"DNS over {protocol.upper()}",
-                        ForwardedPacket(
-                            source,
-                            address,
-                            self._bridge(source),
-                            device.name if device else "",
-                            protocol,
-                            53,
-                        ),
-                    )
-
-    def _pods_address(self, peer: IPAddress) -> IPAddress | None:
-        """An address of a pod here in the peer's family, but not the peer's own address."""
-        if self.seen.assigns_from_pod_cidrs:
-            found = [_sample(each) for each in self.seen.pod_ranges]
-        else:
-            pods = (pod for pod in self.seen.pods if pod.has_own_netns)
-            found = [each for pod in pods for each in sorted(pod.addresses - {peer}, key=str)]
-        return next((each for each in found if each.version == peer.version), None)
-
-    def _own(self, family: int) -> IPNetwork:
-        return next(each for each in self.seen.pod_ranges if each.version == family)
-
-    def _bridge(self, address: IPAddress) -> str:
-        """The bridge in the network of a pod's address; empty if pods are not on a bridge."""
-        for each in self.seen.host.interfaces:
-            if each.is_bridge and contains(each.networks, address):
-                return each.name
-        return ""
+    @cached_property
+    def packets(self) -> PodPackets:
+        """Packets of pods that the node must forward."""
+        return PodPackets(self.seen, self.routes)
 
     @property
     def missing_anchors(self) -> Iterator[tuple[str, str, str]]:
@@ -280,8 +226,3 @@ class Firewall:
                 continue
             if has_kubernetes_chains(self.iptables.rules[family]):
                 yield family, rules
-
-
-def _sample(range_: IPNetwork) -> IPAddress:
-    """An address of the range that hardly any pod has: rules for single pods do not count."""
-    return network(str(range_)).broadcast_address - 1
