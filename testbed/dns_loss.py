@@ -1,0 +1,124 @@
+"""`python -m testbed.dns_loss`: how often one run finds that the pods of one node lose packets.
+
+In each trial the pods of one node lose packets (`tc netem`), and wirecheck runs as a user runs it.
+A loss of 10 % has to be found in 97 of 100 trials, and one of 0.1 % reported in at most one.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from testbed.cluster import kubectl
+from testbed.commands import TestbedError
+from testbed.faults.target import FIND_PROCESS
+from testbed.nodes import output, run
+from testbed.state import state
+from wirecheck.results.jsonl import read_results
+
+CHECK = "dns.no_packet_loss"
+FOUND = ("fail", "warn")
+SERIOUS = 10.0
+"""Percent from which a loss has to be found; a smaller one need not be reported."""
+
+LEAST_FOUND = 0.97
+MOST_REPORTED = 0.01
+
+
+@click.command()
+@click.option("--loss", default=SERIOUS, show_default=True, help="Percent of packets to lose.")
+@click.option("--trials", default=100, show_default=True)
+@click.option("--node", default="wc-w1", show_default=True)
+@click.option("--intervals", default="3,6", show_default=True, help="Between the rounds of a run.")
+def main(loss: float, trials: int, node: str, intervals: str) -> None:
+    """Run the trials, and say how many of them found the loss."""
+    found = []
+    with losing(node, loss) as pods:
+        click.echo(f"{len(pods)} pods of {node} lose {loss:g} % of their packets.")
+        for number in range(1, trials + 1):
+            outcomes = outcomes_of_one_run(intervals)
+            found.append(outcomes.get(node, "") in FOUND)
+            listed = ", ".join(f"{name} {each}" for name, each in sorted(outcomes.items()))
+            click.echo(f"trial {number:3}: {listed}; found in {sum(found)}")
+    click.echo(f"{sum(found)} of {trials} trials found a loss of {loss:g} % on {node}")
+    sys.exit(0 if is_as_promised(sum(found), trials, loss) else 1)
+
+
+def is_as_promised(found: int, trials: int, loss: float) -> bool:
+    """Whether enough trials found a serious loss, or few enough reported a small one."""
+    if loss >= SERIOUS:
+        return trials > 0 and found >= LEAST_FOUND * trials
+    return trials > 0 and found <= max(1, MOST_REPORTED * trials)
+
+
+def outcomes_of_one_run(intervals: str) -> dict[str, str]:
+    """The check's outcome by node, from one run with all its rounds."""
+    root = state().root
+    folder = root / "dns-loss"
+    shutil.rmtree(folder, ignore_errors=True)
+    command = [
+        *(sys.executable, "-m", "wirecheck", "run", "-k", CHECK),
+        *("--inventory", str(root / "inventory.yaml")),
+        *("--report-dir", str(folder), "--round-intervals", intervals),
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    written = list(folder.glob("*/results.jsonl"))
+    if ended.returncode not in (0, 1, 2) or not written:
+        raise TestbedError(f"wirecheck ended with {ended.returncode}: {ended.stderr[-2000:]}")
+    items = read_results(written[0]).items
+    return {item.node: str(item.outcome) for item in items if item.check == CHECK}
+
+
+@contextmanager
+def losing(node: str, loss: float) -> Iterator[Sequence[str]]:
+    """Let the pods of a node lose packets; yields their process ids."""
+    listed = kubectl("get", "pods", "-A", "--field-selector", f"spec.nodeName={node}", "-o", "json")
+    pids = [_process_of(node, uid) for uid in lossy_pods(json.loads(listed)["items"])]
+    try:
+        for pid in pids:
+            output(node, [*_in_netns(pid), "tc", "qdisc", "replace", "dev", "eth0", "root", "netem",
+                          "loss", f"{loss:g}%"])  # fmt: skip
+        yield pids
+    finally:
+        for pid in pids:
+            run(node, [*_in_netns(pid), "tc", "qdisc", "del", "dev", "eth0", "root"])
+
+
+def lossy_pods(pods: Sequence[dict[str, Any]]) -> list[str]:
+    """The uids of the running pods with a netns of their own, except DNS replicas.
+
+    Packets that a replica loses would be lost for the pods of every node.
+    """
+    found = [
+        str(pod["metadata"]["uid"])
+        for pod in pods
+        if pod["status"]["phase"] == "Running"
+        and not pod["spec"].get("hostNetwork")
+        and pod["metadata"].get("labels", {}).get("k8s-app") != "kube-dns"
+        and "deletionTimestamp" not in pod["metadata"]
+    ]
+    if not found:
+        raise TestbedError("No pod of that node has a network namespace of its own.")
+    return found
+
+
+def _process_of(node: str, uid: str) -> str:
+    pid = output(node, ["python3", "-c", FIND_PROCESS, uid]).strip()
+    if not pid:
+        raise TestbedError(f"No process of the pod {uid} is found on {node}.")
+    return pid
+
+
+def _in_netns(pid: str) -> list[str]:
+    return ["nsenter", "-t", pid, "-n"]
+
+
+if __name__ == "__main__":
+    main()
