@@ -28,6 +28,9 @@ FOUND = ("fail", "warn")
 SERIOUS = 10.0
 """Percent from which a loss has to be found; a smaller one need not be reported."""
 
+TOOLS = {"netem": ("replace", "del"), "iptables": ("-I", "-D")}
+"""How each tool begins and ends the loss."""
+
 LEAST_FOUND = 0.97
 MOST_REPORTED = 0.01
 
@@ -40,8 +43,8 @@ MOST_REPORTED = 0.01
 def main(loss: float, trials: int, node: str, intervals: str) -> None:
     """Run the trials, and say how many of them found the loss."""
     found = []
-    with losing(node, loss) as pods:
-        click.echo(f"{len(pods)} pods of {node} lose {loss:g} % of their packets.")
+    with losing(node, loss) as (pods, tool):
+        click.echo(f"{len(pods)} pods of {node} lose {loss:g} % of their packets ({tool}).")
         for number in range(1, trials + 1):
             outcomes = outcomes_of_one_run(intervals)
             found.append(outcomes.get(node, "") in FOUND)
@@ -77,18 +80,38 @@ def outcomes_of_one_run(intervals: str) -> dict[str, str]:
 
 
 @contextmanager
-def losing(node: str, loss: float) -> Iterator[Sequence[str]]:
-    """Let the pods of a node lose packets; yields their process ids."""
+def losing(node: str, loss: float) -> Iterator[tuple[Sequence[str], str]]:
+    """Let the pods of a node lose packets; yields their process ids, and what loses the packets."""
     listed = kubectl("get", "pods", "-A", "--field-selector", f"spec.nodeName={node}", "-o", "json")
     pids = [_process_of(node, uid) for uid in lossy_pods(json.loads(listed)["items"])]
+    tool = _usable_tool(node, pids[0])
+    begin, end = (_words(tool, verb, loss) for verb in TOOLS[tool])
     try:
         for pid in pids:
-            output(node, [*_in_netns(pid), "tc", "qdisc", "replace", "dev", "eth0", "root", "netem",
-                          "loss", f"{loss:g}%"])  # fmt: skip
-        yield pids
+            output(node, [*_in_netns(pid), *begin])
+        yield pids, tool
     finally:
         for pid in pids:
-            run(node, [*_in_netns(pid), "tc", "qdisc", "del", "dev", "eth0", "root"])
+            run(node, [*_in_netns(pid), *end])
+
+
+def _usable_tool(node: str, pid: str) -> str:
+    """`netem` if the kernel has it; otherwise a rule in the pods drops answers of DNS."""
+    begin, end = (_words("netem", verb, SERIOUS) for verb in TOOLS["netem"])
+    usable = run(node, [*_in_netns(pid), *begin]).status == 0
+    run(node, [*_in_netns(pid), *end])
+    return "netem" if usable else "iptables"
+
+
+def _words(tool: str, verb: str, loss: float) -> list[str]:
+    if tool == "netem":
+        way = ["netem", "loss", f"{loss:g}%"] if verb == "replace" else []
+        return ["tc", "qdisc", verb, "dev", "eth0", "root", *way]
+    # Dropped on arrival: the kernel would report a packet that it drops in OUTPUT to the sender.
+    return [
+        *("iptables", verb, "INPUT", "-p", "udp", "--sport", "53", "-m", "statistic"),
+        *("--mode", "random", "--probability", f"{loss / 100:g}", "-j", "DROP"),
+    ]
 
 
 def lossy_pods(pods: Sequence[dict[str, Any]]) -> list[str]:
