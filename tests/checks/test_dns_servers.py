@@ -113,6 +113,26 @@ def test_a_server_that_does_not_answer_is_found(small: SmallCluster) -> None:
     assert (kubelet.found, kubelet.inconclusive) == ("198.51.100.53", "")
 
 
+@pytest.mark.parametrize(
+    ("spec", "server"),
+    [
+        ({"dnsPolicy": "Default"}, "198.51.100.53"),
+        ({"dnsPolicy": "None"}, "198.51.100.53"),
+        ({"containers": [{"name": "c", "volumeMounts": [{"mountPath": "/etc"}]}]}, "198.51.100.53"),
+        ({}, "198.51.100.54"),
+    ],
+)
+def test_a_server_that_the_pod_chose_need_not_know_the_clusters_names(
+    small: SmallCluster, spec: dict[str, Any], server: str
+) -> None:
+    hand_out(small, "198.51.100.53")
+    small.api["pods"][1]["spec"] |= spec
+    wrong = Try(0.01, answer=answer(KUBERNETES, rcode=3))
+    small.ask("own server", "kubernetes", wrong, inode=WEB_NETNS, server=server)
+
+    assert not found(small, "pods_resolve_udp")
+
+
 def test_any_service_that_the_kubelet_hands_out_is_right(small: SmallCluster) -> None:
     with_service(small, "10.96.0.53")
     hand_out(small, "10.96.0.53")

@@ -65,7 +65,7 @@ class Fact(Enum):
         sends="a UDP and a TCP query per pod and DNS Service address, and per node and replica; "
         "per node 40 single queries (fewer from 100 nodes on, at least 8), 100 from its pods (64 "
         "from 100 nodes on), 4 pairs, and up to three more to each of at most 4 replicas; two to "
-        "each server that the kubelet gives to pods, and that up to 16 pods have instead of it",
+        "each server that the kubelet gives to pods, and from up to 16 pods to their own server",
         stages=("DNS", "Redirects in pods"),
     )
     CONTACTS = Measured(

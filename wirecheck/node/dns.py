@@ -271,7 +271,7 @@ class NodeDns:
         unasked = []
         for pod, netns in self.namespaces.pods_with_netns:
             asked = self._lookups_by_netns.get(netns.inode, ())
-            own = self._own_server_lookups.get(netns.inode, ())
+            own = self._lookups_at_handed_out(pod, netns)
             lookups = [each for each in (*asked, *own) if each.transport == transport]
             if self.why_services_unused:
                 unused = self.seen.cluster.dns.service_addresses
@@ -288,9 +288,19 @@ class NodeDns:
                 "the visit ended early. Raise `limits.node` in the inventory."
             )
 
+    def _lookups_at_handed_out(self, pod: Pod, netns: Netns) -> Iterator[Lookup]:
+        """The pod's lookups at servers that the kubelet gave it.
+
+        A server that the pod chose itself need not know the cluster's names.
+        """
+        if pod.dns_policy not in CLUSTER_POLICIES or mounts_own_file(pod):
+            return
+        for lookup in self._own_server_lookups.get(netns.inode, ()):
+            if lookup.server in self.servers.handed_out_addresses:
+                yield lookup
+
     @cached_property
     def _own_server_lookups(self) -> Mapping[int, list[Lookup]]:
-        """The answers of the servers that the kubelet or the pod itself chose, by netns."""
         lookups: dict[int, list[Lookup]] = {}
         for probe in self.seen.facts.probes:
             if probe.purpose == OWN_SERVER:

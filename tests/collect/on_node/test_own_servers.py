@@ -95,14 +95,15 @@ def visit_of(*files: str, kubelet: dict[str, Any] | None = None) -> VisitState:
 @pytest.mark.parametrize(
     ("text", "server"),
     [
-        ("nameserver 127.0.0.1\n", "127.0.0.1"),
-        ("search a\nnameserver 169.254.20.10\nnameserver 10.1.1.1\n", "169.254.20.10"),
-        ("nameserver fd00:0::53\n", "fd00::53"),
+        ("search a.svc.b\nnameserver 127.0.0.1\n", "127.0.0.1"),
+        ("search a.svc.b\nnameserver 169.254.20.10\nnameserver 10.1.1.1\n", "169.254.20.10"),
+        ("search a.svc.b\nnameserver fd00:0::53\n", "fd00::53"),
+        ("search a.b\nnameserver 10.1.1.1\n", ""),  # the node's, as with policy Default
         (f"nameserver {DNS}\n", ""),  # queried anyway
-        ("nameserver 8.8.8.8\n", ""),  # on the internet
+        ("search a.svc.b\nnameserver 8.8.8.8\n", ""),  # on the internet
         ("nameserver 9.9.9.9\n", "9.9.9.9"),  # handed out
-        ("nameserver 224.0.0.251\n", ""),
-        ("nameserver 0.0.0.0\n", ""),
+        ("search a.svc.b\nnameserver 224.0.0.251\n", ""),
+        ("search a.svc.b\nnameserver 0.0.0.0\n", ""),
         ("nameserver\n", ""),
         ("nameserver example.org\n", ""),
         ("", ""),
@@ -126,14 +127,14 @@ def test_the_lines_of_the_kubelets_file_are_read(lines: list[str]) -> None:
 
 
 def test_few_pods_are_queried_however_many_have_a_server_of_their_own() -> None:
-    visit = visit_of(*["nameserver 127.0.0.1\n"] * 200)
+    visit = visit_of(*["search a.svc.b\nnameserver 127.0.0.1\n"] * 200)
 
     assert len(list(own_servers.of_pods(visit, {1, 101}))) == own_servers.MOST_PODS
 
 
 def test_a_node_with_files_of_pods(fake_node: MakeNode, tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/resolv.conf").write_text("nameserver 192.0.2.1\n")
+    (tmp_path / "etc/resolv.conf").write_text("search a.svc.b\nnameserver 192.0.2.1\n")
     node = fake_node(web={"root": str(tmp_path)}, shop={})
 
     probes = node.visit(plan(node=[], own_servers=OWN_SERVERS)).document.probes

@@ -33,17 +33,18 @@ def of_the_node(visit: VisitState) -> List[JsonObject]:
 def of_pods(visit: VisitState, silent: Collection[int]) -> Iterator[Tuple[int, JsonObject]]:
     """(netns, query) for pods whose first nameserver is not queried anyway.
 
-    A pod chooses what its resolv.conf contains: only a server that the kubelet hands out, or one
-    that is not on the internet, is queried.
+    A pod chooses what its resolv.conf contains. Only a server that the kubelet hands out is
+    queried, or one in a private range beside a search path of a cluster.
     """
     planned, handed_out = _planned(visit), _handed_out(visit)
     seen: Dict[int, str] = {}
     for pod in visit.document.get("pods", ()):
         inode = pod["inode"]
-        server = _first_nameserver(pod["resolv_conf"].get("text", ""))
+        text = pod["resolv_conf"].get("text", "")
+        server = _first_nameserver(text)
         if inode in silent or inode not in visit.namespaces.descriptors or server in planned:
             continue
-        if server in handed_out or (server and not _is_public(server)):
+        if server in handed_out or (server and ".svc." in text and not _is_public(server)):
             seen.setdefault(inode, server)
     for inode, server in sorted(seen.items())[:MOST_PODS]:
         for each in visit.plan["dns"].get("own_servers", ()):
