@@ -214,9 +214,9 @@ def host_ports_mapped(node: Node) -> Findings:
     A firewall reload removes the rules while the pod runs. A stale rule drops the port's
     connections, or sends them to the pod that got the address next.
 
-    Except: host ports that programs implement whose rules are not read (Cilium, nftables' tables
-    cni_hostport and crio-hostports), and rules for containers that are not pods. The rules of
-    portmap, CRI-O, kubenet, Docker and Podman in iptables are read.
+    Except: host ports that programs implement whose rules are not read (Cilium, other tables of
+    nftables), and rules for containers that are not pods. The rules of portmap, CRI-O, kubenet,
+    Docker and Podman in iptables are read, and those of portmap and CRI-O in nftables.
 
     See: https://www.cni.dev/plugins/current/meta/portmap/
          https://github.com/cri-o/cri-o/issues/7217

@@ -117,6 +117,30 @@ NODE_COMMANDS: tuple[NodeCommand, ...] = (
         "table ip6 kube-proxy exists",
     ),
     NodeCommand(
+        "nft-portmap",
+        ("nft", "-j", "list", "table", "ip", "cni_hostport"),
+        "Reads the host ports of the CNI plugin portmap.",
+        "table ip cni_hostport exists",
+    ),
+    NodeCommand(
+        "nft-portmap6",
+        ("nft", "-j", "list", "table", "ip6", "cni_hostport"),
+        "The same for IPv6.",
+        "table ip6 cni_hostport exists",
+    ),
+    NodeCommand(
+        "nft-crio",
+        ("nft", "-j", "list", "table", "ip", "crio-hostports"),
+        "Reads the host ports of CRI-O.",
+        "table ip crio-hostports exists",
+    ),
+    NodeCommand(
+        "nft-crio6",
+        ("nft", "-j", "list", "table", "ip6", "crio-hostports"),
+        "The same for IPv6.",
+        "table ip6 crio-hostports exists",
+    ),
+    NodeCommand(
         "ipset-save",
         ("ipset", "save"),
         "Reads the sets that the rules of kube-proxy's IPVS mode refer to.",

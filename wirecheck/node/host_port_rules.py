@@ -13,6 +13,7 @@ from wirecheck.addresses import canonical, network
 from wirecheck.api_index.host_ports import HostPort
 from wirecheck.dataplane.kube_chains import is_kubernetes
 from wirecheck.parse.iptables import IptablesDump, Rule, parse_rule
+from wirecheck.parse.nft_host_ports import parse_host_ports
 
 PORTMAP, CRIO = "CNI-HOSTPORT-DNAT", "KUBE-HOSTPORTS"
 WRITERS = {
@@ -22,7 +23,12 @@ WRITERS = {
     "NETAVARK-HOSTPORT-DNAT": "Podman",
 }
 """Who writes host ports, by the chain that the base chains call."""
-FOR_PODS = frozenset({PORTMAP, CRIO})
+NFT_LISTINGS = {
+    "cni_hostport": ("nft-portmap", "nft-portmap6"),
+    "crio-hostports": ("nft-crio", "nft-crio6"),
+}
+"""The commands that list the nftables tables of portmap (from 1.6) and CRI-O, one per family."""
+FOR_PODS = frozenset({PORTMAP, CRIO, *NFT_LISTINGS})
 """The writers whose rules are for pods only: others have containers that are not pods."""
 HOOKS = ("PREROUTING", "OUTPUT")
 """The base chains that must call it, for incoming connections and for the node's own."""
@@ -44,7 +50,8 @@ class PortMapping:
     """`10.244.1.3:8080`, `[fd00::3]:8080`."""
     rule: str
     chain: str
-    """The chain that the base chains call; empty for rules of an unknown program."""
+    """The chain that the base chains call, or the nftables table; empty for rules of an unknown
+    program."""
 
     def matches(self, port: HostPort) -> bool:
         """Return whether it translates connections to the port, in the port's family."""
@@ -87,6 +94,14 @@ def mappings_in(dump: IptablesDump) -> Iterator[PortMapping]:
     for chain in dict.fromkeys((*filter(WRITERS.__contains__, called), *WRITERS)):
         yield from _below(dump, chain, _Conditions(), chain)
     yield from _below(dump, HOOKS[0], _Conditions(), "")
+
+
+def mappings_in_nftables(table: str, listing: str) -> Iterator[PortMapping]:
+    """The port mappings in the listing of a table. Raises ParseError if it is malformed."""
+    for each in parse_host_ports(listing):
+        where = f"[{each.address}]" if ":" in each.address else each.address
+        target = f"{where}:{each.pod_port}"
+        yield PortMapping(each.protocol, each.host_address, each.port, target, each.text, table)
 
 
 def lines_of(dump: IptablesDump, name: str) -> list[str]:

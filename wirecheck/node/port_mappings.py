@@ -14,26 +14,29 @@ from functools import cached_property
 from wirecheck.addresses import address, contains
 from wirecheck.api_index.host_ports import HostPort, host_ports
 from wirecheck.api_index.pod import Pod
-from wirecheck.catalogue.findings import NotApplicable, Ref
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.node.cni import Cni
 from wirecheck.node.host_port_rules import (
     CRIO,
     FOR_PODS,
     HOOKS,
+    NFT_LISTINGS,
     WRITERS,
     PortMapping,
     lines_of,
     mappings_in,
+    mappings_in_nftables,
 )
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.nftables import table_names
 from wirecheck.node.seen import NodeSeen
+from wirecheck.parse.errors import ParseError
 from wirecheck.parse.iptables import IptablesDump, parse_rule
 
 NFT_TABLES = re.compile(r"(?:ip|ip6|inet) (\S*(?:hostport|portmap|docker|netavark|crio)\S*)")
 """nftables tables that may have host ports: `cni_hostport` of portmap from 1.6, `crio-hostports`.
 
-Their rules are not read.
+Others than these two are not read, and snapshots of older versions have neither.
 """
 
 
@@ -84,7 +87,7 @@ class PortMappings:
             return self._of(pod, port, "no rule", unknown=self._why_unknown(port))
         if known[0].target != _target(port):
             return self._of(pod, port, known[0].target, known[0].rule)
-        if hook := self._missing_hook(port.family, known[0].chain):
+        if known[0].chain in WRITERS and (hook := self._missing_hook(port.family, known[0].chain)):
             return self._of(pod, port, f"no jump to {known[0].chain} from {hook}")
         return None
 
@@ -132,7 +135,7 @@ class PortMappings:
             return ""
         if any("portmap" in each.plugins for each in self.cni.in_force):
             return ""
-        others = sorted(WRITERS[each] for each in self._writers)
+        others = sorted(WRITERS.get(each, each) for each in self._writers)
         return f"{' and '.join(others) or 'portmap'} does not provide the node's host ports"
 
     @cached_property
@@ -154,8 +157,15 @@ class PortMappings:
 
     @cached_property
     def _nft_table(self) -> str:
-        names = table_names(self.seen)
-        return next((found[1] for each in names if (found := NFT_TABLES.fullmatch(each))), "")
+        """An nftables table that may have host ports and was not read; empty if there is none."""
+        found = filter(None, map(NFT_TABLES.fullmatch, table_names(self.seen)))
+        return next((each[1] for each in found if not self._is_listed(each[0], each[1])), "")
+
+    def _is_listed(self, of_family: str, name: str) -> bool:
+        for_v4, for_v6 = NFT_LISTINGS.get(name, ("", ""))
+        families = {f"ip {name}": for_v4, f"ip6 {name}": for_v6}
+        record = self.seen.facts.commands.get(families.get(of_family, ""))
+        return record is not None and not record.problem
 
     def _missing_hook(self, family: int, chain: str) -> str:
         """Return the base chain that does not call the writer's chain; empty if all do."""
@@ -169,13 +179,26 @@ class PortMappings:
 
     @cached_property
     def _mappings(self) -> tuple[PortMapping, ...]:
-        """The translations in the order of evaluation."""
-        return tuple(
+        """The translations in the order of evaluation, then those in nftables' own tables."""
+        in_iptables = [
             mapping
             for dumps in self._dumps.values()
             for dump in dumps
             for mapping in mappings_in(dump)
-        )
+        ]
+        return (*in_iptables, *self._in_nftables)
+
+    @property
+    def _in_nftables(self) -> Iterator[PortMapping]:
+        for table, commands in NFT_LISTINGS.items():
+            for command in commands:
+                record = self.seen.facts.commands.get(command)
+                if record is not None and record.problem != "missing":
+                    listing = self.seen.output_if_asked(command)
+                    try:
+                        yield from mappings_in_nftables(table, listing)
+                    except ParseError as error:
+                        raise FactMissingError(f"{self.seen.name}: {error}") from error
 
     @cached_property
     def _dumps(self) -> dict[int, list[IptablesDump]]:

@@ -28,6 +28,10 @@ TABLE: Dict[str, Tuple[str, ...]] = {
     "nft-version": ("nft", "--version"),
     "nft-kube-proxy": ("nft", "-j", "list", "table", "ip", "kube-proxy"),
     "nft-kube-proxy6": ("nft", "-j", "list", "table", "ip6", "kube-proxy"),
+    "nft-portmap": ("nft", "-j", "list", "table", "ip", "cni_hostport"),
+    "nft-portmap6": ("nft", "-j", "list", "table", "ip6", "cni_hostport"),
+    "nft-crio": ("nft", "-j", "list", "table", "ip", "crio-hostports"),
+    "nft-crio6": ("nft", "-j", "list", "table", "ip6", "crio-hostports"),
     "ipset-save": ("ipset", "save"),
     "ipvsadm-save": ("ipvsadm", "--save", "-n"),
 }
@@ -43,6 +47,10 @@ RULES = (
     "nft-version",
     "nft-kube-proxy",
     "nft-kube-proxy6",
+    "nft-portmap",
+    "nft-portmap6",
+    "nft-crio",
+    "nft-crio6",
     "ipset-save",
     "ipvsadm-save",
 )
@@ -196,10 +204,10 @@ def list_rules(deadline: Deadline) -> Dict[str, JsonObject]:
     }
     for identity in RULES:
         reason = reasons.get(identity, "")
-        if identity.startswith("nft-kube-proxy"):
-            family = "ip6" if identity.endswith("6") else "ip"
-            if not _has_table(records[TABLES], family):
-                reason = "there is no table %s kube-proxy" % family
+        if TABLE[identity][:3] == ("nft", "-j", "list"):
+            table = " ".join(TABLE[identity][3:])
+            if table not in records[TABLES].get("output", "").splitlines():
+                reason = "there is no " + table
         if identity in ("iptables-save", "ip6tables-save") and not reason:
             reason = _legacy_reason(identity, records)
         if reason:
@@ -295,7 +303,3 @@ def can_be_there(module: str) -> bool:
             return any(line.rstrip().endswith("/%s.ko" % module) for line in file)
     except OSError:
         return True  # the kernel has no modules, or its modules are unknown
-
-
-def _has_table(tables: JsonObject, family: str) -> bool:
-    return "table %s kube-proxy" % family in tables.get("output", "").splitlines()
