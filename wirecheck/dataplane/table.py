@@ -65,6 +65,13 @@ class Verdict(StrEnum):
     NOT_UNDERSTOOD = "unrecognised"
 
 
+SAME_PRIORITY = (
+    "a third-party chain with the same priority as kube-proxy's handles it, and the kernel asks "
+    "the one first that was loaded last, which the node does not show"
+)
+"""The reason of a handling that depends on the order of two chains."""
+
+
 class Masquerade(StrEnum):
     """Whether forwarded connections get the node's source address."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from wirecheck.addresses import IPAddress
 from wirecheck.api_index.grouping import grouped
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
+from wirecheck.dataplane.compare.differences import Kind
 from wirecheck.model.pools import settings_of
 from wirecheck.text import listed, plural
 
@@ -80,7 +81,7 @@ def fingerprint_of(node: Node) -> Fingerprint:
     for every in dataplane.common():
         part = replace(every.ref, kind="Cluster", name="all Services", uid="")
         deviations[part].append(every.found)
-    for each in dataplane.of():
+    for each in dataplane.of(*(kind for kind in Kind if kind is not Kind.ORDER_UNKNOWN)):
         about = replace(each.ref, name="") if each.ref.kind == "Node" else each.ref
         if len(deviations) < MOST_DEVIATIONS or about in deviations:
             deviations[about].append(each.found)

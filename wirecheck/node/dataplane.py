@@ -279,7 +279,15 @@ def _read(
         case Mode.IPTABLES:
             return read_iptables(iptables.rules, clients, wanted.entries, iptables.legacy, cache)
         case Mode.NFTABLES:
-            return read_nftables(kube_proxy_tables(seen), clients, wanted.entries, cache)
+            beside = {
+                family: [
+                    iptables.dump(each)
+                    for each in (iptables.rules[family], iptables.legacy[family])
+                ]
+                for family in (4, 6)
+            }
+            tables = kube_proxy_tables(seen)
+            return read_nftables(tables, clients, wanted.entries, cache, beside)
         case Mode.IPVS:
             texts = IpvsTexts(
                 seen.file(IP_VS),

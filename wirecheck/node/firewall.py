@@ -152,10 +152,15 @@ class Firewall:
         return {family: tuple(chains) for family, chains in found.items()}
 
     @property
+    def unread_tables(self) -> tuple[str, ...]:
+        """The nftables tables of which only the name is known, and that packets traverse."""
+        names = table_names(self.seen)
+        return tuple(e for e in names if e.partition(" ")[0] in FORWARDING and e not in READ)
+
+    @property
     def _unread(self) -> str:
         """The tables of which only the name is known, as the end of a sentence."""
-        tables = table_names(self.seen)
-        unread = [e for e in tables if e.partition(" ")[0] in FORWARDING and e not in READ]
+        unread = self.unread_tables
         return f"; rules of nftables tables not read: {', '.join(unread)}" if unread else ""
 
     def dropped(self, packets: Iterator[tuple[str, ForwardedPacket]]) -> Iterator[Dropped]:

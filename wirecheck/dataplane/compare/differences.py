@@ -17,6 +17,7 @@ from wirecheck.dataplane.compare.tolerance import (
     allows_the_same,
     is_draining,
     is_foreign,
+    is_left_to_others,
     is_lost_anyway,
     is_refused_anyway,
     stays_on_node,
@@ -29,6 +30,7 @@ from wirecheck.dataplane.compare.wording import (
     verdict_of,
 )
 from wirecheck.dataplane.table import (
+    SAME_PRIORITY,
     Client,
     Entry,
     Frontend,
@@ -68,6 +70,8 @@ class Kind(StrEnum):
     HAIRPIN = "hairpin connections not masqueraded"
     """A pod cannot reach itself through its Service."""
     HEALTH_CHECK_PORT = "health check port not opened"
+    ORDER_UNKNOWN = "order of chains unknown"
+    """A third-party rule may or may not take its connections: this frontend is inconclusive."""
     NOT_UNDERSTOOD = "unrecognised rules"
     """Not a fault of the node: this frontend is inconclusive."""
 
@@ -259,15 +263,20 @@ def _deviations(
 ) -> Iterator[_Deviation]:
     """The deviations for one kind of client."""
     if found.verdict is Verdict.NOT_UNDERSTOOD:
-        reason = f"unrecognised rules: {found.reason}"
-        yield _Deviation(Kind.NOT_UNDERSTOOD, verdict_of(wanted), reason, evidence=found.lines)
+        is_order = found.reason == SAME_PRIORITY
+        kind = Kind.ORDER_UNKNOWN if is_order else Kind.NOT_UNDERSTOOD
+        reason = found.reason if is_order else f"unrecognised rules: {found.reason}"
+        yield _Deviation(kind, verdict_of(wanted), reason, evidence=found.lines)
     elif wanted.verdict in REFUSED and any(each.verdict is Verdict.NOTHING for each in found.parts):
         accepted = next(each for each in found.parts if each.verdict is Verdict.NOTHING)
         if not is_lost_anyway(wanted, accepted):
             yield _verdict(wanted, accepted, ACCEPTED_BEFORE)
     elif found.verdict is Verdict.MIXED:
         yield _Deviation(Kind.SOURCES, verdict_of(wanted), found.reason, evidence=found.lines)
-    elif stays_on_node(found) or is_refused_anyway(wanted, found) or is_lost_anyway(wanted, found):
+    elif stays_on_node(found) or any(
+        tolerated(wanted, found)
+        for tolerated in (is_refused_anyway, is_lost_anyway, is_left_to_others)
+    ):
         return
     elif wanted.verdict is not found.verdict:
         is_accepted = found.verdict is Verdict.NOTHING and found.third_party

@@ -33,6 +33,14 @@ def is_refused_anyway(wanted: Handling, found: Handling) -> bool:
     return wanted.verdict in ends and found.verdict in ends and bool(found.allowed)
 
 
+def is_left_to_others(wanted: Handling, found: Handling) -> bool:
+    """Whether third-party rules forward what kube-proxy does not handle at this address.
+
+    A host port is open at all addresses of the node, a node port of nftables mode only at some.
+    """
+    return wanted.verdict is Verdict.NOTHING and found.third_party
+
+
 def is_lost_anyway(wanted: Handling, found: Handling) -> bool:
     """Whether a packet that should be dropped leaves the node instead, as a policy accepts it.
 

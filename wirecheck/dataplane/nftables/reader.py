@@ -8,13 +8,15 @@ no effect, and layouts of chains, which differ between versions, do not matter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.clients import Clients
 from wirecheck.dataplane.compare.tolerance import KUBE_PROXY
+from wirecheck.dataplane.nftables.beside import stages_beside
 from wirecheck.dataplane.nftables.keys import MALFORMED, elements_of, key_of, key_parts
 from wirecheck.dataplane.nftables.rules import Translator
 from wirecheck.dataplane.rules.cache import RuleCache
@@ -24,6 +26,7 @@ from wirecheck.dataplane.rules.masquerading import by_mark, in_turn
 from wirecheck.dataplane.rules.read import read_entries
 from wirecheck.dataplane.rules.ruleset import Ruleset, Stage, reachable
 from wirecheck.dataplane.table import Entry, Frontend, ServiceTable
+from wirecheck.parse.iptables import IptablesDump
 from wirecheck.parse.nftables import NftTable
 from wirecheck.snapshot.blocks import BlockText
 
@@ -35,8 +38,12 @@ def read_nftables(
     clients: Clients,
     also: Iterable[Frontend] = (),
     cache: ReaderCache | None = None,
+    iptables: Mapping[int, Sequence[IptablesDump]] | None = None,
 ) -> ServiceTable:
     """The table of a node from `nft -j list table ip kube-proxy`, and `ip6`, by family (4, 6).
+
+    `iptables` are the node's iptables rules of both variants, nft first: port mappings there take
+    connections before or after kube-proxy's rules.
 
     An empty text means that there is no such table. Raises ParseError if a text is
     truncated or malformed. An unrecognised rule makes only those destinations NOT_UNDERSTOOD that
@@ -46,7 +53,8 @@ def read_nftables(
     also = also if isinstance(also, dict) else dict.fromkeys(also)
     entries: dict[Frontend, Entry] = {}
     for family in (4, 6):
-        ruleset = ruleset_in(family, texts.get(family, ""), cache)
+        beside = (iptables or {}).get(family, ())
+        ruleset = ruleset_beside(family, texts.get(family, ""), beside, cache)
         entries.update(read_entries(ruleset, clients, cache.rules, also))
     return ServiceTable(entries=entries)
 
@@ -60,6 +68,45 @@ def ruleset_in(family: int, text: str, cache: ReaderCache) -> Ruleset:
     if isinstance(text, BlockText):
         return cache.rulesets.get(("nftables", family, text), make)
     return make()
+
+
+def ruleset_beside(
+    family: int, text: str, dumps: Sequence[IptablesDump], cache: ReaderCache
+) -> Ruleset:
+    """The same rule set, with the stages of iptables rules in the order of their priorities."""
+
+    def make() -> Ruleset:
+        own = ruleset_in(family, text, cache)
+        table = cache.texts.nft_table(text)
+        arriving = _in_order(own.arriving, stages_beside("PREROUTING", dumps, cache), table)
+        sent = _in_order(own.sent, stages_beside("OUTPUT", dumps, cache), table)
+        return replace(own, arriving=arriving, sent=sent)
+
+    if not dumps:
+        return ruleset_in(family, text, cache)
+    if isinstance(text, BlockText) and all(each.is_shared for each in dumps):
+        return cache.rulesets.get(("nftables", family, text, *dumps), make)
+    return make()
+
+
+def _in_order(
+    own: Iterable[Stage], beside: Iterable[tuple[int, Stage]], table: NftTable
+) -> tuple[Stage, ...]:
+    """All stages of a hook; of those with one priority third-party ones first.
+
+    Their rules show up then, and the tie says that the order is not known.
+    """
+    with_priority = [(table.chains[stage.base_chain].prio, stage) for stage in own]
+    placed = [
+        (
+            priority,
+            0,
+            replace(stage, tied=tuple(each for at, each in with_priority if at == priority)),
+        )
+        for priority, stage in beside
+    ]
+    placed += [(priority, 1, stage) for priority, stage in with_priority]
+    return tuple(stage for _, _, stage in sorted(placed, key=lambda each: each[:2]))
 
 
 def ruleset_of(family: int, table: NftTable, cache: RuleCache | None = None) -> Ruleset:

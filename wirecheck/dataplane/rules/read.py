@@ -14,11 +14,19 @@ from wirecheck.dataplane.rules.dependencies import Consulted, Dependencies, Tran
 from wirecheck.dataplane.rules.engine import RuleEngine, Shared
 from wirecheck.dataplane.rules.flows import REFUSED, Flow, Result
 from wirecheck.dataplane.rules.handlings import Sent, handlings_of
-from wirecheck.dataplane.rules.ruleset import Ruleset
+from wirecheck.dataplane.rules.ruleset import Ruleset, Stage
 from wirecheck.dataplane.rules.service_connections import ServiceConnections
 from wirecheck.dataplane.rules.sources import MOST_REGIONS, NeedsSplitError, Regions
 from wirecheck.dataplane.rules.steps import Packet
-from wirecheck.dataplane.table import Client, Entry, Frontend, Handling, RuleText, Verdict
+from wirecheck.dataplane.table import (
+    SAME_PRIORITY,
+    Client,
+    Entry,
+    Frontend,
+    Handling,
+    RuleText,
+    Verdict,
+)
 
 _LOCALHOST = str(LOCALHOST)
 NOWHERE: Mapping[int, IPAddress] = {4: IPv4Address("192.0.0.8"), 6: IPv6Address("100::")}
@@ -151,11 +159,39 @@ def _sent(ruleset: Ruleset, packet: Packet, regions: Regions, consulted: Consult
             if engine.results:
                 if at < len(ruleset.arriving) and clients != node:
                     engine.results = [_by_source(each) for each in engine.results]
+                if _is_contested(stage, packet, regions, engine.results, consulted):
+                    engine.results = [_of_unknown_order(each) for each in engine.results]
                 local = regions.clients.local_addresses
                 results += _after_dnat(ruleset, engine, local, from_node=clients == node, stage=at)
         results += [Result(flow, Verdict.NOTHING) for flow in flows]
         sent.append(Sent(clients, results))
     return sent
+
+
+def _is_contested(
+    stage: Stage,
+    packet: Packet,
+    regions: Regions,
+    results: Iterable[Result],
+    consulted: Consulted,
+) -> bool:
+    """Whether a stage that may be asked first handles packets which this one handles."""
+    sources = 0
+    for each in results:
+        sources |= each.flow.sources
+    for tied in stage.tied if sources else ():
+        question = ServiceConnections(packet, regions, tied.chains, consulted)
+        engine = RuleEngine(question, tied.chains, consulted)
+        engine.through(tied.base_chain, [Flow(sources)])
+        if engine.results:
+            return True
+    return False
+
+
+def _of_unknown_order(result: Result) -> Result:
+    return structs.replace(
+        result, verdict=Verdict.NOT_UNDERSTOOD, backend=None, reason=SAME_PRIORITY
+    )
 
 
 def _by_source(result: Result) -> Result:

@@ -49,6 +49,8 @@ class Stage:
     """What happens to packets that no rule accepts or refuses: `ACCEPT` or `DROP`."""
     diverts: bool = True
     """Whether it is searched for frontends: not in tables that only hold third-party policy."""
+    tied: tuple[Stage, ...] = ()
+    """Stages of the same hook and priority. The kernel asks the one first that was loaded last."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Ruleset:
             if not stage.diverts:
                 continue
             for chain in reachable(stage):
-                by = f"{self.owner} {chain.name}".strip()
+                by = f"{stage.chains.owner} {chain.name}".strip()
                 for host, protocol, port in chain.destinations:
                     found.setdefault(Frontend(self.family, host, protocol, port), by)
                 for frontend in chain.members:
@@ -141,10 +143,10 @@ class Ruleset:
         elif connection.stage < len(start):
             # IPVS translates packets on their way to the node, and sends them on from there.
             forth += self.to_node if connection.to_node else self.through_node
-        counts = bool if self.owner else is_kubernetes
         for stages, is_first in ((forth, True), (() if connection.to_node else back, False)):
             for stage in stages:
                 mark = connection.mark if is_first else 0
+                counts = bool if self.owner and stage.chains.owner else is_kubernetes
                 rule = refusal(
                     stage.chains, stage.base_chain, mark, is_first=is_first, counts=counts
                 )
