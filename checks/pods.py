@@ -2,6 +2,7 @@
 
 from wirecheck.addresses import contains
 from wirecheck.catalogue import Fact, Finding, Findings, NotApplicable, check
+from wirecheck.dataplane.rules.egress import Masqueraded
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 
@@ -170,3 +171,34 @@ def network_daemons_ready(node: Node) -> Findings:
         for pod in part.pods:
             if not pod.is_ready and not pod.is_terminating:
                 yield Finding(pod, expected="Ready", found="not Ready")
+
+
+@check(
+    settles=True,
+    remedy="Restart the agent of the CNI plugin, which writes its masquerade rules again: `kubectl "
+    "-n {cni_namespace} delete pod {cni_pod}`. Then find out what removed them, or put a rule "
+    "before them: on {node}, `iptables-save -t nat -c | grep POSTROUTING`.",
+    facts=[Fact.API, Fact.NETNS, Fact.SERVICE_RULES],
+)
+def egress_masqueraded(node: Node) -> Findings:
+    """What pods send outside the cluster leaves with the node's address, if that is configured.
+
+    Otherwise it leaves with the pod's address, which no router outside the cluster knows: pods
+    reach each other and all Services, but nothing on the internet.
+
+    Except: nodes that show no such configuration. It is known from flannel's subnet.env, from
+    kindnet and ip-masq-agent, and from a plugin's own chain of masquerade rules. Rules of eBPF and
+    of other nftables tables are not read; without a rule of iptables the node is inconclusive then.
+
+    See: https://github.com/flannel-io/flannel/blob/master/Documentation/configuration.md
+         https://github.com/kubernetes-sigs/ip-masq-agent
+    """
+    for each in node.egress.all:
+        if each.answer is not Masqueraded.YES:
+            yield Finding(
+                node.part(f"packets of pods to outside, IPv{each.pod.version}"),
+                expected=f"masqueraded, by {each.why}",
+                found=f"not masqueraded: no rule of POSTROUTING matches {each.pod}",
+                inconclusive=each.inconclusive,
+                key=f"IPv{each.pod.version}",
+            )

@@ -21,6 +21,7 @@ NEEDS_MORE_THAN_THE_SMALL_CLUSTER = (
     "reachability.large_payloads_",
     "settings.uniform_in_pool",
     "pods.network_daemons_ready",
+    "pods.egress_masqueraded",
     "reachability.node_ports",
     "reachability.local_node_ports",
     "reachability.health_check_node_ports",

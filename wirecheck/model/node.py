@@ -25,6 +25,7 @@ from wirecheck.node.dataplane import Dataplane, compared, tables_of
 from wirecheck.node.deprecations import Deprecations
 from wirecheck.node.device_managers import DeviceManagers
 from wirecheck.node.dns import NodeDns
+from wirecheck.node.egress import NodeEgress
 from wirecheck.node.firewall import Firewall
 from wirecheck.node.foreign_addresses import ForeignAddresses
 from wirecheck.node.helper_reach import HelperReach
@@ -292,6 +293,11 @@ class Node:
     def source_bans(self) -> SourceBans:
         """Third-party rules that refuse clients of Services by their source."""
         return SourceBans(self.seen, self.iptables, self.routes)
+
+    @property
+    def egress(self) -> NodeEgress:
+        """The source address of what pods send outside the cluster."""
+        return NodeEgress(self.seen, self.iptables, self.firewall, self.routes)
 
     @cached_property
     def port_mappings(self) -> PortMappings:

@@ -1,0 +1,36 @@
+"""The question about packets that leave: do they get the node's source address?
+
+A rule may depend on what is not known about the packet, such as a set. The packet is then
+followed both ways.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from wirecheck.dataplane.rules.chains import Chains
+from wirecheck.dataplane.rules.engine import RuleEngine
+from wirecheck.dataplane.rules.flows import Flow
+from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket, OnePacket
+
+
+class Masqueraded(Enum):
+    """Whether rules masquerade a packet."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+    """It depends on a condition that is not known here."""
+
+
+def masquerades(chains: Chains[Any], chain: str, packet: ForwardedPacket) -> Masqueraded:
+    """Whether the rules from a chain on masquerade the packet."""
+    engine = RuleEngine(OnePacket(packet), chains)
+    left = engine.to_end_of(chain, [Flow(1)])
+    if not engine.is_masqueraded and not engine.results:
+        return Masqueraded.NO
+    # MASQUERADE and SNAT leave no trace on a packet, ACCEPT does.
+    passes = any(each.accepted for each in engine.accepted)
+    is_sure = not left and not engine.results and not passes
+    return Masqueraded.YES if is_sure else Masqueraded.UNKNOWN

@@ -1,0 +1,166 @@
+"""What one node's pods send outside the cluster: the source address that it leaves with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import IPv4Address, IPv6Address
+
+from wirecheck.addresses import IPAddress, network
+from wirecheck.catalogue.findings import NotApplicable
+from wirecheck.dataplane.iptables.reader import shared_text
+from wirecheck.dataplane.iptables.rules import steps_of
+from wirecheck.dataplane.rules.chains import Chains
+from wirecheck.dataplane.rules.egress import Masqueraded, masquerades
+from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket
+from wirecheck.node.firewall import Firewall
+from wirecheck.node.iptables import Iptables
+from wirecheck.node.routes import NodeRoutes
+from wirecheck.node.seen import NodeSeen
+from wirecheck.parse.iptables import Chain
+
+SUBNET = "/run/flannel/subnet.env"
+POSTROUTING = "POSTROUTING"
+OUTSIDE: Mapping[int, IPAddress] = {
+    4: IPv4Address("8.8.8.8"),
+    6: IPv6Address("2001:4860:4860::8888"),
+}
+"""Public addresses, for which rules are evaluated; nothing is sent there. Addresses for
+documentation would not do: GKE's agent leaves them alone."""
+
+AGENTS: Mapping[str, tuple[int, ...]] = {
+    "kindnet-": (4, 6),
+    # These masquerade IPv6 only with an option of their own.
+    "ip-masq-agent-": (4,),
+    "azure-ip-masq-agent-": (4,),
+}
+"""Names of pods whose program masquerades these families, whatever its configuration."""
+
+CHAINS = (
+    *("FLANNEL-POSTRTG", "KIND-MASQ-AGENT", "IP-MASQ-AGENT", "AWS-SNAT-CHAIN-0"),
+    *("cali-nat-outgoing", "CILIUM_POST_nat", "WEAVE"),
+)
+"""Chains in which plugins masquerade what pods send."""
+
+
+@dataclass(frozen=True)
+class Egress:
+    """A pod's packets to outside of the cluster."""
+
+    pod: IPAddress
+    why: str
+    """What says that they are masqueraded."""
+    answer: Masqueraded
+    unread: tuple[str, ...]
+    """nftables tables that were not read, and could masquerade them."""
+
+    @property
+    def inconclusive(self) -> str:
+        """Why this is not known; empty if it is."""
+        if self.answer is Masqueraded.UNKNOWN:
+            return "the rule that masquerades depends on a condition that is not known"
+        if self.answer is Masqueraded.NO and self.unread:
+            return "the rules of further nftables tables were not read"
+        return ""
+
+
+@dataclass(frozen=True)
+class NodeEgress:
+    """The rules that masquerade what the node's pods send."""
+
+    seen: NodeSeen
+    iptables: Iptables
+    firewall: Firewall
+    routes: NodeRoutes
+
+    @property
+    def all(self) -> tuple[Egress, ...]:
+        """One for each family of pods whose masquerading is configured.
+
+        Raises NotApplicable if no configuration is known.
+        """
+        # Without a visit nothing is known about the node.
+        files = self.seen.facts.files
+        found = tuple(self._all(_settings(files.get(SUBNET) or "")))
+        if not found:
+            raise NotApplicable("nothing on the node shows that pods are to be masqueraded")
+        return found
+
+    def _all(self, flannel: Mapping[str, str]) -> Iterator[Egress]:
+        for family in (4, 6):
+            pod = self._pod(family)
+            if pod is None:
+                continue
+            tables = list(self._nat(family))
+            packet = self._packet(pod)
+            why = self._configured(pod, flannel) or _in_chain(tables, packet)
+            if not why:
+                continue
+            answers = {masquerades(each, POSTROUTING, packet) for each in tables}
+            # The first of several tables that translates a packet decides.
+            ranked = (Masqueraded.YES, Masqueraded.UNKNOWN)
+            answer = next((each for each in ranked if each in answers), Masqueraded.NO)
+            yield Egress(pod, why, answer, self._unread(tables))
+
+    def _pod(self, family: int) -> IPAddress | None:
+        """The address of a pod on the node that has its own netns."""
+        pods = (pod for pod in self.seen.pods if pod.has_own_netns)
+        found = (each for pod in pods for each in pod.addresses if each.version == family)
+        return min(found, key=int, default=None)
+
+    def _packet(self, pod: IPAddress) -> ForwardedPacket:
+        routing = self.routes.routing
+        route = routing.route_to(OUTSIDE[pod.version])
+        device = routing.device_of(route) if route else None
+        return ForwardedPacket(pod, OUTSIDE[pod.version], "", device.name if device else "")
+
+    def _nat(self, family: int) -> Iterator[Chains[Chain]]:
+        cache = self.seen.cluster.readers
+        for number, texts in enumerate((self.iptables.rules, self.iptables.legacy)):
+            table = self.iptables.dump(texts[family]).tables.get("nat") if texts[family] else None
+            if table is not None:
+                translate = partial(steps_of, step_of=cache.step_of)
+                label = f"egress {number}"
+                yield Chains(label, table.chains, translate, shared_text, cache.rules.chains)
+
+    def _unread(self, tables: list[Chains[Chain]]) -> tuple[str, ...]:
+        """The nftables tables in which the plugin may masquerade instead of iptables."""
+        listing = self.seen.facts.commands.get("nft-tables")
+        uses_iptables = any(table.find(name) for table in tables for name in CHAINS)
+        if uses_iptables or (listing is not None and listing.status == 0):
+            return self.firewall.unread_tables
+        return ("of which nft did not list the names",)
+
+    def _configured(self, pod: IPAddress, flannel: Mapping[str, str]) -> str:
+        """What says that the pod's packets are masqueraded; empty if that is not known."""
+        subnet = flannel.get("FLANNEL_SUBNET" if pod.version == 4 else "FLANNEL_IPV6_SUBNET", "")
+        if flannel.get("FLANNEL_IPMASQ") == "true" and _within(pod, subnet):
+            return f"FLANNEL_IPMASQ=true in {SUBNET}"
+        for each in self.seen.pods:
+            families = (of for name, of in AGENTS.items() if each.name.startswith(name))
+            if each.on_host_network and pod.version in next(families, ()):
+                return f"{each.name} runs on the node"
+        return ""
+
+
+def _in_chain(tables: list[Chains[Chain]], packet: ForwardedPacket) -> str:
+    """A chain of a plugin that masquerades the packet, if it gets there."""
+    for table in tables:
+        for name in CHAINS:
+            if table.find(name) and masquerades(table, name, packet) is Masqueraded.YES:
+                return f"chain {name}"
+    return ""
+
+
+def _settings(text: str) -> dict[str, str]:
+    pairs = (line.partition("=") for line in text.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _within(address: IPAddress, text: str) -> bool:
+    try:
+        wanted = network(text)
+    except ValueError:
+        return False
+    return address.version == wanted.version and address in wanted
