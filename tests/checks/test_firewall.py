@@ -313,6 +313,49 @@ def test_a_list_of_allowed_sources_is_a_ban_of_all_others(small):
     assert bans(small, table("raw", *rules)) == [(rules[1], Level.WARN)]
 
 
+CALICO = (
+    "-A PREROUTING -j cali-PREROUTING",
+    "-A cali-PREROUTING -i cali+ -j MARK --set-xmark 0x40000/0x40000",
+    "-A cali-PREROUTING -j cali-from-host-endpoint",
+    "-A cali-from-host-endpoint -i ens3 -g cali-fh-ens3",
+    "-A cali-fh-ens3 -p tcp -m tcp --dport 22 -j cali-allow",
+    "-A cali-fh-ens3 -m mark --mark 0x10000/0x10000 -j RETURN",
+    "-A cali-fh-ens3 -j DROP",
+    "-A cali-allow -j MARK --set-xmark 0x10000/0x10000",
+)
+
+
+def test_the_policy_of_an_interface_is_no_ban(small):
+    chains = dict.fromkeys(each.split()[1] for each in CALICO if "-A PRE" not in each)
+    declared = "".join(f":{each} - [0:0]\n" for each in chains)
+    assert bans(small, table("raw", *CALICO, chains=declared)) == []
+
+
+def test_the_policy_of_pods_for_the_node_itself_is_no_ban(small):
+    first(
+        small,
+        "-A INPUT -i cali+ -j cali-wl-to-host",
+        "-A cali-wl-to-host -j DROP",
+        "-A INPUT -s 198.51.100.7/32 -j REJECT",
+        chains="",
+    )
+    text = small.document.commands["iptables-nft-save"].output
+    text = text.replace(":KUBE-FORWARD", ":cali-wl-to-host - [0:0]\n:KUBE-FORWARD", 1)
+    small.api["services"][0]["spec"]["ports"][0]["nodePort"] = 30053
+    small.change_output("iptables-nft-save", text)
+
+    found = small.findings("firewall.source_bans")
+    assert [each.subject.part for each in found] == ["-A INPUT -s 198.51.100.7/32 -j REJECT"]
+
+
+def test_a_rule_after_others_that_accept_is_never_a_failure(small):
+    ban = "-A PREROUTING -s 10.0.0.0/8 -j DROP"
+    rules = ["-A PREROUTING -m mark --mark 0x1/0x1 -j ACCEPT", ban]
+    assert bans(small, table("raw", *rules)) == [(rules[1], Level.WARN)]
+    rules[0] = "-A PREROUTING -i lo -j ACCEPT"
+    assert bans(small, table("raw", *rules)) == [(rules[1], Level.FAIL)]
+
+
 def test_a_policy_of_the_other_variant_names_the_mix(small):
     docker = table("filter", "-A FORWARD -i docker0 -j ACCEPT").replace("FORWARD ACC", "FORWARD DR")
     small.change_output("iptables-legacy-save", FILTER.replace("nf_tables", "legacy"))

@@ -154,7 +154,8 @@ class Firewall:
     @property
     def unread_tables(self) -> tuple[str, ...]:
         """The nftables tables of which only the name is known, and that packets traverse."""
-        names = table_names(self.seen)
+        listing = self.seen.facts.commands.get("nft-tables")
+        names = table_names(self.seen) if listing is not None and listing.status == 0 else ()
         return tuple(e for e in names if e.partition(" ")[0] in FORWARDING and e not in READ)
 
     @property

@@ -23,7 +23,11 @@ MOST_PACKETS = 500
 MOST_STEPS = 50_000
 """Rules that are followed in one base chain, each as often as it is called."""
 
+LOOPBACK = SourceTest("interface", "lo", negated=False)
 DEEPEST = 16
+MOST_FILTERING = 200
+"""Rules of a chain that are searched for one that accepts packets."""
+
 SOURCES = frozenset({"network", "interface"})
 BY_SOURCE = (" src", "src,", "--src-cc", "--src-range", "-m recent", "--mac-source")
 """In the text of a condition that is not followed: it is about the source."""
@@ -42,8 +46,8 @@ class Ban:
     before_dnat: bool
     """Whether it meets packets before they are translated; those to other nodes, too."""
     is_open: bool
-    """Whether it is for all destinations, ports and protocols, and no rule before it lets some of
-    the sources pass."""
+    """Whether it is for all destinations, ports and protocols, and no rule before it lets some
+    packets pass."""
 
     @property
     def rule(self) -> str:
@@ -77,6 +81,8 @@ class _Way:
     is_open: bool = True
     is_rest: bool = False
     """Whether rules before it have let some sources pass."""
+    is_filtered: bool = False
+    """Whether rules before it may have accepted or returned some packets, whatever for."""
 
 
 class _Search:
@@ -98,6 +104,9 @@ class _Search:
             if self._left < 0:
                 return
             onward = None if step.never or step.marks else self._onward(step, way)
+            is_for_others = step.never or LOOPBACK in step.sources
+            if not is_for_others and any(map(self._may_pass, step.actions)):
+                way = replace(way, is_filtered=True)
             if onward is None:
                 continue
             for action in step.actions:
@@ -107,6 +116,20 @@ class _Search:
                     yield from self._in_chain(action, onward)
                 if self._early and step.sources and _leaves(action):
                     way = replace(way, is_rest=True)
+
+    def _may_pass(self, action: object, depth: int = 0) -> bool:
+        """Whether the action may accept a packet, or end the chain for it."""
+        if not isinstance(action, Jump):
+            return _leaves(action)
+        chain = self._stage.chains.find(action.chain) if depth < DEEPEST else None
+        if chain is None or len(chain.steps) > MOST_FILTERING:
+            return action.goto
+        inner = (each for step in chain.steps if not step.never for each in step.actions)
+        return action.goto or any(
+            each == End(Verdict.NOTHING)
+            or (isinstance(each, Jump) and self._may_pass(each, depth + 1))
+            for each in inner
+        )
 
     def _in_chain(self, action: Jump, onward: _Way) -> Iterator[Ban]:
         chains = self._stage.chains
@@ -131,6 +154,10 @@ class _Search:
         )
         if first < 0 and not way.is_rest:
             return
+        # A policy for an interface lets through what it accepts, and refuses the rest.
+        is_policy = (way.is_filtered or not self._early) and not way.is_rest
+        if first >= 0 and is_policy and all(each.kind == "interface" for each in sources):
+            return
         rules = self._stage.chains.named(tuple(step.rule for step in way.steps[first:]))
         yield Ban(
             self._family,
@@ -138,7 +165,7 @@ class _Search:
             tuple(map(text_of, rules)),
             sources,
             self._early,
-            way.is_open and not way.is_rest,
+            way.is_open and not way.is_filtered,
         )
 
 
