@@ -16,6 +16,7 @@ _NEWER = (
     "Install a newer iptables on the node, or check it through an agent pod, whose image has one "
     "(`agent.image` in the inventory)."
 )
+EMPTY = "not asked: the legacy tables have no rules"
 LONGEST_RULE = 200
 
 
@@ -115,4 +116,4 @@ def _is_nft(seen: NodeSeen, family: int, command: str) -> bool:
 def _has_legacy(seen: NodeSeen, command: str) -> bool:
     tool = command.partition("-")[0]
     record = seen.facts.commands.get(f"{tool}-legacy-save")
-    return record is not None and record.status == 0
+    return record is not None and (record.status == 0 or record.problem == EMPTY)

@@ -300,6 +300,12 @@ def test_a_node_without_any_iptables_whose_kernel_has_rules(
     assert records["iptables-save"]["problem"] == "missing"
     assert records["ip6tables-save"]["problem"] == "not asked: the node has no iptables rules"
 
+    monkeypatch.setattr(commands, "table_names", lambda: {"output": "table inet firewalld\n"})
+    monkeypatch.setattr(commands, "legacy_tables", lambda _="": ["nat"])
+    for empty, problem in ((True, "not asked: the node has no iptables rules"), (False, "missing")):
+        monkeypatch.setattr(commands, "are_empty", lambda *_, empty=empty: empty)
+        assert commands.list_rules(Ample())["iptables-save"]["problem"] == problem
+
 
 class Ample(Deadline):
     def __init__(self) -> None: ...
@@ -365,3 +371,31 @@ def test_a_kernel_that_does_not_track_connections_is_not_asked(
     assert {each["problem"] for each in records.values()} == {
         "not asked: the kernel does not track connections"
     }
+
+
+@pytest.mark.parametrize(
+    ("tools", "version", "empty", "runs"),
+    [
+        ({"iptables-nft-save"}, "", True, False),
+        ({"iptables-nft-save"}, "", False, True),
+        ({"iptables-nft-save", "iptables-legacy-save"}, "", True, True),
+        ({"iptables", "iptables-save"}, "iptables v1.8.10 (nf_tables)", True, False),
+        ({"iptables", "iptables-save"}, "iptables v1.8.10 (nf_tables)", False, True),
+        ({"iptables", "iptables-save"}, "iptables v1.8.7 (legacy)", False, False),
+    ],
+)
+def test_legacy_tables_without_a_tool_that_lists_them(
+    asked: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tools: set[str],
+    version: str,
+    *,
+    empty: bool,
+    runs: bool,
+) -> None:
+    asked["tools"], asked["legacy"] = tools, ["nat"]
+    asked["outputs"] = {"iptables-version": version}
+    monkeypatch.setattr(commands, "are_empty", lambda *_: empty)
+
+    # Where the tool is missing, running it says so.
+    assert ("iptables-legacy-save" in ran(monkeypatch)) is runs

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from wirecheck.collect.on_node.bundled_tools import bundled
 from wirecheck.collect.on_node.deadline import Deadline, has_ended, kill, kill_with_me
+from wirecheck.collect.on_node.legacy_tables import are_empty
 from wirecheck.collect.on_node.nf_tables import native_parts, table_names
 from wirecheck.collect.on_node.udp_entries import UdpEntries
 
@@ -37,11 +38,11 @@ TABLE: Dict[str, Tuple[str, ...]] = {
 }
 
 RULES = (
+    "iptables-version",
     "iptables-nft-save",
     "ip6tables-nft-save",
     "iptables-legacy-save",
     "ip6tables-legacy-save",
-    "iptables-version",
     "iptables-save",
     "ip6tables-save",
     "nft-version",
@@ -66,6 +67,7 @@ MOST_BYTES = 96 << 20
 MOST_UDP_BYTES = 16 << 20
 MOST_ERROR_BYTES = 4096
 RESERVE = 2.0
+EMPTY = "the legacy tables have no rules"
 CONNTRACK = ("/proc/sys/net/netfilter/nf_conntrack_max", "/proc/net/stat/nf_conntrack")
 """Files of a kernel that tracks connections; it may be built without one of them."""
 
@@ -210,6 +212,8 @@ def list_rules(deadline: Deadline) -> Dict[str, JsonObject]:
                 reason = "there is no " + table
         if identity in ("iptables-save", "ip6tables-save") and not reason:
             reason = _legacy_reason(identity, records)
+        if "-legacy-" in identity and not has(TABLE[identity][0]):
+            reason = _unlisted_legacy_reason(identity, reason, records)
         if reason:
             records[identity] = _not_asked(identity, reason)
             continue
@@ -272,15 +276,26 @@ def _reasons() -> Dict[str, str]:
 def _legacy_reason(identity: str, records: Dict[str, JsonObject]) -> str:
     """The legacy iptables-save loads the table that it lists."""
     family = "ip6" if identity.startswith("ip6") else "ip"
-    if legacy_tables(family + "_tables_names"):
-        return ""
+    names = family + "_tables_names"
+    legacy = legacy_tables(names)
     version = records["iptables-version"]
     if version.get("problem") == "missing":
         # Another iptables, such as that of kube-proxy's image, may have written rules.
         tables = records[TABLES].get("output", "table %s nat" % family).splitlines()
         own = {"table %s %s" % (family, each) for each in ("raw", "mangle", "nat", "filter")}
-        return "" if own.intersection(tables) else "the node has no iptables rules"
-    return "" if "nf_tables" in version.get("output", "") else "no legacy table is loaded"
+        has_rules = own.intersection(tables) or not are_empty(names, legacy)
+        return "" if has_rules else "the node has no iptables rules"
+    return "" if legacy or "nf_tables" in version.get("output", "") else "no legacy table is loaded"
+
+
+def _unlisted_legacy_reason(identity: str, reason: str, records: Dict[str, JsonObject]) -> str:
+    """The node has no tool that lists legacy tables; one that has rules makes it missing."""
+    names = "ip6_tables_names" if identity.startswith("ip6") else "ip_tables_names"
+    tables = legacy_tables(names)
+    version = records["iptables-version"]
+    if not tables or ("output" in version and "nf_tables" not in version["output"]):
+        return reason  # the plain iptables lists them
+    return EMPTY if are_empty(names, tables) else ""
 
 
 def legacy_tables(names: str = "ip_tables_names") -> List[str]:
