@@ -1,7 +1,7 @@
 """Pods: whether each pod has the addresses that the API shows for it."""
 
 from wirecheck.addresses import contains
-from wirecheck.catalogue import Fact, Finding, Findings, NotApplicable, check
+from wirecheck.catalogue import Fact, Finding, Findings, Level, NotApplicable, check
 from wirecheck.dataplane.rules.egress import Masqueraded
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
@@ -202,3 +202,33 @@ def egress_masqueraded(node: Node) -> Findings:
                 inconclusive=each.inconclusive,
                 key=f"IPv{each.pod.version}",
             )
+
+
+@check(
+    settles=True,
+    remedy="Find out who attached it, on {node}: `bpftool net list` and `tc filter show dev DEVICE "
+    "ingress`. Ask the owner before you remove it: a plugin or an agent may rely on it.",
+    facts=[Fact.DEVICE_PROGRAMS, Fact.NETNS, Fact.PROCESSES],
+)
+def device_programs(node: Node) -> Findings:
+    """Only programs of the CNI plugin are attached to pods' interfaces and tunnel devices.
+
+    A program or filter that somebody else attached, or that another plugin left behind, can drop,
+    delay or redirect packets of pods. No iptables rule, route or NetworkPolicy shows that.
+
+    Except: programs that are known to only observe packets, and the tbf queue of the CNI plugin
+    bandwidth. With an unknown CNI plugin programs are inconclusive.
+
+    See: https://docs.ebpf.io/linux/program-type/BPF_PROG_TYPE_SCHED_CLS/
+         https://man7.org/linux/man-pages/man8/tc-bpf.8.html
+    """
+    for each in node.device_programs.unexpected:
+        yield Finding(
+            each.ref,
+            expected=each.expected,
+            found=each.found,
+            level=Level.WARN,
+            evidence=each.evidence,
+            inconclusive=each.inconclusive,
+            key=each.ref.part,
+        )

@@ -134,6 +134,7 @@ def pod_netns(inode: int, nsid: int, address: str, outer: int, port: int = 8080)
         conntrack_count=10,
         listeners=[Listener("::", port, v6only=False)],
         filters=[],
+        programs=[],
     )
 
 
@@ -308,6 +309,7 @@ def node_netns() -> Namespace:
         neighbours=[Neighbour(4, "10.244.1.0", MACS["n2"], "PERMANENT")],
         fdb=[Fdb(4, MACS["n2"], "192.0.2.2", state="permanent")],
         listeners=[Listener("::", 10250, v6only=False)],
+        programs=[],
         rules=[Rule(4, 0, 255), Rule(4, 32766, 254), Rule(4, 32767, 253), Rule(6, 0, 255)],
     )
 

@@ -46,6 +46,12 @@ class Fact(Enum):
         "one pass over /proc",
         stages=("Network namespaces", "Pods"),
     )
+    DEVICE_PROGRAMS = Measured(
+        "programs and filters attached to interfaces of the node and of pods: tc over netlink, "
+        "XDP, tcx and netkit with the system call bpf, which only queries",
+        "some milliseconds, and less than a millisecond per pod; at most 2,000 programs each",
+        stages=("Programs of interfaces",),
+    )
     LISTENERS = Measured(
         "the listening TCP sockets of the node and of each pod's network namespace, over netlink "
         "(sock_diag) or from /proc/PID/net/tcp and tcp6, and the names of packet filter tables in "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from wirecheck.node.device_programs import described, programs_on
 from wirecheck.node.netns import Interface, Netns
 from wirecheck.snapshot.netns import Route
 
@@ -67,6 +68,8 @@ class InterfaceView(View, frozen=True, kw_only=True):
     vxlan_id: int | None = None
     vxlan_port: int | None = None
     vxlan_local: str = ""
+    programs: list[str] = []
+    """Attached to it: `tc ingress: program cil_from_container (id 1234)`."""
 
     @property
     def label(self) -> str:
@@ -109,6 +112,7 @@ def interface_view(netns: Netns, each: Interface) -> InterfaceView:
         vxlan_id=link.vxlan_id,
         vxlan_port=link.vxlan_port,
         vxlan_local=link.vxlan_local,
+        programs=[described(program) for program in programs_on(netns, each)],
     )
 
 

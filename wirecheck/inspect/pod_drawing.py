@@ -83,7 +83,7 @@ def _netns(wire: WireView) -> Line:
 
 def _pod_side(view: PodView, side: PodSide) -> Iterator[Line]:
     if side.interface:
-        yield _interface(side.interface, INSIDE)
+        yield from _interface(side.interface, INSIDE)
     else:
         yield Line("no interface but lo", "eth0", f"  {CROSS} ", BAD)
     yield from findings_here(_at(view, "interface"), INSIDE)
@@ -95,9 +95,13 @@ def _pod_side(view: PodView, side: PodSide) -> Iterator[Line]:
     yield Line(rail=f"  {CROSS}" if _is_cut(view) else "  │")
 
 
-def _interface(each: InterfaceView, rail: str, port: str = "", *, bad: bool = False) -> Line:
+def _interface(
+    each: InterfaceView, rail: str, port: str = "", *, bad: bool = False
+) -> Iterator[Line]:
     style = BAD if bad or not each.up else ""
-    return Line(interface_text(each) + port, each.label, rail, style)
+    yield Line(interface_text(each) + port, each.label, rail, style)
+    for program in each.programs[:MOST_LINES]:
+        yield Line(program, "attached", rail)
 
 
 def _is_cut(view: PodView) -> bool:
@@ -117,7 +121,7 @@ def _node(view: PodView) -> Iterator[Line]:
     if wire.way_out:
         for each in (wire.way_out.overlay, wire.way_out.uplink):
             if each:
-                yield _interface(each, ON_NODE)
+                yield from _interface(each, ON_NODE)
         peers = wire.way_out.peers
         for at, peer in enumerate(peers[:MOST_LINES], start=1):
             yield _peer(peer, "└─ " if at == len(peers) else "├─ ")
@@ -129,14 +133,14 @@ def _node(view: PodView) -> Iterator[Line]:
 def _node_side(view: PodView, side: NodeSide) -> Iterator[Line]:
     if side.interface:
         port = f"  port of {side.interface.master}" if side.interface.master else ""
-        yield _interface(side.interface, ON_NODE, port, bad=bool(side.problem))
+        yield from _interface(side.interface, ON_NODE, port, bad=bool(side.problem))
     if side.problem:
         yield Line(side.problem, "host side", f"{CROSS} ", BAD)
     elif side.interface is None:
         yield Line("none: it is not a veth pair", "host side", ON_NODE)
     yield from findings_here(_at(view, "host_side"), ON_NODE)
     if side.bridge:
-        yield _interface(side.bridge, ON_NODE)
+        yield from _interface(side.bridge, ON_NODE)
     yield from findings_here(_at(view, "bridge"), ON_NODE)
     for route in side.routes:
         yield Line(route.text, "route to pod", ON_NODE)

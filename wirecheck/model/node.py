@@ -24,6 +24,7 @@ from wirecheck.node.conntrack import Conntrack
 from wirecheck.node.dataplane import Dataplane, compared, tables_of
 from wirecheck.node.deprecations import Deprecations
 from wirecheck.node.device_managers import DeviceManagers
+from wirecheck.node.device_programs import DevicePrograms
 from wirecheck.node.dns import NodeDns
 from wirecheck.node.egress import NodeEgress
 from wirecheck.node.firewall import Firewall
@@ -234,6 +235,11 @@ class Node:
     def device_managers(self) -> DeviceManagers:
         """Programs that may take over devices of the CNI plugin."""
         return DeviceManagers(self.seen, self.namespaces, self.routing_rules)
+
+    @cached_property
+    def device_programs(self) -> DevicePrograms:
+        """Programs attached to interfaces of pods and to tunnel devices."""
+        return DevicePrograms(self.seen, self.namespaces)
 
     @cached_property
     def cni(self) -> Cni:

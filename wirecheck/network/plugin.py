@@ -120,6 +120,8 @@ class CniPlugin:
 
     No route leads back through such a device, so a strict rp_filter drops its packets.
     """
+    programs: tuple[str, ...] = ()
+    """Prefixes of the names of the programs that it attaches to pods' and tunnel devices."""
     masquerade_chains: tuple[str, ...] = ()
     """Name prefixes of the iptables chains with its masquerade rules."""
     services: ServiceForwarding = ServiceForwarding()

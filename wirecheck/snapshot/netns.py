@@ -115,6 +115,21 @@ class Listener(SnapshotPart, frozen=True):
     """Whether an IPv6 socket accepts IPv6 only; None for IPv4, and where only /proc was read."""
 
 
+class DeviceProgram(SnapshotPart, frozen=True):
+    """A program or filter that is attached to an interface, or its netem queue."""
+
+    index: int
+    hook: str
+    """`tc ingress`, `tc egress`, `tcx ingress`, `xdp`, `netkit primary` … or `qdisc`."""
+    kind: str
+    """`bpf`, or the kind of a filter (`u32`, `flower`, `matchall`) or queue (`netem`)."""
+    name: str = ""
+    """Of a program; the kernel keeps 15 characters. Of a filter its actions: `drop`, `mirred`."""
+    id: int = 0
+    drops: int = 0
+    """Packets that all filters of tc on the interface dropped, since it was created."""
+
+
 class Namespace(SnapshotPart, frozen=True):
     """One network namespace; the first one of a document is the node's own."""
 
@@ -139,5 +154,7 @@ class Namespace(SnapshotPart, frozen=True):
     """Whether there are more than the program lists."""
     filters: list[str] | None = None
     """Of a pod: its packet filter tables, `nat` (iptables-legacy) or `ip nat` (nftables)."""
+    programs: list[DeviceProgram] | None = None
+    """Attached to its interfaces; None in documents of older programs."""
     error: str = ""
     """Why it could not be entered or read; the lists are incomplete then."""

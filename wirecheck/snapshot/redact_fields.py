@@ -141,6 +141,7 @@ FIELDS: Mapping[str, str] = {
     "Neighbour.*": OPAQUE,
     "Fdb.*": OPAQUE,
     "Listener.*": OPAQUE,
+    "DeviceProgram.*": OPAQUE,
     "Namespace.filters": OPAQUE,
     "Namespace.redirect": IPTABLES,
     "PodProcesses.runtime": KEEP,

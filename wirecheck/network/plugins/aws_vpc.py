@@ -17,6 +17,8 @@ PLUGIN = CniPlugin(
     precedence=70,
     addresses=AddressSource.NODE_NETWORK,
     attachment=Attachment.HOST_ROUTE,
+    # Of its network policy agent.
+    programs=("handle_ingress", "handle_egress"),
     pod_interfaces=("eni",),
     # Pods have the MAC of the node's end as a permanent neighbour entry:
     # https://github.com/aws/amazon-vpc-cni-k8s/issues/2103

@@ -19,6 +19,8 @@ PLUGIN = CniPlugin(
     precedence=55,
     addresses=AddressSource.OWN_POOLS,
     attachment=Attachment.HOST_ROUTE,
+    # With the eBPF dataplane.
+    programs=("cali_", "calico_", "conntrack_cleanup"),
     pod_interfaces=("cali",),
     own_devices=("vxlan.calico",),
     masquerade_chains=("cali-",),

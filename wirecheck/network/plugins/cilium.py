@@ -11,6 +11,8 @@ from wirecheck.network.plugin import (
     ServiceForwarding,
 )
 
+PLACES = ("container", "netdev", "host", "overlay")
+
 PLUGIN = CniPlugin(
     name="Cilium",
     # `anetd` is the agent of GKE Dataplane V2, whose pods' devices are named `gke…`.
@@ -22,6 +24,11 @@ PLUGIN = CniPlugin(
     attachment=Attachment.EBPF,
     pod_interfaces=("lxc",),
     own_devices=("cilium_",),
+    # Versions before 1.12 call them bpf_lxc.o:[from-container], from_container …
+    programs=(
+        *("cil_", "bpf_lxc", "bpf_host", "bpf_netdev", "bpf_overlay", "bpf_xdp", "handle_xgress"),
+        *(f"{way}{gap}{place}" for way in ("from", "to") for gap in "-_" for place in PLACES),
+    ),
     redirected_devices=("lxc", "cilium_"),
     services=ServiceForwarding(
         # `strict` is what versions before 1.14 call it.
