@@ -97,7 +97,8 @@ def no_overlap(node: Node) -> Findings:
 def no_blackholes(node: Node) -> Findings:
     """The node has a route to all pods, DNS replicas and Services, and none is a blackhole.
 
-    A blackhole route silently drops packets, and is easily overlooked in a list of routes.
+    A blackhole route silently drops packets, and is easily overlooked in a list of routes. Rules
+    that refuse packets, and routes to other nodes and API servers, count as well.
 
     Except: a blackhole route for the node's own range, which some CNI plugins use for unassigned
     addresses; addresses that the node itself has (IPVS, NodeLocal DNSCache).
@@ -188,11 +189,11 @@ def local_table_first(node: Node) -> Findings:
 def policy_routing(node: Node) -> Findings:
     """No routing rule for a source address diverts packets to pods.
 
-    Tables for a second network often have a default route only. What the node sends to its pods
-    with that source, such as the kubelet's probes, then leaves the node.
+    Tables for a second network often have a default route only. What the node sends to pods with
+    that source, such as the kubelet's probes and connections to Services, then leaves the node.
 
     Except: rules for a mark, a device, a user or a port, which select packets on purpose; tables
-    with a route to the pods; packets that the route to a pod sends with another source.
+    with a route to the pods; sources that neither the route to a pod nor that to a Service has.
 
     See: https://github.com/projectcalico/calico/issues/4662
          https://github.com/rancher/rke2/issues/1053

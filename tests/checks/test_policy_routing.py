@@ -94,17 +94,33 @@ def test_a_table_with_the_routes_to_pods_is_right(small):
     assert found(small) == []
 
 
-def test_the_address_of_the_bridge_is_the_source_on_a_bridge(small):
-    """What flannel's node sends to its own pods has the bridge's address, which no rule names."""
-    rule = Rule(4, 30400, 30400, source=OWN)
-    tunnel = [
-        Route(4, "10.244.1.0/24", gateway="10.244.1.0", index=4, onlink=True, source="10.244.0.0")
-    ]
+def on_the_overlay(small: SmallCluster) -> None:
+    """As flannel sets it up: its device has an address, which packets to the tunnel get."""
     kept = [e for e in small.document.namespaces[0].routes if e.destination != "10.244.1.0/24"]
-    small.change_netns(HOST, routes=[*kept, *tunnel])
-    add(small, DEFAULT_ONLY, rules=[rule])
+    tunnel = Route(
+        4, "10.244.1.0/24", gateway="10.244.1.0", index=4, onlink=True, source="10.244.0.0"
+    )
+    small.change_netns(HOST, routes=[*kept, tunnel])
 
+
+def test_connections_to_services_have_the_source_of_the_default_route(small):
+    """kube-proxy translates the destination after the kernel has chosen the source."""
+    on_the_overlay(small)
+    add(small, DEFAULT_ONLY, rules=[Rule(4, 30400, 30400, source=OWN)])
+    assert len(found(small)) == 1
+
+    # Without a Service, packets to pods have the address of the bridge or of the tunnel.
+    small.api["services"] = []
     assert found(small) == []
+
+
+def test_a_proxy_that_translates_before_the_route_is_looked_up_is_right(small):
+    cilium(small)
+    add(small, DEFAULT_ONLY, rules=[Rule(4, 30400, 30400, source=OWN)])
+    assert found(small) == []
+
+    small.api["configMaps"] = []
+    assert len(found(small)) == 1
 
 
 def test_cilium_sends_to_its_pods_from_its_own_device(small):

@@ -228,3 +228,38 @@ def test_the_blackhole_of_the_nodes_own_block_is_right(small):
     add_routes(small, borrowed)
 
     assert refused(small) == {}
+
+
+def test_a_bridge_over_an_api_server_outside_of_the_cluster_is_found(small):
+    aws_vpc(small)
+    add_device(small, "docker0", "172.17.0.0/16")
+    add_api_server(small, "172.17.80.9")
+
+    assert overlaps(small) == ["contains 172.17.80.9, the address of an API server"]
+
+
+@pytest.mark.parametrize(
+    ("range_", "part"),
+    [("192.0.2.2/32", "to Node n2 192.0.2.2"), ("172.17.80.0/24", "to an API server 172.17.80.9")],
+)
+def test_a_blackhole_over_another_node_or_an_api_server_is_found(small, range_, part):
+    calico_bgp(small)
+    add_api_server(small, "172.17.80.9")
+    add_routes(small, Route(4, range_, type="unreachable"))
+
+    assert refused(small) == {part: f"unreachable {range_}"}
+
+
+def add_api_server(small: SmallCluster, ip: str) -> None:
+    small.api["endpointSlices"].append(
+        {
+            "metadata": {
+                "name": "kubernetes",
+                "namespace": "default",
+                "labels": {"kubernetes.io/service-name": "kubernetes"},
+            },
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [ip], "conditions": {"ready": True}}],
+            "ports": [{"name": "https", "port": 6443, "protocol": "TCP"}],
+        }
+    )

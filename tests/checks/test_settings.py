@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from tests.checks.small_cluster import SmallCluster
@@ -171,6 +172,20 @@ def test_a_node_behind_a_router_may_send_to_any_of_several_networks(small):
     findings = small.findings("settings.rp_filter")
     assert {each.subject.part for each in findings} == {"rp_filter of ens3", "rp_filter of eth1"}
     assert all(each.inconclusive for each in findings)
+
+
+def test_no_packet_arrives_on_the_dummy_device_that_has_the_nodes_address(small):
+    """Hosts that announce their address by BGP have it on a device without a wire."""
+    two_networks(small, Route(4, "10.0.0.3/32", gateway="192.0.2.254", index=2))
+    host = small.document.namespaces[0]
+    links = [replace_kind(each, "dummy") if each.name == "eth1" else each for each in host.links]
+    small.change_netns(1, links=links)
+
+    assert not small.findings("settings.rp_filter")
+
+
+def replace_kind(device: Link, kind: str) -> Link:
+    return msgspec.structs.replace(device, kind=kind)
 
 
 def test_nodes_with_external_addresses_only_are_evaluated(small):

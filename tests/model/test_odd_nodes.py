@@ -122,3 +122,14 @@ def test_addresses_of_pods_are_not_connected_to_as_addresses_of_nodes():
 
     asked = [each.address for each in plan.contacts.contacts if each.purpose == "node"]
     assert asked == ["192.0.2.2", "192.0.2.106"]
+
+
+def test_a_pod_with_an_odd_address_affects_itself_alone():
+    small, usual = SmallCluster(), SmallCluster()
+    for each, address in ((small, "not-an-address"), (usual, "")):
+        pod = each.api["pods"][1]
+        odd = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}
+        metadata = pod["metadata"] | {"name": "odd", "uid": "odd"}
+        each.api["pods"].append(pod | {"metadata": metadata, "status": odd})
+
+    assert outcomes(small) == outcomes(usual)

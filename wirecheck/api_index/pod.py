@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from wirecheck.addresses import IPAddress, addresses
+from wirecheck.addresses import IPAddress
+from wirecheck.api_index.node_addresses import valid_addresses
 from wirecheck.catalogue.findings import Ref
 from wirecheck.snapshot.objects import metadata
 from wirecheck.snapshot.objects.metadata import Metadata, OwnerReference
@@ -71,7 +72,7 @@ class Pod:
     def addresses(self) -> frozenset[IPAddress]:
         """Every address that the API shows for the pod."""
         status = self.object.status
-        return addresses([status.pod_ip, *(each.ip for each in status.pod_ips)])
+        return frozenset(valid_addresses([status.pod_ip, *(each.ip for each in status.pod_ips)]))
 
     @property
     def on_host_network(self) -> bool:

@@ -8,7 +8,7 @@ missing route to a pod shows only with the source that it has chosen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -93,9 +93,30 @@ class PolicyRouting:
     def _from_node(self) -> Iterator[DivertedTo]:
         for target, pod in [*self._own_pods, *self._pods_of_others()]:
             route = self._routing.route_to(target)
-            if route is not None and (source := self._source_of(route)):
-                origin = Origin(source=source)
-                yield from self._diverted(THE_NODE, origin, target, pod, route)
+            if route is None:
+                continue
+            sources = [self._source_of(route), self._source_to_services.get(target.version)]
+            for source in dict.fromkeys(filter(None, sources)):
+                yield from self._diverted(THE_NODE, Origin(source=source), target, pod, route)
+
+    @cached_property
+    def _source_to_services(self) -> Mapping[int, IPAddress]:
+        """The source of connections to Services, by family: that of the route to a cluster IP.
+
+        kube-proxy then translates the destination, and the kernel looks up the route to the pod
+        with the same source (ip_route_me_harder). Programs that replace kube-proxy translate
+        before the source is chosen.
+        """
+        if self.seen.cluster.proxy_replacement:
+            return {}
+        found: dict[int, IPAddress] = {}
+        for block in self.seen.cluster.service_blocks:
+            known = next(iter(block.members.values()))
+            if known.version not in found and known not in self._routing.own:
+                route = self._routing.route_to(known)
+                if route is not None and (source := self._source_of(route)):
+                    found[known.version] = source
+        return found
 
     def _from_pods(self) -> Iterator[DivertedTo]:
         """From pods that a rule selects, to other pods of the node."""
@@ -161,6 +182,8 @@ class PolicyRouting:
         That is the route's own, else the first address of its device, else the first address of
         the node by the index of its interface. For IPv6 it is the node's own address.
         """
+        if route.type != "unicast":
+            return None
         if route.source:
             return address(route.source)
         known = [

@@ -152,6 +152,7 @@ class ReversePath:
         """The interfaces with an address at which the cluster reaches the node.
 
         The longest prefixes come first: a host may have an address of a network within another.
+        No packet arrives on a dummy device, which some hosts have their address on.
         """
         wanted = frozenset(node_ips(self.seen.object))
         record = self.seen.host.record.addresses
@@ -160,6 +161,7 @@ class ReversePath:
             for each in record
             if (known := address(each.address)).version == 4 and known in wanted
             if (interface := self.seen.host.by_index.get(each.index)) is not None
+            and interface.link.kind != "dummy"
         ]
         return sorted(found, key=lambda each: -each[2].prefixlen)
 

@@ -19,7 +19,7 @@ from wirecheck.network.registry import OWN_DEVICES
 from wirecheck.node.netns import Interface
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.routes import KERNEL, NodeRoutes, PeerRoute
-from wirecheck.node.routing import REFUSING, Routing, destination_of, leads_on
+from wirecheck.node.routing import EVERYTHING, REFUSING, Routing, destination_of, leads_on
 from wirecheck.node.rule_selectors import action_of
 from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.netns import Route
@@ -124,11 +124,19 @@ class RouteConflicts:
     def _nodes_through(
         self, device: Interface, range_: IPNetwork, route: Route
     ) -> Iterator[Overlap]:
-        for where, name in self.seen.cluster.node_index.node_ips:
-            is_other = name != self.seen.name and contains([range_], where)
-            if is_other and self._routing.route_to(where) is route:
-                yield Overlap(device, range_, f"{where}, the address of Node {name}")
+        for where, owner in self._machines:
+            if contains([range_], where) and self._routing.route_to(where) is route:
+                yield Overlap(device, range_, f"{where}, the address of {owner}")
                 return
+
+    @cached_property
+    def _machines(self) -> tuple[tuple[IPAddress, str], ...]:
+        """The addresses of the other nodes and of API servers, with their names."""
+        cluster = self.seen.cluster
+        nodes = {where: f"Node {name}" for where, name in cluster.node_index.node_ips}
+        servers = dict.fromkeys(cluster.destinations.api_servers, "an API server")
+        own = self._routing.own | self.seen.addresses
+        return tuple((e, name) for e, name in (servers | nodes).items() if e not in own)
 
     def _is_closed(self, device: Interface) -> bool:
         """Whether nothing of another machine can be on the device's network.
@@ -190,6 +198,10 @@ class RouteConflicts:
             if not leads_on(route):
                 yield str(target), route
         yield from self._refused_services
+        for where, owner in self._machines if self._refused_ranges else ():
+            route = routing.route_to(where)
+            if route is not None and route.type in REFUSING:
+                yield f"{owner} {where}", route
         if not self._peer_routes:
             yield from ((n, r) for n, where, r in self._refused_pods if where not in replicas)
 
@@ -204,17 +216,22 @@ class RouteConflicts:
                 if not leads_on(route):
                     yield name, route
 
+    @cached_property
+    def _refused_ranges(self) -> tuple[IPNetwork, ...]:
+        """The ranges of routes and rules that refuse packets, if the kernel gets to them."""
+        record = self.seen.host.record
+        routes = [destination_of(each) for each in record.routes if each.type in REFUSING]
+        rules = [
+            network(each.destination) if each.destination else EVERYTHING[each.family]
+            for each in record.rules
+            if action_of(each) in REFUSING
+        ]
+        return tuple(dict.fromkeys([*routes, *rules]))
+
     @property
     def _refused_pods(self) -> Iterator[tuple[str, IPAddress, Route | None]]:
         """Pods of other nodes within the ranges that routes and rules refuse."""
-        record = self.seen.host.record
-        ranges = [destination_of(each) for each in record.routes if each.type in REFUSING]
-        ranges += [
-            network(each.destination)
-            for each in record.rules
-            if each.destination and action_of(each) in REFUSING
-        ]
-        for range_ in dict.fromkeys(ranges):
+        for range_ in self._refused_ranges:
             found = 0
             for where, pod in self.seen.cluster.pod_index.within(range_):
                 if pod.node_name == self.seen.name or found == MOST_PODS:
