@@ -28,6 +28,8 @@ EVERYTHING = {4: network("0.0.0.0/0"), 6: network("::/0")}
 Prefix = tuple[int, int, int]
 """Family, length, network address."""
 Table = Mapping[Prefix, Route]
+Step = tuple[Rule, Table, Sequence[int]]
+"""A rule, the table that it asks for, and the table's prefix lengths, the longest first."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,9 @@ class Routing:
     ) -> tuple[Route | None, Rule | None]:
         """Return the route and the rule that chose it."""
         at_least = -1
+        steps = self._simple.get(target.version) if origin is FROM_NODE else None
+        if steps is not None:
+            return self._first_of(steps, target, longest)
         for _, rule in self._rules_for(target, origin):
             if rule.priority < at_least:
                 continue
@@ -108,7 +113,8 @@ class Routing:
             elif action in REFUSING:
                 return _refused_by(rule), rule
             elif action == "lookup":
-                if rule.table == LOCAL and longest >= target.max_prefixlen and self._is_own(target):
+                is_whole = longest >= target.max_prefixlen
+                if rule.table == LOCAL and is_whole and self._is_own(target.version, int(target)):
                     return Route(target.version, str(target), LOCAL, "local"), rule
                 route = self._best(rule.table, target, longest)
                 if route is not None and not _is_suppressed(route, rule):
@@ -123,8 +129,49 @@ class Routing:
             self._rules_by_origin[key] = known
         return known.for_destination(target)
 
-    def _is_own(self, target: IPAddress) -> bool:
-        return target in self.own or target.is_loopback
+    @cached_property
+    def _simple(self) -> Mapping[int, Sequence[Step]]:
+        """The tables by family, where every rule asks for one, whatever the packet is.
+
+        So it is on most nodes, where each is asked for the routes to all others.
+        """
+        return {
+            family: [
+                (
+                    rule,
+                    self._tables.get(rule.table, {}),
+                    self._lengths.get((rule.table, family), ()),
+                )
+                for rule in sorted(rules, key=lambda each: each.priority)
+            ]
+            for family, rules in self._rules.items()
+            if all(map(_is_simple, rules))
+        }
+
+    def _first_of(
+        self, steps: Sequence[Step], target: IPAddress, longest: int
+    ) -> tuple[Route | None, Rule | None]:
+        family, number, bits = target.version, int(target), target.max_prefixlen
+        for rule, routes, lengths in steps:
+            if rule.table == LOCAL and longest >= bits and self._is_own(family, number):
+                return Route(family, str(target), LOCAL, "local"), rule
+            for length in lengths:
+                if length <= longest:
+                    key = (family, length, number >> (bits - length) << (bits - length))
+                    route = routes.get(key)
+                    if route is not None and route.type != "throw":
+                        return route, rule
+                    if route is not None:
+                        break
+        return None, None
+
+    @cached_property
+    def _own_numbers(self) -> frozenset[tuple[int, int]]:
+        return frozenset((each.version, int(each)) for each in self.own)
+
+    def _is_own(self, family: int, number: int) -> bool:
+        is_loopback = number >> 24 == 127 if family == 4 else number == 1
+        return is_loopback or (family, number) in self._own_numbers
 
     def _best(self, table: int, target: IPAddress, longest: int) -> Route | None:
         """The route with the longest prefix in one table; `throw` ends the search there."""
@@ -181,6 +228,11 @@ class Routing:
 
 def _hops(route: Route) -> str:
     return " and ".join(hop.get("gateway", "a device") for hop in route.hops)
+
+
+def _is_simple(rule: Rule) -> bool:
+    """Whether the rule looks up a table for every packet."""
+    return rule == Rule(rule.family, rule.priority, rule.table, protocol=rule.protocol)
 
 
 def leads_on(route: Route | None) -> bool:
