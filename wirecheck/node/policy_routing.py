@@ -96,7 +96,7 @@ class PolicyRouting:
             if route is None:
                 continue
             sources = [self._source_of(route), self._source_to_services.get(target.version)]
-            for source in dict.fromkeys(filter(None, sources)):
+            for source in dict.fromkeys(each for each in sources if each is not None):
                 yield from self._diverted(THE_NODE, Origin(source=source), target, pod, route)
 
     @cached_property

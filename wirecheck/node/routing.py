@@ -101,7 +101,7 @@ class Routing:
     ) -> tuple[Route | None, Rule | None]:
         """Return the route and the rule that chose it."""
         at_least = -1
-        steps = self._simple.get(target.version) if origin is FROM_NODE else None
+        steps = self._simple.get(target.version)
         if steps is not None:
             return self._first_of(steps, target, longest)
         for _, rule in self._rules_for(target, origin):
@@ -135,14 +135,11 @@ class Routing:
 
         So it is on most nodes, where each is asked for the routes to all others.
         """
+        tables, lengths = self._tables, self._lengths
         return {
             family: [
-                (
-                    rule,
-                    self._tables.get(rule.table, {}),
-                    self._lengths.get((rule.table, family), ()),
-                )
-                for rule in sorted(rules, key=lambda each: each.priority)
+                (each, tables.get(each.table, {}), lengths.get((each.table, family), ()))
+                for each in sorted(rules, key=lambda rule: rule.priority)
             ]
             for family, rules in self._rules.items()
             if all(map(_is_simple, rules))
