@@ -96,10 +96,14 @@ def no_table_full_logged(node: Node) -> Findings:
     shows that connections were dropped.
 
     Except: messages older than the threshold are a warning; messages from before the last boot are
-    not in the log.
+    not in the log. What the kernel's ring buffer no longer has of that time is inconclusive.
 
     See: https://github.com/kubernetes/kubernetes/issues/71261
     """
+    if gap := node.kernel.log_gap(node.threshold(LOG_FAIL)):
+        yield Finding(
+            node.part("kernel log"), expected="a complete log", found="less", inconclusive=gap
+        )
     for event in node.conntrack.table_full_events:
         recent = event.age_minutes <= node.threshold(LOG_FAIL)
         yield Finding(

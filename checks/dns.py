@@ -22,6 +22,12 @@ def _asked(lookup: Lookup | ExternalLookup) -> dict[str, str]:
     return {"dns_name": name, "dns_type": type_, "server": lookup.probe.server}
 
 
+def _of_hidden_pods(node: Node) -> Findings:
+    """Pods from which nothing can be sent, such as virtual machines."""
+    for pod, why in node.namespaces.hidden:
+        yield Finding(pod, expected="an answer", found="no query sent", inconclusive=why)
+
+
 @check(
     settles=True,
     remedy="Repeat the query on {node}: `nsenter --net={netns} dig +short {dns_name} {dns_type} "
@@ -35,15 +41,16 @@ def pods_resolve_udp(node: Node) -> Findings:
     Almost everything a pod does starts with such a lookup. A wrong answer is worse than none, as
     it can come from a server outside the cluster.
 
-    Except: a pod without an answer is inconclusive if an egress NetworkPolicy selects it, or if a
-    service mesh redirects traffic in its network namespace. A lost query counts only after several
-    tries.
+    Except: a pod without an answer is inconclusive if an egress NetworkPolicy, or a policy of
+    Cilium, Calico or an administrator, selects it, or if a service mesh redirects traffic in its
+    network namespace. So are virtual machines. A lost query counts only after several tries.
 
     See: https://github.com/kubernetes/kubernetes/issues/56903
          https://github.com/kubernetes/kubernetes/issues/93791
          https://github.com/coredns/coredns/issues/7168
          https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/
     """
+    yield from _of_hidden_pods(node)
     for pod, lookup in node.dns.pod_lookups("udp"):
         if lookup.problem:
             yield Finding(
@@ -74,6 +81,7 @@ def pods_resolve_tcp(node: Node) -> Findings:
     See: https://github.com/coredns/coredns/issues/844
          https://github.com/coredns/coredns/issues/5998
     """
+    yield from _of_hidden_pods(node)
     for pod, lookup in node.dns.pod_lookups("tcp"):
         if lookup.problem:
             yield Finding(

@@ -125,3 +125,61 @@ def accept_connections(node: Node) -> Findings:
             key=each.key,
             names={"netns": each.netns},
         )
+
+
+@check(
+    settles=True,
+    remedy="Compare the selector with the labels of the pods: `kubectl -n {namespace} get service "
+    "{service} -o jsonpath='{.spec.selector}'` and `kubectl -n {namespace} get pods "
+    "--show-labels`. Correct whichever is wrong in the manifest that creates it.",
+    facts=[Fact.API],
+)
+def selector_matches(cluster: Cluster) -> Findings:
+    """No Service selects nothing while pods with nearly the same labels run in its namespace.
+
+    One mistyped label leaves the Service without endpoints. Connections to it are refused, although
+    its pods are Running and Ready.
+
+    Except: the labels count as nearly the same if one value differs by case, separators or one
+    letter, or if another key has the same value. A Service for a workload without replicas passes.
+    It is a failure only for the cluster's DNS Service.
+
+    See: https://kubernetes.io/docs/tasks/debug/debug-application/debug-service/
+    """
+    for each in cluster.selector_mismatches:
+        yield Finding(
+            each,
+            expected=f"pods with {each.selector}",
+            found=f"none, but {each.pod.ref} has {each.labels}",
+            level=Level.FAIL if each.is_dns else Level.WARN,
+            concerns=[each.pod],
+            key="selector",
+        )
+
+
+@check(
+    settles=True,
+    remedy="Show the slice and who manages it: `kubectl -n {namespace} get endpointslice {slice} "
+    "-o yaml`. Correct it where it is written: {manager}.",
+    facts=[Fact.API],
+)
+def addresses_exist(cluster: Cluster) -> Findings:
+    """Slices of other managers list no address that is a node's, or that no pod has any more.
+
+    A controller that only adds endpoints leaves the addresses of deleted pods behind. Connections
+    to them time out, or reach whatever listens on the node.
+
+    Except: endpoints that name a pod, which endpoints.match_pods covers, addresses outside the
+    nodes' pod ranges, and nodes' addresses of a Service without a selector.
+
+    See: https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#management
+    """
+    for each in cluster.wrong_addresses:
+        yield Finding(
+            each,
+            expected=f"{each.address} to be an endpoint of the Service",
+            found=each.found,
+            concerns=each.concerns,
+            key=str(each.address),
+            names={"slice": each.slice.metadata.name, "manager": each.manager},
+        )

@@ -393,11 +393,16 @@ def kernel_log(node: Node) -> Findings:
     investigates. The log still shows them.
 
     Except: conntrack.no_table_full_logged reports a full conntrack table. Messages older than the
-    threshold and warnings of SYN floods do not count.
+    threshold and warnings of SYN floods do not count. What the kernel's ring buffer no longer has
+    is inconclusive.
 
     See: https://github.com/kubernetes/kops/issues/4533
          https://github.com/kubernetes/kubernetes/issues/71261
     """
+    if gap := node.kernel.log_gap(node.threshold(LOG_AGE)):
+        yield Finding(
+            node.part("kernel log"), expected="a log of a day", found="less", inconclusive=gap
+        )
     for error in node.kernel.network_errors:
         if error.age_minutes <= node.threshold(LOG_AGE):
             yield Finding(

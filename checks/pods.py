@@ -102,8 +102,9 @@ def have_netns(node: Node) -> Findings:
 
     A pod without processes, or without its own network namespace, exists in the API only.
 
-    Except: pods in a virtual machine or sandbox (Kata, gVisor), whose network the node cannot see,
-    are inconclusive.
+    Except: pods in a virtual machine or sandbox (KubeVirt, Kata, gVisor), whose network the node
+    cannot see, are inconclusive. If no pod of the node can be mapped to its processes, nothing is
+    known about any of them.
 
     See: https://github.com/kubernetes/kubernetes/issues/69723
     """
@@ -114,7 +115,7 @@ def have_netns(node: Node) -> Findings:
                 expected="processes in their own netns",
                 found=node.namespaces.why_no_netns(pod),
             )
-        elif why := pod.why_hidden:
+        elif why := node.namespaces.why_hidden(pod):
             yield Finding(pod, expected="a netns", found="a sandbox of its own", inconclusive=why)
 
 

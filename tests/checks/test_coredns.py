@@ -159,3 +159,12 @@ def test_replicas_that_have_no_other_place_are_not_evaluated(small):
     small.api["nodes"][1]["spec"]["taints"] = [{"key": "gpu", "effect": "NoSchedule"}]
     with pytest.raises(NotApplicable, match="two nodes"):
         small.findings("coredns.replicas_spread")
+
+
+def test_without_a_replica_nothing_needs_a_permission(small):
+    small.api["clusterRoles"] = [{"metadata": {"name": "system:coredns"}}]
+    assert small.findings("coredns.rbac")
+
+    small.api["services"][1]["spec"]["selector"] = {"k8s-app": "nothing"}
+    with pytest.raises(NotApplicable, match="selects no running pod"):
+        small.findings("coredns.rbac")

@@ -1,6 +1,7 @@
 """The checks of nodes, each on a cluster where one thing is broken."""
 
 import pytest
+from msgspec.structs import replace
 
 from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
@@ -264,3 +265,46 @@ def test_a_system_uuid_that_some_nodes_share_is_a_warning(small, uuids, shared):
     findings = small.findings("nodes.unique_identity")
     assert [each.level for each in findings] == [Level.WARN] * shared
     assert all(each.found == "also on n2" for each in findings)
+
+
+CRASH = "NETDEV WATCHDOG[4242]: segfault at 0 ip 0000 sp 0000 error 4 in app[400000+1000]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CRASH,
+        "process 'NETDEV WATCHDOG' launched '/bin/sh' with NULL argv: empty string added",
+        "Memory cgroup out of memory: Killed process 9 (NETDEV WATCHDOG) total-vm:1kB",
+    ],
+)
+def test_the_name_of_a_process_is_no_message_of_the_kernel(small, text):
+    finished = small.document.finished
+    lines = [KernelLine(finished - 60, "netdev watchdog", text)]
+    small.change_document(kernel_log=lines)
+    assert not small.findings("nodes.kernel_log")
+
+    genuine = "NETDEV WATCHDOG: eth0 (vmxnet3): transmit queue 1 timed out"
+    small.change_document(
+        kernel_log=[KernelLine(finished - 30, "netdev watchdog", genuine), *lines]
+    )
+    (finding,) = small.findings("nodes.kernel_log")
+    assert "1 times" in finding.found
+
+
+@pytest.mark.parametrize("check", ["nodes.kernel_log", "conntrack.no_table_full_logged"])
+@pytest.mark.parametrize(
+    ("begins", "uptime", "is_complete"),
+    [(600, 90_000, False), (600, 620, True), (100_000, 200_000, True), (None, 90_000, True)],
+    ids=["overwritten", "just booted", "long enough", "older program"],
+)
+def test_a_log_that_begins_late_is_inconclusive(small, check, begins, uptime, is_complete):
+    small.change_document(
+        finished=1_000_000.0,
+        host=replace(small.document.host, uptime=float(uptime)),
+        kernel_log_from=None if begins is None else 1_000_000.0 - begins,
+    )
+    reasons = [each.inconclusive for each in small.findings(check)]
+
+    late = "messages before 1970-01-12 13:36 UTC, where the kernel's ring buffer begins"
+    assert reasons == ([] if is_complete else [late])

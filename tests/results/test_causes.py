@@ -156,3 +156,34 @@ def test_ports_of_a_node_are_missed_from_other_nodes(cause, symptom):
     items = [red(cause, "n2", kind="Node"), red(symptom, kind="Node")]
 
     assert symptoms(items) == {(symptom, "n1"): (cause, "n2")}
+
+
+def error(check: str, reason: str) -> ItemResult:
+    return ItemResult(check, Outcome.ERROR, "n1", reason=reason)
+
+
+def test_what_could_not_be_read_explains_only_the_same_sentence():
+    cause = error("pods.have_netns", "no pod can be mapped")
+    items = [
+        cause,
+        error("links.up", "no pod can be mapped"),
+        error("services.masquerade", "the rules were not read"),
+        red("links.attached"),
+    ]
+
+    assert symptoms(items) == {("links.up", "n1"): ("pods.have_netns", "n1")}
+
+
+def test_a_warning_is_no_cause_of_a_failure():
+    warned = [FindingRecord(Object("Node", "n1"), Level.WARN, "at most 80 %", "85 %", "conntrack")]
+    cause = ItemResult("conntrack.table_usage", Outcome.WARN, "n1", findings=warned)
+
+    assert not symptoms([cause, red(UDP)])
+    assert symptoms([red("conntrack.table_usage", kind="Node"), red(UDP)])
+
+
+def test_the_selector_of_the_dns_service_explains_dns_on_every_node():
+    cause = red("endpoints.selector_matches", "", "kube-dns", kind="Service")
+    items = [cause, red("dns.replicas_ready", "", "dns", kind="Service"), red(UDP, "n2")]
+
+    assert set(symptoms(items).values()) == {("endpoints.selector_matches", "")}

@@ -106,8 +106,11 @@ class CoreDns:
     def missing_permissions(self) -> Iterator[str]:
         """The permissions that CoreDNS needs and its ClusterRole lacks: `list endpointslices`.
 
-        Raises NotApplicable if neither the usual ClusterRole nor a binding to it was read.
+        Raises NotApplicable if neither the usual ClusterRole nor a binding to it was read, and
+        without a replica, which would need them.
         """
+        if not self.replicas:
+            raise NotApplicable("the DNS Service selects no running pod")
         roles = self.api.cluster_roles
         if not roles and not self.api.cluster_role_bindings:
             raise NotApplicable("the ClusterRole system:coredns does not exist, or was not read")

@@ -12,9 +12,6 @@ from wirecheck.snapshot.objects import metadata
 from wirecheck.snapshot.objects.metadata import Metadata, OwnerReference
 from wirecheck.snapshot.objects.pod import DnsConfig, PodObject
 
-SANDBOXED_HANDLERS = ("kata", "gvisor", "runsc")
-"""Runtime classes whose pods have their network stack inside the sandbox, not in the netns."""
-
 
 def is_running(pod: PodObject) -> bool:
     """Whether the pod runs and is to stay: neither finished nor being deleted."""
@@ -39,11 +36,13 @@ class Pod:
     """One pod of the API.
 
     `restricted_by` names what may block the pod's own traffic on purpose, such as a NetworkPolicy
-    for egress. It is empty if nothing is known to do so.
+    for egress. `sandbox` names what hides the pod's network from the node, such as a virtual
+    machine. Both are empty if nothing is known to do so.
     """
 
     object: PodObject
     restricted_by: str = ""
+    sandbox: str = ""
 
     @property
     def namespace(self) -> str:
@@ -92,22 +91,14 @@ class Pod:
         return is_ready(self.object)
 
     @property
-    def sandboxed_by(self) -> str:
-        """The runtime class that hides the pod's network stack from the node; empty if none."""
-        handler = self.object.spec.runtime_class_name
-        return handler if any(word in handler.lower() for word in SANDBOXED_HANDLERS) else ""
-
-    @property
     def why_hidden(self) -> str:
         """Why the pod's network cannot be seen from the node; empty if it can."""
-        if not self.is_running or self.on_host_network or not self.sandboxed_by:
-            return ""
-        return f"pods of the runtime class {self.sandboxed_by}, whose network is inside the sandbox"
+        return self.sandbox if self.is_running and not self.on_host_network else ""
 
     @property
     def has_own_netns(self) -> bool:
         """Whether the node must have a netns for the pod with the pod's addresses."""
-        return self.is_running and not self.on_host_network and not self.sandboxed_by
+        return self.is_running and not self.on_host_network and not self.sandbox
 
     @property
     def dns_policy(self) -> str:

@@ -10,8 +10,9 @@ from functools import cached_property
 from wirecheck.addresses import IPAddress, IPNetwork
 from wirecheck.api_index.grouping import grouped
 from wirecheck.api_index.helper_pods import is_helper
-from wirecheck.api_index.network_policy import egress_policy_of
 from wirecheck.api_index.pod import Pod
+from wirecheck.api_index.policies import Policies
+from wirecheck.api_index.sandboxes import handlers_of, sandbox_of
 from wirecheck.snapshot.api_objects import ApiObjects
 
 
@@ -26,8 +27,16 @@ class PodIndex:
 
     @cached_property
     def _pods(self) -> tuple[Pod, ...]:
-        policies = self.api.network_policies
-        return tuple(Pod(each, egress_policy_of(each, policies)) for each in self.api.pods)
+        handlers = handlers_of(self.api.runtime_classes)
+        return tuple(
+            Pod(each, self.policies.egress_of(each), sandbox_of(each, handlers))
+            for each in self.api.pods
+        )
+
+    @cached_property
+    def policies(self) -> Policies:
+        """The policies, by the pods that they select."""
+        return Policies(self.api)
 
     @cached_property
     def own(self) -> tuple[Pod, ...]:

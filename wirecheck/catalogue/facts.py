@@ -110,8 +110,8 @@ class Fact(Enum):
         stages=("Connections",),
     )
     KERNEL_LOG = Measured(
-        "the kernel log, only lines that match known patterns",
-        "one read of /dev/kmsg",
+        "the kernel log: its own messages that begin as known, and when the log begins",
+        "two reads of /dev/kmsg, the second of the first record only",
         stages=("Kernel log",),
     )
     SYSCTLS = Measured(

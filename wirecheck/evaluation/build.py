@@ -81,7 +81,12 @@ def results_of(evaluated: Evaluated, seconds: float, fail_on: FailOn) -> Results
         ended=RunEnded(
             status=exit_status(items, fail_on, interrupted=interrupted, unreachable=unreachable),
             verdict=verdict(items, interrupted=interrupted, unreachable=unreachable),
-            coverage=coverage(evaluated.first_round, index, items),
+            coverage=coverage(
+                evaluated.first_round,
+                index,
+                items,
+                {name for name, each in evaluated.measured.items() if not each.has_pods},
+            ),
             counts=counts(items),
             seconds=round(seconds, 3),
             looks=len(index.looks),

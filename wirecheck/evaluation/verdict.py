@@ -97,10 +97,15 @@ def verdict(
     return f"{', '.join(parts).capitalize()}."
 
 
-def coverage(cluster: Cluster, index: SnapshotIndex, items: Sequence[ItemResult]) -> Coverage:
+def coverage(
+    cluster: Cluster,
+    index: SnapshotIndex,
+    items: Sequence[ItemResult],
+    without_pods: Set[str] = frozenset(),
+) -> Coverage:
     """How much was checked in the first round, that of `cluster`, which visits every node.
 
-    `index` has all rounds.
+    `index` has all rounds. `without_pods` are nodes on which no pod could be found.
     """
     visits = {name: cluster.visit_to(name) or _NO_VISIT for name in cluster.nodes}
     pods = [pod for pod in cluster.pods if pod.node_name and pod.is_running]
@@ -114,7 +119,7 @@ def coverage(cluster: Cluster, index: SnapshotIndex, items: Sequence[ItemResult]
     return Coverage(
         nodes_seen=len(seen),
         nodes_known=len(visits),
-        pods_seen=sum(pod.node_name in seen for pod in pods),
+        pods_seen=sum(pod.node_name in seen - without_pods for pod in pods),
         pods_known=len(pods),
         services_seen=len(cluster.services) if seen else 0,
         services_known=len(cluster.services),

@@ -7,15 +7,21 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress
+from wirecheck.api_index.cluster_dns import cluster_dns
 from wirecheck.api_index.coredns import CoreDns
 from wirecheck.api_index.endpoints import (
+    CONTROLLER,
+    MANAGED_BY,
     Endpoint,
     MissingEndpoint,
     endpoints_of,
     missing_endpoints_of,
 )
+from wirecheck.api_index.grouping import grouped
 from wirecheck.api_index.node_kinds import kind_of
+from wirecheck.api_index.other_slices import Known, WrongAddress, wrong_addresses
 from wirecheck.api_index.pod import Pod
+from wirecheck.api_index.selectors import SelectorMismatch, selector_mismatches
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.model.dns_seen import DnsSeen, other_domains, why_unused
 from wirecheck.model.doubled_addresses import DoubledAddress, doubled_addresses
@@ -71,6 +77,31 @@ class Cluster(ClusterSeen):
     def missing_endpoints(self) -> Iterator[MissingEndpoint]:
         """Ready pods that a Service selects, and that are not among its endpoints."""
         return missing_endpoints_of(self.api.services, self.endpoints, self.pods)
+
+    @property
+    def selector_mismatches(self) -> Iterator[SelectorMismatch]:
+        """Services that select no pod, although pods with nearly those labels run."""
+        return selector_mismatches(
+            self.api.services, self.pods, self.api.daemon_sets, cluster_dns(self.api)
+        )
+
+    @property
+    def wrong_addresses(self) -> Iterator[WrongAddress]:
+        """Addresses in slices of other managers that are certainly no endpoints.
+
+        Raises NotApplicable if no slice has another manager.
+        """
+        managers = {each.metadata.labels.get(MANAGED_BY) for each in self.api.endpoint_slices}
+        if not managers - {CONTROLLER}:
+            raise NotApplicable("all EndpointSlices are those of kube-controller-manager")
+        ranges = [each.range for each in self.node_index.pod_ranges]
+        running = ((each, pod) for pod in self.pods if pod.is_running for each in pod.addresses)
+        known = Known(
+            self.node_index.by_address,
+            grouped(running),
+            ranges if self.follows_node_ranges(self.cni) else (),
+        )
+        return wrong_addresses(self.services, self.slices, known)
 
     @property
     def disagreements(self) -> Iterator[Disagreement]:

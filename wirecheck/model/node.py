@@ -360,7 +360,7 @@ class Node:
     @cached_property
     def reach(self) -> NodeReach:
         """The TCP connections that were made from the node and its pods."""
-        return NodeReach(self.seen)
+        return NodeReach(self.seen, self.namespaces)
 
     @cached_property
     def helpers(self) -> HelperReach:

@@ -126,6 +126,8 @@ class CniPlugin:
     """Name prefixes of the iptables chains with its masquerade rules."""
     services: ServiceForwarding = ServiceForwarding()
     kernel_macs: KernelMacs | None = None
+    own_policies: bool = False
+    """Whether it enforces policies of kinds of its own, beside NetworkPolicy."""
     node_files: tuple[str, ...] = ()
     """Files on nodes whose content differs from node to node, such as the node's range."""
     object_names: frozenset[str] = frozenset()

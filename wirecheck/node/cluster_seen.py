@@ -214,6 +214,16 @@ class ClusterSeen:
         """The CNI plugin as far as its DaemonSet shows it. `NodeSeen.cni` knows more."""
         return next(iter(self.cni_agents), UNKNOWN)
 
+    @cached_property
+    def unread_policies(self) -> str:
+        """Whose policies may exist and were not looked for; empty if they are known.
+
+        Recordings of older versions have NetworkPolicies only.
+        """
+        enforcing = (each for each in self.cni_agents if each.own_policies)
+        plugin = None if self.api.policy_kinds else next(enforcing, None)
+        return f"policies of {plugin}'s own kinds, which were not read" if plugin else ""
+
     def follows_node_ranges(self, plugin: CniPlugin) -> bool:
         """Return whether pods' addresses come from spec.podCIDRs of their nodes.
 
@@ -234,10 +244,14 @@ class ClusterSeen:
     def _following(self) -> tuple[int, int]:
         """How many addresses of running pods are in the ranges of their nodes, and how many not."""
         ranges = grouped((e.node.metadata.name, e.range) for e in self.node_index.pod_ranges)
+        left_out = {name for name, node in self.nodes.items() if why_left_out(node)}
         within = [
             contains(ranges.get(pod.node_name, ()), each)
             for pod in self.pods
-            if pod.is_running and not pod.on_host_network
+            if pod.is_running
+            and not pod.on_host_network
+            # Pods of virtual nodes have addresses of their providers.
+            and pod.node_name not in left_out
             for each in pod.addresses
         ]
         return within.count(True), within.count(False)

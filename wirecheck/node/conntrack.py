@@ -12,7 +12,7 @@ from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.network.registry import MASQUERADE_CHAINS
 from wirecheck.node.iptables import Iptables
-from wirecheck.node.kernel_log import LogEvent, log_events
+from wirecheck.node.kernel_log import LogEvent, genuine, log_events
 from wirecheck.node.missing_tools import tracks_connections
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.seen import NodeSeen
@@ -191,7 +191,7 @@ class Conntrack:
     def table_full_events(self) -> Iterator[LogEvent]:
         """The messages in the kernel log that the table was full."""
         facts = self.seen.facts
-        lines = (line for line in facts.kernel_log if "table full" in line.text)
+        lines = (line for line in genuine(facts.kernel_log) if "table full" in line.text)
         return log_events(lines, facts.finished)
 
     @property

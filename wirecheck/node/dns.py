@@ -26,6 +26,7 @@ from wirecheck.node.pod_loss import PodLoss, PodQuery, pod_loss
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.resolver import CLUSTER_POLICIES, Resolver, mounts_own_file
 from wirecheck.node.seen import NodeSeen
+from wirecheck.node.unread_policies import UnreadPolicies
 from wirecheck.parse.resolv_conf import parse_resolv_conf
 from wirecheck.snapshot.attempts import Probe
 from wirecheck.snapshot.node_document import PodFile
@@ -50,6 +51,7 @@ class NodeDns:
         Raises FactMissingError at the end if some could not be read.
         """
         unread = []
+        self.namespaces.require_pods()
         for pod, file in self._files():
             if not file.refused:
                 conf = parse_resolv_conf(file.text)
@@ -220,8 +222,8 @@ class NodeDns:
         for probe in probes:
             if probe.inode in pods:
                 second = second_of(probe)
-                pod = _with_redirect(*pods[probe.inode])
-                yield pod, self._lookup(probe), self._lookup(second)
+                first = self._lookup(probe)
+                yield self._with_reason(*pods[probe.inode], first), first, self._lookup(second)
 
     @property
     def unknown_names(self) -> Iterator[tuple[Pod, Lookup]]:
@@ -279,7 +281,7 @@ class NodeDns:
             if not lookups:
                 unasked.append(f"{pod.namespace}/{pod.name}")
             for lookup in lookups:
-                yield _with_redirect(pod, netns), lookup
+                yield self._with_reason(pod, netns, lookup), lookup
         if unasked and self.why_services_unused:
             raise NotApplicable(self.why_services_unused)
         if unasked:
@@ -362,6 +364,16 @@ class NodeDns:
             ]
         )
 
+    @cached_property
+    def _unread_policies(self) -> UnreadPolicies:
+        return UnreadPolicies(self.seen, self.namespaces)
+
+    def _with_reason(self, pod: Pod, netns: Netns, lookup: Lookup) -> Pod:
+        """Return the pod with what may stop its traffic, such as a service mesh."""
+        redirect = "redirect rules in the pod's own netns" if netns.record.redirect else ""
+        reason = pod.restricted_by or redirect or self._unread_policies.why_lost(netns, lookup)
+        return replace(pod, restricted_by=reason)
+
     def _lookups_at_replicas(self) -> Iterator[tuple[Pod, Lookup]]:
         for replica in self.seen.cluster.dns.replicas:
             for lookup in self._host_lookups(replica.addresses):
@@ -371,9 +383,3 @@ class NodeDns:
         for lookup in self._lookups_by_netns.get(self.seen.host.inode, ()):
             if lookup.server in servers:
                 yield lookup
-
-
-def _with_redirect(pod: Pod, netns: Netns) -> Pod:
-    """Return the pod with what may stop its traffic, such as a service mesh."""
-    redirect = "redirect rules in the pod's own netns" if netns.record.redirect else ""
-    return replace(pod, restricted_by=pod.restricted_by or redirect)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
-from wirecheck.node.kernel_log import LogEvent, log_events
+from wirecheck.node.kernel_log import LogEvent, genuine, log_events
 from wirecheck.node.seen import ABSENT, NodeSeen
 from wirecheck.node.table_usage import TableUsage
 
@@ -15,6 +16,9 @@ TABLES = {
     "NDP": ("net.ipv6.neigh.default.gc_thresh3", "/proc/net/stat/ndisc_cache"),
 }
 """The sysctl with the limit of each neighbour table, and the file with its statistics."""
+
+BOOTING = 60.0
+"""Seconds after the start of the kernel by which a complete log has its first message."""
 
 EVALUATED_ELSEWHERE = frozenset({"conntrack table full"})
 HARMLESS = frozenset({"syn flood"})
@@ -61,8 +65,21 @@ class Kernel:
         """The network errors that the kernel logged, by pattern."""
         facts = self.seen.facts
         others = EVALUATED_ELSEWHERE | HARMLESS
-        lines = (line for line in facts.kernel_log if line.pattern not in others)
+        lines = (line for line in genuine(facts.kernel_log) if line.pattern not in others)
         return log_events(lines, facts.finished)
+
+    def log_gap(self, minutes: float) -> str:
+        """Return what the log misses of the last `minutes`; empty if it covers them.
+
+        The kernel overwrites the oldest messages of its ring buffer. A log that begins with the
+        boot is complete.
+        """
+        facts = self.seen.facts
+        begin, boot = facts.kernel_log_from, facts.finished - facts.host.uptime
+        if begin is None or begin <= max(facts.finished - 60 * minutes, boot + BOOTING):
+            return ""
+        when = datetime.fromtimestamp(begin, tz=UTC).strftime("%Y-%m-%d %H:%M UTC")
+        return f"messages before {when}, where the kernel's ring buffer begins"
 
     @property
     def clock_skew(self) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from wirecheck.parse.kernel_log import PATTERNS, pattern_of
 from wirecheck.snapshot.node_document import KernelLine
 
 
@@ -22,6 +23,18 @@ class LogEvent:
     def __str__(self) -> str:
         """The last line, its time and the number of lines of the pattern."""
         return f"{self.text!r} at {self.when}, {self.times} times in the log"
+
+
+def genuine(lines: Iterable[KernelLine]) -> Iterator[KernelLine]:
+    """Yield the lines that are messages of the kernel about the network.
+
+    Older versions of the node program matched words anywhere in a line. They can be the name of a
+    process: `NETDEV WATCHDOG[4242]: segfault at 0`.
+    """
+    for line in lines:
+        found = pattern_of(line.text)
+        if found and (line.pattern == found or line.pattern not in PATTERNS):
+            yield line
 
 
 def log_events(lines: Iterable[KernelLine], now: float) -> Iterator[LogEvent]:

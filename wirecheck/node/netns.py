@@ -53,6 +53,14 @@ class Interface:
         return self.link.kind in TUNNELS
 
     @property
+    def is_tap(self) -> bool:
+        """Whether it is the host's side of a virtual machine's interface.
+
+        A tun device of a VPN has the same kind, but no MAC and another name.
+        """
+        return self.link.kind == "tun" and self.name.startswith(("tap", "vnet"))
+
+    @property
     def is_up(self) -> bool:
         """Whether it is administratively up."""
         return "UP" in self.link.flags
@@ -107,6 +115,23 @@ class Netns:
     def primary(self) -> Interface | None:
         """The pod's own interface: eth0, the name that runtimes pass to CNI plugins."""
         return next((each for each in self.interfaces if each.name == "eth0"), None)
+
+    @property
+    def has_virtual_machine(self) -> bool:
+        """Whether a virtual machine in this netns has the pod's address.
+
+        KubeVirt and Virtlet attach the pod's interface and the machine's tap device to a bridge,
+        Kata mirrors the packets to its tap device, and others attach the machine by macvtap.
+        """
+        taps = [each for each in self.interfaces if each.is_tap]
+        bridged = {each.link.master for each in taps} - {None}
+        pods = {each.link.master for each in self.interfaces if each.name in ("eth0", "eth0-nic")}
+        return (
+            any(each.name.endswith("_kata") for each in taps)
+            or any(each.link.kind in ("macvtap", "ipvtap") for each in self.interfaces)
+            or any(each.is_bridge and each.name.startswith("k6t-") for each in self.interfaces)
+            or bool(bridged & pods)
+        )
 
     @cached_property
     def bridges(self) -> dict[str, int]:

@@ -41,14 +41,56 @@ class PodNamespaces:
         return self._processes_by_uid.get(pod.cgroup_uid)
 
     def netns_of(self, pod: Pod) -> Netns | None:
-        """Return the pod's netns, or None where its processes have none of their own."""
+        """Return the pod's netns, or None where its processes have none of their own.
+
+        A pod on the host network has the node's netns, whatever other netns its processes create.
+        """
         processes = self.processes_of(pod)
-        if processes is None or processes.inode == self.seen.host.inode:
+        if processes is None or processes.inode == self.seen.host.inode or pod.on_host_network:
             return None
         return self._netns_by_inode.get(processes.inode)
 
+    def why_hidden(self, pod: Pod) -> str:
+        """Return why the pod's network is not that of its netns; empty if it is."""
+        if pod.sandbox or not pod.has_own_netns:
+            return pod.why_hidden
+        netns = self.netns_of(pod)
+        if netns is None or netns.record.error or not netns.has_virtual_machine:
+            return ""
+        return "pods with a virtual machine in their netns, which has the pod's address"
+
+    @property
+    def hidden(self) -> Iterator[tuple[Pod, str]]:
+        """Pods whose network cannot be seen from the node, with the reason."""
+        for pod in self.seen.pods:
+            if why := self.why_hidden(pod):
+                yield pod, why
+
+    @cached_property
+    def _why_unmapped(self) -> str:
+        """Why no pod can be mapped to a netns on this node; empty if some can.
+
+        The kubelet creates no cgroup for each pod with --cgroups-per-qos=false, and rootless
+        runtimes cannot. Then nothing connects a process to its pod.
+        """
+        seen = self.seen
+        running = [pod for pod in seen.pods if pod.is_running]
+        if not running or seen.facts.pods or seen.facts.closed_processes:
+            return ""
+        return (
+            f"None of the {plural(len(running), 'running pod')} of {seen.name} can be mapped to "
+            "its processes: no cgroup path contains the uid of a pod, as with the kubelet's "
+            "--cgroups-per-qos=false and with rootless runtimes. Nothing about pods is known here."
+        )
+
+    def require_pods(self) -> None:
+        """Raise FactMissingError if no pod can be mapped to a netns on this node."""
+        if self._why_unmapped:
+            raise FactMissingError(self._why_unmapped)
+
     def why_no_netns(self, pod: Pod) -> str:
         """Return why the pod has no netns. Raises FactMissingError where that is unknown."""
+        self.require_pods()
         processes = self.processes_of(pod)
         closed, name = self.seen.facts.closed_processes, self.seen.name
         if processes is None and closed:
@@ -68,10 +110,11 @@ class PodNamespaces:
 
         Raises FactMissingError at the end if some could not, and did not change meanwhile.
         """
+        self.require_pods()
         unread = []
         for pod in self.seen.pods:
             netns = self.netns_of(pod) if pod.has_own_netns else None
-            if netns is None:
+            if netns is None or self.why_hidden(pod):
                 continue
             if not netns.record.error:
                 yield pod, netns

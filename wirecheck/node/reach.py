@@ -8,12 +8,12 @@ from functools import cached_property
 
 from wirecheck.addresses import IPAddress, address
 from wirecheck.api_index.helper_pods import is_helper
-from wirecheck.api_index.network_policy import ingress_policy_of
 from wirecheck.api_index.node_kinds import why_left_out
 from wirecheck.api_index.nodes import CONTROL_PLANE
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.node import conditions
+from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.port_owners import PortOwner, owner_of
 from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.attempts import Contact
@@ -90,6 +90,7 @@ class NodeReach:
     """All connections of one visit. Raises NotApplicable where none were requested."""
 
     seen: NodeSeen
+    namespaces: PodNamespaces
 
     def of(self, purpose: str) -> tuple[Reached, ...]:
         """Return the connections of one purpose. Raises NotApplicable without any."""
@@ -181,8 +182,9 @@ class NodeReach:
         target = pods[0] if pods else None
         port = owner_of(cluster.destinations, contact, where)
         behind = [target] if target else port.pods if port else self._backends(where)
-        policies = cluster.api.network_policies
-        ingress = (ingress_policy_of(pod.object, policies) for pod in behind)
+        policies = cluster.pod_index.policies
+        ingress = (policies.ingress_of(pod.object) for pod in behind)
+        hidden = (self.namespaces.why_hidden(pod) for pod in (source, *behind) if pod)
         restricted_by = source.restricted_by if source else ""
         return Reached(
             ref=self.seen.part(f"from {_start(source)} to {self._end(where, contact.port, port)}"),
@@ -194,6 +196,7 @@ class NodeReach:
             + (port.owner if port else ()),
             restricted_by=restricted_by
             or next(filter(None, ingress), "")
+            or next(filter(None, hidden), "")
             or self._why_left_out(where),
             is_answered_here=where in self._local and self._is_elsewhere(where, target),
         )

@@ -35,6 +35,8 @@ class Rule:
     where: Literal["node", "any", "pod"] = "node"
     about: str = ""
     """Text that an object of the cause's findings must contain, such as the name of a Service."""
+    only_errors: bool = False
+    """Whether it explains errors for the identical reason, and nothing else."""
 
 
 OVER_THE_OVERLAY = (
@@ -60,6 +62,7 @@ RULES = (
     Rule("links.up", OF_ONE_POD, "pod"),
     Rule("links.attached", OF_ONE_POD, "pod"),
     Rule("routes.pod_default_route", OF_ONE_POD, "pod"),
+    Rule("pods.have_netns", ("*",), only_errors=True),
     Rule("cni.single_config", ("nodes.network_ready", "nodes.ready")),
     Rule("nodes.network_ready", ("nodes.ready",)),
     Rule("nodes.ip_forward", (*ALL_DNS, "reachability.*")),
@@ -112,6 +115,7 @@ RULES = (
     Rule("services.no_stale_backends", ("services.backends_programmed",)),
     Rule("services.*", ("services.nodes_agree",), "any"),
     Rule("dns.replicas_ready", ("dns.replicas_answer", *SERVICE_DNS), "any"),
+    Rule("endpoints.selector_matches", ("dns.replicas_*", *SERVICE_DNS, "dns.resolv_conf"), "any"),
     Rule("dns.kubelet_cluster_dns", ("dns.resolv_conf",)),
     Rule("coredns.serves_cluster_domain", ALL_DNS, "any"),
     Rule(
@@ -154,6 +158,12 @@ def _is_symptom(item: ItemResult, rule: Rule, cause: str) -> bool:
 
 
 def _explains(cause: ItemResult, item: ItemResult, rule: Rule) -> bool:
+    if rule.only_errors or cause.outcome is Outcome.ERROR:
+        # What could not be read explains nothing but the same sentence at another check.
+        is_same = item.reason == cause.reason != ""
+        return is_same and item.outcome is cause.outcome is Outcome.ERROR
+    if cause.outcome is Outcome.WARN and item.outcome is not Outcome.WARN:
+        return False
     if rule.about and not any(rule.about in str(each.object) for each in cause.findings):
         return False
     pods = {_named(each.object) for each in cause.findings}

@@ -37,6 +37,8 @@ class NodeMeasures:
     dns_slow: float | None
     tries: int
     lost: int
+    has_pods: bool = True
+    """Whether the processes of any pod were found."""
 
 
 def measured_on(document: NodeDocument) -> NodeMeasures:
@@ -52,6 +54,7 @@ def measured_on(document: NodeDocument) -> NodeMeasures:
         dns_slow=_percentile(answered, 0.95) if answered else None,
         tries=len(tries),
         lost=len(tries) - len(answered),
+        has_pods=bool(document.pods),
     )
 
 

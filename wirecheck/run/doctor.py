@@ -18,7 +18,13 @@ from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.registry import UNREACHABLE, load
 from wirecheck.collect.api.client import Api
 from wirecheck.collect.api.errors import ApiStatusError
-from wirecheck.collect.api.resources import CONFIG_MAPS, DAEMON_SETS, DNS_ROLE, RESOURCES
+from wirecheck.collect.api.resources import (
+    CONFIG_MAPS,
+    DAEMON_SETS,
+    DNS_ROLE,
+    RESOURCES,
+    RUNTIME_CLASSES,
+)
 from wirecheck.collect.plan.unvisitable import why_unvisitable
 from wirecheck.evaluation.slow_commands import slow_commands
 from wirecheck.evaluation.verdict import HEALTHY, INCOMPLETE
@@ -120,7 +126,8 @@ def _refused(api: Api) -> Iterator[str]:
 
 def _report_rights(found: Examination, api: Api) -> None:
     if not api.problems:
-        lists = ", ".join(resource.plural for resource in (*RESOURCES, DAEMON_SETS))
+        listed = (*RESOURCES, DAEMON_SETS, RUNTIME_CLASSES)
+        lists = ", ".join(resource.plural for resource in listed)
         maps = ", ".join(CONFIG_MAPS)
         found.say(
             "rights",

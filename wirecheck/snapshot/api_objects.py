@@ -14,7 +14,9 @@ from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.metadata import ApiStruct
 from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
 from wirecheck.snapshot.objects.node import NodeObject
+from wirecheck.snapshot.objects.other_policy import OtherPolicyObject
 from wirecheck.snapshot.objects.pod import PodObject
+from wirecheck.snapshot.objects.runtime_class import RuntimeClassObject
 from wirecheck.snapshot.objects.service import ServiceObject
 
 
@@ -29,7 +31,12 @@ class ApiObjects(ApiStruct, frozen=True, weakref=True):
     services: list[ServiceObject] = []
     endpoint_slices: list[EndpointSliceObject] = []
     network_policies: list[NetworkPolicyObject] = []
+    other_policies: list[OtherPolicyObject] = []
+    policy_kinds: dict[str, str] = {}
+    """The kinds of policies beside NetworkPolicy that the cluster has: `read` or `unreadable`. None
+    in recordings that did not look for them, whereas `any: absent` shows that there are none."""
     daemon_sets: list[DaemonSetObject] = []
+    runtime_classes: list[RuntimeClassObject] = []
     config_maps: list[ConfigMapObject] = []
     cluster_roles: list[ClusterRoleObject] = []
     cluster_role_bindings: list[ClusterRoleBindingObject] = []

@@ -162,6 +162,8 @@ class NodeDocument(SnapshotPart, frozen=True):
     device_managers: DeviceManagers | None = None
     """None in documents of older programs."""
     kernel_log: list[KernelLine] = []
+    kernel_log_from: float | None = None
+    """The time of the oldest record in the kernel's ring buffer; None if that is not known."""
     problems: list[str] = []
     """What could not be read: `STAGE: ERROR.`, or a sentence."""
     seconds: dict[str, float] = {}

@@ -104,6 +104,10 @@ FIELDS: Mapping[str, str] = {
     "EndpointPort.protocol": KEEP,
     "EndpointSliceObject.address_type": KEEP,
     "NetworkPolicySpec.policy_types": KEEP,
+    "RuntimeClassObject.handler": KEEP,
+    "OtherPolicyObject.kind": KEEP,
+    "OtherPolicyObject.directions": KEEP,
+    "ApiObjects.policy_kinds": KEEP,
     "Toleration.value": NAME,
     "Toleration.*": KEEP,
     "DaemonPodSpec.node_name": NAME,
@@ -398,5 +402,11 @@ SPECIAL: Mapping[str, Special] = {
     "KernelLine.text": lambda fields, text: fields.texts.free(text, keep=KERNEL_WORDS),
 }
 SPECIAL_TYPES: Mapping[str, Special] = {"LabelExpression": _expression}
-KERNEL_WORDS = "nf_conntrack table full dropping packet"
+KERNEL_WORDS = (
+    "nf_conntrack table full dropping packet neighbour neighbor arp_cache ndisc_cache overflow "
+    "Route cache is full consider dst netdevice NETDEV WATCHDOG CPU transmit queue timed out IPv6 "
+    "duplicate address used by detected received on with own as source unregister_netdevice "
+    "waiting for to become free TCP request_sock_TCP Possible SYN flooding port Out of socket "
+    "memory too many orphaned sockets"
+)
 """Phrases by which a check recognises lines of the kernel log."""

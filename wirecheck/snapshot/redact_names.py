@@ -45,7 +45,7 @@ KEPT_TAG = re.compile(r"v?\d+(\.\d+)*")
 KEPT_VALUE_KEYS = re.compile(
     r"^((beta\.)?kubernetes\.io/(os|arch)|node-role\.kubernetes\.io/.*|"
     r"endpointslice\.kubernetes\.io/managed-by|service\.kubernetes\.io/headless|"
-    r"eks\.amazonaws\.com/compute-type)$"
+    r"eks\.amazonaws\.com/compute-type|kubevirt\.io)$"
 )
 """Labels whose values are words of Kubernetes."""
 

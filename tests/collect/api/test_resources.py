@@ -4,12 +4,14 @@ from pathlib import Path
 
 import yaml
 
+from wirecheck.collect.api.policies import rules
 from wirecheck.collect.api.resources import (
     CONFIG_MAPS,
     DAEMON_SETS,
     DNS_ROLE,
     MOUNTED_COREFILES,
     RESOURCES,
+    RUNTIME_CLASSES,
     rule,
 )
 
@@ -21,7 +23,8 @@ def test_the_documented_role_is_what_is_read_and_no_more() -> None:
     blocks = DOCUMENTATION.read_text().split("```yaml\n")[1:]
     role = next(b for b in blocks if "kind: ClusterRole" in b).partition("```")[0]
     needed = [
-        *(resource.rule for resource in (*RESOURCES, DAEMON_SETS)),
+        *(resource.rule for resource in (*RESOURCES, DAEMON_SETS, RUNTIME_CLASSES)),
+        *rules(),
         *(rule("", "configmaps", name) for name in (*CONFIG_MAPS, *MOUNTED_COREFILES)),
         *(rule("rbac.authorization.k8s.io", each, DNS_ROLE) for each in DNS_ROLES),
         rule("", "namespaces", "kube-system"),

@@ -399,3 +399,28 @@ def test_legacy_tables_without_a_tool_that_lists_them(
 
     # Where the tool is missing, running it says so.
     assert ("iptables-legacy-save" in ran(monkeypatch)) is runs
+
+
+def test_what_a_process_writes_into_the_kernels_log_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = "NETDEV WATCHDOG: eth0 (e1000): transmit queue 0 timed out"
+    records = [
+        ("4,1,5000000,-", "eth0: link becomes ready"),
+        ("12,2,6000000,-", text),
+        ("30,3,6500000,-", text),
+        ("4,4,7000000,-", text),
+    ]
+    monkeypatch.setattr(kernel, "_records", lambda _: records)
+
+    (line,) = kernel.read_log("/dev/null")
+    start = kernel.log_start("/dev/null")
+
+    assert start is not None
+    assert round(line["time"] - start, 1) == 2.0
+
+
+def test_an_empty_log_has_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "_records", lambda _: [])
+
+    assert kernel.log_start("/dev/null") is None

@@ -27,7 +27,6 @@ from wirecheck.collect.api.resources import (
     without_free_text,
 )
 from wirecheck.snapshot.api_objects import ApiObjects, Change
-from wirecheck.snapshot.objects.daemon_set import DaemonSetObject
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.metadata import is_ready, is_true
 from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
@@ -289,5 +288,5 @@ def _what_counts(item: Object) -> dict[str, object]:
                 "endpoints": endpoints,
                 "ports": ports,
             }
-        case NetworkPolicyObject(spec=spec) | DaemonSetObject(spec=spec):
+        case NetworkPolicyObject(spec=spec):
             return common | {"spec": spec}

@@ -22,12 +22,14 @@ from wirecheck.collect.api import kubeconfig as kubeconfigs
 from wirecheck.collect.api.config_maps import read_config_maps
 from wirecheck.collect.api.connection import Connection
 from wirecheck.collect.api.errors import ApiError, ApiStatusError, Server
+from wirecheck.collect.api.policies import read_policies
 from wirecheck.collect.api.resources import (
     DAEMON_SETS,
     DNS_ROLE,
     NODES,
     RESOURCES,
     ROLES,
+    RUNTIME_CLASSES,
     Object,
     Resource,
     rule,
@@ -123,7 +125,9 @@ class Api:
         return ApiObjects(
             **lists,
             **self._roles_of_dns(),
+            **read_policies(self.connection, self.objects, self._note),
             daemon_sets=self._if_it_exists(DAEMON_SETS),
+            runtime_classes=self._if_it_exists(RUNTIME_CLASSES),
             config_maps=config_maps,
             mounts_read=True,
             resource_versions=versions,

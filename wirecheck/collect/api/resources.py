@@ -16,16 +16,10 @@ from wirecheck.snapshot.objects.metadata import ALLOWED_ANNOTATIONS, Metadata
 from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject
+from wirecheck.snapshot.objects.runtime_class import RuntimeClassObject
 from wirecheck.snapshot.objects.service import ServiceObject
 
-Object = (
-    NodeObject
-    | PodObject
-    | ServiceObject
-    | EndpointSliceObject
-    | NetworkPolicyObject
-    | DaemonSetObject
-)
+Object = NodeObject | PodObject | ServiceObject | EndpointSliceObject | NetworkPolicyObject
 T = TypeVar("T")
 
 
@@ -111,6 +105,16 @@ DAEMON_SETS = Resource(
     required=False,
 )
 """Read once in a round, and not watched: only the nodes that they select are used."""
+
+RUNTIME_CLASSES = Resource(
+    "runtimeclasses",
+    "RuntimeClass",
+    "node.k8s.io",
+    "/apis/node.k8s.io/v1/runtimeclasses",
+    RuntimeClassObject,
+    "runtime_classes",
+    required=False,
+)
 
 COREFILE = "Corefile"
 USUAL_COREFILE = "coredns"

@@ -22,7 +22,8 @@ def send_queries(visit: VisitState) -> None:
         for each in dns["node"] + own_servers.of_the_node(visit)
         for probe in _probes(visit, visit.namespaces.host, each)
     ]
-    silent = {visit.inode_of(uid) for uid in dns["left_out"]} | {visit.namespaces.host}
+    left_out = dns["left_out"] + dns.get("hidden", [])
+    silent = {visit.inode_of(uid) for uid in left_out} | {visit.namespaces.host}
     for inode in sorted(set(visit.netns.values()) - silent):
         probes += _probes_from_pod(visit, inode, dns["pods"])
     for uid in dns["pair_sources"]:

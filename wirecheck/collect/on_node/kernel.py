@@ -4,7 +4,7 @@ import ctypes
 import os
 import re
 import time
-from typing import Any, Dict, Iterable, List, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 SYSCTLS = (
     "kernel/osrelease",
@@ -62,18 +62,34 @@ MOST_BYTES = 32 << 20
 CONNTRACK_STATISTICS = "/proc/net/stat/nf_conntrack"
 
 LOG = "/dev/kmsg"
+KERNEL = 8
+"""Priorities below are those of the kernel. A process that writes to the log has a facility."""
 READ_ALL, SIZE_OF_BUFFER = 3, 10
 """Commands for klogctl."""
 PATTERNS = {
-    "conntrack table full": r"nf_conntrack.*table full",
-    "neighbour table overflow": r"neighbou?r table overflow|arp_cache: .*overflow",
-    "route cache full": r"[Rr]oute cache is full|dst cache overflow",
-    "netdev watchdog": r"NETDEV WATCHDOG",
-    "duplicate address": r"duplicate address|received packet on .* with own address",
-    "netns not freed": r"unregister_netdevice: waiting for",
-    "syn flood": r"[Pp]ossible SYN flooding",
-    "out of memory": r"[Oo]ut of socket memory|TCP: too many orphaned sockets",
+    "conntrack table full": r"(?:(?:nf|ip)_conntrack: )+table full\b",
+    "neighbour table overflow": (
+        r"(?:neighbour: |IPv[46]: |ipv[46]: )?(?:\w+_cache: )?[Nn]eighbou?r table overflow"
+    ),
+    "route cache full": (
+        r"(?:IPv[46]: |ipv[46]: )?(?:Route cache is full: consider|dst cache overflow)"
+    ),
+    "netdev watchdog": (
+        r"(?:netdevice: \S+: |[\w.-]+ [\w.:-]*[\w-] \S+: )?"
+        r"NETDEV WATCHDOG: (?:\S+ \(\S*\)|CPU: \d+): transmit queue \d+ timed out"
+    ),
+    "duplicate address": (
+        r"(?:IPv6: |ICMPv6: )?\S{1,15}: (?:IPv6 duplicate address \S+ (?:used by \S+ )?detected"
+        r"|received packet on \S+ with own address as source)"
+    ),
+    "netns not freed": r"unregister_netdevice: waiting for \S+ to become free",
+    "syn flood": r"(?:TCP: )?(?:\w+: )?[Pp]ossible SYN flooding on port",
+    "out of memory": (
+        r"(?:TCP: )?(?:[Oo]ut of socket memory|too many (?:of )?orphaned sockets"
+        r"|out of memory -- consider tuning tcp_mem)"
+    ),
 }
+"""From the start of a message, because users choose names of processes and interfaces."""
 MOST_LINES = 100
 """The number of lines kept per pattern; the latest are kept."""
 
@@ -133,7 +149,7 @@ def read_log(path: str = LOG) -> List[Dict[str, Any]]:
     found: Dict[str, List[Dict[str, Any]]] = {}
     for seconds, text in _log_records(path):
         for name, pattern in patterns:
-            if pattern.search(text):
+            if pattern.match(text):
                 lines = found.setdefault(name, [])
                 when = round(boot + seconds, 3)
                 lines.append({"time": when, "pattern": name, "text": text[:500]})
@@ -144,8 +160,16 @@ def read_log(path: str = LOG) -> List[Dict[str, Any]]:
     )
 
 
+def log_start(path: str = LOG) -> Optional[float]:
+    """The time of the oldest record in the ring buffer; None if it has none."""
+    boot = time.time() - time.monotonic()
+    for seconds, _ in _log_records(path):
+        return round(boot + seconds, 3)
+    return None
+
+
 def _log_records(path: str) -> Iterable[Tuple[float, str]]:
-    """(seconds since boot, text) of each record."""
+    """(seconds since boot, text) of each record of the kernel itself."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except PermissionError:
@@ -154,7 +178,9 @@ def _log_records(path: str) -> Iterable[Tuple[float, str]]:
         return
     try:
         for head, text in _records(descriptor):
-            yield int(head.split(",")[2]) / 1e6, text
+            priority, _, when = head.split(",")[:3]
+            if int(priority) < KERNEL:
+                yield int(when) / 1e6, text
     finally:
         os.close(descriptor)
 
@@ -174,9 +200,9 @@ def _log_by_system_call() -> str:
 def _log_lines(text: str) -> Iterable[Tuple[float, str]]:
     """Parse `<6>[   12.345678] text`; a line without a time is left out, because it may be old."""
     for line in text.splitlines():
-        match = re.match(r"<\d+>\[ *(\d+\.\d+)\](?:\[[^\]]*\])? (.*)", line)
-        if match:
-            yield float(match.group(1)), match.group(2)
+        match = re.match(r"<(\d+)>\[ *(\d+\.\d+)\](?:\[[^\]]*\])? (.*)", line)
+        if match and int(match.group(1)) < KERNEL:
+            yield float(match.group(2)), match.group(3)
 
 
 def _records(descriptor: int) -> Iterable[Any]:

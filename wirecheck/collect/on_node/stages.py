@@ -169,6 +169,12 @@ def connect(visit: VisitState) -> None:
     visit.document["contacts"] = [each.record for each in contacts]
 
 
+def read_kernel_log(visit: VisitState) -> None:
+    """Read the kernel's messages about the network, and when its ring buffer begins."""
+    visit.document["kernel_log"] = kernel.read_log()
+    visit.document["kernel_log_from"] = kernel.log_start()
+
+
 STAGES = (
     Stage(
         "Conntrack counters",
@@ -202,7 +208,7 @@ STAGES = (
         stored("device_managers", device_managers.read_all),
         ["device_managers"],
     ),
-    Stage("Kernel log", stored("kernel_log", kernel.read_log), ["kernel_log"]),
+    Stage("Kernel log", read_kernel_log, ["kernel_log", "kernel_log_from"]),
     Stage("New connections", count_new_connections, ["new_connections"], plan=["window"]),
 )
 """In the order in which they run."""

@@ -28,6 +28,8 @@ from wirecheck.api_index.node_ports import (
     node_ports,
 )
 from wirecheck.api_index.pod import cgroup_uid, is_ready, is_running
+from wirecheck.api_index.policies import Policies
+from wirecheck.api_index.sandboxes import handlers_of, sandbox_of
 from wirecheck.api_index.service import cluster_ips, service_key
 from wirecheck.collect.plan.unvisitable import why_unvisitable
 from wirecheck.snapshot.api_objects import ApiObjects
@@ -53,6 +55,8 @@ class ContactTargets:
     """The Service address of the API, and each of its endpoints."""
     sources: Mapping[str, str]
     """The uid of the pod that connects on behalf of all pods of its node."""
+    wired: frozenset[str]
+    """The uids of the pods that run in a netns of their own which the node can enter."""
     listening: Mapping[str, SocketAddress]
     """A pod that is a ready endpoint of a Service, so that something listens there."""
     same_node: Mapping[str, Sequence[SocketAddress]]
@@ -73,6 +77,7 @@ def contact_targets(api: ApiObjects, run: str = "") -> ContactTargets:
     api = msgspec.structs.replace(api, pods=without_helpers(api.pods))
     known = cluster_dns(api)
     visited = (each for each in api.nodes if not why_unvisitable(each))
+    pods = _wired(api)
     nodes = sorted(visited, key=lambda each: each.metadata.name)
     slices = slices_by_service(api.endpoint_slices)
     return ContactTargets(
@@ -80,14 +85,15 @@ def contact_targets(api: ApiObjects, run: str = "") -> ContactTargets:
         nodes=nodes,
         places={each.metadata.name: place for place, each in enumerate(nodes)},
         api_servers=_api_servers(api, slices),
-        sources=_sources(api, known),
-        listening=_listening(api, known),
+        sources=_sources(api, known, pods),
+        wired=frozenset(each.metadata.uid for each in pods),
+        listening=_listening(api, known, pods),
         same_node=_same_node_services(api, slices),
         pods_addresses=frozenset(_texts(e for e in api.pods if not e.spec.host_network)),
         helpers=helpers,
         node_ports=node_ports(api.services, slices),
         health_checks=health_checks(api.services, slices),
-        host_ports=_host_ports(api),
+        host_ports=_host_ports(pods),
     )
 
 
@@ -111,8 +117,11 @@ def _api_servers(api: ApiObjects, slices: SlicesByService) -> list[SocketAddress
     return list(dict.fromkeys(found))
 
 
-def _sources(api: ApiObjects, known: ClusterDns) -> dict[str, str]:
-    """Prefers a pod that is Ready, in a namespace without egress policies, and not DNS."""
+def _sources(api: ApiObjects, known: ClusterDns, wired: Iterable[PodObject]) -> dict[str, str]:
+    """Prefers a pod that is Ready, in a namespace without egress policies, and not DNS.
+
+    A pod that a policy of another kind selects is no source: its connections prove nothing.
+    """
     replicas = {each.metadata.uid for each in known.replicas}
     restricted = {
         each.metadata.namespace
@@ -131,16 +140,19 @@ def _sources(api: ApiObjects, known: ClusterDns) -> dict[str, str]:
         )
 
     fitting: dict[str, list[PodObject]] = defaultdict(list)
-    for pod in api.pods:
-        if is_wired(pod):
+    policies = Policies(api)
+    for pod in wired:
+        if not policies.other_of(pod, "Egress"):
             fitting[pod.spec.node_name].append(pod)
     return {node: cgroup_uid(min(pods, key=rank)) for node, pods in fitting.items()}
 
 
-def _listening(api: ApiObjects, known: ClusterDns) -> dict[str, SocketAddress]:
+def _listening(
+    api: ApiObjects, known: ClusterDns, pods: Iterable[PodObject]
+) -> dict[str, SocketAddress]:
     """Prefers pods other than DNS: a firewall on port 53 must not look like an unreachable node."""
     replicas = frozenset(_texts(known.replicas))
-    wired = frozenset(_texts(pod for pod in api.pods if is_wired(pod)))
+    wired = frozenset(_texts(pods))
     found: dict[str, tuple[bool, str, str, str, int]] = {}
     for slice_, endpoint in _endpoints_of_pods(api):
         ports = [each.port for each in slice_.ports or () if each.protocol == "TCP" and each.port]
@@ -179,11 +191,11 @@ def _same_node_services(api: ApiObjects, slices: SlicesByService) -> dict[str, l
     return found
 
 
-def _host_ports(api: ApiObjects) -> dict[str, list[HostPort]]:
+def _host_ports(pods: Iterable[PodObject]) -> dict[str, list[HostPort]]:
     """TCP host ports, sorted by the pods' names."""
     found: dict[str, list[HostPort]] = defaultdict(list)
-    for pod in sorted(api.pods, key=lambda p: (p.metadata.namespace, p.metadata.name)):
-        if is_wired(pod) and is_ready(pod):
+    for pod in sorted(pods, key=lambda p: (p.metadata.namespace, p.metadata.name)):
+        if is_ready(pod):
             found[pod.spec.node_name] += [e for e in host_ports(pod) if e.protocol == "tcp"]
     return found
 
@@ -198,6 +210,11 @@ def _texts(pods: Iterable[PodObject]) -> Iterator[str]:
         yield from (each.ip for each in pod.status.pod_ips)
 
 
-def is_wired(pod: PodObject) -> bool:
-    """Whether it runs in a netns of its own that the node can enter."""
-    return is_running(pod) and not pod.spec.host_network and not pod.spec.runtime_class_name
+def _wired(api: ApiObjects) -> list[PodObject]:
+    """The pods that run in a netns of their own which the node can enter."""
+    handlers = handlers_of(api.runtime_classes)
+    return [
+        pod
+        for pod in api.pods
+        if is_running(pod) and not pod.spec.host_network and not sandbox_of(pod, handlers)
+    ]

@@ -16,11 +16,7 @@ from wirecheck.api_index.node_addresses import is_contactable, node_ips
 from wirecheck.api_index.pod import cgroup_uid, is_ready
 from wirecheck.catalogue.sampled_peers import PEERS
 from wirecheck.collect.plan.contact_ports import to_ports
-from wirecheck.collect.plan.contact_targets import (
-    ContactTargets,
-    contact_targets,
-    is_wired,
-)
+from wirecheck.collect.plan.contact_targets import ContactTargets, contact_targets
 from wirecheck.collect.plan.planned_contact import PlannedContact
 from wirecheck.collect.plan.sampling import following, share
 from wirecheck.collect.pods.helper_manifest import PORT
@@ -91,7 +87,7 @@ def _contacts(targets: ContactTargets, name: str) -> Iterator[PlannedContact]:
         for each, port in targets.same_node.get(name, ())[:SERVICES]:
             yield PlannedContact(source, "same node", each, port)
             yield PlannedContact("", "same node", each, port)
-    yield from _hairpins(targets.dns, name)
+    yield from _hairpins(targets, name)
     yield from _to_helpers(targets, name)
     yield from to_ports(targets, name)
 
@@ -136,10 +132,11 @@ def _messages(known: ClusterDns, source: str, place: int) -> Iterator[PlannedCon
                 )
 
 
-def _hairpins(known: ClusterDns, node: str) -> Iterator[PlannedContact]:
+def _hairpins(targets: ContactTargets, node: str) -> Iterator[PlannedContact]:
     """A DNS replica connects to its own Service, so some connections are forwarded to itself."""
+    known = targets.dns
     times = HAIRPINS.get(len(known.replicas))
     for pod in known.replicas:
-        if pod.spec.node_name == node and times and is_wired(pod):
+        if pod.spec.node_name == node and times and pod.metadata.uid in targets.wired:
             for each in known.addresses:
                 yield PlannedContact(cgroup_uid(pod), "hairpin", canonical(each), 53, times=times)

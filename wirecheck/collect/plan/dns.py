@@ -12,6 +12,8 @@ from msgspec import Struct
 from wirecheck.addresses import canonical
 from wirecheck.api_index.cluster_dns import ClusterDns, cluster_dns
 from wirecheck.api_index.helper_pods import is_helper, without_helpers
+from wirecheck.api_index.pod import cgroup_uid, is_running
+from wirecheck.api_index.sandboxes import handlers_of, sandbox_of
 from wirecheck.api_index.service import cluster_ips, service_key
 from wirecheck.collect.plan.dns_further import (
     PAIR_SOURCES,
@@ -79,6 +81,9 @@ class DnsPlan(Struct, frozen=True):
     """None without pods or replicas."""
     own_servers: list[Ask] = []
     """What is sent to servers that only the node knows; their `server` is empty."""
+    hidden: list[str] = []
+    """Uids of others that send none: pods on the host network, whose processes may have created a
+    netns, and pods in a sandbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,8 @@ class DnsNames:
     """By node, the uids of the helper pods."""
     sample_sources: Mapping[str, Sequence[str]]
     """By node, the pods from which lost queries are counted."""
+    hidden: Mapping[str, Sequence[str]]
+    """By node, the uids of pods without a netns of their own that can be entered."""
 
 
 def dns_names(api: ApiObjects) -> DnsNames:
@@ -114,10 +121,30 @@ def dns_names(api: ApiObjects) -> DnsNames:
         headless=sorted(headless, key=lambda each: each.id),
         reverse=sorted(reverse, key=lambda each: each.id),
         large=large_question(api, headless, known.domain),
-        pair_sources=pair_sources(without_helpers(api.pods)),
+        pair_sources=pair_sources(_sending(api)),
         left_out=_left_out(api.pods),
         sample_sources=sample_sources(api, known.replicas),
+        hidden=_hidden(api),
     )
+
+
+def _sending(api: ApiObjects) -> list[PodObject]:
+    """The pods from whose netns queries are sent."""
+    handlers = handlers_of(api.runtime_classes)
+    return [
+        pod
+        for pod in without_helpers(api.pods)
+        if not pod.spec.host_network and not sandbox_of(pod, handlers)
+    ]
+
+
+def _hidden(api: ApiObjects) -> Mapping[str, Sequence[str]]:
+    sending = {pod.metadata.uid for pod in _sending(api)}
+    found: dict[str, list[str]] = defaultdict(list)
+    for pod in without_helpers(api.pods):
+        if is_running(pod) and pod.metadata.uid not in sending:
+            found[pod.spec.node_name].append(cgroup_uid(pod))
+    return found
 
 
 def _left_out(pods: Iterable[PodObject]) -> Mapping[str, Sequence[str]]:
@@ -174,6 +201,7 @@ def dns_plan(names: DnsNames, node: str, limits: DnsLimits) -> DnsPlan:
             len(api.nodes),
         ),
         own_servers=[Ask(kubernetes.id, "", each, purpose="own server") for each in TRANSPORTS],
+        hidden=list(names.hidden.get(node, ())),
     )
 
 

@@ -20,4 +20,5 @@ PLUGIN = CniPlugin(
     attachment=Attachment.OPEN_VSWITCH,
     own_devices=("antrea-",),
     services=ServiceForwarding(device="antrea-gw0"),
+    own_policies=True,
 )

@@ -26,4 +26,5 @@ PLUGIN = CniPlugin(
     masquerade_chains=("cali-",),
     services=ServiceForwarding(device="bpfout.cali", mode="eBPF"),
     object_names=frozenset({"calico-system"}),
+    own_policies=True,
 )

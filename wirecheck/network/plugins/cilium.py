@@ -38,4 +38,5 @@ PLUGIN = CniPlugin(
         device="cilium_host",
     ),
     object_names=frozenset({"cilium-config"}),
+    own_policies=True,
 )

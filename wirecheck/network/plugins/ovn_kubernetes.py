@@ -23,4 +23,5 @@ PLUGIN = CniPlugin(
     own_devices=("ovn-k8s-",),
     # Services are load balancers of OVN.
     services=ServiceForwarding(always=True, device="ovn-k8s-mp0"),
+    own_policies=True,
 )

@@ -1,0 +1,222 @@
+"""Policies of other kinds than NetworkPolicy: which pods each of them selects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.collect.conftest import ApiServer, status
+from wirecheck.api_index.policies import Policies
+from wirecheck.collect.api.client import Api
+from wirecheck.collect.api.policies import RawPolicy, calico_selector, projected_policy
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.objects.metadata import Metadata
+from wirecheck.snapshot.objects.pod import PodObject
+
+CILIUM, CALICO, ADMIN = "cilium.io", "crd.projectcalico.org", "policy.networking.k8s.io"
+ANTREA = "crd.antrea.io"
+
+
+def pod(namespace: str = "shop", **labels: str) -> PodObject:
+    return PodObject(Metadata("web", namespace=namespace, labels={"app": "web", **labels}))
+
+
+def policies(group: str, spec: dict[str, Any], namespace: str = "", **more: Any) -> Policies:
+    shown = {"metadata": {"name": "p", "namespace": namespace}, "spec": spec, **more}
+    policy = projected_policy(msgspec.convert(shown, RawPolicy), group, "Kind")
+    return Policies(ApiObjects(other_policies=[policy]))
+
+
+def restricts(group: str, spec: dict[str, Any], namespace: str = "", **more: Any) -> list[str]:
+    """The directions in which the policy restricts the pod `shop/web`."""
+    found = policies(group, spec, namespace, **more)
+    by = {"Ingress": found.ingress_of(pod()), "Egress": found.egress_of(pod())}
+    return [direction for direction, name in by.items() if name]
+
+
+WEB = {"matchLabels": {"app": "web"}}
+OTHER = {"matchLabels": {"app": "other"}}
+SHOP = {"matchLabels": {"kubernetes.io/metadata.name": "shop"}}
+BLUE = {"matchLabels": {"colour": "blue"}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "directions"),
+    [
+        ({"endpointSelector": {}, "egress": [{"toFQDNs": []}]}, ["Egress"]),
+        ({"endpointSelector": {}, "ingress": [], "egressDeny": [{}]}, ["Ingress", "Egress"]),
+        ({"endpointSelector": {"matchLabels": {"k8s:app": "web"}}, "egress": []}, ["Egress"]),
+        ({"endpointSelector": {"matchLabels": {"any:app": "web"}}, "egress": []}, ["Egress"]),
+        ({"endpointSelector": {"matchLabels": {"any.app": "web"}}, "egress": []}, ["Egress"]),
+        ({"endpointSelector": OTHER, "egress": []}, []),
+        (
+            {
+                "endpointSelector": {"matchLabels": {"k8s:io.kubernetes.pod.namespace": "shop"}},
+                "egress": [],
+            },
+            ["Egress"],
+        ),
+        (
+            {
+                "endpointSelector": {
+                    "matchExpressions": [
+                        {
+                            "key": "io.kubernetes.pod.namespace",
+                            "operator": "NotIn",
+                            "values": ["shop", "kube-system"],
+                        }
+                    ]
+                },
+                "egress": [],
+            },
+            [],
+        ),
+        # What is not read may be so.
+        (
+            {
+                "endpointSelector": {"matchLabels": {"io.cilium.k8s.policy.cluster": "east"}},
+                "egress": [],
+            },
+            ["Egress"],
+        ),
+        ({"endpointSelector": "unheard of", "egress": []}, ["Egress"]),
+        # A host policy.
+        ({"nodeSelector": {}, "ingress": []}, []),
+    ],
+)
+def test_policies_of_cilium(spec: dict[str, Any], directions: list[str]) -> None:
+    assert restricts(CILIUM, spec) == directions
+    assert restricts(CILIUM, spec, "elsewhere") == []
+
+
+def test_a_policy_of_cilium_may_have_several_parts() -> None:
+    specs = [{"endpointSelector": OTHER, "egress": []}, {"endpointSelector": WEB, "ingress": []}]
+
+    assert "Ingress" in restricts(CILIUM, {"endpointSelector": OTHER}, specs=specs)
+
+
+@pytest.mark.parametrize(
+    ("spec", "directions"),
+    [
+        ({"types": ["Egress"]}, ["Egress"]),
+        ({"selector": "all()", "types": ["Ingress", "Egress"]}, ["Ingress", "Egress"]),
+        ({"selector": "app == 'web'"}, ["Ingress"]),
+        ({"selector": "app == 'web'", "egress": [{}]}, ["Egress"]),
+        ({"selector": 'app == "other"', "egress": [{}]}, []),
+        ({"selector": "has(app) && app in {'web', 'api'}", "egress": [{}]}, ["Egress"]),
+        ({"selector": "!has(app)", "egress": [{}]}, []),
+        ({"selector": "app not in { 'web' }", "egress": [{}]}, []),
+        ({"selector": "tier != 'db'", "egress": [{}]}, ["Egress"]),
+        ({"selector": "projectcalico.org/namespace == 'shop'", "egress": [{}]}, ["Egress"]),
+        ({"selector": "projectcalico.org/namespace != 'shop'", "egress": [{}]}, []),
+        ({"namespaceSelector": "projectcalico.org/name == 'other'", "egress": [{}]}, []),
+        (
+            {"namespaceSelector": "kubernetes.io/metadata.name == 'shop'", "egress": [{}]},
+            ["Egress"],
+        ),
+        ({"namespaceSelector": "colour == 'blue'", "egress": [{}]}, ["Egress"]),
+        # Partly recognised: the recognised parts still count.
+        ({"selector": "app == 'x' || app == 'y'", "egress": [{}]}, ["Egress"]),
+        ({"selector": "app starts with 'w' && has(app)", "egress": [{}]}, ["Egress"]),
+        ({"selector": "app starts with 'w' && app == 'x'", "egress": [{}]}, []),
+        ({"selector": "app == 'a && b'", "egress": [{}]}, []),
+        ({"selector": 7, "egress": [{}]}, ["Egress"]),
+    ],
+)
+def test_policies_of_calico(spec: dict[str, Any], directions: list[str]) -> None:
+    assert restricts(CALICO, spec) == directions
+
+
+def test_a_selector_with_an_alternative_is_not_taken_apart() -> None:
+    assert calico_selector("app == 'a' || has(b)") == ([], True)
+    assert calico_selector("") == ([], False)
+
+
+@pytest.mark.parametrize(
+    ("subject", "is_selected"),
+    [
+        ({"namespaces": {}}, True),
+        ({"namespaces": SHOP}, True),
+        ({"namespaces": {"matchLabels": {"kubernetes.io/metadata.name": "other"}}}, False),
+        ({"namespaces": BLUE}, True),
+        ({"pods": {"namespaceSelector": {}, "podSelector": WEB}}, True),
+        ({"pods": {"namespaceSelector": SHOP, "podSelector": OTHER}}, False),
+        ({"nodes": {}}, True),
+    ],
+)
+def test_policies_of_administrators(subject: dict[str, Any], is_selected: bool) -> None:
+    found = restricts(ADMIN, {"subject": subject, "egress": [{"action": "Deny"}]})
+
+    assert found == (["Egress"] if is_selected else [])
+
+
+@pytest.mark.parametrize(
+    ("applied", "is_selected"),
+    [
+        ([{"podSelector": WEB}], True),
+        ([{"podSelector": OTHER}], False),
+        ([{"podSelector": OTHER}, {"namespaceSelector": BLUE}], True),
+        ([{"group": "workers"}], True),
+    ],
+)
+def test_policies_of_antrea(applied: list[dict[str, Any]], is_selected: bool) -> None:
+    by_policy = restricts(ANTREA, {"appliedTo": applied, "ingress": [{"action": "Drop"}]})
+    by_rule = restricts(ANTREA, {"ingress": [{"action": "Drop", "appliedTo": applied}]})
+
+    assert by_policy == by_rule == (["Ingress"] if is_selected else [])
+
+
+def test_a_pod_on_the_host_network_has_no_such_policy() -> None:
+    found = policies(CILIUM, {"endpointSelector": {}, "egress": []})
+    shown = {"metadata": {"name": "p", "namespace": "shop"}, "spec": {"hostNetwork": True}}
+
+    assert found.egress_of(pod()) == "Kind p"
+    assert found.egress_of(msgspec.convert(shown, PodObject)) == ""
+
+
+def groups(*names: str) -> dict[str, Any]:
+    return {"groups": [{"name": e, "preferredVersion": {"version": "v2"}} for e in names]}
+
+
+POLICIES = "/apis/cilium.io/v2/ciliumnetworkpolicies"
+
+
+def test_the_kinds_that_a_cluster_has_are_read(server: ApiServer, api: Api) -> None:
+    server.objects["/apis"] = groups("apps", CILIUM)
+    spec = {"endpointSelector": {}, "egress": [{"secret": "x"}]}
+    server.lists[POLICIES] = [{"metadata": {"name": "p", "namespace": "shop"}, "spec": spec}]
+
+    objects = api.read()
+
+    assert objects.policy_kinds == {"any": "absent", "CiliumNetworkPolicy": "read"}
+    assert [each.directions for each in objects.other_policies] == [["Egress"]]
+    assert b"secret" not in msgspec.json.encode(objects)
+    assert api.problems == []
+
+
+def test_a_kind_that_may_not_be_read_restricts_every_pod(server: ApiServer, api: Api) -> None:
+    server.objects["/apis"] = groups(CILIUM)
+    server.script(POLICIES, status(403, "no"))
+
+    objects = api.read()
+
+    assert objects.policy_kinds["CiliumNetworkPolicy"] == "unreadable"
+    assert "could not be read (CiliumNetworkPolicy)" in Policies(objects).egress_of(pod())
+    assert 'resources: ["ciliumnetworkpolicies"]' in api.problems[0]
+
+
+def test_an_odd_policy_makes_its_kind_unreadable(server: ApiServer, api: Api) -> None:
+    server.objects["/apis"] = groups(CILIUM)
+    server.lists[POLICIES] = [{"metadata": {"name": "p"}, "spec": ["odd"]}]
+
+    assert api.read().policy_kinds["CiliumNetworkPolicy"] == "unreadable"
+
+
+def test_a_cluster_without_such_kinds_has_none(server: ApiServer, api: Api) -> None:
+    server.objects["/apis"] = groups("apps")
+    assert api.read().policy_kinds == {"any": "absent"}
+
+    server.script("/apis", status(403, "no"))
+    assert Policies(api.read()).unreadable

@@ -1,0 +1,92 @@
+"""Which policy may block the traffic of a pod: a NetworkPolicy, or one of another kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from wirecheck.api_index.grouping import grouped
+from wirecheck.api_index.network_policy import egress_policy_of, ingress_policy_of, selects
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.objects.network_policy import LabelSelector
+from wirecheck.snapshot.objects.other_policy import OtherPolicyObject, PodChoice
+from wirecheck.snapshot.objects.pod import PodObject
+
+READ, ABSENT, UNREADABLE = "read", "absent", "unreadable"
+"""In `ApiObjects.policy_kinds`. Policies of an unreadable kind exist or may exist."""
+
+NAMESPACE_NAME = "kubernetes.io/metadata.name"
+"""The label that every namespace has, with its name. Other labels of namespaces are not read."""
+
+
+@dataclass(frozen=True)
+class Policies:
+    """All policies of the API."""
+
+    api: ApiObjects
+
+    def egress_of(self, pod: PodObject) -> str:
+        """The first policy that restricts the pod's egress; empty if none is known to do so.
+
+        The policy's rules are not evaluated. A failed probe of such a pod is inconclusive; a probe
+        that succeeds needs no policy that allows it.
+        """
+        if pod.spec.host_network:
+            return egress_policy_of(pod, self.api.network_policies)
+        return (
+            egress_policy_of(pod, self.api.network_policies)
+            or self.other_of(pod, "Egress")
+            or self.unreadable
+        )
+
+    def ingress_of(self, pod: PodObject) -> str:
+        """The first policy that restricts the pod's ingress; empty if none is known to do so."""
+        if pod.spec.host_network:
+            return ingress_policy_of(pod, self.api.network_policies)
+        return (
+            ingress_policy_of(pod, self.api.network_policies)
+            or self.other_of(pod, "Ingress")
+            or self.unreadable
+        )
+
+    def other_of(self, pod: PodObject, direction: str) -> str:
+        """The first policy of another kind than NetworkPolicy that selects the pod; or empty."""
+        return next((_name(each) for each in self._others_of(pod, direction)), "")
+
+    def _others_of(self, pod: PodObject, direction: str) -> Iterator[OtherPolicyObject]:
+        for namespace in ("", pod.metadata.namespace):
+            for policy in self._by_namespace.get(namespace, ()):
+                if direction in policy.directions and any(_chosen(c, pod) for c in policy.choices):
+                    yield policy
+
+    @cached_property
+    def _by_namespace(self) -> dict[str, tuple[OtherPolicyObject, ...]]:
+        return dict(grouped((each.metadata.namespace, each) for each in self.api.other_policies))
+
+    @cached_property
+    def unreadable(self) -> str:
+        """The kinds of policies that exist or may exist, and were not read; or empty."""
+        kinds = [kind for kind, state in self.api.policy_kinds.items() if state == UNREADABLE]
+        return f"policies that could not be read ({', '.join(sorted(kinds))})" if kinds else ""
+
+
+def _chosen(choice: PodChoice, pod: PodObject) -> bool:
+    """Whether the choice selects the pod, or may select it."""
+    if choice.namespaces is not None and not _may_be_in(choice.namespaces, pod.metadata.namespace):
+        return False
+    return selects(choice.pods, pod.metadata.labels)
+
+
+def _may_be_in(namespaces: LabelSelector, name: str) -> bool:
+    """Whether the namespace of this name matches, as far as its labels are known."""
+    known = LabelSelector(
+        {k: v for k, v in namespaces.match_labels.items() if k == NAMESPACE_NAME},
+        [each for each in namespaces.match_expressions if each.key == NAMESPACE_NAME],
+    )
+    return selects(known, {NAMESPACE_NAME: name})
+
+
+def _name(policy: OtherPolicyObject) -> str:
+    meta = policy.metadata
+    return f"{policy.kind} {f'{meta.namespace}/' if meta.namespace else ''}{meta.name}"
