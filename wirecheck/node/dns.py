@@ -222,8 +222,8 @@ class NodeDns:
         for probe in probes:
             if probe.inode in pods:
                 second = second_of(probe)
-                first = self._lookup(probe)
-                yield self._with_reason(*pods[probe.inode], first), first, self._lookup(second)
+                pod = _with_redirect(*pods[probe.inode])
+                yield pod, self._lookup(probe), self._lookup(second)
 
     @property
     def unknown_names(self) -> Iterator[tuple[Pod, Lookup]]:
@@ -370,8 +370,8 @@ class NodeDns:
 
     def _with_reason(self, pod: Pod, netns: Netns, lookup: Lookup) -> Pod:
         """Return the pod with what may stop its traffic, such as a service mesh."""
-        redirect = "redirect rules in the pod's own netns" if netns.record.redirect else ""
-        reason = pod.restricted_by or redirect or self._unread_policies.why_lost(netns, lookup)
+        pod = _with_redirect(pod, netns)
+        reason = pod.restricted_by or self._unread_policies.why_lost(netns, lookup)
         return replace(pod, restricted_by=reason)
 
     def _lookups_at_replicas(self) -> Iterator[tuple[Pod, Lookup]]:
@@ -383,3 +383,9 @@ class NodeDns:
         for lookup in self._lookups_by_netns.get(self.seen.host.inode, ()):
             if lookup.server in servers:
                 yield lookup
+
+
+def _with_redirect(pod: Pod, netns: Netns) -> Pod:
+    """Return the pod with what may stop its traffic, such as a service mesh."""
+    redirect = "redirect rules in the pod's own netns" if netns.record.redirect else ""
+    return replace(pod, restricted_by=pod.restricted_by or redirect)
