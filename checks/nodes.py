@@ -59,8 +59,10 @@ def reachable(node: Node) -> Findings:
 
 @check(
     remedy="Install the packages on {node}: iptables, conntrack (conntrack-tools), nftables, "
-    "ipset. Where the node's system is read-only, check it through an agent pod, whose image has "
-    "these tools: set `agent.image` in the inventory and `access: kubectl://` for the node.",
+    "ipset. wirecheck also finds those in k3s' own folder, "
+    "`/var/lib/rancher/k3s/data/current/bin/aux`. Where the node's system is read-only or has its "
+    "tools in a snap (Talos, MicroK8s), check it through an agent pod, whose image has them: set "
+    "`agent.image` in the inventory and `access: kubectl://` for the node.",
     facts=[Fact.SERVICE_RULES, Fact.CONNECTIONS],
 )
 def tools_present(node: Node) -> Findings:

@@ -61,11 +61,13 @@ def test_a_check_that_does_not_apply_or_found_something_else_reports_nothing() -
 def test_findings_and_other_errors_stay() -> None:
     failed = replace(item("services.masquerade", Outcome.FAIL), findings=[finding("x")])
     other = item("services.even_weights", reason="another reason")
-    items = [item("services.frontends_programmed"), failed, other]
+    partly = replace(item("services.source_ranges"), findings=[finding("x")])
+    items = [item("services.frontends_programmed"), failed, other, partly]
 
     assert outcomes(*items) == {
         "services.frontends_programmed": "error",
         "services.masquerade": "fail",
         "services.even_weights": "error",
+        "services.source_ranges": "error",
     }
     assert [*reported_once(items, set())] == items
