@@ -48,6 +48,10 @@ BARE = [
     "-A CNI-DN-0123 -s 127.0.0.1/32 -p tcp -j CNI-HOSTPORT-SETMARK\n",
     "-A CNI-HOSTPORT-MASQ -j MASQUERADE\n",
     '-A KUBE-FIREWALL -m comment --comment "for dropping marked packets" -j DROP\n',
+    '-A KUBE-POD-FW-AA -m comment --comment "rule to REJECT" -j REJECT --reject-with x\n'
+    "-A KUBE-POD-FW-AA -j MARK --set-xmark 0x0/0x10000\n",
+    '-A cali-FORWARD -m comment --comment "cali:S93h" -m comment --comment "Policy" -j ACCEPT\n'
+    "-A cali-FORWARD -m comment --comment cali:x -j MARK --set-xmark 0x10000/0x10000\n",
     "-A KUBE-POSTROUTING -j RETURN\n-A KUBE-POSTROUTING -j MASQUERADE\n",
     '-A FLANNEL-POSTRTG -m comment --comment "flanneld masq" -j RETURN\n'
     "-A FLANNEL-POSTRTG -s 10.244.0.0/16 -j RETURN\n",

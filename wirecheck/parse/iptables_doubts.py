@@ -45,7 +45,7 @@ _PORTS = re.compile(
 _PORT = re.compile(r" --(?:[ds]|v)?ports? ")
 _UNCONDITIONAL = re.compile(
     r"-A (?:KUBE|CNI|FLANNEL|cali|CILIUM)[-_]\S+ "
-    r'(?:-m comment --comment (?:"(?:[^"\\\n]|\\.)*"|\S+) )?'
+    r'(?:-m comment --comment (?:"(?:[^"\\\n]|\\.)*"|[^\s"]+) ){0,2}'
     r"-j (?:RETURN|ACCEPT|DROP|REJECT|MASQUERADE|DNAT)\b"
 )
 _MARKED = re.compile(r"-A CNI-HOSTPORT-MASQ -j MASQUERADE|-A KUBE-FIREWALL [^!\n]*-j DROP")

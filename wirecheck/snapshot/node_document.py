@@ -53,7 +53,7 @@ class Command(SnapshotPart, frozen=True):
     problem: str = ""
     """`missing` (no such tool), `time limit`, `too large`, `not asked: REASON` (not needed), …"""
     lent: bool = False
-    """Whether the tool came from the agent's image, because the node lacks it."""
+    """Whether the tool came from the agent's image: the node lacks it, or has one too old."""
 
 
 class HttpAnswer(SnapshotPart, frozen=True):

@@ -72,7 +72,7 @@ CONNTRACK = ("/proc/sys/net/netfilter/nf_conntrack_max", "/proc/net/stat/nf_conn
 """Files of a kernel that tracks connections; it may be built without one of them."""
 
 LENT: Set[str] = set()
-"""In an agent pod: the tools of its image, used if the node lacks them."""
+"""In an agent pod: the tools of its image, used if the node lacks them or has too old ones."""
 LENDER: Optional[Callable[[], None]] = None
 """Enters the mount namespace where they are."""
 

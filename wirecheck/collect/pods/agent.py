@@ -2,8 +2,8 @@
 
 The node program is the same as the one sent by ssh, but it comes from the image, and enters the
 node's mount and cgroup namespaces first. So it reads the node's files and runs the node's tools.
-Tools that the node lacks are taken from the image: any iptables lists kube-proxy's rules alike,
-but only the node's own shows what an administrator sees there.
+Tools that the node lacks are taken from the image, and its iptables if the node's is too old to
+print what kube-proxy wrote. Otherwise the node's own shows what an administrator sees there.
 """
 
 from __future__ import annotations
