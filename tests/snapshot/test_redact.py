@@ -24,11 +24,14 @@ from wirecheck.cli.demo import recorded
 from wirecheck.collect.on_node.commands import TABLE
 from wirecheck.evaluation.evaluate import evaluate
 from wirecheck.network.registry import PLUGIN_NAMES, PLUGINS
+from wirecheck.parse.corefile import cluster_zones
+from wirecheck.parse.kubelet_settings import kubelet_dns
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot, SnapshotError, SnapshotWriter
 from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, VisitStatus, Waiver
 from wirecheck.snapshot.netns import Address, Link, Namespace
 from wirecheck.snapshot.node_document import Command, Host, HttpAnswer, KernelLine, NodeDocument
+from wirecheck.snapshot.node_settings import Kubelet
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.redact import Dictionary, redact
 from wirecheck.snapshot.redact_addresses import AddressMap
@@ -410,6 +413,27 @@ def test_a_search_path_is_mapped_as_the_names_in_it_are(tmp_path):
         text.startswith(f"search {dictionary.names['shop']}.svc.cluster.local svc.cluster.local")
         for text in texts
     )
+
+
+@pytest.mark.parametrize("domain", ["production", "prod.example"])
+@pytest.mark.parametrize("lines", [True, False])
+def test_a_domain_is_mapped_alike_wherever_it_is_named(tmp_path, domain, lines):
+    small = SmallCluster()
+    text = f".:53 {{\n    kubernetes {domain} 10.0.0.0/8 in-addr.arpa {{\n    }}\n}}\n"
+    meta = {"name": "rke2-coredns", "namespace": "kube-system"}
+    small.api["configMaps"] = [{"metadata": meta, "data": {"Corefile": text}}]
+    settings = [f"clusterDomain: {domain}", "clusterDNS: [10.96.0.10]"]
+    flags = {"cluster-domain": domain, "cluster-dns": "10.96.0.10"}
+    kubelet = Kubelet({}, settings) if lines else Kubelet(flags)
+    small.change_document(kubelet=kubelet)
+
+    redacted, dictionary = changed(tmp_path, small)
+
+    (config_map,) = redacted.api().config_maps
+    (zone,) = cluster_zones(config_map.data["Corefile"])
+    mapped = redacted.document(dictionary.nodes["n1"]).kubelet
+    assert zone != domain
+    assert kubelet_dns(mapped.flags, mapped.lines).domain == zone
 
 
 @pytest.mark.parametrize("where", ["shop/web", "Pod shop/web", "shop/*", "n1", "*"])

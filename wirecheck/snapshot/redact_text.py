@@ -32,6 +32,8 @@ DEVICES = ("veth", "tap", "vnet")
 USER = re.compile(r"://[^@/\s]+@")
 """The user's name in an access method."""
 WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+CLUSTER_DOMAIN = re.compile(r"\s*(?:kubernetes|kubernetai|clusterDomain:)\s")
+"""Begins a line of a Corefile, or of a kubelet's configuration, that names the cluster's domain."""
 IP_VS_ADDRESS = re.compile(r"\b([0-9A-F]{8})(?=:[0-9A-F]{4}\b)")
 COMMENT = re.compile(r'(--comment )("(?:[^"\\]|\\.)*"|\S+)')
 SERVICE = re.compile(r"^([a-z0-9][a-z0-9.-]*)/([a-z0-9][a-z0-9.-]*)(?::([a-z0-9-]+))?")
@@ -246,13 +248,18 @@ class TextMap:
 
     def corefile(self, text: str) -> str:
         """A Corefile: known names, and every word with a dot, without comments."""
-        return "\n".join(
-            self.free(WORD.sub(lambda found: self._zone(found.group()), line.partition("#")[0]))
-            for line in text.split("\n")
-        )
+        return "\n".join(self._corefile_line(line.partition("#")[0]) for line in text.split("\n"))
 
-    def _zone(self, word: str) -> str:
-        if "." not in word or word.endswith(".arpa") or _is_address(word):
+    def _corefile_line(self, line: str) -> str:
+        # A cluster's domain need not have a dot: `kubernetes production in-addr.arpa`.
+        found = CLUSTER_DOMAIN.match(line)
+        head = found[0] if found else ""
+        rest = WORD.sub(lambda word: self._zone(word.group(), bool(head)), line[len(head) :])
+        return head + self.free(rest)
+
+    def _zone(self, word: str, is_domain: bool) -> str:
+        is_name = "." in word or (is_domain and not word.isdigit())
+        if not is_name or word.endswith(".arpa") or _is_address(word):
             return word
         return self.names.domain(word)
 
