@@ -153,6 +153,16 @@ def test_an_address_of_no_dns_service_is_wrong(
     assert len(found(small, "resolv_conf")) == 2
 
 
+@pytest.mark.parametrize("device", ["kube-ipvs0", "kube-dummy-if"])
+def test_an_address_that_a_proxy_bound_is_not_a_cache(small: SmallCluster, device: str) -> None:
+    """In IPVS mode every node has the address of every Service."""
+    with_service(small, "10.96.0.53", 80)
+    bind(small, device, "10.96.0.53")
+    hand_out(small, "10.96.0.53")
+
+    assert [each.inconclusive for each in found(small, "kubelet_cluster_dns")] == [""]
+
+
 def test_a_link_local_address_that_the_kubelet_does_not_hand_out_is_wrong(
     small: SmallCluster,
 ) -> None:

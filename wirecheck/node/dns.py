@@ -12,29 +12,18 @@ from wirecheck.api_index.dns_lookup import ExternalLookup, Lookup, second_of
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.node.answer_times import AnswerTimes
-from wirecheck.node.dns_domain import (
-    DnsDomain,
-    answered_domain,
-    in_its_domain,
-    searched_domain,
-)
+from wirecheck.node.dns_domain import DnsDomain, in_its_domain
+from wirecheck.node.dns_known import OWN_SERVER, DnsKnown
 from wirecheck.node.dns_samples import Sample, Samples
-from wirecheck.node.dns_servers import CACHE_DEVICE, USUAL_CACHE, DnsServers
-from wirecheck.node.kubelet_dns import known_kubelet_dns
+from wirecheck.node.dns_servers import DnsServers
 from wirecheck.node.netns import Netns
 from wirecheck.node.pod_loss import PodLoss, PodQuery, pod_loss
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.resolver import CLUSTER_POLICIES, Resolver, mounts_own_file
 from wirecheck.node.seen import NodeSeen
 from wirecheck.node.unread_policies import UnreadPolicies
-from wirecheck.parse.resolv_conf import parse_resolv_conf
 from wirecheck.snapshot.attempts import Probe
-from wirecheck.snapshot.node_document import PodFile
 from wirecheck.text import plural
-
-OWN_SERVER = "own server"
-FURTHER_SERVERS = ("local cache", OWN_SERVER)
-"""Purposes of queries to servers that only the node knows: its cache, and what its pods use."""
 
 
 @dataclass(frozen=True)
@@ -44,87 +33,29 @@ class NodeDns:
     seen: NodeSeen
     namespaces: PodNamespaces
 
+    @cached_property
+    def _known(self) -> DnsKnown:
+        return DnsKnown(self.seen, self.namespaces)
+
     @property
     def resolvers(self) -> Iterator[tuple[Pod, Resolver]]:
-        """The resolv.conf of each pod that does not mount its own.
+        """The resolv.conf of each pod that does not mount its own, as `DnsKnown.resolvers`."""
+        yield from self._known.resolvers
 
-        Raises FactMissingError at the end if some could not be read.
-        """
-        unread = []
-        self.namespaces.require_pods()
-        for pod, file in self._files():
-            if not file.refused:
-                conf = parse_resolv_conf(file.text)
-                known = self.seen.cluster.api.mounts_read
-                yield pod, Resolver(pod, conf, self.domain.accepted, self.servers, known)
-            elif pod.ref.object_key not in self.seen.cluster.changed:
-                unread.append(f"{pod.namespace}/{pod.name}: {file.refused}")
-        if unread:
-            raise FactMissingError(
-                f"/etc/resolv.conf of {plural(len(unread), 'pod')} could not be read; {unread[0]}"
-            )
-
-    def _files(self) -> Iterator[tuple[Pod, PodFile]]:
-        for pod in self.seen.pods:
-            processes = self.namespaces.processes_of(pod)
-            if pod.is_running and processes is not None and not mounts_own_file(pod):
-                yield pod, processes.resolv_conf
-
-    # What is known about servers and domain.
-
-    @cached_property
+    @property
     def servers(self) -> DnsServers:
         """The servers that pods of the node may use."""
-        dns, interfaces = self.seen.cluster.dns, self.seen.host.interfaces
-        own = [each for each in interfaces if each.name == CACHE_DEVICE]
-        return DnsServers(
-            services=dns.service_addresses,
-            others=dns.other_addresses,
-            handed_out=known_kubelet_dns(self.seen).servers,
-            bound=frozenset().union(*(each.addresses for each in interfaces)),
-            caches=USUAL_CACHE.union(*(each.addresses for each in own)),
-            answering=self._answering,
-        )
+        return self._known.servers
 
-    @cached_property
+    @property
     def domain(self) -> DnsDomain:
         """The cluster's domain, as far as it is known."""
-        served = self.seen.cluster.dns.zones
-        return DnsDomain(
-            served=served,
-            kubelet=known_kubelet_dns(self.seen).domain.lower(),
-            # Costly and needless if the Corefile shows the domains.
-            answered=frozenset() if served else self._answered_domains,
-            searched=frozenset() if served else self._searched_domains,
-        )
+        return self._known.domain
 
     @property
-    def _answered_domains(self) -> frozenset[str]:
-        found = map(answered_domain, self._evaluable("", *FURTHER_SERVERS))
-        return frozenset(filter(None, found))
-
-    @property
-    def _searched_domains(self) -> frozenset[str]:
-        return frozenset(
-            domain
-            for pod, file in self._files()
-            if pod.dns_policy in CLUSTER_POLICIES
-            for domain in [searched_domain(parse_resolv_conf(file.text), pod.namespace)]
-            if domain
-        )
-
-    @property
-    def _answering(self) -> frozenset[IPAddress]:
-        """The servers besides the DNS Services that gave a correct answer."""
-        found = self._evaluable(*FURTHER_SERVERS)
-        return frozenset(each.server for each in found if not each.problem)
-
-    def _evaluable(self, *purposes: str) -> Iterator[Lookup]:
-        """The lookups that were made and whose answers the API implies."""
-        for probe in self.seen.facts.probes:
-            if probe.purpose in purposes and probe.tries:
-                with suppress(FactMissingError):
-                    yield self._expecting(probe)
+    def why_services_unused(self) -> str:
+        """Why no answer of the DNS Services is expected; empty if one is."""
+        return self._known.why_services_unused
 
     @cached_property
     def _lookups_by_netns(self) -> Mapping[int, tuple[Lookup, ...]]:
@@ -137,21 +68,8 @@ class NodeDns:
 
     def _lookup(self, probe: Probe) -> Lookup:
         """The query with the answer that the API implies, in the domain that is served."""
-        lookup = self._expecting(probe)
+        lookup = self._known.expecting(probe)
         return in_its_domain(lookup, self.domain) if probe.tries else lookup
-
-    def _expecting(self, probe: Probe) -> Lookup:
-        question = self._question(probe.query)
-        return Lookup(question, probe, self.seen.cluster.names.expected(question))
-
-    def _question(self, query: str) -> str:
-        question = self.seen.cluster.index.queries.get(query)
-        if question is None:
-            raise FactMissingError(
-                f"The snapshot has no question for query {query!r}: it is incomplete. "
-                "Collect it again."
-            )
-        return question
 
     def _sent_for(self, purpose: str, otherwise: str) -> list[Probe]:
         """Return the probes of one purpose. Raises NotApplicable with `otherwise` without any."""
@@ -246,7 +164,7 @@ class NodeDns:
         for probe in self._of_answered(probes):
             replica = self._replica_at(address(probe.server))
             if replica:
-                yield replica, ExternalLookup(self._question(probe.query), probe)
+                yield replica, ExternalLookup(self._known.question(probe.query), probe)
 
     @property
     def cache_lookups(self) -> Iterator[Lookup]:
@@ -308,19 +226,6 @@ class NodeDns:
             if probe.purpose == OWN_SERVER:
                 lookups.setdefault(probe.inode, []).append(self._lookup(probe))
         return lookups
-
-    @property
-    def why_services_unused(self) -> str:
-        """Why no answer of the DNS Services is expected; empty if one is.
-
-        A cluster can keep the Service of a DNS that it no longer uses, without pods behind it.
-        """
-        dns = self.seen.cluster.dns
-        if not self.servers.bypass_services or dns.replicas:
-            return ""
-        if self.servers.bound & self.servers.handed_out_addresses:
-            return ""  # The node's cache has no other source than the DNS Service.
-        return f"the kubelet gives pods the server {', '.join(self.servers.handed_out)}"
 
     @property
     def service_lookups(self) -> Iterator[Lookup]:
