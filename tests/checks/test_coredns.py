@@ -168,3 +168,62 @@ def test_without_a_replica_nothing_needs_a_permission(small):
     small.api["services"][1]["spec"]["selector"] = {"k8s-app": "nothing"}
     with pytest.raises(NotApplicable, match="selects no running pod"):
         small.findings("coredns.rbac")
+
+
+ROOT = """.:53 {
+    errors
+    health
+    ready
+    forward . /etc/resolv.conf
+    loop
+PLUGINS}
+"""
+USUAL = ROOT.replace("PLUGINS", "    kubernetes cluster.local in-addr.arpa ip6.arpa\n")
+COREFILES = {
+    # AKS: files of a second ConfigMap, and templates with braces in a quoted pattern.
+    "aks": USUAL.replace(
+        "    loop\n",
+        """    loop
+    import custom/*.override
+    template ANY ANY internal.cloudapp.net {
+      match "^(?:[^.]+\\.){4,}internal\\.cloudapp\\.net\\.$"
+      rcode NXDOMAIN
+    }
+""",
+    )
+    + "import custom/*.server\n",
+    "two domains": USUAL.replace("kubernetes ", "kubernetes   prod.name  "),
+    "zones in the block": "cluster.local:53 {\n    kubernetes\n}\n" + ROOT.replace("PLUGINS", ""),
+    "stub domain first": "# kubernetes a.b\nconsul.local:53 {\n    forward . 192.0.2.1\n}\n"
+    + USUAL.replace("    errors\n", "    #kubernetes old.local\n    errors\n"),
+    "several clusters": "clusterset.local:53 {\n    lighthouse\n}\n" + USUAL,
+    "snippet": "(common) {\n    errors\n    kubernetes\n}\n"
+    "cluster.local:53 {\n    import common\n}\n" + ROOT.replace("PLUGINS", ""),
+    "kubernetai": USUAL.replace("kubernetes", "kubernetai"),
+    "port of OpenShift": USUAL.replace(".:53", ".:5353"),
+}
+
+
+@pytest.mark.parametrize("name", COREFILES)
+def test_corefiles_of_distributions_are_sound(small, name):
+    with_corefile(small, COREFILES[name])
+
+    assert not small.findings("coredns.serves_cluster_domain")
+    assert not small.findings("coredns.plugins")
+    assert not small.findings("dns.kubelet_cluster_dns")
+    assert not small.findings("dns.resolv_conf")
+
+
+def test_a_snippet_that_is_not_imported_serves_nothing(small):
+    with_corefile(small, "(common) {\n    kubernetes\n}\n" + ROOT.replace("PLUGINS", ""))
+
+    (finding,) = small.findings("coredns.serves_cluster_domain")
+    assert finding.found == "none"
+
+
+def test_a_variable_is_no_domain(small):
+    with_corefile(small, USUAL.replace("cluster.local", "{$CLUSTER_DOMAIN}"))
+
+    with pytest.raises(NotApplicable, match=r"from a variable, \{\$CLUSTER_DOMAIN\}"):
+        small.findings("coredns.serves_cluster_domain")
+    assert not small.findings("dns.kubelet_cluster_dns")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from wirecheck.api_index.pod import is_running
 from wirecheck.api_index.service import cluster_ips, has_cluster_ip, selects, service_key
-from wirecheck.parse.corefile import cluster_zones, unknown_zones
+from wirecheck.parse.corefile import cluster_zones, expansion, unknown_zones
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.objects.service import ServiceObject, ServicePortSpec
@@ -80,10 +80,11 @@ def cluster_dns(api: ApiObjects) -> ClusterDns:
 
 
 def corefile_in(api: ApiObjects) -> str | None:
-    """The Corefile that was read; None if there is none."""
-    return next(
-        (each.data["Corefile"] for each in api.config_maps if "Corefile" in each.data), None
-    )
+    """The Corefile that was read, with its snippets in their places; None if there is none."""
+    for each in api.config_maps:
+        if "Corefile" in each.data:
+            return expansion(each.data["Corefile"], {}, "Corefile").text
+    return None
 
 
 def served_zones(corefile: str) -> tuple[str, ...]:
