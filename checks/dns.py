@@ -475,11 +475,11 @@ def replicas_ready(cluster: Cluster) -> Findings:
     See: https://github.com/coredns/coredns/issues/7168
          https://github.com/kubernetes/kubernetes/issues/77650
     """
-    if not cluster.dns.replicas and cluster.why_dns_services_unused:
+    if not cluster.dns_replicas and cluster.why_dns_services_unused:
         raise NotApplicable(cluster.why_dns_services_unused)
-    if not cluster.dns.replicas:
+    if not cluster.dns_replicas:
         yield Finding(cluster, expected="at least one DNS replica", found="none")
-    for replica in cluster.dns.replicas:
+    for replica in cluster.dns_replicas:
         if not replica.is_ready:
             yield Finding(replica, expected="Ready", found="not Ready")
 

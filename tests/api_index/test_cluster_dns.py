@@ -99,3 +99,25 @@ def test_replicas_listen_on_the_target_port(
 
     assert dns.port_of(dns.replicas[0], "UDP") == port
     assert dns.port_of(dns.replicas[0], "TCP") == 53
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "is_dns"),
+    [
+        ("coredns", {}, True),
+        ("dns", {"app.kubernetes.io/name": "coredns"}, True),
+        ("dns", {"k8s-app": "kube-dns"}, True),
+        ("external-dns", {"k8s-app": "external-dns"}, False),
+    ],
+)
+def test_dns_of_another_namespace_counts_only_without_the_usual_one(
+    api: dict[str, Any], name: str, labels: dict[str, str], is_dns: bool
+) -> None:
+    ports = [{"port": 53, "protocol": "UDP"}]
+    other = small_cluster.service(name, "dns-system", "10.96.0.53", ports)
+    other["metadata"]["labels"] = labels
+    api["services"].append(other)
+    assert found(api).addresses == ("10.96.0.10",)
+
+    api["services"].remove(kube_dns(api))
+    assert found(api).addresses == (("10.96.0.53",) if is_dns else ())

@@ -189,7 +189,7 @@ def test_replicas_are_not_needed_where_no_kubelet_hands_out_the_service(
     small.api["pods"] = small.api["pods"][1:]
     small.api["endpointSlices"] = []
     hand_out_elsewhere = "the kubelet gives pods the server 169.254.169.254"
-    small.dns_seen = {"n1": DnsSeen("a.b", hand_out_elsewhere)}
+    small.dns_seen = {"n1": DnsSeen("a.b", why_services_unused=hand_out_elsewhere)}
     with pytest.raises(NotApplicable, match="169"):
         small.findings("dns.replicas_ready")
 
@@ -198,7 +198,7 @@ def test_replicas_are_not_needed_where_no_kubelet_hands_out_the_service(
 
 
 def test_what_is_kept_of_a_node(small: SmallCluster) -> None:
-    assert dns_seen(small.node) == DnsSeen("cluster.local")
+    assert dns_seen(small.node) == DnsSeen("cluster.local", ("10.96.0.10",))
 
     hand_out(small, "169.254.169.254", domain="A.b.")
     small.api["pods"] = small.api["pods"][1:]
@@ -209,3 +209,18 @@ def test_what_is_kept_of_a_node(small: SmallCluster) -> None:
     assert dns_seen(small.node) == DnsSeen()
     small.document = None
     assert dns_seen(small.node) == DnsSeen()
+
+
+@pytest.mark.parametrize("name", ["coredns", "resolver"])
+def test_dns_in_a_namespace_of_its_own_is_found(small: SmallCluster, name: str) -> None:
+    """By its name, or by what the kubelets hand out."""
+    (service,) = [s for s in small.api["services"] if s["metadata"]["name"] == "kube-dns"]
+    service["metadata"] = {"name": name, "namespace": "dns-system"}
+    small.api["pods"][0]["metadata"]["namespace"] = "dns-system"
+    small.dns_seen = {"n1": dns_seen(small.node)}
+
+    assert not small.findings("dns.replicas_ready")
+    assert not small.findings("dns.kubelet_cluster_dns")
+    assert not small.findings("dns.pods_resolve_udp")
+    small.api["pods"][0]["status"]["conditions"] = []
+    assert [each.found for each in small.findings("dns.replicas_ready")] == ["not Ready"]

@@ -21,6 +21,8 @@ KNOWN_NAMES = frozenset(
 )
 """Of kubeadm and most other distributions, of k3s before 1.12, of OpenShift."""
 
+NAMING_LABELS = ("k8s-app", "app.kubernetes.io/name")
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterDns:
@@ -64,11 +66,13 @@ def _target(replica: PodObject, port: ServicePortSpec) -> int:
 
 def cluster_dns(api: ApiObjects) -> ClusterDns:
     """Find the DNS Services by label or well-known name, and the pods that they select."""
-    services = tuple(
+    usual = tuple(
         service
         for service in api.services
         if service.metadata.namespace in ("kube-system", "openshift-dns") and _is_dns(service)
     )
+    # A DNS in another namespace counts only without that: virtual clusters have their own there.
+    services = usual or tuple(filter(_is_dns_elsewhere, api.services))
     replicas = {pod.metadata.uid: pod for service in services for pod in _selected(api, service)}
     zones = served_zones(corefile_in(api) or "")
     return ClusterDns(
@@ -93,11 +97,19 @@ def served_zones(corefile: str) -> tuple[str, ...]:
 
 
 def _is_dns(service: ServiceObject) -> bool:
-    meta = service.metadata
     named = service_key(service) in KNOWN_NAMES
-    labelled = meta.labels.get("k8s-app") == "kube-dns"
-    has_port_53 = any(port.port == 53 for port in service.spec.ports)
-    return (named or labelled) and has_port_53 and has_cluster_ip(service)
+    labelled = service.metadata.labels.get("k8s-app") == "kube-dns"
+    return (named or labelled) and _serves_dns(service)
+
+
+def _is_dns_elsewhere(service: ServiceObject) -> bool:
+    meta = service.metadata
+    words = {meta.name, *(meta.labels.get(label, "") for label in NAMING_LABELS)}
+    return bool(words & {name for _, name in KNOWN_NAMES}) and _serves_dns(service)
+
+
+def _serves_dns(service: ServiceObject) -> bool:
+    return any(port.port == 53 for port in service.spec.ports) and has_cluster_ip(service)
 
 
 def _selected(api: ApiObjects, service: ServiceObject) -> Iterator[PodObject]:

@@ -22,6 +22,7 @@ from wirecheck.api_index.node_kinds import kind_of
 from wirecheck.api_index.other_slices import Known, WrongAddress, wrong_addresses
 from wirecheck.api_index.pod import Pod
 from wirecheck.api_index.selectors import SelectorMismatch, selector_mismatches
+from wirecheck.api_index.service import cluster_ips, selects
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.model.dns_seen import DnsSeen, other_domains, why_unused
 from wirecheck.model.doubled_addresses import DoubledAddress, doubled_addresses
@@ -53,6 +54,16 @@ class Cluster(ClusterSeen):
                 real = [pod for pod, node in nodes if node is None or kind_of(node).has_machine]
                 if len(real) > 1:
                     yield address, real
+
+    @property
+    def dns_replicas(self) -> tuple[Pod, ...]:
+        """The DNS replicas; without a usual DNS Service those of the one that kubelets hand out."""
+        if self.dns.service_addresses:
+            return self.dns.replicas
+        servers = {text for each in self.dns_seen.values() for text in each.handed_out}
+        found = [each for each in self.api.services if servers & {*cluster_ips(each)}]
+        running = (pod for pod in self.pods if pod.is_running)
+        return tuple(pod for pod in running if any(selects(each, pod.object) for each in found))
 
     @property
     def why_dns_services_unused(self) -> str:

@@ -21,6 +21,8 @@ class DnsSeen:
 
     domain: str = ""
     """The kubelet's clusterDomain; empty if that is unknown."""
+    handed_out: tuple[str, ...] = ()
+    """The servers that the kubelet gives to pods; empty if they are unknown."""
     why_services_unused: str = ""
     """Why the node's pods do not use the DNS Services; empty if they do, or if that is unknown."""
 
@@ -28,8 +30,8 @@ class DnsSeen:
 def dns_seen(node: Node) -> DnsSeen:
     """Return what the node shows; nothing of a node whose document lacks it."""
     with suppress(FactMissingError, NotApplicable, IndexError, ValueError):
-        domain = known_kubelet_dns(node.seen).domain.lower()
-        return DnsSeen(domain, node.dns.why_services_unused)
+        known = known_kubelet_dns(node.seen)
+        return DnsSeen(known.domain.lower(), known.servers, node.dns.why_services_unused)
     return DnsSeen()
 
 
