@@ -141,6 +141,13 @@ def test_any_service_that_the_kubelet_hands_out_is_right(small: SmallCluster) ->
     assert not found(small, "resolv_conf")
 
 
+def test_a_service_that_the_kubelet_does_not_hand_out_is_wrong(small: SmallCluster) -> None:
+    with_service(small, "10.96.0.53")
+    change_web_file(small, SEARCH.format(ns="shop") + "\nnameserver 10.96.0.53\n")
+
+    assert [each.inconclusive for each in found(small, "resolv_conf")] == [""]
+
+
 @pytest.mark.parametrize(("service", "port"), [("10.96.0.54", 53), ("10.96.0.53", 80)])
 def test_an_address_of_no_dns_service_is_wrong(
     small: SmallCluster, service: str, port: int
