@@ -49,7 +49,8 @@ def uniform_in_pool(cluster: Cluster) -> Findings:
 def rp_filter(node: Node) -> Findings:
     """No interface with strict rp_filter receives packets whose responses leave by another one.
 
-    The kernel silently drops such packets before any firewall rule counts them.
+    The kernel silently drops such packets before any firewall rule counts them. That includes
+    packets to node ports, if a routing rule sends the responses of pods by another interface.
 
     Except: strict filtering on interfaces with symmetric traffic: packets of a node are expected
     on the interface in its network. IPv6 has no rp_filter. Packets from behind a router that can

@@ -263,3 +263,38 @@ def add_api_server(small: SmallCluster, ip: str) -> None:
             "ports": [{"name": "https", "port": 6443, "protocol": "TCP"}],
         }
     )
+
+
+@ALL
+def test_a_vpn_that_other_nodes_are_behind_is_inconclusive(small, change):
+    """Sites may be connected on purpose; connections to the nodes show whether they are."""
+    change(small)
+    host = small.document.namespaces[0]
+    small.change_netns(HOST, links=[*host.links, Link(90, "tun0", flags=["UP"], kind="tun")])
+    add_routes(small, Route(4, "172.20.0.0/16", gateway="10.8.0.1", index=90))
+    addresses = [{"type": "InternalIP", "address": "172.20.0.9"}]
+    small.api["nodes"].append({"metadata": {"name": "n3"}, "status": {"addresses": addresses}})
+
+    (finding,) = small.findings("routes.no_overlap")
+    assert "on purpose" in finding.inconclusive
+
+
+@ALL
+@pytest.mark.parametrize("action", ["prohibit", "unreachable", "blackhole"])
+def test_a_rule_that_refuses_services_to_the_nodes_own_source_is_found(small, change, action):
+    change(small)
+    rules = small.document.namespaces[0].rules
+    refusing = Rule(4, 150, 0, source="192.0.2.1/32", destination="10.96.0.0/12", action=action)
+    small.change_netns(HOST, rules=[*rules, refusing])
+
+    assert refused(small)["to kube-system/kube-dns 10.96.0.10"] == f"{action} by routing rule 150"
+
+
+@ALL
+def test_a_rule_that_refuses_another_source_is_right(small, change):
+    change(small)
+    rules = small.document.namespaces[0].rules
+    refusing = Rule(4, 150, 0, source="198.51.100.7/32", action="prohibit")
+    small.change_netns(HOST, rules=[*rules, refusing])
+
+    assert refused(small) == {}

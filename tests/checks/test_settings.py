@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from tests.checks.small_cluster import SmallCluster
+from tests.network.clusters.aws_vpc import aws_vpc
 from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
 from wirecheck.catalogue.registry import load
 from wirecheck.model.fingerprint import Fingerprint, fingerprint_of
@@ -259,3 +260,31 @@ def test_documents_without_it_are_skipped(small):
     small.change_document(problems=["Settings at the next boot: OSError: no."])
     with pytest.raises(FactMissingError, match="no"):
         small.findings("settings.persistent")
+
+
+class TestNodePortsOfAws:
+    """The pods of a second network card answer through it: the first one must filter loosely."""
+
+    @staticmethod
+    def with_node_port(small: SmallCluster, value: str) -> None:
+        aws_vpc(small)
+        small.api["services"][1]["spec"]["ports"][0]["nodePort"] = 30053
+        strict(small, "ens3", value)
+
+    @pytest.mark.parametrize("value", ["0", "2"])
+    def test_loose_filtering_is_right(self, small, value):
+        self.with_node_port(small, value)
+        assert not small.findings("settings.rp_filter")
+
+    def test_strict_filtering_is_found(self, small):
+        self.with_node_port(small, "1")
+
+        (finding,) = small.findings("settings.rp_filter")
+        assert finding.subject.part == "rp_filter of ens3"
+        assert finding.key == "packets of clients of node ports"
+        assert finding.found.endswith("through ens4")
+
+    def test_strict_filtering_is_right_without_node_ports(self, small):
+        aws_vpc(small)
+        strict(small, "ens3")
+        assert not small.findings("settings.rp_filter")

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 
-from wirecheck.addresses import IPAddress, address, network
-from wirecheck.api_index.node_addresses import node_ips
+from wirecheck.addresses import IPAddress, network
 from wirecheck.api_index.pod import Pod
 from wirecheck.network.plugin import AddressSource
 from wirecheck.node.routes import NodeRoutes
@@ -95,7 +94,7 @@ class PolicyRouting:
             route = self._routing.route_to(target)
             if route is None:
                 continue
-            sources = [self._source_of(route), self._source_to_services.get(target.version)]
+            sources = [self.routes.source_of(route), self._source_to_services.get(target.version)]
             for source in dict.fromkeys(each for each in sources if each is not None):
                 yield from self._diverted(THE_NODE, Origin(source=source), target, pod, route)
 
@@ -114,7 +113,7 @@ class PolicyRouting:
             known = next(iter(block.members.values()))
             if known.version not in found and known not in self._routing.own:
                 route = self._routing.route_to(known)
-                if route is not None and (source := self._source_of(route)):
+                if route is not None and (source := self.routes.source_of(route)):
                     found[known.version] = source
         return found
 
@@ -142,9 +141,7 @@ class PolicyRouting:
         if route.type != "unicast" or not length_of(route):
             return
         taken, rule = self._routing.decision(target, origin=origin)
-        is_diverted = not leads_on(taken) or (
-            taken is not None and length_of(taken) < length_of(route)
-        )
+        is_diverted = taken is None or not leads_on(taken) or length_of(taken) < length_of(route)
         is_for_source = rule is not None and rule in self._source_rules
         if is_diverted and rule is not None and is_for_source and origin.source is not None:
             yield DivertedTo(
@@ -175,26 +172,6 @@ class PolicyRouting:
             if pod is not None:
                 for each in sorted(pod.addresses, key=str):
                     yield each, pod
-
-    def _source_of(self, route: Route) -> IPAddress | None:
-        """The source that the kernel chooses for a route: inet_select_addr.
-
-        That is the route's own, else the first address of its device, else the first address of
-        the node by the index of its interface. For IPv6 it is the node's own address.
-        """
-        if route.type != "unicast":
-            return None
-        if route.source:
-            return address(route.source)
-        known = [
-            each
-            for each in sorted(self.seen.host.record.addresses, key=lambda e: e.index)
-            if each.scope == "global" and ":" not in each.address
-        ]
-        if route.family == 6:
-            return next((each for each in node_ips(self.seen.object) if each.version == 6), None)
-        on_device = [each for each in known if each.index == route.index]
-        return next((address(each.address) for each in [*on_device, *known]), None)
 
     @property
     def empty_tables(self) -> Iterator[tuple[Pod, Rule]]:

@@ -67,7 +67,7 @@ class ReversePath:
         """The packets that strict filtering drops, by the node's routes and its CNI plugin."""
         yield from self._of_plugin()
         reported: set[tuple[str, int]] = set()
-        for each in [*self._from_pods(), *self._from_nodes()]:
+        for each in [*self._from_pods(), *self._from_nodes(), *self._to_node_ports()]:
             enters = each.enters
             if enters is None or each.answered == enters or (each.who, enters.index) in reported:
                 continue
@@ -120,6 +120,26 @@ class ReversePath:
                 continue
             if each.version == 4 and name != self.seen.name and each not in self._own:
                 yield from self._arrivals(f"node {name}", each)
+
+    def _to_node_ports(self) -> Iterator[Arrival]:
+        """Packets to node ports, which arrive at the node and are answered by a pod's own table.
+
+        The kernel filters after the destination was translated. So the plugins of clouds need
+        loose filtering on the first interface for pods of a further one.
+        """
+        rules = [e for e in self.seen.host.record.rules if e.source and not (e.mark or e.iif)]
+        ports = (port for s in self.seen.cluster.services.values() for port in s.spec.ports)
+        others = self.seen.cluster.node_index.node_ips
+        client = next((a for a, n in others if a.version == 4 and n != self.seen.name), None)
+        uplink = next((each for each in self._entrances if each[0] == self._uplink), None)
+        if self.seen.bypasses_routing or not rules or client is None or uplink is None:
+            return
+        if not any(port.node_port for port in ports):
+            return
+        for pod in self.seen.pods:
+            for own in sorted(pod.addresses, key=str) if pod.has_own_netns else ():
+                if any(own in network(e.source) for e in rules if e.family == own.version == 4):
+                    yield self._arrival("clients of node ports", client, uplink[0], own)
 
     def _arrivals(self, who: str, sender: IPAddress) -> Iterator[Arrival]:
         """The packets of one address arrive at the interface in its network.

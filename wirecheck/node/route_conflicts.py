@@ -7,7 +7,7 @@ are known from the API, and a pod counts where the kernel would really take the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress, IPNetwork, contains, network
@@ -101,6 +101,8 @@ class RouteConflicts:
         )
         if not is_to_one_node:
             yield from self._pods_through(device, range_, route)
+        for each in self._nodes_through(device, range_, route):
+            yield replace(each, inconclusive="tunnels that may connect the nodes on purpose")
 
     def _pods_through(
         self, device: Interface, range_: IPNetwork, route: Route
@@ -194,12 +196,12 @@ class RouteConflicts:
                 yield str(peer.range), route
         replicas = {a: None for pod in self.seen.cluster.dns.replicas for a in pod.addresses}
         for target in replicas:
-            route = routing.route_to(target)
+            route = self.routes.connected(target)
             if not leads_on(route):
                 yield str(target), route
         yield from self._refused_services
         for where, owner in self._machines if self._refused_ranges else ():
-            route = routing.route_to(where)
+            route = self.routes.connected(where)
             if route is not None and route.type in REFUSING:
                 yield f"{owner} {where}", route
         if not self._peer_routes:
@@ -209,10 +211,10 @@ class RouteConflicts:
     def _refused_services(self) -> Iterator[tuple[str, Route | None]]:
         for block in self.seen.cluster.service_blocks:
             first = block.range.network_address
-            if self._routing.is_uniform(block.key) and leads_on(self._routing.route_to(first)):
+            if self._routing.is_uniform(block.key) and leads_on(self.routes.connected(first)):
                 continue
             for name, target in self._routed(block):
-                route = self._routing.route_to(target)
+                route = self.routes.connected(target)
                 if not leads_on(route):
                     yield name, route
 
@@ -224,7 +226,7 @@ class RouteConflicts:
         rules = [
             network(each.destination) if each.destination else EVERYTHING[each.family]
             for each in record.rules
-            if action_of(each) in REFUSING
+            if action_of(each) in REFUSING and not (each.mark or each.iif or each.oif)
         ]
         return tuple(dict.fromkeys([*routes, *rules]))
 
@@ -236,7 +238,7 @@ class RouteConflicts:
             for where, pod in self.seen.cluster.pod_index.within(range_):
                 if pod.node_name == self.seen.name or found == MOST_PODS:
                     continue
-                route = self._routing.route_to(where)
+                route = self.routes.connected(where)
                 if route is not None and route.type in REFUSING:
                     found += 1
                     yield _name_of(pod, where), where, route

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress, IPNetwork, address, addresses
+from wirecheck.api_index.node_addresses import node_ips
 from wirecheck.api_index.pod import Pod
 from wirecheck.api_index.pod_ranges import BACKEND, PodRange
 from wirecheck.api_index.service_blocks import LENGTHS
@@ -16,8 +17,9 @@ from wirecheck.network.plugins.flannel import CLOUD_BACKENDS, DEVICE_KINDS
 from wirecheck.node.netns import Interface, Netns
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.routing import EVERYTHING, Routing
+from wirecheck.node.rule_selectors import Origin
 from wirecheck.node.seen import NodeSeen
-from wirecheck.snapshot.netns import Route
+from wirecheck.snapshot.netns import Address, Route
 from wirecheck.snapshot.objects.node import NodeObject
 
 KERNEL = 2
@@ -131,6 +133,42 @@ class NodeRoutes:
     @cached_property
     def routing(self) -> Routing:
         return Routing(self.seen.host)
+
+    def source_of(self, route: Route) -> IPAddress | None:
+        """Return the source that the kernel chooses for a route: inet_select_addr.
+
+        That is the route's own, else the first address of its device, else the first address of
+        the node by the index of its interface. For IPv6 it is the node's own address.
+        """
+        if route.type != "unicast":
+            return None
+        if route.source:
+            return address(route.source)
+        if route.family == 6:
+            return next((each for each in node_ips(self.seen.object) if each.version == 6), None)
+        known = [e for e in self._own_ipv4 if e.index == route.index] or self._own_ipv4
+        return address(known[0].address) if known else None
+
+    @cached_property
+    def _own_ipv4(self) -> Sequence[Address]:
+        record = sorted(self.seen.host.record.addresses, key=lambda each: each.index)
+        return [each for each in record if each.scope == "global" and ":" not in each.address]
+
+    def connected(self, target: IPAddress) -> Route | None:
+        """Return the route of the node's own connections to `target`.
+
+        The kernel looks it up a second time with the source that it has chosen
+        (ip_route_connect), which rules for a source may refuse.
+        """
+        route = self.routing.route_to(target)
+        if not self._has_source_rules or route is None:
+            return route
+        source = self.source_of(route)
+        return self.routing.route_to(target, origin=Origin(source=source)) if source else route
+
+    @cached_property
+    def _has_source_rules(self) -> bool:
+        return any(each.source for each in self.seen.host.record.rules)
 
     @cached_property
     def peer_routes(self) -> tuple[PeerRoute, ...]:
