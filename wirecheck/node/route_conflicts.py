@@ -101,8 +101,8 @@ class RouteConflicts:
         )
         if not is_to_one_node:
             yield from self._pods_through(device, range_, route)
-        for each in self._nodes_through(device, range_, route):
-            yield replace(each, inconclusive="tunnels that may connect the nodes on purpose")
+        for overlap in self._nodes_through(device, range_, route):
+            yield replace(overlap, inconclusive="tunnels that may connect the nodes on purpose")
 
     def _pods_through(
         self, device: Interface, range_: IPNetwork, route: Route
