@@ -378,3 +378,16 @@ def test_an_agent_beside_the_plugins_own_is_evaluated_too(small):
 
     policies["status"]["conditions"] = []
     assert [each.subject.name for each in small.findings("cni.agent_ready")] == ["calico-node-1"]
+
+
+def test_an_example_that_the_pods_do_not_follow_is_not_in_force(small):
+    owner = {"kind": "DaemonSet", "name": "ovnkube-node", "controller": True}
+    small.api["pods"][2]["metadata"]["ownerReferences"] = [owner]
+    examples = [
+        CniConfiguration("100-crio-bridge.conflist", "crio", ["bridge"], ["host-local"]),
+        CniConfiguration("87-podman.conflist", "podman", ["bridge"], ["host-local"]),
+    ]
+    change_files(small, configurations=examples, **OLD)
+
+    with pytest.raises(NotApplicable, match="not a configuration of OVN-Kubernetes"):
+        small.findings("cni.single_config")

@@ -310,3 +310,19 @@ def test_a_tunnel_of_another_kind_than_the_backends_is_a_remnant(small, backend,
 
     found = [each.found for each in small.findings("routes.to_every_node")]
     assert found == ([] if is_right else ["10.244.1.0/24 via 10.244.1.0 dev flannel.1"])
+
+
+def test_one_route_of_an_unknown_plugin_for_all_nodes_is_not_evaluated(small):
+    without_flannel(small)
+    with_routes(small, Route(4, "10.244.0.0/16", index=2), without="10.244.1.0/24")
+
+    with pytest.raises(NotApplicable, match="outside of the nodes"):
+        small.findings("routes.to_every_node")
+
+
+def test_pods_outside_of_their_nodes_ranges_show_an_unknown_plugin_with_pools(small):
+    without_flannel(small)
+    small.api["pods"][1]["status"] |= {"podIP": "10.99.0.3", "podIPs": [{"ip": "10.99.0.3"}]}
+
+    with pytest.raises(NotApplicable, match="does not assign addresses from spec.podCIDRs"):
+        small.findings("routes.to_every_node")

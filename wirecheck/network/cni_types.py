@@ -5,6 +5,9 @@ from __future__ import annotations
 META_PLUGINS = frozenset({"multus", "multus-shim", "danm", "genie", "kactus"})
 """CNI plugins that connect nothing by themselves, but call other configurations."""
 
+BRIDGE = "bridge"
+"""The plugin of the examples that packages of container runtimes and podman install."""
+
 LOOPBACK = "loopback"
 """The plugin that sets up lo. Runtimes call it themselves; some packages ship a file for it."""
 

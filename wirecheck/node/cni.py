@@ -10,7 +10,8 @@ from wirecheck.api_index.node_kinds import kind_of, why_left_out
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import Level, NotApplicable
-from wirecheck.network.cni_types import LOOPBACK
+from wirecheck.network.cni_types import BRIDGE, LOOPBACK
+from wirecheck.network.plugin import Attachment
 from wirecheck.node.cni_configuration import (
     in_force,
     is_loopback,
@@ -180,6 +181,11 @@ class Cni:
                 f"the programs of {names[0]} are not in {BINARIES}: the runtime may use other "
                 "directories, which this snapshot does not name"
             )
+        if surplus and self.runtime is None and self._contradicts_plugin:
+            raise NotApplicable(
+                f"{names[0]} is not a configuration of {self.seen.cni}: the runtime may use "
+                "another directory, which this snapshot does not name"
+            )
         for each in surplus:
             yield ConfigurationProblem(
                 each.file,
@@ -194,6 +200,13 @@ class Cni:
     def _fits_programs(self) -> bool:
         present = self.files.binaries or []
         return any(each in present for one in self.in_force for each in programs_of(one))
+
+    @property
+    def _contradicts_plugin(self) -> bool:
+        """Whether the configuration sets up a bridge, and the plugin connects pods without one."""
+        attachment = self.seen.cni.attachment
+        plugins = {plugin for each in self.in_force for plugin in each.plugins}
+        return BRIDGE in plugins and attachment not in (Attachment.BRIDGE, Attachment.UNKNOWN)
 
     # Programs.
 

@@ -65,6 +65,8 @@ def _why_unknown(seen: NodeSeen, is_meant: Callable[[str], bool]) -> str:
     """Return what may keep the DaemonSet away from the node; empty if nothing shows that."""
     if EDGE in seen.object.metadata.labels:
         return f"a node with the label {EDGE}; the DaemonSet was not read"
+    if not seen.pods and seen.document is None:
+        return "a node that was not visited, and no pod on it is known; the DaemonSet was not read"
     tolerated: set[str] = set(USUALLY_TOLERATED)
     for name, node in seen.cluster.nodes.items():
         pods = seen.cluster.pod_index.by_node.get(name, ())

@@ -72,6 +72,11 @@ class PeerRoute:
         """Whether the route is for the range, not the default route."""
         return self.route is not None and self.route.destination != "default"
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether the route is for this range alone."""
+        return self.route is not None and self.route.destination == str(self.range)
+
     @cached_property
     def is_right(self) -> bool:
         """Whether the route goes to that node: into a tunnel, or through one of its addresses."""
@@ -198,7 +203,8 @@ class NodeRoutes:
             and (each.backend is not None or not has_flannel)
         )
         has_routes = has_flannel or self.seen.cni.routes is PeerRoutes.EACH_NODE
-        if not (has_routes or any(w.is_specific for w in routes)):
+        # An unknown plugin may have one route for the pods of all nodes, with rules of its own.
+        if not (has_routes or any(each.is_exact for each in routes)):
             raise NotApplicable("the ranges of all nodes are routed outside of the nodes")
         return routes
 
