@@ -1,5 +1,7 @@
 """The checks of flannel's overlay, each on a cluster where one thing is broken."""
 
+from copy import deepcopy
+
 import pytest
 from msgspec.structs import replace
 
@@ -237,3 +239,26 @@ class TestBehindNat:
 
         findings = small.findings("overlay.mtu")
         assert [bool(each.inconclusive) for each in findings] == [True]
+
+
+@pytest.mark.parametrize("daemonset", ["cilium", "calico-node", "kube-ovn-cni", "weave-net"])
+def test_annotations_outlast_flannel(small, daemonset):
+    owner = {"kind": "DaemonSet", "name": daemonset, "controller": True}
+    small.api["pods"][2]["metadata"]["ownerReferences"] = [owner]
+    small.change_netns(
+        HOST, links=[e for e in small.document.namespaces[0].links if e.name != "flannel.1"]
+    )
+
+    with pytest.raises(NotApplicable, match="connects the nodes"):
+        small.findings("overlay.matches_annotations")
+
+
+def test_flannel_beside_calico_still_joins_the_nodes(small):
+    policies = deepcopy(small.api["pods"][2])
+    policies["metadata"]["ownerReferences"] = [
+        {"kind": "DaemonSet", "name": "calico-node", "controller": True}
+    ]
+    small.api["pods"].append(policies)
+    small.change_link(HOST, "flannel.1", flags=[])
+
+    assert len(small.findings("overlay.matches_annotations")) == 1

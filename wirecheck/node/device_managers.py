@@ -86,7 +86,10 @@ class DeviceManagers:
         return tuple(
             each
             for each in self.seen.host.interfaces
-            if each in pods or each.index in masters or each.is_tunnel
+            # NetworkManager and udev leave the kernel's datapath of Open vSwitch alone.
+            if each in pods
+            or (each.index in masters and not each.is_open_vswitch)
+            or each.is_tunnel
         )
 
     @property

@@ -13,6 +13,8 @@ from wirecheck.addresses import IPAddress, address
 from wirecheck.api_index.node_addresses import valid_addresses
 from wirecheck.api_index.vteps import OVERWRITE, Vtep, vteps_of
 from wirecheck.catalogue.findings import NotApplicable, Ref
+from wirecheck.network.plugin import UNKNOWN
+from wirecheck.network.plugins.flannel import PLUGIN as FLANNEL
 from wirecheck.network.plugins.flannel import vxlan_device
 from wirecheck.node.netns import Interface
 from wirecheck.node.pod_namespaces import PodNamespaces
@@ -46,10 +48,20 @@ class Overlay:
     @cached_property
     def own(self) -> Mapping[int, Vtep]:
         """The node's own tunnel endpoints, by family. Raises NotApplicable without VXLAN."""
+        if why := self._why_not_in_force:
+            raise NotApplicable(why)
         found = {each.family: each for each in vteps_of(self.seen.object)}
         if not found:
             raise NotApplicable("the node has no annotation of flannel about a VXLAN overlay")
         return found
+
+    @property
+    def _why_not_in_force(self) -> str:
+        """Why flannel's annotations are left from before; empty if flannel joins the nodes."""
+        plugin = self.seen.cni
+        agents = (plugin, *self.seen.cluster.cni_agents)
+        has_flannel = any(set(each.own_devices) & set(FLANNEL.own_devices) for each in agents)
+        return "" if has_flannel or plugin is UNKNOWN else f"{plugin} connects the nodes"
 
     @cached_property
     def peers(self) -> tuple[Vtep, ...]:
