@@ -124,8 +124,8 @@ def _kubeconfigs(content: Any) -> Iterator[str]:
 
 def _delegated(folder: str, configuration: JsonObject) -> Optional[JsonObject]:
     """The configuration outside of the folder that Multus calls for the cluster's network."""
-    path = configuration.get("path", "")
-    if os.path.isdir(path):
+    path = configuration.get("path", "").rstrip("/")
+    if os.path.isdir(path) and path != folder:
         names = [each for each in sorted(os.listdir(path)) if each.endswith(EXTENSIONS)]
         return _configuration(path, names[0]) if names else None
     if not os.path.isfile(path) or os.path.dirname(path) in ("", folder):
