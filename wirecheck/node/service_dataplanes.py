@@ -14,12 +14,14 @@ from functools import cached_property
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.network.plugin import CniPlugin
+from wirecheck.network.plugins import antrea, kube_router
 from wirecheck.network.registry import PLUGINS
 from wirecheck.node.dataplane import programmed_modes
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.seen import NodeSeen
 
-KUBE_PROXY, KUBE_ROUTER, ANTREA = "kube-proxy", "kube-router", "Antrea"
+KUBE_PROXY = "kube-proxy"
+KUBE_ROUTER, ANTREA = kube_router.PLUGIN.name, antrea.PLUGIN.name
 ANTREA_DNAT = re.compile(r"^-A ANTREA-PREROUTING .*-j DNAT .*$", re.MULTILINE)
 """AntreaProxy with proxyAll. Without it, Antrea only forwards pods' connections, beside kube-proxy,
 which is a supported configuration."""
