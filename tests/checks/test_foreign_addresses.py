@@ -73,6 +73,14 @@ def test_the_address_that_another_node_announces_to_flannel_is_found(small):
     assert [part for part, *_ in found(small)] == ["198.51.100.2 on ens3"]
 
 
+@pytest.mark.parametrize("name", ["IPv4Address", "IPv4VXLANTunnelAddr", "IPv4IPIPTunnelAddr"])
+def test_an_address_that_another_node_announces_for_calico_is_found(small, name):
+    small.api["nodes"][1]["metadata"]["annotations"] = {f"projectcalico.org/{name}": "10.9.0.2/24"}
+    bind(small, OTHER, "10.9.0.2", name="vxlan.calico", kind="vxlan")
+
+    assert [expected for _, expected, _ in found(small)] == ["only on Node n2"]
+
+
 def test_an_address_that_several_nodes_announce_is_their_gateways(small):
     small.api["nodes"].append({**small.api["nodes"][1], "metadata": {"name": "n3"}})
     bind(small, ENS3, "192.0.2.2")

@@ -242,6 +242,36 @@ def test_a_real_server_that_is_gone_is_found_in_ipvs(ipvs_node):
     assert finding.subject.name == "kube-dns"
 
 
+HOST_PORT = """-A PREROUTING -m addrtype --dst-type LOCAL -j KUBE-HOSTPORTS
+-A OUTPUT -m addrtype --dst-type LOCAL -j KUBE-HOSTPORTS
+-A KUBE-HOSTPORTS -p tcp -m tcp --dport {port} -j KUBE-HP-WLTF
+-A KUBE-HP-WLTF -p tcp -m tcp -j DNAT --to-destination 10.244.9.9:443
+"""
+
+
+def with_host_port(node: Node, port: int, *, is_first: bool) -> Node:
+    """CRI-O's rules for a host port, behind kube-proxy's as CRI-O writes them, or before."""
+    head, nat, tail = re.split(r"(?s)(\*nat\n.*?)(?=COMMIT)", rules(node), maxsplit=1)
+    declared = ":KUBE-HOSTPORTS - [0:0]\n:KUBE-HP-WLTF - [0:0]\n"
+    name, chains, added = re.split(r"(?s)((?::[^\n]*\n)+)", nat, maxsplit=1)
+    host_port = HOST_PORT.format(port=port)
+    own = [host_port, added] if is_first else [added, host_port]
+    text = "".join([head, name, chains, declared, *own, tail])
+    return with_output(node, "iptables-nft-save", text)
+
+
+def test_a_host_port_of_cri_o_is_no_stale_node_port(node):
+    assert failing(with_host_port(node, 8443, is_first=False)) == {}
+
+
+def test_a_host_port_of_cri_o_before_a_node_port_shadows_it(node):
+    assert failing(with_host_port(node, 30080, is_first=False)) == {}
+
+    found = failing(with_host_port(node, 30080, is_first=True))
+    assert set(found) == {"services.not_shadowed"}
+    assert "KUBE-HP-WLTF" in " ".join(found["services.not_shadowed"][0].evidence)
+
+
 @pytest.mark.parametrize(
     ("server", "is_stale"),
     [("0A670A02:192B", False), ("0A600909:192B", True), ("AC1FFA14:7D01", True)],

@@ -18,6 +18,18 @@ from wirecheck.snapshot.objects.node import NodeObject
 CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
 """Labels of nodes of the control plane."""
 
+CALICO = "projectcalico.org/"
+ANNOUNCING = (
+    PUBLIC,
+    f"{PUBLIC}v6",
+    f"{CALICO}IPv4Address",
+    f"{CALICO}IPv6Address",
+    f"{CALICO}IPv4IPIPTunnelAddr",
+    f"{CALICO}IPv4VXLANTunnelAddr",
+    f"{CALICO}IPv6VXLANTunnelAddr",
+)
+"""The annotations in which flannel and Calico announce addresses of a node."""
+
 
 @dataclass(frozen=True)
 class NodeIndex:
@@ -46,7 +58,10 @@ class NodeIndex:
 
     @cached_property
     def announced_by(self) -> Mapping[str, frozenset[IPAddress]]:
-        """By name of a node all its addresses: in its status, and those that flannel announces."""
+        """By name of a node all its addresses: in its status, and those that its plugin announces.
+
+        flannel announces where its tunnel ends, Calico also the address of its tunnel device.
+        """
         return {name: frozenset(_announced(node)) for name, node in self.by_name.items()}
 
     @cached_property
@@ -101,6 +116,7 @@ def _takes_part(node: NodeObject) -> bool:
 
 def _announced(node: NodeObject) -> Iterator[IPAddress]:
     """Addresses in a node's status and annotations."""
-    annotations = node.metadata.annotations
+    noted = (node.metadata.annotations.get(name, "") for name in ANNOUNCING)
     yield from all_addresses(node)
-    yield from valid_addresses(annotations.get(f"{PUBLIC}{family}", "") for family in ("", "v6"))
+    # Calico announces `192.0.2.1/24`.
+    yield from valid_addresses(each.partition("/")[0] for each in noted)
