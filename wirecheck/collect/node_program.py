@@ -58,6 +58,9 @@ _START = (
 )
 
 
+_INDENTED = re.compile(r"^(?: {4})+")
+
+
 class PlanTooLargeError(ValueError):
     """The plan does not fit on a command line."""
 
@@ -95,23 +98,51 @@ def _imported(text: str) -> Iterator[str]:
 
 
 def stripped(text: str) -> str:
-    """The source without docstrings and comments, which the node does not need.
+    """The source without docstrings, annotations of functions and comments, indented by one space.
 
-    Every statement keeps its line number.
+    The node does not need more, and the command line is short. Every statement keeps its line
+    number.
     """
     lines = text.splitlines()
-    for node in ast.walk(ast.parse(text)):
+    tree = ast.parse(text)
+    for line, start, end in sorted(_annotations(tree, lines), reverse=True):
+        lines[line] = lines[line][:start] + lines[line][end:]
+    for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and len(body) > 1:
             for each in filter(_is_docstring, body):
                 lines[each.lineno - 1 : each.end_lineno] = [""] * (
                     each.end_lineno - each.lineno + 1
                 )
-    tokens = tokenize.generate_tokens(io.StringIO("\n".join(lines)).readline)
+    tokens = list(tokenize.generate_tokens(io.StringIO("\n".join(lines)).readline))
     comments = [each.start for each in tokens if each.type == tokenize.COMMENT]
     for line, column in comments:
         lines[line - 1] = lines[line - 1][:column].rstrip()
-    return "\n".join(lines) + "\n"
+    texts = [each for each in tokens if each.type == tokenize.STRING]
+    inside = {line for each in texts for line in range(each.start[0], each.end[0])}
+    return "".join(
+        f"{line if number in inside else _INDENTED.sub(_one_space_each, line)}\n"
+        for number, line in enumerate(lines)
+    )
+
+
+def _one_space_each(indentation: re.Match[str]) -> str:
+    return " " * (len(indentation[0]) // 4)
+
+
+def _annotations(tree: ast.AST, lines: list[str]) -> Iterator[tuple[int, int, int]]:
+    """Line, start and end of each annotation of a function that stands in one line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg) and (wanted := node.annotation):
+            start = node.col_offset + len(node.arg)
+        elif isinstance(node, ast.FunctionDef) and (wanted := node.returns):
+            start = lines[wanted.lineno - 1].rfind(" ->", 0, wanted.col_offset)
+        else:
+            continue
+        # Positions are bytes, and a line with other characters has more of them.
+        is_in_one_line = wanted.lineno == wanted.end_lineno and start >= 0
+        if is_in_one_line and lines[wanted.lineno - 1].isascii():
+            yield wanted.lineno - 1, start, wanted.end_col_offset or start
 
 
 def _is_docstring(statement: ast.stmt) -> bool:

@@ -343,7 +343,7 @@ class Node:
     @cached_property
     def deprecations(self) -> Deprecations:
         """What announced changes take away from the node."""
-        return Deprecations(self.seen, self.service_proxy, self.iptables)
+        return Deprecations(self.seen, self.service_proxy, self.iptables, self.conntrack)
 
     @cached_property
     def listening(self) -> Listening:

@@ -15,6 +15,7 @@ import yaml
 from wirecheck.api_index.host_ports import host_ports
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.dataplane.proxy import Mode, minor_version
+from wirecheck.node.conntrack import Conntrack
 from wirecheck.node.iptables import TOOLS, Iptables
 from wirecheck.node.kube_proxy import KubeProxy
 from wirecheck.node.seen import NodeSeen
@@ -83,6 +84,7 @@ class Deprecations:
     seen: NodeSeen
     service_proxy: ServiceProxy
     iptables: Iptables
+    conntrack: Conntrack
 
     @property
     def default_mode(self) -> Iterator[Deprecation]:
@@ -115,6 +117,8 @@ class Deprecations:
         """A kernel with which kube-proxy refuses nftables mode."""
         self._require_move_to_nftables(NFTABLES_NEEDS)
         release = self.seen.facts.host.kernel
+        if not release:
+            raise NotApplicable("the kernel's version was not read on this node")
         version = numbers(release)
         if len(version) < 2:
             raise FactMissingError(f"The kernel's version on {self.seen.name} is unrecognised.")
@@ -310,9 +314,12 @@ class Deprecations:
 
         wirecheck itself connects to the addresses of the API only.
         """
-        counted = self.seen.facts.new_connections
+        try:
+            destinations = self.conntrack.new_connections.record.destinations
+        except (NotApplicable, FactMissingError):
+            return
         own = {str(each) for each in self.seen.host.addresses - self.seen.addresses}
-        for text, number in (counted.destinations if counted else {}).items():
+        for text, number in destinations.items():
             where, _, port = text.rpartition(":")
             if where.strip("[]") in own and port in ports:
                 yield f"{text} ({number})"

@@ -118,3 +118,27 @@ def test_commands_are_started_from_the_table_alone() -> None:
     ]
 
     assert starters == [("commands", "Popen")]
+
+
+def test_annotations_of_functions_and_indentation_are_not_sent() -> None:
+    text = (
+        'def f(a: "List[int]", *rest: str, b: int = 3) -> Dict[str, int]:\n'
+        '    """A text."""\n'
+        "    kept: int = 1  # a comment\n"
+        '    return {"→": """\n'
+        '        as it is -> here""", "a: int": b}\n'
+    )
+
+    assert stripped(text) == (
+        "def f(a, *rest, b = 3):\n"
+        "\n"
+        " kept: int = 1\n"
+        ' return {"→": """\n'
+        '        as it is -> here""", "a: int": b}\n'
+    )
+
+
+def test_an_annotation_in_several_lines_stays() -> None:
+    text = "def f(\n    a: Dict[\n        str, int\n    ],\n) -> None:\n    pass\n"
+
+    assert stripped(text) == "def f(\n a: Dict[\n  str, int\n ],\n):\n pass\n"
