@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import lru_cache
 
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.kubelet_settings import KubeletDns, kubelet_dns
+
+
+@lru_cache(maxsize=256)  # Most nodes of a cluster have the same settings.
+def _parsed(flags: tuple[tuple[str, str], ...], lines: tuple[str, ...]) -> KubeletDns:
+    return kubelet_dns(dict(flags), lines)
 
 
 def required_kubelet_dns(seen: NodeSeen) -> KubeletDns:
@@ -27,7 +33,7 @@ def required_kubelet_dns(seen: NodeSeen) -> KubeletDns:
     if found.problem:
         raise FactMissingError(f"The kubelet's settings on {seen.name}: {found.problem}.")
     try:
-        return kubelet_dns(found.flags, found.lines)
+        return _parsed(tuple(sorted(found.flags.items())), tuple(found.lines))
     except ParseError as error:
         raise FactMissingError(f"The kubelet on {seen.name}: {error}") from error
 
