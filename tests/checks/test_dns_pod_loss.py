@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from tests.checks.small_cluster import KUBERNETES, WEB_NETNS, SmallCluster, answer
 from wirecheck.catalogue.findings import Finding, Level
 from wirecheck.node.pod_loss import at_most, least_lost
+from wirecheck.snapshot.api_objects import Change
 from wirecheck.snapshot.attempts import Probe, Try
 
 REPLICA = "10.244.0.2"
@@ -84,6 +85,15 @@ def test_a_pod_behind_a_policy_or_a_mesh_does_not_count(small: SmallCluster) -> 
             "spec": {"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Egress"]},
         }
     ]
+    assert not lose(small, 10)
+
+
+@pytest.mark.parametrize(("name", "namespace"), [("web", "shop"), ("dns", "kube-system")])
+def test_a_pod_or_replica_that_changed_meanwhile_does_not_count(
+    small: SmallCluster, name: str, namespace: str
+) -> None:
+    small.changes = [Change("Pod", name, namespace, what="deleted")]
+
     assert not lose(small, 10)
 
 

@@ -111,16 +111,20 @@ class NodeDns:
     def pod_loss(self) -> PodLoss | None:
         """Single queries of pods to replicas; None if there are none, as in older snapshots.
 
-        Pods whose queries something may stop on purpose do not count.
+        Pods whose queries something may stop on purpose do not count, and none that changed
+        meanwhile: a pod that is deleted loses what it sent last.
         """
         probes = [p for p in self.seen.facts.probes if p.purpose == "pod sample" and p.tries]
         if not probes:
             return None
+        changed = self.seen.cluster.changed
         pods = {netns.inode: _with_redirect(pod, netns) for pod, netns in self._pods_with_netns}
         queries = []
         for probe in probes:
             pod, replica = pods.get(probe.inode), self._replica_at(address(probe.server))
-            if pod and replica and not pod.restricted_by:
+            if not pod or not replica or pod.restricted_by:
+                continue
+            if not changed & {pod.ref.object_key, replica.ref.object_key}:
                 queries.append(PodQuery(pod, replica, not probe.tries[-1].answer))
         return pod_loss(queries)
 
