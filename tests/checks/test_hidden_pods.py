@@ -151,6 +151,13 @@ def test_where_no_pod_can_be_mapped_one_sentence_says_so(small: SmallCluster, ch
         small.findings(check)
 
 
+def test_pods_that_were_not_looked_for_are_another_matter(small: SmallCluster) -> None:
+    small.change_document(pods=[], problems=["Pods: the time limit ended first."])
+
+    with pytest.raises(FactMissingError, match="time limit ended first"):
+        small.findings("pods.have_netns")
+
+
 def test_a_single_pod_without_processes_is_still_found(small: SmallCluster) -> None:
     document = small.document
     assert document

@@ -174,6 +174,14 @@ def test_what_could_not_be_read_explains_only_the_same_sentence():
     assert symptoms(items) == {("links.up", "n1"): ("pods.have_netns", "n1")}
 
 
+def test_a_cause_on_the_same_node_comes_first():
+    items = [red("overlay.mtu", "n1", kind="Node"), red("overlay.mtu", "n2", kind="Node")]
+    symptom = red("reachability.large_payloads", "n2", kind="Node")
+
+    assert symptoms([*items, symptom]) == {(symptom.check, "n2"): ("overlay.mtu", "n2")}
+    assert symptoms([items[0], symptom]) == {(symptom.check, "n2"): ("overlay.mtu", "n1")}
+
+
 def test_a_warning_is_no_cause_of_a_failure():
     warned = [FindingRecord(Object("Node", "n1"), Level.WARN, "at most 80 %", "85 %", "conntrack")]
     cause = ItemResult("conntrack.table_usage", Outcome.WARN, "n1", findings=warned)

@@ -23,6 +23,11 @@ VIRTUAL_LABELS: Mapping[str, tuple[str, ...]] = {
 }
 """Labels that providers of virtual kubelets give to their nodes, with the values."""
 
+VIRTUAL_ROLE = "node-role.kubernetes.io/virtual-node"
+
+SYSTEM_LABELS = ("kubernetes.io/os", "beta.kubernetes.io/os")
+WINDOWS_BUILD = "node.kubernetes.io/windows-build"
+
 SIMULATED = "kwok"
 
 
@@ -61,12 +66,15 @@ def kind_of(node: NodeObject) -> NodeKind:
     labels, info = node.metadata.labels, node.status.node_info
     taints = {taint.key: taint.value for taint in node.spec.taints}
     # The kubelet fills in nodeInfo later than it labels the node.
-    if "windows" in (info.operating_system.lower(), labels.get("kubernetes.io/os")):
+    systems = (info.operating_system.lower(), *(labels.get(key) for key in SYSTEM_LABELS))
+    if "windows" in systems or WINDOWS_BUILD in labels:
         return NodeKind.WINDOWS
     if _is_simulated(node, taints):
         return NodeKind.SIMULATED
-    if VIRTUAL_TAINT in taints or any(
-        labels.get(key, "").lower() in values for key, values in VIRTUAL_LABELS.items()
+    if (
+        VIRTUAL_TAINT in taints
+        or VIRTUAL_ROLE in labels
+        or any(labels.get(key, "").lower() in values for key, values in VIRTUAL_LABELS.items())
     ):
         return NodeKind.VIRTUAL
     # Virtual kubelets report versions such as v1.25.0-vk-azure-aci-1.6.1.

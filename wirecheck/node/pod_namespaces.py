@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from wirecheck.api_index.pod import Pod
+from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.network.plugin import Attachment
 from wirecheck.node.netns import Netns
@@ -85,6 +86,9 @@ class PodNamespaces:
 
     def require_pods(self) -> None:
         """Raise FactMissingError if no pod can be mapped to a netns on this node."""
+        facts = self.seen.facts
+        if not facts.pods and (problem := facts.problem_with(Fact.PROCESSES)):
+            raise FactMissingError(f"{self.seen.name}: {problem}")
         if self._why_unmapped:
             raise FactMissingError(self._why_unmapped)
 

@@ -145,7 +145,9 @@ def symptoms(items: Iterable[ItemResult]) -> Mapping[ItemKey, ItemKey]:
         for check in [each for each in first if fnmatchcase(each, rule.cause)]:
             for item in problems:
                 key = (item.check, item.node)
-                cause = first[check] if rule.where == "any" else _item_of(check, item.node, at)
+                cause = _item_of(check, item.node, at)
+                if cause is None and rule.where == "any":
+                    cause = first[check]
                 if cause is None or key in found or not _is_symptom(item, rule, check):
                     continue
                 if _explains(cause, item, rule):

@@ -26,6 +26,7 @@ ALLOWED_ANNOTATIONS = frozenset(
         "service.kubernetes.io/topology-mode",
         "service.kubernetes.io/topology-aware-hints",
         "sidecar.istio.io/status",
+        "kwok.x-k8s.io/node",
     }
 )
 """Annotations are free text and may contain anything, so only these are read."""
