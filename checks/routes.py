@@ -181,9 +181,9 @@ def local_table_first(node: Node) -> Findings:
     remedy="Compare on {node}: `ip route get {address} from {source}` and `ip route get "
     "{address}`. Find out who added the rule. NetworkManager's nm-cloud-setup does, and CNI "
     "plugins ask to disable it: `systemctl disable nm-cloud-setup.service nm-cloud-setup.timer`, "
-    "then reboot. Otherwise add the routes of table main to table {table}. If a table has no "
-    "default route, restart the CNI plugin's agent: `kubectl -n {cni_namespace} delete pod "
-    "{cni_pod}`.",
+    "then drain and reboot the node. Otherwise add the routes of table main to table "
+    "{table}. If a table has no default route, restart the CNI plugin's agent: `kubectl -n "
+    "{cni_namespace} delete pod {cni_pod}`.",
     facts=[Fact.NETNS, Fact.API],
 )
 def policy_routing(node: Node) -> Findings:

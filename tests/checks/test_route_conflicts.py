@@ -298,3 +298,65 @@ def test_a_rule_that_refuses_another_source_is_right(small, change):
     small.change_netns(HOST, rules=[*rules, refusing])
 
     assert refused(small) == {}
+
+
+class TestDualStack:
+    """The same in IPv6, beside an IPv4 that is right."""
+
+    SERVICE = "fd00:10:96::10"
+
+    def two_families(self, small: SmallCluster) -> None:
+        calico_bgp(small)
+        small.api["services"][1]["spec"]["clusterIPs"].append(self.SERVICE)
+        addresses = small.api["nodes"][1]["status"]["addresses"]
+        addresses.append({"type": "InternalIP", "address": "2001:db8::2"})
+        small.api["nodes"][0]["status"]["addresses"].append(
+            {"type": "InternalIP", "address": "2001:db8::1"}
+        )
+        host = small.document.namespaces[0]
+        small.change_netns(
+            HOST,
+            addresses=[*host.addresses, Address(2, "2001:db8::1", 64)],
+            routes=[
+                *host.routes,
+                Route(6, "default", gateway="fe80::1", index=2),
+                Route(6, "2001:db8::/64", index=2, protocol=2),
+            ],
+            rules=[*(e for e in host.rules if e.family == 4), Rule(6, 0, 255), Rule(6, 32766, 254)],
+        )
+
+    def test_is_right_as_it_is(self, small):
+        self.two_families(small)
+        assert refused(small) == {}
+        assert overlaps(small) == []
+        assert not small.findings("routes.policy_routing")
+
+    def test_a_node_without_a_default_route_is_found(self, small):
+        self.two_families(small)
+        kept = [
+            each
+            for each in small.document.namespaces[0].routes
+            if (each.family, each.destination) != (6, "default")
+        ]
+        small.change_netns(HOST, routes=kept)
+        assert refused(small) == {f"to kube-system/kube-dns {self.SERVICE}": "no route"}
+
+    def test_a_rule_for_the_nodes_own_source_is_found(self, small):
+        self.two_families(small)
+        rules = small.document.namespaces[0].rules
+        refusing = Rule(6, 150, 0, source="2001:db8::1/128", action="prohibit")
+        small.change_netns(HOST, rules=[*rules, refusing])
+        assert set(refused(small).values()) == {"prohibit by routing rule 150"}
+
+    def test_a_bridge_over_a_service_is_found(self, small):
+        self.two_families(small)
+        host = small.document.namespaces[0]
+        small.change_netns(
+            HOST,
+            links=[*host.links, link(90, "docker0", "bridge")],
+            addresses=[*host.addresses, Address(90, "fd00:10:96::1", 112)],
+            routes=[*host.routes, Route(6, "fd00:10:96::/112", index=90, protocol=2)],
+        )
+        assert overlaps(small) == [
+            f"contains {self.SERVICE}, the address of Service kube-system/kube-dns {self.SERVICE}"
+        ]

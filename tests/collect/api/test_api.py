@@ -347,6 +347,7 @@ def test_null_is_the_same_as_absent(server: ApiServer, api: Api) -> None:
             **pod("lost", creationTimestamp=None, labels=None),
             "spec": {"containers": None, "hostname": None},
             "status": {
+                "podIPs": [None],
                 "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": None}],
                 "containerStatuses": [{"name": "c", "state": state, "lastState": None}],
             },
@@ -355,6 +356,7 @@ def test_null_is_the_same_as_absent(server: ApiServer, api: Api) -> None:
     lost = api.read().pods[1]
     assert lost.status.container_statuses[0].state.terminated == StateTerminated("", 137, "")
     assert lost.metadata.labels == {}
+    assert lost.status.pod_ips == []
     assert lost.status.conditions[0].last_transition_time == ""
 
 
