@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from testbed.record import RECORDED
-from wirecheck.catalogue.former_ids import current_id
+from wirecheck.catalogue.former_ids import current_id, former_id
 from wirecheck.catalogue.registry import load
 from wirecheck.evaluation.evaluate import evaluate
 from wirecheck.results.records import FURTHER, FindingRecord, ItemResult
@@ -29,6 +29,9 @@ CLUSTERS = {
     "snapshot": HERE / "snapshot",
 }
 """The recorded clusters by name; the first two ship with the package."""
+
+KEPT = {"dns.replicas_answer", "nodes.reachable", "nodes.ready", "services.nodes_agree"}
+"""Checks that were not renamed."""
 
 Verdict = dict[str, object]
 
@@ -49,6 +52,18 @@ def write(verdicts: Iterable[Verdict], file: Path) -> None:
 def read(file: Path) -> list[Verdict]:
     """The verdicts that `write` left in the file."""
     return [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]
+
+
+def under_first_ids(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """The verdicts of the checks that there were before the renaming, under the ids of that time.
+
+    Newer checks are not recorded: a check that is new is not compared.
+    """
+    return [
+        {**each, "check": former_id(check)}
+        for each in verdicts
+        if (check := str(each["check"])) in KEPT or former_id(check) != check
+    ]
 
 
 def with_current_ids(verdicts: Iterable[Verdict]) -> list[Verdict]:
@@ -103,4 +118,4 @@ def _place(verdict: Verdict) -> tuple[str, str]:
 
 if __name__ == "__main__":
     for name, folder in CLUSTERS.items():
-        write(verdicts(folder), FOLDER / f"{name}.jsonl.gz")
+        write(under_first_ids(verdicts(folder)), FOLDER / f"{name}.jsonl.gz")

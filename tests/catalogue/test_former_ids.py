@@ -14,7 +14,7 @@ from msgspec.structs import replace
 import wirecheck.pytest_plugin.session  # noqa: F401 - pytester forgets what is imported in its runs
 from tests.served_cluster import Listener
 from tests.snapshots import CHECKS, broken, healthy, written
-from tests.verdicts import FOLDER, read
+from tests.verdicts import FOLDER, KEPT, read
 from wirecheck.catalogue.former_ids import (
     FORMER_IDS,
     FormerIdWarning,
@@ -39,7 +39,6 @@ from wirecheck.snapshot.index import Waiver
 
 pytest_plugins = ["pytester"]
 
-KEPT = {"dns.replicas_answer", "nodes.reachable", "nodes.ready", "services.nodes_agree"}
 ROOT = Path(__file__).parents[2]
 FORMER, CURRENT = "pods.carry_their_addresses", "pods.ip_on_interface"
 OLD_WAIVER = Waiver("pods.carry_*", "*", "a reason", "net team", "2027-12-31")
