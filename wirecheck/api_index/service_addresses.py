@@ -49,6 +49,12 @@ class ServiceAddresses:
                     found.setdefault(where, ServiceAddress(ref, kind))
         return found
 
+    @cached_property
+    def cluster_ips(self) -> frozenset[IPAddress]:
+        """The cluster IPs among them."""
+        found = self.by_address.items()
+        return frozenset(where for where, service in found if service.is_cluster_ip)
+
 
 def _listed(service: ServiceObject) -> Iterator[tuple[str, str]]:
     yield from ((each, CLUSTER_IP) for each in cluster_ips(service))

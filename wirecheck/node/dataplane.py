@@ -200,7 +200,7 @@ def _require_known(seen: NodeSeen, facts: ProxyFacts) -> None:
 
 def programmed_modes(seen: NodeSeen) -> tuple[Mode, ...]:
     """The modes with rules for Services on the node."""
-    bound = bool(_bound_by_ipvs(seen))
+    bound = any(each.name == BOUND_BY_IPVS and each.addresses for each in seen.host.interfaces)
     # IPVS mode has KUBE-SERVICES as well, but no chains of single Services.
     rules = _printed(seen, "iptables-nft-save", "iptables-save", "iptables-legacy-save")
     signs = {

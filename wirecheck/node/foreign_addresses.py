@@ -44,16 +44,20 @@ class ForeignAddresses:
     def found(self) -> Iterator[ForeignAddress]:
         """Addresses of other nodes, of their pod ranges, and of Services."""
         for interface in self.seen.host.interfaces:
-            for each in sorted(interface.addresses, key=lambda a: (a.version, int(a))):
+            for each in sorted(self._candidates(interface), key=lambda a: (a.version, int(a))):
                 is_candidate = not _is_of_link(each) and each not in self._own
                 if is_candidate and (found := self._of(interface, each)):
                     yield found
 
+    def _candidates(self, interface: Interface) -> frozenset[IPAddress]:
+        """A proxy's interface has thousands of cluster IPs, which belong there."""
+        if interface.name not in OF_PROXIES:
+            return interface.addresses
+        return interface.addresses - self.seen.cluster.service_addresses.cluster_ips
+
     def _of(self, interface: Interface, where: IPAddress) -> ForeignAddress | None:
         service = self.seen.cluster.service_addresses.by_address.get(where)
         is_proxys = interface.name in OF_PROXIES
-        if is_proxys and service and service.is_cluster_ip:
-            return None
         cause = service if is_proxys else None
         ref = self.seen.part(f"{where} on {interface.name}")
         if node := self._node_with(where, interface):
@@ -61,7 +65,7 @@ class ForeignAddresses:
             return ForeignAddress(ref, f"Node {node}", interface.name, cause, other)
         if is_proxys and where in self.seen.cluster.destinations.api_servers:
             return ForeignAddress(ref, "the API server", interface.name, cause)
-        if service and service.is_cluster_ip and interface.link.kind != "dummy":
+        if service and service.is_cluster_ip and not (is_proxys or interface.link.kind == "dummy"):
             return ForeignAddress(ref, str(service), interface.name)
         return None
 

@@ -53,8 +53,10 @@ class Ownership:
         """Whether the virtual server is kube-proxy's. `wanted` are the Services' frontends."""
         if not self.is_known:
             return False
+        if server.address in self.bound:
+            return True
         frontend = Frontend(server.family, server.address, server.protocol, server.port)
-        if server.address in self.bound or frontend in wanted:
+        if frontend in wanted:
             return True
         if f"{server.address},{server.protocol}:{server.port}" in self.entries:
             return True
