@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.checks.small_cluster import HOST, WEB, WEB_NETNS, SmallCluster, link
+from tests.checks.small_cluster import FILTER, HOST, WEB, WEB_NETNS, SmallCluster, link
 from wirecheck.catalogue.findings import FactMissingError
 from wirecheck.evaluation.verdict import coverage
 from wirecheck.snapshot.attempts import Try
-from wirecheck.snapshot.netns import Link
+from wirecheck.snapshot.netns import Link, Neighbour
 
 MACHINE = "pods with a virtual machine in their netns, which has the pod's address"
 LAUNCHER = "pods of virtual machines, which have the pod's address inside the machine"
@@ -199,14 +199,39 @@ def test_a_recording_without_ciliums_policies_cannot_tell_why_dns_is_lost(
     assert reasons(small, UDP) == [UNREAD]
 
 
-def test_a_policy_explains_neither_refusals_nor_the_loss_of_everything(
-    small: SmallCluster,
-) -> None:
+def test_a_policy_does_not_explain_a_refusal(small: SmallCluster) -> None:
     cilium(small)
     lose_dns(small, "refused")
+
     assert reasons(small, UDP) == [""]
 
+
+def test_a_policy_explains_the_loss_of_everything_only_if_the_pod_is_attached(
+    small: SmallCluster,
+) -> None:
+    small.api["pods"][2]["metadata"]["ownerReferences"] = [
+        {"kind": "DaemonSet", "name": "calico-node", "controller": True}
+    ]
     lose_everything(small)
+    why = UNREAD.replace("Cilium", "Calico")
+    assert reasons(small, UDP) == [why]
+
+    # The gateway of the pod does not answer.
+    neighbour = Neighbour(2, "10.244.0.1", "", "INCOMPLETE")
+    small.change_netns(WEB_NETNS, neighbours=[neighbour])
+    assert reasons(small, UDP) == [""]
+    small.change_netns(WEB_NETNS, neighbours=[])
+
+    # Only the other pod's device is in the plugin's chains.
+    chain = "-A cali-from-wl-dispatch -i veth11 -g cali-fw-veth11\nCOMMIT"
+    small.change_output("iptables-nft-save", FILTER.replace("COMMIT", chain))
+    assert reasons(small, UDP) == [""]
+    both = f"-A cali-from-wl-dispatch -i veth12 -g cali-fw-veth12\n{chain}"
+    small.change_output("iptables-nft-save", FILTER.replace("COMMIT", both))
+    assert reasons(small, UDP) == [why]
+
+    # The node's end is on no bridge any more.
+    small.change_link(HOST, "veth12", master=None)
     assert reasons(small, UDP) == [""]
 
 

@@ -1,7 +1,8 @@
 """Lost queries of pods that a policy may block, in a recording that has no policies of that kind.
 
 A policy drops what it does not allow, and nothing else about the pod is wrong. So it explains a
-time-out only if the pod is attached to the node, and other traffic passes.
+time-out only if other traffic of the pod passes, or if the pod is attached to the node, the plugin
+knows its device, and the node itself gets answers.
 """
 
 from __future__ import annotations
@@ -37,14 +38,31 @@ class UnreadPolicies:
             for each in self.seen.facts.contacts or ()
             if each.inode == netns.inode and each.tries
         ]
-        passes = any(each.made for each in others) if others else self._is_attached(netns, lookup)
+        passes = any(each.made for each in others) or self._is_attached(netns, lookup)
         return unread if passes else ""
 
     def _is_attached(self, netns: Netns, lookup: Lookup) -> bool:
         """Whether the pod is attached, and the node itself gets answers from the server."""
         if any(each.state in UNANSWERED for each in netns.record.neighbours):
             return False
-        return netns.inode not in self._detached and lookup.probe.server in self._answering
+        if netns.inode in self._detached or netns.inode in self._without_chains:
+            return False
+        return lookup.probe.server in self._answering
+
+    @cached_property
+    def _without_chains(self) -> frozenset[int]:
+        """Pods whose devices no iptables rule names, although the rules name those of others.
+
+        The plugin has not programmed a policy for such a pod.
+        """
+        texts = [each.output for name, each in self.seen.facts.commands.items() if "tables" in name]
+        names = {veth.netns.inode: veth.outer.name for veth in self.namespaces.veths if veth.outer}
+        named = {
+            inode
+            for inode, name in names.items()
+            if any(f"{way} {name} " in text for way in ("-i", "-o") for text in texts)
+        }
+        return frozenset(names.keys() - named) if named else frozenset()
 
     @cached_property
     def _detached(self) -> frozenset[int]:
