@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from wirecheck.addresses import IPAddress, address, contains, network
+from wirecheck.api_index.node_addresses import pod_ranges
 from wirecheck.api_index.pod import Pod
 from wirecheck.inspect.parts import InterfaceView, RouteView, interface_view, route_view
 from wirecheck.inspect.pod_view import PeerView
@@ -80,9 +81,8 @@ def peers_of(node: Node) -> Iterator[PeerView]:
     for name, other in sorted(node.cluster.nodes.items()):
         if name == node.name:
             continue
-        for range_ in dict.fromkeys([*other.spec.pod_cidrs, other.spec.pod_cidr]):
-            if range_:
-                yield _peer(node, other, range_)
+        for range_ in pod_ranges(other):
+            yield _peer(node, other, str(range_))
 
 
 def _peer(node: Node, other: NodeObject, range_: str) -> PeerView:
