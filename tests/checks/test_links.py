@@ -335,3 +335,17 @@ def test_no_remedy_moves_a_device_to_a_bridge():
     (check,) = [each for each in load() if each.id == "links.attached"]
 
     assert "master" not in check.remedy
+
+
+def test_a_link_between_two_containers_that_are_nodes_is_no_orphan(small):
+    give_links(
+        small,
+        link(50, "eth1", peer_index=3, peer_nsid=7),
+        link(51, "left", peer_index=2, peer_nsid=9),
+    )
+    leaked = Namespace(9, nsid=9, mounted="/run/netns/cni-left")
+    small.change_document(namespaces=[*small.document.namespaces, leaked])
+    assert orphans(small) == ["eth1", "left"]
+
+    small.change_document(host=replace(small.document.host, virtualised="container"))
+    assert orphans(small) == ["left"]

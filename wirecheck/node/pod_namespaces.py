@@ -146,7 +146,19 @@ class PodNamespaces:
             for each in seen.facts.namespaces[1:]
             if each.processes and each.nsid is not None
         )
-        return tuple(orphans(seen.name, seen.host, live, seen.addresses))
+        known = {each.nsid for each in seen.facts.namespaces}
+        # A container can have links to containers beside it. Of its own netns it sees each: by a
+        # process, or by its mount.
+        is_container = seen.facts.host.virtualised == "container"
+        return tuple(
+            orphans(
+                seen.name,
+                seen.host,
+                live,
+                seen.addresses,
+                lambda nsid: is_container and nsid not in known,
+            )
+        )
 
     @cached_property
     def leaked_netns(self) -> tuple[Netns, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from wirecheck.addresses import IPAddress, contains
@@ -165,12 +165,17 @@ class Orphan:
 
 
 def orphans(
-    node: str, host: Netns, live_nsids: frozenset[int], uplinks: frozenset[IPAddress]
+    node: str,
+    host: Netns,
+    live_nsids: frozenset[int],
+    uplinks: frozenset[IPAddress],
+    is_outside: Callable[[int], bool],
 ) -> Iterator[Orphan]:
     """Yield veths on the node whose peer is in no live netns; both ends of a pair on the node.
 
     `uplinks` are the node's own addresses: a node that is itself a container has them on a veth.
     The peers of its uplinks are outside of it, in a netns where the node sees no process.
+    `is_outside` says whether a netns is certainly not one of the node's.
     """
     pairs = [each for each in host.interfaces if each.is_paired]
     outside = {each.link.peer_nsid for each in pairs if _is_uplink(each, uplinks)} - {None}
@@ -184,7 +189,7 @@ def orphans(
                 yield Orphan(
                     node, each, f"{peer.name if peer else 'no interface'}, also on the node"
                 )
-        elif nsid not in live_nsids | outside:
+        elif nsid not in live_nsids | outside and not is_outside(nsid):
             yield Orphan(node, each, f"in netns {nsid}, which has no process")
 
 
