@@ -497,3 +497,18 @@ def test_a_kube_proxy_that_hangs_is_in_the_mode_of_the_rules_that_it_left(ipvs_n
     )
     with pytest.raises(FactMissingError, match="has rules of ipvs and nftables"):
         _ = of_two.proxy.mode
+
+
+def test_a_port_of_docker_with_a_node_port_s_number_shadows_it(node):
+    port = 30080
+    text = rules(node).replace("*nat\n", "*nat\n:DOCKER-PORTS - [0:0]\n", 1)
+    at = text.index("-A PREROUTING", text.index("*nat"))
+    mapped = (
+        "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER-PORTS\n"
+        "-A DOCKER-PORTS -i docker0 -j RETURN\n"
+        f"-A DOCKER-PORTS ! -i docker0 -p tcp -m tcp --dport {port} -j DNAT "
+        "--to-destination 172.17.0.2:80\n"
+    )
+    shadowed = with_output(node, "iptables-nft-save", text[:at] + mapped + text[at:])
+
+    assert set(failing(shadowed)) == {"services.not_shadowed"}

@@ -109,7 +109,9 @@ class Clients:
     local_interface: str = ""
     """Where the packets of this node's pods come in, if kube-proxy is configured with it."""
     cluster: Mapping[int, Intervals] = field(default_factory=dict)
-    """All addresses of nodes, pods and Services that are known, by family."""
+    """All addresses of nodes and pods that are known, by family."""
+    interfaces: frozenset[str] | None = None
+    """The devices by which clients come in; None if that is not known."""
 
     @property
     def on_localhost(self) -> Clients:

@@ -43,7 +43,7 @@ def found_beside(
         chain = item.get("chain", {})
         if priority is not None and chain.get("type") == "nat":
             chain["prio"] = priority
-    clients = recorded.clients(VERSION, "nftables")
+    clients = replace(recorded.clients(VERSION, "nftables"), interfaces=frozenset({"eth0", "cni0"}))
     tables = {**further, **({"nat": nat} if nat else {})}
     dumps = [parse_iptables_save(save(tables)), parse_iptables_save(save({"nat": legacy}))]
     read = read_nftables(
@@ -66,6 +66,8 @@ def kinds(found: list[Difference]) -> set[tuple[Kind, int]]:
         f"-A PREROUTING -p tcp -m tcp --dport {PORT} {TO_POD}",
         f"-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n"
         f"-A DOCKER -p tcp -m tcp --dport {PORT} {TO_POD}",
+        f"-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n-A DOCKER -i docker0 -j RETURN\n"
+        f"-A DOCKER ! -i docker0 -p tcp -m tcp --dport {PORT} {TO_POD}",
     ],
 )
 def test_a_port_mapping_of_the_same_priority_is_inconclusive(rules):

@@ -88,6 +88,8 @@ class Regions:
         elif test.kind == "interface" and self._is_known(test.value):
             own = test.value in (self.clients.local_interface, self.clients.local_interface + "+")
             mask = self.by_client.get(Client.POD, 0) if own else 0
+        elif test.kind == "interface" and self._is_unused(test.value):
+            mask = 0
         else:
             mask = self._assumed(test)
         return self.all & ~mask if test.negated else mask
@@ -106,6 +108,11 @@ class Regions:
     def _is_known(self, interface: str) -> bool:
         own = self.clients.local_interface
         return interface == "lo" or (bool(own) and interface in (own, own + "+"))
+
+    def _is_unused(self, interface: str) -> bool:
+        """Whether no client comes in there: docker0, or a device that the node does not have."""
+        known = self.clients.interfaces
+        return known is not None and not interface.endswith("+") and interface not in known
 
     def _assumed(self, test: SourceTest) -> int:
         name = test.name
