@@ -21,10 +21,6 @@ POLICY = (
     "kube-proxy's rule refuses them. Nothing has to be repaired on {node} if clients can wait for "
     "the time-out; restarting kube-proxy changes nothing."
 )
-SAME_PRIORITY = (
-    "a third-party chain has the same priority as kube-proxy's, and the node does not show which "
-    "one the kernel asks first"
-)
 THIRD_PARTY = "unrecognised third-party rules that change no Service's path"
 
 
@@ -117,10 +113,10 @@ def not_shadowed(node: Node) -> Findings:
     A hostPort or a port mapping with the number of a node port wins on its node. The Service works
     on all other nodes.
 
-    Except: port mappings for ports that no Service has. If kube-proxy is in nftables mode and its
-    chain has the same priority as a third-party one, the kernel asks the chain first that was
-    loaded last. The node does not show which one that is, so the frontend is inconclusive. So is
-    every nftables table whose rules were not read.
+    Except: port mappings for ports that no Service has. If kube-proxy's chain has the same priority
+    as a third-party one, the kernel asks the chain first that was loaded last. The node does not
+    show which one that is, so the frontend is inconclusive. So is every nftables table whose rules
+    were not read.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
          https://kubernetes.io/docs/concepts/services-networking/service/
@@ -128,20 +124,13 @@ def not_shadowed(node: Node) -> Findings:
     """
     for each in node.dataplane.of(Kind.SHADOWED):
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
-    for each in node.dataplane.of(Kind.ORDER_UNKNOWN):
+    for doubt in node.shadow_doubts:
         yield Finding(
-            each,
-            expected=each.expected,
-            found=each.found,
-            evidence=each.evidence,
-            inconclusive=SAME_PRIORITY,
-        )
-    for table in node.firewall.unread_tables:
-        yield Finding(
-            node.part(f"nftables table {table}"),
-            expected="no rule that handles connections to Services",
-            found="rules that were not read",
-            inconclusive="the rules of further nftables tables were not read",
+            doubt.ref,
+            expected=doubt.expected,
+            found=doubt.found,
+            evidence=doubt.evidence,
+            inconclusive=doubt.reason,
         )
 
 

@@ -68,8 +68,10 @@ def test_rules_in_another_table_of_nftables_are_not_known(small):
 
 
 def test_a_condition_that_is_not_known_is_inconclusive(small):
-    rule = "-A POSTROUTING -m set --match-set pools src -j MASQUERADE"
-    (finding,) = found(small, rule)
+    match = "-A POSTROUTING -m set --match-set pools src -j"
+    (finding,) = found(small, f"{match} MASQUERADE")
+    assert "a condition that is not known" in finding.inconclusive
+    (finding,) = found(small, f"{match} ACCEPT", "-A POSTROUTING -j MASQUERADE")
 
     assert "a condition that is not known" in finding.inconclusive
 

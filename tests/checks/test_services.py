@@ -512,3 +512,35 @@ def test_a_port_of_docker_with_a_node_port_s_number_shadows_it(node):
     shadowed = with_output(node, "iptables-nft-save", text[:at] + mapped + text[at:])
 
     assert set(failing(shadowed)) == {"services.not_shadowed"}
+
+
+def in_nftables(port: int) -> str:
+    """`nft -j list table ip cni_hostport` with a host port."""
+    payload = {"payload": {"protocol": "tcp", "field": "dport"}}
+    match = {"match": {"op": "==", "left": payload, "right": port}}
+    dnat = {"dnat": {"addr": "10.244.9.9", "port": 80}}
+    rule = {"family": "ip", "table": "cni_hostport", "chain": "hostports", "expr": [match, dnat]}
+    return json.dumps({"nftables": [{"rule": rule}]})
+
+
+@pytest.mark.parametrize(("port", "number"), [(30080, 1), (31999, 0)])
+def test_a_host_port_in_nftables_with_a_node_port_s_number_is_inconclusive(node, port, number):
+    (check,) = [c for c in load() if c.id == "services.not_shadowed"]
+    listing = Command(["nft"], 0, in_nftables(port))
+    facts = replace(node.seen.facts, commands={**node.seen.facts.commands, "nft-portmap": listing})
+    mapped = Node(node.cluster, node.object, node.visit, facts)
+
+    found = list(check.function(mapped))
+    assert [each.found for each in found] == [
+        "a host port of cni_hostport, forwarded to 10.244.9.9:80"
+    ] * number
+    assert all("same priority" in each.inconclusive for each in found)
+
+
+def test_a_table_of_nftables_that_was_not_read_is_inconclusive(node):
+    (check,) = [c for c in load() if c.id == "services.not_shadowed"]
+    named = with_output(node, "nft-tables", "table ip nat\ntable inet firewalld\ntable arp other\n")
+
+    (finding,) = check.function(named)
+    assert finding.subject.part == "nftables table inet firewalld"
+    assert "not read" in finding.inconclusive

@@ -52,6 +52,7 @@ from wirecheck.node.routing_rules import RoutingRules
 from wirecheck.node.seen import NodeSeen
 from wirecheck.node.service_dataplanes import ServiceDataplanes
 from wirecheck.node.service_proxy import ServiceProxy
+from wirecheck.node.shadow_doubts import ShadowDoubt, shadow_doubts
 from wirecheck.node.source_bans import SourceBans
 from wirecheck.node.veth import Orphan, Veth
 from wirecheck.snapshot.index import VisitRecord
@@ -329,6 +330,11 @@ class Node:
     def dataplane(self) -> Dataplane:
         """The Service rules, compared with the API."""
         return compared(self.seen, self.proxy.facts, self.iptables)
+
+    @property
+    def shadow_doubts(self) -> Iterator[ShadowDoubt]:
+        """Third-party rules that may or may not take connections to Services."""
+        return shadow_doubts(self.seen, self.dataplane, self.port_mappings, self.firewall)
 
     @property
     def service_tables(self) -> tuple[ServiceTable, ServiceTable]:

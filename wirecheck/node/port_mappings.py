@@ -186,10 +186,15 @@ class PortMappings:
             for dump in dumps
             for mapping in mappings_in(dump)
         ]
-        return (*in_iptables, *self._in_nftables)
+        return (*in_iptables, *self.in_nftables)
+
+    def has_read(self, table: str) -> bool:
+        """Whether the host ports of an nftables table were read: `ip cni_hostport`."""
+        return self._is_listed(table, table.partition(" ")[2])
 
     @property
-    def _in_nftables(self) -> Iterator[PortMapping]:
+    def in_nftables(self) -> Iterator[PortMapping]:
+        """The host ports in nftables' own tables."""
         for table, commands in NFT_LISTINGS.items():
             for command in commands:
                 record = self.seen.facts.commands.get(command)
