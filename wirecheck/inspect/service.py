@@ -196,7 +196,10 @@ def _handlings(by_client: Mapping[Client, Handling]) -> Iterator[HandlingView]:
     """The handlings; clients with the same handling share one view."""
     alike: dict[Handling, list[Client]] = {}
     for client, handling in by_client.items():
-        alike.setdefault(replace(handling, evidence=()), []).append(client)
+        plain = replace(
+            handling, evidence=(), refusing=(), third_party=False, by_source=False, by_mark=False
+        )
+        alike.setdefault(plain, []).append(client)
     for handling, clients in alike.items():
         yield HandlingView(
             clients=[str(each) for each in clients],
