@@ -29,7 +29,7 @@ from wirecheck.parse.kubelet_settings import kubelet_dns
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot, SnapshotError, SnapshotWriter
 from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, VisitStatus, Waiver
-from wirecheck.snapshot.netns import Address, Link, Namespace
+from wirecheck.snapshot.netns import Address, DeviceProgram, Link, Listener, Namespace
 from wirecheck.snapshot.node_document import Command, Host, HttpAnswer, KernelLine, NodeDocument
 from wirecheck.snapshot.node_settings import Kubelet
 from wirecheck.snapshot.objects.node import NodeObject
@@ -403,6 +403,22 @@ def test_lines_of_the_kernel_are_still_understood(tmp_path):
     assert line.text.startswith("nf_conntrack: nf_conntrack: table full, dropping packet from ")
     assert "10.244.0.3" not in line.text
     assert not line.text.endswith("n1")
+
+
+def test_sockets_and_programs_keep_what_checks_go_by(tmp_path):
+    small = SmallCluster()
+    sockets = [Listener("127.0.0.1", 9000), Listener("::", 9090, False), Listener("10.244.0.3", 80)]
+    program = DeviceProgram(2, "tc ingress", "bpf", "cil_from_container", 7)
+    small.change_netns(102, listeners=sockets, filters=["ip nat"], programs=[program])
+
+    redacted, dictionary = changed(tmp_path, small)
+
+    document = redacted.document(dictionary.nodes["n1"])
+    (netns,) = [each for each in document.namespaces if each.inode == 102]
+    loopback, all_addresses, own = netns.listeners
+    assert [loopback, all_addresses] == sockets[:2]
+    assert own.address == netns.addresses[0].address != "10.244.0.3"
+    assert (netns.filters, netns.programs) == (["ip nat"], [program])
 
 
 def test_a_search_path_is_mapped_as_the_names_in_it_are(tmp_path):
