@@ -112,13 +112,15 @@ def _dated(document: NodeDocument) -> NodeDocument:
 
 
 def emptied(document: NodeDocument | None) -> NodeDocument:
-    """The document of a node of the same kind that has no pods."""
+    """The document of a node of the same kind that has no pods, and the addresses of `node`."""
     assert document is not None
     host, *_ = document.namespaces
+    own = {"192.0.2.1": "192.0.2.9", "10.244.0.1": "10.244.9.1"}
+    addresses = [msgspec.structs.replace(e, address=own[e.address]) for e in host.addresses]
     links = [each for each in host.links if each.kind != "veth"]
     return msgspec.structs.replace(
         document,
-        namespaces=[msgspec.structs.replace(host, links=links)],
+        namespaces=[msgspec.structs.replace(host, links=links, addresses=addresses)],
         pods=[],
         probes=[],
     )
