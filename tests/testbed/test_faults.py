@@ -36,8 +36,11 @@ def test_names_are_unique():
 
 
 def test_every_group_has_faults_and_one_that_ci_runs():
-    assert {fault.group for fault in FAULTS} == GROUPS
-    assert sorted(fault.group for fault in FAULTS if fault.smoke) == sorted(GROUPS)
+    # The checks of `deprecations` are about versions to come, and nothing is broken. They have
+    # tests on models, and clusters in IPVS mode warn all the time.
+    broken = GROUPS - {"deprecations"}
+    assert {fault.group for fault in FAULTS} == broken
+    assert sorted(fault.group for fault in FAULTS if fault.smoke) == sorted(broken)
 
 
 def test_other_nodes_are_all_but_the_targets(monkeypatch):
