@@ -129,12 +129,13 @@ def clients_of(
     facts: ProxyFacts,
     host_addresses: Iterable[str] = (),
     open_addresses: Iterable[str] = (),
-    cluster: Iterable[IPNetwork] = (),
+    cluster: Mapping[int, Intervals] | None = None,
 ) -> Clients:
     """The clients of `node`; `host_addresses` are those of its interfaces, where seen.
 
     `open_addresses` are those where node ports are compared besides the node's first address:
-    not the ones that kube-proxy itself binds. `cluster` are all ranges of the cluster.
+    not the ones that kube-proxy itself binds. `cluster` are all addresses of the cluster, by
+    family.
 
     Pods have the addresses of the node's pod ranges, or of the cluster's range if the plugin does
     not use node ranges. No client has a loopback address.
@@ -149,14 +150,13 @@ def clients_of(
         DetectLocal.BRIDGE_INTERFACE,
         DetectLocal.INTERFACE_NAME_PREFIX,
     )
-    known = tuple(cluster)
     return Clients(
         sources={family: _kinds(family, node, facts, first.get(family)) for family in (4, 6)},
         node_addresses=first,
         local_addresses=frozenset(local),
         further_addresses=_further(open_addresses, facts, first),
         local_interface=facts.local_interface if uses_interface else "",
-        cluster={family: _of_family(family, known) for family in (4, 6)},
+        cluster=cluster or {},
     )
 
 

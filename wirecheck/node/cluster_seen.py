@@ -30,6 +30,7 @@ from wirecheck.api_index.udp_services import UdpServices
 from wirecheck.catalogue.findings import FactMissingError, Ref
 from wirecheck.catalogue.registry import Threshold
 from wirecheck.dataplane.cache import ReaderCache
+from wirecheck.dataplane.clients import Intervals, intervals
 from wirecheck.dataplane.proxy import minor_version
 from wirecheck.network.plugin import UNKNOWN, AddressSource, CniPlugin
 from wirecheck.network.registry import plugins_of, replaces_kube_proxy
@@ -138,6 +139,14 @@ class ClusterSeen:
             *(each.ip for pod in self.api.pods for each in pod.status.pod_ips),
         ]
         return tuple(found for each in dict.fromkeys(texts) if (found := _network(each)))
+
+    @cached_property
+    def known_spans(self) -> Mapping[int, Intervals]:
+        """The same addresses by family (4, 6), as intervals."""
+        return {
+            family: intervals(each for each in self.known_ranges if each.version == family)
+            for family in (4, 6)
+        }
 
     @property
     def pods(self) -> tuple[Pod, ...]:

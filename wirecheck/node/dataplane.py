@@ -235,7 +235,7 @@ def _clients(seen: NodeSeen, facts: ProxyFacts, iptables: Iptables) -> Clients:
         for each in interface.addresses
     }
     local = {*map(str, seen.host.addresses), str(LOCALHOST)}
-    known = seen.cluster.known_ranges
+    known = seen.cluster.known_spans
     clients = clients_of(seen.object, facts, local, {*own, str(LOCALHOST)}, known)
     clients = replace(clients, interfaces=ways_in(seen))
     if facts.mode is not Mode.IPTABLES:

@@ -6,11 +6,9 @@ Each change names the first version that it affects, and where it was announced.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-
-import yaml
 
 from wirecheck.api_index.host_ports import host_ports
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
@@ -265,12 +263,8 @@ class Deprecations:
     @cached_property
     def _configured_mode(self) -> str:
         """The mode in the ConfigMap; /configz shows the default where none is set."""
-        text = self._proxy.configured
-        try:
-            value = yaml.safe_load(text) if text else None
-        except yaml.YAMLError as error:
-            raise FactMissingError(f"ConfigMap kube-system/kube-proxy: {error}") from error
-        if not isinstance(value, Mapping):
+        value = self._proxy.own_configuration
+        if value is None:
             raise NotApplicable("kube-proxy's configuration is not in a known ConfigMap")
         return str(value.get("mode") or "")
 

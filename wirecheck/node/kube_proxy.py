@@ -104,6 +104,17 @@ class KubeProxy:
             ) from error
 
     @property
+    def own_configuration(self) -> Mapping[str, Any] | None:
+        """What its ConfigMap sets, without defaults; None if that is not known.
+
+        Raises FactMissingError if it is not YAML.
+        """
+        try:
+            return _mapping(_from_yaml(self.configured)) if self.configured else None
+        except yaml.YAMLError as error:
+            raise FactMissingError(f"ConfigMap kube-system/kube-proxy: {error}") from error
+
+    @property
     def is_configured(self) -> bool:
         """Whether its configuration is known, from itself or from its ConfigMap."""
         return bool(self._answer("configz").body or self.configured)

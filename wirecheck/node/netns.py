@@ -116,7 +116,7 @@ class Netns:
         """The pod's own interface: eth0, the name that runtimes pass to CNI plugins."""
         return next((each for each in self.interfaces if each.name == "eth0"), None)
 
-    @property
+    @cached_property
     def has_virtual_machine(self) -> bool:
         """Whether a virtual machine in this netns has the pod's address.
 

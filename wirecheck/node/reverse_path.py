@@ -66,6 +66,8 @@ class ReversePath:
     def drops(self) -> Iterator[ReversePathDrop]:
         """The packets that strict filtering drops, by the node's routes and its CNI plugin."""
         yield from self._of_plugin()
+        if not self._may_be_strict:
+            return
         reported: set[tuple[str, int]] = set()
         for each in [*self._from_pods(), *self._from_nodes(), *self._to_node_ports()]:
             enters = each.enters
@@ -79,6 +81,14 @@ class ReversePath:
                     f"through {each.answered.name}" if each.answered else "through no interface",
                     each.inconclusive,
                 )
+
+    @property
+    def _may_be_strict(self) -> bool:
+        """Whether any interface filters strictly, or it is not known of one."""
+        try:
+            return any(map(self._is_strict, self.seen.host.interfaces))
+        except FactMissingError:
+            return True
 
     def _is_strict(self, interface: Interface) -> bool:
         return max(self._value("all"), self._value(interface.name)) == STRICT

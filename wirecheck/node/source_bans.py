@@ -113,7 +113,7 @@ class SourceBans:
         if not (ban.is_open and ban.before_dnat):
             return ()
         known = [n for n in self.seen.cluster.known_ranges if n.version == ban.family]
-        hit = intersection(ban.spans, intervals(known))
+        hit = intersection(ban.spans, self.seen.cluster.known_spans[ban.family])
         own = intervals(
             n for n in known if n.num_addresses == 1 and self._is_own(n.network_address)
         )

@@ -5,7 +5,7 @@ import pytest
 from tests.dataplane import small
 from tests.dataplane.small import NAT, WEB, WEB_TABLE, endpoint, save, service, slice_of
 from wirecheck.addresses import network
-from wirecheck.dataplane.clients import clients_of
+from wirecheck.dataplane.clients import clients_of, intervals
 from wirecheck.dataplane.compare.differences import Difference, Kind, compare
 from wirecheck.dataplane.expected.services import expected_table
 from wirecheck.dataplane.iptables.reader import read_iptables
@@ -13,7 +13,7 @@ from wirecheck.dataplane.table import Client
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.service import ServicePortSpec
 
-CLUSTER = tuple(map(network, ("10.244.0.0/16", "172.31.0.10/32", "172.31.0.11/32")))
+CLUSTER = {4: intervals(map(network, ("10.244.0.0/16", "172.31.0.10/32", "172.31.0.11/32")))}
 
 
 def found_with(tables: dict[str, str], api: tuple = WEB_TABLE) -> list[Difference]:

@@ -96,6 +96,8 @@ class _Search:
         self._by_address = by_address
         self._early = early
         self._left = MOST_STEPS
+        self._passing: dict[str, bool] = {}
+        """The chains that were searched for a rule that accepts packets."""
 
     def bans(self, chain: Chain, way: _Way) -> Iterator[Ban]:
         """Those that refuse the packets of `way`."""
@@ -121,14 +123,23 @@ class _Search:
         """Whether the action may accept a packet, or end the chain for it."""
         if not isinstance(action, Jump):
             return _leaves(action)
-        chain = self._stage.chains.find(action.chain) if depth < DEEPEST else None
-        if chain is None or len(chain.steps) > MOST_FILTERING:
+        if action.goto or depth >= DEEPEST:
             return action.goto
-        inner = (each for step in chain.steps if not step.never for each in step.actions)
-        return action.goto or any(
+        if action.chain not in self._passing:
+            self._passing[action.chain] = False  # While it is searched: chains may call in circles.
+            self._passing[action.chain] = self._accepts_some(action.chain, depth)
+        return self._passing[action.chain]
+
+    def _accepts_some(self, name: str, depth: int) -> bool:
+        chain = self._stage.chains.find(name)
+        if chain is None or len(chain.steps) > MOST_FILTERING:
+            return False
+        return any(
             each == End(Verdict.NOTHING)
             or (isinstance(each, Jump) and self._may_pass(each, depth + 1))
-            for each in inner
+            for step in chain.steps
+            if not step.never
+            for each in step.actions
         )
 
     def _in_chain(self, action: Jump, onward: _Way) -> Iterator[Ban]:
