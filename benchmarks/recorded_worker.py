@@ -18,6 +18,7 @@ from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject
 
 WORKER, TUNNEL, BRIDGE, DEVICE = "wc-w1", "flannel.1", "cni0", "eth0"
+FLANNEL_SETTINGS = "/run/flannel/subnet.env"
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Recorded:
     def with_rules(cls, rules: NodeDocument) -> Recorded:
         """The recorded healthy cluster, with other rules."""
         snapshot = Snapshot.open(recorded("healthy"))
-        api, document = snapshot.api(), snapshot.document(WORKER)
+        api, document = snapshot.api(), _without_masquerading(snapshot.document(WORKER))
         return cls(api, document, rules, SystemServices.recorded(api, document))
 
     @property
@@ -85,3 +86,10 @@ class Recorded:
             for each in self.document.namespaces[1:]
             if any(a.address == self.pod.status.pod_ip for a in each.addresses)
         )
+
+
+def _without_masquerading(document: NodeDocument) -> NodeDocument:
+    """The same, of a flannel that does not masquerade: kube-proxy alone wrote the rules."""
+    text = document.files.get(FLANNEL_SETTINGS, "")
+    settings = text.replace("FLANNEL_IPMASQ=true", "FLANNEL_IPMASQ=false")
+    return structs.replace(document, files={**document.files, FLANNEL_SETTINGS: settings})
