@@ -55,7 +55,7 @@ def document_of(of: Recorded, number: int, peers: list[Peer], asked: Asked) -> N
         for key, each in rules.http.items()
     }
     subnet = f"FLANNEL_NETWORK={service_objects.CLUSTER_RANGE}\nFLANNEL_SUBNET="
-    subnet += pod_range(number).replace(".0/", ".1/") + "\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true"
+    subnet += pod_range(number).replace(".0/", ".1/") + "\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false"
     files = {**of.document.files, "/run/flannel/subnet.env": subnet}
     return structs.replace(
         of.document,

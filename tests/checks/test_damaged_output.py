@@ -23,7 +23,11 @@ DOCUMENT = HEALTHY.document(NODE)
 CHECKS = [check for check in load() if check.scope == "node"]
 RULES = DOCUMENT.commands[SAVE].output
 FINE = {Outcome.PASS, Outcome.SKIP}
-OTHERS_OF_RULES = {"conntrack.random_source_ports", "cni.host_ports_mapped"}
+OTHERS_OF_RULES = {
+    "conntrack.random_source_ports",
+    "cni.host_ports_mapped",
+    "pods.egress_masqueraded",
+}
 """Checks of other groups that read the same dump."""
 
 

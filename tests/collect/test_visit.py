@@ -247,7 +247,8 @@ def test_this_machine_by_the_local_way() -> None:
     assert isinstance(record, VisitRecord)
     seen = msgspec.json.decode(document or b"", type=NodeDocument)
     assert "lo" in {link.name for link in seen.namespaces[0].links}
-    assert seen.probes == []
+    # A kubelet of a test cluster may run on this machine; the address that it hands out is asked.
+    assert [each for each in seen.probes if each.purpose != "own server"] == []
 
 
 SEVERAL_AT_ONCE = """

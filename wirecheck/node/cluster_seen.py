@@ -18,7 +18,7 @@ from wirecheck.api_index.endpoint_slices import SlicesByService, slices_by_servi
 from wirecheck.api_index.grouping import grouped
 from wirecheck.api_index.helper_pods import helpers_of
 from wirecheck.api_index.node_addresses import pod_ranges
-from wirecheck.api_index.node_kinds import why_left_out
+from wirecheck.api_index.node_kinds import kind_of, why_left_out
 from wirecheck.api_index.nodes import NodeIndex
 from wirecheck.api_index.pod import Pod
 from wirecheck.api_index.pods import PodIndex
@@ -139,6 +139,11 @@ class ClusterSeen:
             *(each.ip for pod in self.api.pods for each in pod.status.pod_ips),
         ]
         return tuple(found for each in dict.fromkeys(texts) if (found := _network(each)))
+
+    @cached_property
+    def machines(self) -> frozenset[str]:
+        """The names of the nodes that are machines, real or virtual."""
+        return frozenset(name for name, each in self.nodes.items() if kind_of(each).has_machine)
 
     @cached_property
     def known_spans(self) -> Mapping[int, Intervals]:

@@ -211,7 +211,7 @@ class Overlay:
         return {
             (peer.node.metadata.name, peer.to.family)
             for peer in self.routes.peer_routes
-            if peer.is_right and (peer.device is None or peer.device.link.kind != "vxlan")
+            if ((device := peer.device) is None or device.link.kind != "vxlan") and peer.is_right
         }
 
     @cached_property

@@ -14,7 +14,6 @@ from functools import cached_property
 
 from wirecheck.addresses import IPAddress, IPNetwork, address, network
 from wirecheck.api_index.node_addresses import node_ips
-from wirecheck.api_index.node_kinds import kind_of
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.network.plugins.flannel import PLUGIN as FLANNEL
 from wirecheck.node.netns import Interface
@@ -66,8 +65,6 @@ class ReversePath:
     def drops(self) -> Iterator[ReversePathDrop]:
         """The packets that strict filtering drops, by the node's routes and its CNI plugin."""
         yield from self._of_plugin()
-        if not self._may_be_strict:
-            return
         reported: set[tuple[str, int]] = set()
         for each in [*self._from_pods(), *self._from_nodes(), *self._to_node_ports()]:
             enters = each.enters
@@ -82,11 +79,10 @@ class ReversePath:
                     each.inconclusive,
                 )
 
-    @property
-    def _may_be_strict(self) -> bool:
-        """Whether any interface filters strictly, or it is not known of one."""
+    def _may_be_strict(self, interface: Interface) -> bool:
+        """Whether it filters strictly, or that is not known."""
         try:
-            return any(map(self._is_strict, self.seen.host.interfaces))
+            return self._is_strict(interface)
         except FactMissingError:
             return True
 
@@ -125,10 +121,13 @@ class ReversePath:
 
     def _from_nodes(self) -> Iterator[Arrival]:
         """Packets of the other nodes, from each of their addresses."""
+        # One lookup per other node is much in a large cluster, and most nodes filter loosely.
+        if not any(self._may_be_strict(interface) for interface, _, _ in self._entrances):
+            return
+        own = self._own
+        machines = self.seen.cluster.machines - {self.seen.name}
         for each, name in self.seen.cluster.node_index.node_ips:
-            if not kind_of(self.seen.cluster.nodes[name]).has_machine:
-                continue
-            if each.version == 4 and name != self.seen.name and each not in self._own:
+            if each.version == 4 and name in machines and each not in own:
                 yield from self._arrivals(f"node {name}", each)
 
     def _to_node_ports(self) -> Iterator[Arrival]:

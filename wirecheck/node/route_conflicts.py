@@ -78,7 +78,12 @@ class RouteConflicts:
                 yield from self._in_vpn(device, range_, route)
 
     def _in_network(self, device: Interface, range_: IPNetwork, route: Route) -> Iterator[Overlap]:
-        peers = [each for each in self._peer_routes if _overlap(each, range_)]
+        family, start, end = range_.version, int(range_[0]), int(range_[-1])
+        peers = [
+            each
+            for each in self._peer_routes
+            if each.to.family == family and each.to.start <= end and start <= each.to.end
+        ]
         for each in peers:
             owner = f"{each.range}, the pods of {each.node.metadata.name}"
             yield Overlap(device, range_, owner)
@@ -246,9 +251,3 @@ class RouteConflicts:
 
 def _name_of(pod: Pod, where: IPAddress) -> str:
     return f"{pod.namespace}/{pod.name} {where}"
-
-
-def _overlap(peer: PeerRoute, range_: IPNetwork) -> bool:
-    to = peer.to
-    start, end = int(range_[0]), int(range_[-1])
-    return to.family == range_.version and to.start <= end and start <= to.end
