@@ -101,15 +101,17 @@ def no_blackholes(node: Node) -> Findings:
     that refuse packets, and routes to other nodes and API servers, count as well.
 
     Except: a blackhole route for the node's own range, which some CNI plugins use for unassigned
-    addresses; addresses that the node itself has (IPVS, NodeLocal DNSCache).
+    addresses; addresses that the node itself has (IPVS, NodeLocal DNSCache). Services without a
+    route are inconclusive where Cilium replaces kube-proxy.
 
     See: https://github.com/projectcalico/calico/issues/3246
     """
-    for name, route in node.route_conflicts.blackholes:
+    for name, route, reason in node.route_conflicts.blackholes:
         yield Finding(
             node.part(f"to {name}"),
             expected="a route that forwards",
             found=node.routes.routing.text_of(route),
+            inconclusive=reason,
             names={
                 "address": name.rpartition(" ")[2].partition("/")[0],
                 "type": route.type if route else "",

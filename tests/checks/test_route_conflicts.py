@@ -8,7 +8,7 @@ from tests.checks.small_cluster import HOST, SmallCluster, api_pod, link, servic
 from tests.network.all_clusters import CLUSTERS
 from tests.network.clusters.aws_vpc import aws_vpc
 from tests.network.clusters.calico import calico_bgp
-from wirecheck.snapshot.netns import Address, Link, Route, Rule
+from wirecheck.snapshot.netns import Address, Link, Neighbour, Route, Rule
 
 ALL = pytest.mark.parametrize("change", CLUSTERS.values(), ids=CLUSTERS)
 BRIDGES = ("docker0", "virbr0", "podman0", "br-5f1e2d3c4b5a")
@@ -80,6 +80,31 @@ def test_a_bridge_over_another_node_is_found(small, change):
     small.api["nodes"].append({"metadata": {"name": "n3"}, "status": {"addresses": addresses}})
 
     assert overlaps(small) == ["contains 172.17.0.9, the address of Node n3"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "reasons"),
+    [
+        ("tun", "REACHABLE", []),
+        ("tun", "STALE", []),
+        ("tun", "FAILED", [""]),
+        ("tun", "", None),
+        ("veth", "REACHABLE", ["bridges on which something answers at the node's address"]),
+    ],
+)
+def test_a_virtual_machine_of_the_node_may_be_another_node(small, kind, state, reasons):
+    calico_bgp(small)
+    port = Link(91, "vnet0", kind=kind, master=90, peer_index=2, peer_nsid=7)
+    add_device(small, "virbr0", "192.168.122.0/24", "bridge", port)
+    addresses = [{"type": "InternalIP", "address": "192.168.122.10"}]
+    small.api["nodes"].append({"metadata": {"name": "vm"}, "status": {"addresses": addresses}})
+    mac = "" if state == "FAILED" else "52:54:00:00:00:01"
+    if state:
+        known = [Neighbour(90, "192.168.122.10", mac, state)]
+        small.change_netns(HOST, neighbours=known)
+
+    found = [each.inconclusive for each in small.findings("routes.no_overlap")]
+    assert found == ([""] if reasons is None else reasons)
 
 
 @ALL
@@ -200,6 +225,23 @@ def test_a_node_without_a_default_route_is_found(small, change):
     small.change_netns(HOST, routes=kept)
 
     assert refused(small)["to kube-system/kube-dns 10.96.0.10"] == "no route"
+
+
+@pytest.mark.parametrize("type_", ["", "blackhole"])
+def test_cilium_without_kube_proxy_may_need_no_route_to_services(small, type_):
+    CLUSTERS["Cilium"](small)
+    data = {"kube-proxy-replacement": "true"}
+    meta = {"name": "cilium-config", "namespace": "kube-system"}
+    small.api["configMaps"] = [{"metadata": meta, "data": data}]
+    added = [Route(4, "10.96.0.0/12", type=type_)] if type_ else []
+    add_routes(small, *added, without="default")
+
+    found = [
+        bool(each.inconclusive)
+        for each in small.findings("routes.no_blackholes")
+        if "10.96." in each.subject.part
+    ]
+    assert found == [not type_] * 2
 
 
 @pytest.mark.parametrize("range_", ["192.168.55.0/26", "192.168.55.0/24", "192.168.55.7/32"])

@@ -312,6 +312,16 @@ def test_a_tunnel_of_another_kind_than_the_backends_is_a_remnant(small, backend,
     assert found == ([] if is_right else ["10.244.1.0/24 via 10.244.1.0 dev flannel.1"])
 
 
+@pytest.mark.parametrize("backend", ["ipsec", "extension"])
+def test_a_backend_that_may_add_no_routes_is_not_evaluated(small, backend):
+    for node in small.api["nodes"]:
+        node["metadata"]["annotations"]["flannel.alpha.coreos.com/backend-type"] = backend
+    with_routes(small, without="10.244.1.0/24")
+
+    with pytest.raises(NotApplicable):
+        small.findings("routes.to_every_node")
+
+
 def test_one_route_of_an_unknown_plugin_for_all_nodes_is_not_evaluated(small):
     without_flannel(small)
     with_routes(small, Route(4, "10.244.0.0/16", index=2), without="10.244.1.0/24")

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from wirecheck.addresses import IPAddress, IPNetwork, contains, network
+from wirecheck.addresses import IPAddress, IPNetwork, address, contains, network
 from wirecheck.api_index.pod import Pod
 from wirecheck.api_index.service_blocks import ServiceBlock
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.network.plugin import UNKNOWN
+from wirecheck.network.plugins.cilium import PLUGIN as CILIUM
 from wirecheck.network.registry import OWN_DEVICES
 from wirecheck.node.netns import Interface
 from wirecheck.node.pod_namespaces import PodNamespaces
@@ -28,6 +29,11 @@ VPN_KINDS = frozenset({"tun", "wireguard", "ppp", "vti", "xfrm"})
 """Kinds of tunnels that VPNs create, and some CNI plugins and meshes between nodes."""
 MESHES = ("wireguard.cali", "wg-v6.cali", "kilo", "kubespan", "tailscale", "antrea-wg")
 """Name prefixes of tunnels between the nodes of a cluster that belong to no plugin's record."""
+UNRESOLVED = frozenset({"INCOMPLETE", "FAILED"})
+"""States of a neighbour entry for an address that did not answer."""
+BEHIND_BRIDGE = "bridges on which something answers at the node's address"
+IN_THE_SOCKET = "Services without a route: {} may translate addresses in the socket"
+"""With its socket load balancer, connections to a Service need a route to the backend only."""
 WHOLE_INTERNET = 1
 """A VPN replaces the default route by two routes with this prefix length."""
 MOST_PODS = 8
@@ -132,9 +138,26 @@ class RouteConflicts:
         self, device: Interface, range_: IPNetwork, route: Route
     ) -> Iterator[Overlap]:
         for where, owner in self._machines:
-            if contains([range_], where) and self._routing.route_to(where) is route:
-                yield Overlap(device, range_, f"{where}, the address of {owner}")
+            if not contains([range_], where) or self._routing.route_to(where) is not route:
+                continue
+            kinds = self._kinds_behind(device) if self._answers(device, where) else frozenset()
+            if "tun" not in kinds:
+                reason = BEHIND_BRIDGE if kinds else ""
+                yield Overlap(device, range_, f"{where}, the address of {owner}", reason)
                 return
+
+    def _answers(self, device: Interface, where: IPAddress) -> bool:
+        """Whether something on the device's own network has the address."""
+        return any(
+            each.index == device.index and each.mac and address(each.address) == where
+            for each in self.seen.host.record.neighbours
+            if each.state not in UNRESOLVED
+        )
+
+    def _kinds_behind(self, bridge: Interface) -> frozenset[str]:
+        """The kinds of the bridge's ports: `tun` for virtual machines, which may be nodes."""
+        ports = (e for e in self.seen.host.interfaces if e.link.master == bridge.index)
+        return frozenset(each.link.kind for each in ports)
 
     @cached_property
     def _machines(self) -> tuple[tuple[IPAddress, str], ...]:
@@ -192,8 +215,22 @@ class RouteConflicts:
         return ((name, each) for name, each in block.members.items() if each not in own)
 
     @property
-    def blackholes(self) -> Iterator[tuple[str, Route | None]]:
-        """Ranges of pods and addresses of Services with no route, or with one that refuses."""
+    def blackholes(self) -> Iterator[tuple[str, Route | None, str]]:
+        """Ranges of pods and addresses of Services with no route, or with one that refuses.
+
+        The third value is why that cannot be decided.
+        """
+        replacement = self.seen.cluster.proxy_replacement
+        is_translated = replacement == CILIUM.name
+        for name, route in self._refused_services:
+            reason = IN_THE_SOCKET.format(replacement) if is_translated and route is None else ""
+            yield name, route, reason
+        for name, route in self._refused:
+            yield name, route, ""
+
+    @property
+    def _refused(self) -> Iterator[tuple[str, Route | None]]:
+        """Ranges of pods, DNS replicas, nodes and API servers."""
         routing = self._routing
         for peer in self._peer_routes:
             route = peer.route if peer.is_uniform else routing.route_to(peer.to.first)
@@ -204,7 +241,6 @@ class RouteConflicts:
             route = self.routes.connected(target)
             if not leads_on(route):
                 yield str(target), route
-        yield from self._refused_services
         for where, owner in self._machines if self._refused_ranges else ():
             route = self.routes.connected(where)
             if route is not None and route.type in REFUSING:

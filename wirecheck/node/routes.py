@@ -13,7 +13,7 @@ from wirecheck.api_index.pod_ranges import BACKEND, PodRange
 from wirecheck.api_index.service_blocks import LENGTHS
 from wirecheck.catalogue.findings import NotApplicable, Ref
 from wirecheck.network.plugin import PeerRoutes
-from wirecheck.network.plugins.flannel import CLOUD_BACKENDS, DEVICE_KINDS
+from wirecheck.network.plugins.flannel import CLOUD_BACKENDS, DEVICE_KINDS, EXTENSION, IPSEC
 from wirecheck.node.netns import Interface, Netns
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.routing import EVERYTHING, Routing
@@ -193,6 +193,8 @@ class NodeRoutes:
         has_flannel = backends != {None}
         if backends & CLOUD_BACKENDS:
             raise NotApplicable("flannel's backend leaves routing to the cloud")
+        if IPSEC in backends:
+            raise NotApplicable("flannel's backend ipsec needs no routes: it uses XFRM policies")
         families = {each.version for each in self.seen.pod_ranges}
         routes = tuple(
             PeerRoute(self.routing, each)
@@ -202,7 +204,8 @@ class NodeRoutes:
             and each.node.metadata.name != self.seen.name
             and (each.backend is not None or not has_flannel)
         )
-        has_routes = has_flannel or self.seen.cni.routes is PeerRoutes.EACH_NODE
+        adds_routes = has_flannel or self.seen.cni.routes is PeerRoutes.EACH_NODE
+        has_routes = adds_routes and EXTENSION not in backends
         # An unknown plugin may have one route for the pods of all nodes, with rules of its own.
         if not (has_routes or any(each.is_exact for each in routes)):
             raise NotApplicable("the ranges of all nodes are routed outside of the nodes")

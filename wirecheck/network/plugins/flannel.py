@@ -40,6 +40,12 @@ PLUGIN = CniPlugin(
 CLOUD_BACKENDS = frozenset({"alloc", "aws-vpc", "gce", "ali-vpc", "tencent-vpc"})
 """Backends that program the cloud's routers instead of the nodes."""
 
+IPSEC = "ipsec"
+"""The backend that adds XFRM policies, and no routes."""
+
+EXTENSION = "extension"
+"""The backend that runs commands of the administrator, such as those of k3s for Tailscale."""
+
 DEVICE_KINDS = {
     "vxlan": "vxlan",
     "wireguard": "wireguard",
