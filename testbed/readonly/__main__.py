@@ -19,7 +19,7 @@ import click
 from testbed import nodes
 from testbed.commands import TestbedError
 from testbed.layout import CONTROL_PLANE, Layout
-from testbed.readonly import audit
+from testbed.readonly import audit, sandboxes
 from testbed.readonly.comparison import (
     Difference,
     Place,
@@ -54,6 +54,7 @@ def main(inventory: str, disturb: bool) -> None:
     try:
         record = state().running()
         names = [node.name for node in Layout(record.subnet).nodes(record.vm)]
+        sandboxes.wait_until_removed(names)
         passed = _notices(names, inventory) if disturb else prove(names, inventory)
     except TestbedError as error:
         raise click.ClickException(str(error)) from None
