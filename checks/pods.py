@@ -188,8 +188,10 @@ def egress_masqueraded(node: Node) -> Findings:
     reach each other and all Services, but nothing on the internet.
 
     Except: nodes that show no such configuration. It is known from flannel's subnet.env, from
-    kindnet and ip-masq-agent, and from a plugin's own chain of masquerade rules. Rules of eBPF and
-    of other nftables tables are not read; without a rule of iptables the node is inconclusive then.
+    kindnet and ip-masq-agent, and from a plugin's own chain of masquerade rules. What the rules of
+    ip-masq-agent exempt is not masqueraded on purpose, and neither is IPv6 of k3s without its
+    option. Rules of eBPF and of other nftables tables are not read; without a rule of iptables the
+    node is inconclusive then.
 
     See: https://github.com/flannel-io/flannel/blob/master/Documentation/configuration.md
          https://github.com/kubernetes-sigs/ip-masq-agent

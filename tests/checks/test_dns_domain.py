@@ -110,6 +110,22 @@ def test_each_zone_of_the_corefile_is_right(small: SmallCluster, domain: str) ->
     assert not small.findings("dns.pods_resolve_udp")
 
 
+REWRITE = "\n    rewrite name suffix .prod.name. .cluster.local. answer auto\n"
+
+
+@pytest.mark.parametrize(("domain", "is_right"), [(OTHER, True), ("cluster.local", True),
+                                                  ("third.name", False)])  # fmt: skip
+def test_a_domain_that_the_corefile_rewrites_is_right(
+    small: SmallCluster, domain: str, is_right: bool
+) -> None:
+    serve(small, "cluster.local", block=f".:53 {{{REWRITE}}}\n.:54")
+    hand_out(small, "10.96.0.10", domain=domain)
+
+    assert bool(small.findings("dns.kubelet_cluster_dns")) is not is_right
+    assert bool(small.findings("dns.resolv_conf")) is not is_right
+    assert not small.findings("dns.pods_resolve_udp")
+
+
 def test_an_unread_corefile_may_serve_the_kubelets_domain_too(small: SmallCluster) -> None:
     hand_out(small, "10.96.0.10", domain=OTHER)
 

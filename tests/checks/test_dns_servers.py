@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from tests.checks.small_cluster import DNS_NETNS, HOST, KUBERNETES, WEB_NETNS, SmallCluster, answer
 from wirecheck.catalogue.findings import Finding, NotApplicable
+from wirecheck.model.dns_seen import dns_seen
 from wirecheck.snapshot.attempts import Try
 from wirecheck.snapshot.netns import Address, Link
 from wirecheck.snapshot.node_document import PodFile
@@ -211,6 +212,34 @@ def test_a_service_without_replicas_is_found_where_it_is_used(
 
     assert found(small, "pods_resolve_udp")
     assert found(small, "nodes_resolve")
+
+
+@pytest.mark.parametrize(("answers", "phase", "is_used"), [(RIGHT, "", False), (LOST, "", True),
+                                                          (RIGHT, "Pending", True)])  # fmt: skip
+def test_a_cache_can_have_another_source_than_a_service_without_pods(
+    small: SmallCluster, answers: Try, phase: str, is_used: bool
+) -> None:
+    """NodeLocal DNSCache in front of Cloud DNS, with kube-dns scaled to zero."""
+    bind(small, "nodelocaldns", "169.254.20.10")
+    hand_out(small, "169.254.20.10")
+    replica = small.api["pods"][0]
+    without_replicas(small)
+    if phase:
+        replica["status"]["phase"] = phase
+        small.api["pods"].append(replica)
+    small.ask("own server", "kubernetes", answers, inode=WEB_NETNS, server="169.254.20.10")
+    small.ask("local cache", "kubernetes", answers, server="169.254.20.10")
+    small.dns_seen = {"n1": dns_seen(small.node)}
+
+    if is_used:
+        assert found(small, "pods_resolve_udp")
+        assert found(small, "replicas_ready")
+    else:
+        assert not found(small, "pods_resolve_udp")
+        assert not found(small, "node_local_cache")
+        for check in ("nodes_resolve", "replicas_ready"):
+            with pytest.raises(NotApplicable, match=r"169\.254\.20\.10"):
+                found(small, check)
 
 
 def change_web_file(small: SmallCluster, text: str) -> None:

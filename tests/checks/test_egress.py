@@ -86,6 +86,57 @@ def test_an_agent_that_masquerades_says_so_itself(small):
     assert finding.expected == "masqueraded, by kindnet-abcde runs on the node"
 
 
+TO_AGENT = "-A POSTROUTING -m addrtype ! --dst-type LOCAL -j IP-MASQ"
+EXEMPT, EXEMPT_ALL = "-A IP-MASQ -d 10.0.0.0/8 -j RETURN", "-A IP-MASQ -j RETURN"
+MASQUERADE = "-A IP-MASQ -j MASQUERADE"
+
+
+def with_agent(small: SmallCluster) -> None:
+    agent = api_pod("ip-masq-agent-abcde", "kube-system", "192.0.2.1")
+    agent["spec"]["hostNetwork"] = True
+    small.api["pods"].append(agent)
+    small.change_output("nft-tables", "table ip nat\n")
+
+
+@pytest.mark.parametrize(
+    ("rules", "findings"),
+    [
+        ((TO_AGENT, EXEMPT, MASQUERADE), 0),
+        ((TO_AGENT, EXEMPT), 1),
+        ((EXEMPT, MASQUERADE), 1),
+        ((), 1),
+    ],
+)
+def test_rules_of_ip_masq_agent(small, rules, findings):
+    with_agent(small)
+
+    assert len(found(small, *rules, flannel="")) == findings
+
+
+def test_what_ip_masq_agent_exempts_keeps_its_address(small):
+    """nonMasqueradeCIDRs has 0.0.0.0/0 where Cloud NAT translates pods' addresses."""
+    with_agent(small)
+    rules = (TO_AGENT, EXEMPT_ALL, MASQUERADE)
+
+    with pytest.raises(NotApplicable, match="nothing on the node shows"):
+        found(small, *rules, flannel="")
+    (finding,) = found(small, *rules)
+    assert "FLANNEL_IPMASQ=true" in finding.expected
+
+
+@pytest.mark.parametrize("has_pod", [True, False])
+def test_ipv6_of_flannel_in_the_process_of_k3s_has_an_option_of_its_own(small, has_pod):
+    if not has_pod:
+        del small.api["pods"][2]
+    for pod, own in zip(small.api["pods"][:2], ("fd00:42::2", "fd00:42::3"), strict=True):
+        pod["status"]["podIPs"].append({"ip": own})
+    small.change_output("nft-tables", "table ip nat\n")
+    small.change_output("ip6tables-nft-save", nat("-A POSTROUTING -j RETURN"))
+
+    findings = found(small, OLD, flannel=f"{FLANNEL}FLANNEL_IPV6_SUBNET=fd00:42::1/64\n")
+    assert len(findings) == has_pod
+
+
 def test_a_chain_of_a_plugin_that_nothing_calls_is_found(small):
     small.change_output("nft-tables", "table ip nat\n")
     snat = "-A AWS-SNAT-CHAIN-0 ! -o vlan+ -m addrtype ! --dst-type LOCAL -j SNAT --to 192.0.2.1"

@@ -10,6 +10,7 @@ from wirecheck.parse.corefile import (
     plugins,
     unknown_zones,
 )
+from wirecheck.parse.corefile_rewrites import rewritten_zones
 
 KUBEADM = """.:53 {
     errors
@@ -46,6 +47,8 @@ KUBEADM = """.:53 {
         ("dns://cluster.corp:5353 {\n    kubernetes {\n ttl 5\n }\n}\n", "cluster.corp"),
         (".:53 {\n    kubernetes {\n    }\n}\n", ""),
         ("example.org {\n  file db\n}\n.:53 {\n    kubernetes a.b {\n    }\n}\n", "a.b"),
+        (".:53,\ncluster.corp:53,\nin-addr.arpa {\n    kubernetes\n}\n", "cluster.corp"),
+        ("cluster.corp,\n{\n    kubernetes\n}\na.b {\n    forward . /x\n}\n", "cluster.corp"),
         ("forward . 1.1.1.1\n", ""),
         ("", ""),
     ],
@@ -160,3 +163,32 @@ def test_a_snippet_that_imports_itself_ends() -> None:
     text = "(a) {\n" + " import a\n" * 1000 + "}\n.:53 {\n import a\n}\n"
 
     assert len(expansion(text, {}, "/Corefile").text.splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize(
+    ("rule", "zones"),
+    [
+        ("rewrite name suffix .prod.name. .cluster.local. answer auto", ("prod.name",)),
+        ("rewrite continue name substring prod.name cluster.local", ("prod.name",)),
+        (r"rewrite name regex (.*)\.prod\.name\.?$ {1}.cluster.local", ("prod.name",)),
+        (
+            "rewrite stop {\n"
+            r"name regex (.*)\.svc\.prod\.name {1}.svc.cluster.local"
+            "\n"
+            r"answer name (.*)\.svc\.cluster\.local {1}.svc.prod.name"
+            "\n}",
+            ("prod.name",),
+        ),
+        ("rewrite name a.prod.name web.shop.svc.cluster.local", ()),
+        ("rewrite name exact prod.name cluster.local", ()),
+        ("rewrite name suffix .prod.name .shop.svc.cluster.local", ()),
+        ("rewrite name suffix .svc.prod.name .cluster.other", ()),
+        (r"rewrite name regex web\.svc\.prod\.name web.svc.cluster.local", ()),
+        ("rewrite type ANY HINFO", ()),
+        ("rewrite", ()),
+    ],
+)
+def test_domains_that_are_rewritten_to_the_clusters(rule: str, zones: tuple[str, ...]) -> None:
+    text = f".:53 {{\n    {rule}\n    kubernetes cluster.local in-addr.arpa\n}}\n"
+
+    assert rewritten_zones(text) == zones

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from wirecheck.api_index.pod import is_running
 from wirecheck.api_index.service import cluster_ips, has_cluster_ip, selects, service_key
 from wirecheck.parse.corefile import cluster_zones, expansion, unknown_zones
+from wirecheck.parse.corefile_rewrites import rewritten_zones
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.objects.service import ServiceObject, ServicePortSpec
@@ -35,6 +36,8 @@ class ClusterDns:
     services: tuple[ServiceObject, ...]
     replicas: tuple[PodObject, ...]
     """The running pods that the Services select, Ready or not, except terminating ones."""
+    is_at_zero: bool = False
+    """Whether the Services select no pod at all, not even one that does not run."""
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -80,6 +83,7 @@ def cluster_dns(api: ApiObjects) -> ClusterDns:
         zones=zones,
         services=services,
         replicas=tuple(sorted(replicas.values(), key=lambda pod: pod.metadata.name)),
+        is_at_zero=not any(selects(each, pod) for each in services for pod in api.pods),
     )
 
 
@@ -92,8 +96,13 @@ def corefile_in(api: ApiObjects) -> str | None:
 
 
 def served_zones(corefile: str) -> tuple[str, ...]:
-    """The domains that the Corefile serves; empty if a variable of its process has one."""
-    return () if unknown_zones(corefile) else cluster_zones(corefile)
+    """The domains that the Corefile serves, those last that it rewrites to others.
+
+    Empty if a variable of its process has one.
+    """
+    if unknown_zones(corefile):
+        return ()
+    return tuple(dict.fromkeys((*cluster_zones(corefile), *rewritten_zones(corefile))))
 
 
 def _is_dns(service: ServiceObject) -> bool:

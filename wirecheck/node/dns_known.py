@@ -126,8 +126,9 @@ class DnsKnown:
         dns = self.seen.cluster.dns
         if not self.servers.bypass_services or dns.replicas:
             return ""
-        if self.servers.bound & self.servers.handed_out_addresses:
-            return ""  # The node's cache has no other source than the DNS Service.
+        caches = self.servers.bound & self.servers.handed_out_addresses
+        if caches and not (dns.is_at_zero and caches <= self.servers.answering):
+            return ""  # The node's cache may have no other source than the DNS Service.
         return f"the kubelet gives pods the server {', '.join(self.servers.handed_out)}"
 
     def expecting(self, probe: Probe) -> Lookup:

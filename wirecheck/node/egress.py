@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +37,11 @@ AGENTS: Mapping[str, tuple[int, ...]] = {
     "azure-ip-masq-agent-": (4,),
 }
 """Names of pods whose program masquerades these families, whatever its configuration."""
+
+OF_AGENT = re.compile(r"^-A (IP-MASQ(?:-AGENT)?) .*-j MASQUERADE", re.MULTILINE)
+"""The last rule of ip-masq-agent's chain, behind a RETURN for each of its nonMasqueradeCIDRs."""
+
+FLANNEL_PODS = ("flannel", "canal")
 
 CHAINS = (
     *("FLANNEL-POSTRTG", "KIND-MASQ-AGENT", "IP-MASQ-AGENT", "AWS-SNAT-CHAIN-0"),
@@ -95,7 +101,7 @@ class NodeEgress:
             tables = list(self._nat(family))
             packet = self._packet(pod)
             why = self._configured(pod, flannel) or _in_chain(tables, packet)
-            if not why:
+            if not why or ("masq-agent" in why and self._agent_leaves_alone(tables, packet)):
                 continue
             answers = {masquerades(each, POSTROUTING, packet) for each in tables}
             # The first of several tables that translates a packet decides.
@@ -135,13 +141,38 @@ class NodeEgress:
     def _configured(self, pod: IPAddress, flannel: Mapping[str, str]) -> str:
         """What says that the pod's packets are masqueraded; empty if that is not known."""
         subnet = flannel.get("FLANNEL_SUBNET" if pod.version == 4 else "FLANNEL_IPV6_SUBNET", "")
-        if flannel.get("FLANNEL_IPMASQ") == "true" and _within(pod, subnet):
+        # k3s has flannel in its own process, and an option of its own for IPv6, off by default.
+        applies = pod.version == 4 or self._has_flannel_pod
+        if flannel.get("FLANNEL_IPMASQ") == "true" and applies and _within(pod, subnet):
             return f"FLANNEL_IPMASQ=true in {SUBNET}"
         for each in self.seen.pods:
             families = (of for name, of in AGENTS.items() if each.name.startswith(name))
             if each.on_host_network and pod.version in next(families, ()):
                 return f"{each.name} runs on the node"
         return ""
+
+    def _agent_leaves_alone(self, tables: list[Chains[Chain]], packet: ForwardedPacket) -> bool:
+        """Whether ip-masq-agent is configured not to masquerade the packet.
+
+        With 0.0.0.0/0 in nonMasqueradeCIDRs, as before Cloud NAT, its chain returns every packet.
+        """
+        family = packet.source.version
+        texts = (self.iptables.rules[family], self.iptables.legacy[family])
+        names = {name for text in texts for name in OF_AGENT.findall(text or "")}
+        answers = [
+            masquerades(table, name, packet)
+            for table in tables
+            for name in names
+            if table.find(name)
+        ]
+        return bool(answers) and all(each is Masqueraded.NO for each in answers)
+
+    @property
+    def _has_flannel_pod(self) -> bool:
+        return any(
+            each.on_host_network and any(name in each.name for name in FLANNEL_PODS)
+            for each in self.seen.pods
+        )
 
 
 def _in_chain(tables: list[Chains[Chain]], packet: ForwardedPacket) -> str:

@@ -39,20 +39,21 @@ class Plugin:
     arguments: tuple[str, ...]
     zones: tuple[str, ...]
     """The zones of the server block, as written."""
-    options: tuple[str, ...] = ()
-    """The first words of the lines in its own block."""
+    block: tuple[tuple[str, ...], ...] = ()
+    """The words of each line in its own block."""
 
 
 def plugins(corefile: str) -> Iterator[Plugin]:
     """The plugins of every server block and snippet, `import` included, in order."""
     depth = 0
     zones: tuple[str, ...] = ()
+    continues = False
     current: Plugin | None = None
     for line in corefile.splitlines():
         words = _words(line)
         named = tuple(word for word in words if word not in "{}")
         if depth == 2 and named and current:
-            current = replace(current, options=(*current.options, named[0]))
+            current = replace(current, block=(*current.block, named))
         elif named and depth < 2:
             if current:
                 yield current
@@ -61,7 +62,9 @@ def plugins(corefile: str) -> Iterator[Plugin]:
             if is_import:
                 yield Plugin("import", named[1:], ())
             elif depth == 0:
-                zones = named
+                # Zones can be on several lines, each of which but the last ends with a comma.
+                zones = (*zones, *named) if continues else named
+                continues = named[-1].endswith(",")
         depth += words.count("{") - words.count("}")
     if current:
         yield current
@@ -94,7 +97,7 @@ def _serving(corefile: str) -> list[Plugin]:
     One with an endpoint or a kubeconfig is about another cluster, unless all have one.
     """
     found = [each for each in plugins(corefile) if each.name in SERVING]
-    return [each for each in found if not ELSEWHERE & {*each.options}] or found
+    return [each for each in found if not ELSEWHERE & {line[0] for line in each.block}] or found
 
 
 def _zone_words(plugin: Plugin) -> Iterator[str]:
