@@ -141,8 +141,9 @@ def selector_matches(cluster: Cluster) -> Findings:
     its pods are Running and Ready.
 
     Except: the labels count as nearly the same if one value differs by case, separators or one
-    letter, or if another key has the same value. A Service for a workload without replicas passes.
-    It is a failure only for the cluster's DNS Service.
+    letter, or if another key has the same value. A key that several workloads share, such as
+    app.kubernetes.io/instance, does not count for one that names a workload. A Service for a
+    workload without replicas passes. It is a failure only for the cluster's DNS Service.
 
     See: https://kubernetes.io/docs/tasks/debug/debug-application/debug-service/
     """

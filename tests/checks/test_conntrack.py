@@ -3,7 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from tests.checks.small_cluster import WEB_NETNS
+from tests.checks.small_cluster import FILTER, UNASKED, WEB_NETNS
+from tests.checks.test_dns_servers import bind
 from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
 from wirecheck.snapshot.node_document import Command, ConntrackSample, KernelLine, NewConnections
 
@@ -109,6 +110,22 @@ def test_an_entry_to_a_dead_backend_is_found(small, backend, found):
     assert [f.found for f in small.findings("conntrack.no_stale_udp_entries")] == found
 
 
+@pytest.mark.parametrize(
+    ("device", "backend", "count"),
+    [
+        ("nodelocaldns", "10.96.0.10", 0),
+        ("nodelocaldns", "169.254.20.10", 0),
+        ("kube-ipvs0", "10.96.0.10", 1),
+    ],
+)
+def test_a_cache_of_the_node_may_answer(small, device, backend, count):
+    """NodeLocal DNSCache without rules that keep its packets from being tracked."""
+    bind(small, device, "10.96.0.10", "169.254.20.10")
+    with_conntrack(small, dns_entry(backend))
+
+    assert len(small.findings("conntrack.no_stale_udp_entries")) == count
+
+
 def test_entries_of_others_do_not_count(small):
     with_conntrack(small, dns_entry("10.244.9.9").replace("dst=10.96.0.10", "dst=192.0.2.7"))
 
@@ -195,6 +212,39 @@ def test_every_frontend_of_a_udp_service_counts(small, to, port, count):
     small.api["services"][-1]["status"] = {"loadBalancer": {"ingress": [{"ip": "203.0.113.9"}]}}
 
     assert len(stale(small, udp_entry("10.244.9.9", to, port))) == count
+
+
+def test_the_load_balancers_own_addresses_do_not_count(small):
+    """With ipMode Proxy, ServiceLB of k3s takes them by host ports of its own pods."""
+    udp_service(small, "10.244.0.3")
+    ingress = [{"ip": "192.0.2.1", "ipMode": "Proxy"}]
+    small.api["services"][-1]["status"] = {"loadBalancer": {"ingress": ingress}}
+
+    assert stale(small, udp_entry("10.244.0.9", "192.0.2.1")) == []
+
+
+@pytest.mark.parametrize(
+    ("chain", "target", "count"),
+    [
+        ("CNI-DN-0123456789abcdef", "10.244.0.9:5514", 0),
+        ("DOCKER", "10.244.0.9:5514", 0),
+        ("KUBE-HP-ABCDEF", "10.244.0.9:5514", 0),
+        ("KUBE-SEP-ABCDEF", "10.244.0.9:5514", 1),
+        ("DOCKER", "10.244.0.9:55140", 1),
+        ("DOCKER", "10.244.0.90:5514", 1),
+    ],
+)
+def test_what_another_program_translates_is_not_stale(small, chain, target, count):
+    udp_service(small, "10.244.0.3")
+    small.api["services"][-1]["status"] = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}
+    rule = f"-A {chain} -p udp -m udp --dport 514 -j DNAT --to-destination {target}"
+    table = f"*nat\n:PREROUTING ACCEPT [0:0]\n:{chain} - [0:0]\n{rule}\nCOMMIT\n"
+    with_conntrack(small, udp_entry("10.244.0.9", "192.0.2.1"))
+    for each in UNASKED:
+        small.document.commands[each] = NOT_ASKED
+    small.change_output("iptables-nft-save", f"{FILTER}{table}")
+
+    assert len(small.findings("conntrack.no_stale_udp_entries")) == count
 
 
 def test_a_service_of_another_proxy_is_not_compared(small):

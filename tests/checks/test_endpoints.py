@@ -145,6 +145,7 @@ def service_of(small, namespace="shop", **selector):
         ({"app": "shop-frontend"}, {"app": "shop-fronten"}, "app=shop-fronten"),
         ({"app": "shop"}, {"app.kubernetes.io/name": "shop"}, "app.kubernetes.io/name=shop"),
         ({"App": "shop", "tier": "x"}, {"app": "shop", "tier": "x"}, "app=shop"),
+        ({"release": "shop"}, {"example.org/instance": "shop"}, "example.org/instance=shop"),
     ],
 )
 def test_a_mistyped_selector_is_found(small, selector, labels, found):
@@ -168,6 +169,11 @@ def test_a_mistyped_selector_is_found(small, selector, labels, found):
         ({"app": "shop-a"}, {"app": "shop-b"}),
         ({"app": "web", "tier": "front"}, {"name": "web", "layer": "front"}),
         ({"enabled": "true"}, {"ready": "true"}),
+        (
+            {"app": "redis"},
+            {"app.kubernetes.io/instance": "redis", "app.kubernetes.io/name": "redis-exporter"},
+        ),
+        ({"app": "kafka"}, {"strimzi.io/cluster": "kafka", "strimzi.io/kind": "Kafka"}),
         ({}, {"app": "web"}),
         ({"app": "web"}, {"app": "web"}),
     ],

@@ -24,6 +24,12 @@ DNS_LABELS: Mapping[str, frozenset[str]] = {
 }
 """Labels of DNS servers: kubeadm's and most installers', those of charts, OpenShift's."""
 
+GROUPS = frozenset(
+    ("instance", "part-of", "managed-by", "release", "cluster", "heritage", "chart")
+    + ("team", "env", "environment", "namespace", "project", "stack")
+)
+"""Names of labels that the pods of several workloads share, such as a database and its exporter."""
+
 SEPARATORS = re.compile(r"[-_./]")
 
 
@@ -105,9 +111,18 @@ def near_miss(selector: Mapping[str, str], labels: Mapping[str, str]) -> str:
     key, wanted = missed[0]
     if key in labels:
         return f"{key}={labels[key]}" if is_similar(wanted, labels[key]) else ""
-    others = (k for k, v in labels.items() if v == wanted and len(v) > 1 and k not in selector)
+    others = (
+        k
+        for k, v in labels.items()
+        if v == wanted and len(v) > 1 and k not in selector and _is_group(k) <= _is_group(key)
+    )
     other = next((each for each in sorted(others) if _is_a_name(wanted)), "")
     return f"{other}={wanted}" if other else ""
+
+
+def _is_group(key: str) -> bool:
+    """Whether a label names what several workloads belong to, and not one of them."""
+    return key.rpartition("/")[2] in GROUPS
 
 
 def _is_a_name(value: str) -> bool:

@@ -83,7 +83,9 @@ def _is_forwarded(service: ServiceObject) -> bool:
 def _addresses(service: ServiceObject) -> Iterator[str]:
     yield from cluster_ips(service)
     yield from service.spec.external_ips
-    yield from (each.ip for each in service.status.load_balancer.ingress)
+    # kube-proxy leaves addresses with ipMode Proxy to the load balancer.
+    ingress = service.status.load_balancer.ingress
+    yield from (each.ip for each in ingress if each.ip_mode != "Proxy")
 
 
 def _valid(text: str) -> Iterator[IPAddress]:

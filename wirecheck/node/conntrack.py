@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from wirecheck.addresses import IPAddress, address
+from wirecheck.api_index.backend import with_port
 from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.network.registry import MASQUERADE_CHAINS
+from wirecheck.node.foreign_addresses import OF_PROXIES
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.kernel_log import LogEvent, genuine, log_events
 from wirecheck.node.missing_tools import tracks_connections
@@ -28,6 +31,9 @@ DROP_COUNTERS = ("drop", "early_drop", "insert_failed")
 
 TIME_WAIT = 120
 """Seconds for which the table keeps a closed TCP connection (nf_conntrack's default)."""
+
+OF_OTHERS = r"^-A (?!KUBE-(?!HP-|HOSTPORTS))\S+ .*--to-destination {target}(?:\s|$)"
+"""A rule that translates to a backend, of another program than kube-proxy."""
 
 MASQUERADE = "-j MASQUERADE"
 MASQUERADING = re.compile(rf"-A (?:{'|'.join(map(re.escape, MASQUERADE_CHAINS))})")
@@ -196,8 +202,17 @@ class Conntrack:
 
     @property
     def dns_connections(self) -> Iterator[DnsConnection]:
-        """UDP entries for the DNS Service addresses, in the node's netns."""
-        return (DnsConnection(each) for each in self._udp_entries if self._is_for_dns(each))
+        """UDP entries for the DNS Service addresses, in the node's netns.
+
+        Those that a cache of the node answers are left out, at an address that the API does not
+        show: NodeLocal DNSCache can have the DNS Service's own address.
+        """
+        interfaces = self.seen.host.interfaces
+        bound = [each.addresses for each in interfaces if each.name not in OF_PROXIES]
+        local = frozenset().union(*bound) - self.seen.addresses
+        for each in filter(self._is_for_dns, self._udp_entries):
+            if each.reply.source not in local:
+                yield DnsConnection(each)
 
     @property
     def stale_udp_entries(self) -> Iterator[StaleEntries]:
@@ -205,7 +220,21 @@ class Conntrack:
         services = self.seen.cluster.udp_services
         own = frozenset(address(each.address) for each in self.seen.facts.namespaces[0].addresses)
         others = (each for each in self._udp_entries if not self._is_for_dns(each))
-        return stale_entries(others, services, own)
+        for each in stale_entries(others, services, own):
+            if not self._is_of_others(each):
+                yield each
+
+    def _is_of_others(self, entry: StaleEntries) -> bool:
+        """Whether another program than kube-proxy still translates to that backend.
+
+        A host port can have the port and address of a Service, as of ServiceLB in k3s, and Docker
+        publishes ports.
+        """
+        target = re.escape(with_port(str(entry.backend), entry.backend_port))
+        pattern = re.compile(OF_OTHERS.format(target=target), re.MULTILINE)
+        with suppress(FactMissingError, NotApplicable):
+            return any(pattern.search(text) for text in self.iptables.rules_in("nat").values())
+        return False
 
     def _is_for_dns(self, entry: Connection) -> bool:
         to = entry.original
