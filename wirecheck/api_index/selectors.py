@@ -25,8 +25,21 @@ DNS_LABELS: Mapping[str, frozenset[str]] = {
 """Labels of DNS servers: kubeadm's and most installers', those of charts, OpenShift's."""
 
 GROUPS = frozenset(
-    ("instance", "part-of", "managed-by", "release", "cluster", "heritage", "chart")
-    + ("team", "env", "environment", "namespace", "project", "stack")
+    [
+        "instance",
+        "part-of",
+        "managed-by",
+        "release",
+        "cluster",
+        "heritage",
+        "chart",
+        "team",
+        "env",
+        "environment",
+        "namespace",
+        "project",
+        "stack",
+    ]
 )
 """Names of labels that the pods of several workloads share, such as a database and its exporter."""
 
