@@ -250,6 +250,33 @@ def test_a_pair_that_joins_a_bridge_to_a_switch_is_no_orphan(small):
 
 
 @pytest.mark.parametrize(
+    ("one", "other", "masters"),
+    [
+        ("bpfin.cali", "bpfout.cali", (None, None)),
+        ("vethwe-bridge", "vethwe-pcap", (5, None)),
+    ],
+    ids=["Calico with eBPF", "Weave Net without its fast datapath"],
+)
+def test_a_pair_of_the_plugins_own_is_no_orphan(small, one, other, masters):
+    ends = link(31, one, peer_index=32), link(32, other, peer_index=31)
+    give_links(small, *(replace(e, master=m) for e, m in zip(ends, masters, strict=True)))
+
+    assert orphans(small) == []
+
+
+@pytest.mark.parametrize(
+    ("protocol", "found"), [(3, []), (2, ["in0", "out0"])], ids=["of a program", "of the kernel"]
+)
+def test_a_pair_that_a_route_goes_into_is_no_orphan(small, protocol, found):
+    give_links(small, link(31, "in0", peer_index=32), link(32, "out0", peer_index=31))
+    routes = small.document.namespaces[0].routes
+    way = Route(4, "169.254.1.1/32", index=31, scope="link", protocol=protocol)
+    small.change_netns(HOST, routes=[*routes, way])
+
+    assert orphans(small) == found
+
+
+@pytest.mark.parametrize(
     ("networks", "found"),
     [([("172.19.0.3", 16)], []), ([("10.244.0.1", 32)], ["eth1"]), ([], ["eth1"])],
     ids=["a network", "the gateway that ptp gives each pair", "none"],

@@ -12,6 +12,8 @@ from wirecheck.snapshot.netns import Link, Namespace
 PAIRED_KINDS = frozenset({"veth", "netkit"})
 """Kinds of interfaces that are created in pairs, one end in each netns."""
 OPEN_VSWITCH = "openvswitch"
+KERNEL = 2
+"""The protocol of routes that the kernel adds for the network of an address."""
 TUNNELS = frozenset({"vxlan", "geneve", "ipip", "sit", "ip6tnl", "gre", "wireguard", "tun"})
 
 
@@ -152,6 +154,12 @@ class Netns:
             if each.is_paired and each.link.peer_nsid is not None
         ]
         return any(each is not None and each.is_open_vswitch for each in masters)
+
+    @cached_property
+    def devices_of_routes(self) -> frozenset[int]:
+        """The indexes of interfaces with a route that a program added, not the kernel."""
+        routes = (each for each in self.record.routes if each.protocol != KERNEL)
+        return frozenset(each.index for each in routes if each.index is not None)
 
     @cached_property
     def host_routes(self) -> dict[IPAddress, frozenset[int]]:

@@ -17,9 +17,9 @@ from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.network.plugin import UNKNOWN
 from wirecheck.network.plugins.cilium import PLUGIN as CILIUM
 from wirecheck.network.registry import OWN_DEVICES
-from wirecheck.node.netns import Interface
+from wirecheck.node.netns import KERNEL, Interface
 from wirecheck.node.pod_namespaces import PodNamespaces
-from wirecheck.node.routes import KERNEL, NodeRoutes, PeerRoute
+from wirecheck.node.routes import NodeRoutes, PeerRoute
 from wirecheck.node.routing import EVERYTHING, REFUSING, Routing, destination_of, leads_on
 from wirecheck.node.rule_selectors import action_of
 from wirecheck.node.seen import NodeSeen

@@ -22,9 +22,6 @@ from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.netns import Address, Route
 from wirecheck.snapshot.objects.node import NodeObject
 
-KERNEL = 2
-"""The protocol of routes that the kernel adds for the network of an address."""
-
 
 @dataclass(frozen=True)
 class PeerRoute:

@@ -202,10 +202,12 @@ def _is_uplink(each: Interface, uplinks: frozenset[IPAddress]) -> bool:
 
 
 def _is_joined(host: Netns, one: Interface, other: Interface | None) -> bool:
-    """Whether a pair with both ends on the node is in use: it joins two bridges, or has addresses.
+    """Whether a pair with both ends on the node is in use: by bridges, addresses or routes.
 
     Weave Net and OpenShift SDN join a bridge to a switch in this way.
     """
     if one.addresses or (other and other.addresses):
+        return True
+    if {one.index, other.index if other else one.index} & host.devices_of_routes:
         return True
     return other is not None and None not in (host.master_of(one), host.master_of(other))

@@ -22,7 +22,8 @@ PLUGIN = CniPlugin(
     # With the eBPF dataplane.
     programs=("cali_", "calico_", "conntrack_cleanup"),
     pod_interfaces=("cali",),
-    own_devices=("vxlan.calico",),
+    # The eBPF dataplane sends the node's connections to Services through a pair of its own.
+    own_devices=("vxlan.calico", "bpfin.cali", "bpfout.cali"),
     masquerade_chains=("cali-",),
     services=ServiceForwarding(device="bpfout.cali", mode="eBPF"),
     object_names=frozenset({"calico-system"}),

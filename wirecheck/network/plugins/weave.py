@@ -14,6 +14,7 @@ PLUGIN = CniPlugin(
     # All pods of the cluster are on one bridge that spans the nodes.
     attachment=Attachment.BRIDGE,
     pod_interfaces=("vethwepl",),
-    own_devices=("vethwe-bridge", "vethwe-datapath"),
+    # Without the fast datapath the pair of vethwe-bridge ends at vethwe-pcap, on no bridge.
+    own_devices=("vethwe-bridge", "vethwe-datapath", "vethwe-pcap"),
     masquerade_chains=("WEAVE",),
 )
