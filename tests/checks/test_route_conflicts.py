@@ -107,6 +107,23 @@ def test_a_virtual_machine_of_the_node_may_be_another_node(small, kind, state, r
     assert found == ([""] if reasons is None else reasons)
 
 
+def test_a_node_that_may_be_a_container_does_not_hide_one_that_is_cut_off(small):
+    calico_bgp(small)
+    port = Link(91, "veth7", kind="veth", master=90, peer_index=2, peer_nsid=7)
+    add_device(small, "lxdbr0", "192.168.122.0/24", "bridge", port)
+    for name, last in (("container", 10), ("elsewhere", 11)):
+        addresses = [{"type": "InternalIP", "address": f"192.168.122.{last}"}]
+        small.api["nodes"].append({"metadata": {"name": name}, "status": {"addresses": addresses}})
+    known = [Neighbour(90, "192.168.122.10", "00:16:3e:00:00:01", "REACHABLE")]
+    small.change_netns(HOST, neighbours=known)
+
+    (finding,) = small.findings("routes.no_overlap")
+    assert (finding.found, finding.inconclusive) == (
+        "contains 192.168.122.11, the address of Node elsewhere",
+        "",
+    )
+
+
 @ALL
 def test_a_vpn_over_a_service_and_a_dns_replica_is_found(small, change):
     change(small)

@@ -137,14 +137,19 @@ class RouteConflicts:
     def _nodes_through(
         self, device: Interface, range_: IPNetwork, route: Route
     ) -> Iterator[Overlap]:
+        doubt = None
         for where, owner in self._machines:
             if not contains([range_], where) or self._routing.route_to(where) is not route:
                 continue
+            found = Overlap(device, range_, f"{where}, the address of {owner}")
             kinds = self._kinds_behind(device) if self._answers(device, where) else frozenset()
-            if "tun" not in kinds:
-                reason = BEHIND_BRIDGE if kinds else ""
-                yield Overlap(device, range_, f"{where}, the address of {owner}", reason)
+            if not kinds:
+                yield found
                 return
+            if "tun" not in kinds:
+                doubt = doubt or replace(found, inconclusive=BEHIND_BRIDGE)
+        if doubt:
+            yield doubt
 
     def _answers(self, device: Interface, where: IPAddress) -> bool:
         """Whether something on the device's own network has the address."""
