@@ -69,6 +69,18 @@ def test_a_plugin_that_is_missing_or_gone_is_found(small, before, after, plugin)
     assert {finding.level, *(each.level for each in more)} == {Level.WARN}
 
 
+def test_openshifts_operator_leaves_loop_out(small):
+    with_corefile(small, KUBEADM.replace("    loop\n", "").replace(".:53", ".:5353"))
+    assert len(small.findings("coredns.plugins")) == 1
+
+    small.api["services"][1]["metadata"] |= {"name": "dns-default", "namespace": "openshift-dns"}
+    small.api["pods"][0]["metadata"]["namespace"] = "openshift-dns"
+    assert not small.findings("coredns.plugins")
+
+    with_corefile(small, KUBEADM.replace("    loop\n", "").replace("    health {", "    other {"))
+    assert len(small.findings("coredns.plugins")) == 1
+
+
 def test_a_loop_cannot_come_from_servers_that_are_named(small):
     text = KUBEADM.replace("    loop\n", "").replace("/etc/resolv.conf", "192.0.2.53")
     with_corefile(small, text)

@@ -262,8 +262,9 @@ def test_an_address_that_is_no_endpoint_is_found(small, foreign, address, found)
         {"addresses": ["10.244.0.77"], "conditions": {"ready": False}},
         {"addresses": ["10.244.0.77"], "targetRef": {"kind": "Pod", "name": "x"}},
         {"addresses": ["odd"]},
+        {"addresses": ["10.244.1.1"]},
     ],
-    ids=["outside", "not ready", "names a pod", "no address"],
+    ids=["outside", "not ready", "names a pod", "no address", "gateway"],
 )
 def test_an_address_that_can_be_anything_is_no_finding(small, foreign, endpoint):
     foreign["endpoints"].append(endpoint)

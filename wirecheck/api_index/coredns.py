@@ -34,6 +34,9 @@ READS = (
 
 VERBS = ("list", "watch")
 
+OPERATED = "openshift-dns"
+"""The namespace of the replicas that OpenShift's DNS operator manages."""
+
 
 @dataclass(frozen=True)
 class CoreDns:
@@ -85,9 +88,14 @@ class CoreDns:
             if plugin not in names:
                 self._require_whole_corefile()
                 yield plugin, consequence
-        if "loop" not in names and self._forwards_to_resolv_conf:
+        if "loop" not in names and self._forwards_to_resolv_conf and not self._is_openshifts:
             self._require_whole_corefile()
             yield "loop", "a forwarding loop with the node's resolver goes undetected"
+
+    @property
+    def _is_openshifts(self) -> bool:
+        """Whether OpenShift's operator writes the Corefile: without loop, and nobody may edit it."""
+        return {each.namespace for each in self.replicas} == {OPERATED}
 
     @property
     def _forwards_to_resolv_conf(self) -> bool:

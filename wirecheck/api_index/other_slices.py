@@ -85,6 +85,15 @@ def _problem(service: ServiceObject, where: IPAddress, known: Known) -> str:
         # Without a selector, a node can be meant, as by the Service of the API server.
         selected = not service.spec.selector or any(selects(service, pod.object) for pod in pods)
         return "" if selected else f"the address of node {known.nodes[where]}"
-    if pods or not contains(known.ranges, where):
+    if pods or not contains(known.ranges, where) or _is_gateway(where, known.ranges):
         return ""
     return "an address from a node's pod range that no pod has"
+
+
+def _is_gateway(where: IPAddress, ranges: Sequence[IPNetwork]) -> bool:
+    """Whether the address is a node's own on its bridge or tunnel: one of the range's first two.
+
+    Programs of the node listen there for pods.
+    """
+    same = (each for each in ranges if each.version == where.version)
+    return any(int(where) - int(each.network_address) in (0, 1) for each in same)

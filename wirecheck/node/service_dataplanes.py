@@ -19,6 +19,7 @@ from wirecheck.network.registry import PLUGINS
 from wirecheck.node.dataplane import programmed_modes
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.seen import NodeSeen
+from wirecheck.text import plural
 
 KUBE_PROXY = "kube-proxy"
 KUBE_ROUTER, ANTREA = kube_router.PLUGIN.name, antrea.PLUGIN.name
@@ -125,7 +126,7 @@ class ServiceDataplanes:
         services = self.seen.cluster.service_addresses.by_address
         interfaces = (each for each in self.seen.host.interfaces if each.name == device)
         bound = sum(where in services for each in interfaces for where in each.addresses)
-        return f"{bound:,} addresses of Services on {device}" if bound else ""
+        return f"{plural(bound, 'address', 'addresses')} of Services on {device}" if bound else ""
 
     @property
     def _rule_of_antrea(self) -> str:
