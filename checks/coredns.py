@@ -50,8 +50,9 @@ def plugins(cluster: Cluster) -> Findings:
     missing plugin is noticed only when it would have helped.
 
     Except: unknown plugins are accepted. loop is required only if queries are forwarded to the
-    servers of a file, and not in OpenShift, whose operator writes the Corefile without it. In a Corefile with imports no plugin is missed. In a cluster without internet
-    access forward may be missing, which a waiver can state.
+    servers of a file, and not in OpenShift, whose operator writes the Corefile without it. In a
+    Corefile with imports no plugin is missed. In a cluster without internet access forward may be
+    missing, which a waiver can state.
 
     See: https://github.com/kubernetes/kubernetes/issues/82889
          https://github.com/kubernetes/kubernetes/issues/91979

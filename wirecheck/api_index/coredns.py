@@ -94,7 +94,7 @@ class CoreDns:
 
     @property
     def _is_openshifts(self) -> bool:
-        """Whether OpenShift's operator writes the Corefile: without loop, and nobody may edit it."""
+        """Whether OpenShift's operator writes the Corefile, which nobody else may edit."""
         return {each.namespace for each in self.replicas} == {OPERATED}
 
     @property
