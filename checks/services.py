@@ -113,16 +113,16 @@ def not_shadowed(node: Node) -> Findings:
     A hostPort or a port mapping with the number of a node port wins on its node. The Service works
     on all other nodes.
 
-    Except: port mappings for ports that no Service has. If kube-proxy's chain has the same priority
-    as a third-party one, the kernel asks the chain first that was loaded last. The node does not
-    show which one that is, so the frontend is inconclusive. So is every nftables table whose rules
-    were not read.
+    Except: port mappings for ports that no Service has, and pods of ServiceLB (k3s, RKE2), which
+    forward to the Service. If kube-proxy's chain has the same priority as a third-party one, the
+    kernel asks the chain first that was loaded last. The node does not show which one that is, so
+    the frontend is inconclusive. So is every nftables table whose rules were not read.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
          https://kubernetes.io/docs/concepts/services-networking/service/
          https://github.com/containernetworking/plugins/pull/1210
     """
-    for each in node.dataplane.of(Kind.SHADOWED):
+    for each in node.shadowed:
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
     for doubt in node.shadow_doubts:
         yield Finding(

@@ -330,6 +330,16 @@ def test_masquerading_without_random_ports_is_found(small):
     assert (finding.level, finding.subject.part) == (Level.WARN, "KUBE-POSTROUTING")
 
 
+def test_the_rule_of_ipvs_mode_for_hairpin_connections_counts_as_it_is(small):
+    """kube-proxy writes it without --random-fully in every version."""
+    hairpin = "-A KUBE-POSTROUTING -m set --match-set KUBE-LOOP-BACK dst,dst,src -j MASQUERADE\n"
+    for option, chains in (("--random-fully", []), ("", ["KUBE-POSTROUTING"])):
+        text = NAT.format(f" {option}".rstrip()).replace("COMMIT", f"{hairpin}COMMIT")
+        small.change_output("iptables-nft-save", text)
+        found = small.findings("conntrack.random_source_ports")
+        assert [each.subject.part for each in found] == chains
+
+
 def test_a_node_where_nothing_masquerades_is_skipped(small):
     with pytest.raises(NotApplicable, match="masquerades"):
         small.findings("conntrack.random_source_ports")

@@ -54,6 +54,31 @@ def test_a_rule_that_comes_first_and_ends_connections_is_found(small, rule, part
 
 
 @pytest.mark.parametrize(
+    ("accepted", "is_found"),
+    [
+        ("RELATED,ESTABLISHED,DNAT", True),
+        ("RELATED,ESTABLISHED", True),
+        ("NEW,RELATED,ESTABLISHED,DNAT", False),
+    ],
+)
+def test_a_rule_for_translated_connections_does_not_accept_those_to_pods(small, accepted, is_found):
+    """firewalld with iptables: Services work, as their connections are translated."""
+    reject = "-A FORWARD -j REJECT --reject-with icmp-host-prohibited"
+    first(small, f"-A FORWARD -m conntrack --ctstate {accepted} -j ACCEPT", reject)
+
+    assert [rule for _, rule in dropped(small, "forwards_pods")] == [reject] * 2 * is_found
+    assert not dropped(small, "forwards_dns") or accepted == "RELATED,ESTABLISHED"
+
+
+def test_a_rule_against_all_but_translated_connections_is_found(small):
+    refuse = "-A FORWARD -m conntrack ! --ctstate ESTABLISHED,DNAT -j DROP"
+    first(small, refuse)
+
+    assert [rule for _, rule in dropped(small, "forwards_pods")] == [refuse] * 2
+    assert not dropped(small, "forwards_dns")
+
+
+@pytest.mark.parametrize(
     "rule",
     [
         "-A FORWARD -p tcp -m tcp --dport 25 -j DROP",

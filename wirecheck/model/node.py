@@ -21,7 +21,7 @@ from wirecheck.node.boot_settings import BootSettings
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.node.cni import Cni
 from wirecheck.node.conntrack import Conntrack
-from wirecheck.node.dataplane import Dataplane, compared, tables_of
+from wirecheck.node.dataplane import Dataplane, NamedDifference, compared, tables_of
 from wirecheck.node.deprecations import Deprecations
 from wirecheck.node.device_managers import DeviceManagers
 from wirecheck.node.device_programs import DevicePrograms
@@ -52,7 +52,7 @@ from wirecheck.node.routing_rules import RoutingRules
 from wirecheck.node.seen import NodeSeen
 from wirecheck.node.service_dataplanes import ServiceDataplanes
 from wirecheck.node.service_proxy import ServiceProxy
-from wirecheck.node.shadow_doubts import ShadowDoubt, shadow_doubts
+from wirecheck.node.shadow_doubts import ShadowDoubt, shadow_doubts, shadowed
 from wirecheck.node.source_bans import SourceBans
 from wirecheck.node.veth import Orphan, Veth
 from wirecheck.snapshot.index import VisitRecord
@@ -330,6 +330,11 @@ class Node:
     def dataplane(self) -> Dataplane:
         """The Service rules, compared with the API."""
         return compared(self.seen, self.proxy.facts, self.iptables)
+
+    @property
+    def shadowed(self) -> Iterator[NamedDifference]:
+        """Frontends that third-party rules handle."""
+        return shadowed(self.seen, self.dataplane)
 
     @property
     def shadow_doubts(self) -> Iterator[ShadowDoubt]:

@@ -36,6 +36,8 @@ OF_OTHERS = r"^-A (?!KUBE-(?!HP-|HOSTPORTS))\S+ .*--to-destination {target}(?:\s
 """A rule that translates to a backend, of another program than kube-proxy."""
 
 MASQUERADE = "-j MASQUERADE"
+HAIRPIN = "--match-set KUBE-LOOP-BACK "
+"""kube-proxy in IPVS mode never writes --random-fully into this rule, whatever the version."""
 MASQUERADING = re.compile(rf"-A (?:{'|'.join(map(re.escape, MASQUERADE_CHAINS))})")
 """Rules of kube-proxy, of CNI plugins and of ip-masq-agent."""
 
@@ -181,7 +183,7 @@ class Conntrack:
         rules = [rule for text in texts for rule in _masquerading(text)]
         if not rules:
             raise NotApplicable("no iptables rule of Kubernetes masquerades on this node")
-        yield from (rule for rule in rules if "--random-fully" not in rule)
+        yield from (r for r in rules if "--random-fully" not in r and HAIRPIN not in r)
 
     @property
     def new_connections(self) -> ConnectionRate:

@@ -37,8 +37,8 @@ class PodPackets:
             there, device = _sample(way.range), way.device.name if way.device else ""
             bridge = self._bridge(own)
             peer = way.node.metadata.name
-            yield f"to pods of {peer}", ForwardedPacket(own, there, bridge, device)
-            yield f"from pods of {peer}", ForwardedPacket(there, own, device, bridge)
+            yield f"to pods of {peer}", _direct(own, there, bridge, device)
+            yield f"from pods of {peer}", _direct(there, own, device, bridge)
 
     @property
     def _packets_of_single_pods(self) -> Iterator[tuple[str, ForwardedPacket]]:
@@ -60,8 +60,8 @@ class PodPackets:
             route = self.routes.routing.route_to(there)
             device = self.routes.routing.device_of(route) if route else None
             name = device.name if device else ""
-            yield f"to pods of {peer}", ForwardedPacket(here, there, self._bridge(here), name)
-            yield f"from pods of {peer}", ForwardedPacket(there, here, name, self._bridge(here))
+            yield f"to pods of {peer}", _direct(here, there, self._bridge(here), name)
+            yield f"from pods of {peer}", _direct(there, here, name, self._bridge(here))
 
     def _unrestricted(self, pods: Iterable[Pod]) -> Mapping[int, IPAddress]:
         """An address of each family, of the first pod that no policy selects."""
@@ -123,3 +123,8 @@ class PodPackets:
 def _sample(range_: IPNetwork) -> IPAddress:
     """An address of the range that hardly any pod has: rules for single pods do not count."""
     return network(str(range_)).broadcast_address - 1
+
+
+def _direct(source: IPAddress, destination: IPAddress, iif: str, oif: str) -> ForwardedPacket:
+    """A packet to a pod's own address, not to a Service."""
+    return ForwardedPacket(source, destination, iif, oif, is_direct=True)

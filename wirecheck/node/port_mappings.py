@@ -82,10 +82,10 @@ class PortMappings:
         known = [each for each in matching if each.chain]
         if not known:
             # An unknown program's rule may have conditions, so only the right one counts.
-            if any(each.target == _target(port) for each in matching):
+            if any(each.target == target_of(port) for each in matching):
                 return None
             return self._of(pod, port, "no rule", unknown=self._why_unknown(port))
-        if known[0].target != _target(port):
+        if known[0].target != target_of(port):
             return self._of(pod, port, known[0].target, known[0].rule)
         if known[0].chain in WRITERS and (hook := self._missing_hook(port.family, known[0].chain)):
             return self._of(pod, port, f"no jump to {known[0].chain} from {hook}")
@@ -102,12 +102,12 @@ class PortMappings:
             uid=pod.ref.uid,
             workload=pod.ref.workload,
         )
-        return HostPortMismatch(ref, f"translated to {_target(port)}", found, rule, unknown)
+        return HostPortMismatch(ref, f"translated to {target_of(port)}", found, rule, unknown)
 
     @property
     def _stale(self) -> Iterator[HostPortMismatch]:
         """Rules for deleted pods: those with a target in the node's pod ranges."""
-        wanted = {_target(port) for _, port in self._ports}
+        wanted = {target_of(port) for _, port in self._ports}
         for each in self._mappings:
             where = address(each.target.rpartition(":")[0].strip("[]"))
             is_for_pod = each.chain in FOR_PODS and contains(self.seen.pod_ranges, where)
@@ -141,7 +141,7 @@ class PortMappings:
     @cached_property
     def _writers(self) -> frozenset[str]:
         """The chains with the right rule for some pod: their program is in use on the node."""
-        wanted = {_target(port) for _, port in self._ports}
+        wanted = {target_of(port) for _, port in self._ports}
         return frozenset(e.chain for e in self._mappings if e.chain and e.target in wanted)
 
     @property
@@ -214,6 +214,7 @@ class PortMappings:
         }
 
 
-def _target(port: HostPort) -> str:
+def target_of(port: HostPort) -> str:
+    """Where the port's connections are forwarded: `10.244.0.3:8080`."""
     where = f"[{port.pod_address}]" if port.family == 6 else port.pod_address
     return f"{where}:{port.pod_port}"

@@ -1,16 +1,17 @@
-"""Third-party rules of which it is not known whether they take connections to Services."""
+"""Third-party rules that take, or may take, connections to Services."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from wirecheck.api_index.host_ports import host_ports
 from wirecheck.catalogue.findings import Ref
-from wirecheck.dataplane.compare.differences import Kind
-from wirecheck.node.dataplane import Dataplane
+from wirecheck.dataplane.compare.differences import Difference, Kind
+from wirecheck.node.dataplane import Dataplane, NamedDifference
 from wirecheck.node.firewall import Firewall
 from wirecheck.node.host_port_rules import PortMapping
-from wirecheck.node.port_mappings import PortMappings
+from wirecheck.node.port_mappings import PortMappings, target_of
 from wirecheck.node.seen import NodeSeen
 
 SAME_PRIORITY = (
@@ -18,6 +19,8 @@ SAME_PRIORITY = (
     "one the kernel asks first"
 )
 UNREAD = "the rules of further nftables tables were not read"
+BALANCES, BALANCES_IN = (f"svccontroller.k3s.cattle.io/svc{each}" for each in ("name", "namespace"))
+"""Labels of ServiceLB's pods: the Service to which they forward."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,39 @@ class ShadowDoubt:
     reason: str
 
 
+def shadowed(seen: NodeSeen, dataplane: Dataplane) -> Iterator[NamedDifference]:
+    """Frontends that third-party rules handle, except for the Service's own load balancer."""
+    for each in dataplane.of(Kind.SHADOWED):
+        if not _is_own_load_balancer(seen, each.difference):
+            yield each
+
+
+def _is_own_load_balancer(seen: NodeSeen, difference: Difference) -> bool:
+    """Whether connections go to a pod of ServiceLB (k3s, RKE2), which forwards to the Service.
+
+    The load balancer's addresses are those of the nodes, and the pod's host port is the Service's.
+    """
+    owner, frontend = difference.owner, difference.frontend
+    if owner is None or frontend.is_node_port:
+        return False
+    targets = {
+        target_of(port)
+        for pod in seen.pods
+        if pod.object.metadata.labels.get(BALANCES) == owner.service
+        and pod.object.metadata.labels.get(BALANCES_IN, owner.namespace) == owner.namespace
+        for port in host_ports(pod.object)
+        if (port.port, port.protocol) == (frontend.port, frontend.protocol)
+    }
+    return any(word in targets for rule in difference.evidence for word in rule.split())
+
+
 def shadow_doubts(
     seen: NodeSeen, dataplane: Dataplane, mappings: PortMappings, firewall: Firewall
 ) -> Iterator[ShadowDoubt]:
     """Frontends that chains of one priority handle, and tables that were not read."""
     for each in dataplane.of(Kind.ORDER_UNKNOWN):
-        yield ShadowDoubt(each.ref, each.expected, each.found, each.evidence, SAME_PRIORITY)
+        if not _is_own_load_balancer(seen, each.difference):
+            yield ShadowDoubt(each.ref, each.expected, each.found, each.evidence, SAME_PRIORITY)
     for mapping in mappings.in_nftables:
         yield from _of_mapping(seen, mapping)
     for table in firewall.unread_tables:

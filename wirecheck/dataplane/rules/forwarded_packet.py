@@ -33,6 +33,8 @@ class ForwardedPacket:
     oif: str = ""
     protocol: str = "tcp"
     port: int | None = None
+    is_direct: bool = False
+    """Whether it is sent to `destination` itself. Otherwise it may have been translated."""
 
     def __str__(self) -> str:
         """`tcp from 10.244.0.9 to 10.244.1.9`."""
@@ -59,7 +61,8 @@ class OnePacket(OfPacket):
 
     def _may_match(self, step: Step) -> bool:
         """Whether the destination matches and the state of the connection may match."""
-        is_other_state = step.never and not step.first
+        # A rule for translated connections alone (`--ctstate DNAT`) sets only `first`.
+        is_other_state = step.never and (self._forwarded.is_direct or not step.first)
         return not is_other_state and concerns_destination(self.packet, step)
 
     def split(self, step: Step, flows: Flows) -> tuple[Flows, Flows]:
@@ -77,7 +80,8 @@ class OnePacket(OfPacket):
 
     def _is_sure(self, step: Step) -> bool:
         # If it is unknown whether the packet was translated, only one of the two is set.
-        is_state_known = step.later is not None and step.never is not step.first
+        is_status_known = self._forwarded.is_direct or step.never is not step.first
+        is_state_known = step.later is not None and is_status_known
         return is_state_known and step.probability == 1.0 and not step.recalls
 
     def _matches(self, test: SourceTest) -> bool | None:
