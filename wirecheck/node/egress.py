@@ -15,6 +15,7 @@ from wirecheck.dataplane.iptables.rules import steps_of
 from wirecheck.dataplane.rules.chains import Chains
 from wirecheck.dataplane.rules.egress import Masqueraded, masquerades
 from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket
+from wirecheck.network.plugins.flannel import POD_NAMES
 from wirecheck.node.firewall import Firewall
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.routes import NodeRoutes
@@ -40,8 +41,6 @@ AGENTS: Mapping[str, tuple[int, ...]] = {
 
 OF_AGENT = re.compile(r"^-A (IP-MASQ(?:-AGENT)?) .*-j MASQUERADE", re.MULTILINE)
 """The last rule of ip-masq-agent's chain, behind a RETURN for each of its nonMasqueradeCIDRs."""
-
-FLANNEL_PODS = ("flannel", "canal")
 
 CHAINS = (
     *("FLANNEL-POSTRTG", "KIND-MASQ-AGENT", "IP-MASQ-AGENT", "AWS-SNAT-CHAIN-0"),
@@ -170,7 +169,7 @@ class NodeEgress:
     @property
     def _has_flannel_pod(self) -> bool:
         return any(
-            each.on_host_network and any(name in each.name for name in FLANNEL_PODS)
+            each.on_host_network and any(name in each.name for name in POD_NAMES)
             for each in self.seen.pods
         )
 

@@ -37,6 +37,9 @@ PLUGIN = CniPlugin(
     object_names=frozenset({"kube-flannel", "flannel"}),
 )
 
+POD_NAMES = ("flannel", "canal")
+"""Parts of the names of pods that run flannel, in every distribution."""
+
 CLOUD_BACKENDS = frozenset({"alloc", "aws-vpc", "gce", "ali-vpc", "tencent-vpc"})
 """Backends that program the cloud's routers instead of the nodes."""
 
