@@ -126,6 +126,22 @@ def test_a_domain_that_the_corefile_rewrites_is_right(
     assert not small.findings("dns.pods_resolve_udp")
 
 
+TEMPLATE = "\n    template ANY ANY prod.name. {\n        fallthrough\n    }\n"
+
+
+@pytest.mark.parametrize(("domain", "is_unsure"), [(OTHER, True), ("third.name", False)])
+def test_a_domain_that_a_template_answers_for_may_be_right(
+    small: SmallCluster, domain: str, is_unsure: bool
+) -> None:
+    """A template can answer with a CNAME in the served domain."""
+    serve(small, "cluster.local", block=f".:53 {{{TEMPLATE}}}\n.:54")
+    hand_out(small, "10.96.0.10", domain=domain)
+
+    (kubelet,) = small.findings("dns.kubelet_cluster_dns")
+    assert bool(kubelet.inconclusive) is is_unsure
+    assert bool(small.findings("dns.resolv_conf")) is not is_unsure
+
+
 def test_an_unread_corefile_may_serve_the_kubelets_domain_too(small: SmallCluster) -> None:
     hand_out(small, "10.96.0.10", domain=OTHER)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from wirecheck.api_index.pod import is_running
 from wirecheck.api_index.service import cluster_ips, has_cluster_ip, selects, service_key
 from wirecheck.parse.corefile import cluster_zones, expansion, unknown_zones
-from wirecheck.parse.corefile_rewrites import rewritten_zones
+from wirecheck.parse.corefile_rewrites import rewritten_zones, templated_zones
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.objects.service import ServiceObject, ServicePortSpec
@@ -36,6 +36,8 @@ class ClusterDns:
     services: tuple[ServiceObject, ...]
     replicas: tuple[PodObject, ...]
     """The running pods that the Services select, Ready or not, except terminating ones."""
+    templated: tuple[str, ...] = ()
+    """The domains for which the Corefile makes up answers."""
     is_at_zero: bool = False
     """Whether the Services select no pod at all, not even one that does not run."""
 
@@ -77,12 +79,14 @@ def cluster_dns(api: ApiObjects) -> ClusterDns:
     # A DNS in another namespace counts only without that: virtual clusters have their own there.
     services = usual or tuple(filter(_is_dns_elsewhere, api.services))
     replicas = {pod.metadata.uid: pod for service in services for pod in _selected(api, service)}
-    zones = served_zones(corefile_in(api) or "")
+    corefile = corefile_in(api) or ""
+    zones = served_zones(corefile)
     return ClusterDns(
         domain=next(iter(zones), DEFAULT_DOMAIN),
         zones=zones,
         services=services,
         replicas=tuple(sorted(replicas.values(), key=lambda pod: pod.metadata.name)),
+        templated=templated_zones(corefile),
         is_at_zero=not any(selects(each, pod) for each in services for pod in api.pods),
     )
 

@@ -27,6 +27,8 @@ class Dns:
 
     other_addresses: frozenset[IPAddress] = frozenset()
     """The cluster IPs of other Services with port 53: a kubelet may hand out one of these."""
+    templated: tuple[str, ...] = ()
+    """The domains for which the Corefile makes up answers."""
     is_at_zero: bool = False
     """Whether the DNS Services select no pod at all, not even one that does not run."""
 
@@ -51,5 +53,6 @@ def dns_of(api: ApiObjects, pods: Iterable[Pod], slices: SlicesByService) -> Dns
             if any(port.port == 53 for port in service.spec.ports) and service not in known.services
             for text in cluster_ips(service)
         ),
+        templated=known.templated,
         is_at_zero=known.is_at_zero,
     )

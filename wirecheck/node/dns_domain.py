@@ -21,11 +21,15 @@ class DnsDomain:
     """The domains in which DNS gave the correct answers; not evaluated if `served` is known."""
     searched: frozenset[str] = frozenset()
     """The domains in the search paths of the node's pods."""
+    templated: tuple[str, ...] = ()
+    """The domains for which the Corefile makes up answers, which may be those of the cluster."""
 
     @property
     def accepted(self) -> tuple[str, ...]:
         """The domains that a pod's search path may have; empty if none is known."""
         known = filter(None, [self.kubelet, *sorted(self.answered)])
+        if self.kubelet in self.templated:
+            return tuple(dict.fromkeys((*self.served, self.kubelet)))
         return self.served or tuple(dict.fromkeys(known))
 
     def why_unsure(self, domain: str) -> str:
@@ -55,6 +59,8 @@ class DnsDomain:
         expected = self.served or tuple(sorted(self.answered))
         if not expected or self.kubelet in expected:
             return "", ""
+        if self.kubelet in self.templated:
+            return expected[0], "the Corefile answers for the kubelet's clusterDomain by a template"
         is_used = not self.served and self.kubelet in self.searched
         unsure = "the Corefile was not read, and may serve the kubelet's clusterDomain too"
         return expected[0], unsure if is_used else ""

@@ -28,6 +28,21 @@ def rewritten_zones(corefile: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, found)))
 
 
+def templated_zones(corefile: str) -> tuple[str, ...]:
+    """The zones for which the plugin `template` makes up answers, in order.
+
+    >>> templated_zones(".:53 {\\n template IN A c.d {\\n }\\n}")
+    ('c.d',)
+    """
+    words = (
+        word.strip('"').rstrip(".").lower()
+        for each in plugins(corefile)
+        if each.name == "template"
+        for word in each.arguments[2:]
+    )
+    return tuple(dict.fromkeys(filter(DOMAIN.fullmatch, words)))
+
+
 def _rules(corefile: str) -> Iterator[tuple[str, str]]:
     """(from, to) of each rule that maps a domain, without what a regex has in front of it."""
     for plugin in plugins(corefile):
