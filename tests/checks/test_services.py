@@ -482,6 +482,18 @@ def test_rules_of_docker_for_source_ports_are_recognised(node):
     assert node.dataplane.ignored == ()
 
 
+def test_a_rule_for_pings_is_recognised(node):
+    """ufw and cloud images accept them before anything else."""
+    ping = "-A FORWARD -p icmp -m icmp --icmp-type 8 -j ACCEPT\n"
+    at = rules(node).index("-A FORWARD", rules(node).index("*filter"))
+    with_ping = with_output(
+        node, "iptables-nft-save", f"{rules(node)[:at]}{ping}{rules(node)[at:]}"
+    )
+
+    assert failing(with_ping) == {}
+    assert with_ping.dataplane.ignored == ()
+
+
 def test_a_kube_proxy_that_hangs_is_in_the_mode_of_the_rules_that_it_left(ipvs_node):
     silent = {each: HttpAnswer(error="timed out") for each in ipvs_node.seen.facts.http}
     hanging = replace(ipvs_node.seen.facts, http=silent)

@@ -244,6 +244,9 @@ READERS: dict[tuple[str, str], Callable[[Conditions, Option], bool]] = {
     ("nfacct", "--nfacct-name"): Conditions.always,
     **{(name, "--sport"): Conditions.of_packet for name in ("tcp", "udp", "sctp")},
     ("multiport", "--sports"): Conditions.of_packet,
+    # Always behind `-p icmp`: no packet to a Service is one.
+    ("icmp", "--icmp-type"): Conditions.of_packet,
+    ("icmp6", "--icmpv6-type"): Conditions.of_packet,
     ("addrtype", "--limit-iface-in"): Conditions.of_packet,
     ("addrtype", "--limit-iface-out"): Conditions.of_packet,
 }
