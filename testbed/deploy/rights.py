@@ -12,10 +12,12 @@ from testbed.deploy.overlay import HELPERS, NAMESPACE
 from testbed.kubeadm import AUDIT_LOG
 from testbed.layout import CONTROL_PLANE
 from testbed.nodes import output
+from wirecheck.collect.api.policies import GROUPS
 from wirecheck.collect.api.resources import MOUNTED_COREFILES
 
 ROLES = {NAMESPACE: "wirecheck-agents", HELPERS: "wirecheck-helpers"}
 """By namespace; empty where none is applied."""
+OTHER_POLICIES = {plural for kinds in GROUPS.values() for plural in kinds} - {"networkpolicies"}
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:wirecheck"
 
 
@@ -81,12 +83,15 @@ def requested(lines: Iterable[str], rights: Iterable[Right]) -> tuple[set[Right]
 def objections(rights: set[Right], taken: set[Right], refused: Iterable[str]) -> list[str]:
     """Rights that nothing needs, and requests that nothing grants, as sentences.
 
-    Corefiles of other distributions are mounted on none of the test cluster's nodes.
+    Corefiles of other distributions are mounted on none of the test cluster's nodes, and policies
+    of other kinds are read only where the API has them.
     """
     needless = [
         f"granted and not used: {right.verb} {right.resource} {right.name}".rstrip()
         for right in sorted(rights - taken)
-        if not _is_the_other_way_to_exec(right, taken) and right.name not in MOUNTED_COREFILES
+        if not _is_the_other_way_to_exec(right, taken)
+        and right.name not in MOUNTED_COREFILES
+        and right.resource not in OTHER_POLICIES
     ]
     missing = [f"used and not granted: {right}" for right in sorted(taken - rights)]
     return needless + missing + [f"refused: {each}" for each in refused]

@@ -17,6 +17,8 @@ MOST_CONFIG_MAPS = 8
 """How many ConfigMaps of a replica are read: a Corefile, and a few that it imports."""
 
 USUAL_PATH = "/etc/coredns/Corefile"
+SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/"
+"""Every pod mounts the API server's certificate there, from ConfigMap kube-root-ca.crt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ def mounted_config_maps(pod: PodObject) -> tuple[MountedConfigMap, ...]:
     names: set[str] = set()
     for container in pod.spec.containers:
         for mount in container.volume_mounts:
+            if mount.mount_path.startswith(SERVICE_ACCOUNT):
+                continue
             for files in sources.get(mount.name, ()):
                 if files.name in names or len(names) < MOST_CONFIG_MAPS:
                     names.add(files.name)

@@ -173,3 +173,30 @@ def test_mounts_over_resolv_conf_are_kept(
     (container,) = api.read().pods[1].spec.containers
 
     assert [each.mount_path for each in container.volume_mounts] == ["/etc/resolv.conf", "/etc/"]
+
+
+def test_the_certificate_of_the_service_account_is_not_read(
+    server: ApiServer, api: Api, replica: dict[str, Any]
+) -> None:
+    """Every pod mounts ConfigMap kube-root-ca.crt, and the role of a run does not grant it."""
+    sources = [
+        {"serviceAccountToken": {"path": "token"}},
+        {"configMap": {"name": "kube-root-ca.crt"}},
+    ]
+    replica["volumes"] = [
+        volume("config", "coredns"),
+        {"name": "kube-api-access-x7k2p", "projected": {"sources": sources}},
+    ]
+    replica["containers"] = [
+        {
+            "name": "coredns",
+            "volumeMounts": [
+                mount("config", "/etc/coredns"),
+                mount("kube-api-access-x7k2p", "/var/run/secrets/kubernetes.io/serviceaccount"),
+            ],
+        }
+    ]
+    put(server, "coredns", Corefile=".:53 {\n    kubernetes prod.name\n}\n")
+
+    assert "coredns" in corefiles(api)
+    assert not [each for each in asked(server) if "kube-root-ca.crt" in each]

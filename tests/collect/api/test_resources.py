@@ -10,6 +10,7 @@ from wirecheck.collect.api.resources import (
     DAEMON_SETS,
     DNS_ROLE,
     MOUNTED_COREFILES,
+    NODES,
     RESOURCES,
     RUNTIME_CLASSES,
     rule,
@@ -30,3 +31,9 @@ def test_the_documented_role_is_what_is_read_and_no_more() -> None:
         rule("", "namespaces", "kube-system"),
     ]
     assert yaml.safe_load(role)["rules"] == [yaml.safe_load(text) for text in needed]
+
+
+def test_the_right_to_watch_is_asked_for_what_is_watched_only() -> None:
+    assert 'verbs: ["list", "watch"]' in NODES.rule
+    assert 'verbs: ["list"]' in DAEMON_SETS.rule
+    assert 'verbs: ["list"]' in RUNTIME_CLASSES.rule

@@ -81,7 +81,9 @@ class ApiGroups(Struct, frozen=True):
 def resource_of(group: str, version: str, plural: str, kind: str) -> Resource:
     """The resource in the version that the server prefers."""
     path = f"/apis/{group}/{version}/{plural}"
-    return Resource(plural, kind, group, path, RawPolicy, "other_policies", required=False)
+    return Resource(
+        plural, kind, group, path, RawPolicy, "other_policies", required=False, watched=False
+    )
 
 
 def rules() -> Iterator[str]:

@@ -50,6 +50,8 @@ class Resource(Struct, frozen=True):
     """The field of `ApiObjects` that has them."""
     required: bool = True
     """Whether nothing can be checked without it; without an optional one, fewer checks apply."""
+    watched: bool = True
+    """Whether its changes during the visits are read, too."""
 
     @property
     def page_type(self) -> Any:
@@ -60,12 +62,14 @@ class Resource(Struct, frozen=True):
     @property
     def rule(self) -> str:
         """The rule of a ClusterRole that allows reading it."""
-        return rule(self.group, self.plural)
+        return rule(self.group, self.plural, verbs=LIST_AND_WATCH if self.watched else LIST)
 
 
-def rule(group: str, plural: str, name: str = "") -> str:
+GET, LIST, LIST_AND_WATCH = '["get"]', '["list"]', '["list", "watch"]'
+
+
+def rule(group: str, plural: str, name: str = "", *, verbs: str = GET) -> str:
     """The RBAC rule for reading a resource, or only the object `name` of it."""
-    verbs = '["get"]' if name else '["list", "watch"]'
     names = f'resourceNames: ["{name}"], ' if name else ""
     return f'{{apiGroups: ["{group}"], resources: ["{plural}"], {names}verbs: {verbs}}}'
 
@@ -103,6 +107,7 @@ DAEMON_SETS = Resource(
     DaemonSetObject,
     "daemon_sets",
     required=False,
+    watched=False,
 )
 """Read once in a round, and not watched: only the nodes that they select are used."""
 
@@ -114,6 +119,7 @@ RUNTIME_CLASSES = Resource(
     RuntimeClassObject,
     "runtime_classes",
     required=False,
+    watched=False,
 )
 
 COREFILE = "Corefile"
