@@ -167,6 +167,13 @@ def test_a_doubtful_baseline_can_be_forced_and_is_named(run: Run, ill, tmp_path)
     assert "Doubtful baseline:" in ended.text
 
 
+@pytest.fixture
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting for the next round takes no time."""
+    monkeypatch.setattr(Waiting, "pause", lambda _: None)
+
+
+@pytest.mark.usefixtures("without_pauses")
 def test_it_waits_until_the_cluster_is_healthy(run: Run, served, cluster):
     served.looks = [broken(), healthy()]
 
@@ -215,6 +222,7 @@ def test_a_node_that_is_deleted_while_waiting_is_left_out(run: Run, served, clus
     assert ended.results.ended.coverage.nodes_known == 1
 
 
+@pytest.mark.usefixtures("without_pauses")
 def test_an_api_that_is_away_for_a_while_is_waited_for(run: Run, served, cluster):
     served.server.script("/api/v1/nodes", *[status(404, "NotFound")] * 2)
 
