@@ -33,13 +33,30 @@ def _conntrack(family: str) -> tuple[str, ...]:
     return ("conntrack", "-L", "-f", family, "-p", "udp")
 
 
+def _nft_tables(identity: str, name: str, why: str) -> tuple[NodeCommand, NodeCommand]:
+    """The commands that list the tables of that name for IPv4 and for IPv6."""
+    return (
+        NodeCommand(identity, _nft_list("ip", name), why, f"table ip {name} exists"),
+        NodeCommand(
+            f"{identity}6",
+            _nft_list("ip6", name),
+            "The same for IPv6.",
+            f"table ip6 {name} exists",
+        ),
+    )
+
+
+def _nft_list(family: str, name: str) -> tuple[str, ...]:
+    return ("nft", "-j", "list", "table", family, name)
+
+
 NODE_COMMANDS: tuple[NodeCommand, ...] = (
     NodeCommand(
         "conntrack-dns",
         _conntrack("ipv4"),
-        "Finds entries that send packets to a backend that no longer exists. Only the entries with "
-        "a DNS Service address as destination are kept, one for each client and backend, and at "
-        "most eight of those that are translated to the same backend.",
+        "Finds UDP entries that send packets to a backend that no longer exists. One entry is kept "
+        "for each client of a DNS Service and its backend, and of all other entries at most eight "
+        "that are translated to the same backend.",
         "a DNS Service has an IPv4 address, and the kernel tracks connections",
     ),
     NodeCommand(
@@ -104,42 +121,11 @@ NODE_COMMANDS: tuple[NodeCommand, ...] = (
         "Shows whether nft is too old or too new for kube-proxy's nftables mode.",
         "the node has nft",
     ),
-    NodeCommand(
-        "nft-kube-proxy",
-        ("nft", "-j", "list", "table", "ip", "kube-proxy"),
-        "Reads the Service rules of kube-proxy's nftables mode.",
-        "table ip kube-proxy exists",
+    *_nft_tables(
+        "nft-kube-proxy", "kube-proxy", "Reads the Service rules of kube-proxy's nftables mode."
     ),
-    NodeCommand(
-        "nft-kube-proxy6",
-        ("nft", "-j", "list", "table", "ip6", "kube-proxy"),
-        "The same for IPv6.",
-        "table ip6 kube-proxy exists",
-    ),
-    NodeCommand(
-        "nft-portmap",
-        ("nft", "-j", "list", "table", "ip", "cni_hostport"),
-        "Reads the host ports of the CNI plugin portmap.",
-        "table ip cni_hostport exists",
-    ),
-    NodeCommand(
-        "nft-portmap6",
-        ("nft", "-j", "list", "table", "ip6", "cni_hostport"),
-        "The same for IPv6.",
-        "table ip6 cni_hostport exists",
-    ),
-    NodeCommand(
-        "nft-crio",
-        ("nft", "-j", "list", "table", "ip", "crio-hostports"),
-        "Reads the host ports of CRI-O.",
-        "table ip crio-hostports exists",
-    ),
-    NodeCommand(
-        "nft-crio6",
-        ("nft", "-j", "list", "table", "ip6", "crio-hostports"),
-        "The same for IPv6.",
-        "table ip6 crio-hostports exists",
-    ),
+    *_nft_tables("nft-portmap", "cni_hostport", "Reads the host ports of the CNI plugin portmap."),
+    *_nft_tables("nft-crio", "crio-hostports", "Reads the host ports of CRI-O."),
     NodeCommand(
         "ipset-save",
         ("ipset", "save"),
