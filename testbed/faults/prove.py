@@ -119,7 +119,7 @@ class Prover:
         red = frozenset(
             (item.check, item.node, str(item.outcome))
             for item in results.items
-            # What a future version changes is no fault of this cluster.
+            # A change in a future version is not a fault of this cluster.
             if item.outcome in RED
             and not item.folded
             and not item.check.startswith("deprecations.")

@@ -40,8 +40,8 @@ ODD = {
     "a range": {"status": internal("192.0.2.0/24")},
     "loopback": {"status": internal("127.0.0.1")},
     "nothing at all": {},
-    "a pod CIDR that is no range": {"spec": {"podCIDR": "none", "podCIDRs": ["none", ""]}},
-    "an annotation that is no address": {
+    "an invalid pod CIDR": {"spec": {"podCIDR": "none", "podCIDRs": ["none", ""]}},
+    "an annotation without an address": {
         "metadata": {"annotations": {"flannel.alpha.coreos.com/public-ip": "vk.example.internal"}},
         "spec": {"podCIDR": "10.244.9.0/24"},
     },

@@ -146,7 +146,7 @@ def _is_a_name(value: str) -> bool:
 
 
 def is_similar(first: str, second: str) -> bool:
-    """Whether two values are the same word, but for case, separators or one mistyped letter."""
+    """Whether two values differ only in case, separators or one mistyped letter."""
     words, others = (SEPARATORS.split(each.lower()) for each in (first, second))
     if "".join(words) == "".join(others):
         return True
@@ -157,7 +157,7 @@ def is_similar(first: str, second: str) -> bool:
 def _is_mistyped(first: str, second: str) -> bool:
     """Whether one letter was added, left out or replaced, or two neighbours are swapped.
 
-    Digits are no mistakes: `web1` and `web2` are two names.
+    Digits do not count as mistakes: `web1` and `web2` are two names.
     """
     if min(len(first), len(second)) < LEAST_WORD:
         return False

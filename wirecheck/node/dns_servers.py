@@ -70,7 +70,7 @@ class DnsServers:
 
     @property
     def handed_out_addresses(self) -> frozenset[IPAddress]:
-        """What the kubelet gives to pods, without words that are no addresses."""
+        """The addresses of DNS servers that the kubelet gives to pods."""
         found = set()
         for text in self.handed_out:
             with suppress(ValueError):

@@ -95,9 +95,9 @@ class Overlay:
                 yield OverlayMismatch(
                     part,
                     f"{own.endpoint}, which the node announces",
-                    f"{local}",
-                    inconclusive="VXLAN endpoints that are no address of the node: right behind "
-                    "NAT only",
+                    local,
+                    inconclusive="VXLAN endpoints that the node does not have itself: correct only "
+                    "behind NAT",
                 )
             if not device.is_up:
                 yield OverlayMismatch(part, "UP", f"{device.name} is DOWN")

@@ -1,4 +1,4 @@
-"""DNS queries from a node's pods without retries: whether so many were lost that it is no chance.
+"""DNS queries from a node's pods without retries: whether more were lost than chance explains.
 
 The number of lost queries X of n is binomial. A finding needs at least k lost queries, with the
 smallest k for which a network that loses NOISE of its packets reaches k in at most ACCEPTED of all

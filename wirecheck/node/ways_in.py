@@ -9,7 +9,7 @@ from wirecheck.node.seen import NodeSeen
 
 
 def ways_in(seen: NodeSeen) -> frozenset[str]:
-    """All devices of the node but bridges for containers that are no pods, such as docker0.
+    """All devices of the node except bridges for containers outside Kubernetes, such as docker0.
 
     Such a bridge has a network of its own, in which neither the node's address nor a pod is.
     """

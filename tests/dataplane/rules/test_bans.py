@@ -1,4 +1,4 @@
-"""Third-party rules that refuse some clients by their source are no fault of every Service."""
+"""Third-party rules that refuse some clients by source do not fail every Service."""
 
 import pytest
 

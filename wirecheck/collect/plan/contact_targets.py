@@ -120,7 +120,7 @@ def _api_servers(api: ApiObjects, slices: SlicesByService) -> list[SocketAddress
 def _sources(api: ApiObjects, known: ClusterDns, wired: Iterable[PodObject]) -> dict[str, str]:
     """Prefers a pod that is Ready, in a namespace without egress policies, and not DNS.
 
-    A pod that a policy of another kind selects is no source: its connections prove nothing.
+    A pod that a policy of another kind selects is left out: its connections prove nothing.
     """
     replicas = {each.metadata.uid for each in known.replicas}
     restricted = {

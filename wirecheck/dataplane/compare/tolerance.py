@@ -50,7 +50,7 @@ def is_lost_anyway(wanted: Handling, found: Handling) -> bool:
 
 
 def allows_the_same(wanted: Handling, found: Handling) -> bool:
-    """Whether the same sources are allowed, but for those outside the cluster that are banned.
+    """Whether the same sources are allowed, apart from banned ones outside the cluster.
 
     A ban is a decision of the node's owner; firewall.source_bans reports it once.
     """
