@@ -177,7 +177,7 @@ def _further(
 def _kinds(
     family: int, node: NodeObject, facts: ProxyFacts, own: IPAddress | None
 ) -> dict[Client, Intervals]:
-    from_pod_ranges = _of_family(family, _pod_ranges(node))
+    from_pod_ranges = _of_family(family, pod_ranges(node))
     cluster = _of_family(family, facts.cluster_cidrs or ())
     pods = from_pod_ranges or cluster
     remote = difference(cluster, from_pod_ranges)
@@ -193,10 +193,6 @@ def _kinds(
         Client.OUTSIDE: outside,
     }
     return {client: spans for client, spans in kinds.items() if spans}
-
-
-def _pod_ranges(node: NodeObject) -> tuple[IPNetwork, ...]:
-    return pod_ranges(node)
 
 
 def _of_family(family: int, networks: Iterable[IPNetwork]) -> Intervals:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from ipaddress import IPv4Address, IPv6Address
 
-from wirecheck.addresses import IPAddress, addresses
+from wirecheck.addresses import IPAddress
+from wirecheck.api_index.node_addresses import internal_addresses
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.dataplane.clients import difference, intersection, intervals, ranges
 from wirecheck.dataplane.iptables import reader as iptables_reader
@@ -101,12 +103,7 @@ class SourceBans:
         return packets
 
     def _own(self, family: int) -> Iterator[IPAddress]:
-        for each in self.seen.object.status.addresses:
-            if each.type == "InternalIP":
-                try:
-                    yield from (a for a in addresses([each.address]) if a.version == family)
-                except ValueError:
-                    continue
+        return (a for a in internal_addresses(self.seen.object) if a.version == family)
 
     def _cut(self, ban: Ban) -> tuple[str, ...]:
         """The cluster's addresses that no packet of reaches this node, for certain."""
@@ -127,19 +124,13 @@ class SourceBans:
 
     def _comes_in(self, ban: Ban, span: tuple[int, int]) -> bool:
         """Whether the node's route to the first of these addresses is by the ban's interface."""
-        address = type(next(iter(self._own(ban.family))))(span[0])
+        address = (IPv4Address if ban.family == 4 else IPv6Address)(span[0])
         routing = self.routes.routing
         route = routing.route_to(address)
         device = routing.device_of(route) if route else None
         if device is None:
             return False
-        return all(
-            _is_device(device.name, each.value) is not each.negated for each in ban.interfaces
-        )
-
-
-def _is_device(name: str, pattern: str) -> bool:
-    return name.startswith(pattern[:-1]) if pattern.endswith("+") else name == pattern
+        return all(each.names_device(device.name) is not each.negated for each in ban.interfaces)
 
 
 def _listed(bans: list[Ban]) -> Iterator[SourceBan]:

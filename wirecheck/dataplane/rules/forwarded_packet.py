@@ -92,9 +92,9 @@ class OnePacket(OfPacket):
             case "local":
                 answer = False
             case "interface":
-                answer = _is_device(packet.iif, test.value)
+                answer = test.names_device(packet.iif) if packet.iif else None
             case "output":
-                answer = _is_device(packet.oif, test.value)
+                answer = test.names_device(packet.oif) if packet.oif else None
         return answer if answer is None else answer is not test.negated
 
 
@@ -117,9 +117,3 @@ def refusal_of(
 def _within(address: IPAddress, text: str) -> bool:
     wanted = network(text)
     return address.version == wanted.version and address in wanted
-
-
-def _is_device(name: str, pattern: str) -> bool | None:
-    if not name:
-        return None
-    return name.startswith(pattern[:-1]) if pattern.endswith("+") else name == pattern

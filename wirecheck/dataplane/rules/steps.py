@@ -48,6 +48,11 @@ class SourceTest(Struct, frozen=True, gc=False):
         """The same for a condition and its negation."""
         return f"{self.kind} {self.value}".strip()
 
+    def names_device(self, name: str) -> bool:
+        """Whether its value stands for the interface: `eth0`, or `cali+` for all that begin so."""
+        prefix = self.value.removesuffix("+")
+        return name == self.value or (prefix != self.value and name.startswith(prefix))
+
 
 class MarkTest(NamedTuple):
     """The packet's mark, cut to `mask`, is (not) `value`."""
