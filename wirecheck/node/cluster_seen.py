@@ -32,8 +32,8 @@ from wirecheck.catalogue.registry import Threshold
 from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.clients import Intervals, intervals
 from wirecheck.dataplane.proxy import minor_version
-from wirecheck.network.plugin import UNKNOWN, AddressSource, CniPlugin
-from wirecheck.network.registry import plugins_of, replaces_kube_proxy
+from wirecheck.network.plugin import AddressSource, CniPlugin
+from wirecheck.network.registry import plugin_of, plugins_of, replaces_kube_proxy
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, VisitStatus
 from wirecheck.snapshot.objects.node import NodeObject
@@ -226,7 +226,7 @@ class ClusterSeen:
     @cached_property
     def cni(self) -> CniPlugin:
         """The CNI plugin as far as its DaemonSet shows it. `NodeSeen.cni` knows more."""
-        return next(iter(self.cni_agents), UNKNOWN)
+        return plugin_of(self.pod_index.daemonsets)
 
     @cached_property
     def unread_policies(self) -> str:
