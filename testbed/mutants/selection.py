@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import zip_longest
+from itertools import chain, zip_longest
 
 from testbed.mutants.draw import Mutant
 from testbed.mutants.recording import Recording, Seconds
@@ -30,20 +30,26 @@ def touching(mutant: Mutant, sources: Mapping[str, str], recording: Recording) -
     return _tests_at(recording, mutant.file, _own_lines(statement))
 
 
-def select(tests: Iterable[str], seconds: Mapping[str, Seconds], budget: float) -> list[str]:
+def select(
+    tests: Iterable[str], seconds: Mapping[str, Seconds], budget: float, mutated: str
+) -> list[str]:
     """Choose tests for at most `budget` seconds, in the order in which they are to run.
 
-    Each file that has any gives its fastest test, then each its second, and so on: tests of
-    different files test a line in different ways. They run file by file, fast files first,
-    so that fixtures are set up once.
+    The tests that mirror the mutated file come first. Then each other file that has any gives its
+    fastest test, then each its second, and so on: tests of different files test a line in
+    different ways. They run file by file, fast files first, so that fixtures are set up once.
     """
     by_file: dict[str, list[str]] = defaultdict(list)
     for test in sorted(tests, key=lambda each: (seconds[each].call, each)):
         by_file[test.partition("::")[0]].append(test)
     setup = {file: max(seconds[each].setup for each in those) for file, those in by_file.items()}
+    mirror = _mirror(mutated)
+    own = [those for file, those in by_file.items() if file.startswith(mirror)]
+    others = [those for file, those in by_file.items() if not file.startswith(mirror)]
+    others.sort(key=lambda those: setup[_file(those[0])])
     chosen: dict[str, list[str]] = defaultdict(list)
     left = budget
-    for test in _turns(sorted(by_file.values(), key=lambda those: setup[_file(those[0])])):
+    for test in chain(_turns(own), _turns(others)):
         file = _file(test)
         cost = seconds[test].call + (0.0 if file in chosen else setup[file])
         if cost <= left or not chosen:
@@ -55,6 +61,12 @@ def select(tests: Iterable[str], seconds: Mapping[str, Seconds], budget: float) 
     }
     order = sorted(chosen, key=cost_of.__getitem__)
     return [test for file in order for test in chosen[file]]
+
+
+def _mirror(file: str) -> str:
+    """Return how the names of the test files begin that mirror a file: the layout is the same."""
+    folder, _, name = file.removeprefix("wirecheck/").rpartition("/")
+    return f"tests/{folder}/test_{name.removesuffix('.py')}"
 
 
 def _turns(those: Sequence[Sequence[str]]) -> Iterator[str]:

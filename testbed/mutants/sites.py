@@ -67,7 +67,11 @@ def sites_of(file: str, source: str) -> list[Site]:
 
 def mutated(source: str, operator: str, occurrence: int) -> str | None:
     """Return the mutated source, or None if it is not valid Python or means the same."""
-    text: str | None = mutate_code(source, _operators()[operator], occurrence)
+    try:
+        text: str | None = mutate_code(source, _operators()[operator], occurrence)
+    except AttributeError:
+        # The exception replacer writes into a name's `value`, which `except a.B` does not have.
+        return None
     if text is None:
         return None
     try:

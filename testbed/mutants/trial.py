@@ -72,9 +72,9 @@ class Trial:
         budget = self._limit * _SHARE
         for _ in range(_ATTEMPTS):
             known = tests_of_line - self._unsound
-            tests = select(known, self._recording.tests, budget) if known else []
-            if not tests:
-                return self._result(mutant, Outcome.NO_TESTS, tests)
+            if not known:
+                return self._result(mutant, Outcome.NO_TESTS, [])
+            tests = select(known, self._recording.tests, budget, mutant.file)
             ended = self._mutated(mutant, tests)
             if ended.status is None:
                 if self._original(tests).status is not None:
