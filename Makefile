@@ -5,7 +5,7 @@ VENV   := $(CACHE)/venv-$(shell echo $(CURDIR) | cksum | cut -d' ' -f1)
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-bare test-bare-root lint types coverage matrix docs mutants cluster cluster-down check-cluster deploy sonobuoy package upgrade-gate readonly reliability faults referee soak bench clean
+.PHONY: run test test-slow test-bare test-bare-root lint types coverage matrix docs mutants cluster cluster-down check-cluster deploy sonobuoy package upgrade-gate readonly reliability faults referee soak bench clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -21,7 +21,11 @@ run: $(READY)
 
 # Three workers for two cores: many tests wait for a program or a time limit.
 test: $(READY)
-	$(BIN)/pytest tests -n 3 --dist worksteal
+	$(BIN)/pytest tests -m "not slow" -n 3 --dist worksteal
+
+# Large inputs and long samples.
+test-slow: $(READY)
+	$(BIN)/pytest tests -m slow -n 2 --dist worksteal
 
 # As on a machine with Python and make alone: other tools are hidden, and the user is not root.
 test-bare: $(READY)

@@ -145,6 +145,7 @@ def test_a_hundred_runs_in_a_simulated_network(  # noqa: PLR0917 - one row per n
 
 
 @pytest.mark.parametrize("sent", [100, 64])
+@pytest.mark.slow
 def test_twenty_thousand_rounds_come_close_to_the_computed_probability(sent: int) -> None:
     chance = random.Random(SEED)
     least = least_lost(sent)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ WORDS = sorted({word for rule in RULES for word in rule.split()})
 
 @settings(max_examples=150, deadline=None)
 @given(st.randoms(use_true_random=False))
+@pytest.mark.slow
 def test_garbled_rules_of_iptables(chance: random.Random) -> None:
     text = IPTABLES
     for _ in range(chance.randint(1, 8)):
@@ -35,6 +37,7 @@ def test_garbled_rules_of_iptables(chance: random.Random) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.randoms(use_true_random=False), st.sampled_from(["1.29.6", "1.35.4", "1.37.2"]))
+@pytest.mark.slow
 def test_garbled_rules_of_nftables(chance: random.Random, version: str) -> None:
     listing = json.loads(recorded.nft(version))
     clients = recorded.clients(version, "nftables")

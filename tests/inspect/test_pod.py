@@ -76,6 +76,7 @@ def test_findings_are_those_of_a_run_on_the_same_snapshot(as_json, broken):
     }
 
 
+@pytest.mark.slow
 def test_no_pod_of_a_healthy_cluster_is_drawn_broken(inspect, as_json, healthy):
     api = Snapshot.open(healthy).api()
     nodes = {each.metadata.name for each in api.nodes}

@@ -57,6 +57,7 @@ def test_findings_about_other_services_are_left_out(as_json, broken):
     assert {each["name"] for each in view["findings"] if each["kind"] == "Service"} == {"web"}
 
 
+@pytest.mark.slow
 def test_every_service_of_a_healthy_cluster_is_as_asked_on_every_node(as_json, healthy):
     for each in Snapshot.open(healthy).api().services:
         name = f"{each.metadata.namespace}/{each.metadata.name}"

@@ -410,6 +410,7 @@ class TestNodeIds:
             shutil.copytree(ROOT / source, site / target, ignore=ignored, dirs_exist_ok=True)
         return site
 
+    @pytest.mark.slow
     def test_are_the_same_wherever_it_is_installed(self, run_apart, tmp_path, installed):
         snapshot = written(tmp_path / "seen", healthy())
         listing = ["--collect-only", "-q", f"--snapshot={snapshot}"]

@@ -217,6 +217,7 @@ def test_pods_that_were_not_seen_are_not_passed_over():
 @pytest.mark.parametrize(
     ("size", "entries"), [((1000, 50, 2000, 1), 2000), ((1000, 50, 200_000, 20), 4000)]
 )
+@pytest.mark.slow
 def test_a_large_cluster_stays_a_small_page(size, entries):
     results = sample.large(*size)
     source = html.render(results)

@@ -21,6 +21,9 @@ RUNS = {
     "all red": sample.large(1000, 50, 50_000, 1),
 }
 
+LARGE = {"large", "many findings", "all red"}
+EVERY_RUN = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in RUNS]
+
 
 @cache
 def text_of(name: str) -> str:
@@ -72,7 +75,7 @@ def broken() -> dict[str, Case]:
     return cases(sample.broken())
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", EVERY_RUN)
 def test_follows_the_schema_of_jenkins(name):
     """The rules of junit-10.xsd that apply to what we write."""
     root = ElementTree.fromstring(text_of(name))
@@ -88,7 +91,7 @@ def test_follows_the_schema_of_jenkins(name):
         assert re.fullmatch(r"wirecheck\.\w+", case.get("classname", ""))
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", EVERY_RUN)
 def test_counts_are_right_and_names_unique(name):
     root = ElementTree.fromstring(text_of(name))
     suite = root.find("testsuite")
@@ -101,7 +104,7 @@ def test_counts_are_right_and_names_unique(name):
     assert int(suite.get("skipped")) == len(list(suite.iter("skipped")))
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", EVERY_RUN)
 def test_stays_under_a_megabyte(name):
     assert len(text_of(name).encode()) <= 1_000_000
 
@@ -240,6 +243,7 @@ def test_a_check_without_any_judgement_is_an_error():
     assert "3 nodes not checked" in case.message
 
 
+@pytest.mark.slow
 def test_nodes_that_have_no_case_are_counted():
     message = next(
         case.message

@@ -42,7 +42,11 @@ def schema() -> xmlschema.XMLSchema:
     return xmlschema.XMLSchema(SCHEMA)
 
 
-@pytest.fixture(scope="module", params=RUNS)
+LARGE = {"healthy", "large", "all red"}
+EVERY_RUN = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in RUNS]
+
+
+@pytest.fixture(scope="module", params=EVERY_RUN)
 def text(request) -> str:
     return junit.render(RUNS[request.param])
 

@@ -105,6 +105,7 @@ def test_nothing_from_the_cluster_runs(page, tmp_path):
     assert any("Content Security Policy" in complaint for complaint in complaints)
 
 
+@pytest.mark.slow
 def test_a_large_page_opens(tmp_path):
     file = tmp_path / "report.html"
     file.write_text(html.render(sample.large()))

@@ -190,6 +190,7 @@ def rules() -> str:
     return "\n".join([*lines, "COMMIT", ""])
 
 
+@pytest.mark.slow
 def test_pods_that_come_and_go(fake_node: MakeNode, tmp_path: Path) -> None:
     """Namespaces and processes that are there when listed may be gone when they are read."""
     node = fake_node(web={})

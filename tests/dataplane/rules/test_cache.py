@@ -181,6 +181,7 @@ def ipvs_texts() -> str:
 )
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(st.integers(0, 10**6))
+@pytest.mark.slow
 def test_nodes_are_read_as_if_each_were_the_first(
     text: str, change: Callable, read: Read, seed: int
 ) -> None:

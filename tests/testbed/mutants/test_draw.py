@@ -66,6 +66,7 @@ def test_columns_are_counted_in_characters():
     assert {text for _, text in found(source)} == {"1", "2", "+", "4"}
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same_mutants():
     sources = {"a.py": "\n".join(f"x{n} = {n} + {n}" for n in range(50)), "b.py": "y = 1\n"}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from testbed.mutants.trial import Outcome, Result, Trial
 from tests.testbed.mutants.conftest import CALC, Small
 
@@ -44,6 +46,7 @@ def test_a_mutant_that_no_test_notices_survives(small: Small):
     assert (result.outcome, result.tests, result.killer) == (Outcome.SURVIVED, 1, "")
 
 
+@pytest.mark.slow
 def test_a_mutant_that_never_ends_times_out(small: Small):
     result = run(small, "NumberReplacer", "        number -= 1", "number -= 0", limit=6)
 

@@ -269,6 +269,7 @@ def test_the_weight_of_an_only_server_does_not_matter() -> None:
     assert not why_of_servers(edit, Around(f"{SERVERS}{second}\n", SETS), FACTS)
 
 
+@pytest.mark.slow
 def test_on_a_healthy_ipvs_node_no_mutation_is_missed() -> None:
     tally = Tally()
     assert not list(try_mutations(Dice(3), IPVS, 12, tally))
