@@ -36,6 +36,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "nft": ("nft",),
     "nsenter": ("nsenter",),
     "podman": ("podman", "runc|crun"),
+    "promtool": ("promtool",),
     "setpriv": ("setpriv",),
     "setsid": ("setsid",),
     "ssh": ("ssh", "ssh-add", "ssh-agent", "ssh-keygen"),

@@ -14,9 +14,11 @@ from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.report import sample
+from tests.report.promtool import promtool
 from wirecheck.catalogue.findings import Level, Outcome
 from wirecheck.report import github, markdown, message, nagios, prometheus, sonobuoy
 from wirecheck.report.registry import FORMATS
+from wirecheck.results.measures import MEASURES
 from wirecheck.results.records import ItemResult, Results
 
 NASTY = (
@@ -173,13 +175,20 @@ def test_prometheus_reads_what_is_written(run):
 
     assert set(found) == {
         "wirecheck_build_info",
-        "wirecheck_coverage_objects",
+        "wirecheck_checked_objects",
+        "wirecheck_checks",
+        "wirecheck_inconclusive_objects",
         "wirecheck_items",
-        "wirecheck_measured",
+        "wirecheck_known_objects",
+        "wirecheck_node_items",
+        "wirecheck_nodes",
+        "wirecheck_root_causes",
         "wirecheck_run_duration_seconds",
-        "wirecheck_run_looks",
+        "wirecheck_run_rounds",
         "wirecheck_run_status",
         "wirecheck_run_timestamp_seconds",
+        "wirecheck_skipped_nodes",
+        "wirecheck_unreachable_nodes",
     }
 
 
@@ -196,10 +205,72 @@ def test_metrics_count_items_by_check_and_outcome():
     assert len(found) == len(sample.CHECKS) * len(Outcome)
 
 
-def test_the_number_of_series_does_not_grow_with_the_cluster():
-    sizes = [sum(map(len, metrics(sample.large(nodes, 20, 100)).values())) for nodes in (10, 300)]
+def test_a_large_cluster_has_a_bounded_number_of_series():
+    small, large = (metrics(sample.large(nodes, 20, nodes)) for nodes in (10, 5000))
+    per_node = {name for name in large if any("node" in s.labels for s in large[name])}
 
-    assert sizes[0] == sizes[1]
+    assert per_node == {"wirecheck_node_items"}
+    assert len({each.labels["node"] for each in large["wirecheck_node_items"]}) == 100
+    assert sum(map(len, large.values())) < 1000
+    assert {n: len(s) for n, s in small.items() if n not in per_node} == {
+        n: len(s) for n, s in large.items() if n not in per_node
+    }
+
+
+def test_nodes_with_most_failures_come_first():
+    few, many = sample.finding("Pod", "a/b", "this", "that"), prometheus.MOST_NODES
+    items = [ItemResult("nodes.ready", Outcome.ERROR, f"e{n}", reason="x") for n in range(many)]
+    items += [ItemResult(c, Outcome.FAIL, "bad", findings=[few]) for c in ("a.b", "a.c")]
+    items += [ItemResult("a.b", Outcome.PASS, f"p{n}") for n in range(9)]
+    found = metrics(replace(sample.broken(), items=items))
+    listed = {each.labels["node"]: each for each in found["wirecheck_node_items"]}
+
+    assert len(listed) == many
+    assert "bad" in listed
+    assert not any(name.startswith("p") for name in listed)
+    numbers = {each.labels["outcome"]: each.value for each in found["wirecheck_nodes"]}
+    assert (numbers["fail"], numbers["error"], numbers["pass"]) == (1, many, 9)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_metrics_follow_the_rules_for_names(run):
+    assert promtool("check", "metrics", given=prometheus.render(RUNS[run])) == ""
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_metric_has_one_base_unit_and_label_values_have_no_spaces(run):
+    for name, samples in metrics(with_measures(RUNS[run])).items():
+        assert not re.search(r"percent|milli|minute|hour|_ms\b|_(kilo|mega)?bytes_?max", name)
+        assert not name.endswith(("_total", "_count", "_sum"))  # all are gauges
+        for each in samples:
+            assert all(value == "".join(value.split()) for value in each.labels.values())
+            assert not name.endswith("_ratio") or 0 <= each.value <= 1
+
+
+def with_measures(run: Results) -> Results:
+    return replace(run, ended=replace(run.ended, measured=dict.fromkeys(MEASURES, 12.5)))
+
+
+def test_percent_become_ratios():
+    found = metrics(with_measures(sample.broken()))
+
+    assert found["wirecheck_conntrack_max_usage_ratio"][0].value == 0.125
+    assert found["wirecheck_dns_lost_tries_ratio"][0].value == 0.125
+    assert found["wirecheck_dns_median_latency_seconds"][0].value == 12.5
+    assert set(prometheus.MEASURED) == set(MEASURES)
+
+
+def test_a_name_that_breaks_the_rules_would_be_noticed():
+    wrong = "# HELP wirecheck_looks_total A gauge.\n# TYPE wirecheck_looks_total gauge\n"
+
+    assert "_total" in promtool("check", "metrics", given=f"{wrong}wirecheck_looks_total 1\n")
+
+
+def test_every_metric_has_a_row_in_the_docs():
+    found = set(metrics(with_measures(sample.broken()))) | {"wirecheck_baseline_findings"}
+
+    assert {name for name in found if f"`{name}`" not in DOCS} == set()
+    assert set(re.findall(r"`(wirecheck_\w+)`", DOCS)) == found
 
 
 def test_labels_keep_hostile_names_as_values():

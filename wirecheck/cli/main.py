@@ -27,6 +27,7 @@ from wirecheck.cli.diff import diff
 from wirecheck.cli.gates import Gates, gate_options
 from wirecheck.cli.inspect import inspect
 from wirecheck.cli.merge import merge_runs
+from wirecheck.cli.message_test import send_test_message
 from wirecheck.cli.outputs import (
     answer_failure,
     failure_status_for,
@@ -195,6 +196,7 @@ wirecheck.add_command(diff)
 wirecheck.add_command(merge_runs)
 wirecheck.add_command(trend)
 wirecheck.add_command(clean)
+wirecheck.add_command(send_test_message)
 for each in (redact_snapshot, record_snapshot):
     snapshots.add_command(each)
 

@@ -33,6 +33,9 @@ class Output:
 def read_output(text: str) -> Output:
     """Read `junit=FILE` or `nagios`. Raises ValueError, a sentence."""
     name, _, place = text.partition("=")
+    if "/" in name:
+        # It may be a webhook's URL, which is a secret, without its format.
+        raise ValueError("the format is missing: write FORMAT=FILE, or webhook=URL.")
     if name not in FORMATS:
         raise ValueError(f"there is no format {name!r}: choose {', '.join(FORMATS)}.")
     return Output(FORMATS[name], place)

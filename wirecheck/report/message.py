@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import json
 
+from wirecheck import __version__
+from wirecheck.catalogue.findings import Outcome
 from wirecheck.report.comparison import comparison_sentence
 from wirecheck.report.sentences import cluster_sentence, coverage_sentence
-from wirecheck.results.ordering import FAILING, by_check, tone
+from wirecheck.results.causes import symptoms
+from wirecheck.results.ordering import FAILING, by_check, causes_of, tone
 from wirecheck.results.records import Results
 from wirecheck.text import harmless, listed, shortened
 
 LONGEST = 300
+"""Characters of one line, before it is escaped."""
+
 WORDS = {"pass": "OK", "warn": "WARN", "fail": "FAIL", "error": "ERROR"}
+
+TEST = "TEST"
+"""The first word of a test message."""
 
 
 def render(results: Results) -> str:
-    """The lines of the message. Markup and mentions are escaped."""
+    """The lines of the message, as plain text: each chat has an escaping of its own."""
     started, ended = results.started, results.ended
-    failing = [check.record.id for check in by_check(results) if check.having(*FAILING)]
+    failing = _failing(results)
     lines = [
         f"{WORDS.get(str(tone(results)), '')} {cluster_sentence(started.cluster)}",
         ended.verdict,
@@ -26,20 +34,49 @@ def render(results: Results) -> str:
         if results.comparison
         else coverage_sentence(ended.coverage),
     ]
-    return "\n".join(_escaped(line) for line in lines if line)
+    return "\n".join(_line(line) for line in lines if line)
+
+
+def trial_message() -> str:
+    """A message that shows whether messages arrive. It is about no run."""
+    return "\n".join(
+        [
+            f"{TEST} wirecheck {__version__}",
+            "This is a test message. A run sends one like it when something has changed.",
+        ]
+    )
+
+
+def with_report(text: str, page: str) -> list[str]:
+    """The lines of the message. `page` is the place of the run's page; it becomes the last line."""
+    return [*text.split("\n"), *([_line(f"Report: {page}")] if page else [])]
 
 
 def body(text: str, page: str = "") -> str:
-    """The document to post: `{"text": …}`, as Slack, Mattermost and others accept it.
+    """The document to post: `{"text": …}`, as Mattermost, Google Chat and others accept it."""
+    lines = map(escaped_for_slack, with_report(text, page))
+    # Mattermost also notifies a channel for a plain @channel.
+    said = "\n".join(lines).replace("@", "(at)").replace("`", "'")
+    return json.dumps({"text": said}, ensure_ascii=False)
 
-    `page` is the place of the run's page; it becomes the last line.
+
+def escaped_for_slack(text: str) -> str:
+    """The text without Slack's markup, which <…> begins: a link, or a mention of everybody.
+
+    Mattermost and others read the same markup.
     """
-    lines = [text, f"Report: {_escaped(page)}"] if page else [text]
-    return json.dumps({"text": "\n".join(lines)}, ensure_ascii=False)
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _escaped(text: str) -> str:
-    text = shortened(harmless(text), LONGEST)
-    # Slack reads <…> as a link or a mention of everybody; its API wants these three as entities.
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return text.replace("@", "(at)").replace("`", "'")
+def _failing(results: Results) -> list[str]:
+    """The failing checks: likely causes before their symptoms, failures before errors."""
+    causes = symptoms(results.items)
+    failing = [check for check in by_check(results) if check.having(*FAILING)]
+    failing.sort(
+        key=lambda check: (bool(causes_of(check, causes)), check.outcome is not Outcome.FAIL)
+    )
+    return [check.record.id for check in failing]
+
+
+def _line(text: str) -> str:
+    return shortened(harmless(text), LONGEST)

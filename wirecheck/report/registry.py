@@ -36,12 +36,15 @@ _ALL = (
         write=sonobuoy.write,
         has_default_place=True,
     ),
-    Format(
-        "webhook",
-        message.render,
-        write=webhook.write,
-        has_default_place=True,
-        only_changes=True,
+    *(
+        Format(
+            name,
+            message.render,
+            write=webhook.writer(name),
+            has_default_place=True,
+            only_changes=True,
+        )
+        for name in webhook.CHATS
     ),
 )
 

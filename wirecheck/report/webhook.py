@@ -5,21 +5,102 @@ The URL is a secret, so no error quotes it.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import socket
+import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
+from wirecheck.report import message, slack, teams
 from wirecheck.report.format import DeliveryError, Destination
-from wirecheck.report.message import body
 
 SECONDS = 10.0
-URL = "WIRECHECK_WEBHOOK_URL"
-INVALID = "Webhook not sent: invalid URL; it must begin with https://."
+INVALID = "invalid URL; it must begin with https://"
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A kind of chat, by the name of its format."""
+
+    name: str
+    variable: str
+    """The environment variable with the URL."""
+    body: Callable[[str, str], str]
+    """Makes the document to post from the text and the place of the run's page."""
+
+
+_ALL = (
+    Chat("webhook", "WIRECHECK_WEBHOOK_URL", message.body),
+    Chat("slack", "WIRECHECK_SLACK_URL", slack.body),
+    Chat("teams", "WIRECHECK_TEAMS_URL", teams.body),
+)
+
+CHATS: Mapping[str, Chat] = {each.name: each for each in _ALL}
 
 
 class WebhookError(DeliveryError):
     """The message was not accepted: a sentence that names the host, never the URL."""
+
+
+class UnusableURLError(WebhookError):
+    """There is no URL, or nothing can be sent to it."""
+
+
+def writer(name: str) -> Callable[[str, Destination], None]:
+    """The function that posts a message to this kind of chat."""
+    chat = CHATS[name]
+
+    def write(text: str, destination: Destination) -> None:
+        """Post the text to the named URL, or to that of the environment. Raises WebhookError."""
+        url = destination.place or destination.environment.get(chat.variable, "")
+        if not url:
+            wanted = f"set {chat.variable}, or write -o {chat.name}=URL"
+            raise UnusableURLError(_sentence(chat, f"no URL; {wanted}"))
+        post(url, chat.body(text, destination.page), chat)
+
+    return write
+
+
+def post(url: str, document: str, chat: Chat = CHATS["webhook"], seconds: float = SECONDS) -> None:
+    """Post the JSON document within the time, however slowly the server sends.
+
+    Raises WebhookError.
+    """
+    host = _host(url)
+    if not host:
+        raise UnusableURLError(_sentence(chat, INVALID))
+    exchange = _Exchange(url, document.encode(errors="replace"), seconds)
+    # Looking up the name and the TLS handshake have no time limit of their own, and a server that
+    # sends a byte a second never exceeds the limit of one read.
+    thread = threading.Thread(target=exchange.run, name=f"wirecheck {chat.name}", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        exchange.cut()
+        raise WebhookError(
+            f"{chat.name.capitalize()}: {host} did not answer within {seconds:.0f} s; "
+            "the message may not have arrived."
+        )
+    if exchange.problem:
+        raise WebhookError(_sentence(chat, f"{host} {exchange.problem}"))
+
+
+def _host(url: str) -> str:
+    """The host of the URL; empty if nothing can be posted there."""
+    try:
+        parts = urlsplit(url)
+        return (parts.hostname or "") if parts.scheme in ("http", "https") else ""
+    except ValueError:
+        return ""
+
+
+def _sentence(chat: Chat, why: str) -> str:
+    return f"{chat.name.capitalize()} not sent: {why}."
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -29,37 +110,64 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Refuse the redirect. Its status becomes the error."""
 
 
-def write(text: str, destination: Destination) -> None:
-    """Post the text to the named URL, or to that of the environment. Raises WebhookError."""
-    url = destination.place or destination.environment.get(URL, "")
-    if not url:
-        raise WebhookError(f"Webhook not sent: no URL; set {URL}, or write -o webhook=URL.")
-    post(url, body(text, destination.page))
+class _Connections:
+    """Makes the connections, and remembers them, so that another thread can end them."""
+
+    def __init__(self, made: list[http.client.HTTPConnection]) -> None:
+        super().__init__()
+        self._made = made
+
+    def do_open(self, http_class: Any, request: Any, **options: Any) -> Any:
+        """Open a connection, as the standard library does."""
+
+        def connection(*arguments: Any, **more: Any) -> Any:
+            self._made.append(http_class(*arguments, **more))
+            return self._made[-1]
+
+        return super().do_open(connection, request, **options)  # type: ignore[misc]
 
 
-def post(url: str, document: str) -> None:
-    """Post the JSON document. Raises WebhookError."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-    except ValueError:
-        raise WebhookError(INVALID) from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise WebhookError(INVALID)
-    request = urllib.request.Request(
-        url,
-        data=document.encode(errors="replace"),
-        headers={"Content-Type": "application/json", "User-Agent": "wirecheck"},
-        method="POST",
-    )
-    opener = urllib.request.build_opener(_NoRedirect)
-    try:
-        with opener.open(request, timeout=SECONDS) as response:
-            response.read(1)
-    except urllib.error.HTTPError as error:
-        raise WebhookError(f"Webhook not sent: {host} answered with status {error.code}.") from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        # Some of these errors quote the URL in their text.
-        why = getattr(error, "reason", error)
-        words = why.strerror if isinstance(why, OSError) and why.strerror else type(why).__name__
-        raise WebhookError(f"Webhook not sent: {host} is unreachable: {words}.") from None
+class _HTTP(_Connections, urllib.request.HTTPHandler):
+    """`http://`, for tests and chats in the same network."""
+
+
+class _HTTPS(_Connections, urllib.request.HTTPSHandler):
+    """`https://`."""
+
+
+class _Exchange:
+    """One POST and the status of its answer. The answer's body is not read."""
+
+    def __init__(self, url: str, document: bytes, seconds: float) -> None:
+        self.problem = ""
+        """What went wrong, without the URL; empty if the message was accepted."""
+        self._url = url
+        self._document = document
+        self._seconds = seconds
+        self._connections: list[http.client.HTTPConnection] = []
+
+    def run(self) -> None:
+        """Send the message. Every error becomes the problem: many of them quote the URL."""
+        try:
+            request = urllib.request.Request(
+                self._url,
+                data=self._document,
+                headers={"Content-Type": "application/json", "User-Agent": "wirecheck"},
+                method="POST",
+            )
+            handlers = (_HTTP(self._connections), _HTTPS(self._connections))
+            opener = urllib.request.build_opener(_NoRedirect, *handlers)
+            opener.open(request, timeout=self._seconds).close()
+        except urllib.error.HTTPError as error:
+            self.problem = f"answered with status {error.code}"
+        except Exception as error:
+            why = getattr(error, "reason", error)
+            is_known = isinstance(why, OSError) and why.strerror
+            words = why.strerror if is_known else type(why).__name__
+            self.problem = f"is unreachable: {words}"
+
+    def cut(self) -> None:
+        """End the connections, and with them the thread that waits for an answer."""
+        for connection in self._connections:
+            with contextlib.suppress(Exception):
+                connection.sock.shutdown(socket.SHUT_RDWR)
