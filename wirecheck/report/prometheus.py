@@ -138,7 +138,9 @@ def _add_run(exposition: Exposition, results: Results) -> None:
 def _add_outcomes(exposition: Exposition, results: Results) -> None:
     """Add how many items, checks and nodes ended with each outcome, and the root causes."""
     checks = by_check(results)
-    items = {(record.id, str(o)): 0 for record in results.started.checks for o in Outcome}
+    items: dict[tuple[str, ...], float] = {
+        (record.id, str(outcome)): 0 for record in results.started.checks for outcome in Outcome
+    }
     for item in results.items:
         key = (item.check, str(item.outcome))
         items[key] = items.get(key, 0) + 1
