@@ -110,21 +110,23 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Refuse the redirect. Its status becomes the error."""
 
 
-class _Connections:
+class _Connections(urllib.request.AbstractHTTPHandler):
     """Makes the connections, and remembers them, so that another thread can end them."""
 
     def __init__(self, made: list[http.client.HTTPConnection]) -> None:
         super().__init__()
         self._made = made
 
-    def do_open(self, http_class: Any, request: Any, **options: Any) -> Any:
+    def do_open(
+        self, http_class: Any, req: urllib.request.Request, **http_conn_args: Any
+    ) -> http.client.HTTPResponse:
         """Open a connection, as the standard library does."""
 
-        def connection(*arguments: Any, **more: Any) -> Any:
-            self._made.append(http_class(*arguments, **more))
+        def connection(*arguments: Any, **options: Any) -> http.client.HTTPConnection:
+            self._made.append(http_class(*arguments, **options))
             return self._made[-1]
 
-        return super().do_open(connection, request, **options)  # type: ignore[misc]
+        return super().do_open(connection, req, **http_conn_args)
 
 
 class _HTTP(_Connections, urllib.request.HTTPHandler):
@@ -162,9 +164,8 @@ class _Exchange:
             self.problem = f"answered with status {error.code}"
         except Exception as error:
             why = getattr(error, "reason", error)
-            is_known = isinstance(why, OSError) and why.strerror
-            words = why.strerror if is_known else type(why).__name__
-            self.problem = f"is unreachable: {words}"
+            words = why.strerror if isinstance(why, OSError) else ""
+            self.problem = f"is unreachable: {words or type(why).__name__}"
 
     def cut(self) -> None:
         """End the connections, and with them the thread that waits for an answer."""
