@@ -66,7 +66,7 @@ class TestRedact:
 
         status, _, err = snapshot("redact", recorded("healthy"), "out")
 
-        assert status == 2
+        assert status == 4
         assert "is not empty" in err
 
     def test_what_cannot_be_mapped_is_a_sentence(self, snapshot, tmp_path):
@@ -120,5 +120,5 @@ class TestRecord:
 
         status, _, err = snapshot("record", "out", "--kubeconfig", kubeconfig)
 
-        assert status == 2
+        assert status == 4
         assert "contains a snapshot already" in err

@@ -134,13 +134,24 @@ def test_what_cannot_be_is_refused(run, options):
     assert "no format 'pdf'" in err or "only one can be printed" in err
 
 
-def test_what_cannot_be_written_is_said_and_stops_nothing(run, tmp_path):
+def test_what_cannot_be_written_is_refused_before_anything_is_checked(run, tmp_path):
     snapshot = written(tmp_path / "seen", healthy())
 
     status, out, err = run("--snapshot", snapshot, "-o", "junit=no/such/folder/x", "-o", "html=h")
 
+    assert (status, out) == (4, "")
+    assert "The junit report cannot be written to no/such/folder/x: there is no folder" in err
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["seen"]
+
+
+def test_what_cannot_be_written_in_the_end_is_said_and_stops_nothing(run, tmp_path, monkeypatch):
+    snapshot = written(tmp_path / "seen", healthy())
+    monkeypatch.setattr("wirecheck.run.reported_run.refuse_unwritable_places", lambda *_, **__: 0)
+
+    status, out, err = run("--snapshot", snapshot, "-o", "junit=no/such/folder/x", "-o", "html=h")
+
     assert (status, out.splitlines()[-1]) == (0, "Healthy.")
-    assert "The junit report was not written: No such file or directory" in err
+    assert "The junit report was not written: there is no folder no/such/folder" in err
     assert Path("h").is_file()
 
 
@@ -175,7 +186,7 @@ def test_sonobuoy_does_not_hang_on_a_run_without_results(run, tmp_path):
     status, _, _ = run("--snapshot", "missing", "-o", "sonobuoy=results")
 
     tree = yaml.safe_load(Path((tmp_path / "results/done").read_text()).read_text())
-    assert status == 2
+    assert status == 4
     assert (tree["status"], "missing is not a snapshot" in tree["details"]["error"]) == (
         "unknown",
         True,

@@ -26,7 +26,7 @@ from wirecheck.results.measures import (
     of_all,
 )
 from wirecheck.run.reported_run import perform
-from wirecheck.run.request import Request
+from wirecheck.run.request import Request, RequestError
 from wirecheck.snapshot.attempts import Probe, Try
 
 
@@ -213,7 +213,19 @@ def test_measures_of_nodes_and_of_all():
     assert of_all([]) == {}
 
 
-def test_a_history_that_cannot_be_written_is_said_and_stops_nothing(tmp_path):
+def test_a_history_that_cannot_be_written_is_refused(tmp_path):
+    snapshot = written(tmp_path / "seen", healthy())
+    (tmp_path / "file").write_text("")
+
+    for name in ("file/history.jsonl", "missing/history.jsonl", "seen"):
+        request = Request(snapshot=snapshot, report_dir=tmp_path / "r", history=tmp_path / name)
+        with pytest.raises(RequestError, match=r"cannot be written to .*--history"):
+            perform(request, CHECKS, Listener())
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_history_that_fails_in_the_end_is_said_and_stops_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("wirecheck.run.reported_run.refuse_unwritable_places", lambda *_, **__: 0)
     snapshot = written(tmp_path / "seen", healthy())
     (tmp_path / "file").write_text("")
     listener = Listener()
@@ -224,4 +236,4 @@ def test_a_history_that_cannot_be_written_is_said_and_stops_nothing(tmp_path):
     _, folder = perform(request, CHECKS, listener)
 
     assert (folder / "report.html").is_file()
-    assert "was not written" in listener.text
+    assert "cannot be written to" in listener.text

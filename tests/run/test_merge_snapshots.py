@@ -154,7 +154,7 @@ def test_a_folder_without_a_snapshot_is_a_sentence(parts, tmp_path, monkeypatch,
     with pytest.raises(SystemExit) as left:
         cli.main(["merge", str(parts[0].path), "empty"])
 
-    assert left.value.code == 2
+    assert left.value.code == 4
     assert "empty is not a snapshot" in capsys.readouterr().err
 
 

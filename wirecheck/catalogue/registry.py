@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import Findings, Level
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 EXCEPTIONS, SOURCES = "Except:", "See:"
 
@@ -206,9 +208,12 @@ def _load_others() -> None:
 
     Raises CatalogueError if a group already exists, or a module cannot be imported.
     """
+    # Most commands load no checks, and this import takes a tenth of a second.
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
     own = {path.stem for path in catalogue_folder().glob("*.py")}
     taken: dict[str, str] = dict.fromkeys(own, "wirecheck itself")
-    for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=_order):
+    for point in sorted(entry_points(group=ENTRY_POINTS), key=_order):
         package = point.dist.name if point.dist else point.value
         if point.name != point.module.rpartition(".")[2]:
             raise CatalogueError(
@@ -231,5 +236,5 @@ def _load_others() -> None:
             ) from error
 
 
-def _order(point: importlib.metadata.EntryPoint) -> tuple[str, str]:
+def _order(point: EntryPoint) -> tuple[str, str]:
     return point.name, point.value

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from wirecheck.cli.parameter_types import PATH
-from wirecheck.cli.shared_options import REPORT_DIR
-from wirecheck.collect.api.client import Api
-from wirecheck.collect.pods.run_pods import listed, remove_pods
-from wirecheck.evaluation.verdict import HEALTHY, INCOMPLETE
-from wirecheck.run.live import connect
-from wirecheck.run.report_retention import remove_abandoned
-from wirecheck.run.request import Request
-from wirecheck.snapshot.run_labels import OWNER, OWNER_LABEL
+from wirecheck.cli.shared_options import CONTEXT, REPORT_DIR
+from wirecheck.results.exit_statuses import HEALTHY, INCOMPLETE
 from wirecheck.text import plural
+
+if TYPE_CHECKING:
+    from wirecheck.collect.api.client import Api
 
 
 @click.command("clean")
 @click.option("--inventory", "-i", type=PATH, help="Inventory with the namespaces of the pods.")
 @click.option("--kubeconfig", type=PATH, help="Default: the inventory's, then $KUBECONFIG.")
-@click.option("--context", metavar="NAME", help="Context of the kubeconfig.")
+@CONTEXT
 @REPORT_DIR
 def clean(report_dir: Path, **cluster: Any) -> int:
     """Remove what killed runs have left: unfinished reports, agent pods and helper pods.
@@ -30,6 +27,10 @@ def clean(report_dir: Path, **cluster: Any) -> int:
     A run that is still going on loses its pods, but not its report. Permanently deployed agents
     stay.
     """
+    from wirecheck.run.live import connect
+    from wirecheck.run.report_retention import remove_abandoned
+    from wirecheck.run.request import Request
+
     for folder in remove_abandoned(report_dir):
         click.echo(f"removed {folder}")
     request = Request(**cluster)
@@ -44,6 +45,9 @@ def clean(report_dir: Path, **cluster: Any) -> int:
 
 def _cleaned(api: Api, namespace: str) -> int:
     """Remove the pods in the namespace; return how many are still there after a while."""
+    from wirecheck.collect.pods.run_pods import listed, remove_pods
+    from wirecheck.snapshot.run_labels import OWNER, OWNER_LABEL
+
     found = sorted(each.metadata.name for each in listed(api, namespace, f"{OWNER_LABEL}={OWNER}"))
     if not found:
         click.echo(f"No left-over pods in namespace {namespace}.")

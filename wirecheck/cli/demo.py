@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wirecheck.run.request import RequestError
-from wirecheck.snapshot.folder import INDEX
+import click
+
+from wirecheck.cli.shared_options import REPORT_DIR
+from wirecheck.results.exit_statuses import HEALTHY
 
 CLUSTERS = ("broken", "healthy")
 FOLDER = Path(__file__).parents[1] / "recorded"
@@ -13,6 +15,9 @@ FOLDER = Path(__file__).parents[1] / "recorded"
 
 def recorded(name: str) -> Path:
     """The snapshot of a recorded cluster. Raises RequestError where it was not installed."""
+    from wirecheck.run.request import RequestError
+    from wirecheck.snapshot.folder import INDEX
+
     folder = FOLDER / name
     if not (folder / INDEX).is_file():
         raise RequestError(
@@ -20,3 +25,15 @@ def recorded(name: str) -> Path:
             "wirecheck, or evaluate a snapshot of your own with `wirecheck run --snapshot`."
         )
     return folder
+
+
+@click.command()
+@click.argument("cluster", type=click.Choice(CLUSTERS), default=CLUSTERS[0])
+@REPORT_DIR
+def demo(cluster: str, report_dir: Path) -> int:
+    """Check a recorded cluster that comes with wirecheck. No cluster is needed."""
+    from wirecheck.cli.outputs import perform_and_present
+    from wirecheck.run.request import Request
+
+    perform_and_present(Request(snapshot=recorded(cluster), report_dir=report_dir), (), ())
+    return HEALTHY

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-import msgspec
-from rich.console import Console
 
-from wirecheck.cli import inspect_completion as completion
-from wirecheck.cli.inspect_selector import pods_selected, qualified
-from wirecheck.cli.inspect_subject import node_named, pod_named, scene_of, service_named
-from wirecheck.cli.shared_options import TEXT_OR_JSON
-from wirecheck.inspect.drawing import Line, show
-from wirecheck.inspect.node import node_view
-from wirecheck.inspect.node_drawing import node_lines
-from wirecheck.inspect.parts import View
-from wirecheck.inspect.pod import pod_view
-from wirecheck.inspect.pod_drawing import pod_lines
-from wirecheck.inspect.service import service_view
-from wirecheck.inspect.service_drawing import service_lines
-from wirecheck.model.cluster import Cluster
+from wirecheck.cli import completion
+from wirecheck.cli.shared_options import CONTEXT, KUBECONFIG, TEXT_OR_JSON
+
+if TYPE_CHECKING:
+    from wirecheck.inspect.drawing import Line
+    from wirecheck.inspect.parts import View
+    from wirecheck.model.cluster import Cluster
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -32,8 +24,8 @@ def source_options(command: Command) -> Command:
     path = click.Path(path_type=Path)
     for decorate in (
         TEXT_OR_JSON,
-        click.option("--context", metavar="NAME", help="Context of the kubeconfig."),
-        click.option("--kubeconfig", type=path, help="Default: the inventory's, then $KUBECONFIG."),
+        CONTEXT,
+        KUBECONFIG,
         click.option("--inventory", "-i", type=path, help="Access to the nodes."),
         click.option(
             "--snapshot",
@@ -72,6 +64,11 @@ def inspect_pod(
 
     On a live cluster, only the nodes of the pods are visited. With -l, JSON is a list.
     """
+    from wirecheck.cli.inspect_selector import pods_selected, qualified
+    from wirecheck.cli.inspect_subject import pod_named, scene_of
+    from wirecheck.inspect.pod import pod_view
+    from wirecheck.inspect.pod_drawing import pod_lines
+
     if bool(pod) == bool(selector):
         raise click.UsageError(
             "Name one pod as NAMESPACE/NAME or with -n, or select several with -l."
@@ -113,6 +110,10 @@ def inspect_service(
 
     On a live cluster, every node is visited that can be reached, or only the one of --node.
     """
+    from wirecheck.cli.inspect_selector import qualified
+    from wirecheck.cli.inspect_subject import node_named, scene_of, service_named
+    from wirecheck.inspect.service import service_view
+    from wirecheck.inspect.service_drawing import service_lines
 
     service = qualified(service, namespace)
 
@@ -131,6 +132,10 @@ def inspect_service(
 @source_options
 def inspect_node(*, node: str, output: str, **source: Any) -> None:
     """Show a node's links, routes, kube-proxy and conntrack table, and what is wrong there."""
+    from wirecheck.cli.inspect_subject import node_named, scene_of
+    from wirecheck.inspect.node import node_view
+    from wirecheck.inspect.node_drawing import node_lines
+
     with scene_of(**source, nodes=lambda cluster: {node_named(cluster, node)}) as scene:
         view = node_view(scene, node)
     _print(view, node_lines(view), output)
@@ -140,8 +145,14 @@ def _print(view: View, lines: Iterable[Line], output: str) -> None:
     if output == "json":
         _print_json(view)
     else:
+        from rich.console import Console
+
+        from wirecheck.inspect.drawing import show
+
         show(lines, Console(highlight=False))
 
 
 def _print_json(shown: View | Sequence[View]) -> None:
+    import msgspec
+
     click.echo(msgspec.json.format(msgspec.json.encode(shown), indent=1).decode())

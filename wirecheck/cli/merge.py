@@ -6,20 +6,15 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
-from wirecheck.cli.console import ConsoleProgress
 from wirecheck.cli.parameter_types import DURATION, PATH
 from wirecheck.cli.shared_options import FAIL_ON, REPORT_DIR
-from wirecheck.evaluation.verdict import FailOn
-from wirecheck.report import terminal
-from wirecheck.run.merge_results import merge_results, read_part
-from wirecheck.run.merge_snapshots import expanded, has_snapshot, merge, opened
-from wirecheck.run.report_folder import ReportFolder
-from wirecheck.run.reported_run import perform
-from wirecheck.run.request import Request, RequestError
+
+if TYPE_CHECKING:
+    from wirecheck.evaluation.verdict import FailOn
 
 POLL_SECONDS = 0.5
 
@@ -48,7 +43,23 @@ def merge_runs(
     a report folder of its own, of which the newest run counts. If one of them has only a
     results.jsonl, the results are merged, and nodes of different runs are not compared.
     """
+    from rich.console import Console
+
+    from wirecheck.cli.console import ConsoleProgress
+    from wirecheck.report import terminal
+    from wirecheck.run.merge_snapshots import expanded, has_snapshot, merge, opened
+    from wirecheck.run.reported_run import perform
+    from wirecheck.run.request import Request, RequestError
+    from wirecheck.snapshot.folder import refuse_occupied
+
+    if into:
+        refuse_occupied(into)
     found = _awaited(runs, parts, wait) if parts else expanded(runs)
+    if not found:
+        raise RequestError(
+            f"There is no run in {', '.join(map(str, runs))}. Name folders of runs or snapshots, "
+            "or a folder in which each shard has a report folder of its own."
+        )
     if not all(has_snapshot(each) for each in found):
         return _merge_results(found, report_dir, into, fail_on, globs)
     with tempfile.TemporaryDirectory(prefix="wirecheck-") as scratch:
@@ -63,6 +74,12 @@ def _merge_results(
     runs: Sequence[Path], report_dir: Path, into: Path | None, fail_on: FailOn, globs: Sequence[str]
 ) -> int:
     """Merge the results of runs of which not all have a snapshot. Nothing is evaluated again."""
+    from rich.console import Console
+
+    from wirecheck.report import terminal
+    from wirecheck.run.merge_results import merge_results, read_part
+    from wirecheck.run.report_folder import ReportFolder
+
     if into or globs:
         option = "--into" if into else "--check"
         raise click.UsageError(f"{option} needs a snapshot of every run, and some have none.")
@@ -74,6 +91,9 @@ def _merge_results(
 
 def _awaited(runs: Sequence[Path], parts: int, seconds: float) -> list[Path]:
     """Wait until there are `parts` runs and return them. Raises RequestError."""
+    from wirecheck.run.merge_snapshots import expanded
+    from wirecheck.run.request import RequestError
+
     end = time.monotonic() + seconds
     while len(found := expanded(runs)) < parts:
         if time.monotonic() > end:

@@ -1,18 +1,16 @@
-"""`-o` of `wirecheck run`: which reports go where, and what standard output shows."""
+"""Runs checks, writes the reports and shows the result; how a run without results ends."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
 
-from wirecheck.cli.console import ConsoleProgress, complain
-from wirecheck.cli.parameter_types import OUTPUT
-from wirecheck.evaluation.verdict import INCOMPLETE
+from wirecheck.cli.complaints import complain
+from wirecheck.cli.console import ConsoleProgress
 from wirecheck.report import terminal
 from wirecheck.report.delivery import (
     Output,
@@ -23,24 +21,12 @@ from wirecheck.report.delivery import (
     status_of,
 )
 from wirecheck.report.registry import FORMATS
+from wirecheck.results.exit_statuses import INCOMPLETE
 from wirecheck.results.records import Results
 from wirecheck.run.report_folder import UnwrittenError
 from wirecheck.run.reported_run import ReportedRun, run_all
 from wirecheck.run.request import SENTENCES, Request, RequestError
 from wirecheck.run.request import status_of as error_status
-
-
-def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `-o`; the command gets `outputs`."""
-    return click.option(
-        "--output",
-        "-o",
-        "outputs",
-        type=OUTPUT,
-        multiple=True,
-        callback=_one_on_the_screen,
-        help=f"Another report: {', '.join(FORMATS)}. Without =FILE it goes to standard output.",
-    )(command)
 
 
 def perform_and_present(request: Request, globs: Sequence[str], outputs: Sequence[Output]) -> int:
@@ -85,15 +71,6 @@ def _show(results: Results, outputs: Sequence[Output], page: Path | None = None)
     terminal.show(results, Console(), page)
     for line in job_annotations(results):
         click.echo(line)
-
-
-def _one_on_the_screen(
-    _context: click.Context, _parameter: click.Parameter, outputs: tuple[Output, ...]
-) -> tuple[Output, ...]:
-    shown = [output.format.name for output in outputs if output.is_printed]
-    if shown[1:]:
-        raise click.BadParameter(f"only one can be printed, not {' and '.join(shown)}; name a FILE")
-    return outputs
 
 
 def answer_failure(words: Sequence[str], sentence: str, status: int) -> int:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
 
-from wirecheck.report.delivery import Output, read_output
 from wirecheck.run.durations import read_duration
 from wirecheck.run.intervals import read_intervals
 from wirecheck.run.shard import Shard, read_shard
 from wirecheck.run.target_version import read_target_version
+
+if TYPE_CHECKING:
+    from wirecheck.report.delivery import Output
 
 Value = TypeVar("Value")
 
@@ -38,8 +40,14 @@ class Read(click.ParamType[Value], Generic[Value]):
             self.fail(str(error), param, ctx)
 
 
+def _read_output(text: str) -> Output:
+    from wirecheck.report.delivery import read_output
+
+    return read_output(text)
+
+
 DURATION: Read[float] = Read("TIME", read_duration)
 INTERVALS: Read[tuple[float, ...]] = Read("SECONDS,…", read_intervals)
-OUTPUT: Read[Output] = Read("FORMAT[=PLACE]", read_output)
+OUTPUT: Read[Output] = Read("FORMAT[=PLACE]", _read_output)
 VERSION: Read[str] = Read("VERSION", read_target_version)
 SHARD: Read[Shard] = Read("K/N", read_shard)

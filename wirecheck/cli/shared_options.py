@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import click
 
+from wirecheck.cli import completion
 from wirecheck.cli.parameter_types import PATH
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 REPORT_DIR = click.option(
     "--report-dir", type=PATH, default="reports", show_default=True, help="Where reports go."
@@ -24,3 +30,20 @@ TEXT_OR_JSON = click.option(
     show_default=True,
     help="How it is printed.",
 )
+CONTEXT = click.option(
+    "--context",
+    metavar="NAME",
+    help="Context of the kubeconfig.",
+    shell_complete=completion.contexts,
+)
+KUBECONFIG = click.option(
+    "--kubeconfig", type=PATH, help="Default: the inventory's, then $KUBECONFIG.", is_eager=True
+)
+
+
+def cluster_options(command: Command) -> Command:
+    """Which cluster: the same options for every command that reads one."""
+    inventory = click.option("--inventory", "-i", type=PATH, help="Access, thresholds, waivers.")
+    for decorate in (CONTEXT, KUBECONFIG, inventory):
+        command = decorate(command)
+    return command

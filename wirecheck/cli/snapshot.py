@@ -1,28 +1,28 @@
-"""`wirecheck snapshot redact` and `wirecheck snapshot record`."""
+"""`wirecheck snapshot`: takes, shows and redacts snapshots."""
 
 from __future__ import annotations
 
-import os
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
-from wirecheck.cli.console import ConsoleProgress
 from wirecheck.cli.parameter_types import PATH
 from wirecheck.cli.renamed_options import RenamedOptions
-from wirecheck.evaluation.verdict import HEALTHY, INCOMPLETE
-from wirecheck.network.registry import PLUGIN_NAMES
-from wirecheck.run.request import Request, RequestError
-from wirecheck.run.session import Session
-from wirecheck.snapshot.folder import Snapshot
-from wirecheck.snapshot.redact import redact
-from wirecheck.snapshot.redact_text import RedactionError
+from wirecheck.cli.shared_options import CONTEXT
+from wirecheck.results.exit_statuses import HEALTHY, INCOMPLETE
 from wirecheck.text import plural
 
 
-@click.command("redact")
+@click.group("snapshot")
+def snapshots() -> None:
+    """Take, show and redact snapshots: what a run saw."""
+
+
+@snapshots.command("redact")
 @click.argument("snapshot", type=PATH)
 @click.argument("folder", type=PATH)
 @click.option(
@@ -33,36 +33,51 @@ def redact_snapshot(snapshot: Path, folder: Path, dictionary: Path | None) -> No
 
     The copy gives the same verdicts. Read it before you send it.
     """
+    import msgspec
+
+    from wirecheck.network.registry import PLUGIN_NAMES
+    from wirecheck.run.request import RequestError
+    from wirecheck.snapshot.folder import Snapshot
+    from wirecheck.snapshot.redact import redact
+    from wirecheck.snapshot.redact_text import RedactionError
+    from wirecheck.whole_file import PRIVATE, refuse_unwritable, write_whole
+
     if dictionary is not None and dictionary.absolute().is_relative_to(folder.absolute()):
         raise RequestError(
             "The dictionary would be sent along with the snapshot. Name a file outside the folder."
         )
+    if dictionary is not None:
+        with _as_request_error(dictionary):
+            refuse_unwritable(dictionary)
     try:
         replaced = redact(Snapshot.open(snapshot), folder, PLUGIN_NAMES)
     except RedactionError as error:
         raise RequestError(str(error)) from error
     if dictionary is not None:
-        _write_privately(dictionary, msgspec.json.format(msgspec.json.encode(replaced), indent=1))
+        raw = msgspec.json.format(msgspec.json.encode(replaced), indent=1)
+        with _as_request_error(dictionary):
+            write_whole(dictionary, raw, PRIVATE)
     click.echo(
         f"{folder}: {plural(len(replaced.nodes), 'node')}, {plural(len(replaced.names), 'name')} "
         f"and {plural(len(replaced.addresses), 'address', 'addresses')} replaced."
     )
 
 
-def _write_privately(file: Path, raw: bytes) -> None:
+@contextmanager
+def _as_request_error(file: Path) -> Iterator[None]:
+    from wirecheck.run.request import RequestError
+
     try:
-        opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(opened, "wb") as stream:
-            stream.write(raw)
+        yield
     except OSError as error:
         raise RequestError(f"{file} cannot be written: {error.strerror}.") from None
 
 
-@click.command("record", cls=RenamedOptions)
+@snapshots.command("record", cls=RenamedOptions)
 @click.argument("folder", type=PATH)
 @click.option("--inventory", "-i", type=PATH, help="Access to the nodes.")
 @click.option("--kubeconfig", type=PATH, help="Default: the inventory's, then $KUBECONFIG.")
-@click.option("--context", metavar="NAME", help="Context of the kubeconfig.")
+@CONTEXT
 @click.option(
     "--rounds",
     type=click.IntRange(1, 6),
@@ -79,6 +94,12 @@ def _write_privately(file: Path, raw: bytes) -> None:
 )
 def record_snapshot(folder: Path, *, rounds: int, pause: float, **cluster: Any) -> int:
     """Collect what a run would see into FOLDER, without evaluating it."""
+    from wirecheck.cli.console import ConsoleProgress
+    from wirecheck.run.request import Request
+    from wirecheck.run.session import Session
+    from wirecheck.snapshot.folder import refuse_occupied
+
+    refuse_occupied(folder)
     session = Session.open(Request(**cluster), progress := ConsoleProgress())
     source = session.source
     source.introduce(progress)
@@ -87,6 +108,19 @@ def record_snapshot(folder: Path, *, rounds: int, pause: float, **cluster: Any) 
     click.echo(
         f"{folder}: {len(seen):,} of {plural(len(nodes), 'node')} seen, "
         f"{plural(len(snapshot.index.looks), 'round')}. Evaluate it with "
-        f"`wirecheck run --snapshot {folder}`."
+        f"`{shlex.join(['wirecheck', 'run', '--snapshot', str(folder)])}`."
     )
     return HEALTHY if len(seen) == len(nodes) and not session.interrupted else INCOMPLETE
+
+
+@snapshots.command("show")
+@click.argument("folder", type=PATH)
+def show_snapshot(folder: Path) -> None:
+    """Show which cluster a snapshot is of, when it was taken, and what was seen."""
+    from wirecheck.cli.console import ConsoleProgress
+    from wirecheck.inspect.snapshot_summary import summary
+    from wirecheck.snapshot.folder import Snapshot
+
+    progress = ConsoleProgress(stderr=False)
+    for line in summary(Snapshot.open(folder)):
+        progress.say(line)

@@ -5,82 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import msgspec
-from rich.console import Console
-from rich.text import Text
 
-from wirecheck.catalogue.findings import Outcome
 from wirecheck.cli.parameter_types import PATH
 from wirecheck.cli.shared_options import TEXT_OR_JSON
-from wirecheck.report.trend import MOST_RUNS, MeasureLine, trends
-from wirecheck.results import history
-from wirecheck.run.request import NothingToDoError, RequestError
-from wirecheck.text import harmless, moment, plural
-
-BARS = "▁▂▃▄▅▆▇█"
-SIGNS: dict[Outcome | None, tuple[str, str]] = {
-    Outcome.PASS: ("·", "green"),
-    Outcome.WARN: ("!", "yellow"),
-    Outcome.FAIL: ("✕", "bold red"),
-    Outcome.ERROR: ("?", "magenta"),
-    Outcome.SKIP: ("-", "dim"),
-    Outcome.WAIVED: ("w", "cyan"),
-    Outcome.KNOWN: ("k", "cyan"),
-    None: (" ", "dim"),
-}
 
 
 @click.command()
-@click.argument("file", type=PATH, default=Path("reports") / history.NAME)
+@click.argument("file", type=PATH, default=Path("reports/history.jsonl"))
 @click.option("--cluster", default="", metavar="UID", help="Default: that of the last run.")
 @click.option(
     "--runs",
     type=click.IntRange(1),
-    default=MOST_RUNS,
+    default=30,
     show_default=True,
     help="At most this many runs.",
 )
 @TEXT_OR_JSON
 def trend(file: Path, cluster: str, runs: int, output: str) -> None:
     """Show how checks ended and what was measured over the last runs, from a history file."""
-    entries = _entries(file, cluster, runs)
-    if output == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(entries), indent=1).decode())
-        return
-    found = trends(entries)
-    console = Console(highlight=False)
-    first, last = (harmless(moment(run.time)) for run in (entries[0], entries[-1]))
-    console.print(f"{plural(len(entries), 'run')}, {first} to {last}", soft_wrap=True)
-    rows: list[tuple[str, Text, str]] = [
-        ("exit status", Text("".join(str(status)[:1] for status in found.statuses)), "")
-    ]
-    for line in found.measures:
-        rows.append((line.what, Text(_bars(line)), f"{line.last} ({line.range})"))
-    for row in found.checks:
-        signs = Text.assemble(*(SIGNS[outcome] for outcome in row.outcomes))
-        rows.append((harmless(row.check), signs, row.summary))
-    width = max(len(what) for what, _, _ in rows)
-    for what, signs, summary in rows:
-        console.print(Text.assemble(f"{what:{width}}  ", signs, f"  {summary}"), soft_wrap=True)
-    if not found.checks:
-        console.print("Every check passed in all of these runs.")
+    from wirecheck.cli.trend_screen import show
 
-
-def _entries(file: Path, cluster: str, runs: int) -> list[history.HistoryEntry]:
-    try:
-        entries = history.read(file, cluster, history.LARGEST)
-    except OSError as error:
-        raise RequestError(f"{file} cannot be read: {error.strerror}.") from None
-    if not entries:
-        raise NothingToDoError(
-            f"{file} lists no run. Each `wirecheck run` on a live cluster appends a line."
-        )
-    return [each for each in entries if each.cluster == entries[-1].cluster][-runs:]
-
-
-def _bars(line: MeasureLine) -> str:
-    top = max((value for value in line.values if value is not None), default=0) or 1
-    return "".join(
-        " " if value is None else BARS[min(7, int(8 * max(0.0, value) / top))]
-        for value in line.values
-    )
+    show(file, cluster, runs, output)

@@ -9,6 +9,7 @@ from typing import Literal
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.sampled_peers import sampled_peers
 from wirecheck.model.cluster import Cluster
+from wirecheck.results.exit_statuses import FAILED, HEALTHY, INCOMPLETE, NOTHING_TO_DO
 from wirecheck.results.records import Coverage, ItemResult
 from wirecheck.snapshot.index import SnapshotIndex, VisitRecord, VisitStatus
 from wirecheck.text import plural
@@ -16,8 +17,6 @@ from wirecheck.text import plural
 FailOn = Literal["fail", "warn", "never"]
 
 REACHABLE = "nodes.reachable"
-
-HEALTHY, FAILED, INCOMPLETE, INTERNAL_ERROR, USAGE, NOTHING_TO_DO = range(6)
 
 
 def counts(items: Iterable[ItemResult]) -> dict[str, int]:

@@ -14,7 +14,6 @@ import pytest
 
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.registry import Check
-from wirecheck.evaluation.verdict import FAILED, USAGE
 from wirecheck.pytest_plugin.items import CheckItems
 from wirecheck.pytest_plugin.options import given, old_names
 from wirecheck.pytest_plugin.text import headline, message
@@ -28,6 +27,7 @@ from wirecheck.report.gates import (
     waivers_needing_attention,
 )
 from wirecheck.report.sentences import coverage_sentence
+from wirecheck.results.exit_statuses import FAILED, USAGE
 from wirecheck.results.records import Results
 from wirecheck.run.interrupt import ending_like_ctrl_c
 from wirecheck.run.progress import VisitProgress

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wirecheck.report import github, markdown
-from wirecheck.report.format import DeliveryError, Destination, Format
+from wirecheck.report.format import DeliveryError, Destination, Format, refuse_file
 from wirecheck.report.registry import FORMATS
 from wirecheck.results.records import Results
+from wirecheck.whole_file import is_replaced
 
 JOB_SUMMARY = "GITHUB_STEP_SUMMARY"
 
@@ -32,13 +33,39 @@ class Output:
 
 def read_output(text: str) -> Output:
     """Read `junit=FILE` or `nagios`. Raises ValueError, a sentence."""
-    name, _, place = text.partition("=")
+    name, equals, place = text.partition("=")
     if "/" in name:
         # It may be a webhook's URL, which is a secret, without its format.
         raise ValueError("the format is missing: write FORMAT=FILE, or webhook=URL.")
     if name not in FORMATS:
         raise ValueError(f"there is no format {name!r}: choose {', '.join(FORMATS)}.")
+    if equals and not place:
+        raise ValueError(f"{text} names no place; write {name}=FILE, or {name} alone.")
     return Output(FORMATS[name], place)
+
+
+def refuse_undeliverable(
+    outputs: Sequence[Output], environment: Mapping[str, str] = os.environ
+) -> None:
+    """Raise DeliveryError if a report cannot be written to its place. Writes nothing."""
+    taken: dict[str, str] = {}
+    for output in outputs:
+        if output.is_printed:
+            continue
+        name, place = output.format.name, output.place
+        try:
+            output.format.refuse(Destination(place, environment))
+        except OSError as error:
+            raise DeliveryError(
+                f"The {name} report cannot be written to {place}: {error.strerror}."
+            ) from None
+        if output.format.refuse is refuse_file and is_replaced(Path(place)):
+            other = taken.setdefault(os.path.realpath(place), name)
+            if other != name or list(outputs).count(output) > 1:
+                raise DeliveryError(
+                    f"The {other} and the {name} report would be written to the same file, "
+                    f"{place}. Name another file for one of them."
+                )
 
 
 def deliver(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wirecheck.results.records import Results
-from wirecheck.whole_file import write_whole
+from wirecheck.whole_file import refuse_unwritable, write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,13 @@ class Destination:
 
 
 def write_file(text: str, destination: Destination) -> None:
-    """Replace the named file. Raises OSError."""
+    """Replace the named file, or write into what is not a regular file. Raises OSError."""
     write_whole(Path(destination.place), text)
+
+
+def refuse_file(destination: Destination) -> None:
+    """Raise OSError if the named file cannot be written."""
+    refuse_unwritable(Path(destination.place))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,8 @@ class Format:
     """
     write: Callable[[str, Destination], None] = write_file
     """Delivers a text. Raises OSError or DeliveryError."""
+    refuse: Callable[[Destination], None] = refuse_file
+    """Raises what `write` would raise, as far as that is known before the run."""
     has_default_place: bool = False
     """Whether it has a default destination. Other formats are printed if none is given."""
     only_changes: bool = False

@@ -34,6 +34,7 @@ _ALL = (
         sonobuoy.render,
         render_failure=sonobuoy.render_failure,
         write=sonobuoy.write,
+        refuse=sonobuoy.refuse,
         has_default_place=True,
     ),
     *(
@@ -41,6 +42,7 @@ _ALL = (
             name,
             message.render,
             write=webhook.writer(name),
+            refuse=webhook.refuse,
             has_default_place=True,
             only_changes=True,
         )

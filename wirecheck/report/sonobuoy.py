@@ -19,7 +19,7 @@ from wirecheck.report.sentences import cluster_sentence, coverage_sentence, obje
 from wirecheck.results.ordering import CheckResults, by_check, worst
 from wirecheck.results.records import ItemResult, Results
 from wirecheck.text import harmless, shortened
-from wirecheck.whole_file import write_whole
+from wirecheck.whole_file import refuse_unwritable_folder, write_whole
 
 NAME = "sonobuoy"
 
@@ -71,13 +71,22 @@ def render_failure(sentence: str) -> str:
 
 def write(tree: str, destination: Destination) -> None:
     """Put the tree into the plugin's folder for results. Raises OSError."""
-    named = (destination.environment.get(name, "") for name in FOLDERS)
-    folder = Path(destination.place or next(filter(None, named), DEFAULT_FOLDER))
+    folder = _folder(destination)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / FILE
     write_whole(file, tree)
     # Last, because the sidecar takes the results as soon as it sees this file.
     write_whole(folder / DONE, str(file.absolute()))
+
+
+def refuse(destination: Destination) -> None:
+    """Raise OSError if no file can be made in the plugin's folder for results."""
+    refuse_unwritable_folder(_folder(destination))
+
+
+def _folder(destination: Destination) -> Path:
+    named = (destination.environment.get(name, "") for name in FOLDERS)
+    return Path(destination.place or next(filter(None, named), DEFAULT_FOLDER))
 
 
 def _dumped(name: str, status: str, *, details: dict[str, Any], items: list[Any]) -> str:

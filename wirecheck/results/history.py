@@ -15,6 +15,7 @@ from wirecheck.catalogue.findings import Level
 from wirecheck.catalogue.former_ids import current_id, former_key, warn_of_ids
 from wirecheck.results.ordering import by_check
 from wirecheck.results.records import Results
+from wirecheck.whole_file import append_line
 
 NAME = "history.jsonl"
 LARGEST = 64 << 20
@@ -62,21 +63,18 @@ def entry_of(results: Results, report: Path) -> HistoryEntry:
 
 
 def append(file: Path, entry: HistoryEntry) -> None:
-    """Append a line in one write, so that concurrent runs do not mix theirs. Raises OSError."""
+    """Append a line; concurrent runs do not mix theirs. Raises OSError."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    with os.fdopen(descriptor, "r+b", buffering=0) as stream:
-        line = msgspec.json.encode(entry) + b"\n"
-        if _is_torn(descriptor):
-            line = b"\n" + line
-        stream.write(line)
+    append_line(file, msgspec.json.encode(entry) + b"\n")
 
 
 def read(file: Path, cluster: str, most: int) -> list[HistoryEntry]:
     """The last runs of the cluster, the oldest first. Damaged lines are ignored.
 
-    Raises OSError if the file exists and cannot be read.
+    A FIFO or device has none. Raises OSError if the file exists and cannot be read.
     """
+    if file.exists() and not file.is_file():
+        return []
     try:
         with file.open("rb") as stream:
             size = stream.seek(0, os.SEEK_END)
@@ -97,12 +95,6 @@ def has_changed(before: HistoryEntry | None, now: HistoryEntry) -> bool:
     if before is None:
         return now.status != 0
     return (before.status, before.failing) != (now.status, now.failing)
-
-
-def _is_torn(descriptor: int) -> bool:
-    """Whether the last line is incomplete, because a run died while it wrote."""
-    size = os.fstat(descriptor).st_size
-    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
 
 
 def _decoded(line: bytes) -> HistoryEntry | None:

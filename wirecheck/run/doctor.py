@@ -27,9 +27,9 @@ from wirecheck.collect.api.resources import (
 )
 from wirecheck.collect.plan.unvisitable import why_unvisitable
 from wirecheck.evaluation.slow_commands import slow_commands
-from wirecheck.evaluation.verdict import HEALTHY, INCOMPLETE
 from wirecheck.inspect.snapshot_summary import objects_counted
 from wirecheck.inventory.file import AccessMethod, missing_lines
+from wirecheck.results.exit_statuses import HEALTHY, INCOMPLETE
 from wirecheck.results.records import ItemResult
 from wirecheck.run.live import LiveCluster, connect
 from wirecheck.run.progress import RunProgress

@@ -144,10 +144,10 @@ class LiveCluster:
             wanted = helpers_wanted(self._inventory, checks, self._shard, asked=asked)
         helpers = HelpersOfRun(self._api, wanted, self._pods_last)
         agents = AgentPods(self._api, self._inventory.agent, self._pods_last)
-        with removed_at_last(helpers, progress.say):
+        with removed_at_last(helpers, progress.say, self._api.clean):
             prepared = self._prepared(helpers, wanted, options, progress)
             self._listing = prepared.listing
-            with removed_at_last(agents, progress.say):
+            with removed_at_last(agents, progress.say, self._api.clean):
                 yield LiveRounds(
                     api=self._api,
                     inventory=self._inventory,
@@ -260,8 +260,9 @@ def connect(request: Request, inventory: Inventory) -> Api:
     The inventory's context goes with the inventory's kubeconfig.
     """
     if request.kubeconfig is not None:
-        return Api.connect(request.kubeconfig, request.context)
-    return Api.connect(inventory.kubeconfig, request.context or inventory.context)
+        return Api.connect(request.kubeconfig, request.context, request.cluster_options)
+    context = request.context or inventory.context
+    return Api.connect(inventory.kubeconfig, context, request.cluster_options)
 
 
 def _options(request: Request, inventory: Inventory) -> RoundOptions:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from wirecheck.report import html, junit
+from wirecheck.report.delivery import Output, refuse_undeliverable
+from wirecheck.report.format import DeliveryError
 from wirecheck.report.trend import MOST_RUNS, trends
 from wirecheck.results import history, jsonl
 from wirecheck.results.records import Results
 from wirecheck.run.report_retention import KEPT, PART, hold, prune, remove_abandoned
 from wirecheck.run.request import Request, RequestError
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
-from wirecheck.whole_file import write_whole
+from wirecheck.whole_file import refuse_unwritable, refuse_unwritable_folder, write_whole
 
 SNAPSHOT = "snapshot"
 
@@ -122,6 +125,27 @@ class ReportFolder:
                 os.close(self.held)
 
 
+def refuse_unwritable_places(
+    request: Request, outputs: Sequence[Output], *, has_folder: bool
+) -> None:
+    """Raise RequestError if a report of the run cannot be written, before anything is checked."""
+    try:
+        refuse_undeliverable(outputs)
+    except DeliveryError as error:
+        raise RequestError(str(error)) from None
+    if has_folder:
+        try:
+            refuse_unwritable_folder(request.report_dir)
+        except OSError as error:
+            raise _unwritable(request.report_dir, error) from None
+    # The folder of the reports is made by the run, and the history may be in it.
+    if request.history and request.history.parent != request.report_dir:
+        try:
+            refuse_unwritable(request.history)
+        except OSError as error:
+            raise RequestError(_without_history(request.history, error)) from None
+
+
 def add_to_history(results: Results, folder: Path, request: Request) -> str:
     """Append the run to the history. Return a sentence if that failed, else an empty string.
 
@@ -132,11 +156,15 @@ def add_to_history(results: Results, folder: Path, request: Request) -> str:
     try:
         history.append(request.history_file, history.entry_of(results, folder))
     except OSError as error:
-        return (
-            f"The history in {request.history_file} was not written: {error.strerror}; name "
-            "another file with --history."
-        )
+        return _without_history(request.history_file, error)
     return ""
+
+
+def _without_history(file: Path, error: OSError) -> str:
+    return (
+        f"The history cannot be written to {file}: {error.strerror}; name another file with "
+        "--history."
+    )
 
 
 def _earlier(file: Path | None, cluster: str) -> list[history.HistoryEntry]:

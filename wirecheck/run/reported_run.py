@@ -15,13 +15,18 @@ from msgspec.structs import replace
 
 from wirecheck.catalogue.registry import UNREACHABLE, Check, load
 from wirecheck.collect.api.client import ApiError
-from wirecheck.collect.api.errors import ApiStatusError
+from wirecheck.collect.api.errors import ApiStatusError, ConfigurationError
 from wirecheck.report.delivery import Output, deliver, deliver_failure
 from wirecheck.results.records import Comparison, ItemResult, Results
 from wirecheck.run.baseline import Baseline, accepted_doubts, read_baseline
 from wirecheck.run.previous_run import has_changed
 from wirecheck.run.progress import RunProgress
-from wirecheck.run.report_folder import ReportFolder, UnwrittenError, add_to_history
+from wirecheck.run.report_folder import (
+    ReportFolder,
+    UnwrittenError,
+    add_to_history,
+    refuse_unwritable_places,
+)
 from wirecheck.run.request import SENTENCES, Request
 from wirecheck.run.selection import in_profile, selected
 from wirecheck.run.session import Session
@@ -55,6 +60,7 @@ class ReportedRun:
     ) -> None:
         """`has_folder` is whether the run leaves a report folder. Raises RequestError."""
         request.refuse_contradictions()
+        refuse_unwritable_places(request, outputs, has_folder=has_folder)
         self.request = request
         self.results: Results | None = None
         self.folder: Path | None = None
@@ -181,7 +187,9 @@ class ReportedRun:
             try:
                 return Session.open(self.request, self.progress)
             except ApiError as error:
-                is_refused = isinstance(error, ApiStatusError) and error.status in (401, 403)
+                is_refused = isinstance(error, ConfigurationError) or (
+                    isinstance(error, ApiStatusError) and error.status in (401, 403)
+                )
                 if is_refused or not self._waiting.left:
                     raise
                 left = duration(self._waiting.left)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import msgspec
 
 from wirecheck.catalogue.registry import UNREACHABLE, CatalogueError, load
-from wirecheck.collect.api.client import ApiError
-from wirecheck.evaluation.verdict import INCOMPLETE, NOTHING_TO_DO, USAGE, FailOn
+from wirecheck.collect.api.client import ApiError, ConfigurationError
+from wirecheck.evaluation.verdict import FailOn
 from wirecheck.inventory.file import (
     Inventory,
     InventoryError,
     read_inventory,
     refuse_unknown_thresholds,
 )
+from wirecheck.results.exit_statuses import INCOMPLETE, NOTHING_TO_DO, USAGE
 from wirecheck.results.history import NAME as HISTORY
 from wirecheck.run.shard import Shard
-from wirecheck.snapshot.folder import SnapshotError
+from wirecheck.snapshot.folder import SnapshotError, SnapshotPathError
 
 LIVE_ONLY = (
     "kubeconfig",
@@ -97,6 +99,12 @@ class Request:
                 )
 
     @property
+    def cluster_options(self) -> str:
+        """The options that name the cluster, as a command to copy must repeat them."""
+        given = ((name, getattr(self, name)) for name in ("inventory", "kubeconfig", "context"))
+        return shlex.join(word for n, v in given if v for word in (f"--{n}", str(v)))
+
+    @property
     def history_file(self) -> Path:
         """The file that lists the earlier runs."""
         return self.history or self.report_dir / HISTORY
@@ -138,6 +146,8 @@ def status_of(error: Exception) -> int:
     """The exit status of a run that ended with one of `SENTENCES` instead of results."""
     match error:
         case CatalogueError() | InventoryError() | RequestError():
+            return USAGE
+        case ConfigurationError() | SnapshotPathError():
             return USAGE
         case NothingToDoError():
             return NOTHING_TO_DO

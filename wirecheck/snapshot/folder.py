@@ -25,6 +25,7 @@ from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.blocks import MissingBlockError, TextStore, digest_of, restored
 from wirecheck.snapshot.index import FORMAT, RoundRecord, SnapshotIndex
 from wirecheck.snapshot.node_document import NodeDocument
+from wirecheck.whole_file import refuse_unwritable_folder, write_whole
 
 INDEX = "snapshot.json"
 MEBIBYTE = 1 << 20
@@ -43,6 +44,25 @@ Identity = tuple[str, int, int, int]
 
 class SnapshotError(Exception):
     """The snapshot or one of its files cannot be used. The message has the next step."""
+
+
+class SnapshotPathError(SnapshotError):
+    """The path that the user named is not a snapshot, or cannot become one."""
+
+
+def refuse_occupied(folder: Path) -> None:
+    """Raise SnapshotPathError unless a snapshot can be written to the new or empty `folder`."""
+    try:
+        if (folder / INDEX).exists():
+            raise SnapshotPathError(f"{folder} contains a snapshot already; name another folder.")
+        refuse_unwritable_folder(folder)
+        occupied = folder.is_dir() and any(folder.iterdir())
+    except OSError as error:
+        raise SnapshotPathError(
+            f"A snapshot cannot be written to {folder}: {error.strerror}; name another folder."
+        ) from None
+    if occupied:
+        raise SnapshotPathError(f"{folder} is not empty; name a new folder.")
 
 
 class _NamedBy(Struct, frozen=True):
@@ -95,9 +115,9 @@ class Snapshot:
         """
         folder = path.parent if path.name == INDEX else path
         file = folder / INDEX
-        if not file.is_file():
-            raise SnapshotError(
-                f"{folder} is not a snapshot: it has no {INDEX}; name the snapshot folder of a run."
+        if why := _why_not_a_file(file):
+            raise SnapshotPathError(
+                f"{folder} is not a snapshot: it {why}; name the snapshot folder of a run."
             )
         raw = _read(file, LARGEST_INDEX)
         version = _decoded(raw, _Version, file)
@@ -171,7 +191,7 @@ class SnapshotWriter:
     def __init__(self, path: Path, index: SnapshotIndex) -> None:
         """Start a snapshot in the new or empty folder `path`; `index` has no rounds yet."""
         if (path / INDEX).exists():
-            raise SnapshotError(f"{path} contains a snapshot already; name another folder.")
+            raise SnapshotPathError(f"{path} contains a snapshot already; name another folder.")
         self.path = path
         self.index = index
         self.known_blocks: tuple[str, ...] = ()
@@ -224,16 +244,11 @@ class SnapshotWriter:
         self._write(Path(INDEX), msgspec.json.format(raw, indent=1) + b"\n")
 
     def _write(self, name: Path, data: bytes) -> None:
-        """Write to a temporary name first, so that a file with the final name is complete."""
+        """Write a file that is complete as soon as it has its name."""
         file = self.path / name
-        part = file.with_name(file.name + ".part")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            part.replace(file)
+            write_whole(file, data)
         except OSError as error:
             raise SnapshotError(f"{file} cannot be written: {error.strerror}.") from None
 
@@ -262,6 +277,15 @@ def _safe(node: str) -> str:
     if len(node) <= 200 and re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", node):
         return node
     return "~" + hashlib.sha256(node.encode(errors="surrogatepass")).hexdigest()[:40]
+
+
+def _why_not_a_file(file: Path) -> str:
+    """`has no snapshot.json`; empty for a file that can be opened or is refused later."""
+    try:
+        return "" if stat.S_ISREG(file.stat().st_mode) else f"has no {file.name}"
+    except OSError as error:
+        gone = isinstance(error, FileNotFoundError | NotADirectoryError)
+        return f"has no {file.name}" if gone else f"cannot be opened ({error.strerror})"
 
 
 def _identity(file: Path) -> Identity:

@@ -19,7 +19,7 @@ import msgspec
 from wirecheck.addresses import IPNetwork, network
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.blocks import named
-from wirecheck.snapshot.folder import Snapshot, SnapshotError, SnapshotWriter
+from wirecheck.snapshot.folder import Snapshot, SnapshotError, SnapshotWriter, refuse_occupied
 from wirecheck.snapshot.index import RoundRecord, SnapshotIndex
 from wirecheck.snapshot.node_document import NodeDocument
 from wirecheck.snapshot.redact_addresses import AddressMap
@@ -48,8 +48,7 @@ def redact(
     Raises SnapshotError if a part cannot be read or written, and RedactionError if it cannot be
     redacted without changing verdicts.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise SnapshotError(f"{folder} is not empty; name a new folder.")
+    refuse_occupied(folder)
     if not snapshot.index.looks:
         raise SnapshotError(f"The snapshot {snapshot.path} has no complete round to redact.")
     numbers = range(1, len(snapshot.index.looks) + 1)

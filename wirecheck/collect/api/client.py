@@ -21,7 +21,7 @@ from wirecheck import __version__
 from wirecheck.collect.api import kubeconfig as kubeconfigs
 from wirecheck.collect.api.config_maps import read_config_maps
 from wirecheck.collect.api.connection import Connection
-from wirecheck.collect.api.errors import ApiError, ApiStatusError, Server
+from wirecheck.collect.api.errors import ApiError, ApiStatusError, ConfigurationError, Server
 from wirecheck.collect.api.policies import read_policies
 from wirecheck.collect.api.resources import (
     DAEMON_SETS,
@@ -40,7 +40,7 @@ from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.cluster_role import ClusterRoleBindingObject, ClusterRoleObject
 from wirecheck.snapshot.objects.node import NodeObject
 
-__all__ = ["Api", "ApiError", "ApiStatusError"]
+__all__ = ["Api", "ApiError", "ApiStatusError", "ConfigurationError"]
 
 PAGE = 1000
 """Objects per page: about 7 MB of pods."""
@@ -74,24 +74,36 @@ class Api:
     problems: list[str] = field(default_factory=list)
     """What the last `read` could not read, as sentences."""
     page: int = PAGE
+    options: str = ""
+    """The options of the command line that name the cluster, for commands to copy."""
+
+    @property
+    def clean(self) -> str:
+        """The command that removes what runs have left in this cluster."""
+        return f"wirecheck clean {self.options}".rstrip()
 
     @classmethod
     def connect(
-        cls, kubeconfig: str | os.PathLike[str] | None = None, context: str | None = None
+        cls,
+        kubeconfig: str | os.PathLike[str] | None = None,
+        context: str | None = None,
+        options: str = "",
     ) -> Api:
         """Read the configuration and ask the server for its version.
 
-        Raises ApiError if the kubeconfig is missing or invalid, the context is unknown, the
-        server is unreachable, or the certificate or the credentials are rejected.
+        Raises ConfigurationError if the kubeconfig is missing or invalid or the context is
+        unknown, and ApiError if the server is unreachable, or the certificate or the credentials
+        are rejected.
         """
         try:
             source = kubeconfigs.choose(kubeconfig, context)
         except kubeconfigs.KubeconfigError as error:
-            raise ApiError(str(error)) from None
-        client = ApiClient(_configuration(source))
+            raise ConfigurationError(str(error)) from None
+        named = os.fspath(kubeconfig) if kubeconfig else ""
+        client = ApiClient(_configuration(source, named))
         client.user_agent = f"wirecheck/{__version__}"
-        server = Server(str(client.configuration.host), source.context)
-        api = cls(Connection(client, server), source.context, source.files)
+        server = Server(str(client.configuration.host), source.context, named)
+        api = cls(Connection(client, server), source.context, source.files, options=options)
         try:
             raw = api.connection.get("/version", "the version")
         except ApiStatusError as error:
@@ -240,7 +252,7 @@ class Api:
             self.problems.append(str(error))
 
 
-def _configuration(source: kubeconfigs.Source) -> Configuration:
+def _configuration(source: kubeconfigs.Source, named: str) -> Configuration:
     configuration = Configuration()
     where = source.files or "the pod's service account"
     with _overheard() as said:
@@ -257,9 +269,9 @@ def _configuration(source: kubeconfigs.Source) -> Configuration:
             words = str(error) if isinstance(error, OSError) else type(error).__name__
             if str(error).startswith("File does not exist"):
                 words = str(error)
-            raise ApiError(
+            raise ConfigurationError(
                 f"Context {source.context} of {where} cannot be used: {words}; "
-                f"try `kubectl --context {source.context} version`."
+                f"{Server('', source.context, named).hint}"
             ) from None
     plugin = [line for line in said if line.startswith("exec:")]
     if plugin:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 import msgspec
 import urllib3
 from msgspec import Struct
 
-IN_CLUSTER = "in-cluster"
-"""The name of the context if a pod's own service account is used."""
+from wirecheck.collect.api.kubeconfig import IN_CLUSTER
 
 
 class ApiError(Exception):
     """The API could not be read. The message has the cause and the next step."""
+
+
+class ConfigurationError(ApiError):
+    """The kubeconfig or its context cannot be used; no server was asked."""
 
 
 class ApiStatusError(ApiError):
@@ -29,13 +33,16 @@ class Server(Struct, frozen=True):
 
     host: str
     context: str
+    kubeconfig: str = ""
+    """The kubeconfig that the user named; empty where kubectl finds it by itself."""
 
     @property
     def hint(self) -> str:
         """The command that shows the same error with kubectl."""
         if self.context == IN_CLUSTER:
             return "check the pod's service account and its NetworkPolicies."
-        return f"try `kubectl --context {self.context} version`."
+        named = ["--kubeconfig", self.kubeconfig] if self.kubeconfig else []
+        return f"try `{shlex.join(['kubectl', *named, '--context', self.context, 'version'])}`."
 
 
 class _Status(Struct, frozen=True):

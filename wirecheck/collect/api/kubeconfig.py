@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from wirecheck.collect.api.errors import IN_CLUSTER
-
+IN_CLUSTER = "in-cluster"
+"""The name of the context if a pod's own service account is used."""
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
@@ -41,11 +41,8 @@ def choose(
 
     Raises KubeconfigError if there is none, or if it lacks the context.
     """
-    named = os.fspath(kubeconfig) if kubeconfig is not None else environment.get("KUBECONFIG", "")
-    paths = [Path(part).expanduser() for part in named.split(os.pathsep) if part]
-    paths = paths or [Path("~/.kube/config").expanduser()]
-    files = [path for path in paths if path.exists()]
-    if files:
+    named, paths = _paths(kubeconfig, environment)
+    if files := [path for path in paths if path.exists()]:
         contents = [_content(path) for path in files]
         wanted = context or _first(contents, "current-context")
         _check(files, contents, wanted)
@@ -56,6 +53,23 @@ def choose(
         f"There is no kubeconfig at {', '.join(str(path) for path in paths)}; "
         "give one with --kubeconfig, $KUBECONFIG or `kubeconfig:` in the inventory."
     )
+
+
+def contexts_of(
+    kubeconfig: str | os.PathLike[str] | None, environment: Mapping[str, str] = os.environ
+) -> list[str]:
+    """The names of the contexts. Raises KubeconfigError for a file that cannot be read."""
+    _, paths = _paths(kubeconfig, environment)
+    return sorted(_named([_content(path) for path in paths if path.exists()], "contexts"))
+
+
+def _paths(
+    kubeconfig: str | os.PathLike[str] | None, environment: Mapping[str, str]
+) -> tuple[str, list[Path]]:
+    """What was named, and the files that may have it."""
+    named = os.fspath(kubeconfig) if kubeconfig is not None else environment.get("KUBECONFIG", "")
+    paths = [Path(part).expanduser() for part in named.split(os.pathsep) if part]
+    return named, paths or [Path("~/.kube/config").expanduser()]
 
 
 def _content(path: Path) -> dict[str, Any]:

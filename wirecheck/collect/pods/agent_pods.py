@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from wirecheck.collect.api.client import Api
-from wirecheck.collect.api.errors import IN_CLUSTER
+from wirecheck.collect.api.kubeconfig import IN_CLUSTER
 from wirecheck.collect.pods.agent_manifest import NAME
 from wirecheck.collect.pods.agent_manifest import agent_pod as manifest
 from wirecheck.collect.pods.run_pods import PodKind, RunPods

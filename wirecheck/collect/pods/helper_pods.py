@@ -57,7 +57,7 @@ class HelpersOfRun:
             f"Creating {pods}, one per node, in namespace {namespace}: each runs {image} as a user "
             f"without rights, and sends back what it is sent at port {PORT}. They are removed "
             "when the run ends or is interrupted; at the latest they end by themselves after "
-            f"{self.seconds:,} s, and `wirecheck clean` removes them (label "
+            f"{self.seconds:,} s, and `{self._own.api.clean}` removes them (label "
             f"app.kubernetes.io/instance={self._own.run})."
         )
 

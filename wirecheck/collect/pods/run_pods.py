@@ -167,10 +167,10 @@ class RunPods:
         try:
             left = remove_pods(self.api, self.namespace, f"{RUN_LABEL}={self.run}")
         except ApiError as error:
-            return f"{kinds} may be left over: {error} `wirecheck clean` removes them."
+            return f"{kinds} may be left over: {error} `{self.api.clean}` removes them."
         self._made = False
         return (
-            f"{kinds} are still terminating ({left}); `wirecheck clean` shows those that remain."
+            f"{kinds} are still terminating ({left}); `{self.api.clean}` shows those that remain."
             * bool(left)
         )
 
@@ -288,10 +288,13 @@ class Removable(Protocol):
 
 
 @contextlib.contextmanager
-def removed_at_last(made: Removable, say: Callable[[str], None]) -> Iterator[None]:
+def removed_at_last(
+    made: Removable, say: Callable[[str], None], clean: str = "wirecheck clean"
+) -> Iterator[None]:
     """Remove the run's own pods whatever ends the block.
 
-    The first interrupt during the removal restarts it; the second one reports possible leftovers.
+    The first interrupt during the removal restarts it; the second one reports possible leftovers,
+    and the command `clean` that removes them.
     """
     try:
         yield
@@ -299,7 +302,7 @@ def removed_at_last(made: Removable, say: Callable[[str], None]) -> Iterator[Non
         try:
             problem = _removed(made)
         except KeyboardInterrupt:
-            say("Pods of this run may be left over: `wirecheck clean` removes them.")
+            say(f"Pods of this run may be left over: `{clean}` removes them.")
             raise
         if problem:
             say(problem)

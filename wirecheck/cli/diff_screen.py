@@ -1,0 +1,125 @@
+"""What `wirecheck diff` prints of two runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import msgspec
+
+from wirecheck.catalogue.registry import UNREACHABLE
+from wirecheck.cli.console import ConsoleProgress
+from wirecheck.evaluation.verdict import FailOn, exit_status
+from wirecheck.report.comparison import past_sentence
+from wirecheck.report.sentences import cluster_sentence, object_name
+from wirecheck.results.comparison import ComparedItems, compared
+from wirecheck.results.records import PastFinding
+from wirecheck.run.baseline import Baseline, read_baseline
+from wirecheck.run.cluster_changes import ClusterChange, changes_between
+from wirecheck.snapshot.folder import INDEX, Snapshot
+from wirecheck.text import moment, plural
+
+MOST = 50
+Say = Callable[[str], None]
+
+
+class RunDiff(msgspec.Struct, frozen=True):
+    """What `-o json` prints."""
+
+    before: str
+    now: str
+    new: list[PastFinding]
+    known: list[PastFinding]
+    fixed: list[PastFinding]
+    unseen: list[PastFinding]
+    changes: list[ClusterChange]
+
+
+def compare(before: Path, now: Path, output: str, fail_on: FailOn) -> int:
+    """Print the difference; return the exit status. Raises RequestError or SnapshotError."""
+    first, second = read_baseline(before), read_baseline(now)
+    ids = {check.id for check in second.results.started.checks}
+    found = compared(first.results.items, second.results.items, ids)
+    seen = snapshot_of(second)
+    changes = changes_between(first.results, second.results, snapshot_of(first), seen)
+    difference = _run_diff(first, second, found, changes)
+    if output == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(difference), indent=1).decode())
+    else:
+        _print(first, second, difference)
+    return exit_status(
+        found.items,
+        fail_on,
+        interrupted=second.results.ended.interrupted,
+        unreachable=seen.index.thresholds.get(UNREACHABLE, 0) if seen else 0,
+    )
+
+
+def snapshot_of(run: Baseline) -> Snapshot | None:
+    """What the run saw; None if it is not kept beside the results."""
+    path = Path(run.source)
+    for folder in (path, path.parent / "snapshot"):
+        if (folder / INDEX).is_file():
+            snapshot = Snapshot.open(folder)
+            return snapshot if snapshot.index.looks else None
+    return None
+
+
+def _run_diff(
+    first: Baseline, second: Baseline, found: ComparedItems, changes: list[ClusterChange]
+) -> RunDiff:
+    present = [
+        PastFinding(item.check, finding, item.node)
+        for item in found.items
+        for finding in item.findings
+    ]
+    return RunDiff(
+        before=first.source,
+        now=second.source,
+        new=[each for each in present if each.finding.standing == "new"],
+        known=[each for each in present if each.finding.standing == "known"],
+        fixed=found.fixed,
+        unseen=found.unseen,
+        changes=changes,
+    )
+
+
+def _print(first: Baseline, second: Baseline, difference: RunDiff) -> None:
+    """Print to standard output; hostile names are made harmless."""
+    say = ConsoleProgress(stderr=False).say
+    for head, run in (("before", first), ("now   ", second)):
+        started = run.results.started
+        say(f"{head}  {cluster_sentence(started.cluster)}, {moment(started.time)}, {run.source}")
+    _section(say, "Changed in the cluster", [str(change) for change in difference.changes])
+    _section(say, "New", [_sentence(each) for each in difference.new])
+    _section(say, "Still there", [_sentence(each) for each in difference.known])
+    _section(say, "Fixed", [past_sentence(each) for each in difference.fixed])
+    _section(say, "Not checked again", [past_sentence(each) for each in difference.unseen])
+    parts = (
+        f"{len(difference.new):,} new",
+        f"{len(difference.known):,} still there",
+        f"{len(difference.fixed):,} fixed",
+        f"{len(difference.unseen):,} not checked again",
+        plural(len(difference.changes), "change") + " in the cluster",
+    )
+    say(f"\n{', '.join(parts)}.")
+
+
+def _section(say: Say, title: str, lines: list[str]) -> None:
+    if not lines:
+        return
+    say(f"\n{title}")
+    for line in lines[:MOST]:
+        say(f"  {' '.join(line.split())}")
+    if lines[MOST:]:
+        say(f"  … and {len(lines) - MOST:,} more; -o json has all.")
+
+
+def _sentence(each: PastFinding) -> str:
+    where = f" on {each.node}" if each.node else ""
+    finding = each.finding
+    return (
+        f"{finding.level} {each.check}{where}: {object_name(finding)}: expected "
+        f"{finding.expected}; found {finding.found}"
+    )

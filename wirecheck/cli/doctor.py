@@ -1,0 +1,33 @@
+"""`wirecheck doctor`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from wirecheck.cli.shared_options import TEXT_OR_JSON, cluster_options
+
+
+@click.command()
+@TEXT_OR_JSON
+@cluster_options
+def doctor(output: str, **cluster: Any) -> int:
+    """Show whether the cluster can be checked: API access, access to the nodes, missing tools.
+
+    Every node is visited once. There is no verdict.
+    """
+    import msgspec
+
+    from wirecheck.cli.console import ConsoleProgress
+    from wirecheck.run.doctor import examine
+    from wirecheck.run.request import Request
+
+    examination = examine(Request(**cluster), ConsoleProgress())
+    if output == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(examination), indent=1).decode())
+        return examination.status
+    shown = ConsoleProgress(stderr=False)
+    for remark in examination.remarks:
+        shown.say(str(remark))
+    return examination.status

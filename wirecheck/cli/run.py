@@ -1,0 +1,108 @@
+"""`wirecheck run`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wirecheck.catalogue.profiles import PROFILES
+from wirecheck.cli import completion
+from wirecheck.cli.gates import Gates, gate_options
+from wirecheck.cli.output_options import output_options
+from wirecheck.cli.parameter_types import INTERVALS, PATH, SHARD, VERSION
+from wirecheck.cli.renamed_options import RenamedOptions
+from wirecheck.cli.shared_options import FAIL_ON, REPORT_DIR, cluster_options
+
+if TYPE_CHECKING:
+    from wirecheck.evaluation.verdict import FailOn
+    from wirecheck.report.delivery import Output
+    from wirecheck.run.shard import Shard
+
+
+@click.command(cls=RenamedOptions)
+@cluster_options
+@click.option(
+    "--snapshot", type=PATH, help="Evaluate the snapshot of an earlier run, without a cluster."
+)
+@REPORT_DIR
+@click.option(
+    "--keep", type=click.IntRange(min=1), help="Remove all but the newest N reports there."
+)
+@FAIL_ON
+@gate_options
+@output_options
+@click.option(
+    "--check",
+    "-k",
+    "globs",
+    multiple=True,
+    metavar="GLOB",
+    help="Only these checks: dns, pods.*.",
+    shell_complete=completion.checks,
+)
+@click.option(
+    "--profile",
+    type=click.Choice(list(PROFILES)),
+    help="Only the checks of this profile; see `wirecheck list --long`.",
+)
+@click.option(
+    "--target-version",
+    type=VERSION,
+    help="Leave out deprecations that a later version of Kubernetes brings: 1.40.",
+)
+@click.option(
+    "--dns-rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="DNS queries per second, over the whole cluster.",
+)
+@click.option("--shard", type=SHARD, help="Visit only shard K of N; /N in an Indexed Job.")
+@click.option("--rounds", type=click.IntRange(1, 6), help="Maximum number of visits to a node.")
+@click.option(
+    "--round-intervals", type=INTERVALS, help="Pauses before the second, third … round: 10,30."
+)
+@click.option(
+    "--helper-pods",
+    is_flag=True,
+    help="Create a pod on each node for the run, to send large payloads between all nodes.",
+)
+def run(
+    *,
+    snapshot: Path | None,
+    report_dir: Path,
+    keep: int | None,
+    globs: Sequence[str],
+    profile: str | None,
+    target_version: str | None,
+    rounds: int | None,
+    round_intervals: tuple[float, ...] | None,
+    dns_rate: float | None,
+    shard: Shard | None,
+    helper_pods: bool,
+    fail_on: FailOn,
+    gates: Gates,
+    outputs: Sequence[Output],
+    **cluster: Any,
+) -> int:
+    """Check a cluster, or a snapshot of one, and report what is wrong with it."""
+    from wirecheck.cli.outputs import perform_and_present
+    from wirecheck.run.request import Request
+
+    request = Request(
+        snapshot=snapshot,
+        report_dir=report_dir,
+        keep=keep,
+        profile=profile,
+        target_version=target_version,
+        fail_on=fail_on,
+        dns_rate=dns_rate,
+        shard=shard,
+        rounds=rounds,
+        round_intervals=round_intervals,
+        helper_pods=helper_pods,
+        **gates,
+        **cluster,
+    )
+    return perform_and_present(request, globs, outputs)
