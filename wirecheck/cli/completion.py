@@ -85,8 +85,9 @@ def namespaces(
 ) -> list[CompletionItem]:
     """Namespaces with a pod or a Service."""
     api = _api(context)
-    objects = [*api.pods, *api.services] if api else []
-    return _beginning(typed, {each.metadata.namespace for each in objects})
+    of_pods = {each.metadata.namespace for each in api.pods} if api else set()
+    of_services = {each.metadata.namespace for each in api.services} if api else set()
+    return _beginning(typed, of_pods | of_services)
 
 
 def _api(context: click.Context) -> ApiObjects | None:
