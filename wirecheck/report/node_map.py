@@ -1,9 +1,12 @@
-"""The map of nodes by checks. Nodes with equal outcomes share a row."""
+"""The map of nodes by checks: only checks that are not all right, the others on demand.
+
+Nodes with equal outcomes share a row. The columns are divided into bands that fit a sheet of A4.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -11,10 +14,16 @@ from wirecheck.catalogue.findings import Outcome
 from wirecheck.results.ordering import FAILING, CheckResults, worst
 
 MOST_ROWS = 150
+MOST_COLUMNS = 32
+"""Columns of one band: as many as fit a sheet of A4 beside the names of nodes."""
+
 CALM = frozenset({Outcome.PASS, Outcome.SKIP, None})
 
 Pattern = tuple[Outcome | None, ...]
 """One outcome for each check; None where the check has no item."""
+
+OutcomesOfNodes = Mapping[str, Mapping[str, Outcome]]
+"""By node, or an empty name for the cluster, and by check: the worst outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +51,8 @@ class NodeRow:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeMap:
-    """The map. `groups` are the headings, each with the number of columns that it spans."""
+class Band:
+    """Some columns of the map. `groups` are the headings, each with the columns that it spans."""
 
     groups: tuple[tuple[str, int], ...]
     columns: tuple[Column, ...]
@@ -52,18 +61,55 @@ class NodeMap:
     rows: tuple[NodeRow, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class NodeMap:
+    """The map: first the checks that found something on a node, then the others."""
+
+    loud: tuple[Band, ...]
+    calm: tuple[Band, ...]
+
+    @property
+    def calm_checks(self) -> int:
+        """The number of checks that passed, or did not apply, on every node."""
+        return sum(len(band.columns) for band in self.calm)
+
+
 def node_map(checks: Sequence[CheckResults]) -> NodeMap:
-    """The map with the worst rows first and those where nothing is wrong last."""
-    outcomes: dict[str, dict[int, Outcome]] = defaultdict(dict)
-    for column, check in enumerate(checks):
+    """The map, in each band with the worst rows first and those where nothing is wrong last."""
+    outcomes = _outcomes(checks)
+    loud = [check for check in checks if _is_loud(check)]
+    calm = [check for check in checks if not _is_loud(check)]
+    return NodeMap(_bands(loud, outcomes), _bands(calm, outcomes))
+
+
+def _is_loud(check: CheckResults) -> bool:
+    """Whether the check found something. That a node was not checked is said elsewhere."""
+    return any(item.outcome not in CALM for item in check.items)
+
+
+def _outcomes(checks: Sequence[CheckResults]) -> OutcomesOfNodes:
+    outcomes: dict[str, dict[str, Outcome]] = defaultdict(dict)
+    for check in checks:
         for item in (*check.items, *check.folded):
-            seen = outcomes[item.node].get(column, item.outcome)
-            outcomes[item.node][column] = worst([seen, item.outcome])
-    columns = range(len(checks))
-    patterns = {node: tuple(map(seen.get, columns)) for node, seen in outcomes.items()}
+            seen = outcomes[item.node].get(check.record.id, item.outcome)
+            outcomes[item.node][check.record.id] = worst([seen, item.outcome])
+    return outcomes
+
+
+def _bands(checks: Sequence[CheckResults], outcomes: OutcomesOfNodes) -> tuple[Band, ...]:
+    return tuple(
+        _band(checks[start : start + MOST_COLUMNS], outcomes)
+        for start in range(0, len(checks), MOST_COLUMNS)
+    )
+
+
+def _band(checks: Sequence[CheckResults], outcomes: OutcomesOfNodes) -> Band:
+    ids = [check.record.id for check in checks]
+    patterns = {node: tuple(map(seen.get, ids)) for node, seen in outcomes.items()}
     cluster = patterns.pop("", ())
     groups = tuple((name, len(list(some))) for name, some in groupby(checks, lambda c: c.group))
-    return NodeMap(groups, tuple(_columns(checks)), cluster, tuple(_rows(patterns)))
+    shown = cluster if any(cluster) else ()
+    return Band(groups, tuple(_columns(checks)), shown, tuple(_rows(patterns)))
 
 
 def _columns(checks: Sequence[CheckResults]) -> list[Column]:
@@ -78,7 +124,8 @@ def _rows(patterns: dict[str, Pattern]) -> list[NodeRow]:
     for node, pattern in sorted(patterns.items()):
         alike[pattern].append(node)
     rows = sorted(
-        (NodeRow(tuple(nodes), pattern) for pattern, nodes in alike.items()), key=_gravity
+        (NodeRow(tuple(nodes), pattern) for pattern, nodes in alike.items() if any(pattern)),
+        key=_gravity,
     )
     loud, calm = [r for r in rows if not r.is_calm], [r for r in rows if r.is_calm]
     if len(loud) > MOST_ROWS:

@@ -3,17 +3,23 @@
   const root = document.querySelector(".wirecheck");
   const form = root.querySelector("form.choice");
   const fields = form.querySelector(".fields");
+  // Rows of many nodes refer to a list that they share.
+  const sets = new Map(
+    [...root.querySelectorAll("[data-set]")].map((list) => [list.id, list.dataset.set.split(" ")]),
+  );
+  const nodesOf = ({ s, n }) => (s === undefined ? n.split(" ") : sets.get(`wc-nodes-${s}`));
   const entries = [...root.querySelectorAll("[data-o]")].map((element) => ({
     element,
     card: element.closest("article"),
     home: element.parentElement,
     outcome: element.dataset.o,
     group: element.dataset.g,
-    nodes: element.dataset.n.split(" "),
+    nodes: nodesOf(element.dataset),
   }));
   // Read on the first search only: there may be thousands of rows.
   const textOf = (entry) =>
-    (entry.text ??= `${entry.element.textContent} ${entry.card?.id ?? ""}`.toLowerCase());
+    (entry.text ??=
+      `${entry.element.textContent} ${entry.card?.id ?? ""} ${entry.nodes.join(" ")}`.toLowerCase());
 
   const state = () => ({
     q: form.elements.q.value.trim(),
@@ -61,6 +67,12 @@
     return element;
   };
 
+  // Nodes that share findings make one group.
+  const named = (nodes) =>
+    nodes.length > 3
+      ? `${nodes.slice(0, 3).join(", ")} and ${nodes.length - 3} more`
+      : nodes.join(", ") || "the cluster";
+
   // Rows are moved, and moved back, so that filters work the same in both views.
   const regroup = (by) => {
     if (by === grouped) return;
@@ -72,8 +84,7 @@
     const groups = new Map();
     for (const entry of rows) {
       const check = entry.card.id.slice(3);
-      const key =
-        by === "node" ? entry.nodes[0] || "the cluster" : entry.card.dataset.cause ?? check;
+      const key = by === "node" ? entry.nodes.join(" ") : (entry.card.dataset.cause ?? check);
       if (!groups.has(key)) groups.set(key, []);
       groups.get(key).push(entry);
       entry.element.rows[0].cells[0].dataset.check = check;
@@ -81,7 +92,8 @@
     const section = made("section", "cards regrouped", made("h2", "", `By ${by === "node" ? by : "likely cause"}`));
     for (const [key, some] of [...groups].sort((a, b) => b[1].length - a[1].length)) {
       const count = `${some.length} ${some.length === 1 ? "finding" : "findings"}`;
-      const title = made("h3", "", made("code", "", key), " ", made("small", "", count));
+      const name = by === "node" ? named(some[0].nodes) : key;
+      const title = made("h3", "", made("code", "", name), " ", made("small", "", count));
       const table = made("table", "entries", some[0].home.tHead.cloneNode(true));
       table.append(...some.map((entry) => entry.element));
       section.append(made("article", "card", title, table));
@@ -147,7 +159,7 @@
 
   let folded = [];
   addEventListener("beforeprint", () => {
-    folded = [...root.querySelectorAll("details:not([open])")];
+    folded = [...root.querySelectorAll("details:not([open], .ondemand)")];
     for (const details of folded) details.open = true;
   });
   addEventListener("afterprint", () => {
