@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -17,10 +18,14 @@ from tests.collect.conftest import status
 from tests.served_cluster import ServedCluster
 from tests.snapshots import CHECKS, broken, healthy, risky, unreachable, written
 from wirecheck import __version__
+from wirecheck.catalogue.registry import load
 from wirecheck.cli import main as cli
 from wirecheck.cli import outputs as cli_outputs
 from wirecheck.results.jsonl import read_results
 from wirecheck.snapshot.index import VisitRecord, VisitStatus, Waiver
+
+FAILED = "1 check failed on 1 node, 1 root cause."
+WARNED = "1 check warned on 1 node."
 
 
 @pytest.fixture
@@ -51,12 +56,12 @@ def reports(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("cluster", "options", "status", "verdict"),
     [
-        (healthy, only(), 0, "Healthy."),
-        (broken, only(), 1, "1 check failed on 1 node."),
-        (broken, [*only(), "--fail-on", "never"], 0, "1 check failed on 1 node."),
-        (broken, only("nodes"), 0, "Healthy."),
-        (risky, only("conntrack.table_usage"), 0, "Healthy, 1 warning."),
-        (risky, [*only("conntrack.table_usage"), "--fail-on", "warn"], 1, "Healthy, 1 warning."),
+        (healthy, only("pods.have_netns"), 0, "passed."),
+        (broken, only(), 1, FAILED),
+        (broken, [*only(), "--fail-on", "never"], 0, FAILED),
+        (broken, only("pods.have_netns"), 0, "passed."),
+        (risky, only("conntrack.table_usage"), 0, WARNED),
+        (risky, [*only("conntrack.table_usage"), "--fail-on", "warn"], 1, WARNED),
     ],
 )
 def test_the_status_and_the_last_line_tell_how_it_is(
@@ -66,7 +71,45 @@ def test_the_status_and_the_last_line_tell_how_it_is(
 
     code, out, _ = run("run", "--snapshot", snapshot, *options)
 
-    assert (code, out.splitlines()[-1]) == (status, verdict)
+    number, words = re.fullmatch(r"(\d+) of (\d+ checks run: .*)", out.splitlines()[-1]).groups()
+    assert (code, words) == (status, f"{len(load())} checks run: {verdict}")
+    assert int(number) == 1 or options == only()
+
+
+def test_selected_checks_are_not_the_cluster(run, tmp_path):
+    """Whether the prerequisite passes, or is what could not be done."""
+    well, away = (
+        written(tmp_path / name, cluster())
+        for name, cluster in (("well", healthy), ("away", unreachable))
+    )
+
+    verdicts = [
+        run("run", "--snapshot", snapshot, "-k", glob)[1].splitlines()[-1]
+        for snapshot, glob in (
+            (well, "pods.have_netns"),
+            (well, "nodes.reachable"),
+            (well, "pods.have_*"),
+            (well, "kube_proxy.no_leftover_mode"),
+            (away, "pods.have_netns"),
+        )
+    ]
+
+    of = f"of {len(load())} checks run:"
+    assert verdicts == [
+        f"1 {of} passed.",
+        f"1 {of} passed.",
+        f"2 {of} passed.",
+        f"1 {of} 1 check could not be completed on 1 node.",
+        f"2 {of} 2 checks could not be completed on 1 node.",
+    ]
+
+
+def test_a_profile_is_a_selection(run, tmp_path):
+    snapshot = written(tmp_path / "seen", healthy())
+
+    _, out, _ = run("run", "--snapshot", snapshot, "--profile", "pre-upgrade")
+
+    assert re.match(rf"\d+ of {len(load())} checks run: ", out.splitlines()[-1])
 
 
 def test_a_node_that_was_not_looked_at_is_not_healthy(run, tmp_path):

@@ -311,7 +311,7 @@ def test_an_interrupted_run_is_not_a_healthy_one():
 def test_the_verdict_is_one_sentence():
     items = list(evaluate(Looks([broken()], []), pods_and_links()))
 
-    assert verdict(items) == "1 check failed on 1 node."
+    assert verdict(items) == "1 check failed on 1 node, 1 root cause."
     assert verdict(list(evaluate(Looks([SmallCluster()], []), pods_and_links()))) == "Healthy."
     assert verdict([]) == "Nothing was checked."
 

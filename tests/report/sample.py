@@ -265,7 +265,8 @@ def broken() -> Results:
             items,
             coverage,
             1,
-            "3 checks failed on 2 nodes, 40 items could not be checked, 2 warnings.",
+            "3 checks failed on 2 nodes, 3 root causes, 3 checks could not be completed on 4 "
+            "nodes, 2 checks warned on 2 nodes, 1 check known from the baseline, 1 check waived.",
         ),
     )
 
@@ -290,7 +291,7 @@ def nothing() -> Results:
     nodes = ["w1", "w2", "w3"]
     items = list(_items(nodes, records()[:4], dict.fromkeys(nodes, (Outcome.ERROR, REFUSED))))
     coverage = Coverage(nodes_known=3, pods_known=40, services_known=9, unreachable=nodes)
-    verdict = "12 items could not be checked."
+    verdict = "4 checks could not be completed on 3 nodes."
     return Results(_started(records()[:4]), items, _ended(items, coverage, 2, verdict))
 
 

@@ -20,6 +20,7 @@ from wirecheck.report.webhook import WebhookError, post
 from wirecheck.run.sonobuoy_progress import SonobuoyProgress
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
 
+FAILED = "1 check failed on 1 node, 1 root cause."
 SECRET = "T0KEN-that-nobody-may-see"
 
 
@@ -150,7 +151,7 @@ def test_what_cannot_be_written_in_the_end_is_said_and_stops_nothing(run, tmp_pa
 
     status, out, err = run("--snapshot", snapshot, "-o", "junit=no/such/folder/x", "-o", "html=h")
 
-    assert (status, out.splitlines()[-1]) == (0, "Healthy.")
+    assert (status, out.splitlines()[-1].partition("run: ")[2]) == (0, "passed.")
     assert "The junit report was not written: there is no folder no/such/folder" in err
     assert Path("h").is_file()
 
@@ -162,7 +163,9 @@ def test_github_gets_a_summary_and_annotations(run, tmp_path, monkeypatch):
 
     _, out, _ = run("--snapshot", written(tmp_path / "seen", broken()))
 
-    assert summary.read_text().startswith("# of another step\n## ❌ 1 check failed on 1 node.")
+    written_text = summary.read_text()
+    assert written_text.startswith("# of another step\n## ❌ ")
+    assert "checks run: 1 check failed on 1 node, 1 root cause." in written_text
     assert out.splitlines()[-1].startswith("::error title=wirecheck pods.ip_on_interface")
 
 
@@ -208,7 +211,7 @@ def test_a_chat_gets_changes_only(run, tmp_path, chat):
     first, second = (body["text"].splitlines() for body in chat.bodies)
     assert first[0].startswith("FAIL small, Kubernetes v1.34.4")
     assert first[2] == "Failing: pods.ip_on_interface"
-    assert second[1] == "Healthy."
+    assert second[1].endswith(" checks run: passed.")
 
 
 @pytest.mark.parametrize("status", [500, 302])
@@ -219,7 +222,7 @@ def test_a_chat_that_refuses_is_a_warning(run, tmp_path, chat, status):
         "--snapshot", written(tmp_path / "ill", broken()), "-o", f"webhook={chat.url}"
     )
 
-    assert (code, out.splitlines()[-1]) == (1, "1 check failed on 1 node.")
+    assert (code, out.splitlines()[-1].partition("run: ")[2]) == (1, FAILED)
     assert f"Webhook not sent: 127.0.0.1 answered with status {status}." in err
     assert SECRET not in out + err
     assert len(chat.bodies) == 1
@@ -313,7 +316,7 @@ def test_a_plugin_of_sonobuoy_informs_its_sidecar(run, tmp_path, monkeypatch, ch
 
     run("--snapshot", written(tmp_path / "seen", broken()), "-o", "sonobuoy")
 
-    assert [body["msg"] for body in chat.bodies] == ["1 check failed on 1 node."]
+    assert [body["msg"].partition("run: ")[2] for body in chat.bodies] == [FAILED]
 
 
 def test_a_sidecar_that_is_not_there_changes_nothing(run, tmp_path, monkeypatch):

@@ -286,7 +286,7 @@ def test_labels_keep_hostile_names_as_values():
     [
         ("broken", 2, "WIRECHECK CRITICAL - 3 checks failed on 2 nodes"),
         ("healthy", 0, "WIRECHECK OK - Healthy."),
-        ("nothing", 3, "WIRECHECK UNKNOWN - 12 items could not be checked."),
+        ("nothing", 3, "WIRECHECK UNKNOWN - 4 checks could not be completed on 3 nodes."),
         ("empty", 3, "WIRECHECK UNKNOWN - Nothing was checked."),
     ],
 )

@@ -10,6 +10,7 @@ from tests.report import sample
 from wirecheck.catalogue.findings import Level, Outcome
 from wirecheck.report import junit
 from wirecheck.results.records import ItemResult
+from wirecheck.results.tally import tally_of
 
 RUNS = {
     "broken": sample.broken(),
@@ -109,32 +110,27 @@ def test_stays_under_a_megabyte(name):
     assert len(text_of(name).encode()) <= 1_000_000
 
 
-def test_one_case_per_check_and_one_more_per_red_node(broken):
-    own = {f"wirecheck.{identity}" for identity, _ in sample.CHECKS}
-    assert own <= set(broken)
-    assert {name for name in set(broken) - own if broken[name].mark != "skipped"} == {
-        "wirecheck.nodes.reachable[w7]",
-        "wirecheck.nodes.reachable[w9]",
-        "wirecheck.pods.carries_its_addresses[w2]",
-        "wirecheck.services.are_programmed[w2]",
-        "wirecheck.services.are_programmed[w5]",
-        "wirecheck.services.kube_proxy_is_in_sync[w5]",
-        "wirecheck.dns.pods_resolve_tcp[w4]",
-        "wirecheck.firewall.has_no_leftovers[w6]",
-    }
+def test_each_check_is_one_case_however_many_nodes_fail(broken):
+    assert set(broken) == {f"wirecheck.{identity}" for identity, _ in sample.CHECKS}
+
+
+def test_each_failure_is_counted_once():
+    root = ElementTree.fromstring(junit.render(sample.broken()))
+    numbers = tally_of(sample.broken())
+    assert int(root.get("failures")) == numbers.number(Outcome.FAIL) == 3
+    assert int(root.get("errors")) == numbers.number(Outcome.ERROR) == 3
 
 
 @pytest.mark.parametrize(
     ("name", "mark"),
     [
         ("pods.carries_its_addresses", "failure"),
-        ("pods.carries_its_addresses[w2]", "failure"),
+        ("services.are_programmed", "failure"),
         ("dns.pods_resolve_tcp", "error"),
-        ("dns.pods_resolve_tcp[w4]", "error"),
-        ("nodes.reachable[w7]", "error"),
+        ("nodes.reachable", "error"),
         ("services.ipvs_weights_are_even", "skipped"),
-        ("conntrack.no_drops[w1]", "skipped"),
-        ("links.mtu_is_equal[w3]", "skipped"),
+        ("conntrack.no_drops", "skipped"),
+        ("links.mtu_is_equal", "skipped"),
         ("conntrack.table_usage", "system-out"),
         ("pods.addresses_are_unique", ""),
     ],
@@ -144,14 +140,15 @@ def test_outcomes(broken, name, mark):
 
 
 def test_a_failure_makes_sense_alone(broken):
-    case = broken["wirecheck.pods.carries_its_addresses[w2]"]
+    case = broken["wirecheck.pods.carries_its_addresses"]
     assert case.message == (
-        "w2: Pod shop/web-6d4cf56db6-x2x7q eth0 (Deployment/web): expected 10.32.2.17 on eth0, "
-        "found nothing (and 2 more)"
+        "Failed on 1 of 12 nodes (w2); 3 nodes not checked. w2: Pod shop/web-6d4cf56db6-x2x7q "
+        "eth0 (Deployment/web): expected 10.32.2.17 on eth0, found nothing (and 2 more)"
     )
     for part in (
         "Each pod's interface carries every address",
-        "Node w2, cluster prod-eu-1",
+        "Failed on 1 of 12 nodes (w2); 3 nodes not checked. Cluster prod-eu-1.",
+        "On w2:",
         "expected: 10.32.2.17 on eth0",
         "found:    nothing",
         "in 3 rounds",
@@ -164,26 +161,27 @@ def test_a_failure_makes_sense_alone(broken):
 
 def test_the_case_of_a_check_says_where(broken):
     case = broken["wirecheck.services.are_programmed"]
-    assert "failed on 2 of 12 nodes (w2, w5); 3 nodes not checked" in case.message
+    assert "Failed on 2 of 12 nodes (w2, w5); 3 nodes not checked" in case.message
+    assert case.text.index("On w2:") < case.text.index("On w5:")
 
 
 def test_findings_are_capped_with_a_count(broken):
-    case = broken["wirecheck.services.are_programmed[w5]"]
-    assert case.text.count("expected:") == 20
+    case = broken["wirecheck.services.are_programmed"]
+    assert case.text.count("expected:") == 2 + 20
     assert "and 14 more" in case.text
 
 
 def test_an_error_does_not_advise_what_is_for_failures(broken):
-    case = broken["wirecheck.dns.pods_resolve_tcp[w4]"]
+    case = broken["wirecheck.dns.pods_resolve_tcp"]
     assert "raise `ulimit -n`" in case.message
     assert sample.REMEDY not in case.text
 
 
 def test_what_was_accepted_says_so_and_why(broken):
-    waived = broken["wirecheck.conntrack.no_drops[w1]"].message
-    assert waived.startswith("waived (burst test until the new limit is rolled out (sre-net")
+    waived = broken["wirecheck.conntrack.no_drops"].message
+    assert waived.startswith("Waived on 1 of 12 nodes (w1); 3 nodes not checked; waived (burst ")
     assert "found +12 within 2.0 s" in waived
-    assert "known from the baseline" in broken["wirecheck.links.mtu_is_equal[w3]"].message
+    assert "known from the baseline" in broken["wirecheck.links.mtu_is_equal"].message
     assert "iptables mode (9 nodes)" in broken["wirecheck.services.ipvs_weights_are_even"].message
 
 
@@ -197,7 +195,7 @@ def test_inconclusive_objects_are_listed(broken):
     assert "12 objects (NetworkPolicy shop/deny-egress)" in (
         broken["wirecheck.dns.pods_resolve_udp"].text
     )
-    assert "Service shop/search" in broken["wirecheck.services.are_programmed[w2]"].text
+    assert "Service shop/search" in broken["wirecheck.services.are_programmed"].text
 
 
 def test_nothing_unprintable_gets_through():
@@ -244,13 +242,20 @@ def test_a_check_without_any_judgement_is_an_error():
 
 
 @pytest.mark.slow
-def test_nodes_that_have_no_case_are_counted():
-    message = next(
-        case.message
-        for name, case in cases(RUNS["all red"]).items()
-        if name.endswith("check_00") and case.mark
-    )
-    assert re.search(r"[\d,]+ of these have no case of their own", message)
+def test_nodes_whose_findings_are_left_out_are_counted():
+    failed = next(case for case in cases(RUNS["all red"]).values() if case.mark)
+    assert "Failed on 1,000 of 1,000 nodes (" in failed.message
+    assert re.search(r"The findings of [\d,]+ more nodes are left out", failed.text)
+
+
+def test_a_check_that_fails_and_could_not_be_completed_elsewhere_is_one_failure():
+    results = sample.broken()
+    unread = ItemResult("pods.carries_its_addresses", Outcome.ERROR, "w3", "No netns was read.")
+    items = [unread if (e.check, e.node) == (unread.check, "w3") else e for e in results.items]
+    case = cases(replace(results, items=items))["wirecheck.pods.carries_its_addresses"]
+    assert case.mark == "failure"
+    assert "could not be completed on 1 of 12 nodes (w3)" in case.message
+    assert case.text.index("On w2:") < case.text.index("On w3:\nNo netns was read.")
 
 
 def test_the_suite_shows_which_cluster_and_how_much():

@@ -109,8 +109,7 @@ def test_names_stay_the_same_from_run_to_run():
 
     def of_checks(results) -> set[str]:
         root = ElementTree.fromstring(junit.render(results).encode())
-        names = (f"{c.get('classname')}.{c.get('name')}" for c in root.iter("testcase"))
-        return {name for name in names if "[" not in name}
+        return {f"{c.get('classname')}.{c.get('name')}" for c in root.iter("testcase")}
 
     assert of_checks(sample.broken()) == of_checks(sample.healthy())
 

@@ -13,7 +13,7 @@ from wirecheck.cli.console import ConsoleProgress
 from wirecheck.evaluation.verdict import FailOn, exit_status
 from wirecheck.report.comparison import past_sentence
 from wirecheck.report.sentences import cluster_sentence, object_name
-from wirecheck.results.comparison import ComparedItems, compared
+from wirecheck.results.comparison import ComparedItems, compared, root_causes_first
 from wirecheck.results.records import PastFinding
 from wirecheck.run.baseline import Baseline, read_baseline
 from wirecheck.run.cluster_changes import ClusterChange, changes_between
@@ -69,18 +69,22 @@ def snapshot_of(run: Baseline) -> Snapshot | None:
 def _run_diff(
     first: Baseline, second: Baseline, found: ComparedItems, changes: list[ClusterChange]
 ) -> RunDiff:
-    present = [
-        PastFinding(item.check, finding, item.node)
-        for item in found.items
-        for finding in item.findings
-    ]
+    present = root_causes_first(
+        (
+            PastFinding(item.check, finding, item.node)
+            for item in found.items
+            for finding in item.findings
+        ),
+        found.items,
+    )
+    before = first.results.items
     return RunDiff(
         before=first.source,
         now=second.source,
         new=[each for each in present if each.finding.standing == "new"],
         known=[each for each in present if each.finding.standing == "known"],
-        fixed=found.fixed,
-        unseen=found.unseen,
+        fixed=root_causes_first(found.fixed, before),
+        unseen=root_causes_first(found.unseen, before),
         changes=changes,
     )
 
@@ -91,6 +95,7 @@ def _print(first: Baseline, second: Baseline, difference: RunDiff) -> None:
     for head, run in (("before", first), ("now   ", second)):
         started = run.results.started
         say(f"{head}  {cluster_sentence(started.cluster)}, {moment(started.time)}, {run.source}")
+        say(f"        {run.results.ended.verdict}")
     _section(say, "Changed in the cluster", [str(change) for change in difference.changes])
     _section(say, "New", [_sentence(each) for each in difference.new])
     _section(say, "Still there", [_sentence(each) for each in difference.known])
@@ -101,9 +106,9 @@ def _print(first: Baseline, second: Baseline, difference: RunDiff) -> None:
         f"{len(difference.known):,} still there",
         f"{len(difference.fixed):,} fixed",
         f"{len(difference.unseen):,} not checked again",
-        plural(len(difference.changes), "change") + " in the cluster",
     )
-    say(f"\n{', '.join(parts)}.")
+    changes = plural(len(difference.changes), "change")
+    say(f"\nFindings: {', '.join(parts)}. {changes} in the cluster.")
 
 
 def _section(say: Say, title: str, lines: list[str]) -> None:
@@ -119,7 +124,8 @@ def _section(say: Say, title: str, lines: list[str]) -> None:
 def _sentence(each: PastFinding) -> str:
     where = f" on {each.node}" if each.node else ""
     finding = each.finding
+    why = f" ({each.why})" if each.why else ""
     return (
         f"{finding.level} {each.check}{where}: {object_name(finding)}: expected "
-        f"{finding.expected}; found {finding.found}"
+        f"{finding.expected}; found {finding.found}{why}"
     )

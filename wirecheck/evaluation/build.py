@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from wirecheck import __version__
-from wirecheck.catalogue.registry import UNREACHABLE, Check
+from wirecheck.catalogue.registry import UNREACHABLE, Check, load
 from wirecheck.catalogue.remedies import general
 from wirecheck.evaluation.slow_commands import slow_commands
 from wirecheck.evaluation.verdict import (
@@ -51,6 +51,8 @@ class Evaluated:
     """The values measured on each evaluated node."""
     overrides: Sequence[Override] = ()
     """Thresholds and waivers that replace those of the snapshot."""
+    prerequisites: Collection[str] = ()
+    """Checks that ran only because the selected ones depend on them."""
     interrupted: bool = False
     comparison: Comparison | None = None
 
@@ -61,6 +63,7 @@ def results_of(evaluated: Evaluated, seconds: float, fail_on: FailOn) -> Results
     items = evaluated.items
     interrupted = evaluated.interrupted
     unreachable = index.thresholds.get(UNREACHABLE, 0)
+    catalogue = len(load())
     return Results(
         started=RunStarted(
             format=FORMAT,
@@ -76,11 +79,19 @@ def results_of(evaluated: Evaluated, seconds: float, fail_on: FailOn) -> Results
             checks=[_check(check) for check in evaluated.checks],
             overrides=list(evaluated.overrides),
             notes=_notes(evaluated.snapshot),
+            catalogue=catalogue,
+            prerequisites=sorted(evaluated.prerequisites),
         ),
         items=items,
         ended=RunEnded(
             status=exit_status(items, fail_on, interrupted=interrupted, unreachable=unreachable),
-            verdict=verdict(items, interrupted=interrupted, unreachable=unreachable),
+            verdict=verdict(
+                items,
+                interrupted=interrupted,
+                unreachable=unreachable,
+                catalogue=catalogue if len(evaluated.checks) < catalogue else 0,
+                prerequisites=evaluated.prerequisites,
+            ),
             coverage=coverage(
                 evaluated.first_round,
                 index,

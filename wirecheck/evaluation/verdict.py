@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Collection, Iterable, Sequence, Set
 from typing import Literal
 
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.sampled_peers import sampled_peers
 from wirecheck.model.cluster import Cluster
 from wirecheck.results.exit_statuses import FAILED, HEALTHY, INCOMPLETE, NOTHING_TO_DO
+from wirecheck.results.ordering import is_spared
 from wirecheck.results.records import Coverage, ItemResult
+from wirecheck.results.tally import Tally, tally
 from wirecheck.snapshot.index import SnapshotIndex, VisitRecord, VisitStatus
 from wirecheck.text import plural
 
@@ -60,40 +62,52 @@ def spared_nodes(items: Iterable[ItemResult], unreachable: float) -> list[str]:
     return missing if seen and len(missing) <= unreachable else []
 
 
-def is_spared(item: ItemResult, spared: Set[str]) -> bool:
-    """Whether the item only reports that one of the `spared` nodes was not checked."""
-    return item.node in spared and (item.folded or item.check == REACHABLE)
-
-
 def verdict(
-    items: Sequence[ItemResult], *, interrupted: bool = False, unreachable: float = 0
+    items: Sequence[ItemResult],
+    *,
+    interrupted: bool = False,
+    unreachable: float = 0,
+    catalogue: int = 0,
+    prerequisites: Collection[str] = (),
 ) -> str:
-    """One sentence, the worst first."""
-    spared = set(spared_nodes(items, unreachable))
-    items = [item for item in items if not is_spared(item, spared)]
-    number = Counter(item.outcome for item in items)
-    failing_nodes = {item.node for item in items if item.outcome is Outcome.FAIL and item.node}
-    parts = []
-    if number[Outcome.FAIL]:
-        failed = {item.check for item in items if item.outcome is Outcome.FAIL}
-        where = f" on {plural(len(failing_nodes), 'node')}" if failing_nodes else ""
-        parts.append(f"{plural(len(failed), 'check')} failed{where}")
-    if number[Outcome.ERROR]:
-        parts.append(f"{plural(number[Outcome.ERROR], 'item')} could not be checked")
+    """One sentence, the worst first.
+
+    `catalogue` is the number of all checks if only some of them were selected, otherwise 0.
+    `prerequisites` ran without being selected.
+    """
+    spared = spared_nodes(items, unreachable)
+    counted = tally(items, spared, prerequisites)
+    parts = [counted.phrase(each) for each in (Outcome.FAIL, Outcome.ERROR) if counted.number(each)]
     if interrupted:
         parts.append("the run was interrupted")
-    if not parts and not number - Counter({Outcome.SKIP: number[Outcome.SKIP]}):
-        return "Nothing was checked."
-    if number[Outcome.WARN]:
-        parts.append(plural(number[Outcome.WARN], "warning"))
-    if not number[Outcome.FAIL] and not number[Outcome.ERROR] and not interrupted:
-        parts.insert(0, "nothing new" if number[Outcome.KNOWN] else "healthy")
-    for outcome, word in ((Outcome.KNOWN, "known"), (Outcome.WAIVED, "waived")):
-        if number[outcome]:
-            parts.append(f"{plural(number[outcome], 'item')} {word}")
+    if not parts:
+        parts += _good_parts(counted, is_selection=bool(catalogue))
+    for outcome in (Outcome.WARN, Outcome.KNOWN, Outcome.WAIVED):
+        if counted.number(outcome):
+            parts.append(counted.phrase(outcome))
     if spared:
         parts.append(f"{plural(len(spared), 'node')} not checked, which is accepted")
-    return f"{', '.join(parts).capitalize()}."
+    sentence = ", ".join(parts)
+    if catalogue and counted.ran:
+        return f"{counted.ran:,} of {plural(catalogue, 'check')} run: {sentence}."
+    return f"{sentence[:1].upper()}{sentence[1:]}."
+
+
+def _good_parts(counted: Tally, *, is_selection: bool) -> list[str]:
+    """The beginning of a verdict without failures. Some selected checks are not the cluster."""
+    if counted.ran == counted.number(Outcome.SKIP):
+        return ["not applicable" if is_selection and counted.ran else "nothing was checked"]
+    if counted.number(Outcome.KNOWN):
+        return ["nothing new"]
+    if not is_selection:
+        return ["healthy"]
+    if counted.ran == counted.number(Outcome.PASS):
+        return ["passed"]
+    return [
+        counted.phrase(outcome)
+        for outcome in (Outcome.PASS, Outcome.SKIP)
+        if counted.number(outcome)
+    ]
 
 
 def coverage(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.text import Text
 
+from wirecheck.catalogue.findings import Outcome
 from wirecheck.inspect.parts import FindingView, InterfaceView, Source
+from wirecheck.results.ordering import worst
+from wirecheck.results.tally import WORDS, Tally
 from wirecheck.text import harmless, shortened
 
 LABEL = 17
@@ -100,6 +103,23 @@ def findings_here(findings: Iterable[FindingView], rail: str = "") -> Iterator[L
         )
 
 
+def tally_of_findings(findings: Sequence[FindingView]) -> Tally:
+    """The numbers of a view, counted as those of a run."""
+    outcomes: dict[str, Outcome] = {}
+    for each in findings:
+        outcome = Outcome(each.outcome)
+        outcomes[each.check] = worst([outcome, outcomes.get(each.check, outcome)])
+    nodes = {
+        outcome: len(
+            {each.node for each in findings if each.outcome == outcomes[each.check] == outcome}
+            - {""}
+        )
+        for outcome in outcomes.values()
+    }
+    own = {each.check for each in findings if each.outcome == "fail" and not each.follows_from}
+    return Tally(outcomes, nodes, len(own))
+
+
 def _in_short(each: FindingView) -> str:
     found = shortened(each.found, LONGEST_HERE)
     if each.level == "error":
@@ -107,8 +127,11 @@ def _in_short(each: FindingView) -> str:
     return f"{found}; expected {shortened(each.expected, LONGEST_HERE)}"
 
 
-def found_lines(findings: Iterable[FindingView]) -> Iterator[Line]:
-    """The complete findings at the end of a view, with their evidence."""
+def found_lines(findings: Sequence[FindingView]) -> Iterator[Line]:
+    """The complete findings at the end of a view, counted, with their evidence."""
+    counted = tally_of_findings(findings)
+    parts = [counted.phrase(outcome) for outcome in WORDS if counted.number(outcome)]
+    yield Line(f"{', '.join(parts)}:", style="bold")
     for each in findings:
         where = f"{each.node}: " if each.node else ""
         name = f"{each.namespace}/{each.name}" if each.namespace else each.name
@@ -118,6 +141,8 @@ def found_lines(findings: Iterable[FindingView]) -> Iterator[Line]:
             label=each.outcome.upper(),
             style=STYLES.get(each.level, ""),
         )
+        if each.follows_from:
+            yield Line(each.follows_from, label="  follows from")
         if each.level != "error":
             yield Line(shortened(each.expected, LONGEST), label="  expected")
         yield Line(shortened(each.found, LONGEST), label="  found")

@@ -43,6 +43,8 @@ class FindingView(View, frozen=True, kw_only=True):
     expected: str = ""
     found: str = ""
     evidence: list[str] = []
+    follows_from: str = ""
+    """The check from whose finding this one likely follows; empty if it is a root cause."""
     step: str = ""
     """In the view of a pod: the step of the drawing at which it is shown."""
 

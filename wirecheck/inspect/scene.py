@@ -6,7 +6,7 @@ drawing shows the state that it describes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +16,8 @@ from wirecheck.evaluation.evaluate import Evaluation, visited
 from wirecheck.inspect.parts import FindingView, Source
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
+from wirecheck.results.causes import ItemKey, symptoms
+from wirecheck.results.ordering import WORST_FIRST
 from wirecheck.results.records import ItemResult
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
@@ -67,8 +69,13 @@ def _items(
 
 
 def findings_of(items: Collection[ItemResult]) -> Iterator[FindingView]:
-    """The findings, and errors with their reasons unless they only repeat a failed visit."""
-    for item in items:
+    """The findings, root causes first, and the reasons of errors.
+
+    Errors that only repeat a failed visit are left out.
+    """
+    causes = symptoms(items)
+    for item in sorted(items, key=lambda each: _gravity(each, causes)):
+        follows_from, _ = causes.get((item.check, item.node), ("", ""))
         for each in item.findings:
             yield FindingView(
                 check=item.check,
@@ -82,6 +89,7 @@ def findings_of(items: Collection[ItemResult]) -> Iterator[FindingView]:
                 expected=each.expected,
                 found=each.found,
                 evidence=list(each.evidence),
+                follows_from=follows_from,
             )
         if item.outcome is Outcome.ERROR and item.reason and not item.folded:
             yield FindingView(
@@ -93,4 +101,9 @@ def findings_of(items: Collection[ItemResult]) -> Iterator[FindingView]:
                 name=item.node,
                 expected="a round that can be evaluated",
                 found=item.reason,
+                follows_from=follows_from,
             )
+
+
+def _gravity(item: ItemResult, causes: Mapping[ItemKey, ItemKey]) -> tuple[int, bool]:
+    return WORST_FIRST.index(item.outcome), (item.check, item.node) in causes

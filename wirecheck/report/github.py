@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wirecheck.report.sentences import object_name
-from wirecheck.results.ordering import FAILING, WORST_FIRST, by_check
+from wirecheck.report.sentences import following_sentence, object_name
+from wirecheck.results.causes import symptoms
+from wirecheck.results.ordering import FAILING, by_check, causes_first, causes_of
 from wirecheck.results.records import ItemResult, Results
 from wirecheck.text import harmless, shortened
 
@@ -14,18 +15,19 @@ LONGEST = 500
 
 
 def error_lines(results: Results) -> list[str]:
-    """One line for each failing check, the worst first: where it fails, and the first finding."""
-    failing = sorted(
-        (check for check in by_check(results) if check.having(*FAILING)),
-        key=lambda check: WORST_FIRST.index(check.outcome),
-    )
+    """One line for each failing check, root causes first: where, and the first finding."""
+    causes = symptoms(results.items)
+    failing = causes_first((c for c in by_check(results) if c.having(*FAILING)), causes)
     lines = []
     for check in failing[:MOST]:
-        items = check.having(*FAILING)
+        items = check.having(check.outcome)
         nodes = len({item.node for item in items if item.node})
         where = f" on {nodes:,} nodes" if nodes > 1 else ""
         title = _property(f"wirecheck {check.record.id}{where}")
-        lines.append(f"::error title={title}::{_text('; '.join(_first(items[0])))}")
+        text = "; ".join(_first(items[0]))
+        if following := following_sentence(causes_of(check, causes)):
+            text = f"{following} {text}"
+        lines.append(f"::error title={title}::{_text(text)}")
     return lines
 
 

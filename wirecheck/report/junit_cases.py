@@ -1,7 +1,7 @@
-"""The cases of `junit.xml`, and the text of each.
+"""The cases of `junit.xml`, one for each check, and the text of each.
 
-The case of a check has the same name in every run, so that pipelines can tell new failures from
-old ones; the cases of nodes say where.
+A case has the same name in every run, so that pipelines can tell new failures from old ones. Its
+text says on which nodes the check fails, and what was found there.
 """
 
 from __future__ import annotations
@@ -15,18 +15,27 @@ from msgspec.structs import replace
 
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.report.comparison import standing_word
-from wirecheck.report.sentences import OUTCOME_WORDS, coverage_sentence, object_name
+from wirecheck.report.sentences import (
+    OUTCOME_WORDS,
+    coverage_sentence,
+    following_sentence,
+    object_name,
+)
+from wirecheck.results.causes import symptoms
 from wirecheck.results.ordering import (
     ACCEPTED,
     FAILING,
     CheckResults,
     by_check,
+    causes_first,
+    causes_of,
     checked_nothing,
     is_spared,
     tone,
     total,
 )
 from wirecheck.results.records import FindingRecord, ItemResult, Results
+from wirecheck.results.tally import tally_of
 from wirecheck.text import listed, plural, shortened
 
 Mark = Literal["", "failure", "error", "skipped"]
@@ -34,7 +43,7 @@ Mark = Literal["", "failure", "error", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """How much is shown: findings of a case, lines of evidence of a finding, nodes of a check.
+    """How much is shown: findings of a node, lines of evidence of a finding, nodes of a check.
 
     `text` is the length at which a value is truncated.
     """
@@ -62,27 +71,35 @@ class Case:
 
 
 def cases(results: Results, detail: Detail) -> Iterator[Case]:
-    """Every case of the run, in the catalogue's order."""
-    yield from _run_cases(results)
-    for check in by_check(_without_spared(results)):
-        yield _check_case(check, detail)
-        if not _is_one_item(check):
-            yield from _node_cases(check, results, detail)
+    """Every case of the run, the worst first, and root causes before their symptoms."""
+    counted = tally_of(results).outcomes
+    causes = symptoms(results.items)
+    checks = causes_first(by_check(_without_spared(results)), causes)
+    found = [
+        _check_case(check, causes_of(check, causes), results, detail)
+        for check in checks
+        if check.record.id in counted
+    ]
+    yield from _run_cases(results, has_errors=any(case.mark == "error" for case in found))
+    yield from found
 
 
 def _without_spared(results: Results) -> Results:
     """The results with accepted missing nodes as skipped: JUnit has no other word for it."""
     items = [
         replace(item, outcome=Outcome.SKIP, reason=f"{SPARED}: {_message(item, _BRIEF)}")
-        if item.outcome is Outcome.ERROR and is_spared(results, item)
+        if item.outcome is Outcome.ERROR and is_spared(item, results.ended.spared)
         else item
         for item in results.items
     ]
     return replace(results, items=items)
 
 
-def _run_cases(results: Results) -> Iterator[Case]:
-    """Cases for runs that checked nothing, or not everything: a pipeline must not be green then."""
+def _run_cases(results: Results, *, has_errors: bool) -> Iterator[Case]:
+    """Cases for runs that checked nothing, or not everything: a pipeline must not be green then.
+
+    `has_errors` is whether the case of a check already says that not everything was checked.
+    """
     ended = results.ended
     if checked_nothing(results):
         yield Case(
@@ -92,7 +109,9 @@ def _run_cases(results: Results) -> Iterator[Case]:
             f"Nothing could be checked: {ended.verdict}",
             "\n".join([f"{coverage_sentence(ended.coverage)}.", *results.started.notes]),
         )
-    elif ended.interrupted or (ended.status > 1 and tone(results) is not Outcome.FAIL):
+    elif ended.interrupted or (
+        ended.status > 1 and tone(results) is not Outcome.FAIL and not has_errors
+    ):
         yield Case(
             "run",
             "checked_everything",
@@ -102,69 +121,66 @@ def _run_cases(results: Results) -> Iterator[Case]:
         )
 
 
-def _is_one_item(check: CheckResults) -> bool:
-    """Whether the check is about the cluster, so that one case is enough."""
-    return len(check.items) == 1 and not check.items[0].node
-
-
-def _check_case(check: CheckResults, detail: Detail) -> Case:
-    if _is_one_item(check):
-        return _item_case(check, check.items[0], check.name, "", detail)
-    outcome = check.outcome
-    if outcome in (Outcome.WAIVED, Outcome.KNOWN) and check.having(Outcome.PASS):
-        # The nodes' own cases show as skipped. On the other nodes the check passed.
-        outcome = Outcome.PASS
-    summary = _summary(check, detail)
-    mark = _mark(outcome)
+def _check_case(
+    check: CheckResults, causes: Sequence[str], results: Results, detail: Detail
+) -> Case:
+    mark = _mark(check.outcome)
     notes = _notes(check.items, detail)
     if mark in ("failure", "error"):
-        where = f"{summary}: {check.record.sentence}"
-        body = [f"{check.record.sentence}", "", f"{summary}.", *notes, *_advice(check)]
-        return Case(check.group, check.name, mark, where, "\n".join(body))
+        shown = sorted(check.having(*FAILING), key=lambda item: item.outcome is not check.outcome)
+        about = [_about(check, results), following_sentence(causes)]
+        lines = [
+            check.record.sentence,
+            *filter(None, about),
+            *_of_items(shown, detail),
+            *notes,
+            *_advice(check),
+        ]
+        # A check without items of its own only repeats that no node was visited.
+        first = _message(shown[0], detail) if shown else check.record.sentence
+        message = ". ".join(filter(None, [_summary(check), first]))
+        return Case(check.group, check.name, mark, message, "\n".join(lines))
     if mark == "skipped":
-        return Case(check.group, check.name, mark, _reasons(check, detail) or summary)
-    warned = [
-        line
-        for item in check.having(Outcome.WARN)[: detail.findings]
-        for line in _item_lines(item, _on(item.node), detail)
-    ]
-    output = [*warned, *_advice(check)] if warned else []
+        return Case(check.group, check.name, mark, _why_skipped(check, detail))
+    warned = check.having(Outcome.WARN)
+    output = [*_of_items(warned, detail), *_advice(check)] if warned else []
     if check.folded:
         notes.insert(0, f"{plural(len(check.folded), 'node')} not checked: see nodes.reachable.")
     return Case(check.group, check.name, output="\n".join([*output, *notes]))
 
 
-def _node_cases(check: CheckResults, results: Results, detail: Detail) -> Iterator[Case]:
-    shown = check.having(Outcome.FAIL, Outcome.ERROR, Outcome.WAIVED, Outcome.KNOWN)
-    cluster = f", cluster {results.started.cluster.name}" if results.started.cluster.name else ""
-    seen: Counter[str] = Counter()
-    for item in sorted(shown, key=lambda item: item.outcome not in FAILING)[: detail.nodes]:
-        node = item.node or "cluster"
-        seen[node] += 1
-        again = f" {seen[node]}" if seen[node] > 1 else ""
-        name = f"{check.name}[{node}{again}]"
-        yield _item_case(check, item, name, f"Node {node}{cluster}.", detail)
+def _about(check: CheckResults, results: Results) -> str:
+    """`Failed on 2 of 240 nodes (w1, w2); 3 nodes not checked. Cluster prod.`."""
+    summary = _summary(check)
+    name = results.started.cluster.name
+    sentences = (f"{summary}." if summary else "", f"Cluster {name}." if name else "")
+    return " ".join(filter(None, sentences))
 
 
-def _item_case(
-    check: CheckResults, item: ItemResult, name: str, where: str, detail: Detail
-) -> Case:
-    mark = _mark(item.outcome)
-    notes = _notes([item], detail)
-    lines = _item_lines(item, where, detail)
-    if mark in ("failure", "error"):
-        text = [check.record.sentence, *lines, *notes, *_advice(check)]
-        return Case(check.group, name, mark, _message(item, detail), "\n".join(text))
-    if mark == "skipped":
-        return Case(check.group, name, mark, _excuse(item, detail))
-    output = [*lines, *_advice(check)] if item.findings else []
-    return Case(check.group, name, output="\n".join([*output, *notes]))
+def _of_items(items: Sequence[ItemResult], detail: Detail) -> Iterator[str]:
+    """The findings of the items, node by node, and how many nodes are left out."""
+    for item in items[: detail.nodes]:
+        yield ""
+        yield from _item_lines(item, _on(item.node), detail)
+    if rest := items[detail.nodes :]:
+        yield ""
+        yield (
+            f"The findings of {plural(len(rest), 'more node')} are left out, because there are "
+            "too many; see report.html and results.jsonl."
+        )
+
+
+def _why_skipped(check: CheckResults, detail: Detail) -> str:
+    """Why the case is marked as skipped; for accepted failures also what fails."""
+    if check.outcome is Outcome.SKIP:
+        return _reasons(check, detail) or "no reason was recorded"
+    accepted = check.having(check.outcome)
+    texts = [_excuse(item, detail) for item in accepted[: max(1, detail.nodes)][:5]]
+    return "; ".join([_summary(check), *texts] if accepted[0].node else texts)
 
 
 def _excuse(item: ItemResult, detail: Detail) -> str:
-    """Why the item is marked as skipped; for an accepted failure also what fails."""
-    if item.outcome is Outcome.SKIP:
-        return item.reason or "no reason was recorded"
+    """What fails and is accepted, and why."""
     reason = f" ({item.reason})" if item.reason and item.findings else ""
     return f"{OUTCOME_WORDS[item.outcome]}{reason}: {_message(item, detail)}"
 
@@ -180,24 +196,19 @@ def _mark(outcome: Outcome) -> Mark:
     return ""
 
 
-def _summary(check: CheckResults, detail: Detail) -> str:
-    """`failed on 2 of 240 nodes (w1, w2); 3 nodes not checked`."""
-    nodes = len(check.items) + len(check.folded)
+def _summary(check: CheckResults) -> str:
+    """`Failed on 2 of 240 nodes (w1, w2); 3 nodes not checked`; empty without nodes."""
+    nodes = len({item.node for item in (*check.items, *check.folded)} - {""})
     parts = []
     for outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.WAIVED, Outcome.KNOWN, Outcome.SKIP):
-        names = [item.node or "the cluster" for item in check.having(outcome)]
+        names = list(dict.fromkeys(item.node for item in check.having(outcome) if item.node))
         if names:
             where = f"{len(names):,} of {plural(nodes, 'node')} ({listed(names, 5)})"
             parts.append(f"{OUTCOME_WORDS[outcome]} on {where}")
     if check.folded:
         parts.append(f"{plural(len(check.folded), 'node')} not checked")
-    failing = len(check.having(*FAILING))
-    if failing > detail.nodes:
-        parts.append(
-            f"{failing - detail.nodes:,} of these have no case of their own here, because there "
-            "are too many; see report.html and results.jsonl"
-        )
-    return "; ".join(parts)
+    summary = "; ".join(parts)
+    return f"{summary[:1].upper()}{summary[1:]}"
 
 
 def _reasons(check: CheckResults, detail: Detail) -> str:

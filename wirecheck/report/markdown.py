@@ -7,7 +7,7 @@ references, which every renderer shows as the plain character.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.report.comparison import comparison_sentence, past_sentence, standing_word
@@ -20,18 +20,23 @@ from wirecheck.report.gates import (
 from wirecheck.report.sentences import (
     OUTCOME_WORDS,
     cluster_sentence,
+    following_sentence,
     object_name,
     run_sentence,
 )
+from wirecheck.results.causes import ItemKey, symptoms
 from wirecheck.results.ordering import (
     FAILING,
     CheckResults,
     by_check,
+    causes_first,
+    causes_of,
     first_findings,
     tone,
     unchecked_nodes,
 )
 from wirecheck.results.records import FindingRecord, ItemResult, Results
+from wirecheck.results.tally import tally_of
 from wirecheck.text import harmless, listed, moment, plural, shortened
 
 LARGEST = 60_000
@@ -65,10 +70,11 @@ def safe(text: str) -> str:
 
 
 def _lines(results: Results, most: int) -> Iterator[str]:
-    checks = by_check(results)
+    causes = symptoms(results.items)
+    checks = causes_first(by_check(results), causes)
     yield from _head(results)
-    yield from _table(checks)
-    yield from _failing(checks, most)
+    yield from _table(results, checks)
+    yield from _failing(checks, causes, most)
     yield from _unchecked(results)
     comparison, wait = results.comparison, results.ended.wait
     if comparison:
@@ -94,24 +100,26 @@ def _head(results: Results) -> Iterator[str]:
     yield ""
 
 
-def _table(checks: Sequence[CheckResults]) -> Iterator[str]:
+def _table(results: Results, checks: Sequence[CheckResults]) -> Iterator[str]:
     """The checks that do not pass everywhere, with the number of nodes by outcome."""
     shown = (Outcome.FAIL, Outcome.ERROR, Outcome.WARN, Outcome.WAIVED, Outcome.KNOWN)
     rows = [check for check in checks if check.having(*shown)]
     if rows:
-        yield f"| check | {' | '.join(OUTCOME_WORDS[outcome] for outcome in shown)} |"
+        words = " | ".join(OUTCOME_WORDS[outcome] for outcome in shown)
+        yield f"| check, on how many nodes it | {words} |"
         yield f"|---|{'---:|' * len(shown)}"
         for check in rows:
             numbers = (len(check.having(outcome)) for outcome in shown)
             cells = " | ".join(f"{number:,}" if number else "" for number in numbers)
             yield f"| {safe(check.record.id)} | {cells} |"
         yield ""
-    passed = sum(check.outcome is Outcome.PASS for check in checks)
-    yield f"{plural(passed, 'check')} passed."
+    yield f"{tally_of(results).phrase(Outcome.PASS)}."
     yield ""
 
 
-def _failing(checks: Sequence[CheckResults], most: int) -> Iterator[str]:
+def _failing(
+    checks: Sequence[CheckResults], causes: Mapping[ItemKey, ItemKey], most: int
+) -> Iterator[str]:
     failing = [check for check in checks if check.having(*FAILING)]
     items = [item for check in failing for item in check.having(*FAILING)]
     shown = {id(item): findings for item, findings in first_findings(items, most)}
@@ -119,6 +127,8 @@ def _failing(checks: Sequence[CheckResults], most: int) -> Iterator[str]:
         yield f"### {safe(check.record.id)}"
         yield ""
         yield safe(check.record.sentence)
+        if following := following_sentence(causes_of(check, causes)):
+            yield safe(following)
         yield ""
         some = [item for item in check.having(*FAILING) if id(item) in shown]
         for item in some:

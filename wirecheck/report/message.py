@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 
 from wirecheck import __version__
-from wirecheck.catalogue.findings import Outcome
 from wirecheck.report.comparison import comparison_sentence
 from wirecheck.report.sentences import cluster_sentence, coverage_sentence
-from wirecheck.results.causes import symptoms
-from wirecheck.results.ordering import FAILING, by_check, causes_of, tone
+from wirecheck.results.ordering import failing_checks, tone
 from wirecheck.results.records import Results
 from wirecheck.text import harmless, listed, shortened
 
@@ -25,7 +23,7 @@ TEST = "TEST"
 def render(results: Results) -> str:
     """The lines of the message, as plain text: each chat has an escaping of its own."""
     started, ended = results.started, results.ended
-    failing = _failing(results)
+    failing = failing_checks(results)
     lines = [
         f"{WORDS.get(str(tone(results)), '')} {cluster_sentence(started.cluster)}",
         ended.verdict,
@@ -66,16 +64,6 @@ def escaped_for_slack(text: str) -> str:
     Mattermost and others read the same markup.
     """
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _failing(results: Results) -> list[str]:
-    """The failing checks: likely causes before their symptoms, failures before errors."""
-    causes = symptoms(results.items)
-    failing = [check for check in by_check(results) if check.having(*FAILING)]
-    failing.sort(
-        key=lambda check: (bool(causes_of(check, causes)), check.outcome is not Outcome.FAIL)
-    )
-    return [check.record.id for check in failing]
 
 
 def _line(text: str) -> str:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from wirecheck.catalogue.findings import Outcome
+from collections.abc import Sequence
+
 from wirecheck.catalogue.sampled_peers import sampled_peers
 from wirecheck.results.records import ClusterRecord, Coverage, FindingRecord, RunEnded
-from wirecheck.text import duration, plural
+from wirecheck.results.tally import WORDS
+from wirecheck.text import duration, listed, plural
 
-OUTCOME_WORDS = {
-    Outcome.FAIL: "failed",
-    Outcome.ERROR: "could not be checked",
-    Outcome.WARN: "warned",
-    Outcome.WAIVED: "waived",
-    Outcome.KNOWN: "known from the baseline",
-    Outcome.SKIP: "not applicable",
-    Outcome.PASS: "passed",
-}
+OUTCOME_WORDS = WORDS
+"""The words of the verdict, for one check on some nodes too."""
 
 
 def coverage_sentence(coverage: Coverage, effort: str = "") -> str:
@@ -72,6 +67,11 @@ def cluster_sentence(cluster: ClusterRecord) -> str:
     if cluster.proxy_modes:
         parts.append(f"kube-proxy in {' and '.join(cluster.proxy_modes)} mode")
     return ", ".join(parts)
+
+
+def following_sentence(causes: Sequence[str]) -> str:
+    """`Likely follows from links.attached.`; empty if it does not follow from other checks."""
+    return f"Likely follows from {listed(causes, 5)}." if causes else ""
 
 
 def object_name(finding: FindingRecord) -> str:

@@ -1,13 +1,12 @@
 """Sonobuoy's tree of results, for a plugin with `result-format: manual`.
 
 Below the run are the groups of checks, below a group its checks, and below a check the nodes where
-it does not pass. The statuses are Sonobuoy's own words where it has one.
+it does not pass; root causes come first. The statuses are Sonobuoy's own words where it has one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,10 @@ import yaml
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.report.format import Destination
 from wirecheck.report.sentences import cluster_sentence, coverage_sentence, object_name
-from wirecheck.results.ordering import CheckResults, by_check, worst
+from wirecheck.results.causes import symptoms
+from wirecheck.results.ordering import CheckResults, by_check, causes_first, worst
 from wirecheck.results.records import ItemResult, Results
+from wirecheck.results.tally import tally_of
 from wirecheck.text import harmless, shortened
 from wirecheck.whole_file import refuse_unwritable_folder, write_whole
 
@@ -48,9 +49,11 @@ LONGEST = 500
 
 def render(results: Results) -> str:
     """The complete tree, as YAML."""
-    checks = by_check(results)
-    groups = [list(some) for _, some in groupby(checks, lambda check: check.group)]
-    ended = results.ended
+    checks = causes_first(by_check(results), symptoms(results.items))
+    groups: dict[str, list[CheckResults]] = {}
+    for check in checks:
+        groups.setdefault(check.group, []).append(check)
+    ended, tally = results.ended, tally_of(results)
     return _dumped(
         "wirecheck",
         {0: "passed", 1: "failed"}.get(ended.status, "unknown"),
@@ -59,8 +62,11 @@ def render(results: Results) -> str:
             "coverage": harmless(coverage_sentence(ended.coverage)),
             "cluster": harmless(cluster_sentence(results.started.cluster)),
             "exit-status": ended.status,
+            "checks": {str(each): number for each in Outcome if (number := tally.number(each))},
+            "nodes-failed": tally.nodes.get(Outcome.FAIL, 0),
+            "root-causes": tally.root_causes,
         },
-        items=[_group(some) for some in groups],
+        items=[_group(some) for some in groups.values()],
     )
 
 

@@ -32,6 +32,7 @@ from wirecheck.results.ordering import (
     CheckResults,
     UncheckedNodes,
     by_check,
+    causes_first,
     most_each,
     symptoms_of,
     tone,
@@ -40,6 +41,7 @@ from wirecheck.results.ordering import (
     without_unchecked,
 )
 from wirecheck.results.records import FindingRecord, ItemResult, Results
+from wirecheck.results.tally import tally_of
 from wirecheck.text import harmless, listed, moment, plural, shortened
 
 MOST_FINDINGS = 20
@@ -108,30 +110,28 @@ def _screen(results: Results, report: Path | None) -> Iterator[Line]:
     yield from (Line(f"Doubtful baseline: {doubt}") for doubt in doubts)
     yield from (Line(f"Overridden: {o.name} was {o.was}, now {o.now}") for o in started.overrides)
     causes = symptoms(results.items)
-    own = [without_symptoms(check, causes) for check in checks]
-    yield from _failing(own, causes)
+    yield from _failing(checks, causes)
     yield from _unchecked(unchecked, results)
-    yield from _warnings(own)
+    yield from _warnings(checks, causes)
     yield from _accepted(checks)
     yield from _gates(results)
     yield from _compared(results)
     yield from _inconclusive(checks, results.ended.coverage.unjudged)
-    yield from _passed(by_check(results))
+    yield from _passed(results)
     yield from _end(results, report)
 
 
 def _failing(checks: Sequence[CheckResults], causes: Mapping[ItemKey, ItemKey]) -> Iterator[Line]:
-    """Checks that failed, then those that could not be checked, each with some of its findings."""
-    failing = sorted(
-        (check for check in checks if check.having(*FAILING)),
-        key=lambda check: check.outcome is not Outcome.FAIL,
-    )
+    """Root causes, then checks that could not be completed, each with some of its findings."""
+    full = {check.record.id: check for check in checks}
+    own = (without_symptoms(check, causes) for check in checks)
+    failing = causes_first((check for check in own if check.having(*FAILING)), {})
     sizes = [
         sum(max(1, len(item.findings)) for item in check.having(*FAILING)) for check in failing
     ]
     each = most_each(sizes, MOST_FINDINGS)
     for check in failing[:MOST_CHECKS]:
-        yield from _failing_check(check, each)
+        yield from _failing_check(check, full[check.record.id], each)
         yield from _symptoms(check, causes)
     if failing[MOST_CHECKS:]:
         rest = [check.record.id for check in failing[MOST_CHECKS:]]
@@ -139,10 +139,11 @@ def _failing(checks: Sequence[CheckResults], causes: Mapping[ItemKey, ItemKey]) 
         yield Line(f"And {plural(len(rest), 'more check')}: {listed(rest, 20)}.")
 
 
-def _failing_check(check: CheckResults, most: int) -> Iterator[Line]:
+def _failing_check(check: CheckResults, full: CheckResults, most: int) -> Iterator[Line]:
+    """The check without its symptoms; `full` has them, and its numbers are shown."""
     yield Line()
     yield Line(
-        f" {check.record.id}{_where(check, *FAILING)}",
+        f" {check.record.id}{_where(full, check.outcome)}",
         head="FAIL" if check.outcome is Outcome.FAIL else "ERROR",
         style=STYLES[check.outcome],
     )
@@ -210,8 +211,8 @@ def _item(item: ItemResult, findings: Sequence[FindingRecord]) -> Iterator[Line]
         )
 
 
-def _where(check: CheckResults, *outcomes: Outcome) -> str:
-    nodes = [item.node for item in check.having(*outcomes) if item.node]
+def _where(check: CheckResults, outcome: Outcome) -> str:
+    nodes = {item.node for item in check.having(outcome) if item.node}
     known = len(check.items) + len(check.folded)
     return f" on {len(nodes):,} of {plural(known, 'node')}" if nodes else ""
 
@@ -239,15 +240,18 @@ def _unchecked(unchecked: Sequence[UncheckedNodes], results: Results) -> Iterato
             yield Line(f" {remedies[REACHABLE]}", head="Next:", style="bold", indent=2)
 
 
-def _warnings(checks: Sequence[CheckResults]) -> Iterator[Line]:
-    warned = [check for check in checks if check.having(Outcome.WARN)]
+def _warnings(checks: Sequence[CheckResults], causes: Mapping[ItemKey, ItemKey]) -> Iterator[Line]:
+    full = {check.record.id: check for check in checks}
+    own = (without_symptoms(check, causes) for check in checks)
+    warned = [check for check in own if check.having(Outcome.WARN)]
     if warned:
         yield Line()
     for check in warned[:MOST_CHECKS]:
         item = check.having(Outcome.WARN)[0]
         first = next(_item(item, item.findings), Line())
         yield Line(
-            f" {check.record.id}{_where(check, Outcome.WARN)}; {first.head}{first.text}",
+            f" {check.record.id}{_where(full[check.record.id], Outcome.WARN)}; "
+            f"{first.head}{first.text}",
             head="WARN",
             style=STYLES[Outcome.WARN],
         )
@@ -312,11 +316,11 @@ def _inconclusive(checks: Sequence[CheckResults], unjudged: Mapping[str, int]) -
         yield Line(f"Inconclusive: {plural(number, 'object')} ({reason}).")
 
 
-def _passed(checks: Sequence[CheckResults]) -> Iterator[Line]:
-    passed = sum(check.outcome is Outcome.PASS for check in checks)
-    skipped = [check.record.id for check in checks if check.outcome is Outcome.SKIP and check.items]
-    if passed or skipped:
-        sentence = f"{plural(passed, 'check')} passed"
+def _passed(results: Results) -> Iterator[Line]:
+    tally = tally_of(results)
+    skipped = [check for check, outcome in tally.outcomes.items() if outcome is Outcome.SKIP]
+    if tally.number(Outcome.PASS) or skipped:
+        sentence = tally.phrase(Outcome.PASS)
         if skipped:
             sentence += f", {len(skipped):,} not applicable: {listed(skipped, 10)}"
         yield Line()

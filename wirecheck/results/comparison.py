@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from wirecheck.catalogue.findings import Level, Outcome
+from wirecheck.results.causes import symptoms
 from wirecheck.results.outcomes import outcome_of
 from wirecheck.results.records import FURTHER, FindingRecord, ItemResult, PastFinding
 
@@ -54,6 +55,27 @@ class _Pool:
         """Use up any finding: one that moved to another node or pod is not new."""
         key = next(iter(self.left), None)
         return key is not None and self.take(*key)
+
+
+def root_causes_first(
+    findings: Iterable[PastFinding], items: Iterable[ItemResult]
+) -> list[PastFinding]:
+    """The findings of these items, failures first, and what follows from others last.
+
+    `why` of a symptom names its likely cause, unless it says something else already.
+    """
+    causes = symptoms(items)
+    levels = tuple(Level)
+
+    def explained(past: PastFinding) -> PastFinding:
+        cause, _ = causes.get((past.check, past.node), ("", ""))
+        return replace(past, why=f"likely follows from {cause}") if cause and not past.why else past
+
+    ordered = sorted(
+        findings,
+        key=lambda past: (levels.index(past.finding.level), (past.check, past.node) in causes),
+    )
+    return [explained(past) for past in ordered]
 
 
 FindingPosition = tuple[int, int]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from wirecheck.catalogue.findings import Outcome
-from wirecheck.results.causes import PROBLEMS, ItemKey
+from wirecheck.results.causes import PROBLEMS, ItemKey, symptoms
 from wirecheck.results.records import CheckRecord, FindingRecord, ItemResult, Results
 
 WORST_FIRST = (
@@ -99,7 +99,8 @@ def by_check(results: Results) -> list[CheckResults]:
 
 def tone(results: Results) -> Outcome:
     """The colour of the verdict: `pass` only if something was evaluated and nothing fails."""
-    outcomes = {item.outcome for item in results.items if not is_spared(results, item)}
+    spared = results.ended.spared
+    outcomes = {item.outcome for item in results.items if not is_spared(item, spared)}
     if Outcome.FAIL in outcomes:
         return Outcome.FAIL
     if checked_nothing(results) or Outcome.ERROR in outcomes or results.ended.interrupted:
@@ -109,10 +110,9 @@ def tone(results: Results) -> Outcome:
     return Outcome.WARN if Outcome.WARN in outcomes else Outcome.PASS
 
 
-def is_spared(results: Results, item: ItemResult) -> bool:
-    """Whether the item only says that a node is missing, and the thresholds accept that."""
-    about_the_visit = item.folded or item.check == REACHABLE
-    return about_the_visit and item.node in results.ended.spared
+def is_spared(item: ItemResult, spared: Collection[str]) -> bool:
+    """Whether the item only reports that one of the `spared` nodes was not checked."""
+    return item.node in spared and (item.folded or item.check == REACHABLE)
 
 
 def checked_nothing(results: Results) -> bool:
@@ -170,6 +170,28 @@ def causes_of(check: CheckResults, causes: Mapping[ItemKey, ItemKey]) -> list[st
     if not all(key in causes for key in keys):
         return []
     return list(dict.fromkeys(causes[key][0] for key in keys))
+
+
+def is_symptom(check: CheckResults, causes: Mapping[ItemKey, ItemKey]) -> bool:
+    """Whether everything behind the check's worst outcome likely follows from other checks."""
+    worst_items = check.having(check.outcome)
+    return bool(worst_items) and all((item.check, item.node) in causes for item in worst_items)
+
+
+def causes_first(
+    checks: Iterable[CheckResults], causes: Mapping[ItemKey, ItemKey]
+) -> list[CheckResults]:
+    """The checks, the worst first. Symptoms come after all others with the same outcome."""
+    return sorted(
+        checks,
+        key=lambda check: (WORST_FIRST.index(check.outcome), is_symptom(check, causes)),
+    )
+
+
+def failing_checks(results: Results) -> list[str]:
+    """The ids of the checks that failed or could not be completed, root causes first."""
+    ordered = causes_first(by_check(results), symptoms(results.items))
+    return [check.record.id for check in ordered if check.having(*FAILING)]
 
 
 def most_each(sizes: Sequence[int], total: int) -> int:

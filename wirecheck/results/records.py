@@ -118,6 +118,10 @@ class RunStarted(ResultPart, frozen=True, tag="run"):
     overrides: list[Override] = []
     notes: list[str] = []
     """Sentences to read before the verdict, such as which nodes cannot be accessed."""
+    catalogue: int = 0
+    """The number of checks that could be selected; 0 in results of earlier versions."""
+    prerequisites: list[str] = []
+    """Checks that were not selected, and ran because the selected ones depend on them."""
 
 
 class Coverage(ResultPart, frozen=True):

@@ -69,6 +69,8 @@ def merge_results(parts: Sequence[Part], fail_on: FailOn, unreachable: float = 0
     interrupted = any(ended.interrupted for ended in ends)
     checks = {check.id: check for each in started for check in each.checks}
     modes = sorted({mode for each in started for mode in each.cluster.proxy_modes})
+    catalogue = max(each.catalogue for each in started)
+    prerequisites = set(checks).intersection(*(each.prerequisites for each in started))
     return Results(
         started=replace(
             started[0],
@@ -76,12 +78,20 @@ def merge_results(parts: Sequence[Part], fail_on: FailOn, unreachable: float = 0
             source=", ".join(str(each.file) for each in ordered),
             checks=list(checks.values()),
             notes=list(dict.fromkeys(_notes(ordered))),
+            catalogue=catalogue,
+            prerequisites=sorted(prerequisites),
         ),
         items=items,
         ended=replace(
             ends[0],
             status=exit_status(items, fail_on, interrupted=interrupted, unreachable=unreachable),
-            verdict=verdict(items, interrupted=interrupted, unreachable=unreachable),
+            verdict=verdict(
+                items,
+                interrupted=interrupted,
+                unreachable=unreachable,
+                catalogue=catalogue if len(checks) < catalogue else 0,
+                prerequisites=prerequisites,
+            ),
             coverage=_coverage([ended.coverage for ended in ends], ordered, items),
             counts=counts(items),
             seconds=max(ended.seconds for ended in ends),

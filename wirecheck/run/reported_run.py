@@ -28,7 +28,7 @@ from wirecheck.run.report_folder import (
     refuse_unwritable_places,
 )
 from wirecheck.run.request import SENTENCES, Request
-from wirecheck.run.selection import in_profile, selected
+from wirecheck.run.selection import in_profile, prerequisites, selected
 from wirecheck.run.session import Session
 from wirecheck.run.sonobuoy_progress import SonobuoyProgress, sidecar_of
 from wirecheck.run.waiting import Clock, Waiting
@@ -73,6 +73,7 @@ class ReportedRun:
         self._waiting = Waiting(request.wait, clock or Clock())
         self._checks: tuple[Check, ...] = ()
         self._chosen: Collection[ItemName] | None = None
+        self._prerequisites: Collection[str] = ()
         self._baseline: Baseline | None = None
         self._session: Session | None = None
         self._known_nodes: frozenset[str] = frozenset()
@@ -80,12 +81,19 @@ class ReportedRun:
         self._compared: _Compared | None = None
         self._folder: ReportFolder | None = None
 
-    def select(self, checks: Sequence[Check], items: Collection[ItemName] | None = None) -> None:
+    def select(
+        self,
+        checks: Sequence[Check],
+        items: Collection[ItemName] | None = None,
+        prerequisites: Collection[str] = (),
+    ) -> None:
         """Choose the checks, or only some of their items, and read the baseline for them.
 
-        Raises RequestError or SnapshotError for a baseline that cannot be read.
+        `prerequisites` are the ids of those that nobody selected. Raises RequestError or
+        SnapshotError for a baseline that cannot be read.
         """
         self._checks, self._chosen = tuple(checks), items
+        self._prerequisites = prerequisites
         if self.request.baseline:
             self._baseline = read_baseline(self.request.baseline, self._checks)
 
@@ -266,6 +274,7 @@ class ReportedRun:
             fail_on=self.request.fail_on,
             interrupted=interrupted,
             comparison=compared.comparison if compared else None,
+            prerequisites=self._prerequisites,
         )
         return replace(results, ended=replace(results.ended, wait=self._waiting.record))
 
@@ -295,7 +304,11 @@ def perform(
 
 def run_all(run: ReportedRun, globs: Sequence[str]) -> None:
     """Run the checks of the request's profile that match `globs`, up to the report folder."""
-    run.select(selected(in_profile(load(), run.request.profile), globs))
+    profile = run.request.profile
+    run.select(
+        selected(in_profile(load(), profile), globs),
+        prerequisites=prerequisites(load(), profile, globs),
+    )
     run.open()
     run.observe()
     run.finish()

@@ -46,6 +46,18 @@ def in_profile(checks: Sequence[Check], profile: str | None) -> tuple[Check, ...
     return tuple(c for c in checks if c.id == ALWAYS or PROFILES[profile].has(c.id))
 
 
+def prerequisites(
+    checks: Sequence[Check], profile: str | None, globs: Sequence[str]
+) -> frozenset[str]:
+    """The checks that `in_profile` and `selected` add although nobody selected them."""
+    always = next((check for check in checks if check.id == ALWAYS), None)
+    if always is None:
+        return frozenset()
+    by_profile = profile is None or PROFILES[profile].has(ALWAYS)
+    by_glob = not globs or any(_matches(always, glob) for glob in globs)
+    return frozenset() if by_profile and by_glob else frozenset({ALWAYS})
+
+
 def named(checks: Sequence[Check], identity: str) -> Check:
     """The check with this id. Raises RequestError with similar ids if there is none."""
     for check in checks:

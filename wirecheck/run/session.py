@@ -147,6 +147,7 @@ class Session:
         fail_on: FailOn = "fail",
         interrupted: bool = False,
         comparison: Comparison | None = None,
+        prerequisites: Collection[str] = (),
     ) -> Results:
         """The results, with `items` as they were evaluated or compared with a baseline."""
         evaluated = Evaluated(
@@ -157,6 +158,7 @@ class Session:
             items=items,
             measured=self._measured,
             overrides=self.source.overrides,
+            prerequisites=prerequisites,
             interrupted=self.interrupted or interrupted,
             comparison=comparison,
         )

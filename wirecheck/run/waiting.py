@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from wirecheck.catalogue.findings import Outcome
-from wirecheck.evaluation.verdict import FailOn, is_spared, spared_nodes
+from wirecheck.evaluation.verdict import FailOn, spared_nodes
+from wirecheck.results.ordering import is_spared
 from wirecheck.results.records import Healing, ItemResult, Wait
 
 PAUSE = 20.0
