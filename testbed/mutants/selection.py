@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, zip_longest
+from itertools import zip_longest
 
 from testbed.mutants.draw import Mutant
 from testbed.mutants.recording import Recording, Seconds
@@ -31,25 +31,29 @@ def touching(mutant: Mutant, sources: Mapping[str, str], recording: Recording) -
 
 
 def select(
-    tests: Iterable[str], seconds: Mapping[str, Seconds], budget: float, mutated: str
+    tests: Iterable[str],
+    seconds: Mapping[str, Seconds],
+    budget: float,
+    lines: Mapping[int, Sequence[str]],
 ) -> list[str]:
     """Choose tests for at most `budget` seconds, in the order in which they are to run.
 
-    The tests that mirror the mutated file come first. Then each other file that has any gives its
-    fastest test, then each its second, and so on: tests of different files test a line in
-    different ways. They run file by file, fast files first, so that fixtures are set up once.
+    Tests of one file that run the same `lines` of the mutated file are alike. First the fastest of
+    those that are alike is chosen, then of each the second, and so on. They run file by file, fast
+    files first, so that fixtures are set up once.
     """
-    by_file: dict[str, list[str]] = defaultdict(list)
-    for test in sorted(tests, key=lambda each: (seconds[each].call, each)):
-        by_file[test.partition("::")[0]].append(test)
-    setup = {file: max(seconds[each].setup for each in those) for file, those in by_file.items()}
-    mirror = _mirror(mutated)
-    own = [those for file, those in by_file.items() if file.startswith(mirror)]
-    others = [those for file, those in by_file.items() if not file.startswith(mirror)]
-    others.sort(key=lambda those: setup[_file(those[0])])
+    wanted = sorted(tests, key=lambda each: (seconds[each].call, each))
+    run = _lines_by_test(wanted, lines)
+    alike: dict[tuple[str, frozenset[int]], list[str]] = defaultdict(list)
+    setup: dict[str, float] = defaultdict(float)
+    for test in wanted:
+        file = _file(test)
+        alike[file, run[test]].append(test)
+        setup[file] = max(setup[file], seconds[test].setup)
     chosen: dict[str, list[str]] = defaultdict(list)
     left = budget
-    for test in chain(_turns(own), _turns(others)):
+    cost_of_first = {each: seconds[those[0]].call + setup[each[0]] for each, those in alike.items()}
+    for test in _turns([alike[each] for each in sorted(alike, key=cost_of_first.__getitem__)]):
         file = _file(test)
         cost = seconds[test].call + (0.0 if file in chosen else setup[file])
         if cost <= left or not chosen:
@@ -63,10 +67,15 @@ def select(
     return [test for file in order for test in chosen[file]]
 
 
-def _mirror(file: str) -> str:
-    """Return how the names of the test files begin that mirror a file: the layout is the same."""
-    folder, _, name = file.removeprefix("wirecheck/").rpartition("/")
-    return f"tests/{folder}/test_{name.removesuffix('.py')}"
+def _lines_by_test(
+    tests: Iterable[str], lines: Mapping[int, Sequence[str]]
+) -> dict[str, frozenset[int]]:
+    found: dict[str, set[int]] = {test: set() for test in tests}
+    for line, those in lines.items():
+        for test in those:
+            if test in found:
+                found[test].add(line)
+    return {test: frozenset(each) for test, each in found.items()}
 
 
 def _turns(those: Sequence[Sequence[str]]) -> Iterator[str]:

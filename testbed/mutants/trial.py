@@ -69,12 +69,13 @@ class Trial:
     def run(self, mutant: Mutant) -> Result:
         """Run the mutant against its tests."""
         tests_of_line = touching(mutant, self._sources, self._recording)
+        lines = self._recording.lines.get(mutant.file, {})
         budget = self._limit * _SHARE
         for _ in range(_ATTEMPTS):
             known = tests_of_line - self._unsound
             if not known:
                 return self._result(mutant, Outcome.NO_TESTS, [])
-            tests = select(known, self._recording.tests, budget, mutant.file)
+            tests = select(known, self._recording.tests, budget, lines)
             ended = self._mutated(mutant, tests)
             if ended.status is None:
                 if self._original(tests).status is not None:

@@ -8,8 +8,6 @@ from testbed.mutants.draw import Mutant
 from testbed.mutants.recording import Recording, Seconds
 from testbed.mutants.selection import select, touching
 
-OTHER = "wirecheck/other.py"
-
 SOURCE = """\
 SIZE = 3
 
@@ -105,31 +103,25 @@ def test_each_file_gives_a_test_before_any_gives_a_second():
         "b::1": Seconds(0, 4),
     }
 
-    assert select(seconds, seconds, 5, OTHER) == ["a::1", "b::1"]
-    assert select(seconds, seconds, 7, OTHER) == ["a::1", "a::2", "b::1"]
-    assert select(seconds, seconds, 100, OTHER) == ["b::1", "a::1", "a::2", "a::3"]
+    assert select(seconds, seconds, 5, {}) == ["a::1", "b::1"]
+    assert select(seconds, seconds, 7, {}) == ["a::1", "a::2", "b::1"]
+    assert select(seconds, seconds, 100, {}) == ["b::1", "a::1", "a::2", "a::3"]
 
 
 def test_fixtures_of_a_file_are_paid_once():
     seconds = {"a::1": Seconds(5, 1), "a::2": Seconds(0, 1)}
 
-    assert select(seconds, seconds, 7, OTHER) == ["a::1", "a::2"]
-    assert select(seconds, seconds, 6.5, OTHER) == ["a::1"]
+    assert select(seconds, seconds, 7, {}) == ["a::1", "a::2"]
+    assert select(seconds, seconds, 6.5, {}) == ["a::1"]
 
 
 def test_a_mutant_always_faces_one_test():
-    assert select(["a::1"], {"a::1": Seconds(0, 50)}, 30, OTHER) == ["a::1"]
+    assert select(["a::1"], {"a::1": Seconds(0, 50)}, 30, {}) == ["a::1"]
 
 
-@pytest.mark.parametrize(
-    ("mutated", "own"),
-    [
-        ("wirecheck/node/routes.py", "tests/node/test_routes.py::slow"),
-        ("wirecheck/node/routes.py", "tests/node/test_routes_of_pods.py::slow"),
-        ("checks/dns.py", "tests/checks/test_dns.py::slow"),
-    ],
-)
-def test_the_tests_that_mirror_the_file_come_first(mutated: str, own: str):
-    seconds = {own: Seconds(0, 3), "tests/node/test_links.py::fast": Seconds(0, 1)}
+def test_tests_that_run_other_lines_come_before_more_of_the_same():
+    seconds = {"a::1": Seconds(0, 1), "a::2": Seconds(0, 2), "a::3": Seconds(0, 3)}
+    lines = {1: ["a::1", "a::2", "a::3"], 2: ["a::3"]}
 
-    assert select(seconds, seconds, 3, mutated) == [own]
+    assert select(seconds, seconds, 4, lines) == ["a::1", "a::3"]
+    assert select(seconds, seconds, 4, {}) == ["a::1", "a::2"]
