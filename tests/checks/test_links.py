@@ -128,7 +128,9 @@ def test_a_promiscuous_bridge_needs_no_hairpin(small):
     assert not small.findings("links.hairpin")
 
 
-@pytest.mark.parametrize(("state", "text"), [(4, "blocking"), (2, "learning"), (0, "disabled")])
+@pytest.mark.parametrize(
+    ("state", "text"), [(4, "blocking"), (2, "learning"), (1, "listening"), (0, "disabled")]
+)
 def test_a_port_that_does_not_forward_is_found(small, state, text):
     small.change_link(HOST, "veth12", port_state=state)
 

@@ -346,6 +346,13 @@ class TestProxyFacts:
             DetectLocal.BRIDGE_INTERFACE,
             "cni0",
         )
+        assert (found.masquerade_all, found.masquerade_bit) == (True, 9)
+        assert (found.ipvs_scheduler, list(map(str, found.ipvs_exclude_cidrs))) == (
+            "wrr",
+            ["10.97.0.0/16"],
+        )
+        assert (found.localhost_node_ports, found.hostname) == (False, "alias")
+        assert found.feature_gates == {"LoadBalancerIPMode": False}
 
     def test_what_it_says_at_its_endpoint_wins(self) -> None:
         assert proxy_facts({"mode": "ipvs"}, "v1.34.4", "iptables").mode is Mode.IPTABLES
@@ -353,6 +360,8 @@ class TestProxyFacts:
     def test_defaults(self) -> None:
         found = proxy_facts({}, "v1.29.0-eks-1234")
         assert (found.mode, found.minor, found.cluster_cidrs) == (Mode.IPTABLES, 29, ())
+        assert (found.ipvs_scheduler, found.masquerade_bit) == ("rr", 14)
+        assert (found.masquerade_all, found.localhost_node_ports) == (False, True)
 
     @pytest.mark.parametrize(
         ("config", "version"), [({"mode": "userspace"}, "v1.34.4"), ({}, "latest")]
