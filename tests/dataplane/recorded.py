@@ -10,7 +10,8 @@ import msgspec
 from tests.dataplane.small import index_of
 from wirecheck.api_index.services import ServiceIndex
 from wirecheck.dataplane.clients import Clients, clients_of
-from wirecheck.dataplane.compare.differences import Difference, compare
+from wirecheck.dataplane.compare.comparison import compare
+from wirecheck.dataplane.compare.differences import Difference
 from wirecheck.dataplane.expected.services import expected_table
 from wirecheck.dataplane.iptables.reader import read_iptables
 from wirecheck.dataplane.proxy import ProxyFacts, proxy_facts

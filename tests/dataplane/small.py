@@ -4,7 +4,8 @@ from wirecheck.api_index.endpoint_slices import slices_by_service
 from wirecheck.api_index.services import ServiceIndex, index_services
 from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.clients import Clients, clients_of
-from wirecheck.dataplane.compare.differences import Differences, compare
+from wirecheck.dataplane.compare.comparison import compare
+from wirecheck.dataplane.compare.differences import Differences
 from wirecheck.dataplane.expected.services import expected_table
 from wirecheck.dataplane.iptables.reader import read_iptables
 from wirecheck.dataplane.proxy import ProxyFacts, proxy_facts

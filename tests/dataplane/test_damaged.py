@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.dataplane import recorded
 from tests.dataplane.test_recorded_nodes import RecordedNode
-from wirecheck.dataplane.compare.differences import Differences, compare
+from wirecheck.dataplane.compare.comparison import compare
+from wirecheck.dataplane.compare.differences import Differences
 from wirecheck.dataplane.iptables.reader import read_iptables
 from wirecheck.dataplane.nftables.reader import read_nftables
 from wirecheck.parse.errors import ParseError

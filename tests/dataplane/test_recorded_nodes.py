@@ -12,7 +12,8 @@ from tests.dataplane.small import index_of
 from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.clients import Clients, clients_of
-from wirecheck.dataplane.compare.differences import Differences, Kind, compare
+from wirecheck.dataplane.compare.comparison import compare
+from wirecheck.dataplane.compare.differences import Differences, Kind
 from wirecheck.dataplane.compare.tolerance import is_foreign
 from wirecheck.dataplane.expected.services import expected_table
 from wirecheck.dataplane.iptables.reader import read_iptables

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from wirecheck.dataplane.compare.differences import EqualEntries
+from wirecheck.dataplane.compare.comparison import EqualEntries
 from wirecheck.dataplane.iptables.rules import MakeStep, make_step
 from wirecheck.dataplane.rules.cache import RuleCache
 from wirecheck.dataplane.rules.ipsets import Members

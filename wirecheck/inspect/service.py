@@ -11,7 +11,8 @@ from wirecheck.api_index.endpoint_slices import is_ready
 from wirecheck.api_index.service import service_key
 from wirecheck.api_index.services import is_ignored, needs_health_check
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
-from wirecheck.dataplane.compare.differences import Difference, compare
+from wirecheck.dataplane.compare.comparison import compare
+from wirecheck.dataplane.compare.differences import Difference
 from wirecheck.dataplane.compare.wording import affinity_of, sources_of, verdict_of
 from wirecheck.dataplane.table import (
     Client,

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from wirecheck.catalogue.findings import FactMissingError, Ref, SharedCauseError
 from wirecheck.dataplane.clients import LOCALHOST, Clients, clients_of
 from wirecheck.dataplane.compare import leftovers
-from wirecheck.dataplane.compare.differences import Difference, Kind, compare
+from wirecheck.dataplane.compare.comparison import compare
+from wirecheck.dataplane.compare.differences import Difference, Kind
 from wirecheck.dataplane.compare.leftovers import Leftover
 from wirecheck.dataplane.compare.summary import Common, Summary, summarised
 from wirecheck.dataplane.compare.wording import verdict_of

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import pytest
 
 from wirecheck.api_index.backend import Backend, ServicePort
-from wirecheck.dataplane.compare.differences import Kind, compare
+from wirecheck.dataplane.compare.comparison import compare
+from wirecheck.dataplane.compare.differences import Kind
 from wirecheck.dataplane.table import Client, Entry, Frontend, Handling, ServiceTable, Verdict
 
 SHARED = Frontend(4, "198.51.100.1", "tcp", 80)

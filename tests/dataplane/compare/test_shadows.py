@@ -4,7 +4,8 @@ import re
 
 from tests.dataplane import recorded
 from tests.dataplane.test_recorded_nodes import RecordedNode
-from wirecheck.dataplane.compare.differences import Kind, compare
+from wirecheck.dataplane.compare.comparison import compare
+from wirecheck.dataplane.compare.differences import Kind
 from wirecheck.dataplane.compare.summary import summarised
 from wirecheck.dataplane.nftables.reader import read_nftables
 

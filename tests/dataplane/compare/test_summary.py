@@ -3,7 +3,8 @@
 from tests.dataplane import small
 from tests.dataplane.small import NAT, WEB, endpoint, facts, index_of, service, slice_of
 from wirecheck.dataplane.clients import clients_of
-from wirecheck.dataplane.compare.differences import Kind, compare
+from wirecheck.dataplane.compare.comparison import compare
+from wirecheck.dataplane.compare.differences import Kind
 from wirecheck.dataplane.compare.summary import Summary, summarised
 from wirecheck.dataplane.expected.services import expected_table
 from wirecheck.dataplane.iptables.reader import read_iptables

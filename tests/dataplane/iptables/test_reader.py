@@ -6,7 +6,8 @@ from tests.dataplane import small
 from tests.dataplane.small import NAT, WEB, service
 from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.cache import ReaderCache
-from wirecheck.dataplane.compare.differences import Differences, Kind, compare
+from wirecheck.dataplane.compare.comparison import compare
+from wirecheck.dataplane.compare.differences import Differences, Kind
 from wirecheck.dataplane.iptables.reader import read_iptables
 from wirecheck.dataplane.iptables.rules import make_step
 from wirecheck.dataplane.rules.steps import Opaque

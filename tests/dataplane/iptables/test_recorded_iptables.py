@@ -7,7 +7,8 @@ import pytest
 
 from tests.dataplane import recorded
 from wirecheck.api_index.backend import Backend
-from wirecheck.dataplane.compare.differences import Kind, compare
+from wirecheck.dataplane.compare.comparison import compare
+from wirecheck.dataplane.compare.differences import Kind
 from wirecheck.dataplane.iptables.reader import read_iptables
 from wirecheck.dataplane.table import Client, Frontend, Masquerade, Verdict
 from wirecheck.parse.errors import ParseError

@@ -7,7 +7,8 @@ from tests.dataplane.small import endpoint, facts, index_of, service, slice_of
 from wirecheck.addresses import network
 from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.clients import Clients, clients_of
-from wirecheck.dataplane.compare.differences import Differences, Kind, compare
+from wirecheck.dataplane.compare.comparison import compare
+from wirecheck.dataplane.compare.differences import Differences, Kind
 from wirecheck.dataplane.expected.services import expected_table
 from wirecheck.dataplane.ipvs.reader import IpvsTexts, read_ipvs
 from wirecheck.dataplane.table import Client, Frontend, Masquerade, ServiceTable, Verdict

@@ -7,7 +7,8 @@ import pytest
 
 from tests.dataplane import recorded
 from tests.dataplane.small import save
-from wirecheck.dataplane.compare.differences import Difference, Kind, compare
+from wirecheck.dataplane.compare.comparison import compare
+from wirecheck.dataplane.compare.differences import Difference, Kind
 from wirecheck.dataplane.compare.summary import summarised
 from wirecheck.dataplane.nftables.reader import read_nftables
 from wirecheck.dataplane.table import SAME_PRIORITY, Client, Frontend

@@ -8,7 +8,8 @@ import pytest
 
 from tests.dataplane import recorded
 from wirecheck.api_index.backend import Backend
-from wirecheck.dataplane.compare.differences import Difference, Kind, compare
+from wirecheck.dataplane.compare.comparison import compare
+from wirecheck.dataplane.compare.differences import Difference, Kind
 from wirecheck.dataplane.nftables.reader import read_nftables
 from wirecheck.dataplane.table import Client, Frontend, Masquerade, Verdict
 

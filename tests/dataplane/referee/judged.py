@@ -4,7 +4,8 @@ import msgspec
 
 from tests.dataplane.small import index_of
 from wirecheck.dataplane.clients import clients_of
-from wirecheck.dataplane.compare.differences import Differences, compare
+from wirecheck.dataplane.compare.comparison import compare
+from wirecheck.dataplane.compare.differences import Differences
 from wirecheck.dataplane.expected.services import expected_table
 from wirecheck.dataplane.iptables.reader import read_iptables
 from wirecheck.dataplane.nftables.reader import read_nftables

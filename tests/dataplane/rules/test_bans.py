@@ -6,7 +6,8 @@ from tests.dataplane import small
 from tests.dataplane.small import NAT, WEB, WEB_TABLE, endpoint, save, service, slice_of
 from wirecheck.addresses import network
 from wirecheck.dataplane.clients import clients_of, intervals
-from wirecheck.dataplane.compare.differences import Difference, Kind, compare
+from wirecheck.dataplane.compare.comparison import compare
+from wirecheck.dataplane.compare.differences import Difference, Kind
 from wirecheck.dataplane.expected.services import expected_table
 from wirecheck.dataplane.iptables.reader import read_iptables
 from wirecheck.dataplane.table import Client

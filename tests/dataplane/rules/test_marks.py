@@ -4,7 +4,8 @@ import pytest
 
 from tests.dataplane import small
 from tests.dataplane.small import NAT, service, slice_of
-from wirecheck.dataplane.compare.differences import ACCEPTED_BEFORE, Difference, Kind, compare
+from wirecheck.dataplane.compare.comparison import compare
+from wirecheck.dataplane.compare.differences import ACCEPTED_BEFORE, Difference, Kind
 from wirecheck.dataplane.iptables.reader import read_iptables
 from wirecheck.dataplane.table import Client
 

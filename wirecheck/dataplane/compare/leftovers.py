@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from wirecheck.addresses import IPNetwork, address, contains
 from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.clients import Clients
-from wirecheck.dataplane.compare.differences import Difference, Kind, compare
+from wirecheck.dataplane.compare.comparison import compare
+from wirecheck.dataplane.compare.differences import Difference, Kind
 from wirecheck.dataplane.compare.tolerance import is_foreign
 from wirecheck.dataplane.iptables.reader import read_iptables
 from wirecheck.dataplane.ipvs.owner import Ownership

@@ -10,12 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from wirecheck.dataplane.compare.differences import (
-    ACCEPTED_BEFORE,
-    Difference,
-    Differences,
-    Kind,
-)
+from wirecheck.dataplane.compare.differences import ACCEPTED_BEFORE, Difference, Differences, Kind
 from wirecheck.dataplane.table import (
     Client,
     Entry,

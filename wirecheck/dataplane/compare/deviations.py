@@ -1,0 +1,174 @@
+"""How one kind of client sees a frontend that differs from the expected one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from wirecheck.api_index.backend import Backend
+from wirecheck.dataplane.compare.differences import ACCEPTED_BEFORE, Kind
+from wirecheck.dataplane.compare.tolerance import (
+    allows_the_same,
+    is_draining,
+    is_left_to_others,
+    is_lost_anyway,
+    is_refused_anyway,
+    stays_on_node,
+)
+from wirecheck.dataplane.compare.wording import (
+    affinity_of,
+    listed,
+    shares_of,
+    sources_of,
+    verdict_of,
+)
+from wirecheck.dataplane.table import (
+    SAME_PRIORITY,
+    Client,
+    Entry,
+    Handling,
+    Masquerade,
+    Verdict,
+    text_of,
+)
+
+REFUSED = (Verdict.REJECT, Verdict.DROP)
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """A difference as one kind of client sees it; equal ones of several kinds become one."""
+
+    kind: Kind
+    expected: str
+    found: str
+    backend: Backend | None = None
+    evidence: tuple[str, ...] = ()
+    third_party: bool = False
+    by_mark: bool = False
+
+
+def deviations_of(
+    client: Client, expected: Entry, actual: Entry | None, local: frozenset[Backend]
+) -> list[Deviation]:
+    """The deviations for one kind of client, those of hairpin connections included."""
+    wanted = expected.handlings.get(client)
+    if wanted is None:
+        return []
+    is_missing = actual is None or not actual.is_handled
+    found = (actual.handlings.get(client) if actual else None) or Handling(Verdict.NOTHING)
+    deviations = list(deviations_in(wanted, found, expected, is_missing))
+    if client is Client.POD:
+        deviations += unmasqueraded_hairpins(found, local)
+    return deviations
+
+
+def deviations_in(
+    wanted: Handling, found: Handling, entry: Entry, is_missing: bool
+) -> Iterator[Deviation]:
+    """The deviations for one kind of client."""
+    if found.verdict is Verdict.NOT_UNDERSTOOD:
+        is_order = found.reason == SAME_PRIORITY
+        kind = Kind.ORDER_UNKNOWN if is_order else Kind.NOT_UNDERSTOOD
+        reason = found.reason if is_order else f"unrecognised rules: {found.reason}"
+        yield Deviation(kind, verdict_of(wanted), reason, evidence=found.lines)
+    elif wanted.verdict in REFUSED and any(each.verdict is Verdict.NOTHING for each in found.parts):
+        accepted = next(each for each in found.parts if each.verdict is Verdict.NOTHING)
+        if not is_lost_anyway(wanted, accepted):
+            yield _verdict(wanted, accepted, ACCEPTED_BEFORE)
+    elif found.verdict is Verdict.MIXED:
+        yield Deviation(Kind.SOURCES, verdict_of(wanted), found.reason, evidence=found.lines)
+    elif stays_on_node(found) or any(
+        tolerated(wanted, found)
+        for tolerated in (is_refused_anyway, is_lost_anyway, is_left_to_others)
+    ):
+        return
+    elif wanted.verdict is not found.verdict:
+        is_accepted = found.verdict is Verdict.NOTHING and found.third_party
+        if is_accepted and wanted.verdict in REFUSED:
+            yield _verdict(wanted, found, ACCEPTED_BEFORE)
+        else:
+            is_missing = is_missing and not is_accepted
+            kind = Kind.FRONTEND_MISSING if is_missing else Kind.VERDICT
+            yield replace(_verdict(wanted, found, verdict_of(found)), kind=kind)
+        yield from _extra_backends(wanted, found, entry)
+    elif not allows_the_same(wanted, found):
+        refusing = map(text_of, found.refusing)
+        yield Deviation(
+            Kind.SOURCES,
+            sources_of(wanted.allowed),
+            sources_of(found.allowed),
+            evidence=tuple(dict.fromkeys([*refusing, *found.lines])),
+            third_party=found.third_party,
+        )
+    elif wanted.verdict is Verdict.FORWARD:
+        yield from _in_forwarding(wanted, found, entry)
+
+
+def _verdict(wanted: Handling, found: Handling, words: str) -> Deviation:
+    return Deviation(
+        Kind.VERDICT,
+        verdict_of(wanted),
+        words,
+        evidence=found.lines,
+        third_party=found.third_party,
+        by_mark=found.by_mark,
+    )
+
+
+def _in_forwarding(wanted: Handling, found: Handling, entry: Entry) -> Iterator[Deviation]:
+    shares = dict(zip(found.backends, found.shares, strict=True))
+    missing = [each for each in wanted.backends if not shares.get(each)]
+    for backend in missing:
+        yield Deviation(
+            Kind.BACKEND_MISSING, str(backend), listed(found.backends), backend, found.lines
+        )
+    yield from _extra_backends(wanted, found, entry)
+    weighted = {each: shares[each] for each in found.backends if each not in found.draining}
+    even = dict(zip(wanted.backends, wanted.shares, strict=True))
+    if not missing and weighted.keys() == even.keys() and weighted != even:
+        yield Deviation(Kind.WEIGHTS, shares_of(wanted), shares_of(found), evidence=found.lines)
+    if found.scheduler:
+        configured = "the configured scheduler"
+        actual = f"scheduler {found.scheduler}"
+        yield Deviation(Kind.WEIGHTS, configured, actual, evidence=found.lines)
+    if wanted.affinity != found.affinity:
+        yield Deviation(
+            Kind.AFFINITY, affinity_of(wanted), affinity_of(found), evidence=found.lines
+        )
+    is_known = wanted.masquerade is not Masquerade.UNKNOWN
+    is_lost = found.masquerade is Masquerade.DROPPED
+    if is_lost or (is_known and wanted.masquerade is not found.masquerade):
+        yield Deviation(Kind.MASQUERADE, wanted.masquerade, found.masquerade, evidence=found.lines)
+
+
+def _extra_backends(wanted: Handling, found: Handling, entry: Entry) -> Iterator[Deviation]:
+    for backend in found.backends:
+        if backend in wanted.backends or is_draining(found, backend):
+            continue
+        exists = backend in entry.known
+        yield Deviation(
+            Kind.BACKEND_WRONG if exists else Kind.BACKEND_STALE,
+            listed(wanted.backends) if wanted.backends else verdict_of(wanted),
+            f"{backend}, which is not a usable endpoint from this node"
+            if exists
+            else f"{backend}, which no EndpointSlice of the Service names",
+            backend,
+            found.lines_to(backend),
+            found.third_party,
+        )
+
+
+def unmasqueraded_hairpins(found: Handling, local: frozenset[Backend]) -> Iterator[Deviation]:
+    """Local backends whose connections to themselves are not masqueraded."""
+    if found.verdict is not Verdict.FORWARD or found.masquerade is Masquerade.ALWAYS:
+        return
+    for backend in found.backends:
+        if backend in local and backend not in found.hairpin:
+            yield Deviation(
+                Kind.HAIRPIN,
+                f"connections of {backend.address} to itself masqueraded",
+                "not masqueraded",
+                backend,
+                found.lines_to(backend),
+            )
