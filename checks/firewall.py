@@ -30,8 +30,9 @@ def forwards_pods(node: Node) -> Findings:
 
     Except: only packets that are dropped in any case count. Rules for some ports, sets or single
     pods do not. At most eight other nodes are tried. Where nodes have no pod ranges, a pod that no
-    policy selects stands for its node. Of nftables only the tables of iptables and kube-proxy are
-    read.
+    policy selects stands for its node. Where eBPF may forward packets past the chain (Cilium,
+    Calico's eBPF dataplane), a drop is inconclusive. Of nftables only the tables of iptables and
+    kube-proxy are read.
 
     See: https://github.com/kubernetes/kubernetes/issues/40182
          https://github.com/kubernetes/kubernetes/issues/39823
@@ -43,6 +44,7 @@ def forwards_pods(node: Node) -> Findings:
             expected="connections are forwarded",
             found=each.found,
             evidence=[each.rule],
+            inconclusive=each.inconclusive,
             remedy=MIXED if each.is_mixed else "",
             names={"variant": each.other_variant},
         )
@@ -55,7 +57,8 @@ def forwards_dns(node: Node) -> Findings:
     A rule that is meant to block DNS to the internet often blocks DNS inside the cluster as well.
 
     Except: only packets that are dropped in any case count. Rules for sets or single pods do not.
-    Of nftables only the tables of iptables and kube-proxy are read.
+    Where eBPF may forward packets past the chain (Cilium, Calico's eBPF dataplane), a drop is
+    inconclusive. Of nftables only the tables of iptables and kube-proxy are read.
 
     See: https://github.com/kubernetes/kubernetes/issues/93791
          https://github.com/kubernetes/kubernetes/issues/40182
@@ -66,6 +69,7 @@ def forwards_dns(node: Node) -> Findings:
             expected="forwarded",
             found=each.found,
             evidence=[each.rule],
+            inconclusive=each.inconclusive,
             remedy=MIXED if each.is_mixed else "",
             names={"variant": each.other_variant},
         )
@@ -172,7 +176,8 @@ def source_bans(node: Node) -> Findings:
     Block lists (fail2ban, CrowdSec, ufw, bogon filters) refuse packets before the Service rules
     see them. A client on such a list cannot reach any Service through this node.
 
-    It is a failure only if a rule refuses addresses of pods or of other nodes for certain.
+    It is a failure only if a rule refuses addresses of pods or of other nodes for certain, in chain
+    INPUT those of other nodes: their kubelet probes, overlay and node ports end there.
 
     Except: rules for ports or addresses that no Service has, rules that test a mark, and nftables
     tables other than those of iptables. After twenty rules of one chain only their number is shown.

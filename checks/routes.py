@@ -98,7 +98,8 @@ def no_blackholes(node: Node) -> Findings:
     """The node has a route to all pods, DNS replicas and Services, and none is a blackhole.
 
     A blackhole route silently drops packets, and is easily overlooked in a list of routes. Rules
-    that refuse packets, and routes to other nodes and API servers, count as well.
+    that refuse packets, those of single pods included, and routes to other nodes and API servers
+    count as well.
 
     Except: a blackhole route for the node's own range, which some CNI plugins use for unassigned
     addresses; addresses that the node itself has (IPVS, NodeLocal DNSCache). Services without a
@@ -106,14 +107,15 @@ def no_blackholes(node: Node) -> Findings:
 
     See: https://github.com/projectcalico/calico/issues/3246
     """
-    for name, route, reason in node.route_conflicts.blackholes:
+    for each in node.route_conflicts.blackholes:
+        route = each.route
         yield Finding(
-            node.part(f"to {name}"),
+            node.part(each.part),
             expected="a route that forwards",
             found=node.routes.routing.text_of(route),
-            inconclusive=reason,
+            inconclusive=each.inconclusive,
             names={
-                "address": name.rpartition(" ")[2].partition("/")[0],
+                "address": each.address,
                 "type": route.type if route else "",
                 "destination": route.destination if route else "",
                 "table": str(route.table) if route else "",

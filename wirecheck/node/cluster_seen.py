@@ -22,7 +22,7 @@ from wirecheck.api_index.node_kinds import kind_of, why_left_out
 from wirecheck.api_index.nodes import NodeIndex
 from wirecheck.api_index.pod import Pod
 from wirecheck.api_index.pods import PodIndex
-from wirecheck.api_index.service import ServiceKey, service_key
+from wirecheck.api_index.service import ServiceKey, cluster_ips, service_key
 from wirecheck.api_index.service_addresses import ServiceAddresses
 from wirecheck.api_index.service_blocks import ServiceBlock, blocks_of
 from wirecheck.api_index.services import ServiceIndex, index_services
@@ -169,6 +169,12 @@ class ClusterSeen:
     def services(self) -> Mapping[ServiceKey, ServiceObject]:
         """The Services by (namespace, name)."""
         return {service_key(service): service for service in self.api.services}
+
+    @cached_property
+    def families_of_services(self) -> frozenset[int]:
+        """The address families (4, 6) of the Services' cluster IPs."""
+        every = (text for service in self.services.values() for text in cluster_ips(service))
+        return frozenset(6 if ":" in text else 4 for text in every)
 
     @cached_property
     def slices(self) -> SlicesByService:

@@ -16,6 +16,7 @@ from wirecheck.dataplane.kube_chains import has_kubernetes_chains, is_kubernetes
 from wirecheck.dataplane.nftables import reader as nftables_reader
 from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket, refusal_of
 from wirecheck.dataplane.rules.ruleset import Stage
+from wirecheck.network.plugin import Attachment
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.nftables import has_listings, kube_proxy_tables, table_names
 from wirecheck.node.pod_packets import PodPackets
@@ -37,6 +38,8 @@ READ = frozenset(
     f"{family} {name}" for family in ("ip", "ip6") for name in (*IPTABLES_TABLES, "kube-proxy")
 )
 """The nftables tables whose rules are in the snapshot: iptables' nft variant prints its own."""
+CALICO_EBPF = "bpfin.cali"
+"""The device that Calico creates for its eBPF dataplane."""
 FORWARDING = frozenset({"inet", "ip", "ip6", "netdev"})
 """Families of nftables tables that forwarded packets traverse."""
 
@@ -52,6 +55,8 @@ class Dropped:
     """The variant of iptables that has the rule: nft or legacy, if both have rules."""
     is_mixed: bool = False
     """Whether Kubernetes' rules are in the other variant only."""
+    inconclusive: str = ""
+    """Why the packet may never get to the rule."""
 
     @property
     def other_variant(self) -> str:
@@ -171,8 +176,28 @@ class Firewall:
                 stage = each.stage
                 rule = refusal_of(stage.chains, stage.base_chain, stage.policy, packet)
                 if rule is not None:
-                    yield Dropped(what, packet, rule, each.variant, each.is_mixed)
+                    doubt = self._around_filter or self._unsure(packet, each, rule)
+                    yield Dropped(what, packet, rule, each.variant, each.is_mixed, doubt)
                     break
+
+    def _unsure(self, packet: ForwardedPacket, chain: ForwardChain, rule: str) -> str:
+        """Why the rule may not match the packet: conditions that its tool does not print."""
+        if chain.variant == VARIANTS[1] or is_kubernetes_rule(rule):
+            return ""
+        return self.iptables.may_lack_conditions(packet.source.version, [rule])
+
+    @property
+    def _around_filter(self) -> str:
+        """Why packets of pods may not meet chain FORWARD; empty if they do.
+
+        Programs in eBPF redirect them from device to device (bpf_redirect_neigh). Where Cilium
+        leaves forwarding to the kernel, as in chaining mode or with legacy host routing, nothing
+        that is read here shows it.
+        """
+        is_calico = any(each.name == CALICO_EBPF for each in self.seen.host.interfaces)
+        if self.seen.cni.attachment is Attachment.EBPF or is_calico:
+            return f"{self.seen.cni} may forward packets of pods in eBPF, past chain FORWARD"
+        return ""
 
     @cached_property
     def packets(self) -> PodPackets:

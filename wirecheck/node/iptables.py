@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from wirecheck.catalogue.findings import FactMissingError, SharedCauseError
-from wirecheck.node.listing_doubts import legacy_doubt, listing_doubt
+from wirecheck.node.listing_doubts import legacy_doubt, listing_doubt, lossy_version
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.iptables import IptablesDump
+from wirecheck.parse.iptables_doubts import may_be_bare
 
 TOOLS = {4: "iptables", 6: "ip6tables"}
+OF_NFT = "nft: "
+"""How evidence begins where both variants have rules."""
 NAT_HOOKS = ("PREROUTING", "OUTPUT", "POSTROUTING")
 
 
@@ -38,16 +41,38 @@ class Iptables:
         return {family: self._listing(family, tables) for family in TOOLS}
 
     def _listing(self, family: int, tables: tuple[str, ...]) -> str:
-        """A family that no pod of the node uses, and whose listing is wrong, counts as empty."""
+        """A family that nothing here uses, and whose listing is wrong, counts as empty."""
+        command, text = self._printed(family)
+        if not (doubt := listing_doubt(self.seen, family, tables, command, text)):
+            return text
+        used = self.seen.families_of_pods
+        if used and "nat" in tables:
+            used |= self.seen.cluster.families_of_services
+        if used and family not in used:
+            return ""
+        raise SharedCauseError(doubt)
+
+    def _printed(self, family: int) -> tuple[str, str]:
+        """The command that listed the rules of a family, and its output."""
         named, plain = f"{TOOLS[family]}-nft-save", f"{TOOLS[family]}-save"
         text = self.seen.output_if_asked(named)
         command = named if text or self.seen.was_run(named) else plain
-        text = text or self.seen.output_if_asked(plain)
-        if not (doubt := listing_doubt(self.seen, family, tables, command, text)):
-            return text
-        if self.seen.families_of_pods and family not in self.seen.families_of_pods:
+        return command, text or self.seen.output_if_asked(plain)
+
+    def may_lack_conditions(self, family: int, rules: Iterable[str]) -> str:
+        """Why one of these rules may match less than is printed; empty if none does.
+
+        The listing is believed as a whole where it has ports and marks of Kubernetes' rules. A
+        newer version of iptables, in a container or statically linked, may have written others.
+        """
+        version = lossy_version(self.seen, family, *self._printed(family))
+        doubted = (each for each in rules if version and may_be_bare(each.removeprefix(OF_NFT)))
+        if (rule := next(doubted, "")) == "":
             return ""
-        raise SharedCauseError(doubt)
+        return (
+            f"iptables {version} does not print ports and marks that 1.8.8 or later wrote, and "
+            f"`{rule}` may have one"
+        )
 
     @cached_property
     def legacy(self) -> Mapping[int, str]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 
 from wirecheck.node.seen import NodeSeen
-from wirecheck.parse.iptables_doubts import Doubts
+from wirecheck.parse.iptables_doubts import NATIVE_MATCHES_SINCE, Doubts, numbers_of
 
 FAMILIES = {4: "ip", 6: "ip6"}
 HOOKS = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
@@ -31,6 +31,14 @@ def legacy_doubt(seen: NodeSeen, command: str, text: str) -> str:
     """Return the reason to doubt a listing of the legacy variant; empty if there is none."""
     doubts = seen.cluster.readers.texts.iptables_doubts.of(text, is_nft=False)
     return _unreadable(seen, command, doubts)
+
+
+def lossy_version(seen: NodeSeen, family: int, command: str, text: str) -> str:
+    """Return the tool's version if it does not print what a newer one writes; empty otherwise."""
+    if not _is_nft(seen, family, command):
+        return ""
+    version = seen.cluster.readers.texts.iptables_doubts.of(text, is_nft=True).version
+    return version if version and numbers_of(version) < NATIVE_MATCHES_SINCE else ""
 
 
 def _reasons(

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress, IPNetwork, address, contains, network
-from wirecheck.api_index.pod import Pod
 from wirecheck.api_index.service_blocks import ServiceBlock
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.network.plugin import UNKNOWN
@@ -19,6 +18,7 @@ from wirecheck.network.plugins.cilium import PLUGIN as CILIUM
 from wirecheck.network.registry import OWN_DEVICES
 from wirecheck.node.netns import KERNEL, Interface
 from wirecheck.node.pod_namespaces import PodNamespaces
+from wirecheck.node.refused_senders import MOST_PODS, Blackhole, RefusedSenders, name_of
 from wirecheck.node.routes import NodeRoutes, PeerRoute
 from wirecheck.node.routing import EVERYTHING, REFUSING, Routing, destination_of, leads_on
 from wirecheck.node.rule_selectors import action_of
@@ -36,8 +36,6 @@ IN_THE_SOCKET = "Services without a route: {} may translate addresses in the soc
 """With its socket load balancer, connections to a Service need a route to the backend only."""
 WHOLE_INTERNET = 1
 """A VPN replaces the default route by two routes with this prefix length."""
-MOST_PODS = 8
-"""How many pods are reported per route."""
 
 
 @dataclass(frozen=True)
@@ -220,18 +218,16 @@ class RouteConflicts:
         return ((name, each) for name, each in block.members.items() if each not in own)
 
     @property
-    def blackholes(self) -> Iterator[tuple[str, Route | None, str]]:
-        """Ranges of pods and addresses of Services with no route, or with one that refuses.
-
-        The third value is why that cannot be decided.
-        """
+    def blackholes(self) -> Iterator[Blackhole]:
+        """Ranges of pods and addresses of Services with no route, or with one that refuses."""
         replacement = self.seen.cluster.proxy_replacement
         is_translated = replacement == CILIUM.name
         for name, route in self._refused_services:
             reason = IN_THE_SOCKET.format(replacement) if is_translated and route is None else ""
-            yield name, route, reason
+            yield Blackhole(name, route, inconclusive=reason)
         for name, route in self._refused:
-            yield name, route, ""
+            yield Blackhole(name, route)
+        yield from RefusedSenders(self.seen, self.routes).blackholes
 
     @property
     def _refused(self) -> Iterator[tuple[str, Route | None]]:
@@ -287,8 +283,4 @@ class RouteConflicts:
                 route = self.routes.connected(where)
                 if route is not None and route.type in REFUSING:
                     found += 1
-                    yield _name_of(pod, where), where, route
-
-
-def _name_of(pod: Pod, where: IPAddress) -> str:
-    return f"{pod.namespace}/{pod.name} {where}"
+                    yield name_of(pod, where), where, route

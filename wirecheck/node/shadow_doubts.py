@@ -11,6 +11,7 @@ from wirecheck.dataplane.compare.differences import Difference, Kind
 from wirecheck.node.dataplane import Dataplane, NamedDifference
 from wirecheck.node.firewall import Firewall
 from wirecheck.node.host_port_rules import PortMapping
+from wirecheck.node.iptables import Iptables
 from wirecheck.node.port_mappings import PortMappings, target_of
 from wirecheck.node.seen import NodeSeen
 
@@ -34,11 +35,16 @@ class ShadowDoubt:
     reason: str
 
 
-def shadowed(seen: NodeSeen, dataplane: Dataplane) -> Iterator[NamedDifference]:
+def shadowed(seen: NodeSeen, dataplane: Dataplane, iptables: Iptables) -> Iterator[NamedDifference]:
     """Frontends that third-party rules handle, except for the Service's own load balancer."""
     for each in dataplane.of(Kind.SHADOWED):
-        if not _is_own_load_balancer(seen, each.difference):
+        if not (_unsure(each, iptables) or _is_own_load_balancer(seen, each.difference)):
             yield each
+
+
+def _unsure(each: NamedDifference, iptables: Iptables) -> str:
+    """Why the third-party rules may not match the frontend's connections."""
+    return iptables.may_lack_conditions(each.difference.frontend.family, each.evidence)
 
 
 def _is_own_load_balancer(seen: NodeSeen, difference: Difference) -> bool:
@@ -64,6 +70,9 @@ def shadow_doubts(
     seen: NodeSeen, dataplane: Dataplane, mappings: PortMappings, firewall: Firewall
 ) -> Iterator[ShadowDoubt]:
     """Frontends that chains of one priority handle, and tables that were not read."""
+    for each in dataplane.of(Kind.SHADOWED):
+        if reason := _unsure(each, firewall.iptables):
+            yield ShadowDoubt(each.ref, each.expected, each.found, each.evidence, reason)
     for each in dataplane.of(Kind.ORDER_UNKNOWN):
         if not _is_own_load_balancer(seen, each.difference):
             yield ShadowDoubt(each.ref, each.expected, each.found, each.evidence, SAME_PRIORITY)

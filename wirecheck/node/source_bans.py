@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 
-from wirecheck.addresses import IPAddress
+from wirecheck.addresses import IPAddress, network
 from wirecheck.api_index.node_addresses import internal_addresses
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.dataplane.clients import difference, intersection, intervals, ranges
@@ -106,11 +106,18 @@ class SourceBans:
         return (a for a in internal_addresses(self.seen.object) if a.version == family)
 
     def _cut(self, ban: Ban) -> tuple[str, ...]:
-        """The cluster's addresses that no packet of reaches this node, for certain."""
-        if not (ban.is_open and ban.before_dnat):
+        """The cluster's addresses that no packet of reaches this node, for certain.
+
+        In chain INPUT these are the other nodes: what they send to this one is for its kubelet,
+        its overlay and its node ports. Pods do not need the node's own sockets.
+        """
+        if not ban.is_open:
             return ()
         known = [n for n in self.seen.cluster.known_ranges if n.version == ban.family]
-        hit = intersection(ban.spans, self.seen.cluster.known_spans[ban.family])
+        if not ban.before_dnat:
+            nodes = (where for where, _ in self.seen.cluster.node_index.node_ips)
+            known = [network(str(each)) for each in nodes if each.version == ban.family]
+        hit = intersection(ban.spans, intervals(known))
         own = intervals(
             n for n in known if n.num_addresses == 1 and self._is_own(n.network_address)
         )

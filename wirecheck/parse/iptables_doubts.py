@@ -43,6 +43,9 @@ _PORTS = re.compile(
 )
 """Rules that kube-proxy and portmap write with a port, if they name a protocol."""
 _PORT = re.compile(r" --(?:[ds]|v)?ports? ")
+_READABLE = re.compile(r" (?:--(?:[ds]|v)?ports? |--mark |-m (?!comment |tcp |udp )\S)")
+_PROTOCOL = re.compile(r" -p (?:tcp|udp|sctp|dccp|udplite) ")
+_SELECTIVE = re.compile(r" -[sdp] ")
 _UNCONDITIONAL = re.compile(
     r"-A (?:KUBE|CNI|FLANNEL|cali|CILIUM)[-_]\S+ "
     r'(?:-m comment --comment (?:"(?:[^"\\\n]|\\.)*"|[^\s"]+) ){0,2}'
@@ -105,6 +108,16 @@ class IptablesDoubts:
         if block not in self._bare:
             self._bare[block] = _bare_in(block.text)
         return self._bare[block]
+
+
+def may_be_bare(line: str) -> bool:
+    """Return whether a rule of any program may have had a port or mark that is not printed.
+
+    It names a protocol and no port, or matches every packet. A rule whose port is printed was
+    written by a version that writes marks in a readable form, too.
+    """
+    is_rule = line.startswith("-A ") and not _READABLE.search(line)
+    return is_rule and bool(_PROTOCOL.search(line) or not _SELECTIVE.search(line))
 
 
 def numbers_of(version: str) -> tuple[int, ...]:

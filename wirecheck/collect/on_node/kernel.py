@@ -75,8 +75,9 @@ PATTERNS = {
         r"(?:IPv[46]: |ipv[46]: )?(?:Route cache is full: consider|dst cache overflow)"
     ),
     "netdev watchdog": (
-        r"(?:netdevice: \S+: |[\w.-]+ [\w.:-]*[\w-] \S+: )?"
-        r"NETDEV WATCHDOG: (?:\S+ \(\S*\)|CPU: \d+): transmit queue \d+ timed out"
+        r"(?:netdevice: \S+: |(?:[\w.,+-]+ [\w.:,@+-]*[\w-] )?(?:\S{1,15}|\(unnamed net_device\))"
+        r"(?: \((?:uninitialized|unregister(?:ing|ed)|released|dummy|unknown)\))?: )?"
+        r"NETDEV WATCHDOG: (?:\S+ \([^()]*\)|CPU: \d+): transmit queue \d+ timed out"
     ),
     "duplicate address": (
         r"(?:IPv6: |ICMPv6: )?\S{1,15}: (?:IPv6 duplicate address \S+ (?:used by \S+ )?detected"
