@@ -127,6 +127,21 @@ NODE_COMMANDS: tuple[NodeCommand, ...] = (
     *_nft_tables("nft-portmap", "cni_hostport", "Reads the host ports of the CNI plugin portmap."),
     *_nft_tables("nft-crio", "crio-hostports", "Reads the host ports of CRI-O."),
     NodeCommand(
+        "nft-table",
+        _nft_list("FAMILY", "NAME"),
+        "Reads the rules of other programs (firewalld, Docker, block lists), which packets meet as "
+        "well.",
+        "table FAMILY NAME exists (ip, ip6 or inet), and no other command lists it; at most 16 "
+        "tables, 10 s and 1 MiB for each. Names with other characters than letters, digits, `_`, "
+        "`.` and `-` are left out",
+    ),
+    NodeCommand(
+        "nft-table-terse",
+        ("nft", "-j", "-t", *_nft_list("FAMILY", "NAME")[2:]),
+        "The same without the elements of sets.",
+        "the listing of that table was longer than 1 MiB",
+    ),
+    NodeCommand(
         "ipset-save",
         ("ipset", "save"),
         "Reads the sets that the rules of kube-proxy's IPVS mode refer to.",

@@ -71,6 +71,10 @@ SAME_PRIORITY = (
 )
 """The reason of a handling that depends on the order of two chains."""
 
+OF_TABLE = "nftables table "
+"""How rules of another program's nftables table begin as evidence: `nftables table inet docker: …`.
+"""
+
 
 class Masquerade(StrEnum):
     """Whether forwarded connections get the node's source address."""

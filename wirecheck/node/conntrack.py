@@ -17,6 +17,7 @@ from wirecheck.node.foreign_addresses import OF_PROXIES
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.kernel_log import LogEvent, genuine, log_events
 from wirecheck.node.missing_tools import tracks_connections
+from wirecheck.node.nftables import has_target
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.seen import NodeSeen
 from wirecheck.node.service_proxy import ServiceProxy
@@ -234,6 +235,8 @@ class Conntrack:
         """
         target = re.escape(with_port(str(entry.backend), entry.backend_port))
         pattern = re.compile(OF_OTHERS.format(target=target), re.MULTILINE)
+        if has_target(self.seen, str(entry.backend), entry.backend_port):
+            return True
         with suppress(FactMissingError, NotApplicable):
             return any(pattern.search(text) for text in self.iptables.rules_in("nat").values())
         return False

@@ -22,7 +22,7 @@ from wirecheck.dataplane.proxy import NEWEST, OLDEST, Mode, ProxyFacts
 from wirecheck.dataplane.table import Client, ServiceTable
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.missing_tools import BOUND_BY_IPVS
-from wirecheck.node.nftables import kube_proxy_tables
+from wirecheck.node.nftables import kube_proxy_tables, other_tables
 from wirecheck.node.seen import NodeSeen
 from wirecheck.node.ways_in import ways_in
 from wirecheck.parse.errors import ParseError
@@ -278,9 +278,12 @@ def _read(
 ) -> ServiceTable:
     """What the node's rules do, in the mode that kube-proxy is in."""
     cache = seen.cluster.readers
+    tables = tuple(other_tables(seen))
     match facts.mode:
         case Mode.IPTABLES:
-            return read_iptables(iptables.rules, clients, wanted.entries, iptables.legacy, cache)
+            return read_iptables(
+                iptables.rules, clients, wanted.entries, iptables.legacy, cache, tables=tables
+            )
         case Mode.NFTABLES:
             beside = {
                 family: [
@@ -289,8 +292,8 @@ def _read(
                 ]
                 for family in (4, 6)
             }
-            tables = kube_proxy_tables(seen)
-            return read_nftables(tables, clients, wanted.entries, cache, beside)
+            own = kube_proxy_tables(seen)
+            return read_nftables(own, clients, wanted.entries, cache, beside, tables=tables)
         case Mode.IPVS:
             texts = IpvsTexts(
                 seen.file(IP_VS),

@@ -12,9 +12,11 @@ from wirecheck.addresses import IPAddress, network
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.dataplane.iptables.reader import shared_text
 from wirecheck.dataplane.iptables.rules import steps_of
+from wirecheck.dataplane.nftables.tables import stages_of
 from wirecheck.dataplane.rules.chains import Chains
 from wirecheck.dataplane.rules.egress import Masqueraded, masquerades
 from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket
+from wirecheck.dataplane.rules.ruleset import Stage
 from wirecheck.network.plugins.flannel import POD_NAMES
 from wirecheck.node.firewall import Firewall
 from wirecheck.node.iptables import Iptables
@@ -103,6 +105,9 @@ class NodeEgress:
             if not why or ("masq-agent" in why and self._agent_leaves_alone(tables, packet)):
                 continue
             answers = {masquerades(each, POSTROUTING, packet) for each in tables}
+            answers |= {
+                masquerades(each.chains, each.base_chain, packet) for each in self._others(family)
+            }
             # The first of several tables that translates a packet decides.
             ranked = (Masqueraded.YES, Masqueraded.UNKNOWN)
             answer = next((each for each in ranked if each in answers), Masqueraded.NO)
@@ -128,6 +133,13 @@ class NodeEgress:
                 translate = partial(steps_of, step_of=cache.step_of)
                 label = f"egress {number}"
                 yield Chains(label, table.chains, translate, shared_text, cache.rules.chains)
+
+    def _others(self, family: int) -> Iterator[Stage]:
+        """The chains of nftables tables in which a plugin may masquerade."""
+        chains = self.seen.cluster.readers.rules.chains
+        for each in stages_of("postrouting", family, self.firewall.other_tables, chains):
+            if each.translates:
+                yield each
 
     def _unread(self, tables: list[Chains[Chain]]) -> tuple[str, ...]:
         """The nftables tables in which the plugin may masquerade instead of iptables."""

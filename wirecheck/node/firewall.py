@@ -1,7 +1,7 @@
 """The firewall of one node: its effect on packets of pods, and the managers that write its rules.
 
-It reads table filter of both iptables variants, and kube-proxy's own nftables tables. Other
-nftables tables are known by name only.
+It reads table filter of both iptables variants, and the nftables tables of kube-proxy and of other
+programs. In snapshots of older versions the latter are known by name only.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.dataplane.iptables import reader as iptables_reader
 from wirecheck.dataplane.kube_chains import has_kubernetes_chains, is_kubernetes_rule
 from wirecheck.dataplane.nftables import reader as nftables_reader
+from wirecheck.dataplane.nftables.tables import NamedTable, stages_of
 from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket, refusal_of
 from wirecheck.dataplane.rules.ruleset import Stage
 from wirecheck.network.plugin import Attachment
 from wirecheck.node.iptables import Iptables
-from wirecheck.node.nftables import has_listings, kube_proxy_tables, table_names
+from wirecheck.node.nftables import has_listings, kube_proxy_tables, other_tables, table_names
 from wirecheck.node.pod_packets import PodPackets
 from wirecheck.node.routes import NodeRoutes
 from wirecheck.node.seen import NodeSeen
@@ -37,7 +38,7 @@ IPTABLES_TABLES = ("raw", "mangle", "nat", "filter", "security")
 READ = frozenset(
     f"{family} {name}" for family in ("ip", "ip6") for name in (*IPTABLES_TABLES, "kube-proxy")
 )
-"""The nftables tables whose rules are in the snapshot: iptables' nft variant prints its own."""
+"""The nftables tables that are read otherwise: iptables' nft variant prints its own."""
 CALICO_EBPF = "bpfin.cali"
 """The device that Calico creates for its eBPF dataplane."""
 FORWARDING = frozenset({"inet", "ip", "ip6", "netdev"})
@@ -145,6 +146,9 @@ class Firewall:
                 ForwardChain(stage, self._variant(each), self._is_mixed(each))
                 for stage in ruleset.through_node
             ]
+        for family in found:
+            others = stages_of("forward", family, self.other_tables, cache.rules.chains)
+            found[family] += map(ForwardChain, others)
         tables = kube_proxy_tables(self.seen) if has_listings(self.seen) else {}
         try:
             for family, text in tables.items():
@@ -161,7 +165,13 @@ class Firewall:
         """The nftables tables of which only the name is known, and that packets traverse."""
         listing = self.seen.facts.commands.get("nft-tables")
         names = table_names(self.seen) if listing is not None and listing.status == 0 else ()
-        return tuple(e for e in names if e.partition(" ")[0] in FORWARDING and e not in READ)
+        known = READ.union(each.label for each in self.other_tables)
+        return tuple(e for e in names if e.partition(" ")[0] in FORWARDING and e not in known)
+
+    @cached_property
+    def other_tables(self) -> tuple[NamedTable, ...]:
+        """The nftables tables of other programs that were read."""
+        return tuple(other_tables(self.seen))
 
     @property
     def _unread(self) -> str:

@@ -1,12 +1,21 @@
-"""The nftables tables of one node. Only the rules of kube-proxy's own tables are in a snapshot."""
+"""The nftables tables of one node: kube-proxy's own, and those of other programs.
+
+Snapshots of older versions have the rules of kube-proxy's only.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 
+from wirecheck.dataplane.nftables.tables import NamedTable
 from wirecheck.node.seen import NodeSeen
+from wirecheck.parse.errors import ParseError
 
 KUBE_PROXY = {4: "nft-kube-proxy", 6: "nft-kube-proxy6"}
+PAIR = 2
+OTHER, TERSE = "nft-table", "-t"
+"""How the id of a table's record begins, before family and name; nft's option for no elements."""
 
 
 def kube_proxy_tables(seen: NodeSeen) -> Mapping[int, str]:
@@ -23,3 +32,50 @@ def table_names(seen: NodeSeen) -> list[str]:
     """Family and name of each table, such as `inet firewalld`."""
     lines = seen.output_if_asked("nft-tables").splitlines()
     return [line.removeprefix("table ") for line in lines]
+
+
+def other_tables(seen: NodeSeen) -> Iterator[NamedTable]:
+    """The tables of other programs, as far as their rules are in the snapshot."""
+    for command, record in seen.facts.commands.items():
+        kind, _, label = command.partition(" ")
+        family, _, name = label.partition(" ")
+        if kind == OTHER and record.status == 0 and not record.problem:
+            try:
+                text, has_elements = record.output, TERSE not in record.argv
+                table = seen.cluster.readers.texts.nft_other(text, has_elements=has_elements)
+            except ParseError:
+                continue  # It counts as one that was not read.
+            yield NamedTable(family, name, table)
+
+
+def has_target(seen: NodeSeen, address: str, port: int) -> bool:
+    """Whether a rule or a map of a table that is not kube-proxy's has this address and port.
+
+    Host ports of portmap and CRI-O are such tables, and ports that Docker publishes.
+    """
+    for command, record in seen.facts.commands.items():
+        is_other = command.startswith("nft-") and command not in KUBE_PROXY.values()
+        if is_other and record.status == 0 and address in record.output:
+            try:
+                found = [*_targets(json.loads(record.output))]
+            except (ValueError, RecursionError):
+                continue
+            if (address, port) in found:
+                return True
+    return False
+
+
+def _targets(value: object) -> Iterator[tuple[object, object]]:
+    """Each `dnat` of a rule, and each value of a map that is an address and a port."""
+    if isinstance(value, dict):
+        if "addr" in value and "port" in value:
+            yield value["addr"], value["port"]
+        for inner in value.values():
+            yield from _targets(inner)
+    elif isinstance(value, list):
+        is_element = len(value) == PAIR and isinstance(value[1], dict)
+        parts = value[1].get("concat") if is_element else None
+        if isinstance(parts, list) and len(parts) == PAIR:
+            yield tuple(parts)
+        for each in value:
+            yield from _targets(each)

@@ -20,6 +20,9 @@ SAME_PRIORITY = (
     "one the kernel asks first"
 )
 UNREAD = "the rules of further nftables tables were not read"
+UNRECOGNISED = "an nftables table of another program has a rule that is not recognised"
+MOST_FRONTENDS = 8
+"""Frontends of one unrecognised rule that are listed one by one."""
 BALANCES, BALANCES_IN = (f"svccontroller.k3s.cattle.io/svc{each}" for each in ("name", "namespace"))
 """Labels of ServiceLB's pods: the Service to which they forward."""
 
@@ -76,6 +79,7 @@ def shadow_doubts(
     for each in dataplane.of(Kind.ORDER_UNKNOWN):
         if not _is_own_load_balancer(seen, each.difference):
             yield ShadowDoubt(each.ref, each.expected, each.found, each.evidence, SAME_PRIORITY)
+    yield from _unrecognised(seen, dataplane)
     for mapping in mappings.in_nftables:
         yield from _of_mapping(seen, mapping)
     for table in firewall.unread_tables:
@@ -83,6 +87,21 @@ def shadow_doubts(
             part = seen.part(f"nftables table {table}")
             nothing = "no rule that handles connections to Services"
             yield ShadowDoubt(part, nothing, "rules that were not read", (), UNREAD)
+
+
+def _unrecognised(seen: NodeSeen, dataplane: Dataplane) -> Iterator[ShadowDoubt]:
+    """Frontends behind rules of nftables tables that are not recognised; a rule for many is one."""
+    by_rule: dict[str, list[NamedDifference]] = {}
+    for each in dataplane.of(Kind.TABLE_UNKNOWN):
+        by_rule.setdefault(each.evidence[-1], []).append(each)
+    for rule, found in by_rule.items():
+        if len(found) > MOST_FRONTENDS:
+            first, part = found[0], seen.part(rule)
+            what = f"{len(found):,} frontends, for example {first.ref}: {first.found}"
+            yield ShadowDoubt(part, "a recognised rule", what, first.evidence, UNRECOGNISED)
+        else:
+            for each in found:
+                yield ShadowDoubt(each.ref, each.expected, each.found, each.evidence, UNRECOGNISED)
 
 
 def _of_mapping(seen: NodeSeen, mapping: PortMapping) -> Iterator[ShadowDoubt]:

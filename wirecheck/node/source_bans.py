@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 
@@ -12,11 +12,13 @@ from wirecheck.api_index.node_addresses import internal_addresses
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.dataplane.clients import difference, intersection, intervals, ranges
 from wirecheck.dataplane.iptables import reader as iptables_reader
+from wirecheck.dataplane.nftables.tables import stages_of, with_tables
 from wirecheck.dataplane.rules.bans import MOST_PACKETS, Ban, bans_of
 from wirecheck.dataplane.rules.ruleset import packet_to
 from wirecheck.dataplane.rules.steps import Packet
 from wirecheck.dataplane.table import Frontend
 from wirecheck.node.iptables import Iptables
+from wirecheck.node.nftables import other_tables
 from wirecheck.node.routes import NodeRoutes
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
@@ -47,7 +49,7 @@ class SourceBan:
 
 @dataclass(frozen=True)
 class SourceBans:
-    """The bans in the iptables rules of both families and variants."""
+    """The bans in the iptables rules of both families and variants, and in nftables tables."""
 
     seen: NodeSeen
     iptables: Iptables
@@ -61,6 +63,7 @@ class SourceBans:
         """
         texts = (self.iptables.rules, self.iptables.legacy)
         cache = self.seen.cluster.readers
+        tables = tuple(other_tables(self.seen))
         found: list[Ban] = []
         is_any = False
         for family in (4, 6):
@@ -70,8 +73,12 @@ class SourceBans:
                 raise FactMissingError(f"{self.seen.name}: {error}") from error
             is_any |= bool(dumps)
             ruleset = iptables_reader.ruleset_in(family, dumps, cache)
+            chains = cache.rules.chains
+            ruleset = with_tables(ruleset, family, tables, chains)
+            to_node = stages_of("input", family, tables, chains)
+            ruleset = replace(ruleset, to_node=(*ruleset.to_node, *to_node))
             found += bans_of(ruleset, self._packets(family))
-        if not is_any:
+        if not is_any and not tables:
             raise NotApplicable("the node has no iptables rules")
         cutting = [each for ban in found if (each := SourceBan(ban, self._cut(ban))).cut]
         others = [ban for ban in found if not any(each.ban is ban for each in cutting)]

@@ -11,6 +11,7 @@ from wirecheck.parse.iptables import IptablesDump, parse_iptables_save
 from wirecheck.parse.iptables_blocks import IptablesBlocks
 from wirecheck.parse.iptables_doubts import IptablesDoubts
 from wirecheck.parse.ipvs import IpvsLines, VirtualServer, parse_ip_vs
+from wirecheck.parse.nft_tables import parse_table
 from wirecheck.parse.nftables import NftTable
 from wirecheck.parse.nftables_texts import NftTexts
 from wirecheck.parse.recent import Recent
@@ -20,6 +21,8 @@ from wirecheck.snapshot.blocks import MOST_TEXTS, BlockText
 LARGE = 100_000
 """Characters; smaller texts are split again, so that they do not displace a large one."""
 
+MOST_OTHERS = 16
+"""The tables of other programs on the node at hand."""
 MOST_LARGE = 2
 """One for each family of the node at hand."""
 
@@ -32,6 +35,7 @@ class ParsedTexts:
         self._in_blocks: Recent[IptablesDump] = Recent(MOST_TEXTS)
         self._blocks = IptablesBlocks()
         self._nft = NftTexts()
+        self._others: Recent[NftTable] = Recent(MOST_OTHERS)
         self._ipvs = IpvsLines()
         self.rule_counts = RuleCounts()
         self.iptables_doubts = IptablesDoubts()
@@ -46,6 +50,11 @@ class ParsedTexts:
 
     def _of_blocks(self, text: BlockText) -> IptablesDump:
         return self._blocks.dump_of(text.blocks) or parse_iptables_save(text)
+
+    def nft_other(self, text: str, *, has_elements: bool) -> NftTable:
+        """The same as `parse_table` returns and raises; do not change it."""
+        key = text, has_elements
+        return self._others.get(key, lambda: parse_table(text, has_elements=has_elements))
 
     def virtual_servers(self, text: str) -> list[VirtualServer]:
         """The same as `parse_ip_vs` returns and raises; do not change the real servers."""

@@ -287,6 +287,8 @@ def _command(fields: Fields, key: str, command: Any) -> Any:
     mapped = fields.struct(command)
     if "tables" in key and key.endswith("save"):
         output = texts.iptables(command.output)
+    elif key.startswith("nft-table "):
+        return _nft_table(fields, command)
     elif key.startswith("nft-") and command.output.lstrip().startswith("{"):
         output = texts.nftables(command.output)
     elif key == "nft-native":
@@ -295,6 +297,18 @@ def _command(fields: Fields, key: str, command: Any) -> Any:
         output = texts.opaque(command.output)
     else:
         output = texts.free(command.output)
+    return msgspec.structs.replace(mapped, output=output)
+
+
+def _nft_table(fields: Fields, command: Any) -> Any:
+    """Any program's table. It is left out if it has a range of addresses that is not a prefix."""
+    mapped = fields.struct(command)
+    try:
+        output = fields.texts.nftables(command.output)
+    except RedactionError:
+        return msgspec.structs.replace(
+            mapped, output="", status=None, problem="left out: it has ranges of addresses"
+        )
     return msgspec.structs.replace(mapped, output=output)
 
 

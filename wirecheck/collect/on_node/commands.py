@@ -12,6 +12,7 @@ from wirecheck.collect.on_node.bundled_tools import bundled
 from wirecheck.collect.on_node.deadline import Deadline, has_ended, kill, kill_with_me
 from wirecheck.collect.on_node.legacy_tables import are_empty
 from wirecheck.collect.on_node.nf_tables import native_parts, table_names
+from wirecheck.collect.on_node.nft_tables import BYTES, SECONDS, others
 from wirecheck.collect.on_node.udp_entries import UdpEntries
 
 TABLE: Dict[str, Tuple[str, ...]] = {
@@ -33,6 +34,8 @@ TABLE: Dict[str, Tuple[str, ...]] = {
     "nft-portmap6": ("nft", "-j", "list", "table", "ip6", "cni_hostport"),
     "nft-crio": ("nft", "-j", "list", "table", "ip", "crio-hostports"),
     "nft-crio6": ("nft", "-j", "list", "table", "ip6", "crio-hostports"),
+    "nft-table": ("nft", "-j", "list", "table", "FAMILY", "NAME"),
+    "nft-table-terse": ("nft", "-j", "-t", "list", "table", "FAMILY", "NAME"),
     "ipset-save": ("ipset", "save"),
     "ipvsadm-save": ("ipvsadm", "--save", "-n"),
 }
@@ -60,6 +63,8 @@ TABLES = "nft-tables"
 """Not a command: the names of nftables tables, read by netlink and stored like an output."""
 NATIVE = "nft-native"
 """Nor is this: base chains and sets in the tables of iptables."""
+OTHER = "nft-table"
+"""Its record has the names of the table, too: `nft-table inet firewalld`."""
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = {"LC_ALL": "C", "PATH": PATH, "HOME": "/"}
@@ -95,13 +100,17 @@ def run(
     enter: Optional[Callable[[], None]] = None,
     entries: Optional[UdpEntries] = None,
     lent: bool = False,
+    *,
+    table: Tuple[str, ...] = (),
 ) -> JsonObject:
     """Run a command of the table for at most `limit` seconds; `enter` goes to a netns first.
 
     With `entries` only the lines that these keep are stored, and count for the limit of bytes.
-    `lent`: with the tool of the agent's image, although the node has one.
+    `lent`: with the tool of the agent's image, although the node has one. `table` has the family
+    and the name that replace the last two arguments.
     """
     argv = list(TABLE[identity])
+    argv[len(argv) - len(table) :] = table
     record: JsonObject = {"argv": argv}
     if not has(argv[0]):
         record["problem"] = "missing"
@@ -133,7 +142,8 @@ def run(
         preexec_fn=prepare,  # noqa: PLW1509 - the program has one thread
     )
     kill_with_me(child.pid)
-    output, errors, problem = _collect(child, began + limit, entries)
+    most = BYTES if table and "-t" not in argv else MOST_UDP_BYTES if entries else MOST_BYTES
+    output, errors, problem = _collect(child, began + limit, entries, most)
     if problem:
         kill(child.pid)
         record["problem"] = problem
@@ -149,7 +159,7 @@ def run(
 
 
 def _collect(
-    child: "subprocess.Popen[bytes]", end: float, entries: Optional[UdpEntries]
+    child: "subprocess.Popen[bytes]", end: float, entries: Optional[UdpEntries], most: int
 ) -> Tuple[bytes, bytes, str]:
     """Both outputs until the command closes them, or the reason why it was ended early."""
     assert child.stdout is not None
@@ -157,7 +167,6 @@ def _collect(
     parts: List[bytes] = []
     errors = b""
     size = 0
-    most = MOST_UDP_BYTES if entries else MOST_BYTES
     with selectors.DefaultSelector() as selector, child.stdout, child.stderr:
         selector.register(child.stdout, selectors.EVENT_READ)
         selector.register(child.stderr, selectors.EVENT_READ)
@@ -221,7 +230,17 @@ def list_rules(deadline: Deadline) -> Dict[str, JsonObject]:
         if TABLE[identity][0] in LENT and loses_conditions(record, records):
             record = run(identity, deadline.left() - RESERVE, lent=True)
         records[identity] = record
+    for table in others(records[TABLES].get("output", "")):
+        records[" ".join((OTHER, *table))] = _list_table(table, deadline)
     return records
+
+
+def _list_table(table: Tuple[str, str], deadline: Deadline) -> JsonObject:
+    """One nftables table of another program, without elements of sets if it is large."""
+    record = run(OTHER, min(SECONDS, deadline.left() - RESERVE), table=table)
+    if record.get("problem") == "too large":
+        record = run(OTHER + "-terse", min(SECONDS, deadline.left() - RESERVE), table=table)
+    return record
 
 
 def loses_conditions(record: JsonObject, records: Dict[str, JsonObject]) -> bool:

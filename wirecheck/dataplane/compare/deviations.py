@@ -23,6 +23,7 @@ from wirecheck.dataplane.compare.wording import (
     verdict_of,
 )
 from wirecheck.dataplane.table import (
+    OF_TABLE,
     SAME_PRIORITY,
     Client,
     Entry,
@@ -68,9 +69,11 @@ def deviations_in(
 ) -> Iterator[Deviation]:
     """The deviations for one kind of client."""
     if found.verdict is Verdict.NOT_UNDERSTOOD:
-        is_order = found.reason == SAME_PRIORITY
-        kind = Kind.ORDER_UNKNOWN if is_order else Kind.NOT_UNDERSTOOD
-        reason = found.reason if is_order else f"unrecognised rules: {found.reason}"
+        kind, reason = Kind.NOT_UNDERSTOOD, f"unrecognised rules: {found.reason}"
+        if found.reason == SAME_PRIORITY:
+            kind, reason = Kind.ORDER_UNKNOWN, found.reason
+        elif any(line.startswith(OF_TABLE) for line in found.lines):
+            kind = Kind.TABLE_UNKNOWN
         yield Deviation(kind, verdict_of(wanted), reason, evidence=found.lines)
     elif wanted.verdict in REFUSED and any(each.verdict is Verdict.NOTHING for each in found.parts):
         accepted = next(each for each in found.parts if each.verdict is Verdict.NOTHING)

@@ -19,6 +19,7 @@ from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.clients import Clients
 from wirecheck.dataplane.iptables.rules import make_step, steps_of
 from wirecheck.dataplane.kube_chains import is_kubernetes
+from wirecheck.dataplane.nftables.tables import PRIORITIES, NamedTable, with_tables
 from wirecheck.dataplane.rules.cache import RuleCache
 from wirecheck.dataplane.rules.chains import Chains
 from wirecheck.dataplane.rules.handlings import Masquerading
@@ -49,13 +50,15 @@ def read_iptables(
     also: Iterable[Frontend] = (),
     legacy_texts: Mapping[int, str] | None = None,
     cache: ReaderCache | None = None,
+    *,
+    tables: Sequence[NamedTable] = (),
 ) -> ServiceTable:
     """The table of a node from its iptables-save output by family (4, 6).
 
     `texts` is what `iptables-save` prints, `legacy_texts` what `iptables-legacy-save` prints
-    in addition if both backends are in use: packets traverse the rules of both. Raises ParseError
-    if a text is truncated or malformed. An unrecognised rule makes only those destinations
-    NOT_UNDERSTOOD that it may affect.
+    in addition if both backends are in use: packets traverse the rules of both. `tables` are the
+    nftables tables that iptables does not list. Raises ParseError if a text is truncated or
+    malformed. An unrecognised rule makes only those destinations NOT_UNDERSTOOD that it may affect.
     """
     cache = cache or ReaderCache()
     also = also if isinstance(also, dict) else dict.fromkeys(also)
@@ -66,6 +69,7 @@ def read_iptables(
         found = [each[family] for each in (texts, legacy_texts or {}) if each.get(family)]
         dumps = [cache.texts.iptables(text) for text in found]
         ruleset = ruleset_in(family, dumps, cache)
+        ruleset = with_tables(ruleset, family, tables, cache.rules.chains)
         entries.update(read_entries(ruleset, clients, cache.rules, also))
         health_checks |= {(family, port) for port in _open_ports(ruleset)}
         ignored.update(rule for dump in dumps for rule in _unrecognised(dump, cache))
@@ -172,7 +176,14 @@ def ruleset_of(
 
     def stages(hook: str, *tables: str) -> tuple[Stage, ...]:
         return tuple(
-            Stage(hook, chains[at, table], chain.policy, diverts=table in ("nat", "filter"))
+            Stage(
+                hook,
+                chains[at, table],
+                chain.policy,
+                diverts=table in ("nat", "filter"),
+                priority=PRIORITIES[table],
+                translates=table == "nat",
+            )
             for table in tables
             for at, dump in enumerate(dumps)
             if (chain := dump.chain(table, hook))

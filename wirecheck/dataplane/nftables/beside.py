@@ -14,21 +14,19 @@ from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.iptables.reader import LONGEST_SHARED, VARIANTS
 from wirecheck.dataplane.iptables.rules import MakeStep, steps_of
 from wirecheck.dataplane.kube_chains import is_kubernetes
+from wirecheck.dataplane.nftables.tables import PRIORITIES
 from wirecheck.dataplane.rules.chains import Chains
 from wirecheck.dataplane.rules.ruleset import Stage
 from wirecheck.dataplane.rules.steps import Jump, Step
 from wirecheck.parse.iptables import Chain, IptablesDump
 
-PRIORITIES = {"raw": -300, "mangle": -150, "nat": -100}
-"""Of the tables that packets meet before their translation (NF_IP_PRI_*)."""
+BEFORE_TRANSLATION = ("raw", "mangle", "nat")
 
 
-def stages_beside(
-    hook: str, dumps: Sequence[IptablesDump], cache: ReaderCache
-) -> Iterator[tuple[int, Stage]]:
-    """The base chains of iptables by priority; `hook` is PREROUTING or OUTPUT."""
+def stages_beside(hook: str, dumps: Sequence[IptablesDump], cache: ReaderCache) -> Iterator[Stage]:
+    """The base chains of iptables; `hook` is PREROUTING or OUTPUT."""
     for variant, dump in zip(VARIANTS, dumps, strict=False):
-        for table, priority in PRIORITIES.items():
+        for table in BEFORE_TRANSLATION:
             chain = dump.chain(table, hook)
             if chain is None or not chain.block:
                 continue
@@ -40,7 +38,14 @@ def stages_beside(
                 cache.rules.chains,
                 variant=f"iptables ({variant})",
             )
-            yield priority, Stage(hook, chains, chain.policy, diverts=table == "nat")
+            yield Stage(
+                hook,
+                chains,
+                chain.policy,
+                diverts=table == "nat",
+                priority=PRIORITIES[table],
+                translates=table == "nat",
+            )
 
 
 def _steps(chain: Chain, step_of: MakeStep) -> list[Step]:

@@ -32,7 +32,7 @@ class Conditions(Struct):
     sets: Mapping[str, NftSet]
     never: bool = False
     first: bool = True
-    later: bool = True
+    later: bool | None = True
     protocol: str = ""
     host: str = ""
     port: int = 0
@@ -177,12 +177,12 @@ class Conditions(Struct):
         if what["key"] == "state":
             self.never |= ("new" in states) is negated
             self.first &= ("new" in states) is not negated
-            self.later &= ("established" in states) is not negated
+            self.later = bool(self.later) and ("established" in states) is not negated
         elif what["key"] == "status" and "dnat" in states:
             # Services are looked up before anything is translated.
             self.never |= not negated
             self.first &= not negated
-            self.later &= not negated
+            self.later = bool(self.later) and not negated
         else:
             raise UnknownError(what)
 

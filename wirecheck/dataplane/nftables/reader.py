@@ -19,6 +19,7 @@ from wirecheck.dataplane.compare.tolerance import KUBE_PROXY
 from wirecheck.dataplane.nftables.beside import stages_beside
 from wirecheck.dataplane.nftables.keys import MALFORMED, elements_of, key_of, key_parts
 from wirecheck.dataplane.nftables.rules import Translator
+from wirecheck.dataplane.nftables.tables import NamedTable, in_order, with_tables
 from wirecheck.dataplane.rules.cache import RuleCache
 from wirecheck.dataplane.rules.chains import Chains
 from wirecheck.dataplane.rules.handlings import Masquerading
@@ -39,11 +40,13 @@ def read_nftables(
     also: Iterable[Frontend] = (),
     cache: ReaderCache | None = None,
     iptables: Mapping[int, Sequence[IptablesDump]] | None = None,
+    *,
+    tables: Sequence[NamedTable] = (),
 ) -> ServiceTable:
     """The table of a node from `nft -j list table ip kube-proxy`, and `ip6`, by family (4, 6).
 
     `iptables` are the node's iptables rules of both variants, nft first: port mappings there take
-    connections before or after kube-proxy's rules.
+    connections before or after kube-proxy's rules. `tables` are nftables tables of other programs.
 
     An empty text means that there is no such table. Raises ParseError if a text is
     truncated or malformed. An unrecognised rule makes only those destinations NOT_UNDERSTOOD that
@@ -55,6 +58,7 @@ def read_nftables(
     for family in (4, 6):
         beside = (iptables or {}).get(family, ())
         ruleset = ruleset_beside(family, texts.get(family, ""), beside, cache)
+        ruleset = with_tables(ruleset, family, tables, cache.rules.chains)
         entries.update(read_entries(ruleset, clients, cache.rules, also))
     return ServiceTable(entries=entries)
 
@@ -77,9 +81,8 @@ def ruleset_beside(
 
     def make() -> Ruleset:
         own = ruleset_in(family, text, cache)
-        table = cache.texts.nft_table(text)
-        arriving = _in_order(own.arriving, stages_beside("PREROUTING", dumps, cache), table)
-        sent = _in_order(own.sent, stages_beside("OUTPUT", dumps, cache), table)
+        arriving = in_order(own.arriving, stages_beside("PREROUTING", dumps, cache))
+        sent = in_order(own.sent, stages_beside("OUTPUT", dumps, cache))
         return replace(own, arriving=arriving, sent=sent)
 
     if not dumps:
@@ -87,26 +90,6 @@ def ruleset_beside(
     if isinstance(text, BlockText) and all(each.is_shared for each in dumps):
         return cache.rulesets.get(("nftables", family, text, *dumps), make)
     return make()
-
-
-def _in_order(
-    own: Iterable[Stage], beside: Iterable[tuple[int, Stage]], table: NftTable
-) -> tuple[Stage, ...]:
-    """All stages of a hook; of those with one priority third-party ones first.
-
-    Their rules show up then, and the tie says that the order is not known.
-    """
-    with_priority = [(table.chains[stage.base_chain].prio, stage) for stage in own]
-    placed = [
-        (
-            priority,
-            0,
-            replace(stage, tied=tuple(each for at, each in with_priority if at == priority)),
-        )
-        for priority, stage in beside
-    ]
-    placed += [(priority, 1, stage) for priority, stage in with_priority]
-    return tuple(stage for _, _, stage in sorted(placed, key=lambda each: each[:2]))
 
 
 def ruleset_of(family: int, table: NftTable, cache: RuleCache | None = None) -> Ruleset:
@@ -127,7 +110,16 @@ def ruleset_of(family: int, table: NftTable, cache: RuleCache | None = None) -> 
             (each for each in table.chains.values() if each.hook == hook),
             key=lambda chain: chain.prio,
         )
-        return tuple(Stage(each.name, chains, policy=each.policy.upper()) for each in found)
+        return tuple(
+            Stage(
+                each.name,
+                chains,
+                policy=each.policy.upper(),
+                priority=each.prio,
+                translates=each.type == "nat",
+            )
+            for each in found
+        )
 
     after = stages("postrouting")
     marks = [by_mark(chains, each.base_chain) for each in after]

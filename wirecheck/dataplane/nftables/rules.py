@@ -143,7 +143,7 @@ def _backend(value: Any) -> Action:
     return Dnat(canonical(host), int(port))
 
 
-def _mark(inner: Mapping[str, Any]) -> SetMark:
+def mark_of(inner: Mapping[str, Any]) -> SetMark:
     """meta mark set …"""
     value = inner["value"]
     if inner["key"] != {"meta": {"key": "mark"}}:
@@ -181,7 +181,7 @@ _ACTIONS: dict[str, Callable[[Translator, Any], Action]] = {
     "reject": lambda *_: End(Verdict.REJECT),
     "masquerade": lambda *_: Source(),
     "notrack": lambda *_: End(Verdict.UNTRACKED),
-    "mangle": lambda _, inner: _mark(inner),
+    "mangle": lambda _, inner: mark_of(inner),
     "set": lambda _, inner: _remember(inner),
     "vmap": Translator.lookup,
     "dnat": Translator.dnat,

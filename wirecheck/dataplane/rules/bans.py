@@ -29,7 +29,7 @@ MOST_FILTERING = 200
 """Rules of a chain that are searched for one that accepts packets."""
 
 SOURCES = frozenset({"network", "interface"})
-BY_SOURCE = (" src", "src,", "--src-cc", "--src-range", "-m recent", "--mac-source")
+BY_SOURCE = (" saddr", " src", "src,", "--src-cc", "--src-range", "-m recent", "--mac-source")
 """In the text of a condition that is not followed: it is about the source."""
 
 

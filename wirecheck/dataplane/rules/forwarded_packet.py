@@ -110,7 +110,8 @@ def refusal_of(
     if engine.accepted or not all(map(is_refused, engine.results)):
         return None
     if left:
-        return f"policy DROP of {base_chain}: no rule accepts it" if policy == "DROP" else None
+        rule = f"policy DROP of {base_chain}: no rule accepts it"
+        return text_of(*chains.named((rule,))) if policy == "DROP" else None
     return text_of(engine.results[-1].rules[-1]) if engine.results else None
 
 

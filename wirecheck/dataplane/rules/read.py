@@ -7,12 +7,12 @@ from ipaddress import IPv4Address, IPv6Address
 
 from msgspec import structs
 
-from wirecheck.addresses import IPAddress
+from wirecheck.addresses import IPAddress, number_of
 from wirecheck.dataplane.clients import LOCALHOST, Clients
 from wirecheck.dataplane.rules.cache import RuleCache
 from wirecheck.dataplane.rules.dependencies import Consulted, Dependencies, Translated
 from wirecheck.dataplane.rules.engine import RuleEngine, Shared
-from wirecheck.dataplane.rules.flows import REFUSED, Flow, Result
+from wirecheck.dataplane.rules.flows import REFUSED, Flow, Result, is_refused, merged
 from wirecheck.dataplane.rules.handlings import Sent, handlings_of
 from wirecheck.dataplane.rules.ruleset import Ruleset, Stage
 from wirecheck.dataplane.rules.service_connections import ServiceConnections
@@ -29,6 +29,8 @@ from wirecheck.dataplane.table import (
 )
 
 _LOCALHOST = str(LOCALHOST)
+MOST_BACKENDS = 8
+"""Backends for which both orders of two chains are tried."""
 NOWHERE: Mapping[int, IPAddress] = {4: IPv4Address("192.0.0.8"), 6: IPv6Address("100::")}
 """Represents the node's address if it has none of a family (RFC 7600, RFC 6666)."""
 
@@ -155,7 +157,7 @@ def _sent(ruleset: Ruleset, packet: Packet, regions: Regions, consulted: Consult
                 break
             question = ServiceConnections(packet, regions, stage.chains, consulted)
             engine = RuleEngine(question, stage.chains, consulted, shared=shared, everybody=clients)
-            flows = engine.through(stage.base_chain, flows)
+            flows = _through(stage, engine, flows)
             if engine.results:
                 if at < len(ruleset.arriving) and clients != node:
                     engine.results = [_by_source(each) for each in engine.results]
@@ -168,6 +170,18 @@ def _sent(ruleset: Ruleset, packet: Packet, regions: Regions, consulted: Consult
     return sent
 
 
+def _through(stage: Stage, engine: RuleEngine, flows: list[Flow]) -> list[Flow]:
+    """The flows that leave a base chain; where its policy counts, only those that it accepts."""
+    if not stage.refuses_rest:
+        return engine.through(stage.base_chain, flows)
+    rest = engine.to_end_of(stage.base_chain, flows)
+    rules = stage.chains.named((f"policy DROP of {stage.base_chain}: no rule accepts it",))
+    engine.results += [
+        Result(each, Verdict.DROP, rules=rules, third_party=True, by_source=True) for each in rest
+    ]
+    return merged(engine.accepted)
+
+
 def _is_contested(
     stage: Stage,
     packet: Packet,
@@ -176,16 +190,40 @@ def _is_contested(
     consulted: Consulted,
 ) -> bool:
     """Whether a stage that may be asked first handles packets which this one handles."""
+    results = tuple(results)
     sources = 0
     for each in results:
         sources |= each.flow.sources
+    only_refuses = not stage.translates and all(map(is_refused, results))
     for tied in stage.tied if sources else ():
         question = ServiceConnections(packet, regions, tied.chains, consulted)
         engine = RuleEngine(question, tied.chains, consulted)
         engine.through(tied.base_chain, [Flow(sources)])
-        if engine.results:
+        if engine.results and not (only_refuses and _refuses(stage, engine, regions, consulted)):
             return True
     return False
+
+
+def _refuses(stage: Stage, tied: RuleEngine, regions: Regions, consulted: Consulted) -> bool:
+    """Whether a stage also refuses what a tied one has translated: the order does not matter."""
+    backends = {each.backend for each in tied.results}
+    if None in backends or len(backends) > MOST_BACKENDS:
+        return False
+    sources = 0
+    for each in tied.results:
+        sources |= each.flow.sources
+    for backend in backends:
+        packet = tied.question.packet
+        if backend is None or packet is None:
+            return False
+        there = structs.replace(
+            packet, address=backend.address, number=number_of(backend.address), port=backend.port
+        )
+        question = ServiceConnections(there, regions, stage.chains, consulted)
+        engine = RuleEngine(question, stage.chains, consulted)
+        if _through(stage, engine, [Flow(sources)]) or not all(map(is_refused, engine.results)):
+            return False
+    return True
 
 
 def _of_unknown_order(result: Result) -> Result:

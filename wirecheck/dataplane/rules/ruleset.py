@@ -51,6 +51,12 @@ class Stage:
     """Whether it is searched for frontends: not in tables that only hold third-party policy."""
     tied: tuple[Stage, ...] = ()
     """Stages of the same hook and priority. The kernel asks the one first that was loaded last."""
+    priority: int = 0
+    """In the order of the kernel, the lowest first."""
+    refuses_rest: bool = False
+    """Whether its policy counts for Services: those of iptables' filters are the firewall's."""
+    translates: bool = True
+    """Whether it sees first packets only, before one of its kind has translated them."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,8 @@ class Ruleset:
     """The only program that writes these rules; empty if several share the tables."""
     packet_to: MakePacket = packet_to
     """Makes packets, the same ones for several nodes if a cache does."""
+    without_filters: Ruleset | None = None
+    """The same rules without some stages that divert nothing: it names the same frontends."""
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -89,6 +97,8 @@ class Ruleset:
     @cached_property
     def named(self) -> dict[Frontend, str]:
         """The frontends that rules name, each with the owner and the first chain that names it."""
+        if self.without_filters is not None:
+            return self.without_filters.named
         found: dict[Frontend, str] = {}
         for stage in self.stages:
             if not stage.diverts:
@@ -104,11 +114,15 @@ class Ruleset:
     @cached_property
     def hosts(self) -> frozenset[str]:
         """The addresses of these frontends."""
+        if self.without_filters is not None:
+            return self.without_filters.hosts
         return frozenset(each.address for each in self.named if each.address)
 
     @cached_property
     def packets(self) -> dict[Frontend, Packet]:
         """The packet to each of them on a node that has none of these addresses."""
+        if self.without_filters is not None:
+            return self.without_filters.packets
         return {
             each: self.packet_to(each, None, is_local=False) for each in self.named if each.address
         }
@@ -122,7 +136,10 @@ class Ruleset:
     def hooks(self) -> tuple[object, ...]:
         """Equal for rule sets with the same hooks in the same order."""
         paths = (self.arriving, self.to_node, self.through_node, self.sent)
-        return tuple(tuple((s.chains.label, s.base_chain) for s in path) for path in paths)
+        return tuple(
+            tuple((s.chains.label, s.base_chain, s.refuses_rest, len(s.tied)) for s in path)
+            for path in paths
+        )
 
     def refuses(self, connection: Translated) -> RuleText | None:
         """The rule that refuses all such connections after DNAT, if there is one."""

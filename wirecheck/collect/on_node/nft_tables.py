@@ -1,0 +1,30 @@
+"""Which nftables tables are listed beside those of kube-proxy and of host ports.
+
+iptables lists its own tables. Packets meet the chains of all others as well: of firewalld, Docker,
+block lists and administrators.
+"""
+
+import re
+from typing import List, Tuple
+
+from wirecheck.collect.on_node.nf_tables import IPTABLES
+
+MOST = 16
+SECONDS = 10.0
+"""For one table: nft before 1.0.1 reads all tables to list one."""
+BYTES = 1 << 20
+"""A longer table is listed without the elements of its sets, such as block lists."""
+LISTED = frozenset({"kube-proxy", "cni_hostport", "crio-hostports"})
+"""Names of tables that have commands of their own, in the families ip and ip6."""
+_LINE = re.compile(r"table (ip|ip6|inet) ([A-Za-z][A-Za-z0-9_.-]{0,127})", re.ASCII)
+"""nft reads its arguments as one text in its own language: any other name could be a command."""
+
+
+def others(names: str) -> List[Tuple[str, str]]:
+    """Family and name of the tables that are listed, from the kernel's names of all tables."""
+    found = []
+    for line in names.splitlines():
+        match = _LINE.fullmatch(line)
+        if match and not (match.group(1) != "inet" and match.group(2) in LISTED | IPTABLES):
+            found.append((match.group(1), match.group(2)))
+    return found[:MOST]
