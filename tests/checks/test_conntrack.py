@@ -1,5 +1,7 @@
 """The checks of conntrack, each on a cluster where one thing is broken."""
 
+import json
+
 import pytest
 from msgspec.structs import replace
 
@@ -243,6 +245,32 @@ def test_what_another_program_translates_is_not_stale(small, chain, target, coun
     for each in UNASKED:
         small.document.commands[each] = NOT_ASKED
     small.change_output("iptables-nft-save", f"{FILTER}{table}")
+
+    assert len(small.findings("conntrack.no_stale_udp_entries")) == count
+
+
+@pytest.mark.parametrize(
+    ("command", "content", "count"),
+    [
+        ("nft-portmap", {"rule": {"chain": "hostports", "expr": [
+            {"dnat": {"addr": "10.244.0.9", "port": 5514}}]}}, 0),
+        ("nft-crio", {"map": {"name": "hostports", "elem": [
+            [{"concat": ["udp", 514]}, {"concat": ["10.244.0.9", 5514]}]]}}, 0),
+        ("nft-table ip docker-bridges", {"rule": {"chain": "nat", "expr": [
+            {"dnat": {"family": "ip", "addr": "10.244.0.9", "port": 5514}}]}}, 0),
+        ("nft-portmap", {"rule": {"chain": "hostports", "expr": [
+            {"dnat": {"addr": "10.244.0.9", "port": 5515}}]}}, 1),
+        ("nft-kube-proxy", {"rule": {"chain": "endpoint", "expr": [
+            {"dnat": {"addr": "10.244.0.9", "port": 5514}}]}}, 1),
+        ("nft-table ip x", {"set": {"name": "s", "elem": [{"concat": ["10.244.0.9", 5514]}]}}, 1),
+    ],
+)  # fmt: skip
+def test_what_an_nftables_table_translates_is_not_stale(small, command, content, count):
+    udp_service(small, "10.244.0.3")
+    small.api["services"][-1]["status"] = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}
+    with_conntrack(small, udp_entry("10.244.0.9", "192.0.2.1"))
+    listing = json.dumps({"nftables": [content]})
+    small.document.commands[command] = Command(["nft"], status=0, output=listing)
 
     assert len(small.findings("conntrack.no_stale_udp_entries")) == count
 

@@ -322,6 +322,50 @@ def test_a_ban_of_the_cluster_fails(small, rule, cut):
 
 
 @pytest.mark.parametrize(
+    ("rules", "level"),
+    [
+        (["-A INPUT -s 192.0.2.2/32 -j DROP"], Level.FAIL),
+        (["-A INPUT -s 192.0.2.0/24 -j REJECT"], Level.FAIL),
+        (["-A INPUT -i ens3 -s 192.0.2.2/32 -j DROP"], Level.FAIL),
+        (
+            [
+                "-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT",
+                "-A INPUT -s 192.0.2.2/32 -j DROP",
+            ],
+            Level.FAIL,
+        ),
+        (
+            ["-A INPUT -s 192.0.2.2/32 -p tcp -j ACCEPT", "-A INPUT -s 192.0.2.2/32 -j DROP"],
+            Level.WARN,
+        ),
+        (["-A INPUT -s 192.0.2.1/32 -j DROP"], Level.WARN),
+        (["-A INPUT -s 10.244.1.0/24 -j DROP"], Level.WARN),
+        (["-A INPUT -s 198.51.100.7/32 -j DROP"], Level.WARN),
+    ],
+)
+def test_a_ban_in_chain_input_fails_where_it_is_of_another_node(small, rules, level):
+    """What other nodes send here is for the kubelet, the overlay and node ports."""
+    first(small, *rules, chains="")
+
+    (finding,) = small.findings("firewall.source_bans")
+    assert finding.level is level
+    assert ("of the cluster" in finding.found) is (level is Level.FAIL)
+
+
+def test_where_ebpf_forwards_packets_chain_forward_decides_nothing(small):
+    kept = [line for line in FILTER.splitlines() if "-A FLANNEL-FWD" not in line]
+    small.change_output("iptables-nft-save", "\n".join(kept) + "\n")
+    owner = {"kind": "DaemonSet", "name": "cilium", "controller": True}
+    small.api["pods"][2]["metadata"]["ownerReferences"] = [owner]
+
+    findings = small.findings("firewall.forwards_dns")
+    assert findings
+    assert {each.inconclusive for each in findings} == {
+        "Cilium may forward packets of pods in eBPF, past chain FORWARD"
+    }
+
+
+@pytest.mark.parametrize(
     "rule",
     [
         "-A PREROUTING -s 10.244.1.0/24 -i eth9 -j DROP",

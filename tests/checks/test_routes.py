@@ -187,6 +187,42 @@ def test_a_table_that_a_rule_asks_for_one_service_alone_counts_for_that_one(smal
     }
 
 
+@pytest.mark.parametrize(
+    ("rule", "table", "is_refused"),
+    [
+        (Rule(4, 100, 0, action="prohibit", iif="cni0"), None, True),
+        (Rule(4, 100, 0, action="unreachable", iif="cni0"), None, True),
+        (Rule(4, 100, 0, action="blackhole", iif="cni0", destination="10.244.0.0/23"), None, True),
+        (Rule(4, 100, 7, iif="cni0"), Route(4, "default", table=7, type="blackhole"), True),
+        (Rule(4, 100, 0, action="prohibit", iif="cni0", destination="169.254.0.0/16"), None, False),
+        (Rule(4, 100, 0, action="prohibit", iif="ens9"), None, False),
+        (Rule(4, 100, 0, action="prohibit", iif="cni0", mark="0x1/0x1"), None, False),
+        (Rule(4, 32767, 0, action="prohibit", iif="cni0"), None, False),
+        (Rule(4, 100, 7, iif="cni0"), Route(4, "default", table=7, gateway="192.0.2.254"), False),
+    ],
+)
+def test_a_rule_that_refuses_what_comes_from_the_device_of_a_pod(small, rule, table, is_refused):
+    with_routes(small, *([table] if table else []))
+    small.change_netns(HOST, rules=[Rule(4, 0, 255), rule, Rule(4, 32766, 254)])
+
+    refused = found(small, "no_blackholes")
+    assert [part for part, _ in refused] == [
+        "from Pod kube-system/dns to the pods of n2 10.244.1.0",
+        "from Pod shop/web to the pods of n2 10.244.1.0",
+    ] * is_refused
+    if is_refused:
+        (first, *_) = small.findings("routes.no_blackholes")
+        assert dict(first.names)["address"] == "10.244.1.0 from 10.244.0.2 iif cni0"
+
+
+def test_pods_of_one_bridge_reach_each_other_without_routing(small):
+    small.api["nodes"].pop()
+    rules = [Rule(4, 0, 255), Rule(4, 9, 0, action="prohibit", iif="cni0"), Rule(4, 32766, 254)]
+    small.change_netns(HOST, rules=rules)
+
+    assert found(small, "no_blackholes") == []
+
+
 def test_a_node_without_a_default_route_has_none_to_services(small):
     with_routes(small, without="default")
     assert {text for _, text in found(small, "no_blackholes")} == {"no route"}

@@ -34,6 +34,24 @@ from wirecheck.parse.kernel_log import PATTERNS, pattern_of
         ),
         ("NETDEV WATCHDOG: eth0 (vmxnet3): transmit queue 1 timed out", "netdev watchdog"),
         ("NETDEV WATCHDOG: eth0 (): transmit queue 1 timed out 5012 ms", "netdev watchdog"),
+        *(
+            (
+                f"{prefix}: NETDEV WATCHDOG: CPU: 1: transmit queue 4 timed out 5 ms",
+                "netdev watchdog",
+            )
+            for prefix in (
+                "r8169 0000:02:00.0 eth0 (unregistering)",
+                "r8169 0000:02:00.0 eth0 (uninitialized)",
+                "mtk_soc_eth 1e100000.ethernet wan",
+                "fsl_dpaa2_eth dpni.0 eth1",
+                "fec 30be0000.ethernet@0,1 eth0 (unregistered)",
+                "r8152 1-1.2:1.0 eth1",
+                "e1000e 0000:00:1f.6 (unnamed net_device) (uninitialized)",
+                "tap0",
+                "tap0 (released)",
+            )
+        ),
+        ("NETDEV WATCHDOG: eth0 (unregistering): transmit queue 0 timed out", "netdev watchdog"),
         (
             "vmxnet3 0000:0b:00.0 ens192: NETDEV WATCHDOG: CPU: 3: transmit queue 0 timed out 5 ms",
             "netdev watchdog",

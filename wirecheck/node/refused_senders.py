@@ -12,6 +12,8 @@ from functools import cached_property
 
 from wirecheck.addresses import IPAddress
 from wirecheck.api_index.pod import Pod
+from wirecheck.catalogue.findings import NotApplicable
+from wirecheck.node.netns import Interface
 from wirecheck.node.routes import NodeRoutes
 from wirecheck.node.routing import REFUSING, Routing
 from wirecheck.node.rule_selectors import Origin
@@ -82,7 +84,7 @@ class RefusedSenders:
                 continue
             origin = Origin(source=source, interface=device.name)
             for name, target in self._targets:
-                if target.version != source.version or target in pod.addresses:
+                if target.version != source.version or not self._is_routed(target, device):
                     continue
                 route, rule = self._routing.decision(target, origin=origin)
                 if route is not None and route.type in REFUSING and rule in self._rules:
@@ -90,9 +92,17 @@ class RefusedSenders:
                     yield Blackhole(name, route, f"Pod {pod.namespace}/{pod.name}", how), rule
                     break
 
+    def _is_routed(self, target: IPAddress, device: Interface) -> bool:
+        """Whether packets from the device to the target are forwarded: not within a bridge."""
+        route = self._routing.route_to(target)
+        return route is None or route.index != device.index
+
     @cached_property
     def _targets(self) -> tuple[tuple[str, IPAddress], ...]:
-        """DNS replicas, then a pod of each node, this one included: routes after DNAT."""
+        """DNS replicas, then a pod of each node, this one included: where DNAT leads to.
+
+        Behind them the pod ranges of other nodes, which may have no pods.
+        """
         cluster = self.seen.cluster
         of_nodes = cluster.pod_index.by_node.values()
         pods = [each for of in of_nodes for each in of if each.has_own_netns and each.is_running]
@@ -104,7 +114,16 @@ class RefusedSenders:
             for pod in [*replicas, *own, *first.values()]
             for where in sorted(pod.addresses, key=str)
         ]
-        return tuple(dict.fromkeys(found))[:MOST_TARGETS]
+        return (*tuple(dict.fromkeys(found))[:MOST_TARGETS], *self._peers)
+
+    @property
+    def _peers(self) -> Iterator[tuple[str, IPAddress]]:
+        try:
+            routes = self.routes.peer_routes
+        except NotApplicable:
+            return
+        for each in routes[:MOST_TARGETS]:
+            yield f"the pods of {each.node.metadata.name} {each.to.first}", each.to.first
 
     @property
     def _routing(self) -> Routing:

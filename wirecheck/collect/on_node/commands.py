@@ -230,8 +230,8 @@ def list_rules(deadline: Deadline) -> Dict[str, JsonObject]:
         if TABLE[identity][0] in LENT and loses_conditions(record, records):
             record = run(identity, deadline.left() - RESERVE, lent=True)
         records[identity] = record
-    for table in others(records[TABLES].get("output", "")):
-        records[" ".join((OTHER, *table))] = _list_table(table, deadline)
+    for other in others(records[TABLES].get("output", "")):
+        records[" ".join((OTHER, *other))] = _list_table(other, deadline)
     return records
 
 

@@ -289,7 +289,7 @@ def _prefixes(value: Any) -> Iterator[str]:
     """An address, a prefix or a range, as prefixes in canonical form."""
     if isinstance(value, dict) and "range" in value:
         low, high = map(ip_address, value["range"])
-        found: Iterable[IPNetwork] = summarize_address_range(low, high)  # type: ignore[assignment]
+        found: Iterable[IPNetwork] = summarize_address_range(low, high)
         yield from map(str, found)
     elif isinstance(value, dict):
         prefix = value["prefix"]

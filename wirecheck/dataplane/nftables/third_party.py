@@ -209,8 +209,8 @@ def _is_relevant(inner: Mapping[str, Any]) -> bool:
     """Whether a changed field matters: the mark, and addresses and ports (NAT without state)."""
     key = inner["key"]
     if "payload" in key:
-        return key["payload"].get("field") not in INERT_FIELDS
-    return key == {"meta": {"key": "mark"}}
+        return str(key["payload"].get("field")) not in INERT_FIELDS
+    return bool(key == {"meta": {"key": "mark"}})
 
 
 def _dnat(inner: Mapping[str, Any]) -> Action:
