@@ -31,8 +31,8 @@ def forwards_pods(node: Node) -> Findings:
     Except: only packets that are dropped in any case count. Rules for some ports, sets or single
     pods do not. At most eight other nodes are tried. Where nodes have no pod ranges, a pod that no
     policy selects stands for its node. Where eBPF may forward packets past the chain (Cilium,
-    Calico's eBPF dataplane), a drop is inconclusive. Of nftables only the tables of iptables and
-    kube-proxy are read.
+    Calico's eBPF dataplane), a drop is inconclusive. nftables tables of the family bridge are not
+    read.
 
     See: https://github.com/kubernetes/kubernetes/issues/40182
          https://github.com/kubernetes/kubernetes/issues/39823
@@ -58,7 +58,7 @@ def forwards_dns(node: Node) -> Findings:
 
     Except: only packets that are dropped in any case count. Rules for sets or single pods do not.
     Where eBPF may forward packets past the chain (Cilium, Calico's eBPF dataplane), a drop is
-    inconclusive. Of nftables only the tables of iptables and kube-proxy are read.
+    inconclusive. nftables tables of the family bridge are not read.
 
     See: https://github.com/kubernetes/kubernetes/issues/93791
          https://github.com/kubernetes/kubernetes/issues/40182
@@ -179,8 +179,8 @@ def source_bans(node: Node) -> Findings:
     It is a failure only if a rule refuses addresses of pods or of other nodes for certain, in chain
     INPUT those of other nodes: their kubelet probes, overlay and node ports end there.
 
-    Except: rules for ports or addresses that no Service has, rules that test a mark, and nftables
-    tables other than those of iptables. After twenty rules of one chain only their number is shown.
+    Except: rules for ports or addresses that no Service has, and rules that test a mark. After
+    twenty rules of one chain only their number is shown.
 
     See: https://github.com/kubernetes/kubernetes/issues/71810
          https://github.com/kubernetes/kubernetes/issues/18802

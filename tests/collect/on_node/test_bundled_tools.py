@@ -75,6 +75,32 @@ def test_anything_else_is_not_run(folder: Path, change: Change) -> None:
     assert not commands.has("conntrack")
 
 
+def test_a_snap_s_program_gets_the_libraries_of_the_snap(folder: Path) -> None:
+    """Its own folder of libraries, as in MicroK8s: `usr/lib/x86_64-linux-gnu`."""
+    path = tool(folder)
+    assert bundled_tools.own_libraries(str(path)) == {}
+
+    libraries = folder.parent / "usr" / "lib" / "x86_64-linux-gnu"
+    (libraries / "xtables").mkdir(parents=True, mode=0o755)
+    found = {"LD_LIBRARY_PATH": str(libraries), "XTABLES_LIBDIR": str(libraries / "xtables")}
+    assert bundled_tools.own_libraries(str(path)) == found
+    assert bundled_tools.own_libraries("/bin/true") == {}
+
+    libraries.chmod(0o777)
+    assert bundled_tools.own_libraries(str(path)) == {}
+
+
+def test_a_program_that_cannot_be_loaded_is_missing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "conntrack").write_bytes(Path("/bin/sh").resolve().read_bytes())
+    (folder / "conntrack").chmod(0o755)
+    said = "echo x: error while loading shared libraries: y >&2; exit 127"
+    monkeypatch.setitem(commands.TABLE, "conntrack-dns", ("conntrack", "-c", said))
+
+    assert commands.run("conntrack-dns", 5)["problem"] == "missing"
+
+
 def test_the_program_runs_under_its_own_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "conntrack").write_bytes(Path("/bin/true").resolve().read_bytes())
     (folder / "conntrack").chmod(0o755)

@@ -6,12 +6,14 @@ Scripts are left out. k3s' iptables-save is one, and changes links in its folder
 
 import os
 import stat
-from typing import Optional
+from typing import Dict, List, Optional
 
 FOLDERS = (
     ("/var/lib/rancher/k3s/data", "current/bin"),
     ("/var/lib/rancher/k3s/data", "current/bin/aux"),
     ("/var/lib/rancher/rke2/data", "../bin"),
+    ("/snap/microk8s", "current/usr/sbin"),
+    ("/snap/microk8s", "current/sbin"),
 )
 """Each with the folder that has to contain the program itself, whatever links lead there."""
 ELF = b"\x7fELF"
@@ -26,6 +28,34 @@ def bundled(tool: str) -> Optional[str]:
         if real.startswith(os.path.realpath(data) + "/") and _is_the_hosts(real):
             return path
     return None
+
+
+def own_libraries(path: str) -> Dict[str, str]:
+    """The environment for a bundled program: libraries that its snap has beside it.
+
+    What only root can write counts here, too. A program that finds none uses the node's.
+    """
+    real = os.path.realpath(path)
+    for data, folder in FOLDERS:
+        root = os.path.realpath(os.path.join(data, folder.partition("/")[0]))
+        if real.startswith(root + "/"):
+            found = [each for each in _libraries(root) if _is_roots(each)]
+            plugins = [os.path.join(each, "xtables") for each in found]
+            environment = {"LD_LIBRARY_PATH": ":".join(found)} if found else {}
+            existing = [each for each in plugins if os.path.isdir(each)]
+            environment.update({"XTABLES_LIBDIR": existing[0]} if existing else {})
+            return environment
+    return {}
+
+
+def _libraries(root: str) -> List[str]:
+    """`usr/lib/x86_64-linux-gnu` and `lib/x86_64-linux-gnu` below a folder."""
+    found = []
+    for each in ("usr/lib", "lib"):
+        parent = os.path.join(root, each)
+        if os.path.isdir(parent):
+            found += [os.path.join(parent, name) for name in sorted(os.listdir(parent))]
+    return [each for each in found if each.endswith("-linux-gnu") and os.path.isdir(each)]
 
 
 def _is_the_hosts(path: str) -> bool:

@@ -8,7 +8,7 @@ import subprocess
 import time
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
-from wirecheck.collect.on_node.bundled_tools import bundled
+from wirecheck.collect.on_node.bundled_tools import bundled, own_libraries
 from wirecheck.collect.on_node.deadline import Deadline, has_ended, kill, kill_with_me
 from wirecheck.collect.on_node.legacy_tables import are_empty
 from wirecheck.collect.on_node.nf_tables import native_parts, table_names
@@ -73,6 +73,8 @@ MOST_UDP_BYTES = 16 << 20
 MOST_ERROR_BYTES = 4096
 RESERVE = 2.0
 EMPTY = "the legacy tables have no rules"
+NOT_LOADED, UNLOADABLE = 127, b"error while loading shared libraries"
+"""The dynamic loader's exit status and message."""
 CONNTRACK = ("/proc/sys/net/netfilter/nf_conntrack_max", "/proc/net/stat/nf_conntrack")
 """Files of a kernel that tracks connections; it may be built without one of them."""
 
@@ -136,7 +138,7 @@ def run(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=ENVIRONMENT,
+        env=dict(ENVIRONMENT, **own_libraries(path)) if path else ENVIRONMENT,
         cwd="/",
         start_new_session=True,
         preexec_fn=prepare,  # noqa: PLW1509 - the program has one thread
@@ -154,6 +156,9 @@ def run(
         record["output"] = output.decode("utf-8", "replace")
     if errors:
         record["stderr"] = errors.decode("utf-8", "replace")
+    if status == NOT_LOADED and UNLOADABLE in errors:
+        # A bundled program that does not fit this node's libraries.
+        record["problem"] = "missing"
     record["seconds"] = round(time.monotonic() - began, 3)
     return record
 

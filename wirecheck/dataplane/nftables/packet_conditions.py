@@ -261,8 +261,8 @@ class PacketConditions(Conditions):
     def _address_type(self, what: Mapping[str, Any], right: Any, negated: bool) -> None:
         flags = what["flags"] if isinstance(what["flags"], list) else [what["flags"]]
         if what["result"] != "type":
-            # Reverse path filters: `fib saddr . iif oif missing`.
-            self.of_packet(f"fib {' . '.join(flags)} {what['result']}", negated)
+            # `fib saddr . iif oif missing`: as rp_filter, no list of sources.
+            self.of_packet("the reverse path", negated)
             return
         types = set(values_of(right, self.sets))
         if flags == ["daddr"]:
