@@ -37,7 +37,7 @@ def parse_table(text: str, *, has_elements: bool = True) -> NftTable:
 
 
 def _add(table: NftTable, item: Mapping[str, Any], has_elements: bool) -> None:
-    if chain := item.get("chain"):
+    if (chain := item.get("chain")) is not None:
         table.chains[str(chain["name"])] = NftChain(
             str(chain["name"]),
             str(chain.get("type", "")),
@@ -45,7 +45,7 @@ def _add(table: NftTable, item: Mapping[str, Any], has_elements: bool) -> None:
             int(chain.get("prio", 0)),
             str(chain.get("policy", "")),
         )
-    elif rule := item.get("rule"):
+    elif (rule := item.get("rule")) is not None:
         name = str(rule["chain"])
         raw = Raw(json.dumps(_statements(rule["expr"])).encode())
         table.rules.setdefault(name, NftRules()).rules.append(NftRule(name, raw))

@@ -332,7 +332,9 @@ def save(version: str) -> str:
 def test_an_agent_lends_its_iptables_where_the_nodes_loses_conditions(
     monkeypatch: pytest.MonkeyPatch, own: str, lent: set[str], used: str
 ) -> None:
-    def run(identity: str, _: float, *, lent: bool = False) -> dict[str, Any]:
+    def run(
+        identity: str, _: float, *, lent: bool = False, table: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
         argv = list(commands.TABLE[identity])
         output = save("1.8.11" if lent else own) if identity == "iptables-nft-save" else ""
         return {"argv": argv, "status": 0, "output": output}
