@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.checks.small_cluster import FILTER, SmallCluster
+from tests.checks.small_cluster import FILTER, HOST, SmallCluster
 from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
 
 
@@ -338,6 +338,9 @@ def test_a_ban_of_the_cluster_fails(small, rule, cut):
             ["-A INPUT -s 192.0.2.2/32 -p tcp -j ACCEPT", "-A INPUT -s 192.0.2.2/32 -j DROP"],
             Level.WARN,
         ),
+        (["-A INPUT -s 192.0.2.2/32 -p tcp -j DROP"], Level.FAIL),
+        (["-A INPUT -s 192.0.2.2/32 -p udp -j REJECT"], Level.FAIL),
+        (["-A INPUT -s 192.0.2.2/32 -p udp -m udp --dport 8472 -j DROP"], Level.FAIL),
         (["-A INPUT -s 192.0.2.1/32 -j DROP"], Level.WARN),
         (["-A INPUT -s 10.244.1.0/24 -j DROP"], Level.WARN),
         (["-A INPUT -s 198.51.100.7/32 -j DROP"], Level.WARN),
@@ -345,11 +348,36 @@ def test_a_ban_of_the_cluster_fails(small, rule, cut):
 )
 def test_a_ban_in_chain_input_fails_where_it_is_of_another_node(small, rules, level):
     """What other nodes send here is for the kubelet, the overlay and node ports."""
+    small.change_link(HOST, "flannel.1", vxlan_port=8472)
     first(small, *rules, chains="")
 
     (finding,) = small.findings("firewall.source_bans")
     assert finding.level is level
     assert ("of the cluster" in finding.found) is (level is Level.FAIL)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "-A INPUT -s 192.0.2.2/32 -p tcp -m tcp --dport 22 -j DROP",
+        "-A INPUT -s 203.0.113.0/24 -p udp -m udp --dport 8472 -j DROP",
+        "-A INPUT -s 203.0.113.0/24 -p udp -j DROP",
+        "-A INPUT ! -i lo -p tcp -m tcp --tcp-flags FIN,SYN FIN,SYN -j DROP",
+    ],
+)
+def test_what_neither_services_nor_other_nodes_need_may_be_refused(small, rule):
+    first(small, rule, chains="")
+
+    assert small.findings("firewall.source_bans") == []
+
+
+def test_a_list_behind_a_rule_for_everything_from_elsewhere_shows_its_own_rules(small):
+    """As ConfigServer Firewall has it."""
+    lists = [f"-A DENYIN -s 203.0.113.{each}/32 ! -i lo -j DROP" for each in (7, 9)]
+    rules = ["-A INPUT ! -i lo -j LOCALINPUT", "-A LOCALINPUT ! -i lo -j DENYIN", *lists]
+    first(small, *rules, chains=":LOCALINPUT - [0:0]\n:DENYIN - [0:0]\n")
+
+    assert [each.subject.part for each in small.findings("firewall.source_bans")] == lists
 
 
 def test_where_ebpf_forwards_packets_chain_forward_decides_nothing(small):

@@ -14,6 +14,7 @@ from wirecheck.dataplane.clients import difference, intersection, intervals, ran
 from wirecheck.dataplane.iptables import reader as iptables_reader
 from wirecheck.dataplane.nftables.tables import stages_of, with_tables
 from wirecheck.dataplane.rules.bans import MOST_PACKETS, Ban, bans_of
+from wirecheck.dataplane.rules.forwarded_packet import ANY_PORT
 from wirecheck.dataplane.rules.ruleset import packet_to
 from wirecheck.dataplane.rules.steps import Packet
 from wirecheck.dataplane.table import Frontend
@@ -77,11 +78,15 @@ class SourceBans:
             ruleset = with_tables(ruleset, family, tables, chains)
             to_node = stages_of("input", family, tables, chains)
             ruleset = replace(ruleset, to_node=(*ruleset.to_node, *to_node))
-            found += bans_of(ruleset, self._packets(family))
+            found += bans_of(ruleset, self._packets(family), self._between_nodes(family))
         if not is_any and not tables:
             raise NotApplicable("the node has no iptables rules")
         cutting = [each for ban in found if (each := SourceBan(ban, self._cut(ban))).cut]
-        others = [ban for ban in found if not any(each.ban is ban for each in cutting)]
+        others = [
+            ban
+            for ban in found
+            if ban.is_for_services and not any(each.ban is ban for each in cutting)
+        ]
         return (*cutting, *_listed(others))
 
     def _packets(self, family: int) -> Sequence[Packet]:
@@ -109,6 +114,21 @@ class SourceBans:
                 continue
         return packets
 
+    def _between_nodes(self, family: int) -> Sequence[Packet]:
+        """What other nodes send here, whatever the Services are.
+
+        Packets to no port in particular stand for a whole protocol: for the kubelet, probes and
+        pods on the host network. Those to a VXLAN port carry the packets of pods.
+        """
+        own = next((each for each in self._own(family)), None)
+        if own is None:
+            return []
+        links = self.seen.host.record.links
+        overlays = {each.vxlan_port for each in links if each.vxlan_port}
+        ports = [("tcp", ANY_PORT), ("udp", ANY_PORT), *(("udp", each) for each in overlays)]
+        frontends = (Frontend(family, "", protocol, port) for protocol, port in ports)
+        return [packet_to(each, own, is_local=True) for each in frontends]
+
     def _own(self, family: int) -> Iterator[IPAddress]:
         return (a for a in internal_addresses(self.seen.object) if a.version == family)
 
@@ -118,7 +138,7 @@ class SourceBans:
         In chain INPUT these are the other nodes: what they send to this one is for its kubelet,
         its overlay and its node ports. Pods do not need the node's own sockets.
         """
-        if not ban.is_open:
+        if not (ban.is_open or ban.breaks):
             return ()
         known = [n for n in self.seen.cluster.known_ranges if n.version == ban.family]
         if not ban.before_dnat:

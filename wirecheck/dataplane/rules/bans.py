@@ -24,6 +24,8 @@ MOST_STEPS = 50_000
 """Rules that are followed in one base chain, each as often as it is called."""
 
 LOOPBACK = SourceTest("interface", "lo", negated=False)
+OTHERS = SourceTest("interface", "lo", negated=True)
+"""Everything that comes from elsewhere: no list of sources."""
 DEEPEST = 16
 MOST_FILTERING = 200
 """Rules of a chain that are searched for one that accepts packets."""
@@ -48,6 +50,10 @@ class Ban:
     is_open: bool
     """Whether it is for all destinations, ports and protocols, and no rule before it lets some
     packets pass."""
+    breaks: tuple[Packet, ...] = ()
+    """The packets between nodes that it is for, if no rule before it lets some packets pass."""
+    is_for_services: bool = True
+    """Whether it is for packets to Services."""
 
     @property
     def rule(self) -> str:
@@ -89,9 +95,16 @@ class _Search:
     """The bans in the chains of one base chain."""
 
     def __init__(
-        self, stage: Stage, family: int, by_address: Mapping[str, Sequence[Packet]], *, early: bool
+        self,
+        stage: Stage,
+        family: int,
+        by_address: Mapping[str, Sequence[Packet]],
+        between_nodes: Sequence[Packet],
+        *,
+        early: bool,
     ) -> None:
         self._stage = stage
+        self._between_nodes = between_nodes
         self._family = family
         self._by_address = by_address
         self._early = early
@@ -170,6 +183,7 @@ class _Search:
         if first >= 0 and is_policy and all(each.kind == "interface" for each in sources):
             return
         rules = self._stage.chains.named(tuple(step.rule for step in way.steps[first:]))
+        breaks = [each for each in self._between_nodes if each in way.packets]
         yield Ban(
             self._family,
             self._stage.base_chain,
@@ -177,6 +191,8 @@ class _Search:
             sources,
             self._early,
             way.is_open and not way.is_filtered,
+            () if way.is_filtered else tuple(breaks),
+            way.is_open or len(breaks) < len(way.packets),
         )
 
 
@@ -185,15 +201,19 @@ def _leaves(action: object) -> bool:
 
 
 def _is_source(test: SourceTest) -> bool:
+    if test == OTHERS:
+        return False
     return test.kind in SOURCES or any(each in f"{test.value} " for each in BY_SOURCE)
 
 
-def bans_of(ruleset: Ruleset, packets: Sequence[Packet]) -> Iterator[Ban]:
+def bans_of(
+    ruleset: Ruleset, packets: Sequence[Packet], between_nodes: Sequence[Packet] = ()
+) -> Iterator[Ban]:
     """The bans of third-party rules, each once; `packets` are those to Services."""
     by_address: dict[str, list[Packet]] = {}
     for each in packets:
         by_address.setdefault(each.address, []).append(each)
-    some = packets[:MOST_PACKETS]
+    some = [*between_nodes, *packets[:MOST_PACKETS]]
     seen: set[tuple[str, ...]] = set()
     for stages, early in ((ruleset.arriving, True), (ruleset.to_node, False)):
         here = some if early else [each for each in some if each.is_local]
@@ -201,7 +221,7 @@ def bans_of(ruleset: Ruleset, packets: Sequence[Packet]) -> Iterator[Ban]:
             chain = stage.chains.find(stage.base_chain)
             if chain is None or stage.chains.owner:
                 continue
-            search = _Search(stage, ruleset.family, by_address, early=early)
+            search = _Search(stage, ruleset.family, by_address, between_nodes, early=early)
             for ban in search.bans(chain, _Way(here)):
                 if ban.rules not in seen:
                     seen.add(ban.rules)
