@@ -105,7 +105,7 @@ def difference() -> str:
         ("before/results.jsonl", f"{LONG}/results.jsonl"),
         diff_page.Difference(some, some[:20], some[20:40], some[40:60]),
         [f"Node {LONG} was added"],
-        "9 new, 1 still there",
+        "9 new, 1 still there.",
     )
 
 

@@ -44,6 +44,16 @@ def formats(
     return _beginning(typed, FORMAT_NAMES)
 
 
+def page_formats(
+    _context: click.Context, _parameter: click.Parameter, typed: str
+) -> list[CompletionItem]:
+    """Formats of commands that also make a page, and the file after `html=`."""
+    name, equals, file = typed.partition("=")
+    if equals and name in ("html", "json"):
+        return [CompletionItem(file, type="file")]
+    return _beginning(typed, ("text", "json", "html"))
+
+
 def chats(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     """Names of chats."""
     return _beginning(typed, CHAT_NAMES)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wirecheck.cli.page_output import TEXT_JSON_OR_PAGE, PageOutput
 from wirecheck.cli.parameter_types import PATH
-from wirecheck.cli.shared_options import FAIL_ON, TEXT_OR_JSON
+from wirecheck.cli.shared_options import FAIL_ON
 
 if TYPE_CHECKING:
     from wirecheck.evaluation.verdict import FailOn
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("before", type=PATH)
 @click.argument("now", type=PATH)
-@TEXT_OR_JSON
+@TEXT_JSON_OR_PAGE
 @FAIL_ON
-def diff(before: Path, now: Path, output: str, fail_on: FailOn) -> int:
+def diff(before: Path, now: Path, output: PageOutput, fail_on: FailOn) -> int:
     """Compare two runs: new, remaining and fixed findings, and what changed in the cluster.
 
     Each run is a results.jsonl, the folder of a run, or a snapshot. The exit status is that of the
@@ -27,4 +28,5 @@ def diff(before: Path, now: Path, output: str, fail_on: FailOn) -> int:
     """
     from wirecheck.cli.diff_screen import compare
 
+    output.refuse()
     return compare(before, now, output, fail_on)

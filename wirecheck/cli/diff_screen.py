@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import click
 import msgspec
 
 from wirecheck.catalogue.registry import UNREACHABLE
 from wirecheck.cli.console import ConsoleProgress
+from wirecheck.cli.page_output import PageOutput
 from wirecheck.evaluation.verdict import FailOn, exit_status
+from wirecheck.report import diff_page
 from wirecheck.report.comparison import past_sentence
 from wirecheck.report.sentences import cluster_sentence, object_name
 from wirecheck.results.comparison import ComparedItems, compared, root_causes_first
@@ -36,16 +37,18 @@ class RunDiff(msgspec.Struct, frozen=True):
     changes: list[ClusterChange]
 
 
-def compare(before: Path, now: Path, output: str, fail_on: FailOn) -> int:
-    """Print the difference; return the exit status. Raises RequestError or SnapshotError."""
+def compare(before: Path, now: Path, output: PageOutput, fail_on: FailOn) -> int:
+    """Show the difference; return the exit status. Raises RequestError or SnapshotError."""
     first, second = read_baseline(before), read_baseline(now)
     ids = {check.id for check in second.results.started.checks}
     found = compared(first.results.items, second.results.items, ids)
     seen = snapshot_of(second)
     changes = changes_between(first.results, second.results, snapshot_of(first), seen)
     difference = _run_diff(first, second, found, changes)
-    if output == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(difference), indent=1).decode())
+    if output.format == "json":
+        output.put(msgspec.json.format(msgspec.json.encode(difference), indent=1).decode())
+    elif output.format == "html":
+        output.put(_page(first, second, difference))
     else:
         _print(first, second, difference)
     return exit_status(
@@ -101,6 +104,11 @@ def _print(first: Baseline, second: Baseline, difference: RunDiff) -> None:
     _section(say, "Still there", [_sentence(each) for each in difference.known])
     _section(say, "Fixed", [past_sentence(each) for each in difference.fixed])
     _section(say, "Not checked again", [past_sentence(each) for each in difference.unseen])
+    say(f"\n{_summary(difference)}")
+
+
+def _summary(difference: RunDiff) -> str:
+    """`Findings: 1 new, 2 still there, 0 fixed …`."""
     parts = (
         f"{len(difference.new):,} new",
         f"{len(difference.known):,} still there",
@@ -108,7 +116,17 @@ def _print(first: Baseline, second: Baseline, difference: RunDiff) -> None:
         f"{len(difference.unseen):,} not checked again",
     )
     changes = plural(len(difference.changes), "change")
-    say(f"\nFindings: {', '.join(parts)}. {changes} in the cluster.")
+    return f"Findings: {', '.join(parts)}. {changes} in the cluster."
+
+
+def _page(first: Baseline, second: Baseline, difference: RunDiff) -> str:
+    return diff_page.render(
+        (first.results, second.results),
+        (first.source, second.source),
+        diff_page.Difference(difference.new, difference.known, difference.fixed, difference.unseen),
+        [str(change) for change in difference.changes],
+        _summary(difference),
+    )
 
 
 def _section(say: Say, title: str, lines: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""`wirecheck trend`: the last runs of a cluster, in the terminal."""
+"""`wirecheck trend`: the last runs of a cluster, in the terminal or as a page."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from wirecheck.cli.page_output import TEXT_JSON_OR_PAGE, PageOutput
 from wirecheck.cli.parameter_types import PATH
-from wirecheck.cli.shared_options import TEXT_OR_JSON
 
 
 @click.command()
@@ -20,9 +20,10 @@ from wirecheck.cli.shared_options import TEXT_OR_JSON
     show_default=True,
     help="At most this many runs.",
 )
-@TEXT_OR_JSON
-def trend(file: Path, cluster: str, runs: int, output: str) -> None:
+@TEXT_JSON_OR_PAGE
+def trend(file: Path, cluster: str, runs: int, output: PageOutput) -> None:
     """Show how checks ended and what was measured over the last runs, from a history file."""
     from wirecheck.cli.trend_screen import show
 
+    output.refuse()
     show(file, cluster, runs, output)

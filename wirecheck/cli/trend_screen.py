@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
 import msgspec
 from rich.console import Console
 from rich.text import Text
 
 from wirecheck.catalogue.findings import Outcome
+from wirecheck.cli.page_output import PageOutput
+from wirecheck.report import trend_page
 from wirecheck.report.trend import MeasureLine, trends
 from wirecheck.results import history
 from wirecheck.run.request import NothingToDoError, RequestError
@@ -28,11 +29,14 @@ SIGNS: dict[Outcome | None, tuple[str, str]] = {
 }
 
 
-def show(file: Path, cluster: str, runs: int, output: str) -> None:
-    """Print the last `runs` runs of the cluster. Raises RequestError or NothingToDoError."""
+def show(file: Path, cluster: str, runs: int, output: PageOutput) -> None:
+    """Show the last `runs` runs of the cluster. Raises RequestError or NothingToDoError."""
     entries = _entries(file, cluster, runs)
-    if output == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(entries), indent=1).decode())
+    if output.format == "json":
+        output.put(msgspec.json.format(msgspec.json.encode(entries), indent=1).decode())
+        return
+    if output.format == "html":
+        output.put(trend_page.render(entries))
         return
     found = trends(entries)
     console = Console(highlight=False)
