@@ -26,6 +26,7 @@ from wirecheck.results.ordering import (
     without_unchecked,
 )
 from wirecheck.results.records import Results
+from wirecheck.results.tally import WORDS, Tally, tally_of
 from wirecheck.text import listed
 
 MOST_NAMES = 20
@@ -69,7 +70,9 @@ class Page:
     """The other inconclusive objects."""
     skipped: dict[str, dict[str, int]]
     """By check: the reasons why items were skipped, with the number of items."""
-    counts: dict[Outcome, int]
+    tally: Tally
+    phrases: dict[Outcome, str]
+    """What the checks did, by each outcome that an item has: `3 checks failed on 2 nodes`."""
     nodes: list[str]
     """The nodes that the page has rows about."""
 
@@ -105,7 +108,8 @@ def _page(results: Results) -> Page:
     shown = [card for some in by_outcome.values() for card in some]
     unchecked = unchecked_nodes(results)
     nodes = {*named(shown), *(node for each in unchecked for node in each.nodes)}
-    counts = {outcome: results.ended.counts.get(str(outcome), 0) for outcome in WORST_FIRST}
+    tally = tally_of(results)
+    having = {item.outcome for item in results.items}
     present = {check.record.id for check in checks}
     return Page(
         results=results,
@@ -123,7 +127,12 @@ def _page(results: Results) -> Page:
         changed=_changed(checks),
         explained=_explained(results, checks),
         skipped=_skipped(checks),
-        counts=counts,
+        tally=tally,
+        phrases={
+            each: tally.phrase(each) if tally.number(each) else WORDS[each]
+            for each in WORST_FIRST
+            if each in having
+        },
         nodes=sorted(nodes - {""}),
     )
 

@@ -17,10 +17,10 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.report.sentences import inconclusive_objects
-from wirecheck.results.causes import symptoms
 from wirecheck.results.measures import CONNTRACK_USE, DNS_LOST, DNS_MEDIAN, DNS_SLOW
-from wirecheck.results.ordering import WORST_FIRST, by_check, worst
+from wirecheck.results.ordering import WORST_FIRST, is_spared, worst
 from wirecheck.results.records import Results
+from wirecheck.results.tally import tally_of
 from wirecheck.text import harmless, shortened
 
 MOST_NODES = 100
@@ -137,7 +137,7 @@ def _add_run(exposition: Exposition, results: Results) -> None:
 
 def _add_outcomes(exposition: Exposition, results: Results) -> None:
     """Add how many items, checks and nodes ended with each outcome, and the root causes."""
-    checks = by_check(results)
+    tally = tally_of(results)
     items: dict[tuple[str, ...], float] = {
         (record.id, str(outcome)): 0 for record in results.started.checks for outcome in Outcome
     }
@@ -154,19 +154,12 @@ def _add_outcomes(exposition: Exposition, results: Results) -> None:
         "wirecheck_checks",
         "Checks by their worst outcome.",
         ("outcome",),
-        _by_outcome(check.outcome for check in checks),
+        _by_outcome(tally.outcomes.values()),
     )
-    causes = symptoms(results.items)
     exposition.add(
         "wirecheck_root_causes",
         "Failed checks that do not likely follow from another check.",
-        sum(
-            any(
-                item.outcome is Outcome.FAIL and (item.check, item.node) not in causes
-                for item in check.items
-            )
-            for check in checks
-        ),
+        tally.root_causes,
     )
 
 
@@ -174,7 +167,7 @@ def _add_nodes(exposition: Exposition, results: Results) -> None:
     """Add the nodes by outcome, and series for the nodes with most problems."""
     seen: dict[str, Counter[Outcome]] = defaultdict(Counter)
     for item in results.items:
-        if item.node:
+        if item.node and not is_spared(item, results.ended.spared):
             seen[item.node][item.outcome] += 1
     exposition.add_series(
         "wirecheck_nodes",
