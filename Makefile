@@ -5,7 +5,7 @@ VENV   := $(CACHE)/venv-$(shell echo $(CURDIR) | cksum | cut -d' ' -f1)
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-slow test-bare test-bare-root lint types coverage matrix docs mutants cluster cluster-down check-cluster deploy sonobuoy package upgrade-gate readonly reliability faults referee soak bench clean
+.PHONY: run test test-slow test-bare test-bare-root lint types coverage matrix docs mutants cluster cluster-down check-cluster deploy sonobuoy package upgrade-gate readonly reliability faults in-flight referee soak bench clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -112,6 +112,10 @@ faults: $(READY)
 # REFEREE="--short" is what CI runs.
 referee: $(READY)
 	$(BIN)/python -m testbed.referee $(REFEREE)
+
+# IN_FLIGHT="--changes 20 --seed 7": fewer changes, and the same ones again.
+in-flight: $(READY)
+	$(BIN)/python -m testbed.in_flight $(IN_FLIGHT)
 
 soak: $(READY)
 	$(BIN)/python -m testbed.soak

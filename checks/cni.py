@@ -10,6 +10,7 @@ from wirecheck.catalogue import (
     Threshold,
     check,
 )
+from wirecheck.catalogue.settling import COMING_AND_GOING, LEFT_OVER, ON_NODE
 from wirecheck.model.node import Node
 
 POOL = Limits(
@@ -20,7 +21,7 @@ TOKEN_WARN = Threshold("cni.token_warn", 60, "minutes", "agents renew it hours b
 
 
 @check(
-    settles=True,
+    settles=COMING_AND_GOING,
     remedy="Find out why the pod is missing or not Ready: `kubectl get pods -A -o wide "
     "--field-selector spec.nodeName={node}`, then `kubectl -n {cni_namespace} describe pod "
     "{cni_pod}`. If there is no pod, compare the DaemonSet's tolerations and node selector with "
@@ -109,7 +110,7 @@ def plugins_present(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=LEFT_OVER,
     remedy="On {node}, read which sandbox the address is reserved for: `head -1 "
     "{folder}/{network}/{address}`. If `crictl pods -q --no-trunc` does not list that "
     "sandbox, release the address: `rm {folder}/{network}/{address}`.",
@@ -201,7 +202,7 @@ def token_valid(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=ON_NODE,
     remedy="Recreate the pod, as the rules of its host ports are written only once: `kubectl -n "
     "{namespace} delete pod {pod}`. For a rule that forwards to a deleted pod, find its chain on "
     "{node} with `iptables-save -t nat | grep -e CNI-DN -e CNI-HOSTPORT -e KUBE-HOSTPORTS -e "

@@ -10,6 +10,7 @@ from wirecheck.catalogue import (
     Threshold,
     check,
 )
+from wirecheck.catalogue.settling import LEFT_OVER, ON_NODE
 from wirecheck.model.node import Node
 
 USE = Limits(
@@ -143,7 +144,7 @@ def limit_as_configured(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=LEFT_OVER,
     remedy="Delete the stale entries on {node}: `conntrack -D -p udp --orig-dst {service_address} "
     "--orig-port-dst {service_port} --reply-src {backend}`. Clients recover at once. kube-proxy "
     "should have deleted them: search its log for `conntrack`, `kubectl -n kube-system logs "
@@ -224,7 +225,7 @@ def hash_size(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=ON_NODE,
     remedy="Check the version on {node} (and in the image of kube-proxy or the CNI plugin): "
     "`iptables --version`. --random-fully needs 1.6.2 or later. For ip-masq-agent and flannel, "
     "enable their options for random source ports.",

@@ -2,6 +2,7 @@
 
 from wirecheck.api_index.dns_lookup import ExternalLookup, Lookup
 from wirecheck.catalogue import Fact, Finding, Findings, Level, NotApplicable, Threshold, check
+from wirecheck.catalogue.settling import MEASURED_QUERIES, OF_PODS, ON_NODE, QUERIES
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 
@@ -29,7 +30,7 @@ def _of_hidden_pods(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=QUERIES,
     remedy="Repeat the query on {node}: `nsenter --net={netns} dig +short {dns_name} {dns_type} "
     "@{server}`. If dns.replicas_answer fails too, the replica is down; if services.* fails, a "
     "rule is missing; if links.* or pods.* fails, the pod's network is broken.",
@@ -63,7 +64,7 @@ def pods_resolve_udp(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=QUERIES,
     remedy="Repeat the query on {node}: `nsenter --net={netns} dig +tcp +short {dns_name} "
     "{dns_type} @{server}`. If only TCP fails, look for a firewall rule on port 53/tcp, and for "
     "the port dns-tcp in `kubectl -n kube-system get service kube-dns -o yaml`.",
@@ -94,7 +95,7 @@ def pods_resolve_tcp(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=QUERIES,
     remedy="Repeat the query on {node}: `dig +short {dns_name} {dns_type} @{server}` (with +tcp "
     "for TCP). Then see which of the services.* checks fail on this node.",
     facts=[Fact.DNS],
@@ -122,7 +123,7 @@ def nodes_resolve(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=QUERIES,
     remedy="Send both queries on {node}: `nsenter --net={netns} dig @{server} {dns_name} A "
     "{dns_name} AAAA`. If one family never gets an answer, a filter drops it. If pairs get lost "
     "sporadically, see `wirecheck explain conntrack.no_drops`, and use NodeLocal DNSCache or the "
@@ -156,7 +157,7 @@ def parallel_a_aaaa(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=MEASURED_QUERIES,
     thresholds=(LOST_FAIL,),
     remedy="If all nodes lose queries to one replica, check that pod and its CPU limit: `kubectl "
     "-n kube-system top pod -l k8s-app=kube-dns`. If {node} loses queries to all replicas, check "
@@ -203,7 +204,7 @@ def no_packet_loss(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=MEASURED_QUERIES,
     thresholds=(MEDIAN_WARN, SLOWEST_FAIL),
     remedy="Check whether the replicas are throttled: `kubectl -n kube-system top pod -l "
     "k8s-app=kube-dns`, compared with the CPU limit of their Deployment. Then measure the query "
@@ -243,7 +244,7 @@ def latency(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=QUERIES,
     remedy="Repeat the query on {node}: `dig +short {dns_name} {dns_type} @{server}` (with +tcp "
     "for TCP). If one replica fails for all nodes, check that pod: `kubectl -n "
     "{replica_namespace} logs {replica}`. If all replicas fail for {node}, check that node. If "
@@ -275,7 +276,7 @@ def replicas_answer(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=QUERIES,
     remedy="Compare the answer on {node}, `dig +short {dns_name} {dns_type} @{server}`, with the "
     "Service's EndpointSlices. Then look for a lost watch in the replica's log: `kubectl -n "
     "{replica_namespace} logs {replica}`.",
@@ -306,7 +307,7 @@ def records_correct(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=QUERIES,
     remedy="Repeat the query on {node}: `dig {dns_name} {dns_type} @{server}`. If it returns an "
     "address, look for a wildcard or a `template` in the Corefile: `kubectl -n kube-system get "
     "configmap coredns -o yaml`. If it returns SERVFAIL, read the replica's log.",
@@ -336,7 +337,7 @@ def nxdomain(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=QUERIES,
     remedy="Compare on {node}: `dig +noedns +ignore {dns_name} {dns_type} @{server}` and `dig +tcp "
     "{dns_name} {dns_type} @{server}`. If UDP gets no answer, something drops large or fragmented "
     "datagrams. If the answer is truncated without the flag TC, check bufsize in the Corefile.",
@@ -367,7 +368,7 @@ def large_responses(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=MEASURED_QUERIES,
     remedy="Read the upstream servers from `forward` in the Corefile: `kubectl -n kube-system get "
     "configmap coredns -o yaml`. On the replica's node, query each of them: `dig {dns_name} "
     "{dns_type} @UPSTREAM`. If they answer, check the replica's network and the firewall.",
@@ -397,7 +398,7 @@ def external_names(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=QUERIES,
     remedy="Check the cache's pod on {node}: `kubectl -n kube-system get pods -l "
     "k8s-app=node-local-dns -o wide --field-selector spec.nodeName={node}`. On the node, check "
     "that it listens: `ss -lun 'sport = :53'`.",
@@ -459,7 +460,7 @@ def kubelet_cluster_dns(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=OF_PODS,
     remedy="Show why the replica is not Ready: `kubectl -n {namespace} describe pod {pod}`. If no "
     "node can run it, check the affinity and tolerations of its Deployment.",
     facts=[Fact.API, Fact.KUBELET],
@@ -486,7 +487,7 @@ def replicas_ready(cluster: Cluster) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=ON_NODE,
     remedy="Compare the pod's file, `kubectl -n {namespace} exec {pod} -- cat /etc/resolv.conf`, "
     "with the kubelet's clusterDNS and clusterDomain in /var/lib/kubelet/config.yaml on {node}. A "
     "pod keeps the file that it started with, so recreate it after a change: `kubectl -n "

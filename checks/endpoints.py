@@ -1,6 +1,7 @@
 """Endpoints: whether EndpointSlices list the pods that Services select."""
 
 from wirecheck.catalogue import Fact, Finding, Findings, Level, Threshold, check
+from wirecheck.catalogue.settling import COMING_AND_GOING, OBJECTS, OF_DELETED
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 
@@ -19,7 +20,7 @@ CONTROLLER = (
 )
 
 
-@check(settles=True, remedy=CONTROLLER, facts=[Fact.API])
+@check(settles=OF_DELETED, remedy=CONTROLLER, facts=[Fact.API])
 def match_pods(cluster: Cluster) -> Findings:
     """Every endpoint that names a pod has an address of that pod, and the pod exists.
 
@@ -43,7 +44,7 @@ def match_pods(cluster: Cluster) -> Findings:
             )
 
 
-@check(settles=True, remedy=CONTROLLER, facts=[Fact.API])
+@check(settles=OBJECTS, remedy=CONTROLLER, facts=[Fact.API])
 def readiness_matches(cluster: Cluster) -> Findings:
     """An endpoint is ready if and only if its pod is Ready and not terminating.
 
@@ -68,7 +69,7 @@ def readiness_matches(cluster: Cluster) -> Findings:
             )
 
 
-@check(settles=True, remedy=CONTROLLER, facts=[Fact.API])
+@check(settles=OBJECTS, remedy=CONTROLLER, facts=[Fact.API])
 def complete(cluster: Cluster) -> Findings:
     """Every Ready pod that a Service selects is one of its endpoints.
 
@@ -91,7 +92,7 @@ def complete(cluster: Cluster) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=COMING_AND_GOING,
     thresholds=(LISTENING_AFTER,),
     remedy="Show the Service's ports: `kubectl -n {namespace} get service {service} -o "
     "jsonpath='{.spec.ports}'`. Show what the pod listens on, on {node}: `nsenter --net={netns} "
@@ -128,7 +129,7 @@ def accept_connections(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=OBJECTS,
     remedy="Compare the selector with the labels of the pods: `kubectl -n {namespace} get service "
     "{service} -o jsonpath='{.spec.selector}'` and `kubectl -n {namespace} get pods "
     "--show-labels`. Correct whichever is wrong in the manifest that creates it.",
@@ -159,7 +160,7 @@ def selector_matches(cluster: Cluster) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=OF_DELETED,
     remedy="Show the slice and who manages it: `kubectl -n {namespace} get endpointslice {slice} "
     "-o yaml`. Correct it where it is written: {manager}.",
     facts=[Fact.API],

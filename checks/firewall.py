@@ -1,6 +1,7 @@
 """Firewall: whether the node's packet filter lets the traffic of pods through."""
 
 from wirecheck.catalogue import Fact, Finding, Findings, Level, check
+from wirecheck.catalogue.settling import COMING_AND_GOING, ON_NODE
 from wirecheck.model.node import Node
 
 RULES = (Fact.API, Fact.NETNS, Fact.SERVICE_RULES)
@@ -21,7 +22,7 @@ MIXED = (
 )
 
 
-@check(settles=True, remedy=FIND, facts=RULES)
+@check(settles=COMING_AND_GOING, remedy=FIND, facts=RULES)
 def forwards_pods(node: Node) -> Findings:
     """The node forwards connections between its pods and the pods of other nodes.
 
@@ -50,7 +51,7 @@ def forwards_pods(node: Node) -> Findings:
         )
 
 
-@check(settles=True, remedy=FIND, facts=RULES)
+@check(settles=COMING_AND_GOING, remedy=FIND, facts=RULES)
 def forwards_dns(node: Node) -> Findings:
     """The node forwards DNS queries of its pods to every replica, over UDP and TCP.
 
@@ -76,7 +77,7 @@ def forwards_dns(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=ON_NODE,
     remedy="Restart the owner of the chain. For KUBE-FORWARD that is kube-proxy: `kubectl -n "
     "kube-system delete pod {kube_proxy_pod}`. For KUBE-FIREWALL it is the kubelet on {node}: "
     "`systemctl restart kubelet`. Then find out what flushed the built-in chains; `firewall-cmd "

@@ -1,6 +1,7 @@
 """kube-proxy: whether it is healthy, up to date and configured, and left no old rules behind."""
 
 from wirecheck.catalogue import Fact, Finding, Findings, Level, Threshold, check
+from wirecheck.catalogue.settling import COMING_AND_GOING, ON_NODE
 from wirecheck.model.node import Node
 
 SYNC_DELAY = Threshold(
@@ -12,7 +13,7 @@ SYNC_DELAY = Threshold(
 
 
 @check(
-    settles=True,
+    settles=COMING_AND_GOING,
     remedy="Read kube-proxy's log, which contains the line that the kernel rejected: `kubectl -n "
     "kube-system logs {kube_proxy_pod}`. Then see which of the services.* checks fail on {node}.",
     facts=[Fact.KUBE_PROXY],
@@ -39,7 +40,7 @@ def healthz(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=ON_NODE,
     thresholds=(SYNC_DELAY,),
     remedy="Look for a failing or slow sync in kube-proxy's log: `kubectl -n kube-system logs "
     "{kube_proxy_pod} | grep -i sync`. On {node}, `time iptables-save > /dev/null` shows whether "
@@ -92,7 +93,7 @@ def configured_mode(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=ON_NODE,
     remedy="Drain the node, `kubectl drain {node} --ignore-daemonsets`, and reboot it: these "
     "rules do not survive it. Then `kubectl uncordon {node}`. Do not flush tables instead: "
     "other programs have rules and virtual servers in them, too.",
@@ -149,7 +150,7 @@ def single_iptables_variant(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=COMING_AND_GOING,
     remedy="Decide which program is to forward Services. Remove the other one from the cluster "
     "(its DaemonSet, or its option to forward Services). Then drain the node, `kubectl drain "
     "{node} --ignore-daemonsets`, and reboot it: the other program's rules do not survive it. Then "

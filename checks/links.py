@@ -9,6 +9,7 @@ from wirecheck.catalogue import (
     Threshold,
     check,
 )
+from wirecheck.catalogue.settling import COMING_AND_GOING, LEFT_OVER, ON_NODE
 from wirecheck.model.node import Node
 
 ORPHANS = Threshold(
@@ -35,7 +36,7 @@ RECREATE = (
 )
 
 
-@check(settles=True, remedy=RECREATE, facts=[Fact.NETNS, Fact.PROCESSES])
+@check(settles=ON_NODE, remedy=RECREATE, facts=[Fact.NETNS, Fact.PROCESSES])
 def veth_pairs_complete(node: Node) -> Findings:
     """Both ends of every pod's veth pair exist and refer to each other.
 
@@ -65,7 +66,7 @@ def veth_pairs_complete(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=ON_NODE,
     remedy="Show the link on {node}: `ip link show {device}`, or `nsenter --net={netns} ip link "
     "show {device}` if it is in the pod. Bring it up: `ip link set {device} up`. Then find out "
     "who brought it down; NetworkManager and systemd-networkd must not manage pod interfaces.",
@@ -88,7 +89,7 @@ def up(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=ON_NODE,
     remedy="Set the same MTU in the CNI plugin's configuration on all nodes, then recreate the "
     "pod: `kubectl -n {namespace} delete pod {pod}`. Until then, on {node}: `ip link set {device} "
     "mtu {mtu}`.",
@@ -115,7 +116,7 @@ def equal_mtu(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=ON_NODE,
     remedy="Show the link on {node}: `ip -d link show {device}`. Recreate the pod: `kubectl -n "
     "{namespace} delete pod {pod}`. Then read the log of the CNI plugin: `kubectl -n "
     "{cni_namespace} logs {cni_pod} --all-containers`.",
@@ -141,7 +142,7 @@ def attached(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=LEFT_OVER,
     thresholds=(ORPHANS,),
     remedy="Show the link on {node}: `ip -d link show {device}`. If no container uses it, delete "
     "it: `ip link delete {device}`.",
@@ -170,7 +171,7 @@ def no_orphaned_veths(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=ON_NODE,
     remedy="Enable hairpin mode on {node}: `bridge link set dev {device} hairpin on`. For new "
     "pods, set `hairpinMode` in the CNI configuration in /etc/cni/net.d.",
     facts=[Fact.NETNS, Fact.PROCESSES],
@@ -199,7 +200,7 @@ def hairpin(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=COMING_AND_GOING,
     remedy="Show the port's state on {node}: `bridge -d link show dev {device}`. Disable STP on "
     "the pods' bridge: `ip link set BRIDGE type bridge stp_state 0`.",
     facts=[Fact.NETNS, Fact.PROCESSES],
@@ -253,7 +254,7 @@ def bridge_port_capacity(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=LEFT_OVER,
     thresholds=(NETNS,),
     remedy="On {node}, check whether a sandbox still uses it: `crictl pods -o json | grep {path}` "
     "(sandboxes that are NotReady disappear by themselves). If there is none, remove it: `umount "

@@ -10,6 +10,7 @@ from wirecheck.catalogue import (
     Threshold,
     check,
 )
+from wirecheck.catalogue.settling import LEFT_OVER, OBJECTS, ON_NODE
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.identity import overlapping_ranges, shared_identities
 from wirecheck.model.node import Node
@@ -192,7 +193,7 @@ def bridge_nf_call(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=OBJECTS,
     remedy="Drain and delete one of the two nodes, then let it join again: `kubectl drain {node} "
     "--ignore-daemonsets && kubectl delete node {node}`. Read why the range was "
     "allocated twice: `kubectl -n kube-system logs -l component=kube-controller-manager`.",
@@ -219,7 +220,7 @@ def disjoint_pod_cidrs(cluster: Cluster) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=OBJECTS,
     remedy="Give the clone its own identity. On {clone}: `rm /etc/machine-id && "
     "systemd-machine-id-setup && reboot`. For an address or a MAC, check the image or template "
     "that the nodes were created from.",
@@ -251,7 +252,7 @@ def unique_identity(cluster: Cluster) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=ON_NODE,
     remedy="If a Service has the address, remove it there: `kubectl -n {owner_namespace} edit "
     "service {owner_service}`; the proxy then takes it off the interface. Otherwise find what "
     "added it to {device} on {node}: `ip address show to {address}`. If it is a bridge of the CNI "
@@ -290,7 +291,7 @@ def no_foreign_addresses(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=LEFT_OVER,
     compares_nodes=True,
     remedy="Read the log of the program that moves {address} between nodes (keepalived, kube-vip) "
     "on each of them: they do not hear each other, or each elects its own leader. `arping -D -I "

@@ -1,6 +1,7 @@
 """Overlay: flannel's VXLAN device, and the entries for the VXLAN devices of other nodes."""
 
 from wirecheck.catalogue import Fact, Finding, Findings, Level, check
+from wirecheck.catalogue.settling import LEFT_OVER, ON_NODE, TO_PEERS
 from wirecheck.model.node import Node
 
 FLANNEL = (
@@ -11,7 +12,7 @@ FLANNEL = (
 )
 
 
-@check(settles=True, remedy=FLANNEL, facts=[Fact.NETNS, Fact.API])
+@check(settles=ON_NODE, remedy=FLANNEL, facts=[Fact.NETNS, Fact.API])
 def matches_annotations(node: Node) -> Findings:
     """The node's VXLAN device is up and has the MAC and address of the node's annotations.
 
@@ -31,7 +32,7 @@ def matches_annotations(node: Node) -> Findings:
         )
 
 
-@check(settles=True, remedy=FLANNEL, facts=[Fact.NETNS, Fact.API])
+@check(settles=TO_PEERS, remedy=FLANNEL, facts=[Fact.NETNS, Fact.API])
 def peers_complete(node: Node) -> Findings:
     """The VXLAN device has correct neighbour and FDB entries for every other node.
 
@@ -49,7 +50,7 @@ def peers_complete(node: Node) -> Findings:
         yield Finding(each, expected=each.expected, found=each.found, concerns=each.concerns)
 
 
-@check(settles=True, remedy=FLANNEL, facts=[Fact.NETNS, Fact.API])
+@check(settles=LEFT_OVER, remedy=FLANNEL, facts=[Fact.NETNS, Fact.API])
 def no_stale_peers(node: Node) -> Findings:
     """The VXLAN device has no entries for nodes that are not in the cluster.
 
@@ -67,7 +68,7 @@ def no_stale_peers(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=ON_NODE,
     remedy="Let flannel derive the MTU: remove `mtu` from its configuration and from the CNI "
     "configuration. Restart it on {node}: `kubectl -n {cni_namespace} delete pod {cni_pod}`. Then "
     "recreate the pods, as each keeps the MTU that it started with.",

@@ -2,13 +2,14 @@
 
 from wirecheck.addresses import contains
 from wirecheck.catalogue import Fact, Finding, Findings, Level, NotApplicable, check
+from wirecheck.catalogue.settling import COMING_AND_GOING, OBJECTS, ON_NODE
 from wirecheck.dataplane.rules.egress import Masqueraded
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 
 
 @check(
-    settles=True,
+    settles=OBJECTS,
     remedy="Read the pod's events: `kubectl -n {namespace} describe pod {pod}`. Then read the CNI "
     "plugin's log: `kubectl -n {cni_namespace} logs {cni_pod} --all-containers`.",
     facts=[Fact.API],
@@ -28,7 +29,7 @@ def have_ip(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=OBJECTS,
     remedy="Recreate the pod so that it gets a new address: `kubectl -n {namespace} delete pod "
     "{pod}`. Then compare the range in /etc/cni/net.d and /run/flannel/subnet.env on {node} with "
     "`kubectl get node {node} -o jsonpath='{.spec.podCIDRs}'`.",
@@ -63,7 +64,7 @@ def ip_in_node_range(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=OBJECTS,
     remedy="Delete the younger of the pods: `kubectl -n {namespace} delete pod {pod}`. Then look "
     "for stale or missing reservations of the CNI plugin's IPAM on the nodes: `ls -l "
     "/var/lib/cni/networks/*`.",
@@ -92,7 +93,7 @@ def unique_ips(cluster: Cluster) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=COMING_AND_GOING,
     remedy="Check on {node} whether the pod's sandbox exists: `crictl pods --name {pod}`. If not, "
     "recreate the pod: `kubectl -n {namespace} delete pod {pod}`.",
     facts=[Fact.API, Fact.PROCESSES],
@@ -120,7 +121,7 @@ def have_netns(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=ON_NODE,
     remedy="Compare with the addresses on {node}: `nsenter --net={netns} ip address show`. "
     "Recreate the pod: `kubectl -n {namespace} delete pod {pod}`. Then read the CNI plugin's log: "
     "`kubectl -n {cni_namespace} logs {cni_pod} --all-containers`.",
@@ -142,7 +143,7 @@ def ip_on_interface(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=COMING_AND_GOING,
     remedy="Find out why the pod is missing or not Ready: `kubectl -n kube-system get pods -o wide "
     "--field-selector spec.nodeName={node}`, then `kubectl -n {namespace} describe pod {pod}`. If "
     "there is no pod, compare the DaemonSet's tolerations and node selector with `kubectl describe "
@@ -175,7 +176,7 @@ def network_daemons_ready(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=ON_NODE,
     remedy="Restart the agent of the CNI plugin, which writes its masquerade rules again: `kubectl "
     "-n {cni_namespace} delete pod {cni_pod}`. Then find out what removed them, or put a rule "
     "before them: on {node}, `iptables-save -t nat -c | grep POSTROUTING`.",
@@ -208,7 +209,7 @@ def egress_masqueraded(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=ON_NODE,
     remedy="Find out who attached it, on {node}: `bpftool net list` and `tc filter show dev DEVICE "
     "ingress`. Ask the owner before you remove it: a plugin or an agent may rely on it.",
     facts=[Fact.DEVICE_PROGRAMS, Fact.NETNS, Fact.PROCESSES],

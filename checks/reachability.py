@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from wirecheck.catalogue import Fact, Finding, Findings, NotApplicable, check
+from wirecheck.catalogue.settling import CONNECTIONS, LONG_CONNECTIONS
 from wirecheck.model.node import Node
 from wirecheck.node.reach import ANSWERED_HERE, Reached
 
@@ -35,7 +36,7 @@ def _failure(node: Node, each: Reached, reason: str) -> Finding:
 
 
 @check(
-    settles=True,
+    settles=CONNECTIONS,
     remedy="Repeat it on {node}: `nc -zv {address} {port}`. If it is refused, the kubelet is down "
     "or a firewall rejects it. If it times out, a firewall or the network between the nodes drops "
     "it (security groups of the cloud, VLANs, routes); `ip route get {address}` shows the route.",
@@ -65,7 +66,7 @@ def node_to_node(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=CONNECTIONS,
     remedy="Repeat it on {node}: `nsenter --net={netns} nc -zv {address} {port}`. Meanwhile run "
     "`tcpdump -ni any host {address}` on both nodes, which shows where the packet is lost. Then "
     "see the overlay.*, routes.* and firewall.forwards_pods results of both nodes.",
@@ -88,7 +89,7 @@ def pod_to_pod(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=CONNECTIONS,
     remedy="Find the largest packet that passes, on {node}: `nsenter --net={netns} ping -c 2 -M "
     "do -s 1372 {address}`, with other sizes. Compare with the MTU of the pod, the overlay and "
     "the physical device on both nodes (`ip link`; see overlay.mtu). The network of a cloud can "
@@ -117,7 +118,7 @@ def large_payloads(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=CONNECTIONS,
     remedy="Find the largest packet that passes, on {node}: `ping -c 2 -M do -s 1472 {address}`, "
     "with other sizes. Compare with the MTU of the devices on both nodes and of the network "
     "between them (`ip link`; see overlay.mtu). If only one pair fails, check the switch, VLAN or "
@@ -149,7 +150,7 @@ def large_payloads_between_nodes(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=CONNECTIONS,
     remedy="On {node}, compare the MTU of both ends of the veth pairs and of the bridge: `ip "
     "link` and `nsenter --net={netns} ip link` (see links.equal_mtu). Then check offloads: "
     "`ethtool -k DEVICE`. These packets do not leave the node.",
@@ -170,7 +171,7 @@ def large_payloads_within_node(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=LONG_CONNECTIONS,
     remedy="Repeat it on {node}: `nsenter --net={netns} curl -k "
     "https://{address}:{port}/version`. If only the Service address fails, see the services.* "
     "results of {node}. If the address of a control plane node fails, check the route and the "
@@ -193,7 +194,7 @@ def api_server(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=CONNECTIONS,
     remedy="Repeat it on {node}: `nsenter --net={netns} nc -zv {address} {port}`. See "
     "nodes.bridge_nf_call and the services.* results of {node}: on a bridge, the response can "
     "bypass the rules that have to translate it back. `sysctl net.bridge.bridge-nf-call-iptables` "
@@ -216,7 +217,7 @@ def service_same_node(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=CONNECTIONS,
     remedy="Check hairpin mode on {node}: `bridge -d link show | grep hairpin` (see "
     "links.hairpin). Then check the MASQUERADE rule for hairpin traffic: `iptables-save -t nat | "
     "grep -E 'KUBE-MARK-MASQ|KUBE-LOOP-BACK'`.",
@@ -238,7 +239,7 @@ def service_hairpin(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=CONNECTIONS,
     remedy="Repeat it on {node}: `nc -zv {address} {port}`. If it fails at one node only, see the "
     "services.* results of that node and the firewall in front of it. If it fails at all nodes, "
     "check the Service's endpoints. Security groups of clouds often exclude node ports.",
@@ -265,7 +266,7 @@ def node_ports(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=CONNECTIONS,
     remedy="Repeat it on {node}: `nc -zv {address} {port}`. On the node that accepts the "
     "connection, check what listens (`ss -ltnp 'sport = :{port}'`), and see its "
     "services.refused_or_dropped result: a rule there forwards to endpoints of other nodes.",
@@ -297,7 +298,7 @@ def local_node_ports(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=CONNECTIONS,
     remedy="Repeat it on {node}: `curl -i http://{address}:{port}/healthz`. kube-proxy itself "
     "answers there: see kube_proxy.* and services.health_check_ports_open of that node. Then "
     "check on that node what else listens at the port: `ss -ltnp 'sport = :{port}'`.",
@@ -328,7 +329,7 @@ def health_check_node_ports(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=CONNECTIONS,
     remedy="Repeat it on {node}: `nc -zv {address} {port}`. See cni.host_ports_mapped of the pod's "
     "node, and check the firewall in front of it. If the rules are missing, recreate the pod: "
     "`kubectl -n {target_namespace} delete pod {target}`.",

@@ -1,6 +1,7 @@
 """Routes: whether the node and its pods have correct routes to pods and Services."""
 
 from wirecheck.catalogue import Fact, Finding, Findings, Level, check
+from wirecheck.catalogue.settling import COMING_AND_GOING, ON_NODE, TO_PEERS
 from wirecheck.model.node import Node
 from wirecheck.node.policy_routing import THE_NODE
 from wirecheck.node.routing_rules import rule_text
@@ -13,7 +14,7 @@ AGENT = (
 )
 
 
-@check(settles=True, remedy=AGENT, facts=[Fact.NETNS, Fact.API])
+@check(settles=TO_PEERS, remedy=AGENT, facts=[Fact.NETNS, Fact.API])
 def to_every_node(node: Node) -> Findings:
     """The node has a route to the pod range of every other node, and it goes to that node.
 
@@ -36,7 +37,7 @@ def to_every_node(node: Node) -> Findings:
             )
 
 
-@check(settles=True, remedy=AGENT, facts=[Fact.NETNS, Fact.API])
+@check(settles=TO_PEERS, remedy=AGENT, facts=[Fact.NETNS, Fact.API])
 def not_shadowed(node: Node) -> Findings:
     """No more specific route diverts a part of another node's pod range.
 
@@ -87,7 +88,7 @@ def no_overlap(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=COMING_AND_GOING,
     remedy="Show it on {node}: `ip route get {address}`. Find out who added it. Delete a route "
     "with `ip route del {type} {destination} table {table}`, a routing rule with `ip rule del pref "
     "{priority}`. If there is no default route, add one: the node's own connections to Services "
@@ -125,7 +126,7 @@ def no_blackholes(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=ON_NODE,
     remedy="Show the pod's routes on {node}: `nsenter --net={netns} ip route`. Recreate the pod: "
     "`kubectl -n {namespace} delete pod {pod}`. Then find out what changes its network namespace: "
     "a privileged container in the pod, or the plugin of a second network.",
@@ -152,7 +153,7 @@ def pod_default_route(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=ON_NODE,
     remedy="Show the rules on {node}: `ip rule show` and `ip -6 rule show`. Restore the rule: `ip "
     "rule add pref 0 lookup local`. Find out who removed it or put another one first: a restart "
     "of systemd-networkd removes rules, VPNs and policy routing add some.",
@@ -181,7 +182,7 @@ def local_table_first(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=ON_NODE,
     remedy="Compare on {node}: `ip route get {address} from {source}` and `ip route get "
     "{address}`. Find out who added the rule. NetworkManager's nm-cloud-setup does, and CNI "
     "plugins ask to disable it: `systemctl disable nm-cloud-setup.service nm-cloud-setup.timer`, "

@@ -1,6 +1,7 @@
 """Services: whether the rules on each node do what the API specifies."""
 
 from wirecheck.catalogue import Fact, Finding, Findings, Level, check
+from wirecheck.catalogue.settling import PROXY_RULES
 from wirecheck.dataplane.compare.differences import Kind
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
@@ -24,7 +25,7 @@ POLICY = (
 THIRD_PARTY = "unrecognised third-party rules that change no Service's path"
 
 
-@check(settles=True, remedy=RESYNC, facts=RULES)
+@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
 def rules_reachable(node: Node) -> Findings:
     """Connections reach the node's Service rules: all jumps to them exist, no rule precedes them.
 
@@ -49,7 +50,7 @@ def rules_reachable(node: Node) -> Findings:
         )
 
 
-@check(settles=True, remedy=RESYNC, facts=RULES)
+@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
 def frontends_programmed(node: Node) -> Findings:
     """The node has a rule for every address and port of every Service.
 
@@ -82,7 +83,7 @@ def frontends_programmed(node: Node) -> Findings:
         )
 
 
-@check(settles=True, remedy=RESYNC, facts=RULES)
+@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
 def no_stale_frontends(node: Node) -> Findings:
     """The node has no rules for addresses or ports that no Service has.
 
@@ -100,7 +101,7 @@ def no_stale_frontends(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=PROXY_RULES,
     remedy="The evidence is the rule. List the ports that pods claim: `kubectl get pods -A -o "
     "'custom-columns=NAMESPACE:.metadata.namespace,POD:.metadata.name,"
     "HOST_PORTS:.spec.containers[*].ports[*].hostPort'`. Give that pod, the container on the node "
@@ -136,7 +137,7 @@ def not_shadowed(node: Node) -> Findings:
         )
 
 
-@check(settles=True, remedy=RESYNC, facts=RULES)
+@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
 def refused_or_dropped(node: Node) -> Findings:
     """Connections are forwarded, rejected or dropped as the Service's endpoints require.
 
@@ -163,7 +164,7 @@ def refused_or_dropped(node: Node) -> Findings:
         )
 
 
-@check(settles=True, remedy=RESYNC, facts=RULES)
+@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
 def backends_programmed(node: Node) -> Findings:
     """The node's rules forward connections to every usable endpoint of a Service.
 
@@ -180,7 +181,7 @@ def backends_programmed(node: Node) -> Findings:
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
 
 
-@check(settles=True, remedy=RESYNC, facts=RULES)
+@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
 def no_stale_backends(node: Node) -> Findings:
     """No rule forwards to an address that is not a usable endpoint of the Service.
 
@@ -203,7 +204,7 @@ def no_stale_backends(node: Node) -> Findings:
         )
 
 
-@check(settles=True, remedy=RESYNC, facts=RULES)
+@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
 def even_weights(node: Node) -> Findings:
     """Every backend of a Service gets the same share of its new connections.
 
@@ -217,7 +218,7 @@ def even_weights(node: Node) -> Findings:
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
 
 
-@check(settles=True, remedy=RESYNC, facts=RULES)
+@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
 def session_affinity(node: Node) -> Findings:
     """Clients stay on one backend exactly as long as the Service's session affinity specifies.
 
@@ -233,7 +234,7 @@ def session_affinity(node: Node) -> Findings:
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
 
 
-@check(settles=True, remedy=RESYNC, facts=RULES)
+@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
 def source_ranges(node: Node) -> Findings:
     """Only clients in loadBalancerSourceRanges reach the Service.
 
@@ -255,7 +256,7 @@ def source_ranges(node: Node) -> Findings:
         )
 
 
-@check(settles=True, remedy=RESYNC, facts=RULES)
+@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
 def masquerade(node: Node) -> Findings:
     """Connections are masqueraded if and only if their response has to return through this node.
 
@@ -273,7 +274,7 @@ def masquerade(node: Node) -> Findings:
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
 
 
-@check(settles=True, remedy=RESYNC, facts=RULES)
+@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
 def health_check_ports_open(node: Node) -> Findings:
     """The node accepts a load balancer's health checks at each healthCheckNodePort.
 
@@ -288,7 +289,7 @@ def health_check_ports_open(node: Node) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=PROXY_RULES,
     compares_nodes=True,
     remedy="See the other services.* findings of the nodes that differ. Show the Service: "
     "`kubectl -n {namespace} describe service {service}`. If two Services claim the same address, "

@@ -1,6 +1,7 @@
 """Settings: whether nodes are configured alike, correctly and persistently."""
 
 from wirecheck.catalogue import Fact, Finding, Findings, Level, NotApplicable, check
+from wirecheck.catalogue.settling import ON_NODE
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 
@@ -39,7 +40,7 @@ def uniform_in_pool(cluster: Cluster) -> Findings:
 
 
 @check(
-    settles=True,
+    settles=ON_NODE,
     remedy="On {node}, switch to loose filtering: `sysctl -w "
     "net/ipv4/conf/{interface}/rp_filter=2 net/ipv4/conf/all/rp_filter=2` (0 if the CNI plugin "
     "requires it). Then correct the file that sets it: `grep -r rp_filter /etc/sysctl.d "

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from testbed.faults.fault import Fault, load_faults
-from testbed.faults.matrix import as_text, into_page
+from testbed.faults.matrix import as_text, into_page, times
 from testbed.faults.prove import Prover
 from testbed.state import state
 
@@ -40,6 +40,7 @@ def main(names: tuple[str, ...], smoke: bool, vm: bool, tries: int, markdown: st
         order = [fault.name for fault in load_faults()]
         into_page(Path(markdown), rows, order, date.today().isoformat())
     passed = sum(row.is_exact for row in rows)
+    click.echo(times(rows))
     click.echo(f"{passed} passed, {len(rows) - passed} failed")
     sys.exit(0 if rows and passed == len(rows) else 1)
 

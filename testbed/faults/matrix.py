@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from testbed.faults.fault import Red
+from wirecheck.text import plural
 
 BEGIN, END = "<!-- matrix -->", "<!-- end of matrix -->"
 HEAD = ("| group | fault | failed, exactly | seconds | on |", "|---|---|---|---|---|")
@@ -29,6 +31,9 @@ class Row:
     problem: str = ""
     symptoms: frozenset[Red] = frozenset()
     """Those of `red` that the report lists as consequences of a cause."""
+    flaky: frozenset[Red] = frozenset()
+    """What failed in some rounds only: it is not part of `red`."""
+    rounds: int = 1
 
     @property
     def is_exact(self) -> bool:
@@ -39,7 +44,7 @@ class Row:
 def as_text(row: Row) -> str:
     """A few lines for a terminal."""
     mark = "exact" if row.is_exact else "WRONG"
-    lines = [f"{mark}  {row.fault} ({row.seconds:.0f} s)"]
+    lines = [f"{mark}  {row.fault} ({row.seconds:.1f} s, {plural(row.rounds, 'round')})"]
     if row.problem:
         lines.append(f"         {row.problem}")
     right = row.red & row.expected
@@ -47,8 +52,22 @@ def as_text(row: Row) -> str:
     lines += [f"         follows      {_name(red)}" for red in sorted(right & row.symptoms)]
     lines += [f"         NOT FAILING  {_name(red)}" for red in sorted(row.expected - row.red)]
     lines += [f"         NOT EXPECTED {_name(red)}" for red in sorted(row.red - row.expected)]
+    lines += [f"         flaky        {_name(red)}" for red in sorted(row.flaky)]
     lines += [f"         LEFT OVER    {_name(red)}" for red in sorted(row.left_over)]
     return "\n".join(lines)
+
+
+def times(rows: Iterable[Row]) -> str:
+    """The seconds from the start of a run to its verdict, over all faults that were injected."""
+    seconds = sorted(row.seconds for row in rows if row.seconds)
+    if not seconds:
+        return "no run reached a verdict"
+    # The nearest rank: at least this share of the runs took no longer.
+    median, most = (seconds[math.ceil(share * len(seconds)) - 1] for share in (0.5, 0.9))
+    return (
+        f"seconds to the verdict: median {median:.1f}, 90th percentile {most:.1f}, longest "
+        f"{seconds[-1]:.1f}, of {plural(len(seconds), 'fault')}"
+    )
 
 
 def into_page(page: Path, rows: Iterable[Row], order: Sequence[str], day: str) -> None:

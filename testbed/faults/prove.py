@@ -20,10 +20,10 @@ from testbed.faults.matrix import Row
 from testbed.faults.target import fill_in, words
 from testbed.nodes import output
 from testbed.state import state
+from wirecheck.catalogue.findings import Outcome
 from wirecheck.results import causes
 from wirecheck.results.jsonl import read_results
 
-LOOK_INTERVALS = "3,6"
 PATIENCE = 240.0
 """Seconds for a condition to come true: generous, since machines are noisy."""
 RED = ("fail", "warn", "error")
@@ -43,6 +43,8 @@ class Seen:
     """Those of `red` that the report tells beneath their cause."""
     unjudged: frozenset[Red]
     """(check, node, why) of what was inconclusive."""
+    flaky: frozenset[Red]
+    """What failed in some rounds only."""
     undecided: int
     looks: int
     seconds: float
@@ -59,6 +61,8 @@ class Prover:
         expected: frozenset[Red] = frozenset()
         red: frozenset[Red] = frozenset()
         symptoms: frozenset[Red] = frozenset()
+        flaky: frozenset[Red] = frozenset()
+        rounds = 0
         problem = ""
         started = time.monotonic()
         seconds = 0.0
@@ -73,6 +77,7 @@ class Prover:
             started = time.monotonic()
             seen = self.look_in_detail(fault.name, fault.inventory)
             red, symptoms = seen.red, seen.symptoms
+            flaky, rounds = seen.flaky, seen.looks
             seconds = time.monotonic() - started
             _demand_inconclusive(fault, seen)
         except TestbedError as error:
@@ -90,6 +95,8 @@ class Prover:
             seconds=seconds,
             problem=problem,
             symptoms=symptoms,
+            flaky=flaky,
+            rounds=rounds,
         )
 
     def inject(self, fault: Fault) -> dict[str, str]:
@@ -109,7 +116,7 @@ class Prover:
         command = [
             *(sys.executable, "-m", "wirecheck", "run"),
             *("--inventory", str(self._root / (inventory or "inventory.yaml"))),
-            *("--report-dir", str(folder), "--round-intervals", LOOK_INTERVALS),
+            *("--report-dir", str(folder)),
         ]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
         written = list(folder.glob("*/results.jsonl"))
@@ -131,6 +138,11 @@ class Prover:
             symptoms=frozenset(each for each in red if each[:2] in follows),
             unjudged=frozenset(
                 (item.check, item.node, why) for item in results.items for why in item.unjudged
+            ),
+            flaky=frozenset(
+                (item.check, item.node, str(item.outcome))
+                for item in results.items
+                if item.outcome is Outcome.FLAKY
             ),
             undecided=results.ended.coverage.undecided,
             looks=results.ended.looks,

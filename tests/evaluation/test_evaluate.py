@@ -77,10 +77,20 @@ def test_a_finding_counts_if_every_look_has_it():
     assert (finding.object.name, finding.looks) == ("web", 3)
 
 
-def test_a_finding_that_one_look_does_not_have_is_none():
+def test_a_finding_that_one_look_does_not_have_is_flaky():
     result = item("pods.ip_on_interface", broken(), broken(), SmallCluster())
 
-    assert (result.outcome, result.findings) == (Outcome.PASS, [])
+    assert result.outcome is Outcome.FLAKY
+    (finding,) = result.findings
+    assert (finding.object.name, finding.flaky.rounds, finding.flaky.of) == (
+        "web",
+        [1, 2],
+        [1, 2, 3],
+    )
+    assert (finding.flaky.first, finding.flaky.last) == (
+        "1970-01-01T00:16:40Z",
+        "1970-01-01T00:16:43Z",
+    )
 
 
 def test_an_object_that_changed_in_one_look_and_is_well_in_the_next_is_well():
@@ -92,23 +102,39 @@ def test_an_object_that_changed_in_one_look_and_is_well_in_the_next_is_well():
     assert (result.outcome, result.undecided) == (Outcome.PASS, [])
 
 
-def test_an_object_that_changed_in_every_round_is_inconclusive():
+def test_an_object_that_changed_in_the_only_round_is_inconclusive():
     moving = broken()
     moving.changes.append(WEB_CHANGED)
 
-    result = item("pods.ip_on_interface", moving, moving)
-
-    assert result.outcome is Outcome.PASS
-    assert result.undecided == ["Pod shop/web"]
-
-
-def test_a_finding_in_one_round_about_an_object_that_changed_in_the_other_is_inconclusive():
-    moving = broken()
-    moving.changes.append(WEB_CHANGED)
-
-    result = item("pods.ip_on_interface", broken(), moving)
+    result = item("pods.ip_on_interface", moving)
 
     assert (result.outcome, result.undecided) == (Outcome.PASS, ["Pod shop/web"])
+
+
+def test_what_every_round_finds_is_an_error_even_if_the_object_changed_in_each():
+    moving = broken()
+    moving.changes.append(WEB_CHANGED)
+
+    for rounds in ([moving, moving], [broken(), moving], [moving, broken()]):
+        result = item("pods.ip_on_interface", *rounds)
+        assert (result.outcome, result.undecided) == (Outcome.ERROR, [])
+        assert result.findings[0].found.endswith("while the object kept changing")
+
+
+@pytest.mark.parametrize("what", ["labels", "other labels", "annotations", "labels, annotations"])
+def test_a_changed_label_does_not_concern_what_the_node_does_with_a_pod(what):
+    moving = broken()
+    moving.changes.append(Change("Pod", "web", "shop", what=what))
+
+    assert item("pods.ip_on_interface", moving, moving).outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize("what", ["labels, podIPs", "podIPs", "", "something new"])
+def test_any_other_change_does(what):
+    moving = broken()
+    moving.changes.append(Change("Pod", "web", "shop", what=what))
+
+    assert item("pods.ip_on_interface", moving, moving).outcome is Outcome.ERROR
 
 
 def test_a_check_that_does_not_settle_uses_the_first_round():

@@ -431,3 +431,72 @@ class TestInterrupted:
         with pytest.raises(KeyboardInterrupt):
             run()
         assert list((tmp_path / "reports").iterdir()) == []
+
+
+def long_ago(small, up: float = 3600.0):
+    """The cluster with objects that have not changed for years, on a node that started long ago."""
+    for kind in ("nodes", "pods", "services", "endpointSlices"):
+        for each in small.api[kind]:
+            each["metadata"]["managedFields"] = [{"manager": "m", "time": "2020-01-01T00:00:00Z"}]
+    small.visit = VisitRecord(VisitStatus.SEEN, up=up)
+    return small
+
+
+def test_what_the_snapshot_proves_to_be_old_needs_no_further_round(
+    run, served, pauses, listener, tmp_path
+):
+    served.serve(long_ago(healthy()))
+    served.looks = [long_ago(broken())]
+
+    results, folder = run()
+
+    found = item(results, "pods.ip_on_interface")
+    assert (found.outcome, found.findings[0].proven) == (Outcome.FAIL, True)
+    assert (results.ended.status, results.ended.looks, pauses) == (1, 1, [])
+    assert not any("reliminary" in each for each in listener.said)
+    again = item(replayed(folder, tmp_path), "pods.ip_on_interface")
+    assert again == found
+
+
+def test_the_next_round_comes_as_soon_as_it_can_prove_something(run, served, pauses):
+    """The node has been up for 115 of 120 seconds: ten seconds would be too long a pause."""
+    served.serve(long_ago(healthy()))
+    served.looks = [long_ago(broken(), up=115.0), long_ago(broken())]
+
+    results, _ = run()
+
+    assert (results.ended.status, results.ended.looks, pauses) == (1, 2, [6.0])
+
+
+def test_the_first_findings_are_shown_before_the_pause(run, served, listener):
+    served.looks = [broken()]
+
+    run()
+
+    shown = listener.said.index("Preliminary, after round 1: 1 check failing.")
+    assert listener.said[shown + 1].startswith(
+        "  FAIL pods.ip_on_interface on n1 (preliminary): Pod shop/web: expected 10.244.0.3"
+    )
+    assert listener.said[shown + 2] == "Possibly transient; checking 1 node again in 10 s."
+
+
+def test_a_finding_that_does_not_last_is_reported_as_flaky(run, served, tmp_path):
+    served.looks = [broken(), broken(), healthy()]
+
+    results, folder = run()
+
+    assert results.ended.status == 0
+    assert results.ended.verdict.startswith("Flaky: 1 check failed in some rounds only, on 1 node")
+    assert item(results, "pods.ip_on_interface").findings[0].flaky.rounds == [1, 2]
+    assert replayed(folder, tmp_path).ended.verdict == results.ended.verdict
+
+
+def test_a_replay_can_evaluate_the_first_round_alone(run, served, tmp_path):
+    served.looks = [broken(), healthy()]
+    _, folder = run()
+
+    request = Request(snapshot=folder / "snapshot", report_dir=tmp_path / "one", rounds=1)
+    results, _ = perform(request, CHECKS, Listener())
+
+    assert (results.ended.status, results.ended.looks) == (1, 1)
+    assert item(results, "pods.ip_on_interface").outcome is Outcome.FAIL

@@ -26,6 +26,8 @@ class Outcome(StrEnum):
     WARN = "warn"
     FAIL = "fail"
     ERROR = "error"
+    FLAKY = "flaky"
+    """It failed in some rounds and not in others."""
     SKIP = "skip"
     WAIVED = "waived"
     KNOWN = "known"

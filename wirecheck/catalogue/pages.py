@@ -29,6 +29,11 @@ SETTLING = (
     "The API and the node follow each other with a delay. A finding therefore counts only if "
     "several rounds, seconds apart, confirm it. An object that changed meanwhile is inconclusive."
 )
+PROVEN = (
+    "The API and the node follow each other with a delay. A finding counts as soon as the snapshot "
+    "proves that it is not a change in flight: {}. Otherwise every round has to confirm it. An "
+    "object that changed during a round is inconclusive in that round."
+)
 
 
 def sections(check: Check) -> Iterator[Section]:
@@ -104,7 +109,8 @@ def _measured(check: Check) -> Iterator[str]:
         lines = "; ".join(f"`{each}`" for each in commands)
         yield f"Runs those of these commands that the node needs: {lines}."
     if check.settles:
-        yield SETTLING
+        rules = "; ".join(f"({n}) {each.value}" for n, each in enumerate(check.evidence, start=1))
+        yield PROVEN.format(rules) if rules else SETTLING
 
 
 def _about(module: ModuleType | None) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import Findings, Level
+from wirecheck.catalogue.settling import Evidence
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -74,7 +75,8 @@ class Check:
     """One assertion of the catalogue.
 
     `settles` means that the check compares two things that follow each other with a delay
-    (API and node, endpoints and rules). Its findings count only if several rounds agree.
+    (API and node, endpoints and rules). Its findings count if several rounds agree, or at once if
+    the snapshot has all of the `evidence` that they are not changes in flight.
     `compares_nodes` means that it needs the fingerprints of all nodes.
     """
 
@@ -87,6 +89,8 @@ class Check:
     thresholds: tuple[Threshold, ...]
     function: Callable[[Any], Findings]
     compares_nodes: bool = False
+    evidence: tuple[Evidence, ...] = ()
+    """All that proves a finding of a check that settles; empty if only further rounds do."""
     facts: tuple[Fact, ...] = ()
     """What it needs to know; `Fact` says how that is measured and what it costs."""
     exceptions: str = ""
@@ -114,7 +118,7 @@ _registry: dict[str, Check] = {}
 def check(
     *,
     remedy: str,
-    settles: bool = False,
+    settles: bool | Iterable[Evidence] = False,
     thresholds: Iterable[Threshold] = (),
     compares_nodes: bool = False,
     facts: Iterable[Fact] = (),
@@ -124,8 +128,11 @@ def check(
     The parameter is the scope: `node` gives one item per node, `cluster` one item in total.
     The first line of the docstring is the assertion in every report; the next paragraph says why
     it matters. A paragraph with `Except:` lists legitimate exceptions, one with `See:` links.
+    `settles` is the evidence that a finding needs to count without further rounds, or True.
     Raises TypeError if the assertion, the reason or the remedy is missing.
     """
+
+    evidence = () if isinstance(settles, bool) else tuple(settles)
 
     def enter(function: Function) -> Function:
         identity = f"{Path(function.__code__.co_filename).stem}.{function.__name__}"
@@ -140,10 +147,11 @@ def check(
             why=" ".join(why.split()),
             remedy=remedy,
             scope=_scope(identity, function),
-            settles=settles,
+            settles=bool(evidence) or settles is True,
             thresholds=tuple(thresholds),
             function=function,
             compares_nodes=compares_nodes,
+            evidence=evidence,
             facts=tuple(facts),
             exceptions=marked[EXCEPTIONS],
             sources=tuple(marked[SOURCES].split()),

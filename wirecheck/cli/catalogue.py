@@ -139,6 +139,7 @@ def _as_record(check: Check) -> dict[str, Any]:
         "remedy": general(check.remedy),
         "scope": check.scope,
         "settles": check.settles,
+        "evidence": [each.name.lower() for each in check.evidence],
         "profiles": profiles_of(check.id),
         "facts": [fact.name.lower() for fact in check.facts],
         "commands": commands_of(check),

@@ -143,7 +143,8 @@ def _sentence(each: PastFinding) -> str:
     where = f" on {each.node}" if each.node else ""
     finding = each.finding
     why = f" ({each.why})" if each.why else ""
+    why += f" ({finding.flaky})" if finding.flaky else ""
     return (
-        f"{finding.level} {each.check}{where}: {object_name(finding)}: expected "
-        f"{finding.expected}; found {finding.found}{why}"
+        f"{'flaky' if finding.flaky else finding.level} {each.check}{where}: "
+        f"{object_name(finding)}: expected {finding.expected}; found {finding.found}{why}"
     )

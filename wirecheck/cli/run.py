@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     help="DNS queries per second, over the whole cluster.",
 )
 @click.option("--shard", type=SHARD, help="Visit only shard K of N; /N in an Indexed Job.")
-@click.option("--rounds", type=click.IntRange(1, 6), help="Maximum number of visits to a node.")
+@click.option("--rounds", type=click.IntRange(1, 6), help="Maximum number of rounds.")
 @click.option(
     "--round-intervals", type=INTERVALS, help="Pauses before the second, third … round: 10,30."
 )

@@ -17,10 +17,10 @@ REPORT_DIR = click.option(
 )
 FAIL_ON = click.option(
     "--fail-on",
-    type=click.Choice(["fail", "warn", "never"]),
+    type=click.Choice(["fail", "flaky", "warn", "never"]),
     default="fail",
     show_default=True,
-    help="What fails the run.",
+    help="What fails the run. Each value includes those before it.",
 )
 TEXT_OR_JSON = click.option(
     "--output",

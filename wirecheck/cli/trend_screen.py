@@ -19,6 +19,7 @@ from wirecheck.text import harmless, moment, plural
 BARS = "▁▂▃▄▅▆▇█"
 SIGNS: dict[Outcome | None, tuple[str, str]] = {
     Outcome.PASS: ("·", "green"),
+    Outcome.FLAKY: ("~", "yellow"),
     Outcome.WARN: ("!", "yellow"),
     Outcome.FAIL: ("✕", "bold red"),
     Outcome.ERROR: ("?", "magenta"),

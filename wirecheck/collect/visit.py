@@ -152,6 +152,7 @@ def _visit(
         dns_queries=sum(len(each.tries) * (2 if each.second else 1) for each in document.probes),
         connections=sum(each.tries for each in document.contacts or ()),
         proxy_mode=_proxy_mode(document),
+        up=document.host.up,
         slow=_slow(document),
     )
     return seen, raw

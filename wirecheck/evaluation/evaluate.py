@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections import ChainMap, Counter
+from collections import ChainMap
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from wirecheck.catalogue.findings import (
-    FactMissingError,
-    Finding,
-    Level,
-    NotApplicable,
-    Outcome,
-    Ref,
-    SharedCauseError,
-)
+from wirecheck.catalogue.findings import Finding, Level, Outcome
 from wirecheck.catalogue.former_ids import former_key
 from wirecheck.catalogue.registry import Check
 from wirecheck.catalogue.remedies import filled, placeholders
 from wirecheck.dataplane.cache import ReaderCache
+from wirecheck.evaluation.evidence import RoundEvidence, proxy_age
+from wirecheck.evaluation.round_result import Identity, RoundResult, round_result
+from wirecheck.evaluation.settling import Settled, settled
 from wirecheck.evaluation.shared_causes import reported_once
 from wirecheck.evaluation.waivers import terms, waiver_for
 from wirecheck.model.cluster import Cluster
@@ -39,22 +33,6 @@ from wirecheck.snapshot.objects.node import NodeObject
 
 MOST_FINDINGS = 100
 """Of one check on one node: if each of 1,000 nodes lacks all others, there are a million pairs."""
-
-Identity = tuple[Ref, str, str]
-
-
-@dataclass
-class RoundResult:
-    """The findings of one check in one round."""
-
-    names: RemedyNames
-    findings: dict[Identity, Finding] = field(default_factory=dict)
-    undecided: dict[Identity, Finding] = field(default_factory=dict)
-    unjudged: Counter[str] = field(default_factory=Counter)
-    error: str = ""
-    is_shared: bool = False
-    """Whether the error is a `SharedCauseError`."""
-    skip: str = ""
 
 
 class Evaluation:
@@ -82,7 +60,13 @@ class Evaluation:
             )
             for number, record in enumerate(snapshot.index.looks, start=1)
         ]
+        self._evidence = [RoundEvidence(cluster) for cluster in self._clusters]
         self._compares_nodes = any(check.compares_nodes for check in checks)
+        self.waits: dict[str, float] = {}
+        """By node, or "" for the cluster: the seconds until a further round may prove its findings;
+        infinite if only an agreeing round can confirm them."""
+        self.revisited: dict[str, frozenset[str]] = {}
+        """By the same names: the other nodes that a further round has to visit for them."""
         self.measured: dict[str, NodeMeasures] = {}
         """The values measured on the evaluated nodes."""
 
@@ -103,6 +87,7 @@ class Evaluation:
             self.measured[name] = measured_on(nodes[0].document)
             self._dns_seen[name] = dns_seen(nodes[-1])
         shared: set[str] = set()
+        self._forget(name)
         items = [
             self._result(check, name, nodes, shared)
             for check in self._checks
@@ -118,6 +103,7 @@ class Evaluation:
             for name in self.node_names if names is None else names:
                 if name not in self._fingerprints[0]:
                     self._remember(name, self._nodes(name))
+        self._forget("")
         for check in self._checks:
             if check.scope == "cluster":
                 yield self._result(check, "", self._clusters, set())
@@ -125,8 +111,12 @@ class Evaluation:
     def _remember(self, name: str, nodes: Iterable[Node]) -> None:
         """Keep the fingerprints of one node, for each round in which it was visited."""
         for node in nodes:
-            at = next(at for at, each in enumerate(self._clusters) if each is node.cluster)
-            self._fingerprints[at][name] = fingerprint_of(node)
+            self._fingerprints[self._round_of(node)][name] = fingerprint_of(node)
+
+    def _round_of(self, subject: Node | Cluster) -> int:
+        """The index of the subject's round."""
+        cluster = subject if isinstance(subject, Cluster) else subject.cluster
+        return next(at for at, each in enumerate(self._clusters) if each is cluster)
 
     def _nodes(self, name: str) -> list[Node]:
         """The node in each round that visited it, and in the first round in any case."""
@@ -144,7 +134,9 @@ class Evaluation:
             VisitStatus.UNREACHABLE, reason=f"The snapshot has no visit to {name}."
         )
         visit, document = visited(self._snapshot, name, number, visit)
-        return Node(cluster, cluster.nodes.get(name) or self._deleted(name), visit, document)
+        node = Node(cluster, cluster.nodes.get(name) or self._deleted(name), visit, document)
+        self._evidence[number - 1].proxies[name] = proxy_age(node)
+        return node
 
     def _deleted(self, name: str) -> NodeObject:
         """A node that only the first round lists, as one that is being deleted."""
@@ -156,12 +148,23 @@ class Evaluation:
         self, check: Check, name: str, subjects: Sequence[Node | Cluster], shared: set[str]
     ) -> ItemResult:
         """Evaluate one check. `shared` collects errors that other checks of the node also have."""
-        results = [_round_result(check, subject) for subject in subjects[:1]]
-        if check.settles and (results[0].findings or results[0].undecided):
-            results += [_round_result(check, subject) for subject in subjects[1:]]
+        results = [self._one_round(check, subject) for subject in subjects[:1]]
+        if check.settles and not results[0].skip:
+            results += [self._one_round(check, subject) for subject in subjects[1:]]
         shared.update(each.error for each in results if each.is_shared)
+        found = settled(check, results)
+        self.waits[name] = max(self.waits[name], found.left)
+        self.revisited[name] |= found.revisited
         reason = subjects[0].visit.reason if isinstance(subjects[0], Node) else ""
-        return _settled(check, name, results, reason, self._snapshot.index)
+        index = self._snapshot.index
+        return _item(check, name, results, found, visit_reason=reason, index=index)
+
+    def _one_round(self, check: Check, subject: Node | Cluster) -> RoundResult:
+        at = self._round_of(subject)
+        return round_result(check, subject, at + 1, self._evidence[at])
+
+    def _forget(self, name: str) -> None:
+        self.waits[name], self.revisited[name] = 0.0, frozenset()
 
 
 def visited(
@@ -193,60 +196,40 @@ def concerned(items: Iterable[ItemResult], checks: Iterable[Check]) -> frozenset
     A check that compares nodes belongs to the cluster, but its findings may be about nodes.
     """
     settling = {check.id: check for check in checks if check.settles}
-    found = [each for each in items if each.check in settling and (each.findings or each.undecided)]
+    found = [
+        each
+        for each in items
+        if each.check in settling and (each.undecided or any(map(_is_open, each.findings)))
+    ]
     return frozenset(each.node for each in found) | {
         finding.object.name
         for item in found
         if settling[item.check].compares_nodes
         for finding in item.findings
-        if finding.object.kind == "Node"
+        if finding.object.kind == "Node" and _is_open(finding)
     }
 
 
-def _round_result(check: Check, subject: Node | Cluster) -> RoundResult:
-    """Run the check's function once. Findings before an error are kept."""
-    result = RoundResult(RemedyNames(subject))
-    changed = subject.changed if isinstance(subject, Cluster) else subject.cluster.changed
-    try:
-        for finding in check.function(subject):
-            touched = {finding.subject.object_key, *(c.object_key for c in finding.concerns)}
-            if finding.inconclusive:
-                result.unjudged[finding.inconclusive] += 1
-            elif check.settles and touched & changed:
-                result.undecided[finding.identity] = finding
-            else:
-                result.findings[finding.identity] = finding
-    except NotApplicable as reason:
-        result.skip = str(reason)
-    except FactMissingError as reason:
-        result.error = str(reason)
-        result.is_shared = isinstance(reason, SharedCauseError)
-    except Exception as error:
-        # What one node's data does to one check must not cost the results of all others.
-        result.error = (
-            f"{check.id} could not be evaluated: {type(error).__name__}: {error}. This is a bug "
-            "in wirecheck or a damaged snapshot; please report it."
-        )
-    return result
+def _is_open(finding: FindingRecord) -> bool:
+    """Whether a further round may show that the finding is none."""
+    return not finding.proven and (finding.flaky is None or finding.flaky.is_open)
 
 
-def _settled(
-    check: Check, name: str, rounds: list[RoundResult], visit_reason: str, index: SnapshotIndex
+def _item(
+    check: Check,
+    name: str,
+    rounds: list[RoundResult],
+    found: Settled,
+    *,
+    visit_reason: str,
+    index: SnapshotIndex,
 ) -> ItemResult:
-    """Findings count if every round has them. Those unknown in some round are inconclusive."""
+    """The result of one check from what counts of all its findings."""
     first = rounds[0]
-    every = [{**each.findings, **each.undecided} for each in rounds]
-    lasting = {
-        identity: finding
-        for identity, finding in every[0].items()
-        if all(identity in each for each in every)
-    }
-    counting = {i: f for i, f in lasting.items() if all(i in each.findings for each in rounds)}
-    undecided = sorted({str(f.subject) for i, f in lasting.items() if i not in counting})
-    errors = list(dict.fromkeys(each.error for each in rounds if each.error))
-    records = [_record(check, finding, len(rounds)) for finding in counting.values()]
-    remedies = _remedies(check, list(counting.values())[:MOST_FINDINGS], first.names)
-    records[: len(remedies)] = map(_with_remedy, records, remedies)
+    # Without a finding nobody asked for later rounds, so their errors hide nothing.
+    asked = rounds if found.has_any else rounds[:1]
+    errors = list(dict.fromkeys(each.error for each in asked if each.error))
+    records = _records(check, rounds, found)
     waivers = [waiver_for(check.id, name, record, index) for record in records]
     records = [
         replace(record, standing="waived") if waiver else record
@@ -265,9 +248,35 @@ def _settled(
         and visit_reason in (first.error, first.skip)
         and check.id != "nodes.reachable",
         findings=_listed(check, name, records),
-        undecided=undecided,
+        undecided=sorted({str(each.subject) for each in found.undecided.values()}),
         unjudged=dict(first.unjudged),
     )
+
+
+def _records(check: Check, rounds: Sequence[RoundResult], found: Settled) -> list[FindingRecord]:
+    """The findings that count, those of objects that kept changing, and the flaky ones."""
+    records = [
+        replace(_record(check, finding, _rounds_with(rounds, identity)), proven=True)
+        if identity in found.proven
+        else _record(check, finding, len(rounds))
+        for identity, finding in found.lasting.items()
+    ]
+    for finding in found.moving.values():
+        record = _record(check, finding, len(rounds))
+        said = f"{record.found}, in each of {len(rounds)} rounds, while the object kept changing"
+        level = Level.WARN if finding.level is Level.WARN else Level.ERROR
+        records.append(replace(record, level=level, found=said))
+    for finding, flaky in found.flaky.values():
+        records.append(replace(_record(check, finding, len(flaky.rounds)), flaky=flaky))
+    findings = [*found.lasting.values(), *found.moving.values()]
+    findings += [finding for finding, _ in found.flaky.values()]
+    remedies = _remedies(check, findings[:MOST_FINDINGS], rounds[0].names)
+    records[: len(remedies)] = map(_with_remedy, records, remedies)
+    return records
+
+
+def _rounds_with(rounds: Sequence[RoundResult], identity: Identity) -> int:
+    return sum(identity in each.findings for each in rounds)
 
 
 def _remedies(check: Check, findings: Iterable[Finding], names: RemedyNames) -> list[str]:
@@ -287,7 +296,9 @@ def _listed(check: Check, name: str, records: list[FindingRecord]) -> list[Findi
     if len(records) <= MOST_FINDINGS:
         return records
     levels = tuple(Level)
-    ordered = sorted(records, key=lambda r: (r.standing == "waived", levels.index(r.level)))
+    ordered = sorted(
+        records, key=lambda r: (r.standing == "waived", r.flaky is not None, levels.index(r.level))
+    )
     listed, rest = ordered[: MOST_FINDINGS - 1], ordered[MOST_FINDINGS - 1 :]
     about = Object(kind="Node" if name else "Cluster", name=name, part=FURTHER)
     further = replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from typing import Literal
 
 from wirecheck.catalogue.findings import Outcome
@@ -16,7 +16,15 @@ from wirecheck.results.tally import Tally, tally
 from wirecheck.snapshot.index import SnapshotIndex, VisitRecord, VisitStatus
 from wirecheck.text import plural
 
-FailOn = Literal["fail", "warn", "never"]
+FailOn = Literal["fail", "flaky", "warn", "never"]
+
+FAILS_ON: Mapping[FailOn, frozenset[Outcome]] = {
+    "fail": frozenset({Outcome.FAIL}),
+    "flaky": frozenset({Outcome.FAIL, Outcome.FLAKY}),
+    "warn": frozenset({Outcome.FAIL, Outcome.FLAKY, Outcome.WARN}),
+    "never": frozenset(),
+}
+"""The outcomes that make the exit status 1; each value includes those before it."""
 
 REACHABLE = "nodes.reachable"
 
@@ -35,6 +43,7 @@ def exit_status(
 ) -> int:
     """0 healthy, 1 at least one fail, 2 not everything could be checked, 5 nothing to do.
 
+    What fails the run besides a fail is chosen by `fail_on`.
     `unreachable` nodes may be missing before it is 2.
     """
     outcomes = {item.outcome for item in items}
@@ -42,13 +51,18 @@ def exit_status(
         return INCOMPLETE if interrupted else NOTHING_TO_DO
     if fail_on == "never":
         return HEALTHY
-    if Outcome.FAIL in outcomes or (fail_on == "warn" and Outcome.WARN in outcomes):
+    if outcomes & FAILS_ON[fail_on]:
         return FAILED
     spared = set(spared_nodes(items, unreachable))
     errors = (item for item in items if item.outcome is Outcome.ERROR)
     if interrupted or any(not is_spared(item, spared) for item in errors):
         return INCOMPLETE
     return HEALTHY
+
+
+def fails(outcome: Outcome, fail_on: FailOn) -> bool:
+    """Return whether an item with this outcome fails the run."""
+    return outcome in FAILS_ON[fail_on]
 
 
 def spared_nodes(items: Iterable[ItemResult], unreachable: float) -> list[str]:
@@ -77,7 +91,12 @@ def verdict(
     """
     spared = spared_nodes(items, unreachable)
     counted = tally(items, spared, prerequisites)
-    parts = [counted.phrase(each) for each in (Outcome.FAIL, Outcome.ERROR) if counted.number(each)]
+    parts = [counted.phrase(Outcome.FAIL)] if counted.number(Outcome.FAIL) else []
+    is_flaky = bool(counted.number(Outcome.FLAKY))
+    if is_flaky:
+        parts.append(_flaky(counted))
+    if counted.number(Outcome.ERROR):
+        parts.append(counted.phrase(Outcome.ERROR))
     if interrupted:
         parts.append("the run was interrupted")
     if not parts:
@@ -88,8 +107,12 @@ def verdict(
     if spared:
         parts.append(f"{plural(len(spared), 'node')} not checked, which is accepted")
     sentence = ", ".join(parts)
-    if catalogue and counted.ran:
-        return f"{counted.ran:,} of {plural(catalogue, 'check')} run: {sentence}."
+    selection = f"{counted.ran:,} of {plural(catalogue, 'check')} run"
+    if is_flaky and not counted.number(Outcome.FAIL):
+        # Nobody who reads the first word only may take the run for a healthy one.
+        sentence += f" ({selection})" if catalogue else ""
+    elif catalogue and counted.ran:
+        return f"{selection}: {sentence}."
     return f"{sentence[:1].upper()}{sentence[1:]}."
 
 
@@ -104,6 +127,14 @@ def _good_parts(counted: Tally, *, is_selection: bool) -> list[str]:
     passed = ["passed"] if counted.number(Outcome.PASS) else []
     skipped = [counted.phrase(Outcome.SKIP)] if counted.number(Outcome.SKIP) else []
     return [*passed, *skipped]
+
+
+def _flaky(counted: Tally) -> str:
+    """`flaky: 1 check failed in some rounds only, on 3 nodes`."""
+    checks = plural(counted.number(Outcome.FLAKY), "check")
+    nodes = counted.nodes.get(Outcome.FLAKY, 0)
+    where = f", on {plural(nodes, 'node')}" if nodes else ""
+    return f"flaky: {checks} failed in some rounds only{where}"
 
 
 def coverage(

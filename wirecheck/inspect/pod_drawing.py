@@ -195,12 +195,27 @@ def _around(view: PodView) -> Iterator[Line]:
     yield from findings_here(_at(view, "services"))
 
 
+PASSED = (
+    "The first round shows a problem above, but no check of `wirecheck run` has a finding that "
+    "counts: it was a change in flight, or there is a legitimate reason for it."
+)
+
+
+def _has_problem(view: PodView) -> bool:
+    """Whether the drawing itself shows that something is wrong."""
+    lookups = view.wire.dns.lookups if view.wire.dns else []
+    side = view.wire.node_side
+    return any(each.problem for each in lookups) or bool(side and side.problem)
+
+
 def _findings(view: PodView) -> Iterator[Line]:
     yield Line()
     if not view.findings:
         if view.wire.unseen:
             sentence = f"Nothing is known about its network: {view.wire.unseen}."
             yield Line(sentence, style=STYLES["error"])
+        elif _has_problem(view):
+            yield Line(PASSED, style=STYLES["warn"])
         else:
             yield Line("No check of `wirecheck run` has a finding here.", style=STYLES["good"])
         return

@@ -87,7 +87,7 @@ def findings_of(items: Collection[ItemResult]) -> Iterator[FindingView]:
                 name=each.object.name,
                 part=each.object.part,
                 expected=each.expected,
-                found=each.found,
+                found=f"{each.found} (flaky: {each.flaky})" if each.flaky else each.found,
                 evidence=list(each.evidence),
                 follows_from=follows_from,
             )

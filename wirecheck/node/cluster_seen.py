@@ -34,7 +34,7 @@ from wirecheck.dataplane.clients import Intervals, intervals
 from wirecheck.dataplane.proxy import minor_version
 from wirecheck.network.plugin import AddressSource, CniPlugin
 from wirecheck.network.registry import plugin_of, plugins_of, replaces_kube_proxy
-from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.api_objects import OTHER_LABELS, ApiObjects
 from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, VisitStatus
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject
@@ -82,7 +82,16 @@ class ClusterSeen:
     @cached_property
     def changed(self) -> frozenset[tuple[str, str, str]]:
         """(kind, namespace, name) of the objects that changed during the round."""
-        return frozenset((each.kind, each.namespace, each.name) for each in self.round.changes)
+        return frozenset(self.changed_fields)
+
+    @cached_property
+    def changed_fields(self) -> Mapping[tuple[str, str, str], frozenset[str]]:
+        """What changed of each of them: names of fields, `added`, `deleted` …"""
+        return {
+            (each.kind, each.namespace, each.name): frozenset(filter(None, each.what.split(", ")))
+            for each in self.round.changes
+            if each.what != OTHER_LABELS
+        }
 
     @cached_property
     def proxy_modes(self) -> Mapping[str, str]:

@@ -77,8 +77,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "history": {"type": Path, "metavar": "FILE", "help": "append a line about the run to FILE"},
     "fail-on": {
-        "choices": ("fail", "warn", "never"),
-        "help": "what fails the run; default: fail",
+        "choices": ("fail", "flaky", "warn", "never"),
+        "help": "what fails the run; each value includes those before it; default: fail",
     },
     "baseline": {
         "type": Path,
@@ -118,7 +118,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "VERSION",
         "help": "leave out deprecations that a later version of Kubernetes brings: 1.40",
     },
-    "rounds": {"type": count, "metavar": "N", "help": "maximum number of visits to a node"},
+    "rounds": {"type": count, "metavar": "N", "help": "maximum number of rounds"},
     "round-intervals": {
         "type": reading(read_intervals),
         "metavar": "SECONDS,…",

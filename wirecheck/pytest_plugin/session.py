@@ -14,6 +14,7 @@ import pytest
 
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.registry import Check
+from wirecheck.evaluation.verdict import fails
 from wirecheck.pytest_plugin.items import CheckItems
 from wirecheck.pytest_plugin.options import given, old_names
 from wirecheck.pytest_plugin.text import headline, message
@@ -119,8 +120,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         items = item.config.stash[ITEMS]
         result = items.result(check, node_of(item))
         items.count(result)
-        if result.outcome is Outcome.WARN:
-            item.user_properties.append((OUTCOME, str(Outcome.WARN)))
+        if result.outcome in (Outcome.FLAKY, Outcome.WARN):
+            item.user_properties.append((OUTCOME, str(result.outcome)))
         if result.outcome is Outcome.ERROR:
             pytest.fail(message(check, result), pytrace=False)
 
@@ -136,7 +137,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     match result.outcome:
         case Outcome.FAIL:
             pytest.fail(message(check, result), pytrace=False)
-        case Outcome.WARN if items.request.fail_on == "warn":
+        case Outcome.FLAKY | Outcome.WARN if fails(result.outcome, items.request.fail_on):
             pytest.fail(message(check, result), pytrace=False)
         case Outcome.WAIVED | Outcome.KNOWN:
             pytest.xfail(f"{result.outcome}: {headline(result)}")
@@ -155,10 +156,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> Any:
-    """A warning passes, but is counted and shown apart."""
+    """A warning or a flaky item passes, but is counted and shown apart."""
     properties = getattr(report, "user_properties", ())
-    if report.when == "call" and report.passed and (OUTCOME, str(Outcome.WARN)) in properties:
-        return "warned", "w", ("WARN", {"yellow": True})
+    if report.when == "call" and report.passed:
+        if (OUTCOME, str(Outcome.FLAKY)) in properties:
+            return "flaky", "~", ("FLAKY", {"yellow": True})
+        if (OUTCOME, str(Outcome.WARN)) in properties:
+            return "warned", "w", ("WARN", {"yellow": True})
     return None
 
 
@@ -188,8 +192,9 @@ def pytest_terminal_summary(
     terminalreporter.ensure_newline()
     terminalreporter.section("wirecheck")
     for item in items.results.items:
-        if item.outcome is Outcome.WARN:
-            write(f"WARN {item.check}[{item.node or 'cluster'}] - {headline(item)}", yellow=True)
+        if item.outcome in (Outcome.FLAKY, Outcome.WARN):
+            head = f"{str(item.outcome).upper()} {item.check}[{item.node or 'cluster'}]"
+            write(f"{head} - {headline(item)}", yellow=True)
     for item in items.added:
         if item.outcome in (Outcome.FAIL, Outcome.ERROR) and not item.folded:
             where = f"{item.check}[{item.node}], a node that was added while waiting"

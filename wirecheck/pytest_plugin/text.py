@@ -46,4 +46,6 @@ def headline(item: ItemResult) -> str:
 
 def _line(finding: FindingRecord) -> str:
     text = f"{object_name(finding)}: expected {finding.expected}; found {finding.found}"
+    if finding.flaky:
+        text += f" (flaky: {finding.flaky})"
     return shortened(harmless(text), LONGEST)

@@ -29,5 +29,7 @@ def past_sentence(past: PastFinding) -> str:
 
 
 def standing_word(finding: FindingRecord) -> str:
-    """The word before a finding that the baseline or a waiver covers, or that is new."""
-    return {"known": "still there", "new": "new", "waived": "waived", "": ""}[finding.standing]
+    """The words before a finding that the baseline or a waiver covers, or that is new or flaky."""
+    words = {"known": "still there", "new": "new", "waived": "waived", "": ""}[finding.standing]
+    flaky = f"flaky: {finding.flaky}" if finding.flaky else ""
+    return ", ".join(filter(None, (words, flaky)))

@@ -27,7 +27,14 @@ MOST_ROWS = 4000
 LONGEST = 2000
 """Characters of one value, or of one text of evidence."""
 
-WITH_CARD = (Outcome.FAIL, Outcome.ERROR, Outcome.WARN, Outcome.WAIVED, Outcome.KNOWN)
+WITH_CARD = (
+    Outcome.FAIL,
+    Outcome.ERROR,
+    Outcome.FLAKY,
+    Outcome.WARN,
+    Outcome.WAIVED,
+    Outcome.KNOWN,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +170,8 @@ def _outcome(item: ItemResult, finding: FindingRecord) -> Outcome:
     """The outcome that a finding is shown with: accepted findings are not shown as failing."""
     if finding.standing in ("known", "waived"):
         return Outcome(finding.standing)
+    if finding.flaky:
+        return Outcome.FLAKY
     accepted = item.outcome in (Outcome.WAIVED, Outcome.KNOWN)
     return item.outcome if accepted else Outcome(finding.level.value)
 

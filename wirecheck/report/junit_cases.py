@@ -142,7 +142,7 @@ def _check_case(
         return Case(check.group, check.name, mark, message, "\n".join(lines))
     if mark == "skipped":
         return Case(check.group, check.name, mark, _why_skipped(check, detail))
-    warned = check.having(Outcome.WARN)
+    warned = check.having(Outcome.FLAKY, Outcome.WARN)
     output = [*_of_items(warned, detail), *_advice(check)] if warned else []
     if check.folded:
         notes.insert(0, f"{plural(len(check.folded), 'node')} not checked: see nodes.reachable.")

@@ -7,7 +7,7 @@ references, which every renderer shows as the plain character.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.report.comparison import comparison_sentence, past_sentence, standing_word
@@ -49,7 +49,14 @@ LONGEST = 300
 MARKUP = r"[\\`*{}\[\]<>#|~&@$]|(?<!\w)_|_(?!\w)"
 """An underscore within a word has no meaning in Markdown."""
 
-SIGNS = {Outcome.PASS: "✅", Outcome.WARN: "⚠️", Outcome.FAIL: "❌", Outcome.ERROR: "❓"}
+SIGNS = {
+    Outcome.PASS: "✅",
+    Outcome.FLAKY: "⚠️",
+    Outcome.WARN: "⚠️",
+    Outcome.FAIL: "❌",
+    Outcome.ERROR: "❓",
+}
+SHOWN = (Outcome.FAIL, Outcome.ERROR, Outcome.WARN, Outcome.WAIVED, Outcome.KNOWN)
 
 
 def render(results: Results) -> str:
@@ -74,7 +81,8 @@ def _lines(results: Results, most: int) -> Iterator[str]:
     checks = causes_first(by_check(results), causes)
     yield from _head(results)
     yield from _table(results, checks)
-    yield from _failing(checks, causes, most)
+    yield from _findings(checks, causes, most, FAILING)
+    yield from _findings(checks, causes, most, {Outcome.FLAKY})
     yield from _unchecked(results)
     comparison, wait = results.comparison, results.ended.wait
     if comparison:
@@ -102,7 +110,8 @@ def _head(results: Results) -> Iterator[str]:
 
 def _table(results: Results, checks: Sequence[CheckResults]) -> Iterator[str]:
     """The checks that do not pass everywhere, with the number of nodes by outcome."""
-    shown = (Outcome.FAIL, Outcome.ERROR, Outcome.WARN, Outcome.WAIVED, Outcome.KNOWN)
+    is_flaky = any(check.having(Outcome.FLAKY) for check in checks)
+    shown = (*SHOWN[:2], Outcome.FLAKY, *SHOWN[2:]) if is_flaky else SHOWN
     rows = [check for check in checks if check.having(*shown)]
     if rows:
         words = " | ".join(OUTCOME_WORDS[outcome] for outcome in shown)
@@ -117,11 +126,14 @@ def _table(results: Results, checks: Sequence[CheckResults]) -> Iterator[str]:
     yield ""
 
 
-def _failing(
-    checks: Sequence[CheckResults], causes: Mapping[ItemKey, ItemKey], most: int
+def _findings(
+    checks: Sequence[CheckResults],
+    causes: Mapping[ItemKey, ItemKey],
+    most: int,
+    outcomes: Collection[Outcome],
 ) -> Iterator[str]:
-    failing = [check for check in checks if check.having(*FAILING)]
-    items = [item for check in failing for item in check.having(*FAILING)]
+    failing = [check for check in checks if check.having(*outcomes)]
+    items = [item for check in failing for item in check.having(*outcomes)]
     shown = {id(item): findings for item, findings in first_findings(items, most)}
     for check in failing:
         yield f"### {safe(check.record.id)}"
@@ -130,10 +142,10 @@ def _failing(
         if following := following_sentence(causes_of(check, causes)):
             yield safe(following)
         yield ""
-        some = [item for item in check.having(*FAILING) if id(item) in shown]
+        some = [item for item in check.having(*outcomes) if id(item) in shown]
         for item in some:
             yield from _item(item, shown[id(item)])
-        left = len(check.having(*FAILING)) - len(some)
+        left = len(check.having(*outcomes)) - len(some)
         if left:
             yield f"- … and on {plural(left, 'more node')}"
         if check.next_step:

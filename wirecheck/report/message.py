@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 
 from wirecheck import __version__
+from wirecheck.catalogue.findings import Outcome
 from wirecheck.report.comparison import comparison_sentence
 from wirecheck.report.sentences import cluster_sentence, coverage_sentence
-from wirecheck.results.ordering import failing_checks, tone
+from wirecheck.results.ordering import by_check, failing_checks, tone
 from wirecheck.results.records import Results
 from wirecheck.text import harmless, listed, shortened
 
 LONGEST = 300
 """Characters of one line, before it is escaped."""
 
-WORDS = {"pass": "OK", "warn": "WARN", "fail": "FAIL", "error": "ERROR"}
+WORDS = {"pass": "OK", "warn": "WARN", "flaky": "FLAKY", "fail": "FAIL", "error": "ERROR"}
 
 TEST = "TEST"
 """The first word of a test message."""
@@ -24,10 +25,12 @@ def render(results: Results) -> str:
     """The lines of the message, as plain text: each chat has an escaping of its own."""
     started, ended = results.started, results.ended
     failing = failing_checks(results)
+    flaky = [check.record.id for check in by_check(results) if check.having(Outcome.FLAKY)]
     lines = [
         f"{WORDS.get(str(tone(results)), '')} {cluster_sentence(started.cluster)}",
         ended.verdict,
         f"Failing: {listed(failing, 8)}" if failing else "",
+        f"Flaky: {listed(flaky, 8)}" if flaky and not failing else "",
         comparison_sentence(results.comparison)
         if results.comparison
         else coverage_sentence(ended.coverage),

@@ -38,13 +38,14 @@ def failing_sentence(results: Results) -> str:
 
 
 def exit_status(results: Results | None) -> int:
-    """0 OK, 1 warnings, 2 at least one failure, 3 not everything was checked, or no results."""
+    """0 OK, 1 warned or flaky, 2 at least one failure, 3 not everything checked, or no results."""
     if results is None:
         return UNKNOWN
     match results.ended.status:
         case 0:
-            warned = results.ended.counts.get(str(Outcome.WARN), 0)
-            return WARNING if warned else OK
+            counts = results.ended.counts
+            is_warned = any(counts.get(each, 0) for each in (Outcome.FLAKY, Outcome.WARN))
+            return WARNING if is_warned else OK
         case 1:
             return CRITICAL
     return UNKNOWN

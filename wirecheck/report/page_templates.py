@@ -27,6 +27,7 @@ from wirecheck.text import duration, harmless, harmless_lines, listed, moment, p
 SYMBOLS: Mapping[Outcome | None, str] = {
     Outcome.FAIL: "✕",
     Outcome.ERROR: "?",
+    Outcome.FLAKY: "~",
     Outcome.WARN: "!",
     Outcome.WAIVED: "w",
     Outcome.KNOWN: "k",

@@ -16,7 +16,7 @@ from wirecheck.catalogue.findings import Outcome
 from wirecheck.report.format import Destination
 from wirecheck.report.sentences import cluster_sentence, coverage_sentence, object_name
 from wirecheck.results.causes import symptoms
-from wirecheck.results.ordering import CheckResults, by_check, causes_first, worst
+from wirecheck.results.ordering import WORST_FIRST, CheckResults, by_check, causes_first, worst
 from wirecheck.results.records import ItemResult, Results
 from wirecheck.results.tally import tally_of
 from wirecheck.text import harmless, shortened
@@ -35,6 +35,7 @@ DEFAULT_FOLDER = "/tmp/sonobuoy/results"
 
 STATUSES = {
     Outcome.PASS: "passed",
+    Outcome.FLAKY: "flaky",
     Outcome.WARN: "warned",
     Outcome.FAIL: "failed",
     Outcome.ERROR: "unknown",
@@ -42,6 +43,7 @@ STATUSES = {
     Outcome.WAIVED: "waived",
     Outcome.KNOWN: "known",
 }
+CALM = frozenset({Outcome.PASS, Outcome.SKIP})
 MOST_NODES = 200
 MOST_FINDINGS = 5
 LONGEST = 500
@@ -109,7 +111,7 @@ def _group(checks: Sequence[CheckResults]) -> dict[str, Any]:
 
 
 def _check(check: CheckResults) -> dict[str, Any]:
-    listed = check.having(Outcome.FAIL, Outcome.ERROR, Outcome.WARN, Outcome.WAIVED, Outcome.KNOWN)
+    listed = check.having(*(each for each in WORST_FIRST if each not in CALM))
     tree: dict[str, Any] = {
         "name": harmless(check.record.id),
         "status": STATUSES[check.outcome],
@@ -127,6 +129,7 @@ def _check(check: CheckResults) -> dict[str, Any]:
 def _item(item: ItemResult) -> dict[str, Any]:
     lines = [
         f"{object_name(finding)}: expected {finding.expected}; found {finding.found}"
+        + (f" (flaky: {finding.flaky})" if finding.flaky else "")
         for finding in item.findings[:MOST_FINDINGS]
     ]
     if item.findings[MOST_FINDINGS:]:

@@ -52,6 +52,7 @@ LONGEST = 400
 STYLES = {
     Outcome.FAIL: "bold red",
     Outcome.ERROR: "bold magenta",
+    Outcome.FLAKY: "bold yellow",
     Outcome.WARN: "bold yellow",
     Outcome.PASS: "bold green",
 }
@@ -112,7 +113,8 @@ def _screen(results: Results, report: Path | None) -> Iterator[Line]:
     causes = symptoms(results.items)
     yield from _failing(checks, causes)
     yield from _unchecked(unchecked, results)
-    yield from _warnings(checks, causes)
+    yield from _warnings(checks, causes, Outcome.FLAKY)
+    yield from _warnings(checks, causes, Outcome.WARN)
     yield from _accepted(checks)
     yield from _gates(results)
     yield from _compared(results)
@@ -240,24 +242,24 @@ def _unchecked(unchecked: Sequence[UncheckedNodes], results: Results) -> Iterato
             yield Line(f" {remedies[REACHABLE]}", head="Next:", style="bold", indent=2)
 
 
-def _warnings(checks: Sequence[CheckResults], causes: Mapping[ItemKey, ItemKey]) -> Iterator[Line]:
+def _warnings(
+    checks: Sequence[CheckResults], causes: Mapping[ItemKey, ItemKey], outcome: Outcome
+) -> Iterator[Line]:
+    """The checks with a milder outcome than failing, each with its first finding."""
     full = {check.record.id: check for check in checks}
     own = (without_symptoms(check, causes) for check in checks)
-    warned = [check for check in own if check.having(Outcome.WARN)]
+    warned = [check for check in own if check.having(outcome)]
+    head, style = str(outcome).upper(), STYLES[outcome]
     if warned:
         yield Line()
     for check in warned[:MOST_CHECKS]:
-        item = check.having(Outcome.WARN)[0]
+        item = check.having(outcome)[0]
         first = next(_item(item, item.findings), Line())
-        yield Line(
-            f" {check.record.id}{_where(full[check.record.id], Outcome.WARN)}; "
-            f"{first.head}{first.text}",
-            head="WARN",
-            style=STYLES[Outcome.WARN],
-        )
+        where = _where(full[check.record.id], outcome)
+        yield Line(f" {check.record.id}{where}; {first.head}{first.text}", head=head, style=style)
     if warned[MOST_CHECKS:]:
         rest = [check.record.id for check in warned[MOST_CHECKS:]]
-        yield Line(f" {listed(rest, 20)}", head="WARN", style=STYLES[Outcome.WARN])
+        yield Line(f" {listed(rest, 20)}", head=head, style=style)
 
 
 def _accepted(checks: Sequence[CheckResults]) -> Iterator[Line]:

@@ -35,7 +35,8 @@ class HistoryEntry(Struct, frozen=True, omit_defaults=True):
     """The worst outcome of each check."""
     measured: dict[str, float] = {}
     failing: str = msgspec.field(default="", name="red")
-    """A digest of the keys of all failures: it stays the same as long as the same things fail."""
+    """A digest of the keys of all failures, flaky ones included: it stays the same as long as the
+    same things fail."""
     report: str = ""
     """The folder of the run."""
 
@@ -53,7 +54,7 @@ def entry_of(results: Results, report: Path) -> HistoryEntry:
         measured=ended.measured,
         # With former ids, so that the renaming of checks is not reported as a change.
         failing=_digest(
-            former_key(finding.key)
+            f"{'flaky ' if finding.flaky else ''}{former_key(finding.key)}"
             for item in results.items
             for finding in item.findings
             if finding.level is not Level.WARN and finding.standing in ("", "new")

@@ -13,6 +13,7 @@ from wirecheck.results.records import CheckRecord, FindingRecord, ItemResult, Re
 WORST_FIRST = (
     Outcome.FAIL,
     Outcome.ERROR,
+    Outcome.FLAKY,
     Outcome.WARN,
     Outcome.WAIVED,
     Outcome.KNOWN,
@@ -107,7 +108,7 @@ def tone(results: Results) -> Outcome:
         return Outcome.ERROR
     if results.ended.status > 1:
         return Outcome.ERROR
-    return Outcome.WARN if Outcome.WARN in outcomes else Outcome.PASS
+    return next((each for each in (Outcome.FLAKY, Outcome.WARN) if each in outcomes), Outcome.PASS)
 
 
 def is_spared(item: ItemResult, spared: Collection[str]) -> bool:

@@ -13,16 +13,16 @@ def outcome_of(findings: Iterable[FindingRecord], *, error: bool, skip: bool) ->
 
     An error is never accepted, because it hides what would have been found.
     """
-    found = {(finding.level, finding.standing) for finding in findings}
-    open_levels = {level for level, standing in found if standing not in ("known", "waived")}
-    if Level.FAIL in open_levels:
-        return Outcome.FAIL
-    if error or any(level is Level.ERROR for level, _ in found):
-        return Outcome.ERROR
-    if Level.WARN in open_levels:
-        return Outcome.WARN
-    if any(standing == "known" for _, standing in found):
-        return Outcome.KNOWN
-    if found:
-        return Outcome.WAIVED
-    return Outcome.SKIP if skip else Outcome.PASS
+    found = list(findings)
+    is_open = [each for each in found if each.standing not in ("known", "waived")]
+    levels = {each.level for each in is_open if each.flaky is None}
+    ranked = {
+        Outcome.FAIL: Level.FAIL in levels,
+        Outcome.ERROR: error or any(e.level is Level.ERROR and e.flaky is None for e in found),
+        Outcome.FLAKY: any(each.flaky is not None for each in is_open),
+        Outcome.WARN: Level.WARN in levels,
+        Outcome.KNOWN: any(each.standing == "known" for each in found),
+        Outcome.WAIVED: bool(found),
+        Outcome.SKIP: skip,
+    }
+    return next((outcome for outcome, is_it in ranked.items() if is_it), Outcome.PASS)

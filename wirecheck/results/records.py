@@ -42,6 +42,30 @@ class Object(ResultPart, frozen=True):
         return str(Ref(self.kind, self.name, self.namespace, self.part))
 
 
+class FlakyRounds(ResultPart, frozen=True):
+    """In which rounds a finding was there, if others of the same run lack it."""
+
+    rounds: list[int]
+    """The numbers of the rounds that have it, from 1."""
+    of: list[int]
+    """The numbers of all rounds in which it was looked for."""
+    first: str
+    """When the first round that has it began: RFC 3339, UTC."""
+    last: str
+    """When the last round that has it ended."""
+
+    def __str__(self) -> str:
+        """`in rounds 1 and 2 of 3, from 2026-11-29T10:00:00Z to 2026-11-29T10:00:20Z`."""
+        *others, last = map(str, self.rounds)
+        numbers = f"rounds {', '.join(others)} and {last}" if others else f"round {last}"
+        return f"in {numbers} of {len(self.of)}, from {self.first} to {self.last}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the last round has it."""
+        return self.rounds[-1] == self.of[-1]
+
+
 class FindingRecord(ResultPart, frozen=True):
     """One deviation. `key` identifies it across runs."""
 
@@ -54,6 +78,10 @@ class FindingRecord(ResultPart, frozen=True):
     looks: int = 1
     """The number of rounds in which it was identical."""
     standing: Standing = ""
+    flaky: FlakyRounds | None = None
+    """None if all rounds have it, or if it is proven."""
+    proven: bool = False
+    """Whether the snapshot proves that it is not a change in flight: one round is enough then."""
     remedy: str = ""
     """The check's remedy with the names of this finding; empty if it has no placeholders."""
 

@@ -19,6 +19,7 @@ from wirecheck.text import plural
 WORDS = {
     Outcome.FAIL: "failed",
     Outcome.ERROR: "could not be completed",
+    Outcome.FLAKY: "flaky",
     Outcome.WARN: "warned",
     Outcome.KNOWN: "known from the baseline",
     Outcome.WAIVED: "waived",
@@ -51,7 +52,7 @@ class Tally:
     def phrase(self, outcome: Outcome) -> str:
         """`9 checks failed on 3 nodes`; with `fail` also `, 6 root causes`."""
         nodes = self.nodes.get(outcome, 0)
-        is_concrete = outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.WARN)
+        is_concrete = outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.FLAKY, Outcome.WARN)
         where = f" on {plural(nodes, 'node')}" if nodes and is_concrete else ""
         causes = f", {plural(self.root_causes, 'root cause')}" if outcome is Outcome.FAIL else ""
         return f"{plural(self.number(outcome), 'check')} {WORDS[outcome]}{where}{causes}"

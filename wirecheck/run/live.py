@@ -183,7 +183,8 @@ class LiveCluster:
         gone = [node for node in known if node.metadata.name not in there]
         if gone:
             objects = msgspec.structs.replace(objects, nodes=[*objects.nodes, *gone])
-        return Listing(objects, started, access_to(self._inventory, self._expected(objects)))
+        access = access_to(self._inventory, self._expected(objects))
+        return Listing(objects, started, access, self._api.server_time)
 
     @property
     def _pods_last(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from wirecheck.snapshot.index import VisitRecord
 
@@ -25,6 +25,15 @@ class RunProgress(Protocol):
 
     def visits(self, total: int) -> AbstractContextManager[VisitProgress]:
         """Begin a round that visits `total` nodes."""
+        ...
+
+
+@runtime_checkable
+class CountsDown(Protocol):
+    """A receiver that can show how a pause passes: a terminal."""
+
+    def counts_down(self, seconds: float, why: str) -> bool:
+        """Let `seconds` pass while showing those that are left; return False if it cannot."""
         ...
 
 

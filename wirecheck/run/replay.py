@@ -78,6 +78,10 @@ class Replay:
         if request.target_version:
             target = msgspec.structs.replace(snapshot.index, upgrade_target=request.target_version)
             snapshot = dataclasses.replace(snapshot, index=target)
+        if request.rounds:
+            looks = snapshot.index.looks[: request.rounds]
+            index = msgspec.structs.replace(snapshot.index, looks=looks)
+            snapshot = dataclasses.replace(snapshot, index=index)
         return cls(snapshot, inventory)
 
     @property

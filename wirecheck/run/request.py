@@ -27,7 +27,6 @@ LIVE_ONLY = (
     "context",
     "shard",
     "dns_rate",
-    "rounds",
     "round_intervals",
     "helper_pods",
     "wait",

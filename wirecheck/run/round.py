@@ -40,6 +40,8 @@ class Listing:
     started: float
     """When the read began, seconds since the epoch."""
     access: NodeAccess
+    api_time: float = 0.0
+    """The same by the API server's clock; 0 if it did not show its time."""
 
     @property
     def node_names(self) -> list[str]:
@@ -91,7 +93,8 @@ class LiveRounds:
             return False
         names = set(nodes) - {""}
         again = [node for node in objects.nodes if node.metadata.name in names]
-        self._take(Listing(objects, started, access_to(self.inventory, again)), names)
+        access = access_to(self.inventory, again)
+        self._take(Listing(objects, started, access, self.api.server_time), names)
         return True
 
     def interrupt(self) -> None:
@@ -129,6 +132,7 @@ class LiveRounds:
                 visits=visits,
                 changes=list(changes),
                 problems=problems,
+                api_time=listing.api_time,
             )
         )
 

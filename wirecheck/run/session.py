@@ -14,16 +14,19 @@ from wirecheck.evaluation.build import Evaluated, results_of
 from wirecheck.evaluation.evaluate import Evaluation, concerned
 from wirecheck.evaluation.verdict import FailOn
 from wirecheck.model.cluster import Cluster
+from wirecheck.report.preliminary import preliminary
 from wirecheck.results.measures import NodeMeasures
 from wirecheck.results.records import Comparison, ItemResult, Results
 from wirecheck.run.live import LiveCluster
-from wirecheck.run.progress import RunProgress
+from wirecheck.run.progress import CountsDown, RunProgress
 from wirecheck.run.replay import Replay
 from wirecheck.run.request import Request
 from wirecheck.run.source import Rounds, Source
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.text import plural
 
+MARGIN = 1.0
+"""Seconds that are added to a pause, because times of API objects are whole seconds."""
 CLUSTER = ""
 """Represents the cluster among the names of nodes."""
 
@@ -45,6 +48,8 @@ class Session:
         self._evaluation: Evaluation | None = None
         self._first_round: Cluster | None = None
         self._measured: dict[str, NodeMeasures] = {}
+        self._waits: dict[str, float] = {}
+        self._revisited: dict[str, frozenset[str]] = {}
         self._items: dict[str, tuple[ItemResult, ...]] = {}
         self._pending: list[str] = []
         """The nodes, and the cluster, that are yet to be evaluated."""
@@ -165,17 +170,34 @@ class Session:
         return results_of(evaluated, seconds, fail_on)
 
     def _settle(self, rounds: Rounds) -> None:
-        for pause in self.source.pauses:
+        for longest in self.source.pauses:
             if rounds.interrupted:
                 return
-            nodes = concerned(self.evaluate(), self._checks)
+            items = self.evaluate()
+            nodes = concerned(items, self._checks)
             if self.interrupted or not nodes:
                 return
-            self._progress.say(_why_again(nodes, pause))
-            time.sleep(pause)
+            if rounds.finished == 1:
+                self._say_preliminary(items)
+            # A round before anything could be proven would only repeat the last one.
+            pause = min(longest, max(self._waits.values(), default=longest) + MARGIN)
+            self._pause(pause, _why_again(nodes))
+            nodes |= frozenset().union(*self._revisited.values()) & set(self.source.node_names)
             if not rounds.another(nodes):
                 return
             self._read(rounds, (*sorted(nodes - {CLUSTER}), CLUSTER))
+
+    def _pause(self, seconds: float, why: str) -> None:
+        """Let the time pass: with a countdown on a terminal, elsewhere after one line."""
+        progress = self._progress
+        if not (isinstance(progress, CountsDown) and progress.counts_down(seconds, why)):
+            progress.say(f"{why} in {seconds:.3g} s.")
+            time.sleep(seconds)
+
+    def _say_preliminary(self, items: Sequence[ItemResult]) -> None:
+        """Print what the first round found, so that nobody has to wait for it."""
+        for line in preliminary(items):
+            self._progress.say(line)
 
     def _read(self, rounds: Rounds, names: Sequence[str]) -> None:
         """Evaluate `names` from now on, over all rounds so far."""
@@ -193,12 +215,14 @@ class Session:
         evaluation = self._evaluator()
         self._first_round = evaluation.first_round
         self._items[name] = tuple(evaluation.node(name) if name else evaluation.cluster())
+        self._waits[name] = evaluation.waits[name]
+        self._revisited[name] = evaluation.revisited[name]
         if name in evaluation.measured:
             self._measured[name] = evaluation.measured[name]
         self._pending.remove(name)
 
 
-def _why_again(nodes: Collection[str], pause: float) -> str:
+def _why_again(nodes: Collection[str]) -> str:
     names = set(nodes) - {CLUSTER}
     what = plural(len(names), "node") if names else "the API"
-    return f"Possibly transient; checking {what} again in {pause:g} s."
+    return f"Possibly transient; checking {what} again"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from wirecheck.catalogue.findings import Outcome
-from wirecheck.evaluation.verdict import FailOn, spared_nodes
+from wirecheck.evaluation.verdict import FAILS_ON, FailOn, spared_nodes
 from wirecheck.results.ordering import is_spared
 from wirecheck.results.records import Healing, ItemResult, Wait
 
@@ -94,7 +94,7 @@ def _failing_items(
     items: Sequence[ItemResult], fail_on: FailOn, unreachable: float
 ) -> list[FailingItem]:
     """The items that are not healthy. A node that was not visited counts once."""
-    bad = {Outcome.FAIL, Outcome.ERROR} | ({Outcome.WARN} if fail_on == "warn" else set())
+    bad = {Outcome.FAIL, Outcome.ERROR} | FAILS_ON[fail_on]
     spared = set(spared_nodes(items, unreachable))
     return [
         (item.check, item.node)

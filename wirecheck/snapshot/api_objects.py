@@ -48,6 +48,11 @@ class ApiObjects(ApiStruct, frozen=True, weakref=True):
     """Whether the pods show what they mount; older programs did not read that."""
 
 
+OTHER_LABELS = "other labels"
+"""A change of labels that no selector names. It concerns no check: whoever may label a pod could
+otherwise make findings about it inconclusive."""
+
+
 class Change(ApiStruct, frozen=True):
     """An object that was created, deleted or changed in a relevant field during a round."""
 

@@ -72,6 +72,8 @@ class VisitRecord(SnapshotPart, frozen=True):
     """The number of TCP connections attempted, including repeated ones."""
     proxy_mode: str = ""
     """The mode that kube-proxy reported: iptables, ipvs or nftables; empty if it did not."""
+    up: float = 0.0
+    """Seconds since the node started; 0 if its document does not show it."""
     slow: dict[str, float] = {}
     """Slow commands on the node and their seconds: their output may be that old."""
 
@@ -86,6 +88,9 @@ class RoundRecord(SnapshotPart, frozen=True):
     changes: list[Change] = []
     problems: list[str] = []
     """What could not be read from the API, as sentences."""
+    api_time: float = 0.0
+    """When the API was read, by the API server's own clock: seconds since the epoch. 0 in
+    recordings of older versions, and of merged parts."""
 
 
 class ClusterIdentity(SnapshotPart, frozen=True):

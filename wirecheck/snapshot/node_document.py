@@ -84,6 +84,9 @@ class Host(SnapshotPart, frozen=True):
     python: str = ""
     cpus: int = 0
     uptime: float = 0.0
+    up: float = 0.0
+    """Seconds since process 1 started, which for a container is later than the machine's boot. 0 in
+    documents of older programs."""
     virtualised: str = ""
 
 

@@ -326,3 +326,27 @@ def test_an_api_that_is_gone_is_an_error(server: ApiServer, api: Api, before: Ap
 
 def test_nothing_was_read_so_nothing_changed(api: Api) -> None:
     assert changes_since(api, ApiObjects()) == []
+
+
+@pytest.mark.usefixtures("before")
+@pytest.mark.parametrize(
+    ("label", "has_policy", "word"),
+    [
+        ("app", False, "labels"),
+        ("topology.kubernetes.io/zone", False, "labels"),
+        ("flips", False, "other labels"),
+        ("flips", True, "labels"),
+    ],
+    ids=["a selector's", "Kubernetes' own", "nobody's", "one that a policy may name"],
+)
+def test_labels_count_if_a_selector_can_name_them(
+    server: ApiServer, api: Api, label: str, has_policy: bool, word: str
+) -> None:
+    if not has_policy:
+        server.lists[POLICIES] = []
+    server.lists[SERVICES][0]["spec"]["selector"] = {"app": "web"}
+    before = api.read()
+    labelled = edited(server, PODS, lambda pod: pod["metadata"].update(labels={label: "x"}))
+    server.lists[PODS] = [labelled]
+
+    assert seen(changes_since(api, before)) == [("Pod", "web", word)]

@@ -8,7 +8,7 @@ objects. If a list is short, or the watch ends too early, the list is read again
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,7 +26,7 @@ from wirecheck.collect.api.resources import (
     Resource,
     without_free_text,
 )
-from wirecheck.snapshot.api_objects import ApiObjects, Change
+from wirecheck.snapshot.api_objects import OTHER_LABELS, ApiObjects, Change
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.metadata import is_ready, is_true
 from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
@@ -60,11 +60,44 @@ for _kind in (_Event, _Bookmark):
     msgspec.json.Decoder(_kind)
 
 
+OF_KUBERNETES = ("kubernetes.io/", "k8s.io/")
+"""Parts of label keys that Kubernetes and its proxies read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selecting:
+    """The label keys that selectors of the cluster's objects name."""
+
+    keys: frozenset[str]
+    every: bool
+    """Whether any key counts: not all selectors of policies are read."""
+
+    @classmethod
+    def of(cls, objects: ApiObjects) -> Selecting:
+        """Return the keys of the selectors of Services and DaemonSets."""
+        keys = {key for service in objects.services for key in service.spec.selector}
+        for selector in (each.spec.selector for each in objects.daemon_sets):
+            keys |= {*selector.match_labels, *(e.key for e in selector.match_expressions)}
+        has_policies = bool(objects.network_policies or objects.other_policies)
+        return cls(frozenset(keys), every=has_policies)
+
+    def any_of(self, keys: Iterable[str]) -> bool:
+        """Return whether one of the keys may decide something."""
+        return self.every or any(
+            key in self.keys or any(part in key for part in OF_KUBERNETES) for key in keys
+        )
+
+
+def _different(then: Mapping[str, str], now: Mapping[str, str]) -> set[str]:
+    return {key for key in then.keys() | now.keys() if then.get(key) != now.get(key)}
+
+
 @dataclass(slots=True)
 class _Differences:
     """How the objects of one resource differ from `before` in relevant fields."""
 
     before: dict[Key, Object]
+    selecting: Selecting
     words: dict[Key, list[str]] = field(default_factory=dict)
     objects: dict[Key, Object] = field(default_factory=dict)
 
@@ -77,7 +110,12 @@ class _Differences:
             self._add(old, ["replaced"])
         elif old.metadata.resource_version != new.metadata.resource_version:
             then, now = _what_counts(old), _what_counts(new)
-            self._add(old, [name for name in now if then[name] != now[name]])
+            words = [name for name in now if then[name] != now[name]]
+            if "labels" in words and not self.selecting.any_of(
+                _different(old.metadata.labels, new.metadata.labels)
+            ):
+                words[words.index("labels")] = OTHER_LABELS
+            self._add(old, words)
 
     def gone(self, last: Object) -> None:
         """Note that an object was deleted."""
@@ -100,7 +138,9 @@ def changes_since(api: Api, before: ApiObjects) -> list[Change]:
     resources = [each for each in RESOURCES if each.plural in before.resource_versions]
     if not resources:
         return []
-    found = _concurrently([partial(_differences, api, before, each) for each in resources])
+    selecting = Selecting.of(before)
+    calls = [partial(_differences, api, before, selecting, each) for each in resources]
+    found = _concurrently(calls)
     return _of_all(resources, found, before)
 
 
@@ -128,9 +168,10 @@ def _fulfil(future: Future[_Differences], call: Callable[[], _Differences]) -> N
 def changes_between(before: ApiObjects, after: ApiObjects) -> list[Change]:
     """The changes between two complete reads of one cluster."""
     found = []
+    selecting = Selecting.of(before)
     for resource in RESOURCES:
         differences = _Differences(
-            {_key(each): each for each in getattr(before, resource.attribute)}
+            {_key(each): each for each in getattr(before, resource.attribute)}, selecting
         )
         now = {_key(each): each for each in getattr(after, resource.attribute)}
         for item in now.values():
@@ -156,13 +197,15 @@ def _of_all(
     return [changes[key] for key in sorted(changes)]
 
 
-def _differences(api: Api, before: ApiObjects, resource: Resource) -> _Differences:
+def _differences(
+    api: Api, before: ApiObjects, selecting: Selecting, resource: Resource
+) -> _Differences:
     objects = {_key(item): item for item in getattr(before, resource.attribute)}
     if len(objects) > SHORT:
-        watched = _Differences(objects)
+        watched = _Differences(objects, selecting)
         if _watch(api, resource, before.resource_versions[resource.plural], watched):
             return watched
-    listed = _Differences(objects)
+    listed = _Differences(objects, selecting)
     now, _ = api.objects(resource)
     for item in now:
         listed.now(item)

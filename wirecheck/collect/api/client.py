@@ -82,6 +82,11 @@ class Api:
         """The command that removes what runs have left in this cluster."""
         return f"wirecheck clean {self.options}".rstrip()
 
+    @property
+    def server_time(self) -> float:
+        """When the last `read` began, by the server's clock; 0 if it did not show its time."""
+        return self.connection.server_time
+
     @classmethod
     def connect(
         cls,
@@ -122,6 +127,7 @@ class Api:
         sentence in `problems`. Raises ApiError if a required one could not be read.
         """
         self.problems = []
+        self.connection.server_time = 0.0
         lists: dict[str, Any] = {}
         versions: dict[str, str] = {}
         for resource in RESOURCES:

@@ -44,6 +44,8 @@ class Connection:
     server: Server
     pause: Callable[[float], None] = time.sleep
     last_used: float = field(default_factory=time.monotonic)
+    server_time: float = 0.0
+    """The Date of the first response since it was last set to 0, in seconds since the epoch."""
 
     def get(
         self, path: str, what: str, query: Mapping[str, str] | None = None, rule: str = ""
@@ -146,6 +148,7 @@ class Connection:
             )
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise unreachable(self.server, what, error) from None
+        self.server_time = self.server_time or _date(response.headers.get("Date", ""))
         try:
             yield response
         finally:
@@ -173,6 +176,14 @@ def _asked_pause(retry_after: str, default: float) -> float:
         date = email.utils.parsedate_to_datetime(retry_after) if "," in retry_after else None
         asked = date.timestamp() - time.time() if date else default
     return min(max(asked, 0.0), LONGEST_PAUSE)
+
+
+def _date(text: str) -> float:
+    """A Date header as seconds since the epoch; 0 if it is missing or is not a date."""
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
 
 
 def _without_nulls(value: Any) -> Any:

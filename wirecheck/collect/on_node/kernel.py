@@ -232,8 +232,22 @@ def describe_host() -> Dict[str, Any]:
         "python": "%d.%d.%d" % _python_version(),
         "cpus": _cpus(),
         "uptime": float((_text("/proc/uptime") or "0").split()[0]),
+        "up": _up(),
         "virtualised": _virtualised(),
     }
+
+
+BOOTTIME = 7
+"""CLOCK_BOOTTIME, which Python 3.6 does not name."""
+
+
+def _up() -> float:
+    """Seconds since process 1 started: a container starts later than its machine. 0 if unknown."""
+    try:
+        ticks = int(_text("/proc/1/stat").rpartition(")")[2].split()[19])
+        return round(time.clock_gettime(BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"), 1)
+    except (IndexError, ValueError, OSError):
+        return 0.0
 
 
 def _python_version() -> Any:

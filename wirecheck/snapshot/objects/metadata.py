@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 ALLOWED_ANNOTATIONS = frozenset(
     {
@@ -43,6 +44,13 @@ class OwnerReference(ApiStruct, frozen=True):
     controller: bool = False
 
 
+class ManagedFields(ApiStruct, frozen=True, gc=False):
+    """When somebody last wrote some fields of an object."""
+
+    time: str = ""
+    subresource: str = ""
+
+
 class Metadata(ApiStruct, frozen=True):
     name: str
     uid: str = ""
@@ -54,6 +62,22 @@ class Metadata(ApiStruct, frozen=True):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     owner_references: list[OwnerReference] = []
+    written: str = ""
+    """When the object was last written, apart from its status, by the API server's clock. Empty in
+    recordings of older versions."""
+    status_written: str = ""
+    """The same of its status."""
+    managed_fields: list[ManagedFields] = []
+    """As the API shows it; a snapshot has the two times above instead."""
+
+    def __post_init__(self) -> None:
+        """Keep only the latest times, not who wrote which fields."""
+        if self.managed_fields:
+            of_status = [each.time for each in self.managed_fields if each.subresource]
+            others = [each.time for each in self.managed_fields if not each.subresource]
+            force_setattr(self, "written", max(others, default=""))
+            force_setattr(self, "status_written", max(of_status, default=""))
+            force_setattr(self, "managed_fields", [])
 
 
 class Condition(ApiStruct, frozen=True):

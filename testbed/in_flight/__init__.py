@@ -1,0 +1,1 @@
+"""Random changes while runs go on: none of them may end as a failure."""

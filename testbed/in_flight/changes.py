@@ -1,0 +1,128 @@
+"""The changes: what each does to the cluster, and how it is undone."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from testbed import readiness
+from testbed.cluster import kubectl
+from testbed.commands import run
+from testbed.layout import WORKERS
+
+SIZES = (2, 3, 5, 6, 8)
+USUAL = 4
+SERVICES = ("web", "web-nodeport", "web-nodeport-local", "web-same-node")
+EDITS: tuple[Mapping[str, object], ...] = (
+    {"sessionAffinity": "ClientIP"},
+    {"sessionAffinity": "None", "sessionAffinityConfig": None},
+    {"publishNotReadyAddresses": True},
+    {"publishNotReadyAddresses": False},
+)
+"""Changes of a Service's spec that its type allows, whichever it is."""
+LIMIT = "--timeout=280s"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change: its name, and what makes it."""
+
+    name: str
+    make: Callable[[], object]
+    is_long: bool = False
+    """Whether the cluster has to come to rest before the next run: a node restarts."""
+
+
+def drawn(dice: random.Random) -> Change:
+    """Draw a change; most are those that happen most often in a cluster."""
+    kinds = (_pod_deleted, _service_edited, _scaled, _labelled, _proxy_restarted, _dns_restarted)
+    weights = (6, 6, 4, 2, 3, 2)
+    if dice.random() < RESTARTS:
+        return _node_restarted(dice)
+    (kind,) = dice.choices(kinds, weights)
+    return kind(dice)
+
+
+RESTARTS = 0.06
+"""The share of changes that restart a node: each costs a minute or two."""
+
+
+def undo() -> None:
+    """Bring the cluster back to what it was, and to rest."""
+    for name in SERVICES:
+        _edit(name, {**EDITS[1], **EDITS[3]})
+    kubectl("-n", "shop", "scale", "deployment/web", f"--replicas={USUAL}")
+    kubectl("-n", "shop", "label", "pods", "--all", "in-flight-")
+    at_rest()
+
+
+def at_rest() -> None:
+    """Wait until all nodes are Ready and all workloads run. Raises TestbedError."""
+    names = kubectl("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}").split()
+    for missing in (
+        lambda: readiness.nodes_not_ready(names),
+        readiness.workloads_not_running,
+        lambda: readiness.unprogrammed(names),
+    ):
+        readiness.wait_for(missing, 300, "the kubelet's log on the node")
+
+
+def _pods(namespace: str, label: str) -> list[str]:
+    """The names of the pods, sorted, so that a seed draws the same ones."""
+    names = ("-n", namespace, "get", "pods", "-l", label, "-o", "name")
+    return sorted(kubectl(*names).split())
+
+
+def _delete_one(namespace: str, label: str, number: float) -> None:
+    """Delete the pod at this share of the list; its controller makes another one."""
+    pods = _pods(namespace, label)
+    if pods:
+        name = pods[int(number * len(pods))]
+        kubectl("-n", namespace, "delete", name, "--wait=false")
+
+
+def _pod_deleted(dice: random.Random) -> Change:
+    number = dice.random()
+    return Change("a pod of shop/web deleted", lambda: _delete_one("shop", "app=web", number))
+
+
+def _proxy_restarted(dice: random.Random) -> Change:
+    number = dice.random()
+    label = "k8s-app=kube-proxy"
+    return Change("a kube-proxy restarted", lambda: _delete_one("kube-system", label, number))
+
+
+def _dns_restarted(dice: random.Random) -> Change:
+    number = dice.random()
+    label = "k8s-app=kube-dns"
+    return Change("a CoreDNS replica deleted", lambda: _delete_one("kube-system", label, number))
+
+
+def _service_edited(dice: random.Random) -> Change:
+    name, spec = dice.choice(SERVICES), dice.choice(EDITS)
+    said = ", ".join(f"{key}={value}" for key, value in spec.items())
+    return Change(f"Service shop/{name} edited: {said}", lambda: _edit(name, spec))
+
+
+def _edit(name: str, spec: Mapping[str, object]) -> None:
+    patch = json.dumps({"spec": spec})
+    kubectl("-n", "shop", "patch", "service", name, "--type=merge", f"--patch={patch}")
+
+
+def _scaled(dice: random.Random) -> Change:
+    size = dice.choice(SIZES)
+    scale = ("-n", "shop", "scale", "deployment/web", f"--replicas={size}")
+    return Change(f"shop/web scaled to {size} pods", lambda: kubectl(*scale))
+
+
+def _labelled(dice: random.Random) -> Change:
+    label = ("label", "pods", "-l", "app=web", f"in-flight=v{dice.randrange(1000)}", "--overwrite")
+    return Change("the pods of shop/web labelled", lambda: kubectl("-n", "shop", *label))
+
+
+def _node_restarted(dice: random.Random) -> Change:
+    name = dice.choice(WORKERS)
+    restart = ["docker", "restart", "--time", str(dice.choice((0, 10))), name]
+    return Change(f"node {name} restarted", lambda: run(restart, timeout=120), is_long=True)

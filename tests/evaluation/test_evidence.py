@@ -1,0 +1,233 @@
+"""Which findings count in the first round, which wait for another, and which are in flight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from math import inf
+
+import pytest
+from msgspec import convert
+from msgspec.structs import replace
+
+from tests.checks.small_cluster import WEB_NETNS, SmallCluster
+from wirecheck.catalogue.findings import Outcome
+from wirecheck.catalogue.registry import load
+from wirecheck.catalogue.settling import LATER, OLD, QUIET, SOON, UP
+from wirecheck.evaluation.evaluate import Evaluation, concerned
+from wirecheck.evaluation.evidence import ProxyAge
+from wirecheck.results.records import ItemResult
+from wirecheck.snapshot.api_objects import ApiObjects, Change
+from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, VisitStatus
+
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC).timestamp()
+
+
+def rfc3339(time: float) -> str:
+    return datetime.fromtimestamp(time, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass
+class Seen:
+    """One round: a cluster, when it was seen, and how long ago its objects and nodes changed."""
+
+    small: SmallCluster
+    at: float = 0.0
+    """Seconds after the first round."""
+    ages: dict[str, float] = field(default_factory=dict)
+    """Of objects by name; those that are not named have not changed for an hour."""
+    up: float = 3600.0
+    skew: float = 0.0
+    """By which the clock of the machine that runs wirecheck is ahead of the API server's."""
+    shows_writes: bool = True
+    """Whether the objects show when they were written: those of older recordings do not."""
+
+
+def evaluated(check: str, *rounds: Seen) -> tuple[ItemResult, Evaluation]:
+    @dataclass
+    class Snapshot:
+        index: SnapshotIndex
+
+        def api(self, number: int = 1) -> ApiObjects:
+            seen = rounds[number - 1]
+            objects = {**seen.small.api}
+            objects["nodes"] = [e for e in objects["nodes"] if e["metadata"]["name"] != "n2"]
+            for kind, some in objects.items():
+                if isinstance(some, list) and kind != "cluster_roles":
+                    objects[kind] = [dated(each, seen) for each in some]
+            return convert(objects, ApiObjects)
+
+        def document(self, _node: str, number: int = 1):
+            return rounds[number - 1].small.document
+
+    looks = [
+        RoundRecord(
+            NOW + seen.at + seen.skew,
+            NOW + seen.at + seen.skew + 2,
+            visits={"n1": replace(seen.small.visit, up=seen.up)},
+            changes=seen.small.changes,
+            api_time=NOW + seen.at if seen.shows_writes else 0.0,
+        )
+        for seen in rounds
+    ]
+    (chosen,) = [each for each in load() if each.id == check]
+    evaluation = Evaluation(Snapshot(SnapshotIndex(1, "0", NOW, looks=looks)), [chosen])
+    (result,) = evaluation.node("n1") if chosen.scope == "node" else evaluation.cluster()
+    return result, evaluation
+
+
+def dated(each: dict, seen: Seen) -> dict:
+    metadata = each["metadata"]
+    changed = rfc3339(NOW + seen.at - seen.ages.get(metadata["name"], 3600.0))
+    times = {"creationTimestamp": changed}
+    if seen.shows_writes:
+        times |= {"written": changed}
+    return {**each, "metadata": {**metadata, **times}}
+
+
+def without_address() -> SmallCluster:
+    """The web pod has lost its address."""
+    small = SmallCluster()
+    small.change_netns(WEB_NETNS, addresses=[])
+    return small
+
+
+ADDRESS = "pods.ip_on_interface"
+
+
+def is_open(result: ItemResult) -> bool:
+    return bool(concerned([result], load()))
+
+
+def test_what_is_wrong_with_old_objects_counts_in_the_first_round():
+    result, _ = evaluated(ADDRESS, Seen(without_address()))
+
+    assert (result.outcome, result.findings[0].proven) == (Outcome.FAIL, True)
+    assert not is_open(result)
+
+
+@pytest.mark.parametrize("changed", ["web", "n1", "flannel"])
+def test_what_changed_a_moment_ago_waits_for_another_round(changed):
+    """The pod itself, its node, and the agent that sets its network up."""
+    result, evaluation = evaluated(ADDRESS, Seen(without_address(), ages={changed: OLD - 15}))
+
+    assert not result.findings[0].proven
+    assert is_open(result)
+    assert evaluation.waits["n1"] == 15
+
+
+def test_a_node_that_just_started_waits():
+    result, evaluation = evaluated(ADDRESS, Seen(without_address(), up=UP - 20))
+
+    assert is_open(result)
+    assert evaluation.waits["n1"] == 20
+
+
+@pytest.mark.parametrize("unknown", [{"up": 0.0}, {"shows_writes": False}])
+def test_without_the_facts_further_rounds_decide_as_in_older_recordings(unknown):
+    result, evaluation = evaluated(ADDRESS, Seen(without_address(), **unknown))
+
+    assert is_open(result)
+    assert evaluation.waits["n1"] == inf
+
+
+def test_ages_are_those_of_the_api_servers_clock():
+    """This machine's clock is ten minutes ahead, which makes no object older."""
+    result, _ = evaluated(ADDRESS, Seen(without_address(), ages={"web": 5.0}, skew=600.0))
+
+    assert is_open(result)
+
+
+def test_what_was_proven_counts_even_if_a_later_round_does_not_have_it():
+    result, _ = evaluated(ADDRESS, Seen(without_address()), Seen(SmallCluster(), at=12))
+
+    assert (result.outcome, result.findings[0].flaky) == (Outcome.FAIL, None)
+
+
+def test_a_change_in_flight_that_is_over_in_the_next_round_is_not_flaky():
+    young = Seen(without_address(), ages={"web": 3.0})
+
+    result, _ = evaluated(ADDRESS, young, Seen(SmallCluster(), at=12, ages={"web": 15.0}))
+
+    assert (result.outcome, result.findings) == (Outcome.PASS, [])
+
+
+def test_a_change_in_flight_that_lasts_for_two_rounds_is_flaky():
+    rounds = [
+        Seen(without_address(), ages={"web": 3.0}),
+        Seen(without_address(), at=12, ages={"web": 15.0}),
+        Seen(SmallCluster(), at=24, ages={"web": 27.0}),
+    ]
+
+    result, _ = evaluated(ADDRESS, *rounds)
+
+    assert result.outcome is Outcome.FLAKY
+    assert str(result.findings[0].flaky).startswith("in rounds 1 and 2 of 3, from 2026-11-30T12:0")
+
+
+def test_what_only_a_later_round_shows_does_not_vanish():
+    result, _ = evaluated(
+        ADDRESS, Seen(SmallCluster(), up=0.0), Seen(without_address(), at=12, up=0)
+    )
+    proven, _ = evaluated(ADDRESS, Seen(SmallCluster()), Seen(without_address(), at=12))
+
+    assert (result.outcome, result.findings[0].flaky.rounds) == (Outcome.FLAKY, [2])
+    assert is_open(result)
+    assert proven.outcome is Outcome.FAIL
+
+
+def test_a_deleted_node_leaves_nothing_flaky():
+    gone = SmallCluster(
+        visit=VisitRecord(VisitStatus.GONE, reason="n1 was deleted."), document=None
+    )
+
+    result, _ = evaluated(ADDRESS, Seen(without_address(), up=0.0), Seen(gone, at=12))
+
+    assert (result.outcome, result.findings) == (Outcome.PASS, [])
+
+
+def without_netns() -> SmallCluster:
+    small = SmallCluster()
+    small.change_document(pods=[e for e in small.document.pods if e.inode != WEB_NETNS])
+    return small
+
+
+def test_processes_have_to_be_missing_twice():
+    first = Seen(without_netns())
+    one, evaluation = evaluated("pods.have_netns", first)
+    soon, _ = evaluated("pods.have_netns", first, Seen(without_netns(), at=2 + SOON - 1))
+    two, _ = evaluated("pods.have_netns", first, Seen(without_netns(), at=2 + SOON))
+
+    assert is_open(one)
+    assert evaluation.waits["n1"] == SOON
+    assert is_open(soon)
+    assert (two.outcome, two.findings[0].proven) == (Outcome.FAIL, True)
+
+
+def test_an_agent_that_restarts_between_the_rounds_proves_nothing():
+    restarted = Seen(without_netns(), at=2 + LATER, ages={"flannel": 4.0})
+
+    assert is_open(evaluated("pods.have_netns", Seen(without_netns()), restarted)[0])
+
+
+def test_an_object_that_changed_during_the_round_is_not_old():
+    moving = without_address()
+    moving.changes.append(Change("Node", "n1", what="addresses"))
+
+    assert is_open(evaluated(ADDRESS, Seen(moving))[0])
+
+
+@pytest.mark.parametrize(
+    ("proxy", "has_objects", "left"),
+    [
+        (ProxyAge(since_queued=1.0, waiting=0.0), True, 0.0),
+        (ProxyAge(since_queued=1.0, waiting=0.0), False, QUIET - 1),
+        (ProxyAge(since_queued=QUIET, waiting=0.0), False, 0.0),
+        (ProxyAge(since_queued=1.0, waiting=1.0), True, SOON),
+        (ProxyAge(since_queued=500.0, waiting=OLD), True, 0.0),
+    ],
+    ids=["synchronised", "a change, and no object", "quiet", "a change waits", "it is stuck"],
+)
+def test_rules_are_old_if_kube_proxy_has_applied_all_changes(proxy, has_objects, left):
+    assert proxy.age(has_objects=has_objects).left == left
+    assert bool(proxy.age(has_objects=has_objects).change) == bool(left)

@@ -1,0 +1,71 @@
+"""How a check settles: what proves that a finding is not a change in flight.
+
+The API and a node follow each other with a delay. A finding counts at once if the snapshot proves
+that nothing it depends on changed recently; otherwise further rounds have to confirm it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+OLD = 45.0
+"""Seconds without a change: kube-proxy's usual sync period of 30, and 15 for clocks that differ."""
+QUIET = 30.0
+"""Seconds in which no change reached kube-proxy, by the node's own clock: its sync period."""
+UP = 120.0
+"""Seconds since the node started: its agents set up routes, rules and pods again in that time."""
+SOON = 5.0
+"""Seconds between two rounds that both have a finding of a check with REPEATED."""
+LATER = 10.0
+"""The same for PERSISTENT."""
+
+
+class Evidence(Enum):
+    """One fact in the snapshot that shows that a finding is old. The value explains it."""
+
+    OBJECTS = (
+        f"the API objects of the finding, with the EndpointSlices of its Services, have not "
+        f"changed for {OLD:.0f} s"
+    )
+    NODE = (
+        f"the node has been up for {UP:.0f} s, and neither its readiness nor its network agents "
+        f"(pods of DaemonSets and static pods on the host network) have changed for {OLD:.0f} s"
+    )
+    PEERS = "the nodes at the other end were visited in the same round, and the same is true there"
+    PROXY = (
+        f"no change is waiting for kube-proxy's next sync, or one has been waiting for "
+        f"{OLD:.0f} s; if the finding is about no API object, kube-proxy also reports that no "
+        f"change has reached it for {QUIET:.0f} s"
+    )
+    DNS = (
+        f"the DNS Services, their EndpointSlices and replicas, and the nodes of the replicas have "
+        f"not changed for {OLD:.0f} s"
+    )
+    REPEATED = f"a second round, at least {SOON:.0f} s later, has the same finding"
+    PERSISTENT = f"a second round, at least {LATER:.0f} s later, has the same finding"
+
+
+OBJECTS = (Evidence.OBJECTS,)
+"""The check compares API objects with each other."""
+ON_NODE = (Evidence.OBJECTS, Evidence.NODE)
+"""The check compares what the node itself has with the API: devices, routes, settings."""
+TO_PEERS = (Evidence.OBJECTS, Evidence.NODE, Evidence.PEERS)
+"""The check compares what the node has for other nodes with the API: routes, tunnels."""
+PROXY_RULES = (Evidence.OBJECTS, Evidence.NODE, Evidence.PROXY)
+"""The check compares kube-proxy's rules with the API."""
+COMING_AND_GOING = (Evidence.OBJECTS, Evidence.NODE, Evidence.REPEATED)
+"""The check is about processes, which can be restarted before the API shows it."""
+LEFT_OVER = (Evidence.NODE, Evidence.PERSISTENT)
+"""The check is about what is left of objects that the API no longer has."""
+OF_PODS = (Evidence.OBJECTS, Evidence.PEERS)
+"""The check is about the readiness of pods, which a restart of their node ends."""
+OF_DELETED = (Evidence.OBJECTS, Evidence.PERSISTENT)
+"""The check compares API objects with others, which can have been deleted a moment ago."""
+LONG_CONNECTIONS = (Evidence.OBJECTS, Evidence.NODE, Evidence.PEERS, Evidence.PERSISTENT)
+"""The check connects to API servers, which are restarted one after the other."""
+CONNECTIONS = (Evidence.OBJECTS, Evidence.NODE, Evidence.PEERS, Evidence.REPEATED)
+"""The check sends packets to other nodes, which can restart after they were visited."""
+QUERIES = (Evidence.OBJECTS, Evidence.NODE, Evidence.DNS, Evidence.REPEATED)
+"""The check sends DNS queries."""
+MEASURED_QUERIES = (Evidence.NODE, Evidence.DNS, Evidence.PERSISTENT)
+"""The check measures DNS queries, which a short load can delay or lose."""

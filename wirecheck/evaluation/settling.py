@@ -1,0 +1,127 @@
+"""From the findings of one check in all rounds to those that count. Pure.
+
+A finding counts if the snapshot proves that it is old, or if every round has it. One that some
+rounds lack is flaky, unless the snapshot shows that it was a change in flight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from wirecheck.catalogue.findings import Finding, Level
+from wirecheck.catalogue.registry import Check
+from wirecheck.catalogue.settling import LATER, SOON, Evidence
+from wirecheck.evaluation.round_result import Identity, RoundResult
+from wirecheck.results.records import FlakyRounds
+
+FAILURES = frozenset({Level.FAIL, Level.ERROR})
+
+
+@dataclass
+class Settled:
+    """The findings of one check in all rounds."""
+
+    lasting: dict[Identity, Finding] = field(default_factory=dict)
+    """Those that every round has, or that are proven."""
+    proven: set[Identity] = field(default_factory=set)
+    """Those of `lasting` that the snapshot proves to be old."""
+    moving: dict[Identity, Finding] = field(default_factory=dict)
+    """Those that every round of several has, although their objects changed in one of them."""
+    undecided: dict[Identity, Finding] = field(default_factory=dict)
+    """Those about objects that changed during the only round."""
+    flaky: dict[Identity, tuple[Finding, FlakyRounds]] = field(default_factory=dict)
+    has_any: bool = False
+    """Whether any round has a finding, transient ones included."""
+    left: float = 0.0
+    """Seconds until a further round may prove what is open; infinite if none can."""
+    revisited: frozenset[str] = frozenset()
+    """The other nodes that a further round has to visit."""
+
+
+def settled(check: Check, rounds: Sequence[RoundResult]) -> Settled:
+    """Sort the findings of all rounds. A check that does not settle has one round."""
+    result = Settled()
+    for identity, finding in _all(rounds):
+        result.has_any = True
+        if check.settles and any(_is_proven(check, rounds[: n + 1], identity) for n in _of(rounds)):
+            result.proven.add(identity)
+            result.lasting[identity] = finding
+        else:
+            _sort(result, rounds, identity, finding)
+            if check.settles and rounds[-1].has(identity):
+                result.left = max(result.left, _left(check, rounds, identity))
+                result.revisited |= rounds[-1].revisited.get(identity, frozenset())
+    return result
+
+
+def _sort(
+    result: Settled, rounds: Sequence[RoundResult], identity: Identity, finding: Finding
+) -> None:
+    having = [each for each in rounds if each.has(identity)]
+    if len(having) < len(rounds):
+        is_transient = len(having) == 1 and _is_in_flight(having[0], identity)
+        is_gone = any(each.skip for each in rounds)
+        if finding.level in FAILURES and not (is_transient or is_gone):
+            result.flaky[identity] = (finding, _flaky(rounds, identity))
+    elif all(identity in each.findings for each in rounds):
+        result.lasting[identity] = finding
+    elif len(rounds) > 1:
+        result.moving[identity] = finding
+    else:
+        result.undecided[identity] = finding
+
+
+def _all(rounds: Sequence[RoundResult]) -> Iterator[tuple[Identity, Finding]]:
+    """Yield each finding once, as the first round shows it."""
+    known: set[Identity] = set()
+    for each in rounds:
+        for identity, finding in {**each.findings, **each.undecided}.items():
+            if identity not in known:
+                known.add(identity)
+                yield identity, finding
+
+
+def _of(rounds: Sequence[RoundResult]) -> range:
+    return range(len(rounds))
+
+
+def _is_proven(check: Check, rounds: Sequence[RoundResult], identity: Identity) -> bool:
+    """Whether the last of the rounds, with those before it, proves that the finding is old."""
+    last = rounds[-1]
+    if not check.evidence or identity not in last.findings or last.age(identity).left > 0:
+        return False
+    return _still_to_wait(check, rounds, identity) <= 0
+
+
+def _still_to_wait(check: Check, rounds: Sequence[RoundResult], identity: Identity) -> float:
+    """Seconds between rounds that a finding which has to be repeated still lacks."""
+    needed = LATER if Evidence.PERSISTENT in check.evidence else 0.0
+    needed = max(needed, SOON if Evidence.REPEATED in check.evidence else 0.0)
+    *before, last = rounds
+    passed = [last.record.started - e.record.finished for e in before if identity in e.findings]
+    return needed - max(passed, default=0.0)
+
+
+def _left(check: Check, rounds: Sequence[RoundResult], identity: Identity) -> float:
+    return max(rounds[-1].age(identity).left, _still_to_wait(check, rounds, identity))
+
+
+def _is_in_flight(result: RoundResult, identity: Identity) -> bool:
+    """Whether the round shows a recent change that explains the finding."""
+    return identity in result.undecided or bool(result.age(identity).change)
+
+
+def _flaky(rounds: Sequence[RoundResult], identity: Identity) -> FlakyRounds:
+    having = [each for each in rounds if each.has(identity)]
+    return FlakyRounds(
+        rounds=[each.number for each in having],
+        of=[each.number for each in rounds],
+        first=_rfc3339(having[0].record.started),
+        last=_rfc3339(having[-1].record.finished),
+    )
+
+
+def _rfc3339(time: float) -> str:
+    return datetime.fromtimestamp(time, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
