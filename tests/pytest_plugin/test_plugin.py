@@ -224,10 +224,10 @@ def test_junit_has_every_item_and_pytest_html_the_same_page(run, tmp_path, pytes
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (["--snapshot=nowhere"], 2, "nowhere is not a snapshot"),
+        (["--snapshot=nowhere"], 4, "nowhere is not a snapshot"),
         (["--inventory=nowhere.yaml"], 4, "nowhere.yaml"),
-        (["--kubeconfig=nowhere"], 2, "There is no kubeconfig at nowhere"),
-        ([], 2, "There is no kubeconfig at"),
+        (["--kubeconfig=nowhere"], 4, "There is no kubeconfig at nowhere"),
+        ([], 4, "There is no kubeconfig at"),
         (["--fail-on=error"], 4, "--fail-on"),
         (["--rounds=0"], 4, "'0' is not a whole number above zero"),
         (["--dns-rate=-1"], 4, "'-1' is not a number above zero"),

@@ -269,7 +269,7 @@ def test_if_the_folder_cannot_be_written_further_reports_are(
 def test_sonobuoy_learns_of_a_run_without_results(run: Run, tmp_path):
     ended = run("--kubeconfig=nowhere", f"--output=sonobuoy={tmp_path / 'out'}")
 
-    assert ended.status == 2
+    assert ended.status == 4
     assert "There is no kubeconfig at nowhere" in ended.text
     assert (tmp_path / "out" / "done").exists()
 

@@ -24,7 +24,6 @@ class Outline:
     id: str
     sentence: str
     scope: Scope
-    settles: bool
 
     @property
     def group(self) -> str:
@@ -39,7 +38,7 @@ def outlines() -> tuple[Outline, ...]:
     CatalogueError if that fails.
     """
     if importlib.metadata.entry_points(group=ENTRY_POINTS):
-        return tuple(Outline(c.id, c.sentence, c.scope, c.settles) for c in load())
+        return tuple(Outline(c.id, c.sentence, c.scope) for c in load())
     files = sorted(catalogue_folder().glob("*.py"))
     return tuple(outline for file in files for outline in _in_file(file))
 
@@ -71,10 +70,4 @@ def _in_file(file: Path) -> Iterator[Outline]:
                     id=f"{file.stem}.{function.name}",
                     sentence=" ".join(first.split()),
                     scope="cluster" if function.args.args[0].arg == "cluster" else "node",
-                    settles=any(_is_true(each, "settles") for each in call.keywords),
                 )
-
-
-def _is_true(keyword: ast.keyword, name: str) -> bool:
-    value = keyword.value
-    return keyword.arg == name and isinstance(value, ast.Constant) and value.value is True

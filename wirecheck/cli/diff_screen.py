@@ -16,8 +16,9 @@ from wirecheck.report.comparison import past_sentence
 from wirecheck.report.sentences import cluster_sentence, object_name
 from wirecheck.results.comparison import ComparedItems, compared, root_causes_first
 from wirecheck.results.records import PastFinding
-from wirecheck.run.baseline import Baseline, read_baseline
+from wirecheck.run.baseline import Baseline, read_baseline, selection_of
 from wirecheck.run.cluster_changes import ClusterChange, changes_between
+from wirecheck.run.request import RequestError
 from wirecheck.snapshot.folder import INDEX, Snapshot
 from wirecheck.text import moment, plural
 
@@ -40,6 +41,7 @@ class RunDiff(msgspec.Struct, frozen=True):
 def compare(before: Path, now: Path, output: PageOutput, fail_on: FailOn) -> int:
     """Show the difference; return the exit status. Raises RequestError or SnapshotError."""
     first, second = read_baseline(before), read_baseline(now)
+    _refuse_other_parts(first, second)
     ids = {check.id for check in second.results.started.checks}
     found = compared(first.results.items, second.results.items, ids)
     seen = snapshot_of(second)
@@ -57,6 +59,16 @@ def compare(before: Path, now: Path, output: PageOutput, fail_on: FailOn) -> int
         interrupted=second.results.ended.interrupted,
         unreachable=seen.index.thresholds.get(UNREACHABLE, 0) if seen else 0,
     )
+
+
+def _refuse_other_parts(first: Baseline, second: Baseline) -> None:
+    """Raise RequestError for runs of different parts: what only one of them saw looks fixed."""
+    one, other = (selection_of(each.results.started) for each in (first, second))
+    if one != other:
+        raise RequestError(
+            f"{first.source} checked {one.globs or 'everything'}, and {second.source} "
+            f"{other.globs or 'everything'}. Compare runs with the same --node and --namespace."
+        )
 
 
 def snapshot_of(run: Baseline) -> Snapshot | None:

@@ -55,6 +55,11 @@ COMMANDS = {
         "explain",
         "Explain a check: what it asserts, why it matters, how it is measured, what to do.",
     ),
+    "init": Lazy(
+        "wirecheck.cli.init",
+        "init",
+        "Write an inventory to FILE, with the access methods that reach the nodes.",
+    ),
     "inspect": Lazy(
         "wirecheck.cli.inspect",
         "inspect",

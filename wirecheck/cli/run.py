@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 @click.command(cls=RenamedOptions)
 @cluster_options
 @click.option(
-    "--snapshot", type=PATH, help="Evaluate the snapshot of an earlier run, without a cluster."
+    "--snapshot",
+    type=PATH,
+    is_eager=True,
+    help="Evaluate the snapshot of an earlier run, without a cluster.",
 )
 @REPORT_DIR
 @click.option(
@@ -58,6 +61,24 @@ if TYPE_CHECKING:
     type=click.FloatRange(min=0, min_open=True),
     help="DNS queries per second, over the whole cluster.",
 )
+@click.option(
+    "--node",
+    "nodes",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=completion.nodes,
+    help="Visit and evaluate only this node; a glob, and repeatable.",
+)
+@click.option(
+    "--namespace",
+    "-n",
+    "namespaces",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=completion.namespaces,
+    help="Count only findings about objects of this namespace, and about nodes; a glob, and "
+    "repeatable.",
+)
 @click.option("--shard", type=SHARD, help="Visit only shard K of N; /N in an Indexed Job.")
 @click.option("--rounds", type=click.IntRange(1, 6), help="Maximum number of rounds.")
 @click.option(
@@ -79,6 +100,8 @@ def run(
     rounds: int | None,
     round_intervals: tuple[float, ...] | None,
     dns_rate: float | None,
+    nodes: tuple[str, ...],
+    namespaces: tuple[str, ...],
     shard: Shard | None,
     helper_pods: bool,
     fail_on: FailOn,
@@ -98,6 +121,8 @@ def run(
         target_version=target_version,
         fail_on=fail_on,
         dns_rate=dns_rate,
+        nodes=nodes,
+        namespaces=namespaces,
         shard=shard,
         rounds=rounds,
         round_intervals=round_intervals,

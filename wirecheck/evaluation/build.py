@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from wirecheck import __version__
 from wirecheck.catalogue.registry import UNREACHABLE, Check, load
 from wirecheck.catalogue.remedies import general
+from wirecheck.evaluation.selection import EVERYTHING, Selection
 from wirecheck.evaluation.slow_commands import slow_commands
 from wirecheck.evaluation.verdict import (
     FailOn,
@@ -34,6 +35,7 @@ from wirecheck.results.records import (
 )
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import SnapshotIndex
+from wirecheck.text import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,12 @@ class Evaluated:
     """Thresholds and waivers that replace those of the snapshot."""
     prerequisites: Collection[str] = ()
     """Checks that ran only because the selected ones depend on them."""
+    selection: Selection = EVERYTHING
+    """The part of the cluster that was evaluated."""
+    selected_nodes: Collection[str] = ()
+    """The nodes that it has."""
+    left_out: int = 0
+    """The number of findings about other objects."""
     interrupted: bool = False
     comparison: Comparison | None = None
 
@@ -78,7 +86,9 @@ def results_of(evaluated: Evaluated, seconds: float, fail_on: FailOn) -> Results
             source=evaluated.source,
             checks=[_check(check) for check in evaluated.checks],
             overrides=list(evaluated.overrides),
-            notes=_notes(evaluated.snapshot),
+            selected_nodes=list(evaluated.selection.nodes),
+            selected_namespaces=list(evaluated.selection.namespaces),
+            notes=[*_selection_notes(evaluated), *_notes(evaluated.snapshot)],
             catalogue=catalogue,
             prerequisites=sorted(evaluated.prerequisites),
         ),
@@ -91,12 +101,14 @@ def results_of(evaluated: Evaluated, seconds: float, fail_on: FailOn) -> Results
                 unreachable=unreachable,
                 catalogue=catalogue if len(evaluated.checks) < catalogue else 0,
                 prerequisites=evaluated.prerequisites,
+                part=_part(evaluated) if evaluated.selection else "",
             ),
             coverage=coverage(
                 evaluated.first_round,
                 index,
                 items,
                 {name for name, each in evaluated.measured.items() if not each.has_pods},
+                evaluated.selection,
             ),
             counts=counts(items),
             seconds=round(seconds, 3),
@@ -114,6 +126,20 @@ def _proxy_modes(index: SnapshotIndex) -> list[str]:
     """Every mode that some node's kube-proxy is in."""
     visits = (visit for look in index.looks for visit in look.visits.values())
     return sorted({visit.proxy_mode for visit in visits} - {""})
+
+
+def _selection_notes(evaluated: Evaluated) -> list[str]:
+    """What was selected, and how much was found elsewhere."""
+    if not evaluated.selection:
+        return []
+    outside = plural(evaluated.left_out, "finding")
+    verb = "was" if evaluated.left_out == 1 else "were"
+    return [f"Only {_part(evaluated)} was checked; {outside} about other objects {verb} left out."]
+
+
+def _part(evaluated: Evaluated) -> str:
+    known = len(evaluated.first_round.nodes)
+    return evaluated.selection.words(evaluated.selected_nodes, known)
 
 
 def _notes(snapshot: Snapshot) -> list[str]:

@@ -15,6 +15,7 @@ from wirecheck.catalogue.remedies import filled, placeholders
 from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.evaluation.evidence import RoundEvidence, proxy_age
 from wirecheck.evaluation.round_result import Identity, RoundResult, round_result
+from wirecheck.evaluation.selection import EVERYTHING, Selected, Selection
 from wirecheck.evaluation.settling import Settled, settled
 from wirecheck.evaluation.shared_causes import reported_once
 from wirecheck.evaluation.waivers import terms, waiver_for
@@ -41,9 +42,10 @@ class Evaluation:
     At most one node's documents (one per round) are in memory at a time.
     """
 
-    def __init__(self, snapshot: Snapshot, checks: Sequence[Check]) -> None:
+    def __init__(
+        self, snapshot: Snapshot, checks: Sequence[Check], selection: Selection = EVERYTHING
+    ) -> None:
         self._snapshot = snapshot
-        self._checks = tuple(checks)
         readers = ReaderCache()
         self._fingerprints: list[dict[str, Fingerprint]] = [{} for _ in snapshot.index.looks]
         self._dns_seen: dict[str, DnsSeen] = {}
@@ -61,6 +63,10 @@ class Evaluation:
             for number, record in enumerate(snapshot.index.looks, start=1)
         ]
         self._evidence = [RoundEvidence(cluster) for cluster in self._clusters]
+        selected = Selected(selection, self._clusters[0] if self._clusters else None)
+        self._checks = tuple(map(selected.applied, checks))
+        self.left_out = selected.left_out
+        """The findings so far about objects that are not selected."""
         self._compares_nodes = any(check.compares_nodes for check in checks)
         self.waits: dict[str, float] = {}
         """By node, or "" for the cluster: the seconds until a further round may prove its findings;

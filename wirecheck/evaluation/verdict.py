@@ -8,6 +8,7 @@ from typing import Literal
 
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.sampled_peers import sampled_peers
+from wirecheck.evaluation.selection import EVERYTHING, Selection
 from wirecheck.model.cluster import Cluster
 from wirecheck.results.exit_statuses import FAILED, HEALTHY, INCOMPLETE, NOTHING_TO_DO
 from wirecheck.results.ordering import is_spared
@@ -83,11 +84,12 @@ def verdict(
     unreachable: float = 0,
     catalogue: int = 0,
     prerequisites: Collection[str] = (),
+    part: str = "",
 ) -> str:
     """One sentence, the worst first.
 
     `catalogue` is the number of all checks if only some of them were selected, otherwise 0.
-    `prerequisites` ran without being selected.
+    `prerequisites` ran without being selected. `part` is what was selected of the cluster.
     """
     spared = spared_nodes(items, unreachable)
     counted = tally(items, spared, prerequisites)
@@ -100,19 +102,22 @@ def verdict(
     if interrupted:
         parts.append("the run was interrupted")
     if not parts:
-        parts += _good_parts(counted, is_selection=bool(catalogue))
+        parts += _good_parts(counted, is_selection=bool(catalogue or part))
     for outcome in (Outcome.WARN, Outcome.KNOWN, Outcome.WAIVED):
         if counted.number(outcome):
             parts.append(counted.phrase(outcome))
     if spared:
         parts.append(f"{plural(len(spared), 'node')} not checked, which is accepted")
     sentence = ", ".join(parts)
-    selection = f"{counted.ran:,} of {plural(catalogue, 'check')} run"
+    selected = [part] if part else []
+    if catalogue and counted.ran:
+        selected.append(f"{counted.ran:,} of {plural(catalogue, 'check')} run")
+    words = ", ".join(selected)
     if is_flaky and not counted.number(Outcome.FAIL):
         # Nobody who reads the first word only may take the run for a healthy one.
-        sentence += f" ({selection})" if catalogue else ""
-    elif catalogue and counted.ran:
-        return f"{selection}: {sentence}."
+        sentence += f" ({words})" if words else ""
+    elif words:
+        sentence = f"{words}: {sentence}"
     return f"{sentence[:1].upper()}{sentence[1:]}."
 
 
@@ -142,13 +147,23 @@ def coverage(
     index: SnapshotIndex,
     items: Sequence[ItemResult],
     without_pods: Set[str] = frozenset(),
+    selection: Selection = EVERYTHING,
 ) -> Coverage:
     """How much was checked in the first round, that of `cluster`, which visits every node.
 
-    `index` has all rounds. `without_pods` are nodes on which no pod could be found.
+    `index` has all rounds. `without_pods` are nodes on which no pod could be found. Of what is
+    known, only pods and Services of other namespaces than those of the `selection` do not count.
     """
-    visits = {name: cluster.visit_to(name) or _NO_VISIT for name in cluster.nodes}
-    pods = [pod for pod in cluster.pods if pod.node_name and pod.is_running]
+    visits = {
+        name: (cluster.visit_to(name) or _NO_VISIT) if selection.has_node(name) else _NOT_SELECTED
+        for name in cluster.nodes
+    }
+    pods = [
+        pod
+        for pod in cluster.pods
+        if pod.node_name and pod.is_running and selection.has_namespace(pod.namespace)
+    ]
+    services = sum(map(selection.has_namespace, (space for space, _ in cluster.services)))
     seen = {name for name, visit in visits.items() if visit.status.reached}
     undecided = {name for item in items for name in item.undecided}
     all_visits = [visit for each in index.looks for visit in each.visits.values()]
@@ -161,8 +176,8 @@ def coverage(
         nodes_known=len(visits),
         pods_seen=sum(pod.node_name in seen - without_pods for pod in pods),
         pods_known=len(pods),
-        services_seen=len(cluster.services) if seen else 0,
-        services_known=len(cluster.services),
+        services_seen=services if seen else 0,
+        services_known=services,
         dns_queries=sum(visit.dns_queries for visit in all_visits),
         connections=connections,
         sampled_peers=sampled_peers(len(visits)) if connections else 0,
@@ -188,4 +203,5 @@ def _unjudged(items: Sequence[ItemResult]) -> dict[str, int]:
     return dict(most)
 
 
+_NOT_SELECTED = VisitRecord(VisitStatus.SKIPPED, reason="It is not selected by --node.")
 _NO_VISIT = VisitRecord(VisitStatus.UNREACHABLE, reason="The snapshot has no visit to it.")

@@ -6,6 +6,7 @@ import datetime
 import difflib
 import fnmatch
 import ipaddress
+import json
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -181,7 +182,8 @@ def missing_lines(names: Collection[str]) -> str:
     if len(globs) > 3:
         prefix = os.path.commonprefix(globs)  # noqa: RUF071 - names, not paths
         globs = [f"{prefix}*"]
-    entries = (f'  - name: "{glob}"\n    access: ssh://root@{{address}}\n' for glob in globs)
+    quoted = map(json.dumps, globs)  # which YAML reads as well
+    entries = (f"  - name: {name}\n    access: ssh://root@{{address}}\n" for name in quoted)
     return "nodes:\n" + "".join(entries)
 
 

@@ -65,6 +65,17 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "DIR",
         "help": "evaluate the snapshot of an earlier run, without a cluster",
     },
+    "node": {
+        "action": "append",
+        "metavar": "NAME",
+        "help": "visit and evaluate only this node; a glob, and repeatable",
+    },
+    "namespace": {
+        "action": "append",
+        "metavar": "NAME",
+        "help": "count only findings about objects of this namespace, and about nodes; a glob, "
+        "and repeatable",
+    },
     "report-dir": {
         "type": Path,
         "metavar": "DIR",
@@ -168,6 +179,9 @@ def given(config: pytest.Config) -> dict[str, Any]:
     """The options that were given, by their names as attributes (`report_dir`)."""
     found = {name: config.getoption(_destination(name), None) for name in OPTIONS}
     values = {RENAMED.get(n, n): value for n, value in found.items() if value is not None}
+    for name in ("node", "namespace"):
+        if name in values:
+            values[f"{name}s"] = tuple(values.pop(name))
     return {name.replace("-", "_"): value for name, value in values.items()}
 
 

@@ -144,6 +144,10 @@ class RunStarted(ResultPart, frozen=True, tag="run"):
     """`live`, or the snapshot's folder."""
     checks: list[CheckRecord] = []
     overrides: list[Override] = []
+    selected_nodes: list[str] = []
+    """Globs: only these nodes were visited and evaluated; all if there is none."""
+    selected_namespaces: list[str] = []
+    """Globs: findings about objects of other namespaces were left out."""
     notes: list[str] = []
     """Sentences to read before the verdict, such as which nodes cannot be accessed."""
     catalogue: int = 0

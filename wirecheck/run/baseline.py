@@ -8,10 +8,11 @@ from pathlib import Path
 
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.registry import Check, load
+from wirecheck.evaluation.selection import EVERYTHING, Selection, within
 from wirecheck.report.sentences import coverage_sentence
 from wirecheck.results.comparison import compared
 from wirecheck.results.jsonl import ResultsError, read_results
-from wirecheck.results.records import Comparison, ItemResult, Results
+from wirecheck.results.records import Comparison, ItemResult, Results, RunStarted
 from wirecheck.run.progress import Silence
 from wirecheck.run.replay import Replay
 from wirecheck.run.request import RequestError
@@ -32,14 +33,19 @@ class Baseline:
     source: str
 
     def settle(
-        self, items: Sequence[ItemResult], checks: Sequence[Check], doubts: Sequence[str] = ()
+        self,
+        items: Sequence[ItemResult],
+        checks: Sequence[Check],
+        doubts: Sequence[str] = (),
+        selection: Selection = EVERYTHING,
     ) -> tuple[list[ItemResult], Comparison]:
         """Compare a run's items with this one: findings that were there before do not fail.
 
-        `checks` are those of the run; earlier findings of other checks are ignored.
+        `checks` and `selection` are those of the run; other earlier findings are ignored.
         """
         chosen = {check.id for check in checks}
-        before = [item for item in self.results.items if item.check in chosen]
+        known = within(selection, self.results.items)
+        before = [item for item in known if item.check in chosen]
         found = compared(before, items, chosen)
         return found.items, Comparison(
             source=self.source,
@@ -51,7 +57,12 @@ class Baseline:
             doubts=list(doubts),
         )
 
-    def doubts(self, cluster: ClusterIdentity, unreachable: float = 0) -> list[str]:
+    def doubts(
+        self,
+        cluster: ClusterIdentity,
+        unreachable: float = 0,
+        selection: Selection = EVERYTHING,
+    ) -> list[str]:
         """Why this baseline cannot show what is new on `cluster`: sentences; none if it can.
 
         `unreachable` nodes may be missing in it.
@@ -69,6 +80,9 @@ class Baseline:
             doubts.append(f"It could not check {listed(missing, 5)}.")
         if ended.interrupted:
             doubts.append("It was interrupted, so it is incomplete.")
+        part = selection_of(self.results.started)
+        if part and part != selection:
+            doubts.append(f"It checked only {part.globs}.")
         if about.uid and cluster.uid and about.uid != cluster.uid:
             doubts.append(
                 f"It is of another cluster ({about.name or 'unnamed'}, uid {about.uid}); this one "
@@ -94,6 +108,11 @@ def read_baseline(path: Path, checks: Sequence[Check] | None = None) -> Baseline
         f"{path} is not an earlier run: name its {RESULTS}, the folder that it left, a "
         "--report-dir that it wrote to, or a snapshot."
     )
+
+
+def selection_of(started: RunStarted) -> Selection:
+    """The part of the cluster that a run was about."""
+    return Selection(tuple(started.selected_nodes), tuple(started.selected_namespaces))
 
 
 def accepted_doubts(baseline: Baseline, doubts: Sequence[str], *, forced: bool) -> list[str]:

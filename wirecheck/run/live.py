@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from wirecheck.run.helpers_wanted import helpers_wanted
 from wirecheck.run.progress import RunProgress
 from wirecheck.run.request import NothingToDoError, Request
 from wirecheck.run.round import Listing, LiveRounds
+from wirecheck.run.selected_objects import refuse_unmatched, refuse_unmatched_nodes
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import SnapshotWriter
 from wirecheck.snapshot.index import FORMAT, ClusterIdentity, HelperPodsRecord, SnapshotIndex
@@ -62,7 +64,9 @@ class LiveCluster:
         self._api = api
         self._asks_for_helpers = request.helper_pods
         self._options = _options(request, inventory)
+        self._request = request
         self._shard = request.shard
+        self.selection = request.selection
         self.pauses = request.pauses(inventory.rounds.intervals)
         self._listing = self._read()
         if not self.objects.nodes:
@@ -70,6 +74,17 @@ class LiveCluster:
                 f"The cluster of context {api.context} has no nodes, so there is nothing to "
                 "check. Is this the right context? Choose another one with --context."
             )
+
+        refuse_unmatched(self.selection, self.objects)
+
+    def with_inventory(self, inventory: Inventory) -> LiveCluster:
+        """The same cluster with other access methods; the API is not read again."""
+        other = copy.copy(self)
+        other._inventory = inventory
+        other._options = _options(self._request, inventory)
+        access = access_to(inventory, self._expected(self.objects))
+        other._listing = replace(self._listing, access=access)
+        return other
 
     @classmethod
     def open(cls, request: Request) -> LiveCluster:
@@ -79,8 +94,8 @@ class LiveCluster:
 
     @property
     def node_names(self) -> tuple[str, ...]:
-        """Every node that the API lists, sorted."""
-        return tuple(self._listing.node_names)
+        """Every selected node that the API lists, sorted."""
+        return tuple(filter(self.selection.has_node, self._listing.node_names))
 
     @property
     def objects(self) -> ApiObjects:
@@ -157,6 +172,7 @@ class LiveCluster:
                     agents=agents,
                     listing=prepared.listing,
                     shard=self._shard,
+                    selection=self.selection,
                 )
 
     def _prepared(
@@ -210,6 +226,7 @@ class LiveCluster:
             node
             for node in objects.nodes
             if not why_unvisitable(node)
+            and self.selection.has_node(node.metadata.name)
             and (self._shard is None or self._shard.has(node.metadata.name))
         ]
 
@@ -252,7 +269,8 @@ class LiveCluster:
 def listed_nodes(request: Request) -> tuple[str, ...]:
     """The names of the nodes, and nothing else of the cluster. Raises as `LiveCluster.open`."""
     nodes, _ = connect(request, request.read_inventory()).objects(NODES)
-    return tuple(sorted(node.metadata.name for node in nodes))
+    refuse_unmatched_nodes(request.selection, [node.metadata.name for node in nodes])
+    return tuple(sorted(filter(request.selection.has_node, (n.metadata.name for n in nodes))))
 
 
 def connect(request: Request, inventory: Inventory) -> Api:

@@ -25,6 +25,7 @@ from wirecheck.evaluation.verdict import (
 from wirecheck.results.jsonl import ResultsError, read_results
 from wirecheck.results.ordering import worst
 from wirecheck.results.records import Coverage, ItemResult, Results, WaiverRecord
+from wirecheck.run.baseline import selection_of
 from wirecheck.run.merge_snapshots import NO_ACCESS_NOTES, RESULTS
 from wirecheck.run.request import RequestError
 
@@ -124,6 +125,11 @@ def _refuse_strangers(parts: Sequence[Part]) -> None:
             raise RequestError(
                 f"{each.file} and {first.file} are not of the same cluster: uid "
                 f"{about.uid or 'unknown'} and {uid or 'unknown'}. Merge runs of one cluster."
+            )
+        if part_of := selection_of(each.results.started):
+            raise RequestError(
+                f"{each.file} is a run of {part_of.globs} only. Merge runs without --node and "
+                "--namespace."
             )
         if each.results.comparison is not None:
             raise RequestError(

@@ -12,10 +12,12 @@ import msgspec
 from wirecheck import __version__
 from wirecheck.catalogue.former_ids import warn_of_pattern
 from wirecheck.catalogue.registry import Check
+from wirecheck.evaluation.selection import EVERYTHING, Selection
 from wirecheck.inventory.file import Inventory
 from wirecheck.results.records import Override
 from wirecheck.run.progress import RunProgress
 from wirecheck.run.request import NothingToDoError, Request
+from wirecheck.run.selected_objects import refuse_unmatched
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import ClusterIdentity, SnapshotIndex, Waiver
 from wirecheck.text import plural
@@ -50,7 +52,12 @@ class Replay:
 
     pauses: tuple[float, ...] = ()
 
-    def __init__(self, snapshot: Snapshot, inventory: Inventory | None = None) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        inventory: Inventory | None = None,
+        selection: Selection = EVERYTHING,
+    ) -> None:
         self.overrides: tuple[Override, ...] = ()
         if inventory is not None:
             index = _overridden(snapshot.index, inventory)
@@ -62,12 +69,16 @@ class Replay:
                 warn_of_pattern(waiver.check, where)
         self.snapshot = snapshot
         self.name = str(snapshot.path)
-        self.node_names = tuple(sorted(node.metadata.name for node in snapshot.api(1).nodes))
-        if not self.node_names:
+        self.selection = selection
+        objects = snapshot.api(1)
+        names = sorted(node.metadata.name for node in objects.nodes)
+        self.node_names = tuple(filter(selection.has_node, names))
+        if not names:
             raise NothingToDoError(
                 f"The snapshot {snapshot.path} has no nodes, so there is nothing to check; take "
                 "another one from the cluster."
             )
+        refuse_unmatched(selection, objects)
 
     @classmethod
     def open(cls, request: Request) -> Replay:
@@ -82,7 +93,7 @@ class Replay:
             looks = snapshot.index.looks[: request.rounds]
             index = msgspec.structs.replace(snapshot.index, looks=looks)
             snapshot = dataclasses.replace(snapshot, index=index)
-        return cls(snapshot, inventory)
+        return cls(snapshot, inventory, request.selection)
 
     @property
     def identity(self) -> ClusterIdentity:

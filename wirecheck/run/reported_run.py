@@ -226,7 +226,9 @@ class ReportedRun:
         ]
         comparison = None
         if self._baseline:
-            items, comparison = self._baseline.settle(items, self._checks, doubts)
+            items, comparison = self._baseline.settle(
+                items, self._checks, doubts, self.request.selection
+            )
         return _Compared({(each.check, each.node): each for each in items}, comparison)
 
     def _is_added(self, item: ItemResult) -> bool:
@@ -261,7 +263,9 @@ class ReportedRun:
         if self._baseline is None:
             return []
         source = self.session.source
-        doubts = self._baseline.doubts(source.identity, source.thresholds.get(UNREACHABLE, 0))
+        doubts = self._baseline.doubts(
+            source.identity, source.thresholds.get(UNREACHABLE, 0), self.request.selection
+        )
         return accepted_doubts(self._baseline, doubts, forced=self.request.force_baseline)
 
     def _finished(self, items: list[ItemResult] | None, *, interrupted: bool) -> Results:

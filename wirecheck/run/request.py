@@ -10,6 +10,7 @@ import msgspec
 
 from wirecheck.catalogue.registry import UNREACHABLE, CatalogueError, load
 from wirecheck.collect.api.client import ApiError, ConfigurationError
+from wirecheck.evaluation.selection import Selection
 from wirecheck.evaluation.verdict import FailOn
 from wirecheck.inventory.file import (
     Inventory,
@@ -55,6 +56,10 @@ class Request:
     report_dir: Path = Path("reports")
     keep: int | None = None
     """How many reports stay in `report_dir`; None for all."""
+    nodes: tuple[str, ...] = ()
+    """Globs: only these nodes are visited and evaluated; all without one."""
+    namespaces: tuple[str, ...] = ()
+    """Globs: findings about objects of other namespaces do not count."""
     fail_on: FailOn = "fail"
     shard: Shard | None = None
     """The nodes that this run visits; None for all."""
@@ -85,7 +90,12 @@ class Request:
         return (*pauses, *last * further)[:further]
 
     def refuse_contradictions(self) -> None:
-        """Raise RequestError if an option for live clusters is used with a snapshot."""
+        """Raise RequestError for options that exclude each other."""
+        if self.history and self.selection:
+            raise RequestError(
+                "--history compares whole clusters with each other: leave out --node and "
+                "--namespace, or --history."
+            )
         if self.snapshot is None:
             return
         defaults = {each.name: each.default for each in fields(self)}
@@ -96,6 +106,11 @@ class Request:
                     f"{option} needs a live cluster, and --snapshot replaces it: leave out one "
                     "of the two."
                 )
+
+    @property
+    def selection(self) -> Selection:
+        """The part of the cluster that the run is about."""
+        return Selection(self.nodes, self.namespaces)
 
     @property
     def cluster_options(self) -> str:
@@ -110,8 +125,12 @@ class Request:
 
     @property
     def adds_to_history(self) -> bool:
-        """Whether the run appends a line: a replay shows nothing new, unless a file is named."""
-        return self.history is not None or self.snapshot is None
+        """Whether the run appends a line.
+
+        A replay shows nothing new, unless a file is named. A part of the cluster is not comparable
+        with the whole: it could only look like a recovery.
+        """
+        return not self.selection and (self.history is not None or self.snapshot is None)
 
     def read_inventory(self) -> Inventory:
         """The inventory, or an empty one if none was named. Raises InventoryError."""

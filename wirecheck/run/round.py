@@ -20,6 +20,7 @@ from wirecheck.collect.plan.unvisitable import why_unvisitable
 from wirecheck.collect.plan.visit_plan import Plan, RoundOptions, planner_of
 from wirecheck.collect.pods.agent_pods import AgentPods
 from wirecheck.collect.visit import visit_all
+from wirecheck.evaluation.selection import EVERYTHING, Selection
 from wirecheck.inventory.file import AccessMethod, Inventory
 from wirecheck.run.access import NodeAccess, access_to
 from wirecheck.run.progress import RunProgress
@@ -62,6 +63,7 @@ class LiveRounds:
     listing: Listing
     """The input of the first round."""
     shard: Shard | None = None
+    selection: Selection = EVERYTHING
     interrupted: bool = False
     _shared: SharedContent = field(default_factory=SharedContent)
 
@@ -211,6 +213,8 @@ class LiveRounds:
         name = node.metadata.name
         if self.shard and not self.shard.has(name):
             return f"{name} is not in shard {self.shard}: another run visits it."
+        if not self.selection.has_node(name):
+            return f"{name} is not selected by --node."
         return why_unvisitable(node)
 
     def _no_access(self, name: str, unusable: str | None) -> VisitRecord:

@@ -50,6 +50,8 @@ class Session:
         self._measured: dict[str, NodeMeasures] = {}
         self._waits: dict[str, float] = {}
         self._revisited: dict[str, frozenset[str]] = {}
+        self._left_out: set[object] = set()
+        """The findings about objects that are not selected."""
         self._items: dict[str, tuple[ItemResult, ...]] = {}
         self._pending: list[str] = []
         """The nodes, and the cluster, that are yet to be evaluated."""
@@ -164,6 +166,9 @@ class Session:
             measured=self._measured,
             overrides=self.source.overrides,
             prerequisites=prerequisites,
+            selection=self.source.selection,
+            selected_nodes=self.source.node_names,
+            left_out=len(self._left_out),
             interrupted=self.interrupted or interrupted,
             comparison=comparison,
         )
@@ -208,7 +213,7 @@ class Session:
 
     def _evaluator(self) -> Evaluation:
         if self._evaluation is None:
-            self._evaluation = Evaluation(self.snapshot, self._checks)
+            self._evaluation = Evaluation(self.snapshot, self._checks, self.source.selection)
         return self._evaluation
 
     def _evaluate(self, name: str) -> None:
@@ -219,6 +224,7 @@ class Session:
         self._revisited[name] = evaluation.revisited[name]
         if name in evaluation.measured:
             self._measured[name] = evaluation.measured[name]
+        self._left_out |= evaluation.left_out
         self._pending.remove(name)
 
 

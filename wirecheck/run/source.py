@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from wirecheck.catalogue.registry import Check
+from wirecheck.evaluation.selection import Selection
 from wirecheck.results.records import Override
 from wirecheck.run.progress import RunProgress
 from wirecheck.snapshot.folder import Snapshot
@@ -58,7 +59,12 @@ class Source(Protocol):
 
     @property
     def node_names(self) -> Sequence[str]:
-        """Every node that the API lists, sorted."""
+        """Every selected node that the API lists, sorted."""
+        ...
+
+    @property
+    def selection(self) -> Selection:
+        """The part of the cluster that is evaluated."""
         ...
 
     @property
