@@ -78,7 +78,7 @@ def results_of(evaluated: Evaluated, seconds: float, fail_on: FailOn) -> Results
             wirecheck=__version__,
             time=_rfc3339(index.time),
             cluster=ClusterRecord(
-                name=index.cluster.context,
+                name=index.cluster.title,
                 uid=index.cluster.uid,
                 version=index.cluster.version,
                 proxy_modes=_proxy_modes(index),

@@ -17,7 +17,7 @@ class Source(View, frozen=True, kw_only=True):
     """The snapshot that the view was made from."""
 
     cluster: str
-    """The kubeconfig's context."""
+    """The cluster's name in the inventory, otherwise the kubeconfig's context, or the uid."""
     version: str
     """Of the API server."""
     time: float

@@ -39,7 +39,7 @@ class Scene:
         """The snapshot that the view is made from."""
         index = self.snapshot.index
         return Source(
-            cluster=index.cluster.context,
+            cluster=index.cluster.title,
             version=index.cluster.version,
             time=self.cluster.round.started,
             looks=len(index.looks),

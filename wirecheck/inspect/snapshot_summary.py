@@ -18,7 +18,7 @@ def summary(snapshot: Snapshot) -> Iterator[str]:
     """The lines. Raises SnapshotError if the API objects are damaged."""
     index = snapshot.index
     yield f"snapshot    {snapshot.path}, format {index.format}, by wirecheck {index.wirecheck}"
-    yield f"cluster     {index.cluster.context or '-'}, Kubernetes {index.cluster.version or '-'}"
+    yield f"cluster     {index.cluster.title or '-'}, Kubernetes {index.cluster.version or '-'}"
     yield f"taken       {_moment(index.time)}"
     for number, each in enumerate(index.looks, start=1):
         seconds = each.finished - each.started

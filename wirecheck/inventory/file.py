@@ -75,6 +75,7 @@ class Rounds(Part, frozen=True):
     intervals: Annotated[tuple[Pause, ...], Meta(max_length=5)] = (10.0, 30.0)
 
 
+ClusterName = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^\S(.*\S)?$")]
 Label = Annotated[str, Meta(pattern="^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 Version = Annotated[str, Meta(pattern=r"^v?1\.\d{1,3}(\.\d{1,3})?$")]
 Image = Annotated[str, Meta(min_length=1, pattern=r"^\S+$")]
@@ -114,6 +115,8 @@ class Inventory(Part, frozen=True):
     """An Ansible inventory, for the nodes that no entry matches."""
     kubeconfig: str | None = None
     context: str | None = None
+    cluster_name: ClusterName | None = None
+    """What reports, metrics and messages call the cluster; otherwise its context, or its uid."""
     agent: Agent = Agent()
     helper_pods: HelperPods = HelperPods()
     dns: Dns = Dns()

@@ -36,6 +36,8 @@ MEANS: Mapping[str, Mapping[str, str]] = {
         "ansible": "An Ansible inventory, for nodes that no entry matches. Relative to this file.",
         "kubeconfig": "Default: `$KUBECONFIG`, otherwise `~/.kube/config`. Relative to this file.",
         "context": "A context of the kubeconfig. Default: its current context.",
+        "cluster_name": "The cluster's name in reports, metrics and messages. Default: the "
+        "context, or within a pod the uid of the namespace kube-system.",
         "agent": "Agent pods, for nodes whose `access` is `kubectl://`.",
         "helper_pods": "Pods for one run that exchange large messages; created only on request.",
         "dns": "Names and limits of the DNS queries.",

@@ -117,7 +117,7 @@ class ClusterRecord(ResultPart, frozen=True):
     """The cluster of the run."""
 
     name: str = ""
-    """The kubeconfig's context."""
+    """The name in the inventory, otherwise the kubeconfig's context, otherwise the uid."""
     uid: str = ""
     version: str = ""
     proxy_modes: list[str] = []

@@ -86,7 +86,7 @@ class Baseline:
         if about.uid and cluster.uid and about.uid != cluster.uid:
             doubts.append(
                 f"It is of another cluster ({about.name or 'unnamed'}, uid {about.uid}); this one "
-                f"is {cluster.context or 'unnamed'}, uid {cluster.uid}."
+                f"is {cluster.title or 'unnamed'}, uid {cluster.uid}."
             )
         return doubts
 

@@ -115,8 +115,8 @@ class LiveCluster:
     @property
     def identity(self) -> ClusterIdentity:
         """Which cluster it is."""
-        objects = self.objects
-        return ClusterIdentity(self._api.context, objects.cluster_uid, objects.server_version)
+        objects, name = self.objects, self._inventory.cluster_name or ""
+        return ClusterIdentity(self._api.context, objects.cluster_uid, objects.server_version, name)
 
     @property
     def thresholds(self) -> Mapping[str, float]:
@@ -126,8 +126,10 @@ class LiveCluster:
     def introduce(self, progress: RunProgress) -> None:
         """Print the cluster and the nodes to visit, before the first visit."""
         of_shard = f" (shard {self._shard})" if self._shard else ""
+        name = self._inventory.cluster_name
+        which = f"Cluster {name}, context" if name else "Context"
         progress.say(
-            f"Context {self._api.context} (Kubernetes {self.objects.server_version}): "
+            f"{which} {self._api.context} (Kubernetes {self.objects.server_version}): "
             f"{plural(len(self.node_names), 'node')}, {len(self.access.usable)} to be "
             f"visited{of_shard}, at most {self._options.dns_rate:g} DNS queries per second."
         )

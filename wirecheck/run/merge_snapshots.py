@@ -107,7 +107,7 @@ def _refuse_strangers(parts: Sequence[Snapshot]) -> None:
 
 
 def _cluster(index: SnapshotIndex) -> str:
-    return f"context {index.cluster.context or 'unknown'} (uid {index.cluster.uid or 'unknown'})"
+    return f"{index.cluster.title or 'unnamed'} (uid {index.cluster.uid or 'unknown'})"
 
 
 def _terms(index: SnapshotIndex) -> tuple[object, ...]:

@@ -109,7 +109,7 @@ class Replay:
         """Say which snapshot this is, and which thresholds and waivers are not its own."""
         index = self.snapshot.index
         progress.say(
-            f"Snapshot {self.name} of context {index.cluster.context or 'unknown'}: "
+            f"Snapshot {self.name} of {index.cluster.title or 'an unnamed cluster'}: "
             f"{plural(len(self.node_names), 'node')}, {plural(len(index.looks), 'round')}, "
             f"taken by wirecheck {index.wirecheck}."
         )
@@ -132,6 +132,9 @@ def _overridden(index: SnapshotIndex, inventory: Inventory) -> SnapshotIndex:
         thresholds={**index.thresholds, **inventory.thresholds},
         waivers=list(inventory.waivers),
         upgrade_target=inventory.upgrade_target or index.upgrade_target,
+        cluster=msgspec.structs.replace(
+            index.cluster, name=inventory.cluster_name or index.cluster.name
+        ),
     )
 
 
@@ -142,6 +145,8 @@ def _overrides(was: SnapshotIndex, now: SnapshotIndex) -> Iterator[Override]:
             yield Override(name, "the default" if before is None else f"{before:g}", f"{value:g}")
     if was.upgrade_target != now.upgrade_target:
         yield Override("upgrade_target", was.upgrade_target or "absent", now.upgrade_target)
+    if was.cluster.name != now.cluster.name:
+        yield Override("cluster_name", was.cluster.name or "absent", now.cluster.name)
     for waiver in now.waivers:
         if waiver not in was.waivers:
             yield Override(_name(waiver), "absent", f"waived until {waiver.until}")

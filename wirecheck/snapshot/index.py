@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from wirecheck.snapshot.api_objects import Change
+from wirecheck.snapshot.in_cluster import IN_CLUSTER
 from wirecheck.snapshot.part import SnapshotPart
 
 FORMAT = 1
@@ -97,8 +98,18 @@ class ClusterIdentity(SnapshotPart, frozen=True):
     """The identity of the cluster, without anything that gives access to it."""
 
     context: str = ""
+    """The kubeconfig's context, which every user may call otherwise."""
     uid: str = ""
+    """That of the namespace kube-system."""
     version: str = ""
+    name: str = ""
+    """The name in the inventory, if it has one."""
+
+    @property
+    def title(self) -> str:
+        """What reports call the cluster: its name, otherwise the context, otherwise the uid."""
+        context = "" if self.context == IN_CLUSTER else self.context
+        return self.name or context or self.uid
 
 
 class Waiver(SnapshotPart, frozen=True):

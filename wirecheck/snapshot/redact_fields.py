@@ -132,6 +132,7 @@ FIELDS: Mapping[str, str] = {
     "VisitRecord.proxy_mode": KEEP,
     "VisitRecord.slow": KEEP,
     "ClusterIdentity.context": NAME,
+    "ClusterIdentity.name": NAME,
     "ClusterIdentity.uid": OPAQUE,
     "ClusterIdentity.version": KEEP,
     "HelperPodsRecord.run": NAME,

@@ -9,7 +9,7 @@ import msgspec
 import urllib3
 from msgspec import Struct
 
-from wirecheck.collect.api.kubeconfig import IN_CLUSTER
+from wirecheck.snapshot.in_cluster import IN_CLUSTER
 
 
 class ApiError(Exception):

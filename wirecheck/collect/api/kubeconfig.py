@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-IN_CLUSTER = "in-cluster"
-"""The name of the context if a pod's own service account is used."""
+from wirecheck.snapshot.in_cluster import IN_CLUSTER
+
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import msgspec
 
 from wirecheck.collect.api.client import Api
-from wirecheck.collect.api.kubeconfig import IN_CLUSTER
 from wirecheck.collect.pods.agent_manifest import NAME
 from wirecheck.collect.pods.agent_manifest import agent_pod as manifest
 from wirecheck.collect.pods.run_pods import PodKind, RunPods
 from wirecheck.inventory.file import AccessMethod, Agent, AgentPod
 from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.in_cluster import IN_CLUSTER
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
 from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.run_labels import NAME_LABEL, OWNER, OWNER_LABEL
