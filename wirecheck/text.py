@@ -60,6 +60,30 @@ def shortened(text: str, most: int) -> str:
     return f"{text[:most]}… ({len(text) - most:,} more characters)"
 
 
+# The last rule on a path decides, and the first ones say how a packet got there.
+
+
+def middle_shortened(text: str, most: int) -> str:
+    """At most about `most` characters: the beginning and the end, and how many are missing."""
+    if len(text) <= most:
+        return text
+    head, tail = text[: most - most // 2], text[len(text) - most // 2 :]
+    return f"{head}… ({len(text) - most:,} more characters) …{tail}"
+
+
+def middle_cut(lines: Sequence[str], most: int) -> list[str]:
+    """At most `most` lines: the first and the last ones, and how many are missing between them.
+
+    The last line always stays.
+    """
+    if len(lines) <= most:
+        return list(lines)
+    shown = max(1, most - 1)
+    head = shown // 2
+    left_out = f"… {plural(len(lines) - shown, 'more line')} …"
+    return [*lines[:head], *[left_out] * (most > 1), *lines[len(lines) - (shown - head) :]]
+
+
 def _shown(character: str) -> str:
     if character.isprintable():
         return character

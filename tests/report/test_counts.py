@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from msgspec.structs import replace
 from rich.console import Console
 
 from tests.report import sample
@@ -20,6 +21,7 @@ from wirecheck.catalogue.registry import load
 from wirecheck.cli import main as cli
 from wirecheck.evaluation.build import Evaluated, results_of
 from wirecheck.evaluation.evaluate import Evaluation
+from wirecheck.evaluation.verdict import verdict
 from wirecheck.report import github, html, junit, markdown, message, nagios, sonobuoy, terminal
 from wirecheck.results import jsonl
 from wirecheck.results.causes import symptoms
@@ -45,11 +47,16 @@ def evaluated(name: str) -> Results:
     )
 
 
+def with_verdict(results: Results) -> Results:
+    """The results with the verdict that their items have."""
+    return replace(results, ended=replace(results.ended, verdict=verdict(results.items)))
+
+
 RUNS: dict[str, Callable[[], Results]] = {
     **{name: (lambda name=name: evaluated(name)) for name in (*FAULTY, "older-dual-stack")},
     "by hand": sample.broken,
     "nothing": sample.nothing,
-    "large": lambda: sample.large(50, 30, 100),
+    "large": lambda: with_verdict(sample.large(50, 30, 100)),
 }
 
 
@@ -124,8 +131,6 @@ def numbers(counted: Tally) -> tuple[int, int, int, int]:
 
 @pytest.mark.parametrize("form", WORDED)
 def test_the_verdict_has_the_numbers_of_the_tally(results, form):
-    if results.ended.verdict == "Many checks failed.":
-        pytest.skip("a verdict made by hand")
     text = " ".join(WORDED[form](results).split())
     assert in_words(text) == numbers(tally_of(results))
 

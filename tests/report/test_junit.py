@@ -281,3 +281,18 @@ def test_a_check_about_the_cluster_is_one_case():
 def test_an_item_that_comes_twice_keeps_names_unique():
     results = sample.broken()
     cases(replace(results, items=[*results.items, *results.items]))
+
+
+def test_evidence_is_cut_before_the_rule_that_decides():
+    rules = [f"-A KUBE-X -m comment --comment {n}" for n in range(500)] + ["-A DECIDES -j DROP"]
+    results = sample.healthy(1)
+    found = [sample.finding("Service", "shop/web", "this", "that", evidence=rules)]
+    item = ItemResult("services.are_programmed", Outcome.FAIL, "pool-a-000", findings=found)
+    items = [item if each.check == item.check else each for each in results.items]
+    run = replace(results, items=items)
+    for detail in junit.DETAILS[:-1]:
+        (case,) = [c for c in junit.cases(run, detail) if c.mark]
+        assert "-A DECIDES -j DROP" in case.body
+    text = cases(run)["wirecheck.services.are_programmed"].text
+    assert "--comment 0" in text
+    assert "more lines …" in text

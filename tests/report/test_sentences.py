@@ -3,7 +3,17 @@ import pytest
 from tests.report import sample
 from wirecheck.report.sentences import coverage_sentence
 from wirecheck.results.records import Coverage
-from wirecheck.text import duration, harmless, harmless_lines, listed, moment, plural, shortened
+from wirecheck.text import (
+    duration,
+    harmless,
+    harmless_lines,
+    listed,
+    middle_cut,
+    middle_shortened,
+    moment,
+    plural,
+    shortened,
+)
 
 
 def test_coverage_in_one_sentence():
@@ -101,3 +111,25 @@ def test_lines_keep_their_columns():
 def test_what_was_cut_off_is_counted():
     assert shortened("abcdef", 6) == "abcdef"
     assert shortened("abcdefgh", 6) == "abcdef… (2 more characters)"
+
+
+@pytest.mark.parametrize(
+    ("number", "most", "shown"),
+    [
+        (0, 3, []),
+        (3, 3, ["0", "1", "2"]),
+        (4, 3, ["0", "… 2 more lines …", "3"]),
+        (9, 4, ["0", "… 6 more lines …", "7", "8"]),
+        (9, 2, ["… 8 more lines …", "8"]),
+        (9, 1, ["8"]),
+        (9, 0, ["8"]),
+    ],
+)
+def test_the_last_line_of_evidence_stays(number, most, shown):
+    assert middle_cut([str(each) for each in range(number)], most) == shown
+
+
+def test_a_long_line_keeps_both_ends():
+    assert middle_shortened("abcdef", 6) == "abcdef"
+    assert middle_shortened("abcdefgh", 4) == "ab… (4 more characters) …gh"
+    assert middle_shortened("abcdefgh", 5) == "abc… (3 more characters) …gh"

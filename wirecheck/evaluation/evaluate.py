@@ -22,6 +22,7 @@ from wirecheck.evaluation.waivers import terms, waiver_for
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.dns_seen import DnsSeen, dns_seen
 from wirecheck.model.fingerprint import Fingerprint, fingerprint_of
+from wirecheck.model.inspect_arguments import inspect_arguments
 from wirecheck.model.node import Node
 from wirecheck.model.remedy_names import RemedyNames
 from wirecheck.results.measures import NodeMeasures, measured_on
@@ -276,8 +277,11 @@ def _records(check: Check, rounds: Sequence[RoundResult], found: Settled) -> lis
         records.append(replace(_record(check, finding, len(flaky.rounds)), flaky=flaky))
     findings = [*found.lasting.values(), *found.moving.values()]
     findings += [finding for finding, _ in found.flaky.values()]
-    remedies = _remedies(check, findings[:MOST_FINDINGS], rounds[0].names)
+    names = rounds[0].names
+    remedies = _remedies(check, findings[:MOST_FINDINGS], names)
     records[: len(remedies)] = map(_with_remedy, records, remedies)
+    shown = [inspect_arguments(f.subject, names.subject) for f in findings[:MOST_FINDINGS]]
+    records[: len(shown)] = map(_with_inspect, records, shown)
     return records
 
 
@@ -291,6 +295,10 @@ def _remedies(check: Check, findings: Iterable[Finding], names: RemedyNames) -> 
     if not placeholders(check.remedy) and not any(each.remedy for each in found):
         return []
     return [filled(each.remedy or check.remedy, names.of(each)) for each in found]
+
+
+def _with_inspect(record: FindingRecord, arguments: str) -> FindingRecord:
+    return replace(record, inspect=arguments)
 
 
 def _with_remedy(record: FindingRecord, remedy: str) -> FindingRecord:
@@ -316,6 +324,7 @@ def _listed(check: Check, name: str, records: list[FindingRecord]) -> list[Findi
         key="/".join(filter(None, [check.id, about.kind, name, FURTHER, _digest(rest)])),
         evidence=[],
         remedy="",
+        inspect="",
     )
     return [*listed, further]
 

@@ -14,7 +14,7 @@ from wirecheck.catalogue.findings import Outcome
 from wirecheck.inspect.parts import FindingView, InterfaceView, Source
 from wirecheck.results.ordering import worst
 from wirecheck.results.tally import WORDS, Tally
-from wirecheck.text import harmless, shortened
+from wirecheck.text import harmless, middle_cut, shortened
 
 LABEL = 17
 LONGEST = 400
@@ -146,7 +146,7 @@ def found_lines(findings: Sequence[FindingView]) -> Iterator[Line]:
         if each.level != "error":
             yield Line(shortened(each.expected, LONGEST), label="  expected")
         yield Line(shortened(each.found, LONGEST), label="  found")
-        for line in each.evidence[:MOST_EVIDENCE]:
+        for line in middle_cut(each.evidence, MOST_EVIDENCE):
             yield Line(line, label="  evidence")
-        if (more := len(each.evidence) - MOST_EVIDENCE) > 0:
-            yield Line(f"… and {more} more (-o json has all of them)", label="  evidence")
+        if each.evidence[MOST_EVIDENCE:]:
+            yield Line("-o json has all lines", label="  evidence")

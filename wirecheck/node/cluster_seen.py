@@ -168,6 +168,11 @@ class ClusterSeen:
         return self.pod_index.own
 
     @cached_property
+    def pod_names(self) -> frozenset[tuple[str, str]]:
+        """(namespace, name) of the cluster's own pods."""
+        return frozenset((pod.namespace, pod.name) for pod in self.pods)
+
+    @cached_property
     def pod_index(self) -> PodIndex:
         """The pods by node and by address."""
         return PodIndex(self.api)

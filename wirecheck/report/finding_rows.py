@@ -18,8 +18,8 @@ from wirecheck.results.ordering import (
     most_each,
     symptoms_of,
 )
-from wirecheck.results.records import FindingRecord, ItemResult
-from wirecheck.text import shortened
+from wirecheck.results.records import FindingRecord, ItemResult, RunStarted
+from wirecheck.text import middle_shortened
 
 MOST_ROWS = 4000
 """Rows on a page: browsers stay fast with that many. results.jsonl has all findings."""
@@ -51,6 +51,8 @@ class FindingRow:
     rounds: int = 1
     standing: str = ""
     evidence: str = field(default="", compare=False)
+    inspect: str = field(default="", compare=False)
+    """The command that shows the object."""
     evidence_of: str = field(default="", compare=False)
     """The node with this evidence, if other nodes have the same finding."""
     accepted: bool = field(default=False, compare=False)
@@ -71,14 +73,16 @@ class Card:
 
 
 def cards(
-    checks: Sequence[CheckResults], causes: Mapping[ItemKey, ItemKey]
+    checks: Sequence[CheckResults],
+    causes: Mapping[ItemKey, ItemKey],
+    started: RunStarted | None = None,
 ) -> dict[Outcome, list[Card]]:
     """Cards by the check's worst outcome, each with its share of the rows that fit.
 
     Checks that are likely symptoms of others come last.
     """
     shown = [check for check in checks if check.having(*WITH_CARD)]
-    rows = {check.record.id: rows_of_items(check.having(*WITH_CARD)) for check in shown}
+    rows = {check.record.id: rows_of_items(check.having(*WITH_CARD), started) for check in shown}
     each = most_each([len(some) for some in rows.values()], MOST_ROWS)
     found: dict[Outcome, list[Card]] = {outcome: [] for outcome in WORST_FIRST}
     for check in shown:
@@ -98,10 +102,12 @@ def cards(
     }
 
 
-def rows_of_items(items: Iterable[ItemResult]) -> list[FindingRow]:
+def rows_of_items(
+    items: Iterable[ItemResult], started: RunStarted | None = None
+) -> list[FindingRow]:
     """The findings of one check, the worst items first, equal ones of several nodes in one row."""
     ordered = sorted(items, key=lambda item: WORST_FIRST.index(item.outcome))
-    return grouped([row for item in ordered for row in _rows(item)])
+    return grouped([row for item in ordered for row in _rows(item, started)])
 
 
 def grouped(rows: Iterable[FindingRow]) -> list[FindingRow]:
@@ -124,8 +130,10 @@ def grouped(rows: Iterable[FindingRow]) -> list[FindingRow]:
     return [_of_nodes(first[bare], tuple(nodes[bare])) for bare in order]
 
 
-def row_of(finding: FindingRecord, node: str, outcome: Outcome) -> FindingRow:
-    """The finding as a row of this node."""
+def row_of(
+    finding: FindingRecord, node: str, outcome: Outcome, started: RunStarted | None = None
+) -> FindingRow:
+    """The finding as a row of this node; with its command if the run is known."""
     about = sentences.object_name(finding)
     if finding.object.kind == "Node" and finding.object.name == node:
         # The row names the node, so that equal findings of several nodes can share it.
@@ -138,7 +146,8 @@ def row_of(finding: FindingRecord, node: str, outcome: Outcome) -> FindingRow:
         found=finding.found,
         rounds=finding.looks,
         standing=standing_word(finding),
-        evidence="\n".join(shortened(text, LONGEST) for text in finding.evidence),
+        evidence="\n".join(middle_shortened(text, LONGEST) for text in finding.evidence),
+        inspect=sentences.inspect_command(finding, started) if started else "",
         accepted=finding.standing in ACCEPTED,
     )
 
@@ -158,12 +167,12 @@ def named(cards: Iterable[Card]) -> Collection[str]:
     return {node for card in cards for row in card.rows for node in row.nodes} - {""}
 
 
-def _rows(item: ItemResult) -> Iterator[FindingRow]:
+def _rows(item: ItemResult, started: RunStarted | None) -> Iterator[FindingRow]:
     if item.reason or not item.findings:
         reason = item.reason or "No reason was recorded."
         yield FindingRow((item.node,), item.outcome, reason=reason)
     for finding in item.findings:
-        yield row_of(finding, item.node, _outcome(item, finding))
+        yield row_of(finding, item.node, _outcome(item, finding), started)
 
 
 def _outcome(item: ItemResult, finding: FindingRecord) -> Outcome:

@@ -104,7 +104,7 @@ def _rendered(template: str, results: Results, trends: Trends | None, *, embedde
 def _page(results: Results) -> Page:
     checks = by_check(results)
     own = without_unchecked(checks)
-    by_outcome = cards(own, symptoms(results.items))
+    by_outcome = cards(own, symptoms(results.items), results.started)
     shown = [card for some in by_outcome.values() for card in some]
     unchecked = unchecked_nodes(results)
     nodes = {*named(shown), *(node for each in unchecked for node in each.nodes)}

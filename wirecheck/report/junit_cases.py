@@ -19,6 +19,7 @@ from wirecheck.report.sentences import (
     OUTCOME_WORDS,
     coverage_sentence,
     following_sentence,
+    inspect_command,
     object_name,
 )
 from wirecheck.results.causes import symptoms
@@ -34,9 +35,9 @@ from wirecheck.results.ordering import (
     tone,
     total,
 )
-from wirecheck.results.records import FindingRecord, ItemResult, Results
+from wirecheck.results.records import FindingRecord, ItemResult, Results, RunStarted
 from wirecheck.results.tally import tally_of
-from wirecheck.text import listed, plural, shortened
+from wirecheck.text import listed, middle_cut, middle_shortened, plural, shortened
 
 Mark = Literal["", "failure", "error", "skipped"]
 
@@ -132,7 +133,7 @@ def _check_case(
         lines = [
             check.record.sentence,
             *filter(None, about),
-            *_of_items(shown, detail),
+            *_of_items(shown, results.started, detail),
             *notes,
             *_advice(check),
         ]
@@ -143,7 +144,7 @@ def _check_case(
     if mark == "skipped":
         return Case(check.group, check.name, mark, _why_skipped(check, detail))
     warned = check.having(Outcome.FLAKY, Outcome.WARN)
-    output = [*_of_items(warned, detail), *_advice(check)] if warned else []
+    output = [*_of_items(warned, results.started, detail), *_advice(check)] if warned else []
     if check.folded:
         notes.insert(0, f"{plural(len(check.folded), 'node')} not checked: see nodes.reachable.")
     return Case(check.group, check.name, output="\n".join([*output, *notes]))
@@ -157,11 +158,11 @@ def _about(check: CheckResults, results: Results) -> str:
     return " ".join(filter(None, sentences))
 
 
-def _of_items(items: Sequence[ItemResult], detail: Detail) -> Iterator[str]:
+def _of_items(items: Sequence[ItemResult], started: RunStarted, detail: Detail) -> Iterator[str]:
     """The findings of the items, node by node, and how many nodes are left out."""
     for item in items[: detail.nodes]:
         yield ""
-        yield from _item_lines(item, _on(item.node), detail)
+        yield from _item_lines(item, _on(item.node), started, detail)
     if rest := items[detail.nodes :]:
         yield ""
         yield (
@@ -232,21 +233,21 @@ def _message(item: ItemResult, detail: Detail) -> str:
     return f"{where}{object_name(first)}: expected {expected}, found {found}{more}"
 
 
-def _item_lines(item: ItemResult, where: str, detail: Detail) -> Iterator[str]:
+def _item_lines(item: ItemResult, where: str, started: RunStarted, detail: Detail) -> Iterator[str]:
     if where:
         yield where
     if item.reason:
         yield f"{'Also: ' if item.findings else ''}{item.reason}"
     for finding in sorted(item.findings, key=lambda f: f.standing in ACCEPTED)[: detail.findings]:
         yield ""
-        yield from _finding(finding, detail)
+        yield from _finding(finding, started, detail)
     rest = len(item.findings) - detail.findings
     if rest > 0:
         yield ""
         yield f"… and {rest:,} more, in report.html and results.jsonl."
 
 
-def _finding(finding: FindingRecord, detail: Detail) -> Iterator[str]:
+def _finding(finding: FindingRecord, started: RunStarted, detail: Detail) -> Iterator[str]:
     word = standing_word(finding)
     yield f"{finding.level}{f' ({word})' if word else ''}: {object_name(finding)}"
     yield f"  expected: {shortened(finding.expected, detail.text)}"
@@ -254,10 +255,11 @@ def _finding(finding: FindingRecord, detail: Detail) -> Iterator[str]:
     if finding.looks > 1:
         yield f"  identical in {finding.looks} rounds"
     lines = [line for text in finding.evidence for line in text.split("\n")]
-    for line in lines[: detail.evidence]:
-        yield f"  evidence: {shortened(line, detail.text)}"
-    if lines[detail.evidence :]:
-        yield f"  evidence: {plural(len(lines) - detail.evidence, 'more line')}"
+    # One line at least: the last one is the rule that decides.
+    for line in middle_cut(lines, max(1, detail.evidence)):
+        yield f"  evidence: {middle_shortened(line, detail.text)}"
+    if command := inspect_command(finding, started):
+        yield f"  inspect:  {command}"
 
 
 def _notes(items: Sequence[ItemResult], detail: Detail) -> list[str]:

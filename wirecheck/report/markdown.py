@@ -21,6 +21,7 @@ from wirecheck.report.sentences import (
     OUTCOME_WORDS,
     cluster_sentence,
     following_sentence,
+    inspect_command,
     object_name,
     run_sentence,
 )
@@ -81,8 +82,8 @@ def _lines(results: Results, most: int) -> Iterator[str]:
     checks = causes_first(by_check(results), causes)
     yield from _head(results)
     yield from _table(results, checks)
-    yield from _findings(checks, causes, most, FAILING)
-    yield from _findings(checks, causes, most, {Outcome.FLAKY})
+    yield from _findings(results, checks, causes, most, FAILING)
+    yield from _findings(results, checks, causes, most, {Outcome.FLAKY})
     yield from _unchecked(results)
     comparison, wait = results.comparison, results.ended.wait
     if comparison:
@@ -127,6 +128,7 @@ def _table(results: Results, checks: Sequence[CheckResults]) -> Iterator[str]:
 
 
 def _findings(
+    results: Results,
     checks: Sequence[CheckResults],
     causes: Mapping[ItemKey, ItemKey],
     most: int,
@@ -151,6 +153,11 @@ def _findings(
         if check.next_step:
             yield ""
             yield f"Next: {safe(check.next_step)}"
+        findings = (each for item in some for each in shown[id(item)])
+        commands = (inspect_command(each, results.started) for each in findings)
+        if command := next(filter(None, commands), ""):
+            yield ""
+            yield f"Inspect: {safe(command)}"
         yield ""
 
 

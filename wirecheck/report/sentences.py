@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wirecheck.catalogue.sampled_peers import sampled_peers
-from wirecheck.results.records import ClusterRecord, Coverage, FindingRecord, RunEnded
+from wirecheck.results.records import (
+    ClusterRecord,
+    Coverage,
+    FindingRecord,
+    RunEnded,
+    RunStarted,
+)
 from wirecheck.results.tally import WORDS
 from wirecheck.text import duration, listed, plural
 
@@ -72,6 +78,12 @@ def cluster_sentence(cluster: ClusterRecord) -> str:
 def following_sentence(causes: Sequence[str]) -> str:
     """`Likely follows from links.attached.`; empty if it does not follow from other checks."""
     return f"Likely follows from {listed(causes, 5)}." if causes else ""
+
+
+def inspect_command(finding: FindingRecord, started: RunStarted) -> str:
+    """The command that shows the finding's object as the run saw it; empty if there is none."""
+    words = ("wirecheck inspect", finding.inspect, started.inspect_options)
+    return " ".join(filter(None, words)) if finding.inspect else ""
 
 
 def object_name(finding: FindingRecord) -> str:

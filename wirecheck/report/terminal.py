@@ -22,6 +22,7 @@ from wirecheck.report.gates import (
 from wirecheck.report.sentences import (
     OUTCOME_WORDS,
     cluster_sentence,
+    inspect_command,
     object_name,
     run_sentence,
 )
@@ -40,13 +41,14 @@ from wirecheck.results.ordering import (
     without_symptoms,
     without_unchecked,
 )
-from wirecheck.results.records import FindingRecord, ItemResult, Results
+from wirecheck.results.records import FindingRecord, ItemResult, Results, RunStarted
 from wirecheck.results.tally import tally_of
 from wirecheck.text import harmless, listed, moment, plural, shortened
 
 MOST_FINDINGS = 20
 MOST_CHECKS = 10
 MOST_NODES = 10
+MOST_COMMANDS = 2
 LONGEST = 400
 
 STYLES = {
@@ -111,7 +113,7 @@ def _screen(results: Results, report: Path | None) -> Iterator[Line]:
     yield from (Line(f"Doubtful baseline: {doubt}") for doubt in doubts)
     yield from (Line(f"Overridden: {o.name} was {o.was}, now {o.now}") for o in started.overrides)
     causes = symptoms(results.items)
-    yield from _failing(checks, causes)
+    yield from _failing(results, checks, causes)
     yield from _unchecked(unchecked, results)
     yield from _warnings(checks, causes, Outcome.FLAKY)
     yield from _warnings(checks, causes, Outcome.WARN)
@@ -123,7 +125,9 @@ def _screen(results: Results, report: Path | None) -> Iterator[Line]:
     yield from _end(results, report)
 
 
-def _failing(checks: Sequence[CheckResults], causes: Mapping[ItemKey, ItemKey]) -> Iterator[Line]:
+def _failing(
+    results: Results, checks: Sequence[CheckResults], causes: Mapping[ItemKey, ItemKey]
+) -> Iterator[Line]:
     """Root causes, then checks that could not be completed, each with some of its findings."""
     full = {check.record.id: check for check in checks}
     own = (without_symptoms(check, causes) for check in checks)
@@ -134,6 +138,7 @@ def _failing(checks: Sequence[CheckResults], causes: Mapping[ItemKey, ItemKey]) 
     each = most_each(sizes, MOST_FINDINGS)
     for check in failing[:MOST_CHECKS]:
         yield from _failing_check(check, full[check.record.id], each)
+        yield from _inspect(check, results.started)
         yield from _symptoms(check, causes)
     if failing[MOST_CHECKS:]:
         rest = [check.record.id for check in failing[MOST_CHECKS:]]
@@ -157,6 +162,14 @@ def _failing_check(check: CheckResults, full: CheckResults, most: int) -> Iterat
         yield Line(f"… and {left:,} more, in the report", indent=4)
     if check.next_step:
         yield Line(f" {check.next_step}", head="Next:", style="bold", indent=2)
+
+
+def _inspect(check: CheckResults, started: RunStarted) -> Iterator[Line]:
+    """The commands that show the first objects of the check's findings."""
+    findings = (each for item in check.having(check.outcome) for each in item.findings)
+    commands = dict.fromkeys(inspect_command(each, started) for each in findings)
+    if some := [f"`{command}`" for command in commands if command]:
+        yield Line(f" {listed(some, MOST_COMMANDS)}", head="Inspect:", style="bold", indent=2)
 
 
 def _symptoms(check: CheckResults, causes: Mapping[ItemKey, ItemKey]) -> Iterator[Line]:

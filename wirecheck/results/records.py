@@ -84,6 +84,8 @@ class FindingRecord(ResultPart, frozen=True):
     """Whether the snapshot proves that it is not a change in flight: one round is enough then."""
     remedy: str = ""
     """The check's remedy with the names of this finding; empty if it has no placeholders."""
+    inspect: str = ""
+    """The arguments of the `wirecheck inspect` that shows its object: `pod shop/web-0`."""
 
 
 class CheckRecord(ResultPart, frozen=True):
@@ -152,6 +154,8 @@ class RunStarted(ResultPart, frozen=True, tag="run"):
     """Sentences to read before the verdict, such as which nodes cannot be accessed."""
     catalogue: int = 0
     """The number of checks that could be selected; 0 in results of earlier versions."""
+    inspect_options: str = ""
+    """The options of `wirecheck inspect` for what the run saw: `--snapshot FOLDER`."""
     prerequisites: list[str] = []
     """Checks that were not selected, and ran because the selected ones depend on them."""
 

@@ -6,6 +6,7 @@ It adds what decides the result besides the checks (baseline, waiting), and wher
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from wirecheck.run.baseline import Baseline, accepted_doubts, read_baseline
 from wirecheck.run.previous_run import has_changed
 from wirecheck.run.progress import RunProgress
 from wirecheck.run.report_folder import (
+    SNAPSHOT,
     ReportFolder,
     UnwrittenError,
     add_to_history,
@@ -280,7 +282,18 @@ class ReportedRun:
             comparison=compared.comparison if compared else None,
             prerequisites=self._prerequisites,
         )
-        return replace(results, ended=replace(results.ended, wait=self._waiting.record))
+        return replace(
+            results,
+            started=replace(results.started, inspect_options=self._inspect_options),
+            ended=replace(results.ended, wait=self._waiting.record),
+        )
+
+    @property
+    def _inspect_options(self) -> str:
+        """The options that show what the run saw: the snapshot that it keeps or replays."""
+        kept = self._folder.final / SNAPSHOT if self._folder else None
+        snapshot = self.request.snapshot or kept
+        return f"--snapshot {shlex.quote(str(snapshot))}" if snapshot else ""
 
     def _abandon(self, error: BaseException) -> None:
         """Remove the report folder. If it keeps a snapshot, a note on `error` names the folder."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.compare.claims import is_made_of_claims
 from wirecheck.dataplane.compare.deviations import (
+    MOST_LINES,
     Deviation,
     deviations_in,
     deviations_of,
@@ -21,9 +22,7 @@ from wirecheck.dataplane.compare.differences import Difference, Differences, Kin
 from wirecheck.dataplane.compare.tolerance import allows_the_same, is_foreign
 from wirecheck.dataplane.compare.wording import verdict_of
 from wirecheck.dataplane.table import Client, Entry, Frontend, Handling, ServiceTable, Verdict
-
-MOST_LINES = 12
-"""Rules shown with one difference: a Service may have a thousand backends."""
+from wirecheck.text import middle_cut
 
 
 class EqualEntries:
@@ -122,7 +121,7 @@ def _of_claims(
             each.backend,
             each.expected,
             each.found,
-            each.evidence[:MOST_LINES],
+            tuple(middle_cut(each.evidence, MOST_LINES)),
             each.third_party,
             each.by_mark,
         )
@@ -157,7 +156,7 @@ def _stale(entry: Entry) -> Difference:
         None,
         "nothing: no Service has this frontend",
         verdict_of(first),
-        first.lines[:MOST_LINES],
+        tuple(middle_cut(first.lines, MOST_LINES)),
     )
 
 

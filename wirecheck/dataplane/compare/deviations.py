@@ -32,6 +32,10 @@ from wirecheck.dataplane.table import (
     Verdict,
     text_of,
 )
+from wirecheck.text import middle_cut
+
+MOST_LINES = 12
+"""Rules shown with one difference: a Service may have a thousand backends."""
 
 REFUSED = (Verdict.REJECT, Verdict.DROP)
 
@@ -96,12 +100,15 @@ def deviations_in(
             yield replace(_verdict(wanted, found, verdict_of(found)), kind=kind)
         yield from _extra_backends(wanted, found, entry)
     elif not allows_the_same(wanted, found):
-        refusing = map(text_of, found.refusing)
+        # The last of the refusing rules decides, so it must not be in the middle that is cut.
+        half = MOST_LINES // 2
+        refusing = middle_cut(list(dict.fromkeys(map(text_of, found.refusing))), half)
+        others = [line for line in found.lines if line not in refusing]
         yield Deviation(
             Kind.SOURCES,
             sources_of(wanted.allowed),
             sources_of(found.allowed),
-            evidence=tuple(dict.fromkeys([*refusing, *found.lines])),
+            evidence=(*refusing, *middle_cut(others, MOST_LINES - len(refusing))),
             third_party=found.third_party,
         )
     elif wanted.verdict is Verdict.FORWARD:
