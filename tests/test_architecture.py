@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -107,11 +108,18 @@ def imports(path: Path) -> Iterator[str]:
                 yield full if full in MODULES else str(node.module)
 
 
-IMPORTS = {name: sorted(set(imports(path))) for name, path in MODULES.items()}
-OWN = {
-    name: [used for used in found if used in MODULES and used != name]
-    for name, found in IMPORTS.items()
-}
+@cache
+def every_import() -> dict[str, list[str]]:
+    """What each module imports. Reading them takes seconds, so only these tests do."""
+    return {name: sorted(set(imports(path))) for name, path in MODULES.items()}
+
+
+@cache
+def own_imports() -> dict[str, list[str]]:
+    return {
+        name: [used for used in found if used in MODULES and used != name]
+        for name, found in every_import().items()
+    }
 
 
 def within(name: str, *packages: str) -> bool:
@@ -119,7 +127,9 @@ def within(name: str, *packages: str) -> bool:
 
 
 def offenders(users: list[str], *forbidden: str) -> set[tuple[str, str]]:
-    return {(user, used) for user in users for used in IMPORTS[user] if within(used, *forbidden)}
+    return {
+        (user, used) for user in users for used in every_import()[user] if within(used, *forbidden)
+    }
 
 
 def part(*packages: str) -> list[str]:
@@ -162,7 +172,7 @@ def circles(graph: Mapping[str, list[str]]) -> list[set[str]]:
 def test_a_package_imports_only_what_is_below_it():
     wrong = {
         (user, package(used))
-        for user, found in OWN.items()
+        for user, found in own_imports().items()
         for used in found
         if used != "wirecheck"
         and package(used) != package(user)
@@ -173,7 +183,7 @@ def test_a_package_imports_only_what_is_below_it():
 
 
 def test_no_files_import_each_other_in_a_circle():
-    assert circles(OWN) == []
+    assert circles(own_imports()) == []
 
 
 def test_a_circle_is_found():
@@ -214,7 +224,7 @@ def test_evaluating_does_no_io():
 
 def test_a_check_imports_little_else():
     allowed = {"wirecheck", "collections", "dataclasses", "functools", "ipaddress", "itertools"}
-    used = {name.partition(".")[0] for user in part("checks") for name in IMPORTS[user]}
+    used = {name.partition(".")[0] for user in part("checks") for name in every_import()[user]}
 
     assert used - {"__future__", "enum", "typing"} <= allowed
 

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from wirecheck.catalogue.findings import Level, Outcome
 from wirecheck.results.ordering import REACHABLE
@@ -19,6 +19,26 @@ from wirecheck.results.records import (
     RunEnded,
     RunStarted,
 )
+
+
+class Runs(Mapping[str, Results]):
+    """Runs by name. Each is made when a test asks for it: large ones take seconds."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Results]]) -> None:
+        self.makers = makers
+        self._made: dict[str, Results] = {}
+
+    def __getitem__(self, name: str) -> Results:
+        if name not in self._made:
+            self._made[name] = self.makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.makers)
+
+    def __len__(self) -> int:
+        return len(self.makers)
+
 
 HOSTILE = "<script>alert(1)</script>\x1b[31mred\x1b[0m\u202eevil\x00"
 REFUSED = (

@@ -53,7 +53,7 @@ def marked() -> Results:
     )
 
 
-ALL_RUNS = {**RUNS, "wordy": wordy(), "marked": marked()}
+ALL_RUNS = sample.Runs({**RUNS.makers, "wordy": wordy, "marked": marked})
 
 
 def texts(value: object) -> Iterator[dict]:

@@ -48,14 +48,16 @@ def nasty() -> Results:
     return replace(run, started=started, items=items, ended=ended)
 
 
-RUNS = {
-    "broken": sample.broken(),
-    "healthy": sample.healthy(),
-    "nothing": sample.nothing(),
-    "empty": sample.empty(),
-    "nasty": nasty(),
-    "large": sample.large(1000, 50, 2000),
-}
+RUNS = sample.Runs(
+    {
+        "broken": sample.broken,
+        "healthy": sample.healthy,
+        "nothing": sample.nothing,
+        "empty": sample.empty,
+        "nasty": nasty,
+        "large": sample.large,
+    }
+)
 EVERY = {
     "markdown": markdown.render,
     "github": lambda run: "\n".join(github.error_lines(run)),

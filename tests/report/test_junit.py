@@ -12,15 +12,17 @@ from wirecheck.report import junit
 from wirecheck.results.records import ItemResult
 from wirecheck.results.tally import tally_of
 
-RUNS = {
-    "broken": sample.broken(),
-    "healthy": sample.healthy(),
-    "nothing": sample.nothing(),
-    "empty": sample.empty(),
-    "large": sample.large(),
-    "many findings": sample.large(200, 40, 100_000, 20),
-    "all red": sample.large(1000, 50, 50_000, 1),
-}
+RUNS = sample.Runs(
+    {
+        "broken": sample.broken,
+        "healthy": sample.healthy,
+        "nothing": sample.nothing,
+        "empty": sample.empty,
+        "large": sample.large,
+        "many findings": lambda: sample.large(200, 40, 100_000, 20),
+        "all red": lambda: sample.large(1000, 50, 50_000, 1),
+    }
+)
 
 LARGE = {"large", "many findings", "all red"}
 EVERY_RUN = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in RUNS]

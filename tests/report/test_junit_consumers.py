@@ -26,15 +26,17 @@ def gated():
     return replace(run, ended=ended, comparison=Comparison(sample.HOSTILE, new=1))
 
 
-RUNS = {
-    "broken": sample.broken(),
-    "healthy": sample.healthy(1000),
-    "nothing": sample.nothing(),
-    "empty": sample.empty(),
-    "gated": gated(),
-    "large": sample.large(1000, 50, 2000),
-    "all red": sample.large(1000, 50, 50_000),
-}
+RUNS = sample.Runs(
+    {
+        "broken": sample.broken,
+        "healthy": lambda: sample.healthy(1000),
+        "nothing": sample.nothing,
+        "empty": sample.empty,
+        "gated": gated,
+        "large": sample.large,
+        "all red": lambda: sample.large(1000, 50, 50_000),
+    }
+)
 
 
 @pytest.fixture(scope="module")
