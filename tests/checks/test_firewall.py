@@ -363,6 +363,8 @@ def test_a_ban_in_chain_input_fails_where_it_is_of_another_node(small, rules, le
         "-A INPUT -s 203.0.113.0/24 -p udp -m udp --dport 8472 -j DROP",
         "-A INPUT -s 203.0.113.0/24 -p udp -j DROP",
         "-A INPUT ! -i lo -p tcp -m tcp --tcp-flags FIN,SYN FIN,SYN -j DROP",
+        "-A INPUT -p tcp -m hashlimit --hashlimit-above 9/sec --hashlimit-mode srcip -j DROP",
+        "-A INPUT -p tcp -m connlimit --connlimit-above 9 --connlimit-saddr -j REJECT",
     ],
 )
 def test_what_neither_services_nor_other_nodes_need_may_be_refused(small, rule):
@@ -378,6 +380,43 @@ def test_a_list_behind_a_rule_for_everything_from_elsewhere_shows_its_own_rules(
     first(small, *rules, chains=":LOCALINPUT - [0:0]\n:DENYIN - [0:0]\n")
 
     assert [each.subject.part for each in small.findings("firewall.source_bans")] == lists
+
+
+@pytest.mark.parametrize(
+    ("rule", "version", "is_doubted"),
+    [
+        ("-A FORWARD -p tcp -j DROP", "v1.8.7", True),
+        ("-A FORWARD -j DROP", "v1.8.4", True),
+        ("-A FORWARD -p tcp -m comment --comment x -j REJECT", "v1.8.2", True),
+        ("-A FORWARD -s 10.244.0.0/16 -j DROP", "v1.8.7", False),
+        ("-A FORWARD -m conntrack --ctstate NEW -j DROP", "v1.8.7", False),
+        ("-A FORWARD -p tcp -j DROP", "v1.8.8", False),
+        ("-A FORWARD -p tcp -j DROP", "v1.8.9 (nf_tables)", False),
+    ],
+)
+def test_a_rule_that_an_old_iptables_may_print_in_part_is_inconclusive(
+    small, rule, version, is_doubted
+):
+    first(small, rule)
+    text = small.document.commands["iptables-nft-save"].output
+    small.change_output("iptables-nft-save", text.replace("v1.8.9 (nf_tables)", version))
+
+    found = small.findings("firewall.forwards_pods")
+    assert len(found) == 2
+    assert all(bool(each.inconclusive) is is_doubted for each in found)
+    assert not is_doubted or version.removeprefix("v") in found[0].inconclusive
+
+
+@pytest.mark.parametrize(
+    ("version", "level"), [("v1.8.7", Level.WARN), ("v1.8.9 (nf_tables)", Level.FAIL)]
+)
+def test_a_ban_whose_port_may_be_lost_is_no_failure(small, version, level):
+    first(small, "-A INPUT -s 192.0.2.2/32 -p tcp -j DROP", chains="")
+    text = small.document.commands["iptables-nft-save"].output
+    small.change_output("iptables-nft-save", text.replace("v1.8.9 (nf_tables)", version))
+
+    (finding,) = small.findings("firewall.source_bans")
+    assert finding.level is level
 
 
 def test_where_ebpf_forwards_packets_chain_forward_decides_nothing(small):

@@ -334,7 +334,7 @@ class Node:
     @property
     def shadowed(self) -> Iterator[NamedDifference]:
         """Frontends that third-party rules handle."""
-        return shadowed(self.seen, self.dataplane, self.iptables)
+        return shadowed(self.seen, self.dataplane)
 
     @property
     def shadow_doubts(self) -> Iterator[ShadowDoubt]:

@@ -9,7 +9,7 @@ from wirecheck.catalogue.findings import FactMissingError, Ref, SharedCauseError
 from wirecheck.dataplane.clients import LOCALHOST, Clients, clients_of
 from wirecheck.dataplane.compare import leftovers
 from wirecheck.dataplane.compare.comparison import compare
-from wirecheck.dataplane.compare.differences import Difference, Kind
+from wirecheck.dataplane.compare.differences import Difference, Differences, Kind
 from wirecheck.dataplane.compare.leftovers import Leftover
 from wirecheck.dataplane.compare.summary import Common, Summary, summarised
 from wirecheck.dataplane.compare.wording import verdict_of
@@ -186,9 +186,20 @@ def compared(seen: NodeSeen, facts: ProxyFacts, iptables: Iptables) -> Dataplane
     problems = dict.fromkeys(
         [*seen.cluster.service_index.problems, *wanted.problems, *found.problems]
     )
-    summary = summarised(wanted, compare(wanted, found, seen.cluster.readers.equal))
+    differences = compare(wanted, found, seen.cluster.readers.equal)
+    items = tuple(_with_doubts(differences, iptables))
+    summary = summarised(wanted, replace(differences, items=items))
     claims = dict(_claims(wanted, found))
     return Dataplane(seen.ref, summary, left, claims, found.ignored, tuple(problems))
+
+
+def _with_doubts(differences: Differences, iptables: Iptables) -> Iterator[Difference]:
+    """The differences; one is inconclusive where its rules may match less than is printed."""
+    for each in differences:
+        if iptables.may_lack_conditions(each.frontend.family, each.evidence):
+            yield replace(each, kind=Kind.CONDITIONS_UNKNOWN)
+        else:
+            yield each
 
 
 def _require_known(seen: NodeSeen, facts: ProxyFacts) -> None:

@@ -192,7 +192,7 @@ class Firewall:
 
     def _unsure(self, packet: ForwardedPacket, chain: ForwardChain, rule: str) -> str:
         """Why the rule may not match the packet: conditions that its tool does not print."""
-        if chain.variant == VARIANTS[1] or is_kubernetes_rule(rule):
+        if chain.variant == VARIANTS[1]:
             return ""
         return self.iptables.may_lack_conditions(packet.source.version, [rule])
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from wirecheck.catalogue.findings import FactMissingError, SharedCauseError
+from wirecheck.dataplane.kube_chains import is_kubernetes_rule
 from wirecheck.node.listing_doubts import legacy_doubt, listing_doubt, lossy_version
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
@@ -59,14 +60,22 @@ class Iptables:
         command = named if text or self.seen.was_run(named) else plain
         return command, text or self.seen.output_if_asked(plain)
 
+    @cached_property
+    def _lossy(self) -> Mapping[int, str]:
+        """The version of the tool by family, if it does not print all conditions."""
+        return {
+            family: lossy_version(self.seen, family, *self._printed(family)) for family in TOOLS
+        }
+
     def may_lack_conditions(self, family: int, rules: Iterable[str]) -> str:
         """Why one of these rules may match less than is printed; empty if none does.
 
         The listing is believed as a whole where it has ports and marks of Kubernetes' rules. A
         newer version of iptables, in a container or statically linked, may have written others.
         """
-        version = lossy_version(self.seen, family, *self._printed(family))
-        doubted = (each for each in rules if version and may_be_bare(each.removeprefix(OF_NFT)))
+        version = self._lossy[family]
+        lines = (each.removeprefix(OF_NFT) for each in rules) if version else ()
+        doubted = (each for each in lines if may_be_bare(each) and not is_kubernetes_rule(each))
         if (rule := next(doubted, "")) == "":
             return ""
         return (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from wirecheck.api_index.host_ports import host_ports
@@ -11,7 +11,6 @@ from wirecheck.dataplane.compare.differences import Difference, Kind
 from wirecheck.node.dataplane import Dataplane, NamedDifference
 from wirecheck.node.firewall import Firewall
 from wirecheck.node.host_port_rules import PortMapping
-from wirecheck.node.iptables import Iptables
 from wirecheck.node.port_mappings import PortMappings, target_of
 from wirecheck.node.seen import NodeSeen
 
@@ -38,16 +37,11 @@ class ShadowDoubt:
     reason: str
 
 
-def shadowed(seen: NodeSeen, dataplane: Dataplane, iptables: Iptables) -> Iterator[NamedDifference]:
+def shadowed(seen: NodeSeen, dataplane: Dataplane) -> Iterator[NamedDifference]:
     """Frontends that third-party rules handle, except for the Service's own load balancer."""
     for each in dataplane.of(Kind.SHADOWED):
-        if not (_unsure(each, iptables) or _is_own_load_balancer(seen, each.difference)):
+        if not _is_own_load_balancer(seen, each.difference):
             yield each
-
-
-def _unsure(each: NamedDifference, iptables: Iptables) -> str:
-    """Why the third-party rules may not match the frontend's connections."""
-    return iptables.may_lack_conditions(each.difference.frontend.family, each.evidence)
 
 
 def _is_own_load_balancer(seen: NodeSeen, difference: Difference) -> bool:
@@ -73,13 +67,16 @@ def shadow_doubts(
     seen: NodeSeen, dataplane: Dataplane, mappings: PortMappings, firewall: Firewall
 ) -> Iterator[ShadowDoubt]:
     """Frontends that chains of one priority handle, and tables that were not read."""
-    for each in dataplane.of(Kind.SHADOWED):
-        if reason := _unsure(each, firewall.iptables):
-            yield ShadowDoubt(each.ref, each.expected, each.found, each.evidence, reason)
     for each in dataplane.of(Kind.ORDER_UNKNOWN):
         if not _is_own_load_balancer(seen, each.difference):
             yield ShadowDoubt(each.ref, each.expected, each.found, each.evidence, SAME_PRIORITY)
-    yield from _unrecognised(seen, dataplane)
+    yield from _by_rule(seen, dataplane.of(Kind.TABLE_UNKNOWN), lambda _: UNRECOGNISED)
+    iptables = firewall.iptables
+    yield from _by_rule(
+        seen,
+        dataplane.of(Kind.CONDITIONS_UNKNOWN),
+        lambda each: iptables.may_lack_conditions(each.difference.frontend.family, each.evidence),
+    )
     for mapping in mappings.in_nftables:
         yield from _of_mapping(seen, mapping)
     for table in firewall.unread_tables:
@@ -89,19 +86,22 @@ def shadow_doubts(
             yield ShadowDoubt(part, nothing, "rules that were not read", (), UNREAD)
 
 
-def _unrecognised(seen: NodeSeen, dataplane: Dataplane) -> Iterator[ShadowDoubt]:
-    """Frontends behind rules of nftables tables that are not recognised; a rule for many is one."""
-    by_rule: dict[str, list[NamedDifference]] = {}
-    for each in dataplane.of(Kind.TABLE_UNKNOWN):
-        by_rule.setdefault(each.evidence[-1], []).append(each)
-    for rule, found in by_rule.items():
+def _by_rule(
+    seen: NodeSeen, doubted: Iterable[NamedDifference], why: Callable[[NamedDifference], str]
+) -> Iterator[ShadowDoubt]:
+    """Frontends behind rules whose effect is not known; a rule for many is one doubt."""
+    by_rule: dict[str, dict[Ref, NamedDifference]] = {}
+    for each in doubted:
+        by_rule.setdefault(each.evidence[-1], {})[each.ref] = each
+    for rule, by_frontend in by_rule.items():
+        found = list(by_frontend.values())
         if len(found) > MOST_FRONTENDS:
             first, part = found[0], seen.part(rule)
             what = f"{len(found):,} frontends, for example {first.ref}: {first.found}"
-            yield ShadowDoubt(part, "a recognised rule", what, first.evidence, UNRECOGNISED)
+            yield ShadowDoubt(part, "a known effect", what, first.evidence, why(first))
         else:
             for each in found:
-                yield ShadowDoubt(each.ref, each.expected, each.found, each.evidence, UNRECOGNISED)
+                yield ShadowDoubt(each.ref, each.expected, each.found, each.evidence, why(each))
 
 
 def _of_mapping(seen: NodeSeen, mapping: PortMapping) -> Iterator[ShadowDoubt]:

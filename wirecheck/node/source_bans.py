@@ -81,12 +81,14 @@ class SourceBans:
             found += bans_of(ruleset, self._packets(family), self._between_nodes(family))
         if not is_any and not tables:
             raise NotApplicable("the node has no iptables rules")
-        cutting = [each for ban in found if (each := SourceBan(ban, self._cut(ban))).cut]
-        others = [
-            ban
-            for ban in found
-            if ban.is_for_services and not any(each.ban is ban for each in cutting)
-        ]
+        cutting: list[SourceBan] = []
+        others: list[Ban] = []
+        for ban in found:
+            cut = self._cut(ban)
+            if cut and not self.iptables.may_lack_conditions(ban.family, ban.rules):
+                cutting.append(SourceBan(ban, cut))
+            elif cut or ban.is_for_services:
+                others.append(ban)
         return (*cutting, *_listed(others))
 
     def _packets(self, family: int) -> Sequence[Packet]:

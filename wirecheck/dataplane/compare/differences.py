@@ -36,6 +36,8 @@ class Kind(StrEnum):
     HEALTH_CHECK_PORT = "health check port not opened"
     ORDER_UNKNOWN = "order of chains unknown"
     """A third-party rule may or may not take its connections: this frontend is inconclusive."""
+    CONDITIONS_UNKNOWN = "conditions not listed"
+    """The same for third-party rules whose conditions the tool may not print."""
     TABLE_UNKNOWN = "unrecognised rules of an nftables table"
     """The same for rules of other programs that are not recognised."""
     NOT_UNDERSTOOD = "unrecognised rules"

@@ -31,6 +31,8 @@ MOST_FILTERING = 200
 """Rules of a chain that are searched for one that accepts packets."""
 
 SOURCES = frozenset({"network", "interface"})
+RATE = "limit "
+"""Of hashlimit and connlimit, which have no list of sources."""
 BY_SOURCE = (" saddr", " src", "src,", "--src-cc", "--src-range", "-m recent", "--mac-source")
 """In the text of a condition that is not followed: it is about the source."""
 
@@ -201,7 +203,7 @@ def _leaves(action: object) -> bool:
 
 
 def _is_source(test: SourceTest) -> bool:
-    if test == OTHERS:
+    if test == OTHERS or RATE in test.value:
         return False
     return test.kind in SOURCES or any(each in f"{test.value} " for each in BY_SOURCE)
 
