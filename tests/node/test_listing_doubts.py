@@ -163,6 +163,19 @@ def test_a_family_that_no_pod_uses_counts_as_empty(small: SmallCluster) -> None:
     assert iptables(small).rules[4] == FILTER
 
 
+def test_a_family_that_only_services_use_is_not_without_rules(small: SmallCluster) -> None:
+    """Otherwise every IPv6 frontend of the cluster would be missing on this node."""
+    remark = "# Table `nat' is incompatible, use 'nft' tool.\n"
+    add(small, "ip6tables-nft-save", output=remark + FILTER.replace("iptables", "ip6tables"))
+    small.api["services"][0]["spec"]["clusterIPs"].append("fd00:96::1")
+
+    assert iptables(small).rules_in("filter")[6]
+    with pytest.raises(SharedCauseError, match="table ip6 nat on n1"):
+        _ = iptables(small).rules
+    with pytest.raises(SharedCauseError, match="table ip6 nat on n1"):
+        iptables(small).rules_in("nat")
+
+
 @pytest.mark.parametrize(
     ("commands", "files", "names"),
     [
