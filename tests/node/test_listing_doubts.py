@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from msgspec.structs import replace
 
@@ -48,6 +50,57 @@ def test_an_old_iptables_is_named_with_its_version(small: SmallCluster) -> None:
         _ = iptables(small).rules
     with pytest.raises(SharedCauseError, match=r"v1\.8\.4"):
         small.findings("firewall.forwards_pods")
+
+
+def of_nft(expression: list[dict[str, object]], *more: dict[str, object]) -> str:
+    """Table filter of OLD as nft lists it; `expression` is the first rule of KUBE-FORWARD."""
+    lines = [line for line in OLD.splitlines() if line.startswith("-A ")]
+    chains = [line.split()[1] for line in lines]
+    rules = [{"rule": {"chain": name, "expr": []}} for name in chains]
+    bare = lines.index("-A KUBE-FORWARD -j ACCEPT")
+    rules[bare] = {"rule": {"chain": "KUBE-FORWARD", "expr": expression}}
+    return json.dumps({"nftables": [*rules, *more]})
+
+
+MARKED = {
+    "match": {
+        "op": "==",
+        "left": {"&": [{"meta": {"key": "mark"}}, 0x4000]},
+        "right": 0x4000,
+    }
+}
+
+
+def test_nft_completes_what_an_old_iptables_does_not_print(small: SmallCluster) -> None:
+    small.change_output(NFT, OLD)
+    add(small, "nft-table ip filter", output=of_nft([MARKED, {"accept": None}]))
+
+    rules = iptables(small).rules[4]
+    assert "-A KUBE-FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT" in rules
+    assert small.findings("firewall.forwards_pods") == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"output": of_nft([MARKED], {"rule": {"chain": "FORWARD", "expr": []}})}, r"v1\.8\.4"),
+        ({"status": None, "problem": "too large"}, r"too large \(limits: 20 s and 4 MiB\)"),
+        ({"status": None, "problem": "time limit"}, r"`nft -j list table ip filter` .*time limit"),
+        ({"status": 1}, "exit status 1"),
+    ],
+)
+def test_nft_s_listing_that_does_not_help(
+    small: SmallCluster, fields: dict[str, object], reason: str
+) -> None:
+    small.change_output(NFT, OLD)
+    add(small, "nft-table ip filter", **fields)
+    argv = ["nft", "-j", "list", "table", "ip", "filter"]
+    assert small.document
+    record = replace(small.document.commands["nft-table ip filter"], argv=argv)
+    small.change_document(commands={**small.document.commands, "nft-table ip filter": record})
+
+    with pytest.raises(SharedCauseError, match=reason):
+        _ = iptables(small).rules
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,8 @@ NODE_COMMANDS: tuple[NodeCommand, ...] = (
         "well.",
         "table FAMILY NAME exists (ip, ip6 or inet), and no other command lists it; at most 16 "
         "tables, 10 s and 1 MiB for each. Names with other characters than letters, digits, `_`, "
-        "`.` and `-` are left out",
+        "`.` and `-` are left out. Tables of iptables only if its version is older than 1.8.8, "
+        "which does not print all ports and marks: 20 s and 4 MiB for each",
     ),
     NodeCommand(
         "nft-table-terse",

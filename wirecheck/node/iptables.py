@@ -9,10 +9,12 @@ from functools import cached_property
 from wirecheck.catalogue.findings import FactMissingError, SharedCauseError
 from wirecheck.dataplane.kube_chains import is_kubernetes_rule
 from wirecheck.node.listing_doubts import legacy_doubt, listing_doubt, lossy_version
+from wirecheck.node.nftables import tables_of_iptables
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.iptables import IptablesDump
 from wirecheck.parse.iptables_doubts import may_be_bare
+from wirecheck.parse.restored_conditions import restored
 
 TOOLS = {4: "iptables", 6: "ip6tables"}
 OF_NFT = "nft: "
@@ -54,11 +56,24 @@ class Iptables:
         raise SharedCauseError(doubt)
 
     def _printed(self, family: int) -> tuple[str, str]:
-        """The command that listed the rules of a family, and its output."""
+        """The command that listed the rules of a family, and its output, completed by nft's."""
+        if family not in self._kept:
+            self._kept[family] = self._read(family)
+        return self._kept[family]
+
+    @cached_property
+    def _kept(self) -> dict[int, tuple[str, str]]:
+        return {}
+
+    def _read(self, family: int) -> tuple[str, str]:
         named, plain = f"{TOOLS[family]}-nft-save", f"{TOOLS[family]}-save"
         text = self.seen.output_if_asked(named)
         command = named if text or self.seen.was_run(named) else plain
-        return command, text or self.seen.output_if_asked(plain)
+        text = text or self.seen.output_if_asked(plain)
+        if lossy_version(self.seen, family, command, text):
+            tables = tables_of_iptables(self.seen, family)
+            text = (tables and restored(str(text), tables)) or text
+        return command, text
 
     @cached_property
     def _lossy(self) -> Mapping[int, str]:

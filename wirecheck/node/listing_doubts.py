@@ -49,7 +49,8 @@ def _reasons(
     if doubts.bare:
         yield (
             f"{command} v{doubts.version} on {seen.name} does not print ports and marks in rules "
-            f"that iptables 1.8.8 or later wrote, as in `{doubts.bare[:LONGEST_RULE]}`. {_NEWER}"
+            f"that iptables 1.8.8 or later wrote, as in `{doubts.bare[:LONGEST_RULE]}`. "
+            f"{_of_nft(seen, family)}{_NEWER}"
         )
     yield from filter(None, [_unreadable(seen, command, doubts)])
     for table, remark in doubts.remarks:
@@ -70,6 +71,17 @@ def _reasons(
             f"Install the legacy tools on the node, or check it through an agent pod, whose image "
             "has them (`agent.image` in the inventory)."
         )
+
+
+def _of_nft(seen: NodeSeen, family: int) -> str:
+    """Why nft did not complete the listing, as a sentence; empty if it was not asked."""
+    for table in ("raw", "mangle", "nat", "filter"):
+        record = seen.facts.commands.get(f"nft-table {FAMILIES[family]} {table}")
+        if record is not None and (record.problem or record.status):
+            problem = record.problem or f"exit status {record.status}"
+            limits = " (limits: 20 s and 4 MiB)" if record.problem else ""
+            return f"`{' '.join(record.argv)}` did not show them: {problem}{limits}. "
+    return ""
 
 
 def _unreadable(seen: NodeSeen, command: str, doubts: Doubts) -> str:

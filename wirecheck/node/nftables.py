@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
-from wirecheck.dataplane.nftables.tables import NamedTable
+from wirecheck.dataplane.nftables.tables import PRIORITIES, NamedTable
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
+from wirecheck.parse.nftables import NftTable
 
 KUBE_PROXY = {4: "nft-kube-proxy", 6: "nft-kube-proxy6"}
+FAMILIES = {4: "ip", 6: "ip6"}
 PAIR = 2
 OTHER, TERSE = "nft-table", "-t"
 """How the id of a table's record begins, before family and name; nft's option for no elements."""
@@ -39,13 +42,26 @@ def other_tables(seen: NodeSeen) -> Iterator[NamedTable]:
     for command, record in seen.facts.commands.items():
         kind, _, label = command.partition(" ")
         family, _, name = label.partition(" ")
-        if kind == OTHER and record.status == 0 and not record.problem:
+        is_own = family != "inet" and name in PRIORITIES
+        if kind == OTHER and not is_own and record.status == 0 and not record.problem:
             try:
                 text, has_elements = record.output, TERSE not in record.argv
                 table = seen.cluster.readers.texts.nft_other(text, has_elements=has_elements)
             except ParseError:
                 continue  # It counts as one that was not read.
             yield NamedTable(family, name, table)
+
+
+def tables_of_iptables(seen: NodeSeen, family: int) -> Mapping[str, NftTable]:
+    """The tables of iptables as nft lists them, by name; only where its own tool is too old."""
+    found = {}
+    for name in PRIORITIES:
+        record = seen.facts.commands.get(f"{OTHER} {FAMILIES[family]} {name}")
+        if record is not None and record.status == 0 and not record.problem:
+            with suppress(ParseError):
+                text = record.output
+                found[name] = seen.cluster.readers.texts.nft_other(text, has_elements=True)
+    return found
 
 
 def has_target(seen: NodeSeen, address: str, port: int) -> bool:

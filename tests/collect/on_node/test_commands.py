@@ -348,6 +348,29 @@ def test_an_agent_lends_its_iptables_where_the_nodes_loses_conditions(
     assert f" v{used}" in commands.list_rules(Ample())["iptables-nft-save"]["output"]
 
 
+@pytest.mark.parametrize(("version", "listed"), [("1.8.7", ["filter", "nat"]), ("1.8.8", [])])
+def test_nft_lists_the_tables_of_iptables_where_its_own_tool_loses_conditions(
+    monkeypatch: pytest.MonkeyPatch, version: str, listed: list[str]
+) -> None:
+    names = "table ip nat\ntable ip filter\ntable ip6 nat\ntable inet admin\n"
+
+    def run(
+        identity: str, limit: float, *, table: tuple[str, ...] = (), **_: object
+    ) -> dict[str, Any]:
+        output = save(version) if identity == "iptables-nft-save" else ""
+        assert limit <= 20 or not table
+        return {"argv": list(commands.TABLE[identity]), "status": 0, "output": output}
+
+    monkeypatch.setattr(commands, "has", lambda tool: tool in ("iptables-nft-save", "nft"))
+    monkeypatch.setattr(commands, "legacy_tables", lambda _="": [])
+    monkeypatch.setattr(commands, "can_be_there", lambda _: True)
+    monkeypatch.setattr(commands, "table_names", lambda: {"argv": [], "output": names})
+    monkeypatch.setattr(commands, "run", run)
+
+    found = [each for each in commands.list_rules(Ample()) if each.startswith("nft-table ")]
+    assert sorted(found) == ["nft-table inet admin", *(f"nft-table ip {each}" for each in listed)]
+
+
 @pytest.mark.parametrize(
     ("tool", "version", "loses"),
     [

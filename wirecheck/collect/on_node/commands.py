@@ -11,8 +11,15 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 from wirecheck.collect.on_node.bundled_tools import bundled, own_libraries
 from wirecheck.collect.on_node.deadline import Deadline, has_ended, kill, kill_with_me
 from wirecheck.collect.on_node.legacy_tables import are_empty
-from wirecheck.collect.on_node.nf_tables import native_parts, table_names
-from wirecheck.collect.on_node.nft_tables import BYTES, SECONDS, others
+from wirecheck.collect.on_node.nf_tables import IPTABLES, native_parts, table_names
+from wirecheck.collect.on_node.nft_tables import (
+    BYTES,
+    BYTES_OF_IPTABLES,
+    SECONDS,
+    SECONDS_OF_IPTABLES,
+    of_iptables,
+    others,
+)
 from wirecheck.collect.on_node.udp_entries import UdpEntries
 
 TABLE: Dict[str, Tuple[str, ...]] = {
@@ -144,7 +151,9 @@ def run(
         preexec_fn=prepare,  # noqa: PLW1509 - the program has one thread
     )
     kill_with_me(child.pid)
-    most = BYTES if table and "-t" not in argv else MOST_UDP_BYTES if entries else MOST_BYTES
+    most = MOST_UDP_BYTES if entries else MOST_BYTES
+    if table:
+        most = BYTES_OF_IPTABLES if _is_of_iptables(table) else BYTES
     output, errors, problem = _collect(child, began + limit, entries, most)
     if problem:
         kill(child.pid)
@@ -235,15 +244,25 @@ def list_rules(deadline: Deadline) -> Dict[str, JsonObject]:
         if TABLE[identity][0] in LENT and loses_conditions(record, records):
             record = run(identity, deadline.left() - RESERVE, lent=True)
         records[identity] = record
-    for other in others(records[TABLES].get("output", "")):
+    names = records[TABLES].get("output", "")
+    tables = others(names)
+    for identity in ("iptables-nft-save", "ip6tables-nft-save", "iptables-save", "ip6tables-save"):
+        if loses_conditions(records[identity], records) and has("nft"):
+            tables += of_iptables("ip6" if identity.startswith("ip6") else "ip", names)
+    for other in tables:
         records[" ".join((OTHER, *other))] = _list_table(other, deadline)
     return records
 
 
+def _is_of_iptables(table: Tuple[str, ...]) -> bool:
+    return table[0] != "inet" and table[1] in IPTABLES
+
+
 def _list_table(table: Tuple[str, str], deadline: Deadline) -> JsonObject:
-    """One nftables table of another program, without elements of sets if it is large."""
-    record = run(OTHER, min(SECONDS, deadline.left() - RESERVE), table=table)
-    if record.get("problem") == "too large":
+    """One nftables table, without elements of sets if it is large."""
+    seconds = SECONDS_OF_IPTABLES if _is_of_iptables(table) else SECONDS
+    record = run(OTHER, min(seconds, deadline.left() - RESERVE), table=table)
+    if record.get("problem") == "too large" and not _is_of_iptables(table):
         record = run(OTHER + "-terse", min(SECONDS, deadline.left() - RESERVE), table=table)
     return record
 
@@ -253,11 +272,11 @@ def loses_conditions(record: JsonObject, records: Dict[str, JsonObject]) -> bool
 
     It does not print the ports and marks in rules that later versions wrote.
     """
-    version = records.get("iptables-version", {}).get("output", "")
-    if "-nft-" not in record["argv"][0] and "nf_tables" not in version:
-        return False
     found = _GENERATED.match(record.get("output", ""))
-    return bool(found) and tuple(map(int, found.group(1).split("."))) < (1, 8, 8)  # type: ignore
+    if not found or tuple(map(int, found.group(1).split("."))) >= (1, 8, 8):
+        return False
+    version = records.get("iptables-version", {}).get("output", "")
+    return "-nft-" in record["argv"][0] or "nf_tables" in version
 
 
 def _by_netlink(

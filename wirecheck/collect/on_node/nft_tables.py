@@ -14,6 +14,9 @@ SECONDS = 10.0
 """For one table: nft before 1.0.1 reads all tables to list one."""
 BYTES = 1 << 20
 """A longer table is listed without the elements of its sets, such as block lists."""
+BYTES_OF_IPTABLES = 4 << 20
+SECONDS_OF_IPTABLES = 20.0
+"""For a table of iptables, where its own tool does not print all conditions: 1,500 Services."""
 LISTED = frozenset({"kube-proxy", "cni_hostport", "crio-hostports"})
 """Names of tables that have commands of their own, in the families ip and ip6."""
 _LINE = re.compile(r"table (ip|ip6|inet) ([A-Za-z][A-Za-z0-9_.-]{0,127})", re.ASCII)
@@ -28,3 +31,10 @@ def others(names: str) -> List[Tuple[str, str]]:
         if match and not (match.group(1) != "inet" and match.group(2) in LISTED | IPTABLES):
             found.append((match.group(1), match.group(2)))
     return found[:MOST]
+
+
+def of_iptables(family: str, names: str) -> List[Tuple[str, str]]:
+    """The tables of iptables of a family (ip, ip6) that the kernel has."""
+    lines = names.splitlines()
+    own = ("raw", "mangle", "nat", "filter")
+    return [(family, each) for each in own if "table %s %s" % (family, each) in lines]
