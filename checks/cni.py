@@ -51,7 +51,7 @@ def agent_ready(node: Node) -> Findings:
         )
     for agent in [*agents, *node.cni.agents_beside]:
         if not agent.is_ready and not agent.is_terminating:
-            yield Finding(agent, expected="Ready", found="not Ready")
+            yield Finding(agent, expected="Ready", found="not Ready", since=agent.since_readiness)
 
 
 @check(

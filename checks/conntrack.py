@@ -113,6 +113,7 @@ def no_table_full_logged(node: Node) -> Findings:
             found=event,
             level=Level.FAIL if recent else Level.WARN,
             key=event.pattern,
+            since=event.since,
         )
 
 

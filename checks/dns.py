@@ -483,7 +483,9 @@ def replicas_ready(cluster: Cluster) -> Findings:
         yield Finding(cluster, expected="at least one DNS replica", found="none")
     for replica in cluster.dns_replicas:
         if not replica.is_ready:
-            yield Finding(replica, expected="Ready", found="not Ready")
+            yield Finding(
+                replica, expected="Ready", found="not Ready", since=replica.since_readiness
+            )
 
 
 @check(

@@ -36,6 +36,7 @@ def healthz(node: Node) -> Findings:
             expected="status 200 at http://127.0.0.1:10256/healthz",
             found=problem,
             evidence=node.proxy.sync_evidence,
+            since=node.proxy.last_sync,
         )
 
 
@@ -67,6 +68,7 @@ def sync_lag(node: Node) -> Findings:
                 expected=f"a sync within {node.threshold(SYNC_DELAY):.0f} s of a change",
                 found=f"a change has been waiting for {waiting:.0f} s",
                 evidence=node.proxy.sync_evidence,
+                since=node.proxy.last_sync_of(sync),
             )
 
 

@@ -415,4 +415,5 @@ def kernel_log(node: Node) -> Findings:
                 level=Level.WARN,
                 key=error.pattern,
                 names={"pattern": error.pattern},
+                since=error.since,
             )

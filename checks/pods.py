@@ -172,7 +172,7 @@ def network_daemons_ready(node: Node) -> Findings:
             )
         for pod in part.pods:
             if not pod.is_ready and not pod.is_terminating:
-                yield Finding(pod, expected="Ready", found="not Ready")
+                yield Finding(pod, expected="Ready", found="not Ready", since=pod.since_readiness)
 
 
 @check(

@@ -84,6 +84,17 @@ def test_a_replica_that_is_not_ready_is_found(small):
     assert finding.found == "not Ready"
 
 
+@pytest.mark.parametrize(
+    ("time", "at"), [("2026-11-22T19:03:40Z", 1795374220.0), ("", None), ("tomorrow", None)]
+)
+def test_a_replica_is_not_ready_since_its_condition_changed(small, time, at):
+    condition = {"type": "Ready", "status": "False", "lastTransitionTime": time}
+    small.api["pods"][0]["status"]["conditions"] = [condition]
+
+    (finding,) = small.findings("dns.replicas_ready")
+    assert (finding.since.at if finding.since else None) == at
+
+
 def test_a_cluster_without_dns_replicas_is_found(small):
     small.api["pods"] = small.api["pods"][1:]
     small.api["endpointSlices"] = []

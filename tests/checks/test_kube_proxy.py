@@ -10,7 +10,13 @@ import pytest
 from msgspec.structs import replace
 
 from tests.checks.test_services import failing, ipvs_node, node, rules, with_http, with_output
-from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable, SharedCauseError
+from wirecheck.catalogue.findings import (
+    FactMissingError,
+    Level,
+    NotApplicable,
+    SharedCauseError,
+    Since,
+)
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.snapshot.netns import Address, Link, Namespace
@@ -49,6 +55,20 @@ def test_a_change_that_waits_for_its_sync_is_found(node, queued, done, count):
 
     assert len(found) == count
     assert all("been waiting for 300 s" in each.found for each in found)
+
+
+def test_a_change_that_waits_has_waited_since_the_last_sync(node):
+    seen = node.seen.facts.finished
+    (found,) = findings(with_metrics(node, seen - 300, seen - 301), "sync_lag")
+
+    assert found.since == Since(seen - 301, "kube-proxy's last sync")
+
+
+def test_a_kube_proxy_that_never_synced_shows_no_time(node):
+    seen = node.seen.facts.finished
+    found = findings(with_metrics(node, seen - 300, 0), "sync_lag")
+
+    assert [each.since for each in found] == [None]
 
 
 def test_a_sync_may_be_given_more_time(node):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress
 from wirecheck.api_index.node_addresses import valid_addresses
-from wirecheck.catalogue.findings import Ref
+from wirecheck.catalogue.findings import Ref, Since
 from wirecheck.snapshot.objects import metadata
 from wirecheck.snapshot.objects.metadata import Metadata, OwnerReference
 from wirecheck.snapshot.objects.pod import DnsConfig, PodObject
@@ -85,6 +87,16 @@ class Pod:
     def is_running(self) -> bool:
         """Whether the pod runs and is to stay: neither finished nor being deleted."""
         return is_running(self.object)
+
+    @property
+    def since_readiness(self) -> Since | None:
+        """When the condition Ready last changed; None if the API does not show it."""
+        for each in self.object.status.conditions:
+            if each.type == "Ready":
+                with suppress(ValueError):
+                    at = datetime.fromisoformat(each.last_transition_time)
+                    return Since(at.timestamp(), "the pod's condition Ready")
+        return None
 
     @property
     def is_ready(self) -> bool:

@@ -60,6 +60,14 @@ class Ref:
         return (self.kind, self.namespace, self.name)
 
 
+@dataclass(frozen=True, slots=True)
+class Since:
+    """Since when a finding exists: `at`, in seconds since the epoch, and the fact that shows it."""
+
+    at: float
+    by: str
+
+
 class Subject(Protocol):
     """An object that a finding can be about."""
 
@@ -80,6 +88,7 @@ class Finding:
     `key` distinguishes several findings about one subject if `expected` does not.
     `names` are values for the remedy's placeholders (see `remedies`).
     `remedy` replaces the check's where that one does not fit this finding.
+    `since` is for findings whose beginning a fact shows, such as a time in the kernel log.
     """
 
     subject: Ref
@@ -92,6 +101,7 @@ class Finding:
     key: str
     names: tuple[tuple[str, str], ...]
     remedy: str
+    since: Since | None
 
     def __init__(
         self,
@@ -106,6 +116,7 @@ class Finding:
         key: str = "",
         names: Mapping[str, str] | None = None,
         remedy: str = "",
+        since: Since | None = None,
     ) -> None:
         put = object.__setattr__
         put(self, "subject", subject if isinstance(subject, Ref) else subject.ref)
@@ -118,6 +129,7 @@ class Finding:
         put(self, "key", key)
         put(self, "names", tuple((names or {}).items()))
         put(self, "remedy", remedy)
+        put(self, "since", since)
 
     @property
     def identity(self) -> tuple[Ref, str, str]:

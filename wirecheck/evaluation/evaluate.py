@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import ChainMap
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
@@ -27,7 +28,7 @@ from wirecheck.model.node import Node
 from wirecheck.model.remedy_names import RemedyNames
 from wirecheck.results.measures import NodeMeasures, measured_on
 from wirecheck.results.outcomes import outcome_of
-from wirecheck.results.records import FURTHER, FindingRecord, ItemResult, Object
+from wirecheck.results.records import FURTHER, FindingRecord, ItemResult, Object, SinceRecord
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
 from wirecheck.snapshot.index import SnapshotIndex, VisitRecord, VisitStatus
 from wirecheck.snapshot.node_document import NodeDocument
@@ -325,6 +326,7 @@ def _listed(check: Check, name: str, records: list[FindingRecord]) -> list[Findi
         evidence=[],
         remedy="",
         inspect="",
+        since=None,
     )
     return [*listed, further]
 
@@ -352,7 +354,19 @@ def _record(check: Check, finding: Finding, rounds: int) -> FindingRecord:
         key=_lasting_key(check, finding),
         evidence=list(finding.evidence),
         looks=rounds,
+        since=since_record(finding),
     )
+
+
+def since_record(finding: Finding) -> SinceRecord | None:
+    """What the check knows; a time that is none, from a damaged document, is left out."""
+    if finding.since is None:
+        return None
+    try:
+        time = datetime.fromtimestamp(finding.since.at, tz=UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
+    return SinceRecord(time.strftime("%Y-%m-%dT%H:%M:%SZ"), finding.since.by)
 
 
 def _lasting_key(check: Check, finding: Finding) -> str:

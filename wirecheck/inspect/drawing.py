@@ -141,6 +141,8 @@ def found_lines(findings: Sequence[FindingView]) -> Iterator[Line]:
             label=each.outcome.upper(),
             style=STYLES.get(each.level, ""),
         )
+        if each.since:
+            yield Line(each.since, label="  since")
         if each.follows_from:
             yield Line(each.follows_from, label="  follows from")
         if each.level != "error":

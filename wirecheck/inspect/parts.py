@@ -43,6 +43,8 @@ class FindingView(View, frozen=True, kw_only=True):
     expected: str = ""
     found: str = ""
     evidence: list[str] = []
+    since: str = ""
+    """Since when, and which fact shows it; empty if none does."""
     follows_from: str = ""
     """The check from whose finding this one likely follows; empty if it is a root cause."""
     step: str = ""

@@ -16,6 +16,7 @@ from wirecheck.evaluation.evaluate import Evaluation, visited
 from wirecheck.inspect.parts import FindingView, Source
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
+from wirecheck.report.sentences import since_words
 from wirecheck.results.causes import ItemKey, symptoms
 from wirecheck.results.ordering import WORST_FIRST
 from wirecheck.results.records import ItemResult
@@ -89,6 +90,7 @@ def findings_of(items: Collection[ItemResult]) -> Iterator[FindingView]:
                 expected=each.expected,
                 found=f"{each.found} (flaky: {each.flaky})" if each.flaky else each.found,
                 evidence=list(each.evidence),
+                since=since_words(each),
                 follows_from=follows_from,
             )
         if item.outcome is Outcome.ERROR and item.reason and not item.folded:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from wirecheck.catalogue.findings import Since
 from wirecheck.parse.kernel_log import PATTERNS, pattern_of
 from wirecheck.snapshot.node_document import KernelLine
 
@@ -19,6 +20,7 @@ class LogEvent:
     when: str
     times: int
     age_minutes: float
+    since: Since
 
     def __str__(self) -> str:
         """The last line, its time and the number of lines of the pattern."""
@@ -50,4 +52,5 @@ def log_events(lines: Iterable[KernelLine], now: float) -> Iterator[LogEvent]:
             when=datetime.fromtimestamp(last.time, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
             times=len(found),
             age_minutes=(now - last.time) / 60,
+            since=Since(min(line.time for line in found), "the first such line in the kernel log"),
         )

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import yaml
 
-from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Since
 from wirecheck.dataplane.proxy import Mode, ProxyFacts, proxy_facts
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.sync_metrics import Sync, parse_sync_metrics
 from wirecheck.snapshot.node_document import HttpAnswer
 
 BUILD_INFO = re.compile(r'^kubernetes_build_info\{.*git_version="([^"]+)"', re.MULTILINE)
+LAST_SYNC = "kube-proxy's last sync"
 SILENT = HttpAnswer(error="was not asked")
 
 
@@ -142,6 +144,18 @@ class KubeProxy:
             return parse_sync_metrics(self._answer("metrics").body)
         except ParseError as error:
             raise FactMissingError(f"{self.node}: {error}") from error
+
+    @property
+    def last_sync(self) -> Since | None:
+        """Its last sync of the family that waits longest; None if that is not known."""
+        with suppress(FactMissingError):
+            done = [each.done for each in self.syncs]
+            return Since(min(done), LAST_SYNC) if done and min(done) > 0 else None
+        return None
+
+    def last_sync_of(self, sync: Sync) -> Since | None:
+        """The last sync of a family; None if there was none."""
+        return Since(sync.done, LAST_SYNC) if sync.done > 0 else None
 
     def seconds_waiting(self, sync: Sync) -> float:
         """Return how long the last change has waited for a sync; 0 if none waits."""

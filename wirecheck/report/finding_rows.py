@@ -51,6 +51,7 @@ class FindingRow:
     rounds: int = 1
     standing: str = ""
     evidence: str = field(default="", compare=False)
+    since: str = field(default="", compare=False)
     inspect: str = field(default="", compare=False)
     """The command that shows the object."""
     evidence_of: str = field(default="", compare=False)
@@ -147,6 +148,7 @@ def row_of(
         rounds=finding.looks,
         standing=standing_word(finding),
         evidence="\n".join(middle_shortened(text, LONGEST) for text in finding.evidence),
+        since=sentences.since_words(finding),
         inspect=sentences.inspect_command(finding, started) if started else "",
         accepted=finding.standing in ACCEPTED,
     )

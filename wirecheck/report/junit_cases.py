@@ -21,6 +21,7 @@ from wirecheck.report.sentences import (
     following_sentence,
     inspect_command,
     object_name,
+    since_words,
 )
 from wirecheck.results.causes import symptoms
 from wirecheck.results.ordering import (
@@ -252,6 +253,8 @@ def _finding(finding: FindingRecord, started: RunStarted, detail: Detail) -> Ite
     yield f"{finding.level}{f' ({word})' if word else ''}: {object_name(finding)}"
     yield f"  expected: {shortened(finding.expected, detail.text)}"
     yield f"  found:    {shortened(finding.found, detail.text)}"
+    if words := since_words(finding):
+        yield f"  {words}"
     if finding.looks > 1:
         yield f"  identical in {finding.looks} rounds"
     lines = [line for text in finding.evidence for line in text.split("\n")]

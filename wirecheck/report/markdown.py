@@ -24,6 +24,7 @@ from wirecheck.report.sentences import (
     inspect_command,
     object_name,
     run_sentence,
+    since_words,
 )
 from wirecheck.results.causes import ItemKey, symptoms
 from wirecheck.results.ordering import (
@@ -166,13 +167,13 @@ def _item(item: ItemResult, findings: Sequence[FindingRecord]) -> Iterator[str]:
     if item.reason:
         yield f"- {where}{safe(shortened(item.reason, LONGEST))}"
     for finding in findings:
-        word = standing_word(finding)
+        word, since = standing_word(finding), safe(since_words(finding))
         expected, found = (
             safe(shortened(text, LONGEST)) for text in (finding.expected, finding.found)
         )
         yield (
             f"- {where}{f'({word}) ' if word else ''}**{safe(object_name(finding))}**: "
-            f"expected {expected}; found {found}"
+            f"expected {expected}; found {found}{f', {since}' if since else ''}"
         )
     if len(item.findings) > len(findings):
         yield f"- {where}… and {len(item.findings) - len(findings):,} more, in the report"

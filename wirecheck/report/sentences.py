@@ -13,7 +13,7 @@ from wirecheck.results.records import (
     RunStarted,
 )
 from wirecheck.results.tally import WORDS
-from wirecheck.text import duration, listed, plural
+from wirecheck.text import duration, listed, moment, plural
 
 OUTCOME_WORDS = WORDS
 """The words of the verdict, for one check on some nodes too."""
@@ -84,6 +84,12 @@ def inspect_command(finding: FindingRecord, started: RunStarted) -> str:
     """The command that shows the finding's object as the run saw it; empty if there is none."""
     words = ("wirecheck inspect", finding.inspect, started.inspect_options)
     return " ".join(filter(None, words)) if finding.inspect else ""
+
+
+def since_words(finding: FindingRecord) -> str:
+    """`since 2026-11-22 19:03 UTC (kube-proxy's last sync)`; empty if nothing shows it."""
+    since = finding.since
+    return f"since {moment(since.time)} ({since.by})" if since else ""
 
 
 def object_name(finding: FindingRecord) -> str:

@@ -25,6 +25,7 @@ from wirecheck.report.sentences import (
     inspect_command,
     object_name,
     run_sentence,
+    since_words,
 )
 from wirecheck.results.causes import ItemKey, symptoms
 from wirecheck.results.ordering import (
@@ -219,8 +220,9 @@ def _item(item: ItemResult, findings: Sequence[FindingRecord]) -> Iterator[Line]
         qualifiers = ", ".join(filter(None, words))
         level = f"({qualifiers}) " if qualifiers else ""
         expected, found = (shortened(t, LONGEST) for t in (finding.expected, finding.found))
+        since = since_words(finding)
         yield Line(
-            f"{level}{about}: expected {expected}; found {found}",
+            f"{level}{about}: expected {expected}; found {found}{since and f'; {since}'}",
             head=where,
             indent=4,
         )

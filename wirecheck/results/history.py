@@ -21,6 +21,9 @@ NAME = "history.jsonl"
 LARGEST = 64 << 20
 """Bytes that are read from the end of the file: about ten thousand runs."""
 
+MOST_FOUND = 2000
+"""Findings and nodes that a line lists: about 30 kB."""
+
 
 class HistoryEntry(Struct, frozen=True, omit_defaults=True):
     """One run. Fields of later versions are ignored."""
@@ -39,14 +42,25 @@ class HistoryEntry(Struct, frozen=True, omit_defaults=True):
     same things fail."""
     report: str = ""
     """The folder of the run."""
+    found: list[str] | None = None
+    """A digest of the key of each finding; None in lines of earlier versions, or if there are more
+    than MOST_FOUND."""
+    missed: list[str] = []
+    """The nodes that were not checked."""
+    partial: bool = False
+    """Whether only some nodes or namespaces were checked: a finding that is missing may exist."""
 
 
 def entry_of(results: Results, report: Path) -> HistoryEntry:
     """The entry of a run."""
     started, ended = results.started, results.ended
+    keys = {finding.key for item in results.items for finding in item.findings}
+    found = sorted(map(finding_digest, keys))
+    missed = sorted({*ended.coverage.unreachable, *ended.coverage.skipped_nodes})
+    fits = len(found) + len(missed) <= MOST_FOUND
     return HistoryEntry(
         time=started.time,
-        cluster=started.cluster.uid or started.cluster.name,
+        cluster=cluster_of(results),
         status=ended.status,
         verdict=ended.verdict,
         counts=ended.counts,
@@ -60,7 +74,20 @@ def entry_of(results: Results, report: Path) -> HistoryEntry:
             if finding.level is not Level.WARN and finding.standing in ("", "new")
         ),
         report=str(report),
+        found=found if fits else None,
+        missed=missed if fits else [],
+        partial=bool(started.selected_nodes or started.selected_namespaces),
     )
+
+
+def cluster_of(results: Results) -> str:
+    """What the lines of the cluster's runs call it."""
+    return results.started.cluster.uid or results.started.cluster.name
+
+
+def finding_digest(key: str) -> str:
+    """What a line of the history keeps of a finding's key: keys are long, and name objects."""
+    return _digest([former_key(key)])[:12]
 
 
 def append(file: Path, entry: HistoryEntry) -> None:

@@ -66,6 +66,15 @@ class FlakyRounds(ResultPart, frozen=True):
         return self.rounds[-1] == self.of[-1]
 
 
+class SinceRecord(ResultPart, frozen=True):
+    """Since when a finding exists, and which fact or run shows it."""
+
+    time: str
+    """RFC 3339, UTC."""
+    by: str
+    """`kube-proxy's last sync`, `the first run that had it`."""
+
+
 class FindingRecord(ResultPart, frozen=True):
     """One deviation. `key` identifies it across runs."""
 
@@ -86,6 +95,8 @@ class FindingRecord(ResultPart, frozen=True):
     """The check's remedy with the names of this finding; empty if it has no placeholders."""
     inspect: str = ""
     """The arguments of the `wirecheck inspect` that shows its object: `pod shop/web-0`."""
+    since: SinceRecord | None = None
+    """None if nothing shows it."""
 
 
 class CheckRecord(ResultPart, frozen=True):

@@ -1,4 +1,4 @@
-"""Whether a run found the cluster changed, which some outputs depend on."""
+"""What earlier runs of the cluster found, and whether it has changed since."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 from wirecheck.results import history
 from wirecheck.results.records import Results
 from wirecheck.run.request import Request
+
+MOST_RUNS = 500
+"""Runs that are searched for the first one that had a finding."""
 
 
 def has_changed(results: Results, folder: Path, request: Request) -> bool:
@@ -23,3 +26,11 @@ def has_changed(results: Results, folder: Path, request: Request) -> bool:
         return True
     before = [entry for entry in runs if entry.report != now.report]
     return history.has_changed(before[-1] if before else None, now)
+
+
+def runs_of(results: Results, request: Request) -> list[history.HistoryEntry]:
+    """The last runs of the cluster in the history; none if it cannot be read."""
+    try:
+        return history.read(request.history_file, history.cluster_of(results), MOST_RUNS)
+    except OSError:
+        return []

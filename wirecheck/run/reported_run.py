@@ -19,8 +19,9 @@ from wirecheck.collect.api.client import ApiError
 from wirecheck.collect.api.errors import ApiStatusError, ConfigurationError
 from wirecheck.report.delivery import Output, deliver, deliver_failure
 from wirecheck.results.records import Comparison, ItemResult, Results
+from wirecheck.results.since import with_since
 from wirecheck.run.baseline import Baseline, accepted_doubts, read_baseline
-from wirecheck.run.previous_run import has_changed
+from wirecheck.run.previous_run import has_changed, runs_of
 from wirecheck.run.progress import RunProgress
 from wirecheck.run.report_folder import (
     SNAPSHOT,
@@ -282,6 +283,7 @@ class ReportedRun:
             comparison=compared.comparison if compared else None,
             prerequisites=self._prerequisites,
         )
+        results = with_since(results, runs_of(results, self.request))
         return replace(
             results,
             started=replace(results.started, inspect_options=self._inspect_options),
