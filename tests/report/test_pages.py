@@ -119,6 +119,20 @@ def test_a_page_with_thousands_of_shared_findings_stays_small():
     assert len(source) < 3_000_000
 
 
+def test_a_page_with_thousands_of_sets_of_nodes_stays_small():
+    """Each finding is on nodes of its own choice: no two sets are equal."""
+    shared = [sample.finding("Service", f"s/svc-{n:04}", "3", "none") for n in range(1500)]
+    items = [
+        failed(f"ip-10-0-{n}-1.eu", *(each for at, each in enumerate(shared) if (at * n) % 7 < 3))
+        for n in range(1, 300)
+    ]
+    rolled = [replace(item, findings=item.findings[at:]) for at, item in enumerate(items)]
+    source = html.render(run_with(*rolled))
+
+    assert len(source) < 5_000_000
+    assert "more; <code>results.jsonl</code> has all of them" in source
+
+
 def test_the_map_shows_only_columns_that_are_not_all_green():
     page = node_map(by_check(sample.broken()))
     loud = [column.check.record.id for band in page.loud for column in band.columns]

@@ -27,6 +27,12 @@ MOST_ROWS = 4000
 LONGEST = 2000
 """Characters of one value, or of one text of evidence."""
 
+MOST_NAMES = 5
+"""Nodes that a row names. More are listed once, at the end of the page."""
+
+MOST_LISTED = 50_000
+"""Names in all of these lists: one list of a large cluster, or many of a small one."""
+
 WITH_CARD = (
     Outcome.FAIL,
     Outcome.ERROR,
@@ -71,6 +77,16 @@ class Card:
     """Checks whose failures likely follow from this one, with their nodes."""
     causes: list[str]
     """The checks from whose failures all of it likely follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSet:
+    """Nodes that share findings; rows refer to them by `number`."""
+
+    number: int
+    listed: tuple[str, ...]
+    left_out: int
+    """Nodes that are not listed, to keep the page fast."""
 
 
 def cards(
@@ -154,14 +170,15 @@ def row_of(
     )
 
 
-def node_sets(rows: Iterable[FindingRow]) -> dict[tuple[str, ...], int]:
-    """A number for each set of nodes that is too long for a row."""
-    long = (row.nodes for row in rows if len(row.nodes) > MOST_NAMES)
-    return {nodes: number for number, nodes in enumerate(dict.fromkeys(long), 1)}
-
-
-MOST_NAMES = 5
-"""Nodes that a row names. More are listed once, at the end of the page."""
+def node_sets(rows: Iterable[FindingRow]) -> dict[tuple[str, ...], NodeSet]:
+    """The sets of nodes that are too long for a row, each once, with as many names as fit."""
+    long = dict.fromkeys(row.nodes for row in rows if len(row.nodes) > MOST_NAMES)
+    sets, left = {}, MOST_LISTED
+    for number, nodes in enumerate(long, 1):
+        listed = nodes if len(nodes) <= left else nodes[:MOST_NAMES]
+        sets[nodes] = NodeSet(number, listed, len(nodes) - len(listed))
+        left -= len(listed)
+    return sets
 
 
 def named(cards: Iterable[Card]) -> Collection[str]:

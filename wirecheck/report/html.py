@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from wirecheck.catalogue.findings import Outcome
-from wirecheck.report.finding_rows import Card, cards, named, node_sets
+from wirecheck.report.finding_rows import Card, NodeSet, cards, named, node_sets
 from wirecheck.report.node_map import NodeMap, node_map
 from wirecheck.report.page_templates import rendered
 from wirecheck.report.trend import Trends
@@ -55,7 +55,7 @@ class Page:
     cards: dict[Outcome, list[Card]]
     carded: frozenset[str]
     """The checks that have a card."""
-    node_sets: dict[tuple[str, ...], int]
+    node_sets: dict[tuple[str, ...], NodeSet]
     """The sets of nodes that rows refer to by number."""
     unchecked: list[UncheckedNodes]
     without_result: list[str]
