@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.report import sample
 from tests.report.promtool import promtool, series, unmet
+from tests.report.test_flaky import flaky
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.report import prometheus
 from wirecheck.report.prometheus import MEASURED
@@ -303,6 +304,18 @@ def test_what_could_not_be_checked_alerts(tmp_path):
     }
 
     assert alerts(run, tmp_path, "WirecheckNotChecked", "1m", expected) == ""
+
+
+def test_flaky_checks_alert(tmp_path):
+    expected = {
+        "exp_labels": {"cluster": CLUSTER, "outcome": "flaky", "severity": "warning"},
+        "exp_annotations": {
+            "summary": f"Cluster {CLUSTER}: 1 wirecheck checks failed in some rounds only.",
+            "description": "Flaky: dns.pods_resolve_udp (1) .",
+        },
+    }
+
+    assert alerts(flaky(), tmp_path, "WirecheckFlaky", "1m", expected) == ""
 
 
 @pytest.mark.parametrize(

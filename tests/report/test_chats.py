@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from tests.report import sample
 from tests.report.test_delivery import SECRET, chat
+from tests.report.test_flaky import flaky
 from tests.report.test_formats import NASTY, RUNS
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.cli import main as cli
@@ -122,10 +123,13 @@ def test_teams_reads_no_markdown_in_names(run):
 
 
 @pytest.mark.parametrize(
-    ("run", "style"), [("broken", "attention"), ("healthy", "good"), ("nothing", "warning")]
+    ("run", "style"),
+    [("broken", "attention"), ("healthy", "good"), ("nothing", "warning"), ("flaky", "warning")],
 )
 def test_the_colour_of_a_card_is_that_of_the_verdict(run, style):
-    assert card(message.render(RUNS[run]))["body"][0]["style"] == style
+    found = card(message.render({**RUNS, "flaky": flaky()}[run]))
+
+    assert found["body"][0]["style"] == style
 
 
 @pytest.mark.parametrize("name", CHATS)

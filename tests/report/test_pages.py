@@ -171,7 +171,7 @@ def test_the_map_is_divided_into_bands():
 
 def test_findings_come_before_the_map():
     source = html.render(sample.broken())
-    order = ["Failed", "Could not be checked", "Warnings", "Not evaluated", "Nodes and checks"]
+    order = ["Failed", "Could not be completed", "Warnings", "Not evaluated", "Nodes and checks"]
     places = [source.index(f"<h2>{each}") for each in order]
 
     assert places == sorted(places)

@@ -17,15 +17,21 @@ VERSION = "1.4"
 LARGEST = 28_000
 """Bytes that Teams accepts."""
 
-STYLES = {WORDS["fail"]: "attention", WORDS["error"]: "warning", WORDS["warn"]: "warning"}
-GOOD = {WORDS["pass"]: "good"}
+STYLES = {
+    WORDS["fail"]: "attention",
+    WORDS["error"]: "warning",
+    WORDS["flaky"]: "warning",
+    WORDS["warn"]: "warning",
+    WORDS["pass"]: "good",
+}
+"""By the first word of the message."""
 
 
 def body(text: str, page: str = "") -> str:
     """The document to post."""
     title, *lines = with_report(text, page)
     word = title.partition(" ")[0]
-    style = {**STYLES, **GOOD}.get(word, "accent")
+    style = STYLES.get(word, "accent")
     heading = {
         "type": "Container",
         "style": style,
