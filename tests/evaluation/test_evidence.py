@@ -10,7 +10,7 @@ import pytest
 from msgspec import convert
 from msgspec.structs import replace
 
-from tests.checks.small_cluster import WEB_NETNS, SmallCluster
+from tests.checks.small_cluster import DNS_NETNS, WEB_NETNS, SmallCluster
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.registry import load
 from wirecheck.catalogue.settling import LATER, OLD, QUIET, SOON, UP
@@ -184,6 +184,32 @@ def test_a_deleted_node_leaves_nothing_flaky():
     result, _ = evaluated(ADDRESS, Seen(without_address(), up=0.0), Seen(gone, at=12))
 
     assert (result.outcome, result.findings) == (Outcome.PASS, [])
+
+
+def test_what_lasts_while_a_node_starts_is_no_failure_yet():
+    """Today's findings of a node that started a minute ago are for the next run to confirm."""
+    rounds = [Seen(without_address(), at=at, up=20.0 + at) for at in (0.0, 12.0, 45.0)]
+
+    result, _ = evaluated(ADDRESS, *rounds)
+    alone, _ = evaluated(ADDRESS, rounds[0])
+
+    assert result.outcome is Outcome.ERROR
+    assert result.findings[0].found.endswith(
+        "in each of 3 rounds, while node n1 had started 65 s before"
+    )
+    assert alone.outcome is Outcome.FAIL
+
+
+def test_new_findings_beside_old_ones_need_no_further_round():
+    """With one of two DNS replicas unreachable, other pods fail in every round."""
+    other = SmallCluster()
+    other.change_netns(DNS_NETNS, addresses=[])
+    rounds = Seen(without_address(), up=0.0), Seen(other, at=12, up=0.0)
+
+    result, _ = evaluated(ADDRESS, *rounds)
+
+    assert [each.flaky.rounds for each in result.findings] == [[1], [2]]
+    assert not is_open(result)
 
 
 def without_netns() -> SmallCluster:

@@ -3,6 +3,7 @@
 from fnmatch import fnmatchcase
 
 import pytest
+from msgspec.structs import replace
 
 from testbed.record import RECORDED
 from wirecheck.catalogue.findings import Level, Outcome
@@ -195,3 +196,13 @@ def test_the_selector_of_the_dns_service_explains_dns_on_every_node():
     items = [cause, red("dns.replicas_ready", "", "dns", kind="Service"), red(UDP, "n2")]
 
     assert set(symptoms(items).values()) == {("endpoints.selector_matches", "")}
+
+
+def test_what_failed_in_some_rounds_follows_from_a_cause_and_explains_only_its_like():
+    flaky = replace(red(UDP), outcome=Outcome.FLAKY)
+    cause = red("pods.ip_on_interface")
+
+    assert symptoms([cause, flaky]) == {(UDP, "n1"): ("pods.ip_on_interface", "n1")}
+    flaky_cause = replace(cause, outcome=Outcome.FLAKY)
+    assert symptoms([flaky_cause, flaky])
+    assert not symptoms([flaky_cause, red(UDP)])

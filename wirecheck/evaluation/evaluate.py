@@ -204,11 +204,7 @@ def concerned(items: Iterable[ItemResult], checks: Iterable[Check]) -> frozenset
     A check that compares nodes belongs to the cluster, but its findings may be about nodes.
     """
     settling = {check.id: check for check in checks if check.settles}
-    found = [
-        each
-        for each in items
-        if each.check in settling and (each.undecided or any(map(_is_open, each.findings)))
-    ]
+    found = [each for each in items if each.check in settling and _is_unsettled(each)]
     return frozenset(each.node for each in found) | {
         finding.object.name
         for item in found
@@ -218,9 +214,19 @@ def concerned(items: Iterable[ItemResult], checks: Iterable[Check]) -> frozenset
     }
 
 
+def _is_unsettled(item: ItemResult) -> bool:
+    """Whether a further round may change what the item ends with.
+
+    A flaky finding is settled, unless everything that was found is new in the last round.
+    """
+    flaky = [each.flaky for each in item.findings if each.flaky]
+    is_new = len(flaky) == len(item.findings) and all(e.rounds == e.of[-1:] for e in flaky)
+    return bool(item.undecided or (flaky and is_new) or any(map(_is_open, item.findings)))
+
+
 def _is_open(finding: FindingRecord) -> bool:
-    """Whether a further round may show that the finding is none."""
-    return not finding.proven and (finding.flaky is None or finding.flaky.is_open)
+    """Whether all rounds have the finding, and none of them proves it."""
+    return not finding.proven and finding.flaky is None
 
 
 def _item(
@@ -269,15 +275,15 @@ def _records(check: Check, rounds: Sequence[RoundResult], found: Settled) -> lis
         else _record(check, finding, len(rounds))
         for identity, finding in found.lasting.items()
     ]
-    for finding in found.moving.values():
+    for finding, why in found.moving.values():
         record = _record(check, finding, len(rounds))
-        said = f"{record.found}, in each of {len(rounds)} rounds, while the object kept changing"
+        said = f"{record.found}, in each of {len(rounds)} rounds, while {why}"
         level = Level.WARN if finding.level is Level.WARN else Level.ERROR
         records.append(replace(record, level=level, found=said))
     for finding, flaky in found.flaky.values():
         records.append(replace(_record(check, finding, len(flaky.rounds)), flaky=flaky))
-    findings = [*found.lasting.values(), *found.moving.values()]
-    findings += [finding for finding, _ in found.flaky.values()]
+    findings = list(found.lasting.values())
+    findings += [finding for finding, _ in (*found.moving.values(), *found.flaky.values())]
     names = rounds[0].names
     remedies = _remedies(check, findings[:MOST_FINDINGS], names)
     records[: len(remedies)] = map(_with_remedy, records, remedies)

@@ -40,10 +40,13 @@ class Age:
     """Seconds until it would be old enough; 0 if it is, infinite if its age is not known."""
     change: str = ""
     """A change in flight that is known: words for a person; empty if none is known."""
+    start: str = ""
+    """The start of a node, if that is such a change."""
 
     def __and__(self, other: Age) -> Age:
         """Return the age of two things together: that of the younger one."""
-        return Age(max(self.left, other.left), self.change or other.change)
+        left = max(self.left, other.left)
+        return Age(left, self.change or other.change, self.start or other.start)
 
 
 ENOUGH, UNKNOWN = Age(), Age(inf)
@@ -185,7 +188,8 @@ class RoundEvidence:
         keys = [("Node", "", name), *(("Pod", each.namespace, each.name) for each in agents)]
         ages = [self._object(key, is_gone_enough=False) for key in keys]
         if visit.up < UP:
-            ages.append(Age(UP - visit.up, f"node {name} started {visit.up:.0f} s before"))
+            start = f"node {name} had started {visit.up:.0f} s before"
+            ages.append(Age(UP - visit.up, start, start))
         return _youngest(ages)
 
     def _object(self, key: ObjectKey, *, is_gone_enough: bool) -> Age:

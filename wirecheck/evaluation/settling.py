@@ -27,8 +27,8 @@ class Settled:
     """Those that every round has, or that are proven."""
     proven: set[Identity] = field(default_factory=set)
     """Those of `lasting` that the snapshot proves to be old."""
-    moving: dict[Identity, Finding] = field(default_factory=dict)
-    """Those that every round of several has, although their objects changed in one of them."""
+    moving: dict[Identity, tuple[Finding, str]] = field(default_factory=dict)
+    """Those that every round of several has, while something changed that may explain them."""
     undecided: dict[Identity, Finding] = field(default_factory=dict)
     """Those about objects that changed during the only round."""
     flaky: dict[Identity, tuple[Finding, FlakyRounds]] = field(default_factory=dict)
@@ -65,10 +65,13 @@ def _sort(
         is_gone = any(each.skip for each in rounds)
         if finding.level in FAILURES and not (is_transient or is_gone):
             result.flaky[identity] = (finding, _flaky(rounds, identity))
+    elif len(rounds) > 1 and (start := rounds[-1].age(identity).start):
+        # Pods and rules come back for minutes, and the next run can tell.
+        result.moving[identity] = (finding, start)
     elif all(identity in each.findings for each in rounds):
         result.lasting[identity] = finding
     elif len(rounds) > 1:
-        result.moving[identity] = finding
+        result.moving[identity] = (finding, "the object kept changing")
     else:
         result.undecided[identity] = finding
 

@@ -14,7 +14,7 @@ from typing import Literal
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.results.records import FindingRecord, ItemResult, Object
 
-PROBLEMS = frozenset({Outcome.FAIL, Outcome.ERROR, Outcome.WARN})
+PROBLEMS = frozenset({Outcome.FAIL, Outcome.ERROR, Outcome.FLAKY, Outcome.WARN})
 """The outcomes that need attention."""
 
 LOOKUPS = ("dns.pods_resolve_*",)
@@ -128,6 +128,8 @@ RULES = (
 )
 """Causes with their symptoms. If several causes fit, the first one in this order counts."""
 
+MILD = frozenset({Outcome.FLAKY, Outcome.WARN})
+"""Outcomes that explain only their like."""
 ItemKey = tuple[str, str]
 """(check, node)."""
 
@@ -164,7 +166,7 @@ def _explains(cause: ItemResult, item: ItemResult, rule: Rule) -> bool:
         # What could not be read explains nothing but the same sentence at another check.
         is_same = item.reason == cause.reason != ""
         return is_same and item.outcome is cause.outcome is Outcome.ERROR
-    if cause.outcome is Outcome.WARN and item.outcome is not Outcome.WARN:
+    if cause.outcome in MILD and item.outcome is not cause.outcome:
         return False
     if rule.about and not any(rule.about in str(each.object) for each in cause.findings):
         return False

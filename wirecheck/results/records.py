@@ -60,11 +60,6 @@ class FlakyRounds(ResultPart, frozen=True):
         numbers = f"rounds {', '.join(others)} and {last}" if others else f"round {last}"
         return f"in {numbers} of {len(self.of)}, from {self.first} to {self.last}"
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the last round has it."""
-        return self.rounds[-1] == self.of[-1]
-
 
 class SinceRecord(ResultPart, frozen=True):
     """Since when a finding exists, and which fact or run shows it."""

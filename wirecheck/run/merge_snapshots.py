@@ -139,6 +139,8 @@ def _write_round(writer: SnapshotWriter, number: int, parts: Sequence[Snapshot])
             visits={name: each.record for name, each in sorted(visits.items())},
             changes=_changes(apis, records),
             problems=list(dict.fromkeys(text for each in records for text in each.problems)),
+            # The time at which the objects were read, which are those of the first part.
+            api_time=records[0].api_time,
         )
     )
 

@@ -91,7 +91,7 @@ class RoundRecord(SnapshotPart, frozen=True):
     """What could not be read from the API, as sentences."""
     api_time: float = 0.0
     """When the API was read, by the API server's own clock: seconds since the epoch. 0 in
-    recordings of older versions, and of merged parts."""
+    recordings of older versions."""
 
 
 class ClusterIdentity(SnapshotPart, frozen=True):
