@@ -63,3 +63,26 @@ def test_names_are_completed_from_the_snapshot(broken):
 def test_without_a_snapshot_nothing_is_offered_and_nothing_asked():
     assert completed("inspect", "pod", "shop/") == []
     assert completed("inspect", "pod", "--snapshot", "/nowhere", "shop/") == []
+
+
+def test_checks_formats_and_contexts_are_completed(tmp_path, monkeypatch):
+    contexts = "contexts: [{name: prod}, {name: preprod}, {name: test}]"
+    (tmp_path / "config").write_text(contexts)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+
+    assert completed("run", "-k", "links.equal") == ["links.equal_mtu"]
+    assert {"dns", "dns.latency"} <= set(completed("explain", "dn"))
+    assert completed("run", "-o", "ju") == ["junit"]
+    assert completed("run", "--context", "pr") == ["preprod", "prod"]
+    (tmp_path / "other").write_text("contexts: [{name: prague}]")
+    words = ("run", "--kubeconfig", str(tmp_path / "other"), "--context", "pr")
+    assert completed(*words) == ["prague"]
+    (tmp_path / "other").write_text("{garbage")
+    assert completed(*words) == []
+
+
+def test_selections_are_completed_from_the_snapshot(broken):
+    snapshot = ["--snapshot", str(broken)]
+
+    assert completed("run", *snapshot, "--node", "wc-w") == ["wc-w1", "wc-w2"]
+    assert completed("run", *snapshot, "-n", "sh") == ["shop"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from wirecheck.cli.shared_options import REPORT_DIR
+from wirecheck.cli.shared_options import REPORT_DIR, verbosity_options
 from wirecheck.results.exit_statuses import HEALTHY
 
 CLUSTERS = ("broken", "healthy")
@@ -30,10 +30,12 @@ def recorded(name: str) -> Path:
 @click.command()
 @click.argument("cluster", type=click.Choice(CLUSTERS), default=CLUSTERS[0])
 @REPORT_DIR
-def demo(cluster: str, report_dir: Path) -> int:
+@verbosity_options
+def demo(*, cluster: str, report_dir: Path, verbosity: int) -> int:
     """Check a recorded cluster that comes with wirecheck. No cluster is needed."""
     from wirecheck.cli.outputs import perform_and_present
     from wirecheck.run.request import Request
 
-    perform_and_present(Request(snapshot=recorded(cluster), report_dir=report_dir), (), ())
+    request = Request(snapshot=recorded(cluster), report_dir=report_dir)
+    perform_and_present(request, (), (), verbosity)
     return HEALTHY

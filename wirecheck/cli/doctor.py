@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
-from wirecheck.cli.shared_options import TEXT_OR_JSON, cluster_options
+from wirecheck.cli.shared_options import TEXT_OR_JSON, cluster_options, verbosity_options
 
 
 @click.command()
 @TEXT_OR_JSON
 @cluster_options
-def doctor(output: str, **cluster: Any) -> int:
+@verbosity_options
+def doctor(*, output: str, verbosity: int, **cluster: Any) -> int:
     """Show whether the cluster can be checked: API access, access to the nodes, missing tools.
 
     Every node is visited once. There is no verdict.
@@ -23,7 +24,7 @@ def doctor(output: str, **cluster: Any) -> int:
     from wirecheck.run.doctor import examine
     from wirecheck.run.request import Request
 
-    examination = examine(Request(**cluster), ConsoleProgress())
+    examination = examine(Request(**cluster), ConsoleProgress(verbosity=verbosity))
     if output == "json":
         click.echo(msgspec.json.format(msgspec.json.encode(examination), indent=1).decode())
         return examination.status

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wirecheck.cli import completion
 from wirecheck.cli.parameter_types import DURATION, PATH
-from wirecheck.cli.shared_options import FAIL_ON, REPORT_DIR
+from wirecheck.cli.shared_options import FAIL_ON, REPORT_DIR, verbosity_options
+from wirecheck.text import harmless
 
 if TYPE_CHECKING:
     from wirecheck.evaluation.verdict import FailOn
+    from wirecheck.results.records import Results
 
 POLL_SECONDS = 0.5
 
@@ -26,16 +29,26 @@ POLL_SECONDS = 0.5
 @FAIL_ON
 @click.option("--parts", type=click.IntRange(1), help="Wait until there are this many runs.")
 @click.option("--wait", type=DURATION, default=600.0, help="Wait at most this long: 90s, 10m.")
-@click.option("--check", "-k", "globs", multiple=True, metavar="GLOB", help="Only these checks.")
+@click.option(
+    "--check",
+    "-k",
+    "globs",
+    multiple=True,
+    metavar="GLOB",
+    shell_complete=completion.checks,
+    help="Only these checks.",
+)
+@verbosity_options
 def merge_runs(
-    runs: Sequence[Path],
     *,
+    runs: Sequence[Path],
     report_dir: Path,
     into: Path | None,
     fail_on: FailOn,
     parts: int | None,
     wait: float,
     globs: Sequence[str],
+    verbosity: int,
 ) -> int:
     """Evaluate several runs over different nodes of one cluster as one run.
 
@@ -43,10 +56,7 @@ def merge_runs(
     a report folder of its own, of which the newest run counts. If one of them has only a
     results.jsonl, the results are merged, and nodes of different runs are not compared.
     """
-    from rich.console import Console
-
     from wirecheck.cli.console import ConsoleProgress
-    from wirecheck.report import terminal
     from wirecheck.run.merge_snapshots import expanded, has_snapshot, merge, opened
     from wirecheck.run.reported_run import perform
     from wirecheck.run.request import Request, RequestError
@@ -61,22 +71,39 @@ def merge_runs(
             "or a folder in which each shard has a report folder of its own."
         )
     if not all(has_snapshot(each) for each in found):
-        return _merge_results(found, report_dir, into, fail_on, globs)
+        return _merge_results(
+            found, report_dir, into, fail_on=fail_on, globs=globs, verbosity=verbosity
+        )
     with tempfile.TemporaryDirectory(prefix="wirecheck-") as scratch:
         merged = merge([opened(each) for each in found], into or Path(scratch) / "merged")
         request = Request(snapshot=merged.path, report_dir=report_dir, fail_on=fail_on)
-        results, folder = perform(request, globs, ConsoleProgress())
-    terminal.show(results, Console(), folder / "report.html")
+        results, folder = perform(request, globs, ConsoleProgress(verbosity=verbosity))
+    return _shown(results, folder, verbosity)
+
+
+def _shown(results: Results, folder: Path, verbosity: int) -> int:
+    """Print the results; return the exit status."""
+    from rich.console import Console
+
+    from wirecheck.report import terminal
+
+    if verbosity < 0:
+        click.echo(harmless(results.ended.verdict))
+    else:
+        terminal.show(results, Console(), folder / "report.html")
     return results.ended.status
 
 
 def _merge_results(
-    runs: Sequence[Path], report_dir: Path, into: Path | None, fail_on: FailOn, globs: Sequence[str]
+    runs: Sequence[Path],
+    report_dir: Path,
+    into: Path | None,
+    *,
+    fail_on: FailOn,
+    globs: Sequence[str],
+    verbosity: int,
 ) -> int:
     """Merge the results of runs of which not all have a snapshot. Nothing is evaluated again."""
-    from rich.console import Console
-
-    from wirecheck.report import terminal
     from wirecheck.run.merge_results import merge_results, read_part
     from wirecheck.run.report_folder import ReportFolder
 
@@ -85,8 +112,7 @@ def _merge_results(
         raise click.UsageError(f"{option} needs a snapshot of every run, and some have none.")
     results = merge_results([read_part(each) for each in runs], fail_on)
     folder = ReportFolder.create(report_dir, time.time()).finish(results)
-    terminal.show(results, Console(), folder / "report.html")
-    return results.ended.status
+    return _shown(results, folder, verbosity)
 
 
 def _awaited(runs: Sequence[Path], parts: int, seconds: float) -> list[Path]:

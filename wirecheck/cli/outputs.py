@@ -27,15 +27,18 @@ from wirecheck.run.report_folder import UnwrittenError
 from wirecheck.run.reported_run import ReportedRun, run_all
 from wirecheck.run.request import SENTENCES, Request, RequestError
 from wirecheck.run.request import status_of as error_status
+from wirecheck.text import harmless
 
 
-def perform_and_present(request: Request, globs: Sequence[str], outputs: Sequence[Output]) -> int:
+def perform_and_present(
+    request: Request, globs: Sequence[str], outputs: Sequence[Output], verbosity: int = 0
+) -> int:
     """Run the checks, write all reports, print the result; return the exit status."""
-    progress = ConsoleProgress()
+    progress = ConsoleProgress(verbosity=verbosity)
     try:
         run = ReportedRun(request, progress, outputs)
     except RequestError as error:
-        if text := deliver_failure(outputs, str(error), progress.say):
+        if text := deliver_failure(outputs, str(error), progress.warn):
             click.echo(text, nl=False)
             return failure_status(outputs, error_status(error))
         raise
@@ -52,7 +55,8 @@ def perform_and_present(request: Request, globs: Sequence[str], outputs: Sequenc
     assert run.results is not None
     try:
         run.deliver()
-        _show(run.results, outputs, run.folder / "report.html" if run.folder else None)
+        page = run.folder / "report.html" if run.folder else None
+        _show(run.results, outputs, page, is_quiet=verbosity < 0)
     except KeyboardInterrupt:
         complain(f"Interrupted: the reports in {run.folder} are complete, others may be missing.")
         return INCOMPLETE
@@ -63,12 +67,21 @@ def perform_and_present(request: Request, globs: Sequence[str], outputs: Sequenc
     return status_of(run.results, outputs)
 
 
-def _show(results: Results, outputs: Sequence[Output], page: Path | None = None) -> None:
+def _show(
+    results: Results,
+    outputs: Sequence[Output],
+    page: Path | None = None,
+    *,
+    is_quiet: bool = False,
+) -> None:
     text = printed(results, outputs)
     if text is not None:
         click.echo(text, nl=False)
         return
-    terminal.show(results, Console(), page)
+    if is_quiet:
+        click.echo(harmless(results.ended.verdict))
+    else:
+        terminal.show(results, Console(), page)
     for line in job_annotations(results):
         click.echo(line)
 

@@ -14,7 +14,7 @@ from wirecheck.cli.gates import Gates, gate_options
 from wirecheck.cli.output_options import output_options
 from wirecheck.cli.parameter_types import INTERVALS, PATH, SHARD, VERSION
 from wirecheck.cli.renamed_options import RenamedOptions
-from wirecheck.cli.shared_options import FAIL_ON, REPORT_DIR, cluster_options
+from wirecheck.cli.shared_options import FAIL_ON, REPORT_DIR, cluster_options, verbosity_options
 
 if TYPE_CHECKING:
     from wirecheck.evaluation.verdict import FailOn
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     "--keep", type=click.IntRange(min=1), help="Remove all but the newest N reports there."
 )
 @FAIL_ON
+@verbosity_options
 @gate_options
 @output_options
 @click.option(
@@ -106,6 +107,7 @@ def run(
     helper_pods: bool,
     fail_on: FailOn,
     gates: Gates,
+    verbosity: int,
     outputs: Sequence[Output],
     **cluster: Any,
 ) -> int:
@@ -130,4 +132,4 @@ def run(
         **gates,
         **cluster,
     )
-    return perform_and_present(request, globs, outputs)
+    return perform_and_present(request, globs, outputs, verbosity)

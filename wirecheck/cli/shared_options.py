@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -47,3 +48,20 @@ def cluster_options(command: Command) -> Command:
     for decorate in (CONTEXT, KUBECONFIG, inventory):
         command = decorate(command)
     return command
+
+
+def verbosity_options(command: Command) -> Callable[..., Any]:
+    """Add `-v` and `-q`. The command gets them as one number, `verbosity`."""
+
+    @functools.wraps(command)
+    def with_verbosity(*, quiet: bool, verbose: bool, **options: Any) -> Any:
+        if quiet and verbose:
+            raise click.UsageError("--quiet and --verbose exclude each other.")
+        return command(verbosity=int(verbose) - int(quiet), **options)
+
+    for decorate in (
+        click.option("--verbose", "-v", is_flag=True, help="Show every visit, on a terminal too."),
+        click.option("--quiet", "-q", is_flag=True, help="Print warnings and the verdict only."),
+    ):
+        with_verbosity = decorate(with_verbosity)
+    return with_verbosity

@@ -12,7 +12,7 @@ import click
 
 from wirecheck.cli.parameter_types import PATH
 from wirecheck.cli.renamed_options import RenamedOptions
-from wirecheck.cli.shared_options import CONTEXT
+from wirecheck.cli.shared_options import CONTEXT, verbosity_options
 from wirecheck.results.exit_statuses import HEALTHY, INCOMPLETE
 from wirecheck.text import plural
 
@@ -92,7 +92,10 @@ def _as_request_error(file: Path) -> Iterator[None]:
     show_default=True,
     help="Seconds between two rounds.",
 )
-def record_snapshot(folder: Path, *, rounds: int, pause: float, **cluster: Any) -> int:
+@verbosity_options
+def record_snapshot(
+    *, folder: Path, rounds: int, pause: float, verbosity: int, **cluster: Any
+) -> int:
     """Collect what a run would see into FOLDER, without evaluating it."""
     from wirecheck.cli.console import ConsoleProgress
     from wirecheck.run.request import Request
@@ -100,7 +103,7 @@ def record_snapshot(folder: Path, *, rounds: int, pause: float, **cluster: Any) 
     from wirecheck.snapshot.folder import refuse_occupied
 
     refuse_occupied(folder)
-    session = Session.open(Request(**cluster), progress := ConsoleProgress())
+    session = Session.open(Request(**cluster), progress := ConsoleProgress(verbosity=verbosity))
     source = session.source
     source.introduce(progress)
     snapshot = session.see(folder, pauses=[pause] * (rounds - 1))

@@ -17,9 +17,17 @@ from wirecheck.text import harmless
 class VisitBar:
     """A context manager around the visits of one round. Any thread may call `visited`."""
 
-    def __init__(self, console: Console, total: int, title: str = "visiting nodes") -> None:
+    def __init__(
+        self,
+        console: Console,
+        total: int,
+        title: str = "visiting nodes",
+        *,
+        shows_all: bool = False,
+    ) -> None:
         self._console = console
         self._total = total
+        self._shows_all = shows_all
         self._done = 0
         self._lock = threading.Lock()
         self._bar = Progress(
@@ -46,13 +54,18 @@ class VisitBar:
         self._bar.stop()
 
     def visited(self, node: str, visit: VisitRecord) -> None:
-        """Count a node. A failed visit is shown at once, also beside the bar."""
+        """Count a node. A failed visit is shown at once, also beside the bar.
+
+        With `shows_all` every visit is, with its access method.
+        """
         with self._lock:
             self._done += 1
             self._bar.advance(self._task)
-            if visit.status.reached and self._console.is_terminal:
+            if visit.status.reached and self._console.is_terminal and not self._shows_all:
                 return
             what = f"{visit.seconds:.1f} s, {decimal(visit.bytes)}"
+            if self._shows_all and visit.via:
+                what += f", {visit.via}"
             if not visit.status.reached:
                 what = f"{visit.status}: {visit.reason}"
             line = harmless(f"[{self._done}/{self._total}] {node}: {what}")

@@ -27,7 +27,7 @@ from wirecheck.inventory.file import HelperPods, Inventory, missing_lines
 from wirecheck.results.records import Override
 from wirecheck.run.access import NodeAccess, access_to
 from wirecheck.run.helpers_wanted import helpers_wanted
-from wirecheck.run.progress import RunProgress
+from wirecheck.run.progress import RunProgress, warner
 from wirecheck.run.request import NothingToDoError, Request
 from wirecheck.run.round import Listing, LiveRounds
 from wirecheck.run.selected_objects import refuse_unmatched, refuse_unmatched_nodes
@@ -160,11 +160,12 @@ class LiveCluster:
             asked = self._asks_for_helpers
             wanted = helpers_wanted(self._inventory, checks, self._shard, asked=asked)
         helpers = HelpersOfRun(self._api, wanted, self._pods_last)
+        warn = warner(progress)
         agents = AgentPods(self._api, self._inventory.agent, self._pods_last)
-        with removed_at_last(helpers, progress.say, self._api.clean):
+        with removed_at_last(helpers, warn, self._api.clean):
             prepared = self._prepared(helpers, wanted, options, progress)
             self._listing = prepared.listing
-            with removed_at_last(agents, progress.say, self._api.clean):
+            with removed_at_last(agents, warn, self._api.clean):
                 yield LiveRounds(
                     api=self._api,
                     inventory=self._inventory,
@@ -185,7 +186,7 @@ class LiveCluster:
         progress: RunProgress,
     ) -> _Prepared:
         """Create the helper pods and read the API again, which then lists them."""
-        made = helpers.make(self.objects, progress.say) if wanted else None
+        made = helpers.make(self.objects, warner(progress)) if wanted else None
         if made is None:
             return _Prepared(self._listing, options)
         for note in without_helper(made):

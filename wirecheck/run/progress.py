@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, runtime_checkable
 
@@ -35,6 +36,20 @@ class CountsDown(Protocol):
     def counts_down(self, seconds: float, why: str) -> bool:
         """Let `seconds` pass while showing those that are left; return False if it cannot."""
         ...
+
+
+@runtime_checkable
+class Warns(Protocol):
+    """A receiver that may leave out what `say` shows, but not this."""
+
+    def warn(self, sentence: str) -> None:
+        """Show what somebody must know although the run goes on."""
+        ...
+
+
+def warner(progress: RunProgress) -> Callable[[str], None]:
+    """The function that shows what must not be left out, however quiet the receiver is."""
+    return progress.warn if isinstance(progress, Warns) else progress.say
 
 
 class Silence:

@@ -22,7 +22,7 @@ from wirecheck.results.records import Comparison, ItemResult, Results
 from wirecheck.results.since import with_since
 from wirecheck.run.baseline import Baseline, accepted_doubts, read_baseline
 from wirecheck.run.previous_run import has_changed, runs_of
-from wirecheck.run.progress import RunProgress
+from wirecheck.run.progress import RunProgress, warner
 from wirecheck.run.report_folder import (
     SNAPSHOT,
     ReportFolder,
@@ -169,7 +169,7 @@ class ReportedRun:
         if self.folder:
             problem = add_to_history(self.results, self.folder, self.request)
             if problem:
-                self.progress.say(problem)
+                warner(self.progress)(problem)
         if self._sidecar:
             self._sidecar.ended(self.results)
         return self.results
@@ -179,7 +179,7 @@ class ReportedRun:
         assert self.results is not None, "finish() comes first"
         changed = not self.folder or has_changed(self.results, self.folder, self.request)
         page = str(self.folder / "report.html") if self.folder else ""
-        deliver(self.results, self._outputs, self.progress.say, changed=changed, page=page)
+        deliver(self.results, self._outputs, warner(self.progress), changed=changed, page=page)
 
     def fail(self, error: BaseException) -> str:
         """Inform the outputs that the run ended without results; return the text to print.
@@ -187,10 +187,10 @@ class ReportedRun:
         Where the report folder alone could not be written, the results go to the outputs.
         """
         if isinstance(error, UnwrittenError):
-            deliver(error.results, self._outputs, self.progress.say)
+            deliver(error.results, self._outputs, warner(self.progress))
             return ""
         sentence = str(error) if isinstance(error, SENTENCES) else "wirecheck was terminated."
-        return deliver_failure(self._outputs, sentence, self.progress.say)
+        return deliver_failure(self._outputs, sentence, warner(self.progress))
 
     def _opened(self) -> Session:
         """Open it as soon as the API answers: an upgrade may take it away for a while."""

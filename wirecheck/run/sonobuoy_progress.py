@@ -19,7 +19,7 @@ from wirecheck.catalogue.findings import Outcome
 from wirecheck.report import sonobuoy
 from wirecheck.report.delivery import Output
 from wirecheck.results.records import Results
-from wirecheck.run.progress import CountsDown, RunProgress, VisitProgress
+from wirecheck.run.progress import CountsDown, RunProgress, VisitProgress, warner
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
 from wirecheck.text import harmless, shortened
 
@@ -57,6 +57,10 @@ class SonobuoyProgress:
     def say(self, sentence: str) -> None:
         """Pass the sentence on. It is not posted: it may have many lines."""
         self._inner.say(sentence)
+
+    def warn(self, sentence: str) -> None:
+        """Pass the warning on."""
+        warner(self._inner)(sentence)
 
     def counts_down(self, seconds: float, why: str) -> bool:
         """Let the inner progress show the pause, if it can."""
