@@ -26,6 +26,7 @@ from wirecheck.evaluation.evaluate import evaluate
 from wirecheck.network.registry import PLUGIN_NAMES, PLUGINS
 from wirecheck.parse.corefile import cluster_zones
 from wirecheck.parse.kubelet_settings import kubelet_dns
+from wirecheck.parse.nft_tables import parse_table
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot, SnapshotError, SnapshotWriter
 from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, VisitStatus, Waiver
@@ -527,6 +528,51 @@ def test_the_hash_in_the_name_of_an_interface_is_replaced(prefix):
 
     assert found.startswith(f"default dev {prefix}")
     assert "0d77abc123" not in found
+
+
+@pytest.mark.parametrize(
+    ("elements", "is_kept"),
+    [
+        (["10.244.0.9", {"prefix": {"addr": "10.244.8.0", "len": 24}}], True),
+        ([{"range": ["10.0.0.5", "10.0.0.9"]}], False),
+    ],
+)
+def test_tables_of_other_programs_keep_their_form(tmp_path, elements, is_kept):
+    """One with a range of addresses is left out instead of the snapshot."""
+    small = SmallCluster()
+    jump = {"rule": {"chain": "acme-in", "expr": [{"jump": {"target": "acme-out"}}]}}
+    test = {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "@acme-set"}}
+    log = {"log": {"prefix": "shop dropped"}}
+    rule = {"rule": {"chain": "acme-out", "expr": [test, log, {"drop": None}], "comment": "web"}}
+    named = {"set": {"name": "acme-set", "elem": elements}}
+    listing = {"nftables": [named, {"chain": {"name": "acme-in", "hook": "input"}}, jump, rule]}
+    argv = ["nft", "-j", "list", "table", "inet", "acme-fw"]
+    tables = "table inet acme-fw\ntable inet firewalld\n"
+    small.change_document(
+        commands={
+            **small.document.commands,
+            "nft-tables": Command(["netlink"], 0, tables),
+            "nft-table inet acme-fw": Command(argv, 0, json.dumps(listing)),
+        }
+    )
+
+    redacted, dictionary = changed(tmp_path, small)
+
+    commands = redacted.document(dictionary.nodes["n1"]).commands
+    first, second = commands["nft-tables"].output.splitlines()
+    assert second == "table inet firewalld"
+    found = commands[first.replace("table", "nft-table", 1)]
+    assert first.endswith(" ".join(found.argv[-2:]))
+    assert not re.search(r"acme|shop|10\.244\.", first + found.output)
+    assert bool(found.output) is is_kept
+    assert (found.status == 0) is is_kept
+    assert bool(found.problem) is not is_kept
+    if is_kept:
+        table = parse_table(found.output)
+        (chain,) = table.chains
+        (expression,) = table.rules[chain].rules[0].expr
+        target = table.rules[expression["jump"]["target"]]
+        assert target.sets == tuple(table.sets)
 
 
 def test_names_of_native_sets_are_replaced_and_iptables_own_chains_are_kept(tmp_path):

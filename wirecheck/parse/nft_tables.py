@@ -62,6 +62,8 @@ def _changes(found: Mapping[str, Any], flags: list[str]) -> int:
 
 
 def _statements(expressions: list[Any]) -> list[Any]:
+    if not all(isinstance(each, dict) for each in expressions):
+        raise TypeError(expressions)
     return [each for each in expressions if not _COUNTING & set(each)]
 
 

@@ -63,7 +63,7 @@ def _joined(line: str, rule: NftRule) -> str:
     """The rule of iptables with the conditions that only nft prints."""
     words: list[str] = []
     for each in rule.expr:
-        kind, inner = next(iter(each.items()))
+        ((kind, inner),) = each.items()
         if kind == "match":
             words += _words(line, inner)
         elif kind in ("jump", "goto"):

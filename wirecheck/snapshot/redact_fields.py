@@ -7,6 +7,7 @@ may be called `unicast`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,6 +26,12 @@ IMAGE = "image"
 PORT = "port"
 OPAQUE = "opaque"
 IPTABLES = "iptables"
+
+KEPT_TABLE = re.compile(
+    r"raw|mangle|nat|filter|security|kube-proxy|firewalld|talos|calico|crowdsec6?|f2b-table"
+    r"|cni_hostport|crio-hostports|docker-bridges|netavark|flannel-ipv[46]|kindnet-[a-z-]+"
+)
+"""Names of nftables tables of well-known programs, which checks need and which reveal nothing."""
 
 FIELDS: Mapping[str, str] = {
     "OwnerReference.kind": KEEP,
@@ -279,7 +286,19 @@ def _paths(fields: Fields, files: dict[str, str]) -> dict[str, str]:
 
 
 def _commands(fields: Fields, commands: dict[str, Any]) -> dict[str, Any]:
-    return {key: _command(fields, key, value) for key, value in commands.items()}
+    return {_id_of(fields, key): _command(fields, key, value) for key, value in commands.items()}
+
+
+def _id_of(fields: Fields, key: str) -> str:
+    """The id of a command; `nft-table inet admin` has the name of a table."""
+    kind, _, label = key.partition(" ")
+    return f"{kind} {_label(fields, label)}" if label else kind
+
+
+def _label(fields: Fields, label: str) -> str:
+    """`inet firewalld`: checks know the names of some programs' tables."""
+    family, _, name = label.partition(" ")
+    return f"{family} {name if KEPT_TABLE.fullmatch(name) else fields.texts.names.name(name)}"
 
 
 def _command(fields: Fields, key: str, command: Any) -> Any:
@@ -295,6 +314,9 @@ def _command(fields: Fields, key: str, command: Any) -> Any:
         return _nft_table(fields, command)
     elif key.startswith("nft-") and command.output.lstrip().startswith("{"):
         output = texts.nftables(command.output)
+    elif key == "nft-tables":
+        lines = command.output.splitlines()
+        output = "".join(f"table {_label(fields, e.removeprefix('table '))}\n" for e in lines)
     elif key == "nft-native":
         output = "".join(_native_part(fields, each) for each in command.output.splitlines())
     elif key.startswith(("conntrack", "ipset", "nft")):
@@ -306,14 +328,14 @@ def _command(fields: Fields, key: str, command: Any) -> Any:
 
 def _nft_table(fields: Fields, command: Any) -> Any:
     """Any program's table. It is left out if it has a range of addresses that is not a prefix."""
-    mapped = fields.struct(command)
+    family, _, name = " ".join(command.argv[-2:]).partition(" ")
+    argv = [*command.argv[:-2], *_label(fields, f"{family} {name}").split(" ")]
     try:
-        output = fields.texts.nftables(command.output)
+        output = fields.texts.nft_table(command.output)
     except RedactionError:
-        return msgspec.structs.replace(
-            mapped, output="", status=None, problem="left out: it has ranges of addresses"
-        )
-    return msgspec.structs.replace(mapped, output=output)
+        reason = "left out: it has ranges of addresses"
+        return msgspec.structs.replace(command, argv=argv, output="", status=None, problem=reason)
+    return msgspec.structs.replace(fields.struct(command), argv=argv, output=output)
 
 
 def _native_part(fields: Fields, line: str) -> str:

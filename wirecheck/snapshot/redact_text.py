@@ -203,6 +203,27 @@ class TextMap:
             return self.free(text)
         return json.dumps(self._nft(listing, ""))
 
+    def nft_table(self, text: str) -> str:
+        """The same for any program's table, whose chains, sets and log prefixes have names, too."""
+        try:
+            listing = json.loads(text)
+        except ValueError:
+            return self.free(text)
+        return json.dumps(self._with_names(self._nft(listing, "")))
+
+    def _with_names(self, value: Any, key: str = "") -> Any:
+        if isinstance(value, dict):
+            return {each: self._with_names(inner, each) for each, inner in value.items()}
+        if isinstance(value, list):
+            return [self._with_names(each, key) for each in value]
+        if not isinstance(value, str):
+            return value
+        if value.startswith("@"):
+            return f"@{self.names.name(value[1:])}"
+        if key in ("name", "chain", "target", "table"):
+            return self.names.name(value)
+        return self.free(value) if key == "prefix" else value
+
     def _nft(self, value: Any, key: str) -> Any:
         if isinstance(value, dict):
             if "range" in value and any(_is_address(each) for each in value["range"]):

@@ -37,7 +37,7 @@ SYN = frozenset({"syn"})
 def alternatives(match: Match, sets: Mapping[str, NftSet]) -> list[list[Match]]:
     """Return the comparisons that a match stands for: one of these lists has to hold."""
     left, right = match["left"], match["right"]
-    kind = next(iter(left))
+    (kind,) = left
     is_device = kind == "meta" and left[kind].get("key") in _DEVICES
     if match["op"] == "!=" and is_device:
         return [[{**match, "right": each} for each in values_of(right, sets)]]
@@ -71,6 +71,8 @@ def values_of(right: Any, sets: Mapping[str, NftSet]) -> list[Any]:
         return list(found.elem)
     if isinstance(right, dict) and "set" in right:
         values = right["set"] if isinstance(right["set"], list) else [right["set"]]
+        if len(values) > MOST_ELEMENTS:
+            raise UnknownError(right)
         return [_plain(each) for each in values]
     return list(right) if isinstance(right, list) else [right]
 

@@ -85,7 +85,11 @@ class PacketTranslator:
         for each in rule.expr:
             kind, inner = next(iter(each.items())) if len(each) == 1 else ("", {})
             new = (each for branch in branches for each in self._after(branch, kind, inner))
-            branches = list(islice(new, MOST_STEPS + 1))
+            try:
+                branches = list(islice(new, MOST_STEPS + 1))
+            except MALFORMED:
+                reason = Opaque(f"the statement {kind} has an unknown form")
+                branches = [(conditions, (*actions, reason)) for conditions, actions in branches]
             if len(branches) > MOST_STEPS:
                 reason = Opaque("the rule makes too many distinctions")
                 branches = [(PacketConditions(self.sets, family=self.family), (reason,))]
