@@ -20,14 +20,28 @@ from testbed.state import state
 @click.option("--vm", is_flag=True, help="Also the faults that need the virtual machine.")
 @click.option("--tries", default=1, help="Put a fault in once more that was not exact.")
 @click.option(
+    "--rest/--no-rest",
+    default=True,
+    show_default=True,
+    help="Before each fault, wait until nothing has changed for a while: else runs take longer.",
+)
+@click.option(
     "--markdown", type=click.Path(exists=True), help="Put the rows into this page of the docs."
 )
-def main(names: tuple[str, ...], smoke: bool, vm: bool, tries: int, markdown: str | None) -> None:
+def main(
+    *,
+    names: tuple[str, ...],
+    smoke: bool,
+    vm: bool,
+    tries: int,
+    rest: bool,
+    markdown: str | None,
+) -> None:
     """Prove that each fault gives exactly its own set of red checks, and none afterwards.
 
     Faults in the rules of one kube-proxy mode need a cluster in that mode.
     """
-    prover = Prover()
+    prover = Prover(rests=rest)
     rows = []
     for fault in _chosen(load_faults(), names, smoke=smoke, vm=vm):
         for _ in range(tries):

@@ -17,6 +17,7 @@ from testbed.commands import TestbedError
 from testbed.faults.dns_placement import clear_of_dns
 from testbed.faults.fault import Fault, Red, Step
 from testbed.faults.matrix import Row
+from testbed.faults.rest import come_to_rest
 from testbed.faults.target import fill_in, words
 from testbed.nodes import output
 from testbed.state import state
@@ -53,8 +54,10 @@ class Seen:
 class Prover:
     """Runs faults one after the other against the cluster that `make cluster` left behind."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, rests: bool = True) -> None:
+        """`rests` is whether each fault waits for a cluster in which nothing changes."""
         self._root = state().root
+        self._rests = rests
 
     def prove(self, fault: Fault) -> Row:
         """Put it in, look, take it out, wait until all is healthy again; never raises for it."""
@@ -73,6 +76,8 @@ class Prover:
             expected = _expected(fault, values)
             if fault.inventory == helper_pods.INVENTORY:
                 helper_pods.prepare(state())
+            if self._rests:
+                come_to_rest()
             _do(fault.inject, values)
             started = time.monotonic()
             seen = self.look_in_detail(fault.name, fault.inventory)

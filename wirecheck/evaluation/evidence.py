@@ -232,7 +232,7 @@ class RoundEvidence:
         if metadata.deletion_timestamp:
             return Age(OLD, f"{what} is being deleted")
         try:
-            newest = datetime.fromisoformat(max(_times(found, metadata))).timestamp()
+            newest = datetime.fromisoformat(max(times_of(found, metadata))).timestamp()
         except (ValueError, OverflowError):
             return UNKNOWN
         passed = self._now - newest
@@ -242,7 +242,7 @@ class RoundEvidence:
         return ENOUGH if is_known else UNKNOWN
 
 
-def _times(found: object, metadata: Metadata) -> Iterator[str]:
+def times_of(found: object, metadata: Metadata) -> Iterator[str]:
     """When the object was written, as far as it shows it: RFC 3339 in UTC, so sortable as text."""
     yield metadata.creation_timestamp
     yield metadata.written
