@@ -9,6 +9,10 @@ from wirecheck.model.node import Node
 MEDIAN_WARN = Threshold(
     "dns.median_warn", 100, "ms", "one lookup of an external name takes up to ten queries"
 )
+NO_REPLICA = (
+    "Show what should run the replicas: `kubectl -n kube-system get deployment,daemonset,pod -l "
+    "k8s-app=kube-dns -o wide`. Scale it up, or apply your installer's manifest again."
+)
 SLOWEST_FAIL = Threshold(
     "dns.slowest_fail", 1000, "ms", "of the 99th percentile: clients retry after a few seconds"
 )
@@ -480,7 +484,7 @@ def replicas_ready(cluster: Cluster) -> Findings:
     if not cluster.dns_replicas and cluster.why_dns_services_unused:
         raise NotApplicable(cluster.why_dns_services_unused)
     if not cluster.dns_replicas:
-        yield Finding(cluster, expected="at least one DNS replica", found="none")
+        yield Finding(cluster, expected="at least one DNS replica", found="none", remedy=NO_REPLICA)
     for replica in cluster.dns_replicas:
         if not replica.is_ready:
             yield Finding(

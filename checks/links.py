@@ -202,7 +202,7 @@ def hairpin(node: Node) -> Findings:
 @check(
     settles=COMING_AND_GOING,
     remedy="Show the port's state on {node}: `bridge -d link show dev {device}`. Disable STP on "
-    "the pods' bridge: `ip link set BRIDGE type bridge stp_state 0`.",
+    "the pods' bridge: `ip link set {bridge} type bridge stp_state 0`.",
     facts=[Fact.NETNS, Fact.PROCESSES],
 )
 def bridge_ports_forwarding(node: Node) -> Findings:
@@ -221,7 +221,10 @@ def bridge_ports_forwarding(node: Node) -> Findings:
                 pair,
                 expected=f"{pair.outer.name} is forwarding",
                 found=f"it is {state}",
-                names={"device": pair.outer.name},
+                names={
+                    "device": pair.outer.name,
+                    "bridge": pair.master.name if pair.master else "",
+                },
             )
 
 

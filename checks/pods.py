@@ -210,8 +210,8 @@ def egress_masqueraded(node: Node) -> Findings:
 
 @check(
     settles=ON_NODE,
-    remedy="Find out who attached it, on {node}: `bpftool net list` and `tc filter show dev DEVICE "
-    "ingress`. Ask the owner before you remove it: a plugin or an agent may rely on it.",
+    remedy="Find out who attached it, on {node}: `bpftool net list` and `tc filter show dev "
+    "{device} ingress`. Ask the owner before you remove it: a plugin or an agent may rely on it.",
     facts=[Fact.DEVICE_PROGRAMS, Fact.NETNS, Fact.PROCESSES],
 )
 def device_programs(node: Node) -> Findings:
@@ -235,4 +235,5 @@ def device_programs(node: Node) -> Findings:
             evidence=each.evidence,
             inconclusive=each.inconclusive,
             key=each.ref.part,
+            names={"device": each.device},
         )

@@ -153,7 +153,7 @@ def large_payloads_between_nodes(node: Node) -> Findings:
     settles=CONNECTIONS,
     remedy="On {node}, compare the MTU of both ends of the veth pairs and of the bridge: `ip "
     "link` and `nsenter --net={netns} ip link` (see links.equal_mtu). Then check offloads: "
-    "`ethtool -k DEVICE`. These packets do not leave the node.",
+    "`nsenter --net={netns} ethtool -k eth0`. These packets do not leave the node.",
     facts=[Fact.API, Fact.PROCESSES, Fact.HELPER_PODS],
 )
 def large_payloads_within_node(node: Node) -> Findings:

@@ -12,6 +12,16 @@ AGENT = (
     "{cni_namespace} delete pod {cni_pod}`. Then find out what changed them, on {node}: `ip "
     "monitor route`, or the log of the network manager."
 )
+REFUSING_RULE = (
+    "Show it on {node}: `ip {family} route get {route_arguments}`. Find out who added the routing "
+    "rule, `ip {family} rule show pref {priority}`, then delete it: `ip {family} rule del pref "
+    "{priority}`."
+)
+NO_ROUTE = (
+    "Show it on {node}: `ip {family} route get {route_arguments}`, and all routes: `ip {family} "
+    "route show table all`. If there is no default route, add one: the node's own connections to "
+    "Services need a route before they are translated."
+)
 
 
 @check(settles=TO_PEERS, remedy=AGENT, facts=[Fact.NETNS, Fact.API])
@@ -89,10 +99,8 @@ def no_overlap(node: Node) -> Findings:
 
 @check(
     settles=COMING_AND_GOING,
-    remedy="Show it on {node}: `ip route get {address}`. Find out who added it. Delete a route "
-    "with `ip route del {type} {destination} table {table}`, a routing rule with `ip rule del pref "
-    "{priority}`. If there is no default route, add one: the node's own connections to Services "
-    "need a route before they are translated.",
+    remedy="Show it on {node}: `ip {family} route get {route_arguments}`. Find out who added the "
+    "route, then delete it: `ip {family} route del {type} {destination} table {table}`.",
     facts=[Fact.NETNS, Fact.API],
 )
 def no_blackholes(node: Node) -> Findings:
@@ -115,8 +123,11 @@ def no_blackholes(node: Node) -> Findings:
             expected="a route that forwards",
             found=node.routes.routing.text_of(route),
             inconclusive=each.inconclusive,
+            remedy=NO_ROUTE if route is None else REFUSING_RULE if each.is_rule else "",
             names={
                 "address": each.address,
+                "route_arguments": each.address,
+                "family": "-6" if ":" in each.address else "-4",
                 "type": route.type if route else "",
                 "destination": route.destination if route else "",
                 "table": str(route.table) if route else "",

@@ -32,6 +32,32 @@ def test_a_name_from_the_cluster_stays_one_word_of_the_shell():
     )
 
 
+def test_several_arguments_are_quoted_one_by_one():
+    names = {"route_arguments": "10.244.1.0 from 10.244.0.2 iif a;reboot"}
+    assert filled("`ip route get {route_arguments}`", names) == (
+        "`ip route get 10.244.1.0 from 10.244.0.2 iif 'a;reboot'`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("remedy", "finder"),
+    [
+        (
+            "`kubectl -n kube-system delete pod {kube_proxy_pod}`.",
+            "--field-selector spec.nodeName=w1",
+        ),
+        ("`kubectl logs {cni_pod}`.", "To find CNI_POD: `kubectl get pods -A"),
+        ("`nsenter --net={netns} ip link`.", "To find NETNS, on w1: `lsns -t net"),
+    ],
+)
+def test_a_name_that_is_not_known_comes_with_how_to_find_it(remedy, finder):
+    (name,) = placeholders(remedy)
+
+    assert finder in filled(remedy, {"node": "w1"})
+    assert "To find" not in filled(remedy, {"node": "w1", name: "it"})
+    assert "To find" not in general(remedy)
+
+
 @pytest.mark.parametrize("text", ["{print $1}", "{.spec.podCIDRs}", '{range .items[*]}{"\\n"}'])
 def test_other_braces_are_left_alone(text):
     assert general(text) == text

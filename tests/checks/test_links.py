@@ -135,6 +135,7 @@ def test_a_port_that_does_not_forward_is_found(small, state, text):
     small.change_link(HOST, "veth12", port_state=state)
 
     (finding,) = small.findings("links.bridge_ports_forwarding")
+    assert dict(finding.names)["bridge"] == "cni0"
     assert finding.found == f"it is {text}"
 
 

@@ -4,7 +4,11 @@ import pytest
 
 from tests.checks.small_cluster import HOST, WEB_NETNS, SmallCluster, link
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.catalogue.registry import load
+from wirecheck.catalogue.remedies import filled
 from wirecheck.snapshot.netns import Address, Route, Rule
+
+NO_BLACKHOLES = next(check for check in load() if check.id == "routes.no_blackholes")
 
 
 def host_routes(small: SmallCluster) -> list[Route]:
@@ -213,6 +217,8 @@ def test_a_rule_that_refuses_what_comes_from_the_device_of_a_pod(small, rule, ta
     if is_refused:
         (first, *_) = small.findings("routes.no_blackholes")
         assert dict(first.names)["address"] == "10.244.1.0 from 10.244.0.2 iif cni0"
+        show = filled(NO_BLACKHOLES.remedy, dict(first.names))
+        assert "`ip -4 route get 10.244.1.0 from 10.244.0.2 iif cni0`" in show
 
 
 def test_pods_of_one_bridge_reach_each_other_without_routing(small):
@@ -372,3 +378,36 @@ def test_pods_outside_of_their_nodes_ranges_show_an_unknown_plugin_with_pools(sm
 
     with pytest.raises(NotApplicable, match="does not assign addresses"):
         small.findings("routes.to_every_node")
+
+
+def remedies_of_blackholes(small) -> set[str]:
+    return {
+        filled(each.remedy or NO_BLACKHOLES.remedy, {"node": "n1", **dict(each.names)})
+        for each in small.findings("routes.no_blackholes")
+    }
+
+
+def test_the_remedy_for_a_route_deletes_no_rule(small):
+    """`ip rule del pref 0` would delete the rule of the local table."""
+    with_routes(small, Route(4, "10.244.1.0/24", type="blackhole"), without="10.244.1.0/24")
+
+    (remedy,) = remedies_of_blackholes(small)
+    assert "`ip -4 route del blackhole 10.244.1.0/24 table 254`" in remedy
+    assert "rule" not in remedy
+
+
+def test_the_remedy_for_a_rule_deletes_no_route(small):
+    rule = Rule(4, 9, 0, destination="10.244.1.0/24", action="prohibit")
+    small.change_netns(HOST, rules=[Rule(4, 0, 255), rule, Rule(4, 32766, 254)])
+
+    (remedy,) = remedies_of_blackholes(small)
+    assert "`ip -4 rule del pref 9`" in remedy
+    assert "route del" not in remedy
+
+
+def test_where_nothing_routes_nothing_is_deleted(small):
+    with_routes(small, without="default")
+
+    for remedy in remedies_of_blackholes(small):
+        assert "`ip -4 route show table all`" in remedy
+        assert " del " not in remedy

@@ -27,14 +27,42 @@ STANDARD = {
 """Placeholders that every finding fills in if possible. A finding can add its own `names`."""
 
 
-def filled(remedy: str, names: Mapping[str, str]) -> str:
-    """Return the remedy with these names, quoted for a shell; unknown names stay in capitals."""
+FINDERS = {
+    "kube_proxy_pod": "To find KUBE_PROXY_POD: `kubectl -n kube-system get pods -o wide "
+    "--field-selector spec.nodeName={node}`. Without such a pod, kube-proxy is part of a service "
+    "of {node}: `systemctl list-units --type=service | grep -E 'kube|k3s|rke2'`.",
+    "cni_pod": "To find CNI_POD: `kubectl get pods -A -o wide --field-selector "
+    "spec.nodeName={node}`.",
+    "netns": "To find NETNS, on {node}: `lsns -t net -o NS,PID,NSFS,COMMAND`; /proc/PID/ns/net is "
+    "a path, too.",
+}
+"""What follows a remedy with such a name, if a finding on a node does not know it."""
 
+SEVERAL_WORDS = "_arguments"
+"""How placeholders end whose value is several arguments of a command."""
+
+
+def filled(remedy: str, names: Mapping[str, str]) -> str:
+    """Return the remedy with these names, quoted for a shell.
+
+    Unknown names stay in capitals; where it is known how to find them, a sentence says so.
+    """
+    text = _filled(remedy, names)
+    if not names.get("node"):
+        return text
+    wanted = dict.fromkeys(PLACEHOLDER.findall(remedy))
+    unknown = (FINDERS[each] for each in wanted if each in FINDERS and not names.get(each))
+    return " ".join([text, *(_filled(each, names) for each in unknown)])
+
+
+def _filled(text: str, names: Mapping[str, str]) -> str:
     def value(match: re.Match[str]) -> str:
         known = names.get(match[1], "")
+        if known and match[1].endswith(SEVERAL_WORDS):
+            return shlex.join(known.split())
         return shlex.quote(known) if known else match[1].upper()
 
-    return PLACEHOLDER.sub(value, remedy)
+    return PLACEHOLDER.sub(value, text)
 
 
 def general(remedy: str) -> str:

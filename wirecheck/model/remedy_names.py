@@ -59,7 +59,12 @@ def _of_cluster(cluster: ClusterSeen) -> Mapping[str, str]:
 
 def _of_node(node: Node) -> Mapping[str, str]:
     names = {"node": node.name}
-    proxies = (pod.name for pod in node.pods if pod.name.startswith("kube-proxy"))
+    # Anybody may create a pod of that name in another namespace.
+    proxies = (
+        pod.name
+        for pod in node.pods
+        if pod.namespace == "kube-system" and pod.name.startswith("kube-proxy")
+    )
     names["kube_proxy_pod"] = next(proxies, "")
     with suppress(*UNKNOWN):
         _, agents = node.cni.agents

@@ -54,6 +54,8 @@ class UnexpectedProgram:
     found: str
     evidence: tuple[str, ...]
     inconclusive: str
+    device: str
+    """The first of these interfaces, if it is on the node."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class DevicePrograms:
             found=f"{name}{self._owner(name)} on {places}{dropped}",
             evidence=tuple(f"{each.place}: {described(each.program)}" for each in found[:SHOWN]),
             inconclusive="" if self._is_known(found[0]) else "programs of an unknown CNI plugin",
+            # A pod's own interface is not on the node.
+            device="" if " of pod " in found[0].place else found[0].place.partition(" ")[0],
         )
 
     @cached_property

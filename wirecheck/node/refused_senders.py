@@ -15,7 +15,7 @@ from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.node.netns import Interface
 from wirecheck.node.routes import NodeRoutes
-from wirecheck.node.routing import REFUSING, Routing
+from wirecheck.node.routing import REFUSING, UNSPECIFIED, Routing
 from wirecheck.node.rule_selectors import Origin
 from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.netns import Route, Rule
@@ -44,6 +44,11 @@ class Blackhole:
     def part(self) -> str:
         """`to 10.244.1.0/24`, `from Pod shop/web to kube-system/coredns 10.244.1.7`."""
         return f"from {self.sender} to {self.name}" if self.sender else f"to {self.name}"
+
+    @property
+    def is_rule(self) -> bool:
+        """Whether a routing rule refuses the packets itself; the route only stands for it."""
+        return self.route is not None and self.route.table == UNSPECIFIED
 
     @property
     def address(self) -> str:

@@ -1,0 +1,43 @@
+"""Names for remedies: those of the node's own objects, whatever else is called like them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.checks.small_cluster import SmallCluster
+from wirecheck.catalogue.findings import Finding, Ref
+from wirecheck.model.remedy_names import RemedyNames
+
+
+def names(small: SmallCluster) -> dict[str, str]:
+    finding = Finding(Ref("Node", "n1"), expected="a", found="b")
+    return dict(RemedyNames(small.node).of(finding))
+
+
+def pod(name: str, namespace: str) -> dict[str, object]:
+    return {
+        "metadata": {"name": name, "namespace": namespace, "uid": f"uid-{namespace}-{name}"},
+        "spec": {"nodeName": "n1", "containers": []},
+        "status": {"phase": "Running"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("pods", "found"),
+    [
+        ([], ""),
+        ([pod("kube-proxy-evil", "shop")], ""),
+        (
+            [pod("kube-proxy-evil", "shop"), pod("kube-proxy-x7k2p", "kube-system")],
+            "kube-proxy-x7k2p",
+        ),
+        ([pod("kube-proxy", "kube-system")], "kube-proxy"),
+        ([pod("my-kube-proxy", "kube-system")], ""),
+    ],
+)
+def test_kube_proxys_pod_is_one_of_kube_system(pods, found):
+    small = SmallCluster()
+    others = [e for e in small.api["pods"] if not e["metadata"]["name"].startswith("kube-proxy")]
+    small.api["pods"] = [*others, *pods]
+
+    assert names(small)["kube_proxy_pod"] == found
