@@ -1,9 +1,12 @@
 """pods.egress_masqueraded on a cluster whose rules of table nat are changed."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.checks.small_cluster import FILTER, SmallCluster, api_pod
 from wirecheck.catalogue.findings import Finding, NotApplicable
+from wirecheck.snapshot.node_document import Command
 
 CHECK = "pods.egress_masqueraded"
 SUBNET = "/run/flannel/subnet.env"
@@ -15,6 +18,8 @@ POSTRTG = (
 )
 JUMP = '-A POSTROUTING -m comment --comment "flanneld masq" -j FLANNEL-POSTRTG'
 OLD = "-A POSTROUTING -s 10.244.0.0/16 ! -d 224.0.0.0/4 -j MASQUERADE"
+
+OF_FLANNEL = Path(__file__).parents[1] / "recorded" / "nft-tables" / "flannel.json"
 
 
 def nat(*rules: str) -> str:
@@ -65,6 +70,18 @@ def test_rules_in_another_table_of_nftables_are_not_known(small):
     (finding,) = found(small)
 
     assert "nftables tables" in finding.inconclusive
+
+
+@pytest.mark.parametrize(("old", "new", "number"), [("", "", 0), ('"masquerade"', '"continue"', 1)])
+def test_flannel_s_own_table_of_nftables_masquerades(small, old, new, number):
+    """As flannel writes it with EnableNFTables."""
+    text = OF_FLANNEL.read_text().replace('"addr": "10.244.1.0"', '"addr": "10.244.0.0"')
+    text = text.replace(old, new) if old else text
+    small.change_output("nft-tables", "table ip nat\ntable ip flannel-ipv4\n")
+    argv = ["nft", "-j", "list", "table", "ip", "flannel-ipv4"]
+    small.document.commands["nft-table ip flannel-ipv4"] = Command(argv, 0, text)
+
+    assert len(found(small)) == number
 
 
 def test_a_condition_that_is_not_known_is_inconclusive(small):

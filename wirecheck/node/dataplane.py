@@ -313,6 +313,7 @@ def _read(
                 _ipvsadm(seen),
                 iptables.legacy,
                 _bound_by_ipvs(seen),
+                tables,
             )
             is_seen = facts.cluster_cidrs is not None
             scheduler = facts.ipvs_scheduler if is_seen else ""

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.dataplane import small
+from tests.dataplane.nftables.tables import DADDR, DROP, SADDR, match, recorded_table, table_of
 from tests.dataplane.small import endpoint, facts, index_of, service, slice_of
 from wirecheck.addresses import network
 from wirecheck.api_index.backend import Backend
@@ -11,6 +12,7 @@ from wirecheck.dataplane.compare.comparison import compare
 from wirecheck.dataplane.compare.differences import Differences, Kind
 from wirecheck.dataplane.expected.services import expected_table
 from wirecheck.dataplane.ipvs.reader import IpvsTexts, read_ipvs
+from wirecheck.dataplane.nftables.tables import NamedTable
 from wirecheck.dataplane.table import Client, Frontend, Masquerade, ServiceTable, Verdict
 from wirecheck.parse.errors import ParseError
 from wirecheck.snapshot.api_objects import ApiObjects
@@ -144,9 +146,12 @@ def found(
     nat: str = NAT,
     tables: str = FILTER,
     bound: tuple[str, ...] = BOUND,
+    *,
+    others: tuple[NamedTable, ...] = (),
 ) -> Differences:
     clients = clients_of(small.NODE, facts(mode="ipvs"), bound)
-    texts = IpvsTexts(ip_vs, ipsets, {4: small.save({"nat": nat, "filter": tables})})
+    rules = {4: small.save({"nat": nat, "filter": tables})}
+    texts = IpvsTexts(ip_vs, ipsets, rules, tables=others)
     expected = wanted(clients)
     return compare(expected, read_ipvs(texts, clients, expected))
 
@@ -242,6 +247,25 @@ def test_a_backend_that_was_removed_may_drain(server: str) -> None:
     draining = "  -> 0AF40309:0035      Masq    0      1          0         \n"
     assert server in IP_VS
     assert not found(ip_vs=IP_VS.replace(server, server + draining)).items
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (table_of([match(DADDR, WEB.address), DROP]), {Kind.VERDICT, Kind.BACKEND_MISSING}),
+        (table_of([match(DADDR, WEB.address), DROP], hook="input", priority=0), {Kind.VERDICT}),
+        (table_of([match(DADDR, WEB.address), DROP], hook="forward", priority=0), set()),
+        (table_of([match(SADDR, "203.0.113.9"), DROP], hook="input", priority=0), set()),
+        (recorded_table("crowdsec"), set()),
+    ],
+)
+def test_tables_of_other_programs_come_first(table: NamedTable, expected: set[Kind]) -> None:
+    """IPVS takes packets after the filters of the hook input."""
+    differences = found(others=(table,))
+
+    assert kinds(differences) <= expected
+    assert bool(kinds(differences)) is bool(expected)
+    assert {each.frontend for each in differences} <= {WEB}
 
 
 def test_other_tick_rates_are_recognised() -> None:

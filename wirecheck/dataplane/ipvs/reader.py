@@ -26,6 +26,7 @@ from wirecheck.dataplane.compare.tolerance import KUBE_PROXY
 from wirecheck.dataplane.iptables.reader import ruleset_of, shared_text
 from wirecheck.dataplane.iptables.rules import MakeStep, steps_of
 from wirecheck.dataplane.ipvs.owner import Ownership
+from wirecheck.dataplane.nftables.tables import NamedTable, in_order, stages_of, with_tables
 from wirecheck.dataplane.rules.chains import Chain, Chains
 from wirecheck.dataplane.rules.flows import Flow, has_marks
 from wirecheck.dataplane.rules.handlings import Masquerading
@@ -63,6 +64,8 @@ class IpvsTexts:
     """The output of iptables-legacy-save, by family: the kernel evaluates both backends."""
     bound: frozenset[str] = frozenset()
     """The addresses on kube-ipvs0. If there are none, every virtual server is kube-proxy's."""
+    tables: Sequence[NamedTable] = ()
+    """nftables tables of other programs."""
 
     def dumps(self, family: int, cache: ReaderCache) -> list[IptablesDump]:
         """The rules of a family, by variant."""
@@ -97,7 +100,7 @@ def read_ipvs(
     entries: dict[Frontend, Entry] = {}
     for family in (4, 6):
         own = [step for of, step in steps if of == family]
-        ruleset = _ruleset(family, own, sets, texts.dumps(family, cache), cache)
+        ruleset = _ruleset(family, own, sets, texts, cache)
         entries.update(read_entries(ruleset, clients, cache.rules, wanted.entries))
     for server in servers:
         if scheduler and server.scheduler != scheduler:
@@ -143,12 +146,16 @@ def _ruleset(
     family: int,
     steps: Sequence[Step],
     sets: Mapping[str, Ipset],
-    dumps: list[IptablesDump],
+    texts: IpvsTexts,
     cache: ReaderCache,
 ) -> Ruleset:
+    dumps = texts.dumps(family, cache)
     resolve = resolver(sets, cache.ipsets)
     translate = partial(steps_of, step_of=cache.step_of, resolve=resolve)
     rules = ruleset_of(family, dumps, cache.rules, translate, key_of=_text_without_sets)
+    kept = cache.rules.chains
+    rules = with_tables(rules, family, texts.tables, kept)
+    to_node = in_order(rules.to_node, stages_of("input", family, texts.tables, kept))
     servers = Chains(KUBE_PROXY, {SERVERS: steps}, list, cache=cache.rules.chains, owner=KUBE_PROXY)
     stage = Stage(SERVERS, servers)
     hairpins = frozenset(
@@ -160,7 +167,9 @@ def _ruleset(
     )
     return replace(
         rules,
-        to_node=(*rules.to_node, stage),
+        # IPVS takes what comes in after the filters (NF_IP_PRI_NAT_SRC - 2).
+        to_node=(*to_node, stage),
+        without_filters=None,
         # IPVS handles the node's own packets after nat and before filter. Filter rules
         # that refuse them recognise IPVS traffic, so filter may also be evaluated first.
         sent=(*rules.sent, stage),
