@@ -76,7 +76,19 @@ class PodPackets:
 
     @property
     def to_dns(self) -> Iterator[tuple[str, ForwardedPacket]]:
-        """From pods here to each DNS replica."""
+        """From pods here to each DNS replica.
+
+        Raises NotApplicable if no replica is known that the node forwards queries of pods to.
+        """
+        found = tuple(self._to_replicas)
+        if not found:
+            raise NotApplicable(
+                "no pod of the node and no DNS replica with its own network namespace are known"
+            )
+        return iter(found)
+
+    @property
+    def _to_replicas(self) -> Iterator[tuple[str, ForwardedPacket]]:
         routing = self.routes.routing
         for replica in self.seen.cluster.dns.replicas:
             if replica.on_host_network:
