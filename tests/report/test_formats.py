@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.report import sample
 from tests.report.promtool import promtool
 from wirecheck.catalogue.findings import Level, Outcome
+from wirecheck.catalogue.registry import load
 from wirecheck.report import github, markdown, message, nagios, prometheus, sonobuoy
 from wirecheck.report.registry import FORMATS
 from wirecheck.results.measures import MEASURES
@@ -217,6 +218,14 @@ def test_a_large_cluster_has_a_bounded_number_of_series():
     assert {n: len(s) for n, s in small.items() if n not in per_node} == {
         n: len(s) for n, s in large.items() if n not in per_node
     }
+
+
+def test_the_documented_bound_has_room_for_all_checks():
+    of_checks = len(load()) * len(Outcome)
+    of_nodes = prometheus.MOST_NODES * len(prometheus.NODE_OUTCOMES)
+
+    assert of_checks + of_nodes + 60 < 2000
+    assert "fewer than 2,000 series" in " ".join(DOCS.split())
 
 
 def test_nodes_with_most_failures_come_first():

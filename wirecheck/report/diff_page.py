@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from wirecheck.catalogue.findings import Outcome
-from wirecheck.report.finding_rows import MOST_ROWS, FindingRow, grouped, node_sets, row_of
+from wirecheck.report.finding_rows import (
+    MOST_ROWS,
+    FindingGroup,
+    FindingRow,
+    FoundOnNode,
+    grouped,
+    node_sets,
+)
 from wirecheck.report.page_templates import rendered
 from wirecheck.results.ordering import WORST_FIRST, most_each, total, worst
 from wirecheck.results.records import CheckRecord, PastFinding, Results
@@ -103,10 +110,10 @@ def _section(
     by_check: dict[str, list[PastFinding]] = defaultdict(list)
     for each in findings:
         by_check[each.check].append(each)
-    rows = {check: grouped(_rows(some, outcome)) for check, some in by_check.items()}
-    most = most_each([len(some) for some in rows.values()], MOST_ROWS)
+    groups = {check: grouped(_found(some, outcome)) for check, some in by_check.items()}
+    most = most_each([len(some) for some in groups.values()], MOST_ROWS)
     cards = [
-        _card(check, some, rows[check], most, records.get(check))
+        _card(check, some, groups[check], most, records.get(check))
         for check, some in by_check.items()
     ]
     cards.sort(key=lambda card: WORST_FIRST.index(card.outcome))
@@ -116,11 +123,11 @@ def _section(
 def _card(
     check: str,
     findings: Sequence[PastFinding],
-    rows: Sequence[FindingRow],
+    groups: Sequence[FindingGroup],
     most: int,
     record: CheckRecord | None,
 ) -> DiffCard:
-    outcome = worst(row.outcome for row in rows)
+    outcome = worst(group.outcome for group in groups)
     needs_action = outcome in (Outcome.FAIL, Outcome.WARN)
     remedies = (each.finding.remedy for each in findings if each.finding.remedy)
     remedy = next(remedies, record.remedy if record else "")
@@ -129,14 +136,12 @@ def _card(
         sentence=record.sentence if record else "",
         next_step=remedy if needs_action else "",
         outcome=outcome,
-        rows=tuple(rows[:most]),
-        left_out=sum(len(row.nodes) for row in rows[most:]),
+        rows=tuple(group.row() for group in groups[:most]),
+        left_out=sum(len(group.nodes) for group in groups[most:]),
         reasons=total({each.why: 1} for each in findings if each.why),
     )
 
 
-def _rows(findings: Iterable[PastFinding], outcome: Outcome | None) -> list[FindingRow]:
-    return [
-        row_of(each.finding, each.node, outcome or Outcome(each.finding.level.value))
-        for each in findings
-    ]
+def _found(findings: Iterable[PastFinding], outcome: Outcome | None) -> Iterator[FoundOnNode]:
+    for each in findings:
+        yield each.node, outcome or Outcome(each.finding.level.value), each.finding, ""

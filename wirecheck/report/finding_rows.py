@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from wirecheck.catalogue.findings import Outcome
+from wirecheck.catalogue.findings import Level, Outcome
 from wirecheck.report import sentences
 from wirecheck.report.comparison import standing_word
 from wirecheck.results.causes import ItemKey
@@ -33,6 +33,9 @@ MOST_NAMES = 5
 MOST_LISTED = 50_000
 """Names in all of these lists: one list of a large cluster, or many of a small one."""
 
+OUTCOMES = {level: Outcome(level.value) for level in Level}
+"""The outcome of a finding that nothing covers."""
+
 WITH_CARD = (
     Outcome.FAIL,
     Outcome.ERROR,
@@ -56,13 +59,12 @@ class FindingRow:
     reason: str = ""
     rounds: int = 1
     standing: str = ""
-    evidence: str = field(default="", compare=False)
-    since: str = field(default="", compare=False)
-    inspect: str = field(default="", compare=False)
+    evidence: str = ""
+    since: str = ""
+    inspect: str = ""
     """The command that shows the object."""
-    evidence_of: str = field(default="", compare=False)
+    evidence_of: str = ""
     """The node with this evidence, if other nodes have the same finding."""
-    accepted: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,49 @@ class NodeSet:
     """Nodes that are not listed, to keep the page fast."""
 
 
+@dataclass(slots=True)
+class FindingGroup:
+    """Equal findings, or equal reasons, of several nodes."""
+
+    node: str
+    """The node that the finding is of: the first one, if possible with evidence."""
+    outcome: Outcome
+    finding: FindingRecord | None
+    """None if there is only a reason."""
+    reason: str
+    turn: int
+    """The number of the finding on its first node, from 1."""
+    nodes: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether a baseline or waiver covers it."""
+        return self.finding is not None and self.finding.standing in ACCEPTED
+
+    def row(self, started: RunStarted | None = None) -> FindingRow:
+        """The group as a row; with the command for the object if the run is known."""
+        nodes, finding = tuple(self.nodes), self.finding
+        if finding is None:
+            return FindingRow(nodes, self.outcome, reason=self.reason)
+        return FindingRow(
+            nodes=nodes,
+            outcome=self.outcome,
+            name=_name(finding, self.node),
+            expected=finding.expected,
+            found=finding.found,
+            rounds=finding.looks,
+            standing=standing_word(finding),
+            evidence="\n".join(middle_shortened(text, LONGEST) for text in finding.evidence),
+            evidence_of=self.node if finding.evidence and len(nodes) > 1 else "",
+            since=sentences.since_words(finding),
+            inspect=sentences.inspect_command(finding, started) if started else "",
+        )
+
+
+FoundOnNode = tuple[str, Outcome, FindingRecord | None, str]
+"""A node, the outcome, and the finding or a reason."""
+
+
 def cards(
     checks: Sequence[CheckResults],
     causes: Mapping[ItemKey, ItemKey],
@@ -99,17 +144,16 @@ def cards(
     Checks that are likely symptoms of others come last.
     """
     shown = [check for check in checks if check.having(*WITH_CARD)]
-    rows = {check.record.id: rows_of_items(check.having(*WITH_CARD), started) for check in shown}
-    each = most_each([len(some) for some in rows.values()], MOST_ROWS)
+    groups = {check.record.id: groups_of_items(check.having(*WITH_CARD)) for check in shown}
+    each = most_each([len(some) for some in groups.values()], MOST_ROWS)
     found: dict[Outcome, list[Card]] = {outcome: [] for outcome in WORST_FIRST}
     for check in shown:
-        some = rows[check.record.id]
-        left_out = sum(len(row.nodes) for row in some[each:])
+        some = groups[check.record.id]
         found[check.outcome].append(
             Card(
                 check,
-                tuple(some[:each]),
-                left_out,
+                tuple(group.row(started) for group in some[:each]),
+                sum(len(group.nodes) for group in some[each:]),
                 symptoms_of(check, causes),
                 causes_of(check, causes),
             )
@@ -119,54 +163,30 @@ def cards(
     }
 
 
-def rows_of_items(
-    items: Iterable[ItemResult], started: RunStarted | None = None
-) -> list[FindingRow]:
-    """The findings of one check, the worst items first, equal ones of several nodes in one row."""
+def groups_of_items(items: Iterable[ItemResult]) -> list[FindingGroup]:
+    """The findings of one check, the worst items first, equal ones of several nodes in one."""
     ordered = sorted(items, key=lambda item: WORST_FIRST.index(item.outcome))
-    return grouped([row for item in ordered for row in _rows(item, started)])
+    return grouped(each for item in ordered for each in _findings(item))
 
 
-def grouped(rows: Iterable[FindingRow]) -> list[FindingRow]:
-    """The rows, with equal ones of several nodes in one. Accepted findings come last.
+def grouped(found: Iterable[FoundOnNode]) -> list[FindingGroup]:
+    """The findings, equal ones of several nodes in one group. Accepted findings come last.
 
     Then those of most nodes come first, and the first finding of each node before any second one.
     """
-    nodes: dict[FindingRow, dict[str, None]] = defaultdict(dict)
-    first: dict[FindingRow, FindingRow] = {}
-    turns: dict[FindingRow, int] = {}
+    groups: dict[tuple[Hashable, ...], FindingGroup] = {}
     seen: Counter[str] = Counter()
-    for row in rows:
-        bare = replace(row, nodes=())
-        nodes[bare].update(dict.fromkeys(row.nodes))
-        seen.update(row.nodes)
-        turns.setdefault(bare, max(seen[node] for node in row.nodes))
-        if bare not in first or (row.evidence and not first[bare].evidence):
-            first[bare] = row
-    order = sorted(nodes, key=lambda bare: (bare.accepted, -len(nodes[bare]), turns[bare]))
-    return [_of_nodes(first[bare], tuple(nodes[bare])) for bare in order]
-
-
-def row_of(
-    finding: FindingRecord, node: str, outcome: Outcome, started: RunStarted | None = None
-) -> FindingRow:
-    """The finding as a row of this node; with its command if the run is known."""
-    about = sentences.object_name(finding)
-    if finding.object.kind == "Node" and finding.object.name == node:
-        # The row names the node, so that equal findings of several nodes can share it.
-        about = finding.object.part or "the node"
-    return FindingRow(
-        nodes=(node,),
-        outcome=outcome,
-        name=about,
-        expected=finding.expected,
-        found=finding.found,
-        rounds=finding.looks,
-        standing=standing_word(finding),
-        evidence="\n".join(middle_shortened(text, LONGEST) for text in finding.evidence),
-        since=sentences.since_words(finding),
-        inspect=sentences.inspect_command(finding, started) if started else "",
-        accepted=finding.standing in ACCEPTED,
+    for node, outcome, finding, reason in found:
+        seen[node] += 1
+        key = (outcome, reason) if finding is None else (outcome, *_key(finding, node))
+        group = groups.get(key)
+        if group is None:
+            group = groups[key] = FindingGroup(node, outcome, finding, reason, seen[node])
+        elif finding and finding.evidence and group.finding and not group.finding.evidence:
+            group.node, group.finding = node, finding
+        group.nodes[node] = None
+    return sorted(
+        groups.values(), key=lambda group: (group.is_accepted, -len(group.nodes), group.turn)
     )
 
 
@@ -186,12 +206,39 @@ def named(cards: Iterable[Card]) -> Collection[str]:
     return {node for card in cards for row in card.rows for node in row.nodes} - {""}
 
 
-def _rows(item: ItemResult, started: RunStarted | None) -> Iterator[FindingRow]:
+def _findings(item: ItemResult) -> Iterator[FoundOnNode]:
     if item.reason or not item.findings:
-        reason = item.reason or "No reason was recorded."
-        yield FindingRow((item.node,), item.outcome, reason=reason)
+        yield item.node, item.outcome, None, item.reason or "No reason was recorded."
     for finding in item.findings:
-        yield row_of(finding, item.node, _outcome(item, finding), started)
+        yield item.node, _outcome(item, finding), finding, ""
+
+
+def _key(finding: FindingRecord, node: str) -> tuple[Hashable, ...]:
+    """What findings of several nodes must have in common to share a row."""
+    about = finding.object
+    return (
+        about.kind,
+        about.namespace,
+        "" if _is_the_node(finding, node) else about.name,
+        about.part,
+        about.workload,
+        finding.expected,
+        finding.found,
+        finding.looks,
+        finding.standing,
+        str(finding.flaky) if finding.flaky else "",
+    )
+
+
+def _name(finding: FindingRecord, node: str) -> str:
+    # The row names the node, so that equal findings of several nodes can share it.
+    if _is_the_node(finding, node):
+        return finding.object.part or "the node"
+    return sentences.object_name(finding)
+
+
+def _is_the_node(finding: FindingRecord, node: str) -> bool:
+    return finding.object.kind == "Node" and finding.object.name == node
 
 
 def _outcome(item: ItemResult, finding: FindingRecord) -> Outcome:
@@ -201,10 +248,4 @@ def _outcome(item: ItemResult, finding: FindingRecord) -> Outcome:
     if finding.flaky:
         return Outcome.FLAKY
     accepted = item.outcome in (Outcome.WAIVED, Outcome.KNOWN)
-    return item.outcome if accepted else Outcome(finding.level.value)
-
-
-def _of_nodes(row: FindingRow, nodes: tuple[str, ...]) -> FindingRow:
-    if len(nodes) == 1:
-        return row
-    return replace(row, nodes=nodes, evidence_of=row.nodes[0] if row.evidence else "")
+    return item.outcome if accepted else OUTCOMES[finding.level]
