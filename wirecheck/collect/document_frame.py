@@ -7,11 +7,16 @@ import binascii
 import hashlib
 import re
 import zlib
+from itertools import islice
 
 from wirecheck.collect.on_node.visit import FORMAT, MARKER
+from wirecheck.snapshot.folder import LARGEST_DOCUMENT
 
-MOST_BYTES = 512 << 20
-"""The limit of the document itself: a compromised node may send anything."""
+MOST_BYTES = LARGEST_DOCUMENT - (32 << 20)
+"""The limit of the document itself: a compromised node may send anything.
+
+It is below what a snapshot's reader accepts, so that every document that is stored can be read.
+"""
 
 _FRAME = re.compile(rb"(?:^|\n)%s (\d{1,4}) (\d{1,12}) ([0-9a-f]{64})\r?\n" % MARKER.encode())
 
@@ -25,7 +30,7 @@ def unframed(output: bytes) -> bytes:
 
     Text before and after it is ignored, such as the greeting of a login shell.
     """
-    headers = list(_FRAME.finditer(output))
+    headers = list(islice(_FRAME.finditer(output), 2))
     if not headers:
         raise FrameError("the answer contains no document")
     header = headers[0]

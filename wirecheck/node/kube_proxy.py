@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import yaml
-
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Since
 from wirecheck.dataplane.proxy import Mode, ProxyFacts, proxy_facts
 from wirecheck.parse.errors import ParseError
+from wirecheck.parse.plain_yaml import parse_yaml
 from wirecheck.parse.sync_metrics import Sync, parse_sync_metrics
 from wirecheck.snapshot.node_document import HttpAnswer
 
@@ -60,12 +59,12 @@ class KubeProxy:
         """
         answer = self._answer("proxyMode")
         mode = answer.body.strip() if answer.status == 200 else ""
-        configuration = self._configuration
-        if not mode and configuration is None:
-            mode = self._programmed_mode
         try:
+            configuration = self._configuration
+            if not mode and configuration is None:
+                mode = self._programmed_mode
             return proxy_facts(configuration, self.version, mode)
-        except (ValueError, yaml.YAMLError) as error:
+        except (ValueError, RecursionError) as error:
             raise FactMissingError(
                 f"The configuration of kube-proxy on {self.node} is unrecognised: {error}"
             ) from error
@@ -100,7 +99,7 @@ class KubeProxy:
             raise NotApplicable(f"kube-proxy on {self.node} has no known ConfigMap")
         try:
             return proxy_facts(_mapping(_from_yaml(self.configured)), self.version).mode
-        except (ValueError, yaml.YAMLError) as error:
+        except ValueError as error:
             raise FactMissingError(
                 f"ConfigMap kube-system/kube-proxy is unrecognised: {error}"
             ) from error
@@ -109,11 +108,11 @@ class KubeProxy:
     def own_configuration(self) -> Mapping[str, Any] | None:
         """What its ConfigMap sets, without defaults; None if that is not known.
 
-        Raises FactMissingError if it is not YAML.
+        Raises FactMissingError if it is not plain YAML.
         """
         try:
             return _mapping(_from_yaml(self.configured)) if self.configured else None
-        except yaml.YAMLError as error:
+        except ParseError as error:
             raise FactMissingError(f"ConfigMap kube-system/kube-proxy: {error}") from error
 
     @property
@@ -178,7 +177,7 @@ class KubeProxy:
 @lru_cache(maxsize=4)
 def _from_yaml(text: str) -> object:
     """Parse a ConfigMap, once for all nodes of a cluster: YAML is slow to parse."""
-    return yaml.safe_load(text)
+    return parse_yaml(text)
 
 
 def _mapping(value: object) -> Mapping[str, Any] | None:

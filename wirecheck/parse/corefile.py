@@ -10,8 +10,9 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import islice
 
 SERVING = ("kubernetes", "kubernetai")
 """Plugins that answer from the API of a cluster."""
@@ -22,6 +23,9 @@ ELSEWHERE = frozenset({"endpoint", "kubeconfig"})
 DEEPEST_IMPORT = 5
 MOST_LINES = 20_000
 """Limits of what imports can add: two snippets of ten imports each are a hundred files."""
+
+MOST_ZONES = 1_000
+"""Zones that are read: each of many plugins may serve all zones of its block."""
 
 CIDR = re.compile(r"/\d+$")
 SNIPPET = re.compile(r"\([^()\s]+\)")
@@ -47,27 +51,36 @@ def plugins(corefile: str) -> Iterator[Plugin]:
     """The plugins of every server block and snippet, `import` included, in order."""
     depth = 0
     zones: tuple[str, ...] = ()
+    listed: list[str] = []
     continues = False
-    current: Plugin | None = None
+    line_of_plugin: tuple[str, ...] = ()
+    block: list[tuple[str, ...]] = []
     for line in corefile.splitlines():
         words = _words(line)
         named = tuple(word for word in words if word not in "{}")
-        if depth == 2 and named and current:
-            current = replace(current, block=(*current.block, named))
+        if depth == 2 and named and line_of_plugin:
+            block.append(named)
         elif named and depth < 2:
-            if current:
-                yield current
-            is_import = depth == 0 and named[0] == "import"
-            current = Plugin(named[0], named[1:], zones if depth else ()) if depth else None
-            if is_import:
+            if line_of_plugin:
+                yield _plugin(line_of_plugin, zones, block)
+            line_of_plugin, block = named if depth else (), []
+            if depth == 0 and named[0] == "import":
                 yield Plugin("import", named[1:], ())
             elif depth == 0:
                 # Zones can be on several lines, each of which but the last ends with a comma.
-                zones = (*zones, *named) if continues else named
+                if not continues:
+                    listed = []
+                listed += named
                 continues = named[-1].endswith(",")
+        if depth == 0 and "{" in words:
+            zones = tuple(listed)
         depth += words.count("{") - words.count("}")
-    if current:
-        yield current
+    if line_of_plugin:
+        yield _plugin(line_of_plugin, zones, block)
+
+
+def _plugin(line: tuple[str, ...], zones: tuple[str, ...], block: list[tuple[str, ...]]) -> Plugin:
+    return Plugin(line[0], line[1:], zones, tuple(block))
 
 
 def cluster_zones(corefile: str) -> tuple[str, ...]:
@@ -76,8 +89,7 @@ def cluster_zones(corefile: str) -> tuple[str, ...]:
     >>> cluster_zones(".:53 {\\n    kubernetes cluster.local in-addr.arpa ip6.arpa {\\n    }\\n}")
     ('cluster.local',)
     """
-    words = (word for each in _serving(corefile) for word in _zone_words(each))
-    return tuple(dict.fromkeys(filter(None, map(_zone, words))))
+    return tuple(dict.fromkeys(filter(None, map(_zone, _words_of_zones(corefile)))))
 
 
 def cluster_zone(corefile: str) -> str:
@@ -87,8 +99,12 @@ def cluster_zone(corefile: str) -> str:
 
 def unknown_zones(corefile: str) -> tuple[str, ...]:
     """The zones that only the environment of the process knows: `{$CLUSTER_DOMAIN}`."""
+    return tuple(word for word in _words_of_zones(corefile) if VARIABLE.search(word))
+
+
+def _words_of_zones(corefile: str) -> Iterator[str]:
     words = (word for each in _serving(corefile) for word in _zone_words(each))
-    return tuple(word for word in words if VARIABLE.search(word))
+    return islice(words, MOST_ZONES)
 
 
 def _serving(corefile: str) -> list[Plugin]:
@@ -102,8 +118,9 @@ def _serving(corefile: str) -> list[Plugin]:
 
 def _zone_words(plugin: Plugin) -> Iterator[str]:
     """The forward zones of the plugin as written: its own, or else those of its block."""
-    own = [word for word in plugin.arguments if _is_forward(word)]
-    yield from own or [word for word in plugin.zones if _is_forward(word)]
+    own = filter(_is_forward, plugin.arguments)
+    first = next(own, "")
+    yield from (first, *own) if first else filter(_is_forward, plugin.zones)
 
 
 def _is_forward(word: str) -> bool:

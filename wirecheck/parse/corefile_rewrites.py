@@ -14,6 +14,9 @@ from wirecheck.parse.corefile import cluster_zones, plugins
 KINDS = frozenset({"suffix", "substring", "regex"})
 """Kinds of rules that map a whole domain, and not a single name."""
 
+MOST_ZONES = 100
+"""Served zones with which each rule is compared."""
+
 DOMAIN = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*")
 
 
@@ -23,7 +26,7 @@ def rewritten_zones(corefile: str) -> tuple[str, ...]:
     >>> rewritten_zones(".:53 {\\n kubernetes a.b\\n rewrite name suffix .c.d .a.b\\n}")
     ('c.d',)
     """
-    served = cluster_zones(corefile)
+    served = cluster_zones(corefile)[:MOST_ZONES]
     found = (_domain(*pair, zone) for pair in _rules(corefile) for zone in served)
     return tuple(dict.fromkeys(filter(None, found)))
 

@@ -47,15 +47,20 @@ def _parsed(wire: bytes) -> Answer:
     try:
         message = dns.message.from_wire(wire)
         kind = message.question[0].rdtype
-    except (dns.exception.DNSException, IndexError, ValueError) as error:
-        raise ParseError(f"{len(wire)} bytes that are not a DNS response: {error}") from error
-    return Answer(
-        rcode=dns.rcode.to_text(message.rcode()),
-        data=frozenset(
-            record.to_text() for rrset in message.answer if rrset.rdtype == kind for record in rrset
-        ),
-        truncated=bool(message.flags & dns.flags.TC),
-    )
+        return Answer(
+            rcode=dns.rcode.to_text(message.rcode()),
+            data=frozenset(
+                record.to_text()
+                for rrset in message.answer
+                if rrset.rdtype == kind
+                for record in rrset
+            ),
+            truncated=bool(message.flags & dns.flags.TC),
+        )
+    except Exception as error:
+        # Each type of record has a decoder of its own, which raises what it likes.
+        why = str(error)[:200] or type(error).__name__
+        raise ParseError(f"{len(wire)} bytes that are not a DNS response: {why}") from error
 
 
 _remembered = lru_cache(maxsize=MOST_REMEMBERED)(_parsed)

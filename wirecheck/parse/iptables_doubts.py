@@ -138,7 +138,8 @@ def _unreadable(text: str) -> Iterator[str]:
         # Other unreadable rules concern only the packets that reach them.
         if _OWN.match(line) or _TRANSLATES.search(line):
             yield line
-        at = text.find(UNSUPPORTED, at + 1)
+        end = text.find("\n", at)
+        at = text.find(UNSUPPORTED, end) if end >= 0 else -1
     if _DESTINATION in text:
         yield from (_line_at(text, each.start()) for each in _NOWHERE.finditer(text))
 

@@ -18,7 +18,15 @@ from typing import Any
 from wirecheck.addresses import canonical
 from wirecheck.parse.errors import ParseError
 
-_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError)
+_MALFORMED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,10 +41,13 @@ class NftRule(Struct, frozen=True, gc=False):
         """Its conditions and statements; raises ParseError if they are not a list of objects."""
         try:
             return _statements.decode(self.raw)
-        except msgspec.DecodeError as error:
+        except MALFORMED as error:
             name = self.chain[:200]
             raise ParseError(f"nft -j list table: a rule of chain {name}: {error}") from error
 
+
+MALFORMED = (msgspec.DecodeError, RecursionError)
+"""What decoding a text raises: RecursionError if it is nested too deeply."""
 
 _statements = msgspec.json.Decoder(list[dict[str, Any]])
 
@@ -155,7 +158,7 @@ def whole_table(text: str) -> NftTable:
     table = NftTable()
     try:
         listing = msgspec.json.decode(text, type=_Listing)
-    except msgspec.DecodeError as error:
+    except MALFORMED as error:
         raise ParseError(f"nft -j list table: {str(error)[:200]}") from error
     for item in listing.nftables:
         add_item(table, item)

@@ -13,6 +13,7 @@ import msgspec
 
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.nftables import (
+    MALFORMED,
     Item,
     NftChain,
     NftRule,
@@ -79,7 +80,7 @@ class NftTexts:
         try:
             for item in msgspec.json.decode(f"[{items}]", type=list[Item]):
                 add_item(part, item)
-        except (ParseError, msgspec.DecodeError):
+        except (ParseError, *MALFORMED):
             return None
         part.sets = {name: self._kept_set(each) for name, each in part.sets.items()}
         if '"@' not in text and "\\" not in text:
@@ -115,7 +116,7 @@ class NftTexts:
                 for item in msgspec.json.decode(text_of_items, type=list[Item]):
                     add_item(table, item)
             is_known = self._add_rules(table, rules)
-        except (ParseError, msgspec.DecodeError):
+        except (ParseError, *MALFORMED):
             return None
         table.sets = {name: self._kept_set(each) for name, each in table.sets.items()}
         return table if is_known else None

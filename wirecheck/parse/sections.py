@@ -23,8 +23,10 @@ class Section:
         """The words of a list; an empty value clears what came before it."""
         found: list[str] = []
         for name, value in self.settings:
-            if name == key:
-                found = [*found, *value.split()] if value else []
+            if name == key and value:
+                found += value.split()
+            elif name == key:
+                found = []
         return tuple(found)
 
 

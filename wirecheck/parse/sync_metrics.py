@@ -10,6 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from wirecheck.parse.errors import ParseError
 
 PREFIX = "kubeproxy_sync_proxy_rules_"
+LONGEST_LINE = 4096
+"""The library copies the rest of a line for each label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +36,16 @@ def parse_sync_metrics(text: str) -> tuple[Sync, ...]:
     Raises ParseError for text that is not in Prometheus' text format.
     """
     stamps: dict[str, dict[str, float]] = defaultdict(dict)
+    if any(len(line) > LONGEST_LINE for line in text.split("\n")):
+        raise ParseError("kube-proxy's metrics cannot be parsed: a line is too long")
     try:
         for metric in text_string_to_metric_families(text):
             for sample in metric.samples:
                 if sample.name.startswith(PREFIX):
                     family = sample.labels.get("ip_family", "")
                     stamps[sample.name.removeprefix(PREFIX)][family] = sample.value
-    except ValueError as error:
-        raise ParseError(f"kube-proxy's metrics cannot be parsed: {error}") from error
+    except (ValueError, KeyError, IndexError) as error:
+        why = str(error)[:200]
+        raise ParseError(f"kube-proxy's metrics cannot be parsed: {why}") from error
     queued, done = (stamps[f"last_{word}timestamp_seconds"] for word in ("queued_", ""))
     return tuple(Sync(each, queued[each], done.get(each, 0.0)) for each in sorted(queued))

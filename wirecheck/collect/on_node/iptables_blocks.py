@@ -19,7 +19,7 @@ _HEAD = re.compile(
     r"((?::\S+ (?:ACCEPT|DROP|-) \[\d+:\d+\]\n)*)",
     re.ASCII,
 )
-_DECLARED = re.compile(r":(\S+) (ACCEPT|DROP|-) \[", re.ASCII)
+_DECLARED = re.compile(r"^:(\S+) (ACCEPT|DROP|-) \[", re.ASCII | re.MULTILINE)
 _RULES = re.compile(r"-A (\S+)(?: [^\n]*)?\n(?:-A \1(?: [^\n]*)?\n)*", re.ASCII)
 _FOOT = re.compile(r"COMMIT\n# Completed on \w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}\n", re.ASCII)
 _REMARK = re.compile(r"# (?:Warning: |Table )[^\n]*\n")

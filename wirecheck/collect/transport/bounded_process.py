@@ -15,6 +15,9 @@ from dataclasses import dataclass
 GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL to a process group."""
 
+MOST_ERROR_BYTES = 64 << 10
+"""Of standard error: only a failure is read from it, so half of each end is enough."""
+
 SLICE = 0.25
 """Seconds between checks whether the wait was called off."""
 
@@ -38,6 +41,7 @@ class Finished:
     status: int
     stdout: bytes
     stderr: bytes
+    """At most MOST_ERROR_BYTES: the beginning and the end of a longer output."""
 
 
 def run_bounded(
@@ -85,7 +89,8 @@ def _collected(
 ) -> Finished:
     assert process.stdout
     assert process.stderr
-    parts: dict[object, list[bytes]] = {process.stdout: [], process.stderr: []}
+    output: list[bytes] = []
+    errors = b""
     size = 0
     with selectors.DefaultSelector() as selector:
         for pipe in (process.stdout, process.stderr):
@@ -103,16 +108,22 @@ def _collected(
                 part = os.read(key.fd, 1 << 18)
                 if not part:
                     selector.unregister(key.fileobj)
-                parts[key.fileobj].append(part)
+                if key.fileobj is process.stdout:
+                    output.append(part)
+                else:
+                    errors = _both_ends(errors + part)
                 size += len(part)
                 if size > most_bytes:
                     raise TooMuchOutputError
             # A shared ssh connection outlives its first user and may keep the pipes open.
             if not ready and is_over:
                 break
-    return Finished(
-        _status(process, end), b"".join(parts[process.stdout]), b"".join(parts[process.stderr])
-    )
+    return Finished(_status(process, end), b"".join(output), errors)
+
+
+def _both_ends(errors: bytes) -> bytes:
+    half = MOST_ERROR_BYTES // 2
+    return errors if len(errors) <= MOST_ERROR_BYTES else errors[:half] + errors[-half:]
 
 
 def _status(process: subprocess.Popen[bytes], end: float) -> int:

@@ -22,6 +22,7 @@ from wirecheck.inventory.file import AccessMethod
 CANNOT_FIND, CANNOT_RUN = 127, 126
 SSH_FAILED = 255
 MOST_SAID = 4096
+"""Bytes of an output that are searched for the cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +62,43 @@ ENDINGS = {
 """By exit status, whatever the command printed."""
 
 
+GAP = "…"
+"""In a pattern: anything within the line. Unlike `.*` it is never searched for twice."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A failure that is recognised by what the transport prints, with its remedy."""
 
-    pattern: re.Pattern[str]
+    patterns: tuple[tuple[re.Pattern[str], ...], ...]
+    """Alternatives. The parts of each occur in this order in one line."""
     cause: str
     remedy: str
 
+    def is_in(self, said: str) -> bool:
+        """Whether one of its patterns is in a line of the output."""
+        return any(
+            _has_in_order(line, parts) for line in said.splitlines() for parts in self.patterns
+        )
 
-def _failure(pattern: str, cause: str, remedy: str) -> Failure:
-    return Failure(re.compile(pattern, re.IGNORECASE), cause, remedy)
+
+def _has_in_order(line: str, parts: tuple[re.Pattern[str], ...]) -> bool:
+    """Whether each part occurs behind the one before it: each is searched for once."""
+    at = 0
+    for part in parts:
+        found = part.search(line, at)
+        if not found:
+            return False
+        at = found.end()
+    return True
+
+
+def _failure(patterns: str | tuple[str, ...], cause: str, remedy: str) -> Failure:
+    alternatives = (patterns,) if isinstance(patterns, str) else patterns
+    compiled = tuple(
+        tuple(re.compile(part, re.IGNORECASE) for part in each.split(GAP)) for each in alternatives
+    )
+    return Failure(compiled, cause, remedy)
 
 
 # With ControlPersist, ssh hides the output of the jump host's client and prints only this.
@@ -98,23 +125,23 @@ FAILURES = (
         "BY_HAND",
     ),
     _failure(
-        r"sudo:.*must have a tty",
+        r"sudo:…must have a tty",
         "sudo requires a terminal there, which a visit does not have",
         "Add `Defaults:USER !requiretty` to sudoers, or connect as root.",
     ),
     # sudo also asks unknown users for a password.
     _failure(
-        r"sudo:.*(password|terminal|askpass|tty)|a password is required",
+        (r"sudo:…(password|terminal|askpass|tty)", r"a password is required"),
         "sudo requires a password there, or does not know the user",
         "Add `USER ALL=(root) NOPASSWD: ALL` to sudoers, or connect as root.",
     ),
     _failure(
-        r"sudo:.*not found",
+        r"sudo:…not found",
         "sudo is not installed on it",
         "Install it there, or connect as root without `sudo: true`.",
     ),
     _failure(
-        r"sudo:.*not in the sudoers|is not allowed to (execute|run)",
+        (r"sudo:…not in the sudoers", r"is not allowed to (execute|run)"),
         "sudo does not allow the user to run /bin/sh as root",
         "Add `USER ALL=(root) NOPASSWD: ALL` to sudoers, or connect as root.",
     ),
@@ -149,7 +176,7 @@ FAILURES = (
         "Correct `access` in the inventory; `PROGRAM ps` shows the names.",
     ),
     _failure(
-        r"container .* is not running|container state improper|is paused",
+        (r"container … is not running", r"container state improper|is paused"),
         "its container is not running",
         "Start it, or take the node out of the cluster.",
     ),
@@ -159,12 +186,12 @@ FAILURES = (
         "Check whether it runs, and whether your user may use it (`docker ps`).",
     ),
     _failure(
-        r"pods? .* not found|container not found|completed pod|pod does not exist",
+        (r"pods? … not found", r"container not found|completed pod|pod does not exist"),
         "its agent pod no longer exists",
         "Run again; see: kubectl get pods --namespace wirecheck",
     ),
     _failure(
-        r"\(Forbidden\).*pods/exec|cannot (create|get) resource \"pods/exec\"",
+        (r"\(Forbidden\)…pods/exec", r"cannot (create|get) resource \"pods/exec\""),
         "you are not allowed to run commands in its agent pod",
         'Add to a Role in the agents\' namespace: {apiGroups: [""], resources: ["pods/exec"], '
         'verbs: ["create", "get"]}',
@@ -181,8 +208,10 @@ FAILURES = (
         "Install it here, or set another access method as `access` in the inventory.",
     ),
     _failure(
-        r"python3['\"]?: (command )?(not found|no such file)|exec:? .*python3.*not found"
-        r"|line \d+: python3: ",
+        (
+            r"python3['\"]?: (command )?(not found|no such file)|line \d+: python3: ",
+            r"exec:? …python3…not found",
+        ),
         "python3 is not installed on it",
         "Install Python 3.6 or later there; nothing else is required.",
     ),
@@ -210,12 +239,12 @@ def output_of(access: AccessMethod, result: Finished) -> bytes:
     if result.status == 0:
         return result.stdout
     # nologin and some container runtimes print errors on standard output.
-    said = (result.stderr.strip() or result.stdout[:MOST_SAID]).decode("utf-8", "replace").strip()
+    said = _both_ends(result.stderr.strip() or result.stdout[:MOST_SAID]).strip()
     if ending := ENDINGS.get(result.status):
         sentence = ending.sentence.format(node=access.node, via=access.uri, said=_last_line(said))
         raise ending.kind(sentence)
     for failure in FAILURES:
-        if failure.pattern.search(said):
+        if failure.is_in(said):
             program = access.uri.partition(":")[0]
             remedy = failure.remedy.replace("BY_HAND", _by_hand(access)).replace("PROGRAM", program)
             kind = ConnectionDroppedError if BEFORE_LOGIN.search(said) else UnreachableError
@@ -229,6 +258,16 @@ def output_of(access: AccessMethod, result: Finished) -> bytes:
         f"The visit to {access.node} by {access.uri} ended with status {result.status}: {last}. "
         "Try `python3 --version` there, with the same access method."
     )
+
+
+def _both_ends(output: bytes) -> str:
+    """What a failed command printed; of a long output its beginning and its end.
+
+    A greeting comes first, and the reason for the failure last.
+    """
+    if len(output) > MOST_SAID:
+        output = output[: MOST_SAID // 2] + b"\n" + output[-MOST_SAID // 2 :]
+    return output.decode("utf-8", "replace")
 
 
 def _by_hand(access: AccessMethod) -> str:

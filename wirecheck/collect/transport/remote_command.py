@@ -39,7 +39,8 @@ from wirecheck.collect.transport.errors import (
 from wirecheck.collect.transport.failures import output_of
 from wirecheck.inventory.file import AccessMethod
 
-MOST_BYTES = 256 << 20
+MOST_BYTES = 128 << 20
+"""Of both outputs together. The document in them is compressed, and seldom has 2 MiB."""
 CONNECT_SECONDS = 10
 CLOSING_SECONDS = 3.0
 
