@@ -62,11 +62,13 @@ def start_process(pod, cgroup_root):
         return
     libc = ctypes.CDLL(None, use_errno=True)
     with Path("/run/netns", pod["name"]).open() as netns:
-        if libc.setns(netns.fileno(), 0x40000000):
+        if not pod.get("host_network") and libc.setns(netns.fileno(), 0x40000000):
             os._exit(1)
     cgroup = Path(cgroup_root) / "kubepods" / "burstable" / f"pod{pod['uid']}" / ("0" * 64)
     cgroup.mkdir(parents=True, exist_ok=True)
     (cgroup / "cgroup.procs").write_text(str(os.getpid()))
+    if pod.get("comm"):
+        Path("/proc/self/comm").write_text(pod["comm"])
     kept = [open_socket(*each) for each in pod.get("listen", ())]  # noqa: F841 - stay open
     if pod.get("root"):
         os.chroot(pod["root"])

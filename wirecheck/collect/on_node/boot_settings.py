@@ -4,11 +4,17 @@ import os
 import re
 from typing import Any, Dict, List
 
+from wirecheck.collect.on_node.child import result
+from wirecheck.collect.on_node.regular_file import text_of_host
+
 FOLDERS = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d")
 """A file in an earlier folder replaces a file with the same name in a later one."""
 
 MATTERS = re.compile(r"ip_forward|forwarding|bridge-nf-call|rp_filter|nf_conntrack_max")
 MOST_BYTES = 1 << 20
+MOST_FILES = 1000
+MOST_LINES = 1000
+SECONDS = 5.0
 
 
 def read_all(root: str = "") -> List[Dict[str, Any]]:
@@ -17,6 +23,11 @@ def read_all(root: str = "") -> List[Dict[str, Any]]:
     Files are sorted by name, whatever their folder; a link to /dev/null masks a file.
     systemd reads /etc/sysctl.conf only through a link in one of the folders, and so does this.
     """
+    found: List[Dict[str, Any]] = result(lambda: _all(root), SECONDS)
+    return found
+
+
+def _all(root: str) -> List[Dict[str, Any]]:
     paths: Dict[str, str] = {}
     for folder in FOLDERS:
         try:
@@ -27,7 +38,7 @@ def read_all(root: str = "") -> List[Dict[str, Any]]:
             if name.endswith(".conf"):
                 paths.setdefault(name, folder + "/" + name)
     found = []
-    for name in sorted(paths):
+    for name in sorted(paths)[:MOST_FILES]:
         lines = _lines(root + paths[name])
         if lines:
             found.append({"file": paths[name], "lines": lines})
@@ -37,7 +48,6 @@ def read_all(root: str = "") -> List[Dict[str, Any]]:
 def _lines(path: str) -> List[str]:
     if not os.path.isfile(path):
         return []  # a link to /dev/null, or a dangling link
-    with open(path, encoding="utf-8", errors="replace") as file:
-        text = file.read(MOST_BYTES)
-    lines = [line.strip() for line in text.splitlines()]
-    return [line[:500] for line in lines if line[:1] not in ("#", ";", "") and MATTERS.search(line)]
+    lines = [line.strip() for line in text_of_host(path, MOST_BYTES).splitlines()]
+    kept = [line for line in lines if line[:1] not in ("#", ";", "") and MATTERS.search(line)]
+    return [line[:500] for line in kept[:MOST_LINES]]

@@ -9,9 +9,12 @@ import json
 import os
 import re
 import time
+from itertools import islice
 from typing import Any, Dict, Iterable, Iterator, List, Optional
 
+from wirecheck.collect.on_node.child import result
 from wirecheck.collect.on_node.container_runtime import find as find_runtime
+from wirecheck.collect.on_node.regular_file import content as content_of
 
 CONFIGURATIONS = "/etc/cni/net.d"
 BINARIES = "/opt/cni/bin"
@@ -20,14 +23,37 @@ EXTENSIONS = (".conf", ".conflist", ".json")
 MOST_BYTES = 1 << 20
 MOST_FILES = 5000
 MOST_FOLDERS = 20
+MOST_CONFIGURATIONS = 500
+MOST_PLUGINS = 100
+MOST_TOKENS = 100
+MOST_NETWORKS = 100
+MOST_WALKED = 200
+"""Folders in which kubeconfigs are looked for."""
+SECONDS = 10.0
 TOKEN = re.compile(r"token:\s*[\"']?[\w-]+\.([\w-]+)\.[\w-]+")
 """A JSON Web Token: header, claims, signature."""
+
+MALFORMED = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    OverflowError,
+)
+"""What a file that may contain anything raises."""
 
 JsonObject = Dict[str, Any]
 
 
 def read_all() -> JsonObject:
     """All of them; a folder that does not exist is left out."""
+    found: JsonObject = result(_all, SECONDS)
+    return found
+
+
+def _all() -> JsonObject:
     record: JsonObject = {}
     runtime = find_runtime()
     folder, folders = CONFIGURATIONS, [BINARIES]
@@ -37,9 +63,10 @@ def read_all() -> JsonObject:
     is_known = runtime is not None and "problem" not in runtime
     if os.path.isdir(folder) or is_known:
         names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-        listed = [_configuration(folder, name) for name in names if name.endswith(EXTENSIONS)]
+        names = [name for name in names if name.endswith(EXTENSIONS)][:MOST_CONFIGURATIONS]
+        listed = [_configuration(folder, name) for name in names]
         record["configurations"] = listed
-        record["tokens"] = list(_tokens(folder))
+        record["tokens"] = list(islice(_tokens(folder), MOST_TOKENS))
         delegated = [each for each in (_delegated(folder, one) for one in listed) if each]
         if delegated:
             record["delegated"] = delegated
@@ -77,22 +104,26 @@ def _data_folders(configurations: Iterable[JsonObject]) -> List[str]:
 def _configuration(folder: str, name: str) -> JsonObject:
     record: JsonObject = {"file": name}
     try:
-        with open(os.path.join(folder, name), encoding="utf-8") as file:
-            content = json.loads(file.read(MOST_BYTES))
+        content = _json(os.path.join(folder, name))
         record.update(_described(content, name.endswith(".conflist")))
         delegates = content.get("delegates")
         if isinstance(delegates, list) and delegates:
             record["delegates"] = [
-                dict({"file": name}, **_described(each, "plugins" in each)) for each in delegates
+                dict({"file": name}, **_described(each, "plugins" in each))
+                for each in delegates[:MOST_FOLDERS]
             ]
         called = content.get("clusterNetwork")
         if isinstance(called, str) and called:
             # The path is that of the daemon's container, which mounts the host's root at /host.
             record["path"] = called[5:] if called.startswith("/host/") else called
             record["calls"] = os.path.basename(called.rstrip("/"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except MALFORMED as error:
         record["problem"] = "%s: %s" % (type(error).__name__, error)
     return record
+
+
+def _json(path: str) -> Any:
+    return json.loads(content_of(path, MOST_BYTES).decode("utf-8"))
 
 
 def _described(content: JsonObject, is_list: bool) -> JsonObject:
@@ -100,8 +131,8 @@ def _described(content: JsonObject, is_list: bool) -> JsonObject:
     ipams = [each["ipam"] for each in plugins if isinstance(each.get("ipam"), dict)]
     record = {
         "network": str(content.get("name", "")),
-        "plugins": [str(each["type"]) for each in plugins],
-        "ipam": [str(each["type"]) for each in ipams if each.get("type")],
+        "plugins": [str(each["type"]) for each in plugins][:MOST_PLUGINS],
+        "ipam": [str(each["type"]) for each in ipams if each.get("type")][:MOST_PLUGINS],
     }
     folders = [str(each["dataDir"]).rstrip("/") for each in ipams if each.get("dataDir")]
     kubeconfigs = sorted(set(_kubeconfigs(content)))
@@ -135,7 +166,7 @@ def _delegated(folder: str, configuration: JsonObject) -> Optional[JsonObject]:
 
 def _tokens(root: str) -> Iterator[JsonObject]:
     """The expiry of each kubeconfig's token; tokens that never expire are left out."""
-    for folder, folders, names in os.walk(root):
+    for folder, folders, names in islice(os.walk(root), MOST_WALKED):
         del folders[MOST_FOLDERS:]
         for name in sorted(each for each in names if "kubeconfig" in each):
             path = os.path.join(folder, name)
@@ -146,21 +177,22 @@ def _tokens(root: str) -> Iterator[JsonObject]:
 
 def _expiry(path: str) -> Optional[float]:
     try:
-        with open(path, encoding="utf-8") as file:
-            found = TOKEN.search(file.read(MOST_BYTES))
+        found = TOKEN.search(content_of(path, MOST_BYTES).decode("utf-8"))
         if not found:
             return None
         claims = found.group(1)
         decoded = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
-        return float(decoded["exp"])
-    except (OSError, ValueError, KeyError, TypeError):
+        expires = float(decoded["exp"])
+    except MALFORMED:
         return None
+    # JSON has no infinite numbers, but Python reads and writes them.
+    return expires if abs(expires) < 1e15 else None
 
 
 def _reservations(root: str) -> Iterator[JsonObject]:
     """The addresses reserved by host-local, which has one file per address."""
     now = time.time()
-    for network in sorted(os.listdir(root)):
+    for network in sorted(os.listdir(root))[:MOST_NETWORKS]:
         folder = os.path.join(root, network)
         if not os.path.isdir(folder):
             continue

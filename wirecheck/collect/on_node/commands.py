@@ -76,6 +76,8 @@ OTHER = "nft-table"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = {"LC_ALL": "C", "PATH": PATH, "HOME": "/"}
 MOST_BYTES = 96 << 20
+MOST_IN_ALL = 112 << 20
+"""Of all listings of rules together: a document has at most 224 MiB, and JSON adds to a text."""
 MOST_UDP_BYTES = 16 << 20
 MOST_ERROR_BYTES = 4096
 RESERVE = 2.0
@@ -227,6 +229,7 @@ def list_rules(deadline: Deadline) -> Dict[str, JsonObject]:
         TABLES: _by_netlink(TABLES, reasons, table_names),
         NATIVE: _by_netlink(NATIVE, reasons, native_parts),
     }
+    left = MOST_IN_ALL
     for identity in RULES:
         reason = reasons.get(identity, "")
         if TABLE[identity][:3] == ("nft", "-j", "list"):
@@ -243,6 +246,9 @@ def list_rules(deadline: Deadline) -> Dict[str, JsonObject]:
         record = run(identity, deadline.left() - RESERVE)
         if TABLE[identity][0] in LENT and loses_conditions(record, records):
             record = run(identity, deadline.left() - RESERVE, lent=True)
+        if len(record.get("output", "")) > left:
+            record = {"argv": record["argv"], "problem": "too large"}
+        left -= len(record.get("output", ""))
         records[identity] = record
     names = records[TABLES].get("output", "")
     tables = others(names)

@@ -7,9 +7,10 @@ reader of lines is enough. Nothing else of the files leaves the node.
 import glob
 import os
 import re
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
-from wirecheck.collect.on_node.processes import find_pods
+from wirecheck.collect.on_node.processes import arguments, of_the_node
+from wirecheck.collect.on_node.regular_file import text_of_host
 
 CONFIGURATIONS = "/etc/cni/net.d"
 BINARIES = "/opt/cni/bin"
@@ -22,7 +23,7 @@ FOLDER_KEYS = ("cni-conf-dir", "cni-config-dir", "conf_dir", "network_dir")
 PLUGIN_KEYS = ("cni-bin-dir", "cni-plugin-dir", "bin_dirs", "bin_dir", "plugin_dirs", "plugin_dir")
 """Flags of the runtimes, then keys of their files: the first that is set applies."""
 DISABLED = re.compile(r"(^|\.)cri(\.v1\.runtime)?$")
-SECTION = re.compile(r"\[+\s*([^\[\]]+?)\s*\]+\s*(?:#.*)?$")
+SECTION = re.compile(r"\[+([^\[\]]+)\]+\s*(?:#.*)?$")
 SETTING = re.compile(r"\s*([\w-]+)\s*=\s*(.*)")
 STRING = re.compile(r"\"([^\"]*)\"|'([^']*)'|(#.*)")
 MOST_BYTES = 1 << 20
@@ -34,13 +35,14 @@ Settings = Dict[str, List[str]]
 
 def find(proc: str = "/proc", root: str = "") -> Optional[Dict[str, Any]]:
     """The runtime and its folders; None if no runtime is recognised."""
-    found = sorted(_processes(proc), key=lambda each: (PROGRAMS.index(each[0]), -len(each[1])))
+    running = [(name, arguments(pid, proc)) for pid, name in of_the_node(PROGRAMS, proc)]
+    found = sorted(running, key=lambda each: (PROGRAMS.index(each[0]), -len(each[1])))
     for program, words in found:
         flags = _flags(words)
         try:
             settings = _settings(program, flags, root)
         except OSError as error:
-            return _record(program, {}, "%s: %s" % (error.filename, error.strerror))
+            return _record(program, {}, str(error.strerror))
         if settings is not None:
             return _record(program, dict(settings, **flags))
     return None
@@ -59,33 +61,6 @@ def _record(program: str, settings: Settings, problem: str = "") -> Dict[str, An
 
 def _plain(path: str) -> str:
     return path.rstrip("/") or "/"
-
-
-def _processes(proc: str) -> Iterator[Tuple[str, List[str]]]:
-    """(name, words of the command line) of each that runs in the node's netns, and in no pod."""
-    own = _netns(proc, "self")
-    depth = len(find_pods(_text("%s/1/cgroup" % proc)))
-    for pid in filter(str.isdigit, os.listdir(proc)):
-        name = _text("%s/%s/comm" % (proc, pid)).strip()
-        if name not in PROGRAMS or _netns(proc, pid) != own:
-            continue
-        if len(find_pods(_text("%s/%s/cgroup" % (proc, pid)))) <= depth:
-            yield name, _text("%s/%s/cmdline" % (proc, pid)).split("\0")
-
-
-def _netns(proc: str, pid: str) -> str:
-    try:
-        return os.readlink("%s/%s/ns/net" % (proc, pid))
-    except OSError:
-        return ""
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(MOST_BYTES)
-    except OSError:
-        return ""  # It has ended in the meantime.
 
 
 def _flags(words: List[str]) -> Settings:
@@ -142,14 +117,13 @@ def _read(root: str, path: str, section: str) -> Settings:
     found: Settings = {}
     if not os.path.exists(root + path):
         return found  # The defaults apply.
-    with open(root + path, encoding="utf-8", errors="replace") as file:
-        lines = file.read(MOST_BYTES).splitlines()
+    lines = text_of_host(root + path, MOST_BYTES).splitlines()
     is_wanted, key, open_list = True, "", False
     for line in lines:
         header = None if open_list else SECTION.match(line.strip())
         setting = None if open_list or header else SETTING.match(line)
         if header:
-            is_wanted = header.group(1).rpartition(".")[2].strip("\"' ") == section
+            is_wanted = header.group(1).strip().rpartition(".")[2].strip("\"' ") == section
             key = ""
         elif setting:
             key, value = setting.groups()

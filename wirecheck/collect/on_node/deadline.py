@@ -8,23 +8,42 @@ from typing import Optional, Set
 
 RAN_OUT = 71
 GRACE = 3.0
-"""Seconds in which a program that has reached its deadline still sends its document."""
+"""Seconds after the deadline in which a stage ends by itself."""
+INTERVAL = 1.0
+"""Seconds until the alarm rings again: the code that it interrupts may ignore it once."""
+MOST_ALARMS = 5
 
 _started: Set[int] = set()
 
 
+class HungError(BaseException):
+    """The alarm rang during a stage. No stage may take it for an error of its own."""
+
+
 class Deadline:
-    """Each stage checks how much time is left; an alarm ends the program if a stage hangs."""
+    """Each stage checks how much time is left; an alarm ends a stage that hangs."""
+
+    has_stage = False
+    """Whether a stage runs, which the alarm ends; otherwise it has no effect."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
-        for each in (signal.SIGALRM, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
+        self._alarms = 0
+        for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
             signal.signal(each, give_up)
-        signal.setitimer(signal.ITIMER_REAL, seconds + GRACE)
+        signal.signal(signal.SIGALRM, self._ring)
+        signal.setitimer(signal.ITIMER_REAL, seconds + GRACE, INTERVAL)
 
     def left(self) -> float:
         """Seconds until the end, never below zero."""
         return max(0.0, self._end - time.monotonic())
+
+    def _ring(self, _number: int = 0, _frame: Optional[FrameType] = None) -> None:
+        if Deadline.has_stage:
+            self._alarms += 1
+            if self._alarms > MOST_ALARMS:
+                give_up()
+            raise HungError
 
 
 def kill_with_me(group: int) -> None:
@@ -41,6 +60,12 @@ def kill(group: int) -> None:
         pass
 
 
+def kill_all() -> None:
+    """End everything that the program started."""
+    for group in list(_started):
+        kill(group)
+
+
 def has_ended(group: int) -> None:
     """Forget a process group: the kernel may soon reuse its id."""
     _started.discard(group)
@@ -48,6 +73,5 @@ def has_ended(group: int) -> None:
 
 def give_up(_number: int = 0, _frame: Optional[FrameType] = None) -> None:
     """End the program at once, with everything that it started; a signal handler, too."""
-    for group in list(_started):
-        kill(group)
+    kill_all()
     os._exit(RAN_OUT)

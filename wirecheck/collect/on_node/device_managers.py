@@ -6,6 +6,10 @@ Only the sections and settings about devices that they did not create are kept o
 import os
 from typing import Any, Dict, List, Tuple
 
+from wirecheck.collect.on_node.child import result
+from wirecheck.collect.on_node.processes import of_the_node
+from wirecheck.collect.on_node.regular_file import text_of_host
+
 JsonObject = Dict[str, Any]
 
 PROGRAMS = {
@@ -24,11 +28,17 @@ NETWORKD_SETTINGS = ("ManageForeignRoutingPolicyRules",)
 MANAGER_SETTINGS = ("unmanaged-devices", "unmanaged-devices+", "match-device", "managed")
 MOST_BYTES = 1 << 16
 MOST_FILES = 200
+SECONDS = 5.0
 MOST_LINES = 100
 
 
 def read_all(root: str = "") -> JsonObject:
     """All of it."""
+    found: JsonObject = result(lambda: _all(root), SECONDS)
+    return found
+
+
+def _all(root: str) -> JsonObject:
     return {
         "running": running(root),
         "links": _files(root, _links(root), LINK_SETTINGS, ("Match",)),
@@ -38,25 +48,8 @@ def read_all(root: str = "") -> JsonObject:
 
 
 def running(root: str = "") -> List[str]:
-    """The programs that run in the node's netns; those in containers have a netns of their own."""
-    found = set()
-    own = _netns(root, "self")
-    for pid in filter(str.isdigit, os.listdir(root + "/proc")):
-        try:
-            with open("%s/proc/%s/comm" % (root, pid), errors="replace") as file:
-                name = file.read().strip()
-        except OSError:
-            continue  # It has ended in the meantime.
-        if name in PROGRAMS and _netns(root, pid) == own:
-            found.add(PROGRAMS[name])
-    return sorted(found)
-
-
-def _netns(root: str, pid: str) -> str:
-    try:
-        return os.readlink("%s/proc/%s/ns/net" % (root, pid))
-    except OSError:
-        return ""
+    """The programs that run in the node's netns, and in no pod."""
+    return sorted({PROGRAMS[name] for _, name in of_the_node(PROGRAMS, root + "/proc")})
 
 
 def _links(root: str) -> List[Tuple[str, List[str]]]:
@@ -117,14 +110,12 @@ def _files(
 
 
 def _lines(path: str, settings: Tuple[str, ...], sections: Tuple[str, ...]) -> List[str]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read(MOST_BYTES)
-    except OSError:
+    if not os.path.isfile(path):
         return []
+    content = text_of_host(path, MOST_BYTES)
     kept = []
     is_whole = False
-    for line in map(str.strip, text.replace("\\\n", " ").splitlines()):
+    for line in map(str.strip, content.replace("\\\n", " ").splitlines()):
         if line.startswith("["):
             is_whole = line.strip("[]") in sections
             kept.append(line[:200])

@@ -4,7 +4,12 @@ import ctypes
 import os
 import re
 import time
+from functools import partial
 from typing import Any, Dict, Iterable, List, Optional, Tuple
+
+from wirecheck.collect.on_node.child import result
+from wirecheck.collect.on_node.regular_file import RefusedError
+from wirecheck.collect.on_node.regular_file import text as text_of
 
 SYSCTLS = (
     "kernel/osrelease",
@@ -49,9 +54,9 @@ FILES = (
     "/proc/net/ip_vs",
     "/proc/net/stat/arp_cache",
     "/proc/net/stat/ndisc_cache",
-    "/run/flannel/subnet.env",
     "/sys/module/nf_conntrack/parameters/hashsize",
 )
+WRITTEN_BY_PODS = ("/run/flannel/subnet.env",)
 PER_INTERFACE = (
     "net/ipv4/conf/%s/forwarding",
     "net/ipv4/conf/%s/proxy_arp",
@@ -59,6 +64,8 @@ PER_INTERFACE = (
     "net/ipv6/conf/%s/forwarding",
 )
 MOST_BYTES = 32 << 20
+MOST_OF_A_POD = 1 << 16
+SECONDS = 2.0
 CONNTRACK_STATISTICS = "/proc/net/stat/nf_conntrack"
 
 LOG = "/dev/kmsg"
@@ -112,7 +119,22 @@ def read_files(interfaces: Iterable[str], problems: List[str]) -> Dict[str, str]
             continue
         except OSError as error:
             problems.append("%s: %s." % (path, error.strerror))
+    for path in WRITTEN_BY_PODS:
+        try:
+            content = result(partial(_if_there, path), SECONDS)
+        except RefusedError as error:
+            problems.append("%s: %s." % (path, error))
+            continue
+        if content is not None:
+            found[path] = content.strip("\n")
     return found
+
+
+def _if_there(path: str) -> Optional[str]:
+    try:
+        return text_of(path, MOST_OF_A_POD)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _content(path: str) -> bytes:
@@ -225,7 +247,7 @@ def describe_host() -> Dict[str, Any]:
     """The identity of this host."""
     return {
         "hostname": os.uname().nodename,
-        "machine_id": _text("/etc/machine-id") or _text("/var/lib/dbus/machine-id"),
+        "machine_id": _line("/etc/machine-id") or _line("/var/lib/dbus/machine-id"),
         "boot_id": _text("/proc/sys/kernel/random/boot_id"),
         "kernel": os.uname().release,
         "os": _os_name(),
@@ -264,10 +286,21 @@ def _text(path: str) -> str:
         return ""
 
 
+def _regular(path: str) -> str:
+    try:
+        return text_of(path, 1 << 16).strip()
+    except OSError:
+        return ""
+
+
+def _line(path: str) -> str:
+    return _regular(path)[:200]
+
+
 def _os_name() -> str:
-    for line in _text("/etc/os-release").splitlines():
+    for line in _regular("/etc/os-release").splitlines():
         if line.startswith("PRETTY_NAME="):
-            return line.partition("=")[2].strip("\"'")
+            return line.partition("=")[2].strip("\"'")[:200]
     return ""
 
 

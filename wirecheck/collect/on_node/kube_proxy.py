@@ -1,7 +1,8 @@
 """kube-proxy's own HTTP endpoints, on the node's loopback."""
 
-import http.client
 import json
+import socket
+import time
 from typing import Any, Dict, Tuple
 
 ENDPOINTS: Dict[str, Tuple[int, str]] = {
@@ -12,6 +13,7 @@ ENDPOINTS: Dict[str, Tuple[int, str]] = {
     "metrics": (10249, "/metrics"),
 }
 SECONDS = 3.0
+"""For one endpoint as a whole: whatever listens there may send a byte a second."""
 MOST_BYTES = 8 << 20
 METRICS = (
     "kubeproxy_sync_",
@@ -65,20 +67,43 @@ def ask_all() -> Dict[str, Dict[str, Any]]:
 def _ask(port: int, path: str) -> Dict[str, Any]:
     answer: Dict[str, Any] = {"error": "refused"}
     for address in ("127.0.0.1", "::1"):
-        connection = http.client.HTTPConnection(address, port, timeout=SECONDS)
         try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            body = response.read(MOST_BYTES).decode("utf-8", "replace")
-            return {"status": response.status, "body": body}
+            return _answer(_response(address, port, path, time.monotonic() + SECONDS))
         except ConnectionRefusedError:
             continue
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError) as error:
             if address == "127.0.0.1":
                 return {"error": str(error) or type(error).__name__}
-        finally:
-            connection.close()
     return answer
+
+
+def _response(address: str, port: int, path: str, end: float) -> bytes:
+    """What the server sends until it closes the connection. Raises OSError at the time `end`.
+
+    With HTTP 1.0 it closes it, sends no interim responses, and does not divide the body.
+    """
+    received = bytearray()
+    with socket.create_connection((address, port), SECONDS) as connection:
+        connection.sendall(b"GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n" % path.encode())
+        while len(received) < MOST_BYTES:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise socket.timeout("timed out")
+            connection.settimeout(left)
+            part = connection.recv(1 << 16)
+            if not part:
+                break
+            received += part
+    return bytes(received)
+
+
+def _answer(response: bytes) -> Dict[str, Any]:
+    """Its status and body. Raises ValueError if it is not HTTP."""
+    head, _, body = response.partition(b"\r\n\r\n")
+    words = head.split(None, 2)
+    if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or len(words[1]) != 3:
+        raise ValueError("no HTTP answer")
+    return {"status": int(words[1]), "body": body.decode("utf-8", "replace")}
 
 
 def sync_metrics(text: str) -> str:
@@ -95,6 +120,6 @@ def allowed_configuration(text: str) -> str:
     try:
         whole = json.loads(text)["kubeproxy.config.k8s.io"]
         kept = {key: value for key, value in whole.items() if key.lower() in CONFIGURATION}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ""
     return json.dumps({"kubeproxy.config.k8s.io": kept}, sort_keys=True)

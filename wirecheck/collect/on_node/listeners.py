@@ -26,6 +26,7 @@ TCP_LISTEN, NEW_REQUEST = 10, 3
 FAMILIES = ((socket.AF_INET, 4), (socket.AF_INET6, 16))
 
 MOST_SOCKETS = 1000
+MOST_IN_ALL = 200000
 MOST_LINES = 20000
 MOST_TABLES = 20
 
@@ -34,13 +35,17 @@ def read_all(visit: VisitState) -> None:
     """Add `listeners` to each netns in which a pod may listen, and `filters` to those of pods."""
     has_diag, has_nft = can_be_asked(), can_be_there("nf_tables")
     host = visit.namespaces.host
+    wanted = {host, *visit.netns.values()}
+    left = MOST_IN_ALL
     for record in visit.document.get("namespaces", ()):
         inode = record["inode"]
-        if inode in visit.namespaces.descriptors and inode in {host, *visit.netns.values()}:
+        if inode in wanted and inode in visit.namespaces.descriptors:
             pids = visit.processes.pids.get(inode, [])
             with visit.namespaces.inside(inode):
-                found = _described(_by_netlink()) if has_diag else {}
-                record.update(found or _described(_by_files(inode, pids)))
+                found = _described(_by_netlink()) if has_diag and left > 0 else {}
+                found = found or (_described(_by_files(inode, pids)) if left > 0 else {})
+                record.update(found)
+                left -= len(found.get("listeners", ()))
                 if inode != host:
                     record.update(_filters(has_nft))
 

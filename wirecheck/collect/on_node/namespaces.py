@@ -2,8 +2,10 @@
 
 import contextlib
 import ctypes
+import errno
 import os
-from typing import Any, Dict, Iterator, List, Optional
+import resource
+from typing import Any, Dict, Iterator, List, Optional, Set
 
 from wirecheck.collect.on_node import rtnetlink
 from wirecheck.collect.on_node.netlink import Netlink
@@ -11,6 +13,12 @@ from wirecheck.collect.on_node.processes import Processes
 
 NEW_NETWORK = 0x40000000
 CANNOT_RETURN = 70
+MOST_NAMESPACES = 20000
+MOST_ON_NODE, MOST_IN_POD, MOST_IN_ALL = 1000000, 50000, 1000000
+"""Links, addresses, routes, rules and neighbours: of the node, of one other netns, of all others.
+"""
+SPARE_FILES = 128
+"""Open files for everything except network namespaces."""
 NEEDED = "CAP_SYS_PTRACE and CAP_SYS_ADMIN beside being root"
 COUNT = "/proc/sys/net/netfilter/nf_conntrack_count"
 
@@ -38,6 +46,9 @@ class Namespaces:
         self.host = os.fstat(self.home).st_ino
         self.descriptors: Dict[int, int] = {self.host: self.home}
         self._netlink = Netlink()
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._most_open = limit - max(SPARE_FILES, limit // 8)
+        self._left = MOST_IN_ALL
 
     @contextlib.contextmanager
     def inside(self, inode: int) -> Iterator[None]:
@@ -67,7 +78,7 @@ class Namespaces:
                 if nsid is not None:
                     record["nsid"] = nsid
             with self.inside(inode):
-                _read_contents(record)
+                self._read_contents(record)
         except OSError as error:
             record["error"] = "The netns %d could not be read: %s." % (inode, error.strerror)
             if isinstance(error, PermissionError):
@@ -78,6 +89,8 @@ class Namespaces:
         """Keep the netns open, so that it exists until the program ends."""
         if inode in self.descriptors:
             return
+        if len(self.descriptors) >= self._most_open:
+            raise OSError(errno.EMFILE, "there are more than the limit of open files allows")
         reason = OSError(0, "its processes ended while it was looked for")
         paths = ["/proc/%d/ns/net" % pid for pid in pids]
         if mounted:
@@ -96,6 +109,25 @@ class Namespaces:
             os.close(descriptor)  # the process has ended, or has entered another netns
         raise reason
 
+    def _read_contents(self, record: Dict[str, Any]) -> None:
+        """Read part by part: what was read before a failure still identifies the node.
+
+        A pod can fill its netns: it has less room than the node, and all of them share some.
+        """
+        is_host = record["inode"] == self.host
+        netlink = Netlink(most=MOST_ON_NODE if is_host else min(MOST_IN_POD, self._left))
+        try:
+            for name, read in PARTS:
+                record[name] = read(netlink)
+            if any(link.get("kind") in ("bridge", "vxlan") for link in record["links"]):
+                record["fdb"] = rtnetlink.forwarding_database(netlink)
+        finally:
+            netlink.close()
+            self._left -= 0 if is_host else netlink.received
+        entries = _conntrack_count()
+        if entries is not None:
+            record["conntrack_count"] = entries
+
 
 PARTS = (
     ("links", rtnetlink.links),
@@ -104,21 +136,6 @@ PARTS = (
     ("rules", rtnetlink.rules),
     ("neighbours", rtnetlink.neighbours),
 )
-
-
-def _read_contents(record: Dict[str, Any]) -> None:
-    """Read part by part: what was read before a failure still identifies the node."""
-    netlink = Netlink()
-    try:
-        for name, read in PARTS:
-            record[name] = read(netlink)
-        if any(link.get("kind") in ("bridge", "vxlan") for link in record["links"]):
-            record["fdb"] = rtnetlink.forwarding_database(netlink)
-    finally:
-        netlink.close()
-    entries = _conntrack_count()
-    if entries is not None:
-        record["conntrack_count"] = entries
 
 
 def _conntrack_count() -> Optional[int]:
@@ -131,13 +148,16 @@ def _conntrack_count() -> Optional[int]:
 
 
 def read_all(
-    namespaces: Namespaces, processes: Processes, mounted: Dict[int, str]
-) -> List[Dict[str, Any]]:
-    """Every netns of the node, its own first, then by inode."""
+    namespaces: Namespaces,
+    processes: Processes,
+    mounted: Dict[int, str],
+    pods: Set[int],
+    records: List[Dict[str, Any]],
+) -> None:
+    """Add every netns of the node to `records`: its own, those of pods, then all others."""
     inodes = set(processes.counts) | set(mounted) | {namespaces.host}
-    records = []
-    for inode in sorted(inodes, key=lambda inode: (inode != namespaces.host, inode)):
+    order = sorted(inodes, key=lambda each: (each != namespaces.host, each not in pods, each))
+    for inode in order[:MOST_NAMESPACES]:
         record = namespaces.read(inode, processes.pids.get(inode, []), mounted.get(inode, ""))
         record["processes"] = processes.counts.get(inode, 0)
         records.append(record)
-    return records

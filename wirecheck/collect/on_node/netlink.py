@@ -13,12 +13,16 @@ ATTRIBUTE = struct.Struct("=HH")
 TYPE_MASK = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 SECONDS = 10
 MOST_DUMPS = 5
+MOST_MESSAGES = 1000000
+"""Of all dumps of a socket."""
 
 
 class Netlink:
     """A socket, usually to rtnetlink; it stays in the netns in which it was made."""
 
-    def __init__(self, protocol: int = 0) -> None:
+    def __init__(self, protocol: int = 0, most: int = MOST_MESSAGES) -> None:
+        self._most = most
+        self.received = 0
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
         self._socket.settimeout(SECONDS)
         self._socket.bind((0, 0))
@@ -29,7 +33,7 @@ class Netlink:
         self._socket.close()
 
     def dump(self, kind: int, body: bytes) -> List[bytes]:
-        """All answers to a dump request, without their headers.
+        """All answers to a dump request, without their headers. Raises OSError for too many.
 
         The kernel marks a dump during which the table changed; it is requested again. If the
         table keeps changing, the last dump is used.
@@ -40,8 +44,11 @@ class Netlink:
             for flags, payload in self.answers(kind, REQUEST | DUMP, body):
                 interrupted = interrupted or bool(flags & DUMP_INTERRUPTED)
                 payloads.append(payload)
+                if self.received + len(payloads) > self._most:
+                    raise OSError(errno.E2BIG, "it has more entries than are read")
             if not interrupted:
                 break
+        self.received += len(payloads)
         return payloads
 
     def ask(self, kind: int, body: bytes) -> Optional[bytes]:

@@ -2,18 +2,21 @@
 
 import os
 import re
-from typing import Dict, List, Tuple
+from typing import Container, Dict, Iterator, List, Tuple
 
 _UID = r"[0-9a-f]{8}[-_](?:[0-9a-f]{4}[-_]){3}[0-9a-f]{12}|[0-9a-f]{32}"
 POD = re.compile(
-    r"kubepods(?:[^/]*-|(?:\.slice)?/(?:burstable/|besteffort/|guaranteed/)?)pod(%s)(?=[./:]|$)"
+    r"kubepods(?:(?:-[a-z]+)?-|(?:\.slice)?/(?:burstable/|besteffort/|guaranteed/)?)pod(%s)(?=[./:]|$)"
     % _UID
 )
 """A pod in a cgroup path, for the systemd and the cgroupfs driver; 32 digits: a static pod."""
 
 RUNTIMES = (("cri-containerd", "containerd"), ("crio-", "crio"), ("docker-", "docker"))
-MONITOR = "crio-conmon-"
-"""CRI-O can put its monitor into the pod's cgroup, but the monitor stays in the node's netns."""
+MONITOR = re.compile(r"[^/]*/crio-conmon-")
+"""CRI-O can put its monitor into the pod's cgroup, but the monitor stays in the node's netns.
+
+Only directly below: a container that may create cgroups can do so below its own only.
+"""
 
 MONITORS = (
     (b"containerd-shim", b"moby", "docker"),
@@ -23,6 +26,7 @@ MONITORS = (
 )
 """Shims between a runtime and its containers, and one argument that identifies the runtime."""
 
+MOST_BYTES = 1 << 20
 MOST_PARENTS = 8
 KEPT_PIDS = 4
 
@@ -44,14 +48,15 @@ def find_pods(cgroups: str) -> List[Tuple[str, str]]:
 
     A process belongs to several only if a cluster runs inside a pod of another one.
     """
-    for line in cgroups.splitlines():
+    for line in cgroups.split("\n"):
         path = line.split(":", 2)[-1]
-        found = [
-            (match.group(1).replace("_", "-"), _runtime(path[match.end() :]))
-            for match in POD.finditer(path)
-        ]
+        found: List[Tuple[str, str]] = []
+        for match in POD.finditer(path):
+            if MONITOR.match(path, match.end()):
+                return found
+            found.append((match.group(1).replace("_", "-"), _runtime(path[match.end() :])))
         if found:
-            return [] if MONITOR in path else found
+            return found
     return []
 
 
@@ -65,8 +70,7 @@ def _runtime(rest: str) -> str:
 def scan(proc: str = "/proc") -> Processes:
     """Read each process once; a process that ends in the meantime is left out."""
     found = Processes()
-    # If the node itself runs in a pod (a nested cluster), every path contains that pod.
-    depth = len(find_pods(_cgroups(proc, "1")))
+    depth = _depth(proc)
     for name in os.listdir(proc):
         if not name.isdigit():
             continue
@@ -84,6 +88,47 @@ def scan(proc: str = "/proc") -> Processes:
             pids = [pid for each in found.pods[uid].values() for pid in each]
             found.runtimes[uid] = _runtime_by_parents(proc, min(pids))
     return found
+
+
+def of_the_node(names: Container[str], proc: str = "/proc") -> Iterator[Tuple[str, str]]:
+    """(pid, name) of each process with one of these names in the node's netns, and in no pod.
+
+    A process chooses its name, and one of a pod on the host network is in the node's netns, too.
+    """
+    own = _netns(proc, "self")
+    depth = _depth(proc)
+    for pid in filter(str.isdigit, os.listdir(proc)):
+        try:
+            name = _read(proc, pid, "comm").strip()
+            if name not in names or _netns(proc, pid) != own:
+                continue
+            if len(find_pods(_cgroups(proc, pid))) <= depth:
+                yield pid, name
+        except OSError:
+            continue  # It has ended in the meantime.
+
+
+def arguments(pid: str, proc: str = "/proc") -> List[str]:
+    """The words of a process' command line; none if it has ended."""
+    try:
+        return _read(proc, pid, "cmdline").split("\0")
+    except OSError:
+        return []
+
+
+def _netns(proc: str, pid: str) -> str:
+    try:
+        return os.readlink("%s/%s/ns/net" % (proc, pid))
+    except OSError:
+        return ""
+
+
+def _depth(proc: str) -> int:
+    """In how many pods the node itself runs (a nested cluster): every path contains them."""
+    try:
+        return len(find_pods(_cgroups(proc, "1")))
+    except OSError:
+        return 0
 
 
 def _runtime_by_parents(proc: str, pid: int) -> str:
@@ -118,9 +163,14 @@ def _add(pids: List[int], pid: int) -> None:
         pids.append(pid)
 
 
-def _cgroups(proc: str, name: str) -> str:
-    with open("%s/%s/cgroup" % (proc, name), encoding="utf-8", errors="replace") as file:
-        return file.read()
+def _cgroups(proc: str, pid: str) -> str:
+    return _read(proc, pid, "cgroup")
+
+
+def _read(proc: str, pid: str, name: str) -> str:
+    """Bytes, because a name in the file may have what Python takes for the end of a line."""
+    with open("%s/%s/%s" % (proc, pid, name), "rb") as file:
+        return file.read(MOST_BYTES).decode("utf-8", "replace")
 
 
 def netns_of(inodes: Dict[int, List[int]], host: int) -> int:
@@ -148,14 +198,14 @@ def _started(pid: int) -> int:
 def mounted_namespaces(mountinfo: str = "/proc/self/mountinfo") -> Dict[int, str]:
     """Network namespaces that are bind-mounted: inode → path. They can exist without a process."""
     found: Dict[int, str] = {}
-    with open(mountinfo, encoding="utf-8", errors="surrogateescape") as file:
+    with open(mountinfo, "rb") as file:
         for line in file:
-            words = line.split()
-            match = re.match(r"net:\[(\d+)\]$", words[3])
+            words = line.split(b" ")
+            match = re.match(rb"net:\[(\d+)\]$", words[3]) if len(words) > 4 else None
             if match:
-                found.setdefault(int(match.group(1)), _unescaped(words[4]))
+                found.setdefault(int(match.group(1)), os.fsdecode(_unescaped(words[4])))
     return found
 
 
-def _unescaped(path: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), path)
+def _unescaped(path: bytes) -> bytes:
+    return re.sub(rb"\\([0-3][0-7]{2})", lambda match: bytes([int(match.group(1), 8)]), path)

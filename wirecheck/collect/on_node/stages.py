@@ -2,7 +2,7 @@
 
 import os
 import time
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from wirecheck.collect.on_node import (
     boot_settings,
@@ -21,7 +21,7 @@ from wirecheck.collect.on_node import (
 )
 from wirecheck.collect.on_node.contacts import Contact, Contacts, message_of, request_of
 from wirecheck.collect.on_node.dns_queries import list_redirects, send_queries
-from wirecheck.collect.on_node.namespaces import NEEDED, Namespaces, read_all
+from wirecheck.collect.on_node.namespaces import MOST_NAMESPACES, NEEDED, Namespaces, read_all
 from wirecheck.collect.on_node.processes import mounted_namespaces, netns_of, scan
 from wirecheck.collect.on_node.visit_state import VisitState
 
@@ -98,16 +98,21 @@ def read_namespaces(visit: VisitState) -> None:
     if visit.namespaces.problem:
         visit.problems.append(visit.namespaces.problem)
     visit.processes = scan()
+    visit.netns = {
+        uid: netns_of(inodes, visit.namespaces.host) for uid, inodes in visit.processes.pods.items()
+    }
     if visit.processes.denied:
         visit.document["closed_processes"] = visit.processes.denied
         visit.problems.append(
             "%d processes could not be read: that requires %s." % (visit.processes.denied, NEEDED)
         )
     mounted = mounted_namespaces()
-    visit.document["namespaces"] = read_all(visit.namespaces, visit.processes, mounted)
-    visit.netns = {
-        uid: netns_of(inodes, visit.namespaces.host) for uid, inodes in visit.processes.pods.items()
-    }
+    pods = set(visit.netns.values())
+    records: List[Dict[str, Any]] = []
+    visit.document["namespaces"] = records
+    read_all(visit.namespaces, visit.processes, mounted, pods, records)
+    if len(records) >= MOST_NAMESPACES:
+        visit.problems.append("There are more than %d network namespaces." % MOST_NAMESPACES)
 
 
 def read_pods(visit: VisitState) -> None:
@@ -116,17 +121,23 @@ def read_pods(visit: VisitState) -> None:
         uid: [pid for each in inodes.values() for pid in each]
         for uid, inodes in visit.processes.pods.items()
     }
-    files = pod_files.read_all(pids, visit.limit())
-    visit.document["pods"] = [
+    # The processes are known even if no file can be read.
+    files: Dict[str, Dict[str, str]] = {}
+    records: List[Dict[str, Any]] = [
         {
             "uid": uid,
             "inode": visit.netns[uid],
             "runtime": visit.processes.runtimes[uid],
             "processes": visit.processes.members[uid],
-            "resolv_conf": files[uid],
         }
         for uid in sorted(pids)
     ]
+    visit.document["pods"] = records
+    try:
+        files = pod_files.read_all(pids, visit.limit())
+    finally:
+        for record in records:
+            record["resolv_conf"] = files.get(record["uid"], {"refused": "it was not read"})
 
 
 def read_sysctls(visit: VisitState) -> None:

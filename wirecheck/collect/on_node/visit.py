@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -12,6 +13,7 @@ import zlib
 from typing import Any, Dict
 
 from wirecheck.collect.on_node import kernel
+from wirecheck.collect.on_node.deadline import Deadline, HungError, give_up, kill_all
 from wirecheck.collect.on_node.lifeline import hold_on
 from wirecheck.collect.on_node.stages import STAGES, Run, Stage
 from wirecheck.collect.on_node.visit_state import VisitState
@@ -19,8 +21,15 @@ from wirecheck.collect.on_node.visit_state import VisitState
 FORMAT = 1
 NOT_ROOT = 68
 MARKER = "wirecheck-document"
+MOST_OF_A_PROBLEM = 1000
+MOST_PROBLEMS = 1000
 HAND_OVER = 60
 """Seconds reserved for printing the document."""
+
+ESCAPED = re.compile(r"\\\\|\\ud[89ab]..\\ud[c-f]..|\\ud...")
+"""In JSON: a backslash, a character in two halves, or a half alone."""
+WANTED_FILES = 65536
+"""Open files: one for each network namespace, and one for each query under way."""
 
 JsonObject = Dict[str, Any]
 
@@ -35,32 +44,64 @@ def document_of(plan: JsonObject) -> JsonObject:
     for stage in reversed(STAGES):
         if stage.closing:
             attempt(visit, stage, stage.closing)
-    document["problems"] = visit.problems
+    document["problems"] = visit.problems[:MOST_PROBLEMS]
     document["finished"] = time.time()
     return document
 
 
 def attempt(visit: VisitState, stage: Stage, run: Run) -> None:
-    """Run a stage if there is time for it. If it fails, the others run nevertheless."""
+    """Run a stage if there is time for it. If it fails, the others run nevertheless.
+
+    If the alarm rings, no time is left for the others, and the document so far is sent.
+    """
     if visit.deadline.left() <= 0:
         visit.problems.append("%s: not read, the visit had no time left." % stage.name)
         return
     began = time.monotonic()
     visit.stage_limit = stage.limit
     try:
-        run(visit)
+        _run(visit, run)
+    except HungError:
+        kill_all()
+        visit.problems.append("%s: not read, it hung until the visit's time limit." % stage.name)
     except Exception as error:
-        visit.problems.append("%s: %s: %s." % (stage.name, type(error).__name__, error))
+        why = "%s: %s: %s." % (stage.name, type(error).__name__, error)
+        visit.problems.append(why[:MOST_OF_A_PROBLEM])
     seconds = visit.document.setdefault("seconds", {})
     seconds[stage.name] = round(seconds.get(stage.name, 0.0) + time.monotonic() - began, 4)
 
 
+def _run(visit: VisitState, run: Run) -> None:
+    try:
+        Deadline.has_stage = True
+        run(visit)
+    finally:
+        Deadline.has_stage = False
+
+
 def framed(document: JsonObject) -> str:
     """The document in a frame that shows the reader whether it is complete."""
-    data = json.dumps(document, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+    # A file's name may have bytes that are not UTF-8. No reader of JSON accepts what Python makes
+    # of them, the halves of characters.
+    data = ESCAPED.sub(_whole, json.dumps(document, separators=(",", ":"))).encode("ascii")
     body = base64.b64encode(zlib.compress(data, 6)).decode("ascii")
     digest = hashlib.sha256(body.encode("ascii")).hexdigest()
     return "\n%s %d %d %s\n%s\n%s-end\n" % (MARKER, FORMAT, len(body), digest, body, MARKER)
+
+
+def _whole(escaped: "re.Match[str]") -> str:
+    return "?" if len(escaped.group()) == len("\\udc80") else escaped.group()
+
+
+def allow_many_files() -> None:
+    """Raise the limit of open files, as far as this process may."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    for limit in (max(hard, WANTED_FILES), hard):
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+        except (OSError, ValueError):
+            continue
+        return
 
 
 def main(plan: JsonObject) -> None:
@@ -70,9 +111,11 @@ def main(plan: JsonObject) -> None:
         sys.exit(NOT_ROOT)
     os.nice(10)
     hold_on()
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    frame = framed(document_of(plan))
+    allow_many_files()
+    document = document_of(plan)
+    signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, HAND_OVER)
+    frame = framed(document)
     signal.setitimer(signal.ITIMER_REAL, HAND_OVER)
     sys.stdout.write(frame)
     sys.stdout.flush()

@@ -1,7 +1,7 @@
 """What the stages of a visit share: the plan, the deadline, and what was read so far."""
 
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set
 
 from wirecheck.collect.on_node.deadline import Deadline
 from wirecheck.collect.on_node.namespaces import Namespaces
@@ -23,6 +23,7 @@ class VisitState:
         self.netns: Dict[str, int] = {}
         """The inode of each pod's netns, by the pod's uid."""
         self.stage_limit: Optional[float] = None
+        self._families: Dict[int, Set[bool]] = {}
 
     def limit(self) -> float:
         """Seconds that the running stage may wait for one thing."""
@@ -40,12 +41,16 @@ class VisitState:
 
     def has_family(self, inode: int, server: str) -> bool:
         """Whether the netns has an address of the server's family, so that it can send there."""
-        return any(
-            (":" in address["address"]) == (":" in server) and address["scope"] == "global"
-            for record in self.document["namespaces"]
-            if record["inode"] == inode
-            for address in record.get("addresses", ())
-        )
+        if not self._families:
+            self._families = {
+                record["inode"]: {
+                    ":" in address["address"]
+                    for address in record.get("addresses", ())
+                    if address["scope"] == "global"
+                }
+                for record in self.document["namespaces"]
+            }
+        return (":" in server) in self._families.get(inode, ())
 
     def interfaces_with_addresses(self) -> List[str]:
         """The node's own interfaces that have a global address."""
