@@ -11,6 +11,7 @@ from tests.checks.small_cluster import KUBERNETES, WEB_NETNS, SmallCluster
 from wirecheck.catalogue.findings import Finding, Outcome
 from wirecheck.catalogue.registry import Check, load
 from wirecheck.cli.demo import recorded
+from wirecheck.evaluation import evaluate as evaluate_module
 from wirecheck.evaluation.evaluate import MOST_FINDINGS, Evaluation, concerned, evaluate
 from wirecheck.evaluation.verdict import coverage, exit_status, verdict
 from wirecheck.results.records import Coverage, ItemResult
@@ -387,3 +388,34 @@ def test_inconclusive_objects_are_summed_over_nodes_and_not_over_checks():
         for node in ("n1", "n2", "n3")
     ]
     assert covered_by(Looks([SmallCluster()], []), items).unjudged == {"NetworkPolicy a/b": 6}
+
+
+@pytest.mark.parametrize("function", ["measured_on", "dns_seen", "fingerprint_of"])
+def test_an_unforeseen_exception_is_the_error_of_its_node(monkeypatch, function):
+    original = getattr(evaluate_module, function)
+
+    def failing(subject):
+        if getattr(subject, "document", subject) is not None:
+            raise ZeroDivisionError("what a node sent")
+        return original(subject)
+
+    monkeypatch.setattr(evaluate_module, function, failing)
+    evaluation = Evaluation(Looks([SmallCluster()], []), load())
+
+    items = [*evaluation.node("n1"), *evaluation.cluster(["n1"])]
+
+    assert {each.check for each in items} == {each.id for each in load()}
+    if function != "fingerprint_of":
+        (reached,) = [each for each in items if each.check == "nodes.reachable"]
+        assert "ZeroDivisionError: what a node sent" in reached.findings[0].found
+
+
+def test_an_unforeseen_exception_of_a_document_is_the_error_of_its_node():
+    class Broken(Looks):
+        def document(self, *_):
+            raise OverflowError("what a node sent")
+
+    items = list(evaluate(Broken([SmallCluster()], []), load()))
+
+    (reached,) = [each for each in items if each.check == "nodes.reachable"]
+    assert "OverflowError: what a node sent" in reached.findings[0].found

@@ -13,6 +13,7 @@ import msgspec
 
 from wirecheck.addresses import address
 from wirecheck.api_index.node_addresses import internal_addresses, node_ips
+from wirecheck.catalogue.facts import Fact
 from wirecheck.collect.document_frame import FrameError, unframed
 from wirecheck.collect.node_program import agent_command_line, command_line
 from wirecheck.collect.plan.visit_plan import Plan, RoundOptions
@@ -28,6 +29,7 @@ from wirecheck.inventory.file import AccessMethod
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
 from wirecheck.snapshot.node_document import FORMAT, NodeDocument
 from wirecheck.snapshot.objects.node import NodeObject
+from wirecheck.snapshot.values import has_too_many_values
 
 Visited = tuple[str, VisitRecord, bytes | None]
 
@@ -149,7 +151,9 @@ def _visit(
     seen = ended(
         status=VisitStatus.SEEN,
         bytes=len(raw),
-        dns_queries=sum(len(each.tries) * (2 if each.second else 1) for each in document.probes),
+        dns_queries=sum(
+            len(each.tries) * (2 if each.second else 1) for each in document.probes or ()
+        ),
         connections=sum(each.tries for each in document.contacts or ()),
         proxy_mode=_proxy_mode(document),
         up=document.host.up,
@@ -184,7 +188,7 @@ def _slow(document: NodeDocument) -> dict[str, float]:
 
 def _proxy_mode(document: NodeDocument) -> str:
     """The mode that kube-proxy reports; empty if it reports none."""
-    answer = document.http.get("proxyMode")
+    answer = (document.http or {}).get("proxyMode")
     return answer.body.strip() if answer and answer.status == 200 else ""
 
 
@@ -192,9 +196,11 @@ def _proven(output: bytes, node: NodeObject, access: AccessMethod) -> tuple[byte
     """The document in the output, proven to come from the node. Raises VisitError."""
     try:
         raw = unframed(output)
+        if has_too_many_values(raw):
+            raise FrameError("the document has more values than any node")
         document = DECODER.decode(raw)
         prove(node, document, access)
-    except (FrameError, msgspec.MsgspecError) as error:
+    except (FrameError, msgspec.MsgspecError, RecursionError) as error:
         raise UnrecognisedAnswerError(
             f"{access.node} answered by {access.uri}, but {error}. Check what that access method "
             "prints by itself, such as a login message, and whether python3 works there."
@@ -209,6 +215,11 @@ def prove(node: NodeObject, document: NodeDocument, access: AccessMethod) -> Non
     Node with ExternalIPs only may be behind NAT: then the machine-id is enough.
     """
     name, host = node.metadata.name, document.host
+    if not document.namespaces and (problem := document.problem_with(Fact.NETNS)):
+        raise UnrecognisedAnswerError(
+            f"The host {host.hostname} answered by {access.uri}, but whether it is node {name} is "
+            f"unknown: its addresses could not be read. {problem[:500]}"
+        )
     answered = f"The host {host.hostname or 'without a name'} answered by {access.uri}. It"
     if document.format != FORMAT or not document.namespaces:
         raise WrongHostError(f"{answered} sent nothing that proves that it is node {name}.")

@@ -92,8 +92,12 @@ class Evaluation:
         """Yield one result for each check about nodes."""
         nodes = self._nodes(name)
         if nodes and nodes[0].document:
-            self.measured[name] = measured_on(nodes[0].document)
-            self._dns_seen[name] = dns_seen(nodes[-1])
+            try:
+                self.measured[name] = measured_on(nodes[0].document)
+                self._dns_seen[name] = dns_seen(nodes[-1])
+            except Exception as error:
+                # What one node sends must not cost the results of the others.
+                nodes = [_unusable(node, error) for node in nodes]
         shared: set[str] = set()
         self._forget(name)
         items = [
@@ -119,7 +123,11 @@ class Evaluation:
     def _remember(self, name: str, nodes: Iterable[Node]) -> None:
         """Keep the fingerprints of one node, for each round in which it was visited."""
         for node in nodes:
-            self._fingerprints[self._round_of(node)][name] = fingerprint_of(node)
+            fingerprints = self._fingerprints[self._round_of(node)]
+            try:
+                fingerprints[name] = fingerprint_of(node)
+            except Exception as error:
+                fingerprints[name] = fingerprint_of(_unusable(node, error))
 
     def _round_of(self, subject: Node | Cluster) -> int:
         """The index of the subject's round."""
@@ -175,6 +183,17 @@ class Evaluation:
         self.waits[name], self.revisited[name] = 0.0, frozenset()
 
 
+def _unusable(node: Node, error: Exception) -> Node:
+    """The node without its document, which makes every check of it an error."""
+    what = f"{type(error).__name__}: {error}"[:500]
+    visit = VisitRecord(
+        VisitStatus.UNRECOGNISED,
+        via=node.visit.via,
+        reason=f"What {node.name} sent cannot be evaluated ({what}); please report it.",
+    )
+    return Node(node.cluster, node.object, visit, None)
+
+
 def visited(
     snapshot: Snapshot, name: str, number: int, visit: VisitRecord
 ) -> tuple[VisitRecord, NodeDocument | None]:
@@ -185,6 +204,10 @@ def visited(
         return visit, snapshot.document(name, number)
     except SnapshotError as error:
         return VisitRecord(VisitStatus.UNRECOGNISED, via=visit.via, reason=str(error)), None
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"[:500]
+        reason = f"The document of {name} cannot be read ({what}); please report it."
+        return VisitRecord(VisitStatus.UNRECOGNISED, via=visit.via, reason=reason), None
 
 
 def evaluate(

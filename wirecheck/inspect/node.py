@@ -132,7 +132,7 @@ def _conntrack(node: Node) -> ConntrackView:
             tables.append(each)
     except UNKNOWN as reason:
         problems.append(str(reason))
-    samples = node.seen.facts.conntrack
+    samples = node.seen.facts.conntrack or []
     grown = [each.counters.get("entries", 0) for each in (samples[:1] + samples[-1:])]
     destinations, note = _destinations(node)
     try:

@@ -161,12 +161,13 @@ class Conntrack:
     @property
     def _samples(self) -> tuple[ConntrackSample, ConntrackSample]:
         self.require_tracking()
-        if len(self.seen.facts.conntrack) < 2:
+        samples = self.seen.facts.conntrack or ()
+        if len(samples) < 2:
             raise FactMissingError(
                 f"The conntrack counters of {self.seen.name} were not read twice: the "
                 "visit ended early. Raise `limits.node` in the inventory."
             )
-        return self.seen.facts.conntrack[0], self.seen.facts.conntrack[-1]
+        return samples[0], samples[-1]
 
     @property
     def buckets(self) -> int:
@@ -200,7 +201,7 @@ class Conntrack:
     def table_full_events(self) -> Iterator[LogEvent]:
         """The messages in the kernel log that the table was full."""
         facts = self.seen.facts
-        lines = (line for line in genuine(facts.kernel_log) if "table full" in line.text)
+        lines = (line for line in genuine(self.seen.kernel_log) if "table full" in line.text)
         return log_events(lines, facts.finished)
 
     @property

@@ -331,11 +331,11 @@ def _leftovers(
         yield from leftovers.of_iptables(iptables.rules, clients, wanted, facts.mode, cache)
     if facts.mode is not Mode.NFTABLES:
         yield from leftovers.of_nftables(kube_proxy_tables(seen), clients, wanted, cache)
-    if facts.mode is not Mode.IPVS and IP_VS in seen.facts.files:
+    if facts.mode is not Mode.IPVS and IP_VS in seen.files:
         sets = "".join(_printed(seen, "ipset-save"))
         local = map(str, seen.host.addresses)
         own = Ownership.of(_bound_by_ipvs(seen), local, parse_ipset_save(sets))
-        yield from leftovers.of_ipvs(seen.facts.files[IP_VS], wanted, own, facts.ipvs_exclude_cidrs)
+        yield from leftovers.of_ipvs(seen.files[IP_VS], wanted, own, facts.ipvs_exclude_cidrs)
 
 
 def _ipvsadm(seen: NodeSeen) -> str:

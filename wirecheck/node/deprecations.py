@@ -177,7 +177,7 @@ class Deprecations:
         )
         if not ports:
             raise NotApplicable("no Service has a node port")
-        answer = self.seen.facts.http.get("metrics")
+        answer = self.seen.http.get("metrics")
         counters = LOCALHOST.findall(answer.body) if answer else []
         is_listed = bool(self._proxy.facts.node_port_addresses)
         used = [] if is_listed else list(self._secondary_destinations(ports))

@@ -61,7 +61,7 @@ class NodeDns:
     def _lookups_by_netns(self) -> Mapping[int, tuple[Lookup, ...]]:
         """The lookups without a special purpose, by the inode of their netns."""
         lookups: dict[int, list[Lookup]] = {}
-        for probe in self.seen.facts.probes:
+        for probe in self.seen.probes:
             if not probe.purpose:
                 lookups.setdefault(probe.inode, []).append(self._lookup(probe))
         return {inode: tuple(each) for inode, each in lookups.items()}
@@ -73,7 +73,7 @@ class NodeDns:
 
     def _sent_for(self, purpose: str, otherwise: str) -> list[Probe]:
         """Return the probes of one purpose. Raises NotApplicable with `otherwise` without any."""
-        probes = [each for each in self.seen.facts.probes if each.purpose == purpose]
+        probes = [each for each in self.seen.probes if each.purpose == purpose]
         if not probes:
             raise NotApplicable(f"{otherwise}, or this was not probed")
         return probes
@@ -85,7 +85,7 @@ class NodeDns:
         """
         answered = {
             (each.inode, each.server, each.transport)
-            for each in self.seen.facts.probes
+            for each in self.seen.probes
             if not each.purpose and each.tries and each.tries[-1].answer
         }
         found = [each for each in probes if (each.inode, each.server, each.transport) in answered]
@@ -114,7 +114,7 @@ class NodeDns:
         Pods whose queries something may stop on purpose do not count, and none that changed
         meanwhile: a pod that is deleted loses what it sent last.
         """
-        probes = [p for p in self.seen.facts.probes if p.purpose == "pod sample" and p.tries]
+        probes = [p for p in self.seen.probes if p.purpose == "pod sample" and p.tries]
         if not probes:
             return None
         changed = self.seen.cluster.changed
@@ -226,7 +226,7 @@ class NodeDns:
     @cached_property
     def _own_server_lookups(self) -> Mapping[int, list[Lookup]]:
         lookups: dict[int, list[Lookup]] = {}
-        for probe in self.seen.facts.probes:
+        for probe in self.seen.probes:
             if probe.purpose == OWN_SERVER:
                 lookups.setdefault(probe.inode, []).append(self._lookup(probe))
         return lookups
@@ -256,7 +256,7 @@ class NodeDns:
     @property
     def answer_times(self) -> AnswerTimes | None:
         """The times of the answers over UDP, from all netns of the node."""
-        if not self.seen.facts.probes:
+        if not self.seen.probes:
             raise FactMissingError(
                 f"No DNS query was sent on {self.seen.name}: the visit ended early. Raise "
                 "`limits.node` in the inventory."
@@ -264,7 +264,7 @@ class NodeDns:
         return AnswerTimes.of(
             [
                 probe.tries[-1].seconds
-                for probe in self.seen.facts.probes
+                for probe in self.seen.probes
                 if probe.transport == "udp"
                 and probe.tries
                 and probe.tries[-1].answer

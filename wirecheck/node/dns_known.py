@@ -113,7 +113,7 @@ class DnsKnown:
 
     def _evaluable(self, *purposes: str) -> Iterator[Lookup]:
         """The lookups that were made and whose answers the API implies."""
-        for probe in self.seen.facts.probes:
+        for probe in self.seen.probes:
             if probe.purpose in purposes and probe.tries:
                 with suppress(FactMissingError):
                     yield self.expecting(probe)

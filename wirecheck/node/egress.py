@@ -88,7 +88,7 @@ class NodeEgress:
         Raises NotApplicable if no configuration is known.
         """
         # Without a visit nothing is known about the node.
-        files = self.seen.facts.files
+        files = self.seen.files
         found = tuple(self._all(_settings(files.get(SUBNET) or "")))
         if not found:
             raise NotApplicable("nothing on the node shows that pods are to be masqueraded")

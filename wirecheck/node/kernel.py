@@ -40,7 +40,7 @@ class Kernel:
         found = [
             TableUsage(self.seen.part(f"{name} table"), self._entries(file), limit)
             for name, (sysctl, file) in TABLES.items()
-            if (limit := self._limit(sysctl)) is not None and file in self.seen.facts.files
+            if (limit := self._limit(sysctl)) is not None and file in self.seen.files
         ]
         if not found:
             raise NotApplicable("the node's netns does not show the limits of the kernel's tables")
@@ -65,7 +65,7 @@ class Kernel:
         """The network errors that the kernel logged, by pattern."""
         facts = self.seen.facts
         others = EVALUATED_ELSEWHERE | HARMLESS
-        lines = (line for line in genuine(facts.kernel_log) if line.pattern not in others)
+        lines = (line for line in genuine(self.seen.kernel_log) if line.pattern not in others)
         return log_events(lines, facts.finished)
 
     def log_gap(self, minutes: float) -> str:

@@ -56,7 +56,8 @@ def _was_given_up(document: NodeDocument, command: str) -> bool:
 
 def tracks_connections(document: NodeDocument) -> bool:
     """Return whether the kernel tracks connections, or the visit could not find out."""
-    is_there = document.conntrack or any(each.startswith(CONNTRACK) for each in document.files)
+    files = document.files or ()
+    is_there = document.conntrack or any(each.startswith(CONNTRACK) for each in files)
     return bool(is_there or document.problem_with(Fact.SYSCTLS))
 
 

@@ -55,7 +55,7 @@ def _mtus(document: NodeDocument) -> Iterator[tuple[str, str]]:
 
 
 def _files(document: NodeDocument) -> Iterator[tuple[str, str]]:
-    for path, text in document.files.items():
+    for path, text in (document.files or {}).items():
         value = " ".join(text.split()) or "empty"
         if path.startswith(SYSCTLS) and path not in COUNTERS:
             yield path.removeprefix(SYSCTLS).replace("/", "."), value

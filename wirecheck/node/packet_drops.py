@@ -57,7 +57,7 @@ def _counting(where: str, lost: int, passed: int) -> Iterator[PacketDrops]:
 
 
 def _two(node: str, document: NodeDocument) -> tuple[TrafficSample, TrafficSample]:
-    samples: Sequence[TrafficSample] = document.traffic
+    samples: Sequence[TrafficSample] = document.traffic or ()
     if problem := document.problem_with(Fact.TRAFFIC):
         raise FactMissingError(f"{node}: {problem}")
     if len(samples) < 2:

@@ -35,7 +35,7 @@ class PodNamespaces:
 
     @cached_property
     def _processes_by_uid(self) -> Mapping[str, PodProcesses]:
-        return {each.uid: each for each in self.seen.facts.pods}
+        return {each.uid: each for each in self.seen.pod_processes}
 
     def processes_of(self, pod: Pod) -> PodProcesses | None:
         """Return what /proc shows of the pod, or None where no process belongs to it."""
@@ -76,7 +76,7 @@ class PodNamespaces:
         """
         seen = self.seen
         running = [pod for pod in seen.pods if pod.is_running]
-        if not running or seen.facts.pods or seen.facts.closed_processes:
+        if not running or seen.pod_processes or seen.facts.closed_processes:
             return ""
         return (
             f"None of the {plural(len(running), 'running pod')} of {seen.name} can be mapped to "
@@ -87,7 +87,7 @@ class PodNamespaces:
     def require_pods(self) -> None:
         """Raise FactMissingError if no pod can be mapped to a netns on this node."""
         facts = self.seen.facts
-        if not facts.pods and (problem := facts.problem_with(Fact.PROCESSES)):
+        if not self.seen.pod_processes and (problem := facts.problem_with(Fact.PROCESSES)):
             raise FactMissingError(f"{self.seen.name}: {problem}")
         if self._why_unmapped:
             raise FactMissingError(self._why_unmapped)

@@ -150,7 +150,7 @@ class PortMappings:
         runtime = self.seen.object.status.node_info.container_runtime_version
         if runtime:
             return runtime.startswith("cri-o")
-        return any(each.runtime == "crio" for each in self.seen.facts.pods)
+        return any(each.runtime == "crio" for each in self.seen.pod_processes)
 
     def _has_chain(self, chain: str, family: int) -> bool:
         return any(dump.chain("nat", chain) is not None for dump in self._dumps[family])

@@ -5,6 +5,7 @@ Every other part of a node rests on this: none of them knows the whole node.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from signal import Signals
@@ -23,8 +24,15 @@ from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.node.cni_configuration import types_in_force
 from wirecheck.node.missing_tools import is_missing, missing_tools
 from wirecheck.node.netns import Netns
+from wirecheck.snapshot.attempts import Probe
 from wirecheck.snapshot.index import VisitRecord
-from wirecheck.snapshot.node_document import Command, NodeDocument
+from wirecheck.snapshot.node_document import (
+    Command,
+    HttpAnswer,
+    KernelLine,
+    NodeDocument,
+    PodProcesses,
+)
 from wirecheck.snapshot.objects.node import NodeObject
 
 BRIDGE_SYSCTLS = {
@@ -175,13 +183,51 @@ class NodeSeen:
         """
         if value is not None:
             return value
+        self._refuse_unread(fact)
+        raise NotApplicable(otherwise)
+
+    def collected(self, value: Value | None, fact: Fact, empty: Value) -> Value:
+        """Return what a stage collected: nothing, `empty`, only if the stage succeeded.
+
+        Raises FactMissingError with the problem that the stage reported.
+        """
+        if value is not None:
+            return value
+        self._refuse_unread(fact)
+        return empty  # A document of before has no empty lists.
+
+    def _refuse_unread(self, fact: Fact) -> None:
         if problem := self.facts.problem_with(fact):
             raise FactMissingError(f"{self.name}: {problem}")
-        raise NotApplicable(otherwise)
+
+    @cached_property
+    def files(self) -> Mapping[str, str]:
+        """Sysctls and other small files by path, without those that do not exist."""
+        return self.collected(self.facts.files, Fact.SYSCTLS, {})
+
+    @cached_property
+    def probes(self) -> Sequence[Probe]:
+        """The DNS queries that were sent."""
+        return self.collected(self.facts.probes, Fact.DNS, [])
+
+    @cached_property
+    def http(self) -> Mapping[str, HttpAnswer]:
+        """The answers of kube-proxy's own endpoints."""
+        return self.collected(self.facts.http, Fact.KUBE_PROXY, {})
+
+    @cached_property
+    def pod_processes(self) -> Sequence[PodProcesses]:
+        """The processes of each pod that has any."""
+        return self.collected(self.facts.pods, Fact.PROCESSES, [])
+
+    @cached_property
+    def kernel_log(self) -> Sequence[KernelLine]:
+        """The lines of the kernel log that the node program recognised."""
+        return self.collected(self.facts.kernel_log, Fact.KERNEL_LOG, [])
 
     def sysctl(self, name: str) -> str:
         """Return the value in force, or `absent` where this kernel has no such setting."""
-        return self.facts.files.get(f"/proc/sys/{name.replace('.', '/')}", ABSENT).strip()
+        return self.files.get(f"/proc/sys/{name.replace('.', '/')}", ABSENT).strip()
 
     def number(self, name: str) -> int:
         """Return a sysctl that is a number; raises FactMissingError for any other value."""
@@ -192,9 +238,9 @@ class NodeSeen:
 
     def file(self, path: str) -> str:
         """Return the text of a file. Raises FactMissingError where it was not read."""
-        if path not in self.facts.files:
+        if path not in self.files:
             raise FactMissingError(f"{path} does not exist on {self.name}, or was not read.")
-        return self.facts.files[path]
+        return self.files[path]
 
     def output_if_asked(self, command: str) -> str:
         """Return a command's output; empty where the node gave no reason to run it."""

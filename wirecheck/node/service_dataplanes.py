@@ -53,7 +53,7 @@ class ServiceDataplanes:
     @cached_property
     def all(self) -> tuple[ServiceDataplane, ...]:
         """The one that is in use first. Raises NotApplicable if none is recognised."""
-        if not self.seen.facts.http:
+        if not self.seen.http:
             raise NotApplicable("whether kube-proxy runs on the node was not asked")
         found = [*self._replacements, *filter(None, [self._kube_proxy])]
         if not found:
@@ -71,12 +71,12 @@ class ServiceDataplanes:
 
     @property
     def _runs_kube_proxy(self) -> bool:
-        answer = self.seen.facts.http.get("proxyMode")
+        answer = self.seen.http.get("proxyMode")
         return bool(self._kube_proxy_pods) or (answer is not None and answer.status is not None)
 
     @property
     def _kube_proxy(self) -> ServiceDataplane | None:
-        answer = self.seen.facts.http.get("proxyMode")
+        answer = self.seen.http.get("proxyMode")
         evidence = [f"pod {pod.namespace}/{pod.name}" for pod in self._kube_proxy_pods[:1]]
         if answer is not None and answer.status is not None:
             evidence.append("it answers at 127.0.0.1:10249")

@@ -31,7 +31,7 @@ class ServiceProxy:
         if replacement := seen.cluster.proxy_replacement:
             raise NotApplicable(f"{replacement} forwards Services on this node, not kube-proxy")
         pod = next((pod for pod in seen.pods if pod.name.startswith("kube-proxy")), None)
-        if pod is None and (replacement := _replacement_on(seen.host, seen.facts.http)):
+        if pod is None and (replacement := _replacement_on(seen.host, seen.http)):
             raise NotApplicable(f"{replacement} forwards Services on this node, not kube-proxy")
         containers = pod.object.spec.containers if pod else ()
         # A DaemonSet of another name has a ConfigMap of another name, which is not read.
@@ -39,7 +39,7 @@ class ServiceProxy:
         configured = seen.cluster.proxy_configuration if is_usual else ""
         return KubeProxy(
             seen.name,
-            seen.facts.http,
+            seen.http,
             configured=configured,
             programmed=() if configured else programmed_modes(seen),
             image=containers[0].image if containers else "",

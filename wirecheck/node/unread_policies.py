@@ -75,6 +75,6 @@ class UnreadPolicies:
     def _answering(self) -> frozenset[str]:
         return frozenset(
             each.server
-            for each in self.seen.facts.probes
+            for each in self.seen.probes
             if each.inode == self.seen.host.inode and each.tries and each.tries[-1].answer
         )

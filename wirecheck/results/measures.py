@@ -44,9 +44,9 @@ class NodeMeasures:
 def measured_on(document: NodeDocument) -> NodeMeasures:
     """The values of the document's node."""
     count, limit = (
-        _number(document.files.get(f"{NETFILTER}{name}", "")) for name in ("_count", "_max")
+        _number((document.files or {}).get(f"{NETFILTER}{name}", "")) for name in ("_count", "_max")
     )
-    tries = [each for probe in document.probes for each in probe.tries]
+    tries = [each for probe in document.probes or () for each in probe.tries]
     answered = [each.seconds for each in tries if each.answer]
     return NodeMeasures(
         conntrack_use=100 * count / limit if count is not None and limit else None,

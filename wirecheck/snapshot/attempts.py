@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from wirecheck.snapshot.part import SnapshotPart
+from typing import Annotated
+
+from wirecheck.snapshot.part import FEW, SnapshotPart, Text, Word
 
 
 class Try(SnapshotPart, frozen=True):
     """One attempt of a probe."""
 
     seconds: float
-    answer: str = ""
+    answer: Text = ""
     """The bytes of the response, base64."""
-    error: str = ""
+    error: Word = ""
     """`timeout`, `refused`, `unreachable` or the text of errno; empty if there was a response."""
-    second: str = ""
+    second: Text = ""
     """For a pair: the response to the second query."""
 
 
@@ -21,17 +23,17 @@ class Probe(SnapshotPart, frozen=True):
     """A query sent from one netns to one server until it gets a response."""
 
     inode: int
-    query: str
+    query: Word
     """The query's id in the visit's plan."""
-    server: str
+    server: Word
     port: int
-    transport: str
-    tries: list[Try] = []
-    purpose: str = ""
+    transport: Word
+    tries: Annotated[list[Try], FEW] = []
+    purpose: Word = ""
     """Why it was sent: `sample`, `pod sample`, `pair`, `unknown name`, `large answer`,
     `external name`, `local cache`, `own server`; empty for the name that is asked everywhere, and
     for those of Services."""
-    second: str = ""
+    second: Word = ""
     """For a pair: the id of the query sent from the same socket."""
 
 
@@ -39,12 +41,12 @@ class Contact(SnapshotPart, frozen=True):
     """A TCP connection attempted from one netns; the fields describe the last attempt."""
 
     inode: int
-    source: str
+    source: Word
     """The uid of the source pod, as in `PodProcesses`; empty for the node itself."""
-    purpose: str
+    purpose: Word
     """Why: `node`, `pod`, `messages`, `api`, `same node`, `hairpin`, `node port`, `host port`,
     `health check`; `backend`: what listens behind one of these."""
-    address: str
+    address: Word
     port: int
     tries: int = 0
     made: int = 0
@@ -52,7 +54,7 @@ class Contact(SnapshotPart, frozen=True):
     times: int = 1
     """How often it was planned; a failed attempt is repeated only if that is once."""
     seconds: float = 0.0
-    error: str = ""
+    error: Word = ""
     """The error of the last failed attempt, as for a probe."""
     messages: int = 0
     """The number of messages planned; each of them gets one reply."""

@@ -20,8 +20,11 @@ MOST_TEXTS = 6
 """The number of texts that are cached for the next node: a node has one or two large ones."""
 
 
-MOST_CHARACTERS = 256 << 20
-"""The largest text: an untrusted document may name a large block a thousand times."""
+MOST_CHARACTERS = 128 << 20
+"""Of all texts of a document: an untrusted one may name a large block a thousand times."""
+
+
+TOO_LARGE = "its blocks together exceed the size of any output"
 
 
 class Block:
@@ -75,29 +78,36 @@ class TextStore:
             text = self._texts[names] = BlockText("".join(each.text for each in blocks))
             text.blocks = tuple(blocks)
         self._texts.move_to_end(names)
-        while len(self._texts) > MOST_TEXTS:
+        while len(self._texts) > MOST_TEXTS or self._are_too_long():
             self._texts.popitem(last=False)
         return text
 
-    def text_of(self, digests: Sequence[str], find: Find) -> BlockText:
+    def _are_too_long(self) -> bool:
+        """Whether the texts beside the last one have more characters than a document may have."""
+        *others, _ = map(len, self._texts.values())
+        return sum(others) > MOST_CHARACTERS
+
+    def text_of(self, digests: Sequence[str], find: Find, most: int = MOST_CHARACTERS) -> BlockText:
         """Return the text that consists of the blocks with these digests.
 
-        Raises MissingBlockError if `find` does, or if the text is too large.
+        Raises MissingBlockError if `find` does, or if it has more than `most` characters.
         """
         names = tuple(digests)
-        if names in self._texts:
-            self._texts.move_to_end(names)
-            return self._texts[names]
-        return self.joined(self._all_of(digests, find))
+        if names not in self._texts:
+            return self.joined(self._all_of(digests, find, most))
+        self._texts.move_to_end(names)
+        if len(self._texts[names]) > most:
+            raise MissingBlockError(TOO_LARGE)
+        return self._texts[names]
 
-    def _all_of(self, digests: Iterable[str], find: Find) -> list[Block]:
+    def _all_of(self, digests: Iterable[str], find: Find, most: int) -> list[Block]:
         found: list[Block] = []
         size = 0
         for digest in digests:
             found.append(self._block(digest, find))
             size += len(found[-1].text)
-            if size > MOST_CHARACTERS:
-                raise MissingBlockError("its blocks together exceed the size of any output")
+            if size > most:
+                raise MissingBlockError(TOO_LARGE)
         return found
 
     def _block(self, digest: str, find: Find) -> Block:
@@ -120,7 +130,11 @@ def restored(document: NodeDocument, find: Find, store: TextStore) -> NodeDocume
         text = document.blocks.get(digest)
         return find(digest) if text is None else _proven(digest, text)
 
-    commands = {name: _restored(each, found, store) for name, each in document.commands.items()}
+    left = MOST_CHARACTERS
+    commands = {}
+    for name, each in document.commands.items():
+        commands[name] = _restored(each, found, store, left)
+        left -= len(commands[name].output) if each.blocks else 0
     return structs.replace(document, commands=commands, blocks={})
 
 
@@ -133,11 +147,11 @@ def _nowhere(digest: str) -> str:
     raise MissingBlockError(f"a part of its output, {digest[:12]}, is not in the document")
 
 
-def _restored(command: Command, find: Find, store: TextStore) -> Command:
+def _restored(command: Command, find: Find, store: TextStore, most: int) -> Command:
     if not command.blocks:
         return command
     try:
-        text = store.text_of(command.blocks, find)
+        text = store.text_of(command.blocks, find, most)
     except MissingBlockError as error:
         return structs.replace(command, blocks=[], status=None, problem=str(error))
     return structs.replace(command, blocks=[], output=text)

@@ -25,6 +25,7 @@ from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.blocks import MissingBlockError, TextStore, digest_of, restored
 from wirecheck.snapshot.index import FORMAT, RoundRecord, SnapshotIndex
 from wirecheck.snapshot.node_document import NodeDocument
+from wirecheck.snapshot.values import has_too_many_values
 from wirecheck.whole_file import refuse_unwritable_folder, write_whole
 
 INDEX = "snapshot.json"
@@ -34,6 +35,9 @@ LARGEST_API = 2048 * MEBIBYTE
 """The size limit of API objects: several times 150,000 pods of about 1.5 kB each."""
 LARGEST_DOCUMENT = 256 * MEBIBYTE
 """iptables-save of a node in a cluster with 10,000 Services has 12 MB."""
+
+MOST_KNOWN_BLOCKS = 100_000
+"""Of those stored, the ones used last; an older one would only be stored again."""
 
 LATEST = 253_402_300_799
 """The end of the year 9999 in seconds since the epoch: Python has no later date."""
@@ -146,6 +150,8 @@ class Snapshot:
         self._check(number)
         file = self.path / _document_file(number, node)
         raw = _unpacked(file, LARGEST_DOCUMENT)
+        if has_too_many_values(raw):
+            raise SnapshotError(f"{file} has more values than any node; copy the snapshot again.")
         try:
             found = _decoded(raw, NodeDocument, file)
         except SnapshotError:
@@ -216,17 +222,18 @@ class SnapshotWriter:
         members = _MEMBERS.decode(raw)
         blocks = _CONTENTS.decode(members.pop("blocks", b"{}"))
         known = dict.fromkeys(self.known_blocks)
-        for digest, text in blocks.items():
+        commands = _NAMED.decode(raw).commands.values()
+        # Nobody would read a block that no command names.
+        for digest in dict.fromkeys(each for of in commands for each in of.blocks):
+            text = blocks.get(digest)
+            if digest in known:
+                known[digest] = known.pop(digest)
             # A block whose digest is wrong is dropped; its own document then lacks it.
-            if digest not in known and digest_of(text) == digest:
+            elif text is not None and digest_of(text) == digest:
                 packed = gzip.compress(text.encode(), 6, mtime=0)
                 self._write(_block_file(digest), packed)
                 known[digest] = None
-        named = _NAMED.decode(raw)
-        for digest in (each for of in named.commands.values() for each in of.blocks):
-            if digest in known:
-                known[digest] = known.pop(digest)
-        self.known_blocks = tuple(known)
+        self.known_blocks = tuple(known)[-MOST_KNOWN_BLOCKS:]
         return msgspec.json.encode(members)
 
     def finish_round(self, record: RoundRecord) -> None:

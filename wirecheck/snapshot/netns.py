@@ -2,64 +2,66 @@
 
 from __future__ import annotations
 
-from wirecheck.snapshot.part import SnapshotPart
+from typing import Annotated
+
+from wirecheck.snapshot.part import FEW, MANY, VERY_MANY, SnapshotPart, Text, Word
 
 
 class Link(SnapshotPart, frozen=True):
     """A network interface (RTM_GETLINK)."""
 
     index: int
-    name: str
-    flags: list[str] = []
+    name: Word
+    flags: Annotated[list[Word], FEW] = []
     """As `ip` prints them: UP (administratively), LOWER_UP (carrier), BROADCAST …"""
     mtu: int = 0
-    operstate: str = ""
-    mac: str = ""
-    kind: str = ""
+    operstate: Word = ""
+    mac: Word = ""
+    kind: Word = ""
     """veth, bridge, vxlan, dummy …; empty for hardware and lo."""
     peer_index: int | None = None
     """IFLA_LINK: for a veth, the other end's index, in the other end's netns."""
     peer_nsid: int | None = None
     """IFLA_LINK_NETNSID: which netns that is, in the numbering of this netns."""
     master: int | None = None
-    port_kind: str = ""
+    port_kind: Word = ""
     port_state: int | None = None
     """Of a bridge port: 0 disabled, 1 listening, 2 learning, 3 forwarding, 4 blocking."""
     port_hairpin: bool | None = None
     vxlan_id: int | None = None
-    vxlan_local: str = ""
+    vxlan_local: Word = ""
     vxlan_port: int | None = None
-    alias: str = ""
+    alias: Word = ""
 
 
 class Address(SnapshotPart, frozen=True):
     """An address of an interface (RTM_GETADDR)."""
 
     index: int
-    address: str
+    address: Word
     prefix: int
-    scope: str = "global"
-    flags: list[str] = []
+    scope: Word = "global"
+    flags: Annotated[list[Word], FEW] = []
     """permanent, tentative, dadfailed, deprecated, secondary …"""
-    peer: str = ""
+    peer: Word = ""
 
 
 class Route(SnapshotPart, frozen=True):
     """A route (RTM_GETROUTE), without the local, broadcast and cache ones."""
 
     family: int
-    destination: str
+    destination: Word
     """`default` or a prefix such as `10.244.1.0/24`."""
     table: int = 254
-    type: str = "unicast"
-    gateway: str = ""
+    type: Word = "unicast"
+    gateway: Word = ""
     index: int | None = None
-    source: str = ""
-    scope: str = "global"
+    source: Word = ""
+    scope: Word = "global"
     protocol: int = 0
     metric: int = 0
     onlink: bool = False
-    hops: list[dict[str, str]] = []
+    hops: Annotated[list[Annotated[dict[Word, Word], FEW]], MANY] = []
     """The next hops of a multipath route: `gateway`, `index`, `weight`."""
 
 
@@ -69,19 +71,19 @@ class Rule(SnapshotPart, frozen=True):
     family: int
     priority: int
     table: int
-    source: str = ""
-    destination: str = ""
-    iif: str = ""
-    oif: str = ""
-    mark: str = ""
-    action: str = "lookup"
+    source: Word = ""
+    destination: Word = ""
+    iif: Word = ""
+    oif: Word = ""
+    mark: Word = ""
+    action: Word = "lookup"
     protocol: int | None = None
     """The protocol number of rtnetlink (2: the kernel); None in documents of older programs."""
     goto: int | None = None
     """The priority at which the rules continue; None in documents of older programs."""
     suppress_prefix: int | None = None
     """Routes with a prefix up to this length are ignored (`suppress_prefixlength`)."""
-    other_selectors: list[str] = []
+    other_selectors: Annotated[list[Word], FEW] = []
     """Selectors that only some packets of a source match: a user, a protocol, ports …"""
 
 
@@ -89,26 +91,26 @@ class Neighbour(SnapshotPart, frozen=True):
     """A neighbour entry (RTM_GETNEIGH)."""
 
     index: int
-    address: str
-    mac: str = ""
-    state: str = ""
+    address: Word
+    mac: Word = ""
+    state: Word = ""
 
 
 class Fdb(SnapshotPart, frozen=True):
     """An entry of a bridge's or VXLAN device's forwarding database."""
 
     index: int
-    mac: str
-    destination: str = ""
+    mac: Word
+    destination: Word = ""
     master: int | None = None
-    state: str = ""
-    flags: list[str] = []
+    state: Word = ""
+    flags: Annotated[list[Word], FEW] = []
 
 
 class Listener(SnapshotPart, frozen=True):
     """A listening TCP socket (sock_diag, or /proc/PID/net/tcp and tcp6)."""
 
-    address: str
+    address: Word
     """`0.0.0.0` and `::` are all addresses of a family."""
     port: int
     v6only: bool | None = None
@@ -119,11 +121,11 @@ class DeviceProgram(SnapshotPart, frozen=True):
     """A program or filter that is attached to an interface, or its netem queue."""
 
     index: int
-    hook: str
+    hook: Word
     """`tc ingress`, `tc egress`, `tcx ingress`, `xdp`, `netkit primary` … or `qdisc`."""
-    kind: str
+    kind: Word
     """`bpf`, or the kind of a filter (`u32`, `flower`, `matchall`) or queue (`netem`)."""
-    name: str = ""
+    name: Word = ""
     """Of a program; the kernel keeps 15 characters. Of a filter its actions: `drop`, `mirred`."""
     id: int = 0
     drops: int = 0
@@ -136,25 +138,25 @@ class Namespace(SnapshotPart, frozen=True):
     inode: int
     nsid: int | None = None
     """Its number in the node's own netns, if it has one."""
-    mounted: str = ""
+    mounted: Word = ""
     """Where it is bind-mounted, e.g. /run/netns/cni-…"""
     processes: int = 0
-    links: list[Link] = []
-    addresses: list[Address] = []
-    routes: list[Route] = []
-    rules: list[Rule] = []
-    neighbours: list[Neighbour] = []
-    fdb: list[Fdb] = []
+    links: Annotated[list[Link], MANY] = []
+    addresses: Annotated[list[Address], MANY] = []
+    routes: Annotated[list[Route], VERY_MANY] = []
+    rules: Annotated[list[Rule], MANY] = []
+    neighbours: Annotated[list[Neighbour], VERY_MANY] = []
+    fdb: Annotated[list[Fdb], VERY_MANY] = []
     conntrack_count: int | None = None
-    redirect: str = ""
+    redirect: Text = ""
     """nat rules in a pod's netns (a service mesh); listed only if a probe failed."""
-    listeners: list[Listener] | None = None
+    listeners: Annotated[list[Listener], MANY] | None = None
     """None if they were not read, and in documents of older programs."""
     listeners_cut: bool = False
     """Whether there are more than the program lists."""
-    filters: list[str] | None = None
+    filters: Annotated[list[Word], FEW] | None = None
     """Of a pod: its packet filter tables, `nat` (iptables-legacy) or `ip nat` (nftables)."""
-    programs: list[DeviceProgram] | None = None
+    programs: Annotated[list[DeviceProgram], MANY] | None = None
     """Attached to its interfaces; None in documents of older programs."""
-    error: str = ""
+    error: Word = ""
     """Why it could not be entered or read; the lists are incomplete then."""

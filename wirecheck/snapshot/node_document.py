@@ -6,12 +6,14 @@ would cost more than the rest of the visit. Dumps of tools are stored as text.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from wirecheck.catalogue.facts import Fact
 from wirecheck.snapshot.attempts import Contact, Probe
 from wirecheck.snapshot.cni_files import CniFiles
 from wirecheck.snapshot.netns import Namespace
 from wirecheck.snapshot.node_settings import DeviceManagers, Kubelet, SysctlFile
-from wirecheck.snapshot.part import SnapshotPart
+from wirecheck.snapshot.part import FEW, MANY, VERY_MANY, Output, SnapshotPart, Text, Word
 
 FORMAT = 1
 
@@ -19,19 +21,19 @@ FORMAT = 1
 class PodFile(SnapshotPart, frozen=True):
     """A file read from a pod's root file system, whose content is untrusted."""
 
-    text: str = ""
-    refused: str = ""
+    text: Text = ""
+    refused: Word = ""
     """Why it was not read: `symbolic link`, `not a regular file`, `larger than 65536 bytes` …"""
 
 
 class PodProcesses(SnapshotPart, frozen=True):
     """A pod as /proc shows it: the processes whose cgroup path contains the pod's uid."""
 
-    uid: str
+    uid: Word
     """As in the cgroup path, with dashes; for static pods the 32 hexadecimal digits of the hash."""
     inode: int
     """The network namespace of its processes."""
-    runtime: str = ""
+    runtime: Word = ""
     """containerd, crio, docker; empty if the path does not show it."""
     processes: int = 0
     resolv_conf: PodFile = PodFile()
@@ -40,17 +42,17 @@ class PodProcesses(SnapshotPart, frozen=True):
 class Command(SnapshotPart, frozen=True):
     """One command of the table of node commands, run once in the node's own netns."""
 
-    argv: list[str]
+    argv: Annotated[list[Word], FEW]
     status: int | None = None
     """The exit status; None if the command did not run or did not end."""
-    output: str = ""
-    blocks: list[str] = []
+    output: Output = ""
+    blocks: Annotated[list[Word], MANY] = []
     """Instead of a large `output`: the SHA-256 of each of its blocks, in order."""
-    stderr: str = ""
+    stderr: Text = ""
     seconds: float = 0.0
     started: float = 0.0
     """Seconds since the epoch by the node's clock; 0 in documents of older programs."""
-    problem: str = ""
+    problem: Word = ""
     """`missing` (no such tool), `time limit`, `too large`, `not asked: REASON` (not needed), …"""
     lent: bool = False
     """Whether the tool came from the agent's image: the node lacks it, or has one too old."""
@@ -60,8 +62,8 @@ class HttpAnswer(SnapshotPart, frozen=True):
     """The response of an HTTP endpoint of kube-proxy on the node's loopback address."""
 
     status: int | None = None
-    body: str = ""
-    error: str = ""
+    body: Output = ""
+    error: Word = ""
 
 
 class KernelLine(SnapshotPart, frozen=True):
@@ -69,32 +71,32 @@ class KernelLine(SnapshotPart, frozen=True):
 
     time: float
     """Seconds since the epoch, from the line's monotonic timestamp and the time of boot."""
-    pattern: str
-    text: str
+    pattern: Word
+    text: Word
 
 
 class Host(SnapshotPart, frozen=True):
     """The host that answered."""
 
-    hostname: str
-    machine_id: str = ""
-    boot_id: str = ""
-    kernel: str = ""
-    os: str = ""
-    python: str = ""
+    hostname: Word
+    machine_id: Word = ""
+    boot_id: Word = ""
+    kernel: Word = ""
+    os: Word = ""
+    python: Word = ""
     cpus: int = 0
     uptime: float = 0.0
     up: float = 0.0
     """Seconds since process 1 started, which for a container is later than the machine's boot. 0 in
     documents of older programs."""
-    virtualised: str = ""
+    virtualised: Word = ""
 
 
 class ConntrackSample(SnapshotPart, frozen=True):
     """/proc/net/stat/nf_conntrack of the node's own netns at one time, summed over the CPUs."""
 
     time: float
-    counters: dict[str, int] = {}
+    counters: Annotated[dict[Word, int], FEW] = {}
 
 
 class Counters(SnapshotPart, frozen=True):
@@ -114,7 +116,7 @@ class TrafficSample(SnapshotPart, frozen=True):
     time: float
     softnet_dropped: int = 0
     """Packets dropped because a CPU's backlog queue was full, over all CPUs since boot."""
-    interfaces: dict[str, Counters] = {}
+    interfaces: Annotated[dict[Word, Counters], MANY] = {}
 
 
 class NewConnections(SnapshotPart, frozen=True):
@@ -124,7 +126,7 @@ class NewConnections(SnapshotPart, frozen=True):
     count: int = 0
     lost: bool = False
     """Whether notifications were lost, so that `count` is too low."""
-    destinations: dict[str, int] = {}
+    destinations: Annotated[dict[Word, int], FEW] = {}
     """The most frequent destinations, `10.96.0.10:53/udp`, with their numbers of entries."""
 
 
@@ -132,44 +134,45 @@ class NodeDocument(SnapshotPart, frozen=True):
     """The result of one visit."""
 
     format: int
-    program: str
+    program: Word
     """The version of wirecheck that the program belongs to."""
     started: float
     """Seconds since the epoch, by the node's clock."""
     finished: float
     host: Host
-    namespaces: list[Namespace] = []
-    pods: list[PodProcesses] = []
+    namespaces: Annotated[list[Namespace], MANY] = []
+    pods: Annotated[list[PodProcesses], MANY] | None = None
+    """None if they were not read. So for each list and map whose stage failed."""
     closed_processes: int = 0
     """The number of processes that the program could not read; some may belong to pods."""
-    files: dict[str, str] = {}
+    files: Annotated[dict[Word, Output], MANY] | None = None
     """Sysctls and other one-line files by path, without those that do not exist."""
-    commands: dict[str, Command] = {}
+    commands: Annotated[dict[Word, Command], FEW] = {}
     """By id in the table of node commands."""
-    blocks: dict[str, str] = {}
+    blocks: Annotated[dict[Word, Output], MANY] = {}
     """Parts of outputs by SHA-256. A snapshot stores them as files in the folder `blocks`."""
-    probes: list[Probe] = []
-    contacts: list[Contact] | None = None
+    probes: Annotated[list[Probe], VERY_MANY] | None = None
+    contacts: Annotated[list[Contact], MANY] | None = None
     """None if the plan had none, and in documents of older programs."""
-    http: dict[str, HttpAnswer] = {}
+    http: Annotated[dict[Word, HttpAnswer], FEW] | None = None
     cni: CniFiles | None = None
     """None in documents of older programs."""
     kubelet: Kubelet | None = None
-    conntrack: list[ConntrackSample] = []
+    conntrack: Annotated[list[ConntrackSample], FEW] | None = None
     """Two samples that span the visit."""
-    traffic: list[TrafficSample] = []
+    traffic: Annotated[list[TrafficSample], FEW] | None = None
     """Two samples that span the visit."""
     new_connections: NewConnections | None = None
-    boot_settings: list[SysctlFile] | None = None
+    boot_settings: Annotated[list[SysctlFile], MANY] | None = None
     """In the order in which they are applied. None in documents of older programs."""
     device_managers: DeviceManagers | None = None
     """None in documents of older programs."""
-    kernel_log: list[KernelLine] = []
+    kernel_log: Annotated[list[KernelLine], MANY] | None = None
     kernel_log_from: float | None = None
     """The time of the oldest record in the kernel's ring buffer; None if that is not known."""
-    problems: list[str] = []
+    problems: Annotated[list[Word], MANY] = []
     """What could not be read: `STAGE: ERROR.`, or a sentence."""
-    seconds: dict[str, float] = {}
+    seconds: Annotated[dict[Word, float], FEW] = {}
     """How long each stage of the visit took, by the node's monotonic clock."""
 
     def problem_with(self, fact: Fact) -> str:

@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-from wirecheck.snapshot.part import SnapshotPart
+from typing import Annotated
+
+from wirecheck.snapshot.part import FEW, MANY, SnapshotPart, Word
 
 
 class Kubelet(SnapshotPart, frozen=True):
     """The kubelet's DNS settings for pods; None in the document if no kubelet runs."""
 
-    flags: dict[str, str] = {}
+    flags: Annotated[dict[Word, Word], FEW] = {}
     """`cluster-dns`, `cluster-domain`, `config` and `config-dir`, if they are set."""
-    lines: list[str] = []
+    lines: Annotated[list[Word], MANY] = []
     """The `clusterDNS` and `clusterDomain` of its configuration, as lines of YAML."""
-    problem: str = ""
+    problem: Word = ""
     """Why the configuration was not read."""
 
 
 class SysctlFile(SnapshotPart, frozen=True):
     """A file that is applied at boot, with its lines about relevant sysctls."""
 
-    file: str
-    lines: list[str] = []
+    file: Word
+    lines: Annotated[list[Word], MANY] = []
 
 
 class SettingsFile(SnapshotPart, frozen=True):
     """A file in sections, `[Match]`, with its lines about devices, such as `OriginalName=*`."""
 
-    file: str
-    lines: list[str] = []
+    file: Word
+    lines: Annotated[list[Word], MANY] = []
 
 
 class DeviceManagers(SnapshotPart, frozen=True):
     """Programs that may reconfigure network devices, and their configuration of devices."""
 
-    running: list[str] = []
+    running: Annotated[list[Word], FEW] = []
     """NetworkManager, systemd-networkd, systemd-udevd."""
-    links: list[SettingsFile] = []
+    links: Annotated[list[SettingsFile], MANY] = []
     """The .link files of systemd-udevd with their drop-ins, in the order in which they match."""
-    networkd: list[SettingsFile] = []
+    networkd: Annotated[list[SettingsFile], MANY] = []
     """In the order in which they are read; the last setting applies. So for NetworkManager."""
-    network_manager: list[SettingsFile] = []
+    network_manager: Annotated[list[SettingsFile], MANY] = []

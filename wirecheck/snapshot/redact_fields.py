@@ -228,6 +228,8 @@ class Fields:
         )
 
     def _field(self, kind: str, field: str, value: Any) -> Any:
+        if value is None:
+            return None
         if special := SPECIAL.get(f"{kind}.{field}"):
             return special(self, value)
         policy = FIELDS.get(f"{kind}.{field}") or FIELDS.get(f"{kind}.*")
