@@ -43,7 +43,7 @@ def load(package, sources, plan):
         name = ".".join(parts[:end])
         sys.modules[name] = types.ModuleType(name)
         sys.modules[name].__path__ = []
-    for name, source in sources:
+    for name, source in zip(sources[::2], sources[1::2]):
         module = types.ModuleType(package + "." + name)
         sys.modules[module.__name__] = module
         setattr(sys.modules[package], name, module)
@@ -53,11 +53,13 @@ def load(package, sources, plan):
 _START = (
     "import sys,zlib,base64,json;"
     f"sys.version_info<(3,6)and sys.exit({TOO_OLD});"
-    "p,q=[json.loads(zlib.decompress(base64.b64decode(a)).decode())for a in sys.argv[1:]];"
-    "exec(p[0]);load(p[1],p[2],q)"
+    "p,q=[zlib.decompress(base64.b64decode(a)).decode()for a in sys.argv[1:]];"
+    "p=p.split(chr(0));"
+    "exec(p[0]);load(p[1],p[2:],json.loads(q))"
 )
 
 
+_TYPES = re.compile(r"^from typing import ([\w, ]+)\n", re.MULTILINE)
 _INDENTED = re.compile(r"^(?: {4})+")
 
 
@@ -120,10 +122,22 @@ def stripped(text: str) -> str:
         lines[line - 1] = lines[line - 1][:column].rstrip()
     texts = [each for each in tokens if each.type == tokenize.STRING]
     inside = {line for each in texts for line in range(each.start[0], each.end[0])}
-    return "".join(
-        f"{line if number in inside else _INDENTED.sub(_one_space_each, line)}\n"
-        for number, line in enumerate(lines)
+    return _without_unused_types(
+        "".join(
+            f"{line if number in inside else _INDENTED.sub(_one_space_each, line)}\n"
+            for number, line in enumerate(lines)
+        )
     )
+
+
+def _without_unused_types(text: str) -> str:
+    """The source without the names of `typing` that only removed annotations used."""
+    found = _TYPES.search(text)
+    if not found:
+        return text
+    names = found[1].split(", ")
+    used = [each for each in names if len(re.findall(rf"\b{each}\b", text)) > 1]
+    return text.replace(found[0], f"from typing import {', '.join(used or names[:1])}\n", 1)
 
 
 def _one_space_each(indentation: re.Match[str]) -> str:
@@ -155,8 +169,8 @@ def _is_docstring(statement: ast.stmt) -> bool:
 
 @cache
 def _program() -> str:
-    sources = [[name, stripped(text)] for name, text in modules().items()]
-    return _packed(json.dumps([_LOADER, PACKAGE, sources]).encode())
+    sources = [part for name, text in modules().items() for part in (name, stripped(text))]
+    return _packed("\0".join([_LOADER, PACKAGE, *sources]).encode())
 
 
 @cache
@@ -167,7 +181,8 @@ def digest() -> str:
 
 
 def _packed(data: bytes) -> str:
-    return base64.b64encode(zlib.compress(data, 9)).decode()
+    compressor = zlib.compressobj(9, memLevel=9)
+    return base64.b64encode(compressor.compress(data) + compressor.flush()).decode()
 
 
 def agent_command_line(plan: bytes) -> str:

@@ -42,10 +42,10 @@ def read_all(visit: VisitState) -> None:
         if inode in wanted and inode in visit.namespaces.descriptors:
             pids = visit.processes.pids.get(inode, [])
             with visit.namespaces.inside(inode):
-                found = _described(_by_netlink()) if has_diag and left > 0 else {}
-                found = found or (_described(_by_files(inode, pids)) if left > 0 else {})
-                record.update(found)
-                left -= len(found.get("listeners", ()))
+                if left > 0:
+                    found = _described(_by_netlink()) if has_diag else {}
+                    record.update(found or _described(_by_files(inode, pids)))
+                    left -= len(record.get("listeners", ()))
                 if inode != host:
                     record.update(_filters(has_nft))
 
