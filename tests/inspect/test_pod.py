@@ -6,8 +6,9 @@ import pytest
 
 from tests.checks.small_cluster import HOST, WEB_NETNS, SmallCluster
 from tests.served_cluster import ServedCluster
-from tests.snapshots import unreachable, written
+from tests.snapshots import healthy, unreachable, written
 from wirecheck.inspect.drawing import CROSS
+from wirecheck.snapshot.api_objects import Change
 from wirecheck.snapshot.attempts import Try
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.netns import Fdb, Neighbour, Route
@@ -253,3 +254,45 @@ def test_live_only_the_pods_node_is_visited(inspect, server, kubeconfig, monkeyp
     assert served.visited == [["n1"]]
     assert "veth12@if2" in out
     assert "eth0@if12    10.244.0.3/24" in out
+
+
+NO_FINDING = "No check of `wirecheck run` has a finding here."
+LOST = [Try(2.5, error="timeout")] * 3
+
+
+def without_dns(*changes: Change) -> SmallCluster:
+    """The web pod gets no answer over UDP."""
+    small = healthy()
+    small.change_probes(WEB_NETNS, "udp", LOST)
+    small.changes.extend(changes)
+    return small
+
+
+def test_what_only_some_rounds_have_is_shown_with_its_rounds(inspect, tmp_path):
+    folder = written(tmp_path / "snapshot", without_dns(), without_dns(), healthy())
+
+    _, out, _ = inspect("pod", "shop/web", "--snapshot", folder)
+
+    assert "dns.pods_resolve_udp" in out
+    assert "flaky: in rounds 1 and 2 of 3, from 2027-01-15T08:00:10Z" in " ".join(out.split())
+    assert NO_FINDING not in out
+
+
+def test_no_wrong_answer_is_drawn_above_a_sentence_that_nothing_was_found(inspect, tmp_path):
+    moved = Change("Pod", "web", "shop", what="podIPs")
+    folder = written(tmp_path / "snapshot", without_dns(moved), healthy())
+
+    _, out, _ = inspect("pod", "shop/web", "--snapshot", folder)
+
+    assert "timeout in 3 of 3 tries" in out
+    assert NO_FINDING not in out
+    assert "it was a change in flight" in " ".join(out.split())
+
+
+def test_one_round_is_evaluated_like_the_run_of_it(inspect, tmp_path):
+    folder = written(tmp_path / "snapshot", without_dns())
+
+    _, out, _ = inspect("pod", "shop/web", "--snapshot", folder)
+
+    assert [each for each in lines(out, "FAIL") if "dns.pods_resolve_udp" in each]
+    assert NO_FINDING not in out

@@ -201,22 +201,25 @@ PASSED = (
 )
 
 
-def _has_problem(view: PodView) -> bool:
-    """Whether the drawing itself shows that something is wrong."""
+def _has_unexplained_problem(view: PodView) -> bool:
+    """Whether the drawing itself shows that something is wrong that no finding is about."""
     lookups = view.wire.dns.lookups if view.wire.dns else []
     side = view.wire.node_side
-    return any(each.problem for each in lookups) or bool(side and side.problem)
+    about = tuple(each.check for each in view.findings)
+    has_lookups = any(each.startswith("dns.pods_resolve_") for each in about)
+    has_pair = any(each.startswith(("links.", "pods.")) for each in about)
+    is_dns_wrong = any(each.problem for each in lookups) and not has_lookups
+    is_pair_wrong = bool(side and side.problem) and not has_pair
+    return is_dns_wrong or is_pair_wrong
 
 
 def _findings(view: PodView) -> Iterator[Line]:
     yield Line()
-    if not view.findings:
-        if view.wire.unseen:
-            sentence = f"Nothing is known about its network: {view.wire.unseen}."
-            yield Line(sentence, style=STYLES["error"])
-        elif _has_problem(view):
-            yield Line(PASSED, style=STYLES["warn"])
-        else:
-            yield Line("No check of `wirecheck run` has a finding here.", style=STYLES["good"])
-        return
+    if view.wire.unseen and not view.findings:
+        sentence = f"Nothing is known about its network: {view.wire.unseen}."
+        yield Line(sentence, style=STYLES["error"])
+    elif _has_unexplained_problem(view):
+        yield Line(PASSED, style=STYLES["warn"])
+    elif not view.findings:
+        yield Line("No check of `wirecheck run` has a finding here.", style=STYLES["good"])
     yield from found_lines(view.findings)
