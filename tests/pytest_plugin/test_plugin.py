@@ -136,6 +136,30 @@ def test_a_warning_is_shown_and_counted_apart(run, tmp_path):
     assert re.fullmatch(r"1 of \d+ checks run: 1 check warned on 1 node\.", done.last[-1])
 
 
+@pytest.mark.parametrize(("fail_on", "status"), [("fail", 0), ("flaky", 1), ("warn", 1)])
+def test_what_only_some_rounds_have_is_flaky(run, tmp_path, fail_on, status):
+    folder = written(tmp_path / "snapshot", broken(), broken(), healthy())
+    (check,) = catalogue("pods")
+
+    done = run(check, "--snapshot", folder, "-k", "ip_on_interface", f"--fail-on={fail_on}")
+
+    assert done.status == status
+    assert ("1 flaky" in done.text) is (status == 0)
+    assert done.last[0].startswith("FLAKY pods.ip_on_interface[n1] - Pod shop/web (Pod/web): ")
+    assert "(flaky: in rounds 1 and 2 of 3, from " in done.last[0]
+    assert done.last[-1].startswith("Flaky: 1 check failed in some rounds only, on 1 node (1 of ")
+
+
+def test_one_round_of_a_snapshot_can_be_evaluated_alone(run, tmp_path):
+    folder = written(tmp_path / "snapshot", broken(), healthy())
+    (check,) = catalogue("pods")
+
+    done = run(check, "--snapshot", folder, "-k", "ip_on_interface", "--rounds=1")
+
+    assert done.status == 1
+    assert "1 failed" in done.text
+
+
 def test_a_waived_fail_is_xfailed_with_its_reason(run, tmp_path):
     waiver = Waiver("pods.*", "n1", "known", "ops", "2030-01-01")
     snapshot = written(tmp_path / "seen", broken(), waivers=[waiver])
