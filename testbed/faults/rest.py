@@ -12,6 +12,7 @@ from datetime import datetime
 from testbed.state import state
 from wirecheck.catalogue.settling import OLD
 from wirecheck.collect.api.client import Api
+from wirecheck.collect.api.resources import Object
 from wirecheck.evaluation.evidence import times_of
 from wirecheck.snapshot.api_objects import ApiObjects
 
@@ -33,6 +34,11 @@ def come_to_rest() -> float:
 
 def age_of_youngest(objects: ApiObjects, now: float) -> float:
     """The seconds since an object last changed that a run's findings can depend on."""
-    every = (*objects.nodes, *objects.pods, *objects.services, *objects.endpoint_slices)
+    every: list[Object] = [
+        *objects.nodes,
+        *objects.pods,
+        *objects.services,
+        *objects.endpoint_slices,
+    ]
     newest = max((time for each in every for time in times_of(each, each.metadata)), default="")
     return now - datetime.fromisoformat(newest).timestamp() if newest else OLD
