@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -321,3 +322,28 @@ def test_ctrl_c_while_visiting_reports_what_was_seen(run: Run, served, cluster):
     assert ended.status == 2
     assert ended.results.ended.interrupted
     assert "Interrupted: evaluating the data collected so far." in ended.text
+
+
+def test_a_remedy_can_be_pasted(run: Run, served, kubeconfig):
+    """Its kubectl must not reach the shell's default cluster."""
+    served.looks = [broken()]
+
+    ended = run(f"--kubeconfig={kubeconfig}", "--rounds=1")
+
+    commands = re.findall(r"`(kubectl[^`]*)`", ended.text)
+    assert commands
+    assert all(each.split()[1:3] == ["--kubeconfig", str(kubeconfig)] for each in commands)
+
+
+def test_a_selected_node_is_named(run: Run, pytester):
+    snapshot = written(pytester.path / "seen", healthy())
+
+    ended = run(f"--snapshot={snapshot}", "--node=n*", "--report-dir=reports")
+
+    assert ended.status == 0
+    assert ended.results.started.selected_nodes == ["n*"]
+    assert ended.results.ended.verdict.startswith("1 of 1 node (n1), ")
+    assert ended.results.ended.verdict in ended.text
+    refused = run(f"--snapshot={snapshot}", "--namespace=nowhere")
+    assert refused.status == 4
+    assert "No pod or Service is in a namespace `nowhere`" in refused.text

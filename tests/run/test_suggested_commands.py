@@ -10,6 +10,7 @@ from wirecheck.collect.api.client import Api
 from wirecheck.collect.api.connection import Connection
 from wirecheck.collect.api.errors import Server
 from wirecheck.collect.pods.run_pods import removed_at_last
+from wirecheck.report.pasted_commands import with_options
 from wirecheck.run.request import Request
 
 
@@ -26,6 +27,44 @@ from wirecheck.run.request import Request
 )
 def test_the_options_of_a_request_can_be_pasted(request_, options):
     assert request_.cluster_options == options
+
+
+@pytest.mark.parametrize(
+    ("text", "pasted"),
+    [
+        ("Do `kubectl -n a delete pod b`.", "Do `kubectl --context c -n a delete pod b`."),
+        (
+            "`kubectl drain n`, then `kubectl uncordon n`",
+            "`kubectl --context c drain n`, then `kubectl --context c uncordon n`",
+        ),
+        (
+            "`kubectl get a | kubectl apply -f -`",
+            "`kubectl --context c get a | kubectl --context c apply -f -`",
+        ),
+        ("Access by `kubectl://`, as kubectl does.", "Access by `kubectl://`, as kubectl does."),
+        ("`kubectl --context x version`", "`kubectl --context x version`"),
+        ("`my-kubectl get`, `/bin/kubectl get`", "`my-kubectl get`, `/bin/kubectl get`"),
+    ],
+)
+def test_remedies_reach_the_cluster_that_was_checked(text, pasted):
+    assert with_options(text, "--context c") == pasted
+    assert with_options(text, "") == text
+
+
+def test_the_cluster_of_kubectl_is_that_of_the_run(tmp_path):
+    inventory = tmp_path / "inventory.yaml"
+    inventory.write_text(
+        "kubeconfig: kube\ncontext: 'of it'\nnodes: [{name: '*', access: 'ssh://{address}'}]\n"
+    )
+
+    assert Request().kubectl_options == ""
+    assert Request(context="a b").kubectl_options == "--context 'a b'"
+    assert Request(snapshot=Path("s"), inventory=inventory).kubectl_options == ""
+    of_it = f"--kubeconfig {tmp_path}/kube --context"
+    assert Request(inventory=inventory).kubectl_options == f"{of_it} 'of it'"
+    assert Request(inventory=inventory, context="mine").kubectl_options == f"{of_it} mine"
+    own = Request(inventory=inventory, kubeconfig=Path("mine"))
+    assert own.kubectl_options == "--kubeconfig mine"
 
 
 def test_kubectl_gets_the_kubeconfig_that_was_named():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -146,6 +148,13 @@ def _status(arguments: Sequence[str] | None) -> int:
     return status if isinstance(status, int) else HEALTHY
 
 
+def _is_named(file: object, words: Sequence[str]) -> bool:
+    """Whether the file is one that the command line names, or lies in a folder that it names."""
+    path = Path(os.fspath(file)) if isinstance(file, str | os.PathLike) else None
+    named = (Path(part) for word in words for part in (word, word.partition("=")[2]) if part)
+    return path is not None and any(path == each or each in path.parents for each in named)
+
+
 def _failed(words: Sequence[str], error: Exception) -> int:
     """Say why there are no results; return the exit status."""
     from wirecheck.cli.outputs import answer_failure, failure_status_for
@@ -155,6 +164,10 @@ def _failed(words: Sequence[str], error: Exception) -> int:
         complain(sentence_with_notes(error, str(error)))
         # `perform_and_present` has printed the line of a format that has one for failures.
         return failure_status_for(words, status_of(error))
+    if isinstance(error, OSError) and _is_named(error.filename, words):
+        what = f"{error.filename} cannot be used: {error.strerror}."
+        complain(what)
+        return answer_failure(words, what, USAGE)
     what = f"wirecheck itself failed ({type(error).__name__}): a bug. Please report it with "
     file = saved_traceback(error)
     what += f"the traceback, which is in {file}." if file else "the traceback above."

@@ -56,7 +56,10 @@ def perform_and_present(
     try:
         run.deliver()
         page = run.folder / "report.html" if run.folder else None
-        _show(run.results, outputs, page, is_quiet=verbosity < 0)
+        if verbosity < 0:
+            _show_verdict(run.results, outputs)
+        else:
+            _show(run.results, outputs, page, request.kubectl_options)
     except KeyboardInterrupt:
         complain(f"Interrupted: the reports in {run.folder} are complete, others may be missing.")
         return INCOMPLETE
@@ -67,21 +70,22 @@ def perform_and_present(
     return status_of(run.results, outputs)
 
 
+def _show_verdict(results: Results, outputs: Sequence[Output]) -> None:
+    text = printed(results, outputs)
+    click.echo(f"{harmless(results.ended.verdict)}\n" if text is None else text, nl=False)
+
+
 def _show(
     results: Results,
     outputs: Sequence[Output],
     page: Path | None = None,
-    *,
-    is_quiet: bool = False,
+    kubectl_options: str = "",
 ) -> None:
     text = printed(results, outputs)
     if text is not None:
         click.echo(text, nl=False)
         return
-    if is_quiet:
-        click.echo(harmless(results.ended.verdict))
-    else:
-        terminal.show(results, Console(), page)
+    terminal.show(results, Console(), page, kubectl_options)
     for line in job_annotations(results):
         click.echo(line)
 

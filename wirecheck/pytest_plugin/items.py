@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from wirecheck.catalogue.findings import Outcome
@@ -77,6 +78,11 @@ class CheckItems:
     def folder(self) -> Path | None:
         """The folder of the reports."""
         return self._run.folder if self._run else None
+
+    @cached_property
+    def kubectl_options(self) -> str:
+        """The options with which kubectl reaches the cluster that is checked."""
+        return self.request.kubectl_options
 
     def observe(self, checks: Sequence[Check], items: Sequence[ItemName]) -> None:
         """Visit the nodes for the items. Raises what `request.SENTENCES` lists."""

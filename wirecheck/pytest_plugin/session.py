@@ -27,9 +27,10 @@ from wirecheck.report.gates import (
     waiver_sentence,
     waivers_needing_attention,
 )
+from wirecheck.report.pasted_commands import with_options
 from wirecheck.report.sentences import coverage_sentence
 from wirecheck.results.exit_statuses import FAILED, USAGE
-from wirecheck.results.records import Results
+from wirecheck.results.records import ItemResult, Results
 from wirecheck.run.interrupt import ending_like_ctrl_c
 from wirecheck.run.progress import VisitProgress
 from wirecheck.run.renamed_options import warn_of_option
@@ -123,7 +124,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if result.outcome in (Outcome.FLAKY, Outcome.WARN):
             item.user_properties.append((OUTCOME, str(result.outcome)))
         if result.outcome is Outcome.ERROR:
-            pytest.fail(message(check, result), pytrace=False)
+            pytest.fail(_text(items, check, result), pytrace=False)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -136,9 +137,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     result = items.result(check, node_of(pyfuncitem))
     match result.outcome:
         case Outcome.FAIL:
-            pytest.fail(message(check, result), pytrace=False)
+            pytest.fail(_text(items, check, result), pytrace=False)
         case Outcome.FLAKY | Outcome.WARN if fails(result.outcome, items.request.fail_on):
-            pytest.fail(message(check, result), pytrace=False)
+            pytest.fail(_text(items, check, result), pytrace=False)
         case Outcome.WAIVED | Outcome.KNOWN:
             pytest.xfail(f"{result.outcome}: {headline(result)}")
         case Outcome.SKIP:
@@ -245,6 +246,10 @@ def check_of(item: pytest.Item) -> Check | None:
 def node_of(item: pytest.Item) -> str:
     """The node that the item is about; empty for the cluster."""
     return str(item.callspec.params.get("node", "")) if isinstance(item, pytest.Function) else ""
+
+
+def _text(items: CheckItems, check: Check, result: ItemResult) -> str:
+    return with_options(message(check, result), items.kubectl_options)
 
 
 def _leave(config: pytest.Config, error: Exception) -> NoReturn:

@@ -19,6 +19,7 @@ from wirecheck.report.gates import (
     waiver_sentence,
     waivers_needing_attention,
 )
+from wirecheck.report.pasted_commands import with_options
 from wirecheck.report.sentences import (
     OUTCOME_WORDS,
     cluster_sentence,
@@ -71,10 +72,15 @@ class Line:
     indent: int = 0
 
 
-def show(results: Results, console: Console, report: Path | None = None) -> None:
-    """Print the screen. `report` is the place of the run's page."""
+def show(
+    results: Results, console: Console, report: Path | None = None, kubectl_options: str = ""
+) -> None:
+    """Print the screen. `report` is the place of the run's page.
+
+    Calls of kubectl get `kubectl_options`, which name the cluster.
+    """
     for line in _screen(results, report):
-        _print(line, console)
+        _print(replace(line, text=with_options(line.text, kubectl_options)), console)
 
 
 def _print(line: Line, console: Console) -> None:

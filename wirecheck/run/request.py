@@ -119,6 +119,19 @@ class Request:
         return shlex.join(word for n, v in given if v for word in (f"--{n}", str(v)))
 
     @property
+    def kubectl_options(self) -> str:
+        """The options with which kubectl reaches the same cluster; none for its own default."""
+        if self.snapshot:
+            return ""
+        inventory = self.read_inventory()
+        kubeconfig, context = self.kubeconfig, self.context
+        if kubeconfig is None:
+            kubeconfig = Path(inventory.kubeconfig) if inventory.kubeconfig else None
+            context = context or inventory.context
+        given = (("--kubeconfig", kubeconfig), ("--context", context))
+        return shlex.join(word for name, value in given if value for word in (name, str(value)))
+
+    @property
     def history_file(self) -> Path:
         """The file that lists the earlier runs."""
         return self.history or self.report_dir / HISTORY
