@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-import wirecheck.pytest_plugin.session  # noqa: F401 - pytester forgets what is imported in its runs
+# pytester forgets what is imported in its runs.
+import wirecheck.cli.outputs
+import wirecheck.pytest_plugin.session  # noqa: F401
 from tests.served_cluster import Listener
 from tests.snapshots import CHECKS, broken, healthy, written
 from tests.verdicts import FOLDER, KEPT, read

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-import wirecheck.pytest_plugin.session  # noqa: F401 - pytester forgets what is imported in its runs
+# pytester forgets what is imported in its runs.
+import wirecheck.cli.outputs
+import wirecheck.pytest_plugin.session  # noqa: F401
 from tests.collect.conftest import status
 from tests.served_cluster import Listener, ServedCluster
 from tests.snapshots import broken, healthy, risky, unreachable, written

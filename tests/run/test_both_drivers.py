@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-import wirecheck.pytest_plugin.session  # noqa: F401 - pytester forgets what is imported in its runs
+# pytester forgets what is imported in its runs.
+import wirecheck.cli.outputs
+import wirecheck.pytest_plugin.session  # noqa: F401
 from tests.collect.conftest import status
 from tests.served_cluster import SEEN, ServedCluster, emptied, node
 from tests.snapshots import broken, healthy, unreachable, written
