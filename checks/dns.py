@@ -375,7 +375,7 @@ def large_responses(node: Node) -> Findings:
     settles=MEASURED_QUERIES,
     remedy="Read the upstream servers from `forward` in the Corefile: `kubectl -n kube-system get "
     "configmap coredns -o yaml`. On the replica's node, query each of them: `dig {dns_name} "
-    "{dns_type} @UPSTREAM`. If they answer, check the replica's network and the firewall.",
+    "{dns_type} @{upstream}`. If they answer, check the replica's network and the firewall.",
     facts=[Fact.DNS],
 )
 def external_names(node: Node) -> Findings:

@@ -41,3 +41,25 @@ def test_kube_proxys_pod_is_one_of_kube_system(pods, found):
     small.api["pods"] = [*others, *pods]
 
     assert names(small)["kube_proxy_pod"] == found
+
+
+@pytest.mark.parametrize(
+    ("forward", "found"),
+    [
+        ("forward . 8.8.8.8 8.8.4.4", "8.8.8.8"),
+        ("forward . tls://9.9.9.9 {\n tls_servername dns.quad9.net\n }", "9.9.9.9"),
+        ("forward . [fd00::1]:5353", "fd00::1"),
+        ("forward . 10.0.0.2:5353", "10.0.0.2"),
+        ("forward . /etc/resolv.conf", ""),
+        ("forward . dns.example", ""),
+        ("", ""),
+        ("forward", ""),
+    ],
+)
+def test_the_upstream_server_is_that_of_the_corefile(forward, found):
+    small = SmallCluster()
+    text = f".:53 {{\n kubernetes cluster.local\n {forward}\n}}\n"
+    meta = {"name": "coredns", "namespace": "kube-system"}
+    small.api["configMaps"] = [{"metadata": meta, "data": {"Corefile": text}}]
+
+    assert names(small)["upstream"] == found

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from ipaddress import ip_address
 
 from wirecheck.api_index.cluster_dns import corefile_in
 from wirecheck.api_index.pod import Pod
@@ -96,6 +98,20 @@ class CoreDns:
     def _is_openshifts(self) -> bool:
         """Whether OpenShift's operator writes the Corefile, which nobody else may edit."""
         return {each.namespace for each in self.replicas} == {OPERATED}
+
+    @property
+    def upstream(self) -> str:
+        """The address of the first server that queries are forwarded to.
+
+        Empty if the Corefile names none; a file such as /etc/resolv.conf may list them then.
+        """
+        for each in self._plugins:
+            for word in each.arguments[1:] if each.name == "forward" else ():
+                # Also with a scheme and a port: tls://9.9.9.9, [fd00::1]:5353.
+                for text in (word.rpartition("//")[2], word.rpartition("//")[2].rpartition(":")[0]):
+                    with suppress(ValueError):
+                        return str(ip_address(text.strip("[]")))
+        return ""
 
     @property
     def _forwards_to_resolv_conf(self) -> bool:

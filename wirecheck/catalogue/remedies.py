@@ -23,6 +23,7 @@ STANDARD = {
     "cni_namespace": "its namespace",
     "dns_service": "the first address of the DNS Service",
     "dns_domain": "the cluster's DNS domain",
+    "upstream": "the first server that CoreDNS forwards queries to",
 }
 """Placeholders that every finding fills in if possible. A finding can add its own `names`."""
 

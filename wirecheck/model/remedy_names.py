@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
+from wirecheck.api_index.coredns import CoreDns
 from wirecheck.catalogue.findings import FactMissingError, Finding, NotApplicable, Ref
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
@@ -51,10 +52,13 @@ class RemedyNames:
 
 
 def _of_cluster(cluster: ClusterSeen) -> Mapping[str, str]:
+    names: dict[str, str] = {}
     with suppress(*UNKNOWN):
         services = sorted(map(str, cluster.dns.service_addresses))
-        return {"dns_domain": cluster.dns.domain, "dns_service": next(iter(services), "")}
-    return {}
+        names = {"dns_domain": cluster.dns.domain, "dns_service": next(iter(services), "")}
+    with suppress(*UNKNOWN):
+        names["upstream"] = CoreDns(cluster.api, cluster.dns.replicas).upstream
+    return names
 
 
 def _of_node(node: Node) -> Mapping[str, str]:
