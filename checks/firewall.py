@@ -10,6 +10,17 @@ FIND = (
     "--line-numbers` shows its counters. Find out who added it (firewalld, ufw, an agent, a "
     "person), and make that one accept the pod network."
 )
+IN_TABLE = (
+    "The evidence is the rule that drops the packets. On {node}, `nft list table {table}` shows "
+    "it. Find out who added it (firewalld, an agent, a person), and make that one accept the pod "
+    "network: what iptables accepts is asked again by every other nftables table."
+)
+BANNED_IN_TABLE = (
+    "If the ban is intended, nothing has to be done: waive the finding. Otherwise find the program "
+    "on {node} that adds the rule (`nft list table {table}` shows it), and remove the address from "
+    "that program's list."
+)
+UNREAD = "the rules of further nftables tables were not read"
 SAME_VARIANT = (
     "Show the rules on {node}: `iptables-nft-save` and `ip6tables-nft-save`. Make the program that "
     "adds them use the legacy variant, as kube-proxy does: `update-alternatives --config iptables`."
@@ -32,8 +43,8 @@ def forwards_pods(node: Node) -> Findings:
     Except: only packets that are dropped in any case count. Rules for some ports, sets or single
     pods do not. At most eight other nodes are tried. Where nodes have no pod ranges, a pod that no
     policy selects stands for its node. Where eBPF may forward packets past the chain (Cilium,
-    Calico's eBPF dataplane), a drop is inconclusive. nftables tables of the family bridge are not
-    read.
+    Calico's eBPF dataplane), a drop is inconclusive. So are nftables tables whose rules were not
+    read; those of the family bridge do not count.
 
     See: https://github.com/kubernetes/kubernetes/issues/40182
          https://github.com/kubernetes/kubernetes/issues/39823
@@ -46,8 +57,15 @@ def forwards_pods(node: Node) -> Findings:
             found=each.found,
             evidence=[each.rule],
             inconclusive=each.inconclusive,
-            remedy=MIXED if each.is_mixed else "",
-            names={"variant": each.other_variant},
+            remedy=IN_TABLE if each.table else MIXED if each.is_mixed else "",
+            names={"variant": each.other_variant, "table": each.table},
+        )
+    for table in node.firewall.unread_filters:
+        yield Finding(
+            node.part(f"nftables table {table}"),
+            expected="no rule that refuses packets of pods",
+            found="rules that were not read",
+            inconclusive=UNREAD,
         )
 
 
@@ -59,7 +77,7 @@ def forwards_dns(node: Node) -> Findings:
 
     Except: only packets that are dropped in any case count. Rules for sets or single pods do not.
     Where eBPF may forward packets past the chain (Cilium, Calico's eBPF dataplane), a drop is
-    inconclusive. nftables tables of the family bridge are not read.
+    inconclusive. nftables tables that were not read do not count.
 
     See: https://github.com/kubernetes/kubernetes/issues/93791
          https://github.com/kubernetes/kubernetes/issues/40182
@@ -71,8 +89,8 @@ def forwards_dns(node: Node) -> Findings:
             found=each.found,
             evidence=[each.rule],
             inconclusive=each.inconclusive,
-            remedy=MIXED if each.is_mixed else "",
-            names={"variant": each.other_variant},
+            remedy=IN_TABLE if each.table else MIXED if each.is_mixed else "",
+            names={"variant": each.other_variant, "table": each.table},
         )
 
 
@@ -194,4 +212,6 @@ def source_bans(node: Node) -> Findings:
             evidence=each.ban.rules,
             level=Level.FAIL if each.cut else Level.WARN,
             key="bans",
+            remedy=BANNED_IN_TABLE if each.ban.table else "",
+            names={"table": each.ban.table},
         )

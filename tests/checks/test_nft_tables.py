@@ -49,6 +49,8 @@ def test_firewalld_rejects_packets_between_pods(small):
     assert {each.evidence for each in findings} == {
         ("nftables table inet firewalld: chain filter_FORWARD: reject",)
     }
+    assert all("`nft list table {table}`" in each.remedy for each in findings)
+    assert {dict(each.names)["table"] for each in findings} == {"inet firewalld"}
 
 
 def test_firewalld_that_trusts_the_pods_forwards_them(small):
@@ -133,6 +135,23 @@ def test_a_table_that_could_not_be_listed_is_one_whose_rules_are_not_known(small
 
     with pytest.raises(NotApplicable, match="not read: inet admin"):
         small.findings("firewall.forwards_pods")
+
+
+@pytest.mark.parametrize("hook", ["ingress", "egress"])
+def test_a_table_with_chains_of_devices_is_one_whose_rules_are_not_known(small, hook):
+    with_table(small, ADMIN, json.dumps(listing_of([DROP], hook=hook, of="inet")))
+    small.change_output("iptables-nft-save", "")
+
+    with pytest.raises(NotApplicable, match="not read: inet admin"):
+        small.findings("firewall.forwards_pods")
+
+
+def test_a_table_that_was_not_read_leaves_open_whether_pods_are_forwarded(small):
+    small.change_output("nft-tables", "table inet firewalld\ntable ip cni_hostport\n")
+
+    (finding,) = small.findings("firewall.forwards_pods")
+    assert finding.subject.part == "nftables table inet firewalld"
+    assert "not read" in finding.inconclusive
 
 
 def test_the_policy_of_iptables_still_counts(small):

@@ -76,6 +76,11 @@ OF_TABLE = "nftables table "
 """
 
 
+def table_in(rule: str) -> str:
+    """Return `inet docker` for such a rule; empty for other rules."""
+    return rule.removeprefix(OF_TABLE).partition(":")[0] if rule.startswith(OF_TABLE) else ""
+
+
 class Masquerade(StrEnum):
     """Whether forwarded connections get the node's source address."""
 

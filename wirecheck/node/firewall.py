@@ -17,7 +17,9 @@ from wirecheck.dataplane.nftables import reader as nftables_reader
 from wirecheck.dataplane.nftables.tables import NamedTable, stages_of
 from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket, refusal_of
 from wirecheck.dataplane.rules.ruleset import Stage
+from wirecheck.dataplane.table import table_in
 from wirecheck.network.plugin import Attachment
+from wirecheck.node.host_port_rules import NFT_LISTINGS
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.nftables import has_listings, kube_proxy_tables, other_tables, table_names
 from wirecheck.node.pod_packets import PodPackets
@@ -63,6 +65,11 @@ class Dropped:
     def other_variant(self) -> str:
         """The variant that does not have the rule; empty if there is only one."""
         return next((each for each in VARIANTS if self.variant and each != self.variant), "")
+
+    @property
+    def table(self) -> str:
+        """The nftables table of another program that has the rule; empty for other rules."""
+        return table_in(self.rule)
 
     @property
     def found(self) -> str:
@@ -167,6 +174,11 @@ class Firewall:
         names = table_names(self.seen) if listing is not None and listing.status == 0 else ()
         known = READ.union(each.label for each in self.other_tables)
         return tuple(e for e in names if e.partition(" ")[0] in FORWARDING and e not in known)
+
+    @property
+    def unread_filters(self) -> Iterator[str]:
+        """Those of the unread tables that may refuse packets: not those for host ports."""
+        return (each for each in self.unread_tables if each.partition(" ")[2] not in NFT_LISTINGS)
 
     @cached_property
     def other_tables(self) -> tuple[NamedTable, ...]:

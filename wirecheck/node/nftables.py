@@ -16,6 +16,8 @@ from wirecheck.parse.nftables import NftTable
 
 KUBE_PROXY = {4: "nft-kube-proxy", 6: "nft-kube-proxy6"}
 FAMILIES = {4: "ip", 6: "ip6"}
+OF_DEVICES = frozenset({"ingress", "egress"})
+"""Hooks of single devices, which are not part of a packet's path here."""
 PAIR = 2
 OTHER, TERSE = "nft-table", "-t"
 """How the id of a table's record begins, before family and name; nft's option for no elements."""
@@ -49,7 +51,8 @@ def other_tables(seen: NodeSeen) -> Iterator[NamedTable]:
                 table = seen.cluster.readers.texts.nft_other(text, has_elements=has_elements)
             except ParseError:
                 continue  # It counts as one that was not read.
-            yield NamedTable(family, name, table)
+            if not any(each.hook in OF_DEVICES for each in table.chains.values()):
+                yield NamedTable(family, name, table)
 
 
 def tables_of_iptables(seen: NodeSeen, family: int) -> Mapping[str, NftTable]:

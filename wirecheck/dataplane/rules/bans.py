@@ -15,7 +15,7 @@ from wirecheck.dataplane.rules.chains import Chain, concerns
 from wirecheck.dataplane.rules.flows import REFUSED
 from wirecheck.dataplane.rules.ruleset import Ruleset, Stage
 from wirecheck.dataplane.rules.steps import End, Jump, Packet, Return, SourceTest, Step
-from wirecheck.dataplane.table import Verdict, text_of
+from wirecheck.dataplane.table import Verdict, table_in, text_of
 
 MOST_PACKETS = 500
 """Packets to Services that are tried with rules for some destinations."""
@@ -61,6 +61,11 @@ class Ban:
     def rule(self) -> str:
         """The rule with the condition on the source."""
         return self.rules[0]
+
+    @property
+    def table(self) -> str:
+        """The nftables table of another program that has it; empty for tables of iptables."""
+        return table_in(self.rule)
 
     @property
     def spans(self) -> Intervals:
