@@ -10,7 +10,7 @@ from wirecheck.catalogue import (
     Threshold,
     check,
 )
-from wirecheck.catalogue.settling import LEFT_OVER, ON_NODE
+from wirecheck.catalogue.settling import ON_NODE, STALE_ENTRIES
 from wirecheck.model.node import Node
 
 USE = Limits(
@@ -145,7 +145,7 @@ def limit_as_configured(node: Node) -> Findings:
 
 
 @check(
-    settles=LEFT_OVER,
+    settles=STALE_ENTRIES,
     remedy="Delete the stale entries on {node}: `conntrack -D -p udp --orig-dst {service_address} "
     "--orig-port-dst {service_port} --reply-src {backend}`. Clients recover at once. kube-proxy "
     "should have deleted them: search its log for `conntrack`, `kubectl -n kube-system logs "

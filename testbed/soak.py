@@ -32,7 +32,8 @@ def main(runs: int, moving: int, only: str) -> None:
         reds = ", ".join(f"{check}[{node}] {outcome}" for check, node, outcome in sorted(seen.red))
         click.echo(
             f"run {number:2}, {movement.name if movement else 'at rest'}: {seen.looks} looks, "
-            f"{seen.seconds:.1f} s, {seen.undecided} inconclusive, failing: {reds or 'nothing'}"
+            f"{seen.seconds:.1f} s, {seen.undecided} inconclusive, {len(seen.flaky)} flaky, "
+            f"failing: {reds or 'nothing'}"
         )
     click.echo(
         f"{len(planned) - red_runs} passed, {red_runs} failed, {undecided} inconclusive in all"

@@ -61,6 +61,8 @@ OF_PODS = (Evidence.OBJECTS, Evidence.PEERS)
 """The check is about the readiness of pods, which a restart of their node ends."""
 OF_DELETED = (Evidence.OBJECTS, Evidence.PERSISTENT)
 """The check compares API objects with others, which can have been deleted a moment ago."""
+STALE_ENTRIES = (Evidence.OBJECTS, *LEFT_OVER)
+"""The check is about entries that kube-proxy deletes when a Service's endpoints change."""
 LONG_CONNECTIONS = (Evidence.OBJECTS, Evidence.NODE, Evidence.PEERS, Evidence.PERSISTENT)
 """The check connects to API servers, which are restarted one after the other."""
 CONNECTIONS = (Evidence.OBJECTS, Evidence.NODE, Evidence.PEERS, Evidence.REPEATED)
