@@ -4,11 +4,17 @@ from wirecheck.catalogue import Fact, Finding, Findings, Level, check
 from wirecheck.model.cluster import Cluster
 from wirecheck.text import plural
 
+OWNERS = (
+    "Where an operator, a chart or an add-on manager writes it, change it there: `oc edit "
+    "dns.operator/default` (OpenShift), HelmChartConfig rke2-coredns (RKE2), ConfigMap "
+    "coredns-custom (AKS, k3s)."
+)
+
 
 @check(
-    remedy="Edit the Corefile: `kubectl -n kube-system edit configmap coredns`. The server block "
-    "for `.` needs `kubernetes {dns_domain} in-addr.arpa ip6.arpa`, with the clusterDomain of the "
-    "kubelets.",
+    remedy="Edit the Corefile: `kubectl -n {dns_namespace} edit configmap {dns_configmap}`. The "
+    "server block for `.` needs `kubernetes {dns_domain} in-addr.arpa ip6.arpa`, with the "
+    "clusterDomain of the kubelets. " + OWNERS,
     facts=[Fact.API, Fact.KUBELET],
 )
 def serves_cluster_domain(cluster: Cluster) -> Findings:
@@ -40,7 +46,7 @@ def serves_cluster_domain(cluster: Cluster) -> Findings:
 
 @check(
     remedy="Compare the Corefile with your installer's, and replace what a newer CoreDNS no longer "
-    "supports: `kubectl -n kube-system get configmap coredns -o yaml`.",
+    "supports: `kubectl -n {dns_namespace} get configmap {dns_configmap} -o yaml`. " + OWNERS,
     facts=[Fact.API],
 )
 def plugins(cluster: Cluster) -> Findings:

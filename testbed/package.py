@@ -102,7 +102,8 @@ def _lacks(wheel: Path) -> list[str]:
     names = zipfile.ZipFile(wheel).namelist()
     wanted = [
         "wirecheck/py.typed",
-        "wirecheck/checks/dns.py",
+        "wirecheck/checks/pods.py",
+        "wirecheck/checks/dns/answers.py",
         "wirecheck/snapshot/schema.json",
         "wirecheck/recorded/healthy/snapshot.json",
         "licenses/LICENSE",
@@ -119,7 +120,7 @@ def _has(names: Sequence[str], wanted: str) -> bool:
 def _uses(place: Place) -> list[str]:
     wrong = []
     listed = json.loads(place.must("wirecheck", "list", "-o", "json"))
-    if len(listed) < len(list((PROJECT / "checks").glob("*.py"))):
+    if len(listed) < len(list((PROJECT / "checks").rglob("*.py"))):
         wrong.append(f"wirecheck list shows {len(listed)} checks")
     place.must("wirecheck", "explain", listed[0]["id"])
     place.must("wirecheck", "node-commands")
@@ -131,8 +132,9 @@ def _uses(place: Place) -> list[str]:
         wrong.append(f"wirecheck run ended with {ended.status}: {ended.stderr[-300:]}")
     listing = ("--collect-only", "-q", snapshot, "--pyargs", "wirecheck.checks")
     collected = place.must("pytest", *listing)
-    if "checks/dns.py::" not in collected:
-        wrong.append("pytest --pyargs wirecheck.checks collects nothing of dns.py")
+    for file in ("pods.py", "dns/answers.py"):
+        if f"checks/{file}::" not in collected:
+            wrong.append(f"pytest --pyargs wirecheck.checks collects nothing of {file}")
     return wrong
 
 

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LIBRARY = sorted((ROOT / "wirecheck").rglob("*.py"))
-CATALOGUE = sorted((ROOT / "checks").glob("*.py"))
+CATALOGUE = sorted((ROOT / "checks").rglob("*.py"))
 
 TOP = {"addresses", "text", "whole_file"}
 """The modules at the top of `wirecheck/`: at most six, without `__init__` and `__main__`."""
@@ -88,7 +88,7 @@ def module(path: Path) -> str:
 
 
 def package(name: str) -> str:
-    """`dataplane` for `wirecheck.dataplane.rules.steps`, `checks` for `checks.dns`."""
+    """`dataplane` for `wirecheck.dataplane.rules.steps`, `checks` for `checks.pods`."""
     first, _, rest = name.partition(".")
     return first if first == "checks" or not rest else rest.partition(".")[0]
 

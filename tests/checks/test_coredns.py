@@ -4,6 +4,9 @@ import pytest
 
 from tests.parse.test_corefile import KUBEADM
 from wirecheck.catalogue.findings import Level, NotApplicable
+from wirecheck.catalogue.registry import load
+from wirecheck.catalogue.remedies import filled
+from wirecheck.model.remedy_names import RemedyNames
 
 ROLE = {
     "metadata": {"name": "system:coredns"},
@@ -43,6 +46,28 @@ def test_kubeadms_corefile_is_sound(small):
 def test_without_a_corefile_nothing_is_evaluated(small, check):
     with pytest.raises(NotApplicable):
         small.findings(check)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "config_map"),
+    [
+        ("kube-system", "coredns"),
+        ("kube-system", "rke2-coredns-rke2-coredns"),
+        ("openshift-dns", "dns-default"),
+    ],
+)
+def test_the_remedy_names_the_config_map_that_was_read(small, namespace, config_map):
+    (service,) = (each for each in small.api["services"] if each["metadata"]["name"] == "kube-dns")
+    service["metadata"] |= {"namespace": namespace, "labels": {"k8s-app": "kube-dns"}}
+    meta = {"name": config_map, "namespace": namespace}
+    text = KUBEADM.replace("kubernetes cluster.local", "kubernetes")
+    small.api["configMaps"] = [{"metadata": meta, "data": {"Corefile": text}}]
+    (check,) = (each for each in load() if each.id == "coredns.serves_cluster_domain")
+
+    (finding,) = small.findings(check.id)
+    remedy = filled(check.remedy, RemedyNames(small.cluster).of(finding))
+    assert f"kubectl -n {namespace} edit configmap {config_map}`" in remedy
+    assert "DNS_" not in remedy
 
 
 def test_a_corefile_that_serves_no_services_is_found(small):

@@ -142,6 +142,40 @@ def test_a_domain_that_a_template_answers_for_may_be_right(
     assert bool(small.findings("dns.resolv_conf")) is not is_unsure
 
 
+@pytest.mark.parametrize(
+    ("zones", "is_unsure"),
+    [
+        ("prod.name:53", True),
+        ("dns://name.:53", True),
+        ("a.name:53 prod.name:53", True),
+        ("d.name:53", False),
+        ("sub.prod.name:53", False),
+        ("10.in-addr.arpa", False),
+    ],
+)
+def test_a_domain_with_a_server_block_of_its_own_may_be_right(
+    small: SmallCluster, zones: str, is_unsure: bool
+) -> None:
+    """Another DNS server answers for it, which may know the cluster's names too."""
+    elsewhere = f"{zones} {{\n    forward . 198.51.100.1\n}}\n"
+    serve(small, "cluster.local", block=f"{elsewhere}.:53")
+    hand_out(small, "10.96.0.10", domain=OTHER)
+
+    (kubelet,) = small.findings("dns.kubelet_cluster_dns")
+    assert ("in a server block of its own" in kubelet.inconclusive) is is_unsure
+    assert bool(small.findings("dns.resolv_conf")) is not is_unsure
+
+
+def test_the_block_with_the_longest_zone_answers(small: SmallCluster) -> None:
+    """`local` is forwarded, and `cluster.local` is not, whatever the order of the blocks."""
+    serve(small, "cluster.local", block="local:53 {\n    forward . 198.51.100.1\n}\n.:53")
+
+    assert not small.findings("dns.kubelet_cluster_dns")
+    hand_out(small, "10.96.0.10", domain="x.cluster.local")
+    (kubelet,) = small.findings("dns.kubelet_cluster_dns")
+    assert not kubelet.inconclusive
+
+
 def test_an_unread_corefile_may_serve_the_kubelets_domain_too(small: SmallCluster) -> None:
     hand_out(small, "10.96.0.10", domain=OTHER)
 

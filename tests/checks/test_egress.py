@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.checks.small_cluster import FILTER, SmallCluster, api_pod
+from tests.checks.small_cluster import FILTER, HOST, SmallCluster, api_pod
+from tests.network.clusters.calico import POD_ADDRESSES, calico_vxlan
 from wirecheck.catalogue.findings import Finding, NotApplicable
+from wirecheck.snapshot.cni_files import CniConfiguration, CniFiles
+from wirecheck.snapshot.netns import Link
 from wirecheck.snapshot.node_document import Command
 
 CHECK = "pods.egress_masqueraded"
@@ -175,3 +178,149 @@ def test_a_chain_of_a_plugin_that_nothing_calls_is_found(small):
 def test_without_a_configuration_the_check_does_not_apply(small, flannel):
     with pytest.raises(NotApplicable, match="nothing on the node shows"):
         found(small, "-A POSTROUTING -j RETURN", flannel=flannel)
+
+
+TO_CALICO = (
+    "-A POSTROUTING -j cali-POSTROUTING",
+    "-A cali-POSTROUTING -j cali-fip-snat",
+    "-A cali-POSTROUTING -j cali-nat-outgoing",
+    "-A cali-fip-snat -d 192.0.2.99/32 -j SNAT --to-source 192.0.2.98",
+)
+OUTGOING = (
+    "-A cali-nat-outgoing -m set --match-set cali40masq-ipam-pools src "
+    "-m set ! --match-set cali40all-ipam-pools dst -j MASQUERADE --random-fully"
+)
+OUTGOING_OF_HOSTS = OUTGOING.replace(" -j", " -m set ! --match-set cali40all-hosts-net dst -j")
+
+
+def with_pools(small: SmallCluster, *pools: tuple[str, bool]) -> None:
+    calico_vxlan(small)
+    small.api["ipPools"] = [
+        {"metadata": {"name": f"pool-{n}"}, "spec": {"cidr": cidr, "natOutgoing": is_on}}
+        for n, (cidr, is_on) in enumerate(pools)
+    ]
+    small.change_output("nft-tables", "table ip nat\n")
+
+
+@pytest.mark.parametrize(
+    "rule", [OUTGOING, OUTGOING_OF_HOSTS, "-A cali-nat-outgoing -j MASQUERADE"]
+)
+def test_a_pool_of_calico_that_is_masqueraded_passes(small, rule):
+    with_pools(small, ("192.168.0.0/16", True))
+
+    assert found(small, *TO_CALICO, rule, flannel="") == []
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        (),
+        (*TO_CALICO, "-A cali-nat-outgoing -d 192.0.2.0/24 -j RETURN"),
+        (*TO_CALICO[:2], *TO_CALICO[3:], OUTGOING),
+        ("-A POSTROUTING -s 192.168.0.0/16 -j ACCEPT", *TO_CALICO, OUTGOING),
+        (*TO_CALICO, OUTGOING.replace("masq-ipam-pools src -m set !", "all-ipam-pools dst -m set")),
+    ],
+)
+def test_a_pool_of_calico_without_its_rule_is_found(small, rules):
+    with_pools(small, ("192.168.0.0/16", True))
+
+    (finding,) = found(small, *rules, flannel="")
+    assert finding.expected == "masqueraded, by natOutgoing of IPPool pool-0"
+    assert not finding.inconclusive
+
+
+@pytest.mark.parametrize(
+    ("pools", "pod"),
+    [
+        ((("192.168.0.0/16", False), ("192.168.74.3/32", True)), POD_ADDRESSES[1]),
+        ((("192.168.0.0/16", True), ("192.168.74.2/32", False)), POD_ADDRESSES[1]),
+    ],
+)
+def test_the_smallest_pool_of_an_address_decides(small, pools, pod):
+    with_pools(small, *pools)
+
+    (finding,) = found(small, *TO_CALICO, flannel="")
+    assert pod in finding.found
+
+
+@pytest.mark.parametrize(
+    "pools",
+    [
+        (),
+        (("192.168.0.0/16", False),),
+        (("10.99.0.0/16", True),),
+        (("192.168.0.0/16", True), ("0.0.0.0/0", False)),
+        (("damaged", True), ("fd00::/48", True)),
+    ],
+)
+def test_pools_that_do_not_masquerade_are_not_evaluated(small, pools):
+    with_pools(small, *pools)
+
+    with pytest.raises(NotApplicable, match="nothing on the node shows"):
+        found(small, *TO_CALICO, OUTGOING, flannel="")
+
+
+def test_calicos_programs_masquerade_without_rules(small):
+    with_pools(small, ("192.168.0.0/16", True))
+    links = small.document.namespaces[0].links
+    small.change_netns(HOST, links=[*links, Link(90, "bpfout.cali", kind="veth")])
+
+    with pytest.raises(NotApplicable, match="nothing on the node shows"):
+        found(small, flannel="")
+
+
+def with_ip_masq(small: SmallCluster, *, is_on: bool | None) -> None:
+    configuration = CniConfiguration("10-bridge.conflist", "cbr0", ["bridge"], ip_masq=is_on)
+    small.change_document(cni=CniFiles([configuration], ["bridge"]))
+    small.change_output("nft-tables", "table ip nat\n")
+
+
+def of_pod(address: str) -> tuple[str, ...]:
+    """What the plugin bridge writes for one pod."""
+    chain = f"CNI-{address.replace('.', '')}"
+    return (
+        f'-A POSTROUTING -s {address}/32 -m comment --comment "name: cbr0" -j {chain}',
+        f"-A {chain} -d 10.244.0.0/24 -j ACCEPT",
+        f"-A {chain} ! -d 224.0.0.0/4 -j MASQUERADE",
+    )
+
+
+def test_each_pod_has_its_rules_of_ip_masq(small):
+    with_ip_masq(small, is_on=True)
+
+    assert found(small, *of_pod("10.244.0.2"), *of_pod("10.244.0.3"), flannel="") == []
+    (finding,) = found(small, *of_pod("10.244.0.2"), flannel="")
+    assert finding.expected == "masqueraded, by ipMasq in 10-bridge.conflist"
+    assert "10.244.0.3" in finding.found
+
+
+@pytest.mark.parametrize("is_on", [False, None])
+def test_without_ip_masq_nothing_is_expected(small, is_on):
+    with_ip_masq(small, is_on=is_on)
+
+    with pytest.raises(NotApplicable):
+        found(small, flannel="")
+
+
+@pytest.mark.parametrize(
+    ("config", "findings"),
+    [
+        ("nonMasqueradeCIDRs: [10.0.0.0/8]\nresyncInterval: 60s", 1),
+        ('{"nonMasqueradeCIDRs": ["10.0.0.0/8", "fd00::/8"]}', 1),
+        ("masqLinkLocal: true", 1),
+        ("nonMasqueradeCIDRs: [0.0.0.0/0]", None),
+        ("nonMasqueradeCIDRs: {damaged", None),
+    ],
+)
+def test_the_config_map_of_ip_masq_agent_says_what_is_exempt(small, config, findings):
+    with_agent(small)
+    meta = {"name": "ip-masq-agent", "namespace": "kube-system"}
+    small.api["configMaps"] = [{"metadata": meta, "data": {"config": config}}]
+    rules = (TO_AGENT, EXEMPT_ALL, MASQUERADE)
+
+    if findings is None:
+        with pytest.raises(NotApplicable):
+            found(small, *rules, flannel="")
+    else:
+        (finding,) = found(small, *rules, flannel="")
+        assert finding.expected == "masqueraded, by ConfigMap ip-masq-agent"

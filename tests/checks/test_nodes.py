@@ -1,5 +1,7 @@
 """The checks of nodes, each on a cluster where one thing is broken."""
 
+from copy import deepcopy
+
 import pytest
 from msgspec.structs import replace
 
@@ -133,6 +135,34 @@ def test_what_two_nodes_share_is_found(small, path, shared):
     findings = small.findings("nodes.unique_identity")
     assert f"{shared} on this node only" in [each.expected for each in findings]
     assert {each.found for each in findings} == {"also on n2"}
+
+
+def _with_one_mac(small):
+    one, two = small.api["nodes"]
+    two["metadata"]["annotations"] = dict(one["metadata"]["annotations"])
+
+
+@pytest.mark.parametrize("daemonset", ["cilium", "calico-node", "kube-ovn-cni", "weave-net"])
+def test_annotations_that_outlast_flannel_are_no_identity(small, daemonset):
+    _with_one_mac(small)
+    for each in small.api["pods"]:
+        for owner in each["metadata"].get("ownerReferences", ()):
+            owner["name"] = daemonset
+
+    assert not small.findings("nodes.unique_identity")
+
+
+def test_annotations_of_flannel_count_beside_calico_and_without_a_daemon_set(small):
+    _with_one_mac(small)
+    agent = next(each for each in small.api["pods"] if each["metadata"].get("ownerReferences"))
+    calico = deepcopy(agent)
+    calico["metadata"]["ownerReferences"][0]["name"] = "calico-node"
+    small.api["pods"].append(calico)
+    assert small.findings("nodes.unique_identity")
+
+    # k3s runs flannel in its own process.
+    small.api["pods"] = [each for each in small.api["pods"] if each not in (agent, calico)]
+    assert small.findings("nodes.unique_identity")
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ Collecting sends queries to them, and checks compare the answers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from wirecheck.api_index.pod import is_running
 from wirecheck.api_index.service import cluster_ips, has_cluster_ip, selects, service_key
-from wirecheck.parse.corefile import cluster_zones, expansion, unknown_zones
+from wirecheck.parse.corefile import cluster_zones, expansion, other_zones, unknown_zones
 from wirecheck.parse.corefile_rewrites import rewritten_zones, templated_zones
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.pod import PodObject
@@ -36,8 +36,10 @@ class ClusterDns:
     services: tuple[ServiceObject, ...]
     replicas: tuple[PodObject, ...]
     """The running pods that the Services select, Ready or not, except terminating ones."""
-    templated: tuple[str, ...] = ()
-    """The domains for which the Corefile makes up answers."""
+    answered_otherwise: Mapping[str, str] = field(default_factory=dict)
+    """The domains that the Corefile answers for without the API, each with how."""
+    config_map: str = ""
+    """The ConfigMap that the Corefile was read from; empty if it was not read."""
     is_at_zero: bool = False
     """Whether the Services select no pod at all, not even one that does not run."""
 
@@ -47,6 +49,17 @@ class ClusterDns:
         return tuple(
             dict.fromkeys(address for service in self.services for address in cluster_ips(service))
         )
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the DNS; empty without one."""
+        return next((each.metadata.namespace for each in self.services), "")
+
+    @property
+    def selector(self) -> str:
+        """The labels of the replicas, as `kubectl -l` takes them."""
+        found = next((each.spec.selector for each in self.services), {})
+        return ",".join(f"{key}={value}" for key, value in sorted(found.items()))
 
     def port_of(self, replica: PodObject, protocol: str) -> int:
         """The port that a replica listens on: the Service's target port, by number or by name."""
@@ -79,24 +92,38 @@ def cluster_dns(api: ApiObjects) -> ClusterDns:
     # A DNS in another namespace counts only without that: virtual clusters have their own there.
     services = usual or tuple(filter(_is_dns_elsewhere, api.services))
     replicas = {pod.metadata.uid: pod for service in services for pod in _selected(api, service)}
-    corefile = corefile_in(api) or ""
+    config_map, corefile = _corefile(api) or ("", "")
     zones = served_zones(corefile)
     return ClusterDns(
         domain=next(iter(zones), DEFAULT_DOMAIN),
         zones=zones,
         services=services,
         replicas=tuple(sorted(replicas.values(), key=lambda pod: pod.metadata.name)),
-        templated=templated_zones(corefile),
+        answered_otherwise=answered_otherwise(corefile),
+        config_map=config_map,
         is_at_zero=not any(selects(each, pod) for each in services for pod in api.pods),
     )
 
 
 def corefile_in(api: ApiObjects) -> str | None:
     """The Corefile that was read, with its snippets in their places; None if there is none."""
+    found = _corefile(api)
+    return found[1] if found else None
+
+
+def _corefile(api: ApiObjects) -> tuple[str, str] | None:
+    """(name of the ConfigMap, the Corefile)."""
     for each in api.config_maps:
         if "Corefile" in each.data:
-            return expansion(each.data["Corefile"], {}, "Corefile").text
+            text = expansion(each.data["Corefile"], {}, "Corefile").text
+            return each.metadata.name, text
     return None
+
+
+def answered_otherwise(corefile: str) -> dict[str, str]:
+    """Return the domains that the Corefile answers for without the API, each with how."""
+    templates = dict.fromkeys(templated_zones(corefile), "by a template")
+    return {**dict.fromkeys(other_zones(corefile), "in a server block of its own"), **templates}
 
 
 def served_zones(corefile: str) -> tuple[str, ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from wirecheck.addresses import IPAddress, addresses
 from wirecheck.api_index.cluster_dns import cluster_dns
@@ -27,8 +27,15 @@ class Dns:
 
     other_addresses: frozenset[IPAddress] = frozenset()
     """The cluster IPs of other Services with port 53: a kubelet may hand out one of these."""
-    templated: tuple[str, ...] = ()
-    """The domains for which the Corefile makes up answers."""
+    answered_otherwise: Mapping[str, str] = field(default_factory=dict)
+    """The domains that the Corefile answers for without the API, each with how."""
+    namespace: str = ""
+    config_map: str = ""
+    """The ConfigMap that the Corefile was read from; empty if it was not read."""
+    service: str = ""
+    """The name of the first DNS Service."""
+    selector: str = ""
+    """The labels of the replicas, as `kubectl -l` takes them."""
     is_at_zero: bool = False
     """Whether the DNS Services select no pod at all, not even one that does not run."""
 
@@ -53,6 +60,10 @@ def dns_of(api: ApiObjects, pods: Iterable[Pod], slices: SlicesByService) -> Dns
             if any(port.port == 53 for port in service.spec.ports) and service not in known.services
             for text in cluster_ips(service)
         ),
-        templated=known.templated,
+        answered_otherwise=known.answered_otherwise,
+        namespace=known.namespace,
+        config_map=known.config_map,
+        service=next((each.metadata.name for each in known.services), ""),
+        selector=known.selector,
         is_at_zero=known.is_at_zero,
     )

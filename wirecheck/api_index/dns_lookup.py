@@ -21,6 +21,12 @@ def second_of(probe: Probe) -> Probe:
     return replace(probe, query=probe.second, tries=tries)
 
 
+def names_of(question: str, probe: Probe) -> dict[str, str]:
+    """Names for a remedy: what was asked, and which server."""
+    name, _, type_ = question.rpartition(" ")
+    return {"dns_name": name, "dns_type": type_, "server": probe.server}
+
+
 KUBERNETES = "kubernetes.default.svc."
 NOTHING = Answer("NOERROR", frozenset())
 
@@ -43,6 +49,11 @@ class Lookup:
     """`NAME TYPE`."""
     probe: Probe
     expected: ExpectedAnswer
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The names of the question and the server, for a remedy."""
+        return names_of(self.question, self.probe)
 
     @property
     def is_usual(self) -> bool:
@@ -129,6 +140,11 @@ class ExternalLookup:
 
     question: str
     probe: Probe
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The names of the question and the server, for a remedy."""
+        return names_of(self.question, self.probe)
 
     @property
     def via(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -81,8 +81,15 @@ def as_page(check: Check) -> str:
 
 def index_page(checks: Sequence[Check]) -> str:
     """Return the page about all checks. It names groups only, so a new check does not change it."""
-    groups = {check.group: inspect.getmodule(check.function) for check in checks}
-    rows = [f"| [{g}](../../checks/{g}.py) | {_about(module)} |" for g, module in groups.items()]
+    groups: dict[str, dict[str, ModuleType | None]] = {}
+    for check in checks:
+        file = check.function.__code__.co_filename
+        groups.setdefault(check.group, {})[file] = inspect.getmodule(check.function)
+    rows = [
+        f"| [{group}](../../checks/{_place(group, files)}) | "
+        f"{_sentence('; '.join(map(_about, files.values())))} |"
+        for group, files in groups.items()
+    ]
     profiles = [f"- `{each.name}`: {each.when}." for each in PROFILES.values()]
     table = "\n".join(["| group | about |", "|---|---|", *rows])
     parts = [PREAMBLE, "# The checks", INTRODUCTION, table, "## Profiles", "\n".join(profiles)]
@@ -113,10 +120,15 @@ def _measured(check: Check) -> Iterator[str]:
         yield PROVEN.format(rules) if rules else SETTLING
 
 
+def _place(group: str, files: Iterable[str]) -> str:
+    """Return the file of a group, or the folder of its files."""
+    return f"{group}.py" if {Path(each).stem for each in files} == {group} else group
+
+
 def _about(module: ModuleType | None) -> str:
     """Return what the checks of a file are about: the first line of its docstring."""
     line = inspect.cleandoc((module and module.__doc__) or "").partition("\n")[0]
-    return _sentence(line.partition(": ")[2] or line)
+    return line.partition(": ")[2] or line
 
 
 def _sentence(text: str) -> str:

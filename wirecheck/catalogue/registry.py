@@ -100,7 +100,7 @@ class Check:
 
     @property
     def group(self) -> str:
-        """Return the group, which is the name of the file in `checks/`."""
+        """Return the group, which is the name of the file or folder in `checks/`."""
         return self.id.partition(".")[0]
 
 
@@ -135,7 +135,7 @@ def check(
     evidence = () if isinstance(settles, bool) else tuple(settles)
 
     def enter(function: Function) -> Function:
-        identity = f"{Path(function.__code__.co_filename).stem}.{function.__name__}"
+        identity = f"{group_of(Path(function.__code__.co_filename))}.{function.__name__}"
         sentence, *paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
         marked = {mark: _marked(paragraphs, mark) for mark in (EXCEPTIONS, SOURCES)}
         why = " ".join(each for each in paragraphs if not each.startswith((EXCEPTIONS, SOURCES)))
@@ -194,11 +194,33 @@ def catalogue_folder() -> Path:
     return packaged if packaged.is_dir() else here.parent / "checks"
 
 
+def catalogue_files() -> tuple[Path, ...]:
+    """Return the files of the catalogue. A large group is a folder of files."""
+    folder = catalogue_folder()
+    found = (*folder.glob("*.py"), *folder.glob("*/*.py"))
+    return tuple(sorted(each for each in found if each.stem != "__init__"))
+
+
+def group_of(file: Path) -> str:
+    """Return the group of the checks in a file: the name of the file, or of its folder.
+
+    >>> group_of(catalogue_folder() / "dns" / "answers.py")
+    'dns'
+    """
+    return file.parent.name if file.parent.parent == catalogue_folder() else file.stem
+
+
+def module_name(file: Path) -> str:
+    """Return the name under which a file of the catalogue is imported."""
+    words = file.relative_to(catalogue_folder()).with_suffix("").parts
+    return ".".join(("wirecheck.checks", *words))
+
+
 def load() -> tuple[Check, ...]:
     """Return every check of the catalogue, ordered by file and line."""
-    for path in sorted(catalogue_folder().glob("*.py")):
-        name = f"wirecheck.checks.{path.stem}"
-        if path.stem == "__init__" or name in sys.modules:
+    for path in catalogue_files():
+        name = module_name(path)
+        if name in sys.modules:
             continue
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
@@ -219,7 +241,7 @@ def _load_others() -> None:
     # Most commands load no checks, and this import takes a tenth of a second.
     from importlib.metadata import entry_points  # noqa: PLC0415
 
-    own = {path.stem for path in catalogue_folder().glob("*.py")}
+    own = map(group_of, catalogue_files())
     taken: dict[str, str] = dict.fromkeys(own, "wirecheck itself")
     for point in sorted(entry_points(group=ENTRY_POINTS), key=_order):
         package = point.dist.name if point.dist else point.value

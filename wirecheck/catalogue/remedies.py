@@ -22,8 +22,15 @@ STANDARD = {
     "cni_pod": "the pod of the CNI plugin's agent on the node",
     "cni_namespace": "its namespace",
     "dns_service": "the first address of the DNS Service",
+    "dns_service_name": "the name of the first DNS Service",
+    "dns_namespace": "the namespace of the DNS Service",
+    "dns_selector": "the labels of the DNS replicas",
+    "dns_configmap": "the ConfigMap with the Corefile of the DNS replicas",
     "dns_domain": "the cluster's DNS domain",
     "upstream": "the first server that CoreDNS forwards queries to",
+    "dns_name": "the name that was queried",
+    "dns_type": "the type of the query",
+    "server": "the DNS server that was queried",
 }
 """Placeholders that every finding fills in if possible. A finding can add its own `names`."""
 

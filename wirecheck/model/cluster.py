@@ -27,6 +27,7 @@ from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.model.dns_seen import DnsSeen, other_domains, why_unused
 from wirecheck.model.doubled_addresses import DoubledAddress, doubled_addresses
 from wirecheck.model.fingerprint import Disagreement, Fingerprint, disagreements
+from wirecheck.model.identity import Shared, shared_identities
 from wirecheck.model.pools import Drift, drifts
 from wirecheck.node.cluster_seen import ClusterSeen
 
@@ -88,6 +89,11 @@ class Cluster(ClusterSeen):
     def missing_endpoints(self) -> Iterator[MissingEndpoint]:
         """Ready pods that a Service selects, and that are not among its endpoints."""
         return missing_endpoints_of(self.api.services, self.endpoints, self.pods)
+
+    @property
+    def shared_identities(self) -> Iterator[Shared]:
+        """Identities that several nodes have, and that must be unique."""
+        return shared_identities(self.nodes, joined_by_flannel=self.joins_nodes_by_flannel)
 
     @property
     def selector_mismatches(self) -> Iterator[SelectorMismatch]:

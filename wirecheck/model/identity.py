@@ -56,15 +56,19 @@ def overlapping_ranges(nodes: Mapping[str, NodeObject]) -> Iterator[Shared]:
             yield Shared(_ref(node), str(range_), (_ref(holder[1]),))
 
 
-def shared_identities(nodes: Mapping[str, NodeObject]) -> Iterator[Shared]:
+def shared_identities(
+    nodes: Mapping[str, NodeObject], *, joined_by_flannel: bool
+) -> Iterator[Shared]:
     """Yield machine IDs, system UUIDs, addresses and overlay MACs that several nodes have.
 
-    A node without a machine has no identity: kwok gives all its nodes one address.
+    A node without a machine has no identity: kwok gives all its nodes one address. flannel's MACs
+    and endpoints count only as long as it joins the nodes.
     """
     nodes = {name: node for name, node in nodes.items() if kind_of(node).has_machine}
     holders: dict[str, dict[str, NodeObject]] = defaultdict(dict)
     for name, node in nodes.items():
-        for identity in _identities(node):
+        tunnel = _of_tunnel(node) if joined_by_flannel else ()
+        for identity in (*_identities(node), *tunnel):
             holders[identity][name] = node
     for identity, found in sorted(holders.items()):
         is_on_all_nodes = identity.startswith(SYSTEM_UUID) and len(found) == len(nodes)
@@ -85,6 +89,9 @@ def _identities(node: NodeObject) -> Iterator[str]:
         # A virtual kubelet may announce 127.0.0.1.
         if not (each.is_loopback or each.is_unspecified):
             yield f"address {each}"
+
+
+def _of_tunnel(node: NodeObject) -> Iterator[str]:
     for vtep in vteps_of(node):
         yield f"VXLAN MAC {vtep.mac}"
         yield f"VXLAN endpoint {vtep.endpoint}"

@@ -55,7 +55,14 @@ def _of_cluster(cluster: ClusterSeen) -> Mapping[str, str]:
     names: dict[str, str] = {}
     with suppress(*UNKNOWN):
         services = sorted(map(str, cluster.dns.service_addresses))
-        names = {"dns_domain": cluster.dns.domain, "dns_service": next(iter(services), "")}
+        names = {
+            "dns_domain": cluster.dns.domain,
+            "dns_service": next(iter(services), ""),
+            "dns_service_name": cluster.dns.service,
+            "dns_namespace": cluster.dns.namespace,
+            "dns_configmap": cluster.dns.config_map,
+            "dns_selector": cluster.dns.selector,
+        }
     with suppress(*UNKNOWN):
         names["upstream"] = CoreDns(cluster.api, cluster.dns.replicas).upstream
     return names

@@ -33,6 +33,7 @@ from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.clients import Intervals, intervals
 from wirecheck.dataplane.proxy import minor_version
 from wirecheck.network.plugin import AddressSource, CniPlugin
+from wirecheck.network.plugins.flannel import PLUGIN as FLANNEL
 from wirecheck.network.registry import plugin_of, plugins_of, replaces_kube_proxy
 from wirecheck.snapshot.api_objects import OTHER_LABELS, ApiObjects
 from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, VisitStatus
@@ -247,6 +248,16 @@ class ClusterSeen:
     def cni(self) -> CniPlugin:
         """The CNI plugin as far as its DaemonSet shows it. `NodeSeen.cni` knows more."""
         return plugin_of(self.pod_index.daemonsets)
+
+    @cached_property
+    def joins_nodes_by_flannel(self) -> bool:
+        """Whether flannel joins the nodes. Its annotations outlast it, and so do its devices.
+
+        k3s runs flannel without a DaemonSet.
+        """
+        if not self.cni_agents:
+            return self.has_pods_in_node_ranges
+        return any(set(each.own_devices) & set(FLANNEL.own_devices) for each in self.cni_agents)
 
     @cached_property
     def unread_policies(self) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from wirecheck.api_index.dns_lookup import ExpectedAnswer, Lookup
 from wirecheck.parse.errors import ParseError
@@ -21,16 +22,27 @@ class DnsDomain:
     """The domains in which DNS gave the correct answers; not evaluated if `served` is known."""
     searched: frozenset[str] = frozenset()
     """The domains in the search paths of the node's pods."""
-    templated: tuple[str, ...] = ()
-    """The domains for which the Corefile makes up answers, which may be those of the cluster."""
+    answered_otherwise: Mapping[str, str] = field(default_factory=dict)
+    """The domains that the Corefile answers for without the API, each with how. The answers may
+    be those of the cluster: a template makes them up, or another server has them."""
 
     @property
     def accepted(self) -> tuple[str, ...]:
         """The domains that a pod's search path may have; empty if none is known."""
         known = filter(None, [self.kubelet, *sorted(self.answered)])
-        if self.kubelet in self.templated:
+        if self._how_otherwise:
             return tuple(dict.fromkeys((*self.served, self.kubelet)))
         return self.served or tuple(dict.fromkeys(known))
+
+    @property
+    def _how_otherwise(self) -> str:
+        """How the Corefile answers for the kubelet's domain without the API; empty if it does not.
+
+        CoreDNS takes the server block with the longest zone that the name is in.
+        """
+        zones = (*self.served, *self.answered_otherwise)
+        around = [each for each in zones if f".{self.kubelet}".endswith(f".{each}")]
+        return self.answered_otherwise.get(max(around, key=len, default=""), "")
 
     def why_unsure(self, domain: str) -> str:
         """Why a wrong answer in `domain` decides nothing; empty if it does.
@@ -59,8 +71,8 @@ class DnsDomain:
         expected = self.served or tuple(sorted(self.answered))
         if not expected or self.kubelet in expected:
             return "", ""
-        if self.kubelet in self.templated:
-            return expected[0], "the Corefile answers for the kubelet's clusterDomain by a template"
+        if how := self._how_otherwise:
+            return expected[0], f"the Corefile answers for the kubelet's clusterDomain {how}"
         is_used = not self.served and self.kubelet in self.searched
         unsure = "the Corefile was not read, and may serve the kubelet's clusterDomain too"
         return expected[0], unsure if is_used else ""

@@ -84,7 +84,7 @@ class DnsKnown:
         return DnsDomain(
             served=served,
             kubelet=known_kubelet_dns(self.seen).domain.lower(),
-            templated=self.seen.cluster.dns.templated,
+            answered_otherwise=self.seen.cluster.dns.answered_otherwise,
             # Costly and needless if the Corefile shows the domains.
             answered=frozenset() if served else self._answered_domains,
             searched=frozenset() if served else self._searched_domains,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from ipaddress import IPv4Address, IPv6Address
 
-from wirecheck.addresses import IPAddress, network
+from wirecheck.addresses import IPAddress
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.dataplane.iptables.reader import shared_text
 from wirecheck.dataplane.iptables.rules import steps_of
@@ -17,14 +17,13 @@ from wirecheck.dataplane.rules.chains import Chains
 from wirecheck.dataplane.rules.egress import Masqueraded, masquerades
 from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket
 from wirecheck.dataplane.rules.ruleset import Stage
-from wirecheck.network.plugins.flannel import POD_NAMES
+from wirecheck.node.egress_settings import EVERY_POD, EgressSettings
 from wirecheck.node.firewall import Firewall
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.routes import NodeRoutes
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.iptables import Chain
 
-SUBNET = "/run/flannel/subnet.env"
 POSTROUTING = "POSTROUTING"
 OUTSIDE: Mapping[int, IPAddress] = {
     4: IPv4Address("8.8.8.8"),
@@ -32,14 +31,6 @@ OUTSIDE: Mapping[int, IPAddress] = {
 }
 """Public addresses, for which rules are evaluated; nothing is sent there. Addresses for
 documentation would not do: GKE's agent leaves them alone."""
-
-AGENTS: Mapping[str, tuple[int, ...]] = {
-    "kindnet-": (4, 6),
-    # These masquerade IPv6 only with an option of their own.
-    "ip-masq-agent-": (4,),
-    "azure-ip-masq-agent-": (4,),
-}
-"""Names of pods whose program masquerades these families, whatever its configuration."""
 
 OF_AGENT = re.compile(r"^-A (IP-MASQ(?:-AGENT)?) .*-j MASQUERADE", re.MULTILINE)
 """The last rule of ip-masq-agent's chain, behind a RETURN for each of its nonMasqueradeCIDRs."""
@@ -87,43 +78,64 @@ class NodeEgress:
 
         Raises NotApplicable if no configuration is known.
         """
-        # Without a visit nothing is known about the node.
-        files = self.seen.files
-        found = tuple(self._all(_settings(files.get(SUBNET) or "")))
+        found = tuple(self._all())
         if not found:
             raise NotApplicable("nothing on the node shows that pods are to be masqueraded")
         return found
 
-    def _all(self, flannel: Mapping[str, str]) -> Iterator[Egress]:
+    @cached_property
+    def _settings(self) -> EgressSettings:
+        return EgressSettings(self.seen, self.seen.files)
+
+    def _all(self) -> Iterator[Egress]:
         for family in (4, 6):
-            pod = self._pod(family)
-            if pod is None:
-                continue
-            tables = list(self._nat(family))
+            chosen = self._chosen(family)
+            tables = list(self._nat(family)) if chosen else []
+            yield from sorted(self._of(tables, chosen), key=_severity)[:1]
+
+    def _of(self, tables: list[Chains[Chain]], pods: Mapping[IPAddress, str]) -> Iterator[Egress]:
+        for pod, configured in pods.items():
             packet = self._packet(pod)
-            why = self._configured(pod, flannel) or _in_chain(tables, packet)
-            if not why or ("masq-agent" in why and self._agent_leaves_alone(tables, packet)):
+            why = configured or _in_chain(tables, packet)
+            is_agent = why.endswith("runs on the node") and "masq-agent" in why
+            if not why or (is_agent and self._agent_leaves_alone(tables, packet)):
                 continue
             answers = {masquerades(each, POSTROUTING, packet) for each in tables}
             answers |= {
-                masquerades(each.chains, each.base_chain, packet) for each in self._others(family)
+                masquerades(each.chains, each.base_chain, packet)
+                for each in self._others(pod.version)
             }
             # The first of several tables that translates a packet decides.
-            ranked = (Masqueraded.YES, Masqueraded.UNKNOWN)
-            answer = next((each for each in ranked if each in answers), Masqueraded.NO)
+            known = (Masqueraded.YES, Masqueraded.UNKNOWN)
+            answer = next((each for each in known if each in answers), Masqueraded.NO)
             yield Egress(pod, why, answer, self._unread(tables))
 
-    def _pod(self, family: int) -> IPAddress | None:
-        """The address of a pod on the node that has its own netns."""
+    def _chosen(self, family: int) -> dict[IPAddress, str]:
+        """The pods whose packets are followed, with what says that these are masqueraded.
+
+        Rules are for ranges, so that one pod stands for all of its setting. With ipMasq each pod
+        has rules of its own.
+        """
+        settings, pods = self._settings, self._pods(family)
+        chosen: dict[str, tuple[IPAddress, str]] = {}
+        for each in pods:
+            why = settings.why(each, OUTSIDE[each.version])
+            chosen.setdefault(f"{why} {each}" if why.startswith(EVERY_POD) else why, (each, why))
+        return {pod: why for pod, why in chosen.values() if why} or dict.fromkeys(pods[:1], "")
+
+    def _pods(self, family: int) -> list[IPAddress]:
+        """The addresses of the node's pods that have their own netns."""
         pods = (pod for pod in self.seen.pods if pod.has_own_netns)
         found = (each for pod in pods for each in pod.addresses if each.version == family)
-        return min(found, key=int, default=None)
+        return sorted(found, key=int)
 
     def _packet(self, pod: IPAddress) -> ForwardedPacket:
         routing = self.routes.routing
         route = routing.route_to(OUTSIDE[pod.version])
         device = routing.device_of(route) if route else None
-        return ForwardedPacket(pod, OUTSIDE[pod.version], "", device.name if device else "")
+        known = tuple(self._settings.set_memberships(pod, OUTSIDE[pod.version]))
+        oif = device.name if device else ""
+        return ForwardedPacket(pod, OUTSIDE[pod.version], "", oif, known=known)
 
     def _nat(self, family: int) -> Iterator[Chains[Chain]]:
         cache = self.seen.cluster.readers
@@ -149,19 +161,6 @@ class NodeEgress:
             return self.firewall.unread_tables
         return ("of which nft did not list the names",)
 
-    def _configured(self, pod: IPAddress, flannel: Mapping[str, str]) -> str:
-        """What says that the pod's packets are masqueraded; empty if that is not known."""
-        subnet = flannel.get("FLANNEL_SUBNET" if pod.version == 4 else "FLANNEL_IPV6_SUBNET", "")
-        # k3s has flannel in its own process, and an option of its own for IPv6, off by default.
-        applies = pod.version == 4 or self._has_flannel_pod
-        if flannel.get("FLANNEL_IPMASQ") == "true" and applies and _within(pod, subnet):
-            return f"FLANNEL_IPMASQ=true in {SUBNET}"
-        for each in self.seen.pods:
-            families = (of for name, of in AGENTS.items() if each.name.startswith(name))
-            if each.on_host_network and pod.version in next(families, ()):
-                return f"{each.name} runs on the node"
-        return ""
-
     def _agent_leaves_alone(self, tables: list[Chains[Chain]], packet: ForwardedPacket) -> bool:
         """Whether ip-masq-agent is configured not to masquerade the packet.
 
@@ -178,13 +177,6 @@ class NodeEgress:
         ]
         return bool(answers) and all(each is Masqueraded.NO for each in answers)
 
-    @property
-    def _has_flannel_pod(self) -> bool:
-        return any(
-            each.on_host_network and any(name in each.name for name in POD_NAMES)
-            for each in self.seen.pods
-        )
-
 
 def _in_chain(tables: list[Chains[Chain]], packet: ForwardedPacket) -> str:
     """A chain of a plugin that masquerades the packet, if it gets there."""
@@ -195,14 +187,6 @@ def _in_chain(tables: list[Chains[Chain]], packet: ForwardedPacket) -> str:
     return ""
 
 
-def _settings(text: str) -> dict[str, str]:
-    pairs = (line.partition("=") for line in text.splitlines())
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def _within(address: IPAddress, text: str) -> bool:
-    try:
-        wanted = network(text)
-    except ValueError:
-        return False
-    return address.version == wanted.version and address in wanted
+def _severity(egress: Egress) -> tuple[bool, bool]:
+    """What is certainly wrong comes first, what is right last."""
+    return egress.answer is Masqueraded.YES, bool(egress.inconclusive)

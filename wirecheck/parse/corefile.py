@@ -107,6 +107,18 @@ def _words_of_zones(corefile: str) -> Iterator[str]:
     return islice(words, MOST_ZONES)
 
 
+def other_zones(corefile: str) -> tuple[str, ...]:
+    """The zones of server blocks that do not answer from the cluster's API, in order.
+
+    >>> other_zones(".:53 {\\n kubernetes a.b\\n}\\nc.d:53 {\\n forward . 192.0.2.1\\n}")
+    ('c.d',)
+    """
+    serving = {each.zones for each in _serving(corefile)}
+    blocks = dict.fromkeys(each.zones for each in plugins(corefile))
+    words = (word for zones in blocks if zones not in serving for word in zones)
+    return tuple(dict.fromkeys(filter(None, map(_zone, words))))
+
+
 def _serving(corefile: str) -> list[Plugin]:
     """The plugins that answer from the API of this cluster.
 

@@ -17,7 +17,13 @@ import pytest
 
 from wirecheck.catalogue.former_ids import former_id, warn_of_ids
 from wirecheck.catalogue.profiles import PROFILES, profiles_of
-from wirecheck.catalogue.registry import Check, catalogue_folder, load
+from wirecheck.catalogue.registry import (
+    Check,
+    catalogue_files,
+    catalogue_folder,
+    load,
+    module_name,
+)
 from wirecheck.pytest_plugin.options import (
     OPTIONS,
     add_options,
@@ -77,7 +83,7 @@ class Catalogue(pytest.Module):
 
     def _getobj(self) -> ModuleType:
         load()
-        return sys.modules[f"{PACKAGE}.{self.path.stem}"]
+        return sys.modules[module_name(self.path)]
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> Catalogue | None:
@@ -137,13 +143,14 @@ def _located(argument: str) -> str:
     if name == PACKAGE:
         return str(catalogue_folder())
     if name.startswith(f"{PACKAGE}."):
-        file = catalogue_folder() / f"{name.removeprefix(f'{PACKAGE}.')}.py"
-        return f"{file}{separator}{rest}"
+        path = catalogue_folder().joinpath(*name.removeprefix(f"{PACKAGE}.").split("."))
+        return f"{path if path.is_dir() else path.with_suffix('.py')}{separator}{rest}"
     return argument
 
 
 def _catalogue(path: Path, parent: pytest.Collector) -> Catalogue | None:
-    if path.parent != catalogue_folder() or path.suffix != ".py" or path.stem == "__init__":
+    if path not in catalogue_files():
         return None
     # The same in a checkout, an editable installation and from the wheel.
-    return Catalogue.from_parent(parent, path=path, nodeid=f"checks/{path.name}")
+    inner = path.relative_to(catalogue_folder()).as_posix()
+    return Catalogue.from_parent(parent, path=path, nodeid=f"checks/{inner}")

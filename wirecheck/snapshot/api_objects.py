@@ -11,6 +11,7 @@ from wirecheck.snapshot.objects.cluster_role import ClusterRoleBindingObject, Cl
 from wirecheck.snapshot.objects.config_map import ConfigMapObject
 from wirecheck.snapshot.objects.daemon_set import DaemonSetObject
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
+from wirecheck.snapshot.objects.ip_pool import IpPoolObject
 from wirecheck.snapshot.objects.metadata import ApiStruct
 from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
 from wirecheck.snapshot.objects.node import NodeObject
@@ -37,6 +38,8 @@ class ApiObjects(ApiStruct, frozen=True, weakref=True):
     in recordings that did not look for them, whereas `any: absent` shows that there are none."""
     daemon_sets: list[DaemonSetObject] = []
     runtime_classes: list[RuntimeClassObject] = []
+    ip_pools: list[IpPoolObject] = []
+    """Those of Calico; none in recordings of older versions."""
     config_maps: list[ConfigMapObject] = []
     cluster_roles: list[ClusterRoleObject] = []
     cluster_role_bindings: list[ClusterRoleBindingObject] = []

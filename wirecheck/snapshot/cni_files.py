@@ -21,6 +21,8 @@ class CniConfiguration(SnapshotPart, frozen=True):
     """Where host-local keeps its reservations, as `ipam.dataDir` says. Empty means its default."""
     kubeconfigs: Annotated[list[Word], FEW] = []
     """The paths of the kubeconfigs that it names."""
+    ip_masq: bool | None = None
+    """Whether a plugin has `ipMasq`; None if none names it, and in documents of older programs."""
     delegates: Annotated[list[CniConfiguration], FEW] = []
     """The configurations that it holds itself for the plugins that it calls (Multus)."""
     calls: Word = ""

@@ -115,6 +115,7 @@ FIELDS: Mapping[str, str] = {
     "EndpointSliceObject.address_type": KEEP,
     "NetworkPolicySpec.policy_types": KEEP,
     "RuntimeClassObject.handler": KEEP,
+    "IpPoolSpec.cidr": OPAQUE,
     "OtherPolicyObject.kind": KEEP,
     "OtherPolicyObject.directions": KEEP,
     "ApiObjects.policy_kinds": KEEP,

@@ -9,6 +9,8 @@ from wirecheck.collect.api.resources import (
     CONFIG_MAPS,
     DAEMON_SETS,
     DNS_ROLE,
+    IP_POOLS,
+    MASQUERADING,
     MOUNTED_COREFILES,
     NODES,
     RESOURCES,
@@ -26,7 +28,11 @@ def test_the_documented_role_is_what_is_read_and_no_more() -> None:
     needed = [
         *(resource.rule for resource in (*RESOURCES, DAEMON_SETS, RUNTIME_CLASSES)),
         *rules(),
-        *(rule("", "configmaps", name) for name in (*CONFIG_MAPS, *MOUNTED_COREFILES)),
+        IP_POOLS.rule,
+        *(
+            rule("", "configmaps", name)
+            for name in (*CONFIG_MAPS, *MOUNTED_COREFILES, *MASQUERADING)
+        ),
         *(rule("rbac.authorization.k8s.io", each, DNS_ROLE) for each in DNS_ROLES),
         rule("", "namespaces", "kube-system"),
     ]

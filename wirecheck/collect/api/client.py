@@ -22,10 +22,11 @@ from wirecheck.collect.api import kubeconfig as kubeconfigs
 from wirecheck.collect.api.config_maps import read_config_maps
 from wirecheck.collect.api.connection import Connection
 from wirecheck.collect.api.errors import ApiError, ApiStatusError, ConfigurationError, Server
-from wirecheck.collect.api.policies import read_policies
+from wirecheck.collect.api.policies import has_calico, read_policies
 from wirecheck.collect.api.resources import (
     DAEMON_SETS,
     DNS_ROLE,
+    IP_POOLS,
     NODES,
     RESOURCES,
     ROLES,
@@ -140,10 +141,12 @@ class Api:
         config_maps = read_config_maps(ApiObjects(**lists), self._named)
         for pod in lists["pods"]:
             without_other_mounts(pod)
+        policies = read_policies(self.connection, self.objects, self._note)
         return ApiObjects(
             **lists,
             **self._roles_of_dns(),
-            **read_policies(self.connection, self.objects, self._note),
+            **policies,
+            ip_pools=self._if_it_exists(IP_POOLS) if has_calico(policies) else [],
             daemon_sets=self._if_it_exists(DAEMON_SETS),
             runtime_classes=self._if_it_exists(RUNTIME_CLASSES),
             config_maps=config_maps,

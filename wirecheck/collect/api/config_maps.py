@@ -11,6 +11,7 @@ from wirecheck.api_index.mounted_corefile import corefile, mounted_config_maps
 from wirecheck.collect.api.resources import (
     CONFIG_MAPS,
     COREFILE,
+    MASQUERADING,
     USUAL_COREFILE,
     projected,
     rule,
@@ -33,9 +34,18 @@ def read_config_maps(api: ApiObjects, read_one: ReadOne) -> list[ConfigMapObject
     replicas = cluster_dns(api).replicas
     replica = next((each for each in replicas if mounted_config_maps(each)), None)
     usual = [name for name in CONFIG_MAPS if replica is None or name != USUAL_COREFILE]
+    usual += [name for name in MASQUERADING if _runs(api, name)]
     found = [_read(read_one, "kube-system", name) for name in usual]
     kept = [projected(each) for each in found if each is not None]
     return kept if replica is None else [*kept, *_mounted_corefile(read_one, replica)]
+
+
+def _runs(api: ApiObjects, name: str) -> bool:
+    return any(
+        pod.metadata.name.startswith(f"{name}-")
+        for pod in api.pods
+        if pod.metadata.namespace == "kube-system"
+    )
 
 
 def _mounted_corefile(read_one: ReadOne, replica: PodObject) -> list[ConfigMapObject]:

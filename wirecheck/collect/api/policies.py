@@ -48,6 +48,9 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
 """By API group: the kind of each resource. A cluster has the groups of its network plugin."""
 
 
+CALICO_KINDS = frozenset(GROUPS["crd.projectcalico.org"].values())
+
+
 class RawPolicy(Struct, frozen=True):
     """A policy as the API has it."""
 
@@ -125,6 +128,11 @@ def read_policies(
             kinds[resource.kind] = READ
             found += [projected_policy(each, resource.group, resource.kind) for each in listed]
     return {"policy_kinds": kinds, "other_policies": found}
+
+
+def has_calico(policies: Mapping[str, Any]) -> bool:
+    """Whether the server has Calico's API group, by what `read_policies` returned."""
+    return not CALICO_KINDS.isdisjoint(policies.get("policy_kinds", ()))
 
 
 def projected_policy(raw: RawPolicy, group: str, kind: str) -> OtherPolicyObject:

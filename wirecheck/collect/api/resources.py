@@ -12,6 +12,7 @@ from wirecheck.network.registry import CONFIG_MAP_KEYS
 from wirecheck.snapshot.objects.config_map import ConfigMapObject
 from wirecheck.snapshot.objects.daemon_set import DaemonSetObject
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
+from wirecheck.snapshot.objects.ip_pool import IpPoolObject
 from wirecheck.snapshot.objects.metadata import ALLOWED_ANNOTATIONS, Metadata
 from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
 from wirecheck.snapshot.objects.node import NodeObject
@@ -122,6 +123,18 @@ RUNTIME_CLASSES = Resource(
     watched=False,
 )
 
+IP_POOLS = Resource(
+    "ippools",
+    "IPPool",
+    "crd.projectcalico.org",
+    "/apis/crd.projectcalico.org/v1/ippools",
+    IpPoolObject,
+    "ip_pools",
+    required=False,
+    watched=False,
+)
+"""Read only in clusters that have Calico's API group."""
+
 COREFILE = "Corefile"
 USUAL_COREFILE = "coredns"
 """The ConfigMap in kube-system that is read if no DNS replica shows what it mounts."""
@@ -136,6 +149,9 @@ CONFIG_MAPS = {
 MOUNTED_COREFILES = ("rke2-coredns-rke2-coredns", "coredns-custom", "dns-default")
 """What DNS replicas of RKE2, AKS, k3s and OpenShift mount: the documented role allows these. Others
 are read if the role allows them."""
+
+MASQUERADING = {"ip-masq-agent": "config"}
+"""What ip-masq-agent masquerades, with the key; read only in clusters with a pod of that name."""
 
 RESOLV_CONF_MOUNTS = frozenset({"/etc", "/etc/resolv.conf"})
 """Mounts by which a pod has a resolv.conf of its own."""
@@ -173,7 +189,7 @@ def without_other_mounts(pod: PodObject) -> None:
 def projected(config_map: ConfigMapObject) -> ConfigMapObject:
     """The ConfigMap with its one key, without the secrets that a Corefile can contain."""
     without_free_text(config_map.metadata)
-    key = CONFIG_MAPS.get(config_map.metadata.name, "")
+    key = {**CONFIG_MAPS, **MASQUERADING}.get(config_map.metadata.name, "")
     text = config_map.data.get(key)
     kept = {} if text is None else {key: without_secrets(text)}
     return ConfigMapObject(metadata=config_map.metadata, data=kept)

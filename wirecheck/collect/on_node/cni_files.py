@@ -134,6 +134,10 @@ def _described(content: JsonObject, is_list: bool) -> JsonObject:
         "plugins": [str(each["type"]) for each in plugins][:MOST_PLUGINS],
         "ipam": [str(each["type"]) for each in ipams if each.get("type")][:MOST_PLUGINS],
     }
+    both = [one for each in plugins for one in (each, each.get("delegate"))]
+    masq = [each.get("ipMasq") for each in both if isinstance(each, dict)]
+    if True in masq or False in masq:
+        record["ip_masq"] = True in masq
     folders = [str(each["dataDir"]).rstrip("/") for each in ipams if each.get("dataDir")]
     kubeconfigs = sorted(set(_kubeconfigs(content)))
     for key, found in (("data_folders", folders), ("kubeconfigs", kubeconfigs)):

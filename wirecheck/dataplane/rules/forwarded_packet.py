@@ -36,6 +36,9 @@ class ForwardedPacket:
     is_direct: bool = False
     """Whether it is sent to `destination` itself. Otherwise it may have been translated."""
 
+    known: tuple[tuple[str, bool], ...] = ()
+    """Matches on sets whose members are known otherwise, each with whether it holds."""
+
     def __str__(self) -> str:
         """`tcp from 10.244.0.9 to 10.244.1.9`."""
         port = f" port {self.port}" if self.port else ""
@@ -95,6 +98,8 @@ class OnePacket(OfPacket):
                 answer = test.names_device(packet.iif) if packet.iif else None
             case "output":
                 answer = test.names_device(packet.oif) if packet.oif else None
+            case "set":
+                answer = dict(packet.known).get(test.value)
         return answer if answer is None else answer is not test.negated
 
 

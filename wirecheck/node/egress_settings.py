@@ -1,0 +1,154 @@
+"""What says that a node masquerades what its pods send outside: settings and agents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+
+from wirecheck.addresses import IPAddress, IPNetwork, network
+from wirecheck.network.plugins import calico
+from wirecheck.network.plugins.flannel import POD_NAMES
+from wirecheck.node.cni_configuration import in_force
+from wirecheck.node.seen import NodeSeen
+from wirecheck.parse.errors import ParseError
+from wirecheck.parse.masq_agent import exempt_ranges
+
+SUBNET = "/run/flannel/subnet.env"
+
+AGENTS: Mapping[str, tuple[int, ...]] = {
+    "kindnet-": (4, 6),
+    # These masquerade IPv6 only with an option of their own.
+    "ip-masq-agent-": (4,),
+    "azure-ip-masq-agent-": (4,),
+}
+"""Names of pods whose program masquerades these families, whatever its configuration."""
+
+MASQ_AGENT = "ip-masq-agent"
+EVERY_POD = "ipMasq"
+"""The setting of the CNI plugins bridge and ptp, with which each pod has rules of its own."""
+
+
+@dataclass(frozen=True)
+class EgressSettings:
+    """The settings that apply to the pods of one node."""
+
+    seen: NodeSeen
+    files: Mapping[str, str]
+
+    def why(self, pod: IPAddress, outside: IPAddress) -> str:
+        """What says that the pod's packets to `outside` are masqueraded; empty if nothing does."""
+        return (
+            self._of_flannel(pod)
+            or self._of_pools(pod, outside)
+            or self._of_configuration
+            or self._of_agents(pod, outside)
+        )
+
+    # flannel.
+
+    def _of_flannel(self, pod: IPAddress) -> str:
+        found = self._subnet.get("FLANNEL_SUBNET" if pod.version == 4 else "FLANNEL_IPV6_SUBNET")
+        # k3s has flannel in its own process, and an option of its own for IPv6, off by default.
+        applies = pod.version == 4 or self._has_flannel_pod
+        if self._subnet.get("FLANNEL_IPMASQ") == "true" and applies and _within(pod, found or ""):
+            return f"FLANNEL_IPMASQ=true in {SUBNET}"
+        return ""
+
+    @cached_property
+    def _subnet(self) -> Mapping[str, str]:
+        lines = (self.files.get(SUBNET) or "").splitlines()
+        return {name.strip(): value.strip() for name, _, value in (e.partition("=") for e in lines)}
+
+    @property
+    def _has_flannel_pod(self) -> bool:
+        return any(
+            each.on_host_network and any(name in each.name for name in POD_NAMES)
+            for each in self.seen.pods
+        )
+
+    # Calico.
+
+    def _of_pools(self, pod: IPAddress, outside: IPAddress) -> str:
+        found = [each for each in self._pools if _is_in(pod, each[1])]
+        if not found or self._has_ebpf_of_calico:
+            return ""
+        name, _, is_masqueraded = max(found, key=lambda each: each[1].prefixlen)
+        is_inside = any(_is_in(outside, each) for _, each, _ in self._pools)
+        return f"natOutgoing of IPPool {name}" if is_masqueraded and not is_inside else ""
+
+    @cached_property
+    def _pools(self) -> list[tuple[str, IPNetwork, bool]]:
+        found = []
+        for each in self.seen.cluster.api.ip_pools:
+            with suppress(ValueError):
+                range_ = network(each.spec.cidr)
+                found.append((each.metadata.name, range_, each.spec.nat_outgoing))
+        return found
+
+    @property
+    def _has_ebpf_of_calico(self) -> bool:
+        """Whether a program of Calico masquerades, which no rule shows."""
+        device = calico.PLUGIN.services.device
+        return any(each.name == device for each in self.seen.host.interfaces)
+
+    def set_memberships(self, pod: IPAddress, outside: IPAddress) -> Iterator[tuple[str, bool]]:
+        """(match on an ipset of Calico, whether it holds), as the pools imply.
+
+        felix fills the sets from the pools; sets of addresses of hosts have no address outside.
+        """
+        prefix = f"cali{pod.version}0"
+        masqueraded = any(_is_in(pod, each) for _, each, is_on in self._pools if is_on)
+        known = {
+            f"{prefix}masq-ipam-pools src": masqueraded,
+            f"{prefix}all-ipam-pools dst": any(_is_in(outside, each) for _, each, _ in self._pools),
+            f"{prefix}all-hosts-net dst": False,
+        }
+        for text, holds in known.items() if self._pools else ():
+            yield f"-m set --match-set {text}", holds
+            yield f"-m set ! --match-set {text}", not holds
+
+    # The CNI configuration.
+
+    @property
+    def _of_configuration(self) -> str:
+        for each in in_force(self.seen.facts.cni) if self.seen.facts.cni else ():
+            if each.ip_masq:
+                return f"{EVERY_POD} in {each.file}"
+        return ""
+
+    # Agents.
+
+    def _of_agents(self, pod: IPAddress, outside: IPAddress) -> str:
+        for each in self.seen.pods:
+            families = (of for name, of in AGENTS.items() if each.name.startswith(name))
+            if each.on_host_network and pod.version in next(families, ()):
+                return self._of_agent(each.name, outside)
+        return ""
+
+    def _of_agent(self, name: str, outside: IPAddress) -> str:
+        if not name.startswith(MASQ_AGENT) or self._exempt is None:
+            return f"{name} runs on the node"
+        is_exempt = any(_is_in(outside, each) for each in self._exempt)
+        return "" if is_exempt else f"ConfigMap {MASQ_AGENT}"
+
+    @cached_property
+    def _exempt(self) -> tuple[IPNetwork, ...] | None:
+        """The destinations that ip-masq-agent leaves alone; None if its ConfigMap is not known."""
+        for each in self.seen.cluster.api.config_maps:
+            if each.metadata.name == MASQ_AGENT and each.data:
+                with suppress(ParseError):
+                    return exempt_ranges(next(iter(each.data.values())))
+        return None
+
+
+def _is_in(address: IPAddress, range_: IPNetwork) -> bool:
+    return address.version == range_.version and address in range_
+
+
+def _within(address: IPAddress, text: str) -> bool:
+    try:
+        return _is_in(address, network(text))
+    except ValueError:
+        return False
