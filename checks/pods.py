@@ -23,8 +23,8 @@ def have_ip(node: Node) -> Findings:
 
     See: https://github.com/kubernetes/kubernetes/issues/69925
     """
-    for pod in node.pods:
-        if pod.is_running and not pod.addresses:
+    for pod in node.running_pods:
+        if not pod.addresses:
             yield Finding(pod, expected="an address", found="none in its status")
 
 
@@ -51,9 +51,10 @@ def ip_in_node_range(node: Node) -> Findings:
         raise NotApplicable(node.why_left_out)
     if not node.assigns_from_pod_cidrs:
         raise NotApplicable(f"{node.cni_plugin} allocates addresses from its own pools")
-    for pod in node.pods:
-        if not pod.is_running or pod.on_host_network:
-            continue
+    pods = [pod for pod in node.running_pods if not pod.on_host_network]
+    if not pods:
+        raise NotApplicable("all pods of the node are on the host network")
+    for pod in pods:
         for address in pod.addresses:
             if not contains(node.pod_ranges, address):
                 yield Finding(
@@ -109,7 +110,7 @@ def have_netns(node: Node) -> Findings:
 
     See: https://github.com/kubernetes/kubernetes/issues/69723
     """
-    for pod in node.pods:
+    for pod in node.running_pods:
         if pod.has_own_netns and node.namespaces.netns_of(pod) is None:
             yield Finding(
                 pod,

@@ -44,6 +44,8 @@ def ip_forward(node: Node) -> Findings:
     See: https://github.com/openshift/origin/issues/9931
          https://github.com/kubernetes-sigs/kubespray/issues/680
     """
+    if not node.forwarding_sysctls:
+        raise NotApplicable("no pod of the node has an address of its own")
     for sysctl in node.forwarding_sysctls:
         if node.sysctl(sysctl) != "1":
             yield Finding(

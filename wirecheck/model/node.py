@@ -12,7 +12,7 @@ from functools import cached_property
 
 from wirecheck.addresses import IPAddress, IPNetwork
 from wirecheck.api_index.pod import Pod
-from wirecheck.catalogue.findings import Ref
+from wirecheck.catalogue.findings import NotApplicable, Ref
 from wirecheck.catalogue.registry import Threshold
 from wirecheck.dataplane.table import ServiceTable
 from wirecheck.network.plugin import CniPlugin
@@ -100,6 +100,13 @@ class Node:
     def pods(self) -> tuple[Pod, ...]:
         """The pods that the API places on this node."""
         return self.seen.pods
+
+    @property
+    def running_pods(self) -> tuple[Pod, ...]:
+        """The pods that run there. Raises NotApplicable without any."""
+        if not (found := tuple(pod for pod in self.seen.pods if pod.is_running)):
+            raise NotApplicable("no pod runs on the node")
+        return found
 
     @property
     def pod_ranges(self) -> tuple[IPNetwork, ...]:
@@ -200,17 +207,23 @@ class Node:
 
     @property
     def pods_with_netns(self) -> Iterator[tuple[Pod, Netns]]:
-        """Pods whose netns could be read; raises after them if some could not."""
+        """Pods whose netns could be read; raises after them if some could not.
+
+        Raises NotApplicable if the node has none.
+        """
+        self.namespaces.require_own_netns()
         return self.namespaces.pods_with_netns
 
     @property
     def veths(self) -> Iterator[Veth]:
-        """The veth pair of each pod that has one."""
+        """The veth pair of each pod that has one. Raises NotApplicable without such pods."""
+        self.namespaces.require_own_netns()
         return self.namespaces.veths
 
     @property
     def detached_veths(self) -> Iterator[tuple[Veth, str]]:
         """The pairs that packets for their pods do not reach, and where they should be."""
+        self.namespaces.require_own_netns()
         return self.namespaces.detached
 
     @property

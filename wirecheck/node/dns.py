@@ -192,6 +192,8 @@ class NodeDns:
         Raises NotApplicable where pods use no server that was queried, and FactMissingError at the
         end if no query was sent from some pods.
         """
+        if not tuple(self.namespaces.hidden):
+            self.namespaces.require_own_netns()
         unasked = []
         for pod, netns in self.namespaces.pods_with_netns:
             asked = self._lookups_by_netns.get(netns.inode, ())
@@ -235,13 +237,18 @@ class NodeDns:
     def service_lookups(self) -> Iterator[Lookup]:
         """The answers that the node itself got from the DNS Service addresses."""
         servers = self.seen.cluster.dns.service_addresses
+        if not servers:
+            raise NotApplicable("the cluster has no usual DNS Service")
         if servers and self.why_services_unused:
             raise NotApplicable(self.why_services_unused)
         yield from self._host_lookups(servers)
 
     @property
     def replica_lookups(self) -> Iterator[tuple[Pod, Lookup]]:
-        """Each DNS replica's answers to the node about the API server's name."""
+        """Each DNS replica's answers to the node about the API server's name.
+
+        Raises NotApplicable without a replica, as the next one does.
+        """
         for replica, lookup in self._lookups_at_replicas():
             if lookup.is_usual:
                 yield replica, lookup
@@ -284,6 +291,8 @@ class NodeDns:
         return replace(pod, restricted_by=reason)
 
     def _lookups_at_replicas(self) -> Iterator[tuple[Pod, Lookup]]:
+        if not self.seen.cluster.dns.replicas:
+            raise NotApplicable("there is no DNS replica, which dns.replicas_ready evaluates")
         for replica in self.seen.cluster.dns.replicas:
             for lookup in self._host_lookups(replica.addresses):
                 yield replica, lookup

@@ -10,7 +10,7 @@ from functools import cached_property
 from wirecheck.addresses import IPAddress
 from wirecheck.api_index.dns_lookup import Lookup
 from wirecheck.api_index.pod import Pod
-from wirecheck.catalogue.findings import FactMissingError
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.node.dns_domain import DnsDomain, answered_domain, searched_domain
 from wirecheck.node.dns_servers import CACHE_DEVICE, USUAL_CACHE, DnsServers
 from wirecheck.node.foreign_addresses import OF_PROXIES
@@ -39,10 +39,13 @@ class DnsKnown:
     def resolvers(self) -> Iterator[tuple[Pod, Resolver]]:
         """The resolv.conf of each pod that does not mount its own.
 
-        Raises FactMissingError at the end if some could not be read.
+        Raises FactMissingError at the end if some could not be read, and NotApplicable if no pod
+        runs on the node.
         """
         unread = []
         self.namespaces.require_pods()
+        if not any(pod.is_running for pod in self.seen.pods):
+            raise NotApplicable("no pod runs on the node")
         for pod, file in self._files():
             if not file.refused:
                 conf = parse_resolv_conf(file.text)

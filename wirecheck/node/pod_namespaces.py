@@ -92,6 +92,15 @@ class PodNamespaces:
         if self._why_unmapped:
             raise FactMissingError(self._why_unmapped)
 
+    def require_own_netns(self) -> None:
+        """Raise NotApplicable if the node has no pod with a netns of its own.
+
+        On nodes of the control plane all pods can be on the host network.
+        """
+        self.require_pods()
+        if not any(pod.has_own_netns for pod in self.seen.pods):
+            raise NotApplicable("no pod of the node has a network namespace of its own")
+
     def why_no_netns(self, pod: Pod) -> str:
         """Return why the pod has no netns. Raises FactMissingError where that is unknown."""
         self.require_pods()

@@ -229,8 +229,12 @@ class NodeRoutes:
         """Each pod's route to the DNS Service addresses of its families.
 
         A family whose address the netns lost is left out: the lost address is a finding itself.
+        Raises NotApplicable without such pods, and without a DNS Service.
         """
+        self.namespaces.require_own_netns()
         servers = sorted(self.seen.cluster.dns.service_addresses, key=str)
+        if not servers:
+            raise NotApplicable("the cluster has no usual DNS Service")
         for pod, netns in self.namespaces.pods_with_netns:
             families = {each.version for each in pod.addresses & netns.addresses}
             for server in servers:
