@@ -167,6 +167,7 @@ def alone(node: Node) -> Findings:
 
     Except: Antrea forwards only pods' connections unless proxyAll is on. Cilium without
     kube-proxy-replacement and kube-router without its service proxy leave Services to kube-proxy.
+    Virtual servers of IPVS count only at cluster IPs; kube-vip and lvscare have others.
     kube_proxy.no_leftover_mode reports rules of another mode of kube-proxy.
 
     See: https://docs.cilium.io/en/stable/network/kubernetes/kubeproxy-free/

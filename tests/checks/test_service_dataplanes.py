@@ -12,7 +12,7 @@ from wirecheck.catalogue.findings import Finding, Level, NotApplicable
 from wirecheck.catalogue.registry import load
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
-from wirecheck.snapshot.netns import Address, Link
+from wirecheck.snapshot.netns import Address, DeviceProgram, Link, Route
 from wirecheck.snapshot.node_document import HttpAnswer
 from wirecheck.snapshot.objects.pod import PodObject
 
@@ -120,6 +120,82 @@ def test_antrea_beside_kube_proxy_counts_with_proxy_all_only(node):
     text = text.replace("*nat\n", "*nat\n:ANTREA-PREROUTING - [0:0]\n")
     (finding,) = findings(with_output(antrea, "iptables-nft-save", text))
     assert finding.evidence == (rule,)
+
+
+def test_a_route_of_services_into_open_vswitch_shows_proxy_all(node):
+    """Without it Antrea has no such route. The virtual gateway is the same everywhere."""
+    antrea = with_device(node, "antrea-gw0")
+    host, *others = antrea.seen.facts.namespaces
+    route = Route(4, "10.96.0.0/12", gateway="169.254.0.253", index=99, onlink=True)
+    host = replace(host, routes=[*host.routes, route])
+    facts = replace(antrea.seen.facts, namespaces=[host, *others])
+
+    (finding,) = findings(Node(antrea.cluster, antrea.object, antrea.visit, facts))
+    assert finding.found.startswith("also Antrea: route 10.96.0.0/12 via 169.254.0.253")
+
+
+@pytest.mark.parametrize(
+    ("hook", "name", "count"),
+    [
+        ("tc ingress", "cali_tc_main", 1),
+        ("tcx ingress", "cali_tc_preambl", 1),
+        ("tc ingress", "calico_tc_main", 1),
+        ("xdp", "cali_xdp_preamb", 0),
+        ("tc ingress", "cil_from_contai", 0),
+        ("tc ingress", "tc_ingress_flow", 0),
+    ],
+)
+def test_calicos_programs_beside_kube_proxy_are_found(node, hook, name, count):
+    """Of an older version, which has no device bpfout.cali."""
+    calico = with_device(node, "cali0d7763abc12")
+    host, *others = calico.seen.facts.namespaces
+    host = replace(host, programs=[DeviceProgram(99, hook, "bpf", name)])
+    facts = replace(calico.seen.facts, namespaces=[host, *others])
+
+    found = findings(Node(calico.cluster, calico.object, calico.visit, facts))
+    assert [each.found for each in found] == [
+        f"also Calico: program {name} on cali0d7763abc12"
+    ] * count
+
+
+IP_VS = """IP Virtual Server version 1.2.1 (size=4096)
+Prot LocalAddress:Port Scheduler Flags
+  -> RemoteAddress:Port Forward Weight ActiveConn InActConn
+TCP  {address}:{port} rr
+  -> 0AF40002:0035      Masq    1      0          0
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "count"),
+    [
+        ("0A600001", "01BB", 1),
+        ("0A60000A", "0035", 1),
+        ("0A676102", "192B", 0),
+        ("damaged", "0", 0),
+    ],
+)
+def test_virtual_servers_at_cluster_ips_are_a_second_program(node, address, port, count):
+    files = {**node.seen.facts.files, "/proc/net/ip_vs": IP_VS.format(address=address, port=port)}
+    facts = replace(node.seen.facts, files=files)
+
+    found = findings(Node(node.cluster, node.object, node.visit, facts))
+    assert len(found) == count
+    assert all("1 virtual server at cluster IPs" in each.found for each in found)
+
+
+def test_virtual_servers_of_kube_proxy_and_kube_router_are_theirs(node, ipvs_node):
+    """Each has their addresses on an interface of its own."""
+    files = {
+        **node.seen.facts.files,
+        "/proc/net/ip_vs": IP_VS.format(address="0A600001", port="01BB"),
+    }
+    for device in ("kube-ipvs0", "kube-dummy-if"):
+        other = with_device(node, device, "10.96.0.1")
+        facts = replace(other.seen.facts, files=files)
+        found = findings(Node(other.cluster, other.object, other.visit, facts))
+        assert not any("virtual server" in each.found for each in found)
+    assert findings(ipvs_node) == []
 
 
 def pod_like_kube_proxys(node: Node, name: str, image: str) -> PodObject:

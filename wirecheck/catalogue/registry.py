@@ -129,7 +129,8 @@ def check(
     The first line of the docstring is the assertion in every report; the next paragraph says why
     it matters. A paragraph with `Except:` lists legitimate exceptions, one with `See:` links.
     `settles` is the evidence that a finding needs to count without further rounds, or True.
-    Raises TypeError if the assertion, the reason or the remedy is missing.
+    Raises TypeError if the assertion, the reason or the remedy is missing, and if another file of
+    the group defines the same check.
     """
 
     evidence = () if isinstance(settles, bool) else tuple(settles)
@@ -141,6 +142,9 @@ def check(
         why = " ".join(each for each in paragraphs if not each.startswith((EXCEPTIONS, SOURCES)))
         if not (sentence and why and remedy):
             raise TypeError(f"{identity} needs a sentence, a reason and a remedy.")
+        known = _registry.get(identity)
+        if known and known.function.__code__.co_filename != function.__code__.co_filename:
+            raise TypeError(f"{identity} is defined twice.")
         entered = Check(
             id=identity,
             sentence=" ".join(sentence.split()),

@@ -7,18 +7,22 @@ and priorities, and the rules of a program that no longer runs are never updated
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
+from wirecheck.addresses import address
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.network.plugin import CniPlugin
-from wirecheck.network.plugins import antrea, kube_router
+from wirecheck.network.plugins import antrea, calico, kube_router
 from wirecheck.network.registry import PLUGINS
-from wirecheck.node.dataplane import programmed_modes
+from wirecheck.node.dataplane import BOUND_BY_IPVS, IP_VS, programmed_modes
 from wirecheck.node.iptables import Iptables
+from wirecheck.node.routing import Routing
 from wirecheck.node.seen import NodeSeen
+from wirecheck.parse.ipvs import VirtualServer, parse_ip_vs
 from wirecheck.text import plural
 
 KUBE_PROXY = "kube-proxy"
@@ -26,6 +30,12 @@ KUBE_ROUTER, ANTREA = kube_router.PLUGIN.name, antrea.PLUGIN.name
 ANTREA_DNAT = re.compile(r"^-A ANTREA-PREROUTING .*-j DNAT .*$", re.MULTILINE)
 """AntreaProxy with proxyAll. Without it, Antrea only forwards pods' connections, beside kube-proxy,
 which is a supported configuration."""
+SERVICE_PROGRAMS: Mapping[str, tuple[str, ...]] = {calico.PLUGIN.name: ("cali_tc_", "calico_tc_")}
+"""Names of the programs with which a plugin forwards Services, on the devices of pods.
+
+Cilium attaches its programs without the replacement, too.
+"""
+SHOWN = 5
 IMAGE = re.compile(r"(?:^|/)kube-proxy(?:[-:@]|$)")
 
 
@@ -103,8 +113,12 @@ class ServiceDataplanes:
         devices = {each.name for each in self.seen.host.interfaces}
         configured = self.seen.cluster.proxy_replacement
         for plugin in PLUGINS:
-            if sign := self._sign_of(plugin, devices, is_configured=plugin.name == configured):
+            is_configured = plugin.name == configured
+            sign = self._sign_of(plugin, devices, is_configured=is_configured)
+            if sign := sign or self._program_of(plugin):
                 yield ServiceDataplane(plugin.name, (sign,))
+        if not self._has_addresses_of_kube_router:
+            yield from self._ipvs_of_others
 
     def _sign_of(self, plugin: CniPlugin, devices: set[str], *, is_configured: bool) -> str:
         """What shows that the plugin forwards Services; empty if nothing does."""
@@ -116,7 +130,7 @@ class ServiceDataplanes:
         if plugin.name == KUBE_ROUTER:
             return self._addresses_on(device)
         if plugin.name == ANTREA:
-            return self._rule_of_antrea
+            return self._rule_of_antrea or self._route_of_antrea
         # Cilium has its device without the replacement, too.
         is_optional = plugin.services.setting is not None
         return "" if is_optional and self._runs_kube_proxy else f"device {device}"
@@ -127,6 +141,46 @@ class ServiceDataplanes:
         interfaces = (each for each in self.seen.host.interfaces if each.name == device)
         bound = sum(where in services for each in interfaces for where in each.addresses)
         return f"{plural(bound, 'address', 'addresses')} of Services on {device}" if bound else ""
+
+    @property
+    def _has_addresses_of_kube_router(self) -> bool:
+        return bool(self._addresses_on(kube_router.PLUGIN.services.device))
+
+    def _program_of(self, plugin: CniPlugin) -> str:
+        """A program on an interface of the node that forwards Services."""
+        prefixes = SERVICE_PROGRAMS.get(plugin.name, ())
+        for each in self.seen.host.record.programs or ():
+            if prefixes and each.name.startswith(prefixes):
+                device = self.seen.host.by_index.get(each.index)
+                return f"program {each.name} on {device.name if device else each.index}"
+        return ""
+
+    @property
+    def _ipvs_of_others(self) -> Iterator[ServiceDataplane]:
+        """Virtual servers at cluster IPs that are not kube-proxy's, as kube-router leaves them.
+
+        kube-proxy binds the addresses of its own to kube-ipvs0.
+        """
+        if any(each.name == BOUND_BY_IPVS for each in self.seen.host.interfaces):
+            return
+        servers: list[VirtualServer] = []
+        with suppress(ValueError):  # Other checks report a list that cannot be parsed.
+            servers = parse_ip_vs(self.seen.facts.files.get(IP_VS) or "")
+        own = self.seen.cluster.service_addresses.cluster_ips
+        if found := [each.line for each in servers if address(each.address) in own]:
+            number = plural(len(found), "virtual server")
+            yield ServiceDataplane("IPVS", (f"{number} at cluster IPs", *found[:SHOWN]))
+
+    @property
+    def _route_of_antrea(self) -> str:
+        """AntreaProxy with proxyAll routes Services into Open vSwitch, for the node itself."""
+        routing = Routing(self.seen.host)
+        for each in sorted(self.seen.cluster.service_addresses.cluster_ips, key=str)[:SHOWN]:
+            route = routing.route_to(each)
+            device = routing.device_of(route) if route else None
+            if device is not None and device.name == antrea.PLUGIN.services.device:
+                return f"route {routing.text_of(route)}"
+        return ""
 
     @property
     def _rule_of_antrea(self) -> str:

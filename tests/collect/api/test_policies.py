@@ -220,3 +220,31 @@ def test_a_cluster_without_such_kinds_has_none(server: ApiServer, api: Api) -> N
 
     server.script("/apis", status(403, "no"))
     assert Policies(api.read()).unreadable
+
+
+POOLS = "/apis/crd.projectcalico.org/v1/ippools"
+POOL = {
+    "metadata": {"name": "default", "annotations": {"projectcalico.org/metadata": "{}"}},
+    "spec": {"cidr": "192.168.0.0/16", "natOutgoing": True, "vxlanMode": "Always"},
+}
+
+
+def test_pools_of_calico_are_read_where_it_has_its_api(server: ApiServer, api: Api) -> None:
+    server.lists[POOLS] = [POOL]
+    server.objects["/apis"] = groups("apps", CILIUM)
+    assert api.read().ip_pools == []
+
+    server.objects["/apis"] = groups("apps", "crd.projectcalico.org")
+    server.lists["/apis/crd.projectcalico.org/v2/networkpolicies"] = []
+    (pool,) = api.read().ip_pools
+    assert (pool.spec.cidr, pool.spec.nat_outgoing) == ("192.168.0.0/16", True)
+    assert pool.metadata.annotations == {}
+
+
+def test_pools_that_may_not_be_read_are_a_note(server: ApiServer, api: Api) -> None:
+    server.objects["/apis"] = groups("crd.projectcalico.org")
+    server.lists["/apis/crd.projectcalico.org/v2/networkpolicies"] = []
+    server.script(POOLS, status(403, "no"))
+
+    assert api.read().ip_pools == []
+    assert any('resources: ["ippools"]' in each for each in api.problems)

@@ -176,6 +176,25 @@ def test_reservations_are_read_where_the_configuration_says(runtime):
     assert (held["network"], held["folder"]) == ("kindnet", str(state))
 
 
+@pytest.mark.parametrize(
+    ("plugin", "found"),
+    [
+        ({"type": "bridge", "ipMasq": True}, True),
+        ({"type": "ptp", "ipMasq": False}, False),
+        ({"type": "flannel", "delegate": {"ipMasq": True}}, True),
+        ({"type": "flannel", "delegate": "damaged"}, None),
+        ({"type": "bridge", "ipMasq": "yes"}, None),
+        ({"type": "bridge"}, None),
+    ],
+)
+def test_whether_a_plugin_masquerades_is_read(runtime, plugin, found):
+    content = {"name": "cbr0", "plugins": [plugin, {"type": "portmap"}]}
+    (runtime / "conf/10-cbr0.conflist").write_text(json.dumps(content))
+
+    (configuration,) = cni_files.read_all()["configurations"]
+    assert configuration.get("ip_masq") is found
+
+
 def test_kubeconfigs_are_named_at_any_depth(runtime):
     calico = {"type": "calico", "kubernetes": {"kubeconfig": "/etc/cni/net.d/calico-kubeconfig"}}
     plugins = [calico, {"type": "istio-cni", "kubeconfig": "/etc/cni/net.d/ZZZ-istio"}]

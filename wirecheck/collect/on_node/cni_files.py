@@ -129,7 +129,7 @@ def _json(path: str) -> Any:
 def _described(content: JsonObject, is_list: bool) -> JsonObject:
     plugins = content["plugins"] if is_list else [content]
     ipams = [each["ipam"] for each in plugins if isinstance(each.get("ipam"), dict)]
-    record = {
+    record: JsonObject = {
         "network": str(content.get("name", "")),
         "plugins": [str(each["type"]) for each in plugins][:MOST_PLUGINS],
         "ipam": [str(each["type"]) for each in ipams if each.get("type")][:MOST_PLUGINS],
