@@ -190,12 +190,14 @@ def egress_masqueraded(node: Node) -> Findings:
     reach each other and all Services, but nothing on the internet.
 
     Except: nodes that show no such configuration. It is known from flannel's subnet.env, from
-    kindnet and ip-masq-agent, and from a plugin's own chain of masquerade rules. What the rules of
-    ip-masq-agent exempt is not masqueraded on purpose, and neither is IPv6 of k3s without its
-    option. Rules of eBPF and of other nftables tables are not read; without a rule of iptables the
-    node is inconclusive then.
+    natOutgoing of Calico's IPPools, from ipMasq of the CNI configuration, from kindnet and
+    ip-masq-agent, and from a plugin's own chain of masquerade rules. What ip-masq-agent exempts is
+    not masqueraded on purpose, and neither is IPv6 of k3s without its option. Rules of other
+    nftables tables are not read; without a rule of iptables the node is inconclusive then.
+    Programs of eBPF that masquerade are not evaluated.
 
     See: https://github.com/flannel-io/flannel/blob/master/Documentation/configuration.md
+         https://docs.tigera.io/calico/latest/networking/configuring/workloads-outside-cluster
          https://github.com/kubernetes-sigs/ip-masq-agent
     """
     for each in node.egress.all:

@@ -20,8 +20,9 @@ def kubelet_cluster_dns(node: Node) -> Findings:
     Except: the address of a cache on the node is accepted, and so is every server that answered
     correctly. A link-local address that nothing on the node has is inconclusive. Without the
     Corefile the domain is compared with the one in which DNS answered. A domain that the Corefile
-    rewrites to the cluster's is accepted, and one that it has a template for is inconclusive. A
-    kubelet inside another process (k3s), or with a folder of configuration files, is not evaluated.
+    rewrites to the cluster's is accepted, and one that it has a template or a server block of its
+    own for is inconclusive. A kubelet inside another process (k3s), or with a folder of
+    configuration files, is not evaluated.
 
     See: https://github.com/kubernetes/release/issues/188
          https://github.com/poseidon/matchbox/issues/180

@@ -330,3 +330,29 @@ def test_an_unreadable_address_of_a_socket_costs_nothing_else(web):
     listen(web, ("what?", 8080), ("0.0.0.0", 8080))
 
     assert not web.findings(CHECK)
+
+
+@pytest.mark.parametrize(
+    ("tried", "is_found", "is_confirmed"),
+    [
+        ({"error": "refused"}, True, True),
+        ({"error": "timeout"}, True, False),
+        ({"made": 1}, False, False),
+        ({"made": 1, "source": "another-pod"}, True, False),
+        ({"made": 1, "port": 8081}, True, False),
+    ],
+)
+def test_a_connection_from_the_node_confirms_or_clears_it(web, tried, is_found, is_confirmed):
+    listen(web, ("0.0.0.0", 9090))
+    fields = {
+        "source": "",
+        "purpose": "unserved",
+        "address": "10.244.0.3",
+        "port": 8080,
+        "tries": 1,
+    }
+    web.change_document(contacts=[Contact(HOST, **fields | tried)])
+
+    found = web.findings(CHECK)
+    assert bool(found) is is_found
+    assert any("was refused" in line for each in found for line in each.evidence) is is_confirmed

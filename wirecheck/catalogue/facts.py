@@ -83,7 +83,8 @@ class Fact(Enum):
         "closed at once; 17 padded DNS queries (68 KiB, with a response of the same size) to at "
         "most 4 DNS replicas; one connection without TLS to each address of the API server; to the "
         "node and three others one connection each to at most 6 node ports, 2 health check ports "
-        "and 4 host ports, and to a pod behind each",
+        "and 4 host ports, and to a pod behind each; one connection each to at most 8 endpoints on "
+        "the node at whose port nothing listens",
         stages=("Contacts",),
     )
     HELPER_PODS = Measured(

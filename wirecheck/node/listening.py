@@ -69,8 +69,16 @@ class Listening:
                 yield UnservedPort(port, f"no container of the pod has a port named {name}")
             elif reason := self._unknown(port.pod, port.address):
                 yield UnservedPort(port, "unknown", inconclusive=reason)
-            elif not any(accepts(each, port) for each in self._sockets(port.pod)):
+            elif not self._is_served(port):
                 yield self._without_listener(port, port.number, least_age)
+
+    def _is_served(self, port: EndpointPort) -> bool:
+        """Whether a socket accepts connections there, or one from the node was accepted anyway."""
+        return any(accepts(each, port) for each in self._sockets(port.pod)) or any(
+            (each.source, each.address, each.port) == ("", str(port.address), port.number)
+            and each.made
+            for each in self.seen.facts.contacts or ()
+        )
 
     def _require_sockets(self) -> None:
         namespaces = self.seen.facts.namespaces

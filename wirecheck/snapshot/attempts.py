@@ -45,7 +45,8 @@ class Contact(SnapshotPart, frozen=True):
     """The uid of the source pod, as in `PodProcesses`; empty for the node itself."""
     purpose: Word
     """Why: `node`, `pod`, `messages`, `api`, `same node`, `hairpin`, `node port`, `host port`,
-    `health check`; `backend`: what listens behind one of these."""
+    `health check`; `backend`: what listens behind one of these; `unserved`: an endpoint on the node
+    at whose port nothing listens."""
     address: Word
     port: int
     tries: int = 0

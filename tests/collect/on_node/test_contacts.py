@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from tests.collect.on_node.conftest import DNS, FakeNode, plan
-from wirecheck.collect.on_node.contacts import Replies
+from wirecheck.collect.on_node.contacts import MOST_UNSERVED, Replies, unserved
 from wirecheck.collect.plan.contacts import ContactPlan
 from wirecheck.collect.plan.planned_contact import PlannedContact
 from wirecheck.snapshot.attempts import Contact
@@ -154,3 +154,49 @@ def test_what_does_not_answer_is_tried_as_often_as_planned(
 
     assert seen.contacts is not None
     assert [(each.tries, each.made) for each in seen.contacts] == [(1, 0), (4, 0)]
+
+
+WEB = {"addresses": [{"address": "10.244.0.3"}, {"address": "fd00::3"}]}
+
+
+@pytest.mark.parametrize(
+    ("listeners", "found"),
+    [
+        ([("0.0.0.0", 80)], []),
+        ([("::", 80)], []),
+        ([("127.0.0.1", 80), ("10.244.0.3", 81)], ["10.244.0.3", "fd00::3"]),
+        ([("10.244.0.3", 80), ("fd00::3", 80)], []),
+        ([], ["10.244.0.3", "fd00::3"]),
+    ],
+)
+def test_where_nothing_listens_a_connection_is_tried(
+    listeners: list[tuple[str, int]], found: list[str]
+) -> None:
+    record = {**WEB, "listeners": [{"address": e, "port": port} for e, port in listeners]}
+    serving = [["10.244.0.3", 80], ["fd00::3", 80], ["10.244.0.9", 80]]
+
+    tried = unserved(serving, [record])
+    assert [each["address"] for each in tried] == found
+    assert all((each["source"], each["purpose"]) == ("", "unserved") for each in tried)
+
+
+def test_few_connections_are_tried_and_none_without_sockets() -> None:
+    record = {"addresses": [{"address": "10.244.0.3"}], "listeners": []}
+    serving = [["10.244.0.3", port] for port in range(1, 100)]
+
+    assert len(unserved(serving, [record])) == MOST_UNSERVED
+    assert unserved(serving, [WEB]) == []
+
+
+def test_an_endpoint_without_a_socket_refuses_the_connection(
+    fake_node: Callable[..., FakeNode],
+) -> None:
+    node = fake_node(web={})
+    address = "10.244.0.2"
+    contacts = ContactPlan(MESSAGE, [], 0.5, serving=[(address, 8080)])
+
+    seen = node.visit(msgspec.structs.replace(plan(), contacts=contacts)).document
+
+    (tried,) = seen.contacts or ()
+    assert (tried.purpose, tried.address, tried.port) == ("unserved", address, 8080)
+    assert (tried.tries, tried.error) == (1, "refused")

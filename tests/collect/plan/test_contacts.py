@@ -10,6 +10,7 @@ from tests.checks import small_cluster
 from tests.checks.helped_cluster import helper_pod as helper
 from tests.collect.plan.test_visit_plan import api
 from wirecheck.catalogue.sampled_peers import PEERS, sampled_peers
+from wirecheck.collect.plan.contact_targets import MOST_SERVING
 from wirecheck.collect.plan.contacts import MESSAGES, contact_plan
 from wirecheck.collect.plan.planned_contact import PlannedContact
 from wirecheck.collect.plan.visit_plan import RoundOptions, plan_for
@@ -179,3 +180,32 @@ def test_nothing_else_is_asked_of_helpers_nor_from_them():
             for pod in objects["pods"]
             if pod["metadata"]["namespace"] == "helpers" and pod["spec"]["nodeName"] == node
         ]
+
+
+def serving(objects, node="n1"):
+    return contact_plan(msgspec.convert(objects, ApiObjects), node, 2.0).serving
+
+
+def test_a_node_knows_where_its_pods_should_listen():
+    objects = described()
+    assert serving(objects) == [("10.244.0.2", 53)]
+    assert serving(objects, "n2") == []
+
+    objects["services"][1]["spec"] |= {"clusterIP": "None", "clusterIPs": ["None"]}
+    assert serving(objects) == []
+
+
+def test_pods_on_the_host_network_are_left_out():
+    objects = described()
+    objects["pods"][0]["spec"]["hostNetwork"] = True
+
+    assert serving(objects) == []
+
+
+def test_the_number_of_places_to_listen_is_bounded():
+    objects = described()
+    objects["endpointSlices"][0]["ports"] = [
+        {"name": f"p{n}", "port": 1000 + n, "protocol": "TCP"} for n in range(MOST_SERVING + 50)
+    ]
+
+    assert len(serving(objects)) == MOST_SERVING

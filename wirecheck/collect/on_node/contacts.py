@@ -12,7 +12,7 @@ import selectors
 import socket
 import struct
 import time
-from typing import Any, Dict, List
+from typing import Any, Dict, Iterable, List
 
 from wirecheck.collect.on_node.deadline import Deadline
 from wirecheck.collect.on_node.namespaces import Namespaces
@@ -22,6 +22,7 @@ MOST_AT_ONCE = 32
 RESERVE = 2.0
 """Seconds reserved for the stages after this one."""
 LONGEST_ANSWER = 8192
+MOST_UNSERVED = 8
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})\b")
 ENDPOINTS = re.compile(rb'"localEndpoints":\s*(\d{1,6})\b')
 
@@ -227,6 +228,22 @@ class Contacts:
 
 def _words(error: OSError) -> str:
     return WORDS.get(error.errno or 0) or error.strerror or "failed"
+
+
+def unserved(
+    serving: Iterable[List[Any]], namespaces: Iterable[Dict[str, Any]]
+) -> List[Dict[str, Any]]:
+    """Connections to the first of these endpoints at whose port nothing listens."""
+    found = []
+    for record in namespaces:
+        own = {each["address"] for each in record.get("addresses", ())}
+        listening = {(each["address"], each["port"]) for each in record.get("listeners", ())}
+        for address, port in serving if "listeners" in record else ():
+            served = {(each, port) for each in (address, "::", "0.0.0.0")}
+            if address in own and not served & listening:
+                place = {"address": address, "port": port, "attempts": 1}
+                found.append(dict(place, source="", purpose="unserved"))
+    return found[:MOST_UNSERVED]
 
 
 def message_of(plan: Dict[str, Any]) -> bytes:

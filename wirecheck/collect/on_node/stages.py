@@ -19,7 +19,7 @@ from wirecheck.collect.on_node import (
     rule_blocks,
     traffic,
 )
-from wirecheck.collect.on_node.contacts import Contact, Contacts, message_of, request_of
+from wirecheck.collect.on_node.contacts import Contact, Contacts, message_of, request_of, unserved
 from wirecheck.collect.on_node.dns_queries import list_redirects, send_queries
 from wirecheck.collect.on_node.namespaces import MOST_NAMESPACES, NEEDED, Namespaces, read_all
 from wirecheck.collect.on_node.processes import mounted_namespaces, netns_of, scan
@@ -170,9 +170,10 @@ def connect(visit: VisitState) -> None:
     if wanted is None:
         return
     message, request = message_of(wanted), request_of(wanted)
+    namespaces = visit.document.get("namespaces", ())
     contacts = [
         Contact(inode, each, message, request)
-        for each in wanted["contacts"]
+        for each in wanted["contacts"] + unserved(wanted.get("serving", ()), namespaces)
         for inode in [visit.inode_of(each["source"])]
         if inode in visit.namespaces.descriptors and visit.has_family(inode, each["address"])
     ]

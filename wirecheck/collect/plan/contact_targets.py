@@ -38,6 +38,9 @@ from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.objects.service import ServiceObject
 
+MOST_SERVING = 300
+"""Of one node: a plan with so many is a few kilobytes longer."""
+
 SocketAddress = tuple[str, int]
 """An address and a TCP port."""
 
@@ -59,6 +62,8 @@ class ContactTargets:
     """The uids of the pods that run in a netns of their own which the node can enter."""
     listening: Mapping[str, SocketAddress]
     """A pod that is a ready endpoint of a Service, so that something listens there."""
+    serving: Mapping[str, Sequence[SocketAddress]]
+    """The TCP endpoints of Services at the node's pods, at most MOST_SERVING."""
     same_node: Mapping[str, Sequence[SocketAddress]]
     """Services whose endpoints are all pods of the node."""
     pods_addresses: frozenset[str]
@@ -88,6 +93,7 @@ def contact_targets(api: ApiObjects, run: str = "") -> ContactTargets:
         sources=_sources(api, known, pods),
         wired=frozenset(each.metadata.uid for each in pods),
         listening=_listening(api, known, pods),
+        serving=_serving(api, pods),
         same_node=_same_node_services(api, slices),
         pods_addresses=frozenset(_texts(e for e in api.pods if not e.spec.host_network)),
         helpers=helpers,
@@ -168,6 +174,24 @@ def _listening(
                 known_best = found.get(endpoint.node_name)
                 found[endpoint.node_name] = min(known_best, key) if known_best else key
     return {node: (canonical(text), port) for node, (*_, text, port) in found.items()}
+
+
+def _serving(api: ApiObjects, pods: Iterable[PodObject]) -> dict[str, list[SocketAddress]]:
+    """Those of Services with a cluster IP, sorted."""
+    forwarded = {service_key(each) for each in api.services if cluster_ips(each)}
+    own = frozenset(_texts(pods))
+    found: dict[str, set[SocketAddress]] = defaultdict(set)
+    for slice_, endpoint in _endpoints_of_pods(api):
+        meta = slice_.metadata
+        key = (meta.namespace, meta.labels.get("kubernetes.io/service-name", ""))
+        if key in forwarded and endpoint.addresses and endpoint.addresses[0] in own:
+            where = canonical(endpoint.addresses[0])
+            found[endpoint.node_name] |= {
+                (where, each.port)
+                for each in slice_.ports or ()
+                if each.protocol == "TCP" and each.port
+            }
+    return {node: sorted(places)[:MOST_SERVING] for node, places in found.items()}
 
 
 def _endpoints_of_pods(api: ApiObjects) -> Iterator[tuple[EndpointSliceObject, Endpoint]]:

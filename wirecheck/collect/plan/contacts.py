@@ -16,7 +16,7 @@ from wirecheck.api_index.node_addresses import is_contactable, node_ips
 from wirecheck.api_index.pod import cgroup_uid, is_ready
 from wirecheck.catalogue.sampled_peers import PEERS
 from wirecheck.collect.plan.contact_ports import to_ports
-from wirecheck.collect.plan.contact_targets import ContactTargets, contact_targets
+from wirecheck.collect.plan.contact_targets import ContactTargets, SocketAddress, contact_targets
 from wirecheck.collect.plan.planned_contact import PlannedContact
 from wirecheck.collect.plan.sampling import following, share
 from wirecheck.collect.pods.helper_manifest import PORT
@@ -48,6 +48,9 @@ class ContactPlan(Struct, frozen=True):
     timeout: float
     request: str = ""
     """The request that is sent over HTTP connections, base64."""
+    serving: list[SocketAddress] = []
+    """Where pods of the node should listen. One connection is made to some of those at which
+    nothing does: a refused one confirms it."""
 
 
 def contact_plan(api: ApiObjects, node: str, timeout: float) -> ContactPlan:
@@ -59,7 +62,8 @@ def contacts_from(targets: ContactTargets, node: str, timeout: float) -> Contact
     """The connections from `node`."""
     contacts = list(_contacts(targets, node))
     request = base64.b64encode(REQUEST).decode()
-    return ContactPlan(_message(targets.dns.domain), contacts, timeout, request)
+    serving = list(targets.serving.get(node, ()))
+    return ContactPlan(_message(targets.dns.domain), contacts, timeout, request, serving)
 
 
 def _message(domain: str) -> str:
