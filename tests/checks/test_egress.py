@@ -190,6 +190,7 @@ OUTGOING = (
     "-A cali-nat-outgoing -m set --match-set cali40masq-ipam-pools src "
     "-m set ! --match-set cali40all-ipam-pools dst -j MASQUERADE --random-fully"
 )
+OUTGOING_OF_NETWORKS = OUTGOING.replace("all-ipam-pools", "network-ip-pools")
 OUTGOING_OF_HOSTS = OUTGOING.replace(" -j", " -m set ! --match-set cali40all-hosts-net dst -j")
 
 
@@ -324,3 +325,17 @@ def test_the_config_map_of_ip_masq_agent_says_what_is_exempt(small, config, find
     else:
         (finding,) = found(small, *rules, flannel="")
         assert finding.expected == "masqueraded, by ConfigMap ip-masq-agent"
+
+
+def test_an_empty_chain_of_calico_without_its_pools_is_inconclusive(small):
+    """As in recordings of older versions, and without the right to list IPPools."""
+    with_pools(small)
+    empty = nat(*TO_CALICO).replace("*nat\n", "*nat\n:cali-nat-outgoing - [0:0]\n")
+    small.change_file(SUBNET, "")
+    small.change_output("iptables-nft-save", FILTER + empty)
+
+    (finding,) = small.findings(CHECK)
+    assert "IPPools of Calico were not read" in finding.inconclusive
+    small.api["ipPools"] = [{"metadata": {"name": "p"}, "spec": {"cidr": "192.168.0.0/16"}}]
+    with pytest.raises(NotApplicable):
+        small.findings(CHECK)

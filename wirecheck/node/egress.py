@@ -35,9 +35,12 @@ documentation would not do: GKE's agent leaves them alone."""
 OF_AGENT = re.compile(r"^-A (IP-MASQ(?:-AGENT)?) .*-j MASQUERADE", re.MULTILINE)
 """The last rule of ip-masq-agent's chain, behind a RETURN for each of its nonMasqueradeCIDRs."""
 
+OF_POOLS = "cali-nat-outgoing"
+"""The chain in which Calico masquerades the pods of its IPPools with natOutgoing."""
+
 CHAINS = (
     *("FLANNEL-POSTRTG", "KIND-MASQ-AGENT", "IP-MASQ-AGENT", "AWS-SNAT-CHAIN-0"),
-    *("cali-nat-outgoing", "CILIUM_POST_nat", "WEAVE"),
+    *(OF_POOLS, "CILIUM_POST_nat", "WEAVE"),
 )
 """Chains in which plugins masquerade what pods send."""
 
@@ -52,6 +55,8 @@ class Egress:
     answer: Masqueraded
     unread: tuple[str, ...]
     """nftables tables that were not read, and could masquerade them."""
+    doubt: str = ""
+    """Why nothing may be wrong although no rule masquerades them."""
 
     @property
     def inconclusive(self) -> str:
@@ -60,7 +65,7 @@ class Egress:
             return "the rule that masquerades depends on a condition that is not known"
         if self.answer is Masqueraded.NO and self.unread:
             return "the rules of further nftables tables were not read"
-        return ""
+        return self.doubt
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,9 @@ class NodeEgress:
         for pod, configured in pods.items():
             packet = self._packet(pod)
             why = configured or _in_chain(tables, packet)
+            if not why and (doubt := self._doubt(tables)):
+                unread = self._unread(tables)
+                yield Egress(pod, f"chain {OF_POOLS}", Masqueraded.NO, unread, doubt)
             is_agent = why.endswith("runs on the node") and "masq-agent" in why
             if not why or (is_agent and self._agent_leaves_alone(tables, packet)):
                 continue
@@ -109,6 +117,14 @@ class NodeEgress:
             known = (Masqueraded.YES, Masqueraded.UNKNOWN)
             answer = next((each for each in known if each in answers), Masqueraded.NO)
             yield Egress(pod, why, answer, self._unread(tables))
+
+    def _doubt(self, tables: list[Chains[Chain]]) -> str:
+        """Why pods may be masqueraded: Calico keeps its chain empty if no pool has natOutgoing."""
+        chains = [found for each in tables if (found := each.find(OF_POOLS))]
+        is_empty = bool(chains) and not any(each.steps for each in chains)
+        if not is_empty or self._settings.knows_pools:
+            return ""
+        return "IPPools of Calico were not read, and may have natOutgoing"
 
     def _chosen(self, family: int) -> dict[IPAddress, str]:
         """The pods whose packets are followed, with what says that these are masqueraded.

@@ -25,6 +25,10 @@ AGENTS: Mapping[str, tuple[int, ...]] = {
 }
 """Names of pods whose program masquerades these families, whatever its configuration."""
 
+SETS_OF_POOLS = ("all-ipam-pools", "network-ip-pools")
+SETS_OF_HOSTS = ("all-hosts-net", "all-tunnel-net")
+"""Names of Calico's ipsets, behind `cali40` and `cali60`. They differ between versions."""
+
 MASQ_AGENT = "ip-masq-agent"
 EVERY_POD = "ipMasq"
 """The setting of the CNI plugins bridge and ptp, with which each pod has rules of its own."""
@@ -70,6 +74,11 @@ class EgressSettings:
 
     # Calico.
 
+    @property
+    def knows_pools(self) -> bool:
+        """Whether the pools of Calico were read, or nothing depends on them."""
+        return bool(self._pools) or self._has_ebpf_of_calico
+
     def _of_pools(self, pod: IPAddress, outside: IPAddress) -> str:
         found = [each for each in self._pools if _is_in(pod, each[1])]
         if not found or self._has_ebpf_of_calico:
@@ -98,16 +107,16 @@ class EgressSettings:
 
         felix fills the sets from the pools; sets of addresses of hosts have no address outside.
         """
-        prefix = f"cali{pod.version}0"
-        masqueraded = any(_is_in(pod, each) for _, each, is_on in self._pools if is_on)
+        is_masqueraded = any(_is_in(pod, each) for _, each, is_on in self._pools if is_on)
+        is_inside = any(_is_in(outside, each) for _, each, _ in self._pools)
         known = {
-            f"{prefix}masq-ipam-pools src": masqueraded,
-            f"{prefix}all-ipam-pools dst": any(_is_in(outside, each) for _, each, _ in self._pools),
-            f"{prefix}all-hosts-net dst": False,
+            "masq-ipam-pools src": is_masqueraded,
+            **dict.fromkeys((f"{name} dst" for name in SETS_OF_POOLS), is_inside),
+            **dict.fromkeys((f"{name} dst" for name in SETS_OF_HOSTS), False),
         }
         for text, holds in known.items() if self._pools else ():
-            yield f"-m set --match-set {text}", holds
-            yield f"-m set ! --match-set {text}", not holds
+            yield f"-m set --match-set cali{pod.version}0{text}", holds
+            yield f"-m set ! --match-set cali{pod.version}0{text}", not holds
 
     # The CNI configuration.
 

@@ -18,8 +18,9 @@ from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.network.plugin import CniPlugin
 from wirecheck.network.plugins import antrea, calico, kube_router
 from wirecheck.network.registry import PLUGINS
-from wirecheck.node.dataplane import BOUND_BY_IPVS, IP_VS, programmed_modes
+from wirecheck.node.dataplane import IP_VS, programmed_modes
 from wirecheck.node.iptables import Iptables
+from wirecheck.node.missing_tools import BOUND_BY_IPVS
 from wirecheck.node.routing import Routing
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.ipvs import VirtualServer, parse_ip_vs
