@@ -14,7 +14,7 @@ from pathlib import Path
 
 from wirecheck.catalogue.former_ids import matches
 from wirecheck.catalogue.profiles import PROFILES
-from wirecheck.catalogue.registry import ENTRY_POINTS, Scope, catalogue_folder, load
+from wirecheck.catalogue.registry import ENTRY_POINTS, Scope, catalogue_files, group_of, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Outline:
 
     @property
     def group(self) -> str:
-        """Return the group, which is the name of the file in `checks/`."""
+        """Return the group, which is the name of the file or folder in `checks/`."""
         return self.id.partition(".")[0]
 
 
@@ -39,8 +39,7 @@ def outlines() -> tuple[Outline, ...]:
     """
     if importlib.metadata.entry_points(group=ENTRY_POINTS):
         return tuple(Outline(c.id, c.sentence, c.scope) for c in load())
-    files = sorted(catalogue_folder().glob("*.py"))
-    return tuple(outline for file in files for outline in _in_file(file))
+    return tuple(outline for file in catalogue_files() for outline in _in_file(file))
 
 
 def in_profile(known: Sequence[Outline], profile: str | None) -> list[Outline]:
@@ -67,7 +66,7 @@ def _in_file(file: Path) -> Iterator[Outline]:
             if isinstance(call.func, ast.Name) and call.func.id == "check":
                 first = (ast.get_docstring(function) or "").partition("\n\n")[0]
                 yield Outline(
-                    id=f"{file.stem}.{function.name}",
+                    id=f"{group_of(file)}.{function.name}",
                     sentence=" ".join(first.split()),
                     scope="cluster" if function.args.args[0].arg == "cluster" else "node",
                 )
