@@ -14,7 +14,7 @@ OF_PODS = (
     *("pods.ip_on_interface", "routes.pod_default_route", "nodes.ip_forward"),
 )
 OF_DNS = (
-    *("dns.nodes_resolve", "dns.records_correct", "dns.replicas_answer", "firewall.forwards_dns"),
+    *("dns.nodes_resolve", "dns.records_correct", "dns.replicas_answer"),
     *("routes.pod_default_route",),
 )
 

@@ -192,11 +192,7 @@ class Firewall:
         return f"; rules of nftables tables not read: {', '.join(unread)}" if unread else ""
 
     def dropped(self, packets: Iterator[tuple[str, ForwardedPacket]]) -> Iterator[Dropped]:
-        """The packets that the forward chains do not accept, each once.
-
-        Raises NotApplicable if there are no such packets.
-        """
-        what = ""
+        """The packets that the forward chains do not accept, each once."""
         for what, packet in packets:
             for each in self.forward_chains[packet.source.version]:
                 stage = each.stage
@@ -205,8 +201,6 @@ class Firewall:
                     doubt = self._around_filter or self._unsure(packet, each, rule)
                     yield Dropped(what, packet, rule, each.variant, each.is_mixed, doubt)
                     break
-        if not what:
-            raise NotApplicable("no pod of the node sends such packets to another")
 
     def _unsure(self, packet: ForwardedPacket, chain: ForwardChain, rule: str) -> str:
         """Why the rule may not match the packet: conditions that its tool does not print."""
