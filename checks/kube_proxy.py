@@ -1,6 +1,6 @@
 """kube-proxy: whether it is healthy, up to date and configured, and left no old rules behind."""
 
-from wirecheck.catalogue import Fact, Finding, Findings, Level, Threshold, check
+from wirecheck.catalogue import Fact, Finding, Findings, Level, NotApplicable, Threshold, check
 from wirecheck.catalogue.settling import COMING_AND_GOING, ON_NODE
 from wirecheck.model.node import Node
 
@@ -60,6 +60,8 @@ def sync_lag(node: Node) -> Findings:
          https://github.com/kubernetes/kubernetes/issues/56720
          https://kubernetes.io/docs/reference/instrumentation/metrics/
     """
+    if not node.proxy.syncs:
+        raise NotApplicable("kube-proxy shows no syncs in its metrics")
     for sync in node.proxy.syncs:
         waiting = node.proxy.seconds_waiting(sync)
         if waiting > node.threshold(SYNC_DELAY):
