@@ -166,7 +166,7 @@ class ServiceDataplanes:
             return
         servers: list[VirtualServer] = []
         with suppress(ValueError):  # Other checks report a list that cannot be parsed.
-            servers = parse_ip_vs(self.seen.facts.files.get(IP_VS) or "")
+            servers = parse_ip_vs(self.seen.files.get(IP_VS) or "")
         own = self.seen.cluster.service_addresses.cluster_ips
         if found := [each.line for each in servers if address(each.address) in own]:
             number = plural(len(found), "virtual server")
