@@ -122,6 +122,8 @@ def test_a_fail_is_told_without_a_traceback(run, tmp_path):
 
     assert "Pod shop/web (Pod/web): expected 10.244.0.3 on an interface; found nothing" in done.text
     assert "Next: Compare with the addresses on" in done.text
+    snapshot = f"--snapshot {tmp_path / 'seen'}"
+    assert f"Inspect: wirecheck inspect pod shop/web {snapshot}\n" in done.text
     assert "Traceback" not in done.text
     assert "plugin.py" not in done.text
     looked, verdict = done.last

@@ -101,7 +101,7 @@ def results_of(evaluated: Evaluated, seconds: float, fail_on: FailOn) -> Results
                 unreachable=unreachable,
                 catalogue=catalogue if len(evaluated.checks) < catalogue else 0,
                 prerequisites=evaluated.prerequisites,
-                part=_part(evaluated) if evaluated.selection else "",
+                part=_part(evaluated),
             ),
             coverage=coverage(
                 evaluated.first_round,
@@ -138,8 +138,14 @@ def _selection_notes(evaluated: Evaluated) -> list[str]:
 
 
 def _part(evaluated: Evaluated) -> str:
+    """What of the cluster was evaluated; empty for all of it."""
     known = len(evaluated.first_round.nodes)
-    return evaluated.selection.words(evaluated.selected_nodes, known)
+    if evaluated.selection:
+        return evaluated.selection.words(evaluated.selected_nodes, known)
+    # Under pytest, single items can be chosen.
+    nodes = {item.node for item in evaluated.items} - {""}
+    is_part = bool(nodes) and len(nodes) < known and not evaluated.interrupted
+    return f"{len(nodes):,} of {plural(known, 'node')}" if is_part else ""
 
 
 def _notes(snapshot: Snapshot) -> list[str]:

@@ -84,6 +84,11 @@ class CheckItems:
         """The options with which kubectl reaches the cluster that is checked."""
         return self.request.kubectl_options
 
+    @property
+    def inspect_options(self) -> str:
+        """The options with which `wirecheck inspect` shows what the run saw."""
+        return self._run.inspect_options if self._run else ""
+
     def observe(self, checks: Sequence[Check], items: Sequence[ItemName]) -> None:
         """Visit the nodes for the items. Raises what `request.SENTENCES` lists."""
         assert self._run is not None

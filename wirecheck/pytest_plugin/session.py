@@ -249,7 +249,7 @@ def node_of(item: pytest.Item) -> str:
 
 
 def _text(items: CheckItems, check: Check, result: ItemResult) -> str:
-    return with_options(message(check, result), items.kubectl_options)
+    return with_options(message(check, result, items.inspect_options), items.kubectl_options)
 
 
 def _leave(config: pytest.Config, error: Exception) -> NoReturn:

@@ -15,7 +15,7 @@ MOST_FINDINGS = 20
 LONGEST = 400
 
 
-def message(check: Check, item: ItemResult) -> str:
+def message(check: Check, item: ItemResult, inspect_options: str = "") -> str:
     """The findings, then the check and its remedy. The short summary shows the first line."""
     if item.folded:
         return headline(item)
@@ -31,6 +31,8 @@ def message(check: Check, item: ItemResult) -> str:
         lines += textwrap.wrap(f"Why: {check.why}", 100)
         remedy = next((each.remedy for each in item.findings if each.remedy), "")
         lines += textwrap.wrap(f"Next: {remedy or general(check.remedy)}", 100)
+    if shown := next((each.inspect for each in item.findings if each.inspect), ""):
+        lines.append(f"Inspect: wirecheck inspect {harmless(shown)} {inspect_options}".rstrip())
     return "\n".join(lines)
 
 

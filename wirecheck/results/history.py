@@ -57,6 +57,7 @@ def entry_of(results: Results, report: Path) -> HistoryEntry:
     keys = {finding.key for item in results.items for finding in item.findings}
     found = sorted(map(finding_digest, keys))
     missed = sorted({*ended.coverage.unreachable, *ended.coverage.skipped_nodes})
+    nodes = {item.node for item in results.items} - {""}
     fits = len(found) + len(missed) <= MOST_FOUND
     return HistoryEntry(
         time=started.time,
@@ -76,7 +77,8 @@ def entry_of(results: Results, report: Path) -> HistoryEntry:
         report=str(report),
         found=found if fits else None,
         missed=missed if fits else [],
-        partial=bool(started.selected_nodes or started.selected_namespaces),
+        partial=bool(started.selected_nodes or started.selected_namespaces)
+        or 0 < len(nodes) < ended.coverage.nodes_known,
     )
 
 

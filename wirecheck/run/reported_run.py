@@ -286,12 +286,12 @@ class ReportedRun:
         results = with_since(results, runs_of(results, self.request))
         return replace(
             results,
-            started=replace(results.started, inspect_options=self._inspect_options),
+            started=replace(results.started, inspect_options=self.inspect_options),
             ended=replace(results.ended, wait=self._waiting.record),
         )
 
     @property
-    def _inspect_options(self) -> str:
+    def inspect_options(self) -> str:
         """The options that show what the run saw: the snapshot that it keeps or replays."""
         kept = self._folder.final / SNAPSHOT if self._folder else None
         snapshot = self.request.snapshot or kept
