@@ -60,10 +60,10 @@ new Promise((done) => {
 LONG = "ip-10-32-117-250.eu-central-1.compute.internal-with-a-very-long-name"
 
 
-def many_failures() -> Results:
-    """Eighty checks that failed on a dozen nodes with long names."""
+def many_failures(number_of_nodes: int = 12) -> Results:
+    """Eighty checks that failed on a third of the nodes, which have long names."""
     ids = [(f"group{n // 8}.a_check_with_a_long_name_{n:02}", "It holds.") for n in range(80)]
-    nodes = [f"{LONG}-{n}" for n in range(12)]
+    nodes = [f"{LONG}-{n}" for n in range(number_of_nodes)]
     finding = sample.finding(
         "Pod", f"shop/{'web-' * 40}", "x" * 300, "y" * 300, evidence=["z" * 900]
     )
@@ -114,6 +114,7 @@ PAGES = {
     "healthy": lambda: html.render(sample.healthy(40)),
     "nothing": lambda: html.render(sample.nothing()),
     "many": lambda: html.render(many_failures()),
+    "names": lambda: html.render(many_failures(3)),
     "trend": lambda: trend_page.render(history()),
     "diff": difference,
 }
