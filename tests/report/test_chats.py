@@ -318,5 +318,22 @@ def test_a_test_message_that_cannot_be_sent_is_usage(word, call, monkeypatch):
     assert SECRET not in err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "--snapshot", "x", "-o", "slack", f"https://chat.example/{SECRET}"),
+        ("test-message", "teams", f"https://user:{SECRET}@chat.example/{SECRET}?sig={SECRET}"),
+        ("test-message", f"HTTPS://chat.example/{SECRET}"),
+        ("diff", f"https://chat.example/{SECRET}", "b", "c"),
+        ("run", "--rounds", f"https://chat.example/{SECRET}"),
+    ],
+)
+def test_a_url_in_the_wrong_place_is_not_repeated(words, call):
+    status, out, err = call(*words)
+
+    assert status == 4
+    assert SECRET not in out + err
+
+
 def test_the_limit_of_a_message_is_ten_seconds():
     assert webhook.SECONDS == 10

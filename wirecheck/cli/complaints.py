@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -12,12 +13,22 @@ from typing import Any
 from wirecheck.catalogue.former_ids import FormerNameWarning
 from wirecheck.text import harmless_lines
 
+_URL = re.compile(r"(https?://)(?:[^/\s'\"]*@)?([^/\s'\"()]+)/[^\s'\")]+", re.IGNORECASE)
+
 
 def complain(sentence: str) -> None:
     """Print on standard error why there are no results."""
     with contextlib.suppress(OSError):  # the exit status says it all the same
         for line in harmless_lines(sentence):
             print(line, file=sys.stderr)
+
+
+def without_secrets(message: str) -> str:
+    """The message without the paths and passwords of URLs: a chat's URL is a secret.
+
+    click quotes a word that it does not expect, as in `-o slack URL` without the equals sign.
+    """
+    return _URL.sub(r"\1\2/…", message)
 
 
 @contextmanager

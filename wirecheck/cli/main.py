@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from wirecheck.cli.complaints import (
     former_names_in_plain_words,
     saved_traceback,
     sentence_with_notes,
+    without_secrets,
 )
 from wirecheck.cli.lazy_group import Lazy, LazyGroup
 from wirecheck.results.exit_statuses import HEALTHY, INCOMPLETE, INTERNAL_ERROR, USAGE
@@ -134,8 +136,10 @@ def _status(arguments: Sequence[str] | None) -> int:
     except click.ClickException as error:
         from wirecheck.cli.outputs import answer_failure
 
-        error.show()
-        return answer_failure(words, error.format_message(), USAGE)
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(without_secrets(shown.getvalue()), err=True, nl=False)
+        return answer_failure(words, without_secrets(error.format_message()), USAGE)
     except (KeyboardInterrupt, click.Abort) as error:
         from wirecheck.cli.outputs import answer_failure
 
