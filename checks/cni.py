@@ -1,6 +1,7 @@
 """CNI: what the container runtime needs on a node to set up the network of the next pod."""
 
 from wirecheck.catalogue import (
+    CONCLUSIVE,
     Fact,
     Finding,
     Findings,
@@ -21,6 +22,7 @@ TOKEN_WARN = Threshold("cni.token_warn", 60, "minutes", "agents renew it hours b
 
 
 @check(
+    counts=True,
     settles=COMING_AND_GOING,
     remedy="Find out why the pod is missing or not Ready: `kubectl get pods -A -o wide "
     "--field-selector spec.nodeName={node}`, then `kubectl -n {cni_namespace} describe pod "
@@ -50,7 +52,9 @@ def agent_ready(node: Node) -> Findings:
             inconclusive=node.cni.why_agent_is_unknown,
         )
     for agent in [*agents, *node.cni.agents_beside]:
-        if not agent.is_ready and not agent.is_terminating:
+        if agent.is_ready or agent.is_terminating:
+            yield CONCLUSIVE
+        else:
             yield Finding(agent, expected="Ready", found="not Ready", since=agent.since_readiness)
 
 

@@ -1,7 +1,7 @@
 """Pods: whether each pod has the addresses that the API shows for it."""
 
 from wirecheck.addresses import contains
-from wirecheck.catalogue import Fact, Finding, Findings, Level, NotApplicable, check
+from wirecheck.catalogue import CONCLUSIVE, Fact, Finding, Findings, Level, NotApplicable, check
 from wirecheck.catalogue.settling import COMING_AND_GOING, OBJECTS, ON_NODE
 from wirecheck.dataplane.rules.egress import Masqueraded
 from wirecheck.model.cluster import Cluster
@@ -94,6 +94,7 @@ def unique_ips(cluster: Cluster) -> Findings:
 
 
 @check(
+    counts=True,
     settles=COMING_AND_GOING,
     remedy="Check on {node} whether the pod's sandbox exists: `crictl pods --name {pod}`. If not, "
     "recreate the pod: `kubectl -n {namespace} delete pod {pod}`.",
@@ -119,6 +120,8 @@ def have_netns(node: Node) -> Findings:
             )
         elif why := node.namespaces.why_hidden(pod):
             yield Finding(pod, expected="a netns", found="a sandbox of its own", inconclusive=why)
+        elif pod.has_own_netns:
+            yield CONCLUSIVE
 
 
 @check(
@@ -144,6 +147,7 @@ def ip_on_interface(node: Node) -> Findings:
 
 
 @check(
+    counts=True,
     settles=COMING_AND_GOING,
     remedy="Find out why the pod is missing or not Ready: `kubectl -n kube-system get pods -o wide "
     "--field-selector spec.nodeName={node}`, then `kubectl -n {namespace} describe pod {pod}`. If "
@@ -172,11 +176,14 @@ def network_daemons_ready(node: Node) -> Findings:
                 inconclusive=part.unknown,
             )
         for pod in part.pods:
-            if not pod.is_ready and not pod.is_terminating:
+            if pod.is_ready or pod.is_terminating:
+                yield CONCLUSIVE
+            else:
                 yield Finding(pod, expected="Ready", found="not Ready", since=pod.since_readiness)
 
 
 @check(
+    counts=True,
     settles=ON_NODE,
     remedy="Restart the agent of the CNI plugin, which writes its masquerade rules again: `kubectl "
     "-n {cni_namespace} delete pod {cni_pod}`. Then find out what removed them, or put a rule "
@@ -209,6 +216,8 @@ def egress_masqueraded(node: Node) -> Findings:
                 inconclusive=each.inconclusive,
                 key=f"IPv{each.pod.version}",
             )
+        else:
+            yield CONCLUSIVE
 
 
 @check(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from wirecheck.catalogue import Fact, Finding, Findings, NotApplicable, check
+from wirecheck.catalogue import CONCLUSIVE, Fact, Finding, Findings, NotApplicable, check
 from wirecheck.catalogue.settling import CONNECTIONS, LONG_CONNECTIONS
 from wirecheck.model.node import Node
 from wirecheck.node.reach import ANSWERED_HERE, Reached
@@ -14,6 +14,8 @@ def _failed(node: Node, connections: Iterable[Reached]) -> Findings:
             yield _failure(node, each, ANSWERED_HERE)
         elif each.problem:
             yield _failure(node, each, each.restricted_by)
+        else:
+            yield CONCLUSIVE
 
 
 def _failure(node: Node, each: Reached, reason: str) -> Finding:
@@ -36,6 +38,7 @@ def _failure(node: Node, each: Reached, reason: str) -> Finding:
 
 
 @check(
+    counts=True,
     settles=CONNECTIONS,
     remedy="Repeat it on {node}: `nc -zv {address} {port}`. If it is refused, the kubelet is down "
     "or a firewall rejects it. If it times out, a firewall or the network between the nodes drops "
@@ -66,6 +69,7 @@ def node_to_node(node: Node) -> Findings:
 
 
 @check(
+    counts=True,
     settles=CONNECTIONS,
     remedy="Repeat it on {node}: `nsenter --net={netns} nc -zv {address} {port}`. Meanwhile run "
     "`tcpdump -ni any host {address}` on both nodes, which shows where the packet is lost. Then "
@@ -89,6 +93,7 @@ def pod_to_pod(node: Node) -> Findings:
 
 
 @check(
+    counts=True,
     settles=CONNECTIONS,
     remedy="Find the largest packet that passes, on {node}: `nsenter --net={netns} ping -c 2 -M "
     "do -s 1372 {address}`, with other sizes. Compare with the MTU of the pod, the overlay and "
@@ -118,6 +123,7 @@ def large_payloads(node: Node) -> Findings:
 
 
 @check(
+    counts=True,
     settles=CONNECTIONS,
     remedy="Find the largest packet that passes, on {node}: `ping -c 2 -M do -s 1472 {address}`, "
     "with other sizes. Compare with the MTU of the devices on both nodes and of the network "
@@ -150,6 +156,7 @@ def large_payloads_between_nodes(node: Node) -> Findings:
 
 
 @check(
+    counts=True,
     settles=CONNECTIONS,
     remedy="On {node}, compare the MTU of both ends of the veth pairs and of the bridge: `ip "
     "link` and `nsenter --net={netns} ip link` (see links.equal_mtu). Then check offloads: "
@@ -171,6 +178,7 @@ def large_payloads_within_node(node: Node) -> Findings:
 
 
 @check(
+    counts=True,
     settles=LONG_CONNECTIONS,
     remedy="Repeat it on {node}: `nsenter --net={netns} curl -k "
     "https://{address}:{port}/version`. If only the Service address fails, see the services.* "
@@ -194,6 +202,7 @@ def api_server(node: Node) -> Findings:
 
 
 @check(
+    counts=True,
     settles=CONNECTIONS,
     remedy="Repeat it on {node}: `nsenter --net={netns} nc -zv {address} {port}`. See "
     "nodes.bridge_nf_call and the services.* results of {node}: on a bridge, the response can "
@@ -217,6 +226,7 @@ def service_same_node(node: Node) -> Findings:
 
 
 @check(
+    counts=True,
     settles=CONNECTIONS,
     remedy="Check hairpin mode on {node}: `bridge -d link show | grep hairpin` (see "
     "links.hairpin). Then check the MASQUERADE rule for hairpin traffic: `iptables-save -t nat | "
@@ -239,6 +249,7 @@ def service_hairpin(node: Node) -> Findings:
 
 
 @check(
+    counts=True,
     settles=CONNECTIONS,
     remedy="Repeat it on {node}: `nc -zv {address} {port}`. If it fails at one node only, see the "
     "services.* results of that node and the firewall in front of it. If it fails at all nodes, "
@@ -263,6 +274,8 @@ def node_ports(node: Node) -> Findings:
     for each, reason in node.ports.open_node_ports:
         if each.problem:
             yield _failure(node, each, reason)
+        else:
+            yield CONCLUSIVE
 
 
 @check(
@@ -329,6 +342,7 @@ def health_check_node_ports(node: Node) -> Findings:
 
 
 @check(
+    counts=True,
     settles=CONNECTIONS,
     remedy="Repeat it on {node}: `nc -zv {address} {port}`. See cni.host_ports_mapped of the pod's "
     "node, and check the firewall in front of it. If the rules are missing, recreate the pod: "
@@ -351,3 +365,5 @@ def host_ports(node: Node) -> Findings:
     for each, reason in node.ports.host_ports:
         if each.problem:
             yield _failure(node, each, reason)
+        else:
+            yield CONCLUSIVE

@@ -1,6 +1,6 @@
 """DNS: whether pods and nodes get the correct answers, over UDP and over TCP."""
 
-from wirecheck.catalogue import Fact, Finding, Findings, check
+from wirecheck.catalogue import CONCLUSIVE, Fact, Finding, Findings, check
 from wirecheck.catalogue.settling import QUERIES
 from wirecheck.model.node import Node
 
@@ -12,6 +12,7 @@ def _of_hidden_pods(node: Node) -> Findings:
 
 
 @check(
+    counts=True,
     settles=QUERIES,
     remedy="Repeat the query on {node}: `nsenter --net={netns} dig +short {dns_name} {dns_type} "
     "@{server}`. If dns.replicas_answer fails too, the replica is down; if services.* fails, a "
@@ -43,9 +44,12 @@ def pods_resolve_udp(node: Node) -> Findings:
                 inconclusive=lookup.inconclusive or pod.restricted_by,
                 names=lookup.names,
             )
+        else:
+            yield CONCLUSIVE
 
 
 @check(
+    counts=True,
     settles=QUERIES,
     remedy="Repeat the query on {node}: `nsenter --net={netns} dig +tcp +short {dns_name} "
     "{dns_type} @{server}`. If only TCP fails, look for a firewall rule on port 53/tcp, and for "
@@ -74,9 +78,12 @@ def pods_resolve_tcp(node: Node) -> Findings:
                 inconclusive=lookup.inconclusive or pod.restricted_by,
                 names=lookup.names,
             )
+        else:
+            yield CONCLUSIVE
 
 
 @check(
+    counts=True,
     settles=QUERIES,
     remedy="Repeat the query on {node}: `dig +short {dns_name} {dns_type} @{server}` (with +tcp "
     "for TCP). Then see which of the services.* checks fail on this node.",
@@ -102,9 +109,12 @@ def nodes_resolve(node: Node) -> Findings:
                 inconclusive=lookup.inconclusive,
                 names=lookup.names,
             )
+        else:
+            yield CONCLUSIVE
 
 
 @check(
+    counts=True,
     settles=QUERIES,
     remedy="Send both queries on {node}: `nsenter --net={netns} dig @{server} {dns_name} A "
     "{dns_name} AAAA`. If one family never gets an answer, a filter drops it. If pairs get lost "
@@ -136,9 +146,12 @@ def parallel_a_aaaa(node: Node) -> Findings:
                     concerns=lookup.concerns,
                     names=lookup.names,
                 )
+            else:
+                yield CONCLUSIVE
 
 
 @check(
+    counts=True,
     settles=QUERIES,
     remedy="Check the cache's pod on {node}: `kubectl -n kube-system get pods -l "
     "k8s-app=node-local-dns -o wide --field-selector spec.nodeName={node}`. On the node, check "
@@ -168,3 +181,5 @@ def node_local_cache(node: Node) -> Findings:
                 found=lookup.problem,
                 inconclusive=lookup.inconclusive,
             )
+        else:
+            yield CONCLUSIVE

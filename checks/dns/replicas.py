@@ -1,6 +1,6 @@
 """DNS: whether every replica is Ready and answers correctly."""
 
-from wirecheck.catalogue import Fact, Finding, Findings, NotApplicable, check
+from wirecheck.catalogue import CONCLUSIVE, Fact, Finding, Findings, NotApplicable, check
 from wirecheck.catalogue.settling import MEASURED_QUERIES, OF_PODS, QUERIES
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
@@ -41,6 +41,7 @@ def replicas_ready(cluster: Cluster) -> Findings:
 
 
 @check(
+    counts=True,
     settles=QUERIES,
     remedy="Repeat the query on {node}: `dig +short {dns_name} {dns_type} @{server}` (with +tcp "
     "for TCP). If one replica fails for all nodes, check that pod: `kubectl -n "
@@ -70,9 +71,12 @@ def replicas_answer(node: Node) -> Findings:
                 concerns=[replica],
                 names=lookup.names | pod,
             )
+        else:
+            yield CONCLUSIVE
 
 
 @check(
+    counts=True,
     settles=QUERIES,
     remedy="Compare the answer on {node}, `dig +short {dns_name} {dns_type} @{server}`, with the "
     "Service's EndpointSlices. Then look for a lost watch in the replica's log: `kubectl -n "
@@ -101,9 +105,12 @@ def records_correct(node: Node) -> Findings:
                 concerns=[replica, *lookup.concerns],
                 names=lookup.names | pod,
             )
+        elif not lookup.problem:
+            yield CONCLUSIVE
 
 
 @check(
+    counts=True,
     settles=QUERIES,
     remedy="Repeat the query on {node}: `dig {dns_name} {dns_type} @{server}`. If it returns an "
     "address, look for a wildcard or a `template` in the Corefile: `kubectl -n {dns_namespace} get "
@@ -131,9 +138,12 @@ def nxdomain(node: Node) -> Findings:
                 concerns=[replica, *lookup.concerns],
                 names=lookup.names,
             )
+        elif not lookup.problem:
+            yield CONCLUSIVE
 
 
 @check(
+    counts=True,
     settles=QUERIES,
     remedy="Compare on {node}: `dig +noedns +ignore {dns_name} {dns_type} @{server}` and `dig +tcp "
     "{dns_name} {dns_type} @{server}`. If UDP gets no answer, something drops large or fragmented "
@@ -162,6 +172,8 @@ def large_responses(node: Node) -> Findings:
                 concerns=[replica, *lookup.concerns],
                 names=lookup.names,
             )
+        else:
+            yield CONCLUSIVE
 
 
 @check(

@@ -1,6 +1,6 @@
 """DNS: which servers and search path the kubelet gives to pods, and pods have."""
 
-from wirecheck.catalogue import Fact, Finding, Findings, check
+from wirecheck.catalogue import CONCLUSIVE, Fact, Finding, Findings, check
 from wirecheck.catalogue.settling import ON_NODE
 from wirecheck.model.node import Node
 
@@ -37,6 +37,7 @@ def kubelet_cluster_dns(node: Node) -> Findings:
 
 
 @check(
+    counts=True,
     settles=ON_NODE,
     remedy="Compare the pod's file, `kubectl -n {namespace} exec {pod} -- cat /etc/resolv.conf`, "
     "with the kubelet's clusterDNS and clusterDomain in /var/lib/kubelet/config.yaml on {node}. A "
@@ -58,5 +59,8 @@ def resolv_conf(node: Node) -> Findings:
          https://github.com/openshift/origin/issues/16688
     """
     for pod, resolver in node.dns.resolvers:
-        for each in resolver.deviations:
+        deviations = list(resolver.deviations)
+        if not deviations:
+            yield CONCLUSIVE
+        for each in deviations:
             yield Finding(pod, expected=each.expected, found=each.found, inconclusive=each.unsure)

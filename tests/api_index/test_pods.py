@@ -1,12 +1,14 @@
 """Pods by node and by address; helper pods apart from the cluster's own."""
 
+import pytest
 from msgspec import convert
 
 from wirecheck.addresses import address
 from wirecheck.api_index.helper_pods import NAME
 from wirecheck.api_index.pods import PodIndex
 from wirecheck.snapshot.api_objects import ApiObjects
-from wirecheck.snapshot.run_labels import NAME_LABEL, OWNER, OWNER_LABEL
+from wirecheck.snapshot.index import HelperPodsRecord
+from wirecheck.snapshot.run_labels import NAME_LABEL, OWNER, OWNER_LABEL, RUN_LABEL
 
 
 def pod(name: str, ip: str, *, phase: str = "Running", host: bool = False, **labels: str) -> object:
@@ -24,11 +26,12 @@ def pod(name: str, ip: str, *, phase: str = "Running", host: bool = False, **lab
     }
 
 
-def index(*pods: object) -> PodIndex:
-    return PodIndex(convert({"pods": list(pods)}, ApiObjects))
+def index(*pods: object, run: HelperPodsRecord | None = None) -> PodIndex:
+    return PodIndex(convert({"pods": list(pods)}, ApiObjects), run)
 
 
-HELPER = {NAME_LABEL: NAME, OWNER_LABEL: OWNER}
+RUN = HelperPodsRecord("run-1", namespace="shop")
+HELPER = {NAME_LABEL: NAME, OWNER_LABEL: OWNER, RUN_LABEL: "run-1"}
 
 
 def names(found: object) -> list[str]:
@@ -37,7 +40,7 @@ def names(found: object) -> list[str]:
 
 
 def test_helper_pods_are_apart_from_the_clusters_own() -> None:
-    pods = index(pod("web", "10.0.0.1"), pod("helper", "10.0.0.2", **HELPER))
+    pods = index(pod("web", "10.0.0.1"), pod("helper", "10.0.0.2", **HELPER), run=RUN)
 
     assert names(pods.own) == ["web"]
     assert names(pods.helpers) == ["helper"]
@@ -46,6 +49,22 @@ def test_helper_pods_are_apart_from_the_clusters_own() -> None:
     assert list(pods.by_address) == [address("10.0.0.1")]
     assert list(pods.helpers_by_address) == [address("10.0.0.2")]
     assert pods.workloads == {"DaemonSet/web-set"}
+
+
+@pytest.mark.parametrize(
+    "run",
+    [None, HelperPodsRecord("run-2", namespace="shop"), HelperPodsRecord("run-1", namespace="x")],
+)
+def test_labels_alone_make_no_pod_a_helper(run: HelperPodsRecord | None) -> None:
+    """Whoever may create a pod chooses its labels, and must not hide it with them."""
+    pods = index(pod("web", "10.0.0.1", **HELPER), run=run)
+
+    assert names(pods.own) == ["web"]
+    assert pods.helpers == ()
+
+
+def test_a_recording_without_the_namespace_knows_helpers_by_their_run() -> None:
+    assert index(pod("h", "10.0.0.2", **HELPER), run=HelperPodsRecord("run-1")).own == ()
 
 
 def test_an_address_belongs_to_running_pods_that_are_not_on_the_host_network() -> None:

@@ -70,9 +70,9 @@ def _replace(holder: Any, key: Any, chance: random.Random) -> None:
         case 2 | 3 | 4:
             # Of the same kind: it is decoded, and only then does not make sense.
             same = [each for each in ODD if type(each) is type(holder[key])]
-            holder[key] = chance.choice(same or list(ODD))
+            holder[key] = copy.deepcopy(chance.choice(same or list(ODD)))
         case _:
-            holder[key] = chance.choice(ODD)
+            holder[key] = copy.deepcopy(chance.choice(ODD))
 
 
 def garbled_text(text: str, chance: random.Random) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from wirecheck.api_index.domain_names import is_domain_name
 from wirecheck.api_index.pod import is_running
 from wirecheck.api_index.service import cluster_ips, has_cluster_ip, selects, service_key
 from wirecheck.parse.corefile import cluster_zones, expansion, other_zones, unknown_zones
@@ -133,7 +134,8 @@ def served_zones(corefile: str) -> tuple[str, ...]:
     """
     if unknown_zones(corefile):
         return ()
-    return tuple(dict.fromkeys((*cluster_zones(corefile), *rewritten_zones(corefile))))
+    zones = dict.fromkeys((*cluster_zones(corefile), *rewritten_zones(corefile)))
+    return tuple(each for each in zones if is_domain_name(each))
 
 
 def _is_dns(service: ServiceObject) -> bool:

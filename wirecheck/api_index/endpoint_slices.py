@@ -32,7 +32,7 @@ def slices_by_service(slices: Iterable[EndpointSliceObject]) -> SlicesByService:
 def endpoints_with_addresses(slices: Iterable[EndpointSliceObject]) -> Iterator[Endpoint]:
     """Endpoints that have IP addresses: those of type FQDN have host names."""
     for slice_ in slices:
-        if slice_.address_type != "FQDN":
+        if slice_.address_type in FAMILIES:
             yield from slice_.endpoints or ()
 
 

@@ -11,30 +11,50 @@ from wirecheck.snapshot.objects.network_policy import (
 )
 from wirecheck.snapshot.objects.pod import PodObject
 
+NAMESPACE_NAME = "kubernetes.io/metadata.name"
+"""The label that every namespace has, with its name. Other labels of namespaces are not read."""
 
-def egress_policy_of(pod: PodObject, policies: Iterable[NetworkPolicyObject]) -> str:
+
+def egress_policy_of(
+    pod: PodObject, policies: Iterable[NetworkPolicyObject], *, rules_read: bool
+) -> str:
     """The name of the first policy that restricts the pod's egress; empty if none does.
 
-    The policy's rules are not evaluated. A failed probe of such a pod is inconclusive; a probe
-    that succeeds needs no policy that allows it.
+    Of the rules only those that allow everything count, if rules were read. A failed probe of a
+    restricted pod is inconclusive; a probe that succeeds needs no policy that allows it.
     """
-    return _policy_of(pod, policies, "Egress")
+    found = policies_of(pod, policies, "Egress")
+    rules = [rule for each in found for rule in each.spec.egress or ()]
+    is_open = rules_read and any(not rule.to and not rule.ports for rule in rules)
+    return name_of(found[0]) if found and not is_open else ""
 
 
-def ingress_policy_of(pod: PodObject, policies: Iterable[NetworkPolicyObject]) -> str:
+def ingress_policy_of(
+    pod: PodObject, policies: Iterable[NetworkPolicyObject], *, rules_read: bool
+) -> str:
     """The name of the first policy that restricts the pod's ingress; empty if none does."""
-    return _policy_of(pod, policies, "Ingress")
+    found = policies_of(pod, policies, "Ingress")
+    rules = [rule for each in found for rule in each.spec.ingress or ()]
+    is_open = rules_read and any(not rule.sources and not rule.ports for rule in rules)
+    return name_of(found[0]) if found and not is_open else ""
 
 
-def _policy_of(pod: PodObject, policies: Iterable[NetworkPolicyObject], direction: str) -> str:
-    for policy in policies:
-        if (
-            policy.metadata.namespace == pod.metadata.namespace
-            and direction in policy.spec.policy_types
-            and selects(policy.spec.pod_selector, pod.metadata.labels)
-        ):
-            return f"NetworkPolicy {policy.metadata.namespace}/{policy.metadata.name}"
-    return ""
+def policies_of(
+    pod: PodObject, policies: Iterable[NetworkPolicyObject], direction: str
+) -> list[NetworkPolicyObject]:
+    """The policies for one direction that select the pod."""
+    return [
+        policy
+        for policy in policies
+        if policy.metadata.namespace == pod.metadata.namespace
+        and direction in policy.spec.policy_types
+        and selects(policy.spec.pod_selector, pod.metadata.labels)
+    ]
+
+
+def name_of(policy: NetworkPolicyObject) -> str:
+    """`NetworkPolicy shop/deny`."""
+    return f"NetworkPolicy {policy.metadata.namespace}/{policy.metadata.name}"
 
 
 def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:

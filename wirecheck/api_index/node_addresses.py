@@ -7,9 +7,8 @@ strings and host names. What is not an IP address is left out, so that it affect
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv6Address
 
-from wirecheck.addresses import IPAddress, IPNetwork, address, network
+from wirecheck.addresses import IPAddress, IPNetwork, api_address, api_network
 from wirecheck.snapshot.objects.node import NodeObject
 
 INTERNAL, EXTERNAL = "InternalIP", "ExternalIP"
@@ -45,26 +44,13 @@ def is_contactable(known: IPAddress) -> bool:
 
 def valid_addresses(texts: Iterable[str]) -> Iterator[IPAddress]:
     """Yield the IP addresses among texts; an address with a zone has a meaning on its node only."""
-    for text in texts:
-        try:
-            known = address(text)
-        except ValueError:
-            continue
-        if not (isinstance(known, IPv6Address) and known.scope_id):
-            yield known
+    return filter(None, map(api_address, texts))
 
 
 def pod_ranges(node: NodeObject) -> tuple[IPNetwork, ...]:
     """Return spec.podCIDRs; texts that are not ranges are left out."""
-    return tuple(dict.fromkeys(_valid_ranges([node.spec.pod_cidr, *node.spec.pod_cidrs])))
-
-
-def _valid_ranges(texts: Iterable[str]) -> Iterator[IPNetwork]:
-    for text in texts:
-        try:
-            yield network(text)
-        except ValueError:
-            continue
+    found = map(api_network, [node.spec.pod_cidr, *node.spec.pod_cidrs])
+    return tuple(dict.fromkeys(filter(None, found)))
 
 
 def _of_types(node: NodeObject, *types: str) -> tuple[IPAddress, ...]:

@@ -14,6 +14,7 @@ from wirecheck.api_index.pod import Pod
 from wirecheck.api_index.policies import Policies
 from wirecheck.api_index.sandboxes import handlers_of, sandbox_of
 from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.index import HelperPodsRecord
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class PodIndex:
     """
 
     api: ApiObjects
+    run: HelperPodsRecord | None = None
+    """The run's record of its helper pods."""
 
     @cached_property
     def _pods(self) -> tuple[Pod, ...]:
@@ -40,13 +43,13 @@ class PodIndex:
 
     @cached_property
     def own(self) -> tuple[Pod, ...]:
-        """The cluster's own pods: all but helper pods."""
-        return tuple(each for each in self._pods if not is_helper(each.object))
+        """The cluster's own pods: all except the helper pods of the run."""
+        return tuple(each for each in self._pods if not is_helper(each.object, self.run))
 
     @cached_property
     def helpers(self) -> tuple[Pod, ...]:
-        """Helper pods of any run."""
-        return tuple(each for each in self._pods if is_helper(each.object))
+        """The helper pods of the run."""
+        return tuple(each for each in self._pods if is_helper(each.object, self.run))
 
     @cached_property
     def by_node(self) -> Mapping[str, tuple[Pod, ...]]:

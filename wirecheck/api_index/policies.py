@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from wirecheck.api_index.allowed_dns import DnsDestination, allows
 from wirecheck.api_index.grouping import grouped
-from wirecheck.api_index.network_policy import egress_policy_of, ingress_policy_of, selects
+from wirecheck.api_index.network_policy import (
+    NAMESPACE_NAME,
+    egress_policy_of,
+    ingress_policy_of,
+    name_of,
+    policies_of,
+    selects,
+)
 from wirecheck.snapshot.api_objects import ApiObjects
-from wirecheck.snapshot.objects.network_policy import LabelSelector
+from wirecheck.snapshot.objects.network_policy import LabelSelector, NetworkPolicyObject
 from wirecheck.snapshot.objects.other_policy import OtherPolicyObject, PodChoice
 from wirecheck.snapshot.objects.pod import PodObject
 
 READ, ABSENT, UNREADABLE = "read", "absent", "unreadable"
 """In `ApiObjects.policy_kinds`. Policies of an unreadable kind exist or may exist."""
-
-NAMESPACE_NAME = "kubernetes.io/metadata.name"
-"""The label that every namespace has, with its name. Other labels of namespaces are not read."""
 
 
 @dataclass(frozen=True)
@@ -29,26 +34,38 @@ class Policies:
     def egress_of(self, pod: PodObject) -> str:
         """The first policy that restricts the pod's egress; empty if none is known to do so.
 
-        The policy's rules are not evaluated. A failed probe of such a pod is inconclusive; a probe
-        that succeeds needs no policy that allows it.
+        A failed probe of such a pod is inconclusive; a probe that succeeds needs no policy that
+        allows it.
         """
-        if pod.spec.host_network:
-            return egress_policy_of(pod, self.api.network_policies)
-        return (
-            egress_policy_of(pod, self.api.network_policies)
-            or self.other_of(pod, "Egress")
-            or self.unreadable
+        found = egress_policy_of(pod, self._own(pod), rules_read=self.api.policy_rules_read)
+        return found or self._beside(pod, "Egress")
+
+    def dns_of(self, pod: PodObject, destinations: Sequence[DnsDestination]) -> str:
+        """The first policy that may block the pod's DNS queries; empty if none is known to.
+
+        `destinations` are all places where a query can arrive.
+        """
+        found = policies_of(pod, self._own(pod), "Egress")
+        is_allowed = self.api.policy_rules_read and allows(
+            found, destinations, blocks_apply="CiliumNetworkPolicy" not in self.api.policy_kinds
         )
+        if found and not is_allowed:
+            return name_of(found[0])
+        return self._beside(pod, "Egress")
+
+    def _own(self, pod: PodObject) -> Sequence[NetworkPolicyObject]:
+        return self._policies_by_namespace.get(pod.metadata.namespace, ())
+
+    def _beside(self, pod: PodObject, direction: str) -> str:
+        """The first policy of another kind than NetworkPolicy that may restrict the pod."""
+        if pod.spec.host_network:
+            return ""
+        return self.other_of(pod, direction) or self.unreadable
 
     def ingress_of(self, pod: PodObject) -> str:
         """The first policy that restricts the pod's ingress; empty if none is known to do so."""
-        if pod.spec.host_network:
-            return ingress_policy_of(pod, self.api.network_policies)
-        return (
-            ingress_policy_of(pod, self.api.network_policies)
-            or self.other_of(pod, "Ingress")
-            or self.unreadable
-        )
+        found = ingress_policy_of(pod, self._own(pod), rules_read=self.api.policy_rules_read)
+        return found or self._beside(pod, "Ingress")
 
     def other_of(self, pod: PodObject, direction: str) -> str:
         """The first policy of another kind than NetworkPolicy that selects the pod; or empty."""
@@ -59,6 +76,10 @@ class Policies:
             for policy in self._by_namespace.get(namespace, ()):
                 if direction in policy.directions and any(_chosen(c, pod) for c in policy.choices):
                     yield policy
+
+    @cached_property
+    def _policies_by_namespace(self) -> Mapping[str, tuple[NetworkPolicyObject, ...]]:
+        return grouped((each.metadata.namespace, each) for each in self.api.network_policies)
 
     @cached_property
     def _by_namespace(self) -> dict[str, tuple[OtherPolicyObject, ...]]:

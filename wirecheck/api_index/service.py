@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wirecheck.addresses import api_address
 from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.objects.service import ServiceObject
 
@@ -18,9 +19,12 @@ def service_key(service: ServiceObject) -> ServiceKey:
 
 
 def cluster_ips(service: ServiceObject) -> tuple[str, ...]:
-    """The Service's cluster IPs, in the API's order; none for headless and ExternalName."""
+    """The Service's cluster IPs, in the API's order; none for headless and ExternalName.
+
+    What is not an address is left out: `service_ports` names a Service that has one.
+    """
     texts = dict.fromkeys([service.spec.cluster_ip, *service.spec.cluster_ips])
-    return tuple(each for each in texts if each not in ("", "None"))
+    return tuple(each for each in texts if each not in ("", "None") and api_address(each))
 
 
 def has_cluster_ip(service: ServiceObject) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from wirecheck.addresses import IPAddress, address
+from wirecheck.addresses import IPAddress, api_address
 from wirecheck.api_index.service import cluster_ips
 from wirecheck.catalogue.findings import Ref
 from wirecheck.snapshot.objects.service import ServiceObject
@@ -43,7 +43,7 @@ class ServiceAddresses:
         found: dict[IPAddress, ServiceAddress] = {}
         for service in self.services:
             for text, kind in _listed(service):
-                if (where := _valid(text)) is not None:
+                if (where := api_address(text)) is not None:
                     metadata = service.metadata
                     ref = Ref("Service", metadata.name, metadata.namespace, uid=metadata.uid)
                     found.setdefault(where, ServiceAddress(ref, kind))
@@ -60,10 +60,3 @@ def _listed(service: ServiceObject) -> Iterator[tuple[str, str]]:
     yield from ((each, CLUSTER_IP) for each in cluster_ips(service))
     yield from ((each, EXTERNAL_IP) for each in service.spec.external_ips)
     yield from ((each.ip, VIP) for each in service.status.load_balancer.ingress)
-
-
-def _valid(text: str) -> IPAddress | None:
-    try:
-        return address(text)
-    except ValueError:
-        return None

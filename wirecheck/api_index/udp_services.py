@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
-from wirecheck.addresses import IPAddress, address
+from wirecheck.addresses import IPAddress
 from wirecheck.api_index.endpoint_slices import SlicesByService, endpoints_with_addresses
+from wirecheck.api_index.node_addresses import valid_addresses
 from wirecheck.api_index.service import OTHER_PROXY, cluster_ips, has_cluster_ip, service_key
 from wirecheck.catalogue.findings import Ref
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
@@ -45,7 +46,7 @@ class UdpServices:
     def _by_frontend(self) -> Mapping[Frontend, UdpService]:
         found: dict[Frontend, UdpService] = {}
         for service in filter(_is_forwarded, self.services):
-            own = [each for text in _addresses(service) for each in _valid(text)]
+            own = list(valid_addresses(_addresses(service)))
             for number, port in self._ports(service):
                 for where in own:
                     _add(found, (where, number), port)
@@ -88,13 +89,6 @@ def _addresses(service: ServiceObject) -> Iterator[str]:
     yield from (each.ip for each in ingress if each.ip_mode != "Proxy")
 
 
-def _valid(text: str) -> Iterator[IPAddress]:
-    try:
-        yield address(text)
-    except ValueError:
-        return
-
-
 def _endpoints(slices: Iterable[EndpointSliceObject], name: str) -> Iterator[Frontend]:
     for slice_ in slices:
         ports = [
@@ -103,6 +97,5 @@ def _endpoints(slices: Iterable[EndpointSliceObject], name: str) -> Iterator[Fro
             if each.port and each.protocol == UDP and (each.name or "") == name
         ]
         for endpoint in endpoints_with_addresses([slice_]):
-            for text in endpoint.addresses:
-                for where in _valid(text):
-                    yield from ((where, port) for port in ports)
+            for where in valid_addresses(endpoint.addresses):
+                yield from ((where, port) for port in ports)

@@ -80,7 +80,7 @@ def vteps_of(node: NodeObject) -> Iterator[Vtep]:
                 address(notes[PREFIX + endpoint]),
                 range_.network_address,
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
             raise FactMissingError(
                 f"Annotation {PREFIX}{data} of node {node.metadata.name} cannot be parsed: "
                 f"{text[:200]!r}. Check whether flanneld on the node still runs and writes it."

@@ -5,6 +5,7 @@ Imports `addresses` and `text`. It knows nothing of how facts are collected.
 
 from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import (
+    CONCLUSIVE,
     FactMissingError,
     Finding,
     Findings,
@@ -15,6 +16,7 @@ from wirecheck.catalogue.findings import (
 from wirecheck.catalogue.registry import Limits, Threshold, check
 
 __all__ = [
+    "CONCLUSIVE",
     "Fact",
     "FactMissingError",
     "Finding",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Protocol
 
 
@@ -149,7 +149,16 @@ class SharedCauseError(FactMissingError):
     """A fact that many checks of the node need. Only one of them reports it as an error."""
 
 
-Findings = Iterator[Finding]
+class Conclusive(Enum):
+    """What a check yields for an object that it could decide, and that is as expected."""
+
+    CONCLUSIVE = "conclusive"
+
+
+CONCLUSIVE = Conclusive.CONCLUSIVE
+
+Findings = Iterator[Finding | Conclusive]
+"""What a check yields."""
 
 
 def phrase(value: object) -> str:

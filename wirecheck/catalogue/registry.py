@@ -6,13 +6,13 @@ import functools
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 from wirecheck.catalogue.facts import Fact
-from wirecheck.catalogue.findings import Findings, Level
+from wirecheck.catalogue.findings import Finding, Findings, Level
 from wirecheck.catalogue.settling import Evidence
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class Check:
     (API and node, endpoints and rules). Its findings count if several rounds agree, or at once if
     the snapshot has all of the `evidence` that they are not changes in flight.
     `compares_nodes` means that it needs the fingerprints of all nodes.
+    `counts` means that it yields CONCLUSIVE for each object that it could decide: a run in which it
+    could decide none is incomplete.
     """
 
     id: str
@@ -87,7 +89,8 @@ class Check:
     scope: Scope
     settles: bool
     thresholds: tuple[Threshold, ...]
-    function: Callable[[Any], Findings]
+    function: Callable[[Any], Iterator[Finding]]
+    """Yields the findings alone."""
     compares_nodes: bool = False
     evidence: tuple[Evidence, ...] = ()
     """All that proves a finding of a check that settles; empty if only further rounds do."""
@@ -97,6 +100,9 @@ class Check:
     """Known situations that look like a deviation but are not."""
     sources: tuple[str, ...] = ()
     """Links to documentation of the assertion, or to reports of what happens without it."""
+    counts: bool = False
+    counting: Callable[[Any], Findings] | None = None
+    """Yields the findings, and CONCLUSIVE for objects without any; None if it does not count."""
 
     @property
     def group(self) -> str:
@@ -120,6 +126,7 @@ def check(
     remedy: str,
     settles: bool | Iterable[Evidence] = False,
     thresholds: Iterable[Threshold] = (),
+    counts: bool = False,
     compares_nodes: bool = False,
     facts: Iterable[Fact] = (),
 ) -> Callable[[Function], Function]:
@@ -153,7 +160,9 @@ def check(
             scope=_scope(identity, function),
             settles=bool(evidence) or settles is True,
             thresholds=tuple(thresholds),
-            function=function,
+            function=_findings_alone(function),
+            counts=counts,
+            counting=function if counts else None,
             compares_nodes=compares_nodes,
             evidence=evidence,
             facts=tuple(facts),
@@ -172,6 +181,14 @@ def check(
         return test  # type: ignore[return-value]
 
     return enter
+
+
+def _findings_alone(function: Function) -> Callable[[Any], Iterator[Finding]]:
+    @functools.wraps(function)
+    def findings(subject: Any) -> Iterator[Finding]:
+        return (each for each in function(subject) if isinstance(each, Finding))
+
+    return findings
 
 
 def _marked(paragraphs: Iterable[str], mark: str) -> str:

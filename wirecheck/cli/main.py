@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
 import os
@@ -22,6 +23,7 @@ from wirecheck.cli.complaints import (
 from wirecheck.cli.lazy_group import Lazy, LazyGroup
 from wirecheck.results.exit_statuses import HEALTHY, INCOMPLETE, INTERNAL_ERROR, USAGE
 from wirecheck.run.interrupt import ending_like_ctrl_c
+from wirecheck.text import shortened
 
 GC_THRESHOLDS = (2_000_000, 50, 50)
 """Large snapshots are millions of small objects without cycles. At Python's own thresholds, the
@@ -168,6 +170,13 @@ def _failed(words: Sequence[str], error: Exception) -> int:
         complain(sentence_with_notes(error, str(error)))
         # `perform_and_present` has printed the line of a format that has one for failures.
         return failure_status_for(words, status_of(error))
+    if isinstance(error, RecursionError):
+        complain(what := "An argument, or a file that it names, is nested too deeply to be read.")
+        return answer_failure(words, what, USAGE)
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        name = shortened(str(error.filename), 60)
+        complain(what := f"{name} is too long for the name of a file.")
+        return answer_failure(words, what, USAGE)
     if isinstance(error, OSError) and _is_named(error.filename, words):
         what = f"{error.filename} cannot be used: {error.strerror}."
         complain(what)

@@ -10,6 +10,7 @@ import click
 
 from wirecheck.run.durations import read_duration
 from wirecheck.run.intervals import read_intervals
+from wirecheck.run.report_mode import read_mode
 from wirecheck.run.shard import Shard, read_shard
 from wirecheck.run.target_version import read_target_version
 
@@ -50,4 +51,5 @@ DURATION: Read[float] = Read("TIME", read_duration)
 INTERVALS: Read[tuple[float, ...]] = Read("SECONDS,…", read_intervals)
 OUTPUT: Read[Output] = Read("FORMAT[=PLACE]", _read_output)
 VERSION: Read[str] = Read("VERSION", read_target_version)
+MODE: Read[int] = Read("MODE", read_mode)
 SHARD: Read[Shard] = Read("K/N", read_shard)

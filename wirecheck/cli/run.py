@@ -14,7 +14,13 @@ from wirecheck.cli.gates import Gates, gate_options
 from wirecheck.cli.output_options import output_options
 from wirecheck.cli.parameter_types import INTERVALS, PATH, SHARD, VERSION
 from wirecheck.cli.renamed_options import RenamedOptions
-from wirecheck.cli.shared_options import FAIL_ON, REPORT_DIR, cluster_options, verbosity_options
+from wirecheck.cli.shared_options import (
+    FAIL_ON,
+    REPORT_DIR,
+    REPORT_MODE,
+    cluster_options,
+    verbosity_options,
+)
 
 if TYPE_CHECKING:
     from wirecheck.evaluation.verdict import FailOn
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
     help="Evaluate the snapshot of an earlier run, without a cluster.",
 )
 @REPORT_DIR
+@REPORT_MODE
 @click.option(
     "--keep", type=click.IntRange(min=1), help="Remove all but the newest N reports there."
 )
@@ -94,6 +101,7 @@ def run(
     *,
     snapshot: Path | None,
     report_dir: Path,
+    report_mode: int,
     keep: int | None,
     globs: Sequence[str],
     profile: str | None,
@@ -118,6 +126,7 @@ def run(
     request = Request(
         snapshot=snapshot,
         report_dir=report_dir,
+        report_mode=report_mode,
         keep=keep,
         profile=profile,
         target_version=target_version,

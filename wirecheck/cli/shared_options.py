@@ -9,12 +9,19 @@ from typing import Any, TypeVar
 import click
 
 from wirecheck.cli import completion
-from wirecheck.cli.parameter_types import PATH
+from wirecheck.cli.parameter_types import MODE, PATH
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 REPORT_DIR = click.option(
     "--report-dir", type=PATH, default="reports", show_default=True, help="Where reports go."
+)
+REPORT_MODE = click.option(
+    "--report-mode",
+    type=MODE,
+    default="0700",
+    show_default=True,
+    help="Who may read the report's folder: 0750 for a collector in its group.",
 )
 FAIL_ON = click.option(
     "--fail-on",

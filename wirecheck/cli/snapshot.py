@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,19 @@ def snapshots() -> None:
 @click.option(
     "--dictionary", type=PATH, help="Write the mapping of replaced names to this file; keep it."
 )
-def redact_snapshot(snapshot: Path, folder: Path, dictionary: Path | None) -> None:
-    """Copy a snapshot to FOLDER with other names, addresses and images, to send it to someone.
+@click.option(
+    "--replace",
+    "forced",
+    multiple=True,
+    metavar="WORD",
+    help="Replace this word too, although wirecheck knows it; repeatable.",
+)
+def redact_snapshot(
+    snapshot: Path, folder: Path, dictionary: Path | None, forced: Sequence[str]
+) -> None:
+    """Copy a snapshot to FOLDER with other names, addresses and words, to send it to someone.
+
+    Every word that wirecheck does not know itself is replaced.
 
     The copy gives the same verdicts. Read it before you send it.
     """
@@ -50,7 +61,7 @@ def redact_snapshot(snapshot: Path, folder: Path, dictionary: Path | None) -> No
         with _as_request_error(dictionary):
             refuse_unwritable(dictionary)
     try:
-        replaced = redact(Snapshot.open(snapshot), folder, PLUGIN_NAMES)
+        replaced = redact(Snapshot.open(snapshot), folder, PLUGIN_NAMES, forced=forced)
     except RedactionError as error:
         raise RequestError(str(error)) from error
     if dictionary is not None:

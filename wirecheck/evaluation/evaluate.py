@@ -287,6 +287,7 @@ def _item(
         findings=_listed(check, name, records),
         undecided=sorted({str(each.subject) for each in found.undecided.values()}),
         unjudged=dict(first.unjudged),
+        conclusive=first.conclusive + len(records) if check.counts else None,
     )
 
 

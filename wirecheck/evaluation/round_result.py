@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from wirecheck.catalogue.findings import (
+    Conclusive,
     FactMissingError,
     Finding,
     NotApplicable,
@@ -43,6 +44,8 @@ class RoundResult:
     revisited: dict[Identity, frozenset[str]] = field(default_factory=dict)
     """The other nodes that a further round has to visit for each finding."""
     unjudged: Counter[str] = field(default_factory=Counter)
+    conclusive: int = 0
+    """The number of objects that the check could decide and that are as expected, if it counts."""
     error: str = ""
     is_shared: bool = False
     """Whether the error is a `SharedCauseError`."""
@@ -68,7 +71,10 @@ def round_result(
     cluster = subject if isinstance(subject, Cluster) else subject.cluster
     result = RoundResult(RemedyNames(subject), number, cluster.round)
     try:
-        for finding in check.function(subject):
+        for finding in (check.counting or check.function)(subject):
+            if isinstance(finding, Conclusive):
+                result.conclusive += 1
+                continue
             touched = {finding.subject.object_key, *(c.object_key for c in finding.concerns)}
             identity = finding.identity
             if finding.inconclusive:

@@ -7,7 +7,7 @@ pod shares with a pod of another namespace is found. Only findings about other o
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -73,14 +73,20 @@ class Selected:
         if not self._selection:
             return check
 
-        def function(subject: Any) -> Findings:
-            for finding in check.function(subject):
-                if self.has(finding, of_cluster=check.scope == "cluster"):
-                    yield finding
+        def counting(subject: Any) -> Findings:
+            for each in (check.counting or check.function)(subject):
+                is_finding = isinstance(each, Finding)
+                if not is_finding or self.has(each, of_cluster=check.scope == "cluster"):
+                    yield each
                 else:
-                    self.left_out.add((check.id, finding.identity))
+                    self.left_out.add((check.id, each.identity))
 
-        return dataclasses.replace(check, function=function)
+        def function(subject: Any) -> Iterator[Finding]:
+            return (each for each in counting(subject) if isinstance(each, Finding))
+
+        return dataclasses.replace(
+            check, function=function, counting=counting if check.counts else None
+        )
 
     def has(self, finding: Finding, *, of_cluster: bool) -> bool:
         """Whether the finding counts. One `of_cluster` may be about any node.

@@ -15,7 +15,7 @@ from wirecheck.results.ordering import is_spared
 from wirecheck.results.records import Coverage, ItemResult
 from wirecheck.results.tally import Tally, tally
 from wirecheck.snapshot.index import SnapshotIndex, VisitRecord, VisitStatus
-from wirecheck.text import plural
+from wirecheck.text import listed, plural
 
 FailOn = Literal["fail", "flaky", "warn", "never"]
 
@@ -45,6 +45,7 @@ def exit_status(
     """0 healthy, 1 at least one fail, 2 not everything could be checked, 5 nothing to do.
 
     What fails the run besides a fail is chosen by `fail_on`.
+    A check whose objects are all inconclusive has checked nothing.
     `unreachable` nodes may be missing before it is 2.
     """
     outcomes = {item.outcome for item in items}
@@ -58,12 +59,30 @@ def exit_status(
     errors = (item for item in items if item.outcome is Outcome.ERROR)
     if interrupted or any(not is_spared(item, spared) for item in errors):
         return INCOMPLETE
+    if only_inconclusive(items):
+        return INCOMPLETE
     return HEALTHY
 
 
 def fails(outcome: Outcome, fail_on: FailOn) -> bool:
     """Return whether an item with this outcome fails the run."""
     return outcome in FAILS_ON[fail_on]
+
+
+def only_inconclusive(items: Iterable[ItemResult]) -> list[str]:
+    """The checks that could not decide any of their objects, sorted.
+
+    Not those that count no objects: they evaluate a node as a whole, and of that only a part is
+    inconclusive.
+    """
+    inconclusive: set[str] = set()
+    decided: set[str] = set()
+    for item in items:
+        if item.unjudged and item.conclusive is not None:
+            inconclusive.add(item.check)
+        if item.conclusive or item.findings:
+            decided.add(item.check)
+    return sorted(inconclusive - decided)
 
 
 def spared_nodes(items: Iterable[ItemResult], unreachable: float) -> list[str]:
@@ -99,6 +118,10 @@ def verdict(
         parts.append(_flaky(counted))
     if counted.number(Outcome.ERROR):
         parts.append(counted.phrase(Outcome.ERROR))
+    unsure = only_inconclusive(items)
+    if unsure:
+        what = plural(len(unsure), "check")
+        parts.append(f"{what} could decide nothing ({listed(unsure, 3)})")
     if interrupted:
         parts.append("the run was interrupted")
     if not parts:

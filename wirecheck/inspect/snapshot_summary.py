@@ -10,7 +10,7 @@ from wirecheck.api_index.helper_pods import without_helpers
 from wirecheck.evaluation.slow_commands import slow_commands
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import Snapshot
-from wirecheck.snapshot.index import RoundRecord
+from wirecheck.snapshot.index import HelperPodsRecord, RoundRecord
 from wirecheck.text import plural
 
 
@@ -22,7 +22,7 @@ def summary(snapshot: Snapshot) -> Iterator[str]:
     yield f"taken       {_moment(index.time)}"
     for number, each in enumerate(index.looks, start=1):
         seconds = each.finished - each.started
-        counted = objects_counted(snapshot.api(number))
+        counted = objects_counted(snapshot.api(number), index.helper_pods)
         changes = plural(len(each.changes), "change")
         yield f"round {number}     {seconds:.1f} s, {counted}, {changes}"
         yield from _visits(each)
@@ -35,12 +35,12 @@ def summary(snapshot: Snapshot) -> Iterator[str]:
         yield f"note        {note}"
 
 
-def objects_counted(objects: ApiObjects) -> str:
+def objects_counted(objects: ApiObjects, run: HelperPodsRecord | None) -> str:
     """The numbers of objects: `4 nodes, 30 pods, 12 Services`."""
     return ", ".join(
         (
             plural(len(objects.nodes), "node"),
-            plural(len(without_helpers(objects.pods)), "pod"),
+            plural(len(without_helpers(objects.pods, run)), "pod"),
             plural(len(objects.services), "Service"),
         )
     )

@@ -19,8 +19,10 @@ from wirecheck.api_index.endpoints import (
 )
 from wirecheck.api_index.grouping import grouped
 from wirecheck.api_index.node_kinds import kind_of
+from wirecheck.api_index.odd_fields import OddFieldSeen, odd_fields
 from wirecheck.api_index.other_slices import Known, WrongAddress, wrong_addresses
 from wirecheck.api_index.pod import Pod
+from wirecheck.api_index.readable import readable
 from wirecheck.api_index.selectors import SelectorMismatch, selector_mismatches
 from wirecheck.api_index.service import cluster_ips, selects
 from wirecheck.catalogue.findings import NotApplicable
@@ -40,6 +42,11 @@ class Cluster(ClusterSeen):
     """Of every node that was visited, by name: what checks compare between nodes."""
     dns_seen: Mapping[str, DnsSeen] = field(default_factory=dict)
     """Of every node that was visited, by name: its kubelet's domain and its pods' servers."""
+
+    @property
+    def odd_fields(self) -> Iterator[OddFieldSeen]:
+        """Fields of API objects that were left out, or that Kubernetes reads as something else."""
+        return odd_fields(readable(self.api).odd)
 
     @property
     def coredns(self) -> CoreDns:

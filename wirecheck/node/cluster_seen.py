@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from wirecheck.addresses import IPNetwork, contains, network
+from wirecheck.api_index.cluster_dns import ClusterDns, cluster_dns
 from wirecheck.api_index.destinations import Destinations
 from wirecheck.api_index.dns import Dns, dns_of
 from wirecheck.api_index.dns_names import ServiceNames
@@ -22,6 +23,7 @@ from wirecheck.api_index.node_kinds import kind_of, why_left_out
 from wirecheck.api_index.nodes import NodeIndex
 from wirecheck.api_index.pod import Pod
 from wirecheck.api_index.pods import PodIndex
+from wirecheck.api_index.readable import readable
 from wirecheck.api_index.service import ServiceKey, cluster_ips, service_key
 from wirecheck.api_index.service_addresses import ServiceAddresses
 from wirecheck.api_index.service_blocks import ServiceBlock, blocks_of
@@ -53,6 +55,10 @@ class ClusterSeen:
         default_factory=ReaderCache, compare=False, repr=False, kw_only=True
     )
     """The cache of rule readers from one node to the next."""
+
+    def __post_init__(self) -> None:
+        """Bring the API objects into the form that everything else relies on."""
+        object.__setattr__(self, "api", readable(self.api))
 
     @property
     def ref(self) -> Ref:
@@ -121,8 +127,7 @@ class ClusterSeen:
     @cached_property
     def helpers_of_the_run(self) -> Mapping[str, PodObject]:
         """The Ready helper pods that this run created, by node."""
-        record = self.index.helper_pods
-        return helpers_of(self.api, record.run) if record else {}
+        return helpers_of(self.api, self.index.helper_pods)
 
     # Nodes and pods.
 
@@ -165,7 +170,7 @@ class ClusterSeen:
 
     @property
     def pods(self) -> tuple[Pod, ...]:
-        """The cluster's own pods: all but helper pods."""
+        """The cluster's own pods: all except the helper pods of the run."""
         return self.pod_index.own
 
     @cached_property
@@ -176,7 +181,7 @@ class ClusterSeen:
     @cached_property
     def pod_index(self) -> PodIndex:
         """The pods by node and by address."""
-        return PodIndex(self.api)
+        return PodIndex(self.api, self.index.helper_pods)
 
     # Services.
 
@@ -221,6 +226,11 @@ class ClusterSeen:
     def dns(self) -> Dns:
         """The cluster's DNS."""
         return dns_of(self.api, self.pods, self.slices)
+
+    @cached_property
+    def cluster_dns(self) -> ClusterDns:
+        """The cluster's DNS as API objects, with the ports of its replicas."""
+        return cluster_dns(self.api)
 
     @cached_property
     def names(self) -> ServiceNames:

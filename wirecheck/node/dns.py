@@ -14,6 +14,7 @@ from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.node.answer_times import AnswerTimes
 from wirecheck.node.dns_domain import DnsDomain, in_its_domain
 from wirecheck.node.dns_known import OWN_SERVER, DnsKnown
+from wirecheck.node.dns_policies import DnsPolicies
 from wirecheck.node.dns_samples import Sample, Samples
 from wirecheck.node.dns_servers import DnsServers
 from wirecheck.node.netns import Netns
@@ -144,8 +145,8 @@ class NodeDns:
         for probe in probes:
             if probe.inode in pods:
                 second = second_of(probe)
-                pod = _with_redirect(*pods[probe.inode])
-                yield pod, self._lookup(probe), self._lookup(second)
+                first = self._lookup(probe)
+                yield self._with_reason(*pods[probe.inode], first), first, self._lookup(second)
 
     @property
     def unknown_names(self) -> Iterator[tuple[Pod, Lookup]]:
@@ -286,9 +287,14 @@ class NodeDns:
 
     def _with_reason(self, pod: Pod, netns: Netns, lookup: Lookup) -> Pod:
         """Return the pod with what may stop its traffic, such as a service mesh."""
+        pod = replace(pod, restricted_by=self._policies.why_lost(pod, lookup))
         pod = _with_redirect(pod, netns)
         reason = pod.restricted_by or self._unread_policies.why_lost(netns, lookup)
         return replace(pod, restricted_by=reason)
+
+    @cached_property
+    def _policies(self) -> DnsPolicies:
+        return DnsPolicies(self.seen, self.servers)
 
     def _lookups_at_replicas(self) -> Iterator[tuple[Pod, Lookup]]:
         if not self.seen.cluster.dns.replicas:

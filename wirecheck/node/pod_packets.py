@@ -65,10 +65,13 @@ class PodPackets:
 
     def _unrestricted(self, pods: Iterable[Pod]) -> Mapping[int, IPAddress]:
         """An address of each family, of the first pod that no policy selects."""
-        policies = self.seen.cluster.api.network_policies
+        api = self.seen.cluster.api
         found: dict[int, IPAddress] = {}
         for pod in sorted(pods, key=lambda each: (each.namespace, each.name)):
-            is_free = not (pod.restricted_by or ingress_policy_of(pod.object, policies))
+            policy = ingress_policy_of(
+                pod.object, api.network_policies, rules_read=api.policy_rules_read
+            )
+            is_free = not (pod.restricted_by or policy)
             if pod.has_own_netns and is_free:
                 for each in sorted(pod.addresses, key=str):
                     found.setdefault(each.version, each)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress, address
-from wirecheck.api_index.helper_pods import is_helper
 from wirecheck.api_index.node_kinds import why_left_out
 from wirecheck.api_index.nodes import CONTROL_PLANE
 from wirecheck.api_index.pod import Pod
@@ -187,7 +186,9 @@ class NodeReach:
         hidden = (self.namespaces.why_hidden(pod) for pod in (source, *behind) if pod)
         restricted_by = source.restricted_by if source else ""
         return Reached(
-            ref=self.seen.part(f"from {_start(source)} to {self._end(where, contact.port, port)}"),
+            ref=self.seen.part(
+                f"from {self._start(source)} to {self._end(where, contact.port, port)}"
+            ),
             contact=contact,
             source=source,
             target=target,
@@ -254,6 +255,17 @@ class NodeReach:
         helpers = self.seen.cluster.pod_index.helpers_by_node.get(self.seen.name, ())
         return {pod.cgroup_uid: pod for pod in (*self.seen.pods, *helpers)}
 
+    def _start(self, source: Pod | None) -> str:
+        if source is None:
+            return "the node"
+        if source.ref.uid in self._helper_uids:
+            return "the helper pod"
+        return f"{source.namespace}/{source.name}"
+
+    @cached_property
+    def _helper_uids(self) -> Set[str]:
+        return frozenset(each.ref.uid for each in self.seen.cluster.pod_index.helpers)
+
     @property
     def _helpers(self) -> Mapping[IPAddress, Sequence[Pod]]:
         return self.seen.cluster.pod_index.helpers_by_address
@@ -262,14 +274,6 @@ class NodeReach:
 def _has_arrived(contact: Contact) -> bool:
     """Whether the target answered: the kernel of the target refuses a connection, too."""
     return contact.made > 0 or contact.error == "refused"
-
-
-def _start(source: Pod | None) -> str:
-    if source is None:
-        return "the node"
-    if is_helper(source.object):
-        return "the helper pod"
-    return f"{source.namespace}/{source.name}"
 
 
 def _spelled(where: IPAddress) -> str:

@@ -13,6 +13,7 @@ import pytest
 from wirecheck.run.durations import read_duration
 from wirecheck.run.intervals import read_intervals
 from wirecheck.run.renamed_options import RENAMED
+from wirecheck.run.report_mode import read_mode
 from wirecheck.run.shard import read_shard
 from wirecheck.run.target_version import read_target_version
 
@@ -85,6 +86,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "type": count,
         "metavar": "N",
         "help": "remove all but the newest N reports of --report-dir",
+    },
+    "report-mode": {
+        "type": reading(read_mode),
+        "metavar": "MODE",
+        "help": "who may read the report's folder: 0750 for a collector in its group; default 0700",
     },
     "history": {"type": Path, "metavar": "FILE", "help": "append a line about the run to FILE"},
     "fail-on": {

@@ -119,6 +119,8 @@ class ItemResult(ResultPart, frozen=True, tag="item"):
     """Objects that are inconclusive because they changed in every round."""
     unjudged: dict[str, int] = {}
     """The number of other inconclusive objects, by reason, e.g. the name of an egress policy."""
+    conclusive: int | None = None
+    """The number of objects that could be decided; None if the check does not count them."""
 
 
 class ClusterRecord(ResultPart, frozen=True):

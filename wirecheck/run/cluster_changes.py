@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from wirecheck.api_index.helper_pods import without_helpers
 from wirecheck.api_index.pod import Pod
 from wirecheck.node.named_values import COUNT, facts_of
 from wirecheck.parse.rule_counts import RuleCounts
@@ -91,7 +90,7 @@ def _images(api: ApiObjects) -> Mapping[str, set[str]]:
     That is all of kube-system, and wherever it lives what runs on every node's own network.
     """
     found: dict[str, set[str]] = defaultdict(set)
-    for pod in map(Pod, without_helpers(api.pods)):
+    for pod in map(Pod, api.pods):
         workload = pod.ref.workload
         if workload == f"Node/{pod.node_name}":
             # A static pod, which is called NAME-NODE.

@@ -92,7 +92,7 @@ def examine(request: Request, progress: RunProgress) -> Examination:
         return found
     source = LiveCluster(request, inventory, api)
     session = Session(source, progress)
-    found.say("objects", objects_counted(source.objects))
+    found.say("objects", objects_counted(source.objects, None))
     _report_rights(found, api)
     _report_access(found, source)
     methods = source.access.usable

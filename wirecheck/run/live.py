@@ -191,7 +191,7 @@ class LiveCluster:
             return _Prepared(self._listing, options)
         for note in without_helper(made):
             progress.say(note)
-        options = replace(options, contacts=True, helpers=made.run)
+        options = replace(options, contacts=True, helpers=made)
         return _Prepared(self._read(self.objects.nodes), options, made)
 
     def _read(self, known: Sequence[NodeObject] = ()) -> Listing:

@@ -16,6 +16,7 @@ from wirecheck.report.format import DeliveryError
 from wirecheck.report.trend import MOST_RUNS, trends
 from wirecheck.results import history, jsonl
 from wirecheck.results.records import Results
+from wirecheck.run.report_mode import PRIVATE, set_mode
 from wirecheck.run.report_retention import KEPT, PART, hold, prune, remove_abandoned
 from wirecheck.run.request import Request, RequestError
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
@@ -40,10 +41,17 @@ class ReportFolder:
     final: Path
     held: int
     """A descriptor whose lock shows other runs that this one is still running."""
+    mode: int = PRIVATE
+    """That of the finished folder; until then nobody else may read it."""
 
     @classmethod
     def create(
-        cls, parent: Path, started: float, keep: int | None = None, spared: Path | None = None
+        cls,
+        parent: Path,
+        started: float,
+        keep: int | None = None,
+        spared: Path | None = None,
+        mode: int = PRIVATE,
     ) -> ReportFolder:
         """Make a new folder in `parent`, named after the run's start. Raises RequestError.
 
@@ -61,14 +69,15 @@ class ReportFolder:
             if final.exists():
                 continue
             try:
-                part.mkdir(parents=True)
+                parent.mkdir(parents=True, exist_ok=True)
+                part.mkdir(PRIVATE)
             except FileExistsError:
                 continue
             except OSError as error:
                 raise _unwritable(parent, error) from None
             held = hold(part)
             if held is not None:
-                return cls(part, final, held)
+                return cls(part, final, held, mode)
         raise RequestError(f"{parent} has too many reports of {name}; name another --report-dir.")
 
     @property
@@ -106,6 +115,7 @@ class ReportFolder:
             write_whole(self.part / "results.jsonl", jsonl.render(results))
             write_whole(self.part / "junit.xml", junit.render(results))
             write_whole(self.part / "report.html", html.render(results, trends(runs)))
+            set_mode(self.part, self.mode)
             self.part.rename(self.final)
         except OSError as error:
             raise UnwrittenError(str(_unwritable(self.part, error)), results) from None

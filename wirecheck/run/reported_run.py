@@ -126,6 +126,7 @@ class ReportedRun:
                 self._wall_clock,
                 self.request.keep,
                 spared=self.request.baseline,
+                mode=self.request.report_mode,
             )
         try:
             folder = self._folder.snapshot if self._folder else Path()

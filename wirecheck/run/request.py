@@ -20,6 +20,7 @@ from wirecheck.inventory.file import (
 )
 from wirecheck.results.exit_statuses import INCOMPLETE, NOTHING_TO_DO, USAGE
 from wirecheck.results.history import NAME as HISTORY
+from wirecheck.run.report_mode import PRIVATE
 from wirecheck.run.shard import Shard
 from wirecheck.snapshot.folder import SnapshotError, SnapshotPathError
 
@@ -56,6 +57,8 @@ class Request:
     report_dir: Path = Path("reports")
     keep: int | None = None
     """How many reports stay in `report_dir`; None for all."""
+    report_mode: int = PRIVATE
+    """The mode of the run's folder there; its files have the same, without `x`."""
     nodes: tuple[str, ...] = ()
     """Globs: only these nodes are visited and evaluated; all without one."""
     namespaces: tuple[str, ...] = ()

@@ -15,9 +15,8 @@ import msgspec
 
 from wirecheck.collect.api.changes import changes_since
 from wirecheck.collect.api.client import Api, ApiError
-from wirecheck.collect.plan.dns import queries
 from wirecheck.collect.plan.unvisitable import why_unvisitable
-from wirecheck.collect.plan.visit_plan import Plan, RoundOptions, planner_of
+from wirecheck.collect.plan.visit_plan import Plan, Planner, RoundOptions, planner_of
 from wirecheck.collect.pods.agent_pods import AgentPods
 from wirecheck.collect.visit import visit_all
 from wirecheck.evaluation.selection import EVERYTHING, Selection
@@ -120,12 +119,13 @@ class LiveRounds:
         methods = {name: method for name, method in access.usable.items() if name not in visits}
         reached, refused = self._with_agents(methods, nodes, objects)
         visits |= refused
-        visits |= self._visits(number, objects, nodes, reached)
+        planner = planner_of(objects, self.options)
+        visits |= self._visits(number, planner, nodes, reached)
         visits |= self._gone(visits, problems)
         changes = self._changes(objects, problems)
         known = self.writer.index
         self.writer.index = msgspec.structs.replace(
-            known, queries={**known.queries, **queries(objects, self.options.external_names)}
+            known, queries={**known.queries, **planner.queries}
         )
         self.writer.finish_round(
             RoundRecord(
@@ -135,6 +135,7 @@ class LiveRounds:
                 changes=list(changes),
                 problems=problems,
                 api_time=listing.api_time,
+                unplanned=list(planner.problems),
             )
         )
 
@@ -146,13 +147,12 @@ class LiveRounds:
     def _visits(
         self,
         number: int,
-        objects: ApiObjects,
+        planner: Planner,
         nodes: Mapping[str, NodeObject],
         methods: Mapping[str, AccessMethod],
     ) -> dict[str, VisitRecord]:
         visits: dict[str, VisitRecord] = {}
         methods = {name: method for name, method in methods.items() if name in nodes}
-        planner = planner_of(objects, self.options)
 
         def plans(name: str) -> Plan:
             return planner.plan(name, self.writer.known_blocks)

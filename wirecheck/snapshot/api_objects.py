@@ -21,6 +21,21 @@ from wirecheck.snapshot.objects.runtime_class import RuntimeClassObject
 from wirecheck.snapshot.objects.service import ServiceObject
 
 
+class OddField(ApiStruct, frozen=True):
+    """A field of one object that does not have a usable value, and is left out."""
+
+    kind: str
+    name: str
+    field: str
+    """`spec.containers[0].ports[0].hostIP`."""
+    found: str
+    """The value, or why it cannot be decoded; shortened."""
+    namespace: str = ""
+    uid: str = ""
+    read_as: str = ""
+    """What Kubernetes' components read it as; empty if they cannot read it either."""
+
+
 class ApiObjects(ApiStruct, frozen=True, weakref=True):
     """Everything read from the API in one round.
 
@@ -49,6 +64,10 @@ class ApiObjects(ApiStruct, frozen=True, weakref=True):
     """The uid of namespace kube-system: the usual identity of a cluster."""
     mounts_read: bool = False
     """Whether the pods show what they mount; older programs did not read that."""
+    policy_rules_read: bool = False
+    """Whether NetworkPolicies have their rules; older programs did not read those."""
+    undecodable: list[OddField] = []
+    """Fields that were left out when the API was read, because they have another type."""
 
 
 OTHER_LABELS = "other labels"

@@ -6,6 +6,7 @@ names, only regular files are opened, and their decompressed size is limited.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import os
@@ -41,6 +42,9 @@ MOST_KNOWN_BLOCKS = 100_000
 
 LATEST = 253_402_300_799
 """The end of the year 9999 in seconds since the epoch: Python has no later date."""
+
+PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
+"""A snapshot shows everything about a cluster's network: nobody else may read it."""
 
 Content = TypeVar("Content", bound=Struct)
 Identity = tuple[str, int, int, int]
@@ -199,6 +203,10 @@ class SnapshotWriter:
         if (path / INDEX).exists():
             raise SnapshotPathError(f"{path} contains a snapshot already; name another folder.")
         self.path = path
+        with contextlib.suppress(OSError):  # which writing the index reports
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.mkdir(PRIVATE_FOLDER)
         self.index = index
         self.known_blocks: tuple[str, ...] = ()
         """The stored blocks, the most recently used ones last."""
@@ -254,10 +262,18 @@ class SnapshotWriter:
         """Write a file that is complete as soon as it has its name."""
         file = self.path / name
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(file, data)
+            self._make(file.parent)
+            write_whole(file, data, PRIVATE_FILE)
         except OSError as error:
             raise SnapshotError(f"{file} cannot be written: {error.strerror}.") from None
+
+    def _make(self, folder: Path) -> None:
+        """Make a folder within the snapshot, and those that it is in."""
+        if folder != self.path and not folder.exists():
+            self._make(folder.parent)
+            folder.mkdir(PRIVATE_FOLDER, exist_ok=True)
+        elif not folder.exists():
+            folder.mkdir(PRIVATE_FOLDER, parents=True)
 
 
 def _api_file(number: int) -> Path:

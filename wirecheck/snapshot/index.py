@@ -92,6 +92,8 @@ class RoundRecord(SnapshotPart, frozen=True):
     api_time: float = 0.0
     """When the API was read, by the API server's own clock: seconds since the epoch. 0 in
     recordings of older versions."""
+    unplanned: list[str] = []
+    """What could not be planned for any node, as sentences."""
 
 
 class ClusterIdentity(SnapshotPart, frozen=True):
@@ -129,6 +131,8 @@ class HelperPodsRecord(SnapshotPart, frozen=True):
     """The value of their label, see `run_labels`."""
     nodes: dict[str, str] = {}
     """Each node that should have one, with the reason if none started."""
+    namespace: str = ""
+    """Where they run; empty in recordings of older versions."""
 
 
 class SnapshotIndex(SnapshotPart, frozen=True):

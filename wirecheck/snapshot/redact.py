@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -40,11 +40,16 @@ class Dictionary:
 
 
 def redact(
-    snapshot: Snapshot, folder: Path, plugins: PluginNames, key: bytes | None = None
+    snapshot: Snapshot,
+    folder: Path,
+    plugins: PluginNames,
+    key: bytes | None = None,
+    forced: Iterable[str] = (),
 ) -> Dictionary:
     """Write the redacted snapshot to the new folder; returns the replacements.
 
-    `plugins` are the names that CNI plugins use in every cluster. `key` is for tests.
+    `plugins` are the names that CNI plugins use in every cluster. `key` is for tests. `forced` are
+    words that are replaced although wirecheck knows them.
     Raises SnapshotError if a part cannot be read or written, and RedactionError if it cannot be
     redacted without changing verdicts.
     """
@@ -57,7 +62,7 @@ def redact(
     ranges = [range_ for api in apis.values() for range_ in _ranges(api)]
     names = NameMap(secret, plugins)
     addresses = AddressMap(secret, ranges)
-    fields = Fields(TextMap(addresses, names, plugins.devices))
+    fields = Fields(TextMap(addresses, names, plugins.devices, forced))
     # The objects of every round come first: texts are searched for their names.
     mapped = {number: cast(ApiObjects, fields.struct(api)) for number, api in apis.items()}
     nodes = {node.metadata.name for api in apis.values() for node in api.nodes}

@@ -1,7 +1,7 @@
-"""Defines how each field of a snapshot is redacted; a field that is not named is free text.
+"""Redacts the types of a snapshot, field by field: the table's policy, then unknown words.
 
 In free text, addresses, hashes and every known name that is a separate word are replaced. Fields
-with words of Kubernetes, the kernel and wirecheck are named here to keep them, because a Service
+with words of Kubernetes, the kernel and wirecheck are in the table to keep them, because a Service
 may be called `unicast`.
 """
 
@@ -17,185 +17,24 @@ from msgspec import Struct
 from wirecheck.snapshot.blocks import BlockText
 from wirecheck.snapshot.objects.metadata import ALLOWED_ANNOTATIONS
 from wirecheck.snapshot.redact_dns import redacted_answer
+from wirecheck.snapshot.redact_table import (
+    DOMAIN,
+    FIELDS,
+    IMAGE,
+    IPTABLES,
+    KEEP,
+    NAME,
+    OPAQUE,
+    PORT,
+    UNTOUCHED,
+)
 from wirecheck.snapshot.redact_text import RedactionError, TextMap
-
-KEEP = "keep"
-NAME = "name"
-DOMAIN = "domain"
-IMAGE = "image"
-PORT = "port"
-OPAQUE = "opaque"
-IPTABLES = "iptables"
 
 KEPT_TABLE = re.compile(
     r"raw|mangle|nat|filter|security|kube-proxy|firewalld|talos|calico|crowdsec6?|f2b-table"
     r"|cni_hostport|crio-hostports|docker-bridges|netavark|flannel-ipv[46]|kindnet-[a-z-]+"
 )
 """Names of nftables tables of well-known programs, which checks need and which reveal nothing."""
-
-FIELDS: Mapping[str, str] = {
-    "OwnerReference.kind": KEEP,
-    "OwnerReference.name": NAME,
-    "OwnerReference.uid": OPAQUE,
-    "Metadata.name": NAME,
-    "Metadata.namespace": NAME,
-    "Metadata.uid": OPAQUE,
-    "Metadata.resource_version": KEEP,
-    "Metadata.creation_timestamp": KEEP,
-    "Metadata.deletion_timestamp": KEEP,
-    "Metadata.written": KEEP,
-    "Metadata.status_written": KEEP,
-    "ManagedFields.*": KEEP,
-    "Condition.*": KEEP,
-    "NodeCondition.type": KEEP,
-    "NodeCondition.status": KEEP,
-    "NodeCondition.reason": KEEP,
-    "NodeCondition.last_transition_time": KEEP,
-    "NodeAddress.type": KEEP,
-    "NodeAddress.address": DOMAIN,
-    "Taint.key": KEEP,
-    "Taint.effect": KEEP,
-    "Taint.value": NAME,
-    "NodeSpec.provider_id": NAME,
-    "NodeSpec.*": OPAQUE,
-    "NodeInfo.machine_id": OPAQUE,
-    "NodeInfo.system_uuid": OPAQUE,
-    "NodeInfo.boot_id": OPAQUE,
-    "NodeInfo.*": KEEP,
-    "ContainerPort.name": PORT,
-    "ContainerPort.host_ip": OPAQUE,
-    "ContainerPort.protocol": KEEP,
-    "Container.name": NAME,
-    "Container.image": IMAGE,
-    "Container.restart_policy": KEEP,
-    "VolumeMount.mount_path": KEEP,
-    "VolumeMount.*": NAME,
-    "KeyToPath.*": KEEP,
-    "ConfigMapFiles.name": NAME,
-    "Volume.name": NAME,
-    "DnsOption.*": KEEP,
-    "DnsConfig.nameservers": OPAQUE,
-    "DnsConfig.searches": DOMAIN,
-    "PodSpec.node_name": NAME,
-    "PodSpec.hostname": NAME,
-    "PodSpec.subdomain": NAME,
-    "PodSpec.*": KEEP,
-    "PodIP.ip": OPAQUE,
-    "StateTerminated.*": KEEP,
-    "ContainerState.running": KEEP,
-    "ContainerStatus.name": NAME,
-    "ContainerStatus.image": IMAGE,
-    "ContainerStatus.container_id": OPAQUE,
-    "PodStatus.phase": KEEP,
-    "PodStatus.start_time": KEEP,
-    "PodStatus.*": OPAQUE,
-    "ServicePortSpec.name": PORT,
-    "ServicePortSpec.target_port": PORT,
-    "ServicePortSpec.*": KEEP,
-    "ServiceSpec.external_name": DOMAIN,
-    "ServiceSpec.cluster_ip": OPAQUE,
-    "ServiceSpec.cluster_ips": OPAQUE,
-    "ServiceSpec.external_ips": OPAQUE,
-    "ServiceSpec.load_balancer_source_ranges": OPAQUE,
-    "ServiceSpec.*": KEEP,
-    "LoadBalancerIngress.ip": OPAQUE,
-    "LoadBalancerIngress.hostname": DOMAIN,
-    "LoadBalancerIngress.ip_mode": KEEP,
-    "TargetRef.kind": KEEP,
-    "TargetRef.name": NAME,
-    "TargetRef.namespace": NAME,
-    "TargetRef.uid": OPAQUE,
-    "HintZone.name": NAME,
-    "Endpoint.addresses": DOMAIN,
-    "Endpoint.hostname": NAME,
-    "Endpoint.node_name": NAME,
-    "Endpoint.zone": NAME,
-    "EndpointPort.name": PORT,
-    "EndpointPort.protocol": KEEP,
-    "EndpointSliceObject.address_type": KEEP,
-    "NetworkPolicySpec.policy_types": KEEP,
-    "RuntimeClassObject.handler": KEEP,
-    "IpPoolSpec.cidr": OPAQUE,
-    "OtherPolicyObject.kind": KEEP,
-    "OtherPolicyObject.directions": KEEP,
-    "ApiObjects.policy_kinds": KEEP,
-    "Toleration.value": NAME,
-    "Toleration.*": KEEP,
-    "DaemonPodSpec.node_name": NAME,
-    "PolicyRule.*": KEEP,
-    "RoleSubject.kind": KEEP,
-    "RoleSubject.name": NAME,
-    "RoleSubject.namespace": NAME,
-    "RoleRef.kind": KEEP,
-    "RoleRef.name": NAME,
-    "ApiObjects.resource_versions": KEEP,
-    "ApiObjects.server_version": KEEP,
-    "ApiObjects.cluster_uid": OPAQUE,
-    "Change.kind": KEEP,
-    "Change.what": KEEP,
-    "Change.name": NAME,
-    "Change.namespace": NAME,
-    "Change.uid": OPAQUE,
-    "VisitRecord.status": KEEP,
-    "VisitRecord.proxy_mode": KEEP,
-    "VisitRecord.slow": KEEP,
-    "ClusterIdentity.context": NAME,
-    "ClusterIdentity.name": NAME,
-    "ClusterIdentity.uid": OPAQUE,
-    "ClusterIdentity.version": KEEP,
-    "HelperPodsRecord.run": NAME,
-    "SnapshotIndex.wirecheck": KEEP,
-    "SnapshotIndex.thresholds": KEEP,
-    "SnapshotIndex.upgrade_target": KEEP,
-    "SnapshotIndex.dns_domain": DOMAIN,
-    "Link.alias": NAME,
-    "Link.*": OPAQUE,
-    "Address.*": OPAQUE,
-    "Route.*": OPAQUE,
-    "Rule.other_selectors": KEEP,
-    "Rule.*": OPAQUE,
-    "Neighbour.*": OPAQUE,
-    "Fdb.*": OPAQUE,
-    "Listener.*": OPAQUE,
-    "DeviceProgram.*": OPAQUE,
-    "Namespace.filters": OPAQUE,
-    "Namespace.redirect": IPTABLES,
-    "PodProcesses.runtime": KEEP,
-    "PodProcesses.uid": OPAQUE,
-    "Command.argv": OPAQUE,
-    "Command.problem": OPAQUE,
-    "Command.blocks": KEEP,
-    "Try.error": OPAQUE,
-    "Probe.transport": KEEP,
-    "Probe.server": OPAQUE,
-    "Probe.purpose": KEEP,
-    "Kubelet.*": OPAQUE,
-    "Contact.purpose": KEEP,
-    "Contact.*": OPAQUE,
-    "Host.hostname": DOMAIN,
-    "Host.machine_id": OPAQUE,
-    "Host.boot_id": OPAQUE,
-    "Host.*": KEEP,
-    "ConntrackSample.counters": KEEP,
-    "CniConfiguration.network": NAME,
-    "CniConfiguration.plugins": KEEP,
-    "CniConfiguration.ipam": KEEP,
-    "CniConfiguration.data_folders": OPAQUE,
-    "CniReservation.folder": OPAQUE,
-    "CniReservation.network": NAME,
-    "CniReservation.address": OPAQUE,
-    "CniFiles.binaries": KEEP,
-    "CniFiles.data_folders": OPAQUE,
-    "CniRuntime.program": KEEP,
-    "CniRuntime.*": OPAQUE,
-    "SysctlFile.*": OPAQUE,
-    "SettingsFile.*": OPAQUE,
-    "DeviceManagers.running": KEEP,
-    "KernelLine.pattern": KEEP,
-    "NodeDocument.program": KEEP,
-    "NodeDocument.seconds": KEEP,
-}
-"""By `TYPE.FIELD`, or `TYPE.*` for all other fields of the type."""
 
 Special = Callable[["Fields", Any], Any]
 
@@ -231,6 +70,25 @@ class Fields:
     def _field(self, kind: str, field: str, value: Any) -> Any:
         if value is None:
             return None
+        redacted = self._by_policy(kind, field, value)
+        if f"{kind}.{field}" in UNTOUCHED:
+            return redacted
+        return self._known_words(redacted)
+
+    def _known_words(self, value: Any) -> Any:
+        """Replaces every unknown word, also in keys; members of structs have lost theirs."""
+        match value:
+            case str():
+                return self.texts.known_words(value)
+            case list():
+                return [self._known_words(each) for each in value]
+            case dict():
+                return {
+                    self._known_words(key): self._known_words(each) for key, each in value.items()
+                }
+        return value
+
+    def _by_policy(self, kind: str, field: str, value: Any) -> Any:
         if special := SPECIAL.get(f"{kind}.{field}"):
             return special(self, value)
         policy = FIELDS.get(f"{kind}.{field}") or FIELDS.get(f"{kind}.*")
@@ -326,19 +184,22 @@ def _command(fields: Fields, key: str, command: Any) -> Any:
         output = texts.opaque(command.output)
     else:
         output = texts.free(command.output)
-    return msgspec.structs.replace(mapped, output=output)
+    return msgspec.structs.replace(mapped, output=texts.known_words(output))
 
 
 def _nft_table(fields: Fields, command: Any) -> Any:
     """Any program's table. It is left out if it has a range of addresses that is not a prefix."""
+    texts = fields.texts
     family, _, name = " ".join(command.argv[-2:]).partition(" ")
-    argv = [*command.argv[:-2], *_label(fields, f"{family} {name}").split(" ")]
+    label = _label(fields, f"{family} {name}").split(" ")
+    argv = [texts.known_words(each) for each in (*command.argv[:-2], *label)]
+    bare = fields.struct(msgspec.structs.replace(command, argv=[], output=""))
     try:
-        output = fields.texts.nft_table(command.output)
+        output = texts.known_words(texts.nft_table(command.output))
     except RedactionError:
         reason = "left out: it has ranges of addresses"
-        return msgspec.structs.replace(command, argv=argv, output="", status=None, problem=reason)
-    return msgspec.structs.replace(fields.struct(command), argv=argv, output=output)
+        return msgspec.structs.replace(bare, argv=argv, status=None, problem=reason)
+    return msgspec.structs.replace(bare, argv=argv, output=output)
 
 
 def _native_part(fields: Fields, line: str) -> str:
@@ -351,7 +212,9 @@ def _http(fields: Fields, answers: dict[str, Any]) -> dict[str, Any]:
     texts = fields.texts
     return {
         key: msgspec.structs.replace(
-            each, body=texts.proxy_configuration(each.body), error=texts.opaque(each.error)
+            each,
+            body=texts.known_words(texts.proxy_configuration(each.body)),
+            error=texts.known_words(texts.opaque(each.error)),
         )
         for key, each in answers.items()
     }

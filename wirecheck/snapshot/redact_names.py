@@ -82,6 +82,14 @@ class NameMap:
         self._remember(known, mapped)
         return mapped
 
+    def word(self, known: str) -> str:
+        """The replacement of a word, the same as in names."""
+        return self._word(known)
+
+    def is_replacement(self, word: str) -> bool:
+        """Whether the word is one that replaces another."""
+        return word in self._taken
+
     def _remember(self, known: str, mapped: str) -> None:
         has_letter = any(each.isalpha() for each in known)
         if mapped != known and len(known) > 1 and has_letter:

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Any
 
+from wirecheck.addresses import api_address, api_network
 from wirecheck.snapshot.blocks import Block, BlockText, TextStore
 from wirecheck.snapshot.redact_addresses import AddressMap
 from wirecheck.snapshot.redact_names import NameMap
+from wirecheck.snapshot.redact_vocabulary import Vocabulary
 
 PATTERN = r"""
     (?P<uuid>(?<![0-9a-fA-F])[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}(?![0-9a-fA-F]))
@@ -55,11 +57,18 @@ class RedactionError(Exception):
 class TextMap:
     """The replacements, applied to whole texts."""
 
-    def __init__(self, addresses: AddressMap, names: NameMap, devices: Iterable[str]) -> None:
+    def __init__(
+        self,
+        addresses: AddressMap,
+        names: NameMap,
+        devices: Iterable[str],
+        forced: Iterable[str] = (),
+    ) -> None:
         prefixes = "|".join(map(re.escape, sorted({*devices, *DEVICES}, reverse=True)))
         self._pattern = re.compile(PATTERN.replace("DEVICES", prefixes), re.VERBOSE)
         self.addresses = addresses
         self.names = names
+        self._vocabulary = Vocabulary(names.word, names.is_replacement, prefixes, forced)
         self._mapped: dict[str, Block] = {}
         self._store = TextStore()
         self._kinds: dict[str, Callable[[re.Match[str]], str]] = {
@@ -83,6 +92,10 @@ class TextMap:
         kept = set(WORD.findall(keep))
         text = USER.sub("://", text)
         return WORD.sub(lambda found: self._known(found.group(), kept), self.opaque(text))
+
+    def known_words(self, text: str) -> str:
+        """Replaces every word that is neither wirecheck's own nor a replacement."""
+        return self._vocabulary.apply(text)
 
     def _known(self, word: str, kept: set[str]) -> str:
         if word in kept:
@@ -115,10 +128,13 @@ class TextMap:
         return text if text.isdigit() else self.names.hexadecimal(text)
 
     def _address(self, found: re.Match[str]) -> str:
+        text = found.group()
         try:
-            return self.addresses.text(found.group())
+            return self.addresses.text(text)
         except ValueError:
-            return found.group()
+            known = api_network(text) if "/" in text else api_address(text)
+            # An old form stays one: `010.0.0.1` is an address with an oddity.
+            return f"0{self.addresses.text(str(known))}" if known and known.version == 4 else text
 
     def _range(self, found: re.Match[str]) -> str:
         raise RedactionError(
@@ -157,6 +173,7 @@ class TextMap:
         if known is None:
             is_nft = block.text.startswith(("{", ", {"))
             mapped = self._nft_block(block.text) if is_nft else self.iptables(block.text)
+            mapped = self.known_words(mapped)
             known = self._mapped[block.digest] = self._store.block_of(mapped)
         return known
 

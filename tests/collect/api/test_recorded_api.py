@@ -78,8 +78,10 @@ def test_real_pages_give_the_recorded_objects(
     assert len(expected.pods) > 30
     found = without_times(api.read())
     versions = dict.fromkeys(expected.resource_versions, str(server.version))
-    # The objects were recorded before mounts and the times of writing were read.
-    assert found == msgspec.structs.replace(expected, resource_versions=versions, mounts_read=True)
+    # The objects were recorded before mounts, rules of policies and the times of writing were read.
+    assert found == msgspec.structs.replace(
+        expected, resource_versions=versions, mounts_read=True, policy_rules_read=True
+    )
     assert api.problems == []
 
 

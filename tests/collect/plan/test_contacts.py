@@ -16,6 +16,7 @@ from wirecheck.collect.plan.planned_contact import PlannedContact
 from wirecheck.collect.plan.visit_plan import RoundOptions, plan_for
 from wirecheck.collect.pods.helper_manifest import PORT
 from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.index import HelperPodsRecord
 
 
 def described(nodes: int = 2):
@@ -104,6 +105,9 @@ def test_nothing_is_planned_where_it_was_not_asked_for():
     assert plan_for(api(), "n1", RoundOptions(contacts=False)).contacts is None
 
 
+RUN_OF_HELPERS = HelperPodsRecord("run-1", namespace="helpers")
+
+
 def helped(count: int, without: frozenset[str] = frozenset()):
     """A helper pod of the run on each node, and one that another run has left."""
     objects = described(count)
@@ -116,7 +120,9 @@ def helped(count: int, without: frozenset[str] = frozenset()):
 
 def to_helpers(objects, node: str, purpose: str) -> set[tuple[str, str]]:
     """(source, address) of what is asked of helper pods."""
-    plan = plan_for(msgspec.convert(objects, ApiObjects), node, RoundOptions(helpers="run-1"))
+    plan = plan_for(
+        msgspec.convert(objects, ApiObjects), node, RoundOptions(helpers=RUN_OF_HELPERS)
+    )
     contacts = [each for each in plan.contacts.contacts if each.purpose == purpose]
     assert all((each.port, each.messages) == (PORT, MESSAGES) for each in contacts)
     assert len(contacts) == len({(each.source, each.address) for each in contacts})
@@ -165,11 +171,12 @@ def test_nodes_without_a_helper_take_no_places_of_the_sample():
 def test_nothing_else_is_asked_of_helpers_nor_from_them():
     plain, objects = described(3), helped(3)
     # Without other pods on the node a helper would be the only one to stand for it.
+    objects["pods"].pop()  # that of another run is a pod like any other
     for each in (plain, objects):
         each["pods"] = [pod for pod in each["pods"] if pod["metadata"]["name"] != "web"]
     helpers = {"helper", "own helper"}
     for node in ("n1", "n2"):
-        options = RoundOptions(helpers="run-1")
+        options = RoundOptions(helpers=RUN_OF_HELPERS)
         before = plan_for(msgspec.convert(plain, ApiObjects), node, RoundOptions())
         after = plan_for(msgspec.convert(objects, ApiObjects), node, options)
         rest = [each for each in after.contacts.contacts if each.purpose not in helpers]
@@ -209,3 +216,18 @@ def test_the_number_of_places_to_listen_is_bounded():
     ]
 
     assert len(serving(objects)) == MOST_SERVING
+
+
+@pytest.mark.parametrize(("namespace", "run"), [("shop", "run-1"), ("helpers", "run-2")])
+def test_a_pod_with_the_labels_of_a_helper_is_a_pod_like_any_other(namespace: str, run: str):
+    """Whoever may create a pod chooses its labels, and must not hide it with them."""
+    objects = helped(2)
+    false = helper("n1", "10.244.1.99", run)
+    false["metadata"] |= {"namespace": namespace, "uid": "false"}
+    objects["pods"].append(false)
+
+    plan = plan_for(
+        msgspec.convert(objects, ApiObjects), "n1", RoundOptions(helpers=RUN_OF_HELPERS)
+    )
+    assert "false" not in plan.dns.left_out
+    assert "10.244.1.99" not in {each.address for each in plan.contacts.contacts}

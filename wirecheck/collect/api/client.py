@@ -7,7 +7,9 @@ its typed objects take several times the time and memory.
 from __future__ import annotations
 
 import logging
+import math
 import os
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,8 +22,16 @@ from msgspec import Struct
 from wirecheck import __version__
 from wirecheck.collect.api import kubeconfig as kubeconfigs
 from wirecheck.collect.api.config_maps import read_config_maps
-from wirecheck.collect.api.connection import Connection
-from wirecheck.collect.api.errors import ApiError, ApiStatusError, ConfigurationError, Server
+from wirecheck.collect.api.connection import Connection, without_nulls
+from wirecheck.collect.api.credential_plugins import limit_plugins
+from wirecheck.collect.api.errors import (
+    ApiError,
+    ApiStatusError,
+    ConfigurationError,
+    Server,
+    UnrecognisedError,
+)
+from wirecheck.collect.api.lenient import decoded_items
 from wirecheck.collect.api.policies import has_calico, read_policies
 from wirecheck.collect.api.resources import (
     DAEMON_SETS,
@@ -32,12 +42,13 @@ from wirecheck.collect.api.resources import (
     ROLES,
     RUNTIME_CLASSES,
     Object,
+    Page,
     Resource,
     rule,
     without_free_text,
     without_other_mounts,
 )
-from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.api_objects import ApiObjects, OddField
 from wirecheck.snapshot.objects.cluster_role import ClusterRoleBindingObject, ClusterRoleObject
 from wirecheck.snapshot.objects.node import NodeObject
 
@@ -45,6 +56,13 @@ __all__ = ["Api", "ApiError", "ApiStatusError", "ConfigurationError"]
 
 PAGE = 1000
 """Objects per page: about 7 MB of pods."""
+LIST_SECONDS = 600.0
+"""How long all pages of one list may take."""
+READ_SECONDS = 900.0
+"""How long everything that one round reads may take."""
+LARGEST_LIST = 2 << 30
+"""Bytes of one list: several times 150,000 pods."""
+MOST_PAGES = 10_000
 LEAVING_TAINTS = frozenset(
     {"ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted", "karpenter.sh/disruption"}
 )
@@ -77,6 +95,10 @@ class Api:
     page: int = PAGE
     options: str = ""
     """The options of the command line that name the cluster, for commands to copy."""
+    _until: float = math.inf
+    """On the monotonic clock: when `read` has to be finished."""
+    _odd: list[OddField] = field(default_factory=list)
+    """What the last `read` could not decode."""
 
     @property
     def clean(self) -> str:
@@ -129,6 +151,14 @@ class Api:
         """
         self.problems = []
         self.connection.server_time = 0.0
+        self._odd = []
+        self._until = time.monotonic() + READ_SECONDS
+        try:
+            return self._read()
+        finally:
+            self._until = math.inf
+
+    def _read(self) -> ApiObjects:
         lists: dict[str, Any] = {}
         versions: dict[str, str] = {}
         for resource in RESOURCES:
@@ -151,9 +181,11 @@ class Api:
             runtime_classes=self._if_it_exists(RUNTIME_CLASSES),
             config_maps=config_maps,
             mounts_read=True,
+            policy_rules_read=True,
             resource_versions=versions,
             server_version=self.server_version,
             cluster_uid=self._cluster_uid(),
+            undecodable=self._odd,
         )
 
     def still_there(self, names: Collection[str]) -> dict[str, str]:
@@ -199,15 +231,45 @@ class Api:
         what = f"the list of {resource.plural}"
         objects: list[Object] = []
         query = {"limit": str(self.page)}
+        until = min(self._until, time.monotonic() + LIST_SECONDS)
+        size, tokens = 0, {""}
         while True:
-            raw = self.connection.get(resource.path, what, query, resource.rule)
-            page = self.connection.decoded(raw, resource.page_type, what)
+            raw = self.connection.get(resource.path, what, query, resource.rule, until)
+            page = self._page(raw, resource, what)
             for item in page.items or ():
                 without_free_text(item.metadata)
                 objects.append(item)
-            if not page.metadata.next:
+            size, token = size + len(raw), page.metadata.next
+            if not token:
                 return objects, page.metadata.resource_version
-            query["continue"] = page.metadata.next
+            if token in tokens or len(tokens) > MOST_PAGES or size > LARGEST_LIST:
+                raise self._endless(what, len(tokens), len(objects))
+            tokens.add(token)
+            query["continue"] = token
+
+    def _page(self, raw: bytes, resource: Resource, what: str) -> Page[Any]:
+        """One page; objects that cannot be decoded as a whole lose the fields that cannot."""
+        try:
+            page: Page[Any] = self.connection.decoded(raw, resource.page_type, what)
+            return page
+        except UnrecognisedError:
+            found: Page[Any] = self.connection.decoded(raw, Page[Any], what)
+        items = [without_nulls(each) for each in found.items or ()]
+        read = list(decoded_items(items, resource.type, resource.kind, self._odd))
+        if items and not read:
+            raise UnrecognisedError(
+                f"The response of {self.connection.server.host} for {what} has no object with a "
+                "name; is this the URL of a Kubernetes API server?"
+            )
+        return Page(found.metadata, read)
+
+    def _endless(self, what: str, pages: int, number: int) -> ApiError:
+        server = self.connection.server
+        return ApiError(
+            f"The API server {server.host} of context {server.context} does not end {what}: it "
+            f"sent {number:,} objects in {pages:,} pages, and repeats a page or exceeds "
+            f"{LARGEST_LIST >> 30} GiB. Check what is between it and this machine; {server.hint}"
+        )
 
     def _if_it_exists(self, resource: Resource) -> list[Any]:
         """The objects of an optional resource; none, with a note, if they could not be read."""
@@ -239,7 +301,7 @@ class Api:
     def _named(self, what: str, path: str, kind: Any, allowed: str) -> Any:
         """One object; None if it does not exist, or if `problems` has the reason why not."""
         try:
-            raw = self.connection.get(path, what, rule=allowed)
+            raw = self.connection.get(path, what, rule=allowed, until=self._until)
             return self.connection.decoded(raw, kind, what)
         except ApiError as error:
             if not (isinstance(error, ApiStatusError) and error.status == 404):
@@ -247,10 +309,10 @@ class Api:
             return None
 
     def _cluster_uid(self) -> str:
-        what = "namespace kube-system"
+        path, what = "/api/v1/namespaces/kube-system", "namespace kube-system"
         allowed = rule("", "namespaces", "kube-system")
         try:
-            raw = self.connection.get("/api/v1/namespaces/kube-system", what, rule=allowed)
+            raw = self.connection.get(path, what, rule=allowed, until=self._until)
             return str(self.connection.decoded(raw, _Namespace, what).metadata.uid)
         except ApiError as error:
             self._note(error)
@@ -262,6 +324,7 @@ class Api:
 
 
 def _configuration(source: kubeconfigs.Source, named: str) -> Configuration:
+    limit_plugins()
     configuration = Configuration()
     where = source.files or "the pod's service account"
     with _overheard() as said:

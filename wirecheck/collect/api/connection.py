@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,13 +13,22 @@ from typing import Any
 import msgspec
 import urllib3
 
-from wirecheck.collect.api.errors import Server, not_understood, refused, unreachable
+from wirecheck.collect.api.errors import (
+    Server,
+    not_understood,
+    refused,
+    too_large,
+    unreachable,
+)
+from wirecheck.collect.api.exchange import Exchange, TooLargeError
 
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 30.0
 """How long the server may pause within a response."""
 ANSWER_SECONDS = 120.0
-"""How long one response may take in total."""
+"""How long one response may take in total, from the connection to its last byte."""
+LARGEST = 256 << 20
+"""Bytes of one response: a page of 1,000 pods has about 7 MB."""
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds before each retry after 429 or 5xx, if the response has no Retry-After."""
 LONGEST_PAUSE = 30.0
@@ -48,21 +58,27 @@ class Connection:
     """The Date of the first response since it was last set to 0, in seconds since the epoch."""
 
     def get(
-        self, path: str, what: str, query: Mapping[str, str] | None = None, rule: str = ""
+        self,
+        path: str,
+        what: str,
+        query: Mapping[str, str] | None = None,
+        rule: str = "",
+        until: float = math.inf,
     ) -> bytes:
         """The body of the response to one GET, which is retried after 429 and 5xx only.
 
-        The message of an ApiError contains `what` and the RBAC `rule` that allows it.
+        The message of an ApiError contains `what` and the RBAC `rule` that allows it. `until`, on
+        the monotonic clock, is the end of what the request is a part of.
         """
         for pause in (*PAUSES, None):
-            with self._open(path, what, query or {}, SILENCE_SECONDS) as response:
-                deadline = time.monotonic() + ANSWER_SECONDS
-                body = b"".join(self._chunks(response, what, deadline))
-            if response.status == 200:
+            with self._open(path, what, query or {}, until=until) as exchange:
+                body = b"".join(exchange.chunks())
+            head = exchange.head
+            if head.status == 200:
                 return body
-            if pause is None or not (response.status == 429 or response.status >= 500):
-                raise refused(self.server, response.status, what, body, rule)
-            self.pause(_asked_pause(response.headers.get("Retry-After", ""), pause))
+            if pause is None or not (head.status == 429 or head.status >= 500):
+                raise refused(self.server, head.status, what, body, rule)
+            self.pause(_asked_pause(head.headers.get("Retry-After", ""), pause))
         raise AssertionError("the last try either returns or raises")
 
     def send(
@@ -73,31 +89,32 @@ class Connection:
         It is retried only after 429, when the server has not processed it.
         """
         for pause in (*PAUSES, None):
-            with self._open(
-                path, what, query or {}, SILENCE_SECONDS, method=method, body=body
-            ) as response:
-                deadline = time.monotonic() + ANSWER_SECONDS
-                answer = b"".join(self._chunks(response, what, deadline))
-            if pause is None or response.status != 429:
-                return response.status, answer
-            self.pause(_asked_pause(response.headers.get("Retry-After", ""), pause))
+            with self._open(path, what, query or {}, method=method, body=body) as exchange:
+                answer = b"".join(exchange.chunks())
+            head = exchange.head
+            if pause is None or head.status != 429:
+                return head.status, answer
+            self.pause(_asked_pause(head.headers.get("Retry-After", ""), pause))
         raise AssertionError("the last try returns")
 
     def lines(
         self, path: str, what: str, query: Mapping[str, str], rule: str, seconds: float
     ) -> Iterator[bytes]:
         """Yield the lines of one streamed response; raise ApiError when `seconds` have passed."""
-        deadline = time.monotonic() + seconds
-        with self._open(path, what, query, seconds) as response:
-            chunks = self._chunks(response, what, deadline)
-            if response.status != 200:
-                raise refused(self.server, response.status, what, b"".join(chunks), rule)
-            rest = b""
-            for chunk in chunks:
-                *whole, rest = (rest + chunk).split(b"\n")
-                yield from whole
+        with self._open(path, what, query, silence=seconds, seconds=seconds) as exchange:
+            if exchange.head.status != 200:
+                body = b"".join(exchange.chunks())
+                raise refused(self.server, exchange.head.status, what, body, rule)
+            rest = bytearray()
+            for chunk in exchange.chunks():
+                # Not joined and split again for each chunk: a line can be as long as it likes.
+                *whole, last = chunk.split(b"\n")
+                for each in whole:
+                    yield bytes(rest) + each
+                    rest.clear()
+                rest += last
             if rest:
-                yield rest
+                yield bytes(rest)
 
     def decoded(self, raw: bytes | msgspec.Raw, kind: type[Any], what: str) -> Any:
         """`raw` decoded as `kind`. Raises ApiError if it is something else.
@@ -109,7 +126,7 @@ class Connection:
             try:
                 return msgspec.json.decode(raw, type=kind)
             except msgspec.ValidationError:
-                return msgspec.convert(_without_nulls(msgspec.json.decode(raw)), kind)
+                return msgspec.convert(without_nulls(msgspec.json.decode(raw)), kind)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise not_understood(self.server, what, error) from None
 
@@ -119,53 +136,60 @@ class Connection:
         path: str,
         what: str,
         query: Mapping[str, str],
-        silence: float,
         *,
+        silence: float | None = None,
+        seconds: float | None = None,
+        until: float = math.inf,
         method: str = "GET",
         body: object = None,
-    ) -> Iterator[urllib3.BaseHTTPResponse]:
+    ) -> Iterator[Exchange]:
+        """Send a request; what goes wrong until the context exits is an ApiError."""
+        limit = ANSWER_SECONDS if seconds is None else seconds
+        limit = min(limit, until - time.monotonic())
+
+        def request() -> urllib3.BaseHTTPResponse:
+            return self._sent(
+                method, path, query, SILENCE_SECONDS if silence is None else silence, body
+            )
+
+        exchange = None
+        try:
+            exchange = Exchange(request, limit, LARGEST)
+            yield exchange
+        except TooLargeError:
+            raise too_large(self.server, what, LARGEST) from None
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise unreachable(self.server, what, error) from None
+        finally:
+            if exchange is not None:
+                exchange.close()
+
+    def _sent(
+        self, method: str, path: str, query: Mapping[str, str], silence: float, body: object
+    ) -> urllib3.BaseHTTPResponse:
         pool = self.client.rest_client.pool_manager
         if time.monotonic() - self.last_used > IDLE_SECONDS:
             pool.clear()
         self.last_used = time.monotonic()
-        try:
-            # Also renews a token that has expired.
-            _, url, headers, *_ = self.client.param_serialize(
-                method,
-                path,
-                query_params=list(query.items()),
-                header_params=HEADERS,
-                auth_settings=["BearerToken"],
-            )
-            response = pool.request(
-                method,
-                url,
-                body=None if body is None else msgspec.json.encode(body),
-                headers=headers,
-                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=silence),
-                preload_content=False,
-                retries=False,
-            )
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise unreachable(self.server, what, error) from None
+        # Also renews a token that has expired.
+        _, url, headers, *_ = self.client.param_serialize(
+            method,
+            path,
+            query_params=list(query.items()),
+            header_params=HEADERS,
+            auth_settings=["BearerToken"],
+        )
+        response: urllib3.BaseHTTPResponse = pool.request(
+            method,
+            url,
+            body=None if body is None else msgspec.json.encode(body),
+            headers=headers,
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=silence),
+            preload_content=False,
+            retries=False,
+        )
         self.server_time = self.server_time or _date(response.headers.get("Date", ""))
-        try:
-            yield response
-        finally:
-            # A response read to its end has returned the connection to the pool already.
-            response.close()
-
-    def _chunks(
-        self, response: urllib3.BaseHTTPResponse, what: str, deadline: float
-    ) -> Iterator[bytes]:
-        """Yield data as it arrives: `read` and `stream` would wait for a buffer to fill."""
-        try:
-            while chunk := response.read1(1 << 20):
-                yield chunk
-                if time.monotonic() > deadline:
-                    raise TimeoutError("it was still sending")
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise unreachable(self.server, what, error) from None
+        return response
 
 
 def _asked_pause(retry_after: str, default: float) -> float:
@@ -173,9 +197,8 @@ def _asked_pause(retry_after: str, default: float) -> float:
     try:
         asked = float(retry_after)
     except ValueError:
-        date = email.utils.parsedate_to_datetime(retry_after) if "," in retry_after else None
-        asked = date.timestamp() - time.time() if date else default
-    return min(max(asked, 0.0), LONGEST_PAUSE)
+        asked = _seconds_until(retry_after, default)
+    return min(max(asked, 0.0), LONGEST_PAUSE) if math.isfinite(asked) else default
 
 
 def _date(text: str) -> float:
@@ -186,9 +209,17 @@ def _date(text: str) -> float:
         return 0.0
 
 
-def _without_nulls(value: Any) -> Any:
+def _seconds_until(date: str, default: float) -> float:
+    try:
+        return email.utils.parsedate_to_datetime(date).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return default
+
+
+def without_nulls(value: Any) -> Any:
+    """The value without members that are null: Kubernetes treats null as absent."""
     if isinstance(value, dict):
-        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
     if isinstance(value, list):
-        return [_without_nulls(inner) for inner in value if inner is not None]
+        return [without_nulls(inner) for inner in value if inner is not None]
     return value

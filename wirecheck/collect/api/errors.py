@@ -10,6 +10,7 @@ import urllib3
 from msgspec import Struct
 
 from wirecheck.snapshot.in_cluster import IN_CLUSTER
+from wirecheck.text import shortened
 
 
 class ApiError(Exception):
@@ -18,6 +19,10 @@ class ApiError(Exception):
 
 class ConfigurationError(ApiError):
     """The kubeconfig or its context cannot be used; no server was asked."""
+
+
+class UnrecognisedError(ApiError):
+    """The server sent something else than was expected."""
 
 
 class ApiStatusError(ApiError):
@@ -102,10 +107,18 @@ def unreachable(server: Server, what: str, error: Exception) -> ApiError:
     return ApiError(f"{subject} cannot be reached: {_cause(error)}; {server.hint}")
 
 
-def not_understood(server: Server, what: str, error: Exception) -> ApiError:
-    """The error for a response that cannot be decoded."""
+def too_large(server: Server, what: str, most: int) -> ApiError:
+    """The error for a response that is larger than any cluster's."""
     return ApiError(
-        f"The response of {server.host} for {what} is unrecognised: {error}; "
+        f"The API server {server.host} of context {server.context} sent more than "
+        f"{most >> 20} MiB for {what}; {server.hint}"
+    )
+
+
+def not_understood(server: Server, what: str, error: Exception) -> UnrecognisedError:
+    """The error for a response that cannot be decoded."""
+    return UnrecognisedError(
+        f"The response of {server.host} for {what} is unrecognised: {shortened(str(error), 300)}; "
         "is this the URL of a Kubernetes API server?"
     )
 

@@ -55,8 +55,12 @@ class RawPolicy(Struct, frozen=True):
     """A policy as the API has it."""
 
     metadata: Metadata
-    spec: dict[str, Any] | None = None
-    specs: list[dict[str, Any]] | None = None
+    spec: Any = None
+    specs: Any = None
+
+
+class OddPolicyError(Exception):
+    """A policy for the whole cluster has another form than its kind."""
 
 
 class _Version(Struct, frozen=True):
@@ -126,7 +130,11 @@ def read_policies(
             kinds[resource.kind] = UNREADABLE
         else:
             kinds[resource.kind] = READ
-            found += [projected_policy(each, resource.group, resource.kind) for each in listed]
+            for each in listed:
+                try:
+                    found.append(projected_policy(each, resource.group, resource.kind))
+                except OddPolicyError:
+                    kinds[resource.kind] = UNREADABLE
     return {"policy_kinds": kinds, "other_policies": found}
 
 
@@ -136,11 +144,25 @@ def has_calico(policies: Mapping[str, Any]) -> bool:
 
 
 def projected_policy(raw: RawPolicy, group: str, kind: str) -> OtherPolicyObject:
-    """The pods that the policy selects, and the directions of their traffic."""
-    specs = [each for each in (raw.spec, *(raw.specs or ())) if each is not None]
+    """The pods that the policy selects, and the directions of their traffic.
+
+    One that has another form than its kind selects all pods of its namespace. Raises OddPolicyError
+    if it has no namespace.
+    """
+    specs = [each for each in (raw.spec, *_listed(raw.specs)) if each is not None]
+    if not all(isinstance(each, Mapping) for each in specs):
+        if not raw.metadata.namespace:
+            raise OddPolicyError
+        return OtherPolicyObject(raw.metadata, kind, [PodChoice()], ["Egress", "Ingress"])
     choices = [each for spec in specs for each in _choices(spec, group)]
     directions = {each for spec in specs for each in _directions(spec, group)}
     return OtherPolicyObject(raw.metadata, kind, choices, sorted(directions))
+
+
+def _listed(specs: Any) -> Sequence[Any]:
+    if specs is None:
+        return ()
+    return specs if isinstance(specs, list) else [specs]
 
 
 def _directions(spec: Mapping[str, Any], group: str) -> Iterator[str]:
@@ -163,7 +185,7 @@ def _directions(spec: Mapping[str, Any], group: str) -> Iterator[str]:
 def _choices(spec: Mapping[str, Any], group: str) -> Iterator[PodChoice]:
     try:
         yield from _READERS[group](spec)
-    except (msgspec.ValidationError, TypeError, KeyError, AttributeError):
+    except (msgspec.ValidationError, ValueError, TypeError, KeyError, AttributeError):
         yield PodChoice(is_partial=True)
 
 

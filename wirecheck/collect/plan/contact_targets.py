@@ -29,14 +29,17 @@ from wirecheck.api_index.node_ports import (
 )
 from wirecheck.api_index.pod import cgroup_uid, is_ready, is_running
 from wirecheck.api_index.policies import Policies
+from wirecheck.api_index.readable import readable
 from wirecheck.api_index.sandboxes import handlers_of, sandbox_of
 from wirecheck.api_index.service import cluster_ips, service_key
 from wirecheck.collect.plan.unvisitable import why_unvisitable
 from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.index import HelperPodsRecord
 from wirecheck.snapshot.objects.endpoint_slice import Endpoint, EndpointSliceObject
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.objects.service import ServiceObject
+from wirecheck.snapshot.run_labels import OWNER, OWNER_LABEL
 
 MOST_SERVING = 300
 """Of one node: a plan with so many is a few kilobytes longer."""
@@ -76,10 +79,11 @@ class ContactTargets:
     """TCP host ports that forward to Ready pods of the node."""
 
 
-def contact_targets(api: ApiObjects, run: str = "") -> ContactTargets:
-    """All possible sources and targets; `run` is the label of the run's helper pods."""
+def contact_targets(api: ApiObjects, run: HelperPodsRecord | None = None) -> ContactTargets:
+    """All possible sources and targets; `run` has the run's helper pods."""
+    api = readable(api)
     helpers = helpers_of(api, run)
-    api = msgspec.structs.replace(api, pods=without_helpers(api.pods))
+    api = msgspec.structs.replace(api, pods=without_helpers(api.pods, run))
     known = cluster_dns(api)
     visited = (each for each in api.nodes if not why_unvisitable(each))
     pods = _wired(api)
@@ -135,8 +139,10 @@ def _sources(api: ApiObjects, known: ClusterDns, wired: Iterable[PodObject]) -> 
         if "Egress" in each.spec.policy_types
     }
 
-    def rank(pod: PodObject) -> tuple[bool, bool, bool, bool, str, str]:
+    def rank(pod: PodObject) -> tuple[bool, bool, bool, bool, bool, str, str]:
         return (
+            # A pod of another run may end during the visit.
+            pod.metadata.labels.get(OWNER_LABEL) == OWNER,
             pod.metadata.namespace in restricted,
             not is_ready(pod),
             "sidecar.istio.io/status" in pod.metadata.annotations,

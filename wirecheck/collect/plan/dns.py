@@ -11,8 +11,10 @@ from msgspec import Struct
 
 from wirecheck.addresses import canonical
 from wirecheck.api_index.cluster_dns import ClusterDns, cluster_dns
+from wirecheck.api_index.domain_names import is_domain_name
 from wirecheck.api_index.helper_pods import is_helper, without_helpers
 from wirecheck.api_index.pod import cgroup_uid, is_running
+from wirecheck.api_index.readable import readable
 from wirecheck.api_index.sandboxes import handlers_of, sandbox_of
 from wirecheck.api_index.service import cluster_ips, service_key
 from wirecheck.collect.plan.dns_further import (
@@ -36,11 +38,19 @@ from wirecheck.collect.plan.dns_questions import (
 )
 from wirecheck.collect.plan.sampling import share
 from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.index import HelperPodsRecord
 from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.objects.service import ServiceObject
 
 NAMES_A_VISIT = 6
 """The number of headless and of reverse names each; the more nodes, the more names are covered."""
+
+SERVERS = 16
+"""The number of DNS Service addresses that are queried."""
+
+UNASKED = 256
+"""How many pods of a node a plan names at most as those that send no query. More of them only send
+queries whose answers nobody uses."""
 
 REPLICAS_A_VISIT = 16
 REPLICAS_A_NAME = 4
@@ -76,7 +86,7 @@ class DnsPlan(Struct, frozen=True):
     pair_sources: list[str] = []
     """Uids, as in cgroup paths, of those pods."""
     left_out: list[str] = []
-    """Uids, as in cgroup paths, of pods that send no queries: the helper pods of any run."""
+    """Uids, as in cgroup paths, of pods that send no queries: the helper pods of the run."""
     pod_samples: PodSamples | None = None
     """None without pods or replicas."""
     own_servers: list[Ask] = []
@@ -108,10 +118,19 @@ class DnsNames:
     """By node, the uids of pods without a netns of their own that can be entered."""
 
 
-def dns_names(api: ApiObjects) -> DnsNames:
-    """The names of a cluster's Services, ordered by a hash so that samples are not alphabetical."""
+def dns_names(api: ApiObjects, run: HelperPodsRecord | None = None) -> DnsNames:
+    """The names of a cluster's Services, ordered by a hash so that samples are not alphabetical.
+
+    `run` has the run's helper pods, which send no queries.
+    """
+    api = readable(api)
     known = cluster_dns(api)
-    headless = [each for service in api.services for each in _headless(service, known.domain)]
+    headless = [
+        each
+        for service in api.services
+        for each in _headless(service, known.domain)
+        if is_domain_name(each.name)
+    ]
     reverse = (each for service in api.services for each in _reverse(service))
     nodes = sorted(each.metadata.name for each in api.nodes)
     return DnsNames(
@@ -121,36 +140,39 @@ def dns_names(api: ApiObjects) -> DnsNames:
         headless=sorted(headless, key=lambda each: each.id),
         reverse=sorted(reverse, key=lambda each: each.id),
         large=large_question(api, headless, known.domain),
-        pair_sources=pair_sources(_sending(api)),
-        left_out=_left_out(api.pods),
-        sample_sources=sample_sources(api, known.replicas),
-        hidden=_hidden(api),
+        pair_sources=pair_sources(_sending(api, run)),
+        left_out=_left_out(api.pods, run),
+        sample_sources=sample_sources(api, known.replicas, run),
+        hidden=_hidden(api, run),
     )
 
 
-def _sending(api: ApiObjects) -> list[PodObject]:
+def _sending(api: ApiObjects, run: HelperPodsRecord | None) -> list[PodObject]:
     """The pods from whose netns queries are sent."""
     handlers = handlers_of(api.runtime_classes)
     return [
         pod
-        for pod in without_helpers(api.pods)
+        for pod in without_helpers(api.pods, run)
         if not pod.spec.host_network and not sandbox_of(pod, handlers)
     ]
 
 
-def _hidden(api: ApiObjects) -> Mapping[str, Sequence[str]]:
-    sending = {pod.metadata.uid for pod in _sending(api)}
+def _hidden(api: ApiObjects, run: HelperPodsRecord | None) -> Mapping[str, Sequence[str]]:
+    sending = {pod.metadata.uid for pod in _sending(api, run)}
     found: dict[str, list[str]] = defaultdict(list)
-    for pod in without_helpers(api.pods):
+    for pod in without_helpers(api.pods, run):
         if is_running(pod) and pod.metadata.uid not in sending:
             found[pod.spec.node_name].append(cgroup_uid(pod))
     return found
 
 
-def _left_out(pods: Iterable[PodObject]) -> Mapping[str, Sequence[str]]:
+def _left_out(
+    pods: Iterable[PodObject], run: HelperPodsRecord | None
+) -> Mapping[str, Sequence[str]]:
     found: dict[str, list[str]] = defaultdict(list)
-    for pod in filter(is_helper, pods):
-        found[pod.spec.node_name].append(pod.metadata.uid)
+    for pod in pods:
+        if is_helper(pod, run):
+            found[pod.spec.node_name].append(pod.metadata.uid)
     return found
 
 
@@ -160,7 +182,7 @@ def dns_plan(names: DnsNames, node: str, limits: DnsLimits) -> DnsPlan:
     own_names = list(_names_for(names, place))
     replicas = share(list(_replicas(known)), place, REPLICAS_A_VISIT)
     kubernetes = _kubernetes_question(api, known)
-    servers = [canonical(each) for each in known.addresses]
+    servers = [canonical(each) for each in known.addresses[:SERVERS]]
     at_service = [
         (kubernetes, Ask(kubernetes.id, server, transport))
         for server in servers
@@ -193,7 +215,7 @@ def dns_plan(names: DnsNames, node: str, limits: DnsLimits) -> DnsPlan:
             for server in servers
         ],
         pair_sources=share(names.pair_sources.get(node, ()), place, PAIR_SOURCES),
-        left_out=list(names.left_out.get(node, ())),
+        left_out=list(names.left_out.get(node, ())[:UNASKED]),
         pod_samples=pod_samples(
             few,
             kubernetes,
@@ -201,14 +223,18 @@ def dns_plan(names: DnsNames, node: str, limits: DnsLimits) -> DnsPlan:
             len(api.nodes),
         ),
         own_servers=[Ask(kubernetes.id, "", each, purpose="own server") for each in TRANSPORTS],
-        hidden=list(names.hidden.get(node, ())),
+        hidden=list(names.hidden.get(node, ())[:UNASKED]),
     )
 
 
 def queries(api: ApiObjects, external_names: Iterable[str] = ()) -> dict[str, str]:
     """Every query in the plans of this cluster: id → `NAME TYPE`."""
-    names = dns_names(api)
-    known = names.known
+    return queries_of(dns_names(api), external_names)
+
+
+def queries_of(names: DnsNames, external_names: Iterable[str] = ()) -> dict[str, str]:
+    """The same, of names that are computed already."""
+    api, known = names.api, names.known
     name = _kubernetes_question(api, known).name
     questions = [Question(name, "A"), Question(name, "AAAA"), unknown_question(known.domain)]
     questions += [Question(each, "A") for each in external_names]

@@ -10,6 +10,7 @@ from wirecheck.api_index.pod import cgroup_uid, is_running
 from wirecheck.api_index.pods import PodIndex
 from wirecheck.collect.plan.dns_questions import TRANSPORTS, Ask, PodSamples, Question, Replica
 from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.index import HelperPodsRecord
 from wirecheck.snapshot.objects.pod import PodObject
 
 SAMPLES = 40
@@ -62,14 +63,16 @@ def pod_samples(
     return PodSamples(asks, list(sources), count) if asks and sources else None
 
 
-def sample_sources(api: ApiObjects, replicas: Iterable[PodObject]) -> Mapping[str, Sequence[str]]:
+def sample_sources(
+    api: ApiObjects, replicas: Iterable[PodObject], run: HelperPodsRecord | None = None
+) -> Mapping[str, Sequence[str]]:
     """By node, the uids of pods whose queries nothing stops on purpose, in a stable order.
 
     A DNS replica would also query itself, which no packet leaves it for.
     """
     left_out = {pod.metadata.uid for pod in replicas}
     found: dict[str, list[str]] = defaultdict(list)
-    for pod in PodIndex(api).own:
+    for pod in PodIndex(api, run).own:
         if pod.has_own_netns and not pod.restricted_by and pod.ref.uid not in left_out:
             found[pod.node_name].append(pod.cgroup_uid)
     return {node: sorted(uids) for node, uids in found.items()}

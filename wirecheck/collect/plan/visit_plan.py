@@ -12,8 +12,17 @@ from wirecheck import __version__
 from wirecheck.collect.on_node.rule_blocks import DIGITS
 from wirecheck.collect.plan.contact_targets import ContactTargets, contact_targets
 from wirecheck.collect.plan.contacts import ContactPlan, contacts_from
-from wirecheck.collect.plan.dns import DnsLimits, DnsNames, DnsPlan, dns_names, dns_plan
+from wirecheck.collect.plan.dns import (
+    DnsLimits,
+    DnsNames,
+    DnsPlan,
+    dns_names,
+    dns_plan,
+    queries_of,
+)
 from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.index import HelperPodsRecord
+from wirecheck.text import harmless, shortened
 
 LEAST_IN_BLOCKS = 100_000
 """Characters: a smaller output is not worth a separate file."""
@@ -41,8 +50,8 @@ class RoundOptions:
     """The least time between the two samples of the conntrack counters."""
     contacts: bool = True
     """Whether TCP connections are made; otherwise only DNS queries are sent."""
-    helpers: str = ""
-    """The label of this run's helper pods; empty if there are none."""
+    helpers: HelperPodsRecord | None = None
+    """The helper pods of this run; None if there are none."""
 
 
 class BlockPlan(Struct, frozen=True):
@@ -83,6 +92,8 @@ class Planner:
     """DNS queries per second of each visit."""
     names: DnsNames
     targets: ContactTargets | None
+    problems: tuple[str, ...] = ()
+    """What could not be planned for any node, as sentences."""
 
     def plan(self, node: str, known_blocks: Sequence[str] = ()) -> Plan:
         """The plan of the visit to `node`; the same API objects always give the same plan.
@@ -102,12 +113,36 @@ class Planner:
             blocks=BlockPlan.without(known_blocks),
         )
 
+    @property
+    def queries(self) -> dict[str, str]:
+        """Every query in the plans: id → `NAME TYPE`."""
+        return queries_of(self.names, self.options.external_names)
+
 
 def planner_of(api: ApiObjects, options: RoundOptions) -> Planner:
-    """The planner of one round over the nodes of `api`."""
+    """The planner of one round over the nodes of `api`.
+
+    Objects that defeat the planning cost what is planned with them, never the round: what was not
+    tried counts as not checked.
+    """
     rate = options.dns_rate / max(1, min(len(api.nodes), options.workers))
-    targets = contact_targets(api, options.helpers) if options.contacts else None
-    return Planner(options, rate, dns_names(api), targets)
+    problems: list[str] = []
+    try:
+        names = dns_names(api, options.helpers)
+    except Exception as error:
+        problems.append(_unplanned("DNS queries", error))
+        names = dns_names(ApiObjects(nodes=api.nodes))
+    try:
+        targets = contact_targets(api, options.helpers) if options.contacts else None
+    except Exception as error:
+        problems.append(_unplanned("connections", error))
+        targets = None
+    return Planner(options, rate, names, targets, tuple(problems))
+
+
+def _unplanned(what: str, error: Exception) -> str:
+    said = shortened(harmless(f"{type(error).__name__}: {error}"), 300)
+    return f"The {what} of this round could not be planned, so none were tried: {said}"
 
 
 def plan_for(api: ApiObjects, node: str, options: RoundOptions) -> Plan:

@@ -43,7 +43,11 @@ class HelpersOfRun:
             say(self._announcement(len(able)))
             _, refused = self._own.make(able, self._manifest)
             reasons |= refused
-        return HelperPodsRecord(self._own.run, {name: reasons.get(name, "") for name in nodes})
+        return HelperPodsRecord(
+            self._own.run,
+            {name: reasons.get(name, "") for name in nodes},
+            self.settings.namespace,
+        )
 
     def remove(self) -> str:
         """Remove them; the sentence says what could not be removed."""

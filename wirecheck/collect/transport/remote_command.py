@@ -6,20 +6,13 @@ time limit and a size limit, and keeps its output out of logs.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import copy
 import logging
 import re
 import shlex
-import shutil
-import subprocess
-import tempfile
 import threading
-import time
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import testinfra
@@ -31,6 +24,7 @@ from wirecheck.collect.transport.bounded_process import (
     TooMuchOutputError,
     run_bounded,
 )
+from wirecheck.collect.transport.control_folder import control_folder
 from wirecheck.collect.transport.errors import (
     TimeLimitError,
     UnreachableError,
@@ -42,7 +36,6 @@ from wirecheck.inventory.file import AccessMethod
 MOST_BYTES = 128 << 20
 """Of both outputs together. The document in them is compressed, and seldom has 2 MiB."""
 CONNECT_SECONDS = 10
-CLOSING_SECONDS = 3.0
 
 # At DEBUG it would write every output, a node's whole rule set, into captured logs.
 logging.getLogger("testinfra").setLevel(logging.WARNING)
@@ -131,7 +124,7 @@ def _options(access: AccessMethod) -> dict[str, Any]:
             "ssh_identity_file": access.identity_file,
             "timeout": CONNECT_SECONDS,
             # testinfra formats its command line once more: %% is ssh's %.
-            "controlpath": f"{_control_folder()}/%%C",
+            "controlpath": f"{control_folder()}/%%C",
             # If an option is given twice, ssh uses the first one.
             "ssh_extra_args": shlex.join(
                 [
@@ -149,29 +142,3 @@ def _sudo(command: str, _user: str | None) -> str:
     """Replaces testinfra's sudo, which would wait for a password."""
     quote: Callable[..., str] = testinfra.backend.base.BaseBackend.quote
     return quote("sudo -n /bin/sh -c %s", command)
-
-
-@cache
-def _control_folder() -> Path:
-    """Where ssh's shared connections have their sockets: private, short, gone at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="wirecheck-", dir="/tmp"))
-    atexit.register(_close_connections, folder)
-    return folder
-
-
-def _close_connections(folder: Path) -> None:
-    """End all shared connections now; ssh itself would end them within a minute."""
-    closing = [
-        subprocess.Popen(
-            ["ssh", "-O", "exit", "-o", f"ControlPath={socket}", "node"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for socket in folder.iterdir()
-    ]
-    end = time.monotonic() + CLOSING_SECONDS
-    for process in closing:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(max(0.0, end - time.monotonic()))
-    shutil.rmtree(folder, ignore_errors=True)

@@ -21,6 +21,7 @@ import pytest
 
 from tests.needs import find, lacking, need
 from wirecheck.collect.transport import remote_command as transport
+from wirecheck.collect.transport.control_folder import close_connections
 from wirecheck.inventory.file import AccessMethod
 
 USERS = {
@@ -236,9 +237,9 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Connections are shared within a test alone; this is the folder of their sockets."""
     # Below pytest's own folders the path would be too long for a socket.
     folder = Path(tempfile.mkdtemp(prefix="wirecheck-test-", dir="/tmp"))
-    monkeypatch.setattr(transport, "_control_folder", lambda: folder)
+    monkeypatch.setattr(transport, "control_folder", lambda: folder)
     yield folder
-    transport._close_connections(folder)
+    close_connections(folder)
 
 
 @pytest.fixture(scope="session")
