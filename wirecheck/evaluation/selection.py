@@ -75,11 +75,13 @@ class Selected:
 
         def counting(subject: Any) -> Findings:
             for each in (check.counting or check.function)(subject):
-                is_finding = isinstance(each, Finding)
-                if not is_finding or self.has(each, of_cluster=check.scope == "cluster"):
-                    yield each
-                else:
+                is_left_out = isinstance(each, Finding) and not self.has(
+                    each, of_cluster=check.scope == "cluster"
+                )
+                if isinstance(each, Finding) and is_left_out:
                     self.left_out.add((check.id, each.identity))
+                else:
+                    yield each
 
         def function(subject: Any) -> Iterator[Finding]:
             return (each for each in counting(subject) if isinstance(each, Finding))
