@@ -13,11 +13,14 @@ from testbed.kubeadm import AUDIT_LOG
 from testbed.layout import CONTROL_PLANE
 from testbed.nodes import output
 from wirecheck.collect.api.policies import GROUPS
-from wirecheck.collect.api.resources import MOUNTED_COREFILES
+from wirecheck.collect.api.resources import IP_POOLS, MASQUERADING, MOUNTED_COREFILES
 
 ROLES = {NAMESPACE: "wirecheck-agents", HELPERS: "wirecheck-helpers"}
 """By namespace; empty where none is applied."""
 OTHER_POLICIES = {plural for kinds in GROUPS.values() for plural in kinds} - {"networkpolicies"}
+OF_OTHER_NETWORKS = {*OTHER_POLICIES, IP_POOLS.plural}
+OF_OTHER_CLUSTERS = {*MOUNTED_COREFILES, *MASQUERADING}
+"""Resources and ConfigMaps that the test cluster does not have."""
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:wirecheck"
 
 
@@ -83,15 +86,15 @@ def requested(lines: Iterable[str], rights: Iterable[Right]) -> tuple[set[Right]
 def objections(rights: set[Right], taken: set[Right], refused: Iterable[str]) -> list[str]:
     """Rights that nothing needs, and requests that nothing grants, as sentences.
 
-    Corefiles of other distributions are mounted on none of the test cluster's nodes, and policies
-    of other kinds are read only where the API has them.
+    Corefiles of other distributions are mounted on none of the test cluster's nodes. Policies of
+    other kinds, Calico's pools and ip-masq-agent's settings are read only where they exist.
     """
     needless = [
         f"granted and not used: {right.verb} {right.resource} {right.name}".rstrip()
         for right in sorted(rights - taken)
         if not _is_the_other_way_to_exec(right, taken)
-        and right.name not in MOUNTED_COREFILES
-        and right.resource not in OTHER_POLICIES
+        and right.name not in OF_OTHER_CLUSTERS
+        and right.resource not in OF_OTHER_NETWORKS
     ]
     missing = [f"used and not granted: {right}" for right in sorted(taken - rights)]
     return needless + missing + [f"refused: {each}" for each in refused]
