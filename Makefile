@@ -5,7 +5,7 @@ VENV   := $(CACHE)/venv-$(shell echo $(CURDIR) | cksum | cut -d' ' -f1)
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-slow test-bare test-bare-root lint types coverage matrix docs mutants cluster cluster-down check-cluster deploy sonobuoy package upgrade-gate readonly reliability faults in-flight referee soak bench clean
+.PHONY: run test test-slow test-bare test-bare-root lint types coverage matrix docs mutants fuzz cluster cluster-down check-cluster deploy sonobuoy package upgrade-gate readonly reliability faults in-flight referee soak bench clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -56,6 +56,11 @@ matrix: $(READY)
 # MUTANTS="--seed 1 --count 300": resumed where it ended while no source changes.
 mutants: $(READY)
 	$(BIN)/python -m testbed.mutants $(MUTANTS)
+
+# A million hostile texts for each reader of what nodes, pods and the API send; takes hours.
+# FUZZ="--inputs 10000 iptables nftables": fewer, for some of them.
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 # The documentation site. A broken link is an error.
 docs: $(READY)

@@ -201,19 +201,21 @@ def _is_in(kind: Any, value: Any, character: str, flags: int) -> bool:
 
 LETTERS = "a0 \n\"'\\-.:/[{,(#=A"
 EXAMPLES = (*LETTERS, *map(chr, range(33, 127)))
+LONG = 8
+"""Characters of a word that is repeated less often."""
 FILLER = "\x00"
 """Matches nothing that a pattern names."""
 
 
 def hostile_texts(pattern: re.Pattern[Any], length: int) -> Iterator[str]:
-    """Texts that begin as the pattern does, and then repeat something."""
+    """Texts that begin as the pattern does, and then repeat something `length` times."""
     whole = list(parsed(pattern))
     ends = [at for at, (kind, _) in enumerate(whole) if kind is not constants.LITERAL]
     starts = dict.fromkeys(example(whole[:end], pattern.flags) for end in [*ends, len(whole)])
     words = dict.fromkeys([*LETTERS, *filter(None, starts), *_repeated(whole, pattern.flags)])
     for start in starts:
         for word in words:
-            yield start + word * (length // len(word) + 1) + FILLER
+            yield start + word * (length if len(word) < LONG else length // 2) + FILLER
 
 
 def _repeated(parts: list[Any], flags: int) -> Iterator[str]:
@@ -263,5 +265,5 @@ def growth(pattern: re.Pattern[Any], *, searches: bool, length: int = 32) -> tup
     return worst, where
 
 
-FEW_PER_CHARACTER = 10
+FEW_PER_CHARACTER = 6
 """Steps that are not worth a second look."""

@@ -24,7 +24,7 @@ NETWORK_MANAGER, NETWORKD, UDEV = "NetworkManager", "systemd-networkd", "systemd
 NO = frozenset({"no", "false", "0", "off"})
 MOST_DEVICES = 3
 """How many devices are named: there is one for each pod."""
-VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
+VERSION = re.compile(r"v?(\d{1,9})\.(\d{1,9})\.(\d{1,9})")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,15 @@ from msgspec import Raw
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.nftables import NftChain, NftRule, NftRules, NftSet, NftTable
 
-_MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError)
+_MALFORMED = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+)
 _COUNTING = frozenset({"counter", "last"})
 
 

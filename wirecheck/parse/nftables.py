@@ -46,7 +46,7 @@ class NftRule(Struct, frozen=True, gc=False):
             raise ParseError(f"nft -j list table: a rule of chain {name}: {error}") from error
 
 
-MALFORMED = (msgspec.DecodeError, RecursionError)
+MALFORMED = (msgspec.DecodeError, RecursionError, UnicodeEncodeError)
 """What decoding a text raises: RecursionError if it is nested too deeply."""
 
 _statements = msgspec.json.Decoder(list[dict[str, Any]])

@@ -22,7 +22,15 @@ _PORTS = {"dport": "--dport", "sport": "--sport"}
 _PROTOCOL = re.compile(r" -p (\S+)")
 _TARGET = re.compile(r" -([jg]) (\S+)")
 _NAMES = {6: "tcp", 17: "udp", 132: "sctp", 1: "icmp", 58: "ipv6-icmp"}
-_MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+_MALFORMED = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+)
 
 
 class _DifferentError(Exception):
