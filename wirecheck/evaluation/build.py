@@ -134,7 +134,7 @@ def _selection_notes(evaluated: Evaluated) -> list[str]:
         return []
     outside = plural(evaluated.left_out, "finding")
     verb = "was" if evaluated.left_out == 1 else "were"
-    return [f"Only {_part(evaluated)} was checked; {outside} about other objects {verb} left out."]
+    return [f"Checked only {_part(evaluated)}: {outside} about other objects {verb} left out."]
 
 
 def _part(evaluated: Evaluated) -> str:
