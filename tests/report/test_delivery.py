@@ -13,10 +13,12 @@ import yaml
 from tests.report import sample
 from tests.served_cluster import Listener
 from tests.snapshots import CHECKS, broken, healthy, unreachable, written
+from wirecheck.catalogue.findings import Outcome
 from wirecheck.cli import main as cli
 from wirecheck.report.delivery import Output, deliver, deliver_failure, read_output
 from wirecheck.report.registry import FORMATS
 from wirecheck.report.webhook import WebhookError, post
+from wirecheck.results.tally import tally_of
 from wirecheck.run.sonobuoy_progress import SonobuoyProgress
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
 
@@ -307,7 +309,8 @@ def test_sonobuoy_gets_the_progress(monkeypatch, chat):
         *((2, number) for number in (0, 1, 2, 2, 2)),
     ]
     assert chat.bodies[-2]["errors"] == ["n2: n2 is down."]
-    assert "services.are_programmed on w2" in chat.bodies[-1]["failures"]
+    assert "services.are_programmed on w2, w5" in chat.bodies[-1]["failures"]
+    assert len(chat.bodies[-1]["failures"]) == tally_of(sample.broken()).number(Outcome.FAIL)
     assert chat.bodies[-1]["msg"] == sample.broken().ended.verdict
 
 

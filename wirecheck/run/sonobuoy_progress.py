@@ -18,10 +18,12 @@ import msgspec
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.report import sonobuoy
 from wirecheck.report.delivery import Output
+from wirecheck.results.causes import symptoms
+from wirecheck.results.ordering import CheckResults, by_check, causes_first
 from wirecheck.results.records import Results
 from wirecheck.run.progress import CountsDown, RunProgress, VisitProgress, warner
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
-from wirecheck.text import harmless, shortened
+from wirecheck.text import harmless, listed, shortened
 
 PORT = "SONOBUOY_PROGRESS_PORT"
 SECONDS = 2.0
@@ -42,6 +44,11 @@ class Update(msgspec.Struct, frozen=True):
     completed: int
     errors: list[str] = []
     failures: list[str] = []
+
+
+def _failure(check: CheckResults) -> str:
+    nodes = [item.node for item in check.having(Outcome.FAIL) if item.node]
+    return harmless(f"{check.record.id} on {listed(nodes, 5) or 'the cluster'}")
 
 
 class SonobuoyProgress:
@@ -90,13 +97,10 @@ class SonobuoyProgress:
             self._post(harmless(f"{node} visited."))
 
     def ended(self, results: Results) -> None:
-        """Post the verdict, with the failing items."""
-        failed = (
-            f"{item.check} on {item.node or 'the cluster'}"
-            for item in results.items
-            if item.outcome is Outcome.FAIL
-        )
-        self._post(results.ended.verdict, [harmless(each) for each in failed][:MOST])
+        """Post the verdict, with the failed checks, root causes first."""
+        checks = causes_first(by_check(results), symptoms(results.items))
+        failed = [_failure(each) for each in checks if each.outcome is Outcome.FAIL]
+        self._post(results.ended.verdict, failed[:MOST])
 
     def _post(self, sentence: str, failures: list[str] | None = None) -> None:
         update = Update(
