@@ -282,9 +282,9 @@ def test_failed_checks_alert_with_their_names(tmp_path):
     expected = {
         "exp_labels": {"cluster": CLUSTER, "outcome": "fail", "severity": "critical"},
         "exp_annotations": {
-            "summary": f"Cluster {CLUSTER}: 3 wirecheck checks failed.",
-            "description": "Root causes: 3. Failed: pods.carries_its_addresses (1) "
-            "services.are_programmed (2) services.kube_proxy_is_in_sync (1) . The newest report "
+            "summary": f"Failed wirecheck checks in cluster {CLUSTER}: 3.",
+            "description": "Root causes: 3. Failed: pods.carries_its_addresses (1), "
+            "services.are_programmed (2), services.kube_proxy_is_in_sync (1). The newest report "
             "lists the objects and the next command for each.",
         },
     }
@@ -298,8 +298,8 @@ def test_what_could_not_be_checked_alerts(tmp_path):
     expected = {
         "exp_labels": {"cluster": CLUSTER, "outcome": "error", "severity": "warning"},
         "exp_annotations": {
-            "summary": f"Cluster {CLUSTER}: 1 wirecheck checks could not be carried out.",
-            "description": "Nothing is known about what they check: nodes.ready (1) .",
+            "summary": f"Wirecheck checks that could not be completed in cluster {CLUSTER}: 1.",
+            "description": "Nothing is known about what they check: nodes.ready (1).",
         },
     }
 
@@ -310,8 +310,8 @@ def test_flaky_checks_alert(tmp_path):
     expected = {
         "exp_labels": {"cluster": CLUSTER, "outcome": "flaky", "severity": "warning"},
         "exp_annotations": {
-            "summary": f"Cluster {CLUSTER}: 1 wirecheck checks failed in some rounds only.",
-            "description": "Flaky: dns.pods_resolve_udp (1) .",
+            "summary": f"Flaky wirecheck checks in cluster {CLUSTER}: 1.",
+            "description": "Failed in some rounds only: dns.pods_resolve_udp (1).",
         },
     }
 
