@@ -444,6 +444,18 @@ def test_a_ban_that_cuts_off_the_cluster_in_part_only_is_a_warning(small, rule):
     assert bans(small, table("raw", rule)) == [(rule, Level.WARN)]
 
 
+def test_a_ban_of_a_node_s_external_address_is_a_warning(small):
+    """Nodes with an InternalIP do not send to each other from their ExternalIPs."""
+    small.api["nodes"][1]["status"]["addresses"].append(
+        {"type": "ExternalIP", "address": "203.0.113.2"}
+    )
+    rule = "-A PREROUTING -s 203.0.113.0/24 -j DROP"
+    assert bans(small, table("raw", rule)) == [(rule, Level.WARN)]
+
+    small.api["nodes"][1]["status"]["addresses"].pop(0)
+    assert bans(small, table("raw", rule)) == [(rule, Level.FAIL)]
+
+
 def test_a_list_of_allowed_sources_is_a_ban_of_all_others(small):
     rules = ["-A PREROUTING -s 198.51.100.0/24 -j ACCEPT", "-A PREROUTING -i ens3 -j DROP"]
     assert bans(small, table("raw", *rules)) == [(rules[1], Level.WARN)]

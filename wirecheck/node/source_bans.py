@@ -148,15 +148,19 @@ class SourceBans:
             known = [network(str(each)) for each in nodes if each.version == ban.family]
         hit = intersection(ban.spans, intervals(known))
         own = intervals(
-            n for n in known if n.num_addresses == 1 and self._is_own(n.network_address)
+            n for n in known if n.num_addresses == 1 and self._is_unused(n.network_address)
         )
         hit = difference(hit, own)
         if ban.interfaces:
             hit = tuple(span for span in hit if self._comes_in(ban, span))
         return ranges(hit, ban.family)
 
-    def _is_own(self, address: IPAddress) -> bool:
-        return address in self.seen.addresses or address in self.seen.host.addresses
+    def _is_unused(self, address: IPAddress) -> bool:
+        """Whether no other node sends from it: the node's own, and ExternalIPs of others."""
+        nodes = self.seen.cluster.node_index
+        is_external = address in nodes.by_any_address and address not in nodes.by_address
+        is_own = address in self.seen.addresses or address in self.seen.host.addresses
+        return is_own or is_external
 
     def _comes_in(self, ban: Ban, span: tuple[int, int]) -> bool:
         """Whether the node's route to the first of these addresses is by the ban's interface."""
