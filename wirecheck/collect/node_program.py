@@ -63,6 +63,11 @@ _TYPES = re.compile(r"^from typing import ([\w, ]+)\n", re.MULTILINE)
 _INDENTED = re.compile(r"^(?: {4})+")
 
 
+_LAYOUT = (tokenize.NEWLINE, tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+_OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
+_WORDS = re.compile(r"\w[\w\"']")
+
+
 class PlanTooLargeError(ValueError):
     """The plan does not fit on a command line."""
 
@@ -140,6 +145,27 @@ def _without_unused_types(text: str) -> str:
     return text.replace(found[0], f"from typing import {', '.join(used or names[:1])}\n", 1)
 
 
+def compact(text: str) -> str:
+    """The source without spaces that separate nothing; every token keeps its line.
+
+    A space stays between words and before a string, which a word in front of it could prefix.
+    """
+    found = ""
+    row, column, depth = 1, 0, 0
+    for each in tokenize.generate_tokens(io.StringIO(text).readline):
+        if each.type in _LAYOUT or not each.string:
+            continue
+        if each.start[0] > row:
+            found += "\n" * (each.start[0] - row)
+            found += "" if depth else each.line[: each.start[1]]
+        elif each.start[1] > column and _WORDS.fullmatch(found[-1:] + each.string[0]):
+            found += " "
+        found += each.string
+        row, column = each.end
+        depth += (each.string in _OPENING) - (each.string in _CLOSING)
+    return found + "\n"
+
+
 def _one_space_each(indentation: re.Match[str]) -> str:
     return " " * (len(indentation[0]) // 4)
 
@@ -169,7 +195,7 @@ def _is_docstring(statement: ast.stmt) -> bool:
 
 @cache
 def _program() -> str:
-    sources = [part for name, text in modules().items() for part in (name, stripped(text))]
+    sources = [part for name, text in modules().items() for part in (name, compact(stripped(text)))]
     return _packed("\0".join([_LOADER, PACKAGE, *sources]).encode())
 
 

@@ -12,7 +12,14 @@ import pytest
 
 from wirecheck.catalogue.node_commands import NODE_COMMANDS
 from wirecheck.collect import on_node
-from wirecheck.collect.node_program import LONGEST, TOO_OLD, command_line, modules, stripped
+from wirecheck.collect.node_program import (
+    LONGEST,
+    TOO_OLD,
+    command_line,
+    compact,
+    modules,
+    stripped,
+)
 from wirecheck.collect.on_node import commands
 
 FOLDER = Path(on_node.__file__).parent
@@ -136,6 +143,22 @@ def test_annotations_of_functions_and_indentation_are_not_sent() -> None:
         ' return {"→": """\n'
         '        as it is -> here""", "a: int": b}\n'
     )
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_what_is_sent_has_the_same_statements_without_spaces(path: Path) -> None:
+    before = stripped(path.read_text())
+    sent = compact(before)
+
+    assert ast.dump(ast.parse(sent)) == ast.dump(ast.parse(before))
+    ast.parse(sent, feature_version=(3, 6))
+    assert statements(sent) == statements(before)
+
+
+def test_spaces_stay_where_they_separate() -> None:
+    text = 'if a in (1, 2):\n  return  b"x" if not c else -1\nd = [\n    "a  b",\n    e - 1]\n'
+
+    assert compact(text) == ('if a in(1,2):\n  return b"x"if not c else-1\nd=[\n"a  b",\ne-1]\n')
 
 
 def test_an_annotation_in_several_lines_stays() -> None:
