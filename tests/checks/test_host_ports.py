@@ -251,6 +251,24 @@ def test_a_host_port_whose_rule_may_be_in_nftables_is_not_evaluated(mapped, tabl
         mapped.findings(CHECK)
 
 
+@pytest.mark.parametrize(("target", "is_known"), [("10.244.0.3", False), ("10.244.0.9", True)])
+def test_a_table_of_another_program_that_was_read(mapped, target, is_known):
+    """It may have the port's rule, under conditions that are not compared with the port."""
+    rule = {"rule": {"chain": "c", "expr": [{"dnat": {"addr": target, "port": 8080}}]}}
+    argv = ["nft", "-j", "list", "table", "inet", "netavark"]
+    record = Command(argv, 0, json.dumps({"nftables": [rule]}))
+    mapped.change_output("iptables-nft-save", FILTER)
+    mapped.change_output("nft-tables", "table ip filter\ntable inet netavark\n")
+    commands = {**mapped.document.commands, "nft-table inet netavark": record}
+    mapped.change_document(commands=commands)
+
+    if is_known:
+        assert found(mapped) == [(POD, RIGHT, "no rule")]
+    else:
+        with pytest.raises(NotApplicable, match="forwards to the pod's port"):
+            mapped.findings(CHECK)
+
+
 def test_one_of_two_host_ports_may_be_inconclusive(mapped):
     more = {"containerPort": 9090, "hostPort": 9099}
     mapped.api["pods"][1]["spec"]["containers"][0]["ports"].append(more)

@@ -67,13 +67,14 @@ def tables_of_iptables(seen: NodeSeen, family: int) -> Mapping[str, NftTable]:
     return found
 
 
-def has_target(seen: NodeSeen, address: str, port: int) -> bool:
+def has_target(seen: NodeSeen, address: str, port: int, among: str = "nft-") -> bool:
     """Whether a rule or a map of a table that is not kube-proxy's has this address and port.
 
-    Host ports of portmap and CRI-O are such tables, and ports that Docker publishes.
+    Host ports of portmap and CRI-O are such tables, and ports that Docker publishes. `among` is
+    the beginning of the ids of the commands that listed them.
     """
     for command, record in seen.facts.commands.items():
-        is_other = command.startswith("nft-") and command not in KUBE_PROXY.values()
+        is_other = command.startswith(among) and command not in KUBE_PROXY.values()
         if is_other and record.status == 0 and address in record.output:
             try:
                 found = [*_targets(json.loads(record.output))]

@@ -28,7 +28,7 @@ from wirecheck.node.host_port_rules import (
     mappings_in_nftables,
 )
 from wirecheck.node.iptables import Iptables
-from wirecheck.node.nftables import table_names
+from wirecheck.node.nftables import OTHER, has_target, other_tables, table_names
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.iptables import IptablesDump, parse_rule
@@ -36,7 +36,7 @@ from wirecheck.parse.iptables import IptablesDump, parse_rule
 NFT_TABLES = re.compile(r"(?:ip|ip6|inet) (\S*(?:hostport|portmap|docker|netavark|crio)\S*)")
 """nftables tables that may have host ports: `cni_hostport` of portmap from 1.6, `crio-hostports`.
 
-Others than these two are not read, and snapshots of older versions have neither.
+Snapshots of older versions have none of their rules.
 """
 
 
@@ -124,8 +124,8 @@ class PortMappings:
 
     def _why_unknown(self, port: HostPort) -> str:
         """Why a port without a rule may be right; empty if it needs one."""
-        if table := self._nft_table:
-            return f"its rule may be in nftables table {table}, which is not read"
+        if reason := self._in_other_table(port):
+            return reason
         if self._writers & FOR_PODS:
             return ""
         if self._runs_cri_o:
@@ -137,6 +137,14 @@ class PortMappings:
             return ""
         others = sorted(WRITERS.get(each, each) for each in self._writers)
         return f"{' and '.join(others) or 'portmap'} does not provide the node's host ports"
+
+    def _in_other_table(self, port: HostPort) -> str:
+        """Why another program's nftables table may have the rule; empty if none has it."""
+        if table := self._nft_table:
+            return f"its rule may be in nftables table {table}, which is not read"
+        if has_target(self.seen, port.pod_address, port.pod_port, among=OTHER):
+            return "a rule of another program's nftables table forwards to the pod's port"
+        return ""
 
     @cached_property
     def _writers(self) -> frozenset[str]:
@@ -159,7 +167,9 @@ class PortMappings:
     def _nft_table(self) -> str:
         """An nftables table that may have host ports and was not read; empty if there is none."""
         found = filter(None, map(NFT_TABLES.fullmatch, table_names(self.seen)))
-        return next((each[1] for each in found if not self._is_listed(each[0], each[1])), "")
+        read = {each.label for each in other_tables(self.seen)}
+        unread = (e[1] for e in found if e[0] not in read and not self._is_listed(e[0], e[1]))
+        return next(unread, "")
 
     def _is_listed(self, of_family: str, name: str) -> bool:
         for_v4, for_v6 = NFT_LISTINGS.get(name, ("", ""))
