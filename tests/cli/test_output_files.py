@@ -70,6 +70,7 @@ def test_a_fifo_gets_the_report(run, replay, tmp_path):
     ("places", "sentence"),
     [
         (["junit=folder"], "The junit report cannot be written to folder: Is a directory"),
+        (["junit=new/"], "The junit report cannot be written to new/: Is a directory"),
         (["html=no/such/x"], "there is no folder no/such"),
         (["markdown=loop"], "Too many levels of symbolic links"),
         (["prometheus=file/x"], "Not a directory"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,8 @@ def write_file(text: str, destination: Destination) -> None:
 
 def refuse_file(destination: Destination) -> None:
     """Raise OSError if the named file cannot be written."""
+    if destination.place.endswith("/"):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), destination.place)
     refuse_unwritable(Path(destination.place))
 
 
