@@ -45,6 +45,7 @@ OPTIONS = {
     "report.format_names",
     "run.durations",
     "run.intervals",
+    "run.report_mode",
     "run.shard",
     "run.target_version",
 }
