@@ -11,7 +11,7 @@ from wirecheck.catalogue import (
     Threshold,
     check,
 )
-from wirecheck.catalogue.settling import COMING_AND_GOING, LEFT_OVER, ON_NODE
+from wirecheck.catalogue.settling import LEFT_OVER, ON_NODE, READINESS
 from wirecheck.model.node import Node
 
 POOL = Limits(
@@ -23,7 +23,7 @@ TOKEN_WARN = Threshold("cni.token_warn", 60, "minutes", "agents renew it hours b
 
 @check(
     counts=True,
-    settles=COMING_AND_GOING,
+    settles=READINESS,
     remedy="Find out why the pod is missing or not Ready: `kubectl get pods -A -o wide "
     "--field-selector spec.nodeName={node}`, then `kubectl -n {cni_namespace} describe pod "
     "{cni_pod}`. If there is no pod, compare the DaemonSet's tolerations and node selector with "

@@ -2,7 +2,7 @@
 
 from wirecheck.addresses import contains
 from wirecheck.catalogue import CONCLUSIVE, Fact, Finding, Findings, Level, NotApplicable, check
-from wirecheck.catalogue.settling import COMING_AND_GOING, OBJECTS, ON_NODE
+from wirecheck.catalogue.settling import COMING_AND_GOING, OBJECTS, ON_NODE, READINESS
 from wirecheck.dataplane.rules.egress import Masqueraded
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
@@ -148,7 +148,7 @@ def ip_on_interface(node: Node) -> Findings:
 
 @check(
     counts=True,
-    settles=COMING_AND_GOING,
+    settles=READINESS,
     remedy="Find out why the pod is missing or not Ready: `kubectl -n kube-system get pods -o wide "
     "--field-selector spec.nodeName={node}`, then `kubectl -n {namespace} describe pod {pod}`. If "
     "there is no pod, compare the DaemonSet's tolerations and node selector with `kubectl describe "

@@ -41,5 +41,5 @@ def test_a_probe_has_to_fail_twice(check):
 @pytest.mark.parametrize("check", SETTLING, ids=lambda check: check.id)
 def test_what_is_compared_with_the_api_needs_old_objects_or_two_rounds(check):
     if check.evidence:
-        wanted = {Evidence.OBJECTS, Evidence.REPEATED, Evidence.PERSISTENT}
+        wanted = {Evidence.OBJECTS, Evidence.SET_UP, Evidence.REPEATED, Evidence.PERSISTENT}
         assert wanted & set(check.evidence)

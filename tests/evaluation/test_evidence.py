@@ -116,6 +116,70 @@ def test_what_changed_a_moment_ago_waits_for_another_round(changed):
     assert evaluation.waits["n1"] == 15
 
 
+def set_of(small: SmallCluster, pod: str, **status: object) -> SmallCluster:
+    for each in small.api["pods"]:
+        if each["metadata"]["name"] == pod:
+            each["status"] |= status
+    return small
+
+
+def condition(kind: str, seconds: float, status: str = "True") -> dict[str, str]:
+    return {"type": kind, "status": status, "lastTransitionTime": rfc3339(NOW - seconds)}
+
+
+def test_a_pod_that_is_no_longer_ready_was_set_up_long_ago():
+    """Without its address, the pod's readiness probe fails: that is no change in flight."""
+    small = set_of(without_address(), "web", conditions=[condition("Ready", 5.0, "False")])
+    small.changes.append(Change("Pod", "web", "shop", what="ready"))
+
+    result, _ = evaluated(ADDRESS, Seen(small))
+
+    assert (result.outcome, result.findings[0].proven) == (Outcome.FAIL, True)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"conditions": [condition("PodReadyToStartContainers", 5.0)]},
+        {"startTime": rfc3339(NOW - 5)},
+        {
+            "containerStatuses": [
+                {"name": "c", "state": {"running": {"startedAt": rfc3339(NOW - 5)}}}
+            ]
+        },
+        {
+            "containerStatuses": [
+                {"name": "c", "lastState": {"terminated": {"finishedAt": rfc3339(NOW - 5)}}}
+            ]
+        },
+    ],
+    ids=["a new sandbox", "a new pod", "a restarted container", "a container that ended"],
+)
+def test_a_pod_that_just_started_waits(status):
+    result, _ = evaluated(ADDRESS, Seen(set_of(without_address(), "web", **status)))
+
+    assert is_open(result)
+
+
+def test_a_node_that_flips_to_not_ready_is_not_one_that_restarts():
+    small = without_address()
+    small.api["nodes"][0]["status"]["conditions"] = [condition("Ready", 5.0, "False")]
+
+    result, _ = evaluated(ADDRESS, Seen(small))
+
+    assert not is_open(result)
+
+
+def test_for_checks_of_readiness_it_counts():
+    """The agent has not been ready for five seconds only."""
+    small = set_of(SmallCluster(), "flannel", conditions=[condition("Ready", 5.0, "False")])
+
+    result, evaluation = evaluated("cni.agent_ready", Seen(small))
+
+    assert is_open(result)
+    assert evaluation.waits["n1"] == OLD - 5
+
+
 def test_a_node_that_just_started_waits():
     result, evaluation = evaluated(ADDRESS, Seen(without_address(), up=UP - 20))
 

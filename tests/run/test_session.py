@@ -438,6 +438,7 @@ def long_ago(small, up: float = 3600.0):
     for kind in ("nodes", "pods", "services", "endpointSlices"):
         for each in small.api[kind]:
             each["metadata"]["managedFields"] = [{"manager": "m", "time": "2020-01-01T00:00:00Z"}]
+            each["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z"
     small.visit = VisitRecord(VisitStatus.SEEN, up=up)
     return small
 

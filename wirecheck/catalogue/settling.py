@@ -27,9 +27,14 @@ class Evidence(Enum):
         f"the API objects of the finding, with the EndpointSlices of its Services, have not "
         f"changed for {OLD:.0f} s"
     )
+    SET_UP = (
+        f"in the last {OLD:.0f} s, none of the finding's pods was created, restarted or deleted, "
+        f"none of its Services was edited, and none of its nodes was added (readiness and "
+        f"EndpointSlices do not count, because the fault itself can change them)"
+    )
     NODE = (
-        f"the node has been up for {UP:.0f} s, and neither its readiness nor its network agents "
-        f"(pods of DaemonSets and static pods on the host network) have changed for {OLD:.0f} s"
+        f"the node has been up for {UP:.0f} s, and none of its network agents (pods of DaemonSets "
+        f"and static pods on the host network) was started or deleted in the last {OLD:.0f} s"
     )
     PEERS = "the nodes at the other end were visited in the same round, and the same is true there"
     PROXY = (
@@ -38,8 +43,8 @@ class Evidence(Enum):
         f"change has reached it for {QUIET:.0f} s"
     )
     DNS = (
-        f"the DNS Services, their EndpointSlices and replicas, and the nodes of the replicas have "
-        f"not changed for {OLD:.0f} s"
+        f"in the last {OLD:.0f} s, no DNS Service was edited and no replica was created, restarted "
+        f"or deleted; for the nodes of the replicas the same is true as for the node itself"
     )
     REPEATED = f"a second round, at least {SOON:.0f} s later, has the same finding"
     PERSISTENT = f"a second round, at least {LATER:.0f} s later, has the same finding"
@@ -47,14 +52,16 @@ class Evidence(Enum):
 
 OBJECTS = (Evidence.OBJECTS,)
 """The check compares API objects with each other."""
-ON_NODE = (Evidence.OBJECTS, Evidence.NODE)
+ON_NODE = (Evidence.SET_UP, Evidence.NODE)
 """The check compares what the node itself has with the API: devices, routes, settings."""
-TO_PEERS = (Evidence.OBJECTS, Evidence.NODE, Evidence.PEERS)
+TO_PEERS = (Evidence.SET_UP, Evidence.NODE, Evidence.PEERS)
 """The check compares what the node has for other nodes with the API: routes, tunnels."""
 PROXY_RULES = (Evidence.OBJECTS, Evidence.NODE, Evidence.PROXY)
 """The check compares kube-proxy's rules with the API."""
-COMING_AND_GOING = (Evidence.OBJECTS, Evidence.NODE, Evidence.REPEATED)
+COMING_AND_GOING = (Evidence.SET_UP, Evidence.NODE, Evidence.REPEATED)
 """The check is about processes, which can be restarted before the API shows it."""
+READINESS = (Evidence.OBJECTS, Evidence.NODE, Evidence.REPEATED)
+"""The check is about whether an agent of the node is ready."""
 LEFT_OVER = (Evidence.NODE, Evidence.PERSISTENT)
 """The check is about what is left of objects that the API no longer has."""
 OF_PODS = (Evidence.OBJECTS, Evidence.PEERS)
@@ -67,7 +74,7 @@ LONG_CONNECTIONS = (Evidence.OBJECTS, Evidence.NODE, Evidence.PEERS, Evidence.PE
 """The check connects to API servers, which are restarted one after the other."""
 CONNECTIONS = (Evidence.OBJECTS, Evidence.NODE, Evidence.PEERS, Evidence.REPEATED)
 """The check sends packets to other nodes, which can restart after they were visited."""
-QUERIES = (Evidence.OBJECTS, Evidence.NODE, Evidence.DNS, Evidence.REPEATED)
+QUERIES = (Evidence.SET_UP, Evidence.NODE, Evidence.DNS, Evidence.REPEATED)
 """The check sends DNS queries."""
 MEASURED_QUERIES = (Evidence.NODE, Evidence.DNS, Evidence.PERSISTENT)
 """The check measures DNS queries, which a short load can delay or lose."""

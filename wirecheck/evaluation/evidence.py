@@ -19,15 +19,18 @@ from wirecheck.catalogue.registry import Check
 from wirecheck.catalogue.settling import OLD, QUIET, SOON, UP, Evidence
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
+from wirecheck.snapshot.api_objects import REPORTED
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
 from wirecheck.snapshot.objects.metadata import Metadata
 from wirecheck.snapshot.objects.node import NodeObject
-from wirecheck.snapshot.objects.pod import PodObject
+from wirecheck.snapshot.objects.pod import PodObject, PodStatus
 
 ObjectKey = tuple[str, str, str]
 """Kind, namespace, name."""
 
 API_KINDS = frozenset({"Pod", "Node", "Service", "EndpointSlice"})
+OF_SANDBOXES = frozenset({"PodScheduled", "Initialized", "PodReadyToStartContainers"})
+"""The conditions of a pod that change with its sandbox, and not when it stops being ready."""
 OF_SERVICES = frozenset({"Pod", "Service", "EndpointSlice"})
 """The kinds whose changes reach kube-proxy."""
 
@@ -93,7 +96,7 @@ class RoundEvidence:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._ages: dict[ObjectKey, Age] = {}
+        self._ages: dict[tuple[ObjectKey, bool], Age] = {}
         self._steady: dict[str, Age] = {}
         self.proxies: dict[str, ProxyAge | None] = {}
         """Of each node that was evaluated in this round."""
@@ -106,6 +109,8 @@ class RoundEvidence:
         ages = []
         if Evidence.OBJECTS in wanted:
             ages += [self._object(key, is_gone_enough=is_gone_enough) for key in keys]
+        if Evidence.SET_UP in wanted:
+            ages += [self._set_up(key) for key in keys]
         if Evidence.NODE in wanted:
             ages += map(self._node, self._nodes_of(subject))
         if Evidence.PEERS in wanted:
@@ -171,7 +176,7 @@ class RoundEvidence:
         nodes = {each.spec.node_name for each in self._replicas}
         if not replicas:
             return UNKNOWN
-        ages = [self._object(key, is_gone_enough=False) for key in (*services, *replicas)]
+        ages = [self._set_up(key) for key in (*services, *replicas)]
         return _youngest([*ages, *map(self._node, nodes)])
 
     def _node(self, name: str) -> Age:
@@ -186,7 +191,7 @@ class RoundEvidence:
             return UNKNOWN
         agents = [each for each in self._cluster.pod_index.by_node.get(name, ()) if _is_agent(each)]
         keys = [("Node", "", name), *(("Pod", each.namespace, each.name) for each in agents)]
-        ages = [self._object(key, is_gone_enough=False) for key in keys]
+        ages = [self._set_up(key) for key in keys]
         if visit.up < UP:
             start = f"node {name} had started {visit.up:.0f} s before"
             ages.append(Age(UP - visit.up, start, start))
@@ -194,10 +199,17 @@ class RoundEvidence:
 
     def _object(self, key: ObjectKey, *, is_gone_enough: bool) -> Age:
         """How long the object has been as it is; a Service with its EndpointSlices."""
-        if key not in self._ages:
-            self._ages[key] = self._age_of_object(key)
-        age = self._ages[key]
+        age = self._age(key, whole=True)
         return ENOUGH if is_gone_enough and age is UNKNOWN and not self._found(key) else age
+
+    def _set_up(self, key: ObjectKey) -> Age:
+        """How long ago the object was set up, whatever it reports since: readiness, endpoints."""
+        return self._age(key, whole=False)
+
+    def _age(self, key: ObjectKey, *, whole: bool) -> Age:
+        if (key, whole) not in self._ages:
+            self._ages[key, whole] = self._age_of_object(key, whole=whole)
+        return self._ages[key, whole]
 
     def _found(self, key: ObjectKey) -> object | None:
         kind, namespace, name = key
@@ -215,24 +227,26 @@ class RoundEvidence:
         slices = self._cluster.api.endpoint_slices
         return {(each.metadata.namespace, each.metadata.name): each for each in slices}
 
-    def _age_of_object(self, key: ObjectKey) -> Age:
+    def _age_of_object(self, key: ObjectKey, *, whole: bool) -> Age:
         found = self._found(key)
         if found is None:
             return UNKNOWN
         what = " ".join(filter(None, (key[0], "/".join(filter(None, key[1:])))))
-        if key in self._cluster.changed:
+        fields = self._cluster.changed_fields.get(key)
+        if fields is not None and (whole or not fields or fields - REPORTED):
             return Age(OLD, f"{what} changed during the round")
         parts = [found]
-        if key[0] == "Service":
+        if key[0] == "Service" and whole:
             parts += self._cluster.slices.get((key[1], key[2]), ())
-        return _youngest(self._since(what, part) for part in parts)
+        return _youngest(self._since(what, part, whole=whole) for part in parts)
 
-    def _since(self, what: str, found: object) -> Age:
+    def _since(self, what: str, found: object, *, whole: bool) -> Age:
         metadata: Metadata = found.metadata  # type: ignore[attr-defined]
         if metadata.deletion_timestamp:
             return Age(OLD, f"{what} is being deleted")
+        times = times_of if whole else set_up_times
         try:
-            newest = datetime.fromisoformat(max(times_of(found, metadata))).timestamp()
+            newest = datetime.fromisoformat(max(times(found, metadata))).timestamp()
         except (ValueError, OverflowError):
             return UNKNOWN
         passed = self._now - newest
@@ -254,12 +268,31 @@ def times_of(found: object, metadata: Metadata) -> Iterator[str]:
             yield metadata.status_written
             yield status.start_time
             yield from (each.last_transition_time for each in status.conditions)
-            for each in status.container_statuses:
-                yield (each.state.running or {}).get("startedAt", "")
-                for state in (each.state, each.last_state):
-                    yield state.terminated.finished_at if state.terminated else ""
+            yield from _container_times(status)
         case _:
             yield metadata.status_written
+
+
+def set_up_times(found: object, metadata: Metadata) -> Iterator[str]:
+    """When the object was set up: of a pod its sandbox and containers, of a Service its spec."""
+    yield metadata.creation_timestamp
+    match found:
+        case PodObject(status=status):
+            yield status.start_time
+            yield from (e.last_transition_time for e in status.conditions if e.type in OF_SANDBOXES)
+            yield from _container_times(status)
+        case NodeObject():
+            # Its readiness, and taints that follow from it, can be what the fault does.
+            pass
+        case _:
+            yield metadata.written
+
+
+def _container_times(status: PodStatus) -> Iterator[str]:
+    for each in status.container_statuses:
+        yield (each.state.running or {}).get("startedAt", "")
+        for state in (each.state, each.last_state):
+            yield state.terminated.finished_at if state.terminated else ""
 
 
 def _is_agent(pod: Pod) -> bool:

@@ -14,12 +14,13 @@ from wirecheck.catalogue.findings import (
     SharedCauseError,
 )
 from wirecheck.catalogue.registry import Check
+from wirecheck.catalogue.settling import Evidence
 from wirecheck.evaluation.evidence import UNKNOWN, Age, RoundEvidence
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.model.remedy_names import RemedyNames
 from wirecheck.node.cluster_seen import ClusterSeen
-from wirecheck.snapshot.api_objects import OTHER_LABELS
+from wirecheck.snapshot.api_objects import OTHER_LABELS, REPORTED
 from wirecheck.snapshot.index import RoundRecord
 
 Identity = tuple[Ref, str, str]
@@ -107,6 +108,8 @@ def _counts(check: Check, key: tuple[str, str, str], cluster: ClusterSeen) -> bo
     if fields is None:
         return False
     ignored = {OTHER_LABELS}
+    if Evidence.SET_UP in check.evidence:
+        ignored |= REPORTED - LABELS
     if check.group not in BY_SELECTORS:
         ignored |= LABELS
         if key[0] == "Pod":

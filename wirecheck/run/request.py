@@ -101,6 +101,11 @@ class Request:
             )
         if self.snapshot is None:
             return
+        if self.rounds not in (None, 1):
+            raise RequestError(
+                "--rounds needs a live cluster, and --snapshot replaces it: leave out one of the "
+                "two, or use --rounds 1 to evaluate only the first round of the snapshot."
+            )
         defaults = {each.name: each.default for each in fields(self)}
         for name in LIVE_ONLY:
             if getattr(self, name) != defaults[name]:

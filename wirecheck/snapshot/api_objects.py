@@ -70,6 +70,9 @@ class ApiObjects(ApiStruct, frozen=True, weakref=True):
     """Fields that were left out when the API was read, because they have another type."""
 
 
+REPORTED = frozenset({"ready", "networkUnavailable", "unschedulable", "labels", "endpoints"})
+"""Changed fields of nodes, pods and Services that do not concern how these were set up: what they
+report, which pods are selected."""
 OTHER_LABELS = "other labels"
 """A change of labels that no selector names. It concerns no check: whoever may label a pod could
 otherwise make findings about it inconclusive."""
