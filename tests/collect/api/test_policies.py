@@ -15,6 +15,7 @@ from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.metadata import Metadata
 from wirecheck.snapshot.objects.pod import PodObject
 
+OVN = "k8s.ovn.org"
 CILIUM, CALICO, ADMIN = "cilium.io", "crd.projectcalico.org", "policy.networking.k8s.io"
 ANTREA = "crd.antrea.io"
 
@@ -166,6 +167,51 @@ def test_policies_of_antrea(applied: list[dict[str, Any]], is_selected: bool) ->
     by_rule = restricts(ANTREA, {"ingress": [{"action": "Drop", "appliedTo": applied}]})
 
     assert by_policy == by_rule == (["Ingress"] if is_selected else [])
+
+
+ALL = {"toEntities": ["all"]}
+
+
+@pytest.mark.parametrize(
+    ("group", "spec", "directions"),
+    [
+        (CILIUM, {"endpointSelector": {}, "egress": [{"toFQDNs": []}, ALL]}, []),
+        (CILIUM, {"endpointSelector": {}, "egress": [{}]}, ["Egress"]),
+        (CILIUM, {"endpointSelector": {}, "egress": [{**ALL, "toPorts": []}]}, ["Egress"]),
+        (CILIUM, {"endpointSelector": {}, "egress": [ALL], "egressDeny": [{}]}, ["Egress"]),
+        (
+            CILIUM,
+            {"endpointSelector": {}, "egress": [{}], "enableDefaultDeny": {"egress": False}},
+            [],
+        ),
+        (CALICO, {"egress": [{"action": "Allow"}, {"action": "Deny"}]}, []),
+        (CALICO, {"egress": [{"action": "Allow", "protocol": "TCP"}]}, ["Egress"]),
+        (CALICO, {"egress": [{"action": "Log"}, {"action": "Allow"}]}, ["Egress"]),
+        (CALICO, {"egress": [{"action": "Pass"}]}, ["Egress"]),
+        (ADMIN, {"subject": {"namespaces": {}}, "egress": [{"action": "Allow"}]}, []),
+        (ADMIN, {"subject": {"namespaces": {}}, "egress": [{"action": "Pass"}]}, []),
+        (
+            ADMIN,
+            {"subject": {"namespaces": {}}, "egress": [{"action": "Allow"}, {"action": "Deny"}]},
+            ["Egress"],
+        ),
+        (ADMIN, {"subject": {"namespaces": {}}, "egress": [{"action": 5}]}, ["Egress"]),
+        (ANTREA, {"appliedTo": [{"podSelector": {}}], "egress": [{"action": "Allow"}]}, []),
+        (ANTREA, {"appliedTo": [{"podSelector": {}}], "egress": [{}]}, ["Egress"]),
+        (ANTREA, {"appliedTo": [{"podSelector": {}}], "egress": ["odd"]}, ["Egress"]),
+        (OVN, {"egress": [{"type": "Allow", "to": {"cidrSelector": "0.0.0.0/0"}}]}, []),
+        (OVN, {"egress": [{"type": "Deny", "to": {"cidrSelector": "0.0.0.0/0"}}]}, ["Egress"]),
+    ],
+)
+def test_a_policy_that_only_allows_restricts_nothing(
+    group: str, spec: dict[str, Any], directions: list[str]
+) -> None:
+    assert restricts(group, spec) == directions
+
+
+def test_an_odd_policy_of_a_namespace_restricts_that_namespace() -> None:
+    assert restricts(CILIUM, ["odd"], "shop") == ["Ingress", "Egress"]  # type: ignore[arg-type]
+    assert restricts(CILIUM, ["odd"], "other") == []  # type: ignore[arg-type]
 
 
 def test_a_pod_on_the_host_network_has_no_such_policy() -> None:

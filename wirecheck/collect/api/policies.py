@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from wirecheck.api_index.policies import ABSENT, READ, UNREADABLE
+from wirecheck.collect.api.blocking_policies import can_block
 from wirecheck.collect.api.connection import Connection
 from wirecheck.collect.api.errors import ApiError, ApiStatusError
 from wirecheck.collect.api.resources import Resource
@@ -144,7 +145,7 @@ def has_calico(policies: Mapping[str, Any]) -> bool:
 
 
 def projected_policy(raw: RawPolicy, group: str, kind: str) -> OtherPolicyObject:
-    """The pods that the policy selects, and the directions of their traffic.
+    """The pods that the policy selects, and the directions of the traffic that it can block.
 
     One that has another form than its kind selects all pods of its namespace. Raises OddPolicyError
     if it has no namespace.
@@ -155,7 +156,9 @@ def projected_policy(raw: RawPolicy, group: str, kind: str) -> OtherPolicyObject
             raise OddPolicyError
         return OtherPolicyObject(raw.metadata, kind, [PodChoice()], ["Egress", "Ingress"])
     choices = [each for spec in specs for each in _choices(spec, group)]
-    directions = {each for spec in specs for each in _directions(spec, group)}
+    directions = {
+        each for spec in specs for each in _directions(spec, group) if can_block(spec, group, each)
+    }
     return OtherPolicyObject(raw.metadata, kind, choices, sorted(directions))
 
 
