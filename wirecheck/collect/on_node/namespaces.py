@@ -161,3 +161,6 @@ def read_all(
         record = namespaces.read(inode, processes.pids.get(inode, []), mounted.get(inode, ""))
         record["processes"] = processes.counts.get(inode, 0)
         records.append(record)
+        if inode not in pods and inode != namespaces.host and inode in namespaces.descriptors:
+            # Nothing else is read there, and open files are limited.
+            os.close(namespaces.descriptors.pop(inode))
