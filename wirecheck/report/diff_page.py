@@ -14,6 +14,7 @@ from wirecheck.report.finding_rows import (
     FoundOnNode,
     grouped,
     node_sets,
+    unfolded,
 )
 from wirecheck.report.page_templates import rendered
 from wirecheck.results.ordering import WORST_FIRST, most_each, total, worst
@@ -88,6 +89,7 @@ def render(
         sections=sections,
         changes=changes,
         node_sets=node_sets(rows),
+        unfolded=unfolded(sum(len(section.cards) for section in sections)),
     )
 
 

@@ -24,6 +24,9 @@ from wirecheck.text import middle_shortened
 MOST_ROWS = 4000
 """Rows on a page: browsers stay fast with that many. results.jsonl has all findings."""
 
+MOST_UNFOLDED = 1000
+"""Rows that are not folded, about: a browser lays them out before the page can be read."""
+
 LONGEST = 2000
 """Characters of one value, or of one text of evidence."""
 
@@ -199,6 +202,11 @@ def node_sets(rows: Iterable[FindingRow]) -> dict[tuple[str, ...], NodeSet]:
         sets[nodes] = NodeSet(number, listed, len(nodes) - len(listed))
         left -= len(listed)
     return sets
+
+
+def unfolded(cards: int) -> int:
+    """The rows of each card that are not folded: fewer on a page of many cards."""
+    return max(5, min(25, MOST_UNFOLDED // max(1, cards)))
 
 
 def named(cards: Iterable[Card]) -> Collection[str]:

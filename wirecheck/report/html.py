@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from wirecheck.catalogue.findings import Outcome
-from wirecheck.report.finding_rows import Card, NodeSet, cards, named, node_sets
+from wirecheck.report.finding_rows import Card, NodeSet, cards, named, node_sets, unfolded
 from wirecheck.report.node_map import NodeMap, node_map
 from wirecheck.report.page_templates import rendered
 from wirecheck.report.trend import Trends
@@ -57,6 +57,8 @@ class Page:
     """The checks that have a card."""
     node_sets: dict[tuple[str, ...], NodeSet]
     """The sets of nodes that rows refer to by number."""
+    unfolded: int
+    """The rows of each card that are not folded."""
     unchecked: list[UncheckedNodes]
     without_result: list[str]
     """The checks that were selected and have no result for any node."""
@@ -120,6 +122,7 @@ def _page(results: Results) -> Page:
         cards=by_outcome,
         carded=frozenset(card.check.record.id for card in shown),
         node_sets=node_sets(row for card in shown for row in card.rows),
+        unfolded=unfolded(len(shown)),
         unchecked=unchecked,
         without_result=[each.id for each in results.started.checks if each.id not in present],
         without_visit=[check.record.id for check in checks if not check.items],
