@@ -104,7 +104,12 @@ def test_endpoints_of_another_family_than_their_slice_are_left_out() -> None:
     ]
 
     texts = [each["addresses"] for each in endpoints]
-    assert found == [[["10.0.0.1"], [], ["10.0.0.2"], []], [[], ["fd00::1"], [], []], texts, texts]
+    assert found == [
+        [["10.0.0.1"], [], ["10.0.0.2"], []],
+        [[], ["fd00::1"], [], []],
+        texts,
+        [[], [], [], []],
+    ]
 
 
 def test_an_address_of_a_service_that_is_none_stays_and_is_named() -> None:

@@ -14,7 +14,11 @@ import msgspec
 
 from tests.checks import small_cluster
 from tests.dataplane.test_recorded_nodes import RecordedNode
+from wirecheck.addresses import api_address, api_network
+from wirecheck.api_index.readable import readable
 from wirecheck.collect import visit
+from wirecheck.collect.api.lenient import decoded_items
+from wirecheck.collect.api.policies import calico_selector
 from wirecheck.collect.document_frame import FrameError, unframed
 from wirecheck.collect.on_node import (
     boot_settings,
@@ -58,7 +62,10 @@ from wirecheck.parse.restored_conditions import restored
 from wirecheck.parse.rule_counts import RuleCounts
 from wirecheck.parse.sections import parse_sections
 from wirecheck.parse.sync_metrics import parse_sync_metrics
+from wirecheck.snapshot.api_objects import ApiObjects, OddField
 from wirecheck.snapshot.blocks import TextStore, whole
+from wirecheck.snapshot.objects.pod import PodObject
+from wirecheck.snapshot.redact_vocabulary import Vocabulary
 from wirecheck.snapshot.values import has_too_many_values
 
 RECORDED = Path(__file__).parents[1] / "recorded"
@@ -74,6 +81,14 @@ class Target:
     read: Callable[[str], object]
     text: str
     errors: tuple[type[Exception], ...] = ()
+
+
+def _api_objects(text: str) -> object:
+    """A list of the API, each object by itself, in its canonical form."""
+    items = msgspec.json.decode(text.encode(errors="replace"))
+    odd: list[OddField] = []
+    pods = list(decoded_items(items if isinstance(items, list) else [], PodObject, "Pod", odd))
+    return readable(ApiObjects(pods=pods, undecodable=odd)).odd
 
 
 def _bytes(read: Callable[[bytes], object]) -> Callable[[str], object]:
@@ -223,6 +238,19 @@ TARGETS: Mapping[str, Target] = {
         _document,
         msgspec.json.encode(small_cluster.document()).decode(),
         (msgspec.MsgspecError, RecursionError),
+    ),
+    "API objects": Target(
+        _api_objects,
+        msgspec.json.encode(small_cluster.api()["pods"]).decode(),
+        (msgspec.DecodeError, RecursionError),
+    ),
+    "API addresses": Target(
+        lambda text: [(api_address(each), api_network(each)) for each in text.split("\n")],
+        "10.0.0.1\n010.0.0.1\n::ffff:10.0.0.1\nfd00::1/64\n10.244.0.0/24\n",
+    ),
+    "policies of Calico": Target(calico_selector, "app == 'web' && has(x) && y in {'a', 'b'}"),
+    "redaction": Target(
+        Vocabulary(lambda _: "qwerty", lambda _: False, "veth|cali").apply, IPTABLES
     ),
     "frame": Target(_bytes(unframed), framed({"format": 1, "a": ["b"]}), (FrameError,)),
     "failed visit": Target(

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from wirecheck.addresses import addresses
 from wirecheck.api_index.endpoint_slices import SlicesByService, is_ready
+from wirecheck.api_index.node_addresses import valid_addresses
 from wirecheck.api_index.pod import Pod
 from wirecheck.api_index.service import ServiceKey, selects
 from wirecheck.catalogue.findings import Ref
@@ -68,7 +68,7 @@ class Endpoint:
             return "the pod does not exist"
         if self.target.uid not in {"", pod.ref.uid}:
             return "the pod was replaced by another one of the same name"
-        if not addresses(self.object.addresses) <= pod.addresses:
+        if not frozenset(valid_addresses(self.object.addresses)) <= pod.addresses:
             return f"the pod has {', '.join(sorted(map(str, pod.addresses))) or 'no address'}"
         if self.object.node_name not in {"", pod.node_name}:
             return f"the pod is on node {pod.node_name}, not on {self.object.node_name}"

@@ -260,9 +260,10 @@ def _service_port(reader: _Reader, port: ServicePortSpec, where: str) -> Service
 
 def _slice(reader: _Reader) -> EndpointSliceObject:
     found: EndpointSliceObject = reader.item
-    family = FAMILIES.get(found.address_type)
-    if family is None or not found.endpoints:
+    if found.address_type == "FQDN" or not found.endpoints:
         return found
+    # Of an unknown type nothing is an address.
+    family = FAMILIES.get(found.address_type, 0)
     endpoints = [
         _endpoint(reader, each, family, f"endpoints[{at}]")
         for at, each in enumerate(found.endpoints)
