@@ -65,7 +65,8 @@ def run(request, pytester, monkeypatch, capfd) -> Run:
 
     def by_pytest(*options: object) -> Ended:
         quiet = ("-p", "no:hypothesispytest", "-p", "no:cacheprovider")
-        files = [ROOT / "checks" / f"{group}.py" for group in GROUPS]
+        groups = [ROOT / "checks" / group for group in GROUPS]
+        files = [each if each.is_dir() else each.with_suffix(".py") for each in groups]
         done = pytester.runpytest_inprocess(*quiet, *map(str, options), *map(str, files))
         return Ended(int(done.ret), done.stdout.str() + done.stderr.str(), reports)
 

@@ -150,7 +150,7 @@ def check(
         if not (sentence and why and remedy):
             raise TypeError(f"{identity} needs a sentence, a reason and a remedy.")
         known = _registry.get(identity)
-        if known and known.function.__code__.co_filename != function.__code__.co_filename:
+        if known and _file_of(known.function) != _file_of(function):
             raise TypeError(f"{identity} is defined twice.")
         entered = Check(
             id=identity,
@@ -181,6 +181,11 @@ def check(
         return test  # type: ignore[return-value]
 
     return enter
+
+
+def _file_of(function: Callable[..., Any]) -> str:
+    """Return the file of the function, also of one that is wrapped; a file may be loaded again."""
+    return str(inspect.unwrap(function).__code__.co_filename)
 
 
 def _findings_alone(function: Function) -> Callable[[Any], Iterator[Finding]]:
