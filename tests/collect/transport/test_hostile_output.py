@@ -51,8 +51,22 @@ def test_the_cause_is_found_at_both_ends(stderr: bytes, cause: str) -> None:
     assert cause in said(stderr)
 
 
-def test_what_is_searched_is_as_short_as_for_standard_output() -> None:
-    assert len(failures._both_ends(b"a" * 60_000)) <= MOST_SAID + 1
+def test_what_is_searched_is_as_short_as_for_standard_output(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lengths = []
+
+    class Recorder:
+        def is_in(self, output: str) -> bool:
+            lengths.append(len(output))
+            return False
+
+    monkeypatch.setattr(failures, "FAILURES", [Recorder()])
+    for stderr in (b"a" * 60_000, b"\xff" * 60_000, b"a", b""):
+        said(stderr)
+
+    assert max(lengths) <= MOST_SAID + 1
+    assert len(lengths) == 4
 
 
 @pytest.mark.parametrize("word", REPEATED)
