@@ -83,8 +83,9 @@ def index_page(checks: Sequence[Check]) -> str:
     """Return the page about all checks. It names groups only, so a new check does not change it."""
     groups: dict[str, dict[str, ModuleType | None]] = {}
     for check in checks:
-        file = check.function.__code__.co_filename
-        groups.setdefault(check.group, {})[file] = inspect.getmodule(check.function)
+        function = inspect.unwrap(check.function)
+        file = function.__code__.co_filename
+        groups.setdefault(check.group, {})[file] = inspect.getmodule(function)
     rows = [
         f"| [{group}](../../checks/{_place(group, files)}) | "
         f"{_sentence('; '.join(map(_about, files.values())))} |"
@@ -128,11 +129,11 @@ def _place(group: str, files: Iterable[str]) -> str:
 def _about(module: ModuleType | None) -> str:
     """Return what the checks of a file are about: the first line of its docstring."""
     line = inspect.cleandoc((module and module.__doc__) or "").partition("\n")[0]
-    return line.partition(": ")[2] or line
+    return (line.partition(": ")[2] or line).rstrip(".")
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _wrapped(text: str, indent: str = "") -> str:
