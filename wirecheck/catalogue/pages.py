@@ -88,7 +88,7 @@ def index_page(checks: Sequence[Check]) -> str:
         groups.setdefault(check.group, {})[file] = inspect.getmodule(function)
     rows = [
         f"| [{group}](../../checks/{_place(group, files)}) | "
-        f"{_sentence('; '.join(map(_about, files.values())))} |"
+        f"{_sentence('; '.join(map(_about, files.values())))}. |"
         for group, files in groups.items()
     ]
     profiles = [f"- `{each.name}`: {each.when}." for each in PROFILES.values()]
@@ -133,7 +133,7 @@ def _about(module: ModuleType | None) -> str:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+    return text[:1].upper() + text[1:]
 
 
 def _wrapped(text: str, indent: str = "") -> str:
