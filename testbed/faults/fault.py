@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Literal
 
@@ -56,6 +56,9 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True):
     failing: dict[str, dict[str, Outcome]]
     """Check, then node, then outcome: exactly these. `cluster`, `every node` and `every other node`
     than the target's are understood."""
+    by_chance: dict[str, dict[str, Outcome]] = {}
+    """The same for what also fails if connections happen to take the broken path often enough: of a
+    Service's backends one is chosen at random."""
     inconclusive: dict[str, dict[str, str]] = {}
     """Check, then node, then why some of its objects were inconclusive: these as well."""
     smoke: bool = False
@@ -69,12 +72,17 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True):
 
     def reds(self) -> frozenset[Red]:
         """The expected set of (check, node, outcome)."""
-        return frozenset(self._reds())
+        return frozenset(_reds(self.failing))
 
-    def _reds(self) -> Iterator[Red]:
-        for check, places in self.failing.items():
-            for place, outcome in places.items():
-                yield check, "" if place == "cluster" else place, outcome
+    def possible_reds(self) -> frozenset[Red]:
+        """What can fail besides."""
+        return frozenset(_reds(self.by_chance))
+
+
+def _reds(failing: Mapping[str, Mapping[str, Outcome]]) -> Iterator[Red]:
+    for check, places in failing.items():
+        for place, outcome in places.items():
+            yield check, "" if place == "cluster" else place, outcome
 
 
 FILES = ("faults.yaml", "dns.yaml", "ports_and_devices.yaml", "virtual_machine.yaml")

@@ -62,6 +62,7 @@ class Prover:
     def prove(self, fault: Fault) -> Row:
         """Put it in, look, take it out, wait until all is healthy again; never raises for it."""
         expected: frozenset[Red] = frozenset()
+        by_chance: frozenset[Red] = frozenset()
         red: frozenset[Red] = frozenset()
         symptoms: frozenset[Red] = frozenset()
         flaky: frozenset[Red] = frozenset()
@@ -73,7 +74,8 @@ class Prover:
         try:
             clear_of_dns()
             values = words(fault.target)
-            expected = _expected(fault, values)
+            expected = _spelled_out(fault.reds(), values)
+            by_chance = _spelled_out(fault.possible_reds(), values)
             if fault.inventory == helper_pods.INVENTORY:
                 helper_pods.prepare(state())
             if self._rests:
@@ -102,6 +104,7 @@ class Prover:
             symptoms=symptoms,
             flaky=flaky,
             rounds=rounds,
+            by_chance=by_chance,
         )
 
     def inject(self, fault: Fault) -> dict[str, str]:
@@ -214,10 +217,10 @@ def _words(command: str, values: Mapping[str, str]) -> list[str]:
     return [fill_in(word, values) for word in shlex.split(command)]
 
 
-def _expected(fault: Fault, values: Mapping[str, str]) -> frozenset[Red]:
-    """The fault's set, with `every node` and `every other node` spelled out."""
+def _spelled_out(wanted: frozenset[Red], values: Mapping[str, str]) -> frozenset[Red]:
+    """A fault's set, with `every node` and `every other node` spelled out."""
     reds: set[Red] = set()
-    for check, place, outcome in fault.reds():
+    for check, place, outcome in wanted:
         places = [fill_in(place, values)]
         if place in ("every node", "every other node"):
             spared = values["node"] if place == "every other node" else ""

@@ -48,7 +48,7 @@ def test_other_nodes_are_all_but_the_targets(monkeypatch):
     places = {"every node": "fail", "every other node": "warn", "{node}": "error"}
     fault = Fault("f", "g", "story", Target("n2"), [], [], {"a.b": places})
 
-    assert prove._expected(fault, {"node": "n2"}) == {
+    assert prove._spelled_out(fault.reds(), {"node": "n2"}) == {
         *[("a.b", node, "fail") for node in ("n1", "n2", "n3")],
         *[("a.b", node, "warn") for node in ("n1", "n3")],
         ("a.b", "n2", "error"),
@@ -77,6 +77,24 @@ def test_exact_is_this_set_and_no_other(red, left_over, problem, exact):
     assert row.is_exact is exact
     assert as_text(row).startswith("exact" if exact else "WRONG")
     assert ("not exact" in as_markdown(row, "2026-11-27")) is not exact
+
+
+@pytest.mark.parametrize(
+    ("red", "exact"),
+    [
+        ({("a.b", "n1", "fail")}, True),
+        ({("a.b", "n1", "fail"), ("a.c", "n1", "fail")}, True),
+        ({("a.c", "n1", "fail")}, False),
+        ({("a.b", "n1", "fail"), ("a.c", "n2", "fail")}, False),
+    ],
+    ids=["without", "with", "nothing else", "on another node"],
+)
+def test_what_fails_by_chance_neither_has_to_nor_must_not(red, exact):
+    certain, possible = frozenset({("a.b", "n1", "fail")}), frozenset({("a.c", "n1", "fail")})
+    row = Row("f", "g", "s", certain, frozenset(red), frozenset(), 1.0, by_chance=possible)
+
+    assert row.is_exact is exact
+    assert ("NOT EXPECTED" in as_text(row)) is bool(red - certain - possible)
 
 
 def test_symptoms_are_told_apart_from_their_cause():
