@@ -53,6 +53,7 @@ from wirecheck.parse.ipvs import parse_ip_vs
 from wirecheck.parse.ipvsadm import parse_ipvsadm_save
 from wirecheck.parse.kernel_log import pattern_of
 from wirecheck.parse.kubelet_settings import kubelet_dns
+from wirecheck.parse.masq_agent import exempt_ranges
 from wirecheck.parse.nft_host_ports import parse_host_ports
 from wirecheck.parse.nft_tables import parse_table
 from wirecheck.parse.nftables_texts import NftTexts
@@ -219,6 +220,7 @@ TARGETS: Mapping[str, Target] = {
     ),
     "kernel_log": Target(pattern_of, "neighbour: arp_cache: neighbor table overflow!"),
     "kubelet_settings": Target(lambda text: kubelet_dns({}, text.split("\n")), KUBELET, PARSE),
+    "masq_agent": Target(exempt_ranges, "nonMasqueradeCIDRs:\n- 10.0.0.0/8\n", PARSE),
     "nft_host_ports": Target(lambda text: list(parse_host_ports(text)), HOST_PORTS, PARSE),
     "nft_tables": Target(parse_table, NFT, PARSE),
     "nftables": Target(

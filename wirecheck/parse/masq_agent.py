@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import yaml
-
 from wirecheck.addresses import IPNetwork, network
 from wirecheck.parse.errors import ParseError
+from wirecheck.parse.plain_yaml import parse_yaml
 
 
 def exempt_ranges(text: str) -> tuple[IPNetwork, ...]:
@@ -15,10 +14,10 @@ def exempt_ranges(text: str) -> tuple[IPNetwork, ...]:
     (IPv4Network('10.0.0.0/8'),)
     """
     try:
-        settings = yaml.safe_load(text) or {}
+        settings = parse_yaml(text) or {}
         listed = settings.get("nonMasqueradeCIDRs") or []
         return tuple(network(str(each)) for each in listed)
-    except (yaml.YAMLError, ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise ParseError(
-            f"nonMasqueradeCIDRs of ip-masq-agent cannot be parsed: {error}"
+            f"nonMasqueradeCIDRs of ip-masq-agent cannot be parsed: {str(error)[:200]}"
         ) from error

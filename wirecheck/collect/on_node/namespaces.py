@@ -35,6 +35,9 @@ def enter(descriptor: int) -> None:
 class Namespaces:
     """The network namespaces of this node; the process starts in the node's own."""
 
+    _most_open = SPARE_FILES
+    _left = MOST_IN_ALL
+
     def __init__(self) -> None:
         self.problem = ""
         try:
@@ -48,7 +51,6 @@ class Namespaces:
         self._netlink = Netlink()
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._most_open = limit - max(SPARE_FILES, limit // 8)
-        self._left = MOST_IN_ALL
 
     @contextlib.contextmanager
     def inside(self, inode: int) -> Iterator[None]:
