@@ -91,7 +91,9 @@ def run_apart(tmp_path):
 
 
 def catalogue(*names: str) -> list[str]:
-    return [str(ROOT / "checks" / f"{name}.py") for name in names or ("pods", "links", "nodes")]
+    """Each group's file, or its folder."""
+    groups = [ROOT / "checks" / each for each in names or ("pods", "links", "nodes")]
+    return [str(each if each.is_dir() else each.with_suffix(".py")) for each in groups]
 
 
 @pytest.mark.parametrize(
