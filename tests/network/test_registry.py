@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.network.all_clusters import CLUSTERS
-from wirecheck.collect.on_node.kernel import FILES
+from wirecheck.collect.on_node.kernel import FILES, WRITTEN_BY_PODS
 from wirecheck.network.plugin import UNKNOWN, AddressSource, Attachment
 from wirecheck.network.plugins.flannel import PLUGIN as FLANNEL
 from wirecheck.network.plugins.ovn_kubernetes import PLUGIN as OVN_KUBERNETES
@@ -135,7 +135,7 @@ def test_every_plugin_has_its_row_in_the_documentation(plugin):
 
 
 def test_files_of_plugins_are_read_from_nodes():
-    assert frozenset(FILES) >= NODE_FILES
+    assert frozenset((*FILES, *WRITTEN_BY_PODS)) >= NODE_FILES
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_only_the_nodes_concerned_are_looked_at_again(run, served):
         ["n1"],
         ["n1"],
     ]
-    assert item(results, "pods.ip_on_interface", "n2").outcome is Outcome.PASS
+    assert item(results, "links.no_orphaned_veths", "n2").outcome is Outcome.PASS
 
 
 @pytest.mark.parametrize(

@@ -43,5 +43,5 @@ def test_what_could_not_be_looked_at_stops_it(tmp_path):
 
     ended, upgraded = gate(before, GateStep("upgrade"), report, folder=tmp_path, cluster="broken")
 
-    assert ended == [("before", 2), ("report", 0)]
+    assert ended == [("before", 4), ("report", 0)]
     assert not upgraded
