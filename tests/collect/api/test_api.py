@@ -192,7 +192,8 @@ def test_a_server_that_trickles_is_given_up(
     server: ApiServer, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "ANSWER_SECONDS", -1.0)
-    with pytest.raises(ApiError, match="did not finish the list of nodes in time"):
+    # The lists are read at the same time, so any of them may be the first.
+    with pytest.raises(ApiError, match=r"did not finish the list of \w+ in time"):
         api.read()
 
 
