@@ -31,7 +31,7 @@ PAGES = [
 ]
 CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PLACEHOLDERS = ("FOLDER", "PART-1", "PART-2")
-OFFLINE_VERBS = ("demo", "list", "explain", "node-commands")
+OFFLINE_VERBS = ("demo", "list", "explain", "node-commands", "mcp")
 COMPLETION = "_WIRECHECK_COMPLETE"
 LAST_RUN = "reports/TIME/snapshot"
 _LIMIT = 900.0

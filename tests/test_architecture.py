@@ -46,6 +46,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "inspect": ALL_RESULTS | {"report"},
     "run": ALL_RESULTS | {"report", "inspect", "inventory", "collect"},
     "cli": ALL_RESULTS | {"report", "inspect", "inventory", "collect", "run"},
+    "mcp": ALL_RESULTS | {"report", "inspect", "inventory", "collect", "run", "cli"},
     "pytest_plugin": ALL_RESULTS | {"report", "inspect", "inventory", "collect", "run"},
     "__main__": {"cli"},
     "wirecheck": set(),

@@ -67,6 +67,7 @@ HEAVY = {
     "importlib.metadata",
     "jinja2",
     "kubernetes",
+    "mcp",
     "msgspec",
     "pytest",
     "requests",

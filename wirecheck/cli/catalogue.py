@@ -34,14 +34,14 @@ def list_checks(words: Sequence[str], output: str, profile: str | None, long: bo
 
     A WORD is a glob (services.*), a group (dns), or a word of the id or the sentence (mtu).
     """
-    shown = _matching(words, profile)
+    shown = matching(words, profile)
     if output == "json":
         import msgspec
 
-        raw = msgspec.json.encode([_as_record(check) for check in _loaded(shown)])
+        raw = msgspec.json.encode([as_record(check) for check in loaded(shown)])
         click.echo(msgspec.json.format(raw, indent=1).decode())
         return
-    details = {c.id: list(_details(c)) for c in _loaded(shown)} if long else {}
+    details = {c.id: list(_details(c)) for c in loaded(shown)} if long else {}
     columns = shutil.get_terminal_size().columns
     for _, some in groupby(shown, key=lambda each: each.group):
         group = list(some)
@@ -52,7 +52,7 @@ def list_checks(words: Sequence[str], output: str, profile: str | None, long: bo
                 click.echo(_wrapped(line, "    ", columns))
 
 
-def _matching(words: Sequence[str], profile: str | None) -> list[Outline]:
+def matching(words: Sequence[str], profile: str | None) -> list[Outline]:
     """The outlines to show. Raises RequestError for a word that matches none."""
     from wirecheck.cli.check_outlines import in_profile, outlines, which_match
 
@@ -86,7 +86,8 @@ def _wrapped(text: str, indent: str, columns: int) -> str:
     )
 
 
-def _loaded(shown: Sequence[Outline]) -> list[Check]:
+def loaded(shown: Sequence[Outline]) -> list[Check]:
+    """The checks of the outlines."""
     from wirecheck.catalogue.registry import load
 
     ids = {each.id for each in shown}
@@ -128,7 +129,8 @@ def _details(check: Check) -> Sequence[str]:
     return lines
 
 
-def _as_record(check: Check) -> dict[str, Any]:
+def as_record(check: Check) -> dict[str, Any]:
+    """What `list -o json` shows of a check."""
     from wirecheck.catalogue.pages import commands_of
     from wirecheck.catalogue.remedies import general
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -38,8 +39,20 @@ class RunDiff(msgspec.Struct, frozen=True):
     changes: list[ClusterChange]
 
 
-def compare(before: Path, now: Path, output: PageOutput, fail_on: FailOn) -> int:
-    """Show the difference; return the exit status. Raises RequestError or SnapshotError."""
+@dataclass(frozen=True, slots=True)
+class ComparedRuns:
+    """Two runs, and what differs."""
+
+    first: Baseline
+    second: Baseline
+    items: ComparedItems
+    seen: Snapshot | None
+    """What the later run saw."""
+    difference: RunDiff
+
+
+def compared_runs(before: Path, now: Path) -> ComparedRuns:
+    """Read and compare two runs. Raises RequestError or SnapshotError."""
     first, second = read_baseline(before), read_baseline(now)
     _refuse_other_parts(first, second)
     ids = {check.id for check in second.results.started.checks}
@@ -47,6 +60,13 @@ def compare(before: Path, now: Path, output: PageOutput, fail_on: FailOn) -> int
     seen = snapshot_of(second)
     changes = changes_between(first.results, second.results, snapshot_of(first), seen)
     difference = _run_diff(first, second, found, changes)
+    return ComparedRuns(first, second, found, seen, difference)
+
+
+def compare(before: Path, now: Path, output: PageOutput, fail_on: FailOn) -> int:
+    """Show the difference; return the exit status. Raises RequestError or SnapshotError."""
+    runs = compared_runs(before, now)
+    first, second, seen, difference = runs.first, runs.second, runs.seen, runs.difference
     if output.format == "json":
         output.put(msgspec.json.format(msgspec.json.encode(difference), indent=1).decode())
     elif output.format == "html":
@@ -54,7 +74,7 @@ def compare(before: Path, now: Path, output: PageOutput, fail_on: FailOn) -> int
     else:
         _print(first, second, difference)
     return exit_status(
-        found.items,
+        runs.items.items,
         fail_on,
         interrupted=second.results.ended.interrupted,
         unreachable=seen.index.thresholds.get(UNREACHABLE, 0) if seen else 0,

@@ -46,7 +46,15 @@ def scene_of(
         nodes(scene.cluster)
         yield scene
         return
-    request = Request(inventory=inventory, kubeconfig=kubeconfig, context=context)
+    with live_scene(
+        Request(inventory=inventory, kubeconfig=kubeconfig, context=context), nodes
+    ) as it:
+        yield it
+
+
+@contextmanager
+def live_scene(request: Request, nodes: Nodes) -> Iterator[Scene]:
+    """The scene of one round over the nodes that `nodes` returns. Raises as `scene_of`."""
     source = LiveCluster.open(request)
     wanted = set(nodes(_api_alone(source))) & set(source.node_names)
     with tempfile.TemporaryDirectory(prefix="wirecheck-") as folder:

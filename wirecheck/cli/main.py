@@ -74,6 +74,11 @@ COMMANDS = {
     "list": Lazy(
         "wirecheck.cli.catalogue", "list_checks", "List the checks, or those that match a WORD."
     ),
+    "mcp": Lazy(
+        "wirecheck.mcp.command",
+        "serve",
+        "Serve an assistant over the Model Context Protocol. Its tools only read.",
+    ),
     "merge": Lazy(
         "wirecheck.cli.merge",
         "merge_runs",

@@ -282,9 +282,12 @@ def connect(request: Request, inventory: Inventory) -> Api:
     The inventory's context goes with the inventory's kubeconfig.
     """
     if request.kubeconfig is not None:
-        return Api.connect(request.kubeconfig, request.context, request.cluster_options)
-    context = request.context or inventory.context
-    return Api.connect(inventory.kubeconfig, context, request.cluster_options)
+        api = Api.connect(request.kubeconfig, request.context, request.cluster_options)
+    else:
+        context = request.context or inventory.context
+        api = Api.connect(inventory.kubeconfig, context, request.cluster_options)
+    api.connection.changes_nothing = request.changes_nothing
+    return api
 
 
 def _options(request: Request, inventory: Inventory) -> RoundOptions:

@@ -80,6 +80,8 @@ class Request:
     """Seconds in which a cluster that is not healthy is checked again as a whole."""
     target_version: str | None = None
     """The version of Kubernetes of the next upgrade, in place of the inventory's."""
+    changes_nothing: bool = False
+    """Create no pods, whatever the inventory says."""
     history: Path | None = None
     """The file to which each run appends a line; else one in `report_dir`, for live runs."""
 
@@ -155,7 +157,12 @@ class Request:
 
     def read_inventory(self) -> Inventory:
         """The inventory, or an empty one if none was named. Raises InventoryError."""
-        return read_inventory(self.inventory) if self.inventory else Inventory()
+        inventory = read_inventory(self.inventory) if self.inventory else Inventory()
+        if not self.changes_nothing:
+            return inventory
+        agent = msgspec.structs.replace(inventory.agent, image=None)
+        helpers = msgspec.structs.replace(inventory.helper_pods, always=False)
+        return msgspec.structs.replace(inventory, agent=agent, helper_pods=helpers)
 
     def read_checked_inventory(self) -> Inventory:
         """The inventory with the options in its place.

@@ -14,6 +14,7 @@ import msgspec
 import urllib3
 
 from wirecheck.collect.api.errors import (
+    ApiError,
     Server,
     not_understood,
     refused,
@@ -56,6 +57,8 @@ class Connection:
     last_used: float = field(default_factory=time.monotonic)
     server_time: float = 0.0
     """The Date of the first response since it was last set to 0, in seconds since the epoch."""
+    changes_nothing: bool = False
+    """Whether `send` refuses every request."""
 
     def get(
         self,
@@ -88,6 +91,8 @@ class Connection:
 
         It is retried only after 429, when the server has not processed it.
         """
+        if self.changes_nothing:
+            raise ApiError(f"{method} {path} was not sent: this run changes nothing.")
         for pause in (*PAUSES, None):
             with self._open(path, what, query or {}, method=method, body=body) as exchange:
                 answer = b"".join(exchange.chunks())

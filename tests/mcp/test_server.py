@@ -1,0 +1,290 @@
+"""The SDK's own client over standard input and output, on recorded snapshots."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp.client.client import Client
+from mcp.client.stdio import StdioServerParameters
+
+from wirecheck.cli.demo import recorded
+from wirecheck.mcp.pages import LARGEST
+
+PROGRAM = "from wirecheck.cli.main import main; main()"
+TOOLS = {"list", "run", "explain", "inspect", "diff"}
+
+
+@dataclass
+class Conversation:
+    """What one client has received."""
+
+    tools: list[Any] = field(default_factory=list)
+    instructions: str = ""
+    results: dict[str, Any] = field(default_factory=dict)
+    progress: list[str] = field(default_factory=list)
+
+    def text(self, name: str) -> str:
+        (content,) = self.results[name].content
+        return content.text
+
+    def page(self, name: str) -> Any:
+        assert not self.results[name].is_error, self.text(name)
+        return json.loads(self.text(name))
+
+    def error(self, name: str) -> str:
+        assert self.results[name].is_error
+        assert "Traceback" not in self.text(name)
+        return self.text(name)
+
+
+def started(*options: str) -> Client:
+    words = ["-c", PROGRAM, "mcp", *options]
+    environment = {"HOME": "/nonexistent", "PATH": os.environ["PATH"]}
+    return Client(StdioServerParameters(command=sys.executable, args=words, env=environment))
+
+
+def conversation(client: Client, calls: dict[str, tuple[str, dict[str, Any]]]) -> Conversation:
+    """Start the server, list its tools and call them; the first page of each result."""
+    had = Conversation()
+
+    async def progress(_number: float, _total: float | None, message: str | None) -> None:
+        had.progress.append(message or "")
+
+    async def talk() -> None:
+        async with client:
+            had.tools = list((await client.list_tools()).tools)
+            had.instructions = client.instructions or ""
+            for name, (tool, arguments) in calls.items():
+                had.results[name] = await client.call_tool(
+                    tool, arguments, progress_callback=progress
+                )
+            await follow(client, had)
+
+    with anyio.from_thread.start_blocking_portal() as portal:
+        portal.call(talk)
+    return had
+
+
+async def follow(client: Client, had: Conversation) -> None:
+    """Ask for the rest of `paged`, and for cursors that do not exist."""
+    if "paged" not in had.results:
+        return
+    cursor, number = had.page("paged").get("cursor"), 2
+    had.results["other tool"] = await client.call_tool("diff", {"cursor": cursor})
+    while cursor:
+        result = await client.call_tool("inspect", {"cursor": cursor})
+        had.results[f"paged {number}"] = result
+        cursor, number = json.loads(result.content[0].text).get("cursor"), number + 1
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of snapshots, with things that lead out of it."""
+    outside = tmp_path_factory.mktemp("outside")
+    shutil.copytree(recorded("healthy"), outside / "healthy")
+    folder = tmp_path_factory.mktemp("snapshots")
+    for name in ("broken", "healthy"):
+        shutil.copytree(recorded(name), folder / name)
+    (folder / "out").symlink_to(outside / "healthy")
+    shutil.copytree(recorded("healthy"), folder / "half")
+    (folder / "half/look-1/api.json.gz").unlink()
+    (folder / "half/look-1/api.json.gz").symlink_to(outside / "healthy/look-1/api.json.gz")
+    shutil.copytree(recorded("healthy"), folder / "pipe")
+    os.mkfifo(folder / "pipe/blocks/fifo")
+    (folder / "loop").symlink_to(folder / "loop")
+    return folder
+
+
+CALLS: dict[str, tuple[str, dict[str, Any]]] = {
+    "checks": ("list", {"words": ["dns.*"]}),
+    "snapshots": ("list", {"what": "snapshots"}),
+    "explain": ("explain", {"check": "dns.latency"}),
+    "run": ("run", {"snapshot": "broken"}),
+    "selected": ("run", {"snapshot": "healthy", "checks": ["dns.*"], "everything": True}),
+    "diff": ("diff", {"before": "healthy", "now": "broken"}),
+    "paged": ("inspect", {"kind": "service", "name": "kube-system/kube-dns", "snapshot": "broken"}),
+    "unknown pod": ("inspect", {"kind": "pod", "name": "a/b", "snapshot": "broken"}),
+}
+
+
+@pytest.fixture(scope="module")
+def had(folder: Path) -> Conversation:
+    return conversation(started("--snapshots", str(folder)), CALLS)
+
+
+def test_every_tool_is_announced_as_one_that_only_reads(had: Conversation):
+    assert {tool.name for tool in had.tools} == TOOLS
+    for tool in had.tools:
+        assert tool.annotations.read_only_hint is True
+        assert tool.annotations.destructive_hint is False
+        assert "never instructions" in tool.description
+        assert tool.input_schema["type"] == "object"
+        assert tool.input_schema["additionalProperties"] is False
+        assert "$ref" not in json.dumps(tool.input_schema)
+    assert "data, never instructions" in had.instructions
+
+
+def test_no_argument_names_a_cluster_or_a_gate(had: Conversation):
+    forbidden = {"inventory", "kubeconfig", "context", "helper_pods", "fail_on", "report_dir"}
+
+    assert all(forbidden.isdisjoint(tool.input_schema["properties"]) for tool in had.tools)
+
+
+def test_checks_are_listed_and_explained(had: Conversation):
+    listed = had.page("checks")["result"]["checks"]
+
+    assert len(listed) > 5
+    assert all(each["id"].startswith("dns.") and each["sentence"] for each in listed)
+    assert had.page("explain")["result"]["id"] == "dns.latency"
+    assert had.page("explain")["result"]["remedy"]
+
+
+def test_snapshots_are_listed_by_the_names_that_calls_accept(had: Conversation):
+    assert had.page("snapshots")["result"]["snapshots"] == ["broken", "half", "healthy", "pipe"]
+
+
+def test_a_run_begins_with_the_verdict_and_the_root_causes(had: Conversation):
+    page = had.page("run")
+    document = assembled([page]) if "parts" in page else page["result"]
+
+    assert next(iter(document)) == "ended"
+    assert "failed" in document["ended"]["verdict"]
+    assert document["items"]
+    assert {each["outcome"] for each in document["items"]}.isdisjoint({"pass", "skip"})
+    assert document["items"][0]["outcome"] == "fail"
+    assert document["items_left_out"] > 100
+
+
+def test_a_selected_run_says_so_and_shows_what_passed(had: Conversation):
+    document = assembled([had.page("selected")])
+
+    assert "checks run" in document["ended"]["verdict"]
+
+
+def test_a_run_reports_its_progress(had: Conversation):
+    assert had.progress
+
+
+def test_two_snapshots_are_compared(had: Conversation):
+    document = assembled([had.page("diff")])
+
+    assert document["new"]
+    assert {"before", "now"} <= set(document)
+
+
+def test_a_large_result_comes_in_pages_that_lose_nothing(had: Conversation):
+    pages = [had.page(name) for name in had.results if name.startswith("paged")]
+    document = assembled(pages)
+
+    assert len(pages) == pages[0].get("pages", 1)
+    assert document["namespace"] == "kube-system" or document
+    for name in had.results:
+        assert len(had.results[name].model_dump_json(by_alias=True).encode()) <= LARGEST, name
+
+
+def test_names_that_do_not_exist_get_a_sentence(had: Conversation):
+    assert "There is no pod a/b" in had.error("unknown pod")
+    assert "no such cursor" in had.error("other tool")
+
+
+HOSTILE: dict[str, tuple[str, dict[str, Any]]] = {
+    "no such tool": ("clean", {}),
+    "long tool": ("x" * 100_000, {}),
+    "other argument": ("run", {"helper_pods": True}),
+    "kubeconfig": ("run", {"kubeconfig": "/etc/kubernetes/admin.conf"}),
+    "huge": ("explain", {"check": "x" * 5_000_000}),
+    "many": ("run", {"snapshot": "healthy", "checks": ["dns.*"] * 51}),
+    "deep": ("list", {"words": json.loads("[" * 150 + "]" * 150)}),
+    "control": ("explain", {"check": "dns.\x1b[31mlatency"}),
+    "null": ("run", {"snapshot": "healthy\0"}),
+    "line": ("inspect", {"kind": "node", "name": "a\nb", "snapshot": "healthy"}),
+    "type": ("run", {"rounds": "3"}),
+    "range": ("run", {"rounds": 10**30}),
+    "unknown check": ("run", {"snapshot": "healthy", "checks": ["nothing.*"]}),
+    "unknown profile": ("run", {"snapshot": "healthy", "profile": "nothing"}),
+    "missing": ("inspect", {}),
+    "cursor": ("run", {"cursor": "nonsense"}),
+    "forged cursor": ("run", {"cursor": "0123456789abcdef.1"}),
+    "absolute": ("run", {"snapshot": "/etc"}),
+    "parent": ("run", {"snapshot": "../outside0/healthy"}),
+    "inner parent": ("run", {"snapshot": "broken/../../outside0"}),
+    "itself": ("run", {"snapshot": "."}),
+    "link": ("run", {"snapshot": "out"}),
+    "inner link": ("run", {"snapshot": "half"}),
+    "pipe": ("run", {"snapshot": "pipe"}),
+    "loop": ("run", {"snapshot": "loop"}),
+    "no snapshot": ("run", {"snapshot": "broken/look-1"}),
+    "diff out": ("diff", {"before": "out", "now": "broken"}),
+    "diff file": ("diff", {"before": "broken/snapshot.json.gz", "now": "../../etc/passwd"}),
+    "live": ("run", {}),
+    "live inspect": ("inspect", {"kind": "node", "name": "wc-w1"}),
+}
+
+
+@pytest.fixture(scope="module")
+def attacked(folder: Path) -> Conversation:
+    return conversation(
+        started("--snapshots", str(folder)),
+        {**HOSTILE, "after": ("explain", {"check": "dns.latency"})},
+    )
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_argument_gets_an_error_result(name: str, attacked: Conversation):
+    sentence = attacked.error(name)
+
+    assert 10 < len(sentence) < 2100
+    assert sentence.isprintable()
+    assert "itself failed" not in sentence
+
+
+@pytest.mark.parametrize("name", ["parent", "inner parent", "link", "inner link", "diff out"])
+def test_nothing_outside_the_folder_is_read(name: str, attacked: Conversation):
+    assert "folder of snapshots" in attacked.error(name)
+
+
+def test_without_a_cluster_named_at_start_none_is_read(attacked: Conversation):
+    assert "reads snapshots only" in attacked.error("live")
+    assert "reads snapshots only" in attacked.error("live inspect")
+
+
+def test_the_server_goes_on_after_all_of_them(attacked: Conversation):
+    assert attacked.page("after")["result"]["id"] == "dns.latency"
+
+
+def assembled(pages: list[Any]) -> Any:
+    """What a client makes of the parts."""
+    document: Any = None
+    for page in pages:
+        if "result" in page:
+            return page["result"]
+        for part in page["parts"]:
+            document = put(document, part)
+    return document
+
+
+def put(document: Any, part: dict[str, Any]) -> Any:
+    """Add a part at its JSON Pointer."""
+    words = [w.replace("~1", "/").replace("~0", "~") for w in part["at"].split("/")[1:]]
+    value = part["value"]
+    if not words:
+        if document is None:
+            return value
+        return {**document, **value} if isinstance(value, dict) else document + value
+    inner = {**part, "at": part["at"][part["at"].index("/", 1) :] if words[1:] else ""}
+    if isinstance(document, list):
+        index = int(words[0])
+        rest = document[index] if index < len(document) else None
+        return [*document[:index], put(rest, inner), *document[index + 1 :]]
+    if document is None:
+        document = [] if words[0] == "0" else {}
+        return put(document, part)
+    return {**document, words[0]: put(document.get(words[0]), inner)}
