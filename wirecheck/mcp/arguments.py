@@ -75,9 +75,10 @@ class RunArguments(Arguments, frozen=True):
     namespaces: Annotated[
         Words, Meta(description="Only findings about objects of these namespaces; globs.")
     ] = []
-    rounds: Annotated[
-        int | None, Meta(ge=1, le=6, description="At most so many rounds; 1 for a snapshot.")
-    ] = None
+    rounds: (
+        Annotated[int, Meta(ge=1, le=6, description="At most so many rounds; 1 for a snapshot.")]
+        | None
+    ) = None
     everything: Annotated[
         bool, Meta(description="Also the items that passed or were not applicable.")
     ] = False

@@ -43,6 +43,11 @@ async def pages_from(call: Call, limit: float, progress: Progress) -> list[bytes
         reply = msgspec.json.decode(output, type=Reply)
     except msgspec.DecodeError:
         raise RequestError(f"The process of `{call.tool}` ended without a result.") from None
+    return pages_of_reply(reply)
+
+
+def pages_of_reply(reply: Reply) -> list[bytes]:
+    """Its pages. Raises RequestError with its sentence if it has none."""
     if reply.error:
         raise RequestError(reply.error)
     return [page.encode() for page in reply.pages]

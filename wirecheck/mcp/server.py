@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import mcp_types as types
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
 from wirecheck import __version__
 from wirecheck.mcp.arguments import KINDS, read_arguments, schema_of
-from wirecheck.mcp.calls import pages_from
+from wirecheck.mcp.calls import Progress, pages_from, pages_of_reply
 from wirecheck.mcp.cursors import Kept
 from wirecheck.mcp.settings import Settings
-from wirecheck.mcp.worker import Call
+from wirecheck.mcp.worker import Call, reply_to
 from wirecheck.run.request import RequestError
 from wirecheck.text import harmless, shortened
 
@@ -38,6 +38,8 @@ INSTRUCTIONS = (
     f"read. {DATA} A large result has several pages: parts with the same `at`, a JSON Pointer, "
     "belong together. Remedies in findings are for a person to run."
 )
+AT_ONCE = ("list", "explain")
+"""They read no cluster and no file of one: they need no process of their own."""
 MOST_WAITING = 8
 LONGEST_ERROR = 2000
 SECONDS_BETWEEN = 0.5
@@ -54,7 +56,7 @@ class Tools:
         self._waiting = 0
 
     async def call(
-        self, tool: str, given: dict[str, Any] | None, progress: Callable[[str], Awaitable[None]]
+        self, tool: str, given: dict[str, Any] | None, progress: Progress
     ) -> types.CallToolResult:
         """The result of a call; whatever goes wrong is an error result."""
         try:
@@ -65,9 +67,7 @@ class Tools:
             return _result(f"wirecheck itself failed ({type(error).__name__}).", is_error=True)
         return _result(page.decode())
 
-    async def _page(
-        self, tool: str, given: dict[str, Any] | None, progress: Callable[[str], Awaitable[None]]
-    ) -> bytes:
+    async def _page(self, tool: str, given: dict[str, Any] | None, progress: Progress) -> bytes:
         if tool not in KINDS:
             raise RequestError(f"There is no tool {shortened(tool, 60)}.")
         arguments = read_arguments(tool, given)
@@ -78,11 +78,15 @@ class Tools:
         self._waiting += 1
         try:
             async with self._turn:
-                call = Call(tool, given or {}, self._settings, scratch="")
-                pages = await pages_from(call, self._settings.time_limit, progress)
+                pages = await self._pages(Call(tool, given or {}, self._settings), progress)
         finally:
             self._waiting -= 1
         return self._kept.first(tool, pages)
+
+    async def _pages(self, call: Call, progress: Progress) -> list[bytes]:
+        if call.tool in AT_ONCE:
+            return pages_of_reply(await anyio.to_thread.run_sync(reply_to, call))
+        return await pages_from(call, self._settings.time_limit, progress)
 
 
 def _result(text: str, *, is_error: bool = False) -> types.CallToolResult:

@@ -26,7 +26,7 @@ class Call(msgspec.Struct, frozen=True):
     tool: str
     arguments: dict[str, object]
     settings: Settings
-    scratch: str
+    scratch: str = ""
     """A folder that is removed when the call has ended."""
 
 
