@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from tests.collect.pods.test_agent_pods import Namespace
 from tests.served_cluster import ServedCluster
 from wirecheck.collect.api.client import Api
 from wirecheck.collect.api.errors import ApiError
-from wirecheck.mcp.calls import pages_from
+from wirecheck.mcp.calls import PROGRAM, pages_from
 from wirecheck.mcp.settings import Settings
 from wirecheck.mcp.snapshot_names import known_names, place_of
 from wirecheck.mcp.worker import Call, Reply, reply_to
@@ -129,6 +131,22 @@ def test_a_call_that_takes_too_long_is_ended(folder: Path):
         anyio.from_thread.start_blocking_portal() as portal,
     ):
         portal.call(call)
+
+
+def test_the_process_of_a_call_ends_with_its_server(folder: Path, tmp_path: Path):
+    """Also if the server is killed: nobody is left to end it."""
+    call = Call("run", {"snapshot": "broken"}, Settings(snapshots=str(folder)), str(tmp_path))
+    started = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(Path.cwd())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    out, _ = started.communicate(msgspec.json.encode(call) + b"\n", timeout=60)
+
+    # communicate() closes standard input at once.
+    assert b"result" not in out
+    assert b"ended before there was a result" in out or started.returncode != 0
 
 
 def test_a_live_run_creates_no_pods_whatever_the_inventory_says(

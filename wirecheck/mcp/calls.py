@@ -15,22 +15,22 @@ import anyio.abc
 import msgspec
 
 import wirecheck
-from wirecheck.mcp.worker import MOST_BYTES, Call, Reply
+from wirecheck.mcp.worker import GRACE, MOST_BYTES, Call, Reply
 from wirecheck.run.request import RequestError
 from wirecheck.text import duration, harmless, shortened
 
 Progress = Callable[[str], Awaitable[None]]
 """Receives each line that a call reports."""
 
-GRACE = 10.0
-"""Seconds in which a call that is ended may close its connections to nodes."""
 LONGEST_LINE = 500
 PROGRAM = "import sys; sys.path.append(sys.argv[1]); from wirecheck.mcp.worker import main; main()"
 
 
 async def pages_from(call: Call, limit: float, progress: Progress) -> list[bytes]:
     """The pages of a call. Raises RequestError if it fails or takes more than `limit` seconds."""
-    with tempfile.TemporaryDirectory(prefix="wirecheck-mcp-") as scratch:
+    with tempfile.TemporaryDirectory(
+        prefix="wirecheck-mcp-", ignore_cleanup_errors=True
+    ) as scratch:
         output = bytearray()
         with anyio.move_on_after(limit) as scope:
             output = await _output_of(msgspec.structs.replace(call, scratch=scratch), progress)
@@ -83,8 +83,7 @@ async def _output_of(call: Call, progress: Progress) -> bytearray:
 async def _write(process: anyio.abc.Process, raw: bytes) -> None:
     assert process.stdin is not None
     with contextlib.suppress(anyio.BrokenResourceError):
-        await process.stdin.send(raw)
-    await process.stdin.aclose()
+        await process.stdin.send(raw + b"\n")
 
 
 async def _report(process: anyio.abc.Process, progress: Progress) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from typing import Any
 
@@ -16,7 +18,8 @@ from wirecheck.mcp.arguments import KINDS, read_arguments, schema_of
 from wirecheck.mcp.calls import Progress, pages_from, pages_of_reply
 from wirecheck.mcp.cursors import Kept
 from wirecheck.mcp.settings import Settings
-from wirecheck.mcp.worker import Call, reply_to
+from wirecheck.mcp.worker import GRACE, Call, reply_to
+from wirecheck.results.exit_statuses import HEALTHY
 from wirecheck.run.request import RequestError
 from wirecheck.text import harmless, shortened
 
@@ -54,13 +57,28 @@ class Tools:
         self._kept = Kept()
         self._turn = anyio.Lock()
         self._waiting = 0
+        self._calls: set[anyio.CancelScope] = set()
+
+    async def end(self) -> None:
+        """End every call, and return when the processes of all of them have ended."""
+        for scope in self._calls:
+            scope.cancel()
+        while self._calls:
+            await anyio.sleep(0.05)
 
     async def call(
         self, tool: str, given: dict[str, Any] | None, progress: Progress
     ) -> types.CallToolResult:
         """The result of a call; whatever goes wrong is an error result."""
         try:
-            page = await self._page(tool, given, progress)
+            with anyio.CancelScope() as scope:
+                self._calls.add(scope)
+                try:
+                    page = await self._page(tool, given, progress)
+                finally:
+                    self._calls.discard(scope)
+            if scope.cancelled_caught:
+                return _result("The server was ended.", is_error=True)
         except RequestError as error:
             return _result(shortened(harmless(str(error)), LONGEST_ERROR), is_error=True)
         except Exception as error:
@@ -110,9 +128,8 @@ def tools() -> list[types.Tool]:
     ]
 
 
-def server_of(settings: Settings) -> Server[Any]:
+def server_of(running: Tools) -> Server[Any]:
     """The server with its handlers."""
-    running = Tools(settings)
 
     async def list_tools(_context: Any, _parameters: Any) -> types.ListToolsResult:
         return types.ListToolsResult(tools=tools())
@@ -139,6 +156,19 @@ def server_of(settings: Settings) -> Server[Any]:
 
 async def serve_stdio(settings: Settings) -> None:
     """Serve until standard input ends. Standard output carries the protocol only."""
-    server = server_of(settings)
-    async with stdio_server() as (incoming, outgoing):
-        await server.run(incoming, outgoing, server.create_initialization_options())
+    running = Tools(settings)
+    server = server_of(running)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_end_on_signal, running)
+        async with stdio_server() as (incoming, outgoing):
+            await server.run(incoming, outgoing, server.create_initialization_options())
+        tasks.cancel_scope.cancel()
+
+
+async def _end_on_signal(running: Tools) -> None:
+    """End the calls and this process: the thread that reads standard input cannot be ended."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        async for _ in signals:
+            with anyio.move_on_after(2 * GRACE):
+                await running.end()
+            os._exit(HEALTHY)

@@ -1,13 +1,17 @@
 """The process of one call: reads the call on standard input, and writes pages to standard output.
 
-It can be ended at any time. Its progress goes to standard error, one line each.
+It ends with the server: standard input stays open until then. Its progress goes to standard error,
+one line each.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import sys
+import shutil
+import signal
+import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -17,6 +21,8 @@ from wirecheck.run.request import RequestError
 
 MOST_BYTES = 64 << 20
 """All pages of one call."""
+GRACE = 10.0
+"""Seconds in which a call that is ended may close its connections to nodes."""
 TOO_NESTED = "Something that was read is nested too deeply."
 
 
@@ -74,7 +80,32 @@ def main() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
     with os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)
-        call = msgspec.json.decode(sys.stdin.buffer.read(), type=Call)
+        call = _read_call()
         with former_names_in_plain_words(), ending_like_ctrl_c():
             reply = reply_to(call)
+        # The server does it too, unless it was killed.
+        if call.scratch:
+            shutil.rmtree(call.scratch, ignore_errors=True)
         out.write(msgspec.json.encode(reply))
+
+
+def _read_call() -> Call:
+    """The call: one line. When the server ends, so does this process."""
+    raw = bytearray()
+    while not raw.endswith(b"\n") and (chunk := os.read(0, 1 << 16)):
+        raw += chunk
+    server = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    threading.Thread(target=_end_with, args=(server,), daemon=True).start()
+    return msgspec.json.decode(raw, type=Call)
+
+
+def _end_with(server: int) -> None:
+    """Wait for the end of the pipe; end as with Ctrl-C, or by force after `GRACE`."""
+    while os.read(server, 1 << 10):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
+    os._exit(1)
