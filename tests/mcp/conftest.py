@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("mcp", reason="the SDK is not installed (extra `mcp`)")
-
 from wirecheck.cli.demo import recorded
 
 

@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
+
+pytest.importorskip("mcp", reason="the SDK is not installed (extra `mcp`)")
+
+import anyio
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters
 

@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import anyio
 import msgspec
 import pytest
+
+pytest.importorskip("anyio", reason="the SDK is not installed (extra `mcp`)")
+
+import anyio
 
 from tests.collect.conftest import ApiServer
 from tests.collect.pods.test_agent_pods import Namespace

@@ -82,10 +82,10 @@ def main() -> None:
         os.dup2(2, 1)
         call = _read_call()
         with former_names_in_plain_words(), ending_like_ctrl_c():
-            reply = reply_to(call)
-        # The server does it too, unless it was killed.
-        if call.scratch:
-            shutil.rmtree(call.scratch, ignore_errors=True)
+            try:
+                reply = reply_to(call)
+            finally:
+                _remove(call.scratch)
         out.write(msgspec.json.encode(reply))
 
 
@@ -98,14 +98,22 @@ def _read_call() -> Call:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    threading.Thread(target=_end_with, args=(server,), daemon=True).start()
-    return msgspec.json.decode(raw, type=Call)
+    call = msgspec.json.decode(raw, type=Call)
+    threading.Thread(target=_end_with, args=(server, call.scratch), daemon=True).start()
+    return call
 
 
-def _end_with(server: int) -> None:
+def _end_with(server: int, scratch: str) -> None:
     """Wait for the end of the pipe; end as with Ctrl-C, or by force after `GRACE`."""
     while os.read(server, 1 << 10):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)
+    _remove(scratch)
     os._exit(1)
+
+
+def _remove(scratch: str) -> None:
+    """Remove the folder of the call. The server does it too, unless it was killed."""
+    if scratch:
+        shutil.rmtree(scratch, ignore_errors=True)
