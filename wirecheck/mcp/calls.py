@@ -9,15 +9,17 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import anyio
-import anyio.abc
 import msgspec
 
 import wirecheck
 from wirecheck.mcp.worker import GRACE, MOST_BYTES, Call, Reply
 from wirecheck.run.request import RequestError
 from wirecheck.text import duration, harmless, shortened
+
+if TYPE_CHECKING:
+    import anyio.abc
 
 Progress = Callable[[str], Awaitable[None]]
 """Receives each line that a call reports."""
@@ -28,6 +30,8 @@ PROGRAM = "import sys; sys.path.append(sys.argv[1]); from wirecheck.mcp.worker i
 
 async def pages_from(call: Call, limit: float, progress: Progress) -> list[bytes]:
     """The pages of a call. Raises RequestError if it fails or takes more than `limit` seconds."""
+    import anyio
+
     with tempfile.TemporaryDirectory(
         prefix="wirecheck-mcp-", ignore_cleanup_errors=True
     ) as scratch:
@@ -54,6 +58,8 @@ def pages_of_reply(reply: Reply) -> list[bytes]:
 
 
 async def _output_of(call: Call, progress: Progress) -> bytearray:
+    import anyio
+
     # -P: the current folder is not searched for modules.
     root = str(Path(wirecheck.__file__).parents[1])
     process = await anyio.open_process(
@@ -81,6 +87,8 @@ async def _output_of(call: Call, progress: Progress) -> bytearray:
 
 
 async def _write(process: anyio.abc.Process, raw: bytes) -> None:
+    import anyio
+
     assert process.stdin is not None
     with contextlib.suppress(anyio.BrokenResourceError):
         await process.stdin.send(raw + b"\n")
@@ -101,6 +109,8 @@ async def _report(process: anyio.abc.Process, progress: Progress) -> None:
 
 async def _end(process: anyio.abc.Process) -> None:
     """End the process with its children: first as Ctrl-C would, then by force."""
+    import anyio
+
     for number, grace in ((signal.SIGTERM, GRACE), (signal.SIGKILL, GRACE)):
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):

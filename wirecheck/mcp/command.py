@@ -50,6 +50,8 @@ def serve(
 
     try:
         import anyio
+        import mcp.server.lowlevel  # noqa: F401
+        import mcp_types  # noqa: F401
 
         from wirecheck.mcp.server import serve_stdio
     except ModuleNotFoundError as error:
