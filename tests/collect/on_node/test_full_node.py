@@ -34,7 +34,13 @@ for number in range(%d):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("restricted", ["", "setpriv --bounding-set -sys_resource "])
+@pytest.mark.parametrize(
+    "restricted",
+    [
+        "",
+        pytest.param("setpriv --bounding-set -sys_resource ", marks=pytest.mark.needs("setpriv")),
+    ],
+)
 def test_2000_namespaces_with_few_open_files(fake_node: MakeNode, restricted: str) -> None:
     """Only those of pods stay open. The program may be allowed to raise the limit, or not."""
     node = fake_node(web={})
