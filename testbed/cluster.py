@@ -28,6 +28,11 @@ def kubectl(*args: str, stdin: str | None = None, timeout: float = 60) -> str:
     )
 
 
+def node_names() -> list[str]:
+    """The names of the nodes that the API has."""
+    return kubectl("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}").split()
+
+
 def apply(documents: Sequence[Document] | str) -> None:
     """Make the cluster have these objects."""
     text = documents if isinstance(documents, str) else yaml.safe_dump_all(documents)

@@ -123,13 +123,7 @@ def _join_anew(stop: threading.Event) -> None:
 
 
 def _everything_at_rest() -> None:
-    names = kubectl("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}").split()
-    for missing in (
-        lambda: readiness.nodes_not_ready(names),
-        readiness.workloads_not_running,
-        lambda: readiness.unprogrammed(names),
-    ):
-        readiness.wait_for(missing, 300, "the kubelet's log on the node")
+    readiness.wait_until_at_rest()
     # What was moved to other nodes spreads out again when it is made anew.
     for namespace, workload in (("kube-system", "deployment/coredns"), ("shop", "deployment/web")):
         _roll(namespace, workload)

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from testbed import nodes
-from testbed.cluster import kubectl
+from testbed.cluster import kubectl, node_names
 from testbed.commands import StoppedByUserError, TestbedError
 from testbed.layout import API_SERVICE, CLUSTER_DNS
 from testbed.workloads import NEVER_READY
@@ -55,6 +55,17 @@ def _or_reason(missing: Callable[[], list[str]]) -> list[str]:
         raise
     except TestbedError as error:
         return [str(error)]
+
+
+def wait_until_at_rest() -> None:
+    """Wait until all nodes are Ready and programmed, and all workloads run. Raises TestbedError."""
+    names = node_names()
+    for missing in (
+        lambda: nodes_not_ready(names),
+        workloads_not_running,
+        lambda: unprogrammed(names),
+    ):
+        wait_for(missing, 300, "the kubelet's log on the node")
 
 
 def nodes_not_ready(names: Iterable[str]) -> list[str]:

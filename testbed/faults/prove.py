@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testbed import helper_pods
-from testbed.cluster import kubectl
+from testbed.cluster import kubectl, node_names
 from testbed.commands import TestbedError
 from testbed.faults.dns_placement import clear_of_dns
 from testbed.faults.fault import Fault, Red, Step
@@ -224,10 +224,6 @@ def _spelled_out(wanted: frozenset[Red], values: Mapping[str, str]) -> frozenset
         places = [fill_in(place, values)]
         if place in ("every node", "every other node"):
             spared = values["node"] if place == "every other node" else ""
-            places = [each for each in _nodes() if each != spared]
+            places = [each for each in node_names() if each != spared]
         reds |= {(check, each, outcome) for each in places}
     return frozenset(reds)
-
-
-def _nodes() -> list[str]:
-    return kubectl("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}").split()

@@ -13,7 +13,8 @@ import click
 
 from testbed.commands import TestbedError
 from testbed.faults.prove import Prover, Seen
-from testbed.in_flight.changes import Change, at_rest, drawn, undo
+from testbed.in_flight.changes import Change, drawn, undo
+from testbed.readiness import wait_until_at_rest
 
 EARLIEST, LATEST = -3.0, 9.0
 """When a change is made, in seconds after the start of its run: a first round takes about six."""
@@ -44,13 +45,13 @@ def main(changes: int, seed: int | None, minutes: float) -> None:
     dice, prover, tally, made = random.Random(seed), Prover(), Tally(), 0
     end = time.monotonic() + 60 * minutes
     try:
-        at_rest()
+        wait_until_at_rest()
         while made < changes and time.monotonic() < end:
             planned = plan(dice, changes - made)
             made += len(planned)
             _one_run(prover, tally, planned)
             if any(change.is_long for _, change in planned):
-                at_rest()
+                wait_until_at_rest()
                 time.sleep(SETTLED)
     finally:
         undo()

@@ -7,10 +7,10 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from testbed import readiness
 from testbed.cluster import kubectl
 from testbed.commands import run
 from testbed.layout import WORKERS
+from testbed.readiness import wait_until_at_rest
 
 SIZES = (2, 3, 5, 6, 8)
 USUAL = 4
@@ -22,7 +22,6 @@ EDITS: tuple[Mapping[str, object], ...] = (
     {"publishNotReadyAddresses": False},
 )
 """Changes of a Service's spec that its type allows, whichever it is."""
-LIMIT = "--timeout=280s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +54,7 @@ def undo() -> None:
         _edit(name, {**EDITS[1], **EDITS[3]})
     kubectl("-n", "shop", "scale", "deployment/web", f"--replicas={USUAL}")
     kubectl("-n", "shop", "label", "pods", "--all", "in-flight-")
-    at_rest()
-
-
-def at_rest() -> None:
-    """Wait until all nodes are Ready and all workloads run. Raises TestbedError."""
-    names = kubectl("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}").split()
-    for missing in (
-        lambda: readiness.nodes_not_ready(names),
-        readiness.workloads_not_running,
-        lambda: readiness.unprogrammed(names),
-    ):
-        readiness.wait_for(missing, 300, "the kubelet's log on the node")
+    wait_until_at_rest()
 
 
 def _pods(namespace: str, label: str) -> list[str]:

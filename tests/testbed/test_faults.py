@@ -44,7 +44,7 @@ def test_every_group_has_faults_and_one_that_ci_runs():
 
 
 def test_other_nodes_are_all_but_the_targets(monkeypatch):
-    monkeypatch.setattr(prove, "_nodes", lambda: ["n1", "n2", "n3"])
+    monkeypatch.setattr(prove, "node_names", lambda: ["n1", "n2", "n3"])
     places = {"every node": "fail", "every other node": "warn", "{node}": "error"}
     fault = Fault("f", "g", "story", Target("n2"), [], [], {"a.b": places})
 

@@ -61,7 +61,7 @@ def test_a_node_restarts_alone():
 def test_undoing_takes_back_every_edit_and_label(monkeypatch):
     said = []
     monkeypatch.setattr(changes, "kubectl", lambda *words, **_: said.append(" ".join(words)))
-    monkeypatch.setattr(changes, "at_rest", lambda: said.append("at rest"))
+    monkeypatch.setattr(changes, "wait_until_at_rest", lambda: said.append("at rest"))
 
     changes.undo()
 
