@@ -87,7 +87,7 @@ def proxy_age(node: Node) -> ProxyAge | None:
         return None
     return ProxyAge(
         since_queued=min(proxy.seen_at - each.queued for each in syncs),
-        waiting=max(max(proxy.seen_at - e.queued, 0.1) if e.is_waiting else 0.0 for e in syncs),
+        waiting=max(max(proxy.seconds_waiting(e), 0.1) if e.is_waiting else 0.0 for e in syncs),
     )
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Since
@@ -136,7 +136,7 @@ class KubeProxy:
             return f"no answer at http://127.0.0.1:10256/healthz: {answer.error}"
         return f"status {answer.status} at /healthz: {' '.join(answer.body.split())[:300]}"
 
-    @property
+    @cached_property
     def syncs(self) -> tuple[Sync, ...]:
         """Its syncs by family; empty if its metrics do not answer."""
         try:
