@@ -522,7 +522,7 @@ class SmallCluster:
     def check(self, check_id: str) -> Iterable[Finding]:
         """What the check yields, one by one."""
         (check,) = [each for each in load() if each.id == check_id]
-        return check.function(self.node if check.scope == "node" else self.cluster)
+        return check.findings(self.node if check.scope == "node" else self.cluster)
 
     def findings(self, check_id: str) -> list[Finding]:
         """What the check finds; raises whatever it raises."""

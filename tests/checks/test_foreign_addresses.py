@@ -175,7 +175,7 @@ def doubled(small: SmallCluster, *nodes: SmallCluster) -> list[tuple[str, str]]:
         prints[name] = with_fields(each, bound=with_fields(each.bound, ref=ref))
     (check,) = [each for each in load() if each.id == DOUBLED]
     cluster = with_fields(small.cluster, fingerprints=prints)
-    return [(str(each.subject), each.found) for each in check.function(cluster)]
+    return [(str(each.subject), each.found) for each in check.findings(cluster)]
 
 
 def two_with(where: str, prefix: int = 32, *, vip: str = "") -> list[SmallCluster]:

@@ -24,7 +24,7 @@ REFUSED = HttpAnswer(error="refused")
 
 def findings(node: Node) -> list[Finding]:
     (check,) = [each for each in load() if each.id == CHECK]
-    return list(check.function(node))
+    return list(check.findings(node))
 
 
 def with_device(node: Node, name: str, *bound: str) -> Node:

@@ -101,7 +101,7 @@ def failing(node: Node) -> dict[str, list]:
     for check in load():
         if check.id in SERVICES:
             with suppress(NotApplicable):
-                found[check.id] = [f for f in check.function(node) if not f.inconclusive]
+                found[check.id] = [f for f in check.findings(node) if not f.inconclusive]
     assert found
     return {check: findings for check, findings in found.items() if findings}
 
@@ -474,7 +474,7 @@ def test_a_rule_of_others_that_is_not_understood_and_not_met_is_counted(node, ru
     assert failing(strange) == {}
     assert set(strange.dataplane.ignored) - set(node.dataplane.ignored) == {rule}
     (check,) = [c for c in load() if c.id == "services.frontends_programmed"]
-    assert rule in [finding.found for finding in check.function(strange) if finding.inconclusive]
+    assert rule in [finding.found for finding in check.findings(strange) if finding.inconclusive]
 
 
 def test_rules_of_docker_for_source_ports_are_recognised(node):
@@ -542,7 +542,7 @@ def test_a_host_port_in_nftables_with_a_node_port_s_number_is_inconclusive(node,
     facts = replace(node.seen.facts, commands={**node.seen.facts.commands, "nft-portmap": listing})
     mapped = Node(node.cluster, node.object, node.visit, facts)
 
-    found = list(check.function(mapped))
+    found = list(check.findings(mapped))
     assert [each.found for each in found] == [
         "a host port of cni_hostport, forwarded to 10.244.9.9:80"
     ] * number
@@ -553,6 +553,6 @@ def test_a_table_of_nftables_that_was_not_read_is_inconclusive(node):
     (check,) = [c for c in load() if c.id == "services.not_shadowed"]
     named = with_output(node, "nft-tables", "table ip nat\ntable inet firewalld\ntable arp other\n")
 
-    (finding,) = check.function(named)
+    (finding,) = check.findings(named)
     assert finding.subject.part == "nftables table inet firewalld"
     assert "not read" in finding.inconclusive

@@ -19,7 +19,7 @@ CONF = "/proc/sys/net/ipv4/conf"
 def drifts(small: SmallCluster, **nodes: dict[str, str]) -> list[tuple[str, str, str]]:
     (check,) = [each for each in load() if each.id == "settings.uniform_in_pool"]
     fingerprints = {name: Fingerprint(settings=settings) for name, settings in nodes.items()}
-    found = check.function(replace(small.cluster, fingerprints=fingerprints))
+    found = check.findings(replace(small.cluster, fingerprints=fingerprints))
     return [(each.subject.part, each.expected, each.found) for each in found]
 
 

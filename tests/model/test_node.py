@@ -39,7 +39,7 @@ def run_every_check(node: Node) -> None:
     for check in load():
         if check.scope == "node":
             with suppress(FactMissingError, NotApplicable):
-                list(check.function(node))
+                list(check.findings(node))
     fingerprint_of(node)
 
 

@@ -59,6 +59,6 @@ def failing(node: Node) -> set[str]:
 
 def has_findings(check: object, node: Node) -> bool:
     try:
-        return any(not each.inconclusive for each in check.function(node))  # type: ignore[attr-defined]
+        return any(not each.inconclusive for each in check.findings(node))  # type: ignore[attr-defined]
     except Exception:
         return False

@@ -83,9 +83,8 @@ def index_page(checks: Sequence[Check]) -> str:
     """Return the page about all checks. It names groups only, so a new check does not change it."""
     groups: dict[str, dict[str, ModuleType | None]] = {}
     for check in checks:
-        function = inspect.unwrap(check.function)
-        file = function.__code__.co_filename
-        groups.setdefault(check.group, {})[file] = inspect.getmodule(function)
+        files = groups.setdefault(check.group, {})
+        files[inspect.getfile(check.function)] = inspect.getmodule(check.function)
     rows = [
         f"| [{group}](../../checks/{_place(group, files)}) | "
         f"{_sentence('; '.join(map(_about, files.values())))}. |"

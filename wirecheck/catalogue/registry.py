@@ -89,8 +89,8 @@ class Check:
     scope: Scope
     settles: bool
     thresholds: tuple[Threshold, ...]
-    function: Callable[[Any], Iterator[Finding]]
-    """Yields the findings alone."""
+    function: Callable[[Any], Findings]
+    """The check itself. If it `counts`, it also yields CONCLUSIVE for objects without a finding."""
     compares_nodes: bool = False
     evidence: tuple[Evidence, ...] = ()
     """All that proves a finding of a check that settles; empty if only further rounds do."""
@@ -101,8 +101,10 @@ class Check:
     sources: tuple[str, ...] = ()
     """Links to documentation of the assertion, or to reports of what happens without it."""
     counts: bool = False
-    counting: Callable[[Any], Findings] | None = None
-    """Yields the findings, and CONCLUSIVE for objects without any; None if it does not count."""
+
+    def findings(self, subject: Any) -> Iterator[Finding]:
+        """Yield what the check finds on a node or in a cluster."""
+        return (each for each in self.function(subject) if isinstance(each, Finding))
 
     @property
     def group(self) -> str:
@@ -150,7 +152,8 @@ def check(
         if not (sentence and why and remedy):
             raise TypeError(f"{identity} needs a sentence, a reason and a remedy.")
         known = _registry.get(identity)
-        if known and _file_of(known.function) != _file_of(function):
+        # The same file may be loaded again.
+        if known and inspect.getfile(known.function) != inspect.getfile(function):
             raise TypeError(f"{identity} is defined twice.")
         entered = Check(
             id=identity,
@@ -160,9 +163,8 @@ def check(
             scope=_scope(identity, function),
             settles=bool(evidence) or settles is True,
             thresholds=tuple(thresholds),
-            function=_findings_alone(function),
+            function=function,
             counts=counts,
-            counting=function if counts else None,
             compares_nodes=compares_nodes,
             evidence=evidence,
             facts=tuple(facts),
@@ -181,19 +183,6 @@ def check(
         return test  # type: ignore[return-value]
 
     return enter
-
-
-def _file_of(function: Callable[..., Any]) -> str:
-    """Return the file of the function, also of one that is wrapped; a file may be loaded again."""
-    return str(inspect.unwrap(function).__code__.co_filename)
-
-
-def _findings_alone(function: Function) -> Callable[[Any], Iterator[Finding]]:
-    @functools.wraps(function)
-    def findings(subject: Any) -> Iterator[Finding]:
-        return (each for each in function(subject) if isinstance(each, Finding))
-
-    return findings
 
 
 def _marked(paragraphs: Iterable[str], mark: str) -> str:

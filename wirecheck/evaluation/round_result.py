@@ -72,7 +72,7 @@ def round_result(
     cluster = subject if isinstance(subject, Cluster) else subject.cluster
     result = RoundResult(RemedyNames(subject), number, cluster.round)
     try:
-        for finding in (check.counting or check.function)(subject):
+        for finding in check.function(subject):
             if isinstance(finding, Conclusive):
                 result.conclusive += 1
                 continue

@@ -7,7 +7,7 @@ pod shares with a pod of another namespace is found. Only findings about other o
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -73,22 +73,16 @@ class Selected:
         if not self._selection:
             return check
 
-        def counting(subject: Any) -> Findings:
-            for each in (check.counting or check.function)(subject):
-                is_left_out = isinstance(each, Finding) and not self.has(
-                    each, of_cluster=check.scope == "cluster"
-                )
-                if isinstance(each, Finding) and is_left_out:
+        of_cluster = check.scope == "cluster"
+
+        def function(subject: Any) -> Findings:
+            for each in check.function(subject):
+                if isinstance(each, Finding) and not self.has(each, of_cluster=of_cluster):
                     self.left_out.add((check.id, each.identity))
                 else:
                     yield each
 
-        def function(subject: Any) -> Iterator[Finding]:
-            return (each for each in counting(subject) if isinstance(each, Finding))
-
-        return dataclasses.replace(
-            check, function=function, counting=counting if check.counts else None
-        )
+        return dataclasses.replace(check, function=function)
 
     def has(self, finding: Finding, *, of_cluster: bool) -> bool:
         """Whether the finding counts. One `of_cluster` may be about any node.
