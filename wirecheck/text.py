@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 
 def plural(number: int, word: str, words: str = "") -> str:
@@ -29,6 +30,11 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def rfc3339(seconds: float) -> str:
+    """The time, in seconds since 1970, as RFC 3339 in UTC: `2026-11-30T02:58:32Z`."""
+    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def moment(time: str) -> str:

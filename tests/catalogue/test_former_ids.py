@@ -230,7 +230,7 @@ class TestResultsFromBefore:
         assert (now.comparison.new, now.comparison.known) == (0, 1)
 
     def test_are_a_baseline_for_findings_that_are_only_counted(self, ill, tmp_path, monkeypatch):
-        monkeypatch.setattr("wirecheck.evaluation.evaluate.MOST_FINDINGS", 0)
+        monkeypatch.setattr("wirecheck.evaluation.items.MOST_FINDINGS", 0)
         request = Request(snapshot=ill, report_dir=tmp_path / "first")
         first, _ = perform(request, CHECKS, Listener())
         assert any(FURTHER in each.key for item in first.items for each in item.findings)

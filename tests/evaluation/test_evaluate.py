@@ -12,7 +12,8 @@ from wirecheck.catalogue.findings import Finding, Outcome
 from wirecheck.catalogue.registry import Check, load
 from wirecheck.cli.demo import recorded
 from wirecheck.evaluation import evaluate as evaluate_module
-from wirecheck.evaluation.evaluate import MOST_FINDINGS, Evaluation, concerned, evaluate
+from wirecheck.evaluation.evaluate import Evaluation, concerned, evaluate
+from wirecheck.evaluation.items import MOST_FINDINGS
 from wirecheck.evaluation.verdict import coverage, exit_status, verdict
 from wirecheck.results.records import Coverage, ItemResult
 from wirecheck.snapshot.api_objects import ApiObjects, Change

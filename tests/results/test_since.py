@@ -12,7 +12,7 @@ from tests.report.test_counts import screen
 from tests.served_cluster import Listener
 from tests.snapshots import broken, written
 from wirecheck.catalogue.findings import Finding, Outcome, Ref, Since
-from wirecheck.evaluation.evaluate import since_record
+from wirecheck.evaluation.items import since_record
 from wirecheck.node.kernel_log import log_events
 from wirecheck.report import html, junit, markdown
 from wirecheck.results.history import HistoryEntry, append, entry_of, finding_digest

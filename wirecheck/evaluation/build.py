@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from wirecheck import __version__
 from wirecheck.catalogue.registry import UNREACHABLE, Check, load
@@ -35,7 +34,7 @@ from wirecheck.results.records import (
 )
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import SnapshotIndex
-from wirecheck.text import plural
+from wirecheck.text import plural, rfc3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ def results_of(evaluated: Evaluated, seconds: float, fail_on: FailOn) -> Results
         started=RunStarted(
             format=FORMAT,
             wirecheck=__version__,
-            time=_rfc3339(index.time),
+            time=rfc3339(index.time),
             cluster=ClusterRecord(
                 name=index.cluster.title,
                 uid=index.cluster.uid,
@@ -166,7 +165,3 @@ def _check(check: Check) -> CheckRecord:
         remedy=general(check.remedy),
         scope=check.scope,
     )
-
-
-def _rfc3339(time: float) -> str:
-    return datetime.fromtimestamp(time, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import ChainMap
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
-from wirecheck.catalogue.findings import Finding, Level, Outcome
-from wirecheck.catalogue.former_ids import former_key
 from wirecheck.catalogue.registry import Check
-from wirecheck.catalogue.remedies import filled, placeholders
 from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.evaluation.evidence import RoundEvidence, proxy_age
-from wirecheck.evaluation.round_result import Identity, RoundResult, round_result
+from wirecheck.evaluation.items import item_of
+from wirecheck.evaluation.round_result import RoundResult, round_result
 from wirecheck.evaluation.selection import EVERYTHING, Selected, Selection
-from wirecheck.evaluation.settling import Settled, settled
+from wirecheck.evaluation.settling import settled
 from wirecheck.evaluation.shared_causes import reported_once
-from wirecheck.evaluation.waivers import terms, waiver_for
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.dns_seen import DnsSeen, dns_seen
 from wirecheck.model.fingerprint import Fingerprint, fingerprint_of
-from wirecheck.model.inspect_arguments import inspect_arguments
 from wirecheck.model.node import Node
-from wirecheck.model.remedy_names import RemedyNames
 from wirecheck.results.measures import NodeMeasures, measured_on
-from wirecheck.results.outcomes import outcome_of
-from wirecheck.results.records import FURTHER, FindingRecord, ItemResult, Object, SinceRecord
+from wirecheck.results.records import FindingRecord, ItemResult
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
-from wirecheck.snapshot.index import SnapshotIndex, VisitRecord, VisitStatus
+from wirecheck.snapshot.index import VisitRecord, VisitStatus
 from wirecheck.snapshot.node_document import NodeDocument
 from wirecheck.snapshot.objects.node import NodeObject
-
-MOST_FINDINGS = 100
-"""Of one check on one node: if each of 1,000 nodes lacks all others, there are a million pairs."""
 
 
 class Evaluation:
@@ -173,7 +162,7 @@ class Evaluation:
         self.revisited[name] |= found.revisited
         reason = subjects[0].visit.reason if isinstance(subjects[0], Node) else ""
         index = self._snapshot.index
-        return _item(check, name, results, found, visit_reason=reason, index=index)
+        return item_of(check, name, results, found, visit_reason=reason, index=index)
 
     def _one_round(self, check: Check, subject: Node | Cluster) -> RoundResult:
         at = self._round_of(subject)
@@ -185,13 +174,8 @@ class Evaluation:
 
 def _unusable(node: Node, error: Exception) -> Node:
     """The node without its document, which makes every check of it an error."""
-    what = f"{type(error).__name__}: {error}"[:500]
-    visit = VisitRecord(
-        VisitStatus.UNRECOGNISED,
-        via=node.visit.via,
-        reason=f"What {node.name} sent cannot be evaluated ({what}); please report it.",
-    )
-    return Node(node.cluster, node.object, visit, None)
+    reason = f"What {node.name} sent cannot be evaluated ({_shown(error)}); please report it."
+    return Node(node.cluster, node.object, _unrecognised(node.visit, reason), None)
 
 
 def visited(
@@ -203,11 +187,18 @@ def visited(
     try:
         return visit, snapshot.document(name, number)
     except SnapshotError as error:
-        return VisitRecord(VisitStatus.UNRECOGNISED, via=visit.via, reason=str(error)), None
+        return _unrecognised(visit, str(error)), None
     except Exception as error:
-        what = f"{type(error).__name__}: {error}"[:500]
-        reason = f"The document of {name} cannot be read ({what}); please report it."
-        return VisitRecord(VisitStatus.UNRECOGNISED, via=visit.via, reason=reason), None
+        reason = f"The document of {name} cannot be read ({_shown(error)}); please report it."
+        return _unrecognised(visit, reason), None
+
+
+def _unrecognised(visit: VisitRecord, reason: str) -> VisitRecord:
+    return VisitRecord(VisitStatus.UNRECOGNISED, via=visit.via, reason=reason)
+
+
+def _shown(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:500]
 
 
 def evaluate(
@@ -250,158 +241,3 @@ def _is_unsettled(item: ItemResult) -> bool:
 def _is_open(finding: FindingRecord) -> bool:
     """Whether all rounds have the finding, and none of them proves it."""
     return not finding.proven and finding.flaky is None
-
-
-def _item(
-    check: Check,
-    name: str,
-    rounds: list[RoundResult],
-    found: Settled,
-    *,
-    visit_reason: str,
-    index: SnapshotIndex,
-) -> ItemResult:
-    """The result of one check from what counts of all its findings."""
-    first = rounds[0]
-    # Without a finding nobody asked for later rounds, so their errors hide nothing.
-    asked = rounds if found.has_any else rounds[:1]
-    errors = list(dict.fromkeys(each.error for each in asked if each.error))
-    records = _records(check, rounds, found)
-    waivers = [waiver_for(check.id, name, record, index) for record in records]
-    records = [
-        replace(record, standing="waived") if waiver else record
-        for record, waiver in zip(records, waivers, strict=True)
-    ]
-    outcome = outcome_of(records, error=bool(errors), skip=bool(first.skip))
-    reason = errors[0] if errors else first.skip
-    if outcome is Outcome.WAIVED:
-        reason = "; ".join(dict.fromkeys(terms(waiver) for waiver in waivers if waiver))
-    return ItemResult(
-        check=check.id,
-        node=name,
-        outcome=outcome,
-        reason=reason,
-        folded=bool(visit_reason)
-        and visit_reason in (first.error, first.skip)
-        and check.id != "nodes.reachable",
-        findings=_listed(check, name, records),
-        undecided=sorted({str(each.subject) for each in found.undecided.values()}),
-        unjudged=dict(first.unjudged),
-        conclusive=first.conclusive + len(records) if check.counts else None,
-    )
-
-
-def _records(check: Check, rounds: Sequence[RoundResult], found: Settled) -> list[FindingRecord]:
-    """The findings that count, those of objects that kept changing, and the flaky ones."""
-    records = [
-        replace(_record(check, finding, _rounds_with(rounds, identity)), proven=True)
-        if identity in found.proven
-        else _record(check, finding, len(rounds))
-        for identity, finding in found.lasting.items()
-    ]
-    for finding, why in found.moving.values():
-        record = _record(check, finding, len(rounds))
-        said = f"{record.found}, in each of {len(rounds)} rounds, while {why}"
-        level = Level.WARN if finding.level is Level.WARN else Level.ERROR
-        records.append(replace(record, level=level, found=said))
-    for finding, flaky in found.flaky.values():
-        records.append(replace(_record(check, finding, len(flaky.rounds)), flaky=flaky))
-    findings = list(found.lasting.values())
-    findings += [finding for finding, _ in (*found.moving.values(), *found.flaky.values())]
-    names = rounds[0].names
-    remedies = _remedies(check, findings[:MOST_FINDINGS], names)
-    records[: len(remedies)] = map(_with_remedy, records, remedies)
-    shown = [inspect_arguments(f.subject, names.subject) for f in findings[:MOST_FINDINGS]]
-    records[: len(shown)] = map(_with_inspect, records, shown)
-    return records
-
-
-def _rounds_with(rounds: Sequence[RoundResult], identity: Identity) -> int:
-    return sum(identity in each.findings for each in rounds)
-
-
-def _remedies(check: Check, findings: Iterable[Finding], names: RemedyNames) -> list[str]:
-    """The remedy for each finding, with its names; none if the check's has no placeholders."""
-    found = tuple(findings)
-    if not placeholders(check.remedy) and not any(each.remedy for each in found):
-        return []
-    return [filled(each.remedy or check.remedy, names.of(each)) for each in found]
-
-
-def _with_inspect(record: FindingRecord, arguments: str) -> FindingRecord:
-    return replace(record, inspect=arguments)
-
-
-def _with_remedy(record: FindingRecord, remedy: str) -> FindingRecord:
-    return replace(record, remedy=remedy)
-
-
-def _listed(check: Check, name: str, records: list[FindingRecord]) -> list[FindingRecord]:
-    """The worst findings and, if there are too many, a last one that counts the others."""
-    if len(records) <= MOST_FINDINGS:
-        return records
-    levels = tuple(Level)
-    ordered = sorted(
-        records, key=lambda r: (r.standing == "waived", r.flaky is not None, levels.index(r.level))
-    )
-    listed, rest = ordered[: MOST_FINDINGS - 1], ordered[MOST_FINDINGS - 1 :]
-    about = Object(kind="Node" if name else "Cluster", name=name, part=FURTHER)
-    further = replace(
-        rest[0],
-        object=about,
-        expected="like the listed findings",
-        found=f"{len(rest):,} more findings, not listed",
-        # Known in another run only if it stands for exactly the same findings.
-        key="/".join(filter(None, [check.id, about.kind, name, FURTHER, _digest(rest)])),
-        evidence=[],
-        remedy="",
-        inspect="",
-        since=None,
-    )
-    return [*listed, further]
-
-
-def _digest(records: Iterable[FindingRecord]) -> str:
-    # With former ids, so that a baseline from before the renaming has the same digest.
-    keys = sorted(f"{each.level} {former_key(each.key)}" for each in records)
-    return hashlib.sha256("\n".join(keys).encode(errors="surrogatepass")).hexdigest()[:12]
-
-
-def _record(check: Check, finding: Finding, rounds: int) -> FindingRecord:
-    subject = finding.subject
-    return FindingRecord(
-        object=Object(
-            kind=subject.kind,
-            name=subject.name,
-            namespace=subject.namespace,
-            part=subject.part,
-            uid=subject.uid,
-            workload=subject.workload,
-        ),
-        level=finding.level,
-        expected=finding.expected,
-        found=finding.found,
-        key=_lasting_key(check, finding),
-        evidence=list(finding.evidence),
-        looks=rounds,
-        since=since_record(finding),
-    )
-
-
-def since_record(finding: Finding) -> SinceRecord | None:
-    """What the check knows; a time that is none, from a damaged document, is left out."""
-    if finding.since is None:
-        return None
-    try:
-        time = datetime.fromtimestamp(finding.since.at, tz=UTC)
-    except (OverflowError, ValueError, OSError):
-        return None
-    return SinceRecord(time.strftime("%Y-%m-%dT%H:%M:%SZ"), finding.since.by)
-
-
-def _lasting_key(check: Check, finding: Finding) -> str:
-    """The key that identifies the finding across runs: pod names change, workloads stay."""
-    subject = finding.subject
-    name = subject.workload if subject.kind == "Pod" and subject.workload else subject.name
-    part = "" if subject.kind == "Pod" else subject.part
-    return "/".join(filter(None, [check.id, subject.kind, subject.namespace, name, part]))

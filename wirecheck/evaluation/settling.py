@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from wirecheck.catalogue.findings import Finding, Level
 from wirecheck.catalogue.registry import Check
 from wirecheck.catalogue.settling import LATER, SOON, Evidence
 from wirecheck.evaluation.round_result import Identity, RoundResult
 from wirecheck.results.records import FlakyRounds
+from wirecheck.text import rfc3339
 
 FAILURES = frozenset({Level.FAIL, Level.ERROR})
 
@@ -121,10 +121,6 @@ def _flaky(rounds: Sequence[RoundResult], identity: Identity) -> FlakyRounds:
     return FlakyRounds(
         rounds=[each.number for each in having],
         of=[each.number for each in rounds],
-        first=_rfc3339(having[0].record.started),
-        last=_rfc3339(having[-1].record.finished),
+        first=rfc3339(having[0].record.started),
+        last=rfc3339(having[-1].record.finished),
     )
-
-
-def _rfc3339(time: float) -> str:
-    return datetime.fromtimestamp(time, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
