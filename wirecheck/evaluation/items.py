@@ -15,6 +15,7 @@ from wirecheck.evaluation.round_result import RoundResult
 from wirecheck.evaluation.settling import Settled
 from wirecheck.evaluation.waivers import terms, waiver_for
 from wirecheck.model.inspect_arguments import inspect_arguments
+from wirecheck.results.ordering import REACHABLE
 from wirecheck.results.outcomes import outcome_of
 from wirecheck.results.records import FURTHER, FindingRecord, ItemResult, Object, SinceRecord
 from wirecheck.snapshot.index import SnapshotIndex
@@ -55,7 +56,7 @@ def item_of(
         reason=reason,
         folded=bool(visit_reason)
         and visit_reason in (first.error, first.skip)
-        and check.id != "nodes.reachable",
+        and check.id != REACHABLE,
         findings=_listed(check, name, records),
         undecided=sorted({str(each.subject) for each in found.undecided.values()}),
         unjudged=dict(first.unjudged),

@@ -11,7 +11,7 @@ from wirecheck.catalogue.sampled_peers import sampled_peers
 from wirecheck.evaluation.selection import EVERYTHING, Selection
 from wirecheck.model.cluster import Cluster
 from wirecheck.results.exit_statuses import FAILED, HEALTHY, INCOMPLETE, NOTHING_TO_DO
-from wirecheck.results.ordering import is_spared
+from wirecheck.results.ordering import REACHABLE, is_spared
 from wirecheck.results.records import Coverage, ItemResult
 from wirecheck.results.tally import Tally, tally
 from wirecheck.snapshot.index import SnapshotIndex, VisitRecord, VisitStatus
@@ -26,8 +26,6 @@ FAILS_ON: Mapping[FailOn, frozenset[Outcome]] = {
     "never": frozenset(),
 }
 """The outcomes that make the exit status 1; each value includes those before it."""
-
-REACHABLE = "nodes.reachable"
 
 
 def counts(items: Iterable[ItemResult]) -> dict[str, int]:

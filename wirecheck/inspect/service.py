@@ -35,6 +35,7 @@ from wirecheck.inspect.service_view import (
     ServiceView,
 )
 from wirecheck.model.node import Node
+from wirecheck.results.ordering import REACHABLE
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.service import ServiceObject
 
@@ -111,7 +112,7 @@ def _concerning(
     for each in findings_of(scene.evaluated(nodes, GROUPS)):
         group = each.check.partition(".")[0]
         is_about_all = each.kind == "Node" and group in ("services", "kube_proxy")
-        unreachable = each.check == "nodes.reachable"
+        unreachable = each.check == REACHABLE
         if (each.kind, each.namespace, each.name) == own or is_about_all or unreachable:
             yield each
 

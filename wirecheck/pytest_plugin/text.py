@@ -8,6 +8,7 @@ from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.registry import Check
 from wirecheck.catalogue.remedies import general
 from wirecheck.report.sentences import object_name
+from wirecheck.results.ordering import REACHABLE
 from wirecheck.results.records import FindingRecord, ItemResult
 from wirecheck.text import harmless, shortened
 
@@ -27,7 +28,7 @@ def message(check: Check, item: ItemResult, inspect_options: str = "") -> str:
         lines.append(harmless(item.reason))
     lines += ["", *textwrap.wrap(check.sentence, 100)]
     # The reason of an error names the next step itself.
-    if item.outcome is not Outcome.ERROR or check.id == "nodes.reachable":
+    if item.outcome is not Outcome.ERROR or check.id == REACHABLE:
         lines += textwrap.wrap(f"Why: {check.why}", 100)
         remedy = next((each.remedy for each in item.findings if each.remedy), "")
         lines += textwrap.wrap(f"Next: {remedy or general(check.remedy)}", 100)

@@ -12,6 +12,7 @@ from wirecheck.evaluation.selection import EVERYTHING, Selection, within
 from wirecheck.report.sentences import coverage_sentence
 from wirecheck.results.comparison import compared
 from wirecheck.results.jsonl import ResultsError, read_results
+from wirecheck.results.ordering import REACHABLE
 from wirecheck.results.records import Comparison, ItemResult, Results, RunStarted
 from wirecheck.run.progress import Silence
 from wirecheck.run.replay import Replay
@@ -21,7 +22,6 @@ from wirecheck.snapshot.folder import INDEX, Snapshot
 from wirecheck.snapshot.index import ClusterIdentity
 from wirecheck.text import harmless, listed
 
-REACHABLE = "nodes.reachable"
 RESULTS = "results.jsonl"
 
 

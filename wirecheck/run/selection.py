@@ -14,9 +14,10 @@ from wirecheck.catalogue.former_ids import (
 )
 from wirecheck.catalogue.profiles import PROFILES
 from wirecheck.catalogue.registry import Check
+from wirecheck.results.ordering import REACHABLE
 from wirecheck.run.request import RequestError
 
-ALWAYS = "nodes.reachable"
+ALWAYS = REACHABLE
 """Every other check about nodes depends on it, so its reason replaces theirs."""
 
 
