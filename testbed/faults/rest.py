@@ -17,7 +17,7 @@ from wirecheck.evaluation.evidence import times_of
 from wirecheck.snapshot.api_objects import ApiObjects
 
 PATIENCE = 120.0
-"""Seconds, after which a pod that keeps restarting is no reason to wait any longer."""
+"""Seconds to wait at most: a pod may keep restarting."""
 
 
 def come_to_rest() -> float:

@@ -108,7 +108,7 @@ def _one_run(prover: Prover, tally: Tally, planned: Sequence[tuple[float, Change
 
 
 def _make(planned: Sequence[tuple[float, Change]], began: float, said: list[str]) -> None:
-    """Make each change at its time. One that cannot be made is said, and is no error."""
+    """Make each change at its time. Report one that cannot be made, and go on."""
     for when, change in planned:
         time.sleep(max(0.0, began + when - time.monotonic()))
         at = time.monotonic() - began

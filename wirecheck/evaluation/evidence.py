@@ -257,7 +257,7 @@ class RoundEvidence:
 
 
 def times_of(found: object, metadata: Metadata) -> Iterator[str]:
-    """When the object was written, as far as it shows it: RFC 3339 in UTC, so sortable as text."""
+    """Every time in the object at which it was written: RFC 3339 in UTC, so sortable as text."""
     yield metadata.creation_timestamp
     yield metadata.written
     match found:

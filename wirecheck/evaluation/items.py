@@ -149,7 +149,7 @@ def _record(check: Check, finding: Finding, rounds: int) -> FindingRecord:
 
 
 def since_record(finding: Finding) -> SinceRecord | None:
-    """What the check knows; a time that is none, from a damaged document, is left out."""
+    """What the check knows. An impossible time, from a damaged document, is left out."""
     if finding.since is None:
         return None
     try:

@@ -57,7 +57,7 @@ class RoundResult:
         return identity in self.findings or identity in self.undecided
 
     def lacks(self, identity: Identity) -> bool:
-        """Return whether the round shows that there is no such finding."""
+        """Return whether the check was evaluated in the round without this finding."""
         return not (self.has(identity) or self.error or self.skip)
 
     def age(self, identity: Identity) -> Age:

@@ -23,7 +23,7 @@ WORST_FIRST = (
 ACCEPTED = frozenset({"known", "waived"})
 FAILING = frozenset({Outcome.FAIL, Outcome.ERROR})
 REACHABLE = "nodes.reachable"
-"""The check that says of each node whether it was visited."""
+"""The check that reports whether each node was visited."""
 
 
 @dataclass(frozen=True, slots=True)
