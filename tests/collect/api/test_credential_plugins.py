@@ -26,7 +26,7 @@ def kubeconfig(folder: Path, url: str, script: str) -> Path:
     return write_kubeconfig(folder / "config", url, user)
 
 
-@pytest.mark.parametrize("script", ["exec sleep 5", "sleep 5 & wait", "yes >&2"])
+@pytest.mark.parametrize("script", ["exec sleep 90", "sleep 90 & wait", "yes >&2"])
 def test_a_plugin_that_hangs_is_ended(
     server: ApiServer,
     tmp_path: Path,
@@ -41,7 +41,7 @@ def test_a_plugin_that_hangs_is_ended(
     with pytest.raises(ApiError, match=r"plugin of context test failed: .* did not finish within"):
         Api.connect(kubeconfig(tmp_path, server.url, script))
 
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     said = capsys.readouterr().err
     assert f"Waiting for the credential plugin {tmp_path}/plugin, at most" in said
     assert "of-nobody" not in said

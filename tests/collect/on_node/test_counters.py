@@ -39,7 +39,7 @@ def test_new_connections_are_counted_by_where_they_lead(fake_node: MakeNode) -> 
         opener.join()
 
     assert heard is not None
-    assert 0 < heard.seconds <= 3
+    assert 0 < heard.seconds <= 60
     assert heard.destinations.get("192.0.2.1:9/udp", 0) > 3
     assert heard.count >= sum(heard.destinations.values())
 

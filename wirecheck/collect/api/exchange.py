@@ -62,6 +62,9 @@ class Exchange:
 
     def __post_init__(self) -> None:
         """Send the request and wait for the response's head."""
+        if self.seconds <= 0:
+            # A fast server's response would count, however late: it depended on the threads.
+            raise TimeoutError("the time limit has passed")
         self._end = time.monotonic() + self.seconds
         self._parts = queue.Queue(WAITING)
         threading.Thread(target=self._run, name="request", daemon=True).start()
