@@ -133,30 +133,10 @@ def run(
     lender = None if path else LENDER
     if lender:
         record["lent"] = True
-
-    def prepare() -> None:
-        for each in (enter, lender):
-            if each:
-                each()
-
     record["started"] = round(time.time(), 3)
     began = time.monotonic()
-    child = subprocess.Popen(
-        argv,
-        executable=path,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=dict(ENVIRONMENT, **own_libraries(path)) if path else ENVIRONMENT,
-        cwd="/",
-        start_new_session=True,
-        preexec_fn=prepare,  # noqa: PLW1509 - the program has one thread
-    )
-    kill_with_me(child.pid)
-    most = MOST_UDP_BYTES if entries else MOST_BYTES
-    if table:
-        most = BYTES_OF_IPTABLES if _is_of_iptables(table) else BYTES
-    output, errors, problem = _collect(child, began + limit, entries, most)
+    child = _start(argv, path, (enter, lender))
+    output, errors, problem = _collect(child, began + limit, entries, _most(entries, table))
     if problem:
         kill(child.pid)
         record["problem"] = problem
@@ -172,6 +152,38 @@ def run(
         record["problem"] = "missing"
     record["seconds"] = round(time.monotonic() - began, 3)
     return record
+
+
+def _start(
+    argv: List[str], path: Optional[str], preparing: Tuple[Optional[Callable[[], None]], ...]
+) -> "subprocess.Popen[bytes]":
+    """Start a command after what the child does first; it does not outlive the program."""
+
+    def prepare() -> None:
+        for each in preparing:
+            if each:
+                each()
+
+    child = subprocess.Popen(
+        argv,
+        executable=path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(ENVIRONMENT, **own_libraries(path)) if path else ENVIRONMENT,
+        cwd="/",
+        start_new_session=True,
+        preexec_fn=prepare,  # noqa: PLW1509 - the program has one thread
+    )
+    kill_with_me(child.pid)
+    return child
+
+
+def _most(entries: Optional[UdpEntries], table: Tuple[str, ...]) -> int:
+    """The limit of a command's output in bytes."""
+    if table:
+        return BYTES_OF_IPTABLES if _is_of_iptables(table) else BYTES
+    return MOST_UDP_BYTES if entries else MOST_BYTES
 
 
 def _collect(
@@ -246,18 +258,24 @@ def list_rules(deadline: Deadline) -> Dict[str, JsonObject]:
         record = run(identity, deadline.left() - RESERVE)
         if TABLE[identity][0] in LENT and loses_conditions(record, records):
             record = run(identity, deadline.left() - RESERVE, lent=True)
-        if len(record.get("output", "")) > left:
+        size = len(record.get("output", ""))
+        if size > left:
             record = {"argv": record["argv"], "problem": "too large"}
-        left -= len(record.get("output", ""))
+        else:
+            left -= size
         records[identity] = record
     names = records[TABLES].get("output", "")
     tables = others(names)
     for identity in ("iptables-nft-save", "ip6tables-nft-save", "iptables-save", "ip6tables-save"):
         if loses_conditions(records[identity], records) and has("nft"):
-            tables += of_iptables("ip6" if identity.startswith("ip6") else "ip", names)
+            tables += of_iptables(_family(identity), names)
     for other in tables:
         records[" ".join((OTHER, *other))] = _list_table(other, deadline)
     return records
+
+
+def _family(identity: str) -> str:
+    return "ip6" if identity.startswith("ip6") else "ip"
 
 
 def _is_of_iptables(table: Tuple[str, ...]) -> bool:
@@ -324,22 +342,21 @@ def _reasons() -> Dict[str, str]:
 
 def _legacy_reason(identity: str, records: Dict[str, JsonObject]) -> str:
     """The legacy iptables-save loads the table that it lists."""
-    family = "ip6" if identity.startswith("ip6") else "ip"
+    family = _family(identity)
     names = family + "_tables_names"
     legacy = legacy_tables(names)
     version = records["iptables-version"]
     if version.get("problem") == "missing":
         # Another iptables, such as that of kube-proxy's image, may have written rules.
-        tables = records[TABLES].get("output", "table %s nat" % family).splitlines()
-        own = {"table %s %s" % (family, each) for each in ("raw", "mangle", "nat", "filter")}
-        has_rules = own.intersection(tables) or not are_empty(names, legacy)
+        tables = records[TABLES].get("output", "table %s nat" % family)
+        has_rules = of_iptables(family, tables) or not are_empty(names, legacy)
         return "" if has_rules else "the node has no iptables rules"
     return "" if legacy or "nf_tables" in version.get("output", "") else "no legacy table is loaded"
 
 
 def _unlisted_legacy_reason(identity: str, reason: str, records: Dict[str, JsonObject]) -> str:
     """The node has no tool that lists legacy tables; one that has rules makes it missing."""
-    names = "ip6_tables_names" if identity.startswith("ip6") else "ip_tables_names"
+    names = _family(identity) + "_tables_names"
     tables = legacy_tables(names)
     version = records["iptables-version"]
     if not tables or ("output" in version and "nf_tables" not in version["output"]):
