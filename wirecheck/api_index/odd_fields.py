@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from wirecheck.catalogue.findings import Ref
 from wirecheck.snapshot.api_objects import OddField
+from wirecheck.snapshot.objects.metadata import Metadata
+from wirecheck.text import shortened
 
 RESOURCES = {
     "Node": "node",
@@ -18,6 +20,13 @@ RESOURCES = {
 }
 MOST = 500
 """Fields that are reported."""
+LONGEST_FOUND = 80
+
+
+def odd_field(kind: str, meta: Metadata, field: str, found: str, read_as: str = "") -> OddField:
+    """The record of one field, with its value shortened."""
+    shown = shortened(found, LONGEST_FOUND)
+    return OddField(kind, meta.name, field, shown, meta.namespace, meta.uid, read_as)
 
 
 @dataclass(frozen=True, slots=True)

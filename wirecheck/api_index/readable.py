@@ -7,7 +7,7 @@ affects what is known of itself, never the run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -15,19 +15,18 @@ from weakref import WeakValueDictionary
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from wirecheck.addresses import api_address, api_network
+from wirecheck.addresses import IPAddress, IPNetwork, api_address, api_network
+from wirecheck.api_index.odd_fields import odd_field
 from wirecheck.api_index.static_pods import with_credible_hashes
 from wirecheck.snapshot.api_objects import ApiObjects, OddField
 from wirecheck.snapshot.objects.endpoint_slice import Endpoint, EndpointSliceObject
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import Container, ContainerPort, PodObject
 from wirecheck.snapshot.objects.service import ServiceObject, ServicePortSpec
-from wirecheck.text import shortened
 
 Object = TypeVar("Object", NodeObject, PodObject, ServiceObject, EndpointSliceObject)
 Item = TypeVar("Item", bound=Struct)
 
-LONGEST_FOUND = 80
 LARGEST_PORT = 65535
 NODE_IPS = ("InternalIP", "ExternalIP")
 NO_ADDRESS = ("", "None")
@@ -84,43 +83,37 @@ class _Reader:
     odd: list[OddField] = field(default_factory=list)
 
     def address(self, text: str, where: str) -> str:
-        """The address in its canonical form; empty if it is none."""
-        if not text:
-            return ""
-        known = api_address(text)
-        if known is None:
-            self._note(where, text)
-            return ""
-        if known.version == 4 and str(known) != text:
-            self._note(where, text, str(known))
-        return str(known)
+        """The address in its canonical form; empty if the text is not an address."""
+        known = api_address(text) if text else None
+        return self._canonical(known, text, where, is_old=str(known) != text)
 
     def range(self, text: str, where: str) -> str:
-        """The range in its canonical form; empty if it is none."""
-        if not text:
-            return ""
-        known = api_network(text)
-        if known is None:
-            self._note(where, text)
-            return ""
+        """The range in its canonical form; empty if the text is not a range."""
         start = text.strip().partition("/")[0]
-        if known.version == 4 and (":" in start or str(api_address(start)) != start):
+        is_old = str(api_address(start)) != start
+        return self._canonical(api_network(text), text, where, is_old=is_old)
+
+    def _canonical(
+        self, known: IPAddress | IPNetwork | None, text: str, where: str, *, is_old: bool
+    ) -> str:
+        """The text of `known`. Notes an unreadable text and an old form of an IPv4 address."""
+        if known is None:
+            if text:
+                self._note(where, text)
+            return ""
+        if known.version == 4 and is_old:
             self._note(where, text, str(known))
         return str(known)
 
     def port(self, number: int, where: str) -> int:
-        """The port; 0 if it is none."""
+        """The port; 0 if the number is not a port."""
         if 0 <= number <= LARGEST_PORT:
             return number
         self._note(where, str(number))
         return 0
 
     def _note(self, where: str, found: str, read_as: str = "") -> None:
-        meta = self.item.metadata
-        shown = shortened(found, LONGEST_FOUND)
-        self.odd.append(
-            OddField(self.kind, meta.name, where, shown, meta.namespace, meta.uid, read_as)
-        )
+        self.odd.append(odd_field(self.kind, self.item.metadata, where, found, read_as))
 
 
 def _all(
@@ -200,7 +193,7 @@ def _container(reader: _Reader, container: Container, where: str) -> Container:
 
 
 def _port(reader: _Reader, port: ContainerPort, where: str) -> ContainerPort:
-    """A port with a hostIP that is not an address has no host port: nobody knows where it is."""
+    """A port with a hostIP that is not an address has no host port: its address is unknown."""
     host_ip = reader.address(port.host_ip, f"{where}.hostIP")
     host_port = reader.port(port.host_port, f"{where}.hostPort")
     return _with(
@@ -286,11 +279,6 @@ def _endpoint(reader: _Reader, endpoint: Endpoint, family: int, where: str) -> E
 
 
 def _kept(texts: Sequence[str], read: Callable[[str, str], str], where: str) -> list[str]:
-    """What is readable among texts."""
-    return list(_readable(texts, read, where))
-
-
-def _readable(texts: Sequence[str], read: Callable[[str, str], str], where: str) -> Iterator[str]:
-    for at, text in enumerate(texts):
-        if found := read(text, f"{where}[{at}]"):
-            yield found
+    """The readable texts among these."""
+    found = (read(text, f"{where}[{at}]") for at, text in enumerate(texts))
+    return [each for each in found if each]

@@ -1,6 +1,6 @@
 """The uid by which a node knows a static pod: the annotation of its mirror pod, if it is credible.
 
-Anyone who may create a pod can set annotations. A believed one would enter every plan, and could
+Anyone who may create a pod can set annotations. A forged hash would enter every plan, and could
 claim the network namespace of another pod.
 """
 
@@ -11,21 +11,20 @@ from collections import Counter
 
 from msgspec.structs import replace
 
+from wirecheck.api_index.odd_fields import odd_field
 from wirecheck.snapshot.api_objects import OddField
 from wirecheck.snapshot.objects.pod import PodObject
-from wirecheck.text import shortened
 
 HASH, MIRROR = "kubernetes.io/config.hash", "kubernetes.io/config.mirror"
 UID = re.compile(r"[0-9A-Za-z-]{8,64}")
 """The kubelet's hash of the manifest (32 hexadecimal digits), or the uid in the manifest."""
-LONGEST_FOUND = 80
 
 Claim = tuple[str, str | None]
 """The node of a pod, and the hash that it claims."""
 
 
 def with_credible_hashes(pods: list[PodObject], odd: list[OddField]) -> list[PodObject]:
-    """The pods; those with a hash that is not credible are without it, and noted in `odd`."""
+    """The pods, without hashes that are not credible; these are noted in `odd`."""
     if not any(HASH in each.metadata.annotations for each in pods):
         return pods
     uids = {each.metadata.uid for each in pods}
@@ -57,8 +56,7 @@ def _claim(pod: PodObject) -> Claim:
 
 def _without_hash(pod: PodObject, odd: list[OddField]) -> PodObject:
     meta = pod.metadata
-    shown = shortened(meta.annotations[HASH], LONGEST_FOUND)
     field = f"metadata.annotations[{HASH}]"
-    odd.append(OddField("Pod", meta.name, field, shown, meta.namespace, meta.uid))
+    odd.append(odd_field("Pod", meta, field, meta.annotations[HASH]))
     kept = {key: value for key, value in meta.annotations.items() if key != HASH}
     return replace(pod, metadata=replace(meta, annotations=kept))
