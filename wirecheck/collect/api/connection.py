@@ -6,8 +6,9 @@ import email.utils
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -106,7 +107,7 @@ class Connection:
         self, path: str, what: str, query: Mapping[str, str], rule: str, seconds: float
     ) -> Iterator[bytes]:
         """Yield the lines of one streamed response; raise ApiError when `seconds` have passed."""
-        with self._open(path, what, query, silence=seconds, seconds=seconds) as exchange:
+        with self._open(path, what, query, seconds=seconds) as exchange:
             if exchange.head.status != 200:
                 body = b"".join(exchange.chunks())
                 raise refused(self.server, exchange.head.status, what, body, rule)
@@ -142,32 +143,26 @@ class Connection:
         what: str,
         query: Mapping[str, str],
         *,
-        silence: float | None = None,
         seconds: float | None = None,
         until: float = math.inf,
         method: str = "GET",
         body: object = None,
     ) -> Iterator[Exchange]:
-        """Send a request; what goes wrong until the context exits is an ApiError."""
-        limit = ANSWER_SECONDS if seconds is None else seconds
-        limit = min(limit, until - time.monotonic())
+        """Send a request; what goes wrong until the context exits is an ApiError.
 
-        def request() -> urllib3.BaseHTTPResponse:
-            return self._sent(
-                method, path, query, SILENCE_SECONDS if silence is None else silence, body
-            )
-
-        exchange = None
+        `seconds` replaces the usual limits: a watch is silent for as long as nothing changes.
+        """
+        silence, limit = SILENCE_SECONDS, ANSWER_SECONDS
+        if seconds is not None:
+            silence = limit = seconds
+        request = partial(self._sent, method, path, query, silence, body)
         try:
-            exchange = Exchange(request, limit, LARGEST)
-            yield exchange
+            with closing(Exchange(request, min(limit, until - time.monotonic()), LARGEST)) as found:
+                yield found
         except TooLargeError:
             raise too_large(self.server, what, LARGEST) from None
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise unreachable(self.server, what, error) from None
-        finally:
-            if exchange is not None:
-                exchange.close()
 
     def _sent(
         self, method: str, path: str, query: Mapping[str, str], silence: float, body: object
@@ -193,7 +188,7 @@ class Connection:
             preload_content=False,
             retries=False,
         )
-        self.server_time = self.server_time or _date(response.headers.get("Date", ""))
+        self.server_time = self.server_time or _date(response.headers.get("Date", "")) or 0.0
         return response
 
 
@@ -202,23 +197,17 @@ def _asked_pause(retry_after: str, default: float) -> float:
     try:
         asked = float(retry_after)
     except ValueError:
-        asked = _seconds_until(retry_after, default)
+        date = _date(retry_after)
+        asked = default if date is None else date - time.time()
     return min(max(asked, 0.0), LONGEST_PAUSE) if math.isfinite(asked) else default
 
 
-def _date(text: str) -> float:
-    """A Date header as seconds since the epoch; 0 if it is missing or is not a date."""
+def _date(text: str) -> float | None:
+    """The date in a header, in seconds since the epoch; None if the text is not a date."""
     try:
         return email.utils.parsedate_to_datetime(text).timestamp()
     except (TypeError, ValueError, OverflowError):
-        return 0.0
-
-
-def _seconds_until(date: str, default: float) -> float:
-    try:
-        return email.utils.parsedate_to_datetime(date).timestamp() - time.time()
-    except (ValueError, OverflowError):
-        return default
+        return None
 
 
 def without_nulls(value: Any) -> Any:

@@ -23,9 +23,7 @@ MOST_NAMED = 200
 LONGEST_WHY = 120
 
 _PATH = re.compile(r" - at (?:`key` in )?`\$(?P<path>[^`]*)`$")
-_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
-
-Step = str | int
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 
 
 class _Names(Struct, frozen=True):
@@ -62,11 +60,10 @@ def _pruned(item: Any, type_: Any, kind: str, odd: list[OddField]) -> Any:
         try:
             return msgspec.convert(item, type_)
         except msgspec.ValidationError as error:
-            found = _PATH.search(str(error))
-            path = list(_steps(found["path"])) if found else []
-            if not path or not _removed(item, path):
+            path = _path(error)
+            if not _removed(item, list(_steps(path))):
                 break
-            _note(odd, kind, names, _field(found["path"] if found else ""), str(error))
+            _note(odd, kind, names, path.lstrip("."), str(error))
     _note(odd, kind, names, "spec", "more than one field cannot be decoded")
     try:
         return msgspec.convert({"metadata": msgspec.to_builtins(names)}, type_)
@@ -74,9 +71,10 @@ def _pruned(item: Any, type_: Any, kind: str, odd: list[OddField]) -> Any:
         return None
 
 
-def _field(path: str) -> str:
-    """`spec.ports[0]`; a mapping with an unknown member by its own name."""
-    return path.lstrip(".").partition("[...]")[0]
+def _path(error: msgspec.ValidationError) -> str:
+    """`.spec.ports[0]`. If the error is in some member of a mapping, the path of the mapping."""
+    found = _PATH.search(str(error))
+    return found["path"].partition("[...]")[0] if found else ""
 
 
 def _note(odd: list[OddField], kind: str, names: _Names, field: str, why: str) -> None:
@@ -87,24 +85,21 @@ def _note(odd: list[OddField], kind: str, names: _Names, field: str, why: str) -
         )
 
 
-def _steps(path: str) -> Iterator[Step]:
-    """The steps of a path in an error: `.spec.ports[0]`, or `.labels[...]` for some value."""
+def _steps(path: str) -> Iterator[str | int]:
+    """The keys and indices of a path."""
     for name, number in _STEP.findall(path):
-        yield name or (int(number) if number.isdigit() else number)
+        yield name or int(number)
 
 
-def _removed(item: Any, path: list[Step]) -> bool:
-    """Remove what the path leads to; a mapping whose member is unknown is removed completely."""
-    if "..." in path:
-        path = path[: path.index("...")]
-    *way, last = path or [""]
+def _removed(item: Any, steps: list[str | int]) -> bool:
+    """Remove what the steps lead to; False if they lead nowhere."""
+    if not steps:
+        return False
+    *way, last = steps
     holder = item
-    for step in way:
-        try:
-            holder = holder[step]
-        except (KeyError, IndexError, TypeError):
-            return False
     try:
+        for step in way:
+            holder = holder[step]
         del holder[last]
     except (KeyError, IndexError, TypeError):
         return False
