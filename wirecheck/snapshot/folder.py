@@ -6,7 +6,6 @@ names, only regular files are opened, and their decompressed size is limited.
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
 import os
@@ -203,10 +202,6 @@ class SnapshotWriter:
         if (path / INDEX).exists():
             raise SnapshotPathError(f"{path} contains a snapshot already; name another folder.")
         self.path = path
-        with contextlib.suppress(OSError):  # which writing the index reports
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.mkdir(PRIVATE_FOLDER)
         self.index = index
         self.known_blocks: tuple[str, ...] = ()
         """The stored blocks, the most recently used ones last."""

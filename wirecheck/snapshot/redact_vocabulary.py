@@ -11,13 +11,13 @@ import ast
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from importlib import resources
-from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from wirecheck.catalogue.registry import catalogue_folder
 
 PACKAGES = (
     "api_index",
     "catalogue",
-    "checks",
     "collect",
     "dataplane",
     "model",
@@ -28,7 +28,7 @@ PACKAGES = (
     "policy",
     "snapshot",
 )
-"""Packages of wirecheck that a verdict, or the text of a snapshot, can depend on."""
+"""Packages, beside the checks, that a verdict or the text of a snapshot can depend on."""
 
 FURTHER = """
     true false null none yes nan inf
@@ -132,13 +132,11 @@ class Vocabulary:
 def vocabulary() -> frozenset[str]:
     """Every word that stays, in lower case."""
     found = set(words_in(FURTHER))
-    root = resources.files("wirecheck")
-    for name in PACKAGES:
-        folder = root / name
-        if not folder.is_dir() and name == "checks":
-            folder = resources.files("wirecheck").joinpath("..", "checks")
-        for text in _sources(folder):
-            found.update(word for each in _texts(text) for word in words_in(each))
+    root = Path(__file__).parents[1]
+    for folder in (catalogue_folder(), *(root / each for each in PACKAGES)):
+        for file in folder.rglob("*.py"):
+            for text in _texts(file.read_text("utf-8")):
+                found.update(words_in(text))
     return frozenset(found)
 
 
@@ -147,16 +145,6 @@ def words_in(text: str) -> Iterator[str]:
     for word in _WORD.findall(text.lower()):
         yield word
         yield from (each for each in _LETTERS.findall(word) if not each.isdigit())
-
-
-def _sources(folder: Traversable) -> Iterator[str]:
-    if not folder.is_dir():
-        return
-    for each in folder.iterdir():
-        if each.is_dir():
-            yield from _sources(each)
-        elif each.name.endswith(".py"):
-            yield each.read_text("utf-8")
 
 
 def _texts(source: str) -> Iterator[str]:
