@@ -133,6 +133,8 @@ def dns_names(api: ApiObjects, run: HelperPodsRecord | None = None) -> DnsNames:
     ]
     reverse = (each for service in api.services for each in _reverse(service))
     nodes = sorted(each.metadata.name for each in api.nodes)
+    pods = without_helpers(api.pods, run)
+    sending = _sending(pods, api)
     return DnsNames(
         api=api,
         known=known,
@@ -140,28 +142,24 @@ def dns_names(api: ApiObjects, run: HelperPodsRecord | None = None) -> DnsNames:
         headless=sorted(headless, key=lambda each: each.id),
         reverse=sorted(reverse, key=lambda each: each.id),
         large=large_question(api, headless, known.domain),
-        pair_sources=pair_sources(_sending(api, run)),
+        pair_sources=pair_sources(sending),
         left_out=_left_out(api.pods, run),
         sample_sources=sample_sources(api, known.replicas, run),
-        hidden=_hidden(api, run),
+        hidden=_hidden(pods, sending),
     )
 
 
-def _sending(api: ApiObjects, run: HelperPodsRecord | None) -> list[PodObject]:
+def _sending(pods: Iterable[PodObject], api: ApiObjects) -> list[PodObject]:
     """The pods from whose netns queries are sent."""
     handlers = handlers_of(api.runtime_classes)
-    return [
-        pod
-        for pod in without_helpers(api.pods, run)
-        if not pod.spec.host_network and not sandbox_of(pod, handlers)
-    ]
+    return [pod for pod in pods if not pod.spec.host_network and not sandbox_of(pod, handlers)]
 
 
-def _hidden(api: ApiObjects, run: HelperPodsRecord | None) -> Mapping[str, Sequence[str]]:
-    sending = {pod.metadata.uid for pod in _sending(api, run)}
+def _hidden(pods: Iterable[PodObject], sending: Iterable[PodObject]) -> Mapping[str, Sequence[str]]:
+    uids = {pod.metadata.uid for pod in sending}
     found: dict[str, list[str]] = defaultdict(list)
-    for pod in without_helpers(api.pods, run):
-        if is_running(pod) and pod.metadata.uid not in sending:
+    for pod in pods:
+        if is_running(pod) and pod.metadata.uid not in uids:
             found[pod.spec.node_name].append(cgroup_uid(pod))
     return found
 
