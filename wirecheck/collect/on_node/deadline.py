@@ -23,12 +23,11 @@ class HungError(BaseException):
 class Deadline:
     """Each stage checks how much time is left; an alarm ends a stage that hangs."""
 
-    has_stage = False
-    """Whether a stage runs, which the alarm ends; otherwise it has no effect."""
-
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
         self._alarms = 0
+        self.has_stage = False
+        """Whether a stage runs, which the alarm ends; otherwise it has no effect."""
         for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
             signal.signal(each, give_up)
         signal.signal(signal.SIGALRM, self._ring)
@@ -39,7 +38,7 @@ class Deadline:
         return max(0.0, self._end - time.monotonic())
 
     def _ring(self, _number: int = 0, _frame: Optional[FrameType] = None) -> None:
-        if Deadline.has_stage:
+        if self.has_stage:
             self._alarms += 1
             if self._alarms > MOST_ALARMS:
                 give_up()

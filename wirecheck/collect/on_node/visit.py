@@ -13,7 +13,7 @@ import zlib
 from typing import Any, Dict
 
 from wirecheck.collect.on_node import kernel
-from wirecheck.collect.on_node.deadline import Deadline, HungError, give_up, kill_all
+from wirecheck.collect.on_node.deadline import HungError, give_up, kill_all
 from wirecheck.collect.on_node.lifeline import hold_on
 from wirecheck.collect.on_node.stages import STAGES, Run, Stage
 from wirecheck.collect.on_node.visit_state import VisitState
@@ -73,10 +73,10 @@ def attempt(visit: VisitState, stage: Stage, run: Run) -> None:
 
 def _run(visit: VisitState, run: Run) -> None:
     try:
-        Deadline.has_stage = True
+        visit.deadline.has_stage = True
         run(visit)
     finally:
-        Deadline.has_stage = False
+        visit.deadline.has_stage = False
 
 
 def framed(document: JsonObject) -> str:
