@@ -20,6 +20,7 @@ from tests.fuzz.regex_steps import growth
 from tests.fuzz.targets import TARGETS, Target
 
 MOST_GROWTH = 2.6
+"""For a text of twice the length. A pattern that goes back at each character has 4."""
 SHOWN = 300
 
 

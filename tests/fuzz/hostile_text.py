@@ -17,10 +17,6 @@ def hostile_text(text: str, chance: random.Random) -> str:
     return found[:LONGEST]
 
 
-def _words(text: str, chance: random.Random) -> str:
-    return garbled_text(text, chance)
-
-
 def _characters(text: str, chance: random.Random) -> str:
     letters = list(text)
     for _ in range(chance.randint(1, 8)):
@@ -50,4 +46,4 @@ def _odd(text: str, chance: random.Random) -> str:
     return text[:at] + str(chance.choice(ODD)) + text[at + chance.randint(0, 10) :]
 
 
-CHANGES = (_words, _characters, _repeated, _cut, _nested, _odd)
+CHANGES = (garbled_text, _characters, _repeated, _cut, _nested, _odd)

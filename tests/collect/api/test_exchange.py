@@ -60,37 +60,26 @@ def served(sends: Sends) -> Iterator[str]:
         listener.close()
 
 
-def drip(peer: socket.socket, over: threading.Event, text: bytes) -> None:
-    while not over.wait(0.05):
-        peer.sendall(text)
+def endless(head: bytes, part: bytes) -> Sends:
+    """Send the head, then the same part again and again."""
+
+    def sends(peer: socket.socket, over: threading.Event) -> None:
+        peer.sendall(head)
+        while not over.wait(0.05):
+            peer.sendall(part)
+
+    return sends
 
 
-def continues(peer: socket.socket, over: threading.Event) -> None:
-    drip(peer, over, b"HTTP/1.1 100 Continue\r\n\r\n")
-
-
-def status_line(peer: socket.socket, over: threading.Event) -> None:
-    peer.sendall(b"HTTP/1.1 ")
-    drip(peer, over, b"2")
-
-
-def headers(peer: socket.socket, over: threading.Event) -> None:
-    peer.sendall(b"HTTP/1.1 200 OK\r\nX: ")
-    drip(peer, over, b"y")
-
-
-def body(peer: socket.socket, over: threading.Event) -> None:
-    peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n{")
-    drip(peer, over, b" ")
-
-
-def chunk_size(peer: socket.socket, over: threading.Event) -> None:
-    peer.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    drip(peer, over, b"0")
-
-
-def silence(peer: socket.socket, over: threading.Event) -> None:
-    over.wait(30)
+BODY = endless(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n{", b" ")
+ENDLESS = {
+    "continues": endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "status line": endless(b"HTTP/1.1 ", b"2"),
+    "headers": endless(b"HTTP/1.1 200 OK\r\nX: ", b"y"),
+    "body": BODY,
+    "chunk size": endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+    "silence": endless(b"", b""),
+}
 
 
 def limited(monkeypatch: pytest.MonkeyPatch, folder: Path, url: str) -> Api:
@@ -99,7 +88,7 @@ def limited(monkeypatch: pytest.MonkeyPatch, folder: Path, url: str) -> Api:
     return api
 
 
-@pytest.mark.parametrize("sends", [continues, status_line, headers, body, chunk_size, silence])
+@pytest.mark.parametrize("sends", ENDLESS.values(), ids=ENDLESS)
 def test_a_server_that_never_finishes_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sends: Sends
 ) -> None:
@@ -119,7 +108,7 @@ def test_a_request_whose_time_is_over_is_not_sent() -> None:
 
 
 def test_the_thread_that_waited_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with served(body) as url:
+    with served(BODY) as url:
         api = limited(monkeypatch, tmp_path, url)
         with pytest.raises(ApiError):
             api.objects(NODES)
