@@ -194,7 +194,7 @@ class NodeSeen:
         if value is not None:
             return value
         self._refuse_unread(fact)
-        return empty  # A document of before has no empty lists.
+        return empty  # Documents of older programs leave out empty lists.
 
     def _refuse_unread(self, fact: Fact) -> None:
         if problem := self.facts.problem_with(fact):

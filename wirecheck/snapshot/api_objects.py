@@ -22,7 +22,7 @@ from wirecheck.snapshot.objects.service import ServiceObject
 
 
 class OddField(ApiStruct, frozen=True):
-    """A field of one object that does not have a usable value, and is left out."""
+    """A field of one object whose value is unusable and left out, or has an unusual form."""
 
     kind: str
     name: str
@@ -71,11 +71,11 @@ class ApiObjects(ApiStruct, frozen=True, weakref=True):
 
 
 REPORTED = frozenset({"ready", "networkUnavailable", "unschedulable", "labels", "endpoints"})
-"""Changed fields of nodes, pods and Services that do not concern how these were set up: what they
-report, which pods are selected."""
+"""Changed fields of nodes, pods and Services that do not affect how these are set up on a node: the
+state that they report, and which pods are selected."""
 OTHER_LABELS = "other labels"
-"""A change of labels that no selector names. It concerns no check: whoever may label a pod could
-otherwise make findings about it inconclusive."""
+"""A change of labels that no selector names. It does not affect any check: otherwise anyone who may
+label a pod could make findings about it inconclusive."""
 
 
 class Change(ApiStruct, frozen=True):

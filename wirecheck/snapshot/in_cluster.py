@@ -4,4 +4,4 @@ A module of its own, because completion of contexts must not load everything els
 """
 
 IN_CLUSTER = "in-cluster"
-"""It says nothing about which cluster it is."""
+"""The same in every cluster, so it does not identify one."""

@@ -100,7 +100,7 @@ class ClusterIdentity(SnapshotPart, frozen=True):
     """The identity of the cluster, without anything that gives access to it."""
 
     context: str = ""
-    """The kubeconfig's context, which every user may call otherwise."""
+    """The kubeconfig's context. Each user may have another name for it."""
     uid: str = ""
     """That of the namespace kube-system."""
     version: str = ""

@@ -142,7 +142,7 @@ class NodeDocument(SnapshotPart, frozen=True):
     host: Host
     namespaces: Annotated[list[Namespace], MANY] = []
     pods: Annotated[list[PodProcesses], MANY] | None = None
-    """None if they were not read. So for each list and map whose stage failed."""
+    """None if they were not read. The same applies to every list and map whose stage failed."""
     closed_processes: int = 0
     """The number of processes that the program could not read; some may belong to pods."""
     files: Annotated[dict[Word, Output], MANY] | None = None

@@ -1,7 +1,7 @@
 """The base class of the types of a snapshot's own files, and the limits of what they hold.
 
 A node or a pod may send anything. The limits are several times what the largest node has. The
-node program keeps to smaller ones, so that nothing on a node makes its own document invalid.
+node program has smaller limits of its own, so that nothing on a node makes its document invalid.
 """
 
 from __future__ import annotations

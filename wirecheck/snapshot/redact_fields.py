@@ -76,7 +76,7 @@ class Fields:
         return self._known_words(redacted)
 
     def _known_words(self, value: Any) -> Any:
-        """Replaces every unknown word, also in keys; members of structs have lost theirs."""
+        """Replaces every unknown word, also in keys; structs inside have been redacted already."""
         match value:
             case str():
                 return self.texts.known_words(value)

@@ -1,8 +1,8 @@
 """The words that stay in a redacted snapshot: those that wirecheck itself knows, and a few more.
 
-A verdict can depend on a word only if the program compares it with one of its own. So every word of
-its texts stays, and every other word is replaced, whatever field it is in: what nobody thought of
-is replaced as well.
+A verdict can depend on a word only if the program compares it with one of its own. So every word in
+the program's texts stays. Every other word is replaced, whatever field it is in, so new and
+unforeseen fields are redacted as well.
 """
 
 from __future__ import annotations

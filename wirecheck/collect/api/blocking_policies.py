@@ -1,7 +1,7 @@
 """Whether a policy of another kind than NetworkPolicy can block anything in one direction.
 
-One that only allows excuses no failure. Whatever is not recognised counts as blocking, so that a
-pod is rather inconclusive than failing.
+A policy that only allows traffic does not excuse a failed connection. Whatever is not recognised
+counts as blocking: then the pod is inconclusive, not failing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ denies: what no rule names is allowed."""
 
 
 def can_block(spec: Mapping[str, Any], group: str, direction: str) -> bool:
-    """Whether the policy can block traffic of the pods that it selects; `Egress`, `Ingress`."""
+    """Whether the policy can block `Egress` or `Ingress` traffic of the pods that it selects."""
     key = direction.lower()
     rules = spec.get(key)
     if group == CILIUM:
@@ -36,7 +36,7 @@ def can_block(spec: Mapping[str, Any], group: str, direction: str) -> bool:
 
 
 def _can_block_in_cilium(spec: Mapping[str, Any], key: str) -> bool:
-    """A policy denies what it does not allow, unless it says that it does not."""
+    """A policy denies what it does not allow, unless `enableDefaultDeny` is false."""
     if spec.get(f"{key}Deny"):
         return True
     default = spec.get("enableDefaultDeny")

@@ -70,7 +70,7 @@ class Selecting:
 
     keys: frozenset[str]
     every: bool
-    """Whether any key counts: not all selectors of policies are read."""
+    """Whether every key counts, because not all selectors of policies are read."""
 
     @classmethod
     def of(cls, objects: ApiObjects) -> Selecting:
@@ -82,7 +82,7 @@ class Selecting:
         return cls(frozenset(keys), every=has_policies)
 
     def any_of(self, keys: Iterable[str]) -> bool:
-        """Return whether one of the keys may decide something."""
+        """Return whether something may select by one of the keys."""
         return self.every or any(
             key in self.keys or any(part in key for part in OF_KUBERNETES) for key in keys
         )

@@ -94,7 +94,7 @@ class Api:
     """What the last `read` could not read, as sentences."""
     page: int = PAGE
     options: str = ""
-    """The options of the command line that name the cluster, for commands to copy."""
+    """The command-line options that name the cluster, for commands that a user copies."""
     _until: float = math.inf
     """On the monotonic clock: when `read` has to be finished."""
     _odd: list[OddField] = field(default_factory=list)
@@ -102,7 +102,7 @@ class Api:
 
     @property
     def clean(self) -> str:
-        """The command that removes what runs have left in this cluster."""
+        """The command that removes what runs left behind in this cluster."""
         return f"wirecheck clean {self.options}".rstrip()
 
     @property
@@ -248,7 +248,7 @@ class Api:
             query["continue"] = token
 
     def _page(self, raw: bytes, resource: Resource, what: str) -> Page[Any]:
-        """One page; objects that cannot be decoded as a whole lose the fields that cannot."""
+        """One page. Objects that cannot be decoded lose the fields that are the reason."""
         try:
             page: Page[Any] = self.connection.decoded(raw, resource.page_type, what)
             return page

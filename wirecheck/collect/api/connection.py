@@ -71,8 +71,8 @@ class Connection:
     ) -> bytes:
         """The body of the response to one GET, which is retried after 429 and 5xx only.
 
-        The message of an ApiError contains `what` and the RBAC `rule` that allows it. `until`, on
-        the monotonic clock, is the end of what the request is a part of.
+        The message of an ApiError contains `what` and the RBAC `rule` that allows it. `until` is
+        when the whole read that it belongs to has to end, on the monotonic clock.
         """
         for pause in (*PAUSES, None):
             with self._open(path, what, query or {}, until=until) as exchange:
@@ -113,7 +113,7 @@ class Connection:
                 raise refused(self.server, exchange.head.status, what, body, rule)
             rest = bytearray()
             for chunk in exchange.chunks():
-                # Not joined and split again for each chunk: a line can be as long as it likes.
+                # Joined only at the end of a line, which can have any number of chunks.
                 *whole, last = chunk.split(b"\n")
                 for each in whole:
                     yield bytes(rest) + each

@@ -1,7 +1,7 @@
 """Credential plugins of a kubeconfig: announced if they take long, and ended at a limit.
 
-The client starts them without a limit. A plugin that waits for a login that nobody sees, or for a
-server that does not answer, would stall the run without a word.
+The client starts them without a limit. A plugin that waits for a login prompt that nobody sees, or
+for a server that does not answer, would silently stall the run.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class ConfigurationError(ApiError):
 
 
 class UnrecognisedError(ApiError):
-    """The server sent something else than was expected."""
+    """The server sent something other than what was expected."""
 
 
 class ApiStatusError(ApiError):
@@ -39,7 +39,7 @@ class Server(Struct, frozen=True):
     host: str
     context: str
     kubeconfig: str = ""
-    """The kubeconfig that the user named; empty where kubectl finds it by itself."""
+    """The kubeconfig that the user named; empty if kubectl uses the same one by default."""
 
     @property
     def hint(self) -> str:

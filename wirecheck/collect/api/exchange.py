@@ -1,7 +1,7 @@
 """One request and its response, read by a thread of its own: a slow server cannot stall the run.
 
-Time limits of sockets apply to each read. A server that sends a byte a second, or `100 Continue`
-without end, keeps within them for ever. So another thread reads, and this one stops waiting.
+Socket timeouts apply to each read. A server that sends a byte a second, or endless `100 Continue`
+responses, never exceeds them. So another thread reads, and this one stops waiting.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class _End:
 
 @dataclass
 class Exchange:
-    """A response that arrives: its status and headers are there, its data follows.
+    """A response whose status and headers have arrived, and whose data follows.
 
     Errors of the request are raised here: TimeoutError, TooLargeError, and what urllib3 raises.
     """

@@ -19,7 +19,7 @@ from wirecheck.text import shortened
 MOST_PRUNED = 20
 """Fields that are left out of one object; one with more keeps its metadata only."""
 MOST_NAMED = 200
-"""Fields that are named of one list."""
+"""Odd fields that are recorded for one list."""
 LONGEST_WHY = 120
 
 _PATH = re.compile(r" - at (?:`key` in )?`\$(?P<path>[^`]*)`$")
@@ -51,7 +51,7 @@ def decoded_items(items: list[Any], type_: Any, kind: str, odd: list[OddField]) 
 
 
 def _pruned(item: Any, type_: Any, kind: str, odd: list[OddField]) -> Any:
-    """The item without the fields that cannot be decoded; None if nothing names it."""
+    """The item without the fields that cannot be decoded; None if it has no name."""
     try:
         names = msgspec.convert(item, _Named).metadata
     except msgspec.ValidationError:

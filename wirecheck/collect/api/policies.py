@@ -61,7 +61,7 @@ class RawPolicy(Struct, frozen=True):
 
 
 class OddPolicyError(Exception):
-    """A policy for the whole cluster has another form than its kind."""
+    """A cluster-wide policy does not have the form of its kind."""
 
 
 class _Version(Struct, frozen=True):
@@ -147,8 +147,8 @@ def has_calico(policies: Mapping[str, Any]) -> bool:
 def projected_policy(raw: RawPolicy, group: str, kind: str) -> OtherPolicyObject:
     """The pods that the policy selects, and the directions of the traffic that it can block.
 
-    One that has another form than its kind selects all pods of its namespace. Raises OddPolicyError
-    if it has no namespace.
+    A policy that does not have the form of its kind counts as selecting all pods of its namespace.
+    Raises OddPolicyError if it has no namespace.
     """
     specs = [each for each in (raw.spec, *_listed(raw.specs)) if each is not None]
     if not all(isinstance(each, Mapping) for each in specs):

@@ -31,9 +31,10 @@ def bundled(tool: str) -> Optional[str]:
 
 
 def own_libraries(path: str) -> Dict[str, str]:
-    """The environment for a bundled program: libraries that its snap has beside it.
+    """The environment for a bundled program: the libraries of its own snap.
 
-    What only root can write counts here, too. A program that finds none uses the node's.
+    As with programs, only folders that root alone can write count. Without any, the program uses
+    the node's libraries.
     """
     real = os.path.realpath(path)
     for data, folder in FOLDERS:

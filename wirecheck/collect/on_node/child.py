@@ -24,8 +24,8 @@ Send = Callable[[Any], None]
 def results(work: Callable[[Send], None], pause: float, end: float) -> Tuple[List[Any], bool]:
     """What `work` sends from a child process, and whether it came to its end.
 
-    It is killed if it sends nothing for `pause` seconds, at the time `end`, and if it sends more
-    than MOST_BYTES.
+    The child is killed if it sends nothing for `pause` seconds, at the time `end`, and if it sends
+    more than MOST_BYTES.
     """
     reader, writer = os.pipe()
     child = os.fork()
@@ -74,7 +74,7 @@ def result(work: Callable[[], Any], seconds: float) -> Any:
 
 
 def cut(value: Any) -> Any:
-    """The value without what is too long: files contain anything."""
+    """The value with long texts, lists and maps cut: files can contain anything."""
     if isinstance(value, str):
         return value if len(value) <= LONGEST else value[: LONGEST - 1] + "\u2026"
     if isinstance(value, list):

@@ -264,7 +264,7 @@ BOOTTIME = 7
 
 
 def _up() -> float:
-    """Seconds since process 1 started: a container starts later than its machine. 0 if unknown."""
+    """Seconds since process 1 started, in a container later than its machine. 0 if unknown."""
     try:
         ticks = int(_text("/proc/1/stat").rpartition(")")[2].split()[19])
         return round(time.clock_gettime(BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"), 1)

@@ -114,7 +114,7 @@ class Namespaces:
     def _read_contents(self, record: Dict[str, Any]) -> None:
         """Read part by part: what was read before a failure still identifies the node.
 
-        A pod can fill its netns: it has less room than the node, and all of them share some.
+        A pod can fill its netns, so each one has a lower limit than the node, and all share one.
         """
         is_host = record["inode"] == self.host
         netlink = Netlink(most=MOST_ON_NODE if is_host else min(MOST_IN_POD, self._left))

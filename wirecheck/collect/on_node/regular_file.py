@@ -1,4 +1,4 @@
-"""Reads a file that a pod may have put there: it may be any kind of file, and lead anywhere.
+"""Reads files that a pod may have created: they may be of any kind, and links may lead anywhere.
 
 Opening a pipe would wait for its writer, and a link could lead out of a pod's root.
 """

@@ -183,7 +183,7 @@ def _listening(
 
 
 def _serving(api: ApiObjects, pods: Iterable[PodObject]) -> dict[str, list[SocketAddress]]:
-    """Those of Services with a cluster IP, sorted."""
+    """TCP endpoints of Services that have a cluster IP, by node, sorted."""
     forwarded = {service_key(each) for each in api.services if cluster_ips(each)}
     own = frozenset(_texts(pods))
     found: dict[str, set[SocketAddress]] = defaultdict(set)

@@ -49,8 +49,8 @@ SERVERS = 16
 """The number of DNS Service addresses that are queried."""
 
 UNASKED = 256
-"""How many pods of a node a plan names at most as those that send no query. More of them only send
-queries whose answers nobody uses."""
+"""How many pods without queries a plan names for a node at most. If there are more, the others send
+queries whose answers are not used."""
 
 REPLICAS_A_VISIT = 16
 REPLICAS_A_NAME = 4
@@ -231,7 +231,7 @@ def queries(api: ApiObjects, external_names: Iterable[str] = ()) -> dict[str, st
 
 
 def queries_of(names: DnsNames, external_names: Iterable[str] = ()) -> dict[str, str]:
-    """The same, of names that are computed already."""
+    """The same for names that are already computed."""
     api, known = names.api, names.known
     name = _kubernetes_question(api, known).name
     questions = [Question(name, "A"), Question(name, "AAAA"), unknown_question(known.domain)]

@@ -122,8 +122,8 @@ class Planner:
 def planner_of(api: ApiObjects, options: RoundOptions) -> Planner:
     """The planner of one round over the nodes of `api`.
 
-    Objects that defeat the planning cost what is planned with them, never the round: what was not
-    tried counts as not checked.
+    If an unforeseen object makes planning fail, the queries or connections of the round are lost,
+    not the round. What was not tried counts as not checked.
     """
     rate = options.dns_rate / max(1, min(len(api.nodes), options.workers))
     problems: list[str] = []

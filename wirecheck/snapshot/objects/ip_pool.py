@@ -8,9 +8,9 @@ from wirecheck.snapshot.objects.metadata import ApiStruct, Metadata
 class IpPoolSpec(ApiStruct, frozen=True):
     cidr: str = ""
     nat_outgoing: bool = False
-    """Whether what its pods send outside of all pools is masqueraded."""
+    """Whether traffic of its pods to addresses outside all pools is masqueraded."""
     disabled: bool = False
-    """Whether pods get no further addresses from it. Those that they have are masqueraded."""
+    """Whether no further addresses are assigned from it. Assigned ones are still masqueraded."""
 
 
 class IpPoolObject(ApiStruct, frozen=True):

@@ -45,7 +45,7 @@ class OwnerReference(ApiStruct, frozen=True):
 
 
 class ManagedFields(ApiStruct, frozen=True, gc=False):
-    """When somebody last wrote some fields of an object."""
+    """When one field manager last wrote its fields of an object."""
 
     time: str = ""
     subresource: str = ""
@@ -68,7 +68,7 @@ class Metadata(ApiStruct, frozen=True):
     status_written: str = ""
     """The same of its status."""
     managed_fields: list[ManagedFields] = []
-    """As the API shows it; a snapshot has the two times above instead."""
+    """As the API shows them; a snapshot has the two times above instead."""
 
     def __post_init__(self) -> None:
         """Keep only the latest times, not who wrote which fields."""
