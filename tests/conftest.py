@@ -1,13 +1,19 @@
-"""What tests of several parts share: an API server in this process; no example has a time limit."""
+"""What tests of several parts share: an API server and the command line, both in this process.
+
+No example has a time limit.
+"""
 
 import signal
 
 from hypothesis import HealthCheck, settings
 
 from tests.collect.conftest import kubeconfig, server
+from tests.command_line import bare_home, call
 from tests.needs import pytest_configure, pytest_runtest_setup, pytest_terminal_summary
 
 __all__ = [
+    "bare_home",
+    "call",
     "kubeconfig",
     "pytest_configure",
     "pytest_runtest_setup",

@@ -19,7 +19,6 @@ from tests.served_cluster import ServedCluster
 from tests.snapshots import CHECKS, broken, healthy, risky, unreachable, written
 from wirecheck import __version__
 from wirecheck.catalogue.registry import load
-from wirecheck.cli import main as cli
 from wirecheck.cli import outputs as cli_outputs
 from wirecheck.results.jsonl import read_results
 from wirecheck.snapshot.index import VisitRecord, VisitStatus, Waiver
@@ -29,19 +28,9 @@ WARNED = "1 check warned on 1 node."
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Run the command line in an empty folder: (status, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("KUBECONFIG", raising=False)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            cli.main([str(each) for each in arguments])
-        said = capsys.readouterr()
-        return int(left.value.code or 0), said.out, said.err
-
-    return run
+def run(bare_home, call):
+    """Run the command line in an empty folder."""
+    return call
 
 
 def only(*groups: str) -> list[str]:

@@ -9,21 +9,7 @@ import pytest
 
 from tests.report.test_page_layout import history as runs
 from tests.snapshots import broken, healthy, written
-from wirecheck.cli import main as cli
 from wirecheck.results import history
-
-
-@pytest.fixture
-def call(capsys):
-    """Run the command line: (status, standard output, standard error)."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            cli.main(list(map(str, words)))
-        said = capsys.readouterr()
-        return int(left.value.code or 0), said.out, said.err
-
-    return call
 
 
 @pytest.fixture

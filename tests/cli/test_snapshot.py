@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import stat
+from functools import partial
 
 import pytest
 
 from tests.checks.small_cluster import SmallCluster
 from tests.served_cluster import ServedCluster
 from tests.snapshots import broken, written
-from wirecheck.cli import main as cli
 from wirecheck.cli.demo import recorded
 from wirecheck.run import live
 from wirecheck.snapshot.folder import Snapshot
@@ -19,19 +19,9 @@ from wirecheck.snapshot.node_document import Command
 
 
 @pytest.fixture
-def snapshot(tmp_path, monkeypatch, capsys):
+def snapshot(bare_home, call):
     """Run `wirecheck snapshot …` in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("KUBECONFIG", raising=False)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            cli.main(["snapshot", *map(str, arguments)])
-        said = capsys.readouterr()
-        return int(left.value.code or 0), said.out, said.err
-
-    return run
+    return partial(call, "snapshot")
 
 
 class TestRedact:

@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from wirecheck.cli import main as cli
+from tests.command_line import Ended
 
 CLUSTERS = Path(__file__).parents[1] / "recorded" / "clusters"
 """Kept as they are, because the tests name what is in them: those that ship are made anew."""
 
-Told = tuple[int, str, str]
-
 
 @pytest.fixture
-def inspect(tmp_path, monkeypatch, capsys) -> Callable[..., Told]:
-    """Run `wirecheck inspect …`: (status, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("KUBECONFIG", raising=False)
-
-    def run(*arguments: object) -> Told:
-        with pytest.raises(SystemExit) as left:
-            cli.main(["inspect", *map(str, arguments)])
-        said = capsys.readouterr()
-        return int(left.value.code or 0), said.out, said.err
-
-    return run
+def inspect(bare_home, call) -> Callable[..., Ended]:
+    """Run `wirecheck inspect …` in an empty folder."""
+    return partial(call, "inspect")
 
 
 @pytest.fixture

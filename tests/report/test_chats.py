@@ -18,7 +18,6 @@ from tests.report.test_delivery import SECRET, chat
 from tests.report.test_flaky import flaky
 from tests.report.test_formats import NASTY, RUNS
 from wirecheck.catalogue.findings import Outcome
-from wirecheck.cli import main as cli
 from wirecheck.report import message, slack, teams, webhook
 from wirecheck.report.delivery import deliver, read_output
 from wirecheck.report.webhook import CHATS, WebhookError, post
@@ -263,19 +262,6 @@ def test_a_body_without_end_is_not_read():
 
     with server(serve) as url:
         post(url, "{}", seconds=5)
-
-
-@pytest.fixture
-def call(capsys) -> Callable[..., tuple[int, str, str]]:
-    """Run the command line: (status, standard output, standard error)."""
-
-    def call(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            cli.main(list(words))
-        said = capsys.readouterr()
-        return int(left.value.code or 0), said.out, said.err
-
-    return call
 
 
 @pytest.mark.parametrize("name", CHATS)

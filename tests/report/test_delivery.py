@@ -14,7 +14,6 @@ from tests.report import sample
 from tests.served_cluster import Listener
 from tests.snapshots import CHECKS, broken, healthy, unreachable, written
 from wirecheck.catalogue.findings import Outcome
-from wirecheck.cli import main as cli
 from wirecheck.report.delivery import Output, deliver, deliver_failure, read_output
 from wirecheck.report.registry import FORMATS
 from wirecheck.report.webhook import WebhookError, post
@@ -28,20 +27,13 @@ SECRET = "T0KEN-that-nobody-may-see"
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Run the command line in an empty folder: (status, standard output, standard error)."""
+def run(tmp_path, monkeypatch, call):
+    """Run `wirecheck run …` with some of the checks in an empty folder."""
     monkeypatch.chdir(tmp_path)
     for name in ("GITHUB_STEP_SUMMARY", "SONOBUOY_RESULTS_DIR", "RESULTS_DIR"):
         monkeypatch.delenv(name, raising=False)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        checks = [word for group in CHECKS for word in ("-k", group)]
-        with pytest.raises(SystemExit) as left:
-            cli.main(["run", *map(str, arguments), *checks])
-        said = capsys.readouterr()
-        return int(left.value.code or 0), said.out, said.err
-
-    return run
+    checks = [word for group in CHECKS for word in ("-k", group)]
+    return lambda *arguments: call("run", *arguments, *checks)
 
 
 class Chat:

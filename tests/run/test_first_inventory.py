@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,6 @@ import pytest
 
 from tests.served_cluster import SEEN, ServedCluster, node
 from tests.snapshots import healthy
-from wirecheck.cli import main as cli
 from wirecheck.inventory.file import AccessMethod, NodeEntry, read_inventory
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
 
@@ -49,14 +49,8 @@ def machines(server, monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def init(kubeconfig, capsys):
-    def run(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            cli.main(["init", "--kubeconfig", str(kubeconfig), *words])
-        said = capsys.readouterr()
-        return int(left.value.code or 0), said.out, said.err
-
-    return run
+def init(kubeconfig, call):
+    return partial(call, "init", "--kubeconfig", kubeconfig)
 
 
 def uri(name: str, user: str = "") -> str:

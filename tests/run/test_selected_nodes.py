@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -24,18 +25,9 @@ from wirecheck.snapshot.folder import Snapshot
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("KUBECONFIG", raising=False)
-
-    def run(*words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            cli.main(["run", *map(str, words)])
-        said = capsys.readouterr()
-        return int(left.value.code or 0), said.out, said.err
-
-    return run
+def run(bare_home, call):
+    """Run `wirecheck run …` in an empty folder."""
+    return partial(call, "run")
 
 
 def performed(tmp_path: Path, snapshot: Path, *groups: str, **selection):
