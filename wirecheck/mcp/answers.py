@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from wirecheck.catalogue.findings import Outcome
 from wirecheck.mcp.arguments import (
     Arguments,
     DiffArguments,
@@ -19,11 +18,11 @@ from wirecheck.mcp.arguments import (
 )
 from wirecheck.mcp.settings import Settings
 from wirecheck.mcp.snapshot_names import known_names, place_of
+from wirecheck.results.ordering import REMARKABLE, by_check, causes_first
 from wirecheck.results.records import ItemResult, Results
 from wirecheck.run.progress import RunProgress
 from wirecheck.run.request import Request, RequestError
 
-UNREMARKABLE = (Outcome.PASS, Outcome.SKIP)
 NO_CLUSTER = (
     "This server reads snapshots only: name one with `snapshot`, or start the server with "
     "--inventory, --kubeconfig or --context too."
@@ -128,7 +127,7 @@ def _run(
 def _document(results: Results, *, everything: bool) -> dict[str, object]:
     """The lines of results.jsonl, the verdict first, root causes before their symptoms."""
     items = _ordered(results)
-    shown = [each for each in items if everything or each.outcome not in UNREMARKABLE]
+    shown = [each for each in items if everything or each.outcome in REMARKABLE]
     checks = {each.check for each in shown}
     started = msgspec.structs.replace(
         results.started, checks=[each for each in results.started.checks if each.id in checks]
@@ -143,7 +142,6 @@ def _document(results: Results, *, everything: bool) -> dict[str, object]:
 
 def _ordered(results: Results) -> Sequence[ItemResult]:
     from wirecheck.results.causes import symptoms
-    from wirecheck.results.ordering import by_check, causes_first
 
     causes = symptoms(results.items)
     return [item for check in causes_first(by_check(results), causes) for item in check.items]

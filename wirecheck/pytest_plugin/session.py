@@ -30,6 +30,7 @@ from wirecheck.report.gates import (
 from wirecheck.report.pasted_commands import with_options
 from wirecheck.report.sentences import coverage_sentence
 from wirecheck.results.exit_statuses import FAILED, USAGE
+from wirecheck.results.ordering import FAILING
 from wirecheck.results.records import ItemResult, Results
 from wirecheck.run.interrupt import ending_like_ctrl_c
 from wirecheck.run.progress import VisitProgress
@@ -197,7 +198,7 @@ def pytest_terminal_summary(
             head = f"{str(item.outcome).upper()} {item.check}[{item.node or 'cluster'}]"
             write(f"{head} - {headline(item)}", yellow=True)
     for item in items.added:
-        if item.outcome in (Outcome.FAIL, Outcome.ERROR) and not item.folded:
+        if item.outcome in FAILING and not item.folded:
             where = f"{item.check}[{item.node}], a node that was added while waiting"
             write(f"{str(item.outcome).upper()} {where} - {headline(item)}", red=True)
     for line in _notes(items.results):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.report.finding_rows import (
     MOST_ROWS,
+    OUTCOMES,
     FindingGroup,
     FindingRow,
     FoundOnNode,
@@ -96,7 +97,7 @@ def render(
 def _tone(difference: Difference) -> Outcome:
     """The colour of the difference: what is new decides, then what is unknown."""
     if difference.new:
-        return worst(Outcome(each.finding.level.value) for each in difference.new)
+        return worst(OUTCOMES[each.finding.level] for each in difference.new)
     if difference.unseen:
         return Outcome.ERROR
     return Outcome.WARN if difference.known else Outcome.PASS
@@ -146,4 +147,4 @@ def _card(
 
 def _found(findings: Iterable[PastFinding], outcome: Outcome | None) -> Iterator[FoundOnNode]:
     for each in findings:
-        yield each.node, outcome or Outcome(each.finding.level.value), each.finding, ""
+        yield each.node, outcome or OUTCOMES[each.finding.level], each.finding, ""

@@ -12,6 +12,7 @@ from wirecheck.report.comparison import standing_word
 from wirecheck.results.causes import ItemKey
 from wirecheck.results.ordering import (
     ACCEPTED,
+    REMARKABLE,
     WORST_FIRST,
     CheckResults,
     causes_of,
@@ -38,15 +39,6 @@ MOST_LISTED = 50_000
 
 OUTCOMES = {level: Outcome(level.value) for level in Level}
 """The outcome of a finding that nothing covers."""
-
-WITH_CARD = (
-    Outcome.FAIL,
-    Outcome.ERROR,
-    Outcome.FLAKY,
-    Outcome.WARN,
-    Outcome.WAIVED,
-    Outcome.KNOWN,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +138,11 @@ def cards(
 
     Checks that are likely symptoms of others come last.
     """
-    shown = [check for check in checks if check.having(*WITH_CARD)]
-    groups = {check.record.id: groups_of_items(check.having(*WITH_CARD)) for check in shown}
-    each = most_each([len(some) for some in groups.values()], MOST_ROWS)
+    shown = [(check, items) for check in checks if (items := check.having(*REMARKABLE))]
+    groups = [groups_of_items(items) for _, items in shown]
+    each = most_each([len(some) for some in groups], MOST_ROWS)
     found: dict[Outcome, list[Card]] = {outcome: [] for outcome in WORST_FIRST}
-    for check in shown:
-        some = groups[check.record.id]
+    for (check, _), some in zip(shown, groups, strict=True):
         found[check.outcome].append(
             Card(
                 check,

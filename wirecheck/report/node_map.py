@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from wirecheck.catalogue.findings import Outcome
-from wirecheck.results.ordering import FAILING, CheckResults, worst
+from wirecheck.results.ordering import CALM, FAILING, CheckResults, worst
 
 MOST_ROWS = 150
 MOST_COLUMNS = 32
 """Columns of one band: as many as fit a sheet of A4 beside the names of nodes."""
-
-CALM = frozenset({Outcome.PASS, Outcome.SKIP, None})
 
 Pattern = tuple[Outcome | None, ...]
 """One outcome for each check; None where the check has no item."""
@@ -83,7 +81,7 @@ def node_map(checks: Sequence[CheckResults]) -> NodeMap:
 
 
 def _is_loud(check: CheckResults) -> bool:
-    """Whether the check found something. That a node was not checked is said elsewhere."""
+    """Whether the check found something. Nodes that were not checked are reported elsewhere."""
     return any(item.outcome not in CALM for item in check.items)
 
 

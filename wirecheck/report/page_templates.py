@@ -22,6 +22,7 @@ from wirecheck.report import sentences
 from wirecheck.report.comparison import comparison_sentence, past_sentence
 from wirecheck.report.finding_rows import LONGEST, MOST_NAMES
 from wirecheck.report.gates import healing_sentences, wait_sentence, waiver_sentence
+from wirecheck.results.ordering import REMARKABLE
 from wirecheck.text import duration, harmless, harmless_lines, listed, moment, plural, shortened
 
 SYMBOLS: Mapping[Outcome | None, str] = {
@@ -76,6 +77,7 @@ def _environment() -> Environment:
         "symbols": SYMBOLS,
         "words": sentences.OUTCOME_WORDS,
         "Outcome": Outcome,
+        "remarkable": REMARKABLE,
         "most_names": MOST_NAMES,
         "coverage_sentence": sentences.coverage_sentence,
         "comparison_sentence": comparison_sentence,

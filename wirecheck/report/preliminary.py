@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from wirecheck.catalogue.findings import Outcome
-from wirecheck.results.records import FindingRecord, ItemResult
+from wirecheck.results.ordering import FAILING
+from wirecheck.results.records import ItemResult
 from wirecheck.text import plural, shortened
 
 MOST = 10
 """How many checks are listed."""
 LONGEST = 200
-SHOWN = (Outcome.FAIL, Outcome.ERROR)
 
 
 def preliminary(items: Sequence[ItemResult]) -> Iterator[str]:
     """Yield lines about the checks that fail after the first round, the proven ones first."""
     failing: dict[str, list[ItemResult]] = {}
     for item in items:
-        if item.outcome in SHOWN and not item.folded:
+        if item.outcome in FAILING and not item.folded:
             failing.setdefault(item.check, []).append(item)
     if not failing:
         return
@@ -37,11 +36,10 @@ def _line(about: Sequence[ItemResult]) -> str:
     where = f" on {nodes[0]}" if len(nodes) == 1 else f" on {len(nodes):,} nodes" if nodes else ""
     standing = "proven" if _is_proven(first) else "preliminary"
     head = f"{str(first.outcome).upper()} {first.check}{where} ({standing})"
-    return f"{head}: {_said(first.findings[0])}" if first.findings else f"{head}: {first.reason}"
-
-
-def _said(finding: FindingRecord) -> str:
-    return f"{finding.object}: expected {finding.expected}, found {finding.found}"
+    if not first.findings:
+        return f"{head}: {first.reason}"
+    finding = first.findings[0]
+    return f"{head}: {finding.object}: expected {finding.expected}, found {finding.found}"
 
 
 def _is_proven(item: ItemResult) -> bool:

@@ -28,7 +28,7 @@ MOST_NODES = 100
 
 LONGEST_LABEL = 200
 
-NODE_OUTCOMES = tuple(each for each in WORST_FIRST[: WORST_FIRST.index(Outcome.WARN) + 1])
+NODE_OUTCOMES = WORST_FIRST[: WORST_FIRST.index(Outcome.WARN) + 1]
 """The outcomes that a node is listed for, the worst first."""
 
 PERCENT = 0.01

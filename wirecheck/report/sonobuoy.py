@@ -16,7 +16,7 @@ from wirecheck.catalogue.findings import Outcome
 from wirecheck.report.format import Destination
 from wirecheck.report.sentences import cluster_sentence, coverage_sentence, object_name
 from wirecheck.results.causes import symptoms
-from wirecheck.results.ordering import WORST_FIRST, CheckResults, by_check, causes_first, worst
+from wirecheck.results.ordering import REMARKABLE, CheckResults, by_check, causes_first, worst
 from wirecheck.results.records import ItemResult, Results
 from wirecheck.results.tally import tally_of
 from wirecheck.text import harmless, shortened
@@ -43,7 +43,6 @@ STATUSES = {
     Outcome.WAIVED: "waived",
     Outcome.KNOWN: "known",
 }
-CALM = frozenset({Outcome.PASS, Outcome.SKIP})
 MOST_NODES = 200
 MOST_FINDINGS = 5
 LONGEST = 500
@@ -111,7 +110,7 @@ def _group(checks: Sequence[CheckResults]) -> dict[str, Any]:
 
 
 def _check(check: CheckResults) -> dict[str, Any]:
-    listed = check.having(*(each for each in WORST_FIRST if each not in CALM))
+    listed = check.having(*REMARKABLE)
     tree: dict[str, Any] = {
         "name": harmless(check.record.id),
         "status": STATUSES[check.outcome],

@@ -9,6 +9,7 @@ from wirecheck.catalogue.findings import Outcome
 from wirecheck.report.sentences import OUTCOME_WORDS
 from wirecheck.results.history import HistoryEntry
 from wirecheck.results.measures import MEASURES
+from wirecheck.results.ordering import CALM
 from wirecheck.text import plural
 
 MOST_RUNS = 60
@@ -55,7 +56,7 @@ class CheckRow:
     @property
     def summary(self) -> str:
         """`not healthy in 2 of 14 runs, now passed`."""
-        bad = [o for o in self.outcomes if o not in (Outcome.PASS, Outcome.SKIP, None)]
+        bad = [outcome for outcome in self.outcomes if outcome not in CALM]
         last = self.outcomes[-1]
         now = OUTCOME_WORDS[last] if last else "not evaluated"
         return f"not healthy in {len(bad):,} of {plural(len(self.outcomes), 'run')}, now {now}"
@@ -118,9 +119,8 @@ def _checks(runs: Sequence[HistoryEntry]) -> list[CheckRow]:
     rows = [
         CheckRow(name, tuple(_outcome(run.checks.get(name, "")) for run in runs)) for name in names
     ]
-    calm = {Outcome.PASS, Outcome.SKIP, None}
-    rows = [row for row in rows if set(row.outcomes) - calm]
-    return sorted(rows, key=lambda row: (row.outcomes[-1] in calm, row.check))
+    rows = [row for row in rows if set(row.outcomes) - CALM]
+    return sorted(rows, key=lambda row: (row.outcomes[-1] in CALM, row.check))
 
 
 def _outcome(word: str) -> Outcome | None:

@@ -20,6 +20,10 @@ WORST_FIRST = (
     Outcome.PASS,
     Outcome.SKIP,
 )
+CALM: frozenset[Outcome | None] = frozenset({Outcome.PASS, Outcome.SKIP, None})
+"""Nothing was found; None where a check has no item."""
+REMARKABLE = tuple(each for each in WORST_FIRST if each not in CALM)
+"""The outcomes that reports show item by item, the worst first."""
 ACCEPTED = frozenset({"known", "waived"})
 FAILING = frozenset({Outcome.FAIL, Outcome.ERROR})
 REACHABLE = "nodes.reachable"

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wirecheck.catalogue.findings import Outcome
-from wirecheck.results.causes import symptoms
+from wirecheck.results.causes import PROBLEMS, symptoms
 from wirecheck.results.ordering import is_spared, worst
 from wirecheck.results.records import ItemResult, Results
 from wirecheck.text import plural
@@ -52,8 +52,7 @@ class Tally:
     def phrase(self, outcome: Outcome) -> str:
         """`9 checks failed on 3 nodes`; with `fail` also `, 6 root causes`."""
         nodes = self.nodes.get(outcome, 0)
-        is_concrete = outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.FLAKY, Outcome.WARN)
-        where = f" on {plural(nodes, 'node')}" if nodes and is_concrete else ""
+        where = f" on {plural(nodes, 'node')}" if nodes and outcome in PROBLEMS else ""
         causes = f", {plural(self.root_causes, 'root cause')}" if outcome is Outcome.FAIL else ""
         return f"{plural(self.number(outcome), 'check')} {WORDS[outcome]}{where}{causes}"
 
