@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wirecheck.cli.parameter_types import PATH
-from wirecheck.cli.shared_options import CONTEXT, REPORT_DIR
+from wirecheck.cli.shared_options import CONTEXT, KUBECONFIG, REPORT_DIR
 from wirecheck.results.exit_statuses import HEALTHY, INCOMPLETE
 from wirecheck.text import plural
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("clean")
 @click.option("--inventory", "-i", type=PATH, help="Inventory with the namespaces of the pods.")
-@click.option("--kubeconfig", type=PATH, help="Default: the inventory's, then $KUBECONFIG.")
+@KUBECONFIG
 @CONTEXT
 @REPORT_DIR
 def clean(report_dir: Path, **cluster: Any) -> int:

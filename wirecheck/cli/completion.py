@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from wirecheck.report.format_names import CHAT_NAMES, FORMAT_NAMES
+from wirecheck.report.format_names import CHAT_NAMES, FORMAT_NAMES, PAGE_FORMATS
 
 if TYPE_CHECKING:
     from wirecheck.snapshot.api_objects import ApiObjects
@@ -51,7 +51,7 @@ def page_formats(
     name, equals, file = typed.partition("=")
     if equals and name in ("html", "json"):
         return [CompletionItem(file, type="file")]
-    return _beginning(typed, ("text", "json", "html"))
+    return _beginning(typed, PAGE_FORMATS)
 
 
 def chats(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from wirecheck.cli import completion
+from wirecheck.cli.parameter_types import PATH
 from wirecheck.cli.shared_options import CONTEXT, KUBECONFIG, TEXT_OR_JSON
 
 if TYPE_CHECKING:
@@ -21,15 +21,14 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def source_options(command: Command) -> Command:
     """Add the options that name the cluster or snapshot, and the format."""
-    path = click.Path(path_type=Path)
     for decorate in (
         TEXT_OR_JSON,
         CONTEXT,
         KUBECONFIG,
-        click.option("--inventory", "-i", type=path, help="Access to the nodes."),
+        click.option("--inventory", "-i", type=PATH, help="Access to the nodes."),
         click.option(
             "--snapshot",
-            type=path,
+            type=PATH,
             help="Show the snapshot of an earlier run, without a cluster.",
             is_eager=True,
         ),

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wirecheck.cli import completion
 from wirecheck.cli.parameter_types import DURATION, PATH
-from wirecheck.cli.shared_options import FAIL_ON, REPORT_DIR, verbosity_options
+from wirecheck.cli.shared_options import CHECKS, FAIL_ON, REPORT_DIR, verbosity_options
 from wirecheck.text import harmless
 
 if TYPE_CHECKING:
@@ -29,15 +28,7 @@ POLL_SECONDS = 0.5
 @FAIL_ON
 @click.option("--parts", type=click.IntRange(1), help="Wait until there are this many runs.")
 @click.option("--wait", type=DURATION, default=600.0, help="Wait at most this long: 90s, 10m.")
-@click.option(
-    "--check",
-    "-k",
-    "globs",
-    multiple=True,
-    metavar="GLOB",
-    shell_complete=completion.checks,
-    help="Only these checks.",
-)
+@CHECKS
 @verbosity_options
 def merge_runs(
     *,

@@ -9,8 +9,7 @@ import click
 
 from wirecheck.cli import completion
 from wirecheck.cli.parameter_types import Read
-
-FORMATS = ("text", "json", "html")
+from wirecheck.report.format_names import PAGE_FORMATS
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,8 @@ class PageOutput:
 def read_page_output(text: str) -> PageOutput:
     """Read `html`, `html=FILE` or `json=FILE`. Raises ValueError, a sentence."""
     name, equals, place = text.partition("=")
-    if name not in FORMATS:
-        raise ValueError(f"there is no format {name!r}: choose {', '.join(FORMATS)}.")
+    if name not in PAGE_FORMATS:
+        raise ValueError(f"there is no format {name!r}: choose {', '.join(PAGE_FORMATS)}.")
     if name == "text" and equals:
         raise ValueError("text goes to standard output only; write html=FILE or json=FILE.")
     if equals and not place:

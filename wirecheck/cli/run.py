@@ -15,6 +15,7 @@ from wirecheck.cli.output_options import output_options
 from wirecheck.cli.parameter_types import INTERVALS, PATH, SHARD, VERSION
 from wirecheck.cli.renamed_options import RenamedOptions
 from wirecheck.cli.shared_options import (
+    CHECKS,
     FAIL_ON,
     REPORT_DIR,
     REPORT_MODE,
@@ -45,15 +46,7 @@ if TYPE_CHECKING:
 @verbosity_options
 @gate_options
 @output_options
-@click.option(
-    "--check",
-    "-k",
-    "globs",
-    multiple=True,
-    metavar="GLOB",
-    help="Only these checks: dns, pods.*.",
-    shell_complete=completion.checks,
-)
+@CHECKS
 @click.option(
     "--profile",
     type=click.Choice(list(PROFILES)),

@@ -30,6 +30,15 @@ FAIL_ON = click.option(
     show_default=True,
     help="What fails the run. Each value includes those before it.",
 )
+CHECKS = click.option(
+    "--check",
+    "-k",
+    "globs",
+    multiple=True,
+    metavar="GLOB",
+    shell_complete=completion.checks,
+    help="Only these checks: dns, pods.*.",
+)
 TEXT_OR_JSON = click.option(
     "--output",
     "-o",

@@ -12,7 +12,7 @@ import click
 
 from wirecheck.cli.parameter_types import PATH
 from wirecheck.cli.renamed_options import RenamedOptions
-from wirecheck.cli.shared_options import CONTEXT, verbosity_options
+from wirecheck.cli.shared_options import CONTEXT, KUBECONFIG, verbosity_options
 from wirecheck.results.exit_statuses import HEALTHY, INCOMPLETE
 from wirecheck.text import plural
 
@@ -87,7 +87,7 @@ def _as_request_error(file: Path) -> Iterator[None]:
 @snapshots.command("record", cls=RenamedOptions)
 @click.argument("folder", type=PATH)
 @click.option("--inventory", "-i", type=PATH, help="Access to the nodes.")
-@click.option("--kubeconfig", type=PATH, help="Default: the inventory's, then $KUBECONFIG.")
+@KUBECONFIG
 @CONTEXT
 @click.option(
     "--rounds",

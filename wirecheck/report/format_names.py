@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+PAGE_FORMATS = ("text", "json", "html")
+"""Those of commands that print text, JSON or a page."""
 CHAT_NAMES = ("webhook", "slack", "teams")
 FORMAT_NAMES = (
     "html",
