@@ -36,10 +36,9 @@ def list_checks(words: Sequence[str], output: str, profile: str | None, long: bo
     """
     shown = matching(words, profile)
     if output == "json":
-        import msgspec
+        from wirecheck.cli.json_text import json_text
 
-        raw = msgspec.json.encode([as_record(check) for check in loaded(shown)])
-        click.echo(msgspec.json.format(raw, indent=1).decode())
+        click.echo(json_text([as_record(check) for check in loaded(shown)]))
         return
     details = {c.id: list(_details(c)) for c in loaded(shown)} if long else {}
     columns = shutil.get_terminal_size().columns

@@ -10,6 +10,7 @@ import msgspec
 
 from wirecheck.catalogue.registry import UNREACHABLE
 from wirecheck.cli.console import ConsoleProgress
+from wirecheck.cli.json_text import json_text
 from wirecheck.cli.page_output import PageOutput
 from wirecheck.evaluation.verdict import FailOn, exit_status
 from wirecheck.report import diff_page
@@ -68,7 +69,7 @@ def compare(before: Path, now: Path, output: PageOutput, fail_on: FailOn) -> int
     runs = compared_runs(before, now)
     first, second, seen, difference = runs.first, runs.second, runs.seen, runs.difference
     if output.format == "json":
-        output.put(msgspec.json.format(msgspec.json.encode(difference), indent=1).decode())
+        output.put(json_text(difference))
     elif output.format == "html":
         output.put(_page(first, second, difference))
     else:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from wirecheck.cli.json_text import json_text
 from wirecheck.cli.shared_options import TEXT_OR_JSON, cluster_options, verbosity_options
 
 
@@ -18,15 +19,13 @@ def doctor(*, output: str, verbosity: int, **cluster: Any) -> int:
 
     Every node is visited once. There is no verdict.
     """
-    import msgspec
-
     from wirecheck.cli.console import ConsoleProgress
     from wirecheck.run.doctor import examine
     from wirecheck.run.request import Request
 
     examination = examine(Request(**cluster), ConsoleProgress(verbosity=verbosity))
     if output == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(examination), indent=1).decode())
+        click.echo(json_text(examination))
         return examination.status
     shown = ConsoleProgress(stderr=False)
     for remark in examination.remarks:

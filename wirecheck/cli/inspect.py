@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from wirecheck.cli import completion
+from wirecheck.cli.json_text import json_text
 from wirecheck.cli.parameter_types import PATH
 from wirecheck.cli.shared_options import CONTEXT, KUBECONFIG, TEXT_OR_JSON
 
@@ -84,7 +85,7 @@ def inspect_pod(
     with scene_of(**source, nodes=nodes) as scene:
         views = [pod_view(scene, pod_named(scene.cluster, name)) for name in names(scene.cluster)]
     if selector and output == "json":
-        _print_json(views)
+        click.echo(json_text(views))
         return
     for number, view in enumerate(views):
         if number:
@@ -142,16 +143,10 @@ def inspect_node(*, node: str, output: str, **source: Any) -> None:
 
 def _print(view: View, lines: Iterable[Line], output: str) -> None:
     if output == "json":
-        _print_json(view)
+        click.echo(json_text(view))
     else:
         from rich.console import Console
 
         from wirecheck.inspect.drawing import show
 
         show(lines, Console(highlight=False))
-
-
-def _print_json(shown: View | Sequence[View]) -> None:
-    import msgspec
-
-    click.echo(msgspec.json.format(msgspec.json.encode(shown), indent=1).decode())

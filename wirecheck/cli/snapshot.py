@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from wirecheck.cli.json_text import json_text
 from wirecheck.cli.parameter_types import PATH
 from wirecheck.cli.renamed_options import RenamedOptions
 from wirecheck.cli.shared_options import CONTEXT, KUBECONFIG, verbosity_options
@@ -44,8 +45,6 @@ def redact_snapshot(
 
     The copy gives the same verdicts. Read it before you send it.
     """
-    import msgspec
-
     from wirecheck.network.registry import PLUGIN_NAMES
     from wirecheck.run.request import RequestError
     from wirecheck.snapshot.folder import Snapshot
@@ -65,9 +64,8 @@ def redact_snapshot(
     except RedactionError as error:
         raise RequestError(str(error)) from error
     if dictionary is not None:
-        raw = msgspec.json.format(msgspec.json.encode(replaced), indent=1)
         with _as_request_error(dictionary):
-            write_whole(dictionary, raw, PRIVATE)
+            write_whole(dictionary, json_text(replaced), PRIVATE)
     click.echo(
         f"{folder}: {plural(len(replaced.nodes), 'node')}, {plural(len(replaced.names), 'name')} "
         f"and {plural(len(replaced.addresses), 'address', 'addresses')} replaced."

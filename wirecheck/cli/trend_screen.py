@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 from rich.text import Text
 
 from wirecheck.catalogue.findings import Outcome
+from wirecheck.cli.json_text import json_text
 from wirecheck.cli.page_output import PageOutput
 from wirecheck.report import trend_page
 from wirecheck.report.trend import MeasureLine, trends
@@ -34,7 +34,7 @@ def show(file: Path, cluster: str, runs: int, output: PageOutput) -> None:
     """Show the last `runs` runs of the cluster. Raises RequestError or NothingToDoError."""
     entries = _entries(file, cluster, runs)
     if output.format == "json":
-        output.put(msgspec.json.format(msgspec.json.encode(entries), indent=1).decode())
+        output.put(json_text(entries))
         return
     if output.format == "html":
         output.put(trend_page.render(entries))
