@@ -137,19 +137,19 @@ def _target(file: Path) -> _Target:
         if descriptors := _DESCRIPTORS.fullmatch(folder):
             if int(descriptors[1]) == os.getpid() and name.isdecimal():
                 return _Target(path, descriptor=int(name))
-            return _checked(_Target(path, os.stat(path), is_foreign=True), folder)
+            return _checked(_Target(path, os.stat(path), is_foreign=True))
         try:
             status = os.lstat(path)
         except FileNotFoundError:
             return _Target(path)
         if not stat.S_ISLNK(status.st_mode):
-            return _checked(_Target(path, status), folder)
-        _refuse_foreign(path, status, folder)
+            return _checked(_Target(path, status))
+        _refuse_foreign(path, status)
         path = os.path.join(folder, os.readlink(path))
     raise _error(errno.ELOOP, os.fspath(file))
 
 
-def _checked(target: _Target, folder: str) -> _Target:
+def _checked(target: _Target) -> _Target:
     assert target.status is not None
     mode = target.status.st_mode
     if stat.S_ISDIR(mode):
@@ -158,17 +158,17 @@ def _checked(target: _Target, folder: str) -> _Target:
         # A report would overwrite the beginning of a disk.
         raise OSError(errno.EPERM, "it is a block device", target.path)
     if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
-        _refuse_foreign(target.path, target.status, folder)
+        _refuse_foreign(target.path, target.status)
     return target
 
 
-def _refuse_foreign(path: str, status: os.stat_result, folder: str) -> None:
+def _refuse_foreign(path: str, status: os.stat_result) -> None:
     """Refuse another user's link or FIFO in a shared sticky folder such as /tmp.
 
     The kernel does so as well if fs.protected_symlinks and fs.protected_fifos are set, but only
     for links that it follows itself.
     """
-    shared = os.stat(folder)
+    shared = os.stat(os.path.dirname(path))
     is_shared = shared.st_mode & stat.S_ISVTX and shared.st_mode & stat.S_IWOTH
     if is_shared and status.st_uid not in (os.geteuid(), shared.st_uid):
         raise OSError(errno.EACCES, "it belongs to another user of a shared folder", path)
@@ -229,7 +229,7 @@ def _opened_in_place(target: _Target) -> int:
     try:
         if not stat.S_ISREG(status.st_mode):  # replaced meanwhile
             raise _error(errno.EINVAL, target.path)
-        _refuse_foreign(target.path, status, target.path.rpartition("/")[0] or "/")
+        _refuse_foreign(target.path, status)
     except OSError:
         os.close(descriptor)
         raise
@@ -247,7 +247,7 @@ def _refuse_unwritable_file(target: _Target) -> None:
         return
     _remove_part(_new_part(target.path, PRIVATE))
     assert target.status is not None
-    folder = os.stat(target.path.rpartition("/")[0] or "/")
+    folder = os.stat(os.path.dirname(target.path))
     is_owner = os.geteuid() in (0, target.status.st_uid, folder.st_uid)
     if folder.st_mode & stat.S_ISVTX and not is_owner:
         raise _error(errno.EACCES, target.path)
