@@ -7,7 +7,7 @@ import textwrap
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.registry import Check
 from wirecheck.catalogue.remedies import general
-from wirecheck.report.sentences import object_name
+from wirecheck.report.sentences import finding_sentence
 from wirecheck.results.ordering import REACHABLE
 from wirecheck.results.records import FindingRecord, ItemResult
 from wirecheck.text import harmless, shortened
@@ -48,7 +48,4 @@ def headline(item: ItemResult) -> str:
 
 
 def _line(finding: FindingRecord) -> str:
-    text = f"{object_name(finding)}: expected {finding.expected}; found {finding.found}"
-    if finding.flaky:
-        text += f" (flaky: {finding.flaky})"
-    return shortened(harmless(text), LONGEST)
+    return shortened(harmless(finding_sentence(finding)), LONGEST)

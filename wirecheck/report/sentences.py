@@ -92,6 +92,13 @@ def since_words(finding: FindingRecord) -> str:
     return f"since {moment(since.time)} ({since.by})" if since else ""
 
 
+def finding_sentence(finding: FindingRecord) -> str:
+    """`Pod shop/web-0: expected 10.244.1.7; found none (flaky: in rounds 1 and 3 of 3)`."""
+    flaky = f" (flaky: {finding.flaky})" if finding.flaky else ""
+    about = object_name(finding)
+    return f"{about}: expected {finding.expected}; found {finding.found}{flaky}"
+
+
 def object_name(finding: FindingRecord) -> str:
     """The object of a finding: `Pod shop/web-0 eth0 (Deployment/web)`."""
     about = finding.object

@@ -14,7 +14,7 @@ import yaml
 
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.report.format import Destination
-from wirecheck.report.sentences import cluster_sentence, coverage_sentence, object_name
+from wirecheck.report.sentences import cluster_sentence, coverage_sentence, finding_sentence
 from wirecheck.results.causes import symptoms
 from wirecheck.results.ordering import REMARKABLE, CheckResults, by_check, causes_first, worst
 from wirecheck.results.records import ItemResult, Results
@@ -126,11 +126,7 @@ def _check(check: CheckResults) -> dict[str, Any]:
 
 
 def _item(item: ItemResult) -> dict[str, Any]:
-    lines = [
-        f"{object_name(finding)}: expected {finding.expected}; found {finding.found}"
-        + (f" (flaky: {finding.flaky})" if finding.flaky else "")
-        for finding in item.findings[:MOST_FINDINGS]
-    ]
+    lines = [finding_sentence(finding) for finding in item.findings[:MOST_FINDINGS]]
     if item.findings[MOST_FINDINGS:]:
         lines.append(f"… and {len(item.findings) - MOST_FINDINGS:,} more")
     texts = [item.reason, *lines] if item.reason else lines
