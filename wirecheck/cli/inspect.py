@@ -65,7 +65,7 @@ def inspect_pod(
     On a live cluster, only the nodes of the pods are visited. With -l, JSON is a list.
     """
     from wirecheck.cli.inspect_selector import pods_selected, qualified
-    from wirecheck.cli.inspect_subject import pod_named, scene_of
+    from wirecheck.cli.inspect_subject import pod_named, scene_of, source_request
     from wirecheck.inspect.pod import pod_view
     from wirecheck.inspect.pod_drawing import pod_lines
 
@@ -82,7 +82,7 @@ def inspect_pod(
     def nodes(cluster: Cluster) -> Collection[str]:
         return {pod_named(cluster, name).node_name for name in names(cluster)}
 
-    with scene_of(**source, nodes=nodes) as scene:
+    with scene_of(source_request(**source), nodes) as scene:
         views = [pod_view(scene, pod_named(scene.cluster, name)) for name in names(scene.cluster)]
     if selector and output == "json":
         click.echo(json_text(views))
@@ -111,7 +111,12 @@ def inspect_service(
     On a live cluster, every node is visited that can be reached, or only the one of --node.
     """
     from wirecheck.cli.inspect_selector import qualified
-    from wirecheck.cli.inspect_subject import node_named, scene_of, service_named
+    from wirecheck.cli.inspect_subject import (
+        node_named,
+        scene_of,
+        service_named,
+        source_request,
+    )
     from wirecheck.inspect.service import service_view
     from wirecheck.inspect.service_drawing import service_lines
 
@@ -121,7 +126,7 @@ def inspect_service(
         service_named(cluster, service)
         return {node_named(cluster, node)} if node else cluster.nodes.keys()
 
-    with scene_of(**source, nodes=nodes) as scene:
+    with scene_of(source_request(**source), nodes) as scene:
         wanted = service_named(scene.cluster, service)
         view = service_view(scene, wanted, nodes(scene.cluster))
     _print(view, service_lines(view, node or ""), output)
@@ -132,11 +137,14 @@ def inspect_service(
 @source_options
 def inspect_node(*, node: str, output: str, **source: Any) -> None:
     """Show a node's links, routes, kube-proxy and conntrack table, and what is wrong there."""
-    from wirecheck.cli.inspect_subject import node_named, scene_of
+    from wirecheck.cli.inspect_subject import node_named, scene_of, source_request
     from wirecheck.inspect.node import node_view
     from wirecheck.inspect.node_drawing import node_lines
 
-    with scene_of(**source, nodes=lambda cluster: {node_named(cluster, node)}) as scene:
+    def nodes(cluster: Cluster) -> Collection[str]:
+        return {node_named(cluster, node)}
+
+    with scene_of(source_request(**source), nodes) as scene:
         view = node_view(scene, node)
     _print(view, node_lines(view), output)
 

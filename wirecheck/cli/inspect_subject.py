@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Never
+from typing import Any, Never
 
 from wirecheck.api_index.pod import Pod
 from wirecheck.cli.console import ConsoleProgress
@@ -24,37 +24,27 @@ Nodes = Callable[[Cluster], Collection[str]]
 """The nodes to visit for a subject. Raises RequestError where the subject does not exist."""
 
 
+def source_request(**source: Any) -> Request:
+    """The request for a cluster or a snapshot. Raises RequestError if both are named."""
+    request = Request(**source)
+    if request.snapshot and request.cluster_options:
+        raise RequestError(
+            "--snapshot needs no cluster: leave out --inventory, --kubeconfig and --context."
+        )
+    return request
+
+
 @contextmanager
-def scene_of(
-    *,
-    snapshot: Path | None,
-    inventory: Path | None,
-    kubeconfig: Path | None,
-    context: str | None,
-    nodes: Nodes,
-) -> Iterator[Scene]:
+def scene_of(request: Request, nodes: Nodes) -> Iterator[Scene]:
     """The scene of a snapshot, or of one round over the nodes that `nodes` returns.
 
     Raises what `request.SENTENCES` lists.
     """
-    if snapshot is not None:
-        if inventory or kubeconfig or context:
-            raise RequestError(
-                "--snapshot needs no cluster: leave out --inventory, --kubeconfig and --context."
-            )
-        scene = Scene(Snapshot.open(snapshot))
-        nodes(scene.cluster)
+    if request.snapshot is not None:
+        scene = Scene(Snapshot.open(request.snapshot))
+        nodes(scene.cluster)  # raises where the subject does not exist
         yield scene
         return
-    with live_scene(
-        Request(inventory=inventory, kubeconfig=kubeconfig, context=context), nodes
-    ) as it:
-        yield it
-
-
-@contextmanager
-def live_scene(request: Request, nodes: Nodes) -> Iterator[Scene]:
-    """The scene of one round over the nodes that `nodes` returns. Raises as `scene_of`."""
     source = LiveCluster.open(request)
     wanted = set(nodes(_api_alone(source))) & set(source.node_names)
     with tempfile.TemporaryDirectory(prefix="wirecheck-") as folder:

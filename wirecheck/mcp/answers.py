@@ -148,13 +148,7 @@ def _ordered(results: Results) -> Sequence[ItemResult]:
 
 
 def _inspect(arguments: InspectArguments, settings: Settings) -> object:
-    from wirecheck.cli.inspect_subject import (
-        live_scene,
-        node_named,
-        pod_named,
-        scene_of,
-        service_named,
-    )
+    from wirecheck.cli.inspect_subject import node_named, pod_named, scene_of, service_named
     from wirecheck.inspect.node import node_view
     from wirecheck.inspect.pod import pod_view
     from wirecheck.inspect.service import service_view
@@ -170,14 +164,7 @@ def _inspect(arguments: InspectArguments, settings: Settings) -> object:
         service_named(cluster, name)
         return {node_named(cluster, node)} if node else set(cluster.nodes)
 
-    request = request_for(settings, arguments.snapshot)
-    if request.snapshot:
-        source = scene_of(
-            snapshot=request.snapshot, inventory=None, kubeconfig=None, context=None, nodes=nodes
-        )
-    else:
-        source = live_scene(request, nodes)
-    with source as scene:
+    with scene_of(request_for(settings, arguments.snapshot), nodes) as scene:
         if arguments.kind == "pod":
             return msgspec.to_builtins(pod_view(scene, pod_named(scene.cluster, name)))
         if arguments.kind == "node":

@@ -10,6 +10,7 @@ from pathlib import Path
 from wirecheck.run.request import RequestError
 from wirecheck.snapshot.folder import INDEX
 
+NO_FOLDER = "This server was started without a folder of snapshots. Start it with --snapshots DIR."
 RESULTS = "results.jsonl"
 MOST_FILES = 200_000
 """A snapshot of 5,000 nodes has about so many blocks and documents at the very most."""
@@ -23,9 +24,7 @@ def place_of(root: str | None, name: str) -> Path:
     Raises RequestError where it is missing, or leads out of `root` by any of its parts.
     """
     if root is None:
-        raise RequestError(
-            "This server was started without a folder of snapshots. Start it with --snapshots DIR."
-        )
+        raise RequestError(NO_FOLDER)
     base = Path(os.path.realpath(root))
     wrong = RequestError(
         f"{name} is not a file or folder below the folder of snapshots; `list` with what: "
@@ -68,9 +67,7 @@ def _below(path: Path) -> Iterator[Path]:
 def known_names(root: str | None) -> list[str]:
     """The snapshots and results that can be named, sorted. Raises RequestError without a folder."""
     if root is None:
-        raise RequestError(
-            "This server was started without a folder of snapshots. Start it with --snapshots DIR."
-        )
+        raise RequestError(NO_FOLDER)
     found = []
     for folder, folders, files in os.walk(root):
         name = os.path.relpath(folder, root)
