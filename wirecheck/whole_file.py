@@ -132,7 +132,7 @@ def _target(file: Path) -> _Target:
         try:
             folder = os.path.realpath(folder or ".", strict=True)
         except FileNotFoundError:
-            raise OSError(errno.ENOENT, f"there is no folder {folder}", path) from None
+            raise OSError(errno.ENOENT, f"folder {folder} does not exist", path) from None
         path = f"{folder.rstrip('/')}/{name}"
         if descriptors := _DESCRIPTORS.fullmatch(folder):
             if int(descriptors[1]) == os.getpid() and name.isdecimal():

@@ -62,7 +62,7 @@ def test_a_fifo_gets_the_report(run, replay, tmp_path):
     [
         (["junit=folder"], "The junit report cannot be written to folder: Is a directory"),
         (["junit=new/"], "The junit report cannot be written to new/: Is a directory"),
-        (["html=no/such/x"], "there is no folder no/such"),
+        (["html=no/such/x"], "folder no/such does not exist"),
         (["markdown=loop"], "Too many levels of symbolic links"),
         (["prometheus=file/x"], "Not a directory"),
         (["nagios=folder"], "The nagios report cannot be written to folder"),
@@ -167,14 +167,14 @@ class TestMerge:
         status, out, err = run("merge", "parts")
 
         assert (status, out) == (4, "")
-        assert err.startswith("There is no run in parts. Name folders of runs")
+        assert err.startswith("No run found in parts. Name folders of runs")
         assert err.count("\n") == 1
 
     def test_of_several_folders_all_are_named(self, run, tmp_path):
         for name in ("a/x", "b/y"):
             (tmp_path / name).mkdir(parents=True)
 
-        assert "There is no run in a, b." in run("merge", "a", "b")[2]
+        assert "No run found in a, b." in run("merge", "a", "b")[2]
 
     @pytest.mark.parametrize("name", ["missing", "file", "empty"])
     def test_what_is_no_run_at_all(self, run, tmp_path, name):

@@ -62,7 +62,7 @@ def test_a_diff_of_equal_runs_says_so(call, tmp_path):
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("pdf", "there is no format 'pdf': choose text, json, html."),
+        ("pdf", "unknown format 'pdf': choose text, json, html."),
         ("html=", "html= names no file; write html=FILE, or html alone."),
         ("text=x", "text goes to standard output only; write html=FILE or json=FILE."),
         ("html=missing/page.html", "missing/page.html cannot be written"),

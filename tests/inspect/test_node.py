@@ -145,4 +145,4 @@ def test_a_node_that_is_not_there_is_a_sentence(inspect, broken, name):
     status, out, err = inspect("node", name, "--snapshot", broken)
 
     assert (status, out) == (4, "")
-    assert f"There is no node {name};" in err
+    assert f"Node {name} not found;" in err

@@ -217,7 +217,7 @@ def test_names_that_are_not_there_are_a_sentence_with_near_ones(inspect, broken)
     bare = inspect("pod", "web-678979c555", "--snapshot", broken)
 
     assert (status, out) == (4, "")
-    assert "There is no pod shop/web-678979c555; did you mean shop/web-678979c555-" in err
+    assert "Pod shop/web-678979c555 not found; did you mean shop/web-678979c555-" in err
     assert "did you mean shop/web-678979c555-" in bare[2]
 
 

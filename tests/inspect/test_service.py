@@ -118,8 +118,8 @@ def test_a_node_that_was_not_seen_is_not_taken_for_equal(inspect, as_json, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["service", "shop/wbe"], "There is no Service shop/wbe; did you mean shop/web"),
-        (["service", "shop/web", "--node", "wc-w9"], "There is no node wc-w9; did you mean wc-w"),
+        (["service", "shop/wbe"], "Service shop/wbe not found; did you mean shop/web"),
+        (["service", "shop/web", "--node", "wc-w9"], "Node wc-w9 not found; did you mean wc-w"),
     ],
 )
 def test_what_is_not_there_is_a_sentence(inspect, broken, arguments, sentence):

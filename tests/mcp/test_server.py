@@ -181,7 +181,7 @@ def test_a_large_result_comes_in_pages_that_lose_nothing(had: Conversation):
 
 
 def test_names_that_do_not_exist_get_a_sentence(had: Conversation):
-    assert "There is no pod a/b" in had.error("unknown pod")
+    assert "Pod a/b not found" in had.error("unknown pod")
     assert "no such cursor" in had.error("other tool")
 
 

@@ -50,8 +50,8 @@ OUTSIDE: dict[str, tuple[str, dict[str, Any]]] = {
 WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "no snapshot": ("run", {"snapshot": "broken/look-1"}, "is not a snapshot"),
     "unknown check": ("run", {"snapshot": "healthy", "checks": ["nothing.*"]}, "nothing.*"),
-    "unknown profile": ("run", {"snapshot": "healthy", "profile": "no"}, "There is no profile no"),
-    "profile of list": ("list", {"profile": "no"}, "There is no profile no"),
+    "unknown profile": ("run", {"snapshot": "healthy", "profile": "no"}, "Unknown profile no"),
+    "profile of list": ("list", {"profile": "no"}, "Unknown profile no"),
     "unknown word": ("list", {"words": ["nothing.*"]}, "nothing.*"),
     "no check": ("explain", {"check": "dns.nothing"}, "dns.nothing"),
     "live run": ("run", {}, "reads snapshots only"),

@@ -136,7 +136,8 @@ def test_what_cannot_be_written_is_refused_before_anything_is_checked(run, tmp_p
     status, out, err = run("--snapshot", snapshot, "-o", "junit=no/such/folder/x", "-o", "html=h")
 
     assert (status, out) == (4, "")
-    assert "The junit report cannot be written to no/such/folder/x: there is no folder" in err
+    why = "folder no/such/folder does not exist"
+    assert f"The junit report cannot be written to no/such/folder/x: {why}" in err
     assert sorted(each.name for each in tmp_path.iterdir()) == ["seen"]
 
 
@@ -147,7 +148,7 @@ def test_what_cannot_be_written_in_the_end_is_said_and_stops_nothing(run, tmp_pa
     status, out, err = run("--snapshot", snapshot, "-o", "junit=no/such/folder/x", "-o", "html=h")
 
     assert (status, out.splitlines()[-1].partition("run: ")[2]) == (0, WELL)
-    assert "The junit report was not written: there is no folder no/such/folder" in err
+    assert "The junit report was not written: folder no/such/folder does not exist" in err
     assert Path("h").is_file()
 
 

@@ -17,7 +17,7 @@ from wirecheck.cli.shared_options import TEXT_OR_JSON, cluster_options, verbosit
 def doctor(*, output: str, verbosity: int, **cluster: Any) -> int:
     """Show whether the cluster can be checked: API access, access to the nodes, missing tools.
 
-    Every node is visited once. There is no verdict.
+    It visits every node once and evaluates no checks.
     """
     from wirecheck.cli.console import ConsoleProgress
     from wirecheck.run.doctor import examine

@@ -59,7 +59,7 @@ def _api_alone(source: LiveCluster) -> Cluster:
 def pod_named(cluster: Cluster, name: str) -> Pod:
     """The pod `NAMESPACE/NAME`; raises RequestError, with near names, where there is none."""
     pods = {f"{each.namespace}/{each.name}": each for each in cluster.pods}
-    return pods.get(name) or _refuse("pod", name, pods)
+    return pods.get(name) or _refuse("Pod", name, pods)
 
 
 def service_named(cluster: Cluster, name: str) -> ServiceObject:
@@ -70,16 +70,16 @@ def service_named(cluster: Cluster, name: str) -> ServiceObject:
 
 def node_named(cluster: Cluster, name: str) -> str:
     """The node's name; raises RequestError where there is no such node."""
-    return name if name in cluster.nodes else _refuse("node", name, cluster.nodes)
+    return name if name in cluster.nodes else _refuse("Node", name, cluster.nodes)
 
 
 def _refuse(kind: str, name: str, known: Iterable[str]) -> Never:
     names = sorted(known)
-    if kind != "node" and "/" not in name:
+    if kind != "Node" and "/" not in name:
         near = [each for each in names if each.partition("/")[2].startswith(name)]
     else:
         near = [each for each in names if each.startswith(name)]
     near = (near or difflib.get_close_matches(name, names, n=3))[:3]
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {len(names):,} others."
-    form = "" if kind == "node" or "/" in name else " Names are written NAMESPACE/NAME."
-    raise RequestError(f"There is no {kind} {name};{' ' + hint}{form}")
+    hint = f"did you mean {' or '.join(near)}?" if near else f"{len(names):,} others exist."
+    form = "" if kind == "Node" or "/" in name else " Names are written NAMESPACE/NAME."
+    raise RequestError(f"{kind} {name} not found; {hint}{form}")

@@ -58,7 +58,7 @@ def merge_runs(
     found = _awaited(runs, parts, wait) if parts else expanded(runs)
     if not found:
         raise RequestError(
-            f"There is no run in {', '.join(map(str, runs))}. Name folders of runs or snapshots, "
+            f"No run found in {', '.join(map(str, runs))}. Name folders of runs or snapshots, "
             "or a folder in which each shard has a report folder of its own."
         )
     if not all(has_snapshot(each) for each in found):

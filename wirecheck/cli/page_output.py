@@ -49,7 +49,7 @@ def read_page_output(text: str) -> PageOutput:
     """Read `html`, `html=FILE` or `json=FILE`. Raises ValueError, a sentence."""
     name, equals, place = text.partition("=")
     if name not in PAGE_FORMATS:
-        raise ValueError(f"there is no format {name!r}: choose {', '.join(PAGE_FORMATS)}.")
+        raise ValueError(f"unknown format {name!r}: choose {', '.join(PAGE_FORMATS)}.")
     if name == "text" and equals:
         raise ValueError("text goes to standard output only; write html=FILE or json=FILE.")
     if equals and not place:

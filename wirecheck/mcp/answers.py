@@ -87,7 +87,7 @@ def _list(arguments: ListArguments, settings: Settings) -> object:
 
 def _refuse_unknown_profile(name: str | None, known: Mapping[str, object]) -> None:
     if name is not None and name not in known:
-        raise RequestError(f"There is no profile {name}. There are {', '.join(known)}.")
+        raise RequestError(f"Unknown profile {name}: choose {', '.join(known)}.")
 
 
 def _explain(arguments: ExplainArguments) -> object:

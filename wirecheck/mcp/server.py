@@ -92,7 +92,7 @@ class Tools:
 
     async def _page(self, tool: str, given: dict[str, Any] | None, progress: Progress) -> bytes:
         if tool not in KINDS:
-            raise RequestError(f"There is no tool {shortened(tool, 60)}.")
+            raise RequestError(f"Unknown tool {shortened(tool, 60)}.")
         arguments = read_arguments(tool, given)
         if arguments.cursor is not None:
             return self._kept.next(tool, arguments.cursor)

@@ -38,7 +38,7 @@ def read_output(text: str) -> Output:
         # It may be a webhook's URL, which is a secret, without its format.
         raise ValueError("the format is missing: write FORMAT=FILE, or webhook=URL.")
     if name not in FORMATS:
-        raise ValueError(f"there is no format {name!r}: choose {', '.join(FORMATS)}.")
+        raise ValueError(f"unknown format {name!r}: choose {', '.join(FORMATS)}.")
     if equals and not place:
         raise ValueError(f"{text} names no place; write {name}=FILE, or {name} alone.")
     return Output(FORMATS[name], place)

@@ -57,8 +57,8 @@ def body(text: str, page: str = "") -> str:
     """The document to post: `{"text": …}`, as Mattermost, Google Chat and others accept it."""
     lines = map(escaped_for_slack, with_report(text, page))
     # Mattermost also notifies a channel for a plain @channel.
-    said = "\n".join(lines).replace("@", "(at)").replace("`", "'")
-    return json.dumps({"text": said}, ensure_ascii=False)
+    plain = "\n".join(lines).replace("@", "(at)").replace("`", "'")
+    return json.dumps({"text": plain}, ensure_ascii=False)
 
 
 def escaped_for_slack(text: str) -> str:

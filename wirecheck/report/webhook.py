@@ -48,7 +48,7 @@ class WebhookError(DeliveryError):
 
 
 class UnusableURLError(WebhookError):
-    """There is no URL, or nothing can be sent to it."""
+    """No URL was given, or nothing can be sent to it."""
 
 
 def writer(name: str) -> Callable[[str, Destination], None]:
