@@ -1,8 +1,9 @@
 """Firewall: whether the node's packet filter lets the traffic of pods through."""
 
-from wirecheck.catalogue import Fact, Finding, Findings, Level, check
+from wirecheck.catalogue import Fact, Finding, Findings, Level, Ref, check
 from wirecheck.catalogue.settling import COMING_AND_GOING, ON_NODE
 from wirecheck.model.node import Node
+from wirecheck.node.firewall import Dropped
 
 RULES = (Fact.API, Fact.NETNS, Fact.SERVICE_RULES)
 FIND = (
@@ -33,6 +34,18 @@ MIXED = (
 )
 
 
+def _dropped(part: Ref, each: Dropped, *, expected: str) -> Finding:
+    return Finding(
+        part,
+        expected=expected,
+        found=each.found,
+        evidence=[each.rule],
+        inconclusive=each.inconclusive,
+        remedy=IN_TABLE if each.table else MIXED if each.is_mixed else "",
+        names={"variant": each.other_variant, "table": each.table},
+    )
+
+
 @check(settles=COMING_AND_GOING, remedy=FIND, facts=RULES)
 def forwards_pods(node: Node) -> Findings:
     """The node forwards connections between its pods and the pods of other nodes.
@@ -51,14 +64,8 @@ def forwards_pods(node: Node) -> Findings:
          https://github.com/flannel-io/flannel/issues/1450
     """
     for each in node.firewall.dropped(node.firewall.packets.between_pods):
-        yield Finding(
-            node.part(f"FORWARD {each.what}"),
-            expected="connections are forwarded",
-            found=each.found,
-            evidence=[each.rule],
-            inconclusive=each.inconclusive,
-            remedy=IN_TABLE if each.table else MIXED if each.is_mixed else "",
-            names={"variant": each.other_variant, "table": each.table},
+        yield _dropped(
+            node.part(f"FORWARD {each.what}"), each, expected="connections are forwarded"
         )
     for table in node.firewall.unread_filters:
         yield Finding(
@@ -83,15 +90,8 @@ def forwards_dns(node: Node) -> Findings:
          https://github.com/kubernetes/kubernetes/issues/40182
     """
     for each in node.firewall.dropped(node.firewall.packets.to_dns):
-        yield Finding(
-            node.part(f"FORWARD {each.what} to {each.packet.destination}"),
-            expected="forwarded",
-            found=each.found,
-            evidence=[each.rule],
-            inconclusive=each.inconclusive,
-            remedy=IN_TABLE if each.table else MIXED if each.is_mixed else "",
-            names={"variant": each.other_variant, "table": each.table},
-        )
+        part = node.part(f"FORWARD {each.what} to {each.packet.destination}")
+        yield _dropped(part, each, expected="forwarded")
 
 
 @check(

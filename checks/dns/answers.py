@@ -5,10 +5,24 @@ from wirecheck.catalogue.settling import QUERIES
 from wirecheck.model.node import Node
 
 
-def _of_hidden_pods(node: Node) -> Findings:
-    """Pods from which nothing can be sent, such as virtual machines."""
+def _unresolved(node: Node, transport: str) -> Findings:
+    """Pods without the correct answer over this transport.
+
+    Nothing can be sent from pods such as virtual machines, so they are inconclusive.
+    """
     for pod, why in node.namespaces.hidden:
         yield Finding(pod, expected="an answer", found="no query sent", inconclusive=why)
+    for pod, lookup in node.dns.pod_lookups(transport):
+        if lookup.problem:
+            yield Finding(
+                pod,
+                expected=lookup.expectation,
+                found=lookup.problem,
+                inconclusive=lookup.inconclusive or pod.restricted_by,
+                names=lookup.names,
+            )
+        else:
+            yield CONCLUSIVE
 
 
 @check(
@@ -34,18 +48,7 @@ def pods_resolve_udp(node: Node) -> Findings:
          https://github.com/coredns/coredns/issues/7168
          https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/
     """
-    yield from _of_hidden_pods(node)
-    for pod, lookup in node.dns.pod_lookups("udp"):
-        if lookup.problem:
-            yield Finding(
-                pod,
-                expected=lookup.expectation,
-                found=lookup.problem,
-                inconclusive=lookup.inconclusive or pod.restricted_by,
-                names=lookup.names,
-            )
-        else:
-            yield CONCLUSIVE
+    yield from _unresolved(node, "udp")
 
 
 @check(
@@ -68,18 +71,7 @@ def pods_resolve_tcp(node: Node) -> Findings:
     See: https://github.com/coredns/coredns/issues/844
          https://github.com/coredns/coredns/issues/5998
     """
-    yield from _of_hidden_pods(node)
-    for pod, lookup in node.dns.pod_lookups("tcp"):
-        if lookup.problem:
-            yield Finding(
-                pod,
-                expected=lookup.expectation,
-                found=lookup.problem,
-                inconclusive=lookup.inconclusive or pod.restricted_by,
-                names=lookup.names,
-            )
-        else:
-            yield CONCLUSIVE
+    yield from _unresolved(node, "tcp")
 
 
 @check(

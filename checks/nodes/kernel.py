@@ -1,5 +1,7 @@
 """Nodes: whether the kernel forwards packets, has room, knows the time and logs no errors."""
 
+from collections.abc import Iterable
+
 from wirecheck.catalogue import (
     Fact,
     Finding,
@@ -29,6 +31,13 @@ LOG_AGE = Threshold(
 )
 
 
+def _switched_off(node: Node, sysctls: Iterable[str]) -> Findings:
+    """The sysctls that are not 1."""
+    for sysctl in sysctls:
+        if (value := node.sysctl(sysctl)) != "1":
+            yield Finding(node.part(sysctl), expected="1", found=value, names={"sysctl": sysctl})
+
+
 @check(
     remedy="On {node}: `sysctl -w {sysctl}=1`. Keep it over a reboot: `echo '{sysctl} = 1' > "
     "/etc/sysctl.d/90-{sysctl}.conf`. Then look for a hardening tool that resets it.",
@@ -46,14 +55,7 @@ def ip_forward(node: Node) -> Findings:
     """
     if not node.forwarding_sysctls:
         raise NotApplicable("no pod of the node has an address of its own")
-    for sysctl in node.forwarding_sysctls:
-        if node.sysctl(sysctl) != "1":
-            yield Finding(
-                node.part(sysctl),
-                expected="1",
-                found=node.sysctl(sysctl),
-                names={"sysctl": sysctl},
-            )
+    yield from _switched_off(node, node.forwarding_sysctls)
 
 
 @check(
@@ -75,14 +77,7 @@ def bridge_nf_call(node: Node) -> Findings:
     """
     if not node.has_pods_on_a_bridge:
         raise NotApplicable("no pod of this node is on a bridge")
-    for sysctl in node.bridge_sysctls:
-        if node.sysctl(sysctl) != "1":
-            yield Finding(
-                node.part(sysctl),
-                expected="1",
-                found=node.sysctl(sysctl),
-                names={"sysctl": sysctl},
-            )
+    yield from _switched_off(node, node.bridge_sysctls)
 
 
 @check(
