@@ -16,17 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wirecheck.addresses import canonical
-from wirecheck.parse.errors import ParseError
-
-_MALFORMED = (
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    IndexError,
-    OverflowError,
-    RecursionError,
-)
+from wirecheck.parse.errors import UNKNOWN_SHAPE, ParseError
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +44,7 @@ def parse_host_ports(text: str) -> Iterator[NftHostPort]:
     try:
         items = json.loads(text)["nftables"]
         found = [each for item in items for each in _of_item(item)]
-    except _MALFORMED as error:
+    except UNKNOWN_SHAPE as error:
         raise ParseError(f"nft -j list table: it is not a listing: {text[:200]!r}") from error
     yield from sorted(found, key=lambda each: not each.host_address)
 
@@ -64,12 +54,12 @@ def _of_item(item: dict[str, Any]) -> Iterator[NftHostPort]:
     try:
         if rule:
             yield from _of_rule(rule)
-    except _MALFORMED:
+    except UNKNOWN_SHAPE:
         pass
     for each in elements:
         try:
             yield _of_element(each)
-        except _MALFORMED:
+        except UNKNOWN_SHAPE:
             continue
 
 

@@ -13,18 +13,9 @@ from typing import Any
 
 from msgspec import Raw
 
-from wirecheck.parse.errors import ParseError
+from wirecheck.parse.errors import UNKNOWN_SHAPE, ParseError
 from wirecheck.parse.nftables import NftChain, NftRule, NftRules, NftSet, NftTable
 
-_MALFORMED = (
-    AttributeError,
-    IndexError,
-    KeyError,
-    TypeError,
-    ValueError,
-    OverflowError,
-    RecursionError,
-)
 _COUNTING = frozenset({"counter", "last"})
 
 
@@ -37,7 +28,7 @@ def parse_table(text: str, *, has_elements: bool = True) -> NftTable:
     try:
         for item in json.loads(text)["nftables"]:
             _add(table, item, has_elements)
-    except _MALFORMED as error:
+    except UNKNOWN_SHAPE as error:
         raise ParseError(f"nft -j list table: it is not a listing: {text[:200]!r}") from error
     for name in table.chains:
         table.rules.setdefault(name, NftRules())

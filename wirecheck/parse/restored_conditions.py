@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from wirecheck.parse.errors import UNKNOWN_SHAPE
 from wirecheck.parse.nftables import NftRule, NftTable
 
 FULL = 0xFFFFFFFF
@@ -22,15 +23,6 @@ _PORTS = {"dport": "--dport", "sport": "--sport"}
 _PROTOCOL = re.compile(r" -p (\S+)")
 _TARGET = re.compile(r" -([jg]) (\S+)")
 _NAMES = {6: "tcp", 17: "udp", 132: "sctp", 1: "icmp", 58: "ipv6-icmp"}
-_MALFORMED = (
-    AttributeError,
-    IndexError,
-    KeyError,
-    TypeError,
-    ValueError,
-    OverflowError,
-    RecursionError,
-)
 
 
 class _DifferentError(Exception):
@@ -44,7 +36,7 @@ def restored(text: str, tables: Mapping[str, NftTable]) -> str:
     """
     try:
         return _HEADER.sub(rf"\1 {COMPLETE}", "\n".join(_lines(text.split("\n"), tables)))
-    except (_DifferentError, *_MALFORMED):
+    except (_DifferentError, *UNKNOWN_SHAPE):
         return ""
 
 
