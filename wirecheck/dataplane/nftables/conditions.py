@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from ipaddress import ip_address, summarize_address_range
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec import Struct
 
@@ -24,6 +24,8 @@ from wirecheck.dataplane.table import RuleText
 from wirecheck.parse.nftables import Expression, NftSet
 
 FULL = 0xFFFFFFFF
+DEVICES = {"iifname": "interface", "iif": "interface", "oifname": "output", "oif": "output"}
+"""The kinds of tests on a packet's devices, by the key in `meta`."""
 
 
 class Conditions(Struct):
@@ -84,13 +86,17 @@ class Conditions(Struct):
             if inner["op"] not in ("==", "!=", "in"):
                 raise UnknownError(inner)
             ((kind, what),) = left.items()
-            _CONDITIONS[kind](self, what, right, negated)
+            self.READERS[kind](self, what, right, negated)
         except MALFORMED:
             self.add_unrecognised({"match": inner})
 
     def add_unrecognised(self, expression: Expression) -> None:
         """Add an unrecognised condition, as text."""
         self.sources += (SourceTest("other", expression_text(expression), negated=False),)
+
+    def matches_nothing(self) -> None:
+        """No packet matches."""
+        self.never, self.first, self.later = True, False, False
 
     def _payload(self, what: Mapping[str, Any], right: Any, negated: bool) -> None:
         field = what["field"]
@@ -116,7 +122,7 @@ class Conditions(Struct):
         if ranges:
             self.sources += (SourceTest("network", ",".join(ranges), negated),)
         elif not negated:
-            self.never, self.first, self.later = True, False, False
+            self.matches_nothing()
 
     def _destination(self, right: Any, negated: bool) -> None:
         texts = self._ranges(right)
@@ -158,13 +164,16 @@ class Conditions(Struct):
                     self.tests += (lambda packet: (packet.protocol in names) is not negated,)
             case "mark":
                 self.marks += (MarkTest(int(right), FULL, negated),)
-            case "iifname" | "iif" | "oifname" | "oif" as key:
-                name = str(right)
-                name = f"{name[:-1]}+" if name.endswith("*") else name
-                kind = "interface" if key.startswith("i") else "output"
-                self.sources += (SourceTest(kind, name, negated),)
+            case key if key in DEVICES:
+                self.of_device(key, right, negated)
             case _:
                 raise UnknownError(what)
+
+    def of_device(self, key: str, right: Any, negated: bool) -> None:
+        """`iifname eth0`, or `eth*` for all that begin so: `eth+` in a step."""
+        name = str(right)
+        name = f"{name[:-1]}+" if name.endswith("*") else name
+        self.sources += (SourceTest(DEVICES[key], name, negated),)
 
     def _masked(self, what: Any, right: Any, negated: bool) -> None:
         left, mask = what
@@ -173,18 +182,23 @@ class Conditions(Struct):
         self.marks += (MarkTest(int(right), int(mask), negated),)
 
     def _connection(self, what: Mapping[str, Any], right: Any, negated: bool) -> None:
-        states = {right} if isinstance(right, str) else set(right)
+        self.of_connection(what, {right} if isinstance(right, str) else set(right), negated)
+
+    def of_connection(self, what: Mapping[str, Any], states: Set[Any], negated: bool) -> None:
+        """`ct state` and `ct status dnat`."""
         if what["key"] == "state":
             self.never |= ("new" in states) is negated
             self.first &= ("new" in states) is not negated
-            self.later = bool(self.later) and ("established" in states) is not negated
+            is_later = ("established" in states) is not negated
         elif what["key"] == "status" and "dnat" in states:
             # Services are looked up before anything is translated.
             self.never |= not negated
             self.first &= not negated
-            self.later = bool(self.later) and not negated
+            is_later = not negated
         else:
             raise UnknownError(what)
+        if self.later is not None:
+            self.later &= is_later
 
     def _fib(self, what: Mapping[str, Any], right: Any, negated: bool) -> None:
         if what["result"] != "type" or right != "local":
@@ -218,12 +232,12 @@ class Conditions(Struct):
             key = key_of(parts, {"concat": values})
             self.by_destination.setdefault(key, []).extend(self._ranges(source))
 
-
-_CONDITIONS: dict[str, Callable[[Conditions, Any, Any, bool], None]] = {
-    "payload": Conditions._payload,
-    "meta": Conditions._meta,
-    "&": Conditions._masked,
-    "ct": Conditions._connection,
-    "fib": Conditions._fib,
-    "concat": Conditions._concat,
-}
+    READERS: ClassVar[Mapping[str, Callable[[Any, Any, Any, bool], None]]] = {
+        "payload": _payload,
+        "meta": _meta,
+        "&": _masked,
+        "ct": _connection,
+        "fib": _fib,
+        "concat": _concat,
+    }
+    """What reads a comparison, by the kind of its left side."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import ip_address, summarize_address_range
-from typing import Any
+from typing import Any, ClassVar
 
 from wirecheck.addresses import IPNetwork, network
 from wirecheck.dataplane.clients import Intervals, intervals
-from wirecheck.dataplane.nftables.conditions import FULL, Conditions
-from wirecheck.dataplane.nftables.keys import MALFORMED, PROTOCOLS, UnknownError
+from wirecheck.dataplane.nftables.conditions import DEVICES, FULL, Conditions
+from wirecheck.dataplane.nftables.keys import PROTOCOLS, UnknownError
 from wirecheck.dataplane.nftables.text import expression_text
 from wirecheck.dataplane.rules.steps import MarkTest, SourceTest, Test
 from wirecheck.parse.nftables import NftSet
@@ -38,7 +38,7 @@ def alternatives(match: Match, sets: Mapping[str, NftSet]) -> list[list[Match]]:
     """Return the comparisons that a match stands for: one of these lists has to hold."""
     left, right = match["left"], match["right"]
     (kind,) = left
-    is_device = kind == "meta" and left[kind].get("key") in _DEVICES
+    is_device = kind == "meta" and left[kind].get("key") in DEVICES
     if match["op"] == "!=" and is_device:
         return [[{**match, "right": each} for each in values_of(right, sets)]]
     if match["op"] == "!=" or not (is_device or kind == "concat"):
@@ -86,21 +86,6 @@ class PacketConditions(Conditions):
 
     family: int = 4
     restores_mark: bool = False
-
-    def add(self, inner: Mapping[str, Any]) -> None:
-        """Add one comparison."""
-        try:
-            left, right, negated = inner["left"], inner["right"], inner["op"] == "!="
-            if inner["op"] not in ("==", "!=", "in"):
-                raise UnknownError(inner)
-            ((kind, what),) = left.items()
-            _CONDITIONS[kind](self, what, right, negated)
-        except MALFORMED:
-            self.add_unrecognised({"match": inner})
-
-    def matches_nothing(self) -> None:
-        """No packet of the family matches."""
-        self.never, self.first, self.later = True, False, False
 
     def only_first(self, holds: bool) -> None:
         """First packets match or not; for later ones it is not known."""
@@ -216,10 +201,8 @@ class PacketConditions(Conditions):
             self._families(right, negated)
         elif key == "mark":
             self.marks += (MarkTest(int(right), FULL, negated),)
-        elif key in _DEVICES:
-            name = str(right)
-            name = f"{name[:-1]}+" if name.endswith("*") else name
-            self.sources += (SourceTest(_DEVICES[key], name, negated),)
+        elif key in DEVICES:
+            self.of_device(key, right, negated)
         elif key == "pkttype":
             to_host = bool({"host", "unicast"} & set(values_of(right, self.sets)))
             self.only_first(to_host is not negated)
@@ -241,24 +224,14 @@ class PacketConditions(Conditions):
     def _connection(self, what: Mapping[str, Any], right: Any, negated: bool) -> None:
         """A first packet has no mark, and none of these states but `new`."""
         key, values = what["key"], set(values_of(right, self.sets))
-        if key == "state":
-            self.never |= ("new" in values) is negated
-            self.first &= ("new" in values) is not negated
-            is_later = ("established" in values) is not negated
-            self.later = bool(self.later) and is_later if self.later is not None else None
-        elif key == "status" and "dnat" in values:
-            # Services are looked up before anything is translated.
-            self.never |= not negated
-            self.first &= not negated
-            self.later = None if self.later is None else self.later and not negated
-        elif key == "status":
+        if key == "status" and "dnat" not in values:
             self.only_first(negated)
         elif key == "direction":
             self.only_first(("original" in values) is not negated)
         elif key == "mark":
             self.only_first((0 in values) is not negated)
         else:
-            raise UnknownError(what)
+            self.of_connection(what, values, negated)
 
     def _address_type(self, what: Mapping[str, Any], right: Any, negated: bool) -> None:
         flags = what["flags"] if isinstance(what["flags"], list) else [what["flags"]]
@@ -275,16 +248,13 @@ class PacketConditions(Conditions):
         else:
             raise UnknownError(what)
 
-
-_DEVICES = {"iifname": "interface", "iif": "interface", "oifname": "output", "oif": "output"}
-
-_CONDITIONS: dict[str, Callable[[PacketConditions, Any, Any, bool], None]] = {
-    "payload": PacketConditions._field,
-    "meta": PacketConditions._meta,
-    "&": PacketConditions._masked,
-    "ct": PacketConditions._connection,
-    "fib": PacketConditions._address_type,
-}
+    READERS: ClassVar[Mapping[str, Callable[[Any, Any, Any, bool], None]]] = {
+        "payload": _field,
+        "meta": _meta,
+        "&": _masked,
+        "ct": _connection,
+        "fib": _address_type,
+    }
 
 
 def _prefixes(value: Any) -> Iterator[str]:
