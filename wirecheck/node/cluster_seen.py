@@ -5,7 +5,7 @@ A thin composition of the indexes of `api_index` and the record of the CNI plugi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -163,10 +163,17 @@ class ClusterSeen:
     @cached_property
     def known_spans(self) -> Mapping[int, Intervals]:
         """The same addresses by family (4, 6), as intervals."""
-        return {
-            family: intervals(each for each in self.known_ranges if each.version == family)
-            for family in (4, 6)
-        }
+        return _spans(self.known_ranges)
+
+    @cached_property
+    def node_ranges(self) -> tuple[IPNetwork, ...]:
+        """The addresses at which the cluster reaches its nodes, each as a range."""
+        return tuple(network(str(where)) for where, _ in self.node_index.node_ips)
+
+    @cached_property
+    def node_spans(self) -> Mapping[int, Intervals]:
+        """The same addresses by family (4, 6), as intervals."""
+        return _spans(self.node_ranges)
 
     @property
     def pods(self) -> tuple[Pod, ...]:
@@ -342,6 +349,10 @@ class ClusterSeen:
         """The plugin that forwards Services in kube-proxy's place; empty if kube-proxy does."""
         settings = [each for config_map in self.api.config_maps for each in config_map.data.items()]
         return replaces_kube_proxy(self.cni, settings)
+
+
+def _spans(known: Sequence[IPNetwork]) -> Mapping[int, Intervals]:
+    return {of: intervals(each for each in known if each.version == of) for of in (4, 6)}
 
 
 def _network(text: str) -> IPNetwork | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 
-from wirecheck.addresses import IPAddress, network
+from wirecheck.addresses import IPAddress
 from wirecheck.api_index.node_addresses import internal_addresses
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.dataplane.clients import difference, intersection, intervals, ranges
@@ -93,7 +93,7 @@ class SourceBans:
 
     def _packets(self, family: int) -> Sequence[Packet]:
         """Packets to cluster IPs and node ports of one family."""
-        own = next((each for each in self._own(family)), None)
+        own = self._own(family)
         services = self.seen.cluster.services.values()
         ports = [(service, port) for service in services for port in service.spec.ports]
         local = {
@@ -122,7 +122,7 @@ class SourceBans:
         Packets to no port in particular stand for a whole protocol: for the kubelet, probes and
         pods on the host network. Those to a VXLAN port carry the packets of pods.
         """
-        own = next((each for each in self._own(family)), None)
+        own = self._own(family)
         if own is None:
             return []
         links = self.seen.host.record.links
@@ -131,8 +131,9 @@ class SourceBans:
         frontends = (Frontend(family, "", protocol, port) for protocol, port in ports)
         return [packet_to(each, own, is_local=True) for each in frontends]
 
-    def _own(self, family: int) -> Iterator[IPAddress]:
-        return (a for a in internal_addresses(self.seen.object) if a.version == family)
+    def _own(self, family: int) -> IPAddress | None:
+        own = (each for each in internal_addresses(self.seen.object) if each.version == family)
+        return next(own, None)
 
     def _cut(self, ban: Ban) -> tuple[str, ...]:
         """The cluster's addresses that no packet of reaches this node, for certain.
@@ -142,15 +143,14 @@ class SourceBans:
         """
         if not (ban.is_open or ban.breaks):
             return ()
-        known = [n for n in self.seen.cluster.known_ranges if n.version == ban.family]
-        if not ban.before_dnat:
-            nodes = (where for where, _ in self.seen.cluster.node_index.node_ips)
-            known = [network(str(each)) for each in nodes if each.version == ban.family]
-        hit = intersection(ban.spans, intervals(known))
-        own = intervals(
-            n for n in known if n.num_addresses == 1 and self._is_unused(n.network_address)
-        )
-        hit = difference(hit, own)
+        cluster = self.seen.cluster
+        spans = cluster.known_spans if ban.before_dnat else cluster.node_spans
+        hit = intersection(ban.spans, spans[ban.family])
+        if not hit:
+            return ()
+        known = cluster.known_ranges if ban.before_dnat else cluster.node_ranges
+        single = (n for n in known if n.version == ban.family and n.num_addresses == 1)
+        hit = difference(hit, intervals(n for n in single if self._is_unused(n.network_address)))
         if ban.interfaces:
             hit = tuple(span for span in hit if self._comes_in(ban, span))
         return ranges(hit, ban.family)
