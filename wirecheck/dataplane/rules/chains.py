@@ -245,6 +245,11 @@ class Chains(Generic[T]):
             return rules
         return tuple(f"{self._variant}: {text_of(each)}" for each in rules)
 
+    def policy_drop(self, base_chain: str) -> RuleText:
+        """The policy DROP of a base chain, as evidence."""
+        (policy,) = self.named((f"policy DROP of {base_chain}: no rule accepts it",))
+        return policy
+
     def find(self, name: str) -> Chain | None:
         """The chain of that name, if there is one."""
         chain = self._made.get(name)

@@ -115,8 +115,7 @@ def refusal_of(
     if engine.accepted or not all(map(is_refused, engine.results)):
         return None
     if left:
-        rule = f"policy DROP of {base_chain}: no rule accepts it"
-        return text_of(*chains.named((rule,))) if policy == "DROP" else None
+        return text_of(chains.policy_drop(base_chain)) if policy == "DROP" else None
     return text_of(engine.results[-1].rules[-1]) if engine.results else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 from msgspec import structs
@@ -175,7 +175,7 @@ def _through(stage: Stage, engine: RuleEngine, flows: list[Flow]) -> list[Flow]:
     if not stage.refuses_rest:
         return engine.through(stage.base_chain, flows)
     rest = engine.to_end_of(stage.base_chain, flows)
-    rules = stage.chains.named((f"policy DROP of {stage.base_chain}: no rule accepts it",))
+    rules = (stage.chains.policy_drop(stage.base_chain),)
     engine.results += [
         Result(each, Verdict.DROP, rules=rules, third_party=True, by_source=True) for each in rest
     ]
@@ -186,14 +186,11 @@ def _is_contested(
     stage: Stage,
     packet: Packet,
     regions: Regions,
-    results: Iterable[Result],
+    results: Sequence[Result],
     consulted: Consulted,
 ) -> bool:
     """Whether a stage that may be asked first handles packets which this one handles."""
-    results = tuple(results)
-    sources = 0
-    for each in results:
-        sources |= each.flow.sources
+    sources = _sources_of(results)
     only_refuses = not stage.translates and all(map(is_refused, results))
     for tied in stage.tied if sources else ():
         question = ServiceConnections(packet, regions, tied.chains, consulted)
@@ -206,15 +203,13 @@ def _is_contested(
 
 def _refuses(stage: Stage, tied: RuleEngine, regions: Regions, consulted: Consulted) -> bool:
     """Whether a stage also refuses what a tied one has translated: the order does not matter."""
+    packet = tied.question.packet
     backends = {each.backend for each in tied.results}
-    if None in backends or len(backends) > MOST_BACKENDS:
+    if packet is None or len(backends) > MOST_BACKENDS:
         return False
-    sources = 0
-    for each in tied.results:
-        sources |= each.flow.sources
+    sources = _sources_of(tied.results)
     for backend in backends:
-        packet = tied.question.packet
-        if backend is None or packet is None:
+        if backend is None:
             return False
         there = structs.replace(
             packet, address=backend.address, number=number_of(backend.address), port=backend.port
@@ -224,6 +219,14 @@ def _refuses(stage: Stage, tied: RuleEngine, regions: Regions, consulted: Consul
         if _through(stage, engine, [Flow(sources)]) or not all(map(is_refused, engine.results)):
             return False
     return True
+
+
+def _sources_of(results: Iterable[Result]) -> int:
+    """The clients that any of the results is for, as bits."""
+    sources = 0
+    for each in results:
+        sources |= each.flow.sources
+    return sources
 
 
 def _of_unknown_order(result: Result) -> Result:
