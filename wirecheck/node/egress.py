@@ -17,7 +17,7 @@ from wirecheck.dataplane.rules.chains import Chains
 from wirecheck.dataplane.rules.egress import Masqueraded, masquerades
 from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket
 from wirecheck.dataplane.rules.ruleset import Stage
-from wirecheck.node.egress_settings import EVERY_POD, EgressSettings
+from wirecheck.node.egress_settings import EgressSetting, EgressSettings
 from wirecheck.node.firewall import Firewall
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.routes import NodeRoutes
@@ -90,29 +90,31 @@ class NodeEgress:
 
     @cached_property
     def _settings(self) -> EgressSettings:
-        return EgressSettings(self.seen, self.seen.files)
+        return EgressSettings(self.seen)
 
     def _all(self) -> Iterator[Egress]:
         for family in (4, 6):
-            chosen = self._chosen(family)
-            tables = list(self._nat(family)) if chosen else []
-            yield from sorted(self._of(tables, chosen), key=_severity)[:1]
+            if pods := self._chosen(family):
+                found = self._of(list(self._nat(family)), list(self._others(family)), pods)
+                yield from sorted(found, key=_severity)[:1]
 
-    def _of(self, tables: list[Chains[Chain]], pods: Mapping[IPAddress, str]) -> Iterator[Egress]:
-        for pod, configured in pods.items():
+    def _of(
+        self,
+        tables: list[Chains[Chain]],
+        others: list[Stage],
+        pods: Mapping[IPAddress, EgressSetting | None],
+    ) -> Iterator[Egress]:
+        for pod, setting in pods.items():
             packet = self._packet(pod)
-            why = configured or _in_chain(tables, packet)
+            why = setting.text if setting else _in_chain(tables, packet)
             if not why and (doubt := self._doubt(tables)):
                 unread = self._unread(tables)
                 yield Egress(pod, f"chain {OF_POOLS}", Masqueraded.NO, unread, doubt)
-            is_agent = why.endswith("runs on the node") and "masq-agent" in why
-            if not why or (is_agent and self._agent_leaves_alone(tables, packet)):
+            may_exempt = setting is not None and setting.may_exempt
+            if not why or (may_exempt and self._agent_leaves_alone(tables, packet)):
                 continue
             answers = {masquerades(each, POSTROUTING, packet) for each in tables}
-            answers |= {
-                masquerades(each.chains, each.base_chain, packet)
-                for each in self._others(pod.version)
-            }
+            answers |= {masquerades(each.chains, each.base_chain, packet) for each in others}
             # The first of several tables that translates a packet decides.
             known = (Masqueraded.YES, Masqueraded.UNKNOWN)
             answer = next((each for each in known if each in answers), Masqueraded.NO)
@@ -126,18 +128,18 @@ class NodeEgress:
             return ""
         return "IPPools of Calico were not read, and may have natOutgoing"
 
-    def _chosen(self, family: int) -> dict[IPAddress, str]:
-        """The pods whose packets are followed, with what says that these are masqueraded.
+    def _chosen(self, family: int) -> Mapping[IPAddress, EgressSetting | None]:
+        """The pods whose packets are followed, with the setting that masquerades these.
 
-        Rules are for ranges, so that one pod stands for all of its setting. With ipMasq each pod
-        has rules of its own.
+        Rules are for ranges, so one pod stands for all of its setting, unless each has its own.
         """
-        settings, pods = self._settings, self._pods(family)
-        chosen: dict[str, tuple[IPAddress, str]] = {}
+        pods = self._pods(family)
+        chosen: dict[IPAddress, EgressSetting | None] = {}
         for each in pods:
-            why = settings.why(each, OUTSIDE[each.version])
-            chosen.setdefault(f"{why} {each}" if why.startswith(EVERY_POD) else why, (each, why))
-        return {pod: why for pod, why in chosen.values() if why} or dict.fromkeys(pods[:1], "")
+            setting = self._settings.of(each, OUTSIDE[family])
+            if setting and (setting.is_for_each_pod or setting not in chosen.values()):
+                chosen[each] = setting
+        return chosen or dict.fromkeys(pods[:1])
 
     def _pods(self, family: int) -> list[IPAddress]:
         """The addresses of the node's pods that have their own netns."""

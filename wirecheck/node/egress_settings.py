@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
-from wirecheck.addresses import IPAddress, IPNetwork, network
+from wirecheck.addresses import IPAddress, IPNetwork, contains, network
 from wirecheck.network.plugins import calico
 from wirecheck.network.plugins.flannel import POD_NAMES
 from wirecheck.node.cni_configuration import in_force
@@ -30,8 +30,18 @@ SETS_OF_HOSTS = ("all-hosts-net", "all-tunnel-net")
 """Names of Calico's ipsets, behind `cali40` and `cali60`. They differ between versions."""
 
 MASQ_AGENT = "ip-masq-agent"
-EVERY_POD = "ipMasq"
-"""The setting of the CNI plugins bridge and ptp, with which each pod has rules of its own."""
+
+
+@dataclass(frozen=True)
+class EgressSetting:
+    """A setting or an agent with which a pod's packets are masqueraded."""
+
+    text: str
+    """`FLANNEL_IPMASQ=true in /run/flannel/subnet.env`."""
+    is_for_each_pod: bool = False
+    """Whether each pod has rules of its own, so that none stands for the others."""
+    may_exempt: bool = False
+    """Whether it may leave the packets alone, by a configuration that is not known."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +49,9 @@ class EgressSettings:
     """The settings that apply to the pods of one node."""
 
     seen: NodeSeen
-    files: Mapping[str, str]
 
-    def why(self, pod: IPAddress, outside: IPAddress) -> str:
-        """What says that the pod's packets to `outside` are masqueraded; empty if nothing does."""
+    def of(self, pod: IPAddress, outside: IPAddress) -> EgressSetting | None:
+        """The setting by which the pod's packets to `outside` are masqueraded, if there is one."""
         return (
             self._of_flannel(pod)
             or self._of_pools(pod, outside)
@@ -52,17 +61,17 @@ class EgressSettings:
 
     # flannel.
 
-    def _of_flannel(self, pod: IPAddress) -> str:
+    def _of_flannel(self, pod: IPAddress) -> EgressSetting | None:
         found = self._subnet.get("FLANNEL_SUBNET" if pod.version == 4 else "FLANNEL_IPV6_SUBNET")
         # k3s has flannel in its own process, and an option of its own for IPv6, off by default.
         applies = pod.version == 4 or self._has_flannel_pod
         if self._subnet.get("FLANNEL_IPMASQ") == "true" and applies and _within(pod, found or ""):
-            return f"FLANNEL_IPMASQ=true in {SUBNET}"
-        return ""
+            return EgressSetting(f"FLANNEL_IPMASQ=true in {SUBNET}")
+        return None
 
     @cached_property
     def _subnet(self) -> Mapping[str, str]:
-        lines = (self.files.get(SUBNET) or "").splitlines()
+        lines = (self.seen.files.get(SUBNET) or "").splitlines()
         return {name.strip(): value.strip() for name, _, value in (e.partition("=") for e in lines)}
 
     @property
@@ -79,13 +88,17 @@ class EgressSettings:
         """Whether the pools of Calico were read, or nothing depends on them."""
         return bool(self._pools) or self._has_ebpf_of_calico
 
-    def _of_pools(self, pod: IPAddress, outside: IPAddress) -> str:
-        found = [each for each in self._pools if _is_in(pod, each[1])]
+    def _of_pools(self, pod: IPAddress, outside: IPAddress) -> EgressSetting | None:
+        found = [each for each in self._pools if contains([each[1]], pod)]
         if not found or self._has_ebpf_of_calico:
-            return ""
+            return None
         name, _, is_masqueraded = max(found, key=lambda each: each[1].prefixlen)
-        is_inside = any(_is_in(outside, each) for _, each, _ in self._pools)
-        return f"natOutgoing of IPPool {name}" if is_masqueraded and not is_inside else ""
+        if not is_masqueraded or self._is_in_a_pool(outside):
+            return None
+        return EgressSetting(f"natOutgoing of IPPool {name}")
+
+    def _is_in_a_pool(self, address: IPAddress) -> bool:
+        return contains((range_ for _, range_, _ in self._pools), address)
 
     @cached_property
     def _pools(self) -> list[tuple[str, IPNetwork, bool]]:
@@ -107,8 +120,8 @@ class EgressSettings:
 
         felix fills the sets from the pools; sets of addresses of hosts have no address outside.
         """
-        is_masqueraded = any(_is_in(pod, each) for _, each, is_on in self._pools if is_on)
-        is_inside = any(_is_in(outside, each) for _, each, _ in self._pools)
+        is_masqueraded = contains((each for _, each, is_on in self._pools if is_on), pod)
+        is_inside = self._is_in_a_pool(outside)
         known = {
             "masq-ipam-pools src": is_masqueraded,
             **dict.fromkeys((f"{name} dst" for name in SETS_OF_POOLS), is_inside),
@@ -121,26 +134,26 @@ class EgressSettings:
     # The CNI configuration.
 
     @property
-    def _of_configuration(self) -> str:
+    def _of_configuration(self) -> EgressSetting | None:
+        """ipMasq of the CNI plugins bridge and ptp."""
         for each in in_force(self.seen.facts.cni) if self.seen.facts.cni else ():
             if each.ip_masq:
-                return f"{EVERY_POD} in {each.file}"
-        return ""
+                return EgressSetting(f"ipMasq in {each.file}", is_for_each_pod=True)
+        return None
 
     # Agents.
 
-    def _of_agents(self, pod: IPAddress, outside: IPAddress) -> str:
+    def _of_agents(self, pod: IPAddress, outside: IPAddress) -> EgressSetting | None:
         for each in self.seen.pods:
             families = (of for name, of in AGENTS.items() if each.name.startswith(name))
             if each.on_host_network and pod.version in next(families, ()):
                 return self._of_agent(each.name, outside)
-        return ""
+        return None
 
-    def _of_agent(self, name: str, outside: IPAddress) -> str:
+    def _of_agent(self, name: str, outside: IPAddress) -> EgressSetting | None:
         if not name.startswith(MASQ_AGENT) or self._exempt is None:
-            return f"{name} runs on the node"
-        is_exempt = any(_is_in(outside, each) for each in self._exempt)
-        return "" if is_exempt else f"ConfigMap {MASQ_AGENT}"
+            return EgressSetting(f"{name} runs on the node", may_exempt="masq-agent" in name)
+        return None if contains(self._exempt, outside) else EgressSetting(f"ConfigMap {MASQ_AGENT}")
 
     @cached_property
     def _exempt(self) -> tuple[IPNetwork, ...] | None:
@@ -152,12 +165,8 @@ class EgressSettings:
         return None
 
 
-def _is_in(address: IPAddress, range_: IPNetwork) -> bool:
-    return address.version == range_.version and address in range_
-
-
 def _within(address: IPAddress, text: str) -> bool:
     try:
-        return _is_in(address, network(text))
+        return contains([network(text)], address)
     except ValueError:
         return False
