@@ -79,6 +79,9 @@ class ServiceForwarding:
     """The plugin forwards Services if this setting is on."""
     device: str = ""
     """A sign that it forwards Services: the device exists, and no kube-proxy runs on the node."""
+    programs: tuple[str, ...] = ()
+    """Prefixes of the names of programs on pods' devices that exist only if it forwards Services.
+    """
     mode: str = ""
     """The mode of the plugin that forwards Services, if it has several: `eBPF`."""
 

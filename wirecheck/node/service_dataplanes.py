@@ -7,7 +7,7 @@ and priorities, and the rules of a program that no longer runs are never updated
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +16,7 @@ from wirecheck.addresses import address
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.network.plugin import CniPlugin
-from wirecheck.network.plugins import antrea, calico, kube_router
+from wirecheck.network.plugins import antrea, kube_router
 from wirecheck.network.registry import PLUGINS
 from wirecheck.node.dataplane import IP_VS, programmed_modes
 from wirecheck.node.iptables import Iptables
@@ -31,11 +31,6 @@ KUBE_ROUTER, ANTREA = kube_router.PLUGIN.name, antrea.PLUGIN.name
 ANTREA_DNAT = re.compile(r"^-A ANTREA-PREROUTING .*-j DNAT .*$", re.MULTILINE)
 """AntreaProxy with proxyAll. Without it, Antrea only forwards pods' connections, beside kube-proxy,
 which is a supported configuration."""
-SERVICE_PROGRAMS: Mapping[str, tuple[str, ...]] = {calico.PLUGIN.name: ("cali_tc_", "calico_tc_")}
-"""Names of the programs with which a plugin forwards Services, on the devices of pods.
-
-Cilium attaches its programs without the replacement, too.
-"""
 SHOWN = 5
 IMAGE = re.compile(r"(?:^|/)kube-proxy(?:[-:@]|$)")
 
@@ -114,11 +109,10 @@ class ServiceDataplanes:
         devices = {each.name for each in self.seen.host.interfaces}
         configured = self.seen.cluster.proxy_replacement
         for plugin in PLUGINS:
-            is_configured = plugin.name == configured
-            sign = self._sign_of(plugin, devices, is_configured=is_configured)
+            sign = self._sign_of(plugin, devices, is_configured=plugin.name == configured)
             if sign := sign or self._program_of(plugin):
                 yield ServiceDataplane(plugin.name, (sign,))
-        if not self._has_addresses_of_kube_router:
+        if not self._addresses_on(kube_router.PLUGIN.services.device):
             yield from self._ipvs_of_others
 
     def _sign_of(self, plugin: CniPlugin, devices: set[str], *, is_configured: bool) -> str:
@@ -143,15 +137,10 @@ class ServiceDataplanes:
         bound = sum(where in services for each in interfaces for where in each.addresses)
         return f"{plural(bound, 'address', 'addresses')} of Services on {device}" if bound else ""
 
-    @property
-    def _has_addresses_of_kube_router(self) -> bool:
-        return bool(self._addresses_on(kube_router.PLUGIN.services.device))
-
     def _program_of(self, plugin: CniPlugin) -> str:
         """A program on an interface of the node that forwards Services."""
-        prefixes = SERVICE_PROGRAMS.get(plugin.name, ())
         for each in self.seen.host.record.programs or ():
-            if prefixes and each.name.startswith(prefixes):
+            if each.name.startswith(plugin.services.programs):
                 device = self.seen.host.by_index.get(each.index)
                 return f"program {each.name} on {device.name if device else each.index}"
         return ""

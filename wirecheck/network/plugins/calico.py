@@ -25,7 +25,9 @@ PLUGIN = CniPlugin(
     # The eBPF dataplane sends the node's connections to Services through a pair of its own.
     own_devices=("vxlan.calico", "bpfin.cali", "bpfout.cali"),
     masquerade_chains=("cali-",),
-    services=ServiceForwarding(device="bpfout.cali", mode="eBPF"),
+    services=ServiceForwarding(
+        device="bpfout.cali", programs=("cali_tc_", "calico_tc_"), mode="eBPF"
+    ),
     object_names=frozenset({"calico-system"}),
     own_policies=True,
 )
