@@ -240,7 +240,7 @@ class NodeDns:
         servers = self.seen.cluster.dns.service_addresses
         if not servers:
             raise NotApplicable("the cluster has no usual DNS Service")
-        if servers and self.why_services_unused:
+        if self.why_services_unused:
             raise NotApplicable(self.why_services_unused)
         yield from self._host_lookups(servers)
 

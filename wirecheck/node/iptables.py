@@ -85,13 +85,14 @@ class Iptables:
     def may_lack_conditions(self, family: int, rules: Iterable[str]) -> str:
         """Why one of these rules may match less than is printed; empty if none does.
 
-        The listing is believed as a whole where it has ports and marks of Kubernetes' rules. A
-        newer version of iptables, in a container or statically linked, may have written others.
+        The listing as a whole is used if it has the ports and marks of Kubernetes' rules. A newer
+        version of iptables, in a container or statically linked, may have written other rules.
         """
         version = self._lossy[family]
         lines = (each.removeprefix(OF_NFT) for each in rules) if version else ()
         doubted = (each for each in lines if may_be_bare(each) and not is_kubernetes_rule(each))
-        if (rule := next(doubted, "")) == "":
+        rule = next(doubted, "")
+        if not rule:
             return ""
         return (
             f"iptables {version} does not print ports and marks that 1.8.8 or later wrote, and "

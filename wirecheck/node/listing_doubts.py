@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
+from wirecheck.dataplane.nftables.tables import PRIORITIES
+from wirecheck.node.nftables import FAMILIES, OTHER
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.iptables_doubts import NATIVE_MATCHES_SINCE, Doubts, numbers_of
 
-FAMILIES = {4: "ip", 6: "ip6"}
 HOOKS = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
 """The names of iptables' own base chains."""
 _LEGACY_REMARK = re.compile(r"# Warning: ip6?tables-legacy tables present, [^\n]*")
@@ -75,8 +76,8 @@ def _reasons(
 
 def _of_nft(seen: NodeSeen, family: int) -> str:
     """Why nft did not complete the listing, as a sentence; empty if it was not asked."""
-    for table in ("raw", "mangle", "nat", "filter"):
-        record = seen.facts.commands.get(f"nft-table {FAMILIES[family]} {table}")
+    for table in PRIORITIES:
+        record = seen.facts.commands.get(f"{OTHER} {FAMILIES[family]} {table}")
         if record is not None and (record.problem or record.status):
             problem = record.problem or f"exit status {record.status}"
             limits = " (limits: 20 s and 4 MiB)" if record.problem else ""
