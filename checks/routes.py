@@ -19,8 +19,8 @@ REFUSING_RULE = (
 )
 NO_ROUTE = (
     "Show it on {node}: `ip {family} route get {route_arguments}`, and all routes: `ip {family} "
-    "route show table all`. If there is no default route, add one: the node's own connections to "
-    "Services need a route before they are translated."
+    "route show table all`. Add a default route if the node has none: for the node's own "
+    "connections, the kernel looks up a route before it translates a Service's address."
 )
 
 
@@ -106,9 +106,9 @@ def no_overlap(node: Node) -> Findings:
 def no_blackholes(node: Node) -> Findings:
     """The node has a route to all pods, DNS replicas and Services, and none is a blackhole.
 
-    A blackhole route silently drops packets, and is easily overlooked in a list of routes. Rules
-    that refuse packets, those of single pods included, and routes to other nodes and API servers
-    count as well.
+    A blackhole route silently drops packets, and is easily overlooked in a list of routes. Routing
+    rules that refuse packets count as well, even those for single pods. So do routes to other nodes
+    and API servers.
 
     Except: a blackhole route for the node's own range, which some CNI plugins use for unassigned
     addresses; addresses that the node itself has (IPVS, NodeLocal DNSCache). Services without a

@@ -34,7 +34,7 @@ class Blackhole:
     """Ends with the address or the range."""
     route: Route | None
     sender: str = ""
-    """`Pod shop/web`; empty where it is so for the node's own packets."""
+    """`Pod shop/web`; empty for the node's own packets."""
     arguments: str = ""
     """What `ip route get` needs after the address, to show it for that sender."""
     inconclusive: str = ""
@@ -52,7 +52,7 @@ class Blackhole:
 
     @property
     def address(self) -> str:
-        """What to ask `ip route get` for."""
+        """The arguments of `ip route get` that show it: the address, with the sender's options."""
         return self.name.rpartition(" ")[2].partition("/")[0] + self.arguments
 
 
@@ -104,9 +104,9 @@ class RefusedSenders:
 
     @cached_property
     def _targets(self) -> tuple[tuple[str, IPAddress], ...]:
-        """DNS replicas, then a pod of each node, this one included: where DNAT leads to.
+        """DNS replicas and a pod of each node, this one included, which DNAT can forward to.
 
-        Behind them the pod ranges of other nodes, which may have no pods.
+        The pod ranges of other nodes follow, as these nodes may have no pods.
         """
         cluster = self.seen.cluster
         of_nodes = cluster.pod_index.by_node.values()
