@@ -110,9 +110,8 @@ def accept_connections(node: Node) -> Findings:
     Except: headless Services, because nothing forwards to their ports. Pods with packet filter
     rules in their network namespace, such as those of a mesh, and pods whose sockets are inside a
     sandbox or a virtual machine are inconclusive. Where the kernel module tcp_diag is not loaded,
-    an IPv6 socket at all addresses counts as accepting IPv4. If connections are made, one is
-    tried from the node: a refused one is evidence, and an accepted one shows that the port is
-    served.
+    an IPv6 socket at all addresses counts as accepting IPv4. If the run makes connections, one from
+    the node is tried: if it is refused, that is evidence; if it is accepted, the port is served.
 
     See: https://kubernetes.io/docs/tasks/debug/debug-application/debug-service/
     """

@@ -14,7 +14,7 @@ FIND = (
 IN_TABLE = (
     "The evidence is the rule that drops the packets. On {node}, `nft list table {table}` shows "
     "it. Find out who added it (firewalld, an agent, a person), and make that one accept the pod "
-    "network: what iptables accepts is asked again by every other nftables table."
+    "network: packets that iptables accepts still have to pass every other nftables table."
 )
 BANNED_IN_TABLE = (
     "If the ban is intended, nothing has to be done: waive the finding. Otherwise find the program "

@@ -117,9 +117,9 @@ def not_shadowed(node: Node) -> Findings:
     Except: port mappings for ports that no Service has, and pods of ServiceLB (k3s, RKE2), which
     forward to the Service. If kube-proxy's chain has the same priority as a third-party one, the
     kernel asks the chain first that was loaded last. The node does not show which one that is, so
-    the frontend is inconclusive. So is one behind a rule of another program's nftables table that
-    is not recognised, and every table whose rules were not read. Filters after DNAT are the subject
-    of firewall.forwards_pods.
+    the frontend is inconclusive. So is a frontend behind an unrecognised rule of another program's
+    nftables table, and every table whose rules were not read. firewall.forwards_pods covers filters
+    after DNAT.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
          https://kubernetes.io/docs/concepts/services-networking/service/

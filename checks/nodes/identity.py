@@ -48,8 +48,8 @@ def unique_identity(cluster: Cluster) -> Findings:
     between both.
 
     Except: a system UUID that all nodes share, or that is a manufacturer's placeholder. A system
-    UUID that only some nodes share is a warning, as it can be the fault of the hardware. What
-    flannel's annotations still say after another plugin replaced it.
+    UUID that only some nodes share is a warning, as it can be the fault of the hardware.
+    Annotations that flannel left behind when another plugin replaced it do not count.
 
     See: https://github.com/kubernetes/kubernetes/issues/51322
          https://github.com/flannel-io/flannel/issues/712

@@ -298,7 +298,7 @@ class NodeDns:
 
     def _lookups_at_replicas(self) -> Iterator[tuple[Pod, Lookup]]:
         if not self.seen.cluster.dns.replicas:
-            raise NotApplicable("there is no DNS replica, which dns.replicas_ready evaluates")
+            raise NotApplicable("there is no DNS replica; dns.replicas_ready reports that")
         for replica in self.seen.cluster.dns.replicas:
             for lookup in self._host_lookups(replica.addresses):
                 yield replica, lookup

@@ -56,7 +56,7 @@ class Egress:
     unread: tuple[str, ...]
     """nftables tables that were not read, and could masquerade them."""
     doubt: str = ""
-    """Why nothing may be wrong although no rule masquerades them."""
+    """Why it may be correct that no rule masquerades them."""
 
     @property
     def inconclusive(self) -> str:
@@ -206,5 +206,5 @@ def _in_chain(tables: list[Chains[Chain]], packet: ForwardedPacket) -> str:
 
 
 def _severity(egress: Egress) -> tuple[bool, bool]:
-    """What is certainly wrong comes first, what is right last."""
+    """Sorts failures first, then what is inconclusive, then what is correct."""
     return egress.answer is Masqueraded.YES, bool(egress.inconclusive)

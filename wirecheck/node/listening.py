@@ -73,7 +73,7 @@ class Listening:
                 yield self._without_listener(port, port.number, least_age)
 
     def _is_served(self, port: EndpointPort) -> bool:
-        """Whether a socket accepts connections there, or one from the node was accepted anyway."""
+        """Whether a socket accepts connections there, or one from the node was accepted."""
         return any(accepts(each, port) for each in self._sockets(port.pod)) or any(
             (each.source, each.address, each.port) == ("", str(port.address), port.number)
             and each.made

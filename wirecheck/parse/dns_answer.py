@@ -58,7 +58,7 @@ def _parsed(wire: bytes) -> Answer:
             truncated=bool(message.flags & dns.flags.TC),
         )
     except Exception as error:
-        # Each type of record has a decoder of its own, which raises what it likes.
+        # Each record type has its own decoder, and these raise exceptions of many types.
         why = str(error)[:200] or type(error).__name__
         raise ParseError(f"{len(wire)} bytes that are not a DNS response: {why}") from error
 

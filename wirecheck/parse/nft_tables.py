@@ -56,7 +56,7 @@ def _add(table: NftTable, item: Mapping[str, Any], has_elements: bool) -> None:
 
 
 def _changes(found: Mapping[str, Any], flags: list[str]) -> int:
-    """Nothing but 0 if rules or time change the set: NftSet.is_remembered."""
+    """Greater than 0 if rules or time change the set, as NftSet.is_remembered tests."""
     return max(int(found.get("timeout") or 0), int("dynamic" in flags))
 
 

@@ -19,9 +19,8 @@ DEEPEST = 20
 MOST_CHARACTERS = 1 << 20
 """As much as a ConfigMap may have."""
 
-
 LONGEST_NUMBER = 100
-"""Characters. In YAML 1.1 `1:1:1` is a number of base 60, which takes time by its square."""
+"""Characters. In YAML 1.1 `1:1:1` is a number of base 60, read in quadratic time."""
 
 _ODD_VALUES = (ValueError, OverflowError, TypeError, AttributeError, KeyError, IndexError)
 """What PyYAML raises for values that are not of their tag, and for keys that cannot be hashed."""

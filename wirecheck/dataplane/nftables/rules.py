@@ -56,7 +56,7 @@ class Translator:
         self.sets = sets
 
     def key_of(self, rules: NftRules) -> Hashable:
-        """Equal for chains of which the steps are: the same rules, with the same in their sets."""
+        """Equal for chains with equal steps: the same rules, and sets with the same elements."""
         return (self.family, rules, *map(self.sets.get, rules.sets))
 
     def steps(self, rules: Iterable[NftRule]) -> list[Step]:

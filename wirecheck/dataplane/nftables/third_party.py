@@ -69,7 +69,7 @@ class PacketTranslator:
         self.sets = sets
 
     def key_of(self, rules: NftRules) -> Hashable:
-        """Equal for chains of which the steps are: the same rules, with the same in their sets."""
+        """Equal for chains with equal steps: the same rules, and sets with the same elements."""
         texts = tuple(bytes(each.raw) for each in rules)
         used = (self.sets[name] for name in rules.sets if name in self.sets)
         content = tuple(json.dumps([each.name, each.timeout, each.elem]) for each in used)
