@@ -127,7 +127,7 @@ def test_what_cannot_be_is_refused(run, options):
     status, _, err = run(*options)
 
     assert status == 4
-    assert "no format 'pdf'" in err or "only one can be printed" in err
+    assert "unknown format 'pdf'" in err or "only one can be printed" in err
 
 
 def test_what_cannot_be_written_is_refused_before_anything_is_checked(run, tmp_path):

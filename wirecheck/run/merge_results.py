@@ -14,16 +14,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from wirecheck.catalogue.findings import Outcome
-from wirecheck.evaluation.verdict import (
-    REACHABLE,
-    FailOn,
-    counts,
-    exit_status,
-    spared_nodes,
-    verdict,
-)
+from wirecheck.evaluation.verdict import FailOn, counts, exit_status, spared_nodes, verdict
 from wirecheck.results.jsonl import ResultsError, read_results
-from wirecheck.results.ordering import worst
+from wirecheck.results.ordering import REACHABLE, worst
 from wirecheck.results.records import Coverage, ItemResult, Results, WaiverRecord
 from wirecheck.run.baseline import selection_of
 from wirecheck.run.merge_snapshots import NO_ACCESS_NOTES, RESULTS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import pytest
 
@@ -63,10 +63,12 @@ def test_a_problem_belongs_to_the_facts_of_its_stage_alone(fact: Fact) -> None:
     assert not any(document.problem_with(each) for each in others)
 
 
-class LeftOver(NamedTuple):
+@dataclass
+class LeftOver:
     """A deadline without the real one's alarm, which would end the tests."""
 
     seconds: float
+    has_stage: bool = False
 
     def left(self) -> float:
         return self.seconds

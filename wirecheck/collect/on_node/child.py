@@ -11,7 +11,7 @@ import signal
 import time
 from typing import Any, Callable, List, Tuple
 
-from wirecheck.collect.on_node.deadline import kill, kill_with_me
+from wirecheck.collect.on_node.deadline import kill, kill_with_me, starting
 from wirecheck.collect.on_node.regular_file import RefusedError
 
 MOST_BYTES = 64 << 20
@@ -28,13 +28,15 @@ def results(work: Callable[[Send], None], pause: float, end: float) -> Tuple[Lis
     more than MOST_BYTES.
     """
     reader, writer = os.pipe()
-    child = os.fork()
+    with starting():
+        child = os.fork()
+        if child:
+            os.setpgid(child, child)
+            kill_with_me(child)
     if child == 0:
         os.close(reader)
         _be_child(work, writer)
     os.close(writer)
-    os.setpgid(child, child)
-    kill_with_me(child)
     poll = select.poll()  # select() refuses descriptors above 1,023
     poll.register(reader, select.POLLIN)
     parts = []

@@ -9,7 +9,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from wirecheck.collect.on_node.bundled_tools import bundled, own_libraries
-from wirecheck.collect.on_node.deadline import Deadline, has_ended, kill, kill_with_me
+from wirecheck.collect.on_node.deadline import Deadline, has_ended, kill, kill_with_me, starting
 from wirecheck.collect.on_node.legacy_tables import are_empty
 from wirecheck.collect.on_node.nf_tables import IPTABLES, native_parts, table_names
 from wirecheck.collect.on_node.nft_tables import (
@@ -164,18 +164,19 @@ def _start(
             if each:
                 each()
 
-    child = subprocess.Popen(
-        argv,
-        executable=path,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=dict(ENVIRONMENT, **own_libraries(path)) if path else ENVIRONMENT,
-        cwd="/",
-        start_new_session=True,
-        preexec_fn=prepare,  # noqa: PLW1509 - the program has one thread
-    )
-    kill_with_me(child.pid)
+    with starting():
+        child = subprocess.Popen(
+            argv,
+            executable=path,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(ENVIRONMENT, **own_libraries(path)) if path else ENVIRONMENT,
+            cwd="/",
+            start_new_session=True,
+            preexec_fn=prepare,  # noqa: PLW1509 - the program has one thread
+        )
+        kill_with_me(child.pid)
     return child
 
 

@@ -3,8 +3,9 @@
 import os
 import signal
 import time
+from contextlib import contextmanager
 from types import FrameType
-from typing import Optional, Set
+from typing import Iterator, Optional, Set
 
 RAN_OUT = 71
 GRACE = 3.0
@@ -14,6 +15,8 @@ INTERVAL = 1.0
 MOST_ALARMS = 5
 
 _started: Set[int] = set()
+_starting = False
+_gives_up = False
 
 
 class HungError(BaseException):
@@ -40,9 +43,27 @@ class Deadline:
     def _ring(self, _number: int = 0, _frame: Optional[FrameType] = None) -> None:
         if self.has_stage:
             self._alarms += 1
+            if _starting and self._alarms == 1:
+                return
             if self._alarms > MOST_ALARMS:
                 give_up()
             raise HungError
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """A process is started and remembered: a signal in between takes effect afterwards.
+
+    Otherwise the process would outlive the program.
+    """
+    global _starting  # noqa: PLW0603 - a signal handler has no other place
+    _starting = True
+    try:
+        yield
+    finally:
+        _starting = False
+        if _gives_up:
+            give_up()
 
 
 def kill_with_me(group: int) -> None:
@@ -72,5 +93,9 @@ def has_ended(group: int) -> None:
 
 def give_up(_number: int = 0, _frame: Optional[FrameType] = None) -> None:
     """End the program at once, with everything that it started; a signal handler, too."""
+    global _gives_up  # noqa: PLW0603 - a signal handler has no other place
+    _gives_up = True
+    if _starting:
+        return
     kill_all()
     os._exit(RAN_OUT)

@@ -1,0 +1,69 @@
+"""A signal ends the program together with what it started, whenever it arrives."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from wirecheck.collect.on_node.deadline import RAN_OUT
+
+START = """
+import os, signal, subprocess, sys
+from wirecheck.collect.on_node import deadline
+
+ends = deadline.Deadline(60.0)
+ends.has_stage = True
+with deadline.starting():
+    child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    print(child.pid, flush=True)
+    os.kill(os.getpid(), signal.{signal})
+    deadline.kill_with_me(child.pid)
+{after}
+print("still here", flush=True)
+"""
+RINGS_AGAIN = """
+try:
+    os.kill(os.getpid(), signal.SIGALRM)
+except deadline.HungError:
+    deadline.kill_all()
+"""
+
+
+def has_ended(pid: int) -> bool:
+    """Whether the process ends; a killed one needs a moment, and here nobody may reap it."""
+    for _ in range(600):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            return True
+        if state in "ZX":
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT", "SIGPIPE"])
+def test_a_process_that_is_being_started_ends_with_the_program(name: str) -> None:
+    script = START.format(signal=name, after="")
+    done = subprocess.run(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == RAN_OUT
+    (pid,) = done.stdout.split()
+    assert has_ended(int(pid))
+
+
+def test_the_alarm_waits_until_the_process_can_be_ended() -> None:
+    script = START.format(signal="SIGALRM", after=RINGS_AGAIN)
+    done = subprocess.run(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, timeout=60, check=False
+    )
+
+    assert (done.returncode, done.stdout.split()[1:]) == (0, ["still", "here"])
+    pid = int(done.stdout.split()[0])
+    assert has_ended(pid)
