@@ -112,7 +112,7 @@ def test_a_file_that_never_opens_costs_its_own_pod_alone(
 
     hanging, writer = os.pipe()
     monkeypatch.setattr(pod_files, "_of_pod", of_pod)
-    monkeypatch.setattr(pod_files, "SECONDS", 0.3)
+    monkeypatch.setattr(pod_files, "SECONDS", 2.0)
 
     files = pod_files.read_all({"a": [1], "b": [2], "c": [3]}, seconds=30)
 
