@@ -28,8 +28,10 @@ _OUTER = {
     "PYTEST_CURRENT_TEST",
     "PYTEST_XDIST_TESTRUNUID",
     "PYTEST_XDIST_WORKER",
+    # Bytecode stays beside its source, where `Tree` removes what a mutant made stale.
+    "PYTHONPYCACHEPREFIX",
 }
-"""What a pytest that this runs in would tell the inner one."""
+"""What a pytest that this runs in would tell the inner one, and where compiled modules are."""
 
 
 class Status(IntEnum):
