@@ -69,6 +69,30 @@ def test_every_gate_does_the_same(pipeline):
     assert calls(pipeline) == [step.words[1:] for step in read_steps() if step.run]
 
 
+def test_every_action_is_pinned_to_a_commit():
+    """A tag can be moved to other code; the comment names it, for people and for Dependabot."""
+    root = CI.parent
+    files = [*CI.glob("*.yml"), *root.glob("action.y*ml"), *(root / ".github").rglob("*.y*ml")]
+    used = [
+        (path.name, line.strip())
+        for path in files
+        for line in path.read_text().splitlines()
+        if re.match(r"\s*(?:- )?uses:", line) and "uses: ./" not in line
+    ]
+
+    assert len(used) >= 6
+    pinned = re.compile(r"uses: [\w.-]+(?:/[\w.-]+)+@[0-9a-f]{40} # v\d+(\.\d+)*$")
+    assert [each for each in used if not pinned.search(each[1])] == []
+
+
+@pytest.mark.parametrize("pipeline", sorted(CI.glob("github*.yml")), ids=lambda path: path.name)
+def test_a_workflow_has_no_more_permissions_than_reading(pipeline):
+    workflow = yaml.safe_load(pipeline.read_text())
+
+    assert workflow["permissions"] == {"contents": "read"}
+    assert not any("permissions" in job for job in workflow["jobs"].values())
+
+
 @pytest.mark.parametrize("pipeline", sorted(CI.glob("github*.yml")), ids=lambda path: path.name)
 def test_github_would_take_it(pipeline, tmp_path):
     broken = tmp_path / "broken.yml"

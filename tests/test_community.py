@@ -43,6 +43,13 @@ IMAGE = re.compile(
     r"(?<![\w/.-])((?:[\w-]+\.)+[\w-]+(?::\d+)?(?:/[\w-]+)*/wirecheck)(?::([\w.-]+))?"
 )
 UNQUALIFIED = re.compile(r"(?:image:|value:|=)\s*(wirecheck)(?::([\w.-]+))?\s*$", re.MULTILINE)
+WHEEL = re.compile(r"wirecheck-([\w.]+)-py3-none-any\.whl")
+BY_NAME = re.compile(
+    r"(?:pipx?|uv(?: tool)?)\s+(?:install|run|wheel|download)\s+(?:--?\S+\s+)*"
+    r"['\"]?wirecheck(?![\w/.-])|\buvx\s+(?:--?\S+\s+)*wirecheck\b"
+    r"|\bWIRECHECK\s*[:=]\s*['\"]?wirecheck\b"
+)
+"""Installing from a registry, by the name of the project."""
 ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 
 
@@ -118,6 +125,52 @@ def test_every_address_of_a_person_is_one_of_the_file():
         "CODE_OF_CONDUCT.md": {PUBLISHING["conduct_contact"]},
     }
     assert len(ours) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "is_by_name"),
+    [
+        ("pip install wirecheck", True),
+        ("pip install --quiet 'wirecheck[mcp]'", True),
+        ("pipx install wirecheck==0.1.0", True),
+        ("uv tool install wirecheck", True),
+        ("uvx wirecheck demo", True),
+        ("WIRECHECK: wirecheck", True),
+        ("pip install .", False),
+        ("pip install '.[ansible]'", False),
+        ('pip install "$WIRECHECK"', False),
+        ("pipx install ./wheels/wirecheck-0.1.0-py3-none-any.whl", False),
+        ("pip install wirecheck-0.1.0-py3-none-any.whl", False),
+    ],
+)
+def test_an_installation_by_name_is_noticed(text: str, is_by_name: bool):
+    assert bool(BY_NAME.search(text)) == is_by_name
+
+
+def test_nothing_is_installed_by_a_name_that_is_not_published():
+    """As long as the name is free, anybody could publish something else under it."""
+    if not PUBLISHING["placeholders"]:
+        return
+    by_name = {
+        str(path.relative_to(ROOT)): found
+        for path in shipped()
+        # What is in the package advises people who have installed it: pip keeps that.
+        if path.suffix != ".py"
+        if (found := BY_NAME.findall(text_of(path)))
+    }
+
+    assert by_name == {}
+
+
+def test_a_wheel_that_is_named_is_the_one_of_this_version():
+    found = {
+        (str(path.relative_to(ROOT)), version)
+        for path in shipped()
+        for version in WHEEL.findall(text_of(path))
+    }
+
+    assert len(found) >= 5
+    assert {version for _, version in found} == {PROJECT["version"]}, found
 
 
 def test_nothing_else_names_the_repository_the_site_or_the_owner():
