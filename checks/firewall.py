@@ -21,6 +21,11 @@ BANNED_IN_TABLE = (
     "on {node} that adds the rule (`nft list table {table}` shows it), and remove the address from "
     "that program's list."
 )
+OF_PLUGIN = (
+    "Restart the agent of the CNI plugin, which adds the jump: `kubectl -n {cni_namespace} delete "
+    "pod {cni_pod}`. Until then no NetworkPolicy is enforced for the pods of {node}. Then find out "
+    "what flushed the built-in chains; `firewall-cmd --reload` does."
+)
 UNREAD = "the rules of further nftables tables were not read"
 SAME_VARIANT = (
     "Show the rules on {node}: `iptables-nft-save` and `ip6tables-nft-save`. Make the program that "
@@ -103,19 +108,50 @@ def forwards_dns(node: Node) -> Findings:
     facts=RULES,
 )
 def kubernetes_chains_called(node: Node) -> Findings:
-    """The built-in chains of table filter jump to kube-proxy's and the kubelet's chains.
+    """The built-in chains of table filter jump to the chains of Kubernetes and of the CNI plugin.
 
     A firewall reload can leave these chains in place but remove the jumps to them, so no packet
-    passes them any more.
+    passes them any more. Without the jump to the plugin's chain, no NetworkPolicy is enforced on
+    the node.
 
     Except: chains that do not exist or are empty, and chains in legacy iptables.
 
     See: https://github.com/rancher/rke2/issues/10469
          https://github.com/k3s-io/k3s/issues/7542
     """
-    for family, base, chain in node.firewall.missing_anchors:
+    for each in node.firewall.missing_anchors:
         yield Finding(
-            node.part(f"{family} {base}"), expected=f"a jump to {chain}", found="no such jump"
+            node.part(f"{each.family} {each.base}"),
+            expected=f"a jump to {each.chain}",
+            found="no such jump",
+            key=each.chain if each.is_plugins else "",
+            remedy=OF_PLUGIN if each.is_plugins else "",
+        )
+
+
+@check(
+    settles=ON_NODE,
+    remedy="Restart the CNI plugin's agent, which writes the rules of all pods again: `kubectl "
+    "-n {cni_namespace} delete pod {cni_pod}`. Read its log first: `kubectl -n {cni_namespace} "
+    "logs {cni_pod} --all-containers`. An agent that hangs keeps its pod Running.",
+    facts=[Fact.API, Fact.NETNS, Fact.PROCESSES, Fact.SERVICE_RULES],
+)
+def pod_interfaces(node: Node) -> Findings:
+    """Where rules are chosen by the pods' interfaces, there are rules for every pod's interface.
+
+    Calico and others send the packets of each pod to the rules of its policies by its interface,
+    and drop those of an interface that they do not know. The pod then reaches nothing, or is
+    reached by nobody, whatever its policies are. If the chain for a pod's interface is empty, its
+    policies are not enforced.
+
+    Except: nodes without such chains, pods on a bridge, and rules that only refuse some packets.
+
+    See: https://docs.tigera.io/calico/latest/reference/architecture/overview
+         https://github.com/projectcalico/calico/issues/4109
+    """
+    for each in node.dispatch_gaps:
+        yield Finding(
+            each.ref, expected=each.expected, found=each.found, evidence=each.rules, key=each.way
         )
 
 

@@ -142,6 +142,38 @@ def attached(node: Node) -> Findings:
 
 
 @check(
+    settles=ON_NODE,
+    remedy="Show what the pod has for its gateway, on {node}: `nsenter --net={netns} ip neighbour "
+    "show {gateway}`. If proxy ARP is off, switch it on: `sysctl -w "
+    "net/ipv4/conf/{device}/proxy_arp=1`; the CNI plugin's agent sets it when it starts: `kubectl "
+    "-n {cni_namespace} delete pod {cni_pod}`. If it is on, check that the node has a default "
+    "route: the kernel answers only for what it has a route to.",
+    facts=[Fact.NETNS, Fact.PROCESSES, Fact.SYSCTLS],
+)
+def gateway_answers(node: Node) -> Findings:
+    """Something answers for the gateway of every routed pod.
+
+    Calico and others give pods a gateway that no interface has, and the node answers for it by
+    proxy ARP. Without an answer the pod sends nothing at all, although its interface is up and its
+    address is correct.
+
+    Except: pods on a bridge or switch, pairs that are down or have no route (links.up,
+    links.attached), and plugins that answer with eBPF. A permanent neighbour entry in the pod
+    needs no answer.
+
+    See: https://docs.tigera.io/calico/latest/reference/faq#why-does-my-container-have-a-route-to-16925411
+         https://man7.org/linux/man-pages/man7/arp.7.html
+    """
+    for each in node.silent_gateways:
+        yield Finding(
+            each.ref,
+            expected=f"an answer for its gateway {each.gateway} on {each.device}",
+            found=each.found,
+            names={"device": each.device, "gateway": str(each.gateway)},
+        )
+
+
+@check(
     settles=LEFT_OVER,
     thresholds=(ORPHANS,),
     remedy="Show the link on {node}: `ip -d link show {device}`. If no container uses it, delete "

@@ -31,12 +31,19 @@ def to_every_node(node: Node) -> Findings:
     A missing route disconnects the pods of two nodes from each other. Tests from a third node do
     not notice it.
 
+    With Calico's VXLAN the routes to all running pods are evaluated instead: to the blocks of its
+    IP pools, and to single pods with an address of another node's block.
+
     Except: CNI plugins that forward without the node's routes, or rely on the cloud's routers, and
-    nodes that flannel has not set up yet.
+    nodes that flannel has not set up yet. A route whose gateway is no known node is not evaluated.
 
     See: https://github.com/flannel-io/flannel/issues/958
          https://github.com/flannel-io/flannel/issues/1036
     """
+    if node.assigns_blocks:
+        for each in node.misrouted_pods:
+            yield Finding(each, expected=each.expected, found=each.found, concerns=[each.peer])
+        return
     for peer in node.routes.peer_routes:
         if not peer.is_right:
             yield Finding(

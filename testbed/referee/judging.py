@@ -84,7 +84,7 @@ class Sight:
         firewall = self.node.firewall
         try:
             refused = [f"{each.what}: {each.rule}" for each in firewall.dropped(_sample())]
-            uncalled = [" ".join(each) for each in firewall.missing_anchors]
+            uncalled = [" ".join(each[:3]) for each in firewall.missing_anchors]
         except (FactMissingError, NotApplicable) as none:
             return (*self.disagreements, *([] if isinstance(none, NotApplicable) else [str(none)]))
         return (*self.disagreements, *refused, *uncalled)

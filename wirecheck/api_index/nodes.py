@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress
+from wirecheck.api_index.calico import CalicoVteps
 from wirecheck.api_index.grouping import grouped
 from wirecheck.api_index.node_addresses import all_addresses, node_ips, valid_addresses
 from wirecheck.api_index.node_kinds import kind_of
@@ -98,6 +99,12 @@ class NodeIndex:
     def vteps(self) -> Mapping[str, tuple[Vtep, ...]]:
         """The tunnel endpoints that each node announces, by the node's name."""
         return {name: tuple(vteps_of(node)) for name, node in self.by_name.items()}
+
+    @cached_property
+    def calico(self) -> Mapping[int, CalicoVteps]:
+        """Calico's tunnel endpoints of all nodes that take part, by family."""
+        nodes = {name: node for name, node in self.by_name.items() if _takes_part(node)}
+        return {family: CalicoVteps.of(nodes, family) for family in (4, 6)}
 
     @cached_property
     def announced(self) -> Mapping[int, AnnouncedEntries]:

@@ -8,7 +8,7 @@ test is made for every rule of every frontend.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 
@@ -17,6 +17,9 @@ from wirecheck.api_index.node_addresses import node_ips, pod_ranges
 from wirecheck.dataplane.proxy import DetectLocal, Mode, ProxyFacts
 from wirecheck.dataplane.table import Client
 from wirecheck.snapshot.objects.node import NodeObject
+
+WayOut = Callable[[str], str]
+"""Returns the device of the route to an address."""
 
 Intervals = tuple[tuple[int, int], ...]
 """Sorted, disjoint, not adjacent; both ends are included."""
@@ -112,6 +115,8 @@ class Clients:
     """All addresses of nodes and pods that are known, by family."""
     interfaces: frozenset[str] | None = None
     """The devices by which clients come in; None if that is not known."""
+    way_out: WayOut | None = field(default=None, compare=False)
+    """The device by which the node sends packets to an address, empty if that is not known."""
 
     @property
     def on_localhost(self) -> Clients:

@@ -17,7 +17,9 @@ from wirecheck.catalogue.registry import Threshold
 from wirecheck.dataplane.table import ServiceTable
 from wirecheck.network.plugin import CniPlugin
 from wirecheck.node import conditions
+from wirecheck.node.block_routes import BlockRoutes, MisroutedPods
 from wirecheck.node.boot_settings import BootSettings
+from wirecheck.node.calico_overlay import CalicoOverlay, is_in_force
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.node.cni import Cni
 from wirecheck.node.conntrack import Conntrack
@@ -41,6 +43,8 @@ from wirecheck.node.network_pods import NetworkDaemon, network_daemons_of
 from wirecheck.node.node_ports import NodePorts
 from wirecheck.node.overlay import Overlay
 from wirecheck.node.packet_drops import PacketDrops, packet_drops
+from wirecheck.node.pod_dispatch import DispatchGap, PodDispatch
+from wirecheck.node.pod_gateways import PodGateways, SilentGateway
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.policy_routing import PolicyRouting
 from wirecheck.node.port_mappings import PortMappings
@@ -272,6 +276,25 @@ class Node:
         """The routes of the node's own netns."""
         return NodeRoutes(self.seen, self.namespaces)
 
+    @property
+    def assigns_blocks(self) -> bool:
+        """Whether the plugin assigns blocks of its own pools to nodes, and joins them by VXLAN."""
+        return is_in_force(self.seen)
+
+    @property
+    def misrouted_pods(self) -> Iterator[MisroutedPods]:
+        """Pods of other nodes to which routes do not lead, where the plugin assigns blocks.
+
+        Raises NotApplicable where it assigns none, or the network between the nodes routes them.
+        """
+        return BlockRoutes(self.seen, self.routes).wrong
+
+    @property
+    def silent_gateways(self) -> Iterator[SilentGateway]:
+        """Gateways of routed pods for which nobody answers. Raises NotApplicable without pods."""
+        self.namespaces.require_own_netns()
+        return PodGateways(self.seen, self.namespaces).silent
+
     @cached_property
     def route_conflicts(self) -> RouteConflicts:
         """Routes that take packets away from Services, pods and other nodes."""
@@ -294,8 +317,9 @@ class Node:
 
     @cached_property
     def overlay(self) -> Overlay:
-        """flannel's VXLAN overlay."""
-        return Overlay(self.seen, self.namespaces, self.routes)
+        """The VXLAN overlay of Calico where it joins the nodes, otherwise flannel's."""
+        kind = CalicoOverlay if is_in_force(self.seen) else Overlay
+        return kind(self.seen, self.namespaces, self.routes)
 
     # Packet rules and connections.
 
@@ -308,6 +332,16 @@ class Node:
     def firewall(self) -> Firewall:
         """What the packet filter does to packets of pods."""
         return Firewall(self.seen, self.iptables, self.routes)
+
+    @property
+    def dispatch_gaps(self) -> Iterator[DispatchGap]:
+        """Pods' devices that the packet filter's chains for devices lack.
+
+        Raises NotApplicable without pods, and without rules.
+        """
+        self.namespaces.require_own_netns()
+        where = PodDispatch(self.seen, self.namespaces, self.firewall, self.routes)
+        return where.gaps
 
     @cached_property
     def source_bans(self) -> SourceBans:

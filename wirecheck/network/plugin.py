@@ -127,6 +127,10 @@ class CniPlugin:
     """Prefixes of the names of the programs that it attaches to pods' and tunnel devices."""
     masquerade_chains: tuple[str, ...] = ()
     """Name prefixes of the iptables chains with its masquerade rules."""
+    filter_chains: tuple[tuple[str, str], ...] = ()
+    """The chains of its policies in table filter, each with the built-in chain that calls it."""
+    nftables_filter: tuple[str, str] = ("", "")
+    """The nftables table that has these chains instead, and what their names begin with there."""
     services: ServiceForwarding = ServiceForwarding()
     kernel_macs: KernelMacs | None = None
     own_policies: bool = False

@@ -22,6 +22,7 @@ from wirecheck.api_index.node_addresses import pod_ranges
 from wirecheck.api_index.node_kinds import kind_of, why_left_out
 from wirecheck.api_index.nodes import NodeIndex
 from wirecheck.api_index.pod import Pod
+from wirecheck.api_index.pod_blocks import PodBlock, pod_blocks_of
 from wirecheck.api_index.pods import PodIndex
 from wirecheck.api_index.readable import readable
 from wirecheck.api_index.service import ServiceKey, cluster_ips, service_key
@@ -189,6 +190,11 @@ class ClusterSeen:
     def pod_index(self) -> PodIndex:
         """The pods by node and by address."""
         return PodIndex(self.api, self.index.helper_pods)
+
+    @cached_property
+    def pod_blocks(self) -> tuple[PodBlock, ...]:
+        """The addresses of running pods in small blocks."""
+        return pod_blocks_of(self.pod_index.by_address)
 
     # Services.
 

@@ -24,7 +24,7 @@ from wirecheck.node.iptables import Iptables
 from wirecheck.node.missing_tools import BOUND_BY_IPVS
 from wirecheck.node.nftables import kube_proxy_tables, other_tables
 from wirecheck.node.seen import NodeSeen
-from wirecheck.node.ways_in import ways_in
+from wirecheck.node.ways_in import WaysOut, ways_in
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.ipset import parse_ipset_save
 
@@ -249,7 +249,7 @@ def _clients(seen: NodeSeen, facts: ProxyFacts, iptables: Iptables) -> Clients:
     local = {*map(str, seen.host.addresses), str(LOCALHOST)}
     known = seen.cluster.known_spans
     clients = clients_of(seen.object, facts, local, {*own, str(LOCALHOST)}, known)
-    clients = replace(clients, interfaces=ways_in(seen))
+    clients = replace(clients, interfaces=ways_in(seen), way_out=WaysOut(seen).device_to)
     if facts.mode is not Mode.IPTABLES:
         return clients
     apart = apart_on_localhost(iptables.dump(iptables.rules[4]))

@@ -19,6 +19,12 @@ from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket, refusal_
 from wirecheck.dataplane.rules.ruleset import Stage
 from wirecheck.dataplane.table import table_in
 from wirecheck.network.plugin import Attachment
+from wirecheck.node.anchors import (
+    MissingAnchor,
+    anchors_in_iptables,
+    missing_in_nftables,
+    plugins_of,
+)
 from wirecheck.node.host_port_rules import NFT_LISTINGS
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.nftables import has_listings, kube_proxy_tables, other_tables, table_names
@@ -27,12 +33,6 @@ from wirecheck.node.routes import NodeRoutes
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.iptables import IptablesDump, parse_rule
-
-ANCHORS = {
-    "KUBE-FORWARD": ("FORWARD",),
-    "KUBE-FIREWALL": ("INPUT", "OUTPUT"),
-}
-"""Chains of kube-proxy and the kubelet in table filter, and the base chains that call them."""
 
 VARIANTS = ("nft", "legacy")
 OTHERS = {"ufw-before-forward": "ufw", "FORWARD_direct": "firewalld", "FWD_public": "firewalld"}
@@ -227,17 +227,19 @@ class Firewall:
         return PodPackets(self.seen, self.routes)
 
     @property
-    def missing_anchors(self) -> Iterator[tuple[str, str, str]]:
-        """(family, base chain, chain) of Kubernetes' chains that exist and are not called."""
+    def missing_anchors(self) -> Iterator[MissingAnchor]:
+        """The chains of Kubernetes and of the CNI plugin that exist and are not called."""
+        plugins, tables = plugins_of(self.seen), self.other_tables
+        yield from missing_in_nftables(plugins, tables)
+        anchors = tuple(anchors_in_iptables(plugins, tables))
         for each in self._any_table_filters():
-            for chain, bases in ANCHORS.items():
+            for base, chain, is_plugins in anchors:
                 found = each.dump.chain("filter", chain)
                 # An older system left those of the legacy variant; kube_proxy checks report them.
                 if found is None or not found.rules or each.is_legacy:
                     continue
-                for base in bases:
-                    if not each.calls(base, chain):
-                        yield f"IPv{each.family}", base, chain
+                if not each.calls(base, chain):
+                    yield MissingAnchor(f"IPv{each.family}", base, chain, is_plugins)
 
     def _any_table_filters(self) -> tuple[TableFilter, ...]:
         if not self.table_filters:

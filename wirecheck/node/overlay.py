@@ -1,6 +1,7 @@
 """flannel's VXLAN overlay on one node: its device, and its entries for the other nodes.
 
-What the nodes announce, and which entries follow from it, is in `api_index.vteps`.
+What the nodes announce, and which entries follow from it, is in `api_index.vteps`. Calico's
+overlay is in `calico_overlay`.
 """
 
 from __future__ import annotations

@@ -145,6 +145,10 @@ class Routing:
             if all(map(_is_simple, rules))
         }
 
+    def is_by_destination(self, family: int) -> bool:
+        """Return whether the route depends on a packet's destination alone."""
+        return family in self._simple
+
     def _first_of(
         self, steps: Sequence[Step], target: IPAddress, longest: int
     ) -> tuple[Route | None, Rule | None]:

@@ -196,8 +196,13 @@ class Conditions:
         self.sources.append(SourceTest("packet", text, option.negated))
         return True
 
+    def reverse_path(self, _: Option) -> bool:
+        """--invert of rpfilter: a client's packet comes in by the device of the route to it."""
+        self._only_if(holds=False)
+        return True
+
     def always(self, option: Option) -> bool:
-        """A match that counts packets and matches all of them."""
+        """A match, or an option of one, that all packets of clients match."""
         return not option.negated
 
     def _only_if(self, holds: bool) -> None:
@@ -242,6 +247,11 @@ READERS: dict[tuple[str, str], Callable[[Conditions, Option], bool]] = {
     ("set", "--match-set"): Conditions.match_set,
     **{("ipvs", name): Conditions.virtual_server for name in ("--vaddr", "--vproto", "--vport")},
     ("nfacct", "--nfacct-name"): Conditions.always,
+    ("rpfilter", "--invert"): Conditions.reverse_path,
+    **{
+        ("rpfilter", name): Conditions.always
+        for name in ("--loose", "--validmark", "--accept-local")
+    },
     **{(name, "--sport"): Conditions.of_packet for name in ("tcp", "udp", "sctp")},
     ("multiport", "--sports"): Conditions.of_packet,
     # Always behind `-p icmp`: no packet to a Service is one.

@@ -32,6 +32,8 @@ class Consulted:
     chains: set[ChainKey] = field(default_factory=set)
     tests: set[tuple[SourceTest, ...]] = field(default_factory=set)
     """Conditions on the source."""
+    way_out: bool = False
+    """Whether a rule asked for the device by which the packet leaves."""
     translated: dict[Translated, RuleText | None] = field(default_factory=dict)
     """Connections after DNAT, each with the rule that refuses it, if there is one."""
 

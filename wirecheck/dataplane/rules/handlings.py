@@ -9,7 +9,7 @@ from msgspec import structs
 
 from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.clients import Intervals, difference, joined, ranges
-from wirecheck.dataplane.rules.flows import Result
+from wirecheck.dataplane.rules.flows import Result, is_refused
 from wirecheck.dataplane.rules.masquerading import ByMark
 from wirecheck.dataplane.rules.sources import Region, Regions
 from wirecheck.dataplane.table import Client, Handling, Masquerade, RuleText, Verdict
@@ -18,6 +18,9 @@ EVEN = 1e-4
 """Shares nearer than this part to 1/n are even: probabilities are kept in units of 2^-31."""
 
 ENDS = frozenset({Verdict.DROP, Verdict.REJECT})
+
+TOO_MANY = "its rules distinguish too many kinds of clients"
+MOST_EVIDENCE = 8
 
 
 class Masquerading(NamedTuple):
@@ -53,8 +56,7 @@ def handlings_of(
     made: dict[tuple[int, ...], Handling] = {}
     by_client: dict[Client, list[tuple[Region, Handling]]] = {}
     for bit, region in enumerate(regions.regions):
-        ways = (results for clients, results in sent if clients >> bit & 1)
-        own = [each for results in ways for each in results if each.flow.sources >> bit & 1]
+        own = _results_of(sent, bit)
         key = tuple(map(id, own))
         if key not in made:
             made[key] = _handling(own, masquerading, protocol)
@@ -65,6 +67,32 @@ def handlings_of(
         )
         for client, parts in by_client.items()
     }
+
+
+def _results_of(sent: Sequence[Sent], bit: int) -> list[Result]:
+    """The results for the clients of one region."""
+    ways = (results for clients, results in sent if clients >> bit & 1)
+    return [each for results in ways for each in results if each.flow.sources >> bit & 1]
+
+
+def handlings_of_ways(
+    sent: Sequence[Sent], regions: Regions, masquerading: Masquerading, protocol: str
+) -> dict[Client, Handling]:
+    """One handling for each kind of client, where each result may concern some of its clients."""
+    return {
+        region.client: _alike(_results_of(sent, bit), masquerading, protocol)
+        for bit, region in enumerate(regions.regions)
+    }
+
+
+def _alike(results: list[Result], masquerading: Masquerading, protocol: str) -> Handling:
+    """The handling of results that differ by third-party refusals only, without a backend."""
+    own = [each for each in results if not (each.third_party and is_refused(each))] or results
+    verdicts = {each.verdict for each in own}
+    if len(verdicts) < 2 and Verdict.FORWARD not in verdicts:
+        return _handling(own, masquerading, protocol)
+    evidence = tuple(dict.fromkeys(each.rules for each in own))[:MOST_EVIDENCE]
+    return Handling(Verdict.NOT_UNDERSTOOD, reason=TOO_MANY, evidence=evidence)
 
 
 def _of_kind(

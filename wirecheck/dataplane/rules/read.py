@@ -13,11 +13,11 @@ from wirecheck.dataplane.rules.cache import RuleCache
 from wirecheck.dataplane.rules.dependencies import Consulted, Dependencies, Translated
 from wirecheck.dataplane.rules.engine import RuleEngine, Shared
 from wirecheck.dataplane.rules.flows import REFUSED, Flow, Result, is_refused, merged
-from wirecheck.dataplane.rules.handlings import Sent, handlings_of
+from wirecheck.dataplane.rules.handlings import Sent, handlings_of, handlings_of_ways
 from wirecheck.dataplane.rules.ruleset import Ruleset, Stage
 from wirecheck.dataplane.rules.service_connections import ServiceConnections
-from wirecheck.dataplane.rules.sources import MOST_REGIONS, NeedsSplitError, Regions
-from wirecheck.dataplane.rules.steps import Packet
+from wirecheck.dataplane.rules.sources import NeedsSplitError, Regions
+from wirecheck.dataplane.rules.steps import IN, Packet
 from wirecheck.dataplane.table import (
     SAME_PRIORITY,
     Client,
@@ -123,23 +123,42 @@ def _handlings(
         try:
             sent = _sent(ruleset, packet, regions, consulted)
         except NeedsSplitError as needed:
-            regions = regions.split(needed.test)
-            if len(regions.regions) > MOST_REGIONS:
-                reason = "its rules distinguish too many kinds of clients"
-                obscure = Handling(Verdict.NOT_UNDERSTOOD, reason=reason)
-                return dict.fromkeys(base.by_client, obscure), None
+            test = needed.test
+            tests = ruleset.interfaces_beside(test) if test.kind == IN else (test,)
+            regions = regions.split(*tests)
+            if regions.are_too_many:
+                return _followed_both_ways(ruleset, packet, base), None
             continue
         break
     has_policies = not ruleset.owner
     found = handlings_of(sent, regions, ruleset.masquerading, packet.protocol, has_policies)
     if not packet.is_local:
         found = _not_local(found)
-    if regions is not base:
+    if regions is not base or consulted.way_out:
         return found, None
     return found, _dependencies(ruleset, regions, consulted, sent)
 
 
-def _sent(ruleset: Ruleset, packet: Packet, regions: Regions, consulted: Consulted) -> list[Sent]:
+def _followed_both_ways(
+    ruleset: Ruleset, packet: Packet, regions: Regions
+) -> dict[Client, Handling]:
+    """The handling of each kind of client, without telling its clients apart.
+
+    It is known if the Service has no backend on any way, and all ways that no third-party policy
+    ends are alike.
+    """
+    sent = _sent(ruleset, packet, regions, Consulted(), both_ways=True)
+    return handlings_of_ways(sent, regions, ruleset.masquerading, packet.protocol)
+
+
+def _sent(
+    ruleset: Ruleset,
+    packet: Packet,
+    regions: Regions,
+    consulted: Consulted,
+    *,
+    both_ways: bool = False,
+) -> list[Sent]:
     """The results for packets that arrive at the node, and for the node's own packets."""
     node = regions.by_client.get(Client.NODE, 0)
     onward = ruleset.to_node if packet.is_local else ruleset.through_node
@@ -155,7 +174,9 @@ def _sent(ruleset: Ruleset, packet: Packet, regions: Regions, consulted: Consult
         for at, stage in enumerate(stages):
             if not flows:
                 break
-            question = ServiceConnections(packet, regions, stage.chains, consulted)
+            question = ServiceConnections(
+                packet, regions, stage.chains, consulted, both_ways=both_ways
+            )
             engine = RuleEngine(question, stage.chains, consulted, shared=shared, everybody=clients)
             flows = _through(stage, engine, flows)
             if engine.results:

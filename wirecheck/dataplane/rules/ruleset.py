@@ -13,7 +13,7 @@ from wirecheck.dataplane.rules.chains import Chain, Chains
 from wirecheck.dataplane.rules.dependencies import Translated
 from wirecheck.dataplane.rules.handlings import Masquerading
 from wirecheck.dataplane.rules.post_dnat import refusal
-from wirecheck.dataplane.rules.steps import Packet
+from wirecheck.dataplane.rules.steps import IN, Packet, SourceTest
 from wirecheck.dataplane.table import Frontend, RuleText
 
 
@@ -131,6 +131,23 @@ class Ruleset:
     def node_ports(self) -> tuple[Frontend, ...]:
         """The node ports among them."""
         return tuple(each for each in self.named if not each.address)
+
+    def interfaces_beside(self, test: SourceTest) -> tuple[SourceTest, ...]:
+        """This condition on the input interface, and all others in chains that have it.
+
+        A plugin with a rule for each pod's interface has them in few chains.
+        """
+        return self._interfaces.get(test.name, (test,))
+
+    @cached_property
+    def _interfaces(self) -> Mapping[str, tuple[SourceTest, ...]]:
+        found: dict[str, dict[str, SourceTest]] = {}
+        for chains in self.chains.values():
+            for chain in chains.all.values():
+                tests = {e.name: e for s in chain.steps for e in s.sources if e.kind == IN}
+                for name in tests:
+                    found.setdefault(name, {}).update(tests)
+        return {name: tuple(beside.values()) for name, beside in found.items()}
 
     @cached_property
     def hooks(self) -> tuple[object, ...]:

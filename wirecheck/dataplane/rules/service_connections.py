@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -13,20 +13,29 @@ from wirecheck.dataplane.rules.dependencies import Consulted
 from wirecheck.dataplane.rules.engine import Flows, OfPacket
 from wirecheck.dataplane.rules.flows import apart, has_marks, marked_otherwise, with_own_mark
 from wirecheck.dataplane.rules.sources import NeedsSplitError, Regions
-from wirecheck.dataplane.rules.steps import Jump, Packet, SetMark, SourceTest, Step
+from wirecheck.dataplane.rules.steps import OUT, Jump, Packet, SetMark, SourceTest, Step
+
+LOOPBACK = "lo"
 
 
 class ServiceConnections(OfPacket):
     """New connections of all kinds of clients to one destination.
 
     The sources of a flow are a set of clients, see `sources.py`. Raises NeedsSplitError where a
-    rule treats clients differently that `regions` takes for one.
+    rule treats clients differently that `regions` takes for one; with `both_ways` these clients
+    are followed as if they matched the rule, and as if they did not.
     """
 
     returning_apart = True
 
     def __init__(
-        self, packet: Packet, regions: Regions, chains: Chains[Any], consulted: Consulted
+        self,
+        packet: Packet,
+        regions: Regions,
+        chains: Chains[Any],
+        consulted: Consulted,
+        *,
+        both_ways: bool = False,
     ) -> None:
         self.packet = packet
         self.concerns = partial(concerns, packet)
@@ -34,6 +43,7 @@ class ServiceConnections(OfPacket):
         self.everybody = regions.all
         self._chains = chains
         self._consulted = consulted
+        self._both_ways = both_ways
 
     def split(self, step: Step, flows: Flows) -> tuple[Flows, Flows]:
         """The clients that match, and the others."""
@@ -47,6 +57,8 @@ class ServiceConnections(OfPacket):
         except NeedsSplitError:
             if self._is_idle(step):
                 return [], flows
+            if self._both_ways:
+                return flows, flows
             raise
         if step.recalls and matched:
             # After a random choice it is too late: the client may have another backend already.
@@ -61,8 +73,11 @@ class ServiceConnections(OfPacket):
     def _split(self, step: Step, flows: Flows) -> tuple[Flows, Flows]:
         mask = self.regions.all
         if step.sources:
-            mask = self.regions.matching(step.sources)
-            self._consulted.tests.add(step.sources)
+            sources = self._without_way_out(step.sources)
+            if sources is None:
+                return [], flows
+            mask = self.regions.matching(sources)
+            self._consulted.tests.add(sources)
         if mask == self.regions.all and not step.marks and step.probability == 1.0:
             return flows, []
         matched, others = [], []
@@ -80,6 +95,26 @@ class ServiceConnections(OfPacket):
                 matched.append(replace(flow, sources=hit, weight=weight * step.probability))
                 others.append(replace(flow, sources=hit, weight=weight * (1 - step.probability)))
         return matched, others
+
+    def _without_way_out(self, sources: tuple[SourceTest, ...]) -> tuple[SourceTest, ...] | None:
+        """The conditions but for those on the device by which the packet leaves, where it is known.
+
+        None if the packet leaves by another device.
+        """
+        if not any(each.kind == OUT for each in sources) or not (device := self._way_out):
+            return sources
+        self._consulted.way_out = True
+        if any(each.names_device(device) is each.negated for each in sources if each.kind == OUT):
+            return None
+        return tuple(each for each in sources if each.kind != OUT)
+
+    @cached_property
+    def _way_out(self) -> str:
+        """The device of the route to the destination; empty if it is not known."""
+        if self.packet.is_local:
+            return LOOPBACK
+        way_out = self.regions.clients.way_out
+        return way_out(self.packet.address) if way_out else ""
 
     def _with_known_marks(self, step: Step, flows: Flows) -> Flows:
         """The flows, with own addresses apart where the step treats their marks differently."""

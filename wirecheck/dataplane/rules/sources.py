@@ -4,19 +4,33 @@ The engine follows all kinds of clients at once; the set of those that match a r
 integer, at first with one bit for each kind. If a rule's range cuts through a kind, or a rule has
 an unrecognised condition, `NeedsSplitError` names the condition. The engine then starts
 again with that kind in two parts, so that only the few frontends with such rules pay for them.
+
+A packet comes in by one interface. Where the node's interfaces are known, each region has those by
+which its packets may come in, so that rules for 100 interfaces make about 100 regions of a kind,
+and not two to the power of 100.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from wirecheck.addresses import network
 from wirecheck.dataplane.clients import Clients, Intervals, difference, intersection, intervals
-from wirecheck.dataplane.rules.steps import SourceTest
+from wirecheck.dataplane.rules.steps import IN, SourceTest
 from wirecheck.dataplane.table import Client
 
 MOST_REGIONS = 512
-"""If a frontend's rules split clients into more regions, the frontend is inconclusive."""
+"""If a frontend's rules split clients into more regions, they are no longer told apart.
+
+The interfaces do not count: a node may have a few hundred pods.
+"""
+
+MOST_OF_ALL = 4_096
+"""The same with the interfaces."""
+
+MOST_KEPT = 64
+"""Splits that are kept for the next frontend: most are the same for many."""
 
 
 class NeedsSplitError(Exception):
@@ -33,7 +47,9 @@ class Region(NamedTuple):
     client: Client
     spans: Intervals
     conditions: frozenset[str]
-    """The unrecognised conditions that they are assumed to match."""
+    """The unrecognised conditions that they are assumed to match, and those on their interface."""
+    interfaces: frozenset[str] | None = None
+    """The interfaces by which they may come in; None if the node's interfaces are not known."""
 
 
 class Regions:
@@ -53,12 +69,14 @@ class Regions:
         }
         self.kinds = tuple(self.by_client)
         self._masks: dict[tuple[SourceTest, ...], int] = {(): self.all}
+        self._finer: dict[tuple[SourceTest, ...], Regions] = {}
 
     @classmethod
     def of(cls, family: int, clients: Clients) -> Regions:
         """One region for each kind of client."""
         regions = tuple(
-            Region(client, spans, frozenset()) for client, spans in clients.of(family).items()
+            Region(client, spans, frozenset(), clients.interfaces)
+            for client, spans in clients.of(family).items()
         )
         return cls(family, clients, regions, frozenset())
 
@@ -85,10 +103,10 @@ class Regions:
             mask = self._from_network(test)
         elif test.kind == "local":
             mask = self.by_client.get(Client.NODE, 0)
-        elif test.kind == "interface" and self._is_known(test.value):
+        elif test.kind == IN and self._is_known(test.value):
             own = test.value in (self.clients.local_interface, self.clients.local_interface + "+")
             mask = self.by_client.get(Client.POD, 0) if own else 0
-        elif test.kind == "interface" and self._is_unused(test.value):
+        elif test.kind == IN and self._is_unused(test):
             mask = 0
         else:
             mask = self._assumed(test)
@@ -109,10 +127,10 @@ class Regions:
         own = self.clients.local_interface
         return interface == "lo" or (bool(own) and interface in (own, own + "+"))
 
-    def _is_unused(self, interface: str) -> bool:
+    def _is_unused(self, test: SourceTest) -> bool:
         """Whether no client comes in there: docker0, or a device that the node does not have."""
         known = self.clients.interfaces
-        return known is not None and not interface.endswith("+") and interface not in known
+        return known is not None and not any(map(test.names_device, known))
 
     def _assumed(self, test: SourceTest) -> int:
         name = test.name
@@ -120,10 +138,29 @@ class Regions:
             raise NeedsSplitError(test)
         mask = sum(1 << bit for bit, each in enumerate(self.regions) if name in each.conditions)
         # The node's own packets have no input interface.
-        return mask & ~self.by_client.get(Client.NODE, 0) if test.kind == "interface" else mask
+        return mask & ~self.by_client.get(Client.NODE, 0) if test.kind == IN else mask
 
-    def split(self, test: SourceTest) -> Regions:
-        """The same clients in finer regions, in which `test` has an answer."""
+    @property
+    def are_too_many(self) -> bool:
+        """Whether rules distinguish more clients than can be followed."""
+        if len(self.regions) <= MOST_REGIONS:
+            return False
+        others = {(each.client, each.spans, _others(each.conditions)) for each in self.regions}
+        return len(others) > MOST_REGIONS or len(self.regions) > MOST_OF_ALL
+
+    def split(self, *tests: SourceTest) -> Regions:
+        """The same clients in finer regions, in which `tests` have answers."""
+        finer = self._finer.get(tests)
+        if finer is None:
+            finer = self
+            for test in tests:
+                if test.name not in finer.conditions:
+                    finer = finer._split(test)
+            if len(self._finer) < MOST_KEPT:
+                self._finer[tests] = finer
+        return finer
+
+    def _split(self, test: SourceTest) -> Regions:
         if test.kind == "network":
             wanted = intervals(map(network, test.value.split(",")))
             pieces = tuple(
@@ -136,10 +173,37 @@ class Regions:
                 if spans
             )
             return Regions(self.family, self.clients, pieces, self.conditions)
-        name = test.name
-        assumed = tuple(
-            region._replace(conditions=conditions)
-            for region in self.regions
-            for conditions in (region.conditions, region.conditions | {name})
-        )
-        return Regions(self.family, self.clients, assumed, self.conditions | {name})
+        parts = _by_interface if self._has_interfaces(test) else _assumed_both_ways
+        assumed = tuple(part for region in self.regions for part in parts(region, test))
+        return Regions(self.family, self.clients, assumed, self.conditions | {test.name})
+
+    def _has_interfaces(self, test: SourceTest) -> bool:
+        return test.kind == IN and self.clients.interfaces is not None
+
+
+def _assumed_both_ways(region: Region, test: SourceTest) -> Iterator[Region]:
+    yield region
+    yield region._replace(conditions=region.conditions | {test.name})
+
+
+def _by_interface(region: Region, test: SourceTest) -> Iterator[Region]:
+    """The parts of a region that come in by one of the interfaces of a rule, and by others.
+
+    The part that matches no rule's interface stays even if rules name all interfaces: it stands
+    for clients that none of them concerns.
+    """
+    if region.client is Client.NODE or region.interfaces is None:
+        # The node's own packets have no input interface.
+        yield region
+        return
+    there = frozenset(filter(test.names_device, region.interfaces))
+    left = region.interfaces - there
+    if left or not region.conditions:
+        yield region._replace(interfaces=left)
+    if there:
+        yield region._replace(interfaces=there, conditions=region.conditions | {test.name})
+
+
+def _others(conditions: Iterable[str]) -> frozenset[str]:
+    """The conditions on more than the interface."""
+    return frozenset(each for each in conditions if not each.startswith(f"{IN} "))

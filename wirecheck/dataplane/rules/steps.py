@@ -30,6 +30,10 @@ class Packet(Struct, frozen=True, gc=False):
 Test = Callable[[Packet], bool]
 
 
+IN, OUT = "interface", "output"
+"""The kinds of conditions on the device by which a packet comes in, and leaves."""
+
+
 class SourceTest(Struct, frozen=True, gc=False):
     """A condition that matches some clients and not others.
 

@@ -10,6 +10,14 @@ from wirecheck.network.plugin import (
     ServiceForwarding,
 )
 
+VXLAN_DEVICES = {4: "vxlan.calico", 6: "vxlan-v6.calico"}
+"""Its tunnel devices by family."""
+
+FILTER_CHAINS = (("cali-FORWARD", "FORWARD"), ("cali-INPUT", "INPUT"), ("cali-OUTPUT", "OUTPUT"))
+"""The chains of felix, and the built-in chains of table filter that call them."""
+NFTABLES_FILTER = ("calico", "filter-")
+"""With its nftables dataplane: `filter-cali-FORWARD` in table calico, called by filter-FORWARD."""
+
 PLUGIN = CniPlugin(
     name="Calico",
     recognised_by=Recognition(
@@ -23,8 +31,10 @@ PLUGIN = CniPlugin(
     programs=("cali_", "calico_", "conntrack_cleanup"),
     pod_interfaces=("cali",),
     # The eBPF dataplane sends the node's connections to Services through a pair of its own.
-    own_devices=("vxlan.calico", "bpfin.cali", "bpfout.cali"),
+    own_devices=("vxlan.calico", "vxlan-v6.calico", "bpfin.cali", "bpfout.cali"),
     masquerade_chains=("cali-",),
+    filter_chains=FILTER_CHAINS,
+    nftables_filter=NFTABLES_FILTER,
     services=ServiceForwarding(
         device="bpfout.cali", programs=("cali_tc_", "calico_tc_"), mode="eBPF"
     ),

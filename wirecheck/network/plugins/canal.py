@@ -15,6 +15,7 @@ from wirecheck.network.plugin import (
     PeerRoutes,
     Recognition,
 )
+from wirecheck.network.plugins.calico import FILTER_CHAINS, NFTABLES_FILTER
 
 PLUGIN = CniPlugin(
     name="Canal",
@@ -27,5 +28,7 @@ PLUGIN = CniPlugin(
     pod_interfaces=("cali",),
     own_devices=("flannel",),
     masquerade_chains=("FLANNEL-", "cali-"),
+    filter_chains=FILTER_CHAINS,
+    nftables_filter=NFTABLES_FILTER,
     kernel_macs=KernelMacs(DeviceKind.VXLAN, fixed_in=(0, 15, 1)),
 )

@@ -22,6 +22,8 @@ ALLOWED_ANNOTATIONS = frozenset(
         "projectcalico.org/IPv4IPIPTunnelAddr",
         "projectcalico.org/IPv4VXLANTunnelAddr",
         "projectcalico.org/IPv6VXLANTunnelAddr",
+        "projectcalico.org/VXLANTunnelMACAddr",
+        "projectcalico.org/VXLANTunnelMACAddrV6",
         "flannel.alpha.coreos.com/public-ip-overwrite",
         "flannel.alpha.coreos.com/public-ipv6-overwrite",
         "service.kubernetes.io/topology-mode",
