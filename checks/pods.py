@@ -221,6 +221,35 @@ def egress_masqueraded(node: Node) -> Findings:
 
 
 @check(
+    compares_nodes=True,
+    remedy="Restart the CNI plugin's agent on {node}, which writes its masquerade rules again: "
+    "`kubectl -n kube-system get pods -o wide --field-selector spec.nodeName={node}` lists it. To "
+    "compare by hand, on both nodes: `iptables-save -t nat | grep cali-nat-outgoing`, and `kubectl "
+    "get ippools -o yaml`.",
+    facts=[Fact.API, Fact.NETNS, Fact.SERVICE_RULES],
+)
+def egress_uniform(cluster: Cluster) -> Findings:
+    """If a node masquerades the pods of the plugin's pools, all nodes with pods do.
+
+    A pool belongs to the whole cluster, so every node has the same rules for it. On a node without
+    them pods reach each other and all Services of pods, but neither the API server nor the
+    internet.
+
+    Except: Calico's pools are compared this way only if its IPPools could not be read. Otherwise
+    pods.egress_masqueraded knows what each pool asks for.
+
+    See: https://docs.tigera.io/calico/latest/networking/configuring/workloads-outside-cluster
+    """
+    for each in cluster.unlike_egress:
+        yield Finding(
+            each.ref,
+            expected=f"pods are masqueraded to outside of the pools, as on {each.others}",
+            found=f"no rule in the chain for it (IPv{each.family})",
+            key=f"IPv{each.family}",
+        )
+
+
+@check(
     settles=ON_NODE,
     remedy="Find out who attached it, on {node}: `bpftool net list` and `tc filter show dev "
     "{device} ingress`. Ask the owner before you remove it: a plugin or an agent may rely on it.",

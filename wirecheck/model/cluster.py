@@ -25,12 +25,13 @@ from wirecheck.api_index.pod import Pod
 from wirecheck.api_index.readable import readable
 from wirecheck.api_index.selectors import SelectorMismatch, selector_mismatches
 from wirecheck.api_index.service import cluster_ips, selects
-from wirecheck.catalogue.findings import NotApplicable
+from wirecheck.catalogue.findings import NotApplicable, Ref
 from wirecheck.model.dns_seen import DnsSeen, other_domains, why_unused
 from wirecheck.model.doubled_addresses import DoubledAddress, doubled_addresses
 from wirecheck.model.fingerprint import Disagreement, Fingerprint, disagreements
 from wirecheck.model.identity import Shared, shared_identities
 from wirecheck.model.pools import Drift, drifts
+from wirecheck.model.unlike_egress import UnlikeEgress, unlike_egress
 from wirecheck.node.cluster_seen import ClusterSeen
 
 
@@ -150,6 +151,18 @@ class Cluster(ClusterSeen):
         if len(bound) < 2:
             raise NotApplicable(f"{len(bound)} node's addresses were compared, which takes two")
         return doubled_addresses(bound)
+
+    @property
+    def unlike_egress(self) -> Iterator[UnlikeEgress]:
+        """Nodes that do not masquerade pods of the plugin's pools, although others do.
+
+        Raises NotApplicable where the nodes themselves show whether they have to.
+        """
+        seen = {name: each.pools_masqueraded for name, each in self.fingerprints.items()}
+        if sum(map(bool, seen.values())) < 2:
+            raise NotApplicable("fewer than two nodes have pods of pools that were not read")
+        refs = {name: Ref("Node", name, uid=self.nodes[name].metadata.uid) for name in seen}
+        return unlike_egress({refs[name]: each for name, each in seen.items()})
 
     @property
     def drifts(self) -> Iterator[Drift]:

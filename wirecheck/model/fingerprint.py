@@ -42,6 +42,8 @@ class Fingerprint:
     """The settings that nodes of one pool share, by name."""
     bound: BoundAddresses | None = None
     """None if the node's addresses were not read."""
+    pools_masqueraded: Mapping[int, bool] = field(default_factory=dict)
+    """By family whether the plugin masquerades pods of its pools, which were not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,12 @@ def fingerprint_of(node: Node) -> Fingerprint:
     try:
         dataplane = node.dataplane
     except (FactMissingError, NotApplicable) as reason:
-        return Fingerprint(unknown=str(reason), settings=settings_of(node), bound=bound)
+        return Fingerprint(
+            unknown=str(reason),
+            settings=settings_of(node),
+            bound=bound,
+            pools_masqueraded=_pools_masqueraded(node),
+        )
     deviations: dict[Ref, list[str]] = defaultdict(list)
     for every in dataplane.common():
         part = replace(every.ref, kind="Cluster", name="all Services", uid="")
@@ -91,6 +98,7 @@ def fingerprint_of(node: Node) -> Fingerprint:
         claims=dict(dataplane.claims),
         settings=settings_of(node),
         bound=bound,
+        pools_masqueraded=_pools_masqueraded(node),
     )
 
 
@@ -99,6 +107,13 @@ def _bound_addresses(node: Node) -> BoundAddresses | None:
         return BoundAddresses(node.ref, node.foreign_addresses.single)
     except (FactMissingError, NotApplicable):
         return None
+
+
+def _pools_masqueraded(node: Node) -> Mapping[int, bool]:
+    try:
+        return node.egress.pools_masqueraded
+    except (FactMissingError, NotApplicable):
+        return {}
 
 
 def disagreements(fingerprints: Mapping[str, Fingerprint]) -> Iterator[Disagreement]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
 from wirecheck.addresses import IPAddress
 from wirecheck.catalogue.findings import NotApplicable
@@ -38,9 +39,12 @@ OF_AGENT = re.compile(r"^-A (IP-MASQ(?:-AGENT)?) .*-j MASQUERADE", re.MULTILINE)
 OF_POOLS = "cali-nat-outgoing"
 """The chain in which Calico masquerades the pods of its IPPools with natOutgoing."""
 
+IN_NFTABLES = f"nat-{OF_POOLS}"
+"""The same in Calico's own nftables table."""
+
 CHAINS = (
     *("FLANNEL-POSTRTG", "KIND-MASQ-AGENT", "IP-MASQ-AGENT", "AWS-SNAT-CHAIN-0"),
-    *(OF_POOLS, "CILIUM_POST_nat", "WEAVE"),
+    *(OF_POOLS, IN_NFTABLES, "CILIUM_POST_nat", "WEAVE"),
 )
 """Chains in which plugins masquerade what pods send."""
 
@@ -88,6 +92,23 @@ class NodeEgress:
             raise NotApplicable("nothing on the node shows that pods are to be masqueraded")
         return found
 
+    @property
+    def pools_masqueraded(self) -> Mapping[int, bool]:
+        """By family whether the chain for natOutgoing has rules, where pools were not read.
+
+        felix writes the same rule on every node if any pool has natOutgoing, and empties the chain
+        if none has. Families without pods of the node are left out.
+        """
+        if self._settings.knows_pools:
+            return {}
+        found: dict[int, bool] = {}
+        for family in (4, 6):
+            chains = [each.find(OF_POOLS) for each in self._nat(family)]
+            chains += [each.chains.find(IN_NFTABLES) for each in self._others(family)]
+            if self._pods(family) and any(chains):
+                found[family] = any(each.steps for each in chains if each)
+        return found
+
     @cached_property
     def _settings(self) -> EgressSettings:
         return EgressSettings(self.seen)
@@ -104,10 +125,11 @@ class NodeEgress:
         others: list[Stage],
         pods: Mapping[IPAddress, EgressSetting | None],
     ) -> Iterator[Egress]:
+        known = [*tables, *(each.chains for each in others)]
         for pod, setting in pods.items():
             packet = self._packet(pod)
-            why = setting.text if setting else _in_chain(tables, packet)
-            if not why and (doubt := self._doubt(tables)):
+            why = setting.text if setting else _in_chain(known, packet)
+            if not why and (doubt := self._doubt(known)):
                 unread = self._unread(tables)
                 yield Egress(pod, f"chain {OF_POOLS}", Masqueraded.NO, unread, doubt)
             may_exempt = setting is not None and setting.may_exempt
@@ -116,13 +138,14 @@ class NodeEgress:
             answers = {masquerades(each, POSTROUTING, packet) for each in tables}
             answers |= {masquerades(each.chains, each.base_chain, packet) for each in others}
             # The first of several tables that translates a packet decides.
-            known = (Masqueraded.YES, Masqueraded.UNKNOWN)
-            answer = next((each for each in known if each in answers), Masqueraded.NO)
+            by_severity = (Masqueraded.YES, Masqueraded.UNKNOWN)
+            answer = next((each for each in by_severity if each in answers), Masqueraded.NO)
             yield Egress(pod, why, answer, self._unread(tables))
 
-    def _doubt(self, tables: list[Chains[Chain]]) -> str:
+    def _doubt(self, tables: list[Chains[Any]]) -> str:
         """Why pods may be masqueraded: Calico keeps its chain empty if no pool has natOutgoing."""
-        chains = [found for each in tables if (found := each.find(OF_POOLS))]
+        found = (each.find(name) for each in tables for name in (OF_POOLS, IN_NFTABLES))
+        chains = [each for each in found if each]
         is_empty = bool(chains) and not any(each.steps for each in chains)
         if not is_empty or self._settings.knows_pools:
             return ""
@@ -196,7 +219,7 @@ class NodeEgress:
         return bool(answers) and all(each is Masqueraded.NO for each in answers)
 
 
-def _in_chain(tables: list[Chains[Chain]], packet: ForwardedPacket) -> str:
+def _in_chain(tables: list[Chains[Any]], packet: ForwardedPacket) -> str:
     """A chain of a plugin that masquerades the packet, if it gets there."""
     for table in tables:
         for name in CHAINS:

@@ -27,12 +27,13 @@ ALL_DNS = (*SERVICE_DNS, "dns.replicas_answer", "dns.records_correct")
 class Rule:
     """If `cause` has a problem, then problems of `symptoms` likely follow from it.
 
-    `where`: on the same `node`, on `any` node, or only for the same `pod`.
+    `where`: on the same `node`, on `any` node, on the nodes that the cause's findings name
+    (`named`), or only for the same `pod`, on the same node or on any (`any pod`).
     """
 
     cause: str
     symptoms: tuple[str, ...]
-    where: Literal["node", "any", "pod"] = "node"
+    where: Literal["node", "any", "named", "pod", "any pod"] = "node"
     about: str = ""
     """Text that an object of the cause's findings must contain, such as the name of a Service."""
     only_errors: bool = False
@@ -43,15 +44,22 @@ OVER_THE_OVERLAY = (
     "dns.replicas_answer",
     "reachability.pod_to_pod",
     "reachability.large_payloads",
+    "reachability.large_payloads_between_nodes",
     # A Service forwards some connections of its own endpoints to endpoints on other nodes.
     "reachability.service_hairpin",
 )
+
+OUTSIDE = ("reachability.api_server", "dns.external_names")
+"""Connections of pods to what is no pod: API servers and upstream DNS servers see the source."""
 
 ON_ONE_NODE = (
     "reachability.service_hairpin",
     "reachability.service_same_node",
 )
 """Connections that are forwarded back to the pod or the node that they come from."""
+
+HOST_PORT = "to host port of Pod "
+"""How a part begins to name the pod that was to be reached at a host port."""
 
 PORTS_OF_NODES = ("reachability.node_ports", "reachability.host_ports")
 
@@ -62,6 +70,15 @@ RULES = (
     Rule("links.up", OF_ONE_POD, "pod"),
     Rule("links.attached", OF_ONE_POD, "pod"),
     Rule("routes.pod_default_route", OF_ONE_POD, "pod"),
+    Rule("links.gateway_answers", OF_ONE_POD, "pod"),
+    Rule("firewall.pod_interfaces", OF_ONE_POD, "pod"),
+    *(
+        Rule(cause, ("reachability.host_ports",), "any pod")
+        for cause in (
+            *("pods.ip_on_interface", "links.veth_pairs_complete", "links.up", "links.attached"),
+            *("links.gateway_answers", "firewall.pod_interfaces"),
+        )
+    ),
     Rule("pods.have_netns", ("*",), only_errors=True),
     Rule("cni.single_config", ("nodes.network_ready", "nodes.ready")),
     Rule("nodes.network_ready", ("nodes.ready",)),
@@ -83,7 +100,10 @@ RULES = (
     Rule("firewall.forwards_pods", PORTS_OF_NODES, "any"),
     Rule("firewall.forwards_dns", (*LOOKUPS, "reachability.large_payloads")),
     Rule("overlay.mtu", ("reachability.large_payloads",), "any"),
+    Rule("pods.egress_masqueraded", OUTSIDE),
+    Rule("pods.egress_uniform", OUTSIDE, "named"),
     Rule("routes.to_every_node", OVER_THE_OVERLAY, "any"),
+    Rule("routes.no_blackholes", OVER_THE_OVERLAY, "any"),
     Rule("overlay.matches_annotations", (*OVER_THE_OVERLAY, "overlay.peers_complete"), "any"),
     Rule("overlay.peers_complete", OVER_THE_OVERLAY, "any"),
     Rule("reachability.node_to_node", OVER_THE_OVERLAY),
@@ -148,7 +168,7 @@ def symptoms(items: Iterable[ItemResult]) -> Mapping[ItemKey, ItemKey]:
             for item in problems:
                 key = (item.check, item.node)
                 cause = _item_of(check, item.node, at)
-                if cause is None and rule.where == "any":
+                if cause is None and rule.where in ("any", "any pod"):
                     cause = first[check]
                 if cause is None or key in found or not _is_symptom(item, rule, check):
                     continue
@@ -170,8 +190,11 @@ def _explains(cause: ItemResult, item: ItemResult, rule: Rule) -> bool:
         return False
     if rule.about and not any(rule.about in str(each.object) for each in cause.findings):
         return False
+    if rule.where == "named":
+        return any(each.object.name == item.node for each in cause.findings)
     pods = {_named(each.object) for each in cause.findings}
-    return rule.where != "pod" or all(_pod_of(each) in pods for each in item.findings)
+    is_for_pods = rule.where in ("pod", "any pod")
+    return not is_for_pods or all(_pod_of(each) in pods for each in item.findings)
 
 
 def _item_of(check: str, node: str, at: Mapping[ItemKey, ItemResult]) -> ItemResult | None:
@@ -180,7 +203,13 @@ def _item_of(check: str, node: str, at: Mapping[ItemKey, ItemResult]) -> ItemRes
 
 
 def _pod_of(finding: FindingRecord) -> str:
-    """`Pod shop/web-1`: the pod that the finding is about, or from which a probe was sent."""
+    """`Pod shop/web-1`: the pod that the finding is about, or from which a probe was sent.
+
+    For a host port it is the pod that has it.
+    """
+    _, is_host_port, target = finding.object.part.partition(HOST_PORT)
+    if is_host_port:
+        return f"Pod {target.split()[0]}" if target else ""
     words = finding.object.part.split()
     return f"Pod {words[1]}" if words[:1] == ["from"] else _named(finding.object)
 
