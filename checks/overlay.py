@@ -1,4 +1,4 @@
-"""Overlay: flannel's VXLAN device, and the entries for the VXLAN devices of other nodes."""
+"""Overlay: the VXLAN device of flannel or Calico, and the entries for those of other nodes."""
 
 from wirecheck.catalogue import Fact, Finding, Findings, Level, check
 from wirecheck.catalogue.settling import LEFT_OVER, ON_NODE, TO_PEERS
@@ -12,15 +12,30 @@ FLANNEL = (
 )
 
 
+CALICO = (
+    "Restart Calico's agent, which writes these entries when it starts: `kubectl -n "
+    "{cni_namespace} delete pod {cni_pod}`. To compare by hand, on {node}: `ip neighbour show dev "
+    "vxlan.calico`, `ip -d link show vxlan.calico` and the FDB of that device, and `kubectl get "
+    "nodes -o yaml | grep projectcalico.org`."
+)
+MTU_OF_CALICO = (
+    "Let felix derive the MTU: set `vxlanMTU: 0` in the FelixConfiguration `default`, and `mtu: 0` "
+    "in the CNI configuration (`veth_mtu` of the ConfigMap calico-config). Restart it on {node}: "
+    "`kubectl -n {cni_namespace} delete pod {cni_pod}`. Then recreate the pods, as each keeps the "
+    "MTU that it started with."
+)
+
+
 @check(settles=ON_NODE, remedy=FLANNEL, facts=[Fact.NETNS, Fact.API])
 def matches_annotations(node: Node) -> Findings:
     """The node's VXLAN device is up and has the MAC and address of the node's annotations.
 
     Other nodes send to the annotated MAC and address. Frames for another MAC are dropped on
-    arrival.
+    arrival. Calico derives the MAC from the node's name if no annotation has one.
 
-    Except: only flannel's VXLAN backend announces its devices in the API. Behind NAT the device has
-    the inner address. An announced address that is unknown as the node's is inconclusive.
+    Except: only the VXLAN of flannel and Calico is evaluated. Behind NAT the device has the inner
+    address. An announced address that is unknown as the node's is inconclusive, and so is another
+    MAC than Calico's derived one if none is announced.
 
     See: https://github.com/flannel-io/flannel/issues/1155
          https://github.com/flannel-io/flannel/issues/712
@@ -28,7 +43,11 @@ def matches_annotations(node: Node) -> Findings:
     """
     for each in node.overlay.announcement_mismatches:
         yield Finding(
-            each, expected=each.expected, found=each.found, inconclusive=each.inconclusive
+            each,
+            expected=each.expected,
+            found=each.found,
+            inconclusive=each.inconclusive,
+            remedy=CALICO if node.assigns_blocks else "",
         )
 
 
@@ -39,15 +58,21 @@ def peers_complete(node: Node) -> Findings:
     If an entry is missing or wrong, the pods of two nodes cannot reach each other, although all
     routes exist.
 
-    Except: nodes that are reached directly (DirectRouting) need no entry. Only flannel's VXLAN
-    backend is evaluated.
+    Except: nodes that are reached directly (DirectRouting) need no entry. With Calico only the
+    entries that the node's routes need are evaluated. Other overlays are not.
 
     See: https://github.com/flannel-io/flannel/issues/1036
          https://github.com/flannel-io/flannel/issues/533
          https://github.com/flannel-io/flannel/issues/654
     """
     for each in node.overlay.missing_entries:
-        yield Finding(each, expected=each.expected, found=each.found, concerns=each.concerns)
+        yield Finding(
+            each,
+            expected=each.expected,
+            found=each.found,
+            concerns=each.concerns,
+            remedy=CALICO if node.assigns_blocks else "",
+        )
 
 
 @check(settles=LEFT_OVER, remedy=FLANNEL, facts=[Fact.NETNS, Fact.API])
@@ -57,14 +82,20 @@ def no_stale_peers(node: Node) -> Findings:
     A stale entry affects the next node that gets the same range or address. A second FDB entry for
     a MAC makes the kernel send every packet twice.
 
-    Except: entries that the kernel learned expire by themselves. Only flannel's VXLAN backend is
-    evaluated.
+    Except: entries that the kernel learned expire by themselves. Only the VXLAN of flannel and
+    Calico is evaluated.
 
     See: https://github.com/flannel-io/flannel/issues/1036
          https://man7.org/linux/man-pages/man8/bridge.8.html
     """
     for each in node.overlay.stale_entries:
-        yield Finding(each, expected=each.expected, found=each.found, level=Level.WARN)
+        yield Finding(
+            each,
+            expected=each.expected,
+            found=each.found,
+            level=Level.WARN,
+            remedy=CALICO if node.assigns_blocks else "",
+        )
 
 
 @check(
@@ -80,8 +111,8 @@ def mtu(node: Node) -> Findings:
     Larger packets are silently dropped: ping works, and large responses hang.
 
     Except: pods with a smaller MTU than possible. In dual-stack clusters pods have the MTU of the
-    IPv4 device and learn the smaller one of IPv6 (by 20 bytes) from their node. Only flannel's
-    VXLAN backend is evaluated.
+    IPv4 device and learn the smaller one of IPv6 (by 20 bytes) from their node. Only the VXLAN of
+    flannel and Calico is evaluated.
 
     See: https://github.com/projectcalico/calico/issues/7651
          https://github.com/flannel-io/flannel/issues/1781
@@ -89,5 +120,9 @@ def mtu(node: Node) -> Findings:
     """
     for each in node.overlay.mtu_excess:
         yield Finding(
-            each, expected=each.expected, found=each.found, inconclusive=each.inconclusive
+            each,
+            expected=each.expected,
+            found=each.found,
+            inconclusive=each.inconclusive,
+            remedy=MTU_OF_CALICO if node.assigns_blocks else "",
         )
