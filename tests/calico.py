@@ -9,6 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from wirecheck.catalogue.registry import load
+from wirecheck.evaluation.evaluate import evaluate
+from wirecheck.snapshot.folder import Snapshot
+
 FOLDER = Path(__file__).parent / "recorded" / "calico"
 WITH_TABLES = " with tables"
 """The end of the name of a recording with Calico's own nftables table."""
@@ -40,3 +44,14 @@ def add_tables(name: str, node: str, document: Document) -> None:
     argv = ["nft", "-j", "list", "table", "ip", "calico"]
     output = gzip.decompress(file.read_bytes()).decode()
     document["commands"]["nft-table ip calico"] = {"argv": argv, "status": 0, "output": output}
+
+
+def found(folder: Path, *checks: str) -> list[tuple[str, str, str]]:
+    """(node, object, what was found) of each finding of some checks."""
+    chosen = [each for each in load() if each.id in checks]
+    assert len(chosen) == len(checks)
+    return [
+        (item.node, str(finding.object), finding.found)
+        for item in evaluate(Snapshot.open(folder), chosen)
+        for finding in item.findings
+    ]
