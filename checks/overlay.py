@@ -31,11 +31,10 @@ def matches_annotations(node: Node) -> Findings:
     """The node's VXLAN device is up and has the MAC and address of the node's annotations.
 
     Other nodes send to the annotated MAC and address. Frames for another MAC are dropped on
-    arrival. Calico derives the MAC from the node's name if no annotation has one.
+    arrival.
 
     Except: only the VXLAN of flannel and Calico is evaluated. Behind NAT the device has the inner
-    address. An announced address that is unknown as the node's is inconclusive, and so is another
-    MAC than Calico's derived one if none is announced.
+    address. An announced address that is unknown as the node's is inconclusive.
 
     See: https://github.com/flannel-io/flannel/issues/1155
          https://github.com/flannel-io/flannel/issues/712

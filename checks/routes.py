@@ -35,7 +35,7 @@ def to_every_node(node: Node) -> Findings:
     IP pools, and to single pods with an address of another node's block.
 
     Except: CNI plugins that forward without the node's routes, or rely on the cloud's routers, and
-    nodes that flannel has not set up yet. A route whose gateway is no known node is not evaluated.
+    nodes that flannel has not set up yet. Routes by an unknown gateway are not evaluated.
 
     See: https://github.com/flannel-io/flannel/issues/958
          https://github.com/flannel-io/flannel/issues/1036

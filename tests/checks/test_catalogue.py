@@ -22,6 +22,7 @@ NEEDS_MORE_THAN_THE_SMALL_CLUSTER = (
     "settings.uniform_in_pool",
     "pods.network_daemons_ready",
     "pods.egress_masqueraded",
+    "pods.egress_uniform",
     "reachability.node_ports",
     "reachability.local_node_ports",
     "reachability.health_check_node_ports",

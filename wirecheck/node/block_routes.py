@@ -42,14 +42,15 @@ class BlockRoutes:
     def wrong(self) -> Iterator[MisroutedPods]:
         """Routes that lead to another node, and pods of nodes with a tunnel without a route.
 
-        Raises NotApplicable where the plugin has no tunnel: the network between the nodes may
-        know the blocks.
+        Raises NotApplicable where the plugin has no tunnel to any node with pods: the network
+        between the nodes may know the blocks.
         """
-        if not (is_in_force(self.seen) and self._tunnels):
-            raise NotApplicable(f"{self.seen.cni} does not assign addresses from spec.podCIDRs")
         found: dict[tuple[str, str], tuple[IPAddress, Pod, Route | None]] = {}
-        for where, pod in self._targets:
-            route = self.routes.routing.route_to(where)
+        targets = self._targets if is_in_force(self.seen) and self._tunnels else ()
+        routes = [(self.routes.routing.route_to(where), where, pod) for where, pod in targets]
+        if not any(self._is_known(route, pod.node_name) for route, _, pod in routes):
+            raise NotApplicable(f"{self.seen.cni} does not assign addresses from spec.podCIDRs")
+        for route, where, pod in routes:
             if self._is_wrong(route, pod.node_name):
                 key = (pod.node_name, route.destination if route else "")
                 found.setdefault(key, (where, pod, route))
@@ -87,6 +88,12 @@ class BlockRoutes:
             for (family, length, start), _ in self.routes.routing.prefixes
             if length > LENGTHS[family]
         )
+
+    def _is_known(self, route: Route | None, node: str) -> bool:
+        """Whether it is known where the packets to pods of a node have to go."""
+        if route is not None and self._node_behind(route):
+            return True
+        return any(self._has_tunnel_to(node, family) for family in self._tunnels.values())
 
     def _is_wrong(self, route: Route | None, node: str) -> bool:
         if route is None:

@@ -22,12 +22,13 @@ from wirecheck.node.routing import destination_of
 from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.netns import Route
 
-CONFIGURED = "VXLAN devices with a MAC that somebody may have configured"
-
 
 def is_in_force(seen: NodeSeen) -> bool:
-    """Whether Calico joins the node to the others, and not flannel as with Canal."""
-    return seen.cni.name == PLUGIN.name
+    """Whether Calico joins the node to the others by VXLAN, and not flannel as with Canal."""
+    namespaces = seen.document.namespaces if seen.document else []
+    links = namespaces[0].links if namespaces else []
+    has_tunnel = any(each.name in VXLAN_DEVICES.values() for each in links)
+    return has_tunnel and seen.cni.name == PLUGIN.name
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,9 @@ class CalicoOverlay(Overlay):
             part = self.seen.part(f"VXLAN device IPv{family}")
             local = device.link.vxlan_local
             where = vtep.endpoints
-            if device.link.mac != vtep.mac:
-                yield OverlayMismatch(
-                    part,
-                    f"MAC {vtep.mac}, to which the other nodes send",
-                    device.link.mac,
-                    inconclusive="" if vtep.announced_mac else CONFIGURED,
-                )
+            if vtep.announced_mac not in ("", device.link.mac):
+                wanted = f"MAC {vtep.mac}, to which the other nodes send"
+                yield OverlayMismatch(part, wanted, device.link.mac)
             elif local and where and address(local) not in {*where, *self.seen.addresses}:
                 yield OverlayMismatch(part, f"a tunnel at {where[0]}", f"at {local}")
             if not device.is_up:
