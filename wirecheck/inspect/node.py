@@ -17,6 +17,7 @@ from wirecheck.inspect.node_view import (
 )
 from wirecheck.inspect.parts import interface_view, route_views
 from wirecheck.inspect.scene import Scene, findings_of
+from wirecheck.inspect.wire import ranges_of
 from wirecheck.model.node import Node
 from wirecheck.node.table_usage import TableUsage
 from wirecheck.parse.conntrack import Connection, parse_connections
@@ -37,7 +38,7 @@ def node_view(scene: Scene, name: str) -> NodeView:
         source=scene.source,
         name=name,
         addresses=sorted(map(str, node.addresses)),
-        pod_ranges=[str(each) for each in node.pod_ranges],
+        pod_ranges=list(ranges_of(node, node.name)),
         ready=node.is_ready,
         not_ready="" if node.is_ready else node.why_not_ready,
         kernel=info.kernel_version,

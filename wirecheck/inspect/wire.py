@@ -76,13 +76,30 @@ def _overlay(host: Netns) -> Interface | None:
     return next((each for each in host.interfaces if each.link.kind in OVERLAY_KINDS), None)
 
 
+def ranges_of(node: Node, name: str) -> Iterator[str]:
+    """The pod ranges of a node, as the node at hand reaches them.
+
+    Where the plugin assigns blocks of its own pools, nothing has an address of spec.podCIDRs: the
+    ranges are those of the routes that cover the node's pods.
+    """
+    if not node.assigns_blocks:
+        yield from map(str, pod_ranges(node.cluster.nodes[name]))
+        return
+    pods = node.cluster.pod_index.by_node.get(name, ())
+    known = {a for pod in pods if not pod.on_host_network for a in pod.addresses}
+    routes = node.host.record.routes
+    blocks = [e.destination for e in routes if "/" in e.destination and (e.gateway or not e.index)]
+    covering = [each for each in blocks if any(contains([network(each)], a) for a in known)]
+    yield from dict.fromkeys(sorted(covering))
+
+
 def peers_of(node: Node) -> Iterator[PeerView]:
-    """How this node reaches the pod CIDRs of every other node."""
+    """How this node reaches the pods of every other node, by their ranges."""
     for name, other in sorted(node.cluster.nodes.items()):
         if name == node.name:
             continue
-        for range_ in pod_ranges(other):
-            yield _peer(node, other, str(range_))
+        for range_ in ranges_of(node, name):
+            yield _peer(node, other, range_)
 
 
 def _peer(node: Node, other: NodeObject, range_: str) -> PeerView:
