@@ -6,18 +6,16 @@ import json
 import os
 import sys
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from mcp.client.client import Client
-elif find_spec("mcp") is None:
-    pytest.skip("the SDK is not installed (extra `mcp`)", allow_module_level=True)
+pytest.importorskip("mcp", reason="the SDK is not installed (extra `mcp`)")
 
 import anyio
+from mcp.client.client import Client
+from mcp.client.stdio import StdioServerParameters
 
 from tests.mcp.assembling import assembled
 from wirecheck.mcp.pages import LARGEST
@@ -50,10 +48,6 @@ class Conversation:
 
 
 def started(*options: str) -> Client:
-    # The SDK takes a second to import, which every process of the tests would spend.
-    from mcp.client.client import Client  # noqa: PLC0415
-    from mcp.client.stdio import StdioServerParameters  # noqa: PLC0415
-
     words = ["-c", PROGRAM, "mcp", *options]
     environment = {"HOME": "/nonexistent", "PATH": os.environ["PATH"]}
     return Client(StdioServerParameters(command=sys.executable, args=words, env=environment))
