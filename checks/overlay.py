@@ -3,6 +3,7 @@
 from wirecheck.catalogue import Fact, Finding, Findings, Level, check
 from wirecheck.catalogue.settling import LEFT_OVER, ON_NODE, TO_PEERS
 from wirecheck.model.node import Node
+from wirecheck.node.overlay import OverlayMismatch
 
 FLANNEL = (
     "Restart flannel, which writes these entries and the node's annotations when it starts: "
@@ -10,8 +11,6 @@ FLANNEL = (
     "fdb show dev flannel.1; ip neighbour show dev flannel.1`, and `kubectl get nodes -o yaml | "
     "grep flannel.alpha`."
 )
-
-
 CALICO = (
     "Restart Calico's agent, which writes these entries when it starts: `kubectl -n "
     "{cni_namespace} delete pod {cni_pod}`. To compare by hand, on {node}: `ip neighbour show dev "
@@ -24,6 +23,21 @@ MTU_OF_CALICO = (
     "`kubectl -n {cni_namespace} delete pod {cni_pod}`. Then recreate the pods, as each keeps the "
     "MTU that it started with."
 )
+
+
+def _finding(
+    node: Node, each: OverlayMismatch, *, level: Level = Level.FAIL, of_calico: str = CALICO
+) -> Finding:
+    """The checks' own remedies are for flannel."""
+    return Finding(
+        each,
+        expected=each.expected,
+        found=each.found,
+        level=level,
+        concerns=each.concerns,
+        inconclusive=each.inconclusive,
+        remedy=of_calico if node.assigns_blocks else "",
+    )
 
 
 @check(settles=ON_NODE, remedy=FLANNEL, facts=[Fact.NETNS, Fact.API])
@@ -41,13 +55,7 @@ def matches_annotations(node: Node) -> Findings:
          https://github.com/k3s-io/k3s/issues/1824
     """
     for each in node.overlay.announcement_mismatches:
-        yield Finding(
-            each,
-            expected=each.expected,
-            found=each.found,
-            inconclusive=each.inconclusive,
-            remedy=CALICO if node.assigns_blocks else "",
-        )
+        yield _finding(node, each)
 
 
 @check(settles=TO_PEERS, remedy=FLANNEL, facts=[Fact.NETNS, Fact.API])
@@ -65,13 +73,7 @@ def peers_complete(node: Node) -> Findings:
          https://github.com/flannel-io/flannel/issues/654
     """
     for each in node.overlay.missing_entries:
-        yield Finding(
-            each,
-            expected=each.expected,
-            found=each.found,
-            concerns=each.concerns,
-            remedy=CALICO if node.assigns_blocks else "",
-        )
+        yield _finding(node, each)
 
 
 @check(settles=LEFT_OVER, remedy=FLANNEL, facts=[Fact.NETNS, Fact.API])
@@ -88,13 +90,7 @@ def no_stale_peers(node: Node) -> Findings:
          https://man7.org/linux/man-pages/man8/bridge.8.html
     """
     for each in node.overlay.stale_entries:
-        yield Finding(
-            each,
-            expected=each.expected,
-            found=each.found,
-            level=Level.WARN,
-            remedy=CALICO if node.assigns_blocks else "",
-        )
+        yield _finding(node, each, level=Level.WARN)
 
 
 @check(
@@ -118,10 +114,4 @@ def mtu(node: Node) -> Findings:
          https://github.com/projectcalico/calico/issues/1709
     """
     for each in node.overlay.mtu_excess:
-        yield Finding(
-            each,
-            expected=each.expected,
-            found=each.found,
-            inconclusive=each.inconclusive,
-            remedy=MTU_OF_CALICO if node.assigns_blocks else "",
-        )
+        yield _finding(node, each, of_calico=MTU_OF_CALICO)
