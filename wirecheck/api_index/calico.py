@@ -13,6 +13,7 @@ from functools import cached_property
 
 from wirecheck.addresses import IPAddress
 from wirecheck.api_index.node_addresses import node_ips, valid_addresses
+from wirecheck.api_index.node_ref import node_ref
 from wirecheck.catalogue.findings import Ref
 from wirecheck.snapshot.objects.node import NodeObject
 
@@ -37,7 +38,7 @@ class CalicoVtep:
 
     @property
     def ref(self) -> Ref:
-        return Ref("Node", self.name, uid=self.node.metadata.uid)
+        return node_ref(self.node)
 
     @cached_property
     def announced_mac(self) -> str:

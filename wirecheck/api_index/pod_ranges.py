@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from wirecheck.addresses import IPAddress, IPNetwork
 from wirecheck.api_index.node_addresses import all_addresses, pod_ranges, valid_addresses
+from wirecheck.api_index.node_ref import node_ref
 from wirecheck.catalogue.findings import Ref
 from wirecheck.snapshot.objects.node import NodeObject
 
@@ -35,7 +36,7 @@ class PodRange:
     @property
     def ref(self) -> Ref:
         """The node."""
-        return Ref("Node", self.node.metadata.name, uid=self.node.metadata.uid)
+        return node_ref(self.node)
 
 
 def pod_ranges_of(nodes: Iterable[NodeObject]) -> Iterator[PodRange]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from wirecheck.addresses import IPAddress, address
 from wirecheck.api_index.node_addresses import pod_ranges
+from wirecheck.api_index.node_ref import node_ref
 from wirecheck.api_index.pod_ranges import BACKEND
 from wirecheck.catalogue.findings import FactMissingError, Ref
 from wirecheck.snapshot.objects.node import NodeObject
@@ -53,7 +54,7 @@ class Vtep:
 
     @property
     def ref(self) -> Ref:
-        return Ref("Node", self.name, uid=self.node.metadata.uid)
+        return node_ref(self.node)
 
 
 def vteps_of(node: NodeObject) -> Iterator[Vtep]:

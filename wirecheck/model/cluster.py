@@ -19,13 +19,14 @@ from wirecheck.api_index.endpoints import (
 )
 from wirecheck.api_index.grouping import grouped
 from wirecheck.api_index.node_kinds import kind_of
+from wirecheck.api_index.node_ref import node_ref
 from wirecheck.api_index.odd_fields import OddFieldSeen, odd_fields
 from wirecheck.api_index.other_slices import Known, WrongAddress, wrong_addresses
 from wirecheck.api_index.pod import Pod
 from wirecheck.api_index.readable import readable
 from wirecheck.api_index.selectors import SelectorMismatch, selector_mismatches
 from wirecheck.api_index.service import cluster_ips, selects
-from wirecheck.catalogue.findings import NotApplicable, Ref
+from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.model.dns_seen import DnsSeen, other_domains, why_unused
 from wirecheck.model.doubled_addresses import DoubledAddress, doubled_addresses
 from wirecheck.model.fingerprint import Disagreement, Fingerprint, disagreements
@@ -161,8 +162,7 @@ class Cluster(ClusterSeen):
         seen = {name: each.pools_masqueraded for name, each in self.fingerprints.items()}
         if sum(map(bool, seen.values())) < 2:
             raise NotApplicable("fewer than two nodes have pods of pools that were not read")
-        refs = {name: Ref("Node", name, uid=self.nodes[name].metadata.uid) for name in seen}
-        return unlike_egress({refs[name]: each for name, each in seen.items()})
+        return unlike_egress({node_ref(self.nodes[name]): each for name, each in seen.items()})
 
     @property
     def drifts(self) -> Iterator[Drift]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from wirecheck.addresses import IPNetwork
 from wirecheck.api_index.node_addresses import internal_addresses, pod_ranges
 from wirecheck.api_index.node_kinds import kind_of
+from wirecheck.api_index.node_ref import node_ref
 from wirecheck.api_index.vteps import vteps_of
 from wirecheck.catalogue.findings import Ref
 from wirecheck.snapshot.objects.node import NodeObject
@@ -53,7 +54,7 @@ def overlapping_ranges(nodes: Mapping[str, NodeObject]) -> Iterator[Shared]:
         if holder is None or range_.version != holder[0].version or not holder[0].overlaps(range_):
             holder = range_, node
         elif node is not holder[1]:
-            yield Shared(_ref(node), str(range_), (_ref(holder[1]),))
+            yield Shared(node_ref(node), str(range_), (node_ref(holder[1]),))
 
 
 def shared_identities(
@@ -73,7 +74,7 @@ def shared_identities(
     for identity, found in sorted(holders.items()):
         is_on_all_nodes = identity.startswith(SYSTEM_UUID) and len(found) == len(nodes)
         if len(found) > 1 and not is_on_all_nodes:
-            first, *others = (_ref(node) for _, node in sorted(found.items()))
+            first, *others = (node_ref(node) for _, node in sorted(found.items()))
             yield Shared(first, identity, tuple(others))
 
 
@@ -95,7 +96,3 @@ def _of_tunnel(node: NodeObject) -> Iterator[str]:
     for vtep in vteps_of(node):
         yield f"VXLAN MAC {vtep.mac}"
         yield f"VXLAN endpoint {vtep.endpoint}"
-
-
-def _ref(node: NodeObject) -> Ref:
-    return Ref("Node", node.metadata.name, uid=node.metadata.uid)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress, address
+from wirecheck.api_index.node_ref import node_ref
 from wirecheck.api_index.pod import Pod
 from wirecheck.api_index.pod_blocks import LENGTHS, BlockKey, PodBlock, key_of
 from wirecheck.catalogue.findings import NotApplicable, Ref
@@ -66,7 +67,7 @@ class BlockRoutes:
             self.seen.part(f"route to pods of {name}"),
             f"{where} (Pod {pod.namespace}/{pod.name}) through the tunnel or an address of {name}",
             f"{self.routes.routing.text_of(route)}{other}",
-            Ref("Node", name, uid=self.seen.cluster.nodes[name].metadata.uid),
+            node_ref(self.seen.cluster.nodes[name]),
         )
 
     @property

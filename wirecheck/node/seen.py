@@ -14,6 +14,7 @@ from typing import TypeVar
 from wirecheck.addresses import IPAddress, IPNetwork
 from wirecheck.api_index.node_addresses import all_addresses, pod_ranges
 from wirecheck.api_index.node_kinds import why_left_out
+from wirecheck.api_index.node_ref import node_ref
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref, SharedCauseError
@@ -24,6 +25,7 @@ from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.node.cni_configuration import types_in_force
 from wirecheck.node.missing_tools import is_missing, missing_tools
 from wirecheck.node.netns import Netns
+from wirecheck.node.routing import Routing
 from wirecheck.snapshot.attempts import Probe
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import (
@@ -67,7 +69,7 @@ class NodeSeen:
 
     @property
     def ref(self) -> Ref:
-        return Ref("Node", self.name, uid=self.object.metadata.uid)
+        return node_ref(self.object)
 
     def part(self, part: str) -> Ref:
         """Return the reference to something on this node, such as a device or a table."""
@@ -174,6 +176,11 @@ class NodeSeen:
     def host(self) -> Netns:
         """The node's own netns."""
         return Netns(self.facts.namespaces[0])
+
+    @cached_property
+    def routing(self) -> Routing:
+        """How the kernel routes packets in the node's own netns."""
+        return Routing(self.host)
 
     def required(self, value: Value | None, fact: Fact, otherwise: str) -> Value:
         """Return a value that only newer documents have, or that its stage could not collect.
