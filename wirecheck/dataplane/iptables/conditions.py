@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wirecheck.addresses import canonical, is_ipv4, network
-from wirecheck.dataplane.rules.steps import MarkTest, SetTest, SourceTest, Test
+from wirecheck.dataplane.rules.steps import IN, OUT, MarkTest, SetTest, SourceTest, Test
 from wirecheck.parse.iptables import Option
 
 PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
@@ -182,12 +182,12 @@ class Conditions:
 
     def interface_in(self, option: Option) -> bool:
         """-i NAME."""
-        self.sources.append(SourceTest("interface", option.values[0], option.negated))
+        self.sources.append(SourceTest(IN, option.values[0], option.negated))
         return True
 
     def interface_out(self, option: Option) -> bool:
         """-o NAME."""
-        self.sources.append(SourceTest("output", option.values[0], option.negated))
+        self.sources.append(SourceTest(OUT, option.values[0], option.negated))
         return True
 
     def of_packet(self, option: Option) -> bool:

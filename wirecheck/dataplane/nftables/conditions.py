@@ -19,12 +19,21 @@ from wirecheck.dataplane.nftables.keys import (
     reader_of,
 )
 from wirecheck.dataplane.nftables.text import expression_text
-from wirecheck.dataplane.rules.steps import Action, MarkTest, SourceTest, Step, Test, own_address
+from wirecheck.dataplane.rules.steps import (
+    IN,
+    OUT,
+    Action,
+    MarkTest,
+    SourceTest,
+    Step,
+    Test,
+    own_address,
+)
 from wirecheck.dataplane.table import RuleText
 from wirecheck.parse.nftables import Expression, NftSet
 
 FULL = 0xFFFFFFFF
-DEVICES = {"iifname": "interface", "iif": "interface", "oifname": "output", "oif": "output"}
+DEVICES = {"iifname": IN, "iif": IN, "oifname": OUT, "oif": OUT}
 """The kinds of tests on a packet's devices, by the key in `meta`."""
 
 

@@ -14,7 +14,16 @@ from wirecheck.dataplane.clients import Intervals, difference, everything, inter
 from wirecheck.dataplane.rules.chains import Chain, concerns
 from wirecheck.dataplane.rules.flows import REFUSED
 from wirecheck.dataplane.rules.ruleset import Ruleset, Stage
-from wirecheck.dataplane.rules.steps import End, Jump, Packet, Return, SourceTest, Step
+from wirecheck.dataplane.rules.steps import (
+    IN,
+    LOOPBACK,
+    End,
+    Jump,
+    Packet,
+    Return,
+    SourceTest,
+    Step,
+)
 from wirecheck.dataplane.table import Verdict, table_in, text_of
 
 MOST_PACKETS = 500
@@ -23,14 +32,14 @@ MOST_PACKETS = 500
 MOST_STEPS = 50_000
 """Rules that are followed in one base chain, each as often as it is called."""
 
-LOOPBACK = SourceTest("interface", "lo", negated=False)
-OTHERS = SourceTest("interface", "lo", negated=True)
+FROM_LOOPBACK = SourceTest(IN, LOOPBACK, negated=False)
+OTHERS = SourceTest(IN, LOOPBACK, negated=True)
 """Everything that comes from elsewhere: no list of sources."""
 DEEPEST = 16
 MOST_FILTERING = 200
 """Rules of a chain that are searched for one that accepts packets."""
 
-SOURCES = frozenset({"network", "interface"})
+SOURCES = frozenset({"network", IN})
 RATE = "limit "
 """Of hashlimit and connlimit, which have no list of sources."""
 BY_SOURCE = (" saddr", " src", "src,", "--src-cc", "--src-range", "-m recent", "--mac-source")
@@ -82,7 +91,7 @@ class Ban:
     @property
     def interfaces(self) -> tuple[SourceTest, ...]:
         """The conditions on the interface where the packet comes in."""
-        return tuple(each for each in self.sources if each.kind == "interface")
+        return tuple(each for each in self.sources if each.kind == IN)
 
 
 @dataclass(frozen=True)
@@ -126,7 +135,7 @@ class _Search:
             if self._left < 0:
                 return
             onward = None if step.never or step.marks else self._onward(step, way)
-            is_for_others = step.never or LOOPBACK in step.sources
+            is_for_others = step.never or FROM_LOOPBACK in step.sources
             if not is_for_others and any(map(self._may_pass, step.actions)):
                 way = replace(way, is_filtered=True)
             if onward is None:
@@ -187,7 +196,7 @@ class _Search:
             return
         # A policy for an interface lets through what it accepts, and refuses the rest.
         is_policy = (way.is_filtered or not self._early) and not way.is_rest
-        if first >= 0 and is_policy and all(each.kind == "interface" for each in sources):
+        if first >= 0 and is_policy and all(each.kind == IN for each in sources):
             return
         rules = self._stage.chains.named(tuple(step.rule for step in way.steps[first:]))
         breaks = [each for each in self._between_nodes if each in way.packets]

@@ -38,8 +38,9 @@ def unknown_device(
     if left or engine.accepted or not engine.results or not all(map(is_refused, engine.results)):
         return None
     chain = chains.find(engine.ended_in)
-    device = packet.iif if kind == IN else packet.oif
-    if chain is None or chain.name == base_chain or not _dispatches(chain, kind, device):
+    if chain is None or chain.name == base_chain:
+        return None
+    if not _dispatches(chain, kind, packet.device(kind)):
         return None
     return text_of(engine.results[-1].rules[-1])
 

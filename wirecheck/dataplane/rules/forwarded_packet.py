@@ -13,7 +13,7 @@ from wirecheck.addresses import IPAddress, network
 from wirecheck.dataplane.rules.chains import Chains, concerns_destination
 from wirecheck.dataplane.rules.engine import Flows, OfPacket, RuleEngine
 from wirecheck.dataplane.rules.flows import Flow, is_refused, split_by_mark
-from wirecheck.dataplane.rules.steps import Packet, SourceTest, Step
+from wirecheck.dataplane.rules.steps import IN, OUT, Packet, SourceTest, Step
 from wirecheck.dataplane.table import text_of
 
 ANY_PORT = -1
@@ -38,6 +38,10 @@ class ForwardedPacket:
 
     known: tuple[tuple[str, bool], ...] = ()
     """Matches on sets whose members are known otherwise, each with whether it holds."""
+
+    def device(self, kind: str) -> str:
+        """Return the device by which it comes in (`IN`) or leaves (`OUT`)."""
+        return self.iif if kind == IN else self.oif
 
     def __str__(self) -> str:
         """`tcp from 10.244.0.9 to 10.244.1.9`."""
@@ -94,10 +98,9 @@ class OnePacket(OfPacket):
                 answer = any(_within(packet.source, each) for each in test.value.split(","))
             case "local":
                 answer = False
-            case "interface":
-                answer = test.names_device(packet.iif) if packet.iif else None
-            case "output":
-                answer = test.names_device(packet.oif) if packet.oif else None
+            case kind if kind in (IN, OUT):
+                device = packet.device(kind)
+                answer = test.names_device(device) if device else None
             case "set":
                 answer = dict(packet.known).get(test.value)
         return answer if answer is None else answer is not test.negated

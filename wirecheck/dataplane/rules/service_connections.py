@@ -13,9 +13,15 @@ from wirecheck.dataplane.rules.dependencies import Consulted
 from wirecheck.dataplane.rules.engine import Flows, OfPacket
 from wirecheck.dataplane.rules.flows import apart, has_marks, marked_otherwise, with_own_mark
 from wirecheck.dataplane.rules.sources import NeedsSplitError, Regions
-from wirecheck.dataplane.rules.steps import OUT, Jump, Packet, SetMark, SourceTest, Step
-
-LOOPBACK = "lo"
+from wirecheck.dataplane.rules.steps import (
+    LOOPBACK,
+    OUT,
+    Jump,
+    Packet,
+    SetMark,
+    SourceTest,
+    Step,
+)
 
 
 class ServiceConnections(OfPacket):
@@ -97,7 +103,7 @@ class ServiceConnections(OfPacket):
         return matched, others
 
     def _without_way_out(self, sources: tuple[SourceTest, ...]) -> tuple[SourceTest, ...] | None:
-        """The conditions but for those on the device by which the packet leaves, where it is known.
+        """The conditions, without those on the output device if the routes tell which one it is.
 
         None if the packet leaves by another device.
         """

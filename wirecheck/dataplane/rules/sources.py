@@ -17,13 +17,13 @@ from typing import NamedTuple
 
 from wirecheck.addresses import network
 from wirecheck.dataplane.clients import Clients, Intervals, difference, intersection, intervals
-from wirecheck.dataplane.rules.steps import IN, SourceTest
+from wirecheck.dataplane.rules.steps import IN, LOOPBACK, SourceTest
 from wirecheck.dataplane.table import Client
 
 MOST_REGIONS = 512
-"""If a frontend's rules split clients into more regions, they are no longer told apart.
+"""If a frontend's rules need more regions, its clients are followed together.
 
-The interfaces do not count: a node may have a few hundred pods.
+Regions that differ only in the interface count once: a node may have a few hundred pods.
 """
 
 MOST_OF_ALL = 4_096
@@ -125,7 +125,7 @@ class Regions:
 
     def _is_known(self, interface: str) -> bool:
         own = self.clients.local_interface
-        return interface == "lo" or (bool(own) and interface in (own, own + "+"))
+        return interface == LOOPBACK or (bool(own) and interface in (own, own + "+"))
 
     def _is_unused(self, test: SourceTest) -> bool:
         """Whether no client comes in there: docker0, or a device that the node does not have."""

@@ -32,6 +32,7 @@ Test = Callable[[Packet], bool]
 
 IN, OUT = "interface", "output"
 """The kinds of conditions on the device by which a packet comes in, and leaves."""
+LOOPBACK = "lo"
 
 
 class SourceTest(Struct, frozen=True, gc=False):
