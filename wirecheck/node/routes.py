@@ -132,9 +132,9 @@ class NodeRoutes:
     seen: NodeSeen
     namespaces: PodNamespaces
 
-    @cached_property
+    @property
     def routing(self) -> Routing:
-        return Routing(self.seen.host)
+        return self.seen.routing
 
     def source_of(self, route: Route) -> IPAddress | None:
         """Return the source that the kernel chooses for a route: inet_select_addr.

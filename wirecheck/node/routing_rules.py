@@ -8,7 +8,6 @@ from functools import cached_property
 
 from wirecheck.addresses import IPAddress, network
 from wirecheck.catalogue.findings import FactMissingError
-from wirecheck.node.routing import Routing
 from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.netns import Rule
 
@@ -77,7 +76,7 @@ class RoutingRules:
                 return None
             if rule.action in REFUSING:
                 return Diverted(own.version, own, rule)
-            if rule.action == "lookup" and self._routing.route_in(rule.table, own):
+            if rule.action == "lookup" and self.seen.routing.route_in(rule.table, own):
                 # Table main has a route to every address: the default route.
                 by = rule if self._looks_up_local(own.version) else None
                 return Diverted(own.version, own, by)
@@ -85,10 +84,6 @@ class RoutingRules:
 
     def _looks_up_local(self, family: int) -> bool:
         return any(each.table == LOCAL for each in self.by_family[family])
-
-    @cached_property
-    def _routing(self) -> Routing:
-        return Routing(self.seen.host)
 
     @property
     def third_party(self) -> Iterator[Rule]:

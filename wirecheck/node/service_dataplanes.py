@@ -21,7 +21,6 @@ from wirecheck.network.registry import PLUGINS
 from wirecheck.node.dataplane import IP_VS, programmed_modes
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.missing_tools import BOUND_BY_IPVS
-from wirecheck.node.routing import Routing
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.ipvs import VirtualServer, parse_ip_vs
 from wirecheck.text import plural
@@ -164,7 +163,7 @@ class ServiceDataplanes:
     @property
     def _route_of_antrea(self) -> str:
         """AntreaProxy with proxyAll routes Services into Open vSwitch, for the node itself."""
-        routing = Routing(self.seen.host)
+        routing = self.seen.routing
         for each in sorted(self.seen.cluster.service_addresses.cluster_ips, key=str)[:SHOWN]:
             route = routing.route_to(each)
             device = routing.device_of(route) if route else None

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 
 from wirecheck.addresses import address, contains
-from wirecheck.dataplane.rules.service_connections import LOOPBACK
-from wirecheck.node.routing import Routing
+from wirecheck.dataplane.rules.steps import LOOPBACK
 from wirecheck.node.seen import NodeSeen
 
 
@@ -32,26 +29,16 @@ def _ways_in(seen: NodeSeen) -> Iterator[str]:
             yield each.name
 
 
-@dataclass(frozen=True)
-class WaysOut:
-    """The devices by which one node sends packets on."""
+def way_out(seen: NodeSeen, destination: str) -> str:
+    """The device of the route to an address; empty if it depends on more than that.
 
-    seen: NodeSeen
-
-    def device_to(self, destination: str) -> str:
-        """The device of the route to an address; empty if it depends on more than that.
-
-        Routing rules may select packets by their source or mark, which the packet filter sets.
-        """
-        target = address(destination)
-        if not self._routing.is_by_destination(target.version):
-            return ""
-        route = self._routing.route_to(target)
-        if route is None or route.type == "local":
-            return LOOPBACK if route else ""
-        device = self._routing.device_of(route) if route.type == "unicast" else None
-        return device.name if device else ""
-
-    @cached_property
-    def _routing(self) -> Routing:
-        return Routing(self.seen.host)
+    Routing rules may select packets by their source or mark, which the packet filter sets.
+    """
+    target, routing = address(destination), seen.routing
+    if not routing.is_by_destination(target.version):
+        return ""
+    route = routing.route_to(target)
+    if route is None or route.type == "local":
+        return LOOPBACK if route else ""
+    device = routing.device_of(route) if route.type == "unicast" else None
+    return device.name if device else ""
