@@ -65,11 +65,13 @@ def missing_in_nftables(
     for plugin in plugins:
         name, prefix = plugin.nftables_filter
         for table in (each for each in tables if each.name == name and each.of in FAMILIES):
-            family = FAMILIES[table.of]
+            family, cache = FAMILIES[table.of], ChainCache()
             for chain, base in plugin.filter_chains:
                 rules = table.table.rules.get(prefix + chain)
-                stages = [*stages_of(base.lower(), family, [table], ChainCache())]
+                if rules is None or not rules.rules:
+                    continue
+                stages = stages_of(base.lower(), family, [table], cache)
                 called = {each.name for stage in stages for each in reachable(stage)}
-                if rules is not None and rules.rules and prefix + chain not in called:
+                if prefix + chain not in called:
                     where = f"{prefix}{base} of table {table.label}"
                     yield MissingAnchor(f"IPv{family}", where, prefix + chain, is_plugins=True)

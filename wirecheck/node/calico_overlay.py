@@ -36,7 +36,6 @@ class Tunnelled:
     """The routes through the VXLAN device with one gateway, and the node that they lead to."""
 
     gateway: IPAddress
-    routes: tuple[Route, ...]
     device: Interface
     peer: CalicoVtep | None
 
@@ -138,16 +137,21 @@ class CalicoOverlay(Overlay):
     @cached_property
     def _tunnelled(self) -> tuple[Tunnelled, ...]:
         found: dict[tuple[int, IPAddress], list[Route]] = {}
-        devices = {d.index: family for family in self.own if (d := self.device(family))}
         for route in self.seen.host.record.routes:
-            if route.index in devices and route.gateway and route.type == "unicast":
-                key = (devices[route.index], address(route.gateway))
-                found.setdefault(key, []).append(route)
-        return tuple(
-            Tunnelled(gateway, tuple(routes), device, self._peer(device, gateway, routes))
-            for (family, gateway), routes in found.items()
-            if (device := self.device(family)) is not None
-        )
+            index = route.index or 0
+            if index in self._devices and route.gateway and route.type == "unicast":
+                found.setdefault((index, address(route.gateway)), []).append(route)
+        tunnelled = []
+        for (index, gateway), routes in found.items():
+            _, device = self._devices[index]
+            tunnelled.append(Tunnelled(gateway, device, self._peer(device, gateway, routes)))
+        return tuple(tunnelled)
+
+    @cached_property
+    def _devices(self) -> Mapping[int, tuple[int, Interface]]:
+        """Family and tunnel device, by the index of the device."""
+        devices = {family: self.device(family) for family in self.own}
+        return {each.index: (family, each) for family, each in devices.items() if each}
 
     def _peer(
         self, device: Interface, gateway: IPAddress, routes: list[Route]
@@ -169,11 +173,10 @@ class CalicoOverlay(Overlay):
     @property
     def stale_entries(self) -> Iterator[OverlayMismatch]:
         """FDB entries that lead to no node of the cluster."""
-        devices = {d.index: (family, d) for family in self.own if (d := self.device(family))}
         for (index, mac), known in sorted(self._fdb.items()):
-            if index not in devices:
+            if index not in self._devices:
                 continue
-            family, device = devices[index]
+            family, device = self._devices[index]
             nodes = self._vteps(family).by_endpoint
             surplus = {each for each in known if address(each) not in nodes}
             # A single wrong destination of a node is reported as a missing entry.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from ipaddress import IPv4Address, IPv6Address
@@ -14,6 +14,7 @@ from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.dataplane.iptables.reader import shared_text
 from wirecheck.dataplane.iptables.rules import steps_of
 from wirecheck.dataplane.nftables.tables import stages_of
+from wirecheck.dataplane.rules.chains import Chain as RuleChain
 from wirecheck.dataplane.rules.chains import Chains
 from wirecheck.dataplane.rules.egress import Masqueraded, masquerades
 from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket
@@ -103,10 +104,9 @@ class NodeEgress:
             return {}
         found: dict[int, bool] = {}
         for family in (4, 6):
-            chains = [each.find(OF_POOLS) for each in self._nat(family)]
-            chains += [each.chains.find(IN_NFTABLES) for each in self._others(family)]
-            if self._pods(family) and any(chains):
-                found[family] = any(each.steps for each in chains if each)
+            chains = _of_pools([*self._nat(family), *(e.chains for e in self._others(family))])
+            if self._pods(family) and chains:
+                found[family] = any(each.steps for each in chains)
         return found
 
     @cached_property
@@ -144,8 +144,7 @@ class NodeEgress:
 
     def _doubt(self, tables: list[Chains[Any]]) -> str:
         """Why pods may be masqueraded: Calico keeps its chain empty if no pool has natOutgoing."""
-        found = (each.find(name) for each in tables for name in (OF_POOLS, IN_NFTABLES))
-        chains = [each for each in found if each]
+        chains = _of_pools(tables)
         is_empty = bool(chains) and not any(each.steps for each in chains)
         if not is_empty or self._settings.knows_pools:
             return ""
@@ -217,6 +216,12 @@ class NodeEgress:
             if table.find(name)
         ]
         return bool(answers) and all(each is Masqueraded.NO for each in answers)
+
+
+def _of_pools(tables: Iterable[Chains[Any]]) -> list[RuleChain]:
+    """Calico's chains for natOutgoing."""
+    found = (each.find(name) for each in tables for name in (OF_POOLS, IN_NFTABLES))
+    return [each for each in found if each]
 
 
 def _in_chain(tables: list[Chains[Any]], packet: ForwardedPacket) -> str:

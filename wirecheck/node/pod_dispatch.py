@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from wirecheck.addresses import IPAddress
+from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import Ref
 from wirecheck.dataplane.rules.dispatch import empty_chains, named_devices, unknown_device
 from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket
@@ -45,20 +46,26 @@ class PodDispatch:
     @property
     def gaps(self) -> Iterator[DispatchGap]:
         """The devices of pods that dispatch chains lack, or send to a chain without rules."""
-        pairs = [each for each in self.namespaces.veths if each.outer and not each.master]
+        veths = (each for each in self.namespaces.veths if not each.master)
+        pairs = [(each, each.outer.name) for each in veths if each.outer]
         for family, chains in self.firewall.forward_chains.items():
-            having = [e for e in pairs if any(a.version == family for a in e.pod.addresses)]
+            having = [e for e in pairs if any(a.version == family for a in e[0].pod.addresses)]
             for each in chains if having else ():
                 for kind, named in named_devices(each.stage).items():
                     if named:
                         yield from self._in_stage(each.stage, kind, named, having, family)
 
     def _in_stage(
-        self, stage: Stage, kind: str, named: frozenset[str], pairs: Sequence[Veth], family: int
+        self,
+        stage: Stage,
+        kind: str,
+        named: frozenset[str],
+        pairs: Sequence[tuple[Veth, str]],
+        family: int,
     ) -> Iterator[DispatchGap]:
+        """`pairs` are those of the pods of a family, each with its device on the node."""
         empty = dict(empty_chains(stage, kind))
-        for pair in pairs:
-            device = pair.outer.name if pair.outer else ""
+        for pair, device in pairs:
             if device in empty:
                 chain = empty[device]
                 yield DispatchGap(
@@ -67,7 +74,9 @@ class PodDispatch:
                     f"chain {chain} is empty: no policy restricts {WAYS[kind]}",
                     WAYS[kind],
                 )
-            elif device not in named and (rule := self._dropping(stage, kind, pair, family)):
+            elif device not in named and (
+                rule := self._dropping(stage, kind, pair.pod, device, family)
+            ):
                 yield DispatchGap(
                     pair.ref,
                     f"a rule for {device} before the one that drops unknown interfaces",
@@ -76,10 +85,9 @@ class PodDispatch:
                     (rule,),
                 )
 
-    def _dropping(self, stage: Stage, kind: str, pair: Veth, family: int) -> str | None:
+    def _dropping(self, stage: Stage, kind: str, of: Pod, device: str, family: int) -> str | None:
         """The rule that drops the packets of a device which no rule names."""
-        device = pair.outer.name if pair.outer else ""
-        pod = next(a for a in sorted(pair.pod.addresses, key=int) if a.version == family)
+        pod = next(a for a in sorted(of.addresses, key=int) if a.version == family)
         outside = OUTSIDE[family]
         uplink = self._uplink(outside)
         packet = (

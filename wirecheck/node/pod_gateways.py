@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wirecheck.addresses import IPAddress, address
-from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import Ref
 from wirecheck.network.plugin import Attachment
 from wirecheck.node.pod_namespaces import PodNamespaces
@@ -29,12 +28,10 @@ PERMANENT = frozenset({"PERMANENT", "NOARP"})
 class SilentGateway:
     """A pod's gateway for which nobody answers."""
 
-    pod: Pod
     ref: Ref
     gateway: IPAddress
     device: str
     found: str
-    lacks_proxy_arp: bool
 
 
 @dataclass(frozen=True)
@@ -54,8 +51,9 @@ class PodGateways:
                 yield from self._of(pair, pair.outer.name)
 
     def _of(self, pair: Veth, device: str) -> Iterator[SilentGateway]:
+        routing = Routing(pair.netns)
         for family in sorted({each.version for each in pair.pod.addresses}):
-            gateway = _gateway(pair, family)
+            gateway = _gateway(pair, routing, family)
             if gateway is None or gateway in pair.host.addresses:
                 continue
             entry = _entry(pair, gateway)
@@ -64,8 +62,7 @@ class PodGateways:
             if lacks or state in UNRESOLVED:
                 found = [f"proxy_arp is 0 on {device}"] * lacks
                 found += [f"{gateway} is {state} in the pod"] * (state in UNRESOLVED)
-                ref = pair.ref
-                yield SilentGateway(pair.pod, ref, gateway, device, "; ".join(found), lacks)
+                yield SilentGateway(pair.ref, gateway, device, "; ".join(found))
 
     def _is_off(self, device: str) -> bool:
         """Whether proxy ARP is off for a device; the kernel also asks the value of `all`."""
@@ -74,10 +71,10 @@ class PodGateways:
         return values[0] is not None and all((each or "0").strip() == "0" for each in values)
 
 
-def _gateway(pair: Veth, family: int) -> IPAddress | None:
+def _gateway(pair: Veth, routing: Routing, family: int) -> IPAddress | None:
     """The gateway of the pod's default route through the pair."""
     outside = EVERYTHING[family].network_address + 1
-    route = Routing(pair.netns).route_to(outside)
+    route = routing.route_to(outside)
     if route is None or route.index != pair.inner.index or not route.gateway:
         return None
     return address(route.gateway)
