@@ -48,6 +48,16 @@ def without(document: Document, kind: str, **fields: object) -> None:
     host(document)[kind] = left
 
 
+def without_nft_rules(document: Document, chain: str) -> None:
+    """Empty a chain of Calico's own table."""
+    record = document["commands"]["nft-table ip calico"]
+    table = json.loads(record["output"])
+    table["nftables"] = [
+        each for each in table["nftables"] if each.get("rule", {}).get("chain") != chain
+    ]
+    record["output"] = json.dumps(table)
+
+
 def without_rule(document: Document, *words: str) -> None:
     """Remove the rules that contain all of these words."""
     lines = document["commands"][RULES]["output"].splitlines()
@@ -240,14 +250,7 @@ class TestAnchors:
 
     def test_a_missing_jump_in_calicos_own_table_is_found(self, with_change):
         def change(document):
-            record = document["commands"]["nft-table ip calico"]
-            table = json.loads(record["output"])
-            table["nftables"] = [
-                each
-                for each in table["nftables"]
-                if each.get("rule", {}).get("chain") != "filter-FORWARD"
-            ]
-            record["output"] = json.dumps(table)
+            without_nft_rules(document, "filter-FORWARD")
 
         findings = found(with_change("tb-w2", change, NFT), "firewall.kubernetes_chains_called")
         where = "Node tb-w2 IPv4 filter-FORWARD of table ip calico"
@@ -268,14 +271,7 @@ class TestAnchors:
 class TestNatOutgoing:
     def test_the_empty_chain_of_calicos_own_table_is_found(self, with_change):
         def change(document):
-            record = document["commands"]["nft-table ip calico"]
-            table = json.loads(record["output"])
-            table["nftables"] = [
-                each
-                for each in table["nftables"]
-                if each.get("rule", {}).get("chain") != "nat-cali-nat-outgoing"
-            ]
-            record["output"] = json.dumps(table)
+            without_nft_rules(document, "nat-cali-nat-outgoing")
 
         ((_, where, _),) = found(with_change("tb-w2", change, NFT), "pods.egress_uniform")
         assert where == "Node tb-w2"

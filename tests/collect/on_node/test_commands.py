@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.ended_processes import goes_away
 from wirecheck.collect.on_node import commands, kernel, kube_proxy
 from wirecheck.collect.on_node.deadline import Deadline
 from wirecheck.collect.on_node.udp_entries import UdpEntries
@@ -33,24 +33,6 @@ def test_a_command_that_hangs_is_ended_with_what_it_started(
     assert record["problem"] == "time limit"
     assert "status" not in record
     assert goes_away(int(pid.read_text()))
-
-
-def goes_away(pid: int) -> bool:
-    """Nobody waits for it here: the kernel ends it a moment after the signal."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if is_gone(pid):
-            return True
-        time.sleep(0.01)
-    return False
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return True
-    return state == "Z"
 
 
 def test_output_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

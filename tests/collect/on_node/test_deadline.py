@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
+from tests.ended_processes import goes_away
 from wirecheck.collect.on_node.deadline import RAN_OUT
 
 START = """
@@ -33,19 +32,6 @@ except deadline.HungError:
 """
 
 
-def has_ended(pid: int) -> bool:
-    """Whether the process ends; a killed one needs a moment, and here nobody may reap it."""
-    for _ in range(600):
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        except OSError:
-            return True
-        if state in "ZX":
-            return True
-        time.sleep(0.05)
-    return False
-
-
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT", "SIGPIPE"])
 def test_a_process_that_is_being_started_ends_with_the_program(name: str) -> None:
     script = START.format(signal=name, after="")
@@ -55,7 +41,7 @@ def test_a_process_that_is_being_started_ends_with_the_program(name: str) -> Non
 
     assert done.returncode == RAN_OUT
     (pid,) = done.stdout.split()
-    assert has_ended(int(pid))
+    assert goes_away(int(pid))
 
 
 def test_the_alarm_waits_until_the_process_can_be_ended() -> None:
@@ -66,4 +52,4 @@ def test_the_alarm_waits_until_the_process_can_be_ended() -> None:
 
     assert (done.returncode, done.stdout.split()[1:]) == (0, ["still", "here"])
     pid = int(done.stdout.split()[0])
-    assert has_ended(pid)
+    assert goes_away(pid)

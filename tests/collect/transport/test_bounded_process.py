@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ended_processes import goes_away, is_gone
 from wirecheck.collect.transport.bounded_process import (
     SLICE,
     CalledOffError,
@@ -28,23 +29,6 @@ def run(
         most_bytes=most,
         called_off=off or threading.Event(),
     )
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
-def goes_away(pid: int) -> bool:
-    """Nobody waits for a grandchild here: the kernel ends it a moment after the signal."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if is_gone(pid):
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def test_raw_output_and_status() -> None:
