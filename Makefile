@@ -5,8 +5,8 @@ VENV   := $(CACHE)/venv-$(shell echo $(CURDIR) | cksum | cut -d' ' -f1)
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-# Compiled modules, and the tests as pytest rewrites them, belong into the cache: compiling them
-# anew in every process takes a quarter of the time of the tests.
+# Compiled modules, and the tests as pytest rewrites them, belong in the cache. Otherwise every
+# process compiles them again, if bytecode is not to be written into the tree.
 export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 

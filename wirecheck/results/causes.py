@@ -50,7 +50,7 @@ OVER_THE_OVERLAY = (
 )
 
 OUTSIDE = ("reachability.api_server", "dns.external_names")
-"""Connections of pods to what is no pod: API servers and upstream DNS servers see the source."""
+"""Connections of pods to servers outside the pod network, for which they are masqueraded."""
 
 ON_ONE_NODE = (
     "reachability.service_hairpin",

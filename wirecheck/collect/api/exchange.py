@@ -63,7 +63,8 @@ class Exchange:
     def __post_init__(self) -> None:
         """Send the request and wait for the response's head."""
         if self.seconds <= 0:
-            # A fast server's response would count, however late: it depended on the threads.
+            # What has arrived counts, however late: whether a fast server's response does would
+            # depend on which thread runs first.
             raise TimeoutError("the time limit has passed")
         self._end = time.monotonic() + self.seconds
         self._parts = queue.Queue(WAITING)
