@@ -10,7 +10,7 @@ READY  := $(VENV)/.ready
 export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-slow test-bare test-bare-root lint types coverage matrix docs mutants fuzz cluster cluster-down check-cluster deploy sonobuoy package upgrade-gate readonly reliability faults in-flight referee soak bench clean
+.PHONY: run test test-slow test-bare test-bare-root lint types coverage matrix docs mutants fuzz cluster cluster-down check-cluster deploy sonobuoy krew package upgrade-gate readonly reliability faults in-flight referee soak bench clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -111,6 +111,10 @@ deploy: $(READY)
 # deploy/sonobuoy by a real Sonobuoy, which is built first.
 sonobuoy: $(READY)
 	$(BIN)/python -m testbed.deploy.sonobuoy
+
+# The archives of the kubectl plugin and its manifest for krew, in the cache.
+krew: $(READY)
+	$(BIN)/python -m testbed.krew $(CACHE)/krew
 
 # The built wheel, alone in an empty environment.
 package: $(READY)

@@ -90,6 +90,10 @@ def _run_page(commands: Sequence[str], folder: Path, here: State) -> Iterator[st
         **os.environ,
         "HOME": str(folder / "home"),
         "KUBECONFIG": str(here.kubeconfig),
+        # kubectl finds its plugin beside this interpreter.
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        # pipx and uv would write the same programs into the same folder.
+        "UV_TOOL_BIN_DIR": str(folder / "home/uv"),
     }
     for command in commands:
         began = time.monotonic()
@@ -122,7 +126,7 @@ def _words(command: str, folder: Path, here: State) -> list[str]:
     }
     words = [instead.get(word, word) for word in words]
     words = [f"{folder}/home/{w[2:]}" if w.startswith("~/") else w for w in words]
-    if words[0] in ("wirecheck", "pytest", "pipx"):
+    if words[0] in ("wirecheck", "pytest", "pipx", "uv"):
         return [sys.executable, "-m", *words]
     return [sys.executable, *words[1:]] if words[0] == "python3" else words
 

@@ -32,6 +32,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "iptables": ("iptables", "iptables-nft", "iptables-nft-restore", "iptables-nft-save"),
     "iptables-legacy": ("iptables-legacy-restore", "iptables-legacy-save"),
     "jq": ("jq",),
+    "kubectl": ("kubectl",),
     "mount": ("mount", "umount"),
     "nft": ("nft",),
     "nsenter": ("nsenter",),

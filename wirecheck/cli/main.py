@@ -37,6 +37,8 @@ Completion: eval "$(_WIRECHECK_COMPLETE=bash_source wirecheck)" (or zsh_source, 
 WIDEST = 10_000
 """Columns of help at most: those of the terminal."""
 
+PROGRAM = "wirecheck"
+
 COMMANDS = {
     "clean": Lazy(
         "wirecheck.cli.clean",
@@ -118,7 +120,7 @@ COMMANDS = {
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
 )
-@click.version_option(__version__, prog_name="wirecheck")
+@click.version_option(__version__, prog_name=PROGRAM)
 def wirecheck() -> None:
     """Checks that every node's network does what the Kubernetes API says.
 
@@ -127,19 +129,22 @@ def wirecheck() -> None:
     """
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with its status."""
+def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> None:
+    """Run the command line and exit with its status.
+
+    `program`: what the user typed before the arguments, as help and usage show it.
+    """
     gc.set_threshold(*GC_THRESHOLDS)
     with former_names_in_plain_words():
-        status = _status(arguments)
+        status = _status(arguments, program)
     sys.exit(status)
 
 
-def _status(arguments: Sequence[str] | None) -> int:
+def _status(arguments: Sequence[str] | None, program: str) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     try:
         with ending_like_ctrl_c():
-            status = wirecheck.main(args=arguments, prog_name="wirecheck", standalone_mode=False)
+            status = wirecheck.main(args=arguments, prog_name=program, standalone_mode=False)
     except click.ClickException as error:
         from wirecheck.cli.outputs import answer_failure
 
