@@ -10,7 +10,7 @@ READY  := $(VENV)/.ready
 export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-slow test-bare test-bare-root lint types coverage matrix docs mutants fuzz cluster cluster-down check-cluster deploy sonobuoy krew package upgrade-gate readonly reliability faults in-flight referee soak bench clean
+.PHONY: run test test-slow test-bare test-bare-root lint types coverage matrix docs mutants fuzz cluster cluster-down check-cluster deploy sonobuoy krew package lock release upgrade-gate readonly reliability faults in-flight referee soak bench clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -119,6 +119,15 @@ krew: $(READY)
 # The built wheel, alone in an empty environment.
 package: $(READY)
 	$(BIN)/python -m testbed.package
+
+# Every dependency of the image and of a release, with hashes. LOCK="--upgrade": the newest ones.
+lock: $(READY)
+	$(BIN)/python -m testbed.release.lock $(LOCK)
+
+# Every file of the release that this commit's tag names, into the cache. RELEASE="--rehearse":
+# everything except what a release would refuse.
+release: $(READY)
+	$(BIN)/python -m testbed.release $(RELEASE)
 
 faults: $(READY)
 	$(BIN)/python -m testbed.faults $(FAULTS)

@@ -12,6 +12,7 @@ from pathlib import Path
 from testbed.commands import attempt, run
 from testbed.layout import LABEL
 from testbed.nodes import run as run_on_node
+from testbed.release.lock import OF_IMAGE
 from testbed.rootfs import mirror, remove_tree
 from testbed.state import State, is_fresh, key_of, mark_fresh, mark_stale
 
@@ -38,27 +39,41 @@ def _build(here: State) -> str:
     files = sorted(wheels.glob("*.whl"))
     # A wheel of the same sources has the same members, but not the same bytes.
     sources = [PROJECT / "wirecheck", PROJECT / "checks", PROJECT / "pyproject.toml"]
-    name = f"{REPOSITORY}:{key_of([base, DOCKERFILE, *_code(sources), *map(str, files)])[:12]}"
+    recipe = [DOCKERFILE, OF_IMAGE, *_code(sources)]
+    name = f"{REPOSITORY}:{key_of([base, *recipe, *map(str, files)])[:12]}"
     if attempt(["docker", "image", "inspect", name]).status == 0:
         return name
-    choice = {"BASE": base, "PIP_ARGS": "--no-index"}
-    arguments = [a for key, value in choice.items() for a in ("--build-arg", f"{key}={value}")]
-    run(
-        [
-            *("nice", "docker", "build", "--network", "host", "--label", LABEL),
-            *arguments,
-            *("--file", str(DOCKERFILE), "--tag", name, str(wheels)),
-        ],
-        timeout=900,
-        log=here.log / "image.log",
-        env={"DOCKER_BUILDKIT": "0"},
-    )
+    docker_build(name, wheels, base=base, labels=[LABEL], log=here.log / "image.log")
     for old in run(
         ["docker", "images", REPOSITORY, "--format", "{{.Repository}}:{{.Tag}}"]
     ).split():
         if old != name:
             attempt(["docker", "image", "rm", old])
     return name
+
+
+def docker_build(
+    name: str,
+    context: Path,
+    *,
+    base: str,
+    labels: Sequence[str],
+    log: Path,
+    dockerfile: Path = DOCKERFILE,
+) -> None:
+    """Build the image of a context that has every wheel: pip asks no registry."""
+    choice = {"BASE": base, "PIP_ARGS": "--no-index"}
+    arguments = [a for key, value in choice.items() for a in ("--build-arg", f"{key}={value}")]
+    marks = [word for label in labels for word in ("--label", label)]
+    run(
+        [
+            *("nice", "docker", "build", "--network", "host", *marks, *arguments),
+            *("--file", str(dockerfile), "--tag", name, str(context)),
+        ],
+        timeout=900,
+        log=log,
+        env={"DOCKER_BUILDKIT": "0"},
+    )
 
 
 def _code(sources: Sequence[Path]) -> list[Path]:
@@ -87,6 +102,7 @@ def _base(here: State) -> str:
     run(["chroot", str(root), "apt-get", "clean"])
     for folder in _NEEDLESS:
         shutil.rmtree(root / folder, ignore_errors=True)
+    here.images.mkdir(parents=True, exist_ok=True)
     draft = here.images / "base.tar.draft"
     run(["tar", "--numeric-owner", "-C", str(root), "-cf", str(draft), "."], timeout=600)
     run(["docker", "import", "--change", f"LABEL {LABEL}", str(draft), name], timeout=600)
@@ -96,21 +112,30 @@ def _base(here: State) -> str:
 
 
 def _wheels(here: State) -> Path:
-    """The folder with wirecheck's wheel, made anew, and those of all that it needs."""
+    """The build context: wirecheck's wheel, made anew, with the lock and the wheels it names."""
     folder = here.root / "wheels"
     folder.mkdir(exist_ok=True)
+    key = key_of([OF_IMAGE, PYTHON])
+    if not is_fresh(folder, key):
+        mark_stale(folder)
+        # Another lock names other wheels; the old ones would only make the context larger.
+        remove_tree(folder)
+        folder.mkdir()
+        download_locked(OF_IMAGE, folder)
+        mark_fresh(folder, key)
     for old in folder.glob("wirecheck-*.whl"):
         old.unlink()
     pip = [sys.executable, "-m", "pip", "--quiet"]
     run([*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(PROJECT)], timeout=600)
-    (wheel,) = folder.glob("wirecheck-*.whl")
-    key = key_of([PROJECT / "pyproject.toml", PYTHON])
-    if not is_fresh(folder, key):
-        mark_stale(folder)
-        choice = ["--python-version", PYTHON, "--only-binary=:all:", "--dest", str(folder)]
-        run([*pip, "download", *choice, str(wheel)], timeout=900)
-        mark_fresh(folder, key)
+    shutil.copy(OF_IMAGE, folder)
     return folder
+
+
+def download_locked(lock: Path, folder: Path) -> None:
+    """Fetch the wheels that the lock names for the image's Python, each by one of its hashes."""
+    choice = ["--python-version", PYTHON, "--only-binary=:all:", "--dest", str(folder)]
+    pip = [sys.executable, "-m", "pip", "--quiet", "download"]
+    run([*pip, *choice, "--require-hashes", "--requirement", str(lock)], timeout=900)
 
 
 def bring(name: str, nodes: Sequence[str], here: State) -> None:

@@ -1,0 +1,1 @@
+"""What is published: locked dependencies, and the artefacts of one release."""
