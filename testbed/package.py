@@ -45,7 +45,7 @@ def _wrong_with_the_wheel_in(folder: Path) -> list[str]:
         pip = [sys.executable, "-m", "pip", "--quiet"]
         run([*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(PROJECT)], timeout=600)
         (wheel,) = folder.glob("*.whl")
-        wrong = _lacks(wheel)
+        wrong = missing_or_foreign(wheel)
     place = Place(folder)
     with step("install"):
         place.install(str(wheel))
@@ -97,8 +97,8 @@ class Place:
         return ended.stdout
 
 
-def _lacks(wheel: Path) -> list[str]:
-    """What has to be in the wheel and is not, and what has no place there."""
+def missing_or_foreign(wheel: Path) -> list[str]:
+    """Return what the wheel lacks, and what it brings that does not belong there, as sentences."""
     names = zipfile.ZipFile(wheel).namelist()
     wanted = [
         "wirecheck/py.typed",

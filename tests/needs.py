@@ -27,6 +27,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "conntrack": ("conntrack",),
     "docker": ("docker", "gcc"),
     "dpkg-query": ("dpkg-query",),
+    "git": ("git",),
     "groovy": ("groovy", "java"),
     "ip": ("ip",),
     "iptables": ("iptables", "iptables-nft", "iptables-nft-restore", "iptables-nft-save"),

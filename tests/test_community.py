@@ -73,7 +73,8 @@ def host_of(value: str) -> str:
 
 
 def test_values_are_placeholders_exactly_as_long_as_the_file_says_so():
-    for name in ("repository", "documentation", "image", "security_contact", "conduct_contact"):
+    contacts = ("security_contact", "conduct_contact", "signing_identity", "signing_issuer")
+    for name in ("repository", "documentation", "image", *contacts):
         reserved = host_of(PUBLISHING[name]).endswith(RESERVED)
         assert reserved == PUBLISHING["placeholders"], name
     assert PUBLISHING["owner"].startswith("example-") == PUBLISHING["placeholders"]
@@ -102,6 +103,25 @@ def test_the_image_has_the_name_of_the_file_and_the_version_of_the_package():
     assert len({path for path, _, _ in found}) >= 3
     assert {name for _, name, _ in found} == {PUBLISHING["image"]}, found
     assert {tag for _, _, tag in found} == {PROJECT["version"]}, found
+
+
+def test_the_dockerfile_builds_on_the_base_image_of_the_file():
+    """A release takes it from there with its digest; the default is for builds of one's own."""
+    default = re.search(r"^ARG BASE=(\S+)$", text_of(ROOT / "deploy/Dockerfile"), re.MULTILINE)
+
+    assert default
+    assert PUBLISHING["base_image"].partition("@")[0] == default[1]
+    assert ("@sha256:" in PUBLISHING["base_image"]) != PUBLISHING["placeholders"]
+
+
+def test_a_release_is_verified_by_the_identity_of_the_file():
+    text = re.sub(r"\\\n\s*", "", text_of(ROOT / "docs/releasing.md"))
+    calls = [line for line in text.splitlines() if line.startswith("cosign verify")]
+
+    assert len(calls) == 2
+    for call in calls:
+        assert f"--certificate-identity {PUBLISHING['signing_identity']} " in call
+        assert call.endswith(f"--certificate-oidc-issuer {PUBLISHING['signing_issuer']}")
 
 
 def test_an_image_without_a_registry_has_no_tag():
