@@ -59,6 +59,37 @@ def agent_ready(node: Node) -> Findings:
 
 
 @check(
+    settles=ON_NODE,
+    remedy="Bring it up on {node}: `ip link set {device} up`. The kernel removed the routes "
+    "through it. The CNI plugin's agent adds them again when it starts: `kubectl -n "
+    "{cni_namespace} delete pod {cni_pod}`. Then find out what took the device down; "
+    "NetworkManager and systemd-networkd must not manage it.",
+    facts=[Fact.API, Fact.NETNS],
+)
+def devices_up(node: Node) -> Findings:
+    """The devices that the CNI plugin creates for itself are up.
+
+    They are the pods' bridge, the tunnel to the other nodes and the like. If one is down, pods lose
+    a part of their network, while the agent stays Ready: no agent sets a device up again before it
+    restarts.
+
+    Except: devices of pods (links.up) and of an earlier configuration. The devices of Cilium and
+    kube-router, the VXLAN devices of Calico and flannel, and bridges with pods and an address from
+    the node's range are known, if they exist.
+
+    See: https://github.com/flannel-io/flannel/blob/master/Documentation/backends.md
+         https://docs.cilium.io/en/stable/network/concepts/routing/
+    """
+    for device in node.plugin_devices.down:
+        yield Finding(
+            node.part(device.name),
+            expected="UP",
+            found=f"{device.name} is DOWN",
+            names={"device": device.name},
+        )
+
+
+@check(
     remedy="List the files on {node}: `ls -l {folder}`. Move the unwanted one out of the "
     "folder (packages of container runtimes and podman install examples): `mv "
     "{folder}/{file} /root/`. Then recreate the pods that were set up by it.",

@@ -42,13 +42,14 @@ def _finding(
 
 @check(settles=ON_NODE, remedy=FLANNEL, facts=[Fact.NETNS, Fact.API])
 def matches_annotations(node: Node) -> Findings:
-    """The node's VXLAN device is up and has the MAC and address of the node's annotations.
+    """The node's VXLAN device has the MAC and address of the node's annotations.
 
     Other nodes send to the annotated MAC and address. Frames for another MAC are dropped on
     arrival.
 
     Except: only the VXLAN of flannel and Calico is evaluated. Behind NAT the device has the inner
-    address. An announced address that is unknown as the node's is inconclusive.
+    address. An announced address that is unknown as the node's is inconclusive. cni.devices_up
+    reports a device that is down.
 
     See: https://github.com/flannel-io/flannel/issues/1155
          https://github.com/flannel-io/flannel/issues/712

@@ -116,7 +116,7 @@ class TestOverlay:
         def change(document):
             link(document, "vxlan.calico")["flags"] = ["BROADCAST"]
 
-        ((node, _, what),) = found(with_change("tb-w2", change), "overlay.matches_annotations")
+        ((node, _, what),) = found(with_change("tb-w2", change), "cni.devices_up")
         assert (node, what) == ("tb-w2", "vxlan.calico is DOWN")
 
     def test_a_tunnel_wider_than_the_wire_allows_is_found(self, with_change):

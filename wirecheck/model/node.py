@@ -43,6 +43,7 @@ from wirecheck.node.network_pods import NetworkDaemon, network_daemons_of
 from wirecheck.node.node_ports import NodePorts
 from wirecheck.node.overlay import Overlay
 from wirecheck.node.packet_drops import PacketDrops, packet_drops
+from wirecheck.node.plugin_devices import PluginDevices
 from wirecheck.node.pod_dispatch import DispatchGap, PodDispatch
 from wirecheck.node.pod_gateways import PodGateways, SilentGateway
 from wirecheck.node.pod_namespaces import PodNamespaces
@@ -263,6 +264,11 @@ class Node:
     def cni(self) -> Cni:
         """The CNI configuration and what the plugins keep on the node."""
         return Cni(self.seen)
+
+    @property
+    def plugin_devices(self) -> PluginDevices:
+        """The devices that the CNI plugin creates for itself."""
+        return PluginDevices(self.seen)
 
     @property
     def foreign_addresses(self) -> ForeignAddresses:

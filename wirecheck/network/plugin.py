@@ -118,6 +118,8 @@ class CniPlugin:
     """Name prefixes of the node's ends of pods' pairs, as `cali` of `cali0d7763abc12`."""
     own_devices: tuple[str, ...] = ()
     """Name prefixes of devices that the plugin creates for itself on every node."""
+    devices_in_use: tuple[str, ...] = ()
+    """Names of those of them that carry packets as long as they exist, and so must be up."""
     redirected_devices: tuple[str, ...] = ()
     """Name prefixes of devices whose packets eBPF redirects.
 

@@ -90,8 +90,6 @@ class CalicoOverlay(Overlay):
                 yield OverlayMismatch(part, wanted, device.link.mac)
             elif local and where and address(local) not in {*where, *self.seen.addresses}:
                 yield OverlayMismatch(part, f"a tunnel at {where[0]}", f"at {local}")
-            if not device.is_up:
-                yield OverlayMismatch(part, "UP", f"{device.name} is DOWN")
 
     @property
     def missing_entries(self) -> Iterator[OverlayMismatch]:

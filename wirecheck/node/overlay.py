@@ -100,8 +100,6 @@ class Overlay:
                     inconclusive="VXLAN endpoints that the node does not have itself: correct only "
                     "behind NAT",
                 )
-            if not device.is_up:
-                yield OverlayMismatch(part, "UP", f"{device.name} is DOWN")
 
     def _may_be_translated(self, own: Vtep, local: str) -> bool:
         """Whether packets to the announced address can arrive at the device's own address.

@@ -47,6 +47,9 @@ OVER_THE_OVERLAY = (
     "reachability.large_payloads_between_nodes",
     # A Service forwards some connections of its own endpoints to endpoints on other nodes.
     "reachability.service_hairpin",
+    # The same is true of node ports, and of the Service of the cluster's DNS.
+    "reachability.node_ports",
+    *SERVICE_DNS,
 )
 
 OUTSIDE = ("reachability.api_server", "dns.external_names")
@@ -60,8 +63,6 @@ ON_ONE_NODE = (
 
 HOST_PORT = "to host port of Pod "
 """How a part begins to name the pod that was to be reached at a host port."""
-
-PORTS_OF_NODES = ("reachability.node_ports", "reachability.host_ports")
 
 RULES = (
     Rule("pods.ip_on_interface", OF_ONE_POD, "pod"),
@@ -83,7 +84,9 @@ RULES = (
     Rule("cni.single_config", ("nodes.network_ready", "nodes.ready")),
     Rule("nodes.network_ready", ("nodes.ready",)),
     Rule("nodes.ip_forward", (*ALL_DNS, "reachability.*")),
-    Rule("nodes.ip_forward", PORTS_OF_NODES, "any"),
+    Rule("nodes.ip_forward", (*OVER_THE_OVERLAY, "reachability.host_ports"), "any"),
+    Rule("cni.devices_up", (*ALL_DNS, "overlay.*", "routes.to_every_node", "reachability.*")),
+    Rule("cni.devices_up", (*OVER_THE_OVERLAY, "reachability.host_ports"), "any"),
     Rule("nodes.no_foreign_addresses", OVER_THE_OVERLAY),
     Rule("nodes.bridge_nf_call", ("reachability.service_same_node",)),
     Rule("links.hairpin", ("reachability.service_hairpin",)),
@@ -97,7 +100,7 @@ RULES = (
             "reachability.*",
         ),
     ),
-    Rule("firewall.forwards_pods", PORTS_OF_NODES, "any"),
+    Rule("firewall.forwards_pods", (*OVER_THE_OVERLAY, "reachability.host_ports"), "any"),
     Rule("firewall.forwards_dns", (*LOOKUPS, "reachability.large_payloads")),
     Rule("overlay.mtu", ("reachability.large_payloads",), "any"),
     Rule("pods.egress_masqueraded", OUTSIDE),

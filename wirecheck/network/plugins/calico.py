@@ -32,6 +32,7 @@ PLUGIN = CniPlugin(
     pod_interfaces=("cali",),
     # The eBPF dataplane sends the node's connections to Services through a pair of its own.
     own_devices=("vxlan.calico", "vxlan-v6.calico", "bpfin.cali", "bpfout.cali"),
+    devices_in_use=(*VXLAN_DEVICES.values(), "bpfin.cali", "bpfout.cali"),
     masquerade_chains=("cali-",),
     filter_chains=FILTER_CHAINS,
     nftables_filter=NFTABLES_FILTER,

@@ -19,5 +19,6 @@ PLUGIN = CniPlugin(
     attachment=Attachment.BRIDGE,
     routes=PeerRoutes.EACH_NODE,
     own_devices=("kube-dummy-if",),
+    devices_in_use=("kube-bridge",),
     services=ServiceForwarding(device="kube-dummy-if"),
 )
