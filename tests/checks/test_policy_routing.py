@@ -175,3 +175,44 @@ def test_rules_that_were_not_read_are_an_error(small):
 
     with pytest.raises(FactMissingError, match="no routing rule"):
         small.findings("routes.policy_routing")
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Rule(4, 1500, 0, source="192.0.2.72/32", action="goto", goto=1536),
+        Rule(4, 1500, 99, source="192.0.2.64/28"),
+        Rule(4, 1500, 99, source="198.51.100.7/32"),
+        Rule(4, 1500, 254, source="192.0.2.72/32"),
+        Rule(4, 1500, 253, source="192.0.2.72/32"),
+        Rule(4, 1500, 255, source="192.0.2.72/32"),
+    ],
+    ids=["no lookup", "a range", "no pod", "main", "default", "local"],
+)
+def test_other_rules_with_empty_tables_take_no_pod_away(small, rule):
+    aws_vpc(small)
+    host = small.document.namespaces[0]
+    small.change_netns(HOST, rules=[*host.rules, rule])
+
+    assert not list(small.node.policy_routing.empty_tables)
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_empty"),
+    [
+        (Rule(4, 1500, 99, source="192.0.2.72/32"), True),
+        (Rule(4, 1500, 99, source="192.0.2.72/32", destination="192.0.2.0/24"), True),
+        # Table 7 has a route to that destination only, as the rule asks.
+        (Rule(4, 1500, 7, source="192.0.2.72/32", destination="192.0.2.0/24"), False),
+        (Rule(4, 1500, 7, source="192.0.2.72/32"), True),
+        (Rule(4, 1500, 99, source="192.0.2.72/32", mark="0x1"), False),
+    ],
+)
+def test_the_table_of_a_rule_for_a_pod_leads_somewhere(small, rule, is_empty):
+    aws_vpc(small)
+    host = small.document.namespaces[0]
+    narrow = Route(4, "192.0.2.0/24", table=7, index=3)
+    small.change_netns(HOST, rules=[*host.rules, rule], routes=[*host.routes, narrow])
+
+    found = [(pod.name, each.table) for pod, each in small.node.policy_routing.empty_tables]
+    assert found == ([("web", rule.table)] if is_empty else [])

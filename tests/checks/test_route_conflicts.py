@@ -419,3 +419,17 @@ class TestDualStack:
         assert overlaps(small) == [
             f"contains {self.SERVICE}, the address of Service kube-system/kube-dns {self.SERVICE}"
         ]
+
+
+@pytest.mark.parametrize("selector", ["mark", "iif", "oif"])
+def test_a_refusing_rule_for_other_packets_adds_nothing(small, selector):
+    """A kill switch of a VPN refuses marked packets, whatever their destination is."""
+    calico_bgp(small)
+    add_pod(small, "192.168.55.7")
+    add_routes(small, Route(4, "192.168.55.0/26", type="blackhole"), without="192.168.55.0/26")
+    rules = small.document.namespaces[0].rules
+    other = Rule(4, 150, 0, action="unreachable", **{selector: "0x1"})
+    small.change_netns(HOST, rules=[*rules, other])
+
+    (finding,) = small.findings("routes.no_blackholes")
+    assert finding.found == "blackhole 192.168.55.0/26"

@@ -288,3 +288,20 @@ class TestNodePortsOfAws:
         aws_vpc(small)
         strict(small, "ens3")
         assert not small.findings("settings.rp_filter")
+
+
+def test_of_two_networks_with_the_sender_the_narrower_one_counts(small):
+    """The answers leave by the interface of the wider network."""
+    two_networks(small, Route(4, "10.0.0.3/32", index=7))
+    listed = [{"type": "InternalIP", "address": each} for each in ("192.0.2.1", "10.0.0.2")]
+    small.api["nodes"][0]["status"]["addresses"] = listed
+    host = small.document.namespaces[0]
+    wide, narrow = Address(7, "10.0.0.2", 8), Address(2, "192.0.2.1", 32)
+    others = [each for each in host.addresses if each.index not in (2, 7)]
+    small.change_netns(1, addresses=[*others, wide, narrow, Address(2, "10.0.0.9", 24)])
+    assert not small.findings("settings.rp_filter")
+
+    listed.append({"type": "InternalIP", "address": "10.0.0.9"})
+    (finding,) = small.findings("settings.rp_filter")
+    assert finding.subject.part == "rp_filter of ens3"
+    assert finding.found.endswith("through eth1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import inf
+from types import SimpleNamespace
 
 import pytest
 from msgspec import convert
@@ -15,10 +16,12 @@ from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.registry import load
 from wirecheck.catalogue.settling import LATER, OLD, QUIET, SOON, UP
 from wirecheck.evaluation.evaluate import Evaluation, concerned
-from wirecheck.evaluation.evidence import ProxyAge
+from wirecheck.evaluation.evidence import ProxyAge, proxy_age
+from wirecheck.node.kube_proxy import KubeProxy
 from wirecheck.results.records import ItemResult
 from wirecheck.snapshot.api_objects import ApiObjects, Change
 from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, VisitStatus
+from wirecheck.snapshot.node_document import HttpAnswer
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC).timestamp()
 
@@ -310,14 +313,55 @@ def test_an_object_that_changed_during_the_round_is_not_old():
 @pytest.mark.parametrize(
     ("proxy", "has_objects", "left"),
     [
-        (ProxyAge(since_queued=1.0, waiting=0.0), True, 0.0),
-        (ProxyAge(since_queued=1.0, waiting=0.0), False, QUIET - 1),
-        (ProxyAge(since_queued=QUIET, waiting=0.0), False, 0.0),
+        (ProxyAge(since_queued=1.0, waiting=None), True, 0.0),
+        (ProxyAge(since_queued=1.0, waiting=None), False, QUIET - 1),
+        (ProxyAge(since_queued=QUIET, waiting=None), False, 0.0),
         (ProxyAge(since_queued=1.0, waiting=1.0), True, SOON),
+        (ProxyAge(since_queued=1.0, waiting=0.0), True, SOON),
+        (ProxyAge(since_queued=500.0, waiting=OLD - 1), False, SOON),
         (ProxyAge(since_queued=500.0, waiting=OLD), True, 0.0),
     ],
-    ids=["synchronised", "a change, and no object", "quiet", "a change waits", "it is stuck"],
+    ids=[
+        "synchronised",
+        "a change, and no object",
+        "quiet",
+        "a change waits",
+        "it just came",
+        "it waits for long",
+        "it is stuck",
+    ],
 )
 def test_rules_are_old_if_kube_proxy_has_applied_all_changes(proxy, has_objects, left):
     assert proxy.age(has_objects=has_objects).left == left
     assert bool(proxy.age(has_objects=has_objects).change) == bool(left)
+
+
+def metrics(*syncs: tuple[float, float]) -> str:
+    """The times of kube-proxy's last change and last sync, one pair for each family."""
+    stamp = 'kubeproxy_sync_proxy_rules_last_{}timestamp_seconds{{ip_family="{}"}} {}\n'
+    return "".join(
+        stamp.format(kind, family, time)
+        for family, (queued, done) in zip(("IPv4", "IPv6"), syncs, strict=False)
+        for kind, time in (("queued_", queued), ("", done))
+    )
+
+
+@pytest.mark.parametrize(
+    ("syncs", "expected"),
+    [
+        ([(90.0, 95.0)], ProxyAge(since_queued=10.0, waiting=None)),
+        ([(90.0, 80.0)], ProxyAge(since_queued=10.0, waiting=10.0)),
+        # By the clock of kube-proxy's metrics, the change came at the time of the visit.
+        ([(100.0, 80.0)], ProxyAge(since_queued=0.0, waiting=0.0)),
+        ([(70.0, 60.0), (90.0, 95.0)], ProxyAge(since_queued=10.0, waiting=30.0)),
+        ([(90.0, 80.0), (70.0, 60.0)], ProxyAge(since_queued=10.0, waiting=30.0)),
+        # Before its first sync nothing shows the age of its rules.
+        ([(90.0, 95.0), (90.0, 0.0)], None),
+        ([], None),
+    ],
+)
+def test_the_age_of_the_rules_is_that_of_the_family_that_waits_longest(syncs, expected):
+    http = {"metrics": HttpAnswer(status=200, body=metrics(*syncs))}
+    proxy = KubeProxy("n1", http, "", (), "", "", seen_at=100.0)
+
+    assert proxy_age(SimpleNamespace(proxy=proxy)) == expected

@@ -14,7 +14,7 @@ from tests.served_cluster import Listener
 from tests.snapshots import CHECKS, broken, healthy, written
 from wirecheck.catalogue.findings import Level, Outcome
 from wirecheck.evaluation.verdict import exit_status, spared_nodes, verdict
-from wirecheck.evaluation.waivers import waiver_records
+from wirecheck.evaluation.waivers import covers, waiver_for, waiver_records
 from wirecheck.report import html, junit, terminal
 from wirecheck.results.ordering import tone
 from wirecheck.results.outcomes import outcome_of
@@ -179,3 +179,44 @@ def test_the_inventory_says_how_many_may_be_missing(tmp_path):
     results, _ = perform(request, CHECKS, Listener())
 
     assert [(each.name, each.now) for each in results.started.overrides] == [("unreachable", "2")]
+
+
+def web(level: Level = Level.FAIL) -> FindingRecord:
+    return FindingRecord(Object("Pod", "web-0", "shop", part="eth0"), level, "this", "that", "key")
+
+
+@pytest.mark.parametrize(
+    ("check", "where", "covered"),
+    [
+        ("pods.x", "n1", True),
+        ("pods.x", "n2", False),
+        ("pods.x", "shop/web-*", True),
+        ("pods.x", "Pod shop/web-0 eth0", True),
+        ("pods.x", "web-0", False),
+        ("pods.y", "n1", False),
+    ],
+)
+def test_a_waiver_covers_a_finding_by_its_node_or_its_object(check, where, covered):
+    assert covers(waiver(check, where), "pods.x", "n1", web()) is covered
+
+
+def test_what_could_not_be_read_is_never_waived():
+    assert not covers(waiver(), "pods.x", "n1", web(Level.ERROR))
+    assert covers(waiver(), "pods.x", "n1", web(Level.WARN))
+
+
+def test_an_expired_waiver_counts_what_it_would_cover_whatever_others_do():
+    index = SnapshotIndex(
+        1, "0", 1_800_000_000.0, waivers=[waiver(until=PASSED), waiver(where="n2"), waiver()]
+    )
+    item = ItemResult("pods.x", Outcome.WAIVED, node="n1", findings=[web(), web(Level.ERROR)])
+
+    records = waiver_records(index, [item, ItemResult("dns.x", Outcome.PASS, node="n1")])
+
+    assert [(each.state, each.findings) for each in records] == [
+        ("expired", 1),
+        ("unused", 0),
+        ("used", 1),
+    ]
+    assert waiver_for("pods.x", "n1", web(), index) is index.waivers[2]
+    assert waiver_for("pods.x", "n1", web(Level.ERROR), index) is None

@@ -153,8 +153,9 @@ class Evaluation:
         self, check: Check, name: str, subjects: Sequence[Node | Cluster], shared: set[str]
     ) -> ItemResult:
         """Evaluate one check. `shared` collects errors that other checks of the node also have."""
-        results = [self._one_round(check, subject) for subject in subjects[:1]]
-        if check.settles and not results[0].skip:
+        first = self._one_round(check, subjects[0])
+        results = [first]
+        if check.settles and not first.skip:
             results += [self._one_round(check, subject) for subject in subjects[1:]]
         shared.update(each.error for each in results if each.is_shared)
         found = settled(check, results)

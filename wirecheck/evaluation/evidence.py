@@ -61,15 +61,15 @@ class ProxyAge:
 
     since_queued: float
     """Seconds since a change last reached it."""
-    waiting: float
-    """Seconds that a change has been waiting for a sync; 0 if none is."""
+    waiting: float | None
+    """Seconds that a change has been waiting for a sync; None if none is."""
 
     def age(self, *, has_objects: bool) -> Age:
         """Return whether its rules are those of changes long ago."""
-        if self.waiting >= OLD:
-            return ENOUGH
-        if self.waiting:
-            return Age(SOON, "a change that kube-proxy has not applied yet")
+        if self.waiting is not None:
+            is_stuck = self.waiting >= OLD
+            change = "a change that kube-proxy has not applied yet"
+            return ENOUGH if is_stuck else Age(SOON, change)
         if not has_objects and self.since_queued < QUIET:
             return Age(QUIET - self.since_queued, "a change that just reached kube-proxy")
         return ENOUGH
@@ -87,7 +87,7 @@ def proxy_age(node: Node) -> ProxyAge | None:
         return None
     return ProxyAge(
         since_queued=min(proxy.seen_at - each.queued for each in syncs),
-        waiting=max(max(proxy.seconds_waiting(e), 0.1) if e.is_waiting else 0.0 for e in syncs),
+        waiting=max((proxy.seconds_waiting(e) for e in syncs if e.is_waiting), default=None),
     )
 
 

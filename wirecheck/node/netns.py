@@ -108,6 +108,10 @@ class Netns:
     def by_index(self) -> dict[int, Interface]:
         return {each.index: each for each in self.interfaces}
 
+    def at(self, index: int | None) -> Interface | None:
+        """Return the interface with that index."""
+        return None if index is None else self.by_index.get(index)
+
     @cached_property
     def addresses(self) -> frozenset[IPAddress]:
         """The addresses on all interfaces except lo."""
@@ -143,7 +147,7 @@ class Netns:
 
     def master_of(self, interface: Interface) -> Interface | None:
         """Return the bridge, switch or VRF that the interface is a port of."""
-        return self.by_index.get(interface.link.master or 0)
+        return self.at(interface.link.master)
 
     @cached_property
     def has_pairs_on_open_vswitch(self) -> bool:

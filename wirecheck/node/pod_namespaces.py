@@ -144,7 +144,7 @@ class PodNamespaces:
         for pod, netns in self.pods_with_netns:
             inner, host = netns.primary, self.seen.host
             if inner is not None and inner.is_paired:
-                outer = host.by_index.get(inner.link.peer_index or 0)
+                outer = host.at(inner.link.peer_index)
                 yield Veth(pod, netns, inner, outer if outer and outer.is_paired else None, host)
 
     @cached_property

@@ -51,7 +51,7 @@ class Resolver:
     domains: tuple[str, ...]
     """The domains that its search path may have; empty if the cluster's domain is unknown."""
     servers: DnsServers
-    mounts_known: bool = True
+    mounts_known: bool
     """Whether the API shows what the pod mounts."""
 
     @property

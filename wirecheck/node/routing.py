@@ -212,7 +212,7 @@ class Routing:
 
     def device_of(self, route: Route) -> Interface | None:
         """Return the route's interface; None for lo, for several hops, and for refusing routes."""
-        return self.netns.by_index.get(route.index or 0)
+        return self.netns.at(route.index)
 
     def text_of(self, route: Route | None) -> str:
         """Return `10.244.1.0/24 via 10.244.1.0 dev flannel.1`, as `ip route` prints it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from ipaddress import IPv4Address, IPv6Address
 
 from wirecheck.addresses import IPAddress
 from wirecheck.api_index.node_addresses import internal_addresses
@@ -21,6 +20,7 @@ from wirecheck.dataplane.table import Frontend
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.nftables import other_tables
 from wirecheck.node.routes import NodeRoutes
+from wirecheck.node.routing import EVERYTHING
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
 
@@ -164,7 +164,7 @@ class SourceBans:
 
     def _comes_in(self, ban: Ban, span: tuple[int, int]) -> bool:
         """Whether the node's route to the first of these addresses is by the ban's interface."""
-        address = (IPv4Address if ban.family == 4 else IPv6Address)(span[0])
+        address = EVERYTHING[ban.family][span[0]]
         routing = self.routes.routing
         route = routing.route_to(address)
         device = routing.device_of(route) if route else None

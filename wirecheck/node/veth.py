@@ -86,8 +86,7 @@ class Veth:
         """Whether the bridge does not send packets of the pod back to it (hairpin)."""
         if self.outer is None or self.outer.link.port_hairpin is not False:
             return False
-        bridge = self.host.by_index.get(self.outer.link.master or 0)
-        return bridge is None or "PROMISC" not in bridge.link.flags
+        return self.master is None or "PROMISC" not in self.master.link.flags
 
     @property
     def blocked_by_bridge(self) -> str:
@@ -184,7 +183,7 @@ def orphans(
             continue
         nsid = each.link.peer_nsid
         if nsid is None:
-            peer = host.by_index.get(each.link.peer_index or 0)
+            peer = host.at(each.link.peer_index)
             if not _is_joined(host, each, peer):
                 yield Orphan(
                     node, each, f"{peer.name if peer else 'no interface'}, also on the node"

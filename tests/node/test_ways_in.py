@@ -1,0 +1,97 @@
+"""The devices by which connections to Services come in and leave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.checks.small_cluster import HOST, SmallCluster, link
+from wirecheck.node.ways_in import way_out, ways_in
+from wirecheck.snapshot.netns import Address, Link, Route, Rule
+
+DOCKER = Link(30, "docker0", kind="bridge", flags=["UP"])
+
+
+@pytest.fixture
+def small() -> SmallCluster:
+    return SmallCluster()
+
+
+def add(small: SmallCluster, device: Link, *addresses: str, **fields: Any) -> None:
+    assert small.document
+    host = small.document.namespaces[0]
+    given = [each.partition("/")[::2] for each in addresses]
+    more = [Address(device.index, text, int(prefix)) for text, prefix in given]
+    small.change_netns(
+        HOST, links=[*host.links, device], addresses=[*host.addresses, *more], **fields
+    )
+
+
+@pytest.mark.parametrize(
+    ("addresses", "counts"),
+    [
+        (("172.17.0.1/16",), False),
+        (("fd99::1/64",), False),
+        (("172.17.0.1/16", "fd99::1/64"), False),
+        # A bridge without an address can have any network.
+        ((), True),
+        # The network has the node's address, a pod's, or the node's range in it.
+        (("192.0.2.77/24",), True),
+        (("10.244.0.5/30",), True),
+        (("10.244.0.129/25",), True),
+        (("172.17.0.1/16", "192.0.2.77/24"), True),
+    ],
+)
+def test_a_bridge_for_other_containers_is_no_way_in(
+    small: SmallCluster, addresses: tuple[str, ...], counts: bool
+) -> None:
+    add(small, DOCKER, *addresses)
+
+    assert ("docker0" in ways_in(small.node.seen)) is counts
+    assert ways_in(small.node.seen) >= {"ens3", "flannel.1", "cni0", "veth11", "veth12"}
+
+
+def test_a_device_that_is_not_a_bridge_always_is_one(small: SmallCluster) -> None:
+    add(small, link(30, "wg0", "wireguard"), "172.17.0.1/16")
+
+    assert "wg0" in ways_in(small.node.seen)
+
+
+@pytest.mark.parametrize(
+    ("destination", "device"),
+    [
+        ("10.244.1.9", "flannel.1"),
+        ("10.244.0.3", "cni0"),
+        ("198.51.100.7", "ens3"),
+        ("192.0.2.1", "lo"),
+        ("127.0.0.1", "lo"),
+        ("fd00::7", ""),
+    ],
+)
+def test_connections_leave_by_the_device_of_the_route(
+    small: SmallCluster, destination: str, device: str
+) -> None:
+    assert way_out(small.node.seen, destination) == device
+
+
+def test_a_route_that_refuses_or_has_several_hops_has_no_device(small: SmallCluster) -> None:
+    assert small.document
+    hops = [{"gateway": "192.0.2.2"}, {"gateway": "192.0.2.3"}]
+    routes = [
+        *small.document.namespaces[0].routes,
+        Route(4, "198.51.100.0/24", type="blackhole", index=2),
+        Route(4, "203.0.113.0/24", hops=hops),
+    ]
+    small.change_netns(HOST, routes=routes)
+
+    assert way_out(small.node.seen, "198.51.100.7") == ""
+    assert way_out(small.node.seen, "203.0.113.7") == ""
+
+
+def test_where_rules_select_packets_the_device_is_not_known(small: SmallCluster) -> None:
+    assert small.document
+    rules = small.document.namespaces[0].rules
+    small.change_netns(HOST, rules=[*rules, Rule(4, 100, 254, mark="0x1")])
+
+    assert way_out(small.node.seen, "10.244.1.9") == ""
