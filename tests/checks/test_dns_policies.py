@@ -120,6 +120,14 @@ def test_a_policy_makes_up_no_answer(small: SmallCluster) -> None:
     assert finding.inconclusive == "NetworkPolicy shop/some"
 
 
+def test_a_policy_damages_no_answer(small: SmallCluster) -> None:
+    restricted(small)
+    small.change_probes(WEB_NETNS, "udp", [Try(0.01, answer="AAAA")])
+
+    (finding,) = small.findings(RESOLVE)
+    assert finding.inconclusive == ""
+
+
 def test_a_dead_dns_is_never_healthy(small: SmallCluster, tmp_path) -> None:
     """Every pod is behind a policy, so that no pod could be evaluated."""
     small.api["networkPolicies"] = [policy(), policy()]

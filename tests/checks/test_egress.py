@@ -327,6 +327,18 @@ def test_the_config_map_of_ip_masq_agent_says_what_is_exempt(small, config, find
         assert finding.expected == "masqueraded, by ConfigMap ip-masq-agent"
 
 
+def test_only_a_config_map_of_its_name_with_content_configures_ip_masq_agent(small):
+    with_agent(small)
+    exempt_all = {"config": "nonMasqueradeCIDRs: [0.0.0.0/0]"}
+    small.api["configMaps"] = [
+        {"metadata": {"name": "another", "namespace": "kube-system"}, "data": exempt_all},
+        {"metadata": {"name": "ip-masq-agent", "namespace": "kube-system"}, "data": {}},
+    ]
+
+    (finding,) = found(small, TO_AGENT, EXEMPT, flannel="")
+    assert finding.expected == "masqueraded, by ip-masq-agent-abcde runs on the node"
+
+
 def test_an_empty_chain_of_calico_without_its_pools_is_inconclusive(small):
     """As in recordings of older versions, and without the right to list IPPools."""
     with_pools(small)

@@ -126,17 +126,33 @@ def test_ranges_that_another_nodes_pods_do_not_follow_are_not_compared(small):
     assert found(small) == []
 
 
-def test_the_api_servers_address_on_kube_ipvs0_is_found(small):
+def api_server_at(small: SmallCluster, where: str) -> None:
     slices = small.api["endpointSlices"]
     metadata = {
         "name": "kubernetes",
         "namespace": "default",
         "labels": {"kubernetes.io/service-name": "kubernetes"},
     }
-    slices.append({**slices[0], "metadata": metadata, "endpoints": [{"addresses": ["192.0.2.50"]}]})
+    slices.append({**slices[0], "metadata": metadata, "endpoints": [{"addresses": [where]}]})
+
+
+def test_the_api_servers_address_on_kube_ipvs0_is_found(small):
+    api_server_at(small, "192.0.2.50")
     bind(small, OTHER, "192.0.2.50", name="kube-ipvs0", kind="dummy")
 
     assert [expected for _, expected, _ in found(small)] == ["nowhere: the API server"]
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "kind"),
+    [("198.51.100.7", "kube-ipvs0", "dummy"), ("192.0.2.50", "eth1", "")],
+    ids=["another address on kube-ipvs0", "the API server's on another interface"],
+)
+def test_on_kube_ipvs0_only_the_api_servers_address_is_wrong(small, where, name, kind):
+    api_server_at(small, "192.0.2.50")
+    bind(small, OTHER, where, name=name, kind=kind)
+
+    assert found(small) == []
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,7 @@ def test_virtual_servers_of_living_services_are_harmless(node):
 
     assert [each.level for each in left] == [Level.WARN]
     assert left[0].found == "1 virtual servers"
+    assert left[0].subject.part == "ipvs leftovers"
 
 
 def test_a_virtual_server_of_a_service_that_is_gone_does_harm(node):

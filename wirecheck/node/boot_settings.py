@@ -117,5 +117,5 @@ def settings(files: list[SysctlFile], names: list[str]) -> Mapping[str, Setting]
 
 def _dotted(key: str) -> str:
     """Return the name with dots. As in sysctl.d, the first separator says which one is used."""
-    slash, dot = key.find("/"), key.find(".")
-    return key.replace("/", ".") if slash >= 0 and (dot < 0 or slash < dot) else key
+    first = next((each for each in key if each in "/."), "")
+    return key.replace("/", ".") if first == "/" else key
