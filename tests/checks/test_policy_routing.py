@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tests.checks.small_cluster import HOST, SmallCluster, api_pod
@@ -216,3 +217,54 @@ def test_the_table_of_a_rule_for_a_pod_leads_somewhere(small, rule, is_empty):
 
     found = [(pod.name, each.table) for pod, each in small.node.policy_routing.empty_tables]
     assert found == ([("web", rule.table)] if is_empty else [])
+
+
+class TestPodsOfOneNode:
+    """The rule of the second card's pod, where those for packets to pods are gone."""
+
+    @pytest.fixture
+    def lost(self, small):
+        aws_vpc(small)
+        rules = small.document.namespaces[0].rules
+        small.change_netns(HOST, rules=[each for each in rules if each.priority != 512])
+        return small
+
+    def test_the_first_diverted_packet_names_both_pods(self, lost):
+        (finding,) = lost.findings("routes.policy_routing")
+        assert finding.expected.startswith("Pod shop/web sends to Pod kube-system/dns 192.0.2.71")
+
+    def test_a_rule_for_the_pods_own_device_comes_first(self, lost):
+        rules = lost.document.namespaces[0].rules
+        for device, number in (("eni0d7763web", 0), ("eni0d7763dns", 1)):
+            own = Rule(4, 100, 254, iif=device)
+            lost.change_netns(HOST, rules=[*rules, own])
+            assert len(found(lost)) == number
+
+    def test_a_pod_alone_on_its_node_sends_to_no_other(self, lost):
+        lost.api["pods"][0]["status"]["phase"] = "Succeeded"
+        assert found(lost) == []
+
+    def test_a_table_with_a_more_specific_route_to_the_pod_is_right(self, lost):
+        host = lost.document.namespaces[0]
+        main = [e for e in host.routes if e.destination != "192.0.2.71/32"]
+        wide = Route(4, "192.0.2.64/28", index=2)
+        narrow = next(e for e in host.routes if e.destination == "192.0.2.71/32")
+        own = msgspec.structs.replace(narrow, table=2)
+        lost.change_netns(HOST, routes=[*main, wide, own])
+        assert found(lost) == []
+        lost.change_netns(HOST, routes=[*main, wide])
+        assert len(found(lost)) == 1
+
+    def test_a_plugin_that_needs_no_routes_diverts_nothing(self, lost):
+        cilium(lost)
+        assert found(lost) == []
+
+
+@pytest.mark.parametrize("selector", ["iif", "oif", "mark"])
+def test_a_rule_that_selects_more_than_the_source_is_for_other_packets(small, selector):
+    aws_vpc(small)
+    host = small.document.namespaces[0]
+    rule = Rule(4, 1500, 99, source="192.0.2.72/32", **{selector: "0x1"})
+    small.change_netns(HOST, rules=[*host.rules, rule])
+
+    assert found(small) == []

@@ -433,3 +433,34 @@ def test_a_refusing_rule_for_other_packets_adds_nothing(small, selector):
 
     (finding,) = small.findings("routes.no_blackholes")
     assert finding.found == "blackhole 192.168.55.0/26"
+
+
+@pytest.mark.parametrize(
+    ("range_", "found"), [("0.0.0.0/1", 0), ("0.0.0.0/2", 1), ("10.64.0.0/10", 1)]
+)
+def test_a_vpn_takes_the_default_route_by_its_two_halves(small, range_, found):
+    """A wider route of the VPN than these is meant for the cluster's networks."""
+    calico_bgp(small)
+    host = small.document.namespaces[0]
+    small.change_netns(HOST, links=[*host.links, Link(90, "tun0", flags=["UP"], kind="tun")])
+    add_routes(small, Route(4, range_, gateway="10.8.0.1", index=90))
+
+    assert len(overlaps(small)) == found
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        Route(4, "10.96.0.0/12", index=90, protocol=2, type="broadcast"),
+        Route(4, "10.96.0.0/12", index=1, protocol=2),
+        Route(4, "10.96.0.0/12", protocol=2, hops=[{"gateway": "192.0.2.2"}]),
+    ],
+    ids=["a broadcast", "by lo", "by several devices"],
+)
+def test_a_route_without_a_device_of_its_own_is_no_network(small, route):
+    calico_bgp(small)
+    host = small.document.namespaces[0]
+    small.change_netns(HOST, links=[*host.links, link(90, "docker0", "bridge")])
+    add_routes(small, route)
+
+    assert overlaps(small) == []

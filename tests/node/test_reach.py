@@ -319,3 +319,47 @@ def test_the_control_plane_needs_every_kubelets_port(sign: str) -> None:
         )
 
     assert why_closed(contact("10.244.1.9"), small=small) == ""
+
+
+def policy() -> dict[str, Any]:
+    """A policy that restricts what the web pod sends."""
+    return {
+        "metadata": {"name": "deny", "namespace": "shop"},
+        "spec": {"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Egress"]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("others", "is_tried"),
+    [
+        # A policy may block what the web pod sends, so only an answer counts.
+        ([contact("10.244.1.9", source=WEB, **LOST)], False),
+        ([contact("10.244.1.9", **LOST)], True),
+        ([contact("10.244.1.9", source=WEB)], True),
+    ],
+)
+def test_what_a_policy_may_block_is_not_tried(others: list[Contact], is_tried: bool) -> None:
+    small = ready(SmallCluster(), "True")
+    small.others = {"n2": VisitRecord(VisitStatus.SEEN)}
+    small.api["networkPolicies"] = [policy()]
+
+    assert ("nothing else was tried" not in why_closed(*others, small=small)) is is_tried
+
+
+def test_an_answer_of_the_node_itself_is_none_of_the_other_node() -> None:
+    small = SmallCluster()
+    assert small.document
+    host = small.document.namespaces[0]
+    small.change_netns(HOST, addresses=[*host.addresses, Address(2, "10.244.1.9", 32)])
+    small.api["pods"].append(on("n2", "10.244.1.9"))
+
+    assert why_closed(contact("10.244.1.9"), small=small) == ""
+
+
+@pytest.mark.parametrize("node", ["n0", "n2"])
+def test_the_helper_pod_of_any_other_node_is_named_by_it(node: str) -> None:
+    helped = helped_cluster()
+    helped.api["pods"][-1]["spec"]["nodeName"] = node
+    helped.api["nodes"][1]["metadata"]["name"] = node
+
+    assert named("10.244.1.77", helped) == f"from the node to the helper pod on {node} by IPv4"
