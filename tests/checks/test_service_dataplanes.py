@@ -12,6 +12,7 @@ from wirecheck.catalogue.findings import Finding, Level, NotApplicable
 from wirecheck.catalogue.registry import load
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
+from wirecheck.node.service_dataplanes import ServiceDataplanes
 from wirecheck.snapshot.netns import Address, DeviceProgram, Link, Route
 from wirecheck.snapshot.node_document import HttpAnswer
 from wirecheck.snapshot.objects.pod import PodObject
@@ -242,3 +243,43 @@ def test_a_node_without_answers_of_kube_proxy_is_not_evaluated(node):
 
     with pytest.raises(NotApplicable, match="not asked"):
         findings(Node(node.cluster, node.object, node.visit, facts))
+
+
+def programs(node: Node) -> list[str]:
+    return [each.found for each in ServiceDataplanes(node.seen, node.iptables).all]
+
+
+def without_answers(node: Node) -> Node:
+    """kube-proxy's pod runs, and its endpoints refuse connections."""
+    http = dict.fromkeys(node.seen.facts.http, REFUSED)
+    return Node(node.cluster, node.object, node.visit, replace(node.seen.facts, http=http))
+
+
+def without_pods(node: Node) -> Node:
+    """kube-proxy is a part of the node's agent, as with k3s: it answers without a pod."""
+    pods = [each for each in node.cluster.api.pods if "kube-proxy" not in each.metadata.name]
+    return with_api(node, pods=pods)
+
+
+def test_what_shows_kube_proxy_is_named(node):
+    pod = next(each for each in node.seen.pods if each.name.startswith("kube-proxy"))
+    shown, answers, left = f"pod kube-system/{pod.name}", "it answers at 127.0.0.1:10249", "rules"
+
+    (every,) = programs(node)
+    assert every == f"kube-proxy: {shown}, {answers}, {left} of iptables mode"
+    (silent,) = programs(without_answers(node))
+    assert silent == f"kube-proxy: {shown}, {left} of iptables mode"
+    (hidden,) = programs(without_pods(node))
+    assert hidden == f"kube-proxy: {answers}, {left} of iptables mode"
+
+
+@pytest.mark.parametrize("change", [without_answers, without_pods])
+def test_a_pod_or_an_answer_shows_that_ciliums_device_is_no_second_program(node, change):
+    assert len(programs(change(with_device(node, "cilium_host")))) == 1
+
+
+def test_a_replacement_is_shown_by_its_device_or_by_its_configuration(node):
+    assert programs(with_setting(node, "true"))[0] == "Cilium: its configuration"
+    found = programs(with_setting(with_device(node, "cilium_host"), "true"))
+    assert found[0] == "Cilium: device cilium_host"
+    assert len(found) == 2

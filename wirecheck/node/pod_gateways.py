@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from wirecheck.addresses import IPAddress, address
 from wirecheck.catalogue.findings import Ref
 from wirecheck.network.plugin import Attachment
+from wirecheck.node.egress import OUTSIDE
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.route_conflicts import UNRESOLVED
-from wirecheck.node.routing import EVERYTHING, Routing
+from wirecheck.node.routing import Routing
 from wirecheck.node.seen import NodeSeen
 from wirecheck.node.veth import Veth
 from wirecheck.snapshot.netns import Neighbour
@@ -73,8 +74,7 @@ class PodGateways:
 
 def _gateway(pair: Veth, routing: Routing, family: int) -> IPAddress | None:
     """The gateway of the pod's default route through the pair."""
-    outside = EVERYTHING[family].network_address + 1
-    route = routing.route_to(outside)
+    route = routing.route_to(OUTSIDE[family])
     if route is None or route.index != pair.inner.index or not route.gateway:
         return None
     return address(route.gateway)
