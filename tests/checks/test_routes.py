@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.checks.small_cluster import HOST, WEB_NETNS, SmallCluster, link
+from tests.checks.small_cluster import HOST, WEB_NETNS, SmallCluster, api_pod, link
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.catalogue.registry import load
 from wirecheck.catalogue.remedies import filled
@@ -411,3 +411,71 @@ def test_where_nothing_routes_nothing_is_deleted(small):
     for remedy in remedies_of_blackholes(small):
         assert "`ip -4 route show table all`" in remedy
         assert " del " not in remedy
+
+
+def refused_senders(small: SmallCluster, *more: dict, rule: Rule) -> list[str]:
+    """The parts of blackholes from the pods, beside further pods in the API."""
+    small.api["pods"].extend(more)
+    rules = [Rule(4, 0, 255), rule, Rule(4, 32766, 254)]
+    small.change_netns(HOST, rules=rules)
+    return [part for part, _ in found(small, "no_blackholes") if part.startswith("from")]
+
+
+def test_a_pod_of_another_node_is_named_before_its_range(small):
+    there = api_pod("there", "shop", "10.244.1.9")
+    there["spec"]["nodeName"] = "n2"
+    rule = Rule(4, 100, 0, action="prohibit", iif="cni0")
+
+    assert refused_senders(small, there, rule=rule) == [
+        "from Pod kube-system/dns to shop/there 10.244.1.9",
+        "from Pod shop/web to shop/there 10.244.1.9",
+    ]
+
+
+@pytest.mark.parametrize("hidden", [{"phase": "Succeeded"}, None])
+def test_pods_without_a_network_of_their_own_are_no_targets(small, hidden):
+    there = api_pod("there", "shop", "10.244.1.9")
+    there["spec"]["nodeName"] = "n2"
+    if hidden:
+        there["status"] |= hidden
+    else:
+        there["spec"]["hostNetwork"] = True
+    rule = Rule(4, 100, 0, action="prohibit", iif="cni0", destination="10.244.1.9/32")
+
+    assert refused_senders(small, there, rule=rule) == []
+
+
+def test_pods_that_have_ended_or_are_on_the_host_network_send_nothing(small):
+    small.api["pods"][0]["status"]["phase"] = "Succeeded"
+    rule = Rule(4, 100, 0, action="prohibit", iif="cni0")
+
+    assert refused_senders(small, rule=rule) == ["from Pod shop/web to the pods of n2 10.244.1.0"]
+    small.api["pods"][1]["spec"]["hostNetwork"] = True
+    assert refused_senders(small, rule=rule) == []
+
+
+def test_eight_pods_are_reported_for_one_rule(small):
+    more = [api_pod(f"p{number}", "shop", f"10.244.0.{number}") for number in range(10, 20)]
+    rule = Rule(4, 100, 0, action="prohibit", iif="cni0")
+
+    assert len(refused_senders(small, *more, rule=rule)) == 8
+
+
+def test_a_pod_without_a_device_on_the_node_is_left_out(small):
+    """Its address is the node's own, or has no route."""
+    lost = api_pod("a", "kube-system", "192.0.2.1")
+    rule = Rule(4, 100, 0, action="prohibit", iif="cni0")
+
+    assert len(refused_senders(small, lost, rule=rule)) == 2
+
+
+def test_each_address_of_a_pod_is_evaluated(small):
+    """Nothing refuses packets of the first one, which arrive by another device."""
+    for pod, last in zip(small.api["pods"], (2, 3), strict=False):
+        pod["status"]["podIPs"].insert(0, {"ip": f"192.0.2.{last}"})
+    rule = Rule(4, 100, 0, action="prohibit", iif="cni0")
+
+    assert {part.partition(" to ")[0] for part in refused_senders(small, rule=rule)} == {
+        "from Pod kube-system/dns",
+        "from Pod shop/web",
+    }
