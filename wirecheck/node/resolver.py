@@ -72,11 +72,11 @@ class Resolver:
                 yield self._deviation("nameserver", own, found)
             return
         if self.pod.dns_policy in CLUSTER_POLICIES:
-            standings = [self.servers.standing(each) for each in found[:1]] or [Standing.WRONG]
-            if standings[0] is not Standing.RIGHT:
+            standing = self.servers.standing(found[0]) if found else Standing.WRONG
+            if standing is not Standing.RIGHT:
                 expected = ", ".join(sorted(map(str, self.servers.services)))
                 unsure = self._why_unsure
-                if standings[0] is Standing.UNKNOWN:
+                if standing is Standing.UNKNOWN:
                     unsure = f"nothing on the node shows what serves DNS at {found[0]}"
                 yield Deviation(
                     f"nameserver {expected or 'of the cluster'} first",

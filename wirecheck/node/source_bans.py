@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress
-from wirecheck.api_index.node_addresses import internal_addresses
+from wirecheck.api_index.node_addresses import internal_addresses, valid_addresses
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.dataplane.clients import difference, intersection, intervals, ranges
 from wirecheck.dataplane.iptables import reader as iptables_reader
@@ -102,19 +102,14 @@ class SourceBans:
             if port.node_port
         }
         others = [
-            Frontend(family, address, port.protocol.lower(), port.port)
+            Frontend(family, str(address), port.protocol.lower(), port.port)
             for service, port in ports
-            for address in service.spec.cluster_ips
-            if address != "None" and (":" in address) == (family == 6)
+            for address in valid_addresses(service.spec.cluster_ips)
+            if address.version == family
         ]
         first = sorted(local)[: MOST_PACKETS // 2] if own else []
-        packets = [packet_to(each, own, is_local=True) for each in first]
-        for each in others:
-            try:
-                packets.append(packet_to(each, None, is_local=False))
-            except (OSError, ValueError):
-                continue
-        return packets
+        local_packets = [packet_to(each, own, is_local=True) for each in first]
+        return [*local_packets, *(packet_to(each, None, is_local=False) for each in others)]
 
     def _between_nodes(self, family: int) -> Sequence[Packet]:
         """What other nodes send here, whatever the Services are.
