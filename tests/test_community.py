@@ -35,7 +35,10 @@ CODE = re.compile(r"`([^`\s]+/[^`\s]*)`")
 RESERVED = (".example", ".invalid", ".test")
 """Top-level domains that nobody can own (RFC 2606)."""
 
-SHIPPED = ("docs", "deploy", "ci", "inventories", "examples", ".github", "wirecheck", "checks")
+SHIPPED = (
+    *("docs", "deploy", "ci", "templates", "inventories", "examples"),
+    *(".github", "wirecheck", "checks"),
+)
 """What users read or copy. Tests and the test cluster have names of their own."""
 
 # An address with a scheme is a page and not an image.
@@ -56,9 +59,13 @@ ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 def shipped() -> Iterator[Path]:
     """Yield every text that users read or copy."""
     yield from ROOT.glob("*.md")
+    yield ROOT / "action.yml"
     for folder in SHIPPED:
         for path in sorted((ROOT / folder).rglob("*")):
-            if path.suffix in {".md", ".yml", ".yaml", ".py", ".toml", ""} and path.is_file():
+            if (
+                path.suffix in {".md", ".yml", ".yaml", ".tpl", ".txt", ".py", ".toml", ""}
+                and path.is_file()
+            ):
                 yield path
 
 
