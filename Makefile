@@ -10,7 +10,7 @@ READY  := $(VENV)/.ready
 export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-slow test-bare test-bare-root lint types coverage matrix docs mutants fuzz cluster cluster-down check-cluster deploy sonobuoy krew package lock release upgrade-gate readonly reliability faults in-flight referee soak bench clean
+.PHONY: run test test-slow test-bare test-bare-root lint types coverage matrix docs mutants fuzz cluster cluster-down check-cluster deploy sonobuoy man krew package lock release upgrade-gate readonly reliability faults in-flight referee soak bench clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -111,6 +111,10 @@ deploy: $(READY)
 # deploy/sonobuoy by a real Sonobuoy, which is built first.
 sonobuoy: $(READY)
 	$(BIN)/python -m testbed.deploy.sonobuoy
+
+# The manual pages in man/, from the help of the commands.
+man: $(READY)
+	$(BIN)/python -m testbed.man_pages
 
 # The archives of the kubectl plugin and its manifest for krew, in the cache.
 krew: $(READY)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import re
 import string
 import sys
 import tarfile
@@ -30,6 +31,8 @@ MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 GLIBC = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 """Distributions since 2019 have glibc 2.28. pip wants each older platform named as well."""
+
+_NEEDLESS = re.compile(r"/$|^[^/]+\.data/data/")
 
 
 @click.command()
@@ -82,7 +85,8 @@ def members(wheels: dict[str, list[Path]]) -> dict[str, bytes]:
         for file in files:
             place = "lib" if file.stem.endswith("-none-any") else f"lib-{python}"
             with zipfile.ZipFile(file) as content:
-                names = [name for name in content.namelist() if not name.endswith("/")]
+                # Data such as manual pages belong beside an environment, which this is not.
+                names = [name for name in content.namelist() if not _NEEDLESS.search(name)]
                 found |= {f"{place}/{name}": content.read(name) for name in names}
     return found
 

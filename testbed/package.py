@@ -107,10 +107,12 @@ def missing_or_foreign(wheel: Path) -> list[str]:
         "wirecheck/snapshot/schema.json",
         "wirecheck/recorded/healthy/snapshot.json",
         "licenses/LICENSE",
+        "share/man/man1/wirecheck-run.1",
     ]
     wrong = [f"the wheel lacks {each}" for each in wanted if not _has(names, each)]
-    tops = {name.partition("/")[0] for name in names if ".dist-info" not in name}
-    return wrong + [f"the wheel brings {top}" for top in sorted(tops - {"wirecheck"})]
+    tops = {name.partition("/")[0] for name in names}
+    ours = {each for each in tops if each.startswith("wirecheck-")}  # its metadata and man pages
+    return wrong + [f"the wheel brings {top}" for top in sorted(tops - ours - {"wirecheck"})]
 
 
 def _has(names: Sequence[str], wanted: str) -> bool:

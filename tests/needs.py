@@ -28,6 +28,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "docker": ("docker", "gcc"),
     "dpkg-query": ("dpkg-query",),
     "git": ("git",),
+    "groff": ("groff",),
     "groovy": ("groovy", "java"),
     "ip": ("ip",),
     "iptables": ("iptables", "iptables-nft", "iptables-nft-restore", "iptables-nft-save"),

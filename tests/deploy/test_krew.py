@@ -152,7 +152,8 @@ def test_another_python_is_a_sentence(tmp_path: Path) -> None:
 def test_files_of_pure_wheels_are_there_once_and_others_for_each_python(tmp_path: Path) -> None:
     wheels = {}
     for python in ("3.11", "3.12"):
-        pure = wheel(tmp_path / python, "pure-1-py3-none-any.whl", {"pure.py": ""})
+        files = {"pure.py": "", "pure-1.data/data/share/man/man1/pure.1": ""}
+        pure = wheel(tmp_path / python, "pure-1-py3-none-any.whl", files)
         compiled = wheel(tmp_path / python, f"fast-1-cp{python}-cp-x.whl", {"fast.so": python})
         wheels[python] = [pure, compiled]
 
@@ -165,6 +166,7 @@ def test_files_of_pure_wheels_are_there_once_and_others_for_each_python(tmp_path
     }
     assert found["lib-3.12/fast.so"] == b"3.12"
     assert {PROGRAM, "LICENSE"} < set(found)
+    assert [name for name in found if "share/man" in name] == []
 
 
 def test_the_same_files_make_the_same_archive(tmp_path: Path) -> None:
