@@ -10,7 +10,7 @@ READY  := $(VENV)/.ready
 export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-slow test-bare test-bare-root lint types coverage matrix docs mutants fuzz cluster cluster-down check-cluster deploy sonobuoy man krew package lock release upgrade-gate readonly reliability faults in-flight referee soak bench clean
+.PHONY: run test test-slow test-bare test-bare-root lint types coverage matrix docs mutants fuzz cluster cluster-down check-cluster deploy helm sonobuoy man krew package lock release upgrade-gate readonly reliability faults in-flight referee soak bench clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -107,6 +107,10 @@ reliability: $(READY)
 # The image, and everything in deploy/, on the test cluster.
 deploy: $(READY)
 	$(BIN)/python -m testbed.deploy
+
+# Builds Helm for the tests of deploy/chart, and prints the folder to add to PATH.
+helm: $(READY)
+	@$(BIN)/python -m testbed.deploy.chart
 
 # deploy/sonobuoy by a real Sonobuoy, which is built first.
 sonobuoy: $(READY)

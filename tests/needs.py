@@ -30,6 +30,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "git": ("git",),
     "groff": ("groff",),
     "groovy": ("groovy", "java"),
+    "helm": ("helm",),
     "ip": ("ip",),
     "iptables": ("iptables", "iptables-nft", "iptables-nft-restore", "iptables-nft-save"),
     "iptables-legacy": ("iptables-legacy-restore", "iptables-legacy-save"),

@@ -12,6 +12,7 @@ import yaml
 from testbed import mixed
 from testbed.cluster import kubectl
 from testbed.commands import TestbedError
+from testbed.deploy import chart as charts
 from testbed.deploy import image as images
 from testbed.deploy import retention, rights
 from testbed.deploy.overlay import FOLDER, HELPERS, NAMESPACE, NODE, applied
@@ -56,6 +57,8 @@ def _prove(here: State) -> list[str]:
             wrong += mixed.prove_with_agents(here, Layout(record.subnet))
         with step("only reading, by the agents"):
             wrong += _read_only_by_agents(names, here)
+    with charts.installed(here, name):
+        wrong += _chart(report, names, here)
     with applied(here, "large-cluster", name):
         wrong += _shares(report)
     with applied(here, "pods-for-the-run", name):
@@ -90,6 +93,12 @@ def _health_report(names: list[str], here: State) -> tuple[Report, list[str]]:
     if "wirecheck_run_status{" not in metrics:
         wrong.append("wirecheck.prom lacks wirecheck_run_status")
     return report, wrong
+
+
+def _chart(of_overlay: Report, names: list[str], here: State) -> list[str]:
+    """The chart's health report is complete, with the same rights and the same outcomes."""
+    report, wrong = _health_report(names, here)
+    return wrong + differences(of_overlay, report)
 
 
 def _read_only_by_agents(names: list[str], here: State) -> list[str]:

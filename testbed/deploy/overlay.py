@@ -34,14 +34,36 @@ Document = dict[str, Any]
 def applied(here: State, name: str, image: str) -> Iterator[None]:
     """The overlay is in the cluster, and a new volume; nothing of it is afterwards."""
     folder = _render(here, name, image)
+    with _empty_folder():
+        try:
+            kubectl("apply", "--kustomize", str(folder), timeout=120)
+            yield
+        finally:
+            kubectl("delete", "--kustomize", str(folder), "--ignore-not-found", timeout=180)
+
+
+@contextmanager
+def volume(here: State) -> Iterator[None]:
+    """The volume is in the cluster, new and empty, for objects that are not made by kustomize."""
+    file = here.root / "deploy/volume.yaml"
+    write_atomically(file, yaml.safe_dump(_VOLUME))
+    with _empty_folder():
+        try:
+            kubectl("apply", "--filename", str(file))
+            yield
+        finally:
+            kubectl("delete", "--filename", str(file), "--ignore-not-found", timeout=180)
+
+
+@contextmanager
+def _empty_folder() -> Iterator[None]:
+    """The volume's folder is on its node, and is not there afterwards."""
     output(NODE, ["rm", "-rf", FOLDER])
     output(NODE, ["mkdir", "-m", "0770", FOLDER])
     output(NODE, ["chown", f"{USER}:{USER}", FOLDER])
     try:
-        kubectl("apply", "--kustomize", str(folder), timeout=120)
         yield
     finally:
-        kubectl("delete", "--kustomize", str(folder), "--ignore-not-found", timeout=180)
         output(NODE, ["rm", "-rf", FOLDER])
 
 
