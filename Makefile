@@ -124,7 +124,7 @@ man: $(READY)
 krew: $(READY)
 	$(BIN)/python -m testbed.krew $(CACHE)/krew
 
-# The built wheel, alone in an empty environment.
+# The built wheel, alone in an empty environment, and installed by pipx, uv and krew.
 package: $(READY)
 	$(BIN)/python -m testbed.package
 

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import click
 
+from testbed import installers
 from testbed.commands import Ended, TestbedError, attempt, run
 from testbed.proof import conclude
+from testbed.state import state
 from testbed.steps import step
 
 PROJECT = Path(__file__).parents[1]
@@ -36,6 +38,7 @@ def main() -> None:
 
 
 def _prove() -> list[str]:
+    installers.need_kubectl()
     with tempfile.TemporaryDirectory(prefix="wirecheck-package-") as folder:
         return _wrong_with_the_wheel_in(Path(folder))
 
@@ -56,10 +59,31 @@ def _wrong_with_the_wheel_in(folder: Path) -> list[str]:
     with step("checks of another package"):
         wrong += _other_checks(place)
     with step("pipx run"):
-        place.install("pipx")
+        place.install("pipx", "uv")
         ended = place.call("pipx", "run", "--spec", str(wheel), "wirecheck", "demo", "healthy")
         if ended.status:
             wrong.append(f"pipx run ended with {ended.status}: {ended.stderr[-300:]}")
+    return wrong + _by_each_installer(place, wheel, folder)
+
+
+def _by_each_installer(place: Place, wheel: Path, folder: Path) -> list[str]:
+    """What does not work after pip, pipx, uv and krew; each has a home of its own."""
+    programs = place.python.parent
+    wrong = installers.problems(
+        installers.Installed("pip", programs, programs.parent), folder / "home-pip"
+    )
+    with step("pipx install"):
+        home = folder / "home-pipx"
+        installed = installers.with_pipx(programs / "pipx", wheel, home)
+        wrong += installers.problems(installed, home)
+    with step("uv tool install"):
+        home = folder / "home-uv"
+        installed = installers.with_uv(programs / "uv", wheel, home)
+        wrong += installers.problems(installed, home)
+    with step("kubectl krew install"):
+        home = folder / "home-krew"
+        installed = installers.with_krew(state(), wheel, home)
+        wrong += installers.problems(installed, home)
     return wrong
 
 
