@@ -3,8 +3,11 @@
 import json
 from pathlib import Path
 
+from msgspec import Raw
+
 from wirecheck.dataplane.nftables.tables import NamedTable
 from wirecheck.parse.nft_tables import parse_table
+from wirecheck.parse.nftables import NftRule
 
 FOLDER = Path(__file__).parents[2] / "recorded" / "nft-tables"
 
@@ -49,6 +52,10 @@ def table_of(*rules: list, **chain: object) -> NamedTable:
 def named(listing: dict) -> NamedTable:
     own = next(each["table"] for each in listing["nftables"] if "table" in each)
     return NamedTable(own["family"], own["name"], parse_table(json.dumps(listing)))
+
+
+def rule_of(*expressions: dict) -> NftRule:
+    return NftRule("admin", Raw(json.dumps(expressions).encode()))
 
 
 def match(left: dict, right: object, op: str = "==") -> dict:

@@ -62,15 +62,15 @@ def deviations_of(
         return []
     is_missing = actual is None or not actual.is_handled
     found = (actual.handlings.get(client) if actual else None) or Handling(Verdict.NOTHING)
-    deviations = list(deviations_in(wanted, found, expected, is_missing))
+    deviations = list(deviations_in(wanted, found, expected))
+    if is_missing and not found.third_party:
+        deviations = [_as_missing(each) for each in deviations]
     if client is Client.POD:
         deviations += unmasqueraded_hairpins(found, local)
     return deviations
 
 
-def deviations_in(
-    wanted: Handling, found: Handling, entry: Entry, is_missing: bool
-) -> Iterator[Deviation]:
+def deviations_in(wanted: Handling, found: Handling, entry: Entry) -> Iterator[Deviation]:
     """The deviations for one kind of client."""
     if found.verdict is Verdict.NOT_UNDERSTOOD:
         kind, reason = Kind.NOT_UNDERSTOOD, f"unrecognised rules: {found.reason}"
@@ -95,9 +95,7 @@ def deviations_in(
         if is_accepted and wanted.verdict in REFUSED:
             yield _verdict(wanted, found, ACCEPTED_BEFORE)
         else:
-            is_missing = is_missing and not is_accepted
-            kind = Kind.FRONTEND_MISSING if is_missing else Kind.VERDICT
-            yield replace(_verdict(wanted, found, verdict_of(found)), kind=kind)
+            yield _verdict(wanted, found, verdict_of(found))
         yield from _extra_backends(wanted, found, entry)
     elif not allows_the_same(wanted, found):
         # The last of the refusing rules decides, so it must not be in the middle that is cut.
@@ -113,6 +111,11 @@ def deviations_in(
         )
     elif wanted.verdict is Verdict.FORWARD:
         yield from _in_forwarding(wanted, found, entry)
+
+
+def _as_missing(each: Deviation) -> Deviation:
+    """No rule is for the frontend, so it is missing rather than handled otherwise."""
+    return replace(each, kind=Kind.FRONTEND_MISSING) if each.kind is Kind.VERDICT else each
 
 
 def _verdict(wanted: Handling, found: Handling, words: str) -> Deviation:

@@ -24,8 +24,9 @@ def listed(backends: tuple[Backend, ...]) -> str:
 def shares_of(handling: Handling) -> str:
     """The share of new connections of each backend."""
     pairs = list(zip(handling.backends, handling.shares, strict=True))
-    if len(set(handling.shares)) == 1:
-        return f"{handling.shares[0]:.2%} to each of {len(pairs)}"
+    different = set(handling.shares)
+    if len(different) == 1:
+        return f"{different.pop():.2%} to each of {len(pairs)}"
     shown = ", ".join(f"{share:.2%} to {backend}" for backend, share in pairs[:8])
     return f"{shown} and {len(pairs) - 8} more" if len(pairs) > 8 else shown
 

@@ -181,6 +181,9 @@ class Conditions(Struct):
     def of_device(self, key: str, right: Any, negated: bool) -> None:
         """`iifname eth0`, or `eth*` for all that begin so: `eth+` in a step."""
         name = str(right)
+        if isinstance(right, dict | list) or name.startswith("@"):
+            # A set that is not known, or is too large to follow: no device has this name.
+            raise UnknownError(right)
         name = f"{name[:-1]}+" if name.endswith("*") else name
         self.sources += (SourceTest(DEVICES[key], name, negated),)
 

@@ -175,7 +175,7 @@ class PacketConditions(Conditions):
     def _protocols(self, right: Any, negated: bool) -> None:
         names = [str(PROTOCOLS.get(each, each)) for each in values_of(right, self.sets)]
         if len(names) == 1 and not negated:
-            self.about(names[0])
+            self.about(*names)
         else:
             self.test(lambda packet: packet.protocol in names, negated)
 

@@ -143,7 +143,7 @@ class PacketTranslator:
         try:
             if kind == "vmap":
                 key, data = inner["key"], inner["data"]
-            elif isinstance(inner["addr"], dict):
+            elif isinstance(inner.get("addr"), dict):
                 key, data = inner["addr"]["map"]["key"], inner["addr"]["map"]["data"]
             else:
                 key, data = None, None

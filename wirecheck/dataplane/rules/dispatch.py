@@ -35,7 +35,7 @@ def unknown_device(
     """
     engine = RuleEngine(OnePacket(packet), chains)
     left = engine.to_end_of(base_chain, [Flow(1)])
-    if left or engine.accepted or not engine.results or not all(map(is_refused, engine.results)):
+    if left or engine.accepted or not all(map(is_refused, engine.results)):
         return None
     chain = chains.find(engine.ended_in)
     if chain is None or chain.name == base_chain:

@@ -60,7 +60,7 @@ def refusal(
     engine = RuleEngine(FirstPackets() if is_first else LaterPackets(), chains)
     left = engine.to_end_of(base_chain, [Flow(1, mark)])
     ends = engine.results
-    if left or engine.accepted or not ends or not all(map(is_refused, ends)):
+    if left or engine.accepted or not all(map(is_refused, ends)):
         return None
     if not counts(engine.ended_in):
         return None

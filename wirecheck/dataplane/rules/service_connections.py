@@ -129,7 +129,7 @@ class ServiceConnections(OfPacket):
         found: Flows = []
         waiting = list(flows)
         while waiting:
-            flow = waiting.pop(0)
+            flow = waiting.pop()
             host = marked_otherwise(flow, step.marks)
             if not host:
                 found.append(flow)
