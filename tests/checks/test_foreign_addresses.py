@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tests.checks.small_cluster import HOST, SmallCluster, api_pod, link
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.catalogue.registry import load
-from wirecheck.evaluation.evaluate import concerned
+from wirecheck.evaluation.unsettled import concerned
 from wirecheck.model.fingerprint import fingerprint_of
 from wirecheck.results.records import FindingRecord, ItemResult, Object
 from wirecheck.snapshot.netns import Address

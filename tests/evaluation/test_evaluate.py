@@ -8,14 +8,14 @@ from msgspec import convert
 from msgspec.structs import replace
 
 from tests.checks.small_cluster import KUBERNETES, WEB_NETNS, SmallCluster
-from wirecheck.catalogue.findings import Finding, Level, Outcome
+from wirecheck.catalogue.findings import Finding, Outcome
 from wirecheck.catalogue.registry import Check, load
 from wirecheck.cli.demo import recorded
 from wirecheck.evaluation import evaluate as evaluate_module
-from wirecheck.evaluation.evaluate import Evaluation, concerned, evaluate
+from wirecheck.evaluation.evaluate import Evaluation, evaluate
 from wirecheck.evaluation.items import MOST_FINDINGS
 from wirecheck.evaluation.verdict import coverage, exit_status, verdict
-from wirecheck.results.records import Coverage, FindingRecord, FlakyRounds, ItemResult, Object
+from wirecheck.results.records import Coverage, ItemResult
 from wirecheck.snapshot.api_objects import ApiObjects, Change
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, VisitStatus, Waiver
@@ -272,13 +272,6 @@ def test_an_unreachable_node_is_one_error_and_the_rest_is_folded():
     assert api_alone["pods.ip_in_node_range"] is Outcome.PASS
 
 
-def test_concerned_are_nodes_where_a_settling_check_found_something():
-    items = list(evaluate(Looks([broken()], []), load()))
-
-    assert concerned(items, load()) == {"n1"}
-    assert concerned(evaluate(Looks([SmallCluster()], []), pods_and_links()), load()) == frozenset()
-
-
 def pods_and_links():
     return [each for each in load() if each.group in ("pods", "links")]
 
@@ -420,48 +413,3 @@ def test_an_unforeseen_exception_of_a_document_is_the_error_of_its_node():
 
     (reached,) = [each for each in items if each.check == "nodes.reachable"]
     assert "OverflowError: what a node sent" in reached.findings[0].found
-
-
-def record(kind: str, name: str, **fields) -> FindingRecord:
-    return FindingRecord(Object(kind, name), Level.FAIL, "a", "b", "k", **fields)
-
-
-FLAKY = FlakyRounds([1], [1, 2], "", "")
-NEW = FlakyRounds([2], [1, 2], "", "")
-
-
-@pytest.mark.parametrize(
-    ("fields", "is_concerned"),
-    [
-        ({}, False),
-        ({"findings": [record("Pod", "a")]}, True),
-        ({"findings": [record("Pod", "a", proven=True)]}, False),
-        ({"findings": [record("Pod", "a", proven=True), record("Pod", "b")]}, True),
-        ({"findings": [record("Pod", "a", flaky=FLAKY)]}, False),
-        ({"findings": [record("Pod", "a", flaky=NEW)]}, True),
-        ({"findings": [record("Pod", "a", flaky=NEW), record("Pod", "b", flaky=FLAKY)]}, False),
-        ({"findings": [record("Pod", "a", flaky=NEW), record("Pod", "b", proven=True)]}, False),
-        ({"undecided": ["Pod shop/a"]}, True),
-    ],
-)
-def test_a_node_is_checked_again_if_that_may_change_what_was_found(fields, is_concerned):
-    for check in ("pods.ip_on_interface", "conntrack.table_usage"):
-        found = concerned([ItemResult(check, Outcome.FAIL, node="n1", **fields)], load())
-
-        settles = check == "pods.ip_on_interface"
-        assert found == ({"n1"} if is_concerned and settles else frozenset())
-
-
-def test_nodes_that_a_comparison_names_are_checked_again_too():
-    def found(check: str, *findings: FindingRecord) -> frozenset[str]:
-        return concerned([ItemResult(check, Outcome.FAIL, findings=list(findings))], load())
-
-    some = [
-        record("Node", "n1"),
-        record("Node", "n2", proven=True),
-        record("Node", "n3", flaky=FLAKY),
-        record("Service", "web"),
-    ]
-
-    assert found("services.nodes_agree", *some) == {"", "n1"}
-    assert found("pods.unique_ips", *some) == {""}

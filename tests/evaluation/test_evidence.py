@@ -15,8 +15,9 @@ from tests.checks.small_cluster import DNS_NETNS, WEB_NETNS, SmallCluster
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.registry import load
 from wirecheck.catalogue.settling import LATER, OLD, QUIET, SOON, UP
-from wirecheck.evaluation.evaluate import Evaluation, concerned
+from wirecheck.evaluation.evaluate import Evaluation
 from wirecheck.evaluation.evidence import ProxyAge, proxy_age
+from wirecheck.evaluation.unsettled import concerned
 from wirecheck.node.kube_proxy import KubeProxy
 from wirecheck.results.records import ItemResult
 from wirecheck.snapshot.api_objects import ApiObjects, Change

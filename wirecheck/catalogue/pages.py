@@ -31,8 +31,9 @@ SETTLING = (
 )
 PROVEN = (
     "The API and the node follow each other with a delay. A finding counts as soon as the snapshot "
-    "proves that it is not a change in flight: {}. Otherwise every round has to confirm it. An "
-    "object that changed during a round is inconclusive in that round."
+    "proves that it is not a change in flight: {}. Otherwise every round has to confirm it, unless "
+    "a proven finding explains it. An object that changed during a round is inconclusive in that "
+    "round."
 )
 
 

@@ -20,7 +20,7 @@ from wirecheck.model.dns_seen import DnsSeen, dns_seen
 from wirecheck.model.fingerprint import Fingerprint, fingerprint_of
 from wirecheck.model.node import Node
 from wirecheck.results.measures import NodeMeasures, measured_on
-from wirecheck.results.records import FindingRecord, ItemResult
+from wirecheck.results.records import ItemResult
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
 from wirecheck.snapshot.node_document import NodeDocument
@@ -211,34 +211,3 @@ def evaluate(
     for name in names:
         yield from evaluation.node(name)
     yield from evaluation.cluster(names)
-
-
-def concerned(items: Iterable[ItemResult], checks: Iterable[Check]) -> frozenset[str]:
-    """The nodes to check again because a settling check found something; "" is the API alone.
-
-    A check that compares nodes belongs to the cluster, but its findings may be about nodes.
-    """
-    settling = {check.id: check for check in checks if check.settles}
-    found = [each for each in items if each.check in settling and _is_unsettled(each)]
-    return frozenset(each.node for each in found) | {
-        finding.object.name
-        for item in found
-        if settling[item.check].compares_nodes
-        for finding in item.findings
-        if finding.object.kind == "Node" and _is_open(finding)
-    }
-
-
-def _is_unsettled(item: ItemResult) -> bool:
-    """Whether a further round may change what the item ends with.
-
-    A flaky finding is settled, unless everything that was found is new in the last round.
-    """
-    flaky = [each.flaky for each in item.findings if each.flaky]
-    is_new = len(flaky) == len(item.findings) and all(e.rounds == e.of[-1:] for e in flaky)
-    return bool(item.undecided or (flaky and is_new) or any(map(_is_open, item.findings)))
-
-
-def _is_open(finding: FindingRecord) -> bool:
-    """Whether all rounds have the finding, and none of them proves it."""
-    return not finding.proven and finding.flaky is None

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from wirecheck.catalogue.registry import Check
 from wirecheck.evaluation.build import Evaluated, results_of
-from wirecheck.evaluation.evaluate import Evaluation, concerned
+from wirecheck.evaluation.evaluate import Evaluation
+from wirecheck.evaluation.unsettled import concerned
 from wirecheck.evaluation.verdict import FailOn
 from wirecheck.model.cluster import Cluster
 from wirecheck.report.preliminary import preliminary
