@@ -289,11 +289,11 @@ def without_netns() -> SmallCluster:
 def test_processes_have_to_be_missing_twice():
     first = Seen(without_netns())
     one, evaluation = evaluated("pods.have_netns", first)
-    soon, _ = evaluated("pods.have_netns", first, Seen(without_netns(), at=2 + SOON - 1))
-    two, _ = evaluated("pods.have_netns", first, Seen(without_netns(), at=2 + SOON))
+    soon, _ = evaluated("pods.have_netns", first, Seen(without_netns(), at=SOON - 1))
+    two, _ = evaluated("pods.have_netns", first, Seen(without_netns(), at=SOON))
 
     assert is_open(one)
-    assert evaluation.waits["n1"] == SOON
+    assert evaluation.waits["n1"] == SOON - 2
     assert is_open(soon)
     assert (two.outcome, two.findings[0].proven) == (Outcome.FAIL, True)
 

@@ -15,9 +15,9 @@ QUIET = 30.0
 UP = 120.0
 """Seconds since the node started: its agents set up routes, rules and pods again in that time."""
 SOON = 5.0
-"""Seconds between two rounds that both have a finding of a check with REPEATED."""
+"""Seconds from the beginning of a round to that of another which repeats a finding (REPEATED)."""
 LATER = 10.0
-"""The same for PERSISTENT."""
+"""Seconds from the end of a round to the beginning of another for PERSISTENT."""
 
 
 class Evidence(Enum):
@@ -46,8 +46,14 @@ class Evidence(Enum):
         f"in the last {OLD:.0f} s, no DNS Service was edited and no replica was created, restarted "
         f"or deleted; for the nodes of the replicas the same is true as for the node itself"
     )
-    REPEATED = f"a second round, at least {SOON:.0f} s later, has the same finding"
-    PERSISTENT = f"a second round, at least {LATER:.0f} s later, has the same finding"
+    REPEATED = (
+        f"a second round, which began at least {SOON:.0f} s after the first one began, has the "
+        f"same finding"
+    )
+    PERSISTENT = (
+        f"a second round, which began at least {LATER:.0f} s after the first one ended, has the "
+        f"same finding"
+    )
 
 
 OBJECTS = (Evidence.OBJECTS,)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from wirecheck.catalogue.findings import Finding, Level
 from wirecheck.catalogue.registry import Check
 from wirecheck.catalogue.settling import LATER, SOON, Evidence
 from wirecheck.evaluation.round_result import Identity, RoundResult
 from wirecheck.results.records import FlakyRounds
+from wirecheck.snapshot.index import RoundRecord
 from wirecheck.text import rfc3339
 
 FAILURES = frozenset({Level.FAIL, Level.ERROR})
@@ -92,23 +94,31 @@ def _of(rounds: Sequence[RoundResult]) -> range:
 
 def _is_proven(check: Check, rounds: Sequence[RoundResult], identity: Identity) -> bool:
     """Whether the last of the rounds, with those before it, proves that the finding is old."""
-    last = rounds[-1]
+    *before, last = rounds
     if not check.evidence or identity not in last.findings or last.age(identity).left > 0:
         return False
-    return _still_to_wait(check, rounds, identity) <= 0
-
-
-def _still_to_wait(check: Check, rounds: Sequence[RoundResult], identity: Identity) -> float:
-    """Seconds between rounds that a finding which has to be repeated still lacks."""
-    needed = LATER if Evidence.PERSISTENT in check.evidence else 0.0
-    needed = max(needed, SOON if Evidence.REPEATED in check.evidence else 0.0)
-    *before, last = rounds
-    passed = [last.record.started - e.record.finished for e in before if identity in e.findings]
-    return needed - max(passed, default=0.0)
+    earlier = [each.record for each in before if identity in each.findings]
+    return _until_repeated(check, earlier, last.record.started) <= 0
 
 
 def _left(check: Check, rounds: Sequence[RoundResult], identity: Identity) -> float:
-    return max(rounds[-1].age(identity).left, _still_to_wait(check, rounds, identity))
+    """Seconds after the last round until a further one may prove the finding."""
+    having = [each.record for each in rounds if each.has(identity)]
+    last = rounds[-1]
+    return max(last.age(identity).left, _until_repeated(check, having, last.record.finished))
+
+
+def _until_repeated(check: Check, earlier: Sequence[RoundRecord], now: float) -> float:
+    """Seconds until a round that has a finding again repeats it, if `earlier` ones have it.
+
+    Infinite if the finding has to be repeated and no earlier round has it.
+    """
+    left = 0.0
+    if Evidence.REPEATED in check.evidence:
+        left = max(left, SOON - now + min((each.started for each in earlier), default=inf))
+    if Evidence.PERSISTENT in check.evidence:
+        left = max(left, LATER - now + min((each.finished for each in earlier), default=inf))
+    return left
 
 
 def _is_in_flight(result: RoundResult, identity: Identity) -> bool:

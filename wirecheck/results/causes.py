@@ -107,6 +107,7 @@ RULES = (
     Rule("pods.egress_uniform", OUTSIDE, "named"),
     Rule("routes.to_every_node", OVER_THE_OVERLAY, "any"),
     Rule("routes.no_blackholes", OVER_THE_OVERLAY, "any"),
+    Rule("routes.not_shadowed", OVER_THE_OVERLAY, "any"),
     Rule("overlay.matches_annotations", (*OVER_THE_OVERLAY, "overlay.peers_complete"), "any"),
     Rule("overlay.peers_complete", OVER_THE_OVERLAY, "any"),
     Rule("reachability.node_to_node", OVER_THE_OVERLAY),
