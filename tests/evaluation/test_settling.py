@@ -110,18 +110,25 @@ def test_an_object_that_changed_during_the_round_proves_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("evidence", "seconds"), [(Evidence.REPEATED, SOON), (Evidence.PERSISTENT, LATER)]
+    ("evidence", "earliest", "left"),
+    [
+        # From the beginning of the first round, and from its end.
+        (Evidence.REPEATED, SOON, SOON - 2),
+        (Evidence.PERSISTENT, 2 + LATER, LATER),
+    ],
 )
-def test_a_repeated_finding_is_proven_after_a_pause(evidence: Evidence, seconds: float) -> None:
-    def second(pause: float, *, first: tuple[Finding, ...] = (WEB,)) -> Settled:
-        rounds = [at(0, *first, age=OLD_ENOUGH), at(2 + pause, WEB, age=OLD_ENOUGH)]
+def test_a_repeated_finding_is_proven_by_a_later_round(
+    evidence: Evidence, earliest: float, left: float
+) -> None:
+    def second(started: float, *, first: tuple[Finding, ...] = (WEB,)) -> Settled:
+        rounds = [at(0, *first, age=OLD_ENOUGH), at(started, WEB, age=OLD_ENOUGH)]
         return settled(check(OBJECTS, evidence), rounds)
 
-    assert sorts(second(seconds)) == {"proven": ["web"]}
-    assert sorts(second(seconds - 1)) == {"lasting": ["web"]}
-    assert second(seconds - 1).left == 1
-    assert sorts(second(seconds, first=())) == {"flaky": ["web"]}
-    assert second(seconds, first=()).left == seconds
+    assert sorts(second(earliest)) == {"proven": ["web"]}
+    assert sorts(second(earliest - 1)) == {"lasting": ["web"]}
+    assert second(earliest - 1).left == 0
+    assert sorts(second(earliest, first=())) == {"flaky": ["web"]}
+    assert second(earliest, first=()).left == left
 
 
 def test_the_pause_is_that_since_the_first_round_that_has_it() -> None:
@@ -135,7 +142,7 @@ def test_the_pause_is_that_since_the_first_round_that_has_it() -> None:
     [
         (YOUNG, (OBJECTS,), 20.0),
         (Age(inf), (OBJECTS,), inf),
-        (Age(3.0), (OBJECTS, Evidence.REPEATED), SOON),
+        (Age(1.0), (OBJECTS, Evidence.REPEATED), SOON - 2),
         (YOUNG, (OBJECTS, Evidence.REPEATED), 20.0),
         (YOUNG, (OBJECTS, Evidence.PERSISTENT, Evidence.REPEATED), 20.0),
         (OLD_ENOUGH, (OBJECTS, Evidence.PERSISTENT, Evidence.REPEATED), LATER),
