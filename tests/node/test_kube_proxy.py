@@ -117,6 +117,11 @@ def test_its_own_configuration_has_no_defaults(text: str, value: object) -> None
     assert proxy(text).own_configuration == value
 
 
+def test_a_damaged_configuration_is_an_error() -> None:
+    with pytest.raises(FactMissingError, match="ConfigMap kube-system/kube-proxy: "):
+        _ = proxy("mode: [").own_configuration
+
+
 @pytest.mark.parametrize(
     ("known", "is_configured"),
     [
