@@ -48,7 +48,6 @@ def test_helper_pods_are_apart_from_the_clusters_own() -> None:
     assert names(pods.helpers_by_node["n1"]) == ["helper"]
     assert list(pods.by_address) == [address("10.0.0.1")]
     assert list(pods.helpers_by_address) == [address("10.0.0.2")]
-    assert pods.workloads == {"DaemonSet/web-set"}
 
 
 @pytest.mark.parametrize(
@@ -79,4 +78,13 @@ def test_an_address_belongs_to_running_pods_that_are_not_on_the_host_network() -
 
 
 def test_daemonsets_are_known_by_any_of_their_pods() -> None:
-    assert index(pod("done", "10.0.0.1", phase="Failed")).daemonsets == {"done-set"}
+    done = pod("done", "10.0.0.1", phase="Failed", host=True)
+
+    assert index(done).daemonsets == {"done-set"}
+
+
+def test_a_daemonset_with_a_network_of_its_own_is_not_a_part_of_the_nodes() -> None:
+    pods = index(pod("calico-node", "10.0.0.1"), pod("agent", "10.0.0.2", host=True))
+
+    assert pods.daemonsets == {"agent-set"}
+    assert list(pods.host_daemons) == [("shop", "agent-set")]

@@ -80,7 +80,7 @@ def test_a_route_stands_for_the_bridge_where_there_is_none(small):
 
 def test_a_datapath_without_bridge_and_routes_is_not_evaluated(small):
     owner = {"kind": "DaemonSet", "name": "cilium", "controller": True}
-    small.api["pods"][0]["metadata"]["ownerReferences"] = [owner]
+    small.api["pods"][2]["metadata"]["ownerReferences"] = [owner]
 
     with pytest.raises(NotApplicable, match="Cilium"):
         small.findings("links.attached")

@@ -36,6 +36,9 @@ def test_an_address_outside_the_nodes_range_is_found(small):
 def test_the_range_is_not_evaluated_where_the_plugin_has_pools_of_its_own(small):
     owner = {"kind": "DaemonSet", "name": "calico-node", "controller": True}
     small.api["pods"][0]["metadata"]["ownerReferences"] = [owner]
+    # One that only has the name of Calico's agent sets up no network.
+    assert small.findings("pods.ip_in_node_range") == []
+    small.api["pods"][0]["spec"]["hostNetwork"] = True
 
     with pytest.raises(NotApplicable, match="Calico"):
         small.findings("pods.ip_in_node_range")
@@ -122,9 +125,31 @@ def proxy_on(small, node: str, name: str = "kube-proxy") -> dict:
     pod = agent_pod()
     pod["metadata"] |= {"name": f"{name}-{node}", "namespace": "kube-system", "uid": node + name}
     pod["metadata"]["ownerReferences"][0]["name"] = name
-    pod["spec"] = pod["spec"] | {"nodeName": node}
+    containers = [{"name": name, "image": "registry.k8s.io/kube-proxy:v1.34.4"}]
+    pod["spec"] = pod["spec"] | {"nodeName": node, "containers": containers}
     small.api["pods"].append(pod)
     return pod
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"metadata": {"namespace": "shop"}}, "kube-proxy"),
+        ({"spec": {"hostNetwork": False}}, "kube-proxy"),
+        (
+            {"spec": {"containers": [{"name": "a", "image": "example.com/exporter:1"}]}},
+            "kube-proxy-exporter",
+        ),
+    ],
+    ids=["in another namespace", "not on the host network", "with another image"],
+)
+def test_a_daemonset_that_is_called_like_kube_proxy_is_not_needed(small, change, name):
+    pod = proxy_on(small, "n2", name)
+    for part, fields in change.items():
+        pod[part] |= fields
+
+    with pytest.raises(NotApplicable, match="no DaemonSet"):
+        small.findings("pods.network_daemons_ready")
 
 
 def test_a_node_without_a_part_of_the_network_that_others_have_is_found(small):

@@ -128,7 +128,7 @@ def test_ranges_that_the_cloud_routes_are_not_evaluated(small):
 
 def test_pools_of_the_plugins_own_are_not_evaluated(small):
     owner = {"kind": "DaemonSet", "name": "calico-node", "controller": True}
-    small.api["pods"][0]["metadata"]["ownerReferences"] = [owner]
+    small.api["pods"][2]["metadata"]["ownerReferences"] = [owner]
 
     with pytest.raises(NotApplicable, match="Calico"):
         small.findings("routes.to_every_node")

@@ -283,3 +283,16 @@ def test_a_replacement_is_shown_by_its_device_or_by_its_configuration(node):
     found = programs(with_setting(with_device(node, "cilium_host"), "true"))
     assert found[0] == "Cilium: device cilium_host"
     assert len(found) == 2
+
+
+@pytest.mark.parametrize(("host_network", "count"), [(True, 1), (False, 0)])
+def test_a_second_kube_proxy_elsewhere_writes_the_nodes_rules_on_the_host_network_only(
+    node, host_network, count
+):
+    second = pod_like_kube_proxys(node, "kube-proxy-0", "registry.k8s.io/kube-proxy:v1.33.0")
+    second = replace(
+        second,
+        metadata=replace(second.metadata, namespace="shop"),
+        spec=replace(second.spec, host_network=host_network),
+    )
+    assert len(findings(with_api(node, pods=[*node.cluster.api.pods, second]))) == count

@@ -14,10 +14,10 @@ def names(small: SmallCluster) -> dict[str, str]:
     return dict(RemedyNames(small.node).of(finding))
 
 
-def pod(name: str, namespace: str) -> dict[str, object]:
+def pod(name: str, namespace: str, *, host_network: bool = True) -> dict[str, object]:
     return {
         "metadata": {"name": name, "namespace": namespace, "uid": f"uid-{namespace}-{name}"},
-        "spec": {"nodeName": "n1", "containers": []},
+        "spec": {"nodeName": "n1", "containers": [], "hostNetwork": host_network},
         "status": {"phase": "Running"},
     }
 
@@ -33,6 +33,7 @@ def pod(name: str, namespace: str) -> dict[str, object]:
         ),
         ([pod("kube-proxy", "kube-system")], "kube-proxy"),
         ([pod("my-kube-proxy", "kube-system")], ""),
+        ([pod("kube-proxy", "kube-system", host_network=False)], ""),
     ],
 )
 def test_kube_proxys_pod_is_one_of_kube_system(pods, found):

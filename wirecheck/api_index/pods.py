@@ -89,19 +89,24 @@ class PodIndex:
         return _by_address(self.helpers)
 
     @cached_property
-    def workloads(self) -> frozenset[str]:
-        """The workloads of the cluster's own pods, such as `DaemonSet/kube-proxy`."""
-        return frozenset(pod.ref.workload for pod in self.own)
+    def host_daemons(self) -> Mapping[tuple[str, str], Pod]:
+        """One pod of each DaemonSet on the host network, by the DaemonSet's namespace and name.
+
+        kube-proxy and agents of CNI plugins are such DaemonSets: they set up the node's own
+        network. One that has their name and a network of its own cannot.
+        """
+        return {
+            (pod.namespace, owner.name): pod
+            for pod in self.own
+            if pod.on_host_network
+            for owner in pod.object.metadata.owner_references
+            if owner.kind == "DaemonSet"
+        }
 
     @cached_property
     def daemonsets(self) -> frozenset[str]:
-        """The names of the DaemonSets that own a pod."""
-        return frozenset(
-            owner.name
-            for pod in self.api.pods
-            for owner in pod.metadata.owner_references
-            if owner.kind == "DaemonSet"
-        )
+        """The names of the DaemonSets that own a pod on the host network."""
+        return frozenset(name for _, name in self.host_daemons)
 
 
 def _by_node(pods: Iterable[Pod]) -> Mapping[str, tuple[Pod, ...]]:

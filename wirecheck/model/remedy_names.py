@@ -12,6 +12,7 @@ from wirecheck.catalogue.findings import FactMissingError, Finding, NotApplicabl
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.node.cluster_seen import ClusterSeen
+from wirecheck.node.kube_proxy_pods import is_kube_proxy
 
 KINDS = {"Node": "node", "Pod": "pod", "Service": "service"}
 """From the kind of a finding's object to the placeholder for its name."""
@@ -70,13 +71,7 @@ def _of_cluster(cluster: ClusterSeen) -> Mapping[str, str]:
 
 def _of_node(node: Node) -> Mapping[str, str]:
     names = {"node": node.name}
-    # Anybody may create a pod of that name in another namespace.
-    proxies = (
-        pod.name
-        for pod in node.pods
-        if pod.namespace == "kube-system" and pod.name.startswith("kube-proxy")
-    )
-    names["kube_proxy_pod"] = next(proxies, "")
+    names["kube_proxy_pod"] = next((pod.name for pod in node.pods if is_kube_proxy(pod)), "")
     with suppress(*UNKNOWN):
         _, agents = node.cni.agents
         for agent in agents[:1]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from wirecheck.api_index.pod import Pod
+
 
 class AddressSource(StrEnum):
     """Where pods' addresses come from. The values are the words of docs/plugins.md."""
@@ -146,10 +148,14 @@ class CniPlugin:
         """The name."""
         return self.name
 
-    def runs_as(self, workload: str) -> bool:
-        """Return whether a workload is the plugin's agent: `DaemonSet/calico-node`."""
-        kind, _, name = workload.partition("/")
-        return kind == "DaemonSet" and name in self.recognised_by.daemonsets
+    def has_agent(self, pod: Pod) -> bool:
+        """Return whether the pod is the plugin's agent, of a DaemonSet such as calico-node.
+
+        Agents set up the node's network, so they are on it; other pods may have their names.
+        """
+        kind, _, name = pod.ref.workload.partition("/")
+        is_daemon = kind == "DaemonSet" and pod.on_host_network
+        return is_daemon and name in self.recognised_by.daemonsets
 
 
 UNKNOWN = CniPlugin(

@@ -277,7 +277,7 @@ class Cni:
         if not kind_of(self.seen.object).has_machine:
             raise NotApplicable(why_left_out(self.seen.object))
         for each in (plugin, *known):
-            pods = [pod for pod in self.seen.pods if each.runs_as(pod.ref.workload)]
+            pods = [pod for pod in self.seen.pods if each.has_agent(pod)]
             if pods:
                 return each.name, pods
         if self._agent_placement.left_out:
@@ -292,7 +292,7 @@ class Cni:
         return [
             pod
             for pod in self.seen.pods
-            if pod not in own and any(each.runs_as(pod.ref.workload) for each in known)
+            if pod not in own and any(each.has_agent(pod) for each in known)
         ]
 
     @property
@@ -303,4 +303,4 @@ class Cni:
     @cached_property
     def _agent_placement(self) -> Placement:
         names = self.seen.cni.recognised_by.daemonsets
-        return placement(self.seen, lambda name: name in names)
+        return placement(self.seen, lambda _, name: name in names)

@@ -35,8 +35,8 @@ class Placement:
     """Why it cannot be decided; empty if it can."""
 
 
-def placement(seen: NodeSeen, is_meant: Callable[[str], bool]) -> Placement:
-    """Decide whether a DaemonSet whose name `is_meant` must have a pod on the node.
+def placement(seen: NodeSeen, is_meant: Callable[[str, str], bool]) -> Placement:
+    """Decide whether a DaemonSet whose namespace and name are meant must have a pod on the node.
 
     Recordings without DaemonSets show only the node: its kind, and taints that no node with a pod
     of the DaemonSet has.
@@ -44,10 +44,11 @@ def placement(seen: NodeSeen, is_meant: Callable[[str], bool]) -> Placement:
     node = seen.object
     if not kind_of(node).has_machine:
         return Placement(left_out=why_left_out(node))
+    metas = ((each.metadata, each) for each in seen.cluster.api.daemon_sets)
     found = [
         each
-        for each in seen.cluster.api.daemon_sets
-        if is_meant(each.metadata.name) and not each.metadata.deletion_timestamp
+        for meta, each in metas
+        if is_meant(meta.namespace, meta.name) and not meta.deletion_timestamp
     ]
     if found:
         reasons = [(each.metadata, why_not_on(each, node)) for each in found]
@@ -61,7 +62,7 @@ def placement(seen: NodeSeen, is_meant: Callable[[str], bool]) -> Placement:
     return Placement(unknown=_why_unknown(seen, is_meant))
 
 
-def _why_unknown(seen: NodeSeen, is_meant: Callable[[str], bool]) -> str:
+def _why_unknown(seen: NodeSeen, is_meant: Callable[[str, str], bool]) -> str:
     """Return what may keep the DaemonSet away from the node; empty if nothing shows that."""
     if EDGE in seen.object.metadata.labels:
         return f"a node with the label {EDGE}; the DaemonSet was not read"
@@ -70,7 +71,8 @@ def _why_unknown(seen: NodeSeen, is_meant: Callable[[str], bool]) -> str:
     tolerated: set[str] = set(USUALLY_TOLERATED)
     for name, node in seen.cluster.nodes.items():
         pods = seen.cluster.pod_index.by_node.get(name, ())
-        if any(is_meant(pod.ref.workload.removeprefix("DaemonSet/")) for pod in pods):
+        sets = ((pod.namespace, pod.ref.workload.removeprefix("DaemonSet/")) for pod in pods)
+        if any(is_meant(*each) for each in sets):
             tolerated |= _taints_of(node)
     for key in sorted(_taints_of(seen.object) - tolerated):
         return f"the taint {key}, which the DaemonSet may not tolerate; it was not read"

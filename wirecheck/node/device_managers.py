@@ -168,7 +168,7 @@ class DeviceManagers:
     @property
     def _images_of_agent(self) -> Iterator[str]:
         for pod in self.seen.pods:
-            if self.seen.cni.runs_as(pod.ref.workload):
+            if self.seen.cni.has_agent(pod):
                 yield from (each.image for each in pod.object.spec.containers)
 
     @property

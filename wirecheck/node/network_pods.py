@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 from wirecheck.api_index.node_kinds import kind_of
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.node.daemon_placement import placement
+from wirecheck.node.kube_proxy_pods import KUBE_PROXY, is_kube_proxy
+from wirecheck.node.kube_proxy_pods import NAMESPACE as OF_KUBE_PROXY
 from wirecheck.node.seen import NodeSeen
 
-BY_NAME = {
-    "kube-proxy": ("kube-proxy",),
-    "NodeLocal DNSCache": ("node-local-dns", "nodelocaldns"),
-}
-"""Prefixes of their DaemonSets' names: a cluster may have one for each kind of node."""
+
+@dataclass(frozen=True, slots=True)
+class DaemonKind:
+    """A daemon, and how its DaemonSets and pods are recognised."""
+
+    name: str
+    prefixes: tuple[str, ...]
+    """Of its DaemonSets' names: a cluster may have one for each kind of node."""
+    namespace: str = ""
+    """Where its DaemonSets are; empty if they may be anywhere."""
+    is_own: Callable[[Pod], bool] = lambda _: True
+
+    def is_daemon_set(self, namespace: str, name: str) -> bool:
+        """Return whether a DaemonSet runs the daemon, by its name."""
+        return self.namespace in ("", namespace) and name.startswith(self.prefixes)
+
+    def is_pod(self, pod: Pod) -> bool:
+        """Return whether the pod runs the daemon: on the host network, whose rules it writes."""
+        kind, _, name = pod.ref.workload.partition("/")
+        is_daemon = kind == "DaemonSet" and self.is_daemon_set(pod.namespace, name)
+        return is_daemon and pod.on_host_network and self.is_own(pod)
+
+
+KINDS = (
+    DaemonKind(KUBE_PROXY, (KUBE_PROXY,), OF_KUBE_PROXY, is_kube_proxy),
+    DaemonKind("NodeLocal DNSCache", ("node-local-dns", "nodelocaldns")),
+)
 
 
 @dataclass(frozen=True)
@@ -37,20 +60,15 @@ def network_daemons_of(seen: NodeSeen) -> Iterator[NetworkDaemon]:
     if seen.is_being_removed or not kind_of(seen.object).has_machine:
         raise NotApplicable("the node is being removed, or has no machine")
     found, left_out = False, ""
-    for name, prefixes in BY_NAME.items():
-        starts = tuple(f"DaemonSet/{prefix}" for prefix in prefixes)
-        if not any(workload.startswith(starts) for workload in seen.cluster.pod_index.workloads):
+    for kind in KINDS:
+        if not any(map(kind.is_pod, seen.cluster.pod_index.host_daemons.values())):
             continue
-        where = placement(seen, partial(_starts_with, prefixes))
-        mine = tuple(pod for pod in seen.pods if pod.ref.workload.startswith(starts))
+        where = placement(seen, kind.is_daemon_set)
+        mine = tuple(pod for pod in seen.pods if kind.is_pod(pod))
         if where.left_out and not mine:
             left_out = where.left_out
             continue
         found = True
-        yield NetworkDaemon(name, mine, where.unknown)
+        yield NetworkDaemon(kind.name, mine, where.unknown)
     if not found:
         raise NotApplicable(left_out or "no DaemonSet runs kube-proxy or NodeLocal DNSCache")
-
-
-def _starts_with(prefixes: tuple[str, ...], name: str) -> bool:
-    return name.startswith(prefixes)

@@ -20,18 +20,17 @@ from wirecheck.network.plugins import antrea, kube_router
 from wirecheck.network.registry import PLUGINS
 from wirecheck.node.dataplane import IP_VS, programmed_modes
 from wirecheck.node.iptables import Iptables
+from wirecheck.node.kube_proxy_pods import KUBE_PROXY, has_its_image
 from wirecheck.node.missing_tools import BOUND_BY_IPVS
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.ipvs import VirtualServer, parse_ip_vs
 from wirecheck.text import plural
 
-KUBE_PROXY = "kube-proxy"
 KUBE_ROUTER, ANTREA = kube_router.PLUGIN.name, antrea.PLUGIN.name
 ANTREA_DNAT = re.compile(r"^-A ANTREA-PREROUTING .*-j DNAT .*$", re.MULTILINE)
 """AntreaProxy with proxyAll. Without it, Antrea only forwards pods' connections, beside kube-proxy,
 which is a supported configuration."""
 SHOWN = 5
-IMAGE = re.compile(r"(?:^|/)kube-proxy(?:[-:@]|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +91,17 @@ class ServiceDataplanes:
     def _kube_proxy_pods(self) -> tuple[Pod, ...]:
         """Running pods of kube-proxy, without those that are being replaced.
 
-        Other pods may use its image, for its iptables, and have its name, as exporters have.
+        Other pods may use its image, for its iptables, and have its name, as exporters have. One
+        in another namespace counts if it is on the host network: otherwise it writes its rules
+        into a netns of its own.
         """
         return tuple(
             pod
             for pod in self.seen.pods
             if pod.is_running
+            and pod.on_host_network
             and KUBE_PROXY in pod.name
-            and any(IMAGE.search(each.image) for each in pod.object.spec.containers)
+            and has_its_image(pod)
         )
 
     @property

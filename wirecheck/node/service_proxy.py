@@ -10,6 +10,7 @@ from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.network.registry import forwards_by_device
 from wirecheck.node.dataplane import programmed_modes
 from wirecheck.node.kube_proxy import KubeProxy
+from wirecheck.node.kube_proxy_pods import is_kube_proxy
 from wirecheck.node.netns import Netns
 from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.node_document import HttpAnswer
@@ -30,7 +31,8 @@ class ServiceProxy:
         seen = self.seen
         if replacement := seen.cluster.proxy_replacement:
             raise NotApplicable(f"{replacement} forwards Services on this node, not kube-proxy")
-        pod = next((pod for pod in seen.pods if pod.name.startswith("kube-proxy")), None)
+        pods = sorted(filter(is_kube_proxy, seen.pods), key=lambda each: not each.is_running)
+        pod = next(iter(pods), None)
         if pod is None and (replacement := _replacement_on(seen.host, seen.http)):
             raise NotApplicable(f"{replacement} forwards Services on this node, not kube-proxy")
         containers = pod.object.spec.containers if pod else ()
