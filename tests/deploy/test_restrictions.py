@@ -245,3 +245,21 @@ def test_every_role_that_grants_exec_says_so() -> None:
         if not ROOT_ON_NODES.search(re.sub(r"\n\s*#?\s*", " ", path.read_text()))
     ]
     assert silent == []
+
+
+def report_commands(pod: Tree) -> list[str]:
+    """The pod's commands that leave a report on the volume, continued lines joined."""
+    (container,) = pod["containers"]
+    words = [*container.get("command", ()), *container.get("args", ())]
+    text = re.sub(r"\\\n\s*", "", "\n".join(words)) if "sh" in words else " ".join(words)
+    return [line for line in text.splitlines() if re.search(r"--report-dir=/results(?: |$)", line)]
+
+
+@pytest.mark.parametrize("name", [each for each in PODS if each != PLUGIN])
+def test_reports_on_the_volume_admit_readers_of_its_group(name: str) -> None:
+    """Whatever collects them has another uid: it gets the volume's group, as fsGroup gives it."""
+    (command,) = report_commands(PODS[name])
+
+    assert "--report-mode=0750" in command.split()
+    security = PODS[name]["securityContext"]
+    assert security["fsGroup"] == security["runAsGroup"]

@@ -79,6 +79,20 @@ def test_a_collector_of_the_group_is_admitted(tmp_path: Path) -> None:
     assert modes(folder) == ({0o750}, {0o640})
 
 
+@pytest.mark.parametrize("has_snapshot", [True, False], ids=["a snapshot", "results only"])
+def test_a_merged_report_admits_the_same_readers(tmp_path: Path, has_snapshot: bool) -> None:
+    """As the Indexed Job does; its shards, which are removed, stay private."""
+    folder = folder_of_a_run(tmp_path)
+    part = tmp_path / "seen" if has_snapshot else folder
+    merged = tmp_path / "merged"
+    with pytest.raises(SystemExit):
+        main(["merge", str(part), "--report-dir", str(merged), "--report-mode", "0750"])
+    (report,) = (each for each in merged.iterdir() if each.is_dir())
+
+    assert modes(report) == ({0o750}, {0o640})
+    assert modes(folder) == ({0o700}, {0o600})
+
+
 @pytest.mark.parametrize(
     ("mode", "in_group", "admitted"),
     [("0700", True, False), ("0750", True, True), ("0750", False, False), ("0755", False, True)],

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from wirecheck.cli.parameter_types import DURATION, PATH
-from wirecheck.cli.shared_options import CHECKS, FAIL_ON, REPORT_DIR, verbosity_options
+from wirecheck.cli.shared_options import (
+    CHECKS,
+    FAIL_ON,
+    REPORT_DIR,
+    REPORT_MODE,
+    verbosity_options,
+)
 from wirecheck.text import harmless
 
 if TYPE_CHECKING:
@@ -24,6 +30,7 @@ POLL_SECONDS = 0.5
 @click.command("merge")
 @click.argument("runs", type=PATH, nargs=-1, required=True)
 @REPORT_DIR
+@REPORT_MODE
 @click.option("--into", type=PATH, help="Keep the merged snapshot in this new folder.")
 @FAIL_ON
 @click.option("--parts", type=click.IntRange(1), help="Wait until there are this many runs.")
@@ -34,6 +41,7 @@ def merge_runs(
     *,
     runs: Sequence[Path],
     report_dir: Path,
+    report_mode: int,
     into: Path | None,
     fail_on: FailOn,
     parts: int | None,
@@ -62,12 +70,16 @@ def merge_runs(
             "or a folder in which each shard has a report folder of its own."
         )
     if not all(has_snapshot(each) for each in found):
-        return _merge_results(
-            found, report_dir, into, fail_on=fail_on, globs=globs, verbosity=verbosity
-        )
+        if into or globs:
+            option = "--into" if into else "--check"
+            raise click.UsageError(f"{option} needs a snapshot of every run, and some have none.")
+        results, folder = _merged_results(found, report_dir, report_mode, fail_on)
+        return _shown(results, folder, verbosity)
     with tempfile.TemporaryDirectory(prefix="wirecheck-") as scratch:
         merged = merge([opened(each) for each in found], into or Path(scratch) / "merged")
-        request = Request(snapshot=merged.path, report_dir=report_dir, fail_on=fail_on)
+        request = Request(
+            snapshot=merged.path, report_dir=report_dir, report_mode=report_mode, fail_on=fail_on
+        )
         results, folder = perform(request, globs, ConsoleProgress(verbosity=verbosity))
     return _shown(results, folder, verbosity)
 
@@ -85,25 +97,16 @@ def _shown(results: Results, folder: Path, verbosity: int) -> int:
     return results.ended.status
 
 
-def _merge_results(
-    runs: Sequence[Path],
-    report_dir: Path,
-    into: Path | None,
-    *,
-    fail_on: FailOn,
-    globs: Sequence[str],
-    verbosity: int,
-) -> int:
+def _merged_results(
+    runs: Sequence[Path], report_dir: Path, report_mode: int, fail_on: FailOn
+) -> tuple[Results, Path]:
     """Merge the results of runs of which not all have a snapshot. Nothing is evaluated again."""
     from wirecheck.run.merge_results import merge_results, read_part
     from wirecheck.run.report_folder import ReportFolder
 
-    if into or globs:
-        option = "--into" if into else "--check"
-        raise click.UsageError(f"{option} needs a snapshot of every run, and some have none.")
     results = merge_results([read_part(each) for each in runs], fail_on)
-    folder = ReportFolder.create(report_dir, time.time()).finish(results)
-    return _shown(results, folder, verbosity)
+    folder = ReportFolder.create(report_dir, time.time(), mode=report_mode)
+    return results, folder.finish(results)
 
 
 def _awaited(runs: Sequence[Path], parts: int, seconds: float) -> list[Path]:
