@@ -119,6 +119,7 @@ def test_a_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("nodes: [{name: a, access: 'wc-w1'}]", "is not one of docker://"),
         ("nodes: [{name: a, access: 'ssh://{host}'}]", "unknown placeholder {host}; use {name}"),
         ("nodes: [{name: a, access: 'ssh://u:hunter2@h'}]", "`ssh://u:…@h`, contains a password"),
+        ("nodes: [{name: a, access: 'ssh://u:p:q@r/s@h'}]", "`ssh://u:…@h`, contains a password"),
         ("nodes: [{name: a, access: 'local://x'}]", "local:// is this machine"),
         (
             "nodes: [{name: a, access: 'kubectl://x'}]",

@@ -250,7 +250,7 @@ def _check_access(path: Path, entry: NodeEntry) -> None:
     if not separator or scheme not in SCHEMES:
         known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
         wrong = f"is not one of {known}"
-    elif unknown := set(re.findall(r"{([^}]*)}", host)) - {"name", "address"}:
+    elif unknown := set(re.findall(r"{([^{}]*)}", host)) - {"name", "address"}:
         wrong = f"has an unknown placeholder {{{min(unknown)}}}; use {{name}} or {{address}}"
     elif scheme == "ssh" and ":" in host.rpartition("@")[0]:
         wrong = "contains a password; use a key, and name it in `identity_file` or `ssh_config`"
@@ -265,7 +265,11 @@ def _check_access(path: Path, entry: NodeEntry) -> None:
 
 
 def _masked(uri: str) -> str:
-    return re.sub(r"(?<=://)([^@/]*):[^@]*@", r"\1:…@", uri)
+    """The access method without its password, which ends with the last `@`."""
+    scheme, separator, rest = uri.partition("://")
+    login, at, host = rest.rpartition("@")
+    user, colon, _ = login.partition(":")
+    return f"{scheme}{separator}{user}:…@{host}" if at and colon else uri
 
 
 def _absolute(folder: Path, written: str | None) -> str | None:

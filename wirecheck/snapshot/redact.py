@@ -27,7 +27,7 @@ from wirecheck.snapshot.redact_fields import Fields
 from wirecheck.snapshot.redact_names import NameMap, PluginNames
 from wirecheck.snapshot.redact_text import TextMap
 
-RANGE = re.compile(r"[0-9a-fA-F.:]+/\d{1,3}")
+RANGE = re.compile(r"(?<![0-9a-fA-F.:])[0-9a-fA-F.:]+/\d{1,3}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ PATTERN = r"""
   | (?P<v4>(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?:/\d{1,2})?(?!\w|\.\d))
   | (?P<v6>(?<![\w:.])(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}
         (?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?(?:/\d{1,3})?(?![\w:]))
-  | (?P<chain>\bKUBE(?:-[A-Z]+)+-(?P<hash>[A-Z2-7]{16})\b)
+  | (?P<chain>\bKUBE(?:-[A-Z]{1,16}){1,4}-(?P<hash>[A-Z2-7]{16})\b)
   | (?P<device>\b(?P<kind>DEVICES)(?P<digits>[0-9a-f]{6,16})\b)
   | (?P<hex>(?<![0-9a-zA-Z.])[0-9a-f]{12,128}(?![0-9a-zA-Z]))
 """
@@ -41,7 +41,7 @@ COMMENT = re.compile(r'(--comment )("(?:[^"\\]|\\.)*"|\S+)')
 SERVICE = re.compile(r"^([a-z0-9][a-z0-9.-]*)/([a-z0-9][a-z0-9.-]*)(?::([a-z0-9-]+))?")
 NFT_NAME = re.compile(
     r"^(@?(?:service|endpoint|external|firewall|affinity)-)([A-Z2-7]{8})-"
-    r"([^/]+)/([^/]+)/(tcp|udp|sctp)/(.*?)(?:__(.+)/(\d+))?$"
+    r"([^/]+)/([^/]+)/(tcp|udp|sctp)/([^/_]*)(?:__([^/]+)/(\d+))?$"
 )
 _NFT_BLOCK = re.compile(r'(\{"nftables": \[|, )(\{.*?\})(\]\}\n?)?', re.DOTALL)
 HOST_NAMES = re.compile(

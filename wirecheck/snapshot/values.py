@@ -10,7 +10,9 @@ MOST_VALUES = 6_000_000
 LEAST_BYTES = 8 << 20
 """A smaller text cannot have enough values to matter."""
 
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+"""One that does not end takes the rest of the text: otherwise each quote in it would be tried as
+the beginning of another one."""
 
 
 def has_too_many_values(raw: bytes) -> bool:

@@ -163,7 +163,7 @@ ROLES = "/apis/rbac.authorization.k8s.io/v1"
 
 # CoreDNS plugins that take a secret on their line: route53, etcd, azure, tsig, redis.
 _SECRET_LINE = re.compile(
-    r"^(\s*(?:aws_access_key|credentials|secrets?|password|token|api_?key)\s).*$",
+    r"^([^\S\n]*(?:aws_access_key|credentials|secrets?|password|token|api_?key)\s).*$",
     re.IGNORECASE | re.MULTILINE,
 )
 
