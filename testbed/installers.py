@@ -16,6 +16,7 @@ from pathlib import Path
 from testbed import krew
 from testbed.commands import Ended, TestbedError, attempt, run
 from testbed.components import Component, build
+from testbed.release.lock import OF_IMAGE
 from testbed.state import State
 
 KREW = Component("krew", "krew", "sigs.k8s.io/krew/cmd/krew")
@@ -54,7 +55,7 @@ def with_krew(here: State, wheel: Path, home: Path) -> Installed:
     home.mkdir()
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     machine = MACHINES[platform.machine()]
-    archive = krew.archive(wheel, machine, home / "archives", [python])
+    archive = krew.archive(wheel, OF_IMAGE, machine, home / "archives", pythons=[python])
     manifest = home / "archives/wirecheck.yaml"
     # The archive of another machine is named, too, but not read.
     manifest.write_text(krew.manifest(dict.fromkeys(krew.MACHINES, archive)))

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import re
+import shutil
 import string
 import sys
 import tarfile
@@ -21,6 +22,8 @@ from pathlib import Path
 import click
 
 from testbed.commands import run
+from testbed.release.lock import OF_IMAGE
+from testbed.release.tools import download_locked
 
 PROJECT = Path(__file__).parents[1]
 SOURCE = PROJECT / "deploy/krew"
@@ -41,9 +44,19 @@ def main(folder: Path) -> None:
     """Make the archives and the manifest in FOLDER."""
     folder.mkdir(parents=True, exist_ok=True)
     wheel = built_wheel(folder / "wheels")
-    archives = {each: archive(wheel, each, folder) for each in MACHINES}
-    (folder / "wirecheck.yaml").write_text(manifest(archives))
-    click.echo(f"{folder}/wirecheck.yaml")
+    click.echo(make_plugin(wheel, OF_IMAGE, folder, folder))
+
+
+def make_plugin(wheel: Path, lock: Path, scratch: Path, target: Path) -> Path:
+    """Make the archives of the wheel and of what the lock names; return the manifest."""
+    archives = {each: archive(wheel, lock, each, scratch) for each in MACHINES}
+    made = {each: target / path.name for each, path in archives.items()}
+    for each, path in archives.items():
+        if path != made[each]:
+            shutil.copyfile(path, made[each])
+    written = target / "wirecheck.yaml"
+    written.write_text(manifest(made))
+    return written
 
 
 def built_wheel(folder: Path) -> Path:
@@ -56,21 +69,21 @@ def built_wheel(folder: Path) -> Path:
     return wheel
 
 
-def archive(wheel: Path, machine: str, folder: Path, pythons: Sequence[str] = PYTHONS) -> Path:
+def archive(
+    wheel: Path, lock: Path, machine: str, folder: Path, *, pythons: Sequence[str] = PYTHONS
+) -> Path:
     """Make the archive for one architecture; return its path."""
     for python in pythons:
-        _download(wheel, machine, python, folder / machine / python)
+        place = folder / machine / python
+        # Wheels of an earlier lock would be packed, too.
+        shutil.rmtree(place, ignore_errors=True)
+        platforms = [f"--platform={each}_{MACHINES[machine]}" for each in GLIBC]
+        download_locked(lock, place, python, *platforms)
+        shutil.copy(wheel, place)
     target = folder / f"{PROGRAM}-{version()}-linux-{machine}.tar.gz"
     wheels = {each: sorted((folder / machine / each).glob("*.whl")) for each in pythons}
     pack(members(wheels), target)
     return target
-
-
-def _download(wheel: Path, machine: str, python: str, target: Path) -> None:
-    platforms = [f"--platform={each}_{MACHINES[machine]}" for each in GLIBC]
-    choice = ["--only-binary=:all:", f"--python-version={python}", *platforms]
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    run([*pip, "download", *choice, "--dest", str(target), str(wheel)], timeout=900)
 
 
 def members(wheels: dict[str, list[Path]]) -> dict[str, bytes]:

@@ -103,12 +103,13 @@ def test_dependabot_would_take_its_configuration(tmp_path: Path) -> None:
 def test_dependabot_renews_the_actions_and_every_lock() -> None:
     folders: dict[str, list[str]] = {}
     for update in yaml.safe_load(DEPENDABOT.read_text())["updates"]:
-        named = update.get("directories") or [update["directory"]]
-        folders.setdefault(update["package-ecosystem"], []).extend(named)
+        folders.setdefault(update["package-ecosystem"], []).extend(update["directories"])
 
     assert folders["pip"] == [f"/{path.parent.relative_to(ROOT)}" for path in SOURCES]
-    assert {path.parent for path in WORKFLOWS} == {
-        ROOT / each.strip("/") for each in folders["github-actions"]
+    # The root stands for .github/workflows and for an action of the repository's own.
+    assert {path.parent for path in WORKFLOWS} <= {
+        ROOT / ".github/workflows",
+        *(ROOT / each.strip("/") for each in folders["github-actions"]),
     }
 
 
@@ -120,7 +121,6 @@ def test_no_text_of_an_event_enters_a_script(path: Path) -> None:
         step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step
     ]
 
-    assert scripts
     assert [each for each in scripts if "${{" in each] == []
     # YAML reads the key `on` as true.
     assert not {"pull_request_target", "workflow_run"} & set(workflow[True])

@@ -13,6 +13,7 @@ from testbed.commands import attempt, run
 from testbed.layout import LABEL
 from testbed.nodes import run as run_on_node
 from testbed.release.lock import OF_IMAGE
+from testbed.release.tools import download_locked
 from testbed.rootfs import mirror, remove_tree
 from testbed.state import State, is_fresh, key_of, mark_fresh, mark_stale
 
@@ -121,7 +122,7 @@ def _wheels(here: State) -> Path:
         # Another lock names other wheels; the old ones would only make the context larger.
         remove_tree(folder)
         folder.mkdir()
-        download_locked(OF_IMAGE, folder)
+        download_locked(OF_IMAGE, folder, PYTHON)
         mark_fresh(folder, key)
     for old in folder.glob("wirecheck-*.whl"):
         old.unlink()
@@ -129,13 +130,6 @@ def _wheels(here: State) -> Path:
     run([*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(PROJECT)], timeout=600)
     shutil.copy(OF_IMAGE, folder)
     return folder
-
-
-def download_locked(lock: Path, folder: Path) -> None:
-    """Fetch the wheels that the lock names for the image's Python, each by one of its hashes."""
-    choice = ["--python-version", PYTHON, "--only-binary=:all:", "--dest", str(folder)]
-    pip = [sys.executable, "-m", "pip", "--quiet", "download"]
-    run([*pip, *choice, "--require-hashes", "--requirement", str(lock)], timeout=900)
 
 
 def bring(name: str, nodes: Sequence[str], here: State) -> None:

@@ -43,6 +43,18 @@ class Artefacts:
         return self.folder / f"wirecheck-{self.version}.tgz"
 
     @property
+    def plugin(self) -> Path:
+        return self.folder / f"kubectl-wirecheck-{self.version}-linux-amd64.tar.gz"
+
+    @property
+    def plugin_for_arm(self) -> Path:
+        return self.folder / f"kubectl-wirecheck-{self.version}-linux-arm64.tar.gz"
+
+    @property
+    def manifest_of_plugin(self) -> Path:
+        return self.folder / "wirecheck.yaml"
+
+    @property
     def sbom(self) -> Path:
         return self.folder / f"wirecheck-{self.version}.cdx.json"
 

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from testbed.commands import TestbedError, attempt
+from testbed.krew import make_plugin
 from testbed.package import missing_or_foreign
 from testbed.release.artefacts import (
     CHART,
@@ -25,6 +26,7 @@ from testbed.release.artefacts import (
 from testbed.release.image import ImageBuild, build_image
 from testbed.release.sbom import objections_to, read_sbom, with_debian_packages
 from testbed.release.source import Published, Source
+from testbed.state import state
 from testbed.steps import step
 
 REHEARSED = "testbed.test/wirecheck-rehearsal"
@@ -52,6 +54,8 @@ def build_all(job: Job, folder: Path) -> None:
         _packages(job, made)
     copy_lock(job.tree, made)
     _chart(job, made)
+    with step("plugin of kubectl"):
+        make_plugin(made.wheel, made.lock, job.scratch / "plugin", made.folder)
     with step("SBOM"):
         sbom = read_sbom(job.tools, made.wheel, made.lock, job.tree, job.scratch)
         _write_sbom(job, sbom, made.sbom)
@@ -75,7 +79,8 @@ def _chart(job: Job, made: Artefacts) -> None:
     if not (job.tree / CHART).is_dir():
         click.echo(f"  no chart: the commit has no {CHART}")
         return
-    helm = shutil.which("helm")
+    # `make deploy` builds helm into the folder of the test cluster.
+    helm = shutil.which("helm") or shutil.which("helm", path=state().bin)
     if helm is None:
         raise TestbedError(f"{CHART} cannot be packed without helm: install it and repeat")
     with step("chart"):

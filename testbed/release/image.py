@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testbed.commands import TestbedError, attempt, run
-from testbed.deploy.image import docker_build, download_locked
+from testbed.deploy.image import PYTHON, docker_build
 from testbed.release.artefacts import LOCK, Artefacts
 from testbed.release.source import Source
+from testbed.release.tools import download_locked
 
 _LIST = ("dpkg-query", "--show", "--showformat=${Package}\t${Version}\t${Architecture}\n")
 
@@ -50,7 +51,7 @@ def build_image(build: ImageBuild, tree: Path, made: Artefacts, scratch: Path) -
     context.mkdir()
     shutil.copy(made.wheel, context)
     shutil.copy(tree / LOCK, context)
-    download_locked(tree / LOCK, context)
+    download_locked(tree / LOCK, context, PYTHON)
     log = made.folder.with_name(f"{made.folder.name}-image.log")
     dockerfile = tree / "deploy/Dockerfile"
     docker_build(

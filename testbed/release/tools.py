@@ -32,3 +32,14 @@ def install(python: Path, requirements: Path, *options: str) -> None:
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     locked = ["--require-hashes", "--only-binary", ":all:", "--requirement", str(requirements)]
     run([*pip, *options, *locked], timeout=_LIMIT)
+
+
+def download_locked(lock: Path, folder: Path, python: str, *platforms: str) -> None:
+    """Fetch the wheels that the lock names for one version of Python, each by one of its hashes.
+
+    Without `platforms` they are for this machine.
+    """
+    choice = [f"--python-version={python}", "--only-binary=:all:", *platforms]
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "download"]
+    locked = ["--require-hashes", "--requirement", str(lock), "--dest", str(folder)]
+    run([*pip, *choice, *locked], timeout=_LIMIT)
