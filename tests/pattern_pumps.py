@@ -10,9 +10,11 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from re import _constants as codes  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
+from string import Formatter
 from typing import Any
 
 AnyPattern = re.Pattern[str] | re.Pattern[bytes]
@@ -57,7 +59,10 @@ class Expression:
 
 
 def expressions(folders: Sequence[str]) -> Iterator[Expression]:
-    """Yield those of all files below the folders. Raises ValueError where one is not a constant."""
+    """Yield those of all files below the folders.
+
+    Raises ValueError where one is neither a constant nor a module's attribute.
+    """
     files = [path for each in folders for path in sorted((ROOT / each).rglob("*.py"))]
     trees = {path: ast.parse(path.read_text()) for path in files}
     everywhere = _called(list(trees.values()))
@@ -67,12 +72,22 @@ def expressions(folders: Sequence[str]) -> Iterator[Expression]:
             place = f"{path.relative_to(ROOT)}:{call.lineno}"
             function = call.func.attr if isinstance(call.func, ast.Attribute) else ""
             source = _text(call.args[0], constants)
-            if source is None:
+            known = _compiled(path, name) if source is None else [re.compile(source, _flags(call))]
+            if not known:
                 raise ValueError(f"{place}: the pattern is not a constant: {ast.unparse(call)}")
             # One in a table is used by the name of a loop's variable.
-            methods = everywhere.get(name) or here.get("pattern") or {"sub"}
+            called = (here if name.startswith("_") else everywhere).get(name)
+            methods = called or here.get("pattern") or {"sub"}
             used = methods if function == "compile" else {function}
-            yield Expression(place, re.compile(source, _flags(call)), frozenset(used))
+            yield from (Expression(place, each, frozenset(used)) for each in known)
+
+
+def _compiled(path: Path, name: str) -> list[AnyPattern]:
+    """What a module's attribute is: a pattern that was made of parts, or a table of patterns."""
+    module = import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    value = getattr(module, name, None) if name else None
+    values = value.values() if isinstance(value, dict) else [value]
+    return [each for each in values if isinstance(each, re.Pattern)]
 
 
 def _called(trees: Sequence[ast.AST]) -> dict[str, set[str]]:
@@ -90,9 +105,10 @@ def _called(trees: Sequence[ast.AST]) -> dict[str, set[str]]:
 def _calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
     """Each call of a function of `re`, with the name that its result is assigned to."""
     names = {
-        id(node.value): getattr(node.targets[0], "id", getattr(node.targets[0], "attr", ""))
+        id(inner): getattr(node.targets[0], "id", getattr(node.targets[0], "attr", ""))
         for node in ast.walk(tree)
         if isinstance(node, ast.Assign)
+        for inner in ast.walk(node.value)
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -112,7 +128,7 @@ def _constants_of(tree: ast.AST) -> dict[str, str | bytes]:
 
 
 def _text(node: ast.expr, constants: dict[str, str | bytes]) -> str | bytes | None:
-    """The pattern: a constant, a name of one, or one with names of devices put in."""
+    """The pattern: a constant, a name of one, or one with names put in."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
         return node.value
     if isinstance(node, ast.Name):
@@ -121,6 +137,9 @@ def _text(node: ast.expr, constants: dict[str, str | bytes]) -> str | bytes | No
         template = _text(node.func.value, constants)
         if node.func.attr == "replace" and isinstance(template, str):
             return template.replace("DEVICES", "veth|tap")
+        if node.func.attr == "format" and isinstance(template, str):
+            fields = [field for _, field, _, _ in Formatter().parse(template) if field]
+            return template.format(**dict.fromkeys(fields, "x"))
     return None
 
 

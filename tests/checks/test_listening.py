@@ -251,6 +251,7 @@ class TestPodsOnTheHostNetwork:
         [
             ("-p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.244.0.3:80", True),
             ("-p tcp -m multiport --dports 80,8080 -j REDIRECT --to-ports 9000", True),
+            ("-p tcp -m multiport --dports 80,8080,443:445 -j TPROXY --on-port 9000", True),
             ("-p tcp -m tcp --dport 18080 -j DNAT --to-destination 10.244.0.3:80", False),
             ("-p tcp -m tcp --dport 8080 -j ACCEPT", False),
         ],

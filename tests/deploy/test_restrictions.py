@@ -68,6 +68,14 @@ def restrictions(pod: Tree) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("name", ["deploy/README.md", "SECURITY.md", f"deploy/{PLUGIN}"])
+def test_whoever_grants_access_to_agents_reads_what_it_means(name: str) -> None:
+    """An agent has its node's namespaces and CAP_SYS_ADMIN: a shell in it is one on the node."""
+    text = " ".join(re.sub(r"^#", "", (ROOT / name).read_text(), flags=re.MULTILINE).split())
+
+    assert re.search(r"`pods/exec` in (?:the agents'|that) namespace is root on every node", text)
+
+
 def test_there_are_jobs_to_compare() -> None:
     assert {PLUGIN, "overlays/large-cluster/job.yaml"} < set(PODS)
     assert len(PODS) >= 4

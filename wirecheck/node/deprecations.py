@@ -32,7 +32,7 @@ LOCALHOST = re.compile(
 HOST_PORTS = re.compile(r"^-A (?:CNI-DN-\S+|KUBE-HP-\S+) .*-j DNAT .*$", re.MULTILINE)
 CALICO = re.compile(r"^-A cali-\S+ .*$", re.MULTILINE)
 ENTERPRISE_LINUX_10 = re.compile(
-    r"(?:Red Hat Enterprise|CentOS Stream|Rocky|AlmaLinux|Oracle)\b.*? 1\d(?:\.\d+)?\b"
+    r"(?:Red Hat Enterprise|CentOS Stream|Rocky|AlmaLinux|Oracle)\b.{0,40}? 1\d(?:\.\d+)?\b"
 )
 TOP = 5
 

@@ -23,7 +23,12 @@ from wirecheck.text import listed, plural
 
 VIRTUAL_MACHINE_KINDS = frozenset({"tun", "macvtap", "bridge"})
 """Kinds of interfaces with which the netns of a virtual machine's pod passes its packets on."""
-REDIRECTS = r"--dports? (?:\S+,)?{port}(?:,\S+)? .*-j (?:DNAT|REDIRECT|TPROXY)"
+REDIRECTS = (
+    r"--dports? (?:[\d:]{{1,11}},){{0,15}}{port}(?:,[\d:]{{1,11}}){{0,15}} "
+    r"[^\n]{{0,1000}}-j (?:DNAT|REDIRECT|TPROXY)"
+)
+"""multiport takes at most 15 ports, and rules are shorter; without limits, a long line with many
+ports would take forever."""
 MESH = "sidecar.istio.io/status"
 SHOWN = 5
 
