@@ -258,3 +258,92 @@ def test_flannel_beside_calico_still_joins_the_nodes(small):
 
     assert len(small.findings("overlay.matches_annotations")) == 1
     assert len(small.findings("cni.devices_up")) == 1
+
+
+MAC6 = {"n1": "0a:00:00:00:01:01", "n2": "0a:00:00:00:01:02"}
+
+
+def two_families(small: SmallCluster) -> None:
+    """Both nodes have a second tunnel for IPv6, with its entries for the other node."""
+    for number, (node, mac) in enumerate(zip(small.api["nodes"], MAC6.values(), strict=True), 1):
+        node["metadata"]["annotations"] |= {
+            f"{FLANNEL}backend-v6-data": f'{{"VNI":1,"VtepMAC":"{mac}"}}',
+            f"{FLANNEL}public-ipv6": f"2001:db8::{number}",
+        }
+        node["spec"]["podCIDRs"].append(f"fd00:0:0:{number}::/64")
+    host = small.document.namespaces[0]
+    second = link(6, "flannel-v6.1", "vxlan", mac=MAC6["n1"], vxlan_local="2001:db8::1")
+    small.change_netns(
+        HOST,
+        links=[*host.links, replace(second, mtu=1430)],
+        addresses=[*host.addresses, Address(2, "2001:db8::1", 64)],
+        routes=[
+            *host.routes,
+            Route(6, "fd00:0:0:2::/64", gateway="fd00:0:0:2::", index=6, onlink=True),
+        ],
+        neighbours=[*host.neighbours, Neighbour(6, "fd00:0:0:2::", MAC6["n2"], "PERMANENT")],
+        fdb=[*host.fdb, Fdb(6, MAC6["n2"], "2001:db8::2", state="permanent")],
+    )
+
+
+class TestTwoFamilies:
+    @pytest.fixture(autouse=True)
+    def _both(self, small):
+        two_families(small)
+
+    def test_are_right_as_flannel_sets_them_up(self, small):
+        for check in ("matches_annotations", "peers_complete", "no_stale_peers", "mtu"):
+            assert not reported(small, check)
+
+    def test_a_missing_entry_of_the_second_family_is_found(self, small):
+        host = small.document.namespaces[0]
+        small.change_netns(HOST, neighbours=host.neighbours[:1], fdb=host.fdb[:1])
+
+        assert reported(small, "peers_complete") == [
+            ("neighbour fd00:0:0:2::", "no entry"),
+            (f"FDB {MAC6['n2']}", "no entry"),
+        ]
+
+    def test_a_missing_device_of_one_family_hides_nothing_of_the_other(self, small):
+        host = small.document.namespaces[0]
+        links = [each for each in host.links if each.name != "flannel.1"]
+        small.change_netns(HOST, links=links, neighbours=host.neighbours[:1], fdb=host.fdb[:1])
+
+        assert reported(small, "matches_annotations") == [("VXLAN device IPv4", "no such device")]
+        assert [part for part, _ in reported(small, "peers_complete")] == [
+            "neighbour fd00:0:0:2::",
+            f"FDB {MAC6['n2']}",
+        ]
+
+    def test_stale_entries_are_named_by_their_device(self, small):
+        host = small.document.namespaces[0]
+        small.change_netns(
+            HOST,
+            neighbours=[*host.neighbours, Neighbour(6, "fd00:0:0:9::", STRANGER, "PERMANENT")],
+            fdb=[*host.fdb, Fdb(6, STRANGER, "2001:db8::9"), Fdb(4, MAC6["n2"], "192.0.2.9")],
+        )
+
+        assert reported(small, "no_stale_peers") == [
+            (f"FDB {STRANGER}", "at 2001:db8::9, on flannel-v6.1"),
+            ("neighbour fd00:0:0:9::", f"{STRANGER} on flannel-v6.1"),
+        ]
+
+    def test_entries_of_other_devices_are_left_alone(self, small):
+        host = small.document.namespaces[0]
+        small.change_netns(
+            HOST,
+            neighbours=[*host.neighbours, Neighbour(2, "192.0.2.77", STRANGER, "PERMANENT")],
+            fdb=[*host.fdb, Fdb(5, STRANGER, "192.0.2.9")],
+        )
+
+        assert not reported(small, "no_stale_peers")
+        assert not reported(small, "peers_complete")
+
+    @pytest.mark.parametrize(("mtu", "is_right"), [(1430, True), (1431, False)])
+    def test_the_header_of_ipv6_is_longer(self, small, mtu, is_right):
+        small.change_link(HOST, "flannel-v6.1", mtu=mtu)
+
+        found = small.findings("overlay.mtu")
+        assert [each.expected for each in found] == (
+            [] if is_right else ["at most 1430 bytes: ens3 has MTU 1500"]
+        )

@@ -1,5 +1,6 @@
 """The checks of ports of nodes, each on a cluster where one connection ends otherwise."""
 
+import msgspec
 import pytest
 
 from tests.checks.small_ports import (
@@ -210,3 +211,27 @@ def test_services_of_other_proxies_are_ignored():
     connect(small)
 
     assert 30099 not in {each.port for each in small.document.contacts}
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_excused"), [(REFUSED, True), (LOST, False), ({"made": 1, "error": ""}, False)]
+)
+def test_only_a_refusal_of_the_pods_explains_one_of_the_port(ports, fields, is_excused):
+    change_port(ports, OTHER, ANYWHERE, **REFUSED)
+    change_port(ports, POD, 8080, **fields)
+
+    assert bool(found(ports)) is not is_excused
+
+
+def test_what_other_pods_refuse_explains_nothing(ports):
+    change_port(ports, OTHER, ANYWHERE, **REFUSED)
+    change_port(ports, POD, 8080, **REFUSED)
+    contacts = ports.document.contacts
+    backend = next(each for each in contacts if each.purpose == "backend")
+    other = msgspec.structs.replace(backend, address="10.244.1.77", made=1, tries=1, error="")
+    ports.change_document(contacts=[*contacts, other])
+    assert found(ports) == []
+
+    left = [each for each in contacts if each.purpose != "backend"]
+    ports.change_document(contacts=[*left, msgspec.structs.replace(other, **REFUSED)])
+    assert [check for check, *_ in found(ports)] == ["node_ports"]

@@ -305,3 +305,13 @@ def test_of_two_networks_with_the_sender_the_narrower_one_counts(small):
     (finding,) = small.findings("settings.rp_filter")
     assert finding.subject.part == "rp_filter of ens3"
     assert finding.found.endswith("through eth1")
+
+
+def test_a_tunnel_of_another_kind_that_an_earlier_backend_left_is_not_the_peers(small):
+    host = small.document.namespaces[0]
+    left = Link(3, "flannel-wg", flags=["UP"], kind="wireguard")
+    small.change_netns(1, links=[left, *host.links])
+    for name in ("flannel-wg", "flannel.1"):
+        strict(small, name)
+
+    assert not small.findings("settings.rp_filter")

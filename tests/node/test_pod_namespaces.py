@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,6 +83,25 @@ def test_pods_with_a_netns_are_those_whose_netns_was_read(small: SmallCluster) -
 
     map_web(small, HOST)
     assert in_netns(small) == ["dns"]
+
+    small.api["pods"][0]["spec"]["hostNetwork"] = True
+    map_web(small, WEB_NETNS)
+    assert in_netns(small) == ["web"]
+
+
+def test_a_sandbox_hides_the_network_of_a_running_pod(small: SmallCluster) -> None:
+    sandboxed = replace(web(small), sandbox="pods in virtual machines")
+
+    assert namespaces(small).why_hidden(sandboxed) == "pods in virtual machines"
+    assert namespaces(small).why_hidden(web(small)) == ""
+    small.change_netns(WEB_NETNS, links=[link(2, "eth0"), link(3, "tap0_kata", "tun")])
+    assert "virtual machine in their netns" in namespaces(small).why_hidden(web(small))
+    assert [pod.name for pod, _ in namespaces(small).hidden] == ["web"]
+    assert in_netns(small) == ["dns"]
+    small.change_netns(WEB_NETNS, error="gone")
+    assert namespaces(small).why_hidden(web(small)) == ""
+    small.api["pods"][1]["spec"]["hostNetwork"] = True
+    assert namespaces(small).why_hidden(replace(web(small), sandbox="x")) == ""
 
 
 def test_the_first_unread_netns_is_named_after_the_others(small: SmallCluster) -> None:
