@@ -219,6 +219,7 @@ def test_a_runtimes_netns_without_a_process_is_leaked(
         Namespace(inode=99, processes=0, mounted=mounted),
     )
 
+    small.change_netns(HOST, processes=0, mounted=mounted)
     leaked = namespaces(small).leaked_netns
     assert [each.inode for each in leaked] == ([99] if is_runtimes else [])
 
