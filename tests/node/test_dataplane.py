@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.checks.small_cluster import HOST, SmallCluster
+from tests.checks.small_cluster import HOST, SmallCluster, service
 from wirecheck.api_index.backend import ServicePort
 from wirecheck.catalogue.findings import Ref, SharedCauseError
 from wirecheck.dataplane.compare.differences import Difference, Kind
@@ -132,14 +132,32 @@ def test_a_version_of_kube_proxy_that_is_not_supported_is_an_error(
         compared(node.seen, facts, node.iptables)
 
 
-@pytest.mark.parametrize("minor", [OLDEST, NEWEST])
-def test_the_oldest_and_the_newest_supported_version_are_compared(
-    small: SmallCluster, minor: int
-) -> None:
+def without_nftables(small: SmallCluster) -> None:
     assert small.document
     not_asked = Command([], problem="not asked: kube-proxy is in iptables mode")
     unasked = dict.fromkeys(("nft-kube-proxy", "nft-kube-proxy6"), not_asked)
     small.change_document(commands={**small.document.commands, **unasked})
+
+
+def test_a_frontend_that_two_services_claim_is_known_with_what_happens_to_it(
+    small: SmallCluster,
+) -> None:
+    without_nftables(small)
+    for name, ip in (("web", "10.96.0.20"), ("shop", "10.96.0.21")):
+        claimed = service(name, "shop", ip, [{"name": "http", "port": 80, "protocol": "TCP"}])
+        claimed["spec"]["externalIPs"] = ["198.51.100.9"]
+        small.api["services"].append(claimed)
+    node = small.node
+
+    (claim,) = compared(node.seen, node.proxy.facts, node.iptables).claims
+    assert str(claim) == "frontend 198.51.100.9:80/tcp of shop/shop:http, shop/web:http"
+
+
+@pytest.mark.parametrize("minor", [OLDEST, NEWEST])
+def test_the_oldest_and_the_newest_supported_version_are_compared(
+    small: SmallCluster, minor: int
+) -> None:
+    without_nftables(small)
     node = small.node
 
     assert compared(node.seen, replace(node.proxy.facts, minor=minor), node.iptables).compared

@@ -103,6 +103,7 @@ def test_a_kernel_without_a_known_version_is_no_pass(small: SmallCluster) -> Non
         ("1.1.3", "nftables", "v1.36.0", ["nftables 1.1.3"]),
         ("1.2", "nftables", "v1.36.0", ["nftables 1.1.3"]),
         ("1.1.3", "nftables", "v1.37.0", []),
+        ("1.1.3", "nftables", "v1.38.0", []),
         ("1.1.3", "iptables", "v1.36.0", []),
     ],
 )
@@ -203,6 +204,17 @@ def test_systems_without_legacy_iptables_concern_modes_that_use_iptables(
     small: SmallCluster, system: str, mode: str, number: int
 ) -> None:
     assert len(legacy(small, system, mode)) == number
+
+
+def test_a_system_without_legacy_iptables_needs_none_where_cilium_forwards_services(
+    small: SmallCluster,
+) -> None:
+    meta = {"name": "cilium-config", "namespace": "kube-system"}
+    data = {"kube-proxy-replacement": "true"}
+    small.api["configMaps"] = [{"metadata": meta, "data": data}]
+    small.change_document(host=Host("n1", os="Rocky Linux 10.1"))
+
+    assert list(small.node.deprecations.legacy_iptables) == []
 
 
 @pytest.mark.parametrize(("family", "tool"), [(4, "iptables"), (6, "ip6tables")])
