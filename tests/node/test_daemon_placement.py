@@ -14,7 +14,7 @@ TAINT = {"key": "team", "value": "a", "effect": "NoSchedule"}
 
 
 def found(small: SmallCluster) -> Placement:
-    return placement(small.node.seen, lambda name: name == NAME)
+    return placement(small.node.seen, lambda _, name: name == NAME)
 
 
 def taint(small: SmallCluster, *taints: dict[str, str], at: int = 0) -> None:
