@@ -174,3 +174,14 @@ def test_virtual_nodes_and_nodes_being_removed_need_no_network_daemons(small, ke
     small.api["nodes"][0]["spec"]["taints"] = [{"key": key, "effect": "NoSchedule"}]
     with pytest.raises(NotApplicable, match="removed"):
         small.findings("pods.network_daemons_ready")
+
+
+def test_each_daemon_is_evaluated_by_itself(small):
+    """kube-proxy runs outside of a DaemonSet, as with k3s."""
+    proxy_on(small, "n2", "node-local-dns")
+
+    (finding,) = small.findings("pods.network_daemons_ready")
+    assert (finding.subject.part, finding.found) == ("NodeLocal DNSCache", "none")
+    proxy_on(small, "n2")
+    found = small.findings("pods.network_daemons_ready")
+    assert [each.subject.part for each in found] == ["kube-proxy", "NodeLocal DNSCache"]

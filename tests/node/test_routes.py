@@ -234,3 +234,13 @@ def test_a_connection_is_looked_up_again_with_its_source(
     assert (route.type == "prohibit") is refused
     set_routes(small, without="default")
     assert routes(small).connected(address("198.51.100.7")) is None
+
+
+def test_the_default_route_is_not_that_to_a_node_that_is_its_gateway(small: SmallCluster) -> None:
+    gateway = Route(4, "default", gateway="192.0.2.2", index=2)
+    set_routes(small, without="10.244.1.0/24")
+    set_routes(small, gateway, without="default")
+
+    (peer,) = routes(small).peer_routes
+    assert peer.route == gateway
+    assert not peer.is_right

@@ -135,8 +135,9 @@ class Veth:
         if (bridge := self._bridge) is not None:
             return f"{name} on bridge {bridge.name}"
         attached = [each for each in among if each.is_attached]
-        if attached and all(each.is_switched for each in attached):
-            return f"{name} on {attached[0].master.name if attached[0].master else 'a switch'}"
+        switches = [each.master for each in attached if each.is_switched and each.master]
+        if switches and len(switches) == len(attached):
+            return f"{name} on {switches[0].name}"
         return f"a route to the pod's address through {name}"
 
     @property
