@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from testbed.commands import TestbedError
+from testbed.release.artefacts import CHART
 from testbed.release.building import Job, build_all
 from testbed.release.image import docker_answers
 from testbed.release.lock import PROJECT
@@ -24,6 +25,11 @@ from testbed.steps import step
 NO_DOCKER = (
     "No Docker Engine answers, so the image cannot be built. Start one, or leave the image out "
     "with --without-image."
+)
+
+NO_HELM = (
+    "helm is not installed, so the chart cannot be packed. Install it; the one that `make deploy` "
+    "builds for the test cluster is used as well."
 )
 
 
@@ -67,14 +73,23 @@ def release(project: Path, rehearse: bool, base_image: str | None, without_image
         if base is not None and not docker_answers():
             reasons.append(NO_DOCKER)
             base = None
+        has_chart = (tree / CHART).is_dir()
+        packer = helm(here.bin) if has_chart else None
+        reasons += [NO_HELM] * (has_chart and packer is None)
         refuse(reasons, rehearse)
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
         with step("tools"):
             programs = tools(here)
         version = version_of(source, published)
-        build_all(Job(rehearse, source, published, base, version, tree, scratch, programs), target)
+        job = Job(rehearse, source, published, base, packer, version, tree, scratch, programs)
+        build_all(job, target)
     return target
+
+
+def helm(built: Path) -> str | None:
+    """Return the program, or the one that the test cluster has built; None if there is neither."""
+    return shutil.which("helm") or shutil.which("helm", path=built)
 
 
 def version_of(source: Source, published: Published) -> str:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
 from testbed.commands import TestbedError, attempt
 from testbed.krew import make_plugin
 from testbed.package import missing_or_foreign
 from testbed.release.artefacts import (
-    CHART,
     Artefacts,
     build_packages,
     copy_lock,
@@ -26,7 +22,6 @@ from testbed.release.artefacts import (
 from testbed.release.image import ImageBuild, build_image
 from testbed.release.sbom import objections_to, read_sbom, with_debian_packages
 from testbed.release.source import Published, Source
-from testbed.state import state
 from testbed.steps import step
 
 REHEARSED = "testbed.test/wirecheck-rehearsal"
@@ -35,12 +30,13 @@ REHEARSED = "testbed.test/wirecheck-rehearsal"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is built of what. `base` is None if there is no image."""
+    """What is built of what. `base` is None if there is no image, `helm` if there is no chart."""
 
     rehearsal: bool
     source: Source
     published: Published
     base: str | None
+    helm: str | None
     version: str
     tree: Path
     scratch: Path
@@ -53,7 +49,9 @@ def build_all(job: Job, folder: Path) -> None:
     with step("sdist and wheel, twice"):
         _packages(job, made)
     copy_lock(job.tree, made)
-    _chart(job, made)
+    if job.helm is not None:
+        with step("chart"):
+            package_chart(job.helm, job.tree, made)
     with step("plugin of kubectl"):
         make_plugin(made.wheel, made.lock, job.scratch / "plugin", made.folder)
     with step("SBOM"):
@@ -73,18 +71,6 @@ def _packages(job: Job, made: Artefacts) -> None:
     wrong = [*not_reproduced(made, again), *missing_or_foreign(made.wheel)]
     if wrong:
         raise TestbedError("; ".join(wrong))
-
-
-def _chart(job: Job, made: Artefacts) -> None:
-    if not (job.tree / CHART).is_dir():
-        click.echo(f"  no chart: the commit has no {CHART}")
-        return
-    # `make deploy` builds helm into the folder of the test cluster.
-    helm = shutil.which("helm") or shutil.which("helm", path=state().bin)
-    if helm is None:
-        raise TestbedError(f"{CHART} cannot be packed without helm: install it and repeat")
-    with step("chart"):
-        package_chart(helm, job.tree, made)
 
 
 def _image(job: Job, base: str, sbom: Mapping[str, Any], made: Artefacts) -> None:

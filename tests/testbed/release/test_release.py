@@ -137,6 +137,41 @@ def test_a_release_with_an_image_needs_docker(
     assert [job.base for job, _ in built] == [None]
 
 
+def test_a_commit_with_a_chart_needs_helm(
+    publishable: Path,
+    built: list[tuple[Job, Path]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(command, "helm", lambda _: None)
+    command.release(publishable, rehearse=False, base_image=None, without_image=True)
+    chart = publishable / "deploy/chart/Chart.yaml"
+    chart.parent.mkdir(parents=True)
+    chart.write_text("name: wirecheck\n")
+    git(publishable, "add", ".")
+    git(publishable, "commit", "--quiet", "--amend", "--no-edit")
+    git(publishable, "tag", "--force", "v0.2.0")
+
+    with pytest.raises(TestbedError, match="helm is not installed"):
+        command.release(publishable, rehearse=False, base_image=None, without_image=True)
+    command.release(publishable, rehearse=True, base_image=None, without_image=True)
+    monkeypatch.setattr(command, "helm", lambda _: "/usr/bin/helm")
+    command.release(publishable, rehearse=False, base_image=None, without_image=True)
+
+    assert [job.helm for job, _ in built] == [None, None, "/usr/bin/helm"]
+
+
+def test_helm_may_be_the_one_that_the_test_cluster_has_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert command.helm(tmp_path) is None
+
+    (tmp_path / "helm").write_text("#!/bin/sh\n")
+    (tmp_path / "helm").chmod(0o755)
+    assert command.helm(tmp_path) == str(tmp_path / "helm")
+
+
 def test_a_rehearsal_builds_and_reports_what_a_release_would_refuse(
     repository: Path, built: list[tuple[Job, Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
