@@ -126,6 +126,7 @@ def kubernetes_chains_called(node: Node) -> Findings:
             found="no such jump",
             key=each.chain if each.is_plugins else "",
             remedy=OF_PLUGIN if each.is_plugins else "",
+            names=node.policy_chains.agent_names if each.is_plugins else {},
         )
 
 
@@ -152,6 +153,37 @@ def pod_interfaces(node: Node) -> Findings:
     for each in node.dispatch_gaps:
         yield Finding(
             each.ref, expected=each.expected, found=each.found, evidence=each.rules, key=each.way
+        )
+
+
+@check(
+    settles=ON_NODE,
+    remedy="Restart what enforces NetworkPolicies on {node}, which writes the rules of all pods "
+    "again: `kubectl -n {cni_namespace} delete pod {cni_pod}`. In k3s it is a part of the k3s "
+    "service, whose restart leaves pods running. Read its log first: one that hangs keeps its pod "
+    "Running.",
+    facts=[Fact.API, Fact.SERVICE_RULES],
+)
+def policy_chains(node: Node) -> Findings:
+    """Where every pod has a chain for its policies, the pods that policies select have theirs.
+
+    kube-router, also in k3s, calls one chain for each pod of the node. Without the chain, or if it
+    is empty, no NetworkPolicy is enforced for the pod: everybody reaches it, and it reaches
+    everything. The API and the agent's pod show nothing of it.
+
+    Except: nodes without such chains, and pods that are not running. An empty chain of a pod that
+    no NetworkPolicy selects is a warning.
+
+    See: https://github.com/cloudnativelabs/kube-router/blob/master/docs/index.md
+         https://docs.k3s.io/networking/networking-services
+    """
+    for each in node.policy_chains.gaps:
+        yield Finding(
+            each.ref,
+            expected=each.expected,
+            found=each.found,
+            level=Level.FAIL if each.is_selected else Level.WARN,
+            names=node.policy_chains.agent_names,
         )
 
 

@@ -115,22 +115,33 @@ def equal_mtu(node: Node) -> Findings:
             )
 
 
+RESTART_AGENT = (
+    "Show the programs on {node}: `bpftool net list dev {device}` and `tc filter show dev {device} "
+    "ingress`. Restart the CNI plugin's agent, which attaches the programs of all pods again: "
+    "`kubectl -n {cni_namespace} delete pod {cni_pod}`; pods keep their connections meanwhile. "
+    "Until then no policy is enforced for the pod."
+)
+
+
 @check(
     settles=ON_NODE,
     remedy="Show the link on {node}: `ip -d link show {device}`. Recreate the pod: `kubectl -n "
     "{namespace} delete pod {pod}`. Then read the log of the CNI plugin: `kubectl -n "
     "{cni_namespace} logs {cni_pod} --all-containers`.",
-    facts=[Fact.NETNS, Fact.PROCESSES],
+    facts=[Fact.NETNS, Fact.PROCESSES, Fact.DEVICE_PROGRAMS],
 )
 def attached(node: Node) -> Findings:
-    """The node's end of every veth pair is on the bridge of the pod's range, or has a route.
+    """The node's end of every veth pair is on the pods' bridge, or has a route or a program.
 
-    If it is on no bridge or on another one, the pod is disconnected from the network.
+    If it is on no bridge or on another one, the pod is disconnected from the network. Without the
+    program that Cilium attaches to it, nothing enforces the pod's policies.
 
     Except: CNI plugins that forward to pods with eBPF or Open vSwitch need neither a bridge nor a
-    host route. With an unknown plugin, some pods of the node must be on a bridge or have a route.
+    host route. If no pod's device has a program of such a plugin, the node is inconclusive. With an
+    unknown plugin, some pods of the node must be on a bridge or have a route.
 
     See: https://github.com/docker/for-linux/issues/109
+         https://docs.cilium.io/en/stable/network/ebpf/intro/
     """
     for pair, expected in node.detached_veths:
         yield Finding(
@@ -138,6 +149,15 @@ def attached(node: Node) -> Findings:
             expected=expected,
             found=pair.actual_attachment,
             names={"device": pair.outer.name if pair.outer else ""},
+        )
+    for each in node.pod_programs.missing:
+        yield Finding(
+            each.ref,
+            expected=each.expected,
+            found=each.found,
+            inconclusive=each.inconclusive,
+            remedy=RESTART_AGENT,
+            names={"device": each.device},
         )
 
 

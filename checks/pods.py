@@ -249,6 +249,14 @@ def egress_uniform(cluster: Cluster) -> Findings:
         )
 
 
+DOUBLED = (
+    "Compare them on {node}: `bpftool net list dev {device}` and `tc filter show dev {device} "
+    "ingress`. Restart the CNI plugin's agent, which attaches its programs again and removes "
+    "older ones: `kubectl -n {cni_namespace} delete pod {cni_pod}`. If the second one stays, "
+    "recreate the pods that the finding names."
+)
+
+
 @check(
     settles=ON_NODE,
     remedy="Find out who attached it, on {node}: `bpftool net list` and `tc filter show dev "
@@ -256,10 +264,11 @@ def egress_uniform(cluster: Cluster) -> Findings:
     facts=[Fact.DEVICE_PROGRAMS, Fact.NETNS, Fact.PROCESSES],
 )
 def device_programs(node: Node) -> Findings:
-    """Only programs of the CNI plugin are attached to pods' interfaces and tunnel devices.
+    """Only the CNI plugin's programs are on pods' interfaces and tunnel devices, each once.
 
     A program or filter that somebody else attached, or that another plugin left behind, can drop,
-    delay or redirect packets of pods. No iptables rule, route or NetworkPolicy shows that.
+    delay or redirect packets of pods. No iptables rule, route or NetworkPolicy shows that. One that
+    an upgrade left behind beside its successor can decide first, by outdated state.
 
     Except: programs that are known to only observe packets, and the tbf queue of the CNI plugin
     bandwidth. With an unknown CNI plugin programs are inconclusive.
@@ -277,4 +286,15 @@ def device_programs(node: Node) -> Findings:
             inconclusive=each.inconclusive,
             key=each.ref.part,
             names={"device": each.device},
+        )
+    for double in node.device_programs.doubled:
+        yield Finding(
+            double.ref,
+            expected=double.expected,
+            found=double.found,
+            level=Level.WARN,
+            evidence=double.evidence,
+            key=f"doubled {double.ref.part}",
+            remedy=DOUBLED,
+            names={"device": double.device},
         )

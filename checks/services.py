@@ -1,5 +1,7 @@
 """Services: whether the rules on each node do what the API specifies."""
 
+from dataclasses import replace
+
 from wirecheck.catalogue import Fact, Finding, Findings, Level, check
 from wirecheck.catalogue.settling import PROXY_RULES
 from wirecheck.dataplane.compare.differences import Kind
@@ -25,6 +27,17 @@ POLICY = (
 THIRD_PARTY = "unrecognised third-party rules that change no Service's path"
 
 
+def _of_pods(node: Node) -> Findings:
+    """What pods send to Services, where the CNI plugin forwards it and kube-proxy does not."""
+    if why := node.dataplane.pods_elsewhere:
+        yield Finding(
+            node.part("connections of pods"),
+            expected="handled as the API specifies",
+            found="not by kube-proxy's rules",
+            inconclusive=why,
+        )
+
+
 @check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
 def rules_reachable(node: Node) -> Findings:
     """Connections reach the node's Service rules: all jumps to them exist, no rule precedes them.
@@ -34,7 +47,8 @@ def rules_reachable(node: Node) -> Findings:
     translated.
 
     Except: chains without a jump to them, IPVS real servers that are draining, addresses that
-    several Services claim.
+    several Services claim. Where Cilium runs beside kube-proxy, it forwards what pods send to
+    cluster IPs and external IPs, by eBPF maps that are not read: that is inconclusive.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
          https://github.com/kubernetes/kubernetes/issues/95409
@@ -48,6 +62,7 @@ def rules_reachable(node: Node) -> Findings:
             evidence=each.evidence or node.iptables.nat_hooks(each.family),
             remedy=ANOTHER if each.third_party else "",
         )
+    yield from _of_pods(node)
 
 
 @check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
@@ -81,6 +96,7 @@ def frontends_programmed(node: Node) -> Findings:
             level=level,
             remedy=remedy,
         )
+    yield from _of_pods(node)
 
 
 @check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
@@ -98,6 +114,7 @@ def no_stale_frontends(node: Node) -> Findings:
     """
     for each in node.dataplane.of(Kind.FRONTEND_STALE):
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
+    yield from _of_pods(node)
 
 
 @check(
@@ -162,6 +179,7 @@ def refused_or_dropped(node: Node) -> Findings:
             level=Level.WARN if each.by_mark else Level.FAIL,
             remedy=POLICY if each.by_mark else ANOTHER if each.third_party else "",
         )
+    yield from _of_pods(node)
 
 
 @check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
@@ -179,6 +197,7 @@ def backends_programmed(node: Node) -> Findings:
     """
     for each in node.dataplane.of(Kind.BACKEND_MISSING):
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
+    yield from _of_pods(node)
 
 
 @check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
@@ -202,6 +221,7 @@ def no_stale_backends(node: Node) -> Findings:
             evidence=each.evidence,
             key=f"not {each.found}",
         )
+    yield from _of_pods(node)
 
 
 @check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
@@ -216,6 +236,7 @@ def even_weights(node: Node) -> Findings:
     """
     for each in node.dataplane.of(Kind.WEIGHTS):
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
+    yield from _of_pods(node)
 
 
 @check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
@@ -232,6 +253,7 @@ def session_affinity(node: Node) -> Findings:
     """
     for each in node.dataplane.of(Kind.AFFINITY):
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
+    yield from _of_pods(node)
 
 
 @check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
@@ -272,6 +294,7 @@ def masquerade(node: Node) -> Findings:
         yield Finding(every, expected=every.expected, found=every.found, evidence=every.evidence)
     for each in node.dataplane.of(Kind.MASQUERADE, Kind.HAIRPIN):
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
+    yield from _of_pods(node)
 
 
 @check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
@@ -310,3 +333,10 @@ def nodes_agree(cluster: Cluster) -> Findings:
     """
     for each in cluster.disagreements:
         yield Finding(each, expected="identical on all nodes", found=each.found, level=Level.WARN)
+    for ref, why in cluster.pods_elsewhere:
+        yield Finding(
+            replace(ref, part="connections of pods"),
+            expected="identical on all nodes",
+            found="not by kube-proxy's rules",
+            inconclusive=why,
+        )

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import gzip
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from wirecheck.catalogue.registry import load
-from wirecheck.evaluation.evaluate import evaluate
-from wirecheck.snapshot.folder import Snapshot
+from tests.changed_recordings import Document, found
+from tests.changed_recordings import changed as changed_recording
+
+__all__ = ["FOLDER", "WITH_TABLES", "Document", "add_tables", "changed", "found", "recording"]
 
 FOLDER = Path(__file__).parent / "recorded" / "calico"
 WITH_TABLES = " with tables"
 """The end of the name of a recording with Calico's own nftables table."""
-
-Document = dict[str, Any]
 
 
 def recording(name: str, copy: Path) -> Path:
@@ -30,12 +26,7 @@ def recording(name: str, copy: Path) -> Path:
 
 def changed(name: str, copy: Path, change: Callable[[str, Document], None]) -> Path:
     """A copy of a recording with a change to the document of each node."""
-    shutil.copytree(FOLDER / name, copy, dirs_exist_ok=True)
-    for file in (copy / "look-1" / "nodes").iterdir():
-        document = json.loads(gzip.decompress(file.read_bytes()))
-        change(file.name.removesuffix(".json.gz"), document)
-        file.write_bytes(gzip.compress(json.dumps(document).encode(), 1))
-    return copy
+    return changed_recording(FOLDER / name, copy, change)
 
 
 def add_tables(name: str, node: str, document: Document) -> None:
@@ -44,14 +35,3 @@ def add_tables(name: str, node: str, document: Document) -> None:
     argv = ["nft", "-j", "list", "table", "ip", "calico"]
     output = gzip.decompress(file.read_bytes()).decode()
     document["commands"]["nft-table ip calico"] = {"argv": argv, "status": 0, "output": output}
-
-
-def found(folder: Path, *checks: str) -> list[tuple[str, str, str]]:
-    """(node, object, what was found) of each finding of some checks."""
-    chosen = [each for each in load() if each.id in checks]
-    assert len(chosen) == len(checks)
-    return [
-        (item.node, str(finding.object), finding.found)
-        for item in evaluate(Snapshot.open(folder), chosen)
-        for finding in item.findings
-    ]

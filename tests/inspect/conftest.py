@@ -35,6 +35,18 @@ def as_json(inspect) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
+def as_text(inspect) -> Callable[..., str]:
+    """The same as text."""
+
+    def run(*arguments: object) -> str:
+        status, out, err = inspect(*arguments)
+        assert (status, err) == (0, "")
+        return out
+
+    return run
+
+
+@pytest.fixture
 def broken() -> Path:
     return CLUSTERS / "broken"
 

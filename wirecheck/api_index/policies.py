@@ -21,6 +21,7 @@ from wirecheck.snapshot.objects.network_policy import LabelSelector, NetworkPoli
 from wirecheck.snapshot.objects.other_policy import OtherPolicyObject, PodChoice
 from wirecheck.snapshot.objects.pod import PodObject
 
+DIRECTIONS = ("Ingress", "Egress")
 READ, ABSENT, UNREADABLE = "read", "absent", "unreadable"
 """In `ApiObjects.policy_kinds`. Policies of an unreadable kind exist or may exist."""
 
@@ -52,6 +53,17 @@ class Policies:
         if found and not is_allowed:
             return name_of(found[0])
         return self._beside(pod, "Egress")
+
+    def selecting(self, pod: PodObject) -> str:
+        """The first NetworkPolicy that selects the pod, in any direction; empty if none does.
+
+        Policies do not select pods on the host network.
+        """
+        if pod.spec.host_network:
+            return ""
+        own = self._own(pod)
+        found = (name_of(e) for way in DIRECTIONS for e in policies_of(pod, own, way))
+        return next(found, "")
 
     def _own(self, pod: PodObject) -> Sequence[NetworkPolicyObject]:
         return self._policies_by_namespace.get(pod.metadata.namespace, ())

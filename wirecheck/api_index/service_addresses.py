@@ -55,6 +55,12 @@ class ServiceAddresses:
         found = self.by_address.items()
         return frozenset(where for where, service in found if service.is_cluster_ip)
 
+    @cached_property
+    def without_load_balancers(self) -> frozenset[str]:
+        """The cluster IPs and external IPs among them, as text."""
+        found = self.by_address.items()
+        return frozenset(str(where) for where, service in found if service.kind != VIP)
+
 
 def _listed(service: ServiceObject) -> Iterator[tuple[str, str]]:
     yield from ((each, CLUSTER_IP) for each in cluster_ips(service))

@@ -87,7 +87,10 @@ def interface_text(each: InterfaceView) -> str:
     words += [f"mtu {each.mtu}", state]
     words += [each.mac] if each.mac else []
     if each.vxlan_id is not None:
-        words.append(f"vxlan {each.vxlan_id} from {each.vxlan_local} port {each.vxlan_port}")
+        # Without a VNI of its own, a program or a route chooses it for each packet (`external`).
+        vni = each.vxlan_id or "external"
+        local = f" from {each.vxlan_local}" if each.vxlan_local else ""
+        words.append(f"vxlan {vni}{local} port {each.vxlan_port}")
     return "  ".join(words)
 
 

@@ -121,6 +121,7 @@ def _proxy(node: Node) -> ProxyView:
         configured_mode=configured,
         health_problem=proxy.health_problem,
         syncs=syncs,
+        pods=node.pod_programs.forwards_for_pods,
     )
 
 

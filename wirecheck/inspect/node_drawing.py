@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from wirecheck.inspect.drawing import STYLES, Line, found_lines, heading, interface_text
 from wirecheck.inspect.node_view import ConntrackView, LinkView, NodeView, ProxyView
-from wirecheck.text import listed
+from wirecheck.text import listed, plural
 
 MOST_LINES = 30
 MOST_TABLES = 5
@@ -49,8 +50,20 @@ def _links(view: NodeView) -> Iterator[Line]:
     ordered = sorted(view.links, key=lambda each: bool(each.pod))
     for each in ordered[:MOST_LINES]:
         yield _link(each)
+        if not each.pod:
+            yield from (Line(program, "  attached") for program in each.interface.programs)
+    yield from _programs_of_pods(view)
     if more := ordered[MOST_LINES:]:
         yield Line(f"and {len(more)} more interfaces (-o json has all of them)", "…")
+
+
+def _programs_of_pods(view: NodeView) -> Iterator[Line]:
+    """The programs on pods' devices, each once: on most nodes all devices have the same."""
+    pods = [each.interface for each in view.links if each.pod]
+    # The id differs from device to device.
+    names = Counter(text.partition(" (id ")[0] for each in pods for text in each.programs)
+    for name, count in names.most_common(MOST_LINES):
+        yield Line(f"{name}, on {count} of {plural(len(pods), 'pod interface')}", "  attached")
 
 
 def _link(each: LinkView) -> Line:
@@ -83,6 +96,8 @@ def _proxy(proxy: ProxyView) -> Iterator[Line]:
         yield Line(proxy.health_problem, "  healthz", "", STYLES["fail"])
     else:
         yield Line("healthy", "  healthz")
+    if proxy.pods:
+        yield Line(proxy.pods, "  beside it")
     for sync in proxy.syncs:
         waiting = f", change of {_moment(sync.queued)} pending" if sync.is_waiting else ""
         yield Line(f"{_moment(sync.done)}{waiting} {sync.family}".rstrip(), "  last sync")

@@ -37,6 +37,8 @@ class ProxyView(View, frozen=True, kw_only=True):
     health_problem: str = ""
     """Empty if /healthz reports healthy."""
     syncs: tuple[SyncView, ...] = ()
+    pods: str = ""
+    """What forwards pods' connections to Services beside it; empty if nothing does."""
 
 
 class TableView(View, frozen=True, kw_only=True):

@@ -35,6 +35,7 @@ from wirecheck.inspect.wire import (
 )
 from wirecheck.model.node import Node
 from wirecheck.node.netns import Netns
+from wirecheck.node.pod_programs import NO_PROGRAM
 from wirecheck.parse.conntrack import parse_connections
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.resolv_conf import parse_resolv_conf
@@ -141,6 +142,8 @@ STEPS = {
 
 def _step(finding: FindingView) -> str:
     group = finding.check.partition(".")[0]
+    if finding.found.startswith(NO_PROGRAM):
+        return "programs"
     step = STEPS.get(finding.check) or STEPS.get(group, "pod")
     if group == "links" and step == "interface" and finding.part not in ("", "eth0"):
         return "host_side"

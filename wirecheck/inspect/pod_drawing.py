@@ -134,6 +134,7 @@ def _node_side(view: PodView, side: NodeSide) -> Iterator[Line]:
     if side.interface:
         port = f"  port of {side.interface.master}" if side.interface.master else ""
         yield from _interface(side.interface, ON_NODE, port, bad=bool(side.problem))
+        yield from findings_here(_at(view, "programs"), ON_NODE)
     if side.problem:
         yield Line(side.problem, "host side", f"{CROSS} ", BAD)
     elif side.interface is None:

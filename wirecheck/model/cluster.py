@@ -26,7 +26,7 @@ from wirecheck.api_index.pod import Pod
 from wirecheck.api_index.readable import readable
 from wirecheck.api_index.selectors import SelectorMismatch, selector_mismatches
 from wirecheck.api_index.service import cluster_ips, selects
-from wirecheck.catalogue.findings import NotApplicable
+from wirecheck.catalogue.findings import NotApplicable, Ref
 from wirecheck.model.dns_seen import DnsSeen, other_domains, why_unused
 from wirecheck.model.doubled_addresses import DoubledAddress, doubled_addresses
 from wirecheck.model.fingerprint import Disagreement, Fingerprint, disagreements
@@ -141,6 +141,13 @@ class Cluster(ClusterSeen):
             why = f": {unknown[0]}" if unknown else ""
             raise NotApplicable(f"{known} node's rules were compared, which takes two{why}")
         return disagreements(self.fingerprints)
+
+    @property
+    def pods_elsewhere(self) -> Iterator[tuple[Ref, str]]:
+        """Nodes whose pods' connections to Services were not compared, and why."""
+        for name, each in self.fingerprints.items():
+            if each.pods_elsewhere:
+                yield node_ref(self.nodes[name]), each.pods_elsewhere
 
     @property
     def doubled_addresses(self) -> Iterator[DoubledAddress]:

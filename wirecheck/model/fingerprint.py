@@ -38,6 +38,8 @@ class Fingerprint:
     claims: Mapping[Ref, str] = field(default_factory=dict)
     """The frontends that several Services claim, and how the node handles them."""
     unknown: str = ""
+    pods_elsewhere: str = ""
+    """Why connections of its pods were not compared; empty if they were."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """The settings that nodes of one pool share, by name."""
     bound: BoundAddresses | None = None
@@ -96,6 +98,7 @@ def fingerprint_of(node: Node) -> Fingerprint:
     return Fingerprint(
         forwarding=forwarding,
         claims=dict(dataplane.claims),
+        pods_elsewhere=dataplane.pods_elsewhere,
         settings=settings_of(node),
         bound=bound,
         pools_masqueraded=_pools_masqueraded(node),

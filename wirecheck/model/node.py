@@ -47,6 +47,8 @@ from wirecheck.node.plugin_devices import PluginDevices
 from wirecheck.node.pod_dispatch import DispatchGap, PodDispatch
 from wirecheck.node.pod_gateways import PodGateways, SilentGateway
 from wirecheck.node.pod_namespaces import PodNamespaces
+from wirecheck.node.pod_programs import PodPrograms
+from wirecheck.node.policy_chains import PolicyChains
 from wirecheck.node.policy_routing import PolicyRouting
 from wirecheck.node.port_mappings import PortMappings
 from wirecheck.node.reach import NodeReach
@@ -260,6 +262,11 @@ class Node:
         """Programs attached to interfaces of pods and to tunnel devices."""
         return DevicePrograms(self.seen, self.namespaces)
 
+    @property
+    def pod_programs(self) -> PodPrograms:
+        """The CNI plugin's programs on pods' devices."""
+        return PodPrograms(self.seen, self.namespaces)
+
     @cached_property
     def cni(self) -> Cni:
         """The CNI configuration and what the plugins keep on the node."""
@@ -349,6 +356,11 @@ class Node:
         where = PodDispatch(self.seen, self.namespaces, self.firewall, self.routes)
         return where.gaps
 
+    @property
+    def policy_chains(self) -> PolicyChains:
+        """The chains that a policy engine has for each pod."""
+        return PolicyChains(self.seen, self.firewall)
+
     @cached_property
     def source_bans(self) -> SourceBans:
         """Third-party rules that refuse clients of Services by their source."""
@@ -382,7 +394,8 @@ class Node:
     @cached_property
     def dataplane(self) -> Dataplane:
         """The Service rules, compared with the API."""
-        return compared(self.seen, self.proxy.facts, self.iptables)
+        why = self.pod_programs.why_not_by_kube_proxy
+        return compared(self.seen, self.proxy.facts, self.iptables, why)
 
     @property
     def shadowed(self) -> Iterator[NamedDifference]:

@@ -129,6 +129,10 @@ class CniPlugin:
     """
     programs: tuple[str, ...] = ()
     """Prefixes of the names of the programs that it attaches to pods' and tunnel devices."""
+    pod_programs: tuple[str, ...] = ()
+    """Prefixes of those that handle what pods send, also to Services. Every pod's device has one,
+    or none has.
+    """
     masquerade_chains: tuple[str, ...] = ()
     """Name prefixes of the iptables chains with its masquerade rules."""
     filter_chains: tuple[tuple[str, str], ...] = ()

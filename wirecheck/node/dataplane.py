@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -149,6 +149,8 @@ class Dataplane:
     """Unrecognised third-party rules that change no Service's path."""
     problems: tuple[str, ...] = ()
     """Problems that concern no single frontend."""
+    pods_elsewhere: str = ""
+    """Why connections of pods were not compared; empty if they were."""
 
     @property
     def compared(self) -> int:
@@ -172,8 +174,13 @@ class Dataplane:
             yield NamedLeftover(self.node, each)
 
 
-def compared(seen: NodeSeen, facts: ProxyFacts, iptables: Iptables) -> Dataplane:
+def compared(
+    seen: NodeSeen, facts: ProxyFacts, iptables: Iptables, pods_elsewhere: str = ""
+) -> Dataplane:
     """The node's Service rules, compared with the API.
+
+    `pods_elsewhere` is the reason if another program forwards what pods send to cluster IPs and
+    external IPs.
 
     Raises FactMissingError if rules were not read or are malformed.
     """
@@ -189,9 +196,25 @@ def compared(seen: NodeSeen, facts: ProxyFacts, iptables: Iptables) -> Dataplane
     )
     differences = compare(wanted, found, seen.cluster.readers.equal)
     items = tuple(_with_doubts(differences, iptables))
+    if pods_elsewhere:
+        items = tuple(_without_pods(items, seen.cluster.service_addresses.without_load_balancers))
     summary = summarised(wanted, replace(differences, items=items))
     claims = dict(_claims(wanted, found))
-    return Dataplane(seen.ref, summary, left, claims, found.ignored, tuple(problems))
+    return Dataplane(
+        seen.ref, summary, left, claims, found.ignored, tuple(problems), pods_elsewhere
+    )
+
+
+def _without_pods(differences: Iterable[Difference], of: frozenset[str]) -> Iterator[Difference]:
+    """The differences without the node's own pods as clients of some addresses.
+
+    Stale frontends stay: pods' connections that no other program knows meet kube-proxy's rules.
+    """
+    for each in differences:
+        if each.frontend.address not in of or each.kind is Kind.FRONTEND_STALE:
+            yield each
+        elif left := tuple(client for client in each.clients if client is not Client.POD):
+            yield replace(each, clients=left)
 
 
 def _with_doubts(differences: Differences, iptables: Iptables) -> Iterator[Difference]:

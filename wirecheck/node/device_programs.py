@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,7 +28,14 @@ OBSERVERS = {
 """Programs that only observe: https://github.com/microsoft/retina and
 https://github.com/netobserv/netobserv-ebpf-agent."""
 
+HOOKS_OF_DIRECTIONS = frozenset({"tc ingress", "tcx ingress", "tc egress", "tcx egress"})
+"""The kernel runs all programs of both kinds at ingress, and all at egress."""
+
 SHOWN = 5
+
+STEM = re.compile(r"(?:from|to)[-_](?:con|net|hos|ove)")
+"""What Cilium's old and new names of a program have in common: `bpf_lxc.o:[from-container]`,
+`cil_from_container`, which the kernel cuts to `cil_from_contai`."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,18 @@ class UnexpectedProgram:
 
 
 @dataclass(frozen=True)
+class DoubledProgram:
+    """One program that is attached several times, on all the devices where it is."""
+
+    ref: Ref
+    expected: str
+    found: str
+    evidence: tuple[str, ...]
+    device: str
+    """The first of these devices."""
+
+
+@dataclass(frozen=True)
 class DevicePrograms:
     """The programs of one node's pods and tunnels. Raises NotApplicable in old recordings."""
 
@@ -74,6 +94,38 @@ class DevicePrograms:
                 groups.setdefault((each.name, each.program.hook), []).append(each)
         for (name, hook), found in groups.items():
             yield self._of(name, hook, found)
+
+    @property
+    def doubled(self) -> Iterator[DoubledProgram]:
+        """Programs of a plugin that are attached several times to one device in one direction."""
+        groups: dict[tuple[str, str, str], list[Attached]] = {}
+        for each in self._attached:
+            way = each.program.hook.rpartition(" ")[2]
+            if each.program.hook in HOOKS_OF_DIRECTIONS and self._is_of_plugin(each.program):
+                groups.setdefault((each.place, stem_of(each.program), way), []).append(each)
+        places: dict[tuple[str, str], list[list[Attached]]] = {}
+        for (_, stem, way), found in groups.items():
+            if len(found) > 1:
+                places.setdefault((stem, way), []).append(found)
+        for (_, way), of in places.items():
+            yield self._doubled(way, of)
+
+    def _doubled(self, way: str, of: list[list[Attached]]) -> DoubledProgram:
+        first = of[0]
+        name, where = first[0].name, listed([each[0].place for each in of], SHOWN)
+        return DoubledProgram(
+            self.seen.part(f"{name} ({way})"),
+            expected=f"one such program at {way} of each device",
+            found=f"{name} {len(first)} times at {way} of {where}",
+            evidence=tuple(f"{e.place}: {described(e.program)}" for each in of for e in each)[
+                :SHOWN
+            ],
+            device=first[0].place.partition(" ")[0],
+        )
+
+    def _is_of_plugin(self, program: DeviceProgram) -> bool:
+        prefixes = [prefix for own in self._plugins.values() for prefix in own]
+        return program.kind == "bpf" and any(has_prefix(program.name, p) for p in prefixes)
 
     def _of(self, name: str, hook: str, found: list[Attached]) -> UnexpectedProgram:
         places = listed([each.place for each in found], SHOWN)
@@ -125,7 +177,7 @@ class DevicePrograms:
             # Kata passes packets between eth0 and its tap device with filters that redirect.
             return each.is_of_virtual_machine and each.program.kind != "netem"
         prefixes = [*self._plugins.values(), *OBSERVERS.values()]
-        return any(_has(each.program.name, prefix) for own in prefixes for prefix in own)
+        return any(has_prefix(each.program.name, prefix) for own in prefixes for prefix in own)
 
     def _is_known(self, each: Attached) -> bool:
         """Whether the plugin is known; an unknown one may attach any program."""
@@ -135,13 +187,19 @@ class DevicePrograms:
     def _owner(self, name: str) -> str:
         """The plugin that uses such a name, if it is not one of this node."""
         own = name.removeprefix("program ")
-        owners = [each.name for each in PLUGINS if any(_has(own, p) for p in each.programs)]
+        owners = [each.name for each in PLUGINS if any(has_prefix(own, p) for p in each.programs)]
         return f", as {' or '.join(owners)} names its programs," if owners else ""
 
 
 def programs_on(netns: Netns, interface: Interface) -> list[DeviceProgram]:
     """The programs on one interface; none in old recordings."""
     return [each for each in netns.record.programs or () if each.index == interface.index]
+
+
+def stem_of(program: DeviceProgram) -> str:
+    """The part of the name that all versions of the program share."""
+    found = STEM.search(program.name)
+    return found[0].replace("-", "_") if found else program.name[:KEPT_CHARACTERS]
 
 
 def described(program: DeviceProgram) -> str:
@@ -160,8 +218,8 @@ def name_of(program: DeviceProgram) -> str:
     return f"{program.kind} filter" + (f" ({program.name})" if program.name else "")
 
 
-def _has(name: str, prefix: str) -> bool:
-    """Whether the name begins with the prefix, as far as the kernel kept it."""
+def has_prefix(name: str, prefix: str) -> bool:
+    """Return whether the name begins with the prefix, as far as the kernel kept it."""
     return bool(name) and (
         name.startswith(prefix) or (len(name) == KEPT_CHARACTERS and prefix.startswith(name))
     )

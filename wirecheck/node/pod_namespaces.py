@@ -188,11 +188,12 @@ class PodNamespaces:
         """The pairs that packets for their pods do not reach, and where they should be attached.
 
         Raises NotApplicable where the CNI plugin delivers to pods in another way. An unknown one
-        does so unless some of the node's pods are on a bridge or have a route.
+        does so unless some of the node's pods are on a bridge or have a route. Where eBPF delivers,
+        there are none: `PodPrograms` evaluates the programs instead.
         """
         plugin = self.seen.cni
         if plugin.attachment is Attachment.EBPF:
-            raise NotApplicable(f"{plugin} forwards to pods without a bridge or host route")
+            return
         pairs = tuple(each for each in self.veths if each.outer)
         if pairs and not any(each.is_attached for each in pairs):
             if plugin.attachment in (Attachment.UNKNOWN, Attachment.OPEN_VSWITCH):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.checks.small_cluster import SmallCluster, link
+from tests.checks.small_cluster import HOST, SmallCluster, link
 from tests.network.building import (
     run_agent,
     set_cni_configuration,
@@ -11,7 +11,7 @@ from tests.network.building import (
     set_up_host,
     set_up_pods,
 )
-from wirecheck.snapshot.netns import Address, Route, Rule
+from wirecheck.snapshot.netns import Address, DeviceProgram, Route, Rule
 
 
 def cilium(small: SmallCluster, kind: str = "veth") -> None:
@@ -43,6 +43,11 @@ def cilium(small: SmallCluster, kind: str = "veth") -> None:
         addresses=[Address(2, "192.0.2.1", 24), Address(4, "10.0.0.10", 32)],
         rules=[Rule(4, 9, 2004, mark="0x200/0xf00"), Rule(4, 100, 255), Rule(4, 32766, 254)],
     )
+    hook = "netkit peer" if kind == "netkit" else "tcx ingress"
+    programs = [
+        DeviceProgram(each.index, hook, "bpf", "cil_from_contai", 40 + each.index) for each in sides
+    ]
+    small.change_netns(HOST, programs=programs)
     set_filter(
         small,
         ":CILIUM_FORWARD - [0:0]",

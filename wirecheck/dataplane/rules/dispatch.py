@@ -6,7 +6,8 @@ and drop what comes in or leaves by a device that no rule names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from wirecheck.dataplane.rules.chains import Chain, Chains
@@ -75,3 +76,37 @@ def _refuses_all(step: Step) -> bool:
     is_for_some = step.protocol or step.host or step.port or step.tests or step.sources
     is_refusal = any(each in (End(Verdict.DROP), End(Verdict.REJECT)) for each in step.actions)
     return is_refusal and not (is_for_some or step.marks or step.never)
+
+
+def pod_chains(stage: Stage, addresses: frozenset[str]) -> Mapping[str, str]:
+    """The chain that a policy engine has for each pod, by the pod's address.
+
+    kube-router calls it for what the pod sends and for what is sent to the pod, and accepts what
+    the chain has marked. Both are the signs: chains have other names in each version.
+    """
+    found: dict[str, str] = {}
+    for chain in reachable(stage):
+        if any(step.marks and End(Verdict.NOTHING) in step.actions for step in chain.steps):
+            found |= _called_both_ways(chain, addresses)
+    return found
+
+
+def _called_both_ways(chain: Chain, addresses: frozenset[str]) -> dict[str, str]:
+    """The chains that are called for one address as source and as destination, and for no other."""
+    sent: set[tuple[str, str]] = set()
+    received: set[tuple[str, str]] = set()
+    for step in chain.steps:
+        for action in step.actions:
+            if isinstance(action, Jump) and not step.protocol:
+                sent |= {(each, action.chain) for each in _single_sources(step)}
+                received |= {(step.host, action.chain)} if step.host else set()
+    both = {(address, name) for address, name in sent & received if address in addresses}
+    shared = Counter(name for _, name in sent | received)
+    return {address: name for address, name in both if shared[name] == 1}
+
+
+def _single_sources(step: Step) -> Iterator[str]:
+    for each in step.sources:
+        address, _, length = each.value.partition("/")
+        if each.kind == "network" and not each.negated and length in ("", "32", "128"):
+            yield address

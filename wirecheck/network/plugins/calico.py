@@ -18,6 +18,9 @@ FILTER_CHAINS = (("cali-FORWARD", "FORWARD"), ("cali-INPUT", "INPUT"), ("cali-OU
 NFTABLES_FILTER = ("calico", "filter-")
 """With its nftables dataplane: `filter-cali-FORWARD` in table calico, called by filter-FORWARD."""
 
+FORWARDING_PROGRAMS = ("cali_tc_", "calico_tc_")
+"""The names of the programs of its eBPF dataplane begin so."""
+
 PLUGIN = CniPlugin(
     name="Calico",
     recognised_by=Recognition(
@@ -29,6 +32,7 @@ PLUGIN = CniPlugin(
     attachment=Attachment.HOST_ROUTE,
     # With the eBPF dataplane.
     programs=("cali_", "calico_", "conntrack_cleanup"),
+    pod_programs=FORWARDING_PROGRAMS,
     pod_interfaces=("cali",),
     # The eBPF dataplane sends the node's connections to Services through a pair of its own.
     own_devices=("vxlan.calico", "vxlan-v6.calico", "bpfin.cali", "bpfout.cali"),
@@ -36,9 +40,7 @@ PLUGIN = CniPlugin(
     masquerade_chains=("cali-",),
     filter_chains=FILTER_CHAINS,
     nftables_filter=NFTABLES_FILTER,
-    services=ServiceForwarding(
-        device="bpfout.cali", programs=("cali_tc_", "calico_tc_"), mode="eBPF"
-    ),
+    services=ServiceForwarding(device="bpfout.cali", programs=FORWARDING_PROGRAMS, mode="eBPF"),
     object_names=frozenset({"calico-system"}),
     own_policies=True,
 )

@@ -31,6 +31,7 @@ PLUGIN = CniPlugin(
         *("cil_", "bpf_lxc", "bpf_host", "bpf_netdev", "bpf_overlay", "bpf_xdp", "handle_xgress"),
         *(f"{way}{gap}{place}" for way in ("from", "to") for gap in "-_" for place in PLACES),
     ),
+    pod_programs=("cil_from_container", "bpf_lxc", "from-container", "from_container"),
     redirected_devices=("lxc", "cilium_"),
     services=ServiceForwarding(
         # `strict` is what versions before 1.14 call it.

@@ -20,5 +20,7 @@ PLUGIN = CniPlugin(
     routes=PeerRoutes.EACH_NODE,
     own_devices=("kube-dummy-if",),
     devices_in_use=("kube-bridge",),
+    # Also where it is the firewall beside another plugin, as in k3s.
+    filter_chains=tuple((f"KUBE-ROUTER-{each}", each) for each in ("FORWARD", "INPUT", "OUTPUT")),
     services=ServiceForwarding(device="kube-dummy-if"),
 )
