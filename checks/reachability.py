@@ -312,9 +312,10 @@ def local_node_ports(node: Node) -> Findings:
 
 @check(
     settles=CONNECTIONS,
-    remedy="Repeat it on {node}: `curl -i http://{address}:{port}/healthz`. kube-proxy itself "
-    "answers there: see kube_proxy.* and services.health_check_ports_open of that node. Then "
-    "check on that node what else listens at the port: `ss -ltnp 'sport = :{port}'`.",
+    remedy="Repeat it on {node}: `curl -i http://{address}:{port}/healthz`. What forwards Services "
+    "answers there: kube-proxy (see kube_proxy.* and services.health_check_ports_open of that "
+    "node), or the agent of the CNI plugin, which can hang while its pod is Ready. Then check on "
+    "that node what else listens at the port: `ss -ltnp 'sport = :{port}'`.",
     facts=[Fact.API, Fact.CONTACTS],
 )
 def health_check_node_ports(node: Node) -> Findings:

@@ -215,3 +215,27 @@ class TestBesideKubeProxy:
 
     def test_one_program_forwards_services(self):
         assert found(FOLDER / BESIDE, "kube_proxy.alone") == []
+
+
+class TestReplacement:
+    SECOND = "cilium-and-a-second-kube-proxy"
+
+    def test_kube_proxy_forwards_where_the_agent_did_not_run(self, with_change):
+        def change(document):
+            own = host(document)
+            own["programs"] = []
+            own["links"] = [each for each in own["links"] if "cilium_" not in each["name"]]
+
+        folder = with_change(self.SECOND, change)
+        outcomes = {e.node: str(e.outcome) for e in items(folder, "services.backends_programmed")}
+        assert outcomes == {"td-cp": "skip", "td-w1": "pass", "td-w2": "skip"}
+        alone = {e.node: str(e.outcome) for e in items(folder, "kube_proxy.alone")}
+        assert alone == {"td-cp": "warn", "td-w1": "pass", "td-w2": "warn"}
+
+    def test_the_setting_counts_where_kube_proxy_does_not_answer(self, with_change):
+        def change(document):
+            own = host(document)
+            own["links"] = [each for each in own["links"] if "cilium_" not in each["name"]]
+
+        results = items(with_change(ALONE, change), "services.backends_programmed")
+        assert {str(each.outcome) for each in results} == {"skip"}

@@ -52,3 +52,13 @@ def test_a_routed_pair_has_its_route_and_no_bridge(as_json):
         "172.29.0.10",
         "172.29.0.11",
     }
+
+
+def test_a_service_shows_that_pods_meet_other_rules(as_json, as_text):
+    service = ("service", "-n", "shop", "web", *of("cilium-beside-kube-proxy"))
+
+    nodes = as_json(*service)["nodes"]
+    assert {each["pods"] for each in nodes} == {
+        "Cilium forwards connections of pods to cluster IPs and external IPs"
+    }
+    assert "As expected on 3 nodes, as far as kube-proxy forwards." in as_text(*service)

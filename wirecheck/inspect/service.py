@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from msgspec.structs import replace
 
@@ -35,6 +35,7 @@ from wirecheck.inspect.service_view import (
     ServiceView,
 )
 from wirecheck.model.node import Node
+from wirecheck.node.dataplane import without_pods
 from wirecheck.results.ordering import REACHABLE
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.service import ServiceObject
@@ -123,16 +124,24 @@ def _on_node(node: Node, service: ServiceObject) -> NodeServiceView:
         mode = str(node.proxy.facts.mode)
         wanted, found = node.service_tables
     except (FactMissingError, NotApplicable) as reason:
-        return NodeServiceView(node=node.name, mode=mode, unknown=str(reason), frontends=[])
+        return NodeServiceView(
+            node=node.name, mode=mode, unknown=str(reason), pods="", frontends=[]
+        )
     wanted, found = _only(service, wanted, found)
+    pods = node.pod_programs.forwards_for_pods
+    differences: Iterable[Difference] = compare(wanted, found)
+    if pods:
+        addresses = node.cluster.service_addresses.without_load_balancers
+        differences = without_pods(differences, addresses)
     differing: dict[Frontend, list[Difference]] = defaultdict(list)
-    for each in compare(wanted, found):
+    for each in differences:
         differing[each.frontend].append(each)
     frontends = dict.fromkeys([*wanted.entries, *found.entries, *differing])
     return NodeServiceView(
         node=node.name,
         mode=mode,
         unknown="",
+        pods=pods,
         frontends=[
             _frontend(each, wanted.entries.get(each), found.entries.get(each), differing[each])
             for each in frontends

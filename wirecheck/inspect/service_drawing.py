@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
+from wirecheck.api_index.grouping import grouped
 from wirecheck.dataplane.table import Client
 from wirecheck.inspect.drawing import STYLES, Line, found_lines, heading
 from wirecheck.inspect.service_view import (
@@ -34,7 +35,9 @@ def service_lines(view: ServiceView, node: str = "") -> Iterator[Line]:
     elif any(each.unknown for each in view.nodes):
         yield Line("Not every node could be checked.", style=STYLES["error"])
     else:
-        yield Line(f"As expected on {plural(len(view.nodes), 'node')}.", style=STYLES["good"])
+        limit = ", as far as kube-proxy forwards" if any(e.pods for e in view.nodes) else ""
+        text = f"As expected on {plural(len(view.nodes), 'node')}{limit}."
+        yield Line(text, style="" if limit else STYLES["good"])
 
 
 def _title(view: ServiceView) -> Iterator[Line]:
@@ -73,12 +76,13 @@ def _endpoints(view: ServiceView) -> Iterator[Line]:
 
 
 def _unknown(view: ServiceView) -> Iterator[Line]:
-    reasons: dict[str, list[str]] = defaultdict(list)
-    for each in view.nodes:
-        if each.unknown:
-            reasons[each.unknown].append(each.node)
+    reasons = grouped((each.unknown, each.node) for each in view.nodes if each.unknown)
     for reason, nodes in reasons.items():
         yield Line(f"{listed(nodes, MOST_NAMES)}: {reason}", "not known", "", STYLES["error"])
+    elsewhere = grouped((each.pods, each.node) for each in view.nodes if each.pods)
+    for sentence, nodes in elsewhere.items():
+        text = f"{listed(nodes, MOST_NAMES)}: {sentence}, by maps that were not read"
+        yield Line(text, "not known")
 
 
 def _frontend(view: ServiceView, frontend: str, *, with_rules: bool) -> Iterator[Line]:

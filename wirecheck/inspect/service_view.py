@@ -82,6 +82,8 @@ class NodeServiceView(View, frozen=True, kw_only=True):
     """The mode of kube-proxy."""
     unknown: str
     """Why nothing is known about this node; empty if it was compared."""
+    pods: str
+    """What forwards connections of pods in the place of kube-proxy; empty if nothing does."""
     frontends: list[FrontendView]
 
 

@@ -127,6 +127,11 @@ def replaces_kube_proxy(plugin: CniPlugin, settings: Collection[tuple[str, str]]
     return plugin.name if plugin.services.always else ""
 
 
+def device_of(name: str) -> str:
+    """The device without which the plugin of this name does not forward Services; or empty."""
+    return next((each.services.device for each in PLUGINS if each.name == name), "")
+
+
 def forwards_by_device(devices: Collection[str]) -> str:
     """The plugin that these devices show to forward Services: `Cilium`, `Calico (eBPF)`."""
     for each in PLUGINS:

@@ -197,7 +197,7 @@ def compared(
     differences = compare(wanted, found, seen.cluster.readers.equal)
     items = tuple(_with_doubts(differences, iptables))
     if pods_elsewhere:
-        items = tuple(_without_pods(items, seen.cluster.service_addresses.without_load_balancers))
+        items = tuple(without_pods(items, seen.cluster.service_addresses.without_load_balancers))
     summary = summarised(wanted, replace(differences, items=items))
     claims = dict(_claims(wanted, found))
     return Dataplane(
@@ -205,8 +205,8 @@ def compared(
     )
 
 
-def _without_pods(differences: Iterable[Difference], of: frozenset[str]) -> Iterator[Difference]:
-    """The differences without the node's own pods as clients of some addresses.
+def without_pods(differences: Iterable[Difference], of: frozenset[str]) -> Iterator[Difference]:
+    """Yield the differences without the node's own pods as clients of some addresses.
 
     Stale frontends stay: pods' connections that no other program knows meet kube-proxy's rules.
     """

@@ -106,7 +106,7 @@ class PolicyRouting:
         with the same source (ip_route_me_harder). Programs that replace kube-proxy translate
         before the source is chosen.
         """
-        if self.seen.cluster.proxy_replacement:
+        if self.seen.proxy_replacement:
             return {}
         found: dict[int, IPAddress] = {}
         for block in self.seen.cluster.service_blocks:

@@ -220,7 +220,7 @@ class RouteConflicts:
     @property
     def blackholes(self) -> Iterator[Blackhole]:
         """Ranges of pods and addresses of Services with no route, or with one that refuses."""
-        replacement = self.seen.cluster.proxy_replacement
+        replacement = self.seen.proxy_replacement
         is_translated = replacement == CILIUM.name
         for name, route in self._refused_services:
             reason = IN_THE_SOCKET.format(replacement) if is_translated and route is None else ""

@@ -20,7 +20,7 @@ from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref, SharedCauseError
 from wirecheck.catalogue.registry import Threshold
 from wirecheck.network.plugin import UNKNOWN, Attachment, CniPlugin
-from wirecheck.network.registry import plugin_on
+from wirecheck.network.registry import device_of, plugin_on
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.node.cni_configuration import types_in_force
 from wirecheck.node.missing_tools import is_missing, missing_tools
@@ -211,6 +211,22 @@ class NodeSeen:
     def files(self) -> Mapping[str, str]:
         """Sysctls and other small files by path, without those that do not exist."""
         return self.collected(self.facts.files, Fact.SYSCTLS, {})
+
+    @cached_property
+    def proxy_replacement(self) -> str:
+        """The plugin that forwards Services instead of kube-proxy on this node; empty if none does.
+
+        The setting is the cluster's. Where the plugin has no device, because its agent does not
+        run on the node, and kube-proxy answers, kube-proxy still forwards.
+        """
+        name = self.cluster.proxy_replacement
+        device = device_of(name) if name else ""
+        own = self.document.namespaces[:1] if self.document else []
+        if not device or not own or own[0].error:
+            return name
+        has_device = any(each.name == device for each in own[0].links)
+        answers = any(each.status is not None for each in (self.facts.http or {}).values())
+        return "" if answers and not has_device else name
 
     @cached_property
     def probes(self) -> Sequence[Probe]:

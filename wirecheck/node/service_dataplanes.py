@@ -62,7 +62,7 @@ class ServiceDataplanes:
         found = [*self._replacements, *filter(None, [self._kube_proxy])]
         if not found:
             raise NotApplicable("no program that forwards Services is recognised on the node")
-        configured = self.seen.cluster.proxy_replacement or KUBE_PROXY * self._runs_kube_proxy
+        configured = self.seen.proxy_replacement or KUBE_PROXY * self._runs_kube_proxy
         return tuple(sorted(found, key=lambda each: each.name != configured))
 
     @property
@@ -108,7 +108,7 @@ class ServiceDataplanes:
     def _replacements(self) -> Iterator[ServiceDataplane]:
         """What forwards Services in the place of kube-proxy, as far as the node shows it."""
         devices = {each.name for each in self.seen.host.interfaces}
-        configured = self.seen.cluster.proxy_replacement
+        configured = self.seen.proxy_replacement
         for plugin in PLUGINS:
             sign = self._sign_of(plugin, devices, is_configured=plugin.name == configured)
             if sign := sign or self._program_of(plugin):

@@ -29,7 +29,7 @@ class ServiceProxy:
     def kube_proxy(self) -> KubeProxy:
         """The node's kube-proxy. Raises NotApplicable where something else forwards Services."""
         seen = self.seen
-        if replacement := seen.cluster.proxy_replacement:
+        if replacement := seen.proxy_replacement:
             raise NotApplicable(f"{replacement} forwards Services on this node, not kube-proxy")
         pods = sorted(filter(is_kube_proxy, seen.pods), key=lambda each: not each.is_running)
         pod = next(iter(pods), None)
