@@ -309,3 +309,32 @@ class TestServices:
             record["output"] = f"{record['output'][:last]}{rules}\n{record['output'][last:]}"
 
         assert found(with_change("tb-w2", change), "services.frontends_programmed") == []
+
+
+class TestPrograms:
+    def attached(self, *lacking: str) -> Callable[[Document], None]:
+        """The programs of the eBPF dataplane on all pods' devices except some."""
+
+        def change(document):
+            host(document)["programs"] = [
+                {
+                    "index": e["index"],
+                    "hook": "tc ingress",
+                    "kind": "bpf",
+                    "name": "cali_tc_preambl",
+                }
+                for e in host(document)["links"]
+                if e["name"].startswith("cali") and e["name"] not in lacking
+            ]
+
+        return change
+
+    def test_a_pods_device_without_the_program_of_the_others_is_found(self, with_change):
+        ((node, where, what),) = found(with_change("tb-w2", self.attached(FRONT)), "links.attached")
+        assert (node, where) == ("tb-w2", "Pod shop/front-7c489ff494-wbz4h eth0")
+        assert what.startswith(
+            "no such program: the pod's packets take the node's routes, past Cal"
+        )
+
+    def test_with_all_of_them_nothing_is_found(self, with_change):
+        assert found(with_change("tb-w2", self.attached()), "links.attached") == []

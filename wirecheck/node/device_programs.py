@@ -75,7 +75,7 @@ class DoubledProgram:
     found: str
     evidence: tuple[str, ...]
     device: str
-    """The first of these devices."""
+    """The first of these devices, if it is on the node."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class DevicePrograms:
             evidence=tuple(f"{e.place}: {described(e.program)}" for each in of for e in each)[
                 :SHOWN
             ],
-            device=first[0].place.partition(" ")[0],
+            device=_device_in(first[0].place),
         )
 
     def _is_of_plugin(self, program: DeviceProgram) -> bool:
@@ -137,8 +137,7 @@ class DevicePrograms:
             found=f"{name}{self._owner(name)} on {places}{dropped}",
             evidence=tuple(f"{each.place}: {described(each.program)}" for each in found[:SHOWN]),
             inconclusive="" if self._is_known(found[0]) else "programs of an unknown CNI plugin",
-            # A pod's own interface is not on the node.
-            device="" if " of pod " in found[0].place else found[0].place.partition(" ")[0],
+            device=_device_in(found[0].place),
         )
 
     @cached_property
@@ -194,6 +193,11 @@ class DevicePrograms:
 def programs_on(netns: Netns, interface: Interface) -> list[DeviceProgram]:
     """The programs on one interface; none in old recordings."""
     return [each for each in netns.record.programs or () if each.index == interface.index]
+
+
+def _device_in(place: str) -> str:
+    """The device on the node; empty for a pod's own interface, which is in its netns."""
+    return "" if " of pod " in place else place.partition(" ")[0]
 
 
 def stem_of(program: DeviceProgram) -> str:
