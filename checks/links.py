@@ -137,8 +137,7 @@ def attached(node: Node) -> Findings:
     program that Cilium attaches to it, nothing enforces the pod's policies.
 
     Except: CNI plugins that forward to pods with eBPF or Open vSwitch need neither a bridge nor a
-    host route. If no pod's device has a program of such a plugin, the node is inconclusive. With an
-    unknown plugin, some pods of the node must be on a bridge or have a route.
+    host route. With an unknown plugin, some pods of the node must be on a bridge or have a route.
 
     See: https://github.com/docker/for-linux/issues/109
          https://docs.cilium.io/en/stable/network/ebpf/intro/
@@ -155,7 +154,6 @@ def attached(node: Node) -> Findings:
             each.ref,
             expected=each.expected,
             found=each.found,
-            inconclusive=each.inconclusive,
             remedy=RESTART_AGENT,
             names={"device": each.device},
         )

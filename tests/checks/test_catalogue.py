@@ -28,6 +28,7 @@ NEEDS_MORE_THAN_THE_SMALL_CLUSTER = (
     "reachability.health_check_node_ports",
     "reachability.host_ports",
     "cni.host_ports_mapped",
+    "firewall.policy_chains",
     "links.unmanaged_by_networkmanager",
     "links.mac_policy",
     "nodes.no_doubled_addresses",
@@ -91,6 +92,7 @@ NOT_COUNTED = {
     "routes.no_blackholes": "all other destinations are evaluated",
     "routes.no_overlap": "all other devices are evaluated",
     "services.frontends_programmed": "all other rules are evaluated",
+    "services.nodes_agree": "connections of all other clients are compared",
     "services.not_shadowed": "all other frontends are evaluated",
     "settings.rp_filter": "all other interfaces are evaluated",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,16 +83,23 @@ class TestAttached:
 
         assert found(with_change(ALONE, change), "links.attached") == []
 
-    def test_a_node_without_any_is_inconclusive(self, with_change):
+    def test_a_node_without_any_is_one_finding(self, with_change):
         def change(document):
             host(document)["programs"] = []
 
+        ((node, where, what),) = found(with_change(ALONE, change), "links.attached")
+        assert (node, where) == (NODE, f"Node {NODE} programs of pods' devices")
+        assert what.startswith("no such program on 13 devices of pods: ")
+
+    def test_netkit_devices_without_any_are_left_out(self, with_change):
+        def change(document):
+            host(document)["programs"] = []
+            for each in host(document)["links"]:
+                each["kind"] = "netkit" if each["name"][:3] == "lxc" else each.get("kind", "")
+
         results = items(with_change(ALONE, change), "links.attached")
-        (reasons,) = [each.unjudged for each in results if each.node == NODE]
-        assert list(reasons) == [
-            "nodes where no pod's device has a program of Cilium, which may forward in a mode that "
-            "wirecheck does not know"
-        ]
+        (result,) = [each for each in results if each.node == NODE]
+        assert result.reason == "no netkit device of a pod shows a program of Cilium"
 
     def test_a_recording_without_programs_says_so(self, with_change):
         def change(document):
@@ -102,6 +110,16 @@ class TestAttached:
         (result,) = [each for each in results if each.node == NODE]
         assert str(result.outcome) == "skip"
         assert result.reason.endswith("the programs on their devices were not read")
+
+    def test_a_pod_that_is_still_on_a_bridge_does_not_count(self, with_change):
+        def change(document):
+            lost = of_pods(document)[0]
+            host(document)["programs"].remove(lost)
+            link = next(e for e in host(document)["links"] if e["index"] == lost["index"])
+            host(document)["links"].append({**link, "index": 99, "name": "cni0", "kind": "bridge"})
+            link["master"] = 99
+
+        assert found(with_change(ALONE, change), "links.attached") == []
 
     def test_a_pod_from_before_cilium_does_not_count(self, with_change):
         def change(document):
@@ -197,6 +215,21 @@ class TestBesideKubeProxy:
         texts = [f.expected for each in results for f in each.findings]
         assert len(texts) == 1
         assert "every client" in texts[0] or "pods on this node" in texts[0]
+
+    def test_a_frontend_that_no_service_has_is_found_for_pods_too(self, with_change):
+        def change(document):
+            save = document["commands"]["iptables-nft-save"]
+            lines = save["output"].split("\n")
+            at = next(
+                n for n, e in enumerate(lines) if "-A KUBE-SERVICES" in e and "shop/web:" in e
+            )
+            stale = re.sub(r"-d [0-9.]+/32", "-d 10.96.255.77/32", lines[at])
+            save["output"] = "\n".join([*lines[:at], stale, *lines[at:]])
+
+        results = items(with_change(BESIDE, change), "services.no_stale_frontends")
+        ((finding,),) = [each.findings for each in results if each.findings]
+        assert "10.96.255.77" in str(finding.object)
+        assert "every client" in finding.expected or "pods on this node" in finding.expected
 
     def test_an_old_recording_without_programs_is_inconclusive_too(self, with_change):
         def change(document):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,6 +101,16 @@ def test_a_pod_that_ended_needs_no_chain(with_rules):
     file.write_bytes(gzip.compress(json.dumps(api).encode(), 1))
 
     assert found(folder, CHECK) == []
+
+
+def test_a_chain_that_several_pods_share_is_not_one_of_a_pod(with_rules):
+    def change(lines):
+        shared = [re.sub(r"-j KUBE-POD-FW-[A-Z0-9]+", "-j SHARED", each) for each in lines]
+        at = shared.index(":KUBE-FORWARD - [0:0]")
+        return [*shared[:at], ":SHARED - [0:0]", *shared[at:]]
+
+    results = items(with_rules(change), CHECK)
+    assert [str(each.outcome) for each in results if each.node == NODE] == ["skip"]
 
 
 def test_rules_of_a_person_for_one_pod_are_not_a_policy_engine(with_rules):

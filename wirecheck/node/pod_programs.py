@@ -6,7 +6,7 @@ node. Where a pod's device has lost its program, its packets take the node's rou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -20,6 +20,7 @@ from wirecheck.node.veth import Veth
 from wirecheck.snapshot.netns import DeviceProgram
 from wirecheck.text import plural
 
+VETH = "veth"
 NO_PROGRAM = "no such program"
 """How the finding about a pod's device without its program begins. Packets still pass."""
 
@@ -32,7 +33,6 @@ class MissingProgram:
     device: str
     expected: str
     found: str
-    inconclusive: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,14 +106,7 @@ class PodPrograms:
                 f"has a device that is named as {plugin} names them"
             )
         if not having:
-            yield MissingProgram(
-                replace(self.seen.ref, part="programs of pods' devices"),
-                pairs[0][1],
-                f"programs of {plugin}",
-                f"none on {plural(len(pairs), 'device')} of pods",
-                inconclusive=f"nodes where no pod's device has a program of {plugin}, which may "
-                "forward in a mode that wirecheck does not know",
-            )
+            yield self._none_at_all(pairs)
             return
         example = described(next(iter(self._found.values())))
         for pair, device, index in pairs:
@@ -126,6 +119,20 @@ class PodPrograms:
                     f"{NO_PROGRAM}: the pod's packets take the node's routes, past {plugin} and "
                     "its policies",
                 )
+
+    def _none_at_all(self, pairs: Sequence[tuple[Veth, str, int]]) -> MissingProgram:
+        """Raises NotApplicable for netkit, whose programs not every kernel lists."""
+        plugin = self.seen.cni
+        veths = [name for pair, name, _ in pairs if pair.outer and pair.outer.link.kind == VETH]
+        if not veths:
+            raise NotApplicable(f"no netkit device of a pod shows a program of {plugin}")
+        return MissingProgram(
+            replace(self.seen.ref, part="programs of pods' devices"),
+            veths[0],
+            f"a program of {plugin} on the device of each pod",
+            f"{NO_PROGRAM} on {plural(len(veths), 'device')} of pods: their packets take the "
+            f"node's routes, past {plugin} and its policies",
+        )
 
     @property
     def _pairs(self) -> Iterator[tuple[Veth, str, int]]:

@@ -68,7 +68,7 @@ class PolicyChains:
     def _pods(self, family: int) -> Iterator[tuple[Pod, str]]:
         """The running pods with their address of a family."""
         for pod in self.seen.pods:
-            if pod.is_running and not pod.is_terminating and pod.has_own_netns:
+            if pod.is_running and not pod.on_host_network:
                 yield from ((pod, str(a)) for a in pod.addresses if a.version == family)
 
     @cached_property
