@@ -330,12 +330,15 @@ def test_a_replacement_of_kube_proxy_is_said(node):
         type(node.cluster.api.config_maps[0]),
     )
     api = replace(node.cluster.api, config_maps=[*node.cluster.api.config_maps, config])
-    replaced = Node(
-        Cluster(api, node.cluster.index, node.cluster.round), node.object, node.visit, node.document
-    )
+    cluster = Cluster(api, node.cluster.index, node.cluster.round)
+    host, *others = node.seen.facts.namespaces
+    host = replace(host, links=[*host.links, Link(99, "cilium_host")])
+    facts = replace(node.seen.facts, namespaces=[host, *others])
 
     with pytest.raises(NotApplicable, match="Cilium"):
-        _ = replaced.proxy
+        _ = Node(cluster, node.object, node.visit, facts).proxy
+    # Its agent does not run on a node without the device, where kube-proxy answers.
+    assert Node(cluster, node.object, node.visit, node.document).proxy.mode == "iptables"
 
 
 def in_nat(text: str, old: str, new: str) -> str:

@@ -80,6 +80,6 @@ class PolicyChains:
         """The pod of the policy engine, by the names of the agent's in remedies."""
         engines = [each for each in self.seen.cluster.cni_agents if each.filter_chains]
         for pod in self.seen.pods:
-            if any(each.runs_as(pod.ref.workload) for each in engines):
+            if any(each.has_agent(pod) for each in engines):
                 return {"cni_pod": pod.name, "cni_namespace": pod.namespace}
         return {}
