@@ -105,6 +105,17 @@ def test_an_fdb_entry_has_to_lead_to_the_node(
     assert missing(calico) == ([expected] if found else [])
 
 
+def test_of_several_addresses_of_a_node_the_first_is_expected(calico: SmallCluster) -> None:
+    for node, further in enumerate(("192.0.2.11", "192.0.2.12")):
+        listed = calico.api["nodes"][node]["status"]["addresses"]
+        listed.append({"type": "InternalIP", "address": further})
+    entries(calico, fdb=[])
+    calico.change_link(HOST, "vxlan.calico", vxlan_local="192.0.2.7")
+
+    assert missing(calico) == [(f"FDB {MAC}", "at 192.0.2.2, where node n2 is", "no entry")]
+    assert mismatches(calico) == [("a tunnel at 192.0.2.1", "at 192.0.2.7")]
+
+
 def test_a_node_announces_its_address_for_the_overlay(calico: SmallCluster) -> None:
     announce(calico, 1, tunnel=GATEWAY, mac=MAC, own="198.51.100.2/24")
 
