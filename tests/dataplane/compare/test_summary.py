@@ -1,18 +1,30 @@
 """Many differences with one cause are reported as one; all others stay separate."""
 
+from msgspec import structs
+
 from tests.dataplane import small
 from tests.dataplane.small import NAT, WEB, endpoint, facts, index_of, service, slice_of
+from wirecheck.api_index.backend import Backend, ServicePort
 from wirecheck.dataplane.clients import clients_of
 from wirecheck.dataplane.compare.comparison import compare
 from wirecheck.dataplane.compare.differences import Kind
 from wirecheck.dataplane.compare.summary import Summary, summarised
 from wirecheck.dataplane.expected.services import expected_table
 from wirecheck.dataplane.iptables.reader import read_iptables
-from wirecheck.dataplane.table import Client, Frontend
+from wirecheck.dataplane.table import (
+    Client,
+    Entry,
+    Frontend,
+    Handling,
+    Masquerade,
+    ServiceTable,
+    Verdict,
+)
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.metadata import Metadata
 from wirecheck.snapshot.objects.service import ServiceObject, ServicePortSpec
 
+BACKEND = Backend("10.244.1.2", 8080)
 FIRST, SECOND = "172.31.0.10", "172.31.0.11"
 NODE_PORT = Frontend(4, "", "tcp", 30080)
 AT_SECOND = Frontend(4, SECOND, "tcp", 30080)
@@ -107,3 +119,61 @@ def test_another_services_port_of_the_same_number_is_no_repetition() -> None:
         (NODE_PORT, Kind.FRONTEND_MISSING),
         (OTHER, Kind.FRONTEND_MISSING),
     }
+
+
+def forwarding(masquerade: Masquerade) -> Handling:
+    return Handling(Verdict.FORWARD, (BACKEND,), (1.0,), masquerade=masquerade)
+
+
+def masquerading(**wanted: tuple[Client, Handling]) -> Summary:
+    """What is reported if no connection to these Services is masqueraded."""
+    expected, found = {}, {}
+    for number, (name, (client, handling)) in enumerate(wanted.items()):
+        frontend = Frontend(4, f"10.96.0.{number}", "tcp", 80)
+        owner = ServicePort("shop", name, "http", "tcp")
+        expected[frontend] = Entry(frontend, {client: handling}, owner, frozenset({BACKEND}))
+        never = handling
+        if handling.verdict is Verdict.FORWARD:
+            never = structs.replace(handling, masquerade=Masquerade.NEVER)
+        found[frontend] = Entry(frontend, {client: never}, programmed_by="KUBE-SERVICES")
+    wanted_table, actual = ServiceTable(entries=expected), ServiceTable(entries=found)
+    return summarised(wanted_table, compare(wanted_table, actual))
+
+
+def test_missing_masquerading_is_one_finding_whoever_is_never_masqueraded() -> None:
+    always = (Client.OUTSIDE, forwarding(Masquerade.ALWAYS))
+    never = (Client.OUTSIDE, forwarding(Masquerade.NEVER))
+    refused = (Client.OUTSIDE, Handling(Verdict.REJECT))
+
+    reported = masquerading(a=always, b=always, c=never, d=refused)
+
+    assert [(each.kind, each.services) for each in reported.common] == [(Kind.MASQUERADE, 2)]
+    assert not reported.single
+
+
+def test_missing_masquerading_of_some_services_is_theirs() -> None:
+    always = (Client.OUTSIDE, forwarding(Masquerade.ALWAYS))
+    lost = masquerading(a=always)
+
+    assert not lost.common
+    assert [each.kind for each in lost.single] == [Kind.MASQUERADE]
+
+
+def test_the_masquerading_of_refused_connections_does_not_matter() -> None:
+    """In IPVS mode a Service without endpoints is refused, and would be masqueraded otherwise."""
+    always = (Client.OUTSIDE, forwarding(Masquerade.ALWAYS))
+    refused = (Client.OUTSIDE, Handling(Verdict.REJECT, masquerade=Masquerade.ALWAYS))
+
+    (common,) = masquerading(a=always, b=always, c=refused).common
+
+    assert (common.kind, common.services, common.wanted) == (Kind.MASQUERADE, 2, Verdict.FORWARD)
+
+
+def test_a_common_difference_says_how_many_and_which_frontends() -> None:
+    always = (Client.OUTSIDE, forwarding(Masquerade.ALWAYS))
+
+    (common,) = masquerading(a=always, b=always).common
+
+    assert (common.family, common.where) == (4, "IPv4 tcp")
+    assert common.extent == "all 2 frontends of 2 Services"
+    assert common.clients == (Client.OUTSIDE,)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.dataplane import recorded
+from tests.dataplane import recorded, small
 from tests.dataplane.test_recorded_nodes import RecordedNode
 from wirecheck.collect.on_node import pieces
 from wirecheck.collect.on_node.rule_blocks import blocks_of
@@ -22,11 +22,12 @@ from wirecheck.dataplane.expected.services import expected_table
 from wirecheck.dataplane.iptables.reader import read_iptables
 from wirecheck.dataplane.nftables.reader import read_nftables
 from wirecheck.dataplane.proxy import ProxyFacts
-from wirecheck.dataplane.table import ServiceTable
+from wirecheck.dataplane.table import Client, Frontend, ServiceTable, Verdict
 from wirecheck.parse import nftables
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.nftables_texts import NftTexts
 from wirecheck.snapshot.blocks import TextStore
+from wirecheck.snapshot.objects.node import NodeAddress, NodeObject, NodeStatus
 
 VERSION = "1.35.4"
 RANGES = ("10.244.1.0/24", "10.244.0.0/23", "10.99.1.0/24")
@@ -259,3 +260,22 @@ def test_a_hairpin_set_with_another_endpoint_is_noticed_after_a_node_without(ver
 
     assert after.entries == read_as_nftables(text, place, ReaderCache()).entries
     assert after.entries[frontend] != first.entries[frontend]
+
+
+def test_a_node_port_is_read_again_on_a_node_with_another_address():
+    """Rules for a range of the nodes' addresses are about some nodes only."""
+    port = Frontend(4, "", "tcp", 30080)
+    rules = """
+    -A PREROUTING -d 172.31.1.0/24 -p tcp -m tcp --dport 30080 -j DROP
+    -A PREROUTING -p tcp -m tcp --dport 30080 -j DNAT --to-destination 10.244.1.2:8080
+    """
+    text, cache = small.save({"nat": rules}), ReaderCache()
+    found = []
+    for address in ("172.31.0.10", "172.31.1.10", "172.31.0.11", "172.31.0.12"):
+        status = NodeStatus(addresses=[NodeAddress("InternalIP", address)])
+        node = NodeObject(metadata=small.NODE.metadata, spec=small.NODE.spec, status=status)
+        clients = clients_of(node, small.facts())
+        table = read_iptables({4: text}, clients, {port: None}, cache=cache)
+        found.append(table.handling(port, Client.OUTSIDE).verdict)
+
+    assert found == [Verdict.FORWARD, Verdict.DROP, Verdict.FORWARD, Verdict.FORWARD]
