@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.checks.small_cluster import SmallCluster
+from tests.checks.small_cluster import SmallCluster, api_pod
 from wirecheck.addresses import IPAddress, address
 from wirecheck.catalogue.findings import NotApplicable, Ref
 from wirecheck.model.cluster import Cluster
@@ -69,6 +69,7 @@ def test_the_rules_of_fewer_than_two_nodes_are_not_compared(
 
 def test_those_of_two_are_compared_whatever_is_unknown_of_others() -> None:
     assert not list(cluster(n1=KNOWN, n2=KNOWN, n3=UNKNOWN).disagreements)
+    assert not list(cluster(n1=KNOWN, n2=KNOWN, n3=KNOWN).disagreements)
 
 
 def test_the_addresses_of_fewer_than_two_nodes_are_not_compared() -> None:
@@ -77,6 +78,7 @@ def test_the_addresses_of_fewer_than_two_nodes_are_not_compared() -> None:
     with pytest.raises(NotApplicable, match="1 node's addresses were compared"):
         _ = cluster(n1=one, n2=Fingerprint()).doubled_addresses
     assert len(list(cluster(n1=one, n2=other).doubled_addresses)) == 2
+    assert len(list(cluster(n1=one, n2=other, n3=one).doubled_addresses)) == 2
 
 
 def test_masquerading_takes_two_nodes_with_pods_of_unread_pools() -> None:
@@ -145,3 +147,89 @@ def test_the_dns_services_are_unused_if_no_node_uses_them(
     seen = {str(n): DnsSeen(why_services_unused=each) for n, each in enumerate(reasons)}
 
     assert why_unused(seen) == why
+
+
+def pods_at(*placed: tuple[str, str, str]) -> Cluster:
+    """A cluster whose pods, by name, node and address, are these."""
+    small = SmallCluster()
+    small.api["pods"] = []
+    for name, node, ip in placed:
+        pod = api_pod(name, "shop", ip)
+        pod["spec"]["nodeName"] = node
+        small.api["pods"].append(pod)
+    labels = {"type": "virtual-kubelet"}
+    small.api["nodes"].append({"metadata": {"name": "virtual", "labels": labels}})
+    return small.cluster
+
+
+@pytest.mark.parametrize(
+    ("placed", "shared"),
+    [
+        ([("a", "n1", "10.244.0.5"), ("b", "n2", "10.244.0.5")], ["a", "b"]),
+        ([("a", "n1", "10.244.0.5"), ("b", "n2", "10.244.0.6")], []),
+        # A pod of a node that is gone still has its address.
+        ([("a", "n1", "10.244.0.5"), ("b", "gone", "10.244.0.5")], ["a", "b"]),
+        ([("a", "n1", "10.244.0.5"), ("b", "virtual", "10.244.0.5")], []),
+        (
+            [
+                ("a", "n1", "10.244.0.5"),
+                ("b", "virtual", "10.244.0.5"),
+                ("c", "n2", "10.244.0.5"),
+            ],
+            ["a", "c"],
+        ),
+    ],
+)
+def test_an_address_of_several_pods_is_shared(
+    placed: list[tuple[str, str, str]], shared: list[str]
+) -> None:
+    found = [sorted(pod.name for pod in pods) for _, pods in pods_at(*placed).shared_addresses]
+
+    assert found == ([shared] if shared else [])
+
+
+def foreign_slice(small: SmallCluster, *addresses: str, manager: str = "someone") -> None:
+    """A slice of another manager for the Service of DNS."""
+    labels = {
+        "kubernetes.io/service-name": "kube-dns",
+        "endpointslice.kubernetes.io/managed-by": manager,
+    }
+    small.api["endpointSlices"] = [
+        {
+            "metadata": {"name": "s", "namespace": "kube-system", "labels": labels},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [each]} for each in addresses],
+            "ports": [{"name": "dns", "port": 53, "protocol": "UDP"}],
+        }
+    ]
+
+
+def test_addresses_in_slices_of_other_managers_are_compared_with_pods() -> None:
+    small = SmallCluster()
+    foreign_slice(small, "10.244.0.2", "10.244.0.99", "198.51.100.7")
+
+    (found,) = small.cluster.wrong_addresses
+    assert "10.244.0.99" in str(found)
+
+
+def test_without_other_managers_there_is_nothing_to_compare() -> None:
+    small = SmallCluster()
+    foreign_slice(small, "10.244.0.99", manager="endpointslice-controller.k8s.io")
+
+    with pytest.raises(NotApplicable, match="kube-controller-manager"):
+        list(small.cluster.wrong_addresses)
+
+
+def test_the_replicas_of_a_cluster_without_the_usual_service_are_those_that_kubelets_use() -> None:
+    small = SmallCluster()
+    assert [pod.name for pod in small.cluster.dns_replicas] == ["dns"]
+
+    service = small.api["services"][1]
+    service["metadata"] |= {"name": "names", "labels": {}}
+    service["spec"]["selector"] = {"k8s-app": "kube-dns"}
+    small.api["pods"][0]["metadata"]["labels"] = {"k8s-app": "kube-dns", "app": "x"}
+    small.dns_seen = {"n1": DnsSeen(handed_out=("10.96.0.10",))}
+    service["spec"]["selector"] = {"app": "x"}
+    assert [pod.name for pod in small.cluster.dns_replicas] == ["dns"]
+    small.dns_seen = {"n1": DnsSeen(handed_out=("10.96.0.77",))}
+    assert [pod.name for pod in small.cluster.dns_replicas] == []
