@@ -10,7 +10,7 @@ READY  := $(VENV)/.ready
 export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-slow test-bare test-bare-root lint types coverage matrix docs mutants fuzz cluster cluster-down check-cluster deploy helm sonobuoy man krew package lock release upgrade-gate readonly reliability faults in-flight referee soak bench clean
+.PHONY: run test test-slow test-bare test-bare-root lint types coverage matrix docs mutants fuzz cluster cluster-down check-cluster deploy helm sonobuoy man krew package lock release upgrade-gate readonly reliability faults networks in-flight referee soak bench clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -72,10 +72,11 @@ docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict --site-dir $(CACHE)/site
 	@echo "$(CACHE)/site/index.html"
 
-# PROXY_MODE=iptables|nftables, VM=1 for the virtual machine node, DUAL=1 for both IP families.
+# PROXY_MODE=iptables|nftables, VM=1 for the virtual machine node, DUAL=1 for both IP families,
+# NETWORK=flannel|flannel-host-gw|flannel-nftables|kind|kube-router.
 cluster: $(READY)
 	$(BIN)/python -m testbed up --proxy-mode $(or $(PROXY_MODE),iptables) $(if $(VM),--vm) \
-	  $(if $(DUAL),--dual-stack)
+	  $(if $(DUAL),--dual-stack) --network $(or $(NETWORK),flannel)
 
 cluster-down: $(READY)
 	$(BIN)/python -m testbed down
@@ -139,6 +140,10 @@ release: $(READY)
 
 faults: $(READY)
 	$(BIN)/python -m testbed.faults $(FAULTS)
+
+# Each pod network as a cluster of its own. NETWORKS="kind kube-router": some of them.
+networks: $(READY)
+	$(BIN)/python -m testbed.networks --markdown docs/networks.md $(NETWORKS)
 
 # REFEREE="--short" is what CI runs.
 referee: $(READY)

@@ -6,7 +6,7 @@ import fcntl
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import click
 
@@ -26,6 +26,7 @@ from testbed import (
 )
 from testbed.commands import StoppedByUserError, TestbedError, shield
 from testbed.layout import DNS, VM, Layout, NodeSpec, choose_subnet
+from testbed.networks.pod_network import PodNetwork, images_archive
 from testbed.state import Record, State
 from testbed.steps import step
 
@@ -34,7 +35,23 @@ _ON_THE_NODE = "/var/log/kubelet.log and /var/log/pods on the node"
 """Seconds that each thing may take to become ready: far more than it needs."""
 
 
-def up(here: State, proxy_mode: str, with_vm: bool, dual_stack: bool = False) -> None:
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What kind of cluster: another one is started anew."""
+
+    proxy_mode: str
+    dual_stack: bool
+    network: PodNetwork
+
+    def is_that_of(self, record: Record) -> bool:
+        return (record.proxy_mode, record.dual_stack, record.network) == (
+            self.proxy_mode,
+            self.dual_stack,
+            self.network.name,
+        )
+
+
+def up(here: State, shape: Shape, with_vm: bool) -> None:
     """Start the cluster, or find it running and healthy.
 
     Whatever stops it on the way, nothing half-made stays behind. A virtual machine is added to
@@ -44,13 +61,12 @@ def up(here: State, proxy_mode: str, with_vm: bool, dual_stack: bool = False) ->
         parts.prepare_host(here)
         nodes.refuse_foreign(here)
         record = _without_dead_vm(here)
-        wanted = (proxy_mode, dual_stack)
-        if record and (record.proxy_mode, record.dual_stack) != wanted:
+        if record and not shape.is_that_of(record):
             record = None
         if record and not ailments(here, record):
             click.echo("The cluster is running and healthy.")
         else:
-            record = _start_anew(here, proxy_mode, dual_stack)
+            record = _start_anew(here, shape)
         if record and with_vm and not record.vm:
             _add_vm_or_leave_none(here, record)
     _say_how_to_use(here)
@@ -75,6 +91,7 @@ def status(here: State) -> None:
         half = "an incomplete" if running else "no"
         raise TestbedError(f"there is {half} cluster: `python -m testbed up` starts one")
     click.echo(f"kube-proxy: {record.proxy_mode}")
+    click.echo(f"pod network: {record.network}")
     lacking = ailments(here, record)
     if lacking:
         raise TestbedError("missing: " + "; ".join(lacking))
@@ -126,13 +143,13 @@ def _without_dead_vm(here: State) -> Record | None:
     return record
 
 
-def _start_anew(here: State, proxy_mode: str, dual_stack: bool) -> Record:
-    parts.make(here)
+def _start_anew(here: State, shape: Shape) -> Record:
+    parts.make(here, shape.network)
     # What a crash left behind may be as little as a network.
     with step("remove what was there before"):
         _remove(here)
     with _leaving_nothing(here, lambda: _remove(here)):
-        return _start(here, proxy_mode, dual_stack)
+        return _start(here, shape)
 
 
 @contextmanager
@@ -154,20 +171,16 @@ def _leaving_nothing(here: State, remove: Callable[[], None]) -> Iterator[None]:
         raise
 
 
-def _start(here: State, proxy_mode: str, dual_stack: bool) -> Record:
-    layout = Layout(choose_subnet(network.ranges_in_use()), dual_stack)
+def _start(here: State, shape: Shape) -> Record:
+    layout = Layout(choose_subnet(network.ranges_in_use()), shape.dual_stack)
     names = [node.name for node in layout.containers]
     with step("start the nodes"):
-        network.create(layout)
-        access.write_ssh_config(here, layout.nodes(vm=True))
-        nodes.start_dns(here, layout)
-        settings = nodes.write_node_settings(here, layout)
-        in_parallel(layout.containers, lambda node: nodes.start(here, node, settings))
+        _start_nodes(here, layout, shape.network)
     token = kubeadm.new_token()
     with step("start the control plane"):
-        cluster.start_control_plane(here, layout, token, proxy_mode)
+        cluster.start_control_plane(here, layout, token, shape.proxy_mode)
         cluster.add_kube_proxy()
-        cluster.add_pod_network(layout)
+        cluster.add_pod_network(layout, shape.network)
     with step("join the workers"):
         in_parallel(layout.workers, lambda node: cluster.join(layout, node, token))
         cluster.add_dns()
@@ -175,11 +188,29 @@ def _start(here: State, proxy_mode: str, dual_stack: bool) -> Record:
     _wait_for_nodes(names)
     with step("start the workloads"):
         workloads.start(layout)
+        cluster.add_network_objects(layout, shape.network)
     _wait_for_pods(names)
     inventory.write_inventories(here, vm=False)
-    record = Record(proxy_mode, layout.subnet, vm=False, dual_stack=dual_stack)
+    record = Record(
+        shape.proxy_mode,
+        layout.subnet,
+        vm=False,
+        dual_stack=shape.dual_stack,
+        network=shape.network.name,
+    )
     here.write_record(record)
     return record
+
+
+def _start_nodes(here: State, layout: Layout, pod_network: PodNetwork) -> None:
+    network.create(layout)
+    if not pod_network.encapsulates:
+        network.hand_on_pod_addresses()
+    access.write_ssh_config(here, layout.nodes(vm=True))
+    nodes.start_dns(here, layout)
+    settings = nodes.write_node_settings(here, layout)
+    archive = images_archive(here, pod_network)
+    in_parallel(layout.containers, lambda node: nodes.start(here, node, settings, archive))
 
 
 def _add_vm_or_leave_none(here: State, record: Record) -> None:
@@ -218,6 +249,14 @@ def _wait_for_pods(names: Sequence[str]) -> None:
             lambda: readiness.unprogrammed(names) + readiness.without_service(names, web),
             _LIMIT,
             "the log of kube-proxy on that node",
+        )
+    # Of a Service's backends one on the same node may have answered.
+    with step("wait until every node reaches the pods of the others"):
+        pods = workloads.web_pods()
+        readiness.wait_for(
+            lambda: [line for pod in pods for line in readiness.without_service(names, pod)],
+            _LIMIT,
+            "the routes of that node, and the log of the pod network's daemon",
         )
 
 

@@ -10,7 +10,9 @@ from types import FrameType
 import click
 
 from testbed import bring_up
+from testbed.bring_up import Shape
 from testbed.commands import StoppedByUserError, TestbedError, stop_all
+from testbed.networks.pod_network import DEFAULT, names, network_named
 from testbed.state import state
 
 MODES = ("iptables", "nftables")
@@ -25,11 +27,28 @@ def main() -> None:
 @click.option("--proxy-mode", type=click.Choice(MODES), default=MODES[0], show_default=True)
 @click.option("--vm", is_flag=True, help="Add a virtual machine node, whose kube-proxy is IPVS.")
 @click.option("--dual-stack", is_flag=True, help="Nodes, pods and Services of both IP families.")
-def up(proxy_mode: str, vm: bool, dual_stack: bool) -> None:
+@click.option(
+    "--network",
+    "name",
+    type=click.Choice(names()),
+    default=DEFAULT,
+    show_default=True,
+    help="The pod network.",
+)
+def up(proxy_mode: str, vm: bool, dual_stack: bool, name: str) -> None:
     """Start the cluster, or find it running."""
+    network = network_named(name)
     if vm and dual_stack:
         raise click.UsageError("the virtual machine has one IP family: leave one of the two out")
-    _guarded(lambda: bring_up.up(state(), proxy_mode, vm, dual_stack))
+    if vm and not network.virtual_machine:
+        raise click.UsageError(
+            f"the virtual machine has no part in the network {name}: leave one of the two out"
+        )
+    if dual_stack and not network.dual_stack:
+        raise click.UsageError(
+            f"the network {name} has one IP family here: leave one of the two out"
+        )
+    _guarded(lambda: bring_up.up(state(), Shape(proxy_mode, dual_stack, network), vm))
 
 
 @main.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Sequence
+from pathlib import Path
 
 import yaml
 
@@ -12,7 +13,8 @@ from testbed.commands import run
 from testbed.kube_proxy import Document, in_ipvs_mode, keep_off_ipvs_nodes
 from testbed.kubeadm import AUDIT_POLICY, audit_policy, init_configuration, join_configuration
 from testbed.layout import CONTROL_PLANE, POD_RANGE_V6, Layout, NodeSpec
-from testbed.state import SOURCE, State, state, write_atomically
+from testbed.networks.pod_network import PodNetwork, manifest_paths
+from testbed.state import State, state, write_atomically
 
 _CONFIGURATION = "/etc/kubernetes/testbed.yaml"
 _START_LIMIT = 300.0
@@ -77,11 +79,32 @@ def _wait_for_images(node: str) -> None:
     nodes.output(node, ["sh", "-c", _WAIT_FOR_IMAGES], timeout=_START_LIMIT)
 
 
-def add_pod_network(layout: Layout) -> None:
-    """Start flannel on every node."""
-    text = string.Template((SOURCE / "manifests/flannel.yaml").read_text())
+def add_pod_network(layout: Layout, network: PodNetwork) -> None:
+    """Start the pod network on every node."""
+    for file in manifest_paths(network.manifests):
+        apply(manifest(file, layout, network))
+
+
+def add_network_objects(layout: Layout, network: PodNetwork) -> None:
+    """Add what belongs to the network and names namespaces of the workloads."""
+    for file in manifest_paths(network.after_workloads):
+        apply(manifest(file, layout, network))
+
+
+def manifest(file: Path, layout: Layout, network: PodNetwork) -> str:
+    """A manifest of a network with the values of this cluster filled in."""
+    # As flannel's configuration has it, which knows one family otherwise.
     second = f'"EnableIPv6": true, "IPv6Network": "{POD_RANGE_V6}", ' if layout.dual_stack else ""
-    apply(text.substitute(api_host=layout.control_plane.address, second_family=second))
+    values = {
+        "api_host": layout.control_plane.address,
+        "pod_ranges": layout.pod_ranges,
+        "service_ranges": layout.service_ranges,
+        "ipv6": str(layout.dual_stack).lower(),
+        "second_family": second,
+        "node_range": layout.subnet,
+        "excluded_range": f"{layout.at(240)}/28",
+    }
+    return string.Template(file.read_text()).substitute(values | network.values)
 
 
 def add_kube_proxy() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,9 +58,13 @@ COMPONENTS = (
 )
 
 
-def outdated(here: State) -> list[Component]:
-    """The components whose binary is missing, or was made from something else."""
-    return [c for c in COMPONENTS if not is_fresh(here.bin / c.name, component_key(c))]
+def outdated(here: State, further: Sequence[Component] = ()) -> list[Component]:
+    """The components whose binary is missing, or was made from something else.
+
+    `further` are those that only some clusters have.
+    """
+    wanted = (*COMPONENTS, *further)
+    return [c for c in wanted if not is_fresh(here.bin / c.name, component_key(c))]
 
 
 def component_key(component: Component) -> str:
@@ -79,10 +85,22 @@ def build(component: Component, here: State) -> Path:
     # Builds write nothing into the source tree: no lock file with a registry's name is kept.
     run(["go", "mod", "tidy"], cwd=work, timeout=_BUILD_LIMIT, log=log)
     draft = target.with_name(target.name + ".draft")
+    began = time.monotonic()
     run(_go_build(component, draft), cwd=work, timeout=_BUILD_LIMIT, log=log, env=_env(component))
+    _seconds_file(component, here).write_text(f"{time.monotonic() - began:.0f}")
     draft.replace(target)
     mark_fresh(target, key)
     return target
+
+
+def built_in(here: State, component: Component) -> float:
+    """The seconds that its last build took; 0 where that was not noted."""
+    file = _seconds_file(component, here)
+    return float(file.read_text()) if file.exists() else 0.0
+
+
+def _seconds_file(component: Component, here: State) -> Path:
+    return here.bin / f"{component.name}.seconds"
 
 
 def _go_build(component: Component, target: Path) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from testbed import cluster, kubeadm, nodes, readiness
 from testbed.cluster import kubectl
 from testbed.layout import WORKERS, Layout
+from testbed.networks.pod_network import images_archive, network_named
 from testbed.state import state
 
 LIMIT = "--timeout=280s"
@@ -116,7 +117,8 @@ def _join_anew(stop: threading.Event) -> None:
     layout = Layout(record.subnet, record.dual_stack)
     node = next(each for each in layout.workers if each.name == NODE)
     nodes.remove(NODE)
-    nodes.start(here, node, nodes.write_node_settings(here, layout))
+    archive = images_archive(here, network_named(record.network))
+    nodes.start(here, node, nodes.write_node_settings(here, layout), archive)
     token = kubeadm.new_token()
     cluster.admit(token)
     cluster.join(layout, node, token)

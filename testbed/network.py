@@ -22,6 +22,13 @@ from testbed.layout import (
 _PROTOCOL = "213"
 """The routing protocol number that marks the blackhole routes as ours."""
 
+_HANDED_ON = ["DOCKER-USER", "-i", BRIDGE, "-o", BRIDGE, "-j", "ACCEPT"]
+"""The rule that lets frames between the nodes pass, whatever addresses their packets have."""
+
+_FIREWALLS = ("iptables", "ip6tables")
+_TRIES = 10
+"""Times that a rule is deleted: more than an interrupted start can have left of it."""
+
 
 def ranges_in_use() -> list[Range]:
     """The destinations that this machine routes, and the subnets of Docker's networks."""
@@ -54,8 +61,22 @@ def create(layout: Layout) -> None:
         run(["ip", "-6", "route", "replace", "blackhole", destination, "proto", _PROTOCOL])
 
 
+def hand_on_pod_addresses() -> None:
+    """Let the bridge hand on packets with pods' addresses, for a network without encapsulation.
+
+    With `bridge-nf-call-iptables` the kernel sends bridged packets through FORWARD as well, where
+    Docker drops what enters or leaves an internal network with an address of another subnet. All
+    nodes would be Ready and all pods Running, and no pod would reach another node. The rule only
+    matches between two ports of the bridge, so the network stays internal.
+    """
+    for program in _FIREWALLS:
+        # Without Docker's chain there is no isolation in this family either.
+        if attempt([program, "-w", "-n", "-L", "DOCKER-USER"]).status == 0:
+            run([program, "-w", "-I", *_HANDED_ON])
+
+
 def remove() -> None:
-    """Remove the network and the routes, if they are there and ours."""
+    """Remove the network, the routes and the rule, if they are there and ours."""
     found = run(["docker", "network", "ls", "--quiet", "--filter", f"label={LABEL}"]).split()
     for network in found:
         run(["docker", "network", "rm", network])
@@ -63,3 +84,29 @@ def remove() -> None:
         attempt(["ip", "route", "del", "blackhole", destination, "proto", _PROTOCOL])
     for destination in (POD_RANGE_V6, SERVICE_RANGE_V6):
         attempt(["ip", "-6", "route", "del", "blackhole", destination, "proto", _PROTOCOL])
+    for program in _FIREWALLS:
+        _delete_all(program)
+
+
+def _delete_all(program: str) -> None:
+    for _ in range(_TRIES):
+        if attempt([program, "-w", "-D", *_HANDED_ON]).status:
+            return
+
+
+def remains() -> list[str]:
+    """What is left of a network that was removed: nothing, if all is well."""
+    left = [
+        f"Docker network {name}"
+        for name in run(
+            ["docker", "network", "ls", "--filter", f"label={LABEL}", "--format", "{{.Name}}"]
+        ).split()
+    ]
+    for family in ("-4", "-6"):
+        routes = run(["ip", family, "route", "show", "proto", _PROTOCOL]).splitlines()
+        left += [f"route {route.strip()}" for route in routes if route.strip()]
+    return left + [
+        f"a rule of {program} in DOCKER-USER"
+        for program in _FIREWALLS
+        if attempt([program, "-w", "-C", *_HANDED_ON]).status == 0
+    ]

@@ -102,8 +102,8 @@ def write_node_settings(here: State, layout: Layout) -> Path:
     return folder
 
 
-def start(here: State, node: NodeSpec, settings: Path) -> None:
-    """Start a node's container."""
+def start(here: State, node: NodeSpec, settings: Path, further_images: Path | None = None) -> None:
+    """Start a node's container. `further_images` is an archive beside that of every cluster."""
     volume = f"{node.name}-var"
     run_here(["docker", "volume", "create", "--label", LABEL, volume])
     mounts = {
@@ -114,6 +114,8 @@ def start(here: State, node: NodeSpec, settings: Path) -> None:
         f"{settings / 'resolv.conf'}:/etc/wirecheck-testbed/resolv.conf:ro": None,
         f"{host_key(here, node.name)}:/etc/wirecheck-testbed/host_key:ro": None,
     }
+    if further_images:
+        mounts[f"{further_images}:/opt/wirecheck-testbed/further-images.tar:ro"] = None
     volumes = [
         a for mount, needs in mounts.items() if not needs or needs.exists() for a in ("-v", mount)
     ]
@@ -190,6 +192,12 @@ def running() -> dict[str, bool]:
         ["docker", "ps", "--all", "--filter", f"label={LABEL}", "--format", "{{.Names}} {{.State}}"]
     )
     return {name: is_in == "running" for name, is_in in map(str.split, rows.splitlines())}
+
+
+def remains() -> list[str]:
+    """What is left of nodes that were removed: nothing, if all is well."""
+    volumes = run_here(["docker", "volume", "ls", "--quiet", "--filter", f"label={LABEL}"]).split()
+    return [f"container {name}" for name in running()] + [f"volume {name}" for name in volumes]
 
 
 def remove(name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from testbed import access, components, host, images, nodes, rootfs, vm_disk
 from testbed.layout import SUBNETS, Layout
+from testbed.networks.pod_network import DEFAULT, PodNetwork, build_images, network_named
 from testbed.state import State
 from testbed.steps import step
 
@@ -20,9 +21,13 @@ def prepare_host(here: State) -> None:
             host.start_docker(here)
 
 
-def make(here: State) -> None:
-    """Build binaries, root file system and images, as far as they are not in the cache."""
-    for component in components.outdated(here):
+def make(here: State, network: PodNetwork | None = None) -> None:
+    """Build binaries, root file system and images, as far as they are not in the cache.
+
+    With what this pod network needs beside the parts of every cluster.
+    """
+    network = network or network_named(DEFAULT)
+    for component in components.outdated(here, network.components):
         with step(f"build {component.name}"):
             components.build(component, here)
     components.link_programs(here)
@@ -33,6 +38,7 @@ def make(here: State) -> None:
     with step("images"):
         images.build_images(here)
         nodes.build_node_image(here)
+        build_images(here, network)
 
 
 def make_vm(here: State) -> None:

@@ -23,6 +23,8 @@ class Record:
     subnet: str
     vm: bool
     dual_stack: bool = False
+    network: str = "flannel"
+    """The pod network, by its name. Records older than the choice have the only one of then."""
 
 
 @dataclass(frozen=True, slots=True)

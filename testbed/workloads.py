@@ -52,3 +52,12 @@ def web_address() -> str:
     return kubectl(
         "--namespace", "shop", "get", "service", "web", "-o", "jsonpath={.spec.clusterIP}"
     )
+
+
+def web_pods() -> list[str]:
+    """Address and port of each of its backends, in each family that they have."""
+    listed = kubectl("--namespace", "shop", "get", "pods", "-l", "app=web", "-o", "json")
+    addresses = [
+        str(each["ip"]) for pod in json.loads(listed)["items"] for each in pod["status"]["podIPs"]
+    ]
+    return [f"[{each}]:8080" if ":" in each else f"{each}:8080" for each in addresses]

@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from testbed.faults.fault import Fault, load_faults
-from testbed.faults.matrix import as_text, into_page, times
+from testbed.faults.matrix import as_text, counted, into_page, times
 from testbed.faults.prove import Prover
+from testbed.networks.pod_network import DEFAULT
 from testbed.state import state
 
 
@@ -53,19 +54,21 @@ def main(
     if markdown:
         order = [fault.name for fault in load_faults()]
         into_page(Path(markdown), rows, order, date.today().isoformat())
-    passed = sum(row.is_exact for row in rows)
     click.echo(times(rows))
-    click.echo(f"{passed} passed, {len(rows) - passed} failed")
-    sys.exit(0 if rows and passed == len(rows) else 1)
+    click.echo(counted(rows))
+    sys.exit(0 if rows and all(row.is_exact for row in rows) else 1)
 
 
 def _chosen(faults: list[Fault], names: tuple[str, ...], *, smoke: bool, vm: bool) -> list[Fault]:
     record = state().record()
     mode = record.proxy_mode if record else "iptables"
-    faults = [fault for fault in faults if fault.proxy_mode == mode]
+    network = record.network if record else DEFAULT
+    faults = [each for each in faults if each.proxy_mode == mode and network in each.networks]
     unknown = set(names) - {fault.name for fault in faults}
     if unknown:
-        raise click.UsageError(f"no such fault in {mode} mode: {', '.join(sorted(unknown))}")
+        raise click.UsageError(
+            f"no such fault in {mode} mode on the network {network}: {', '.join(sorted(unknown))}"
+        )
     return [
         fault
         for fault in faults

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from typing import Literal
 
@@ -69,23 +69,57 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True):
     """Which mode kube-proxy has to be in: a fault in rules is one of their kind."""
     inventory: str = ""
     """Another inventory than the usual one, by its name in the cluster's folder."""
+    networks: tuple[str, ...] = ("flannel",)
+    """The pod networks where it can happen and gives this set."""
+    needs: Literal["", "policy"] = ""
+    """What wirecheck does not evaluate yet: whether nodes enforce NetworkPolicies as written. The
+    fault is injected all the same, and what the run shows is printed as not yet named."""
 
     def reds(self) -> frozenset[Red]:
         """The expected set of (check, node, outcome)."""
-        return frozenset(_reds(self.failing))
+        return frozenset(flat(self.failing))
 
     def possible_reds(self) -> frozenset[Red]:
         """What can fail besides."""
-        return frozenset(_reds(self.by_chance))
+        return frozenset(flat(self.by_chance))
 
 
-def _reds(failing: Mapping[str, Mapping[str, Outcome]]) -> Iterator[Red]:
+def flat(failing: Mapping[str, Mapping[str, Outcome]]) -> Iterator[Red]:
+    """The (check, node, outcome) of such a table; what it says of all nodes is not spelled out."""
     for check, places in failing.items():
         for place, outcome in places.items():
             yield check, "" if place == "cluster" else place, outcome
 
 
-FILES = ("faults.yaml", "dns.yaml", "ports_and_devices.yaml", "virtual_machine.yaml")
+def spelled_out(
+    wanted: Iterable[Red], values: Mapping[str, str], nodes: Iterable[str]
+) -> frozenset[Red]:
+    """Such a set with `every node` and `every other node` spelled out."""
+    reds: set[Red] = set()
+    every = tuple(nodes)
+    for check, place, outcome in wanted:
+        places = [fill_in(place, values)]
+        if place in ("every node", "every other node"):
+            spared = values["node"] if place == "every other node" else ""
+            places = [each for each in every if each != spared]
+        reds |= {(check, each, outcome) for each in places}
+    return frozenset(reds)
+
+
+def fill_in(word: str, values: Mapping[str, str]) -> str:
+    """`word` with each `{name}` that is known replaced; all other braces stay."""
+    for name, value in values.items():
+        word = word.replace(f"{{{name}}}", value)
+    return word
+
+
+FILES = (
+    "faults.yaml",
+    "dns.yaml",
+    "ports_and_devices.yaml",
+    "virtual_machine.yaml",
+    "networks.yaml",
+)
 
 
 def load_faults() -> list[Fault]:

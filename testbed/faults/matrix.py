@@ -36,30 +36,43 @@ class Row:
     rounds: int = 1
     by_chance: frozenset[Red] = frozenset()
     """What can be part of `red` besides, as the backend of a connection is chosen at random."""
+    needs: str = ""
+    """What wirecheck does not evaluate yet: it names no cause of this fault."""
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the fault has a set at all; one that wirecheck does not name yet has none."""
+        return not self.needs
 
     @property
     def is_exact(self) -> bool:
         """Whether the fault gave exactly its set, and left nothing."""
         certain = self.red - (self.by_chance - self.expected)
-        return not self.problem and certain == self.expected and not self.left_over
+        as_expected = certain == self.expected or not self.is_named
+        return not self.problem and as_expected and not self.left_over
 
 
 def as_text(row: Row) -> str:
     """A few lines for a terminal."""
-    mark = "exact" if row.is_exact else "WRONG"
+    mark = ("exact" if row.is_named else "-----") if row.is_exact else "WRONG"
     lines = [f"{mark}  {row.fault} ({row.seconds:.1f} s, {plural(row.rounds, 'round')})"]
     if row.problem:
         lines.append(f"         {row.problem}")
+    if not row.is_named:
+        lines.append(f"         not yet named: it needs {row.needs}")
+        lines += [f"         shown        {name_of(red)}" for red in sorted(row.red)]
+        lines += [f"         LEFT OVER    {name_of(red)}" for red in sorted(row.left_over)]
+        return "\n".join(lines)
     right = row.red & (row.expected | row.by_chance)
-    lines += [f"         failing      {_name(red)}" for red in sorted(right - row.symptoms)]
-    lines += [f"         follows      {_name(red)}" for red in sorted(right & row.symptoms)]
-    lines += [f"         NOT FAILING  {_name(red)}" for red in sorted(row.expected - row.red)]
+    lines += [f"         failing      {name_of(red)}" for red in sorted(right - row.symptoms)]
+    lines += [f"         follows      {name_of(red)}" for red in sorted(right & row.symptoms)]
+    lines += [f"         NOT FAILING  {name_of(red)}" for red in sorted(row.expected - row.red)]
     lines += [
-        f"         NOT EXPECTED {_name(red)}"
+        f"         NOT EXPECTED {name_of(red)}"
         for red in sorted(row.red - row.expected - row.by_chance)
     ]
-    lines += [f"         flaky        {_name(red)}" for red in sorted(row.flaky)]
-    lines += [f"         LEFT OVER    {_name(red)}" for red in sorted(row.left_over)]
+    lines += [f"         flaky        {name_of(red)}" for red in sorted(row.flaky)]
+    lines += [f"         LEFT OVER    {name_of(red)}" for red in sorted(row.left_over)]
     return "\n".join(lines)
 
 
@@ -76,6 +89,14 @@ def times(rows: Iterable[Row]) -> str:
     )
 
 
+def counted(rows: Sequence[Row]) -> str:
+    """How many were exact, how many were not, and how many wirecheck does not name yet."""
+    failed = sum(not row.is_exact for row in rows)
+    unnamed = sum(row.is_exact and not row.is_named for row in rows)
+    passed = len(rows) - failed - unnamed
+    return f"{passed} passed, {failed} failed" + (f", {unnamed} not yet named" if unnamed else "")
+
+
 def into_page(page: Path, rows: Iterable[Row], order: Sequence[str], day: str) -> None:
     """Put what was seen on `day` into the table of a Markdown page; other faults keep their row."""
     before, _, rest = page.read_text().partition(BEGIN)
@@ -88,14 +109,15 @@ def into_page(page: Path, rows: Iterable[Row], order: Sequence[str], day: str) -
 
 def as_markdown(row: Row, day: str) -> str:
     """Its line of the table; consequences follow their cause, with an arrow."""
-    reds = [f"`{_name(red)}`" for red in sorted(row.red - row.symptoms)]
-    reds += [f"↳ `{_name(red)}`" for red in sorted(row.red & row.symptoms)]
+    reds = [f"`{name_of(red)}`" for red in sorted(row.red - row.symptoms)]
+    reds += [f"↳ `{name_of(red)}`" for red in sorted(row.red & row.symptoms)]
     shown = "<br>".join(reds) or "nothing"
     exact = "" if row.is_exact else " **not exact**"
     seconds = f"{row.seconds:.0f}"
     return f"| {row.group} | `{row.fault}` {row.story}{exact} | {shown} | {seconds} | {day} |"
 
 
-def _name(red: Red) -> str:
+def name_of(red: Red) -> str:
+    """One that failed, as a report writes it."""
     check, node, outcome = red
     return f"{check}[{node}] {outcome}" if node else f"{check} {outcome}"

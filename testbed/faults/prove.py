@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,11 @@ from testbed import helper_pods
 from testbed.cluster import kubectl, node_names
 from testbed.commands import TestbedError
 from testbed.faults.dns_placement import clear_of_dns
-from testbed.faults.fault import Fault, Red, Step
+from testbed.faults.fault import Fault, Red, Step, fill_in, spelled_out
 from testbed.faults.matrix import Row
 from testbed.faults.rest import come_to_rest
-from testbed.faults.target import fill_in, words
+from testbed.faults.target import words
+from testbed.networks.pod_network import network_named
 from testbed.nodes import output
 from testbed.state import state
 from wirecheck.catalogue.findings import Outcome
@@ -40,6 +41,8 @@ class Seen:
 
     folder: Path
     red: frozenset[Red]
+    """Without what the pod network shows in a healthy cluster too."""
+    all_red: frozenset[Red]
     symptoms: frozenset[Red]
     """Those of `red` that the report tells beneath their cause."""
     unjudged: frozenset[Red]
@@ -58,6 +61,7 @@ class Prover:
         """`rests` is whether each fault waits for a cluster in which nothing changes."""
         self._root = state().root
         self._rests = rests
+        self._usual: frozenset[Red] | None = None
 
     def prove(self, fault: Fault) -> Row:
         """Put it in, look, take it out, wait until all is healthy again; never raises for it."""
@@ -70,12 +74,14 @@ class Prover:
         problem = ""
         started = time.monotonic()
         seconds = 0.0
+        needs = str(fault.needs)
         values: dict[str, str] = {}
         try:
             clear_of_dns()
             values = words(fault.target)
-            expected = _spelled_out(fault.reds(), values)
-            by_chance = _spelled_out(fault.possible_reds(), values)
+            names = node_names()
+            expected = spelled_out(fault.reds(), values, names)
+            by_chance = spelled_out(fault.possible_reds(), values, names)
             if fault.inventory == helper_pods.INVENTORY:
                 helper_pods.prepare(state())
             if self._rests:
@@ -105,6 +111,7 @@ class Prover:
             flaky=flaky,
             rounds=rounds,
             by_chance=by_chance,
+            needs=needs,
         )
 
     def inject(self, fault: Fault) -> dict[str, str]:
@@ -117,14 +124,22 @@ class Prover:
         """Run wirecheck as a user does; returns what fails."""
         return self.look_in_detail(name, inventory).red
 
-    def look_in_detail(self, name: str, inventory: str = "") -> Seen:
-        """The same, with what else the results tell."""
+    def usual(self) -> frozenset[Red]:
+        """What the pod network of the running cluster shows in a healthy cluster too."""
+        if self._usual is None:
+            network = network_named(state().running().network)
+            self._usual = spelled_out(network.reds(), {}, node_names())
+        return self._usual
+
+    def look_in_detail(self, name: str, inventory: str = "", options: Sequence[str] = ()) -> Seen:
+        """The same, with what else the results tell; `options` are further ones of the run."""
         folder = self._root / "faults" / name
         shutil.rmtree(folder, ignore_errors=True)
         command = [
             *(sys.executable, "-m", "wirecheck", "run"),
             *("--inventory", str(self._root / (inventory or "inventory.yaml"))),
             *("--report-dir", str(folder)),
+            *options,
         ]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
         written = list(folder.glob("*/results.jsonl"))
@@ -142,7 +157,8 @@ class Prover:
         follows = causes.symptoms(results.items)
         return Seen(
             folder=written[0].parent,
-            red=red,
+            red=red - self.usual(),
+            all_red=red,
             symptoms=frozenset(each for each in red if each[:2] in follows),
             unjudged=frozenset(
                 (item.check, item.node, why) for item in results.items for why in item.unjudged
@@ -215,15 +231,3 @@ def _wait_until(step: Step, values: Mapping[str, str]) -> None:
 
 def _words(command: str, values: Mapping[str, str]) -> list[str]:
     return [fill_in(word, values) for word in shlex.split(command)]
-
-
-def _spelled_out(wanted: frozenset[Red], values: Mapping[str, str]) -> frozenset[Red]:
-    """A fault's set, with `every node` and `every other node` spelled out."""
-    reds: set[Red] = set()
-    for check, place, outcome in wanted:
-        places = [fill_in(place, values)]
-        if place in ("every node", "every other node"):
-            spared = values["node"] if place == "every other node" else ""
-            places = [each for each in node_names() if each != spared]
-        reds |= {(check, each, outcome) for each in places}
-    return frozenset(reds)

@@ -60,13 +60,6 @@ def words(target: Target) -> dict[str, str]:
     return found if pod["spec"].get("hostNetwork") else {**found, "veth": _veth(node, pid)}
 
 
-def fill_in(word: str, values: Mapping[str, str]) -> str:
-    """`word` with each `{name}` that is known replaced; all other braces stay."""
-    for name, value in values.items():
-        word = word.replace(f"{{{name}}}", value)
-    return word
-
-
 def _pod(target: Target, node: str) -> dict[str, Any]:
     place = f"spec.nodeName={node},status.phase=Running"
     listed = kubectl(
@@ -95,18 +88,23 @@ def _veth(node: str, pid: str) -> str:
 
 
 def _peer() -> dict[str, str]:
-    """A node without DNS, and how flannel's overlay reaches it."""
+    """A node without DNS, and how the pod network reaches it."""
     name = _node_by_dns("without dns")
     node = json.loads(kubectl("get", "node", name, "-o", "json"))
-    notes = node["metadata"]["annotations"]
     range_ = str(node["spec"]["podCIDR"])
     return {
         "peer": name,
         "peer_address": _address(node),
         "peer_range": range_,
         "peer_gateway": range_.partition("/")[0],
-        "peer_mac": str(json.loads(notes["flannel.alpha.coreos.com/backend-data"])["VtepMAC"]),
+        **_vtep(node["metadata"]["annotations"]),
     }
+
+
+def _vtep(annotations: Mapping[str, str]) -> dict[str, str]:
+    """The `{peer_mac}` of flannel's VXLAN; other networks have none, and flannel notes `null`."""
+    noted = json.loads(annotations.get("flannel.alpha.coreos.com/backend-data", "null"))
+    return {"peer_mac": str(noted["VtepMAC"])} if noted and "VtepMAC" in noted else {}
 
 
 def _other(node: str) -> dict[str, str]:

@@ -1,11 +1,12 @@
 """The faults as data: each can be read, and names checks that exist."""
 
+import click
 import pytest
 
-from testbed.faults import prove
-from testbed.faults.fault import Fault, Target, load_faults
-from testbed.faults.matrix import Row, as_markdown, as_text, into_page
-from testbed.faults.target import fill_in
+from testbed.faults import __main__ as command
+from testbed.faults.fault import Fault, Target, fill_in, load_faults, spelled_out
+from testbed.faults.matrix import Row, as_markdown, as_text, counted, into_page
+from testbed.state import Record
 from wirecheck.catalogue.registry import load
 
 FAULTS = load_faults()
@@ -15,7 +16,7 @@ GROUPS = {check.group for check in load()}
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 class TestEveryFault:
     def test_turns_something_red_that_is_in_the_catalogue(self, fault: Fault):
-        assert fault.failing or fault.inconclusive
+        assert fault.failing or fault.inconclusive or fault.needs
         assert {*fault.failing, *fault.inconclusive} <= {check.id for check in load()}
 
     def test_is_taken_out_again(self, fault: Fault):
@@ -43,12 +44,11 @@ def test_every_group_has_faults_and_one_that_ci_runs():
     assert sorted(fault.group for fault in FAULTS if fault.smoke) == sorted(broken)
 
 
-def test_other_nodes_are_all_but_the_targets(monkeypatch):
-    monkeypatch.setattr(prove, "node_names", lambda: ["n1", "n2", "n3"])
+def test_other_nodes_are_all_but_the_targets():
     places = {"every node": "fail", "every other node": "warn", "{node}": "error"}
     fault = Fault("f", "g", "story", Target("n2"), [], [], {"a.b": places})
 
-    assert prove._spelled_out(fault.reds(), {"node": "n2"}) == {
+    assert spelled_out(fault.reds(), {"node": "n2"}, ["n1", "n2", "n3"]) == {
         *[("a.b", node, "fail") for node in ("n1", "n2", "n3")],
         *[("a.b", node, "warn") for node in ("n1", "n3")],
         ("a.b", "n2", "error"),
@@ -95,6 +95,37 @@ def test_what_fails_by_chance_neither_has_to_nor_must_not(red, exact):
 
     assert row.is_exact is exact
     assert ("NOT EXPECTED" in as_text(row)) is bool(red - certain - possible)
+
+
+def test_a_fault_that_is_not_named_yet_has_no_set_and_still_must_leave_nothing():
+    red = frozenset({("a.b", "n1", "fail")})
+    unnamed = Row("f", "g", "s", frozenset(), red, frozenset(), 1.0, needs="policy")
+    left = Row("f", "g", "s", frozenset(), red, red, 1.0, needs="policy")
+    exact = Row("f", "g", "s", red, red, frozenset(), 1.0)
+
+    assert "not yet named: it needs policy" in as_text(unnamed)
+    assert "exact" not in as_text(unnamed)
+    assert as_text(left).startswith("WRONG")
+    assert counted([unnamed, left, exact]) == "1 passed, 1 failed, 1 not yet named"
+    assert counted([exact]) == "1 passed, 0 failed"
+
+
+def test_faults_on_another_network_are_not_known_there(monkeypatch: pytest.MonkeyPatch):
+    faults = [fault for fault in FAULTS if fault.name == "static-route-to-a-node-missing"]
+    records = {"kind": Record("iptables", "", vm=False, network="kind"), "none": None}
+
+    def chosen(running: str) -> list[Fault]:
+        class Here:
+            def record(self) -> Record | None:
+                return records[running]
+
+        monkeypatch.setattr(command, "state", Here)
+        return command._chosen(faults, (), smoke=False, vm=False)
+
+    assert chosen("kind") == faults
+    assert chosen("none") == []
+    with pytest.raises(click.UsageError, match="in iptables mode on the network flannel: static-"):
+        command._chosen(faults, (faults[0].name,), smoke=False, vm=False)
 
 
 def test_symptoms_are_told_apart_from_their_cause():

@@ -67,13 +67,6 @@ def test_containerd_is_told_the_pause_image_that_is_made() -> None:
     assert f'sandbox_image = "{pause}"' in (SOURCE / "node/containerd.toml").read_text()
 
 
-def test_manifests_name_images_that_are_made() -> None:
-    text = (SOURCE / "manifests/flannel.yaml").read_text()
-    named = {line.split(": ")[1] for line in text.splitlines() if "image: " in line}
-    assert named
-    assert named <= {image.name for image in IMAGES}
-
-
 def test_kube_proxys_iptables_comes_as_whole_packages() -> None:
     (layers,) = (i.layers for i in IMAGES if "/kube-proxy:" in i.name)
     assert "net-tools" in layers

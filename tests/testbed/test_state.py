@@ -54,6 +54,15 @@ def test_the_record_of_a_running_cluster_is_read_back(tmp_path: Path) -> None:
     assert here.record() is None
 
 
+def test_a_record_from_before_networks_could_be_chosen_is_of_flannel(tmp_path: Path) -> None:
+    text = '{"proxy_mode": "iptables", "subnet": "172.31.250.0/24", "vm": false}'
+    (tmp_path / "cluster.json").write_text(text)
+    record = State(tmp_path).record()
+
+    assert record
+    assert record.network == "flannel"
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"proxy_mode": "iptables"}'])
 def test_a_record_that_makes_no_sense_means_no_complete_cluster(tmp_path: Path, text: str) -> None:
     (tmp_path / "cluster.json").write_text(text)

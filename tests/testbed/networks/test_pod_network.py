@@ -1,0 +1,121 @@
+"""The pod networks as data: each can be read, and its manifests are complete."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from testbed import cluster
+from testbed.commands import TestbedError
+from testbed.images import IMAGES
+from testbed.layout import SUBNETS, Layout
+from testbed.networks.pod_network import (
+    DEFAULT,
+    PodNetwork,
+    images_archive,
+    manifest_paths,
+    names,
+    network_named,
+)
+from testbed.state import SOURCE, State
+from wirecheck.catalogue.registry import load
+
+NETWORKS = [network_named(name) for name in names()]
+LAYOUTS = [Layout(SUBNETS[0]), Layout(SUBNETS[0], dual_stack=True)]
+
+
+def documents(network: PodNetwork, layout: Layout) -> list[dict[str, Any]]:
+    files = manifest_paths([*network.manifests, *network.after_workloads])
+    texts = [cluster.manifest(file, layout, network) for file in files]
+    return [document for text in texts for document in yaml.safe_load_all(text) if document]
+
+
+def test_the_default_network_comes_first():
+    assert names()[0] == DEFAULT
+    assert network_named(DEFAULT).virtual_machine
+
+
+def test_a_network_that_does_not_exist_is_an_error_that_names_the_others():
+    with pytest.raises(TestbedError, match="no pod network 'calico': choose one of flannel, "):
+        network_named("calico")
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
+class TestEveryNetwork:
+    def test_its_manifests_are_complete(self, network: PodNetwork):
+        for layout in LAYOUTS:
+            kinds = {document["kind"] for document in documents(network, layout)}
+            assert "DaemonSet" in kinds
+
+    def test_its_pods_run_images_that_are_made_and_pull_nothing(self, network: PodNetwork):
+        made = {image.name for image in IMAGES} | {each.image().name for each in network.images}
+        containers = [
+            container
+            for document in documents(network, LAYOUTS[0])
+            if document["kind"] == "DaemonSet"
+            for container in document["spec"]["template"]["spec"]["containers"]
+        ]
+
+        assert {container["image"] for container in containers} <= made
+        assert {container["imagePullPolicy"] for container in containers} == {"Never"}
+
+    def test_its_pods_ask_the_api_server_itself(self, network: PodNetwork):
+        """Its Service address works only once kube-proxy has programmed the node."""
+        hosts = [
+            {each["name"]: each.get("value") for each in container.get("env", [])}
+            for document in documents(network, LAYOUTS[0])
+            if document["kind"] == "DaemonSet"
+            for container in document["spec"]["template"]["spec"]["containers"][:1]
+        ]
+
+        address = LAYOUTS[0].control_plane.address
+        assert {each["KUBERNETES_SERVICE_HOST"] for each in hosts} == {address}
+
+    def test_its_programs_are_built_from_a_module_of_the_test_bed(self, network: PodNetwork):
+        built = {component.name for component in network.components}
+        for component in network.components:
+            assert (SOURCE / "components" / component.module / "go.mod").exists()
+        assert {image.program for image in network.images} <= built
+
+    def test_what_a_healthy_cluster_shows_is_in_the_catalogue(self, network: PodNetwork):
+        assert {check for check, _, _ in network.reds()} <= {check.id for check in load()}
+
+
+def test_flannels_configuration_is_what_each_value_says():
+    settings = {}
+    for name in ("flannel", "flannel-host-gw", "flannel-nftables", "kube-router"):
+        found = [d for d in documents(network_named(name), LAYOUTS[0]) if d["kind"] == "ConfigMap"]
+        written = yaml.safe_load(found[0]["data"]["net-conf.json"])
+        settings[name] = (written["Backend"]["Type"], written["EnableNFTables"])
+
+    assert settings == {
+        "flannel": ("vxlan", False),
+        "flannel-host-gw": ("host-gw", False),
+        "flannel-nftables": ("vxlan", True),
+        "kube-router": ("vxlan", False),
+    }
+
+
+def test_networks_without_encapsulation_say_so():
+    assert {n.name for n in NETWORKS if not n.encapsulates} == {"flannel-host-gw", "kind"}
+
+
+def test_only_a_network_with_images_of_its_own_has_an_archive(tmp_path: Path):
+    here = State(tmp_path)
+    archives = {network.name: images_archive(here, network) for network in NETWORKS}
+
+    assert archives["kube-router"] == tmp_path / "images" / "network-kube-router.tar"
+    assert {name for name, archive in archives.items() if archive} == {"kube-router"}
+
+
+def test_both_families_reach_the_manifests():
+    (kube_router,) = [
+        document
+        for document in documents(network_named("kube-router"), LAYOUTS[1])
+        if document["kind"] == "DaemonSet" and document["metadata"]["name"] == "kube-router"
+    ]
+    command = kube_router["spec"]["template"]["spec"]["containers"][0]["command"]
+
+    assert "--enable-ipv6=true" in command
+    assert "--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112" in command
