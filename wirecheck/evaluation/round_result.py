@@ -56,10 +56,6 @@ class RoundResult:
         """Return whether the round has the finding, decided or not."""
         return identity in self.findings or identity in self.undecided
 
-    def lacks(self, identity: Identity) -> bool:
-        """Return whether the check was evaluated in the round without this finding."""
-        return not (self.has(identity) or self.error or self.skip)
-
     def age(self, identity: Identity) -> Age:
         """Return how old the finding is known to be."""
         return self.ages.get(identity, UNKNOWN)
