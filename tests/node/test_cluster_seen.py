@@ -163,3 +163,97 @@ def test_the_families_of_services_are_those_of_their_cluster_ips(small: SmallClu
     assert small.cluster.families_of_services == {4}
     small.api["services"].append(service("six", "shop", "fd00::20", []))
     assert small.cluster.families_of_services == {4, 6}
+
+
+def agent(small: SmallCluster, daemonset: str) -> None:
+    small.api["pods"][2]["metadata"]["ownerReferences"][0]["name"] = daemonset
+
+
+@pytest.mark.parametrize(
+    ("daemonset", "pods", "is_flannels"),
+    [
+        ("kube-flannel-ds", [], True),
+        ("canal", [], True),
+        ("calico-node", ["10.244.0.9"], False),
+        ("", ["10.244.0.9"], True),
+        ("", ["172.20.0.9"], False),
+    ],
+)
+def test_flannel_joins_the_nodes_by_its_agent_or_without_any(
+    small: SmallCluster, daemonset: str, pods: list[str], is_flannels: bool
+) -> None:
+    if daemonset:
+        agent(small, daemonset)
+    small.api["pods"] = small.api["pods"][2:] if daemonset else []
+    for where in pods:
+        pod_at(small, where)
+
+    assert small.cluster.joins_nodes_by_flannel is is_flannels
+
+
+@pytest.mark.parametrize(
+    ("daemonset", "kinds", "is_unread"),
+    [
+        ("calico-node", {}, True),
+        ("calico-node", {"CiliumNetworkPolicy": "read"}, False),
+        ("kube-flannel-ds", {}, False),
+    ],
+)
+def test_policies_of_a_plugins_own_kinds_may_be_unread(
+    small: SmallCluster, daemonset: str, kinds: dict[str, str], is_unread: bool
+) -> None:
+    agent(small, daemonset)
+    small.api["policyKinds"] = kinds
+
+    assert bool(small.cluster.unread_policies) is is_unread
+
+
+def config_map(name: str, **data: str) -> dict[str, Any]:
+    named = {key.replace("_", "."): value for key, value in data.items()}
+    return {"metadata": {"name": name, "namespace": "kube-system"}, "data": named}
+
+
+def test_kube_proxys_configuration_is_the_first_that_has_one(small: SmallCluster) -> None:
+    assert small.cluster.proxy_configuration == ""
+    small.api["configMaps"] = [
+        config_map("other", some_key="x"),
+        config_map("kube-proxy", config_conf="mode: ipvs"),
+        config_map("kube-proxy-2", config_conf="mode: iptables"),
+    ]
+
+    assert small.cluster.proxy_configuration == "mode: ipvs"
+
+
+@pytest.mark.parametrize(("value", "replacement"), [("true", "Cilium"), ("false", "")])
+def test_a_setting_in_any_config_map_shows_what_replaces_kube_proxy(
+    small: SmallCluster, value: str, replacement: str
+) -> None:
+    setting = {**config_map("cilium-config"), "data": {"kube-proxy-replacement": value}}
+    small.api["configMaps"] = [config_map("other", some_key="x"), setting]
+
+    assert small.cluster.proxy_replacement == replacement
+
+
+def test_machines_are_all_nodes_except_virtual_ones(small: SmallCluster) -> None:
+    assert small.cluster.machines == {"n1", "n2"}
+    small.api["nodes"][1]["metadata"]["labels"] = {"type": "virtual-kubelet"}
+    assert small.cluster.machines == {"n1"}
+
+
+def test_modes_of_kube_proxy_are_those_that_visits_reported(small: SmallCluster) -> None:
+    small.visit = VisitRecord(VisitStatus.SEEN, proxy_mode="ipvs")
+    small.others = {"n2": VisitRecord(VisitStatus.SEEN)}
+
+    assert small.cluster.proxy_modes == {"n1": "ipvs"}
+
+
+def test_addresses_are_known_by_family(small: SmallCluster) -> None:
+    small.api["nodes"][1]["status"]["addresses"].append(
+        {"type": "InternalIP", "address": "2001:db8::2"}
+    )
+    cluster: ClusterSeen = small.cluster
+
+    assert set(cluster.node_spans) == set(cluster.known_spans) == {4, 6}
+    assert set(map(str, cluster.node_ranges)) == {"192.0.2.1/32", "192.0.2.2/32", "2001:db8::2/128"}
+    assert all(cluster.node_spans.values())
+    assert all(cluster.known_spans.values())
