@@ -89,7 +89,9 @@ def test_an_address_that_was_just_taken_may_wait_for_its_pod(small):
     assert not reported(small, "no_leaked_addresses")
 
 
-@pytest.mark.parametrize(("held", "level"), [(200, None), (210, Level.WARN), (250, Level.FAIL)])
+@pytest.mark.parametrize(
+    ("held", "level"), [(202, None), (203, Level.WARN), (240, Level.WARN), (241, Level.FAIL)]
+)
 def test_a_range_that_runs_out_is_found(small, held, level):
     taken = [CniReservation("cbr0", f"10.244.0.{n}", 4000.0) for n in range(2, 2 + held)]
     change_files(small, reservations=taken)
@@ -119,6 +121,7 @@ def test_a_document_of_an_older_program_is_skipped_and_a_failure_is_not(small):
     ("left", "found", "level"),
     [
         (30, "30 minutes", Level.WARN),
+        (59.9, "60 minutes", Level.WARN),
         (-90, "expired 90 minutes ago", Level.FAIL),
     ],
 )
@@ -127,6 +130,12 @@ def test_a_token_that_ends_is_found(small, left, found, level):
     change_files(small, tokens=[CniToken("calico-kubeconfig", expires)])
 
     assert reported(small, "token_valid") == [("calico-kubeconfig", found, level)]
+
+
+def test_a_token_for_another_hour_is_not_a_finding(small):
+    change_files(small, tokens=[CniToken("calico-kubeconfig", small.document.finished + 3600)])
+
+    assert reported(small, "token_valid") == []
 
 
 def test_plugins_without_a_token_are_skipped(small):

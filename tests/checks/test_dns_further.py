@@ -26,6 +26,15 @@ def test_lost_queries_are_counted(small, lost, level):
     assert "kube-system/dns" in finding.found
 
 
+def test_two_lost_queries_of_many_are_a_warning_below_five_percent(small):
+    first = next(each for each in small.document.probes if each.purpose == "sample")
+    small.change_document(probes=[*small.document.probes, *[first] * 5])
+    small.change_purpose("sample", LOST, LOST)
+
+    (finding,) = small.findings("dns.no_packet_loss")
+    assert (finding.level, "2 of 45 queries lost" in finding.found) == (Level.WARN, True)
+
+
 def test_one_lost_query_of_few_is_a_warning_whatever_its_share(small):
     """In a cluster of one replica ten queries are sent: one of them is already 10 %."""
     others = [each for each in small.document.probes if each.purpose != "sample"]

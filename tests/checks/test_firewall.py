@@ -145,6 +145,8 @@ def test_a_chain_that_is_not_called_is_found(small, jump, base, chain):
 
     (finding,) = small.findings("firewall.kubernetes_chains_called")
     assert (finding.subject.part, finding.expected) == (base, f"a jump to {chain}")
+    # The remedy is the check's own: the owner is kube-proxy or the kubelet.
+    assert (finding.remedy, finding.key) == ("", "")
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,13 @@ def test_a_change_that_waits_for_its_sync_is_found(node, queued, done, count):
     assert all("been waiting for 300 s" in each.found for each in found)
 
 
+def test_a_sync_may_take_two_minutes(node):
+    seen = node.seen.facts.finished
+
+    assert not findings(with_metrics(node, seen - 120, seen - 121), "sync_lag")
+    assert findings(with_metrics(node, seen - 120.5, seen - 121), "sync_lag")
+
+
 def test_a_change_that_waits_has_waited_since_the_last_sync(node):
     seen = node.seen.facts.finished
     (found,) = findings(with_metrics(node, seen - 300, seen - 301), "sync_lag")

@@ -54,6 +54,7 @@ def test_an_end_off_its_bridge_is_found(small):
 
     (finding,) = small.findings("links.attached")
     assert finding.expected == "veth12 on bridge cni0"
+    assert dict(finding.names)["device"] == "veth12"
 
 
 def test_an_end_on_another_bridge_is_found(small):
@@ -144,7 +145,9 @@ def test_a_port_that_is_down_is_left_to_its_own_check(small):
     assert not small.findings("links.bridge_ports_forwarding")
 
 
-@pytest.mark.parametrize(("ports", "level"), [(899, None), (905, Level.WARN), (1020, Level.FAIL)])
+@pytest.mark.parametrize(
+    ("ports", "level"), [(900, None), (901, Level.WARN), (1010, Level.WARN), (1011, Level.FAIL)]
+)
 def test_a_bridge_that_fills_up_is_found(small, ports, level):
     more = [link(100 + n, f"v{n}", master=5, peer_nsid=1) for n in range(ports - 2)]
     small.change_netns(HOST, links=[*small.document.namespaces[0].links, *more])
