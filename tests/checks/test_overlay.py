@@ -347,3 +347,10 @@ class TestTwoFamilies:
         assert [each.expected for each in found] == (
             [] if is_right else ["at most 1430 bytes: ens3 has MTU 1500"]
         )
+
+
+def test_without_a_device_no_pod_is_too_large_for_it(small):
+    links = [each for each in small.document.namespaces[0].links if each.kind != "vxlan"]
+    small.change_netns(HOST, links=links)
+
+    assert not small.findings("overlay.mtu")
