@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from tests.checks.small_cluster import FILTER, SmallCluster
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.node.host_port_rules import NFT_LISTINGS
 from wirecheck.snapshot.cni_files import CniConfiguration, CniFiles
 from wirecheck.snapshot.node_document import Command
 
@@ -441,3 +442,22 @@ def test_of_several_rules_for_a_port_the_first_is_shown(mapped):
     finding = mapped.findings(CHECK)[0]
     assert finding.found == "10.244.0.77:8080"
     assert finding.evidence == (first,)
+
+
+@pytest.mark.parametrize(
+    ("listing", "is_read"),
+    [
+        (Command(["nft"], status=0, output='{"nftables": []}'), True),
+        (Command(["nft"], problem="missing"), False),
+        (None, False),
+    ],
+)
+def test_a_table_of_host_ports_was_read_if_it_was_listed(mapped, listing, is_read):
+    command, _ = NFT_LISTINGS["cni_hostport"]
+    kept = {name: each for name, each in mapped.document.commands.items() if name != command}
+    mapped.change_document(commands={**kept, **({command: listing} if listing else {})})
+    mappings = mapped.node.port_mappings
+
+    assert mappings.has_read("ip cni_hostport") is is_read
+    assert not mappings.has_read("ip firewalld")
+    assert not mappings.has_read("inet cni_hostport")

@@ -260,3 +260,27 @@ def test_a_block_is_uniform_unless_something_divides_it(routes, rules, is_unifor
     start = int(address("10.1.1.0"))
 
     assert known.is_uniform((4, start >> 8)) is is_uniform
+
+
+def test_a_rule_of_unknown_effect_hides_none_of_those_after_it():
+    """A rule for a user, a protocol or a port applies to some packets only."""
+    unknown = Rule(4, 50, 9, other_selectors=["uidrange"])
+
+    assert routing(unknown, Rule(4, 100, 7)).route_to(address("10.1.1.1")).table == 7
+    inverted = Rule(4, 60, 7, destination="10.2.0.0/16", action="lookup (not)")
+    assert routing(unknown, inverted).route_to(address("10.1.1.1")).table == 7
+    assert routing(unknown, inverted).route_to(address("10.2.1.1")).table == 254
+
+
+@pytest.mark.parametrize(("own", "longest"), [("192.0.2.1", 32), ("fd00::1", 128), ("::1", 128)])
+def test_a_lookup_of_the_full_length_finds_an_own_address(own, longest):
+    netns = Namespace(
+        inode=1,
+        links=[Link(2, "eth0")],
+        addresses=[Address(2, "192.0.2.1", 24), Address(2, "fd00::1", 64)],
+        routes=[Route(4, "default", index=2), Route(6, "default", index=2)],
+    )
+    known = Routing(Netns(netns))
+
+    assert known.route_to(address(own), longest).type == "local"
+    assert known.route_to(address(own), longest - 1).type == "unicast"

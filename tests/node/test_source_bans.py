@@ -72,7 +72,7 @@ def test_each_chain_of_a_long_block_list_is_cut_by_itself(small: SmallCluster) -
     further = [each for each in found if each.further]
     assert len(found) == 2 * (MOST_LISTED + 1)
     assert [each.further for each in further] == [1, 1]
-    assert "1 more rules of the chain" in further[0].found
+    assert further[0].found == "-A one -s 198.51.100.20/32 -j DROP and 1 more rules of the chain"
 
 
 def test_a_list_that_just_fits_is_not_cut(small: SmallCluster) -> None:
