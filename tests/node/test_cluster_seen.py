@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.checks.small_cluster import SmallCluster, api_pod, service
 from wirecheck.addresses import network
@@ -257,3 +258,15 @@ def test_addresses_are_known_by_family(small: SmallCluster) -> None:
     assert set(map(str, cluster.node_ranges)) == {"192.0.2.1/32", "192.0.2.2/32", "2001:db8::2/128"}
     assert all(cluster.node_spans.values())
     assert all(cluster.known_spans.values())
+
+
+def test_the_cluster_has_the_name_of_its_context_or_none(small: SmallCluster) -> None:
+    cluster: ClusterSeen = small.cluster
+    named = ClusterSeen(
+        cluster.api,
+        replace(cluster.index, cluster=replace(cluster.index.cluster, context="prod")),
+        cluster.round,
+    )
+
+    assert (cluster.ref.name, named.ref.name) == ("cluster", "prod")
+    assert str(named.part("DNS")) == "Cluster prod DNS"

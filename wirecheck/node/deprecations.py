@@ -88,7 +88,7 @@ class Deprecations:
     def default_mode(self) -> Iterator[Deprecation]:
         """kube-proxy without a configured mode."""
         self._require_before(NFTABLES_DEFAULT)
-        if self._configured_mode == "":
+        if not self._configured_mode:
             yield self._of(
                 "kube-proxy mode",
                 NFTABLES_DEFAULT,
