@@ -413,3 +413,15 @@ def test_an_unforeseen_exception_of_a_document_is_the_error_of_its_node():
 
     (reached,) = [each for each in items if each.check == "nodes.reachable"]
     assert "OverflowError: what a node sent" in reached.findings[0].found
+
+
+def test_what_was_measured_in_the_first_round_is_kept_if_a_later_visit_fails():
+    gone = VisitRecord(VisitStatus.UNREACHABLE, reason="no route")
+    later = SmallCluster(document=None, visit=gone)
+    evaluation = Evaluation(Looks([SmallCluster(), later], []), [])
+
+    assert list(evaluation.node("n1")) == []
+    assert evaluation.measured.keys() == {"n1"}
+    unseen = Evaluation(Looks([later, SmallCluster()], []), [])
+    assert list(unseen.node("n1")) == []
+    assert not unseen.measured

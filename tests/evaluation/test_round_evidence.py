@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from tests.checks.small_cluster import SmallCluster
 from wirecheck.catalogue.findings import Finding, Ref
 from wirecheck.catalogue.registry import Check
-from wirecheck.catalogue.settling import QUIET, SOON, UP, Evidence
+from wirecheck.catalogue.settling import OLD, QUIET, SOON, UP, Evidence
 from wirecheck.evaluation.evidence import Age, ProxyAge, RoundEvidence
 from wirecheck.model.cluster import Cluster
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
@@ -154,3 +154,22 @@ def test_two_ages_together_are_that_of_the_younger_one():
     assert starting & young == Age(5.0, "b", "n1 starts")
     assert Age() & young == young
     assert young & Age() == young
+
+
+@pytest.mark.parametrize(
+    ("subject", "left"),
+    [
+        (Ref("Service", "kube-dns", "kube-system"), OLD - 5),
+        (Ref("Service", "kubernetes", "default"), 0.0),
+        (OF_WEB, 0.0),
+    ],
+)
+def test_a_service_changes_with_its_slices(subject, left):
+    small = steady(SmallCluster())
+    small.api["endpointSlices"][0]["metadata"]["written"] = "1970-01-01T00:16:35Z"
+    cluster = small.cluster
+    cluster = Cluster(cluster.api, cluster.index, replace(cluster.round, api_time=1000.0))
+
+    known = RoundEvidence(cluster)
+    age = known.of(check_with(Evidence.OBJECTS), depending(subject), small.node)
+    assert age.left == left

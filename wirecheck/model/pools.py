@@ -98,7 +98,7 @@ class Drift:
     @property
     def most(self) -> str:
         """The value of more than half of the nodes; empty if there is none."""
-        value, nodes = max(self.values.items(), key=lambda each: (len(each[1]), each[0]))
+        value, nodes = max(self.values.items(), key=lambda each: len(each[1]))
         return value if 2 * len(nodes) > sum(map(len, self.values.values())) else ""
 
     @property
