@@ -128,7 +128,8 @@ def test_other_addresses_are_not_single(
 
 
 @pytest.mark.parametrize(
-    ("prefix", "kind", "is_single"), [(24, "", True), (32, "", False), (24, "dummy", False)]
+    ("prefix", "kind", "is_single"),
+    [(24, "", True), (31, "", True), (32, "", False), (24, "dummy", False)],
 )
 def test_an_address_of_a_service_is_single_in_a_network_that_is_connected(
     small: SmallCluster, prefix: int, kind: str, is_single: bool

@@ -132,9 +132,10 @@ def test_a_pod_that_has_just_become_ready_may_still_start(
     web: SmallCluster, age: float, is_unsure: bool
 ) -> None:
     since = datetime.fromtimestamp(1000.0 - age, tz=UTC).isoformat()
-    other = {"type": "Initialized", "status": "True", "lastTransitionTime": "1970-01-01T00:00:00Z"}
+    long_ago = {"status": "True", "lastTransitionTime": "1970-01-01T00:00:00Z"}
+    others = [{"type": each, **long_ago} for each in ("Initialized", "Scheduled")]
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": since}
-    web.api["pods"][1]["status"]["conditions"] = [other, ready]
+    web.api["pods"][1]["status"]["conditions"] = [*others, ready]
 
     (found,) = unserved(web)
     assert bool(found.first.inconclusive) is is_unsure
