@@ -17,7 +17,7 @@ FILES = ("wirecheck/network/plugins/kube_router.py", "tests/network/clusters/kub
 SOURCES = [text for language, text in SHOWN if language == "python"]
 
 
-@pytest.mark.parametrize(("file", "shown"), zip(FILES, SOURCES, strict=True), ids=FILES)
+@pytest.mark.parametrize(("file", "shown"), list(zip(FILES, SOURCES, strict=True)), ids=FILES)
 def test_the_page_shows_the_file(file, shown):
     assert shown == (ROOT / file).read_text()
     assert f"`{file}`" in PAGE.read_text()

@@ -233,6 +233,17 @@ def test_a_slow_server_has_a_time_limit(serve):
     assert SECRET not in str(error.value)
 
 
+def test_the_limit_of_one_read_is_reported_alike(monkeypatch):
+    """The socket and the thread have the same limit, and either can end first."""
+    join = threading.Thread.join
+    monkeypatch.setattr(threading.Thread, "join", lambda thread, _=None: join(thread, 60))
+
+    with server(says_nothing) as url, pytest.raises(WebhookError) as error:
+        post(url, "{}", seconds=0.3)
+
+    assert "127.0.0.1 did not answer within" in str(error.value)
+
+
 def test_the_thread_of_a_slow_server_ends():
     with server(continues_without_end) as url:
         with pytest.raises(WebhookError):

@@ -80,8 +80,10 @@ def post(url: str, document: str, chat: Chat = CHATS["webhook"], seconds: float 
     thread = threading.Thread(target=exchange.run, name=f"wirecheck {chat.name}", daemon=True)
     thread.start()
     thread.join(seconds)
-    if thread.is_alive():
+    is_late = thread.is_alive()
+    if is_late:
         exchange.cut()
+    if is_late or exchange.timed_out:
         raise WebhookError(
             f"{chat.name.capitalize()}: {host} did not answer within {seconds:.0f} s; "
             "the message may not have arrived."
@@ -143,6 +145,8 @@ class _Exchange:
     def __init__(self, url: str, document: bytes, seconds: float) -> None:
         self.problem = ""
         """What went wrong, without the URL; empty if the message was accepted."""
+        self.timed_out = False
+        """Whether one read or the connection took all of the time."""
         self._url = url
         self._document = document
         self._seconds = seconds
@@ -164,6 +168,7 @@ class _Exchange:
             self.problem = f"answered with status {error.code}"
         except Exception as error:
             why = getattr(error, "reason", error)
+            self.timed_out = isinstance(why, TimeoutError)
             words = why.strerror if isinstance(why, OSError) else ""
             self.problem = f"is unreachable: {words or type(why).__name__}"
 
