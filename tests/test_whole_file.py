@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
@@ -59,10 +60,10 @@ def shared(tmp_path) -> Path:
 
 @pytest.fixture
 def reader(tmp_path):
-    """A FIFO, and a list that gets what was written into it."""
-    fifo, read = tmp_path / "fifo", []
+    """A FIFO, and a queue that gets what was written into it."""
+    fifo, read = tmp_path / "fifo", Queue()
     os.mkfifo(fifo)
-    thread = threading.Thread(target=lambda: read.append(fifo.read_bytes()), daemon=True)
+    thread = threading.Thread(target=lambda: read.put(fifo.read_bytes()), daemon=True)
     thread.start()
     yield fifo, read
     thread.join(10)
@@ -253,10 +254,7 @@ class TestOtherFiles:
         write_whole(fifo, "text" * 50_000)
 
         assert stat.S_ISFIFO(fifo.stat().st_mode)
-        for thread in threading.enumerate():
-            if thread.daemon:
-                thread.join(10)
-        assert read == [b"text" * 50_000]
+        assert read.get(timeout=60) == b"text" * 50_000
 
     def test_a_fifo_that_nobody_reads_ends_in_time(self, tmp_path, monkeypatch):
         monkeypatch.setattr(whole_file, "READER_SECONDS", 0.0)
@@ -414,6 +412,7 @@ class TestRefusals:
 import os, sys
 sys.path.insert(0, {str(Path(whole_file.__file__).parents[1])!r})
 from pathlib import Path
+from queue import Queue
 from wirecheck import whole_file as w
 os.setgid({STRANGER}); os.setuid({STRANGER})
 for name in ("closed/new", "closed/theirs", "closed/open", "shared/theirs", "shared/new"):
