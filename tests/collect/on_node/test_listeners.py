@@ -86,7 +86,7 @@ def is_alike(by_netlink: list[dict[str, object]], by_files: list[dict[str, objec
 
 @pytest.mark.skipif(not listeners.can_be_asked(), reason="tcp_diag is not loaded")
 def test_both_ways_find_the_same_sockets(opened: list[socket.socket]) -> None:
-    by_netlink, by_files = next(pair for pair in readings() if is_alike(*pair))
+    by_netlink, _ = next(pair for pair in readings() if is_alike(*pair))
 
     known = {each["port"]: each.get("v6only") for each in by_netlink}
     only, both, four, client = (each.getsockname()[1] for each in opened)
