@@ -15,6 +15,7 @@ from wirecheck.addresses import address
 from wirecheck.api_index.node_addresses import internal_addresses, node_ips
 from wirecheck.catalogue.facts import Fact
 from wirecheck.collect.document_frame import FrameError, unframed
+from wirecheck.collect.interruptible import next_of
 from wirecheck.collect.node_program import agent_command_line, command_line
 from wirecheck.collect.plan.visit_plan import Plan, RoundOptions
 from wirecheck.collect.transport.bounded_process import CalledOffError
@@ -95,7 +96,7 @@ def visit_all(
         worker.start()
     try:
         for _ in methods:
-            name, record, document = done.get()
+            name, record, document = next_of(done)
             progress(name, record)
             yield name, record, document
     finally:

@@ -26,6 +26,7 @@ from wirecheck.collect.api.resources import (
     Resource,
     without_free_text,
 )
+from wirecheck.collect.interruptible import results_of
 from wirecheck.snapshot.api_objects import OTHER_LABELS, ApiObjects, Change
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.metadata import is_ready, is_true
@@ -155,7 +156,7 @@ def _concurrently(calls: Iterable[Callable[[], _Differences]]) -> list[_Differen
         future: Future[_Differences] = Future()
         threading.Thread(target=_fulfil, args=(future, call), name="changes", daemon=True).start()
         futures.append(future)
-    return [future.result() for future in futures]
+    return results_of(futures)
 
 
 def _fulfil(future: Future[_Differences], call: Callable[[], _Differences]) -> None:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 
 import urllib3
 
+from wirecheck.collect.interruptible import next_of
+
 CHUNK = 1 << 20
 """Bytes, also of decompressed data: a small response can decompress to any size."""
 WAITING = 4
@@ -95,11 +97,7 @@ class Exchange:
                 sock.shutdown(socket.SHUT_RDWR)
 
     def _next(self) -> _Head | bytes | _End:
-        try:
-            # What has arrived in time counts, however late it is fetched.
-            part = self._parts.get(timeout=max(0.0, self._end - time.monotonic()))
-        except queue.Empty:
-            raise TimeoutError("the time limit has passed") from None
+        part = next_of(self._parts, self._end)
         if isinstance(part, Exception):
             raise part
         return part

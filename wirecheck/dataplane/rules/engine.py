@@ -294,6 +294,8 @@ class RuleEngine:
 
 def _called_from(hook: tuple[RuleText, ...], flow: Flow) -> Flow:
     """The same flow, accepted in a chain that another base chain calls by this rule."""
+    if not flow.accepted:
+        return flow  # It was masqueraded, for which no rule is kept.
     *before, by = flow.accepted
     return replace(flow, accepted=(*before, by._replace(rules=(*hook, *by.rules[1:]))))
 
