@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/writing-a-check.md"
 FUNCTION, CASE = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 CHECK = "links.equal_mtu"
-FILES = ("checks/links.py", "tests/checks/test_links.py", f"docs/checks/{CHECK}.md")
+FILES = ("checks/links/pairs.py", "tests/checks/test_links.py", f"docs/checks/{CHECK}.md")
 
 
 @pytest.mark.parametrize(("file", "shown"), [(FILES[0], FUNCTION), (FILES[1], CASE)])
