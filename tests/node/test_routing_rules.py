@@ -80,6 +80,7 @@ def test_a_family_is_evaluated_if_the_node_or_its_pods_use_it() -> None:
         # The rules of every netns, which some program has added again.
         (Rule(4, 0, 255, protocol=3), False),
         (Rule(4, 32766, 254, protocol=3), False),
+        (Rule(4, 32767, 253, protocol=3), False),
         (Rule(4, 32766, 255, protocol=3), True),
     ],
 )
