@@ -20,7 +20,9 @@ from testbed.release.lock import OF_IMAGE
 from testbed.state import State
 
 KREW = Component("krew", "krew", "sigs.k8s.io/krew/cmd/krew")
-MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+MACHINES = {machine: each for each, machine in krew.MACHINES.items()}
+"""krew's names of architectures, by the kernel's."""
+
 SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MAN_PAGE = "share/man/man1/wirecheck-run.1"
 LIMIT = 900.0

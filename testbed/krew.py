@@ -14,7 +14,6 @@ import shutil
 import string
 import sys
 import tarfile
-import tomllib
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ import click
 
 from testbed.commands import run
 from testbed.release.lock import OF_IMAGE
+from testbed.release.source import read_published
 from testbed.release.tools import download_locked
 
 PROJECT = Path(__file__).parents[1]
@@ -120,7 +120,7 @@ def pack(files: dict[str, bytes], target: Path) -> None:
 
 def manifest(archives: dict[str, Path]) -> str:
     """The manifest that names these archives and their digests."""
-    values = {"version": version(), "repository": publishing()["repository"]}
+    values = {"version": version(), "repository": read_published(PROJECT).repository}
     for machine, path in archives.items():
         values[f"archive_{machine}"] = path.name
         values[f"sha256_{machine}"] = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -128,15 +128,9 @@ def manifest(archives: dict[str, Path]) -> str:
     return string.Template(_without_comments(text.splitlines())).substitute(values)
 
 
-def publishing() -> dict[str, str]:
-    """The values of publishing.toml."""
-    return tomllib.loads((PROJECT / "publishing.toml").read_text())
-
-
 def version() -> str:
     """The version of the package."""
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    return str(project["version"])
+    return read_published(PROJECT).package_version
 
 
 def _without_comments(lines: Iterable[str]) -> str:

@@ -70,7 +70,7 @@ def hand_on_pod_addresses() -> None:
     matches between two ports of the bridge, so the network stays internal.
     """
     for program in _FIREWALLS:
-        # Without Docker's chain there is no isolation in this family either.
+        # Docker isolates only the families for which it has this chain.
         if attempt([program, "-w", "-n", "-L", "DOCKER-USER"]).status == 0:
             run([program, "-w", "-I", *_HANDED_ON])
 

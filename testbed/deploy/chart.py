@@ -39,11 +39,12 @@ def installed(here: State, image: str) -> Iterator[None]:
     with volume(here):
         try:
             kubectl("apply", "--kustomize", str(NAMESPACE_OF_AGENTS), timeout=120)
-            _helm(program, here, "install", "wirecheck", str(CHART), "--values", str(values))
+            install = ("install", "wirecheck", str(CHART), "--values", str(values))
+            run(_helm(program, here, *install), timeout=LIMIT)
             yield
         finally:
             # Neither may be there: the installation can have failed before it.
-            _quietly(program, here)
+            _uninstall(program, here)
             kubectl(
                 *("delete", "--kustomize", str(NAMESPACE_OF_AGENTS), "--ignore-not-found"),
                 timeout=180,
@@ -55,15 +56,13 @@ def values_for(image: str) -> Document:
     return {"image": image, "results": {"storageClassName": "", "volumeName": "wirecheck-results"}}
 
 
-def _helm(program: Path, here: State, *words: str) -> None:
-    where = ("--kubeconfig", str(here.kubeconfig), "--namespace", NAMESPACE)
-    run([str(program), *words, *where], timeout=LIMIT)
+def _helm(program: Path, here: State, *words: str) -> list[str]:
+    return [str(program), *words, "--kubeconfig", str(here.kubeconfig), "--namespace", NAMESPACE]
 
 
-def _quietly(program: Path, here: State) -> None:
-    where = ("--kubeconfig", str(here.kubeconfig), "--namespace", NAMESPACE)
+def _uninstall(program: Path, here: State) -> None:
     words = ("uninstall", "wirecheck", "--ignore-not-found", "--wait", "--timeout", "120s")
-    ended = attempt([str(program), *words, *where], timeout=LIMIT)
+    ended = attempt(_helm(program, here, *words), timeout=LIMIT)
     if ended.status:
         click.echo(f"helm uninstall: {ended.stderr[-300:]}")
 

@@ -10,6 +10,7 @@ import click
 
 from testbed.faults.fault import Fault, load_faults
 from testbed.faults.matrix import as_text, counted, into_page, times
+from testbed.faults.options import MARKDOWN, REST
 from testbed.faults.prove import Prover
 from testbed.networks.pod_network import DEFAULT
 from testbed.state import state
@@ -20,15 +21,8 @@ from testbed.state import state
 @click.option("--smoke", is_flag=True, help="One fault of each group, as CI runs them.")
 @click.option("--vm", is_flag=True, help="Also the faults that need the virtual machine.")
 @click.option("--tries", default=1, help="Put a fault in once more that was not exact.")
-@click.option(
-    "--rest/--no-rest",
-    default=True,
-    show_default=True,
-    help="Before each fault, wait until nothing has changed for a while: else runs take longer.",
-)
-@click.option(
-    "--markdown", type=click.Path(exists=True), help="Put the rows into this page of the docs."
-)
+@REST
+@MARKDOWN
 def main(
     *,
     names: tuple[str, ...],

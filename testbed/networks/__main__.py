@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from testbed.commands import TestbedError
+from testbed.faults.options import MARKDOWN, REST
 from testbed.networks.page import into_page
 from testbed.networks.pod_network import names, network_named
 from testbed.networks.proof import prove
@@ -18,15 +19,8 @@ from testbed.networks.proof import prove
 @click.argument("chosen", metavar="[NAME]...", nargs=-1, type=click.Choice(names()))
 @click.option("--dual-stack", is_flag=True, help="With both IP families.")
 @click.option("--faults/--no-faults", default=True, show_default=True, help="Also its faults.")
-@click.option(
-    "--rest/--no-rest",
-    default=True,
-    show_default=True,
-    help="Before each fault, wait until nothing has changed for a while: else runs take longer.",
-)
-@click.option(
-    "--markdown", type=click.Path(exists=True), help="Put the rows into this page of the docs."
-)
+@REST
+@MARKDOWN
 def main(
     *, chosen: tuple[str, ...], dual_stack: bool, faults: bool, rest: bool, markdown: str | None
 ) -> None:

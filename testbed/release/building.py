@@ -30,7 +30,7 @@ REHEARSED = "testbed.test/wirecheck-rehearsal"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is built of what. `base` is None if there is no image, `helm` if there is no chart."""
+    """What a build starts from. Without `base` no image is built, without `helm` no chart."""
 
     rehearsal: bool
     source: Source

@@ -21,7 +21,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 sys.exit(JsonStrictValidator(SchemaVersion.V1_6).validate_str(open(sys.argv[1]).read()))
 """
-"""Run by the tools' Python, which has the library; it exits with 0 if there is no objection."""
+"""Runs in the tools' environment, which has the library. Exits with 0 if the SBOM is valid."""
 
 
 def read_sbom(tools: Path, wheel: Path, lock: Path, tree: Path, scratch: Path) -> Document:
