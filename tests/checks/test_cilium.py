@@ -42,7 +42,7 @@ def host(document: Document) -> dict[str, Any]:
 
 
 def of_pods(document: Document) -> list[dict[str, Any]]:
-    """The programs on pods' devices; the endpoint of Cilium's own health checks is no pod."""
+    """The programs on pods' devices; the endpoint of Cilium's own health checks is not a pod."""
     names = {each["index"]: each["name"] for each in host(document)["links"]}
     return [
         each

@@ -129,20 +129,22 @@ def test_the_target_is_named_by_what_has_its_address(address: str, end: str) -> 
     assert named(address, small, source=WEB) == f"from shop/web to {end}"
 
 
+def slice_of_api_server(address: str) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"kubernetes.io/service-name": "kubernetes"},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "ports": [{"name": "https", "port": 6443, "protocol": "TCP"}],
+    }
+
+
 def test_an_api_server_outside_of_the_cluster_is_named() -> None:
     small = SmallCluster()
-    small.api["endpointSlices"].append(
-        {
-            "metadata": {
-                "name": "kubernetes",
-                "namespace": "default",
-                "labels": {"kubernetes.io/service-name": "kubernetes"},
-            },
-            "addressType": "IPv4",
-            "endpoints": [{"addresses": ["198.51.100.7"], "conditions": {"ready": True}}],
-            "ports": [{"name": "https", "port": 6443, "protocol": "TCP"}],
-        }
-    )
+    small.api["endpointSlices"].append(slice_of_api_server("198.51.100.7"))
 
     assert named("198.51.100.7", small) == "from the node to API server 198.51.100.7:8080"
 
@@ -305,18 +307,7 @@ def test_the_control_plane_needs_every_kubelets_port(sign: str) -> None:
         labels = {"node-role.kubernetes.io/control-plane": ""}
         small.api["nodes"][0]["metadata"]["labels"] = labels
     else:
-        small.api["endpointSlices"].append(
-            {
-                "metadata": {
-                    "name": "kubernetes",
-                    "namespace": "default",
-                    "labels": {"kubernetes.io/service-name": "kubernetes"},
-                },
-                "addressType": "IPv4",
-                "endpoints": [{"addresses": ["192.0.2.1"], "conditions": {"ready": True}}],
-                "ports": [{"name": "https", "port": 6443, "protocol": "TCP"}],
-            }
-        )
+        small.api["endpointSlices"].append(slice_of_api_server("192.0.2.1"))
 
     assert why_closed(contact("10.244.1.9"), small=small) == ""
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from msgspec import Raw
 
+from wirecheck.dataplane.nftables.conditions import FULL
 from wirecheck.dataplane.nftables.tables import NamedTable
+from wirecheck.dataplane.rules.steps import MarkTest
 from wirecheck.parse.nft_tables import parse_table
 from wirecheck.parse.nftables import NftRule
 
@@ -68,3 +70,13 @@ def field(protocol: str, name: str) -> dict:
 
 SADDR, DADDR = field("ip", "saddr"), field("ip", "daddr")
 DROP, ACCEPT = {"drop": None}, {"accept": None}
+
+
+MARK = {"meta": {"key": "mark"}}
+MARK_TESTS = [
+    (match(MARK, 1), MarkTest(1, FULL, False)),
+    (match(MARK, 1, "!="), MarkTest(1, FULL, True)),
+    (match({"&": [MARK, 0x4000]}, 0x4000), MarkTest(0x4000, 0x4000, False)),
+    (match({"&": [MARK, 0x4000]}, 0, "!="), MarkTest(0, 0x4000, True)),
+]
+"""Conditions on a packet's mark, in full or by a mask, and what they test."""

@@ -6,15 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.dataplane.nftables.tables import DADDR, SADDR, field, match
+from tests.dataplane.nftables.tables import DADDR, MARK, MARK_TESTS, SADDR, field, match
 from wirecheck.addresses import number_of
-from wirecheck.dataplane.nftables.conditions import FULL, Conditions
+from wirecheck.dataplane.nftables.conditions import Conditions
 from wirecheck.dataplane.rules.chains import concerns
-from wirecheck.dataplane.rules.steps import Jump, MarkTest, Packet, SourceTest, Step
+from wirecheck.dataplane.rules.steps import Jump, Packet, SourceTest, Step
 from wirecheck.parse.nftables import NftSet
 
 PROTOCOL = {"meta": {"key": "l4proto"}}
-MARK = {"meta": {"key": "mark"}}
 PORT = field("th", "dport")
 SERVICE = [DADDR, PROTOCOL, PORT]
 SETS = {
@@ -225,19 +224,9 @@ def test_clients_in_a_set_that_rules_fill_are_recalled():
     assert step.sources == ()
 
 
-def test_marks_are_compared_in_full_or_by_a_mask():
-    tests = [
-        only(match(MARK, 1)).marks,
-        only(match(MARK, 1, "!=")).marks,
-        only(match({"&": [MARK, 0x4000]}, 0x4000)).marks,
-        only(match({"&": [MARK, 0x4000]}, 0, "!=")).marks,
-    ]
-    assert tests == [
-        (MarkTest(1, FULL, False),),
-        (MarkTest(1, FULL, True),),
-        (MarkTest(0x4000, 0x4000, False),),
-        (MarkTest(0, 0x4000, True),),
-    ]
+@pytest.mark.parametrize(("condition", "wanted"), MARK_TESTS)
+def test_marks_are_compared_in_full_or_by_a_mask(condition, wanted):
+    assert only(condition).marks == (wanted,)
 
 
 def test_only_a_step_without_a_mark_is_for_one_source_address():

@@ -6,16 +6,15 @@ from typing import Any
 
 import pytest
 
-from tests.dataplane.nftables.tables import ACCEPT, DADDR, SADDR, field, match, rule_of
+from tests.dataplane.nftables.tables import ACCEPT, DADDR, MARK_TESTS, SADDR, field, match, rule_of
 from wirecheck.addresses import number_of
-from wirecheck.dataplane.nftables.conditions import FULL
 from wirecheck.dataplane.nftables.third_party import PacketTranslator
 from wirecheck.dataplane.rules.chains import concerns
-from wirecheck.dataplane.rules.steps import MarkTest, Opaque, Packet, SourceTest, Step
+from wirecheck.dataplane.rules.steps import Opaque, Packet, SourceTest, Step
 from wirecheck.parse.nftables import NftSet
 
 PROTOCOL, NFPROTO = {"meta": {"key": "l4proto"}}, {"meta": {"key": "nfproto"}}
-MARK, CT_MARK = {"meta": {"key": "mark"}}, {"ct": {"key": "mark"}}
+CT_MARK = {"ct": {"key": "mark"}}
 DPORT, FLAGS = field("tcp", "dport"), field("tcp", "flags")
 IIF = {"meta": {"key": "iifname"}}
 SETS = {
@@ -223,19 +222,9 @@ def test_flags_are_about_tcp():
     assert {each.protocol for each in steps_of_flags} == {"tcp"}
 
 
-def test_marks_are_compared_in_full_or_by_a_mask():
-    tests = [
-        only(match(MARK, 1)).marks,
-        only(match(MARK, 1, "!=")).marks,
-        only(match({"&": [MARK, 0x4000]}, 0x4000)).marks,
-        only(match({"&": [MARK, 0x4000]}, 0, "!=")).marks,
-    ]
-    assert tests == [
-        (MarkTest(1, FULL, False),),
-        (MarkTest(1, FULL, True),),
-        (MarkTest(0x4000, 0x4000, False),),
-        (MarkTest(0, 0x4000, True),),
-    ]
+@pytest.mark.parametrize(("condition", "wanted"), MARK_TESTS)
+def test_marks_are_compared_in_full_or_by_a_mask(condition, wanted):
+    assert only(condition).marks == (wanted,)
 
 
 @pytest.mark.parametrize(
