@@ -62,8 +62,8 @@ def _sort(
     result: Settled, rounds: Sequence[RoundResult], identity: Identity, finding: Finding
 ) -> None:
     having = [each for each in rounds if each.has(identity)]
-    if not all(each.has(identity) for each in rounds):
-        is_transient = len(having) == 1 and all(_is_in_flight(e, identity) for e in having)
+    if len(having) < len(rounds):
+        is_transient = len(having) == 1 and _is_in_flight(having[0], identity)
         is_gone = any(each.skip for each in rounds)
         if finding.level in FAILURES and not (is_transient or is_gone):
             result.flaky[identity] = (finding, _flaky(rounds, identity))

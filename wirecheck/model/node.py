@@ -262,7 +262,7 @@ class Node:
         """Programs attached to interfaces of pods and to tunnel devices."""
         return DevicePrograms(self.seen, self.namespaces)
 
-    @property
+    @cached_property
     def pod_programs(self) -> PodPrograms:
         """The CNI plugin's programs on pods' devices."""
         return PodPrograms(self.seen, self.namespaces)
@@ -356,7 +356,7 @@ class Node:
         where = PodDispatch(self.seen, self.namespaces, self.firewall, self.routes)
         return where.gaps
 
-    @property
+    @cached_property
     def policy_chains(self) -> PolicyChains:
         """The chains that a policy engine has for each pod."""
         return PolicyChains(self.seen, self.firewall)

@@ -44,11 +44,11 @@ def placement(seen: NodeSeen, is_meant: Callable[[str, str], bool]) -> Placement
     node = seen.object
     if not kind_of(node).has_machine:
         return Placement(left_out=why_left_out(node))
-    metas = ((each.metadata, each) for each in seen.cluster.api.daemon_sets)
     found = [
         each
-        for meta, each in metas
-        if is_meant(meta.namespace, meta.name) and not meta.deletion_timestamp
+        for each in seen.cluster.api.daemon_sets
+        if is_meant(each.metadata.namespace, each.metadata.name)
+        and not each.metadata.deletion_timestamp
     ]
     if found:
         reasons = [(each.metadata, why_not_on(each, node)) for each in found]

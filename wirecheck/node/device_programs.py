@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 from wirecheck.api_index.grouping import grouped
 from wirecheck.catalogue.facts import Fact
@@ -98,28 +99,26 @@ class DevicePrograms:
     @property
     def doubled(self) -> Iterator[DoubledProgram]:
         """Programs of a plugin that are attached several times to one device in one direction."""
-        groups: dict[tuple[str, str, str], list[Attached]] = {}
-        for each in self._attached:
-            way = each.program.hook.rpartition(" ")[2]
-            if each.program.hook in HOOKS_OF_DIRECTIONS and self._is_of_plugin(each.program):
-                groups.setdefault((each.place, stem_of(each.program), way), []).append(each)
-        places: dict[tuple[str, str], list[list[Attached]]] = {}
-        for (_, stem, way), found in groups.items():
-            if len(found) > 1:
-                places.setdefault((stem, way), []).append(found)
-        for (_, way), of in places.items():
+        by_device = grouped(
+            ((each.place, stem_of(each.program), each.program.hook.rpartition(" ")[2]), each)
+            for each in self._attached
+            if each.program.hook in HOOKS_OF_DIRECTIONS and self._is_of_plugin(each.program)
+        )
+        doubled = grouped(
+            ((stem, way), found) for (_, stem, way), found in by_device.items() if len(found) > 1
+        )
+        for (_, way), of in doubled.items():
             yield self._doubled(way, of)
 
-    def _doubled(self, way: str, of: list[list[Attached]]) -> DoubledProgram:
+    def _doubled(self, way: str, of: Sequence[Sequence[Attached]]) -> DoubledProgram:
         first = of[0]
         name, where = first[0].name, listed([each[0].place for each in of], SHOWN)
+        shown = (f"{each.place}: {described(each.program)}" for found in of for each in found)
         return DoubledProgram(
             self.seen.part(f"{name} ({way})"),
             expected=f"one such program at {way} of each device",
             found=f"{name} {len(first)} times at {way} of {where}",
-            evidence=tuple(f"{e.place}: {described(e.program)}" for each in of for e in each)[
-                :SHOWN
-            ],
+            evidence=tuple(islice(shown, SHOWN)),
             device=_device_in(first[0].place),
         )
 

@@ -75,7 +75,7 @@ class PolicyChains:
     def _addresses(self) -> frozenset[str]:
         return frozenset(str(each) for pod in self.seen.pods for each in pod.addresses)
 
-    @property
+    @cached_property
     def agent_names(self) -> Mapping[str, str]:
         """The pod of the policy engine, by the names of the agent's in remedies."""
         engines = [each for each in self.seen.cluster.cni_agents if each.filter_chains]
