@@ -1,7 +1,7 @@
 """Endpoints: whether EndpointSlices list the pods that Services select."""
 
 from wirecheck.catalogue import Fact, Finding, Findings, Level, Threshold, check
-from wirecheck.catalogue.settling import COMING_AND_GOING, OBJECTS, OF_DELETED
+from wirecheck.catalogue.settling import API_ALONE, COMING_AND_GOING, OF_DELETED
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 
@@ -44,7 +44,7 @@ def match_pods(cluster: Cluster) -> Findings:
             )
 
 
-@check(settles=OBJECTS, remedy=CONTROLLER, facts=[Fact.API])
+@check(settles=API_ALONE, remedy=CONTROLLER, facts=[Fact.API])
 def readiness_matches(cluster: Cluster) -> Findings:
     """An endpoint is ready if and only if its pod is Ready and not terminating.
 
@@ -69,7 +69,7 @@ def readiness_matches(cluster: Cluster) -> Findings:
             )
 
 
-@check(settles=OBJECTS, remedy=CONTROLLER, facts=[Fact.API])
+@check(settles=API_ALONE, remedy=CONTROLLER, facts=[Fact.API])
 def complete(cluster: Cluster) -> Findings:
     """Every Ready pod that a Service selects is one of its endpoints.
 
@@ -130,7 +130,7 @@ def accept_connections(node: Node) -> Findings:
 
 
 @check(
-    settles=OBJECTS,
+    settles=API_ALONE,
     remedy="Compare the selector with the labels of the pods: `kubectl -n {namespace} get service "
     "{service} -o jsonpath='{.spec.selector}'` and `kubectl -n {namespace} get pods "
     "--show-labels`. Correct whichever is wrong in the manifest that creates it.",

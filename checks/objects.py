@@ -1,12 +1,10 @@
 """Objects: whether every field of the API objects that checks rely on can be read."""
 
 from wirecheck.catalogue import Fact, Finding, Findings, Level, check
-from wirecheck.catalogue.settling import OBJECTS
 from wirecheck.model.cluster import Cluster
 
 
 @check(
-    settles=OBJECTS,
     remedy="Correct the field: `kubectl -n {namespace} edit {resource} {object}`. A pod's spec is "
     "immutable: correct its workload. Until then the object is checked without this field.",
     facts=[Fact.API],

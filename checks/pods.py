@@ -2,14 +2,14 @@
 
 from wirecheck.addresses import contains
 from wirecheck.catalogue import CONCLUSIVE, Fact, Finding, Findings, Level, NotApplicable, check
-from wirecheck.catalogue.settling import COMING_AND_GOING, OBJECTS, ON_NODE, READINESS
+from wirecheck.catalogue.settling import API_ALONE, COMING_AND_GOING, ON_NODE, READINESS
 from wirecheck.dataplane.rules.egress import Masqueraded
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 
 
 @check(
-    settles=OBJECTS,
+    settles=API_ALONE,
     remedy="Read the pod's events: `kubectl -n {namespace} describe pod {pod}`. Then read the CNI "
     "plugin's log: `kubectl -n {cni_namespace} logs {cni_pod} --all-containers`.",
     facts=[Fact.API],
@@ -29,7 +29,7 @@ def have_ip(node: Node) -> Findings:
 
 
 @check(
-    settles=OBJECTS,
+    settles=API_ALONE,
     remedy="Recreate the pod so that it gets a new address: `kubectl -n {namespace} delete pod "
     "{pod}`. Then compare the range in /etc/cni/net.d and /run/flannel/subnet.env on {node} with "
     "`kubectl get node {node} -o jsonpath='{.spec.podCIDRs}'`.",
@@ -65,7 +65,7 @@ def ip_in_node_range(node: Node) -> Findings:
 
 
 @check(
-    settles=OBJECTS,
+    settles=API_ALONE,
     remedy="Delete the younger of the pods: `kubectl -n {namespace} delete pod {pod}`. Then look "
     "for stale or missing reservations of the CNI plugin's IPAM on the nodes: `ls -l "
     "/var/lib/cni/networks/*`.",

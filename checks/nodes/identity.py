@@ -1,14 +1,14 @@
 """Nodes: whether their identities, pod ranges and addresses are theirs alone."""
 
 from wirecheck.catalogue import Fact, Finding, Findings, Level, check
-from wirecheck.catalogue.settling import LEFT_OVER, OBJECTS, ON_NODE
+from wirecheck.catalogue.settling import API_ALONE, LEFT_OVER, ON_NODE
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.identity import overlapping_ranges
 from wirecheck.model.node import Node
 
 
 @check(
-    settles=OBJECTS,
+    settles=API_ALONE,
     remedy="Drain and delete one of the two nodes, then let it join again: `kubectl drain {node} "
     "--ignore-daemonsets && kubectl delete node {node}`. Read why the range was "
     "allocated twice: `kubectl -n kube-system logs -l component=kube-controller-manager`.",
@@ -35,7 +35,7 @@ def disjoint_pod_cidrs(cluster: Cluster) -> Findings:
 
 
 @check(
-    settles=OBJECTS,
+    settles=API_ALONE,
     remedy="Give the clone its own identity. On {clone}: `rm /etc/machine-id && "
     "systemd-machine-id-setup && reboot`. For an address or a MAC, check the image or template "
     "that the nodes were created from.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.pages import as_page, as_text
 from wirecheck.catalogue.registry import load
 from wirecheck.catalogue.settling import Evidence
@@ -41,5 +42,12 @@ def test_a_probe_has_to_fail_twice(check):
 @pytest.mark.parametrize("check", SETTLING, ids=lambda check: check.id)
 def test_what_is_compared_with_the_api_needs_old_objects_or_two_rounds(check):
     if check.evidence:
-        wanted = {Evidence.OBJECTS, Evidence.SET_UP, Evidence.REPEATED, Evidence.PERSISTENT}
-        assert wanted & set(check.evidence)
+        of_objects = {Evidence.OBJECTS, Evidence.CONTROLLED, Evidence.SET_UP}
+        assert (of_objects | {Evidence.REPEATED, Evidence.PERSISTENT}) & set(check.evidence)
+
+
+@pytest.mark.parametrize("check", SETTLING, ids=lambda check: check.id)
+def test_only_what_the_api_alone_shows_has_the_shorter_time(check):
+    """A node follows the API only after kube-proxy's sync period."""
+    if Evidence.CONTROLLED in check.evidence:
+        assert check.facts == (Fact.API,)

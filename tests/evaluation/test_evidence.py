@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tests.checks.small_cluster import DNS_NETNS, WEB_NETNS, SmallCluster
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.registry import load
-from wirecheck.catalogue.settling import LATER, OLD, QUIET, SOON, UP
+from wirecheck.catalogue.settling import FOLLOWED, LATER, OLD, QUIET, SOON, UP
 from wirecheck.evaluation.evaluate import Evaluation
 from wirecheck.evaluation.evidence import ProxyAge, proxy_age
 from wirecheck.evaluation.unsettled import concerned
@@ -182,6 +182,28 @@ def test_for_checks_of_readiness_it_counts():
 
     assert is_open(result)
     assert evaluation.waits["n1"] == OLD - 5
+
+
+@pytest.mark.parametrize(("age", "left"), [(FOLLOWED - 5, 5.0), (FOLLOWED, 0.0)])
+def test_what_the_api_alone_shows_waits_for_controllers_only(age, left):
+    """Nothing has to reach a node: a pod runs, and its status has no address."""
+    small = set_of(SmallCluster(), "web", podIP="", podIPs=[])
+
+    result, evaluation = evaluated("pods.have_ip", Seen(small, ages={"web": age}))
+
+    assert (result.outcome, is_open(result)) == (Outcome.FAIL, left > 0)
+    assert evaluation.waits["n1"] == left
+
+
+def test_a_field_that_cannot_be_read_counts_at_once():
+    """It is compared with nothing that could still follow."""
+    small = SmallCluster()
+    small.api["services"][0]["spec"]["externalIPs"] = ["010.99.0.8"]
+    name = small.api["services"][0]["metadata"]["name"]
+
+    result, _ = evaluated("objects.readable_fields", Seen(small, ages={name: 1.0}))
+
+    assert (result.outcome, is_open(result)) == (Outcome.WARN, False)
 
 
 def test_a_node_that_just_started_waits():

@@ -10,6 +10,9 @@ from enum import Enum
 
 OLD = 45.0
 """Seconds without a change: kube-proxy's usual sync period of 30, and 15 for clocks that differ."""
+FOLLOWED = 25.0
+"""Seconds without a change for what controllers write: another leader takes over within 17 (a lease
+of 15, and 2 until it tries again), and then lists the objects."""
 QUIET = 30.0
 """Seconds in which no change reached kube-proxy, by the node's own clock: its sync period."""
 UP = 120.0
@@ -26,6 +29,10 @@ class Evidence(Enum):
     OBJECTS = (
         f"the API objects of the finding, with the EndpointSlices of its Services, have not "
         f"changed for {OLD:.0f} s"
+    )
+    CONTROLLED = (
+        f"the API objects of the finding, with the EndpointSlices of its Services, have not "
+        f"changed for {FOLLOWED:.0f} s, in which their controllers update the rest of the API"
     )
     SET_UP = (
         f"in the last {OLD:.0f} s, none of the finding's pods was created, restarted or deleted, "
@@ -56,7 +63,7 @@ class Evidence(Enum):
     )
 
 
-OBJECTS = (Evidence.OBJECTS,)
+API_ALONE = (Evidence.CONTROLLED,)
 """The check compares API objects with each other."""
 ON_NODE = (Evidence.SET_UP, Evidence.NODE)
 """The check compares what the node itself has with the API: devices, routes, settings."""
@@ -72,7 +79,7 @@ LEFT_OVER = (Evidence.NODE, Evidence.PERSISTENT)
 """The check is about what is left of objects that the API no longer has."""
 OF_PODS = (Evidence.OBJECTS, Evidence.PEERS)
 """The check is about the readiness of pods, which a restart of their node ends."""
-OF_DELETED = (Evidence.OBJECTS, Evidence.PERSISTENT)
+OF_DELETED = (Evidence.CONTROLLED, Evidence.PERSISTENT)
 """The check compares API objects with others, which can have been deleted a moment ago."""
 STALE_ENTRIES = (Evidence.OBJECTS, *LEFT_OVER)
 """The check is about entries that kube-proxy deletes when a Service's endpoints change."""

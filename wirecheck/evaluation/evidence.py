@@ -16,7 +16,7 @@ from wirecheck.api_index.cluster_dns import cluster_dns
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import Finding
 from wirecheck.catalogue.registry import Check
-from wirecheck.catalogue.settling import OLD, QUIET, SOON, UP, Evidence
+from wirecheck.catalogue.settling import FOLLOWED, OLD, QUIET, SOON, UP, Evidence
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.snapshot.api_objects import REPORTED
@@ -96,7 +96,7 @@ class RoundEvidence:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._ages: dict[tuple[ObjectKey, bool], Age] = {}
+        self._ages: dict[tuple[ObjectKey, bool, float], Age] = {}
         self._steady: dict[str, Age] = {}
         self.proxies: dict[str, ProxyAge | None] = {}
         """Of each node that was evaluated in this round."""
@@ -108,7 +108,9 @@ class RoundEvidence:
         is_gone_enough = Evidence.PERSISTENT in wanted
         ages = []
         if Evidence.OBJECTS in wanted:
-            ages += [self._object(key, is_gone_enough=is_gone_enough) for key in keys]
+            ages += [self._object(key, OLD, is_gone_enough=is_gone_enough) for key in keys]
+        if Evidence.CONTROLLED in wanted:
+            ages += [self._object(key, FOLLOWED, is_gone_enough=is_gone_enough) for key in keys]
         if Evidence.SET_UP in wanted:
             ages += [self._set_up(key) for key in keys]
         if Evidence.NODE in wanted:
@@ -197,19 +199,19 @@ class RoundEvidence:
             ages.append(Age(UP - visit.up, start, start))
         return _youngest(ages)
 
-    def _object(self, key: ObjectKey, *, is_gone_enough: bool) -> Age:
+    def _object(self, key: ObjectKey, old: float, *, is_gone_enough: bool) -> Age:
         """How long the object has been as it is; a Service with its EndpointSlices."""
-        age = self._age(key, whole=True)
+        age = self._age(key, old, whole=True)
         return ENOUGH if is_gone_enough and age is UNKNOWN and not self._found(key) else age
 
     def _set_up(self, key: ObjectKey) -> Age:
         """How long ago the object was set up, whatever it reports since: readiness, endpoints."""
-        return self._age(key, whole=False)
+        return self._age(key, OLD, whole=False)
 
-    def _age(self, key: ObjectKey, *, whole: bool) -> Age:
-        if (key, whole) not in self._ages:
-            self._ages[key, whole] = self._age_of_object(key, whole=whole)
-        return self._ages[key, whole]
+    def _age(self, key: ObjectKey, old: float, *, whole: bool) -> Age:
+        if (key, whole, old) not in self._ages:
+            self._ages[key, whole, old] = self._age_of_object(key, old, whole=whole)
+        return self._ages[key, whole, old]
 
     def _found(self, key: ObjectKey) -> object | None:
         kind, namespace, name = key
@@ -227,31 +229,31 @@ class RoundEvidence:
         slices = self._cluster.api.endpoint_slices
         return {(each.metadata.namespace, each.metadata.name): each for each in slices}
 
-    def _age_of_object(self, key: ObjectKey, *, whole: bool) -> Age:
+    def _age_of_object(self, key: ObjectKey, old: float, *, whole: bool) -> Age:
         found = self._found(key)
         if found is None:
             return UNKNOWN
         what = " ".join(filter(None, (key[0], "/".join(filter(None, key[1:])))))
         fields = self._cluster.changed_fields.get(key)
         if fields is not None and (whole or not fields or fields - REPORTED):
-            return Age(OLD, f"{what} changed during the round")
+            return Age(old, f"{what} changed during the round")
         parts = [found]
         if key[0] == "Service" and whole:
             parts += self._cluster.slices.get((key[1], key[2]), ())
-        return _youngest(self._since(what, part, whole=whole) for part in parts)
+        return _youngest(self._since(what, part, old, whole=whole) for part in parts)
 
-    def _since(self, what: str, found: object, *, whole: bool) -> Age:
+    def _since(self, what: str, found: object, old: float, *, whole: bool) -> Age:
         metadata: Metadata = found.metadata  # type: ignore[attr-defined]
         if metadata.deletion_timestamp:
-            return Age(OLD, f"{what} is being deleted")
+            return Age(old, f"{what} is being deleted")
         times = times_of if whole else set_up_times
         try:
             newest = datetime.fromisoformat(max(times(found, metadata))).timestamp()
         except (ValueError, OverflowError):
             return UNKNOWN
         passed = self._now - newest
-        if passed < OLD:
-            return Age(min(OLD - passed, 2 * OLD), f"{what} changed {max(passed, 0):.0f} s before")
+        if passed < old:
+            return Age(min(old - passed, 2 * old), f"{what} changed {max(passed, 0):.0f} s before")
         is_known = metadata.written and self._cluster.round.api_time
         return ENOUGH if is_known else UNKNOWN
 
