@@ -73,7 +73,7 @@ docs: $(READY)
 	@echo "$(CACHE)/site/index.html"
 
 # PROXY_MODE=iptables|nftables, VM=1 for the virtual machine node, DUAL=1 for both IP families,
-# NETWORK=flannel|flannel-host-gw|flannel-nftables|kind|kube-router.
+# NETWORK=flannel|flannel-host-gw|flannel-nftables|kind|kube-router|cilium|cilium-kube-proxy.
 cluster: $(READY)
 	$(BIN)/python -m testbed up --proxy-mode $(or $(PROXY_MODE),iptables) $(if $(VM),--vm) \
 	  $(if $(DUAL),--dual-stack) --network $(or $(NETWORK),flannel)

@@ -179,7 +179,8 @@ def _start(here: State, shape: Shape) -> Record:
     token = kubeadm.new_token()
     with step("start the control plane"):
         cluster.start_control_plane(here, layout, token, shape.proxy_mode)
-        cluster.add_kube_proxy()
+        if shape.network.kube_proxy:
+            cluster.add_kube_proxy()
         cluster.add_pod_network(layout, shape.network)
     with step("join the workers"):
         in_parallel(layout.workers, lambda node: cluster.join(layout, node, token))
@@ -208,7 +209,7 @@ def _start_nodes(here: State, layout: Layout, pod_network: PodNetwork) -> None:
         network.hand_on_pod_addresses()
     access.write_ssh_config(here, layout.nodes(vm=True))
     nodes.start_dns(here, layout)
-    settings = nodes.write_node_settings(here, layout)
+    settings = nodes.write_node_settings(here, layout, pod_network.mounts)
     archive = images_archive(here, pod_network)
     in_parallel(layout.containers, lambda node: nodes.start(here, node, settings, archive))
 

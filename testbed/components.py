@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from testbed.commands import TestbedError, run
@@ -40,6 +41,13 @@ class Component:
     package: str
     ldflags: str = "-s -w"
     cgo: bool = False
+    # Not part of the description that a key is made of: most components have no copy.
+    copies: str = field(default="", repr=False)
+    """A module, as `PATH@VERSION`, that go.mod replaces by a copy of it in the folder `src`.
+
+    The files of the folder `replaced` are put over the copy: with them a module can be built
+    although something that it requires is not served.
+    """
 
 
 COMPONENTS = (
@@ -70,7 +78,8 @@ def outdated(here: State, further: Sequence[Component] = ()) -> list[Component]:
 def component_key(component: Component) -> str:
     """What a binary depends on."""
     folder = SOURCE / "components" / component.module
-    return key_of([repr(component), _go_version(), *sorted(folder.iterdir())])
+    copied = [component.copies] if component.copies else []
+    return key_of([repr(component), _go_version(), *copied, *sorted(folder.iterdir())])
 
 
 def build(component: Component, here: State) -> Path:
@@ -117,8 +126,34 @@ def _work_folder(component: Component, here: State) -> Path:
     work.mkdir(parents=True, exist_ok=True)
     here.bin.mkdir(parents=True, exist_ok=True)
     for file in (SOURCE / "components" / component.module).iterdir():
-        shutil.copy(file, work / file.name)
+        if file.is_file():
+            shutil.copy(file, work / file.name)
+    copy_module(component, here)
     return work
+
+
+def copy_module(component: Component, here: State) -> None:
+    """Make the copy of a module that a component is built from, or find it made.
+
+    Go compares the module with the checksum database before it hands it out.
+    """
+    if not component.copies:
+        return
+    target = here.root / "build" / component.module / "src"
+    replaced = SOURCE / "components" / component.module / "replaced"
+    key = key_of([component.copies, replaced])
+    if is_fresh(target, key):
+        return
+    mark_stale(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    asked = ["go", "mod", "download", "-json", component.copies]
+    answer = json.loads(run(asked, cwd=here.root, timeout=_BUILD_LIMIT))
+    shutil.rmtree(target, ignore_errors=True)
+    # Files in Go's cache are read-only, and so would be their copies.
+    shutil.copytree(answer["Dir"], target, copy_function=shutil.copyfile)
+    run(["chmod", "-R", "u+w", str(target)])
+    shutil.copytree(replaced, target, dirs_exist_ok=True)
+    mark_fresh(target, key)
 
 
 def _go_version() -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from testbed.access import host_key
@@ -31,6 +32,14 @@ FORWARDING_V6 = (
     *("--sysctl", "net.ipv6.conf.all.forwarding=1"),
     *("--sysctl", "net.bridge.bridge-nf-call-ip6tables=1"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A file system of the kernel's that a node mounts before its pods need it."""
+
+    type: str
+    at: str
 
 
 def run(
@@ -92,13 +101,15 @@ def _remove_older_images(newest: str) -> None:
             attempt(["docker", "image", "rm", name])
 
 
-def write_node_settings(here: State, layout: Layout) -> Path:
-    """Write the files that tell every node its gateway and its DNS server."""
+def write_node_settings(here: State, layout: Layout, mounts: Iterable[Mount] = ()) -> Path:
+    """Write the files with every node's gateway, DNS server and further mounts."""
     folder = here.root / "node"
     write_atomically(folder / "gateway", f"{layout.gateway}\n")
     write_atomically(
         folder / "resolv.conf", f"search example.test\nnameserver {layout.dns}\noptions ndots:1\n"
     )
+    lines = "".join(f"{each.type} {each.at}\n" for each in mounts)
+    write_atomically(folder / "mounts", lines)
     return folder
 
 
@@ -112,6 +123,7 @@ def start(here: State, node: NodeSpec, settings: Path, further_images: Path | No
         f"{archive(here)}:/opt/wirecheck-testbed/images.tar:ro": None,
         f"{settings / 'gateway'}:/etc/wirecheck-testbed/gateway:ro": None,
         f"{settings / 'resolv.conf'}:/etc/wirecheck-testbed/resolv.conf:ro": None,
+        f"{settings / 'mounts'}:/etc/wirecheck-testbed/mounts:ro": None,
         f"{host_key(here, node.name)}:/etc/wirecheck-testbed/host_key:ro": None,
     }
     if further_images:

@@ -76,16 +76,22 @@ def nodes_not_ready(names: Iterable[str]) -> list[str]:
 
 
 def unprogrammed(names: Sequence[str]) -> list[str]:
-    """What nodes lack to forward Services: a healthy kube-proxy, answers of the cluster DNS."""
+    """What nodes lack to forward Services: a healthy kube-proxy, answers of the cluster DNS.
+
+    Where the pod network forwards Services by itself there is no kube-proxy.
+    """
+    daemon = ["-n", "kube-system", "get", "daemonset", "kube-proxy", "--ignore-not-found"]
+    proxied = bool(kubectl(*daemon, "-o", "name").strip())
     with ThreadPoolExecutor(len(names)) as pool:
-        return [line for lines in pool.map(_unprogrammed, names) for line in lines]
+        every = pool.map(lambda name: _unprogrammed(name, proxied=proxied), names)
+        return [line for lines in every for line in lines]
 
 
-def _unprogrammed(name: str) -> list[str]:
+def _unprogrammed(name: str, *, proxied: bool) -> list[str]:
     said = nodes.run(name, ["sh", "-c", _PROBE], timeout=40).stdout.splitlines()
     health, udp, tcp = (*said, "", "", "")[:3]
     lacking = []
-    if health != "200":
+    if proxied and health != "200":
         lacking.append(f"kube-proxy healthy on {name} (its /healthz gave {health or 'nothing'})")
     for protocol, answer in (("UDP", udp), ("TCP", tcp)):
         if answer != API_SERVICE:

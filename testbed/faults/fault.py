@@ -42,6 +42,8 @@ class Target(Struct, frozen=True, forbid_unknown_fields=True):
     node: str
     namespace: str = ""
     app: str = ""
+    service: str = ""
+    """A Service of the namespace, whose cluster IP is `{service}`."""
 
 
 class Fault(Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,9 +73,10 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True):
     """Another inventory than the usual one, by its name in the cluster's folder."""
     networks: tuple[str, ...] = ("flannel",)
     """The pod networks where it can happen and gives this set."""
-    needs: Literal["", "policy"] = ""
-    """What wirecheck does not evaluate yet: whether nodes enforce NetworkPolicies as written. The
-    fault is injected all the same, and what the run shows is printed as not yet named."""
+    needs: Literal["", "policy", "ebpf"] = ""
+    """What wirecheck does not evaluate yet: whether nodes enforce NetworkPolicies as written, or
+    whether the contents of eBPF maps are the API's. The fault is injected all the same, and what
+    the run shows is printed as not yet named."""
 
     def reds(self) -> frozenset[Red]:
         """The expected set of (check, node, outcome)."""
@@ -119,6 +122,7 @@ FILES = (
     "ports_and_devices.yaml",
     "virtual_machine.yaml",
     "networks.yaml",
+    "cilium.yaml",
 )
 
 

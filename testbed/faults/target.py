@@ -35,10 +35,13 @@ def words(target: Target) -> dict[str, str]:
     """`{node}`, and for a pod `{pod}`, `{namespace}`, `{uid}`, `{address}`, `{pid}`, `{veth}`.
 
     Beside a node with DNS also one without, `{peer}`, with the way to it: `{peer_range}` …, and
-    the third one, `{other}`, with its `{other_address}`.
+    the third one, `{other}`, with its `{other_address}`; and where a Service is given its
+    `{service}`.
     """
     node = _node_by_dns(target.node)
     peer = {**_peer(), **_other(node)} if target.node == "with dns" else {}
+    if target.service:
+        peer["service"] = _cluster_ip(target)
     if not target.app:
         return {"node": node, **peer}
     pod = _pod(target, node)
@@ -58,6 +61,11 @@ def words(target: Target) -> dict[str, str]:
         **peer,
     }
     return found if pod["spec"].get("hostNetwork") else {**found, "veth": _veth(node, pid)}
+
+
+def _cluster_ip(target: Target) -> str:
+    named = ["-n", target.namespace, "get", "service", target.service]
+    return kubectl(*named, "-o", "jsonpath={.spec.clusterIP}").strip()
 
 
 def _pod(target: Target, node: str) -> dict[str, Any]:

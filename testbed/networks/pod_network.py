@@ -10,9 +10,11 @@ import yaml
 from msgspec import Struct
 
 from testbed.commands import TestbedError
-from testbed.components import Component
+from testbed.components import Component, copy_module
+from testbed.debian_archive import unpack
 from testbed.faults.fault import Outcome, Red, flat
 from testbed.images import Image, build_further_images, image
+from testbed.nodes import Mount
 from testbed.state import SOURCE, State
 
 DEFAULT = "flannel"
@@ -48,6 +50,18 @@ class PodNetwork(Struct, frozen=True, forbid_unknown_fields=True):
     components: list[Component] = []
     """What is built beside the components of every cluster."""
     images: list[ProgramImage] = []
+    packages: list[str] = []
+    """Packages of the nodes' file system that its images have beside the usual net tools."""
+    unpacked: list[str] = []
+    """Debian packages that are unpacked into the cache, and installed nowhere."""
+    beside: dict[str, str] = {}
+    """Further files and folders in its images, and where each is in the state folder."""
+    definitions: list[str] = []
+    """Folders in the state folder whose CustomResourceDefinitions are applied first."""
+    mounts: list[Mount] = []
+    """What process 1 of a node mounts before containerd starts."""
+    kube_proxy: bool = True
+    """Whether kube-proxy runs: a network can forward Services by itself."""
     encapsulates: bool = True
     """Whether packets between nodes have the nodes' addresses outside, and not the pods'."""
     dual_stack: bool = False
@@ -75,9 +89,14 @@ def network_named(name: str) -> PodNetwork:
             f"there is no pod network {name!r}: choose one of {', '.join(names())}, or take the "
             "cluster down with the version of the test bed that started it"
         )
-    return msgspec.convert(
-        {"name": name, **yaml.safe_load((_FOLDER / f"{name}.yaml").read_text())}, PodNetwork
-    )
+    return msgspec.convert({"name": name, **_fields(name)}, PodNetwork)
+
+
+def _fields(name: str) -> dict[str, object]:
+    """What a network's file has, on top of what the network has that it is based on."""
+    own = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text())
+    basis = own.pop("based_on", "")
+    return {**_fields(basis), **own} if basis else own
 
 
 def manifest_paths(files: Iterable[str]) -> list[Path]:
@@ -87,13 +106,18 @@ def manifest_paths(files: Iterable[str]) -> list[Path]:
 
 def build_images(here: State, network: PodNetwork) -> None:
     """Make the archive of the network's own images, or find it made."""
+    for component in network.components:
+        copy_module(component, here)
+    unpack(here, network.unpacked)
     if archive := images_archive(here, network):
-        build_further_images(here, _programs(here, network), archive)
+        beside = {path: here.root / place for path, place in network.beside.items()}
+        programs = _programs(here, network)
+        build_further_images(here, programs, archive, network.packages, beside)
 
 
 def images_archive(here: State, network: PodNetwork) -> Path | None:
     """Where the network's own images are; None if it needs only the usual ones."""
-    return here.images / f"network-{network.name}.tar" if network.images else None
+    return here.images / f"network-{network.images[0].name}.tar" if network.images else None
 
 
 def _programs(here: State, network: PodNetwork) -> Mapping[Image, Path]:

@@ -4,7 +4,9 @@ import pytest
 
 from testbed import nodes
 from testbed.commands import Ended, TestbedError
-from testbed.state import State
+from testbed.layout import SUBNETS, Layout
+from testbed.nodes import Mount
+from testbed.state import SOURCE, State
 
 
 @pytest.fixture
@@ -55,3 +57,19 @@ def test_a_failing_command_names_the_node(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(nodes, "attempt", lambda *_, **__: Ended(3, "", "no such thing"))
     with pytest.raises(TestbedError, match=r"on wc-w1 `false` ended with 3: no such thing"):
         nodes.output("wc-w1", ["false"])
+
+
+def test_a_node_is_given_the_mounts_of_its_network(tmp_path: Path) -> None:
+    mounts = [Mount("bpf", "/sys/fs/bpf"), Mount("cgroup2", "/run/cilium/cgroupv2")]
+    folder = nodes.write_node_settings(State(tmp_path), Layout(SUBNETS[0]), mounts)
+
+    assert (folder / "mounts").read_text() == "bpf /sys/fs/bpf\ncgroup2 /run/cilium/cgroupv2\n"
+    nodes.write_node_settings(State(tmp_path), Layout(SUBNETS[0]))
+    assert (folder / "mounts").read_text() == ""
+
+
+def test_process_1_mounts_them_before_containerd_starts() -> None:
+    script = (SOURCE / "node" / "init").read_text()
+    calls = script.partition("\nmount --make-rshared /\n")[2].split("\n")
+
+    assert calls.index("further_mounts") < calls.index("containerd_forever &")

@@ -15,7 +15,18 @@ def on_nodes(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         return Ended(0, said[node], "")
 
     monkeypatch.setattr(nodes, "run", run)
+    monkeypatch.setattr(readiness, "kubectl", lambda *_: "daemonset.apps/kube-proxy\n")
     return said
+
+
+def test_kube_proxys_health_is_asked_for_only_where_there_is_a_kube_proxy(
+    on_nodes: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "kubectl", lambda *_: "")
+    on_nodes.update({"wc-w1": "000\n10.96.0.1\n10.96.0.1\n", "wc-w2": "000\n\n10.96.0.1\n"})
+
+    (found,) = readiness.unprogrammed(["wc-w1", "wc-w2"])
+    assert "over UDP at 10.96.0.10 on wc-w2" in found
 
 
 def test_a_node_that_answers_through_the_service_address_is_programmed(

@@ -50,11 +50,15 @@ class TestEveryNetwork:
 
     def test_its_pods_run_images_that_are_made_and_pull_nothing(self, network: PodNetwork):
         made = {image.name for image in IMAGES} | {each.image().name for each in network.images}
-        containers = [
-            container
+        pods = [
+            document["spec"]["template"]["spec"]
             for document in documents(network, LAYOUTS[0])
             if document["kind"] == "DaemonSet"
-            for container in document["spec"]["template"]["spec"]["containers"]
+        ]
+        containers = [
+            container
+            for pod in pods
+            for container in [*pod["containers"], *pod.get("initContainers", [])]
         ]
 
         assert {container["image"] for container in containers} <= made
@@ -105,8 +109,69 @@ def test_only_a_network_with_images_of_its_own_has_an_archive(tmp_path: Path):
     here = State(tmp_path)
     archives = {network.name: images_archive(here, network) for network in NETWORKS}
 
-    assert archives["kube-router"] == tmp_path / "images" / "network-kube-router.tar"
-    assert {name for name, archive in archives.items() if archive} == {"kube-router"}
+    assert {name: archive for name, archive in archives.items() if archive} == {
+        "cilium": tmp_path / "images" / "network-cilium.tar",
+        # The same image, with other settings.
+        "cilium-kube-proxy": tmp_path / "images" / "network-cilium.tar",
+        "kube-router": tmp_path / "images" / "network-kube-router.tar",
+    }
+
+
+def test_a_network_has_what_it_is_based_on_but_for_what_its_own_file_says():
+    alone, beside = network_named("cilium"), network_named("cilium-kube-proxy")
+
+    assert (alone.kube_proxy, beside.kube_proxy) == (False, True)
+    assert (beside.components, beside.beside) == (alone.components, alone.beside)
+    assert (beside.mounts, beside.manifests) == (alone.mounts, alone.manifests)
+    assert beside.what != alone.what
+
+
+def test_what_is_put_into_images_comes_from_what_is_built_or_unpacked():
+    network = network_named("cilium")
+    built = {f"bin/{component.name}" for component in network.components}
+    programs = {path for path in network.beside.values() if path.startswith("bin/")}
+
+    assert programs < built
+    others = {path.split("/")[0] for path in network.beside.values()} - {"bin"}
+    assert others == {"build", "debian"}
+    assert {folder.split("/")[0] for folder in network.definitions} == {"build"}
+
+
+def test_cilium_is_told_whether_it_takes_the_place_of_kube_proxy():
+    settings = {}
+    for name in ("cilium", "cilium-kube-proxy"):
+        (found,) = [
+            document["data"]
+            for document in documents(network_named(name), LAYOUTS[0])
+            if document["kind"] == "ConfigMap"
+        ]
+        settings[name] = (found["kube-proxy-replacement"], found["cni-chaining-mode"])
+
+    assert settings == {"cilium": ("true", "none"), "cilium-kube-proxy": ("false", "portmap")}
+
+
+def test_cilium_is_given_what_process_1_of_a_node_has_mounted():
+    """Each mount of bpf is an instance of its own, which the agent must share with the node."""
+    network = network_named("cilium")
+    (daemons,) = [d for d in documents(network, LAYOUTS[0]) if d["kind"] == "DaemonSet"]
+    pod = daemons["spec"]["template"]["spec"]
+    paths = {volume["hostPath"]["path"] for volume in pod["volumes"] if "hostPath" in volume}
+
+    assert {mount.at for mount in network.mounts} <= paths
+
+
+def test_cilium_writes_no_setting_of_the_whole_machine():
+    (daemons,) = [
+        document
+        for document in documents(network_named("cilium"), LAYOUTS[0])
+        if document["kind"] == "DaemonSet"
+    ]
+    (container,) = daemons["spec"]["template"]["spec"]["containers"]
+    mounts = {each["mountPath"]: each for each in container["volumeMounts"]}
+
+    assert mounts["/host/proc/sys/kernel"]["readOnly"]
+    assert "privileged" not in container["securityContext"]
+    assert "SYS_RESOURCE" not in container["securityContext"]["capabilities"]["add"]
 
 
 def test_both_families_reach_the_manifests():
