@@ -48,6 +48,7 @@ class ServedCluster:
     plans: dict[str, Plan] = field(default_factory=dict)
     """The last one of each node."""
     before_visit: Callable[[str], None] = lambda _: None
+    after_plan: Callable[[Plan], None] = lambda _: None
 
     def serve(self, small: SmallCluster) -> None:
         """Let the API show this cluster from now on."""
@@ -73,6 +74,7 @@ class ServedCluster:
             plan = plans(name)
             assert plan.program
             self.plans[name] = plan
+            self.after_plan(plan)
             self.visited[-1].append(name)
             record, document = self.visit(name)
             progress(name, record)

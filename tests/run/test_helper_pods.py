@@ -18,11 +18,15 @@ from tests.checks.helped_cluster import LARGE
 from tests.checks.small_cluster import HOST, WEB, WEB_NETNS, SmallCluster, pod_netns
 from tests.collect.conftest import ApiServer
 from tests.collect.pods.test_agent_pods import Namespace, waiting
+from tests.run.test_session import long_ago
 from tests.served_cluster import Listener, ServedCluster
-from tests.snapshots import healthy
+from tests.snapshots import healthy, unreachable
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.cli.main import main
+from wirecheck.collect.plan.visit_plan import Plan
+from wirecheck.inspect.snapshot_summary import summary
 from wirecheck.inventory.file import InventoryError
+from wirecheck.network.registry import PLUGIN_NAMES
 from wirecheck.report.sentences import coverage_sentence
 from wirecheck.results.jsonl import read_results
 from wirecheck.results.records import Results
@@ -32,6 +36,7 @@ from wirecheck.run.shard import Shard
 from wirecheck.snapshot.attempts import Contact
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.node_document import PodProcesses
+from wirecheck.snapshot.redact import redact
 
 SECONDS = 60.0
 NAMESPACE = "wirecheck-helpers"
@@ -234,13 +239,112 @@ def test_where_they_cannot_be_made_it_is_said_and_nothing_is_looked_at(
     assert {each.method for each in server.requests} == {"GET"}
 
 
+# A new pod makes agents of the network repair the node.
+
+
+def without_address() -> SmallCluster:
+    """The web pod has lost its address."""
+    small = helped()
+    small.change_netns(WEB_NETNS, addresses=[])
+    return small
+
+
+@pytest.mark.usefixtures("namespace")
+def test_the_nodes_are_read_before_and_nothing_is_sent(run: Run, served: ServedCluster) -> None:
+    plans: list[Plan] = []
+    served.after_plan = plans.append
+    results, folder = run()
+
+    before, first = plans
+    assert before.contacts is None
+    assert not any((before.dns.pods, before.dns.node, before.dns.pairs, before.dns.own_servers))
+    assert before.dns.pod_samples is None
+    assert before.dns.addresses == first.dns.addresses
+    assert first.dns.pods
+    assert first.contacts
+    snapshot = Snapshot.open(folder / "snapshot")
+    assert snapshot.numbers == [0, 1]
+    assert "uid-n1" not in [each.metadata.uid for each in snapshot.api(0).pods]
+    assert results.ended.looks == 1
+
+
+@pytest.mark.usefixtures("namespace")
+def test_what_they_repaired_fails_as_without_them(
+    run: Run, served: ServedCluster, tmp_path: Path
+) -> None:
+    served.serve(long_ago(healthy()))
+    served.looks = [long_ago(without_address()), helped()]
+
+    results, folder = run()
+
+    assert results.ended.status == 1
+    (item,) = [each for each in results.items if each.check == "pods.ip_on_interface"]
+    (found,) = item.findings
+    assert (item.outcome, item.node) == (Outcome.FAIL, "n1")
+    assert found.found.endswith("before helper pods were created, and no longer afterwards")
+    assert found.proven
+    assert "--helper-pods" in found.evidence[-1]
+
+    replay = Request(snapshot=folder / "snapshot", report_dir=tmp_path / "replays")
+    assert perform(replay, ("pods", ACROSS, WITHIN), Listener())[0].items == results.items
+    redacted = tmp_path / "redacted"
+    redact(Snapshot.open(folder / "snapshot"), redacted, PLUGIN_NAMES)
+    replay = Request(snapshot=redacted, report_dir=tmp_path / "redacted-replays")
+    again = perform(replay, ("pods", ACROSS, WITHIN), Listener())[0]
+    assert [each.outcome for each in again.items] == [each.outcome for each in results.items]
+    (line,) = [each for each in summary(Snapshot.open(redacted)) if each.startswith("round 0")]
+    assert line.endswith("before helper pods were created")
+
+
+@pytest.mark.usefixtures("namespace")
+def test_what_nothing_proves_to_be_old_is_flaky(run: Run, served: ServedCluster) -> None:
+    served.looks = [without_address(), helped()]
+
+    results, _ = run()
+
+    assert outcome(results, "pods.ip_on_interface") is Outcome.FLAKY
+    assert (results.ended.status, results.ended.looks) == (0, 1)
+    assert results.ended.verdict.startswith("Flaky")
+
+
+@pytest.mark.usefixtures("namespace")
+def test_what_is_still_there_is_found_once(run: Run, served: ServedCluster) -> None:
+    served.looks = [without_address()]
+
+    (item,) = [each for each in run()[0].items if each.check == "pods.ip_on_interface"]
+
+    assert len(item.findings) == 1
+    assert "before" not in item.findings[0].found
+
+
+@pytest.mark.usefixtures("served", "namespace")
+def test_without_helper_pods_the_nodes_are_read_once(run: Run) -> None:
+    _, folder = run(helper_pods=False)
+
+    assert Snapshot.open(folder / "snapshot").numbers == [1]
+
+
+@pytest.mark.usefixtures("namespace")
+def test_a_node_that_only_answers_afterwards_is_a_note(run: Run, served: ServedCluster) -> None:
+    away = helped()
+    away.visit, away.document = unreachable().visit, None
+    served.looks = [away, helped()]
+
+    results, _ = run()
+
+    (note,) = [each for each in results.started.notes if "before helper pods" in each]
+    assert note.startswith("n1 could not be read")
+    assert results.ended.status == 0
+
+
 @pytest.mark.usefixtures("served")
 def test_an_error_in_the_middle_leaves_none(
     run: Run, served: ServedCluster, namespace: Helpers
 ) -> None:
     def fail(_: str) -> None:
-        assert len(namespace.pods) == 1
-        raise RuntimeError("broken")
+        if len(served.visited) == 2:
+            assert len(namespace.pods) == 1
+            raise RuntimeError("broken")
 
     served.before_visit = fail
     with pytest.raises(RuntimeError):
@@ -267,9 +371,11 @@ def test_clean_removes_what_a_killed_run_left(
 # Interrupts, in a process of their own.
 
 HANGING_SSH = """#!/bin/sh
+[ -e "$REACHED-before" ] || { touch "$REACHED-before"; exit 1; }
 touch "$REACHED"
 exec sleep 1000
 """
+"""Answers nothing at once before the helper pods are made, and then hangs."""
 
 
 @pytest.fixture
@@ -367,4 +473,5 @@ def test_the_program_can_be_read_in_the_pod(run: Run, served: Any, namespace: He
 
     run()
 
-    assert "echoes what it receives" in seen[0]
+    assert seen[0] == "[]"
+    assert "echoes what it receives" in seen[1]

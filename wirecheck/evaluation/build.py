@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from wirecheck import __version__
 from wirecheck.catalogue.registry import UNREACHABLE, Check, load
 from wirecheck.catalogue.remedies import general
+from wirecheck.evaluation.before_helper_pods import unread_before
 from wirecheck.evaluation.selection import EVERYTHING, Selection
 from wirecheck.evaluation.slow_commands import slow_commands
 from wirecheck.evaluation.verdict import (
@@ -151,6 +152,7 @@ def _notes(snapshot: Snapshot) -> list[str]:
     """The notes of the rounds, and once each, what could not be read from the API."""
     index = snapshot.index
     notes = [*index.notes, *(problem for look in index.looks for problem in look.problems)]
+    notes += [*(index.before.problems if index.before else ()), *unread_before(index)]
     notes += slow_commands(index)
     if index.wirecheck != __version__:
         notes.append(f"The snapshot was taken by wirecheck {index.wirecheck}.")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from wirecheck.catalogue.registry import Check
 from wirecheck.dataplane.cache import ReaderCache
+from wirecheck.evaluation.before_helper_pods import healed, is_read_before, unknown_before
 from wirecheck.evaluation.evidence import RoundEvidence, proxy_age
 from wirecheck.evaluation.items import item_of
 from wirecheck.evaluation.round_result import RoundResult, round_result
@@ -25,6 +27,15 @@ from wirecheck.snapshot.folder import Snapshot, SnapshotError
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
 from wirecheck.snapshot.node_document import NodeDocument
 from wirecheck.snapshot.objects.node import NodeObject
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """The round before helper pods were created."""
+
+    cluster: Cluster
+    evidence: RoundEvidence
+    fingerprints: dict[str, Fingerprint]
 
 
 class Evaluation:
@@ -54,6 +65,7 @@ class Evaluation:
             for number, record in enumerate(snapshot.index.looks, start=1)
         ]
         self._evidence = [RoundEvidence(cluster) for cluster in self._clusters]
+        self._before = _before_helper_pods(snapshot, self._clusters, readers)
         selected = Selected(selection, self._clusters[0] if self._clusters else None)
         self._checks = tuple(map(selected.applied, checks))
         self.left_out = selected.left_out
@@ -89,14 +101,16 @@ class Evaluation:
                 nodes = [_unusable(node, error) for node in nodes]
         shared: set[str] = set()
         self._forget(name)
+        before = self._node_before(name)
         items = [
-            self._result(check, name, nodes, shared)
+            self._result(check, name, nodes, shared, before)
             for check in self._checks
             if check.scope == "node"
         ]
         yield from reported_once(items, shared)
         if self._compares_nodes:
             self._remember(name, nodes)
+            self._remember_before(name, before)
 
     def cluster(self, names: Iterable[str] | None = None) -> Iterator[ItemResult]:
         """Yield one result for each check about the cluster. Nodes are compared among `names`."""
@@ -104,10 +118,12 @@ class Evaluation:
             for name in self.node_names if names is None else names:
                 if name not in self._fingerprints[0]:
                     self._remember(name, self._nodes(name))
+                    self._remember_before(name, self._node_before(name))
         self._forget("")
+        before = self._before.cluster if self._before else None
         for check in self._checks:
             if check.scope == "cluster":
-                yield self._result(check, "", self._clusters, set())
+                yield self._result(check, "", self._clusters, set(), before)
 
     def _remember(self, name: str, nodes: Iterable[Node]) -> None:
         """Keep the fingerprints of one node, for each round in which it was visited."""
@@ -117,6 +133,24 @@ class Evaluation:
                 fingerprints[name] = fingerprint_of(node)
             except Exception as error:
                 fingerprints[name] = fingerprint_of(_unusable(node, error))
+
+    def _remember_before(self, name: str, node: Node | None) -> None:
+        if self._before and node:
+            try:
+                self._before.fingerprints[name] = fingerprint_of(node)
+            except Exception as error:
+                self._before.fingerprints[name] = fingerprint_of(_unusable(node, error))
+
+    def _node_before(self, name: str) -> Node | None:
+        """The node as it was before helper pods were created, if it was read then."""
+        before = self._before
+        visit = before.cluster.visit_to(name) if before else None
+        if before is None or visit is None or not visit.status.reached:
+            return None
+        visit, document = visited(self._snapshot, name, 0, visit)
+        node = Node(before.cluster, before.cluster.nodes[name], visit, document)
+        before.evidence.proxies[name] = proxy_age(node)
+        return node
 
     def _round_of(self, subject: Node | Cluster) -> int:
         """The index of the subject's round."""
@@ -150,15 +184,27 @@ class Evaluation:
         return replace(node, metadata=metadata)
 
     def _result(
-        self, check: Check, name: str, subjects: Sequence[Node | Cluster], shared: set[str]
+        self,
+        check: Check,
+        name: str,
+        subjects: Sequence[Node | Cluster],
+        shared: set[str],
+        before: Node | Cluster | None,
     ) -> ItemResult:
-        """Evaluate one check. `shared` collects errors that other checks of the node also have."""
+        """Evaluate one check. `shared` collects errors that other checks of the node also have.
+
+        `before` is the subject as it was before helper pods were created.
+        """
         first = self._one_round(check, subjects[0])
         results = [first]
         if check.settles and not first.skip:
             results += [self._one_round(check, subject) for subject in subjects[1:]]
         shared.update(each.error for each in results if each.is_shared)
         found = settled(check, results)
+        if self._before and before and is_read_before(check):
+            earlier = round_result(check, before, 0, self._before.evidence)
+            found.healed = healed(check, earlier, results)
+            found.unknown_before = unknown_before(earlier, results)
         self.waits[name] = max(self.waits[name], found.left)
         self.revisited[name] |= found.revisited
         reason = subjects[0].visit.reason if isinstance(subjects[0], Node) else ""
@@ -171,6 +217,24 @@ class Evaluation:
 
     def _forget(self, name: str) -> None:
         self.waits[name], self.revisited[name] = 0.0, frozenset()
+
+
+def _before_helper_pods(
+    snapshot: Snapshot, later: Sequence[Cluster], readers: ReaderCache
+) -> _Before | None:
+    record = snapshot.index.before
+    if record is None or not later:
+        return None
+    fingerprints: dict[str, Fingerprint] = {}
+    cluster = Cluster(
+        snapshot.api(0),
+        snapshot.index,
+        record,
+        fingerprints=fingerprints,
+        dns_seen=later[0].dns_seen,
+        readers=readers,
+    )
+    return _Before(cluster, RoundEvidence(cluster), fingerprints)
 
 
 def _unusable(node: Node, error: Exception) -> Node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
@@ -12,7 +13,7 @@ from wirecheck.catalogue.former_ids import former_key
 from wirecheck.catalogue.registry import Check
 from wirecheck.catalogue.remedies import filled, placeholders
 from wirecheck.evaluation.round_result import RoundResult
-from wirecheck.evaluation.settling import Settled
+from wirecheck.evaluation.settling import Healed, Settled
 from wirecheck.evaluation.waivers import terms, waiver_for
 from wirecheck.model.inspect_arguments import inspect_arguments
 from wirecheck.results.ordering import REACHABLE
@@ -23,6 +24,13 @@ from wirecheck.text import rfc3339
 
 MOST_FINDINGS = 100
 """Of one check on one node: if each of 1,000 nodes lacks all others, there are a million pairs."""
+
+GONE = "before helper pods were created, and no longer afterwards"
+UNKNOWN_LATER = "before helper pods were created; whether it still is could not be checked"
+HEALING = (
+    "A new pod makes the network's agents write rules, routes and devices again. That can repair a "
+    "fault and leave its cause: run again without --helper-pods to see whether it comes back."
+)
 
 
 def item_of(
@@ -59,7 +67,7 @@ def item_of(
         and check.id != REACHABLE,
         findings=_listed(check, name, records),
         undecided=sorted({str(each.subject) for each in found.undecided.values()}),
-        unjudged=dict(first.unjudged),
+        unjudged=dict(first.unjudged + Counter(filter(None, [found.unknown_before]))),
         conclusive=first.conclusive + len(records) if check.counts else None,
     )
 
@@ -94,6 +102,21 @@ def _counted(
         yield finding, replace(record, level=level, found=said)
     for finding, flaky in found.flaky.values():
         yield finding, replace(_record(check, finding, len(flaky.rounds)), flaky=flaky)
+    for each in found.healed.values():
+        yield each.finding, _healed(check, each)
+
+
+def _healed(check: Check, healed: Healed) -> FindingRecord:
+    """A finding that was gone when helper pods had been created."""
+    record = _record(check, healed.finding, 1)
+    later = GONE if healed.is_gone else UNKNOWN_LATER
+    return replace(
+        record,
+        found=f"{record.found}, {later}",
+        evidence=[*record.evidence, HEALING],
+        proven=healed.is_proven,
+        flaky=healed.flaky,
+    )
 
 
 def _listed(check: Check, name: str, records: list[FindingRecord]) -> list[FindingRecord]:

@@ -21,6 +21,19 @@ from wirecheck.text import rfc3339
 FAILURES = frozenset({Level.FAIL, Level.ERROR})
 
 
+@dataclass(frozen=True, slots=True)
+class Healed:
+    """A finding that was there before helper pods were created, and not afterwards."""
+
+    finding: Finding
+    flaky: FlakyRounds | None
+    """None if it counts as one round's finding does without helper pods."""
+    is_proven: bool
+    """Whether the snapshot proved at that time that it was old."""
+    is_gone: bool
+    """Whether later rounds could show that it is gone."""
+
+
 @dataclass
 class Settled:
     """The findings of one check in all rounds."""
@@ -34,6 +47,10 @@ class Settled:
     undecided: dict[Identity, Finding] = field(default_factory=dict)
     """Those about objects that changed during the only round."""
     flaky: dict[Identity, tuple[Finding, FlakyRounds]] = field(default_factory=dict)
+    healed: dict[Identity, Healed] = field(default_factory=dict)
+    """Those that only the round before helper pods were created has."""
+    unknown_before: str = ""
+    """Why that round could not show what the later ones show; empty if it could."""
     has_any: bool = False
     """Whether any round has a finding, transient ones included."""
     left: float = 0.0
@@ -47,7 +64,7 @@ def settled(check: Check, rounds: Sequence[RoundResult]) -> Settled:
     result = Settled()
     for identity, finding in _all(rounds):
         result.has_any = True
-        if check.settles and any(_is_proven(check, rounds[: n + 1], identity) for n in _of(rounds)):
+        if check.settles and any(is_proven(check, rounds[: n + 1], identity) for n in _of(rounds)):
             result.proven.add(identity)
             result.lasting[identity] = finding
         else:
@@ -63,10 +80,10 @@ def _sort(
 ) -> None:
     having = [each for each in rounds if each.has(identity)]
     if len(having) < len(rounds):
-        is_transient = len(having) == 1 and _is_in_flight(having[0], identity)
+        is_transient = len(having) == 1 and is_in_flight(having[0], identity)
         is_gone = any(each.skip for each in rounds)
         if finding.level in FAILURES and not (is_transient or is_gone):
-            result.flaky[identity] = (finding, _flaky(rounds, identity))
+            result.flaky[identity] = (finding, flaky_rounds(rounds, identity))
     elif len(rounds) > 1 and (start := rounds[-1].age(identity).start):
         # Pods and rules come back for minutes, and the next run can tell.
         result.moving[identity] = (finding, start)
@@ -92,7 +109,7 @@ def _of(rounds: Sequence[RoundResult]) -> range:
     return range(len(rounds))
 
 
-def _is_proven(check: Check, rounds: Sequence[RoundResult], identity: Identity) -> bool:
+def is_proven(check: Check, rounds: Sequence[RoundResult], identity: Identity) -> bool:
     """Whether the last of the rounds, with those before it, proves that the finding is old."""
     *before, last = rounds
     if not check.evidence or identity not in last.findings or last.age(identity).left > 0:
@@ -121,12 +138,13 @@ def _until_repeated(check: Check, earlier: Sequence[RoundRecord], now: float) ->
     return left
 
 
-def _is_in_flight(result: RoundResult, identity: Identity) -> bool:
+def is_in_flight(result: RoundResult, identity: Identity) -> bool:
     """Whether the round shows a recent change that explains the finding."""
     return identity in result.undecided or bool(result.age(identity).change)
 
 
-def _flaky(rounds: Sequence[RoundResult], identity: Identity) -> FlakyRounds:
+def flaky_rounds(rounds: Sequence[RoundResult], identity: Identity) -> FlakyRounds:
+    """Which of the rounds have the finding."""
     having = [each for each in rounds if each.has(identity)]
     return FlakyRounds(
         rounds=[each.number for each in having],

@@ -20,11 +20,13 @@ def summary(snapshot: Snapshot) -> Iterator[str]:
     yield f"snapshot    {snapshot.path}, format {index.format}, by wirecheck {index.wirecheck}"
     yield f"cluster     {index.cluster.title or '-'}, Kubernetes {index.cluster.version or '-'}"
     yield f"taken       {_moment(index.time)}"
-    for number, each in enumerate(index.looks, start=1):
+    for number in snapshot.numbers:
+        each = snapshot.record(number)
         seconds = each.finished - each.started
         counted = objects_counted(snapshot.api(number), index.helper_pods)
         changes = plural(len(each.changes), "change")
-        yield f"round {number}     {seconds:.1f} s, {counted}, {changes}"
+        when = "" if number else ", before helper pods were created"
+        yield f"round {number}     {seconds:.1f} s, {counted}, {changes}{when}"
         yield from _visits(each)
     for waiver in index.waivers:
         yield (

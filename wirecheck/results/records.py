@@ -46,7 +46,8 @@ class FlakyRounds(ResultPart, frozen=True):
     """In which rounds a finding was there, if others of the same run lack it."""
 
     rounds: list[int]
-    """The numbers of the rounds that have it, from 1."""
+    """The numbers of the rounds that have it, from 1; 0 is the one before helper pods were created,
+    and then the only one."""
     of: list[int]
     """The numbers of all rounds in which it was looked for."""
     first: str
@@ -55,7 +56,12 @@ class FlakyRounds(ResultPart, frozen=True):
     """When the last round that has it ended."""
 
     def __str__(self) -> str:
-        """`in rounds 1 and 2 of 3, from 2026-11-29T10:00:00Z to 2026-11-29T10:00:20Z`."""
+        """`in rounds 1 and 2 of 3, from 2026-11-29T10:00:00Z to 2026-11-29T10:00:20Z`.
+
+        Or `only before helper pods were created, from …`.
+        """
+        if self.rounds == [0]:
+            return f"only before helper pods were created, from {self.first} to {self.last}"
         *others, last = map(str, self.rounds)
         numbers = f"rounds {', '.join(others)} and {last}" if others else f"round {last}"
         return f"in {numbers} of {len(self.of)}, from {self.first} to {self.last}"

@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -23,7 +23,7 @@ from wirecheck.collect.pods.agent_pods import AgentPods
 from wirecheck.collect.pods.helper_pods import HelpersOfRun, without_helper
 from wirecheck.collect.pods.run_pods import removed_at_last
 from wirecheck.collect.transport.ansible import hosts_of, unmapped
-from wirecheck.inventory.file import HelperPods, Inventory, missing_lines
+from wirecheck.inventory.file import Inventory, missing_lines
 from wirecheck.results.records import Override
 from wirecheck.run.access import NodeAccess, access_to
 from wirecheck.run.helpers_wanted import helpers_wanted
@@ -33,24 +33,19 @@ from wirecheck.run.round import Listing, LiveRounds
 from wirecheck.run.selected_objects import refuse_unmatched, refuse_unmatched_nodes
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.folder import SnapshotWriter
-from wirecheck.snapshot.index import FORMAT, ClusterIdentity, HelperPodsRecord, SnapshotIndex
+from wirecheck.snapshot.index import FORMAT, ClusterIdentity, SnapshotIndex
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.text import plural
 
 PODS_OUTLIVE = 600.0
 """Seconds after which pods for the run exit by themselves, longer than any rounds can take."""
 
+BEFORE = (
+    "Reading the nodes before helper pods are created, because a new pod can make the network's "
+    "agents repair what is wrong."
+)
 NO_ACCESS = "No access to "
 """Begins the note about nodes that cannot be visited."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """The input of the rounds, once the helper pods of the run exist."""
-
-    listing: Listing
-    options: RoundOptions
-    helper_pods: HelperPodsRecord | None = None
 
 
 class LiveCluster:
@@ -162,37 +157,42 @@ class LiveCluster:
         helpers = HelpersOfRun(self._api, wanted, self._pods_last)
         warn = warner(progress)
         agents = AgentPods(self._api, self._inventory.agent, self._pods_last)
-        with removed_at_last(helpers, warn, self._api.clean):
-            prepared = self._prepared(helpers, wanted, options, progress)
-            self._listing = prepared.listing
-            with removed_at_last(agents, warn, self._api.clean):
-                yield LiveRounds(
-                    api=self._api,
-                    inventory=self._inventory,
-                    options=prepared.options,
-                    writer=SnapshotWriter(folder, self._index(prepared)),
-                    progress=progress,
-                    agents=agents,
-                    listing=prepared.listing,
-                    shard=self._shard,
-                    selection=self.selection,
-                )
+        with (
+            removed_at_last(helpers, warn, self._api.clean),
+            removed_at_last(agents, warn, self._api.clean),
+        ):
+            rounds = LiveRounds(
+                api=self._api,
+                inventory=self._inventory,
+                options=options,
+                writer=SnapshotWriter(folder, self._index()),
+                progress=progress,
+                agents=agents,
+                listing=self._listing,
+                shard=self._shard,
+                selection=self.selection,
+            )
+            if wanted:
+                self._add_helpers(rounds, helpers, progress)
+            yield rounds
 
-    def _prepared(
-        self,
-        helpers: HelpersOfRun,
-        wanted: HelperPods | None,
-        options: RoundOptions,
-        progress: RunProgress,
-    ) -> _Prepared:
-        """Create the helper pods and read the API again, which then lists them."""
-        made = helpers.make(self.objects, warner(progress)) if wanted else None
+    def _add_helpers(
+        self, rounds: LiveRounds, helpers: HelpersOfRun, progress: RunProgress
+    ) -> None:
+        """Read the nodes, create the helper pods, and read the API again, which then lists them."""
+        progress.say(BEFORE)
+        rounds.before_helper_pods()
+        if rounds.interrupted:
+            raise KeyboardInterrupt
+        made = helpers.make(self.objects, warner(progress))
         if made is None:
-            return _Prepared(self._listing, options)
-        for note in without_helper(made):
+            return
+        notes = without_helper(made)
+        for note in notes:
             progress.say(note)
-        options = replace(options, contacts=True, helpers=made)
-        return _Prepared(self._read(self.objects.nodes), options, made)
+        options = replace(rounds.options, contacts=True, helpers=made)
+        self._listing = self._read(self.objects.nodes)
+        rounds.use_helper_pods(self._listing, options, made, notes)
 
     def _read(self, known: Sequence[NodeObject] = ()) -> Listing:
         """Read the API. Nodes of `known` that are gone stay listed: they have items already."""
@@ -233,12 +233,12 @@ class LiveCluster:
             and (self._shard is None or self._shard.has(node.metadata.name))
         ]
 
-    def _index(self, prepared: _Prepared) -> SnapshotIndex:
+    def _index(self) -> SnapshotIndex:
         given = self._inventory.thresholds
         return SnapshotIndex(
             format=FORMAT,
             wirecheck=__version__,
-            time=prepared.listing.started,
+            time=self._listing.started,
             cluster=self.identity,
             # Defaults too: a later version may have others, and a replay keeps the verdict.
             thresholds=given
@@ -250,12 +250,7 @@ class LiveCluster:
             waivers=list(self._inventory.waivers),
             upgrade_target=self._inventory.upgrade_target or "",
             dns_domain=cluster_dns(self.objects).domain,
-            notes=[
-                *self._note_without_access(),
-                *self._unmapped_hosts(),
-                *without_helper(prepared.helper_pods),
-            ],
-            helper_pods=prepared.helper_pods,
+            notes=[*self._note_without_access(), *self._unmapped_hosts()],
         )
 
     def _note_without_access(self) -> list[str]:

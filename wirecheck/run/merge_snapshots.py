@@ -76,10 +76,11 @@ def merge(parts: Sequence[Snapshot], folder: Path) -> Snapshot:
         queries={key: text for each in ordered for key, text in each.index.queries.items()},
         notes=list(dict.fromkeys(_notes(ordered))),
         looks=[],
+        before=None,
     )
     writer = SnapshotWriter(folder, merged)
-    for number in range(1, max(len(each.index.looks) for each in ordered) + 1):
-        _write_round(writer, number, [each for each in ordered if len(each.index.looks) >= number])
+    for number in sorted({number for each in ordered for number in each.numbers}):
+        _write_round(writer, number, [each for each in ordered if number in each.numbers])
     return Snapshot.open(folder)
 
 
@@ -122,7 +123,7 @@ class _Visit:
 
 def _write_round(writer: SnapshotWriter, number: int, parts: Sequence[Snapshot]) -> None:
     apis = [each.api(number) for each in parts]
-    records = [each.index.looks[number - 1] for each in parts]
+    records = [each.record(number) for each in parts]
     visits: dict[str, _Visit] = {}
     for part, record in zip(parts, records, strict=True):
         for name, visit in record.visits.items():
@@ -141,7 +142,8 @@ def _write_round(writer: SnapshotWriter, number: int, parts: Sequence[Snapshot])
             problems=list(dict.fromkeys(text for each in records for text in each.problems)),
             # The time at which the objects were read, which are those of the first part.
             api_time=records[0].api_time,
-        )
+        ),
+        before=number == 0,
     )
 
 

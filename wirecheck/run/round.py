@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -26,7 +26,7 @@ from wirecheck.run.progress import RunProgress
 from wirecheck.run.shard import Shard
 from wirecheck.snapshot.api_objects import ApiObjects, Change
 from wirecheck.snapshot.folder import SharedContent, Snapshot, SnapshotWriter
-from wirecheck.snapshot.index import RoundRecord, VisitRecord, VisitStatus
+from wirecheck.snapshot.index import HelperPodsRecord, RoundRecord, VisitRecord, VisitStatus
 from wirecheck.snapshot.objects.node import NodeObject
 
 DELETED = VisitRecord(VisitStatus.GONE, reason="The node was deleted after the first round.")
@@ -82,7 +82,28 @@ class LiveRounds:
         Raises SnapshotError where the snapshot cannot be written.
         """
         names = self.listing.node_names if nodes is None else nodes
-        self._take(self.listing, names)
+        self._take(1, self.listing, names)
+
+    def before_helper_pods(self) -> None:
+        """Read every node without sending anything, before helper pods are created.
+
+        A new pod makes agents of the network write to the node, which can repair a fault: Calico's
+        felix applies everything it knows when a pod is made.
+        """
+        wanted = self.options
+        self.options = replace(wanted, contacts=False, queries=False)
+        self._take(0, self.listing, self.listing.node_names)
+        self.options = wanted
+
+    def use_helper_pods(
+        self, listing: Listing, options: RoundOptions, made: HelperPodsRecord, notes: Sequence[str]
+    ) -> None:
+        """Take the rounds from now on with the helper pods of the run."""
+        self.listing, self.options = listing, options
+        index = self.writer.index
+        self.writer.index = msgspec.structs.replace(
+            index, time=listing.started, helper_pods=made, notes=[*index.notes, *notes]
+        )
 
     def another(self, nodes: Collection[str]) -> bool:
         """Read the API again and visit `nodes`; an API that does not answer ends the rounds."""
@@ -95,7 +116,8 @@ class LiveRounds:
         names = set(nodes) - {""}
         again = [node for node in objects.nodes if node.metadata.name in names]
         access = access_to(self.inventory, again)
-        self._take(Listing(objects, started, access, self.api.server_time), names)
+        listing = Listing(objects, started, access, self.api.server_time)
+        self._take(self.finished + 1, listing, names)
         return True
 
     def interrupt(self) -> None:
@@ -104,8 +126,7 @@ class LiveRounds:
             self.progress.say("Interrupted: evaluating the data collected so far.")
         self.interrupted = True
 
-    def _take(self, listing: Listing, names: Collection[str]) -> None:
-        number = self.finished + 1
+    def _take(self, number: int, listing: Listing, names: Collection[str]) -> None:
         problems = list(self.api.problems)
         objects, access = listing.objects, listing.access
         self.writer.write_api(number, objects)
@@ -136,7 +157,8 @@ class LiveRounds:
                 problems=problems,
                 api_time=listing.api_time,
                 unplanned=list(planner.problems),
-            )
+            ),
+            before=number == 0,
         )
 
     def _note(self, sentence: str) -> None:

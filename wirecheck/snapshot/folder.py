@@ -139,7 +139,7 @@ class Snapshot:
 
     def api(self, number: int = 1) -> ApiObjects:
         """The API objects of a round, counted from 1. Raises SnapshotError if they are broken."""
-        self._check(number)
+        self.record(number)
         file = self.path / _api_file(number)
         identity = _identity(file)
         held = self.shared.api.get(identity)
@@ -150,7 +150,7 @@ class Snapshot:
 
     def document(self, node: str, number: int = 1) -> NodeDocument:
         """The document of the visit to `node`. Raises SnapshotError if it is broken."""
-        self._check(number)
+        self.record(number)
         file = self.path / _document_file(number, node)
         raw = _unpacked(file, LARGEST_DOCUMENT)
         if has_too_many_values(raw):
@@ -179,10 +179,19 @@ class Snapshot:
 
     def node_names(self, number: int = 1) -> list[str]:
         """The nodes that were reached in a round, so that they have a document."""
-        visits = self._check(number).visits
+        visits = self.record(number).visits
         return sorted(name for name, visit in visits.items() if visit.status.reached)
 
-    def _check(self, number: int) -> RoundRecord:
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of all rounds; 0 is the one before helper pods were created."""
+        before = [0] if self.index.before else []
+        return before + list(range(1, len(self.index.looks) + 1))
+
+    def record(self, number: int) -> RoundRecord:
+        """The record of a round. Raises SnapshotError if there is none."""
+        if number == 0 and self.index.before:
+            return self.index.before
         looks = self.index.looks
         if not looks:
             raise SnapshotError(
@@ -239,9 +248,15 @@ class SnapshotWriter:
         self.known_blocks = tuple(known)[-MOST_KNOWN_BLOCKS:]
         return msgspec.json.encode(members)
 
-    def finish_round(self, record: RoundRecord) -> None:
-        """Add the round, whose files are all written, to the index."""
-        self.index = msgspec.structs.replace(self.index, looks=[*self.index.looks, record])
+    def finish_round(self, record: RoundRecord, *, before: bool = False) -> None:
+        """Add the round, whose files are all written, to the index.
+
+        `before` is the one before helper pods were created, with the number 0.
+        """
+        if before:
+            self.index = msgspec.structs.replace(self.index, before=record)
+        else:
+            self.index = msgspec.structs.replace(self.index, looks=[*self.index.looks, record])
         self._write_index()
 
     def note(self, sentence: str) -> None:

@@ -152,4 +152,6 @@ class SnapshotIndex(SnapshotPart, frozen=True):
     notes: list[str] = []
     helper_pods: HelperPodsRecord | None = None
     """None if the run had none."""
+    before: RoundRecord | None = None
+    """The round before helper pods were created, which sends nothing; its number is 0."""
     looks: list[RoundRecord] = []

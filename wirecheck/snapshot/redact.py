@@ -56,7 +56,7 @@ def redact(
     refuse_occupied(folder)
     if not snapshot.index.looks:
         raise SnapshotError(f"The snapshot {snapshot.path} has no complete round to redact.")
-    numbers = range(1, len(snapshot.index.looks) + 1)
+    numbers = snapshot.numbers
     apis = {number: snapshot.api(number) for number in numbers}
     secret = key or secrets.token_bytes(32)
     ranges = [range_ for api in apis.values() for range_ in _ranges(api)]
@@ -66,7 +66,7 @@ def redact(
     # The objects of every round come first: texts are searched for their names.
     mapped = {number: cast(ApiObjects, fields.struct(api)) for number, api in apis.items()}
     nodes = {node.metadata.name for api in apis.values() for node in api.nodes}
-    nodes |= {name for each in snapshot.index.looks for name in each.visits}
+    nodes |= {name for number in numbers for name in snapshot.record(number).visits}
     renamed = {name: names.domain(name) for name in sorted(nodes)}
     writer = SnapshotWriter(folder, _without_rounds(fields, snapshot.index))
     for number in numbers:
@@ -74,13 +74,14 @@ def redact(
         for name in snapshot.node_names(number):
             document = cast(NodeDocument, fields.struct(snapshot.document(name, number)))
             writer.write_document(number, renamed[name], msgspec.json.encode(named(document)))
-        record = fields.struct(snapshot.index.looks[number - 1])
-        writer.finish_round(cast(RoundRecord, record))
+        record = fields.struct(snapshot.record(number))
+        writer.finish_round(cast(RoundRecord, record), before=number == 0)
     return Dictionary(renamed, dict(names.known), dict(addresses.known))
 
 
 def _without_rounds(fields: Fields, index: SnapshotIndex) -> SnapshotIndex:
-    return cast(SnapshotIndex, fields.struct(msgspec.structs.replace(index, looks=[])))
+    empty = msgspec.structs.replace(index, looks=[], before=None)
+    return cast(SnapshotIndex, fields.struct(empty))
 
 
 def _ranges(api: ApiObjects) -> Iterator[IPNetwork]:

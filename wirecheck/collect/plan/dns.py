@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import dns.reversename
+import msgspec
 from msgspec import Struct
 
 from wirecheck.addresses import canonical
@@ -222,6 +223,20 @@ def dns_plan(names: DnsNames, node: str, limits: DnsLimits) -> DnsPlan:
         ),
         own_servers=[Ask(kubernetes.id, "", each, purpose="own server") for each in TRANSPORTS],
         hidden=list(names.hidden.get(node, ())[:UNASKED]),
+    )
+
+
+def without_queries(plan: DnsPlan) -> DnsPlan:
+    """The plan of a visit that reads the same and sends no query."""
+    return msgspec.structs.replace(
+        plan,
+        queries={},
+        pods=[],
+        node=[],
+        pairs=[],
+        pair_sources=[],
+        pod_samples=None,
+        own_servers=[],
     )
 
 

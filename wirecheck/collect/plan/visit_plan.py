@@ -19,6 +19,7 @@ from wirecheck.collect.plan.dns import (
     dns_names,
     dns_plan,
     queries_of,
+    without_queries,
 )
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.index import HelperPodsRecord
@@ -50,6 +51,8 @@ class RoundOptions:
     """The least time between the two samples of the conntrack counters."""
     contacts: bool = True
     """Whether TCP connections are made; otherwise only DNS queries are sent."""
+    queries: bool = True
+    """Whether DNS queries are sent."""
     helpers: HelperPodsRecord | None = None
     """The helper pods of this run; None if there are none."""
 
@@ -104,11 +107,12 @@ class Planner:
         limits = DnsLimits(
             self.rate, options.dns_tries, options.dns_timeout, options.external_names
         )
+        dns = dns_plan(self.names, node, limits)
         return Plan(
             program=__version__,
             deadline=max(options.visit_limit - HAND_OVER, options.visit_limit * 0.7),
             window=options.window,
-            dns=dns_plan(self.names, node, limits),
+            dns=dns if options.queries else without_queries(dns),
             contacts=contacts_from(targets, node, options.dns_timeout) if targets else None,
             blocks=BlockPlan.without(known_blocks),
         )
@@ -116,7 +120,8 @@ class Planner:
     @property
     def queries(self) -> dict[str, str]:
         """Every query in the plans: id → `NAME TYPE`."""
-        return queries_of(self.names, self.options.external_names)
+        options = self.options
+        return queries_of(self.names, options.external_names) if options.queries else {}
 
 
 def planner_of(api: ApiObjects, options: RoundOptions) -> Planner:
