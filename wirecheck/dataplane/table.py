@@ -178,6 +178,11 @@ class Entry(Struct, frozen=True, gc=False):
         """Whether rules handle any kind of client."""
         return any(each.verdict is not Verdict.NOTHING for each in self.handlings.values())
 
+    @property
+    def is_decided(self) -> bool:
+        """Whether rules handle any kind of client, or would without a third-party rule."""
+        return self.is_handled or any(each.third_party for each in self.handlings.values())
+
 
 class ServiceTable(Struct, frozen=True):
     """All frontends of one node."""

@@ -68,8 +68,9 @@ def compare(
         claims = expected.contested.get(frontend) or expected.ambiguous.get(frontend, (entry,))
         found += _of_claims(claims, other, expected.local_backends)
     for frontend in [each for each in actual.entries if each not in expected.entries]:
-        if not is_foreign(actual.entries[frontend]):
-            found.append(_stale(actual.entries[frontend]))
+        entry = actual.entries[frontend]
+        if entry.is_handled and not is_foreign(entry):
+            found.append(_stale(entry))
     found += _closed_ports(expected, actual)
     return Differences(tuple(found), compared=len(expected.entries))
 

@@ -46,7 +46,7 @@ class CachedRuleset:
     own: frozenset[tuple[Backend, str]]
     outcomes: dict[Frontend, Outcome] = field(default_factory=dict)
     entries: dict[Frontend, Entry] = field(default_factory=dict)
-    """The outcomes in which at least one rule handles the connection."""
+    """The outcomes in which at least one rule decides about the connection."""
     passing: set[Frontend] = field(default_factory=set)
     """Frontends whose outcome is for one node only."""
     packets: Mapping[Frontend, Packet] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class CachedRuleset:
         """Keep an outcome and its dependencies."""
         self.reads += 1
         self.outcomes[frontend] = outcome
-        if outcome.entry.is_handled:
+        if outcome.entry.is_decided:
             self.entries[frontend] = outcome.entry
         if dependencies is None:
             self.passing.add(frontend)
@@ -161,7 +161,7 @@ class RuleCache:
         named: Mapping[Frontend, str],
         read: ReadEntry,
     ) -> dict[Frontend, Entry]:
-        """The entry of each frontend that is handled; calls `read` for those not yet known."""
+        """The entry of each frontend that is decided; calls `read` for those not yet known."""
         cached, changed = self._nearest(ruleset, regions)
         cached.drop(cached.outdated(ruleset, regions, changed))
         cached.drop(cached.passing.copy())

@@ -57,6 +57,8 @@ class Question(ABC):
     """Whether packets continue after an unrecognised action."""
     returning_apart: ClassVar[bool] = False
     """Whether clients that a step recalls are followed in addition to all others."""
+    past_accepts: bool = False
+    """Whether packets continue after a third-party rule that accepts them."""
     packet: Packet | None = None
     """The destination of the packets; None if they have several or unknown ones."""
     everybody: int = 1
@@ -235,7 +237,10 @@ class RuleEngine:
         if action.verdict is Verdict.NOTHING:
             rules = self.chains.named((*(each.rule for each in self._path), step.rule))
             by = Accepted(rules, bool(step.marks), self.chains.is_third_party(self._chain))
-            self.accepted += [replace(each, accepted=(*each.accepted, by)) for each in flows]
+            flows = [replace(each, accepted=(*each.accepted, by)) for each in flows]
+            if self.question.past_accepts and by.third_party:
+                return flows
+            self.accepted += flows
         else:
             self._end(step, flows, action.verdict)
         return []

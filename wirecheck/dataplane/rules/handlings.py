@@ -56,7 +56,7 @@ def handlings_of(
     made: dict[tuple[int, ...], Handling] = {}
     by_client: dict[Client, list[tuple[Region, Handling]]] = {}
     for bit, region in enumerate(regions.regions):
-        own = _results_of(sent, bit)
+        own = results_of(sent, bit)
         key = tuple(map(id, own))
         if key not in made:
             made[key] = _handling(own, masquerading, protocol)
@@ -69,7 +69,7 @@ def handlings_of(
     }
 
 
-def _results_of(sent: Sequence[Sent], bit: int) -> list[Result]:
+def results_of(sent: Sequence[Sent], bit: int) -> list[Result]:
     """The results for the clients of one region."""
     ways = (results for clients, results in sent if clients >> bit & 1)
     return [each for results in ways for each in results if each.flow.sources >> bit & 1]
@@ -80,7 +80,7 @@ def handlings_of_ways(
 ) -> dict[Client, Handling]:
     """One handling for each kind of client, where each result may concern some of its clients."""
     return {
-        region.client: _alike(_results_of(sent, bit), masquerading, protocol)
+        region.client: _alike(results_of(sent, bit), masquerading, protocol)
         for bit, region in enumerate(regions.regions)
     }
 

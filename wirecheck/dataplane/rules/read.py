@@ -9,6 +9,7 @@ from msgspec import structs
 
 from wirecheck.addresses import IPAddress, number_of
 from wirecheck.dataplane.clients import LOCALHOST, Clients
+from wirecheck.dataplane.rules.accepted_before import are_accepted, with_decisive, with_new_stage
 from wirecheck.dataplane.rules.cache import RuleCache
 from wirecheck.dataplane.rules.dependencies import Consulted, Dependencies, Translated
 from wirecheck.dataplane.rules.engine import RuleEngine, Shared
@@ -59,7 +60,7 @@ def read_entries(
     among = Regions.of(ruleset.family, clients.on_localhost)
     for frontend in on_localhost:
         entry, _ = read(frontend, _packet(ruleset, frontend, clients), among)
-        if entry.is_handled:
+        if entry.is_decided:
             entries[frontend] = entry
     return entries
 
@@ -118,10 +119,15 @@ def _handlings(
     nodes split them at other addresses.
     """
     regions = base
+    has_policies = not ruleset.owner
     while True:
         consulted = Consulted()
         try:
             sent = _sent(ruleset, packet, regions, consulted)
+            found = handlings_of(sent, regions, ruleset.masquerading, packet.protocol, has_policies)
+            if are_accepted(found):
+                past = _sent(ruleset, packet, regions, consulted, past_accepts=True)
+                found = with_decisive(found, past, regions)
         except NeedsSplitError as needed:
             test = needed.test
             tests = ruleset.interfaces_beside(test) if test.kind == IN else (test,)
@@ -130,8 +136,6 @@ def _handlings(
                 return _followed_both_ways(ruleset, packet, base), None
             continue
         break
-    has_policies = not ruleset.owner
-    found = handlings_of(sent, regions, ruleset.masquerading, packet.protocol, has_policies)
     if not packet.is_local:
         found = _not_local(found)
     if regions is not base or consulted.way_out:
@@ -158,6 +162,7 @@ def _sent(
     consulted: Consulted,
     *,
     both_ways: bool = False,
+    past_accepts: bool = False,
 ) -> list[Sent]:
     """The results for packets that arrive at the node, and for the node's own packets."""
     node = regions.by_client.get(Client.NODE, 0)
@@ -166,7 +171,7 @@ def _sent(
         (regions.all & ~node, (*ruleset.arriving, *onward)),
         (node, (*ruleset.sent, *(ruleset.to_node if packet.is_local else ()))),
     )
-    shared: Shared = {}
+    shared: Shared | None = None if past_accepts else {}
     sent: list[Sent] = []
     for clients, stages in paths:
         flows = [Flow(clients)] if clients else []
@@ -175,9 +180,15 @@ def _sent(
             if not flows:
                 break
             question = ServiceConnections(
-                packet, regions, stage.chains, consulted, both_ways=both_ways
+                packet,
+                regions,
+                stage.chains,
+                consulted,
+                both_ways=both_ways,
+                past_accepts=past_accepts,
             )
             engine = RuleEngine(question, stage.chains, consulted, shared=shared, everybody=clients)
+            flows = with_new_stage(flows) if past_accepts else flows
             flows = _through(stage, engine, flows)
             if engine.results:
                 if at < len(ruleset.arriving) and clients != node:

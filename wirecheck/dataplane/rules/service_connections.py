@@ -29,7 +29,8 @@ class ServiceConnections(OfPacket):
 
     The sources of a flow are a set of clients, see `sources.py`. Raises NeedsSplitError where a
     rule treats clients differently that `regions` takes for one; with `both_ways` these clients
-    are followed as if they matched the rule, and as if they did not.
+    are followed as if they matched the rule, and as if they did not. With `past_accepts` packets
+    go on behind third-party rules that accept them.
     """
 
     returning_apart = True
@@ -42,6 +43,7 @@ class ServiceConnections(OfPacket):
         consulted: Consulted,
         *,
         both_ways: bool = False,
+        past_accepts: bool = False,
     ) -> None:
         self.packet = packet
         self.concerns = partial(concerns, packet)
@@ -50,6 +52,7 @@ class ServiceConnections(OfPacket):
         self._chains = chains
         self._consulted = consulted
         self._both_ways = both_ways
+        self.past_accepts = past_accepts
 
     def split(self, step: Step, flows: Flows) -> tuple[Flows, Flows]:
         """The clients that match, and the others."""
