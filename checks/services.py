@@ -24,6 +24,12 @@ POLICY = (
     "kube-proxy's rule refuses them. Nothing has to be repaired on {node} if clients can wait for "
     "the time-out; restarting kube-proxy changes nothing."
 )
+UNKNOWN = (
+    "What these rules do with the connections is not known, so nothing was compared. Find out "
+    "which program on {node} adds the last rule of the evidence. If it is not kube-proxy, check "
+    "from {node} and from a pod that the Service answers, then waive the finding. If it is "
+    "kube-proxy, restart it: `kubectl -n kube-system delete pod {kube_proxy_pod}`."
+)
 THIRD_PARTY = "unrecognised third-party rules that change no Service's path"
 
 
@@ -88,6 +94,7 @@ def frontends_programmed(node: Node) -> Findings:
     for each in node.dataplane.of(Kind.FRONTEND_MISSING, Kind.NOT_UNDERSTOOD):
         level = Level.ERROR if each.is_not_understood else Level.FAIL
         remedy = ANOTHER if each.third_party else ""
+        remedy = UNKNOWN if each.is_not_understood else remedy
         yield Finding(
             each,
             expected=each.expected,

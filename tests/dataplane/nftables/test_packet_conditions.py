@@ -248,7 +248,9 @@ def test_marks_are_compared_in_full_or_by_a_mask(condition, wanted):
             SourceTest("packet", "the reverse path", negated=False),
         ),
         (match(field("ip", "ttl"), 1, "!="), SourceTest("packet", "ip ttl", negated=True)),
-        (match(field("tcp", "sport"), 1), SourceTest("packet", "tcp sport", negated=False)),
+        (match(field("tcp", "sport"), 5353), SourceTest("packet", "tcp sport", negated=False)),
+        (match(field("tcp", "sport"), "@gone"), SourceTest("packet", "tcp sport", negated=False)),
+        (match(field("tcp", "sport"), "x", "!="), SourceTest("packet", "tcp sport", negated=True)),
         (match(field("tcp", "ackseq"), 1), SourceTest("packet", "tcp ackseq", negated=False)),
         (match(field("ip", "id"), 1), SourceTest("packet", "ip id", negated=False)),
         (match(field("icmp", "type"), "x"), SourceTest("packet", "icmp type", negated=False)),
@@ -259,6 +261,14 @@ def test_what_not_all_packets_of_a_client_or_not_all_clients_match(
     condition: dict[str, Any], wanted: SourceTest
 ):
     assert only(condition).sources == (wanted,)
+
+
+def test_clients_connect_from_unprivileged_ports():
+    server, client = (only(match(field("tcp", "sport"), v)) for v in (53, {"range": [1024, 65535]}))
+    others = only(match(field("tcp", "sport"), {"set": [53, 123]}, "!="))
+
+    assert (server.never, server.sources) == (True, ())
+    assert (client.never, client.sources) == (others.never, others.sources) == (False, ())
 
 
 def test_a_source_of_an_empty_set_is_nobody():

@@ -291,7 +291,6 @@ def test_every_recorded_expression_is_read_or_unknown():
             ["192.0.2.5/32,192.0.2.6/31,192.0.2.8/31"],
         ),
         ("ip saddr . tcp dport { 1.2.3.4 . 22 } accept", "network", ["1.2.3.4/32"]),
-        ("tcp sport range 1024, 65535 accept", "packet", ["tcp sport"]),
     ],
 )
 def test_conditions_on_the_client(text, kind, values):
@@ -300,6 +299,12 @@ def test_conditions_on_the_client(text, kind, values):
     assert [each.sources for each in steps] == [
         (SourceTest(kind, value, negated=False),) for value in values
     ]
+
+
+def test_every_client_connects_from_an_unprivileged_port():
+    (step,) = steps_of("expressions")["chain pre: tcp sport range 1024, 65535 accept"]
+
+    assert (step.sources, step.never) == ((), False)
 
 
 def test_sets_without_their_elements_are_unknown():

@@ -71,7 +71,7 @@ def test_of_an_accepted_service_the_rule_before_its_own_is_shown():
     nat = nat.replace("-A OUTPUT", "-A OUTPUT -j ACCEPT\n-A OUTPUT", 1)
     found = list(differences({"nat": nat, "filter": FLANNEL}))
 
-    assert {each.kind for each in found} == {Kind.FRONTEND_MISSING}
+    assert {(each.kind, each.found) for each in found} == {(Kind.VERDICT, "not handled")}
     assert {each.evidence for each in found} == {
         ("-A PREROUTING -j ACCEPT",),
         ("-A OUTPUT -j ACCEPT",),

@@ -63,7 +63,7 @@ def deviations_of(
     is_missing = actual is None or not actual.is_handled
     found = (actual.handlings.get(client) if actual else None) or Handling(Verdict.NOTHING)
     deviations = list(deviations_in(wanted, found, expected))
-    if is_missing:
+    if is_missing and not found.third_party:
         deviations = [_as_missing(each) for each in deviations]
     if client is Client.POD:
         deviations += unmasqueraded_hairpins(found, local)
@@ -114,12 +114,8 @@ def deviations_in(wanted: Handling, found: Handling, entry: Entry) -> Iterator[D
 
 
 def _as_missing(each: Deviation) -> Deviation:
-    """No rule is for the frontend, so it is missing rather than handled otherwise.
-
-    Where it is accepted before a rule that would refuse it, that rule is there.
-    """
-    is_there = each.kind is not Kind.VERDICT or each.found == ACCEPTED_BEFORE
-    return each if is_there else replace(each, kind=Kind.FRONTEND_MISSING)
+    """No rule is for the frontend, so it is missing rather than handled otherwise."""
+    return replace(each, kind=Kind.FRONTEND_MISSING) if each.kind is Kind.VERDICT else each
 
 
 def _verdict(wanted: Handling, found: Handling, words: str) -> Deviation:

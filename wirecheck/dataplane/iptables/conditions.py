@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wirecheck.addresses import canonical, is_ipv4, network
+from wirecheck.dataplane.rules.source_ports import matches_clients
 from wirecheck.dataplane.rules.steps import IN, OUT, MarkTest, SetTest, SourceTest, Test
 from wirecheck.parse.iptables import Option
 
@@ -190,8 +191,17 @@ class Conditions:
         self.sources.append(SourceTest(OUT, option.values[0], option.negated))
         return True
 
+    def source_ports(self, option: Option) -> bool:
+        """--sport PORT[:PORT] and --sports LIST: clients connect from unprivileged ports."""
+        parts = option.values[0].split(",")
+        holds = matches_clients([(p.partition(":")[0], p.rpartition(":")[2]) for p in parts])
+        if holds is None:
+            return self.of_packet(option)
+        self._only_if(holds is not option.negated)
+        return True
+
     def of_packet(self, option: Option) -> bool:
-        """--sport, --sports, --limit-iface-in: recognised, but unknown for a connection to come."""
+        """--limit-iface-in and the like: recognised, but unknown for a connection to come."""
         text = " ".join([option.name, *option.values])
         self.sources.append(SourceTest("packet", text, option.negated))
         return True
@@ -252,8 +262,8 @@ READERS: dict[tuple[str, str], Callable[[Conditions, Option], bool]] = {
         ("rpfilter", name): Conditions.always
         for name in ("--loose", "--validmark", "--accept-local")
     },
-    **{(name, "--sport"): Conditions.of_packet for name in ("tcp", "udp", "sctp")},
-    ("multiport", "--sports"): Conditions.of_packet,
+    **{(name, "--sport"): Conditions.source_ports for name in ("tcp", "udp", "sctp")},
+    ("multiport", "--sports"): Conditions.source_ports,
     # Always behind `-p icmp`: no packet to a Service is one.
     ("icmp", "--icmp-type"): Conditions.of_packet,
     ("icmp6", "--icmpv6-type"): Conditions.of_packet,

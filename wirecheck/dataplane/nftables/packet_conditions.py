@@ -16,6 +16,7 @@ from wirecheck.dataplane.clients import Intervals, intervals
 from wirecheck.dataplane.nftables.conditions import DEVICES, FULL, Conditions
 from wirecheck.dataplane.nftables.keys import PROTOCOLS, UnknownError
 from wirecheck.dataplane.nftables.text import expression_text
+from wirecheck.dataplane.rules.source_ports import matches_clients
 from wirecheck.dataplane.rules.steps import MarkTest, SourceTest, Test
 from wirecheck.parse.nftables import NftSet
 
@@ -140,6 +141,8 @@ class PacketConditions(Conditions):
     def _of_transport(self, field: str, what: Mapping[str, Any], right: Any, negated: bool) -> None:
         if field == "dport":
             self._ports(right, negated)
+        elif field == "sport":
+            self._source_ports(what, right, negated)
         elif field == "flags":
             self._flags(None, right, negated)
         else:
@@ -171,6 +174,17 @@ class PacketConditions(Conditions):
             self.port = spans[0][0]
         else:
             self.test(lambda packet: any(a <= packet.port <= b for a, b in spans), negated)
+
+    def _source_ports(self, what: Mapping[str, Any], right: Any, negated: bool) -> None:
+        """`tcp sport 53`: clients connect from unprivileged ports."""
+        try:
+            holds = matches_clients(map(_span, values_of(right, self.sets)))
+        except (UnknownError, ValueError, TypeError):
+            holds = None
+        if holds is None:
+            self.of_packet(expression_text({"payload": what}), negated)
+        else:
+            self.only_first(holds is not negated)
 
     def _protocols(self, right: Any, negated: bool) -> None:
         names = [str(PROTOCOLS.get(each, each)) for each in values_of(right, self.sets)]

@@ -116,7 +116,7 @@ def _of_kind(
                 reason=f"it depends on a condition that is not known here: {conditions}",
                 evidence=each.evidence or plain[region.spans].evidence,
             )
-    banned = () if cluster is None else _banned(plain, cluster)
+    banned = () if cluster is None else _banned(plain, cluster) or _admitted(plain, cluster)
     if not banned:
         return _by_address(plain, family)
     left = {difference(spans, banned): each for spans, each in plain.items()}
@@ -130,6 +130,23 @@ def _banned(plain: Mapping[Intervals, Handling], cluster: Intervals) -> Interval
     if len(refused) == len(plain):
         return ()
     return joined(difference(span, cluster) for span in refused)
+
+
+def _admitted(plain: Mapping[Intervals, Handling], cluster: Intervals) -> Intervals:
+    """The addresses that third-party rules accept before the Service refuses everybody else.
+
+    Rules for containers and virtual machines of the node or for a VPN accept all that these send.
+    None if another rule than a refusal is for the others.
+    """
+    accepted = {spans for spans, each in plain.items() if _is_admission(each)}
+    others = [each for spans, each in plain.items() if spans not in accepted]
+    if not others or any(each.verdict not in ENDS for each in others):
+        return ()
+    return joined(difference(span, cluster) for span in accepted)
+
+
+def _is_admission(handling: Handling) -> bool:
+    return handling.verdict is Verdict.NOTHING and handling.third_party
 
 
 def _is_ban(handling: Handling) -> bool:

@@ -297,9 +297,9 @@ def _after_dnat(
 
 def _not_local(found: dict[Client, Handling]) -> dict[Client, Handling]:
     """Only the node itself can answer connections that are exempt from NAT."""
-    lost = Handling(Verdict.UNTRACKED, reason="and the address is not the node's")
+    lost = Handling(Verdict.UNTRACKED, reason="the rules of Services never see it")
     return {
-        client: structs.replace(lost, evidence=each.evidence)
+        client: structs.replace(lost, evidence=each.evidence, third_party=each.third_party)
         if each.verdict is Verdict.UNTRACKED
         else each
         for client, each in found.items()
