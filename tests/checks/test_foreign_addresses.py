@@ -70,7 +70,9 @@ def test_the_address_that_another_node_announces_to_flannel_is_found(small):
     )
     bind(small, ENS3, "198.51.100.2")
 
-    assert [part for part, *_ in found(small)] == ["198.51.100.2 on ens3"]
+    (finding,) = small.findings(CHECK)
+    assert finding.subject.part == "198.51.100.2 on ens3"
+    assert {("address", "198.51.100.2"), ("device", "ens3")} <= set(finding.names)
 
 
 @pytest.mark.parametrize("name", ["IPv4Address", "IPv4VXLANTunnelAddr", "IPv4IPIPTunnelAddr"])

@@ -358,7 +358,7 @@ def test_an_object_that_changed_during_the_round_is_not_old():
 )
 def test_rules_are_old_if_kube_proxy_has_applied_all_changes(proxy, has_objects, left):
     assert proxy.age(has_objects=has_objects).left == left
-    assert bool(proxy.age(has_objects=has_objects).change) == bool(left)
+    assert proxy.age(has_objects=has_objects).is_changing == bool(left)
 
 
 def metrics(*syncs: tuple[float, float]) -> str:

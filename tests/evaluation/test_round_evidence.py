@@ -148,10 +148,11 @@ def test_a_check_of_the_cluster_needs_every_node_that_was_visited():
 
 
 def test_two_ages_together_are_that_of_the_younger_one():
-    young, starting = Age(5.0, "a"), Age(3.0, "b", "n1 starts")
+    young = Age(5.0)
+    starting = Age(3.0, is_changing=True, start="n1 starts")
 
-    assert young & starting == Age(5.0, "a", "n1 starts")
-    assert starting & young == Age(5.0, "b", "n1 starts")
+    assert young & starting == Age(5.0, is_changing=True, start="n1 starts")
+    assert starting & young == Age(5.0, is_changing=True, start="n1 starts")
     assert Age() & young == young
     assert young & Age() == young
 

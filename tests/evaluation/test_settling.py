@@ -18,8 +18,8 @@ from wirecheck.model.remedy_names import RemedyNames
 from wirecheck.snapshot.index import RoundRecord
 
 NAMES = RemedyNames(SmallCluster().cluster)
-OLD_ENOUGH, YOUNG, IN_FLIGHT = Age(), Age(20.0), Age(20.0, "Pod shop/web changed 25 s before")
-STARTING = Age(50.0, "node n1 had started 70 s before", "node n1 had started 70 s before")
+OLD_ENOUGH, YOUNG, IN_FLIGHT = Age(), Age(20.0), Age(20.0, is_changing=True)
+STARTING = Age(50.0, is_changing=True, start="node n1 had started 70 s before")
 
 
 def finding(name: str = "web", level: Level = Level.FAIL, found: str = "b") -> Finding:

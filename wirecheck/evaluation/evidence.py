@@ -41,15 +41,15 @@ class Age:
 
     left: float = 0.0
     """Seconds until it would be old enough; 0 if it is, infinite if its age is not known."""
-    change: str = ""
-    """A change in flight that is known: words for a person; empty if none is known."""
+    is_changing: bool = False
+    """Whether a change in flight is known."""
     start: str = ""
-    """The start of a node, if that is such a change."""
+    """The start of a node, if that is such a change: words for a person."""
 
     def __and__(self, other: Age) -> Age:
         """Return the age of two things together: that of the younger one."""
         left = max(self.left, other.left)
-        return Age(left, self.change or other.change, self.start or other.start)
+        return Age(left, self.is_changing or other.is_changing, self.start or other.start)
 
 
 ENOUGH, UNKNOWN = Age(), Age(inf)
@@ -68,10 +68,9 @@ class ProxyAge:
         """Return whether its rules are those of changes long ago."""
         if self.waiting is not None:
             is_stuck = self.waiting >= OLD
-            change = "a change that kube-proxy has not applied yet"
-            return ENOUGH if is_stuck else Age(SOON, change)
+            return ENOUGH if is_stuck else Age(SOON, is_changing=True)
         if not has_objects and self.since_queued < QUIET:
-            return Age(QUIET - self.since_queued, "a change that just reached kube-proxy")
+            return Age(QUIET - self.since_queued, is_changing=True)
         return ENOUGH
 
 
@@ -196,7 +195,7 @@ class RoundEvidence:
         ages = [self._set_up(key) for key in keys]
         if visit.up < UP:
             start = f"node {name} had started {visit.up:.0f} s before"
-            ages.append(Age(UP - visit.up, start, start))
+            ages.append(Age(UP - visit.up, is_changing=True, start=start))
         return _youngest(ages)
 
     def _object(self, key: ObjectKey, old: float, *, is_gone_enough: bool) -> Age:
@@ -233,19 +232,18 @@ class RoundEvidence:
         found = self._found(key)
         if found is None:
             return UNKNOWN
-        what = " ".join(filter(None, (key[0], "/".join(filter(None, key[1:])))))
         fields = self._cluster.changed_fields.get(key)
         if fields is not None and (whole or not fields or fields - REPORTED):
-            return Age(old, f"{what} changed during the round")
+            return Age(old, is_changing=True)
         parts = [found]
         if key[0] == "Service" and whole:
             parts += self._cluster.slices.get((key[1], key[2]), ())
-        return _youngest(self._since(what, part, old, whole=whole) for part in parts)
+        return _youngest(self._since(part, old, whole=whole) for part in parts)
 
-    def _since(self, what: str, found: object, old: float, *, whole: bool) -> Age:
+    def _since(self, found: object, old: float, *, whole: bool) -> Age:
         metadata: Metadata = found.metadata  # type: ignore[attr-defined]
         if metadata.deletion_timestamp:
-            return Age(old, f"{what} is being deleted")
+            return Age(old, is_changing=True)
         times = times_of if whole else set_up_times
         try:
             newest = datetime.fromisoformat(max(times(found, metadata))).timestamp()
@@ -253,7 +251,7 @@ class RoundEvidence:
             return UNKNOWN
         passed = self._now - newest
         if passed < old:
-            return Age(min(old - passed, 2 * old), f"{what} changed {max(passed, 0):.0f} s before")
+            return Age(min(old - passed, 2 * old), is_changing=True)
         is_known = metadata.written and self._cluster.round.api_time
         return ENOUGH if is_known else UNKNOWN
 

@@ -140,7 +140,7 @@ def _until_repeated(check: Check, earlier: Sequence[RoundRecord], now: float) ->
 
 def is_in_flight(result: RoundResult, identity: Identity) -> bool:
     """Whether the round shows a recent change that explains the finding."""
-    return identity in result.undecided or bool(result.age(identity).change)
+    return identity in result.undecided or result.age(identity).is_changing
 
 
 def flaky_rounds(rounds: Sequence[RoundResult], identity: Identity) -> FlakyRounds:
