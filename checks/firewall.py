@@ -11,6 +11,12 @@ FIND = (
     "--line-numbers` shows its counters. Find out who added it (firewalld, ufw, an agent, a "
     "person), and make that one accept the pod network."
 )
+ON_ARRIVAL = (
+    "The evidence is the rule that drops the packets, which carry the connections of pods. On "
+    "{node}, `iptables -L INPUT -v -n --line-numbers` or `nft list table {table}` shows it. Find "
+    "out who added it (firewalld, ufw, a cloud's image, a person), and make that one accept UDP "
+    "port {port} from the other nodes."
+)
 IN_TABLE = (
     "The evidence is the rule that drops the packets. On {node}, `nft list table {table}` shows "
     "it. Find out who added it (firewalld, an agent, a person), and make that one accept the pod "
@@ -56,7 +62,8 @@ def forwards_pods(node: Node) -> Findings:
     """The node forwards connections between its pods and the pods of other nodes.
 
     Docker and firewall managers set the policy of the chain FORWARD to DROP. Without a rule that
-    accepts them, packets of pods never leave the node.
+    accepts them, packets of pods never leave the node. With VXLAN, they arrive in packets to the
+    node itself: chain INPUT must accept these.
 
     Except: only packets that are dropped in any case count. Rules for some ports, sets or single
     pods do not. At most eight other nodes are tried. Where nodes have no pod ranges, a pod that no
@@ -71,6 +78,17 @@ def forwards_pods(node: Node) -> Findings:
     for each in node.firewall.dropped(node.firewall.packets.between_pods):
         yield _dropped(
             node.part(f"FORWARD {each.what}"), each, expected="connections are forwarded"
+        )
+    for device, refused in node.tunnel_packets.refused:
+        port = refused.packet.port
+        yield Finding(
+            node.part(f"INPUT of {device.name}"),
+            expected=f"UDP port {port} of the node accepts the packets of other nodes",
+            found=refused.found,
+            evidence=[refused.rule],
+            inconclusive=refused.inconclusive,
+            remedy=ON_ARRIVAL,
+            names={"port": str(port), "table": refused.table or "ip filter"},
         )
     for table in node.firewall.unread_filters:
         yield Finding(

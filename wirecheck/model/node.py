@@ -61,6 +61,7 @@ from wirecheck.node.service_dataplanes import ServiceDataplanes
 from wirecheck.node.service_proxy import ServiceProxy
 from wirecheck.node.shadow_doubts import ShadowDoubt, shadow_doubts, shadowed
 from wirecheck.node.source_bans import SourceBans
+from wirecheck.node.tunnel_packets import TunnelPackets
 from wirecheck.node.veth import Orphan, Veth
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import NodeDocument
@@ -340,6 +341,11 @@ class Node:
     def iptables(self) -> Iptables:
         """The iptables rules."""
         return Iptables(self.seen)
+
+    @property
+    def tunnel_packets(self) -> TunnelPackets:
+        """What other nodes send to the node's VXLAN devices."""
+        return TunnelPackets(self.seen, self.plugin_devices, self.routes, self.firewall)
 
     @cached_property
     def firewall(self) -> Firewall:

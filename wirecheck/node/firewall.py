@@ -16,7 +16,7 @@ from wirecheck.dataplane.kube_chains import has_kubernetes_chains, is_kubernetes
 from wirecheck.dataplane.nftables import reader as nftables_reader
 from wirecheck.dataplane.nftables.tables import NamedTable, stages_of
 from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket, refusal_of
-from wirecheck.dataplane.rules.ruleset import Stage
+from wirecheck.dataplane.rules.ruleset import Ruleset, Stage
 from wirecheck.dataplane.table import table_in
 from wirecheck.network.plugin import Attachment
 from wirecheck.node.anchors import (
@@ -145,26 +145,31 @@ class Firewall:
 
         Raises NotApplicable if none of them can be read.
         """
+        found = self._chains("forward")
+        if not any(found.values()):
+            raise NotApplicable(f"the node has no iptables rules in table filter{self._unread}")
+        return found
+
+    def _chains(self, hook: str) -> Mapping[int, tuple[ForwardChain, ...]]:
+        """The same for the hook `forward` or `input`; empty if none can be read."""
         found: dict[int, list[ForwardChain]] = {4: [], 6: []}
         cache = self.seen.cluster.readers
         for each in self.table_filters:
             ruleset = iptables_reader.ruleset_in(each.family, [each.dump], cache)
             found[each.family] += [
                 ForwardChain(stage, self._variant(each), self._is_mixed(each))
-                for stage in ruleset.through_node
+                for stage in _stages(ruleset, hook)
             ]
         for family in found:
-            others = stages_of("forward", family, self.other_tables, cache.rules.chains)
+            others = stages_of(hook, family, self.other_tables, cache.rules.chains)
             found[family] += map(ForwardChain, others)
         tables = kube_proxy_tables(self.seen) if has_listings(self.seen) else {}
         try:
             for family, text in tables.items():
-                stages = nftables_reader.ruleset_in(family, text, cache).through_node
-                found[family] += map(ForwardChain, stages)
+                ruleset = nftables_reader.ruleset_in(family, text, cache)
+                found[family] += map(ForwardChain, _stages(ruleset, hook))
         except ParseError as error:
             raise FactMissingError(f"{self.seen.name}: {error}") from error
-        if not any(found.values()):
-            raise NotApplicable(f"the node has no iptables rules in table filter{self._unread}")
         return {family: tuple(chains) for family, chains in found.items()}
 
     @property
@@ -193,8 +198,21 @@ class Firewall:
 
     def dropped(self, packets: Iterator[tuple[str, ForwardedPacket]]) -> Iterator[Dropped]:
         """The packets that the forward chains do not accept, each once."""
+        return self._refused(packets, self.forward_chains)
+
+    def refused_on_arrival(
+        self, packets: Iterator[tuple[str, ForwardedPacket]]
+    ) -> Iterator[Dropped]:
+        """The packets to the node itself that it does not accept, each once."""
+        return self._refused(packets, self._chains("input"))
+
+    def _refused(
+        self,
+        packets: Iterator[tuple[str, ForwardedPacket]],
+        chains: Mapping[int, tuple[ForwardChain, ...]],
+    ) -> Iterator[Dropped]:
         for what, packet in packets:
-            for each in self.forward_chains[packet.source.version]:
+            for each in chains[packet.source.version]:
                 stage = each.stage
                 rule = refusal_of(stage.chains, stage.base_chain, stage.policy, packet)
                 if rule is not None:
@@ -281,3 +299,8 @@ class Firewall:
                 continue
             if has_kubernetes_chains(self.iptables.rules[family]):
                 yield family, rules
+
+
+def _stages(ruleset: Ruleset, hook: str) -> tuple[Stage, ...]:
+    """The base chains of the hook `forward` or `input`, after the routing decision."""
+    return ruleset.through_node if hook == "forward" else ruleset.to_node

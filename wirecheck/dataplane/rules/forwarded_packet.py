@@ -36,6 +36,8 @@ class ForwardedPacket:
     is_direct: bool = False
     """Whether it is sent to `destination` itself. Otherwise it may have been translated."""
 
+    is_received: bool = False
+    """Whether the node does not forward it, but has the destination itself."""
     known: tuple[tuple[str, bool], ...] = ()
     """Matches on sets whose members are known otherwise, each with whether it holds."""
 
@@ -60,7 +62,7 @@ class OnePacket(OfPacket):
             int(destination),
             forwarded.protocol,
             ANY_PORT if forwarded.port is None else forwarded.port,
-            is_local=False,
+            is_local=forwarded.is_received,
         )
         self.concerns = self._may_match
         self._forwarded = forwarded

@@ -1,0 +1,129 @@
+"""A filter that refuses what other nodes send to the VXLAN port cuts off the pods of the node."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.checks.small_cluster import FILTER, HOST, SmallCluster, api_pod
+from tests.network.all_clusters import CLUSTERS
+from wirecheck.snapshot.netns import Link
+
+CHECK = "firewall.forwards_pods"
+USUAL = (
+    "-A INPUT -i lo -j ACCEPT",
+    "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    "-A INPUT -p tcp -m multiport --dports 22,6443,10250 -j ACCEPT",
+)
+REST = "-A INPUT -j REJECT --reject-with icmp-host-prohibited"
+
+
+@pytest.fixture
+def small() -> SmallCluster:
+    cluster = SmallCluster()
+    cluster.change_link(HOST, "flannel.1", vxlan_id=1, vxlan_port=8472)
+    return cluster
+
+
+def put(small: SmallCluster, *rules: str, policy: str = "ACCEPT") -> None:
+    """Rules in front of the others of chain INPUT."""
+    text = FILTER.replace(":INPUT ACCEPT", f":INPUT {policy}")
+    first = "".join(f"{each}\n" for each in rules)
+    small.change_output("iptables-nft-save", text.replace("-A INPUT -j", f"{first}-A INPUT -j", 1))
+
+
+def found(small: SmallCluster) -> list[tuple[str, str]]:
+    return [(each.subject.part, each.evidence[0]) for each in small.findings(CHECK)]
+
+
+def test_a_rule_that_refuses_the_rest_is_found(small: SmallCluster) -> None:
+    put(small, *USUAL, REST)
+
+    assert found(small) == [("INPUT of flannel.1", REST)]
+    (finding,) = small.findings(CHECK)
+    assert finding.expected == "UDP port 8472 of the node accepts the packets of other nodes"
+    assert finding.found == "udp from 192.0.2.2 to 192.0.2.1 port 8472 is dropped"
+
+
+def test_a_policy_is_found(small: SmallCluster) -> None:
+    put(small, *USUAL, policy="DROP")
+
+    assert found(small) == [("INPUT of flannel.1", "policy DROP of INPUT: no rule accepts it")]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "-A INPUT -p udp -m udp --dport 8472 -j ACCEPT",
+        "-A INPUT -p udp -m multiport --dports 8472,51820 -j ACCEPT",
+        "-A INPUT -s 192.0.2.0/24 -j ACCEPT",
+        "-A INPUT -i ens3 -j ACCEPT",
+        "-A INPUT -m set --match-set nodes src -j ACCEPT",
+        "-A INPUT -p udp -m limit --limit 100/sec -j ACCEPT",
+        "-A INPUT -m addrtype --dst-type LOCAL -j ACCEPT",
+    ],
+)
+def test_packets_that_a_rule_accepts_or_may_accept_are_none(small: SmallCluster, rule: str) -> None:
+    put(small, rule, *USUAL, REST)
+
+    assert found(small) == []
+
+
+def test_what_concerns_other_devices_ports_or_states_is_none(small: SmallCluster) -> None:
+    put(
+        small,
+        "-A INPUT -i eth9 -j DROP",
+        "-A INPUT -p udp -m udp --dport 4789 -j DROP",
+        "-A INPUT -m conntrack --ctstate INVALID -j DROP",
+        "-A INPUT ! -s 192.0.2.0/24 -p udp -j DROP",
+    )
+
+    assert found(small) == []
+
+
+def test_a_ban_of_nodes_is_reported_as_such(small: SmallCluster) -> None:
+    put(small, "-A INPUT -s 192.0.2.0/24 -j DROP")
+
+    assert found(small) == []
+    assert small.findings("firewall.source_bans")
+
+
+def test_one_of_several_addresses_is_enough(small: SmallCluster) -> None:
+    """Behind NAT a node's packets come from its ExternalIP, or from its InternalIP."""
+    addresses = small.api["nodes"][1]["status"]["addresses"]
+    addresses.append({"type": "ExternalIP", "address": "203.0.113.2"})
+    put(small, "-A INPUT -s 203.0.113.0/24 -j ACCEPT", *USUAL, REST)
+
+    assert found(small) == []
+
+
+def test_a_device_without_a_route_carries_nothing(small: SmallCluster) -> None:
+    """With DirectRouting, flannel creates the device and routes past it."""
+    put(small, *USUAL, REST)
+    assert small.document
+    host = small.document.namespaces[0]
+    small.change_netns(HOST, routes=[each for each in host.routes if each.index != 4])
+
+    assert not [each for each in small.findings(CHECK) if "INPUT" in each.subject.part]
+
+
+def test_the_vxlan_of_other_programs_does_not_count(small: SmallCluster) -> None:
+    put(small, *USUAL, "-A INPUT -p udp -m udp --dport 4790 -j DROP")
+    assert small.document
+    host = small.document.namespaces[0]
+    own = Link(40, "vxlan40", flags=["UP"], mtu=1450, kind="vxlan", vxlan_id=40, vxlan_port=4790)
+    small.change_netns(HOST, links=[*host.links, own])
+
+    assert found(small) == []
+
+
+def test_programs_send_to_ciliums_device_without_a_route(small: SmallCluster) -> None:
+    CLUSTERS["Cilium"](small)
+    there = api_pod("there", "shop", "10.0.1.9")
+    there["spec"]["nodeName"] = "n2"
+    small.api["pods"].append(there)
+    small.change_link(HOST, "cilium_vxlan", vxlan_port=8472)
+    text = small.document.commands["iptables-nft-save"].output
+    small.change_output("iptables-nft-save", text.replace("-A INPUT -j", f"{REST}\n-A INPUT -j", 1))
+
+    parts = [each.subject.part for each in small.findings(CHECK)]
+    assert "INPUT of cilium_vxlan" in parts
