@@ -63,6 +63,8 @@ class Verdict(StrEnum):
     """NOTRACK before the Service rules: the node itself answers (NodeLocal DNSCache)."""
     MIXED = "handled differently by client address"
     NOT_UNDERSTOOD = "unrecognised"
+    UNDECIDED = "inconclusive"
+    """A feature handles it that is not compared; `reason` names it."""
 
 
 SAME_PRIORITY = (
@@ -127,7 +129,7 @@ class Handling(Struct, frozen=True, gc=False):
     scheduler: str = ""
     """Read side: the scheduler of IPVS, if it is not the configured one."""
     reason: str = ""
-    """For NOT_UNDERSTOOD and MIXED: the reason, as a sentence."""
+    """The reason, as a sentence: of NOT_UNDERSTOOD, MIXED and UNDECIDED, and of a broken entry."""
     parts: tuple[Handling, ...] = ()
     """For MIXED: the handling of each set of sources (`allowed`)."""
     evidence: tuple[tuple[RuleText, ...], ...] = ()

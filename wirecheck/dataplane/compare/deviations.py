@@ -72,12 +72,8 @@ def deviations_of(
 
 def deviations_in(wanted: Handling, found: Handling, entry: Entry) -> Iterator[Deviation]:
     """The deviations for one kind of client."""
-    if found.verdict is Verdict.NOT_UNDERSTOOD:
-        kind, reason = Kind.NOT_UNDERSTOOD, f"unrecognised rules: {found.reason}"
-        if found.reason == SAME_PRIORITY:
-            kind, reason = Kind.ORDER_UNKNOWN, found.reason
-        elif any(line.startswith(OF_TABLE) for line in found.lines):
-            kind = Kind.TABLE_UNKNOWN
+    if not_compared := _not_compared(wanted, found):
+        kind, reason = not_compared
         yield Deviation(kind, verdict_of(wanted), reason, evidence=found.lines)
     elif wanted.verdict in REFUSED and any(each.verdict is Verdict.NOTHING for each in found.parts):
         accepted = next(each for each in found.parts if each.verdict is Verdict.NOTHING)
@@ -111,6 +107,19 @@ def deviations_in(wanted: Handling, found: Handling, entry: Entry) -> Iterator[D
         )
     elif wanted.verdict is Verdict.FORWARD:
         yield from _in_forwarding(wanted, found, entry)
+
+
+def _not_compared(wanted: Handling, found: Handling) -> tuple[Kind, str] | None:
+    """Why the two cannot be compared; None if they can."""
+    if Verdict.UNDECIDED in (wanted.verdict, found.verdict):
+        return Kind.UNDECIDED, wanted.reason or found.reason
+    if found.verdict is not Verdict.NOT_UNDERSTOOD:
+        return None
+    if found.reason == SAME_PRIORITY:
+        return Kind.ORDER_UNKNOWN, found.reason
+    is_of_table = any(line.startswith(OF_TABLE) for line in found.lines)
+    kind = Kind.TABLE_UNKNOWN if is_of_table else Kind.NOT_UNDERSTOOD
+    return kind, f"unrecognised rules: {found.reason}"
 
 
 def _as_missing(each: Deviation) -> Deviation:

@@ -40,6 +40,8 @@ class Kind(StrEnum):
     """The same for third-party rules whose conditions the tool may not print."""
     TABLE_UNKNOWN = "unrecognised rules of an nftables table"
     """The same for rules of other programs that are not recognised."""
+    UNDECIDED = "inconclusive"
+    """A feature handles the frontend that is not compared: it is inconclusive."""
     NOT_UNDERSTOOD = "unrecognised rules"
     """Not a fault of the node: this frontend is inconclusive."""
 

@@ -14,6 +14,8 @@ from wirecheck.dataplane.table import Entry, Handling, Verdict
 
 KUBE_PROXY = "kube-proxy"
 """`programmed_by` of kube-proxy's own nftables tables and virtual servers."""
+CILIUM = "Cilium"
+"""`programmed_by` of the entries of Cilium's eBPF maps."""
 
 
 def stays_on_node(found: Handling) -> bool:
@@ -76,4 +78,4 @@ def is_draining(found: Handling, backend: Backend) -> bool:
 def is_foreign(entry: Entry) -> bool:
     """Third-party rules: port mappings of containers, an administrator's own DNAT."""
     by = entry.programmed_by
-    return not (by.startswith(KUBE_PROXY) or is_kubernetes(by))
+    return not (by.startswith((KUBE_PROXY, CILIUM)) or is_kubernetes(by))

@@ -1,0 +1,82 @@
+"""What keys and values of Cilium's load balancer maps mean, by name, key size and value size.
+
+Cilium's maps carry no type information (BTF). The suffix of a name is the version of its layout:
+a change of layout or meaning changes the name. All of these were read on real nodes of Cilium 1.20
+(bpf/lib/common.h, pkg/loadbalancer/maps/types.go).
+
+Ports and the ids of reverse NAT entries are in network byte order, other numbers in the node's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from struct import Struct
+from typing import NamedTuple
+
+from wirecheck.parse.errors import ParseError
+from wirecheck.snapshot.ebpf_maps import EbpfMap
+
+
+class Subject(StrEnum):
+    """What a map is about."""
+
+    SERVICES = "services"
+    BACKENDS = "backends"
+    REVERSE_NAT = "reverse_nat"
+    SOURCE_RANGES = "source_range"
+    AFFINITY = "affinity_match"
+
+
+NAMES = re.compile(
+    r"cilium_lb(?P<family>[46]?)_"
+    r"(?P<subject>services|backends|reverse_nat|source_range|affinity_match)(_v\d+)?"
+)
+"""The maps that decide where connections to Services go, of any version."""
+
+
+class Layout(NamedTuple):
+    """One version of one map."""
+
+    subject: Subject
+    family: int
+    """4 or 6; 0 for a map of both."""
+    fields: str
+    """Those of the key, then those of the value, in the notation of the module struct."""
+
+    def entries(self, byte_order: str) -> Struct:
+        """The format of one entry on a node with this byte order."""
+        return Struct(("<" if byte_order == "little" else ">") + self.fields)
+
+
+LAYOUTS: Mapping[tuple[str, int, int], Layout] = {
+    # address, port, slot (0 is the frontend), protocol, scope;
+    # backend or seconds of affinity, backends, reverse NAT id, flags, more flags, backends left out
+    ("cilium_lb4_services_v2", 12, 12): Layout(Subject.SERVICES, 4, "4sHHBB2xIHHBBH"),
+    ("cilium_lb6_services_v2", 24, 12): Layout(Subject.SERVICES, 6, "16sHHBB2xIHHBBH"),
+    # id; address, port, protocol, state, cluster
+    ("cilium_lb4_backends_v3", 4, 12): Layout(Subject.BACKENDS, 4, "I4sHBBH2x"),
+    ("cilium_lb6_backends_v3", 4, 24): Layout(Subject.BACKENDS, 6, "I16sHBBH2x"),
+    # id; address, port
+    ("cilium_lb4_reverse_nat", 2, 6): Layout(Subject.REVERSE_NAT, 4, "H4sH"),
+    ("cilium_lb6_reverse_nat", 2, 18): Layout(Subject.REVERSE_NAT, 6, "H16sH"),
+    # prefix length with the 32 bits of the id and its padding, reverse NAT id, address; nothing
+    ("cilium_lb4_source_range", 12, 1): Layout(Subject.SOURCE_RANGES, 4, "IH2x4sx"),
+    ("cilium_lb6_source_range", 24, 1): Layout(Subject.SOURCE_RANGES, 6, "IH2x16sx"),
+    # backend, reverse NAT id; nothing
+    ("cilium_lb_affinity_match", 8, 1): Layout(Subject.AFFINITY, 0, "IH2xx"),
+}
+
+TRIED = "Cilium 1.20"
+
+
+def layout_of(found: EbpfMap) -> Layout:
+    """The layout of a map. Raises ParseError for one that is not known."""
+    layout = LAYOUTS.get((found.name, found.key_size, found.value_size))
+    if layout is None:
+        raise ParseError(
+            f"eBPF map {found.name} with keys of {found.key_size} bytes and values of "
+            f"{found.value_size} bytes has an unknown layout: this wirecheck knows those of {TRIED}"
+        )
+    return layout

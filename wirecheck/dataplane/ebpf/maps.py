@@ -1,0 +1,256 @@
+"""Decodes Cilium's load balancer maps into frontends and backends, without evaluating them."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import IntFlag
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any, NamedTuple
+
+from wirecheck.addresses import IPNetwork
+from wirecheck.api_index.backend import with_port
+from wirecheck.dataplane.ebpf.layouts import NAMES, Subject, layout_of
+from wirecheck.parse.errors import ParseError
+from wirecheck.snapshot.ebpf_maps import EbpfMap, EbpfMaps
+
+PROTOCOLS = {0: "any", 6: "tcp", 17: "udp", 132: "sctp"}
+STATES = ("active", "terminating", "quarantined", "maintenance")
+EXTERNAL, INTERNAL = 0, 1
+"""Scopes: an entry for clients outside the cluster or for all, and one for the node and its pods.
+"""
+BITS_OF_SCOPE = 32
+"""Source ranges begin with the id of a reverse NAT entry and its padding."""
+SECONDS = 0xFFFFFF
+"""The bits of the first number of a frontend that are seconds; the others choose an algorithm."""
+
+
+class Flags(IntFlag):
+    """What a frontend is, as far as it changes where connections go."""
+
+    EXTERNAL_IP = 1 << 0
+    NODE_PORT = 1 << 1
+    EXTERNAL_LOCAL = 1 << 2
+    HOST_PORT = 1 << 3
+    AFFINITY = 1 << 4
+    LOAD_BALANCER = 1 << 5
+    ROUTABLE = 1 << 6
+    SOURCE_RANGES = 1 << 7
+    LOCAL_REDIRECT = 1 << 8
+    NAT_46X64 = 1 << 9
+    L7 = 1 << 10
+    LOOPBACK = 1 << 11
+    INTERNAL_LOCAL = 1 << 12
+    TWO_SCOPES = 1 << 13
+    DENIES_RANGES = 1 << 14
+    DSR = 1 << 15
+
+
+class Place(NamedTuple):
+    """The key of a frontend. `0.0.0.0` and `::` stand for any address of a node."""
+
+    family: int
+    address: str
+    protocol: str
+    port: int
+    scope: int = EXTERNAL
+
+    @property
+    def is_wildcard(self) -> bool:
+        """Whether it is for all ports and protocols that no other entry of its address has."""
+        return self.port == 0 and self.protocol == "any"
+
+    @property
+    def is_surrogate(self) -> bool:
+        """Whether it is for every address of nodes."""
+        return self.address in SURROGATES.values()
+
+    def __str__(self) -> str:
+        """`10.96.0.10:53/udp`, `10.96.0.10:53/udp (internal)`."""
+        scope = " (internal)" if self.scope == INTERNAL else ""
+        return f"{with_port(self.address, self.port)}/{self.protocol}{scope}"
+
+
+SURROGATES = {4: "0.0.0.0", 6: "::"}
+
+
+class MapFrontend(NamedTuple):
+    """The entry of slot 0."""
+
+    affinity: int
+    """Seconds that a client stays with its backend."""
+    active: int
+    """The slots that new connections are spread over, from 1 on."""
+    left_out: int
+    """Further slots with backends that get no new connections."""
+    reverse_nat: int
+    flags: Flags
+
+
+class MapBackend(NamedTuple):
+    """The entry of a backend, which all Services with this address and port share."""
+
+    address: str
+    port: int
+    protocol: str
+    state: int
+    cluster: int
+    """Of ClusterMesh; 0 for the node's own cluster."""
+
+    def __str__(self) -> str:
+        """`10.244.1.3:8080/tcp, active`."""
+        state = STATES[self.state] if self.state < len(STATES) else f"state {self.state}"
+        cluster = f", of cluster {self.cluster}" if self.cluster else ""
+        return f"{with_port(self.address, self.port)}/{self.protocol}, {state}{cluster}"
+
+
+@dataclass
+class CiliumMaps:
+    """What the load balancer maps of one node contain."""
+
+    frontends: dict[Place, MapFrontend] = field(default_factory=dict)
+    slots: dict[Place, dict[int, int]] = field(default_factory=dict)
+    """The id of the backend in each slot."""
+    backends: dict[tuple[int, int], MapBackend] = field(default_factory=dict)
+    """By family and id."""
+    reverse_nat: dict[tuple[int, int], tuple[str, int]] = field(default_factory=dict)
+    """The address and port that replies are translated to, by family and id."""
+    source_ranges: dict[tuple[int, int], list[IPNetwork]] = field(default_factory=dict)
+    """By family and reverse NAT id."""
+    affinity: set[tuple[int, int]] = field(default_factory=set)
+    """The backends that clients may return to, with the reverse NAT id of the frontend."""
+    families: set[int] = field(default_factory=set)
+    """Those that have a map of frontends."""
+
+
+def cilium_maps(document: EbpfMaps) -> CiliumMaps:
+    """Decode the maps. Raises ParseError for one that is incomplete, damaged or unknown.
+
+    A map of another version is ignored where one of a known version is beside it: an upgrade of
+    Cilium may leave the old one pinned.
+    """
+    found = CiliumMaps()
+    for each in _in_use(document.maps):
+        layout = layout_of(each)
+        if each.problem or not each.is_complete:
+            reason = each.problem or f"only {each.count:,} entries were read before a limit"
+            raise ParseError(f"eBPF map {each.name}: {reason}")
+        entries = _entries(each, document.byte_order)
+        _READERS[layout.subject](found, layout.family, entries, _net16(document.byte_order))
+    missing = {Subject.SERVICES, Subject.BACKENDS} - {
+        subject_of(each.name) for each in document.maps
+    }
+    if missing:
+        raise ParseError(f"no eBPF map of {' and '.join(sorted(missing))} is pinned")
+    return found
+
+
+def subject_of(name: str) -> str:
+    """`services` of `cilium_lb4_services_v2`; empty for maps that do not decide about Services."""
+    match = NAMES.fullmatch(name)
+    return match["subject"] if match else ""
+
+
+def _in_use(maps: Iterable[EbpfMap]) -> Iterator[EbpfMap]:
+    """The maps that decide about Services: of one subject and family, the known version."""
+    versions: dict[tuple[str, str], list[EbpfMap]] = {}
+    for each in maps:
+        if match := NAMES.fullmatch(each.name):
+            versions.setdefault((match["subject"], match["family"]), []).append(each)
+    for rivals in versions.values():
+        known = [each for each in rivals if _is_known(each)]
+        yield from known or rivals[:1]
+
+
+def _is_known(found: EbpfMap) -> bool:
+    try:
+        layout_of(found)
+    except ParseError:
+        return False
+    return True
+
+
+def _entries(found: EbpfMap, byte_order: str) -> Iterator[tuple[Any, ...]]:
+    try:
+        data = binascii.a2b_base64(found.entries, strict_mode=True)
+    except ValueError as error:
+        raise ParseError(f"eBPF map {found.name}: its entries are damaged: {error}") from error
+    layout = layout_of(found).entries(byte_order)
+    if len(data) != found.count * layout.size:
+        raise ParseError(
+            f"eBPF map {found.name}: {len(data)} bytes are not {found.count} entries of "
+            f"{layout.size} bytes"
+        )
+    return layout.iter_unpack(data)
+
+
+Net16 = Callable[[int], int]
+"""Returns a number of two bytes that is in network byte order."""
+
+
+def _net16(byte_order: str) -> Net16:
+    if byte_order == "little":
+        return lambda value: (value & 0xFF) << 8 | value >> 8
+    return lambda value: value
+
+
+@lru_cache(maxsize=200_000)
+def _address(data: bytes) -> str:
+    return str(IPv4Address(data) if len(data) == 4 else IPv6Address(data))
+
+
+def _protocol(number: int) -> str:
+    return PROTOCOLS.get(number, f"protocol {number}")
+
+
+def _services(found: CiliumMaps, family: int, entries: Iterable[Any], net16: Net16) -> None:
+    found.families.add(family)
+    for address, port, slot, protocol, scope, first, count, nat, low, high, left_out in entries:
+        place = Place(family, _address(address), _protocol(protocol), net16(port), scope)
+        if slot:
+            found.slots.setdefault(place, {})[slot] = first
+        else:
+            flags = Flags(high << 8 | low)
+            found.frontends[place] = MapFrontend(
+                first & SECONDS, count, left_out, net16(nat), flags
+            )
+
+
+def _backends(found: CiliumMaps, family: int, entries: Iterable[Any], net16: Net16) -> None:
+    for identity, address, port, protocol, state, cluster in entries:
+        found.backends[family, identity] = MapBackend(
+            _address(address), net16(port), _protocol(protocol), state, cluster
+        )
+
+
+def _reverse_nat(found: CiliumMaps, family: int, entries: Iterable[Any], net16: Net16) -> None:
+    for identity, address, port in entries:
+        found.reverse_nat[family, net16(identity)] = _address(address), net16(port)
+
+
+def _source_ranges(found: CiliumMaps, family: int, entries: Iterable[Any], net16: Net16) -> None:
+    for prefix, identity, address in entries:
+        length = prefix - BITS_OF_SCOPE
+        if not 0 <= length <= len(address) * 8:
+            raise ParseError(f"eBPF map cilium_lb{family}_source_range: prefix {prefix}")
+        bits = int.from_bytes(address, "big") >> (len(address) * 8 - length)
+        start = bits << (len(address) * 8 - length)
+        range_: IPNetwork = (IPv4Network if family == 4 else IPv6Network)((start, length))
+        found.source_ranges.setdefault((family, net16(identity)), []).append(range_)
+
+
+def _affinity(found: CiliumMaps, _family: int, entries: Iterable[Any], net16: Net16) -> None:
+    for backend, identity in entries:
+        found.affinity.add((backend, net16(identity)))
+
+
+Reader = Callable[[CiliumMaps, int, Iterable[Any], Net16], None]
+_READERS: Mapping[Subject, Reader] = {
+    Subject.SERVICES: _services,
+    Subject.BACKENDS: _backends,
+    Subject.REVERSE_NAT: _reverse_nat,
+    Subject.SOURCE_RANGES: _source_ranges,
+    Subject.AFFINITY: _affinity,
+}
