@@ -1,7 +1,7 @@
 """Firewall: whether the node's packet filter lets the traffic of pods through."""
 
 from wirecheck.catalogue import Fact, Finding, Findings, Level, Ref, check
-from wirecheck.catalogue.settling import COMING_AND_GOING, ON_NODE
+from wirecheck.catalogue.settling import COMING_AND_GOING, CUSTOM_OBJECTS, ON_NODE
 from wirecheck.model.node import Node
 from wirecheck.node.firewall import Dropped
 
@@ -31,6 +31,11 @@ OF_PLUGIN = (
     "Restart the agent of the CNI plugin, which adds the jump: `kubectl -n {cni_namespace} delete "
     "pod {cni_pod}`. Until then no NetworkPolicy is enforced for the pods of {node}. Then find out "
     "what flushed the built-in chains; `firewall-cmd --reload` does."
+)
+SETS = (
+    "Restart Calico's agent on {node}, which writes its sets again: `kubectl -n {cni_namespace} "
+    "delete pod {cni_pod}`. To compare by hand: `kubectl get ippools,nodes -o yaml`, and on {node} "
+    "`ipset list {set}`, or `nft list set ip calico {set}` with the nftables dataplane."
 )
 UNREAD = "the rules of further nftables tables were not read"
 SAME_VARIANT = (
@@ -229,6 +234,32 @@ def single_manager(node: Node) -> Findings:
             found=f"{manager} has active rules",
             level=Level.WARN,
             names={"manager": manager},
+        )
+
+
+@check(settles=CUSTOM_OBJECTS, remedy=SETS, facts=RULES)
+def address_sets(node: Node) -> Findings:
+    """Calico's sets of addresses on the node have the pools and nodes that the API shows.
+
+    Its rules refer to them. Without a pool in them, its pods lose their masquerading, or policies
+    see the node instead of the pod. Packets of the overlay from a node that is missing are dropped.
+
+    Except: sets that no rule uses, pools for load balancers, and the sets of single policies. Where
+    the node has no `ipset`, or IPPools cannot be read, the sets are inconclusive.
+
+    See: https://github.com/projectcalico/calico/issues/6752
+         https://github.com/projectcalico/calico/issues/4297
+         https://docs.tigera.io/calico/latest/reference/resources/ippool
+    """
+    for each in node.calico_sets.mismatches:
+        yield Finding(
+            each.ref,
+            expected=each.expected,
+            found=each.found,
+            level=Level.FAIL if each.is_harmful else Level.WARN,
+            concerns=each.concerns,
+            inconclusive=each.inconclusive,
+            names={"set": each.set},
         )
 
 

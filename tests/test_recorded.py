@@ -25,6 +25,7 @@ NOT_THERE = {
     "dns.external_names": "no name was asked outside",
     "dns.large_responses": "no name has a large answer",
     "dns.node_local_cache": "there is no NodeLocal DNSCache",
+    "firewall.address_sets": "Calico is not in the cluster",
     "firewall.policy_chains": "no policy engine is in the cluster",
     "links.unmanaged_by_networkmanager": "no node has NetworkManager",
     "endpoints.accept_connections": "it was recorded before listening sockets were read",

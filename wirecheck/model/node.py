@@ -20,6 +20,7 @@ from wirecheck.node import conditions
 from wirecheck.node.block_routes import BlockRoutes, MisroutedPods
 from wirecheck.node.boot_settings import BootSettings
 from wirecheck.node.calico_overlay import CalicoOverlay, is_in_force
+from wirecheck.node.calico_sets import CalicoSets
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.node.cni import Cni
 from wirecheck.node.conntrack import Conntrack
@@ -366,6 +367,11 @@ class Node:
     def policy_chains(self) -> PolicyChains:
         """The chains that a policy engine has for each pod."""
         return PolicyChains(self.seen, self.firewall)
+
+    @cached_property
+    def calico_sets(self) -> CalicoSets:
+        """The sets of addresses in the rules of Calico."""
+        return CalicoSets(self.seen, self.iptables)
 
     @cached_property
     def source_bans(self) -> SourceBans:

@@ -141,6 +141,7 @@ FIELDS: Mapping[str, str] = {
     "SnapshotIndex.upgrade_target": KEEP,
     "SnapshotIndex.dns_domain": DOMAIN,
     "IpPoolSpec.cidr": OPAQUE,
+    "IpPoolSpec.allowed_uses": KEEP,
     "Link.alias": NAME,
     "Link.*": OPAQUE,
     "Address.*": OPAQUE,

@@ -49,6 +49,12 @@ HOST_NAMES = re.compile(
     r"([A-Za-z0-9][\w.-]*)"
 )
 
+OF_CALICO = re.compile(
+    r"cali[46]0(?:masq|all|network)-(?:ipam-pools|ip-pools|vxlan-net|hosts-net)"
+    r"|(?:raw|mangle|nat|filter)-(?:cali-)?(?:FORWARD|INPUT|OUTPUT|POSTROUTING|nat-outgoing)"
+)
+"""Names in Calico's nftables table that are the same in every cluster, and that checks need."""
+
 
 class RedactionError(Exception):
     """Redaction would change the snapshot's verdicts. The message has the next step."""
@@ -236,10 +242,13 @@ class TextMap:
         if not isinstance(value, str):
             return value
         if value.startswith("@"):
-            return f"@{self.names.name(value[1:])}"
+            return f"@{self._table_name(value[1:])}"
         if key in ("name", "chain", "target", "table"):
-            return self.names.name(value)
+            return self._table_name(value)
         return self.free(value) if key == "prefix" else value
+
+    def _table_name(self, name: str) -> str:
+        return name if OF_CALICO.fullmatch(name) else self.names.name(name)
 
     def _nft(self, value: Any, key: str) -> Any:
         if isinstance(value, dict):

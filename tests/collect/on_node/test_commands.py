@@ -119,6 +119,45 @@ def test_both_variants_where_legacy_tables_are_loaded(
     assert not {"iptables-save", "iptables-version"} & ran(monkeypatch)
 
 
+@pytest.mark.parametrize(
+    ("files", "is_run"), [((), False), (("IP_SET",), True), (("IP_VS",), True)]
+)
+def test_ipsets_are_listed_only_where_the_kernel_has_them(
+    asked: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    files: tuple[str, ...],
+    is_run: bool,
+) -> None:
+    """Otherwise `ipset` would load its module. Calico uses sets without IPVS."""
+    asked["tools"] = {"ipset"}
+    for name in ("IP_SET", "IP_VS"):
+        path = tmp_path / name
+        if name in files:
+            path.touch()
+        monkeypatch.setattr(commands, name, str(path))
+
+    assert ("ipset-save" in ran(monkeypatch)) is is_run
+
+
+def test_sets_that_are_not_kube_proxys_are_worth_less_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(commands, "IP_VS", str(tmp_path / "ip_vs"))
+    assert commands._most_seconds("ipset-save") == commands.SECONDS_OF_SETS
+    assert commands._most_seconds("iptables-save") > commands.SECONDS_OF_SETS
+    (tmp_path / "ip_vs").touch()
+    assert commands._most_seconds("ipset-save") > commands.SECONDS_OF_SETS
+
+
+def test_sets_have_a_limit_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(commands.TABLE, "ipset-save", (sys.executable, "-c", "print('x' * 9000)"))
+    monkeypatch.setattr(commands, "has", lambda _: True)
+    monkeypatch.setattr(commands, "MOST_SET_BYTES", 1000)
+
+    assert commands.run("ipset-save", limit=30)["problem"] == "too large"
+
+
 def test_connections_are_kept_by_their_original_destination() -> None:
     lines = [
         "udp 17 29 src=10.1.0.2 dst=10.96.0.10 sport=4 dport=53 src=10.1.0.9 dst=10.1.0.2 x\n",

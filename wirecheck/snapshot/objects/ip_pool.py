@@ -11,6 +11,8 @@ class IpPoolSpec(ApiStruct, frozen=True):
     """Whether traffic of its pods to addresses outside all pools is masqueraded."""
     disabled: bool = False
     """Whether no further addresses are assigned from it. Assigned ones are still masqueraded."""
+    allowed_uses: list[str] = []
+    """`Workload`, `Tunnel` or `LoadBalancer`; none for the first two."""
 
 
 class IpPoolObject(ApiStruct, frozen=True):
