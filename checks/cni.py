@@ -11,7 +11,8 @@ from wirecheck.catalogue import (
     Threshold,
     check,
 )
-from wirecheck.catalogue.settling import LEFT_OVER, ON_NODE, READINESS
+from wirecheck.catalogue.settling import CLAIMS, LEFT_OVER, ON_NODE, READINESS
+from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 
 POOL = Limits(
@@ -19,6 +20,29 @@ POOL = Limits(
     fail=Threshold("cni.pool_fail", 95, "%", "the next pods get no address"),
 )
 TOKEN_WARN = Threshold("cni.token_warn", 60, "minutes", "agents renew it hours before it expires")
+
+
+@check(
+    settles=CLAIMS,
+    remedy="Compare both: `kubectl get ipamblocks,blockaffinities -o yaml`. If the node is gone, "
+    "Calico's kube-controllers should have freed its blocks: `kubectl get pods -A -l "
+    "k8s-app=calico-kube-controllers` finds them. `calicoctl ipam check --show-problem-ips` lists "
+    "what is inconsistent. Do not edit a block that has pods.",
+    facts=[Fact.API],
+)
+def blocks_claimed(cluster: Cluster) -> Findings:
+    """Each address block of Calico belongs to the node that has claimed it.
+
+    Calico routes a block by the affinity of its IPAMBlock, and nodes assign addresses by their
+    BlockAffinity. If they differ, each pod of the block needs a route of its own. Addresses in a
+    block of a node that is gone are lost to all others.
+
+    Except: claims that are pending, and blocks of no node. Packets arrive nevertheless.
+
+    See: https://docs.tigera.io/calico/latest/reference/resources/blockaffinity
+    """
+    for each in cluster.odd_blocks:
+        yield Finding(each.block.ref, expected=each.expected, found=each.found, level=Level.WARN)
 
 
 @check(

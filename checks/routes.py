@@ -1,7 +1,7 @@
 """Routes: whether the node and its pods have correct routes to pods and Services."""
 
 from wirecheck.catalogue import Fact, Finding, Findings, Level, check
-from wirecheck.catalogue.settling import COMING_AND_GOING, ON_NODE, TO_PEERS
+from wirecheck.catalogue.settling import COMING_AND_GOING, CUSTOM_OBJECTS, ON_NODE, TO_PEERS
 from wirecheck.model.node import Node
 from wirecheck.node.policy_routing import THE_NODE
 from wirecheck.node.routing_rules import rule_text
@@ -140,6 +140,35 @@ def no_blackholes(node: Node) -> Findings:
                 "table": str(route.table) if route else "",
                 "priority": str(route.metric) if route else "",
             },
+        )
+
+
+@check(
+    settles=CUSTOM_OBJECTS,
+    remedy="Restart Calico's agent on {node}, which writes these routes: `kubectl -n "
+    "{cni_namespace} delete pod {cni_pod}`. To compare by hand: `kubectl get ipamblocks -o "
+    "custom-columns=BLOCK:.spec.cidr,AFFINITY:.spec.affinity`, and on {node} `ip route show type "
+    "blackhole`.",
+    facts=[Fact.NETNS, Fact.API],
+)
+def own_blocks(node: Node) -> Findings:
+    """The node has a blackhole route for each of its own address blocks of Calico, and no others.
+
+    Without it, packets to an address that no pod has leave by the default route, and may come
+    back. With one for a block of another node, the pods of that block cannot be reached.
+
+    Except: only nodes that Calico's VXLAN joins are evaluated. routes.no_blackholes reports a block
+    that has pods already.
+
+    See: https://docs.tigera.io/calico/latest/reference/resources/blockaffinity
+    """
+    for each in node.own_blocks.mismatches:
+        yield Finding(
+            each.ref,
+            expected=each.expected,
+            found=each.found,
+            level=Level.WARN,
+            concerns=each.concerns,
         )
 
 

@@ -31,7 +31,11 @@ FOLDER = Path(__file__).parent / "recorded" / "calico"
 WITH_TABLES = " with tables"
 """The end of the name of a recording with Calico's nftables table or ipsets, and its objects."""
 TUNNELS = {"tb-cp": "10.244.220.0", "tb-w1": "10.244.140.128", "tb-w2": "10.244.85.128"}
-KINDS = {"IPPool": "ipPools"}
+KINDS = {
+    "IPPool": "ipPools",
+    "IPAMBlock": "ipamBlocks",
+    "BlockAffinity": "blockAffinities",
+}
 """The fields of the API's objects that have each kind."""
 
 

@@ -15,6 +15,7 @@ from wirecheck.evaluation.verdict import exit_status
 from wirecheck.snapshot.folder import Snapshot
 
 NOT_THERE = {
+    "cni.blocks_claimed": "Calico is not in the cluster",
     "cni.token_valid": "flannel has no token of its own",
     "conntrack.limit_as_configured": "kube-proxy leaves the limit of the shared kernel alone",
     "deprecations.cni_plugin": "Calico is not in the cluster",
@@ -35,6 +36,7 @@ NOT_THERE = {
     "pods.egress_uniform": "flannel has no address pools",
     "reachability.large_payloads_between_nodes": "there were no helper pods",
     "reachability.large_payloads_within_node": "there were no helper pods",
+    "routes.own_blocks": "Calico is not in the cluster",
     "routes.rules_safe_from_networkd": "no node has networkd",
 }
 """What the recorded cluster lacks."""

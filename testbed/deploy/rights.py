@@ -13,12 +13,12 @@ from testbed.kubeadm import AUDIT_LOG
 from testbed.layout import CONTROL_PLANE
 from testbed.nodes import output
 from wirecheck.collect.api.policies import GROUPS
-from wirecheck.collect.api.resources import IP_POOLS, MASQUERADING, MOUNTED_COREFILES
+from wirecheck.collect.api.resources import CALICO_TYPES, MASQUERADING, MOUNTED_COREFILES
 
 ROLES = {NAMESPACE: "wirecheck-agents", HELPERS: "wirecheck-helpers"}
 """By namespace; empty where none is applied."""
 OTHER_POLICIES = {plural for kinds in GROUPS.values() for plural in kinds} - {"networkpolicies"}
-OF_OTHER_NETWORKS = {*OTHER_POLICIES, IP_POOLS.plural}
+OF_OTHER_NETWORKS = {*OTHER_POLICIES, *CALICO_TYPES}
 OF_OTHER_CLUSTERS = {*MOUNTED_COREFILES, *MASQUERADING}
 """Resources and ConfigMaps that the test cluster does not have."""
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:wirecheck"

@@ -27,12 +27,14 @@ NEEDS_MORE_THAN_THE_SMALL_CLUSTER = (
     "reachability.local_node_ports",
     "reachability.health_check_node_ports",
     "reachability.host_ports",
+    "cni.blocks_claimed",
     "cni.host_ports_mapped",
     "firewall.address_sets",
     "firewall.policy_chains",
     "links.unmanaged_by_networkmanager",
     "links.mac_policy",
     "nodes.no_doubled_addresses",
+    "routes.own_blocks",
     "routes.rules_safe_from_networkd",
 )
 

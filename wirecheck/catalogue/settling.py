@@ -73,6 +73,8 @@ PROXY_RULES = (Evidence.OBJECTS, Evidence.NODE, Evidence.PROXY)
 """The check compares kube-proxy's rules with the API."""
 COMING_AND_GOING = (Evidence.SET_UP, Evidence.NODE, Evidence.REPEATED)
 """The check is about processes, which can be restarted before the API shows it."""
+CLAIMS = (Evidence.PERSISTENT,)
+"""The check compares objects of the network with each other, whose changes are not watched."""
 CUSTOM_OBJECTS = (Evidence.SET_UP, Evidence.NODE, Evidence.REPEATED)
 """The check compares the node with objects of its network, whose changes are not watched."""
 READINESS = (Evidence.OBJECTS, Evidence.NODE, Evidence.REPEATED)

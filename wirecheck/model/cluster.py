@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress
+from wirecheck.api_index.calico_blocks import OddBlock
 from wirecheck.api_index.cluster_dns import cluster_dns
 from wirecheck.api_index.coredns import CoreDns
 from wirecheck.api_index.endpoints import (
@@ -128,6 +129,16 @@ class Cluster(ClusterSeen):
             ranges if self.follows_node_ranges(self.cni) else (),
         )
         return wrong_addresses(self.services, self.slices, known)
+
+    @property
+    def odd_blocks(self) -> Iterator[OddBlock]:
+        """Blocks of Calico of which it is unclear which node they belong to.
+
+        Raises NotApplicable if none were read.
+        """
+        if not self.address_blocks.blocks:
+            raise NotApplicable("no IPAMBlocks of Calico were read")
+        return self.address_blocks.odd(self.nodes)
 
     @property
     def disagreements(self) -> Iterator[Disagreement]:

@@ -43,6 +43,7 @@ from wirecheck.node.netns import Netns
 from wirecheck.node.network_pods import NetworkDaemon, network_daemons_of
 from wirecheck.node.node_ports import NodePorts
 from wirecheck.node.overlay import Overlay
+from wirecheck.node.own_blocks import OwnBlocks
 from wirecheck.node.packet_drops import PacketDrops, packet_drops
 from wirecheck.node.plugin_devices import PluginDevices
 from wirecheck.node.pod_dispatch import DispatchGap, PodDispatch
@@ -303,6 +304,11 @@ class Node:
         Raises NotApplicable where it assigns none, or the network between the nodes routes them.
         """
         return BlockRoutes(self.seen, self.routes).wrong
+
+    @property
+    def own_blocks(self) -> OwnBlocks:
+        """The blackhole routes for address blocks of Calico."""
+        return OwnBlocks(self.seen, self.routes)
 
     @property
     def silent_gateways(self) -> Iterator[SilentGateway]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from wirecheck.addresses import IPNetwork, contains, network
+from wirecheck.api_index.calico_blocks import AddressBlocks
 from wirecheck.api_index.cluster_dns import ClusterDns, cluster_dns
 from wirecheck.api_index.destinations import Destinations
 from wirecheck.api_index.dns import Dns, dns_of
@@ -195,6 +196,11 @@ class ClusterSeen:
     def pod_blocks(self) -> tuple[PodBlock, ...]:
         """The addresses of running pods in small blocks."""
         return pod_blocks_of(self.pod_index.by_address)
+
+    @cached_property
+    def address_blocks(self) -> AddressBlocks:
+        """The address blocks of Calico."""
+        return AddressBlocks.of(self.api.ipam_blocks, self.api.block_affinities)
 
     # Services.
 

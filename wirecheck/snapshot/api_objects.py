@@ -7,6 +7,7 @@ a field that is not named there is dropped on reading.
 
 from __future__ import annotations
 
+from wirecheck.snapshot.objects.calico_block import BlockAffinityObject, IpamBlockObject
 from wirecheck.snapshot.objects.cluster_role import ClusterRoleBindingObject, ClusterRoleObject
 from wirecheck.snapshot.objects.config_map import ConfigMapObject
 from wirecheck.snapshot.objects.daemon_set import DaemonSetObject
@@ -55,6 +56,8 @@ class ApiObjects(ApiStruct, frozen=True, weakref=True):
     runtime_classes: list[RuntimeClassObject] = []
     ip_pools: list[IpPoolObject] = []
     """Those of Calico; none in recordings of older versions."""
+    ipam_blocks: list[IpamBlockObject] = []
+    block_affinities: list[BlockAffinityObject] = []
     config_maps: list[ConfigMapObject] = []
     cluster_roles: list[ClusterRoleObject] = []
     cluster_role_bindings: list[ClusterRoleBindingObject] = []

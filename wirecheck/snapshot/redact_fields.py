@@ -137,6 +137,12 @@ def _expression(fields: Fields, value: Any) -> Any:
     return msgspec.structs.replace(value, values=mapped)
 
 
+def _affinity(fields: Fields, affinity: str) -> str:
+    """`host:NODE`."""
+    kind, colon, name = affinity.partition(":")
+    return f"{kind}:{fields.texts.names.name(name)}" if colon else fields.texts.free(affinity)
+
+
 def _paths(fields: Fields, files: dict[str, str]) -> dict[str, str]:
     """Files by path: a path may contain the name of a device, and a file addresses."""
     texts = fields.texts
@@ -280,6 +286,7 @@ SPECIAL: Mapping[str, Special] = {
     "LabelExpression.key": lambda _, key: key,
     "LabelExpression.operator": lambda _, operator: operator,
     "LabelExpression.values": lambda _, values: values,
+    "IpamBlockSpec.affinity": _affinity,
     "SnapshotIndex.queries": _queries,
     "RoundRecord.visits": _visits,
     "HelperPodsRecord.nodes": _reasons,

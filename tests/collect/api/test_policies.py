@@ -11,6 +11,7 @@ from tests.collect.conftest import ApiServer, status
 from wirecheck.api_index.policies import Policies
 from wirecheck.collect.api.client import Api
 from wirecheck.collect.api.policies import RawPolicy, calico_selector, projected_policy
+from wirecheck.collect.api.resources import CALICO_RULE
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.metadata import Metadata
 from wirecheck.snapshot.objects.pod import PodObject
@@ -269,6 +270,8 @@ def test_a_cluster_without_such_kinds_has_none(server: ApiServer, api: Api) -> N
 
 
 POOLS = "/apis/crd.projectcalico.org/v1/ippools"
+BLOCKS = "/apis/crd.projectcalico.org/v1/ipamblocks"
+CLAIMS = "/apis/crd.projectcalico.org/v1/blockaffinities"
 POOL = {
     "metadata": {"name": "default", "annotations": {"projectcalico.org/metadata": "{}"}},
     "spec": {"cidr": "192.168.0.0/16", "natOutgoing": True, "vxlanMode": "Always"},
@@ -293,4 +296,57 @@ def test_pools_that_may_not_be_read_are_a_note(server: ApiServer, api: Api) -> N
     server.script(POOLS, status(403, "no"))
 
     assert api.read().ip_pools == []
-    assert any('resources: ["ippools"]' in each for each in api.problems)
+    assert any(CALICO_RULE in each for each in api.problems)
+
+
+def test_blocks_of_calico_are_reduced_to_their_nodes(server: ApiServer, api: Api) -> None:
+    server.objects["/apis"] = groups("crd.projectcalico.org")
+    server.lists["/apis/crd.projectcalico.org/v2/networkpolicies"] = []
+    server.lists[BLOCKS] = [
+        {
+            "metadata": {"name": "10-0-0-0-26"},
+            "spec": {
+                "cidr": "10.0.0.0/26",
+                "affinity": "host:n1",
+                "allocations": [0, None],
+                "attributes": [{"handle_id": "secret", "secondary": {"pod": "web"}}],
+            },
+        },
+        {"metadata": {"name": "10-0-0-64-26"}, "spec": {"cidr": "10.0.0.64/26", "affinity": None}},
+    ]
+    claim = {"cidr": "10.0.0.0/26", "node": "n1", "state": "confirmed", "deleted": "false"}
+    server.lists[CLAIMS] = [{"metadata": {"name": "n1-10-0-0-0-26"}, "spec": claim}]
+
+    read = api.read()
+
+    first, second = read.ipam_blocks
+    assert (first.spec.cidr, first.spec.affinity) == ("10.0.0.0/26", "host:n1")
+    assert second.spec.affinity == ""
+    assert b"secret" not in msgspec.json.encode(read)
+    (affinity,) = read.block_affinities
+    assert (affinity.spec.node, affinity.spec.state) == ("n1", "confirmed")
+    assert api.problems == []
+
+
+def test_objects_of_calico_that_may_not_be_read_are_one_note(server: ApiServer, api: Api) -> None:
+    server.objects["/apis"] = groups("crd.projectcalico.org")
+    server.lists["/apis/crd.projectcalico.org/v2/networkpolicies"] = []
+    for path in (POOLS, BLOCKS, CLAIMS):
+        server.script(path, status(403, "no"))
+
+    read = api.read()
+
+    assert read.ip_pools == read.ipam_blocks == read.block_affinities == []
+    (note,) = [each for each in api.problems if CALICO_RULE in each]
+    assert '"ippools", "ipamblocks", "blockaffinities"' in note
+
+
+def test_what_a_version_of_calico_does_not_have_is_no_problem(server: ApiServer, api: Api) -> None:
+    server.objects["/apis"] = groups("crd.projectcalico.org")
+    server.lists["/apis/crd.projectcalico.org/v2/networkpolicies"] = []
+    server.lists[POOLS] = [POOL]
+    for path in (BLOCKS, CLAIMS):
+        server.script(path, status(404, "no"))
+
+    assert len(api.read().ip_pools) == 1
+    assert not [each for each in api.problems if CALICO_RULE in each]

@@ -6,10 +6,10 @@ import yaml
 
 from wirecheck.collect.api.policies import rules
 from wirecheck.collect.api.resources import (
+    CALICO_RULE,
     CONFIG_MAPS,
     DAEMON_SETS,
     DNS_ROLE,
-    IP_POOLS,
     MASQUERADING,
     MOUNTED_COREFILES,
     NODES,
@@ -28,7 +28,7 @@ def test_the_documented_role_is_what_is_read_and_no_more() -> None:
     needed = [
         *(resource.rule for resource in (*RESOURCES, DAEMON_SETS, RUNTIME_CLASSES)),
         *rules(),
-        IP_POOLS.rule,
+        CALICO_RULE,
         *(
             rule("", "configmaps", name)
             for name in (*CONFIG_MAPS, *MOUNTED_COREFILES, *MASQUERADING)

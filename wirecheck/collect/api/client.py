@@ -34,9 +34,9 @@ from wirecheck.collect.api.errors import (
 from wirecheck.collect.api.lenient import decoded_items
 from wirecheck.collect.api.policies import has_calico, read_policies
 from wirecheck.collect.api.resources import (
+    CALICO_RESOURCES,
     DAEMON_SETS,
     DNS_ROLE,
-    IP_POOLS,
     NODES,
     RESOURCES,
     ROLES,
@@ -176,7 +176,7 @@ class Api:
             **lists,
             **self._roles_of_dns(),
             **policies,
-            ip_pools=self._if_it_exists(IP_POOLS) if has_calico(policies) else [],
+            **(self._of_calico() if has_calico(policies) else {}),
             daemon_sets=self._if_it_exists(DAEMON_SETS),
             runtime_classes=self._if_it_exists(RUNTIME_CLASSES),
             config_maps=config_maps,
@@ -279,6 +279,22 @@ class Api:
             if not (isinstance(error, ApiStatusError) and error.status == 404):
                 self._note(error)
             return []
+
+    def _of_calico(self) -> dict[str, Any]:
+        """The objects of Calico that show who has which addresses; one note if any is missing."""
+        found: dict[str, Any] = {}
+        refused: list[str] = []
+        for resource in CALICO_RESOURCES:
+            try:
+                found[resource.attribute] = list(self.objects(resource)[0])
+            except ApiError as error:
+                if isinstance(error, ApiStatusError) and error.status == 404:
+                    continue
+                # The first one's sentence has the rule that allows all of them.
+                if not refused:
+                    self._note(error)
+                refused.append(resource.plural)
+        return found
 
     def _roles_of_dns(self) -> dict[str, Any]:
         """The ClusterRole of CoreDNS and its binding, if they have the usual name."""

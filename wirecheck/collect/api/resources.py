@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, field
 
 from wirecheck.network.registry import CONFIG_MAP_KEYS
+from wirecheck.snapshot.objects.calico_block import BlockAffinityObject, IpamBlockObject
 from wirecheck.snapshot.objects.config_map import ConfigMapObject
 from wirecheck.snapshot.objects.daemon_set import DaemonSetObject
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
@@ -53,6 +55,8 @@ class Resource(Struct, frozen=True):
     """Whether nothing can be checked without it; without an optional one, fewer checks apply."""
     watched: bool = True
     """Whether its changes during the visits are read, too."""
+    one_rule: str = ""
+    """The rule of a ClusterRole for all resources of its kind; empty if it has its own."""
 
     @property
     def page_type(self) -> Any:
@@ -63,6 +67,8 @@ class Resource(Struct, frozen=True):
     @property
     def rule(self) -> str:
         """The rule of a ClusterRole that allows reading it."""
+        if self.one_rule:
+            return self.one_rule
         return rule(self.group, self.plural, verbs=LIST_AND_WATCH if self.watched else LIST)
 
 
@@ -123,15 +129,27 @@ RUNTIME_CLASSES = Resource(
     watched=False,
 )
 
-IP_POOLS = Resource(
-    "ippools",
-    "IPPool",
-    "crd.projectcalico.org",
-    "/apis/crd.projectcalico.org/v1/ippools",
-    IpPoolObject,
-    "ip_pools",
-    required=False,
-    watched=False,
+CALICO = "crd.projectcalico.org"
+CALICO_TYPES: Mapping[str, tuple[str, Any, str]] = {
+    "ippools": ("IPPool", IpPoolObject, "ip_pools"),
+    "ipamblocks": ("IPAMBlock", IpamBlockObject, "ipam_blocks"),
+    "blockaffinities": ("BlockAffinity", BlockAffinityObject, "block_affinities"),
+}
+"""By plural: the kind, its projection, and the field of `ApiObjects`."""
+CALICO_RULE = rule(CALICO, '", "'.join(CALICO_TYPES), verbs=LIST)
+CALICO_RESOURCES = tuple(
+    Resource(
+        plural,
+        kind,
+        CALICO,
+        f"/apis/{CALICO}/v1/{plural}",
+        projection,
+        attribute,
+        required=False,
+        watched=False,
+        one_rule=CALICO_RULE,
+    )
+    for plural, (kind, projection, attribute) in CALICO_TYPES.items()
 )
 """Read only in clusters that have Calico's API group."""
 
