@@ -122,6 +122,7 @@ def test_a_document_of_an_older_program_is_skipped_and_a_failure_is_not(small):
     [
         (30, "30 minutes", Level.WARN),
         (59.9, "60 minutes", Level.WARN),
+        (0.5, "0 minutes", Level.WARN),
         (-90, "expired 90 minutes ago", Level.FAIL),
     ],
 )

@@ -295,6 +295,32 @@ def test_without_a_configuration_masquerading_is_not_compared() -> None:
     assert table.handling(WEB, Client.OUTSIDE).masquerade is Masquerade.UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("config", "masqueraded"),
+    [
+        ({}, Masquerade.ALWAYS),
+        ({"clusterCIDR": ""}, Masquerade.NEVER),
+        ({"clusterCIDR": "fd00:244::/56"}, Masquerade.NEVER),
+        ({"clusterCIDR": "", "iptables": {"masqueradeAll": True}}, Masquerade.ALWAYS),
+        ({"detectLocalMode": "NodeCIDR"}, Masquerade.ALWAYS),
+        ({"detectLocalMode": "BridgeInterface"}, Masquerade.NEVER),
+        (
+            {
+                "detectLocalMode": "BridgeInterface",
+                "detectLocal": {"bridgeInterface": "cni0"},
+            },
+            Masquerade.ALWAYS,
+        ),
+    ],
+)
+def test_a_proxy_that_cannot_detect_pods_masquerades_nobody_to_the_cluster_ip(
+    config: dict, masqueraded: Masquerade
+) -> None:
+    """It has no range or device of pods in this family, so all clients may be pods."""
+    table = expected([service()], [slice_of(endpoint("10.244.1.2"))], facts(**config))
+    assert table.handling(WEB, Client.OUTSIDE).masquerade is masqueraded
+
+
 def test_two_services_with_one_address() -> None:
     web = service(external_ips=["198.51.100.1"])
     other = ServiceObject(Metadata(name="other", namespace="shop"), web.spec)

@@ -30,3 +30,11 @@ def test_what_cannot_be_read_is_not_understood(module: str, name: str, values: t
 )
 def test_the_same_conditions_undamaged(module: str, name: str, value: str):
     assert Conditions().add(Option(name, (value,), negated=False, module=module))
+
+
+@pytest.mark.parametrize("protocol", ["all", "0"])
+@pytest.mark.parametrize("negated", [False, True])
+def test_every_protocol_matches_all_packets_and_its_negation_is_not_understood(
+    protocol: str, negated: bool
+):
+    assert Conditions().add(Option("-p", (protocol,), negated=negated, module="")) is not negated
