@@ -47,9 +47,17 @@ def places(tmp_path_factory) -> dict[str, str]:
     return {
         "results.jsonl": str(broken / "results.jsonl"),
         "FOLDER": str(recorded("healthy")),
+        "policies.yaml": str(_written(folder / "policies.yaml", ROOT / "docs" / "policy.md")),
         "PART-1": str(part_of(whole, folder / "1", {"wc-w1"}).path),
         "PART-2": str(part_of(whole, folder / "2", {"wc-cp", "wc-w2"}).path),
     }
+
+
+def _written(file: Path, page: Path) -> Path:
+    """The first block of YAML on the page, as a file."""
+    _, block = next(each for each in FENCE.findall(page.read_text()) if each[0] == "yaml")
+    file.write_text(block)
+    return file
 
 
 def test_there_are_commands_to_try():

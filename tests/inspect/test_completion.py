@@ -47,7 +47,7 @@ def test_there_is_a_script_for_each_shell(shell):
 
 def test_commands_are_completed():
     assert completed("insp") == ["inspect"]
-    assert {"pod", "service", "node"} <= set(completed("inspect", ""))
+    assert {"pod", "service", "node", "policy"} <= set(completed("inspect", ""))
     assert {"record", "redact", "show"} <= set(completed("snapshot", ""))
 
 
@@ -56,6 +56,7 @@ def test_names_are_completed_from_the_snapshot(broken):
 
     assert completed("inspect", "node", *snapshot, "wc-w") == ["wc-w1", "wc-w2"]
     assert "shop/web-sticky" in completed("inspect", "service", *snapshot, "shop/web-")
+    assert completed("inspect", "policy", *snapshot, "sealed/") == ["sealed/no-egress"]
     assert "shop/web-678979c555-h9f9s" in completed("inspect", "pod", *snapshot, "shop/web-6")
     assert completed("inspect", "service", *snapshot, "shop/web", "--node", "wc-c") == ["wc-cp"]
 

@@ -8,13 +8,30 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from wirecheck.inspect import node_view, parts, pod_view, service_view
+from wirecheck.inspect import (
+    node_view,
+    parts,
+    pod_view,
+    policy_parts,
+    policy_preview_view,
+    policy_view,
+    service_view,
+)
 
-DOCS = Path(__file__).parents[2] / "docs" / "inspect.md"
+DOCS = Path(__file__).parents[2] / "docs"
+MODULES = (
+    parts,
+    pod_view,
+    service_view,
+    node_view,
+    policy_parts,
+    policy_view,
+    policy_preview_view,
+)
 VIEWS = sorted(
     {
         each
-        for module in (parts, pod_view, service_view, node_view)
+        for module in MODULES
         for each in vars(module).values()
         if isinstance(each, type) and issubclass(each, parts.View) and each is not parts.View
     },
@@ -24,7 +41,8 @@ VIEWS = sorted(
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda each: each.__name__)
 def test_every_field_is_documented(view):
-    documented = set(re.findall(r"`([a-z_]+)`", DOCS.read_text()))
+    pages = [(DOCS / name).read_text() for name in ("inspect.md", "policy.md")]
+    documented = set(re.findall(r"`([a-z_]+)`", "\n".join(pages)))
 
     assert {each.encode_name for each in msgspec.structs.fields(view)} - documented == set()
 

@@ -81,12 +81,17 @@ class Policies:
 
     def other_of(self, pod: PodObject, direction: str) -> str:
         """The first policy of another kind than NetworkPolicy that selects the pod; or empty."""
-        return next((_name(each) for each in self._others_of(pod, direction)), "")
+        found = (e for e in self.others_selecting(pod) if direction in e.directions)
+        return next(map(name_of_other, found), "")
 
-    def _others_of(self, pod: PodObject, direction: str) -> Iterator[OtherPolicyObject]:
+    def others_selecting(self, pod: PodObject) -> Iterator[OtherPolicyObject]:
+        """Yield the policies of other kinds that select the pod or may do so.
+
+        One without directions only allows traffic.
+        """
         for namespace in ("", pod.metadata.namespace):
             for policy in self._by_namespace.get(namespace, ()):
-                if direction in policy.directions and any(_chosen(c, pod) for c in policy.choices):
+                if any(_chosen(each, pod) for each in policy.choices):
                     yield policy
 
     @cached_property
@@ -120,6 +125,7 @@ def _may_be_in(namespaces: LabelSelector, name: str) -> bool:
     return selects(known, {NAMESPACE_NAME: name})
 
 
-def _name(policy: OtherPolicyObject) -> str:
+def name_of_other(policy: OtherPolicyObject) -> str:
+    """`CiliumNetworkPolicy shop/deny`, `GlobalNetworkPolicy deny`."""
     meta = policy.metadata
     return f"{policy.kind} {f'{meta.namespace}/' if meta.namespace else ''}{meta.name}"

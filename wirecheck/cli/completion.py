@@ -84,6 +84,15 @@ def services(
     return _beginning(typed, _namespaced(each.metadata for each in api.services)) if api else []
 
 
+def policies(
+    context: click.Context, _parameter: click.Parameter, typed: str
+) -> list[CompletionItem]:
+    """`NAMESPACE/NAME` of NetworkPolicies."""
+    api = _api(context)
+    found = api.network_policies if api else ()
+    return _beginning(typed, _namespaced(each.metadata for each in found))
+
+
 def nodes(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     """Names of nodes."""
     api = _api(context)

@@ -40,7 +40,7 @@ def source_options(command: Command) -> Command:
 
 @click.group("inspect")
 def inspect() -> None:
-    """Show everything known about one pod, Service or node."""
+    """Show everything known about one pod, Service, node or NetworkPolicy."""
 
 
 def namespace_option(command: Command) -> Command:
@@ -90,7 +90,7 @@ def inspect_pod(
     for number, view in enumerate(views):
         if number:
             click.echo()
-        _print(view, pod_lines(view), output)
+        print_view(view, pod_lines(view), output)
 
 
 @inspect.command("service")
@@ -129,7 +129,7 @@ def inspect_service(
     with scene_of(source_request(**source), nodes) as scene:
         wanted = service_named(scene.cluster, service)
         view = service_view(scene, wanted, nodes(scene.cluster))
-    _print(view, service_lines(view, node or ""), output)
+    print_view(view, service_lines(view, node or ""), output)
 
 
 @inspect.command("node")
@@ -146,10 +146,36 @@ def inspect_node(*, node: str, output: str, **source: Any) -> None:
 
     with scene_of(source_request(**source), nodes) as scene:
         view = node_view(scene, node)
-    _print(view, node_lines(view), output)
+    print_view(view, node_lines(view), output)
 
 
-def _print(view: View, lines: Iterable[Line], output: str) -> None:
+@inspect.command("policy")
+@click.argument("policy", metavar="NAMESPACE/NAME", shell_complete=completion.policies)
+@namespace_option
+@source_options
+def inspect_policy(*, policy: str, namespace: str | None, output: str, **source: Any) -> None:
+    """Show which pods a NetworkPolicy selects, and who may connect to whom.
+
+    This is what the API says. No node is visited, and what a node enforces is not read.
+    """
+    from wirecheck.cli.inspect_selector import qualified
+    from wirecheck.cli.inspect_subject import policy_named, scene_of, source_request
+    from wirecheck.inspect.policy import policy_view
+    from wirecheck.inspect.policy_drawing import policy_lines
+
+    policy = qualified(policy, namespace)
+
+    def nodes(cluster: Cluster) -> Collection[str]:
+        policy_named(cluster, policy)
+        return ()
+
+    with scene_of(source_request(**source), nodes) as scene:
+        view = policy_view(scene, policy_named(scene.cluster, policy))
+    print_view(view, policy_lines(view), output)
+
+
+def print_view(view: View, lines: Iterable[Line], output: str) -> None:
+    """Print a view as JSON or as its lines."""
     if output == "json":
         click.echo(json_text(view))
     else:

@@ -18,6 +18,7 @@ from wirecheck.run.request import Request, RequestError
 from wirecheck.run.session import Session
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import RoundRecord, SnapshotIndex
+from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
 from wirecheck.snapshot.objects.service import ServiceObject
 
 Nodes = Callable[[Cluster], Collection[str]]
@@ -66,6 +67,13 @@ def service_named(cluster: Cluster, name: str) -> ServiceObject:
     """The Service `NAMESPACE/NAME`; raises RequestError where there is none."""
     services = {f"{space}/{each}": service for (space, each), service in cluster.services.items()}
     return services.get(name) or _refuse("Service", name, services)
+
+
+def policy_named(cluster: Cluster, name: str) -> NetworkPolicyObject:
+    """The NetworkPolicy `NAMESPACE/NAME`; raises RequestError where there is none."""
+    listed = cluster.api.network_policies
+    policies = {f"{each.metadata.namespace}/{each.metadata.name}": each for each in listed}
+    return policies.get(name) or _refuse("NetworkPolicy", name, policies)
 
 
 def node_named(cluster: Cluster, name: str) -> str:

@@ -71,7 +71,7 @@ COMMANDS = {
     "inspect": Lazy(
         "wirecheck.cli.inspect",
         "inspect",
-        "Show everything known about one pod, Service or node.",
+        "Show everything known about one pod, Service, node or NetworkPolicy.",
     ),
     "list": Lazy(
         "wirecheck.cli.catalogue", "list_checks", "List the checks, or those that match a WORD."
@@ -90,6 +90,11 @@ COMMANDS = {
         "wirecheck.cli.catalogue",
         "node_commands",
         "Print every command that may run on a node.",
+    ),
+    "policy": Lazy(
+        "wirecheck.cli.policy",
+        "policy",
+        "Show what NetworkPolicies that are not applied yet would change.",
     ),
     "run": Lazy(
         "wirecheck.cli.run",

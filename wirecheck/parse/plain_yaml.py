@@ -5,13 +5,14 @@ An alias multiplies what it refers to: ten lines can stand for a billion values.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import yaml
 from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 from yaml.events import AliasEvent
-from yaml.nodes import Node, ScalarNode
+from yaml.nodes import MappingNode, Node, ScalarNode
 
 from wirecheck.parse.errors import ParseError
 
@@ -59,15 +60,42 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
 
 
+class _ManifestLoader(_Loader):
+    """Refuses a key that a mapping has twice, as the API server does."""
+
+    def construct_mapping(self, node: MappingNode, deep: bool = False) -> Any:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            name = (key.tag, str(key.value))
+            if name in seen:
+                what = f"the key {str(key.value)[:60]!r} is there twice"
+                raise ConstructorError(None, None, what, key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+Value = TypeVar("Value")
+
+
 def parse_yaml(text: str, most: int = MOST_CHARACTERS) -> Any:
     """The value of a YAML document; None if it is empty.
 
     Raises ParseError for any other text, and for one of more than `most` characters.
     """
+    return _parsed(text, most, lambda: yaml.load(text, Loader=_Loader))
+
+
+def parse_manifests(text: str, most: int = MOST_CHARACTERS) -> list[Any]:
+    """The values of the YAML documents in the text, without empty ones. Raises ParseError."""
+    found = _parsed(text, most, lambda: list(yaml.load_all(text, Loader=_ManifestLoader)))
+    return [each for each in found if each is not None]
+
+
+def _parsed(text: str, most: int, read: Callable[[], Value]) -> Value:
     if len(text) > most:
         raise ParseError(f"not read: it has {len(text):,} characters, more than {most:,}")
     try:
-        return yaml.load(text, Loader=_Loader)
+        return read()
     except yaml.MarkedYAMLError as error:
         where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         what = str(error.problem or error.context)[:200]
