@@ -211,8 +211,9 @@ def policy_chains(node: Node) -> Findings:
 
 
 @check(
-    remedy="Disable it on {node}: `systemctl disable --now {manager}`. Or make it trust the pod "
-    "and Service ranges, and keep its reload from flushing third-party rules.",
+    remedy="On {node}, make it accept packets of pods, of Services and between nodes, and keep its "
+    "reload from flushing third-party rules. Or, if another firewall protects the node, disable "
+    "it: `systemctl disable --now {manager}`.",
     facts=RULES,
 )
 def single_manager(node: Node) -> Findings:

@@ -12,6 +12,16 @@ AGENT = (
     "{cni_namespace} delete pod {cni_pod}`. Then find out what changed them, on {node}: `ip "
     "monitor route`, or the log of the network manager."
 )
+ANOTHER_TABLE = (
+    "A routing rule asks table {table} before table main: show both on {node}, `ip rule show` and "
+    "`ip route show table {table}`. Find out which program adds them (a VPN, an agent of the "
+    "cloud), and configure it to leave out the addresses of pods and Services."
+)
+EMPTY_TABLE = (
+    "Show the table on {node}: `ip route show table {table}`. The CNI plugin's agent adds its "
+    "routes when it starts. Restart it: `kubectl -n {cni_namespace} delete pod {cni_pod}`. Then "
+    "find out what removed them: `ip monitor route`, or the log of the network manager."
+)
 REFUSING_RULE = (
     "Show it on {node}: `ip {family} route get {route_arguments}`. Find out who added the routing "
     "rule, `ip {family} rule show pref {priority}`, then delete it: `ip {family} rule del pref "
@@ -51,6 +61,8 @@ def to_every_node(node: Node) -> Findings:
                 expected=peer.expected,
                 found=peer.found,
                 concerns=[peer.peer_ref],
+                remedy=ANOTHER_TABLE if peer.table else "",
+                names={"table": str(peer.table)},
             )
 
 
@@ -233,9 +245,7 @@ def local_table_first(node: Node) -> Findings:
     remedy="Compare on {node}: `ip route get {address} from {source}` and `ip route get "
     "{address}`. Find out who added the rule. NetworkManager's nm-cloud-setup does, and CNI "
     "plugins ask to disable it: `systemctl disable nm-cloud-setup.service nm-cloud-setup.timer`, "
-    "then drain and reboot the node. Otherwise add the routes of table main to table "
-    "{table}. If a table has no default route, restart the CNI plugin's agent: `kubectl -n "
-    "{cni_namespace} delete pod {cni_pod}`.",
+    "then drain and reboot the node. Otherwise add the routes of table main to table {table}.",
     facts=[Fact.NETNS, Fact.API],
 )
 def policy_routing(node: Node) -> Findings:
@@ -269,6 +279,7 @@ def policy_routing(node: Node) -> Findings:
             pod,
             expected=f"a default route in table {rule.table}, by rule {rule_text(rule)}",
             found="none",
+            remedy=EMPTY_TABLE,
             names={"table": str(rule.table)},
         )
 

@@ -37,7 +37,7 @@ def test_a_rule_for_the_nodes_own_source_diverts_what_it_sends_to_its_pods(small
     assert part == "IPv4 rule 30400"
     assert text == (
         "30400: from 192.0.2.1/32 lookup 30400: with source 192.0.2.1 by default via 192.0.2.254 "
-        "dev ens3"
+        "dev ens3 table 30400"
     )
 
 
@@ -149,7 +149,7 @@ class TestAws:
         assert finding.key == "pods"
         assert finding.found == (
             "1536: from 192.0.2.72/32 lookup 2: with source 192.0.2.72 by default via 192.0.2.254 "
-            "dev ens4"
+            "dev ens4 table 2"
         )
 
     @pytest.mark.parametrize("lost", [("default",), ("default", "192.0.2.254/32")])

@@ -16,7 +16,7 @@ from wirecheck.network.plugin import PeerRoutes
 from wirecheck.network.plugins.flannel import CLOUD_BACKENDS, DEVICE_KINDS, EXTENSION, IPSEC
 from wirecheck.node.netns import Interface, Netns
 from wirecheck.node.pod_namespaces import PodNamespaces
-from wirecheck.node.routing import EVERYTHING, Routing
+from wirecheck.node.routing import EVERYTHING, Routing, is_in_further_table
 from wirecheck.node.rule_selectors import Origin
 from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.netns import Address, Route
@@ -63,6 +63,12 @@ class PeerRoute:
     @cached_property
     def device(self) -> Interface | None:
         return self.routing.device_of(self.route) if self.route else None
+
+    @property
+    def table(self) -> int | None:
+        """The table of the route if a rule leads to it before table main; None otherwise."""
+        route = self.route
+        return route.table if route is not None and is_in_further_table(route) else None
 
     @property
     def is_specific(self) -> bool:

@@ -215,7 +215,10 @@ class Routing:
         return self.netns.at(route.index)
 
     def text_of(self, route: Route | None) -> str:
-        """Return `10.244.1.0/24 via 10.244.1.0 dev flannel.1`, as `ip route` prints it."""
+        """Return `10.244.1.0/24 via 10.244.1.0 dev flannel.1`, as `ip route` prints it.
+
+        With its table if that is none of the kernel's own: `10.0.0.0/8 dev wg0 table 52`.
+        """
         if route is None:
             return "no route"
         if route.table == UNSPECIFIED:
@@ -224,7 +227,13 @@ class Routing:
         words = ["" if route.type == "unicast" else route.type, route.destination]
         words += [f"via {route.gateway}" if route.gateway else ""]
         words += [f"dev {device.name}" if device else "", f"via {_hops(route)}" * bool(route.hops)]
+        words += [f"table {route.table}" if is_in_further_table(route) else ""]
         return " ".join(filter(None, words))
+
+
+def is_in_further_table(route: Route) -> bool:
+    """Return whether a routing rule that somebody added leads to the route."""
+    return route.table not in (UNSPECIFIED, DEFAULT, MAIN, LOCAL)
 
 
 def _hops(route: Route) -> str:
