@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.checks.small_cluster import FILTER, HOST, SmallCluster, api_pod
+from tests.network.all_clusters import CLUSTERS
 from tests.network.clusters.calico import POD_ADDRESSES, calico_vxlan
 from wirecheck.catalogue.findings import Finding, NotApplicable
 from wirecheck.snapshot.cni_files import CniConfiguration, CniFiles
@@ -155,6 +156,65 @@ def test_ipv6_of_flannel_in_the_process_of_k3s_has_an_option_of_its_own(small, h
 
     findings = found(small, OLD, flannel=f"{FLANNEL}FLANNEL_IPV6_SUBNET=fd00:42::1/64\n")
     assert len(findings) == has_pod
+
+
+CILIUM = (
+    '-A POSTROUTING -m comment --comment "cilium-feeder: CILIUM_POST_nat" -j CILIUM_POST_nat',
+    "-A CILIUM_POST_nat -s 10.0.0.0/24 ! -d 10.0.0.0/8 ! -o cilium_+ -m comment --comment "
+    '"cilium masquerade non-cluster" -j MASQUERADE --random-fully',
+    "-A CILIUM_POST_nat -m mark --mark 0xa00/0xe00 -j ACCEPT",
+    "-A CILIUM_POST_nat -s 127.0.0.1/32 -o cilium_host -j SNAT --to-source 10.0.0.10",
+    "-A CILIUM_POST_nat -o cilium_host -m mark --mark 0xf00/0xf00 -m conntrack --ctstate DNAT -j "
+    "SNAT --to-source 10.0.0.10",
+)
+NODES = "-A CILIUM_POST_nat -m set --match-set cilium_node_set_v4 dst -j ACCEPT"
+OUT = "! -o cilium_+"
+
+
+def found_with(plugin: str, small: SmallCluster, *rules: str) -> list[Finding]:
+    CLUSTERS[plugin](small)
+    small.change_output("iptables-nft-save", FILTER + nat(*rules))
+    return small.findings(CHECK)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        CILIUM,
+        (CILIUM[0], NODES, *CILIUM[1:]),
+        (CILIUM[0], CILIUM[1].replace(OUT, "-o ens3"), *CILIUM[2:]),
+        (CILIUM[0], CILIUM[1].replace("MASQUERADE", "SNAT --to-source 192.0.2.1"), *CILIUM[2:]),
+    ],
+)
+def test_pods_that_cilium_masquerades_with_iptables_pass(small, rules):
+    assert found_with("Cilium", small, *rules) == []
+
+
+@pytest.mark.parametrize("rules", [CILIUM[1:], (NODES, *CILIUM[1:])])
+def test_ciliums_chain_that_nothing_calls_is_found(small, rules):
+    (finding,) = found_with("Cilium", small, *rules)
+    assert finding.expected == "masqueraded, by chain CILIUM_POST_nat"
+
+
+@pytest.mark.parametrize(
+    "rules", [(), (CILIUM[0], *CILIUM[2:]), [e.replace("CILIUM_P", "OLD_CILIUM_P") for e in CILIUM]]
+)
+def test_what_ciliums_programs_masquerade_needs_no_rule(small, rules):
+    with pytest.raises(NotApplicable, match="nothing on the node shows"):
+        found_with("Cilium", small, *rules)
+
+
+def test_pods_that_weave_masquerades_pass(small):
+    rules = (
+        "-A POSTROUTING -j WEAVE",
+        "-A WEAVE -m set --match-set weaver-no-masq-local dst -j RETURN",
+        "-A WEAVE -s 10.32.0.0/12 -d 224.0.0.0/4 -j RETURN",
+        "-A WEAVE ! -s 10.32.0.0/12 -d 10.32.0.0/12 -j MASQUERADE",
+        "-A WEAVE -s 10.32.0.0/12 ! -d 10.32.0.0/12 -j MASQUERADE",
+    )
+    assert found_with("Weave Net", small, *rules) == []
+    (finding,) = found_with("Weave Net", small, *rules[1:])
+    assert finding.expected == "masqueraded, by chain WEAVE"
 
 
 def test_a_chain_of_a_plugin_that_nothing_calls_is_found(small):

@@ -20,6 +20,7 @@ from wirecheck.node.dns_servers import DnsServers
 from wirecheck.node.netns import Netns
 from wirecheck.node.pod_loss import PodLoss, PodQuery, pod_loss
 from wirecheck.node.pod_namespaces import PodNamespaces
+from wirecheck.node.redirects import redirect_in
 from wirecheck.node.resolver import CLUSTER_POLICIES, Resolver, mounts_own_file
 from wirecheck.node.seen import NodeSeen
 from wirecheck.node.unread_policies import UnreadPolicies
@@ -119,7 +120,9 @@ class NodeDns:
         if not probes:
             return None
         changed = self.seen.cluster.changed
-        pods = {netns.inode: _with_redirect(pod, netns) for pod, netns in self._pods_with_netns}
+        pods = {
+            netns.inode: self._with_redirect(pod, netns) for pod, netns in self._pods_with_netns
+        }
         queries = []
         for probe in probes:
             pod, replica = pods.get(probe.inode), self._replica_at(address(probe.server))
@@ -288,9 +291,15 @@ class NodeDns:
     def _with_reason(self, pod: Pod, netns: Netns, lookup: Lookup) -> Pod:
         """Return the pod with what may stop its traffic, such as a service mesh."""
         pod = replace(pod, restricted_by=self._policies.why_lost(pod, lookup))
-        pod = _with_redirect(pod, netns)
+        pod = self._with_redirect(pod, netns)
         reason = pod.restricted_by or self._unread_policies.why_lost(netns, lookup)
         return replace(pod, restricted_by=reason)
+
+    def _with_redirect(self, pod: Pod, netns: Netns) -> Pod:
+        """Return the pod with what may redirect its traffic, such as a service mesh."""
+        if pod.restricted_by:
+            return pod
+        return replace(pod, restricted_by=redirect_in(netns.record, self.seen.facts.commands))
 
     @cached_property
     def _policies(self) -> DnsPolicies:
@@ -307,9 +316,3 @@ class NodeDns:
         for lookup in self._lookups_by_netns.get(self.seen.host.inode, ()):
             if lookup.server in servers:
                 yield lookup
-
-
-def _with_redirect(pod: Pod, netns: Netns) -> Pod:
-    """Return the pod with what may stop its traffic, such as a service mesh."""
-    redirect = "redirect rules in the pod's own netns" if netns.record.redirect else ""
-    return replace(pod, restricted_by=pod.restricted_by or redirect)
