@@ -127,3 +127,16 @@ def test_programs_send_to_ciliums_device_without_a_route(small: SmallCluster) ->
 
     parts = [each.subject.part for each in small.findings(CHECK)]
     assert "INPUT of cilium_vxlan" in parts
+
+
+@pytest.mark.parametrize(("kind", "is_found"), [("wireguard", False), ("dummy", True)])
+def test_what_comes_out_of_wireguard_comes_in_by_another_device(
+    small: SmallCluster, kind: str, is_found: bool
+) -> None:
+    put(small, "-A INPUT -i wg0 -j ACCEPT", *USUAL, REST)
+    assert small.document
+    host = small.document.namespaces[0]
+    encrypted = Link(40, "wg0", flags=["UP"], mtu=1420, kind=kind)
+    small.change_netns(HOST, links=[*host.links, encrypted])
+
+    assert bool(found(small)) is is_found

@@ -23,6 +23,7 @@ from wirecheck.node.seen import NodeSeen
 MOST_PEERS = 8
 EBPF_TUNNELS = ("cilium_vxlan",)
 """VXLAN devices that programs send packets to, without a route."""
+WIREGUARD = "wireguard"
 BY_SOURCE = (" -s ", " saddr ")
 """A condition on the source in a rule of iptables and of nftables."""
 
@@ -77,15 +78,24 @@ class TunnelPackets:
         return next(iter(internal_addresses(self.seen.object)), None)
 
     def _packet(self, source: IPAddress, own: IPAddress, port: int | None) -> ForwardedPacket:
-        routing = self.routes.routing
-        route = routing.route_to(source)
-        uplink = routing.device_of(route) if route else None
         return ForwardedPacket(
             source,
             own,
-            uplink.name if uplink else "",
+            self._way_in(source),
             protocol="udp",
             port=port,
             is_direct=True,
             is_received=True,
         )
+
+    def _way_in(self, source: IPAddress) -> str:
+        """The device by which the packets come in; empty if it is not known.
+
+        With WireGuard they may come in twice, and the second time without encryption.
+        """
+        if any(each.link.kind == WIREGUARD for each in self.seen.host.interfaces):
+            return ""
+        routing = self.routes.routing
+        route = routing.route_to(source)
+        uplink = routing.device_of(route) if route else None
+        return uplink.name if uplink else ""
