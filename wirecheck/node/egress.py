@@ -43,6 +43,14 @@ OF_POOLS = "cali-nat-outgoing"
 IN_NFTABLES = f"nat-{OF_POOLS}"
 """The same in Calico's own nftables table."""
 
+WITHIN_CLUSTER = tuple(
+    (f"-m set {sign}--match-set {name} dst", bool(sign))
+    for name in ("cilium_node_set_v4", "cilium_node_set_v6", "weaver-no-masq-local")
+    for sign in ("", "! ")
+)
+"""Matches on ipsets of Cilium with the nodes' addresses, and of Weave with those of the node's own
+containers, each with whether an address outside the cluster passes it."""
+
 CHAINS = (
     *("FLANNEL-POSTRTG", "KIND-MASQ-AGENT", "IP-MASQ-AGENT", "AWS-SNAT-CHAIN-0"),
     *(OF_POOLS, IN_NFTABLES, "CILIUM_POST_nat", "WEAVE"),
@@ -173,7 +181,7 @@ class NodeEgress:
         routing = self.routes.routing
         route = routing.route_to(OUTSIDE[pod.version])
         device = routing.device_of(route) if route else None
-        known = tuple(self._settings.set_memberships(pod, OUTSIDE[pod.version]))
+        known = (*self._settings.set_memberships(pod, OUTSIDE[pod.version]), *WITHIN_CLUSTER)
         oif = device.name if device else ""
         return ForwardedPacket(pod, OUTSIDE[pod.version], "", oif, known=known)
 

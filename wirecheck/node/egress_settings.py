@@ -29,9 +29,6 @@ SETS_OF_POOLS = ("all-ipam-pools", "network-ip-pools")
 SETS_OF_HOSTS = ("all-hosts-net", "all-tunnel-net")
 """Names of Calico's ipsets, behind `cali40` and `cali60`. They differ between versions."""
 
-SETS_WITHIN_CLUSTER = ("cilium_node_set_v4", "cilium_node_set_v6", "weaver-no-masq-local")
-"""Ipsets of Cilium with the nodes' addresses, and of Weave with those of containers of the node."""
-
 MASQ_AGENT = "ip-masq-agent"
 
 
@@ -119,7 +116,7 @@ class EgressSettings:
         return any(each.name == device for each in self.seen.host.interfaces)
 
     def set_memberships(self, pod: IPAddress, outside: IPAddress) -> Iterator[tuple[str, bool]]:
-        """(match on an ipset of Calico, whether it holds), as the pools imply; sets of others.
+        """(match on an ipset of Calico, whether it holds), as the pools imply.
 
         felix fills the sets from the pools; sets of addresses of hosts have no address outside.
         """
@@ -133,9 +130,6 @@ class EgressSettings:
         for text, holds in known.items() if self._pools else ():
             yield f"-m set --match-set cali{pod.version}0{text}", holds
             yield f"-m set ! --match-set cali{pod.version}0{text}", not holds
-        for name in SETS_WITHIN_CLUSTER:
-            yield f"-m set --match-set {name} dst", False
-            yield f"-m set ! --match-set {name} dst", True
 
     # The CNI configuration.
 
