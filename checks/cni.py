@@ -22,6 +22,13 @@ POOL = Limits(
 TOKEN_WARN = Threshold("cni.token_warn", 60, "minutes", "agents renew it hours before it expires")
 
 
+OF_AGENT = (
+    "List the files on {node}: `ls -l {folder}`, and keep the one of the CNI plugin whose agent "
+    "runs in the cluster. Its agent writes it again when it starts: `kubectl -n {cni_namespace} "
+    "delete pod {cni_pod}`. Move only files of other plugins out of the folder."
+)
+
+
 @check(
     settles=CLAIMS,
     remedy="Compare both: `kubectl get ipamblocks,blockaffinities -o yaml`. If the node is gone, "
@@ -123,7 +130,8 @@ def single_config(node: Node) -> Findings:
     """The node has exactly one CNI configuration, and it is valid.
 
     The runtime uses the first file by name. With a second file, an upgrade or a restart can put
-    new pods on another network than the existing ones.
+    new pods on another network than the existing ones. It is a failure if the first file is an
+    example, or of a plugin that was removed, and a later one is of the plugin whose agent runs.
 
     Except: the configuration that Multus delegates to, and files that set up lo only. The folder is
     the one that containerd or CRI-O is configured to use.
@@ -139,6 +147,7 @@ def single_config(node: Node) -> Findings:
             found=each.found,
             level=each.level,
             key=each.key,
+            remedy=OF_AGENT if each.is_written_by_agent else "",
             names={"folder": node.cni.folder, "file": each.file},
         )
 

@@ -401,3 +401,65 @@ def test_an_example_that_the_pods_do_not_follow_is_not_in_force(small):
 
     with pytest.raises(NotApplicable, match="not a configuration of OVN-Kubernetes"):
         small.findings("cni.single_config")
+
+
+LEFT = CniConfiguration("05-cilium.conflist", "cilium", ["cilium-cni"])
+EXAMPLE = CniConfiguration(
+    "10-containerd-net.conflist", "containerd-net", ["bridge"], ["host-local"]
+)
+WRAPPER = CniConfiguration("00-wrapper.conf", "wrapped", ["wrapper"])
+
+
+def remedies(small, *configurations):
+    """What is found, and the advice for it, where flannel's agent runs."""
+    change_files(small, configurations=[*configurations, FLANNEL_CONFLIST])
+    return [
+        (each.subject.part, each.level, each.remedy) for each in small.findings("cni.single_config")
+    ]
+
+
+@pytest.mark.parametrize("first", [LEFT, EXAMPLE], ids=["removed plugin", "example"])
+def test_a_file_left_before_the_configuration_of_the_running_plugin_fails(small, first):
+    (found,) = remedies(small, first)
+
+    assert found == (first.file, Level.FAIL, "")
+    (finding,) = small.findings("cni.single_config")
+    assert finding.expected == "10-flannel.conflist first: the agent of flannel runs in the cluster"
+    assert dict(finding.names)["file"] == first.file
+
+
+def test_the_configuration_of_the_running_plugin_is_never_to_be_moved(small):
+    ((part, level, remedy),) = remedies(small, WRAPPER)
+
+    assert (part, level) == ("10-flannel.conflist", Level.WARN)
+    assert "mv " not in remedy
+    assert "Move only files of other plugins" in remedy
+
+
+@pytest.mark.parametrize("agent", ["kube-router", "canal"])
+def test_what_agents_without_a_type_of_their_own_write_is_not_known(small, agent):
+    small.api["pods"].append(
+        {
+            **small.api["pods"][2],
+            "metadata": {
+                **small.api["pods"][2]["metadata"],
+                "name": agent,
+                "uid": agent,
+                "ownerReferences": [{"kind": "DaemonSet", "name": agent, "controller": True}],
+            },
+        }
+    )
+    ((_, level, _),) = remedies(small, EXAMPLE)
+
+    assert level is Level.WARN
+
+
+def test_multus_may_come_first(small):
+    assert remedies(small, MULTUS) == []
+
+
+def test_chained_plugins_are_those_of_the_agent(small):
+    chained = CniConfiguration("05-chained.conflist", "chained", ["flannel", "cilium-cni"])
+    ((part, level, _),) = remedies(small, chained)
+
+    assert (part, level) == ("10-flannel.conflist", Level.WARN)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +13,9 @@ from wirecheck.catalogue.findings import Level, NotApplicable
 from wirecheck.network.cni_types import BRIDGE, LOOPBACK
 from wirecheck.network.plugin import Attachment
 from wirecheck.node.cni_configuration import (
+    agent_of,
     in_force,
+    is_left_behind,
     is_loopback,
     names_kubeconfig,
     programs_of,
@@ -47,6 +49,8 @@ class ConfigurationProblem:
     key: str = ""
     file: str = ""
     """The file that is wrong; empty if none is there."""
+    is_written_by_agent: bool = False
+    """Whether it is, or should be, the configuration of a plugin whose agent runs."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,8 @@ class Cni:
         if not usable:
             self._require_known_folder()
             found = f"{listed[0].file} only, which sets up lo" if listed else "none"
-            yield ConfigurationProblem(self.folder, "a CNI configuration", found)
+            wanted = "a CNI configuration"
+            yield ConfigurationProblem(self.folder, wanted, found, is_written_by_agent=True)
             return
         if is_loopback(listed[0]):
             yield ConfigurationProblem(
@@ -161,8 +166,9 @@ class Cni:
             if each.problem:
                 is_risk = number > 0 or (goes_on and has_valid)
                 level = Level.WARN if is_risk else Level.FAIL
+                is_only = len(usable) == 1
                 yield ConfigurationProblem(
-                    each.file, "valid JSON", each.problem, level, file=each.file
+                    each.file, "valid JSON", each.problem, level, "", each.file, is_only
                 )
 
     def _surplus(self, usable: list[CniConfiguration]) -> Iterator[ConfigurationProblem]:
@@ -186,6 +192,11 @@ class Cni:
                 f"{names[0]} is not a configuration of {self.seen.cni}: the runtime may use "
                 "another directory, which this snapshot does not name"
             )
+        if left := self._left_behind(used[0], surplus):
+            yield left
+            surplus = [
+                each for each in surplus if agent_of(each, self.seen.cluster.cni_agents) is None
+            ]
         for each in surplus:
             yield ConfigurationProblem(
                 each.file,
@@ -194,7 +205,23 @@ class Cni:
                 Level.WARN,
                 "second",
                 each.file,
+                agent_of(each, self.seen.cluster.cni_agents) is not None,
             )
+
+    def _left_behind(
+        self, first: CniConfiguration, others: Sequence[CniConfiguration]
+    ) -> ConfigurationProblem | None:
+        """A configuration of a removed plugin, or an example, that comes first by name."""
+        agents = self.seen.cluster.cni_agents
+        wanted = next((each for each in others if agent_of(each, agents)), None)
+        if wanted is None or not is_left_behind(first, agents):
+            return None
+        return ConfigurationProblem(
+            first.file,
+            f"{wanted.file} first: the agent of {agent_of(wanted, agents)} runs in the cluster",
+            f"it comes first, and new pods get its network {first.network}".rstrip(),
+            file=first.file,
+        )
 
     @property
     def _fits_programs(self) -> bool:

@@ -6,9 +6,11 @@ several networks: it calls another configuration, its delegate, for the network 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from wirecheck.network.cni_types import CALLS_IPAM, LOOPBACK, META_PLUGINS, NO_PROGRAMS
+from wirecheck.network.cni_types import BRIDGE, CALLS_IPAM, LOOPBACK, META_PLUGINS, NO_PROGRAMS
+from wirecheck.network.plugin import CniPlugin
+from wirecheck.network.registry import PLUGINS
 from wirecheck.snapshot.cni_files import CniConfiguration, CniFiles
 
 
@@ -42,6 +44,25 @@ def _delegates(
     named = [each for each in others if first.calls and each.file == first.calls]
     usable = [e for e in others if not (e.problem or is_meta(e) or is_loopback(e))]
     return (named or usable)[:1]
+
+
+def agent_of(configuration: CniConfiguration, agents: Iterable[CniPlugin]) -> CniPlugin | None:
+    """Return the plugin among those with an agent whose configuration this is."""
+    types = set(configuration.plugins)
+    return next((each for each in agents if types & set(each.recognised_by.types)), None)
+
+
+def is_left_behind(configuration: CniConfiguration, agents: Sequence[CniPlugin]) -> bool:
+    """Return whether the plugin of the configuration is none of those with an agent.
+
+    It is another known plugin, which was removed without its file, or the example with a bridge of
+    a container runtime. What an agent without a type of its own writes is not known.
+    """
+    if is_meta(configuration) or agent_of(configuration, agents):
+        return False
+    is_known = agent_of(configuration, PLUGINS) is not None
+    has_types = all(each.recognised_by.types for each in agents)
+    return has_types and (is_known or BRIDGE in configuration.plugins)
 
 
 def types_in_force(files: CniFiles) -> tuple[str, ...]:
