@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from tests.checks.small_cluster import HOST, MACS, WEB_NETNS, SmallCluster, link
 from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
+from wirecheck.node.overlay import NOT_ANNOUNCED
 from wirecheck.snapshot.netns import Address, Fdb, Neighbour, Route
 
 STRANGER = "0a:00:00:00:00:99"
@@ -130,11 +131,40 @@ def test_other_backends_are_skipped(small):
         small.findings("overlay.matches_annotations")
 
 
-def test_an_announcement_that_is_not_understood_is_an_error(small):
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"backend-data": '{"VNI":1}'},
+        {"backend-data": "{"},
+        {"backend-data": '{"VNI":"x","VtepMAC":1}'},
+        {"public-ip": "<nil>"},
+    ],
+)
+def test_an_announcement_that_is_not_understood_is_its_nodes_matter(small, odd):
     notes = small.api["nodes"][1]["metadata"]["annotations"]
-    notes["flannel.alpha.coreos.com/backend-data"] = '{"VNI":1}'
-    with pytest.raises(FactMissingError, match="of node n2 cannot be parsed"):
+    notes |= {f"flannel.alpha.coreos.com/{key}": value for key, value in odd.items()}
+    (unread,) = small.findings("overlay.peers_complete")
+    stale = small.findings("overlay.no_stale_peers")
+
+    assert unread.inconclusive == "nodes whose annotations of flannel cannot be parsed"
+    assert {each.inconclusive for each in stale} == {NOT_ANNOUNCED}
+    assert not small.findings("nodes.unique_identity")
+
+    own = small.api["nodes"][0]["metadata"]["annotations"]
+    own |= {f"flannel.alpha.coreos.com/{key}": value for key, value in odd.items()}
+    with pytest.raises(FactMissingError, match="of node n1 cannot be parsed"):
         small.findings("overlay.peers_complete")
+
+
+@pytest.mark.parametrize("spec", [{}, {"podCIDR": "10.244.1.0/99", "podCIDRs": ["10.244.1.0/99"]}])
+def test_entries_for_a_node_that_announces_nothing_are_not_known_to_be_stale(small, spec):
+    small.api["nodes"][1]["spec"] = spec
+
+    found = small.findings("overlay.no_stale_peers")
+    assert [each.inconclusive for each in found] == [NOT_ANNOUNCED, NOT_ANNOUNCED]
+
+    del small.api["nodes"][1]
+    assert [each.inconclusive for each in small.findings("overlay.no_stale_peers")] == ["", ""]
 
 
 def test_pods_of_two_families_may_be_as_large_as_the_wider_overlay_takes(small):

@@ -13,7 +13,7 @@ from wirecheck.api_index.grouping import grouped
 from wirecheck.api_index.node_addresses import all_addresses, node_ips, valid_addresses
 from wirecheck.api_index.node_kinds import kind_of
 from wirecheck.api_index.pod_ranges import BACKEND, PUBLIC, PodRange, pod_ranges_of
-from wirecheck.api_index.vteps import AnnouncedEntries, Vtep, vteps_of
+from wirecheck.api_index.vteps import AnnouncedEntries, Vtep, readable_vteps
 from wirecheck.snapshot.objects.node import NodeObject
 
 CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
@@ -97,8 +97,27 @@ class NodeIndex:
 
     @cached_property
     def vteps(self) -> Mapping[str, tuple[Vtep, ...]]:
-        """The tunnel endpoints that each node announces, by the node's name."""
-        return {name: tuple(vteps_of(node)) for name, node in self.by_name.items()}
+        """The tunnel endpoints that each node announces, by the node's name.
+
+        Annotations that cannot be parsed are that node's matter: the others are still compared.
+        """
+        return {name: vteps or () for name, vteps in self._announced_vteps.items()}
+
+    @cached_property
+    def unreadable_vteps(self) -> tuple[NodeObject, ...]:
+        """The nodes whose annotations about tunnel endpoints cannot be parsed."""
+        found = (name for name, vteps in self._announced_vteps.items() if vteps is None)
+        return tuple(self.by_name[name] for name in found)
+
+    @cached_property
+    def _announced_vteps(self) -> Mapping[str, tuple[Vtep, ...] | None]:
+        return {name: readable_vteps(node) for name, node in self.by_name.items()}
+
+    @cached_property
+    def without_vteps(self) -> Mapping[IPAddress, NodeObject]:
+        """The nodes that announce no tunnel endpoint, or none that can be parsed, by address."""
+        nodes = [node for name, node in self.by_name.items() if not self.vteps[name]]
+        return {each: node for node in nodes for each in all_addresses(node)}
 
     @cached_property
     def calico(self) -> Mapping[int, CalicoVteps]:

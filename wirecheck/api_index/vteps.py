@@ -83,9 +83,18 @@ def vteps_of(node: NodeObject) -> Iterator[Vtep]:
             )
         except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
             raise FactMissingError(
-                f"Annotation {PREFIX}{data} of node {node.metadata.name} cannot be parsed: "
-                f"{text[:200]!r}. Check whether flanneld on the node still runs and writes it."
+                f"Annotations {PREFIX}{data} and {endpoint} of node {node.metadata.name} cannot be "
+                f"parsed: {text[:200]!r}, {notes[PREFIX + endpoint][:50]!r}. Check whether "
+                "flanneld on the node still runs and writes them."
             ) from error
+
+
+def readable_vteps(node: NodeObject) -> tuple[Vtep, ...] | None:
+    """Return the endpoints that a node announces; None if an annotation cannot be parsed."""
+    try:
+        return tuple(vteps_of(node))
+    except FactMissingError:
+        return None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from wirecheck.addresses import IPNetwork
 from wirecheck.api_index.node_addresses import internal_addresses, pod_ranges
 from wirecheck.api_index.node_kinds import kind_of
 from wirecheck.api_index.node_ref import node_ref
-from wirecheck.api_index.vteps import vteps_of
+from wirecheck.api_index.vteps import readable_vteps
 from wirecheck.catalogue.findings import Ref
 from wirecheck.snapshot.objects.node import NodeObject
 
@@ -93,6 +93,6 @@ def _identities(node: NodeObject) -> Iterator[str]:
 
 
 def _of_tunnel(node: NodeObject) -> Iterator[str]:
-    for vtep in vteps_of(node):
+    for vtep in readable_vteps(node) or ():
         yield f"VXLAN MAC {vtep.mac}"
         yield f"VXLAN endpoint {vtep.endpoint}"

@@ -6,12 +6,13 @@ overlay is in `calico_overlay`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress, address
 from wirecheck.api_index.node_addresses import valid_addresses
+from wirecheck.api_index.node_ref import node_ref
 from wirecheck.api_index.vteps import OVERWRITE, Vtep, vteps_of
 from wirecheck.catalogue.findings import NotApplicable, Ref
 from wirecheck.network.plugin import UNKNOWN
@@ -24,6 +25,7 @@ from wirecheck.node.seen import NodeSeen
 
 OVERHEAD = {4: 50, 6: 70}
 """Bytes that VXLAN adds to a packet: outer IP, UDP, VXLAN and inner Ethernet headers."""
+NOT_ANNOUNCED = "entries at addresses of nodes that announce no tunnel endpoint"
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ class Overlay:
     @property
     def missing_entries(self) -> Iterator[OverlayMismatch]:
         """Entries for other nodes that are missing or wrong."""
+        yield from self._unreadable
         direct = self._direct
         if self._is_as_announced:
             return
@@ -194,6 +197,7 @@ class Overlay:
                     self.seen.part(f"FDB {mac}"),
                     "only entries for nodes of the cluster",
                     f"at {', '.join(sorted(surplus))}, on {devices[index].name}",
+                    inconclusive=self._not_announced(surplus),
                 )
         gateways = {peer.gateway for peer in self.peers}
         for (index, where), mac in sorted(self._neighbours.items(), key=str):
@@ -202,6 +206,26 @@ class Overlay:
                     self.seen.part(f"neighbour {where}"),
                     "only entries for nodes of the cluster",
                     f"{mac} on {devices[index].name}",
+                    inconclusive=self._not_announced(self._fdb.get((index, mac), ())),
+                )
+
+    def _not_announced(self, destinations: Iterable[str]) -> str:
+        """Why the entries may be right: nodes that have these addresses announce nothing else."""
+        known = self.seen.cluster.node_index.without_vteps
+        of_nodes = [address(each) in known for each in destinations]
+        return NOT_ANNOUNCED if of_nodes and all(of_nodes) else ""
+
+    @property
+    def _unreadable(self) -> Iterator[OverlayMismatch]:
+        """Other nodes whose annotations cannot be parsed."""
+        for node in self.seen.cluster.node_index.unreadable_vteps:
+            if node.metadata.name != self.seen.name:
+                yield OverlayMismatch(
+                    self.seen.part(f"entries for node {node.metadata.name}"),
+                    "those that the node announces",
+                    "annotations of flannel that cannot be parsed",
+                    (node_ref(node),),
+                    inconclusive="nodes whose annotations of flannel cannot be parsed",
                 )
 
     @property
