@@ -26,7 +26,7 @@ from testbed import (
 )
 from testbed.commands import StoppedByUserError, TestbedError, shield
 from testbed.layout import DNS, VM, Layout, NodeSpec, choose_subnet
-from testbed.networks.pod_network import PodNetwork, images_archive
+from testbed.networks.pod_network import PodNetwork, images_archive, network_named
 from testbed.state import Record, State
 from testbed.steps import step
 
@@ -90,7 +90,8 @@ def status(here: State) -> None:
     if not record:
         half = "an incomplete" if running else "no"
         raise TestbedError(f"there is {half} cluster: `python -m testbed up` starts one")
-    click.echo(f"kube-proxy: {record.proxy_mode}")
+    proxied = network_named(record.network).kube_proxy
+    click.echo(f"kube-proxy: {record.proxy_mode if proxied else 'none'}")
     click.echo(f"pod network: {record.network}")
     lacking = ailments(here, record)
     if lacking:

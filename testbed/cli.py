@@ -44,6 +44,10 @@ def up(proxy_mode: str, vm: bool, dual_stack: bool, name: str) -> None:
         raise click.UsageError(
             f"the virtual machine has no part in the network {name}: leave one of the two out"
         )
+    if proxy_mode != MODES[0] and not network.kube_proxy:
+        raise click.UsageError(
+            f"the network {name} has no kube-proxy: leave one of the two options out"
+        )
     if dual_stack and not network.dual_stack:
         raise click.UsageError(
             f"the network {name} has one IP family here: leave one of the two out"

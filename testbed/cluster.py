@@ -81,9 +81,9 @@ def _wait_for_images(node: str) -> None:
 
 def add_pod_network(layout: Layout, network: PodNetwork) -> None:
     """Start the pod network on every node."""
-    for folder in network.definitions:
-        for file in sorted((state().root / folder).glob("*.yaml")):
-            apply(file.read_text())
+    folders = [state().root / folder for folder in network.definitions]
+    if files := [file for folder in folders for file in sorted(folder.glob("*.yaml"))]:
+        apply("\n---\n".join(file.read_text() for file in files))
     for file in manifest_paths(network.manifests):
         apply(manifest(file, layout, network))
 

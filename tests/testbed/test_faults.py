@@ -4,6 +4,7 @@ import click
 import pytest
 
 from testbed.faults import __main__ as command
+from testbed.faults import target
 from testbed.faults.fault import Fault, Target, fill_in, load_faults, spelled_out
 from testbed.faults.matrix import Row, as_markdown, as_text, counted, into_page
 from testbed.state import Record
@@ -53,6 +54,20 @@ def test_other_nodes_are_all_but_the_targets():
         *[("a.b", node, "warn") for node in ("n1", "n3")],
         ("a.b", "n2", "error"),
     }
+
+
+def test_the_cluster_ip_of_a_service_is_a_word(monkeypatch: pytest.MonkeyPatch):
+    asked: list[str] = []
+
+    def kubectl(*args: str) -> str:
+        asked.append(" ".join(args))
+        return "10.96.154.197"
+
+    monkeypatch.setattr(target, "kubectl", kubectl)
+
+    words = target.words(Target("wc-w1", namespace="shop", service="web"))
+    assert words == {"node": "wc-w1", "service": "10.96.154.197"}
+    assert asked == ["-n shop get service web -o jsonpath={.spec.clusterIP}"]
 
 
 def test_only_known_words_are_filled_in():
