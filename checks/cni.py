@@ -53,6 +53,35 @@ def blocks_claimed(cluster: Cluster) -> Findings:
 
 
 @check(
+    settles=READINESS,
+    remedy="Read the log of the agent: `kubectl -n {namespace} logs {pod} --tail 50`. If it hangs, "
+    "recreate its pod: `kubectl -n {namespace} delete pod {pod}`. Connections that exist are not "
+    "interrupted. Before that, keep what shows why it hangs: on {node}, the state and stack of its "
+    "process (`/proc/PID/status`, `/proc/PID/stack`).",
+    # Connections count where other checks have them made; this one does not ask for any.
+    facts=[Fact.AGENTS, Fact.API],
+)
+def agent_responds(node: Node) -> Findings:
+    """The agent of the CNI plugin answers health checks if its pod is Ready.
+
+    A hung agent stays Ready for a while, and the node forwards with what the agent wrote before:
+    new pods get no network, and Services send connections to pods that no longer exist.
+
+    Except: agents that are not Ready, as cni.agent_ready reports them, and other ports than the
+    default ones. Where the agent forwards Services, it also answers the health checks of load
+    balancers. It counts as hung if the node gets no answer from itself, in a run that tries them.
+
+    See: https://docs.cilium.io/en/stable/operations/troubleshooting/
+         https://docs.tigera.io/calico/latest/reference/felix/configuration
+    """
+    for each in node.agent_health.states:
+        if each.problem:
+            yield Finding(
+                each.pod, expected=each.expected, found=each.problem, evidence=each.evidence
+            )
+
+
+@check(
     counts=True,
     settles=READINESS,
     remedy="Find out why the pod is missing or not Ready: `kubectl get pods -A -o wide "

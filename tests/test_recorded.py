@@ -15,6 +15,7 @@ from wirecheck.evaluation.verdict import exit_status
 from wirecheck.snapshot.folder import Snapshot
 
 NOT_THERE = {
+    "cni.agent_responds": "it was recorded before agents were asked",
     "cni.blocks_claimed": "Calico is not in the cluster",
     "cni.token_valid": "flannel has no token of its own",
     "conntrack.limit_as_configured": "kube-proxy leaves the limit of the shared kernel alone",

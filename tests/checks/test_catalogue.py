@@ -27,6 +27,7 @@ NEEDS_MORE_THAN_THE_SMALL_CLUSTER = (
     "reachability.local_node_ports",
     "reachability.health_check_node_ports",
     "reachability.host_ports",
+    "cni.agent_responds",
     "cni.blocks_claimed",
     "cni.host_ports_mapped",
     "firewall.address_sets",

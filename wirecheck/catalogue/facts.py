@@ -190,6 +190,14 @@ class Fact(Enum):
         stages=("kube-proxy",),
     )
 
+    AGENTS = Measured(
+        "the health endpoints of Cilium's, Calico's and kube-router's agents on the node's "
+        "loopback: status, and 1,000 characters of the response",
+        "at most three requests that do not leave the node, only where something listens, of at "
+        "most three seconds each",
+        stages=("Agents of CNI plugins",),
+    )
+
     @property
     def measured(self) -> Measured:
         """Return how it is measured."""

@@ -2,8 +2,9 @@
 
 Tools come from the node's path, or from the folders that k3s and RKE2 bring along if they are
 programs that root owns; in an agent pod, from its image if the node has none, or one too old.
-Everything else that the node program reads comes from /proc, /sys, netlink and kube-proxy's
-endpoints on the loopback address. It writes nothing, and sends nothing but its probes.
+Everything else that the node program reads comes from /proc, /sys, netlink, and on the loopback
+address from kube-proxy's endpoints and the health endpoints of CNI agents. It writes nothing, and
+sends nothing but its probes.
 """
 
 from __future__ import annotations

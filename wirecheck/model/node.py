@@ -17,6 +17,7 @@ from wirecheck.catalogue.registry import Threshold
 from wirecheck.dataplane.table import ServiceTable
 from wirecheck.network.plugin import CniPlugin
 from wirecheck.node import conditions
+from wirecheck.node.agent_health import AgentHealth
 from wirecheck.node.block_routes import BlockRoutes, MisroutedPods
 from wirecheck.node.boot_settings import BootSettings
 from wirecheck.node.calico_overlay import CalicoOverlay, is_in_force
@@ -373,6 +374,11 @@ class Node:
     def policy_chains(self) -> PolicyChains:
         """The chains that a policy engine has for each pod."""
         return PolicyChains(self.seen, self.firewall)
+
+    @property
+    def agent_health(self) -> AgentHealth:
+        """Whether the agents of CNI plugins answer."""
+        return AgentHealth(self.seen, self.ports)
 
     @cached_property
     def calico_sets(self) -> CalicoSets:

@@ -116,6 +116,8 @@ class CniPlugin:
     addresses: AddressSource
     attachment: Attachment
     routes: PeerRoutes = PeerRoutes.OTHER
+    health: str = ""
+    """Port and path of its agent's health endpoint, `9879/healthz`; empty if none is asked."""
     pod_interfaces: tuple[str, ...] = ()
     """Name prefixes of the node's ends of pods' pairs, as `cali` of `cali0d7763abc12`."""
     own_devices: tuple[str, ...] = ()

@@ -85,6 +85,8 @@ RULES = (
     Rule("nodes.network_ready", ("nodes.ready",)),
     Rule("nodes.ip_forward", (*ALL_DNS, "reachability.*")),
     Rule("nodes.ip_forward", (*OVER_THE_OVERLAY, "reachability.host_ports"), "any"),
+    Rule("cni.agent_responds", ("reachability.health_check_node_ports",), "any"),
+    Rule("cni.agent_responds", ("reachability.node_ports", "nodes.network_ready")),
     Rule("cni.devices_up", (*ALL_DNS, "overlay.*", "routes.to_every_node", "reachability.*")),
     Rule("cni.devices_up", (*OVER_THE_OVERLAY, "reachability.host_ports"), "any"),
     Rule("nodes.no_foreign_addresses", OVER_THE_OVERLAY),

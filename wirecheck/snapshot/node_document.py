@@ -59,7 +59,7 @@ class Command(SnapshotPart, frozen=True):
 
 
 class HttpAnswer(SnapshotPart, frozen=True):
-    """The response of an HTTP endpoint of kube-proxy on the node's loopback address."""
+    """The response of an HTTP endpoint of kube-proxy or an agent, on the node's loopback."""
 
     status: int | None = None
     body: Output = ""
@@ -155,6 +155,8 @@ class NodeDocument(SnapshotPart, frozen=True):
     contacts: Annotated[list[Contact], MANY] | None = None
     """None if the plan had none, and in documents of older programs."""
     http: Annotated[dict[Word, HttpAnswer], FEW] | None = None
+    agents: Annotated[dict[Word, HttpAnswer], FEW] | None = None
+    """By port and path, without those at whose port nothing listens; None in older documents."""
     cni: CniFiles | None = None
     """None in documents of older programs."""
     kubelet: Kubelet | None = None

@@ -300,6 +300,12 @@ SPECIAL: Mapping[str, Special] = {
     "NodeDocument.files": _paths,
     "NodeDocument.commands": _commands,
     "NodeDocument.http": _http,
+    "NodeDocument.agents": lambda fields, answers: {
+        key: msgspec.structs.replace(
+            each, body=fields.texts.free(each.body), error=fields.texts.free(each.error)
+        )
+        for key, each in answers.items()
+    },
     "Probe.query": _query,
     "NewConnections.destinations": lambda fields, places: {
         fields.texts.opaque(place): number for place, number in places.items()

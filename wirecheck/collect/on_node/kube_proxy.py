@@ -51,7 +51,7 @@ def ask_all() -> Dict[str, Dict[str, Any]]:
     hung = {}  # type: Dict[int, Dict[str, Any]]
     for name, (port, path) in ENDPOINTS.items():
         # If kube-proxy hangs, the time limit passes only once per port.
-        answer = dict(hung[port]) if port in hung else _ask(port, path)
+        answer = dict(hung[port]) if port in hung else ask(port, path)
         if answer.get("error") == "timed out":
             hung[port] = dict(answer)
         if name == "metrics":
@@ -64,11 +64,14 @@ def ask_all() -> Dict[str, Dict[str, Any]]:
     return answers
 
 
-def _ask(port: int, path: str) -> Dict[str, Any]:
+def ask(port: int, path: str, header: str = "") -> Dict[str, Any]:
+    """The response of an endpoint on the loopback, within SECONDS; `refused` if there is none."""
     answer: Dict[str, Any] = {"error": "refused"}
     for address in ("127.0.0.1", "::1"):
         try:
-            return _answer(_response(address, port, path, time.monotonic() + SECONDS))
+            request = "GET %s HTTP/1.0\r\nHost: localhost\r\n" % path
+            request += header and header + "\r\n"
+            return _answer(_response(address, port, request, time.monotonic() + SECONDS))
         except ConnectionRefusedError:
             continue
         except (OSError, ValueError) as error:
@@ -77,14 +80,14 @@ def _ask(port: int, path: str) -> Dict[str, Any]:
     return answer
 
 
-def _response(address: str, port: int, path: str, end: float) -> bytes:
+def _response(address: str, port: int, request: str, end: float) -> bytes:
     """What the server sends until it closes the connection. Raises OSError at the time `end`.
 
     With HTTP 1.0 it closes it, sends no interim responses, and does not divide the body.
     """
     received = bytearray()
     with socket.create_connection((address, port), SECONDS) as connection:
-        connection.sendall(b"GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n" % path.encode())
+        connection.sendall((request + "\r\n").encode())
         while len(received) < MOST_BYTES:
             left = end - time.monotonic()
             if left <= 0:

@@ -5,6 +5,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from wirecheck.collect.on_node import (
+    agent_health,
     boot_settings,
     cni_files,
     commands,
@@ -181,6 +182,14 @@ def connect(visit: VisitState) -> None:
     visit.document["contacts"] = [each.record for each in contacts]
 
 
+def ask_agents(visit: VisitState) -> None:
+    """Ask the agents of CNI plugins how they are; nothing is sent where nothing listens."""
+    own: Dict[str, Any] = next(iter(visit.document.get("namespaces", ())), {})
+    sockets = None if own.get("listeners_cut") else own.get("listeners")
+    listening = None if sockets is None else {each["port"] for each in sockets}
+    visit.document["agents"] = agent_health.ask_all(listening)
+
+
 def read_kernel_log(visit: VisitState) -> None:
     """Read the kernel's messages about the network, and when its ring buffer begins."""
     visit.document["kernel_log"] = kernel.read_log()
@@ -209,6 +218,7 @@ STAGES = (
     Stage("Rules", list_rules, ["commands"]),
     Stage("Blocks of rules", cut_into_blocks, ["commands", "blocks"], plan=["blocks"]),
     Stage("kube-proxy", stored("http", kube_proxy.ask_all), ["http"]),
+    Stage("Agents of CNI plugins", ask_agents, ["agents"]),
     Stage("CNI files", stored("cni", cni_files.read_all), ["cni"]),
     Stage(
         "Settings at the next boot",

@@ -29,6 +29,7 @@ PLUGIN = CniPlugin(
     # Beside a cloud's plugin it enforces policies only, and does not connect pods.
     precedence=55,
     addresses=AddressSource.OWN_POOLS,
+    health="9099/readiness",
     attachment=Attachment.HOST_ROUTE,
     # With the eBPF dataplane.
     programs=("cali_", "calico_", "conntrack_cleanup"),

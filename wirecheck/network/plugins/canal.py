@@ -23,6 +23,7 @@ PLUGIN = CniPlugin(
     precedence=75,
     # Its configuration names host-local with the node's range, not Calico's IPAM.
     addresses=AddressSource.NODE_RANGE,
+    health="9099/readiness",
     attachment=Attachment.HOST_ROUTE,
     routes=PeerRoutes.EACH_NODE,
     pod_interfaces=("cali",),

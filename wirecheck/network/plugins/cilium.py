@@ -21,6 +21,7 @@ PLUGIN = CniPlugin(
     ),
     precedence=80,
     addresses=AddressSource.OWN_POOLS,
+    health="9879/healthz",
     attachment=Attachment.EBPF,
     pod_interfaces=("lxc",),
     own_devices=("cilium_",),

@@ -16,6 +16,7 @@ PLUGIN = CniPlugin(
     recognised_by=Recognition(daemonsets=("kube-router",), devices=("kube-bridge",)),
     precedence=10,
     addresses=AddressSource.NODE_RANGE,
+    health="20244/healthz",
     attachment=Attachment.BRIDGE,
     routes=PeerRoutes.EACH_NODE,
     own_devices=("kube-dummy-if",),
