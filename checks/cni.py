@@ -133,9 +133,9 @@ def devices_up(node: Node) -> Findings:
     a part of their network, while the agent stays Ready: no agent sets a device up again before it
     restarts.
 
-    Except: devices of pods (links.up) and of an earlier configuration. The devices of Cilium and
-    kube-router, the VXLAN devices of Calico and flannel, and bridges with pods and an address from
-    the node's range are known, if they exist.
+    Except: devices of pods (links.up) and of an earlier configuration. The devices of Cilium,
+    kube-router and Antrea, the tunnels of Calico and flannel (VXLAN, WireGuard, IPIP) and of Open
+    vSwitch, and bridges with pods and an address from the node's range are known, if they exist.
 
     See: https://github.com/flannel-io/flannel/blob/master/Documentation/backends.md
          https://docs.cilium.io/en/stable/network/concepts/routing/

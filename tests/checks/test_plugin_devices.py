@@ -97,3 +97,79 @@ def test_without_a_known_device_it_does_not_apply(small):
 
     with pytest.raises(NotApplicable, match="no device is known that kindnet needs for itself"):
         small.findings(CHECK)
+
+
+def announces(small, **annotations):
+    """The annotations of the node, by the part behind the slash."""
+    notes = small.api["nodes"][0]["metadata"]["annotations"]
+    known = {"backend_type": "flannel.alpha.coreos.com/backend-type"}
+    known["tunnel"] = "projectcalico.org/IPv4IPIPTunnelAddr"
+    notes.update({known[key]: value for key, value in annotations.items()})
+
+
+@pytest.mark.parametrize(
+    ("backend", "name", "kind"),
+    [
+        ("wireguard", "flannel-wg", "wireguard"),
+        ("wireguard", "flannel-wg-v6", "wireguard"),
+        ("ipip", "flannel.ipip", "ipip"),
+        ("udp", "flannel0", "tun"),
+    ],
+)
+def test_the_tunnel_of_each_backend_of_flannel_is_known(small, backend, name, kind):
+    add(small, link(7, name, kind))
+
+    assert down(small) == []  # the node announces VXLAN
+    announces(small, backend_type=backend)
+    assert down(small) == [(name, f"{name} is DOWN")]
+    # What an earlier backend left is not in use.
+    small.change_link(HOST, name, flags=["UP"])
+    small.change_link(HOST, "flannel.1", flags=[])
+    assert down(small) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "daemonset"),
+    [
+        ("wireguard.cali", "calico-node"),
+        ("wg-v6.cali", "calico-node"),
+        ("cilium_wg0", "cilium"),
+        ("antrea-gw0", "antrea-agent"),
+        ("antrea-wg0", "antrea-agent"),
+        ("genev_sys_6081", "antrea-agent"),
+        ("vxlan_sys_4789", "antrea-agent"),
+        ("genev_sys_6081", "ovnkube-node"),
+        ("ovn-k8s-mp0", "ovnkube-node"),
+        ("genev_sys_6081", "kube-ovn-cni"),
+        ("ovn0", "kube-ovn-cni"),
+        ("vxlan_sys_4789", "sdn"),
+    ],
+)
+def test_tunnels_of_other_plugins_are_known(small, name, daemonset):
+    runs(small, daemonset)
+    add(small, link(7, name, "geneve"))
+
+    assert (name, f"{name} is DOWN") in down(small)
+    small.change_link(HOST, name, flags=["POINTOPOINT", "NOARP", "UP", "LOWER_UP"])
+    assert name not in [part for part, _ in down(small)]
+
+
+@pytest.mark.parametrize(
+    ("announced", "own", "counts"),
+    [
+        ("10.244.0.64", ["10.244.0.64"], True),
+        ("10.244.0.64", [], False),
+        ("", [], False),
+        ("10.244.0.64", ["10.244.0.65"], False),
+    ],
+)
+def test_the_ipip_device_counts_only_as_calicos(small, announced, own, counts):
+    """The kernel creates tunl0 in every netns where the module is loaded, and leaves it down."""
+    runs(small, "calico-node")
+    add(small, link(7, "vxlan.calico", "vxlan"))
+    small.change_link(HOST, "vxlan.calico", flags=["UP"])
+    add(small, link(8, "tunl0", "ipip"), *own)
+    if announced:
+        announces(small, tunnel=announced)
+
+    assert down(small) == [("tunl0", "tunl0 is DOWN")] * counts

@@ -10,12 +10,14 @@ from wirecheck.api_index.pod_ranges import BACKEND
 from wirecheck.api_index.vteps import vteps_of
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.network.plugin import Attachment
+from wirecheck.network.plugins.calico import IPIP_DEVICE
 from wirecheck.network.plugins.flannel import PLUGIN as FLANNEL
-from wirecheck.network.plugins.flannel import vxlan_device
+from wirecheck.network.plugins.flannel import TUNNELS, vxlan_device
 from wirecheck.node.netns import Interface
 from wirecheck.node.seen import NodeSeen
 
 VXLAN = "vxlan"
+IPIP_TUNNEL = "projectcalico.org/IPv4IPIPTunnelAddr"
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,11 @@ class PluginDevices:
 
         An earlier configuration can have left others, which are down.
         """
-        names = {*self.seen.cni.devices_in_use, *self._tunnels_of_flannel}
+        names = {
+            *self.seen.cni.devices_in_use,
+            *self._tunnels_of_flannel,
+            *self._tunnel_of_calico,
+        }
         bridges = {each.name for each in self._bridges}
         found = [each for each in self.seen.host.interfaces if each.name in names | bridges]
         if not found:
@@ -47,12 +53,25 @@ class PluginDevices:
 
     @property
     def _tunnels_of_flannel(self) -> Iterator[str]:
-        """The names of flannel's VXLAN devices, by the configuration that the node announces."""
+        """The names of flannel's tunnels, by the backend that the node announces."""
         # Canal and Calico for policies run beside flannel, which still joins the nodes.
         agents = (self.seen.cni, *self.seen.cluster.cni_agents)
         has_flannel = any(set(each.own_devices) & set(FLANNEL.own_devices) for each in agents)
-        if has_flannel and self.seen.object.metadata.annotations.get(BACKEND) == VXLAN:
+        backend = self.seen.object.metadata.annotations.get(BACKEND) if has_flannel else None
+        if backend == VXLAN:
             yield from (vxlan_device(e.family, e.vni) for e in vteps_of(self.seen.object))
+        yield from TUNNELS.get(backend or "", ())
+
+    @property
+    def _tunnel_of_calico(self) -> Iterator[str]:
+        """The name of the IPIP device, if the node announces an address that the device has.
+
+        Without one the device is not Calico's: it exists wherever the module is loaded.
+        """
+        announced = self.seen.object.metadata.annotations.get(IPIP_TUNNEL, "")
+        for each in self.seen.host.interfaces:
+            if each.name == IPIP_DEVICE and announced in map(str, each.addresses):
+                yield each.name
 
     @property
     def _bridges(self) -> Iterator[Interface]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wirecheck.network.open_vswitch import OVS_TUNNELS
 from wirecheck.network.plugin import (
     AddressSource,
     Attachment,
@@ -19,6 +20,7 @@ PLUGIN = CniPlugin(
     addresses=AddressSource.NODE_RANGE,
     attachment=Attachment.OPEN_VSWITCH,
     own_devices=("antrea-",),
+    devices_in_use=("antrea-gw0", "antrea-wg0", *OVS_TUNNELS),
     services=ServiceForwarding(device="antrea-gw0"),
     own_policies=True,
 )

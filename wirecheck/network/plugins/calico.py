@@ -10,6 +10,8 @@ from wirecheck.network.plugin import (
     ServiceForwarding,
 )
 
+IPIP_DEVICE = "tunl0"
+"""The kernel creates it in every netns as soon as the module ipip is loaded."""
 VXLAN_DEVICES = {4: "vxlan.calico", 6: "vxlan-v6.calico"}
 """Its tunnel devices by family."""
 
@@ -37,7 +39,11 @@ PLUGIN = CniPlugin(
     pod_interfaces=("cali",),
     # The eBPF dataplane sends the node's connections to Services through a pair of its own.
     own_devices=("vxlan.calico", "vxlan-v6.calico", "bpfin.cali", "bpfout.cali"),
-    devices_in_use=(*VXLAN_DEVICES.values(), "bpfin.cali", "bpfout.cali"),
+    # felix removes those of WireGuard if encryption is switched off.
+    devices_in_use=(
+        *(*VXLAN_DEVICES.values(), "bpfin.cali", "bpfout.cali"),
+        *("wireguard.cali", "wg-v6.cali"),
+    ),
     masquerade_chains=("cali-",),
     filter_chains=FILTER_CHAINS,
     nftables_filter=NFTABLES_FILTER,

@@ -26,7 +26,7 @@ PLUGIN = CniPlugin(
     pod_interfaces=("lxc",),
     own_devices=("cilium_",),
     # Its agent deletes the tunnel devices that its configuration does not need.
-    devices_in_use=("cilium_host", "cilium_net", "cilium_vxlan", "cilium_geneve"),
+    devices_in_use=("cilium_host", "cilium_net", "cilium_vxlan", "cilium_geneve", "cilium_wg0"),
     # Versions before 1.12 call them bpf_lxc.o:[from-container], from_container …
     programs=(
         *("cil_", "bpf_lxc", "bpf_host", "bpf_netdev", "bpf_overlay", "bpf_xdp", "handle_xgress"),

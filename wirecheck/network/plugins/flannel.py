@@ -62,6 +62,14 @@ Devices of an earlier backend stay on the node until it restarts.
 """
 
 
+TUNNELS = {
+    "wireguard": ("flannel-wg", "flannel-wg-v6"),
+    "ipip": ("flannel.ipip",),
+    "udp": ("flannel0",),
+}
+"""The devices of the other backends with a tunnel, by backend. One is enough for both families."""
+
+
 def vxlan_device(family: int, vni: int) -> str:
     """The name of the VXLAN device of an IP family: `flannel.1`, `flannel-v6.1`."""
     return f"flannel{'-v6' if family == 6 else ''}.{vni}"

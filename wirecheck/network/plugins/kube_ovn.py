@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wirecheck.network.open_vswitch import OVS_TUNNELS
 from wirecheck.network.plugin import AddressSource, Attachment, CniPlugin, Recognition
 
 PLUGIN = CniPlugin(
@@ -12,4 +13,5 @@ PLUGIN = CniPlugin(
     addresses=AddressSource.OWN_POOLS,
     attachment=Attachment.OPEN_VSWITCH,
     own_devices=("ovn0",),
+    devices_in_use=("ovn0", *OVS_TUNNELS),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wirecheck.network.open_vswitch import OVS_TUNNELS
 from wirecheck.network.plugin import (
     AddressSource,
     Attachment,
@@ -21,6 +22,7 @@ PLUGIN = CniPlugin(
     addresses=AddressSource.OWN_POOLS,
     attachment=Attachment.OPEN_VSWITCH,
     own_devices=("ovn-k8s-",),
+    devices_in_use=("ovn-k8s-mp0", *OVS_TUNNELS),
     # Services are load balancers of OVN.
     services=ServiceForwarding(always=True, device="ovn-k8s-mp0"),
     own_policies=True,
