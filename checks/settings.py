@@ -100,3 +100,31 @@ def persistent(node: Node) -> Findings:
             key=each.sysctl,
             names={"sysctl": each.sysctl, "value": each.now, "file": each.then.file},
         )
+
+
+@check(
+    remedy="Remove the interval, so that felix uses its default: `kubectl edit "
+    "felixconfigurations {configuration}`, field `spec.{setting}`. If it was set to save CPU on "
+    "large nodes, use minutes rather than zero.",
+    facts=[Fact.API],
+)
+def refreshed_by_calico(cluster: Cluster) -> Findings:
+    """Calico's agent repairs rules, sets and routes that other programs change.
+
+    felix compares them with its own state every few minutes. With an interval of zero, a rule that
+    a firewall's reload removed stays away until felix restarts or writes it for another reason.
+
+    Except: clusters without a FelixConfiguration, and what environment variables of the DaemonSet
+    set.
+
+    See: https://docs.tigera.io/calico/latest/reference/resources/felixconfig
+    """
+    for each in cluster.refreshes_off:
+        yield Finding(
+            each.ref,
+            expected=f"felix refreshes {each.what}",
+            found=f"{each.setting} is 0: it never does",
+            level=Level.WARN,
+            key=each.setting,
+            names={"configuration": each.ref.name, "setting": each.setting},
+        )

@@ -35,6 +35,7 @@ KINDS = {
     "IPPool": "ipPools",
     "IPAMBlock": "ipamBlocks",
     "BlockAffinity": "blockAffinities",
+    "FelixConfiguration": "felixConfigurations",
 }
 """The fields of the API's objects that have each kind."""
 

@@ -37,6 +37,7 @@ NOT_THERE = {
     "pods.egress_uniform": "flannel has no address pools",
     "reachability.large_payloads_between_nodes": "there were no helper pods",
     "reachability.large_payloads_within_node": "there were no helper pods",
+    "settings.refreshed_by_calico": "Calico is not in the cluster",
     "routes.own_blocks": "Calico is not in the cluster",
     "routes.rules_safe_from_networkd": "no node has networkd",
 }

@@ -19,6 +19,7 @@ NEEDS_MORE_THAN_THE_SMALL_CLUSTER = (
     "dns.large_responses",
     "dns.node_local_cache",
     "reachability.large_payloads_",
+    "settings.refreshed_by_calico",
     "settings.uniform_in_pool",
     "pods.network_daemons_ready",
     "pods.egress_masqueraded",

@@ -18,6 +18,7 @@ from wirecheck.api_index.endpoints import (
     endpoints_of,
     missing_endpoints_of,
 )
+from wirecheck.api_index.felix_configuration import NoRefresh, refreshes_off
 from wirecheck.api_index.grouping import grouped
 from wirecheck.api_index.node_kinds import kind_of
 from wirecheck.api_index.node_ref import node_ref
@@ -139,6 +140,13 @@ class Cluster(ClusterSeen):
         if not self.address_blocks.blocks:
             raise NotApplicable("no IPAMBlocks of Calico were read")
         return self.address_blocks.odd(self.nodes)
+
+    @property
+    def refreshes_off(self) -> Iterator[NoRefresh]:
+        """What felix does not repair. Raises NotApplicable without a FelixConfiguration."""
+        if not self.api.felix_configurations:
+            raise NotApplicable("no FelixConfiguration of Calico was read")
+        return refreshes_off(self.api.felix_configurations)
 
     @property
     def disagreements(self) -> Iterator[Disagreement]:

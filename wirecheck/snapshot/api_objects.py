@@ -12,6 +12,7 @@ from wirecheck.snapshot.objects.cluster_role import ClusterRoleBindingObject, Cl
 from wirecheck.snapshot.objects.config_map import ConfigMapObject
 from wirecheck.snapshot.objects.daemon_set import DaemonSetObject
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
+from wirecheck.snapshot.objects.felix_configuration import FelixConfigurationObject
 from wirecheck.snapshot.objects.ip_pool import IpPoolObject
 from wirecheck.snapshot.objects.metadata import ApiStruct
 from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
@@ -58,6 +59,7 @@ class ApiObjects(ApiStruct, frozen=True, weakref=True):
     """Those of Calico; none in recordings of older versions."""
     ipam_blocks: list[IpamBlockObject] = []
     block_affinities: list[BlockAffinityObject] = []
+    felix_configurations: list[FelixConfigurationObject] = []
     config_maps: list[ConfigMapObject] = []
     cluster_roles: list[ClusterRoleObject] = []
     cluster_role_bindings: list[ClusterRoleBindingObject] = []

@@ -141,6 +141,7 @@ FIELDS: Mapping[str, str] = {
     "SnapshotIndex.upgrade_target": KEEP,
     "SnapshotIndex.dns_domain": DOMAIN,
     "IpPoolSpec.cidr": OPAQUE,
+    "FelixConfigurationSpec.*": KEEP,
     "IpamBlockSpec.cidr": OPAQUE,
     "BlockAffinitySpec.cidr": OPAQUE,
     "BlockAffinitySpec.node": NAME,

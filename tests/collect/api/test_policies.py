@@ -272,6 +272,7 @@ def test_a_cluster_without_such_kinds_has_none(server: ApiServer, api: Api) -> N
 POOLS = "/apis/crd.projectcalico.org/v1/ippools"
 BLOCKS = "/apis/crd.projectcalico.org/v1/ipamblocks"
 CLAIMS = "/apis/crd.projectcalico.org/v1/blockaffinities"
+FELIX = "/apis/crd.projectcalico.org/v1/felixconfigurations"
 POOL = {
     "metadata": {"name": "default", "annotations": {"projectcalico.org/metadata": "{}"}},
     "spec": {"cidr": "192.168.0.0/16", "natOutgoing": True, "vxlanMode": "Always"},
@@ -331,21 +332,22 @@ def test_blocks_of_calico_are_reduced_to_their_nodes(server: ApiServer, api: Api
 def test_objects_of_calico_that_may_not_be_read_are_one_note(server: ApiServer, api: Api) -> None:
     server.objects["/apis"] = groups("crd.projectcalico.org")
     server.lists["/apis/crd.projectcalico.org/v2/networkpolicies"] = []
-    for path in (POOLS, BLOCKS, CLAIMS):
+    for path in (POOLS, BLOCKS, CLAIMS, FELIX):
         server.script(path, status(403, "no"))
 
     read = api.read()
 
     assert read.ip_pools == read.ipam_blocks == read.block_affinities == []
+    assert read.felix_configurations == []
     (note,) = [each for each in api.problems if CALICO_RULE in each]
-    assert '"ippools", "ipamblocks", "blockaffinities"' in note
+    assert '"ippools", "ipamblocks", "blockaffinities", "felixconfigurations"' in note
 
 
 def test_what_a_version_of_calico_does_not_have_is_no_problem(server: ApiServer, api: Api) -> None:
     server.objects["/apis"] = groups("crd.projectcalico.org")
     server.lists["/apis/crd.projectcalico.org/v2/networkpolicies"] = []
     server.lists[POOLS] = [POOL]
-    for path in (BLOCKS, CLAIMS):
+    for path in (BLOCKS, CLAIMS, FELIX):
         server.script(path, status(404, "no"))
 
     assert len(api.read().ip_pools) == 1

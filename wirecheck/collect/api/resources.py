@@ -14,6 +14,7 @@ from wirecheck.snapshot.objects.calico_block import BlockAffinityObject, IpamBlo
 from wirecheck.snapshot.objects.config_map import ConfigMapObject
 from wirecheck.snapshot.objects.daemon_set import DaemonSetObject
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
+from wirecheck.snapshot.objects.felix_configuration import FelixConfigurationObject
 from wirecheck.snapshot.objects.ip_pool import IpPoolObject
 from wirecheck.snapshot.objects.metadata import ALLOWED_ANNOTATIONS, Metadata
 from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
@@ -134,6 +135,11 @@ CALICO_TYPES: Mapping[str, tuple[str, Any, str]] = {
     "ippools": ("IPPool", IpPoolObject, "ip_pools"),
     "ipamblocks": ("IPAMBlock", IpamBlockObject, "ipam_blocks"),
     "blockaffinities": ("BlockAffinity", BlockAffinityObject, "block_affinities"),
+    "felixconfigurations": (
+        "FelixConfiguration",
+        FelixConfigurationObject,
+        "felix_configurations",
+    ),
 }
 """By plural: the kind, its projection, and the field of `ApiObjects`."""
 CALICO_RULE = rule(CALICO, '", "'.join(CALICO_TYPES), verbs=LIST)
