@@ -97,7 +97,9 @@ def test_a_command_without_a_cluster_works(command: str, tmp_path: Path, places:
         timeout=120,
         check=False,
     )
-    assert ended.returncode == 0, ended.stderr
+    # The exit status of `trace` is its answer; recordings of an older program leave it open.
+    is_answer = words[1:2] == ["trace"] and ended.returncode == 2 and not ended.stderr
+    assert ended.returncode == 0 or is_answer, ended.stderr
     assert ended.stdout
 
 

@@ -109,6 +109,17 @@ def namespaces(
     return _beginning(typed, of_pods | of_services)
 
 
+def ends(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """What a path can begin or end at: `pod/shop/web-1`, `node/w1`, `service/shop/web`."""
+    api = _api(context)
+    if api is None:
+        return _beginning(typed, ("pod/", "node/", "service/"))
+    pods = (f"pod/{each}" for each in _namespaced(each.metadata for each in api.pods))
+    services = (f"service/{each}" for each in _namespaced(e.metadata for e in api.services))
+    nodes = (f"node/{each.metadata.name}" for each in api.nodes)
+    return _beginning(typed, (*pods, *services, *nodes))
+
+
 def _api(context: click.Context) -> ApiObjects | None:
     """The API objects of the snapshot; None without one, or if it cannot be read."""
     path = context.params.get("snapshot")

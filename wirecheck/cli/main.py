@@ -111,6 +111,11 @@ COMMANDS = {
         "send_test_message",
         "Send a test message: does the chat accept what a run with -o sends?",
     ),
+    "trace": Lazy(
+        "wirecheck.cli.trace",
+        "trace",
+        "Show which way a packet takes through the nodes, and the line at which it dies.",
+    ),
     "trend": Lazy(
         "wirecheck.cli.trend",
         "trend",

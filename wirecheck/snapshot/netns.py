@@ -28,6 +28,11 @@ class Link(SnapshotPart, frozen=True):
     port_state: int | None = None
     """Of a bridge port: 0 disabled, 1 listening, 2 learning, 3 forwarding, 4 blocking."""
     port_hairpin: bool | None = None
+    port_isolated: bool | None = None
+    """Whether the bridge passes no frames between it and other isolated ports. None for devices
+    that are no ports of a bridge, and in documents of older programs."""
+    vlan_filtering: bool | None = None
+    """Of a bridge: whether it filters by VLAN; None in documents of older programs."""
     vxlan_id: int | None = None
     vxlan_local: Word = ""
     vxlan_port: int | None = None
@@ -132,6 +137,23 @@ class DeviceProgram(SnapshotPart, frozen=True):
     """Packets that all filters of tc on the interface dropped, since it was created."""
 
 
+class XfrmPolicy(SnapshotPart, frozen=True):
+    """A policy of IPsec (XFRM_MSG_GETPOLICY), without its keys."""
+
+    direction: Word
+    """`in`, `out` or `fwd`."""
+    action: Word
+    """`allow` or `block`."""
+    source: Word
+    """A prefix: `10.244.1.0/24`, or `0.0.0.0/0`."""
+    destination: Word
+    priority: int = 0
+    is_plain: bool = True
+    """Whether its selector has nothing but the two prefixes, so that all their packets match."""
+    has_template: bool = False
+    """Whether packets are transformed: an `allow` without one lets them pass as they are."""
+
+
 class Namespace(SnapshotPart, frozen=True):
     """One network namespace; the first one of a document is the node's own."""
 
@@ -158,5 +180,10 @@ class Namespace(SnapshotPart, frozen=True):
     """Of a pod: its packet filter tables, `nat` (iptables-legacy) or `ip nat` (nftables)."""
     programs: Annotated[list[DeviceProgram], MANY] | None = None
     """Attached to its interfaces; None in documents of older programs."""
+    xfrm_policies: Annotated[list[XfrmPolicy], MANY] | None = None
+    """None if they were not read, and in documents of older programs."""
+    settings: Annotated[dict[Word, Word], MANY] | None = None
+    """Sysctls of a pod's netns that decide about packets, such as `net/ipv4/conf/eth0/arp_ignore`.
+    None for the node's own netns, whose files are apart, and in documents of older programs."""
     error: Word = ""
     """Why it could not be entered or read; the lists are incomplete then."""

@@ -298,6 +298,7 @@ SPECIAL: Mapping[str, Special] = {
     "Waiver.where": _where,
     "PodFile.text": lambda fields, text: fields.texts.resolv_conf(text),
     "NodeDocument.files": _paths,
+    "Namespace.settings": _paths,
     "NodeDocument.commands": _commands,
     "NodeDocument.http": _http,
     "NodeDocument.agents": lambda fields, answers: {

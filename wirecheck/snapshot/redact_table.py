@@ -157,6 +157,7 @@ FIELDS: Mapping[str, str] = {
     "Fdb.*": OPAQUE,
     "Listener.*": OPAQUE,
     "DeviceProgram.*": OPAQUE,
+    "XfrmPolicy.*": OPAQUE,
     "Namespace.filters": OPAQUE,
     "Namespace.redirect": IPTABLES,
     "PodProcesses.runtime": KEEP,

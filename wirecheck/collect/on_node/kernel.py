@@ -18,6 +18,8 @@ SYSCTLS = (
     "net/bridge/bridge-nf-call-iptables",
     "net/core/netdev_max_backlog",
     "net/core/somaxconn",
+    "net/ipv4/conf/all/accept_local",
+    "net/ipv4/conf/all/arp_ignore",
     "net/ipv4/conf/all/forwarding",
     "net/ipv4/conf/all/rp_filter",
     "net/ipv4/conf/default/forwarding",
@@ -58,6 +60,8 @@ FILES = (
 )
 WRITTEN_BY_PODS = ("/run/flannel/subnet.env",)
 PER_INTERFACE = (
+    "net/ipv4/conf/%s/accept_local",
+    "net/ipv4/conf/%s/arp_ignore",
     "net/ipv4/conf/%s/forwarding",
     "net/ipv4/conf/%s/proxy_arp",
     "net/ipv4/conf/%s/rp_filter",

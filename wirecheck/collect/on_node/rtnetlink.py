@@ -141,6 +141,10 @@ def _kind(info: Dict[int, bytes]) -> JsonObject:
             record["vxlan_local"] = address(local)
         if 15 in data:
             record["vxlan_port"] = int.from_bytes(data[15], "big")
+    if record.get("kind") == "bridge":
+        data = attributes(info.get(2, b""))
+        if 7 in data:
+            record["vlan_filtering"] = bool(number(data[7]))
     if 4 in info:
         record["port_kind"] = text(info[4])
     if record.get("port_kind") == "bridge":
@@ -149,6 +153,8 @@ def _kind(info: Dict[int, bytes]) -> JsonObject:
             record["port_state"] = number(port[1])
         if 4 in port:
             record["port_hairpin"] = bool(number(port[4]))
+        if 33 in port:
+            record["port_isolated"] = bool(number(port[33]))
     return record
 
 

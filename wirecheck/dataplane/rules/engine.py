@@ -117,6 +117,8 @@ class RuleEngine:
         """The flows that rules accepted."""
         self.is_masqueraded = False
         """Whether a rule gave any of the packets the node's source address."""
+        self.masqueraded_by: tuple[RuleText, ...] = ()
+        """The path to the last of these rules from the base chain on, and the rule itself."""
         self.ended_in = ""
         """The chain that the last result is from."""
         self._shared = shared
@@ -245,8 +247,9 @@ class RuleEngine:
             self._end(step, flows, action.verdict)
         return []
 
-    def _masquerade(self, _: Step, __: Source, flows: Flows, ___: Flows) -> Flows:
+    def _masquerade(self, step: Step, _: Source, flows: Flows, __: Flows) -> Flows:
         self.is_masqueraded = True
+        self.masqueraded_by = self.chains.named((*(e.rule for e in self._path), step.rule))
         self.accepted += flows
         return []
 

@@ -1,0 +1,345 @@
+"""One line is changed in a healthy cluster, and the trace names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.changed_recordings import Document
+from tests.paths.conftest import (
+    CONF,
+    FAR_GATEWAY,
+    GATEWAY,
+    NEAR_GATEWAY,
+    WEB,
+    Change,
+    complete,
+    on,
+    with_rules,
+)
+from wirecheck.inspect.trace_view import TraceView
+
+
+def dies(view: TraceView) -> tuple[str, str, str, str]:
+    """Node, stage, reason and the last line of the hop at which the packet dies."""
+    assert view.result == "dies", (view.result, view.reason)
+    hop = view.paths[0].decisive
+    assert hop is not None
+    return hop.node, hop.stage, view.reason, hop.lines[-1] if hop.lines else ""
+
+
+@pytest.mark.parametrize(
+    ("rule", "table", "node", "stage"),
+    [
+        ("-A FORWARD -d 10.244.1.9/32 -j DROP", "filter", "wc-w2", "forward"),
+        ("-A FORWARD -p tcp -m tcp --dport 8080 -j REJECT", "filter", "wc-w1", "forward"),
+        ("-A PREROUTING -s 10.244.2.8/32 -j DROP", "mangle", "wc-w2", "prerouting"),
+        ("-A PREROUTING -i flannel.1 -j DROP", "raw", "wc-w1", "prerouting"),
+        ("-A INPUT -p udp -m udp --dport 8472 -j DROP", "filter", "wc-w1", "input"),
+        ("-A OUTPUT -p udp -m udp --dport 8472 -j DROP", "filter", "wc-w2", "output"),
+        ("-A FORWARD -m conntrack --ctstate NEW -j DROP", "filter", "wc-w1", "forward"),
+    ],
+)
+def test_a_rule_that_drops(traced, rule: str, table: str, node: str, stage: str) -> None:
+    view = traced(WEB, FAR_GATEWAY, complete, on(node, with_rules(rule, table=table)))
+
+    died = dies(view)
+    assert died[:2] == (node, stage)
+    assert died[3].endswith(rule)
+
+
+def test_a_rule_that_drops_answers_only(traced) -> None:
+    rule = "-A FORWARD -s 10.244.1.9/32 -m conntrack --ctstate ESTABLISHED -j DROP"
+    view = traced(WEB, FAR_GATEWAY, complete, on("wc-w1", with_rules(rule)))
+
+    assert dies(view)[:2] == ("wc-w1", "forward")
+    assert view.paths[0].there.result == "reaches"
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "-A FORWARD -d 10.244.1.9/32 -p udp -j DROP",
+        "-A FORWARD -d 10.244.1.99/32 -j DROP",
+        "-A FORWARD -i eth0 -j DROP",
+        "-A FORWARD -m conntrack --ctstate INVALID -j DROP",
+        "-A FORWARD -d 10.244.1.9/32 -m mark --mark 0x1/0x1 -j DROP",
+        "-A FORWARD -m limit --limit 5/min -j LOG",
+    ],
+)
+def test_a_rule_for_other_packets_changes_nothing(traced, rule: str) -> None:
+    view = traced(WEB, FAR_GATEWAY, complete, on("wc-w2", with_rules(rule)))
+
+    assert view.result == "reaches"
+
+
+@pytest.mark.parametrize(
+    "match", ["-m limit --limit 5/min", "-m set --match-set banned src", "-m strange --with it"]
+)
+def test_an_unrecognised_match_that_decides(traced, match: str) -> None:
+    rule = f"-A FORWARD -d 10.244.1.9/32 {match} -j DROP"
+    view = traced(WEB, FAR_GATEWAY, complete, on("wc-w2", with_rules(rule)))
+
+    assert view.result == "cannot be decided"
+    hop = view.paths[0].decisive
+    assert hop is not None
+    assert hop.lines == [rule]
+
+
+def test_an_unrecognised_match_that_does_not_decide(traced) -> None:
+    rule = "-A PREROUTING -m strange --with it -j ACCEPT"
+    view = traced(WEB, FAR_GATEWAY, complete, on("wc-w2", with_rules(rule, table="raw")))
+
+    assert view.result == "reaches"
+
+
+def host(change: Callable[[Document], None]) -> Callable[[Document], None]:
+    """The change to the node's own netns."""
+    return lambda document: change(document["namespaces"][0])
+
+
+def without(part: str, **fields: object) -> Callable[[Document], None]:
+    def change(netns: Document) -> None:
+        kept = [e for e in netns[part] if any(e.get(k) != v for k, v in fields.items())]
+        assert len(kept) < len(netns[part])
+        netns[part] = kept
+
+    return change
+
+
+def changed(part: str, where: dict[str, object], **fields: object) -> Callable[[Document], None]:
+    def change(netns: Document) -> None:
+        found = [e for e in netns[part] if all(e.get(k) == v for k, v in where.items())]
+        assert found
+        for each in found:
+            each.update(fields)
+
+    return change
+
+
+def added(part: str, **fields: object) -> Callable[[Document], None]:
+    return lambda netns: netns[part].append(fields)
+
+
+def pod(address: str, change: Callable[[Document], None]) -> Callable[[Document], None]:
+    """The change to the netns that has the address."""
+
+    def inside(document: Document) -> None:
+        (own,) = (
+            each
+            for each in document["namespaces"]
+            if any(a["address"] == address for a in each.get("addresses", ()))
+        )
+        change(own)
+
+    return inside
+
+
+FLANNEL = {"name": "flannel.1"}
+TO_W2 = {"address": "10.244.1.0"}
+FAULTS: dict[str, tuple[Change, str, str, str]] = {
+    "no route to the other node": (
+        on("wc-w2", host(without("routes", destination="10.244.1.0/24"))),
+        *("wc-w2", "neighbour on eth0", ""),
+    ),
+    "a blackhole route": (
+        on("wc-w2", host(changed("routes", {"destination": "10.244.1.0/24"}, type="blackhole"))),
+        *("wc-w2", "routing", "blackhole 10.244.1.0/24 via 10.244.1.0 dev flannel.1"),
+    ),
+    "a routing rule that refuses": (
+        on("wc-w2", host(added("rules", family=4, priority=50, table=0, source="10.244.2.8/32",
+                               action="unreachable"))),
+        *("wc-w2", "routing", "unreachable by routing rule 50"),
+    ),
+    "no neighbour for the peer's tunnel": (
+        on("wc-w2", host(without("neighbours", address="10.244.1.0"))),
+        *("wc-w2", "neighbour on flannel.1", ""),
+    ),
+    "no FDB entry": (
+        on("wc-w2", host(without("fdb", mac="3a:87:61:d8:5f:4f"))),
+        *("wc-w2", "FDB of flannel.1", ""),
+    ),
+    "an FDB entry that leads to another node": (
+        on("wc-w2", host(changed("fdb", {"mac": "3a:87:61:d8:5f:4f"},
+                                 destination="172.31.250.10"))),
+        *("wc-cp", "tunnel", ""),
+    ),
+    "the tunnel device is down": (
+        on("wc-w1", host(changed("links", FLANNEL, flags=["BROADCAST"]))),
+        *("wc-w1", "tunnel", ""),
+    ),
+    "another VNI": (
+        on("wc-w1", host(changed("links", FLANNEL, vxlan_id=7))),
+        *("wc-w1", "tunnel", ""),
+    ),
+    "a permanent wrong neighbour": (
+        on("wc-w1", host(changed("neighbours", {"address": "10.244.1.9"}, state="PERMANENT",
+                                 mac="02:00:00:00:00:99"))),
+        *("wc-w1", "bridge cni0", ""),
+    ),
+    "a pod without its address": (
+        on("wc-w1", pod("10.244.1.9", without("addresses", address="10.244.1.9"))),
+        *("wc-w1", "forwarding", "net/ipv4/conf/eth0/forwarding = 0"),
+    ),
+    "a pod without a default route": (
+        on("wc-w2", pod("10.244.2.8", lambda netns: netns.update(routes=[]))),
+        *("wc-w2", "routing", "no route"),
+    ),
+    "a pod's interface is down": (
+        on("wc-w1", pod("10.244.1.9", changed("links", {"name": "eth0"}, flags=["BROADCAST"]))),
+        *("wc-w1", "veth pair", ""),
+    ),
+    "a blocked bridge port": (
+        on("wc-w2", host(changed("links", {"name": "veth92562b85"}, port_state=4))),
+        *("wc-w2", "bridge cni0", ""),
+    ),
+    "an IPsec policy that blocks": (
+        on("wc-w2", host(added("xfrm_policies", direction="fwd", action="block",
+                               source="10.244.2.0/24", destination="10.244.1.0/24"))),
+        *("wc-w2", "forward", "block fwd 10.244.2.0/24 to 10.244.1.0/24"),
+    ),
+    "a filter of tc that drops everything": (
+        on("wc-w1", host(added("programs", index=2, hook="tc ingress", kind="matchall",
+                               name="drop"))),
+        *("wc-w1", "ingress of flannel.1", "flannel.1: tc ingress: matchall filter (drop)"),
+    ),
+    "the pod's address on another node": (
+        on("wc-w2", host(added("addresses", index=1, address="10.244.1.9", prefix=32))),
+        *("wc-w2", "socket", ""),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named(traced, fault: str) -> None:
+    change, *expected = FAULTS[fault]
+    view = traced(WEB, FAR_GATEWAY, complete, change)
+    if fault == "no route to the other node":
+        # The default route takes it to a router outside of the cluster.
+        assert (view.result, view.paths[0].decisive.stage) == ("cannot be decided", "device eth0")
+        return
+    if fault == "the pod's address on another node":
+        assert view.paths[0].there.hops[-1].node == "wc-w2"
+        return
+
+    node, stage, _, line = dies(view)
+    assert [node, stage, line] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "value", "stage"),
+    [
+        ("forwarding", "cni0", "0", "forwarding"),
+        ("rp_filter", "flannel.1", "1", ""),
+    ],
+)
+def test_sysctls_of_devices(traced, name: str, device: str, value: str, stage: str) -> None:
+    def change(document: Document) -> None:
+        document["files"][CONF.format(device, name)] = value
+
+    view = traced(WEB, FAR_GATEWAY, complete, on("wc-w2", change))
+
+    if stage:
+        assert dies(view)[:2] == ("wc-w2", stage)
+    else:
+        assert view.result == "reaches"
+
+
+def test_strict_filtering_of_packets_that_are_answered_another_way(traced) -> None:
+    def change(document: Document) -> None:
+        document["files"][CONF.format("flannel.1", "rp_filter")] = "1"
+        route = {
+            "family": 4,
+            "destination": "10.244.2.8/32",
+            "index": 275,
+            "gateway": "172.31.250.1",
+        }
+        document["namespaces"][0]["routes"].append(route)
+
+    view = traced(WEB, FAR_GATEWAY, complete, on("wc-w1", change))
+
+    assert dies(view)[:2] == ("wc-w1", "source check")
+
+
+def test_ports_that_are_isolated_from_each_other(traced) -> None:
+    isolated = host(changed("links", {"port_kind": "bridge"}, port_isolated=True))
+
+    between_pods = traced(WEB, NEAR_GATEWAY, complete, on("wc-w2", isolated))
+    to_the_other_node = traced(WEB, FAR_GATEWAY, complete, on("wc-w2", isolated))
+
+    assert dies(between_pods)[:2] == ("wc-w2", "bridge cni0")
+    assert to_the_other_node.result == "reaches"
+
+
+def test_one_isolated_port_and_an_ordinary_one_exchange_frames(traced) -> None:
+    isolated = host(changed("links", {"name": "veth92562b85"}, port_isolated=True))
+
+    assert traced(WEB, NEAR_GATEWAY, complete, on("wc-w2", isolated)).result == "reaches"
+
+
+def test_a_pod_that_answers_no_arp(traced) -> None:
+    def ignore(netns: Document) -> None:
+        netns["settings"]["net/ipv4/conf/eth0/arp_ignore"] = "8"
+
+    def forget(document: Document) -> None:
+        own = document["namespaces"][0]
+        own["neighbours"] = [e for e in own["neighbours"] if e["address"] != "10.244.1.9"]
+
+    view = traced(
+        WEB, FAR_GATEWAY, complete, on("wc-w1", forget), on("wc-w1", pod("10.244.1.9", ignore))
+    )
+
+    assert dies(view)[:2] == ("wc-w1", "neighbour on cni0")
+
+
+def test_a_branch_of_a_service_that_dies(traced) -> None:
+    rule = "-A FORWARD -d 10.244.1.9/32 -j DROP"
+    view = traced(WEB, GATEWAY, complete, on("wc-w2", with_rules(rule)))
+
+    assert view.result == "dies"
+    assert [(each.result, each.share) for each in view.paths] == [("dies", 0.5), ("reaches", 0.5)]
+
+
+def test_a_service_without_nat(traced) -> None:
+    rule = "-A PREROUTING -d 10.96.120.245/32 -j CT --notrack"
+    view = traced(WEB, GATEWAY, complete, on("wc-w2", with_rules(rule, table="raw")))
+
+    hops = [each.text for path in view.paths for each in path.there.hops]
+    assert "exempt from connection tracking" in hops
+    assert view.result == "cannot be decided"
+
+
+def test_an_answer_that_is_not_translated_back(traced) -> None:
+    """Without bridge-nf-call, answers between two ports of a bridge pass conntrack by."""
+
+    def turn_off(document: Document) -> None:
+        document["files"]["/proc/sys/net/bridge/bridge-nf-call-iptables"] = "0"
+
+    view = traced(WEB, GATEWAY, complete, on("wc-w2", turn_off))
+
+    assert dies(view)[1:3] == (
+        "socket",
+        "the answer comes from 10.244.2.12 port 8080, and 10.96.120.245:80 was asked",
+    )
+    assert [each.result for each in view.paths] == ["dies", "reaches"]
+
+
+def test_nobody_listens(traced) -> None:
+    view = traced(WEB, FAR_GATEWAY, complete, port="81")
+
+    assert dies(view)[1:3] == ("socket", "no process listens on port 81: the connection is refused")
+
+
+def test_routes_in_a_circle_end(traced) -> None:
+    def back(document: Document) -> None:
+        own = document["namespaces"][0]
+        own["routes"] = [e for e in own["routes"] if e["destination"] != "10.244.1.0/24"]
+        own["routes"].append(
+            {"family": 4, "destination": "10.244.1.0/24", "gateway": "10.244.2.0", "index": 2}
+        )
+
+    view = traced(WEB, FAR_GATEWAY, complete, on("wc-w1", back))
+
+    assert view.result == "cannot be decided"
+    assert view.reason == "it does not end after 200 hops"

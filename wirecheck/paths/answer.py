@@ -1,0 +1,145 @@
+"""From end to end: a packet's way, the socket at its end, and the way of the answer back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from wirecheck.paths.journey import Hop, Journey, Received, Result, Sends
+from wirecheck.paths.packet import Phase, Segment
+from wirecheck.paths.place import Place, World
+from wirecheck.paths.walk import followed
+
+ANY = ("0.0.0.0", "::")
+STAGE = "socket"
+
+
+@dataclass(frozen=True)
+class Path:
+    """One branch of a connection: its way, and the way of the answer."""
+
+    there: Journey
+    back: Journey | None
+    """None if the packet does not arrive, or if nobody asked."""
+
+    @property
+    def result(self) -> Result:
+        """The result of both ways; what was not read leaves an arrival undecided."""
+        last = self.back or self.there
+        is_open = bool(self.open) and last.result is Result.REACHES
+        return Result.UNDECIDED if is_open else last.result or Result.UNDECIDED
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """What was not read and may stop the packet or its answer."""
+        own = (*self.there.open, *(self.back.open if self.back else ()))
+        return tuple(dict.fromkeys(own))
+
+    @property
+    def reason(self) -> str:
+        """Why it dies or cannot be decided; empty if it reaches."""
+        last = self.back or self.there
+        if last.result is Result.REACHES:
+            return self.open[0] if self.open else ""
+        return last.reason
+
+    @property
+    def decisive(self) -> Hop | None:
+        """The hop at which it dies or is not known any more."""
+        last = self.back or self.there
+        return None if last.result is Result.REACHES else last.hops[-1]
+
+    @property
+    def share(self) -> float:
+        return self.back.share if self.back else self.there.share
+
+
+def paths(world: World, start: Journey, *, one_way: bool = False) -> tuple[Path, ...]:
+    """Every branch of a connection that the journey starts."""
+    found: list[Path] = []
+    for each in followed(world, start):
+        there = _at_socket(_under_policies(world, start, each))
+        if there.result is not Result.REACHES or one_way:
+            found.append(Path(there, None))
+        else:
+            found += [Path(there, back) for back in _answers(world, start, there)]
+    return tuple(found)
+
+
+def _under_policies(world: World, start: Journey, there: Journey) -> Journey:
+    """The journey; a policy leaves it open that the packet arrives, whoever enforces it."""
+    unread = world.cluster.unread_policies
+    reasons = [f"there may be {unread}"] if unread else []
+    policies = world.cluster.pod_index.policies
+    for where in (start.packet.source, there.packet.destination):
+        pod = world.pod_with(where)
+        if pod is None:
+            continue
+        own = pod.object
+        found = policies.selecting(own) or policies.egress_of(own) or policies.ingress_of(own)
+        if found:
+            reasons.append(f"{found} selects pod {pod.namespace}/{pod.name}, and is not followed")
+    return there.doubting(*reasons)
+
+
+def _at_socket(there: Journey) -> Journey:
+    """The journey at the socket: a port without a listening process refuses connections."""
+    if there.result is not Result.REACHES or there.packet.protocol != "tcp":
+        return there
+    record, packet = there.at.place.netns.record, there.packet
+    where = f"{there.at.place.name} on {there.at.place.node}"
+    if record.listeners is None:
+        return there.doubting(f"whether a process in {where} listens on port {packet.port}")
+    listening = [each for each in record.listeners if each.port == packet.port]
+    own = str(packet.destination)
+    if any(_takes(each.address, each.v6only, own) for each in listening):
+        return there.noted(STAGE, f"a process listens on port {packet.port}")
+    if record.listeners_cut:
+        return there.doubting(f"whether a process in {where} listens on port {packet.port}")
+    why = f"no process listens on port {packet.port}: the connection is refused"
+    return there.dies(STAGE, why)
+
+
+def _takes(address: str, v6only: bool | None, own: str) -> bool:
+    if address in (own, f"::ffff:{own}"):
+        return True
+    is_dual = address == "::" and v6only is not True
+    return address in ANY and ((":" in address) is (":" in own) or is_dual)
+
+
+def _answers(world: World, start: Journey, there: Journey) -> Iterator[Journey]:
+    packet = there.packet
+    answer = Segment(
+        packet.destination,
+        packet.source,
+        packet.protocol,
+        packet.source_port,
+        packet.port,
+        phase=Phase.ANSWER,
+    )
+    back = Journey(
+        Sends(there.at.place),
+        answer,
+        share=there.share,
+        translations=there.translations,
+        tracked=there.tracked,
+        untracked=there.untracked,
+    )
+    sender = start.at.place
+    for each in followed(world, back):
+        yield _at_sender(each, start.packet, sender)
+
+
+def _at_sender(back: Journey, asked: Segment, sender: Place) -> Journey:
+    """The answer has to come to the sender, from the address that was asked."""
+    if back.result is not Result.REACHES or not isinstance(back.at, Received):
+        return back
+    if back.at.place.key != sender.key:
+        back = replace(back, result=None)
+        return back.dies(STAGE, f"the answer comes to {back.at.place.name}, which did not ask")
+    got = (back.packet.source, back.packet.source_port)
+    if got != (asked.destination, asked.port):
+        back = replace(back, result=None)
+        why = f"the answer comes from {got[0]} port {got[1]}, and {asked.target} was asked"
+        return back.dies(STAGE, why)
+    return back

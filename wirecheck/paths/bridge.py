@@ -1,0 +1,122 @@
+"""A frame in a bridge: port states, isolation, the forwarding database, and bridge netfilter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from wirecheck.node.netns import Interface
+from wirecheck.node.veth import PORT_STATES
+from wirecheck.paths.hooks import FORWARD, POSTROUTING, PREROUTING
+from wirecheck.paths.journey import Arrives, Frame, Journey, Switched
+from wirecheck.paths.neighbours import is_wire
+from wirecheck.paths.netfilter import is_over, through_hook
+from wirecheck.paths.place import Place
+from wirecheck.paths.source_check import setting
+from wirecheck.paths.unread import unread_of_bridge, unread_of_port
+
+FORWARDING = 3
+CALLS = {4: "net/bridge/bridge-nf-call-iptables", 6: "net/bridge/bridge-nf-call-ip6tables"}
+
+
+def switched(journey: Journey, at: Switched) -> Iterator[Journey]:
+    """The bridge takes the frame to its own IP layer, or to another port."""
+    place, bridge, port = at.place, at.bridge, at.port
+    stage = f"bridge {bridge.name}"
+    journey = journey.doubting(*unread_of_bridge(place, bridge))
+    if not bridge.is_up:
+        yield journey.dies(stage, f"{bridge.name} is down")
+        return
+    if port is not None and (why := _closed(port)):
+        yield journey.dies(stage, why)
+        return
+    if port is not None and _is_own(place, bridge, at.mac):
+        text = f"from {port.name} to {bridge.name} itself"
+        yield journey.to(Arrives(place, bridge), stage, text)
+        return
+    out, line = _port_of(place, bridge, at.mac)
+    if out is None:
+        yield journey.dies(stage, f"no port leads to {at.mac}", *line)
+        return
+    journey = _between(journey, place, port, out, stage)
+    if is_over(journey):
+        yield journey
+        return
+    ways = _filtered(journey, bridge) if port is not None else (journey,)
+    name = port.name if port else bridge.name
+    for each in ways:
+        frame = Frame(place, out, at.mac, at.neighbour)
+        text = f"from {name} to {out.name}"
+        yield each if is_over(each) else each.to(frame, stage, text, *line)
+
+
+def _closed(port: Interface) -> str:
+    """Why the port passes no frames; empty if it does."""
+    state = port.link.port_state
+    if state is None or state == FORWARDING:
+        return "" if port.is_up else f"port {port.name} is down"
+    return f"port {port.name} is {PORT_STATES.get(state, f'in state {state}')}"
+
+
+def _is_own(place: Place, bridge: Interface, mac: str) -> bool:
+    """Whether the bridge takes frames for the MAC itself: it is its own, or a port's."""
+    ports = {each.index for each in place.ports_of(bridge)} | {bridge.index}
+    return mac == bridge.link.mac or any(
+        each.mac == mac and each.state == "permanent" and each.index in ports
+        for each in place.netns.record.fdb
+    )
+
+
+def _port_of(place: Place, bridge: Interface, mac: str) -> tuple[Interface | None, tuple[str, ...]]:
+    """The port for a MAC, and the entry that says so; without one the frame is flooded."""
+    ports = {each.index: each for each in place.ports_of(bridge)}
+    for each in place.netns.record.fdb:
+        if each.mac == mac and each.index in ports and each.state != "permanent":
+            line = f"{mac} dev {ports[each.index].name} master {bridge.name} {each.state}".rstrip()
+            return ports[each.index], (line,)
+    for port in ports.values():
+        peer = place.peer_of(port)
+        if peer is not None and peer[1].link.mac == mac:
+            return port, ()
+    return next((port for port in ports.values() if is_wire(place, port)), None), ()
+
+
+def _between(
+    journey: Journey, place: Place, port: Interface | None, out: Interface, stage: str
+) -> Journey:
+    """The journey if frames may pass from one port to the other."""
+    if why := _closed(out):
+        return journey.dies(stage, why)
+    if port is None:
+        return journey
+    if port.index == out.index and out.link.port_hairpin is not True:
+        return journey.dies(stage, f"the frame would leave by {out.name}, where it came in")
+    journey = journey.doubting(*unread_of_port(place, port), *unread_of_port(place, out))
+    if port.link.port_isolated and out.link.port_isolated:
+        why = f"ports {port.name} and {out.name} are isolated from each other"
+        return journey.dies(stage, why, f"{port.name} isolated on", f"{out.name} isolated on")
+    return journey
+
+
+def _filtered(journey: Journey, bridge: Interface) -> Iterator[Journey]:
+    """With bridge-nf-call, frames between ports meet the IP hooks of the node."""
+    if setting(journey.at.place, CALLS[journey.packet.family]) != "1":
+        yield journey
+        return
+    before = journey.packet
+    for first in through_hook(journey, PREROUTING, iif=bridge.name):
+        if not is_over(first) and first.packet.destination != before.destination:
+            why = "a rule changes the destination of a frame between two ports"
+            yield first.undecided(PREROUTING, why)
+            continue
+        for second in _onward((first,), FORWARD, bridge):
+            yield from _onward((second,), POSTROUTING, bridge)
+
+
+def _onward(ways: tuple[Journey, ...], hook: str, bridge: Interface) -> Iterator[Journey]:
+    for each in ways:
+        if is_over(each):
+            yield each
+        elif hook == FORWARD:
+            yield from through_hook(each, hook, iif=bridge.name, out=bridge)
+        else:
+            yield from through_hook(each, hook, out=bridge)

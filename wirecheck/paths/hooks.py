@@ -1,0 +1,139 @@
+"""The base chains of each netfilter hook of a node, in the order in which packets meet them.
+
+Unlike the comparison of Services, a path meets every table: mangle, raw and security of iptables,
+kube-proxy's nftables tables, and those of other programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+from wirecheck.dataplane.compare.tolerance import KUBE_PROXY
+from wirecheck.dataplane.iptables.reader import VARIANTS, shared_text
+from wirecheck.dataplane.iptables.rules import steps_of
+from wirecheck.dataplane.nftables.rules import Translator
+from wirecheck.dataplane.nftables.tables import stages_of
+from wirecheck.dataplane.rules.chains import ChainCache, Chains
+from wirecheck.dataplane.rules.ruleset import Stage
+from wirecheck.node.firewall import Firewall
+from wirecheck.node.iptables import Iptables
+from wirecheck.node.nftables import kube_proxy_tables, table_names
+from wirecheck.node.seen import NodeSeen
+
+PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = (
+    "prerouting",
+    "input",
+    "forward",
+    "output",
+    "postrouting",
+)
+TABLES = {
+    PREROUTING: {"raw": -300, "mangle": -150, "nat": -100},
+    INPUT: {"mangle": -150, "filter": 0, "security": 50, "nat": 100},
+    FORWARD: {"mangle": -150, "filter": 0, "security": 50},
+    OUTPUT: {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security": 50},
+    POSTROUTING: {"mangle": -150, "nat": 100},
+}
+"""The tables of iptables that have each hook, with their priorities (NF_IP_PRI_*)."""
+UNFOLLOWED = {"bridge": "frames", "netdev": "a device's packets", "arp": "ARP"}
+"""Families of nftables whose rules are not followed, and what they meet."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """The hooks of one node's own netns.
+
+    Raises FactMissingError if rules were not read or are malformed.
+    """
+
+    seen: NodeSeen
+    iptables: Iptables
+    firewall: Firewall
+
+    def stages(self, hook: str, family: int) -> tuple[Stage, ...]:
+        """The base chains of a hook, the lowest priority first."""
+        key = (hook, family)
+        if key not in self._kept:
+            found = [
+                *self._of_iptables(hook, family),
+                *self._of_kube_proxy(hook, family),
+                *stages_of(hook, family, self.firewall.other_tables, self._chains),
+            ]
+            self._kept[key] = tuple(sorted(found, key=lambda stage: stage.priority))
+        return self._kept[key]
+
+    @cached_property
+    def _kept(self) -> dict[tuple[str, int], tuple[Stage, ...]]:
+        return {}
+
+    @property
+    def _chains(self) -> ChainCache:
+        return self.seen.cluster.readers.rules.chains
+
+    def _of_iptables(self, hook: str, family: int) -> Iterator[Stage]:
+        own = self.iptables
+        texts = (own.rules[family], own.legacy[family])
+        is_mixed = all(texts)
+        translate = partial(steps_of, step_of=self.seen.cluster.readers.step_of)
+        for variant, text in zip(VARIANTS, texts, strict=True):
+            dump = own.dump(text)
+            for name, priority in TABLES[hook].items():
+                chain = dump.chain(name, hook.upper())
+                if chain is None:
+                    continue
+                chains = Chains(
+                    f"{variant} {name}",
+                    dump.tables[name].chains,
+                    translate,
+                    shared_text,
+                    self._chains,
+                    variant=f"{variant} {name}" if is_mixed else name,
+                )
+                yield Stage(
+                    hook.upper(),
+                    chains,
+                    chain.policy,
+                    priority=priority,
+                    refuses_rest=chain.policy == "DROP",
+                    translates=name == "nat",
+                )
+
+    def _of_kube_proxy(self, hook: str, family: int) -> Iterator[Stage]:
+        seen = self.seen
+        text = kube_proxy_tables(seen)[family]
+        if not text:
+            return
+        table = seen.cluster.readers.texts.nft_table(text)
+        translator = Translator(family, table.sets)
+        chains = Chains(
+            KUBE_PROXY,
+            table.rules,
+            translator.steps,
+            translator.key_of,
+            cache=self._chains,
+            owner=KUBE_PROXY,
+        )
+        for each in table.chains.values():
+            if each.hook == hook:
+                yield Stage(
+                    each.name,
+                    chains,
+                    each.policy.upper() or "ACCEPT",
+                    priority=each.prio,
+                    refuses_rest=each.policy == "drop",
+                    translates=each.type == "nat",
+                )
+
+    @property
+    def unread(self) -> Iterator[str]:
+        """What may drop packets here and was not read, as sentences."""
+        seen = self.seen
+        for label in self.firewall.unread_tables:
+            yield f"the rules of nftables table {label} on {seen.name} were not read"
+        for label in table_names(seen):
+            family = label.partition(" ")[0]
+            if family in UNFOLLOWED and family != "netdev":
+                what = UNFOLLOWED[family]
+                yield f"nftables table {label} on {seen.name} may drop {what}; it is not followed"

@@ -1,0 +1,176 @@
+"""The IP layer of one netns: sending, receiving, forwarding and delivering."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from wirecheck.node.netns import Interface
+from wirecheck.node.rule_selectors import Origin
+from wirecheck.paths.hooks import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING
+from wirecheck.paths.ipsec import under_policies
+from wirecheck.paths.journey import Arrives, Journey, Leaves, Received, Sends
+from wirecheck.paths.netfilter import is_over, through_hook
+from wirecheck.paths.place import Place
+from wirecheck.paths.programs import past_programs
+from wirecheck.paths.route import Decision, decisions, source_on
+from wirecheck.paths.source_check import setting, source_check
+from wirecheck.paths.unread import unread_in
+
+ROUTING = "routing"
+
+
+def sent(journey: Journey, at: Sends) -> Iterator[Journey]:
+    """A process of the netns sends the packet: it is routed, and again after a translation."""
+    place = at.place
+    journey = _entered(journey, place)
+    for routed, decision in _routed(journey, Origin()):
+        each = _with_source(routed, place, decision)
+        if is_over(each):
+            yield each
+            continue
+        for out in through_hook(each, OUTPUT, out=_device(place, decision)):
+            if is_over(out):
+                yield out
+            elif _is_rerouted(each, out):
+                for again, second in _routed(out, Origin()):
+                    yield from _leaving(again, place, second)
+            else:
+                yield from _leaving(out, place, decision)
+
+
+def arrived(journey: Journey, at: Arrives) -> Iterator[Journey]:
+    """A device of the netns hands the packet to the IP layer."""
+    place, device = at.place, at.device
+    journey = past_programs(_entered(journey, place), device, "ingress")
+    if is_over(journey):
+        yield journey
+        return
+    for each in through_hook(journey, PREROUTING, iif=device.name):
+        if is_over(each):
+            yield each
+            continue
+        origin = Origin(each.packet.source, device.name, each.packet.mark)
+        for routed, decision in _routed(each, origin):
+            yield from _received(routed, place, device, decision)
+
+
+def _entered(journey: Journey, place: Place) -> Journey:
+    doubts = [*unread_in(place)]
+    if place.is_host:
+        doubts += place.machine.hooks.unread
+    return journey.doubting(*doubts)
+
+
+def _routed(journey: Journey, origin: Origin) -> Iterator[tuple[Journey, Decision]]:
+    """The journey with each routing decision."""
+    packet = journey.packet
+    if origin.source is None:
+        source = None if packet.source.is_unspecified else packet.source
+        origin = replace(origin, source=source, mark=packet.mark)
+    for each in decisions(journey.at.place, packet, origin):
+        on = replace(journey, share=journey.share * each.share)
+        if each.unknown:
+            yield on.undecided(ROUTING, each.unknown, *each.lines), each
+        elif each.refused:
+            yield on.dies(ROUTING, each.refused, *each.lines), each
+        else:
+            where = "to this netns itself" if each.is_local else _way(each)
+            yield on.noted(ROUTING, where, *each.lines), each
+
+
+def _with_source(journey: Journey, place: Place, decision: Decision) -> Journey:
+    """The journey with the source address that the kernel chooses, if the sender chose none."""
+    packet, device = journey.packet, _device(place, decision)
+    if is_over(journey) or not packet.source.is_unspecified:
+        return journey
+    towards = decision.neighbour or packet.destination
+    source = decision.source or (source_on(place, device, towards) if device else None)
+    if decision.is_local:
+        source = packet.destination
+    if source is None:
+        return journey.dies(ROUTING, "the netns has no address to send from", *decision.lines)
+    return replace(journey, packet=replace(packet, source=source))
+
+
+def _way(decision: Decision) -> str:
+    name = decision.device.name if decision.device else "?"
+    return f"by {name} to {decision.neighbour}"
+
+
+def _device(place: Place, decision: Decision) -> Interface | None:
+    return place.loopback if decision.is_local else decision.device
+
+
+def _is_rerouted(before: Journey, after: Journey) -> bool:
+    one, other = before.packet, after.packet
+    return (one.destination, one.mark, one.source) != (other.destination, other.mark, other.source)
+
+
+def _leaving(journey: Journey, place: Place, decision: Decision) -> Iterator[Journey]:
+    """POSTROUTING, and the device; a local destination is reached by lo."""
+    if is_over(journey):
+        yield journey
+        return
+    device = _device(place, decision)
+    if device is None:
+        yield journey.undecided(ROUTING, "the netns has no loopback device", *decision.lines)
+        return
+    journey = under_policies(journey, "out", POSTROUTING)
+    if is_over(journey):
+        yield journey
+        return
+    for each in through_hook(journey, POSTROUTING, out=device):
+        if is_over(each):
+            yield each
+            continue
+        neighbour = decision.neighbour or each.packet.destination
+        yield replace(each, at=Leaves(place, device, neighbour))
+
+
+def _received(
+    journey: Journey, place: Place, device: Interface, decision: Decision
+) -> Iterator[Journey]:
+    """After routing: the source is checked, and the packet is delivered or forwarded."""
+    if is_over(journey):
+        yield journey
+        return
+    check = source_check(place, journey.packet, device)
+    if check.refused:
+        yield journey.dies("source check", check.refused)
+    elif check.unknown:
+        yield journey.undecided("source check", check.unknown)
+    elif decision.is_local:
+        yield from _delivered(journey, place, device)
+    else:
+        yield from _forwarded(journey, place, device, decision)
+
+
+def _delivered(journey: Journey, place: Place, device: Interface) -> Iterator[Journey]:
+    for each in through_hook(journey, INPUT, iif=device.name):
+        after = each if is_over(each) else under_policies(each, "in", INPUT)
+        yield after if is_over(after) else replace(after, at=Received(place))
+
+
+def _forwarded(
+    journey: Journey, place: Place, device: Interface, decision: Decision
+) -> Iterator[Journey]:
+    stage = "forwarding"
+    name = f"net/ipv{journey.packet.family}/conf/{device.name}/forwarding"
+    value = setting(place, name)
+    if value is None:
+        yield journey.undecided(stage, f"sysctl {name} was not read")
+        return
+    if value == "0":
+        why = f"{place.name} does not forward packets that come in by {device.name}"
+        yield journey.dies(stage, why, f"{name} = 0")
+        return
+    journey = under_policies(journey, "fwd", FORWARD)
+    if is_over(journey):
+        yield journey
+        return
+    for each in through_hook(journey, FORWARD, iif=device.name, out=decision.device):
+        if is_over(each):
+            yield each
+        else:
+            yield from _leaving(each, place, decision)

@@ -1,0 +1,133 @@
+"""A journey through one netfilter hook, with what connection tracking translates back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.node.netns import Interface
+from wirecheck.parse.errors import ParseError
+from wirecheck.paths.filtering import Passed, through
+from wirecheck.paths.hooks import INPUT, OUTPUT, POSTROUTING, PREROUTING
+from wirecheck.paths.journey import Journey, Result, Translation
+from wirecheck.paths.packet import Segment
+from wirecheck.paths.question import Situation
+from wirecheck.paths.route import source_on
+
+AT_DESTINATION, AT_SOURCE = frozenset({PREROUTING, OUTPUT}), frozenset({POSTROUTING, INPUT})
+"""The hooks at which connection tracking translates destinations, and sources."""
+
+
+def through_hook(
+    journey: Journey, hook: str, *, iif: str = "", out: Interface | None = None
+) -> tuple[Journey, ...]:
+    """Every way through a hook. In a pod's netns, whose rules are not followed, there is one.
+
+    `out` is the device by which the packet leaves, where that is known.
+    """
+    before = journey
+    journey = _translated_back(journey, hook)
+    place = journey.at.place
+    if not place.is_host or journey.result is not None:
+        return (journey,)
+    situation = _situation(journey, hook, iif, out.name if out else "")
+    try:
+        stages = place.machine.hooks.stages(hook, journey.packet.family)
+        ways = through(stages, situation)
+    except (FactMissingError, NotApplicable, ParseError) as error:
+        return (journey.undecided(hook, str(error)),)
+    key = place.key
+    journey = replace(journey, tracked=journey.tracked | {key})
+    return tuple(_onward(before, journey, hook, each, out) for each in ways)
+
+
+def _situation(journey: Journey, hook: str, iif: str, oif: str) -> Situation:
+    packet, place = journey.packet, journey.at.place
+    end = (packet.source, packet.source_port) if packet.is_answer else _destination(packet)
+    is_known = not packet.is_answer or place.key in journey.tracked
+    return Situation(
+        packet,
+        iif,
+        oif,
+        place.has(packet.destination),
+        place.has(packet.source),
+        is_translated=any(
+            each.netns == place.key and each.is_destination and each.after == end
+            for each in journey.translations
+        ),
+        is_tracked=is_known and place.key not in journey.untracked,
+        is_translating=iif != "lo" or hook not in AT_DESTINATION,
+    )
+
+
+def _destination(packet: Segment) -> tuple[object, int]:
+    return packet.destination, packet.port
+
+
+def _onward(
+    before: Journey, journey: Journey, hook: str, way: Passed, out: Interface | None
+) -> Journey:
+    """The journey after one way through the hook."""
+    place = journey.at.place
+    journey = replace(journey, share=journey.share * way.share)
+    if way.unknown:
+        return journey.undecided(hook, way.unknown, *way.lines)
+    if way.refused:
+        return journey.dies(hook, f"{way.refused} by this rule", *way.lines[-1:])
+    packet = way.packet
+    if way.masqueraded:
+        towards = packet.destination
+        source = source_on(place, out, towards) if out else None
+        if source is None:
+            return journey.undecided(hook, "the masqueraded source is not known", *way.lines)
+        packet = replace(packet, source=source)
+    new = replace(journey, packet=packet)
+    if way.untracked:
+        new = replace(new, untracked=new.untracked | {place.key})
+    new = replace(new, translations=(*new.translations, *_translations(journey, packet)))
+    text = _what(before.packet, packet, way)
+    return new.noted(hook, text, *way.lines) if text else new
+
+
+def _translations(journey: Journey, after: Segment) -> Iterator[Translation]:
+    key, before = journey.at.place.key, journey.packet
+    if (before.destination, before.port) != (after.destination, after.port):
+        yield Translation(
+            key, True, (before.destination, before.port), (after.destination, after.port)
+        )
+    if before.source != after.source:
+        yield Translation(key, False, (before.source, 0), (after.source, 0))
+
+
+def _what(before: Segment, after: Segment, way: Passed) -> str:
+    """What the hook did, in words; empty if nothing is worth a line."""
+    found = []
+    if (before.destination, before.port) != (after.destination, after.port):
+        found.append(f"the destination becomes {after.target}")
+    if before.source != after.source:
+        found.append(f"the source becomes {after.source}")
+    if way.untracked:
+        found.append("exempt from connection tracking")
+    return "; ".join(found) or ("accepted" if way.lines else "")
+
+
+def _translated_back(journey: Journey, hook: str) -> Journey:
+    """The answer with the address that connection tracking gives back at this hook."""
+    packet, key = journey.packet, journey.at.place.key
+    if not packet.is_answer:
+        return journey
+    for each in reversed(journey.translations):
+        if each.netns != key or hook not in (AT_SOURCE if each.is_destination else AT_DESTINATION):
+            continue
+        if each.is_destination and each.after == (packet.source, packet.source_port):
+            source, port = each.before
+            return replace(journey, packet=replace(packet, source=source, source_port=port))
+        if not each.is_destination and each.after[0] == packet.destination:
+            return replace(journey, packet=replace(packet, destination=each.before[0]))
+    return journey
+
+
+def is_over(journey: Journey) -> bool:
+    """Whether the journey has ended without reaching a socket."""
+    return journey.result in (Result.DIES, Result.UNDECIDED)

@@ -1,0 +1,31 @@
+"""Programs and filters on a device: eBPF, XDP and tc meet packets before and after the IP layer."""
+
+from __future__ import annotations
+
+from wirecheck.node.device_programs import OBSERVERS, described, has_prefix, programs_on
+from wirecheck.node.netns import Interface
+from wirecheck.paths.journey import Journey
+from wirecheck.snapshot.netns import DeviceProgram
+
+INGRESS = frozenset({"tc ingress", "tcx ingress", "xdp", "netkit peer"})
+DROPPING = "drop"
+
+
+def past_programs(journey: Journey, device: Interface, direction: str) -> Journey:
+    """The journey past the programs of a device at `ingress` or `egress`."""
+    for each in programs_on(journey.at.place.netns, device):
+        if _is_observer(each) or each.hook == "qdisc":
+            continue
+        if (each.hook in INGRESS) is not (direction == "ingress"):
+            continue
+        line = f"{device.name}: {described(each)}"
+        if each.kind == "matchall" and each.name == DROPPING:
+            return journey.dies(f"{direction} of {device.name}", "a filter drops it", line)
+        why = "it is not known what the program does with the packet"
+        return journey.undecided(f"{direction} of {device.name}", why, line)
+    return journey
+
+
+def _is_observer(program: DeviceProgram) -> bool:
+    prefixes = (prefix for own in OBSERVERS.values() for prefix in own)
+    return program.kind == "bpf" and any(has_prefix(program.name, each) for each in prefixes)

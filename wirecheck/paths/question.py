@@ -1,0 +1,125 @@
+"""The question about one packet: which rules of a hook match it, and what do they do with it?
+
+A condition on what is not known is followed both ways, and remembered: the answer is open unless
+both ways end alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from wirecheck.addresses import IPAddress, network
+from wirecheck.dataplane.rules.chains import concerns_destination
+from wirecheck.dataplane.rules.engine import Flows, OfPacket
+from wirecheck.dataplane.rules.flows import split_by_mark
+from wirecheck.dataplane.rules.steps import IN, OUT, Packet, SourceTest, Step
+from wirecheck.paths.packet import Segment
+
+TRACKED_STATES = ("ESTABLISHED", "established")
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What rules can ask about a packet beside what is in it."""
+
+    packet: Segment
+    iif: str
+    """The device by which it came in; empty for packets of the netns itself."""
+    oif: str
+    """The device by which it leaves; empty before routing."""
+    is_local: bool
+    """Whether the destination is an address of the netns."""
+    is_from_here: bool
+    """Whether the source is."""
+    is_translated: bool = False
+    """Whether the destination was translated in this netns."""
+    is_tracked: bool = True
+    """Whether connection tracking here knows the connection, or sees its first packet."""
+    is_translating: bool = True
+    """Whether table nat is asked: not again for what has passed OUTPUT and comes in by lo."""
+
+    @property
+    def own(self) -> Packet:
+        """The packet as rules see it."""
+        packet = self.packet
+        return Packet(
+            packet.family,
+            str(packet.destination),
+            int(packet.destination),
+            packet.protocol,
+            packet.port,
+            self.is_local,
+        )
+
+
+class Followed(OfPacket):
+    """One packet in one hook."""
+
+    def __init__(self, situation: Situation) -> None:
+        self.packet = situation.own
+        self.concerns = self._may_match
+        self.unknown: list[str] = []
+        """The rules of which it is not known whether they match."""
+        self._situation = situation
+        self._is_mark_known = True
+
+    def _may_match(self, step: Step) -> bool:
+        return concerns_destination(self.packet, step) and self._state(step) is not False
+
+    def _state(self, step: Step) -> bool | None:
+        """Whether the conditions on the connection's state match; None if that is not known."""
+        here = self._situation
+        if not here.is_tracked:
+            return None if step.never or not step.first or step.later is not True else True
+        if not here.packet.is_answer:
+            return step.first if here.is_translated else not step.never
+        if step.later and step.never and step.first and not here.is_translated:
+            # `--ctstate DNAT` matches later packets of translated connections only.
+            return any(each in step.text for each in TRACKED_STATES)
+        return step.later
+
+    def split(self, step: Step, flows: Flows) -> tuple[Flows, Flows]:
+        """Both ways where it is not known whether the step matches."""
+        answers = [self._matches(each) for each in step.sources]
+        # Nobody is remembered as a client of a backend yet.
+        if False in answers or step.recalls or not step.actions:
+            self._restore(step)
+            return [], flows
+        is_known = self._is_mark_known or not step.marks
+        is_sure = None not in answers and self._state(step) is not None and is_known
+        if not is_known:
+            self.unknown.append(step.text)
+            return flows, flows
+        matched, others = split_by_mark(step, flows, is_sure=is_sure)
+        if matched and not is_sure:
+            self.unknown.append(step.text)
+        self._restore(step)
+        if step.probability == 1.0 or not is_sure:
+            return matched, others
+        hit = [replace(each, weight=each.weight * step.probability) for each in matched]
+        missed = [replace(each, weight=each.weight * (1 - step.probability)) for each in matched]
+        return hit, [*others, *missed]
+
+    def _restore(self, step: Step) -> None:
+        """After a rule that copies the connection's mark, an answer's mark is not known."""
+        if step.restores_mark and self._situation.packet.is_answer:
+            self._is_mark_known = False
+
+    def _matches(self, test: SourceTest) -> bool | None:
+        here, answer = self._situation, None
+        match test.kind:
+            case "network":
+                answer = any(_within(here.packet.source, each) for each in test.value.split(","))
+            case "local":
+                answer = here.is_from_here
+            case kind if kind in (IN, OUT):
+                device = here.iif if kind == IN else here.oif
+                answer = bool(device) and test.names_device(device)
+        return answer if answer is None else answer is not test.negated
+
+
+def _within(where: IPAddress, text: str) -> bool:
+    wanted = network(text)
+    return where.version == wanted.version and where in wanted

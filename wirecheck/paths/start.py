@@ -1,0 +1,75 @@
+"""The beginning of a path: the sender's socket, or the node that a packet from outside enters."""
+
+from __future__ import annotations
+
+from wirecheck.addresses import IPAddress, address
+from wirecheck.paths.ends import Destination, Named, NoSuchEndError, node_of, pod_of
+from wirecheck.paths.journey import Arrives, Journey, Sends
+from wirecheck.paths.packet import Segment
+from wirecheck.paths.place import Machine, Place, World
+
+UNSPECIFIED = {4: address("0.0.0.0"), 6: address("::")}
+
+
+def start(world: World, source: Named, to: Destination) -> Journey | str:
+    """The journey's beginning, or why it is not known.
+
+    Raises NoSuchEndError if the source does not exist, or has no address of the family.
+    """
+    family = to.address.version
+    if source.kind == "pod":
+        pod = pod_of(world.cluster, source)
+        own = sorted((each for each in pod.addresses if each.version == family), key=int)
+        if not own:
+            raise NoSuchEndError(f"{source.label} has no IPv{family} address.")
+        place = world.place_of(pod)
+        return place if isinstance(place, str) else _sends(place, own[0], to)
+    if source.kind == "node":
+        return _of_node(world, node_of(world.cluster, source), to)
+    if source.kind != "address":
+        raise NoSuchEndError(f"{source.label} sends no packets: name a pod, a node or an address.")
+    return _of_address(world, address(source.name), to)
+
+
+def _of_node(world: World, name: str, to: Destination) -> Journey | str:
+    machine = world.visited(name)
+    if isinstance(machine, str):
+        return machine
+    return _sends(machine.host, UNSPECIFIED[to.address.version], to)
+
+
+def _of_address(world: World, where: IPAddress, to: Destination) -> Journey | str:
+    """From an address of a pod, of a node, or outside of the cluster."""
+    if where.version != to.address.version:
+        raise NoSuchEndError(f"{where} and {to.address} are of different families.")
+    pod = world.pod_with(where)
+    if pod is not None:
+        place = world.place_of(pod)
+        return place if isinstance(place, str) else _sends(place, where, to)
+    if node := world.node_with(where):
+        machine = world.visited(node)
+        return machine if isinstance(machine, str) else _sends(machine.host, where, to)
+    return _from_outside(world, where, to)
+
+
+def _from_outside(world: World, where: IPAddress, to: Destination) -> Journey | str:
+    """A packet from outside enters the node whose address it is sent to."""
+    name = world.node_with(to.address)
+    if not name:
+        return f"It is not known on which node packets from {where} to {to.address} come in."
+    machine = world.visited(name)
+    if isinstance(machine, str):
+        return machine
+    return _arrives(machine, where, to)
+
+
+def _arrives(machine: Machine, where: IPAddress, to: Destination) -> Journey | str:
+    host = machine.host
+    device = next((e for e in host.netns.interfaces if to.address in e.addresses), None)
+    if device is None:
+        return f"No device of {host.node} has the address {to.address}."
+    return Journey(Arrives(host, device), Segment(where, to.address, to.protocol, to.port))
+
+
+def _sends(place: Place, own: IPAddress, to: Destination) -> Journey:
+    return Journey(Sends(place), Segment(own, to.address, to.protocol, to.port))
