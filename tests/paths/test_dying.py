@@ -325,6 +325,70 @@ def test_an_answer_that_is_not_translated_back(traced) -> None:
     assert [each.result for each in view.paths] == ["dies", "reaches"]
 
 
+@pytest.mark.parametrize(("ttl", "result"), [(1, "dies"), (2, "reaches")])
+def test_a_rule_that_sets_the_ttl(traced, ttl: int, result: str) -> None:
+    rule = f"-A PREROUTING -s 10.244.2.8/32 -j TTL --ttl-set {ttl}"
+    view = traced(WEB, FAR_GATEWAY, complete, on("wc-w1", with_rules(rule, table="mangle")))
+
+    assert view.result == result
+    if result == "dies":
+        assert dies(view)[1:] == ("forwarding", "its TTL has run out", rule)
+
+
+def test_a_rule_that_may_set_the_ttl(traced) -> None:
+    rule = "-A PREROUTING -m limit --limit 5/min -j TTL --ttl-set 1"
+    view = traced(WEB, FAR_GATEWAY, complete, on("wc-w1", with_rules(rule, table="mangle")))
+
+    assert (view.result, view.paths[0].decisive.lines) == ("cannot be decided", [rule])
+
+
+def test_a_virtual_server_of_ipvs_is_not_followed(traced) -> None:
+    def bind(document: Document) -> None:
+        own = document["namespaces"][0]
+        own["addresses"].append({"index": 1, "address": "10.96.120.245", "prefix": 32})
+        document["files"]["/proc/net/ip_vs"] = (
+            "IP Virtual Server version 1.2.1 (size=4096)\n"
+            "Prot LocalAddress:Port Scheduler Flags\n"
+            "  -> RemoteAddress:Port Forward Weight ActiveConn InActConn\n"
+            "TCP  0A6078F5:0050 rr \n"
+        )
+        text = document["commands"]["iptables-nft-save"]
+        text["output"] = text["output"].replace("-d 10.96.120.245/32", "-d 10.96.120.246/32")
+
+    view = traced(WEB, GATEWAY, complete, on("wc-w2", bind))
+
+    assert (view.result, view.paths[0].decisive.stage) == ("cannot be decided", "IPVS")
+
+
+def test_a_pod_reaches_itself_through_a_service(traced) -> None:
+    """Its packets come back to it from the node's address, and its answers to the Service's."""
+    view = traced("pod/shop/gateway-58bcb6f5dc-j6wsv", GATEWAY, complete)
+
+    own = next(each for each in view.paths if "10.244.2.12:8080" in each.there.arrives_as)
+    assert own.there.arrives_as == "tcp 10.244.2.1 > 10.244.2.12:8080"
+    assert (own.result, own.back.arrives_as) == (
+        "reaches",
+        "tcp 10.96.120.245:80 > 10.244.2.12",
+    )
+
+
+@pytest.mark.parametrize(
+    ("part", "entry"),
+    [
+        ("neighbours", {"index": 3, "address": "nowhere", "state": "STALE", "mac": "x"}),
+        ("routes", {"family": 4, "destination": "nowhere/99", "index": 3}),
+        ("rules", {"family": 4, "priority": 1, "table": 254, "source": "nowhere"}),
+        ("xfrm_policies", {"direction": "fwd", "action": "block", "source": "x",
+                           "destination": "y"}),
+        ("addresses", {"index": 3, "address": "nowhere", "prefix": 24}),
+    ],
+)  # fmt: skip
+def test_what_a_node_invents_decides_nothing(traced, part: str, entry: Document) -> None:
+    view = traced(WEB, FAR_GATEWAY, complete, on("wc-w1", host(added(part, **entry))))
+
+    assert view.result == "cannot be decided"
+
+
 def test_nobody_listens(traced) -> None:
     view = traced(WEB, FAR_GATEWAY, complete, port="81")
 

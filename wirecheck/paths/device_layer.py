@@ -29,8 +29,9 @@ def left(world: World, journey: Journey, at: Leaves) -> Iterator[Journey]:
         yield journey
         return
     stage = f"neighbour on {device.name}"
-    if not at.place.is_host and not device.is_paired:
-        yield journey.undecided(stage, f"devices of kind {device.link.kind!r} are not followed")
+    if not _is_followed(place, device):
+        kind = device.link.kind or "hardware"
+        yield journey.undecided(stage, f"devices of kind {kind} are not followed")
         return
     if is_wire(place, device) and not world.node_with(at.neighbour):
         yield _outside(world, journey, device, at.neighbour)
@@ -44,6 +45,12 @@ def left(world: World, journey: Journey, at: Leaves) -> Iterator[Journey]:
     else:
         frame = Frame(place, device, found.mac, at.neighbour)
         yield journey.to(frame, stage, found.text, *found.lines)
+
+
+def _is_followed(place: Place, device: Interface) -> bool:
+    kind = device.link.kind
+    is_pair = kind == "veth" and place.peer_of(device) is not None
+    return is_pair or kind in ("bridge", "vxlan") or is_wire(place, device)
 
 
 def _linked(journey: Journey, device: Interface) -> Journey:

@@ -106,13 +106,17 @@ def _through_stage(stage: Stage, situation: Situation) -> tuple[Passed, ...]:
         *(_accepted(each, engine.masqueraded_by, packet) for each in engine.accepted),
         *(_at_the_end(each, stage, packet) for each in rest),
     ]
+    if question.unknown_ttl:
+        why = "it is not known whether a rule changes the packet's TTL"
+        return (Passed(packet, unknown=why, lines=(question.unknown_ttl,)),)
     if question.unknown and len({_fate(each) for each in found}) > 1:
         line = question.unknown[0]
         why = "it is not known whether the packet matches a rule"
         return (Passed(packet, unknown=why, lines=(line,)),)
     if question.unknown:
         found = found[:1]
-    return tuple(found)
+    ttl, by = question.ttl, question.ttl_by
+    return tuple(replace(each, packet=replace(each.packet, ttl=ttl, ttl_by=by)) for each in found)
 
 
 def _fate(way: Passed) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ from wirecheck.node.netns import Interface
 from wirecheck.node.rule_selectors import Origin
 from wirecheck.paths.hooks import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING
 from wirecheck.paths.ipsec import under_policies
+from wirecheck.paths.ipvs import virtual_server
 from wirecheck.paths.journey import Arrives, Journey, Leaves, Received, Sends
 from wirecheck.paths.netfilter import is_over, through_hook
 from wirecheck.paths.place import Place
@@ -17,7 +18,7 @@ from wirecheck.paths.route import Decision, decisions, source_on
 from wirecheck.paths.source_check import setting, source_check
 from wirecheck.paths.unread import unread_in
 
-ROUTING = "routing"
+ROUTING, IPVS = "routing", "IPVS"
 
 
 def sent(journey: Journey, at: Sends) -> Iterator[Journey]:
@@ -32,6 +33,8 @@ def sent(journey: Journey, at: Sends) -> Iterator[Journey]:
         for out in through_hook(each, OUTPUT, out=_device(place, decision)):
             if is_over(out):
                 yield out
+            elif virtual := virtual_server(place, out.packet):
+                yield out.undecided(IPVS, "what IPVS does with it is not followed", virtual)
             elif _is_rerouted(each, out):
                 for again, second in _routed(out, Origin()):
                     yield from _leaving(again, place, second)
@@ -147,6 +150,9 @@ def _received(
 
 
 def _delivered(journey: Journey, place: Place, device: Interface) -> Iterator[Journey]:
+    if virtual := virtual_server(place, journey.packet):
+        yield journey.undecided(IPVS, "what IPVS does with it is not followed", virtual)
+        return
     for each in through_hook(journey, INPUT, iif=device.name):
         after = each if is_over(each) else under_policies(each, "in", INPUT)
         yield after if is_over(after) else replace(after, at=Received(place))
@@ -165,6 +171,11 @@ def _forwarded(
         why = f"{place.name} does not forward packets that come in by {device.name}"
         yield journey.dies(stage, why, f"{name} = 0")
         return
+    packet = journey.packet
+    if packet.ttl <= 1:
+        yield journey.dies(stage, "its TTL has run out", *filter(None, (packet.ttl_by,)))
+        return
+    journey = replace(journey, packet=replace(packet, ttl=packet.ttl - 1))
     journey = under_policies(journey, "fwd", FORWARD)
     if is_over(journey):
         yield journey

@@ -12,7 +12,7 @@ from wirecheck.paths.source_check import device_setting
 
 USABLE = frozenset({"REACHABLE", "STALE", "DELAY", "PROBE", "PERMANENT"})
 NO_REPLY, ONLY_ON_DEVICE = 8, 1
-WIRES = frozenset({"", "veth", "bond", "vlan", "macvlan", "ipvlan", "team", "dummy"})
+WIRES = frozenset({"", "veth", "bond", "vlan", "macvlan", "ipvlan", "team"})
 """Kinds of devices that may lead out of what was seen of a node."""
 
 

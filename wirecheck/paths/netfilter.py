@@ -73,6 +73,8 @@ def _onward(
     journey = replace(journey, share=journey.share * way.share)
     if way.unknown:
         return journey.undecided(hook, way.unknown, *way.lines)
+    if doubt := _lacks_conditions(journey, way):
+        return journey.undecided(hook, doubt, *way.lines)
     if way.refused:
         return journey.dies(hook, f"{way.refused} by this rule", *way.lines[-1:])
     packet = way.packet
@@ -87,7 +89,19 @@ def _onward(
         new = replace(new, untracked=new.untracked | {place.key})
     new = replace(new, translations=(*new.translations, *_translations(journey, packet)))
     text = _what(before.packet, packet, way)
-    return new.noted(hook, text, *way.lines) if text else new
+    is_ttl = packet.ttl != before.packet.ttl
+    lines = (packet.ttl_by, *way.lines) if is_ttl else way.lines
+    return new.noted(hook, text, *lines) if text else new
+
+
+def _lacks_conditions(journey: Journey, way: Passed) -> str:
+    """Why a rule may match less than its tool prints: an old iptables lists rules of a newer one.
+
+    Rules are shown with the table that they are in.
+    """
+    rules = [each.partition(": ")[2] for each in way.lines if " -A " in f" {each}"]
+    iptables = journey.at.place.machine.hooks.iptables
+    return iptables.may_lack_conditions(journey.packet.family, rules) if rules else ""
 
 
 def _translations(journey: Journey, after: Segment) -> Iterator[Translation]:
@@ -109,6 +123,8 @@ def _what(before: Segment, after: Segment, way: Passed) -> str:
         found.append(f"the source becomes {after.source}")
     if way.untracked:
         found.append("exempt from connection tracking")
+    if after.ttl != before.ttl:
+        found.append(f"the TTL becomes {after.ttl}")
     return "; ".join(found) or ("accepted" if way.lines else "")
 
 

@@ -12,6 +12,10 @@ EPHEMERAL = 45_000
 """Stands for the client's port, which the kernel chooses (ip_local_port_range: 32768 to 60999)."""
 
 
+TTL = 64
+"""The kernel's default (net.ipv4.ip_default_ttl)."""
+
+
 class Phase(Enum):
     """Which packet of a connection it is."""
 
@@ -30,6 +34,9 @@ class Segment:
     """The destination port."""
     source_port: int = EPHEMERAL
     mark: int = 0
+    ttl: int = TTL
+    ttl_by: str = ""
+    """The rule that changed the TTL."""
     phase: Phase = Phase.FIRST
 
     @property

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from wirecheck.network.plugin import Attachment
 from wirecheck.node.device_programs import OBSERVERS, described, has_prefix, programs_on
+from wirecheck.node.firewall import CALICO_EBPF
 from wirecheck.node.netns import Interface
 from wirecheck.paths.journey import Journey
+from wirecheck.paths.place import Place
 from wirecheck.snapshot.netns import DeviceProgram
 
 INGRESS = frozenset({"tc ingress", "tcx ingress", "xdp", "netkit peer"})
@@ -13,6 +16,8 @@ DROPPING = "drop"
 
 def past_programs(journey: Journey, device: Interface, direction: str) -> Journey:
     """The journey past the programs of a device at `ingress` or `egress`."""
+    if why := _unread_programs(journey.at.place):
+        return journey.undecided(f"{direction} of {device.name}", why)
     for each in programs_on(journey.at.place.netns, device):
         if _is_observer(each) or each.hook == "qdisc":
             continue
@@ -24,6 +29,16 @@ def past_programs(journey: Journey, device: Interface, direction: str) -> Journe
         why = "it is not known what the program does with the packet"
         return journey.undecided(f"{direction} of {device.name}", why, line)
     return journey
+
+
+def _unread_programs(place: Place) -> str:
+    """Why programs may forward packets past everything that was read; empty if none does."""
+    seen = place.machine.seen
+    if not place.is_host or place.netns.record.programs is not None:
+        return ""
+    is_ebpf = seen.cni.attachment is Attachment.EBPF
+    is_ebpf |= any(each.name == CALICO_EBPF for each in place.netns.interfaces)
+    return f"programs of {seen.cni} forward packets, and were not read" if is_ebpf else ""
 
 
 def _is_observer(program: DeviceProgram) -> bool:

@@ -6,6 +6,7 @@ both ways end alike.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from wirecheck.dataplane.rules.flows import split_by_mark
 from wirecheck.dataplane.rules.steps import IN, OUT, Packet, SourceTest, Step
 from wirecheck.paths.packet import Segment
 
+SETS_TTL = re.compile(r"(?:--(?:ttl|hl)-set|(?:ttl|hoplimit) set) (\d{1,3})")
 TRACKED_STATES = ("ESTABLISHED", "established")
 
 
@@ -62,6 +64,9 @@ class Followed(OfPacket):
         self.concerns = self._may_match
         self.unknown: list[str] = []
         """The rules of which it is not known whether they match."""
+        self.ttl, self.ttl_by = situation.packet.ttl, situation.packet.ttl_by
+        self.unknown_ttl = ""
+        """A rule of which it is not known whether it changes the TTL."""
         self._situation = situation
         self._is_mark_known = True
 
@@ -85,6 +90,8 @@ class Followed(OfPacket):
         answers = [self._matches(each) for each in step.sources]
         # Nobody is remembered as a client of a backend yet.
         if False in answers or step.recalls or not step.actions:
+            if False not in answers and not step.actions:
+                self._note_ttl(step, flows, is_sure=None not in answers)
             self._restore(step)
             return [], flows
         is_known = self._is_mark_known or not step.marks
@@ -101,6 +108,17 @@ class Followed(OfPacket):
         hit = [replace(each, weight=each.weight * step.probability) for each in matched]
         missed = [replace(each, weight=each.weight * (1 - step.probability)) for each in matched]
         return hit, [*others, *missed]
+
+    def _note_ttl(self, step: Step, flows: Flows, *, is_sure: bool) -> None:
+        """A rule that sets the TTL has no other effect: the packet may end at the next router."""
+        found = SETS_TTL.search(step.text)
+        matched, others = split_by_mark(step, flows, is_sure=True) if found else ([], flows)
+        if not matched or found is None:
+            return
+        is_sure = is_sure and self._state(step) is True and step.probability == 1.0
+        if others or not is_sure:
+            self.unknown_ttl = step.text
+        self.ttl, self.ttl_by = int(found.group(1)), step.text
 
     def _restore(self, step: Step) -> None:
         """After a rule that copies the connection's mark, an answer's mark is not known."""

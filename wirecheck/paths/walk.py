@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.paths.bridge import switched
 from wirecheck.paths.device_layer import framed, left, unwrapped
 from wirecheck.paths.ip_layer import arrived, sent
@@ -23,7 +24,9 @@ from wirecheck.paths.journey import (
     Switched,
 )
 from wirecheck.paths.place import World
+from wirecheck.text import shortened
 
+LONGEST_REASON = 300
 MOST_HOPS = 200
 MOST_BRANCHES = 500
 """Of one packet: backends of a Service times forks on their way."""
@@ -43,8 +46,19 @@ def followed(world: World, start: Journey) -> tuple[Journey, ...]:
         if journey.result is not None:
             ended.append(journey)
         else:
-            waiting += reversed([*islice(_next(world, journey), MOST_BRANCHES + 1)])
+            waiting += reversed(_onward(world, journey))
     return tuple(ended)
+
+
+def _onward(world: World, journey: Journey) -> list[Journey]:
+    """The branches after one more step. What cannot be read on a node ends what is known."""
+    try:
+        return [*islice(_next(world, journey), MOST_BRANCHES + 1)]
+    except (FactMissingError, NotApplicable) as error:
+        return [journey.undecided("path", str(error))]
+    except ValueError as error:
+        why = f"what {journey.at.place.node} reported cannot be read: {error}"
+        return [journey.undecided("path", shortened(why, LONGEST_REASON))]
 
 
 def _next(world: World, journey: Journey) -> Iterable[Journey]:
