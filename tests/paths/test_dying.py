@@ -18,7 +18,10 @@ from tests.paths.conftest import (
     on,
     with_rules,
 )
+from wirecheck.inspect.scene import Scene
 from wirecheck.inspect.trace_view import TraceView
+from wirecheck.model.node import Node
+from wirecheck.snapshot.index import VisitRecord, VisitStatus
 
 
 def dies(view: TraceView) -> tuple[str, str, str, str]:
@@ -291,6 +294,54 @@ def test_a_pod_that_answers_no_arp(traced) -> None:
     )
 
     assert dies(view)[:2] == ("wc-w1", "neighbour on cni0")
+
+
+def test_a_pod_that_was_not_seen_may_have_the_address(traced) -> None:
+    """The netns of a pod cannot be entered: it is not known whether it answers."""
+
+    def hide(document: Document) -> None:
+        own = document["namespaces"]
+        own[0]["neighbours"] = [e for e in own[0]["neighbours"] if e["address"] != "10.244.1.9"]
+        hidden = next(e for e in own if any(a["address"] == "10.244.1.9" for a in e["addresses"]))
+        own.remove(hidden)
+
+    view = traced(WEB, "10.244.1.9:8080", complete, on("wc-w1", hide))
+
+    assert view.result == "cannot be decided"
+    assert "was not seen" in view.reason
+
+
+def test_a_node_that_was_not_visited(traced, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Scene.node
+
+    def node(scene: Scene, name: str) -> Node:
+        found = known(scene, name)
+        if name != "wc-w1":
+            return found
+        visit = VisitRecord(VisitStatus.UNREACHABLE, reason="wc-w1 refuses the connection.")
+        return Node(scene.cluster, found.seen.object, visit, None)
+
+    monkeypatch.setattr(Scene, "node", node)
+    view = traced(WEB, "10.244.1.9:8080", complete)
+
+    assert view.result == "cannot be decided"
+    assert view.reason == "node wc-w1 was not seen: wc-w1 refuses the connection."
+
+
+def test_a_device_that_answers_for_others(traced) -> None:
+    def change(document: Document) -> None:
+        own = document["namespaces"][0]
+        own["neighbours"] = [e for e in own["neighbours"] if e["address"] != "10.244.1.9"]
+
+    def answers_for_others(netns: Document) -> None:
+        netns["settings"]["net/ipv4/conf/eth0/proxy_arp"] = "1"
+        netns["addresses"] = [e for e in netns["addresses"] if e["address"] != "10.244.1.9"]
+
+    changes = on("wc-w1", change), on("wc-w1", pod("10.244.1.9", answers_for_others))
+    view = traced(WEB, "10.244.1.9:8080", complete, *changes)
+
+    assert view.result == "cannot be decided"
+    assert "proxy_arp" in view.reason
 
 
 def test_a_branch_of_a_service_that_dies(traced) -> None:

@@ -21,8 +21,9 @@ WORST_FIRST = (Result.DIES, Result.UNDECIDED, Result.REACHES)
 
 def trace_view(scene: Scene, source: Named, to: Destination, *, one_way: bool = False) -> TraceView:
     """The view of the path. Raises NoSuchEndError where an end does not exist."""
-    beginning = start(world_of(scene), source, to)
-    found = () if isinstance(beginning, str) else paths(world_of(scene), beginning, one_way=one_way)
+    world = world_of(scene)
+    beginning = start(world, source, to)
+    found = () if isinstance(beginning, str) else paths(world, beginning, one_way=one_way)
     views = sorted(map(_path, found), key=_gravity)
     unknown = beginning if isinstance(beginning, str) else ""
     return TraceView(

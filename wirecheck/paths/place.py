@@ -122,8 +122,9 @@ class Place:
         # A pod numbers the node's netns as it likes. The node's end names the pod's.
         host = self.machine.host
         back = host.links.get(device.link.peer_index or 0)
-        is_pair = back is not None and back.is_paired and back.link.peer_nsid == self.netns.nsid
-        return host if is_pair and back.link.peer_index == device.index else None  # type: ignore[union-attr]
+        if back is None or not back.is_paired or back.link.peer_nsid != self.netns.nsid:
+            return None
+        return host if back.link.peer_index == device.index else None
 
     def neighbour(self, device: Interface, where: IPAddress) -> tuple[str, str] | None:
         """MAC and state of the neighbour entry for an address on a device."""

@@ -21,6 +21,7 @@ SYSCTLS = (
     "net/ipv4/conf/all/accept_local",
     "net/ipv4/conf/all/arp_ignore",
     "net/ipv4/conf/all/forwarding",
+    "net/ipv4/conf/all/proxy_arp",
     "net/ipv4/conf/all/rp_filter",
     "net/ipv4/conf/default/forwarding",
     "net/ipv4/conf/default/rp_filter",
