@@ -1,7 +1,7 @@
 """DNS: whether every replica is Ready and answers correctly."""
 
 from wirecheck.catalogue import CONCLUSIVE, Fact, Finding, Findings, NotApplicable, check
-from wirecheck.catalogue.settling import MEASURED_QUERIES, OF_PODS, QUERIES
+from wirecheck.catalogue.settling import MEASURED_QUERIES, OF_PODS, QUERIES, RECORDS
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 
@@ -77,7 +77,7 @@ def replicas_answer(node: Node) -> Findings:
 
 @check(
     counts=True,
-    settles=QUERIES,
+    settles=RECORDS,
     remedy="Compare the answer on {node}, `dig +short {dns_name} {dns_type} @{server}`, with the "
     "Service's EndpointSlices. Then look for a lost watch in the replica's log: `kubectl -n "
     "{replica_namespace} logs {replica}`.",

@@ -11,7 +11,7 @@ import pytest
 from msgspec import convert
 from msgspec.structs import replace
 
-from tests.checks.small_cluster import DNS_NETNS, WEB_NETNS, SmallCluster
+from tests.checks.small_cluster import DNS_NETNS, QUERIES, WEB_NETNS, SmallCluster, answer
 from wirecheck.catalogue.findings import Outcome
 from wirecheck.catalogue.registry import load
 from wirecheck.catalogue.settling import FOLLOWED, LATER, OLD, QUIET, SOON, UP
@@ -21,6 +21,7 @@ from wirecheck.evaluation.unsettled import concerned
 from wirecheck.node.kube_proxy import KubeProxy
 from wirecheck.results.records import ItemResult
 from wirecheck.snapshot.api_objects import ApiObjects, Change
+from wirecheck.snapshot.attempts import Try
 from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, VisitStatus
 from wirecheck.snapshot.node_document import HttpAnswer
 
@@ -75,7 +76,9 @@ def evaluated(check: str, *rounds: Seen) -> tuple[ItemResult, Evaluation]:
         for seen in rounds
     ]
     (chosen,) = [each for each in load() if each.id == check]
-    evaluation = Evaluation(Snapshot(SnapshotIndex(1, "0", NOW, looks=looks)), [chosen])
+    queries = QUERIES | rounds[0].small.queries
+    index = SnapshotIndex(1, "0", NOW, looks=looks, queries=queries)
+    evaluation = Evaluation(Snapshot(index), [chosen])
     (result,) = evaluation.node("n1") if chosen.scope == "node" else evaluation.cluster()
     return result, evaluation
 
@@ -204,6 +207,33 @@ def test_a_field_that_cannot_be_read_counts_at_once():
     result, _ = evaluated("objects.readable_fields", Seen(small, ages={name: 1.0}))
 
     assert (result.outcome, is_open(result)) == (Outcome.WARN, False)
+
+
+def with_wrong_pointer() -> SmallCluster:
+    """A DNS replica gives its own Service another name."""
+    small = SmallCluster()
+    question = "10.0.96.10.in-addr.arpa PTR"
+    small.queries |= {"pointer": question}
+    wrong = answer(question, "other.default.svc.cluster.local.")
+    small.ask("", "pointer", Try(0.01, answer=wrong))
+    return small
+
+
+@pytest.mark.parametrize("changed", ["kube-dns", "kube-dns-1"])
+def test_a_replica_may_answer_with_what_a_service_had_a_ttl_ago(changed):
+    """Its records and its cache have a TTL of 30 s, so two wrong answers prove nothing yet."""
+    rounds = [
+        Seen(with_wrong_pointer(), at=at, ages={changed: 5.0 + at}) for at in (0.0, SOON + 2.0)
+    ]
+    old = [Seen(with_wrong_pointer(), at=each.at) for each in rounds]
+
+    young, _ = evaluated("dns.records_correct", *rounds)
+    one, _ = evaluated("dns.records_correct", rounds[0], Seen(SmallCluster(), at=7))
+    lasting, _ = evaluated("dns.records_correct", *old)
+
+    assert is_open(young)
+    assert (one.outcome, one.findings) == (Outcome.PASS, [])
+    assert lasting.findings[0].proven
 
 
 def test_a_node_that_just_started_waits():

@@ -93,5 +93,7 @@ CONNECTIONS = (Evidence.OBJECTS, Evidence.NODE, Evidence.PEERS, Evidence.REPEATE
 """The check sends packets to other nodes, which can restart after they were visited."""
 QUERIES = (Evidence.SET_UP, Evidence.NODE, Evidence.DNS, Evidence.REPEATED)
 """The check sends DNS queries."""
+RECORDS = (Evidence.OBJECTS, Evidence.NODE, Evidence.DNS, Evidence.REPEATED)
+"""The check compares answers with EndpointSlices, which CoreDNS follows within its TTL of 30 s."""
 MEASURED_QUERIES = (Evidence.NODE, Evidence.DNS, Evidence.PERSISTENT)
 """The check measures DNS queries, which a short load can delay or lose."""
