@@ -34,6 +34,10 @@ class Around:
                 of.append(words[1])
         return found
 
+    def leads_nowhere(self, entry: str) -> bool:
+        """Whether an entry, with or without a source, is a virtual server without real servers."""
+        return self.backends.get(",".join(entry.split(",")[:2])) == []
+
     @cached_property
     def served(self) -> frozenset[str]:
         """Every real server, as entries of sets are written."""
@@ -105,6 +109,10 @@ def _of_entry(edit: Edit, around: Around, facts: NodeFacts) -> Iterator[str]:
         yield "no other rule rejects or marks packets to that destination"
     if edit.after and of in (*_MARKING, "CLUSTER-IP"):
         yield from _of_more(name, of, entry, around)
+        if facts.masquerades_all and entry in around.entries.get(
+            f"{name.removesuffix(of)}CLUSTER-IP", ()
+        ):
+            yield "its connections are masqueraded anyway"
 
 
 def _of_hairpin(entry: str, around: Around, facts: NodeFacts) -> Iterator[str]:
@@ -186,6 +194,8 @@ def _of_more(name: str, of: str, entry: str, around: Around) -> Iterator[str]:
         yield "another set accepts it as well"
     marked = [f"{prefix}{each}" for each in ("EXTERNAL-IP", "LOAD-BALANCER")]
     local = f"{prefix}NODE-PORT-LOCAL-SCTP-HASH"[:_LONGEST_NAME]
+    if of == "EXTERNAL-IP-LOCAL" and entry in others.get(local, ()):
+        yield "the set of policy Local takes precedence"
     if of == "CLUSTER-IP" and entry not in others.get(local, ()):
         marked.append(f"{prefix}NODE-PORT-SCTP-HASH")
     if of in ("EXTERNAL-IP", "LOAD-BALANCER", "CLUSTER-IP", "EXTERNAL-IP-LOCAL") and any(

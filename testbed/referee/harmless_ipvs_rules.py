@@ -49,7 +49,7 @@ def _of_rule(edit: Edit, before: str, around: Around, facts: NodeFacts) -> Itera
         yield "no packet is in its set"
     if edit.kind == "reorder":
         other = rules[rules.index(rule) + 1]
-        yield from _of_swap(rule, other, around)
+        yield from _of_swap(rule, other, rules, around)
         if {rule.target, other.target} == {"KUBE-IPVS-FILTER", "KUBE-PROXY-FIREWALL"}:
             yield "each accepts what the other matches"
         if other.matches.get("-s") in LOOPBACK:
@@ -84,12 +84,25 @@ def _is_about_servers_themselves(chain: str, rules: list[Rule]) -> bool:
 
 
 def _is_about_no_server(rule: Rule, around: Around) -> bool:
-    """Whether it is about one virtual server, by `-m ipvs`, that leads nowhere."""
+    """Whether it is about virtual servers that lead nowhere: one by `-m ipvs`, or a set's."""
     matches = rule.matches
     if "--vaddr" not in matches:
-        return False
+        sets = [
+            around.entries.get(name, ())
+            for negated, name, _ in _SET.findall(rule.line)
+            if not negated
+        ]
+        return any(of and all(map(around.leads_nowhere, of)) for of in sets)
     protocol = _NUMBERS.get(matches.get("--vproto", ""), "")
     return not around.backends.get(f"{matches['--vaddr']},{protocol}:{matches.get('--vport')}")
+
+
+def _only_marks(rule: Rule, rules: list[Rule]) -> bool:
+    """Whether a packet comes back from the rule's target to the next rule, marked or not."""
+    if rule.target == "KUBE-MARK-MASQ":
+        return True
+    own = [each for each in rules if (each.table, each.chain) == (rule.table, rule.target)]
+    return bool(own) and all(each.target in ("RETURN", "KUBE-MARK-MASQ") for each in own)
 
 
 def _only_passes(rule: Rule, rules: list[Rule], around: Around) -> bool:
@@ -130,7 +143,11 @@ def _meets_node_ports(rule: Rule, around: Around) -> bool:
     return not names or bool(own & ports)
 
 
-def _of_swap(one: Rule, other: Rule, around: Around) -> Iterator[str]:
+def _of_swap(one: Rule, other: Rule, rules: list[Rule], around: Around) -> Iterator[str]:
+    if _is_about_no_server(other, around):
+        yield "its virtual server has no real server"
+    if _only_marks(one, rules) and _only_marks(other, rules):
+        yield "both only mark packets for masquerading"
     if _is_of_empty_set(other, around):
         yield "no packet is in its set"
     if one.chain == "KUBE-SERVICES" and NODE_PORTS in (one.target, other.target):
