@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.checks.small_cluster import HOST, SmallCluster, link
-from wirecheck.node.ways_in import way_out, ways_in
+from tests.network.all_clusters import CLUSTERS
+from wirecheck.node.ways_in import bridge_of_pods, way_out, ways_in
 from wirecheck.snapshot.netns import Address, Link, Route, Rule
 
 DOCKER = Link(30, "docker0", kind="bridge", flags=["UP"])
@@ -56,6 +57,31 @@ def test_a_device_that_is_not_a_bridge_always_is_one(small: SmallCluster) -> Non
     add(small, link(30, "wg0", "wireguard"), "172.17.0.1/16")
 
     assert "wg0" in ways_in(small.node.seen)
+
+
+def test_pods_are_on_the_bridge_that_their_ranges_are_routed_to(small: SmallCluster) -> None:
+    assert bridge_of_pods(small.node.seen) == "cni0"
+
+    small.api["nodes"][0]["spec"]["podCIDRs"].append("fd00:1::/64")
+    assert bridge_of_pods(small.node.seen) == ""
+
+
+@pytest.mark.parametrize("device", ["ens3", "flannel.1"])
+def test_another_device_than_a_bridge_is_not_the_pods_own(small: SmallCluster, device: str) -> None:
+    assert small.document
+    host = small.document.namespaces[0]
+    index = next(each.index for each in host.links if each.name == device)
+    routes = [e for e in host.routes if e.destination != "10.244.0.0/24"]
+    small.change_netns(HOST, routes=[*routes, Route(4, "10.244.0.0/24", index=index)])
+
+    assert bridge_of_pods(small.node.seen) == ""
+
+
+@pytest.mark.parametrize("plugin", ["Calico, VXLAN", "Cilium", "kindnet", "Kube-OVN", "Azure CNI"])
+def test_with_these_plugins_pods_are_on_no_bridge(small: SmallCluster, plugin: str) -> None:
+    CLUSTERS[plugin](small)
+
+    assert bridge_of_pods(small.node.seen) == ""
 
 
 @pytest.mark.parametrize(

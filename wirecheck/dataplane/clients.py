@@ -111,6 +111,8 @@ class Clients:
     """Node ports with rules for loopback addresses only."""
     local_interface: str = ""
     """Where the packets of this node's pods come in, if kube-proxy is configured with it."""
+    bridge: str = ""
+    """The bridge of all pods of the node, by which nobody else comes in; empty if there is none."""
     cluster: Mapping[int, Intervals] = field(default_factory=dict)
     """All addresses of nodes and pods that are known, by family."""
     interfaces: frozenset[str] | None = None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wirecheck.addresses import address, contains
+from wirecheck.addresses import IPNetwork, address, contains
 from wirecheck.dataplane.rules.steps import LOOPBACK
+from wirecheck.node.netns import Interface
 from wirecheck.node.seen import NodeSeen
 
 
@@ -27,6 +28,25 @@ def _ways_in(seen: NodeSeen) -> Iterator[str]:
         )
         if not each.is_bridge or not each.networks or is_for_pods:
             yield each.name
+
+
+def bridge_of_pods(seen: NodeSeen) -> str:
+    """The bridge that the routes to all pod ranges of the node lead to; empty if there is none.
+
+    With other plugins each pod has a device of its own, and some pods of other nodes may have
+    addresses that kube-proxy takes for local ones.
+    """
+    if not seen.assigns_from_pod_cidrs or not seen.pod_ranges:
+        return ""
+    found = [_device_to(seen, each) for each in seen.pod_ranges]
+    names = {each.name for each in found if each is not None and each.is_bridge}
+    return names.pop() if len(names) == 1 and None not in found else ""
+
+
+def _device_to(seen: NodeSeen, range_: IPNetwork) -> Interface | None:
+    """The device of the route to a whole range."""
+    route = seen.routing.route_to(range_.network_address, range_.prefixlen)
+    return seen.routing.device_of(route) if route else None
 
 
 def way_out(seen: NodeSeen, destination: str) -> str:

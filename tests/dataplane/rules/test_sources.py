@@ -91,6 +91,19 @@ def test_the_interface_of_kube_proxys_configuration_is_that_of_pods():
         assert not regions.knows((device("eth0"),))
 
 
+def test_pods_on_a_bridge_come_in_by_nothing_else_and_nobody_else_by_it():
+    devices = frozenset({"cni0", "eth0", "veth1"})
+    regions = Regions.of(4, replace(clients(), bridge="cni0", interfaces=devices))
+    assert kinds(regions, device("cni0")) == {Client.POD}
+    assert kinds(regions, device("cni0", negated=True)) == set(Client) - {Client.POD}
+    assert not regions.knows((device("eth0"),))
+
+    finer = regions.split(device("eth0"))
+    assert kinds(finer, device("eth0")) == {Client.REMOTE_POD, Client.OUTSIDE}
+    others = finer.matching((device("eth0", negated=True),))
+    assert finer.by_client[Client.POD] & ~others == 0
+
+
 def test_no_client_comes_in_by_loopback_or_by_a_device_that_the_node_lacks():
     here = Regions.of(4, replace(clients(), interfaces=frozenset({"eth0", "cali1"})))
 

@@ -104,7 +104,7 @@ class Regions:
         elif test.kind == "local":
             mask = self.by_client.get(Client.NODE, 0)
         elif test.kind == IN and self._is_known(test.value):
-            own = test.value in (self.clients.local_interface, self.clients.local_interface + "+")
+            own = test.value != LOOPBACK
             mask = self.by_client.get(Client.POD, 0) if own else 0
         elif test.kind == IN and self._is_unused(test):
             mask = 0
@@ -125,7 +125,8 @@ class Regions:
 
     def _is_known(self, interface: str) -> bool:
         own = self.clients.local_interface
-        return interface == LOOPBACK or (bool(own) and interface in (own, own + "+"))
+        of_pods = {self.clients.bridge, own, f"{own}+" if own else ""} - {""}
+        return interface == LOOPBACK or interface in of_pods
 
     def _is_unused(self, test: SourceTest) -> bool:
         """Whether no client comes in there: docker0, or a device that the node does not have."""
@@ -137,8 +138,11 @@ class Regions:
         if name not in self.conditions:
             raise NeedsSplitError(test)
         mask = sum(1 << bit for bit, each in enumerate(self.regions) if name in each.conditions)
-        # The node's own packets have no input interface.
-        return mask & ~self.by_client.get(Client.NODE, 0) if test.kind == IN else mask
+        if test.kind != IN:
+            return mask
+        # The node's own packets have no input interface, and those of pods on a bridge no other.
+        mask &= ~self.by_client.get(Client.NODE, 0)
+        return mask & ~self.by_client.get(Client.POD, 0) if self.clients.bridge else mask
 
     @property
     def are_too_many(self) -> bool:
