@@ -253,6 +253,16 @@ def test_labels_of_namespaces_that_are_not_known_are_inconclusive():
     assert decision(objects, "shop/web", "shop/db", namespaces=known) == DENIED
 
 
+def test_labels_of_namespaces_are_those_of_the_api():
+    text = "ingress: [{from: [{namespaceSelector: {matchLabels: {team: a}}}]}]"
+    labels = {"ops": {"team": "a"}, "shop": {"team": "b"}}
+    spaces = [{"metadata": {"name": name, "labels": each}} for name, each in labels.items()]
+    objects = api(policy(text), namespaces=spaces)
+
+    assert decision(objects, "ops/web", "shop/db") == ALLOWED
+    assert decision(objects, "shop/web", "shop/db") == DENIED
+
+
 OTHER = {
     "metadata": {"name": "other", "namespace": "shop"},
     "kind": "CiliumNetworkPolicy",

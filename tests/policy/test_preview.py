@@ -13,7 +13,7 @@ from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
 
 def preview(objects, *policies) -> Preview:
     applied = tuple(msgspec.convert(each, NetworkPolicyObject) for each in policies)
-    return Preview(objects, tuple(pods_of(objects).values()), applied, {})
+    return Preview(objects, tuple(pods_of(objects).values()), applied)
 
 
 def peer_name(peer) -> str:

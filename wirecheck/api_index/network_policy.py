@@ -12,7 +12,7 @@ from wirecheck.snapshot.objects.network_policy import (
 from wirecheck.snapshot.objects.pod import PodObject
 
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
-"""The label that every namespace has, with its name. Other labels of namespaces are not read."""
+"""The label that every namespace has, with its name."""
 
 
 def egress_policy_of(

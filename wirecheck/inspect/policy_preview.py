@@ -21,7 +21,7 @@ def preview_view(scene: Scene, manifest: Manifest) -> PreviewView:
     """What the policies of the manifest would change in the cluster."""
     cluster = scene.cluster
     pods = tuple(cluster.pods)
-    preview = Preview(cluster.api, pods, manifest.policies, {}, cluster.unread_policies)
+    preview = Preview(cluster.api, pods, manifest.policies, cluster.unread_policies)
     return PreviewView(
         source=scene.source,
         policies=[_policy(preview, each) for each in manifest.policies],

@@ -29,6 +29,11 @@ from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
 NO_RULES = "the snapshot has the policies without their rules; take a new one"
 
 
+def namespace_labels(api: ApiObjects) -> Namespaces:
+    """The labels of each namespace, by its name; none if they were not read."""
+    return {each.metadata.name: each.metadata.labels for each in api.namespaces}
+
+
 @dataclass(frozen=True)
 class ExpectedPolicies:
     """What the policies of `api` mean for classes of pods."""
@@ -53,7 +58,8 @@ class ExpectedPolicies:
     ) -> ExpectedPolicies:
         """What the policies of `api` mean, in their own vocabulary."""
         vocabulary = Vocabulary(tuple(api.network_policies), tuple(api.other_policies))
-        return cls(api, vocabulary, namespaces or {}, unread)
+        labels = namespace_labels(api) if namespaces is None else namespaces
+        return cls(api, vocabulary, labels, unread)
 
     def answer(self, source: Pod, target: Pod, protocol: str, port: int) -> Answer:
         """Whether the source pod may connect to a port of the target pod."""

@@ -10,12 +10,11 @@ from msgspec.structs import replace
 
 from wirecheck.addresses import IPNetwork
 from wirecheck.api_index.pod import Pod
-from wirecheck.policy.expected import ExpectedPolicies
+from wirecheck.policy.expected import ExpectedPolicies, namespace_labels
 from wirecheck.policy.isolation import types_of
 from wirecheck.policy.peers import A_NODE, Outside, Peer, PodClass, Vocabulary, outsides
 from wirecheck.policy.ports import ALL_PORTS, NO_PORTS, PortSet
 from wirecheck.policy.reach import Direction, Reach
-from wirecheck.policy.rules import Namespaces
 from wirecheck.policy.selection import Match
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
@@ -46,7 +45,6 @@ class Preview:
     pods: tuple[Pod, ...]
     applied: tuple[NetworkPolicyObject, ...]
     """They replace policies of the same namespace and name."""
-    namespaces: Namespaces
     unread: str = ""
 
     @cached_property
@@ -77,7 +75,7 @@ class Preview:
     @cached_property
     def before(self) -> ExpectedPolicies:
         """The cluster as it is."""
-        return ExpectedPolicies(self.api, self._vocabulary, self.namespaces, self.unread)
+        return ExpectedPolicies(self.api, self._vocabulary, namespace_labels(self.api), self.unread)
 
     @cached_property
     def after(self) -> ExpectedPolicies:
@@ -88,7 +86,9 @@ class Preview:
         policies = [*kept, *self.applied]
         api = replace(self.api, network_policies=policies, undecodable=odd)
         known = frozenset(keys)
-        return ExpectedPolicies(api, self._vocabulary, self.namespaces, self.unread, known)
+        return ExpectedPolicies(
+            api, self._vocabulary, namespace_labels(self.api), self.unread, known
+        )
 
     @cached_property
     def outsides(self) -> Mapping[Outside, list[IPNetwork]]:

@@ -22,6 +22,7 @@ from wirecheck.collect.api.resources import (
     CONFIG_MAPS,
     DAEMON_SETS,
     DNS_ROLE,
+    NAMESPACES,
     RESOURCES,
     RUNTIME_CLASSES,
 )
@@ -126,7 +127,7 @@ def _refused(api: Api) -> Iterator[str]:
 
 def _report_rights(found: Examination, api: Api) -> None:
     if not api.problems:
-        listed = (*RESOURCES, DAEMON_SETS, RUNTIME_CLASSES)
+        listed = (*RESOURCES, DAEMON_SETS, RUNTIME_CLASSES, NAMESPACES)
         lists = ", ".join(resource.plural for resource in listed)
         maps = ", ".join(CONFIG_MAPS)
         found.say(

@@ -15,6 +15,7 @@ from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.felix_configuration import FelixConfigurationObject
 from wirecheck.snapshot.objects.ip_pool import IpPoolObject
 from wirecheck.snapshot.objects.metadata import ApiStruct
+from wirecheck.snapshot.objects.namespace import NamespaceObject
 from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.other_policy import OtherPolicyObject
@@ -55,6 +56,8 @@ class ApiObjects(ApiStruct, frozen=True, weakref=True):
     in recordings that did not look for them, whereas `any: absent` shows that there are none."""
     daemon_sets: list[DaemonSetObject] = []
     runtime_classes: list[RuntimeClassObject] = []
+    namespaces: list[NamespaceObject] = []
+    """With their labels; none if they could not be read, and in recordings of older versions."""
     ip_pools: list[IpPoolObject] = []
     """Those of Calico; none in recordings of older versions."""
     ipam_blocks: list[IpamBlockObject] = []

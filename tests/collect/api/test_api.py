@@ -145,6 +145,26 @@ def test_a_missing_right_to_something_else_is_a_problem_and_not_the_end(
     assert 'resourceNames: ["coredns"], verbs: ["get"]' in api.problems[1]
 
 
+def test_namespaces_are_read_for_their_labels(server: ApiServer, api: Api) -> None:
+    metadata = {"name": "shop", "labels": {"team": "a"}, "annotations": {"note": "private"}}
+    server.lists["/api/v1/namespaces"] = [{"metadata": metadata, "spec": {}}]
+
+    (found,) = api.read().namespaces
+
+    assert (found.metadata.name, found.metadata.labels) == ("shop", {"team": "a"})
+    assert found.metadata.annotations == {}
+
+
+def test_without_the_right_to_list_namespaces_their_labels_are_unknown(
+    server: ApiServer, api: Api
+) -> None:
+    server.script("/api/v1/namespaces", status(403, "no"))
+
+    assert api.read().namespaces == []
+    (problem,) = api.problems
+    assert '{apiGroups: [""], resources: ["namespaces"], verbs: ["list"]}' in problem
+
+
 def test_refused_credentials(server: ApiServer, kubeconfig: Path) -> None:
     server.script("/version", status(401, "Unauthorized"))
     with pytest.raises(ApiError, match=r"does not accept the credentials of context test \(401\)"):

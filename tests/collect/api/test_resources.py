@@ -12,6 +12,7 @@ from wirecheck.collect.api.resources import (
     DNS_ROLE,
     MASQUERADING,
     MOUNTED_COREFILES,
+    NAMESPACES,
     NODES,
     RESOURCES,
     RUNTIME_CLASSES,
@@ -26,7 +27,7 @@ def test_the_documented_role_is_what_is_read_and_no_more() -> None:
     blocks = DOCUMENTATION.read_text().split("```yaml\n")[1:]
     role = next(b for b in blocks if "kind: ClusterRole" in b).partition("```")[0]
     needed = [
-        *(resource.rule for resource in (*RESOURCES, DAEMON_SETS, RUNTIME_CLASSES)),
+        *(resource.rule for resource in (*RESOURCES, DAEMON_SETS, RUNTIME_CLASSES, NAMESPACES)),
         *rules(),
         CALICO_RULE,
         *(

@@ -17,6 +17,7 @@ from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.felix_configuration import FelixConfigurationObject
 from wirecheck.snapshot.objects.ip_pool import IpPoolObject
 from wirecheck.snapshot.objects.metadata import ALLOWED_ANNOTATIONS, Metadata
+from wirecheck.snapshot.objects.namespace import NamespaceObject
 from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject
@@ -118,6 +119,18 @@ DAEMON_SETS = Resource(
     watched=False,
 )
 """Read once in a round, and not watched: only the nodes that they select are used."""
+
+NAMESPACES = Resource(
+    "namespaces",
+    "Namespace",
+    "",
+    "/api/v1/namespaces",
+    NamespaceObject,
+    "namespaces",
+    required=False,
+    watched=False,
+)
+"""Read for their labels, which selectors of policies name."""
 
 RUNTIME_CLASSES = Resource(
     "runtimeclasses",
