@@ -10,7 +10,7 @@ READY  := $(VENV)/.ready
 export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-slow test-bare test-bare-root lint types coverage matrix docs mutants fuzz cluster cluster-down check-cluster deploy helm sonobuoy man krew package lock release upgrade-gate readonly reliability faults networks in-flight referee soak bench clean
+.PHONY: run test test-slow test-bare test-bare-root lint types coverage matrix docs mutants fuzz cluster cluster-down check-cluster deploy helm sonobuoy man krew package lock release upgrade-gate readonly reliability faults networks in-flight referee policy-referee soak bench clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -148,6 +148,10 @@ networks: $(READY)
 # REFEREE="--short" is what CI runs.
 referee: $(READY)
 	$(BIN)/python -m testbed.referee $(REFEREE)
+
+# POLICY_REFEREE="--clusters 1000 --seed 7": network-config-analyzer on random NetworkPolicies.
+policy-referee: $(READY)
+	$(BIN)/python -m testbed.policy_referee $(POLICY_REFEREE)
 
 # IN_FLIGHT="--changes 20 --seed 7": fewer changes, and the same ones again.
 in-flight: $(READY)

@@ -1,0 +1,5 @@
+"""`python -m testbed.policy_referee`: other programs evaluate random NetworkPolicies."""
+
+from testbed.policy_referee.cli import main
+
+main()
