@@ -118,7 +118,7 @@ def no_leftover_mode(node: Node) -> Findings:
          https://github.com/kubernetes/kubernetes/issues/109286
          https://github.com/kubernetes/enhancements/tree/master/keps/sig-network/2448-Remove-kube-proxy-automatic-clean-up-logic
     """
-    for left in node.dataplane.leftovers:
+    for left in node.kube_proxy_rules.leftovers:
         yield Finding(
             left, expected="nothing", found=left.what, evidence=left.evidence, level=Level.WARN
         )

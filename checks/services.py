@@ -7,8 +7,10 @@ from wirecheck.catalogue.settling import PROXY_RULES
 from wirecheck.dataplane.compare.differences import Kind
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
+from wirecheck.node.dataplane import Dataplane, NamedCommon, NamedDifference
 
 RULES = (Fact.API, Fact.SERVICE_RULES, Fact.KUBE_PROXY)
+RULES_AND_MAPS = (*RULES, Fact.EBPF_MAPS)
 RESYNC = (
     "Restart kube-proxy: `kubectl -n kube-system delete pod {kube_proxy_pod}`. It rewrites all "
     "rules on start-up. It does not notice if another program changes them later; find out which "
@@ -30,12 +32,35 @@ UNKNOWN = (
     "from {node} and from a pod that the Service answers, then waive the finding. If it is "
     "kube-proxy, restart it: `kubectl -n kube-system delete pod {kube_proxy_pod}`."
 )
+AGENT = (
+    "See whether Cilium's agent on {node} follows the API: `kubectl -n {cni_namespace} exec "
+    "{cni_pod} -c cilium-agent -- cilium-dbg status`. A new agent writes the maps again, and "
+    "connections go on meanwhile, except those that need its DNS or HTTP proxy: `kubectl -n "
+    "{cni_namespace} delete pod {cni_pod}`."
+)
 THIRD_PARTY = "unrecognised third-party rules that change no Service's path"
 
 
-def _of_pods(node: Node) -> Findings:
+def _remedy(each: NamedDifference | NamedCommon) -> str:
+    """The remedy where the program that decides is not kube-proxy."""
+    if each.by_cilium:
+        return AGENT
+    return ANOTHER if each.third_party else ""
+
+
+def _finding(each: NamedDifference) -> Finding:
+    return Finding(
+        each,
+        expected=each.expected,
+        found=each.found,
+        evidence=each.evidence,
+        remedy=_remedy(each),
+    )
+
+
+def _of_pods(node: Node, rules: Dataplane | None = None) -> Findings:
     """What pods send to Services, where the CNI plugin forwards it and kube-proxy does not."""
-    if why := node.dataplane.pods_elsewhere:
+    if why := (rules or node.dataplane).pods_elsewhere:
         yield Finding(
             node.part("connections of pods"),
             expected="handled as the API specifies",
@@ -44,7 +69,7 @@ def _of_pods(node: Node) -> Findings:
         )
 
 
-@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
+@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
 def rules_reachable(node: Node) -> Findings:
     """Connections reach the node's Service rules: all jumps to them exist, no rule precedes them.
 
@@ -53,8 +78,9 @@ def rules_reachable(node: Node) -> Findings:
     translated.
 
     Except: chains without a jump to them, IPVS real servers that are draining, addresses that
-    several Services claim. Where Cilium runs beside kube-proxy, it forwards what pods send to
-    cluster IPs and external IPs, by eBPF maps that are not read: that is inconclusive.
+    several Services claim. Where Cilium forwards Services, or those of pods beside kube-proxy, its
+    eBPF maps are compared; if an older wirecheck took the snapshot without them, that is
+    inconclusive.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
          https://github.com/kubernetes/kubernetes/issues/95409
@@ -66,12 +92,12 @@ def rules_reachable(node: Node) -> Findings:
             expected=each.expected,
             found=each.found,
             evidence=each.evidence or node.iptables.nat_hooks(each.family),
-            remedy=ANOTHER if each.third_party else "",
+            remedy=_remedy(each),
         )
     yield from _of_pods(node)
 
 
-@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
+@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
 def frontends_programmed(node: Node) -> Findings:
     """The node has a rule for every address and port of every Service.
 
@@ -79,7 +105,9 @@ def frontends_programmed(node: Node) -> Findings:
     route, where another host can answer them.
 
     Except: headless Services, ExternalName Services, and Services with the label
-    service.kubernetes.io/service-proxy-name, which kube-proxy ignores.
+    service.kubernetes.io/service-proxy-name, which kube-proxy and Cilium ignore. Of Services that
+    Cilium forwards, those are inconclusive that a CiliumLocalRedirectPolicy, a proxy, another
+    cluster of a ClusterMesh or an annotation service.cilium.io takes part in.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
          https://github.com/kubernetes/kubernetes/issues/112292
@@ -93,20 +121,20 @@ def frontends_programmed(node: Node) -> Findings:
         )
     for each in node.dataplane.of(Kind.FRONTEND_MISSING, Kind.NOT_UNDERSTOOD):
         level = Level.ERROR if each.is_not_understood else Level.FAIL
-        remedy = ANOTHER if each.third_party else ""
-        remedy = UNKNOWN if each.is_not_understood else remedy
         yield Finding(
             each,
             expected=each.expected,
             found=each.found,
             evidence=each.evidence,
             level=level,
-            remedy=remedy,
+            remedy=UNKNOWN if each.is_not_understood else _remedy(each),
         )
+    for each in node.dataplane.of(Kind.UNDECIDED):
+        yield Finding(each, expected=each.expected, found="not compared", inconclusive=each.found)
     yield from _of_pods(node)
 
 
-@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
+@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
 def no_stale_frontends(node: Node) -> Findings:
     """The node has no rules for addresses or ports that no Service has.
 
@@ -120,7 +148,7 @@ def no_stale_frontends(node: Node) -> Findings:
          https://github.com/kubernetes/kubernetes/issues/71071
     """
     for each in node.dataplane.of(Kind.FRONTEND_STALE):
-        yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
+        yield _finding(each)
     yield from _of_pods(node)
 
 
@@ -161,7 +189,7 @@ def not_shadowed(node: Node) -> Findings:
         )
 
 
-@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
+@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
 def refused_or_dropped(node: Node) -> Findings:
     """Connections are forwarded, rejected or dropped as the Service's endpoints require.
 
@@ -184,12 +212,12 @@ def refused_or_dropped(node: Node) -> Findings:
             found=each.found,
             evidence=each.evidence,
             level=Level.WARN if each.by_mark else Level.FAIL,
-            remedy=POLICY if each.by_mark else ANOTHER if each.third_party else "",
+            remedy=POLICY if each.by_mark else _remedy(each),
         )
     yield from _of_pods(node)
 
 
-@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
+@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
 def backends_programmed(node: Node) -> Findings:
     """The node's rules forward connections to every usable endpoint of a Service.
 
@@ -203,11 +231,11 @@ def backends_programmed(node: Node) -> Findings:
          https://github.com/kubernetes/kubernetes/issues/56720
     """
     for each in node.dataplane.of(Kind.BACKEND_MISSING):
-        yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
+        yield _finding(each)
     yield from _of_pods(node)
 
 
-@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
+@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
 def no_stale_backends(node: Node) -> Findings:
     """No rule forwards to an address that is not a usable endpoint of the Service.
 
@@ -227,11 +255,12 @@ def no_stale_backends(node: Node) -> Findings:
             found=each.found,
             evidence=each.evidence,
             key=f"not {each.found}",
+            remedy=_remedy(each),
         )
     yield from _of_pods(node)
 
 
-@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
+@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
 def even_weights(node: Node) -> Findings:
     """Every backend of a Service gets the same share of its new connections.
 
@@ -242,11 +271,11 @@ def even_weights(node: Node) -> Findings:
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
     """
     for each in node.dataplane.of(Kind.WEIGHTS):
-        yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
+        yield _finding(each)
     yield from _of_pods(node)
 
 
-@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
+@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
 def session_affinity(node: Node) -> Findings:
     """Clients stay on one backend exactly as long as the Service's session affinity specifies.
 
@@ -259,11 +288,11 @@ def session_affinity(node: Node) -> Findings:
          https://kubernetes.io/docs/reference/networking/virtual-ips/
     """
     for each in node.dataplane.of(Kind.AFFINITY):
-        yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
+        yield _finding(each)
     yield from _of_pods(node)
 
 
-@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
+@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
 def source_ranges(node: Node) -> Findings:
     """Only clients in loadBalancerSourceRanges reach the Service.
 
@@ -281,7 +310,7 @@ def source_ranges(node: Node) -> Findings:
             expected=each.expected,
             found=each.found,
             evidence=each.evidence,
-            remedy=ANOTHER if each.third_party else "",
+            remedy=_remedy(each),
         )
 
 
@@ -292,16 +321,18 @@ def masquerade(node: Node) -> Findings:
     Without masquerading the backend answers the client directly, and the client drops the response
     from an unknown address. With too much of it, backends do not see the client's address.
 
-    Except: if kube-proxy's configuration is unknown, masquerading is not compared.
+    Except: if kube-proxy's configuration is unknown, masquerading is not compared. Cilium's eBPF
+    maps do not show it.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
          https://github.com/flannel-io/flannel/issues/1155
     """
-    for every in node.dataplane.common(Kind.MASQUERADE):
+    rules = node.kube_proxy_rules
+    for every in rules.common(Kind.MASQUERADE):
         yield Finding(every, expected=every.expected, found=every.found, evidence=every.evidence)
-    for each in node.dataplane.of(Kind.MASQUERADE, Kind.HAIRPIN):
+    for each in rules.of(Kind.MASQUERADE, Kind.HAIRPIN):
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
-    yield from _of_pods(node)
+    yield from _of_pods(node, rules)
 
 
 @check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
@@ -314,7 +345,7 @@ def health_check_ports_open(node: Node) -> Findings:
 
     See: https://kubernetes.io/docs/concepts/services-networking/service/
     """
-    for each in node.dataplane.of(Kind.HEALTH_CHECK_PORT):
+    for each in node.kube_proxy_rules.of(Kind.HEALTH_CHECK_PORT):
         yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
 
 
@@ -324,7 +355,7 @@ def health_check_ports_open(node: Node) -> Findings:
     remedy="See the other services.* findings of the nodes that differ. Show the Service: "
     "`kubectl -n {namespace} describe service {service}`. If two Services claim the same address, "
     "remove it from one of them.",
-    facts=RULES,
+    facts=RULES_AND_MAPS,
 )
 def nodes_agree(cluster: Cluster) -> Findings:
     """All nodes handle each Service identically if the API specifies the same for them.

@@ -60,7 +60,7 @@ class Sight:
         """Whether kube-proxy has followed all changes, by its metrics and by the sentinel."""
         try:
             syncs = self.node.proxy.syncs
-            told = {each.owner.service for each in self.dataplane.summary.single if each.owner}
+            told = {each.owner.service for each in self.dataplane.of_rules.single if each.owner}
         except FactMissingError:
             return False
         is_done = bool(syncs) and not any(each.is_waiting for each in syncs)
@@ -73,8 +73,8 @@ class Sight:
             seen = self.dataplane
         except FactMissingError as error:
             return (str(error),)
-        lines = [_single(each) for each in seen.summary.single]
-        lines += [_common(each) for each in seen.summary.common]
+        lines = [_single(each) for each in seen.of_rules.single]
+        lines += [_common(each) for each in seen.of_rules.common]
         lines += [f"left by {each.mode}: {each.what}" for each in seen.left]
         return (*lines, *seen.problems)
 

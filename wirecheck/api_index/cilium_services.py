@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice, permutations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from wirecheck.addresses import IPNetwork, canonical, network
 from wirecheck.api_index.backend import Backend
@@ -93,13 +94,13 @@ def _ports(
     ]
     annotations = service.metadata.annotations
     undecided = next((why for key, why in NOT_COMPARED.items() if key in annotations), "")
-    for facts in ports_of(service, used, problems):
+    for facts in _in_all_families(service, tuple(ports_of(service, used, problems))):
         by_slice = [found for each in used if (found := _of_slice(each, facts))]
         yield CiliumPort(
             facts=facts,
             is_load_balancer=service.spec.type == "LoadBalancer",
             endpoints=tuple(dict.fromkeys(_alternatives(by_slice))),
-            known=frozenset(each for found in by_slice for each in found),
+            known=frozenset(each for slice_ in used for each in _known(slice_, facts)),
             source_ranges=_source_ranges(service, facts.family),
             denies_ranges=annotations.get(DENY, "").lower() == "deny",
             undecided=undecided,
@@ -107,26 +108,63 @@ def _ports(
         )
 
 
+def _in_all_families(service: ServiceObject, ports: tuple[PortFacts, ...]) -> Iterator[PortFacts]:
+    """Also external addresses of families in which the Service has no cluster IP.
+
+    Cilium programs them like the others, kube-proxy does not.
+    """
+    yield from ports
+    own = {each.family for each in ports}
+    ingress = [each.ip for each in service.status.load_balancer.ingress if each.ip]
+    for family in {4, 6} - own if ports else ():
+        external_ips = tuple(_of_family(service.spec.external_ips, family))
+        vips = tuple(_of_family(ingress, family))
+        for each in ports if external_ips or vips else ():
+            if each.family == ports[0].family:
+                addresses = {"cluster_ip": "", "external_ips": external_ips, "vips": vips}
+                yield replace(each, family=family, node_port=0, **addresses)
+
+
+def _of_family(texts: Iterable[str], family: int) -> Iterator[str]:
+    return (canonical(each) for each in texts if (":" in each) is (family == 6))
+
+
 Found = Mapping[Backend, CiliumBackend | None]
 """None for endpoints that get no connections: neither ready nor still serving."""
 
 
 def _of_slice(slice_: EndpointSliceObject, facts: PortFacts) -> Found:
-    """The endpoints of a port in one slice; of several with one address the last one counts."""
+    """The endpoints of one slice, as a port sees them; of several with one address the last counts.
+
+    Cilium keeps one record for an address, port number and protocol, with the names of the port in
+    one slice: an endpoint of another port is none of this port's, whatever another slice says.
+    """
+    return {
+        backend: _state(endpoint, backend) if is_own else None
+        for backend, endpoint, is_own in _records(slice_, facts)
+    }
+
+
+def _known(slice_: EndpointSliceObject, facts: PortFacts) -> Iterator[Backend]:
+    return (backend for backend, _, is_own in _records(slice_, facts) if is_own)
+
+
+def _records(
+    slice_: EndpointSliceObject, facts: PortFacts
+) -> Iterator[tuple[Backend, Endpoint, bool]]:
+    """The endpoints of a slice by address and port, and whether they are those of the port."""
     if FAMILIES.get(slice_.address_type) != facts.family:
-        return {}
+        return
     names: dict[int, set[str]] = {}
     for port in slice_.ports or ():
         if port.port is not None and port.protocol.lower() == facts.protocol:
             names.setdefault(port.port, set()).add(port.name or "")
     wanted = facts.owner.name
-    numbers = [port for port, own in names.items() if not wanted or own <= {""} or wanted in own]
-    return {
-        Backend(canonical(address), number): _state(endpoint, Backend(canonical(address), number))
-        for endpoint in slice_.endpoints or ()
-        for address in endpoint.addresses
-        for number in numbers
-    }
+    for endpoint in slice_.endpoints or ():
+        for address in endpoint.addresses:
+            for number, own in names.items():
+                is_own = not wanted or own <= {""} or wanted in own
+                yield Backend(canonical(address), number), endpoint, is_own
 
 
 def _state(endpoint: Endpoint, backend: Backend) -> CiliumBackend | None:

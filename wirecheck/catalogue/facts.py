@@ -155,6 +155,12 @@ class Fact(Enum):
         ),
         stages=("Rules", "Blocks of rules"),
     )
+    EBPF_MAPS = Measured(
+        "Cilium's eBPF maps with Services, backends, reverse NAT, session affinity and source "
+        "ranges: opened by their pins in /sys/fs/bpf, read-only, with the system call bpf",
+        "0.1 s for 50,000 entries; at most 32 MiB and five seconds",
+        stages=("eBPF maps",),
+    )
     KUBELET = Measured(
         "the kubelet's flags and configuration, only its DNS settings",
         "one small file",

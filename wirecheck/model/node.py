@@ -7,7 +7,7 @@ and its document are freed as soon as nothing refers to the node.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress, IPNetwork
@@ -22,6 +22,7 @@ from wirecheck.node.block_routes import BlockRoutes, MisroutedPods
 from wirecheck.node.boot_settings import BootSettings
 from wirecheck.node.calico_overlay import CalicoOverlay, is_in_force
 from wirecheck.node.calico_sets import CalicoSets
+from wirecheck.node.cilium_services import CiliumServices
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.node.cni import Cni
 from wirecheck.node.conntrack import Conntrack
@@ -416,20 +417,37 @@ class Node:
         return self.service_proxy.kube_proxy
 
     @cached_property
+    def cilium(self) -> CiliumServices:
+        """Cilium's eBPF maps of Services."""
+        return CiliumServices(self.seen, self.pod_programs)
+
+    @cached_property
     def dataplane(self) -> Dataplane:
-        """The Service rules, compared with the API."""
-        why = self.pod_programs.why_not_by_kube_proxy
+        """The Service rules, and Cilium's eBPF maps where they were read, compared with the API."""
+        if not self.cilium.were_read:
+            return self.kube_proxy_rules
+        if self.cilium.replaces_kube_proxy:
+            return self.cilium.dataplane
+        return replace(self.kube_proxy_rules, cilium=self.cilium.summary, pods_elsewhere="")
+
+    @cached_property
+    def kube_proxy_rules(self) -> Dataplane:
+        """kube-proxy's rules, compared with the API.
+
+        Raises NotApplicable where something else forwards Services.
+        """
+        why = self.cilium.why_not_by_kube_proxy
         return compared(self.seen, self.proxy.facts, self.iptables, why)
 
     @property
     def shadowed(self) -> Iterator[NamedDifference]:
         """Frontends that third-party rules handle."""
-        return shadowed(self.seen, self.dataplane)
+        return shadowed(self.seen, self.kube_proxy_rules)
 
     @property
     def shadow_doubts(self) -> Iterator[ShadowDoubt]:
         """Third-party rules that may or may not take connections to Services."""
-        return shadow_doubts(self.seen, self.dataplane, self.port_mappings, self.firewall)
+        return shadow_doubts(self.seen, self.kube_proxy_rules, self.port_mappings, self.firewall)
 
     @property
     def service_tables(self) -> tuple[ServiceTable, ServiceTable]:

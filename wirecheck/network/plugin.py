@@ -70,6 +70,8 @@ class ConfigMapSetting:
     config_map: str
     key: str
     enabled: frozenset[str]
+    further: tuple[str, ...] = ()
+    """Other keys that change how Services are forwarded."""
 
 
 @dataclass(frozen=True, slots=True)

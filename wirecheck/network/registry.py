@@ -71,6 +71,11 @@ CONFIG_MAP_KEYS: dict[str, str] = {
 }
 """The key that switches Service forwarding on, by the name of its ConfigMap in kube-system."""
 
+FURTHER_KEYS: dict[str, tuple[str, ...]] = {
+    setting.config_map: setting.further for each in PLUGINS if (setting := each.services.setting)
+}
+"""Other keys of these ConfigMaps that change how Services are forwarded."""
+
 
 def plugins_of(
     daemonsets: Collection[str], known: Iterable[CniPlugin] = PLUGINS

@@ -11,6 +11,7 @@ from functools import cached_property
 
 from wirecheck.addresses import IPNetwork, contains, network
 from wirecheck.api_index.calico_blocks import AddressBlocks
+from wirecheck.api_index.cilium_services import CiliumPort, cilium_ports
 from wirecheck.api_index.cluster_dns import ClusterDns, cluster_dns
 from wirecheck.api_index.destinations import Destinations
 from wirecheck.api_index.dns import Dns, dns_of
@@ -44,6 +45,9 @@ from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, Vi
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.objects.service import ServiceObject
+
+REPLACES, TOPOLOGY = "kube-proxy-replacement", "enable-service-topology"
+"""Keys of Cilium's ConfigMap."""
 
 
 @dataclass(frozen=True)
@@ -235,6 +239,19 @@ class ClusterSeen:
     def service_index(self) -> ServiceIndex:
         """Services and endpoints as the comparison of the dataplane needs them."""
         return index_services(self.services.values(), self.slices)
+
+    @cached_property
+    def cilium_ports(self) -> tuple[CiliumPort, ...]:
+        """The same as Cilium reads them; `service_index` names Services that are invalid."""
+        return cilium_ports(self.services.values(), self.slices, [])
+
+    @cached_property
+    def follows_topology(self) -> bool | None:
+        """Whether Cilium follows traffic distribution; None if its settings were not read."""
+        settings = [each.data for each in self.api.config_maps if REPLACES in each.data]
+        if not settings:
+            return None
+        return any(each.get(TOPOLOGY) == "true" for each in settings)
 
     @cached_property
     def destinations(self) -> Destinations:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from wirecheck.catalogue.findings import FactMissingError, Ref, SharedCauseError
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref, SharedCauseError
 from wirecheck.dataplane.clients import LOCALHOST, Clients, clients_of
 from wirecheck.dataplane.compare import leftovers
 from wirecheck.dataplane.compare.comparison import compare
@@ -38,6 +38,8 @@ class NamedDifference:
 
     node: Ref
     difference: Difference
+    by_cilium: bool = False
+    """Whether it is in Cilium's eBPF maps, rather than in kube-proxy's rules."""
 
     @property
     def ref(self) -> Ref:
@@ -81,6 +83,8 @@ class NamedCommon:
 
     node: Ref
     common: Common
+    by_cilium: bool = False
+    """Whether it is in Cilium's eBPF maps, rather than in kube-proxy's rules."""
 
     @property
     def ref(self) -> Ref:
@@ -140,7 +144,8 @@ class Dataplane:
     """All differences of one node."""
 
     node: Ref
-    summary: Summary
+    summary: Summary | None
+    """Of kube-proxy's rules; None where Cilium forwards in its place."""
     left: tuple[Leftover, ...] = ()
     """Leftovers of other modes."""
     claims: Mapping[Ref, str] = field(default_factory=dict)
@@ -151,21 +156,39 @@ class Dataplane:
     """Problems that concern no single frontend."""
     pods_elsewhere: str = ""
     """Why connections of pods were not compared; empty if they were."""
+    cilium: Summary | None = None
+    """Of Cilium's eBPF maps."""
 
     @property
     def compared(self) -> int:
         """The number of frontends that were compared."""
-        return self.summary.compared
+        return sum(each.compared for each, _ in self._summaries)
+
+    @property
+    def of_rules(self) -> Summary:
+        """The comparison of kube-proxy's rules. Raises NotApplicable where there is none."""
+        if self.summary is None:
+            raise NotApplicable("Cilium forwards Services on this node, not kube-proxy")
+        return self.summary
+
+    @property
+    def _summaries(self) -> Iterator[tuple[Summary, bool]]:
+        """Each with whether it is of Cilium's maps."""
+        for each, by_cilium in ((self.summary, False), (self.cilium, True)):
+            if each is not None:
+                yield each, by_cilium
 
     def of(self, *kinds: Kind) -> Iterator[NamedDifference]:
         """The differences of the given kinds or of all, by frontend, without the common ones."""
-        for each in self.summary.of(*(kinds or Kind)):
-            yield NamedDifference(self.node, each)
+        for summary, by_cilium in self._summaries:
+            for each in summary.of(*(kinds or Kind)):
+                yield NamedDifference(self.node, each, by_cilium)
 
     def common(self, *kinds: Kind) -> Iterator[NamedCommon]:
         """The differences that all frontends have, of the given kinds or of all."""
-        for each in self.summary.shared(*(kinds or Kind)):
-            yield NamedCommon(self.node, each)
+        for summary, by_cilium in self._summaries:
+            for each in summary.shared(*(kinds or Kind)):
+                yield NamedCommon(self.node, each, by_cilium)
 
     @property
     def leftovers(self) -> Iterator[NamedLeftover]:
@@ -201,7 +224,13 @@ def compared(
     summary = summarised(wanted, replace(differences, items=items))
     claims = dict(_claims(wanted, found))
     return Dataplane(
-        seen.ref, summary, left, claims, found.ignored, tuple(problems), pods_elsewhere
+        node=seen.ref,
+        summary=summary,
+        left=left,
+        claims=claims,
+        ignored=found.ignored,
+        problems=tuple(problems),
+        pods_elsewhere=pods_elsewhere,
     )
 
 

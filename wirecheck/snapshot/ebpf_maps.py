@@ -22,7 +22,7 @@ class EbpfMap(SnapshotPart, frozen=True):
     is_complete: bool = True
     """Whether `count` are all entries; otherwise a limit of the node program ended it."""
     entries: Output = ""
-    """Every key followed by its value, sorted, in base64; empty for maps that are only counted."""
+    """Every key followed by its value, sorted, in base64."""
     problem: Word = ""
     """Why it could not be read."""
 

@@ -11,6 +11,7 @@ from typing import Annotated
 from wirecheck.catalogue.facts import Fact
 from wirecheck.snapshot.attempts import Contact, Probe
 from wirecheck.snapshot.cni_files import CniFiles
+from wirecheck.snapshot.ebpf_maps import EbpfMaps
 from wirecheck.snapshot.netns import Namespace
 from wirecheck.snapshot.node_settings import DeviceManagers, Kubelet, SysctlFile
 from wirecheck.snapshot.part import FEW, MANY, VERY_MANY, Output, SnapshotPart, Text, Word
@@ -154,6 +155,8 @@ class NodeDocument(SnapshotPart, frozen=True):
     probes: Annotated[list[Probe], VERY_MANY] | None = None
     contacts: Annotated[list[Contact], MANY] | None = None
     """None if the plan had none, and in documents of older programs."""
+    ebpf: EbpfMaps | None = None
+    """None in documents of older programs."""
     http: Annotated[dict[Word, HttpAnswer], FEW] | None = None
     agents: Annotated[dict[Word, HttpAnswer], FEW] | None = None
     """By port and path, without those at whose port nothing listens; None in older documents."""

@@ -15,8 +15,10 @@ import msgspec
 from msgspec import Struct
 
 from wirecheck.snapshot.blocks import BlockText
+from wirecheck.snapshot.ebpf_maps import EbpfMaps
 from wirecheck.snapshot.objects.metadata import ALLOWED_ANNOTATIONS
 from wirecheck.snapshot.redact_dns import redacted_answer
+from wirecheck.snapshot.redact_maps import redacted_map
 from wirecheck.snapshot.redact_table import (
     DOMAIN,
     FIELDS,
@@ -30,6 +32,7 @@ from wirecheck.snapshot.redact_table import (
 )
 from wirecheck.snapshot.redact_text import RedactionError, TextMap
 
+CILIUM_MAP = re.compile(r"cilium_[a-z]\w{0,60}")
 KEPT_TABLE = re.compile(
     r"raw|mangle|nat|filter|security|kube-proxy|firewalld|talos|calico|crowdsec6?|f2b-table"
     r"|cni_hostport|crio-hostports|docker-bridges|netavark|flannel-ipv[46]|kindnet-[a-z-]+"
@@ -276,6 +279,16 @@ def _pattern(fields: Fields, where: str, word: str) -> str:
     )
 
 
+def _ebpf(fields: Fields, found: EbpfMaps) -> EbpfMaps:
+    texts = fields.texts
+    maps = [redacted_map(texts.addresses, found.byte_order, each) for each in found.maps]
+    maps = [
+        each if CILIUM_MAP.fullmatch(each.name) else msgspec.structs.replace(each, name="redacted")
+        for each in maps
+    ]
+    return msgspec.structs.replace(found, maps=maps)
+
+
 SPECIAL: Mapping[str, Special] = {
     "Metadata.labels": _labels,
     "Metadata.annotations": _annotations,
@@ -321,7 +334,7 @@ SPECIAL: Mapping[str, Special] = {
     "Try.answer": lambda fields, answer: redacted_answer(fields.texts, answer),
     "KernelLine.text": lambda fields, text: fields.texts.free(text, keep=KERNEL_WORDS),
 }
-SPECIAL_TYPES: Mapping[str, Special] = {"LabelExpression": _expression}
+SPECIAL_TYPES: Mapping[str, Special] = {"LabelExpression": _expression, "EbpfMaps": _ebpf}
 KERNEL_WORDS = (
     "nf_conntrack table full dropping packet neighbour neighbor arp_cache ndisc_cache overflow "
     "Route cache is full consider dst netdevice NETDEV WATCHDOG CPU transmit queue timed out IPv6 "

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.collect.on_node.conftest import FakeNode, plan
-from wirecheck.collect.on_node import device_programs, rtnetlink
+from wirecheck.collect.on_node import bpf_calls, device_programs, rtnetlink
 from wirecheck.collect.on_node.netlink import Netlink, attribute
 
 MakeNode = Callable[..., FakeNode]
@@ -24,7 +24,7 @@ NEW_QUEUE, NEW_FILTER, CREATE_AND_CONFIRM = 36, 44, 0x605
 
 
 def bpf(command: int, attr: bytes) -> int:
-    return device_programs._bpf(command, ctypes.create_string_buffer(attr, 128))
+    return bpf_calls.call(command, ctypes.create_string_buffer(attr, 128))
 
 
 def load(kind: int, name: bytes) -> int:
@@ -102,7 +102,7 @@ def test_pods_and_the_node_have_no_programs_of_their_own(fake_node: MakeNode) ->
 
 
 def test_another_architecture_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_programs, "SYSTEM_CALL", {})
+    monkeypatch.setattr(bpf_calls, "SYSTEM_CALL", {})
 
     assert device_programs._query(1, 46) is None
     assert device_programs._name(2**32 - 2) == ""

@@ -61,6 +61,12 @@ def test_the_algorithm_is_not_taken_for_seconds() -> None:
     assert found.affinity == 60
 
 
+def test_entries_for_all_protocols_are_another_version_of_cilium() -> None:
+    key = bytes([10, 96, 0, 1]) + struct.pack(">H", 443) + struct.pack("<HBBxx", 0, 0, 0)
+    with pytest.raises(ParseError, match="443/any has no protocol"):
+        cilium_maps(both(map_of(SERVICES, key + bytes(12))))
+
+
 def test_a_real_node_of_both_families() -> None:
     found = cilium_maps(maps_of("dual-stack", "td-w1"))
     assert found.families == {4, 6}

@@ -226,6 +226,15 @@ def test_slices_that_contradict_each_other_leave_two_ways() -> None:
     assert verdicts == {Verdict.FORWARD, Verdict.REJECT}
 
 
+def test_one_address_of_two_ports_belongs_to_either() -> None:
+    """Cilium keeps the names that one slice gives to an address, port number and protocol."""
+    other = slice_of(BOTH[0], name="other")
+    ports = cilium_ports([service()], slices_by_service([slice_of(*BOTH), other]), [])
+    ways = expected_for_cilium(ports, node()).ambiguous[WEB]
+    assert {each.handlings[Client.POD].backends for each in ways} == {(HERE, THERE), (THERE,)}
+    assert all(each.known == {HERE, THERE} for each in ways)
+
+
 def hinted(address: str, on: str, *zones: str) -> object:
     hints = EndpointHints(for_zones=[HintZone(each) for each in zones])
     return endpoint(address, on, hints=hints, zone=zones[0])

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, field
 
-from wirecheck.network.registry import CONFIG_MAP_KEYS
+from wirecheck.network.registry import CONFIG_MAP_KEYS, FURTHER_KEYS
 from wirecheck.snapshot.objects.calico_block import BlockAffinityObject, IpamBlockObject
 from wirecheck.snapshot.objects.config_map import ConfigMapObject
 from wirecheck.snapshot.objects.daemon_set import DaemonSetObject
@@ -224,11 +224,11 @@ def without_other_mounts(pod: PodObject) -> None:
 
 
 def projected(config_map: ConfigMapObject) -> ConfigMapObject:
-    """The ConfigMap with its one key, without the secrets that a Corefile can contain."""
+    """The ConfigMap with its keys, without the secrets that a Corefile can contain."""
     without_free_text(config_map.metadata)
-    key = {**CONFIG_MAPS, **MASQUERADING}.get(config_map.metadata.name, "")
-    text = config_map.data.get(key)
-    kept = {} if text is None else {key: without_secrets(text)}
+    name, data = config_map.metadata.name, config_map.data
+    keys = ({**CONFIG_MAPS, **MASQUERADING}.get(name, ""), *FURTHER_KEYS.get(name, ()))
+    kept = {key: without_secrets(data[key]) for key in keys if key in data}
     return ConfigMapObject(metadata=config_map.metadata, data=kept)
 
 

@@ -3,9 +3,9 @@
 import ctypes
 import os
 import struct
-import sys
 from typing import Any, Dict, Iterator, List
 
+from wirecheck.collect.on_node import bpf_calls
 from wirecheck.collect.on_node.netlink import Netlink, attribute, attributes, number, text
 from wirecheck.collect.on_node.rtnetlink import EXT_MASK, GETLINK, LINK, SKIP_STATS
 from wirecheck.collect.on_node.visit_state import VisitState
@@ -26,7 +26,6 @@ GACT, GACT_PARAMETERS, SHOT = "gact", 2, 2
 XDP = 43
 XDP_IDS = (4, 5, 6, 7)
 
-SYSTEM_CALL = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351, "ppc64le": 361}
 GET_BY_ID, GET_INFO, QUERY = 13, 15, 16
 ATTACHED = (
     (46, "tcx ingress"),
@@ -38,7 +37,6 @@ MOST_IDS = 64
 NAME_OFFSET, NAME_SIZE = 64, 16  # in struct bpf_prog_info
 MOST = 2000
 
-_libc = ctypes.CDLL(None, use_errno=True)
 _names: Dict[int, str] = {}
 
 
@@ -132,18 +130,11 @@ def _attached(links: List[JsonObject]) -> Iterator[JsonObject]:
                 }
 
 
-def _bpf(command: int, attr: Any) -> int:
-    number_ = SYSTEM_CALL.get(os.uname().machine)
-    if number_ is None or sys.maxsize < 1 << 32:
-        return -1
-    return int(_libc.syscall(number_, command, ctypes.byref(attr), len(attr)))
-
-
 def _query(index: int, kind: int) -> Any:
     identities = (ctypes.c_uint32 * MOST_IDS)()
     head = struct.pack("=IIIIQI", index, kind, 0, 0, ctypes.addressof(identities), MOST_IDS)
     attr = ctypes.create_string_buffer(head, 64)
-    if _bpf(QUERY, attr) < 0:
+    if bpf_calls.call(QUERY, attr) < 0:
         return None
     return identities[: min(struct.unpack_from("=I", attr.raw, 24)[0], MOST_IDS)]
 
@@ -152,11 +143,13 @@ def _name(identity: int) -> str:
     """The program's name, at most 15 characters; empty if it cannot be read."""
     if identity not in _names:
         _names[identity] = ""
-        descriptor = _bpf(GET_BY_ID, ctypes.create_string_buffer(struct.pack("=I", identity), 16))
+        descriptor = bpf_calls.call(
+            GET_BY_ID, ctypes.create_string_buffer(struct.pack("=I", identity), 16)
+        )
         if descriptor >= 0:
             info = ctypes.create_string_buffer(256)
             head = struct.pack("=IIQ", descriptor, len(info), ctypes.addressof(info))
-            if _bpf(GET_INFO, ctypes.create_string_buffer(head, 16)) == 0:
+            if bpf_calls.call(GET_INFO, ctypes.create_string_buffer(head, 16)) == 0:
                 _names[identity] = text(info.raw[NAME_OFFSET : NAME_OFFSET + NAME_SIZE] + b"\0")
             os.close(descriptor)
     return _names[identity]

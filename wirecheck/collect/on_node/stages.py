@@ -11,6 +11,7 @@ from wirecheck.collect.on_node import (
     commands,
     device_managers,
     device_programs,
+    ebpf_maps,
     kernel,
     kube_proxy,
     kubelet,
@@ -166,6 +167,11 @@ def cut_into_blocks(visit: VisitState) -> None:
         visit.document["blocks"] = rule_blocks.cut(records, wanted)
 
 
+def read_ebpf_maps(visit: VisitState) -> None:
+    """Read the CNI plugin's eBPF maps, which decide about Services."""
+    visit.document["ebpf"] = ebpf_maps.read_all(visit.limit())
+
+
 def connect(visit: VisitState) -> None:
     """Connect to nodes, pods and Services, from the node and from some of its pods."""
     wanted = visit.plan.get("contacts")
@@ -219,6 +225,7 @@ STAGES = (
     Stage("Redirects in pods", list_redirects, ["namespaces"], limit=3.0),
     Stage("Rules", list_rules, ["commands"]),
     Stage("Blocks of rules", cut_into_blocks, ["commands", "blocks"], plan=["blocks"]),
+    Stage("eBPF maps", read_ebpf_maps, ["ebpf"], limit=5.0),
     Stage("kube-proxy", stored("http", kube_proxy.ask_all), ["http"]),
     Stage("Agents of CNI plugins", ask_agents, ["agents"]),
     Stage("CNI files", stored("cni", cni_files.read_all), ["cni"]),

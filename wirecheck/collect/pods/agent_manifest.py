@@ -15,7 +15,7 @@ CAPABILITIES = {
     "DAC_READ_SEARCH": "files of pods that only their user may read (resolv.conf)",
     "NET_ADMIN": "listing rules and connections; also where a pod's netns is entered",
     "NET_RAW": "listing legacy iptables rules requires a raw socket",
-    "SYS_ADMIN": "setns: entering the namespaces of the node and of its pods",
+    "SYS_ADMIN": "setns: entering the namespaces of the node and of its pods; eBPF maps",
     "SYS_CHROOT": "entering a mount namespace sets the root",
     "SYS_PTRACE": "which netns and which cgroup a process of another user is in",
     "SYSLOG": "the kernel's log, whose device a pod cannot open",

@@ -14,7 +14,7 @@ from wirecheck.dataplane.table import Entry, Handling, Verdict
 
 KUBE_PROXY = "kube-proxy"
 """`programmed_by` of kube-proxy's own nftables tables and virtual servers."""
-CILIUM = "Cilium"
+CILIUM = "Cilium's eBPF maps"
 """`programmed_by` of the entries of Cilium's eBPF maps."""
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from wirecheck.addresses import IPNetwork
 from wirecheck.api_index.backend import with_port
-from wirecheck.dataplane.ebpf.layouts import NAMES, Subject, layout_of
+from wirecheck.dataplane.ebpf.layouts import NAMES, TRIED, Subject, layout_of
 from wirecheck.parse.errors import ParseError
 from wirecheck.snapshot.ebpf_maps import EbpfMap, EbpfMaps
 
@@ -212,10 +212,20 @@ def _services(found: CiliumMaps, family: int, entries: Iterable[Any], net16: Net
         if slot:
             found.slots.setdefault(place, {})[slot] = first
         else:
+            _require_protocol(place)
             flags = Flags(high << 8 | low)
             found.frontends[place] = MapFrontend(
                 first & SECONDS, count, left_out, net16(nat), flags
             )
+
+
+def _require_protocol(place: Place) -> None:
+    """Before 1.17, and where it is configured so, one entry is for all protocols."""
+    if place.protocol == "any" and not place.is_wildcard:
+        raise ParseError(
+            f"eBPF map cilium_lb{place.family}_services: {place} has no protocol, as in versions "
+            f"of Cilium that this wirecheck does not know: it knows {TRIED}"
+        )
 
 
 def _backends(found: CiliumMaps, family: int, entries: Iterable[Any], net16: Net16) -> None:

@@ -63,7 +63,8 @@ def _entries(port: CiliumPort, endpoints: Endpoints, node: CiliumNode) -> Iterat
         return Entry(frontend, own, facts.owner, port.known)
 
     from_here = dict.fromkeys(FROM_HERE, inner)
-    yield entry(facts.cluster_ip, facts.port, from_here)
+    if facts.cluster_ip:
+        yield entry(facts.cluster_ip, facts.port, from_here)
     for address in facts.external_ips:
         if not _is_node_port(node, facts.family, address, facts.port):
             yield entry(address, facts.port, _to_external_ip(port, outer, node))

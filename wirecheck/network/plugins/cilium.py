@@ -37,7 +37,10 @@ PLUGIN = CniPlugin(
     services=ServiceForwarding(
         # `strict` is what versions before 1.14 call it.
         setting=ConfigMapSetting(
-            "cilium-config", "kube-proxy-replacement", frozenset({"true", "strict"})
+            "cilium-config",
+            "kube-proxy-replacement",
+            frozenset({"true", "strict"}),
+            further=("enable-service-topology",),
         ),
         device="cilium_host",
     ),

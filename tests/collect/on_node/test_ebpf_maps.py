@@ -1,0 +1,195 @@
+"""eBPF maps are read by their pins, as the kernel has them; they are made here for real."""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import errno
+import json
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from wirecheck.collect.on_node import bpf_calls, ebpf_maps
+from wirecheck.dataplane.ebpf.layouts import LAYOUTS, NAMES
+from wirecheck.snapshot.ebpf_maps import EbpfMaps
+
+CREATE, UPDATE, PIN = 0, 2, 6
+HASH, ARRAY, TRIE = 1, 2, 11
+NO_PREALLOCATION = 1
+SERVICES, RANGES = "cilium_lb4_services_v2", "cilium_lb4_source_range"
+PINS = "/sys/fs/bpf/tc/globals"
+
+
+def bpf(command: int, attr: bytes) -> int:
+    status = bpf_calls.call(command, ctypes.create_string_buffer(attr, 128))
+    if status < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return status
+
+
+def make(name: str, kind: int, key: int, value: int, most: int) -> int:
+    flags = NO_PREALLOCATION if kind == TRIE else 0
+    head = struct.pack("=IIIII", kind, key, value, most, flags)
+    descriptor = bpf(CREATE, head)
+    path = ctypes.create_string_buffer(f"{PINS}/{name}".encode())
+    bpf(PIN, struct.pack("=QI", ctypes.addressof(path), descriptor))
+    return descriptor
+
+
+def put(descriptor: int, key: bytes, value: bytes) -> None:
+    places = [ctypes.create_string_buffer(each, len(each)) for each in (key, value)]
+    bpf(UPDATE, struct.pack("=IxxxxQQQ", descriptor, *map(ctypes.addressof, places), 0))
+
+
+def service(number: int) -> tuple[bytes, bytes]:
+    return struct.pack("=IHHBBxx", number, 80, 0, 6, 0), struct.pack(
+        "=IHHBBH", number, 1, 2, 3, 4, 5
+    )
+
+
+def make_and_read(entries: int) -> None:
+    """In a mount namespace of its own: print what is read, in both ways and with limits."""
+    subprocess.run(["mount", "-t", "bpf", "bpf", "/sys/fs/bpf"], check=True)
+    Path(PINS).mkdir(parents=True)
+    ebpf_maps.ROOTS = ("",)
+    services = make(SERVICES, HASH, 12, 12, 2 * entries)
+    for number in range(entries):
+        put(services, *service(number))
+    trie = make(RANGES, TRIE, 12, 1, 100)
+    for number in range(7):
+        put(trie, struct.pack("=IHxx4s", 64, number, bytes([10, 0, 0, number])), b"\0")
+    make("cilium_metrics", HASH, 8, 16, 10)
+    make("cilium_lb4_backends_v3", ARRAY, 4, 12, 10)
+    read = [ebpf_maps.read_all(60.0)]
+    batches = ebpf_maps._in_batches
+    ebpf_maps._in_batches = lambda *_: iter(_refused())  # type: ignore[assignment]
+    read.append(ebpf_maps.read_all(60.0))
+    ebpf_maps._in_batches = batches
+    ebpf_maps.MOST_ENTRIES = 5
+    read.append(ebpf_maps.read_all(60.0))
+    sys.stdout.write(json.dumps(read))
+
+
+def _refused() -> list[tuple[bytes, bytes]]:
+    raise OSError(errno.EINVAL, "no batches")
+
+
+def _run(call: str) -> str:
+    module = f"from {__name__} import *; {call}"
+    finished = subprocess.run(
+        ["unshare", "--mount", sys.executable, "-c", module],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if "PermissionError" in finished.stderr or "mount:" in finished.stderr:
+        pytest.skip("the kernel makes no maps here")
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+@pytest.mark.needs("root", "unshare")
+def test_maps_are_read_in_batches_and_one_by_one() -> None:
+    entries = 5000
+    documents = msgspec.json.decode(_run(f"make_and_read({entries})"), type=list[EbpfMaps])
+
+    for document in documents[:2]:
+        assert not document.problem
+        assert document.byte_order == sys.byteorder
+        by_name = {each.name: each for each in document.maps}
+        assert set(by_name) == {SERVICES, RANGES}
+        read = by_name[SERVICES]
+        assert (read.key_size, read.value_size, read.max_entries) == (12, 12, 2 * entries)
+        expected = sorted(key + value for key, value in map(service, range(entries)))
+        assert base64.b64decode(read.entries) == b"".join(expected)
+        assert (read.count, read.is_complete) == (entries, True)
+        assert by_name[RANGES].count == 7
+    limited = {each.name: each for each in documents[2].maps}
+    assert (limited[SERVICES].count, limited[SERVICES].is_complete) == (5, False)
+
+
+def test_a_node_without_pinned_maps_names_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ebpf_maps, "ROOTS", (str(tmp_path),))
+    found = msgspec.convert(ebpf_maps.read_all(1.0), EbpfMaps)
+    assert found.maps == []
+    assert found.problem == "/sys/fs/bpf/tc/globals: No such file or directory"
+
+
+@pytest.fixture
+def pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with ordinary files in the place of pins."""
+    folder = tmp_path / PINS[1:]
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(ebpf_maps, "ROOTS", (str(tmp_path),))
+    return folder
+
+
+def test_a_folder_without_maps_of_services_says_so(pinned: Path) -> None:
+    (pinned / "cilium_metrics").touch()
+    assert "no map of Services" in ebpf_maps.read_all(1.0)["problem"]
+
+
+def test_what_is_no_map_is_named_with_the_reason(pinned: Path) -> None:
+    (pinned / SERVICES).touch()
+    (found,) = msgspec.convert(ebpf_maps.read_all(1.0), EbpfMaps).maps
+    assert found.name == SERVICES
+    assert found.problem
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES, errno.ENOSYS])
+def test_a_missing_right_names_the_capability(
+    pinned: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> int:
+        ctypes.set_errno(number)
+        return -1
+
+    (pinned / SERVICES).touch()
+    monkeypatch.setattr(bpf_calls, "call", refuse)
+    (found,) = ebpf_maps.read_all(1.0)["maps"]
+    assert "CAP_BPF or CAP_SYS_ADMIN" in found["problem"]
+
+
+def test_many_pins_are_bounded(pinned: Path) -> None:
+    for number in range(ebpf_maps.MOST_MAPS + 10):
+        (pinned / f"{SERVICES}{number}").touch()
+    found = msgspec.convert(ebpf_maps.read_all(5.0), EbpfMaps)
+    assert len(found.maps) == ebpf_maps.MOST_MAPS
+
+
+def test_another_architecture_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bpf_calls, "SYSTEM_CALL", {})
+    assert bpf_calls.call(0, ctypes.create_string_buffer(8)) == -1
+    assert ctypes.get_errno() == errno.ENOSYS
+
+
+def test_every_map_that_is_decoded_is_sent() -> None:
+    assert all(ebpf_maps.KEPT.fullmatch(name) for name, _, _ in LAYOUTS)
+    assert all(NAMES.fullmatch(name) for name, _, _ in LAYOUTS)
+
+
+def test_maps_are_opened_read_only(pinned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BPF_F_RDONLY: the kernel refuses every change through such a descriptor."""
+    seen: list[tuple[int, bytes]] = []
+
+    def note(command: int, attr: ctypes.Array[ctypes.c_char]) -> int:
+        seen.append((command, attr.raw))
+        ctypes.set_errno(errno.EPERM)
+        return -1
+
+    (pinned / SERVICES).touch()
+    monkeypatch.setattr(bpf_calls, "call", note)
+    ebpf_maps.read_all(1.0)
+    ((command, attr),) = seen
+    assert command == ebpf_maps.GET_PIN
+    assert struct.unpack_from("=I", attr, 12)[0] == 1 << 3

@@ -1,0 +1,83 @@
+"""Redaction of eBPF maps: other addresses, the same entries otherwise, nothing else left."""
+
+import base64
+from ipaddress import ip_address
+
+import pytest
+from msgspec.structs import replace
+
+from tests.dataplane.ebpf.recorded_maps import maps_of
+from wirecheck.addresses import IPAddress
+from wirecheck.dataplane.ebpf.layouts import LAYOUTS
+from wirecheck.dataplane.ebpf.maps import CiliumMaps, cilium_maps
+from wirecheck.snapshot.ebpf_maps import EbpfMap, EbpfMaps
+from wirecheck.snapshot.redact_addresses import AddressMap
+from wirecheck.snapshot.redact_maps import ADDRESSES, redacted_map
+
+
+@pytest.fixture
+def addresses() -> AddressMap:
+    return AddressMap(b"k" * 32)
+
+
+def redacted(addresses: AddressMap, document: EbpfMaps) -> EbpfMaps:
+    maps = [redacted_map(addresses, document.byte_order, each) for each in document.maps]
+    return replace(document, maps=maps)
+
+
+def test_every_layout_has_its_place_of_addresses() -> None:
+    assert ADDRESSES.keys() == LAYOUTS.keys()
+
+
+def addresses_in(found: CiliumMaps) -> set[IPAddress]:
+    texts = {each.address for each in (*found.frontends, *found.backends.values())}
+    texts |= {where for where, _ in found.reverse_nat.values()}
+    return set(map(ip_address, texts))
+
+
+@pytest.mark.parametrize("recording", ["healthy", "dual-stack"])
+def test_addresses_are_replaced_one_by_one_and_nothing_else(
+    addresses: AddressMap, recording: str
+) -> None:
+    before = maps_of(recording, "td-w1")
+    old, new = cilium_maps(before), cilium_maps(redacted(addresses, before))
+    assert addresses_in(new) == {addresses.address(each) for each in addresses_in(old)}
+    assert len(new.frontends) == len(old.frontends)
+    for place, entry in old.frontends.items():
+        where = str(addresses.address(ip_address(place.address)))
+        assert new.frontends[place._replace(address=where)] == entry
+    assert new.affinity == old.affinity
+    for key, backend in old.backends.items():
+        where = str(addresses.address(ip_address(backend.address)))
+        assert new.backends[key] == backend._replace(address=where)
+
+
+def test_ranges_stay_ranges(addresses: AddressMap) -> None:
+    before = maps_of("healthy", "td-w1")
+    old, new = cilium_maps(before), cilium_maps(redacted(addresses, before))
+    for key, ranges in old.source_ranges.items():
+        assert set(new.source_ranges[key]) == {addresses.network(each) for each in ranges}
+
+
+def test_a_map_of_unknown_layout_loses_its_entries(addresses: AddressMap) -> None:
+    secret = EbpfMap(
+        "cilium_lb4_services_v9", 1, 2, 2, 10, 1, entries=base64.b64encode(b"\n`\0\1").decode()
+    )
+    after = redacted_map(addresses, "little", secret)
+    assert (after.entries, after.count, after.name) == ("", 1, secret.name)
+
+
+@pytest.mark.parametrize("entries", ["Ä", "AAAA", "not base64"])
+def test_damaged_entries_are_left_out(addresses: AddressMap, entries: str) -> None:
+    known = EbpfMap("cilium_lb4_backends_v3", 1, 4, 12, 10, 1, entries=entries)
+    assert redacted_map(addresses, "little", known).entries == ""
+
+
+def test_a_prefix_that_is_too_long_does_not_stop_redaction(addresses: AddressMap) -> None:
+    entry = (200).to_bytes(4, "little") + bytes(4) + bytes([10, 1, 2, 3, 0])
+    known = EbpfMap(
+        "cilium_lb4_source_range", 11, 12, 1, 10, 1, entries=base64.b64encode(entry).decode()
+    )
+    after = base64.b64decode(redacted_map(addresses, "little", known).entries)
+    assert after[:8] == entry[:8]
+    assert after[8:12] == addresses.address(ip_address("10.1.2.3")).packed

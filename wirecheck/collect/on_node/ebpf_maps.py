@@ -1,0 +1,186 @@
+"""Reads the eBPF maps that the CNI plugin has pinned. They are opened read-only.
+
+Maps are opened by their pins: ids are global to the kernel, and names are cut to 15 characters, so
+on a machine where several nodes share a kernel they belong to all of them.
+"""
+
+import base64
+import ctypes
+import errno
+import os
+import re
+import struct
+import sys
+import time
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+from wirecheck.collect.on_node import bpf_calls
+
+JsonObject = Dict[str, Any]
+
+ROOTS = ("/proc/1/root", "")
+FOLDER = "/sys/fs/bpf/tc/globals"
+KEPT = re.compile(
+    r"cilium_lb[46]_(?:services|backends|reverse_nat|source_range)(?:_v\d+)?"
+    r"|cilium_lb_affinity_match(?:_v\d+)?"
+)
+"""The maps that decide where connections to Services go, of any version."""
+GET_NEXT_KEY, LOOKUP, GET_PIN, GET_INFO, LOOKUP_BATCH = 4, 1, 7, 15, 24
+READ_ONLY = 1 << 3  # BPF_F_RDONLY
+TYPES = (1, 9, 11)
+"""hash, LRU hash, LPM trie: those with one value for each key."""
+AT_ONCE = 4096
+MOST_MAPS = 40
+MOST_ENTRIES = 1000000
+MOST_BYTES = 32 << 20
+"""Of the keys and values that are kept, of all maps together."""
+NOT_SUPPORTED = (errno.EINVAL, errno.EOPNOTSUPP, 524)
+"""Errors of kernels before 5.6, and of types of maps without batches; 524 is ENOTSUPP."""
+CAPABILITY = "reading eBPF maps requires CAP_BPF or CAP_SYS_ADMIN, and the system call bpf"
+
+Entry = Tuple[bytes, bytes]
+
+
+def read_all(seconds: float) -> JsonObject:
+    """Every map of the plugin, as far as they can be read within `seconds`."""
+    ends = time.monotonic() + seconds
+    document = {"byte_order": sys.byteorder, "maps": []}  # type: JsonObject
+    folder, names = _pinned()
+    if not names:
+        document["problem"] = folder
+    left = MOST_BYTES
+    for name in names[:MOST_MAPS]:
+        found = _map("%s/%s" % (folder, name), name, left, ends)
+        if found is not None:
+            left -= len(found.get("entries", "")) * 3 // 4
+            document["maps"].append(found)
+    return document
+
+
+def _pinned() -> Tuple[str, List[str]]:
+    """The folder of the pins and their names; a reason and nothing without any."""
+    reason = ""
+    for root in ROOTS:
+        folder = root + FOLDER
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError as error:
+            why = error.strerror or "it cannot be listed"
+            reason = reason or "%s: %s" % (FOLDER, why)
+            continue
+        names = [each for each in names if KEPT.fullmatch(each)]
+        if names:
+            return folder, names
+        reason = "%s has no map of Services" % FOLDER
+    return reason, []
+
+
+def _map(path: str, name: str, most_bytes: int, ends: float) -> Optional[JsonObject]:
+    """One map; None for a type that has no single value for each key."""
+    descriptor = _open(path)
+    if descriptor < 0:
+        return {"name": name, "problem": _problem()}
+    try:
+        return read_map(descriptor, name, most_bytes, ends)
+    except OSError as error:
+        return {"name": name, "problem": str(error.strerror)}
+    finally:
+        os.close(descriptor)
+
+
+def read_map(descriptor: int, name: str, most_bytes: int, ends: float) -> Optional[JsonObject]:
+    """The map behind a descriptor; None for a type that has no single value for each key."""
+    kind, key_size, value_size, max_entries = map_info(descriptor)[:4]
+    if kind not in TYPES:
+        return None
+    found = {"name": name, "type": kind, "key_size": key_size, "value_size": value_size}
+    found["max_entries"] = max_entries
+    most = min(MOST_ENTRIES, most_bytes // (key_size + value_size))
+    entries = {}  # type: Dict[bytes, bytes]
+    for key, value in _entries(descriptor, key_size, value_size, max_entries):
+        if len(entries) >= most or time.monotonic() > ends:
+            found["is_complete"] = False
+            break
+        entries[key] = value
+    data = b"".join(key + entries[key] for key in sorted(entries))
+    found["count"], found["entries"] = len(entries), base64.b64encode(data).decode()
+    return found
+
+
+def _open(path: str) -> int:
+    name = ctypes.create_string_buffer(path.encode())
+    attr = struct.pack("=QII", ctypes.addressof(name), 0, READ_ONLY)
+    return bpf_calls.call(GET_PIN, ctypes.create_string_buffer(attr, 16))
+
+
+def _problem() -> str:
+    number = ctypes.get_errno()
+    if number in (errno.EPERM, errno.EACCES, errno.ENOSYS):
+        return "%s: %s" % (os.strerror(number), CAPABILITY)
+    return os.strerror(number)
+
+
+def map_info(descriptor: int) -> Tuple[int, int, int, int, str]:
+    """Type, size of keys, size of values, the most entries, the first characters of its name."""
+    info = ctypes.create_string_buffer(256)
+    attr = struct.pack("=IIQ", descriptor, len(info), ctypes.addressof(info))
+    if bpf_calls.call(GET_INFO, ctypes.create_string_buffer(attr, 16)) < 0:
+        raise OSError(ctypes.get_errno(), _problem())
+    kind, _, key_size, value_size, most, _, name = struct.unpack_from("=IIIIII16s", info.raw)
+    return kind, key_size, value_size, most, name.partition(b"\0")[0].decode(errors="replace")
+
+
+def _entries(descriptor: int, key_size: int, value_size: int, most: int) -> Iterator[Entry]:
+    try:
+        for entry in _in_batches(descriptor, key_size, value_size):
+            yield entry
+    except OSError as error:
+        if error.errno not in NOT_SUPPORTED:
+            raise
+        for entry in _one_by_one(descriptor, key_size, value_size, 2 * most):
+            yield entry
+
+
+def _in_batches(descriptor: int, key_size: int, value_size: int) -> Iterator[Entry]:
+    keys = ctypes.create_string_buffer(key_size * AT_ONCE)
+    values = ctypes.create_string_buffer(value_size * AT_ONCE)
+    buffers = (ctypes.addressof(keys), ctypes.addressof(values), AT_ONCE, descriptor)
+    # Where the kernel is in the map: the number of a bucket, or a key.
+    places = [ctypes.create_string_buffer(max(key_size, 8)) for _ in range(2)]
+    before = 0
+    while True:
+        head = struct.pack("=QQQQII", before, ctypes.addressof(places[0]), *buffers)
+        attr = ctypes.create_string_buffer(head, 56)
+        is_last = bpf_calls.call(LOOKUP_BATCH, attr) < 0
+        if is_last and ctypes.get_errno() != errno.ENOENT:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        count = min(struct.unpack_from("=I", attr.raw, 32)[0], AT_ONCE)
+        own, of = keys.raw, values.raw
+        for at in range(count):
+            key = own[at * key_size : (at + 1) * key_size]
+            yield key, of[at * value_size : (at + 1) * value_size]
+        if is_last:
+            return
+        before = ctypes.addressof(places[0])
+        places.reverse()
+
+
+def _one_by_one(descriptor: int, key_size: int, value_size: int, most: int) -> Iterator[Entry]:
+    """Without batches. `most` ends it: the kernel begins again if the last key vanishes."""
+    key, value = (ctypes.create_string_buffer(each) for each in (key_size, value_size))
+    following = ctypes.create_string_buffer(key_size)
+    before = 0
+    for _ in range(most):
+        if _element(GET_NEXT_KEY, descriptor, before, following) < 0:
+            if ctypes.get_errno() == errno.ENOENT:
+                return
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        key.raw = following.raw
+        before = ctypes.addressof(key)
+        if _element(LOOKUP, descriptor, before, value) == 0:
+            yield key.raw, value.raw
+
+
+def _element(command: int, descriptor: int, key: int, into: Any) -> int:
+    head = struct.pack("=IxxxxQQQ", descriptor, key, ctypes.addressof(into), 0)
+    return bpf_calls.call(command, ctypes.create_string_buffer(head, 32))

@@ -1,0 +1,105 @@
+"""What Cilium's eBPF maps on one node do with connections to Services, compared with the API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from wirecheck.catalogue.facts import Fact
+from wirecheck.catalogue.findings import FactMissingError
+from wirecheck.dataplane.compare.comparison import compare
+from wirecheck.dataplane.compare.summary import Summary, summarised
+from wirecheck.dataplane.ebpf.maps import CiliumMaps, cilium_maps
+from wirecheck.dataplane.ebpf.node_view import cilium_node
+from wirecheck.dataplane.ebpf.reader import read_cilium
+from wirecheck.dataplane.expected.cilium import expected_for_cilium
+from wirecheck.dataplane.table import ServiceTable
+from wirecheck.network.plugins.cilium import PLUGIN as CILIUM
+from wirecheck.node.dataplane import Dataplane
+from wirecheck.node.pod_programs import PodPrograms
+from wirecheck.node.seen import NodeSeen
+from wirecheck.parse.errors import ParseError
+from wirecheck.snapshot.ebpf_maps import EbpfMaps
+
+WITHOUT_MAPS = (
+    "Run the visit as root, or let the agent pod have CAP_SYS_ADMIN; Cilium pins its maps in "
+    "/sys/fs/bpf/tc/globals of the node"
+)
+
+
+@dataclass(frozen=True)
+class CiliumServices:
+    """The Services that Cilium forwards on one node, in kube-proxy's place or for its pods only."""
+
+    seen: NodeSeen
+    programs: PodPrograms
+
+    @cached_property
+    def replaces_kube_proxy(self) -> bool:
+        """Whether Cilium forwards everything that kube-proxy would."""
+        return self.seen.proxy_replacement == CILIUM.name
+
+    @property
+    def forwards(self) -> bool:
+        """Whether Cilium forwards anything on the node."""
+        is_of_pods = self.seen.cni.name == CILIUM.name and bool(self.programs.forwards_for_pods)
+        return self.replaces_kube_proxy or is_of_pods
+
+    @property
+    def were_read(self) -> bool:
+        """Whether the visit tried to read the maps; older programs did not."""
+        is_known = self.seen.document is not None and (
+            self.seen.facts.ebpf is not None or bool(self.seen.facts.problem_with(Fact.EBPF_MAPS))
+        )
+        return is_known and self.forwards
+
+    @property
+    def why_not_by_kube_proxy(self) -> str:
+        """Why kube-proxy's rules do not meet what pods send to Services; empty if they do."""
+        if not self.were_read:
+            return self.programs.why_not_by_kube_proxy
+        pods = "connections of pods to cluster IPs and external IPs"
+        return f"{pods}, which {CILIUM} forwards: its eBPF maps do not show masquerading"
+
+    @cached_property
+    def document(self) -> EbpfMaps:
+        """The maps as they were read. Raises FactMissingError if that failed."""
+        found = self.seen.collected(self.seen.facts.ebpf, Fact.EBPF_MAPS, EbpfMaps("little"))
+        if not found.maps:
+            reason = found.problem or "no eBPF map of Services is pinned"
+            raise FactMissingError(f"{self.seen.name}: {reason}. {WITHOUT_MAPS}.")
+        return found
+
+    @cached_property
+    def maps(self) -> CiliumMaps:
+        """The maps, decoded. Raises FactMissingError if that is not possible."""
+        try:
+            return cilium_maps(self.document)
+        except ParseError as error:
+            raise FactMissingError(f"{self.seen.name}: {error}.") from error
+
+    @cached_property
+    def tables(self) -> tuple[ServiceTable, ServiceTable]:
+        """What the API asks of the maps, and what they do."""
+        seen = self.seen
+        node = cilium_node(
+            seen.object,
+            map(str, seen.host.addresses),
+            self.maps,
+            replaces_kube_proxy=self.replaces_kube_proxy,
+            follows_topology=seen.cluster.follows_topology,
+        )
+        wanted = expected_for_cilium(seen.cluster.cilium_ports, node)
+        return wanted, read_cilium(self.maps, node, wanted.entries)
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The differences between the maps and the API."""
+        wanted, found = self.tables
+        return summarised(wanted, compare(wanted, found))
+
+    @property
+    def dataplane(self) -> Dataplane:
+        """The comparison where Cilium forwards in kube-proxy's place."""
+        problems = self.seen.cluster.service_index.problems
+        return Dataplane(self.seen.ref, None, problems=problems, cilium=self.summary)
