@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,13 @@ from types import FrameType
 
 import click
 
-from testbed import uml
+from testbed import components, uml
 from testbed.commands import TestbedError
 from testbed.components import KUBERNETES
 from testbed.components_of_referee import build_api_server, build_kube_proxy
-from testbed.referee import record, results, settling
+from testbed.referee import cilium_duel, mutate_cilium, record, results, settling
 from testbed.referee.bench import Bench
+from testbed.referee.cilium_process import LOAD_BALANCER, VERSION
 from testbed.referee.control_plane import control_plane
 from testbed.referee.dice import Dice
 from testbed.referee.duel import Course, Score, play
@@ -33,6 +35,9 @@ from testbed.state import State, state
 USUAL = KUBERNETES.removeprefix("v")
 OTHERS = ("1.30.14", "1.31.0", "1.33.13", "1.35.4", "1.36.3", "1.37.2")
 MODES = ("iptables", "nftables", "ipvs")
+CILIUM = cilium_duel.MODE
+"""The control plane of Cilium, in one version."""
+ALL = (*MODES, CILIUM)
 SHORT_SEED = 20261123
 MOST_SETTLED = 3
 """Disagreements of one version and mode that are made small: one cause shows in many."""
@@ -59,13 +64,17 @@ class Wish:
         return Course(wanted, min(size, wanted), self.seed)
 
     def modes_of(self, version: str) -> tuple[str, ...]:
-        """IPVS has not changed for years: it is tried in one version."""
-        return tuple(each for each in self.modes if each != "ipvs" or version == USUAL)
+        """Those of kube-proxy. IPVS has not changed for years: it is tried in one version."""
+        return tuple(
+            each for each in self.modes if each != CILIUM and (each != "ipvs" or version == USUAL)
+        )
 
 
 @click.command()
 @click.option("--version", "versions", multiple=True, help="Of kube-proxy; else all of them.")
-@click.option("--mode", "modes", multiple=True, type=click.Choice(MODES), help="Else all.")
+@click.option(
+    "--mode", "modes", multiple=True, type=click.Choice((*MODES, CILIUM)), help="Else all."
+)
 @click.option("--services", default=0, help="How many in each version and mode.")
 @click.option("--size", default=80, show_default=True, help="New Services in one scene.")
 @click.option("--seed", type=int, help="A fresh one where none is given.")
@@ -83,37 +92,64 @@ def main(
     short: bool,
     markdown: Path | None,
 ) -> None:
-    """Let kube-proxy program random Services, and compare what is read with what is expected."""
+    """Let kube-proxy, or Cilium, program random Services, and compare with what is expected."""
     if short:
-        wish = Wish((USUAL,), MODES[:2], 120, 40, SHORT_SEED, 10, is_short=True)
+        wish = Wish((USUAL,), modes or MODES[:2], 120, 40, SHORT_SEED, 10, is_short=True)
     else:
         seed = seed if seed is not None else int(time.time())
         versions = versions or (*OTHERS, USUAL)
-        wish = Wish(versions, modes or MODES, services, size, seed, mutations)
+        wish = Wish(versions, modes or ALL, services, size, seed, mutations)
     click.echo(f"seed {wish.seed}")
     _guarded(wish, markdown)
 
 
 def _run(wish: Wish, markdown: Path | None) -> bool:
     here = state()
+    file = here.root / "referee" / "results.json"
+    played = []
+    for result in (*_with_kube_proxies(here, wish), *_with_cilium(here, wish)):
+        played.append(result)
+        if not wish.is_short:
+            results.keep(file, result)
+    click.echo(results.table(played) + results.reasons(played))
+    if markdown:
+        results.into_page(markdown, results.kept(file).values())
+    return not any(each.score.disagreements or each.tally.missed for each in played)
+
+
+def _with_kube_proxies(here: State, wish: Wish) -> Iterator[Result]:
+    """Every version in each mode."""
+    if not any(map(wish.modes_of, wish.versions)):
+        return
     build_api_server(here)
     for version in wish.versions:
         build_kube_proxy(version, here)
     if "ipvs" in wish.modes:
         uml.make(here)
-    file = here.root / "referee" / "results.json"
-    played = []
     with free_slot(here) as slot, control_plane(here, slot) as kubeconfig:
         bench = Bench.at(kubeconfig, NAMESPACE)
         for version in wish.versions:
             for mode in wish.modes_of(version):
-                played.append(_duel(bench, here, slot, wish, version=version, mode=mode))
-                if not wish.is_short:
-                    results.keep(file, played[-1])
-    click.echo(results.table(played) + results.reasons(played))
-    if markdown:
-        results.into_page(markdown, results.kept(file).values())
-    return not any(each.score.disagreements or each.tally.missed for each in played)
+                yield _duel(bench, here, slot, wish, version=version, mode=mode)
+
+
+def _with_cilium(here: State, wish: Wish) -> Iterator[Result]:
+    """Cilium's control plane, if it was asked for."""
+    if CILIUM not in wish.modes:
+        return
+    program = components.build(LOAD_BALANCER, here)
+    tally, score = Tally(), Score(VERSION, CILIUM, wish.seed)
+    dice = Dice(wish.seed)
+    with free_slot(here) as slot:
+        folder = slot.folder / "cilium"
+        for score, sight, wrong in cilium_duel.play(program, folder, wish.course(USUAL, CILIUM)):
+            click.echo(_line(score))
+            for each in wrong:
+                click.echo(each)
+            if not wrong:
+                missed = mutate_cilium.try_mutations(dice, sight, wish.mutations, tally)
+                click.echo("".join(f"{each}\n" for each in missed), nl=False)
+    yield Result.today(score, tally)
 
 
 def _duel(bench: Bench, here: State, slot: Slot, wish: Wish, *, version: str, mode: str) -> Result:
