@@ -48,6 +48,7 @@ def complete(_: str, document: Document) -> None:
         for link in each.get("links", ()):
             if link.get("port_kind") == "bridge":
                 link.setdefault("port_isolated", False)
+                link.setdefault("port_flooded", True)
             if link.get("kind") == "bridge":
                 link.setdefault("vlan_filtering", False)
     for each in others:

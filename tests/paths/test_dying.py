@@ -275,6 +275,49 @@ def test_ports_that_are_isolated_from_each_other(traced) -> None:
     assert to_the_other_node.result == "reaches"
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_port_that_gets_no_flooded_frames(traced, is_known: bool) -> None:
+    def change(document: Document) -> None:
+        own = document["namespaces"][0]
+        port = next(e for e in own["fdb"] if e["mac"] == "a6:69:ed:cc:5f:a2")
+        next(e for e in own["links"] if e["index"] == port["index"])["port_flooded"] = False
+        own["fdb"] = own["fdb"] if is_known else [e for e in own["fdb"] if e != port]
+
+    view = traced(WEB, FAR_GATEWAY, complete, on("wc-w1", change))
+
+    assert view.result == ("reaches" if is_known else "dies")
+    if not is_known:
+        assert dies(view)[1].startswith("bridge cni0")
+
+
+def test_masquerading_takes_the_address_in_the_network_of_the_next_hop(traced) -> None:
+    def change(document: Document) -> None:
+        own = document["namespaces"][0]
+        eth0 = next(e for e in own["links"] if e["name"] == "eth0")["index"]
+        own["addresses"].append({"index": eth0, "address": "192.0.2.7", "prefix": 24})
+        default = next(e for e in own["routes"] if e["destination"] == "default")
+        default["gateway"] = "192.0.2.1"
+
+    view = traced(WEB, "203.0.113.9:443", complete, on("wc-w2", change))
+
+    assert "as tcp 192.0.2.7 > 203.0.113.9:443" in view.reason
+
+
+def test_two_chains_of_one_priority_that_translate(traced) -> None:
+    """Both variants of iptables have the rules: the node does not show which was loaded last."""
+
+    def change(document: Document) -> None:
+        commands = document["commands"]
+        found = dict(commands["iptables-nft-save"])
+        found["output"] = found["output"].replace("iptables-nft", "iptables-legacy")
+        commands["iptables-legacy-save"] = found
+
+    view = traced(WEB, GATEWAY, complete, on("wc-w2", change))
+
+    assert view.result == "cannot be decided"
+    assert "two chains of the same priority" in view.reason
+
+
 def test_one_isolated_port_and_an_ordinary_one_exchange_frames(traced) -> None:
     isolated = host(changed("links", {"name": "veth92562b85"}, port_isolated=True))
 

@@ -12,7 +12,7 @@ from wirecheck.paths.neighbours import is_wire
 from wirecheck.paths.netfilter import is_over, through_hook
 from wirecheck.paths.place import Place
 from wirecheck.paths.source_check import setting
-from wirecheck.paths.unread import unread_of_bridge, unread_of_port
+from wirecheck.paths.unread import unread_of_bridge, unread_of_flooding, unread_of_port
 
 FORWARDING = 3
 CALLS = {4: "net/bridge/bridge-nf-call-iptables", 6: "net/bridge/bridge-nf-call-ip6tables"}
@@ -37,7 +37,7 @@ def switched(journey: Journey, at: Switched) -> Iterator[Journey]:
     if out is None:
         yield journey.dies(stage, f"no port leads to {at.mac}", *line)
         return
-    journey = _between(journey, place, port, out, stage)
+    journey = _between(_flooded(journey, place, out, stage, line), place, port, out, stage)
     if is_over(journey):
         yield journey
         return
@@ -80,10 +80,24 @@ def _port_of(place: Place, bridge: Interface, mac: str) -> tuple[Interface | Non
     return next((port for port in ports.values() if is_wire(place, port)), None), ()
 
 
+def _flooded(
+    journey: Journey, place: Place, out: Interface, stage: str, line: tuple[str, ...]
+) -> Journey:
+    """The journey if the port gets frames for a MAC that the bridge does not know."""
+    if line or is_wire(place, out):
+        return journey
+    if out.link.port_flooded is False:
+        why = f"the bridge does not know the MAC, and floods nothing to {out.name}"
+        return journey.dies(stage, why, f"{out.name} flood off")
+    return journey if out.link.port_flooded else journey.doubting(*unread_of_flooding(place, out))
+
+
 def _between(
     journey: Journey, place: Place, port: Interface | None, out: Interface, stage: str
 ) -> Journey:
     """The journey if frames may pass from one port to the other."""
+    if is_over(journey):
+        return journey
     if why := _closed(out):
         return journey.dies(stage, why)
     if port is None:

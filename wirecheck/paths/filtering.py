@@ -18,6 +18,10 @@ from wirecheck.dataplane.table import RuleText, Verdict, text_of
 from wirecheck.paths.packet import Segment
 from wirecheck.paths.question import Followed, Situation
 
+SAME_PRIORITY = (
+    "two chains of the same priority translate it, and the one counts that was loaded last, which "
+    "the node does not show"
+)
 TO_SOURCE = re.compile(r"(?:--to-source |snat (?:ip6? )?to )([0-9a-fA-F.:]+)(?![-0-9a-fA-F.:])")
 MOST_FORKS = 1_000
 
@@ -62,6 +66,9 @@ def _through_tied(
     stages: Sequence[Stage], situation: Situation, before: Passed
 ) -> Iterator[Passed]:
     """The ways through stages of one priority, whose order the node does not show."""
+    if len(stages) > 1 and _is_contested(stages, situation, before):
+        yield replace(before, unknown=SAME_PRIORITY)
+        return
     ways: tuple[Passed, ...] = (before,)
     for stage in stages:
         new: list[Passed] = []
@@ -73,6 +80,23 @@ def _through_tied(
             new += [_after(way, each) for each in _through_stage(stage, here)]
         ways = tuple(new)
     yield from ways
+
+
+def _is_contested(stages: Sequence[Stage], situation: Situation, before: Passed) -> bool:
+    """Whether several stages would translate the packet: the first one of them counts."""
+    here = replace(situation, packet=before.packet)
+    acting = [
+        stage
+        for stage in stages
+        if stage.translates and _meets(stage, situation, before)
+        if any(_is_changed(each, before) for each in _through_stage(stage, here))
+    ]
+    return len(acting) > 1
+
+
+def _is_changed(way: Passed, before: Passed) -> bool:
+    is_moved = way.packet.destination != before.packet.destination
+    return is_moved or way.translated or way.masqueraded or way.is_over
 
 
 def _meets(stage: Stage, situation: Situation, way: Passed) -> bool:

@@ -123,7 +123,7 @@ def _leaving(journey: Journey, place: Place, decision: Decision) -> Iterator[Jou
     if is_over(journey):
         yield journey
         return
-    for each in through_hook(journey, POSTROUTING, out=device):
+    for each in through_hook(journey, POSTROUTING, out=device, via=decision.neighbour):
         if is_over(each):
             yield each
             continue

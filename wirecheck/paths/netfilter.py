@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from wirecheck.addresses import IPAddress
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.node.netns import Interface
 from wirecheck.parse.errors import ParseError
@@ -20,11 +21,16 @@ AT_DESTINATION, AT_SOURCE = frozenset({PREROUTING, OUTPUT}), frozenset({POSTROUT
 
 
 def through_hook(
-    journey: Journey, hook: str, *, iif: str = "", out: Interface | None = None
+    journey: Journey,
+    hook: str,
+    *,
+    iif: str = "",
+    out: Interface | None = None,
+    via: IPAddress | None = None,
 ) -> tuple[Journey, ...]:
     """Every way through a hook. In a pod's netns, whose rules are not followed, there is one.
 
-    `out` is the device by which the packet leaves, where that is known.
+    `out` is the device by which the packet leaves, and `via` the next hop, where they are known.
     """
     before = journey
     journey = _translated_back(journey, hook)
@@ -39,7 +45,8 @@ def through_hook(
         return (journey.undecided(hook, str(error)),)
     key = place.key
     journey = replace(journey, tracked=journey.tracked | {key})
-    return tuple(_onward(before, journey, hook, each, out) for each in ways)
+    source = source_on(place, out, via or journey.packet.destination) if out else None
+    return tuple(_onward(before, journey, hook, each, source) for each in ways)
 
 
 def _situation(journey: Journey, hook: str, iif: str, oif: str) -> Situation:
@@ -66,9 +73,9 @@ def _destination(packet: Segment) -> tuple[object, int]:
 
 
 def _onward(
-    before: Journey, journey: Journey, hook: str, way: Passed, out: Interface | None
+    before: Journey, journey: Journey, hook: str, way: Passed, source: IPAddress | None
 ) -> Journey:
-    """The journey after one way through the hook."""
+    """The journey after one way through the hook; `source` is what masquerading gives."""
     place = journey.at.place
     journey = replace(journey, share=journey.share * way.share)
     if way.unknown:
@@ -79,8 +86,6 @@ def _onward(
         return journey.dies(hook, f"{way.refused} by this rule", *way.lines[-1:])
     packet = way.packet
     if way.masqueraded:
-        towards = packet.destination
-        source = source_on(place, out, towards) if out else None
         if source is None:
             return journey.undecided(hook, "the masqueraded source is not known", *way.lines)
         packet = replace(packet, source=source)

@@ -30,6 +30,11 @@ def unread_of_port(place: Place, port: Interface) -> Iterator[str]:
         yield f"whether bridge port {port.name} of {place.node} is isolated: {OLDER}"
 
 
+def unread_of_flooding(place: Place, port: Interface) -> Iterator[str]:
+    """What is not known about a port for frames to a MAC that the bridge has no entry for."""
+    yield f"whether frames are flooded to bridge port {port.name} of {place.node}: {OLDER}"
+
+
 def unread_of_bridge(place: Place, bridge: Interface) -> Iterator[str]:
     """What is not known about a bridge."""
     if bridge.link.vlan_filtering is None:

@@ -31,6 +31,9 @@ class Link(SnapshotPart, frozen=True):
     port_isolated: bool | None = None
     """Whether the bridge passes no frames between it and other isolated ports. None for devices
     that are no ports of a bridge, and in documents of older programs."""
+    port_flooded: bool | None = None
+    """Of a bridge port: whether it gets frames for MACs that the bridge does not know; None in
+    documents of older programs."""
     vlan_filtering: bool | None = None
     """Of a bridge: whether it filters by VLAN; None in documents of older programs."""
     vxlan_id: int | None = None

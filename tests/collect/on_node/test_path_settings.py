@@ -87,11 +87,13 @@ def test_sysctls_of_a_pods_own_interfaces(fake_node: MakeNode) -> None:
 
 def test_isolated_ports_and_vlans_of_a_bridge(fake_node: MakeNode) -> None:
     node = fake_node(web={}, cache={})
-    node.run("ip", "link", "set", "veth2", "type", "bridge_slave", "isolated", "on")
+    port = ("ip", "link", "set", "veth2", "type", "bridge_slave")
+    node.run(*port, "isolated", "on", "flood", "off")
 
     seen = node.visit(plan())
 
     links = {each.name: each for each in seen.netns("").links}
     assert (links["veth2"].port_isolated, links["veth3"].port_isolated) == (True, False)
+    assert (links["veth2"].port_flooded, links["veth3"].port_flooded) == (False, True)
     assert links["cni0"].vlan_filtering is False
     assert links["lo"].port_isolated is links["lo"].vlan_filtering is None

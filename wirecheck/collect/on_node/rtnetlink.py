@@ -148,13 +148,15 @@ def _kind(info: Dict[int, bytes]) -> JsonObject:
     if 4 in info:
         record["port_kind"] = text(info[4])
     if record.get("port_kind") == "bridge":
-        port = attributes(info.get(5, b""))
-        if 1 in port:
-            record["port_state"] = number(port[1])
-        if 4 in port:
-            record["port_hairpin"] = bool(number(port[4]))
-        if 33 in port:
-            record["port_isolated"] = bool(number(port[33]))
+        record.update(_bridge_port(attributes(info.get(5, b""))))
+    return record
+
+
+def _bridge_port(found: Dict[int, bytes]) -> JsonObject:
+    record: JsonObject = {"port_state": number(found[1])} if 1 in found else {}
+    for kind, name in ((4, "hairpin"), (9, "flooded"), (33, "isolated")):
+        if kind in found:
+            record["port_" + name] = bool(number(found[kind]))
     return record
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from tests.collect.on_node.conftest import FakeNode, can_make_nodes, fake_node, plan
+from tests.collect.on_node.conftest import FakeNode, plan
 from wirecheck.inspect.trace import trace_view
 from wirecheck.inspect.trace_view import TraceView
 from wirecheck.model.cluster import Cluster
@@ -17,8 +17,6 @@ from wirecheck.paths.ends import destinations, named
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, VisitStatus
 from wirecheck.snapshot.node_document import NodeDocument
-
-__all__ = ["can_make_nodes", "fake_node"]
 
 MakeNode = Callable[..., FakeNode]
 CONNECT = "import socket; socket.create_connection(('10.244.0.2', {port}), 0.7)"
