@@ -101,6 +101,21 @@ def test_a_preview_is_also_json(preview):
     ]
 
 
+EGRESS = MANIFEST.replace("  ingress:", "  policyTypes: [Ingress, Egress]\n  ingress:")
+ALLOWED_DNS = "  egress: [{to: [{namespaceSelector: {}}], ports: [{port: 53, protocol: UDP}]}]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "workloads"),
+    [(MANIFEST, []), (EGRESS, [["StatefulSet/db"]]), (EGRESS + ALLOWED_DNS, [])],
+    ids=["ingress", "egress", "DNS allowed"],
+)
+def test_pods_that_lose_their_dns_are_named(preview, text, workloads):
+    _, out, _ = preview(text, "-o", "json")
+
+    assert [each["workloads"] for each in json.loads(out)["dns"]] == workloads
+
+
 @pytest.mark.parametrize(
     ("text", "status", "said"),
     [

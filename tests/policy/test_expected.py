@@ -177,6 +177,14 @@ def test_a_named_port_that_is_not_one_number_is_inconclusive(spec, reason):
     assert decision(objects, "shop/web", "shop/odd", port=82) == DENIED
 
 
+def test_ports_of_an_init_container_that_has_ended_do_not_count():
+    init = {"name": "a", "ports": [{"name": "http", "containerPort": 80}]}
+    pods = [*PODS, pod("shop", "odd", "10.244.1.9", spec={"initContainers": [init]})]
+    objects = api(policy("ingress: [{ports: [{port: http}]}]"), pods=pods)
+
+    assert decision(objects, "shop/web", "shop/odd") == DENIED
+
+
 def test_whether_an_ip_block_covers_a_pod_is_undefined():
     objects = api(
         policy("ingress: [{from: [{ipBlock: {cidr: 10.244.0.0/16, except: [10.244.2.0/31]}}]}]")
@@ -187,6 +195,18 @@ def test_whether_an_ip_block_covers_a_pod_is_undefined():
     assert "does not define whether ipBlock 10.244.0.0/16 except 10.244.2.0/31" in found.reason
     assert decision(objects, "ops/web", "shop/db") == DENIED
     assert decision(objects, "ops/job", "shop/db") == INCONCLUSIVE
+
+
+def test_what_one_end_denies_is_denied_whatever_is_undefined_at_the_other():
+    into = policy("ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8}}]}]")
+    out_of = policy("policyTypes: [Egress]", "out", "ops")
+
+    assert decision(api(into), "ops/web", "shop/db") == INCONCLUSIVE
+    assert decision(api(into, out_of), "ops/web", "shop/db") == DENIED
+    other_way = policy("{policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 10.0.0.0/8}}]}]}")
+    closed = policy("", "in", "ops")
+    assert decision(api(other_way), "shop/db", "ops/web") == INCONCLUSIVE
+    assert decision(api(other_way, closed), "shop/db", "ops/web") == DENIED
 
 
 def test_a_pod_that_a_selector_matches_is_allowed_whatever_a_block_says():
@@ -344,6 +364,15 @@ def test_a_selector_with_an_unknown_operator_may_select_the_pod():
 
     assert from_web(odd) == INCONCLUSIVE
     assert decision(api(policy(odd), policy("", "deny")), "shop/web", "shop/db") == DENIED
+
+
+def test_a_policy_that_may_select_the_pod_may_allow_what_another_denies():
+    selector = "podSelector: {matchExpressions: [{key: app, operator: Like, values: [w]}]}"
+    odd = policy(f"{{{selector}, ingress: [{{ports: [{{port: 80}}]}}]}}")
+    objects = api(odd, policy("", "deny"))
+
+    assert decision(objects, "shop/web", "shop/db") == INCONCLUSIVE
+    assert decision(objects, "shop/web", "shop/db", port=81) == DENIED
 
 
 def test_the_answer_names_the_rule_that_decides():

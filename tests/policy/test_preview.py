@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.policy.small_policies import api, pods_of, policy
+from tests.policy.small_policies import PODS, api, pod, pods_of, policy
 from wirecheck.policy.peers import A_NODE, Outside, PodClass
 from wirecheck.policy.preview import Preview
 from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
@@ -104,6 +104,23 @@ def test_the_rules_of_the_manifest_are_known_whatever_the_snapshot_has():
 def test_a_replaced_policy_whose_rules_are_not_known_was_inconclusive():
     old = api(policy("{podSelector: {matchLabels: {app: db}}}"), policyRulesRead=False)
     found = changes(preview(old, policy(ONLY_WEB)))
+
+    assert found["ops/web", "shop/db"] == ("none", "all ports", "none")
+    assert found["shop/web", "shop/db"] == ("all ports", "none", "none")
+
+
+def test_pods_of_one_class_are_peers_of_each_other():
+    twin = pod("shop", "db-1", "10.244.1.7", labels={"app": "db"})
+    objects = api(pods=[*PODS, twin])
+
+    assert ("shop/db", "shop/db") not in changes(preview(api(), policy(ONLY_WEB)))
+    found = changes(preview(objects, policy(ONLY_WEB)))
+    assert found["shop/db", "shop/db"] == ("none", "all ports", "none")
+
+
+def test_a_policy_of_the_manifest_is_read_although_the_replaced_one_could_not_be():
+    odd = [{"kind": "NetworkPolicy", "namespace": "shop", "name": "some", "field": "", "found": ""}]
+    found = changes(preview(api(policy(ONLY_WEB), undecodable=odd), policy(ONLY_WEB)))
 
     assert found["ops/web", "shop/db"] == ("none", "all ports", "none")
     assert found["shop/web", "shop/db"] == ("all ports", "none", "none")

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from wirecheck.inspect.policy_parts import PeersView, peers_view
 from wirecheck.inspect.policy_preview_view import EffectView, PreviewedPolicyView, PreviewView
 from wirecheck.inspect.scene import Scene
+from wirecheck.model.cluster import Cluster
 from wirecheck.policy.isolation import types_of
 from wirecheck.policy.manifest import Manifest
 from wirecheck.policy.pairs import merged
-from wirecheck.policy.peers import Peer
+from wirecheck.policy.peers import Peer, PodClass
 from wirecheck.policy.preview import Preview
 from wirecheck.policy.reach import Direction
 from wirecheck.policy.rules import HOST_NETWORK
@@ -27,6 +28,7 @@ def preview_view(scene: Scene, manifest: Manifest) -> PreviewView:
         policies=[_policy(preview, each) for each in manifest.policies],
         ignored=dict(manifest.others),
         changes=list(_changes(preview)),
+        dns=[_peers(preview, each) for each in _without_dns(preview, cluster)],
         decided=preview.is_decided,
         remaining=list(preview.remaining_doubts),
         undefined=list(dict.fromkeys(_undefined(preview))),
@@ -59,6 +61,22 @@ def _changes(preview: Preview) -> Iterator[EffectView]:
             inconclusive=str(effect.unclear),
             reasons=list(effect.reasons),
         )
+
+
+def _without_dns(preview: Preview, cluster: Cluster) -> list[PodClass]:
+    """The classes of pods that can no longer query a replica of the cluster's DNS."""
+    ports = {
+        (preview.class_of(each), cluster.cluster_dns.port_of(each.object, "UDP"))
+        for each in cluster.dns.replicas
+    }
+    return list(
+        dict.fromkeys(
+            source
+            for source, target, effect in preview.effects
+            if isinstance(source, PodClass) and source in preview.classes
+            if any(target == replica and effect.cut.has("UDP", port) for replica, port in ports)
+        )
+    )
 
 
 def _undefined(preview: Preview) -> Iterator[str]:

@@ -29,6 +29,10 @@ def preview_lines(view: PreviewView) -> Iterator[Line]:
         yield from _policy(each)
     yield from _rows("Become possible", "possible", view.changes, STYLES["good"])
     yield from _rows("Are cut", "cut", view.changes, STYLES["fail"])
+    if view.dns:
+        yield Line()
+        text = f"{peers_text(view.dns)} can no longer query the cluster's DNS"
+        yield Line(text, "DNS", style=STYLES["fail"])
     yield from _rows("Become inconclusive", "inconclusive", view.changes, STYLES["warn"])
     if not view.changes:
         yield Line()

@@ -41,6 +41,8 @@ class PreviewView(View, frozen=True, kw_only=True):
     ignored: dict[str, int]
     """The number of objects of each other kind in the manifest."""
     changes: list[EffectView]
+    dns: list[PeersView]
+    """The pods whose DNS queries to a replica of the cluster's DNS are cut."""
     decided: bool
     """Whether the outcome is known for any connection of the selected pods."""
     remaining: list[str]

@@ -67,6 +67,10 @@ class Preview:
         policies = (*self.api.network_policies, *self.applied)
         return Vocabulary(policies, tuple(self.api.other_policies))
 
+    def class_of(self, pod: Pod) -> PodClass:
+        """The class of the pod, in the vocabulary of both."""
+        return self._vocabulary.class_of(pod)
+
     @cached_property
     def classes(self) -> Mapping[PodClass, Sequence[Pod]]:
         """The pods by class, in the vocabulary of both."""
