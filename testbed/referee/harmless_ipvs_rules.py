@@ -37,6 +37,8 @@ def _of_rule(edit: Edit, before: str, around: Around, facts: NodeFacts) -> Itera
             yield "no entry of its set matters"
     if _is_about_no_server(rule, around):
         yield "its virtual server has no real server"
+    if _server_of(rule) in facts.contested:
+        yield "an address that several Services claim"
     yield from _of_access_filter(edit, rule, rules)
     if rule.matches.get("-s") in LOOPBACK and edit.kind in harmless_iptables.GONE:
         yield "no connection to a Service has a loopback source"
@@ -85,16 +87,23 @@ def _is_about_servers_themselves(chain: str, rules: list[Rule]) -> bool:
 
 def _is_about_no_server(rule: Rule, around: Around) -> bool:
     """Whether it is about virtual servers that lead nowhere: one by `-m ipvs`, or a set's."""
-    matches = rule.matches
-    if "--vaddr" not in matches:
+    if not (server := _server_of(rule)):
         sets = [
             around.entries.get(name, ())
             for negated, name, _ in _SET.findall(rule.line)
             if not negated
         ]
         return any(of and all(map(around.leads_nowhere, of)) for of in sets)
+    return not around.backends.get(server)
+
+
+def _server_of(rule: Rule) -> str:
+    """The virtual server that the rule is about by `-m ipvs`, as `10.96.0.1,tcp:443`."""
+    matches = rule.matches
+    if "--vaddr" not in matches:
+        return ""
     protocol = _NUMBERS.get(matches.get("--vproto", ""), "")
-    return not around.backends.get(f"{matches['--vaddr']},{protocol}:{matches.get('--vport')}")
+    return f"{matches['--vaddr']},{protocol}:{matches.get('--vport')}"
 
 
 def _only_marks(rule: Rule, rules: list[Rule]) -> bool:

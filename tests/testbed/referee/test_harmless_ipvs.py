@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from testbed.referee.harmless_ipvs import Around, why_of_sets
@@ -67,6 +69,18 @@ def test_rules_that_only_mark_may_change_places(rule, chain, is_harmless):
     edit = swapped(PORTAL, rule, before)
 
     assert bool(why_of_rules(edit, before, around(*entries), facts())) is is_harmless
+
+
+@pytest.mark.parametrize("is_contested", [True, False])
+def test_a_rule_for_a_server_that_several_services_claim(is_contested):
+    server = f"--vproto 6 --vaddr {SERVED} --vport 80"
+    rule = f"-A KUBE-IPVS-OUT-FILTER -s {SERVED}/32 -m ipvs {server} -j DROP"
+    start = "*filter\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j KUBE-IPVS-OUT-FILTER\n"
+    edit = Edit("delete", rule, "", f"{start}COMMIT\n")
+    contested = frozenset({f"{SERVED},tcp:80"} if is_contested else ())
+    known = replace(facts(), contested=contested)
+
+    assert bool(why_of_rules(edit, f"{start}{rule}\nCOMMIT\n", around(), known)) is is_contested
 
 
 @pytest.mark.parametrize("masquerades_all", [True, False])
