@@ -68,6 +68,7 @@ class _OneNetns:
         return contextlib.nullcontext()
 
 
+@pytest.mark.needs("sysctl")
 def test_sysctls_of_a_pods_own_interfaces(fake_node: MakeNode) -> None:
     node = fake_node(web={}, cache={})
     setting = "net.ipv4.conf.eth0.arp_ignore=8"
