@@ -14,10 +14,10 @@ import msgspec
 from testbed.commands import TestbedError
 from testbed.referee.cilium_dump import differences, in_order, of_dump
 from testbed.referee.cilium_process import VERSION, CiliumProcess, cilium_process
-from testbed.referee.duel import Course, Score, is_proxied
+from testbed.referee.duel import Course, Score, count, refuse_nothing
 from testbed.referee.node_object import ADDRESSES, FURTHER
 from testbed.referee.random_scenes import random_scenes
-from testbed.referee.scene import Object, Scene, steps
+from testbed.referee.scene import Object, Scene
 from wirecheck.api_index.cilium_services import CiliumPort, cilium_ports
 from wirecheck.api_index.endpoint_slices import slices_by_service
 from wirecheck.dataplane.compare.comparison import compare
@@ -147,7 +147,7 @@ def play(
                 process.bring(scene)
                 sight = _settled(process, scene, follows_topology=name == "topology")
                 wrong = (*sight.disagreements, *_wrong_dump(process))
-                _count(score, before, scene, sight)
+                count(score, before, scene, sight.summary.compared)
                 score.disagreements += len(wrong)
                 yield score, sight, wrong
                 before = scene
@@ -162,7 +162,7 @@ def _settled(process: CiliumProcess, scene: Scene, *, follows_topology: bool) ->
     while time.monotonic() < limit:
         sight = CiliumSight(scene, in_order(cilium_maps(process.maps())), follows_topology)
         if not sight.disagreements:
-            _refuse_nothing(scene, sight)
+            refuse_nothing(scene, sight.summary.compared)
             return sight
         same = same + 1 if sight.disagreements == before else 0
         if same >= LOOKS:
@@ -170,17 +170,6 @@ def _settled(process: CiliumProcess, scene: Scene, *, follows_topology: bool) ->
         before = sight.disagreements
         time.sleep(PAUSE)
     raise TestbedError(f"Cilium's maps change for {PATIENCE:.0f} s: {process.log()}")
-
-
-def _refuse_nothing(scene: Scene, sight: CiliumSight) -> None:
-    """Raise TestbedError unless every ClusterIP was compared, counted without the model."""
-    least = sum(
-        len(each["spec"]["clusterIPs"]) * len(each["spec"]["ports"])
-        for each in scene.services
-        if is_proxied(each)
-    )
-    if sight.summary.compared < least:
-        raise TestbedError(f"only {sight.summary.compared} frontends were compared, not {least}")
 
 
 def _wrong_dump(process: CiliumProcess) -> list[str]:
@@ -193,16 +182,3 @@ def _wrong_dump(process: CiliumProcess) -> list[str]:
             break
         time.sleep(PAUSE)
     return [f"dump: {each}" for each in found]
-
-
-def _count(score: Score, before: Scene | None, scene: Scene, sight: CiliumSight) -> None:
-    old = {each["metadata"]["name"] for each in before.services} if before else set()
-    fresh = [each for each in scene.services if each["metadata"]["name"] not in old]
-    score.services += len(fresh)
-    for each in fresh:
-        families = each["spec"].get("ipFamilies", [])
-        if families and is_proxied(each):
-            score.by_family["dual" if len(families) > 1 else families[0]] += 1
-    score.changes += len(tuple(steps(before, scene)))
-    score.scenes += 1
-    score.frontends += sight.summary.compared

@@ -75,7 +75,7 @@ def play(
         )
         with places() as place:
             for before, scene, sight in _played(bench, place, contestant, scenes):
-                _count(score, before, scene, sight)
+                count(score, before, scene, sight.compared)
                 wrong = None
                 if sight.disagreements:
                     wrong = Disagreement(contestant, before, scene, sight)
@@ -95,7 +95,7 @@ def _played(
         if before is None:
             bench.let_play(contestant, place)
         sight = bench.settled(place)
-        refuse_nothing(scene, sight)
+        refuse_nothing(scene, sight.compared)
         yield before, scene, sight
 
 
@@ -107,15 +107,15 @@ def _for(contestant: Contestant, drawn: Scene) -> Scene:
     return replace(scene, slices=tuple(map(with_numbers, scene.slices)))
 
 
-def refuse_nothing(scene: Scene, sight: Sight) -> None:
+def refuse_nothing(scene: Scene, compared: int) -> None:
     """Raise TestbedError unless every ClusterIP was compared, counted without the model."""
     least = sum(
         len(each["spec"]["clusterIPs"]) * len(each["spec"]["ports"])
         for each in scene.services
         if is_proxied(each)
     )
-    if sight.compared < least:
-        raise TestbedError(f"only {sight.compared} frontends were compared, not {least} or more")
+    if compared < least:
+        raise TestbedError(f"only {compared} frontends were compared, not {least} or more")
 
 
 def is_proxied(service: Object) -> bool:
@@ -124,7 +124,8 @@ def is_proxied(service: Object) -> bool:
     return service["spec"].get("clusterIP", "None") != "None" and not is_left_alone
 
 
-def _count(score: Score, before: Scene | None, scene: Scene, sight: Sight) -> None:
+def count(score: Score, before: Scene | None, scene: Scene, compared: int) -> None:
+    """Add a scene, with the number of frontends that were compared, to the score."""
     old = {each["metadata"]["name"] for each in before.services} if before else set()
     fresh = [each for each in scene.services if each["metadata"]["name"] not in old]
     score.services += len(fresh)
@@ -134,4 +135,4 @@ def _count(score: Score, before: Scene | None, scene: Scene, sight: Sight) -> No
             score.by_family["dual" if len(families) > 1 else families[0]] += 1
     score.changes += len(tuple(steps(before, scene)))
     score.scenes += 1
-    score.frontends += sight.compared
+    score.frontends += compared

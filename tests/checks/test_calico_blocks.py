@@ -95,7 +95,7 @@ class TestClaims:
     def test_a_block_of_a_node_that_is_gone_is_a_warning(self, with_blocks: Make) -> None:
         ((_, _, what),) = found(with_blocks({"affinity": "host:tb-w9"}), CLAIMED)
 
-        assert what == "affinity host:tb-w9, and there is no such node"
+        assert what == "affinity host:tb-w9, a node that does not exist"
 
     @pytest.mark.parametrize(
         "spec",

@@ -77,7 +77,7 @@ class AddressBlocks:
                 yield OddBlock(
                     each,
                     f"block {each.range} of a node of the cluster",
-                    f"affinity {HOST}{each.node}, and there is no such node",
+                    f"affinity {HOST}{each.node}, a node that does not exist",
                 )
             elif claimed and each.node not in claimed:
                 owners = ", ".join(sorted(claimed))

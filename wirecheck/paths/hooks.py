@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-from wirecheck.dataplane.compare.tolerance import KUBE_PROXY
 from wirecheck.dataplane.iptables.reader import VARIANTS, shared_text
 from wirecheck.dataplane.iptables.rules import steps_of
-from wirecheck.dataplane.nftables.rules import Translator
-from wirecheck.dataplane.nftables.tables import stages_of
+from wirecheck.dataplane.nftables.reader import own_chains
+from wirecheck.dataplane.nftables.tables import stages_at, stages_of
 from wirecheck.dataplane.rules.chains import ChainCache, Chains
 from wirecheck.dataplane.rules.ruleset import Stage
 from wirecheck.node.firewall import Firewall
@@ -37,8 +36,9 @@ TABLES = {
     POSTROUTING: {"mangle": -150, "nat": 100},
 }
 """The tables of iptables that have each hook, with their priorities (NF_IP_PRI_*)."""
-UNFOLLOWED = {"bridge": "frames", "netdev": "a device's packets", "arp": "ARP"}
-"""Families of nftables whose rules are not followed, and what they meet."""
+UNFOLLOWED = {"bridge": "frames", "arp": "ARP"}
+"""Families of nftables whose rules are not followed, and what they meet; `unread_tables` of the
+firewall has those of netdev."""
 
 
 @dataclass(frozen=True)
@@ -106,25 +106,8 @@ class Hooks:
         if not text:
             return
         table = seen.cluster.readers.texts.nft_table(text)
-        translator = Translator(family, table.sets)
-        chains = Chains(
-            KUBE_PROXY,
-            table.rules,
-            translator.steps,
-            translator.key_of,
-            cache=self._chains,
-            owner=KUBE_PROXY,
-        )
-        for each in table.chains.values():
-            if each.hook == hook:
-                yield Stage(
-                    each.name,
-                    chains,
-                    each.policy.upper() or "ACCEPT",
-                    priority=each.prio,
-                    refuses_rest=each.policy == "drop",
-                    translates=each.type == "nat",
-                )
+        chains = own_chains(family, table, self._chains)
+        yield from stages_at(hook, table, chains, diverts=True)
 
     @property
     def unread(self) -> Iterator[str]:
@@ -134,6 +117,6 @@ class Hooks:
             yield f"the rules of nftables table {label} on {seen.name} were not read"
         for label in table_names(seen):
             family = label.partition(" ")[0]
-            if family in UNFOLLOWED and family != "netdev":
+            if family in UNFOLLOWED:
                 what = UNFOLLOWED[family]
                 yield f"nftables table {label} on {seen.name} may drop {what}; it is not followed"

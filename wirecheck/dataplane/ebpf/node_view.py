@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from wirecheck.addresses import IPAddress, canonical
 from wirecheck.api_index.node_addresses import node_ips
-from wirecheck.dataplane.clients import Intervals, everything
+from wirecheck.dataplane.clients import everything
 from wirecheck.dataplane.ebpf.maps import CiliumMaps, Flags
 from wirecheck.dataplane.table import Client
 from wirecheck.snapshot.objects.node import NodeObject
@@ -52,10 +52,6 @@ class CiliumNode:
     def frontend_address(self, family: int, address: str) -> str:
         """Empty for the node's first address: it stands for all of a node port."""
         return "" if address == self.addresses.get(family) else address
-
-    def sources(self, family: int) -> Intervals:
-        """The addresses of clients outside the cluster."""
-        return OUTSIDE[family]
 
 
 def cilium_node(

@@ -27,7 +27,7 @@ from wirecheck.dataplane.ebpf.maps import (
     MapFrontend,
     Place,
 )
-from wirecheck.dataplane.ebpf.node_view import NODE_PORTS, CiliumNode
+from wirecheck.dataplane.ebpf.node_view import NODE_PORTS, OUTSIDE, CiliumNode
 from wirecheck.dataplane.expected.handling import restricted
 from wirecheck.dataplane.table import (
     NOTHING,
@@ -114,7 +114,7 @@ class _Reader:
         handling = self._forwarded(place, entry)
         if is_from_here or not entry.flags & Flags.SOURCE_RANGES:
             return handling
-        sources, allowed = self.node.sources(place.family), self._allowed(place.family, entry)
+        sources, allowed = OUTSIDE[place.family], self._allowed(place.family, entry)
         limited = restricted(handling, sources, allowed, place.family)
         return structs.replace(limited, evidence=handling.evidence)
 
@@ -206,7 +206,7 @@ class _Reader:
     def _allowed(self, family: int, entry: MapFrontend) -> Intervals:
         ranges = intervals(self.maps.source_ranges.get((family, entry.reverse_nat), ()))
         if entry.flags & Flags.DENIES_RANGES:
-            return difference(self.node.sources(family), ranges)
+            return difference(OUTSIDE[family], ranges)
         return ranges
 
 

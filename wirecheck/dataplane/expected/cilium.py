@@ -14,6 +14,7 @@ from wirecheck.api_index.cilium_services import CiliumBackend, CiliumPort, Endpo
 from wirecheck.dataplane.clients import difference, intervals
 from wirecheck.dataplane.ebpf.maps import SURROGATES
 from wirecheck.dataplane.ebpf.node_view import NODE_PORTS, OUTSIDE, CiliumNode
+from wirecheck.dataplane.expected.claims import claims
 from wirecheck.dataplane.expected.handling import REJECTED, forwarded, restricted
 from wirecheck.dataplane.table import (
     Client,
@@ -33,23 +34,17 @@ SAME_ZONE = ("PreferClose", "PreferSameZone")
 
 def expected_for_cilium(ports: Iterable[CiliumPort], node: CiliumNode) -> ServiceTable:
     """The handling that the API requires on a node where Cilium forwards Services."""
-    entries: dict[Frontend, Entry] = {}
-    contested: dict[Frontend, tuple[Entry, ...]] = {}
-    ambiguous: dict[Frontend, tuple[Entry, ...]] = {}
-    for port in ports:
-        if port.facts.family not in node.families:
-            continue
-        for endpoints in port.endpoints:
-            for entry in _entries(port, endpoints, node):
-                first = entries.setdefault(entry.frontend, entry)
-                if first is not entry:
-                    into = ambiguous if first.owner is entry.owner else contested
-                    into[entry.frontend] = (*into.get(entry.frontend, (first,)), entry)
-    contested = {
-        frontend: (*claims, *ambiguous.pop(frontend, ())[1:])
-        for frontend, claims in contested.items()
-    }
-    return ServiceTable(entries=entries, contested=contested, ambiguous=ambiguous)
+    found = claims(
+        {},
+        (
+            entry
+            for port in ports
+            if port.facts.family in node.families
+            for endpoints in port.endpoints
+            for entry in _entries(port, endpoints, node)
+        ),
+    )
+    return ServiceTable(entries=found.entries, contested=found.contested, ambiguous=found.ambiguous)
 
 
 def _entries(port: CiliumPort, endpoints: Endpoints, node: CiliumNode) -> Iterator[Entry]:

@@ -16,6 +16,7 @@ from wirecheck.addresses import contains, network
 from wirecheck.api_index.service_ports import PortFacts
 from wirecheck.api_index.services import ServiceIndex
 from wirecheck.dataplane.clients import Clients, intervals
+from wirecheck.dataplane.expected.claims import claims
 from wirecheck.dataplane.expected.endpoints import UsableEndpoints, usable_endpoints
 from wirecheck.dataplane.expected.handling import dead_end, forwarded, restricted
 from wirecheck.dataplane.expected.ipvs import ipvs_entries, rivals
@@ -43,24 +44,17 @@ def expected_table(
     views = proxy_views_of(node, facts, clients, node_ports)
     ports = index.ports if facts.mode is Mode.IPVS else index.other_ports
     entries = {} if facts.mode is Mode.IPVS else _plain_entries(index, views).copy()
-    contested: dict[Frontend, tuple[Entry, ...]] = {}
-    ambiguous: dict[Frontend, tuple[Entry, ...]] = {}
-    for port in ports:
-        for entry in _entries_of(index, port, views[port.family]):
-            first = entries.setdefault(entry.frontend, entry)
-            if first is not entry:
-                into = ambiguous if first.owner is entry.owner else contested
-                into[entry.frontend] = (*into.get(entry.frontend, (first,)), entry)
-    contested = {
-        frontend: (*claims, *ambiguous.pop(frontend, ())[1:])
-        for frontend, claims in contested.items()
-    }
+    found = claims(
+        entries,
+        (entry for port in ports for entry in _entries_of(index, port, views[port.family])),
+    )
+    contested = found.contested
     if facts.mode is Mode.IPVS:
-        contested = {at: (*claims, *rivals(claims)) for at, claims in contested.items()}
+        contested = {at: (*of, *rivals(of)) for at, of in contested.items()}
     return ServiceTable(
-        entries=entries,
+        entries=found.entries,
         contested=contested,
-        ambiguous=ambiguous,
+        ambiguous=found.ambiguous,
         local_backends=index.backends_by_node.get(views[4].hostname, frozenset()),
         # nftables mode has no rules for them.
         health_check_ports=frozenset() if facts.mode is Mode.NFTABLES else index.health_check_ports,

@@ -21,7 +21,7 @@ from wirecheck.dataplane.nftables.keys import MALFORMED, elements_of, key_of, ke
 from wirecheck.dataplane.nftables.rules import Translator
 from wirecheck.dataplane.nftables.tables import NamedTable, in_order, with_tables
 from wirecheck.dataplane.rules.cache import RuleCache
-from wirecheck.dataplane.rules.chains import Chains
+from wirecheck.dataplane.rules.chains import ChainCache, Chains
 from wirecheck.dataplane.rules.handlings import Masquerading
 from wirecheck.dataplane.rules.masquerading import by_mark, in_turn
 from wirecheck.dataplane.rules.read import read_entries
@@ -92,18 +92,23 @@ def ruleset_beside(
     return make()
 
 
-def ruleset_of(family: int, table: NftTable, cache: RuleCache | None = None) -> Ruleset:
-    """The base chains of one family by hook, in the order of their priorities."""
-    cache = cache or RuleCache()
+def own_chains(family: int, table: NftTable, cache: ChainCache) -> Chains[Any]:
+    """The chains of kube-proxy's own table."""
     translator = Translator(family, table.sets)
-    chains = Chains(
+    return Chains(
         KUBE_PROXY,
         table.rules,
         translator.steps,
         translator.key_of,
-        cache=cache.chains,
+        cache=cache,
         owner=KUBE_PROXY,
     )
+
+
+def ruleset_of(family: int, table: NftTable, cache: RuleCache | None = None) -> Ruleset:
+    """The base chains of one family by hook, in the order of their priorities."""
+    cache = cache or RuleCache()
+    chains = own_chains(family, table, cache.chains)
 
     def stages(hook: str) -> tuple[Stage, ...]:
         found = sorted(

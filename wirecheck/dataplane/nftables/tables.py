@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from wirecheck.dataplane.nftables.third_party import PacketTranslator
 from wirecheck.dataplane.rules.chains import ChainCache, Chains
@@ -48,17 +49,22 @@ def stages_of(
             cache,
             variant=f"{OF_TABLE}{each.label}",
         )
-        for chain in each.table.chains.values():
-            if chain.hook == hook:
-                yield Stage(
-                    chain.name,
-                    chains,
-                    chain.policy.upper() or "ACCEPT",
-                    diverts=False,
-                    priority=chain.prio,
-                    refuses_rest=chain.policy == "drop",
-                    translates=chain.type == "nat",
-                )
+        yield from stages_at(hook, each.table, chains, diverts=False)
+
+
+def stages_at(hook: str, table: NftTable, chains: Chains[Any], *, diverts: bool) -> Iterator[Stage]:
+    """The base chains of one hook in one table, in no order."""
+    for chain in table.chains.values():
+        if chain.hook == hook:
+            yield Stage(
+                chain.name,
+                chains,
+                chain.policy.upper() or "ACCEPT",
+                diverts=diverts,
+                priority=chain.prio,
+                refuses_rest=chain.policy == "drop",
+                translates=chain.type == "nat",
+            )
 
 
 def with_tables(
