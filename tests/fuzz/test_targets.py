@@ -67,3 +67,17 @@ def test_a_fault_is_reported_with_its_text(read, why: str) -> None:  # type: ign
 
     assert why in outcome.fault
     assert outcome.inputs < 50 or why == "more than"
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("node: UDP entries", ("dst=10.96.0.10", "dst=10.96\x00.0.10")),
+        ("node: blocks of nftables", ("hairpin-connections", "hairpin\ud83d")),
+    ],
+)
+def test_texts_that_once_ended_in_a_traceback(name: str, change: tuple[str, str]) -> None:
+    target = TARGETS[name]
+    assert change[0] in target.text
+
+    target.read(target.text.replace(*change))

@@ -43,8 +43,12 @@ SLOW = 10.0
 
 SHORTEST = 1.0
 """Seconds. A visit does not start with less of the total limit left."""
-AGAIN = (0.5, 1.0, 2.0, 4.0)
-"""Seconds before each new attempt after a server closed the connection before the login."""
+AGAIN = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0)
+"""Seconds before each new attempt after a server closed the connection before the login.
+
+A login through a jump host takes seconds where its processor is busy, and sshd refuses the others
+meanwhile: 8 visits through one with `MaxStartups 2` needed more than the first four pauses.
+"""
 TIDYING = 5.0
 """Seconds that cancelled visits have to end their processes."""
 

@@ -108,7 +108,7 @@ def read_map(descriptor: int, name: str, most_bytes: int, ends: float) -> Option
 
 
 def _open(path: str) -> int:
-    name = ctypes.create_string_buffer(path.encode())
+    name = ctypes.create_string_buffer(os.fsencode(path))
     attr = struct.pack("=QII", ctypes.addressof(name), 0, READ_ONLY)
     return bpf_calls.call(GET_PIN, ctypes.create_string_buffer(attr, 16))
 

@@ -8,4 +8,4 @@ NAMES = 128
 
 def begins_block(name: str) -> bool:
     """Whether a chain or set begins a block: this depends on its name only."""
-    return zlib.crc32(name.encode("utf-8")) % NAMES == 0
+    return zlib.crc32(name.encode("utf-8", "surrogatepass")) % NAMES == 0

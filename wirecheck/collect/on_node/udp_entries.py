@@ -56,5 +56,5 @@ class UdpEntries:
 def _packed(address: str) -> bytes:
     try:
         return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: it has a null character
         return b""
