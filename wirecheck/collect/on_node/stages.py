@@ -40,7 +40,8 @@ class Stage:
     Documents have its `name` in `seconds` and at the beginning of a problem. `fields`
     are the fields of the document that it fills, `plan` the parts of the plan that it needs.
     `limit` bounds, in seconds, one thing that it waits for; without it the visit's deadline
-    does. `closing` runs at the end of the visit, after all stages, in the opposite order.
+    does. `closing` runs at the end of the visit, after all stages, in the opposite order. A stage
+    that is `alongside` runs while the next one does, because both only wait for the network.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Stage:
         plan: Sequence[str] = (),
         limit: Optional[float] = None,
         closing: Optional[Run] = None,
+        alongside: bool = False,
     ) -> None:
         self.name = name
         self.run = run
@@ -59,6 +61,7 @@ class Stage:
         self.plan = plan
         self.limit = limit
         self.closing = closing
+        self.alongside = alongside
 
 
 def stored(field: str, read: Callable[[], Any]) -> Run:
@@ -220,8 +223,8 @@ STAGES = (
     Stage("kubelet", stored("kubelet", kubelet.read), ["kubelet"]),
     Stage("Programs of interfaces", device_programs.read_all, ["namespaces"]),
     Stage("Settings of paths", path_settings.read_all, ["namespaces"]),
+    Stage("Contacts", connect, ["contacts"], plan=["contacts"], alongside=True),
     Stage("DNS", send_queries, ["probes"], plan=["dns"]),
-    Stage("Contacts", connect, ["contacts"], plan=["contacts"]),
     Stage("Redirects in pods", list_redirects, ["namespaces"], limit=3.0),
     Stage("Rules", list_rules, ["commands"]),
     Stage("Blocks of rules", cut_into_blocks, ["commands", "blocks"], plan=["blocks"]),

@@ -10,9 +10,10 @@ import signal
 import sys
 import time
 import zlib
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from wirecheck.collect.on_node import kernel
+from wirecheck.collect.on_node.alongside import Alongside
 from wirecheck.collect.on_node.deadline import HungError, give_up, kill_all
 from wirecheck.collect.on_node.lifeline import hold_on
 from wirecheck.collect.on_node.stages import STAGES, Run, Stage
@@ -39,8 +40,15 @@ def document_of(plan: JsonObject) -> JsonObject:
     document = {"format": FORMAT, "program": plan["program"], "started": time.time()}
     visit = VisitState(plan, document)
     document["host"] = kernel.describe_host()
+    begun: List[Alongside] = []
     for stage in STAGES:
+        if stage.alongside:
+            begun.append(Alongside(stage, visit))
+            continue
         attempt(visit, stage, stage.run)
+        while begun:
+            other = begun.pop()
+            attempt(visit, other.stage, other.end)
     for stage in reversed(STAGES):
         if stage.closing:
             attempt(visit, stage, stage.closing)
