@@ -73,10 +73,11 @@ docs: $(READY)
 	@echo "$(CACHE)/site/index.html"
 
 # PROXY_MODE=iptables|nftables, VM=1 for the virtual machine node, DUAL=1 for both IP families,
-# NETWORK=flannel|flannel-host-gw|flannel-nftables|kind|kube-router|cilium|cilium-kube-proxy.
+# NETWORK=flannel|flannel-host-gw|flannel-nftables|kind|kube-router|cilium|cilium-kube-proxy,
+# LAYOUT=k3s for nodes whose files and processes are arranged as in k3s.
 cluster: $(READY)
 	$(BIN)/python -m testbed up --proxy-mode $(or $(PROXY_MODE),iptables) $(if $(VM),--vm) \
-	  $(if $(DUAL),--dual-stack) --network $(or $(NETWORK),flannel)
+	  $(if $(DUAL),--dual-stack) --network $(or $(NETWORK),flannel) --layout $(or $(LAYOUT),kubeadm)
 
 cluster-down: $(READY)
 	$(BIN)/python -m testbed down
@@ -141,9 +142,11 @@ release: $(READY)
 faults: $(READY)
 	$(BIN)/python -m testbed.faults $(FAULTS)
 
-# Each pod network as a cluster of its own. NETWORKS="kind kube-router": some of them.
+# Each pod network as a cluster of its own, and kube-router with LAYOUT=k3s as well.
+# NETWORKS="kind kube-router": some of them; with LAYOUT=k3s in that layout.
 networks: $(READY)
-	$(BIN)/python -m testbed.networks --markdown docs/networks.md $(NETWORKS)
+	$(BIN)/python -m testbed.networks --layout $(or $(LAYOUT),kubeadm) --markdown docs/networks.md \
+	  $(NETWORKS)
 
 # REFEREE="--short" is what CI runs.
 referee: $(READY)

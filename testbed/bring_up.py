@@ -25,6 +25,7 @@ from testbed import (
     workloads,
 )
 from testbed.commands import StoppedByUserError, TestbedError, shield
+from testbed.file_layout import KUBEADM, FileLayout
 from testbed.layout import DNS, VM, Layout, NodeSpec, choose_subnet
 from testbed.networks.pod_network import PodNetwork, images_archive, network_named
 from testbed.state import Record, State
@@ -45,12 +46,14 @@ class Shape:
     proxy_mode: str
     dual_stack: bool
     network: PodNetwork
+    files: FileLayout = KUBEADM
 
     def is_that_of(self, record: Record) -> bool:
-        return (record.proxy_mode, record.dual_stack, record.network) == (
+        return (record.proxy_mode, record.dual_stack, record.network, record.layout) == (
             self.proxy_mode,
             self.dual_stack,
             self.network.name,
+            self.files.name,
         )
 
 
@@ -96,6 +99,7 @@ def status(here: State) -> None:
     proxied = network_named(record.network).kube_proxy
     click.echo(f"kube-proxy: {record.proxy_mode if proxied else 'none'}")
     click.echo(f"pod network: {record.network}")
+    click.echo(f"layout of files: {record.layout}")
     lacking = ailments(here, record)
     if lacking:
         raise TestbedError("missing: " + "; ".join(lacking))
@@ -148,7 +152,7 @@ def _without_dead_vm(here: State) -> Record | None:
 
 
 def _start_anew(here: State, shape: Shape) -> Record:
-    parts.make(here, shape.network)
+    parts.make(here, shape.network, shape.files)
     # What a crash left behind may be as little as a network.
     with step("remove what was there before"):
         _remove(here)
@@ -179,15 +183,14 @@ def _start(here: State, shape: Shape) -> Record:
     layout = Layout(choose_subnet(network.ranges_in_use()), shape.dual_stack)
     names = [node.name for node in layout.containers]
     with step("start the nodes"):
-        _start_nodes(here, layout, shape.network)
+        _start_nodes(here, layout, shape)
     token = kubeadm.new_token()
     with step("start the control plane"):
-        cluster.start_control_plane(here, layout, token, shape.proxy_mode)
-        if shape.network.kube_proxy:
-            cluster.add_kube_proxy()
-        cluster.add_pod_network(layout, shape.network)
+        cluster.start_control_plane(here, layout, token, shape.proxy_mode, shape.files)
+        _add_kube_proxy(names, shape)
+        cluster.add_pod_network(layout, shape.network, shape.files)
     with step("join the workers"):
-        in_parallel(layout.workers, lambda node: cluster.join(layout, node, token))
+        in_parallel(layout.workers, lambda node: cluster.join(layout, node, token, shape.files))
         cluster.add_dns()
     # Pods that are placed before a worker is Ready would all be on the other one.
     _wait_for_nodes(names)
@@ -202,20 +205,33 @@ def _start(here: State, shape: Shape) -> Record:
         vm=False,
         dual_stack=shape.dual_stack,
         network=shape.network.name,
+        layout=shape.files.name,
     )
     here.write_record(record)
     return record
 
 
-def _start_nodes(here: State, layout: Layout, pod_network: PodNetwork) -> None:
+def _add_kube_proxy(names: Sequence[str], shape: Shape) -> None:
+    if not shape.network.kube_proxy:
+        return
+    if shape.files.agent:
+        cluster.admit_kube_proxies(names)
+    else:
+        cluster.add_kube_proxy()
+
+
+def _start_nodes(here: State, layout: Layout, shape: Shape) -> None:
+    pod_network = shape.network
     network.create(layout)
     if not pod_network.encapsulates:
         network.hand_on_pod_addresses()
     access.write_ssh_config(here, layout.nodes(vm=True))
     nodes.start_dns(here, layout)
-    settings = nodes.write_node_settings(here, layout, pod_network.mounts)
+    settings = nodes.write_node_settings(here, layout, pod_network.mounts, shape.proxy_mode)
     archive = images_archive(here, pod_network)
-    in_parallel(layout.containers, lambda node: nodes.start(here, node, settings, archive))
+    in_parallel(
+        layout.containers, lambda node: nodes.start(here, node, settings, archive, shape.files)
+    )
 
 
 def _add_vm_or_leave_none(here: State, record: Record) -> None:

@@ -12,6 +12,7 @@ import click
 from testbed import bring_up
 from testbed.bring_up import Shape
 from testbed.commands import StoppedByUserError, TestbedError, stop_all
+from testbed.file_layout import FILE_LAYOUTS, KUBEADM, file_layout_named
 from testbed.networks.pod_network import DEFAULT, names, network_named
 from testbed.state import state
 
@@ -35,7 +36,14 @@ def main() -> None:
     show_default=True,
     help="The pod network.",
 )
-def up(proxy_mode: str, vm: bool, dual_stack: bool, name: str) -> None:
+@click.option(
+    "--layout",
+    type=click.Choice([each.name for each in FILE_LAYOUTS]),
+    default=KUBEADM.name,
+    show_default=True,
+    help="Where nodes keep their files; k3s: and kube-proxy is in the kubelet's process.",
+)
+def up(proxy_mode: str, vm: bool, dual_stack: bool, name: str, layout: str) -> None:
     """Start the cluster, or find it running."""
     network = network_named(name)
     if vm and dual_stack:
@@ -52,7 +60,13 @@ def up(proxy_mode: str, vm: bool, dual_stack: bool, name: str) -> None:
         raise click.UsageError(
             f"the network {name} has one IP family here: leave one of the two out"
         )
-    _guarded(lambda: bring_up.up(state(), Shape(proxy_mode, dual_stack, network), vm))
+    files = file_layout_named(layout)
+    if files is not KUBEADM and (vm or dual_stack or not network.k3s):
+        raise click.UsageError(
+            f"the layout {layout} has one IP family, no virtual machine, and a network out of "
+            f"{', '.join(each for each in names() if network_named(each).k3s)}"
+        )
+    _guarded(lambda: bring_up.up(state(), Shape(proxy_mode, dual_stack, network, files), vm))
 
 
 @main.command()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import yaml
 
 from testbed import nodes
 from testbed.commands import run
+from testbed.file_layout import CREDENTIALS, KUBEADM, FileLayout
 from testbed.kube_proxy import Document, in_ipvs_mode, keep_off_ipvs_nodes
 from testbed.kubeadm import AUDIT_POLICY, audit_policy, init_configuration, join_configuration
 from testbed.layout import CONTROL_PLANE, POD_RANGE_V6, Layout, NodeSpec
@@ -42,9 +43,11 @@ def apply(documents: Sequence[Document] | str) -> None:
     kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text, timeout=120)
 
 
-def start_control_plane(here: State, layout: Layout, token: str, proxy_mode: str) -> None:
+def start_control_plane(
+    here: State, layout: Layout, token: str, proxy_mode: str, file_layout: FileLayout = KUBEADM
+) -> None:
     """Run `kubeadm init`, and leave an administrator's kubeconfig in the state folder."""
-    text = init_configuration(layout, token, proxy_mode)
+    text = init_configuration(layout, token, proxy_mode, file_layout)
     _wait_for_images(CONTROL_PLANE)
     skipped = "--skip-phases=preflight,addon"
     nodes.output(CONTROL_PLANE, ["mkdir", "-p", "/etc/kubernetes"])
@@ -54,10 +57,11 @@ def start_control_plane(here: State, layout: Layout, token: str, proxy_mode: str
     write_atomically(here.kubeconfig, config, mode=0o600)
 
 
-def join(layout: Layout, node: NodeSpec, token: str) -> None:
+def join(layout: Layout, node: NodeSpec, token: str, file_layout: FileLayout = KUBEADM) -> None:
     """Make a node part of the cluster."""
     _wait_for_images(node.name)
-    _kubeadm(node.name, "join", join_configuration(layout, node, token), "--skip-phases=preflight")
+    text = join_configuration(layout, node, token, file_layout)
+    _kubeadm(node.name, "join", text, "--skip-phases=preflight")
 
 
 def _kubeadm(node: str, verb: str, configuration: str, *options: str) -> None:
@@ -79,13 +83,13 @@ def _wait_for_images(node: str) -> None:
     nodes.output(node, ["sh", "-c", _WAIT_FOR_IMAGES], timeout=_START_LIMIT)
 
 
-def add_pod_network(layout: Layout, network: PodNetwork) -> None:
+def add_pod_network(layout: Layout, network: PodNetwork, file_layout: FileLayout = KUBEADM) -> None:
     """Start the pod network on every node."""
     folders = [state().root / folder for folder in network.definitions]
     if files := [file for folder in folders for file in sorted(folder.glob("*.yaml"))]:
         apply("\n---\n".join(file.read_text() for file in files))
     for file in manifest_paths(network.manifests):
-        apply(manifest(file, layout, network))
+        apply(manifest(file, layout, network, file_layout))
 
 
 def add_network_objects(layout: Layout, network: PodNetwork) -> None:
@@ -94,7 +98,9 @@ def add_network_objects(layout: Layout, network: PodNetwork) -> None:
         apply(manifest(file, layout, network))
 
 
-def manifest(file: Path, layout: Layout, network: PodNetwork) -> str:
+def manifest(
+    file: Path, layout: Layout, network: PodNetwork, file_layout: FileLayout = KUBEADM
+) -> str:
     """A manifest of a network with the values of this cluster filled in."""
     # As flannel's configuration has it, which knows one family otherwise.
     second = f'"EnableIPv6": true, "IPv6Network": "{POD_RANGE_V6}", ' if layout.dual_stack else ""
@@ -105,6 +111,7 @@ def manifest(file: Path, layout: Layout, network: PodNetwork) -> str:
         "ipv6": str(layout.dual_stack).lower(),
         "second_family": second,
         "node_range": layout.subnet,
+        "cni_folder": file_layout.cni_folder,
         "excluded_range": f"{layout.at(240)}/28",
     }
     return string.Template(file.read_text()).substitute(values | network.values)
@@ -113,6 +120,14 @@ def manifest(file: Path, layout: Layout, network: PodNetwork) -> str:
 def add_kube_proxy() -> None:
     """Start kube-proxy as kubeadm has it."""
     apply(keep_off_ipvs_nodes(_addon("kube-proxy")))
+
+
+def admit_kube_proxies(names: Iterable[str]) -> None:
+    """Give the kube-proxies inside k3s their credentials: they start as soon as they have them."""
+    made = ["kubeadm", "kubeconfig", "user", "--client-name", "system:kube-proxy"]
+    text = nodes.output(CONTROL_PLANE, [*made, "--config", _CONFIGURATION])
+    for name in names:
+        nodes.output(name, ["sh", "-c", f"umask 077; cat >{CREDENTIALS}"], stdin=text)
 
 
 def add_ipvs_kube_proxy() -> None:

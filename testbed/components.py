@@ -25,7 +25,7 @@ PROGRAMS_OF_KUBERNETES = (
 """The names by which the one Kubernetes binary is called."""
 
 _VERSION = "k8s.io/component-base/version"
-_STAMPED = (
+STAMPED = (
     f"-X {_VERSION}.gitVersion={KUBERNETES} -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=34"
     f" -X {_VERSION}.gitTreeState=clean"
 )
@@ -48,10 +48,12 @@ class Component:
     The files of the folder `replaced` are put over the copy: with them a module can be built
     although something that it requires is not served.
     """
+    go_mod_of: str = field(default="", repr=False)
+    """Another folder of `components`, whose go.mod it has, and so the same versions."""
 
 
 COMPONENTS = (
-    Component("kubernetes", "kubernetes", ".", f"-s -w {_STAMPED}"),
+    Component("kubernetes", "kubernetes", ".", f"-s -w {STAMPED}"),
     Component("agnhost", "kubernetes", "k8s.io/kubernetes/test/images/agnhost"),
     Component("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
     Component("coredns", "coredns", "github.com/coredns/coredns"),
@@ -79,7 +81,13 @@ def component_key(component: Component) -> str:
     """What a binary depends on."""
     folder = SOURCE / "components" / component.module
     copied = [component.copies] if component.copies else []
-    return key_of([repr(component), _go_version(), *copied, *sorted(folder.iterdir())])
+    files = [*sorted(folder.iterdir()), *_borrowed(component)]
+    return key_of([repr(component), _go_version(), *copied, *files])
+
+
+def _borrowed(component: Component) -> list[Path]:
+    other = component.go_mod_of
+    return [SOURCE / "components" / other / "go.mod"] if other else []
 
 
 def build(component: Component, here: State) -> Path:
@@ -125,7 +133,8 @@ def _work_folder(component: Component, here: State) -> Path:
     work = here.root / "build" / component.module
     work.mkdir(parents=True, exist_ok=True)
     here.bin.mkdir(parents=True, exist_ok=True)
-    for file in (SOURCE / "components" / component.module).iterdir():
+    folder = SOURCE / "components" / component.module
+    for file in (*folder.iterdir(), *_borrowed(component)):
         if file.is_file():
             shutil.copy(file, work / file.name)
     copy_module(component, here)

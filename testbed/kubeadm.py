@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from testbed.components import KUBERNETES
+from testbed.file_layout import KUBEADM, FileLayout
 from testbed.images import COREDNS_TAG, ETCD_TAG, REPOSITORY
 from testbed.layout import CLUSTER_DNS, Layout, NodeSpec
 
@@ -16,7 +17,6 @@ MODE_LABEL = "testbed.test/proxy-mode"
 """A node with this label asks for a kube-proxy in the mode that is its value."""
 
 _API = "kubeadm.k8s.io/v1beta4"
-_SOCKET = "unix:///run/containerd/containerd.sock"
 _SYMBOLS = string.ascii_lowercase + string.digits
 
 AUDIT_FOLDER = "/var/log/kubernetes"
@@ -35,7 +35,9 @@ def _random(length: int) -> str:
     return "".join(secrets.choice(_SYMBOLS) for _ in range(length))
 
 
-def init_configuration(layout: Layout, token: str, proxy_mode: str) -> str:
+def init_configuration(
+    layout: Layout, token: str, proxy_mode: str, file_layout: FileLayout = KUBEADM
+) -> str:
     """What `kubeadm init` is given."""
     node = layout.control_plane
     init: Document = {
@@ -43,13 +45,15 @@ def init_configuration(layout: Layout, token: str, proxy_mode: str) -> str:
         "kind": "InitConfiguration",
         "bootstrapTokens": [{"token": token, "ttl": "0s"}],
         "localAPIEndpoint": {"advertiseAddress": node.address, "bindPort": 6443},
-        "nodeRegistration": _registration(node),
+        "nodeRegistration": _registration(node, file_layout),
     }
     documents = [init, _cluster(layout), _kubelet(), _kube_proxy(layout, proxy_mode)]
     return yaml.safe_dump_all(documents, sort_keys=False)
 
 
-def join_configuration(layout: Layout, node: NodeSpec, token: str) -> str:
+def join_configuration(
+    layout: Layout, node: NodeSpec, token: str, file_layout: FileLayout = KUBEADM
+) -> str:
     """What `kubeadm join` is given on one node."""
     join: Document = {
         "apiVersion": _API,
@@ -62,19 +66,19 @@ def join_configuration(layout: Layout, node: NodeSpec, token: str) -> str:
                 "unsafeSkipCAVerification": True,
             }
         },
-        "nodeRegistration": _registration(node),
+        "nodeRegistration": _registration(node, file_layout),
     }
     return yaml.safe_dump(join, sort_keys=False)
 
 
-def _registration(node: NodeSpec) -> Document:
+def _registration(node: NodeSpec, file_layout: FileLayout) -> Document:
     labels = [f"topology.kubernetes.io/zone={node.zone}"]
     if node.is_vm:
         # Its kernel is another one, so it is of another pool.
         labels += [f"{MODE_LABEL}=ipvs", "node.kubernetes.io/instance-type=uml"]
     return {
         "name": node.name,
-        "criSocket": _SOCKET,
+        "criSocket": f"unix://{file_layout.socket}",
         "imagePullPolicy": "Never",
         "kubeletExtraArgs": [
             {"name": "node-ip", "value": ",".join(filter(None, [node.address, node.address_v6]))},

@@ -11,6 +11,7 @@ from pathlib import Path
 from testbed.access import host_key
 from testbed.commands import Ended, TestbedError, attempt
 from testbed.commands import run as run_here
+from testbed.file_layout import KUBEADM, FileLayout, kube_proxy_arguments
 from testbed.images import archive
 from testbed.layout import DNS, FOLDER_LABEL, LABEL, NETWORK, SUBNET_V6, VM, Layout, NodeSpec
 from testbed.rootfs import overlay_key
@@ -101,8 +102,13 @@ def _remove_older_images(newest: str) -> None:
             attempt(["docker", "image", "rm", name])
 
 
-def write_node_settings(here: State, layout: Layout, mounts: Iterable[Mount] = ()) -> Path:
-    """Write the files with every node's gateway, DNS server and further mounts."""
+def write_node_settings(
+    here: State, layout: Layout, mounts: Iterable[Mount] = (), proxy_mode: str = "iptables"
+) -> Path:
+    """Write the files with every node's gateway, DNS server and further mounts.
+
+    And the options of its kube-proxy, for nodes where that is a part of k3s.
+    """
     folder = here.root / "node"
     write_atomically(folder / "gateway", f"{layout.gateway}\n")
     write_atomically(
@@ -110,10 +116,17 @@ def write_node_settings(here: State, layout: Layout, mounts: Iterable[Mount] = (
     )
     lines = "".join(f"{each.type} {each.at}\n" for each in mounts)
     write_atomically(folder / "mounts", lines)
+    write_atomically(folder / "k3s", kube_proxy_arguments(proxy_mode))
     return folder
 
 
-def start(here: State, node: NodeSpec, settings: Path, further_images: Path | None = None) -> None:
+def start(
+    here: State,
+    node: NodeSpec,
+    settings: Path,
+    further_images: Path | None = None,
+    file_layout: FileLayout = KUBEADM,
+) -> None:
     """Start a node's container. `further_images` is an archive beside that of every cluster."""
     volume = f"{node.name}-var"
     run_here(["docker", "volume", "create", "--label", LABEL, volume])
@@ -128,6 +141,10 @@ def start(here: State, node: NodeSpec, settings: Path, further_images: Path | No
     }
     if further_images:
         mounts[f"{further_images}:/opt/wirecheck-testbed/further-images.tar:ro"] = None
+    if file_layout.agent:
+        # Process 1 knows the layout by the file with the options.
+        mounts[f"{settings / 'k3s'}:/etc/wirecheck-testbed/k3s:ro"] = None
+        mounts[f"{here.bin / file_layout.agent.name}:{file_layout.agent_path}:ro"] = None
     volumes = [
         a for mount, needs in mounts.items() if not needs or needs.exists() for a in ("-v", mount)
     ]
@@ -145,6 +162,7 @@ def start(here: State, node: NodeSpec, settings: Path, further_images: Path | No
             *address,
             *CONFINEMENT,
             *volumes,
+            *("--env", f"PATH={file_layout.path}"),
             node_image(here),
             "/usr/local/sbin/wc-init",
         ],

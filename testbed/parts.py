@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from testbed import access, components, host, images, nodes, rootfs, vm_disk
+from testbed.file_layout import KUBEADM, FileLayout
 from testbed.layout import SUBNETS, Layout
 from testbed.networks.pod_network import DEFAULT, PodNetwork, build_images, network_named
 from testbed.state import State
@@ -21,13 +22,14 @@ def prepare_host(here: State) -> None:
             host.start_docker(here)
 
 
-def make(here: State, network: PodNetwork | None = None) -> None:
+def make(here: State, network: PodNetwork | None = None, file_layout: FileLayout = KUBEADM) -> None:
     """Build binaries, root file system and images, as far as they are not in the cache.
 
-    With what this pod network needs beside the parts of every cluster.
+    With what this pod network and this layout of files need beside the parts of every cluster.
     """
     network = network or network_named(DEFAULT)
-    for component in components.outdated(here, network.components):
+    further = (*network.components, *file_layout.components)
+    for component in components.outdated(here, further):
         with step(f"build {component.name}"):
             components.build(component, here)
     components.link_programs(here)

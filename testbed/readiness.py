@@ -19,10 +19,12 @@ from testbed.layout import API_SERVICE, CLUSTER_DNS
 from testbed.workloads import NEVER_READY
 
 _NAME = "kubernetes.default.svc.cluster.local"
+_EMBEDDED = "kube-proxy is a part of k3s"
 _PROBE = f"""
 curl -s -m 5 -o /dev/null -w '%{{http_code}}\\n' http://127.0.0.1:10256/healthz
 echo $(dig +short +time=3 +tries=1 @{CLUSTER_DNS} {_NAME})
 echo $(dig +short +tcp +time=3 +tries=1 @{CLUSTER_DNS} {_NAME})
+[ ! -f /etc/rancher/k3s/config.yaml ] || echo {_EMBEDDED}
 """
 _WEB_PROBE = 'curl -s -m 5 -o /dev/null -w "%{http_code}" "http://$0/hostname"'
 
@@ -78,7 +80,8 @@ def nodes_not_ready(names: Iterable[str]) -> list[str]:
 def unprogrammed(names: Sequence[str]) -> list[str]:
     """What nodes lack to forward Services: a healthy kube-proxy, answers of the cluster DNS.
 
-    Where the pod network forwards Services by itself there is no kube-proxy.
+    Where the pod network forwards Services by itself there is no kube-proxy. In k3s it has no
+    pod.
     """
     daemon = ["-n", "kube-system", "get", "daemonset", "kube-proxy", "--ignore-not-found"]
     proxied = bool(kubectl(*daemon, "-o", "name").strip())
@@ -91,7 +94,7 @@ def _unprogrammed(name: str, *, proxied: bool) -> list[str]:
     said = nodes.run(name, ["sh", "-c", _PROBE], timeout=40).stdout.splitlines()
     health, udp, tcp = (*said, "", "", "")[:3]
     lacking = []
-    if proxied and health != "200":
+    if (proxied or _EMBEDDED in said) and health != "200":
         lacking.append(f"kube-proxy healthy on {name} (its /healthz gave {health or 'nothing'})")
     for protocol, answer in (("UDP", udp), ("TCP", tcp)):
         if answer != API_SERVICE:

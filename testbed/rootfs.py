@@ -122,6 +122,7 @@ def furnish(here: State) -> None:
         link.unlink(missing_ok=True)
         link.symlink_to("kubernetes")
     _install(SOURCE / "node/init", root / "usr/local/sbin/wc-init", 0o755)
+    _install(SOURCE / "node/k3s", root / "usr/local/lib/wirecheck-testbed/k3s", 0o644)
     _install(SOURCE / "node/containerd.toml", root / "etc/containerd/config.toml", 0o644)
     _install(SOURCE / "node/sshd_config", root / "etc/ssh/sshd_config", 0o644)
     (root / "etc/wirecheck-testbed").mkdir(exist_ok=True)

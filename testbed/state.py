@@ -25,6 +25,8 @@ class Record:
     dual_stack: bool = False
     network: str = "flannel"
     """The pod network, by its name. Records older than the choice have the only one of then."""
+    layout: str = "kubeadm"
+    """Where nodes keep their files, by its name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from testbed.faults.fault import Fault, load_faults
 from testbed.faults.matrix import as_text, counted, into_page, times
 from testbed.faults.options import MARKDOWN, REST
 from testbed.faults.prove import Prover
+from testbed.file_layout import KUBEADM
 from testbed.networks.pod_network import DEFAULT
 from testbed.state import state
 
@@ -57,7 +58,12 @@ def _chosen(faults: list[Fault], names: tuple[str, ...], *, smoke: bool, vm: boo
     record = state().record()
     mode = record.proxy_mode if record else "iptables"
     network = record.network if record else DEFAULT
-    faults = [each for each in faults if each.proxy_mode == mode and network in each.networks]
+    layout = record.layout if record else KUBEADM.name
+    faults = [
+        each
+        for each in faults
+        if each.proxy_mode == mode and network in each.networks and layout in each.layouts
+    ]
     unknown = set(names) - {fault.name for fault in faults}
     if unknown:
         raise click.UsageError(

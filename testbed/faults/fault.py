@@ -73,6 +73,8 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True):
     """Another inventory than the usual one, by its name in the cluster's folder."""
     networks: tuple[str, ...] = ("flannel",)
     """The pod networks where it can happen and gives this set."""
+    layouts: tuple[str, ...] = ("kubeadm",)
+    """The layouts of a node's files where it can happen: its steps name files and pods."""
     needs: Literal["", "policy", "ebpf"] = ""
     """What wirecheck does not evaluate yet: whether nodes enforce NetworkPolicies as written, or
     whether the contents of eBPF maps are the API's. The fault is injected all the same, and what

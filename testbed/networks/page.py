@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from testbed.file_layout import KUBEADM, FileLayout
 from testbed.networks.pod_network import PodNetwork, names
 
 BEGIN, END = "<!-- networks -->", "<!-- end of networks -->"
@@ -14,7 +15,7 @@ HEAD = (
     "| faults | result | on |",
     "|---|---|---|---|---|---|---|---|",
 )
-_TITLED = re.compile(r"\| ([a-z0-9-]+(?:, dual stack)?) \|")
+_TITLED = re.compile(r"\| ([a-z0-9-]+(?:, dual stack|, k3s)?) \|")
 
 
 @dataclass(slots=True)
@@ -29,10 +30,12 @@ class Proven:
     memory: str = ""
     faults: str = ""
     wrong: list[str] = field(default_factory=list)
+    files: FileLayout = KUBEADM
 
     @property
     def title(self) -> str:
-        return self.pod_network.name + (", dual stack" if self.dual_stack else "")
+        shape = ", dual stack" if self.dual_stack else ""
+        return self.pod_network.name + shape + ("" if self.files is KUBEADM else ", k3s")
 
 
 def into_page(page: Path, proven: Proven, day: str) -> None:
@@ -42,7 +45,7 @@ def into_page(page: Path, proven: Proven, day: str) -> None:
     lines = {found[1]: line for line in table.splitlines() if (found := _TITLED.match(line))}
     lines.pop("network", None)
     lines[proven.title] = as_markdown(proven, day)
-    order = [title for name in names() for title in (name, f"{name}, dual stack")]
+    order = [title for name in names() for title in (name, f"{name}, dual stack", f"{name}, k3s")]
     listed = [lines[title] for title in order if title in lines]
     page.write_text("\n".join([before + BEGIN, *HEAD, *listed, END + after]))
 

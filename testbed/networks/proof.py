@@ -16,6 +16,7 @@ from testbed.faults.fault import Fault, load_faults, spelled_out
 from testbed.faults.matrix import as_text, counted, name_of
 from testbed.faults.prove import Prover
 from testbed.faults.rest import come_to_rest
+from testbed.file_layout import KUBEADM, FileLayout
 from testbed.layout import CONTROL_PLANE, WORKERS
 from testbed.networks.page import Proven
 from testbed.networks.pod_network import DEFAULT, PodNetwork
@@ -29,20 +30,28 @@ _NODES = (CONTROL_PLANE, *WORKERS)
 
 
 def prove(
-    pod_network: PodNetwork, *, dual_stack: bool, with_faults: bool, rests: bool = True
+    pod_network: PodNetwork,
+    *,
+    dual_stack: bool,
+    with_faults: bool,
+    rests: bool = True,
+    files: FileLayout = KUBEADM,
 ) -> Proven:
     """What was measured and found wrong; the cluster is taken down whatever that is."""
     if dual_stack and not pod_network.dual_stack:
         raise TestbedError(f"the network {pod_network.name} has one IP family on the test cluster")
+    if files is not KUBEADM and (dual_stack or not pod_network.k3s):
+        raise TestbedError(f"{pod_network.name} cannot have the files of {files.name} like this")
     here = state()
-    shape = Shape(_MODE, dual_stack, pod_network)
-    proven = Proven(pod_network, dual_stack)
+    shape = Shape(_MODE, dual_stack, pod_network, files)
+    proven = Proven(pod_network, dual_stack, files=files)
     click.echo(f"=== {proven.title}")
     try:
         bring_up.down(here)
         parts.prepare_host(here)
-        parts.make(here, pod_network)
-        proven.build_seconds = sum(built_in(here, each) for each in pod_network.components)
+        parts.make(here, pod_network, files)
+        built = (*pod_network.components, *files.components)
+        proven.build_seconds = sum(built_in(here, each) for each in built)
         proven.start_seconds = _seconds_of(lambda: bring_up.up(here, shape, with_vm=False))
         _prove_running(proven, Prover(rests=rests), with_faults=with_faults)
     except TestbedError as error:
@@ -65,7 +74,7 @@ def _prove_running(proven: Proven, prover: Prover, *, with_faults: bool) -> None
     if not with_faults:
         return
     rows = []
-    for fault in faults_of(proven.pod_network, load_faults()):
+    for fault in faults_of(proven.pod_network, load_faults(), proven.files):
         rows.append(prover.prove(fault))
         click.echo(as_text(rows[-1]))
     proven.faults = counted(rows)
@@ -74,14 +83,18 @@ def _prove_running(proven: Proven, prover: Prover, *, with_faults: bool) -> None
     ]
 
 
-def faults_of(pod_network: PodNetwork, faults: list[Fault]) -> list[Fault]:
+def faults_of(
+    pod_network: PodNetwork, faults: list[Fault], files: FileLayout = KUBEADM
+) -> list[Fault]:
     """Those that name the network; of the default one, which has hundreds, one of each group."""
     named = [
         fault
         for fault in faults
         if pod_network.name in fault.networks and fault.proxy_mode == _MODE and not fault.vm
+        if files.name in fault.layouts
     ]
-    return [fault for fault in named if fault.smoke] if pod_network.name == DEFAULT else named
+    chosen = pod_network.name == DEFAULT and files is KUBEADM
+    return [fault for fault in named if fault.smoke] if chosen else named
 
 
 def _unhealthy(prover: Prover, pod_network: PodNetwork) -> Iterator[str]:

@@ -16,7 +16,17 @@ from typing import Any
 
 Section = dict[str, str]
 
-WALKED = ("/etc", "/run", "/var/lib/cni", "/tmp", "/root", "/home", "/var/spool", "/var/tmp")
+WALKED = (
+    "/etc",
+    "/run",
+    "/var/lib/cni",
+    "/var/lib/rancher/k3s/agent/etc",
+    "/tmp",
+    "/root",
+    "/home",
+    "/var/spool",
+    "/var/tmp",
+)
 MOST_FILES = 50_000
 MOST_BYTES = 65536
 LOOSE_SYSCTLS = re.compile(

@@ -29,6 +29,18 @@ def test_kube_proxys_health_is_asked_for_only_where_there_is_a_kube_proxy(
     assert "over UDP at 10.96.0.10 on wc-w2" in found
 
 
+def test_a_kube_proxy_inside_k3s_has_no_pod_and_must_be_healthy_too(
+    on_nodes: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "kubectl", lambda *_: "")
+    answers = "10.96.0.1\n10.96.0.1\nkube-proxy is a part of k3s\n"
+    on_nodes.update({"wc-w1": f"200\n{answers}", "wc-w2": f"503\n{answers}"})
+
+    assert readiness.unprogrammed(["wc-w1", "wc-w2"]) == [
+        "kube-proxy healthy on wc-w2 (its /healthz gave 503)"
+    ]
+
+
 def test_a_node_that_answers_through_the_service_address_is_programmed(
     on_nodes: dict[str, str],
 ) -> None:

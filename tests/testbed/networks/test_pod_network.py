@@ -1,5 +1,7 @@
 """The pod networks as data: each can be read, and its manifests are complete."""
 
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,30 @@ def test_flannels_configuration_is_what_each_value_says():
         "flannel-nftables": ("vxlan", True),
         "kube-router": ("vxlan", False),
     }
+
+
+def test_kube_router_waits_for_the_jumps_of_kube_proxy(tmp_path: Path):
+    """It puts the filter table back as it read it, without what was added in between."""
+    (daemons,) = [
+        document
+        for document in documents(network_named("kube-router"), LAYOUTS[0])
+        if document["kind"] == "DaemonSet" and document["metadata"]["name"] == "kube-router"
+    ]
+    (waits,) = daemons["spec"]["template"]["spec"]["initContainers"]
+    asked = tmp_path / "asked"
+    for name, body in {
+        "iptables": f'echo "$*" >>{asked}; [ "$(wc -l <{asked})" -gt 2 ]',
+        "nft": "exit 1",
+        "sleep": "exit 0",
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run(waits["command"], env={"PATH": path}, timeout=60, check=True)
+
+    jump = "-m comment --comment kubernetes load balancer firewall -j KUBE-PROXY-FIREWALL"
+    lines = asked.read_text().splitlines()
+    assert lines == [f"-w -C FORWARD -m conntrack --ctstate NEW {jump}"] * 3
 
 
 def test_networks_without_encapsulation_say_so():

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from testbed.faults.fault import load_faults
+from testbed.file_layout import FILE_LAYOUTS, K3S, KUBEADM
 from testbed.networks import page
+from testbed.networks.__main__ import shapes
 from testbed.networks.page import Proven
 from testbed.networks.pod_network import DEFAULT, names, network_named
 from testbed.networks.proof import faults_of
@@ -33,6 +35,16 @@ def test_the_faults_of_other_networks_do_not_happen_on_the_default_one():
 
     assert "static-route-to-a-node-missing" in others
     assert not others & {fault.name for fault in faults_of(network_named(DEFAULT), FAULTS)}
+
+
+def test_faults_name_layouts_that_exist():
+    assert {name for fault in FAULTS for name in fault.layouts} <= {f.name for f in FILE_LAYOUTS}
+
+
+def test_all_networks_are_proven_and_that_of_k3s_with_its_files():
+    assert shapes((), KUBEADM) == [*((name, KUBEADM) for name in names()), ("kube-router", K3S)]
+    assert shapes(("kind",), KUBEADM) == [("kind", KUBEADM)]
+    assert [name for name, _ in shapes((), K3S)] == ["flannel", "flannel-host-gw", "kube-router"]
 
 
 @pytest.fixture
@@ -79,5 +91,7 @@ def test_other_rows_stay_and_both_shapes_of_a_network_have_their_own(documented:
         ("| kind", "2026-11-30 |"),
         ("| kind, dual stack", "2026-11-29 |"),
     ]
+    page.into_page(documented, Proven(network_named("kind"), False, files=K3S), "2026-11-30")
+    assert rows(documented)[-1].startswith("| kind, k3s | ")
     assert documented.read_text().startswith("before\n")
     assert documented.read_text().endswith("after\n")
