@@ -27,6 +27,7 @@ def _failure(node: Node, each: Reached, reason: str) -> Finding:
         found=each.problem,
         concerns=each.concerns,
         inconclusive=reason,
+        sent=each.sent,
         names={
             "address": each.contact.address,
             "port": str(each.contact.port),
@@ -338,6 +339,7 @@ def health_check_node_ports(node: Node) -> Findings:
                 expected=each.expected,
                 found=each.problem,
                 concerns=each.reached.concerns,
+                sent=each.reached.sent if contact.status is None else None,
                 names={"address": contact.address, "port": str(contact.port)},
             )
 

@@ -20,6 +20,7 @@ def _unresolved(node: Node, transport: str) -> Findings:
                 found=lookup.problem,
                 inconclusive=lookup.inconclusive or pod.restricted_by,
                 names=lookup.names,
+                sent=lookup.sent_by(pod.ref),
             )
         else:
             yield CONCLUSIVE
@@ -99,6 +100,7 @@ def nodes_resolve(node: Node) -> Findings:
                 expected=lookup.expectation,
                 found=lookup.problem,
                 inconclusive=lookup.inconclusive,
+                sent=lookup.sent_by(),
                 names=lookup.names,
             )
         else:
@@ -137,6 +139,7 @@ def parallel_a_aaaa(node: Node) -> Findings:
                     inconclusive=pod.restricted_by if lookup.is_unanswered else lookup.inconclusive,
                     concerns=lookup.concerns,
                     names=lookup.names,
+                    sent=lookup.sent_by(pod.ref),
                 )
             else:
                 yield CONCLUSIVE
@@ -172,6 +175,7 @@ def node_local_cache(node: Node) -> Findings:
                 expected=lookup.expectation,
                 found=lookup.problem,
                 inconclusive=lookup.inconclusive,
+                sent=lookup.sent_by(),
             )
         else:
             yield CONCLUSIVE

@@ -70,6 +70,7 @@ def replicas_answer(node: Node) -> Findings:
                 inconclusive=lookup.inconclusive,
                 concerns=[replica],
                 names=lookup.names | pod,
+                sent=lookup.sent_by(),
             )
         else:
             yield CONCLUSIVE
@@ -171,6 +172,7 @@ def large_responses(node: Node) -> Findings:
                 inconclusive=lookup.inconclusive,
                 concerns=[replica, *lookup.concerns],
                 names=lookup.names,
+                sent=lookup.sent_by(),
             )
         else:
             yield CONCLUSIVE

@@ -9,7 +9,7 @@ from functools import cached_property
 from msgspec.structs import replace
 
 from wirecheck.addresses import IPAddress, address
-from wirecheck.catalogue.findings import FactMissingError, Ref
+from wirecheck.catalogue.findings import FactMissingError, Ref, Unanswered
 from wirecheck.parse.dns_answer import Answer, parse_answer
 from wirecheck.parse.errors import ParseError
 from wirecheck.snapshot.attempts import Probe
@@ -97,6 +97,14 @@ class Lookup:
     def is_unanswered(self) -> bool:
         """Whether no response came back."""
         return not self.probe.tries or not self.probe.tries[-1].answer
+
+    def sent_by(self, source: Ref | None = None) -> Unanswered | None:
+        """The query that got no response, sent by a pod or the node; None if there was one."""
+        probe = self.probe
+        if not probe.tries or not self.is_unanswered:
+            return None
+        is_refused = probe.tries[-1].error == "refused"
+        return Unanswered(probe.server, probe.port, self.transport, source, is_refused)
 
     @cached_property
     def answer(self) -> Answer | None:

@@ -68,6 +68,20 @@ class Since:
     by: str
 
 
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """What a failed probe sent: its path can be traced."""
+
+    address: str
+    port: int
+    protocol: str
+    """`tcp` or `udp`."""
+    source: Ref | None = None
+    """The pod that sent it; None for the node itself."""
+    is_refused: bool = False
+    """Whether something refused it, so that packets in both directions arrived."""
+
+
 class Subject(Protocol):
     """An object that a finding can be about."""
 
@@ -89,6 +103,7 @@ class Finding:
     `names` are values for the remedy's placeholders (see `remedies`).
     `remedy` replaces the check's where that one does not fit this finding.
     `since` is for findings whose beginning a fact shows, such as a time in the kernel log.
+    `sent` is what a failed probe sent, so that the finding can say where it was lost.
     """
 
     subject: Ref
@@ -102,6 +117,7 @@ class Finding:
     names: tuple[tuple[str, str], ...]
     remedy: str
     since: Since | None
+    sent: Unanswered | None
 
     def __init__(
         self,
@@ -117,6 +133,7 @@ class Finding:
         names: Mapping[str, str] | None = None,
         remedy: str = "",
         since: Since | None = None,
+        sent: Unanswered | None = None,
     ) -> None:
         put = object.__setattr__
         put(self, "subject", subject if isinstance(subject, Ref) else subject.ref)
@@ -130,6 +147,7 @@ class Finding:
         put(self, "names", tuple((names or {}).items()))
         put(self, "remedy", remedy)
         put(self, "since", since)
+        put(self, "sent", sent)
 
     @property
     def identity(self) -> tuple[Ref, str, str]:

@@ -13,6 +13,7 @@ from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.evaluation.before_helper_pods import healed, is_read_before, unknown_before
 from wirecheck.evaluation.evidence import RoundEvidence, proxy_age
 from wirecheck.evaluation.items import item_of
+from wirecheck.evaluation.probe_paths import ProbePaths
 from wirecheck.evaluation.round_result import RoundResult, round_result
 from wirecheck.evaluation.selection import EVERYTHING, Selected, Selection
 from wirecheck.evaluation.settling import settled
@@ -28,6 +29,8 @@ from wirecheck.snapshot.index import VisitRecord, VisitStatus
 from wirecheck.snapshot.node_document import NodeDocument
 from wirecheck.snapshot.objects.node import NodeObject
 
+NO_VISIT = VisitRecord(VisitStatus.NO_ACCESS, reason="It was not visited.")
+
 
 @dataclass(frozen=True, slots=True)
 class _Before:
@@ -41,7 +44,8 @@ class _Before:
 class Evaluation:
     """Evaluates the given checks on one snapshot, node by node.
 
-    At most one node's documents (one per round) are in memory at a time.
+    At most one node's documents (one per round) are in memory at a time, and those of a few nodes
+    that packets of failed probes came to.
     """
 
     def __init__(
@@ -64,6 +68,9 @@ class Evaluation:
             )
             for number, record in enumerate(snapshot.index.looks, start=1)
         ]
+        # A finding that counts is in the first round, which visits both ends of its path.
+        first = self._clusters[0] if self._clusters else None
+        self._probe_paths = ProbePaths(first, self._first_seen) if first else None
         self._evidence = [RoundEvidence(cluster) for cluster in self._clusters]
         self._before = _before_helper_pods(snapshot, self._clusters, readers)
         selected = Selected(selection, self._clusters[0] if self._clusters else None)
@@ -166,6 +173,12 @@ class Evaluation:
                 seen.append(self._one_node(number, cluster, name, visit))
         return seen
 
+    def _first_seen(self, name: str) -> Node:
+        """The node in the first round, for the paths of probes that come to it."""
+        cluster = self._clusters[0]
+        visit, document = visited(self._snapshot, name, 1, cluster.visit_to(name) or NO_VISIT)
+        return Node(cluster, cluster.nodes[name], visit, document)
+
     def _one_node(
         self, number: int, cluster: Cluster, name: str, visit: VisitRecord | None
     ) -> Node:
@@ -209,7 +222,12 @@ class Evaluation:
         self.revisited[name] |= found.revisited
         reason = subjects[0].visit.reason if isinstance(subjects[0], Node) else ""
         index = self._snapshot.index
-        return item_of(check, name, results, found, visit_reason=reason, index=index)
+        return item_of(
+            *(check, name, results, found),
+            visit_reason=reason,
+            index=index,
+            probe_paths=self._probe_paths,
+        )
 
     def _one_round(self, check: Check, subject: Node | Cluster) -> RoundResult:
         at = self._round_of(subject)

@@ -12,6 +12,7 @@ from wirecheck.catalogue.findings import Finding, Level, Outcome
 from wirecheck.catalogue.former_ids import former_key
 from wirecheck.catalogue.registry import Check
 from wirecheck.catalogue.remedies import filled, placeholders
+from wirecheck.evaluation.probe_paths import ProbePaths, with_path
 from wirecheck.evaluation.round_result import RoundResult
 from wirecheck.evaluation.settling import Healed, Settled
 from wirecheck.evaluation.waivers import terms, waiver_for
@@ -41,13 +42,14 @@ def item_of(
     *,
     visit_reason: str,
     index: SnapshotIndex,
+    probe_paths: ProbePaths | None = None,
 ) -> ItemResult:
     """The result of one check from what counts of all its findings."""
     first = rounds[0]
     # Without a finding nobody asked for later rounds, so their errors hide nothing.
     asked = rounds if found.has_any else rounds[:1]
     errors = list(dict.fromkeys(each.error for each in asked if each.error))
-    records = _records(check, rounds, found)
+    records = _records(check, name, rounds, found, probe_paths)
     waivers = [waiver_for(check.id, name, record, index) for record in records]
     records = [
         replace(record, standing="waived") if waiver else record
@@ -72,7 +74,13 @@ def item_of(
     )
 
 
-def _records(check: Check, rounds: Sequence[RoundResult], found: Settled) -> list[FindingRecord]:
+def _records(
+    check: Check,
+    node: str,
+    rounds: Sequence[RoundResult],
+    found: Settled,
+    probe_paths: ProbePaths | None,
+) -> list[FindingRecord]:
     """The findings that count, those of objects that kept changing, and the flaky ones."""
     counted = list(_counted(check, rounds, found))
     names = rounds[0].names
@@ -83,6 +91,8 @@ def _records(check: Check, rounds: Sequence[RoundResult], found: Settled) -> lis
         remedy = filled(finding.remedy or check.remedy, names.of(finding)) if has_remedies else ""
         arguments = inspect_arguments(finding.subject, names.subject)
         records[at] = replace(record, remedy=remedy, inspect=arguments)
+        if probe_paths and node and finding.sent and (path := probe_paths.of(node, finding.sent)):
+            records[at] = with_path(records[at], path)
     return records
 
 

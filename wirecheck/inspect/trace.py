@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
-from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.inspect.scene import Scene
 from wirecheck.inspect.trace_view import HopView, PathView, TraceView, WayView
+from wirecheck.model.path_world import world_of
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.paths.answer import Path, paths
 from wirecheck.paths.ends import Destination, Named, NoSuchEndError, destinations
-from wirecheck.paths.hooks import Hooks
 from wirecheck.paths.journey import Hop, Journey, Result
-from wirecheck.paths.place import Machine, World
 from wirecheck.paths.start import start
 
 WORST_FIRST = (Result.DIES, Result.UNDECIDED, Result.REACHES)
@@ -21,7 +18,7 @@ WORST_FIRST = (Result.DIES, Result.UNDECIDED, Result.REACHES)
 
 def trace_view(scene: Scene, source: Named, to: Destination, *, one_way: bool = False) -> TraceView:
     """The view of the path. Raises NoSuchEndError where an end does not exist."""
-    world = world_of(scene)
+    world = world_of(scene.cluster, scene.node)
     beginning = start(world, source, to)
     found = () if isinstance(beginning, str) else paths(world, beginning, one_way=one_way)
     views = sorted(map(_path, found), key=_gravity)
@@ -37,24 +34,6 @@ def trace_view(scene: Scene, source: Named, to: Destination, *, one_way: bool = 
         reason=views[0].reason if views else unknown,
         paths=views,
     )
-
-
-def world_of(scene: Scene) -> World:
-    """The cluster of the scene; nodes are read when a packet comes to them."""
-
-    @cache
-    def visited(name: str) -> Machine | str:
-        if name not in scene.cluster.nodes:
-            return f"node {name} is not in the API"
-        node = scene.node(name)
-        try:
-            if node.seen.host.record.error:
-                return node.seen.host.record.error
-        except (FactMissingError, NotApplicable) as error:
-            return f"node {name} was not seen: {error}"
-        return Machine(node.seen, node.namespaces, Hooks(node.seen, node.iptables, node.firewall))
-
-    return World(scene.cluster, visited)
 
 
 def destination(

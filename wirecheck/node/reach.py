@@ -10,7 +10,7 @@ from wirecheck.addresses import IPAddress, address
 from wirecheck.api_index.node_kinds import why_left_out
 from wirecheck.api_index.nodes import CONTROL_PLANE
 from wirecheck.api_index.pod import Pod
-from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref, Unanswered
 from wirecheck.node import conditions
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.port_owners import PortOwner, owner_of
@@ -77,6 +77,13 @@ class Reached:
         without endpoints do. In both cases the path to the target works.
         """
         return self.contact.error == "refused"
+
+    @property
+    def sent(self) -> Unanswered:
+        """What the connection sent."""
+        contact = self.contact
+        source = self.source.ref if self.source else None
+        return Unanswered(contact.address, contact.port, "tcp", source, self.is_refused)
 
     @property
     def is_small(self) -> bool:

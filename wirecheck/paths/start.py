@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wirecheck.addresses import IPAddress, address
+from wirecheck.api_index.pod import Pod
 from wirecheck.paths.ends import Destination, Named, NoSuchEndError, node_of, pod_of
 from wirecheck.paths.journey import Arrives, Journey, Sends
 from wirecheck.paths.packet import Segment
@@ -16,22 +17,30 @@ def start(world: World, source: Named, to: Destination) -> Journey | str:
 
     Raises NoSuchEndError if the source does not exist, or has no address of the family.
     """
-    family = to.address.version
     if source.kind == "pod":
-        pod = pod_of(world.cluster, source)
-        own = sorted((each for each in pod.addresses if each.version == family), key=int)
-        if not own:
-            raise NoSuchEndError(f"{source.label} has no IPv{family} address.")
-        place = world.place_of(pod)
-        return place if isinstance(place, str) else _sends(place, own[0], to)
+        return from_pod(world, pod_of(world.cluster, source), to)
     if source.kind == "node":
-        return _of_node(world, node_of(world.cluster, source), to)
+        return from_node(world, node_of(world.cluster, source), to)
     if source.kind != "address":
         raise NoSuchEndError(f"{source.label} sends no packets: name a pod, a node or an address.")
     return _of_address(world, address(source.name), to)
 
 
-def _of_node(world: World, name: str, to: Destination) -> Journey | str:
+def from_pod(world: World, pod: Pod, to: Destination) -> Journey | str:
+    """The beginning at a pod's socket, or why it is not known.
+
+    Raises NoSuchEndError if the pod has no address of the family.
+    """
+    family = to.address.version
+    own = sorted((each for each in pod.addresses if each.version == family), key=int)
+    if not own:
+        raise NoSuchEndError(f"pod {pod.namespace}/{pod.name} has no IPv{family} address.")
+    place = world.place_of(pod)
+    return place if isinstance(place, str) else _sends(place, own[0], to)
+
+
+def from_node(world: World, name: str, to: Destination) -> Journey | str:
+    """The beginning at a socket of the node, or why it is not known."""
     machine = world.visited(name)
     if isinstance(machine, str):
         return machine

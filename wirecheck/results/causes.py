@@ -6,7 +6,7 @@ explains: a symptom keeps its own outcome.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -169,6 +169,7 @@ def symptoms(items: Iterable[ItemResult]) -> Mapping[ItemKey, ItemKey]:
     at = {(item.check, item.node): item for item in problems}
     first = {item.check: item for item in reversed(problems)}
     found: dict[ItemKey, ItemKey] = {}
+    traced = _traced_together(problems)
     for rule in RULES:
         for check in [each for each in first if fnmatchcase(each, rule.cause)]:
             for item in problems:
@@ -180,7 +181,34 @@ def symptoms(items: Iterable[ItemResult]) -> Mapping[ItemKey, ItemKey]:
                     continue
                 if _explains(cause, item, rule):
                     found[key] = (check, cause.node)
+    for group in traced:
+        found |= _of_group(group, found)
     return {key: _first(key, found) for key in found}
+
+
+def _traced_together(problems: Iterable[ItemResult]) -> list[list[ItemKey]]:
+    """The items all of whose packets die at the same line, if several do."""
+    groups: dict[tuple[object, ...], list[ItemKey]] = {}
+    for item in problems:
+        places = {_place_of(each) for each in item.findings}
+        if len(places) == 1 and (place := places.pop()):
+            groups.setdefault((item.outcome in MILD, *place), []).append((item.check, item.node))
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _place_of(finding: FindingRecord) -> tuple[str, ...]:
+    """The hop and the lines at which its packets die; empty if that is not known."""
+    path = finding.path
+    if path is None or path.result != "dies":
+        return ()
+    return (path.node, path.netns, path.stage, *(path.lines or [path.why]))
+
+
+def _of_group(group: Sequence[ItemKey], found: Mapping[ItemKey, ItemKey]) -> dict[ItemKey, ItemKey]:
+    """The cause of every item of a group: that of one of them, otherwise the first item."""
+    outside = (found[key] for key in group if key in found and found[key] not in group)
+    cause = next(outside, group[0])
+    return {key: cause for key in group if key != cause}
 
 
 def _is_symptom(item: ItemResult, rule: Rule, cause: str) -> bool:

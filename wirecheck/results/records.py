@@ -76,6 +76,25 @@ class SinceRecord(ResultPart, frozen=True):
     """`kube-proxy's last sync`, `the first run that had it`."""
 
 
+class TracedPath(ResultPart, frozen=True):
+    """Where the packets of a failed probe end, followed through what the nodes reported."""
+
+    result: Literal["dies", "reaches", "cannot be decided"]
+    node: str = ""
+    netns: str = ""
+    """`the node`, or `pod NAMESPACE/NAME`."""
+    stage: str = ""
+    """The hop at which it dies or from which on nothing is known: `forward`, `routing`."""
+    why: str = ""
+    """Why it dies or cannot be decided; of one that arrives, between which devices it is lost."""
+    advice: str = ""
+    """What to try where it is lost."""
+    lines: list[str] = []
+    """The rules, routes or entries that decide there, as their tools print them."""
+    command: str = ""
+    """The arguments of the `wirecheck trace` that shows the path."""
+
+
 class FindingRecord(ResultPart, frozen=True):
     """One deviation. `key` identifies it across runs."""
 
@@ -98,6 +117,8 @@ class FindingRecord(ResultPart, frozen=True):
     """The arguments of the `wirecheck inspect` that shows its object: `pod shop/web-0`."""
     since: SinceRecord | None = None
     """None if nothing shows it."""
+    path: TracedPath | None = None
+    """Of a failed probe; None for all other findings, and beyond the limit of a run."""
 
 
 class CheckRecord(ResultPart, frozen=True):

@@ -1,0 +1,154 @@
+"""Where the packets of failed probes end: each is followed through what the nodes reported. Pure.
+
+A run traces a bounded number of them, each pair of ends once.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from wirecheck.addresses import address
+from wirecheck.api_index.pod import Pod
+from wirecheck.catalogue.findings import Ref, Unanswered
+from wirecheck.evaluation.lost_between import lost_between
+from wirecheck.model.node import Node
+from wirecheck.model.path_world import world_of
+from wirecheck.node.cluster_seen import ClusterSeen
+from wirecheck.paths.answer import Path, paths
+from wirecheck.paths.ends import Destination, NoSuchEndError
+from wirecheck.paths.journey import Result
+from wirecheck.paths.place import THE_NODE
+from wirecheck.paths.start import from_node, from_pod
+from wirecheck.results.records import FindingRecord, TracedPath
+from wirecheck.text import shortened
+
+MOST_OF_NODE = 16
+MOST_OF_RUN = 400
+"""Paths that are traced: with a fault that all nodes have, a few of them show it."""
+MOST_LINES = 3
+LONGEST = 500
+WORST_FIRST = (Result.DIES, Result.UNDECIDED, Result.REACHES)
+
+End = tuple[tuple[str, str, str] | None, str, int, str]
+
+
+class ProbePaths:
+    """The traced paths of one round, each followed once."""
+
+    def __init__(self, cluster: ClusterSeen, node_of: Callable[[str], Node]) -> None:
+        self._cluster = cluster
+        self._world = world_of(cluster, node_of)
+        self._found: dict[tuple[str, End], TracedPath | None] = {}
+        self._of_node: Counter[str] = Counter()
+
+    def of(self, node: str, sent: Unanswered) -> TracedPath | None:
+        """The path of what a probe on the node sent; None beyond the limits."""
+        source = sent.source.object_key if sent.source else None
+        key = (node, (source, sent.address, sent.port, sent.protocol))
+        if key not in self._found:
+            if self._of_node[node] >= MOST_OF_NODE or self._of_node.total() >= MOST_OF_RUN:
+                return None
+            self._of_node[node] += 1
+            self._found[key] = self._safely_traced(node, sent)
+        return self._found[key]
+
+    def _safely_traced(self, node: str, sent: Unanswered) -> TracedPath | None:
+        """The path. What cannot be followed must not cost the finding."""
+        try:
+            return self._traced(node, sent)
+        except Exception as error:
+            why = f"it could not be followed ({type(error).__name__}: {error}); please report it"
+            return TracedPath("cannot be decided", why=shortened(why, LONGEST))
+
+    def _traced(self, node: str, sent: Unanswered) -> TracedPath | None:
+        """The worst branch of the path."""
+        where = address(sent.address)
+        to = Destination(sent.address, where, sent.port, sent.protocol)
+        try:
+            if sent.source is None:
+                start = from_node(self._world, node, to)
+            else:
+                pod = self._pod(node, sent.source)
+                if pod is None:
+                    return None
+                start = from_pod(self._world, pod, to)
+        except NoSuchEndError:
+            return None
+        command = _command(node, sent)
+        if isinstance(start, str):
+            return TracedPath("cannot be decided", node=node, why=start, command=command)
+        found = paths(self._world, start)
+        ordered = sorted(found, key=lambda path: (WORST_FIRST.index(path.result), -path.share))
+        if ordered[0].result is Result.REACHES:
+            why, advice = lost_between(ordered, sent)
+            return TracedPath("reaches", why=why, advice=advice, command=command)
+        return _record(ordered[0], command)
+
+    def _pod(self, node: str, ref: Ref) -> Pod | None:
+        pods = (*self._cluster.pod_index.by_node.get(node, ()), *self._helpers(node))
+        return next((each for each in pods if each.ref.object_key == ref.object_key), None)
+
+    def _helpers(self, node: str) -> tuple[Pod, ...]:
+        return self._cluster.pod_index.helpers_by_node.get(node, ())
+
+
+def with_path(record: FindingRecord, path: TracedPath) -> FindingRecord:
+    """The finding with where its packets end: in what was found if that is known."""
+    found, shown = record.found, [_sentence(path)]
+    if path.result != "cannot be decided":
+        found = f"{found}; {_sentence(path)}"
+        shown = list(filter(None, [path.advice]))
+    if path.command:
+        shown.append(f"`wirecheck trace {path.command}` shows the path hop by hop.")
+    remedy = record.remedy
+    if path.result == "dies" and remedy:
+        remedy = (
+            f"Start where the packet dies{_where(path)}: `wirecheck trace {path.command}`. {remedy}"
+        )
+    evidence = [*record.evidence, *shown]
+    return replace(record, found=found, evidence=evidence, path=path, remedy=remedy)
+
+
+def _sentence(path: TracedPath) -> str:
+    """`the packet dies on w1, forward: dropped by this rule: filter: -A FORWARD -j DROP`."""
+    if path.result == "reaches":
+        return path.why
+    verb = "the packet dies" if path.result == "dies" else "where the packet ends cannot be decided"
+    return ": ".join([f"{verb}{_where(path)}", path.why, *path.lines[-1:]])
+
+
+def _where(path: TracedPath) -> str:
+    """` on w1, forward`, or ` in pod shop/web on w1, socket`."""
+    inside = "" if path.netns in ("", THE_NODE) else f" in {path.netns}"
+    on = f" on {path.node}" if path.node else ""
+    return f"{inside}{on}, {path.stage}" if path.stage else f"{inside}{on}"
+
+
+def _record(path: Path, command: str) -> TracedPath:
+    hop, share = path.decisive, ""
+    if path.share < 1:
+        share = f" (with {path.share:.0%} of connections)"
+    why = f"{shortened(path.reason, LONGEST)}{share}"
+    if hop is None:
+        return TracedPath("cannot be decided", why=why, command=command)
+    return TracedPath(
+        "dies" if path.result is Result.DIES else "cannot be decided",
+        node=hop.node,
+        netns=hop.netns,
+        stage=hop.stage,
+        why=why,
+        lines=[shortened(each, LONGEST) for each in hop.lines[-MOST_LINES:]],
+        command=command,
+    )
+
+
+def _command(node: str, sent: Unanswered) -> str:
+    """The arguments of `wirecheck trace` for the same packet."""
+    source = sent.source
+    start = f"pod/{source.namespace}/{source.name}" if source else f"node/{node}"
+    words = [start, sent.address, "--port", str(sent.port), "--protocol", sent.protocol]
+    return shlex.join(words)
