@@ -64,6 +64,8 @@ def _reasons(
         yield "the entry is of a host port, which no Service has"
     if _is_unmet(place, entry):
         yield "no client that is compared meets the entry"
+    if _is_alone(place, before):
+        yield "no look-up meets an inner entry whose outer one is gone"
     if _is_closed(place, entry, before) and kind not in ("add range", "toggle flag"):
         yield "its source ranges leave no client outside the cluster"
     if entry.active == 0 and kind in (*REVERSE, *RANGES, *AFFINITY, *SLOTS, "toggle flag"):
@@ -88,6 +90,14 @@ def _is_unmet(place: Place, entry: MapFrontend) -> bool:
     return is_outer and place.address in SURROGATES.values()
 
 
+def _is_alone(place: Place, maps: CiliumMaps) -> bool:
+    """Whether it is an inner entry without the outer one, which each look-up meets first.
+
+    Cilium removes the entries of a frontend one by one, the outer one before the inner one.
+    """
+    return place.scope == INTERNAL and place._replace(scope=EXTERNAL) not in maps.frontends
+
+
 def _is_closed(place: Place, entry: MapFrontend, maps: CiliumMaps) -> bool:
     """Whether the outer entry of two has source ranges, but none of its family."""
     is_outer = place.scope == EXTERNAL and bool(entry.flags & Flags.TWO_SCOPES)
@@ -101,6 +111,8 @@ def _of_backend(change: Change, before: CiliumMaps, is_doubtful: IsDoubtful) -> 
     for place, slots in before.slots.items():
         entry = before.frontends.get(place)
         if entry is None or place.family != family or _is_unmet(place, entry):
+            continue
+        if _is_alone(place, before):
             continue
         if entry.flags & Flags.HOST_PORT or _is_closed(place, entry, before):
             continue

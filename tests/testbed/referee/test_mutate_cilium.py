@@ -10,7 +10,16 @@ from testbed.referee.harmless_cilium import Change, why_harmless
 from testbed.referee.mutate_cilium import MAKERS
 from testbed.referee.random_scenes import random_scenes
 from tests.dataplane.ebpf.recorded_maps import differences, maps_of
-from wirecheck.dataplane.ebpf.maps import CiliumMaps, Flags, Place, cilium_maps
+from wirecheck.dataplane.ebpf.maps import (
+    EXTERNAL,
+    INTERNAL,
+    CiliumMaps,
+    Flags,
+    MapBackend,
+    MapFrontend,
+    Place,
+    cilium_maps,
+)
 
 WEB = Place(4, "10.96.107.131", "tcp", 80)
 STICKY = Place(4, "10.96.154.197", "tcp", 80)
@@ -66,6 +75,36 @@ def test_what_does_harm_has_no_reason(maps: CiliumMaps, change: Change) -> None:
 )
 def test_what_is_harmless_has_its_reason(maps: CiliumMaps, change: Change, reason: str) -> None:
     assert reason in why_harmless(change, maps, copy.deepcopy(maps))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Change("delete affinity", LOCAL._replace(scope=INTERNAL), "26"),
+        Change("delete slot", LOCAL._replace(scope=INTERNAL), "1"),
+        Change("other affinity", LOCAL._replace(scope=INTERNAL)),
+    ],
+    ids=lambda change: change.kind,
+)
+def test_an_inner_entry_that_is_left_behind_is_met_by_nobody(
+    maps: CiliumMaps, change: Change
+) -> None:
+    assert "outer" not in why_harmless(change, maps, copy.deepcopy(maps))
+    half = copy.deepcopy(maps)
+    del half.frontends[LOCAL]
+    assert "outer one is gone" in why_harmless(change, half, half)
+
+
+def test_a_backend_of_an_inner_entry_that_is_left_behind_is_used_by_nobody() -> None:
+    entry = MapFrontend(0, 1, 0, 5, Flags.NODE_PORT | Flags.TWO_SCOPES)
+    inner = Place(4, "172.29.0.11", "tcp", 30082, INTERNAL)
+    maps = CiliumMaps(
+        {inner: entry}, {inner: {1: 9}}, {(4, 9): MapBackend("10.244.1.2", 80, "tcp", 0, 0)}
+    )
+    change = Change("delete backend", Place(4, "", "any", 0), "9")
+    assert "no slot" in why_harmless(change, maps, maps)
+    maps.frontends[inner._replace(scope=EXTERNAL)] = entry
+    assert why_harmless(change, maps, maps) == ""
 
 
 def test_a_scene_for_cilium_lacks_what_it_does_not_ask_for() -> None:
