@@ -29,6 +29,7 @@ NOT_THERE = {
     "dns.node_local_cache": "there is no NodeLocal DNSCache",
     "firewall.address_sets": "Calico is not in the cluster",
     "firewall.policy_chains": "no policy engine is in the cluster",
+    "ebpf.map_usage": "Cilium is not in the cluster",
     "links.unmanaged_by_networkmanager": "no node has NetworkManager",
     "endpoints.accept_connections": "it was recorded before listening sockets were read",
     "links.mac_policy": "no node has udev",

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from testbed.referee.cilium_duel import MODE as CILIUM
 from testbed.referee.duel import Score
 from testbed.state import write_atomically
 
@@ -76,8 +77,9 @@ def _row(result: Result) -> str:
     mutations = "not tried"
     if tally.tried:
         mutations = f"{tally.reported:,}, {sum(tally.harmless.values()):,}, {tally.missed:,}"
+    version = f"Cilium {score.version}" if score.mode == CILIUM else score.version
     return (
-        f"| {score.version} | {score.mode} | {score.services:,} ({families}) | {score.changes:,}"
+        f"| {version} | {score.mode} | {score.services:,} ({families}) | {score.changes:,}"
         f" | {score.frontends:,} | {score.disagreements:,} | {mutations} | {score.seed}"
         f" | {result.date} |\n"
     )

@@ -31,6 +31,7 @@ NEEDS_MORE_THAN_THE_SMALL_CLUSTER = (
     "cni.agent_responds",
     "cni.blocks_claimed",
     "cni.host_ports_mapped",
+    "ebpf",
     "firewall.address_sets",
     "firewall.policy_chains",
     "links.unmanaged_by_networkmanager",

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import base64
-import gzip
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.changed_recordings import Document, changed, found, items
+from tests.changed_recordings import Document, found, items
 from tests.test_network_recordings import FOLDER
 from wirecheck.catalogue.findings import Outcome
 
-MAPS = FOLDER.parent / "cilium-maps"
 OF_MAPS = (
     *("services.rules_reachable", "services.frontends_programmed", "services.no_stale_frontends"),
     *("services.refused_or_dropped", "services.backends_programmed", "services.no_stale_backends"),
@@ -24,21 +21,6 @@ OF_RULES = ("services.masquerade", "services.not_shadowed", "services.health_che
 AGREE = "services.nodes_agree"
 BESIDE = ("beside-kube-proxy", "beside-kube-proxy-entry-deleted")
 MakeRecording = Callable[..., Path]
-
-
-@pytest.fixture
-def with_maps(tmp_path: Path) -> MakeRecording:
-    """Makes a copy of a recording that has the maps, with a change to the document of each node."""
-
-    def make(recording: str, change: Callable[[str, Document], None] = lambda *_: None) -> Path:
-        def both(name: str, document: Document) -> None:
-            file = MAPS / recording / f"{name}.json.gz"
-            document["ebpf"] = json.loads(gzip.decompress(file.read_bytes()))
-            change(name, document)
-
-        return changed(FOLDER / f"cilium-{recording}", tmp_path / recording, both)
-
-    return make
 
 
 @pytest.mark.parametrize("recording", ["healthy", "dual-stack", "beside-kube-proxy"])

@@ -31,6 +31,7 @@ from wirecheck.node.deprecations import Deprecations
 from wirecheck.node.device_managers import DeviceManagers
 from wirecheck.node.device_programs import DevicePrograms
 from wirecheck.node.dns import NodeDns
+from wirecheck.node.ebpf_map_usage import EbpfMapUsage
 from wirecheck.node.egress import NodeEgress
 from wirecheck.node.firewall import Firewall
 from wirecheck.node.foreign_addresses import ForeignAddresses
@@ -420,6 +421,11 @@ class Node:
     def cilium(self) -> CiliumServices:
         """Cilium's eBPF maps of Services."""
         return CiliumServices(self.seen, self.pod_programs)
+
+    @property
+    def ebpf_map_usage(self) -> EbpfMapUsage:
+        """How full Cilium's eBPF maps are."""
+        return EbpfMapUsage(self.seen, self.cilium)
 
     @cached_property
     def dataplane(self) -> Dataplane:

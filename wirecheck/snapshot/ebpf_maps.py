@@ -22,7 +22,7 @@ class EbpfMap(SnapshotPart, frozen=True):
     is_complete: bool = True
     """Whether `count` are all entries; otherwise a limit of the node program ended it."""
     entries: Output = ""
-    """Every key followed by its value, sorted, in base64."""
+    """Every key followed by its value, sorted, in base64; empty for a map that is only counted."""
     problem: Word = ""
     """Why it could not be read."""
 
@@ -35,3 +35,7 @@ class EbpfMaps(SnapshotPart, frozen=True):
     maps: Annotated[list[EbpfMap], FEW] = []
     problem: Word = ""
     """Why none could be read: no bpffs is mounted, a capability is missing."""
+    counted: bool = False
+    """Whether the entries of all other maps of the plugin were counted; older programs did not."""
+    not_counted: int = 0
+    """Further pins that a limit of the node program left out."""

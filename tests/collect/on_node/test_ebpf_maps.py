@@ -17,12 +17,13 @@ import pytest
 
 from wirecheck.collect.on_node import bpf_calls, ebpf_maps
 from wirecheck.dataplane.ebpf.layouts import LAYOUTS, NAMES
-from wirecheck.snapshot.ebpf_maps import EbpfMaps
+from wirecheck.snapshot.ebpf_maps import EbpfMap, EbpfMaps
 
 CREATE, UPDATE, PIN = 0, 2, 6
-HASH, ARRAY, TRIE = 1, 2, 11
+HASH, ARRAY, LRU_HASH, TRIE = 1, 2, 9, 11
 NO_PREALLOCATION = 1
 SERVICES, RANGES = "cilium_lb4_services_v2", "cilium_lb4_source_range"
+POLICY, CONNECTIONS = "cilium_policy_v3_00189", "cilium_ct4_global"
 PINS = "/sys/fs/bpf/tc/globals"
 
 
@@ -64,14 +65,24 @@ def make_and_read(entries: int) -> None:
     trie = make(RANGES, TRIE, 12, 1, 100)
     for number in range(7):
         put(trie, struct.pack("=IHxx4s", 64, number, bytes([10, 0, 0, number])), b"\0")
-    make("cilium_metrics", HASH, 8, 16, 10)
+    policies = make(POLICY, TRIE, 12, 12, 100)
+    for number in range(9):
+        put(policies, struct.pack("=II4x", 40, number), bytes(12))
+    connections = make(CONNECTIONS, LRU_HASH, 14, 56, 2 * entries)
+    for number in range(entries // 2):
+        put(connections, struct.pack("=I10x", number), bytes(56))
+    make("cilium_node_map_v2", HASH, 20, 4, 10)
+    make("cilium_nodeport_neigh4", LRU_HASH, 4, 8, 10)
     make("cilium_lb4_backends_v3", ARRAY, 4, 12, 10)
+    make("other_map", HASH, 4, 8, 10)
     read = [ebpf_maps.read_all(60.0)]
-    batches = ebpf_maps._in_batches
-    ebpf_maps._in_batches = lambda *_: iter(_refused())  # type: ignore[assignment]
+    batches = ebpf_maps._batches
+    ebpf_maps._batches = lambda *_: iter(_refused())  # type: ignore[assignment]
     read.append(ebpf_maps.read_all(60.0))
-    ebpf_maps._in_batches = batches
-    ebpf_maps.MOST_ENTRIES = 5
+    ebpf_maps._batches = batches
+    ebpf_maps.MOST_ENTRIES = ebpf_maps.COUNTED_ENTRIES = 5
+    read.append(ebpf_maps.read_all(60.0))
+    ebpf_maps.COUNTING = -1.0
     read.append(ebpf_maps.read_all(60.0))
     sys.stdout.write(json.dumps(read))
 
@@ -105,15 +116,24 @@ def test_maps_are_read_in_batches_and_one_by_one() -> None:
         assert not document.problem
         assert document.byte_order == sys.byteorder
         by_name = {each.name: each for each in document.maps}
-        assert set(by_name) == {SERVICES, RANGES}
+        assert set(by_name) == {SERVICES, RANGES, POLICY, CONNECTIONS, "cilium_node_map_v2"}
         read = by_name[SERVICES]
         assert (read.key_size, read.value_size, read.max_entries) == (12, 12, 2 * entries)
         expected = sorted(key + value for key, value in map(service, range(entries)))
         assert base64.b64decode(read.entries) == b"".join(expected)
         assert (read.count, read.is_complete) == (entries, True)
         assert by_name[RANGES].count == 7
+        assert by_name[POLICY] == EbpfMap(POLICY, TRIE, 12, 12, 100, 9)
+        counted = EbpfMap(CONNECTIONS, LRU_HASH, 14, 56, 2 * entries, entries // 2)
+        assert by_name[CONNECTIONS] == counted
+        assert by_name["cilium_node_map_v2"].count == 0
+        assert document.counted
+        assert document.not_counted == 0
     limited = {each.name: each for each in documents[2].maps}
     assert (limited[SERVICES].count, limited[SERVICES].is_complete) == (5, False)
+    assert not limited[CONNECTIONS].is_complete
+    late = {each.name for each in documents[3].maps}
+    assert (late, documents[3].not_counted) == ({SERVICES, RANGES}, 4)
 
 
 def test_a_node_without_pinned_maps_names_the_folder(
@@ -165,6 +185,20 @@ def test_many_pins_are_bounded(pinned: Path) -> None:
         (pinned / f"{SERVICES}{number}").touch()
     found = msgspec.convert(ebpf_maps.read_all(5.0), EbpfMaps)
     assert len(found.maps) == ebpf_maps.MOST_MAPS
+
+
+def test_many_pins_that_are_counted_are_bounded(
+    pinned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        (pinned / f"cilium_policy_v3_{number:05}").touch()
+    (pinned / SERVICES).touch()
+    (pinned / "cilium_node_map_v2").touch()
+    monkeypatch.setattr(ebpf_maps, "MOST_COUNTED", 5)
+    monkeypatch.setattr(ebpf_maps, "_count", lambda _, name, __: {"name": name, "max_entries": 1})
+    found = msgspec.convert(ebpf_maps.read_all(5.0), EbpfMaps)
+    assert [each.name for each in found.maps[1:3]] == ["cilium_node_map_v2", f"{POLICY[:-5]}00000"]
+    assert (len(found.maps), found.not_counted) == (6, 26)
 
 
 def test_another_architecture_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,13 +25,24 @@ KEPT = re.compile(
     r"|cilium_lb_affinity_match(?:_v\d+)?"
 )
 """The maps that decide where connections to Services go, of any version."""
+PINNED = re.compile(r"cilium_\w{1,60}", re.ASCII)
+OF_CONNECTIONS = re.compile(r"cilium_(?:ct|ct_any|snat_v)[46]_(?:global|external)")
+"""LRU maps whose oldest entries are in use: a full one breaks connections."""
+OF_PODS = re.compile("cilium_policy_")
+"""One map for each pod."""
 GET_NEXT_KEY, LOOKUP, GET_PIN, GET_INFO, LOOKUP_BATCH = 4, 1, 7, 15, 24
 READ_ONLY = 1 << 3  # BPF_F_RDONLY
 TYPES = (1, 9, 11)
 """hash, LRU hash, LPM trie: those with one value for each key."""
+LRU_HASH = 9
 AT_ONCE = 4096
 MOST_MAPS = 40
+MOST_COUNTED = 800
+"""Of the maps whose entries are only counted: some tens, and one for each pod."""
+COUNTING = 1.5
+"""The seconds after which no further entry is counted."""
 MOST_ENTRIES = 1000000
+COUNTED_ENTRIES = 16000000
 MOST_BYTES = 32 << 20
 """Of the keys and values that are kept, of all maps together."""
 NOT_SUPPORTED = (errno.EINVAL, errno.EOPNOTSUPP, 524)
@@ -46,30 +57,49 @@ def read_all(seconds: float) -> JsonObject:
     ends = time.monotonic() + seconds
     document = {"byte_order": sys.byteorder, "maps": []}  # type: JsonObject
     folder, names = _pinned()
-    if not names:
+    kept = [each for each in names if KEPT.fullmatch(each)]
+    if not kept:
         document["problem"] = folder
+        return document
     left = MOST_BYTES
-    for name in names[:MOST_MAPS]:
+    for name in kept[:MOST_MAPS]:
         found = _map("%s/%s" % (folder, name), name, left, ends)
         if found is not None:
             left -= len(found.get("entries", "")) * 3 // 4
             document["maps"].append(found)
+    others = set(names).difference(kept)
+    # The maps of pods are counted last.
+    in_order = sorted(others, key=lambda each: (bool(OF_PODS.match(each)), each))
+    _count_all(document, folder, in_order, min(ends, time.monotonic() + COUNTING))
     return document
 
 
+def _count_all(document: JsonObject, folder: str, names: List[str], ends: float) -> None:
+    """Add the other maps with the numbers of their entries."""
+    document["counted"] = True
+    counts = []  # type: List[JsonObject]
+    for at, name in enumerate(names):
+        if len(counts) >= MOST_COUNTED or time.monotonic() > ends:
+            document["not_counted"] = len(names) - at
+            break
+        found = _count("%s/%s" % (folder, name), name, ends)
+        if found is not None:
+            counts.append(found)
+    document["maps"] += counts
+
+
 def _pinned() -> Tuple[str, List[str]]:
-    """The folder of the pins and their names; a reason and nothing without any."""
+    """The folder of the pins and their names; a reason and nothing without any of Services."""
     reason = ""
     for root in ROOTS:
         folder = root + FOLDER
         try:
-            names = sorted(os.listdir(folder))
+            names = sorted(filter(PINNED.fullmatch, os.listdir(folder)))
         except OSError as error:
             why = error.strerror or "it cannot be listed"
             reason = reason or "%s: %s" % (FOLDER, why)
             continue
-        names = [each for each in names if KEPT.fullmatch(each)]
-        if names:
+        if any(map(KEPT.fullmatch, names)):
             return folder, names
         reason = "%s has no map of Services" % FOLDER
     return reason, []
@@ -107,6 +137,39 @@ def read_map(descriptor: int, name: str, most_bytes: int, ends: float) -> Option
     return found
 
 
+def _count(path: str, name: str, ends: float) -> Optional[JsonObject]:
+    """One map with the number of its entries; None for one that no number describes."""
+    descriptor = _open(path)
+    if descriptor < 0:
+        # It was of a pod that is gone, or it is no map.
+        is_gone = ctypes.get_errno() in (errno.ENOENT, errno.EINVAL)
+        return None if is_gone else {"name": name, "problem": _problem()}
+    try:
+        return count_map(descriptor, name, ends)
+    except OSError as error:
+        return {"name": name, "problem": str(error.strerror)}
+    finally:
+        os.close(descriptor)
+
+
+def count_map(descriptor: int, name: str, ends: float) -> Optional[JsonObject]:
+    """The map behind a descriptor without its entries; None for one that cannot be full.
+
+    A full LRU map takes the place of its oldest entry.
+    """
+    kind, key_size, value_size, most = map_info(descriptor)[:4]
+    if kind not in TYPES or (kind == LRU_HASH and not OF_CONNECTIONS.fullmatch(name)):
+        return None
+    found = {"name": name, "type": kind, "key_size": key_size}  # type: JsonObject
+    found.update(value_size=value_size, max_entries=most, count=0)
+    for size in _sizes(descriptor, key_size, value_size, most):
+        found["count"] += size
+        if found["count"] >= COUNTED_ENTRIES or time.monotonic() > ends:
+            found["is_complete"] = False
+            break
+    return found
+
+
 def _open(path: str) -> int:
     name = ctypes.create_string_buffer(os.fsencode(path))
     attr = struct.pack("=QII", ctypes.addressof(name), 0, READ_ONLY)
@@ -141,7 +204,28 @@ def _entries(descriptor: int, key_size: int, value_size: int, most: int) -> Iter
             yield entry
 
 
+def _sizes(descriptor: int, key_size: int, value_size: int, most: int) -> Iterator[int]:
+    """The numbers of entries that the kernel returns at once."""
+    try:
+        for size, _, _ in _batches(descriptor, key_size, value_size):
+            yield size
+    except OSError as error:
+        if error.errno not in NOT_SUPPORTED:
+            raise
+        for _ in _keys(descriptor, key_size, 2 * most):
+            yield 1
+
+
 def _in_batches(descriptor: int, key_size: int, value_size: int) -> Iterator[Entry]:
+    for count, keys, values in _batches(descriptor, key_size, value_size):
+        own, of = keys.raw, values.raw
+        for at in range(count):
+            key = own[at * key_size : (at + 1) * key_size]
+            yield key, of[at * value_size : (at + 1) * value_size]
+
+
+def _batches(descriptor: int, key_size: int, value_size: int) -> Iterator[Tuple[int, Any, Any]]:
+    """The number of entries in each batch, with the buffers of their keys and values."""
     keys = ctypes.create_string_buffer(key_size * AT_ONCE)
     values = ctypes.create_string_buffer(value_size * AT_ONCE)
     buffers = (ctypes.addressof(keys), ctypes.addressof(values), AT_ONCE, descriptor)
@@ -154,11 +238,7 @@ def _in_batches(descriptor: int, key_size: int, value_size: int) -> Iterator[Ent
         is_last = bpf_calls.call(LOOKUP_BATCH, attr) < 0
         if is_last and ctypes.get_errno() != errno.ENOENT:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-        count = min(struct.unpack_from("=I", attr.raw, 32)[0], AT_ONCE)
-        own, of = keys.raw, values.raw
-        for at in range(count):
-            key = own[at * key_size : (at + 1) * key_size]
-            yield key, of[at * value_size : (at + 1) * value_size]
+        yield min(struct.unpack_from("=I", attr.raw, 32)[0], AT_ONCE), keys, values
         if is_last:
             return
         before = ctypes.addressof(places[0])
@@ -166,9 +246,16 @@ def _in_batches(descriptor: int, key_size: int, value_size: int) -> Iterator[Ent
 
 
 def _one_by_one(descriptor: int, key_size: int, value_size: int, most: int) -> Iterator[Entry]:
-    """Without batches. `most` ends it: the kernel begins again if the last key vanishes."""
-    key, value = (ctypes.create_string_buffer(each) for each in (key_size, value_size))
-    following = ctypes.create_string_buffer(key_size)
+    """Without batches."""
+    value = ctypes.create_string_buffer(value_size)
+    for key in _keys(descriptor, key_size, most):
+        if _element(LOOKUP, descriptor, ctypes.addressof(key), value) == 0:
+            yield key.raw, value.raw
+
+
+def _keys(descriptor: int, key_size: int, most: int) -> Iterator[Any]:
+    """Each key. `most` ends it: the kernel begins again if the last key vanishes."""
+    key, following = (ctypes.create_string_buffer(key_size) for _ in range(2))
     before = 0
     for _ in range(most):
         if _element(GET_NEXT_KEY, descriptor, before, following) < 0:
@@ -177,8 +264,7 @@ def _one_by_one(descriptor: int, key_size: int, value_size: int, most: int) -> I
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         key.raw = following.raw
         before = ctypes.addressof(key)
-        if _element(LOOKUP, descriptor, before, value) == 0:
-            yield key.raw, value.raw
+        yield key
 
 
 def _element(command: int, descriptor: int, key: int, into: Any) -> int:

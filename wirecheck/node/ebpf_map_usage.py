@@ -1,0 +1,90 @@
+"""How full the eBPF maps of Cilium are on one node."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from wirecheck.catalogue.facts import Fact
+from wirecheck.catalogue.findings import NotApplicable, Ref
+from wirecheck.node.cilium_services import CiliumServices
+from wirecheck.node.seen import NodeSeen
+from wirecheck.node.table_usage import TableUsage
+from wirecheck.snapshot.ebpf_maps import EbpfMap, EbpfMaps
+from wirecheck.text import plural
+
+NOT_COUNTED = "it was recorded before the entries of eBPF maps were counted"
+SETTINGS: Mapping[str, str] = {
+    r"cilium_lb.*": "bpf-lb-map-max",
+    r"cilium_ct[46]_.*": "bpf-ct-global-tcp-max",
+    r"cilium_ct_any[46]_.*": "bpf-ct-global-any-max",
+    r"cilium_snat_.*": "bpf-nat-global-max",
+    r"cilium_policy_.*": "bpf-policy-map-max",
+    r"cilium_node_map.*": "bpf-node-map-max",
+    r"cilium_auth_map": "bpf-auth-map-max",
+}
+"""The key of ConfigMap cilium-config that sets the size of a map."""
+
+
+@dataclass(frozen=True)
+class MapUsage(TableUsage):
+    """The entries of one map, and its `max_entries`."""
+
+    name: str = ""
+    why_incomplete: str = ""
+    """Why it may have more entries than that; empty if all were counted."""
+
+    @property
+    def found(self) -> str:
+        """`60,000 entries, 92 %`, `at least 60,000 entries, 92 %`."""
+        least = "at least " if self.why_incomplete else ""
+        return f"{least}{plural(self.entries, 'entry', 'entries')}, {self.use:.0f} %"
+
+    @property
+    def setting(self) -> str:
+        """Where its size is configured; empty where Cilium has no setting."""
+        matching = (key for name, key in SETTINGS.items() if re.fullmatch(name, self.name))
+        return next(matching, "")
+
+
+@dataclass(frozen=True)
+class EbpfMapUsage:
+    """The maps of one node that Cilium has pinned."""
+
+    seen: NodeSeen
+    cilium: CiliumServices
+
+    @cached_property
+    def _document(self) -> EbpfMaps:
+        """Raises NotApplicable without maps, and FactMissingError if Cilium's are not readable."""
+        read = self.seen.required(self.seen.facts.ebpf, Fact.EBPF_MAPS, NOT_COUNTED)
+        if not read.maps and not self.cilium.forwards:
+            raise NotApplicable("no eBPF map of Cilium is pinned on the node")
+        if not self.cilium.document.counted:
+            raise NotApplicable(NOT_COUNTED)
+        return read
+
+    @property
+    def maps(self) -> Iterator[MapUsage]:
+        """Every map whose entries were read or counted."""
+        for each in self._document.maps:
+            if not each.problem and each.max_entries:
+                why = "" if each.is_complete else _incomplete(each)
+                part = self.seen.part(each.name)
+                yield MapUsage(part, each.count, each.max_entries, each.name, why)
+
+    @property
+    def unread(self) -> Iterator[tuple[Ref, str]]:
+        """What could not be counted, with the reason."""
+        for each in self._document.maps:
+            if each.problem:
+                yield self.seen.part(each.name), f"{each.name}: {each.problem}"
+        if number := self._document.not_counted:
+            pins = plural(number, "further pin")
+            yield self.seen.part("eBPF maps"), f"{pins} were not read within a limit of the visit"
+
+
+def _incomplete(found: EbpfMap) -> str:
+    return f"{found.name}: only {found.count:,} entries were counted before a limit of the visit"
