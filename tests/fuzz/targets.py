@@ -62,6 +62,7 @@ from wirecheck.parse.resolv_conf import parse_resolv_conf
 from wirecheck.parse.restored_conditions import restored
 from wirecheck.parse.rule_counts import RuleCounts
 from wirecheck.parse.sections import parse_sections
+from wirecheck.parse.shell_patterns import matches
 from wirecheck.parse.sync_metrics import parse_sync_metrics
 from wirecheck.snapshot.api_objects import ApiObjects, OddField
 from wirecheck.snapshot.blocks import TextStore, whole
@@ -233,6 +234,7 @@ TARGETS: Mapping[str, Target] = {
     "restored_conditions": Target(lambda text: restored(text, {"nat": parse_table(NFT)}), IPTABLES),
     "rule_counts": Target(lambda text: RuleCounts().by_table(text), IPTABLES),
     "sections": Target(lambda text: parse_sections(text.split("\n")[:-1]), SECTIONS, PARSE),
+    "shell_patterns": Target(lambda text: matches(text, text), "net.ipv4.conf.[a-z]*.rp_filter"),
     "sync_metrics": Target(parse_sync_metrics, METRICS, PARSE),
     "document": Target(
         _document,

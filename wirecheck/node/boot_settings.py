@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.node.conntrack import Conntrack
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.seen import NodeSeen
+from wirecheck.parse.shell_patterns import matches
 from wirecheck.snapshot.node_settings import SysctlFile
 
 STRICT = "1"
@@ -107,9 +107,7 @@ def settings(files: list[SysctlFile], names: list[str]) -> Mapping[str, Setting]
                 exact[SAME.get(name, name)] = Setting(value.strip(), file.file)
     found = {}
     for name in names:
-        by_pattern = [
-            s for p, s in patterns.items() if fnmatchcase(name, p) and name not in excluded
-        ]
+        by_pattern = [s for p, s in patterns.items() if matches(name, p) and name not in excluded]
         if setting := exact.get(name) or (by_pattern[-1] if by_pattern else None):
             found[name] = setting
     return found

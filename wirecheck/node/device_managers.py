@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import cached_property
 
 from wirecheck.catalogue.facts import Fact
@@ -17,6 +16,7 @@ from wirecheck.node.routing_rules import RoutingRules, rule_text
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.sections import Section, parse_sections
+from wirecheck.parse.shell_patterns import matches
 from wirecheck.snapshot import node_settings
 from wirecheck.text import listed
 
@@ -215,7 +215,7 @@ def _is_spec_of(spec: str, device: Interface) -> bool:
         return True
     if not colon or kind == "interface-name":
         name = value if colon else spec
-        return device.name == name[1:] if name[:1] == "=" else fnmatchcase(device.name, name)
+        return device.name == name[1:] if name[:1] == "=" else matches(device.name, name)
     if kind in ("type", "driver"):
         return device.link.kind == value
     return kind == "mac" and device.link.mac.lower() == value.lower()
@@ -243,7 +243,7 @@ def _matches_patterns(patterns: Sequence[str], value: str) -> bool:
         return True
     is_negated = patterns[0].startswith("!")
     words = [patterns[0].removeprefix("!"), *patterns[1:]]
-    is_match = any(fnmatchcase(value, each.lower() if ":" in each else each) for each in words)
+    is_match = any(matches(value, each.lower() if ":" in each else each) for each in words)
     return is_match != is_negated
 
 

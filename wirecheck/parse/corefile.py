@@ -11,8 +11,9 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from itertools import islice
+
+from wirecheck.parse.shell_patterns import matches
 
 SERVING = ("kubernetes", "kubernetai")
 """Plugins that answer from the API of a cluster."""
@@ -196,7 +197,7 @@ def _matching(pattern: str, folder: str, files: Mapping[str, str]) -> dict[str, 
         path: files[path]
         for path in sorted(files)
         # As in Go's filepath.Glob, a star does not match a slash.
-        if path.count("/") == wanted.count("/") and fnmatchcase(path, wanted)
+        if path.count("/") == wanted.count("/") and matches(path, wanted)
     }
 
 
