@@ -11,7 +11,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import click
@@ -25,6 +27,8 @@ from wirecheck.results.jsonl import read_results
 
 CHECK = "dns.no_packet_loss"
 FOUND = ("fail", "warn")
+REPORTED = (*FOUND, "flaky")
+"""A small loss may not even be seen in one round of several."""
 SERIOUS = 10.0
 """Percent from which a loss has to be found; a smaller one need not be reported."""
 
@@ -40,14 +44,16 @@ MOST_REPORTED = 0.01
 @click.option("--trials", default=100, show_default=True)
 @click.option("--node", default="wc-w1", show_default=True)
 @click.option("--intervals", default="3,6", show_default=True, help="Between the rounds of a run.")
-def main(loss: float, trials: int, node: str, intervals: str) -> None:
+@click.option("--at-once", default=1, show_default=True, help="Trials that run side by side.")
+def main(loss: float, trials: int, node: str, intervals: str, at_once: int) -> None:
     """Run the trials, and say how many of them found the loss."""
     found = []
-    with losing(node, loss) as (pods, tool):
+    counted = FOUND if loss >= SERIOUS else REPORTED
+    each_trial = partial(outcomes_of_one_run, intervals)
+    with losing(node, loss) as (pods, tool), ThreadPoolExecutor(at_once) as pool:
         click.echo(f"{len(pods)} pods of {node} lose {loss:g} % of their packets ({tool}).")
-        for number in range(1, trials + 1):
-            outcomes = outcomes_of_one_run(intervals)
-            found.append(outcomes.get(node, "") in FOUND)
+        for number, outcomes in enumerate(pool.map(each_trial, range(trials)), start=1):
+            found.append(outcomes.get(node, "") in counted)
             listed = ", ".join(f"{name} {each}" for name, each in sorted(outcomes.items()))
             click.echo(f"trial {number:3}: {listed}; found in {sum(found)}")
     click.echo(f"{sum(found)} of {trials} trials found a loss of {loss:g} % on {node}")
@@ -61,10 +67,10 @@ def is_as_promised(found: int, trials: int, loss: float) -> bool:
     return trials > 0 and found <= max(1, MOST_REPORTED * trials)
 
 
-def outcomes_of_one_run(intervals: str) -> dict[str, str]:
+def outcomes_of_one_run(intervals: str, number: int = 0) -> dict[str, str]:
     """The check's outcome by node, from one run with all its rounds."""
     root = state().root
-    folder = root / "dns-loss"
+    folder = root / f"dns-loss-{number}"
     shutil.rmtree(folder, ignore_errors=True)
     command = [
         *(sys.executable, "-m", "wirecheck", "run", "-k", CHECK),
@@ -76,6 +82,7 @@ def outcomes_of_one_run(intervals: str) -> dict[str, str]:
     if ended.returncode not in (0, 1, 2) or not written:
         raise TestbedError(f"wirecheck ended with {ended.returncode}: {ended.stderr[-2000:]}")
     items = read_results(written[0]).items
+    shutil.rmtree(folder)
     return {item.node: str(item.outcome) for item in items if item.check == CHECK}
 
 
